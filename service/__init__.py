@@ -1,0 +1,3 @@
+"""passerelle: GitOps for the networks of hypervisors and their guests."""
+
+__version__ = "0.1.0"
