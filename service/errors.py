@@ -1,0 +1,78 @@
+"""What can go wrong, and whose problem it is.
+
+PasserelleError
+├── InputError          the person or the repository gave something that cannot be used; retrying changes nothing
+├── SourceError         Git: not reachable, rewound, emptied; the last good revision stays in force
+├── HostError           a host: every subclass says whether a later try may help
+│   ├── Unreachable     no connection, or it died; try later
+│   ├── HostKeyChanged  the host shows another key than the spec pins; a person must look
+│   ├── AuthFailed      the host refuses our key
+│   ├── Garbled         the host answered something that is no answer (bounds, framing)
+│   └── HostRefused     the host-side file said no (conflict, fenced off, armed already, check failed)
+├── StoreError          the database: locked, newer than us, damaged
+└── LabError            the lab could not do what was asked of it
+"""
+
+
+class PasserelleError(Exception):
+    """What happened, why, and what to do next. `hint` is the next command or step for a person, may be empty."""
+
+    retry: bool = False
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.hint})" if self.hint else self.what
+
+
+class InputError(PasserelleError):
+    """Bad input from a person, a file or a request."""
+
+
+class SourceError(PasserelleError):
+    """The Git source cannot be used now."""
+
+    retry = True
+
+
+class HostError(PasserelleError):
+    """A host did not do what was asked."""
+
+
+class Unreachable(HostError):  # noqa: N818 (the word users see)
+    """No connection to the host, or it was lost."""
+
+    retry = True
+
+
+class HostKeyChanged(HostError):  # noqa: N818
+    """The host's key is not one of those its spec pins. Never retried by itself."""
+
+
+class AuthFailed(HostError):  # noqa: N818
+    """The host does not accept the service's key."""
+
+
+class Garbled(HostError):  # noqa: N818
+    """The host's answer breaks the framing or a bound."""
+
+    retry = True
+
+
+class HostRefused(HostError):  # noqa: N818
+    """The host-side file refused. `reason` is one of its fixed words: conflict, fenced, armed, check, space, quarantined."""
+
+    def __init__(self, what: str, *, reason: str, hint: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.reason = reason
+
+
+class StoreError(PasserelleError):
+    """The database cannot be used."""
+
+
+class LabError(PasserelleError):
+    """The lab could not do what was asked of it."""

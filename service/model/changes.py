@@ -1,0 +1,37 @@
+"""Drift and change: where what is wanted and what is there differ, and who moved."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from service.model.states import Json
+
+Op = Literal["missing", "extra", "changed", "order"]
+Where = Literal["live", "file", "boot"]
+Moved = Literal["git", "host", "both"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Difference:
+    """One field of one resource that is not as wanted. `kind` is the spec section it comes from.
+
+    `where`: live = kernel and daemons now; file = an owned file or stanza; boot = what the next boot would make of it.
+    `unknown` holds the reason where the host could not be read: then `have` says nothing.
+    """
+
+    kind: str
+    resource: str
+    field: str
+    where: Where
+    op: Op
+    want: Json
+    have: Json
+    unknown: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A difference with its side: `git` = the spec changed since the last apply, `host` = the host did, `both`."""
+
+    difference: Difference
+    moved: Moved

@@ -1,0 +1,80 @@
+"""The plan: a value that can be read, stored, digested and approved."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from service.model.changes import Drift
+from service.model.facts import Step
+from service.model.states import Json
+
+RefusalRule = Literal[
+    "management-path", "unknown", "not-ours", "too-much-change", "rolled-back-before", "left-over", "not-writable", "no-way"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a plan must not be applied: a rule id, the numbers in words, and what to do next."""
+
+    rule: RefusalRule
+    what: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PackageChange:
+    """A package to install before the switch is armed, or to remove after the confirmation."""
+
+    name: str
+    action: Literal["install", "remove"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be done to one host, in order. Empty when nothing differs in meaning.
+
+    `notes` are things a person should know that stop nothing. `derived` lists what follows from something else as
+    (thing, cause). `keep` are facts that the steps must not disturb and may have to set again (default route after an
+    address change). `blobs` are the contents of files to write, by SHA-256. `checks` are native syntax checks by name:
+    (program, path).
+    """
+
+    host: str
+    commit: str
+    desired_digest: str
+    drifts: tuple[Drift, ...] = ()
+    packages: tuple[PackageChange, ...] = ()
+    steps: tuple[Step, ...] = ()
+    keep: tuple[Step, ...] = ()
+    checks: tuple[tuple[str, str], ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    notes: tuple[str, ...] = ()
+    derived: tuple[tuple[str, str], ...] = ()
+    overridden: tuple[Refusal, ...] = ()
+    blobs: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing to do."""
+        return not self.steps and not self.packages
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything that would be done; approval and apply name it. The commit is not part of it."""
+        return digest_of(
+            {
+                "host": self.host,
+                "desired": self.desired_digest,
+                "packages": [asdict(p) for p in self.packages],
+                "steps": [asdict(s) for s in self.steps],
+                "refusals": [asdict(r) for r in self.refusals],
+            }
+        )
+
+
+def digest_of(value: Json | dict[str, object]) -> str:
+    """`sha256:<hex>` of the canonical JSON of a value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
