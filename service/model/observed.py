@@ -1,0 +1,120 @@
+"""What one observation of a host saw: kernel, files and daemons, at one moment, in one round trip."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from service.model.facts import FactId
+from service.model.states import Absent, Json, Observed, Seen, Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What to look at on a host beyond what is always looked at.
+
+    `files` are absolute paths (a trailing `/*` takes a folder's files, not deeper), `units` unit names, `packages`
+    Debian package names, `sysctls` dotted keys.
+    """
+
+    files: frozenset[str] = frozenset()
+    units: frozenset[str] = frozenset()
+    packages: frozenset[str] = frozenset()
+    sysctls: frozenset[str] = frozenset()
+
+    def __or__(self, other: "Watch") -> "Watch":
+        return Watch(
+            self.files | other.files,
+            self.units | other.units,
+            self.packages | other.packages,
+            self.sysctls | other.sysctls,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that waits: `protocol` tcp or udp, address as `ss` prints it (`*`, `0.0.0.0`, `[::]`, an address), program if known."""
+
+    protocol: str
+    address: str
+    port: int
+    program: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementPath:
+    """How the service reached the host: the connection as the host itself sees it (SSH_CONNECTION)."""
+
+    controller: str
+    server: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One line of dnsmasq's lease file. `expires` is epoch seconds, 0 = never; `name` empty when the client sent none."""
+
+    mac: str
+    address: str
+    name: str
+    expires: int
+    client_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostObserved:
+    """Everything known of one host at `observed_at`.
+
+    `facts` holds captured facts in the host-side file's canonical form (service/model/facts.py): all links, all addresses,
+    default routes, watched sysctls, units and files (mode, owner, digest), own nft tables. `texts` holds the bytes of
+    watched files. `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count.
+    """
+
+    host: str
+    observed_at: datetime
+    boot_id: str = ""
+    os: str = ""
+    path: ManagementPath | None = None
+    facts: Mapping[FactId, Observed[Json]] = field(default_factory=dict)
+    texts: Mapping[str, Observed[bytes]] = field(default_factory=dict)
+    masquerades: "Observed[tuple[Masquerade, ...]]" = field(default_factory=lambda: Unknown("not read"))
+    listeners: Observed[tuple[Listener, ...]] = field(default_factory=lambda: Unknown("not read"))
+    packages: Mapping[str, Observed[str]] = field(default_factory=dict)
+    leases: Observed[tuple[Lease, ...]] = field(default_factory=lambda: Unknown("not read"))
+    neighbours: Mapping[str, str] = field(default_factory=dict)
+    left_overs: tuple[str, ...] = ()
+    started_at_s: Mapping[str, float] = field(default_factory=dict)
+    changed_at_s: Mapping[str, float] = field(default_factory=dict)
+    armed: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def fact(self, fact_id: FactId) -> Observed[Json]:
+        """The captured fact; one that was never looked at is Unknown, never Absent."""
+        return self.facts.get(fact_id, Unknown(f"{fact_id} was not looked at"))
+
+    def text(self, path: str) -> Observed[bytes]:
+        """The bytes of a watched file."""
+        return self.texts.get(path, Unknown(f"{path} was not looked at"))
+
+
+@dataclass(frozen=True, slots=True)
+class Masquerade:
+    """A source NAT to the outgoing interface's address as some table makes it now. `table` says whose:
+    `nft inet passerelle_nat` or `iptables nat`. `count` > 1 means that it was added more than once."""
+
+    source: str
+    out: str
+    table: str
+    count: int = 1
+
+
+__all__ = [
+    "Absent",
+    "HostObserved",
+    "Lease",
+    "Listener",
+    "ManagementPath",
+    "Masquerade",
+    "Seen",
+    "Unknown",
+    "Watch",
+]
