@@ -1,0 +1,40 @@
+"""The interface of a kind: one key of a host's spec, from what a user writes to what is wanted on the host.
+
+Adding a managed thing is one file in this folder and one entry in `KINDS` (`service/kinds/__init__.py`).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from service.kinds.claims import Claim
+from service.model.observed import Watch
+from service.resources.resource import Resource
+from service.spec.findings import Hit
+from service.spec.host import HostSpec
+
+
+class Kind(Protocol):
+    """What a section is, what is wrong with it, and what it asks of the host. All of it pure."""
+
+    name: str
+    """The key in the spec; also the word in URLs, metrics and the test folder."""
+
+    section: Any
+    """The pydantic type of the section (strict, frozen, extra=forbid); its field descriptions are the reference page."""
+
+    def lint(self, section: Any, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
+        """Everything wrong or doubtful beyond types, each with a stable rule id; positions are paths into the section."""
+        ...
+
+    def claims(self, section: Any) -> Iterator[Claim]:
+        """What other kinds may need to know."""
+        ...
+
+    def desire(self, section: Any | None, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Resource]:
+        """What is wanted on the host. `section` is None when the spec has no such key: then what is provably ours
+        (own files, own tables) is wanted absent."""
+        ...
+
+    def watch(self) -> Watch:
+        """What is looked at even where the section is missing."""
+        ...

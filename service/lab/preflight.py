@@ -1,0 +1,92 @@
+"""What the lab needs of the machine, checked before anything is made, so that a lack is one clear sentence.
+
+Nothing here changes the machine: kernel features are tried in a scratch network namespace that dies with the command.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from service.errors import LabError
+
+PROGRAMS = {  # program → the Debian package that has it
+    "apt-get": "apt",
+    "dpkg-deb": "dpkg",
+    "ip": "iproute2",
+    "mount": "mount",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "perl": "perl-base",
+    "ssh-keygen": "openssh-client",
+    "systemd-nspawn": "systemd-container",
+    "unshare": "util-linux",
+}
+INOTIFY_PER_HOST = 5  # systemd 3, dbus 1, logind 1; a host without them stops with "Too many open files"
+LINK_TYPES = ("bridge", "veth")
+
+
+def search_path() -> str:
+    """PATH with the sbin folders in it: a login shell of Debian's `su` has them missing."""
+    parts = os.environ.get("PATH", "/usr/bin:/bin").split(":")
+    return ":".join(parts + [d for d in ("/usr/local/sbin", "/usr/sbin", "/sbin") if d not in parts])
+
+
+def cgroup2_mount() -> Path:
+    """The folder where the machine mounts its unified cgroup tree; raises LabError when it has none."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        fields = line.split()
+        if len(fields) > 2 and fields[2] == "cgroup2":
+            return Path(fields[1])
+    raise LabError("no cgroup2 tree is mounted", hint="mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")
+
+
+def missing_link_types(types: tuple[str, ...]) -> list[str]:
+    """Which of these `ip link add type X` the kernel refuses; tried in a network namespace of their own."""
+    script = "; ".join(
+        f'ip link add probe{n} type {kind} >/dev/null 2>&1 || echo "{kind}"' for n, kind in enumerate(types)
+    )
+    tried = subprocess.run(
+        ["unshare", "--net", "sh", "-c", script],
+        env={"PATH": search_path()},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return tried.stdout.split()
+
+
+def lacks(host_count: int) -> list[str]:
+    """Everything that stands in the way, one sentence each; empty = a lab with so many hosts can be started."""
+    if os.geteuid() != 0:
+        return ["the lab makes network namespaces and mounts: run it as root"]
+    path = search_path()
+    found = [
+        f"{program} is missing: apt-get install {package}"
+        for program, package in PROGRAMS.items()
+        if shutil.which(program, path=path) is None
+    ]
+    filesystems = Path("/proc/filesystems").read_text().split()
+    found += [f"the kernel lacks {fs}" for fs in ("overlay", "tmpfs", "cgroup2") if fs not in filesystems]
+    found += [
+        f"the kernel lacks {kind} namespaces"
+        for kind in ("net", "mnt", "pid", "uts", "cgroup")
+        if not Path("/proc/self/ns", kind).exists()
+    ]
+    if not found:
+        found += [f"the kernel lacks network links of type {kind}" for kind in missing_link_types(LINK_TYPES)]
+        cgroup2_mount()
+    allowed = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    if host_count * INOTIFY_PER_HOST > allowed - 20:
+        found.append(
+            f"{host_count} hosts need about {host_count * INOTIFY_PER_HOST} inotify instances, {allowed} are "
+            f"allowed: sysctl fs.inotify.max_user_instances={max(1024, host_count * 8)}"
+        )
+    return found
+
+
+def require(host_count: int = 1) -> None:
+    """Raise LabError naming everything that is missing."""
+    if found := lacks(host_count):
+        raise LabError("this machine cannot run the lab: " + "; ".join(found))

@@ -1,0 +1,80 @@
+"""Where the specs come from, and what a fetch found.
+
+Source                          what the operator set: URL or path, branch
+Fetched = Unchanged | Advanced | Rewound | Missing | Empty | Failed
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+SourceKind = Literal["https", "ssh", "local"]
+
+FailCause = Literal["address", "unreachable", "timeout", "refused", "too-big", "mirror", "busy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A checked Git source. `url` is https://…, ssh://… or an absolute path; made by `service.git.source.parse_source` only."""
+
+    url: str
+    branch: str
+    kind: SourceKind
+
+    @property
+    def ref(self) -> str:
+        """The branch as a full ref name."""
+        return f"refs/heads/{self.branch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The branch stands where it stood at the last accepted commit."""
+
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The branch stands at `commit`, which descends from `old`, the last accepted one (None: there was none yet)."""
+
+    commit: str
+    old: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """The branch's head `new` does not descend from the last accepted commit `old`: history was rewritten.
+
+    Nothing follows from it by itself. A person accepts it by making `new` the last accepted commit.
+    """
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The repository has branches, but not this one."""
+
+    branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """The repository has no branch at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Nothing could be learned now; the last good revision stays in force.
+
+    `cause` is a fixed word: address (resolves to what must not be asked), unreachable (no usable answer from the
+    source), timeout, refused (the fetched objects break a rule), too-big, mirror (our own copy), busy (another
+    process fetches). `reason` is a sentence for people, without secrets and control characters.
+    """
+
+    cause: FailCause
+    reason: str
+
+
+Fetched: TypeAlias = Unchanged | Advanced | Rewound | Missing | Empty | Failed
