@@ -1,4 +1,4 @@
-"""Which addresses a source may resolve to: a source is never a way to make the service ask its own neighbours.
+"""Which addresses a source may resolve to: it is never a way to make the service ask its own neighbours.
 
     check_host(host, port, allow_loopback=False) -> tuple[str, ...]      raises AddressRefused
 

@@ -3,8 +3,8 @@
     parse_source(url, branch) -> Source        raises InputError
 
 Three forms: `https://host[:port]/path`, `ssh://[user@]host[:port]/path` (also written `user@host:path`, which
-is read as `ssh://user@host/path`, as forges mean it) and an absolute local path. What Git would take as an option, a
-command (`ext::`), an environment variable or a credential is refused by an own parser before git sees it.
+is read as `ssh://user@host/path`, as forges mean it) and an absolute local path. What Git would take as an
+option, a command (`ext::`), an environment variable or a credential is refused before git sees it.
 """
 
 import ipaddress
@@ -23,12 +23,13 @@ _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+=,@#-]{0,199}")
 _NETWORK = re.compile(r"(https|ssh)://(?:([^/@]*)@)?(\[[^\]/@]*\]|[^/:@\[\]]*)(?::([0-9]{1,5}))?(/.*)")
 _SCP = re.compile(r"(?:([^/:@]*)@)?(\[[^\]/@]*\]|[^/:@\[\]]+):(?!:)(?!//)(.+)")
 _FORMS = "write https://host/path, ssh://user@host/path, user@host:path or an absolute path"
-# Shell and Git-config metacharacters: never needed in a repository's path, never worth finding out what they do.
+_SCHEME_WORDS = frozenset({"ext", "fd", "file", "ftp", "ftps", "git", "http", "https", "ssh"})
+# What shells and Git's config format read in their own way; no repository's path needs it.
 _NEVER_IN_PATH = frozenset("$\\\"'`;|&<>*?!")
 
 
 def parse_source(url: str, branch: str) -> Source:
-    """Check the operator's URL or path and branch. Raises InputError that says what is wrong and what to write."""
+    """Check the operator's URL or path and branch; InputError says what is wrong and what to write."""
     if not branch_is_valid(branch):
         raise InputError(
             f"the branch {shown(branch, 80)!r} cannot be used",
@@ -46,12 +47,14 @@ def parse_source(url: str, branch: str) -> Source:
         return Source(_local_path(url), branch, "local")
     if match := _NETWORK.fullmatch(url):
         scheme, user, host, port, path = match.groups()
-        return _network(url, branch, scheme, user, host, port, path)
+        return _network(url, branch, scheme=scheme, user=user, host=host, port=port, path=path)
     if "://" in url or "::" in url.partition("/")[0].partition("[")[0]:
         raise _wrong("has a scheme that is not used", url)
     if match := _SCP.fullmatch(url):
         user, host, path = match.groups()
-        return _network(url, branch, "ssh", user, host, None, path if path.startswith("/") else f"/{path}")
+        if user is None and host.lower() in _SCHEME_WORDS:
+            raise _wrong("has a scheme that is not used", url)
+        return _network(url, branch, scheme="ssh", user=user, host=host, path="/" + path.removeprefix("/"))
     raise _wrong("is no URL and no absolute path", url)
 
 
@@ -66,7 +69,7 @@ def branch_is_valid(branch: str) -> bool:
 
 
 def _network(
-    url: str, branch: str, scheme: str, user: str | None, host: str, port: str | None, path: str
+    url: str, branch: str, *, scheme: str, user: str | None, host: str, path: str, port: str | None = None
 ) -> Source:
     if user is not None and scheme == "https":
         raise _wrong("holds credentials; give the token by a file", url)

@@ -14,7 +14,7 @@ FailCause = Literal["address", "unreachable", "timeout", "refused", "too-big", "
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A checked Git source. `url` is https://…, ssh://… or an absolute path; made by `service.git.source.parse_source` only."""
+    """A checked Git source: `url` is https://…, ssh://… or an absolute path. Only `parse_source` makes one."""
 
     url: str
     branch: str
@@ -35,7 +35,7 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """The branch stands at `commit`, which descends from `old`, the last accepted one (None: there was none yet)."""
+    """The branch stands at `commit`, a descendant of `old`, the last accepted one (None: there was none)."""
 
     commit: str
     old: str | None = None
@@ -68,9 +68,9 @@ class Empty:
 class Failed:
     """Nothing could be learned now; the last good revision stays in force.
 
-    `cause` is a fixed word: address (resolves to what must not be asked), unreachable (no usable answer from the
-    source), timeout, refused (the fetched objects break a rule), too-big, mirror (our own copy), busy (another
-    process fetches). `reason` is a sentence for people, without secrets and control characters.
+    `cause` is a fixed word: address (resolves to what must not be asked), unreachable (no usable answer from
+    the source), timeout, refused (git did not take what was sent), too-big, mirror (our own copy), busy (another
+    fetch holds it). `reason` is a sentence for people, without secrets and control characters.
     """
 
     cause: FailCause

@@ -7,8 +7,8 @@ so that the same tree passes or fails alike in both.
     hosts/**/*.yaml     folders up to 8 deep
     groups/*.yaml
 
-Everything else at the top (README, .github, ...) is not looked at. Inside hosts/ and groups/ every entry has to be
-a plain file (Git mode 100644) with a plain name; an empty-folder marker `.gitkeep` is passed over.
+Everything else at the top (README, .github, ...) is not looked at. Inside hosts/ and groups/ every entry has
+to be a plain file (Git mode 100644) with a plain name; an empty-folder marker `.gitkeep` is passed over.
 """
 
 import re
@@ -37,7 +37,7 @@ _HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Who changed what and when. Texts are hostile input made showable: no control characters, at most 200 characters."""
+    """Who changed what and when. Texts are made showable: no hidden characters, at most 200 of them."""
 
     hash: str
     author_name: str
@@ -76,7 +76,7 @@ class Tree:
     commit: Commit | None = None
 
     def blobs(self) -> dict[str, bytes]:
-        """Contents by blob id: what the next `read_tree` takes as `known` so that it reads only what is new."""
+        """Contents by blob id: the next `read_tree` takes them as `known` and reads only what is new."""
         return {entry.blob_id: entry.data for entry in self.files.values()}
 
 
@@ -135,9 +135,7 @@ def take(
             size = size_of(entry)
             total += size
             if size > MAX_FILE_BYTES:
-                problems.append(
-                    TreeProblem(entry.path, f"{size} bytes; a spec file has at most {MAX_FILE_BYTES}")
-                )
+                problems.append(TreeProblem(entry.path, f"{size} bytes; at most {MAX_FILE_BYTES} are read"))
                 continue
             if total > MAX_TOTAL_BYTES:
                 problems.append(TreeProblem(".", f"more than {MAX_TOTAL_BYTES} bytes of spec files in all"))
@@ -149,9 +147,7 @@ def take(
             )
             continue
         if blob.data.startswith(_LFS_POINTER):
-            problems.append(
-                TreeProblem(entry.path, "a Git LFS pointer, not the file; keep spec files out of LFS")
-            )
+            problems.append(TreeProblem(entry.path, "a Git LFS pointer; keep spec files out of LFS"))
             continue
         files[blob.path] = blob
     return files, bounded(problems)
@@ -192,7 +188,7 @@ def shown(text: str, limit: int = 200) -> str:
 
 
 def shown_path(raw: bytes, limit: int = 400) -> str:
-    """A path made showable without loss of what is odd in it: hidden and undecodable characters as escapes."""
+    """A path made showable with what is odd in it: hidden and undecodable characters as escapes."""
     text = raw[: 4 * limit].decode("utf-8", "backslashreplace")
     out = "".join(
         c if unicodedata.category(c) not in _HIDDEN else c.encode("unicode_escape").decode() for c in text
