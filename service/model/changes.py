@@ -10,12 +10,13 @@ Where = Literal["live", "file", "boot"]
 Moved = Literal["git", "host", "both"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Difference:
     """One field of one resource that is not as wanted. `kind` is the spec section it comes from.
 
     `where`: live = kernel and daemons now; file = an owned file or stanza; boot = what the next boot would make of it.
-    `unknown` holds the reason where the host could not be read: then `have` says nothing.
+    `unknown` holds the reason where the host could not be read: then `have` says nothing. `cause` says what the wish
+    follows from, where no one wrote it.
     """
 
     kind: str
@@ -27,6 +28,11 @@ class Difference:
     have: Json
     unknown: str = ""
     cause: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What makes it the same difference at the next observation."""
+        return (self.kind, self.resource, self.field, self.where)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,25 +2,48 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Protocol, Self
 
-from service.model.changes import Difference
+from service.model.changes import Difference, Op, Where
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import PackageChange, Refusal
+from service.model.states import Absent, Json, Observed, Seen, Unknown
+
+Wishes = Mapping[tuple[str, str], Json]
+"""What a resource asks for, field by field: {(where, field): want}. Stored after an apply, it is the base of the next diff."""
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What a resource contributes to a plan. `blobs` are file contents by SHA-256; `checks` are (program, subject)."""
+    """What resources of one type contribute to a plan.
 
-    steps: tuple[Step, ...] = ()
+    `steps` carry the phase they belong to; `keep` are facts that a step may take along and that must stand again after
+    it. `blobs` are file contents by SHA-256; `checks` are (program, subject) for the host's native syntax checks.
+    """
+
+    steps: tuple[tuple[int, Step], ...] = ()
     keep: tuple[Step, ...] = ()
     packages: tuple[PackageChange, ...] = ()
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     checks: tuple[tuple[str, str], ...] = ()
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class Phase:
+    """The order of a plan: files that matter at boot, then the network, open before close, then daemons."""
+
+    FILE = 10
+    FORWARDING = 20
+    LINK = 30
+    ADDRESS = 40
+    ROUTE = 50
+    NAT = 60
+    UNIT_DOWN = 70
+    DAEMON_FILE = 80
+    UNIT_UP = 90
+    ON_CONFIRM = 100
 
 
 class Resource(Protocol):
@@ -31,12 +54,18 @@ class Resource(Protocol):
     overwrites or deletes.
     """
 
-    phase: ClassVar[int]
-    kind: str
-
     @property
     def id(self) -> str:
         """`type:name`, unique on a host; two kinds that want the same id must want the same value."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """The section of the spec that asks for it."""
+        ...
+
+    def wishes(self) -> Wishes:
+        """The fields asked for, as they are stored for the next three-way diff."""
         ...
 
     def watch(self) -> Watch:
@@ -47,6 +76,54 @@ class Resource(Protocol):
         """Where the host is not as wanted, by meaning, wherever the meaning stands."""
         ...
 
-    def steps(self, observed: HostObserved, wanted: Sequence["Resource"]) -> Steps:
-        """What to do about it; empty when nothing differs. `wanted` is everything wanted, for those that share a file."""
+    @classmethod
+    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+        """What to do about all wanted resources of this type; empty when nothing differs."""
         ...
+
+
+def op_of(want: Json, have: Json) -> Op:
+    """missing, extra or changed, from the two values; None and the empty list are "not there"."""
+    if have in (None, []):
+        return "missing"
+    if want in (None, []):
+        return "extra"
+    return "changed"
+
+
+def field_difference(
+    resource: Resource,
+    name: str,
+    field_name: str,
+    where: Where,
+    want: Json,
+    seen: Observed[Json],
+    *,
+    cause: str = "",
+) -> Iterator[Difference]:
+    """The difference of one field, if there is one. Unknown is a difference of its own kind: nothing may be done about it."""
+    if isinstance(seen, Unknown):
+        yield Difference(resource.kind, name, field_name, where, "changed", want, None, unknown=seen.why, cause=cause)
+        return
+    have = seen.value if isinstance(seen, Seen) else None
+    if have != want:
+        yield Difference(resource.kind, name, field_name, where, op_of(want, have), want, have, cause=cause)
+
+
+def field_of(seen: Observed[Json], name: str) -> Observed[Json]:
+    """One field of a captured fact."""
+    if isinstance(seen, Seen):
+        if isinstance(seen.value, dict) and name in seen.value:
+            return Seen(seen.value[name], seen.where)
+        return Unknown(f"the host's answer has no field {name}")
+    return seen
+
+
+def value_or_none(seen: Observed[Json]) -> Json:
+    """The captured value, None where it is absent. Never call it on Unknown: that is a bug of ours."""
+    if isinstance(seen, Unknown):
+        raise AssertionError(f"asked for the value of something unknown: {seen.why}")
+    return seen.value if isinstance(seen, Seen) else None
+
+
+__all__ = ["Absent", "Phase", "Resource", "Steps", "Wishes", "field_difference", "field_of", "op_of", "value_or_none"]

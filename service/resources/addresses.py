@@ -1,0 +1,68 @@
+"""Addresses in the kernel, one resource an interface: all static global ones, exactly."""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from service.model.changes import Difference
+from service.model.facts import Step
+from service.model.observed import HostObserved, Watch
+from service.model.states import Absent, Json, Seen, Unknown
+from service.resources.resource import Phase, Steps, Wishes, field_difference
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The addresses that an interface should have now, in CIDR form with host bits."""
+
+    kind: str
+    interface: str
+    addresses: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return f"addresses:{self.interface}"
+
+    def wishes(self) -> Wishes:
+        return {("live", "addresses"): self.wanted()}
+
+    def wanted(self) -> list[Json]:
+        """The canonical list, as the host-side file captures it."""
+        return sorted_addresses(self.addresses)
+
+    def watch(self) -> Watch:
+        return Watch()
+
+    def differences(self, observed: HostObserved) -> Iterator[Difference]:
+        seen = observed.fact(self.id)
+        if isinstance(observed.fact(f"link:{self.interface}"), Absent):
+            seen = Seen([])
+        yield from field_difference(self, self.interface, "addresses", "live", self.wanted(), seen)
+
+    @classmethod
+    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+        steps = []
+        for resource in wanted:
+            different = list(resource.differences(observed))
+            if not different or any(d.unknown for d in different):
+                continue
+            have = different[0].have
+            # None: the link does not exist yet, so the host has no such fact before the link's own step
+            before = None if isinstance(observed.fact(f"link:{resource.interface}"), Absent) else have
+            why = f"{resource.kind}: {resource.interface} has {words(have)} and should have {words(different[0].want)}"
+            steps.append((Phase.ADDRESS, Step(resource.id, before, resource.wanted(), why)))
+        return Steps(steps=tuple(steps))
+
+
+def sorted_addresses(addresses: Sequence[str]) -> list[Json]:
+    """Canonical text, sorted as text: the order of the host-side file."""
+    return sorted(str(ipaddress.ip_interface(address)) for address in addresses)  # type: ignore[return-value]  # list is invariant
+
+
+def words(addresses: Json) -> str:
+    """A list of addresses for people."""
+    return ", ".join(str(a) for a in addresses) if isinstance(addresses, list) and addresses else "none"
+
+
+__all__ = ["Addresses", "Unknown", "sorted_addresses", "words"]

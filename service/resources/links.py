@@ -1,0 +1,120 @@
+"""Links in the kernel: bridges are made and removed, other interfaces are only brought up and tuned."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from service.model.changes import Difference
+from service.model.facts import Step
+from service.model.observed import HostObserved, Watch
+from service.model.plans import Refusal
+from service.model.states import Absent, Json, Seen, Unknown
+from service.resources.resource import Phase, Steps, Wishes, field_difference, field_of
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link as it should be now. `bridge` None = an interface that the host has by itself; `gone` = wanted removed.
+
+    `ports` are those the spec declares: a bridge's other ports are its guests and are never touched.
+    """
+
+    kind: str
+    name: str
+    mtu: int | None = None
+    bridge: bool = False
+    stp: bool = False
+    forward_delay_s: float = 0
+    ports: tuple[str, ...] = ()
+    gone: bool = False
+
+    @property
+    def id(self) -> str:
+        return f"link:{self.name}"
+
+    def fields(self) -> dict[str, Json]:
+        """The wanted fields in the fact's own words."""
+        wanted: dict[str, Json] = {"up": True}
+        if self.mtu is not None:
+            wanted["mtu"] = self.mtu
+        if self.bridge:
+            wanted |= {"type": "bridge", "stp": self.stp, "forward_delay_s": self.forward_delay_s}
+        return wanted
+
+    def wishes(self) -> Wishes:
+        if self.gone:
+            return {}
+        wishes: dict[tuple[str, str], Json] = {("live", name): value for name, value in self.fields().items()}
+        wishes[("live", "link")] = "bridge" if self.bridge else "other"
+        if self.bridge:
+            wishes[("live", "ports")] = list(self.ports)
+        return wishes
+
+    def watch(self) -> Watch:
+        return Watch()
+
+    def differences(self, observed: HostObserved) -> Iterator[Difference]:
+        seen = observed.fact(self.id)
+        kind_word = "bridge" if self.bridge else "other"
+        if self.gone:
+            if not isinstance(seen, Absent):
+                have = Seen(kind_word) if isinstance(seen, Seen) else seen
+                yield from field_difference(self, self.name, "link", "live", None, have)
+            return
+        if not isinstance(seen, Seen):
+            yield from field_difference(self, self.name, "link", "live", kind_word, seen)
+            return
+        for name, want in self.fields().items():
+            yield from field_difference(self, self.name, name, "live", want, field_of(seen, name))
+        if self.bridge:
+            there = port_names(field_of(seen, "ports"))
+            if isinstance(there, Seen):
+                attached: list[Json] = [port for port in self.ports if port in there.value]
+                there = Seen(attached)
+            yield from field_difference(self, self.name, "ports", "live", list(self.ports), there)
+
+    @classmethod
+    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+        steps: list[tuple[int, Step]] = []
+        refusals: list[Refusal] = []
+        for link in wanted:
+            different = list(link.differences(observed))
+            if not different or any(d.unknown for d in different):
+                continue
+            seen = observed.fact(link.id)
+            if isinstance(seen, Absent) and not link.bridge:
+                refusals.append(no_such_interface(link.name, observed))
+                continue
+            steps.append((Phase.LINK, link.step(observed, [d.field for d in different])))
+        return Steps(steps=tuple(steps), refusals=tuple(refusals))
+
+    def step(self, observed: HostObserved, fields: Sequence[str]) -> Step:
+        """The step that makes this link as wanted."""
+        seen = observed.fact(self.id)
+        if self.gone:
+            return Step(self.id, {"type": "bridge"}, None, f"{self.kind}: {self.name} is no longer in the spec", risk="its guests lose their link")
+        after = self.fields()
+        if self.bridge:
+            after["ports"] = [{"name": port, "up": True} for port in self.ports]
+        if isinstance(seen, Absent):
+            return Step(self.id, None, after, f"{self.kind}: {self.name} does not exist")
+        captured = seen.value if isinstance(seen, Seen) and isinstance(seen.value, dict) else {}
+        before = {name: captured[name] for name in after if name in captured and name != "ports"}
+        return Step(self.id, before, after, f"{self.kind}: {self.name} differs in {', '.join(fields)}")
+
+
+def port_names(seen: "Seen[Json] | Absent | Unknown") -> "Seen[Json] | Absent | Unknown":
+    """The names in a captured bridge's `ports`."""
+    if isinstance(seen, Seen) and isinstance(seen.value, list):
+        return Seen([port["name"] for port in seen.value if isinstance(port, dict) and isinstance(port.get("name"), str)])
+    return seen
+
+
+def no_such_interface(name: str, observed: HostObserved) -> Refusal:
+    """The spec names a card that the host does not have."""
+    there = sorted(fact.removeprefix("link:") for fact, seen in observed.facts.items() if fact.startswith("link:") and isinstance(seen, Seen))
+    return Refusal(
+        "no-way",
+        f"{name} does not exist on {observed.host}; it has {', '.join(there[:12]) or 'no links'}",
+        hint="name an interface that the host has, or remove it from the spec",
+    )

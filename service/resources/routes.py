@@ -1,0 +1,88 @@
+"""Default routes: the kernel's now, and what the interfaces files would make at the next boot."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from service.model.changes import Difference
+from service.model.facts import Step
+from service.model.observed import HostObserved, Watch
+from service.model.states import Json, Seen
+from service.resources.resource import Phase, Steps, Wishes, field_difference
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultRoutes:
+    """All default routes of the main table, per family that the spec gives a gateway for; nothing else may be there.
+
+    `gateways` are (family, via, dev). A family without a declared gateway is not ours and is left alone.
+    """
+
+    kind: str
+    gateways: tuple[tuple[int, str, str], ...]
+
+    @property
+    def id(self) -> str:
+        return "routes:default"
+
+    def families(self) -> list[int]:
+        """The address families that the spec gives a gateway for."""
+        return sorted({family for family, _, _ in self.gateways})
+
+    def wanted(self, family: int) -> list[Json]:
+        """The routes of one family in the fact's words."""
+        return [route(f, via, dev) for f, via, dev in sorted(self.gateways) if f == family]
+
+    def wishes(self) -> Wishes:
+        return {("live", f"routes{suffix(family)}"): self.wanted(family) for family in self.families()}
+
+    def watch(self) -> Watch:
+        return Watch()
+
+    def differences(self, observed: HostObserved) -> Iterator[Difference]:
+        seen = observed.fact(self.id)
+        for family in self.families():
+            have = Seen(of_family(seen.value, family)) if isinstance(seen, Seen) else seen
+            for difference in field_difference(self, "default", f"routes{suffix(family)}", "live", self.wanted(family), have):
+                yield with_op(difference)
+
+    @classmethod
+    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+        for resource in wanted:
+            seen = observed.fact(resource.id)
+            if not isinstance(seen, Seen):
+                continue
+            ours = resource.families()
+            after: list[Json] = [entry for family in (4, 6) for entry in (resource.wanted(family) if family in ours else of_family(seen.value, family))]
+            different = list(resource.differences(observed))
+            if different:
+                why = "; ".join(f"default route: has {d.have}, should be {d.want}" for d in different)
+                return Steps(steps=((Phase.ROUTE, Step(resource.id, seen.value, after, why)),))
+            return Steps(keep=(Step(resource.id, seen.value, after, "the default route stays"),))
+        return Steps()
+
+
+def route(family: int, via: str, dev: str) -> dict[str, Json]:
+    """A default route in the fact's words."""
+    return {"family": family, "via": via, "dev": dev}
+
+
+def of_family(routes: Json, family: int) -> list[Json]:
+    """The routes of one family out of a captured list."""
+    return [r for r in routes if isinstance(r, dict) and r.get("family") == family] if isinstance(routes, list) else []
+
+
+def suffix(family: int) -> str:
+    """Field names carry the family only where it is not the usual one."""
+    return "" if family == 4 else "6"
+
+
+def with_op(difference: Difference) -> Difference:
+    """One more route than wanted is `extra`, not `changed`: the wanted one is there."""
+    want, have = difference.want, difference.have
+    if isinstance(want, list) and isinstance(have, list) and want and all(w in have for w in want):
+        return Difference(
+            difference.kind, difference.resource, difference.field, difference.where, "extra", want, have,
+            unknown=difference.unknown, cause=difference.cause,
+        )  # fmt: skip
+    return difference

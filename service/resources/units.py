@@ -1,0 +1,94 @@
+"""systemd units: running or not now, enabled or not at the next boot."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from service.model.changes import Difference
+from service.model.facts import Step
+from service.model.observed import HostObserved, Watch
+from service.model.states import Absent, Json, Seen
+from service.resources.resource import Phase, Steps, Wishes, field_difference, field_of
+
+STALE_SLACK_S = 1.0
+"""A daemon counts as started before its file changed only beyond this: the two clocks are read apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit as it should be. `reads` are the files that it reads only at its start: a later change of one makes it stale.
+
+    `boot_only`: what counts is that it starts at boot; whether it is active now says nothing (a loader that ran).
+    """
+
+    kind: str
+    name: str
+    state: Literal["enabled", "disabled", "masked"]
+    cause: str = ""
+    reads: tuple[str, ...] = ()
+    boot_only: bool = False
+    package: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"unit:{self.name}"
+
+    @property
+    def active(self) -> bool:
+        """Whether it should run now."""
+        return self.state == "enabled"
+
+    def wishes(self) -> Wishes:
+        wishes: dict[tuple[str, str], Json] = {("boot", "enabled"): self.state}
+        if not self.boot_only:
+            wishes[("live", "active")] = self.active
+        return wishes
+
+    def watch(self) -> Watch:
+        return Watch(units=frozenset({self.name}), files=frozenset(self.reads))
+
+    def differences(self, observed: HostObserved) -> Iterator[Difference]:
+        seen = observed.fact(self.id)
+        if isinstance(seen, Absent):
+            if self.state == "enabled":
+                yield from field_difference(self, self.name, "enabled", "boot", self.state, seen, cause=self.cause)
+                if not self.boot_only:
+                    yield from field_difference(self, self.name, "active", "live", True, seen, cause=self.cause)
+            return
+        yield from field_difference(self, self.name, "enabled", "boot", self.state, field_of(seen, "enabled"), cause=self.cause)
+        if self.boot_only:
+            return
+        yield from field_difference(self, self.name, "active", "live", self.active, field_of(seen, "active"), cause=self.cause)
+        if self.active and (stale := self.stale_files(observed)):
+            yield Difference(self.kind, self.name, "started", "live", "changed", f"after {stale[0]} changed", "before it changed", cause=self.cause)
+
+    def stale_files(self, observed: HostObserved) -> list[str]:
+        """Files that changed after the daemon read them."""
+        started = observed.started_at_s.get(self.name)
+        if started is None:
+            return []
+        return [path for path in self.reads if observed.changed_at_s.get(path, 0.0) > started + STALE_SLACK_S]
+
+    @classmethod
+    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+        steps = []
+        for unit in wanted:
+            different = list(unit.differences(observed))
+            if not different or any(d.unknown for d in different):
+                continue
+            phase = Phase.UNIT_UP if unit.active else Phase.UNIT_DOWN
+            steps.append((phase, unit.step(observed, different)))
+        return Steps(steps=tuple(steps))
+
+    def step(self, observed: HostObserved, different: Sequence[Difference]) -> Step:
+        """The step that makes the unit as wanted; a stale daemon is restarted."""
+        seen = observed.fact(self.id)
+        before: Json = None
+        after: dict[str, Json] = {"enabled": self.state}
+        if not self.boot_only:
+            after["active"] = self.active
+        if isinstance(seen, Seen) and isinstance(seen.value, dict):
+            before = {name: seen.value.get(name) for name in after}
+        fields = [d.field for d in different]
+        why = f"{self.kind}: {self.name} differs in {', '.join(fields)}" + (f" ({self.cause})" if self.cause else "")
+        return Step(self.id, before, after, why, restart="started" in fields)
