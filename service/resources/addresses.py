@@ -8,7 +8,7 @@ from typing import Self
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
-from service.model.states import Absent, Json, Seen, Unknown
+from service.model.states import Absent, Json, Seen
 from service.resources.resource import Phase, Steps, Wishes, field_difference
 
 
@@ -57,12 +57,9 @@ class Addresses:
 
 def sorted_addresses(addresses: Sequence[str]) -> list[Json]:
     """Canonical text, sorted as text: the order of the host-side file."""
-    return sorted(str(ipaddress.ip_interface(address)) for address in addresses)  # type: ignore[return-value]  # list is invariant
+    return [*sorted(str(ipaddress.ip_interface(address)) for address in addresses)]
 
 
 def words(addresses: Json) -> str:
     """A list of addresses for people."""
     return ", ".join(str(a) for a in addresses) if isinstance(addresses, list) and addresses else "none"
-
-
-__all__ = ["Addresses", "Unknown", "sorted_addresses", "words"]

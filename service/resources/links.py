@@ -8,7 +8,7 @@ from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
-from service.model.states import Absent, Json, Seen, Unknown
+from service.model.states import Absent, Json, Observed, Seen
 from service.resources.resource import Phase, Steps, Wishes, field_difference, field_of
 
 
@@ -58,7 +58,7 @@ class Link:
         kind_word = "bridge" if self.bridge else "other"
         if self.gone:
             if not isinstance(seen, Absent):
-                have = Seen(kind_word) if isinstance(seen, Seen) else seen
+                have: Observed[Json] = Seen(kind_word) if isinstance(seen, Seen) else seen
                 yield from field_difference(self, self.name, "link", "live", None, have)
             return
         if not isinstance(seen, Seen):
@@ -67,11 +67,8 @@ class Link:
         for name, want in self.fields().items():
             yield from field_difference(self, self.name, name, "live", want, field_of(seen, name))
         if self.bridge:
-            there = port_names(field_of(seen, "ports"))
-            if isinstance(there, Seen):
-                attached: list[Json] = [port for port in self.ports if port in there.value]
-                there = Seen(attached)
-            yield from field_difference(self, self.name, "ports", "live", list(self.ports), there)
+            attached = attached_ports(field_of(seen, "ports"), self.ports)
+            yield from field_difference(self, self.name, "ports", "live", list(self.ports), attached)
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
@@ -92,7 +89,13 @@ class Link:
         """The step that makes this link as wanted."""
         seen = observed.fact(self.id)
         if self.gone:
-            return Step(self.id, {"type": "bridge"}, None, f"{self.kind}: {self.name} is no longer in the spec", risk="its guests lose their link")
+            return Step(
+                self.id,
+                {"type": "bridge"},
+                None,
+                f"{self.kind}: {self.name} is no longer in the spec",
+                risk="its guests lose their link",
+            )
         after = self.fields()
         if self.bridge:
             after["ports"] = [{"name": port, "up": True} for port in self.ports]
@@ -103,16 +106,22 @@ class Link:
         return Step(self.id, before, after, f"{self.kind}: {self.name} differs in {', '.join(fields)}")
 
 
-def port_names(seen: "Seen[Json] | Absent | Unknown") -> "Seen[Json] | Absent | Unknown":
-    """The names in a captured bridge's `ports`."""
-    if isinstance(seen, Seen) and isinstance(seen.value, list):
-        return Seen([port["name"] for port in seen.value if isinstance(port, dict) and isinstance(port.get("name"), str)])
-    return seen
+def attached_ports(seen: Observed[Json], declared: Sequence[str]) -> Observed[Json]:
+    """Which of the declared ports are attached; the guests' own ports are none of our business."""
+    if not isinstance(seen, Seen) or not isinstance(seen.value, list):
+        return seen
+    names = [port.get("name") for port in seen.value if isinstance(port, dict)]
+    attached: list[Json] = [port for port in declared if port in names]
+    return Seen(attached)
 
 
 def no_such_interface(name: str, observed: HostObserved) -> Refusal:
     """The spec names a card that the host does not have."""
-    there = sorted(fact.removeprefix("link:") for fact, seen in observed.facts.items() if fact.startswith("link:") and isinstance(seen, Seen))
+    there = sorted(
+        fact.removeprefix("link:")
+        for fact, seen in observed.facts.items()
+        if fact.startswith("link:") and isinstance(seen, Seen)
+    )
     return Refusal(
         "no-way",
         f"{name} does not exist on {observed.host}; it has {', '.join(there[:12]) or 'no links'}",

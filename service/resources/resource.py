@@ -126,4 +126,14 @@ def value_or_none(seen: Observed[Json]) -> Json:
     return seen.value if isinstance(seen, Seen) else None
 
 
-__all__ = ["Absent", "Phase", "Resource", "Steps", "Wishes", "field_difference", "field_of", "op_of", "value_or_none"]
+__all__ = [
+    "Absent",
+    "Phase",
+    "Resource",
+    "Steps",
+    "Wishes",
+    "field_difference",
+    "field_of",
+    "op_of",
+    "value_or_none",
+]

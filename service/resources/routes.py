@@ -7,7 +7,7 @@ from typing import Self
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
-from service.model.states import Json, Seen
+from service.model.states import Json, Observed, Seen
 from service.resources.resource import Phase, Steps, Wishes, field_difference
 
 
@@ -42,8 +42,10 @@ class DefaultRoutes:
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         seen = observed.fact(self.id)
         for family in self.families():
-            have = Seen(of_family(seen.value, family)) if isinstance(seen, Seen) else seen
-            for difference in field_difference(self, "default", f"routes{suffix(family)}", "live", self.wanted(family), have):
+            have: Observed[Json] = Seen(of_family(seen.value, family)) if isinstance(seen, Seen) else seen
+            for difference in field_difference(
+                self, "default", f"routes{suffix(family)}", "live", self.wanted(family), have
+            ):
                 yield with_op(difference)
 
     @classmethod
@@ -53,7 +55,11 @@ class DefaultRoutes:
             if not isinstance(seen, Seen):
                 continue
             ours = resource.families()
-            after: list[Json] = [entry for family in (4, 6) for entry in (resource.wanted(family) if family in ours else of_family(seen.value, family))]
+            after: list[Json] = [
+                entry
+                for family in (4, 6)
+                for entry in (resource.wanted(family) if family in ours else of_family(seen.value, family))
+            ]
             different = list(resource.differences(observed))
             if different:
                 why = "; ".join(f"default route: has {d.have}, should be {d.want}" for d in different)

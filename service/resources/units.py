@@ -55,12 +55,25 @@ class Unit:
                 if not self.boot_only:
                     yield from field_difference(self, self.name, "active", "live", True, seen, cause=self.cause)
             return
-        yield from field_difference(self, self.name, "enabled", "boot", self.state, field_of(seen, "enabled"), cause=self.cause)
+        yield from field_difference(
+            self, self.name, "enabled", "boot", self.state, field_of(seen, "enabled"), cause=self.cause
+        )
         if self.boot_only:
             return
-        yield from field_difference(self, self.name, "active", "live", self.active, field_of(seen, "active"), cause=self.cause)
+        yield from field_difference(
+            self, self.name, "active", "live", self.active, field_of(seen, "active"), cause=self.cause
+        )
         if self.active and (stale := self.stale_files(observed)):
-            yield Difference(self.kind, self.name, "started", "live", "changed", f"after {stale[0]} changed", "before it changed", cause=self.cause)
+            yield Difference(
+                self.kind,
+                self.name,
+                "started",
+                "live",
+                "changed",
+                f"after {stale[0]} changed",
+                "before it changed",
+                cause=self.cause,
+            )
 
     def stale_files(self, observed: HostObserved) -> list[str]:
         """Files that changed after the daemon read them."""

@@ -1,0 +1,67 @@
+"""What our own files mean to their readers, field by field: the form in which they are compared."""
+
+import shlex
+from collections.abc import Mapping
+
+from service.formats import dnsmasq
+from service.model.states import Json
+
+
+def of_dnsmasq(content: bytes) -> Mapping[str, Json]:
+    """{directive: [value, …]} of a dnsmasq configuration file, values in canonical form (dnsmasq(8))."""
+    fields: dict[str, list[Json]] = {}
+    for directive in dnsmasq.parse(content, "").directives:
+        fields.setdefault(directive.key, []).append(dnsmasq.canonical_value(directive.key, directive.value))
+    return {key: [*sorted(values, key=str)] for key, values in fields.items()}
+
+
+def of_dhcp_hosts(content: bytes) -> Mapping[str, Json]:
+    """{mac: the rest} of a `dhcp-hostsdir` file."""
+    fields: dict[str, Json] = {}
+    for line in content.decode("utf-8", "replace").splitlines():
+        text = line.split("#", 1)[0].strip()
+        if text:
+            first, _, rest = text.partition(",")
+            fields[first.strip().lower()] = ",".join(part.strip() for part in rest.split(","))
+    return fields
+
+
+def of_sysctl(content: bytes) -> Mapping[str, Json]:
+    """{key: value} of a sysctl.d(5) file; the later line wins, `/` and `.` name the same key."""
+    fields: dict[str, Json] = {}
+    for line in content.decode("utf-8", "replace").splitlines():
+        text = line.strip()
+        if text and text[0] not in "#;" and "=" in text:
+            key, _, value = text.partition("=")
+            fields[key.strip().lstrip("-").replace("/", ".")] = " ".join(value.split())
+    return fields
+
+
+def of_nft(content: bytes) -> Mapping[str, Json]:
+    """{"tokens": […]} of an nft script: comments and blanks do not count, newlines separate as `;` does."""
+    tokens: list[Json] = []
+    for line in content.decode("utf-8", "replace").splitlines():
+        lexer = shlex.shlex(line, posix=False, punctuation_chars="{};,")
+        lexer.commenters = "#"
+        lexer.wordchars += "./:-@*"
+        try:
+            tokens.extend(token for token in lexer if token != ";")
+        except ValueError:
+            tokens.append(line.strip())
+    return {"ruleset": tokens}
+
+
+def of_unit(content: bytes) -> Mapping[str, Json]:
+    """{"Section.Key": [value, …]} of a systemd unit file, in the order given (systemd.syntax(7))."""
+    fields: dict[str, list[Json]] = {}
+    section = ""
+    for line in content.decode("utf-8", "replace").splitlines():
+        text = line.strip()
+        if not text or text[0] in "#;":
+            continue
+        if text.startswith("["):
+            section = text.strip("[]")
+        elif "=" in text:
+            key, _, value = text.partition("=")
+            fields.setdefault(f"{section}.{key.strip()}", []).append(value.strip())
+    return {key: [*values] for key, values in fields.items()}

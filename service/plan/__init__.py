@@ -1,0 +1,1 @@
+"""Desired, last applied and observed in; drift and a plan out. Pure."""

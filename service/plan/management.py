@@ -1,0 +1,224 @@
+"""Would the plan cut the way by which it is applied? Controller's address → host's address → sshd, as it will be.
+
+The path is evaluated on a picture of the host before and after: addresses, links, bridge ports, default routes and
+listeners. What cannot be proven to stay is refused; the timer on the host guards in every case.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from service.model.facts import Step
+from service.model.observed import HostObserved, Listener, ManagementPath
+from service.model.plans import Refusal
+from service.model.states import Json, Seen
+from service.resources.desired import Desired, LastApplied
+
+SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
+ANY_ADDRESS = frozenset({"*", "0.0.0.0", "::", "[::]"})  # noqa: S104 (compared, not bound)
+HINT = "put `allow_management_change: true` under `connection:` in the same commit if this is meant"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The part of a host's state that a connection depends on. `routes` are default routes as captured."""
+
+    addresses: Mapping[str, tuple[str, ...]]
+    down: frozenset[str]
+    enslaved: Mapping[str, str]
+    routes: tuple[tuple[str, str], ...]
+    stopped: frozenset[str]
+
+
+def management_refusals(
+    desired: Desired, base: LastApplied, observed: HostObserved, steps: Sequence[Step]
+) -> tuple[Refusal, ...]:
+    """Refusals of rule `management-path`; empty where the path is proven to stay."""
+    if not steps:
+        return ()
+    path = observed.path
+    if path is None:
+        what = "the host did not say by which address it was reached, so the way back cannot be checked"
+        return (Refusal("management-path", what, hint="see `passerelle doctor`"),)
+    now = picture(observed)
+    then = after(now, steps)
+    return tuple(Refusal("management-path", what, hint=HINT) for what in cuts(path, now, then, observed, base))
+
+
+def cuts(path: ManagementPath, now: Picture, then: Picture, observed: HostObserved, base: LastApplied) -> Iterator[str]:
+    """Each way in which the path would break, in words."""
+    devices = [name for name, held in then.addresses.items() if path.server in hosts_of(held)]
+    if not devices:
+        here = [name for name, held in now.addresses.items() if path.server in hosts_of(held)]
+        yield f"{path.server}, by which the service reaches this host, would go away from {', '.join(here) or 'it'}"
+        return
+    device = devices[0]
+    if device in then.down:
+        yield f"{device}, which carries {path.server}, would go down"
+    if device in then.enslaved:
+        yield f"{device}, which carries {path.server}, would become a port of {then.enslaved[device]}"
+    yield from way_back(path, now, then, base)
+    for unit in SSH_UNITS:
+        if unit in then.stopped and unit not in now.stopped:
+            yield f"{unit} would be stopped or not start at the next boot"
+    if isinstance(observed.listeners, Seen) and not listens(observed.listeners.value, path):
+        yield f"nothing listens on {path.server}:{path.port} for new connections"
+
+
+def way_back(path: ManagementPath, now: Picture, then: Picture, base: LastApplied) -> Iterator[str]:
+    """The route from the host to the controller: on the link, or over a default route that does not change."""
+    if on_link(path.controller, then):
+        return
+    if not on_link(path.controller, now) and routes_of(path.controller, then) == routes_of(path.controller, now):
+        if now.addresses == then.addresses or gateways_on_link(path.controller, then):
+            return
+        yield f"the gateway to {path.controller} would no longer be in a connected network"
+        return
+    confirmed = confirmed_routes(base)
+    if (
+        confirmed is not None
+        and set(routes_of(path.controller, then)) == set(confirmed)
+        and gateways_on_link(path.controller, then)
+    ):
+        return
+    routes = routes_of(path.controller, then)
+    if not routes:
+        yield f"no route back to {path.controller} would be left"
+    elif not gateways_on_link(path.controller, then):
+        yield f"the gateway {routes[0][0]} to {path.controller} is in no connected network"
+    else:
+        before = routes_of(path.controller, now)
+        yield (
+            f"the way back to {path.controller} would change from {words(before)} to {words(routes)}, "
+            "which cannot be proven to lead there"
+        )
+
+
+def picture(observed: HostObserved) -> Picture:
+    """The host as it is."""
+    addresses: dict[str, tuple[str, ...]] = {}
+    down: set[str] = set()
+    enslaved: dict[str, str] = {}
+    stopped: set[str] = set()
+    for fact, seen in observed.facts.items():
+        if not isinstance(seen, Seen):
+            continue
+        kind, _, name = fact.partition(":")
+        if kind == "addresses" and isinstance(seen.value, list):
+            addresses[name] = tuple(str(a) for a in seen.value)
+        elif kind == "link" and isinstance(seen.value, dict):
+            if seen.value.get("up") is False:
+                down.add(name)
+            if isinstance(master := seen.value.get("master"), str) and master:
+                enslaved[name] = master
+        elif kind == "unit" and name in SSH_UNITS and isinstance(seen.value, dict) and not works(seen.value):
+            stopped.add(name)
+    routes = observed.facts.get("routes:default")
+    found = route_pairs(routes.value) if isinstance(routes, Seen) else ()
+    return Picture(addresses, frozenset(down), enslaved, found, frozenset(stopped))
+
+
+def after(now: Picture, steps: Sequence[Step]) -> Picture:
+    """The host as the steps would make it."""
+    addresses, down, enslaved = dict(now.addresses), set(now.down), dict(now.enslaved)
+    stopped, routes = set(now.stopped), now.routes
+    for step in steps:
+        kind, _, name = step.fact.partition(":")
+        if kind == "addresses":
+            addresses[name] = tuple(str(a) for a in step.after) if isinstance(step.after, list) else ()
+        elif kind == "routes":
+            routes = route_pairs(step.after)
+        elif kind == "link" and step.after is None:
+            addresses.pop(name, None)
+            enslaved = {port: master for port, master in enslaved.items() if master != name}
+        elif kind == "link" and isinstance(step.after, dict):
+            up = step.after.get("up")
+            down = (down - {name}) if up else (down | {name} if up is False else down)
+            for port in names_of(step.after.get("ports")):
+                enslaved[port] = name
+        elif kind == "unit" and name in SSH_UNITS and isinstance(step.after, dict):
+            stopped = stopped - {name} if works(step.after) else stopped | {name}
+    return replace(
+        now, addresses=addresses, down=frozenset(down), enslaved=enslaved, routes=routes, stopped=frozenset(stopped)
+    )
+
+
+def works(unit: Mapping[str, Json]) -> bool:
+    """Whether a unit is there for the next connection, now and after a boot."""
+    return unit.get("active") is not False and unit.get("enabled") not in ("disabled", "masked")
+
+
+def names_of(ports: Json) -> Iterator[str]:
+    """The names in a link's `ports`."""
+    for port in ports if isinstance(ports, list) else []:
+        if isinstance(port, dict) and isinstance(name := port.get("name"), str):
+            yield name
+
+
+def route_pairs(routes: Json) -> tuple[tuple[str, str], ...]:
+    """(via, dev) of captured default routes."""
+    return tuple(
+        (str(r.get("via") or ""), str(r.get("dev") or ""))
+        for r in (routes if isinstance(routes, list) else [])
+        if isinstance(r, dict)
+    )
+
+
+def hosts_of(addresses: Sequence[str]) -> set[str]:
+    """Addresses without their prefix lengths."""
+    return {address.split("/", 1)[0] for address in addresses}
+
+
+def on_link(controller: str, state: Picture) -> bool:
+    """Whether the controller is in a network that the host is connected to."""
+    return any(
+        contains(held, controller)
+        for name, addresses in state.addresses.items()
+        if name not in state.down
+        for held in addresses
+    )
+
+
+def contains(network: str, address: str) -> bool:
+    """Whether an address lies in the network of an interface address; False where either cannot be read."""
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_interface(network).network
+    except ValueError:
+        return False
+
+
+def routes_of(controller: str, state: Picture) -> tuple[tuple[str, str], ...]:
+    """The default routes of the controller's family."""
+    six = ":" in controller
+    return tuple(sorted(r for r in state.routes if (":" in r[0]) == six))
+
+
+def gateways_on_link(controller: str, state: Picture) -> bool:
+    """Whether every default route's gateway is in a network of its own interface, which is up."""
+    routes = routes_of(controller, state)
+    return bool(routes) and all(
+        dev not in state.down and any(contains(held, via) for held in state.addresses.get(dev, ()))
+        for via, dev in routes
+        if via
+    )
+
+
+def confirmed_routes(base: LastApplied) -> tuple[tuple[str, str], ...] | None:
+    """The default routes of the last confirmed apply: they were proven by a new connection."""
+    routes = base.wishes.get("routes:default", {}).get("live.routes")
+    return tuple(sorted(route_pairs(routes))) if routes is not None else None
+
+
+def listens(listeners: Sequence[Listener], path: ManagementPath) -> bool:
+    """Whether a socket waits for new connections on the address and port in use."""
+    return any(
+        listener.protocol == "tcp"
+        and listener.port == path.port
+        and (listener.address in ANY_ADDRESS or listener.address.strip("[]") == path.server)
+        for listener in listeners
+    )
+
+
+def words(routes: Sequence[tuple[str, str]]) -> str:
+    """Routes for people."""
+    return ", ".join(f"{via} on {dev}" for via, dev in routes) or "none"

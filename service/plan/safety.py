@@ -1,0 +1,79 @@
+"""Refusals: what stops a plan before anything is written. Typed, with the numbers in the words."""
+
+from collections.abc import Iterator, Sequence
+
+from service.model.changes import Drift
+from service.model.facts import Step
+from service.model.observed import HostObserved
+from service.model.plans import Refusal
+from service.model.states import Seen
+from service.resources.desired import LastApplied
+
+TOO_MUCH = 0.5
+TOO_FEW_TO_COUNT = 4
+"""Shares say nothing below this many: a host with two bridges may lose one."""
+
+
+def refusals(
+    drifts: Sequence[Drift], steps: Sequence[Step], observed: HostObserved, base: LastApplied
+) -> Iterator[Refusal]:
+    """Everything that stops this plan, except the management path, which has its own room."""
+    yield from unknown(drifts)
+    yield from special_files(steps, observed)
+    if steps:
+        yield from left_over(observed)
+        yield from too_much(steps, observed)
+
+
+def unknown(drifts: Sequence[Drift]) -> Iterator[Refusal]:
+    """What could not be read is never overwritten: one refusal for each reason."""
+    reasons = sorted({d.difference.unknown for d in drifts if d.difference.unknown})
+    for reason in reasons:
+        things = sorted({d.difference.resource for d in drifts if d.difference.unknown == reason})
+        yield Refusal(
+            "unknown",
+            f"{', '.join(things[:6])} could not be read: {reason}",
+            hint="nothing is changed on a host that cannot be read; see `passerelle doctor`",
+        )
+
+
+def special_files(steps: Sequence[Step], observed: HostObserved) -> Iterator[Refusal]:
+    """A symlink, folder or device where a file of ours belongs is somebody's decision."""
+    for step in steps:
+        seen = observed.fact(step.fact)
+        if step.fact.startswith("file:") and isinstance(seen, Seen) and isinstance(seen.value, dict):
+            file_type = seen.value.get("type")
+            if file_type is not None:
+                path = step.fact.removeprefix("file:")
+                yield Refusal(
+                    "not-ours", f"{path} is a {file_type}, not a regular file", hint=f"replace {path} by a file"
+                )
+
+
+def left_over(observed: HostObserved) -> Iterator[Refusal]:
+    """A pending foreign change that the next reboot would apply over ours (pvenetcommit moves interfaces.new)."""
+    for path in observed.left_overs:
+        if path.endswith("/interfaces.new"):
+            yield Refusal(
+                "left-over",
+                f"{path} is a pending change that the next reboot moves over /etc/network/interfaces",
+                hint="apply or discard it where it was made (Proxmox GUI: Apply Configuration or Revert)",
+            )
+
+
+def too_much(steps: Sequence[Step], observed: HostObserved) -> Iterator[Refusal]:
+    """More than half of the host's links would go away."""
+    links = [fact for fact, seen in observed.facts.items() if fact.startswith("link:") and isinstance(seen, Seen)]
+    bridges = [fact for fact in links if isinstance(s := observed.fact(fact), Seen) and is_bridge(s.value)]
+    removed = [step.fact for step in steps if step.fact.startswith("link:") and step.after is None]
+    if len(bridges) >= TOO_FEW_TO_COUNT and len(removed) > TOO_MUCH * len(bridges):
+        yield Refusal(
+            "too-much-change",
+            f"{len(removed)} of {len(bridges)} bridges would be removed",
+            hint="remove them in smaller commits",
+        )
+
+
+def is_bridge(value: object) -> bool:
+    """Whether a captured link is a bridge."""
+    return isinstance(value, dict) and value.get("type") == "bridge"

@@ -1,0 +1,84 @@
+"""Everything wanted on a host, as a value: sorted, digested, and comparable with what was wanted last."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from service.model.observed import Watch
+from service.model.plans import digest_of
+from service.model.states import Json
+from service.resources.resource import Resource
+
+
+class WishConflict(ValueError):
+    """Two kinds want the same thing differently: a bug of a kind, or a spec that lint should have stopped."""
+
+
+@dataclass(frozen=True)
+class Desired:
+    """All resources wanted on one host, by id. `watch` is what must be observed to compare them."""
+
+    host: str
+    resources: tuple[Resource, ...]
+    watched: Watch = Watch()
+
+    @classmethod
+    def of(cls, host: str, resources: Sequence[Resource], watched: Watch = Watch()) -> "Desired":  # noqa: B008 (frozen)
+        """Sorted, without repetition; two different wishes under one id are an error."""
+        by_id: dict[str, Resource] = {}
+        for resource in resources:
+            if by_id.setdefault(resource.id, resource) != resource:
+                raise WishConflict(
+                    f"{resource.id} is wanted by {by_id[resource.id].kind} and, differently, by {resource.kind}"
+                )
+        return cls(host, tuple(by_id[name] for name in sorted(by_id)), watched)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over every wish: what a latch remembers and an approval means."""
+        return digest_of(self.as_json())
+
+    @cached_property
+    def watch(self) -> Watch:
+        """What must be observed."""
+        total = self.watched
+        for resource in self.resources:
+            total |= resource.watch()
+        return total
+
+    def as_json(self) -> dict[str, Json]:
+        """`{id: {"kind", "fields": {"where.field": want}}}`: the form in which it becomes the next base."""
+        return {
+            r.id: {"kind": r.kind, "fields": {f"{where}.{name}": want for (where, name), want in r.wishes().items()}}
+            for r in self.resources
+            if r.wishes()
+        }
+
+    def derived(self) -> Iterator[tuple[str, str]]:
+        """(thing, cause) of what nobody wrote."""
+        for resource in self.resources:
+            cause = getattr(resource, "cause", "")
+            if cause:
+                yield resource.id, cause
+
+
+@dataclass(frozen=True, slots=True)
+class LastApplied:
+    """What was wanted at the last confirmed apply: the base of the three-way diff. Empty before the first."""
+
+    wishes: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    exists: bool = False
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Json] | None) -> "LastApplied":
+        """From `Desired.as_json()` as it was stored; None before the first apply."""
+        if stored is None:
+            return cls()
+        wishes: dict[str, Mapping[str, Json]] = {}
+        kinds: dict[str, str] = {}
+        for name, entry in stored.items():
+            if isinstance(entry, dict) and isinstance(fields := entry.get("fields"), dict):
+                wishes[name] = fields
+                kinds[name] = str(entry.get("kind", ""))
+        return cls(wishes, kinds, exists=True)
