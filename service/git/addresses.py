@@ -17,8 +17,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # Where clouds serve credentials to whoever asks from inside; the link-local one is covered by its range.
 _METADATA = frozenset(
-    ipaddress.ip_address(text)
-    for text in ("169.254.169.254", "100.100.100.200", "fd00:ec2::254", "192.0.0.192")
+    ipaddress.ip_address(text) for text in ("169.254.169.254", "100.100.100.200", "fd00:ec2::254", "192.0.0.192")
 )
 
 
@@ -36,17 +35,13 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def check_host(
-    host: str, port: int, *, allow_loopback: bool = False, resolver: Resolve = resolve
-) -> tuple[str, ...]:
+def check_host(host: str, port: int, *, allow_loopback: bool = False, resolver: Resolve = resolve) -> tuple[str, ...]:
     """The addresses of `host`, once every one of them is allowed. Raises NameUnknown or AddressRefused."""
     try:
         addresses = resolver(host, port)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not a name that can be asked for"
-        raise NameUnknown(
-            f"{host} does not resolve: {reason}", hint="check the name and the resolver"
-        ) from error
+        raise NameUnknown(f"{host} does not resolve: {reason}", hint="check the name and the resolver") from error
     for text in addresses:
         if why := refused(text, allow_loopback=allow_loopback):
             raise AddressRefused(

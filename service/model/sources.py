@@ -14,7 +14,7 @@ FailCause = Literal["address", "unreachable", "timeout", "refused", "too-big", "
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A checked Git source: `url` is https://…, ssh://… or an absolute path. Only `parse_source` makes one."""
+    """A checked Git source: `url` is https://…, ssh://… or an absolute path. `parse_source` makes it."""
 
     url: str
     branch: str
@@ -69,8 +69,8 @@ class Failed:
     """Nothing could be learned now; the last good revision stays in force.
 
     `cause` is a fixed word: address (resolves to what must not be asked), unreachable (no usable answer from
-    the source), timeout, refused (git did not take what was sent), too-big, mirror (our own copy), busy (another
-    fetch holds it). `reason` is a sentence for people, without secrets and control characters.
+    the source), timeout, refused (git did not take what was sent), too-big, mirror (our own copy), busy
+    (another fetch holds it). `reason` is a sentence for people, without secrets and control characters.
     """
 
     cause: FailCause

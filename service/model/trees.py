@@ -142,9 +142,7 @@ def take(
                 break
             blob = read(entry)
         except OSError as error:
-            problems.append(
-                TreeProblem(entry.path, f"cannot be read: {error.strerror or 'input/output error'}")
-            )
+            problems.append(TreeProblem(entry.path, f"cannot be read: {error.strerror or 'input/output error'}"))
             continue
         if blob.data.startswith(_LFS_POINTER):
             problems.append(TreeProblem(entry.path, "a Git LFS pointer; keep spec files out of LFS"))
@@ -179,20 +177,16 @@ def enters(entry: Listed) -> bool:
 
 
 def shown(text: str, limit: int = 200) -> str:
-    """One line of hostile text made showable: hidden characters out, white space single, at most `limit` characters."""
-    clean = "".join(
-        " " if c in "\t\n\r" else "" if unicodedata.category(c) in _HIDDEN else c for c in text[: 8 * limit]
-    )
-    clean = " ".join(clean.split())
+    """One line of hostile text made showable: hidden characters out, white space single, cut at `limit`."""
+    spaced = text[: 8 * limit].translate({0x09: " ", 0x0A: " ", 0x0D: " "})
+    clean = " ".join("".join(c for c in spaced if unicodedata.category(c) not in _HIDDEN).split())
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
 def shown_path(raw: bytes, limit: int = 400) -> str:
     """A path made showable with what is odd in it: hidden and undecodable characters as escapes."""
     text = raw[: 4 * limit].decode("utf-8", "backslashreplace")
-    out = "".join(
-        c if unicodedata.category(c) not in _HIDDEN else c.encode("unicode_escape").decode() for c in text
-    )
+    out = "".join(c if unicodedata.category(c) not in _HIDDEN else c.encode("unicode_escape").decode() for c in text)
     return out if len(out) <= limit else out[: limit - 1] + "…"
 
 

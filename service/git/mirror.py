@@ -1,0 +1,247 @@
+"""The bare mirror of the source: a cache that may be thrown away at any time.
+
+    mirror = Mirror(room, source, credentials=…, limits=…, allow_loopback=False)
+    mirror.fetch(last_accepted: str | None) -> Fetched          never raises for what a source does
+    mirror.read_tree(commit, known={blob_id: bytes}) -> Tree
+    mirror.read_file_at(commit, path) -> bytes | None
+    mirror.commit(commit) -> Commit      mirror.first_parent(commit) -> str | None
+    mirror.log(old | None, new, count=100) -> list[Commit]
+    The readers raise SourceError for a commit that is not there or not readable.
+
+All methods block; callers on an event loop use threads. Which commit is the last accepted one is the caller's
+record, not the mirror's: `refs/psr/accepted` only keeps its objects from being dropped. A commit that was
+fetched and not accepted comes back as Advanced at every fetch.
+
+    <room>/mirror.git   the mirror             <room>/home          an empty HOME for git
+    <room>/lock         held while fetching    <room>/damaged.git   the last mirror that was found damaged
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from service.errors import SourceError
+from service.git import tree
+from service.git.addresses import AddressRefused, NameUnknown, Resolve, check_host, resolve
+from service.git.child import Answer, Limits
+from service.git.commands import Credentials, Git, port_of
+from service.model.sources import (
+    Advanced,
+    Empty,
+    FailCause,
+    Failed,
+    Fetched,
+    Missing,
+    Rewound,
+    Source,
+    Unchanged,
+)
+from service.model.trees import Commit, Tree
+
+MAX_MIRROR_BYTES = 1 << 30
+PACKS_BEFORE_REPACK = 50
+
+_CAUSES: dict[type[SourceError], FailCause] = {AddressRefused: "address", NameUnknown: "unreachable"}
+
+
+class Mirror:
+    """One source, mirrored in a private folder. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        room: Path,
+        source: Source,
+        *,
+        credentials: Credentials | None = None,
+        limits: Limits | None = None,
+        allow_loopback: bool = False,
+        resolver: Resolve = resolve,
+    ) -> None:
+        self.source = source
+        self._room = room.absolute()
+        self._directory = self._room / "mirror.git"
+        self._git = Git(self._room, self._directory, source, credentials or Credentials(), limits or Limits())
+        self._allow_loopback = allow_loopback
+        self._resolver = resolver
+        self._fetching = threading.Lock()
+        # Readers hold this, and so does whoever moves or repacks the objects away from under them.
+        self._objects = threading.Lock()
+        self._suspect = False
+
+    def fetch(self, last_accepted: str | None) -> Fetched:
+        """Ask where the branch stands, bring what is new, and say how it lies to `last_accepted`."""
+        wait_s = 4 * self._git.limits.timeout_s
+        if not self._fetching.acquire(timeout=wait_s):
+            return Failed("busy", f"another fetch did not end in {wait_s:g} s")
+        try:
+            with self._only_one():
+                return self._fetch(last_accepted, self._addresses())
+        except BlockingIOError:
+            return Failed("busy", f"another process is fetching into {self._room}")
+        except OSError as error:
+            return Failed("mirror", f"the mirror in {self._room} cannot be used: {error.strerror}")
+        except SourceError as error:
+            return Failed(_CAUSES.get(type(error), "mirror"), str(error))
+        finally:
+            self._fetching.release()
+
+    def read_tree(self, commit: str, known: Mapping[str, bytes] | None = None) -> Tree:
+        """The spec files of this commit and what cannot be used; blobs of `known` are not read again."""
+        with self._reading():
+            return tree.read_tree(self._directory, commit, known or {})
+
+    def read_file_at(self, commit: str, path: str) -> bytes | None:
+        """One plain file of this commit, None where there is none; at most as large as a spec file may be."""
+        with self._reading():
+            return tree.read_file_at(self._directory, commit, path)
+
+    def commit(self, commit: str) -> Commit:
+        """Who made this commit, and when."""
+        with self._reading():
+            return tree.read_commits(self._directory, [commit])[0]
+
+    def first_parent(self, commit: str) -> str | None:
+        """The commit before this one on its branch, None for the first of all."""
+        return next(iter(self.commit(commit).parents), None)
+
+    def log(self, old: str | None, new: str, count: int = 100) -> list[Commit]:
+        """The newest `count` commits that `new` has and `old` has not, newest first."""
+        with self._reading():
+            return tree.read_commits(self._directory, self._git.between(old, new, count))
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """A failed read makes the next fetch look at the mirror's health."""
+        with self._objects:
+            try:
+                yield
+            except SourceError:
+                self._suspect = True
+                raise
+
+    @contextlib.contextmanager
+    def _only_one(self) -> Iterator[None]:
+        """Hold the folder against other processes; BlockingIOError where one has it."""
+        self._room.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._room / "home").mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(self._room / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(lock)
+
+    def _addresses(self) -> tuple[str, ...]:
+        host = urlsplit(self.source.url).hostname
+        if self.source.kind == "local" or not host:
+            return ()
+        return check_host(host, port_of(self.source), allow_loopback=self._allow_loopback, resolver=self._resolver)
+
+    def _fetch(self, last_accepted: str | None, addresses: tuple[str, ...]) -> Fetched:
+        self._sweep()
+        usable = self._usable()
+        if usable and last_accepted and self._git.has(last_accepted):
+            self._git.keep(last_accepted)
+        head = self._ask(addresses)
+        if not isinstance(head, str):
+            return head
+        failed = None
+        if not usable:
+            failed = self._start_anew(addresses)
+        elif self._git.incoming() != head:
+            failed = self._bring(addresses)
+        return failed or self._judge(last_accepted)
+
+    def _usable(self) -> bool:
+        """Whether the mirror is there and, if a read of it failed, whole."""
+        if not self._git.opens() or (self._suspect and not self._git.is_sound()):
+            return False
+        self._suspect = False
+        return True
+
+    def _ask(self, addresses: tuple[str, ...]) -> str | Missing | Empty | Failed:
+        """The commit at which the source's branch stands, or why there is none."""
+        # Asked from outside the mirror: damage in it must not look like a source that does not answer.
+        outside = self._git.at(self._room / "home")
+        answer = outside.branch_head(addresses)
+        if answer.ok:
+            if commit := outside.commit_of(answer):
+                return commit
+            answer = outside.branches(addresses)
+            if answer.flooded or (answer.ok and answer.stdout.strip()):
+                return Missing(self.source.branch)
+            if answer.ok:
+                return Empty()
+        return self._failed("unreachable", "does not answer", answer)
+
+    def _bring(self, addresses: tuple[str, ...]) -> Failed | None:
+        """Fetch what is new; where that fails because our own copy is damaged, copy anew."""
+        if (size := self._bytes()) > MAX_MIRROR_BYTES:
+            return Failed("too-big", f"the mirror has {size} bytes; it may have {MAX_MIRROR_BYTES}")
+        answer = self._git.fetch(addresses)
+        if answer.ok:
+            self._repack_if_many()
+            return None
+        self._sweep()
+        if not answer.timed_out and not self._git.is_sound():
+            return self._start_anew(addresses)
+        return self._failed("refused", "could not be fetched", answer)
+
+    def _start_anew(self, addresses: tuple[str, ...]) -> Failed | None:
+        """Copy the source beside the mirror, then put the copy in its place; until then the old one stays."""
+        fresh, damaged = self._room / "fresh.git", self._room / "damaged.git"
+        shutil.rmtree(fresh, ignore_errors=True)
+        git = self._git.at(fresh)
+        made = git.create()
+        if not made.ok:
+            return Failed("mirror", f"no mirror can be made in {self._room}: {git.complaint(made)}")
+        answer = git.fetch(addresses)
+        if not answer.ok:
+            shutil.rmtree(fresh, ignore_errors=True)
+            return self._failed("refused", "could not be fetched", answer)
+        with self._objects:
+            if self._directory.exists():
+                shutil.rmtree(damaged, ignore_errors=True)
+                self._directory.rename(damaged)
+            fresh.rename(self._directory)
+            self._suspect = False
+        return None
+
+    def _judge(self, last_accepted: str | None) -> Fetched:
+        new = self._git.incoming()
+        if new is None:
+            return Failed("mirror", "the fetched branch names no readable commit")
+        if new == last_accepted:
+            return Unchanged(new)
+        if last_accepted is None or self._git.descends(last_accepted, new):
+            return Advanced(new, last_accepted)
+        return Rewound(last_accepted, new)
+
+    def _failed(self, cause: FailCause, what: str, answer: Answer) -> Failed:
+        cause = "timeout" if answer.timed_out else cause
+        return Failed(cause, f"{self.source.url} {what}: {self._git.complaint(answer)}")
+
+    def _bytes(self) -> int:
+        return sum(file.stat().st_size for file in (self._directory / "objects" / "pack").glob("*.pack"))
+
+    def _repack_if_many(self) -> None:
+        """Git's own upkeep is off, so that nothing is moved from under a reader."""
+        packs = self._directory / "objects" / "pack"
+        if sum(1 for _ in packs.glob("*.pack")) > PACKS_BEFORE_REPACK:
+            with self._objects:
+                self._git.repack()
+
+    def _sweep(self) -> None:
+        """Remove what a killed git left behind. The lock on the folder says that nobody is using it."""
+        objects = self._directory / "objects"
+        for left in (*self._directory.glob("*.lock"), *(self._directory / "refs").rglob("*.lock")):
+            left.unlink(missing_ok=True)
+        for left in (*(objects / "pack").glob("tmp_*"), *(objects / "pack").glob(".tmp-*")):
+            left.unlink(missing_ok=True)
+        for left in (*objects.glob("tmp_objdir-*"), *objects.glob("incoming-*")):
+            shutil.rmtree(left, ignore_errors=True)

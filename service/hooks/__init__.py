@@ -1,0 +1,1 @@
+"""Webhook receivers: what a delivery has to prove. Pure."""
