@@ -32,7 +32,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that waits: `protocol` tcp or udp, address as `ss` prints it (`*`, `0.0.0.0`, `[::]`, an address), program if known."""
+    """A socket that waits: `protocol` tcp or udp, address as `ss` prints it (`*`, `0.0.0.0`, `[::]`), program if known."""
 
     protocol: str
     address: str
@@ -51,7 +51,7 @@ class ManagementPath:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One line of dnsmasq's lease file. `expires` is epoch seconds, 0 = never; `name` empty when the client sent none."""
+    """One line of dnsmasq's lease file. `expires` is epoch seconds, 0 = never; `name` empty where the client sent none."""
 
     mac: str
     address: str
@@ -64,8 +64,10 @@ class Lease:
 class HostObserved:
     """Everything known of one host at `observed_at`.
 
-    `facts` holds captured facts in the host-side file's canonical form (service/model/facts.py): all links, all addresses,
-    default routes, watched sysctls, units and files (mode, owner, digest), own nft tables. `texts` holds the bytes of
+    `facts` holds captured facts in the host-side file's canonical form (service/model/facts.py): all links, all
+    addresses, default routes, watched sysctls, units and files (mode, owner, digest), own nft tables. `unlisted` says
+    what holds for facts that are not listed: where all links were read, `link:` is Absent; a watched folder has its own
+    entry (`file:/etc/dnsmasq.d/`). `texts` holds the bytes of
     watched files. `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count.
     """
 
@@ -86,14 +88,20 @@ class HostObserved:
     changed_at_s: Mapping[str, float] = field(default_factory=dict)
     armed: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
+    unlisted: Mapping[str, Absent | Unknown] = field(default_factory=dict)
 
     def fact(self, fact_id: FactId) -> Observed[Json]:
         """The captured fact; one that was never looked at is Unknown, never Absent."""
-        return self.facts.get(fact_id, Unknown(f"{fact_id} was not looked at"))
+        return self.facts.get(fact_id) or self._unlisted(fact_id)
 
     def text(self, path: str) -> Observed[bytes]:
         """The bytes of a watched file."""
-        return self.texts.get(path, Unknown(f"{path} was not looked at"))
+        return self.texts.get(path) or self._unlisted(f"file:{path}")
+
+    def _unlisted(self, fact_id: FactId) -> Absent | Unknown:
+        """What `unlisted` says about everything else of this type, or about a watched folder's other files."""
+        prefix = fact_id[: fact_id.rfind("/") + 1] if fact_id.startswith("file:") else fact_id.partition(":")[0] + ":"
+        return self.unlisted.get(prefix, Unknown(f"{fact_id} was not looked at"))
 
 
 @dataclass(frozen=True, slots=True)

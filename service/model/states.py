@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen(Generic[T]):
+class Seen(Generic[T_co]):
     """It is there, and this is its canonical value. `where` says in which file or rule it stands, if that is not obvious."""
 
-    value: T
+    value: T_co
     where: str = ""
 
 
@@ -28,4 +29,4 @@ class Unknown:
     why: str
 
 
-Observed: TypeAlias = "Seen[T] | Absent | Unknown"
+Observed: TypeAlias = Seen[T] | Absent | Unknown

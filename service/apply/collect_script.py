@@ -1,0 +1,196 @@
+"""The question put to a host: one POSIX sh text that prints everything a `Watch` asks for, in frames.
+
+    collect_script(watch, nonce) -> bytes       raises InputError for a name that must not reach a shell
+    SECTIONS                                    the frames it prints, in order
+    sysctl_path(key) -> str                     where a sysctl stands below /proc/sys
+
+A section is printed as
+
+    @@NONCE begin NAME
+    <what the program printed, byte for byte>
+    @@NONCE words
+    <what it said on stderr>
+    @@NONCE end NAME STATUS        STATUS is the exit status, or `missing` where there is no such program
+
+and after the last one `@@NONCE done`. The nonce is fresh for every question, so that nothing a file holds can look like
+a frame. The host needs sh, coreutils, iproute2 and what is to be observed; Python is not needed.
+
+Few processes are started, as forks are most of what an observation costs a host: all files go through one `stat`, one
+`cat` and a second `stat` that proves that nothing moved in between; kernel values through one `head`.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable
+
+from service.errors import InputError
+from service.model.observed import Watch
+
+SECTIONS = (
+    "session", "values", "ip", "ip6", "nft", "iptables", "iptables_legacy", "units", "listeners", "packages",
+    "stat", "body", "again", "marks",
+)  # fmt: skip
+
+MAX_FILE_BYTES = 1 << 20
+MAX_BODY_BYTES = 6 << 20
+MAX_FILES = 2000
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+OS_RELEASE = "/etc/os-release"
+LEFT_OVER_ENDINGS = (".dpkg-new", ".dpkg-dist", ".ucf-dist")
+UNIT_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,ActiveEnterTimestampMonotonic"
+
+_NONCE = re.compile(r"[0-9a-f]{16,64}")
+_PATH = re.compile(r"(/[A-Za-z0-9._@:+,=%-]+)+")
+_UNIT = re.compile(r"[A-Za-z0-9@_.:\\-]{1,240}\.(service|socket|timer|target|path|mount)")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]{1,99}")
+_SYSCTL = re.compile(r"net(\.[A-Za-z0-9_/@+-]{1,40}){1,8}")
+
+_START = r"""LC_ALL=C; export LC_ALL
+PATH=/usr/sbin:/usr/bin:/sbin:/bin; export PATH
+umask 077
+section() {
+  name=$1; shift
+  printf '@@NONCE begin %s\n' "$name"
+  status=missing; words=
+  if command -v "$1" >/dev/null; then
+    { words=$("$@" 2>&1 >&3 3>&-); status=$?; } 3>&1
+  fi
+  printf '\n@@NONCE words\n%s\n@@NONCE end %s %s\n' "$words" "$name" "$status"
+}
+session() {
+  date '+now %s.%N'
+  read -r up rest </proc/uptime
+  printf 'uptime %s\nconnection %s\n' "$up" "$SSH_CONNECTION"
+}
+section session session
+"""
+
+_NETWORK = r"""for bridge in /sys/class/net/*/bridge; do
+  [ -d "$bridge" ] && set -- "$@" "$bridge/stp_state" "$bridge/forward_delay"
+done
+section values head -v -c 4096 -- "$@"
+section ip ip -j -batch - <<END
+addr show
+route show default
+neigh show
+END
+section ip6 ip -6 -j route show default
+section nft nft -s -j list ruleset
+section iptables iptables-save -t nat
+legacy=true
+[ -e /proc/net/ip_tables_names ] && while read -r table; do
+  [ "$table" = nat ] && legacy='iptables-legacy-save -t nat'
+done </proc/net/ip_tables_names
+section iptables_legacy $legacy
+"""
+
+# Names with other characters are counted and not told: they could not be said in one line.
+_FOLDER = r"""for file in FOLDER/*; do
+  case $file in
+    'FOLDER/*') [ -e "$file" ] && printf 'odd|FOLDER\n' ;;
+    *[!A-Za-z0-9._/@:+,=%-]*) printf 'odd|FOLDER\n' ;;
+    *) [ $# -lt MAX_FILES ] && set -- "$@" "$file" || printf 'many|FOLDER\n' ;;
+  esac
+done
+"""
+
+_FILES = r"""look() { stat -c 'f|%F|%s|%a|%u|%g|%.9Y|%n' -- "$@" 2>&1; }
+candidates() {
+FOLDERS  [ $# -gt 0 ] && look "$@"
+}
+before=$(candidates PATHS)
+section stat printf '%s' "$before"
+paths=; bodies=; total=0; IFS='
+'
+for line in $before; do
+  case $line in f\|*) ;; *) continue ;; esac
+  file=${line##*|}; paths="$paths $file"
+  case $line in f\|regular*) ;; *) continue ;; esac
+  size=${line#f|*|}; size=${size%%|*}
+  [ "$size" -le MAX_FILE_BYTES ] && [ $((total + size)) -le MAX_BODY_BYTES ] || continue
+  total=$((total + size)); bodies="$bodies $file"
+done
+unset IFS
+section body cat -- $bodies
+section again look $paths
+"""
+
+_MARKS = r"""marks() {
+  for file in LEFT_OVERS; do [ -e "$file" ] && printf 'left|%s\n' "$file"; done
+  if [ -e /var/lib/passerelle/armed ]; then
+    armed=; read -r armed </var/lib/passerelle/armed; printf 'armed|%s\n' "$armed"
+  fi
+  true
+}
+section marks marks
+printf '@@NONCE done\n'
+"""
+
+
+def collect_script(watch: Watch, nonce: str) -> bytes:
+    """The script for one observation. `nonce` is 16 to 64 hex digits from a secure source, never used twice."""
+    if not _NONCE.fullmatch(nonce):
+        raise InputError("a nonce is 16 to 64 hex digits")
+    files, folders = split_watched(watch.files)
+    sysctls = [sysctl_path(key) for key in sorted(watch.sysctls)]
+    parts = [
+        _START,
+        f"set -- {_words([BOOT_ID, OS_RELEASE, *sysctls])}\n",
+        _NETWORK,
+        _section("units", f"timeout 8 systemctl show -p {UNIT_PROPERTIES} --", _checked(watch.units, _UNIT, "unit")),
+        "section listeners ss -H -l -t -u -n -p\n",
+        _section(
+            "packages",
+            r"dpkg-query -W -f '${Package}|${db:Status-Abbrev}|${Version}\n'",
+            _checked(watch.packages, _PACKAGE, "package"),
+        ),
+        _FILES.replace("FOLDERS", "".join(_FOLDER.replace("FOLDER", folder) for folder in folders))
+        .replace("PATHS", _words([*files, *folders]))
+        .replace("MAX_FILES", str(MAX_FILES))
+        .replace("MAX_FILE_BYTES", str(MAX_FILE_BYTES))
+        .replace("MAX_BODY_BYTES", str(MAX_BODY_BYTES)),
+        _MARKS.replace("LEFT_OVERS", _words(left_over_paths(files))),
+    ]
+    return "".join(parts).replace("NONCE", nonce).encode("ascii")
+
+
+def split_watched(files: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The watched files, and the folders whose files are watched, each sorted. Raises InputError."""
+    single: list[str] = []
+    folders: list[str] = []
+    for path in sorted(files):
+        plain = path.removesuffix("/*")
+        if not _PATH.fullmatch(plain) or len(plain) > 400 or {".", ".."} & set(plain.split("/")):
+            raise InputError(
+                f"cannot watch the file {path!r}",
+                hint="paths are absolute, of letters, digits and ._@:+,=%-, without . and ..",
+            )
+        (folders if plain != path else single).append(plain)
+    return single, folders
+
+
+def left_over_paths(files: Iterable[str]) -> list[str]:
+    """What package upgrades and the Proxmox GUI leave beside watched files: changes that wait for someone."""
+    return ["/etc/network/interfaces.new", *(f + ending for f in files for ending in LEFT_OVER_ENDINGS)]
+
+
+def sysctl_path(key: str) -> str:
+    """`net.ipv4.conf.enp1s0/100.forwarding` stands below net/ipv4/conf/enp1s0.100/ (sysctl.d(5))."""
+    if not _SYSCTL.fullmatch(key):
+        raise InputError(f"cannot watch the sysctl {key!r}", hint="only keys below net. are looked at")
+    return "/proc/sys/" + key.translate(str.maketrans("./", "/."))
+
+
+def _section(name: str, command: str, words: list[str]) -> str:
+    return f"section {name} {command} {_words(words)}\n" if words else f"section {name} true\n"
+
+
+def _checked(names: Iterable[str], pattern: re.Pattern[str], what: str) -> list[str]:
+    for name in names:
+        if not pattern.fullmatch(name):
+            raise InputError(f"cannot watch the {what} {name!r}", hint=f"it is no name of a {what}")
+    return sorted(names)
+
+
+def _words(words: Iterable[str]) -> str:
+    return " ".join(shlex.quote(word) for word in words)
