@@ -1,0 +1,84 @@
+"""The lab's internet: a web server that tells who asked, the package repository, and a name server.
+
+Run inside the namespace `inet`: `python -m service.lab.inside.inet PACKAGES_FOLDER`; prints `ready` when all listen.
+"""
+
+import http.server
+import socket
+import socketserver
+import struct
+import sys
+import threading
+from functools import partial
+from http import HTTPStatus
+
+from service.lab import addresses
+
+REPOSITORY_PATH = "/debian/"
+A, AAAA, IN = 1, 28, 1
+NOERROR, NXDOMAIN = 0, 3
+TTL_S = 60
+
+
+class Web(http.server.SimpleHTTPRequestHandler):
+    """`/debian/…` is the package repository; every other path answers with the address that the request came from."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith(REPOSITORY_PATH):
+            self.path = "/" + self.path.removeprefix(REPOSITORY_PATH).removeprefix("./")
+            super().do_GET()
+            return
+        body = f"{self.client_address[0]}\n".encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def list_directory(self, path: object) -> None:
+        self.send_error(HTTPStatus.NOT_FOUND)
+
+
+def reply(query: bytes) -> bytes | None:
+    """The answer to one DNS query (RFC 1035 §4): A records of the lab's names, NXDOMAIN else; None for garbage."""
+    try:
+        ident, flags, questions = struct.unpack_from("!HHH", query)
+        labels, at = [], 12
+        while (size := query[at]) != 0:
+            labels.append(query[at + 1 : at + 1 + size].decode("ascii").lower())
+            at += 1 + size
+        kind, family = struct.unpack_from("!HH", query, at + 1)
+    except (struct.error, IndexError, UnicodeDecodeError):
+        return None
+    if questions != 1 or flags & 0x8000:
+        return None
+    address = addresses.NAMES.get(".".join(labels))
+    found = address is not None and kind == A and family == IN
+    status = NOERROR if address is not None else NXDOMAIN
+    header = struct.pack("!HHHHHH", ident, 0x8480 | (flags & 0x0100) | status, 1, int(found), 0, 0)
+    answer = b""
+    if found and address is not None:
+        answer = struct.pack("!HHHIH", 0xC00C, A, IN, TTL_S, 4) + socket.inet_aton(address)
+    return header + query[12 : at + 5] + answer
+
+
+class Names(socketserver.BaseRequestHandler):
+    """One DNS query over UDP."""
+
+    def handle(self) -> None:
+        query, transport = self.request
+        if answer := reply(query):
+            transport.sendto(answer, self.client_address)
+
+
+def main() -> None:
+    web = http.server.ThreadingHTTPServer((addresses.INTERNET, 80), partial(Web, directory=sys.argv[1]))
+    names = socketserver.ThreadingUDPServer((addresses.INTERNET, 53), Names)
+    threading.Thread(target=names.serve_forever, daemon=True).start()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    web.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

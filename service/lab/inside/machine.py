@@ -1,0 +1,208 @@
+"""One host as the lab runs it: its disk (an overlay on the image), its boots (systemd-nspawn), its end."""
+
+import shutil
+import subprocess
+import threading
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from service.errors import LabError
+from service.lab import cgroups, files
+from service.lab.inside.guest import Guest
+from service.lab.inside.topology import run
+from service.lab.waiting import wait_for
+
+REBOOT_EXIT_CODE = 133  # systemd-nspawn --keep-unit ends with it instead of booting again by itself
+GUEST_POLL_S = 0.1
+JOIN_AND_RUN = 'echo $$ > "$1"/cgroup.procs && shift && exec setsid "$@"'
+DEFAULT_DISK_MIB = 512
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the lab keeps things, inside its own mount namespace."""
+
+    image_root: Path
+    scratch: Path  # a tmpfs of the lab's own
+    runtime: Path  # the folder that the machine sees too
+    cgroup: Path
+
+
+@dataclass
+class Machine:
+    """A host and the thread that boots it again and again. All methods may be called from any thread."""
+
+    identity: files.Identity
+    place: Place
+    disk_mib: int
+    extra_files: dict[str, tuple[bytes, int]]
+    guests: dict[str, Guest] = field(default_factory=dict)
+    state: str = "off"
+    boots: int = 0
+
+    def __post_init__(self) -> None:
+        self.folder = self.place.scratch / "hosts" / self.identity.name
+        self.cgroup = self.place.cgroup / self.identity.name
+        self.console = self.place.runtime / f"console-{self.identity.name}.log"
+        self._on = True
+        self._cut = False
+        self._fresh = True
+        self._changed = threading.Condition()
+
+    def start(self) -> None:
+        """Begin to run the host; returns at once."""
+        threading.Thread(target=self._live, daemon=True).start()
+
+    def power(self, to: str, files_given: dict[str, tuple[bytes, int]] | None = None) -> None:
+        """Pull the plug, put it back, or both; `fresh` also gives it a new disk. No process of the host gets a say."""
+        with self._changed:
+            if to == "fresh":
+                self._fresh = True
+                self.extra_files = files_given or {}
+                for guest in self.guests.values():
+                    guest.kill(for_good=True)
+                self.guests.clear()
+            if to == "on":
+                self._cut |= not self._on
+            else:
+                self._cut = to != "off"
+                cgroups.kill(self.cgroup)
+            self._on = to != "off"
+            self._changed.notify_all()
+
+    def described(self) -> dict[str, Any]:
+        """What `status` tells about this host."""
+        return {
+            "name": self.identity.name,
+            "address": self.identity.address,
+            "host_key": self.identity.public_key,
+            "state": self.state,
+            "boots": self.boots,
+            "guests": [guest.described() for guest in list(self.guests.values())],
+        }
+
+    def _live(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._on)
+                self._cut = False
+            try:
+                code = self._boot_once()
+            except (LabError, OSError) as error:
+                with self.console.open("a") as log:
+                    log.write(f"lab: {error}\n")
+                code = 1
+            with self._changed:
+                asked_off = not self._on
+                self._on = self._cut or code == REBOOT_EXIT_CODE
+                self.state = "rebooting" if self._on else "off" if asked_off or code == 0 else "failed"
+
+    def _boot_once(self) -> int:
+        """Run the host until it ends; the exit code of systemd-nspawn."""
+        wait_for(lambda: not cgroups.populated(self.cgroup), f"the end of {self.identity.name}", timeout_s=20)
+        cgroups.remove(self.cgroup)
+        with self._changed:
+            fresh, self._fresh = self._fresh, False
+        if fresh:
+            self._new_disk()
+        self._mount()
+        run("ip", "link", "del", f"vb-{self.identity.name}", check=False)
+        self.cgroup.mkdir(parents=True, exist_ok=True)
+        with self._changed, self.console.open("ab") as log:
+            if self._cut or not self._on:
+                return 0
+            process = subprocess.Popen(
+                ["sh", "-c", JOIN_AND_RUN, "sh", str(self.cgroup), *self._nspawn()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            # From here on a power cut finds the host in its cgroup.
+            wait_for(lambda: cgroups.populated(self.cgroup) or process.poll() is not None, "systemd-nspawn", 10)
+        self.boots += 1
+        self.state = "running"
+        ended = threading.Event()
+        minder = threading.Thread(target=self._mind_guests, args=(ended,), daemon=True)
+        minder.start()
+        code = process.wait()
+        ended.set()
+        minder.join()
+        for guest in list(self.guests.values()):
+            guest.kill()
+        return code
+
+    def _nspawn(self) -> list[str]:
+        name = self.identity.name
+        return [
+            "systemd-nspawn",
+            "--quiet",
+            f"--directory={self.folder / 'root'}",
+            "--boot",
+            "--register=no",
+            "--keep-unit",
+            "--network-bridge=prov0",
+            f"--machine={name}",
+            f"--hostname={name}",
+            "--console=read-only",
+            "--resolv-conf=off",
+            "--timezone=off",
+            "--link-journal=no",
+        ]
+
+    def _new_disk(self) -> None:
+        run("umount", "--lazy", str(self.folder / "root"), check=False)
+        run("umount", "--lazy", str(self.folder), check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        options = f"size={self.disk_mib}m,mode=0755"
+        run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder))
+        for name in ("upper", "work", "root"):
+            (self.folder / name).mkdir(mode=0o755)
+        self._mount()
+        for path, (content, mode) in (files.of_host(self.identity) | self.extra_files).items():
+            target = Path(f"{self.folder}/root{path}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+            target.chmod(mode)
+
+    def _mount(self) -> None:
+        """Mount the disk anew: a root that was remounted read-only is writable again after a reboot."""
+        run("umount", str(self.folder / "root"), check=False)
+        parts = {"lowerdir": self.place.image_root, "upperdir": self.folder / "upper", "workdir": self.folder / "work"}
+        options = ",".join(f"{key}={path}" for key, path in parts.items())
+        run("mount", "-t", "overlay", "-o", options, "overlay", str(self.folder / "root"))
+
+    def leader(self) -> int:
+        """The pid of the host's systemd; LabError while it is off."""
+        if (pid := cgroups.leader(self.cgroup)) is None:
+            raise LabError(f"{self.identity.name} is not running")
+        return pid
+
+    def guest_add(self, guest: Guest) -> None:
+        """Declare a guest: it starts when its bridge is there, and again after every boot if it starts by itself."""
+        if guest.name in self.guests:
+            raise LabError(f"{self.identity.name} has a guest {guest.name} already")
+        self.guests[guest.name] = guest
+
+    def _mind_guests(self, ended: threading.Event) -> None:
+        """Start the declared guests of this boot once their bridge appears, as an autostart would."""
+        started: set[int] = set()
+        boot_guests = {id(g) for g in self.guests.values() if not g.autostart}
+        while not ended.wait(GUEST_POLL_S):
+            for guest in list(self.guests.values()):
+                if id(guest) in started or id(guest) in boot_guests:
+                    continue
+                leader = cgroups.leader(self.cgroup)
+                if leader and Path(f"/proc/{leader}/root/sys/class/net/{guest.bridge}").exists():
+                    started.add(id(guest))
+                    guest.start(leader)
+
+
+def new_identity(name: str, address: str, folder: Path, authorized_key: str) -> files.Identity:
+    """A new host's own things; its ed25519 key pair is made in `folder`, which must exist."""
+    key = folder / f"host-key-{name}"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key))
+    public = " ".join(key.with_suffix(".pub").read_text().split()[:2])
+    return files.Identity(name, address, uuid.uuid4().hex, key.read_text(), public, authorized_key)

@@ -1,0 +1,122 @@
+"""What the lab can be asked: one method per operation of the control socket."""
+
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+from service.errors import LabError
+from service.lab import addresses, files
+from service.lab.control import Message
+from service.lab.inside import forward, topology
+from service.lab.inside.guest import Guest
+from service.lab.inside.machine import Machine, Place, new_identity
+
+HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,10}")  # vb-NAME must fit into 15 characters
+GUEST_NAME = re.compile(r"[a-z][a-z0-9-]{0,9}")  # veth-NAME too
+SORTS = ("named", "silent", "static")
+
+
+class Supervisor:
+    """The lab's hosts and guests by name, and the operations on them."""
+
+    def __init__(self, config: dict[str, Any], cgroup: Path) -> None:
+        runtime = Path(config["folder"])
+        self.place = Place(Path(config["image_root"]), runtime / "inside", runtime, cgroup)
+        self.authorized_key = (runtime / "id_ed25519.pub").read_text().strip()
+        self.machines: dict[str, Machine] = {}
+
+    def answer(self, op: str, request: Message) -> Message:
+        """Do one operation; raises LabError for what cannot be done."""
+        operation = getattr(self, f"op_{op}", None)
+        if operation is None:
+            raise LabError(f"the lab knows no operation {op!r}")
+        answered: Message = operation(fds=request.files, **request.body)
+        return answered
+
+    def op_status(self, *, fds: list[int]) -> Message:
+        """Every host with its guests."""
+        return Message({"hosts": [machine.described() for machine in self.machines.values()]})
+
+    def op_host_add(self, *, fds: list[int], name: str, disk_mib: int, given: dict[str, Any]) -> Message:
+        """Add a host and boot it; answers at once, with its address and key."""
+        if HOST_NAME.fullmatch(name) is None:
+            raise LabError(f"{name!r} is no name for a host: a letter, then letters, digits and dashes, 11 at most")
+        if name in self.machines:
+            raise LabError(f"the lab has a host {name} already")
+        if len(self.machines) >= addresses.MAX_HOSTS:
+            raise LabError(f"the lab has {addresses.MAX_HOSTS} hosts, more addresses are not planned")
+        address = addresses.host_address(len(self.machines))
+        identity = new_identity(name, address, self.place.scratch, self.authorized_key)
+        machine = Machine(identity, self.place, disk_mib, files.unpacked(given))
+        self.machines[name] = machine
+        machine.start()
+        return Message(machine.described())
+
+    def op_host_power(self, *, fds: list[int], host: str, to: str, given: dict[str, Any]) -> Message:
+        """Power of a host: on, off, cut (off and on again) or fresh (cut, with a new disk)."""
+        machine = self._machine(host)
+        if to not in ("on", "off", "cut", "fresh"):
+            raise LabError(f"no power state {to!r}")
+        machine.power(to, files.unpacked(given))
+        return Message(machine.described())
+
+    def op_guest_add(self, *, fds: list[int], host: str, name: str, sort: str, **plan: Any) -> Message:
+        """Declare a guest of a host."""
+        machine = self._machine(host)
+        if GUEST_NAME.fullmatch(name) is None:
+            raise LabError(f"{name!r} is no name for a guest: a letter, then letters, digits and dashes, 10 at most")
+        if sort not in SORTS:
+            raise LabError(f"no sort of guest {sort!r}: {', '.join(SORTS)}")
+        guest = Guest(
+            name=name,
+            host=host,
+            sort=sort,
+            scratch=self.place.scratch / "guests" / f"{host}+{name}",
+            image_root=self.place.image_root,
+            cgroup=self.place.cgroup / f"{host}+{name}",
+            **plan,
+        )
+        machine.guest_add(guest)
+        return Message(guest.described())
+
+    def op_guest_do(self, *, fds: list[int], host: str, name: str, what: str) -> Message:
+        """Do one thing with a guest: plug, unplug, start, stop, remove."""
+        machine = self._machine(host)
+        guest = machine.guests.get(name)
+        if guest is None:
+            raise LabError(f"{host} has no guest {name}")
+        match what:
+            case "plug" | "unplug":
+                guest.plug(machine.leader(), into_bridge=what == "plug")
+            case "start":
+                guest.start(machine.leader())
+            case "stop":
+                guest.kill()
+                guest.state = "stopped"
+            case "remove":
+                guest.kill(for_good=True)
+                del machine.guests[name]
+            case _:
+                raise LabError(f"a guest cannot {what!r}")
+        return Message(guest.described())
+
+    def op_socket(self, *, fds: list[int], netns: str, kind: int) -> Message:
+        """A fresh IPv4 socket that lives in the namespace, as an open file."""
+        return Message({}, [topology.socket_in(netns, socket.AF_INET, kind).detach()])
+
+    def op_forward(self, *, fds: list[int], netns: str, port: int) -> Message:
+        """Carry what arrives at the given listening socket to the namespace's loopback."""
+        if len(fds) != 1:
+            raise LabError("a forward needs one listening socket")
+        forward.start(socket.socket(fileno=fds[0]), netns, port)
+        return Message({})
+
+    def _machine(self, name: str) -> Machine:
+        if (machine := self.machines.get(name)) is None:
+            raise LabError(f"the lab has no host {name}", hint=f"it has {', '.join(self.machines) or 'none'}")
+        return machine
+
+
+def _unpacked(given: dict[str, Any]) -> dict[str, tuple[bytes, int]]:
+    return files.unpacked(given)
