@@ -1,0 +1,105 @@
+"""The History edge: the one room that knows SQLModel, SQLAlchemy and Alembic. All of it blocks: call it in threads.
+
+    history = open_history(database, serve=True)     # the service: migrates, holds the file for itself
+    history = open_history(database)                 # a command beside it: tokens, receivers
+    history.store    service.history.store.Store     every write, one named transition each
+    history.queries  service.history.queries.Queries every read
+    history.close()
+
+Values in and out are those of service.model.runs and service.model.access.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from service.errors import StoreError
+from service.history.database import Database, make_engine
+from service.history.locks import FileLock, schema_lock, serve_lock
+from service.history.migrate import migrate, needs_migration
+from service.history.pepper import read_pepper
+from service.history.queries import Queries
+from service.history.store import Store
+
+PEPPER_FILE = "token.pepper"
+SCHEMA_WAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """An open database."""
+
+    path: Path
+    store: Store
+    queries: Queries
+    _database: Database
+    _locks: tuple[FileLock, ...]
+
+    def close(self) -> None:
+        """Close the connections, then let go of the locks."""
+        self._database.close()
+        for lock in self._locks:
+            lock.release()
+
+    def __enter__(self) -> "History":
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_history(path: Path, *, serve: bool = False) -> History:
+    """Open the database at `path`; make it if there is none, and bring it to the newest schema.
+
+    With `serve` it is held for one service: StoreError if another one runs. Without it, it is used beside a running
+    service. StoreError too if the file is damaged, foreign or newer than this program. The folder is made with mode
+    0700, the pepper of the tokens stands in it.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    held = [serve_lock(path)] if serve else []
+    try:
+        held.append(_with_newest_schema(path))
+        pepper = read_pepper(path.parent / PEPPER_FILE)
+        database = Database(make_engine(path))
+        history = History(path, Store(database, pepper), Queries(database), database, tuple(held))
+        if serve:
+            history.store.release_unsettled_keys()
+        return history
+    except BaseException:
+        for lock in held:
+            lock.release()
+        raise
+
+
+def _with_newest_schema(path: Path) -> FileLock:
+    """The schema lock, held shared, over a file with the newest schema."""
+    lock = schema_lock(path)
+    try:
+        _wait_for(lock, path, shared=True)
+        while needs_migration(path):
+            lock.release()
+            _wait_for(lock, path, shared=False)
+            migrate(path)
+            lock.release()
+            _wait_for(lock, path, shared=True)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _wait_for(lock: FileLock, path: Path, *, shared: bool) -> None:
+    deadline = time.monotonic() + SCHEMA_WAIT_S
+    while not lock.take(shared=shared):
+        if time.monotonic() > deadline:
+            raise StoreError(
+                f"{path} has to be brought to a newer schema, but is in use",
+                hint="stop the passerelle that uses it",
+            )
+        time.sleep(0.05)
+
+
+__all__ = ["History", "Queries", "Store", "open_history"]

@@ -1,0 +1,55 @@
+"""Column types: times as integers that sort, JSON as canonical text, addresses that sort as numbers."""
+
+import ipaddress
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Dialect, Integer, Text
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware datetime as microseconds since 1970: exact, 8 bytes, sorts as it should. Naive values are refused."""
+
+    impl = BigInteger().with_variant(Integer(), "sqlite")
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else microseconds(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + timedelta(microseconds=int(value))
+
+
+class JsonText(TypeDecorator[Any]):
+    """Canonical JSON in ASCII, so that no lone surrogate ever reaches the database. None is JSON's null, not SQL's."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any | None, dialect: Dialect) -> str:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+def microseconds(at: datetime) -> int:
+    """Microseconds since 1970. ValueError for a time without a zone."""
+    if at.tzinfo is None:
+        raise ValueError(f"{at!r} has no time zone")
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(value: int) -> datetime:
+    """The way back."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def ip_order(ip: str) -> str:
+    """A fixed-width key by which addresses sort as numbers, IPv4 before IPv6. ValueError if `ip` is no address."""
+    address = ipaddress.ip_address(ip)
+    return f"{address.version}{int(address):032x}"

@@ -1,0 +1,95 @@
+"""Tokens: how they look, and the pepper that makes a stolen database useless for guessing them.
+
+    psr_<id>.<secret>     id: 12 characters, secret: 32 random bytes, both in [0-9A-Za-z]
+
+The database holds HMAC-SHA256(pepper, secret). A fast digest is right for 256 random bits; slow ones are for passwords.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.errors import StoreError
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_TOKEN = re.compile(rb"psr_([0-9A-Za-z]{12})\.([0-9A-Za-z]{43})")
+PEPPER_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Pepper:
+    """The pepper and its id, a short digest of it. It never prints."""
+
+    value: bytes
+
+    @property
+    def id(self) -> str:
+        """Which pepper it is, without telling it."""
+        return hashlib.sha256(b"passerelle pepper id " + self.value).hexdigest()[:16]
+
+    def digest(self, secret: bytes) -> str:
+        """What the database keeps of a secret."""
+        return hmac.new(self.value, secret, hashlib.sha256).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Pepper(id={self.id})"
+
+
+def read_pepper(path: Path) -> Pepper:
+    """The pepper in this file, made at first need. StoreError if the file can be read by others or is no pepper."""
+    if not path.exists():
+        _make(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    with os.fdopen(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_mode & 0o077:
+            raise StoreError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+        value = file.read(PEPPER_BYTES + 1)
+    if len(value) != PEPPER_BYTES:
+        raise StoreError(f"{path} is no pepper of {PEPPER_BYTES} bytes", hint="without it no token works; restore it")
+    return Pepper(value)
+
+
+def _make(path: Path) -> None:
+    """Write beside and link, so that two that start at once end with the same pepper."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(PEPPER_BYTES))
+            file.flush()
+            os.fsync(descriptor)
+        try:
+            os.link(beside, path)
+        except FileExistsError:
+            return
+    finally:
+        beside.unlink()
+
+
+def new_token() -> tuple[str, bytes]:
+    """A token's id and its secret."""
+    return _letters(12), _letters(43).encode()
+
+
+def token_text(token_id: str, secret: bytes) -> str:
+    """The token as its owner keeps it."""
+    return f"psr_{token_id}.{secret.decode()}"
+
+
+def parse_token(text: bytes) -> tuple[str, bytes] | None:
+    """Id and secret of what was presented as a token, None if it does not look like one."""
+    match = _TOKEN.fullmatch(text)
+    return (match[1].decode(), match[2]) if match else None
+
+
+def new_secret() -> str:
+    """A receiver's secret: 43 letters, 256 bits."""
+    return _letters(43)
+
+
+def _letters(count: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(count))

@@ -1,0 +1,339 @@
+"""The one reader of the database: frozen values out, one consistent view for each call.
+
+Every method blocks; async callers use a thread. Lists are pages: `limit` items after the sort key `after` (what
+`Page.next` gave). `visible` are host selectors (`*`, `?`) that bound what is seen; `host` filters on top of them.
+
+hosts(…) host(name) drift(…) plan(id) current_plan(host) applies(…) apply(id) unfinished_applies()
+revisions(…) revision(commit) newest_revision(state) leases(…) events(…) newest_event_id() latches(host)
+is_latched(host, digest) base(host) tokens() receivers() receiver_secret(name) counts()
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, func, or_, select, true, tuple_
+
+from service.history.columns import from_microseconds, ip_order, microseconds
+from service.history.database import Database
+from service.history.tables import (
+    applies,
+    bases,
+    drift,
+    events,
+    hosts,
+    latches,
+    leases,
+    plans,
+    receivers,
+    revisions,
+    steps,
+    tokens,
+)
+from service.model.access import Receiver, ReceiverSecret, Token
+from service.model.runs import (
+    FINISHED,
+    Apply,
+    ApplyStep,
+    Base,
+    DriftItem,
+    Event,
+    HostStatus,
+    Latch,
+    LeaseRecord,
+    Page,
+    PlanRecord,
+    Revision,
+    RevisionState,
+)
+
+T = TypeVar("T")
+Key = tuple[str | int, ...]
+EVERY_HOST = ("*",)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Numbers for the metrics: hosts by (host, sync, health, reachability), open drift by (host, kind), applies by
+    phase, active leases by host, times of the last success by host and of the last fetch."""
+
+    hosts: tuple[HostStatus, ...] = ()
+    drift: dict[tuple[str, str], int] = field(default_factory=dict)
+    applies: dict[str, int] = field(default_factory=dict)
+    leases: dict[str, int] = field(default_factory=dict)
+    succeeded_at: dict[str, datetime] = field(default_factory=dict)
+
+
+class Queries:
+    """See the module."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def hosts(
+        self, *, limit: int, after: Key = (), visible: Sequence[str] = EVERY_HOST, **axes: str
+    ) -> Page[HostStatus]:
+        """Hosts by name. `axes`: sync, reason, health, reachability, phase."""
+        query = select(*_columns(hosts, HostStatus)).where(_seen(hosts.c.host, visible))
+        query = query.where(*(hosts.c[axis] == value for axis, value in axes.items() if value))
+        return self._page(query, HostStatus, [hosts.c.host], limit, after)
+
+    def host(self, name: str) -> HostStatus | None:
+        """One host as it stands."""
+        return self._one(select(*_columns(hosts, HostStatus)).where(hosts.c.host == name), HostStatus)
+
+    def generation(self, host: str) -> int:
+        """The last generation given out for a host; 0 before the first."""
+        with self._database.read() as connection:
+            found = connection.execute(select(hosts.c.generation).where(hosts.c.host == host)).scalar()
+        return int(found or 0)
+
+    def drift(
+        self,
+        *,
+        limit: int,
+        after: Key = (),
+        host: str = "",
+        visible: Sequence[str] = EVERY_HOST,
+        resolved: bool = False,
+    ) -> Page[DriftItem]:
+        """Open differences, or with `resolved` those of the past, oldest first."""
+        query = select(*_columns(drift, DriftItem)).where(_of(drift.c.host, host, visible))
+        state = drift.c.resolved_at
+        query = query.where(state.is_not(None) if resolved else state.is_(None))
+        return self._page(query, DriftItem, [drift.c.id], limit, after)
+
+    def plan(self, plan_id: str) -> PlanRecord | None:
+        """A plan with its body."""
+        return self._one(select(*_columns(plans, PlanRecord)).where(plans.c.id == plan_id), PlanRecord)
+
+    def current_plan(self, host: str) -> PlanRecord | None:
+        """The newest plan of a host."""
+        query = select(*_columns(plans, PlanRecord)).where(plans.c.host == host)
+        return self._one(query.order_by(plans.c.id.desc()).limit(1), PlanRecord)
+
+    def applies(
+        self,
+        *,
+        limit: int,
+        after: Key = (),
+        host: str = "",
+        phase: str = "",
+        commit: str = "",
+        visible: Sequence[str] = EVERY_HOST,
+    ) -> Page[Apply]:
+        """Applies without their steps, newest first."""
+        query = _applies().where(_of(applies.c.host, host, visible))
+        for column, value in ((applies.c.phase, phase), (applies.c.commit, commit)):
+            query = query.where(column == value) if value else query
+        return self._page(query, Apply, [applies.c.id], limit, after, descending=True)
+
+    def apply(self, apply_id: str) -> Apply | None:
+        """An apply with its steps."""
+        with self._database.read() as connection:
+            row = connection.execute(_applies().where(applies.c.id == apply_id)).mappings().one_or_none()
+            if row is None:
+                return None
+            done = connection.execute(
+                select(*_columns(steps, ApplyStep)).where(steps.c.apply_id == apply_id).order_by(steps.c.position)
+            ).mappings()
+            return Apply(**row, steps=tuple(ApplyStep(**step) for step in done))
+
+    def unfinished_applies(self) -> tuple[Apply, ...]:
+        """What was under way, oldest first: at a start, the hosts' journals tell how it ended."""
+        query = _applies().where(applies.c.phase.not_in(FINISHED)).order_by(applies.c.id)
+        with self._database.read() as connection:
+            return tuple(Apply(**row) for row in connection.execute(query).mappings())
+
+    def revisions(self, *, limit: int, after: Key = ()) -> Page[Revision]:
+        """Revisions, newest first by when they were fetched."""
+        query = select(*_columns(revisions, Revision), revisions.c.id.label("_id"))
+        order = [revisions.c.fetched_at, revisions.c.id]
+        key = (from_microseconds(int(after[0])), after[1]) if len(after) == 2 else ()
+        query = _ordered(query, order, key, descending=True)
+        with self._database.read() as connection:
+            rows = list(connection.execute(query.limit(limit + 1)).mappings())
+        last = rows[limit - 1] if len(rows) > limit else None
+        return Page(
+            tuple(_revision(row) for row in rows[:limit]),
+            (microseconds(last["fetched_at"]), last["_id"]) if last is not None else None,
+        )
+
+    def revision(self, commit: str) -> Revision | None:
+        """One revision by its full commit id."""
+        return self._revision(revisions.c.commit == commit)
+
+    def newest_revision(self, state: RevisionState = "accepted") -> Revision | None:
+        """The one in force (`accepted`), or the last that was refused."""
+        return self._revision(revisions.c.state == state)
+
+    def _revision(self, which: ColumnElement[bool]) -> Revision | None:
+        query = select(*_columns(revisions, Revision)).where(which)
+        query = query.order_by(revisions.c.fetched_at.desc(), revisions.c.id.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return _revision(row) if row is not None else None
+
+    def leases(
+        self,
+        *,
+        limit: int,
+        now: datetime,
+        after: Key = (),
+        host: str = "",
+        name: str = "",
+        mac: str = "",
+        ip: str = "",
+        active: bool | None = None,
+        visible: Sequence[str] = EVERY_HOST,
+    ) -> Page[LeaseRecord]:
+        """Leases by address, as numbers. One that ran out before `now` is not active, whatever the file said."""
+        lives = and_(leases.c.active, or_(leases.c.expires_at.is_(None), leases.c.expires_at > now))
+        columns = [c for c in _columns(leases, LeaseRecord) if c.name != "active"]
+        query = select(*columns, leases.c.ip_order.label("_order"), lives.label("active"))
+        query = query.where(_of(leases.c.host, host, visible))
+        for column, value in ((leases.c.name, name), (leases.c.mac, mac.lower()), (leases.c.ip, ip)):
+            query = query.where(column == value) if value else query
+        if active is not None:
+            query = query.where(lives if active else ~lives)
+        order = [leases.c.ip_order, leases.c.host, leases.c.mac]
+        with self._database.read() as connection:
+            rows = list(connection.execute(_ordered(query, order, after).limit(limit + 1)).mappings())
+        items = tuple(LeaseRecord(**{k: v for k, v in row.items() if k != "_order"}) for row in rows[:limit])
+        last = items[-1] if len(rows) > limit else None
+        return Page(items, (ip_order(last.ip), last.host, last.mac) if last else None)
+
+    def events(
+        self,
+        *,
+        limit: int,
+        after: int = 0,
+        host: str = "",
+        type_: str = "",
+        visible: Sequence[str] = EVERY_HOST,
+    ) -> Page[Event]:
+        """Events after an id, in order. Those of the whole fleet are seen by everyone who may read."""
+        query = select(*_columns(events, Event))
+        query = query.where(events.c.host == host) if host else query
+        query = query.where(or_(events.c.host == "", _seen(events.c.host, visible)))
+        query = query.where(events.c.type == type_) if type_ else query
+        return self._page(query, Event, [events.c.id], limit, (after,))
+
+    def newest_event_id(self) -> int:
+        """The id of the newest event; 0 when there is none."""
+        with self._database.read() as connection:
+            return int(connection.execute(select(func.coalesce(func.max(events.c.id), 0))).scalar_one())
+
+    def latches(self, host: str) -> tuple[Latch, ...]:
+        """The latches of a host that hold."""
+        query = select(*_columns(latches, Latch)).where(latches.c.host == host, latches.c.cleared_at.is_(None))
+        return self._all(query.order_by(latches.c.id), Latch)
+
+    def is_latched(self, host: str, desired_digest: str) -> bool:
+        """Whether this desired digest was rolled back on this host and nobody cleared it since."""
+        return any(latch.desired_digest == desired_digest for latch in self.latches(host))
+
+    def base(self, host: str) -> Base | None:
+        """What was last applied."""
+        return self._one(select(*_columns(bases, Base)).where(bases.c.host == host), Base)
+
+    def tokens(self) -> tuple[Token, ...]:
+        """Every token, newest first, without anything secret."""
+        rows = self._all(select(*_columns(tokens, Token)).order_by(tokens.c.created_at.desc(), tokens.c.id), dict)
+        return tuple(Token(**row | {"scopes": tuple(row["scopes"]), "hosts": tuple(row["hosts"])}) for row in rows)
+
+    def receivers(self) -> tuple[Receiver, ...]:
+        """Every receiver by name, without its secret."""
+        return self._all(select(*_columns(receivers, Receiver)).order_by(receivers.c.name), Receiver)
+
+    def receiver_secret(self, name: str) -> ReceiverSecret | None:
+        """What a call to a receiver is checked against."""
+        query = select(receivers).where(receivers.c.name == name)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return ReceiverSecret(row.name, row.type, row.secret.encode()) if row else None
+
+    def counts(self) -> Counts:
+        """Numbers for the metrics, in one view."""
+        open_ones = select(drift.c.host, drift.c.kind, func.count()).where(drift.c.resolved_at.is_(None))
+        ended_well = select(applies.c.host, func.max(applies.c.ended_at)).where(applies.c.phase == "Succeeded")
+        held = select(leases.c.host, func.count()).where(leases.c.active)
+        with self._database.read() as connection:
+            standing = connection.execute(select(*_columns(hosts, HostStatus)).order_by(hosts.c.host)).mappings()
+            return Counts(
+                hosts=tuple(HostStatus(**row) for row in standing),
+                drift={
+                    (row[0], row[1]): row[2]
+                    for row in connection.execute(open_ones.group_by(drift.c.host, drift.c.kind))
+                },
+                applies=_by_name(connection, select(applies.c.phase, func.count()).group_by(applies.c.phase)),
+                leases=_by_name(connection, held.group_by(leases.c.host)),
+                succeeded_at=_by_name(connection, ended_well.group_by(applies.c.host)),
+            )
+
+    def _page(
+        self,
+        query: Select[Any],
+        value: type[T],
+        order: list[Any],
+        limit: int,
+        after: Key,
+        *,
+        descending: bool = False,
+    ) -> Page[T]:
+        query = _ordered(query, order, after, descending=descending).limit(limit + 1)
+        with self._database.read() as connection:
+            rows = list(connection.execute(query).mappings())
+        more = len(rows) > limit
+        return Page(
+            tuple(value(**row) for row in rows[:limit]),
+            tuple(rows[limit - 1][column.name] for column in order) if more else None,
+        )
+
+    def _one(self, query: Select[Any], value: type[T]) -> T | None:
+        with self._database.read() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return value(**row) if row is not None else None
+
+    def _all(self, query: Select[Any], value: type[T]) -> tuple[T, ...]:
+        with self._database.read() as connection:
+            return tuple(value(**row) for row in connection.execute(query).mappings())
+
+
+def _columns(table: Table, value: type[Any]) -> list[Any]:
+    return [table.c[f.name] for f in fields(value) if f.name in table.c]
+
+
+def _seen(column: Any, visible: Sequence[str]) -> ColumnElement[bool]:
+    """GLOB is fnmatch for the selectors that are allowed: letters, digits, `.-_*?`."""
+    if "*" in visible:
+        return true()
+    return or_(false(), *(column.op("GLOB", is_comparison=True)(selector) for selector in visible))
+
+
+def _of(column: Any, host: str, visible: Sequence[str]) -> ColumnElement[bool]:
+    return and_(column == host, _seen(column, visible)) if host else _seen(column, visible)
+
+
+def _ordered(query: Select[Any], order: list[Any], after: Sequence[Any], *, descending: bool = False) -> Select[Any]:
+    if len(after) == len(order):
+        key, start = tuple_(*order), tuple_(*after)
+        query = query.where(key < start if descending else key > start)
+    return query.order_by(*(column.desc() if descending else column for column in order))
+
+
+def _applies() -> Select[Any]:
+    """Applies with the author of their commit, as far as the commit is known."""
+    author = [func.coalesce(revisions.c[name], "").label(name) for name in ("author_name", "author_email", "subject")]
+    columns = _columns(applies, Apply)
+    return select(*columns, *author).outerjoin_from(applies, revisions, revisions.c.commit == applies.c.commit)
+
+
+def _by_name(connection: Connection, query: Select[Any]) -> dict[str, Any]:
+    return {row[0]: row[1] for row in connection.execute(query) if row[1] is not None}
+
+
+def _revision(row: Any) -> Revision:
+    values = {f.name: row[f.name] for f in fields(Revision)}
+    return Revision(**values | {"findings": tuple(values["findings"])})

@@ -1,0 +1,210 @@
+"""Writes about who may do what: tokens, receivers, deliveries, keys of repeated requests.
+
+Events: `token.created`, `token.revoked`, `receiver.added`, `receiver.removed`.
+"""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from service.errors import InputError, StoreError
+from service.history.database import Database
+from service.history.pepper import Pepper, new_secret, new_token, parse_token, token_text
+from service.history.store.writing import Writing, clean, tell
+from service.history.tables import deliveries, idempotency_keys, receivers, tokens
+from service.model.access import RECEIVER_TYPES, SCOPES, Principal, ReceiverType, Scope, is_name, is_selector
+from service.model.states import Json
+
+LIFETIME_DEFAULT = timedelta(days=90)
+LIFETIME_MAX = timedelta(days=366)
+LAST_USED_EVERY = timedelta(minutes=1)
+KEPT_DELIVERIES = 10_000
+KEY_LIFETIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What became of an Idempotency-Key: `new` (go on), `busy` (the first one is under way), `other` (the key was used
+    for another request), `done` (answer as before: status, location, body)."""
+
+    outcome: Literal["new", "busy", "other", "done"]
+    status: int = 0
+    location: str = ""
+    body: Json = None
+
+
+class AccessWrites(Writing):
+    """See the module."""
+
+    def __init__(self, database: Database, pepper: Pepper) -> None:
+        super().__init__(database)
+        self._pepper = pepper
+
+    def create_token(
+        self,
+        name: str,
+        *,
+        scopes: Sequence[Scope],
+        hosts: Sequence[str] = ("*",),
+        lifetime: timedelta = LIFETIME_DEFAULT,
+        by: str,
+        at: datetime,
+    ) -> str:
+        """Make a token and return its text, which nobody can read again. InputError for a bad name, scope, host or
+        lifetime."""
+        _check_token(name, scopes, hosts, lifetime)
+        token_id, secret = new_token()
+        with self._database.write() as connection:
+            connection.execute(
+                insert(tokens).values(
+                    id=token_id,
+                    name=name,
+                    digest=self._pepper.digest(secret),
+                    pepper_id=self._pepper.id,
+                    scopes=sorted(set(scopes)),
+                    hosts=sorted(set(hosts)),
+                    created_at=at,
+                    created_by=clean(by),
+                    expires_at=at + lifetime,
+                )
+            )
+            detail: dict[str, Json] = {"token": token_id, "by": clean(by), "scopes": [*sorted(set(scopes))]}
+            tell(connection, "token.created", f"token {name} was made", at=at, detail=detail)
+        return token_text(token_id, secret)
+
+    def revoke_token(self, token_id: str, *, by: str, at: datetime) -> bool:
+        """The token is worth nothing from now on. False if there is none with this id that still is."""
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None)).values(revoked_at=at)
+            )
+            if changed.rowcount:
+                detail: dict[str, Json] = {"token": token_id, "by": clean(by)}
+                tell(connection, "token.revoked", f"token {token_id} was revoked", at=at, detail=detail)
+        return changed.rowcount > 0
+
+    def authenticate(self, presented: bytes, *, at: datetime) -> Principal | None:
+        """Whose token this is; None for every reason why it is nobody's, at the same cost. `last_used_at` moves at most
+        once a minute."""
+        parsed = parse_token(presented)
+        token_id, secret = parsed or ("", b"")
+        with self._database.read() as connection:
+            row = connection.execute(select(tokens).where(tokens.c.id == token_id)).mappings().one_or_none()
+        known = row["digest"] if row is not None and row["pepper_id"] == self._pepper.id else ""
+        is_right = hmac.compare_digest(self._pepper.digest(secret).encode(), known.encode())
+        if not is_right or row is None or row["revoked_at"] is not None or row["expires_at"] <= at:
+            return None
+        if row["last_used_at"] is None or at - row["last_used_at"] >= LAST_USED_EVERY:
+            self._used(token_id, at)
+        return Principal(token_id, row["name"], frozenset(row["scopes"]), tuple(row["hosts"]))
+
+    def _used(self, token_id: str, at: datetime) -> None:
+        try:
+            with self._database.write() as connection:
+                connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_at=at))
+        except StoreError:
+            return  # reading goes on while the disk is full; the next use writes it
+
+    def add_receiver(self, name: str, type_: ReceiverType, *, by: str, at: datetime) -> str:
+        """Make a receiver and return its secret, to be given to the forge. InputError if the name is bad or taken."""
+        if not is_name(name):
+            raise InputError(f"{clean(name)!r} is no receiver's name", hint="small letters, digits, . - _")
+        if type_ not in RECEIVER_TYPES:
+            raise InputError(f"no receiver type {clean(type_)!r}", hint=f"one of {', '.join(RECEIVER_TYPES)}")
+        secret = new_secret()
+        try:
+            with self._database.write() as connection:
+                connection.execute(insert(receivers).values(name=name, type=type_, secret=secret, created_at=at))
+                tell(connection, "receiver.added", f"receiver {name}", at=at, detail={"by": clean(by)})
+        except IntegrityError:
+            raise InputError(f"there is a receiver {name} already", hint=f"passerelle receiver remove {name}") from None
+        return secret
+
+    def remove_receiver(self, name: str, *, by: str, at: datetime) -> bool:
+        """The receiver takes no calls from now on. False if there is none of this name."""
+        with self._database.write() as connection:
+            changed = connection.execute(delete(receivers).where(receivers.c.name == name))
+            if changed.rowcount:
+                tell(connection, "receiver.removed", f"receiver {name}", at=at, detail={"by": clean(by)})
+        return changed.rowcount > 0
+
+    def record_delivery(self, receiver: str, delivery_id: str, *, outcome: str, at: datetime) -> bool:
+        """A call that proved itself. False if this delivery was seen before. The newest 10,000 are kept."""
+        with self._database.write() as connection:
+            seen = select(deliveries.c.id).where(
+                deliveries.c.receiver == receiver, deliveries.c.delivery_id == clean(delivery_id)
+            )
+            if connection.execute(seen).first() is not None:
+                return False
+            connection.execute(
+                insert(deliveries).values(receiver=receiver, delivery_id=clean(delivery_id), at=at, outcome=outcome)
+            )
+            newest = connection.execute(select(func.max(deliveries.c.id))).scalar_one()
+            connection.execute(delete(deliveries).where(deliveries.c.id <= newest - KEPT_DELIVERIES))
+        return True
+
+    def claim_key(self, principal: str, key: str, request_digest: str, *, at: datetime) -> Claim:
+        """Begin a request that must not be done twice. Keys are the principal's own and are kept for a day."""
+        one = (idempotency_keys.c.principal == principal, idempotency_keys.c.key == key)
+        with self._database.write() as connection:
+            connection.execute(delete(idempotency_keys).where(idempotency_keys.c.at <= at - KEY_LIFETIME))
+            row = connection.execute(select(idempotency_keys).where(*one)).mappings().one_or_none()
+            if row is None:
+                connection.execute(
+                    insert(idempotency_keys).values(
+                        principal=principal,
+                        key=key,
+                        request_digest=request_digest,
+                        status=0,
+                        location="",
+                        body=None,
+                        at=at,
+                    )
+                )
+                return Claim("new")
+        if row["request_digest"] != request_digest:
+            return Claim("other")
+        if row["status"] == 0:
+            return Claim("busy")
+        return Claim("done", row["status"], row["location"], row["body"])
+
+    def settle_key(self, principal: str, key: str, *, status: int, location: str, body: Json) -> None:
+        """The claimed request was done and answered so."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(idempotency_keys)
+                .where(idempotency_keys.c.principal == principal, idempotency_keys.c.key == key)
+                .values(status=status, location=location, body=body)
+            )
+
+    def release_key(self, principal: str, key: str) -> None:
+        """The claimed request came to nothing: it may be tried again with the same key."""
+        with self._database.write() as connection:
+            connection.execute(
+                delete(idempotency_keys).where(idempotency_keys.c.principal == principal, idempotency_keys.c.key == key)
+            )
+
+    def release_unsettled_keys(self) -> None:
+        """After a crash: nobody is at work on what was claimed and never settled."""
+        with self._database.write() as connection:
+            connection.execute(delete(idempotency_keys).where(idempotency_keys.c.status == 0))
+
+
+def _check_token(name: str, scopes: Sequence[Scope], hosts: Sequence[str], lifetime: timedelta) -> None:
+    if not is_name(name):
+        raise InputError(f"{clean(name)!r} is no token's name", hint="small letters, digits, . - _; at most 63")
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        what = f"no scope {clean(unknown[0])!r}" if unknown else "a token needs a scope"
+        raise InputError(what, hint=f"one or more of {', '.join(SCOPES)}")
+    odd = [host for host in hosts if not is_selector(host)]
+    if odd or not hosts:
+        what = f"{clean(odd[0])!r} selects no host" if odd else "a token needs hosts"
+        raise InputError(what, hint="a host's name; * and ? stand for any characters and for one")
+    if not timedelta(0) < lifetime <= LIFETIME_MAX:
+        raise InputError(f"a token lives for at most {LIFETIME_MAX.days} days, and longer than nothing")

@@ -1,0 +1,145 @@
+"""Writes about applies, from asked for to ended, with every step.
+
+Events: `apply.requested`, `apply.started`, `apply.finished` (the detail's `phase` says how).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from service.errors import InputError
+from service.history.store.writing import Writing, clean, tell
+from service.history.tables import applies, plans, steps
+from service.model.runs import FINISHED, Phase, StepState, Trigger
+from service.model.states import Json
+
+
+class ApplyWrites(Writing):
+    """See the module."""
+
+    def open_apply(
+        self,
+        host: str,
+        *,
+        plan_id: str,
+        commit: str,
+        plan_digest: str,
+        desired_digest: str,
+        trigger: Trigger,
+        requested_by: str,
+        at: datetime,
+    ) -> str:
+        """An apply is asked for; it is Pending until it starts. Returns its id (a ULID), which is also the
+        transaction's id on the host."""
+        with self._database.write() as connection:
+            apply_id = self._ulids.new(at)
+            connection.execute(
+                insert(applies).values(
+                    id=apply_id,
+                    host=host,
+                    plan_id=plan_id,
+                    commit=commit,
+                    plan_digest=plan_digest,
+                    desired_digest=desired_digest,
+                    trigger=trigger,
+                    requested_by=clean(requested_by),
+                    phase="Pending",
+                    requested_at=at,
+                )
+            )
+            detail: dict[str, Json] = {"apply": apply_id, "plan": plan_id, "by": clean(requested_by)}
+            tell(connection, "apply.requested", f"{host}: apply asked for", at=at, host=host, detail=detail)
+        return apply_id
+
+    def start_apply(self, apply_id: str, *, generation: int, planned: Sequence[tuple[str, str]], at: datetime) -> None:
+        """The apply begins. `planned` are its steps in order, (fact, why)."""
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(applies)
+                .where(applies.c.id == apply_id, applies.c.phase.not_in(FINISHED))
+                .values(phase="Running", generation=generation, started_at=at)
+            )
+            if not changed.rowcount:
+                raise InputError(f"no apply {apply_id} that could start")
+            if planned:
+                connection.execute(
+                    insert(steps),
+                    [
+                        {
+                            "apply_id": apply_id,
+                            "position": position,
+                            "fact": clean(fact),
+                            "why": clean(why),
+                            "state": "pending",
+                        }
+                        for position, (fact, why) in enumerate(planned)
+                    ],
+                )
+            host = connection.execute(select(applies.c.host).where(applies.c.id == apply_id)).scalar_one()
+            text = f"{host}: apply of {len(planned)} steps started"
+            tell(connection, "apply.started", text, at=at, host=host, detail={"apply": apply_id})
+
+    def move_step(self, apply_id: str, position: int, state: StepState, *, at: datetime, error: str = "") -> None:
+        """One step came as far as `state`. `doing` sets its start, every later state its end."""
+        self.move_steps(apply_id, [(position, state, at, error)])
+
+    def move_steps(self, apply_id: str, moves: Sequence[tuple[int, StepState, datetime, str]]) -> None:
+        """Several steps at once, (position, state, at, error) in order: what the host's journal tells in one go."""
+        begun = [_move(apply_id, m) for m in moves if m[1] in ("pending", "doing")]
+        ended = [_move(apply_id, m) for m in moves if m[1] not in ("pending", "doing")]
+        of_one = update(steps).where(
+            steps.c.apply_id == bindparam("of_apply"), steps.c.position == bindparam("of_position")
+        )
+        values: dict[str, Any] = {"state": bindparam("to_state"), "error": bindparam("to_error")}
+        with self._database.write() as connection:
+            if begun:
+                connection.execute(of_one.values(values | {"started_at": bindparam("to_at")}), begun)
+            if ended:
+                connection.execute(of_one.values(values | {"ended_at": bindparam("to_at")}), ended)
+
+    def set_apply_phase(self, apply_id: str, phase: Phase) -> None:
+        """How far a running apply is: WaitingForApproval, Running, Verifying, AwaitingConfirmation."""
+        if phase in FINISHED:
+            raise InputError("an apply ends with finish_apply")
+        with self._database.write() as connection:
+            connection.execute(
+                update(applies).where(applies.c.id == apply_id, applies.c.phase.not_in(FINISHED)).values(phase=phase)
+            )
+
+    def finish_apply(self, apply_id: str, phase: Phase, *, at: datetime, cause: str = "", error: str = "") -> bool:
+        """How the apply ended. False if it had ended already in this way or had succeeded; what the host's journal
+        says later may still correct a Failed one."""
+        if phase not in FINISHED:
+            raise InputError(f"{phase} is no end of an apply")
+        with self._database.write() as connection:
+            row = connection.execute(
+                select(applies.c.host, applies.c.phase, applies.c.plan_id).where(applies.c.id == apply_id)
+            ).one_or_none()
+            if row is None:
+                raise InputError(f"no apply {apply_id}")
+            if row.phase in (phase, "Succeeded"):
+                return False
+            connection.execute(
+                update(applies)
+                .where(applies.c.id == apply_id)
+                .values(phase=phase, ended_at=at, cause=clean(cause), error=clean(error))
+            )
+            if phase == "Succeeded":
+                connection.execute(update(plans).where(plans.c.id == row.plan_id).values(state="applied"))
+            text = f"{row.host}: apply {phase}" + (f": {error}" if error else "")
+            detail: dict[str, Json] = {"apply": apply_id, "phase": phase, "cause": clean(cause)}
+            tell(connection, "apply.finished", text, at=at, host=row.host, detail=detail)
+        return True
+
+
+def _move(apply_id: str, move: tuple[int, StepState, datetime, str]) -> dict[str, object]:
+    position, state, at, error = move
+    return {
+        "of_apply": apply_id,
+        "of_position": position,
+        "to_state": state,
+        "to_at": at,
+        "to_error": clean(error),
+    }

@@ -1,0 +1,197 @@
+"""Writes about what is wanted and what differs: revisions, plans, drift.
+
+Events: `revision.accepted`, `revision.refused`, `plan.made`, `drift.found`, `drift.resolved`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from service.history.store.writing import Writing, clean, tell
+from service.history.tables import drift, hosts, plans, revisions
+from service.model.changes import Difference, Drift
+from service.model.plans import Plan
+from service.model.runs import RevisionState
+from service.model.states import Json
+from service.model.trees import Commit
+
+MAX_FINDINGS = 500
+MAX_FILE_TEXT = 64 * 1024
+_TOLD = 20
+
+
+class ChangeWrites(Writing):
+    """See the module."""
+
+    def record_revision(self, commit: Commit, *, at: datetime, findings: Sequence[Json] = ()) -> None:
+        """The commit is what Git wants from now on. `findings` are its lint warnings as JSON objects."""
+        self._revision(commit, "accepted", "", findings, at)
+
+    def refuse_revision(self, commit: Commit, *, reason: str, at: datetime, findings: Sequence[Json] = ()) -> None:
+        """The commit was looked at and is not followed; the last accepted one stays in force."""
+        self._revision(commit, "refused", clean(reason), findings, at)
+
+    def _revision(
+        self, commit: Commit, state: RevisionState, reason: str, findings: Sequence[Json], at: datetime
+    ) -> None:
+        author = clean(commit.author_name)
+        values = {
+            "author_name": author,
+            "author_email": clean(commit.author_email),
+            "committed_at": commit.committed_at,
+            "subject": clean(commit.subject),
+            "fetched_at": at,
+            "state": state,
+            "reason": reason,
+            "findings": list(findings[:MAX_FINDINGS]),
+        }
+        with self._database.write() as connection:
+            old = connection.execute(
+                select(revisions.c.state, revisions.c.reason).where(revisions.c.commit == commit.hash)
+            ).one_or_none()
+            connection.execute(
+                upsert(revisions).values(commit=commit.hash, **values).on_conflict_do_update(["commit"], set_=values)
+            )
+            if old is not None and (old.state, old.reason) == (state, reason):
+                return
+            text = f"{commit.hash[:10]} {state}: " + (reason or clean(commit.subject))
+            detail: dict[str, Json] = {"commit": commit.hash, "author": author}
+            tell(connection, f"revision.{state}", text, at=at, detail=detail)
+
+    def record_plan(self, plan: Plan, *, at: datetime) -> str:
+        """Record a plan and return its id. The newest plan of a host is its current one; the same plan of the same
+        commit, made again, keeps its id."""
+        digest = plan.digest
+        with self._database.write() as connection:
+            same = connection.execute(
+                select(plans.c.id).where(
+                    plans.c.host == plan.host,
+                    plans.c.state == "current",
+                    plans.c.digest == digest,
+                    plans.c.commit == plan.commit,
+                )
+            ).scalar_one_or_none()
+            if same is not None:
+                return str(same)
+            self._supersede(connection, plan.host)
+            plan_id = self._ulids.new(at)
+            connection.execute(
+                insert(plans).values(
+                    id=plan_id,
+                    host=plan.host,
+                    commit=plan.commit,
+                    digest=digest,
+                    desired_digest=plan.desired_digest,
+                    state="current",
+                    created_at=at,
+                    body=plan_body(plan),
+                )
+            )
+            text = f"{plan.host}: {len(plan.steps)} steps, {len(plan.refusals)} refusals"
+            if not plan.is_empty or plan.refusals:
+                tell(connection, "plan.made", text, at=at, host=plan.host, detail={"plan": plan_id})
+        return plan_id
+
+    @staticmethod
+    def _supersede(connection: Connection, host: str) -> None:
+        connection.execute(
+            update(plans).where(plans.c.host == host, plans.c.state == "current").values(state="superseded")
+        )
+
+    def set_drift(
+        self, host: str, drifts: Iterable[Drift], *, at: datetime, resolved_by: str = "host"
+    ) -> tuple[int, int]:
+        """What differs on the host now, all of it: new ones are opened, known ones keep their `first_seen`, those that
+        are gone are resolved by `resolved_by` (an apply's id, `host` or `git`). Returns (opened, resolved)."""
+        now = {_identity(host, d.difference): d for d in drifts}
+        with self._database.write() as connection:
+            known = {
+                str(row["open_key"]): row
+                for row in connection.execute(
+                    select(drift).where(drift.c.host == host, drift.c.resolved_at.is_(None))
+                ).mappings()
+            }
+            opened = [key for key in now if key not in known]
+            gone = [key for key in known if key not in now]
+            if opened:
+                connection.execute(
+                    insert(drift),
+                    [_drift_row(host, now[key], at) | {"open_key": key, "first_seen": at} for key in opened],
+                )
+            for key in now.keys() & known.keys():
+                connection.execute(update(drift).where(drift.c.open_key == key).values(_drift_row(host, now[key], at)))
+            if gone:
+                connection.execute(
+                    update(drift)
+                    .where(drift.c.open_key.in_(gone))
+                    .values(open_key=None, resolved_at=at, resolved_by=resolved_by)
+                )
+            connection.execute(update(hosts).where(hosts.c.host == host).values(drift_items=len(now)))
+            if opened:
+                _tell_drift(connection, host, "found", [_words(now[key].difference) for key in opened], at)
+            if gone:
+                _tell_drift(connection, host, "resolved", [_row_words(known[key]) for key in gone], at)
+        return len(opened), len(gone)
+
+
+def plan_body(plan: Plan) -> dict[str, Json]:
+    """A plan as JSON: its fields by name, without `blobs`; `files` holds the text of each file by SHA-256, left out
+    when it is no UTF-8 or longer than 64 KiB."""
+    body: dict[str, Any] = asdict(plan)
+    del body["blobs"]
+    body["derived"] = [{"thing": thing, "cause": cause} for thing, cause in plan.derived]
+    body["checks"] = [{"program": program, "path": path} for program, path in plan.checks]
+    body["drifts"] = [asdict(d.difference) | {"moved": d.moved} for d in plan.drifts]
+    body["files"] = {sha: text for sha, blob in plan.blobs.items() if (text := _text(blob)) is not None}
+    return body
+
+
+def _text(blob: bytes) -> str | None:
+    try:
+        return blob.decode() if len(blob) <= MAX_FILE_TEXT else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _identity(host: str, difference: Difference) -> str:
+    return json.dumps(
+        [host, difference.kind, difference.resource, difference.field, difference.where], ensure_ascii=True
+    )
+
+
+def _drift_row(host: str, item: Drift, at: datetime) -> dict[str, Any]:
+    difference = item.difference
+    return {
+        "host": host,
+        "kind": difference.kind,
+        "resource": clean(difference.resource),
+        "field": clean(difference.field),
+        "where": difference.where,
+        "op": difference.op,
+        "want": difference.want,
+        "have": difference.have,
+        "unknown": clean(difference.unknown),
+        "cause": clean(difference.cause),
+        "moved": item.moved,
+        "last_seen": at,
+    }
+
+
+def _words(difference: Difference) -> str:
+    return f"{difference.kind} {difference.resource} {difference.field} {difference.op} ({difference.where})"
+
+
+def _row_words(row: Mapping[Any, Any]) -> str:
+    return f"{row['kind']} {row['resource']} {row['field']} {row['op']} ({row['where']})"
+
+
+def _tell_drift(connection: Connection, host: str, what: str, items: list[str], at: datetime) -> None:
+    shown_items: list[Json] = [clean(item) for item in items[:_TOLD]]
+    text = f"{host}: {len(items)} difference{'s' * (len(items) > 1)} {what}: {items[0]}"
+    detail: dict[str, Json] = {"count": len(items), "items": shown_items}
+    tell(connection, f"drift.{what}", text, at=at, host=host, detail=detail)

@@ -1,0 +1,135 @@
+"""Writes about hosts: status, observations, generations, bases, latches.
+
+Events: `host.state` when an axis moves, `apply.latched`, `latch.cleared`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from service.errors import InputError
+from service.history.store.writing import Writing, clean, tell
+from service.history.tables import bases, hosts, latches, observations
+from service.model.runs import HostStatus
+from service.model.states import Json
+
+_AXES = ("sync", "reason", "health", "reachability", "phase")
+_STATUS = tuple(f.name for f in fields(HostStatus) if f.name not in {"host", "drift_items", "changed_at"})
+
+
+class HostWrites(Writing):
+    """See the module."""
+
+    def set_host_status(self, status: HostStatus, *, at: datetime) -> bool:
+        """Record where a host stands; `drift_items` and `changed_at` are the store's own. True if an axis moved."""
+        values = {name: getattr(status, name) for name in _STATUS}
+        values["message"] = clean(status.message)
+        with self._database.write() as connection:
+            row = connection.execute(select(hosts).where(hosts.c.host == status.host)).mappings().one_or_none()
+            old = tuple(row[axis] for axis in _AXES) if row else ()
+            new = tuple(values[axis] for axis in _AXES)
+            moved = old != new
+            if moved:
+                values["changed_at"] = at
+            fresh = _fresh_row(status.host)
+            connection.execute(insert(hosts).values(fresh | values).on_conflict_do_update(["host"], set_=values))
+            if moved:
+                text = f"{status.host} is {status.sync}" + (f" ({status.reason})" if status.reason else "")
+                detail: dict[str, Json] = {axis: values[axis] for axis in _AXES}
+                tell(connection, "host.state", text, at=at, host=status.host, detail=detail)
+        return moved
+
+    def touch_hosts(self, seen: Mapping[str, datetime]) -> None:
+        """Only move `observed_at`, for hosts of which nothing else changed: one statement for all of them."""
+        if not seen:
+            return
+        with self._database.write() as connection:
+            connection.execute(
+                update(hosts).where(hosts.c.host == bindparam("name")).values(observed_at=bindparam("seen_at")),
+                [{"name": name, "seen_at": at} for name, at in seen.items()],
+            )
+
+    def forget_host(self, host: str, *, at: datetime) -> None:
+        """The host left Git: it is Orphaned, nothing of its history is removed, nothing on it is touched."""
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(hosts)
+                .where(hosts.c.host == host, hosts.c.reason != "Orphaned")
+                .values(sync="Unknown", reason="Orphaned", message="no longer in Git", phase="Idle", changed_at=at)
+            )
+            if changed.rowcount:
+                tell(connection, "host.state", f"{host} is no longer in Git; nothing is touched", at=at, host=host)
+
+    def record_observation(self, host: str, digests: Mapping[str, str], *, at: datetime) -> bool:
+        """Record an observation if its section digests differ from the last recorded one. True if it did."""
+        with self._database.write() as connection:
+            last = connection.execute(
+                select(observations.c.digests)
+                .where(observations.c.host == host)
+                .order_by(observations.c.id.desc())
+                .limit(1)
+            ).scalar_one_or_none()
+            if last == dict(digests):
+                return False
+            connection.execute(insert(observations).values(host=host, observed_at=at, digests=dict(digests)))
+        return True
+
+    def next_generation(self, host: str, *, at_least: int = 0) -> int:
+        """A number higher than every one given out for this host, and higher than `at_least`, the one that the host
+        itself was seen to hold. It is
+        on disk before it is returned: a crash may skip a number, never repeat one."""
+        with self._database.write() as connection:
+            connection.execute(insert(hosts).values(_fresh_row(host)).on_conflict_do_nothing(["host"]))
+            last = connection.execute(select(hosts.c.generation).where(hosts.c.host == host)).scalar_one()
+            generation = max(int(last), at_least) + 1
+            connection.execute(update(hosts).where(hosts.c.host == host).values(generation=generation))
+        return generation
+
+    def set_base(self, host: str, desired: Json, *, digest: str, commit: str, apply_id: str, at: datetime) -> None:
+        """What is now applied and confirmed on the host. `apply_id` is empty where nothing had to be done."""
+        values = {"desired": desired, "digest": digest, "commit": commit, "apply_id": apply_id, "at": at}
+        with self._database.write() as connection:
+            connection.execute(insert(bases).values(host=host, **values).on_conflict_do_update(["host"], set_=values))
+
+    def latch(self, host: str, desired_digest: str, *, apply_id: str, at: datetime) -> None:
+        """This desired digest was rolled back on this host: it is not tried again by itself. Twice is once."""
+        with self._database.write() as connection:
+            open_one = select(latches.c.id).where(
+                latches.c.host == host,
+                latches.c.desired_digest == desired_digest,
+                latches.c.cleared_at.is_(None),
+            )
+            if connection.execute(open_one).first() is not None:
+                return
+            connection.execute(
+                insert(latches).values(host=host, desired_digest=desired_digest, apply_id=apply_id, since=at)
+            )
+            text = f"{host}: {desired_digest[:19]} was rolled back and is not tried again by itself"
+            tell(connection, "apply.latched", text, at=at, host=host, detail={"apply": apply_id})
+
+    def clear_latch(self, host: str, *, by: str, reason: str, at: datetime) -> int:
+        """A person lets every latched digest of the host be tried again. Returns how many there were.
+
+        InputError without a reason.
+        """
+        why = clean(reason)
+        if not why:
+            raise InputError("a latch is cleared with a reason", hint="say why it will go well this time")
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(latches)
+                .where(latches.c.host == host, latches.c.cleared_at.is_(None))
+                .values(cleared_at=at, cleared_by=by, clear_reason=why)
+            )
+            if changed.rowcount:
+                text = f"{host}: {by} lets it be tried again: {why}"
+                tell(connection, "latch.cleared", text, at=at, host=host, detail={"by": by})
+        return changed.rowcount
+
+
+def _fresh_row(host: str) -> dict[str, object]:
+    defaults = HostStatus(host)
+    return {f.name: getattr(defaults, f.name) for f in fields(HostStatus)} | {"generation": 0}

@@ -1,0 +1,276 @@
+"""The tables. Alembic's migrations build the same; a test compares the two.
+
+Times are UtcTime (integers), JSON is JsonText. Free text was bounded and cleaned by whoever learned it; the store
+bounds it once more.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, Table, text
+from sqlmodel import Field, SQLModel
+
+from service.history.columns import JsonText, UtcTime
+
+
+class RevisionRow(SQLModel, table=True):
+    __tablename__ = "revisions"
+    __table_args__ = (Index("ix_revisions_fetched", "fetched_at", "id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    commit: str = Field(unique=True)
+    author_name: str
+    author_email: str
+    committed_at: datetime = Field(sa_type=UtcTime)
+    subject: str
+    fetched_at: datetime = Field(sa_type=UtcTime)
+    state: str
+    reason: str
+    findings: Any = Field(sa_type=JsonText)
+
+
+class HostRow(SQLModel, table=True):
+    """The small current-state table: one row a host. `generation` only ever grows."""
+
+    __tablename__ = "hosts"
+
+    host: str = Field(primary_key=True)
+    address: str = ""
+    sync_mode: str = "approve"
+    sync: str = "Unknown"
+    reason: str = ""
+    message: str = ""
+    health: str = "Unknown"
+    reachability: str = "Unknown"
+    phase: str = "Idle"
+    observed_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    observed_commit: str = ""
+    attempted_commit: str = ""
+    applied_commit: str = ""
+    desired_digest: str = ""
+    applied_digest: str = ""
+    plan_id: str = ""
+    apply_id: str = ""
+    console: str = ""
+    drift_items: int = 0
+    changed_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    generation: int = 0
+
+
+class ObservationRow(SQLModel, table=True):
+    """Observations that differ from the one before."""
+
+    __tablename__ = "observations"
+    __table_args__ = (Index("ix_observations_host", "host", "id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    host: str
+    observed_at: datetime = Field(sa_type=UtcTime)
+    digests: Any = Field(sa_type=JsonText)
+
+
+class DriftRow(SQLModel, table=True):
+    """`open_key` is the difference's identity while it is open and NULL afterwards: one open row for each."""
+
+    __tablename__ = "drift"
+    __table_args__ = (
+        Index("ix_drift_open", "host", "id", sqlite_where=text("resolved_at IS NULL")),
+        Index("ix_drift_host", "host", "id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    open_key: str | None = Field(default=None, unique=True)
+    host: str
+    kind: str
+    resource: str
+    field: str
+    where: str
+    op: str
+    want: Any = Field(sa_type=JsonText)
+    have: Any = Field(sa_type=JsonText)
+    unknown: str
+    cause: str
+    moved: str
+    first_seen: datetime = Field(sa_type=UtcTime)
+    last_seen: datetime = Field(sa_type=UtcTime)
+    resolved_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    resolved_by: str = ""
+
+
+class PlanRow(SQLModel, table=True):
+    __tablename__ = "plans"
+    __table_args__ = (Index("ix_plans_host", "host", "id"),)
+
+    id: str = Field(primary_key=True)
+    host: str
+    commit: str
+    digest: str
+    desired_digest: str
+    state: str
+    created_at: datetime = Field(sa_type=UtcTime)
+    body: Any = Field(sa_type=JsonText)
+
+
+class ApplyRow(SQLModel, table=True):
+    __tablename__ = "applies"
+    __table_args__ = (Index("ix_applies_host", "host", "id"), Index("ix_applies_phase", "phase"))
+
+    id: str = Field(primary_key=True)
+    host: str
+    plan_id: str
+    commit: str
+    plan_digest: str
+    desired_digest: str
+    trigger: str
+    requested_by: str
+    phase: str
+    generation: int = 0
+    requested_at: datetime = Field(sa_type=UtcTime)
+    started_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    cause: str = ""
+    error: str = ""
+
+
+class StepRow(SQLModel, table=True):
+    __tablename__ = "apply_steps"
+
+    apply_id: str = Field(primary_key=True, foreign_key="applies.id")
+    position: int = Field(primary_key=True)
+    fact: str
+    why: str
+    state: str
+    started_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    error: str = ""
+
+
+class LeaseRow(SQLModel, table=True):
+    __tablename__ = "leases"
+    __table_args__ = (Index("ix_leases_order", "ip_order", "host", "mac"), Index("ix_leases_mac", "mac"))
+
+    host: str = Field(primary_key=True)
+    mac: str = Field(primary_key=True)
+    ip: str = Field(primary_key=True)
+    ip_order: str
+    name: str
+    first_seen: datetime = Field(sa_type=UtcTime)
+    last_seen: datetime = Field(sa_type=UtcTime)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    active: bool
+
+
+class BaseRow(SQLModel, table=True):
+    __tablename__ = "bases"
+
+    host: str = Field(primary_key=True)
+    desired: Any = Field(sa_type=JsonText)
+    digest: str
+    commit: str
+    apply_id: str
+    at: datetime = Field(sa_type=UtcTime)
+
+
+class LatchRow(SQLModel, table=True):
+    __tablename__ = "latches"
+    __table_args__ = (
+        Index("ix_latches_open", "host", "desired_digest", unique=True, sqlite_where=text("cleared_at IS NULL")),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    host: str
+    desired_digest: str
+    apply_id: str
+    since: datetime = Field(sa_type=UtcTime)
+    cleared_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    cleared_by: str = ""
+    clear_reason: str = ""
+
+
+class EventRow(SQLModel, table=True):
+    """AUTOINCREMENT: an id is never used twice, so `after=` never skips or repeats."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_host", "host", "id"), {"sqlite_autoincrement": True})
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(sa_type=UtcTime)
+    type: str
+    host: str
+    text: str
+    detail: Any = Field(sa_type=JsonText)
+
+
+class TokenRow(SQLModel, table=True):
+    """`digest` is HMAC-SHA256(pepper, secret) in hex; `pepper_id` names the pepper it was made with."""
+
+    __tablename__ = "tokens"
+
+    id: str = Field(primary_key=True)
+    name: str
+    digest: str
+    pepper_id: str
+    scopes: Any = Field(sa_type=JsonText)
+    hosts: Any = Field(sa_type=JsonText)
+    created_at: datetime = Field(sa_type=UtcTime)
+    created_by: str
+    expires_at: datetime = Field(sa_type=UtcTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class ReceiverRow(SQLModel, table=True):
+    """The secret has to be readable: an HMAC cannot be checked without it. The file's mode (0600) guards it."""
+
+    __tablename__ = "receivers"
+
+    name: str = Field(primary_key=True)
+    type: str
+    secret: str
+    created_at: datetime = Field(sa_type=UtcTime)
+
+
+class DeliveryRow(SQLModel, table=True):
+    __tablename__ = "deliveries"
+    __table_args__ = (Index("ix_deliveries_id", "receiver", "delivery_id", unique=True),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    receiver: str
+    delivery_id: str
+    at: datetime = Field(sa_type=UtcTime)
+    outcome: str
+
+
+class IdempotencyRow(SQLModel, table=True):
+    """`status` 0 = the first request with this key is still under way."""
+
+    __tablename__ = "idempotency_keys"
+
+    principal: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    request_digest: str
+    status: int
+    location: str
+    body: Any = Field(sa_type=JsonText)
+    at: datetime = Field(sa_type=UtcTime)
+
+
+def _table(row: type[SQLModel]) -> Table:
+    return SQLModel.metadata.tables[str(row.__tablename__)]
+
+
+revisions = _table(RevisionRow)
+hosts = _table(HostRow)
+observations = _table(ObservationRow)
+drift = _table(DriftRow)
+plans = _table(PlanRow)
+applies = _table(ApplyRow)
+steps = _table(StepRow)
+leases = _table(LeaseRow)
+bases = _table(BaseRow)
+latches = _table(LatchRow)
+events = _table(EventRow)
+tokens = _table(TokenRow)
+receivers = _table(ReceiverRow)
+deliveries = _table(DeliveryRow)
+idempotency_keys = _table(IdempotencyRow)

@@ -1,0 +1,240 @@
+"""What the service knows and did over time: a host's status, applies, drift, leases, revisions, events.
+
+Each status axis stands alone and is never merged with another: a host may be Synced, Degraded and Unreachable at
+once. `observed_at` says how old the knowledge is; what was not seen lately is stale, not fine.
+
+HostStatus   where one host stands now
+Apply        one transaction on one host, with its ApplyStep list
+DriftItem    a difference from the time it was first seen until it was resolved
+Latch        a desired digest that was rolled back: not tried again by itself
+Base         what was last applied, for the three-way comparison
+Revision, PlanRecord, LeaseRecord, Event, Page
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, Literal, TypeVar, get_args
+
+from service.model.changes import Moved, Op, Where
+from service.model.states import Json
+
+T = TypeVar("T")
+
+SyncMode = Literal["observe", "approve", "auto"]
+SyncState = Literal["Synced", "OutOfSync", "Unknown"]
+SyncReason = Literal[
+    "", "PendingChange", "Drifted", "Diverged", "ComparisonError", "SpecInvalid", "RolledBackLatched", "Orphaned"
+]
+Health = Literal["Healthy", "Progressing", "Degraded", "Suspended", "Unknown"]
+Reachability = Literal["Reachable", "Unreachable", "AuthFailed", "HostKeyChanged", "Unknown"]
+Phase = Literal[
+    "Idle",
+    "Pending",
+    "WaitingForApproval",
+    "Running",
+    "Verifying",
+    "AwaitingConfirmation",
+    "Succeeded",
+    "Failed",
+    "RolledBack",
+    "RollbackFailed",
+    "Refused",
+]
+Trigger = Literal["push", "drift", "request", "retry", "start"]
+StepState = Literal["pending", "doing", "done", "undone", "failed"]
+PlanState = Literal["current", "superseded", "applied"]
+RevisionState = Literal["accepted", "refused"]
+
+FINISHED: tuple[Phase, ...] = ("Succeeded", "Failed", "RolledBack", "RollbackFailed", "Refused")
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """Where a host stands.
+
+    `observed_commit` is the commit whose desired state the host was last compared with, `attempted_commit` the one an
+    apply was last begun for, `applied_commit` the last one confirmed. `message` says the reason in words. `console` is
+    the address shown when nothing else reaches the host. `changed_at` is the last move of any axis, set by the store.
+    """
+
+    host: str
+    address: str = ""
+    sync_mode: SyncMode = "approve"
+    sync: SyncState = "Unknown"
+    reason: SyncReason = ""
+    message: str = ""
+    health: Health = "Unknown"
+    reachability: Reachability = "Unknown"
+    phase: Phase = "Idle"
+    observed_at: datetime | None = None
+    observed_commit: str = ""
+    attempted_commit: str = ""
+    applied_commit: str = ""
+    desired_digest: str = ""
+    applied_digest: str = ""
+    plan_id: str = ""
+    apply_id: str = ""
+    console: str = ""
+    drift_items: int = 0
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyStep:
+    """One step of an apply: which fact, why, how far it came and when, by the wall clock of the service."""
+
+    position: int
+    fact: str
+    why: str
+    state: StepState = "pending"
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """One transaction on one host. `id` is a ULID and is the transaction's id on the host too.
+
+    `generation` fences off older controllers; 0 while the apply only waits. `cause` is a fixed word for why it ended
+    badly (deadline, conflict, step-failed…), `error` the sentence for people. `author_*` and `subject` are those of
+    the commit, as far as its revision is known.
+    """
+
+    id: str
+    host: str
+    plan_id: str
+    commit: str
+    plan_digest: str
+    desired_digest: str
+    trigger: Trigger
+    requested_by: str
+    phase: Phase
+    generation: int = 0
+    requested_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    cause: str = ""
+    error: str = ""
+    author_name: str = ""
+    author_email: str = ""
+    subject: str = ""
+    steps: tuple[ApplyStep, ...] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing more will happen to it."""
+        return self.phase in FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class DriftItem:
+    """A difference over time. `resolved_by` names what ended it: an apply's id, `host` or `git`; empty while open."""
+
+    id: int
+    host: str
+    kind: str
+    resource: str
+    field: str
+    where: Where
+    op: Op
+    want: Json
+    have: Json
+    moved: Moved
+    first_seen: datetime
+    last_seen: datetime
+    unknown: str = ""
+    cause: str = ""
+    resolved_at: datetime | None = None
+    resolved_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """A recorded plan. `body` is what the plan's value holds, files as text (see `service.history.store.plans`)."""
+
+    id: str
+    host: str
+    commit: str
+    digest: str
+    desired_digest: str
+    state: PlanState
+    created_at: datetime
+    body: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """Who had which address and name, and when. `expires_at` None = never. `active`: in the lease file when last read
+    and not run out since."""
+
+    host: str
+    mac: str
+    ip: str
+    name: str
+    first_seen: datetime
+    last_seen: datetime
+    expires_at: datetime | None
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """A desired digest that was rolled back on a host. It holds until a person clears it with a reason."""
+
+    id: int
+    host: str
+    desired_digest: str
+    apply_id: str
+    since: datetime
+    cleared_at: datetime | None = None
+    cleared_by: str = ""
+    clear_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What was last applied and confirmed on a host, in the planner's own JSON form."""
+
+    host: str
+    desired: Json
+    digest: str
+    commit: str
+    apply_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A commit that was fetched: accepted (it is, or was, what Git wants) or refused with the reason and findings."""
+
+    commit: str
+    author_name: str
+    author_email: str
+    committed_at: datetime
+    subject: str
+    fetched_at: datetime
+    state: RevisionState
+    reason: str = ""
+    findings: tuple[Json, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, in the order it was recorded. `host` is empty for what concerns the fleet."""
+
+    id: int
+    at: datetime
+    type: str
+    host: str
+    text: str
+    detail: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list. `next` is the sort key to go on after, None at the end."""
+
+    items: tuple[T, ...]
+    next: tuple[str | int, ...] | None = None
