@@ -1,0 +1,106 @@
+"""/etc/network/interfaces as Debian 12's ifupdown2 3.0.0 reads it: stanzas, meaning at the next boot, smallest edit.
+
+parse(data, path) -> InterfacesFile            one file, lossless (`.text()`), with problems by line; never raises
+load(files, root) -> InterfacesConfig          the main file and what it sources, out of {path: bytes}
+meaning(config, name) -> IfaceMeaning | None   what the next boot makes of one interface
+meanings(config) -> {name: IfaceMeaning}
+up_effects(config) -> Iterator[BootEffect]     what shell lines do at the next boot: effect, interface, path, line
+unmet(meaning, wanted) -> {field: (wanted, there)}   empty when the interface is as wanted
+canonical(name, wanted) -> str                 a new interface's text
+edit(data, changes) -> bytes                   SetStanza, RemoveStanza, RemoveLine on one file
+edit_files(files, changes, root) -> {path: bytes}   the same over sourced files; only files that changed
+effects(command) -> (Effect, …)                what a shell line does
+"""
+
+from service.formats.interfaces.at_boot import (
+    BootEffect,
+    BridgeMeaning,
+    IfaceMeaning,
+    Place,
+    PlacedOption,
+    UpLine,
+    meaning,
+    meanings,
+    up_effects,
+)
+from service.formats.interfaces.editing import Change, RemoveLine, RemoveStanza, SetStanza, edit, edit_files
+from service.formats.interfaces.stanzas import (
+    FILES,
+    MAIN_FILE,
+    AutoLine,
+    InterfacesConfig,
+    InterfacesFile,
+    Option,
+    Problem,
+    SourceLine,
+    Standing,
+    Stanza,
+    load,
+    parse,
+)
+from service.formats.interfaces.wanted import (
+    CONDONE_REGEX,
+    WantedBridge,
+    WantedStanza,
+    canonical,
+    check_wanted,
+    condones,
+    is_interface_name,
+    unmet,
+)
+from service.formats.up_lines import (
+    AddressLine,
+    DefaultRoute,
+    Effect,
+    Forwarding,
+    LinkForwarding,
+    MasqueradeLine,
+    Opaque,
+    effects,
+)
+
+__all__ = [
+    "CONDONE_REGEX",
+    "FILES",
+    "MAIN_FILE",
+    "AddressLine",
+    "AutoLine",
+    "BootEffect",
+    "BridgeMeaning",
+    "Change",
+    "DefaultRoute",
+    "Effect",
+    "Forwarding",
+    "IfaceMeaning",
+    "InterfacesConfig",
+    "InterfacesFile",
+    "LinkForwarding",
+    "MasqueradeLine",
+    "Opaque",
+    "Option",
+    "Place",
+    "PlacedOption",
+    "Problem",
+    "RemoveLine",
+    "RemoveStanza",
+    "SetStanza",
+    "SourceLine",
+    "Standing",
+    "Stanza",
+    "UpLine",
+    "WantedBridge",
+    "WantedStanza",
+    "canonical",
+    "check_wanted",
+    "condones",
+    "edit",
+    "edit_files",
+    "effects",
+    "is_interface_name",
+    "load",
+    "meaning",
+    "meanings",
+    "parse",
+    "unmet",
+    "up_effects",
+]

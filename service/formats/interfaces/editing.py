@@ -1,0 +1,137 @@
+"""The smallest change of interfaces files that makes them mean what is wanted; every other byte stays.
+
+    edit(data, changes) -> bytes                 one file
+    edit_files(files, changes) -> {path: bytes}  the main file and what it sources; only what changed
+
+Kept: comments, order, blank lines, line ends, the indentation and key spelling of a stanza, `address` + `netmask`
+where the stanza uses it, options that are not ours. A new interface is appended in canonical form. After every change
+the result is read again: what is wanted must be met and no other interface may mean anything else, or InputError.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from posixpath import basename
+
+from service.errors import InputError
+from service.formats.interfaces.at_boot import meaning, meanings
+from service.formats.interfaces.patch import Patch
+from service.formats.interfaces.rewriting import rewrite
+from service.formats.interfaces.stanzas import MAIN_FILE, AutoLine, InterfacesConfig, load, shown
+from service.formats.interfaces.wanted import WantedStanza, canonical, check_wanted, unmet
+
+
+@dataclass(frozen=True, slots=True)
+class SetStanza:
+    """Make interface `name` mean `wanted` at the next boot; a new one is appended to `path`, empty = the main file."""
+
+    name: str
+    wanted: WantedStanza
+    path: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveStanza:
+    """Take out every stanza of `name`, and the name from `auto` and `allow-` lines. Not there: nothing happens."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveLine:
+    """Take out one option by the number of its line in the file as given (an extra gateway, an up line)."""
+
+    line: int
+    path: str = field(default="", kw_only=True)
+
+
+Change = SetStanza | RemoveStanza | RemoveLine
+
+
+def edit(data: bytes, changes: Iterable[Change]) -> bytes:
+    """One file, changed; `RemoveLine` numbers are those of `data`. InputError: not possible, or not without harm."""
+    return edit_files({MAIN_FILE: data}, changes).get(MAIN_FILE, data)
+
+
+def edit_files(files: Mapping[str, bytes], changes: Iterable[Change], root: str = MAIN_FILE) -> dict[str, bytes]:
+    """The main file and what it sources, changed where the stanzas stand. Returns the files that are not as before."""
+    todo = tuple(changes)
+    now = dict(files)
+    removals = [change for change in todo if isinstance(change, RemoveLine)]
+    for removal in sorted(removals, key=lambda change: -change.line):
+        path = removal.path or root
+        now[path] = _without_line(now, path, removal.line)
+    for change in todo:
+        if isinstance(change, SetStanza):
+            now = _set(now, change, root)
+        elif isinstance(change, RemoveStanza):
+            now = _remove(now, change.name, root)
+    return {path: data for path, data in now.items() if files.get(path) != data}
+
+
+def _set(files: dict[str, bytes], change: SetStanza, root: str) -> dict[str, bytes]:
+    wanted = check_wanted(change.name, change.wanted)
+    before = load(files, root)
+    _refuse_unreadable(before)
+    have = meaning(before, change.name)
+    if have is not None and not unmet(have, wanted):
+        return files
+    path = change.path or root
+    if have is None and path not in before.files and path in files:
+        raise InputError(f"{shown(path, 200)} is not sourced: a stanza in it would never be read")
+    if have is None:
+        patch = Patch(files.get(path, b""))
+        patch.append(canonical(change.name, wanted, patch.newline))
+        after = files | {path: patch.result()}
+    else:
+        after = files | rewrite(files, before, have, wanted)
+    _prove(before, load(after, root), change.name, wanted)
+    return after
+
+
+def _remove(files: dict[str, bytes], name: str, root: str) -> dict[str, bytes]:
+    before = load(files, root)
+    _refuse_unreadable(before)
+    if any(standing.stanza.name != name for standing in before.of(name)):
+        raise InputError(f"{shown(name)} stands in a range of names", hint="write its stanza out by hand first")
+    after = dict(files)
+    for path, parsed in before.files.items():
+        patch = Patch(files[path])
+        for stanza in parsed.stanzas:
+            if stanza.name == name:
+                patch.delete(stanza.first_line, stanza.last_line, keep=parsed.foreign_lines)
+        for item in parsed.items:
+            if isinstance(item, AutoLine) and name in item.names:
+                patch.drop_word(item.line, item.last_line, name)
+        after[path] = patch.result(tidy=True)
+    _prove(before, load(after, root), name, None)
+    return after
+
+
+def _without_line(files: Mapping[str, bytes], path: str, line: int) -> bytes:
+    parsed = load({path: files.get(path, b"")}, path).files[path]
+    option = next((o for s in parsed.stanzas for o in s.options if o.line <= line <= o.last_line), None)
+    if option is None:
+        raise InputError(f"{basename(path)}:{line}: no option of a stanza stands there")
+    patch = Patch(files[path])
+    patch.delete(option.line, option.last_line)
+    return patch.result()
+
+
+def _refuse_unreadable(config: InterfacesConfig) -> None:
+    """A file at which ifupdown2 gives up is not added to: nothing written into it would count."""
+    if config.fatal is not None:
+        raise InputError(str(config.fatal), hint="mend this line by hand first")
+
+
+def _prove(before: InterfacesConfig, after: InterfacesConfig, name: str, wanted: WantedStanza | None) -> None:
+    """The result read again says what was asked for, and everything else says what it said."""
+    have = meaning(after, name)
+    missed = {"stanza": (None, name)} if wanted is None and have else unmet(have, wanted) if wanted else {}
+    old, new = meanings(before), meanings(after)
+    harmed = sorted(n for n in old.keys() | new.keys() if n != name and old.get(n) != new.get(n))
+    if missed or harmed or after.fatal:
+        what = f"would change {', '.join(map(shown, harmed[:5]))}" if harmed else f"would not give {', '.join(missed)}"
+        raise InputError(
+            f"the interfaces file cannot be edited for {shown(name)} without harm: it {what}",
+            hint="a backslash at a line's end, or a stray line near the stanza, stands in the way: mend it by hand",
+        )

@@ -1,0 +1,253 @@
+"""Changing the stanzas that an interface has: only options whose meaning differs, in the style that is there."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_interface
+
+from service.errors import InputError
+from service.formats.interfaces.at_boot import (
+    AddressEntry,
+    IfaceMeaning,
+    address_entries,
+    read_address,
+    sort_addresses,
+)
+from service.formats.interfaces.patch import Patch
+from service.formats.interfaces.stanzas import AutoLine, InterfacesConfig, Option, Stanza, shown
+from service.formats.interfaces.wanted import WantedStanza, condones, key_values, link_values
+
+ORDER = (
+    "address", "netmask", "broadcast", "scope", "preferred-lifetime", "network", "pointopoint", "gateway",
+    "bridge-ports", "bridge-stp", "bridge-fd", "mtu", "bridge-ports-condone-regex",
+)  # fmt: skip
+"""Known options in the order in which a new line is put among those that are there."""
+
+
+def rewrite(
+    files: Mapping[str, bytes], config: InterfacesConfig, have: IfaceMeaning, wanted: WantedStanza
+) -> dict[str, bytes]:
+    """The files with the interface's stanzas changed. `wanted` is checked and not met."""
+    stanzas = [standing.stanza for standing in config.of(have.name)]
+    if any(stanza.name != have.name for stanza in stanzas):
+        raise InputError(f"{shown(have.name)} stands in a range of names", hint="write its stanza out by hand first")
+    work = _Rewriting(config, have, wanted, stanzas, {p: Patch(files[p]) for p in config.files})
+    work.auto()
+    work.addresses()
+    work.gateways()
+    work.link()
+    work.methods()
+    work.new_families()
+    return {path: patch.result() for path, patch in work.patches.items()}
+
+
+@dataclass(slots=True)
+class _Rewriting:
+    config: InterfacesConfig
+    have: IfaceMeaning
+    wanted: WantedStanza
+    stanzas: list[Stanza]
+    patches: dict[str, Patch]
+    homeless: set[str] = field(default_factory=set)
+    gained: set[int] = field(default_factory=set)
+
+    def auto(self) -> None:
+        if self.wanted.auto == self.have.auto:
+            return
+        if self.wanted.auto:
+            first = self.stanzas[0]
+            self.patches[first.path].insert_before(first.first_line, f"auto {self.have.name}")
+            return
+        for path, parsed in self.config.files.items():
+            for item in parsed.items:
+                if isinstance(item, AutoLine) and not item.allow_class and self.have.name in item.names:
+                    self.patches[path].drop_word(item.line, item.last_line, self.have.name)
+
+    def addresses(self) -> None:
+        entries = [entry for stanza in self.stanzas for entry in address_entries(stanza)]
+        if self.have.addresses == sort_addresses(self.wanted.addresses) and all(e.cidr for e in entries):
+            return
+        kept = {entry.cidr for entry in entries if entry.cidr in self.wanted.addresses}
+        missing = [address for address in self.wanted.addresses if address not in kept]
+        surplus = [entry for entry in entries if entry.cidr not in kept]
+        irregular = {id(s) for s in self.stanzas if not _regular(s)}
+        for entry in entries:
+            if id(entry.stanza) in irregular and entry not in surplus and entry.netmask and entry.cidr:
+                self.set_value(entry.stanza, entry.option, entry.cidr)
+        for entry in surplus:
+            match = next((m for m in missing if _fits(entry, m)), None)
+            if match is not None:
+                missing.remove(match)
+            self.change_entry(entry, match, irregular=id(entry.stanza) in irregular)
+        for stanza in self.stanzas:
+            if id(stanza) in irregular:
+                for option in stanza.options:
+                    if option.name == "netmask":
+                        self.patches[stanza.path].delete(option.line, option.last_line)
+        for address in missing:
+            self.put("address", address, "inet6" if ":" in address else "inet")
+
+    def change_entry(self, entry: AddressEntry, cidr: str | None, *, irregular: bool) -> None:
+        """One address line becomes another address, or goes with all that is tied to it."""
+        patch, netmask = self.patches[entry.stanza.path], entry.netmask
+        if cidr is None:
+            for option in (entry.option, *([] if irregular else entry.tied.values())):
+                patch.delete(option.line, option.last_line)
+            return
+        new = ip_interface(cidr)
+        if netmask is None or irregular:
+            self.set_value(entry.stanza, entry.option, cidr)
+        else:
+            dotted = "." in netmask.value and new.version == 4
+            self.set_value(entry.stanza, entry.option, str(new.ip))
+            mask = str(new.netmask) if dotted else str(new.network.prefixlen)
+            if entry.cidr is None or ip_interface(entry.cidr).network.prefixlen != new.network.prefixlen:
+                self.set_value(entry.stanza, netmask, mask)
+        self.follow_network(entry, cidr)
+
+    def follow_network(self, entry: AddressEntry, cidr: str) -> None:
+        """`broadcast` and `network` lines that followed from the old address follow from the new one."""
+        old = ip_interface(entry.cidr).network if entry.cidr else None
+        new = ip_interface(cidr).network
+        broadcast = entry.tied.get("broadcast")
+        if broadcast and old and broadcast.value == str(old.broadcast_address) and old != new:
+            self.set_value(entry.stanza, broadcast, str(new.broadcast_address))
+        for option in entry.stanza.options:
+            if option.name == "network" and old and option.value == str(old.network_address) and old != new:
+                self.set_value(entry.stanza, option, str(new.network_address))
+
+    def gateways(self) -> None:
+        lines = [(s, o) for s in self.stanzas for o in s.options if o.name == "gateway"]
+        kept = {read_address(o.value) for _, o in lines} & set(self.wanted.gateways)
+        missing = [gateway for gateway in self.wanted.gateways if gateway not in kept]
+        for stanza, option in lines:
+            value = read_address(option.value)
+            if value in kept:
+                continue
+            match = next((m for m in missing if value is None or (":" in m) == (":" in value)), None)
+            if match is None:
+                self.patches[stanza.path].delete(option.line, option.last_line)
+            else:
+                missing.remove(match)
+                self.set_value(stanza, option, match)
+        for gateway in missing:
+            self.put("gateway", gateway, "inet6" if ":" in gateway else "inet")
+
+    def link(self) -> None:
+        have = self.have
+        met: dict[str, bool] = {"mtu": have.mtu == self.wanted.mtu}
+        if self.wanted.bridge is not None:
+            want, bridge = self.wanted.bridge, have.bridge
+            met |= {
+                "bridge-ports": bridge is not None and bridge.ports == tuple(sorted(set(want.ports))),
+                "bridge-stp": bridge is not None and bridge.stp == want.stp,
+                "bridge-fd": bridge is not None and bridge.forward_delay_s == want.forward_delay_s,
+                "bridge-ports-condone-regex": condones(have.condone_regex, self.wanted.condone_regex),
+            }
+        for key, value in link_values(self.wanted):
+            if not met[key]:
+                self.set_single(key, value)
+
+    def set_single(self, key: str, value: str) -> None:
+        """An option that counts once: the line that is in force says `value`; other lines of ports go."""
+        lines = [(s, [o for o in s.options if o.name == key]) for s in self.stanzas]
+        lines = [(stanza, options) for stanza, options in lines if options]
+        if not lines:
+            home = next((s for s in self.stanzas if s.values("bridge-ports")), self.stanzas[0])
+            self.insert(home, key, value)
+            return
+        stanza, options = lines[-1]
+        if key == "bridge-ports":
+            for other, extra in lines:
+                for option in extra:
+                    if option is not options[0]:
+                        self.patches[other.path].delete(option.line, option.last_line)
+        self.set_value(stanza, options[0], value)
+
+    def methods(self) -> None:
+        """A stanza that gains an address is static; one whose method sets no addresses of the file cannot stay so."""
+        for stanza in self.stanzas:
+            static = any(e.cidr in self.wanted.addresses for e in address_entries(stanza)) or id(stanza) in self.gained
+            if stanza.family == "inet" and stanza.method in ("dhcp", "ppp", "tunnel"):
+                self.set_method(stanza, "static" if static else "manual")
+            elif id(stanza) in self.gained and stanza.family and stanza.method in ("manual", "auto", "dhcp", "dhcp6"):
+                self.set_method(stanza, "static")
+
+    def set_method(self, stanza: Stanza, method: str) -> None:
+        patch = self.patches[stanza.path]
+        if stanza.head_last_line != stanza.first_line:
+            patch.replace(stanza.first_line, stanza.head_last_line, f"iface {stanza.written} {stanza.family} {method}")
+            return
+        text = patch.line(stanza.first_line)
+        new = re.sub(r"^(\s*\S+\s+\S+\s+\S+\s+)\S+", lambda m: m[1] + method, text)
+        patch.replace(stanza.first_line, stanza.first_line, new)
+
+    def put(self, key: str, value: str, family: str) -> None:
+        """A new address or gateway goes into the stanza of its family, else into one without family, else a new one."""
+        home = next((s for s in self.stanzas if s.family == family), None)
+        home = home or next((s for s in self.stanzas if not s.family), None)
+        if home is None:
+            self.homeless.add(family)
+        else:
+            if key == "address":
+                self.gained.add(id(home))
+            self.insert(home, key, value)
+
+    def new_families(self) -> None:
+        """Stanzas for families that had none, below the interface's last one."""
+        last = self.stanzas[-1]
+        patch = self.patches[last.path]
+        for family in sorted(self.homeless):
+            pairs = list(key_values(self.wanted, family, whole=False))
+            method = "static" if any(key == "address" for key, _ in pairs) else "manual"
+            lines = ["", f"iface {self.have.name} {family} {method}", *(f"\t{key} {value}" for key, value in pairs)]
+            patch.insert_after(last.last_line, patch.newline.join(lines), rank=len(ORDER) + 1)
+
+    def set_value(self, stanza: Stanza, option: Option, value: str) -> None:
+        """The line keeps its indentation, its key as spelled and the blanks between."""
+        patch = self.patches[stanza.path]
+        text = patch.line(option.line)
+        match = re.match(r"(\s*)(\S+)(\s+)", text)
+        head = "".join(match.groups()) if match and "\\" not in match[0] else f"{_indent(patch, stanza)}{option.key} "
+        patch.replace(option.line, option.last_line, head + value)
+
+    def insert(self, stanza: Stanza, key: str, value: str) -> None:
+        patch, rank = self.patches[stanza.path], ORDER.index(key)
+        ranks = [(ORDER.index(o.name), o.last_line) for o in stanza.options if o.name in ORDER]
+        above = max(
+            (line for other, line in ranks if other <= max(rank, _last_tied(key))), default=stanza.head_last_line
+        )
+        patch.insert_after(above, f"{_indent(patch, stanza)}{key} {value}", rank)
+
+
+def _last_tied(key: str) -> int:
+    """A new address goes below what is tied to the address above it."""
+    return ORDER.index("pointopoint") if key == "address" else 0
+
+
+def _indent(patch: Patch, stanza: Stanza) -> str:
+    """The indentation of the stanza's first option; a tab where it has none to show."""
+    if not stanza.options:
+        return "\t"
+    text = patch.line(stanza.options[0].line)
+    return text[: len(text) - len(text.lstrip())]
+
+
+def _fits(entry: AddressEntry, address: str) -> bool:
+    if entry.cidr is not None:
+        return ip_interface(entry.cidr).version == ip_interface(address).version
+    return entry.stanza.family in ("", "inet6" if ":" in address else "inet")
+
+
+def _regular(stanza: Stanza) -> bool:
+    """Every netmask, broadcast, scope stands below the address that ifupdown2 ties it to: lines may go in groups."""
+    tied = {id(option): entry.option for entry in address_entries(stanza) for option in entry.tied.values()}
+    above: Option | None = None
+    for option in stanza.options:
+        if option.name == "address":
+            above = option
+        elif (
+            option.name in ("netmask", "broadcast", "scope", "preferred-lifetime") and tied.get(id(option)) is not above
+        ):
+            return False
+    return True

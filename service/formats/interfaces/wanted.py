@@ -1,0 +1,157 @@
+"""What a stanza should say, and the canonical text of it (the form that Proxmox's own writer gives)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_interface
+
+from service.errors import InputError
+from service.formats.interfaces.at_boot import BridgeMeaning, IfaceMeaning, read_address, read_cidr, sort_addresses
+
+CONDONE_REGEX = "^(tap|veth|fwpr)"
+"""Guests' ports that ifupdown2 leaves on the bridge over a reload; Debian's 3.0.0 takes them off without it."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+_CONDONE = re.compile(r"\^\(([a-z0-9]{1,15}(?:\|[a-z0-9]{1,15}){0,15})\)")
+
+
+@dataclass(frozen=True, slots=True)
+class WantedBridge:
+    """A bridge's ports (names), whether it speaks STP, its forward delay in whole seconds 0..255."""
+
+    ports: tuple[str, ...] = ()
+    stp: bool = False
+    forward_delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WantedStanza:
+    """What an interface should be at the next boot. `addresses` (CIDR) and `gateways` are exact.
+
+    `bridge` and `mtu` None are left as they are. `condone_regex` is written for bridges only, as `^(a|b|c)`; a line
+    that condones more is fine.
+    """
+
+    addresses: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    bridge: WantedBridge | None = None
+    mtu: int | None = None
+    auto: bool = True
+    condone_regex: str = CONDONE_REGEX
+
+
+def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
+    """The same with canonical addresses. InputError for anything that could not be written as it is meant."""
+
+    def refuse(what: str) -> InputError:
+        return InputError(f"interface {name[:40]!r}: {what}")
+
+    if not is_interface_name(name):
+        raise refuse("is no interface name (1 to 15 of letters, digits, `_`, `.`, `-`)")
+    for address in wanted.addresses:
+        if "/" not in address or read_cidr(address) is None:
+            raise refuse(f"{address[:60]!r} is no address in CIDR form such as 10.10.10.1/24")
+    for gateway in wanted.gateways:
+        if read_address(gateway) is None:
+            raise refuse(f"{gateway[:60]!r} is no gateway address")
+    if wanted.mtu is not None and not 68 <= wanted.mtu <= 65535:
+        raise refuse(f"mtu {wanted.mtu} is not within 68 and 65535")
+    if wanted.bridge is not None:
+        for port in wanted.bridge.ports:
+            if not is_interface_name(port) or port in ("none", "all", "glob", "regex", "noglob", "noregex"):
+                raise refuse(f"{port[:40]!r} is no name of a bridge port")
+        delay = wanted.bridge.forward_delay_s
+        if not 0 <= delay <= 255 or delay != int(delay):
+            raise refuse(f"forward delay {delay}: ifupdown2 takes whole seconds from 0 to 255")
+        if not _CONDONE.fullmatch(wanted.condone_regex):
+            raise refuse("the condone regex must have the form ^(tap|veth|fwpr)")
+    return WantedStanza(
+        tuple(dict.fromkeys(read_cidr(address) or "" for address in wanted.addresses)),
+        tuple(dict.fromkeys(read_address(gateway) or "" for gateway in wanted.gateways)),
+        wanted.bridge,
+        wanted.mtu,
+        wanted.auto,
+        wanted.condone_regex,
+    )
+
+
+def is_interface_name(name: str) -> bool:
+    """A name that can stand in the file and mean one device."""
+    return _NAME.fullmatch(name) is not None and name not in (".", "..")
+
+
+def condones(have: str | None, wanted: str) -> bool:
+    """Whether the regex that is there leaves at least the ports on the bridge that the wanted one does."""
+    there, asked = (_CONDONE.fullmatch(text or "") for text in (have, wanted))
+    return have == wanted or (bool(there and asked) and set(asked[1].split("|")) <= set(there[1].split("|")))  # type: ignore[index]
+
+
+def unmet(have: IfaceMeaning | None, wanted: WantedStanza) -> dict[str, tuple[object, object]]:
+    """The fields in which an interface is not as wanted: name to (wanted, there). Empty = met."""
+    here = have or IfaceMeaning("")
+    pairs: list[tuple[str, object, object]] = [
+        ("auto", wanted.auto, here.auto),
+        ("addresses", sort_addresses(read_cidr(a) or a for a in wanted.addresses), here.addresses),
+        ("gateways", tuple(sorted({read_address(g) or g for g in wanted.gateways})), tuple(sorted(here.gateways))),
+    ]
+    if wanted.mtu is not None:
+        pairs.append(("mtu", wanted.mtu, here.mtu))
+    if any(method in DYNAMIC_METHODS for method in here.methods):
+        pairs.append(("method", "static", ", ".join(here.methods)))
+    if wanted.bridge is not None:
+        bridge = here.bridge or BridgeMeaning(("",))
+        pairs += [
+            ("ports", tuple(sorted(set(wanted.bridge.ports))), bridge.ports if here.bridge else None),
+            ("stp", wanted.bridge.stp, bridge.stp),
+            ("forward_delay_s", float(wanted.bridge.forward_delay_s), bridge.forward_delay_s),
+        ]
+        if not condones(here.condone_regex, wanted.condone_regex):
+            pairs.append(("condone_regex", wanted.condone_regex, here.condone_regex))
+    if have is None:
+        return {field: (want, None) for field, want, _ in pairs}
+    return {field: (want, got) for field, want, got in pairs if want != got}
+
+
+DYNAMIC_METHODS = ("inet dhcp", "inet ppp", "inet tunnel")
+"""Methods under which ifupdown2 does not set the stanza's IPv4 addresses."""
+
+
+def key_values(wanted: WantedStanza, family: str, *, whole: bool) -> Iterator[tuple[str, str]]:
+    """The lines of a new stanza in canonical order. `whole`: with the lines that have no address family."""
+    version = 6 if family == "inet6" else 4
+    for address in wanted.addresses:
+        if ip_interface(address).version == version:
+            yield "address", address
+    for gateway in wanted.gateways:
+        if ip_interface(gateway).version == version:
+            yield "gateway", gateway
+    if whole:
+        yield from link_values(wanted)
+
+
+def link_values(wanted: WantedStanza) -> Iterator[tuple[str, str]]:
+    """The lines about the link itself, in canonical order."""
+    if wanted.bridge is not None:
+        yield "bridge-ports", " ".join(wanted.bridge.ports) or "none"
+        yield "bridge-stp", "on" if wanted.bridge.stp else "off"
+        yield "bridge-fd", str(int(wanted.bridge.forward_delay_s))
+    if wanted.mtu is not None:
+        yield "mtu", str(wanted.mtu)
+    if wanted.bridge is not None:
+        yield "bridge-ports-condone-regex", wanted.condone_regex
+
+
+def canonical(name: str, wanted: WantedStanza, newline: str = "\n") -> str:
+    """The stanzas of a new interface: `auto` line, inet block, and an inet6 block where there is IPv6."""
+    blocks = [(["auto " + name] if wanted.auto else []) + _block(name, "inet", wanted)]
+    if any(":" in text for text in (*wanted.addresses, *wanted.gateways)):
+        blocks.append(_block(name, "inet6", wanted))
+    return (newline * 2).join(newline.join(block) for block in blocks) + newline
+
+
+def _block(name: str, family: str, wanted: WantedStanza) -> list[str]:
+    pairs = list(key_values(wanted, family, whole=family == "inet"))
+    method = "static" if any(key == "address" for key, _ in pairs) else "manual"
+    if name == "lo" and family == "inet":
+        method = "loopback"
+    return [f"iface {name} {family} {method}"] + [f"\t{key} {value}" for key, value in pairs]
