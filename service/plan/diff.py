@@ -8,20 +8,20 @@ from service.resources.desired import Desired, LastApplied
 def drift(desired: Desired, base: LastApplied, observed: HostObserved) -> tuple[Drift, ...]:
     """Every difference with its side, in the order of the resources' ids."""
     return tuple(
-        Drift(difference, moved(resource.id, difference, base))
+        Drift(difference, moved(difference, base))
         for resource in desired.resources
         for difference in resource.differences(observed)
     )
 
 
-def moved(resource_id: str, difference: Difference, base: LastApplied) -> Moved:
+def moved(difference: Difference, base: LastApplied) -> Moved:
     """`git` when the wish is not what was last applied, `host` when the host is not, `both` when neither is.
 
     Before the first apply everything is Git's move: nobody promised the host anything yet.
     """
     if not base.exists:
         return "git"
-    applied = base.wishes.get(resource_id, {}).get(f"{difference.where}.{difference.field}")
+    applied = base.wishes.get(difference.key)
     git_moved = applied != difference.want
     host_moved = applied != difference.have
     if git_moved and host_moved:

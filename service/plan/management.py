@@ -205,7 +205,7 @@ def gateways_on_link(controller: str, state: Picture) -> bool:
 
 def confirmed_routes(base: LastApplied) -> tuple[tuple[str, str], ...] | None:
     """The default routes of the last confirmed apply: they were proven by a new connection."""
-    routes = base.wishes.get("routes:default", {}).get("live.routes")
+    routes = base.named("interfaces", "routes").get("default")
     return tuple(sorted(route_pairs(routes))) if routes is not None else None
 
 

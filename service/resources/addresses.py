@@ -25,7 +25,7 @@ class Addresses:
         return f"addresses:{self.interface}"
 
     def wishes(self) -> Wishes:
-        return {("live", "addresses"): self.wanted()}
+        return {(self.interface, "addresses", "live"): self.wanted()}
 
     def wanted(self) -> list[Json]:
         """The canonical list, as the host-side file captures it."""

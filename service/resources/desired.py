@@ -46,13 +46,14 @@ class Desired:
             total |= resource.watch()
         return total
 
-    def as_json(self) -> dict[str, Json]:
-        """`{id: {"kind", "fields": {"where.field": want}}}`: the form in which it becomes the next base."""
-        return {
-            r.id: {"kind": r.kind, "fields": {f"{where}.{name}": want for (where, name), want in r.wishes().items()}}
-            for r in self.resources
-            if r.wishes()
-        }
+    def as_json(self) -> list[Json]:
+        """`[[kind, resource, field, where, want], …]`, sorted: the form in which it becomes the next base."""
+        rows: list[list[Json]] = [
+            [resource.kind, name, field, where, want]
+            for resource in self.resources
+            for (name, field, where), want in resource.wishes().items()
+        ]
+        return [*sorted(rows, key=lambda row: str(row[:4]))]
 
     def derived(self) -> Iterator[tuple[str, str]]:
         """(thing, cause) of what nobody wrote."""
@@ -64,21 +65,19 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class LastApplied:
-    """What was wanted at the last confirmed apply: the base of the three-way diff. Empty before the first."""
+    """What was wanted at the last confirmed apply, by `Difference.key`: the base of the three-way diff."""
 
-    wishes: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
-    kinds: Mapping[str, str] = field(default_factory=dict)
+    wishes: Mapping[tuple[str, str, str, str], Json] = field(default_factory=dict)
     exists: bool = False
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Json] | None) -> "LastApplied":
+    def from_json(cls, stored: Json) -> "LastApplied":
         """From `Desired.as_json()` as it was stored; None before the first apply."""
-        if stored is None:
+        if not isinstance(stored, list):
             return cls()
-        wishes: dict[str, Mapping[str, Json]] = {}
-        kinds: dict[str, str] = {}
-        for name, entry in stored.items():
-            if isinstance(entry, dict) and isinstance(fields := entry.get("fields"), dict):
-                wishes[name] = fields
-                kinds[name] = str(entry.get("kind", ""))
-        return cls(wishes, kinds, exists=True)
+        rows = [row for row in stored if isinstance(row, list) and len(row) == 5]
+        return cls({(str(r[0]), str(r[1]), str(r[2]), str(r[3])): r[4] for r in rows}, exists=True)
+
+    def named(self, kind: str, field_name: str) -> dict[str, Json]:
+        """What was applied in one field of every resource of a kind: {resource: want}."""
+        return {key[1]: want for key, want in self.wishes.items() if key[0] == kind and key[2] == field_name}

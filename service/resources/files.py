@@ -43,10 +43,8 @@ class OwnFile:
     def wishes(self) -> Wishes:
         if self.content is None:
             return {}
-        wishes: dict[tuple[str, str], Json] = {
-            ("file", key): value for key, value in self.meaning(self.content).items()
-        }
-        return wishes | {("file", "file"): "present", ("file", "mode"): self.mode, ("file", "owner"): "0:0"}
+        fields = {**self.meaning(self.content), "file": "present", "mode": self.mode, "owner": "0:0"}
+        return {(self.path, field, "file"): want for field, want in fields.items()}
 
     def meaning(self, content: bytes) -> Mapping[str, Json]:
         """What the file says to its reader."""
@@ -137,7 +135,7 @@ class FileMode:
         return f"mode:{self.path}"
 
     def wishes(self) -> Wishes:
-        return {("file", "mode"): self.mode, ("file", "owner"): "0:0"}
+        return {(self.path, "mode", "file"): self.mode, (self.path, "owner", "file"): "0:0"}
 
     def watch(self) -> Watch:
         return Watch(files=frozenset({self.path}))

@@ -44,11 +44,10 @@ class Link:
     def wishes(self) -> Wishes:
         if self.gone:
             return {}
-        wishes: dict[tuple[str, str], Json] = {("live", name): value for name, value in self.fields().items()}
-        wishes[("live", "link")] = "bridge" if self.bridge else "other"
+        fields = self.fields() | {"link": "bridge" if self.bridge else "other"}
         if self.bridge:
-            wishes[("live", "ports")] = list(self.ports)
-        return wishes
+            fields["ports"] = [*self.ports]
+        return {(self.name, field, "live"): want for field, want in fields.items()}
 
     def watch(self) -> Watch:
         return Watch()

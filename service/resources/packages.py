@@ -24,7 +24,7 @@ class Package:
         return f"package:{self.name}"
 
     def wishes(self) -> Wishes:
-        return {("live", "state"): self.state}
+        return {(self.name, "state", "live"): self.state}
 
     def watch(self) -> Watch:
         return Watch(packages=frozenset({self.name}))

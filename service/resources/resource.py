@@ -10,8 +10,9 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import PackageChange, Refusal
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 
-Wishes = Mapping[tuple[str, str], Json]
-"""What a resource asks for, field by field: {(where, field): want}. Stored after an apply, it is the base of the next diff."""
+Wishes = Mapping[tuple[str, str, Where], Json]
+"""What a resource asks for: {(resource, field, where): want}, the words of its differences. Stored after an apply, it is
+the base of the next diff."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class DefaultRoutes:
         return [route(f, via, dev) for f, via, dev in sorted(self.gateways) if f == family]
 
     def wishes(self) -> Wishes:
-        return {("live", f"routes{suffix(family)}"): self.wanted(family) for family in self.families()}
+        return {("default", f"routes{suffix(family)}", "live"): [*self.wanted(family)] for family in self.families()}
 
     def watch(self) -> Watch:
         return Watch()

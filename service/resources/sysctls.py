@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from service.formats import interfaces, sysctl_files, up_lines
+from service.formats import sysctl_files
+from service.formats.up_lines import Forwarding
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Observed, Seen, Unknown
+from service.resources.boot import INTERFACES_FILES, boot_effects, interfaces_config, texts_of
 from service.resources.files import file_step, sha256
 from service.resources.resource import Phase, Steps, Wishes, field_difference
 
@@ -32,10 +34,10 @@ class Sysctl:
         return f"sysctl:{self.key}"
 
     def wishes(self) -> Wishes:
-        return {("live", "value"): self.value, ("boot", "value"): self.value}
+        return {(self.key, "value", "live"): self.value, (self.key, "value", "boot"): self.value}
 
     def watch(self) -> Watch:
-        return Watch(files=frozenset({*FILES, *interfaces.FILES}), sysctls=frozenset({self.key}))
+        return Watch(files=frozenset({*FILES, *INTERFACES_FILES}), sysctls=frozenset({self.key}))
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         yield from field_difference(
@@ -50,10 +52,10 @@ class Sysctl:
         config = interfaces_config(observed)
         if isinstance(config, Unknown):
             return config
-        if self.key == FORWARDING and isinstance(config, Seen):
-            for line in interfaces.up_effects(config.value):
-                if isinstance(line.effect, up_lines.Forwarding):
-                    return Seen("1" if line.effect.on else "0", f"{line.path}:{line.line}")
+        if self.key == FORWARDING:
+            said = [(e.on, place) for e, place in boot_effects(config.value) if isinstance(e, Forwarding) and not e.dev]
+            if said:
+                return Seen("1" if said[-1][0] else "0", said[-1][1])
         texts = texts_of(observed, FILES)
         if isinstance(texts, Unknown):
             return texts
@@ -112,22 +114,3 @@ def overrules_ours(where: str) -> bool:
     name = path.rsplit("/", 1)[-1]
     own = OWN_FILE.rsplit("/", 1)[-1]
     return path.startswith("/etc/network/") or path == "/etc/sysctl.conf" or name > own
-
-
-def interfaces_config(observed: HostObserved) -> "Seen[interfaces.InterfacesConfig] | Unknown":
-    """The interfaces files as one configuration."""
-    texts = texts_of(observed, interfaces.FILES)
-    return texts if isinstance(texts, Unknown) else Seen(interfaces.load(texts))
-
-
-def texts_of(observed: HostObserved, patterns: Sequence[str]) -> "dict[str, bytes] | Unknown":
-    """The observed files under some paths (`/*` takes a folder's files); one that could not be read spoils them all."""
-    found: dict[str, bytes] = {}
-    for path, seen in observed.texts.items():
-        if not any(path == p or (p.endswith("/*") and path.rsplit("/", 1)[0] == p[:-2]) for p in patterns):
-            continue
-        if isinstance(seen, Unknown):
-            return Unknown(f"{path}: {seen.why}")
-        if isinstance(seen, Seen):
-            found[path] = seen.value
-    return found

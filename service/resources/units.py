@@ -39,10 +39,8 @@ class Unit:
         return self.state == "enabled"
 
     def wishes(self) -> Wishes:
-        wishes: dict[tuple[str, str], Json] = {("boot", "enabled"): self.state}
-        if not self.boot_only:
-            wishes[("live", "active")] = self.active
-        return wishes
+        enabled: Wishes = {(self.name, "enabled", "boot"): self.state}
+        return enabled if self.boot_only else {**enabled, (self.name, "active", "live"): self.active}
 
     def watch(self) -> Watch:
         return Watch(units=frozenset({self.name}), files=frozenset(self.reads))

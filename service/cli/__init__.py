@@ -1,0 +1,37 @@
+"""The command line. Everything is imported where it is used: `passerelle lint` loads no database, web or SSH library."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+EXIT_CODES = """
+Exit codes: 0 fine or no change · 1 error · 2 changes (plan --detailed-exitcode) · 3 applied but rolled back ·
+4 host unreachable · 5 plan is stale · 64 wrong usage · 130 interrupted
+"""
+USAGE = 64
+INTERRUPTED = 130
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns its exit code and never raises for what a user can do wrong."""
+    from cyclopts import CycloptsError
+
+    from service.cli.commands import app
+    from service.errors import PasserelleError
+
+    try:
+        result = app(list(arguments), exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:
+        return USAGE
+    except PasserelleError as error:
+        from service.cli.output import complain
+
+        complain(error.what, error.hint)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of a pipe went away: nothing more to say, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,84 @@
+"""The service's REST API as the command line uses it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from service.errors import InputError, PasserelleError
+
+DEFAULT_URL = "http://127.0.0.1:8765"
+TIMEOUT_S = 30.0
+
+
+class ApiError(PasserelleError):
+    """The service answered with a problem; `status` is the HTTP status, `problem` its problem+json."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        title = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
+        super().__init__(title, hint=str(problem.get("hint") or ""))
+        self.status = status
+        self.problem = problem
+
+
+class Client:
+    """A few verbs over one connection. The token comes from `PASSERELLE_TOKEN` or the file `PASSERELLE_TOKEN_FILE`."""
+
+    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+        self.url = (url or os.environ.get("PASSERELLE_URL") or DEFAULT_URL).rstrip("/")
+        token = token or os.environ.get("PASSERELLE_TOKEN") or token_from_file()
+        if not token:
+            raise InputError("no token", hint="set PASSERELLE_TOKEN; make one with `passerelle token create`")
+        self._http = httpx2.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S, trust_env=False
+        )
+
+    def get(self, path: str, **query: str | int | bool | None) -> Any:
+        """One document."""
+        return self.ask("GET", path, params={k: v for k, v in query.items() if v is not None})
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, key: str = "") -> Any:
+        """Start something; `key` makes a repeated call the same call."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return self.ask("POST", path, json=body or {}, headers=headers)
+
+    def items(self, path: str, *, most: int = 1000, **query: str | int | bool | None) -> list[dict[str, Any]]:
+        """A list, over its pages, up to `most`."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            page = self.get(path, **query, limit=min(200, most), cursor=cursor)
+            found.extend(page["items"])
+            cursor = page.get("next_cursor")
+            if not cursor or len(found) >= most:
+                return found[:most]
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """One request; every problem is an `ApiError`, no answer at all a plain error."""
+        try:
+            answer = self._http.request(method, f"/api/v1/{path.lstrip('/')}", **options)
+        except httpx2.TransportError as error:
+            raise PasserelleError(
+                f"the service at {self.url} does not answer: {error}",
+                hint="start it with `passerelle serve`, or set PASSERELLE_URL",
+            ) from error
+        try:
+            body = answer.json() if answer.content else {}
+        except ValueError as error:
+            raise PasserelleError(f"{self.url} answered something that is no JSON (HTTP {answer.status_code})") from error
+        if answer.status_code >= 400:
+            raise ApiError(answer.status_code, body if isinstance(body, dict) else {})
+        return body
+
+
+def token_from_file() -> str:
+    """The token that stands in the file named by `PASSERELLE_TOKEN_FILE`."""
+    path = os.environ.get("PASSERELLE_TOKEN_FILE")
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the token file {path} cannot be read: {error}") from error

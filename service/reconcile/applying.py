@@ -1,0 +1,185 @@
+"""Driving one apply: packages, look again, the transaction, the record. The host's journal is the truth about it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from service.clock import Clock
+from service.errors import HostError, HostRefused
+from service.model.plans import Plan
+from service.model.runs import Apply, HostStatus, Trigger
+from service.plan.make import Permission, make_plan
+from service.reconcile import status as statuses
+from service.reconcile.decide import Request
+from service.reconcile.ports import Ended, Hosts, PhaseTold, Record, StepTold, Told
+from service.reconcile.standing import Standing
+from service.resources.desired import Desired, LastApplied
+from service.spec.host import HostSpec
+
+
+class Applying:
+    """Runs applies and settles those whose end nobody saw."""
+
+    def __init__(self, record: Record, hosts: Hosts, clock: Clock) -> None:
+        self._record = record
+        self._hosts = hosts
+        self._clock = clock
+
+    async def run(
+        self,
+        spec: HostSpec,
+        standing: Standing,
+        status: HostStatus,
+        base: LastApplied,
+        permission: Permission,
+        request: Request | None,
+    ) -> HostStatus:
+        """Apply the standing plan. Everything that happens is recorded; the returned status says how it ended."""
+        plan, desired = standing.plan, standing.desired
+        if plan is None or desired is None:
+            raise AssertionError("an apply without a plan")
+        apply_id = await self._opened(plan, standing.plan_id, request)
+        status = replace(status, phase="Running", health="Progressing", apply_id=apply_id, message="", attempted_commit=plan.commit)
+        await asyncio.to_thread(self._record.set_host_status, status, at=self._clock.now())
+        try:
+            plan = await self._with_packages(spec, plan, desired, base, permission, status)
+            result = await self._transaction(spec, plan, apply_id, status)
+        except HostRefused as error:
+            result = Ended("refused", error.reason, str(error))
+        except HostError as error:
+            result = Ended("conflict", "unreachable", str(error))
+        if result.ending == "confirmed":
+            result = await self._remove_packages(spec, plan, result)
+        await self._finish(apply_id, plan, desired, result)
+        return statuses.ended(status, result, apply_id=apply_id, commit=plan.commit, desired_digest=desired.digest)
+
+    async def settle(self, spec: HostSpec, status: HostStatus) -> bool:
+        """Find out how earlier applies of this host ended, from its own journal. False while one is still armed."""
+        unfinished = await asyncio.to_thread(self._record.unfinished_applies, spec.name)
+        begun = [apply for apply in unfinished if apply.phase != "Pending"]
+        if not begun:
+            return True
+        fence = await self._hosts.fence(spec)
+        for apply in begun:
+            if apply.id == fence.armed:
+                return False
+            told = fence.journals.get(apply.id) or Ended(
+                "conflict", "interrupted", "the service stopped before anything was armed on the host"
+            )
+            await self._settled(apply, told)
+        return True
+
+    async def _settled(self, apply: Apply, told: Ended) -> None:
+        now = self._clock.now()
+        for step in told.steps:
+            await asyncio.to_thread(self._record.move_step, apply.id, step.position, step.state, at=now, error=step.error)
+        phase = statuses.phase_of(told)
+        await asyncio.to_thread(self._record.finish_apply, apply.id, phase, at=now, cause=told.cause, error=told.error)
+        if phase in ("RolledBack", "RollbackFailed"):
+            await asyncio.to_thread(self._record.latch, apply.host, apply.desired_digest, apply_id=apply.id, at=now)
+
+    async def _opened(self, plan: Plan, plan_id: str, request: Request | None) -> str:
+        if request is not None:
+            return request.apply_id
+        return await asyncio.to_thread(
+            self._record.open_apply,
+            plan.host,
+            plan_id=plan_id,
+            commit=plan.commit,
+            plan_digest=plan.digest,
+            desired_digest=plan.desired_digest,
+            trigger=trigger_of(plan),
+            requested_by="passerelle",
+            at=self._clock.now(),
+        )
+
+    async def _with_packages(
+        self, spec: HostSpec, plan: Plan, desired: Desired, base: LastApplied, permission: Permission, status: HostStatus
+    ) -> Plan:
+        """Install what is missing before the switch is armed, then plan against the host as it is now.
+
+        The wishes must be the approved ones: only what the packages brought may differ.
+        """
+        install = [p.name for p in plan.packages if p.action == "install"]
+        if not install:
+            return plan
+        await self._hosts.install(spec, install)
+        observed = await self._hosts.observe(spec, desired.watch, [status.address])
+        again = make_plan(desired, base, observed, commit=plan.commit, permission=permission)
+        if again.refusals:
+            raise HostRefused(again.refusals[0].what, reason="plan", hint=again.refusals[0].hint)
+        promised = {(step.fact, str(step.after)) for step in plan.steps}
+        surprising = [step.fact for step in again.steps if (step.fact, str(step.after)) not in promised]
+        if surprising:
+            raise HostRefused(
+                f"after installing {', '.join(install)} more would change than was planned: {', '.join(surprising)}",
+                reason="plan",
+                hint="look at the new plan",
+            )
+        return again
+
+    async def _transaction(self, spec: HostSpec, plan: Plan, apply_id: str, status: HostStatus) -> Ended:
+        """Arm, apply, confirm. Without a step nothing is armed."""
+        fence = await self._hosts.fence(spec)
+        if fence.quarantined:
+            return Ended("refused", "quarantined", f"a rollback failed on this host before ({fence.quarantined}); a person must look and release it")
+        generation = await asyncio.to_thread(self._record.next_generation, spec.name, at_least=fence.generation)
+        planned = [(step.fact, step.why) for step in plan.steps]
+        await asyncio.to_thread(
+            self._record.start_apply, apply_id, generation=generation, planned=planned, at=self._clock.now()
+        )
+        if not plan.steps:
+            return Ended("confirmed")
+        addresses = list(dict.fromkeys([spec.connection.address, status.address]))
+        told: asyncio.Queue[Told | None] = asyncio.Queue()
+        writer = asyncio.create_task(self._write_told(apply_id, told))
+        try:
+            return await self._hosts.apply(
+                spec, plan, apply_id=apply_id, generation=generation, known_addresses=addresses, told=told.put_nowait
+            )
+        finally:
+            told.put_nowait(None)
+            await writer
+
+    async def _write_told(self, apply_id: str, told: asyncio.Queue[Told | None]) -> None:
+        """What the host tells goes into the record as it comes."""
+        while (event := await told.get()) is not None:
+            if isinstance(event, StepTold):
+                await asyncio.to_thread(
+                    self._record.move_step, apply_id, event.position, event.state, at=self._clock.now(), error=event.error
+                )
+            elif isinstance(event, PhaseTold):
+                await asyncio.to_thread(self._record.set_apply_phase, apply_id, event.phase)
+
+    async def _remove_packages(self, spec: HostSpec, plan: Plan, result: Ended) -> Ended:
+        """Packages go only after the confirmation: a rollback never needs apt."""
+        remove: Sequence[str] = [p.name for p in plan.packages if p.action == "remove"]
+        if not remove:
+            return result
+        try:
+            await self._hosts.install(spec, (), remove)
+        except HostError as error:
+            return replace(result, error=f"confirmed, but {', '.join(remove)} could not be removed: {error}")
+        return result
+
+    async def _finish(self, apply_id: str, plan: Plan, desired: Desired, result: Ended) -> None:
+        if result.ending == "unconfirmed":
+            await asyncio.to_thread(self._record.set_apply_phase, apply_id, "AwaitingConfirmation")
+            return
+        now = self._clock.now()
+        phase = statuses.phase_of(result)
+        if phase == "Succeeded":
+            await asyncio.to_thread(
+                self._record.set_base, plan.host, desired.as_json(), digest=desired.digest, commit=plan.commit,
+                apply_id=apply_id, at=now,
+            )  # fmt: skip
+        elif phase in ("RolledBack", "RollbackFailed"):
+            await asyncio.to_thread(self._record.latch, plan.host, desired.digest, apply_id=apply_id, at=now)
+        await asyncio.to_thread(
+            self._record.finish_apply, apply_id, phase, at=now, cause=result.cause, error=result.error
+        )
+
+
+def trigger_of(plan: Plan) -> Trigger:
+    """What set an apply off that nobody asked for: Git moved, or the host did."""
+    return "push" if any(d.moved in ("git", "both") for d in plan.drifts) else "drift"

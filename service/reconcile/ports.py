@@ -1,0 +1,185 @@
+"""What the loop needs of the world, as protocols: the edges implement them, app.py puts them in.
+
+Methods of `Record` and `Revisions` block and are called in threads; those of `Hosts` are async.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from service.model.changes import Drift
+from service.model.observed import HostObserved, Lease, Watch
+from service.model.plans import Plan
+from service.model.runs import Apply, Base, HostStatus, Phase, StepState, Trigger
+from service.model.sources import Fetched
+from service.model.states import Json
+from service.model.trees import Commit, Tree
+from service.spec.host import HostSpec
+
+Ending = Literal["confirmed", "rolled_back", "rollback_failed", "conflict", "refused", "unconfirmed"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepTold:
+    """The host says how far a step is: its position in the plan, its state, when, and why it failed."""
+
+    position: int
+    state: StepState
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTold:
+    """The apply as a whole moved on."""
+
+    phase: Phase
+
+
+Told = StepTold | PhaseTold
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an apply ended. `cause` is a fixed word (conflict, fenced, check, deadline, step-failed…), `error` a sentence.
+
+    `unconfirmed`: nobody knows yet; the host decides by itself and its journal tells later.
+    """
+
+    ending: Ending
+    cause: str = ""
+    error: str = ""
+    steps: tuple[StepTold, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a host knows of its controllers: the newest generation, whose it was, and a transaction still armed."""
+
+    generation: int = 0
+    controller: str = ""
+    armed: str = ""
+    quarantined: str = ""
+    journals: Mapping[str, Ended] = field(default_factory=dict)
+
+
+class Hosts(Protocol):
+    """The fleet's hosts as they can be looked at and changed. `known_addresses` are tried in turn."""
+
+    async def observe(self, spec: HostSpec, watch: Watch, known_addresses: Sequence[str]) -> HostObserved:
+        """One observation in one round trip. Raises HostError."""
+        ...
+
+    async def fence(self, spec: HostSpec) -> Fence:
+        """What the host's own journal says. Raises HostError."""
+        ...
+
+    async def install(self, spec: HostSpec, packages: Sequence[str], remove: Sequence[str] = ()) -> None:
+        """Install packages before the switch is armed, or remove them after the confirmation. Raises HostError."""
+        ...
+
+    async def apply(
+        self,
+        spec: HostSpec,
+        plan: Plan,
+        *,
+        apply_id: str,
+        generation: int,
+        known_addresses: Sequence[str],
+        told: Callable[[Told], None],
+    ) -> Ended:
+        """The confirmed apply, from arming to the confirmation over a new connection. Never raises for what a host does."""
+        ...
+
+    async def close(self, name: str) -> None:
+        """Drop the connection to a host that is no longer wanted."""
+        ...
+
+
+class Revisions(Protocol):
+    """The config repository."""
+
+    def fetch(self, last_accepted: str | None) -> Fetched: ...
+
+    def read_tree(self, commit: str, known: Mapping[str, bytes] | None = None) -> Tree: ...
+
+    def read_file_at(self, commit: str, path: str) -> bytes | None: ...
+
+    def first_parent(self, commit: str) -> str | None: ...
+
+
+class Record(Protocol):
+    """History: the store's named transitions and the few reads that the loop decides by."""
+
+    def record_revision(self, commit: Commit, *, at: datetime, findings: Sequence[Json] = ()) -> None: ...
+
+    def refuse_revision(
+        self, commit: Commit, *, reason: str, at: datetime, findings: Sequence[Json] = ()
+    ) -> None: ...
+
+    def add_event(
+        self, type: str, text: str, *, at: datetime, host: str = "", detail: Mapping[str, Json] | None = None
+    ) -> int: ...
+
+    def set_host_status(self, status: HostStatus, *, at: datetime) -> bool: ...
+
+    def forget_host(self, host: str, *, at: datetime) -> None: ...
+
+    def record_observation(self, host: str, digests: Mapping[str, str], *, at: datetime) -> bool: ...
+
+    def set_drift(
+        self, host: str, drifts: Iterable[Drift], *, at: datetime, resolved_by: str = "host"
+    ) -> tuple[int, int]: ...
+
+    def record_plan(self, plan: Plan, *, at: datetime) -> str: ...
+
+    def open_apply(
+        self,
+        host: str,
+        *,
+        plan_id: str,
+        commit: str,
+        plan_digest: str,
+        desired_digest: str,
+        trigger: Trigger,
+        requested_by: str,
+        at: datetime,
+    ) -> str: ...
+
+    def start_apply(
+        self, apply_id: str, *, generation: int, planned: Sequence[tuple[str, str]], at: datetime
+    ) -> None: ...
+
+    def move_step(
+        self, apply_id: str, position: int, state: StepState, *, at: datetime, error: str = ""
+    ) -> None: ...
+
+    def set_apply_phase(self, apply_id: str, phase: Phase) -> None: ...
+
+    def finish_apply(
+        self, apply_id: str, phase: Phase, *, at: datetime, cause: str = "", error: str = ""
+    ) -> bool: ...
+
+    def next_generation(self, host: str, *, at_least: int = 0) -> int: ...
+
+    def set_base(
+        self, host: str, desired: Json, *, digest: str, commit: str, apply_id: str, at: datetime
+    ) -> None: ...
+
+    def latch(self, host: str, desired_digest: str, *, apply_id: str, at: datetime) -> None: ...
+
+    def clear_latch(self, host: str, *, by: str, reason: str, at: datetime) -> int: ...
+
+    def seen_leases(self, host: str, leases: Iterable[Lease], *, at: datetime) -> int: ...
+
+    def base(self, host: str) -> Base | None: ...
+
+    def is_latched(self, host: str, desired_digest: str) -> bool: ...
+
+    def unfinished_applies(self, host: str) -> tuple[Apply, ...]: ...
+
+    def host_status(self, host: str) -> HostStatus | None: ...
+
+    def host_names(self) -> tuple[str, ...]: ...
+
+    def last_accepted(self) -> str | None: ...

@@ -1,0 +1,146 @@
+"""One round for one host: level-based, everything re-read, the status written in one place."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from service.clock import Clock
+from service.errors import HostError
+from service.kinds.desire import desire
+from service.kinds.kind import Kind
+from service.model.observed import HostObserved
+from service.model.plans import Plan
+from service.model.runs import HostStatus
+from service.model.states import Seen
+from service.plan.make import Permission, make_plan
+from service.reconcile import status as statuses
+from service.reconcile.applying import Applying
+from service.reconcile.decide import Decision, decide
+from service.reconcile.ports import Hosts, Record
+from service.reconcile.standing import Standing
+from service.reconcile.watching import Wanted
+from service.resources.desired import Desired, LastApplied
+from service.spec.host import HostSpec
+
+
+class Rounds:
+    """Reconciles hosts by name. One instance for the fleet; at most one round a host at a time (the queue's promise)."""
+
+    def __init__(
+        self, record: Record, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, *, observe_s: float
+    ) -> None:
+        self._record = record
+        self._hosts = hosts
+        self._kinds = kinds
+        self._clock = clock
+        self._observe_s = observe_s
+        self._applying = Applying(record, hosts, clock)
+        self.standings: dict[str, Standing] = {}
+
+    def standing(self, name: str) -> Standing:
+        """What is remembered of a host."""
+        return self.standings.setdefault(name, Standing())
+
+    async def reconcile(self, name: str, wanted: Wanted) -> float | None:
+        """One round; returns the seconds until the next, None when the host is no longer in Git."""
+        spec = wanted.hosts.get(name)
+        if spec is None:
+            self.standings.pop(name, None)
+            await self._hosts.close(name)
+            return None
+        standing = self.standing(name)
+        status = statuses.fresh(spec, await asyncio.to_thread(self._record.host_status, name))
+        try:
+            status, next_s = await self._round(spec, wanted, standing, status)
+            standing.failures = 0
+        except HostError as error:
+            standing.failures += 1
+            status = statuses.unreachable(status, error)
+            next_s = self._clock.jitter(statuses.backoff_s(standing.failures))
+        await asyncio.to_thread(self._record.set_host_status, status, at=self._clock.now())
+        return next_s
+
+    async def _round(
+        self, spec: HostSpec, wanted: Wanted, standing: Standing, status: HostStatus
+    ) -> tuple[HostStatus, float]:
+        desired = desire(spec, self._kinds)
+        observed = await self._hosts.observe(spec, desired.watch, known_addresses(spec, status))
+        status = replace(status, address=observed.path.server if observed.path else status.address)
+        if not await self._applying.settle(spec, status):
+            return replace(status, phase="AwaitingConfirmation"), statuses.RETRY_FIRST_S
+        base = LastApplied.from_json(await self._base(spec.name))
+        permission = Permission(management_change=spec.name in wanted.introduced)
+        plan = make_plan(desired, base, observed, commit=wanted.commit, permission=permission)
+        await self._remember(standing, desired, observed, plan)
+        decision = await self._decide(spec, plan, standing)
+        status = statuses.seen(
+            status, decision, at=observed.observed_at, commit=wanted.commit,
+            desired_digest=desired.digest, drift_items=len(plan.drifts),
+        )  # fmt: skip
+        status = replace(status, plan_id=standing.plan_id)
+        if decision.action == "apply":
+            return await self._apply(spec, wanted, standing, status, base)
+        if decision.action == "nothing" and decision.sync == "Synced":
+            status = await self._adopt(status, desired, wanted.commit)
+        return status, self._clock.jitter(self._observe_s)
+
+    async def _apply(
+        self, spec: HostSpec, wanted: Wanted, standing: Standing, status: HostStatus, base: LastApplied
+    ) -> tuple[HostStatus, float]:
+        """Apply what was decided, then look again at once."""
+        permission = Permission(management_change=spec.name in wanted.introduced)
+        if standing.plan is not None and any(d.moved == "host" for d in standing.plan.drifts):
+            standing.heals_s.append(self._clock.monotonic_s())
+        request, standing.request = standing.request, None
+        status = await self._applying.run(spec, standing, status, base, permission, request)
+        if status.phase == "Succeeded":
+            return status, statuses.SOON_S
+        standing.failures += 1
+        return status, self._clock.jitter(max(self._observe_s, statuses.backoff_s(standing.failures)))
+
+    async def _decide(self, spec: HostSpec, plan: Plan, standing: Standing) -> Decision:
+        latched = await asyncio.to_thread(self._record.is_latched, spec.name, plan.desired_digest)
+        contested = standing.is_contested(self._clock.monotonic_s())
+        decision = decide(plan, spec.sync, latched=latched, request=standing.request, contested=contested)
+        if decision.stale_request and standing.request is not None:
+            why = decision.message or "there is nothing to apply"
+            await asyncio.to_thread(
+                self._record.finish_apply, standing.request.apply_id, "Refused", at=self._clock.now(), cause="stale", error=why
+            )
+            standing.request = None
+        return decision
+
+    async def _remember(self, standing: Standing, desired: Desired, observed: HostObserved, plan: Plan) -> None:
+        """What was seen goes into the history; what did not change costs nothing there."""
+        standing.desired, standing.observed, standing.plan = desired, observed, plan
+
+        def write(host: str, digests: Mapping[str, str]) -> None:
+            at = observed.observed_at
+            self._record.record_observation(host, digests, at=at)
+            self._record.set_drift(host, plan.drifts, at=at)
+            if isinstance(observed.leases, Seen):
+                self._record.seen_leases(host, observed.leases.value, at=at)
+            if plan.is_empty and not plan.drifts:
+                standing.plan_id = ""
+            else:
+                standing.plan_id = self._record.record_plan(plan, at=at)
+
+        await asyncio.to_thread(write, desired.host, observed.digests)
+
+    async def _base(self, host: str) -> "object":
+        base = await asyncio.to_thread(self._record.base, host)
+        return base.desired if base else None
+
+    async def _adopt(self, status: HostStatus, desired: Desired, commit: str) -> HostStatus:
+        """The host is as wanted, whoever made it so: that is the new base."""
+        if status.applied_digest != desired.digest:
+            await asyncio.to_thread(
+                self._record.set_base, desired.host, desired.as_json(), digest=desired.digest, commit=commit,
+                apply_id="", at=self._clock.now(),
+            )  # fmt: skip
+        return replace(status, applied_digest=desired.digest, applied_commit=commit)
+
+
+def known_addresses(spec: HostSpec, status: HostStatus) -> list[str]:
+    """Where the host may be: where the spec says, and where it was last."""
+    return list(dict.fromkeys(a for a in (spec.connection.address, status.address) if a))

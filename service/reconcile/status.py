@@ -1,0 +1,93 @@
+"""From what a round found to the status that is shown, and to when the next round is due. Pure."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from service.errors import AuthFailed, HostError, HostKeyChanged
+from service.model.runs import Health, HostStatus, Phase, Reachability
+from service.reconcile.decide import Decision
+from service.reconcile.ports import Ended
+from service.spec.host import HostSpec
+
+RETRY_FIRST_S = 2.0
+RETRY_MOST_S = 300.0
+SOON_S = 0.0
+WAITING_PERSON_S = 3600.0
+
+
+def backoff_s(failures: int) -> float:
+    """Seconds until the next try after so many failures in a row."""
+    return float(min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** max(0, failures - 1)))
+
+
+def fresh(spec: HostSpec, before: HostStatus | None) -> HostStatus:
+    """The status with what the spec says of the host itself."""
+    known = before or HostStatus(spec.name)
+    return replace(
+        known,
+        address=known.address or spec.connection.address,
+        sync_mode=spec.sync,
+        console=spec.connection.console or "",
+    )
+
+
+def unreachable(status: HostStatus, error: HostError) -> HostStatus:
+    """The host could not be looked at: what was known of it grows stale, nothing is assumed."""
+    reachability: Reachability = "Unreachable"
+    if isinstance(error, HostKeyChanged):
+        reachability = "HostKeyChanged"
+    elif isinstance(error, AuthFailed):
+        reachability = "AuthFailed"
+    return replace(status, sync="Unknown", reason="ComparisonError", health="Unknown", reachability=reachability, message=str(error))
+
+
+def seen(status: HostStatus, decision: Decision, *, at: datetime, commit: str, desired_digest: str, drift_items: int) -> HostStatus:
+    """The host was looked at and compared."""
+    phase: Phase = decision.phase
+    if decision.action == "nothing" and status.phase in ("Succeeded", "RolledBack") and decision.phase == "Idle":
+        phase = status.phase if decision.sync == "Synced" else "Idle"
+    health: Health = "Healthy" if decision.sync == "Synced" else "Degraded"
+    return replace(
+        status,
+        sync=decision.sync,
+        reason=decision.reason,
+        message=decision.message,
+        health=health,
+        reachability="Reachable",
+        phase=phase,
+        observed_at=at,
+        observed_commit=commit,
+        desired_digest=desired_digest,
+        drift_items=drift_items,
+    )
+
+
+def ended(status: HostStatus, result: Ended, *, apply_id: str, commit: str, desired_digest: str) -> HostStatus:
+    """An apply came to its end."""
+    phase = phase_of(result)
+    changed = replace(status, phase=phase, apply_id=apply_id, attempted_commit=commit, message=result.error)
+    if phase == "Succeeded":
+        return replace(changed, applied_commit=commit, applied_digest=desired_digest, message="", health="Progressing")
+    if phase == "RollbackFailed":
+        console = f"; console: {status.console}" if status.console else ""
+        return replace(changed, health="Degraded", message=f"{result.error}{console}")
+    if phase == "RolledBack":
+        return replace(changed, reason="RolledBackLatched", health="Degraded")
+    return replace(changed, health="Degraded")
+
+
+def phase_of(result: Ended) -> Phase:
+    """The apply's last phase. `unconfirmed` is not an end: the host's journal will tell."""
+    match result.ending:
+        case "confirmed":
+            return "Succeeded"
+        case "rolled_back":
+            return "RolledBack"
+        case "rollback_failed":
+            return "RollbackFailed"
+        case "unconfirmed":
+            return "AwaitingConfirmation"
+        case "refused":
+            return "Refused"
+        case _:
+            return "Failed"

@@ -1,0 +1,149 @@
+"""Watching the repository: fetch, judge, accept or keep the last good revision, and say so."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from service.clock import Clock
+from service.errors import SourceError
+from service.kinds.kind import Kind
+from service.model.sources import Advanced, Empty, Failed, Fetched, Missing, Rewound, Unchanged
+from service.model.states import Json
+from service.model.trees import BlobEntry, Commit
+from service.reconcile.ports import Record, Revisions
+from service.spec.findings import Finding
+from service.spec.fleet import Fleet, ParsedFile, read_file, read_fleet
+from service.spec.host import HostSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What Git wants now: the accepted commit and its hosts. `introduced` are hosts whose management change this very
+    commit allows."""
+
+    commit: str = ""
+    hosts: Mapping[str, HostSpec] = field(default_factory=dict)
+    introduced: frozenset[str] = frozenset()
+    author: str = ""
+    subject: str = ""
+
+
+class Watcher:
+    """Follows one branch. `wanted` is the last good revision; it changes only by `look`."""
+
+    def __init__(self, revisions: Revisions, record: Record, kinds: Sequence[Kind], clock: Clock) -> None:
+        self._revisions = revisions
+        self._record = record
+        self._kinds = kinds
+        self._clock = clock
+        self._parsed: Mapping[str, ParsedFile] = {}
+        self._said = ""
+        self._looking = asyncio.Lock()
+        self.wanted = Wanted()
+        self.findings: tuple[Finding, ...] = ()
+        self.last_fetch_s: float | None = None
+        self.trouble = ""
+
+    async def look(self) -> bool:
+        """Fetch once; True when a new revision was accepted. Never raises for what the source does."""
+        async with self._looking:
+            accepted = self.wanted.commit or await asyncio.to_thread(self._record.last_accepted)
+            fetched = await asyncio.to_thread(self._revisions.fetch, accepted)
+            match fetched:
+                case Unchanged(commit=commit):
+                    await self._quiet()
+                    return False if self.wanted.commit else await self._read(commit)
+                case Advanced(commit=commit):
+                    return await self._read(commit)
+                case _:
+                    await self._trouble(words(fetched))
+                    # after a start the last good revision is not read yet: it stays in force without the source
+                    return bool(accepted and not self.wanted.commit) and await self._read(accepted or "")
+
+    async def _read(self, commit: str) -> bool:
+        """Read a commit and put it in force, or refuse it as a whole."""
+        try:
+            tree = await asyncio.to_thread(self._revisions.read_tree, commit, self._known_blobs())
+        except SourceError as error:
+            await self._trouble(str(error))
+            return False
+        fleet = await asyncio.to_thread(read_fleet, tree, self._kinds, self._parsed)
+        self._parsed, self.findings = fleet.parsed, fleet.findings
+        meta = tree.commit
+        if meta is None:
+            raise AssertionError("a tree read from a commit has no commit")
+        if fleet.has_errors:
+            await self._refuse(meta, fleet)
+            return False
+        introduced = await asyncio.to_thread(self._introduced, commit, fleet)
+        now = self._clock.now()
+        await asyncio.to_thread(self._record.record_revision, meta, at=now, findings=as_json(fleet.findings))
+        for gone in set(self.wanted.hosts or await asyncio.to_thread(self._record.host_names)) - set(fleet.hosts):
+            await asyncio.to_thread(self._record.forget_host, gone, at=now)
+        author = f"{meta.author_name} <{meta.author_email}>"
+        self.wanted = Wanted(commit, fleet.hosts, introduced, author, meta.subject)
+        await self._quiet()
+        return True
+
+    async def _refuse(self, meta: Commit, fleet: Fleet) -> None:
+        errors = [f for f in fleet.findings if f.severity == "error"]
+        reason = f"{len(errors)} error{'s' if len(errors) != 1 else ''}, the first: {errors[0]}"
+        await asyncio.to_thread(
+            self._record.refuse_revision, meta, reason=reason, at=self._clock.now(), findings=as_json(fleet.findings)
+        )
+        self.trouble = f"{meta.hash[:10]} is refused: {reason}"
+
+    async def _trouble(self, text: str) -> None:
+        """Say once that the source cannot be followed; the last good revision stays."""
+        self.trouble = text
+        if text != self._said:
+            self._said = text
+            await asyncio.to_thread(self._record.add_event, "source.trouble", text, at=self._clock.now())
+
+    async def _quiet(self) -> None:
+        self.last_fetch_s = self._clock.monotonic_s()
+        if self._said:
+            await asyncio.to_thread(self._record.add_event, "source.well", "the source is followed again", at=self._clock.now())
+        self._said = self.trouble = ""
+
+    def _known_blobs(self) -> dict[str, bytes]:
+        # parsed files are kept by blob id; their bytes are not needed again
+        return {}
+
+    def _introduced(self, commit: str, fleet: Fleet) -> frozenset[str]:
+        """Hosts that allow a management change now and did not in the commit before: the key counts only once."""
+        allowing = [spec for spec in fleet.hosts.values() if spec.connection.allow_management_change]
+        if not allowing:
+            return frozenset()
+        parent = self._revisions.first_parent(commit)
+        return frozenset(spec.name for spec in allowing if not self._allowed_at(parent, spec))
+
+    def _allowed_at(self, parent: str | None, spec: HostSpec) -> bool:
+        if parent is None:
+            return False
+        data = self._revisions.read_file_at(parent, spec.file)
+        if data is None:
+            return False
+        before = read_file(BlobEntry(spec.file, "", data), self._kinds).spec
+        # a parent that cannot be read may have had the key: then it does not count now
+        return before is None or before.connection.allow_management_change
+
+
+def words(fetched: Fetched) -> str:
+    """Why the source is not followed, for people."""
+    match fetched:
+        case Rewound(old=old, new=new):
+            return f"history was rewritten: {new[:10]} does not descend from the accepted {old[:10]}; nothing is changed"
+        case Missing(branch=branch):
+            return f"the branch {branch} does not exist any more; the last good revision stays in force"
+        case Empty():
+            return "the repository is empty; the last good revision stays in force"
+        case Failed(cause=cause, reason=reason):
+            return f"the source cannot be fetched ({cause}): {reason}"
+        case _:
+            return ""
+
+
+def as_json(findings: Sequence[Finding]) -> list[Json]:
+    """Findings as they are recorded and shown."""
+    return [{name: value if isinstance(value, (str, int)) else str(value) for name, value in asdict(f).items()} for f in findings]

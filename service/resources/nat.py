@@ -1,0 +1,203 @@
+"""Source NAT: what is masqueraded now and after a boot, by whatever table or line makes it; ours in a table of our own."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from service.formats import nat_rules
+from service.formats.interfaces.stanzas import InterfacesConfig
+from service.formats.up_lines import MasqueradeLine
+from service.model.changes import Difference, Where
+from service.model.facts import Step
+from service.model.observed import HostObserved, Masquerade, Watch
+from service.model.states import Absent, Json, Seen, Unknown
+from service.resources.boot import INTERFACES_FILES, boot_effects, interfaces_config
+from service.resources.files import OwnFile
+from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference, value_or_none
+from service.resources.units import Unit
+
+TABLE = "inet passerelle_nat"
+TABLE_FACT = f"nft:{TABLE}"
+NAT_FILE = "/etc/passerelle/nft.d/nat.nft"
+LOADER = "passerelle-nft.service"
+LOADER_FILE = f"/etc/systemd/system/{LOADER}"
+LOADER_TEXT = b"""\
+# written by passerelle: loads its own nft tables before the network is up
+[Unit]
+Description=passerelle: own nft tables
+DefaultDependencies=no
+After=local-fs.target
+Before=network-pre.target networking.service
+Wants=network-pre.target
+ConditionDirectoryNotEmpty=/etc/passerelle/nft.d
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'cat /etc/passerelle/nft.d/*.nft | /usr/sbin/nft -f -'
+
+[Install]
+WantedBy=sysinit.target
+"""
+
+Rule = tuple[str, str]
+"""(source network, outgoing interface)"""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNat:
+    """All source NAT wanted on a host. Empty `rules`: our own table, file and loader go; nobody else's NAT is touched."""
+
+    kind: str
+    rules: tuple[Rule, ...]
+
+    @property
+    def id(self) -> str:
+        return "nat:masquerade"
+
+    def wishes(self) -> Wishes:
+        wishes: dict[tuple[str, str, Where], Json] = {}
+        for rule in self.rules:
+            wishes |= {(label(rule), "masquerade", "live"): 1, (label(rule), "masquerade", "boot"): 1}
+        for part in self.parts(self.rules):
+            wishes |= part.wishes()
+        return wishes
+
+    def watch(self) -> Watch:
+        return Watch(files=frozenset({NAT_FILE, LOADER_FILE, *INTERFACES_FILES}), units=frozenset({LOADER}))
+
+    def differences(self, observed: HostObserved) -> Iterator[Difference]:
+        for rule in self.rules:
+            yield from field_difference(self, label(rule), "masquerade", "live", 1, live_count(rule, observed))
+            yield from field_difference(self, label(rule), "masquerade", "boot", 1, boot_count(rule, observed))
+        own = self.own_rules(observed)
+        if isinstance(own, Unknown):
+            return
+        yield from self.table_differences(own, observed)
+        for part in self.parts(own):
+            yield from part.differences(observed)
+
+    def table_differences(self, own: Sequence[Rule], observed: HostObserved) -> Iterator[Difference]:
+        """Our own table: what stands in it beyond the wanted rules, or in another form than we load it."""
+        seen = observed.fact(TABLE_FACT)
+        if isinstance(seen, Absent):
+            return
+        if isinstance(seen, Unknown):
+            yield from field_difference(self, TABLE, "table", "live", None, seen)
+            return
+        want: Json = nat_rules.render_nat_table(own)[1] if own else None
+        have = seen.value.get("normal") if isinstance(seen.value, dict) else None
+        missing = any(live_count(rule, observed) != Seen(1) for rule in own)
+        if have != want and not missing:
+            yield from field_difference(self, TABLE, "table", "live", want, Seen(have))
+
+    def own_rules(self, observed: HostObserved) -> tuple[Rule, ...] | Unknown:
+        """The rules that our own table has to make: all but those that a line of the interfaces file makes."""
+        config = interfaces_config(observed)
+        if isinstance(config, Unknown):
+            return config
+        return tuple(rule for rule in self.rules if line_count(rule, config.value) == 0)
+
+    def parts(self, own: Sequence[Rule]) -> list[Resource]:
+        """Our own file and its loader, or their absence."""
+        if not own:
+            return [
+                OwnFile(self.kind, NAT_FILE, None, "nft", phase=Phase.NAT, on_confirm=True),
+                OwnFile(self.kind, LOADER_FILE, None, "unit", phase=Phase.UNIT_UP),
+            ]
+        text = nat_rules.render_nat_file(own)
+        return [
+            OwnFile(self.kind, NAT_FILE, text, "nft", phase=Phase.ON_CONFIRM, on_confirm=True, cause="loaded at boot"),
+            OwnFile(self.kind, LOADER_FILE, LOADER_TEXT, "unit", cause="loads the own nft tables at boot"),
+            Unit(self.kind, LOADER, "enabled", cause="loads the own nft tables at boot", boot_only=True),
+        ]
+
+    @classmethod
+    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+        total = Steps()
+        for nat in wanted:
+            own = nat.own_rules(observed)
+            if isinstance(own, Unknown) or any(d.unknown for d in nat.differences(observed)):
+                continue
+            parts = [type(part).steps([part], observed) for part in nat.parts(own)]
+            total = Steps(
+                steps=(*nat.live_steps(own, observed), *(step for part in parts for step in part.steps)),
+                blobs={name: blob for part in parts for name, blob in part.blobs.items()},
+                checks=tuple(check for part in parts for check in part.checks),
+            )
+        return total
+
+    def live_steps(self, own: Sequence[Rule], observed: HostObserved) -> Iterator[tuple[int, Step]]:
+        """The kernel's side: our table as a whole, and single iptables rules where the interfaces file makes them."""
+        seen = observed.fact(TABLE_FACT)
+        missing = [rule for rule in own if total(rule, observed, ours=True) == 0 and total(rule, observed, ours=False) == 0]
+        reload = bool(missing) or any(d.resource == TABLE for d in self.table_differences(own, observed))
+        before: Json = {"normal": seen.value["normal"]} if isinstance(seen, Seen) and isinstance(seen.value, dict) else None
+        if reload:
+            after: Json = None
+            if own:
+                load, normal = nat_rules.render_nat_table(own)
+                after = {"load": load, "normal": normal}
+            why = f"{self.kind}: {', '.join(label(rule) for rule in missing) or 'own table'}"
+            yield Phase.NAT, Step(TABLE_FACT, before, after, why)
+        ours_loaded = bool(own) and (reload or before is not None)
+        for rule in self.rules:
+            count = iptables_count(rule, observed)
+            target = 1 if rule not in own else min(count, 0 if ours_loaded else 1)
+            if count != target:
+                why = f"{self.kind}: {label(rule)} is made {count} times by iptables"
+                yield Phase.NAT + 1, Step(f"masquerade:{label(rule)}", count, target, why)
+
+
+def label(rule: Rule) -> str:
+    """`10.10.10.0/24>enp1s0`, the name of a masquerade fact."""
+    return f"{rule[0]}>{rule[1]}"
+
+
+def live_count(rule: Rule, observed: HostObserved) -> "Seen[Json] | Absent | Unknown":
+    """How often the rule is made now, by anyone."""
+    if isinstance(observed.masquerades, Unknown):
+        return observed.masquerades
+    count = total(rule, observed, ours=True) + total(rule, observed, ours=False)
+    return Seen(count) if count else Absent()
+
+
+def boot_count(rule: Rule, observed: HostObserved) -> "Seen[Json] | Absent | Unknown":
+    """How often the next boot would make it: our own file, or lines of the interfaces files."""
+    config = interfaces_config(observed)
+    if isinstance(config, Unknown):
+        return config
+    text = observed.text(NAT_FILE)
+    if isinstance(text, Unknown):
+        return text
+    ours = nat_rules.parse_nat_file(text.value) if isinstance(text, Seen) else ()
+    count = line_count(rule, config.value) + sum(1 for found in ours if found == rule)
+    return Seen(count) if count else Absent()
+
+
+def line_count(rule: Rule, config: InterfacesConfig) -> int:
+    """How many `up` lines of interfaces that come up at boot make this rule."""
+    return sum(
+        1
+        for effect, _ in boot_effects(config)
+        if isinstance(effect, MasqueradeLine) and effect.action == "add" and (effect.source, effect.out) == rule
+    )
+
+
+def total(rule: Rule, observed: HostObserved, *, ours: bool) -> int:
+    """How often the rule stands now in our own table, or anywhere else."""
+    return sum(m.count for m in found(rule, observed) if (m.table == f"nft {TABLE}") == ours)
+
+
+def iptables_count(rule: Rule, observed: HostObserved) -> int:
+    """How often iptables makes it."""
+    return sum(m.count for m in found(rule, observed) if m.table.startswith("iptables"))
+
+
+def found(rule: Rule, observed: HostObserved) -> list[Masquerade]:
+    """All observed makers of a rule."""
+    made = observed.masquerades
+    return [m for m in made.value if (m.source, m.out) == rule] if isinstance(made, Seen) else []
+
+
+__all__ = ["LOADER", "NAT_FILE", "TABLE", "SourceNat", "value_or_none"]

@@ -1,0 +1,46 @@
+"""What the operator sets: environment variables `PASSERELLE_*`. Read by the CLI and app.py only."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The service's settings; every one has an environment variable `PASSERELLE_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="PASSERELLE_", frozen=True, extra="ignore")
+
+    state_dir: Path = Field(
+        default=Path("/var/lib/passerelle-service"),
+        description="folder of the database, the Git mirror, the SSH key and the secrets",
+    )
+    source: str = Field(default="", description="the config repository: https, ssh or an absolute local path")
+    branch: str = Field(default="main", description="the branch that is followed")
+    git_key: Path | None = Field(default=None, description="private key for an ssh source")
+    git_known_hosts: Path | None = Field(default=None, description="known_hosts for an ssh source")
+    allow_loopback: bool = Field(default=False, description="let https and ssh sources point to this machine itself")
+    ssh_key: Path | None = Field(default=None, description="private key for the hosts; default: STATE_DIR/ssh_key")
+    listen: str = Field(default="127.0.0.1", description="address of the API")
+    port: int = Field(default=8765, ge=1, le=65535, description="port of the API")
+    poll_s: float = Field(default=60, ge=0.2, le=86400, description="seconds between looks at the repository")
+    observe_s: float = Field(default=30, ge=0.2, le=86400, description="seconds between looks at a host")
+    workers: int = Field(default=8, ge=1, le=256, description="hosts worked on at once")
+    controller: str = Field(
+        default="passerelle", pattern=r"[a-z0-9][a-z0-9.-]{0,62}", description="this controller's name on the hosts"
+    )
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return self.state_dir / "passerelle.sqlite"
+
+    @property
+    def mirror_path(self) -> Path:
+        """The bare mirror of the config repository."""
+        return self.state_dir / "mirror.git"
+
+    @property
+    def host_key_path(self) -> Path:
+        """The private key that opens the hosts."""
+        return self.ssh_key or self.state_dir / "ssh_key"
