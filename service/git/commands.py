@@ -177,7 +177,7 @@ class Git:
 
     def between(self, old: str | None, new: str, count: int) -> list[str]:
         """The newest `count` commits that `new` has and `old` has not, newest first."""
-        past = ["--not", _hash(old)] if old else []
+        past = [f"^{_hash(old)}"] if old else []
         answer = self._run("rev-list", f"--max-count={int(count)}", "--end-of-options", _hash(new), *past)
         if not answer.ok:
             raise SourceError(f"the history of {new} cannot be read: {self.complaint(answer)}")
@@ -304,5 +304,5 @@ def port_of(source: Source) -> int:
 
 def _hash(commit: str) -> str:
     if not is_commit_id(commit):
-        raise InputError(f"{shown(commit, 60)!r} is not a full commit hash")
+        raise SourceError(f"{shown(commit, 60)!r} is not a full commit hash")
     return commit

@@ -173,10 +173,10 @@ def _entries(repo: git.Repo, tree_id: str, above: tuple[bytes, ...]) -> Iterator
     raw = _content(repo, tree_id, _size(repo, tree_id, b"tree"))
     at = 0
     while at < len(raw):
-        space, end = raw.index(b" ", at), raw.index(b"\0", at)
+        space, end = raw.find(b" ", at), raw.find(b"\0", at)
         identity = raw[end + 1 : end + 21]
-        if len(identity) != 20:
-            raise ValueError("a folder that ends in the middle of an entry")
+        if not at < space < end or len(identity) != 20:
+            raise ValueError("a folder with a broken entry")
         yield Listed((*above, raw[space + 1 : end]), int(raw[at:space], 8), identity.hex())
         at = end + 21
 
