@@ -1,7 +1,15 @@
 """What sections say to each other without importing each other: collected from all kinds first, then given to all."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The spec names this interface; `sort` says as what."""
+
+    interface: str
+    sort: Literal["interface", "bridge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,6 +18,15 @@ class Network:
 
     interface: str
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultRoute:
+    """The default route of a family (4 or 6) goes through `gateway` on `interface`."""
+
+    interface: str
+    family: int
+    gateway: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +53,30 @@ class Serves:
     interface: str
 
 
-Claim: TypeAlias = Network | Reservation | NeedsForwarding | Serves
+@dataclass(frozen=True, slots=True)
+class NeedsPackage:
+    """Something cannot work without this Debian package. `cause` names it in words."""
+
+    package: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageState:
+    """What the spec says of a Debian package."""
+
+    package: str
+    state: Literal["present", "absent"]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsUnit:
+    """Something cannot work unless this systemd unit runs. `cause` names it in words."""
+
+    unit: str
+    cause: str
+
+
+Claim: TypeAlias = (
+    Named | Network | DefaultRoute | Reservation | NeedsForwarding | Serves | NeedsPackage | PackageState | NeedsUnit
+)

@@ -3,13 +3,13 @@
 Adding a managed thing is one file in this folder and one entry in `KINDS` (`service/kinds/__init__.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from service.kinds.claims import Claim
 from service.model.observed import Watch
 from service.resources.resource import Resource
-from service.spec.findings import Hit
+from service.spec.findings import Hit, Rule
 from service.spec.host import HostSpec
 
 
@@ -20,10 +20,17 @@ class Kind(Protocol):
     """The key in the spec; also the word in URLs, metrics and the test folder."""
 
     section: Any
-    """The pydantic type of the section (strict, frozen, extra=forbid); its field descriptions are the reference page."""
+    """The pydantic type of the section (strict, frozen, extra=forbid); its field descriptions are the reference."""
+
+    rules: tuple[Rule, ...]
+    """Everything that `lint` and `lint_fleet` may say."""
 
     def lint(self, section: Any, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
-        """Everything wrong or doubtful beyond types, each with a stable rule id; positions are paths into the section."""
+        """Everything wrong or doubtful beyond types, each with a stable rule id; paths start in the section."""
+        ...
+
+    def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
+        """What is wrong between hosts, as (host name, hit)."""
         ...
 
     def claims(self, section: Any) -> Iterator[Claim]:

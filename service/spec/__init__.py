@@ -1,1 +1,4 @@
-"""From the bytes of a config repository to host specs, or to findings with file:line:col. Pure."""
+"""Bytes to HostSpec or findings: YAML with positions, one file a host, the fleet. Pure.
+
+The kinds are passed in, never imported.
+"""

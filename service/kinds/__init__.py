@@ -1,0 +1,15 @@
+"""What is managed: one file or folder for each key of a host's spec.
+
+The tuple is explicit. Its order decides only which of two things that collide a finding names: the later one.
+"""
+
+from service.kinds.bridges import Bridges
+from service.kinds.dnsmasq import Dnsmasq
+from service.kinds.guests import Guests
+from service.kinds.interfaces import Interfaces
+from service.kinds.kind import Kind
+from service.kinds.nat import Nat
+from service.kinds.packages import Packages
+from service.kinds.services import Services
+
+KINDS: tuple[Kind, ...] = (Interfaces(), Bridges(), Nat(), Dnsmasq(), Guests(), Packages(), Services())

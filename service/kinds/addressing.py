@@ -1,0 +1,161 @@
+"""What interfaces and bridges have in common: addresses, gateways, and the rules for both."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.kinds.claims import Claim, DefaultRoute, Named, Network
+from service.spec.findings import Hit, Rule
+from service.spec.grammar import Address4, Address6, InterfaceAddress
+
+
+class Addressed(BaseModel):
+    """An interface of any sort with its addresses."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    addresses: tuple[InterfaceAddress, ...] = Field(
+        default=(), max_length=64, description="Own addresses with prefix length, as in 192.0.2.10/24; IPv4 and IPv6."
+    )
+    gateway: Address4 | None = Field(None, description="Next hop of the IPv4 default route, in a subnet of ours.")
+    gateway6: Address6 | None = Field(None, description="Next hop of the IPv6 default route.")
+    mtu: int | None = Field(
+        None, ge=68, le=65535, description="Largest packet in bytes; the device's own if not given."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AddressingRules:
+    """The rules of one section that holds interfaces, each with the section's name in its id."""
+
+    duplicate_address: Rule
+    overlapping_subnets: Rule
+    gateway_outside_subnet: Rule
+    second_default_route: Rule
+
+    def all(self) -> tuple[Rule, ...]:
+        """As a table."""
+        return (
+            self.duplicate_address,
+            self.overlapping_subnets,
+            self.gateway_outside_subnet,
+            self.second_default_route,
+        )
+
+
+def addressing_rules(kind: str) -> AddressingRules:
+    """The rules under a section's name."""
+    return AddressingRules(
+        Rule(f"{kind}.duplicate-address", "error", "an address is on one interface once"),
+        Rule(f"{kind}.overlapping-subnets", "error", "two interfaces have no subnet in common"),
+        Rule(f"{kind}.gateway-outside-subnet", "error", "a gateway is another address in a subnet of its interface"),
+        Rule(f"{kind}.second-default-route", "error", "there is one default route for each family"),
+    )
+
+
+def addressing_claims(section: Mapping[str, Addressed], sort: Literal["interface", "bridge"]) -> Iterator[Claim]:
+    """What interfaces of one sort tell the other kinds."""
+    for name, item in section.items():
+        yield Named(name, sort)
+        for address in item.addresses:
+            yield Network(name, address)
+        if item.gateway:
+            yield DefaultRoute(name, 4, item.gateway)
+        if item.gateway6:
+            yield DefaultRoute(name, 6, item.gateway6)
+
+
+def lint_addressing(section: Mapping[str, Addressed], claims: Sequence[Claim], rules: AddressingRules) -> Iterator[Hit]:
+    """Addresses and gateways of one section against those of all. Of two that collide the later one is named."""
+    networks = [claim for claim in claims if isinstance(claim, Network)]
+    routes = [claim for claim in claims if isinstance(claim, DefaultRoute)]
+    for name, item in section.items():
+        for index, address in enumerate(item.addresses):
+            own = Network(name, address)
+            earlier = _earlier(networks, own, item.addresses[:index].count(address))
+            yield from _collisions((name, "addresses", index), own, earlier, rules)
+        for key, gateway, family in (("gateway", item.gateway, 4), ("gateway6", item.gateway6, 6)):
+            if gateway:
+                yield from _gateway((name, key), item, gateway, rules)
+                yield from _second(name, key, routes, family, rules)
+
+
+def _earlier(networks: list[Network], own: Network, repeats: int) -> list[Network]:
+    """What was claimed before the `repeats`-th time that `own` stands in the list."""
+    at = -1
+    for _ in range(repeats + 1):
+        at = networks.index(own, at + 1)
+    return networks[:at]
+
+
+def _collisions(
+    path: tuple[str | int, ...], own: Network, earlier: list[Network], rules: AddressingRules
+) -> Iterator[Hit]:
+    mine = ipaddress.ip_interface(own.address)
+    for other in earlier:
+        theirs = ipaddress.ip_interface(other.address)
+        if mine.ip == theirs.ip:
+            yield rules.duplicate_address.hit(path, f"{mine.ip} is on {other.interface} already", "keep one of the two")
+            return
+        if other.interface != own.interface and _overlap(mine.network, theirs.network):
+            yield rules.overlapping_subnets.hit(
+                path,
+                f"{mine.network} overlaps {theirs.network} on {other.interface}",
+                "give each interface a subnet of its own",
+            )
+            return
+
+
+def _overlap(
+    mine: ipaddress.IPv4Network | ipaddress.IPv6Network, theirs: ipaddress.IPv4Network | ipaddress.IPv6Network
+) -> bool:
+    return mine.version == theirs.version and (mine.network_address in theirs or theirs.network_address in mine)
+
+
+def _gateway(path: tuple[str | int, ...], item: Addressed, gateway: str, rules: AddressingRules) -> Iterator[Hit]:
+    next_hop = ipaddress.ip_address(gateway)
+    own = [ipaddress.ip_interface(address) for address in item.addresses]
+    family = [address for address in own if address.version == next_hop.version]
+    if not family:
+        yield rules.gateway_outside_subnet.hit(
+            path,
+            f"{gateway} has no address of its family beside it",
+            "add the host's own address to `addresses`",
+        )
+        return
+    if any(next_hop == address.ip for address in family):
+        yield rules.gateway_outside_subnet.hit(
+            path, f"{gateway} is the host's own address", "write the router's address"
+        )
+        return
+    if next_hop.is_link_local:
+        return
+    if not any(_is_host_in(next_hop, address.network) for address in family):
+        subnets = ", ".join(str(address.network) for address in family)
+        yield rules.gateway_outside_subnet.hit(
+            path, f"{gateway} is outside {subnets}", "write the router's address in that subnet"
+        )
+
+
+def _is_host_in(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: ipaddress.IPv4Network | ipaddress.IPv6Network
+) -> bool:
+    """Whether a host may have this address there: neither the network's own nor its broadcast address."""
+    if address not in network:
+        return False
+    if network.version == 6 or network.num_addresses <= 2:
+        return True
+    return address not in (network.network_address, network.broadcast_address)
+
+
+def _second(name: str, key: str, routes: list[DefaultRoute], family: int, rules: AddressingRules) -> Iterator[Hit]:
+    first = next(route for route in routes if route.family == family)
+    if first.interface != name:
+        yield rules.second_default_route.hit(
+            (name, key),
+            f"is a second IPv{family} default route; the first goes through {first.gateway} on {first.interface}",
+            "keep one of the two",
+        )

@@ -1,0 +1,105 @@
+"""`bridges`: the bridges that guests are attached to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from pydantic import Field
+
+from service.kinds.addressing import Addressed, addressing_claims, addressing_rules, lint_addressing
+from service.kinds.claims import Claim, Named, Network
+from service.model.observed import Watch
+from service.resources.resource import Resource
+from service.spec.findings import Hit, Rule
+from service.spec.grammar import InterfaceName
+from service.spec.host import HostSpec
+
+
+class Bridge(Addressed):
+    """One bridge. Guests attach themselves; `ports` are the physical interfaces in it."""
+
+    ports: tuple[InterfaceName, ...] = Field(
+        default=(), max_length=64, description="Physical interfaces in the bridge; none for a bridge of guests alone."
+    )
+    stp: bool = Field(default=False, description="Whether the bridge speaks the spanning tree protocol.")
+    forward_delay: int = Field(
+        default=0, ge=0, le=30, description="Seconds before a new port forwards; 0 without spanning tree."
+    )
+
+
+BridgesSection: TypeAlias = Mapping[InterfaceName, Bridge]
+
+_ADDRESSING = addressing_rules("bridges")
+NAME_TAKEN = Rule("bridges.name-taken", "error", "a bridge and a physical interface have different names")
+UNKNOWN_PORT = Rule("bridges.unknown-port", "error", "a port is an interface of the spec", by_absence=True)
+LOOP = Rule("bridges.loop", "error", "a bridge is no port of a bridge")
+PORT_TWICE = Rule("bridges.port-twice", "error", "an interface is the port of one bridge, once")
+PORT_WITH_ADDRESS = Rule("bridges.port-with-address", "error", "a port has no addresses of its own")
+STP_DELAY = Rule("bridges.forward-delay", "error", "with spanning tree the forward delay is 2 to 30 seconds")
+
+
+class Bridges:
+    """Bridges by name, with addresses, gateways and ports."""
+
+    name = "bridges"
+    section: Any = BridgesSection
+    rules: tuple[Rule, ...] = (
+        *_ADDRESSING.all(),
+        NAME_TAKEN,
+        UNKNOWN_PORT,
+        LOOP,
+        PORT_TWICE,
+        PORT_WITH_ADDRESS,
+        STP_DELAY,
+    )
+
+    def lint(self, section: BridgesSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
+        yield from lint_addressing(section, claims, _ADDRESSING)
+        physical = {c.interface for c in claims if isinstance(c, Named) and c.sort == "interface"}
+        addressed = {c.interface for c in claims if isinstance(c, Network)}
+        taken: dict[str, str] = {}
+        for name, bridge in section.items():
+            if name in physical:
+                yield NAME_TAKEN.hit(
+                    (name,), f"{name} is a physical interface of this host", "name the bridge otherwise, as in vmbr0"
+                )
+            if bridge.stp and bridge.forward_delay < 2:
+                yield STP_DELAY.hit(
+                    (name, "stp"),
+                    f"needs a forward delay of 2 to 30 seconds, not {bridge.forward_delay}",
+                    "write `forward_delay: 15` or `stp: false`",
+                )
+            for index, port in enumerate(bridge.ports):
+                yield from _port((name, "ports", index), port, section, physical, addressed)
+                first = taken.setdefault(port, name)
+                if bridge.ports.index(port) != index or first != name:
+                    yield PORT_TWICE.hit(
+                        (name, "ports", index), f"{port} is a port of {first} already", "keep one of the two"
+                    )
+
+    def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
+        yield from ()
+
+    def claims(self, section: BridgesSection) -> Iterator[Claim]:
+        yield from addressing_claims(section, "bridge")
+
+    def desire(
+        self,
+        section: BridgesSection | None,
+        host: HostSpec,
+        claims: Sequence[Claim],
+    ) -> Iterator[Resource]:
+        yield from ()
+
+    def watch(self) -> Watch:
+        return Watch()
+
+
+def _port(
+    path: tuple[str | int, ...], port: str, section: BridgesSection, physical: set[str], addressed: set[str]
+) -> Iterator[Hit]:
+    if port in section:
+        yield LOOP.hit(path, f"{port} is a bridge", "name a physical interface")
+    elif port not in physical:
+        yield UNKNOWN_PORT.hit(path, f"no interface is named {port}", f"add `{port}: {{}}` to `interfaces`")
+    elif port in addressed:
+        yield PORT_WITH_ADDRESS.hit(path, f"{port} has addresses of its own", "move them to the bridge")

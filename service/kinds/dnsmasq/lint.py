@@ -1,0 +1,199 @@
+"""What is wrong or doubtful in a `dnsmasq` section beyond types."""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+
+from service.kinds.claims import Claim, DefaultRoute, Named, Network, PackageState
+from service.kinds.dnsmasq.options import number_of
+from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection
+from service.spec.findings import Hit, Path, Rule
+
+UNKNOWN_INTERFACE = Rule("dnsmasq.unknown-interface", "error", "interfaces are those of the spec", by_absence=True)
+NO_ADDRESS = Rule("dnsmasq.no-address", "error", "DHCP is served on an interface with an IPv4 address", by_absence=True)
+OUTSIDE = Rule("dnsmasq.range-outside-subnet", "error", "a range lies in its interface's subnet", by_absence=True)
+REVERSED = Rule("dnsmasq.range-reversed", "error", "a range starts before it ends")
+OWN_ADDRESS = Rule("dnsmasq.range-over-own-address", "error", "a range leaves out the host's own addresses")
+OVERLAP = Rule("dnsmasq.ranges-overlap", "error", "two ranges have no address in common")
+NETMASK = Rule("dnsmasq.netmask", "error", "the netmask is that of the interface's subnet", by_absence=True)
+DISAGREE = Rule("dnsmasq.ranges-disagree", "error", "what dnsmasq has once is the same in all ranges")
+ROUTER_OUTSIDE = Rule(
+    "dnsmasq.router-outside-subnet", "error", "the guests' router lies in their subnet", by_absence=True
+)
+NOT_SERVED = Rule("dnsmasq.range-not-served", "error", "a range's interface is served and not excluded")
+BIND_BOTH = Rule("dnsmasq.bind-both", "error", "bind_interfaces and bind_dynamic exclude each other")
+SERVES_ALL = Rule("dnsmasq.serves-all", "error", "what is served is named", by_absence=True)
+SERVES_UPLINK = Rule("dnsmasq.serves-uplink", "warning", "nothing is served towards the internet")
+LEASE_FILE_LOST = Rule("dnsmasq.lease-file-lost", "warning", "leases survive a reboot")
+OPTION_19 = Rule("dnsmasq.option-19", "warning", "guests are not told to forward packets")
+NO_DHCP_REDUNDANT = Rule("dnsmasq.no-dhcp-redundant", "warning", "what is not served needs no exclusion")
+DOMAIN_NOT_LOCAL = Rule("dnsmasq.domain-not-local", "warning", "the guests' domain is answered only from here")
+PACKAGE_NOT_NAMED = Rule("dnsmasq.package-not-named", "warning", "the package is named in `packages`", by_absence=True)
+
+RULES = (
+    UNKNOWN_INTERFACE,
+    NO_ADDRESS,
+    OUTSIDE,
+    REVERSED,
+    OWN_ADDRESS,
+    OVERLAP,
+    NETMASK,
+    DISAGREE,
+    ROUTER_OUTSIDE,
+    NOT_SERVED,
+    BIND_BOTH,
+    SERVES_ALL,
+    SERVES_UPLINK,
+    LEASE_FILE_LOST,
+    OPTION_19,
+    NO_DHCP_REDUNDANT,
+    DOMAIN_NOT_LOCAL,
+    PACKAGE_NOT_NAMED,
+)
+
+_LOST_AT_REBOOT = ("/tmp/", "/var/tmp/", "/run/", "/var/run/", "/dev/shm/")  # noqa: S108
+
+
+def lint_dnsmasq(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Hit]:
+    """All hits, in the order of the section."""
+    yield from _interfaces(section, claims)
+    yield from _whole(section, claims)
+    for index, entry in enumerate(section.dhcp):
+        yield from _range(("dhcp", index), entry, claims)
+        yield from _served(("dhcp", index), entry, section)
+        yield from _other_ranges(("dhcp", index), entry, section.dhcp[:index])
+
+
+def _interfaces(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Hit]:
+    known = sorted({claim.interface for claim in claims if isinstance(claim, Named)})
+    uplinks = {claim.interface for claim in claims if isinstance(claim, DefaultRoute)}
+    named: list[tuple[Path, str]] = [
+        ((key, index), name)
+        for key in ("interface", "except_interface", "no_dhcp_interface")
+        for index, name in enumerate(getattr(section, key))
+    ]
+    named.extend((("dhcp", index, "interface"), entry.interface) for index, entry in enumerate(section.dhcp))
+    for path, name in named:
+        if name not in known and name != "lo":
+            right = f"this host has {', '.join(known)}" if known else "add it to `bridges`"
+            yield UNKNOWN_INTERFACE.hit(path, f"no interface or bridge is named {name}", right)
+    for index, name in enumerate(section.interface):
+        if name in uplinks:
+            yield SERVES_UPLINK.hit(
+                ("interface", index),
+                f"{name} has the default route: names are answered for strangers",
+                "name the bridges only",
+            )
+    if section.served_interfaces():
+        for index, name in enumerate(section.no_dhcp_interface):
+            if name not in section.served_interfaces():
+                yield NO_DHCP_REDUNDANT.hit(
+                    ("no_dhcp_interface", index), f"{name} is not served at all", "the line may go"
+                )
+
+
+def _whole(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Hit]:
+    if section.bind_interfaces and section.bind_dynamic:
+        yield BIND_BOTH.hit(("bind_interfaces",), "excludes bind_dynamic", "keep bind_dynamic")
+    if not section.served_interfaces() and not section.listen_address:
+        yield SERVES_ALL.hit((), "names nothing to serve, so every interface is", "add `dhcp` or `interface: BRIDGE`")
+    if section.domain and section.domain not in section.local:
+        yield DOMAIN_NOT_LOCAL.hit(
+            ("domain",),
+            f"unknown names of {section.domain} are asked upstream",
+            f"add `local: [/{section.domain}/]`",
+        )
+    if not any(isinstance(claim, PackageState) and claim.package == "dnsmasq" for claim in claims):
+        yield PACKAGE_NOT_NAMED.hit(
+            (), "dnsmasq is used but its package is not named", "add `packages: {dnsmasq: present}`"
+        )
+
+
+def _range(path: Path, entry: DhcpRange, claims: Sequence[Claim]) -> Iterator[Hit]:
+    start, end = ipaddress.IPv4Address(entry.start), ipaddress.IPv4Address(entry.end)
+    if start > end:
+        yield REVERSED.hit((*path, "start"), f"{start} comes after {end}", "exchange start and end")
+    networks = [claim for claim in claims if isinstance(claim, Network) and ":" not in claim.address]
+    for own in networks:
+        address = ipaddress.IPv4Interface(own.address).ip
+        if start <= address <= end:
+            yield OWN_ADDRESS.hit(
+                (*path, "start"),
+                f"the range {start} to {end} has {address}, the host's own on {own.interface}",
+                "leave it out of the range",
+            )
+    subnets = [ipaddress.IPv4Interface(own.address).network for own in networks if own.interface == entry.interface]
+    if subnets:
+        yield from _in_subnet(path, entry, subnets)
+    elif any(isinstance(claim, Named) and claim.interface == entry.interface for claim in claims):
+        yield NO_ADDRESS.hit(
+            (*path, "interface"), f"{entry.interface} has no IPv4 address", "give it one in the range's subnet"
+        )
+    if entry.lease_file and entry.lease_file.startswith(_LOST_AT_REBOOT):
+        yield LEASE_FILE_LOST.hit(
+            (*path, "lease_file"),
+            f"{entry.lease_file} is lost at a reboot, and guests get other addresses",
+            "write /var/lib/misc/dnsmasq.leases or remove the line",
+        )
+
+
+def _in_subnet(path: Path, entry: DhcpRange, subnets: list[ipaddress.IPv4Network]) -> Iterator[Hit]:
+    start, end = ipaddress.IPv4Address(entry.start), ipaddress.IPv4Address(entry.end)
+    subnet = next((network for network in subnets if start in network or end in network), None)
+    shown = ", ".join(str(network) for network in subnets)
+    for key, address in (("start", start), ("end", end)):
+        if subnet is None or address not in subnet:
+            yield OUTSIDE.hit(
+                (*path, key), f"{address} is outside {shown} on {entry.interface}", "write an address of that subnet"
+            )
+        elif subnet.num_addresses > 2 and address in (subnet.network_address, subnet.broadcast_address):
+            yield OUTSIDE.hit(
+                (*path, key), f"{address} is the own or broadcast address of {subnet}", "leave it out of the range"
+            )
+    if subnet and entry.netmask and entry.netmask != str(subnet.netmask):
+        yield NETMASK.hit(
+            (*path, "netmask"), f"{entry.netmask} is not that of {subnet}", f"write {subnet.netmask} or remove it"
+        )
+    yield from _options(path, entry, subnet)
+
+
+def _options(path: Path, entry: DhcpRange, subnet: ipaddress.IPv4Network | None) -> Iterator[Hit]:
+    keys = {number_of(key): key for key in entry.options}
+    options = entry.options_by_number()
+    for router in options.get(3, ()):
+        address = ipaddress.IPv4Address(router)
+        # 0.0.0.0 stands for the address of the host itself (dnsmasq(8), dhcp-option).
+        if subnet and address not in subnet and not address.is_unspecified:
+            yield ROUTER_OUTSIDE.hit(
+                (*path, "options", keys[3]), f"{router} is outside {subnet}", "write the bridge's address"
+            )
+    if options.get(19) == ("1",):
+        yield OPTION_19.hit(
+            (*path, "options", keys[19]), "tells guests to forward packets", "remove it; 0 was surely meant"
+        )
+
+
+def _served(path: Path, entry: DhcpRange, section: DnsmasqSection) -> Iterator[Hit]:
+    name = entry.interface
+    for key in ("except_interface", "no_dhcp_interface"):
+        if name in getattr(section, key):
+            yield NOT_SERVED.hit((*path, "interface"), f"{name} is excluded by `{key}`", f"remove it from `{key}`")
+    if section.interface and name not in section.interface:
+        yield NOT_SERVED.hit(
+            (*path, "interface"), f"{name} is not in `interface`", "add it there or leave `interface` out"
+        )
+
+
+def _other_ranges(path: Path, entry: DhcpRange, earlier: Sequence[DhcpRange]) -> Iterator[Hit]:
+    start, end = ipaddress.IPv4Address(entry.start), ipaddress.IPv4Address(entry.end)
+    for other in earlier:
+        if ipaddress.IPv4Address(other.start) <= end and start <= ipaddress.IPv4Address(other.end):
+            yield OVERLAP.hit(
+                (*path, "start"), f"overlaps the range {other.start} to {other.end}", "keep the ranges apart"
+            )
+    for key in ("authoritative", "lease_file"):
+        mine = getattr(entry, key)
+        said = next((value for other in earlier if (value := getattr(other, key)) is not None), None)
+        if mine is not None and said is not None and mine != said:
+            yield DISAGREE.hit(
+                (*path, key), f"differs from another range's; dnsmasq has one `{key}`", "write the same in both"
+            )

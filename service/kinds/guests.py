@@ -1,0 +1,118 @@
+"""`guests`: the guests by name, known by their MAC address, so that one that sends no name has one too."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.kinds.claims import Claim, Network, Reservation, Serves
+from service.model.observed import Watch
+from service.resources.resource import Resource
+from service.spec.findings import Hit, Rule
+from service.spec.grammar import Address4, HostName, Mac
+from service.spec.host import HostSpec
+
+
+class Guest(BaseModel):
+    """One guest of this host."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    mac: Mac = Field(description="The MAC address of the guest's interface; from the guest's settings.")
+    address: Address4 | None = Field(None, description="Its IPv4 address, reserved for it; may lie in the DHCP range.")
+
+
+GuestsSection: TypeAlias = Mapping[HostName, Guest]
+
+DUPLICATE_MAC = Rule("guests.duplicate-mac", "error", "a MAC address belongs to one guest")
+DUPLICATE_ADDRESS = Rule("guests.duplicate-address", "error", "an address is reserved for one guest")
+NAME_IS_HOST = Rule("guests.name-is-host", "error", "a guest has another name than its host")
+ADDRESS_IS_OWN = Rule("guests.address-is-own", "error", "a guest's address is not the host's own")
+ADDRESS_OUTSIDE = Rule(
+    "guests.address-outside-networks", "error", "a guest's address lies in a network of the host", by_absence=True
+)
+NO_DHCP = Rule("guests.no-dhcp", "warning", "something serves the guests' names and addresses", by_absence=True)
+MAC_ON_TWO_HOSTS = Rule("guests.mac-on-two-hosts", "error", "a MAC address belongs to a guest of one host")
+
+
+class Guests:
+    """Guests by name: MAC address, and a reserved address where one is given."""
+
+    name = "guests"
+    section: Any = GuestsSection
+    rules: tuple[Rule, ...] = (
+        DUPLICATE_MAC,
+        DUPLICATE_ADDRESS,
+        NAME_IS_HOST,
+        ADDRESS_IS_OWN,
+        ADDRESS_OUTSIDE,
+        NO_DHCP,
+        MAC_ON_TWO_HOSTS,
+    )
+
+    def lint(self, section: GuestsSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
+        networks = [ipaddress.ip_interface(claim.address) for claim in claims if isinstance(claim, Network)]
+        by_mac: dict[str, str] = {}
+        by_address: dict[str, str] = {}
+        for name, guest in section.items():
+            if name == host.name:
+                yield NAME_IS_HOST.hit((name,), f"{name} is the host's own name", "name the guest otherwise")
+            first = by_mac.setdefault(guest.mac, name)
+            if first != name:
+                yield DUPLICATE_MAC.hit((name, "mac"), f"{guest.mac} belongs to {first} already", "correct one")
+            if guest.address is None:
+                continue
+            first = by_address.setdefault(guest.address, name)
+            if first != name:
+                yield DUPLICATE_ADDRESS.hit(
+                    (name, "address"), f"{guest.address} is reserved for {first} already", "choose another"
+                )
+            yield from _address((name, "address"), guest.address, networks)
+        if section and not any(isinstance(c, Serves) and c.protocol == "dhcp" for c in claims):
+            yield NO_DHCP.hit((), "no DHCP server of this host knows these guests", "add `dnsmasq` with a `dhcp` range")
+
+    def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
+        first_seen: dict[str, tuple[str, str]] = {}
+        for spec in hosts.values():
+            section = spec.sections.get(self.name)
+            if not isinstance(section, Mapping):
+                continue
+            for name, guest in section.items():
+                host, other = first_seen.setdefault(guest.mac, (spec.name, name))
+                if host != spec.name:
+                    what = f"{guest.mac} belongs to {other} on {host} already"
+                    yield spec.name, MAC_ON_TWO_HOSTS.hit((name, "mac"), what, "correct one of the two")
+
+    def claims(self, section: GuestsSection) -> Iterator[Claim]:
+        for name, guest in section.items():
+            yield Reservation(name, guest.mac, guest.address or "")
+
+    def desire(
+        self,
+        section: GuestsSection | None,
+        host: HostSpec,
+        claims: Sequence[Claim],
+    ) -> Iterator[Resource]:
+        yield from ()
+
+    def watch(self) -> Watch:
+        return Watch()
+
+
+def _address(
+    path: tuple[str | int, ...],
+    address: str,
+    networks: Sequence[ipaddress.IPv4Interface | ipaddress.IPv6Interface],
+) -> Iterator[Hit]:
+    wanted = ipaddress.IPv4Address(address)
+    if any(own.ip == wanted for own in networks):
+        yield ADDRESS_IS_OWN.hit(path, f"{address} is the host's own address", "choose another")
+        return
+    subnets = [own.network for own in networks if own.version == 4]
+    inside = [network for network in subnets if wanted in network]
+    if not inside:
+        known = ", ".join(str(network) for network in subnets) or "none"
+        yield ADDRESS_OUTSIDE.hit(path, f"{address} is outside every network of this host", f"its networks: {known}")
+    elif any(wanted in (n.network_address, n.broadcast_address) for n in inside if n.num_addresses > 2):
+        yield ADDRESS_OUTSIDE.hit(path, f"{address} is the network's own or its broadcast address", "choose another")

@@ -1,0 +1,89 @@
+"""`nat`: which networks leave through which interface under its address (masquerading)."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.kinds.claims import Claim, Named, NeedsForwarding, NeedsPackage, Network
+from service.model.observed import Watch
+from service.resources.resource import Resource
+from service.spec.findings import Hit, Rule
+from service.spec.grammar import InterfaceName, Network4
+from service.spec.host import HostSpec
+
+
+class Masquerade(BaseModel):
+    """Packets from `source` leave through `out` with that interface's address."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    source: Network4 = Field(description="The network behind this host, as in 10.10.10.0/24.")
+    out: InterfaceName = Field(description="The interface of this host that they leave through.")
+
+
+NatSection: TypeAlias = tuple[Masquerade, ...]
+
+UNKNOWN_INTERFACE = Rule("nat.unknown-interface", "error", "`out` is an interface of the spec", by_absence=True)
+DUPLICATE = Rule("nat.duplicate", "error", "a source leaves through an interface once")
+OUT_IS_SOURCE = Rule("nat.out-is-source", "error", "a network leaves through another interface than its own")
+SOURCE_NOT_A_BRIDGE = Rule("nat.source-not-a-bridge", "warning", "a source is the network of a bridge", by_absence=True)
+
+
+class Nat:
+    """Networks that leave through an interface under its address."""
+
+    name = "nat"
+    section: Any = NatSection
+    rules: tuple[Rule, ...] = (UNKNOWN_INTERFACE, DUPLICATE, OUT_IS_SOURCE, SOURCE_NOT_A_BRIDGE)
+
+    def lint(self, section: NatSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
+        sorts = {claim.interface: claim.sort for claim in claims if isinstance(claim, Named)}
+        networks = [
+            (claim.interface, ipaddress.ip_interface(claim.address).network)
+            for claim in claims
+            if isinstance(claim, Network)
+        ]
+        for index, entry in enumerate(section):
+            source = ipaddress.IPv4Network(entry.source)
+            if entry.out not in sorts:
+                yield UNKNOWN_INTERFACE.hit(
+                    (index, "out"), f"no interface or bridge is named {entry.out}", _named(sorts)
+                )
+            if entry in section[:index]:
+                yield DUPLICATE.hit((index,), f"{entry.source} leaves through {entry.out} already", "keep one")
+            if (entry.out, source) in networks:
+                yield OUT_IS_SOURCE.hit(
+                    (index, "out"),
+                    f"{entry.source} is the network of {entry.out} itself",
+                    "name the interface towards the internet",
+                )
+            elif not any(sorts.get(name) == "bridge" and network == source for name, network in networks):
+                bridged = sorted(str(n) for name, n in networks if sorts.get(name) == "bridge" and n.version == 4)
+                right = f"the bridges have {', '.join(bridged)}" if bridged else "no bridge has an address"
+                yield SOURCE_NOT_A_BRIDGE.hit((index, "source"), f"{entry.source} is no bridge's network", right)
+
+    def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
+        yield from ()
+
+    def claims(self, section: NatSection) -> Iterator[Claim]:
+        for entry in section:
+            yield NeedsForwarding(f"nat: {entry.source} leaves through {entry.out}")
+        if section:
+            yield NeedsPackage("nftables", "nat")
+
+    def desire(
+        self,
+        section: NatSection | None,
+        host: HostSpec,
+        claims: Sequence[Claim],
+    ) -> Iterator[Resource]:
+        yield from ()
+
+    def watch(self) -> Watch:
+        return Watch()
+
+
+def _named(sorts: Mapping[str, str]) -> str:
+    return f"this host has {', '.join(sorted(sorts))}" if sorts else "add it to `interfaces`"

@@ -1,0 +1,79 @@
+"""`packages`: Debian packages that have to be installed or gone."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+from service.kinds.claims import Claim, NeedsPackage, PackageState
+from service.model.observed import Watch
+from service.resources.resource import Resource
+from service.spec.findings import Hit, Rule
+from service.spec.grammar import quoted, text, wrong
+from service.spec.host import HostSpec
+
+# Debian Policy 5.6.1; a final - or + would be an instruction to apt-get, so only the ++ of real names is taken.
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{0,98}(?:[a-z0-9]|\+\+)")
+
+
+def check_package(value: str) -> str:
+    """A Debian package's name."""
+    if not _PACKAGE.fullmatch(value):
+        wrong(f"{quoted(value)} is no Debian package", "write its name as in `apt-cache search`, without version")
+    return value
+
+
+PackageName = Annotated[str, *text(check_package, {"pattern": f"^{_PACKAGE.pattern}$"})]
+PackagesSection: TypeAlias = Mapping[PackageName, Literal["present", "absent"]]
+
+ABSENT_BUT_NEEDED = Rule("packages.absent-but-needed", "error", "what another section needs is not wanted absent")
+NEVER_ABSENT = Rule("packages.never-absent", "error", "what the host is reached and changed with stays installed")
+
+OURS = {
+    "openssh-server": "the host is reached through it",
+    "python3": "changes are made and undone with it",
+    "python3-minimal": "changes are made and undone with it",
+    "ifupdown2": "it brings the network up",
+    "ifupdown": "it brings the network up",
+    "iproute2": "the network is read and changed with it",
+    "systemd": "it holds the timer that undoes a change",
+    "apt": "packages are installed with it",
+    "dpkg": "packages are installed with it",
+}
+
+
+class Packages:
+    """Debian packages by name, each `present` or `absent`."""
+
+    name = "packages"
+    section: Any = PackagesSection
+    rules: tuple[Rule, ...] = (ABSENT_BUT_NEEDED, NEVER_ABSENT)
+
+    def lint(self, section: PackagesSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
+        causes = {claim.package: claim.cause for claim in claims if isinstance(claim, NeedsPackage)}
+        for name, state in section.items():
+            if state != "absent":
+                continue
+            if name in OURS:
+                yield NEVER_ABSENT.hit((name,), f"{name} has to stay: {OURS[name]}", "remove the line")
+            if name in causes:
+                yield ABSENT_BUT_NEEDED.hit(
+                    (name,), f"is absent, but `{causes[name]}` needs it", f"write `{name}: present`"
+                )
+
+    def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
+        yield from ()
+
+    def claims(self, section: PackagesSection) -> Iterator[Claim]:
+        for name, state in section.items():
+            yield PackageState(name, state)
+
+    def desire(
+        self,
+        section: PackagesSection | None,
+        host: HostSpec,
+        claims: Sequence[Claim],
+    ) -> Iterator[Resource]:
+        yield from ()
+
+    def watch(self) -> Watch:
+        return Watch()

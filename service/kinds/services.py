@@ -1,0 +1,95 @@
+"""`services`: systemd services that have to be enabled, disabled or masked."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+from service.kinds.claims import Claim, NeedsUnit, Serves
+from service.model.observed import Watch
+from service.resources.resource import Resource
+from service.spec.findings import Hit, Rule
+from service.spec.grammar import quoted, text, wrong
+from service.spec.host import HostSpec
+
+_UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?:@[A-Za-z0-9_.-]{1,99})?")
+_OTHER_UNITS = (".socket", ".timer", ".target", ".path", ".mount", ".slice", ".scope", ".device", ".swap", ".automount")
+
+ALIASES = {"bind9": "named", "sshd": "ssh"}
+"""Debian's alias names by the name of the unit file: bind9.service is an alias of named.service, sshd of ssh."""
+
+
+def check_service(value: str) -> str:
+    """A service's name, with or without `.service`; stays as written."""
+    if value.endswith(_OTHER_UNITS):
+        wrong(f"{quoted(value)} is no service", "only services are set here")
+    if not _UNIT.fullmatch(value):
+        wrong(f"{quoted(value)} is no service name", "write it as systemctl does, as in dnsmasq")
+    return value
+
+
+def unit_of(name: str) -> str:
+    """The unit that a name of the section means: `bind9` is `named.service`."""
+    stem = name.removesuffix(".service")
+    return f"{ALIASES.get(stem, stem)}.service"
+
+
+ServiceName = Annotated[str, *text(check_service, {"pattern": f"^{_UNIT.pattern}$"})]
+ServiceState: TypeAlias = Literal["enabled", "disabled", "masked"]
+ServicesSection: TypeAlias = Mapping[ServiceName, ServiceState]
+
+ALIAS = Rule("services.alias", "warning", "a service is named by its unit file, not by an alias")
+TWICE = Rule("services.twice", "error", "a service is named once")
+OFF_BUT_NEEDED = Rule("services.off-but-needed", "error", "what another section needs is not switched off")
+NEVER_OFF = Rule("services.never-off", "error", "what the host is reached with stays on")
+PORT_53 = Rule("services.port-53", "warning", "one server answers on port 53")
+
+OURS = {
+    "ssh.service": "the host is reached through it",
+    "networking.service": "it brings the network up at boot",
+}
+
+
+class Services:
+    """Systemd services by name, each `enabled` (and running), `disabled` (and stopped) or `masked`."""
+
+    name = "services"
+    section: Any = ServicesSection
+    rules: tuple[Rule, ...] = (ALIAS, TWICE, OFF_BUT_NEEDED, NEVER_OFF, PORT_53)
+
+    def lint(self, section: ServicesSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
+        causes = {claim.unit: claim.cause for claim in claims if isinstance(claim, NeedsUnit)}
+        answers_names = any(isinstance(claim, Serves) and claim.protocol == "dns" for claim in claims)
+        first_named: dict[str, str] = {}
+        for name, state in section.items():
+            unit = unit_of(name)
+            stem = name.removesuffix(".service")
+            first = first_named.setdefault(unit, name)
+            if first != name:
+                yield TWICE.hit((name,), f"is the same service as `{first}`", "keep one of the two")
+            if stem in ALIASES:
+                yield ALIAS.hit((name,), f"{stem} is an alias of {ALIASES[stem]}", f"write `{ALIASES[stem]}: {state}`")
+            if state != "enabled" and unit in OURS:
+                yield NEVER_OFF.hit((name,), f"{unit} has to stay on: {OURS[unit]}", "remove the line")
+            if state != "enabled" and unit in causes:
+                yield OFF_BUT_NEEDED.hit(
+                    (name,), f"is {state}, but `{causes[unit]}` needs it", f"write `{name}: enabled`"
+                )
+            if state == "enabled" and unit == "named.service" and answers_names:
+                yield PORT_53.hit((name,), "BIND and dnsmasq both want port 53", f"write `{name}: disabled`")
+
+    def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
+        yield from ()
+
+    def claims(self, section: ServicesSection) -> Iterator[Claim]:
+        yield from ()
+
+    def desire(
+        self,
+        section: ServicesSection | None,
+        host: HostSpec,
+        claims: Sequence[Claim],
+    ) -> Iterator[Resource]:
+        yield from ()
+
+    def watch(self) -> Watch:
+        return Watch()

@@ -1,0 +1,337 @@
+"""The spec files' restricted YAML, with the position of everything.
+
+    load(data) -> Document
+
+One document; mappings with text keys, lists, strings, `true`/`false` and plain decimal numbers. No anchors, aliases,
+tags, merge keys, directives, duplicate keys or empty values. Everything else is a string: `no`, `on`, `22:22`, `010`,
+`1.10`, a date, a MAC address.
+
+The events of libyaml's parser are read one by one, so depth and size are known before anything is built: composing
+200 kB of `[` with libyaml overflows the stack and ends the interpreter.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import yaml
+
+from service.spec.findings import WHOLE_FILE, Hit, Path, Position, Rule
+from service.spec.strings import forbidden_in_file, wrong_in_string
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+MAX_EVENTS = 200_000
+MAX_PROBLEMS = 50
+
+Value: TypeAlias = "str | int | bool | tuple[Value, ...] | dict[str, Value] | None"
+
+SYNTAX = Rule("yaml.syntax", "error", "the file is YAML")
+SIZE = Rule("yaml.size", "error", "a file has at most 1 MiB, 200,000 elements and 32 levels")
+ENCODING = Rule("yaml.encoding", "error", "the file is UTF-8 without a byte order mark")
+CHARACTER = Rule("yaml.character", "error", "strings are one line of visible characters")
+EMPTY = Rule("yaml.empty", "error", "a file holds one mapping")
+DOCUMENTS = Rule("yaml.documents", "error", "a file is one document without directives")
+ANCHOR = Rule("yaml.anchor", "error", "there are no anchors and aliases")
+TAG = Rule("yaml.tag", "error", "there are no tags")
+MERGE = Rule("yaml.merge", "error", "there are no merge keys")
+KEY = Rule("yaml.key", "error", "keys are text")
+DUPLICATE_KEY = Rule("yaml.duplicate-key", "error", "a key stands once in its mapping")
+NULL = Rule("yaml.null", "error", "every key has a value")
+
+RULES = (
+    SYNTAX,
+    SIZE,
+    ENCODING,
+    CHARACTER,
+    EMPTY,
+    DOCUMENTS,
+    ANCHOR,
+    TAG,
+    MERGE,
+    KEY,
+    DUPLICATE_KEY,
+    NULL,
+)
+
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_TRUE_FALSE = {"true": True, "false": False}
+_NULLS = ("", "~", "null", "Null", "NULL")
+
+# PyYAML's stubs know the event classes but not their attributes.
+Event: TypeAlias = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A hit of the document itself, with its position."""
+
+    position: Position
+    hit: Hit
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a file says. `value` is None when it could not be read at all.
+
+    `places` has the position of every value (of its key, where the value is a mapping or list below a key), `keys` that
+    of every key. `spoiled` are paths whose value stands in for one that was refused.
+    """
+
+    value: dict[str, Value] | None
+    places: dict[Path, Position] = field(default_factory=dict, repr=False)
+    keys: dict[Path, Position] = field(default_factory=dict, repr=False)
+    problems: tuple[Problem, ...] = ()
+    spoiled: frozenset[Path] = frozenset()
+
+
+class _GivenUp(Exception):  # noqa: N818 (it ends the reading, it is no error of the caller)
+    """No use in reading on."""
+
+
+def load(data: bytes) -> Document:
+    """Read a file. Never raises for what is in it; the problems say everything that could be found at once."""
+    if len(data) > MAX_BYTES:
+        return _unread(SIZE.hit((), f"has {len(data)} bytes", f"a spec file has at most {MAX_BYTES}"))
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        return _unread(ENCODING.hit((), "is not UTF-8 text", "save the file as UTF-8"), (line, 1))
+    if text.startswith("\ufeff"):
+        return _unread(ENCODING.hit((), "begins with a byte order mark", "save the file as UTF-8 without it"))
+    forbidden = forbidden_in_file(text, MAX_PROBLEMS)
+    if forbidden:
+        return Document(
+            None,
+            problems=tuple(
+                Problem(position, CHARACTER.hit((), f"contains {name}", "remove it")) for position, name in forbidden
+            ),
+        )
+    builder = _Builder()
+    try:
+        builder.read(text)
+    except _GivenUp:
+        builder.value = None
+    except yaml.MarkedYAMLError as error:
+        builder.value = None
+        builder.problem(_mark(error.problem_mark), SYNTAX.hit((), *_syntax(error)))
+    except yaml.YAMLError:
+        builder.value = None
+        builder.problem(WHOLE_FILE, SYNTAX.hit((), "cannot be read as YAML"))
+    return builder.document()
+
+
+def _unread(hit: Hit, position: Position = WHOLE_FILE) -> Document:
+    return Document(None, problems=(Problem(position, hit),))
+
+
+def _mark(mark: Any) -> Position:
+    return WHOLE_FILE if mark is None else (mark.line + 1, mark.column + 1)
+
+
+def _syntax(error: yaml.MarkedYAMLError) -> tuple[str, str]:
+    """libyaml's words, which are fixed texts, and what helps most often."""
+    what = f"is not YAML: {error.problem or 'it ends too early'}"
+    if error.context:
+        what += f" ({error.context})"
+    if "tab" in what:
+        return what, "indent with blanks"
+    return what, "check the indentation, colons, brackets and quotes around here"
+
+
+class _Open:
+    """A mapping or list that is being filled."""
+
+    __slots__ = ("first_seen", "items", "key", "mapping", "path")
+
+    def __init__(self, path: Path, *, mapping: bool) -> None:
+        self.path = path
+        self.mapping: dict[str, Value] | None = {} if mapping else None
+        self.items: list[Value] = []
+        self.key: str | None = None
+        self.first_seen: dict[str, Position] = {}
+
+
+class _Builder:
+    """Builds the value from events, without recursion."""
+
+    def __init__(self) -> None:
+        self.value: Value = None
+        self.places: dict[Path, Position] = {}
+        self.keys: dict[Path, Position] = {}
+        self.spoiled: set[Path] = set()
+        self._problems: list[Problem] = []
+        self._stack: list[_Open] = []
+        self._documents = 0
+        self._skipped = 0
+
+    def document(self) -> Document:
+        value = self.value if isinstance(self.value, dict) else None
+        return Document(value, self.places, self.keys, tuple(self._problems), frozenset(self.spoiled))
+
+    def problem(self, position: Position, hit: Hit) -> None:
+        """Note a problem; after too many there is no use in reading on."""
+        self._problems.append(Problem(position, hit))
+        if len(self._problems) >= MAX_PROBLEMS:
+            raise _GivenUp
+
+    def read(self, text: str) -> None:
+        events: Iterator[Event] = yaml.parse(text, Loader=yaml.CSafeLoader)
+        for count, event in enumerate(events):
+            position = _mark(event.start_mark)
+            if count > MAX_EVENTS:
+                self.problem(position, SIZE.hit((), f"has more than {MAX_EVENTS} elements", "split the file"))
+                raise _GivenUp
+            if self._skipped:
+                self._skip(event)
+            else:
+                self._take(event, position)
+        if not self._problems and not isinstance(self.value, dict):
+            what = "is empty" if self._documents == 0 or self.value is None else "is not a mapping"
+            self.problem(WHOLE_FILE, EMPTY.hit((), what, "write `key: value` lines"))
+
+    def _take(self, event: Event, position: Position) -> None:
+        if isinstance(event, yaml.ScalarEvent):
+            self._scalar(event, position)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._start(event, position)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._end()
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event, position)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if event.version or event.tags:
+                self.problem(position, DOCUMENTS.hit((), "has a % directive", "remove it"))
+            if self._documents > 1:
+                self.problem(position, DOCUMENTS.hit((), "begins a second document", "one file holds one document"))
+                raise _GivenUp
+
+    def _path(self) -> Path:
+        """Where the next value goes."""
+        if not self._stack:
+            return ()
+        top = self._stack[-1]
+        if top.mapping is None:
+            return (*top.path, len(top.items))
+        return (*top.path, top.key) if top.key is not None else top.path
+
+    def _awaits_key(self) -> bool:
+        return bool(self._stack) and self._stack[-1].mapping is not None and self._stack[-1].key is None
+
+    def _decorated(self, event: Event, position: Position) -> bool:
+        """Anchors and tags are refused wherever they stand."""
+        bad = False
+        if event.anchor is not None:
+            self.problem(
+                position,
+                ANCHOR.hit(self._path(), "has an anchor (&)", "write the value out where it is needed"),
+            )
+            bad = True
+        if event.tag is not None:
+            self.problem(position, TAG.hit(self._path(), "has a tag (!)", "write the plain value"))
+            bad = True
+        return bad
+
+    def _scalar(self, event: Event, position: Position) -> None:
+        bad = self._decorated(event, position)
+        text: str = event.value
+        plain = not event.style
+        if self._awaits_key():
+            self._key(text, position, plain=plain)
+            return
+        path = self._path()
+        value: Value = text
+        if plain and text in _NULLS:
+            self.problem(position, NULL.hit(path, "has no value", "write one or remove the key"))
+            bad = True
+        elif plain and text in _TRUE_FALSE:
+            value = _TRUE_FALSE[text]
+        elif plain and _NUMBER.fullmatch(text):
+            value = int(text)
+        elif wrong := wrong_in_string(text):
+            self.problem(position, CHARACTER.hit(path, wrong, "write one line of visible characters"))
+            bad = True
+        if bad:
+            value = None
+            self.spoiled.add(path)
+        self.places[path] = position
+        self._put(value)
+
+    def _key(self, text: str, position: Position, *, plain: bool) -> None:
+        top = self._stack[-1]
+        path = top.path
+        if plain and text == "<<":
+            self.problem(position, MERGE.hit(path, "has a merge key (<<)", "write the keys out"))
+        elif plain and (text in _NULLS or text in _TRUE_FALSE):
+            self.problem(position, KEY.hit(path, f"has the key {text or 'nothing'}", "keys are text; put it in quotes"))
+        elif wrong := wrong_in_string(text):
+            self.problem(position, CHARACTER.hit(path, f"has a key that {wrong}", "write visible characters"))
+        elif text in top.first_seen:
+            first = top.first_seen[text]
+            self.problem(
+                position,
+                DUPLICATE_KEY.hit((*path, text), f"stands here again; first on line {first[0]}", "keep one of the two"),
+            )
+        else:
+            top.first_seen[text] = position
+            top.key = text
+            self.keys[(*path, text)] = position
+            return
+        # The value of a refused key is passed over.
+        self.spoiled.add(path)
+        self._skipped = 1
+
+    def _skip(self, event: Event) -> None:
+        """Pass over the value of a refused key; `_skipped` counts one plus the open collections."""
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._skipped += 1
+            if len(self._stack) + self._skipped > MAX_DEPTH:
+                self._too_deep(_mark(event.start_mark))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._skipped -= 1
+        if self._skipped == 1:
+            self._skipped = 0
+
+    def _start(self, event: Event, position: Position) -> None:
+        if len(self._stack) >= MAX_DEPTH:
+            self._too_deep(position)
+        self._decorated(event, position)
+        if self._awaits_key():
+            self.problem(position, KEY.hit(self._path(), "has a key that is no text", "keys are text"))
+            raise _GivenUp
+        path = self._path()
+        # Below a key the key is what people look for; a list's element has none.
+        self.places[path] = self.keys.get(path, position)
+        self._stack.append(_Open(path, mapping=isinstance(event, yaml.MappingStartEvent)))
+
+    def _too_deep(self, position: Position) -> None:
+        self.problem(position, SIZE.hit((), f"is nested deeper than {MAX_DEPTH} levels", "a spec needs about six"))
+        raise _GivenUp
+
+    def _end(self) -> None:
+        done = self._stack.pop()
+        value: Value = done.mapping if done.mapping is not None else tuple(done.items)
+        self._put(value)
+
+    def _alias(self, event: Event, position: Position) -> None:
+        path = self._path()
+        self.problem(position, ANCHOR.hit(path, "is an alias (*)", "write the value out"))
+        if self._awaits_key():
+            raise _GivenUp
+        self.places[path] = position
+        self.spoiled.add(path)
+        self._put(None)
+
+    def _put(self, value: Value) -> None:
+        if not self._stack:
+            self.value = value
+            return
+        top = self._stack[-1]
+        if top.mapping is None:
+            top.items.append(value)
+        elif top.key is not None:
+            top.mapping[top.key] = value
+            top.key = None

@@ -1,0 +1,245 @@
+"""A commit's tree to its hosts: every file read, checked by itself, then the hosts against each other.
+
+    read_fleet(tree, kinds, known) -> Fleet
+
+Reading is a function of a file's path and bytes, so a file that did not change is not read again (`known`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from service.model.trees import BlobEntry, Tree
+from service.spec import document, host, shape
+from service.spec.findings import (
+    WHOLE_FILE,
+    Finding,
+    Hit,
+    Path,
+    Position,
+    Rule,
+    finding,
+    has_errors,
+    sorted_findings,
+)
+from service.spec.host import Head, HostSpec, nearest
+
+TREE = Rule("tree", "error", "every entry of hosts/ is a plain file or folder with a plain name")
+EMPTY = Rule("empty", "error", "the repository describes at least one host")
+FLEET_MISSING = Rule("fleet.missing", "error", "fleet.yaml is there and names the format's version")
+GROUPS = Rule("groups", "error", "groups/ is not supported yet")
+DUPLICATE_HOST = Rule("host.duplicate", "error", "a host is described in one file")
+DUPLICATE_ADDRESS = Rule("connection.duplicate-address", "warning", "two hosts are not reached at one address and port")
+
+RULES = (
+    *document.RULES,
+    *shape.RULES,
+    *host.RULES,
+    TREE,
+    EMPTY,
+    FLEET_MISSING,
+    GROUPS,
+    DUPLICATE_HOST,
+    DUPLICATE_ADDRESS,
+)
+
+FLEET_FILE = "fleet.yaml"
+
+_STAND_INS: dict[str, document.Value] = {
+    "host": "unnamed",
+    "connection": {
+        "address": "192.0.2.1",
+        "host_keys": ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43,),
+        "console": "https://192.0.2.1/",
+    },
+}
+
+
+class SpecKind(Protocol):
+    """As much of a kind as reading specs needs. Kinds are passed in."""
+
+    name: str
+    section: Any
+    rules: tuple[Rule, ...]
+
+    def lint(self, section: Any, host: HostSpec, claims: Sequence[Any]) -> Iterator[Hit]: ...
+
+    def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]: ...
+
+    def claims(self, section: Any) -> Iterator[Any]: ...
+
+
+class FleetSection(BaseModel):
+    """fleet.yaml: what holds for all hosts."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    passerelle: int = Field(ge=1, le=1, description="Version of the format: 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFile:
+    """What one file says, from its path and bytes alone. `spec` is None where anything is wrong with it."""
+
+    path: str
+    blob_id: str
+    spec: HostSpec | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The hosts by name, only those without errors, and every finding. `parsed` by blob id is the next call's `known`.
+
+    With any error the fleet as a whole must not replace a good revision.
+    """
+
+    hosts: Mapping[str, HostSpec]
+    findings: tuple[Finding, ...]
+    parsed: Mapping[str, ParsedFile] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether any finding blocks."""
+        return has_errors(self.findings)
+
+
+def read_fleet(tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, ParsedFile] | None = None) -> Fleet:
+    """Read all files of a tree. Never raises for what is in them."""
+    found = [Finding(problem.path, *WHOLE_FILE, (), TREE.severity, TREE.id, problem.what) for problem in tree.problems]
+    parsed: dict[str, ParsedFile] = {}
+    files: list[ParsedFile] = []
+    for entry in tree.files.values():
+        file = (known or {}).get(entry.blob_id)
+        if file is None or file.path != entry.path:
+            file = read_file(entry, kinds)
+        parsed[entry.blob_id] = file
+        files.append(file)
+        found.extend(file.findings)
+    found.extend(_whole_fleet(tree))
+    hosts: dict[str, HostSpec] = {}
+    for file in files:
+        if file.spec is None:
+            continue
+        first = hosts.setdefault(file.spec.name, file.spec)
+        if first is not file.spec:
+            hit = DUPLICATE_HOST.hit(("host",), f"is described in {first.file} too", "keep one of the two files")
+            found.append(finding(file.path, file.spec.position(("host",)), hit))
+    found.extend(_across(hosts, kinds))
+    return Fleet(dict(sorted(hosts.items())), sorted_findings(found), parsed)
+
+
+def read_file(entry: BlobEntry, kinds: Sequence[SpecKind]) -> ParsedFile:
+    """Read one file by itself: fleet.yaml or a host's."""
+    if entry.path.startswith("groups/"):
+        hit = GROUPS.hit((), "groups/ is not supported yet by this version", "remove it: nothing would enforce it")
+        return ParsedFile(entry.path, entry.blob_id, findings=(finding(entry.path, WHOLE_FILE, hit),))
+    read = document.load(entry.data)
+    if entry.path == FLEET_FILE:
+        problems = shape.fit(FleetSection, read).problems if read.value is not None else ()
+        return _parsed(entry, [*read.problems, *problems])
+    if read.value is None:
+        return _parsed(entry, list(read.problems))
+    return _read_host(entry, read, kinds)
+
+
+def claims_of(spec: HostSpec, kinds: Sequence[SpecKind]) -> tuple[Any, ...]:
+    """What the sections of a host say to each other, in the order of the kinds."""
+    return tuple(
+        claim for kind in kinds if kind.name in spec.sections for claim in kind.claims(spec.sections[kind.name])
+    )
+
+
+def host_model(kinds: Sequence[SpecKind]) -> type[Head]:
+    """The model of a host file: the head and a key for every kind. Its JSON Schema is the format's."""
+    return _host_model(tuple(kinds))
+
+
+@lru_cache(maxsize=8)
+def _host_model(kinds: tuple[SpecKind, ...]) -> type[Head]:
+    fields: dict[str, Any] = {
+        kind.name: (kind.section | None, Field(None, description=_first_line(kind.__doc__))) for kind in kinds
+    }
+    return create_model("Host", __base__=Head, __doc__="One host: a file below hosts/.", **fields)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def _read_host(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKind]) -> ParsedFile:
+    fitted = shape.fit(host_model(kinds), read, _STAND_INS)
+    problems = [*read.problems, *fitted.problems]
+    if fitted.value is None:
+        return _parsed(entry, problems)
+    sections = {kind.name: value for kind in kinds if (value := getattr(fitted.value, kind.name)) is not None}
+    spec = HostSpec(
+        name=fitted.value.host,
+        file=entry.path,
+        platform=fitted.value.platform,
+        sync=fitted.value.sync,
+        connection=fitted.value.connection.connection(),
+        sections=sections,
+        places=read.places,
+    )
+    whole = not problems
+    silent = {rule.id for kind in kinds for rule in kind.rules if rule.by_absence and not whole}
+    if ("host",) not in fitted.removed:
+        problems.extend(_place(read, fitted, host.lint_head(fitted.value, entry.path)))
+    claims = claims_of(spec, kinds)
+    for kind in kinds:
+        if kind.name not in sections:
+            continue
+        hits = kind.lint(sections[kind.name], spec, claims)
+        problems.extend(
+            _place(
+                read,
+                fitted,
+                (
+                    Hit((kind.name, *hit.path), hit.severity, hit.rule, hit.what, hit.right)
+                    for hit in hits
+                    if hit.rule not in silent
+                ),
+            )
+        )
+    return _parsed(entry, problems, spec)
+
+
+def _place(read: document.Document, fitted: shape.Fitted[Head], hits: Iterator[Hit]) -> Iterator[document.Problem]:
+    for hit in hits:
+        path = fitted.original(hit.path)
+        position: Position = nearest(read.places, path)
+        yield document.Problem(position, Hit(path, hit.severity, hit.rule, hit.what, hit.right))
+
+
+def _parsed(entry: BlobEntry, problems: list[document.Problem], spec: HostSpec | None = None) -> ParsedFile:
+    found = sorted_findings([finding(entry.path, problem.position, problem.hit) for problem in problems])
+    return ParsedFile(entry.path, entry.blob_id, None if has_errors(found) else spec, found)
+
+
+def _whole_fleet(tree: Tree) -> Iterator[Finding]:
+    if FLEET_FILE not in tree.files and not any(p.path == FLEET_FILE for p in tree.problems):
+        hit = FLEET_MISSING.hit((), "is missing", "add it with the line `passerelle: 1`")
+        yield finding(FLEET_FILE, WHOLE_FILE, hit)
+    if not any(path.startswith("hosts/") for path in tree.files):
+        yield finding("hosts", WHOLE_FILE, EMPTY.hit((), "no host is described", "add hosts/NAME.yaml"))
+
+
+def _across(hosts: Mapping[str, HostSpec], kinds: Sequence[SpecKind]) -> Iterator[Finding]:
+    """The hosts against each other."""
+    endpoints: dict[tuple[str, int], HostSpec] = {}
+    for spec in hosts.values():
+        first = endpoints.setdefault((spec.connection.address, spec.connection.port), spec)
+        if first is not spec:
+            path: Path = ("connection", "address")
+            hit = DUPLICATE_ADDRESS.hit(path, f"is also the address of {first.name} ({first.file})")
+            yield finding(spec.file, spec.position(path), hit)
+    for kind in kinds:
+        for name, hit in kind.lint_fleet(hosts):
+            spec = hosts[name]
+            path = (kind.name, *hit.path)
+            placed = Hit(path, hit.severity, hit.rule, hit.what, hit.right)
+            yield finding(spec.file, spec.position(path), placed)

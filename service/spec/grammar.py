@@ -1,0 +1,229 @@
+"""The grammars of values: text types that check by whole match and give the canonical form.
+
+Used by the models of the host's head and of the kinds' sections. Every check names what would be right. Nothing here
+accepts a blank, a quote, `%` or a control character, so no value can end the line or the word it is rendered into.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from service.model.trees import shown
+
+MAX_INTERFACE_NAME = 15
+"""IFNAMSIZ of the Linux kernel is 16 with the final NUL."""
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(_LABEL)
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_NO_INTERFACE = ("all", "default", "none", "lo")
+_PREFIXED = re.compile(r"([0-9A-Fa-f:.]+)/([0-9]{1,3})")
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+")
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")
+_DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def wrong(what: str, right: str) -> NoReturn:
+    """Refuse a value: what it is, and what would be right."""
+    raise PydanticCustomError("grammar", "{what}, {right}", {"what": what, "right": right})
+
+
+def quoted(text: str) -> str:
+    """A value as shown in a message."""
+    return f"`{shown(text, 60)}`"
+
+
+def text(check: Callable[[str], str], schema: dict[str, Any]) -> Any:
+    """The annotations of a text type: a check that returns the canonical form, and its JSON Schema."""
+    return (AfterValidator(check), WithJsonSchema({"type": "string", **schema}))
+
+
+def one_or_many(value: object) -> object:
+    """A lone text stands for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+def check_name(value: str) -> str:
+    """A host's or guest's name: one DNS label in lower case (RFC 1123), without RFC 5891's reserved `xn--` form."""
+    if not _NAME.fullmatch(value):
+        fix = value.lower().replace("_", "-")
+        suggestion = f"write {fix}" if _NAME.fullmatch(fix) else "write a-z, 0-9 and inner hyphens, at most 63"
+        wrong(f"{quoted(value)} is no host name", suggestion)
+    if value[2:4] == "--" or value == "localhost":
+        wrong(f"{quoted(value)} is a reserved name", "choose another")
+    return value
+
+
+def check_domain(value: str) -> str:
+    """A domain: labels with dots, lower case, at most 253 characters."""
+    if len(value) > 253 or not _DOMAIN.fullmatch(value):
+        fix = value.lower().strip(".")
+        wrong(
+            f"{quoted(value)} is no domain name",
+            f"write {fix}" if _DOMAIN.fullmatch(fix) else "write lower-case labels with dots, as in example.lan",
+        )
+    return value
+
+
+def check_interface(value: str) -> str:
+    """A network interface's name, as the kernel and /etc/network/interfaces both take it; no VLAN or alias notation."""
+    if len(value) > MAX_INTERFACE_NAME:
+        wrong(
+            f"{quoted(value)} has {len(value)} characters",
+            f"the kernel takes at most {MAX_INTERFACE_NAME} in an interface's name",
+        )
+    if not _INTERFACE.fullmatch(value):
+        wrong(f"{quoted(value)} is no interface name", "write a letter, then letters, digits, - or _, as in enp1s0")
+    if value in _NO_INTERFACE:
+        wrong(f"{quoted(value)} is reserved", "name a physical interface or a bridge")
+    return value
+
+
+def check_interface_address(value: str) -> str:
+    """An own address with its prefix length, as in 10.10.10.1/24: usable by a host, canonical form."""
+    match = _PREFIXED.fullmatch(value)
+    if not match:
+        wrong(f"{quoted(value)} is no address with a prefix length", "write it as in 192.0.2.10/24")
+    try:
+        address = ipaddress.ip_interface(value)
+    except ValueError:
+        wrong(f"{quoted(value)} is no valid address", "write it as in 192.0.2.10/24")
+    _refuse_unusable(address.ip, value)
+    network = address.network
+    if network.num_addresses > 2 and address.ip == network.network_address:
+        wrong(f"{quoted(value)} is the network itself", f"write a host's address in it, as in {_first(network)}")
+    if address.version == 4 and network.num_addresses > 2 and address.ip == network.broadcast_address:
+        wrong(
+            f"{quoted(value)} is the broadcast address of {network}",
+            f"write a host's address in it, as in {_first(network)}",
+        )
+    return str(address)
+
+
+def check_network4(value: str) -> str:
+    """An IPv4 network with host bits zero, as in 10.10.10.0/24."""
+    match = _PREFIXED.fullmatch(value)
+    if not match or ":" in value:
+        wrong(f"{quoted(value)} is no IPv4 network", "write it as in 10.10.10.0/24")
+    try:
+        network = ipaddress.IPv4Network(value, strict=False)
+    except ValueError:
+        wrong(f"{quoted(value)} is no IPv4 network", "write it as in 10.10.10.0/24")
+    if str(network) != value:
+        wrong(f"{quoted(value)} has host bits set", f"write {network}")
+    if network.prefixlen == 0:
+        wrong(f"{quoted(value)} is every address", "name the network behind this host")
+    return value
+
+
+def check_address(value: str) -> str:
+    """An IPv4 or IPv6 address without zone, usable by a host; canonical form."""
+    if not _ADDRESS.fullmatch(value):
+        wrong(f"{quoted(value)} is no address", "write it as in 192.0.2.1 or 2001:db8::1")
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        wrong(f"{quoted(value)} is no address", "write it as in 192.0.2.1 or 2001:db8::1")
+    _refuse_unusable(address, value)
+    return str(address)
+
+
+def check_address4(value: str) -> str:
+    """An IPv4 address."""
+    address = check_address(value)
+    if ":" in address:
+        wrong(f"{quoted(value)} is IPv6", "write an IPv4 address, as in 192.0.2.1")
+    return address
+
+
+def check_address6(value: str) -> str:
+    """An IPv6 address without zone."""
+    address = check_address(value)
+    if ":" not in address:
+        wrong(f"{quoted(value)} is IPv4", "write an IPv6 address, as in 2001:db8::1")
+    return address
+
+
+def check_mac(value: str) -> str:
+    """A unicast MAC address; canonical form is lower case with colons, as the kernel and the lease file write it."""
+    mac = value.lower()
+    if not _MAC.fullmatch(value):
+        fix = mac.replace("-", ":")
+        right = f"write {fix}" if _MAC.fullmatch(fix) else "write it as in bc:24:11:00:00:01"
+        wrong(f"{quoted(value)} is no MAC address", right)
+    if int(mac[:2], 16) & 1:
+        wrong(f"{quoted(value)} is a multicast address", "write the guest's own MAC address")
+    if mac == "00:00:00:00:00:00":
+        wrong(f"{quoted(value)} is no device's address", "write the guest's own MAC address")
+    return mac
+
+
+def duration_s(value: str) -> int:
+    """Seconds of `120s`, `2m` or `1h`; only after `check_duration`."""
+    match = _DURATION.fullmatch(value)
+    if match is None:
+        raise ValueError(value)
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def check_duration(low_s: int, high_s: int) -> Callable[[str], str]:
+    """A duration within bounds, given in seconds."""
+
+    def check(value: str) -> str:
+        if not _DURATION.fullmatch(value):
+            wrong(f"{quoted(value)} is no duration", "write a number with s, m or h, as in 120s")
+        if not low_s <= duration_s(value) <= high_s:
+            wrong(f"{quoted(value)} is out of bounds", f"write {shown_duration(low_s)} to {shown_duration(high_s)}")
+        return value
+
+    return check
+
+
+def shown_duration(seconds: int) -> str:
+    """The shortest way to write it."""
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _refuse_unusable(address: ipaddress.IPv4Address | ipaddress.IPv6Address, value: str) -> None:
+    sort = ""
+    if address.is_unspecified:
+        sort = "no address"
+    elif address.is_multicast:
+        sort = "a multicast address"
+    elif address.is_loopback:
+        sort = "a loopback address"
+    elif str(address) == "255.255.255.255":
+        sort = "the broadcast address"
+    if sort:
+        wrong(f"{quoted(value)} is {sort}", "write the address of one host")
+
+
+def _first(network: Network) -> str:
+    return f"{network.network_address + 1}/{network.prefixlen}"
+
+
+HostName = Annotated[str, *text(check_name, {"pattern": f"^{_LABEL}$", "maxLength": 63})]
+DomainName = Annotated[str, *text(check_domain, {"pattern": f"^{_DOMAIN.pattern}$", "maxLength": 253})]
+InterfaceName = Annotated[
+    str, *text(check_interface, {"pattern": f"^{_INTERFACE.pattern}$", "maxLength": MAX_INTERFACE_NAME})
+]
+InterfaceAddress = Annotated[
+    str, *text(check_interface_address, {"pattern": f"^{_PREFIXED.pattern}$", "examples": ["10.10.10.1/24"]})
+]
+Network4 = Annotated[str, *text(check_network4, {"pattern": "^[0-9.]+/[0-9]{1,2}$", "examples": ["10.10.10.0/24"]})]
+Address = Annotated[str, *text(check_address, {"pattern": f"^{_ADDRESS.pattern}$"})]
+Address4 = Annotated[str, *text(check_address4, {"format": "ipv4"})]
+Address6 = Annotated[str, *text(check_address6, {"format": "ipv6"})]
+Mac = Annotated[str, *text(check_mac, {"pattern": f"^{_MAC.pattern}$", "examples": ["bc:24:11:00:00:01"]})]
+OneOrMany = BeforeValidator(one_or_many, json_schema_input_type=Any)

@@ -1,0 +1,165 @@
+"""One host as the repository describes it: the head of its file, and a section for every kind that it names."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.spec import grammar
+from service.spec.findings import WHOLE_FILE, Hit, Path, Position, Rule
+from service.spec.hostkeys import HostKey
+
+Platform = Literal["debian", "proxmox"]
+Sync = Literal["observe", "approve", "auto"]
+
+FILE_NAME = Rule("host.file-name", "error", "`host` is the name of the file without its ending")
+NO_CONSOLE = Rule("connection.no-console", "warning", "the way to the host when all else fails is named")
+ALLOW_MANAGEMENT_CHANGE = Rule(
+    "connection.allow-management-change", "warning", "the override of the management path is removed after its commit"
+)
+RULES = (FILE_NAME, NO_CONSOLE, ALLOW_MANAGEMENT_CHANGE)
+
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/?=&+,;:-]*)?(?:#[A-Za-z0-9._~/?=&:,+-]*)?")
+_IPV6_URL = re.compile(r"https?://\[[0-9a-f:]+\](?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/?=&+,;:-]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How the host is reached over SSH. `host_keys` are `TYPE BASE64` without comment, any of which may be shown.
+
+    `confirm_timeout_s` is how long a change waits for its confirmation before the host undoes it.
+    `allow_management_change` counts only in the commit that introduces it.
+    """
+
+    address: str
+    host_keys: tuple[str, ...]
+    user: str = "root"
+    port: int = 22
+    confirm_timeout_s: int = 120
+    console: str | None = None
+    allow_management_change: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """A host's spec, valid in itself. `sections` are the kinds' validated values by kind name, only those written.
+
+    `file` is the path in the repository. `position` says where something stands in it.
+    """
+
+    name: str
+    file: str
+    platform: Platform
+    sync: Sync
+    connection: Connection
+    sections: Mapping[str, object]
+    places: Mapping[Path, Position] = field(default_factory=dict, repr=False, compare=False)
+
+    def position(self, path: Path) -> Position:
+        """Line and column of the value at a path, or of the nearest thing around it that is written."""
+        return nearest(self.places, path)
+
+
+def nearest(places: Mapping[Path, Position], path: Path) -> Position:
+    """The position of a path, or of the nearest path above it that has one."""
+    while path not in places and path:
+        path = path[:-1]
+    return places.get(path, WHOLE_FILE)
+
+
+def _check_endpoint(value: str) -> str:
+    if re.fullmatch(r"[0-9.]+", value) or ":" in value:
+        return grammar.check_address(value)
+    return grammar.check_domain(value)
+
+
+def _check_user(value: str) -> str:
+    if not _USER.fullmatch(value):
+        grammar.wrong(f"{grammar.quoted(value)} is no user name", "write the login name on the host, as in root")
+    return value
+
+
+def _check_console(value: str) -> str:
+    if not (_URL.fullmatch(value) or _IPV6_URL.fullmatch(value)):
+        grammar.wrong(f"{grammar.quoted(value)} is no web address", "write https://… without user and password")
+    return value
+
+
+class ConnectionSection(BaseModel):
+    """The key `connection` of a host file."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    address: Annotated[str, *grammar.text(_check_endpoint, {"maxLength": 253})] = Field(
+        description="Address or DNS name that the service connects to."
+    )
+    host_keys: tuple[HostKey, ...] = Field(
+        min_length=1,
+        max_length=16,
+        description="The host's SSH public keys, as in /etc/ssh/ssh_host_*_key.pub; any of them, no other.",
+    )
+    user: Annotated[str, *grammar.text(_check_user, {"pattern": f"^{_USER.pattern}$"})] = Field(
+        "root", description="Login name on the host."
+    )
+    port: int = Field(22, ge=1, le=65535, description="TCP port of the host's sshd.")
+    confirm_timeout: Annotated[
+        str, *grammar.text(grammar.check_duration(5, 3600), {"pattern": "^[1-9][0-9]*(s|m|h)$"})
+    ] = Field(
+        "120s",
+        description="How long a change waits for its confirmation before the host undoes it: 5s to 1h.",
+    )
+    console: Annotated[str, *grammar.text(_check_console, {"format": "uri"})] | None = Field(
+        None, description="Web address of the host's console, shown when all else fails."
+    )
+    allow_management_change: bool = Field(
+        default=False,
+        description="Let this commit change the service's own path; counts only in the commit that introduces it.",
+    )
+
+    def connection(self) -> Connection:
+        """As the rest of the program speaks of it."""
+        return Connection(
+            address=self.address,
+            host_keys=self.host_keys,
+            user=self.user,
+            port=self.port,
+            confirm_timeout_s=grammar.duration_s(self.confirm_timeout),
+            console=self.console,
+            allow_management_change=self.allow_management_change,
+        )
+
+
+class Head(BaseModel):
+    """The keys of a host file that belong to no kind."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    host: grammar.HostName = Field(description="The host's name; the same as the file's name without its ending.")
+    platform: Platform = Field("debian", description="What runs on the host.")
+    sync: Sync = Field(
+        "approve",
+        description="observe: say what differs. approve: apply what a person approves. auto: apply, and heal drift.",
+    )
+    connection: ConnectionSection = Field(description="How the host is reached over SSH.")
+
+
+def lint_head(head: Head, file: str) -> Iterator[Hit]:
+    """What is wrong or doubtful in the head of a host file."""
+    stem = file.rpartition("/")[2].rpartition(".")[0]
+    if head.host != stem:
+        yield FILE_NAME.hit(
+            ("host",), f"is {head.host} in a file named {stem}", f"write `host: {stem}` or rename the file"
+        )
+    if head.connection.console is None:
+        yield NO_CONSOLE.hit(
+            ("connection",), "names no `console`", "add the web address of the hoster's or hypervisor's console"
+        )
+    if head.connection.allow_management_change:
+        yield ALLOW_MANAGEMENT_CHANGE.hit(
+            ("connection", "allow_management_change"),
+            "counts only in the commit that introduced it",
+            "remove it once that commit is applied",
+        )

@@ -1,0 +1,62 @@
+"""Which characters may stand in a spec file and in one of its strings. Checked before any typing.
+
+A typed field is no safe field: `ipaddress` takes `fe80::1%a\\npost-up id` and gives the line break back.
+"""
+
+import re
+import unicodedata
+
+from service.spec.findings import Position
+
+MAX_STRING = 2048
+"""Characters in one string: an RSA host key of 8192 bits has about 1400."""
+
+# C0 and C1 but line feed and tab, DEL, the Unicode line ends, what changes the direction or the meaning of the
+# text around it, the byte order mark, and what is no character at all.
+_FORBIDDEN_IN_FILE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff]"
+)
+_PLAIN = re.compile("[ -~]*")
+_FORBIDDEN_CATEGORIES = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+_NAMES = {
+    "\n": "a line break",
+    "\r": "a carriage return",
+    "\t": "a tab",
+    "\x00": "a NUL character",
+    "\x1b": "an escape character",
+    "\ufeff": "a byte order mark",
+    "\u2028": "a line separator (U+2028)",
+    "\u2029": "a paragraph separator (U+2029)",
+}
+
+
+def forbidden_in_file(text: str, limit: int) -> list[tuple[Position, str]]:
+    """Where characters stand that may stand nowhere in a spec file, comments included; at most `limit` of them."""
+    found: list[tuple[Position, str]] = []
+    for match in _FORBIDDEN_IN_FILE.finditer(text):
+        at = match.start()
+        line_start = text.rfind("\n", 0, at) + 1
+        found.append(((text.count("\n", 0, at) + 1, at - line_start + 1), named(match.group())))
+        if len(found) >= limit:
+            break
+    return found
+
+
+def wrong_in_string(text: str) -> str:
+    """What is wrong with a string of a spec, or nothing."""
+    if len(text) > MAX_STRING:
+        return f"has {len(text)} characters; at most {MAX_STRING} are taken"
+    if _PLAIN.fullmatch(text):
+        return ""
+    for char in text:
+        category = unicodedata.category(char)
+        if category in _FORBIDDEN_CATEGORIES or (category == "Zs" and char != " "):
+            return f"contains {named(char)}"
+    if not unicodedata.is_normalized("NFC", text):
+        return "is not in Unicode's composed form (NFC)"
+    return ""
+
+
+def named(char: str) -> str:
+    """A hidden character in words."""
+    return _NAMES.get(char, f"the character U+{ord(char):04X}, which does not show")
