@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from service.errors import LabError
 from service.lab import addresses, cgroups, enter
+from service.lab.faults import Faults
 from service.lab.files import Content, given, packed
 from service.lab.guest import Guest
 from service.lab.waiting import wait_for
@@ -28,6 +29,7 @@ class Host:
         self.address = address
         self.host_key = host_key
         self.cgroup = lab.cgroup / name
+        self.faults = Faults(self)
 
     @property
     def console_pid(self) -> int:
@@ -84,13 +86,15 @@ class Host:
         except LabError as failure:
             raise LabError(f"{failure}; its console said: {self.console_log()[-1500:]}") from None
 
-    def wait_until_up(self, timeout_s: float = BOOT_TIMEOUT_S) -> None:
-        """Return when SSH answers and systemd says that all is started; LabError if a unit failed."""
+    def wait_until_up(self, timeout_s: float = BOOT_TIMEOUT_S) -> str:
+        """Return when SSH answers and systemd is done booting: `running`, or `degraded` when a unit failed."""
         self.wait_for_ssh(timeout_s)
-        said = wait_for(self._system_state, f"{self.name} to be done booting", timeout_s)
-        if said != "running":
-            failed = self.exec(["systemctl", "--failed", "--plain", "--no-legend"]).stdout
-            raise LabError(f"{self.name} is {said}: {failed.strip()}")
+        return wait_for(self._system_state, f"{self.name} to be done booting", timeout_s)
+
+    def failed_units(self) -> list[str]:
+        """The names of the units that systemd counts as failed."""
+        shown = self.exec(["systemctl", "list-units", "--failed", "--plain", "--no-legend"], check=True).stdout
+        return [line.split()[0] for line in shown.splitlines() if line.strip()]
 
     def _system_state(self) -> str:
         try:
