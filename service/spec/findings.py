@@ -47,7 +47,7 @@ class Rule:
         return Hit(path, self.severity, self.id, what, right)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A hit with its file and position. What concerns a file as a whole stands at 1:1."""
 

@@ -153,6 +153,11 @@ def claims_of(spec: HostSpec, kinds: Sequence[SpecKind]) -> tuple[Any, ...]:
     )
 
 
+def all_rules(kinds: Sequence[SpecKind]) -> tuple[Rule, ...]:
+    """Every rule that a finding can name."""
+    return (*RULES, *(rule for kind in kinds for rule in kind.rules))
+
+
 def host_model(kinds: Sequence[SpecKind]) -> type[Head]:
     """The model of a host file: the head and a key for every kind. Its JSON Schema is the format's."""
     return _host_model(tuple(kinds))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from service.model.trees import shown
@@ -226,4 +226,3 @@ Address = Annotated[str, *text(check_address, {"pattern": f"^{_ADDRESS.pattern}$
 Address4 = Annotated[str, *text(check_address4, {"format": "ipv4"})]
 Address6 = Annotated[str, *text(check_address6, {"format": "ipv6"})]
 Mac = Annotated[str, *text(check_mac, {"pattern": f"^{_MAC.pattern}$", "examples": ["bc:24:11:00:00:01"]})]
-OneOrMany = BeforeValidator(one_or_many, json_schema_input_type=Any)

@@ -109,11 +109,18 @@ def _many(schema: dict[str, Any]) -> Any:
     )
 
 
-_STRING = {"type": "string"}
-Interfaces = Annotated[tuple[InterfaceName, ...], *_many(_STRING)]
-Addresses = Annotated[tuple[Address, ...], *_many(_STRING)]
-LocalDomains = Annotated[tuple[Annotated[str, AfterValidator(check_local)], ...], *_many(_STRING)]
-Servers = Annotated[tuple[Annotated[str, AfterValidator(check_server)], ...], *_many(_STRING)]
+Interfaces = Annotated[
+    tuple[InterfaceName, ...], *_many({"type": "string", "maxLength": 15, "pattern": "^[A-Za-z][A-Za-z0-9_-]*$"})
+]
+Addresses = Annotated[tuple[Address, ...], *_many({"type": "string", "pattern": "^[0-9A-Fa-f:.]+$"})]
+LocalDomains = Annotated[
+    tuple[Annotated[str, AfterValidator(check_local)], ...],
+    *_many({"type": "string", "pattern": "^/?[a-z0-9.-]+/?$"}),
+]
+Servers = Annotated[
+    tuple[Annotated[str, AfterValidator(check_server)], ...],
+    *_many({"type": "string", "pattern": "^(/[a-z0-9.-]+/)?[0-9A-Fa-f:.]+(#[0-9]+)?$"}),
+]
 
 
 class DhcpRange(BaseModel):
