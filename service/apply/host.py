@@ -1,11 +1,11 @@
 """What a connection to a host must offer: the two protocols that observing and applying are written against.
 
-    Target(name, address, port, user, host_keys)      where a host is, and by which keys it is known
-    Answer(exit_status, stdout, stderr)               what one command said
-    Host.run(argv, stdin=, timeout_s=, on_line=)      one command in a process of its own
-    Host.ask(script, timeout_s)                       one round trip on the long-lived shell
-    Host.close()
-    Dialer.connect(target) -> Host                    a new connection: new TCP, new authentication
+Target(name, address, port, user, host_keys)      where a host is, and by which keys it is known
+Answer(exit_status, stdout, stderr)               what one command said
+Host.run(argv, stdin=, timeout_s=, on_line=)      one command in a process of its own
+Host.ask(script, timeout_s)                       one round trip on the long-lived shell
+Host.close()
+Dialer.connect(target) -> Host                    a new connection: new TCP, new authentication
 """
 
 from collections.abc import Callable, Sequence

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from service.model.facts import FactId
 from service.model.states import Absent, Json, Observed, Seen, Unknown
@@ -88,7 +89,7 @@ class HostObserved:
     changed_at_s: Mapping[str, float] = field(default_factory=dict)
     armed: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
-    unlisted: Mapping[str, Absent | Unknown] = field(default_factory=dict)
+    unlisted: Mapping[str, Observed[Json]] = field(default_factory=dict)
 
     def fact(self, fact_id: FactId) -> Observed[Json]:
         """The captured fact; one that was never looked at is Unknown, never Absent."""
@@ -98,9 +99,11 @@ class HostObserved:
         """The bytes of a watched file."""
         return self.texts.get(path) or self._unlisted(f"file:{path}")
 
-    def _unlisted(self, fact_id: FactId) -> Absent | Unknown:
+    def _unlisted(self, fact_id: FactId) -> Observed[Any]:
         """What `unlisted` says about everything else of this type, or about a watched folder's other files."""
         prefix = fact_id[: fact_id.rfind("/") + 1] if fact_id.startswith("file:") else fact_id.partition(":")[0] + ":"
+        if fact_id.startswith(f"{prefix}."):
+            return Unknown(f"{fact_id} was not looked at: a hidden file")
         return self.unlisted.get(prefix, Unknown(f"{fact_id} was not looked at"))
 
 

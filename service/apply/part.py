@@ -1,0 +1,70 @@
+"""What reading one or more sections adds to an observation, and how a reader is described. Pure.
+
+Part                              fields of HostObserved that a reader fills
+Reader(name, needs, read, unread) `unread` makes the Part of Unknowns for when a section cannot be read
+Unreadable(why)                   raised by a reader: everything it feeds is Unknown
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.apply.frames import Section
+from service.model.facts import FactId
+from service.model.observed import Lease, Listener, Masquerade, Watch
+from service.model.states import Json, Observed
+
+LINK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,14}")
+
+
+class Unreadable(Exception):  # noqa: N818 (never leaves this room)
+    """A section cannot be read; the argument says why in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one reader found. `entered_s` is when units became active, in seconds since boot."""
+
+    facts: Mapping[FactId, Observed[Json]] = field(default_factory=dict)
+    unlisted: Mapping[str, Observed[Json]] = field(default_factory=dict)
+    texts: Mapping[str, Observed[bytes]] = field(default_factory=dict)
+    packages: Mapping[str, Observed[str]] = field(default_factory=dict)
+    neighbours: Mapping[str, str] = field(default_factory=dict)
+    entered_s: Mapping[str, float] = field(default_factory=dict)
+    changed_at_s: Mapping[str, float] = field(default_factory=dict)
+    masquerades: Observed[tuple[Masquerade, ...]] | None = None
+    listeners: Observed[tuple[Listener, ...]] | None = None
+    leases: Observed[tuple[Lease, ...]] | None = None
+    left_overs: tuple[str, ...] = ()
+    boot_id: str = ""
+    os: str = ""
+    armed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """`read` gets the sections named in `needs`, all whole, and may raise Unreadable or what garbled JSON raises."""
+
+    name: str
+    needs: tuple[str, ...]
+    read: Callable[[Mapping[str, Section], Watch], Part]
+    unread: Callable[[str, Watch], Part]
+
+
+def succeeded(section: Section, program: str) -> Section:
+    """The section, if its program ended well."""
+    if section.status != 0:
+        raise Unreadable(f"`{program}` {section.complaint()}")
+    return section
+
+
+def json_list(section: Section, program: str, limit: int) -> list[dict[str, Any]]:
+    """The section's JSON: a list of at most `limit` objects."""
+    value = json.loads(succeeded(section, program).body)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Unreadable(f"`{program}` printed something that is no list of objects")
+    if len(value) > limit:
+        raise Unreadable(f"`{program}` printed {len(value)} entries; at most {limit} are read")
+    return value

@@ -1,0 +1,170 @@
+"""Links, addresses, routes, neighbours, nft tables and masquerades: sections → facts. Pure.
+
+The canonical forms are those of the host-side file, so that both sides compare alike.
+"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from service.apply.frames import Section
+from service.apply.part import LINK_NAME, Part, Reader, Unreadable, json_list, succeeded
+from service.formats import nat_rules
+from service.hostside import passerelle_host as hostside
+from service.model.observed import Watch
+from service.model.states import Absent, Json, Observed, Seen, Unknown
+
+MAX_LINKS = 1000
+MAX_ADDRESSES = 4000
+MAX_NEIGHBOURS = 10_000
+MAX_MASQUERADES = 2000
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_BRIDGE_VALUE = re.compile(r"==> /sys/class/net/([^/\n]+)/bridge/(stp_state|forward_delay) <==\n(\d{1,9})\n")
+
+
+def read_links(found: Mapping[str, Section], _watch: Watch) -> Part:
+    """link facts from `ip -j addr show` and the bridges' values in /sys."""
+    values = found["values"]
+    if values.status not in (0, 1):
+        raise Unreadable(f"`head` {values.complaint()}")
+    bridges: dict[str, dict[str, int]] = {}
+    for name, option, value in _BRIDGE_VALUE.findall(values.text()):
+        bridges.setdefault(name, {})[option] = int(value)
+    links = [dict(link) for link in _links(found["addresses"])]
+    for link in links:
+        link.pop("linkinfo", None)
+        options = bridges.get(link["ifname"])
+        if options:
+            if set(options) != {"stp_state", "forward_delay"}:
+                raise Unreadable(f"the bridge {link['ifname']} went away while it was read")
+            link["linkinfo"] = {"info_kind": "bridge", "info_data": options}
+    canonical = hostside.links_from_json(links)
+    return Part(facts={f"link:{name}": Seen(_json(v)) for name, v in canonical.items()}, unlisted={"link:": Absent()})
+
+
+def read_addresses(found: Mapping[str, Section], _watch: Watch) -> Part:
+    """addresses facts; a link that is there and has none is Seen([])."""
+    canonical = hostside.addresses_from_json(_links(found["addresses"]))
+    if sum(len(addresses) for addresses in canonical.values()) > MAX_ADDRESSES:
+        raise Unreadable(f"more than {MAX_ADDRESSES} addresses")
+    for addresses in canonical.values():
+        for address in addresses:
+            ipaddress.ip_interface(address)
+    return Part(
+        facts={f"addresses:{name}": Seen(_json(v)) for name, v in canonical.items()}, unlisted={"addresses:": Absent()}
+    )
+
+
+def read_routes(found: Mapping[str, Section], _watch: Watch) -> Part:
+    """The fact routes:default."""
+    routes4 = json_list(found["routes4"], "ip route", MAX_LINKS)
+    routes6 = json_list(found["ip6"], "ip -6 route", MAX_LINKS)
+    routes = hostside.default_routes_from_json(routes4, routes6)
+    for route in routes:
+        if route["via"] is not None:
+            ipaddress.ip_address(route["via"])
+        if not LINK_NAME.fullmatch(route["dev"]):
+            raise Unreadable("a default route over an interface without a usable name")
+    return Part(facts={"routes:default": Seen(_json(routes))})
+
+
+def read_neighbours(found: Mapping[str, Section], _watch: Watch) -> Part:
+    """Who answers on the host's links: {IP address: MAC address}."""
+    neighbours: dict[str, str] = {}
+    for entry in json_list(found["neighbours"], "ip neigh", MAX_NEIGHBOURS):
+        address, mac = entry.get("dst"), entry.get("lladdr")
+        failed = {"FAILED", "INCOMPLETE"} & set(entry.get("state") or ())
+        if isinstance(mac, str) and _MAC.fullmatch(mac) and not failed:
+            neighbours[str(ipaddress.ip_address(str(address)))] = mac
+    return Part(neighbours=neighbours)
+
+
+def read_nft(found: Mapping[str, Section], _watch: Watch) -> Part:
+    """nft facts of our own tables. Without the program there can be no table of ours."""
+    facts: dict[str, Observed[Json]] = {}
+    for family, name in _own_tables(objects := _nft_objects(found["nft"])):
+        normal = hostside.nft_normal(list(_objects_of(objects, family, name)))
+        facts[f"nft:{family} {name}"] = Seen({"normal": _json(normal)})
+    return Part(facts=facts, unlisted={"nft:": Absent()})
+
+
+def read_masquerades(found: Mapping[str, Section], _watch: Watch) -> Part:
+    """Every masquerade, whichever table makes it, and the facts for iptables' ones."""
+    text = _iptables_text(found["iptables"], "iptables-save")
+    made = [*nat_rules.masquerades(text, _nft_objects(found["nft"]))]
+    if "(nf_tables)" in text or not text:
+        legacy = nat_rules.from_iptables_save(_iptables_text(found["iptables_legacy"], "iptables-legacy-save"))
+        made += [replace(one, table="iptables-legacy nat") for one in legacy]
+    if len(made) > MAX_MASQUERADES:
+        raise Unreadable(f"more than {MAX_MASQUERADES} masquerade rules")
+    counts = hostside.masquerade_counts(text)
+    return Part(
+        facts={f"masquerade:{name}": Seen(count) for name, count in counts.items()},
+        unlisted={"masquerade:": Seen(0)},
+        masquerades=Seen(tuple(sorted(made, key=lambda one: (one.table, one.source, one.out)))),
+    )
+
+
+def _links(section: Section) -> list[dict[str, Any]]:
+    """The links with usable names; a name the kernel allows and we do not is nobody's that we know."""
+    links = json_list(section, "ip addr", MAX_LINKS)
+    named = [link for link in links if isinstance(link.get("ifname"), str)]
+    return [link for link in named if LINK_NAME.fullmatch(link["ifname"])]
+
+
+def _nft_objects(section: Section) -> list[dict[str, Any]]:
+    if section.status is None:
+        return []
+    value = json.loads(succeeded(section, "nft").body)["nftables"]
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Unreadable("`nft` printed something that is no ruleset")
+    return value
+
+
+def _own_tables(objects: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    for item in objects:
+        table = item.get("table", {})
+        name = f"{table.get('family')} {table.get('name')}"
+        if re.fullmatch(hostside.FACT_NAMES["nft"], name):
+            yield table["family"], table["name"]
+
+
+def _objects_of(objects: list[dict[str, Any]], family: str, name: str) -> Iterator[dict[str, Any]]:
+    for item in objects:
+        for kind, body in item.items():
+            table = body.get("name" if kind == "table" else "table")
+            if kind != "metainfo" and body.get("family") == family and table == name:
+                yield item
+
+
+def _iptables_text(section: Section, program: str) -> str:
+    return "" if section.status is None else succeeded(section, program).text()
+
+
+def _json(value: Any) -> Json:
+    """Canonical JSON as the model types it: what the host-side file returns is JSON by construction."""
+    checked: Json = value
+    return checked
+
+
+def _all_unknown(*kinds: str) -> Any:
+    return lambda why, _watch: Part(unlisted={f"{kind}:": Unknown(why) for kind in kinds})
+
+
+READERS = (
+    Reader("links", ("addresses", "values"), read_links, _all_unknown("link")),
+    Reader("addresses", ("addresses",), read_addresses, _all_unknown("addresses")),
+    Reader("routes", ("routes4", "ip6"), read_routes, _all_unknown("routes")),
+    Reader("neighbours", ("neighbours",), read_neighbours, lambda _why, _watch: Part()),
+    Reader("nft", ("nft",), read_nft, _all_unknown("nft")),
+    Reader(
+        "masquerades",
+        ("nft", "iptables", "iptables_legacy"),
+        read_masquerades,
+        lambda why, _watch: Part(unlisted={"masquerade:": Unknown(why)}, masquerades=Unknown(why)),
+    ),
+)

@@ -1,0 +1,160 @@
+"""Kernel values, units, listeners, packages and marks: sections → facts. Pure."""
+
+import re
+from collections.abc import Mapping
+
+from service.apply.collect_script import BOOT_ID, OS_RELEASE, sysctl_path
+from service.apply.frames import Section
+from service.apply.part import Part, Reader, Unreadable, succeeded
+from service.hostside import passerelle_host as hostside
+from service.model.observed import Listener, Watch
+from service.model.states import Absent, Json, Observed, Seen, Unknown
+from service.model.trees import shown
+
+MAX_LISTENERS = 2000
+
+_HEADER = re.compile(r"(?:\A|(?<=\n))==> (/[A-Za-z0-9._/@:+,=%-]+) <==\n")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OS_LINE = re.compile(r'PRETTY_NAME="?([^"\n]{1,100})"?')
+_SOCKET = re.compile(r"(tcp|udp)\s+\S+\s+\d+\s+\d+\s+([0-9A-Za-z.:*%\[\]@_-]{1,80}):(\d{1,5})\s+\S+\s*(.*)")
+_PROGRAM = re.compile(r'users:\(\("([^"]{1,64})"')
+_PACKAGE_LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*)\|([a-z])([a-z])(.?)\|([0-9A-Za-z.+:~-]{0,200})")
+_TRANSACTION = re.compile(r"[0-9A-Z]{26}")
+
+
+def read_values(found: Mapping[str, Section], watch: Watch) -> Part:
+    """boot id, operating system and the watched sysctls from one `head -v`."""
+    section = found["values"]
+    if section.status not in (0, 1):
+        raise Unreadable(f"`head` {section.complaint()}")
+    text, words = section.text(), section.words.decode("utf-8", "replace")
+    headers = list(_HEADER.finditer(text))
+    ends = [*(header.start() for header in headers[1:]), len(text)]
+    values = {header[1]: text[header.end() : end] for header, end in zip(headers, ends, strict=True)}
+    facts: dict[str, Observed[Json]] = {}
+    for key in watch.sysctls:
+        path = sysctl_path(key)
+        if path in values:
+            facts[f"sysctl:{key}"] = Seen(" ".join(shown(values[path], 400).split()))
+        elif f"cannot open '{path}' for reading: No such file or directory" in words:
+            facts[f"sysctl:{key}"] = Absent()
+        else:
+            facts[f"sysctl:{key}"] = Unknown(f"{path} could not be read")
+    boot_id = values.get(BOOT_ID, "").strip()
+    system = _OS_LINE.search(values.get(OS_RELEASE, ""))
+    return Part(
+        facts=facts,
+        boot_id=boot_id if _UUID.fullmatch(boot_id) else "",
+        os=shown(system[1], 100) if system else "",
+    )
+
+
+def read_units(found: Mapping[str, Section], watch: Watch) -> Part:
+    """unit facts from one `systemctl show`, which answers in the order of the names it was given."""
+    names = sorted(watch.units)
+    if not names:
+        return Part()
+    section = found["units"]
+    if section.status == 124:
+        raise Unreadable("`systemctl` did not answer within 8 s")
+    blocks = hostside.show_properties(succeeded(section, "systemctl show").text())
+    if len(blocks) != len(names):
+        raise Unreadable(f"`systemctl show` answered for {len(blocks)} units, asked were {len(names)}")
+    facts: dict[str, Observed[Json]] = {}
+    entered: dict[str, float] = {}
+    for name, block in zip(names, blocks, strict=True):
+        if not {"LoadState", "ActiveState"} <= block.keys():
+            facts[f"unit:{name}"] = Unknown(f"`systemctl show` said nothing of the state of {name}")
+            continue
+        value = hostside.unit_from_show(block)
+        facts[f"unit:{name}"] = (
+            Absent()
+            if value is None
+            else Seen({"enabled": shown(value["enabled"], 40), "active": bool(value["active"])})
+        )
+        since_us = block.get("ActiveEnterTimestampMonotonic", "0")
+        if since_us.isdigit() and int(since_us[:18]) > 0:
+            entered[name] = int(since_us[:18]) / 1e6
+    return Part(facts=facts, entered_s=entered)
+
+
+def read_listeners(found: Mapping[str, Section], _watch: Watch) -> Part:
+    """Every waiting TCP and UDP socket, from `ss`."""
+    lines = [line for line in succeeded(found["listeners"], "ss").text().splitlines() if line.strip()]
+    if len(lines) > MAX_LISTENERS:
+        raise Unreadable(f"`ss` printed {len(lines)} sockets; at most {MAX_LISTENERS} are read")
+    listeners: set[Listener] = set()
+    for line in lines:
+        parts = _SOCKET.fullmatch(line)
+        if not parts:
+            raise Unreadable("`ss` printed a line that is no socket")
+        program = _PROGRAM.match(parts[4])
+        listeners.add(Listener(parts[1], parts[2], int(parts[3]), shown(program[1], 64) if program else ""))
+    ordered = sorted(listeners, key=lambda one: (one.port, one.protocol, one.address, one.program))
+    return Part(listeners=Seen(tuple(ordered)))
+
+
+def read_packages(found: Mapping[str, Section], watch: Watch) -> Part:
+    """Versions of installed packages. Removed ones whose configuration stayed are Absent."""
+    section = found["packages"]
+    if section.status not in (0, 1):
+        raise Unreadable(f"`dpkg-query` {section.complaint()}")
+    packages: dict[str, Observed[str]] = {}
+    for line in section.text().splitlines():
+        parts = _PACKAGE_LINE.fullmatch(line)
+        if parts and parts[1] in watch.packages and not isinstance(packages.get(parts[1]), Seen):
+            packages[parts[1]] = _package(parts)
+    words = section.words.decode("utf-8", "replace").splitlines()
+    for name in watch.packages - packages.keys():
+        missing = f"dpkg-query: no packages found matching {name}" in words
+        packages[name] = Absent() if missing else Unknown(f"`dpkg-query` said nothing of {name}")
+    return Part(packages=packages)
+
+
+def _package(parts: re.Match[str]) -> Observed[str]:
+    """A state of dpkg-query(1): second letter n, c = not there; i = installed; anything else = on the way."""
+    if parts[3] == "i" and parts[4].strip() == "":
+        return Seen(parts[5])
+    if parts[3] in ("n", "c"):
+        return Absent()
+    return Unknown(
+        f"{parts[1]} is half installed ({parts[2]}{parts[3]}); `dpkg --configure -a` on the host finishes it"
+    )
+
+
+def read_marks(found: Mapping[str, Section], _watch: Watch) -> Part:
+    """Left-over files, and the transaction that is armed now."""
+    left: list[str] = []
+    armed = ""
+    for line in succeeded(found["marks"], "sh").text().splitlines():
+        word, _, value = line.partition("|")
+        if word == "left":
+            left.append(shown(value, 400))
+        elif word == "armed":
+            armed = value if _TRANSACTION.fullmatch(value) else "unreadable"
+    return Part(left_overs=tuple(left), armed=armed)
+
+
+def _values_unread(why: str, watch: Watch) -> Part:
+    return Part(facts={f"sysctl:{key}": Unknown(why) for key in watch.sysctls})
+
+
+def _units_unread(why: str, watch: Watch) -> Part:
+    return Part(facts={f"unit:{name}": Unknown(why) for name in watch.units})
+
+
+def _packages_unread(why: str, watch: Watch) -> Part:
+    return Part(packages={name: Unknown(why) for name in watch.packages})
+
+
+def _marks_unread(why: str, _watch: Watch) -> Part:
+    return Part(left_overs=(f"not known: {why}",), armed="unreadable")
+
+
+READERS = (
+    Reader("values", ("values",), read_values, _values_unread),
+    Reader("units", ("units",), read_units, _units_unread),
+    Reader("listeners", ("listeners",), read_listeners, lambda why, _watch: Part(listeners=Unknown(why))),
+    Reader("packages", ("packages",), read_packages, _packages_unread),
+    Reader("marks", ("marks",), read_marks, _marks_unread),
+)

@@ -1,0 +1,206 @@
+"""SSH connections to hosts, by asyncssh.
+
+    SshDialer(key, dial=None, connect_s=10, login_s=15).connect(target) -> SshHost      a service.apply.host.Dialer
+    SshHost.run .ask .close .is_closed                                                  a service.apply.host.Host
+
+Nothing is read from ~/.ssh or an agent, no host is trusted that shows no pinned key, every wait has an end, and every
+answer a size. `dial` makes the TCP socket instead of the library (into another network namespace, for one).
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import asyncssh
+
+from service.apply.host import Answer, Target
+from service.errors import PasserelleError
+from service.ssh.command import run_command
+from service.ssh.keys import Pinned, pinned
+from service.ssh.shell import Shell
+from service.ssh.words import Phase, trouble_connecting, trouble_running
+
+T = TypeVar("T")
+
+Dial = Callable[[Target], Awaitable[socket.socket]]
+
+KEY_EXCHANGES = ("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org")
+CIPHERS = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com")
+CLOSE_S = 2.0
+
+
+class SshHost:
+    """An open connection. One command and one question to the shell at a time; others wait for their turn."""
+
+    def __init__(self, connection: asyncssh.SSHClientConnection, target: Target) -> None:
+        self.target = target
+        self._connection = connection
+        self._running = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._shell: Shell | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """The connection is gone or going; nothing can be asked on it any more."""
+        return self._connection.is_closed()
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout_s: float,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """See `service.apply.host.Host.run`."""
+        async with self._running:
+            what = f"`{argv[0]}`"
+            return await self._bounded(
+                run_command(self._connection, self.target, argv, stdin, on_line), what, timeout_s
+            )
+
+    async def ask(self, script: bytes, timeout_s: float) -> bytes:
+        """See `service.apply.host.Host.ask`."""
+        async with self._asking:
+            return await self._bounded(self._ask(script), "a question to its shell", timeout_s)
+
+    async def _ask(self, script: bytes) -> bytes:
+        if self._shell is None or self._shell.is_over:
+            self._shell = await Shell.open(self._connection, self.target)
+        shell, self._shell = self._shell, None
+        # Only an exchange that came to its end leaves the shell in step for the next one.
+        try:
+            answer = await shell.exchange(script)
+        except BaseException:
+            shell.abort()
+            raise
+        self._shell = shell
+        return answer
+
+    async def _bounded(self, work: Awaitable[T], what: str, timeout_s: float) -> T:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await work
+        except (TimeoutError, OSError, asyncssh.Error) as error:
+            await self._abort()
+            raise trouble_running(self.target, error, what, timeout_s) from error
+        except PasserelleError:
+            await self._abort()
+            raise
+
+    async def _abort(self) -> None:
+        self._connection.abort()
+        await self._closed()
+
+    async def _closed(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._connection.wait_closed()
+        except TimeoutError:
+            self._connection.abort()
+
+    async def close(self) -> None:
+        """See `service.apply.host.Host.close`."""
+        if not self._connection.is_closed():
+            self._connection.close()
+        await self._closed()
+
+
+class _Client(asyncssh.SSHClient):
+    """Notes how far a handshake came and which key the host showed."""
+
+    def __init__(self) -> None:
+        self.connection: asyncssh.SSHClientConnection | None = None
+        self.seen: asyncssh.SSHKey | None = None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self.connection = conn
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        """Asked only for keys that are not pinned: the answer is always no."""
+        self.seen = key
+        return False
+
+    @property
+    def phase(self) -> Phase:
+        """How far the connection came."""
+        if self.connection is None:
+            return "tcp"
+        return "login" if self.connection.get_extra_info("server_version") else "greeting"
+
+
+@dataclass(frozen=True, slots=True)
+class SshDialer:
+    """Makes connections with the service's key. `connect_s` bounds the whole way to a logged-in connection."""
+
+    key: asyncssh.SSHKey
+    dial: Dial | None = None
+    connect_s: float = 10.0
+    login_s: float = 15.0
+
+    async def connect(self, target: Target) -> SshHost:
+        """See `service.apply.host.Dialer.connect`."""
+        pins = pinned(target)
+        client = _Client()
+        sock: socket.socket | None = None
+        try:
+            async with asyncio.timeout(self.connect_s):
+                sock = await self.dial(target) if self.dial else None
+                connection = await self._handshake(target, pins, client, sock)
+        except (OSError, asyncssh.Error, asyncio.IncompleteReadError) as error:
+            if sock is not None and client.connection is None:
+                sock.close()
+            raise trouble_connecting(
+                target,
+                error,
+                phase=client.phase,
+                timeout_s=self.connect_s,
+                seen=client.seen,
+                pins=pins.fingerprints,
+                key=self.key,
+            ) from error
+        return SshHost(connection, target)
+
+    async def _handshake(
+        self, target: Target, pins: Pinned, client: _Client, sock: socket.socket | None
+    ) -> asyncssh.SSHClientConnection:
+        return await asyncssh.connect(
+            target.address,
+            target.port,
+            sock=sock,
+            client_factory=lambda: client,
+            username=target.user,
+            known_hosts=pins.known_hosts,
+            host_key_alias=target.name,
+            server_host_key_algs=pins.algorithms,
+            server_host_keys_handler=None,
+            config=None,
+            client_keys=[self.key],
+            client_certs=(),
+            agent_path=None,
+            agent_forwarding=False,
+            x509_trusted_certs=None,
+            gss_host=None,
+            gss_auth=False,
+            gss_kex=False,
+            kbdint_auth=False,
+            password_auth=False,
+            host_based_auth=False,
+            preferred_auth=["publickey"],
+            disable_trivial_auth=True,
+            ignore_encrypted=False,
+            kex_algs=KEY_EXCHANGES,
+            encryption_algs=CIPHERS,
+            compression_algs=None,
+            x11_forwarding=False,
+            send_env=[],
+            request_pty=False,
+            connect_timeout=self.connect_s,
+            login_timeout=self.login_s,
+            keepalive_interval=5,
+            keepalive_count_max=3,
+            utf8_decode_errors="replace",
+            encoding=None,
+        )

@@ -1,0 +1,107 @@
+"""What goes wrong with SSH, in words for the person who must do something about it.
+
+trouble_connecting(target, error, phase, timeout_s, seen, pins, key) -> HostError
+trouble_running(target, error, what, timeout_s) -> HostError
+"""
+
+import errno
+import socket
+from collections.abc import Sequence
+from typing import Literal
+
+import asyncssh
+
+from service.apply.host import Target
+from service.errors import AuthFailed, HostError, HostKeyChanged, Unreachable
+from service.model.trees import shown
+
+Phase = Literal["tcp", "greeting", "login"]
+
+_TIMED_OUT: dict[Phase, tuple[str, str]] = {
+    "tcp": ("no TCP connection within {s:g} s", "is it up, is the address right, does a firewall drop the port?"),
+    "greeting": (
+        "TCP connects, but no SSH server greets within {s:g} s",
+        "sshd or the whole host hangs; use its console",
+    ),
+    "login": (
+        "SSH answers, but the login did not end within {s:g} s",
+        "the host hangs, or large packets are lost on the way (MTU); try `ssh -v` by hand",
+    ),
+}
+
+_REFUSED: dict[int, tuple[str, str]] = {
+    errno.ECONNREFUSED: ("the connection is refused", "sshd is not running there, or listens on another port"),
+    errno.EHOSTUNREACH: ("there is no route to it", "it is down, or the network between is"),
+    errno.ENETUNREACH: ("there is no route to its network", "check the service's own network"),
+    errno.ECONNRESET: ("the connection was reset", "a firewall, or sshd refuses new connections (MaxStartups)"),
+}
+
+
+def where(target: Target) -> str:
+    """Host, address and port as they stand in every message."""
+    return f"{target.name} ({target.address} port {target.port})"
+
+
+def trouble_connecting(
+    target: Target,
+    error: Exception,
+    *,
+    phase: Phase,
+    timeout_s: float,
+    seen: asyncssh.SSHKey | None,
+    pins: Sequence[str],
+    key: asyncssh.SSHKey,
+) -> HostError:
+    """The typed error for a connection that did not come about. `seen` is the host key that was not a pinned one."""
+    if isinstance(error, asyncssh.HostKeyNotVerifiable):
+        return _other_key(target, seen, pins)
+    if isinstance(error, asyncssh.PermissionDenied):
+        return AuthFailed(
+            f"{where(target)} does not accept the service's key {key.get_fingerprint()} for {target.user}",
+            hint=f"add to ~{target.user}/.ssh/authorized_keys there: {key.export_public_key().decode().strip()}",
+        )
+    what, hint = _unreachable(error, phase, timeout_s)
+    return Unreachable(f"{where(target)}: {what}", hint=hint)
+
+
+def _unreachable(error: Exception, phase: Phase, timeout_s: float) -> tuple[str, str]:
+    if isinstance(error, TimeoutError):
+        what, hint = _TIMED_OUT[phase]
+        return what.format(s=timeout_s), hint
+    if isinstance(error, socket.gaierror):
+        return "the name cannot be resolved", "use an IP address, or fix DNS"
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        return _REFUSED[error.errno]
+    if isinstance(error, asyncssh.KeyExchangeFailed):
+        hint = "its sshd is too old, or its configuration forbids curve25519 and AES-GCM"
+        return f"no common SSH algorithm ({shown(str(error), 120)})", hint
+    step = {"tcp": "connecting", "greeting": "greeting", "login": "logging in"}[phase]
+    return f"the connection ended while {step}: {_said(error)}", "try `ssh -v` by hand"
+
+
+def trouble_running(target: Target, error: Exception, what: str, timeout_s: float) -> HostError:
+    """The typed error for a command on an open connection that came to no end."""
+    if isinstance(error, TimeoutError):
+        return Unreachable(
+            f"{where(target)}: {what} did not end within {timeout_s:g} s, so the connection was closed",
+            hint="the host hangs, is very busy, or was cut off meanwhile",
+        )
+    if isinstance(error, asyncssh.ChannelOpenError):
+        return Unreachable(
+            f"{where(target)}: sshd opened no session for {what}: {_said(error)}",
+            hint="MaxSessions, or a forced command, in its sshd_config",
+        )
+    return Unreachable(f"{where(target)}: the connection was lost during {what}: {_said(error)}")
+
+
+def _other_key(target: Target, seen: asyncssh.SSHKey | None, pins: Sequence[str]) -> HostKeyChanged:
+    shows = f"{seen.get_algorithm()} {seen.get_fingerprint()}" if seen else "a key that cannot be read"
+    return HostKeyChanged(
+        f"{where(target)} shows the host key {shows}; pinned: {', '.join(pins)}. Nothing was sent to it",
+        hint="if it was reinstalled, compare the fingerprint on its console and commit the new key under "
+        "connection.host_keys; else someone stands between",
+    )
+
+
+def _said(error: Exception) -> str:
+    return shown(str(error), 120) or type(error).__name__
