@@ -2,6 +2,8 @@
 
 PasserelleError
 ├── InputError          the person or the repository gave something that cannot be used; retrying changes nothing
+│   ├── NotFound        there is no such thing, or not for whoever asks
+│   └── Stale           what was agreed to is not what would be done now: look at the new plan
 ├── SourceError         Git: not reachable, rewound, emptied; the last good revision stays in force
 ├── HostError           a host: every subclass says whether a later try may help
 │   ├── Unreachable     no connection, or it died; try later
@@ -30,6 +32,14 @@ class PasserelleError(Exception):
 
 class InputError(PasserelleError):
     """Bad input from a person, a file or a request."""
+
+
+class NotFound(InputError):  # noqa: N818
+    """There is no such thing, or not for whoever asks."""
+
+
+class Stale(InputError):  # noqa: N818
+    """What was agreed to (a plan, a digest) is not what would be done now."""
 
 
 class SourceError(PasserelleError):

@@ -68,6 +68,11 @@ def addressing_claims(section: Mapping[str, Addressed], sort: Literal["interface
             yield DefaultRoute(name, 6, item.gateway6)
 
 
+def gateways_of(item: Addressed) -> tuple[str, ...]:
+    """The gateways of one interface, of both families."""
+    return tuple(gateway for gateway in (item.gateway, item.gateway6) if gateway)
+
+
 def lint_addressing(section: Mapping[str, Addressed], claims: Sequence[Claim], rules: AddressingRules) -> Iterator[Hit]:
     """Addresses and gateways of one section against those of all. Of two that collide the later one is named."""
     networks = [claim for claim in claims if isinstance(claim, Network)]

@@ -5,10 +5,13 @@ from typing import Any, TypeAlias
 
 from pydantic import Field
 
-from service.kinds.addressing import Addressed, addressing_claims, addressing_rules, lint_addressing
+from service.kinds.addressing import Addressed, addressing_claims, addressing_rules, gateways_of, lint_addressing
 from service.kinds.claims import Claim, Named, Network
 from service.model.observed import Watch
+from service.resources.addresses import Addresses
+from service.resources.links import Link
 from service.resources.resource import Resource
+from service.resources.stanzas import Stanza
 from service.spec.findings import Hit, Rule
 from service.spec.grammar import InterfaceName
 from service.spec.host import HostSpec
@@ -88,7 +91,16 @@ class Bridges:
         host: HostSpec,
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
-        yield from ()
+        for name, bridge in (section or {}).items():
+            yield Link(
+                self.name, name, mtu=bridge.mtu, bridge=True, stp=bridge.stp,
+                forward_delay_s=bridge.forward_delay, ports=tuple(bridge.ports),
+            )  # fmt: skip
+            yield Addresses(self.name, name, tuple(bridge.addresses))
+            yield Stanza(
+                self.name, name, tuple(bridge.addresses), gateways_of(bridge), bridge.mtu, bridge=True,
+                ports=tuple(bridge.ports), stp=bridge.stp, forward_delay_s=bridge.forward_delay,
+            )  # fmt: skip
 
     def watch(self) -> Watch:
         return Watch()

@@ -6,9 +6,11 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.kinds.claims import Claim, Network, Reservation, Serves
+from service.kinds.claims import Claim, NeedsUnit, Network, Reservation, Serves
 from service.model.observed import Watch
-from service.resources.resource import Resource
+from service.resources.files import OwnFile
+from service.resources.guest_names import GUESTS_FILE, render_guests
+from service.resources.resource import Phase, Resource
 from service.spec.findings import Hit, Rule
 from service.spec.grammar import Address4, HostName, Mac
 from service.spec.host import HostSpec
@@ -94,7 +96,10 @@ class Guests:
         host: HostSpec,
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
-        yield from ()
+        content = None
+        if section is not None and any(isinstance(c, NeedsUnit) and c.unit == "dnsmasq.service" for c in claims):
+            content = render_guests((name, guest.mac, guest.address or "") for name, guest in section.items())
+        yield OwnFile(self.name, GUESTS_FILE, content, "dhcp-hosts", phase=Phase.DAEMON_FILE)
 
     def watch(self) -> Watch:
         return Watch()

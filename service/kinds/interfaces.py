@@ -3,10 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from service.kinds.addressing import Addressed, addressing_claims, addressing_rules, lint_addressing
-from service.kinds.claims import Claim
+from service.formats.interfaces import MAIN_FILE
+from service.kinds.addressing import Addressed, addressing_claims, addressing_rules, gateways_of, lint_addressing
+from service.kinds.claims import Claim, DefaultRoute, Named
 from service.model.observed import Watch
+from service.resources.addresses import Addresses
+from service.resources.files import FileMode
+from service.resources.links import Link
 from service.resources.resource import Resource
+from service.resources.routes import DefaultRoutes
+from service.resources.stanzas import Stanza
 from service.spec.findings import Hit, Rule
 from service.spec.grammar import InterfaceName
 from service.spec.host import HostSpec
@@ -43,7 +49,15 @@ class Interfaces:
         host: HostSpec,
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
-        yield from ()
+        for name, interface in (section or {}).items():
+            yield Link(self.name, name, mtu=interface.mtu)
+            yield Addresses(self.name, name, tuple(interface.addresses))
+            yield Stanza(self.name, name, tuple(interface.addresses), gateways_of(interface), interface.mtu)
+        routes = tuple((c.family, c.gateway, c.interface) for c in claims if isinstance(c, DefaultRoute))
+        if routes:
+            yield DefaultRoutes(self.name, routes)
+        if any(isinstance(claim, Named) for claim in claims):
+            yield FileMode(self.name, MAIN_FILE)
 
     def watch(self) -> Watch:
         return Watch()

@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.kinds.claims import Claim, Named, NeedsForwarding, NeedsPackage, Network
 from service.model.observed import Watch
+from service.resources.files import OwnFile
+from service.resources.nat import SourceNat
 from service.resources.resource import Resource
+from service.resources.sysctls import FORWARDING, OWN_FILE, Sysctl
 from service.spec.findings import Hit, Rule
 from service.spec.grammar import InterfaceName, Network4
 from service.spec.host import HostSpec
@@ -79,7 +82,12 @@ class Nat:
         host: HostSpec,
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
-        yield from ()
+        yield SourceNat(self.name, tuple(sorted((entry.source, entry.out) for entry in section or ())))
+        causes = sorted({claim.cause for claim in claims if isinstance(claim, NeedsForwarding)})
+        if causes:
+            yield Sysctl(self.name, FORWARDING, "1", "; ".join(causes))
+        else:
+            yield OwnFile(self.name, OWN_FILE, None, "sysctl")
 
     def watch(self) -> Watch:
         return Watch()

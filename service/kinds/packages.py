@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from service.kinds.claims import Claim, NeedsPackage, PackageState
 from service.model.observed import Watch
+from service.resources.packages import Package
 from service.resources.resource import Resource
 from service.spec.findings import Hit, Rule
 from service.spec.grammar import quoted, text, wrong
@@ -73,7 +74,8 @@ class Packages:
         host: HostSpec,
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
-        yield from ()
+        for name, state in (section or {}).items():
+            yield Package(self.name, name, state)
 
     def watch(self) -> Watch:
         return Watch()

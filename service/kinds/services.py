@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from service.kinds.claims import Claim, NeedsUnit, Serves
 from service.model.observed import Watch
 from service.resources.resource import Resource
+from service.resources.units import Unit
 from service.spec.findings import Hit, Rule
 from service.spec.grammar import quoted, text, wrong
 from service.spec.host import HostSpec
@@ -89,7 +90,10 @@ class Services:
         host: HostSpec,
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
-        yield from ()
+        needed = {claim.unit for claim in claims if isinstance(claim, NeedsUnit)}
+        for name, state in (section or {}).items():
+            if unit_of(name) not in needed:
+                yield Unit(self.name, unit_of(name), state)
 
     def watch(self) -> Watch:
         return Watch()

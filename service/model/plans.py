@@ -7,10 +7,16 @@ from typing import Literal
 
 from service.model.changes import Drift
 from service.model.facts import Step
-from service.model.states import Json
 
 RefusalRule = Literal[
-    "management-path", "unknown", "not-ours", "too-much-change", "rolled-back-before", "left-over", "not-writable", "no-way"
+    "management-path",
+    "unknown",
+    "not-ours",
+    "too-much-change",
+    "rolled-back-before",
+    "left-over",
+    "not-writable",
+    "no-way",
 ]
 
 
@@ -74,7 +80,7 @@ class Plan:
         )
 
 
-def digest_of(value: Json | dict[str, object]) -> str:
-    """`sha256:<hex>` of the canonical JSON of a value."""
+def digest_of(value: object) -> str:
+    """`sha256:<hex>` of the canonical JSON of a value made of JSON types."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -8,6 +8,7 @@ Apply        one transaction on one host, with its ApplyStep list
 DriftItem    a difference from the time it was first seen until it was resolved
 Latch        a desired digest that was rolled back: not tried again by itself
 Base         what was last applied, for the three-way comparison
+HostView     what is wanted of a host, or what was seen of it, as JSON
 Revision, PlanRecord, LeaseRecord, Event, Page
 """
 
@@ -191,6 +192,17 @@ class Latch:
     cleared_at: datetime | None = None
     cleared_by: str = ""
     clear_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """What is wanted of a host (`commit` says by which revision) or what was seen of it (`at` says when), as JSON."""
+
+    host: str
+    content: Json
+    commit: str = ""
+    digest: str = ""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,24 @@
 """The one function that makes a plan."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from service.model.changes import Drift
 from service.model.facts import Step
 from service.model.observed import HostObserved
 from service.model.plans import Plan, Refusal
+from service.model.states import Json
 from service.plan.diff import drift
 from service.plan.management import management_refusals
 from service.plan.safety import refusals
 from service.resources.desired import Desired, LastApplied
-from service.resources.resource import Resource, Steps
+from service.resources.resource import Phase, Resource, Steps
+from service.resources.retired import retired
+from service.resources.units import Unit
+
+Phased = tuple[int, Step]
+"""A step with its phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +40,11 @@ def make_plan(
 
     Deterministic: equal inputs give an equal plan and digest. The plan is empty when nothing differs in meaning.
     """
-    drifts = drift(desired, base, observed)
-    parts = [resource_type.steps(group, observed) for resource_type, group in by_type(desired.resources)]
-    phased = sorted(chain.from_iterable(part.steps for part in parts), key=lambda entry: (entry[0], entry[1].fact))
-    steps = tuple(step for _, step in phased)
+    desired_now = Desired.of(desired.host, (*desired.resources, *retired(desired, base)), desired.watched)
+    drifts = drift(desired_now, base, observed)
+    parts = [resource_type.steps(group, observed) for resource_type, group in by_type(desired_now.resources)]
+    phased = once(chain.from_iterable(part.steps for part in parts))
+    steps = tuple(step for _, step in with_restarts(phased, desired_now.resources, observed))
     stopping = [
         *chain.from_iterable(part.refusals for part in parts),
         *refusals(drifts, steps, observed, base),
@@ -59,6 +66,40 @@ def make_plan(
         overridden=tuple(allowed),
         blobs=blobs(parts),
     )
+
+
+def once(phased: Iterable[Phased]) -> list[Phased]:
+    """In order, each fact once. Two steps for one file: the one that changes its content sets its mode, too."""
+    by_fact: dict[str, Phased] = {}
+    for entry in sorted(phased, key=lambda entry: (entry[0], entry[1].fact)):
+        known = by_fact.get(entry[1].fact)
+        if known is None or content_of(known[1].after) == content_of(known[1].before):
+            by_fact[entry[1].fact] = entry
+    return sorted(by_fact.values(), key=lambda entry: (entry[0], entry[1].fact))
+
+
+def content_of(value: Json) -> Json:
+    """The digest in a file's fact."""
+    return value.get("sha256") if isinstance(value, dict) else None
+
+
+def with_restarts(phased: Sequence[Phased], resources: Sequence[Resource], observed: HostObserved) -> list[Phased]:
+    """The same, and a restart of every running daemon whose file changes: it reads the file only at its start."""
+    changed = {
+        step.fact.removeprefix("file:") for _, step in phased if content_of(step.after) != content_of(step.before)
+    }
+    total = list(phased)
+    for unit in resources:
+        if not isinstance(unit, Unit) or not unit.active or not changed.intersection(unit.reads):
+            continue
+        planned = [index for index, (_, step) in enumerate(total) if step.fact == unit.id]
+        if planned:
+            phase, step = total[planned[0]]
+            total[planned[0]] = (phase, replace(step, restart=True))
+        else:
+            why = f"{unit.kind}: {unit.name} reads {', '.join(sorted(changed.intersection(unit.reads)))} only at its start"
+            total.append((Phase.UNIT_UP, replace(unit.step(observed, ()), why=why, restart=True)))
+    return sorted(total, key=lambda entry: entry[0])
 
 
 def by_type(resources: Sequence[Resource]) -> list[tuple[type[Resource], list[Resource]]]:

@@ -39,7 +39,9 @@ class Applying:
         if plan is None or desired is None:
             raise AssertionError("an apply without a plan")
         apply_id = await self._opened(plan, standing.plan_id, request)
-        status = replace(status, phase="Running", health="Progressing", apply_id=apply_id, message="", attempted_commit=plan.commit)
+        status = replace(
+            status, phase="Running", health="Progressing", apply_id=apply_id, message="", attempted_commit=plan.commit
+        )
         await asyncio.to_thread(self._record.set_host_status, status, at=self._clock.now())
         try:
             plan = await self._with_packages(spec, plan, desired, base, permission, status)
@@ -72,7 +74,9 @@ class Applying:
     async def _settled(self, apply: Apply, told: Ended) -> None:
         now = self._clock.now()
         for step in told.steps:
-            await asyncio.to_thread(self._record.move_step, apply.id, step.position, step.state, at=now, error=step.error)
+            await asyncio.to_thread(
+                self._record.move_step, apply.id, step.position, step.state, at=now, error=step.error
+            )
         phase = statuses.phase_of(told)
         await asyncio.to_thread(self._record.finish_apply, apply.id, phase, at=now, cause=told.cause, error=told.error)
         if phase in ("RolledBack", "RollbackFailed"):
@@ -94,7 +98,13 @@ class Applying:
         )
 
     async def _with_packages(
-        self, spec: HostSpec, plan: Plan, desired: Desired, base: LastApplied, permission: Permission, status: HostStatus
+        self,
+        spec: HostSpec,
+        plan: Plan,
+        desired: Desired,
+        base: LastApplied,
+        permission: Permission,
+        status: HostStatus,
     ) -> Plan:
         """Install what is missing before the switch is armed, then plan against the host as it is now.
 
@@ -122,7 +132,11 @@ class Applying:
         """Arm, apply, confirm. Without a step nothing is armed."""
         fence = await self._hosts.fence(spec)
         if fence.quarantined:
-            return Ended("refused", "quarantined", f"a rollback failed on this host before ({fence.quarantined}); a person must look and release it")
+            return Ended(
+                "refused",
+                "quarantined",
+                f"a rollback failed on this host before ({fence.quarantined}); a person must look and release it",
+            )
         generation = await asyncio.to_thread(self._record.next_generation, spec.name, at_least=fence.generation)
         planned = [(step.fact, step.why) for step in plan.steps]
         await asyncio.to_thread(
@@ -146,7 +160,12 @@ class Applying:
         while (event := await told.get()) is not None:
             if isinstance(event, StepTold):
                 await asyncio.to_thread(
-                    self._record.move_step, apply_id, event.position, event.state, at=self._clock.now(), error=event.error
+                    self._record.move_step,
+                    apply_id,
+                    event.position,
+                    event.state,
+                    at=self._clock.now(),
+                    error=event.error,
                 )
             elif isinstance(event, PhaseTold):
                 await asyncio.to_thread(self._record.set_apply_phase, apply_id, event.phase)

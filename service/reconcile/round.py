@@ -11,7 +11,7 @@ from service.kinds.kind import Kind
 from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.runs import HostStatus
-from service.model.states import Seen
+from service.model.states import Json, Seen
 from service.plan.make import Permission, make_plan
 from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
@@ -26,9 +26,7 @@ from service.spec.host import HostSpec
 class Rounds:
     """Reconciles hosts by name. One instance for the fleet; at most one round a host at a time (the queue's promise)."""
 
-    def __init__(
-        self, record: Record, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, *, observe_s: float
-    ) -> None:
+    def __init__(self, record: Record, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, *, observe_s: float) -> None:
         self._record = record
         self._hosts = hosts
         self._kinds = kinds
@@ -105,7 +103,12 @@ class Rounds:
         if decision.stale_request and standing.request is not None:
             why = decision.message or "there is nothing to apply"
             await asyncio.to_thread(
-                self._record.finish_apply, standing.request.apply_id, "Refused", at=self._clock.now(), cause="stale", error=why
+                self._record.finish_apply,
+                standing.request.apply_id,
+                "Refused",
+                at=self._clock.now(),
+                cause="stale",
+                error=why,
             )
             standing.request = None
         return decision
@@ -127,7 +130,7 @@ class Rounds:
 
         await asyncio.to_thread(write, desired.host, observed.digests)
 
-    async def _base(self, host: str) -> "object":
+    async def _base(self, host: str) -> Json:
         base = await asyncio.to_thread(self._record.base, host)
         return base.desired if base else None
 

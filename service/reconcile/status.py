@@ -38,10 +38,19 @@ def unreachable(status: HostStatus, error: HostError) -> HostStatus:
         reachability = "HostKeyChanged"
     elif isinstance(error, AuthFailed):
         reachability = "AuthFailed"
-    return replace(status, sync="Unknown", reason="ComparisonError", health="Unknown", reachability=reachability, message=str(error))
+    return replace(
+        status,
+        sync="Unknown",
+        reason="ComparisonError",
+        health="Unknown",
+        reachability=reachability,
+        message=str(error),
+    )
 
 
-def seen(status: HostStatus, decision: Decision, *, at: datetime, commit: str, desired_digest: str, drift_items: int) -> HostStatus:
+def seen(
+    status: HostStatus, decision: Decision, *, at: datetime, commit: str, desired_digest: str, drift_items: int
+) -> HostStatus:
     """The host was looked at and compared."""
     phase: Phase = decision.phase
     if decision.action == "nothing" and status.phase in ("Succeeded", "RolledBack") and decision.phase == "Idle":

@@ -47,7 +47,9 @@ class Watcher:
     async def look(self) -> bool:
         """Fetch once; True when a new revision was accepted. Never raises for what the source does."""
         async with self._looking:
-            accepted = self.wanted.commit or await asyncio.to_thread(self._record.last_accepted)
+            accepted: str | None = self.wanted.commit or None
+            if accepted is None:
+                accepted = await asyncio.to_thread(self._record.last_accepted)
             fetched = await asyncio.to_thread(self._revisions.fetch, accepted)
             match fetched:
                 case Unchanged(commit=commit):
@@ -78,7 +80,7 @@ class Watcher:
         introduced = await asyncio.to_thread(self._introduced, commit, fleet)
         now = self._clock.now()
         await asyncio.to_thread(self._record.record_revision, meta, at=now, findings=as_json(fleet.findings))
-        for gone in set(self.wanted.hosts or await asyncio.to_thread(self._record.host_names)) - set(fleet.hosts):
+        for gone in set(await asyncio.to_thread(self._record.host_names)) - set(fleet.hosts):
             await asyncio.to_thread(self._record.forget_host, gone, at=now)
         author = f"{meta.author_name} <{meta.author_email}>"
         self.wanted = Wanted(commit, fleet.hosts, introduced, author, meta.subject)
@@ -103,7 +105,9 @@ class Watcher:
     async def _quiet(self) -> None:
         self.last_fetch_s = self._clock.monotonic_s()
         if self._said:
-            await asyncio.to_thread(self._record.add_event, "source.well", "the source is followed again", at=self._clock.now())
+            await asyncio.to_thread(
+                self._record.add_event, "source.well", "the source is followed again", at=self._clock.now()
+            )
         self._said = self.trouble = ""
 
     def _known_blobs(self) -> dict[str, bytes]:
@@ -133,7 +137,9 @@ def words(fetched: Fetched) -> str:
     """Why the source is not followed, for people."""
     match fetched:
         case Rewound(old=old, new=new):
-            return f"history was rewritten: {new[:10]} does not descend from the accepted {old[:10]}; nothing is changed"
+            return (
+                f"history was rewritten: {new[:10]} does not descend from the accepted {old[:10]}; nothing is changed"
+            )
         case Missing(branch=branch):
             return f"the branch {branch} does not exist any more; the last good revision stays in force"
         case Empty():
@@ -146,4 +152,7 @@ def words(fetched: Fetched) -> str:
 
 def as_json(findings: Sequence[Finding]) -> list[Json]:
     """Findings as they are recorded and shown."""
-    return [{name: value if isinstance(value, (str, int)) else str(value) for name, value in asdict(f).items()} for f in findings]
+    return [
+        {name: value if isinstance(value, (str, int)) else str(value) for name, value in asdict(f).items()}
+        for f in findings
+    ]

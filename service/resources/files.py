@@ -10,7 +10,7 @@ from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Json, Observed, Seen
-from service.resources.resource import Phase, Steps, Wishes, field_difference, field_of, op_of
+from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference, field_of, op_of
 
 FORMATS: Mapping[str, Callable[[bytes], Mapping[str, Json]]] = {
     "dnsmasq": meanings.of_dnsmasq,
@@ -112,9 +112,7 @@ def file_step(
     return Step(f"file:{path}", before, after, why, on_confirm=on_confirm)
 
 
-def mode_differences(
-    resource: "OwnFile | FileMode", path: str, mode: str, seen: Observed[Json]
-) -> Iterator[Difference]:
+def mode_differences(resource: Resource, path: str, mode: str, seen: Observed[Json]) -> Iterator[Difference]:
     """Mode and owner of a file that is there."""
     yield from field_difference(resource, path, "mode", "file", mode, field_of(seen, "mode"))
     uid, gid = field_of(seen, "uid"), field_of(seen, "gid")

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from service.formats import nat_rules
-from service.formats.interfaces.stanzas import InterfacesConfig
-from service.formats.up_lines import MasqueradeLine
+from service.formats.interfaces import FILES as INTERFACES_FILES
+from service.formats.interfaces import InterfacesConfig, MasqueradeLine, up_effects
 from service.model.changes import Difference, Where
 from service.model.facts import Step
 from service.model.observed import HostObserved, Masquerade, Watch
 from service.model.states import Absent, Json, Seen, Unknown
-from service.resources.boot import INTERFACES_FILES, boot_effects, interfaces_config
+from service.resources.boot import interfaces_config
 from service.resources.files import OwnFile
 from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference, value_or_none
 from service.resources.units import Unit
@@ -130,9 +130,13 @@ class SourceNat:
     def live_steps(self, own: Sequence[Rule], observed: HostObserved) -> Iterator[tuple[int, Step]]:
         """The kernel's side: our table as a whole, and single iptables rules where the interfaces file makes them."""
         seen = observed.fact(TABLE_FACT)
-        missing = [rule for rule in own if total(rule, observed, ours=True) == 0 and total(rule, observed, ours=False) == 0]
+        missing = [
+            rule for rule in own if total(rule, observed, ours=True) == 0 and total(rule, observed, ours=False) == 0
+        ]
         reload = bool(missing) or any(d.resource == TABLE for d in self.table_differences(own, observed))
-        before: Json = {"normal": seen.value["normal"]} if isinstance(seen, Seen) and isinstance(seen.value, dict) else None
+        before: Json = (
+            {"normal": seen.value["normal"]} if isinstance(seen, Seen) and isinstance(seen.value, dict) else None
+        )
         if reload:
             after: Json = None
             if own:
@@ -179,7 +183,7 @@ def line_count(rule: Rule, config: InterfacesConfig) -> int:
     """How many `up` lines of interfaces that come up at boot make this rule."""
     return sum(
         1
-        for effect, _ in boot_effects(config)
+        for effect in (line.effect for line in up_effects(config))
         if isinstance(effect, MasqueradeLine) and effect.action == "add" and (effect.source, effect.out) == rule
     )
 

@@ -4,23 +4,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from service.formats.interfaces.at_boot import IfaceMeaning, meaning
-from service.formats.interfaces.edit import BridgeWanted, Change, RemoveLine, RemoveStanza, SetStanza, WantedStanza, edit
-from service.formats.interfaces.stanzas import MAIN_FILE, InterfacesConfig
-from service.formats.up_lines import AddressLine, DefaultRoute
+from service.errors import InputError
+from service.formats.interfaces import (
+    FILES,
+    AddressLine,
+    Change,
+    DefaultRoute,
+    IfaceMeaning,
+    InterfacesConfig,
+    RemoveLine,
+    RemoveStanza,
+    SetStanza,
+    WantedBridge,
+    WantedStanza,
+    edit_files,
+    meaning,
+)
 from service.model.changes import Difference
-from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
 from service.resources.addresses import sorted_addresses
-from service.resources.boot import INTERFACES_FILES, interfaces_config
+from service.resources.boot import interfaces_config, texts_of
 from service.resources.files import file_step, sha256
 from service.resources.resource import Phase, Steps, Wishes, field_difference
-
-GUEST_PORTS = "^(tap|veth|fwpr)"
-"""Ports that ifupdown2 leaves alone when it reloads a bridge; Debian's own build detaches every guest without it
-(`bridge-ports-condone-regex`, addons/bridge.py of ifupdown2 3.0.0)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class Stanza:
         return {(self.name, field, "file"): want for field, want in (self.fields() | {"stanza": "present"}).items()}
 
     def watch(self) -> Watch:
-        return Watch(files=frozenset(INTERFACES_FILES))
+        return Watch(files=frozenset(FILES))
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         config = interfaces_config(observed)
@@ -82,56 +89,31 @@ class Stanza:
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
-        config = interfaces_config(observed)
-        if isinstance(config, Unknown):
-            return Steps()
+        config, texts = interfaces_config(observed), texts_of(observed, FILES)
         changed = [(s, d) for s in wanted if (d := list(s.differences(observed)))]
-        by_path: dict[str, list[tuple[Self, list[Difference]]]] = {}
-        for stanza, different in changed:
-            by_path.setdefault(stanza.path(config.value), []).append((stanza, different))
-        steps: list[tuple[int, Step]] = []
-        blobs: dict[str, bytes] = {}
-        refusals: list[Refusal] = []
-        if config.value.fatal and changed:
-            hint = "mend that line on the host; passerelle does not own it"
-            refusals.append(Refusal("not-ours", f"ifupdown2 would apply nothing of this file: {config.value.fatal}", hint))
-        for path, group in sorted(by_path.items()):
-            text = observed.text(path)
-            before = text.value if isinstance(text, Seen) else b""
-            edits = [change for stanza, _ in group for change in stanza.edits(config.value, path)]
-            content = edit(before, edits)
-            why = "; ".join(f"{s.kind}: {s.name}: {', '.join(d.field for d in ds)}" for s, ds in group)
-            steps.append((Phase.FILE, file_step(path, content, "0644", observed, why)))
-            blobs[sha256(content)] = content
-        return Steps(steps=tuple(steps), blobs=blobs, refusals=tuple(refusals))
+        if isinstance(config, Unknown) or isinstance(texts, Unknown) or not changed:
+            return Steps()
+        edits = [change for stanza, _ in changed for change in stanza.edits(config.value)]
+        try:
+            contents = edit_files(texts, edits)
+        except InputError as error:
+            return Steps(refusals=(Refusal("not-ours", error.what, hint=error.hint),))
+        why = "; ".join(f"{s.kind}: {s.name}: {', '.join(d.field for d in ds)}" for s, ds in changed)
+        steps = [(Phase.FILE, file_step(path, text, "0644", observed, why)) for path, text in sorted(contents.items())]
+        return Steps(steps=tuple(steps), blobs={sha256(text): text for text in contents.values()})
 
-    def path(self, config: InterfacesConfig) -> str:
-        """The file in which the stanza stands, or belongs."""
-        found = meaning(config, self.name)
-        return found.places[0].path if found and found.places else MAIN_FILE
-
-    def edits(self, config: InterfacesConfig, path: str) -> Iterator[Change]:
-        """The changes to that file's lines."""
+    def edits(self, config: InterfacesConfig) -> Iterator[Change]:
+        """The changes to the files' lines."""
         if self.gone:
             yield RemoveStanza(self.name)
             return
         found = meaning(config, self.name)
         for line in found.up_lines if found else ():
-            extra = [e for e in line.effects if self.is_extra(e)]
-            if line.at_boot and line.path == path and len(line.effects) == 1 and extra:
-                yield RemoveLine(line.line)
-        bridge = BridgeWanted(tuple(sorted(self.ports)), self.stp, self.forward_delay_s) if self.bridge else None
-        yield SetStanza(
-            self.name,
-            WantedStanza(
-                addresses=tuple(str(a) for a in sorted_addresses(self.addresses)),
-                gateways=tuple(sorted(self.gateways)),
-                mtu=self.mtu,
-                bridge=bridge,
-                auto=True,
-                condone_regex=GUEST_PORTS if self.bridge else None,
-            ),
-        )
+            if line.at_boot and len(line.effects) == 1 and self.is_extra(line.effects[0]):
+                yield RemoveLine(line.line, path=line.path)
+        bridge = WantedBridge(tuple(sorted(self.ports)), self.stp, self.forward_delay_s) if self.bridge else None
+        addresses = tuple(str(a) for a in sorted_addresses(self.addresses))
+        yield SetStanza(self.name, WantedStanza(addresses, tuple(sorted(self.gateways)), bridge, self.mtu))
 
     def is_extra(self, effect: object) -> bool:
         """Whether a shell line's effect adds an address or a default route that the spec does not know."""

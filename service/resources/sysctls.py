@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Self
 
 from service.formats import sysctl_files
-from service.formats.up_lines import Forwarding
+from service.formats.interfaces import FILES as INTERFACES_FILES
+from service.formats.interfaces import Forwarding, up_effects
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Observed, Seen, Unknown
-from service.resources.boot import INTERFACES_FILES, boot_effects, interfaces_config, texts_of
+from service.resources.boot import interfaces_config, texts_of
 from service.resources.files import file_step, sha256
 from service.resources.resource import Phase, Steps, Wishes, field_difference
 
@@ -53,9 +54,9 @@ class Sysctl:
         if isinstance(config, Unknown):
             return config
         if self.key == FORWARDING:
-            said = [(e.on, place) for e, place in boot_effects(config.value) if isinstance(e, Forwarding) and not e.dev]
-            if said:
-                return Seen("1" if said[-1][0] else "0", said[-1][1])
+            for line in reversed(list(up_effects(config.value))):
+                if isinstance(line.effect, Forwarding):
+                    return Seen("1" if line.effect.on else "0", f"{line.path}:{line.line}")
         texts = texts_of(observed, FILES)
         if isinstance(texts, Unknown):
             return texts

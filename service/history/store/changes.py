@@ -109,6 +109,8 @@ class ChangeWrites(Writing):
         """What differs on the host now, all of it: new ones are opened, known ones keep their `first_seen`, those that
         are gone are resolved by `resolved_by` (an apply's id, `host` or `git`). Returns (opened, resolved)."""
         now = {_identity(host, d.difference): d for d in drifts}
+        if not now and not self._has_open_drift(host):
+            return 0, 0
         with self._database.write() as connection:
             known = {
                 str(row["open_key"]): row
@@ -137,6 +139,11 @@ class ChangeWrites(Writing):
             if gone:
                 _tell_drift(connection, host, "resolved", [_row_words(known[key]) for key in gone], at)
         return len(opened), len(gone)
+
+    def _has_open_drift(self, host: str) -> bool:
+        with self._database.read() as connection:
+            one = select(drift.c.id).where(drift.c.host == host, drift.c.resolved_at.is_(None)).limit(1)
+            return connection.execute(one).first() is not None
 
 
 def plan_body(plan: Plan) -> dict[str, Json]:

@@ -4,12 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from service.kinds.claims import Claim, NeedsPackage, NeedsUnit, Serves
+from service.kinds.dnsmasq.directives import directives
 from service.kinds.dnsmasq.lint import RULES, lint_dnsmasq
 from service.kinds.dnsmasq.section import DnsmasqSection
 from service.model.observed import Watch
-from service.resources.resource import Resource
+from service.resources.dnsmasq_config import FILES, OWN_FILE, DnsmasqConfig
+from service.resources.files import OwnFile
+from service.resources.guest_names import GUESTS_FILE
+from service.resources.resource import Phase, Resource
+from service.resources.units import Unit
 from service.spec.findings import Hit, Rule
 from service.spec.host import HostSpec
+
+
+UNIT = "dnsmasq.service"
+DEFAULT_LEASE_FILE = "/var/lib/misc/dnsmasq.leases"
+"""Where Debian's dnsmasq keeps leases when no `dhcp-leasefile` says otherwise."""
 
 
 class Dnsmasq:
@@ -34,7 +44,11 @@ class Dnsmasq:
         yield NeedsUnit("dnsmasq.service", "dnsmasq")
 
     def desire(self, section: DnsmasqSection | None, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Resource]:
-        yield from ()
+        if section is None:
+            yield OwnFile(self.name, OWN_FILE, None, "dnsmasq", phase=Phase.DAEMON_FILE)
+            return
+        yield DnsmasqConfig(self.name, directives(section, claims))
+        yield Unit(self.name, UNIT, "enabled", cause="dnsmasq", reads=(OWN_FILE, GUESTS_FILE))
 
     def watch(self) -> Watch:
-        return Watch()
+        return Watch(files=frozenset({*FILES, DEFAULT_LEASE_FILE}))

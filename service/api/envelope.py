@@ -1,0 +1,227 @@
+"""What surrounds every request, as plain ASGI, outermost first:
+
+Envelope   a request id, security headers on every response, 500 without details
+HostNames  only the host names that the operator listed
+Gate       no path without a token but the few that are public
+Bodies     bounded in size and time; JSON that has one meaning only
+
+The gate reads headers only, so nobody without a token makes the service read a body (but of a webhook).
+"""
+
+import asyncio
+import json
+import logging
+import re
+import secrets
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.parts import Parts
+from service.api.problem import problem
+from service.api.rate import Buckets
+from service.errors import StoreError
+
+PUBLIC = (re.compile(r"/livez"), re.compile(r"/readyz"), re.compile(r"/hooks/[^/]+"))
+"""Everything else needs a token."""
+
+_BEARER = re.compile(rb"[Bb]earer +([!-~]{1,200})")
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_log = logging.getLogger("passerelle.api")
+
+
+class Envelope:
+    """See the module."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, with_headers)
+        except Exception:
+            _log.exception("request %s failed", request_id)
+            if started:
+                raise
+            await problem(500, request_id=request_id)(scope, receive, with_headers)
+
+
+class HostNames:
+    """See the module."""
+
+    def __init__(self, app: ASGIApp, allowed: tuple[str, ...]) -> None:
+        self._app = app
+        self._allowed = {name.lower().encode() for name in allowed}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._allowed:
+            given = [value for name, value in scope["headers"] if name == b"host"]
+            name = re.sub(rb":[0-9]{1,5}\Z", b"", given[0].lower()) if len(given) == 1 else b""
+            if name not in self._allowed:
+                await problem(421, "this service does not answer under that name")(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class Gate:
+    """See the module. The principal stands in `request.state.principal` afterwards."""
+
+    def __init__(self, app: ASGIApp, parts: Parts) -> None:
+        self._app = app
+        self._parts = parts
+        limits = parts.limits
+        self._failures = Buckets(parts.clock, burst=limits.failures_burst, every_s=limits.failures_every_s)
+        self._requests = Buckets(parts.clock, burst=limits.requests_burst, every_s=limits.requests_every_s)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or any(path.fullmatch(scope["path"]) for path in PUBLIC):
+            await self._app(scope, receive, send)
+            return
+        answer = await self._refusal(scope)
+        await (answer or self._app)(scope, receive, send)
+
+    async def _refusal(self, scope: Scope) -> ASGIApp | None:
+        if b"psr_" in scope.get("query_string", b""):
+            return problem(400, "a token does not belong in an address: send it as Authorization: Bearer <token>")
+        caller = (scope.get("client") or ("unknown", 0))[0]
+        wait_s = self._failures.wait_s(caller)
+        if wait_s:
+            return _slower(wait_s)
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+        now = self._parts.clock.now()
+        try:
+            principal = await run_in_threadpool(self._parts.writes.authenticate, match[1] if match else b"", at=now)
+        except StoreError:
+            return problem(503, "the database cannot be used now", headers={"Retry-After": "2"})
+        if principal is None:
+            self._failures.take(caller)
+            return problem(401, "a valid token is needed", headers={"WWW-Authenticate": 'Bearer realm="passerelle"'})
+        wait_s = self._requests.take(principal.id)
+        if wait_s:
+            return _slower(wait_s)
+        scope["state"]["principal"] = principal
+        return None
+
+
+class Bodies:
+    """See the module."""
+
+    def __init__(self, app: ASGIApp, parts: Parts) -> None:
+        self._app = app
+        self._limits = parts.limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        if b"content-encoding" in headers:
+            await problem(415, "send the body as it is, without a content encoding")(scope, receive, send)
+            return
+        told = headers.get(b"content-length", b"0")
+        if not re.fullmatch(rb"[0-9]{1,10}", told) or int(told) > self._limits.body_bytes:
+            await self._too_large()(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(self._limits.body_s):
+                body = await self._read(receive)
+        except TimeoutError:
+            await problem(408, "the body took too long")(scope, receive, send)
+            return
+        if body is None:
+            await self._too_large()(scope, receive, send)
+            return
+        wrong = _not_json(headers, body) if body and not scope["path"].startswith("/hooks/") else None
+        if wrong:
+            await wrong(scope, receive, send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The whole body, None when it is longer than the limit or the caller went away."""
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self._limits.body_bytes:
+                return None
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+    def _too_large(self) -> ASGIApp:
+        return problem(413, f"at most {self._limits.body_bytes} bytes are read")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    is_given = False
+
+    async def again() -> Message:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _not_json(headers: dict[bytes, bytes], body: bytes) -> ASGIApp | None:
+    """What is wrong with a JSON body before anyone looks into it; None when nothing is."""
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if kind != b"application/json":
+        return problem(415, "send application/json")
+    try:
+        json.loads(body.decode(), object_pairs_hook=_once_each, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return problem(400, "the body is not JSON of one meaning: UTF-8, every key once, no NaN, not too deep")
+    return None
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _slower(wait_s: float) -> ASGIApp:
+    return problem(429, "too many requests", headers={"Retry-After": str(int(wait_s) + 1)})

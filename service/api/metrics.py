@@ -1,0 +1,139 @@
+"""Numbers for Prometheus. What the database knows is read when asked for; the rest is counted here as it happens.
+
+    metrics = Metrics()
+    metrics.reconciled(seconds)      one round of one host took so long
+    metrics.fetched(at)              the Git source was asked, and answered
+    metrics.ssh_failed("timeout")    a connection came to nothing, by a fixed word
+
+No label ever holds a MAC, an address, or anything else that a host can make up without end.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from service import __version__
+from service.model.runs import PHASES, HostStatus
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SSH_REASONS = ("unreachable", "timeout", "auth", "host-key", "garbled", "other")
+_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_ENDS = {"Succeeded": "ok", "Failed": "failed", "RolledBack": "rolled_back", "RollbackFailed": "rollback_failed"}
+_ENDS["Refused"] = "refused"
+
+
+class Numbers(Protocol):
+    """What is counted from the database: see `service.history.queries.Counts`."""
+
+    @property
+    def hosts(self) -> Sequence[HostStatus]: ...
+
+    @property
+    def drift(self) -> Mapping[tuple[str, str], int]: ...
+
+    @property
+    def applies(self) -> Mapping[str, int]: ...
+
+    @property
+    def leases(self) -> Mapping[str, int]: ...
+
+    @property
+    def succeeded_at(self) -> Mapping[str, datetime]: ...
+
+
+class Metrics:
+    """What happens while the service runs, and the page of all numbers."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._rounds = Histogram(
+            "passerelle_reconcile_duration_seconds",
+            "One round of one host",
+            registry=self._registry,
+            buckets=_SECONDS,
+        )
+        self._fetched = Gauge(
+            "passerelle_git_last_fetch_timestamp_seconds",
+            "When the Git source last answered",
+            registry=self._registry,
+        )
+        self._ssh = Counter(
+            "passerelle_ssh_errors", "Connections that came to nothing", ["reason"], registry=self._registry
+        )
+        for reason in SSH_REASONS:
+            self._ssh.labels(reason)
+
+    def reconciled(self, seconds: float) -> None:
+        """One round of one host took so long."""
+        self._rounds.observe(seconds)
+
+    def fetched(self, at: datetime) -> None:
+        """The Git source answered."""
+        self._fetched.set(at.timestamp())
+
+    def ssh_failed(self, reason: str) -> None:
+        """A connection came to nothing. `reason` is one of SSH_REASONS, anything else counts as other."""
+        self._ssh.labels(reason if reason in SSH_REASONS else "other").inc()
+
+    def page(self, numbers: Numbers) -> bytes:
+        """Everything in Prometheus' text form."""
+        now = CollectorRegistry()
+        now.register(_FromNumbers(numbers))
+        return generate_latest(self._registry) + generate_latest(now)
+
+
+class _FromNumbers(Collector):
+    def __init__(self, numbers: Numbers) -> None:
+        self._numbers = numbers
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        yield from self._of_hosts()
+        yield from self._of_applies()
+        build = GaugeMetricFamily("passerelle_build_info", "Which version runs", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
+
+    def _of_hosts(self) -> Iterator[GaugeMetricFamily]:
+        state = GaugeMetricFamily(
+            "passerelle_host_state", "1 for what each axis of a host is", labels=["host", "state"]
+        )
+        seen = GaugeMetricFamily(
+            "passerelle_host_last_observed_timestamp_seconds", "When a host was last seen", labels=["host"]
+        )
+        for host in self._numbers.hosts:
+            for axis in (host.sync, host.health, host.reachability):
+                if axis != "Unknown":
+                    state.add_metric([host.host, axis], 1)
+            if "Unknown" in (host.sync, host.health, host.reachability):
+                state.add_metric([host.host, "Unknown"], 1)
+            if host.observed_at is not None:
+                seen.add_metric([host.host], host.observed_at.timestamp())
+        yield state
+        yield seen
+        drift = GaugeMetricFamily("passerelle_host_drift_items", "Differences that are open", labels=["host", "kind"])
+        for (host_name, kind), count in self._numbers.drift.items():
+            drift.add_metric([host_name, kind], count)
+        yield drift
+        leases = GaugeMetricFamily("passerelle_leases", "Leases in the hosts' lease files", labels=["host"])
+        for host_name, count in self._numbers.leases.items():
+            leases.add_metric([host_name], count)
+        yield leases
+
+    def _of_applies(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        success = GaugeMetricFamily(
+            "passerelle_host_last_success_timestamp_seconds", "When an apply was last confirmed", labels=["host"]
+        )
+        for host_name, at in self._numbers.succeeded_at.items():
+            success.add_metric([host_name], at.timestamp())
+        yield success
+        ended = CounterMetricFamily("passerelle_apply", "Applies by how they ended", labels=["result"])
+        for phase, result in _ENDS.items():
+            ended.add_metric([result], self._numbers.applies.get(phase, 0))
+        yield ended
+        under_way = GaugeMetricFamily("passerelle_applies_inflight", "Applies that have not ended")
+        under_way.add_metric([], sum(self._numbers.applies.get(p, 0) for p in PHASES if p not in _ENDS))
+        yield under_way

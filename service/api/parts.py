@@ -1,0 +1,192 @@
+"""What the API needs from the rest of the program, as protocols: who wires the program hands over a `Parts`.
+
+    app = create_app(Parts(reads=history.queries, writes=history.store, control=…, clock=…, metrics=Metrics()))
+
+`reads` and `writes` block and are called in threads. `control` is the loop: its methods are quick, they ask for work
+and do not wait for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from service.api.metrics import Metrics, Numbers
+from service.clock import Clock
+from service.model.access import Principal, ReceiverSecret, Token
+from service.model.runs import (
+    Apply,
+    DriftItem,
+    Event,
+    HostStatus,
+    HostView,
+    Latch,
+    LeaseRecord,
+    Page,
+    PlanRecord,
+    Revision,
+    RevisionState,
+)
+from service.model.states import Json
+
+Key = tuple[str | int, ...]
+
+
+class Control(Protocol):
+    """What a request may ask of the loop. `by` says who asked (a token's name).
+
+    Errors: NotFound for a host that no revision names, Stale when what was agreed to is not what would be done now,
+    InputError for what cannot be asked in the present state.
+    """
+
+    async def reconcile(self, host: str, by: str) -> None:
+        """Look at the host again soon: observe, compare, plan, and what its `sync` mode allows."""
+        ...
+
+    async def apply(self, host: str, plan_id: str | None, digest: str | None, by: str) -> str:
+        """Apply this plan, or what the current plan is if it has this digest. Returns the apply's id at once."""
+        ...
+
+    async def nudge(self, receiver: str) -> None:
+        """Look at the Git source soon; a receiver was told that it moved."""
+        ...
+
+    async def clear_latch(self, host: str, reason: str, by: str) -> int:
+        """Let what was rolled back on this host be tried again. Returns how many latches were cleared."""
+        ...
+
+    async def desired(self, host: str) -> HostView | None:
+        """What Git wants of the host, None if no revision told it yet."""
+        ...
+
+    async def observed(self, host: str) -> HostView | None:
+        """What was last seen of the host, None if it was never seen since the service started."""
+        ...
+
+    async def readiness(self) -> Mapping[str, str]:
+        """Check → what is missing; empty when it is fine: `source` was fetched once, `loop` runs."""
+        ...
+
+
+class Reads(Protocol):
+    """The database's reader: `service.history.queries.Queries`, whose docstrings hold."""
+
+    def hosts(self, *, limit: int, after: Key = (), visible: Sequence[str] = ..., **axes: str) -> Page[HostStatus]: ...
+
+    def host(self, name: str) -> HostStatus | None: ...
+
+    def drift(
+        self, *, limit: int, after: Key = (), host: str = "", visible: Sequence[str] = ..., resolved: bool = False
+    ) -> Page[DriftItem]: ...
+
+    def plan(self, plan_id: str) -> PlanRecord | None: ...
+
+    def current_plan(self, host: str) -> PlanRecord | None: ...
+
+    def applies(
+        self,
+        *,
+        limit: int,
+        after: Key = (),
+        host: str = "",
+        phase: str = "",
+        commit: str = "",
+        visible: Sequence[str] = ...,
+    ) -> Page[Apply]: ...
+
+    def apply(self, apply_id: str) -> Apply | None: ...
+
+    def revisions(self, *, limit: int, after: Key = ()) -> Page[Revision]: ...
+
+    def revision(self, commit: str) -> Revision | None: ...
+
+    def newest_revision(self, state: RevisionState | None = None) -> Revision | None: ...
+
+    def leases(
+        self,
+        *,
+        limit: int,
+        now: datetime,
+        after: Key = (),
+        host: str = "",
+        name: str = "",
+        mac: str = "",
+        ip: str = "",
+        active: bool | None = None,
+        visible: Sequence[str] = ...,
+    ) -> Page[LeaseRecord]: ...
+
+    def events(
+        self, *, limit: int, after: int = 0, host: str = "", type_: str = "", visible: Sequence[str] = ...
+    ) -> Page[Event]: ...
+
+    def newest_event_id(self) -> int: ...
+
+    def latches(self, host: str) -> tuple[Latch, ...]: ...
+
+    def tokens(self) -> tuple[Token, ...]: ...
+
+    def receiver_secret(self, name: str) -> ReceiverSecret | None: ...
+
+    def counts(self) -> Numbers: ...
+
+
+class Claimed(Protocol):
+    """What became of an Idempotency-Key: see `service.history.store.access.Claim`."""
+
+    @property
+    def outcome(self) -> Literal["new", "busy", "other", "done"]: ...
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def location(self) -> str: ...
+
+    @property
+    def body(self) -> Json: ...
+
+
+class Writes(Protocol):
+    """What the API itself writes: `service.history.store.Store`, whose docstrings hold."""
+
+    def authenticate(self, presented: bytes, *, at: datetime) -> Principal | None: ...
+
+    def revoke_token(self, token_id: str, *, by: str, at: datetime) -> bool: ...
+
+    def record_delivery(self, receiver: str, delivery_id: str, *, outcome: str, at: datetime) -> bool: ...
+
+    def claim_key(self, principal: str, key: str, request_digest: str, *, at: datetime) -> Claimed: ...
+
+    def settle_key(self, principal: str, key: str, *, status: int, location: str, body: Json) -> None: ...
+
+    def release_key(self, principal: str, key: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of what is let in. Rates are token buckets: `burst` at once, then one each `every_s` seconds."""
+
+    body_bytes: int = 1 << 20
+    body_s: float = 30.0
+    failures_burst: int = 20
+    failures_every_s: float = 3.0
+    requests_burst: int = 400
+    requests_every_s: float = 0.01
+    hooks_burst: int = 60
+    hooks_every_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything the API works with. `hosts_allowed` are the values of the Host header that are answered, all if empty.
+    A host that was not seen for `stale_after_s` is shown as stale."""
+
+    reads: Reads
+    writes: Writes
+    control: Control
+    clock: Clock
+    metrics: Metrics = field(default_factory=Metrics)
+    limits: Limits = field(default_factory=Limits)
+    hosts_allowed: tuple[str, ...] = ()
+    stale_after_s: float = 300.0

@@ -1,0 +1,137 @@
+"""Every error as `application/problem+json` (RFC 9457), and the one map from our errors to HTTP.
+
+`code` is stable and made for programs, `type` is `urn:passerelle:problem:<code>`, `detail` is for people. A 500 carries
+a request id and nothing else: what went wrong stands in the service's log beside the same id.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.errors import (
+    HostError,
+    InputError,
+    NotFound,
+    PasserelleError,
+    SourceError,
+    Stale,
+    StoreError,
+    Unreachable,
+)
+from service.model.trees import shown
+
+MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 50
+
+OURS: tuple[tuple[type[PasserelleError], int, str], ...] = (
+    (NotFound, 404, "not-found"),
+    (Stale, 409, "plan-stale"),
+    (InputError, 422, "bad-input"),
+    (StoreError, 503, "storage-unavailable"),
+    (SourceError, 503, "source-unavailable"),
+    (Unreachable, 503, "host-unreachable"),
+    (HostError, 502, "host-error"),
+)
+_CODES = {
+    400: "bad-request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "request-timeout",
+    409: "conflict",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+    421: "misdirected-request",
+    422: "bad-input",
+    429: "too-many-requests",
+    500: "internal-error",
+    503: "unavailable",
+}
+
+
+class Refused(Exception):  # noqa: N818 (an answer, not a fault)
+    """A request that is answered with this problem."""
+
+    def __init__(self, status: int, detail: str, *, code: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.code = code
+        self.headers = headers
+
+
+def problem(
+    status: int,
+    detail: str = "",
+    *,
+    code: str = "",
+    instance: str = "",
+    errors: Sequence[Mapping[str, Any]] = (),
+    headers: Mapping[str, str] | None = None,
+    request_id: str = "",
+) -> Response:
+    """A response of this form. Members without a value are left out."""
+    code = code or _CODES.get(status, "error")
+    body: dict[str, Any] = {
+        "type": f"urn:passerelle:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+    }
+    optional = {"detail": detail, "instance": instance, "errors": list(errors), "request_id": request_id}
+    body |= {key: value for key, value in optional.items() if value}
+    return Response(json.dumps(body), status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Make the app answer every error in this form."""
+    app.add_exception_handler(PasserelleError, _ours)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PasserelleError)
+    for kind, status, code in OURS:
+        if isinstance(error, kind):
+            headers = {"Retry-After": "2"} if status == 503 else None
+            text = "the database cannot be used now" if isinstance(error, StoreError) else shown(str(error), 500)
+            return problem(status, text, code=code, instance=_path(request), headers=headers)
+    raise error
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return problem(error.status, error.detail, code=error.code, instance=_path(request), headers=error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """What is wrong and where; what was sent is never sent back."""
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {
+            "pointer": "/" + "/".join(shown(str(part), 100) for part in found["loc"]),
+            "detail": shown(str(found["msg"]), 300),
+        }
+        for found in error.errors()[:MAX_ERRORS]
+    ]
+    return problem(422, "the request does not fit", instance=_path(request), errors=errors)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = error.detail if error.status_code not in (404, 405) else ""
+    return problem(error.status_code, shown(str(detail), 300), instance=_path(request), headers=error.headers)
+
+
+def _path(request: Request) -> str:
+    return shown(str(request.scope.get("path", "")), 300)

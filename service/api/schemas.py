@@ -1,0 +1,291 @@
+"""What the API answers and takes, field by field. New optional fields may come; none goes without a new version."""
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.api.values import Digest, HostName, Reason, Ulid
+from service.model.access import Scope
+from service.model.changes import Moved, Op, Where
+from service.model.runs import (
+    Health,
+    Phase,
+    PlanState,
+    Reachability,
+    RevisionState,
+    StepState,
+    SyncMode,
+    SyncReason,
+    SyncState,
+    Trigger,
+)
+
+T = TypeVar("T")
+
+
+class Answer(BaseModel):
+    """What goes out: made from the values of the same field names."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class Asked(BaseModel):
+    """What comes in: an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ListOf(Answer, Generic[T]):
+    """A page of a list."""
+
+    items: list[T]
+    next_cursor: str | None = Field(default=None, description="give it back as `cursor`; null at the end")
+
+
+class Host(Answer):
+    """Where a host stands. Each axis stands alone; `stale` says that nobody saw the host lately."""
+
+    host: str
+    address: str
+    sync_mode: SyncMode
+    sync: SyncState
+    reason: SyncReason
+    message: str = Field(description="the reason in words")
+    health: Health
+    reachability: Reachability
+    phase: Phase
+    observed_at: datetime | None
+    stale: bool
+    observed_commit: str = Field(description="the commit it was last compared with")
+    attempted_commit: str = Field(description="the commit an apply was last begun for")
+    applied_commit: str = Field(description="the commit whose apply was last confirmed")
+    desired_digest: str
+    applied_digest: str
+    plan_id: str
+    apply_id: str
+    console: str
+    drift_items: int
+    changed_at: datetime | None
+
+
+class Drift(Answer):
+    """One field that is not as wanted."""
+
+    id: int
+    host: str
+    kind: str
+    resource: str
+    field: str
+    op: Op
+    want: Any
+    have: Any
+    where: Where = Field(description="live: kernel and daemons; file: an owned file; boot: what the next boot makes")
+    moved: Moved = Field(description="who moved since the last apply: git, host or both")
+    first_seen: datetime
+    last_seen: datetime
+    unknown: str = Field(description="why it could not be read; then `have` says nothing")
+    cause: str = Field(description="what it follows from, when nobody wrote it")
+    resolved_at: datetime | None
+    resolved_by: str
+
+
+class Plan(Answer):
+    """A plan: what would be done, in order, and why not."""
+
+    id: str
+    host: str
+    commit: str
+    digest: str
+    desired_digest: str
+    state: PlanState
+    created_at: datetime
+    body: dict[str, Any] = Field(description="drifts, packages, steps, keep, checks, refusals, notes, derived, files")
+
+
+class Step(Answer):
+    """One step of an apply."""
+
+    position: int
+    fact: str
+    why: str
+    state: StepState
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: str
+
+
+class Apply(Answer):
+    """One transaction on one host."""
+
+    id: str
+    host: str
+    plan_id: str
+    commit: str
+    author_name: str
+    author_email: str
+    subject: str
+    plan_digest: str
+    desired_digest: str
+    generation: int
+    trigger: Trigger
+    requested_by: str
+    phase: Phase
+    requested_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    cause: str
+    error: str
+    steps: list[Step] = Field(default=[], description="only where one apply is asked for")
+
+
+class Revision(Answer):
+    """A commit that was looked at."""
+
+    commit: str
+    author_name: str
+    author_email: str
+    committed_at: datetime
+    subject: str
+    fetched_at: datetime
+    state: RevisionState
+    reason: str
+    findings: list[Any]
+
+
+class Findings(Answer):
+    """What lint says about the newest commit that was looked at."""
+
+    commit: str
+    state: RevisionState
+    reason: str
+    findings: list[Any]
+
+
+class Lease(Answer):
+    """Who has, or had, which address under which name."""
+
+    host: str
+    mac: str
+    ip: str
+    name: str
+    first_seen: datetime
+    last_seen: datetime
+    expires_at: datetime | None
+    active: bool
+
+
+class Event(Answer):
+    """Something that happened. Ids only grow."""
+
+    id: int
+    at: datetime
+    type: str
+    host: str
+    text: str
+    detail: dict[str, Any]
+
+
+class View(Answer):
+    """What is wanted of a host, or what was seen of it."""
+
+    host: str
+    commit: str
+    digest: str
+    at: datetime | None
+    content: Any
+
+
+class Latch(Answer):
+    """A desired state that was rolled back and is not tried again by itself."""
+
+    id: int
+    host: str
+    desired_digest: str
+    apply_id: str
+    since: datetime
+
+
+class Latches(Answer):
+    """The latches that hold."""
+
+    items: list[Latch]
+
+
+class Cleared(Answer):
+    """How many latches were cleared."""
+
+    cleared: int
+
+
+class Accepted(Answer):
+    """Work that was asked for; `location` is where to see it."""
+
+    host: str
+    location: str
+
+
+class Nudged(Answer):
+    """The delivery was taken; the repository is looked at soon."""
+
+    status: Literal["accepted"] = "accepted"
+
+
+class Token(Answer):
+    """A token without its secret."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    hosts: list[str]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class Tokens(Answer):
+    """Every token."""
+
+    items: list[Token]
+
+
+class Live(Answer):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Answer):
+    """Whether the service can do its work; `missing` names what stands in the way."""
+
+    status: Literal["ready", "not ready"]
+    missing: list[str] = []
+
+
+class Problem(Answer):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+    instance: str = ""
+    request_id: str = ""
+    errors: list[dict[str, str]] = []
+
+
+class ApplyAsked(Asked):
+    """Which plan to apply: by its id, by its digest, or both. What would be done now must be the same."""
+
+    host: HostName
+    plan_id: Ulid | None = None
+    digest: Digest | None = None
+
+
+class LatchClearAsked(Asked):
+    """Why it may be tried again."""
+
+    reason: Reason

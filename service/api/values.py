@@ -1,0 +1,118 @@
+"""The types of what a request may hold: bounded, without control characters, without surprises."""
+
+import base64
+import json
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+from fastapi import Depends, Path, Query
+from pydantic import AfterValidator, StringConstraints
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from service.api.problem import Refused
+from service.errors import NotFound
+from service.model.access import Principal, Scope
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_ID = 2**63 - 1
+_CURSOR = re.compile(r"[A-Za-z0-9_-]{2,800}")
+_HIDDEN = ("Cc", "Cs", "Co", "Cn")
+
+
+def _plain(text: str) -> str:
+    """No control characters, no NUL, no lone surrogates: what every database and every terminal can take."""
+    if any(unicodedata.category(character) in _HIDDEN for character in text):
+        raise ValueError("control characters and lone surrogates are not allowed")
+    return text
+
+
+SafeStr = Annotated[str, StringConstraints(max_length=500), AfterValidator(_plain)]
+Reason = Annotated[str, StringConstraints(min_length=3, max_length=500), AfterValidator(_plain)]
+HostName = Annotated[str, StringConstraints(pattern=r"\A[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\z")]
+Ulid = Annotated[str, StringConstraints(pattern=r"\A[0-9A-HJKMNP-TV-Z]{26}\z")]
+CommitId = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{40}([0-9a-f]{24})?\z")]
+Digest = Annotated[str, StringConstraints(pattern=r"\Asha256:[0-9a-f]{64}\z")]
+TokenId = Annotated[str, StringConstraints(pattern=r"\A[0-9A-Za-z]{12}\z")]
+Mac = Annotated[str, StringConstraints(pattern=r"\A[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\z")]
+Ip = Annotated[str, StringConstraints(pattern=r"\A[0-9A-Fa-f.:]{2,45}\z")]
+
+HostPath = Annotated[HostName, Path(description="A host's name in the spec")]
+Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
+Cursor = Annotated[str, Query(max_length=800, description="`next_cursor` of the page before")]
+HostFilter = Annotated[HostName | None, Query(description="Only this host")]
+
+
+def write_cursor(key: tuple[str | int, ...] | None) -> str | None:
+    """A sort key as callers see it: opaque."""
+    if key is None:
+        return None
+    return base64.urlsafe_b64encode(json.dumps(list(key)).encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str, shape: tuple[type, ...]) -> tuple[str | int, ...]:
+    """The way back; `shape` are the types of the key's parts. 422 for what is no cursor of this list."""
+    if not text:
+        return ()
+    try:
+        if not _CURSOR.fullmatch(text):
+            raise ValueError("characters")
+        key = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if not isinstance(key, list) or [type(part) for part in key] != list(shape):
+            raise ValueError("shape")
+        for part in key:
+            if isinstance(part, int) and not 0 <= part <= MAX_ID:
+                raise ValueError("range")
+            if isinstance(part, str):
+                _plain(part)
+    except (ValueError, RecursionError):
+        raise Refused(422, "this cursor belongs to no page of this list", code="bad-cursor") from None
+    return tuple(key)
+
+
+class Needs:
+    """The dependency that every route but the public ones has: a principal with this scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> Principal:
+        principal = getattr(request.state, "principal", None)
+        if not isinstance(principal, Principal):
+            raise Refused(401, "a valid token is needed", headers={"WWW-Authenticate": "Bearer"})
+        if not principal.may(self.scope):
+            raise Refused(403, f"the token lacks the scope {self.scope}")
+        return principal
+
+
+Reader = Annotated[Principal, Depends(Needs("read"))]
+Planner = Annotated[Principal, Depends(Needs("plan"))]
+Applier = Annotated[Principal, Depends(Needs("apply"))]
+Approver = Annotated[Principal, Depends(Needs("approve"))]
+TokenKeeper = Annotated[Principal, Depends(Needs("tokens"))]
+
+
+def seen_by(principal: Principal, host: str) -> str:
+    """The host's name if the principal may see it. Else it is not there: NotFound, as for a host that does not exist."""
+    if not principal.sees(host):
+        raise NotFound(f"no host {host}")
+    return host
+
+
+def there(value: T | None, what: str) -> T:
+    """The value, NotFound if there is none."""
+    if value is None:
+        raise NotFound(what)
+    return value
+
+
+async def ask(function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """Call something that blocks, in a thread."""
+    return await run_in_threadpool(function, *args, **named)
+
+
+Work = Callable[[], Awaitable[Any]]

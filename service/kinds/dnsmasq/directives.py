@@ -1,0 +1,70 @@
+"""From a `dnsmasq` section to dnsmasq(8)'s directives."""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+
+from service.kinds.claims import Claim, Network, Reservation
+from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection, flags_of
+from service.resources.dnsmasq_config import Directive
+from service.resources.guest_names import HOSTS_FOLDER
+
+SINGLE_VALUES = (
+    "domain", "log_facility", "cache_size", "dns_forward_max", "dhcp_lease_max", "local_ttl", "neg_ttl", "max_ttl",
+    "max_cache_ttl", "min_cache_ttl",
+)  # fmt: skip
+LISTS = ("server", "except_interface", "no_dhcp_interface", "listen_address")
+
+
+def directives(section: DnsmasqSection, claims: Sequence[Claim]) -> tuple[Directive, ...]:
+    """Every directive that the section asks for, and those that follow from it."""
+    return tuple(_directives(section, claims))
+
+
+def _directives(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Directive]:
+    for flag in flags_of(section):
+        yield dashed(flag), ""
+    for name in section.served_interfaces():
+        yield "interface", name
+    for key in LISTS:
+        for value in getattr(section, key):
+            yield dashed(key), str(value)
+    for domain in section.local:
+        yield "local", f"/{domain}/"
+    for key in SINGLE_VALUES:
+        if (value := getattr(section, key)) is not None:
+            yield dashed(key), str(value)
+    if section.authoritative:
+        yield "dhcp-authoritative", ""
+    if section.lease_file:
+        yield "dhcp-leasefile", section.lease_file
+    several = len(section.dhcp) > 1
+    for index, entry in enumerate(section.dhcp):
+        yield from _range(entry, f"range{index}" if several else "", claims)
+    if any(isinstance(claim, Reservation) for claim in claims):
+        yield "dhcp-hostsdir", HOSTS_FOLDER
+
+
+def _range(entry: DhcpRange, tag: str, claims: Sequence[Claim]) -> Iterator[Directive]:
+    """One range and its options; with several ranges the options are tied to theirs by a tag."""
+    mask = entry.netmask or netmask_of(entry, claims)
+    parts = [f"set:{tag}"] if tag else []
+    parts += [entry.start, entry.end, *([mask] if mask else []), entry.lease_time]
+    yield "dhcp-range", ",".join(parts)
+    for number, values in entry.options_by_number().items():
+        yield "dhcp-option", ",".join([*([f"tag:{tag}"] if tag else []), str(number), *values])
+
+
+def netmask_of(entry: DhcpRange, claims: Sequence[Claim]) -> str:
+    """The mask of the network that the range's interface has."""
+    start = ipaddress.ip_address(entry.start)
+    for claim in claims:
+        if isinstance(claim, Network) and claim.interface == entry.interface:
+            network = ipaddress.ip_interface(claim.address).network
+            if start in network:
+                return str(network.netmask)
+    return ""
+
+
+def dashed(key: str) -> str:
+    """The directive's own name."""
+    return key.replace("_", "-")

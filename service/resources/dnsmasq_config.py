@@ -1,0 +1,137 @@
+"""dnsmasq's configuration: compared directive by directive over all its files, written in a file of our own."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from service.formats import dnsmasq
+from service.model.changes import Difference
+from service.model.observed import HostObserved, Watch
+from service.model.plans import Refusal
+from service.model.states import Json, Unknown
+from service.resources.boot import texts_of
+from service.resources.files import file_step, mode_differences, sha256
+from service.resources.resource import Phase, Steps, Wishes, field_difference, op_of
+
+OWN_FILE = "/etc/dnsmasq.d/passerelle.conf"
+FILES = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
+NOT_READ = (".dpkg-dist", ".dpkg-old", ".dpkg-new")
+"""Endings that Debian's dnsmasq leaves out of its folder (CONFIG_DIR in /etc/default/dnsmasq)."""
+
+Directive = tuple[str, str]
+"""(key as in dnsmasq(8), value; empty for a switch)"""
+
+
+@dataclass(frozen=True, slots=True)
+class DnsmasqConfig:
+    """All directives wanted. One that another file of dnsmasq's already gives is met where it stands."""
+
+    kind: str
+    directives: tuple[Directive, ...]
+
+    @property
+    def id(self) -> str:
+        return "dnsmasq:config"
+
+    def wanted(self) -> dict[str, list[Json]]:
+        """{key: [canonical value, …]}."""
+        return grouped(self.directives)
+
+    def wishes(self) -> Wishes:
+        fields: dict[str, Json] = {key: [*values] for key, values in self.wanted().items()}
+        return {(OWN_FILE, key, "file"): want for key, want in fields.items()}
+
+    def watch(self) -> Watch:
+        lease_files = {value for key, value in self.directives if key == "dhcp-leasefile"}
+        return Watch(files=frozenset({*FILES, *lease_files}))
+
+    def differences(self, observed: HostObserved) -> Iterator[Difference]:
+        texts = self.texts(observed)
+        if isinstance(texts, Unknown):
+            yield from field_difference(self, OWN_FILE, "file", "file", "present", texts)
+            return
+        want, foreign = self.wanted(), foreign_directives(texts)
+        own = grouped(directives_of(texts[OWN_FILE])) if OWN_FILE in texts else {}
+        for key in [*want, *(key for key in own if key not in want)]:
+            have = merged(own.get(key, []), foreign.get(key, []))
+            wanted = want.get(key, [])
+            if wanted != have and not (wanted and all(v in have for v in wanted) and not own.get(key)):
+                value: Json = [*wanted] if wanted else None
+                yield Difference(
+                    self.kind, OWN_FILE, key, "file", op_of(value, [*have]), value, [*have] if have else None
+                )
+        if OWN_FILE in texts:
+            yield from mode_differences(self, OWN_FILE, "0644", observed.fact(f"file:{OWN_FILE}"))
+
+    def texts(self, observed: HostObserved) -> dict[str, bytes] | Unknown:
+        """dnsmasq's files as it reads them."""
+        texts = texts_of(observed, FILES)
+        if isinstance(texts, Unknown):
+            return texts
+        return {path: text for path, text in texts.items() if not path.endswith(NOT_READ)}
+
+    @classmethod
+    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+        total = Steps()
+        for config in wanted:
+            different = list(config.differences(observed))
+            texts = config.texts(observed)
+            if not different or isinstance(texts, Unknown) or any(d.unknown for d in different):
+                continue
+            foreign = foreign_directives(texts)
+            clashes = list(config.clashes(texts))
+            here = [(k, v) for k, v in config.directives if canonical(k, v) not in foreign.get(k, [])]
+            content = dnsmasq.render(here)
+            why = f"{config.kind}: {OWN_FILE}: {', '.join(d.field for d in different[:8])}"
+            total = Steps(
+                steps=((Phase.DAEMON_FILE, file_step(OWN_FILE, content, "0644", observed, why)),),
+                blobs={sha256(content): content},
+                checks=(("dnsmasq", OWN_FILE),),
+                refusals=tuple(clashes),
+            )
+        return total
+
+    def clashes(self, texts: Mapping[str, bytes]) -> Iterator[Refusal]:
+        """Directives of which dnsmasq takes one, and another file gives another value."""
+        wanted = self.wanted()
+        for path in sorted(texts):
+            if path == OWN_FILE:
+                continue
+            for directive in dnsmasq.parse(texts[path], path).directives:
+                want = wanted.get(directive.key)
+                value = canonical(directive.key, directive.value)
+                if want and directive.key in dnsmasq.SINGLE and value not in want:
+                    yield Refusal(
+                        "not-ours",
+                        f"{path}:{directive.line} sets {directive.key} to {value or 'on'}, the spec wants {want[0] or 'on'}",
+                        hint=f"remove that line on the host, or write its value in the spec; passerelle does not own {path}",
+                    )
+
+
+def grouped(directives: Sequence[Directive]) -> dict[str, list[Json]]:
+    """{key: sorted canonical values}."""
+    fields: dict[str, list[Json]] = {}
+    for key, value in directives:
+        fields.setdefault(key, []).append(canonical(key, value))
+    return {key: [*sorted(values, key=str)] for key, values in fields.items()}
+
+
+def canonical(key: str, value: str) -> str:
+    """One value in the form that equal meanings share."""
+    text: str = dnsmasq.canonical_value(key, value)
+    return text
+
+
+def directives_of(content: bytes) -> list[Directive]:
+    """The directives of one file."""
+    return [(d.key, d.value) for d in dnsmasq.parse(content, "").directives]
+
+
+def foreign_directives(texts: Mapping[str, bytes]) -> dict[str, list[Json]]:
+    """What all files but ours say."""
+    return grouped([d for path in sorted(texts) if path != OWN_FILE for d in directives_of(texts[path])])
+
+
+def merged(own: Sequence[Json], foreign: Sequence[Json]) -> list[Json]:
+    """Both together, each value once."""
+    return [*sorted({*map(str, own), *map(str, foreign)})]
