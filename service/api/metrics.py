@@ -8,7 +8,7 @@
 No label ever holds a MAC, an address, or anything else that a host can make up without end.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -79,16 +79,17 @@ class Metrics:
         """A connection came to nothing. `reason` is one of SSH_REASONS, anything else counts as other."""
         self._ssh.labels(reason if reason in SSH_REASONS else "other").inc()
 
-    def page(self, numbers: Numbers) -> bytes:
-        """Everything in Prometheus' text form."""
+    def page(self, numbers: Numbers, *, visible: Callable[[str], bool] = lambda _host: True) -> bytes:
+        """Everything in Prometheus' text form, with the hosts that are `visible`."""
         now = CollectorRegistry()
-        now.register(_FromNumbers(numbers))
+        now.register(_FromNumbers(numbers, visible))
         return generate_latest(self._registry) + generate_latest(now)
 
 
 class _FromNumbers(Collector):
-    def __init__(self, numbers: Numbers) -> None:
+    def __init__(self, numbers: Numbers, visible: Callable[[str], bool]) -> None:
         self._numbers = numbers
+        self._sees = visible
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         yield from self._of_hosts()
@@ -104,7 +105,7 @@ class _FromNumbers(Collector):
         seen = GaugeMetricFamily(
             "passerelle_host_last_observed_timestamp_seconds", "When a host was last seen", labels=["host"]
         )
-        for host in self._numbers.hosts:
+        for host in (one for one in self._numbers.hosts if self._sees(one.host)):
             for axis in (host.sync, host.health, host.reachability):
                 if axis != "Unknown":
                     state.add_metric([host.host, axis], 1)
@@ -116,11 +117,13 @@ class _FromNumbers(Collector):
         yield seen
         drift = GaugeMetricFamily("passerelle_host_drift_items", "Differences that are open", labels=["host", "kind"])
         for (host_name, kind), count in self._numbers.drift.items():
-            drift.add_metric([host_name, kind], count)
+            if self._sees(host_name):
+                drift.add_metric([host_name, kind], count)
         yield drift
         leases = GaugeMetricFamily("passerelle_leases", "Leases in the hosts' lease files", labels=["host"])
         for host_name, count in self._numbers.leases.items():
-            leases.add_metric([host_name], count)
+            if self._sees(host_name):
+                leases.add_metric([host_name], count)
         yield leases
 
     def _of_applies(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
@@ -128,7 +131,8 @@ class _FromNumbers(Collector):
             "passerelle_host_last_success_timestamp_seconds", "When an apply was last confirmed", labels=["host"]
         )
         for host_name, at in self._numbers.succeeded_at.items():
-            success.add_metric([host_name], at.timestamp())
+            if self._sees(host_name):
+                success.add_metric([host_name], at.timestamp())
         yield success
         ended = CounterMetricFamily("passerelle_apply", "Applies by how they ended", labels=["result"])
         for phase, result in _ENDS.items():

@@ -4,8 +4,8 @@ import base64
 import json
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, Path, Query
 from pydantic import AfterValidator, StringConstraints
@@ -31,15 +31,16 @@ def _plain(text: str) -> str:
     return text
 
 
+# Pydantic's own regex engine takes `$` for the very end, unlike Python's (which lets a newline follow).
 SafeStr = Annotated[str, StringConstraints(max_length=500), AfterValidator(_plain)]
 Reason = Annotated[str, StringConstraints(min_length=3, max_length=500), AfterValidator(_plain)]
-HostName = Annotated[str, StringConstraints(pattern=r"\A[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\z")]
-Ulid = Annotated[str, StringConstraints(pattern=r"\A[0-9A-HJKMNP-TV-Z]{26}\z")]
-CommitId = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{40}([0-9a-f]{24})?\z")]
-Digest = Annotated[str, StringConstraints(pattern=r"\Asha256:[0-9a-f]{64}\z")]
-TokenId = Annotated[str, StringConstraints(pattern=r"\A[0-9A-Za-z]{12}\z")]
-Mac = Annotated[str, StringConstraints(pattern=r"\A[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\z")]
-Ip = Annotated[str, StringConstraints(pattern=r"\A[0-9A-Fa-f.:]{2,45}\z")]
+HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Ulid = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
+CommitId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{12}$")]
+Mac = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$")]
+Ip = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f.:]{2,45}$")]
 
 HostPath = Annotated[HostName, Path(description="A host's name in the spec")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
@@ -97,7 +98,7 @@ TokenKeeper = Annotated[Principal, Depends(Needs("tokens"))]
 
 
 def seen_by(principal: Principal, host: str) -> str:
-    """The host's name if the principal may see it. Else it is not there: NotFound, as for a host that does not exist."""
+    """The host's name if the principal may see it. Else NotFound, as for a host that does not exist."""
     if not principal.sees(host):
         raise NotFound(f"no host {host}")
     return host
@@ -113,6 +114,3 @@ def there(value: T | None, what: str) -> T:
 async def ask(function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
     """Call something that blocks, in a thread."""
     return await run_in_threadpool(function, *args, **named)
-
-
-Work = Callable[[], Awaitable[Any]]

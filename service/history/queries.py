@@ -164,9 +164,9 @@ class Queries:
         """One revision by its full commit id."""
         return self._revision(revisions.c.commit == commit)
 
-    def newest_revision(self, state: RevisionState = "accepted") -> Revision | None:
-        """The one in force (`accepted`), or the last that was refused."""
-        return self._revision(revisions.c.state == state)
+    def newest_revision(self, state: RevisionState | None = "accepted") -> Revision | None:
+        """The one in force (`accepted`), the last that was refused, or with None the last of all."""
+        return self._revision(revisions.c.state == state if state else true())
 
     def _revision(self, which: ColumnElement[bool]) -> Revision | None:
         query = select(*_columns(revisions, Revision)).where(which)

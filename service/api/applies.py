@@ -1,0 +1,124 @@
+"""Applies and plans: ask for one, follow it, look back."""
+
+from typing import Annotated
+
+from fastapi import FastAPI, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api import schemas
+from service.api.once import Key, once
+from service.api.pages import page_out
+from service.api.parts import Parts
+from service.api.problem import Refused
+from service.api.values import (
+    Applier,
+    CommitId,
+    Cursor,
+    HostFilter,
+    Limit,
+    Reader,
+    Ulid,
+    ask,
+    read_cursor,
+    seen_by,
+    there,
+)
+from service.errors import InputError
+from service.model.access import Principal
+from service.model.runs import Phase
+
+PREFIX = "/api/v1"
+UlidPath = Annotated[Ulid, Path(description="A ULID")]
+
+
+def add_routes(app: FastAPI, parts: Parts) -> None:
+    """The routes below /applies and /plans."""
+    _add_reads(app, parts)
+    _add_create(app, parts)
+
+
+def _add_reads(app: FastAPI, parts: Parts) -> None:
+    @app.get(f"{PREFIX}/applies", operation_id="list_applies", summary="Applies, newest first", tags=["applies"])
+    async def list_applies(
+        *,
+        who: Reader,
+        request: Request,
+        response: Response,
+        limit: Limit = 50,
+        cursor: Cursor = "",
+        host: HostFilter = None,
+        phase: Annotated[Phase | None, Query()] = None,
+        commit: Annotated[CommitId | None, Query()] = None,
+    ) -> schemas.ListOf[schemas.Apply]:
+        page = await ask(
+            parts.reads.applies,
+            limit=limit,
+            after=read_cursor(cursor, (str,)),
+            host=host or "",
+            phase=phase or "",
+            commit=commit or "",
+            visible=who.hosts,
+        )
+        return page_out(page, schemas.Apply.model_validate, request, response)
+
+    @app.get(
+        f"{PREFIX}/applies/{{apply_id}}",
+        operation_id="get_apply",
+        summary="One apply with its commit, author, steps and times",
+        tags=["applies"],
+    )
+    async def get_apply(who: Reader, apply_id: UlidPath) -> schemas.Apply:
+        return await read_apply(parts, who, apply_id)
+
+    @app.get(f"{PREFIX}/plans/{{plan_id}}", operation_id="get_plan", summary="One plan", tags=["plans"])
+    async def get_plan(who: Reader, plan_id: UlidPath) -> schemas.Plan:
+        plan = there(await ask(parts.reads.plan, plan_id), f"no plan {plan_id}")
+        if not who.sees(plan.host):
+            there(None, f"no plan {plan_id}")
+        return schemas.Plan.model_validate(plan)
+
+
+def _add_create(app: FastAPI, parts: Parts) -> None:
+    @app.post(
+        f"{PREFIX}/applies",
+        operation_id="create_apply",
+        summary="Apply a plan to a host",
+        description="Names the plan by id or digest. 409 `plan-stale` when something else would be done by now.",
+        tags=["applies"],
+        status_code=202,
+        response_model=schemas.Apply,
+        responses={409: {"model": schemas.Problem, "description": "the plan is stale, or the key is in use"}},
+    )
+    async def create_apply(who: Applier, request: Request, asked: schemas.ApplyAsked, key: Key = None) -> Response:
+        await _check(parts, who, asked)
+
+        async def work() -> tuple[str, schemas.Apply]:
+            apply_id = await parts.control.apply(asked.host, asked.plan_id, asked.digest, who.name)
+            return f"{PREFIX}/applies/{apply_id}", await read_apply(parts, who, apply_id)
+
+        return await once(parts, who, key, request, work)
+
+
+async def read_apply(parts: Parts, who: Principal, apply_id: str) -> schemas.Apply:
+    """An apply of a host that the principal sees."""
+    found = there(await ask(parts.reads.apply, apply_id), f"no apply {apply_id}")
+    if not who.sees(found.host):
+        there(None, f"no apply {apply_id}")
+    return schemas.Apply.model_validate(found)
+
+
+async def _check(parts: Parts, who: Principal, asked: schemas.ApplyAsked) -> None:
+    """Whether this may be asked at all; whether the plan still holds is the loop's to say."""
+    there(await ask(parts.reads.host, seen_by(who, asked.host)), f"no host {asked.host}")
+    if asked.plan_id is None and asked.digest is None:
+        raise InputError("name the plan: plan_id, digest or both")
+    if asked.plan_id is None:
+        return
+    plan = await ask(parts.reads.plan, asked.plan_id)
+    if plan is None or plan.host != asked.host:
+        raise InputError(f"no plan {asked.plan_id} for {asked.host}")
+    if asked.digest is not None and plan.digest != asked.digest:
+        raise InputError(f"plan {plan.id} has another digest")
+    if plan.state != "current":
+        raise Refused(409, f"plan {plan.id} is {plan.state}; look at the newest one", code="plan-stale")

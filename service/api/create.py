@@ -1,0 +1,80 @@
+"""Making the application out of its parts."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware import Middleware
+
+from service import __version__
+from service.api import access, applies, health, hosts, problem, receivers, records
+from service.api.envelope import PUBLIC, Bodies, Envelope, Gate, HostNames
+from service.api.parts import Parts
+from service.api.schemas import Problem
+
+DESCRIPTION = """\
+GitOps for the networks of hypervisors and their guests. Everything but `/livez`, `/readyz` and `/hooks/{receiver}`
+needs `Authorization: Bearer psr_<id>.<secret>`. Errors are `application/problem+json` (RFC 9457). Lists are pages:
+`limit`, `cursor`, `next_cursor`.
+"""
+
+
+def create_app(parts: Parts, *, lifespan: Any = None) -> FastAPI:
+    """The API. Every route stands on the app itself, so that `app.routes` is all there is."""
+    app = FastAPI(
+        title="passerelle",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(Envelope),
+            Middleware(HostNames, allowed=parts.hosts_allowed),
+            Middleware(Gate, parts=parts),
+            Middleware(Bodies, parts=parts),
+        ],
+    )
+    problem.install(app)
+    for room in (hosts, applies, records, access, receivers, health):
+        room.add_routes(app, parts)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, license_info=_LICENSE
+        )
+        schemas = document["components"]["schemas"]
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                _finish(path, operation)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+_LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
+_PROBLEM = {
+    "description": "what went wrong",
+    "content": {problem.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+def _finish(path: str, operation: dict[str, Any]) -> None:
+    """Errors as they really look, and the token where one is needed."""
+    responses = operation["responses"]
+    responses.pop("422", None)
+    for status, response in responses.items():
+        if status.startswith("4"):
+            response["content"] = _PROBLEM["content"]
+    responses["default"] = _PROBLEM
+    if not any(public.fullmatch(path) for public in PUBLIC):
+        operation["security"] = [{"token": []}]

@@ -1,0 +1,75 @@
+"""Is the process alive, can it do its work, and the numbers. The first two need no token and tell no secret."""
+
+from html import escape
+
+from fastapi import FastAPI
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from service.api import metrics, schemas
+from service.api.parts import Parts
+from service.api.values import Reader, ask
+from service.errors import PasserelleError
+
+
+def add_routes(app: FastAPI, parts: Parts) -> None:
+    """/livez, /readyz, /metrics, /openapi.json and /docs."""
+
+    @app.get("/livez", operation_id="livez", summary="Is the process alive", tags=["health"])
+    async def livez() -> schemas.Live:
+        return schemas.Live()
+
+    @app.get(
+        "/readyz",
+        operation_id="readyz",
+        summary="Can the service do its work",
+        tags=["health"],
+        response_model=schemas.Ready,
+        responses={503: {"model": schemas.Ready, "description": "not yet, or not now"}},
+    )
+    async def readyz() -> Response:
+        missing = [name for name, why in (await parts.control.readiness()).items() if why]
+        try:
+            await ask(parts.reads.newest_event_id)
+        except PasserelleError:
+            missing.append("database")
+        ready = schemas.Ready(status="not ready" if missing else "ready", missing=sorted(missing))
+        return JSONResponse(ready.model_dump(mode="json"), status_code=503 if missing else 200)
+
+    @app.get(
+        "/metrics",
+        operation_id="metrics",
+        summary="Numbers in Prometheus' text form",
+        tags=["health"],
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}, "description": "the numbers"}},
+    )
+    async def numbers(who: Reader) -> Response:
+        counted = await ask(parts.reads.counts)
+        return Response(parts.metrics.page(counted, visible=who.sees), media_type=metrics.CONTENT_TYPE)
+
+    @app.get("/openapi.json", operation_id="openapi", summary="This description", tags=["health"])
+    async def openapi(who: Reader) -> dict[str, object]:
+        return app.openapi()
+
+    @app.get(
+        "/docs",
+        operation_id="docs",
+        summary="Every operation, for people",
+        tags=["health"],
+        response_class=HTMLResponse,
+    )
+    async def docs(who: Reader) -> HTMLResponse:
+        return HTMLResponse(_page(app.openapi()))
+
+
+def _page(document: dict[str, dict[str, dict[str, dict[str, str]]]]) -> str:
+    rows = [
+        f"<tr><td><code>{escape(method.upper())} {escape(path)}</code></td><td>{escape(operation['summary'])}</td></tr>"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>passerelle: the API</title></head>'
+        f"<body><h1>passerelle: the API</h1><table>{''.join(rows)}</table>"
+        "<p>The whole description is at <code>/openapi.json</code>.</p></body></html>"
+    )

@@ -1,0 +1,146 @@
+"""Hosts: where they stand, what is wanted and what was seen, what differs, what would be done."""
+
+import hashlib
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api import schemas
+from service.api.once import Key, once
+from service.api.pages import page_out
+from service.api.parts import Parts
+from service.api.values import Approver, Cursor, HostPath, Limit, Planner, Reader, ask, read_cursor, seen_by, there
+from service.model.runs import Health, HostStatus, HostView, Phase, Reachability, SyncState
+
+PREFIX = "/api/v1"
+
+
+def show_host(status: HostStatus, now: datetime, stale_after_s: float) -> schemas.Host:
+    """A host's status as it is answered."""
+    seen_at = status.observed_at
+    is_stale = seen_at is None or (now - seen_at).total_seconds() > stale_after_s
+    values = {name: getattr(status, name) for name in schemas.Host.model_fields if name != "stale"}
+    return schemas.Host(**values, stale=is_stale)
+
+
+def add_routes(app: FastAPI, parts: Parts) -> None:
+    """The routes below /hosts."""
+    _add_lists(app, parts)
+    _add_views(app, parts)
+    _add_actions(app, parts)
+
+
+def _add_lists(app: FastAPI, parts: Parts) -> None:
+    @app.get(f"{PREFIX}/hosts", operation_id="list_hosts", summary="Hosts by name", tags=["hosts"])
+    async def list_hosts(
+        *,
+        who: Reader,
+        request: Request,
+        response: Response,
+        limit: Limit = 50,
+        cursor: Cursor = "",
+        sync: Annotated[SyncState | None, Query()] = None,
+        health: Annotated[Health | None, Query()] = None,
+        reachability: Annotated[Reachability | None, Query()] = None,
+        phase: Annotated[Phase | None, Query()] = None,
+    ) -> schemas.ListOf[schemas.Host]:
+        page = await ask(
+            parts.reads.hosts,
+            limit=limit,
+            after=read_cursor(cursor, (str,)),
+            visible=who.hosts,
+            sync=sync or "",
+            health=health or "",
+            reachability=reachability or "",
+            phase=phase or "",
+        )
+        now = parts.clock.now()
+        return page_out(page, lambda status: show_host(status, now, parts.stale_after_s), request, response)
+
+    @app.get(
+        f"{PREFIX}/hosts/{{host}}",
+        operation_id="get_host",
+        summary="Where one host stands",
+        tags=["hosts"],
+        response_model=schemas.Host,
+        responses={304: {"description": "as the ETag in If-None-Match says"}},
+    )
+    async def get_host(who: Reader, request: Request, host: HostPath) -> Response:
+        status = there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
+        body = show_host(status, parts.clock.now(), parts.stale_after_s).model_dump_json().encode()
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        if etag in known or known == ["*"]:
+            return Response(status_code=304, headers={"ETag": etag})
+        return Response(body, media_type="application/json", headers={"ETag": etag})
+
+
+def _add_views(app: FastAPI, parts: Parts) -> None:
+    def view(found: HostView | None, what: str) -> schemas.View:
+        return schemas.View.model_validate(there(found, what))
+
+    @app.get(f"{PREFIX}/hosts/{{host}}/desired", operation_id="get_desired", summary="What Git wants", tags=["hosts"])
+    async def get_desired(who: Reader, host: HostPath) -> schemas.View:
+        return view(await parts.control.desired(seen_by(who, host)), f"no accepted revision names {host}")
+
+    @app.get(
+        f"{PREFIX}/hosts/{{host}}/observed",
+        operation_id="get_observed",
+        summary="What was last seen on the host",
+        tags=["hosts"],
+    )
+    async def get_observed(who: Reader, host: HostPath) -> schemas.View:
+        return view(await parts.control.observed(seen_by(who, host)), f"{host} was not seen yet")
+
+    @app.get(
+        f"{PREFIX}/hosts/{{host}}/plan",
+        operation_id="get_host_plan",
+        summary="What would be done to the host, and why not",
+        tags=["hosts", "plans"],
+    )
+    async def get_host_plan(who: Reader, host: HostPath) -> schemas.Plan:
+        plan = await ask(parts.reads.current_plan, seen_by(who, host))
+        return schemas.Plan.model_validate(there(plan, f"no plan for {host} yet"))
+
+    @app.get(
+        f"{PREFIX}/hosts/{{host}}/latches",
+        operation_id="list_latches",
+        summary="What was rolled back and is not tried again by itself",
+        tags=["hosts"],
+    )
+    async def list_latches(who: Reader, host: HostPath) -> schemas.Latches:
+        found = await ask(parts.reads.latches, seen_by(who, host))
+        return schemas.Latches(items=[schemas.Latch.model_validate(latch) for latch in found])
+
+
+def _add_actions(app: FastAPI, parts: Parts) -> None:
+    @app.post(
+        f"{PREFIX}/hosts/{{host}}/reconcile",
+        operation_id="reconcile_host",
+        summary="Look at the host again now, and do what its sync mode allows",
+        tags=["hosts"],
+        status_code=202,
+        response_model=schemas.Accepted,
+    )
+    async def reconcile_host(who: Planner, request: Request, host: HostPath, key: Key = None) -> Response:
+        there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
+
+        async def work() -> tuple[str, schemas.Accepted]:
+            await parts.control.reconcile(host, who.name)
+            location = f"{PREFIX}/hosts/{host}"
+            return location, schemas.Accepted(host=host, location=location)
+
+        return await once(parts, who, key, request, work)
+
+    @app.post(
+        f"{PREFIX}/hosts/{{host}}/latch/clear",
+        operation_id="clear_latch",
+        summary="Let what was rolled back be tried again",
+        tags=["hosts"],
+    )
+    async def clear_latch(who: Approver, host: HostPath, asked: schemas.LatchClearAsked) -> schemas.Cleared:
+        there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
+        return schemas.Cleared(cleared=await parts.control.clear_latch(host, asked.reason, who.name))

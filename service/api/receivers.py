@@ -1,0 +1,68 @@
+"""Webhooks: a forge says that the repository moved. What it says is not looked at; the source itself is asked.
+
+An unknown receiver answers as a wrong signature does.
+"""
+
+from typing import Annotated
+
+from fastapi import FastAPI, Path
+from starlette.requests import Request
+
+from service.api import schemas
+from service.api.parts import Parts
+from service.api.problem import Refused
+from service.api.rate import Buckets
+from service.api.values import ask
+from service.errors import StoreError
+from service.hooks.signature import verify_generic, verify_github
+from service.model.access import ReceiverSecret, is_name
+
+_NOBODY = ReceiverSecret("", "generic", b"not a receiver's secret")
+
+
+def add_routes(app: FastAPI, parts: Parts) -> None:
+    """POST /hooks/{receiver}."""
+    limits = parts.limits
+    calls = Buckets(parts.clock, burst=limits.hooks_burst, every_s=limits.hooks_every_s)
+
+    @app.post(
+        "/hooks/{receiver}",
+        operation_id="deliver_hook",
+        summary="The repository moved: look at it soon",
+        description="`github`: X-Hub-Signature-256. `generic`: X-Signature: sha256=<hex>. HMAC-SHA256 of the raw body.",
+        tags=["hooks"],
+        status_code=202,
+        responses={401: {"model": schemas.Problem, "description": "no such receiver, or not its signature"}},
+    )
+    async def deliver_hook(
+        request: Request, receiver: Annotated[str, Path(max_length=200, description="The receiver's name")]
+    ) -> schemas.Nudged:
+        caller = request.client.host if request.client else "unknown"
+        wait_s = calls.take(caller)
+        if wait_s:
+            raise Refused(429, "too many deliveries", headers={"Retry-After": str(int(wait_s) + 1)})
+        known = await ask(parts.reads.receiver_secret, receiver) if is_name(receiver) else None
+        body = await request.body()
+        if not _is_signed(known or _NOBODY, request, body) or known is None:
+            raise Refused(401, "no such receiver, or not its signature")
+        if await _is_new(parts, known.name, request):
+            await parts.control.nudge(known.name)
+        return schemas.Nudged()
+
+
+def _is_signed(receiver: ReceiverSecret, request: Request, body: bytes) -> bool:
+    name, verify = (
+        (b"x-hub-signature-256", verify_github) if receiver.type == "github" else (b"x-signature", verify_generic)
+    )
+    given = [value for key, value in request.scope["headers"] if key == name]
+    return verify(receiver.secret, body, given[0] if len(given) == 1 else None)
+
+
+async def _is_new(parts: Parts, receiver: str, request: Request) -> bool:
+    """Whether this delivery was not seen before. One that cannot be recorded counts as new: it only asks to look."""
+    told = request.headers.get("x-github-delivery") or request.headers.get("x-delivery-id")
+    delivery_id = told or f"unnamed-{request.state.request_id}"
+    try:
+        return await ask(parts.writes.record_delivery, receiver, delivery_id, outcome="accepted", at=parts.clock.now())
+    except StoreError:
+        return True

@@ -1,0 +1,193 @@
+"""What is looked back at: drift of the fleet, revisions and their findings, leases, events."""
+
+from ipaddress import ip_address
+from typing import Annotated
+
+from fastapi import FastAPI, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api import schemas
+from service.api.pages import page_out
+from service.api.parts import Parts
+from service.api.problem import Refused
+from service.api.values import (
+    MAX_ID,
+    CommitId,
+    Cursor,
+    HostFilter,
+    HostPath,
+    Ip,
+    Limit,
+    Mac,
+    Reader,
+    SafeStr,
+    ask,
+    read_cursor,
+    seen_by,
+    there,
+)
+
+PREFIX = "/api/v1"
+
+
+def add_routes(app: FastAPI, parts: Parts) -> None:
+    """The routes below /drift, /revisions, /findings, /leases and /events."""
+    _add_drift(app, parts)
+    _add_revisions(app, parts)
+    _add_leases(app, parts)
+    _add_events(app, parts)
+
+
+def _add_drift(app: FastAPI, parts: Parts) -> None:
+    async def drift(
+        *, who: Reader, request: Request, response: Response, limit: int, cursor: str, host: str, resolved: bool
+    ) -> schemas.ListOf[schemas.Drift]:
+        page = await ask(
+            parts.reads.drift,
+            limit=limit,
+            after=read_cursor(cursor, (int,)),
+            host=host,
+            visible=who.hosts,
+            resolved=resolved,
+        )
+        return page_out(page, schemas.Drift.model_validate, request, response)
+
+    @app.get(f"{PREFIX}/drift", operation_id="list_drift", summary="What differs, in the whole fleet", tags=["drift"])
+    async def list_drift(
+        *,
+        who: Reader,
+        request: Request,
+        response: Response,
+        limit: Limit = 50,
+        cursor: Cursor = "",
+        host: HostFilter = None,
+        resolved: Annotated[bool, Query(description="those of the past instead")] = False,
+    ) -> schemas.ListOf[schemas.Drift]:
+        return await drift(
+            who=who,
+            request=request,
+            response=response,
+            limit=limit,
+            cursor=cursor,
+            host=host or "",
+            resolved=resolved,
+        )
+
+    @app.get(
+        f"{PREFIX}/hosts/{{host}}/drift",
+        operation_id="list_host_drift",
+        summary="What differs on one host",
+        tags=["drift", "hosts"],
+    )
+    async def list_host_drift(
+        *,
+        who: Reader,
+        request: Request,
+        response: Response,
+        host: HostPath,
+        limit: Limit = 50,
+        cursor: Cursor = "",
+        resolved: Annotated[bool, Query(description="those of the past instead")] = False,
+    ) -> schemas.ListOf[schemas.Drift]:
+        there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
+        return await drift(
+            who=who,
+            request=request,
+            response=response,
+            limit=limit,
+            cursor=cursor,
+            host=host,
+            resolved=resolved,
+        )
+
+
+def _add_revisions(app: FastAPI, parts: Parts) -> None:
+    @app.get(f"{PREFIX}/revisions", operation_id="list_revisions", summary="Commits, newest first", tags=["revisions"])
+    async def list_revisions(
+        *, who: Reader, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = ""
+    ) -> schemas.ListOf[schemas.Revision]:
+        page = await ask(parts.reads.revisions, limit=limit, after=read_cursor(cursor, (int, int)))
+        return page_out(page, schemas.Revision.model_validate, request, response)
+
+    @app.get(f"{PREFIX}/revisions/{{commit}}", operation_id="get_revision", summary="One commit", tags=["revisions"])
+    async def get_revision(
+        who: Reader, commit: Annotated[CommitId, Path(description="The full commit id")]
+    ) -> schemas.Revision:
+        found = there(await ask(parts.reads.revision, commit), f"no revision {commit}")
+        return schemas.Revision.model_validate(found)
+
+    @app.get(
+        f"{PREFIX}/findings",
+        operation_id="get_findings",
+        summary="What lint says about the newest commit",
+        tags=["revisions"],
+    )
+    async def get_findings(who: Reader) -> schemas.Findings:
+        newest = there(await ask(parts.reads.newest_revision, None), "no commit was looked at yet")
+        return schemas.Findings.model_validate(newest)
+
+
+def _add_leases(app: FastAPI, parts: Parts) -> None:
+    @app.get(f"{PREFIX}/leases", operation_id="list_leases", summary="Leases by address", tags=["leases"])
+    async def list_leases(
+        *,
+        who: Reader,
+        request: Request,
+        response: Response,
+        limit: Limit = 50,
+        cursor: Cursor = "",
+        host: HostFilter = None,
+        name: Annotated[SafeStr, Query(description="Only this name")] = "",
+        mac: Annotated[Mac | None, Query(description="Only this hardware address")] = None,
+        ip: Annotated[Ip | None, Query(description="Only this address")] = None,
+        active: Annotated[bool | None, Query(description="Only those in force, or only those of the past")] = None,
+    ) -> schemas.ListOf[schemas.Lease]:
+        page = await ask(
+            parts.reads.leases,
+            limit=limit,
+            now=parts.clock.now(),
+            after=read_cursor(cursor, (str, str, str)),
+            host=host or "",
+            name=name,
+            mac=mac or "",
+            ip=_canonical(ip),
+            active=active,
+            visible=who.hosts,
+        )
+        return page_out(page, schemas.Lease.model_validate, request, response)
+
+
+def _add_events(app: FastAPI, parts: Parts) -> None:
+    @app.get(
+        f"{PREFIX}/events",
+        operation_id="list_events",
+        summary="What happened, in order",
+        description="Give the last `id` as `after` to go on; an empty list means that nothing happened since.",
+        tags=["events"],
+    )
+    async def list_events(
+        *,
+        who: Reader,
+        request: Request,
+        response: Response,
+        limit: Limit = 50,
+        cursor: Cursor = "",
+        after: Annotated[int, Query(ge=0, le=MAX_ID, description="Only events with a higher id")] = 0,
+        host: HostFilter = None,
+        type_: Annotated[SafeStr, Query(alias="type", description="Only events of this type")] = "",
+    ) -> schemas.ListOf[schemas.Event]:
+        start = read_cursor(cursor, (int,)) or (after,)
+        page = await ask(
+            parts.reads.events, limit=limit, after=int(start[0]), host=host or "", type_=type_, visible=who.hosts
+        )
+        return page_out(page, schemas.Event.model_validate, request, response)
+
+
+def _canonical(ip: str | None) -> str:
+    if ip is None:
+        return ""
+    try:
+        return str(ip_address(ip))
+    except ValueError:
+        raise Refused(422, "ip is not an address") from None
