@@ -1,6 +1,6 @@
 """What the loop needs of the world, as protocols: the edges implement them, app.py puts them in.
 
-Methods of `Record` and `Revisions` block and are called in threads; those of `Hosts` are async.
+Methods of `Record`, `Memory` and `Revisions` block and are called in threads; those of `Hosts` are async.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,18 @@ from typing import Literal, Protocol
 from service.model.changes import Drift
 from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import Plan
-from service.model.runs import Apply, Base, HostStatus, Phase, StepState, Trigger
+from service.model.runs import (
+    Apply,
+    Base,
+    HostStatus,
+    Page,
+    Phase,
+    PlanRecord,
+    Revision,
+    RevisionState,
+    StepState,
+    Trigger,
+)
 from service.model.sources import Fetched
 from service.model.states import Json
 from service.model.trees import Commit, Tree
@@ -109,15 +120,15 @@ class Revisions(Protocol):
 
 
 class Record(Protocol):
-    """History: the store's named transitions and the few reads that the loop decides by."""
+    """History: the store's named transitions."""
 
     def record_revision(self, commit: Commit, *, at: datetime, findings: Sequence[Json] = ()) -> None: ...
 
     def refuse_revision(self, commit: Commit, *, reason: str, at: datetime, findings: Sequence[Json] = ()) -> None: ...
 
     def add_event(
-        self, type: str, text: str, *, at: datetime, host: str = "", detail: Mapping[str, Json] | None = None
-    ) -> int: ...
+        self, type_: str, text: str, *, at: datetime, host: str = "", detail: dict[str, Json] | None = None
+    ) -> None: ...
 
     def set_host_status(self, status: HostStatus, *, at: datetime) -> bool: ...
 
@@ -162,16 +173,24 @@ class Record(Protocol):
 
     def clear_latch(self, host: str, *, by: str, reason: str, at: datetime) -> int: ...
 
-    def seen_leases(self, host: str, leases: Iterable[Lease], *, at: datetime) -> int: ...
+    def seen_leases(self, host: str, leases: Iterable[Lease], *, at: datetime) -> object: ...
+
+
+class Memory(Protocol):
+    """History read back: the few things that the loop decides by."""
 
     def base(self, host: str) -> Base | None: ...
 
     def is_latched(self, host: str, desired_digest: str) -> bool: ...
 
-    def unfinished_applies(self, host: str) -> tuple[Apply, ...]: ...
+    def unfinished_applies(self) -> tuple[Apply, ...]: ...
 
-    def host_status(self, host: str) -> HostStatus | None: ...
+    def apply(self, apply_id: str) -> Apply | None: ...
 
-    def host_names(self) -> tuple[str, ...]: ...
+    def plan(self, plan_id: str) -> PlanRecord | None: ...
 
-    def last_accepted(self) -> str | None: ...
+    def host(self, name: str) -> HostStatus | None: ...
+
+    def hosts(self, *, limit: int, after: tuple[str | int, ...] = ()) -> Page[HostStatus]: ...
+
+    def newest_revision(self, state: RevisionState = "accepted") -> Revision | None: ...

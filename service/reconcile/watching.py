@@ -10,7 +10,7 @@ from service.kinds.kind import Kind
 from service.model.sources import Advanced, Empty, Failed, Fetched, Missing, Rewound, Unchanged
 from service.model.states import Json
 from service.model.trees import BlobEntry, Commit
-from service.reconcile.ports import Record, Revisions
+from service.reconcile.ports import Memory, Record, Revisions
 from service.spec.findings import Finding
 from service.spec.fleet import Fleet, ParsedFile, read_file, read_fleet
 from service.spec.host import HostSpec
@@ -31,9 +31,12 @@ class Wanted:
 class Watcher:
     """Follows one branch. `wanted` is the last good revision; it changes only by `look`."""
 
-    def __init__(self, revisions: Revisions, record: Record, kinds: Sequence[Kind], clock: Clock) -> None:
+    def __init__(
+        self, revisions: Revisions, record: Record, memory: Memory, kinds: Sequence[Kind], clock: Clock
+    ) -> None:
         self._revisions = revisions
         self._record = record
+        self._memory = memory
         self._kinds = kinds
         self._clock = clock
         self._parsed: Mapping[str, ParsedFile] = {}
@@ -49,7 +52,7 @@ class Watcher:
         async with self._looking:
             accepted: str | None = self.wanted.commit or None
             if accepted is None:
-                accepted = await asyncio.to_thread(self._record.last_accepted)
+                accepted = await asyncio.to_thread(self._last_accepted)
             fetched = await asyncio.to_thread(self._revisions.fetch, accepted)
             match fetched:
                 case Unchanged(commit=commit):
@@ -80,7 +83,7 @@ class Watcher:
         introduced = await asyncio.to_thread(self._introduced, commit, fleet)
         now = self._clock.now()
         await asyncio.to_thread(self._record.record_revision, meta, at=now, findings=as_json(fleet.findings))
-        for gone in set(await asyncio.to_thread(self._record.host_names)) - set(fleet.hosts):
+        for gone in await asyncio.to_thread(self._known_hosts) - set(fleet.hosts):
             await asyncio.to_thread(self._record.forget_host, gone, at=now)
         author = f"{meta.author_name} <{meta.author_email}>"
         self.wanted = Wanted(commit, fleet.hosts, introduced, author, meta.subject)
@@ -109,6 +112,21 @@ class Watcher:
                 self._record.add_event, "source.well", "the source is followed again", at=self._clock.now()
             )
         self._said = self.trouble = ""
+
+    def _last_accepted(self) -> str | None:
+        newest = self._memory.newest_revision("accepted")
+        return newest.commit if newest else None
+
+    def _known_hosts(self) -> set[str]:
+        """Every host that history knows."""
+        names: set[str] = set()
+        after: tuple[str | int, ...] = ()
+        while True:
+            page = self._memory.hosts(limit=200, after=after)
+            names |= {status.host for status in page.items}
+            if page.next is None:
+                return names
+            after = page.next
 
     def _known_blobs(self) -> dict[str, bytes]:
         # parsed files are kept by blob id; their bytes are not needed again

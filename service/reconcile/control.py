@@ -1,0 +1,165 @@
+"""What people and programs may ask of the loop: look again, apply this plan, try again what was rolled back."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+
+from service.clock import Clock
+from service.errors import InputError, NotFound, Stale
+from service.model.observed import HostObserved
+from service.model.plans import Plan
+from service.model.runs import HostView
+from service.model.states import Absent, Json, Seen, Unknown
+from service.reconcile.decide import Request
+from service.reconcile.ports import Memory, Record
+from service.reconcile.queue import Queue
+from service.reconcile.round import Rounds
+from service.reconcile.watching import Watcher
+
+
+class Control:
+    """Requests become queue entries; nobody waits here for a host."""
+
+    def __init__(
+        self, watcher: Watcher, rounds: Rounds, queue: Queue, record: Record, memory: Memory, clock: Clock,
+        look: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._watcher = watcher
+        self._rounds = rounds
+        self._queue = queue
+        self._record = record
+        self._memory = memory
+        self._clock = clock
+        self._look = look
+
+    async def reconcile(self, host: str, by: str) -> None:
+        """Look at the host again soon."""
+        self._known(host)
+        await asyncio.to_thread(
+            self._record.add_event,
+            "host.reconcile-asked",
+            f"{by} asked to look at {host}",
+            at=self._clock.now(),
+            host=host,
+        )
+        self._queue.add(host)
+
+    async def apply(self, host: str, plan_id: str | None, digest: str | None, by: str) -> str:
+        """Apply the current plan, if it is the one that was agreed to. Returns the apply's id at once."""
+        self._known(host)
+        standing = self._rounds.standing(host)
+        plan = standing.plan
+        if plan is None:
+            raise InputError(
+                f"{host} was not looked at yet", hint=f"ask again after `passerelle plan {host}` shows a plan"
+            )
+        agreed = await self._agreed_digest(host, plan_id, digest)
+        if agreed and agreed != plan.digest:
+            raise Stale(f"the plan of {host} is now {plan.digest}", hint=f"look at it: passerelle plan {host}")
+        self._may_apply(host, plan)
+        if standing.request is not None:
+            raise InputError(f"an apply of {host} waits already: {standing.request.apply_id}")
+        apply_id = await asyncio.to_thread(
+            self._record.open_apply,
+            host,
+            plan_id=standing.plan_id,
+            commit=plan.commit,
+            plan_digest=plan.digest,
+            desired_digest=plan.desired_digest,
+            trigger="request",
+            requested_by=by,
+            at=self._clock.now(),
+        )
+        standing.request = Request(apply_id, by, plan.digest, standing.plan_id)
+        self._queue.add(host)
+        return apply_id
+
+    def _may_apply(self, host: str, plan: Plan) -> None:
+        if plan.is_empty:
+            raise InputError(f"there is nothing to apply on {host}")
+        if plan.refusals:
+            raise InputError(f"the plan is refused: {plan.refusals[0].what}", hint=plan.refusals[0].hint)
+        if self._watcher.wanted.hosts[host].sync == "observe":
+            raise InputError(f"{host} has `sync: observe`: nothing is ever written to it", hint="set sync: approve")
+
+    async def _agreed_digest(self, host: str, plan_id: str | None, digest: str | None) -> str:
+        if plan_id is None:
+            return digest or ""
+        record = await asyncio.to_thread(self._memory.plan, plan_id)
+        if record is None or record.host != host:
+            raise NotFound(f"{host} has no plan {plan_id}")
+        if digest and digest != record.digest:
+            raise Stale(f"the plan {plan_id} has the digest {record.digest}, not {digest}")
+        return record.digest
+
+    async def nudge(self, receiver: str) -> None:
+        """Look at the source soon."""
+        self._look()
+
+    async def clear_latch(self, host: str, reason: str, by: str) -> int:
+        """Let what was rolled back be tried again."""
+        self._known(host)
+        cleared = await asyncio.to_thread(self._record.clear_latch, host, by=by, reason=reason, at=self._clock.now())
+        self._queue.add(host)
+        return cleared
+
+    async def desired(self, host: str) -> HostView | None:
+        """What Git wants of the host."""
+        self._known(host)
+        desired = self._rounds.standing(host).desired
+        if desired is None:
+            return None
+        rows: list[Json] = [
+            dict(zip(("kind", "resource", "field", "where", "want"), row, strict=True))
+            for row in desired.as_json()
+            if isinstance(row, list)
+        ]
+        return HostView(host, rows, commit=self._watcher.wanted.commit, digest=desired.digest)
+
+    async def observed(self, host: str) -> HostView | None:
+        """What was last seen of the host."""
+        self._known(host)
+        observed = self._rounds.standing(host).observed
+        return None if observed is None else HostView(host, shown(observed), at=observed.observed_at)
+
+    async def readiness(self) -> Mapping[str, str]:
+        """What is missing before the service does its work."""
+        missing = {}
+        if not self._watcher.wanted.commit:
+            missing["source"] = self._watcher.trouble or "no revision was accepted yet"
+        return missing
+
+    def _known(self, host: str) -> None:
+        if host not in self._watcher.wanted.hosts:
+            raise NotFound(f"no revision names the host {host}")
+
+
+def shown(observed: HostObserved) -> Json:
+    """An observation as JSON: facts, daemons, leases; Unknown with its reason, Absent as null."""
+    facts: dict[str, Json] = {name: state(seen) for name, seen in sorted(observed.facts.items())}
+    return {
+        "boot_id": observed.boot_id,
+        "os": observed.os,
+        "armed": observed.armed,
+        "facts": facts,
+        "packages": {name: state(seen) for name, seen in sorted(observed.packages.items())},
+        "masquerades": rows(observed.masquerades),
+        "listeners": rows(observed.listeners),
+        "leases": rows(observed.leases),
+        "left_overs": [*observed.left_overs],
+        "path": None if observed.path is None else asdict(observed.path),
+    }
+
+
+def state(seen: "Seen[Json] | Seen[str] | Absent | Unknown") -> Json:
+    """One thing observed."""
+    if isinstance(seen, Unknown):
+        return {"unknown": seen.why}
+    return seen.value if isinstance(seen, Seen) else None
+
+
+def rows(seen: "Seen[tuple[object, ...]] | Absent | Unknown") -> Json:
+    """A list of values observed."""
+    if isinstance(seen, Unknown):
+        return {"unknown": seen.why}
+    return [asdict(item) for item in seen.value] if isinstance(seen, Seen) else []  # type: ignore[call-overload]  # dataclasses

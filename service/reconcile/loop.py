@@ -1,0 +1,81 @@
+"""The loop: one watcher of the repository, some workers on hosts, until it is told to stop."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from service.clock import Clock
+from service.reconcile.queue import Queue
+from service.reconcile.round import Rounds
+from service.reconcile.watching import Watcher
+
+logger = logging.getLogger(__name__)
+
+AFTER_BUG_S = 60.0
+
+
+class Loop:
+    """Runs until cancelled. `look_now` wakes the watcher: a webhook, a person."""
+
+    def __init__(
+        self, watcher: Watcher, rounds: Rounds, queue: Queue, clock: Clock, *, poll_s: float, workers: int,
+        reconciled: Callable[[float], None] = lambda _: None, fetched: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._watcher = watcher
+        self._rounds = rounds
+        self._queue = queue
+        self._clock = clock
+        self._poll_s = poll_s
+        self._workers = workers
+        self._reconciled = reconciled
+        self._fetched = fetched
+        self._wake = asyncio.Event()
+
+    def look_now(self) -> None:
+        """Look at the repository as soon as the look under way, if any, is done."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Watch and work; a cancellation ends all of it at once, the hosts' own timers guard what was under way."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            for _ in range(self._workers):
+                group.create_task(self._work())
+
+    async def _watch(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                known = set(self._watcher.wanted.hosts)
+                if await self._watcher.look():
+                    for name in known | set(self._watcher.wanted.hosts):
+                        self._queue.add(name)
+                self._fetched()
+            except Exception:
+                # a bug of ours must not stop the fleet's drift checks; the next look may do better
+                logger.exception("looking at the source failed")
+            await self._pause(self._clock.jitter(self._poll_s))
+
+    async def _work(self) -> None:
+        while True:
+            name = await self._queue.take()
+            started_s = self._clock.monotonic_s()
+            try:
+                next_s = await self._rounds.reconcile(name, self._watcher.wanted)
+                if next_s is not None:
+                    self._queue.add(name, after_s=next_s)
+            except Exception:
+                logger.exception("the round of %s failed", name)
+                self._queue.add(name, after_s=AFTER_BUG_S)
+            finally:
+                self._queue.done(name)
+                self._reconciled(self._clock.monotonic_s() - started_s)
+
+    async def _pause(self, seconds: float) -> None:
+        waits = [asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(self._clock.sleep(seconds))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
