@@ -13,11 +13,16 @@ HOST_ENVIRONMENT = ("HOME=/root", "USER=root", "LC_ALL=C.UTF-8")
 HOST_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+def environment() -> dict[str, str]:
+    """This process's environment, with the folders in PATH that administration needs."""
+    return dict(os.environ) | {"PATH": search_path()}
+
+
 def whole(leader: int, argv: Sequence[str]) -> list[str]:
     """As if typed at the console of what this PID 1 leads: all its namespaces, its root, a plain environment."""
-    environment = [*HOST_ENVIRONMENT, HOST_PATH, f"TERM={os.environ.get('TERM', 'dumb')}"]
+    plain = [*HOST_ENVIRONMENT, HOST_PATH, f"TERM={os.environ.get('TERM', 'dumb')}"]
     enter = ["nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "-r", "-w"]
-    return [*enter, "--", "/usr/bin/env", "-i", *environment, *argv]
+    return [*enter, "--", "/usr/bin/env", "-i", *plain, *argv]
 
 
 def network(netns: Path, argv: Sequence[str]) -> list[str]:
@@ -33,10 +38,9 @@ def inside_root(leader: int, path: str) -> Path:
 def run(argv: Sequence[str], *, stdin: str | bytes | None, timeout_s: float, check: bool, what: str) -> Completed:
     """Run to the end with bytes read as UTF-8 (others become U+FFFD); LabError on timeout, or failure if `check`."""
     given = stdin.encode() if isinstance(stdin, str) else stdin
-    environment = os.environ | {"PATH": search_path()}
     try:
         raw = subprocess.run(
-            argv, input=given or b"", capture_output=True, timeout=timeout_s, check=False, env=environment
+            argv, input=given or b"", capture_output=True, timeout=timeout_s, check=False, env=environment()
         )
     except subprocess.TimeoutExpired:
         raise LabError(f"{what} took more than {timeout_s:g} s") from None

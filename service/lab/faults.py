@@ -81,7 +81,7 @@ class Faults:
 
     @contextlib.contextmanager
     def cable_down(self) -> Iterator[None]:
-        """The uplink's cable is pulled: the host sees its carrier go. Back in, the host's routes are as it left them."""
+        """The uplink's cable is pulled and, at the end, put back: the host sees its carrier go and come."""
         link = f"vb-{self._host.name}"
         self._lab.run_in("provider", ["ip", "link", "set", link, "down"], check=True)
         try:

@@ -115,6 +115,15 @@ class Lab:
         """Every host: name, address, host_key, state, boots, guests."""
         return list(self.ask("status").body["hosts"])
 
+    def described(self) -> dict[str, Any]:
+        """All of it as `passerelle lab status -o json` shows it: name, key, pid, hosts, guests with their addresses."""
+        hosts = self.status()
+        for host in hosts:
+            for guest in host["guests"]:
+                running = guest["state"] == "running"
+                guest["address"] = self.host(host["name"]).guest(guest["name"]).address() if running else ""
+        return {"name": self.name, "key": str(self.key), "pid": self.pid, "hosts": hosts}
+
     def add_host(
         self,
         name: str,

@@ -1,0 +1,203 @@
+"""`passerelle lab`: real Debian hosts, guests, a router and an internet on this machine."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from service.cli.output import Format
+
+if TYPE_CHECKING:
+    from service.lab import Lab
+
+app = App(
+    name="lab",
+    help="""Real Debian hosts on this machine, to try a configuration before it goes anywhere.
+
+Each host has systemd, sshd and ifupdown2, an uplink to a provider's router, and guests behind a bridge. Needs root
+on a Debian machine; nothing leaves the lab, and nothing of it is left when it ends. The first start builds the
+hosts' image from this machine's own package sources (about a minute); later starts take a second or two.
+
+A first round:
+
+    passerelle lab up --hosts pve1,pve2 --guests pve1/dev,pve1/alpine=silent
+    passerelle lab exec pve1 -- ip -br addr
+    passerelle lab status
+    passerelle lab down""",
+)
+
+Name = Annotated[str, Parameter(name=["--name", "-n"])]
+Output = Annotated[Format, Parameter(name=["--output", "-o"])]
+Words = Annotated[str, Parameter(allow_leading_hyphen=True)]
+
+
+@app.command
+def up(*, name: Name = "lab", hosts: str = "pve1", guests: str = "", disk: int = 512, output: Output = "table") -> None:
+    """Start a lab and boot its hosts; it stays until `passerelle lab down`.
+
+    Parameters
+    ----------
+    name
+        Labs with different names run side by side, with the same addresses.
+    hosts
+        Host names with commas between; the first gets 198.51.100.11.
+    guests
+        HOST/GUEST or HOST/GUEST=SORT with commas between. Sorts: named (DHCP, sends its name), silent (DHCP without a
+        name), static:10.10.10.50/24. A guest starts as soon as its host has the bridge vmbr0.
+    disk
+        Size of each host's disk in MiB, held in memory as it fills.
+    output
+        table or json.
+    """
+    from service.cli.output import tell
+    from service.errors import InputError
+    from service.lab import Lab
+
+    if not (names := [host.strip() for host in hosts.split(",") if host.strip()]):
+        raise InputError("a lab needs a host", hint="--hosts pve1")
+    planned = [guest_of(word.strip(), names) for word in guests.split(",") if word.strip()]
+    lab = Lab.up(name, hosts=names, disk_mib=disk, outlive=True)
+    try:
+        for host, guest in planned:
+            lab.host(host).guest_add(**guest)
+    except BaseException:
+        lab.down()
+        raise
+    show([lab], output)
+    tell(f"the key that every host lets in as root: {lab.key}")
+    tell(f"console: passerelle lab exec -n {name} {names[0]} -- bash; end: passerelle lab down -n {name}")
+
+
+@app.command
+def down(*, name: Name = "lab", every: Annotated[bool, Parameter(name="--all", negative="")] = False) -> None:
+    """End a lab with everything in it, at once.
+
+    Parameters
+    ----------
+    name
+        Which lab.
+    every
+        All labs that run on this machine.
+    """
+    from service.cli.output import tell
+    from service.lab import Lab, state
+
+    state.sweep()
+    for one in state.running() if every else [name]:
+        Lab.attach(one).down()
+        tell(f"lab {one} is gone")
+
+
+@app.command
+def status(*, name: Annotated[str | None, Parameter(name=["--name", "-n"])] = None, output: Output = "table") -> None:
+    """Show the labs that run, with their hosts and guests.
+
+    Parameters
+    ----------
+    name
+        Only this lab; an error if it does not run.
+    output
+        table or json.
+    """
+    from service.lab import Lab, state
+
+    state.sweep()
+    show([Lab.attach(one) for one in ([name] if name else state.running())], output)
+
+
+@app.command(name="exec")
+def exec_(
+    *words: Words, name: Name = "lab", netns: str | None = None, guest: Annotated[str | None, Parameter()] = None
+) -> int:
+    """Run a command at a host's console: `passerelle lab exec HOST -- COMMAND`.
+
+    Works when SSH is locked out. Input, output, terminal and exit code are the command's. Without a command: a shell.
+
+    Parameters
+    ----------
+    words
+        The host's name, then the command. With --netns the command alone.
+    name
+        Which lab.
+    netns
+        Run a program of this machine in a network of the lab instead: ctl (where the controller is), inet (outside),
+        provider (the router between).
+    guest
+        Run in this guest of the host instead.
+    """
+    from service.cli import USAGE
+    from service.cli.output import complain
+    from service.lab import Lab, enter
+
+    if not words:
+        complain("no host named", "passerelle lab exec HOST -- COMMAND")
+        return USAGE
+    lab = Lab.attach(name)
+    if netns is not None:
+        argv = enter.network(lab.netns(netns), words)
+    else:
+        host = lab.host(words[0])
+        leader = host.console_pid if guest is None else host.guest(guest).pid
+        argv = enter.whole(leader, words[1:] or ("/bin/bash", "-l"))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execvpe(argv[0], argv, enter.environment())  # noqa: S606, RET503 (an argument list, no shell; does not return)
+
+
+@app.command
+def image(*, output: Output = "table") -> None:
+    """Build the hosts' image now, if it is not in the cache; `PASSERELLE_LAB_CACHE` says where that is."""
+    from service.cli.output import show_json, show_table
+    from service.lab import image as images
+    from service.lab import preflight
+
+    preflight.require()
+    built = images.ensure()
+    row = {"key": built.key, "root": str(built.root)}
+    if output == "json":
+        show_json(row)
+    else:
+        show_table(("key", "root"), [row], empty="")
+
+
+def guest_of(word: str, hosts: list[str]) -> tuple[str, dict[str, Any]]:
+    """HOST/GUEST=SORT as (host, arguments of guest_add)."""
+    from service.errors import InputError
+
+    place, _, sort = word.partition("=")
+    host, slash, guest = place.partition("/")
+    sort, _, address = (sort or "named").partition(":")
+    if not slash or not guest or host not in hosts:
+        raise InputError(f"{word!r} is no guest of a host of this lab", hint=f"--guests {hosts[0]}/dev=named")
+    return host, {"name": guest, "sort": sort, "address": address}
+
+
+def show(labs: "list[Lab]", output: Format) -> None:
+    """The labs with all that is in them."""
+    from service.cli.output import show_json, show_table
+
+    if output == "json":
+        show_json([lab.described() for lab in labs])
+        return
+    rows = [
+        {
+            "lab": lab.name,
+            "host": host["name"],
+            "address": host["address"],
+            "state": host["state"],
+            "boots": host["boots"],
+            "guests": [shown_guest(guest) for guest in host["guests"]],
+        }
+        for lab in labs
+        for host in lab.described()["hosts"]
+    ]
+    columns = ("lab", "host", "address", "state", "boots", "guests")
+    show_table(columns, rows, empty="no lab runs: start one with `passerelle lab up`")
+
+
+def shown_guest(guest: dict[str, Any]) -> str:
+    """A guest in one word or two: its name, and its address or why it has none."""
+    if guest["state"] != "running":
+        return f"{guest['name']} ({guest['state']})"
+    return f"{guest['name']} {guest['address'] or '(no address)'}"
