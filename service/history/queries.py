@@ -3,7 +3,7 @@
 Every method blocks; async callers use a thread. Lists are pages: `limit` items after the sort key `after` (what
 `Page.next` gave). `visible` are host selectors (`*`, `?`) that bound what is seen; `host` filters on top of them.
 
-hosts(…) host(name) drift(…) plan(id) current_plan(host) applies(…) apply(id) unfinished_applies()
+hosts(…) host(name) host_names() drift(…) plan(id) current_plan(host) applies(…) apply(id) unfinished_applies(host)
 revisions(…) revision(commit) newest_revision(state) leases(…) events(…) newest_event_id() latches(host)
 is_latched(host, digest) base(host) tokens() receivers() receiver_secret(name) counts()
 """
@@ -83,6 +83,12 @@ class Queries:
         """One host as it stands."""
         return self._one(select(*_columns(hosts, HostStatus)).where(hosts.c.host == name), HostStatus)
 
+    def host_names(self) -> tuple[str, ...]:
+        """Every host that Git named when it was last looked at."""
+        query = select(hosts.c.host).where(hosts.c.reason != "Orphaned").order_by(hosts.c.host)
+        with self._database.read() as connection:
+            return tuple(connection.execute(query).scalars())
+
     def generation(self, host: str) -> int:
         """The last generation given out for a host; 0 before the first."""
         with self._database.read() as connection:
@@ -140,9 +146,10 @@ class Queries:
             ).mappings()
             return Apply(**row, steps=tuple(ApplyStep(**step) for step in done))
 
-    def unfinished_applies(self) -> tuple[Apply, ...]:
-        """What was under way, oldest first: at a start, the hosts' journals tell how it ended."""
-        query = _applies().where(applies.c.phase.not_in(FINISHED)).order_by(applies.c.id)
+    def unfinished_applies(self, host: str = "") -> tuple[Apply, ...]:
+        """What was under way, oldest first: after a crash, the hosts' journals tell how it ended."""
+        query = _applies().where(applies.c.phase.not_in(FINISHED), _of(applies.c.host, host, EVERY_HOST))
+        query = query.order_by(applies.c.id)
         with self._database.read() as connection:
             return tuple(Apply(**row) for row in connection.execute(query).mappings())
 

@@ -15,7 +15,6 @@ from service.history.columns import from_microseconds, ip_order
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import leases
 from service.model.observed import Lease
-from service.model.runs import LeaseRecord
 from service.model.states import Json
 
 _TOLD = 50
@@ -25,9 +24,9 @@ _LATEST_S = 253_402_300_799  # the end of the year 9999, the last that a datetim
 class LeaseWrites(Writing):
     """See the module."""
 
-    def seen_leases(self, host: str, seen: Iterable[Lease], *, at: datetime) -> tuple[LeaseRecord, ...]:
+    def seen_leases(self, host: str, seen: Iterable[Lease], *, at: datetime) -> int:
         """The host's lease file, all of it: known ones move their `last_seen`, those that are gone become inactive.
-        Returns those that were not active before. A line whose address is none is passed over."""
+        Returns how many were not active before. A line whose address is none is passed over."""
         rows = {(row["mac"], row["ip"]): row for lease in seen if (row := _row(host, lease, at))}
         with self._database.write() as connection:
             before = {
@@ -53,7 +52,7 @@ class LeaseWrites(Writing):
                 text = f"{host}: {len(new)} new lease{'s' * (len(new) > 1)}: {first}"
                 detail: dict[str, Json] = {"count": len(new), "leases": items}
                 tell(connection, "lease.seen", text, at=at, host=host, detail=detail)
-        return tuple(LeaseRecord(**{k: v for k, v in row.items() if k != "ip_order"}) for row in new)
+        return len(new)
 
 
 def _row(host: str, lease: Lease, at: datetime) -> dict[str, Any] | None:

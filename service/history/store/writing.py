@@ -1,5 +1,6 @@
 """What every part of the store writes with."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, insert
@@ -21,11 +22,17 @@ class Writing:
         self._ulids = Ulids()
 
     def add_event(
-        self, type_: str, text: str, *, at: datetime, host: str = "", detail: dict[str, Json] | None = None
-    ) -> None:
-        """Record something that no other transition records. Transitions add their own events."""
+        self,
+        type_: str,
+        text: str,
+        *,
+        at: datetime,
+        host: str = "",
+        detail: Mapping[str, Json] | None = None,
+    ) -> int:
+        """Record something that no other transition records, and return its id. Transitions add their own events."""
         with self._database.write() as connection:
-            tell(connection, type_, text, at=at, host=host, detail=detail)
+            return tell(connection, type_, text, at=at, host=host, detail=detail)
 
 
 def tell(
@@ -35,10 +42,11 @@ def tell(
     *,
     at: datetime,
     host: str = "",
-    detail: dict[str, Json] | None = None,
-) -> None:
-    """Add an event to the running transaction."""
-    connection.execute(insert(events).values(at=at, type=type_, host=host, text=clean(text), detail=detail or {}))
+    detail: Mapping[str, Json] | None = None,
+) -> int:
+    """Add an event to the running transaction; returns its id."""
+    values = {"at": at, "type": type_, "host": host, "text": clean(text), "detail": dict(detail or {})}
+    return int(connection.execute(insert(events).values(values).returning(events.c.id)).scalar_one())
 
 
 def clean(text: str) -> str:
