@@ -2,10 +2,11 @@
 
     parse(data, path) -> LeaseFile(leases, problems, complete)
 
-A line is `EXPIRY MAC IPV4 NAME CLIENTID`; after a line `duid …` the lines are `EXPIRY [T]IAID IPV6 NAME DUID`. EXPIRY is in
-seconds since 1970, 0 = never; `*` stands for no name and no client id; a MAC that is not Ethernet's is prefixed with its
-hardware type (`06-…`). From 2.92 on there are also `vendorclass` and `agent-info` lines. dnsmasq rewrites the file in
-place, so a reader may see a part of it: a last line without its line end is left out and `complete` is false.
+A line is `EXPIRY MAC IPV4 NAME CLIENTID`; after a line `duid …` the lines are `EXPIRY [T]IAID IPV6 NAME DUID`.
+EXPIRY is in seconds since 1970, 0 = never; `*` stands for no name and no client id; a MAC that is not Ethernet's is
+prefixed with its hardware type (`06-…`). From 2.92 on there are also `vendorclass` and `agent-info` lines. dnsmasq
+rewrites the file in place, so a reader may see a part of it: a last line without its line end is left out and
+`complete` is false.
 """
 
 import re
@@ -19,6 +20,7 @@ MAX_LEASES = 65_536
 MAX_PROBLEMS = 100
 
 _MAC = re.compile(r"(?:[0-9a-f]{2}-)?(?:[0-9a-f]{2}(?::[0-9a-f]{2}){0,15})?")
+_IAID = re.compile(r"T?[0-9]{1,10}")
 _HEX = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){0,254}")
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9_])?")
 _EXTRA = ("duid", "vendorclass", "agent-info")
@@ -55,23 +57,22 @@ def parse(data: bytes, path: str = "/var/lib/misc/dnsmasq.leases") -> LeaseFile:
 
 
 def _lease(words: list[str]) -> Lease | str:
-    if len(words) not in (4, 5):
+    if len(words) != 5:
         return "is no lease: it has not five fields"
-    expiry, hardware, address, name, client = (*words, "*")[:5]
-    if not re.fullmatch(r"[0-9]{1,12}", expiry):
-        return "is no lease: the first field is no time"
+    expiry, hardware, address, name, client = words
     try:
         where = ip_address(address)
     except ValueError:
-        return "is no lease: the third field is no address"
-    if where.version == 4 and not _MAC.fullmatch(hardware):
-        return "is no lease: the second field is no MAC"
-    if where.version == 6 and not re.fullmatch(r"T?[0-9]{1,10}", hardware):
-        return "is no lease: the second field is no IAID"
-    if name != "*" and not _NAME.fullmatch(name):
-        return "is no lease: the fourth field is no host name"
-    if client != "*" and not _HEX.fullmatch(client):
-        return "is no lease: the last field is no client id"
+        return "is no lease: its third field is no address"
+    checks = (
+        (re.fullmatch(r"[0-9]{1,12}", expiry), "first field is no time"),
+        ((_MAC if where.version == 4 else _IAID).fullmatch(hardware), "second field is no MAC or IAID"),
+        (name == "*" or _NAME.fullmatch(name), "fourth field is no host name"),
+        (client == "*" or _HEX.fullmatch(client), "last field is no client id"),
+    )
+    for right, what in checks:
+        if not right:
+            return f"is no lease: its {what}"
     return Lease(
         mac=hardware if where.version == 4 else "",
         address=str(where),

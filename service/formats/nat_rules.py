@@ -7,7 +7,8 @@
 
 A rule is (source network, outgoing interface). `iptables` on Debian writes into nft's own table `ip nat`, so
 `nft -j list ruleset` shows its rules too: that table is taken from iptables-save where it could list it (its text has
-`*nat` and comes from the nf_tables variant), else from nft ("Table `nat' is incompatible" when native rules are mixed in).
+`*nat` and comes from the nf_tables variant), else from nft (iptables-save says "Table `nat' is incompatible" when
+native rules are mixed in).
 Only rules that match source and outgoing interface and nothing else are masquerades here, as `-s`, `-o` and `-j` alone.
 """
 
@@ -37,7 +38,7 @@ _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 
 
 def masquerades(iptables_save: str, nft_objects: Sequence[Mapping[str, Json]]) -> tuple[Masquerade, ...]:
-    """Every masquerade of the host, from `iptables-save -t nat` and the objects below "nftables" of `nft -j list ruleset`."""
+    """Every masquerade of the host: `iptables-save -t nat`, and what is below "nftables" in `nft -j list ruleset`."""
     listed = re.search(r"^\*nat$", iptables_save, re.MULTILINE) and "(nf_tables)" in iptables_save
     skip = {("ip", "nat")} if listed else set()
     found = from_iptables_save(iptables_save) + from_nft(nft_objects, skip)
@@ -110,7 +111,7 @@ def _nft_rules(expressions: Json) -> list[Rule]:
 
 
 def _match(left: Json, right: Json) -> tuple[list[str], list[str]] | None:
-    """What a match says: (sources, []) or ([], interfaces) or both empty where it says nothing more; None if not understood."""
+    """What a match says: (sources, []), ([], interfaces) or, if nothing more, ([], []). None if not understood."""
     if left == {"payload": {"protocol": "ip", "field": "saddr"}}:
         sources = [source for item in _items(right) for source in _sources(item)]
         return (sources, []) if sources and len(sources) <= MAX_PRODUCTS else None
@@ -207,24 +208,24 @@ _TOKEN = re.compile(r'#[^\n]*|"[^"\n]*"|[{};,]|\n|[^\s{};,"#]+')
 
 
 def file_tokens(data: bytes) -> tuple[str, ...]:
-    """The words of an nft file; comments and blanks are gone, a line end or `;` is one `;`, quotes are taken off names."""
+    """The words of an nft file: comments and blanks are gone, a line end or `;` is one `;`, quotes are taken off."""
     tokens: list[str] = []
     for match in _TOKEN.finditer(data.decode("utf-8", "replace").replace("\\\n", " ")):
-        token = match[0]
-        if token in ("\n", ";"):
+        word = match[0]
+        if word in ("\n", ";"):
             if tokens and tokens[-1] not in (";", "{", "}"):
                 tokens.append(";")
-        elif token == "}":
+        elif word == "}":
             if tokens and tokens[-1] == ";":
                 tokens.pop()
-            tokens.append(token)
-        elif not token.startswith("#"):
-            tokens.append(token.strip('"'))
+            tokens.append(word)
+        elif not word.startswith("#"):
+            tokens.append(word.strip('"'))
     return tuple(tokens[:-1] if tokens and tokens[-1] == ";" else tokens)
 
 
 def parse_nat_file(data: bytes) -> tuple[Rule, ...]:
-    """The rules that our own file makes at the next boot; none if it is not a file of ours any more (nft takes all or nothing)."""
+    """The rules that our own file makes at the next boot; none where it is no file of ours any more."""
     text = " ".join(file_tokens(data))
     table = f"table {FAMILY} {TABLE}"
     match = re.fullmatch(

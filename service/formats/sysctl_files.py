@@ -30,7 +30,7 @@ _SAME = {"net/ipv4/conf/all/forwarding": "net/ipv4/ip_forward"}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One assignment: `key` with slashes (`net/ipv4/ip_forward`), value None where `-key` only exempts it from patterns."""
+    """One assignment: key with slashes (`net/ipv4/ip_forward`); value None where `-key` exempts it from patterns."""
 
     key: str
     value: str | None

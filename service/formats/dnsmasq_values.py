@@ -1,0 +1,106 @@
+"""The directives of dnsmasq that are known here, what each takes, and the numbers of DHCP options (dnsmasq(8) 2.90)."""
+
+from dataclasses import dataclass
+
+_IPV4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
+_INTERFACE = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}"
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL}){{0,20}}"
+_MAC = r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}"
+_TAG = r"tag:!?[A-Za-z0-9_-]{1,40}"
+_PATH = r"/[A-Za-z0-9_][A-Za-z0-9_./-]{0,200}"
+_LEASE = r"(?:[0-9]{1,7}[smhdw]?|infinite)"
+_OPTION_VALUE = r"[A-Za-z0-9_./:+-]{1,255}"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueGrammar:
+    """What a directive takes: a pattern of the whole value, the same in words; whether it must have one, as a number."""
+
+    pattern: str
+    expected: str
+    needed: bool = True
+    number: bool = False
+
+
+def _many(pattern: str) -> str:
+    return rf"{pattern}(?:,{pattern}){{0,15}}"
+
+
+_COUNT = ValueGrammar(r"[0-9]{1,9}", "a number", number=True)
+_INTERFACES = ValueGrammar(_many(_INTERFACE), "interface names")
+_SERVER = ValueGrammar(
+    rf"(?:/{_DOMAIN}(?:/{_DOMAIN}){{0,10}}/)?(?:{_IPV4})?", "an address, or /domain/ with or without one"
+)
+
+FLAGS = frozenset({
+    "all-servers", "bind-dynamic", "bind-interfaces", "bogus-priv", "dhcp-authoritative", "dhcp-rapid-commit",
+    "dhcp-sequential-ip", "domain-needed", "expand-hosts", "filterwin2k", "localise-queries", "log-dhcp", "no-hosts",
+    "no-negcache", "no-ping", "no-poll", "no-resolv", "quiet-dhcp", "read-ethers", "rebind-localhost-ok",
+    "stop-dns-rebind", "strict-order",
+})  # fmt: skip
+"""Directives without a value."""
+
+VALUES: dict[str, ValueGrammar] = {
+    "cache-size": _COUNT,
+    "dhcp-lease-max": _COUNT,
+    "dns-forward-max": _COUNT,
+    "local-ttl": _COUNT,
+    "max-ttl": _COUNT,
+    "min-cache-ttl": _COUNT,
+    "neg-ttl": _COUNT,
+    "port": ValueGrammar(r"[0-9]{1,5}", "a port", number=True),
+    "interface": _INTERFACES,
+    "except-interface": _INTERFACES,
+    "no-dhcp-interface": _INTERFACES,
+    "listen-address": ValueGrammar(_many(_IPV4), "IPv4 addresses"),
+    "domain": ValueGrammar(
+        rf"{_DOMAIN}(?:,{_IPV4}(?:/[0-9]{{1,2}}|,{_IPV4})?(?:,local)?)?", "a domain such as example.lan"
+    ),
+    "local": _SERVER,
+    "server": _SERVER,
+    "dhcp-leasefile": ValueGrammar(_PATH, "an absolute path"),
+    "dhcp-hostsdir": ValueGrammar(_PATH, "an absolute path"),
+    "log-facility": ValueGrammar(rf"{_PATH}|-|[a-z0-9]{{1,20}}", "an absolute path, a syslog facility or -"),
+    "log-queries": ValueGrammar("extra|proto", "nothing, extra or proto", needed=False),
+    "dhcp-range": ValueGrammar(
+        rf"(?:{_TAG},|set:[A-Za-z0-9_-]{{1,40}},){{0,4}}{_IPV4},(?:{_IPV4}|static|proxy)(?:,{_IPV4}){{0,2}}(?:,{_LEASE})?",
+        "start,end[,netmask[,broadcast]][,lease time]",
+    ),
+    "dhcp-option": ValueGrammar(
+        rf"(?:{_TAG},){{0,4}}(?:option:[a-z0-9+-]{{1,40}}|[0-9]{{1,3}})(?:,{_OPTION_VALUE}){{0,16}}",
+        "option number or option:name, then its values",
+    ),
+    "dhcp-host": ValueGrammar(rf"{_MAC}(?:,{_IPV4})?(?:,{_LABEL})?", "mac[,address][,name]"),
+    "dhcp-ignore-names": ValueGrammar(_many(_TAG), "nothing, or tags", needed=False),
+    "dhcp-ignore": ValueGrammar(_many(_TAG), "tags"),
+    "host-record": ValueGrammar(
+        rf"{_DOMAIN}(?:,{_DOMAIN}){{0,8}},{_IPV4}(?:,[0-9]{{1,9}})?", "name[,name…],address[,ttl]"
+    ),
+}
+"""Directives with a value. What is in neither table is read and compared, but never written."""
+
+ONCE = frozenset({
+    "cache-size", "dhcp-lease-max", "dhcp-leasefile", "dns-forward-max", "local-ttl", "log-facility", "log-queries",
+    "max-ttl", "min-cache-ttl", "neg-ttl", "port",
+})  # fmt: skip
+"""Directives of which the last given counts, or of which dnsmasq takes only one."""
+
+LISTS = frozenset({"interface", "except-interface", "no-dhcp-interface", "listen-address"})
+"""Directives whose value is a list, which may as well stand on several lines."""
+
+OPTION_NUMBERS = {
+    "netmask": 1, "time-offset": 2, "router": 3, "dns-server": 6, "log-server": 7, "lpr-server": 9, "hostname": 12,
+    "boot-file-size": 13, "domain-name": 15, "swap-server": 16, "root-path": 17, "extension-path": 18,
+    "ip-forward-enable": 19, "non-local-source-routing": 20, "policy-filter": 21, "max-datagram-reassembly": 22,
+    "default-ttl": 23, "mtu": 26, "all-subnets-local": 27, "broadcast": 28, "router-discovery": 31,
+    "router-solicitation": 32, "static-route": 33, "trailer-encapsulation": 34, "arp-timeout": 35, "ethernet-encap": 36,
+    "tcp-ttl": 37, "tcp-keepalive": 38, "nis-domain": 40, "nis-server": 41, "ntp-server": 42, "netbios-ns": 44,
+    "netbios-dd": 45, "netbios-nodetype": 46, "netbios-scope": 47, "x-windows-fs": 48, "x-windows-dm": 49, "t1": 58,
+    "t2": 59, "vendor-class": 60, "nis+-domain": 64, "nis+-server": 65, "tftp-server": 66, "bootfile-name": 67,
+    "mobile-ip-home": 68, "smtp-server": 69, "pop3-server": 70, "nntp-server": 71, "irc-server": 74, "user-class": 77,
+    "rapid-commit": 80, "posix-timezone": 100, "tzdb-timezone": 101, "ipv6-only": 108, "domain-search": 119,
+    "sip-server": 120, "classless-static-route": 121, "vendor-id-encap": 125, "tftp-server-address": 150,
+    "server-ip-address": 255,
+}  # fmt: skip
+"""Names of DHCP options as `dnsmasq --help dhcp` lists them, in lower case."""
