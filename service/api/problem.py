@@ -77,6 +77,7 @@ def problem(
     errors: Sequence[Mapping[str, Any]] = (),
     headers: Mapping[str, str] | None = None,
     request_id: str = "",
+    hint: str = "",
 ) -> Response:
     """A response of this form. Members without a value are left out."""
     code = code or _CODES.get(status, "error")
@@ -86,7 +87,7 @@ def problem(
         "status": status,
         "code": code,
     }
-    optional = {"detail": detail, "instance": instance, "errors": list(errors), "request_id": request_id}
+    optional = {"detail": detail, "hint": hint, "instance": instance, "errors": list(errors), "request_id": request_id}
     body |= {key: value for key, value in optional.items() if value}
     return Response(json.dumps(body), status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
@@ -104,8 +105,16 @@ async def _ours(request: Request, error: Exception) -> Response:
     for kind, status, code in OURS:
         if isinstance(error, kind):
             headers = {"Retry-After": "2"} if status == 503 else None
-            text = "the database cannot be used now" if isinstance(error, StoreError) else shown(str(error), 500)
-            return problem(status, text, code=code, instance=_path(request), headers=headers)
+            is_store = isinstance(error, StoreError)
+            what, hint = ("the database cannot be used now", "") if is_store else (error.what, error.hint)
+            return problem(
+                status,
+                shown(what, 500),
+                code=code,
+                hint=shown(hint, 500),
+                instance=_path(request),
+                headers=headers,
+            )
     raise error
 
 

@@ -272,6 +272,7 @@ class Problem(Answer):
     status: int
     code: str
     detail: str = ""
+    hint: str = Field(default="", description="what to do next")
     instance: str = ""
     request_id: str = ""
     errors: list[dict[str, str]] = []

@@ -2,7 +2,7 @@
 
     history = open_history(database, serve=True)     # the service: migrates, holds the file for itself
     history = open_history(database)                 # a command beside it: tokens, receivers
-    history.store    service.history.record.Record   every write, one named transition each, and the loop's few reads
+    history.store    service.history.store.Store     every write, one named transition each
     history.queries  service.history.queries.Queries every read
     history.close()
 
@@ -20,7 +20,6 @@ from service.history.locks import FileLock, schema_lock, serve_lock
 from service.history.migrate import migrate, needs_migration
 from service.history.pepper import read_pepper
 from service.history.queries import Queries
-from service.history.record import Record
 from service.history.store import Store
 
 PEPPER_FILE = "token.pepper"
@@ -32,7 +31,7 @@ class History:
     """An open database."""
 
     path: Path
-    store: Record
+    store: Store
     queries: Queries
     _database: Database
     _locks: tuple[FileLock, ...]
@@ -65,8 +64,7 @@ def open_history(path: Path, *, serve: bool = False) -> History:
         held.append(_with_newest_schema(path))
         pepper = read_pepper(path.parent / PEPPER_FILE)
         database = Database(make_engine(path))
-        queries = Queries(database)
-        history = History(path, Record(database, pepper, queries), queries, database, tuple(held))
+        history = History(path, Store(database, pepper), Queries(database), database, tuple(held))
         if serve:
             history.store.release_unsettled_keys()
         return history
@@ -104,4 +102,4 @@ def _wait_for(lock: FileLock, path: Path, *, shared: bool) -> None:
         time.sleep(0.05)
 
 
-__all__ = ["History", "Queries", "Record", "Store", "open_history"]
+__all__ = ["History", "Queries", "Store", "open_history"]
