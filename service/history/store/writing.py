@@ -29,10 +29,10 @@ class Writing:
         at: datetime,
         host: str = "",
         detail: Mapping[str, Json] | None = None,
-    ) -> int:
-        """Record something that no other transition records, and return its id. Transitions add their own events."""
+    ) -> None:
+        """Record something that no other transition records. Transitions add their own events."""
         with self._database.write() as connection:
-            return tell(connection, type_, text, at=at, host=host, detail=detail)
+            tell(connection, type_, text, at=at, host=host, detail=detail)
 
 
 def tell(
@@ -43,10 +43,10 @@ def tell(
     at: datetime,
     host: str = "",
     detail: Mapping[str, Json] | None = None,
-) -> int:
-    """Add an event to the running transaction; returns its id."""
+) -> None:
+    """Add an event to the running transaction."""
     values = {"at": at, "type": type_, "host": host, "text": clean(text), "detail": dict(detail or {})}
-    return int(connection.execute(insert(events).values(values).returning(events.c.id)).scalar_one())
+    connection.execute(insert(events).values(values))
 
 
 def clean(text: str) -> str:
