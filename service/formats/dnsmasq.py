@@ -19,7 +19,27 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 
 from service.errors import InputError
-from service.formats.dnsmasq_values import FLAGS, LISTS, ONCE, OPTION_NUMBERS, VALUES
+from service.formats.dnsmasq_values import FLAGS, LISTS, OPTION_NUMBERS, SINGLE, VALUES
+
+__all__ = [
+    "FLAGS",
+    "LISTS",
+    "OPTION_NUMBERS",
+    "SINGLE",
+    "VALUES",
+    "Directive",
+    "DnsmasqFile",
+    "HostEntry",
+    "HostsFile",
+    "canonical_value",
+    "lease_time",
+    "meaning",
+    "parse",
+    "parse_hosts",
+    "render",
+    "render_hosts",
+    "taken",
+]
 
 HEADER = "# written by passerelle\n"
 MAX_BYTES = 1 << 20
@@ -89,7 +109,7 @@ def parse(data: bytes, path: str = "") -> DnsmasqFile:
             problems.append(f"{path}:{number}: {key} takes no value")
         elif key in VALUES and not equals and VALUES[key].needed:
             problems.append(f"{path}:{number}: {key} needs a value")
-        elif key in ONCE and key in seen:
+        elif key in SINGLE and key in seen:
             problems.append(f"{path}:{number}: {key} is given twice")
         seen.add(key)
         directives.append(Directive(key, value, number))
@@ -242,7 +262,7 @@ def meaning(files: Iterable[DnsmasqFile], networks: Sequence[str] = ()) -> Mappi
             if key == "server" and value.endswith("/"):
                 key = "local"
             values = value.split(",") if key in LISTS else [value]
-            found[key] = values if key in ONCE else [*found.get(key, []), *values]
+            found[key] = values if key in SINGLE else [*found.get(key, []), *values]
     return {key: _ordered(key, values, strict="strict-order" in found) for key, values in sorted(found.items())}
 
 
@@ -269,7 +289,7 @@ def render(directives: Iterable[Directive | tuple[str, str]]) -> bytes:
     for item in directives:
         key, value = (item.key, item.value) if isinstance(item, Directive) else item
         _check(key, value)
-        if key in ONCE and key in seen:
+        if key in SINGLE and key in seen:
             raise InputError(f"dnsmasq: {key} is given twice", hint="dnsmasq takes it once")
         seen.add(key)
         lines.append(f"{key}={value}\n" if value else f"{key}\n")

@@ -15,7 +15,7 @@ _OPTION_VALUE = r"[A-Za-z0-9_./:+-]{1,255}"
 
 @dataclass(frozen=True, slots=True)
 class ValueGrammar:
-    """What a directive takes: a pattern of the whole value, the same in words; whether it must have one, as a number."""
+    """What a directive takes: a pattern of the whole value, the same in words; if it must have one, if a number."""
 
     pattern: str
     expected: str
@@ -80,7 +80,7 @@ VALUES: dict[str, ValueGrammar] = {
 }
 """Directives with a value. What is in neither table is read and compared, but never written."""
 
-ONCE = frozenset({
+SINGLE = frozenset({
     "cache-size", "dhcp-lease-max", "dhcp-leasefile", "dns-forward-max", "local-ttl", "log-facility", "log-queries",
     "max-ttl", "min-cache-ttl", "neg-ttl", "port",
 })  # fmt: skip
