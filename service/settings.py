@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import InputError
 
 
 class Settings(BaseSettings):
@@ -44,3 +46,12 @@ class Settings(BaseSettings):
     def host_key_path(self) -> Path:
         """The private key that opens the hosts."""
         return self.ssh_key or self.state_dir / "ssh_key"
+
+
+def read_settings(**given: object) -> Settings:
+    """The settings from the environment, overridden by what was given by hand. InputError names each bad one."""
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # checked by pydantic
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise InputError(f"settings: {problems}", hint="see `passerelle serve --help`") from None

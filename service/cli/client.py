@@ -67,7 +67,9 @@ class Client:
         try:
             body = answer.json() if answer.content else {}
         except ValueError as error:
-            raise PasserelleError(f"{self.url} answered something that is no JSON (HTTP {answer.status_code})") from error
+            raise PasserelleError(
+                f"{self.url} answered something that is no JSON (HTTP {answer.status_code})"
+            ) from error
         if answer.status_code >= 400:
             raise ApiError(answer.status_code, body if isinstance(body, dict) else {})
         return body

@@ -29,7 +29,6 @@ A first round:
 
 Name = Annotated[str, Parameter(name=["--name", "-n"])]
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
-Words = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
 @app.command
@@ -108,41 +107,43 @@ def status(*, name: Annotated[str | None, Parameter(name=["--name", "-n"])] = No
 
 @app.command(name="exec")
 def exec_(
-    *words: Words, name: Name = "lab", netns: str | None = None, guest: Annotated[str | None, Parameter()] = None
-) -> int:
+    host: str,
+    /,
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    name: Name = "lab",
+    guest: str | None = None,
+    netns: str | None = None,
+) -> None:
     """Run a command at a host's console: `passerelle lab exec HOST -- COMMAND`.
 
     Works when SSH is locked out. Input, output, terminal and exit code are the command's. Without a command: a shell.
 
     Parameters
     ----------
-    words
-        The host's name, then the command. With --netns the command alone.
+    host
+        The host's name. With --netns there is no host: the command begins here.
+    command
+        What to run, after `--`.
     name
         Which lab.
+    guest
+        Run in this guest of the host instead.
     netns
         Run a program of this machine in a network of the lab instead: ctl (where the controller is), inet (outside),
         provider (the router between).
-    guest
-        Run in this guest of the host instead.
     """
-    from service.cli import USAGE
-    from service.cli.output import complain
     from service.lab import Lab, enter
 
-    if not words:
-        complain("no host named", "passerelle lab exec HOST -- COMMAND")
-        return USAGE
     lab = Lab.attach(name)
     if netns is not None:
-        argv = enter.network(lab.netns(netns), words)
+        argv = enter.network(lab.netns(netns), (host, *command))
     else:
-        host = lab.host(words[0])
-        leader = host.console_pid if guest is None else host.guest(guest).pid
-        argv = enter.whole(leader, words[1:] or ("/bin/bash", "-l"))
+        place = lab.host(host)
+        leader = place.console_pid if guest is None else place.guest(guest).pid
+        argv = enter.whole(leader, command or ("/bin/bash", "-l"))
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execvpe(argv[0], argv, enter.environment())  # noqa: S606, RET503 (an argument list, no shell; does not return)
+    os.execvpe(argv[0], argv, enter.environment())  # noqa: S606 (an argument list, no shell)
 
 
 @app.command

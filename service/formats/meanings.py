@@ -1,9 +1,8 @@
 """What our own files mean to their readers, field by field: the form in which they are compared."""
 
-import shlex
 from collections.abc import Mapping
 
-from service.formats import dnsmasq
+from service.formats import dnsmasq, nat_rules
 from service.model.states import Json
 
 
@@ -38,17 +37,8 @@ def of_sysctl(content: bytes) -> Mapping[str, Json]:
 
 
 def of_nft(content: bytes) -> Mapping[str, Json]:
-    """{"tokens": […]} of an nft script: comments and blanks do not count, newlines separate as `;` does."""
-    tokens: list[Json] = []
-    for line in content.decode("utf-8", "replace").splitlines():
-        lexer = shlex.shlex(line, posix=False, punctuation_chars="{};,")
-        lexer.commenters = "#"
-        lexer.wordchars += "./:-@*"
-        try:
-            tokens.extend(token for token in lexer if token != ";")
-        except ValueError:
-            tokens.append(line.strip())
-    return {"ruleset": tokens}
+    """{"ruleset": [token, …]} of an nft script: comments and blanks do not count."""
+    return {"ruleset": [*nat_rules.file_tokens(content)]}
 
 
 def of_unit(content: bytes) -> Mapping[str, Json]:

@@ -69,7 +69,7 @@ class Mirror:
         self._allow_loopback = allow_loopback
         self._resolver = resolver
         self._fetching = threading.Lock()
-        # Readers hold this, and so does whoever moves or repacks the objects away from under them.
+        # Readers hold this, and so does whoever puts another mirror in the place of the one they read.
         self._objects = threading.Lock()
         self._suspect = False
 
@@ -230,11 +230,10 @@ class Mirror:
         return sum(file.stat().st_size for file in (self._directory / "objects" / "pack").glob("*.pack"))
 
     def _repack_if_many(self) -> None:
-        """Git's own upkeep is off, so that nothing is moved from under a reader."""
+        """Git's own upkeep is off; ours runs under the lock. A reader that misses a pack looks for the new one."""
         packs = self._directory / "objects" / "pack"
         if sum(1 for _ in packs.glob("*.pack")) > PACKS_BEFORE_REPACK:
-            with self._objects:
-                self._git.repack()
+            self._git.repack()
 
     def _sweep(self) -> None:
         """Remove what a killed git left behind. The lock on the folder says that nobody is using it."""

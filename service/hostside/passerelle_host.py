@@ -535,10 +535,11 @@ def read_file(path: str) -> tuple[Optional[dict[str, Json]], bytes]:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             return {"type": "symlink" if error.errno == errno.ELOOP else "special"}, b""
         raise
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(fd)
+        return {"type": "dir" if stat.S_ISDIR(found.st_mode) else "special"}, b""
     with os.fdopen(fd, "rb") as file:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            return {"type": "dir" if stat.S_ISDIR(found.st_mode) else "special"}, b""
         content = file.read(FILE_LIMIT_BYTES + 1)
         if len(content) > FILE_LIMIT_BYTES:
             raise Trouble(f"{path} is larger than {FILE_LIMIT_BYTES >> 20} MiB")

@@ -136,7 +136,7 @@ def _gateway(path: tuple[str | int, ...], item: Addressed, gateway: str, rules: 
             path, f"{gateway} is the host's own address", "write the router's address"
         )
         return
-    if next_hop.is_link_local:
+    if next_hop.version == 6 and next_hop.is_link_local:
         return
     if not any(_is_host_in(next_hop, address.network) for address in family):
         subnets = ", ".join(str(address.network) for address in family)

@@ -41,7 +41,7 @@ ServicesSection: TypeAlias = Mapping[ServiceName, ServiceState]
 ALIAS = Rule("services.alias", "warning", "a service is named by its unit file, not by an alias")
 TWICE = Rule("services.twice", "error", "a service is named once")
 OFF_BUT_NEEDED = Rule("services.off-but-needed", "error", "what another section needs is not switched off")
-NEVER_OFF = Rule("services.never-off", "error", "what the host is reached with stays on")
+NEVER_OFF = Rule("services.never-off", "warning", "what the host is reached with stays on")
 PORT_53 = Rule("services.port-53", "warning", "one server answers on port 53")
 
 OURS = {
@@ -70,7 +70,7 @@ class Services:
             if stem in ALIASES:
                 yield ALIAS.hit((name,), f"{stem} is an alias of {ALIASES[stem]}", f"write `{ALIASES[stem]}: {state}`")
             if state != "enabled" and unit in OURS:
-                yield NEVER_OFF.hit((name,), f"{unit} has to stay on: {OURS[unit]}", "remove the line")
+                yield NEVER_OFF.hit((name,), f"{unit} is better left on: {OURS[unit]}", "remove the line")
             if state != "enabled" and unit in causes:
                 yield OFF_BUT_NEEDED.hit(
                     (name,), f"is {state}, but `{causes[unit]}` needs it", f"write `{name}: enabled`"

@@ -11,7 +11,8 @@ from service.model.runs import Apply, HostStatus, Trigger
 from service.plan.make import Permission, make_plan
 from service.reconcile import status as statuses
 from service.reconcile.decide import Request
-from service.reconcile.ports import Ended, Hosts, PhaseTold, Record, StepTold, Told
+from service.model.telling import Ended, PhaseTold, StepTold, Told
+from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.standing import Standing
 from service.resources.desired import Desired, LastApplied
 from service.spec.host import HostSpec
@@ -20,8 +21,9 @@ from service.spec.host import HostSpec
 class Applying:
     """Runs applies and settles those whose end nobody saw."""
 
-    def __init__(self, record: Record, hosts: Hosts, clock: Clock) -> None:
+    def __init__(self, record: Record, memory: Memory, hosts: Hosts, clock: Clock) -> None:
         self._record = record
+        self._memory = memory
         self._hosts = hosts
         self._clock = clock
 
@@ -38,6 +40,7 @@ class Applying:
         plan, desired = standing.plan, standing.desired
         if plan is None or desired is None:
             raise AssertionError("an apply without a plan")
+        standing.unsettled = True
         apply_id = await self._opened(plan, standing.plan_id, request)
         status = replace(
             status, phase="Running", health="Progressing", apply_id=apply_id, message="", attempted_commit=plan.commit
@@ -53,22 +56,29 @@ class Applying:
         if result.ending == "confirmed":
             result = await self._remove_packages(spec, plan, result)
         await self._finish(apply_id, plan, desired, result)
+        standing.unsettled = result.ending == "unconfirmed"
         return statuses.ended(status, result, apply_id=apply_id, commit=plan.commit, desired_digest=desired.digest)
 
-    async def settle(self, spec: HostSpec, status: HostStatus) -> bool:
+    async def settle(self, spec: HostSpec, standing: Standing) -> bool:
         """Find out how earlier applies of this host ended, from its own journal. False while one is still armed."""
-        unfinished = await asyncio.to_thread(self._record.unfinished_applies, spec.name)
-        begun = [apply for apply in unfinished if apply.phase != "Pending"]
-        if not begun:
+        if not standing.unsettled:
+            return True
+        unfinished = await asyncio.to_thread(self._memory.unfinished_applies)
+        # one that only waits was never begun: a restart forgets who asked, so it ends here
+        waiting = standing.request.apply_id if standing.request else ""
+        mine = [apply for apply in unfinished if apply.host == spec.name and apply.id != waiting]
+        if not mine:
+            standing.unsettled = False
             return True
         fence = await self._hosts.fence(spec)
-        for apply in begun:
+        for apply in mine:
             if apply.id == fence.armed:
                 return False
             told = fence.journals.get(apply.id) or Ended(
                 "conflict", "interrupted", "the service stopped before anything was armed on the host"
             )
             await self._settled(apply, told)
+        standing.unsettled = False
         return True
 
     async def _settled(self, apply: Apply, told: Ended) -> None:

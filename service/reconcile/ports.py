@@ -4,9 +4,8 @@ Methods of `Record`, `Memory` and `Revisions` block and are called in threads; t
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 from service.model.changes import Drift
 from service.model.observed import HostObserved, Lease, Watch
@@ -25,53 +24,9 @@ from service.model.runs import (
 )
 from service.model.sources import Fetched
 from service.model.states import Json
+from service.model.telling import Ended, Fence, Told
 from service.model.trees import Commit, Tree
 from service.spec.host import HostSpec
-
-Ending = Literal["confirmed", "rolled_back", "rollback_failed", "conflict", "refused", "unconfirmed"]
-
-
-@dataclass(frozen=True, slots=True)
-class StepTold:
-    """The host says how far a step is: its position in the plan, its state, when, and why it failed."""
-
-    position: int
-    state: StepState
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseTold:
-    """The apply as a whole moved on."""
-
-    phase: Phase
-
-
-Told = StepTold | PhaseTold
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How an apply ended. `cause` is a fixed word (conflict, fenced, check, deadline, step-failed…), `error` a sentence.
-
-    `unconfirmed`: nobody knows yet; the host decides by itself and its journal tells later.
-    """
-
-    ending: Ending
-    cause: str = ""
-    error: str = ""
-    steps: tuple[StepTold, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """What a host knows of its controllers: the newest generation, whose it was, and a transaction still armed."""
-
-    generation: int = 0
-    controller: str = ""
-    armed: str = ""
-    quarantined: str = ""
-    journals: Mapping[str, Ended] = field(default_factory=dict)
 
 
 class Hosts(Protocol):

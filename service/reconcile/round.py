@@ -16,7 +16,7 @@ from service.plan.make import Permission, make_plan
 from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
 from service.reconcile.decide import Decision, decide
-from service.reconcile.ports import Hosts, Record
+from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.standing import Standing
 from service.reconcile.watching import Wanted
 from service.resources.desired import Desired, LastApplied
@@ -26,13 +26,16 @@ from service.spec.host import HostSpec
 class Rounds:
     """Reconciles hosts by name. One instance for the fleet; at most one round a host at a time (the queue's promise)."""
 
-    def __init__(self, record: Record, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, *, observe_s: float) -> None:
+    def __init__(
+        self, record: Record, memory: Memory, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, *, observe_s: float
+    ) -> None:
         self._record = record
+        self._memory = memory
         self._hosts = hosts
         self._kinds = kinds
         self._clock = clock
         self._observe_s = observe_s
-        self._applying = Applying(record, hosts, clock)
+        self._applying = Applying(record, memory, hosts, clock)
         self.standings: dict[str, Standing] = {}
 
     def standing(self, name: str) -> Standing:
@@ -47,7 +50,7 @@ class Rounds:
             await self._hosts.close(name)
             return None
         standing = self.standing(name)
-        status = statuses.fresh(spec, await asyncio.to_thread(self._record.host_status, name))
+        status = statuses.fresh(spec, await asyncio.to_thread(self._memory.host, name))
         try:
             status, next_s = await self._round(spec, wanted, standing, status)
             standing.failures = 0
@@ -64,7 +67,7 @@ class Rounds:
         desired = desire(spec, self._kinds)
         observed = await self._hosts.observe(spec, desired.watch, known_addresses(spec, status))
         status = replace(status, address=observed.path.server if observed.path else status.address)
-        if not await self._applying.settle(spec, status):
+        if not await self._applying.settle(spec, standing):
             return replace(status, phase="AwaitingConfirmation"), statuses.RETRY_FIRST_S
         base = LastApplied.from_json(await self._base(spec.name))
         permission = Permission(management_change=spec.name in wanted.introduced)
@@ -97,7 +100,7 @@ class Rounds:
         return status, self._clock.jitter(max(self._observe_s, statuses.backoff_s(standing.failures)))
 
     async def _decide(self, spec: HostSpec, plan: Plan, standing: Standing) -> Decision:
-        latched = await asyncio.to_thread(self._record.is_latched, spec.name, plan.desired_digest)
+        latched = await asyncio.to_thread(self._memory.is_latched, spec.name, plan.desired_digest)
         contested = standing.is_contested(self._clock.monotonic_s())
         decision = decide(plan, spec.sync, latched=latched, request=standing.request, contested=contested)
         if decision.stale_request and standing.request is not None:
@@ -131,7 +134,7 @@ class Rounds:
         await asyncio.to_thread(write, desired.host, observed.digests)
 
     async def _base(self, host: str) -> Json:
-        base = await asyncio.to_thread(self._record.base, host)
+        base = await asyncio.to_thread(self._memory.base, host)
         return base.desired if base else None
 
     async def _adopt(self, status: HostStatus, desired: Desired, commit: str) -> HostStatus:

@@ -22,6 +22,7 @@ class Standing:
     plan_id: str = ""
     request: Request | None = None
     failures: int = 0
+    unsettled: bool = True
     heals_s: deque[float] = field(default_factory=lambda: deque(maxlen=CONTESTED_TIMES))
 
     def is_contested(self, now_s: float) -> bool:

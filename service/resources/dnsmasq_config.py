@@ -15,8 +15,7 @@ from service.resources.resource import Phase, Steps, Wishes, field_difference, o
 
 OWN_FILE = "/etc/dnsmasq.d/passerelle.conf"
 FILES = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
-NOT_READ = (".dpkg-dist", ".dpkg-old", ".dpkg-new")
-"""Endings that Debian's dnsmasq leaves out of its folder (CONFIG_DIR in /etc/default/dnsmasq)."""
+MAIN = ("/etc/dnsmasq.conf",)
 
 Directive = tuple[str, str]
 """(key as in dnsmasq(8), value; empty for a switch)"""
@@ -24,10 +23,14 @@ Directive = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class DnsmasqConfig:
-    """All directives wanted. One that another file of dnsmasq's already gives is met where it stands."""
+    """All directives wanted. One that another file of dnsmasq's already gives is met where it stands.
+
+    `networks` are the host's own (CIDR): they give a range its mask where it names none.
+    """
 
     kind: str
     directives: tuple[Directive, ...]
+    networks: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -35,7 +38,7 @@ class DnsmasqConfig:
 
     def wanted(self) -> dict[str, list[Json]]:
         """{key: [canonical value, …]}."""
-        return grouped(self.directives)
+        return self.grouped(self.directives)
 
     def wishes(self) -> Wishes:
         fields: dict[str, Json] = {key: [*values] for key, values in self.wanted().items()}
@@ -50,8 +53,8 @@ class DnsmasqConfig:
         if isinstance(texts, Unknown):
             yield from field_difference(self, OWN_FILE, "file", "file", "present", texts)
             return
-        want, foreign = self.wanted(), foreign_directives(texts)
-        own = grouped(directives_of(texts[OWN_FILE])) if OWN_FILE in texts else {}
+        want, foreign = self.wanted(), self.foreign(texts)
+        own = self.grouped(directives_of(texts[OWN_FILE])) if OWN_FILE in texts else {}
         for key in [*want, *(key for key in own if key not in want)]:
             have = merged(own.get(key, []), foreign.get(key, []))
             wanted = want.get(key, [])
@@ -68,7 +71,9 @@ class DnsmasqConfig:
         texts = texts_of(observed, FILES)
         if isinstance(texts, Unknown):
             return texts
-        return {path: text for path, text in texts.items() if not path.endswith(NOT_READ)}
+        return {path: texts[path] for path in dnsmasq.taken(texts)} | {
+            path: texts[path] for path in MAIN if path in texts
+        }
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
@@ -78,9 +83,9 @@ class DnsmasqConfig:
             texts = config.texts(observed)
             if not different or isinstance(texts, Unknown) or any(d.unknown for d in different):
                 continue
-            foreign = foreign_directives(texts)
+            foreign = config.foreign(texts)
             clashes = list(config.clashes(texts))
-            here = [(k, v) for k, v in config.directives if canonical(k, v) not in foreign.get(k, [])]
+            here = [(k, v) for k, v in config.directives if config.canonical(k, v) not in foreign.get(k, [])]
             content = dnsmasq.render(here)
             why = f"{config.kind}: {OWN_FILE}: {', '.join(d.field for d in different[:8])}"
             total = Steps(
@@ -91,6 +96,21 @@ class DnsmasqConfig:
             )
         return total
 
+    def grouped(self, directives: Sequence[Directive]) -> dict[str, list[Json]]:
+        """{key: sorted canonical values}."""
+        fields: dict[str, list[Json]] = {}
+        for key, value in directives:
+            fields.setdefault(key, []).append(self.canonical(key, value))
+        return {key: [*sorted(values, key=str)] for key, values in fields.items()}
+
+    def canonical(self, key: str, value: str) -> str:
+        """One value in the form that equal meanings share."""
+        return dnsmasq.canonical_value(key, value, self.networks)
+
+    def foreign(self, texts: Mapping[str, bytes]) -> dict[str, list[Json]]:
+        """What all files but ours say."""
+        return self.grouped([d for path in sorted(texts) if path != OWN_FILE for d in directives_of(texts[path])])
+
     def clashes(self, texts: Mapping[str, bytes]) -> Iterator[Refusal]:
         """Directives of which dnsmasq takes one, and another file gives another value."""
         wanted = self.wanted()
@@ -99,7 +119,7 @@ class DnsmasqConfig:
                 continue
             for directive in dnsmasq.parse(texts[path], path).directives:
                 want = wanted.get(directive.key)
-                value = canonical(directive.key, directive.value)
+                value = self.canonical(directive.key, directive.value)
                 if want and directive.key in dnsmasq.SINGLE and value not in want:
                     yield Refusal(
                         "not-ours",
@@ -108,28 +128,9 @@ class DnsmasqConfig:
                     )
 
 
-def grouped(directives: Sequence[Directive]) -> dict[str, list[Json]]:
-    """{key: sorted canonical values}."""
-    fields: dict[str, list[Json]] = {}
-    for key, value in directives:
-        fields.setdefault(key, []).append(canonical(key, value))
-    return {key: [*sorted(values, key=str)] for key, values in fields.items()}
-
-
-def canonical(key: str, value: str) -> str:
-    """One value in the form that equal meanings share."""
-    text: str = dnsmasq.canonical_value(key, value)
-    return text
-
-
 def directives_of(content: bytes) -> list[Directive]:
     """The directives of one file."""
     return [(d.key, d.value) for d in dnsmasq.parse(content, "").directives]
-
-
-def foreign_directives(texts: Mapping[str, bytes]) -> dict[str, list[Json]]:
-    """What all files but ours say."""
-    return grouped([d for path in sorted(texts) if path != OWN_FILE for d in directives_of(texts[path])])
 
 
 def merged(own: Sequence[Json], foreign: Sequence[Json]) -> list[Json]:

@@ -60,7 +60,7 @@ class _Rewriting:
             return
         for path, parsed in self.config.files.items():
             for item in parsed.items:
-                if isinstance(item, AutoLine) and not item.allow_class and self.have.name in item.names:
+                if isinstance(item, AutoLine) and item.allow_class is None and self.have.name in item.names:
                     self.patches[path].drop_word(item.line, item.last_line, self.have.name)
 
     def addresses(self) -> None:

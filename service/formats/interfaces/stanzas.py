@@ -103,9 +103,9 @@ class AutoLine:
     last_line: int
 
     @property
-    def allow_class(self) -> str:
-        """The class of an `allow-` line as ifupdown2 cuts it: up to the second dash. Empty for `auto`."""
-        return "" if self.keyword == "auto" else self.keyword.split("-")[1]
+    def allow_class(self) -> str | None:
+        """The class of an `allow-` line as ifupdown2 cuts it: up to the second dash. None for `auto`."""
+        return None if self.keyword == "auto" else self.keyword.split("-")[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class InterfacesFile:
     @property
     def auto(self) -> frozenset[str]:
         """Names on `auto` lines, wherever they stand."""
-        return frozenset(n for i in self.items if isinstance(i, AutoLine) and not i.allow_class for n in i.names)
+        return frozenset(n for i in self.items if isinstance(i, AutoLine) and i.allow_class is None for n in i.names)
 
     @property
     def hotplug(self) -> frozenset[str]:
@@ -250,8 +250,8 @@ class _Reader:
         text = logical.text
         if not text or text.startswith("#"):
             return
-        words = [word for word in _WHITE.split(text) if word]
-        keyword = words[0] if words else ""
+        words = _WHITE.split(text)
+        keyword = words[0]
         if keyword in ("auto", "source", "iface", "vlan") or keyword.split("-")[0] == "allow":
             self.close()
             self.read_keyword(keyword, words, logical)
@@ -270,14 +270,14 @@ class _Reader:
         elif keyword == "source":
             self.items.append(SourceLine(words[1], logical.first))
         else:
-            self.items.append(AutoLine(keyword, tuple(words[1:]), logical.first, logical.last))
+            self.items.append(AutoLine(keyword, tuple(filter(None, words[1:])), logical.first, logical.last))
 
     def read_option(self, text: str, logical: _Logical) -> None:
         pieces = _WHITE.split(text, maxsplit=1)
         if pieces[0] in _CLASSIC_WORDS:
             self.foreign.update(range(logical.first, logical.last + 1))
             self.problem(logical.first, f"`{pieces[0]}` is not known to ifupdown2 3.0.0: it ignores the line")
-        elif len(pieces) < 2 or not pieces[1]:
+        elif len(pieces) < 2:
             self.problem(logical.first, f"`{shown(pieces[0])}` has no value: ifupdown2 ignores the line")
         else:
             value = pieces[1].replace("$IFACE", self.words[1])
@@ -360,7 +360,7 @@ class _Loader:
     files: dict[str, InterfacesFile] = field(default_factory=dict)
     standings: list[Standing] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    named: dict[str, set[str]] = field(default_factory=dict)
+    named: dict[str, set[str | None]] = field(default_factory=dict)
     ranges: list[str] = field(default_factory=list)
     auto_all: bool = False
     reads: int = 0
@@ -382,14 +382,14 @@ class _Loader:
     def note(self, line: AutoLine) -> None:
         for name in line.names:
             self.named.setdefault(name, set()).add(line.allow_class)
-            if not line.allow_class and "[" in name and len(self.ranges) < MAX_RANGES:
+            if line.allow_class is None and "[" in name and len(self.ranges) < MAX_RANGES:
                 self.ranges.append(name)
-        self.auto_all = self.auto_all or (not line.allow_class and "all" in line.names)
+        self.auto_all = self.auto_all or (line.allow_class is None and "all" in line.names)
 
     def standing(self, stanza: Stanza) -> Standing:
         classes = self.named.get(stanza.name, set())
-        auto = self.auto_all or "" in classes or any(covers(written, stanza.name) for written in self.ranges)
-        return Standing(stanza, auto, tuple(sorted(classes - {""})))
+        auto = self.auto_all or None in classes or any(covers(written, stanza.name) for written in self.ranges)
+        return Standing(stanza, auto, tuple(sorted(name for name in classes if name is not None)))
 
     def follow(self, source: SourceLine, path: str, above: tuple[str, ...]) -> None:
         def problem(what: str) -> None:

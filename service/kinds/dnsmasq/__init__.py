@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from service.kinds.claims import Claim, NeedsPackage, NeedsUnit, Serves
-from service.kinds.dnsmasq.directives import directives
+from service.kinds.dnsmasq.directives import directives, networks_of
 from service.kinds.dnsmasq.lint import RULES, lint_dnsmasq
 from service.kinds.dnsmasq.section import DnsmasqSection
 from service.model.observed import Watch
@@ -47,7 +47,7 @@ class Dnsmasq:
         if section is None:
             yield OwnFile(self.name, OWN_FILE, None, "dnsmasq", phase=Phase.DAEMON_FILE)
             return
-        yield DnsmasqConfig(self.name, directives(section, claims))
+        yield DnsmasqConfig(self.name, directives(section, claims), networks_of(claims))
         yield Unit(self.name, UNIT, "enabled", cause="dnsmasq", reads=(OWN_FILE, GUESTS_FILE))
 
     def watch(self) -> Watch:

@@ -65,6 +65,11 @@ def netmask_of(entry: DhcpRange, claims: Sequence[Claim]) -> str:
     return ""
 
 
+def networks_of(claims: Sequence[Claim]) -> tuple[str, ...]:
+    """The host's own networks."""
+    return tuple(claim.address for claim in claims if isinstance(claim, Network))
+
+
 def dashed(key: str) -> str:
     """The directive's own name."""
     return key.replace("_", "-")

@@ -85,7 +85,7 @@ def _interfaces(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Hi
             )
     if section.served_interfaces():
         for index, name in enumerate(section.no_dhcp_interface):
-            if name not in section.served_interfaces():
+            if name in known and name not in section.served_interfaces():
                 yield NO_DHCP_REDUNDANT.hit(
                     ("no_dhcp_interface", index), f"{name} is not served at all", "the line may go"
                 )

@@ -1,0 +1,105 @@
+"""The only place that knows who is who: it puts the edges into the loop and the API, and runs them."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from service.api.create import create_app
+from service.api.metrics import Metrics
+from service.api.parts import Parts
+from service.apply.collect import Collector
+from service.apply.fleet import FleetHosts
+from service.clock import SystemClock
+from service.errors import InputError
+from service.git.commands import Credentials
+from service.git.mirror import Mirror
+from service.git.source import parse_source
+from service.history import History, open_history
+from service.kinds import KINDS
+from service.model.observed import HostObserved, Watch
+from service.reconcile.control import Control
+from service.reconcile.loop import Loop
+from service.reconcile.queue import Queue
+from service.reconcile.round import Rounds
+from service.reconcile.watching import Watcher
+from service.settings import Settings
+from service.spec.host import HostSpec
+from service.ssh.connection import SshDialer
+from service.ssh.keys import load_client_key
+from service.ssh.own_key import own_key
+from service.ssh.pool import Connections
+
+GRACE_S = 3
+STALE_ROUNDS = 5
+
+
+def build(settings: Settings, history: History) -> tuple[Any, Loop]:
+    """The application and its loop, wired; nothing runs yet."""
+    clock, metrics = SystemClock(), Metrics()
+    source = parse_source(settings.source, settings.branch)
+    credentials = Credentials(ssh_key=settings.git_key, known_hosts=settings.git_known_hosts)
+    mirror = Mirror(settings.mirror_path, source, credentials=credentials, allow_loopback=settings.allow_loopback)
+    connections = Connections(SshDialer(own_key(settings.host_key_path)))
+    hosts = FleetHosts(connections, Collector(clock), clock, controller=settings.controller)
+    watcher = Watcher(mirror, history.store, history.queries, KINDS, clock)
+    rounds = Rounds(history.store, history.queries, hosts, KINDS, clock, observe_s=settings.observe_s)
+    queue = Queue(clock)
+    loop = Loop(
+        watcher, rounds, queue, clock, poll_s=settings.poll_s, workers=settings.workers,
+        reconciled=metrics.reconciled, fetched=lambda: metrics.fetched(clock.now()),
+    )  # fmt: skip
+    control = Control(watcher, rounds, queue, history.store, history.queries, clock, loop.look_now)
+    parts = Parts(
+        reads=history.queries, writes=history.store, control=control, clock=clock, metrics=metrics,
+        stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s),
+    )  # fmt: skip
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        running = asyncio.create_task(loop.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            await connections.close()
+
+    return create_app(parts, lifespan=lifespan), loop
+
+
+def run_service(settings: Settings) -> None:
+    """Serve until told to stop. InputError when there is no source."""
+    import uvicorn
+
+    if not settings.source:
+        raise InputError("no config repository is set", hint="passerelle serve --source PATH-OR-URL")
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    with open_history(settings.database_path, serve=True) as history:
+        app, _ = build(settings, history)
+        uvicorn.run(
+            app,
+            host=settings.listen,
+            port=settings.port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=16384,
+        )
+
+
+async def observe_once(spec: HostSpec, watch: Watch, key: Path) -> HostObserved:
+    """Look at one host without a service. Raises HostError."""
+    clock = SystemClock()
+    connections = Connections(SshDialer(load_client_key(key)))
+    try:
+        hosts = FleetHosts(connections, Collector(clock), clock, controller="passerelle")
+        return await hosts.observe(spec, watch, [spec.connection.address])
+    finally:
+        await connections.close()

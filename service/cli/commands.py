@@ -1,0 +1,27 @@
+"""All commands by name; each is imported only when it is called."""
+
+from cyclopts import App
+
+from service import __version__
+from service.cli import EXIT_CODES
+
+app = App(
+    name="passerelle",
+    version=__version__,
+    help="Keep the networks of hypervisors and their guests as Git describes them; every change undoes itself unless a "
+    "new connection proves the host is still there.",
+    help_epilogue=EXIT_CODES,
+)
+app.command("service.cli.lint:lint", name="lint")
+app.command("service.cli.schema:schema", name="schema")
+app.command("service.cli.plan:plan", name="plan")
+app.command("service.cli.apply:apply", name="apply")
+app.command("service.cli.reading:status", name="status")
+app.command("service.cli.reading:drift", name="drift")
+app.command("service.cli.reading:leases", name="leases")
+app.command("service.cli.reading:history", name="history")
+app.command("service.cli.serve:serve", name="serve")
+app.command("service.cli.doctor:doctor", name="doctor")
+app.command("service.cli.token:app", name="token")
+app.command("service.cli.receiver:app", name="receiver")
+app.command("service.cli.lab:app", name="lab")

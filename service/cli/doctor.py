@@ -1,0 +1,95 @@
+"""`passerelle doctor`: what a host or this machine lacks for passerelle to work."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from service.cli.output import Format, show_json, show_table
+
+Output = Annotated[Format, Parameter(name=["--output", "-o"])]
+
+
+def doctor(
+    host: str | None = None,
+    /,
+    *,
+    repo: Path | None = None,
+    ssh_key: Path | None = None,
+    output: Output = "table",
+) -> int:
+    """Check this machine, or one host of a folder of specs, and say what is missing and what to do about it.
+
+    Exit codes: 0 all is well, 1 something is missing.
+
+    Parameters
+    ----------
+    host
+        Look at this host of --repo over SSH, too.
+    repo
+        A folder with fleet.yaml and hosts/.
+    ssh_key
+        The private key for the host; the service's own if not given.
+    output
+        table for people, json for programs.
+    """
+    checks = machine_checks()
+    if host is not None:
+        checks += host_checks(repo or Path(), host, ssh_key)
+    if output == "json":
+        show_json(checks)
+    else:
+        show_table(["check", "ok", "what", "next"], checks, empty="nothing to check")
+    return 0 if all(check["ok"] for check in checks) else 1
+
+
+def check(name: str, *, ok: bool, what: str, then: str = "") -> dict[str, str | bool]:
+    """One line of the report."""
+    return {"check": name, "ok": ok, "what": what, "next": "" if ok else then}
+
+
+def machine_checks() -> list[dict[str, str | bool]]:
+    """What the service itself needs."""
+    import shutil
+    import sqlite3
+
+    from service.settings import Settings
+
+    settings = Settings()
+    git = shutil.which("git")
+    key = settings.host_key_path
+    return [
+        check("git", ok=git is not None, what=git or "not found", then="install git"),
+        check("sqlite", ok=True, what=f"{sqlite3.sqlite_version}, journal mode {journal()}"),
+        check(
+            "state folder",
+            ok=settings.state_dir.is_dir(),
+            what=str(settings.state_dir),
+            then="`passerelle serve` makes it",
+        ),
+        check(
+            "ssh key", ok=key.is_file(), what=str(key), then="`passerelle serve` makes it; put its .pub on the hosts"
+        ),
+        check("source", ok=bool(settings.source), what=settings.source or "not set", then="set PASSERELLE_SOURCE"),
+    ]
+
+
+def journal() -> str:
+    """The journal mode that this SQLite gets."""
+    from service.history.database import journal_mode
+
+    return journal_mode()
+
+
+def host_checks(folder: Path, host: str, ssh_key: Path | None) -> list[dict[str, str | bool]]:
+    """What a host must offer, and whether its spec could be planned."""
+    from service.cli.plan import from_folder
+    from service.errors import PasserelleError
+
+    try:
+        body = from_folder(folder, host, ssh_key)["body"]
+    except PasserelleError as error:
+        return [check(host, ok=False, what=error.what, then=error.hint)]
+    checks = [check(host, ok=True, what="reached, and its answer was read")]
+    checks += [check(host, ok=False, what=r["what"], then=r["hint"]) for r in body["refusals"]]
+    return checks

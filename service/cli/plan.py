@@ -1,0 +1,131 @@
+"""`passerelle plan`: what would be done to a host, from the service or straight from a folder of specs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from service.cli.output import Format, complain, printable, show_json, tell
+
+Output = Annotated[Format, Parameter(name=["--output", "-o"])]
+CHANGES = 2
+UNREACHABLE = 4
+
+
+def plan(
+    host: str,
+    /,
+    *,
+    repo: Path | None = None,
+    ssh_key: Path | None = None,
+    detailed_exitcode: Annotated[bool, Parameter(name="--detailed-exitcode", negative="")] = False,
+    output: Output = "table",
+) -> int:
+    """Show what would be done to a host, in order, with what speaks against it. Changes nothing.
+
+    Without --repo the service's current plan is shown. With --repo the specs of that folder are compared with the host,
+    which is looked at over SSH; no service is needed. Exit codes: 0 fine, 1 error or refused, 4 unreachable; with
+    --detailed-exitcode 0 no changes, 1 error, 2 changes.
+
+    Parameters
+    ----------
+    host
+        The host.
+    repo
+        A folder with fleet.yaml and hosts/.
+    ssh_key
+        The private key for the host; the service's own if not given.
+    detailed_exitcode
+        Tell changes by the exit code.
+    output
+        table for people, json for programs.
+    """
+    from service.errors import Unreachable
+
+    try:
+        found = from_service(host) if repo is None else from_folder(repo, host, ssh_key)
+    except Unreachable as error:
+        complain(error.what, error.hint)
+        return UNREACHABLE
+    if output == "json":
+        show_json(found)
+    else:
+        print(as_text(found["body"]))
+    body = found["body"]
+    if body["refusals"]:
+        return 1
+    return CHANGES if detailed_exitcode and (body["steps"] or body["packages"]) else 0
+
+
+def from_service(host: str) -> dict[str, Any]:
+    """The plan that the service made last."""
+    from service.cli.client import ApiError, Client
+
+    try:
+        found: dict[str, Any] = Client().get(f"hosts/{host}/plan")
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        Client().get(f"hosts/{host}")
+        empty: dict[str, Any] = {name: [] for name in ("steps", "packages", "refusals", "drifts", "notes", "derived")}
+        return {"host": host, "digest": "", "body": empty}
+    return found
+
+
+def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]:
+    """Compare a folder's spec with the host itself. Raises InputError for a bad spec, HostError for the host."""
+    import asyncio
+    from dataclasses import asdict
+
+    from service.app import observe_once
+    from service.cli.directory import read_directory
+    from service.errors import InputError
+    from service.kinds import KINDS
+    from service.kinds.desire import desire
+    from service.plan.make import make_plan
+    from service.resources.desired import LastApplied
+    from service.settings import Settings
+    from service.spec.fleet import read_fleet
+
+    fleet = read_fleet(read_directory(folder), KINDS)
+    errors = [finding for finding in fleet.findings if finding.severity == "error"]
+    if errors:
+        raise InputError(f"{len(errors)} errors in {folder}, the first: {errors[0]}", hint=f"passerelle lint {folder}")
+    spec = fleet.hosts.get(host)
+    if spec is None:
+        raise InputError(f"{folder} describes no host {host}", hint=f"it describes {', '.join(fleet.hosts) or 'none'}")
+    desired = desire(spec, KINDS)
+    tell(f"looking at {host} ({spec.connection.address})")
+    observed = asyncio.run(observe_once(spec, desired.watch, ssh_key or Settings().host_key_path))
+    made = make_plan(desired, LastApplied(), observed)
+    body = {name: value for name, value in asdict(made).items() if name != "blobs"}
+    return {"host": host, "digest": made.digest, "body": body}
+
+
+SIGNS = {"missing": "+", "extra": "-", "changed": "~", "order": "~"}
+
+
+def as_text(body: Mapping[str, Any]) -> str:
+    """A plan for people: what differs, what would be done, what speaks against it."""
+    lines = []
+    for entry in body.get("drifts", []):
+        difference = entry["difference"]
+        cause = f"  ({difference['cause']})" if difference["cause"] else ""
+        have = f"unknown: {difference['unknown']}" if difference["unknown"] else difference["have"]
+        sign = SIGNS[difference["op"]]
+        lines.append(
+            f"{sign} {difference['kind']} {difference['resource']} {difference['field']} [{difference['where']}]: "
+            f"{have} -> {difference['want']}  moved: {entry['moved']}{cause}"
+        )
+    for package in body.get("packages", []):
+        lines.append(f"  package {package['action']} {package['name']}")
+    for number, step in enumerate(body.get("steps", []), 1):
+        when = " on confirmation" if step["on_confirm"] else ""
+        restart = " (restart)" if step["restart"] else ""
+        risk = f"  RISK: {step['risk']}" if step["risk"] else ""
+        lines.append(f"  {number}. {step['fact']}{restart}{when}: {step['why']}{risk}")
+    lines.extend(f"! refused ({r['rule']}): {r['what']}\n    next: {r['hint']}" for r in body.get("refusals", []))
+    lines.extend(f"! overridden ({r['rule']}): {r['what']}" for r in body.get("overridden", []))
+    lines.extend(f"note: {note}" for note in body.get("notes", []))
+    return "\n".join(printable(line) for line in lines) or "no changes"

@@ -1,0 +1,141 @@
+"""Commands that ask the service what it knows: status, drift, leases, history."""
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from service.cli.output import Format, complain, show_json, show_table
+
+Output = Annotated[Format, Parameter(name=["--output", "-o"])]
+
+
+def status(host: str | None = None, /, *, output: Output = "table") -> int:
+    """Show where every host stands, or all about one.
+
+    The axes are never merged: sync says whether it is as Git wants, health whether that is well, reachability whether
+    it answers, phase what an apply does. Exit codes: 0, or 4 where the one host asked for is unreachable.
+
+    Parameters
+    ----------
+    host
+        One host; all if not given.
+    output
+        table for people, json for programs.
+    """
+    from service.cli.client import Client
+
+    client = Client()
+    if host is not None:
+        found = client.get(f"hosts/{host}")
+        latches = client.get(f"hosts/{host}/latches")["items"]
+        if output == "json":
+            show_json(found | {"latches": latches})
+        else:
+            show_table(["field", "value"], [{"field": k, "value": v} for k, v in found.items()], empty="")
+            for latch in latches:
+                complain(
+                    f"{latch['desired_digest']} was rolled back on {latch['since']} and is not tried again by itself"
+                )
+        return 0 if found["reachability"] == "Reachable" else 4
+    hosts = client.items("hosts")
+    if output == "json":
+        show_json(hosts)
+    else:
+        columns = ["host", "sync", "reason", "health", "reachability", "phase", "commit", "drift", "seen", "message"]
+        show_table(columns, [host_row(h) for h in hosts], empty="no revision names a host yet")
+    return 0
+
+
+def host_row(host: dict[str, Any]) -> dict[str, Any]:
+    """One line of the fleet."""
+    return {
+        **{name: host[name] for name in ("host", "sync", "reason", "health", "reachability", "phase", "message")},
+        "commit": host["applied_commit"][:10],
+        "drift": host["drift_items"],
+        "seen": f"{host['observed_at'] or 'never'}{' (stale)' if host['stale'] else ''}",
+    }
+
+
+def drift(host: str | None = None, /, *, output: Output = "table") -> int:
+    """Show what differs: field by field, where (live, file, boot), and who moved (git, host, both).
+
+    Exit codes: 0 nothing differs or it was shown, 1 error.
+
+    Parameters
+    ----------
+    host
+        One host; the whole fleet if not given.
+    output
+        table for people, json for programs.
+    """
+    from service.cli.client import Client
+
+    items = Client().items("drift" if host is None else f"hosts/{host}/drift")
+    if output == "json":
+        show_json(items)
+        return 0
+    columns = ["host", "kind", "resource", "field", "where", "op", "want", "have", "moved", "first_seen"]
+    show_table(columns, [item | {"have": item["unknown"] or item["have"]} for item in items], empty="nothing differs")
+    return 0
+
+
+def leases(
+    *,
+    host: str | None = None,
+    name: str | None = None,
+    mac: str | None = None,
+    ip: str | None = None,
+    active: bool | None = None,
+    output: Output = "table",
+) -> int:
+    """Show who has which address and name, sorted by address.
+
+    Parameters
+    ----------
+    host
+        Only leases that this host gave out.
+    name
+        Only this guest name.
+    mac
+        Only this MAC address.
+    ip
+        Only this address.
+    active
+        --active: only leases in force; --no-active: only those that are not.
+    output
+        table for people, json for programs.
+    """
+    from service.cli.client import Client
+
+    wanted = None if active is None else str(active).lower()
+    items = Client().items("leases", host=host, name=name, mac=mac, ip=ip, active=wanted)
+    if output == "json":
+        show_json(items)
+        return 0
+    columns = ["ip", "name", "mac", "host", "active", "expires_at", "first_seen", "last_seen"]
+    show_table(columns, items, empty="no such lease")
+    return 0
+
+
+def history(host: str | None = None, /, *, most: int = 50, output: Output = "table") -> int:
+    """Show what was applied, newest first: by whom, from which commit, how it ended.
+
+    Parameters
+    ----------
+    host
+        Only applies of this host.
+    most
+        How many at the most.
+    output
+        table for people, json for programs.
+    """
+    from service.cli.client import Client
+
+    items = Client().items("applies", most=most, host=host)
+    if output == "json":
+        show_json(items)
+        return 0
+    columns = ["requested_at", "host", "phase", "trigger", "commit", "author", "subject", "error", "id"]
+    rows = [item | {"commit": item["commit"][:10], "author": item["author_name"]} for item in items]
+    show_table(columns, rows, empty="nothing was applied yet")
+    return 0

@@ -1,0 +1,52 @@
+"""What a host tells of an apply: while it runs, how it ended, and what its own journal knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from service.model.runs import Phase, StepState
+
+Ending = Literal["confirmed", "rolled_back", "rollback_failed", "conflict", "refused", "unconfirmed"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepTold:
+    """The host says how far a step is: its position in the plan, its state, when, and why it failed."""
+
+    position: int
+    state: StepState
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTold:
+    """The apply as a whole moved on."""
+
+    phase: Phase
+
+
+Told: TypeAlias = StepTold | PhaseTold
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an apply ended. `cause` is a fixed word (conflict, fenced, check, deadline, step-failed…), `error` a sentence.
+
+    `unconfirmed`: nobody knows yet; the host decides by itself and its journal tells later.
+    """
+
+    ending: Ending
+    cause: str = ""
+    error: str = ""
+    steps: tuple[StepTold, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a host knows of its controllers: the newest generation, whose it was, and a transaction still armed."""
+
+    generation: int = 0
+    controller: str = ""
+    armed: str = ""
+    quarantined: str = ""
+    journals: Mapping[str, Ended] = field(default_factory=dict)
