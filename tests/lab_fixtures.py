@@ -1,0 +1,50 @@
+"""Hosts for tests: import these fixtures in a folder's conftest.py and mark its tests with `lab`.
+
+`lab` is one lab for the whole session. `host` is its pve1, bare and freshly booted for each test (about a second).
+`fresh_host` gives any host by name, with files of the test's choice on it before it boots.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from service.errors import LabError
+from service.lab import Host, Lab
+from service.lab.files import Content
+
+FreshHost = Callable[..., Host]
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab of this test process alone; its hosts come with the tests that ask for them."""
+    with Lab.up(f"test-{os.getpid()}", hosts=[]) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_host(lab: Lab) -> FreshHost:
+    """`fresh_host("pve2", files={"/etc/network/interfaces": "…"})`: that host on a new disk, booted, without guests."""
+
+    def give(name: str = "pve1", *, files: Mapping[str, Content] | None = None) -> Host:
+        try:
+            host = lab.host(name)
+        except LabError:
+            return lab.add_host(name, files=files)
+        host.fresh(files=files)
+        return host
+
+    return give
+
+
+@pytest.fixture
+def host(fresh_host: FreshHost) -> Host:
+    """pve1 as a hoster hands it over: an uplink, sshd, BIND, nothing else."""
+    return fresh_host("pve1")
+
+
+@pytest.fixture(scope="session")
+def shared_host(lab: Lab) -> Host:
+    """A bare host for tests that only look, or that undo all they do."""
+    return lab.add_host("shared")
