@@ -125,7 +125,10 @@ def as_text(body: Mapping[str, Any]) -> str:
         restart = " (restart)" if step["restart"] else ""
         risk = f"  RISK: {step['risk']}" if step["risk"] else ""
         lines.append(f"  {number}. {step['fact']}{restart}{when}: {step['why']}{risk}")
-    lines.extend(f"! refused ({r['rule']}): {r['what']}\n    next: {r['hint']}" for r in body.get("refusals", []))
+    for refusal in body.get("refusals", []):
+        lines.append(f"! refused ({refusal['rule']}): {refusal['what']}")
+        if refusal["hint"]:
+            lines.append(f"    next: {refusal['hint']}")
     lines.extend(f"! overridden ({r['rule']}): {r['what']}" for r in body.get("overridden", []))
     lines.extend(f"note: {note}" for note in body.get("notes", []))
     return "\n".join(printable(line) for line in lines) or "no changes"

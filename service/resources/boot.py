@@ -13,8 +13,13 @@ def interfaces_config(observed: HostObserved) -> Seen[InterfacesConfig] | Unknow
     return texts if isinstance(texts, Unknown) else Seen(load(texts))
 
 
-def texts_of(observed: HostObserved, patterns: Sequence[str]) -> dict[str, bytes] | Unknown:
-    """The observed files under some paths (`/*` takes a folder's files); one that could not be read spoils them all."""
+def texts_of(
+    observed: HostObserved, patterns: Sequence[str], passed_over: Sequence[str] = ()
+) -> dict[str, bytes] | Unknown:
+    """The observed files under some paths (`/*` takes a folder's files); one that could not be read spoils them all.
+
+    `passed_over` are links to a file that is taken under its own name.
+    """
     found: dict[str, bytes] = {}
     for pattern in patterns:
         if not pattern.endswith("/*") and isinstance(seen := observed.text(pattern), Unknown):
@@ -22,7 +27,7 @@ def texts_of(observed: HostObserved, patterns: Sequence[str]) -> dict[str, bytes
     for path, seen in observed.texts.items():
         if not any(path == p or (p.endswith("/*") and path.rsplit("/", 1)[0] == p[:-2]) for p in patterns):
             continue
-        if isinstance(seen, Unknown):
+        if isinstance(seen, Unknown) and path not in passed_over:
             return Unknown(f"{path}: {seen.why}")
         if isinstance(seen, Seen):
             found[path] = seen.value

@@ -24,7 +24,11 @@ class Package:
         return f"package:{self.name}"
 
     def wishes(self) -> Wishes:
-        return {(self.name, "state", "live"): self.state}
+        return {(self.name, "package", "live"): self.wanted()}
+
+    def wanted(self) -> Json:
+        """`present`, or None for absent."""
+        return "present" if self.state == "present" else None
 
     def watch(self) -> Watch:
         return Watch(packages=frozenset({self.name}))
@@ -32,11 +36,11 @@ class Package:
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         seen = observed.packages.get(self.name, Unknown(f"package {self.name} was not looked at"))
         if isinstance(seen, Unknown):
-            yield from field_difference(self, self.name, "state", "live", self.state, seen)
+            yield from field_difference(self, self.name, "package", "live", self.wanted(), seen)
             return
         # "config-files" and the like are a package that was removed: dpkg-query(1), Status-Status
-        have: Json = "present" if isinstance(seen, Seen) and seen.value == "installed" else "absent"
-        yield from field_difference(self, self.name, "state", "live", self.state, Seen(have))
+        have: Json = "present" if isinstance(seen, Seen) and seen.value == "installed" else None
+        yield from field_difference(self, self.name, "package", "live", self.wanted(), Seen(have))
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:

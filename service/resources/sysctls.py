@@ -57,7 +57,7 @@ class Sysctl:
             for line in reversed(list(up_effects(config.value))):
                 if isinstance(line.effect, Forwarding):
                     return Seen("1" if line.effect.on else "0", f"{line.path}:{line.line}")
-        texts = texts_of(observed, FILES)
+        texts = texts_of(observed, FILES, passed_over=(sysctl_files.MAIN_LINK,))
         if isinstance(texts, Unknown):
             return texts
         found = sysctl_files.effective(texts, self.key)
