@@ -181,9 +181,9 @@ def test_entries_of_no_known_mode_are_refused_at_the_fetch_or_named(mode: bytes,
 @pytest.mark.parametrize("url", ["--upload-pack=touch {marker}", "-u{marker}", "ext::sh -c touch% {marker}", "fd::0"])
 def test_even_past_the_parser_a_url_is_no_option_and_no_command(url: str, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
-    (tmp_path / "home").mkdir()
     source = Source(url.format(marker=marker), "main", "local")
-    git = Git(tmp_path, tmp_path / "home", source)
+    git = Git(tmp_path, tmp_path / "mirror.git", source)
+    assert git.create().ok
     assert not git.branch_head().ok
     assert not git.fetch().ok
     assert not marker.exists()

@@ -179,6 +179,25 @@ def test_a_corrupt_mirror_is_moved_aside_and_copied_again(forge: Forge, mirror: 
     assert (room / "damaged.git").is_dir()
 
 
+def test_one_damaged_blob_is_noticed_by_the_reader_and_mended_by_the_next_fetch(
+    forge: Forge, mirror: Mirror, room: Path
+) -> None:
+    head = forge.push(ONE)
+    mirror.fetch(None)
+    blob = forge.git("rev-parse", "main:hosts/pve1.yaml")
+    (pack,) = (room / "mirror.git" / "objects" / "pack").glob("*.pack")
+    listed = forge.git("verify-pack", "-v", str(pack.with_suffix(".idx"))).splitlines()
+    (offset,) = [int(line.split()[4]) for line in listed if line.startswith(blob)]
+    data = bytearray(pack.read_bytes())
+    data[offset + 3 : offset + 8] = b"\xff" * 5
+    pack.chmod(0o644)
+    pack.write_bytes(data)
+    with pytest.raises(SourceError, match="the next fetch checks it"):
+        mirror.read_tree(head)
+    assert mirror.fetch(head) == Unchanged(head)
+    assert mirror.read_tree(head).files["hosts/pve1.yaml"].data == b"host: pve1\n"
+
+
 @pytest.mark.parametrize("broken", ["HEAD", "config", "objects", "refs", "all"])
 def test_a_mirror_that_is_no_repository_any_more_is_made_again(
     broken: str, forge: Forge, mirror: Mirror, room: Path

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from service.cli.directory import blob_id_of, read_directory
 from service.errors import InputError, SourceError
 from service.git.mirror import Mirror
+from service.model.sources import Unchanged
 from service.model.trees import (
     FOLDER,
     MAX_FILE_BYTES,
@@ -349,3 +350,13 @@ def test_hostile_text_is_shown_without_its_powers() -> None:
 def test_the_object_ids_of_a_directory_are_gits(forge: Forge) -> None:
     assert blob_id_of(b"host: pve1\n") == forge.blob("host: pve1\n")
     assert blob_id_of(b"") == sha1(b"blob 0\0").hexdigest()
+
+
+def test_a_mirror_of_another_owner_is_read(forge: Forge, mirror: Mirror, tmp_path: Path) -> None:
+    commit = forge.push(ONE)
+    mirror.fetch(None)
+    inside = tmp_path / "room" / "mirror.git"
+    for found in (inside, *inside.rglob("*")):
+        os.chown(found, 65534, 65534)
+    assert sorted(mirror.read_tree(commit).files) == sorted(ONE)
+    assert mirror.fetch(commit) == Unchanged(commit)
