@@ -8,7 +8,7 @@ from service.model.changes import Drift
 from service.model.facts import Step
 from service.model.observed import HostObserved
 from service.model.plans import Plan, Refusal
-from service.model.states import Json
+from service.model.states import Json, Unknown
 from service.plan.diff import drift
 from service.plan.management import management_refusals
 from service.plan.safety import refusals
@@ -91,6 +91,8 @@ def with_restarts(phased: Sequence[Phased], resources: Sequence[Resource], obser
     total = list(phased)
     for unit in resources:
         if not isinstance(unit, Unit) or not unit.active or not changed.intersection(unit.reads):
+            continue
+        if isinstance(observed.fact(unit.id), Unknown):
             continue
         planned = [index for index, (_, step) in enumerate(total) if step.fact == unit.id]
         if planned:

@@ -22,8 +22,10 @@ def texts_of(
     """
     found: dict[str, bytes] = {}
     for pattern in patterns:
-        if not pattern.endswith("/*") and isinstance(seen := observed.text(pattern), Unknown):
-            return Unknown(f"{pattern}: {seen.why}")
+        others = observed.unlisted.get(f"file:{pattern[:-1]}", Unknown("was not looked at"))
+        whole = others if pattern.endswith("/*") else observed.text(pattern)
+        if isinstance(whole, Unknown):
+            return Unknown(f"{pattern}: {whole.why}")
     for path, seen in observed.texts.items():
         if not any(path == p or (p.endswith("/*") and path.rsplit("/", 1)[0] == p[:-2]) for p in patterns):
             continue

@@ -38,7 +38,7 @@ class Sysctl:
         return {(self.key, "value", "live"): self.value, (self.key, "value", "boot"): self.value}
 
     def watch(self) -> Watch:
-        return Watch(files=frozenset({*FILES, *INTERFACES_FILES}), sysctls=frozenset({self.key}))
+        return Watch(files=frozenset({OWN_FILE, *FILES, *INTERFACES_FILES}), sysctls=frozenset({self.key}))
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         yield from field_difference(

@@ -1,0 +1,156 @@
+"""A host as a value: what an observation would hold, and what a plan's steps would make of it. It prints itself."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from service.model.facts import Step
+from service.model.observed import HostObserved, Listener, ManagementPath, Masquerade, Watch
+from service.model.plans import Plan
+from service.model.states import Absent, Json, Observed, Seen
+
+INTERFACES = b"""auto lo
+iface lo inet loopback
+
+auto enp1s0
+iface enp1s0 inet static
+\taddress 198.51.100.11/24
+\tgateway 198.51.100.1
+"""
+NOW_S = 1000.0
+RULE = re.compile(r'ip saddr (\S+) oifname "(\S+)" masquerade')
+
+
+def file_fact(content: bytes, mode: str = "0644") -> dict[str, Json]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "mode": mode, "uid": 0, "gid": 0, "size": len(content)}
+
+
+def link(**fields: Json) -> dict[str, Json]:
+    return {"type": "other", "up": True, "mtu": 1500, "master": None, **fields}
+
+
+def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObserved:
+    """A hoster's Debian: one card with an address, BIND running, nothing of ours."""
+    texts: dict[str, Observed[bytes]] = {"/etc/network/interfaces": Seen(INTERFACES), "/etc/sysctl.conf": Seen(b"")}
+    texts |= {path: Seen(content) for path, content in (files or {}).items()}
+    facts: dict[str, Observed[Json]] = {
+        "link:lo": Seen(link(mtu=65536)),
+        "link:enp1s0": Seen(link()),
+        "addresses:lo": Seen([]),
+        "addresses:enp1s0": Seen(["198.51.100.11/24"]),
+        "routes:default": Seen([{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}]),
+        "unit:named.service": Seen({"enabled": "enabled", "active": True}),
+        "unit:ssh.service": Seen({"enabled": "enabled", "active": True}),
+        "nft:inet passerelle_nat": Absent(),
+    }
+    for path in watch.files:
+        if not path.endswith("/*"):
+            texts.setdefault(path, Absent())
+    facts |= {f"file:{p}": Seen(file_fact(t.value)) if isinstance(t, Seen) else Absent() for p, t in texts.items()}
+    for key in watch.sysctls:
+        facts[f"sysctl:{key}"] = Seen("0")
+    for unit in watch.units:
+        facts.setdefault(f"unit:{unit}", Absent())
+    return HostObserved(
+        host="pve1",
+        observed_at=datetime(2026, 1, 1, tzinfo=UTC),
+        path=ManagementPath("198.18.0.10", "198.51.100.11", 22),
+        facts=facts,
+        texts=texts,
+        masquerades=Seen(()),
+        listeners=Seen((Listener("tcp", "0.0.0.0", 22, "sshd"),)),
+        packages={name: Absent() for name in watch.packages},
+        leases=Seen(()),
+        unlisted={
+            "link:": Absent(),
+            "addresses:": Absent(),
+            **{f"file:{p[:-1]}": Absent() for p in watch.files if p[-1] == "*"},
+        },
+    )
+
+
+def after_plan(host: HostObserved, plan: Plan) -> HostObserved:
+    """The host once everything in a plan is done, packages first."""
+    units = {f"unit:{p.name}.service": Seen({"enabled": "disabled", "active": False}) for p in plan.packages}
+    facts = {**host.facts, **{u: s for u, s in units.items() if isinstance(host.facts.get(u), Absent)}}
+    packages: dict[str, Observed[str]] = {
+        **host.packages,
+        **{p.name: Seen("installed") if p.action == "install" else Absent() for p in plan.packages},
+    }
+    return done(replace(host, facts=facts, packages=packages), plan.steps, plan.blobs)
+
+
+def done(host: HostObserved, steps: Iterable[Step], blobs: Mapping[str, bytes]) -> HostObserved:
+    """The host after some steps."""
+    for step in steps:
+        host = set_fact(host, step.fact, step.after, blobs)
+    return host
+
+
+def undone(host: HostObserved, before: HostObserved, steps: Iterable[Step]) -> HostObserved:
+    """The host after all steps were undone: every fact set to its snapshot, in reverse, whatever it is now."""
+    for step in reversed(list(steps)):
+        path = step.fact.removeprefix("file:")
+        text = before.texts.get(path)
+        known = before.facts.get(step.fact, Absent())
+        blobs = {hashlib.sha256(text.value).hexdigest(): text.value} if isinstance(text, Seen) else {}
+        host = set_fact(host, step.fact, known.value if isinstance(known, Seen) else None, blobs)
+    return replace(host, masquerades=before.masquerades)
+
+
+def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, bytes]) -> HostObserved:
+    """One fact, set as the host-side file sets it. An unknown type of fact is a bug of the test."""
+    kind, _, name = fact.partition(":")
+    facts, texts = dict(host.facts), dict(host.texts)
+    facts[fact] = Absent() if value is None else Seen(value)
+    if kind == "file":
+        content = blobs[value["sha256"]] if isinstance(value, dict) else None  # type: ignore[index]
+        texts[name] = Absent() if content is None else Seen(content)
+        if content is not None and isinstance(value, dict):
+            facts[fact] = Seen({**file_fact(content), **value})
+    elif kind == "link":
+        before = facts_of(host, fact)
+        if isinstance(value, dict):
+            facts[fact] = Seen({**link(), **before, **value})
+        else:
+            facts.pop(f"addresses:{name}", None)
+        if value is not None:
+            facts.setdefault(f"addresses:{name}", Seen([]))
+    elif kind == "nft":
+        load = str(value.get("load", "")) if isinstance(value, dict) else ""
+        if isinstance(value, dict):
+            facts[fact] = Seen({"normal": value["normal"]})
+        ours = tuple(Masquerade(s, o, "nft inet passerelle_nat") for s, o in RULE.findall(load))
+        others = tuple(m for m in masquerades(host) if m.table != "nft inet passerelle_nat")
+        return replace(host, facts=facts, masquerades=Seen((*others, *ours)))
+    elif kind == "masquerade":
+        source, _, out = name.partition(">")
+        others = tuple(m for m in masquerades(host) if (m.source, m.out, m.table) != (source, out, "iptables nat"))
+        count = int(value) if isinstance(value, int) else 0
+        made = (Masquerade(source, out, "iptables nat", count),) if count else ()
+        facts.pop(fact)
+        return replace(host, facts=facts, masquerades=Seen((*others, *made)))
+    elif kind == "unit":
+        facts[fact] = Absent() if value is None else Seen({**facts_of(host, fact), **value})  # type: ignore[dict-item]
+    elif kind not in ("addresses", "routes", "sysctl"):
+        raise AssertionError(f"no host has facts of type {kind}")
+    return replace(host, facts=facts, texts=texts)
+
+
+def facts_of(host: HostObserved, fact: str) -> dict[str, Json]:
+    """The captured fields of a fact, none if it is absent."""
+    seen = host.facts.get(fact, Absent())
+    return dict(seen.value) if isinstance(seen, Seen) and isinstance(seen.value, dict) else {}
+
+
+def masquerades(host: HostObserved) -> tuple[Masquerade, ...]:
+    return host.masquerades.value if isinstance(host.masquerades, Seen) else ()
+
+
+def printed(host: HostObserved) -> str:
+    """The host as text, one fact a line: what tests compare."""
+    lines = [f"{name} {seen}" for name, seen in sorted(host.facts.items())]
+    lines += [f"{path} {seen}" for path, seen in sorted(host.texts.items())]
+    return "\n".join([*lines, f"masquerades {sorted(map(str, masquerades(host)))}"])

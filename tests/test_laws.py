@@ -1,0 +1,96 @@
+"""The laws that every kind obeys, over every spec in tests/laws/hosts. A new kind only adds a spec there."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.model.plans import Plan
+from service.model.states import Unknown
+from service.plan.make import make_plan
+from service.resources.desired import Desired, LastApplied
+from tests.laws.host import after_plan, bare_host, done, printed, undone
+from tests.laws.specs import desired_of, names
+
+BASE = LastApplied()
+
+
+def plan_of(desired: Desired) -> Plan:
+    return make_plan(desired, BASE, bare_host(desired.watch))
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_same_wish_and_host_give_the_same_plan(name: str) -> None:
+    assert plan_of(desired_of(name)) == plan_of(desired_of(name))
+    assert plan_of(desired_of(name)).digest == plan_of(desired_of(name)).digest
+
+
+@pytest.mark.parametrize("name", names())
+def test_after_its_plan_the_host_is_as_wanted(name: str) -> None:
+    desired = desired_of(name)
+    host = bare_host(desired.watch)
+    plan = make_plan(desired, BASE, host)
+    assert not plan.refusals, plan.refusals
+    again = make_plan(desired, LastApplied.from_json(desired.as_json()), after_plan(host, plan))
+    assert (again.drifts, again.steps, again.packages) == ((), (), ())
+
+
+@pytest.mark.parametrize("name", names())
+def test_undoing_every_step_gives_the_host_as_it_was_wherever_it_was_cut(name: str) -> None:
+    desired = desired_of(name)
+    host = bare_host(desired.watch)
+    plan = make_plan(desired, BASE, host)
+    for cut in range(len(plan.steps) + 1):
+        half = done(host, plan.steps[:cut], plan.blobs)
+        back = undone(half, host, plan.steps)
+        known = {fact: seen for fact, seen in back.facts.items() if fact in host.facts or "Absent" not in str(seen)}
+        gone = {f"addresses:{f.removeprefix('link:')}" for f, s in back.facts.items() if "Absent" in str(s)}
+        facts = {fact: seen for fact, seen in known.items() if fact not in gone}
+        assert printed(replace(back, facts=facts)) == printed(host), f"cut after {cut} steps"
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_step_touches_what_the_spec_does_not_name(name: str) -> None:
+    desired = desired_of(name)
+    foreign = {
+        "/etc/network/interfaces.d/vpn": b"auto tun0\niface tun0 inet manual\n",
+        "/etc/dnsmasq.d/mine": b"log-dhcp\n",
+    }
+    host = bare_host(desired.watch, foreign)
+    plan = make_plan(desired, BASE, host)
+    touched = {step.fact for step in plan.steps}
+    assert not touched & {f"file:{path}" for path in foreign}
+    changed = done(host, plan.steps, plan.blobs)
+    assert {p: changed.texts[p] for p in foreign} == {p: host.texts[p] for p in foreign}
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_cannot_be_read_is_neither_written_nor_removed(name: str) -> None:
+    desired = desired_of(name)
+    host = bare_host(desired.watch)
+    usual = make_plan(desired, BASE, host)
+    for step in usual.steps:
+        if step.fact not in host.facts:
+            continue
+        path = step.fact.removeprefix("file:")
+        texts = {**host.texts, path: Unknown("garbled")} if path in host.texts else host.texts
+        blind = replace(host, facts={**host.facts, step.fact: Unknown("garbled")}, texts=texts)
+        plan = make_plan(desired, BASE, blind)
+        assert step.fact not in {s.fact for s in plan.steps}
+        assert "unknown" in {refusal.rule for refusal in plan.refusals}
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_host_that_could_not_be_read_at_all_gets_no_step(name: str) -> None:
+    desired = desired_of(name)
+    host = bare_host(desired.watch)
+    blind = replace(
+        host,
+        facts={fact: Unknown("cut off") for fact in host.facts},
+        texts={path: Unknown("cut off") for path in host.texts},
+        packages={package: Unknown("cut off") for package in host.packages},
+        masquerades=Unknown("cut off"),
+        unlisted={prefix: Unknown("cut off") for prefix in host.unlisted},
+    )
+    plan = make_plan(desired, BASE, blind)
+    assert (plan.steps, plan.packages) == ((), ())
+    assert plan.refusals
