@@ -76,7 +76,8 @@ class Document:
     """What a file says. `value` is None when it could not be read at all.
 
     `places` has the position of every value (of its key, where the value is a mapping or list below a key), `keys` that
-    of every key. `spoiled` are paths whose value stands in for one that was refused.
+    of every key. `spoiled` are paths whose value stands in for one that was refused, `gaps` those of mappings in
+    which a key was refused.
     """
 
     value: dict[str, Value] | None
@@ -84,6 +85,7 @@ class Document:
     keys: dict[Path, Position] = field(default_factory=dict, repr=False)
     problems: tuple[Problem, ...] = ()
     spoiled: frozenset[Path] = frozenset()
+    gaps: frozenset[Path] = frozenset()
 
 
 class _GivenUp(Exception):  # noqa: N818 (it ends the reading, it is no error of the caller)
@@ -162,6 +164,7 @@ class _Builder:
         self.places: dict[Path, Position] = {}
         self.keys: dict[Path, Position] = {}
         self.spoiled: set[Path] = set()
+        self.gaps: set[Path] = set()
         self._problems: list[Problem] = []
         self._stack: list[_Open] = []
         self._documents = 0
@@ -169,7 +172,8 @@ class _Builder:
 
     def document(self) -> Document:
         value = self.value if isinstance(self.value, dict) else None
-        return Document(value, self.places, self.keys, tuple(self._problems), frozenset(self.spoiled))
+        spoiled, gaps = frozenset(self.spoiled), frozenset(self.gaps)
+        return Document(value, self.places, self.keys, tuple(self._problems), spoiled, gaps)
 
     def problem(self, position: Position, hit: Hit) -> None:
         """Note a problem; after too many there is no use in reading on."""
@@ -281,7 +285,7 @@ class _Builder:
             self.keys[(*path, text)] = position
             return
         # The value of a refused key is passed over.
-        self.spoiled.add(path)
+        self.gaps.add(path)
         self._skipped = 1
 
     def _skip(self, event: Event) -> None:

@@ -64,13 +64,18 @@ def check_name(value: str) -> str:
 
 def check_domain(value: str) -> str:
     """A domain: labels with dots, lower case, at most 253 characters."""
-    if len(value) > 253 or not _DOMAIN.fullmatch(value):
+    if not is_domain(value):
         fix = value.lower().strip(".")
         wrong(
             f"{quoted(value)} is no domain name",
             f"write {fix}" if _DOMAIN.fullmatch(fix) else "write lower-case labels with dots, as in example.lan",
         )
     return value
+
+
+def is_domain(value: str) -> bool:
+    """Whether it is a domain as `check_domain` takes it."""
+    return len(value) <= 253 and _DOMAIN.fullmatch(value) is not None
 
 
 def check_interface(value: str) -> str:

@@ -105,7 +105,7 @@ class _Fitting(Generic[M]):
         at_key = loc[-1:] == (_KEY_MARK,)
         path = fitted.original(loc[:-1] if at_key else loc)
         sort = detail["type"]
-        if not self._is_known(path):
+        if not self._is_known(path, sort):
             hit = _hit(path, detail, _known_keys(self.model, path))
             places = self.document.keys if at_key or sort == "extra_forbidden" else self.document.places
             self.problems.append(Problem(nearest(places, path) if path in places else self._around(path), hit))
@@ -115,10 +115,12 @@ class _Fitting(Generic[M]):
     def _around(self, path: Path) -> tuple[int, int]:
         return nearest(self.document.places, path)
 
-    def _is_known(self, path: Path) -> bool:
+    def _is_known(self, path: Path, sort: str) -> bool:
         """The document's own problem, or the consequence of something taken out."""
-        spoiled = self.document.spoiled
-        return path in self.removed or any(path[:n] in spoiled for n in range(len(path) + 1))
+        spoiled, gaps = self.document.spoiled, self.document.gaps
+        if path in self.removed or (sort == "missing" and path[:-1] in gaps):
+            return True
+        return any(path[:n] in spoiled for n in range(1, len(path) + 1))
 
 
 def fit(model: type[M], document: Document, stand_ins: Mapping[str, Value] | None = None) -> Fitted[M]:

@@ -16,7 +16,6 @@ from service.resources.units import Unit
 from service.spec.findings import Hit, Rule
 from service.spec.host import HostSpec
 
-
 UNIT = "dnsmasq.service"
 DEFAULT_LEASE_FILE = "/var/lib/misc/dnsmasq.leases"
 """Where Debian's dnsmasq keeps leases when no `dhcp-leasefile` says otherwise."""

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from service.kinds.claims import Claim, DefaultRoute, Named, Network, PackageState
-from service.kinds.dnsmasq.options import number_of
+from service.kinds.dnsmasq.options import misfit, number_of
 from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection
 from service.spec.findings import Hit, Path, Rule
 
@@ -19,6 +19,8 @@ DISAGREE = Rule("dnsmasq.ranges-disagree", "error", "what dnsmasq has once is th
 ROUTER_OUTSIDE = Rule(
     "dnsmasq.router-outside-subnet", "error", "the guests' router lies in their subnet", by_absence=True
 )
+OPTION_VALUE = Rule("dnsmasq.option-value", "error", "an option's value is what the option asks for")
+OPTION_TWICE = Rule("dnsmasq.option-twice", "error", "an option stands once in a range")
 NOT_SERVED = Rule("dnsmasq.range-not-served", "error", "a range's interface is served and not excluded")
 BIND_BOTH = Rule("dnsmasq.bind-both", "error", "bind_interfaces and bind_dynamic exclude each other")
 SERVES_ALL = Rule("dnsmasq.serves-all", "error", "what is served is named", by_absence=True)
@@ -39,6 +41,8 @@ RULES = (
     NETMASK,
     DISAGREE,
     ROUTER_OUTSIDE,
+    OPTION_VALUE,
+    OPTION_TWICE,
     NOT_SERVED,
     BIND_BOTH,
     SERVES_ALL,
@@ -59,6 +63,7 @@ def lint_dnsmasq(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[H
     yield from _whole(section, claims)
     for index, entry in enumerate(section.dhcp):
         yield from _range(("dhcp", index), entry, claims)
+        yield from _options(("dhcp", index), entry)
         yield from _served(("dhcp", index), entry, section)
         yield from _other_ranges(("dhcp", index), entry, section.dhcp[:index])
 
@@ -153,23 +158,37 @@ def _in_subnet(path: Path, entry: DhcpRange, subnets: list[ipaddress.IPv4Network
         yield NETMASK.hit(
             (*path, "netmask"), f"{entry.netmask} is not that of {subnet}", f"write {subnet.netmask} or remove it"
         )
-    yield from _options(path, entry, subnet)
+    yield from _routers(path, entry, subnet)
 
 
-def _options(path: Path, entry: DhcpRange, subnet: ipaddress.IPv4Network | None) -> Iterator[Hit]:
-    keys = {number_of(key): key for key in entry.options}
-    options = entry.options_by_number()
-    for router in options.get(3, ()):
-        address = ipaddress.IPv4Address(router)
-        # 0.0.0.0 stands for the address of the host itself (dnsmasq(8), dhcp-option).
-        if subnet and address not in subnet and not address.is_unspecified:
-            yield ROUTER_OUTSIDE.hit(
-                (*path, "options", keys[3]), f"{router} is outside {subnet}", "write the bridge's address"
+def _options(path: Path, entry: DhcpRange) -> Iterator[Hit]:
+    first_seen: dict[int, str] = {}
+    for key, values in entry.options.items():
+        number = number_of(key)
+        first = first_seen.setdefault(number, key)
+        if first != key:
+            yield OPTION_TWICE.hit(
+                (*path, "options", key), f"option {number} stands here as `{first}` already", "keep one of the two"
             )
-    if options.get(19) == ("1",):
-        yield OPTION_19.hit(
-            (*path, "options", keys[19]), "tells guests to forward packets", "remove it; 0 was surely meant"
-        )
+        if problem := misfit(key, values):
+            yield OPTION_VALUE.hit((*path, "options", key), *problem)
+        elif number == 19 and values == ("1",):
+            yield OPTION_19.hit(
+                (*path, "options", key), "tells guests to forward packets", "remove it; 0 was surely meant"
+            )
+
+
+def _routers(path: Path, entry: DhcpRange, subnet: ipaddress.IPv4Network | None) -> Iterator[Hit]:
+    for key, values in entry.options.items():
+        if number_of(key) != 3 or misfit(key, values):
+            continue
+        for router in values:
+            address = ipaddress.IPv4Address(router)
+            # 0.0.0.0 stands for the address of the host itself (dnsmasq(8), dhcp-option).
+            if subnet and address not in subnet and not address.is_unspecified:
+                yield ROUTER_OUTSIDE.hit(
+                    (*path, "options", key), f"{router} is outside {subnet}", "write the bridge's address"
+                )
 
 
 def _served(path: Path, entry: DhcpRange, section: DnsmasqSection) -> Iterator[Hit]:

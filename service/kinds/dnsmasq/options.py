@@ -6,9 +6,9 @@ Options that dnsmasq or the protocol sets itself (lease time, message type, serv
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from service.spec.grammar import check_domain, quoted, text, wrong
+from service.spec.grammar import is_domain, quoted, text, wrong
 
 Sort: TypeAlias = Literal["addresses", "domains", "text", "flag", "uint8", "uint16", "uint32", "int32"]
 
@@ -59,7 +59,14 @@ OPTIONS: dict[int, tuple[str, Sort]] = {
 
 NUMBERS = {name: number for number, (name, _) in OPTIONS.items()}
 
-_BOUNDS = {"uint8": (0, 255), "uint16": (0, 65535), "uint32": (0, 2**32 - 1), "int32": (-(2**31), 2**31 - 1)}
+_NUMBER = re.compile(r"-?[0-9]{1,10}")
+_BOUNDS = {
+    "flag": (0, 1),
+    "uint8": (0, 255),
+    "uint16": (0, 65535),
+    "uint32": (0, 2**32 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+}
 _ADDRESS = re.compile(r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}")
 _TEXT = re.compile(r"[A-Za-z0-9._:/@+~-]{1,200}")
 
@@ -82,37 +89,41 @@ def check_option(key: str) -> str:
 
 
 def as_texts(value: object) -> object:
-    """One value or a list of them, each as text; what is neither text nor number stays for the type check."""
+    """One value or a list of them, each as text."""
     items = value if isinstance(value, tuple) else (value,)
     if not all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
         wrong("is neither text, nor a number, nor a list of them", "write as in 10.10.10.1 or [10.10.10.1, 10.10.10.2]")
     return tuple(str(item) for item in items)
 
 
-def check_values(number: int, key: str, values: tuple[str, ...]) -> None:
-    """The values of one option."""
+def check_text(value: str) -> str:
+    """What any option's value consists of."""
+    if not _TEXT.fullmatch(value):
+        wrong(f"{quoted(value)} cannot be sent", "write letters, digits and . _ : / @ + ~ -, at most 200")
+    return value
+
+
+def misfit(key: str, values: tuple[str, ...]) -> tuple[str, str] | None:
+    """How values do not fit the option that they are for, and what would be right; None if they do."""
+    number = number_of(key)
     name, sort = OPTIONS[number]
     label = f"option {number} ({name})"
     if not values:
-        wrong(f"{label} has no value", f"write one or remove `{key}`")
+        return f"{label} has no value", f"write one or remove `{key}`"
     if len(values) > 1 and sort not in ("addresses", "domains"):
-        wrong(f"{label} has {len(values)} values", "write one")
+        return f"{label} has {len(values)} values", "write one"
+    bounds = _BOUNDS.get(sort)
     for value in values:
         if sort == "addresses" and not _ADDRESS.fullmatch(value):
-            wrong(f"{label}: {quoted(value)} is no IPv4 address", "write it as in 10.10.10.1")
-        elif sort == "domains":
-            check_domain(value)
-        elif sort == "text" and not _TEXT.fullmatch(value):
-            wrong(f"{label}: {quoted(value)} cannot be sent", "write letters, digits and . _ : / @ + ~ -")
-        elif sort == "flag" and value not in ("0", "1"):
-            wrong(f"{label}: {quoted(value)} is no flag", "write 0 or 1")
-        elif sort in _BOUNDS:
-            _check_number(label, value, *_BOUNDS[sort])
-
-
-def _check_number(label: str, value: str, low: int, high: int) -> None:
-    if not re.fullmatch(r"-?[0-9]{1,10}", value) or not low <= int(value) <= high:
-        wrong(f"{label}: {quoted(value)} is out of bounds", f"write a whole number from {low} to {high}")
+            return f"{label}: {quoted(value)} is no IPv4 address", "write it as in 10.10.10.1"
+        if sort == "domains" and not is_domain(value):
+            return f"{label}: {quoted(value)} is no domain name", "write it as in example.lan"
+        if bounds and not (_NUMBER.fullmatch(value) and bounds[0] <= int(value) <= bounds[1]):
+            return (
+                f"{label}: {quoted(value)} is out of bounds",
+                f"write a whole number from {bounds[0]} to {bounds[1]}",
+            )
+    return None
 
 
 _VALUE_SCHEMA: dict[str, Any] = {
@@ -123,4 +134,6 @@ _VALUE_SCHEMA: dict[str, Any] = {
 }
 
 OptionKey = Annotated[str, *text(check_option, {"pattern": "^([1-9][0-9]{0,2}|[a-z][a-z0-9+_-]*)$"})]
-OptionValues = Annotated[tuple[str, ...], BeforeValidator(as_texts), WithJsonSchema(_VALUE_SCHEMA)]
+OptionValues = Annotated[
+    tuple[Annotated[str, AfterValidator(check_text)], ...], BeforeValidator(as_texts), WithJsonSchema(_VALUE_SCHEMA)
+]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from service.kinds.dnsmasq.options import OptionKey, OptionValues, check_values, number_of
+from service.kinds.dnsmasq.options import OptionKey, OptionValues, number_of
 from service.spec import grammar
 from service.spec.grammar import Address, Address4, DomainName, InterfaceName, quoted, text, wrong
 
@@ -90,17 +90,6 @@ def check_netmask(value: str) -> str:
     return ".".join(str(number) for number in numbers)
 
 
-def _check_each_option(options: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    seen: dict[int, str] = {}
-    for key, values in options.items():
-        number = number_of(key)
-        check_values(number, key, values)
-        first = seen.setdefault(number, key)
-        if first != key:
-            wrong(f"option {number} stands here as `{first}` and as `{key}`", "keep one of the two")
-    return options
-
-
 def _many(schema: dict[str, Any]) -> Any:
     """One text or a list of them."""
     return (
@@ -143,7 +132,7 @@ class DhcpRange(BaseModel):
     lease_file: Annotated[str, *text(check_lease_file, {"pattern": "^/.+"})] | None = Field(
         None, description="Where leases are kept; /var/lib/misc/dnsmasq.leases when not given."
     )
-    options: Annotated[dict[OptionKey, OptionValues], AfterValidator(_check_each_option)] = Field(
+    options: dict[OptionKey, OptionValues] = Field(
         default_factory=dict, description="DHCP options by number or name, each with a value or a list of them."
     )
 
