@@ -1,0 +1,120 @@
+"""`passerelle lint` and `passerelle schema`, as functions and as they import."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.cli.lint import lint
+from service.cli.schema import schema
+from tests.spec.conftest import FLEET, HOST
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+    (tmp_path / "hosts" / "pve1.yaml").write_text(HOST)
+    (tmp_path / "README.md").write_text("not ours\n")
+    return tmp_path
+
+
+def test_a_good_folder_says_nothing_on_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lint(folder) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "1 host, 0 errors, 0 warnings\n"
+
+
+def test_warnings_do_not_fail(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "hosts" / "pve1.yaml").write_text(HOST.replace("  local: [/madyanne.lan/]\n", ""))
+    assert lint(folder) == 0
+    assert "hosts/pve1.yaml:15:11: dnsmasq.domain: " in capsys.readouterr().out
+
+
+def test_errors_fail(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "hosts" / "pve1.yaml").write_text(HOST.replace("sync: auto", "snyc: auto"))
+    assert lint(folder) == 1
+    said = capsys.readouterr()
+    assert said.out == "hosts/pve1.yaml:3:1: snyc: unknown key `snyc`, did you mean `sync`? [unknown-key]\n"
+    assert said.err == "1 host, 1 error, 0 warnings\n"
+
+
+def test_the_current_folder_is_meant_when_none_is_given(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert lint() == 0
+
+
+def test_what_is_no_folder_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lint(tmp_path / "missing") == 64
+    assert "is not a directory" in capsys.readouterr().err
+
+
+def test_an_empty_folder_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lint(tmp_path) == 1
+    assert [line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()] == ["fleet.yaml:1:1", "hosts:1:1"]
+
+
+def test_a_link_is_refused_and_not_followed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = folder / "secret"
+    secret.write_text("root:hash:1\n")
+    (folder / "hosts" / "leak.yaml").symlink_to(secret)
+    assert lint(folder) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("hosts/leak.yaml:1:1: ")
+    assert "hash" not in said
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b"\xff\xfe", b"a: &a [*a]\n", b"x" * ((1 << 20) + 1), b"\x00"])
+def test_a_hostile_file_is_an_error_and_no_crash(folder: Path, content: bytes) -> None:
+    (folder / "hosts" / "bad.yaml").write_bytes(content)
+    assert lint(folder) == 1
+
+
+def test_json_is_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "hosts" / "pve1.yaml").write_text(HOST.replace("sync: auto", "snyc: auto"))
+    assert lint(folder, output="json") == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["hosts"], said["errors"], said["warnings"]) == (1, 1, 0)
+    assert said["findings"][0]["rule"] == "unknown-key"
+
+
+def test_sarif_is_for_code_hosts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "hosts" / "pve1.yaml").write_text(HOST.replace("sync: auto", "snyc: auto"))
+    assert lint(folder, output="sarif") == 1
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    place = run["results"][0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "hosts/pve1.yaml"
+    assert place["region"] == {"startLine": 3, "startColumn": 1}
+
+
+@pytest.mark.parametrize("file", ["host", "fleet"])
+def test_the_schema_is_printed_or_written(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert schema(file) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["$schema"].endswith("2020-12/schema")
+    assert schema(file, out=tmp_path / "schema.json") == 0
+    assert (tmp_path / "schema.json").read_text() == printed
+
+
+def test_a_schema_that_cannot_be_written_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert schema(out=tmp_path / "missing" / "schema.json") == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("call", ["lint.lint(Path(sys.argv[1]))", "schema.schema()"])
+def test_checking_specs_loads_no_service(folder: Path, call: str) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from service.cli import lint, schema
+{call}
+heavy = {{"fastapi", "starlette", "sqlmodel", "sqlalchemy", "asyncssh", "git", "uvicorn", "asyncio"}} & set(sys.modules)
+sys.exit(f"loaded: {{sorted(heavy)}}" if heavy else 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
