@@ -1,0 +1,352 @@
+#!/usr/bin/python3 -IS
+"""The commands that the host-side file calls, as one small model of a host: state in files, every call recorded.
+
+Linked into a bin folder under the names of the real programs; beside that folder, `model/` holds kernel.json (links,
+addresses, routes, nft tables, iptables rules), units.json, root (the scratch root's path) and calls (one JSON line a
+call). What it does not know it refuses with exit code 97 and says so in calls: a test never passes by a silent fake.
+"""
+
+import fcntl
+import fnmatch
+import json
+import os
+import re
+import subprocess
+import sys
+
+NAME = os.path.basename(sys.argv[0])
+MODEL = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0]))), "model")
+
+
+class UnknownCall(Exception):
+    pass
+
+
+def load(name):
+    with open(os.path.join(MODEL, name), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def save(name, value):
+    path = os.path.join(MODEL, name)
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    os.rename(path + ".new", path)
+
+
+def root():
+    with open(os.path.join(MODEL, "root"), encoding="utf-8") as file:
+        return file.read()
+
+
+def record(**call):
+    with open(os.path.join(MODEL, "calls"), "a", encoding="utf-8") as file:
+        file.write(json.dumps({"name": NAME, "argv": sys.argv[1:], **call}) + "\n")
+
+
+def fail(message, code=1):
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def show_links(kernel):
+    shown = []
+    for name, link in kernel["links"].items():
+        item = {"ifname": name, "flags": ["UP"] if link["up"] else [], "mtu": link["mtu"], "address": link["mac"]}
+        if link["master"]:
+            item["master"] = link["master"]
+        if link["type"] == "bridge":
+            options = {"forward_delay": link["delay"], "stp_state": link["stp"]}
+            item["linkinfo"] = {"info_kind": "bridge", "info_data": options}
+        shown.append(item)
+    return shown
+
+
+def show_addresses(kernel):
+    shown = []
+    for name in kernel["links"]:
+        found = []
+        for address in kernel["addresses"].get(name, []):
+            local, _, length = address.partition("/")
+            family = "inet6" if ":" in local else "inet"
+            found.append({"family": family, "local": local, "prefixlen": int(length), "scope": "global"})
+        shown.append({"ifname": name, "addr_info": found})
+    return shown
+
+
+def show_routes(kernel, family):
+    return [
+        {"dst": "default", "gateway": via, "dev": dev, "flags": ["onlink"]}
+        for number, via, dev in kernel["routes"]
+        if number == family
+    ]
+
+
+def change_link(kernel, words):
+    links = kernel["links"]
+    if words[0] == "add" and words[1] == "name" and words[-2:] == ["type", "bridge"]:
+        if words[2] in links:
+            fail("RTNETLINK answers: File exists", 2)
+        mac = words[4] if words[3] == "address" else "02:00:00:00:00:01"
+        links[words[2]] = {
+            "type": "bridge", "up": False, "mtu": 1500, "master": None, "delay": 1500, "stp": 0, "mac": mac
+        }  # fmt: skip
+    elif words[0] == "del" and words[1] == "dev" and words[3:] == ["type", "bridge"]:
+        del links[words[2]]
+        kernel["addresses"].pop(words[2], None)
+        kernel["routes"] = [route for route in kernel["routes"] if route[2] != words[2]]
+        for link in links.values():
+            if link["master"] == words[2]:
+                link.update(master=None, up=False)
+    elif words[0] == "set" and words[1] == "dev" and words[2] in links:
+        link, rest = links[words[2]], words[3:]
+        if rest in (["up"], ["down"]):
+            link["up"] = rest == ["up"]
+        elif rest == ["nomaster"]:
+            link["master"] = None
+        elif rest[0] == "master" and rest[1] in links:
+            link["master"] = rest[1]
+        elif rest[0] == "mtu":
+            link["mtu"] = int(rest[1])
+        elif rest[:3] == ["type", "bridge", "stp_state"]:
+            link["stp"] = int(rest[3])
+        elif rest[:3] == ["type", "bridge", "forward_delay"]:
+            link["delay"] = int(rest[3])
+        else:
+            raise UnknownCall
+    else:
+        raise UnknownCall
+
+
+def change_address(kernel, words):
+    verb, address, _, name = words[:4]
+    there = kernel["addresses"].setdefault(name, [])
+    if verb == "add":
+        if address in there:
+            fail("RTNETLINK answers: File exists", 2)
+        there.append(address)
+    elif verb == "del":
+        if address not in there:
+            fail("RTNETLINK answers: Cannot assign requested address", 2)
+        there.remove(address)
+        if not there:  # the kernel takes the routes of a link's last address along
+            kernel["routes"] = [route for route in kernel["routes"] if route[2] != name]
+    else:
+        raise UnknownCall
+
+
+def change_route(kernel, family, words):
+    if words[1:3] != ["default", "via"] or words[4] != "dev":
+        raise UnknownCall
+    route = [family, words[3], words[5]]
+    if words[0] == "replace":
+        kernel["routes"] = [r for r in kernel["routes"] if r[0] != family] + [route]
+    elif words[0] == "append":
+        kernel["routes"].append(route)
+    elif words[0] == "del" and route in kernel["routes"]:
+        kernel["routes"].remove(route)
+    else:
+        fail("RTNETLINK answers: No such process", 2)
+
+
+def ip(words):
+    kernel = load("kernel.json")
+    if words == ["-j", "-d", "link", "show"]:
+        print(json.dumps(show_links(kernel)))
+    elif words == ["-j", "addr", "show"]:
+        print(json.dumps(show_addresses(kernel)))
+    elif words[0] == "-j" and words[2:] == ["route", "show", "table", "main"]:
+        print(json.dumps(show_routes(kernel, int(words[1][1:]))))
+    else:
+        if words[0] == "link":
+            change_link(kernel, words[1:])
+        elif words[0] == "addr":
+            change_address(kernel, words[1:])
+        elif words[0] in ("-4", "-6") and words[1] == "route":
+            change_route(kernel, int(words[0][1:]), words[2:])
+        else:
+            raise UnknownCall
+        save("kernel.json", kernel)
+
+
+def nft(words):
+    kernel = load("kernel.json")
+    tables = kernel["tables"]
+    if words == ["-j", "list", "tables"]:
+        names = [name.split(" ") for name in tables]
+        print(json.dumps({"nftables": [{"table": {"family": f, "name": n, "handle": 7}} for f, n in names]}))
+    elif words[:3] == ["-j", "list", "table"]:
+        print(
+            json.dumps({"nftables": [{"metainfo": {"version": "0"}}, {"rule": {"text": tables[" ".join(words[3:])]}}]})
+        )
+    elif words[:3] == ["-s", "list", "table"]:
+        print(tables[" ".join(words[3:])])
+    elif words in (["-f", "-"], ["-c", "-f", "-"]):
+        text = sys.stdin.read()
+        record(stdin=text)
+        found = re.fullmatch(r"table (\S+ \S+)\ndelete table \1\n((?:table \1 \{.*\})?)\s*", text, re.DOTALL)
+        if not found or "syntax error" in text:
+            fail("/dev/stdin:4:3-9: Error: syntax error in root:x:0:0", 1)
+        if words[0] == "-f":
+            tables.pop(found[1], None)
+            if found[2]:
+                tables[found[1]] = found[2].strip()
+            save("kernel.json", kernel)
+    else:
+        raise UnknownCall
+
+
+def iptables_save(words):
+    if words != ["-t", "nat"]:
+        raise UnknownCall
+    print("*nat", *load("kernel.json")["rules"], "COMMIT", sep="\n")
+
+
+def iptables(words):
+    if words[:4] != ["-w", "5", "-t", "nat"] or words[5] != "POSTROUTING":
+        raise UnknownCall
+    kernel = load("kernel.json")
+    rule = " ".join(["-A", *words[5:]])
+    if words[4] == "-A":
+        kernel["rules"].append(rule)
+    elif words[4] == "-D" and rule in kernel["rules"]:
+        kernel["rules"].remove(rule)
+    else:
+        fail("iptables: Bad rule", 1)
+    save("kernel.json", kernel)
+
+
+def unit_properties(units, name):
+    """What systemd would say: units of the model, and those whose files are in the scratch root."""
+    here = os.path.join(root(), "etc/systemd/system")
+    unit = units.get(name)
+    if unit is None and os.path.exists(os.path.join(here, name)):
+        unit = {"enabled": "disabled", "active": False}
+    if unit is None:
+        return {"LoadState": "not-found", "UnitFileState": "", "ActiveState": "inactive"}
+    enabled = unit["enabled"]
+    for folder in os.listdir(here) if os.path.isdir(here) else []:
+        if folder.endswith(".wants") and os.path.islink(os.path.join(here, folder, name)):
+            enabled = "enabled"
+    properties = {"LoadState": "loaded", "UnitFileState": enabled, "ActiveState": "inactive"}
+    if unit["active"]:
+        properties["ActiveState"] = "active"
+    if "command" in unit:
+        properties["NextElapseUSecMonotonic"] = "1min" if unit["active"] else ""
+    return properties
+
+
+def systemctl(words):
+    words = [word for word in words if word not in ("--no-block", "--quiet", "--now")]
+    units = load("units.json")
+    verb, names = words[0], [word for word in words[1:] if word != "--"]
+    if verb == "show":
+        wanted = names[1].split(",")
+        shown = [unit_properties(units, name) for name in names[2:]]
+        print("\n\n".join("\n".join(f"{key}={one.get(key, '')}" for key in wanted) for one in shown))
+    elif verb == "is-active":
+        sys.exit(0 if units.get(names[0], {}).get("active") else 3)
+    elif verb == "list-unit-files":
+        for name, unit in units.items():
+            if unit["enabled"] == "enabled":
+                print(name, "enabled", "enabled")
+    elif verb == "daemon-reload":
+        pass
+    elif verb in ("start", "stop", "restart", "enable", "disable", "mask", "unmask"):
+        for name in [n for pattern in names for n in (fnmatch.filter(units, pattern) if "*" in pattern else [pattern])]:
+            if unit_properties(units, name)["LoadState"] == "not-found":
+                fail(f"Unit {name} not found.", 5)
+            unit = units.setdefault(name, {"enabled": "disabled", "active": False})
+            if verb in ("start", "stop", "restart"):
+                unit["active"] = verb != "stop"
+            else:
+                unit["enabled"] = {"enable": "enabled", "mask": "masked"}.get(verb, "disabled")
+            if "command" in unit and verb == "stop":
+                del units[name]
+        save("units.json", units)
+    else:
+        raise UnknownCall
+
+
+def systemd_run(words):
+    options = [word for word in words if word.startswith("--") and words.index(word) < words.index("/usr/bin/python3")]
+    command = words[words.index("/usr/bin/python3") :]
+    named = dict(word[2:].partition("=")[::2] for word in options)
+    if set(named) - {"quiet", "collect", "unit", "on-active", "timer-property", "property", "setenv"}:
+        raise UnknownCall
+    units = load("units.json")
+    if "on-active" in named:
+        if "--timer-property=AccuracySec=100ms" not in options:
+            raise UnknownCall
+        units[named["unit"] + ".timer"] = {"enabled": "transient", "active": True, "command": command}
+        save("units.json", units)
+        return
+    environment = dict(word.partition("=")[::2] for word in named.get("setenv", "").split() if word)
+    child = subprocess.Popen(
+        command, stdin=-3, stdout=-3, stderr=-3, start_new_session=True, env={**os.environ, **environment}
+    )
+    with open(os.path.join(MODEL, "run.pid"), "w", encoding="utf-8") as file:
+        file.write(str(child.pid))
+    units[named["unit"] + ".service"] = {"enabled": "transient", "active": True}
+    save("units.json", units)
+
+
+def checker(words):
+    """dnsmasq --test and sshd -t: a staged file with the word `wrong` in a line is refused by that line's number."""
+    path = words[-1].partition("=")[2] or words[-1]
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if "wrong" in line:
+                fail(f"dnsmasq: bad option at line {number} of {path}: root:$6$secret", 1)
+
+
+def dpkg_query(words):
+    for name in words[3:]:
+        if name in load("packages.json"):
+            print(f"{name} ii ")
+
+
+def apt_get(words):
+    packages, units = load("packages.json"), load("units.json")
+    while words and words[0].startswith("-"):
+        words = words[2:] if words[0] == "-o" else words[1:]
+    policy = os.path.join(root(), "usr/sbin/policy-rc.d")
+    forbids = subprocess.run(["/bin/sh", policy, "x", "start"]).returncode == 101 if os.path.exists(policy) else False
+    for name in words[1:]:
+        if words[0] == "remove":
+            packages.remove(name)
+        elif name == "nosuch":
+            fail("Reading package lists...\nE: \x1b[1mUnable to locate package nosuch", 100)
+        elif words[0] == "install":
+            packages.append(name)
+            units[name + ".service"] = {"enabled": "enabled", "active": not forbids}
+    save("packages.json", packages)
+    save("units.json", units)
+
+
+COMMANDS = {
+    "ip": ip,
+    "nft": nft,
+    "iptables": iptables,
+    "iptables-save": iptables_save,
+    "systemctl": systemctl,
+    "systemd-run": systemd_run,
+    "dnsmasq": checker,
+    "sshd": checker,
+    "dpkg-query": dpkg_query,
+    "apt-get": apt_get,
+}
+
+
+def main():
+    lock = os.open(os.path.join(MODEL, "lock"), os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    record()
+    try:
+        COMMANDS[NAME](sys.argv[1:])
+    except (UnknownCall, IndexError, KeyError, ValueError) as error:
+        record(refused=repr(error))
+        fail(f"the fake {NAME} does not know {sys.argv[1:]}: {error!r}", 97)
+
+
+main()

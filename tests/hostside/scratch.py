@@ -1,0 +1,239 @@
+"""A host in a folder: a scratch root, a model of the kernel behind recorded fake commands, and the real file."""
+
+import base64
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from service.hostside import passerelle_host
+
+FILE = Path(passerelle_host.__file__)
+FAKES = Path(__file__).parent / "fakes" / "fake_commands.py"
+NAMES = "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get".split()
+ID = "01JD0000000000000000000000"
+NEXT_ID = "01JD0000000000000000000001"
+OLD_CONF = b"cache-size=100\n"
+NEW_CONF = b"cache-size=256\n"
+NFT_OLD = "table inet passerelle_nat {\n\tchain old { }\n}"
+NFT_NEW = "table inet passerelle_nat {\n\tchain new { }\n}"
+CONF, NFT_FILE, ADDED = (
+    "/etc/dnsmasq.d/passerelle.conf",
+    "/etc/passerelle/nat.nft",
+    "/etc/sysctl.d/new/50-passerelle.conf",
+)
+Answer = dict[str, Any]
+
+
+def fact_of(content: bytes, mode: str = "0644") -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "mode": mode, "uid": 0, "gid": 0}
+
+
+def nft_value(load: str) -> dict[str, Any]:
+    return {"normal": [{"rule": {"text": load}}], "load": load}
+
+
+def wait_for(condition: Any, timeout_s: float = 20.0) -> Any:
+    """The first true value of the condition."""
+    ends = time.monotonic() + timeout_s
+    while time.monotonic() < ends:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.005)
+    raise AssertionError("the condition did not become true in time")
+
+
+class Scratch:
+    """The scratch host; `begin`, `call` and so on run the real file against it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder / "root"
+        self.bin = folder / "bin"
+        self.model = folder / "model"
+        for path in (
+            self.bin,
+            self.model,
+            *(self.root / name for name in ("run", "proc/sys/net/ipv4", "etc/dnsmasq.d")),
+        ):
+            path.mkdir(parents=True)
+        for path in ("proc/sys/kernel/random", "etc/passerelle", "etc/sysctl.d", "usr/sbin"):
+            (self.root / path).mkdir(parents=True)
+        for name in NAMES:
+            (self.bin / name).symlink_to(FAKES)
+        (self.model / "root").write_text(str(self.root))
+        (self.root / CONF[1:]).write_bytes(OLD_CONF)
+        (self.root / CONF[1:]).chmod(0o640)
+        (self.root / NFT_FILE[1:]).write_text(NFT_OLD)
+        self.put("packages.json", [])
+        units = {"dnsmasq.service": {"enabled": "enabled", "active": True}}
+        self.put("units.json", {**units, "named.service": {"enabled": "enabled", "active": True}})
+        self.fresh_boot()
+
+    def put(self, name: str, value: Any) -> None:
+        (self.model / name).write_text(json.dumps(value))
+
+    def get(self, name: str) -> Any:
+        return json.loads((self.model / name).read_text())
+
+    def fresh_boot(self) -> None:
+        """The kernel as the old files make it; another boot id; no transient units; whatever ran is gone."""
+        nic = {"type": "other", "up": True, "mtu": 1500, "master": None, "mac": "02:00:00:00:00:11"}
+        bridge = {**nic, "type": "bridge", "delay": 0, "stp": 0}
+        guest = {**nic, "master": "vmbr0"}
+        kernel = {
+            "links": {"enp1s0": nic, "vmbr0": bridge, "veth1": guest},
+            "addresses": {"enp1s0": ["198.51.100.11/24"], "vmbr0": ["10.10.10.1/24"]},
+            "routes": [[4, "198.51.100.1", "enp1s0"]],
+            "tables": {"inet passerelle_nat": NFT_OLD},
+            "rules": ["-A POSTROUTING -s 10.10.10.0/24 -o enp1s0 -j MASQUERADE"] * 2,
+        }
+        self.put("kernel.json", kernel)
+        units = {name: unit for name, unit in self.get("units.json").items() if unit["enabled"] != "transient"}
+        self.put("units.json", units)
+        (self.root / "proc/sys/net/ipv4/ip_forward").write_text("0\n")
+        (self.root / "proc/sys/kernel/random/boot_id").write_text(os.urandom(8).hex())
+
+    def document(self, identifier: str = ID, generation: int = 1, timeout_s: int = 60, **changes: Any) -> Answer:
+        """A transaction that touches every type of fact."""
+        steps = [
+            self.step(f"file:{ADDED}", None, fact_of(b"net.ipv4.ip_forward=1\n")),
+            self.step("sysctl:net.ipv4.ip_forward", "0", "1"),
+            self.step("nft:inet passerelle_nat", nft_value(NFT_OLD), nft_value(NFT_NEW)),
+            self.step(
+                "link:vmbr1", None, {"type": "bridge", "up": True, "stp": False, "forward_delay_s": 0, "ports": []}
+            ),
+            self.step("addresses:vmbr1", None, ["10.10.20.1/24"]),
+            self.step("addresses:enp1s0", ["198.51.100.11/24"], ["198.51.100.12/24"]),
+            self.step("masquerade:10.10.10.0/24>enp1s0", 2, 1),
+            self.step(f"file:{CONF}", fact_of(OLD_CONF, "0640"), fact_of(NEW_CONF, "0640")),
+            self.step(
+                "unit:named.service", {"enabled": "enabled", "active": True}, {"enabled": "disabled", "active": False}
+            ),
+            self.step("unit:dnsmasq.service", {"active": True}, {"enabled": "enabled", "active": True}, restart=True),
+            self.step(f"file:{NFT_FILE}", fact_of(NFT_OLD.encode()), fact_of(NFT_NEW.encode()), on_confirm=True),
+        ]
+        route = [{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}]
+        contents = (b"net.ipv4.ip_forward=1\n", NEW_CONF, NFT_NEW.encode())
+        document = {
+            "format": 1,
+            "id": identifier,
+            "generation": generation,
+            "controller": "test",
+            "plan_digest": "sha256:0",
+            "confirm_timeout_s": timeout_s,
+            "steps": steps,
+            "keep": [self.step("routes:default", route, route)],
+            "checks": [["dnsmasq", CONF], ["nft", "inet passerelle_nat"]],
+            "blobs": {fact_of(c)["sha256"]: base64.b64encode(c).decode() for c in contents},
+        }
+        return {**document, **changes}
+
+    def step(self, fact: str, before: Any, after: Any, **more: bool) -> Answer:
+        return {"fact": fact, "before": before, "after": after, "why": f"test {fact}", **more}
+
+    def command(self, *words: str) -> list[str]:
+        return ["/usr/bin/python3", "-I", "-S", str(FILE), "--root", str(self.root), "--bin", str(self.bin), *words]
+
+    def call(self, *words: str, give: Any = None, environment: dict[str, str] | None = None, code: int = 0) -> Answer:
+        """The result of a verb; its exit code must be `code`."""
+        ran = subprocess.run(
+            self.command(*words),
+            input=json.dumps(give).encode() if give is not None else b"",
+            capture_output=True,
+            env=environment or {},
+            timeout=60,
+        )
+        assert ran.returncode == code, (ran.returncode, ran.stdout, ran.stderr)
+        assert ran.stderr == b""
+        lines = [json.loads(line) for line in ran.stdout.splitlines()]
+        assert lines[-1]["event"] == "result"
+        return dict(lines[-1])
+
+    def begin(self, document: Answer | None = None, **options: Any) -> Answer:
+        return self.call("begin", give=document or self.document(), **options)
+
+    def start(
+        self, *words: str, give: Any = None, environment: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """A verb that goes on while the test looks."""
+        (self.folder / "stdin").write_text(json.dumps(give) if give is not None else "")
+        with (self.folder / "stdin").open("rb") as stdin:
+            return subprocess.Popen(self.command(*words), stdin=stdin, stdout=subprocess.DEVNULL, env=environment or {})
+
+    def stop_at(self, point: str) -> dict[str, str]:
+        """The environment in which the file stops itself at a named point."""
+        (self.root / "run/passerelle-test").write_text("")
+        return {"PASSERELLE_STOP_AT": point}
+
+    def stopped(self, process: subprocess.Popen[bytes] | None = None) -> int:
+        """Wait until a process has stopped at the named point; its number."""
+        wait_for((self.root / "run/passerelle-point").exists)
+        pid = process.pid if process else int((self.model / "run.pid").read_text())
+        wait_for(lambda: process_state(pid) == "T")
+        (self.root / "run/passerelle-point").unlink()
+        return pid
+
+    def journal(self, identifier: str = ID) -> Answer:
+        return dict(json.loads((self.root / "var/lib/passerelle/txn" / identifier / "journal.json").read_text()))
+
+    def armed(self) -> bool:
+        return (self.root / "var/lib/passerelle/armed").exists()
+
+    def state(self) -> dict[str, Any]:
+        """All that a transaction may touch, read by the test alone."""
+        files = {}
+        for path in sorted((self.root / "etc").rglob("*")):
+            name = str(path.relative_to(self.root))
+            if path.is_file() and not path.is_symlink() and "systemd" not in name:
+                found = path.stat()
+                files[name] = (path.read_bytes(), oct(found.st_mode), found.st_uid, found.st_gid)
+        units = {name: unit for name, unit in self.get("units.json").items() if not name.startswith("passerelle-")}
+        kernel = self.get("kernel.json")
+        kernel["addresses"] = {name: sorted(found) for name, found in kernel["addresses"].items() if found}
+        kernel["rules"] = sorted(kernel["rules"])
+        folders = sorted(str(p) for p in (self.root / "etc").rglob("*") if p.is_dir() and "systemd" not in str(p))
+        forward = (self.root / "proc/sys/net/ipv4/ip_forward").read_text().strip()
+        return {"files": files, "units": units, "kernel": kernel, "forward": forward, "folders": folders}
+
+    def timers(self) -> list[str]:
+        return [name for name in self.get("units.json") if name.endswith(".timer")]
+
+    def calls(self, name: str) -> list[list[str]]:
+        lines = (self.model / "calls").read_text().splitlines() if (self.model / "calls").exists() else []
+        found = [json.loads(line) for line in lines]
+        return [call["argv"] for call in found if call["name"] == name and "stdin" not in call]
+
+    def pass_deadline(self, identifier: str = ID) -> None:
+        """Let the deadline be now (in the journal: nobody waits for it)."""
+        path = self.root / "var/lib/passerelle/txn" / identifier / "journal.json"
+        path.with_suffix(".test").write_text(json.dumps({**self.journal(identifier), "deadline_boottime_s": 0.001}))
+        path.with_suffix(".test").rename(path)
+
+    def expire(self, identifier: str = ID) -> Answer:
+        """What the timer does, at the deadline."""
+        self.pass_deadline(identifier)
+        return self.call("expire", identifier)
+
+    def power_cut(self) -> Answer:
+        """Every process is gone, the kernel is fresh, the boot unit runs."""
+        self.fresh_boot()
+        return self.call("boot") if self.armed() else {}
+
+
+def process_state(pid: int) -> str:
+    """The one-letter state of a process, "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: process_state(pid) in ("", "Z"))

@@ -1,0 +1,416 @@
+"""The protocol of a transaction, spoken to the real file in a scratch root."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from tests.hostside.scratch import (
+    ADDED,
+    CONF,
+    ID,
+    NEW_CONF,
+    NEXT_ID,
+    NFT_FILE,
+    NFT_NEW,
+    NFT_OLD,
+    OLD_CONF,
+    Scratch,
+    fact_of,
+    kill,
+    process_state,
+    wait_for,
+)
+
+FIRST = {"SSH_CONNECTION": "198.18.0.10 50001 198.51.100.11 22"}
+SECOND = {"SSH_CONNECTION": "198.18.0.10 50002 198.51.100.11 22"}
+
+
+def test_a_confirmed_transaction_leaves_the_new_state_and_nothing_armed(scratch: Scratch) -> None:
+    assert scratch.begin(environment=FIRST)["state"] == "applied"
+    assert scratch.armed()
+    assert scratch.timers() == [f"passerelle-expire-{ID}-0.timer"]
+    assert scratch.state()["files"][NFT_FILE[1:]][0] == NFT_OLD.encode(), "written only on confirmation"
+    assert scratch.call("confirm", ID, environment=SECOND)["state"] == "confirmed"
+    state = scratch.state()
+    assert state["files"][CONF[1:]][0] == NEW_CONF
+    assert state["files"][NFT_FILE[1:]][0] == NFT_NEW.encode()
+    assert state["files"][ADDED[1:]][0] == b"net.ipv4.ip_forward=1\n"
+    assert state["forward"] == "1"
+    assert state["kernel"]["tables"] == {"inet passerelle_nat": NFT_NEW}
+    assert state["kernel"]["links"]["vmbr1"]["up"] is True
+    assert state["kernel"]["addresses"]["enp1s0"] == ["198.51.100.12/24"]
+    assert state["kernel"]["routes"] == [[4, "198.51.100.1", "enp1s0"]]
+    assert len(state["kernel"]["rules"]) == 1
+    assert state["units"]["named.service"] == {"enabled": "disabled", "active": False}
+    assert ["restart", "dnsmasq.service"] in scratch.calls("systemctl")
+    assert not scratch.armed()
+    assert scratch.timers() == []
+
+
+def test_nobody_confirms_so_the_deadline_brings_everything_back(scratch: Scratch) -> None:
+    before = scratch.state()
+    assert scratch.begin()["state"] == "applied"
+    assert scratch.state() != before
+    answer = scratch.expire()
+    assert (answer["state"], answer["cause"], answer["verified_old"]) == ("rolled_back", "deadline", True)
+    assert scratch.state() == before
+    assert not scratch.armed()
+
+
+def test_a_rollback_that_is_asked_for_brings_everything_back_and_can_be_asked_twice(scratch: Scratch) -> None:
+    before = scratch.state()
+    scratch.begin()
+    assert scratch.call("rollback", ID, "changed my mind")["cause"] == "asked: changed my mind"
+    assert scratch.call("rollback", ID)["state"] == "rolled_back"
+    assert scratch.state() == before
+
+
+def test_a_reboot_brings_the_old_files_back_before_the_kernel_is_set_up(scratch: Scratch) -> None:
+    before = scratch.state()
+    scratch.begin()
+    answer = scratch.power_cut()
+    assert (answer["state"], answer["cause"], answer["verified_old"]) == ("rolled_back", "boot", None)
+    assert scratch.state() == before
+    assert scratch.call("status", ID, "--verify")["verified_old"] is True
+    assert scratch.journal()["verified_old"] is True
+
+
+@pytest.mark.parametrize("fact", [f"file:{CONF}", "addresses:enp1s0", "nft:inet passerelle_nat", "routes:default"])
+def test_a_host_that_is_not_as_planned_for_is_a_conflict_and_nothing_is_written(scratch: Scratch, fact: str) -> None:
+    kernel = scratch.get("kernel.json")
+    (scratch.root / CONF[1:]).write_bytes(b"edited=1\n" if fact.startswith("file") else OLD_CONF)
+    kernel["addresses"]["enp1s0"] += ["192.0.2.1/32"] if fact.startswith("addresses") else []
+    kernel["tables"] = {} if fact.startswith("nft") else kernel["tables"]
+    kernel["routes"] += [[4, "192.0.2.9", "vmbr0"]] if fact.startswith("routes") else []
+    scratch.put("kernel.json", kernel)
+    before = scratch.state()
+    answer = scratch.begin()
+    assert answer["state"] == "conflict"
+    assert [item["fact"] for item in answer["conflicts"]] == [fact]
+    assert scratch.state() == before
+    assert scratch.call("status") | {"boottime_s": 0} == {
+        "event": "result",
+        "state": "ok",
+        "generation": 0,
+        "controller": None,
+        "armed": None,
+        "quarantined": None,
+        "boottime_s": 0,
+        "boot_id": (scratch.root / "proc/sys/kernel/random/boot_id").read_text(),
+        "journals": [],
+    }
+
+
+def test_a_generation_that_is_not_above_the_last_one_is_fenced_off(scratch: Scratch) -> None:
+    scratch.begin(scratch.document(generation=7))
+    scratch.call("rollback", ID)
+    before = scratch.state()
+    for generation in (6, 7):
+        answer = scratch.begin(scratch.document(NEXT_ID, generation=generation))
+        assert (answer["state"], answer["reason"], answer["generation"]) == ("refused", "fenced", 7)
+    assert scratch.state() == before
+    assert scratch.begin(scratch.document(NEXT_ID, generation=8))["state"] == "applied"
+
+
+def test_a_second_transaction_is_refused_while_one_is_armed(scratch: Scratch) -> None:
+    scratch.begin()
+    answer = scratch.begin(scratch.document(NEXT_ID, generation=2))
+    assert (answer["reason"], answer["armed"]) == ("armed", ID)
+    assert scratch.call("confirm", ID)["state"] == "confirmed"
+
+
+def test_an_id_is_used_once(scratch: Scratch) -> None:
+    scratch.begin()
+    scratch.call("confirm", ID)
+    assert scratch.begin(scratch.document(generation=2))["reason"] == "known"
+
+
+def test_a_confirmation_over_the_connection_of_the_change_is_refused(scratch: Scratch) -> None:
+    scratch.begin(environment=FIRST)
+    assert scratch.call("confirm", ID, environment=FIRST)["reason"] == "same-connection"
+    assert scratch.call("confirm", ID)["reason"] == "no-connection"
+    assert scratch.journal()["state"] == "applied"
+    assert scratch.call("confirm", ID, "--console")["state"] == "confirmed"
+
+
+def test_a_confirmation_that_comes_twice_says_confirmed_twice(scratch: Scratch) -> None:
+    scratch.begin()
+    assert [scratch.call("confirm", ID)["state"] for _ in range(2)] == ["confirmed", "confirmed"]
+
+
+def test_a_confirmation_that_comes_late_says_rolled_back(scratch: Scratch) -> None:
+    before = scratch.state()
+    scratch.begin()
+    scratch.expire()
+    assert scratch.call("confirm", ID)["state"] == "rolled_back"
+    assert scratch.state() == before
+
+
+def test_a_confirmation_after_the_deadline_rolls_back_when_the_timer_has_not(scratch: Scratch) -> None:
+    before = scratch.state()
+    scratch.begin()
+    scratch.pass_deadline()
+    assert scratch.call("confirm", ID)["state"] == "rolled_back"
+    assert scratch.state() == before
+
+
+def test_a_confirmation_of_an_unknown_id_is_bad_input(scratch: Scratch) -> None:
+    scratch.begin()
+    assert scratch.call("confirm", NEXT_ID, code=2)["state"] == "invalid"
+    assert scratch.call("confirm", "../x", code=2)["state"] == "invalid"
+
+
+def test_a_confirmation_while_the_steps_run_says_applying(scratch: Scratch) -> None:
+    begin = scratch.start("begin", give=scratch.document(), environment=scratch.stop_at("step-1-before"))
+    pid = scratch.stopped()
+    assert scratch.call("confirm", ID)["state"] == "applying"
+    kill(pid)
+    assert scratch.call("rollback", ID)["state"] == "rolled_back"
+    assert begin.wait(20) == 0
+
+
+def test_a_host_that_moved_since_the_apply_is_rolled_back_by_the_confirmation(scratch: Scratch) -> None:
+    before = scratch.state()
+    scratch.begin()
+    kernel = scratch.get("kernel.json")
+    kernel["routes"] = []
+    scratch.put("kernel.json", kernel)
+    answer = scratch.call("confirm", ID)
+    assert (answer["state"], answer["cause"]) == ("rolled_back", "verify failed")
+    assert "routes:default" in answer["error"]
+    assert scratch.state() == before
+
+
+def test_a_step_that_fails_brings_everything_back_at_once(scratch: Scratch) -> None:
+    before = scratch.state()
+    document = scratch.document()
+    document["steps"].append(scratch.step("unit:nosuch.service", None, {"active": True}))
+    answer = scratch.begin(document)
+    assert (answer["state"], answer["cause"]) == ("rolled_back", "step failed")
+    assert answer["error"] == "there is no unit nosuch.service"
+    assert answer["steps"][-1]["error"] == "there is no unit nosuch.service"
+    assert scratch.state() == before
+
+
+def test_a_kept_route_that_a_step_takes_along_is_set_again(scratch: Scratch) -> None:
+    document = scratch.document()
+    address = scratch.step("addresses:enp1s0", ["198.51.100.11/24"], [])
+    back = scratch.step("addresses:enp1s0", [], ["198.51.100.12/24"])
+    document["steps"] = [address, back]
+    assert scratch.begin(document)["state"] == "applied"
+    assert ["-4", "route", "replace", "default", "via", "198.51.100.1", "dev", "enp1s0", "onlink"] in scratch.calls(
+        "ip"
+    )
+    assert scratch.call("confirm", ID)["state"] == "confirmed"
+
+
+def test_a_deadline_can_be_moved_by_who_knows_the_id_and_never_without_a_timer(scratch: Scratch) -> None:
+    scratch.begin(scratch.document(timeout_s=30))
+    first = scratch.journal()["deadline_boottime_s"]
+    assert scratch.call("extend", ID, "300")["deadline_boottime_s"] > first + 200
+    assert scratch.timers() == [f"passerelle-expire-{ID}-1.timer"]
+    started = [words for words in scratch.calls("systemd-run") if any("on-active" in word for word in words)]
+    assert len(started) == 2
+    assert scratch.call("expire", ID)["state"] == "applied", "an old timer does nothing"
+    assert scratch.call("extend", ID, "4000", code=2)["state"] == "invalid"
+    scratch.call("confirm", ID)
+    assert scratch.call("extend", ID, "60")["reason"] == "ended"
+
+
+def test_a_journal_of_an_unknown_format_is_never_touched(scratch: Scratch) -> None:
+    scratch.begin()
+    path = scratch.root / "var/lib/passerelle/txn" / ID / "journal.json"
+    path.write_text(json.dumps({**scratch.journal(), "format": 2}))
+    kept = {p: p.read_bytes() for p in path.parent.rglob("*") if p.is_file()}
+    assert "format" in scratch.call("boot", code=1)["error"]
+    assert scratch.begin(scratch.document(NEXT_ID, generation=2))["reason"] == "journal-format"
+    assert {p: p.read_bytes() for p in path.parent.rglob("*") if p.is_file()} == kept
+    assert scratch.armed()
+    assert scratch.call("status")["journals"][0]["state"] == "unknown"
+
+
+def test_a_rollback_that_fails_quarantines_the_host_until_a_person_releases_it(scratch: Scratch) -> None:
+    document = scratch.document()
+    document["steps"] = [step for step in document["steps"] if step["fact"] == f"file:{CONF}"]
+    document["keep"] = []
+    scratch.begin(document)
+    (scratch.root / CONF[1:]).unlink()
+    (scratch.root / CONF[1:]).mkdir()
+    answer = scratch.call("rollback", ID)
+    assert answer["state"] == "rollback_failed"
+    assert "not a regular file" in answer["rollback_error"]
+    refused = scratch.begin(scratch.document(NEXT_ID, generation=2))
+    assert (refused["reason"], refused["id"]) == ("quarantined", ID)
+    assert scratch.call("status")["quarantined"] == ID
+    assert scratch.call("release", ID, "", code=2)["state"] == "invalid"
+    assert scratch.call("release", ID, "looked at it")["state"] == "released"
+    assert scratch.journal()["released"] == "looked at it"
+    assert scratch.call("status")["quarantined"] is None
+    assert not scratch.armed()
+
+
+def test_a_rollback_that_failed_can_be_asked_for_again(scratch: Scratch) -> None:
+    before = scratch.state()
+    scratch.begin()
+    (scratch.root / CONF[1:]).unlink()
+    (scratch.root / CONF[1:]).mkdir()
+    assert scratch.call("rollback", ID)["state"] == "rollback_failed"
+    (scratch.root / CONF[1:]).rmdir()
+    assert scratch.call("rollback", ID)["state"] == "rolled_back"
+    assert scratch.state() == before
+
+
+def test_staged_bytes_that_their_program_refuses_change_nothing_and_leak_nothing(scratch: Scratch) -> None:
+    before = scratch.state()
+    document = scratch.document()
+    content = b"cache-size=1\nwrong\n"
+    for step in document["steps"]:
+        if step["fact"] == f"file:{CONF}":
+            step["after"] = fact_of(content)
+    document["blobs"][fact_of(content)["sha256"]] = "Y2FjaGUtc2l6ZT0xCndyb25nCg=="
+    answer = scratch.begin(document)
+    assert (answer["reason"], answer["program"], answer["line"]) == ("check", "dnsmasq", 2)
+    assert "secret" not in json.dumps(answer)
+    assert scratch.state() == before
+    assert scratch.call("status")["generation"] == 0
+    assert list((scratch.root / "var/lib/passerelle/txn").iterdir()) == []
+
+
+def test_without_a_timer_nothing_is_changed(scratch: Scratch) -> None:
+    before = scratch.state()
+    (scratch.bin / "systemd-run").unlink()
+    answer = scratch.begin()
+    assert (answer["state"], answer["reason"]) == ("refused", "arm")
+    assert scratch.state() == before
+    assert not scratch.armed()
+    assert scratch.journal()["state"] == "refused"
+
+
+def test_a_hung_apply_does_not_keep_the_deadline_from_acting(scratch: Scratch) -> None:
+    before = scratch.state()
+    begin = scratch.start("begin", give=scratch.document(), environment=scratch.stop_at("step-6-after"))
+    pid = scratch.stopped()
+    assert scratch.expire()["state"] == "rolled_back"
+    wait_for(lambda: process_state(pid) in ("", "Z"))
+    assert scratch.state() == before
+    assert begin.wait(20) == 0
+
+
+def test_a_hung_confirmation_does_not_keep_the_deadline_from_acting(scratch: Scratch) -> None:
+    before = scratch.state()
+    scratch.begin()
+    confirm = scratch.start("confirm", ID, environment=scratch.stop_at("confirm-verified"))
+    scratch.stopped(confirm)
+    assert scratch.expire()["state"] == "rolled_back"
+    assert confirm.wait(20) == -9
+    assert scratch.state() == before
+
+
+def test_an_apply_that_dies_is_rolled_back_by_the_one_who_follows_it(scratch: Scratch) -> None:
+    before = scratch.state()
+    begin = scratch.start("begin", give=scratch.document(), environment=scratch.stop_at("step-6-after"))
+    kill(scratch.stopped())
+    units = scratch.get("units.json")
+    del units[f"passerelle-apply-{ID}.service"]
+    scratch.put("units.json", units)
+    assert begin.wait(30) == 0
+    assert scratch.journal()["cause"] == "run died"
+    assert scratch.state() == before
+
+
+def test_a_run_goes_on_when_the_connection_that_began_it_dies(scratch: Scratch) -> None:
+    begin = scratch.start("begin", give=scratch.document(), environment=scratch.stop_at("step-3-before"))
+    pid = scratch.stopped()
+    kill(begin.pid)
+    begin.wait()
+    os.kill(pid, 18)
+    wait_for(lambda: scratch.journal()["state"] == "applied")
+    assert scratch.call("confirm", ID)["state"] == "confirmed"
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_one_who_begins(scratch: Scratch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.Popen(scratch.command("begin"), stdin=subprocess.PIPE, stdout=write, env={})
+    os.close(write)
+    process.communicate(json.dumps(scratch.document()).encode(), timeout=30)
+    assert process.returncode == 0
+    assert scratch.journal()["state"] == "applied"
+
+
+def test_the_steps_are_told_while_they_happen(scratch: Scratch) -> None:
+    ran = subprocess.run(
+        scratch.command("begin"), input=json.dumps(scratch.document()).encode(), capture_output=True, env={}, timeout=60
+    )
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert lines[0]["event"] == "state"
+    done = [line["number"] for line in lines if line["event"] == "step" and line["state"] == "done"]
+    assert done == list(range(10))
+
+
+def test_the_newest_twenty_transactions_are_kept(scratch: Scratch) -> None:
+    route = [{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}]
+    for number in range(23):
+        document = scratch.document(f"01JD{number:022d}", generation=number + 1)
+        document.update(steps=[], checks=[], blobs={}, keep=[scratch.step("routes:default", route, route)])
+        assert scratch.begin(document)["state"] == "applied"
+        assert scratch.call("confirm", document["id"])["state"] == "confirmed"
+    journals = scratch.call("status")["journals"]
+    assert [journal["generation"] for journal in journals] == list(range(23, 3, -1))
+
+
+def test_a_drill_arms_a_checkpoint_that_changes_nothing(scratch: Scratch) -> None:
+    before = scratch.state()
+    route = [{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}]
+    document = scratch.document()
+    document.update(steps=[], checks=[], blobs={}, keep=[scratch.step("routes:default", route, route)])
+    assert scratch.begin(document)["state"] == "applied"
+    assert scratch.expire()["state"] == "rolled_back"
+    assert scratch.journal()["verified_old"] is True
+    assert scratch.state() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": 2}, "format"),
+        ({"id": "../../etc"}, "id"),
+        ({"generation": True}, "generation"),
+        ({"confirm_timeout_s": 0}, "confirm_timeout_s"),
+        ({"surprise": 1}, "surprise"),
+        ({"controller": "a\nb"}, "controller"),
+        ({"blobs": {"00": "AA=="}}, "blobs"),
+        ({"checks": [["sh", "/etc/x"]]}, "checks"),
+        ({"steps": [{"fact": "file:/etc/../x", "before": None, "after": None}]}, "file:/etc/../x"),
+        ({"steps": [{"fact": "file:/var/lib/passerelle/armed", "before": None, "after": None}]}, "no place"),
+        ({"steps": [{"fact": "sysctl:kernel.panic", "before": "0", "after": "1"}]}, "sysctl:kernel.panic"),
+        ({"steps": [{"fact": "nft:inet filter", "before": None, "after": None}]}, "nft:inet filter"),
+        ({"steps": [{"fact": "link:eth0\n", "before": None, "after": None}]}, "link:eth0"),
+        ({"steps": [{"fact": "addresses:eth0", "before": [], "after": ["fe80::1%a/64"]}]}, "addresses"),
+        ({"steps": [{"fact": "file:/etc/x", "before": None, "after": {"sha256": "0" * 64}}]}, "blobs"),
+        ({"steps": [{"fact": "link:eth0", "before": None, "after": {"typo": 1}}]}, "after"),
+        ({"steps": [{"fact": "link:eth0", "before": None}]}, "after"),
+        ({"keep": [{"fact": "routes:default", "before": [], "after": None}]}, "one value"),
+    ],
+)
+def test_a_document_that_is_wrong_is_refused_with_the_place(
+    scratch: Scratch, change: dict[str, object], said: str
+) -> None:
+    before = scratch.state()
+    answer = scratch.call("begin", give=scratch.document(**change), code=2)
+    assert answer["state"] == "invalid"
+    assert said in answer["error"]
+    assert scratch.state() == before
+    assert not (scratch.root / "var/lib/passerelle").exists()
+
+
+def test_what_is_no_json_is_refused(scratch: Scratch) -> None:
+    ran = subprocess.run(scratch.command("begin"), input=b"[" * 100_000, capture_output=True, env={}, timeout=60)
+    assert ran.returncode == 2
+    assert json.loads(ran.stdout)["error"] == "stdin: no JSON"
+
+
+def test_an_unknown_verb_is_refused(scratch: Scratch) -> None:
+    assert "no verb" in scratch.call("frobnicate", code=2)["error"]
