@@ -114,8 +114,9 @@ def choose(listed: Iterable[Listed]) -> tuple[list[Listed], list[TreeProblem]]:
             problems.append(TreeProblem(entry.path, what))
         elif entry.mode != FOLDER and entry.parts[-1] != b".gitkeep":
             chosen.append(entry)
-    if len(chosen) > MAX_FILES:
-        problems.append(TreeProblem(".", f"{len(chosen)} spec files; at most {MAX_FILES} are read"))
+    count = sum(len(entry.parts) > 1 for entry in chosen)
+    if count > MAX_FILES:
+        problems.append(TreeProblem(".", f"{count} files in hosts/ and groups/; at most {MAX_FILES} are read"))
         chosen = []
     return chosen, bounded(problems)
 

@@ -1,92 +1,13 @@
-"""A source repository that tests write to with the real git, and a mirror of it."""
+"""A source repository and a mirror of it."""
 
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forge import Forge
 
 from service.git.mirror import Mirror
 from service.git.source import parse_source
-
-_CLEAN = {
-    "PATH": os.environ["PATH"],
-    "HOME": "/nonexistent",
-    "LC_ALL": "C.UTF-8",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_AUTHOR_NAME": "Ada",
-    "GIT_AUTHOR_EMAIL": "ada@example.org",
-    "GIT_AUTHOR_DATE": "1700000000 +0100",
-    "GIT_COMMITTER_NAME": "Ada",
-    "GIT_COMMITTER_EMAIL": "ada@example.org",
-    "GIT_COMMITTER_DATE": "1700000000 +0100",
-}
-
-
-class Forge:
-    """A bare repository at `path`, written to without a work tree."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir(parents=True)
-        self.git("init", "--quiet", "--bare", "--initial-branch=main")
-
-    def git(self, *arguments: str, stdin: bytes = b"", **environment: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self.path,
-            env=_CLEAN | environment,
-            input=stdin,
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
-        return done.stdout.decode("utf-8", "surrogateescape").strip()
-
-    def blob(self, data: bytes | str) -> str:
-        return self.git("hash-object", "-w", "--stdin", stdin=data if isinstance(data, bytes) else data.encode())
-
-    def tree(self, entries: dict[str | bytes, bytes | str | tuple[str, str]]) -> str:
-        """A tree from paths; a value that is a pair is (mode, object id)."""
-        inner: dict[bytes, dict[str | bytes, bytes | str | tuple[str, str]]] = {}
-        lines = []
-        for path, value in entries.items():
-            raw = path if isinstance(path, bytes) else path.encode()
-            first, slash, rest = raw.partition(b"/")
-            if slash:
-                inner.setdefault(first, {})[rest] = value
-                continue
-            mode, identity = value if isinstance(value, tuple) else ("100644", self.blob(value))
-            kind = {"160000": "commit", "040000": "tree", "40000": "tree"}.get(mode, "blob")
-            lines.append(f"{mode} {kind} {identity}\t".encode() + raw)
-        lines += [f"040000 tree {self.tree(below)}\t".encode() + name for name, below in inner.items()]
-        return self.git("mktree", "-z", "--missing", stdin=b"".join(line + b"\0" for line in lines))
-
-    def raw_tree(self, entries: list[tuple[bytes, bytes, str]]) -> str:
-        """A tree object byte by byte, also one that git would not make."""
-        data = b"".join(mode + b" " + name + b"\0" + bytes.fromhex(identity) for mode, name, identity in entries)
-        return self.git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", stdin=data)
-
-    def commit_tree(self, tree: str, *parents: str, message: str = "a change", **environment: str) -> str:
-        above = [word for parent in parents for word in ("-p", parent)]
-        return self.git("commit-tree", tree, *above, "-F", "-", stdin=message.encode(), **environment)
-
-    def push(
-        self,
-        entries: dict[str | bytes, bytes | str | tuple[str, str]],
-        *,
-        branch: str = "main",
-        message: str = "a change",
-        orphan: bool = False,
-    ) -> str:
-        """A commit with exactly these files on top of the branch."""
-        heads = self.git("for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}").split()
-        commit = self.commit_tree(self.tree(entries), *([] if orphan else heads), message=message)
-        self.git("update-ref", f"refs/heads/{branch}", commit)
-        return commit
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Forge
+from forge import Forge
 
 from service.git.commands import Git
 from service.git.mirror import Mirror

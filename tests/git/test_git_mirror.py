@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Forge
+from forge import Forge
 
 from service.errors import SourceError
 from service.git.child import Limits

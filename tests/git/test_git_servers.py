@@ -11,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import Forge
+from forge import Forge
 
 from service.git.child import Limits
 from service.git.commands import Credentials
@@ -218,11 +218,11 @@ def website(forge: Forge, tmp_path: Path) -> Iterator[Website]:
     site.stop()
 
 
-def over_https(site: Website, room: Path, **credentials: str) -> Mirror:
+def over_https(site: Website, room: Path, https_token: str | None = None) -> Mirror:
     return Mirror(
         room,
         parse_source(f"https://localhost:{site.port}/fleet.git", "main"),
-        credentials=Credentials(ca_file=site.ca, **credentials),
+        credentials=Credentials(ca_file=site.ca, https_token=https_token),
         allow_loopback=True,
         resolver=lambda _host, _port: ["127.0.0.1"],
     )

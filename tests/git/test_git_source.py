@@ -11,7 +11,7 @@ from service.errors import InputError
 from service.git.addresses import AddressRefused, NameUnknown, check_host, refused
 from service.git.commands import Credentials, Git
 from service.git.source import branch_is_valid, parse_source
-from service.model.sources import Source
+from service.model.sources import Source, SourceKind
 
 ACCEPTED = [
     ("https://git.example.org/fleet.git", "https://git.example.org/fleet.git", "https"),
@@ -135,7 +135,7 @@ NO_BRANCHES = [
 
 
 @pytest.mark.parametrize(("text", "url", "kind"), ACCEPTED)
-def test_a_source_is_read_as_its_plain_form(text: str, url: str, kind: str) -> None:
+def test_a_source_is_read_as_its_plain_form(text: str, url: str, kind: SourceKind) -> None:
     assert parse_source(text, "main") == Source(url, "main", kind)
     assert parse_source(url, "main").url == url
 

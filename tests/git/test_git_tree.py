@@ -6,7 +6,7 @@ from hashlib import sha1
 from pathlib import Path
 
 import pytest
-from conftest import Forge
+from forge import Forge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -187,10 +187,11 @@ def test_more_files_than_the_limit_are_one_problem_and_no_files(
     assert word in problem.what
 
 
-def test_ten_thousand_files_are_read(forge: Forge, mirror: Mirror) -> None:
+def test_a_fleet_of_ten_thousand_hosts_is_read(forge: Forge, mirror: Mirror) -> None:
     small = forge.blob("host: x\n")
-    tree = read(forge, mirror, forge.push({f"hosts/h{n:06}.yaml": ("100644", small) for n in range(MAX_FILES)}))
-    assert (len(tree.files), tree.problems) == (MAX_FILES, ())
+    hosts = {f"hosts/h{n:06}.yaml": ("100644", small) for n in range(MAX_FILES)}
+    tree = read(forge, mirror, forge.push({"fleet.yaml": "passerelle: 1\n", **hosts}))
+    assert (len(tree.files), tree.problems) == (1 + MAX_FILES, ())
 
 
 def test_folders_too_deep_are_one_problem(forge: Forge, mirror: Mirror) -> None:
