@@ -36,9 +36,9 @@ def migrations_folder() -> Path:
     raise StoreError("the migrations are not installed", hint="install passerelle again")
 
 
-def head() -> str:
+def head(folder: Path | None = None) -> str:
     """The newest revision this program knows. Revisions are numbered `0001`, `0002`… in one line."""
-    return str(ScriptDirectory(str(migrations_folder())).get_current_head())
+    return str(ScriptDirectory(str(folder or migrations_folder())).get_current_head())
 
 
 def schema_version(path: Path) -> int:
@@ -59,44 +59,48 @@ def schema_version(path: Path) -> int:
     return version
 
 
-def needs_migration(path: Path) -> bool:
+def needs_migration(path: Path, *, folder: Path | None = None) -> bool:
     """Whether the file is behind. StoreError if it is ahead: a newer passerelle wrote it."""
     version = schema_version(path)
-    if version > int(head()):
+    newest = head(folder)
+    if version > int(newest):
         raise StoreError(
-            f"{path} has schema {version:04d}, this passerelle knows up to {head()}; nothing was changed",
+            f"{path} has schema {version:04d}, this passerelle knows up to {newest}; nothing was changed",
             hint=f"install the newer passerelle again, or go back to the copy {path.name}.pre-{version:04d}",
         )
-    return version < int(head())
+    return version < int(newest)
 
 
-def migrate(path: Path, *, witness: Witness = lambda _point: None) -> bool:
+def migrate(path: Path, *, folder: Path | None = None, witness: Witness = lambda _point: None) -> bool:
     """Bring the file to the newest schema; False if it was there. The caller holds the schema lock alone.
 
-    `witness` is told every statement and every step before it is done.
+    `folder` holds the migrations, the program's own if it is not given. `witness` is told every statement and every
+    step before it is done.
     """
     beside = path.with_name(path.name + ".migrating")
     for left_over in (beside, beside.with_name(beside.name + "-journal")):
         left_over.unlink(missing_ok=True)
-    if not needs_migration(path):
+    folder = folder or migrations_folder()
+    if not needs_migration(path, folder=folder):
         return False
-    old = schema_version(path)
+    old, newest = schema_version(path), head(folder)
     witness("copy")
     os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     if old:
         _copy(path, beside)
-    _upgrade(beside, witness)
+    _upgrade(beside, folder, newest, witness)
     witness("check")
     _check(beside)
     witness("sync")
     _fsync(beside)
     if old:
         witness("keep")
-        kept = path.with_name(f"{path.name}.pre-{head()}")
+        kept = path.with_name(f"{path.name}.pre-{newest}")
         kept.unlink(missing_ok=True)
         os.link(path, kept)
     witness("swap")
     beside.replace(path)
+    witness("folder")
     _fsync(path.parent)
     return True
 
@@ -109,7 +113,7 @@ def _copy(path: Path, beside: Path) -> None:
         source.backup(target)
 
 
-def _upgrade(beside: Path, witness: Witness) -> None:
+def _upgrade(beside: Path, folder: Path, newest: str, witness: Witness) -> None:
     engine = make_engine(beside)
 
     def tell(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
@@ -117,13 +121,13 @@ def _upgrade(beside: Path, witness: Witness) -> None:
 
     event.listen(engine, "before_cursor_execute", tell)
     config = Config()
-    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.exec_driver_sql(f"PRAGMA user_version={int(head())}")
+            connection.exec_driver_sql(f"PRAGMA user_version={int(newest)}")
     finally:
         engine.dispose()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, func, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, func, literal, or_, select, true, tuple_
 
 from service.history.columns import from_microseconds, ip_order, microseconds
 from service.history.database import Database
@@ -325,7 +325,8 @@ def _of(column: Any, host: str, visible: Sequence[str]) -> ColumnElement[bool]:
 
 def _ordered(query: Select[Any], order: list[Any], after: Sequence[Any], *, descending: bool = False) -> Select[Any]:
     if len(after) == len(order):
-        key, start = tuple_(*order), tuple_(*after)
+        key = tuple_(*order)
+        start = tuple_(*(literal(value, column.type) for value, column in zip(after, order, strict=True)))
         query = query.where(key < start if descending else key > start)
     return query.order_by(*(column.desc() if descending else column for column in order))
 

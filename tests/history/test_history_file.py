@@ -1,0 +1,160 @@
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from service.errors import StoreError
+from service.history import History, open_history
+from service.history.database import APPLICATION_ID, Database, journal_mode, make_engine
+from service.history.tables import events, hosts
+from service.model.runs import HostStatus
+
+
+def test_a_second_service_on_the_same_file_is_refused_clearly(history: History, path: Path) -> None:
+    with pytest.raises(StoreError, match=r"another passerelle already serves .*passerelle\.sqlite \(stop it first"):
+        open_history(path, serve=True)
+
+
+def test_a_service_may_start_again_after_the_first_one_ended(path: Path, now: datetime) -> None:
+    for _ in range(2):
+        with open_history(path, serve=True) as history:
+            history.store.add_event("x", "y", at=now)
+    with open_history(path) as history:
+        assert history.queries.newest_event_id() == 2
+
+
+def test_the_lock_of_a_killed_service_is_free(path: Path) -> None:
+    program = (
+        "import pathlib, os, signal, sys; from service.history import open_history;"
+        "h = open_history(pathlib.Path(sys.argv[1]), serve=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    root = Path(__file__).parents[2]
+    killed = subprocess.run([sys.executable, "-c", program, str(path)], timeout=60, check=False, cwd=root)
+    assert killed.returncode == -9
+    open_history(path, serve=True).close()
+
+
+def test_a_command_works_beside_a_running_service(history: History, path: Path, now: datetime) -> None:
+    with open_history(path) as beside:
+        token = beside.store.create_token("ann", scopes=["read"], by="local", at=now)
+    assert history.store.authenticate(token.encode(), at=now) is not None
+
+
+def test_the_file_is_set_up_to_survive(history: History, path: Path) -> None:
+    with history._database.read() as connection:
+        found = {
+            pragma: connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one()
+            for pragma in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "trusted_schema")
+        }
+    assert found == {
+        "journal_mode": journal_mode().lower(),
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 5000,
+        "trusted_schema": 0,
+    }
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_no_update_is_lost_between_two_connections(history: History, path: Path) -> None:
+    """Two that share nothing but the file: what two processes are to it. SQLAlchemy's own way loses most of these."""
+    history.store.next_generation("pve1")
+    start = threading.Barrier(2)
+
+    def count(database: Database) -> None:
+        start.wait()
+        for _ in range(60):
+            with database.write() as connection:
+                number = connection.execute(select(hosts.c.generation)).scalar_one()
+                connection.execute(update(hosts).values(generation=number + 1))
+
+    both = [Database(make_engine(path)) for _ in range(2)]
+    threads = [threading.Thread(target=count, args=(database,)) for database in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for database in both:
+        database.close()
+    assert history.queries.generation("pve1") == 121
+
+
+def test_generations_are_given_out_once_to_many_threads(history: History) -> None:
+    given: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: given.extend(history.store.next_generation("pve1") for _ in range(25)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(given) == list(range(1, 101))
+
+
+def test_a_file_held_by_another_is_unavailable_not_broken(history: History, path: Path, now: datetime) -> None:
+    history.store.set_host_status(HostStatus("pve1"), at=now)
+    impatient = Database(make_engine(path, busy_timeout_ms=50))
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="cannot be used now: database is locked") as caught, impatient.write():
+            pass
+        assert caught.value.retry
+        with impatient.read() as connection:
+            assert connection.execute(select(hosts.c.host)).scalars().all() == ["pve1"]
+        holder.execute("ROLLBACK")
+    with impatient.write():
+        pass
+    impatient.close()
+
+
+def test_a_full_disk_undoes_the_transition_and_reading_goes_on(history: History, path: Path, now: datetime) -> None:
+    history.store.add_event("first", "before the disk was full", at=now)
+    database = history._database
+    with database.write() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        full = connection.connection.driver_connection
+    assert full is not None
+    with pytest.raises(StoreError, match="full"):
+        for number in range(10_000):
+            history.store.add_event(f"e{number}", "x" * 1500, at=now)
+    assert history.queries.events(limit=1).items[0].type == "first"
+    full.execute("PRAGMA max_page_count=1073741823").close()
+    history.store.add_event("last", "there is room again", at=now)
+    assert history.queries.events(limit=200, type_="last").items != ()
+
+
+def test_a_transition_that_fails_leaves_nothing(history: History, now: datetime) -> None:
+    with pytest.raises(ZeroDivisionError), history._database.write() as connection:
+        connection.execute(insert(events).values(at=now, type="x", host="", text="", detail={}))
+        assert 1 / 0
+    assert history.queries.newest_event_id() == 0
+
+
+def test_a_claimed_key_does_not_outlive_a_crash(path: Path, now: datetime) -> None:
+    with open_history(path, serve=True) as history:
+        assert history.store.claim_key("me", "k", "d", at=now).outcome == "new"
+        assert history.store.claim_key("me", "k", "d", at=now).outcome == "busy"
+    with open_history(path, serve=True) as history:
+        assert history.store.claim_key("me", "k", "d", at=now).outcome == "new"
+
+
+def test_a_key_is_kept_for_a_day(history: History, now: datetime) -> None:
+    history.store.claim_key("me", "k", "d", at=now)
+    history.store.settle_key("me", "k", status=202, location="/x", body={"a": 1})
+    again = history.store.claim_key("me", "k", "d", at=now + timedelta(hours=23))
+    assert (again.outcome, again.status, again.location, again.body) == ("done", 202, "/x", {"a": 1})
+    assert history.store.claim_key("me", "k", "e", at=now).outcome == "other"
+    assert history.store.claim_key("you", "k", "e", at=now).outcome == "new"
+    assert history.store.claim_key("me", "k", "e", at=now + timedelta(hours=25)).outcome == "new"

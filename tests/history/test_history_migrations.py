@@ -1,0 +1,147 @@
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlmodel import SQLModel
+
+from service.errors import StoreError
+from service.history import History, open_history
+from service.history.database import make_engine
+from service.history.migrate import head, migrate, migrations_folder, schema_version
+from service.model.trees import Commit
+
+SECOND = '''
+"""A second schema, for the tests only."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.create_table("extras", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("text", sa.String()))
+    op.create_index("ix_extras_text", "extras", ["text"])
+    op.execute("UPDATE revisions SET subject = subject || '!'")
+    with op.batch_alter_table("revisions") as batch:
+        batch.add_column(sa.Column("note", sa.String(), nullable=False, server_default=""))
+        batch.alter_column("author_email", new_column_name="author_mail")
+'''
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """Migrations with one more than the program's own."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(migrations_folder(), folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "0002_extras.py").write_text(SECOND)
+    return folder
+
+
+@pytest.fixture
+def old(tmp_path: Path, now: datetime) -> Path:
+    """A database of the program's own schema with some history."""
+    path = tmp_path / "old" / "passerelle.sqlite"
+    with open_history(path) as history:
+        for number in range(30):
+            history.store.record_revision(Commit(f"{number:040x}", "a", "b", now, "c"), at=now)
+    return path
+
+
+def left_after_each_death(database: Path, folder: Path) -> list[dict[str, object]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.history.kill_each_statement", str(database), str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_migration_killed_at_any_statement_leaves_the_old_file_or_the_new(old: Path, two: Path) -> None:
+    left = left_after_each_death(old, two)
+    points = [str(found["point"]) for found in left]
+    assert sum(point.lstrip().startswith(("CREATE", "ALTER", "DROP", "INSERT", "UPDATE")) for point in points) >= 8
+    assert points[-7:] == [points[-7], "check", "sync", "keep", "swap", "folder", "end"]
+    assert [found["version"] for found in left] == [1] * (len(left) - 2) + [2, 2]
+    assert {(found["rows"], found["rows_after"], found["version_after"]) for found in left} == {(30, 30, 2)}
+    assert all(found["left_over"] == [] for found in left)
+
+
+def test_a_first_start_killed_at_any_statement_leaves_no_file_or_the_whole(tmp_path: Path) -> None:
+    left = left_after_each_death(tmp_path / "none.sqlite", migrations_folder())
+    assert len(left) > 40
+    assert [found["version"] for found in left] == [0] * (len(left) - 2) + [1, 1]
+    assert [found["rows"] for found in left] == [-1] * (len(left) - 2) + [0, 0]
+    assert {(found["rows_after"], found["version_after"]) for found in left} == {(0, 1)}
+
+
+def test_the_migrations_make_the_tables_that_the_program_uses(history: History, path: Path) -> None:
+    engine = make_engine(path)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+    engine.dispose()
+
+
+def test_the_revisions_are_one_line_of_numbers() -> None:
+    revisions = list(ScriptDirectory(str(migrations_folder())).walk_revisions())
+    assert [revision.revision for revision in revisions] == [f"{n:04d}" for n in range(len(revisions), 0, -1)]
+    assert all(not revision.is_branch_point for revision in revisions)
+
+
+def test_the_file_from_before_is_kept(old: Path, two: Path) -> None:
+    before = old.read_bytes()
+    assert migrate(old, folder=two)
+    assert not migrate(old, folder=two)
+    kept = old.with_name("passerelle.sqlite.pre-0002")
+    assert kept.read_bytes() == before
+    assert schema_version(old) == 2
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("SELECT DISTINCT subject, note FROM revisions").fetchall() == [("c!", "")]
+
+
+def test_a_newer_file_is_refused_and_left_as_it_is(old: Path, two: Path) -> None:
+    migrate(old, folder=two)
+    before = old.read_bytes()
+    with pytest.raises(StoreError, match=f"schema 0002, this passerelle knows up to {head()}; nothing was changed"):
+        open_history(old)
+    assert old.read_bytes() == before
+
+
+def test_a_file_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "passerelle.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+        connection.commit()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="not a database of passerelle"):
+        open_history(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "header"])
+def test_a_damaged_file_is_refused_and_left_as_it_is(old: Path, damage: str) -> None:
+    whole = old.read_bytes()
+    broken = {
+        "cut": whole[: len(whole) // 2],
+        "noise": whole[:4096] + bytes(range(256)) * 64 + whole[4096 + 256 * 64 :],
+        "header": b"not SQLite at all" + whole[17:],
+    }[damage]
+    old.write_bytes(broken)
+    with pytest.raises(StoreError, match="damaged"):
+        open_history(old)
+    assert old.read_bytes() == broken

@@ -1,0 +1,147 @@
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InputError, StoreError
+from service.history import History, open_history
+from service.history.pepper import parse_token, read_pepper
+from service.model.access import Principal, is_selector
+
+DAY = timedelta(days=1)
+
+
+def make(history: History, now: datetime, **options: object) -> str:
+    settings: dict[str, object] = {"scopes": ["read"], "by": "local", "at": now} | options
+    return history.store.create_token("ann", **settings)  # type: ignore[arg-type]
+
+
+def test_a_token_has_the_form_that_scanners_know(history: History, now: datetime) -> None:
+    assert re.fullmatch(r"psr_[0-9A-Za-z]{12}\.[0-9A-Za-z]{43}", make(history, now))
+
+
+def test_a_good_token_names_its_principal(history: History, now: datetime) -> None:
+    token = make(history, now, scopes=["plan", "read"], hosts=["pve*"])
+    who = history.store.authenticate(token.encode(), at=now)
+    assert who == Principal(token[4:16], "ann", frozenset({"plan", "read"}), ("pve*",))
+
+
+def test_the_database_does_not_hold_the_secret(history: History, path: Path, now: datetime) -> None:
+    token = make(history, now)
+    secret = token.split(".")[1].encode()
+    assert secret not in path.read_bytes()
+    assert token[4:16].encode() in path.read_bytes()
+
+
+def test_a_token_is_nobodys_when_it_expired_was_ended_or_is_wrong(history: History, now: datetime) -> None:
+    good, ended = make(history, now), make(history, now)
+    assert history.store.revoke_token(ended[4:16], by="bob", at=now)
+    assert not history.store.revoke_token(ended[4:16], by="bob", at=now)
+    swapped = good[:17] + ended[17:]
+    for presented in (ended, swapped, good[:-1], good + "\n", good[:-1] + "_", "psr_" + "0" * 12 + good[16:], ""):
+        assert history.store.authenticate(presented.encode(), at=now) is None
+    assert history.store.authenticate(b"\xff" + good.encode(), at=now) is None
+    assert history.store.authenticate(good.encode(), at=now + 90 * DAY) is None
+    assert history.store.authenticate(good.encode(), at=now + 90 * DAY - timedelta(seconds=1)) is not None
+
+
+def test_last_used_is_written_once_a_minute(history: History, now: datetime) -> None:
+    token = make(history, now).encode()
+    written = []
+    for seconds in (0, 30, 59, 60, 90):
+        history.store.authenticate(token, at=now + timedelta(seconds=seconds))
+        [listed] = history.queries.tokens()
+        assert listed.last_used_at is not None
+        written.append((listed.last_used_at - now).seconds)
+    assert written == [0, 0, 0, 60, 60]
+
+
+def test_a_token_is_worth_nothing_without_its_pepper(path: Path, now: datetime) -> None:
+    with open_history(path) as history:
+        token = make(history, now).encode()
+    (path.parent / "token.pepper").unlink()
+    with open_history(path) as history:
+        assert history.store.authenticate(token, at=now) is None
+
+
+def test_the_pepper_is_private_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "token.pepper"
+    first = read_pepper(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_pepper(path) == first
+    assert first.value.hex() not in repr(first)
+    assert [p.name for p in tmp_path.iterdir()] == ["token.pepper"]
+    path.chmod(0o640)
+    with pytest.raises(StoreError, match="can be read by others"):
+        read_pepper(path)
+    path.chmod(0o600)
+    path.write_bytes(b"short")
+    with pytest.raises(StoreError, match="no pepper"):
+        read_pepper(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"scopes": []}, "needs a scope"),
+        ({"scopes": ["read", "root"]}, "no scope 'root'"),
+        ({"hosts": []}, "needs hosts"),
+        ({"hosts": ["pve[12]"]}, "selects no host"),
+        ({"hosts": ["pve1\n"]}, "selects no host"),
+        ({"lifetime": 367 * DAY}, "at most 366 days"),
+        ({"lifetime": 0 * DAY}, "longer than nothing"),
+    ],
+)
+def test_a_token_that_makes_no_sense_is_refused(
+    history: History, now: datetime, options: dict[str, object], what: str
+) -> None:
+    with pytest.raises(InputError, match=what):
+        make(history, now, **options)
+    assert history.queries.tokens() == ()
+
+
+@pytest.mark.parametrize("name", ["", "Ann", "a b", "a\n", "-a", "a" * 64, "\x1b[1m"])
+def test_a_name_that_is_none_is_refused(history: History, now: datetime, name: str) -> None:
+    with pytest.raises(InputError, match="name"):
+        history.store.create_token(name, scopes=["read"], by="local", at=now)
+    with pytest.raises(InputError, match="name"):
+        history.store.add_receiver(name, "github", by="local", at=now)
+
+
+def test_a_receivers_secret_is_told_once_and_never_printed(history: History, now: datetime) -> None:
+    secret = history.store.add_receiver("gh", "github", by="local", at=now)
+    known = history.queries.receiver_secret("gh")
+    assert known is not None
+    assert (known.secret, known.type) == (secret.encode(), "github")
+    assert secret not in repr(known)
+    with pytest.raises(InputError, match="already"):
+        history.store.add_receiver("gh", "generic", by="local", at=now)
+    assert history.store.remove_receiver("gh", by="local", at=now)
+    assert not history.store.remove_receiver("gh", by="local", at=now)
+    assert history.queries.receiver_secret("gh") is None
+
+
+def test_a_delivery_counts_once(history: History, now: datetime) -> None:
+    assert history.store.record_delivery("gh", "id-1", outcome="accepted", at=now)
+    assert not history.store.record_delivery("gh", "id-1", outcome="accepted", at=now)
+    assert history.store.record_delivery("other", "id-1", outcome="accepted", at=now)
+
+
+@given(st.binary(max_size=80))
+def test_nothing_but_a_token_is_parsed_as_one(text: bytes) -> None:
+    parsed = parse_token(text)
+    assert parsed is None or text == b"psr_" + parsed[0].encode() + b"." + parsed[1]
+
+
+@given(st.from_regex(r"[a-z0-9*?._-]{1,12}", fullmatch=True), st.from_regex(r"[a-z0-9-]{1,8}", fullmatch=True))
+def test_a_selector_means_the_same_to_sqlite_as_to_python(selector: str, host: str) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    assert is_selector(selector)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        [found] = connection.execute("SELECT ? GLOB ?", (host, selector)).fetchone()
+    assert Principal("i", "n", frozenset(), (selector,)).sees(host) == bool(found)
