@@ -3,7 +3,7 @@
 import hashlib
 import re
 import subprocess
-import time
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,15 +13,18 @@ from service.lab.progress import Say, silent
 
 SOURCE_FIELDS = "$(ORIGIN)\t$(SOURCESENTRY)\t$(FILENAME)"
 # What decides whether and how the archive is reached; the rest of the machine's apt settings is its own affair.
-CARRIED = re.compile(r"Acquire::(Check-Valid-Until|Check-Date|https?(::[\w.:-]+)?::?[\w-]*) \"[^\"]*\";")
+CARRIED = re.compile(r"Acquire::(Check-Valid-Until|Check-Date|https?::[\w.:/-]+) \"[^\"]*\";")
 
 
 def run(argv: Sequence[str], *, what: str, timeout_s: float, say: Say = silent) -> str:
-    """Run one command with its output as progress; its output, or LabError with the last lines of it."""
-    started = time.monotonic()
+    """Run one command with its output as progress; its output, or LabError with the last lines of it.
+
+    The command and all that it starts have mounts and processes of their own and die with this process.
+    """
     lines: list[str] = []
+    alone = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     with subprocess.Popen(
-        argv,
+        [*alone, *argv],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -30,12 +33,13 @@ def run(argv: Sequence[str], *, what: str, timeout_s: float, say: Say = silent) 
         env={"PATH": search_path(), "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"},
     ) as process:
         assert process.stdout is not None
+        limit = threading.Timer(timeout_s, process.kill)
+        limit.start()
         for line in process.stdout:
             lines.append(line)
             if line.strip():
                 say(re.sub(r"[^\x20-\x7e]", "", line.strip().removeprefix("I: "))[:80])
-            if time.monotonic() - started > timeout_s:
-                process.kill()
+        limit.cancel()
     if process.returncode != 0:
         raise LabError(f"{what} failed (exit code {process.returncode}): {''.join(lines[-6:]).strip()}")
     return "".join(lines)

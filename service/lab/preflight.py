@@ -18,6 +18,7 @@ PROGRAMS = {  # program → the Debian package that has it
     "nft": "nftables",
     "nsenter": "util-linux",
     "perl": "perl-base",
+    "setpriv": "util-linux",
     "ssh-keygen": "openssh-client",
     "systemd-nspawn": "systemd-container",
     "unshare": "util-linux",

@@ -13,7 +13,7 @@ iface lo inet loopback
 
 auto enp1s0
 iface enp1s0 inet static
-\taddress 198.51.100.{number}/24
+\taddress 198.51.100.11/24
 \tgateway 198.51.100.1
 
 auto vmbr0
@@ -37,7 +37,7 @@ dhcp-range=10.10.10.100,10.10.10.200,255.255.255.0,12h
 @pytest.fixture
 def gateway_host(fresh_host: Callable[..., Host]) -> Host:
     """A host configured by hand: vmbr0, and dnsmasq in BIND's place; no NAT."""
-    files = {"/etc/network/interfaces": INTERFACES.format(number=11), "/etc/dnsmasq.d/guests": DNSMASQ}
+    files = {"/etc/network/interfaces": INTERFACES, "/etc/dnsmasq.d/guests": DNSMASQ}
     gateway: Host = fresh_host("pve1", files=files)
     install = "systemctl disable --now named && apt-get update && apt-get install --yes dnsmasq"
     gateway.sh(install, timeout_s=60)

@@ -114,10 +114,11 @@ def test_a_fresh_host_has_a_new_disk_with_the_files_given_and_its_old_identity(f
 
 
 def test_packages_come_through_the_uplink_and_not_without_it(host: Host) -> None:
+    host.sh("apt-get update")
+    install = ["apt-get", "-o", "Acquire::http::Timeout=1", "install", "--yes", "dnsmasq", "python3-systemd"]
     with host.faults.partition():
-        assert host.exec(["apt-get", "-o", "Acquire::http::Timeout=1", "update"], timeout_s=60).returncode == 0
-        assert host.exec(["apt-get", "install", "--yes", "dnsmasq"], timeout_s=60).returncode == 100
-    host.sh("apt-get update && apt-get install --yes dnsmasq python3-systemd", timeout_s=60)
+        assert host.exec(install, timeout_s=60).returncode == 100
+    host.exec(install, timeout_s=60, check=True)
     assert host.sh("dpkg-query -W -f '${db:Status-Abbrev}' dnsmasq") == "ii "
 
 
