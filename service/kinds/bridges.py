@@ -1,7 +1,7 @@
 """`bridges`: the bridges that guests are attached to."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
@@ -29,7 +29,7 @@ class Bridge(Addressed):
     )
 
 
-BridgesSection: TypeAlias = Mapping[InterfaceName, Bridge]
+BridgesSection: TypeAlias = Annotated[Mapping[InterfaceName, Bridge], Field(max_length=256)]
 
 _ADDRESSING = addressing_rules("bridges")
 NAME_TAKEN = Rule("bridges.name-taken", "error", "a bridge and a physical interface have different names")

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,7 +25,7 @@ class Guest(BaseModel):
     address: Address4 | None = Field(None, description="Its IPv4 address, reserved for it; may lie in the DHCP range.")
 
 
-GuestsSection: TypeAlias = Mapping[HostName, Guest]
+GuestsSection: TypeAlias = Annotated[Mapping[HostName, Guest], Field(max_length=4096)]
 
 DUPLICATE_MAC = Rule("guests.duplicate-mac", "error", "a MAC address belongs to one guest")
 DUPLICATE_ADDRESS = Rule("guests.duplicate-address", "error", "an address is reserved for one guest")
@@ -54,7 +54,8 @@ class Guests:
     )
 
     def lint(self, section: GuestsSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
-        networks = [ipaddress.ip_interface(claim.address) for claim in claims if isinstance(claim, Network)]
+        own = [claim.address for claim in claims if isinstance(claim, Network) and ":" not in claim.address]
+        subnets = _Subnets([ipaddress.IPv4Interface(address) for address in own])
         by_mac: dict[str, str] = {}
         by_address: dict[str, str] = {}
         for name, guest in section.items():
@@ -70,7 +71,7 @@ class Guests:
                 yield DUPLICATE_ADDRESS.hit(
                     (name, "address"), f"{guest.address} is reserved for {first} already", "choose another"
                 )
-            yield from _address((name, "address"), guest.address, networks)
+            yield from subnets.lint((name, "address"), guest.address)
         if section and not any(isinstance(c, Serves) and c.protocol == "dhcp" for c in claims):
             yield NO_DHCP.hit((), "no DHCP server of this host knows these guests", "add `dnsmasq` with a `dhcp` range")
 
@@ -105,19 +106,28 @@ class Guests:
         return Watch()
 
 
-def _address(
-    path: tuple[str | int, ...],
-    address: str,
-    networks: Sequence[ipaddress.IPv4Interface | ipaddress.IPv6Interface],
-) -> Iterator[Hit]:
-    wanted = ipaddress.IPv4Address(address)
-    if any(own.ip == wanted for own in networks):
-        yield ADDRESS_IS_OWN.hit(path, f"{address} is the host's own address", "choose another")
-        return
-    subnets = [own.network for own in networks if own.version == 4]
-    inside = [network for network in subnets if wanted in network]
-    if not inside:
-        known = ", ".join(str(network) for network in subnets) or "none"
-        yield ADDRESS_OUTSIDE.hit(path, f"{address} is outside every network of this host", f"its networks: {known}")
-    elif any(wanted in (n.network_address, n.broadcast_address) for n in inside if n.num_addresses > 2):
-        yield ADDRESS_OUTSIDE.hit(path, f"{address} is the network's own or its broadcast address", "choose another")
+class _Subnets:
+    """The host's IPv4 subnets, found by an address in as many looks as they have different prefix lengths."""
+
+    def __init__(self, own: Sequence[ipaddress.IPv4Interface]) -> None:
+        self._own = {interface.ip for interface in own}
+        self._subnets = {(i.network.prefixlen, int(i.network.network_address)): i.network for i in own}
+        self._lengths = sorted({length for length, _ in self._subnets})
+
+    def lint(self, path: tuple[str | int, ...], address: str) -> Iterator[Hit]:
+        """What is wrong with a guest's address."""
+        wanted = ipaddress.IPv4Address(address)
+        if wanted in self._own:
+            yield ADDRESS_IS_OWN.hit(path, f"{address} is the host's own address", "choose another")
+            return
+        keys = ((length, int(wanted) >> (32 - length) << (32 - length)) for length in self._lengths)
+        inside = [self._subnets[key] for key in keys if key in self._subnets]
+        if not inside:
+            known = ", ".join(str(network) for network in list(self._subnets.values())[:8]) or "none"
+            yield ADDRESS_OUTSIDE.hit(
+                path, f"{address} is outside every network of this host", f"its networks: {known}"
+            )
+        elif any(wanted in (n.network_address, n.broadcast_address) for n in inside if n.num_addresses > 2):
+            yield ADDRESS_OUTSIDE.hit(
+                path, f"{address} is the network's own or its broadcast address", "choose another"
+            )

@@ -1,7 +1,9 @@
 """`interfaces`: the physical interfaces, their addresses and the default route."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import Field
 
 from service.formats.interfaces import MAIN_FILE
 from service.kinds.addressing import Addressed, addressing_claims, addressing_rules, gateways_of, lint_addressing
@@ -22,7 +24,7 @@ class Interface(Addressed):
     """One physical interface. Without addresses it is only brought up, as a bridge's port needs it."""
 
 
-InterfacesSection: TypeAlias = Mapping[InterfaceName, Interface]
+InterfacesSection: TypeAlias = Annotated[Mapping[InterfaceName, Interface], Field(max_length=64)]
 
 _ADDRESSING = addressing_rules("interfaces")
 

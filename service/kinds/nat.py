@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,7 +26,7 @@ class Masquerade(BaseModel):
     out: InterfaceName = Field(description="The interface of this host that they leave through.")
 
 
-NatSection: TypeAlias = tuple[Masquerade, ...]
+NatSection: TypeAlias = Annotated[tuple[Masquerade, ...], Field(max_length=256)]
 
 UNKNOWN_INTERFACE = Rule("nat.unknown-interface", "error", "`out` is an interface of the spec", by_absence=True)
 DUPLICATE = Rule("nat.duplicate", "error", "a source leaves through an interface once")
@@ -48,6 +48,7 @@ class Nat:
             for claim in claims
             if isinstance(claim, Network)
         ]
+        bridged = sorted(str(n) for name, n in networks if sorts.get(name) == "bridge" and n.version == 4)
         for index, entry in enumerate(section):
             source = ipaddress.IPv4Network(entry.source)
             if entry.out not in sorts:
@@ -63,7 +64,6 @@ class Nat:
                     "name the interface towards the internet",
                 )
             elif not any(sorts.get(name) == "bridge" and network == source for name, network in networks):
-                bridged = sorted(str(n) for name, n in networks if sorts.get(name) == "bridge" and n.version == 4)
                 right = f"the bridges have {', '.join(bridged)}" if bridged else "no bridge has an address"
                 yield SOURCE_NOT_A_BRIDGE.hit((index, "source"), f"{entry.source} is no bridge's network", right)
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
+from pydantic import Field
+
 from service.kinds.claims import Claim, NeedsPackage, PackageState
 from service.model.observed import Watch
 from service.resources.packages import Package
@@ -24,7 +26,7 @@ def check_package(value: str) -> str:
 
 
 PackageName = Annotated[str, *text(check_package, {"pattern": f"^{_PACKAGE.pattern}$"})]
-PackagesSection: TypeAlias = Mapping[PackageName, Literal["present", "absent"]]
+PackagesSection: TypeAlias = Annotated[Mapping[PackageName, Literal["present", "absent"]], Field(max_length=256)]
 
 ABSENT_BUT_NEEDED = Rule("packages.absent-but-needed", "error", "what another section needs is not wanted absent")
 NEVER_ABSENT = Rule("packages.never-absent", "error", "what the host is reached and changed with stays installed")

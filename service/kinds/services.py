@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
+from pydantic import Field
+
 from service.kinds.claims import Claim, NeedsUnit, Serves
 from service.model.observed import Watch
 from service.resources.resource import Resource
@@ -36,7 +38,7 @@ def unit_of(name: str) -> str:
 
 ServiceName = Annotated[str, *text(check_service, {"pattern": f"^{_UNIT.pattern}$"})]
 ServiceState: TypeAlias = Literal["enabled", "disabled", "masked"]
-ServicesSection: TypeAlias = Mapping[ServiceName, ServiceState]
+ServicesSection: TypeAlias = Annotated[Mapping[ServiceName, ServiceState], Field(max_length=256)]
 
 ALIAS = Rule("services.alias", "warning", "a service is named by its unit file, not by an alias")
 TWICE = Rule("services.twice", "error", "a service is named once")

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from service.model.trees import shown
 from service.spec.document import Document, Problem, Value
-from service.spec.findings import Hit, Path, Rule
+from service.spec.findings import WHOLE_FILE, Hit, Path, Rule
 from service.spec.host import nearest
 
 TYPE = Rule("type", "error", "a value has the type that its key asks for")
@@ -24,6 +24,9 @@ RULES = (TYPE, VALUE, MISSING_KEY, UNKNOWN_KEY)
 
 LATER = ("firewall", "forwards", "fail2ban", "rollout", "web", "derive", "groups")
 """Keys of the format that this version does not enforce yet, and so does not take."""
+
+MAX_FINDINGS = 1000
+"""Findings in one file; after so many nothing more is tried."""
 
 _ROUNDS = 12
 _KEY_MARK = "[key]"
@@ -91,8 +94,11 @@ class _Fitting(Generic[M]):
             except ValidationError as error:
                 before = len(self.removed)
                 fitted = self._fitted(None)
-                for detail in error.errors(include_url=False):
+                for detail in error.errors(include_url=False)[:MAX_FINDINGS]:
                     self._note(detail, fitted)
+                if error.error_count() > MAX_FINDINGS:
+                    self._note_rest(error.error_count() - MAX_FINDINGS)
+                    break
                 if len(self.removed) == before or () in self.removed:
                     break
         return self._fitted(None)
@@ -111,6 +117,10 @@ class _Fitting(Generic[M]):
             self.problems.append(Problem(nearest(places, path) if path in places else self._around(path), hit))
         is_top_stand_in = len(path) == 1 and path[0] in self.stand_ins
         self.removed.add(path[:-1] if sort == "missing" and not is_top_stand_in else path)
+
+    def _note_rest(self, count: int) -> None:
+        hit = VALUE.hit((), f"has {count} more findings of this sort", "correct the first ones")
+        self.problems.append(Problem(WHOLE_FILE, hit))
 
     def _around(self, path: Path) -> tuple[int, int]:
         return nearest(self.document.places, path)

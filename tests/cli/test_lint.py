@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -91,7 +92,9 @@ def test_sarif_is_for_code_hosts(folder: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("file", ["host", "fleet"])
-def test_the_schema_is_printed_or_written(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_schema_is_printed_or_written(
+    file: Literal["host", "fleet"], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert schema(file) == 0
     printed = capsys.readouterr().out
     assert json.loads(printed)["$schema"].endswith("2020-12/schema")
@@ -109,6 +112,7 @@ def test_checking_specs_loads_no_service(folder: Path, call: str) -> None:
     code = f"""
 import sys
 from pathlib import Path
+from typing import Literal
 from service.cli import lint, schema
 {call}
 heavy = {{"fastapi", "starlette", "sqlmodel", "sqlalchemy", "asyncssh", "git", "uvicorn", "asyncio"}} & set(sys.modules)

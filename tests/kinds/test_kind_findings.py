@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.kinds import KINDS
+from service.kinds.kind import Kind
 from service.model.trees import BlobEntry
 from service.spec.findings import Finding
 from service.spec.fleet import read_file
@@ -32,7 +33,7 @@ def fleet_rules() -> set[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_every_rule_has_a_case_that_fires_and_one_that_does_not(kind) -> None:
+def test_every_rule_has_a_case_that_fires_and_one_that_does_not(kind: Kind) -> None:
     fired = {case: {found.rule for found in findings_of(case)} for case in WITH_FINDINGS if case.parts[0] == kind.name}
     for rule in kind.rules:
         if rule.id in fleet_rules():
@@ -43,5 +44,5 @@ def test_every_rule_has_a_case_that_fires_and_one_that_does_not(kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_fine_section_has_no_finding(kind) -> None:
+def test_a_fine_section_has_no_finding(kind: Kind) -> None:
     assert findings_of(Path(kind.name, "fine")) == ()

@@ -88,9 +88,10 @@ def _interfaces(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Hi
                 f"{name} has the default route: names are answered for strangers",
                 "name the bridges only",
             )
-    if section.served_interfaces():
+    served = section.served_interfaces()
+    if served:
         for index, name in enumerate(section.no_dhcp_interface):
-            if name in known and name not in section.served_interfaces():
+            if name in known and name not in served:
                 yield NO_DHCP_REDUNDANT.hit(
                     ("no_dhcp_interface", index), f"{name} is not served at all", "the line may go"
                 )

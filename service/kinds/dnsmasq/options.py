@@ -6,7 +6,7 @@ Options that dnsmasq or the protocol sets itself (lease time, message type, serv
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from service.spec.grammar import is_domain, quoted, text, wrong
 
@@ -135,5 +135,8 @@ _VALUE_SCHEMA: dict[str, Any] = {
 
 OptionKey = Annotated[str, *text(check_option, {"pattern": "^([1-9][0-9]{0,2}|[a-z][a-z0-9+_-]*)$"})]
 OptionValues = Annotated[
-    tuple[Annotated[str, AfterValidator(check_text)], ...], BeforeValidator(as_texts), WithJsonSchema(_VALUE_SCHEMA)
+    tuple[Annotated[str, AfterValidator(check_text)], ...],
+    Field(max_length=32),
+    BeforeValidator(as_texts),
+    WithJsonSchema(_VALUE_SCHEMA),
 ]

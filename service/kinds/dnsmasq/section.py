@@ -93,6 +93,7 @@ def check_netmask(value: str) -> str:
 def _many(schema: dict[str, Any]) -> Any:
     """One text or a list of them."""
     return (
+        Field(max_length=256),
         BeforeValidator(grammar.one_or_many),
         WithJsonSchema({"anyOf": [schema, {"type": "array", "items": schema}]}),
     )
