@@ -41,7 +41,7 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
     clock, metrics = SystemClock(), Metrics()
     source = parse_source(settings.source, settings.branch)
     credentials = Credentials(ssh_key=settings.git_key, known_hosts=settings.git_known_hosts)
-    mirror = Mirror(settings.mirror_path, source, credentials=credentials, allow_loopback=settings.allow_loopback)
+    mirror = Mirror(settings.git_path, source, credentials=credentials, allow_loopback=settings.allow_loopback)
     connections = Connections(SshDialer(own_key(settings.host_key_path)))
     hosts = FleetHosts(connections, Collector(clock), clock, controller=settings.controller)
     watcher = Watcher(mirror, history.store, history.queries, KINDS, clock)

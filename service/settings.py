@@ -38,9 +38,9 @@ class Settings(BaseSettings):
         return self.state_dir / "passerelle.sqlite"
 
     @property
-    def mirror_path(self) -> Path:
-        """The bare mirror of the config repository."""
-        return self.state_dir / "mirror.git"
+    def git_path(self) -> Path:
+        """The folder of the config repository's mirror."""
+        return self.state_dir / "git"
 
     @property
     def host_key_path(self) -> Path:

@@ -40,6 +40,7 @@ class Watcher:
         self._kinds = kinds
         self._clock = clock
         self._parsed: Mapping[str, ParsedFile] = {}
+        self._blobs: Mapping[str, bytes] = {}
         self._said = ""
         self._looking = asyncio.Lock()
         self.wanted = Wanted()
@@ -68,12 +69,12 @@ class Watcher:
     async def _read(self, commit: str) -> bool:
         """Read a commit and put it in force, or refuse it as a whole."""
         try:
-            tree = await asyncio.to_thread(self._revisions.read_tree, commit, self._known_blobs())
+            tree = await asyncio.to_thread(self._revisions.read_tree, commit, self._blobs)
         except SourceError as error:
             await self._trouble(str(error))
             return False
         fleet = await asyncio.to_thread(read_fleet, tree, self._kinds, self._parsed)
-        self._parsed, self.findings = fleet.parsed, fleet.findings
+        self._parsed, self._blobs, self.findings = fleet.parsed, tree.blobs(), fleet.findings
         meta = tree.commit
         if meta is None:
             raise AssertionError("a tree read from a commit has no commit")
@@ -127,10 +128,6 @@ class Watcher:
             if page.next is None:
                 return names
             after = page.next
-
-    def _known_blobs(self) -> dict[str, bytes]:
-        # parsed files are kept by blob id; their bytes are not needed again
-        return {}
 
     def _introduced(self, commit: str, fleet: Fleet) -> frozenset[str]:
         """Hosts that allow a management change now and did not in the commit before: the key counts only once."""

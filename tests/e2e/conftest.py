@@ -1,0 +1,30 @@
+"""One real host under the seed's spec, a real service beside it, for each file of tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from service.lab import Lab
+from service.lab.field import Field
+from tests.e2e.story import Story
+from tests.lab_fixtures import fresh_host, host, lab, shared_host
+
+__all__ = ["fresh_host", "host", "lab", "shared_host"]
+
+
+@pytest.fixture(scope="module")
+def field(lab: Lab) -> Iterator[Field]:
+    """A repository and a service; hosts are looked at every second."""
+    with Field.open(lab, poll_s="0.5", observe_s="1") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def story(lab: Lab, field: Field) -> Story:
+    """pve1, bare at first, then as the seed's spec says, with three guests of three sorts behind it."""
+    host = lab.host("pve1")
+    host.fresh()
+    made = Story(host, field)
+    made.add_guests()
+    made.apply(made.spec(), "say pve1")
+    return made

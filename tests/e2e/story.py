@@ -1,0 +1,128 @@
+"""The seed's host as a spec, and what is asked of it again and again."""
+
+import json
+from typing import Any
+
+from service.lab import Guest, Host
+from service.lab.field import Field
+
+OUTSIDE = "198.18.0.80"
+NAT = "nat:\n  - {source: 10.10.10.0/24, out: enp1s0}\n"
+SPEC = """\
+host: {name}
+platform: debian
+sync: {sync}
+connection:
+  address: {address}
+  host_keys: [{host_key}]
+  confirm_timeout: 15s
+{extra}interfaces:
+  enp1s0: {{addresses: [{uplink}/24], gateway: 198.51.100.1}}
+bridges:
+  vmbr0: {{addresses: [10.10.10.1/24], ports: [], stp: false, forward_delay: 0}}
+{nat}dnsmasq:
+  domain_needed: true
+  bogus_priv: true
+  no_poll: true
+  no_hosts: true
+  no_dhcp_interface: enp1s0
+  expand_hosts: true
+  domain: madyanne.lan
+  cache_size: {cache_size}
+  log_facility: /var/log/dnsmasq.log
+  dhcp:
+    - interface: vmbr0
+      start: 10.10.10.100
+      end: 10.10.10.200
+      lease_time: 12h
+      authoritative: true
+      lease_file: /var/lib/misc/dnsmasq.leases
+      options: {{3: 10.10.10.1, 6: 10.10.10.1, 19: 1}}
+guests:
+  dev: {{mac: "BC:24:11:00:00:01"}}
+  alpine: {{mac: "BC:24:11:00:00:02"}}
+packages: {{dnsmasq: present}}
+services: {{named: disabled}}
+"""
+
+
+class Story:
+    """One host, its guests, and the service that looks after it."""
+
+    def __init__(self, host: Host, field: Field) -> None:
+        self.host = host
+        self.field = field
+        self.guests: dict[str, Guest] = {}
+
+    def add_guests(self) -> None:
+        self.guests["dev"] = self.host.guest_add("dev", mac="BC:24:11:00:00:01")
+        self.guests["alpine"] = self.host.guest_add("alpine", sort="silent", mac="BC:24:11:00:00:02")
+        self.guests["box"] = self.host.guest_add("box", sort="static", address="10.10.10.50/24")
+
+    def spec(self, **values: Any) -> str:
+        usual = {
+            "name": self.host.name, "sync": "auto", "address": self.host.address, "uplink": self.host.address,
+            "host_key": self.host.host_key, "extra": "", "nat": NAT, "cache_size": 256,
+        }  # fmt: skip
+        return SPEC.format(**{**usual, **values})
+
+    def push(self, spec: str, subject: str) -> str:
+        return self.field.push({"fleet.yaml": "passerelle: 1\n", f"hosts/{self.host.name}.yaml": spec}, subject)
+
+    def apply(self, spec: str, subject: str) -> str:
+        """Push and wait until the host is as the commit says."""
+        commit = self.push(spec, subject)
+        self.wait_synced(commit)
+        return commit
+
+    def status(self) -> dict[str, Any]:
+        status, found = self.field.ask("GET", "hosts?limit=200")
+        rows = {row["host"]: row for row in found["items"]} if status == 200 else {}
+        return dict(rows.get(self.host.name, {}))
+
+    def wait_synced(self, commit: str) -> dict[str, Any]:
+        def there() -> dict[str, Any]:
+            now = self.status()
+            done = now.get("sync") == "Synced" and now.get("observed_commit") == now.get("applied_commit") == commit
+            return now if done else {}
+
+        found: dict[str, Any] = self.field.wait_for(
+            there, f"{commit[:10]} in force on {self.host.name}: {self.status()}"
+        )
+        return found
+
+    def drift(self) -> list[dict[str, Any]]:
+        return self.field.items(f"hosts/{self.host.name}/drift?limit=200")
+
+    def applies(self) -> list[dict[str, Any]]:
+        return self.field.items(f"applies?host={self.host.name}&limit=200")
+
+    # what is really there, from the console and the guests
+
+    def json(self, command: str) -> Any:
+        return json.loads(self.host.sh(command))
+
+    def masquerades(self) -> int:
+        """How many masquerade rules the kernel has, by whatever table."""
+        return self.host.sh("nft list ruleset 2>/dev/null").count("masquerade") + self.host.sh(
+            "iptables-legacy-save -t nat 2>/dev/null || true"
+        ).count("MASQUERADE")
+
+    def default_routes(self) -> list[dict[str, Any]]:
+        return [r for r in self.json("ip -j route show default")]
+
+    def addresses(self, interface: str) -> list[str]:
+        found = self.json(f"ip -j -4 address show dev {interface}")
+        return [f"{a['local']}/{a['prefixlen']}" for link in found for a in link["addr_info"]]
+
+    def port_53_owners(self) -> set[str]:
+        """Programs that wait on udp/53."""
+        lines = self.host.sh("ss -Hlunp 'sport = :53'").splitlines()
+        return {line.split('"')[1] for line in lines if '"' in line}
+
+    def address_seen_outside(self, guest: str) -> str:
+        fetch = f"import urllib.request as u; print(u.urlopen('http://{OUTSIDE}/', timeout=5).read().decode())"
+        return str(self.guests[guest].exec(["python3", "-c", fetch], check=False).stdout).strip()
+
+    def pings(self, guest: str, name: str) -> bool:
+        return bool(self.guests[guest].exec(["ping", "-c1", "-W2", name], check=False).returncode == 0)
