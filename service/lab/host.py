@@ -70,11 +70,11 @@ class Host:
         except LabError:
             return ""
 
-    def ssh_answers(self) -> bool:
-        """Whether a new connection from the controller's network gets sshd's banner."""
+    def ssh_answers(self, timeout_s: float = BANNER_TIMEOUT_S) -> bool:
+        """Whether a new connection from the controller's network gets sshd's banner, each step within the limit."""
         try:
-            with self.lab.dial(self.address, self.port, timeout_s=BANNER_TIMEOUT_S) as connection:
-                connection.settimeout(BANNER_TIMEOUT_S)
+            with self.lab.dial(self.address, self.port, timeout_s=timeout_s) as connection:
+                connection.settimeout(timeout_s)
                 return connection.recv(8) == b"SSH-2.0-"
         except OSError:
             return False

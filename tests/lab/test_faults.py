@@ -10,7 +10,7 @@ pytestmark = pytest.mark.lab
 @pytest.mark.parametrize("direction", ["both", "to_host", "from_host"])
 def test_a_partition_silences_ssh_and_ends_with_its_block(shared_host: Host, direction: str) -> None:
     with shared_host.faults.partition(direction):  # type: ignore[arg-type]  # one of the three, from the line above
-        assert not shared_host.ssh_answers()
+        assert not shared_host.ssh_answers(timeout_s=0.5)
     assert shared_host.ssh_answers()
 
 
@@ -18,7 +18,7 @@ def test_faults_nest_and_each_undoes_only_itself(shared_host: Host) -> None:
     with shared_host.faults.partition("to_host"):
         with shared_host.faults.loss(50), shared_host.faults.slow_line(20):
             pass
-        assert not shared_host.ssh_answers()
+        assert not shared_host.ssh_answers(timeout_s=0.5)
     assert shared_host.ssh_answers()
     assert "fault" not in shared_host.lab.run_in("provider", ["nft", "list", "tables"], check=True).stdout
 
@@ -56,7 +56,7 @@ def test_a_cut_connection_is_dead_at_the_controllers_end(shared_host: Host) -> N
 def test_a_pulled_cable_takes_the_hosts_carrier(shared_host: Host) -> None:
     with shared_host.faults.cable_down():
         assert shared_host.sh("cat /sys/class/net/enp1s0/carrier") == "0\n"
-        assert not shared_host.ssh_answers()
+        assert not shared_host.ssh_answers(timeout_s=0.5)
     shared_host.wait_for_ssh(20)
 
 

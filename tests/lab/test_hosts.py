@@ -59,7 +59,7 @@ def test_link_settings_are_writable_and_the_machines_kernel_is_not(host: Host) -
 
 def test_the_console_carries_input_output_and_exit_code_while_ssh_is_locked_out(host: Host) -> None:
     host.sh("nft add table inet shut; nft add chain inet shut in '{type filter hook input priority 0; policy drop;}'")
-    assert not host.ssh_answers()
+    assert not host.ssh_answers(timeout_s=0.5)
     done = host.exec(["sh", "-c", "cat; echo oops >&2; exit 7"], input="l'entrée\n")
     assert (done.stdout, done.stderr, done.returncode) == ("l'entrée\n", "oops\n", 7)
     host.sh("nft delete table inet shut")
@@ -93,7 +93,7 @@ def test_a_power_cut_gives_no_process_a_say_and_boots_again(host: Host) -> None:
 def test_a_host_that_is_off_answers_nobody_until_it_is_switched_on(host: Host) -> None:
     host.power_off()
     assert host.boot_id() == ""
-    assert not host.ssh_answers()
+    assert not host.ssh_answers(timeout_s=0.5)
     with pytest.raises(LabError, match="pve1 is not running"):
         host.exec(["true"])
     host.power_on()
@@ -115,7 +115,7 @@ def test_a_fresh_host_has_a_new_disk_with_the_files_given_and_its_old_identity(f
 
 def test_packages_come_through_the_uplink_and_not_without_it(host: Host) -> None:
     host.sh("apt-get update")
-    install = ["apt-get", "-o", "Acquire::http::Timeout=1", "install", "--yes", "dnsmasq", "python3-systemd"]
+    install = ["apt-get", "-o", "Acquire::http::Timeout=1", "install", "--yes", "dnsmasq"]
     with host.faults.partition():
         assert host.exec(install, timeout_s=60).returncode == 100
     host.exec(install, timeout_s=60, check=True)

@@ -114,7 +114,7 @@ def test_two_labs_have_the_same_addresses_and_do_not_meet() -> None:
         other.write("/etc/side", "right")
         assert (one.read("/etc/side"), other.read("/etc/side")) == (b"left", b"right")
         with one.faults.partition():
-            assert not one.ssh_answers()
+            assert not one.ssh_answers(timeout_s=0.5)
             assert other.ssh_answers()
         assert {left.name, right.name} <= set(state.running())
     assert not {left.name, right.name} & set(state.running())
