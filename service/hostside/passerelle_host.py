@@ -149,7 +149,7 @@ def read_text(path: str) -> str:
     """The text of a small file, "" when it is not there."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(FILE_LIMIT_BYTES).strip()
+            return file.read(4096).strip()  # the kernel answers ENOMEM to a large read of its own files
     except (FileNotFoundError, NotADirectoryError):
         return ""
 
@@ -481,7 +481,7 @@ def _masquerade_rules(save: str) -> list[tuple[str, list[str]]]:
     found = []
     for line in save.splitlines():
         try:
-            words = shlex.split(line)
+            words = shlex.split(line.replace("\\'", "'"))  # it also escapes what a shell would not
         except ValueError:
             continue
         if words[:2] != ["-A", "POSTROUTING"]:
@@ -708,7 +708,7 @@ def _address_words(address: dict[str, Json]) -> list[str]:
     words = ["broadcast", address["broadcast"]] if "broadcast" in address else []
     words += ["label", address["label"]] if "label" in address else []
     words += ["metric", str(address["metric"])] if "metric" in address else []
-    return words + (["noprefixroute"] if address.get("noprefixroute") else [])
+    return words + [flag for flag in ("nodad", "noprefixroute") if address.get(flag)]
 
 
 # ---------------------------------------------------------------------------------------- 3 facts: setting them
@@ -1666,7 +1666,8 @@ class Steps:
             if not self._expected(step, now, first):
                 entry["state"] = "pending"  # not ours, so not to be undone either
                 raise Trouble(f"{fact} was changed by someone else since the snapshot")
-            if not same(fact, step["after"], now):
+            blind = fact.startswith("nft:") and "normal" not in (step["after"] or {"normal": None})
+            if blind or not same(fact, step["after"], now):
                 if fact.startswith("file:") and first:
                     self.setter.file(fact[5:], step["after"], expected=self.old[fact])
                 else:
@@ -2234,7 +2235,8 @@ def begin_packages(host: Host) -> None:
         os.rename(policy, aside)
     text = (
         "#!/bin/sh\n# Written by passerelle: no service starts while packages are being installed.\n"
-        f'[ "$(cut -d" " -f22 /proc/{pid}/stat 2>/dev/null)" = "{note["start"]}" ] && exit 101\n'
+        f"{{ read -r stat </proc/{pid}/stat; }} 2>/dev/null\n"
+        f'case "$stat" in *" {note["start"]} "*) exit 101 ;; esac\n'
         f'[ -x {POLICY_ASIDE} ] && exec {POLICY_ASIDE} "$@"\nexit 0\n'
     )
     make_folders(os.path.dirname(policy))

@@ -14,7 +14,7 @@ from service.hostside import passerelle_host
 
 FILE = Path(passerelle_host.__file__)
 FAKES = Path(__file__).parent / "fakes" / "fake_commands.py"
-NAMES = "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get".split()
+NAMES = "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get"
 ID = "01JD0000000000000000000000"
 NEXT_ID = "01JD0000000000000000000001"
 OLD_CONF = b"cache-size=100\n"
@@ -64,7 +64,7 @@ class Scratch:
             path.mkdir(parents=True)
         for path in ("proc/sys/kernel/random", "etc/passerelle", "etc/sysctl.d", "usr/sbin"):
             (self.root / path).mkdir(parents=True)
-        for name in NAMES:
+        for name in NAMES.split():
             (self.bin / name).symlink_to(FAKES)
         (self.model / "root").write_text(str(self.root))
         (self.root / CONF[1:]).write_bytes(OLD_CONF)
@@ -133,6 +133,12 @@ class Scratch:
             "blobs": {fact_of(c)["sha256"]: base64.b64encode(c).decode() for c in contents},
         }
         return {**document, **changes}
+
+    def drill(self, identifier: str = ID, generation: int = 1) -> Answer:
+        """A transaction that changes nothing."""
+        route = [{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}]
+        keep = [self.step("routes:default", route, route)]
+        return self.document(identifier, generation, steps=[], checks=[], blobs={}, keep=keep)
 
     def step(self, fact: str, before: Any, after: Any, **more: bool) -> Answer:
         return {"fact": fact, "before": before, "after": after, "why": f"test {fact}", **more}

@@ -9,8 +9,10 @@ BEGIN = ("locked", "observed", "staged", "checked", "journal-armed", "armed", "p
 STEPS = tuple(f"step-{n}-{when}" for n in range(10) for when in ("before", "after"))
 APPLY = (*STEPS, "verifying", "applied")
 CONFIRM = ("confirm-locked", "confirm-verified", "on-confirm-10", "confirmed", "disarmed")
-RESTORE = ("restore-begin", "restore-file", "restore-link", "restore-addresses", "restore-routes", "restore-sysctl")
-RESTORE += ("restore-nft", "restore-masquerade", "restore-unit", "restore-verify", "restored", "disarmed")
+RESTORE = (
+    *("restore-begin", "restore-file", "restore-link", "restore-addresses", "restore-routes", "restore-sysctl"),
+    *("restore-nft", "restore-masquerade", "restore-unit", "restore-verify", "restored", "disarmed"),
+)
 BOOT = ("boot-restore-begin", "boot-restore-file", "boot-restore-unit", "boot-restored")
 
 
@@ -28,7 +30,7 @@ def judge(scratch: Scratch, before: object, after: object = None) -> None:
     confirmed = folder.exists() and scratch.journal()["state"] == "confirmed"
     assert scratch.state() == (after if confirmed else before)
     if not confirmed:
-        assert scratch.begin(scratch.document(NEXT_ID, generation=99))["state"] == "applied"
+        assert scratch.begin(scratch.drill(NEXT_ID, generation=99))["state"] == "applied"
         assert scratch.call("rollback", NEXT_ID)["state"] == "rolled_back"
         assert scratch.state() == before
     assert not scratch.armed()

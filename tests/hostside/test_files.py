@@ -3,7 +3,9 @@
 import os
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from service.hostside.passerelle_host import Host, Setter, Trouble, read_file
 from tests.hostside.scratch import ADDED, CONF, ID, NEW_CONF, OLD_CONF, Scratch, fact_of
 
 
-def files_only(scratch: Scratch) -> dict[str, object]:
+def files_only(scratch: Scratch) -> dict[str, Any]:
     document = scratch.document()
     document["steps"] = [
         step for step in document["steps"] if step["fact"].startswith("file:") and "nat" not in step["fact"]
@@ -119,7 +121,7 @@ def test_a_file_that_appears_in_the_last_moment_is_not_replaced(tmp_path: Path) 
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> object:
+def tiny(tmp_path: Path) -> Iterator[Scratch]:
     """A scratch host whose state is on a file system of 1 MiB and 64 inodes."""
     scratch = Scratch(tmp_path)
     (scratch.root / "var/lib/passerelle").mkdir(parents=True, mode=0o700)
@@ -150,10 +152,11 @@ def test_a_full_disk_refuses_before_anything_is_changed_and_leaves_no_part(tiny:
 def test_a_rollback_works_on_a_disk_that_filled_up_after_arming(tiny: Scratch) -> None:
     before = tiny.state()
     assert tiny.begin()["state"] == "applied"
-    with (tiny.root / "var/lib/passerelle/ballast").open("wb") as ballast, pytest.raises(OSError, match="No space"):
+    ballast = os.open(tiny.root / "var/lib/passerelle/ballast", os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError, match="No space"):
         while True:
-            ballast.write(b"x" * 4096)
-            ballast.flush()
+            os.write(ballast, b"x" * 512)
+    os.close(ballast)
     assert tiny.call("rollback", ID)["state"] == "rolled_back"
     assert tiny.state() == before
     assert not tiny.armed()

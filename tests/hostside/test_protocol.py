@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -351,10 +352,8 @@ def test_the_steps_are_told_while_they_happen(scratch: Scratch) -> None:
 
 
 def test_the_newest_twenty_transactions_are_kept(scratch: Scratch) -> None:
-    route = [{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}]
     for number in range(23):
-        document = scratch.document(f"01JD{number:022d}", generation=number + 1)
-        document.update(steps=[], checks=[], blobs={}, keep=[scratch.step("routes:default", route, route)])
+        document = scratch.drill(f"01JD{number:022d}", generation=number + 1)
         assert scratch.begin(document)["state"] == "applied"
         assert scratch.call("confirm", document["id"])["state"] == "confirmed"
     journals = scratch.call("status")["journals"]
@@ -363,10 +362,7 @@ def test_the_newest_twenty_transactions_are_kept(scratch: Scratch) -> None:
 
 def test_a_drill_arms_a_checkpoint_that_changes_nothing(scratch: Scratch) -> None:
     before = scratch.state()
-    route = [{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}]
-    document = scratch.document()
-    document.update(steps=[], checks=[], blobs={}, keep=[scratch.step("routes:default", route, route)])
-    assert scratch.begin(document)["state"] == "applied"
+    assert scratch.begin(scratch.drill())["state"] == "applied"
     assert scratch.expire()["state"] == "rolled_back"
     assert scratch.journal()["verified_old"] is True
     assert scratch.state() == before
@@ -396,7 +392,7 @@ def test_a_drill_arms_a_checkpoint_that_changes_nothing(scratch: Scratch) -> Non
     ],
 )
 def test_a_document_that_is_wrong_is_refused_with_the_place(
-    scratch: Scratch, change: dict[str, object], said: str
+    scratch: Scratch, change: dict[str, Any], said: str
 ) -> None:
     before = scratch.state()
     answer = scratch.call("begin", give=scratch.document(**change), code=2)

@@ -1,10 +1,13 @@
 #!/usr/bin/python3 -IS
+# ruff: noqa: PTH, PLR0912 (a start of pathlib in every call would slow the tests down)
 """The commands that the host-side file calls, as one small model of a host: state in files, every call recorded.
 
 Linked into a bin folder under the names of the real programs; beside that folder, `model/` holds kernel.json (links,
 addresses, routes, nft tables, iptables rules), units.json, root (the scratch root's path) and calls (one JSON line a
 call). What it does not know it refuses with exit code 97 and says so in calls: a test never passes by a silent fake.
 """
+
+from __future__ import annotations
 
 import fcntl
 import fnmatch
@@ -14,42 +17,46 @@ import re
 import subprocess
 import sys
 
+TYPE_CHECKING = False  # typing itself would cost every call some milliseconds
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
 NAME = os.path.basename(sys.argv[0])
 MODEL = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0]))), "model")
 
 
-class UnknownCall(Exception):
-    pass
+class UnknownCall(Exception):  # noqa: N818
+    """What the real program may know and this one does not."""
 
 
-def load(name):
+def load(name: str) -> Any:
     with open(os.path.join(MODEL, name), encoding="utf-8") as file:
         return json.load(file)
 
 
-def save(name, value):
+def save(name: str, value: Any) -> None:
     path = os.path.join(MODEL, name)
     with open(path + ".new", "w", encoding="utf-8") as file:
         json.dump(value, file)
     os.rename(path + ".new", path)
 
 
-def root():
+def root() -> str:
     with open(os.path.join(MODEL, "root"), encoding="utf-8") as file:
         return file.read()
 
 
-def record(**call):
+def record(**call: str) -> None:
     with open(os.path.join(MODEL, "calls"), "a", encoding="utf-8") as file:
         file.write(json.dumps({"name": NAME, "argv": sys.argv[1:], **call}) + "\n")
 
 
-def fail(message, code=1):
+def fail(message: str, code: int = 1) -> NoReturn:
     print(message, file=sys.stderr)
     sys.exit(code)
 
 
-def show_links(kernel):
+def show_links(kernel: Any) -> list[Any]:
     shown = []
     for name, link in kernel["links"].items():
         item = {"ifname": name, "flags": ["UP"] if link["up"] else [], "mtu": link["mtu"], "address": link["mac"]}
@@ -62,10 +69,10 @@ def show_links(kernel):
     return shown
 
 
-def show_addresses(kernel):
+def show_addresses(kernel: Any) -> list[Any]:
     shown = []
     for name in kernel["links"]:
-        found = []
+        found: list[Any] = []
         for address in kernel["addresses"].get(name, []):
             local, _, length = address.partition("/")
             family = "inet6" if ":" in local else "inet"
@@ -74,7 +81,7 @@ def show_addresses(kernel):
     return shown
 
 
-def show_routes(kernel, family):
+def show_routes(kernel: Any, family: int) -> list[Any]:
     return [
         {"dst": "default", "gateway": via, "dev": dev, "flags": ["onlink"]}
         for number, via, dev in kernel["routes"]
@@ -82,7 +89,7 @@ def show_routes(kernel, family):
     ]
 
 
-def change_link(kernel, words):
+def change_link(kernel: Any, words: list[str]) -> None:
     links = kernel["links"]
     if words[0] == "add" and words[1] == "name" and words[-2:] == ["type", "bridge"]:
         if words[2] in links:
@@ -118,7 +125,7 @@ def change_link(kernel, words):
         raise UnknownCall
 
 
-def change_address(kernel, words):
+def change_address(kernel: Any, words: list[str]) -> None:
     verb, address, _, name = words[:4]
     there = kernel["addresses"].setdefault(name, [])
     if verb == "add":
@@ -135,7 +142,7 @@ def change_address(kernel, words):
         raise UnknownCall
 
 
-def change_route(kernel, family, words):
+def change_route(kernel: Any, family: int, words: list[str]) -> None:
     if words[1:3] != ["default", "via"] or words[4] != "dev":
         raise UnknownCall
     route = [family, words[3], words[5]]
@@ -149,7 +156,7 @@ def change_route(kernel, family, words):
         fail("RTNETLINK answers: No such process", 2)
 
 
-def ip(words):
+def ip(words: list[str]) -> None:
     kernel = load("kernel.json")
     if words == ["-j", "-d", "link", "show"]:
         print(json.dumps(show_links(kernel)))
@@ -169,7 +176,7 @@ def ip(words):
         save("kernel.json", kernel)
 
 
-def nft(words):
+def nft(words: list[str]) -> None:
     kernel = load("kernel.json")
     tables = kernel["tables"]
     if words == ["-j", "list", "tables"]:
@@ -196,13 +203,13 @@ def nft(words):
         raise UnknownCall
 
 
-def iptables_save(words):
+def iptables_save(words: list[str]) -> None:
     if words != ["-t", "nat"]:
         raise UnknownCall
     print("*nat", *load("kernel.json")["rules"], "COMMIT", sep="\n")
 
 
-def iptables(words):
+def iptables(words: list[str]) -> None:
     if words[:4] != ["-w", "5", "-t", "nat"] or words[5] != "POSTROUTING":
         raise UnknownCall
     kernel = load("kernel.json")
@@ -216,7 +223,7 @@ def iptables(words):
     save("kernel.json", kernel)
 
 
-def unit_properties(units, name):
+def unit_properties(units: Any, name: str) -> dict[str, str]:
     """What systemd would say: units of the model, and those whose files are in the scratch root."""
     here = os.path.join(root(), "etc/systemd/system")
     unit = units.get(name)
@@ -236,7 +243,7 @@ def unit_properties(units, name):
     return properties
 
 
-def systemctl(words):
+def systemctl(words: list[str]) -> None:
     words = [word for word in words if word not in ("--no-block", "--quiet", "--now")]
     units = load("units.json")
     verb, names = words[0], [word for word in words[1:] if word != "--"]
@@ -268,7 +275,7 @@ def systemctl(words):
         raise UnknownCall
 
 
-def systemd_run(words):
+def systemd_run(words: list[str]) -> None:
     options = [word for word in words if word.startswith("--") and words.index(word) < words.index("/usr/bin/python3")]
     command = words[words.index("/usr/bin/python3") :]
     named = dict(word[2:].partition("=")[::2] for word in options)
@@ -291,7 +298,7 @@ def systemd_run(words):
     save("units.json", units)
 
 
-def checker(words):
+def checker(words: list[str]) -> None:
     """dnsmasq --test and sshd -t: a staged file with the word `wrong` in a line is refused by that line's number."""
     path = words[-1].partition("=")[2] or words[-1]
     with open(path, encoding="utf-8") as file:
@@ -300,13 +307,13 @@ def checker(words):
                 fail(f"dnsmasq: bad option at line {number} of {path}: root:$6$secret", 1)
 
 
-def dpkg_query(words):
+def dpkg_query(words: list[str]) -> None:
     for name in words[3:]:
         if name in load("packages.json"):
             print(f"{name} ii ")
 
 
-def apt_get(words):
+def apt_get(words: list[str]) -> None:
     packages, units = load("packages.json"), load("units.json")
     while words and words[0].startswith("-"):
         words = words[2:] if words[0] == "-o" else words[1:]
@@ -338,7 +345,7 @@ COMMANDS = {
 }
 
 
-def main():
+def main() -> None:
     lock = os.open(os.path.join(MODEL, "lock"), os.O_CREAT | os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
     record()
