@@ -83,12 +83,13 @@ class SshHost:
         try:
             async with asyncio.timeout(timeout_s):
                 return await work
-        except (TimeoutError, OSError, asyncssh.Error) as error:
-            await self._abort()
-            raise trouble_running(self.target, error, what, timeout_s) from error
         except PasserelleError:
             await self._abort()
             raise
+        except Exception as error:
+            # Of every type: bytes of a hostile peer surface from the library as ValueError and the like, too.
+            await self._abort()
+            raise trouble_running(self.target, error, what, timeout_s) from error
 
     async def _abort(self) -> None:
         self._connection.abort()
@@ -149,7 +150,8 @@ class SshDialer:
             async with asyncio.timeout(self.connect_s):
                 sock = await self.dial(target) if self.dial else None
                 connection = await self._handshake(target, pins, client, sock)
-        except (OSError, asyncssh.Error, asyncio.IncompleteReadError) as error:
+        except Exception as error:
+            # Of every type: a greeting that is no ASCII surfaces as UnicodeDecodeError, for one.
             if sock is not None and client.connection is None:
                 sock.close()
             raise trouble_connecting(

@@ -7,6 +7,7 @@ Every question has its own secret marks around its answer. What a login shell's 
 is left out.
 """
 
+import contextlib
 import secrets
 
 import asyncssh
@@ -45,16 +46,20 @@ class Shell:
         shell ends first; the caller sets the deadline and gives the shell up after any error."""
         secret = secrets.token_hex(16).encode()
         opened, shut = b"\n@@%b open\n" % secret, b"\n@@%b shut\n" % secret
-        self._process.stdin.write(
-            b"printf '\\n@@%b open\\n'\n(\n%b\n) </dev/null 2>/dev/null\nprintf '\\n@@%b shut\\n'\n"
-            % (secret, script, secret)
-        )
-        await self._process.stdin.drain()
+        with contextlib.suppress(OSError):  # a shell that has ended says more by what it printed
+            await self._write(secret, script)
         answer = await self._until(shut, OUTPUT_BYTES + (64 << 10))
         start = answer.find(opened)
         if start < 0:
             raise Garbled(f"{where(self._target)}: the shell's answer does not begin where it should")
         return bytes(answer[start + len(opened) :])
+
+    async def _write(self, secret: bytes, script: bytes) -> None:
+        self._process.stdin.write(
+            b"printf '\\n@@%b open\\n'\n(\n%b\n) </dev/null 2>/dev/null\nprintf '\\n@@%b shut\\n'\n"
+            % (secret, script, secret)
+        )
+        await self._process.stdin.drain()
 
     async def _until(self, mark: bytes, limit: int) -> bytearray:
         """Everything before the mark."""
