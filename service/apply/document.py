@@ -1,0 +1,106 @@
+"""A plan as the host-side file takes it, and what the host tells as the loop takes it. Pure."""
+
+import base64
+from dataclasses import asdict
+from typing import Any, get_args
+
+from service.model.facts import Step
+from service.model.plans import Plan
+from service.model.runs import StepState
+from service.model.telling import Ended, Fence, StepTold
+
+STATES: dict[str, Any] = {
+    "confirmed": "confirmed",
+    "rolled_back": "rolled_back",
+    "rollback_failed": "rollback_failed",
+    "released": "rollback_failed",
+    "conflict": "conflict",
+    "refused": "refused",
+}
+STEP_STATES = frozenset(get_args(StepState))
+CAUSES = {
+    "deadline": "nobody confirmed before the deadline, so the host put everything back",
+    "boot": "the host booted before the change was confirmed, so it put everything back",
+    "step failed": "a step failed, so the host put everything back",
+    "verify failed": "the host was not as planned after the steps, so it put everything back",
+    "confirm failed": "the confirmation could not be completed, so the host put everything back",
+    "run died": "the process that applied the change died, so the host put everything back",
+    "asked": "it was asked to put everything back",
+}
+MAX_WORDS = 400
+
+
+def document(plan: Plan, *, apply_id: str, generation: int, controller: str, confirm_timeout_s: int) -> dict[str, Any]:
+    """The transaction document (format 1) of a plan."""
+    return {
+        "format": 1,
+        "id": apply_id,
+        "generation": generation,
+        "controller": controller,
+        "plan_digest": plan.digest,
+        "confirm_timeout_s": confirm_timeout_s,
+        "steps": [as_step(step) for step in plan.steps],
+        "keep": [as_step(step) for step in plan.keep],
+        "checks": [list(check) for check in plan.checks],
+        "blobs": {digest: base64.b64encode(content).decode("ascii") for digest, content in plan.blobs.items()},
+    }
+
+
+def as_step(step: Step) -> dict[str, Any]:
+    """One step; its risk is for people, not for the host."""
+    return {name: value for name, value in asdict(step).items() if name != "risk"}
+
+
+def ended(result: dict[str, Any]) -> Ended | None:
+    """How it ended, from a result or a journal; None while it has not."""
+    ending = STATES.get(str(result.get("state")))
+    if ending is None:
+        return None
+    cause = str(result.get("cause") or result.get("reason") or "")
+    return Ended(ending, cause, sentence(result, cause), steps_of(result))
+
+
+def sentence(result: dict[str, Any], cause: str) -> str:
+    """What happened, for a tired person."""
+    if result.get("state") == "confirmed":
+        return ""
+    differs = [f"{d.get('fact')}" for d in result.get("differs") or result.get("facts") or [] if isinstance(d, dict)]
+    parts = [CAUSES.get(cause, cause), words(result.get("error")), ", ".join(differs[:8])]
+    return ": ".join(part for part in parts if part)
+
+
+def words(value: object) -> str:
+    """Text from a host: one line, bounded, without anything that a terminal would obey."""
+    text = "" if value is None else str(value)
+    return "".join(c if c.isprintable() else " " for c in text)[:MAX_WORDS].strip()
+
+
+def steps_of(result: dict[str, Any]) -> tuple[StepTold, ...]:
+    """How far each step is, from a result or a journal."""
+    steps = result.get("steps")
+    return tuple(
+        told(n, step) for n, step in enumerate(steps if isinstance(steps, list) else []) if isinstance(step, dict)
+    )
+
+
+def told(position: int, step: dict[str, Any]) -> StepTold:
+    """One step as the host has it."""
+    state = str(step.get("state"))
+    error = words(step.get("error"))
+    if error and state == "doing":
+        state = "failed"
+    return StepTold(position, state if state in STEP_STATES else "pending", error)  # type: ignore[arg-type]  # checked
+
+
+def fence(result: dict[str, Any]) -> Fence:
+    """The answer of `status`."""
+    journals = [j for j in result.get("journals") or [] if isinstance(j, dict)]
+    found = {str(j.get("id")): end for j in journals if (end := ended(j)) is not None}
+    generation = result.get("generation")
+    return Fence(
+        generation=generation if isinstance(generation, int) else 0,
+        controller=words(result.get("controller")),
+        armed=words(result.get("armed")),
+        quarantined=words(result.get("quarantined")),
+        journals=found,
+    )

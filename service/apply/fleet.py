@@ -1,0 +1,126 @@
+"""All hosts as the loop sees them: observed, asked for their journals, given packages, changed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from service.apply.collect import Collector
+from service.apply.document import fence, words
+from service.apply.host import Dialer, Host, Target
+from service.apply.switch import Switch
+from service.apply.transaction import Transaction
+from service.clock import Clock
+from service.errors import HostRefused, Unreachable
+from service.model.observed import HostObserved, Watch
+from service.model.plans import Plan
+from service.model.telling import Ended, Fence, Told
+from service.spec.host import HostSpec
+
+PACKAGES_TIMEOUT_S = 900.0
+
+
+class Kept(Dialer, Protocol):
+    """Connections that are kept: one a host."""
+
+    async def host(self, target: Target) -> Host:
+        """The host's connection."""
+        ...
+
+    async def drop(self, name: str) -> None:
+        """Close it."""
+        ...
+
+
+class FleetHosts:
+    """Implements `service.reconcile.ports.Hosts` over kept connections."""
+
+    def __init__(self, connections: Kept, collector: Collector, clock: Clock, *, controller: str) -> None:
+        self._connections = connections
+        self._collector = collector
+        self._clock = clock
+        self._controller = controller
+        self._answered: dict[str, str] = {}
+
+    async def observe(self, spec: HostSpec, watch: Watch, known_addresses: Sequence[str]) -> HostObserved:
+        """One round trip, over the kept connection. A connection that turns out dead is made again, once."""
+        host = await self._reach(spec, known_addresses)
+        try:
+            return await self._collector.observe(host, spec.name, watch)
+        except Unreachable:
+            await self._connections.drop(spec.name)
+        host = await self._reach(spec, known_addresses)
+        return await self._collector.observe(host, spec.name, watch)
+
+    async def fence(self, spec: HostSpec) -> Fence:
+        """What the host's journals say. A host that never was applied to has none."""
+        host = await self._reach(spec, [])
+        return fence(await Switch(host).ask("status"))
+
+    async def install(self, spec: HostSpec, packages: Sequence[str], remove: Sequence[str] = ()) -> None:
+        """Install or remove packages. HostRefused with apt's reason for the first that failed."""
+        host = await self._reach(spec, [])
+        order = {"install": list(packages), "remove": list(remove), "timeout_s": PACKAGES_TIMEOUT_S - 60}
+        result = await Switch(host).ask("packages", stdin=order, timeout_s=PACKAGES_TIMEOUT_S)
+        if result.get("state") == "refused":
+            raise HostRefused(words(result.get("error")), reason=words(result.get("reason")))
+        failed = {n: r for n, r in (result.get("packages") or {}).items() if r.get("state") == "failed"}
+        if failed:
+            name, why = next(iter(failed.items()))
+            raise HostRefused(
+                f"{', '.join(failed)} could not be {'installed' if packages else 'removed'}; apt says of {name}: "
+                f"{words(why.get('reason'))}",
+                reason="packages",
+                hint="nothing else was changed; it is tried again later",
+            )
+
+    async def apply(
+        self,
+        spec: HostSpec,
+        plan: Plan,
+        *,
+        apply_id: str,
+        generation: int,
+        known_addresses: Sequence[str],
+        told: Callable[[Told], None],
+    ) -> Ended:
+        """The confirmed apply over a connection of its own."""
+        targets = [replace(target_of(spec), address=address) for address in known_addresses]
+        host = await self._reach(spec, known_addresses)
+        transaction = Transaction(self._connections, targets, self._clock, told)
+        try:
+            return await transaction.run(
+                host,
+                plan,
+                apply_id=apply_id,
+                generation=generation,
+                controller=self._controller,
+                confirm_timeout_s=spec.connection.confirm_timeout_s,
+            )
+        finally:
+            await self._connections.drop(spec.name)
+
+    async def close(self, name: str) -> None:
+        """Nobody looks at this host any more."""
+        self._collector.forget(name)
+        await self._connections.drop(name)
+
+    async def _reach(self, spec: HostSpec, known_addresses: Sequence[str]) -> Host:
+        """The kept connection, at the first address that answers; the one that answered last is tried first."""
+        last = self._answered.get(spec.name)
+        addresses = list(dict.fromkeys([*([last] if last else []), spec.connection.address, *known_addresses]))
+        trouble: Unreachable | None = None
+        for address in addresses:
+            try:
+                host = await self._connections.host(replace(target_of(spec), address=address))
+            except Unreachable as error:
+                trouble = trouble or error
+                continue
+            self._answered[spec.name] = address
+            return host
+        raise trouble or Unreachable(f"{spec.name} has no address")
+
+
+def target_of(spec: HostSpec) -> Target:
+    """Where the spec says that the host is."""
+    connection = spec.connection
+    return Target(spec.name, connection.address, connection.host_keys, connection.port, connection.user)
