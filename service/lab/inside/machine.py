@@ -39,7 +39,7 @@ class Machine:
     disk_mib: int
     extra_files: dict[str, tuple[bytes, int]]
     guests: dict[str, Guest] = field(default_factory=dict)
-    state: str = "off"
+    state: str = "starting"
     boots: int = 0
 
     def __post_init__(self) -> None:
