@@ -96,7 +96,9 @@ def files(draw: st.DrawFn) -> bytes:
     indent = draw(st.sampled_from(["\t", "    ", "  ", ""]))
     lines: list[str] = []
     for head in draw(st.lists(HEADS, max_size=5)):
-        lines += draw(st.lists(st.one_of(AUTOS, st.sampled_from(["", "# between", "source /etc/network/x"])), max_size=2))
+        lines += draw(
+            st.lists(st.one_of(AUTOS, st.sampled_from(["", "# between", "source /etc/network/x"])), max_size=2)
+        )
         options = draw(st.lists(OPTIONS, max_size=6))
         lines += [head, *(indent + option if option and option[0] != "#" else option for option in options)]
     end = draw(st.sampled_from(["\n", "\n", "\r\n"]))
@@ -165,7 +167,9 @@ def test_a_removed_interface_is_gone_and_no_other_means_anything_else(data: byte
 
 
 @given(files(), st.sampled_from(["vmbr7", "eno7"]), WANTED)
-def test_a_new_interface_that_goes_again_leaves_the_file_as_it_was(data: bytes, name: str, wanted: WantedStanza) -> None:
+def test_a_new_interface_that_goes_again_leaves_the_file_as_it_was(
+    data: bytes, name: str, wanted: WantedStanza
+) -> None:
     added = edit(data, [SetStanza(name, wanted)])
     assert added.startswith(data)
     assert edit(added, [RemoveStanza(name)]).rstrip() == data.rstrip()

@@ -1,0 +1,89 @@
+"""sysctl.d(5): what the next boot sets a key to."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InputError
+from service.formats.sysctl_files import Setting, effective, render, slashed
+
+KEY = "net.ipv4.ip_forward"
+
+
+def value(files: dict[str, str], key: str = KEY) -> str | None:
+    found = effective({path: text.encode() for path, text in files.items()}, key)
+    return found.value if found else None
+
+
+def test_a_later_name_wins_wherever_its_folder_is() -> None:
+    assert value({"/etc/sysctl.d/60-a.conf": f"{KEY}=1", "/usr/lib/sysctl.d/70-b.conf": f"{KEY}=0"}) == "0"
+    assert value({"/etc/sysctl.d/60-a.conf": f"{KEY}=1", "/usr/lib/sysctl.d/50-b.conf": f"{KEY}=0"}) == "1"
+
+
+def test_a_file_in_etc_masks_its_namesake_below() -> None:
+    files = {"/usr/lib/sysctl.d/50-a.conf": f"{KEY}=1", "/run/sysctl.d/50-a.conf": "#", "/etc/sysctl.d/50-a.conf": ""}
+    assert value(files) is None
+
+
+def test_debians_main_file_is_read_as_99_sysctl_and_only_once() -> None:
+    main = {"/etc/sysctl.conf": f"# x\n{KEY} = 1\n"}
+    assert effective({p: t.encode() for p, t in main.items()}, KEY) == Setting("1", "/etc/sysctl.conf", 2)
+    linked = main | {"/etc/sysctl.d/99-sysctl.conf": main["/etc/sysctl.conf"]}
+    assert effective({p: t.encode() for p, t in linked.items()}, KEY) == Setting("1", "/etc/sysctl.conf", 2)
+    assert value(main | {"/etc/sysctl.d/99-sysctl.conf": f"{KEY}=0"}) == "0"
+    assert value(main | {"/etc/sysctl.d/99-z.conf": f"{KEY}=0"}) == "0"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (f"{KEY}=1", "1"),
+        (f"  {KEY}   =   1  ", "1"),
+        ("net/ipv4/ip_forward=1", "1"),
+        (f"-{KEY}=1", "1"),
+        ("net.ipv4.conf.all.forwarding=1", "1"),
+        (f"{KEY}=0\n{KEY}=1", "1"),
+        ("net.ipv4.ip_*=1", "1"),
+        (f"{KEY}=0\nnet.ipv4.ip_*=1", "0"),
+        (f"net.ipv4.ip_*=1\n-{KEY}", None),
+        (f"#{KEY}=1", None),
+        (f";{KEY}=1", None),
+        (f"{KEY}", None),
+        ("net.*=1", None),
+        ("kernel.ip_forward=1", None),
+    ],
+)
+def test_a_line_is_read_as_systemd_reads_it(line: str, expected: str | None) -> None:
+    assert value({"/etc/sysctl.d/x.conf": line}) == expected
+
+
+def test_only_files_that_end_in_conf_and_stand_in_a_known_folder_count() -> None:
+    names = ["/etc/sysctl.d/x", "/etc/sysctl.d/x.conf.bak", "/etc/sysctl.d/deep/x.conf", "/tmp/sysctl.d/x.conf"]
+    assert value(dict.fromkeys(names, f"{KEY}=1")) is None
+
+
+def test_a_key_with_an_interface_that_has_a_dot_is_one_key_in_both_spellings() -> None:
+    assert slashed("net.ipv4.conf.eth0/5.forwarding") == "net/ipv4/conf/eth0.5/forwarding"
+    assert (
+        value({"/etc/sysctl.d/x.conf": "net/ipv4/conf/eth0.5/forwarding=1"}, "net.ipv4.conf.eth0/5.forwarding") == "1"
+    )
+
+
+def test_our_own_file_says_what_it_was_given() -> None:
+    text = render([(KEY, "1"), ("net.ipv4.conf.all.rp_filter", "2")])
+    files = {"/etc/sysctl.d/60-passerelle.conf": text}
+    assert effective(files, KEY) == Setting("1", "/etc/sysctl.d/60-passerelle.conf", 3)
+    assert text.startswith(b"# written by passerelle\n")
+
+
+@pytest.mark.parametrize(
+    "pair", [("kernel.core_pattern", "1"), (f"{KEY}\n", "1"), (KEY, "1\nx"), (KEY, ""), (KEY, "|sh")]
+)
+def test_anything_but_a_number_below_net_is_refused(pair: tuple[str, str]) -> None:
+    with pytest.raises(InputError):
+        render([pair])
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_stop_the_reader(data: bytes) -> None:
+    effective({"/etc/sysctl.d/x.conf": data, "/etc/sysctl.conf": data}, KEY)
