@@ -112,10 +112,6 @@ class Gate:
     async def _refusal(self, scope: Scope) -> ASGIApp | None:
         if b"psr_" in scope.get("query_string", b""):
             return problem(400, "a token does not belong in an address: send it as Authorization: Bearer <token>")
-        caller = (scope.get("client") or ("unknown", 0))[0]
-        wait_s = self._failures.wait_s(caller)
-        if wait_s:
-            return _slower(wait_s)
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
         now = self._parts.clock.now()
@@ -124,7 +120,10 @@ class Gate:
         except StoreError:
             return problem(503, "the database cannot be used now", headers={"Retry-After": "2"})
         if principal is None:
-            self._failures.take(caller)
+            # Only those who fail are slowed down: behind a proxy everyone comes from one address.
+            wait_s = self._failures.take((scope.get("client") or ("unknown", 0))[0])
+            if wait_s:
+                return _slower(wait_s)
             return problem(401, "a valid token is needed", headers={"WWW-Authenticate": 'Bearer realm="passerelle"'})
         wait_s = self._requests.take(principal.id)
         if wait_s:

@@ -16,17 +16,12 @@ class Buckets:
         self._every_s = every_s
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
-    def wait_s(self, name: str) -> float:
-        """How long until one more is let through; 0 for now. Takes nothing."""
-        free_at = self._full_at.get(name, 0.0) - self._burst * self._every_s + self._every_s
-        return max(0.0, free_at - self._clock.monotonic_s())
-
     def take(self, name: str) -> float:
         """Take one if there is one (0.0), else how many seconds to wait."""
-        wait = self.wait_s(name)
-        if wait > 0:
-            return wait
         now = self._clock.monotonic_s()
+        free_at = self._full_at.get(name, 0.0) - (self._burst - 1) * self._every_s
+        if free_at > now:
+            return free_at - now
         self._full_at[name] = max(self._full_at.get(name, 0.0), now) + self._every_s
         self._full_at.move_to_end(name)
         if len(self._full_at) > MAX_NAMES:

@@ -1,0 +1,344 @@
+"""What the routes answer."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.errors import NotFound
+from service.model.observed import Lease
+from service.model.runs import HostStatus
+from service.model.trees import Commit
+from tests.api.world import COMMIT, NOW, World, plan, problem_of
+
+
+async def get(world: World, path: str) -> dict[str, Any]:
+    answer = await world.ask("GET", f"/api/v1/{path}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_a_host_shows_each_axis_and_whether_it_is_stale(world: World) -> None:
+    host = await get(world, "hosts/pve1")
+    shown = {
+        key: host[key] for key in ("host", "sync", "reason", "health", "reachability", "phase", "stale", "drift_items")
+    }
+    assert shown == {
+        "host": "pve1",
+        "sync": "OutOfSync",
+        "reason": "Drifted",
+        "health": "Unknown",
+        "reachability": "Unknown",
+        "phase": "Idle",
+        "stale": False,
+        "drift_items": 2,
+    }
+    assert host["observed_at"] == "2026-03-01T12:00:00Z"
+    world.clock.pass_time(301)
+    assert (await get(world, "hosts/pve1"))["stale"] is True
+
+
+async def test_a_host_that_did_not_change_is_not_sent_again(world: World) -> None:
+    first = await world.ask("GET", "/api/v1/hosts/pve1")
+    etag = first.headers["etag"]
+    for known in (etag, f"W/{etag}", f'"x", {etag}', "*"):
+        again = await world.ask("GET", "/api/v1/hosts/pve1", headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    world.history.store.set_host_status(HostStatus("pve1", sync="Synced", observed_at=NOW), at=NOW)
+    after = await world.ask("GET", "/api/v1/hosts/pve1", headers={"If-None-Match": etag})
+    assert (after.status_code, after.json()["sync"]) == (200, "Synced")
+    assert after.headers["etag"] != etag
+
+
+async def test_hosts_are_filtered_by_their_axes(world: World) -> None:
+    world.history.store.set_host_status(HostStatus("pve2", sync="Synced", health="Healthy"), at=NOW)
+    for query, names in [
+        ("sync=Synced", ["pve2"]),
+        ("sync=OutOfSync&health=Unknown", ["pve1"]),
+        ("phase=Idle", ["pve1", "pve2"]),
+        ("reachability=Reachable", []),
+    ]:
+        found = await get(world, f"hosts?{query}")
+        assert [host["host"] for host in found["items"]] == names, query
+
+
+async def test_desired_and_observed_come_from_the_loop(world: World) -> None:
+    assert (await get(world, "hosts/pve1/desired"))["content"] == {"nat": True}
+    assert (await get(world, "hosts/pve1/observed"))["at"] == "2026-03-01T12:00:00Z"
+    for path in ("desired", "observed"):
+        answer = await world.ask("GET", f"/api/v1/hosts/pve2/{path}")
+        assert (answer.status_code, problem_of(answer)["code"]) == (404, "not-found")
+
+
+async def test_a_drift_item_has_all_its_fields(world: World) -> None:
+    wanted = {
+        "host": "pve1",
+        "kind": "bridges",
+        "resource": "vmbr0",
+        "field": "up",
+        "op": "changed",
+        "want": True,
+        "have": False,
+        "where": "live",
+        "moved": "host",
+        "first_seen": "2026-03-01T12:00:00Z",
+    }
+    for path in ("drift?host=pve1&limit=1", "hosts/pve1/drift?limit=1"):
+        [item] = (await get(world, path))["items"]
+        assert {key: item[key] for key in wanted} == wanted
+
+
+async def test_resolved_drift_is_the_past(world: World) -> None:
+    world.history.store.set_drift("pve1", [], at=NOW + timedelta(seconds=5), resolved_by="01A")
+    assert [item["host"] for item in (await get(world, "drift"))["items"]] == ["pve2", "pve2"]
+    past = (await get(world, "hosts/pve1/drift?resolved=true"))["items"]
+    assert [item["resolved_by"] for item in past] == ["01A", "01A"]
+
+
+async def test_an_apply_is_asked_for_by_plan_or_digest_and_can_be_followed(world: World) -> None:
+    found = await get(world, "hosts/pve1/plan")
+    for names in (
+        {"plan_id": found["id"]},
+        {"digest": found["digest"]},
+        {"plan_id": found["id"], "digest": found["digest"]},
+    ):
+        answer = await world.ask("POST", "/api/v1/applies", json={"host": "pve1"} | names)
+        assert answer.status_code == 202, answer.text
+        followed = await world.ask("GET", answer.headers["location"])
+        assert followed.json() == answer.json()
+        assert followed.json()["phase"] == "Pending"
+        assert followed.json()["requested_by"] == "tester"
+        assert followed.json()["author_name"] == "Ann"
+    assert len(world.desk.asked) == 3
+
+
+async def test_an_apply_tells_its_steps_and_times(world: World) -> None:
+    store = world.history.store
+    apply_id = world.apply_id()
+    store.start_apply(apply_id, generation=1, planned=[("sysctl:net.ipv4.ip_forward", "nat needs it")], at=NOW)
+    store.move_step(apply_id, 0, "doing", at=NOW)
+    store.move_step(apply_id, 0, "done", at=NOW + timedelta(milliseconds=250))
+    store.finish_apply(apply_id, "Succeeded", at=NOW + timedelta(seconds=1))
+    found = await get(world, f"applies/{apply_id}")
+    assert found["steps"] == [
+        {
+            "position": 0,
+            "fact": "sysctl:net.ipv4.ip_forward",
+            "why": "nat needs it",
+            "state": "done",
+            "started_at": "2026-03-01T12:00:00Z",
+            "ended_at": "2026-03-01T12:00:00.250000Z",
+            "error": "",
+        }
+    ]
+    assert (found["commit"], found["subject"], found["ended_at"]) == (COMMIT, "first", "2026-03-01T12:00:01Z")
+
+
+async def test_applies_come_newest_first_and_by_filter(world: World) -> None:
+    one, two, three = world.apply_id(), world.apply_id("pve2"), world.apply_id()
+    world.history.store.finish_apply(one, "RolledBack", at=NOW)
+    for query, ids in [
+        ("", [three, two, one]),
+        ("?host=pve1", [three, one]),
+        ("?phase=RolledBack", [one]),
+        (f"?commit={'d' * 40}", []),
+    ]:
+        assert [apply["id"] for apply in (await get(world, f"applies{query}"))["items"]] == ids, query
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"host": "pve1"}, 422),
+        ({"host": "pve9", "plan_id": "0" * 26}, 404),
+        ({"host": "pve1", "plan_id": "0" * 26}, 422),
+        ({"host": "pve1", "digest": "sha256:" + "0" * 64}, 409),
+        ({"host": "pve1", "plan_id": "0" * 26, "force": True}, 422),
+        ({"host": "pve1", "plan_id": 7}, 422),
+        ({}, 422),
+        ([], 422),
+        ("pve1", 422),
+    ],
+)
+async def test_an_apply_that_names_no_current_plan_is_refused(world: World, body: object, status: int) -> None:
+    answer = await world.ask("POST", "/api/v1/applies", json=body)
+    assert answer.status_code == status, answer.text
+    problem_of(answer)
+    assert world.desk.asked == []
+
+
+async def test_an_old_plan_is_stale(world: World) -> None:
+    old = world.plan_id()
+    world.history.store.record_plan(plan("pve1", after="2"), at=NOW)
+    answer = await world.ask("POST", "/api/v1/applies", json={"host": "pve1", "plan_id": old})
+    assert (answer.status_code, problem_of(answer)["code"]) == (409, "plan-stale")
+    other = await world.ask("POST", "/api/v1/applies", json={"host": "pve2", "plan_id": world.plan_id("pve1")})
+    assert other.status_code == 422
+
+
+async def test_the_same_key_asks_for_the_same_apply_once(world: World) -> None:
+    body = {"host": "pve1", "plan_id": world.plan_id()}
+    key = {"Idempotency-Key": "job-7"}
+    first = await world.ask("POST", "/api/v1/applies", json=body, headers=key)
+    again = await world.ask("POST", "/api/v1/applies", json=body, headers=key)
+    assert (again.status_code, again.headers["location"]) == (202, first.headers["location"])
+    assert again.json() == first.json()
+    assert len(world.desk.asked) == 1
+    other = await world.ask(
+        "POST", "/api/v1/applies", json=body | {"host": "pve2", "plan_id": world.plan_id("pve2")}, headers=key
+    )
+    assert (other.status_code, problem_of(other)["code"]) == (422, "idempotency-key-reused")
+    someone_else = await world.ask(
+        "POST", "/api/v1/applies", json=body, headers=key, token=world.token("apply", "read")
+    )
+    assert someone_else.headers["location"] != first.headers["location"]
+
+
+async def test_a_key_of_a_request_that_came_to_nothing_may_be_used_again(world: World) -> None:
+    key = {"Idempotency-Key": "job-8"}
+    world.desk.trouble = NotFound("no revision names pve1")
+    failed = await world.ask("POST", "/api/v1/hosts/pve1/reconcile", headers=key)
+    assert failed.status_code == 404
+    world.desk.trouble = None
+    assert (await world.ask("POST", "/api/v1/hosts/pve1/reconcile", headers=key)).status_code == 202
+
+
+async def test_a_key_whose_first_request_is_under_way_is_told_so(world: World) -> None:
+    key = {"Idempotency-Key": "job-9"}
+    inner: list[int] = []
+
+    async def meanwhile(host: str, by: str) -> None:
+        inner.append((await world.ask("POST", "/api/v1/hosts/pve1/reconcile", headers=key)).status_code)
+
+    world.desk.reconcile = meanwhile  # type: ignore[method-assign]
+    assert (await world.ask("POST", "/api/v1/hosts/pve1/reconcile", headers=key)).status_code == 202
+    assert inner == [409]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 201, "\xe9"])
+async def test_an_odd_key_is_refused(world: World, key: str) -> None:
+    answer = await world.ask("POST", "/api/v1/hosts/pve1/reconcile", headers={"Idempotency-Key": key.encode("latin-1")})
+    assert answer.status_code == 422
+    assert world.desk.asked == []
+
+
+async def test_a_reconcile_is_asked_of_the_loop(world: World) -> None:
+    answer = await world.ask("POST", "/api/v1/hosts/pve1/reconcile")
+    assert (answer.status_code, answer.headers["location"]) == (202, "/api/v1/hosts/pve1")
+    assert world.desk.asked == [("reconcile", "pve1", "tester")]
+    assert (await world.ask("POST", "/api/v1/hosts/pve9/reconcile")).status_code == 404
+
+
+async def test_a_latch_is_cleared_with_a_reason(world: World) -> None:
+    assert [latch["desired_digest"] for latch in (await get(world, "hosts/pve1/latches"))["items"]] == ["sha256:bad"]
+    for body in ({}, {"reason": ""}, {"reason": "ab"}, {"reason": "a\nb\x00c"}, {"reason": "x" * 501}):
+        assert (await world.ask("POST", "/api/v1/hosts/pve1/latch/clear", json=body)).status_code == 422, body
+    done = await world.ask("POST", "/api/v1/hosts/pve1/latch/clear", json={"reason": "the cable is back"})
+    assert (done.status_code, done.json()) == (200, {"cleared": 1})
+    assert (await get(world, "hosts/pve1/latches"))["items"] == []
+
+
+async def test_revisions_and_findings_are_told(world: World) -> None:
+    [found] = (await get(world, "revisions"))["items"]
+    assert found == await get(world, f"revisions/{COMMIT}")
+    assert (found["author_name"], found["state"], found["findings"]) == ("Ann", "accepted", [{"rule": "r"}])
+    bad = Commit("d" * 40, "Bob", "b@example.org", NOW, "second")
+    world.history.store.refuse_revision(bad, reason="2 errors", at=NOW + timedelta(seconds=1), findings=[{"rule": "e"}])
+    newest = await get(world, "findings")
+    assert newest == {"commit": "d" * 40, "state": "refused", "reason": "2 errors", "findings": [{"rule": "e"}]}
+    assert (await world.ask("GET", f"/api/v1/revisions/{'e' * 40}")).status_code == 404
+
+
+async def test_leases_are_filtered_and_sorted_by_number(world: World) -> None:
+    world.history.store.seen_leases("pve1", [Lease("bc:24:11:00:00:09", "10.10.10.9", "g9", 0)], at=NOW)
+    for query, found in [
+        ("", [("10.10.10.9", "pve1"), ("10.10.10.9", "pve2"), ("10.10.10.100", "pve1"), ("10.10.10.100", "pve2")]),
+        ("?host=pve1&active=true", [("10.10.10.9", "pve1")]),
+        ("?active=false", [("10.10.10.100", "pve1")]),
+        ("?name=g100&host=pve2", [("10.10.10.100", "pve2")]),
+        ("?mac=BC:24:11:00:00:09", [("10.10.10.9", "pve1"), ("10.10.10.9", "pve2")]),
+        ("?ip=10.10.10.100&host=pve2", [("10.10.10.100", "pve2")]),
+    ]:
+        items = (await get(world, f"leases{query}"))["items"]
+        assert [(lease["ip"], lease["host"]) for lease in items] == found, query
+
+
+async def test_events_go_on_after_the_last_id(world: World) -> None:
+    first = (await get(world, "events?limit=3"))["items"]
+    last = first[-1]["id"]
+    rest = (await get(world, f"events?limit=200&after={last}"))["items"]
+    assert [e["id"] for e in rest] == list(range(last + 1, world.history.queries.newest_event_id() + 1))
+    newest = rest[-1]["id"]
+    assert (await get(world, f"events?after={newest}"))["items"] == []
+    world.history.store.add_event("host.state", "again", at=NOW, host="pve1")
+    [fresh] = (await get(world, f"events?after={newest}"))["items"]
+    assert (fresh["id"], fresh["text"]) == (newest + 1, "again")
+    kinds = {e["type"] for e in (await get(world, "events?type=drift.found&host=pve1"))["items"]}
+    assert kinds == {"drift.found"}
+
+
+@pytest.mark.parametrize("path", ["hosts", "drift", "applies", "revisions", "leases", "events"])
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_pages_of_every_list_hold_each_item_once(world: World, path: str, limit: int) -> None:
+    for number in range(5):
+        world.apply_id("pve1" if number % 2 else "pve2")
+        commit = Commit(f"{number:040x}", "Ann", "a@example.org", NOW, "more")
+        world.history.store.record_revision(commit, at=NOW)
+    whole = (await get(world, f"{path}?limit=200"))["items"]
+    assert len(whole) > 1
+    items: list[object] = []
+    address = f"/api/v1/{path}?limit={limit}"
+    while True:
+        answer = await world.ask("GET", address)
+        items += answer.json()["items"]
+        link = answer.headers.get("link")
+        assert (link is None) == (answer.json()["next_cursor"] is None)
+        if link is None:
+            break
+        address = link.removeprefix("<").split(">")[0]
+    assert items == whole
+
+
+async def test_livez_and_readyz_tell_no_secret(world: World) -> None:
+    assert (await world.ask("GET", "/livez", token="")).json() == {"status": "ok"}
+    assert (await world.ask("GET", "/readyz", token="")).json() == {"status": "ready", "missing": []}
+    world.desk.missing = {"source": "git said: password hunter2", "loop": ""}
+    answer = await world.ask("GET", "/readyz", token="")
+    assert (answer.status_code, answer.json()) == (503, {"status": "not ready", "missing": ["source"]})
+
+
+async def test_metrics_count_what_the_database_knows(world: World) -> None:
+    done = world.apply_id()
+    world.history.store.finish_apply(done, "Succeeded", at=NOW)
+    world.apply_id()
+    world.parts.metrics.reconciled(0.3)
+    world.parts.metrics.fetched(NOW)
+    world.parts.metrics.ssh_failed("timeout")
+    world.parts.metrics.ssh_failed("bc:24:11:00:00:01")
+    lines = (await world.ask("GET", "/metrics")).text.splitlines()
+    for line in [
+        'passerelle_host_state{host="pve1",state="OutOfSync"} 1.0',
+        'passerelle_host_drift_items{host="pve1",kind="bridges"} 2.0',
+        'passerelle_apply_total{result="ok"} 1.0',
+        'passerelle_apply_total{result="rolled_back"} 0.0',
+        "passerelle_applies_inflight 1.0",
+        'passerelle_leases{host="pve1"} 2.0',
+        f'passerelle_host_last_success_timestamp_seconds{{host="pve1"}} {NOW.timestamp()}',
+        'passerelle_ssh_errors_total{reason="timeout"} 1.0',
+        'passerelle_ssh_errors_total{reason="other"} 1.0',
+        "passerelle_reconcile_duration_seconds_count 1.0",
+    ]:
+        name, value = line.rsplit(" ", 1)
+        [found] = [given for given in lines if given.rsplit(" ", 1)[0] == name]
+        assert float(found.rsplit(" ", 1)[1]) == float(value), line
+    assert "bc:24" not in "\n".join(lines)
+
+
+async def test_the_description_and_its_page_are_behind_the_gate(world: World) -> None:
+    described = (await world.ask("GET", "/openapi.json")).json()
+    page = (await world.ask("GET", "/docs")).text
+    assert all(path in page for path in described["paths"])
+    assert "<script" not in page
+    assert json.dumps(described).count("http://") + json.dumps(described).count("https://") == 0

@@ -1,0 +1,219 @@
+"""A service without its loop: the real database and application, and a desk that notes what the loop is asked."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+from fastapi import FastAPI
+
+from service.api.create import create_app
+from service.api.parts import Limits, Parts
+from service.errors import NotFound, PasserelleError, Stale
+from service.history import History
+from service.model.access import Scope
+from service.model.changes import Difference, Drift
+from service.model.facts import Step
+from service.model.observed import Lease
+from service.model.plans import Plan
+from service.model.runs import HostStatus, HostView
+from service.model.trees import Commit
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+COMMIT = "c" * 40
+
+
+class StillClock:
+    """Time that only moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.at = NOW
+        self.monotonic = 1000.0
+
+    def pass_time(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+        self.monotonic += seconds
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic_s(self) -> float:
+        return self.monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        self.pass_time(seconds)
+
+    def jitter(self, seconds: float) -> float:
+        return seconds
+
+
+@dataclass
+class Desk:
+    """Where the loop would stand: keeps what it was asked, opens applies as the loop does, fails when told to."""
+
+    history: History
+    clock: StillClock
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    trouble: BaseException | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def _fail(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+
+    async def reconcile(self, host: str, by: str) -> None:
+        self._fail()
+        self.asked.append(("reconcile", host, by))
+
+    async def apply(self, host: str, plan_id: str | None, digest: str | None, by: str) -> str:
+        self._fail()
+        plan = self.history.queries.current_plan(host)
+        if plan is None:
+            raise NotFound(f"no plan for {host}")
+        if digest is not None and digest != plan.digest:
+            raise Stale("something else would be done by now", hint=f"look at plan {plan.id}")
+        self.asked.append(("apply", host, plan.id, by))
+        return self.history.store.open_apply(
+            host,
+            plan_id=plan.id,
+            commit=plan.commit,
+            plan_digest=plan.digest,
+            desired_digest=plan.desired_digest,
+            trigger="request",
+            requested_by=by,
+            at=self.clock.now(),
+        )
+
+    async def nudge(self, receiver: str) -> None:
+        self._fail()
+        self.asked.append(("nudge", receiver))
+
+    async def clear_latch(self, host: str, reason: str, by: str) -> int:
+        self._fail()
+        return self.history.store.clear_latch(host, by=by, reason=reason, at=self.clock.now())
+
+    async def desired(self, host: str) -> HostView | None:
+        self._fail()
+        return HostView(host, {"nat": True}, COMMIT, "sha256:d") if host == "pve1" else None
+
+    async def observed(self, host: str) -> HostView | None:
+        self._fail()
+        return HostView(host, {"links": ["\x1b[31m"]}, at=NOW) if host == "pve1" else None
+
+    async def readiness(self) -> Mapping[str, str]:
+        self._fail()
+        return self.missing
+
+
+class World:
+    """Everything a test needs: `ask` sends a request with a token of the given scopes (admin if none is said)."""
+
+    def __init__(self, history: History, *, limits: Limits | None = None, hosts_allowed: tuple[str, ...] = ()) -> None:
+        self.history = history
+        self.clock = StillClock()
+        self.desk = Desk(history, self.clock)
+        self.parts = Parts(
+            history.queries,
+            history.store,
+            self.desk,
+            self.clock,
+            limits=limits or Limits(requests_burst=10_000, failures_burst=1_000),
+            hosts_allowed=hosts_allowed,
+        )
+        self.app: FastAPI = create_app(self.parts)
+        self._tokens: dict[tuple[object, ...], str] = {}
+
+    def token(self, *scopes: Scope, hosts: tuple[str, ...] = ("*",)) -> str:
+        """A token with these scopes, made once."""
+        key = (scopes, hosts)
+        if key not in self._tokens:
+            self._tokens[key] = self.history.store.create_token(
+                "tester", scopes=scopes or ("admin",), hosts=hosts, by="local", at=self.clock.now()
+            )
+        return self._tokens[key]
+
+    async def ask(
+        self, method: str, path: str, *, token: str | None = None, client: str = "192.0.2.1", **options: object
+    ) -> httpx2.Response:
+        """One request through the whole application. `token=""` sends none."""
+        headers = list((options.pop("headers", None) or {}).items())  # type: ignore[attr-defined]
+        given = self.token() if token is None else token
+        if given:
+            headers.append(("Authorization", f"Bearer {given}"))
+        transport = httpx2.ASGITransport(app=self.app, client=(client, 40000))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://passerelle.test") as http:
+            return await http.request(method, path, headers=headers, **options)  # type: ignore[arg-type]
+
+    def fill(self) -> "World":
+        """Two hosts with a bit of everything."""
+        store = self.history.store
+        store.record_revision(Commit(COMMIT, "Ann", "ann@example.org", NOW, "first"), at=NOW, findings=[{"rule": "r"}])
+        for host in ("pve1", "pve2"):
+            store.set_host_status(HostStatus(host, sync="OutOfSync", reason="Drifted", observed_at=NOW), at=NOW)
+            store.set_drift(host, [drift("vmbr0"), drift("vmbr1")], at=NOW)
+            store.seen_leases(
+                host, [Lease(f"bc:24:11:00:00:{n:02x}", f"10.10.10.{n}", f"g{n}", 0) for n in (9, 100)], at=NOW
+            )
+            store.record_plan(plan(host), at=NOW)
+            store.latch(host, "sha256:bad", apply_id="0" * 26, at=NOW)
+        return self
+
+    def plan_id(self, host: str = "pve1") -> str:
+        """The current plan's id."""
+        found = self.history.queries.current_plan(host)
+        assert found is not None
+        return found.id
+
+    def apply_id(self, host: str = "pve1") -> str:
+        """A fresh apply's id."""
+        return self.history.store.open_apply(
+            host,
+            plan_id=self.plan_id(host),
+            commit=COMMIT,
+            plan_digest="sha256:p",
+            desired_digest="sha256:d",
+            trigger="push",
+            requested_by="loop",
+            at=self.clock.now(),
+        )
+
+
+def drift(resource: str) -> Drift:
+    """A bridge that is down."""
+    return Drift(Difference("bridges", resource, "up", "live", "changed", True, False), "host")
+
+
+def plan(host: str, after: str = "1") -> Plan:
+    """One step."""
+    return Plan(host, COMMIT, "sha256:d", steps=(Step("sysctl:net.ipv4.ip_forward", "0", after, "nat"),))
+
+
+def signature(secret: str, body: bytes) -> str:
+    """What a forge sends."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def problem_of(answer: httpx2.Response) -> dict[str, object]:
+    """The problem, after a look at its form (RFC 9457)."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, object] = answer.json()
+    assert body["status"] == answer.status_code
+    assert body["type"] == f"urn:passerelle:problem:{body['code']}"
+    assert body["title"]
+    return body
+
+
+__all__ = [
+    "COMMIT",
+    "NOW",
+    "Desk",
+    "PasserelleError",
+    "StillClock",
+    "World",
+    "drift",
+    "plan",
+    "problem_of",
+    "signature",
+]
