@@ -1760,6 +1760,7 @@ def restore(transaction: Transaction, cause: str, at_boot: bool = False) -> dict
     for attempt, pause_s in enumerate(PAUSES_S):
         time.sleep(pause_s)
         errors = _restore_round(transaction, setter, facts, attempt == 0)
+        errors += _sweep(transaction, setter, snapshot["folders"])
         point(host, prefix + "restore-verify")
         try:
             left = differences(host, _comparable(host, facts, at_boot))
@@ -1768,7 +1769,6 @@ def restore(transaction: Transaction, cause: str, at_boot: bool = False) -> dict
             continue
         if not left and not errors:
             break
-    _sweep(transaction, setter, snapshot["folders"])
     if left or errors:
         problem = "; ".join([told(left)] * bool(left) + errors)[:1000]
         transaction.save(state="rollback_failed", verified_old=False, rollback_error=problem)
@@ -1863,16 +1863,24 @@ def _keep_foreign(transaction: Transaction, fact: str) -> None:
         foreign[fact] = now["sha256"]
 
 
-def _sweep(transaction: Transaction, setter: Setter, folders: list[str]) -> None:
-    """Remove our temporary files and the folders that we made, if they are empty."""
+def _sweep(transaction: Transaction, setter: Setter, folders: list[str]) -> list[str]:
+    """Remove our temporary files and the folders that we made, if they are empty; what went wrong."""
+    host, errors = transaction.host, []
     for entry in transaction.steps:
-        if entry["fact"].startswith("file:"):
-            with contextlib.suppress(OSError):
-                remove(setter.temporary(transaction.host.path(entry["fact"][5:])))
-    if any(entry["state"] != "pending" for entry in transaction.steps):
-        for folder in sorted(folders, reverse=True):
-            with contextlib.suppress(OSError):
-                os.rmdir(transaction.host.path(folder))
+        left = setter.temporary(host.path(entry["fact"][5:])) if entry["fact"].startswith("file:") else ""
+        try:
+            if os.path.lexists(left):
+                remove(left)
+        except OSError as error:
+            errors.append(str(error))
+    begun = any(entry["state"] != "pending" for entry in transaction.steps)
+    for folder in sorted(folders, reverse=True) if begun else []:
+        try:
+            os.rmdir(host.path(folder))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.ENOTDIR):
+                errors.append(str(error))
+    return errors
 
 
 # --------------------------------------------------------------------------------------------------------- 6 verbs

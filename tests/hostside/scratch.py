@@ -56,13 +56,17 @@ class Scratch:
         self.root = folder / "root"
         self.bin = folder / "bin"
         self.model = folder / "model"
+        for made in (self.bin, self.model, self.root):
+            made.mkdir(parents=True)
         for path in (
-            self.bin,
-            self.model,
-            *(self.root / name for name in ("run", "proc/sys/net/ipv4", "etc/dnsmasq.d")),
+            "run",
+            "proc/sys/net/ipv4",
+            "etc/dnsmasq.d",
+            "proc/sys/kernel/random",
+            "etc/passerelle",
+            "etc/sysctl.d",
+            "usr/sbin",
         ):
-            path.mkdir(parents=True)
-        for path in ("proc/sys/kernel/random", "etc/passerelle", "etc/sysctl.d", "usr/sbin"):
             (self.root / path).mkdir(parents=True)
         for name in NAMES.split():
             (self.bin / name).symlink_to(FAKES)

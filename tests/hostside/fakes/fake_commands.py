@@ -1,5 +1,6 @@
 #!/usr/bin/python3 -IS
-# ruff: noqa: PTH, PLR0912 (a start of pathlib in every call would slow the tests down)
+# pathlib would cost every call some milliseconds
+# ruff: noqa: PTH100, PTH110, PTH112, PTH114, PTH118, PTH119, PTH120, PTH123, PTH208, PLR0912, PTH104
 """The commands that the host-side file calls, as one small model of a host: state in files, every call recorded.
 
 Linked into a bin folder under the names of the real programs; beside that folder, `model/` holds kernel.json (links,
