@@ -9,11 +9,12 @@
 Values in and out are those of service.model.runs and service.model.access.
 """
 
-import time
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from service.clock import SystemClock
 from service.errors import StoreError
 from service.history.database import Database, make_engine
 from service.history.locks import FileLock, schema_lock, serve_lock
@@ -51,17 +52,18 @@ class History:
         self.close()
 
 
-def open_history(path: Path, *, serve: bool = False) -> History:
+def open_history(path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT_S) -> History:
     """Open the database at `path`; make it if there is none, and bring it to the newest schema.
 
     With `serve` it is held for one service: StoreError if another one runs. Without it, it is used beside a running
     service. StoreError too if the file is damaged, foreign or newer than this program. The folder is made with mode
-    0700, the pepper of the tokens stands in it.
+    0700, the pepper of the tokens stands in it. `wait_s` is how long it waits for others to close a file that has to be
+    brought to a newer schema.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     held = [serve_lock(path)] if serve else []
     try:
-        held.append(_with_newest_schema(path))
+        held.append(_with_newest_schema(path, wait_s))
         pepper = read_pepper(path.parent / PEPPER_FILE)
         database = Database(make_engine(path))
         history = History(path, Store(database, pepper), Queries(database), database, tuple(held))
@@ -74,32 +76,33 @@ def open_history(path: Path, *, serve: bool = False) -> History:
         raise
 
 
-def _with_newest_schema(path: Path) -> FileLock:
+def _with_newest_schema(path: Path, wait_s: float) -> FileLock:
     """The schema lock, held shared, over a file with the newest schema."""
     lock = schema_lock(path)
     try:
-        _wait_for(lock, path, shared=True)
+        _wait_for(lock, path, wait_s, shared=True)
         while needs_migration(path):
             lock.release()
-            _wait_for(lock, path, shared=False)
+            _wait_for(lock, path, wait_s, shared=False)
             migrate(path)
             lock.release()
-            _wait_for(lock, path, shared=True)
+            _wait_for(lock, path, wait_s, shared=True)
     except BaseException:
         lock.release()
         raise
     return lock
 
 
-def _wait_for(lock: FileLock, path: Path, *, shared: bool) -> None:
-    deadline = time.monotonic() + SCHEMA_WAIT_S
+def _wait_for(lock: FileLock, path: Path, wait_s: float, *, shared: bool) -> None:
+    clock, pause = SystemClock(), threading.Event()
+    deadline_s = clock.monotonic_s() + wait_s
     while not lock.take(shared=shared):
-        if time.monotonic() > deadline:
+        if clock.monotonic_s() > deadline_s:
             raise StoreError(
                 f"{path} has to be brought to a newer schema, but is in use",
                 hint="stop the passerelle that uses it",
             )
-        time.sleep(0.05)
+        pause.wait(0.05)
 
 
 __all__ = ["History", "Queries", "Store", "open_history"]

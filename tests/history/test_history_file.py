@@ -12,6 +12,7 @@ from sqlalchemy import insert, select, update
 from service.errors import StoreError
 from service.history import History, open_history
 from service.history.database import APPLICATION_ID, Database, journal_mode, make_engine
+from service.history.locks import schema_lock
 from service.history.tables import events, hosts
 from service.model.runs import HostStatus
 
@@ -27,6 +28,17 @@ def test_a_service_may_start_again_after_the_first_one_ended(path: Path, now: da
             history.store.add_event("x", "y", at=now)
     with open_history(path) as history:
         assert history.queries.newest_event_id() == 2
+
+
+def test_a_file_in_use_is_not_swapped_for_a_newer_one(path: Path) -> None:
+    path.parent.mkdir()
+    user = schema_lock(path)
+    assert user.take(shared=True)
+    with pytest.raises(StoreError, match="has to be brought to a newer schema, but is in use"):
+        open_history(path, wait_s=0.01)
+    assert not path.exists()
+    user.release()
+    open_history(path, wait_s=0.01).close()
 
 
 def test_the_lock_of_a_killed_service_is_free(path: Path) -> None:

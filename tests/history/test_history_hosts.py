@@ -111,6 +111,14 @@ def test_drift_that_comes_back_is_a_new_item(history: History, now: datetime) ->
     assert [e.type for e in history.queries.events(limit=9).items] == ["drift.found", "drift.resolved"] * 2
 
 
+def test_drift_that_was_found_before_the_first_status_is_counted(history: History, now: datetime) -> None:
+    history.store.set_drift("pve1", [drift("vmbr0"), drift("vmbr1")], at=now)
+    history.store.set_host_status(HostStatus("pve1"), at=now)
+    host = history.queries.host("pve1")
+    assert host is not None
+    assert host.drift_items == 2
+
+
 def test_drift_of_one_host_leaves_the_other_alone(history: History, now: datetime) -> None:
     history.store.set_drift("pve1", [drift("vmbr0")], at=now)
     history.store.set_drift("pve2", [drift("vmbr0")], at=now)

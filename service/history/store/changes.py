@@ -126,13 +126,17 @@ class ChangeWrites(Writing):
                     [_drift_row(host, now[key], at) | {"open_key": key, "first_seen": at} for key in opened],
                 )
             for key in now.keys() & known.keys():
-                connection.execute(update(drift).where(drift.c.open_key == key).values(_drift_row(host, now[key], at)))
+                row = _drift_row(host, now[key], at)
+                if any(known[key][name] != value for name, value in row.items() if name != "last_seen"):
+                    connection.execute(update(drift).where(drift.c.open_key == key).values(row))
+            still_open = (drift.c.host == host, drift.c.resolved_at.is_(None))
             if gone:
                 connection.execute(
                     update(drift)
                     .where(drift.c.open_key.in_(gone))
                     .values(open_key=None, resolved_at=at, resolved_by=resolved_by)
                 )
+            connection.execute(update(drift).where(*still_open).values(last_seen=at))
             connection.execute(update(hosts).where(hosts.c.host == host).values(drift_items=len(now)))
             if opened:
                 _tell_drift(connection, host, "found", [_words(now[key].difference) for key in opened], at)

@@ -6,13 +6,14 @@ Events: `host.state` when an axis moves, `apply.latched`, `latch.cleared`.
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from service.errors import InputError
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import bases, hosts, latches, observations
+from service.history.tables import bases, drift, hosts, latches, observations
 from service.model.runs import HostStatus
 from service.model.states import Json
 
@@ -130,6 +131,9 @@ class HostWrites(Writing):
         return changed.rowcount
 
 
-def _fresh_row(host: str) -> dict[str, object]:
+def _fresh_row(host: str) -> dict[str, Any]:
+    """The row of a host that has none yet; differences may have been recorded before it."""
     defaults = HostStatus(host)
-    return {f.name: getattr(defaults, f.name) for f in fields(HostStatus)} | {"generation": 0}
+    still_open = select(func.count()).where(drift.c.host == host, drift.c.resolved_at.is_(None)).scalar_subquery()
+    values: dict[str, Any] = {f.name: getattr(defaults, f.name) for f in fields(HostStatus)}
+    return values | {"generation": 0, "drift_items": still_open}
