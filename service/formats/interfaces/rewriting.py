@@ -50,6 +50,7 @@ class _Rewriting:
     patches: dict[str, Patch]
     homeless: set[str] = field(default_factory=set)
     gained: set[int] = field(default_factory=set)
+    holding: set[int] = field(default_factory=set)
 
     def auto(self) -> None:
         if self.wanted.auto == self.have.auto:
@@ -94,6 +95,7 @@ class _Rewriting:
             for option in (entry.option, *([] if irregular else entry.tied.values())):
                 patch.delete(option.line, option.last_line)
             return
+        self.holding.add(id(entry.stanza))
         new = ip_interface(cidr)
         if netmask is None or irregular:
             self.set_value(entry.stanza, entry.option, cidr)
@@ -167,7 +169,8 @@ class _Rewriting:
     def methods(self) -> None:
         """A stanza that gains an address is static; one whose method sets no addresses of the file cannot stay so."""
         for stanza in self.stanzas:
-            static = any(e.cidr in self.wanted.addresses for e in address_entries(stanza)) or id(stanza) in self.gained
+            kept = any(entry.cidr in self.wanted.addresses for entry in address_entries(stanza))
+            static = kept or id(stanza) in self.gained | self.holding
             if stanza.family == "inet" and stanza.method in ("dhcp", "ppp", "tunnel"):
                 self.set_method(stanza, "static" if static else "manual")
             elif id(stanza) in self.gained and stanza.family and stanza.method in ("manual", "auto", "dhcp", "dhcp6"):
