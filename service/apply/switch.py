@@ -1,8 +1,10 @@
 """The host-side file on one open connection: brought there once by its content, asked by verb.
 
-Switch(host)
+Switch(host, root="", bin_dir="")
     .ask(verb, *words, stdin=None, timeout_s=…, on_event=None) -> dict    the result line
-    raises HostRefused (the file said no, or the input was bad), HostError (it crashed), Garbled, Unreachable
+    raises HostRefused (bad input, no python3, no room for the file), HostError (it crashed), Garbled, Unreachable
+
+`root` and `bin_dir` let it work on a scratch root with commands of its own instead of on the host itself.
 """
 
 import hashlib
@@ -14,15 +16,20 @@ from typing import Any
 from service.apply.host import Answer, Host
 from service.errors import Garbled, HostError, HostRefused
 from service.hostside import passerelle_host
+from service.model.trees import shown
 
 FOLDER = "/var/lib/passerelle/hostside"
 NOT_THERE = 97
+NO_PROGRAM = 127
 UPLOAD_TIMEOUT_S = 30.0
-RUN = '[ -f "$1" ] || exit 97; exec python3 -I -S "$@"'
-UPLOAD = (
-    'umask 077 && mkdir -p "$1" && t=$(mktemp "$1/.new.XXXXXX") && cat > "$t" && '
-    '[ "$(sha256sum < "$t" | cut -d" " -f1)" = "$2" ] && mv -f "$t" "$1/$2.py"'
-)
+# A file that a power cut left empty has the right name and the wrong bytes: only its digest says that it is there.
+RUN = 'printf "%s  %s\\n" "$1" "$2" | sha256sum -c --status 2>/dev/null || exit 97; shift; exec python3 -I -S "$@"'
+UPLOAD = """umask 077
+mkdir -p "$1" && new=$(mktemp "$1/.new.XXXXXX") || exit 1
+if cat >"$new" && printf '%s  %s\\n' "$2" "$new" | sha256sum -c --status && sync "$new" && mv -f "$new" "$1/$2.py"
+then exit 0; fi
+rm -f "$new"
+exit 1"""
 WORDS = {
     "conflict": "the host is not as it was when the plan was made",
     "fenced": "another controller has applied to this host since",
@@ -38,8 +45,10 @@ Event = dict[str, Any]
 class Switch:
     """Verbs of the host-side file over one connection."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, root: str = "", bin_dir: str = "") -> None:
         self._host = host
+        self._folder = root + FOLDER
+        self._options = [*(["--root", root] if root else []), *(["--bin", bin_dir] if bin_dir else [])]
         self._source = Path(passerelle_host.__file__).read_bytes()
         self._digest = hashlib.sha256(self._source).hexdigest()
 
@@ -57,6 +66,8 @@ class Switch:
         if answer.exit_status == NOT_THERE:
             await self._upload()
             answer = await self._run(verb, words, data, timeout_s, on_event)
+        if answer.exit_status == NO_PROGRAM:
+            raise HostRefused("python3 is not on the host", reason="no-python", hint="apt-get install python3 there")
         result = result_of(answer)
         if result.get("state") == "invalid":
             raise HostRefused(f"{verb}: {result.get('error')}", reason="input")
@@ -77,16 +88,18 @@ class Switch:
             if on_event is not None and event is not None and event.get("event") != "result":
                 on_event(event)
 
-        argv = ["sh", "-c", RUN, "sh", f"{FOLDER}/{self._digest}.py", verb, *words]
+        path = f"{self._folder}/{self._digest}.py"
+        argv = ["sh", "-c", RUN, "sh", self._digest, path, *self._options, verb, *words]
         return await self._host.run(argv, stdin=stdin, timeout_s=timeout_s, on_line=line)
 
     async def _upload(self) -> None:
-        argv = ["sh", "-c", UPLOAD, "sh", FOLDER, self._digest]
+        argv = ["sh", "-c", UPLOAD, "sh", self._folder, self._digest]
         answer = await self._host.run(argv, stdin=self._source, timeout_s=UPLOAD_TIMEOUT_S)
         if answer.exit_status != 0:
-            raise HostError(
-                "the host-side file could not be written to the host",
-                hint=f"is there room below {FOLDER}, and may the login write there?",
+            raise HostRefused(
+                f"the host-side file cannot be written below {self._folder}: {last_words(answer)}",
+                reason="space",
+                hint="is the disk full or read-only?",
             )
 
 
@@ -94,7 +107,7 @@ def event_of(text: str) -> Event | None:
     """One line of the host-side file; None for anything else that the host prints."""
     try:
         event = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None
 
@@ -105,4 +118,10 @@ def result_of(answer: Answer) -> Event:
         event = event_of(text)
         if event is not None and event.get("event") == "result":
             return event
-    raise Garbled(f"the host-side file gave no result (exit status {answer.exit_status})")
+    raise Garbled(f"the host-side file gave no result: {last_words(answer)}")
+
+
+def last_words(answer: Answer) -> str:
+    """The last line of what a command said, to show."""
+    said = (answer.stderr.strip() or answer.stdout.strip()).decode("utf-8", "replace").splitlines()
+    return shown(said[-1]) if said else f"it ended with status {answer.exit_status} and said nothing"

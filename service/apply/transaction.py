@@ -15,8 +15,10 @@ from service.errors import HostError, HostRefused
 from service.model.plans import Plan
 from service.model.telling import Ended, PhaseTold, Told
 
-ASK_TIMEOUT_S = 10.0
+CONFIRM_TIMEOUT_S = 40.0
+"""To verify again, do what waits for the confirmation, verify that: longer than it takes, shorter than for ever."""
 BETWEEN_S = 0.3
+BETWEEN_LOST_S = 1.0
 CHECK_S = 60.0
 SETTLE_S = 30.0
 """After the deadline the host needs a moment to put everything back; then its journal is asked for."""
@@ -25,22 +27,30 @@ SETTLE_S = 30.0
 class Transaction:
     """One apply on one host."""
 
-    def __init__(self, dialer: Dialer, targets: Sequence[Target], clock: Clock, tell: Callable[[Told], None]) -> None:
+    def __init__(
+        self,
+        dialer: Dialer,
+        targets: Sequence[Target],
+        clock: Clock,
+        tell: Callable[[Told], None],
+        switch: Callable[[Host], Switch] = Switch,
+    ) -> None:
         self._dialer = dialer
         self._targets = targets
         self._clock = clock
         self._tell = tell
+        self._switch = switch
 
     async def run(
         self, host: Host, plan: Plan, *, apply_id: str, generation: int, controller: str, confirm_timeout_s: int
     ) -> Ended:
-        """From LOCK to the confirmation. Never raises for what a host does; the host is closed before the confirmation."""
+        """From LOCK to the confirmation. Never raises for what a host does; closes `host` before the confirmation."""
         order = document(
             plan, apply_id=apply_id, generation=generation, controller=controller, confirm_timeout_s=confirm_timeout_s
         )
         deadline_s = self._clock.monotonic_s() + confirm_timeout_s
         try:
-            result = await Switch(host).ask(
+            result = await self._switch(host).ask(
                 "begin", stdin=order, timeout_s=confirm_timeout_s + CHECK_S, on_event=self._follow
             )
         except HostRefused as error:
@@ -74,31 +84,38 @@ class Transaction:
         """Confirm over new connections until it is done, or ask until the host has put everything back."""
         give_up_s = deadline_s + SETTLE_S
         turn = 0
+        trouble = "it was not asked in time"
         while (now_s := self._clock.monotonic_s()) < give_up_s:
             target = self._targets[turn % len(self._targets)]
             turn += 1
-            verb = "confirm" if now_s < deadline_s else "status"
-            result = await self._ask_anew(target, verb, apply_id)
-            if verb == "status":
-                result = next(iter(result.get("journals") or [{}]))
-            if (end := self._end(result)) is not None:
-                return end
-            await self._clock.sleep(BETWEEN_S)
-        return Ended(
-            "unconfirmed",
-            "unreachable",
-            "the host could not be reached to confirm; it puts everything back by itself and its journal will tell",
-        )
+            try:
+                journal = await self._ask_anew(target, apply_id, confirm=now_s < deadline_s)
+            except HostError as error:
+                trouble, pause_s = str(error), BETWEEN_LOST_S
+            else:
+                if journal is None and now_s >= deadline_s:
+                    return Ended("refused", "not-begun", "the host has no journal of it, so nothing was changed")
+                if journal is not None and (end := self._end(journal)) is not None:
+                    return end
+                trouble, pause_s = "it had not ended there yet", BETWEEN_S
+            await self._clock.sleep(self._clock.jitter(pause_s))
+        what = "the host could not be reached to confirm; it puts everything back by itself and its journal will tell"
+        return Ended("unconfirmed", "unreachable", f"{what} ({trouble})")
 
-    async def _ask_anew(self, target: Target, verb: str, apply_id: str) -> dict[str, Any]:
-        """One verb over a connection of its own; empty when the host does not answer."""
+    async def _ask_anew(self, target: Target, apply_id: str, *, confirm: bool) -> dict[str, Any] | None:
+        """Confirm, or only ask for the journal, over a connection of its own. None where the host knows no such id."""
+        host = await self._dialer.connect(target)
         try:
-            host = await self._dialer.connect(target)
-        except HostError:
-            return {}
-        try:
-            return await Switch(host).ask(verb, apply_id, timeout_s=ASK_TIMEOUT_S)
-        except HostError:
-            return {}
+            result = await self._switch(host).ask(
+                "confirm" if confirm else "status", apply_id, timeout_s=CONFIRM_TIMEOUT_S
+            )
+        except HostRefused as error:
+            if error.reason != "input":
+                raise
+            return None
         finally:
             await host.close()
+        if not confirm:
+            return next(iter(result.get("journals") or []), None)
+        # Without steps it is no journal: this confirmation was turned away (busy, an old connection), nothing ended.
+        return result if "steps" in result else {}
