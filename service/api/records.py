@@ -29,6 +29,7 @@ from service.api.values import (
 )
 
 PREFIX = "/api/v1"
+Resolved = Annotated[bool, Query(description="those of the past instead")]
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
@@ -62,17 +63,9 @@ def _add_drift(app: FastAPI, parts: Parts) -> None:
         limit: Limit = 50,
         cursor: Cursor = "",
         host: HostFilter = None,
-        resolved: Annotated[bool, Query(description="those of the past instead")] = False,
+        resolved: Resolved = False,
     ) -> schemas.ListOf[schemas.Drift]:
-        return await drift(
-            who=who,
-            request=request,
-            response=response,
-            limit=limit,
-            cursor=cursor,
-            host=host or "",
-            resolved=resolved,
-        )
+        return await drift(who, request, response, limit, cursor, host=host or "", resolved=resolved)
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/drift",
@@ -88,18 +81,10 @@ def _add_drift(app: FastAPI, parts: Parts) -> None:
         host: HostPath,
         limit: Limit = 50,
         cursor: Cursor = "",
-        resolved: Annotated[bool, Query(description="those of the past instead")] = False,
+        resolved: Resolved = False,
     ) -> schemas.ListOf[schemas.Drift]:
         there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
-        return await drift(
-            who=who,
-            request=request,
-            response=response,
-            limit=limit,
-            cursor=cursor,
-            host=host,
-            resolved=resolved,
-        )
+        return await drift(who, request, response, limit, cursor, host=host, resolved=resolved)
 
 
 def _add_revisions(app: FastAPI, parts: Parts) -> None:
