@@ -81,10 +81,10 @@ VALUES: dict[str, ValueGrammar] = {
 """Directives with a value. What is in neither table is read and compared, but never written."""
 
 SINGLE = frozenset({
-    "cache-size", "dhcp-lease-max", "dhcp-leasefile", "dns-forward-max", "local-ttl", "log-facility", "log-queries",
+    "cache-size", "dhcp-lease-max", "dhcp-leasefile", "dns-forward-max", "local-ttl", "log-facility",
     "max-ttl", "min-cache-ttl", "neg-ttl", "port",
 })  # fmt: skip
-"""Directives of which the last given counts, or of which dnsmasq takes only one."""
+"""Directives that dnsmasq takes once: given twice, it refuses to start."""
 
 LISTS = frozenset({"interface", "except-interface", "no-dhcp-interface", "listen-address"})
 """Directives whose value is a list, which may as well stand on several lines."""

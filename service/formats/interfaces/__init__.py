@@ -24,18 +24,16 @@ from service.formats.interfaces.at_boot import (
     up_effects,
 )
 from service.formats.interfaces.editing import Change, RemoveLine, RemoveStanza, SetStanza, edit, edit_files
+from service.formats.interfaces.loading import InterfacesConfig, Standing, load
 from service.formats.interfaces.stanzas import (
     FILES,
     MAIN_FILE,
     AutoLine,
-    InterfacesConfig,
     InterfacesFile,
     Option,
     Problem,
     SourceLine,
-    Standing,
     Stanza,
-    load,
     parse,
 )
 from service.formats.interfaces.wanted import (

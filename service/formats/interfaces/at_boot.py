@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
-from service.formats.interfaces.stanzas import InterfacesConfig, Option, Standing, Stanza
+from service.formats.interfaces.loading import InterfacesConfig, Standing
+from service.formats.interfaces.stanzas import Option, Stanza
 from service.formats.up_lines import Effect, LinkForwarding, effects
 
 PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")

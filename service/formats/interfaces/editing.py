@@ -14,9 +14,10 @@ from posixpath import basename
 
 from service.errors import InputError
 from service.formats.interfaces.at_boot import meaning, meanings
+from service.formats.interfaces.loading import InterfacesConfig, load
 from service.formats.interfaces.patch import Patch
 from service.formats.interfaces.rewriting import rewrite
-from service.formats.interfaces.stanzas import MAIN_FILE, AutoLine, InterfacesConfig, load, shown
+from service.formats.interfaces.stanzas import MAIN_FILE, AutoLine, shown
 from service.formats.interfaces.wanted import WantedStanza, canonical, check_wanted, unmet
 
 

@@ -13,8 +13,9 @@ from service.formats.interfaces.at_boot import (
     read_address,
     sort_addresses,
 )
+from service.formats.interfaces.loading import InterfacesConfig
 from service.formats.interfaces.patch import Patch
-from service.formats.interfaces.stanzas import AutoLine, InterfacesConfig, Option, Stanza, shown
+from service.formats.interfaces.stanzas import AutoLine, Option, Stanza, shown
 from service.formats.interfaces.wanted import WantedStanza, condones, key_values, link_values
 
 ORDER = (

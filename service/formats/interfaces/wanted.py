@@ -82,8 +82,10 @@ def is_interface_name(name: str) -> bool:
 
 def condones(have: str | None, wanted: str) -> bool:
     """Whether the regex that is there leaves at least the ports on the bridge that the wanted one does."""
-    there, asked = (_CONDONE.fullmatch(text or "") for text in (have, wanted))
-    return have == wanted or (bool(there and asked) and set(asked[1].split("|")) <= set(there[1].split("|")))  # type: ignore[index]
+    there, asked = _CONDONE.fullmatch(have or ""), _CONDONE.fullmatch(wanted)
+    if there is None or asked is None:
+        return have == wanted
+    return set(asked[1].split("|")) <= set(there[1].split("|"))
 
 
 def unmet(have: IfaceMeaning | None, wanted: WantedStanza) -> dict[str, tuple[object, object]]:

@@ -1,0 +1,142 @@
+"""The interfaces file together with what it sources, in the order of reading."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import translate
+from posixpath import join as join_path
+
+from service.formats.interfaces.stanzas import (
+    MAIN_FILE,
+    MAX_PROBLEMS,
+    AutoLine,
+    InterfacesFile,
+    Problem,
+    SourceLine,
+    Stanza,
+    covers,
+    parse,
+    shown,
+)
+
+MAX_SOURCED_FILES = 256
+MAX_RANGES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A stanza in its place: `auto` and `classes` are what the lines read before it say of it."""
+
+    stanza: Stanza
+    auto: bool
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InterfacesConfig:
+    """The main file with all that it sources: stanzas in the order of reading, each with where it stands."""
+
+    files: Mapping[str, InterfacesFile]
+    standings: tuple[Standing, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    root: str = MAIN_FILE
+
+    @property
+    def fatal(self) -> Problem | None:
+        """The line at which ifupdown2 gives up and applies nothing, if there is one."""
+        return next((problem for problem in self.problems if problem.fatal), None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Interfaces that have a stanza, in order of reading, each once."""
+        return tuple(dict.fromkeys(standing.stanza.name for standing in self.standings))
+
+    def of(self, name: str) -> tuple[Standing, ...]:
+        """The stanzas of one interface."""
+        return tuple(standing for standing in self.standings if standing.stanza.covers(name))
+
+
+def sourced(pattern: str, paths: Mapping[str, bytes] | tuple[str, ...]) -> tuple[str, ...]:
+    """The paths that a `source` line takes, sorted. A name with a leading dot needs one in the pattern (glob(7))."""
+    parts = pattern.split("/")
+    matchers = [re.compile(translate(part)) for part in parts]
+
+    def takes(path: str) -> bool:
+        pieces = path.split("/")
+        return len(pieces) == len(parts) and all(
+            matcher.fullmatch(piece) is not None and (part.startswith(".") or not piece.startswith("."))
+            for part, matcher, piece in zip(parts, matchers, pieces, strict=True)
+        )
+
+    return tuple(sorted(path for path in paths if takes(path)))
+
+
+@dataclass(slots=True)
+class _Loader:
+    given: Mapping[str, bytes]
+    files: dict[str, InterfacesFile] = field(default_factory=dict)
+    standings: list[Standing] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    named: dict[str, set[str | None]] = field(default_factory=dict)
+    ranges: list[str] = field(default_factory=list)
+    auto_all: bool = False
+    reads: int = 0
+    follows: int = 0
+
+    def read(self, path: str, above: tuple[str, ...]) -> None:
+        self.reads += 1
+        if path not in self.files:
+            self.files[path] = parse(self.given[path], path)
+            self.problems += self.files[path].problems
+        for item in self.files[path].items:
+            if isinstance(item, Stanza):
+                self.standings.append(self.standing(item))
+            elif isinstance(item, AutoLine):
+                self.note(item)
+            else:
+                self.follow(item, path, (*above, path))
+
+    def note(self, line: AutoLine) -> None:
+        for name in line.names:
+            self.named.setdefault(name, set()).add(line.allow_class)
+            if line.allow_class is None and "[" in name and len(self.ranges) < MAX_RANGES:
+                self.ranges.append(name)
+        self.auto_all = self.auto_all or (line.allow_class is None and "all" in line.names)
+
+    def standing(self, stanza: Stanza) -> Standing:
+        classes = self.named.get(stanza.name, set())
+        auto = self.auto_all or None in classes or any(covers(written, stanza.name) for written in self.ranges)
+        return Standing(stanza, auto, tuple(sorted(name for name in classes if name is not None)))
+
+    def follow(self, source: SourceLine, path: str, above: tuple[str, ...]) -> None:
+        def problem(what: str) -> None:
+            if len(self.problems) < MAX_PROBLEMS:
+                self.problems.append(Problem(path, source.line, what))
+
+        self.follows += 1
+        if self.follows > MAX_SOURCED_FILES:
+            problem(f"more than {MAX_SOURCED_FILES} source lines: the rest is not followed")
+            return
+        pattern = source.pattern
+        if not pattern.startswith("/"):
+            problem("a relative path: ifupdown2 3.0.0 looks from its own working folder, which is / at boot")
+            pattern = join_path("/", pattern)
+        found = sourced(pattern, self.given)
+        if not found and not re.search(r"[*?\[]", pattern):
+            problem(f"there is no {shown(pattern, 200)}")
+        for target in found:
+            if target in above:
+                problem(f"{shown(target, 200)} sources itself")
+            elif self.reads >= MAX_SOURCED_FILES:
+                problem(f"more than {MAX_SOURCED_FILES} files")
+                return
+            else:
+                self.read(target, above)
+
+
+def load(files: Mapping[str, bytes], root: str = MAIN_FILE) -> InterfacesConfig:
+    """The main file and what it sources, out of the files given (absolute path to bytes). Never raises."""
+    loader = _Loader(files)
+    if root in files:
+        loader.read(root, ())
+    return InterfacesConfig(loader.files, tuple(loader.standings), tuple(loader.problems), root)
