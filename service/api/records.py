@@ -42,7 +42,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
 
 def _add_drift(app: FastAPI, parts: Parts) -> None:
     async def drift(
-        *, who: Reader, request: Request, response: Response, limit: int, cursor: str, host: str, resolved: bool
+        who: Reader, request: Request, response: Response, limit: int, cursor: str, *, host: str, resolved: bool
     ) -> schemas.ListOf[schemas.Drift]:
         page = await ask(
             parts.reads.drift,
