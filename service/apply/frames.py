@@ -116,7 +116,7 @@ def _without_batch(found: Sections) -> Sections:
 
 # What changes by itself and means nothing: lifetimes, counters, process numbers, queue lengths, times of printing.
 _VOLATILE: Mapping[str, Callable[[bytes], bytes]] = {
-    "addresses": lambda body: re.sub(rb'"(valid|preferred)_life_time":\d+', b"", body),
+    "addresses": lambda body: re.sub(rb'"(valid|preferred)_life_time":\d+|"tentative":true,?', b"", body),
     "routes4": lambda body: re.sub(rb'"expires":\d+', b"", body),
     "ip6": lambda body: re.sub(rb'"expires":\d+', b"", body),
     "nft": lambda body: re.sub(rb'"(packets|bytes|used|expires|handle)": \d+', b"", body),
