@@ -78,6 +78,7 @@ def run_service(settings: Settings) -> None:
     if not settings.source:
         raise InputError("no config repository is set", hint="passerelle serve --source PATH-OR-URL")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
     with open_history(settings.database_path, serve=True) as history:
         app, _ = build(settings, history)
         uvicorn.run(

@@ -145,11 +145,11 @@ def boottime_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def read_text(path: str) -> str:
-    """The text of a small file, "" when it is not there."""
+def read_text(path: str, limit: int = 4096) -> str:
+    """The text of a small file, "" when it is not there. The kernel answers ENOMEM to a large read of its own files."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(4096).strip()  # the kernel answers ENOMEM to a large read of its own files
+            return file.read(limit).strip()
     except (FileNotFoundError, NotADirectoryError):
         return ""
 
@@ -940,6 +940,9 @@ class Setter:
 
     def systemctl(self, *words: str) -> None:
         blocking = ["--no-block"] if self.no_block and words[0] in ("start", "stop", "restart") else []
+        if words[0] in ("start", "restart"):
+            # several applies in a few seconds are no crash loop: systemd would refuse the sixth start (StartLimitBurst)
+            run_command(self.host, ["systemctl", "reset-failed", *words[1:]])
         must(self.host, ["systemctl", *blocking, *words], timeout_s=90.0)
 
     def unit(self, name: str, wanted: Json, restart: bool) -> None:
@@ -1014,13 +1017,23 @@ def start_time(pid: int) -> str:
     return text.rpartition(")")[2].split()[19] if ")" in text else ""
 
 
+def lock_holder(host: Host) -> int:
+    """The process that holds the lock, 0 when unknown: from its own note, else from the kernel's (proc(5), locks)."""
+    words = read_text(host.state("lock")).split()
+    if len(words) == 3 and words[0].isdigit() and start_time(int(words[0])) == words[1]:
+        return int(words[0])
+    inode = os.stat(host.state("lock")).st_ino
+    for line in read_text("/proc/locks", 1 << 16).splitlines():
+        found = re.fullmatch(rf"[0-9]+: FLOCK +ADVISORY +WRITE +([0-9]+) +[0-9a-f]+:[0-9a-f]+:{inode} .*", line)
+        if found and "passerelle" in read_text(f"/proc/{found.group(1)}/cmdline"):
+            return int(found.group(1))
+    return 0
+
+
 def kill_holder(host: Host) -> None:
     """Kill the process that holds the lock, with the commands it has started."""
-    words = read_text(host.state("lock")).split()
-    if len(words) != 3 or not words[0].isdigit() or int(words[0]) in (0, 1, os.getpid()):
-        return
-    pid = int(words[0])
-    if start_time(pid) != words[1]:
+    pid = lock_holder(host)
+    if pid in (0, 1, os.getpid()):
         return
     with contextlib.suppress(ProcessLookupError):
         if os.getpgid(pid) == pid:
@@ -2048,10 +2061,18 @@ def _confirm(transaction: Transaction) -> dict[str, Json]:
 
 
 def verb_expire(host: Host, identifier: str) -> dict[str, Json]:
+    """The timer's verb. Nobody comes after it before the next boot, so it does not give up at the first trouble."""
     transaction = find(host, identifier)
     if transaction.state not in ENDED and not transaction.past_deadline():
         return transaction.answer()  # extended: a later timer is running
-    return rescue(transaction, "deadline") if transaction.state != "rollback_failed" else transaction.answer()
+    for pause_s in (0.5, 1, 2, 4, 8):
+        try:
+            return rescue(transaction, "deadline")
+        except (Refused, Trouble, OSError) as error:
+            if isinstance(error, UnknownFormat):
+                raise
+            time.sleep(pause_s)
+    return rescue(transaction, "deadline")
 
 
 def verb_rollback(host: Host, identifier: str, reason: str) -> dict[str, Json]:

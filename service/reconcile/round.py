@@ -95,6 +95,7 @@ class Rounds:
         request, standing.request = standing.request, None
         status = await self._applying.run(spec, standing, status, base, permission, request)
         if status.phase == "Succeeded":
+            standing.applied_by = status.apply_id
             return status, statuses.SOON_S
         standing.failures += 1
         return status, self._clock.jitter(max(self._observe_s, statuses.backoff_s(standing.failures)))
@@ -119,11 +120,13 @@ class Rounds:
     async def _remember(self, standing: Standing, desired: Desired, observed: HostObserved, plan: Plan) -> None:
         """What was seen goes into the history; what did not change costs nothing there."""
         standing.desired, standing.observed, standing.plan = desired, observed, plan
+        resolved_by = standing.applied_by or ("git" if standing.commit not in ("", plan.commit) else "host")
+        standing.applied_by, standing.commit = "", plan.commit
 
         def write(host: str, digests: Mapping[str, str]) -> None:
             at = observed.observed_at
             self._record.record_observation(host, digests, at=at)
-            self._record.set_drift(host, plan.drifts, at=at)
+            self._record.set_drift(host, plan.drifts, at=at, resolved_by=resolved_by)
             if isinstance(observed.leases, Seen):
                 self._record.seen_leases(host, observed.leases.value, at=at)
             if plan.is_empty and not plan.drifts:

@@ -14,7 +14,8 @@ CONTESTED_WITHIN_S = 600.0
 
 @dataclass
 class Standing:
-    """One host's last round. `heals_s` are the times at which drift was undone lately."""
+    """One host's last round. `heals_s` are the times at which drift was undone lately; `applied_by` is the apply that
+    ended well since the host was looked at, `commit` what it was last compared with."""
 
     observed: HostObserved | None = None
     desired: Desired | None = None
@@ -22,6 +23,8 @@ class Standing:
     plan_id: str = ""
     request: Request | None = None
     failures: int = 0
+    applied_by: str = ""
+    commit: str = ""
     unsettled: bool = True
     heals_s: deque[float] = field(default_factory=lambda: deque(maxlen=CONTESTED_TIMES))
 

@@ -38,8 +38,7 @@ class Package:
         if isinstance(seen, Unknown):
             yield from field_difference(self, self.name, "package", "live", self.wanted(), seen)
             return
-        # "config-files" and the like are a package that was removed: dpkg-query(1), Status-Status
-        have: Json = "present" if isinstance(seen, Seen) and seen.value == "installed" else None
+        have: Json = "present" if isinstance(seen, Seen) else None
         yield from field_difference(self, self.name, "package", "live", self.wanted(), Seen(have))
 
     @classmethod

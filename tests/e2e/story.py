@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from service.errors import LabError
 from service.lab import Guest, Host
 from service.lab.field import Field
 
@@ -86,9 +87,10 @@ class Story:
             done = now.get("sync") == "Synced" and now.get("observed_commit") == now.get("applied_commit") == commit
             return now if done else {}
 
-        found: dict[str, Any] = self.field.wait_for(
-            there, f"{commit[:10]} in force on {self.host.name}: {self.status()}"
-        )
+        try:
+            found: dict[str, Any] = self.field.wait_for(there, f"{commit[:10]} in force on {self.host.name}", timeout_s=60)
+        except LabError as error:
+            raise LabError(f"{error}\nnow: {json.dumps(self.status(), indent=1)}\n{json.dumps(self.drift(), indent=1)}") from None
         return found
 
     def drift(self) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ def after_plan(host: HostObserved, plan: Plan) -> HostObserved:
     facts = {**host.facts, **{u: s for u, s in units.items() if isinstance(host.facts.get(u), Absent)}}
     packages: dict[str, Observed[str]] = {
         **host.packages,
-        **{p.name: Seen("installed") if p.action == "install" else Absent() for p in plan.packages},
+        **{p.name: Seen("1.0") if p.action == "install" else Absent() for p in plan.packages},
     }
     return done(replace(host, facts=facts, packages=packages), plan.steps, plan.blobs)
 
