@@ -55,7 +55,7 @@ def test_killed_before_the_first_step_the_host_is_as_before(scratch: Scratch, po
     judge(scratch, before)
 
 
-@pytest.mark.parametrize(("point", "how"), zip(APPLY, itertools.cycle(["deadline", "power cut"]), strict=False))
+@pytest.mark.parametrize(("point", "how"), list(zip(APPLY, itertools.cycle(["deadline", "power cut"]), strict=False)))
 def test_killed_while_the_steps_run_the_host_is_as_before(scratch: Scratch, point: str, how: str) -> None:
     before = scratch.state()
     begin = scratch.start("begin", give=scratch.document(), environment=scratch.stop_at(point))
