@@ -53,7 +53,8 @@ class Sections:
 
 def sections(answer: bytes, nonce: str) -> Sections:
     """Take an answer apart. Whatever stands outside of frames (a shell's greeting) is left out."""
-    mark = re.compile(rb"(?:(?<=\n)|\A|\n)@@%b (begin|words|end|done)(?: ([a-z0-9_]+))?(?: (\w+))?\n" % nonce.encode())
+    # A literal beginning, so that searching is fast; that it stands at the start of a line is looked at after.
+    mark = re.compile(rb"@@%b (begin|words|end|done)(?: ([a-z0-9_]+))?(?: (\w+))?\n" % nonce.encode())
     whole: dict[str, Section] = {}
     broken: dict[str, str] = {}
     began: tuple[str, int] | None = None
@@ -61,6 +62,8 @@ def sections(answer: bytes, nonce: str) -> Sections:
     complete = False
     for found in mark.finditer(answer):
         word, name = found[1], (found[2] or b"").decode()
+        if found.start() and answer[found.start() - 1] != ord("\n"):
+            continue
         if word == b"begin":
             if began:
                 broken[began[0]] = "it was begun and not ended"
@@ -68,7 +71,8 @@ def sections(answer: bytes, nonce: str) -> Sections:
         elif word == b"words":
             spoke = found
         elif word == b"end" and began and spoke and began[0] == name:
-            body, words = answer[began[1] : spoke.start()], answer[spoke.end() : found.start()]
+            # The newline before these two marks is the script's own.
+            body, words = answer[began[1] : spoke.start() - 1], answer[spoke.end() : found.start() - 1]
             _add(whole, broken, Section(name, body, words, _status(found[3])))
             began = None
         elif word == b"done":
