@@ -33,7 +33,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that waits: `protocol` tcp or udp, address as `ss` prints it (`*`, `0.0.0.0`, `[::]`), program if known."""
+    """A socket that waits: `protocol` tcp or udp, address as `ss` prints it (`*`, `0.0.0.0`, `[::]`)."""
 
     protocol: str
     address: str
@@ -52,7 +52,7 @@ class ManagementPath:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One line of dnsmasq's lease file. `expires` is epoch seconds, 0 = never; `name` empty where the client sent none."""
+    """One line of dnsmasq's lease file. `expires` is epoch seconds, 0 = never; `name` empty: none was sent."""
 
     mac: str
     address: str
