@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.kinds.claims import Claim, Named, NeedsForwarding, NeedsPackage, Network
 from service.model.observed import Watch
-from service.resources.files import OwnFile
+from service.resources.files import FileMode, OwnFile
 from service.resources.nat import SourceNat
 from service.resources.resource import Resource
 from service.resources.sysctls import FORWARDING, OWN_FILE, Sysctl
@@ -86,6 +86,7 @@ class Nat:
         causes = sorted({claim.cause for claim in claims if isinstance(claim, NeedsForwarding)})
         if causes:
             yield Sysctl(self.name, FORWARDING, "1", "; ".join(causes))
+            yield FileMode(self.name, OWN_FILE)
         else:
             yield OwnFile(self.name, OWN_FILE, None, "sysctl")
 

@@ -37,7 +37,8 @@ def send(connection: socket.socket, message: Message) -> None:
     if message.files:
         sent = socket.send_fds(connection, [line], message.files)
         line = line[sent:]
-    connection.sendall(line)
+    if line:  # a peer that has read it all may be gone by now, and even nothing cannot be sent to it
+        connection.sendall(line)
 
 
 def receive(connection: socket.socket) -> Message:

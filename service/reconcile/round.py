@@ -90,8 +90,8 @@ class Rounds:
     ) -> tuple[HostStatus, float]:
         """Apply what was decided, then look again at once."""
         permission = Permission(management_change=spec.name in wanted.introduced)
-        if standing.plan is not None and any(d.moved == "host" for d in standing.plan.drifts):
-            standing.heals_s.append(self._clock.monotonic_s())
+        if standing.plan is not None:
+            standing.heals(standing.plan, self._clock.monotonic_s())
         request, standing.request = standing.request, None
         status = await self._applying.run(spec, standing, status, base, permission, request)
         if status.phase == "Succeeded":
@@ -102,7 +102,7 @@ class Rounds:
 
     async def _decide(self, spec: HostSpec, plan: Plan, standing: Standing) -> Decision:
         latched = await asyncio.to_thread(self._memory.is_latched, spec.name, plan.desired_digest)
-        contested = standing.is_contested(self._clock.monotonic_s())
+        contested = standing.is_contested(plan, self._clock.monotonic_s())
         decision = decide(plan, spec.sync, latched=latched, request=standing.request, contested=contested)
         if decision.stale_request and standing.request is not None:
             why = decision.message or "there is nothing to apply"

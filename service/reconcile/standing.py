@@ -8,14 +8,18 @@ from service.model.plans import Plan
 from service.reconcile.decide import Request
 from service.resources.desired import Desired
 
-CONTESTED_TIMES = 3
-CONTESTED_WITHIN_S = 600.0
+CONTESTED_TIMES = 5
+CONTESTED_WITHIN_S = 300.0
+
+Key = tuple[str, str, str, str]
+"""A difference's identity: see `Difference.key`."""
 
 
 @dataclass
 class Standing:
-    """One host's last round. `heals_s` are the times at which drift was undone lately; `applied_by` is the apply that
-    ended well since the host was looked at, `commit` what it was last compared with."""
+    """One host's last round. `heals_s` says when each difference was undone lately; `applied_by` is the apply that
+    ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
+    not known here yet, the host's journal has to be asked."""
 
     observed: HostObserved | None = None
     desired: Desired | None = None
@@ -26,9 +30,22 @@ class Standing:
     applied_by: str = ""
     commit: str = ""
     unsettled: bool = True
-    heals_s: deque[float] = field(default_factory=lambda: deque(maxlen=CONTESTED_TIMES))
+    heals_s: dict[Key, deque[float]] = field(default_factory=dict)
 
-    def is_contested(self, now_s: float) -> bool:
-        """Whether drift was undone so often lately that something must be fighting back."""
-        full = len(self.heals_s) == CONTESTED_TIMES
-        return full and now_s - self.heals_s[0] < CONTESTED_WITHIN_S
+    def heals(self, plan: Plan, now_s: float) -> None:
+        """What the host did by itself is undone now."""
+        for key in moved_by_host(plan):
+            self.heals_s.setdefault(key, deque(maxlen=CONTESTED_TIMES)).append(now_s)
+
+    def is_contested(self, plan: Plan, now_s: float) -> bool:
+        """Whether one and the same difference was undone so often lately that something must be fighting back."""
+        return any(
+            len(times) == CONTESTED_TIMES and now_s - times[0] < CONTESTED_WITHIN_S
+            for key in moved_by_host(plan)
+            if (times := self.heals_s.get(key))
+        )
+
+
+def moved_by_host(plan: Plan) -> list[Key]:
+    """The differences that the host made."""
+    return [drift.difference.key for drift in plan.drifts if drift.moved == "host"]

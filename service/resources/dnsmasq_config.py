@@ -42,6 +42,7 @@ class DnsmasqConfig:
 
     def wishes(self) -> Wishes:
         fields: dict[str, Json] = {key: [*values] for key, values in self.wanted().items()}
+        fields |= {"mode": "0644", "owner": "0:0"}
         return {(OWN_FILE, key, "file"): want for key, want in fields.items()}
 
     def watch(self) -> Watch:

@@ -10,6 +10,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Json, Seen
 from service.resources.resource import Phase, Steps, Wishes, field_difference, field_of
 
+STARTED = "after its files changed"
 STALE_SLACK_S = 1.0
 """A daemon counts as started before its file changed only beyond this: the two clocks are read apart."""
 
@@ -39,8 +40,10 @@ class Unit:
         return self.state == "enabled"
 
     def wishes(self) -> Wishes:
-        enabled: Wishes = {(self.name, "enabled", "boot"): self.state}
-        return enabled if self.boot_only else {**enabled, (self.name, "active", "live"): self.active}
+        wishes: Wishes = {(self.name, "enabled", "boot"): self.state}
+        if not self.boot_only:
+            wishes = {**wishes, (self.name, "active", "live"): self.active}
+        return {**wishes, (self.name, "started", "live"): STARTED} if self.reads and self.active else wishes
 
     def watch(self) -> Watch:
         return Watch(units=frozenset({self.name}), files=frozenset(self.reads))
@@ -62,16 +65,8 @@ class Unit:
             self, self.name, "active", "live", self.active, field_of(seen, "active"), cause=self.cause
         )
         if self.active and (stale := self.stale_files(observed)):
-            yield Difference(
-                self.kind,
-                self.name,
-                "started",
-                "live",
-                "changed",
-                f"after {stale[0]} changed",
-                "before it changed",
-                cause=self.cause,
-            )
+            have = f"before {stale[0]} changed"
+            yield Difference(self.kind, self.name, "started", "live", "changed", STARTED, have, cause=self.cause)
 
     def stale_files(self, observed: HostObserved) -> list[str]:
         """Files that changed after the daemon read them."""
