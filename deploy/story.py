@@ -291,7 +291,8 @@ def main() -> int:
 def stay(name: str, field: Field, result: dict[str, Any]) -> None:
     """Tell how to play on, and wait for ^C."""
     ready = {
-        "ready": True, "url": field.url, "token": field.token, "repo": str(field.repository), "host": "pve1", "lab": name,
+        "ready": True, "url": field.url, "token": field.token, "repo": str(field.repository), "host": "pve1",
+        "lab": name,
         "seen": result["seen"], "seconds": result["seconds"],
     }  # fmt: skip
     print(json.dumps(ready), flush=True)

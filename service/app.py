@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import uvicorn
+
 from service.api.create import create_app
 from service.api.metrics import Metrics
 from service.api.parts import Parts
@@ -73,8 +75,6 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
 
 def run_service(settings: Settings) -> None:
     """Serve until told to stop. InputError when there is no source."""
-    import uvicorn
-
     if not settings.source:
         raise InputError("no config repository is set", hint="passerelle serve --source PATH-OR-URL")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")

@@ -73,7 +73,7 @@ class Garbled(HostError):  # noqa: N818
 
 
 class HostRefused(HostError):  # noqa: N818
-    """The host-side file refused. `reason` is one of its fixed words: conflict, fenced, armed, check, space, quarantined."""
+    """The host-side file refused. `reason` is one of its words: conflict, fenced, armed, check, space, quarantined."""
 
     def __init__(self, what: str, *, reason: str, hint: str = "") -> None:
         super().__init__(what, hint=hint)

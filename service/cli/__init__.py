@@ -1,4 +1,4 @@
-"""The command line. Everything is imported where it is used: `passerelle lint` loads no database, web or SSH library."""
+"""The command line. All is imported where it is used: `passerelle lint` loads no database, web or SSH library."""
 
 import os
 import sys

@@ -97,9 +97,7 @@ def watch(client: Any, apply_id: str, timeout_s: float) -> dict[str, Any]:
         for step in found["steps"]:
             if step["state"] not in ("pending", told.get(step["position"])):
                 told[step["position"]] = step["state"]
-                tell(
-                    f"  {step['state']:>8}  {step['fact']}  {step['why']}{'  ' + step['error'] if step['error'] else ''}"
-                )
+                tell(f"  {step['state']:>8}  {step['fact']}  {step['why']}  {step['error']}".rstrip())
         if found["ended_at"] or time.monotonic() > deadline:
             return found
         time.sleep(POLL_S)

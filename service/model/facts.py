@@ -1,12 +1,12 @@
 """Facts: the small closed set of things that a transaction sets on a host.
 
-A fact id is `TYPE:NAME`; its value is canonical JSON or None for "not there". The same words are used by the
-host-side file, which captures, sets and compares them (`service/hostside/passerelle_host.py`, top of the file, is the
+A fact id is `TYPE:NAME`; its value is canonical JSON or None for "not there". The same words are used by
+the host-side file, which captures, sets and compares them (the top of `service/hostside/passerelle_host.py` is the
 reference of every type and field). A wanted value may name fewer fields than a captured one: only what is
 named is compared.
 
     file:/etc/x                 {"sha256", "mode": "0644", "uid", "gid"}
-    link:vmbr0                  {"type": "bridge"|"other", "up", "mtu", "master", "stp", "forward_delay_s", "ports": […]}
+    link:vmbr0                  {"type": bridge|other, "up", "mtu", "master", "stp", "forward_delay_s", "ports": […]}
     addresses:vmbr0             ["10.10.10.1/24", …] sorted, scope global, static ones
     routes:default              [{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}, …] sorted
     sysctl:net.ipv4.ip_forward  "1"

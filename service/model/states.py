@@ -6,12 +6,12 @@ from typing import Generic, TypeAlias, TypeVar
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen(Generic[T_co]):
-    """It is there, and this is its canonical value. `where` says in which file or rule it stands, if that is not obvious."""
+    """It is there, and this is its canonical value. `where` says in which file or rule, if that is not obvious."""
 
     value: T_co
     where: str = ""

@@ -30,7 +30,7 @@ Told: TypeAlias = StepTold | PhaseTold
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an apply ended. `cause` is a fixed word (conflict, fenced, check, deadline, step-failed…), `error` a sentence.
+    """How an apply ended. `cause` is a fixed word (conflict, fenced, check, deadline…), `error` a sentence.
 
     `unconfirmed`: nobody knows yet; the host decides by itself and its journal tells later.
     """

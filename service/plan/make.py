@@ -23,7 +23,7 @@ Phased = tuple[int, Step]
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What this revision may do beyond the usual: `management_change` holds only for the commit that introduced the key."""
+    """What this revision may do beyond the usual: `management_change` holds only for the commit that introduced it."""
 
     management_change: bool = False
 
@@ -34,7 +34,7 @@ def make_plan(
     observed: HostObserved,
     *,
     commit: str = "",
-    permission: Permission = Permission(),  # noqa: B008 (frozen)
+    permission: Permission = Permission(),
 ) -> Plan:
     """Desired × last applied × observed → the smallest ordered change, or the reasons why not.
 
@@ -99,7 +99,8 @@ def with_restarts(phased: Sequence[Phased], resources: Sequence[Resource], obser
             phase, step = total[planned[0]]
             total[planned[0]] = (phase, replace(step, restart=True))
         else:
-            why = f"{unit.kind}: {unit.name} reads {', '.join(sorted(changed.intersection(unit.reads)))} only at its start"
+            read = ", ".join(sorted(changed.intersection(unit.reads)))
+            why = f"{unit.kind}: {unit.name} reads {read} only at its start"
             total.append((Phase.UNIT_UP, replace(unit.step(observed, ()), why=why, restart=True)))
     return sorted(total, key=lambda entry: entry[0])
 

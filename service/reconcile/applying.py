@@ -8,10 +8,10 @@ from service.clock import Clock
 from service.errors import HostError, HostRefused
 from service.model.plans import Plan
 from service.model.runs import Apply, HostStatus, Trigger
+from service.model.telling import Ended, PhaseTold, StepTold, Told
 from service.plan.make import Permission, make_plan
 from service.reconcile import status as statuses
 from service.reconcile.decide import Request
-from service.model.telling import Ended, PhaseTold, StepTold, Told
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.standing import Standing
 from service.resources.desired import Desired, LastApplied

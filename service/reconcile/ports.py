@@ -54,7 +54,7 @@ class Hosts(Protocol):
         known_addresses: Sequence[str],
         told: Callable[[Told], None],
     ) -> Ended:
-        """The confirmed apply, from arming to the confirmation over a new connection. Never raises for what a host does."""
+        """The confirmed apply, from arming to the confirmation over a new connection. Never raises for a host."""
         ...
 
     async def close(self, name: str) -> None:

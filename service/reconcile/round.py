@@ -24,7 +24,7 @@ from service.spec.host import HostSpec
 
 
 class Rounds:
-    """Reconciles hosts by name. One instance for the fleet; at most one round a host at a time (the queue's promise)."""
+    """Reconciles hosts by name. One instance for the fleet; one round a host at a time, which the queue promises."""
 
     def __init__(
         self, record: Record, memory: Memory, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, *, observe_s: float

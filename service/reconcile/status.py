@@ -5,8 +5,8 @@ from datetime import datetime
 
 from service.errors import AuthFailed, HostError, HostKeyChanged
 from service.model.runs import Health, HostStatus, Phase, Reachability
-from service.reconcile.decide import Decision
 from service.model.telling import Ended
+from service.reconcile.decide import Decision
 from service.spec.host import HostSpec
 
 RETRY_FIRST_S = 2.0

@@ -9,8 +9,10 @@ from service.model.plans import digest_of
 from service.model.states import Json
 from service.resources.resource import Resource
 
+NOTHING = Watch()
 
-class WishConflict(ValueError):
+
+class WishConflictError(ValueError):
     """Two kinds want the same thing differently: a bug of a kind, or a spec that lint should have stopped."""
 
 
@@ -20,15 +22,15 @@ class Desired:
 
     host: str
     resources: tuple[Resource, ...]
-    watched: Watch = Watch()
+    watched: Watch = NOTHING
 
     @classmethod
-    def of(cls, host: str, resources: Sequence[Resource], watched: Watch = Watch()) -> "Desired":  # noqa: B008 (frozen)
+    def of(cls, host: str, resources: Sequence[Resource], watched: Watch = NOTHING) -> "Desired":
         """Sorted, without repetition; two different wishes under one id are an error."""
         by_id: dict[str, Resource] = {}
         for resource in resources:
             if by_id.setdefault(resource.id, resource) != resource:
-                raise WishConflict(
+                raise WishConflictError(
                     f"{resource.id} is wanted by {by_id[resource.id].kind} and, differently, by {resource.kind}"
                 )
         return cls(host, tuple(by_id[name] for name in sorted(by_id)), watched)

@@ -122,10 +122,11 @@ class DnsmasqConfig:
                 want = wanted.get(directive.key)
                 value = self.canonical(directive.key, directive.value)
                 if want and directive.key in dnsmasq.SINGLE and value not in want:
+                    place = f"{path}:{directive.line}"
                     yield Refusal(
                         "not-ours",
-                        f"{path}:{directive.line} sets {directive.key} to {value or 'on'}, the spec wants {want[0] or 'on'}",
-                        hint=f"remove that line on the host, or write its value in the spec; passerelle does not own {path}",
+                        f"{place} sets {directive.key} to {value or 'on'}, the spec wants {want[0] or 'on'}",
+                        hint=f"remove that line on the host, or say the same in the spec; {path} is not passerelle's",
                     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 HOSTS_FOLDER = "/etc/passerelle/dhcp-hosts.d"
-"""dnsmasq watches it: a new line names an existing lease at once (dnsmasq(8), dhcp-hostsdir). Only host specs are read."""
+"""dnsmasq watches it: a new line names an existing lease at once (dnsmasq(8), dhcp-hostsdir). Only host specs count."""
 
 GUESTS_FILE = f"{HOSTS_FOLDER}/guests"
 HEADER = "# written by passerelle from `guests`: MAC, address where it is fixed, name\n"

@@ -1,4 +1,4 @@
-"""Source NAT: what is masqueraded now and after a boot, by whatever table or line makes it; ours in a table of our own."""
+"""Source NAT: what is masqueraded now and after a boot, by whatever makes it; ours in a table of our own."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ Rule = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class SourceNat:
-    """All source NAT wanted on a host. Empty `rules`: our own table, file and loader go; nobody else's NAT is touched."""
+    """All source NAT wanted on a host. Without `rules` our own table, file and loader go; no one else's is touched."""
 
     kind: str
     rules: tuple[Rule, ...]

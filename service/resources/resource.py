@@ -11,8 +11,8 @@ from service.model.plans import PackageChange, Refusal
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 
 Wishes = Mapping[tuple[str, str, Where], Json]
-"""What a resource asks for: {(resource, field, where): want}, the words of its differences. Stored after an apply, it is
-the base of the next diff."""
+"""What a resource asks for: {(resource, field, where): want}, the words of its differences. Stored after an apply, it
+is the base of the next diff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ class Phase:
 class Resource(Protocol):
     """One thing wanted on a host. A frozen value; equal wishes are equal values.
 
-    Laws (tests/test_laws.py runs them over every kind): comparing is pure and deterministic; no difference means no step;
-    after its steps there is no difference; undoing them gives the host as it was; Unknown never yields a step that
-    overwrites or deletes.
+    Laws (tests/test_laws.py runs them over every kind): comparing is pure and deterministic; no difference means no
+    step; after its steps there is no difference; undoing them gives the host as it was; Unknown never yields a step
+    that overwrites or deletes.
     """
 
     @property
@@ -102,7 +102,7 @@ def field_difference(
     *,
     cause: str = "",
 ) -> Iterator[Difference]:
-    """The difference of one field, if there is one. Unknown is a difference of its own kind: nothing may be done about it."""
+    """The difference of one field, if there is one. Unknown is one of its own kind: nothing may be done about it."""
     if isinstance(seen, Unknown):
         yield Difference(resource.kind, name, field_name, where, "changed", want, None, unknown=seen.why, cause=cause)
         return

@@ -81,7 +81,7 @@ class Sysctl:
 
     @classmethod
     def boot_steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
-        """Our own sysctl.d file, where another file does not say it already; a file that overrules ours is a refusal."""
+        """Our own sysctl.d file, where no other file says it already; a file that overrules ours is a refusal."""
         at_boot = [(sysctl, sysctl.at_boot(observed)) for sysctl in wanted]
         if any(isinstance(seen, Unknown) for _, seen in at_boot):
             return Steps()

@@ -17,7 +17,7 @@ STALE_SLACK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit as it should be. `reads` are the files that it reads only at its start: a later change of one makes it stale.
+    """A unit as it should be. `reads` are the files that it reads only at its start: a later change makes it stale.
 
     `boot_only`: what counts is that it starts at boot; whether it is active now says nothing (a loader that ran).
     """

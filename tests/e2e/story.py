@@ -88,9 +88,13 @@ class Story:
             return now if done else {}
 
         try:
-            found: dict[str, Any] = self.field.wait_for(there, f"{commit[:10]} in force on {self.host.name}", timeout_s=60)
+            found: dict[str, Any] = self.field.wait_for(
+                there, f"{commit[:10]} in force on {self.host.name}", timeout_s=60
+            )
         except LabError as error:
-            raise LabError(f"{error}\nnow: {json.dumps(self.status(), indent=1)}\n{json.dumps(self.drift(), indent=1)}") from None
+            raise LabError(
+                f"{error}\nnow: {json.dumps(self.status(), indent=1)}\n{json.dumps(self.drift(), indent=1)}"
+            ) from None
         return found
 
     def drift(self) -> list[dict[str, Any]]:
@@ -111,7 +115,7 @@ class Story:
         ).count("MASQUERADE")
 
     def default_routes(self) -> list[dict[str, Any]]:
-        return [r for r in self.json("ip -j route show default")]
+        return list(self.json("ip -j route show default"))
 
     def addresses(self, interface: str) -> list[str]:
         found = self.json(f"ip -j -4 address show dev {interface}")

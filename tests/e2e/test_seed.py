@@ -49,10 +49,10 @@ def test_every_directive_of_the_seeds_file_is_written_and_taken(story: Story) ->
     text = story.host.read("/etc/dnsmasq.d/passerelle.conf").decode()
     lines = {line for line in text.splitlines() if line and not line.startswith("#")}
     assert lines >= {
-        "domain-needed", "bogus-priv", "no-poll", "no-hosts", "no-dhcp-interface=enp1s0", "interface=vmbr0", "expand-hosts",
-        "domain=madyanne.lan", "dhcp-authoritative", "dhcp-leasefile=/var/lib/misc/dnsmasq.leases",
-        "dhcp-range=10.10.10.100,10.10.10.200,255.255.255.0,12h", "dhcp-option=3,10.10.10.1", "dhcp-option=6,10.10.10.1",
-        "dhcp-option=19,1", "cache-size=256", "log-facility=/var/log/dnsmasq.log",
+        "domain-needed", "bogus-priv", "no-poll", "no-hosts", "no-dhcp-interface=enp1s0", "interface=vmbr0",
+        "expand-hosts", "domain=madyanne.lan", "dhcp-authoritative", "dhcp-leasefile=/var/lib/misc/dnsmasq.leases",
+        "dhcp-range=10.10.10.100,10.10.10.200,255.255.255.0,12h", "dhcp-option=3,10.10.10.1",
+        "dhcp-option=6,10.10.10.1", "dhcp-option=19,1", "cache-size=256", "log-facility=/var/log/dnsmasq.log",
     }  # fmt: skip
     assert story.host.exec(["dnsmasq", "--test"]).returncode == 0
     assert "BC:24:11:00:00:01".lower() in story.host.read("/var/lib/misc/dnsmasq.leases").decode()
