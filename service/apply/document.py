@@ -89,7 +89,17 @@ def told(position: int, step: dict[str, Any]) -> StepTold:
     error = words(step.get("error"))
     if error and state == "doing":
         state = "failed"
-    return StepTold(position, state if state in STEP_STATES else "pending", error)  # type: ignore[arg-type]  # checked
+    if state not in STEP_STATES:
+        state = "pending"
+    return StepTold(position, state, error, took_s(step))  # type: ignore[arg-type]  # it is one of them
+
+
+def took_s(step: dict[str, Any]) -> float:
+    """How long a step took by the host's own clock; 0 where it does not say."""
+    began, over = step.get("started_s"), step.get("ended_s")
+    if isinstance(began, int | float) and isinstance(over, int | float):
+        return max(0.0, min(float(over) - float(began), 86_400.0))
+    return 0.0
 
 
 def fence(result: dict[str, Any]) -> Fence:

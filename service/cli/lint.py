@@ -11,6 +11,7 @@ def lint(
     directory: Annotated[Path, Parameter(show_default=False)] = Path(),
     /,
     *,
+    pve: Annotated[Path | None, Parameter(show_default=False)] = None,
     output: Annotated[Literal["text", "json", "sarif"], Parameter(name=["--output", "-o"])] = "text",
 ) -> int:
     """Check a folder that holds fleet.yaml and hosts/, and say everything that is wrong with it.
@@ -21,9 +22,14 @@ def lint(
     ----------
     directory
         The folder; the current one if not given.
+    pve
+        Check the firewall files of a Proxmox node in this folder instead: every line that Proxmox would skip or not
+        compile.
     output
         text for people, json for programs, sarif for code hosts.
     """
+    if pve is not None:
+        return _lint_pve(pve, as_json=output == "json")
     from service import __version__
     from service.cli import USAGE
     from service.cli.directory import read_directory
@@ -48,3 +54,24 @@ def lint(
         print(report.as_text(fleet.findings), end="")
     tell(report.summary(fleet.findings, count))
     return 1 if fleet.has_errors else 0
+
+
+def _lint_pve(folder: Path, *, as_json: bool) -> int:
+    """The lines of Proxmox's firewall files that have no effect, as text or as a list of file, line, text, reason."""
+    from service.cli.output import printable, show_json, tell
+    from service.cli.pve_folder import node_of, read_pve_folder
+    from service.firewall.ignored import ignored_lines
+
+    found = ignored_lines(read_pve_folder(folder), node_of(None, None, []))
+    if as_json:
+        show_json(
+            [
+                {"file": item.where.file, "line": item.where.line, "text": item.text, "reason": item.reason}
+                for item in found
+            ]
+        )
+    else:
+        for item in found:
+            print(printable(f"{item.where}: {item.reason}: {item.text}"))
+    tell(f"{len(found)} {'line has' if len(found) == 1 else 'lines have'} no effect")
+    return 1 if found else 0

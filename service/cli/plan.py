@@ -76,7 +76,6 @@ def from_service(host: str) -> dict[str, Any]:
 def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]:
     """Compare a folder's spec with the host itself. Raises InputError for a bad spec, HostError for the host."""
     import asyncio
-    from dataclasses import asdict
 
     from service.app import observe_once
     from service.cli.directory import read_directory
@@ -99,8 +98,7 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
     tell(f"looking at {host} ({spec.connection.address})")
     observed = asyncio.run(observe_once(spec, desired.watch, ssh_key or Settings().host_key_path))
     made = make_plan(desired, LastApplied(), observed)
-    body = {name: value for name, value in asdict(made).items() if name != "blobs"}
-    return {"host": host, "digest": made.digest, "body": body}
+    return {"host": host, "digest": made.digest, "body": made.as_json()}
 
 
 SIGNS = {"missing": "+", "extra": "-", "changed": "~", "order": "~"}
@@ -110,13 +108,11 @@ def as_text(body: Mapping[str, Any]) -> str:
     """A plan for people: what differs, what would be done, what speaks against it."""
     lines = []
     for entry in body.get("drifts", []):
-        difference = entry["difference"]
-        cause = f"  ({difference['cause']})" if difference["cause"] else ""
-        have = f"unknown: {difference['unknown']}" if difference["unknown"] else difference["have"]
-        sign = SIGNS[difference["op"]]
+        cause = f"  ({entry['cause']})" if entry["cause"] else ""
+        have = f"unknown: {entry['unknown']}" if entry["unknown"] else entry["have"]
         lines.append(
-            f"{sign} {difference['kind']} {difference['resource']} {difference['field']} [{difference['where']}]: "
-            f"{have} -> {difference['want']}  moved: {entry['moved']}{cause}"
+            f"{SIGNS[entry['op']]} {entry['kind']} {entry['resource']} {entry['field']} [{entry['where']}]: "
+            f"{have} -> {entry['want']}  moved: {entry['moved']}{cause}"
         )
     for package in body.get("packages", []):
         lines.append(f"  package {package['action']} {package['name']}")

@@ -664,7 +664,8 @@ def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
     """What a restore needs beyond the facts to bring back exactly what was there.
 
     {"routes": [[family, [words of ip route]], …] every static route of table main,
-     "addresses": {name: {address: [words]}}, "mac": {bridge: address}}.
+     "addresses": {name: {address: [words]}}, "mac": {bridge: address}}. A snapshot adds
+    {"changed": {path: [sha256, mtime in ns]}} of its files.
     """
     detail: dict[str, Json] = {"routes": [], "addresses": {}, "mac": {}}
     if not any(fact.partition(":")[0] in ("link", "addresses", "routes") for fact in facts):
@@ -779,6 +780,9 @@ class Setter:
             # the same text: only mode or owner change, and no daemon has to read it again
             then = os.stat(path)
             os.utime(temporary, ns=(then.st_atime_ns, then.st_mtime_ns))
+        digest, changed_ns = self.detail.get("changed", {}).get(name, ("", 0))
+        if digest == value["sha256"]:  # the old file is back: it did not change after its daemon started
+            os.utime(temporary, ns=(changed_ns, changed_ns))
         if expected is not Ellipsis and expected is not None and exchange(temporary, path):
             taken, _ = read_file(temporary)  # what we took away is what we looked at, or it goes back
             if taken != expected:
@@ -1469,16 +1473,18 @@ def _stage(
     for sha256, content in blobs.items():
         write_new(os.path.join(folder, "new", sha256), content)
     size = 0
+    changed: dict[str, Json] = {}  # when the files were last changed
     for fact, value in found.items():
         if fact.startswith("file:") and value is not None:
             again, content = read_file(host.path(fact[5:]))
             if again != value:
                 raise Refused("conflict", f"{fact[5:]} is being changed by someone else")
             size += len(content)
+            changed[fact[5:]] = [value["sha256"], os.stat(host.path(fact[5:])).st_mtime_ns]
             write_new(os.path.join(folder, "old", value["sha256"]), content)
     folders = [os.path.dirname(f[5:]) for f, value in found.items() if f.startswith("file:") and value is None]
     missing = sorted({parent for folder_ in folders for parent in _missing(host, folder_)})
-    snapshot = {"facts": found, "detail": capture_detail(host, found), "folders": missing}
+    snapshot = {"facts": found, "detail": {**capture_detail(host, found), "changed": changed}, "folders": missing}
     write_new(os.path.join(folder, "old", "facts.json"), as_bytes(snapshot))
     # Room and inodes that a rollback frees before it needs them; random, so that no file system stores it in nothing.
     write_new(os.path.join(folder, "reserve", "room"), os.urandom(size + (256 << 10)))

@@ -3,10 +3,12 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from service.model.changes import Drift
 from service.model.facts import Step
+
+MAX_FILE_TEXT = 64 << 10
 
 RefusalRule = Literal[
     "management-path",
@@ -66,6 +68,17 @@ class Plan:
         """Nothing to do."""
         return not self.steps and not self.packages
 
+    def as_json(self) -> dict[str, Any]:
+        """As it is recorded and shown: fields by name without `blobs`; `files` holds the text of each file by SHA-256,
+        left out when it is no UTF-8 or longer than 64 KiB."""
+        body = asdict(self)
+        del body["blobs"]
+        body["derived"] = [{"thing": thing, "cause": cause} for thing, cause in self.derived]
+        body["checks"] = [{"program": program, "path": path} for program, path in self.checks]
+        body["drifts"] = [asdict(d.difference) | {"moved": d.moved} for d in self.drifts]
+        body["files"] = {sha: text for sha, blob in self.blobs.items() if (text := text_of(blob)) is not None}
+        return body
+
     @property
     def digest(self) -> str:
         """SHA-256 over everything that would be done; approval and apply name it. The commit is not part of it."""
@@ -78,6 +91,14 @@ class Plan:
                 "refusals": [asdict(r) for r in self.refusals],
             }
         )
+
+
+def text_of(blob: bytes) -> str | None:
+    """A file's text, None where it cannot be shown."""
+    try:
+        return blob.decode() if len(blob) <= MAX_FILE_TEXT else None
+    except UnicodeDecodeError:
+        return None
 
 
 def digest_of(value: object) -> str:

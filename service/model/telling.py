@@ -11,11 +11,12 @@ Ending = Literal["confirmed", "rolled_back", "rollback_failed", "conflict", "ref
 
 @dataclass(frozen=True, slots=True)
 class StepTold:
-    """The host says how far a step is: its position in the plan, its state, when, and why it failed."""
+    """The host says how far a step is: its position in the plan, its state, how long it took, and why it failed."""
 
     position: int
     state: StepState
     error: str = ""
+    took_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from service.clock import Clock
 from service.errors import HostError, HostRefused
@@ -167,15 +168,17 @@ class Applying:
 
     async def _write_told(self, apply_id: str, told: asyncio.Queue[Told | None]) -> None:
         """What the host tells goes into the record as it comes."""
+        states: dict[int, str] = {}
         while (event := await told.get()) is not None:
-            if isinstance(event, StepTold):
+            if isinstance(event, StepTold) and states.get(event.position) != event.state:
+                now = self._clock.now()
+                if event.state in ("done", "failed") and event.position not in states:
+                    # it was over before it was seen to begin
+                    began = now - timedelta(seconds=event.took_s)
+                    await asyncio.to_thread(self._record.move_step, apply_id, event.position, "doing", at=began)
+                states[event.position] = event.state
                 await asyncio.to_thread(
-                    self._record.move_step,
-                    apply_id,
-                    event.position,
-                    event.state,
-                    at=self._clock.now(),
-                    error=event.error,
+                    self._record.move_step, apply_id, event.position, event.state, at=now, error=event.error
                 )
             elif isinstance(event, PhaseTold):
                 await asyncio.to_thread(self._record.set_apply_phase, apply_id, event.phase)

@@ -64,7 +64,7 @@ def test_an_edit_by_hand_is_seen_and_put_back(story: Story, edit: Edit) -> None:
     keys = {(item["resource"], item["field"], item["where"], item["moved"]) for item in items}
     assert (edit.resource, edit.field, edit.where, "host") in keys
     assert {item["moved"] for item in items} == {"host"}
-    assert story.status()["reason"] == "Drifted"
+    story.field.wait_for(lambda: story.status()["reason"] == "Drifted", "the host's status says so")
     commit = story.apply(story.spec(), "put it back")
     story.wait_synced(commit)
     assert story.drift() == []

@@ -39,6 +39,15 @@ def test_a_replaced_file_keeps_the_owner_mode_and_attributes_that_nobody_changed
         scratch.call("rollback", ID)
 
 
+def test_a_file_that_comes_back_has_the_time_of_its_last_change(scratch: Scratch) -> None:
+    path = scratch.root / CONF[1:]
+    os.utime(path, ns=(10**18, 10**18))
+    scratch.begin(files_only(scratch))
+    assert path.stat().st_mtime_ns > 10**18
+    scratch.call("rollback", ID)
+    assert path.stat().st_mtime_ns == 10**18
+
+
 def test_a_symlink_is_refused_before_anything_is_armed(scratch: Scratch) -> None:
     path = scratch.root / CONF[1:]
     path.unlink()

@@ -5,7 +5,6 @@ Events: `revision.accepted`, `revision.refused`, `plan.made`, `drift.found`, `dr
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +20,6 @@ from service.model.states import Json
 from service.model.trees import Commit
 
 MAX_FINDINGS = 500
-MAX_FILE_TEXT = 64 * 1024
 _TOLD = 20
 
 
@@ -89,7 +87,7 @@ class ChangeWrites(Writing):
                     desired_digest=plan.desired_digest,
                     state="current",
                     created_at=at,
-                    body=plan_body(plan),
+                    body=plan.as_json(),
                 )
             )
             text = f"{plan.host}: {len(plan.steps)} steps, {len(plan.refusals)} refusals"
@@ -148,25 +146,6 @@ class ChangeWrites(Writing):
         with self._database.read() as connection:
             one = select(drift.c.id).where(drift.c.host == host, drift.c.resolved_at.is_(None)).limit(1)
             return connection.execute(one).first() is not None
-
-
-def plan_body(plan: Plan) -> dict[str, Json]:
-    """A plan as JSON: its fields by name, without `blobs`; `files` holds the text of each file by SHA-256, left out
-    when it is no UTF-8 or longer than 64 KiB."""
-    body: dict[str, Any] = asdict(plan)
-    del body["blobs"]
-    body["derived"] = [{"thing": thing, "cause": cause} for thing, cause in plan.derived]
-    body["checks"] = [{"program": program, "path": path} for program, path in plan.checks]
-    body["drifts"] = [asdict(d.difference) | {"moved": d.moved} for d in plan.drifts]
-    body["files"] = {sha: text for sha, blob in plan.blobs.items() if (text := _text(blob)) is not None}
-    return body
-
-
-def _text(blob: bytes) -> str | None:
-    try:
-        return blob.decode() if len(blob) <= MAX_FILE_TEXT else None
-    except UnicodeDecodeError:
-        return None
 
 
 def _identity(host: str, difference: Difference) -> str:

@@ -258,7 +258,7 @@ def systemctl(words: list[str]) -> None:
         for name, unit in units.items():
             if unit["enabled"] == "enabled":
                 print(name, "enabled", "enabled")
-    elif verb == "daemon-reload":
+    elif verb in ("daemon-reload", "reset-failed"):
         pass
     elif verb in ("start", "stop", "restart", "enable", "disable", "mask", "unmask"):
         for name in [n for pattern in names for n in (fnmatch.filter(units, pattern) if "*" in pattern else [pattern])]:
