@@ -1,30 +1,46 @@
 """The three-way diff: where the host is not as wanted, and which side moved since the last apply."""
 
+from collections.abc import Mapping
+
 from service.model.changes import Difference, Drift, Moved
 from service.model.observed import HostObserved
+from service.model.states import Json
 from service.resources.desired import Desired, LastApplied
+
+Key = tuple[str, str, str, str]
+"""A difference's identity: see `Difference.key`."""
 
 
 def drift(desired: Desired, base: LastApplied, observed: HostObserved) -> tuple[Drift, ...]:
     """Every difference with its side, in the order of the resources' ids."""
+    wished = desired.wishes
     return tuple(
-        Drift(difference, moved(difference, base))
+        Drift(difference, moved(difference, base, wished))
         for resource in desired.resources
         for difference in resource.differences(observed)
     )
 
 
-def moved(difference: Difference, base: LastApplied) -> Moved:
-    """`git` when the wish is not what was last applied, `host` when the host is not, `both` when neither is.
+def moved(difference: Difference, base: LastApplied, wished: Mapping[Key, Json]) -> Moved:
+    """`git` when the wish is not the one last applied, `host` when the host is not as last applied, `both` when neither.
 
-    Before the first apply everything is Git's move: nobody promised the host anything yet.
+    What was never wished before is Git's move, whatever the host had: nobody promised anything yet. What no spec names
+    (a left-over, one rule more in our own table) is Git's move where its section changed, else the host's.
     """
     if not base.exists:
         return "git"
-    applied = base.wishes.get(difference.key)
-    git_moved = applied != difference.want
-    host_moved = applied != difference.have
+    key = difference.key
+    if key not in base.wishes:
+        is_gits = key in wished or of_kind(base.wishes, difference.kind) != of_kind(wished, difference.kind)
+        return "git" if is_gits else "host"
+    applied = base.wishes[key]
+    git_moved = key not in wished or wished[key] != applied
+    host_moved = not difference.unknown and difference.have != applied
     if git_moved and host_moved:
-        # a thing that was never ours and is not there yet has moved on one side only
-        return "git" if applied is None and difference.op == "missing" else "both"
+        return "both"
     return "git" if git_moved else "host"
+
+
+def of_kind(wishes: Mapping[Key, Json], kind: str) -> dict[Key, Json]:
+    """The wishes of one section."""
+    return {key: want for key, want in wishes.items() if key[0] == kind}

@@ -48,13 +48,18 @@ class Desired:
             total |= resource.watch()
         return total
 
-    def as_json(self) -> list[Json]:
-        """`[[kind, resource, field, where, want], …]`, sorted: the form in which it becomes the next base."""
-        rows: list[list[Json]] = [
-            [resource.kind, name, field, where, want]
+    @property
+    def wishes(self) -> dict[tuple[str, str, str, str], Json]:
+        """Every wish by the key of the difference that it would make."""
+        return {
+            (resource.kind, name, field, where): want
             for resource in self.resources
             for (name, field, where), want in resource.wishes().items()
-        ]
+        }
+
+    def as_json(self) -> list[Json]:
+        """`[[kind, resource, field, where, want], …]`, sorted: the form in which it becomes the next base."""
+        rows: list[list[Json]] = [[*key, want] for key, want in self.wishes.items()]
         return [*sorted(rows, key=lambda row: str(row[:4]))]
 
     def derived(self) -> Iterator[tuple[str, str]]:
