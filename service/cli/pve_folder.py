@@ -1,0 +1,63 @@
+"""Reading a folder of Proxmox's firewall files for the commands that answer without a host.
+
+    read_pve_folder(root) -> {name: bytes}      cluster.fw, host.fw, VMID.fw, guests.json, corosync.conf; nothing else
+    node_of(localnet, host_ip, altnames) -> Node
+
+Both raise InputError.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+from service.errors import InputError
+from service.firewall.addresses import ip_or_cidr
+from service.firewall.firewall import CLUSTER_FILE, COROSYNC_FILE, GUESTS_FILE, HOST_FILE, NO_LOCAL_NETWORK, Node
+from service.firewall.pve_files import MAX_BYTES
+
+MAX_FILES = 10_000
+_FIXED = (CLUSTER_FILE, HOST_FILE, GUESTS_FILE, COROSYNC_FILE)
+_GUEST = re.compile(r"[1-9][0-9]{0,8}\.fw")
+_INTERFACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def read_pve_folder(root: Path) -> dict[str, bytes]:
+    """The files of a node's firewall that are there."""
+    if not root.is_dir():
+        raise InputError(f"{root} is not a directory", hint=f"give the folder that holds {CLUSTER_FILE}")
+    try:
+        names = sorted(entry.name for entry in root.iterdir() if entry.name in _FIXED or _GUEST.fullmatch(entry.name))
+        if len(names) > MAX_FILES:
+            raise InputError(f"{root} holds more than {MAX_FILES} firewall files")
+        return {name: _read(root / name) for name in names}
+    except OSError as error:
+        raise InputError(f"{error.filename or root} cannot be read: {error.strerror}") from error
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise InputError(f"{path} is no plain file")
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path} is longer than {MAX_BYTES} bytes")
+    return data
+
+
+def node_of(localnet: str | None, host_ip: str | None, altnames: Sequence[str]) -> Node:
+    """What the command line says about the node; `altnames` are NIC=NAME."""
+    if localnet is not None and ip_or_cidr(localnet) is None:
+        raise InputError(f"--localnet {localnet} is no network", hint="as 203.0.113.0/24")
+    try:
+        address = str(ip_address(host_ip)) if host_ip else ""
+    except ValueError as error:
+        raise InputError(f"--host-ip {host_ip} is no address") from error
+    names: dict[str, str] = {}
+    for pair in altnames:
+        card, equals, name = pair.partition("=")
+        if not equals or not _INTERFACE.fullmatch(card) or not _INTERFACE.fullmatch(name):
+            raise InputError(f"--altname {pair} is not of the form NIC=NAME", hint="as enp1s0=wan0")
+        names[name] = card
+    return Node(localnet or NO_LOCAL_NETWORK, address, names, int(time.time()))
