@@ -22,7 +22,7 @@ def drift(desired: Desired, base: LastApplied, observed: HostObserved) -> tuple[
 
 
 def moved(difference: Difference, base: LastApplied, wished: Mapping[Key, Json]) -> Moved:
-    """`git` when the wish is not the one last applied, `host` when the host is not as last applied, `both` when neither.
+    """`git` when the wish is not the one last applied, `host` when the host is not as last applied, `both` for both.
 
     What was never wished before is Git's move, whatever the host had: nobody promised anything yet. What no spec names
     (a left-over, one rule more in our own table) is Git's move where its section changed, else the host's.

@@ -5,7 +5,7 @@ listeners. What cannot be proven to stay is refused; the timer on the host guard
 """
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.model.facts import Step
@@ -28,6 +28,11 @@ class Picture:
     enslaved: Mapping[str, str]
     routes: tuple[tuple[str, str], ...]
     stopped: frozenset[str]
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """Interfaces that carry no packets of the host's own: down, or a port of a bridge."""
+        return self.down | self.enslaved.keys()
 
 
 def management_refusals(
@@ -66,30 +71,31 @@ def cuts(path: ManagementPath, now: Picture, then: Picture, observed: HostObserv
 
 
 def way_back(path: ManagementPath, now: Picture, then: Picture, base: LastApplied) -> Iterator[str]:
-    """The route from the host to the controller: on the link, or over a default route that does not change."""
-    if on_link(path.controller, then):
+    """The route from the host to the controller: on the same link as before, or over a default route that stays.
+
+    What the last confirmed apply had counts as proven, too: a new connection went that way. So a drift can be healed.
+    """
+    confirmed = confirmed_addresses(base)
+    links, links_now, links_confirmed = (
+        links_to(path.controller, addresses, silent)
+        for addresses, silent in ((then.addresses, then.silent), (now.addresses, now.silent), (confirmed, ()))
+    )
+    if links:
+        if links not in (links_now, links_confirmed):
+            yield (
+                f"{path.controller} would be taken for a neighbour on {', '.join(sorted(links))}, "
+                "which cannot be proven to lead there"
+            )
         return
-    if not on_link(path.controller, now) and routes_of(path.controller, then) == routes_of(path.controller, now):
-        if now.addresses == then.addresses or gateways_on_link(path.controller, then):
-            return
-        yield f"the gateway to {path.controller} would no longer be in a connected network"
-        return
-    confirmed = confirmed_routes(base)
-    if (
-        confirmed is not None
-        and set(routes_of(path.controller, then)) == set(confirmed)
-        and gateways_on_link(path.controller, then)
-    ):
-        return
-    routes = routes_of(path.controller, then)
-    if not routes:
+    routes, routes_now = routes_of(path.controller, then), routes_of(path.controller, now)
+    is_as_before = routes == routes_now and not links_now
+    if not routes and not is_as_before:
         yield f"no route back to {path.controller} would be left"
-    elif not gateways_on_link(path.controller, then):
-        yield f"the gateway {routes[0][0]} to {path.controller} is in no connected network"
-    else:
-        before = routes_of(path.controller, now)
+    elif lost := sorted(unconnected(routes, then) - unconnected(routes_now, now)):
+        yield f"the gateway {lost[0][0]} to {path.controller} would be in no connected network"
+    elif not is_as_before and (routes != confirmed_routes(base, path.controller) or links_confirmed):
         yield (
-            f"the way back to {path.controller} would change from {words(before)} to {words(routes)}, "
+            f"the way back to {path.controller} would change from {words(routes_now, links_now)} to {words(routes)}, "
             "which cannot be proven to lead there"
         )
 
@@ -169,14 +175,18 @@ def hosts_of(addresses: Sequence[str]) -> set[str]:
     return {address.split("/", 1)[0] for address in addresses}
 
 
-def on_link(controller: str, state: Picture) -> bool:
-    """Whether the controller is in a network that the host is connected to."""
-    return any(
-        contains(held, controller)
-        for name, addresses in state.addresses.items()
-        if name not in state.down
-        for held in addresses
-    )
+def links_to(controller: str, addresses: Mapping[str, Sequence[str]], silent: Collection[str]) -> frozenset[str]:
+    """The interfaces whose network the controller is in: of several networks the narrowest decides (ip-route(8))."""
+    narrowest = -1
+    found: set[str] = set()
+    for name, held in addresses.items():
+        for address in held:
+            length = int(address.rpartition("/")[2]) if name not in silent and contains(address, controller) else -1
+            if length > narrowest:
+                narrowest, found = length, set()
+            if length == narrowest >= 0:
+                found.add(name)
+    return frozenset(found)
 
 
 def contains(network: str, address: str) -> bool:
@@ -193,19 +203,28 @@ def routes_of(controller: str, state: Picture) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(r for r in state.routes if (":" in r[0]) == six))
 
 
-def gateways_on_link(controller: str, state: Picture) -> bool:
-    """Whether every default route's gateway is in a network of its own interface, which is up."""
-    routes = routes_of(controller, state)
-    return bool(routes) and all(
-        dev not in state.down and any(contains(held, via) for held in state.addresses.get(dev, ()))
+def unconnected(routes: Sequence[tuple[str, str]], state: Picture) -> set[tuple[str, str]]:
+    """The routes whose gateway is in no network of their own interface, or whose interface carries nothing."""
+    return {
+        (via, dev)
         for via, dev in routes
-        if via
-    )
+        if dev in state.silent
+        or (via and not via.startswith("fe80:") and not any(contains(a, via) for a in state.addresses.get(dev, ())))
+    }
 
 
-def confirmed_routes(base: LastApplied) -> tuple[tuple[str, str], ...] | None:
-    """The default routes of the last confirmed apply: they were proven by a new connection."""
-    routes = base.named("interfaces", "routes").get("default")
+def confirmed_addresses(base: LastApplied) -> dict[str, tuple[str, ...]]:
+    """The addresses of the last confirmed apply by interface."""
+    return {
+        key[1]: tuple(str(address) for address in held)
+        for key, held in base.wishes.items()
+        if key[2:] == ("addresses", "live") and isinstance(held, list)
+    }
+
+
+def confirmed_routes(base: LastApplied, controller: str) -> tuple[tuple[str, str], ...] | None:
+    """The default routes of the last confirmed apply in the controller's family."""
+    routes = base.named("interfaces", "routes6" if ":" in controller else "routes").get("default")
     return tuple(sorted(route_pairs(routes))) if routes is not None else None
 
 
@@ -219,6 +238,8 @@ def listens(listeners: Sequence[Listener], path: ManagementPath) -> bool:
     )
 
 
-def words(routes: Sequence[tuple[str, str]]) -> str:
-    """Routes for people."""
+def words(routes: Sequence[tuple[str, str]], links: Collection[str] = ()) -> str:
+    """A way for people."""
+    if links:
+        return f"the network on {', '.join(sorted(links))}"
     return ", ".join(f"{via} on {dev}" for via, dev in routes) or "none"
