@@ -31,6 +31,7 @@ class Control:
         self._memory = memory
         self._clock = clock
         self._look = look
+        self._asking = asyncio.Lock()
 
     async def reconcile(self, host: str, by: str) -> None:
         """Look at the host again soon."""
@@ -57,20 +58,21 @@ class Control:
         if agreed and agreed != plan.digest:
             raise Stale(f"the plan of {host} is now {plan.digest}", hint=f"look at it: passerelle plan {host}")
         self._may_apply(host, plan)
-        if standing.request is not None:
-            raise InputError(f"an apply of {host} waits already: {standing.request.apply_id}")
-        apply_id = await asyncio.to_thread(
-            self._record.open_apply,
-            host,
-            plan_id=standing.plan_id,
-            commit=plan.commit,
-            plan_digest=plan.digest,
-            desired_digest=plan.desired_digest,
-            trigger="request",
-            requested_by=by,
-            at=self._clock.now(),
-        )
-        standing.request = Request(apply_id, by, plan.digest, standing.plan_id)
+        async with self._asking:  # of two who ask at once, the second is told
+            if standing.request is not None:
+                raise InputError(f"an apply of {host} waits already: {standing.request.apply_id}")
+            apply_id = await asyncio.to_thread(
+                self._record.open_apply,
+                host,
+                plan_id=standing.plan_id,
+                commit=plan.commit,
+                plan_digest=plan.digest,
+                desired_digest=plan.desired_digest,
+                trigger="request",
+                requested_by=by,
+                at=self._clock.now(),
+            )
+            standing.request = Request(apply_id, by, plan.digest, standing.plan_id)
         self._queue.add(host)
         return apply_id
 

@@ -46,11 +46,12 @@ class Loop:
         while True:
             self._wake.clear()
             try:
-                known = set(self._watcher.wanted.hosts)
+                known, answered_s = set(self._watcher.wanted.hosts), self._watcher.last_fetch_s
                 if await self._watcher.look():
                     for name in known | set(self._watcher.wanted.hosts):
                         self._queue.add(name)
-                self._fetched()
+                if self._watcher.last_fetch_s != answered_s:
+                    self._fetched()
             except Exception:
                 # a bug of ours must not stop the fleet's drift checks; the next look may do better
                 logger.exception("looking at the source failed")

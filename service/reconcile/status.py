@@ -17,7 +17,8 @@ WAITING_PERSON_S = 3600.0
 
 def backoff_s(failures: int) -> float:
     """Seconds until the next try after so many failures in a row."""
-    return float(min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** max(0, failures - 1)))
+    doublings = min(max(0, failures - 1), 16)  # a host may be away for weeks: no number may outgrow a float
+    return min(RETRY_MOST_S, RETRY_FIRST_S * 2.0**doublings)
 
 
 def fresh(spec: HostSpec, before: HostStatus | None) -> HostStatus:

@@ -1,0 +1,70 @@
+"""What the loop would write into the history, as lines; it reads back what the loop decides by. It prints itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from service.model.runs import HostStatus, Page, PlanRecord, Revision, RevisionState, Trigger
+from service.model.states import Json
+from service.model.trees import Commit
+
+
+@dataclass
+class Book:
+    """A record and a memory in one: `lines` in the order in which they were written."""
+
+    lines: list[str] = field(default_factory=list)
+    revisions: list[Revision] = field(default_factory=list)
+    known: dict[str, HostStatus] = field(default_factory=dict)
+    plans: dict[str, PlanRecord] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def record_revision(self, commit: Commit, *, at: datetime, findings: Sequence[Json] = ()) -> None:
+        self._revision(commit, "accepted", "", at, findings)
+        self.lines.append(f"accepted {commit.subject}")
+
+    def refuse_revision(self, commit: Commit, *, reason: str, at: datetime, findings: Sequence[Json] = ()) -> None:
+        self._revision(commit, "refused", reason, at, findings)
+        self.lines.append(f"refused {commit.subject}: {reason}")
+
+    def _revision(
+        self, commit: Commit, state: RevisionState, reason: str, at: datetime, findings: Sequence[Json]
+    ) -> None:
+        made = Revision(
+            commit.hash, commit.author_name, commit.author_email, commit.committed_at, commit.subject, at, state,
+            reason, tuple(findings),
+        )  # fmt: skip
+        self.revisions.append(made)
+
+    def add_event(
+        self, type_: str, text: str, *, at: datetime, host: str = "", detail: dict[str, Json] | None = None
+    ) -> None:
+        self.lines.append(f"{type_} {host}: {text}" if host else f"{type_}: {text}")
+
+    def forget_host(self, host: str, *, at: datetime) -> None:
+        self.known.pop(host)
+        self.lines.append(f"forgot {host}")
+
+    def open_apply(
+        self, host: str, *, plan_id: str, commit: str, plan_digest: str, desired_digest: str, trigger: Trigger,
+        requested_by: str, at: datetime,
+    ) -> str:  # fmt: skip
+        self.lines.append(f"opened an apply of {host} for {requested_by} ({trigger})")
+        return f"apply-{len(self.lines)}"
+
+    def clear_latch(self, host: str, *, by: str, reason: str, at: datetime) -> int:
+        self.lines.append(f"{by} cleared the latch of {host}: {reason}")
+        return 1
+
+    def newest_revision(self, state: RevisionState = "accepted") -> Revision | None:
+        return next((r for r in reversed(self.revisions) if r.state == state), None)
+
+    def hosts(self, *, limit: int, after: tuple[str | int, ...] = ()) -> Page[HostStatus]:
+        """One host a page, so that whoever reads on for the next page is seen to do it."""
+        names = sorted(name for name in self.known if not after or name > str(after[0]))
+        return Page(tuple(self.known[n] for n in names[:1]), (names[0],) if len(names) > 1 else None)
+
+    def plan(self, plan_id: str) -> PlanRecord | None:
+        return self.plans.get(plan_id)

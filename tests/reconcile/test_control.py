@@ -1,0 +1,183 @@
+"""What people may ask of the loop, and what they are told instead."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.errors import InputError, NotFound, Stale
+from service.git.mirror import Mirror
+from service.git.source import parse_source
+from service.kinds import KINDS
+from service.kinds.desire import desire
+from service.model.plans import Plan, Refusal
+from service.model.runs import PlanRecord
+from service.plan.make import make_plan
+from service.reconcile.control import Control
+from service.reconcile.queue import Queue
+from service.reconcile.round import Rounds
+from service.reconcile.watching import Watcher
+from service.resources.desired import LastApplied
+from tests.git.forge import Forge
+from tests.laws.host import bare_host
+from tests.laws.specs import FOLDER, head
+from tests.reconcile.book import Book
+from tests.reconcile.clocks import START, StoppedClock
+
+SEED = head() + (FOLDER / "seed.yaml").read_text()
+
+
+class Desk:
+    """A control over real parts; the one host was looked at, nothing was applied yet."""
+
+    def __init__(self, room: Path) -> None:
+        self.forge = Forge(room / "fleet.git")
+        self.book, self.clock, self.nudges = Book(), StoppedClock(), 0
+        mirror = Mirror(room / "mirror", parse_source(str(self.forge.path), "main"))
+        book, clock = self.book, self.clock
+        self.watcher = Watcher(mirror, book, book, KINDS, clock)  # type: ignore[arg-type]  # what these use of them
+        self.rounds = Rounds(book, book, object(), KINDS, clock, observe_s=30)  # type: ignore[arg-type]  # never run here
+        self.queue = Queue(clock)
+        self.control = Control(self.watcher, self.rounds, self.queue, book, book, clock, self.nudged)  # type: ignore[arg-type]
+
+    def nudged(self) -> None:
+        self.nudges += 1
+
+    async def says(self, spec: str) -> "Desk":
+        self.forge.push({"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": spec})
+        await self.watcher.look()
+        self.book.lines.clear()
+        return self
+
+    def looked_at(self) -> Plan:
+        """As a round leaves it: seen, compared, planned."""
+        standing, spec = self.rounds.standing("pve1"), self.watcher.wanted.hosts["pve1"]
+        standing.desired = desire(spec, KINDS)
+        standing.observed = bare_host(standing.desired.watch)
+        standing.plan = make_plan(standing.desired, LastApplied(), standing.observed, commit=self.watcher.wanted.commit)
+        standing.plan_id = "plan-1"
+        self.book.plans["plan-1"] = PlanRecord(
+            "plan-1", "pve1", standing.plan.commit, standing.plan.digest, standing.plan.desired_digest, "current", START
+        )
+        return standing.plan
+
+
+@pytest.fixture
+def new_desk(tmp_path: Path) -> Callable[[], Desk]:
+    return lambda: Desk(tmp_path)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> Desk:
+    return await Desk(tmp_path).says(SEED)
+
+
+async def test_a_host_is_made_due_and_who_asked_is_recorded(desk: Desk) -> None:
+    await desk.control.reconcile("pve1", "ann")
+    assert await desk.queue.take() == "pve1"
+    assert str(desk.book) == "host.reconcile-asked pve1: ann asked to look at pve1"
+
+
+async def test_a_host_that_no_revision_names_is_not_found(desk: Desk) -> None:
+    for asked in (
+        desk.control.reconcile("pve9", "ann"),
+        desk.control.apply("pve9", None, None, "ann"),
+        desk.control.clear_latch("pve9", "x", "ann"),
+        desk.control.desired("pve9"),
+        desk.control.observed("pve9"),
+    ):
+        with pytest.raises(NotFound, match="no revision names the host pve9"):
+            await asked
+    assert (str(desk.book), desk.queue.depth) == ("", 0)
+
+
+@pytest.mark.parametrize("by", ["id", "digest", "both", "neither"])
+async def test_an_apply_of_the_current_plan_waits_in_the_queue(by: str, desk: Desk) -> None:
+    plan = desk.looked_at()
+    plan_id = "plan-1" if by in ("id", "both") else None
+    digest = plan.digest if by in ("digest", "both") else None
+    apply_id = await desk.control.apply("pve1", plan_id, digest, "ann")
+    request = desk.rounds.standing("pve1").request
+    assert request is not None
+    assert (request.apply_id, request.by, request.digest) == (apply_id, "ann", plan.digest)
+    assert await desk.queue.take() == "pve1"
+    assert str(desk.book) == "opened an apply of pve1 for ann (request)"
+
+
+async def test_of_two_who_ask_at_once_one_is_told_to_wait(desk: Desk) -> None:
+    desk.looked_at()
+    asked = [desk.control.apply("pve1", None, None, who) for who in ("ann", "bob")]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, InputError)]
+    assert [str(error) for error in refused] == ["an apply of pve1 waits already: apply-1"]
+    assert len(desk.book.lines) == 1
+
+
+async def test_a_plan_that_was_agreed_to_and_is_no_more_is_stale(desk: Desk) -> None:
+    desk.looked_at()
+    with pytest.raises(Stale, match="the plan of pve1 is now sha256:"):
+        await desk.control.apply("pve1", None, "sha256:another", "ann")
+    with pytest.raises(Stale, match="the plan plan-1 has the digest"):
+        await desk.control.apply("pve1", "plan-1", "sha256:another", "ann")
+    with pytest.raises(NotFound, match="pve1 has no plan plan-2"):
+        await desk.control.apply("pve1", "plan-2", None, "ann")
+    assert str(desk.book) == ""
+
+
+async def test_what_cannot_be_applied_is_said_and_nothing_is_opened(desk: Desk) -> None:
+    with pytest.raises(InputError, match="was not looked at yet"):
+        await desk.control.apply("pve1", None, None, "ann")
+    plan = desk.looked_at()
+    standing = desk.rounds.standing("pve1")
+    standing.plan = replace(plan, steps=(), packages=())
+    with pytest.raises(InputError, match="there is nothing to apply on pve1"):
+        await desk.control.apply("pve1", None, None, "ann")
+    standing.plan = replace(plan, refusals=(Refusal("management-path", "it would cut", "mean it"),))
+    with pytest.raises(InputError, match=r"the plan is refused: it would cut \(mean it\)"):
+        await desk.control.apply("pve1", None, None, "ann")
+    assert (str(desk.book), desk.queue.depth) == ("", 0)
+
+
+async def test_a_host_that_is_only_observed_is_never_written_to(new_desk: Callable[[], Desk]) -> None:
+    desk = await new_desk().says(SEED.replace("sync: auto", "sync: observe"))
+    desk.looked_at()
+    with pytest.raises(InputError, match="nothing is ever written to it"):
+        await desk.control.apply("pve1", None, None, "ann")
+
+
+async def test_a_cleared_latch_makes_the_host_due(desk: Desk) -> None:
+    assert await desk.control.clear_latch("pve1", "the cable was out", "ann") == 1
+    assert await desk.queue.take() == "pve1"
+    assert str(desk.book) == "ann cleared the latch of pve1: the cable was out"
+
+
+async def test_a_nudge_only_looks_at_the_source(desk: Desk) -> None:
+    await desk.control.nudge("forge")
+    assert (desk.nudges, desk.queue.depth, str(desk.book)) == (1, 0, "")
+
+
+async def test_what_is_wanted_and_what_was_seen_are_shown_once_there_is_something(desk: Desk) -> None:
+    assert await desk.control.desired("pve1") is None
+    assert await desk.control.observed("pve1") is None
+    plan = desk.looked_at()
+    wanted, found = await desk.control.desired("pve1"), await desk.control.observed("pve1")
+    assert wanted is not None
+    assert found is not None
+    assert (wanted.commit, wanted.digest) == (desk.watcher.wanted.commit, plan.desired_digest)
+    assert isinstance(wanted.content, list)
+    assert {"kind": "bridges", "resource": "vmbr0", "field": "up", "where": "live", "want": True} in wanted.content
+    assert isinstance(found.content, dict)
+    assert found.content["path"] == {"controller": "198.18.0.10", "server": "198.51.100.11", "port": 22}
+    assert found.content["facts"]["addresses:enp1s0"] == ["198.51.100.11/24"]  # type: ignore[call-overload,index]
+    assert found.content["packages"] == {"dnsmasq": None}
+
+
+async def test_the_service_is_ready_once_a_revision_is_in_force(new_desk: Callable[[], Desk]) -> None:
+    desk = new_desk()
+    assert await desk.control.readiness() == {"source": "no revision was accepted yet"}
+    await desk.watcher.look()
+    assert "empty" in (await desk.control.readiness())["source"]
+    await desk.says(SEED)
+    assert await desk.control.readiness() == {}

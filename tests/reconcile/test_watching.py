@@ -1,0 +1,226 @@
+"""Following a real repository: what is accepted, what is refused, what is kept, and what is said about it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.git.mirror import Mirror
+from service.git.source import parse_source
+from service.kinds import KINDS
+from service.model.runs import HostStatus
+from service.reconcile.watching import Watcher
+from tests.git.forge import Forge
+from tests.laws.specs import head
+from tests.reconcile.book import Book
+from tests.reconcile.clocks import StoppedClock
+
+FLEET = "passerelle: 1\n"
+CONSOLE = "  console: https://console.example.net/pve1\n"
+HOST = head(extra=CONSOLE)
+ALLOWS = head(extra=CONSOLE + "  allow_management_change: true\n")
+BROKEN = HOST.replace("sync: auto", "snyc: auto")
+UPLINK = "interfaces:\n  enp1s0: {addresses: [198.51.100.11/24], gateway: 198.51.100.1}\n"
+
+
+def files(host: str = HOST) -> dict[str, str]:
+    return {"fleet.yaml": FLEET, "hosts/pve1.yaml": host}
+
+
+@pytest.fixture
+def forge(tmp_path: Path) -> Forge:
+    return Forge(tmp_path / "forge" / "fleet.git")
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+@pytest.fixture
+def watch(forge: Forge, book: Book, tmp_path: Path) -> Callable[[], Watcher]:
+    """A watcher of the forge that writes into the book; the second one is the service after a restart."""
+
+    def start() -> Watcher:
+        mirror = Mirror(tmp_path / "room", parse_source(str(forge.path), "main"))
+        return Watcher(mirror, book, book, KINDS, StoppedClock())  # type: ignore[arg-type]  # what a watcher uses of them
+
+    return start
+
+
+async def test_a_good_revision_is_put_in_force_and_recorded(
+    forge: Forge, watch: Callable[[], Watcher], book: Book
+) -> None:
+    commit = forge.push(files(), message="say pve1")
+    watcher = watch()
+    assert await watcher.look()
+    assert (watcher.wanted.commit, list(watcher.wanted.hosts)) == (commit, ["pve1"])
+    assert (watcher.wanted.author, watcher.wanted.subject) == ("Ada <ada@example.org>", "say pve1")
+    assert str(book) == "accepted say pve1"
+    assert not await watcher.look()
+    assert str(book) == "accepted say pve1"
+
+
+async def test_a_broken_revision_is_refused_as_a_whole_and_the_good_one_stays(
+    forge: Forge, watch: Callable[[], Watcher], book: Book
+) -> None:
+    good = forge.push(files(), message="good")
+    watcher = watch()
+    await watcher.look()
+    bad = forge.push({**files(HOST + UPLINK), "hosts/pve2.yaml": BROKEN.replace("pve1", "pve2")}, message="bad")
+    assert not await watcher.look()
+    assert watcher.wanted.commit == good
+    assert watcher.wanted.hosts["pve1"].sections == {}
+    assert watcher.trouble.startswith(
+        f"{bad[:10]} is refused: 1 error, the first: hosts/pve2.yaml:3:1: snyc: unknown key"
+    )
+    assert [line.split(":")[0] for line in book.lines] == ["accepted good", "refused bad"]
+    assert [finding.rule for finding in watcher.findings if finding.severity == "error"] == ["unknown-key"]
+    mended = forge.push(files(HOST + UPLINK), message="mended")
+    assert await watcher.look()
+    assert (watcher.wanted.commit, watcher.trouble) == (mended, "")
+
+
+async def test_after_a_restart_onto_a_broken_revision_the_last_good_one_is_in_force(
+    forge: Forge, watch: Callable[[], Watcher]
+) -> None:
+    good = forge.push(files(), message="good")
+    await watch().look()
+    bad = forge.push(files(BROKEN), message="bad")
+    again = watch()
+    assert await again.look()
+    assert (again.wanted.commit, list(again.wanted.hosts)) == (good, ["pve1"])
+    assert again.trouble.startswith(f"{bad[:10]} is refused")
+
+
+async def test_after_a_restart_without_the_source_the_last_good_revision_is_in_force(
+    forge: Forge, watch: Callable[[], Watcher], book: Book
+) -> None:
+    good = forge.push(files(), message="good")
+    await watch().look()
+    forge.path.rename(forge.path.with_name("away"))
+    again = watch()
+    assert await again.look()
+    assert again.wanted.commit == good
+    assert [line.partition(":")[0] for line in book.lines] == ["accepted good", "source.trouble"]
+    assert again.trouble
+    assert again.last_fetch_s is None
+
+
+@pytest.mark.parametrize("what", ["rewound", "deleted", "emptied"])
+async def test_whatever_becomes_of_the_branch_the_last_good_revision_stays(
+    what: str, forge: Forge, watch: Callable[[], Watcher], book: Book
+) -> None:
+    forge.push(files(), message="first")
+    good = forge.push(files(HOST + UPLINK), message="second")
+    watcher = watch()
+    await watcher.look()
+    if what == "rewound":
+        forge.push(files(), message="another past", orphan=True)
+    elif what == "deleted":
+        forge.git("branch", "other", "main")
+        forge.git("update-ref", "-d", "refs/heads/main")
+    else:
+        forge.git("update-ref", "-d", "refs/heads/main")
+    assert not await watcher.look()
+    assert not await watcher.look()
+    assert (watcher.wanted.commit, list(watcher.wanted.hosts)) == (good, ["pve1"])
+    (_, said) = book.lines
+    words = {"rewound": "history was rewritten", "deleted": "does not exist any more", "emptied": "repository is empty"}
+    assert said.startswith("source.trouble: ")
+    assert words[what] in said
+    assert words[what] in watcher.trouble
+
+
+async def test_a_commit_without_a_single_file_takes_no_host_away(
+    forge: Forge, watch: Callable[[], Watcher], book: Book
+) -> None:
+    good = forge.push(files(), message="good")
+    watcher = watch()
+    await watcher.look()
+    book.known["pve1"] = HostStatus("pve1")
+    forge.push({"README": "nothing"}, message="emptied")
+    assert not await watcher.look()
+    assert watcher.wanted.commit == good
+    assert "forgot pve1" not in book.lines
+
+
+async def test_trouble_is_said_once_and_its_end_too(forge: Forge, watch: Callable[[], Watcher], book: Book) -> None:
+    forge.push(files(), message="good")
+    watcher = watch()
+    await watcher.look()
+    away = forge.path.with_name("away")
+    forge.path.rename(away)
+    for _ in range(3):
+        await watcher.look()
+    assert watcher.trouble
+    away.rename(forge.path)
+    for _ in range(3):
+        await watcher.look()
+    assert watcher.trouble == ""
+    assert [line.partition(":")[0] for line in book.lines] == ["accepted good", "source.trouble", "source.well"]
+
+
+async def test_a_host_that_leaves_git_is_forgotten_and_the_others_are_not(
+    forge: Forge, watch: Callable[[], Watcher], book: Book
+) -> None:
+    two = {**files(), "hosts/pve2.yaml": HOST.replace("pve1", "pve2").replace("198.51.100.11", "198.51.100.12")}
+    forge.push(two, message="two")
+    watcher = watch()
+    await watcher.look()
+    book.known |= {name: HostStatus(name) for name in ("pve0", "pve1", "pve2")}
+    forge.push(files(), message="one")
+    await watcher.look()
+    assert set(book.lines[1:]) == {"accepted one", "forgot pve0", "forgot pve2"}
+    assert list(book.known) == ["pve1"]
+
+
+async def test_a_management_change_is_allowed_by_the_commit_that_introduces_the_key_and_by_no_later_one(
+    forge: Forge, watch: Callable[[], Watcher]
+) -> None:
+    watcher = watch()
+    allowed = []
+    for host in (HOST, ALLOWS, ALLOWS + UPLINK, HOST, ALLOWS):
+        forge.push(files(host))
+        assert await watcher.look()
+        allowed.append(sorted(watcher.wanted.introduced))
+    assert allowed == [[], ["pve1"], [], [], ["pve1"]]
+
+
+async def test_the_first_commit_of_all_may_introduce_the_key(forge: Forge, watch: Callable[[], Watcher]) -> None:
+    forge.push(files(ALLOWS))
+    watcher = watch()
+    await watcher.look()
+    assert watcher.wanted.introduced == {"pve1"}
+
+
+async def test_where_the_commit_before_cannot_be_read_the_key_does_not_count(
+    forge: Forge, watch: Callable[[], Watcher]
+) -> None:
+    forge.push(files(BROKEN))
+    forge.push(files(ALLOWS))
+    watcher = watch()
+    await watcher.look()
+    assert watcher.wanted.introduced == frozenset()
+
+
+async def test_a_restart_onto_the_introducing_commit_allows_what_it_allowed(
+    forge: Forge, watch: Callable[[], Watcher]
+) -> None:
+    forge.push(files(HOST))
+    forge.push(files(ALLOWS))
+    await watch().look()
+    again = watch()
+    assert await again.look()
+    assert again.wanted.introduced == {"pve1"}
+
+
+async def test_a_symbolic_link_in_the_repository_is_refused(
+    forge: Forge, watch: Callable[[], Watcher], book: Book
+) -> None:
+    forge.push({**files(), "hosts/pve2.yaml": ("120000", forge.blob("/etc/shadow"))}, message="link")
+    watcher = watch()
+    assert not await watcher.look()
+    assert watcher.wanted.commit == ""
+    assert book.lines == [book.lines[0]]
+    assert book.lines[0].startswith("refused link: 1 error, the first: hosts/pve2.yaml:1:1: ")
