@@ -57,7 +57,7 @@ class Field:
             port = lab.forward(0, "ctl", SERVICE_PORT)
             field.url = f"http://127.0.0.1:{port}"
             field.token = field.run("token", "create", "field", "--admin").stdout.decode().strip()
-            field.wait_for(field._answers, "the service answers")
+            field.wait_for(field.is_up, "the service answers")
         except BaseException:
             field.close()
             raise
@@ -132,7 +132,8 @@ class Field:
             kept |= {"PASSERELLE_URL": self.url, "PASSERELLE_TOKEN": self.token}
         return kept | {f"PASSERELLE_{name.upper()}": value for name, value in settings.items()}
 
-    def _answers(self) -> bool:
+    def is_up(self) -> bool:
+        """Whether the service answers. LabError when it ended."""
         if self._process is not None and self._process.poll() is not None:
             raise LabError(f"the service ended with {self._process.returncode}: {self.service_log()[-1500:]}")
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from service.clock import Clock
 from service.errors import SourceError
@@ -14,6 +14,7 @@ from service.reconcile.ports import Memory, Record, Revisions
 from service.spec.findings import Finding
 from service.spec.fleet import Fleet, ParsedFile, read_file, read_fleet
 from service.spec.host import HostSpec
+from service.spec.report import finding_as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +57,47 @@ class Watcher:
                 accepted = await asyncio.to_thread(self._last_accepted)
             fetched = await asyncio.to_thread(self._revisions.fetch, accepted)
             match fetched:
-                case Unchanged(commit=commit):
+                case Unchanged() if self.wanted.commit:
                     await self._quiet()
-                    return False if self.wanted.commit else await self._read(commit)
-                case Advanced(commit=commit):
-                    return await self._read(commit)
+                    return False
+                case Unchanged(commit=commit) | Advanced(commit=commit):
+                    if await self._read(commit):
+                        return True
                 case _:
+                    commit = ""
                     await self._trouble(words(fetched))
-                    # after a start the last good revision is not read yet: it stays in force without the source
-                    return bool(accepted and not self.wanted.commit) and await self._read(accepted or "")
+            if accepted in (None, commit) or self.wanted.commit:
+                return False
+            # After a start the last good revision is not in force yet: it is, whatever became of the source.
+            return await self._read(accepted, is_newest=False)
 
-    async def _read(self, commit: str) -> bool:
-        """Read a commit and put it in force, or refuse it as a whole."""
+    async def _read(self, commit: str, *, is_newest: bool = True) -> bool:
+        """Read a commit and put it in force, or refuse it as a whole. `is_newest`: the source stands there."""
         try:
             tree = await asyncio.to_thread(self._revisions.read_tree, commit, self._blobs)
         except SourceError as error:
             await self._trouble(str(error))
             return False
+        if is_newest:
+            await self._quiet()
         fleet = await asyncio.to_thread(read_fleet, tree, self._kinds, self._parsed)
-        self._parsed, self._blobs, self.findings = fleet.parsed, tree.blobs(), fleet.findings
+        self._parsed, self._blobs = fleet.parsed, tree.blobs()
         meta = tree.commit
         if meta is None:
             raise AssertionError("a tree read from a commit has no commit")
+        if is_newest:
+            self.findings = fleet.findings
         if fleet.has_errors:
             await self._refuse(meta, fleet)
             return False
         introduced = await asyncio.to_thread(self._introduced, commit, fleet)
         now = self._clock.now()
-        await asyncio.to_thread(self._record.record_revision, meta, at=now, findings=as_json(fleet.findings))
+        if is_newest:
+            await asyncio.to_thread(self._record.record_revision, meta, at=now, findings=as_json(fleet.findings))
         for gone in await asyncio.to_thread(self._known_hosts) - set(fleet.hosts):
             await asyncio.to_thread(self._record.forget_host, gone, at=now)
         author = f"{meta.author_name} <{meta.author_email}>"
         self.wanted = Wanted(commit, fleet.hosts, introduced, author, meta.subject)
-        await self._quiet()
         return True
 
     async def _refuse(self, meta: Commit, fleet: Fleet) -> None:
@@ -167,7 +176,4 @@ def words(fetched: Fetched) -> str:
 
 def as_json(findings: Sequence[Finding]) -> list[Json]:
     """Findings as they are recorded and shown."""
-    return [
-        {name: value if isinstance(value, (str, int)) else str(value) for name, value in asdict(f).items()}
-        for f in findings
-    ]
+    return [finding_as_json(found) for found in findings]
