@@ -1,0 +1,118 @@
+"""Stanzas of the interfaces files: met in other words and other files, changed line by line, else refused."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.model.states import Unknown
+from service.plan.make import make_plan
+from service.resources.desired import Desired, LastApplied
+from service.resources.stanzas import Stanza
+from tests.laws.host import INTERFACES, after_plan, bare_host
+
+MAIN = "/etc/network/interfaces"
+BRIDGE = Stanza("bridges", "vmbr0", ("10.10.10.1/24",), bridge=True)
+UPLINK = Stanza("interfaces", "enp1s0", ("198.51.100.11/24",), ("198.51.100.1",))
+CLASSIC = b"""
+auto vmbr0
+iface vmbr0 inet static
+\taddress 10.10.10.1
+\tnetmask 255.255.255.0
+\tbridge_ports none
+\tbridge_stp off
+\tbridge_fd 0
+"""
+BY_COMMAND = b"""
+auto vmbr0
+iface vmbr0 inet manual
+\tbridge-ports none
+\tbridge-fd 0
+\tup ip addr add 10.10.10.1/24 dev vmbr0
+"""
+
+
+def text_after(stanza: Stanza, files: dict[str, bytes]) -> dict[str, bytes]:
+    """The interfaces files that a plan writes; after it there is nothing left to do."""
+    desired = Desired.of("pve1", [stanza])
+    host = bare_host(desired.watch, files)
+    plan = make_plan(desired, LastApplied(), host)
+    assert plan.refusals == ()
+    after = after_plan(host, plan)
+    assert make_plan(desired, LastApplied(), after).is_empty
+    return {s.fact.removeprefix("file:"): plan.blobs[s.after["sha256"]] for s in plan.steps}  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {MAIN: INTERFACES + CLASSIC},
+        {MAIN: INTERFACES + BY_COMMAND},
+        {MAIN: INTERFACES + b"source /etc/network/interfaces.d/*\n", "/etc/network/interfaces.d/vmbr0": CLASSIC},
+    ],
+    ids=["classic words", "an up line gives the address", "another file"],
+)
+def test_a_stanza_that_says_it_in_other_words_is_left_as_it_stands(files: dict[str, bytes]) -> None:
+    assert text_after(BRIDGE, files) == {}
+
+
+def test_a_missing_stanza_is_added_and_the_rest_stays_byte_for_byte() -> None:
+    made = text_after(BRIDGE, {MAIN: INTERFACES})
+    assert list(made) == [MAIN]
+    assert made[MAIN].startswith(INTERFACES)
+    assert b"auto vmbr0\niface vmbr0 inet static\n" in made[MAIN]
+
+
+def test_a_stanza_is_changed_in_the_file_where_it_stands() -> None:
+    files = {MAIN: INTERFACES + b"source /etc/network/interfaces.d/*\n", "/etc/network/interfaces.d/vmbr0": CLASSIC}
+    made = text_after(replace(BRIDGE, addresses=("10.10.11.1/24",)), files)
+    assert list(made) == ["/etc/network/interfaces.d/vmbr0"]
+    assert b"10.10.11.1" in made["/etc/network/interfaces.d/vmbr0"]
+    assert b"bridge_fd 0" in made["/etc/network/interfaces.d/vmbr0"]
+
+
+def test_a_line_that_adds_another_default_route_is_removed() -> None:
+    line = b"\tup ip route add default via 198.51.100.77\n"
+    assert text_after(UPLINK, {MAIN: INTERFACES + line}) == {MAIN: INTERFACES}
+
+
+def test_a_line_that_adds_another_address_is_removed_and_other_lines_stay() -> None:
+    other = b"\tup logger hello\n"
+    extra = b"\tup ip addr add 10.99.0.1/24 dev enp1s0\n"
+    assert text_after(UPLINK, {MAIN: INTERFACES + other + extra}) == {MAIN: INTERFACES + other}
+
+
+def test_a_stanza_without_auto_gets_it() -> None:
+    made = text_after(BRIDGE, {MAIN: INTERFACES + CLASSIC.replace(b"auto vmbr0\n", b"")})
+    assert b"auto vmbr0\n" in made[MAIN]
+
+
+def test_a_stanza_that_nobody_wants_any_more_goes_alone() -> None:
+    made = text_after(replace(BRIDGE, gone=True), {MAIN: INTERFACES + CLASSIC})
+    assert made[MAIN].rstrip(b"\n") == INTERFACES.rstrip(b"\n")
+    assert text_after(replace(BRIDGE, gone=True), {MAIN: INTERFACES}) == {}
+
+
+def test_two_stanzas_of_one_file_are_one_step() -> None:
+    desired = Desired.of("pve1", [BRIDGE, replace(UPLINK, mtu=1400)])
+    plan = make_plan(desired, LastApplied(), bare_host(desired.watch, {MAIN: INTERFACES}))
+    (step,) = plan.steps
+    assert step.why == "interfaces: enp1s0: mtu; bridges: vmbr0: stanza"
+
+
+def test_a_line_that_cannot_be_understood_is_refused_and_not_rewritten() -> None:
+    desired = Desired.of("pve1", [BRIDGE])
+    host = bare_host(desired.watch, {MAIN: INTERFACES + b"iface\n"})
+    plan = make_plan(desired, LastApplied(), host)
+    assert plan.steps == ()
+    assert [refusal.rule for refusal in plan.refusals] == ["not-ours"]
+    assert f"{MAIN}:8" in plan.refusals[0].what
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_with_an_unread_file_nothing_is_written(*, gone: bool) -> None:
+    desired = Desired.of("pve1", [replace(BRIDGE, gone=gone)])
+    host = bare_host(desired.watch, {MAIN: INTERFACES + CLASSIC})
+    host = replace(host, texts={**host.texts, MAIN: Unknown("garbled")})
+    plan = make_plan(desired, LastApplied(), host)
+    assert plan.steps == ()
+    assert [refusal.rule for refusal in plan.refusals] == ["unknown"]
