@@ -1,7 +1,8 @@
 """`passerelle trace`: may X reach Y on port Z, and which rule says so."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,25 +10,71 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from service.firewall.firewall import Firewall
+    from service.firewall.verdict import Verdict
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class AskedPacket:
+    """One packet, flag by flag."""
+
+    from_: Annotated[str | None, Parameter(name="--from")] = None
+    """Zone: host, outside (behind vmbr0), nfvm (an unfiltered guest there), ct100, vm200i1, vmbr1/tapX, enp1s0/wan."""
+
+    to: str | None = None
+    """Zone."""
+
+    proto: str | None = None
+    """Protocol by name or number."""
+
+    dport: str | None = None
+    """Port, or the type of an ICMP message."""
+
+    sport: str | None = None
+    """Source port; any ephemeral one if not given."""
+
+    source: str | None = None
+    """Source address; that of the host (--host-ip) or of the container if not given."""
+
+    dest: str | None = None
+    """Destination address, likewise."""
+
+    dsttype: str | None = None
+    """BROADCAST or MULTICAST where the address alone does not say so."""
+
+    mac: str | None = None
+    """MAC of the sender, if it is not the guest's own."""
+
+    flags: str | None = None
+    """TCP flags out of FSRPAU; a SYN if not given."""
+
+    def given(self) -> dict[str, str]:
+        """What was given, by the names of packet fields."""
+        found = {field.name.rstrip("_"): getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What the files do not say about the node."""
+
+    localnet: str | None = None
+    """Network of the node, as `pve-firewall localnet` shows it."""
+
+    host_ip: str | None = None
+    """Address of the node."""
+
+    altname: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    """NIC=NAME, once for each alternative name of a network card."""
 
 
 def trace(
     *,
     pve: Annotated[Path, Parameter(show_default=False)],
     packets: Annotated[Path | None, Parameter(show_default=False)] = None,
-    from_: Annotated[str | None, Parameter(name="--from")] = None,
-    to: str | None = None,
-    proto: str | None = None,
-    dport: str | None = None,
-    sport: str | None = None,
-    source: str | None = None,
-    dest: str | None = None,
-    dsttype: str | None = None,
-    mac: str | None = None,
-    flags: str | None = None,
-    localnet: str | None = None,
-    host_ip: str | None = None,
-    altname: list[str] | None = None,
+    packet: AskedPacket = AskedPacket(),
+    node: NodeFacts = NodeFacts(),
     output: Annotated[Literal["text", "json"], Parameter(name=["--output", "-o"])] = "text",
 ) -> int:
     """Say what becomes of a packet by the firewall files of a Proxmox node: the verdict, the deciding line, and why.
@@ -41,33 +88,6 @@ def trace(
     packets
         Many questions at once: JSON lines with from, to, proto, source, dest and dport, sport, dsttype, mac, flags
         as far as they are known; - for standard input. One JSON object a line comes out, in the same order.
-    from_
-        Zone: host, outside (behind vmbr0), nfvm (a guest on vmbr0 without firewall), ct100, vm200i1, vmbr1/tapX,
-        enp1s0/wan.
-    to
-        Zone.
-    proto
-        Name or number.
-    dport
-        Port, or the type of an ICMP message.
-    sport
-        Source port; any ephemeral one if not given.
-    source
-        Source address; that of the host (--host-ip) or of the container if not given.
-    dest
-        Destination address, likewise.
-    dsttype
-        BROADCAST or MULTICAST where the address alone does not say so.
-    mac
-        MAC of the sender, if it is not the guest's own.
-    flags
-        TCP flags out of FSRPAU; a SYN if not given.
-    localnet
-        Network of the node, as `pve-firewall localnet` shows it.
-    host_ip
-        Address of the node.
-    altname
-        NIC=NAME, once for each alternative name of a network card.
     output
         text for people, json for programs.
     """
@@ -78,43 +98,47 @@ def trace(
     from service.firewall.firewall import read_firewall
     from service.firewall.verdict import Analyser
 
-    asked = {"from": from_, "to": to, "proto": proto, "dport": dport, "sport": sport, "source": source, "dest": dest}
-    asked |= {"dsttype": dsttype, "mac": mac, "flags": flags}
-    if (packets is None) == all(value is None for value in asked.values()):
+    asked = packet.given()
+    if (packets is None) == (not asked):
         complain("give either --packets, or --from, --to and --proto")
         return USAGE
-    folder = read_firewall(read_pve_folder(pve), node_of(localnet, host_ip, altname or []))
+    folder = read_firewall(read_pve_folder(pve), node_of(node.localnet, node.host_ip, node.altname))
     if folder.fatal:
         raise InputError(f"Proxmox would not load this rule set: {folder.fatal}")
     analyser = Analyser(folder.firewall)
     analyser.check()
-    if packets is None:
-        verdict = analyser.trace_packet(_with_addresses(asked, folder.firewall))
-        said = verdict.as_json()
-        print(
-            json.dumps(said)
-            if output == "json"
-            else printable(f"{said['verdict']} {said['rule'] or '-'} {said['why']}")
-        )
+    if packets is not None:
+        _answer_all(analyser.trace_packet, packets)
         return 0
-    for number, fields in _questions(packets):
-        try:
-            print(json.dumps(analyser.trace_packet(fields).as_json()))
-        except InputError as error:
-            raise InputError(f"{packets}:{number}: {error.what}", hint=error.hint) from error
+    said = analyser.trace_packet(_with_addresses(asked, folder.firewall)).as_json()
+    text = f"{said['verdict']} {said['rule'] or '-'} {said['why']}"
+    print(json.dumps(said) if output == "json" else printable(text))
     return 0
 
 
-def _with_addresses(asked: dict[str, str | None], firewall: "Firewall") -> dict[str, str]:
+def _with_addresses(asked: dict[str, str], firewall: "Firewall") -> dict[str, str]:
     """The fields that were given; addresses of host and containers are known."""
+    known: dict[str, str] = {}
     for zone, address in (("from", "source"), ("to", "dest")):
-        name = asked[zone] or ""
-        if asked[address] is None and name == "host":
-            asked[address] = firewall.node.host_ip or None
-        guest = firewall.cards.get(name.removeprefix("ct"))
-        if asked[address] is None and name.startswith("ct") and guest and "net0" in guest.cards:
-            asked[address] = next(iter(guest.cards["net0"].addresses), None)
-    return {key: value for key, value in asked.items() if value is not None}
+        name = asked.get(zone, "")
+        guest = firewall.cards.get(name.removeprefix("ct")) if name.startswith("ct") else None
+        addresses = guest.cards["net0"].addresses if guest and "net0" in guest.cards else ()
+        if name == "host":
+            addresses = (firewall.node.host_ip,)
+        if addresses and addresses[0]:
+            known[address] = addresses[0]
+    return {**known, **asked}
+
+
+def _answer_all(trace_packet: "Callable[[Mapping[str, object]], Verdict]", packets: Path) -> None:
+    """One line of JSON for each packet of a file, in order; an error names the line."""
+    from service.errors import InputError
+
+    for number, packet in _questions(packets):
+        try:
+            print(json.dumps(trace_packet(packet).as_json()))
+        except InputError as error:
+            raise InputError(f"{packets}:{number}: {error.what}", hint=error.hint) from error
 
 
 def _questions(packets: Path) -> Iterator[tuple[int, dict[str, object]]]:
@@ -129,11 +153,11 @@ def _questions(packets: Path) -> Iterator[tuple[int, dict[str, object]]]:
                 if not line.strip():
                     continue
                 try:
-                    fields = json.loads(line)
+                    packet = json.loads(line)
                 except (ValueError, RecursionError) as error:
                     raise InputError(f"{packets}:{number}: no JSON: {error}") from error
-                if not isinstance(fields, dict):
+                if not isinstance(packet, dict):
                     raise InputError(f"{packets}:{number}: no JSON object")
-                yield number, fields
+                yield number, packet
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{packets} cannot be read: {error}") from error

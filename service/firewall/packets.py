@@ -26,7 +26,7 @@ KEYS = ("from", "to", "proto", "dport", "sport", "source", "dest", "dsttype", "m
 _ZONE = re.compile(r"[A-Za-z0-9_.:-]{1,31}(?:/[A-Za-z0-9_.:-]{1,31})?")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
 _FLAGS = re.compile(r"[FSRPAU]{0,6}")
-_CASTS = ("", "UNICAST", "BROADCAST", "MULTICAST", "ANYCAST")
+_CASTS = ("", "UNICAST", "LOCAL", "BROADCAST", "MULTICAST", "ANYCAST")
 
 # what starts a flow for the kernel's conntrack: nf_conntrack_proto_icmp.c, nf_conntrack_proto_icmpv6.c
 _ICMP_STARTS = {8, 13, 15, 17}
@@ -45,7 +45,9 @@ class Question:
 
 def parse_packet(fields: Mapping[str, object]) -> Question:
     """A packet from its fields; other keys are passed over. Raises InputError."""
-    given = {key: _text(fields[key], key) for key in KEYS if fields.get(key) is not None}
+    # no flags at all is a packet of its own kind (a NULL scan); elsewhere "" says nothing
+    said = {key: fields[key] for key in KEYS if fields.get(key) not in ((None,) if key == "flags" else (None, ""))}
+    given = {key: _text(value, key) for key, value in said.items()}
     for key in ("from", "to", "proto", "source", "dest"):
         if key not in given:
             raise InputError(f"the packet has no {key}")
@@ -53,14 +55,14 @@ def parse_packet(fields: Mapping[str, object]) -> Question:
         if not _ZONE.fullmatch(given[key]):
             raise InputError(f"{key} is no zone: {given[key]}", hint="host, outside, nfvm, ct100, vm200i1, vmbr1/tapX")
     source, dest, family = _addresses(given)
-    proto = _protocol(given["proto"], family)
+    proto = _protocol(given["proto"])
     flow = Flow(
         family=family,
         source=source,
         dest=dest,
         proto=proto,
         sport=_port(given.get("sport"), "sport", EPHEMERAL_PORT if proto in PORTS_OF else 0),
-        dport=0 if proto in (ICMP, ICMPV6) else _port(given.get("dport"), "dport", 0),
+        dport=0 if proto == _icmp_of(family) else _port(given.get("dport"), "dport", 0),
         icmp=_icmp(given.get("dport"), proto, family),
         flags=_matched(_FLAGS, given.get("flags", "S"), "flags") if proto == TCP else "",
         mac=_matched(_MAC, given["mac"], "mac").upper() if "mac" in given else "",
@@ -93,13 +95,15 @@ def _addresses(given: Mapping[str, str]) -> tuple[int, int, Family]:
     return source, dest, family
 
 
-def _protocol(text: str, family: Family) -> int:
+def _protocol(text: str) -> int:
     number = protocol_number(text.lower())
     if number is None:
         raise InputError(f"there is no protocol {text}")
-    if (number, family) in ((ICMP, 6), (ICMPV6, 4)):
-        raise InputError(f"{text} does not go with IPv{family} addresses")
     return number
+
+
+def _icmp_of(family: Family) -> int:
+    return ICMPV6 if family == 6 else ICMP
 
 
 def _port(text: str | None, key: str, missing: int) -> int:
@@ -114,7 +118,7 @@ def _port(text: str | None, key: str, missing: int) -> int:
 
 
 def _icmp(text: str | None, proto: int, family: Family) -> tuple[int, int] | None:
-    if proto not in (ICMP, ICMPV6):
+    if proto != _icmp_of(family):
         return None
     kind = icmp_type(text or "echo-request", family)
     if kind is None or kind.type is None:
@@ -126,7 +130,7 @@ def _cast(stated: str, dest: int, family: Family) -> str:
     if stated.upper() not in _CASTS:
         raise InputError(f"dsttype is none of {', '.join(_CASTS[1:])}")
     if stated:
-        return stated.upper()
+        return "UNICAST" if stated.upper() == "LOCAL" else stated.upper()
     if family == 4:
         return "BROADCAST" if dest == 0xFFFFFFFF else "MULTICAST" if dest >> 28 == 0xE else "UNICAST"
     return "MULTICAST" if dest >> 120 == 0xFF else "UNICAST"

@@ -1,4 +1,4 @@
-"""The cases: firewall files, and what the real programs made of them (Proxmox's reader and compiler, the Linux kernel)."""
+"""The cases: firewall files, and what Proxmox's reader and compiler and the Linux kernel made of them."""
 
 import json
 import re

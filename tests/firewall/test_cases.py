@@ -45,7 +45,8 @@ def test_rules_and_entries_in_error_are_proxmoxs(case: Case) -> None:
     levels = _levels(case.read())
     rules = [rule for level in levels for rule in _in_file_order(level) if rule.errors]
     shown = [
-        {"file": rule.where.file, "line": rule.where.line, "text": rule.text, "errors": dict(rule.errors)} for rule in rules
+        {"file": rule.where.file, "line": rule.where.line, "text": rule.text, "errors": dict(rule.errors)}
+        for rule in rules
     ]
     assert shown == case.facts["rules_in_error"]
     entries = [

@@ -1,0 +1,151 @@
+"""`passerelle trace` and `passerelle lint --pve`, as people call them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.cli import run
+
+CLUSTER = "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -p tcp -dport 80\nIN ACCEPT -source +nope\n"
+GUESTS = {
+    "qemu": {},
+    "lxc": {"100": {"net0": "name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:00:00:64,ip=10.10.10.100/24"}},
+}
+PACKET = {
+    "from": "outside",
+    "to": "host",
+    "proto": "tcp",
+    "dport": 80,
+    "source": "198.51.100.7",
+    "dest": "203.0.113.10",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    node = tmp_path / "node"
+    node.mkdir()
+    (node / "cluster.fw").write_text(CLUSTER)
+    (node / "guests.json").write_text(json.dumps(GUESTS))
+    (node / "100.fw").write_text("[OPTIONS]\nenable: 1\n")
+    (node / "parsed.json").write_text("never read")
+    return node
+
+
+def _trace(folder: Path, *more: str) -> int:
+    return run(["trace", "--pve", str(folder), "--localnet", "203.0.113.0/24", "--host-ip", "203.0.113.10", *more])
+
+
+def test_many_packets_are_answered_line_by_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packets = tmp_path / "packets.jsonl"
+    asked = [
+        {**PACKET, "verdict": "DROP", "by": "x"},
+        {**PACKET, "dport": 81},
+        {**PACKET, "to": "ct100", "dest": "10.10.10.100"},
+    ]
+    packets.write_text("\n".join(json.dumps(packet) for packet in asked) + "\n")
+    assert _trace(folder, "--packets", str(packets)) == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["verdict"], line["rule"]) for line in said] == [
+        ("ACCEPT", "cluster.fw:4"),
+        ("DROP", None),
+        ("DROP", None),
+    ]
+    assert all(set(line) == {"verdict", "rule", "why"} for line in said)
+
+
+def test_one_question_is_answered_for_people_and_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--from", "outside", "--to", "host", "--proto", "tcp", "--dport", "80", "--source", "198.51.100.7"]
+    assert _trace(folder, *asked) == 0
+    assert capsys.readouterr().out == "ACCEPT cluster.fw:4 into the host: IN ACCEPT -p tcp -dport 80\n"
+    assert _trace(folder, *asked, "-o", "json") == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "ACCEPT"
+
+
+def test_addresses_of_host_and_containers_are_known(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _trace(folder, "--from", "host", "--to", "ct100", "--proto", "tcp", "--dport", "22") == 0
+    assert capsys.readouterr().out.startswith("DROP - out of the host: ")
+    assert _trace(folder, "--from", "outside", "--to", "ct100", "--proto", "tcp", "--dport", "22") == 1
+    assert "the packet has no source" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["nope", "[]", "{}", '{"from": "outside", "to": "nowhere"}'])
+def test_a_line_that_is_no_packet_is_named(
+    folder: Path, tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packets = tmp_path / "packets.jsonl"
+    packets.write_text(f"{json.dumps(PACKET)}\n\n{line}\n")
+    assert _trace(folder, "--packets", str(packets)) == 1
+    assert f"{packets}:3: " in capsys.readouterr().err
+
+
+def test_a_rule_set_that_would_not_load_gets_no_answers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "cluster.fw").write_text(CLUSTER + "IN ACCEPT -p udplite -dport 9\n")
+    assert _trace(folder, "--from", "host", "--to", "ct100", "--proto", "tcp") == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert 'cluster.fw:6: Proxmox would not load this rule set: iptables: unknown option "--dport"' in said.err
+    (folder / "cluster.fw").write_text("[OPTIONS]\nenable: 1\nlog_ratelimit: banana\n")
+    assert _trace(folder, "--from", "host", "--to", "ct100", "--proto", "tcp") == 1
+    assert "would not load" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["--packets", "x", "--from", "host"],
+        ["--packets", "missing.jsonl"],
+        ["--from", "host", "--to", "ct100", "--proto", "tcp", "--altname", "wan0"],
+        ["--from", "host", "--to", "ct100", "--proto", "tcp", "--host-ip", "nope"],
+        ["--from", "host", "--to", "ct100", "--proto", "tcp", "--localnet", "nope"],
+    ],
+)
+def test_wrong_usage_is_said(folder: Path, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert _trace(folder, *more) in (1, 64)
+    assert capsys.readouterr().err
+
+
+def test_alternative_names_are_given_as_nic_and_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "cluster.fw").write_text(CLUSTER + "IN ACCEPT -i wan0 -p tcp -dport 81\n")
+    asked = ["--from", "enp1s0/wan", "--to", "host", "--proto", "tcp", "--dport", "81", "--source", "198.51.100.7"]
+    assert _trace(folder, *asked, "--altname", "eno1=lan0", "--altname", "enp1s0=wan0") == 0
+    assert _trace(folder, *asked) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["ACCEPT", "DROP"]
+
+
+def test_lint_lists_the_lines_without_effect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lint", "--pve", str(folder), "-o", "json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    text = "IN ACCEPT -source +nope"
+    assert said == [{"file": "cluster.fw", "line": 5, "text": text, "reason": "source: no such ipset 'nope'"}]
+    assert run(["lint", "--pve", str(folder)]) == 1
+    assert capsys.readouterr().out == f"cluster.fw:5: source: no such ipset 'nope': {text}\n"
+
+
+def test_lint_is_content_with_good_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "cluster.fw").write_text("[OPTIONS]\nenable: 1\n")
+    assert run(["lint", "--pve", str(folder), "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_what_is_no_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lint", "--pve", str(tmp_path / "missing")]) == 1
+    assert "is not a directory" in capsys.readouterr().err
+
+
+def test_tracing_loads_no_database_web_or_ssh_library(folder: Path) -> None:
+    script = (
+        "import sys\nfrom service.cli import run\n"
+        f"code = run(['trace', '--pve', {str(folder)!r}, '--host-ip', '203.0.113.10', '--from', 'host', '--to',"
+        " 'ct100', '--proto', 'tcp', '--dport', '80'])\n"
+        "heavy = {'sqlalchemy', 'sqlmodel', 'fastapi', 'asyncssh', 'git', 'uvicorn', 'pydantic'} & set(sys.modules)\n"
+        "sys.exit(f'{code} {sorted(heavy)}' if code or heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
