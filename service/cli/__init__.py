@@ -16,10 +16,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code and never raises for what a user can do wrong."""
     from cyclopts import CycloptsError
 
-    from service.cli.commands import app
+    from service.cli.commands import app, load_all
     from service.errors import PasserelleError
 
     try:
+        if not arguments or arguments[0] in ("--help", "-h"):
+            load_all()
         result = app(list(arguments), exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
         return USAGE

@@ -26,3 +26,10 @@ app.command("service.cli.doctor:doctor", name="doctor")
 app.command("service.cli.token:token", name="token")
 app.command("service.cli.receiver:receiver", name="receiver")
 app.command("service.cli.lab:app", name="lab")
+
+
+def load_all() -> None:
+    """Import every command, so that the list of all says what each is for."""
+    for name in app:
+        if not name.startswith("-"):
+            app[name]

@@ -53,9 +53,9 @@ def machine_checks() -> list[dict[str, str | bool]]:
     import shutil
     import sqlite3
 
-    from service.settings import Settings
+    from service.settings import read_settings
 
-    settings = Settings()
+    settings = read_settings()
     git = shutil.which("git")
     key = settings.host_key_path
     return [

@@ -84,19 +84,20 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
     from service.kinds.desire import desire
     from service.plan.make import make_plan
     from service.resources.desired import LastApplied
-    from service.settings import Settings
+    from service.settings import read_settings
     from service.spec.fleet import read_fleet
 
     fleet = read_fleet(read_directory(folder), KINDS)
     errors = [finding for finding in fleet.findings if finding.severity == "error"]
     if errors:
-        raise InputError(f"{len(errors)} errors in {folder}, the first: {errors[0]}", hint=f"passerelle lint {folder}")
+        count = f"{len(errors)} error{'s' if len(errors) > 1 else ''}"
+        raise InputError(f"{count} in {folder}, the first: {errors[0]}", hint=f"passerelle lint {folder}")
     spec = fleet.hosts.get(host)
     if spec is None:
         raise InputError(f"{folder} describes no host {host}", hint=f"it describes {', '.join(fleet.hosts) or 'none'}")
     desired = desire(spec, KINDS)
     tell(f"looking at {host} ({spec.connection.address})")
-    observed = asyncio.run(observe_once(spec, desired.watch, ssh_key or Settings().host_key_path))
+    observed = asyncio.run(observe_once(spec, desired.watch, ssh_key or read_settings().host_key_path))
     made = make_plan(desired, LastApplied(), observed)
     return {"host": host, "digest": made.digest, "body": made.as_json()}
 

@@ -1,0 +1,181 @@
+"""The command line as a whole: what it loads, what its help teaches, and the exit codes of what goes wrong."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.cli import EXIT_CODES, run
+from tests.cli.words import commands
+from tests.spec.conftest import FLEET, HOST
+
+HEAVY = (
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "sqlmodel",
+    "sqlalchemy",
+    "alembic",
+    "asyncssh",
+    "git",
+    "httpx2",
+    "prometheus_client",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of specs with one host."""
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+    (tmp_path / "hosts" / "pve1.yaml").write_text(HOST)
+    return tmp_path
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True, timeout=20)
+    return tmp_path / "key"
+
+
+@pytest.mark.parametrize("words", [["lint", "--help"], ["--help"], ["--version"], ["lint"], ["schema"]], ids=" ".join)
+def test_what_needs_no_service_loads_none(words: list[str], folder: Path) -> None:
+    code = f"""
+import sys
+from service.cli import run
+status = run({words!r})
+loaded = sorted(set({HEAVY!r}) & set(sys.modules))
+sys.exit(f"loaded: {{loaded}}" if loaded or status else 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), **more}
+
+
+@pytest.mark.parametrize("words", sorted(commands()), ids=" ".join)
+def test_the_help_of_every_command_says_what_it_does_and_what_each_word_means(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*words, "--help"]) == 0
+    said = capsys.readouterr().out
+    usage, _, rest = said.partition("\n\n")
+    assert usage.startswith(f"Usage: passerelle {' '.join(words)}")
+    assert rest.lstrip()[0].isupper()
+    shown = [line for line in said.splitlines() if line.startswith("│") and line[1:4].strip(" *")]
+    options = [line for line in shown if "--" in line or line[2:8].isupper()]
+    assert all(len(line.strip("│ ").split()) > 2 for line in options), options
+
+
+def test_the_list_of_commands_says_what_each_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    said = capsys.readouterr().out
+    for name in {words[0] for words in commands()}:
+        (line,) = [line for line in said.splitlines() if line.startswith(f"│ {name} ")]
+        assert len(line.strip("│ ").split()) > 3
+    told = " ".join(said.split())
+    assert " ".join(EXIT_CODES.split()) in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["lint", "--nonsense"],
+        ["lint", "a", "b"],
+        ["lint", "-o", "yaml"],
+        ["plan"],
+        ["token", "nonsense"],
+        ["serve", "--port", "x"],
+        ["apply", "pve1", "--timeout", "soon"],
+        ["receiver", "add", "x"],
+        ["lint", "/nowhere"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_64(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == 64
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err) > 10
+
+
+def test_a_host_that_does_not_answer_ends_a_plan_with_4(folder: Path, key: Path) -> None:
+    plan = [sys.executable, "-m", "service", "plan", "pve1", "--repo", str(folder), "--ssh-key", str(key)]
+    done = subprocess.run(nowhere(plan), capture_output=True, text=True, timeout=60, env=environment())
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "198.51.100.11" in done.stderr
+
+
+def nowhere(argv: list[str]) -> list[str]:
+    """The command in a network without any way out."""
+    return ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--net", *argv]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plan", "pve9", "--repo", "."], "describes no host pve9"),
+        (["plan", "pve1", "--repo", "hosts"], "2 errors in hosts"),
+        (["plan", "pve1", "--repo", ".", "--ssh-key", "nowhere"], "nowhere"),
+        (["plan", "pve1"], "no token"),
+        (["status"], "no token"),
+        (["serve"], "no config repository is set"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_what_cannot_be_done_ends_with_1_and_says_why_and_what_next(
+    words: list[str], said: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    for name in [name for name in os.environ if name.startswith("PASSERELLE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PASSERELLE_STATE_DIR", str(folder / "state"))
+    assert run(words) == 1
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert "  next: " in shown
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["serve"], ["token", "list"], ["receiver", "list"]], ids=" ".join)
+def test_a_setting_that_makes_no_sense_is_named(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSERELLE_PORT", "ssh")
+    assert run(words) == 1
+    assert "PASSERELLE_PORT: Input should be a valid integer" in capsys.readouterr().err
+
+
+def test_no_service_is_said_with_its_address(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSERELLE_TOKEN", "psr_x")
+    monkeypatch.setenv("PASSERELLE_URL", "http://127.0.0.1:1")
+    assert run(["status"]) == 1
+    assert "the service at http://127.0.0.1:1 does not answer" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_crash(folder: Path) -> None:
+    argv = [sys.executable, "-m", "service", "schema"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        done = subprocess.run(argv, cwd=folder, stdout=pipe, stderr=subprocess.PIPE, timeout=60, env=environment())
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == 1
+
+
+def test_doctor_says_what_this_machine_lacks_and_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSERELLE_STATE_DIR", str(tmp_path / "state"))
+    assert run(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "set PASSERELLE_SOURCE" in said
+    assert "`passerelle serve` makes it" in said
