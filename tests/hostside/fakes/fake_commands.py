@@ -11,11 +11,9 @@ call). What it does not know it refuses with exit code 97 and says so in calls: 
 from __future__ import annotations
 
 import fcntl
-import fnmatch
 import json
 import os
 import re
-import subprocess
 import sys
 
 TYPE_CHECKING = False  # typing itself would cost every call some milliseconds
@@ -246,6 +244,8 @@ def unit_properties(units: Any, name: str) -> dict[str, str]:
 
 def systemctl(words: list[str]) -> None:
     words = [word for word in words if word not in ("--no-block", "--quiet", "--now")]
+    import fnmatch
+
     units = load("units.json")
     verb, names = words[0], [word for word in words[1:] if word != "--"]
     if verb == "show":
@@ -277,6 +277,8 @@ def systemctl(words: list[str]) -> None:
 
 
 def systemd_run(words: list[str]) -> None:
+    import subprocess  # the dearest of all: not for every call
+
     options = [word for word in words if word.startswith("--") and words.index(word) < words.index("/usr/bin/python3")]
     command = words[words.index("/usr/bin/python3") :]
     named = dict(word[2:].partition("=")[::2] for word in options)
@@ -315,6 +317,8 @@ def dpkg_query(words: list[str]) -> None:
 
 
 def apt_get(words: list[str]) -> None:
+    import subprocess
+
     packages, units = load("packages.json"), load("units.json")
     while words and words[0].startswith("-"):
         words = words[2:] if words[0] == "-o" else words[1:]

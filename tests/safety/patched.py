@@ -1,0 +1,113 @@
+"""Copies of the host-side file with one promise taken out: a harness that does not catch them proves nothing."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.hostside.scratch import CONF, FILE
+from tests.safety.situations import BOOT, TIMER
+
+
+class Control(NamedTuple):
+    """`cuts` are (text of the file, what takes its place); the fault strikes in `situation` at calls on `place`;
+    `kinds` are the verdicts that such a fault must get."""
+
+    name: str
+    cuts: tuple[tuple[str, str], ...]
+    situation: str
+    place: str
+    next: str
+    kinds: tuple[str, ...]
+
+
+PLAIN_WRITE = """\
+        make_folders(os.path.dirname(path))
+        with open(path, "wb") as plain:
+            plain.write(self.contents(value["sha256"]))
+        wanted = {**(found or {"mode": "0644", "uid": 0, "gid": 0}), **value}
+        os.chown(path, wanted["uid"], wanted["gid"])
+        os.chmod(path, int(wanted["mode"], 8))
+        return
+        old = found or"""
+PLAIN_JOURNAL = """\
+    with open(path, "wb") as plain:
+        plain.write(content)
+    os.chmod(path, mode)
+"""
+CONTROLS = (
+    Control(
+        "plain write instead of rename",
+        (("        make_folders(os.path.dirname(path))\n        old = found or", PLAIN_WRITE),),
+        *("run", "/root/etc/", TIMER, ("mixed",)),
+    ),
+    Control(
+        "journal written in place",
+        (
+            (
+                '    write_new(path + ".new", content, mode)\n    os.rename(path + ".new", path)\n'
+                "    sync_folder(os.path.dirname(path))\n",
+                PLAIN_JOURNAL,
+            ),
+        ),
+        *("run", "/journal.json", TIMER, ("stuck",)),
+    ),
+    Control(
+        "journal written after the files",
+        (
+            (
+                '        entry.update(state="doing", started_s=round(boottime_s(), 3))\n'
+                "        self.transaction.save()\n",
+                '        entry.update(state="pending", started_s=round(boottime_s(), 3))\n',
+            ),
+        ),
+        *("run", "/root/etc/", TIMER, ("mixed",)),
+    ),
+    Control(
+        "restore skips a file",
+        (
+            (
+                "        for fact, value in old.items()\n        if fact.partition",
+                f'        for fact, value in old.items()\n        if fact != "file:{CONF}" and fact.partition',
+            ),
+        ),
+        *("expire", "/root/etc/", TIMER, ("mixed",)),
+    ),
+    Control(
+        "disarmed before the restore",
+        (
+            (
+                '    transaction.try_save(state="rolling_back")\n',
+                '    remove(host.state("armed"))\n    transaction.try_save(state="rolling_back")\n',
+            ),
+        ),
+        *("expire", "/root/etc/", BOOT, ("mixed", "stuck")),
+    ),
+    Control(
+        "no timer",
+        (
+            ('    must(host, argv + ["--property=OOMScoreAdjust=-900", *own_command(transaction, "expire")])\n', ""),
+            (
+                '    if shown.get("ActiveState") != "active" or shown.get("NextElapseUSecMonotonic", "")'
+                ' in ("", "infinity", "0"):\n',
+                "    if shown is None:\n",
+            ),
+        ),
+        *("run", "/root/etc/", TIMER, ("mixed", "stuck")),
+    ),
+)
+
+
+class NoFit(Exception):  # noqa: N818
+    """The host-side file has changed so that a control can no longer be made from it: the control must be mended."""
+
+
+def patched_file(control: Control, folder: Path) -> Path:
+    """A copy of the host-side file with the control's cuts. NoFit when a text is not there exactly once."""
+    source = FILE.read_text(encoding="utf-8")
+    for text, instead in control.cuts:
+        if source.count(text) != 1:
+            line = text.strip().splitlines()[0]
+            raise NoFit(f"control {control.name!r}: {line!r} is there {source.count(text)} times")
+        source = source.replace(text, instead)
+    path = folder / "passerelle_host.py"
+    path.write_text(source, encoding="utf-8")
+    return path
