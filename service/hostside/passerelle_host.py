@@ -1573,11 +1573,15 @@ def timer_name(transaction: Transaction) -> str:
 
 
 def start_timer(transaction: Transaction, seconds: float) -> None:
-    """A transient timer that lets the transaction expire. systemd's own accuracy of 1 min is far too coarse."""
+    """A transient timer that lets the transaction expire. systemd's own accuracy of 1 min is far too coarse.
+
+    A timer elapses once: whoever kills what it started (SIGKILL, memory), systemd starts that again.
+    """
     host = transaction.host
     argv = ["systemd-run", "--quiet", "--collect", f"--unit={timer_name(transaction)}", f"--on-active={seconds:.3f}s"]
     argv += ["--timer-property=AccuracySec=100ms", "--timer-property=RemainAfterElapse=no"]
-    must(host, argv + ["--property=OOMScoreAdjust=-900", *own_command(transaction, "expire")])
+    argv += ["--property=OOMScoreAdjust=-900", "--property=Restart=on-abnormal", "--property=RestartSec=1"]
+    must(host, argv + own_command(transaction, "expire"))
 
 
 def own_command(transaction: Transaction, verb: str) -> list[str]:

@@ -99,6 +99,20 @@ def test_the_timer_brings_the_old_network_back(armed_host: Host) -> None:
     assert armed_host.sh("systemctl list-units --all --plain --no-legend 'passerelle-e*' 'passerelle-a*'") == ""
 
 
+def test_a_killed_rollback_of_the_timer_is_started_again(armed_host: Host) -> None:
+    before = armed_host.sh(LOOK)
+    armed_host.write("/run/passerelle-test", b"restore-file\n")
+    assert call(armed_host, "begin", give=document(armed_host, 4))["state"] == "applied"
+    armed_host.sh("while ! test -e /run/passerelle-point; do sleep 0.05; done", timeout_s=20)
+    armed_host.sh(
+        "rm /run/passerelle-test; systemctl kill -s SIGKILL $(systemctl list-units --plain --no-legend -t service "
+        f"'passerelle-expire-{ID}-*' | cut -d ' ' -f 1)"
+    )
+    armed_host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=20)
+    assert call(armed_host, "status", ID)["journals"][0]["state"] == "rolled_back"
+    assert armed_host.sh(LOOK) == before
+
+
 @pytest.mark.parametrize("cut", ["reboot", "power_cut"])
 def test_a_boot_brings_the_old_network_back(armed_host: Host, cut: str) -> None:
     before = armed_host.sh(LOOK)

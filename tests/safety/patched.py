@@ -84,7 +84,7 @@ CONTROLS = (
     Control(
         "no timer",
         (
-            ('    must(host, argv + ["--property=OOMScoreAdjust=-900", *own_command(transaction, "expire")])\n', ""),
+            ('    must(host, argv + own_command(transaction, "expire"))\n', ""),
             (
                 '    if shown.get("ActiveState") != "active" or shown.get("NextElapseUSecMonotonic", "")'
                 ' in ("", "infinity", "0"):\n',
