@@ -100,6 +100,7 @@ class Bridges:
             yield Stanza(
                 self.name, name, tuple(bridge.addresses), gateways_of(bridge), bridge.mtu, bridge=True,
                 ports=tuple(bridge.ports), stp=bridge.stp, forward_delay_s=bridge.forward_delay,
+                keeps_guests=host.platform != "proxmox",  # Proxmox's own ifupdown2 keeps them without a line
             )  # fmt: skip
 
     def watch(self) -> Watch:

@@ -6,6 +6,7 @@ from typing import Self
 
 from service.errors import InputError
 from service.formats.interfaces import (
+    CONDONE_REGEX,
     FILES,
     AddressLine,
     Change,
@@ -17,6 +18,7 @@ from service.formats.interfaces import (
     SetStanza,
     WantedBridge,
     WantedStanza,
+    condones,
     edit_files,
     meaning,
 )
@@ -34,7 +36,8 @@ from service.resources.resource import Phase, Steps, Wishes, field_difference
 class Stanza:
     """What the interfaces files should say of one interface. `gone`: nothing.
 
-    A stanza that says it in other words, or in another file, is left as it stands.
+    A stanza that says it in other words, or in another file, is left as it stands. `keeps_guests`: a bridge's stanza
+    has the line without which Debian's ifupdown2 3.0.0 takes the guests off at every `ifreload -a`, whoever runs it.
     """
 
     kind: str
@@ -46,6 +49,7 @@ class Stanza:
     ports: tuple[str, ...] = ()
     stp: bool = False
     forward_delay_s: float = 0
+    keeps_guests: bool = False
     gone: bool = False
 
     @property
@@ -63,6 +67,8 @@ class Stanza:
             wanted["mtu"] = self.mtu
         if self.bridge:
             wanted |= {"ports": [*sorted(self.ports)], "stp": self.stp, "forward_delay_s": float(self.forward_delay_s)}
+            if self.keeps_guests:
+                wanted["keeps_guests"] = True
         return wanted
 
     def wishes(self) -> Wishes:
@@ -136,4 +142,5 @@ def meant_fields(found: IfaceMeaning) -> dict[str, Json]:
     if found.bridge is not None:
         ports: list[Json] = [*sorted(found.bridge.ports)]
         fields |= {"ports": ports, "stp": found.bridge.stp, "forward_delay_s": float(found.bridge.forward_delay_s)}
+        fields["keeps_guests"] = condones(found.condone_regex, CONDONE_REGEX)
     return fields

@@ -55,6 +55,15 @@ def test_a_stanza_that_says_it_in_other_words_is_left_as_it_stands(files: dict[s
     assert text_after(BRIDGE, files) == {}
 
 
+def test_a_bridge_from_which_a_reload_would_take_the_guests_gets_the_line_that_keeps_them() -> None:
+    keeping = replace(BRIDGE, keeps_guests=True)
+    made = text_after(keeping, {MAIN: INTERFACES + CLASSIC})
+    assert made[MAIN] == INTERFACES + CLASSIC + b"\tbridge-ports-condone-regex ^(tap|veth|fwpr)\n"
+    assert text_after(keeping, made) == {}
+    more = made[MAIN].replace(b"^(tap|veth|fwpr)", b"^(veth|tap|fwpr|fwln)")
+    assert text_after(keeping, {MAIN: more}) == {}
+
+
 def test_a_missing_stanza_is_added_and_the_rest_stays_byte_for_byte() -> None:
     made = text_after(BRIDGE, {MAIN: INTERFACES})
     assert list(made) == [MAIN]

@@ -20,6 +20,15 @@ UNIT = "dnsmasq.service"
 DEFAULT_LEASE_FILE = "/var/lib/misc/dnsmasq.leases"
 """Where Debian's dnsmasq keeps leases when no `dhcp-leasefile` says otherwise."""
 
+ORDER_FILE = "/etc/systemd/system/dnsmasq.service.d/passerelle.conf"
+ORDER_TEXT = b"""\
+# written by passerelle: with bind-interfaces dnsmasq ends when a bridge is not there yet
+[Unit]
+Wants=networking.service
+After=networking.service
+"""
+"""Debian's unit is only after network.target, which ifupdown2's networking.service is not ordered before."""
+
 
 class Dnsmasq:
     """DNS and DHCP for the guests, by dnsmasq."""
@@ -43,6 +52,8 @@ class Dnsmasq:
         yield NeedsUnit("dnsmasq.service", "dnsmasq")
 
     def desire(self, section: DnsmasqSection | None, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Resource]:
+        order = ORDER_TEXT if section is not None and section.bind_interfaces else None
+        yield OwnFile(self.name, ORDER_FILE, order, "unit", cause="bind_interfaces" if order else "")
         if section is None:
             yield OwnFile(self.name, OWN_FILE, None, "dnsmasq", phase=Phase.DAEMON_FILE)
             return
