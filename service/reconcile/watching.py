@@ -9,10 +9,10 @@ from service.errors import SourceError
 from service.kinds.kind import Kind
 from service.model.sources import Advanced, Empty, Failed, Fetched, Missing, Rewound, Unchanged
 from service.model.states import Json
-from service.model.trees import BlobEntry, Commit
+from service.model.trees import Commit
 from service.reconcile.ports import Memory, Record, Revisions
 from service.spec.findings import Finding
-from service.spec.fleet import Fleet, ParsedFile, read_file, read_fleet
+from service.spec.fleet import Fleet, ParsedFile, read_fleet
 from service.spec.host import HostSpec
 from service.spec.report import finding_as_json
 
@@ -143,18 +143,26 @@ class Watcher:
         allowing = [spec for spec in fleet.hosts.values() if spec.connection.allow_management_change]
         if not allowing:
             return frozenset()
-        parent = self._revisions.first_parent(commit)
-        return frozenset(spec.name for spec in allowing if not self._allowed_at(parent, spec))
+        before = self._fleet_at(self._revisions.first_parent(commit))
+        return frozenset(spec.name for spec in allowing if not had_the_key(before, spec.name))
 
-    def _allowed_at(self, parent: str | None, spec: HostSpec) -> bool:
-        if parent is None:
-            return False
-        data = self._revisions.read_file_at(parent, spec.file)
-        if data is None:
-            return False
-        before = read_file(BlobEntry(spec.file, "", data), self._kinds).spec
-        # a parent that cannot be read may have had the key: then it does not count now
-        return before is None or before.connection.allow_management_change
+    def _fleet_at(self, commit: str | None) -> Fleet | None:
+        """What an older commit said, wherever its files stood; None where it cannot be read."""
+        if commit is None:
+            return Fleet({}, ())
+        try:
+            tree = self._revisions.read_tree(commit, self._blobs)
+        except SourceError:
+            return None
+        return read_fleet(tree, self._kinds, self._parsed)
+
+
+def had_the_key(before: Fleet | None, host: str) -> bool:
+    """Whether a host had the key already; what cannot be read may have had it, so the key does not count now."""
+    if before is None:
+        return True
+    known = before.hosts.get(host)
+    return before.has_errors if known is None else known.connection.allow_management_change
 
 
 def words(fetched: Fetched) -> str:

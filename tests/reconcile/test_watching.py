@@ -187,6 +187,16 @@ async def test_a_management_change_is_allowed_by_the_commit_that_introduces_the_
     assert allowed == [[], ["pve1"], [], [], ["pve1"]]
 
 
+async def test_a_file_that_moves_does_not_introduce_its_key_again(forge: Forge, watch: Callable[[], Watcher]) -> None:
+    watcher = watch()
+    forge.push(files(ALLOWS))
+    await watcher.look()
+    forge.push({"fleet.yaml": FLEET, "hosts/paris/pve1.yaml": ALLOWS})
+    assert await watcher.look()
+    assert watcher.wanted.hosts["pve1"].file == "hosts/paris/pve1.yaml"
+    assert watcher.wanted.introduced == frozenset()
+
+
 async def test_the_first_commit_of_all_may_introduce_the_key(forge: Forge, watch: Callable[[], Watcher]) -> None:
     forge.push(files(ALLOWS))
     watcher = watch()
