@@ -15,7 +15,7 @@ from service.api.parts import Parts
 from service.apply.collect import Collector
 from service.apply.fleet import FleetHosts
 from service.clock import SystemClock
-from service.errors import InputError
+from service.errors import AuthFailed, Garbled, HostError, HostKeyChanged, InputError, Unreachable
 from service.git.commands import Credentials
 from service.git.mirror import Mirror
 from service.git.source import parse_source
@@ -36,6 +36,10 @@ from service.ssh.pool import Connections
 
 GRACE_S = 3
 STALE_ROUNDS = 5
+FAILURES: dict[type[HostError], str] = {
+    Unreachable: "unreachable", HostKeyChanged: "host-key", AuthFailed: "auth", Garbled: "garbled",
+}  # fmt: skip
+"""The words of the metric for what came to nothing."""
 
 
 def build(settings: Settings, history: History) -> tuple[Any, Loop]:
@@ -47,7 +51,10 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
     connections = Connections(SshDialer(own_key(settings.host_key_path)))
     hosts = FleetHosts(connections, Collector(clock), clock, controller=settings.controller)
     watcher = Watcher(mirror, history.store, history.queries, KINDS, clock)
-    rounds = Rounds(history.store, history.queries, hosts, KINDS, clock, observe_s=settings.observe_s)
+    rounds = Rounds(
+        history.store, history.queries, hosts, KINDS, clock, observe_s=settings.observe_s,
+        failed=lambda error: metrics.ssh_failed(FAILURES.get(type(error), "other")), spec_at=watcher.spec_at,
+    )  # fmt: skip
     queue = Queue(clock)
     loop = Loop(
         watcher, rounds, queue, clock, poll_s=settings.poll_s, workers=settings.workers,

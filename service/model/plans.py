@@ -15,9 +15,7 @@ RefusalRule = Literal[
     "unknown",
     "not-ours",
     "too-much-change",
-    "rolled-back-before",
     "left-over",
-    "not-writable",
     "no-way",
 ]
 

@@ -1,7 +1,7 @@
 """One round for one host: level-based, everything re-read, the status written in one place."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from service.clock import Clock
@@ -27,15 +27,19 @@ class Rounds:
     """Reconciles hosts by name. One instance for the fleet; one round a host at a time, which the queue promises."""
 
     def __init__(
-        self, record: Record, memory: Memory, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, *, observe_s: float
-    ) -> None:
+        self, record: Record, memory: Memory, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, *, observe_s: float,
+        failed: Callable[[HostError], None] = lambda _: None,
+        spec_at: Callable[[str, str], HostSpec | None] = lambda _commit, _host: None,
+    ) -> None:  # fmt: skip
         self._record = record
         self._memory = memory
         self._hosts = hosts
         self._kinds = kinds
         self._clock = clock
         self._observe_s = observe_s
-        self._applying = Applying(record, memory, hosts, clock)
+        self._failed = failed
+        self._spec_at = spec_at
+        self._applying = Applying(record, memory, hosts, clock, self._desired_at)
         self.standings: dict[str, Standing] = {}
 
     def standing(self, name: str) -> Standing:
@@ -55,6 +59,7 @@ class Rounds:
             status, next_s = await self._round(spec, wanted, standing, status)
             standing.failures = 0
         except HostError as error:
+            self._failed(error)
             standing.failures += 1
             status = statuses.unreachable(status, error)
             next_s = self._clock.jitter(statuses.backoff_s(standing.failures))
@@ -135,6 +140,10 @@ class Rounds:
                 standing.plan_id = self._record.record_plan(plan, at=at)
 
         await asyncio.to_thread(write, desired.host, observed.digests)
+
+    def _desired_at(self, commit: str, host: str) -> Desired | None:
+        spec = self._spec_at(commit, host)
+        return None if spec is None else desire(spec, self._kinds)
 
     async def _base(self, host: str) -> Json:
         base = await asyncio.to_thread(self._memory.base, host)

@@ -1,0 +1,85 @@
+"""README and the pages of deploy/docs: their commands, and who runs each of them."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).parent.parent
+PAGES = (TOP / "README.md", *sorted((TOP / "deploy" / "docs").glob("*.md")))
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"(\$|pve1#) (.+?)(?:\s{2,}#.*)?")
+
+HERE = "tests/test_docs.py"
+LAB = "tests/e2e/test_readme.py"
+RUNNERS = {
+    "$ deploy/demo": ("tests/run", "deploy/demo --once"),
+    "$ tests/run": (".ci/run", "tests/run"),
+    "$ deploy/setup": ("tests/run", "deploy/setup"),
+    "$ .venv/bin/python -m pytest": ("tests/run", "python -m pytest"),
+    "$ .venv/bin/passerelle lint my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
+    "$ .venv/bin/passerelle schema": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
+    "$ .venv/bin/passerelle plan pve1 --repo my-repository": (LAB, "test_a_plan_from_a_folder_looks_at_the_host"),
+    "$ .venv/bin/passerelle serve --source": (HERE, "test_the_service_starts_and_ends"),
+    "$ passerelle doctor pve1 --repo my-repository": (LAB, "test_doctor_looks_at_the_host"),
+    "$ passerelle doctor": (LAB, "test_doctor_looks_at_the_machine"),
+    "$ passerelle status": (LAB, "test_the_commands_beside_the_service"),
+    "$ passerelle drift": (LAB, "test_the_commands_beside_the_service"),
+    "$ passerelle plan pve1": (LAB, "test_the_commands_beside_the_service"),
+    "$ passerelle apply pve1 --yes": (LAB, "test_the_commands_beside_the_service"),
+    "$ passerelle leases --active": (LAB, "test_the_commands_beside_the_service"),
+    "$ passerelle history": (LAB, "test_the_commands_beside_the_service"),
+    "$ passerelle receiver add forge --type github": (LAB, "test_receivers_come_and_go"),
+    "$ passerelle receiver list": (LAB, "test_receivers_come_and_go"),
+    "$ passerelle receiver remove forge": (LAB, "test_receivers_come_and_go"),
+    "$ curl ": (LAB, "test_the_api_answers_curl"),
+    "$ passerelle lab ": (LAB, "test_a_lab_from_up_to_down"),
+    "pve1# python3 -I -S /var/lib/passerelle/boot.py status": (LAB, "test_the_journal_at_the_console"),
+}
+"""The beginning of a command, and the file and words (or the test) that run it. The first that fits counts."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a page, with its prompt."""
+
+    page: str
+    prompt: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.prompt} {self.text}"
+
+    @property
+    def words(self) -> list[str]:
+        """Its arguments, after the program's name."""
+        return shlex.split(self.text)[1:]
+
+    @property
+    def runner(self) -> tuple[str, str] | None:
+        """Who runs it."""
+        return next((runner for known, runner in RUNNERS.items() if str(self).startswith(known)), None)
+
+
+def commands() -> Iterator[Command]:
+    """Every command of every page. A line that is none fails."""
+    for page in PAGES:
+        for block in BLOCK.findall(page.read_text(encoding="utf-8")):
+            for line in block.splitlines():
+                parts = COMMAND.fullmatch(line)
+                assert parts, f"{page.name}: {line!r} is no command"
+                yield Command(page.name, parts[1], parts[2])
+
+
+def run_by(test: str) -> list[Command]:
+    """The commands that a test has to run, in the order of the pages, each once."""
+    found = {str(c): c for c in commands() if c.runner is not None and c.runner[1] == test}
+    assert found, f"no page has a command for {test}"
+    return list(found.values())
+
+
+def example() -> str:
+    """The host's file in the README."""
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", PAGES[0].read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return str(text)

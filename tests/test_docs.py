@@ -1,0 +1,182 @@
+"""The README and the pages beside it are true: their commands run, their example is good, nothing is missing."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import get_args
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from service.api.metrics import Metrics
+from service.apply.document import CAUSES
+from service.apply.switch import WORDS
+from service.cli import run
+from service.history import open_history
+from service.kinds import KINDS
+from service.model.access import SCOPES
+from service.model.plans import RefusalRule
+from service.model.runs import SyncMode
+from service.settings import Settings
+from tests.cli.words import commands as cli_commands
+from tests.documents import PAGES, RUNNERS, TOP, commands, example, run_by
+from tests.git.forge import Forge
+from tests.laws.specs import spec_of
+
+TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+ALL = "\n".join(TEXTS.values())
+
+
+@pytest.mark.parametrize("command", sorted(commands(), key=str), ids=str)
+def test_somebody_runs_every_command(command: object) -> None:
+    runner = command.runner  # type: ignore[attr-defined]
+    assert runner is not None, f"{command}: no test runs it"
+    file, words = runner
+    text = (TOP / file).read_text(encoding="utf-8")
+    assert (f"def {words}(" if words.startswith("test_") else words) in text
+
+
+def test_nobody_waits_for_a_command_that_no_page_has() -> None:
+    used = {known for command in commands() for known in [next(k for k in RUNNERS if str(command).startswith(k))]}
+    assert used == set(RUNNERS)
+
+
+@pytest.fixture
+def my_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The README's example as the folder that its commands speak of."""
+    folder = tmp_path / "my-repository"
+    (folder / "hosts").mkdir(parents=True)
+    (folder / "fleet.yaml").write_text("passerelle: 1\n")
+    (folder / "hosts" / "pve1.yaml").write_text(example())
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_a_folder_is_checked_and_its_schema_written(my_repository: Path) -> None:
+    for command in run_by("test_a_folder_is_checked_and_its_schema_written"):
+        assert run(command.words) == 0
+    assert (my_repository / "host.schema.json").read_text().startswith("{")
+
+
+def test_the_service_starts_and_ends(tmp_path: Path) -> None:
+    (command,) = run_by("test_the_service_starts_and_ends")
+    Forge(tmp_path / "my-repository.git").push({"fleet.yaml": "passerelle: 1\n"})
+    words = [word.replace("/srv/git", str(tmp_path)) for word in command.words]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    environment = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(TOP), "PASSERELLE_PORT": str(port),
+        "PASSERELLE_STATE_DIR": str(tmp_path / "state"),
+    }  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-m", "service", *words], env=environment, stderr=subprocess.PIPE
+    ) as serving:
+        try:
+            assert answers(f"http://127.0.0.1:{port}/livez", serving)
+        finally:
+            serving.terminate()
+        _, said = serving.communicate(timeout=30)
+    assert b"Traceback" not in said
+    assert (tmp_path / "state" / "ssh_key.pub").read_text().startswith("ssh-ed25519 ")
+
+
+def answers(url: str, serving: "subprocess.Popen[bytes]") -> bool:
+    deadline = time.monotonic() + 40
+    while serving.poll() is None and time.monotonic() < deadline:
+        try:
+            with urlopen(url, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            continue
+    return False
+
+
+def test_the_example_is_a_good_spec_without_a_warning(my_repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(spec_of(example()).sections) == {kind.name for kind in KINDS}
+    assert run(["lint", str(my_repository)]) == 0
+    assert capsys.readouterr().err == "1 host, 0 errors, 0 warnings\n"
+
+
+def test_the_readme_names_every_kind() -> None:
+    table = TEXTS["README.md"].partition("## What it manages")[2].partition("\n## ")[0]
+    assert [kind.name for kind in KINDS if f"`{kind.name}`" not in table] == []
+
+
+def test_every_command_of_the_command_line_is_in_the_docs_and_no_other() -> None:
+    known = {" ".join(words) for words in cli_commands()}
+    shown = {" ".join(m.split()) for m in re.findall(r"passerelle ((?:[a-z]+)(?: [a-z]+)?)", ALL)}
+    assert (
+        sorted(name for name in known if name not in shown and not any(s.startswith(f"{name} ") for s in shown)) == []
+    )
+    called = re.findall(r"(?:`|\$ (?:\.venv/bin/)?)passerelle ([a-z]+)", ALL)
+    assert sorted(set(called) - {name.split()[0] for name in known}) == []
+
+
+def test_every_setting_is_described_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(PASSERELLE_\w+)` \|([^|]*)\|", TEXTS["service.md"], re.MULTILINE))
+    defaults = {
+        f"PASSERELLE_{name.upper()}": "" if setting.default is None else str(setting.default)
+        for name, setting in Settings.model_fields.items()
+    }
+    assert {name: told.strip(" `").capitalize() for name, told in rows.items()} == {
+        name: told.capitalize() for name, told in (defaults | {"PASSERELLE_SSH_KEY": "STATE_DIR/ssh_key"}).items()
+    }
+
+
+def test_every_variable_that_is_read_is_described_and_no_other() -> None:
+    read = {f"PASSERELLE_{name.upper()}" for name in Settings.model_fields}
+    for file in (TOP / "service").rglob("*.py"):
+        read |= set(re.findall(r"""environ[^\n]*["'](PASSERELLE_[A-Z_]+)""", file.read_text(encoding="utf-8")))
+    assert set(re.findall(r"PASSERELLE_[A-Z_]+", ALL)) - {"PASSERELLE_ACCEPT"} == read
+
+
+def test_every_number_for_prometheus_is_described_and_no_other(tmp_path: Path) -> None:
+    with open_history(tmp_path / "passerelle.sqlite") as history:
+        page = Metrics().page(history.queries.counts()).decode()
+    real = {name for name in re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE) if not name.endswith("_created")}
+    shown = set(re.findall(r"^\| `(passerelle_[a-z_]+)", TEXTS["service.md"], re.MULTILINE))
+    assert shown == real
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("apply.md", [*WORDS, *CAUSES, *get_args(RefusalRule)]),
+        ("service.md", [*SCOPES, *get_args(SyncMode)]),
+    ],
+    ids=["apply.md", "service.md"],
+)
+def test_every_fixed_word_is_explained(page: str, words: list[str]) -> None:
+    assert [word for word in words if f"`{word}`" not in TEXTS[page]] == []
+
+
+def test_what_the_readme_says_of_the_demo_is_what_the_demo_says() -> None:
+    story = (TOP / "deploy" / "story.py").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", TEXTS["README.md"], re.MULTILINE | re.DOTALL)
+    for line in shown.splitlines():
+        said, _, _ = line.strip().partition(":") if line.startswith("   ") else (line.removeprefix("-- "), "", "")
+        assert f'"{said}"' in story, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        assert not target.startswith("http")
+        assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_the_pages_are_linked_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\((deploy/docs/[a-z]+\.md)\)", TEXTS["README.md"]))
+    assert linked == {str(page.relative_to(TOP)) for page in PAGES[1:]}
+
+
+def test_the_unit_runs_a_command_that_is_there_and_makes_the_state_folder() -> None:
+    lines = (TOP / "deploy" / "systemd" / "passerelle.service").read_text(encoding="utf-8").splitlines()
+    (started,) = [line.partition("/bin/passerelle ")[2] for line in lines if line.startswith("ExecStart=")]
+    assert tuple(started.split()) in set(cli_commands())
+    assert f"StateDirectory={Settings.model_fields['state_dir'].default.relative_to('/var/lib')}" in lines
