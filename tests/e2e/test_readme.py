@@ -134,6 +134,7 @@ def test_a_lab_from_up_to_down() -> None:
         subprocess.run([sys.executable, "-m", "service", "lab", "down", "-n", name], capture_output=True, timeout=100)
     assert {words.split()[0] for words in said} == {"image", "up", "status", "exec", "down"}
     assert "198.51.100.11/24" in said["exec -n trial pve1 -- ip -br address"]
+    assert "198.51.100.11 ssh-ed25519 " in said["exec -n trial --netns ctl -- ssh-keyscan -t ed25519 198.51.100.11"]
     assert "pve2" in said["status -n trial"]
     assert f"lab {name} is gone" in said["down -n trial"]
 
