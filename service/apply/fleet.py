@@ -97,6 +97,7 @@ class FleetHosts:
                 confirm_timeout_s=spec.connection.confirm_timeout_s,
             )
         finally:
+            self._answered.pop(spec.name, None)  # the host may have moved, or moved back
             await self._connections.drop(spec.name)
 
     async def close(self, name: str) -> None:

@@ -4,6 +4,7 @@ Nothing here decides about safety: the host does all by itself once it is armed.
 the confirmation always goes over a new one, to any address where the host may be by now.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ CONFIRM_TIMEOUT_S = 40.0
 BETWEEN_S = 0.3
 BETWEEN_LOST_S = 1.0
 CHECK_S = 60.0
+SILENCE_S = 3.0
 SETTLE_S = 30.0
 """After the deadline the host needs a moment to put everything back; then its journal is asked for."""
 
@@ -40,6 +42,8 @@ class Transaction:
         self._clock = clock
         self._tell = tell
         self._switch = switch
+        self._is_armed = False
+        self._is_silent = True
 
     async def run(
         self, host: Host, plan: Plan, *, apply_id: str, generation: int, controller: str, confirm_timeout_s: int
@@ -49,24 +53,45 @@ class Transaction:
             plan, apply_id=apply_id, generation=generation, controller=controller, confirm_timeout_s=confirm_timeout_s
         )
         deadline_s = self._clock.monotonic_s() + confirm_timeout_s
+        begun = asyncio.ensure_future(
+            self._switch(host).ask("begin", stdin=order, timeout_s=confirm_timeout_s + CHECK_S, on_event=self._follow)
+        )
         try:
-            result = await self._switch(host).ask(
-                "begin", stdin=order, timeout_s=confirm_timeout_s + CHECK_S, on_event=self._follow
-            )
+            result = await self._told_by_the_line(begun)
+            if result is not None:
+                await host.close()
+                if (end := self._end(result)) is not None:
+                    return end
+            self._tell(PhaseTold("AwaitingConfirmation"))
+            return await self._confirm(apply_id, deadline_s)
         except HostRefused as error:
             return Ended("refused", error.reason, error.what)
-        except HostError:
-            result = {}  # the line was lost, perhaps by the change itself: the host goes on, new connections tell
         finally:
+            begun.cancel()
+            await asyncio.gather(begun, return_exceptions=True)
             await host.close()
-        if (end := self._end(result)) is not None:
-            return end
-        self._tell(PhaseTold("AwaitingConfirmation"))
-        return await self._confirm(apply_id, deadline_s)
+
+    async def _told_by_the_line(self, begun: "asyncio.Future[dict[str, Any]]") -> dict[str, Any] | None:
+        """What `begin` answers; None where the line fell silent after the switch was armed. A change that takes the
+        host's address away is told by nobody: waiting for the dead line would outlast the deadline."""
+        while True:
+            self._is_silent = True
+            await asyncio.wait({begun}, timeout=SILENCE_S)
+            if begun.done():
+                try:
+                    return begun.result()
+                except HostRefused:
+                    raise
+                except HostError:
+                    return {}  # the line was lost, perhaps by the change itself: the host goes on, new connections tell
+            if self._is_armed and self._is_silent:
+                return None
 
     def _follow(self, event: Event) -> None:
         """A line of the running transaction."""
+        self._is_silent = False
         if event.get("event") == "state":
+            self._is_armed = True
             self._tell(PhaseTold("Running"))
         elif event.get("event") == "step" and isinstance(number := event.get("number"), int):
             self._tell(told(number, event))

@@ -1,7 +1,7 @@
 """Driving one apply: packages, look again, the transaction, the record. The host's journal is the truth about it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,11 +22,20 @@ from service.spec.host import HostSpec
 class Applying:
     """Runs applies and settles those whose end nobody saw."""
 
-    def __init__(self, record: Record, memory: Memory, hosts: Hosts, clock: Clock) -> None:
+    def __init__(
+        self,
+        record: Record,
+        memory: Memory,
+        hosts: Hosts,
+        clock: Clock,
+        desired_at: Callable[[str, str], Desired | None],
+    ) -> None:
+        """`desired_at(commit, host)`: what that commit wanted of the host, None where that cannot be told any more."""
         self._record = record
         self._memory = memory
         self._hosts = hosts
         self._clock = clock
+        self._desired_at = desired_at
 
     async def run(
         self,
@@ -90,8 +99,20 @@ class Applying:
             )
         phase = statuses.phase_of(told)
         await asyncio.to_thread(self._record.finish_apply, apply.id, phase, at=now, cause=told.cause, error=told.error)
+        if phase == "Succeeded":
+            await asyncio.to_thread(self._set_base, apply)
         if phase in ("RolledBack", "RollbackFailed"):
             await asyncio.to_thread(self._record.latch, apply.host, apply.desired_digest, apply_id=apply.id, at=now)
+
+    def _set_base(self, apply: Apply) -> None:
+        """An apply that was confirmed and not recorded is what the host has now: without it, what it made would look
+        like somebody else's."""
+        desired = self._desired_at(apply.commit, apply.host)
+        if desired is not None and desired.digest == apply.desired_digest:
+            self._record.set_base(
+                apply.host, desired.as_json(), digest=desired.digest, commit=apply.commit, apply_id=apply.id,
+                at=self._clock.now(),
+            )  # fmt: skip
 
     async def _opened(self, plan: Plan, plan_id: str, request: Request | None) -> str:
         if request is not None:

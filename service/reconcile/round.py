@@ -10,7 +10,7 @@ from service.kinds.desire import desire
 from service.kinds.kind import Kind
 from service.model.observed import HostObserved
 from service.model.plans import Plan
-from service.model.runs import HostStatus
+from service.model.runs import HostStatus, Phase
 from service.model.states import Json, Seen
 from service.plan.make import Permission, make_plan
 from service.reconcile import status as statuses
@@ -62,6 +62,7 @@ class Rounds:
             self._failed(error)
             standing.failures += 1
             status = statuses.unreachable(status, error)
+            await self._end_request(standing, "Failed", "unreachable", str(error))
             next_s = self._clock.jitter(statuses.backoff_s(standing.failures))
         await asyncio.to_thread(self._record.set_host_status, status, at=self._clock.now())
         return next_s
@@ -111,20 +112,22 @@ class Rounds:
         decision = decide(plan, spec.sync, latched=latched, request=standing.request, contested=contested)
         if decision.stale_request and standing.request is not None:
             why = decision.message or "there is nothing to apply"
-            await asyncio.to_thread(
-                self._record.finish_apply,
-                standing.request.apply_id,
-                "Refused",
-                at=self._clock.now(),
-                cause="stale",
-                error=why,
-            )
-            standing.request = None
+            await self._end_request(standing, "Refused", "stale", why)
         return decision
+
+    async def _end_request(self, standing: Standing, phase: Phase, cause: str, why: str) -> None:
+        """What was asked for does not happen; whoever asked is told at once."""
+        request, standing.request = standing.request, None
+        if request is not None:
+            await asyncio.to_thread(
+                self._record.finish_apply, request.apply_id, phase, at=self._clock.now(), cause=cause, error=why
+            )
 
     async def _remember(self, standing: Standing, desired: Desired, observed: HostObserved, plan: Plan) -> None:
         """What was seen goes into the history; what did not change costs nothing there."""
-        standing.desired, standing.observed, standing.plan = desired, observed, plan
+        before, standing.plan = standing.plan, plan
+        standing.desired, standing.observed = desired, observed
+        is_news = before is None or (before.digest, before.commit) != (plan.digest, plan.commit)
         resolved_by = standing.applied_by or ("git" if standing.commit not in ("", plan.commit) else "host")
         standing.applied_by, standing.commit = "", plan.commit
 
@@ -136,6 +139,8 @@ class Rounds:
                 self._record.seen_leases(host, observed.leases.value, at=at)
             if plan.is_empty and not plan.drifts:
                 standing.plan_id = ""
+                if is_news:  # an empty plan takes the place of the last one, which is done or void
+                    self._record.record_plan(plan, at=at)
             else:
                 standing.plan_id = self._record.record_plan(plan, at=at)
 

@@ -146,6 +146,11 @@ class Watcher:
         before = self._fleet_at(self._revisions.first_parent(commit))
         return frozenset(spec.name for spec in allowing if not had_the_key(before, spec.name))
 
+    def spec_at(self, commit: str, host: str) -> HostSpec | None:
+        """What an older commit said of a host; None where it cannot be read."""
+        fleet = self._fleet_at(commit)
+        return fleet.hosts.get(host) if fleet else None
+
     def _fleet_at(self, commit: str | None) -> Fleet | None:
         """What an older commit said, wherever its files stood; None where it cannot be read."""
         if commit is None:

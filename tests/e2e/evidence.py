@@ -9,7 +9,7 @@ SHOWN = (
     "find /etc -xdev -type f -exec sha256sum {} + | LC_ALL=C sort",
     "ip -4 -o address; ip -6 -o address show scope global; ip -o link; bridge link",
     "ip -4 route show table all; ip -6 route show default; ip rule",
-    "nft -s -j list ruleset; iptables-legacy-save 2>/dev/null",
+    "nft -s -j list ruleset; iptables-legacy-save 2>/dev/null | grep ^-A",
     "sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding; dpkg-query -W",
     "systemctl show ssh.service dnsmasq.service named.service networking.service nftables.service "
     "-P ActiveState -P UnitFileState -P MainPID -P ActiveEnterTimestampMonotonic -P NRestarts",

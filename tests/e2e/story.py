@@ -97,6 +97,19 @@ class Story:
             ) from None
         return found
 
+    def wait_status(self, **wanted: Any) -> dict[str, Any]:
+        """Wait until the host's status has these values."""
+
+        def there() -> dict[str, Any]:
+            now = self.status()
+            return now if all(now.get(name) == value for name, value in wanted.items()) else {}
+
+        try:
+            found: dict[str, Any] = self.field.wait_for(there, f"{self.host.name} has {wanted}", timeout_s=60)
+        except LabError as error:
+            raise LabError(f"{error}\nnow: {json.dumps(self.status(), indent=1)}") from None
+        return found
+
     def drift(self) -> list[dict[str, Any]]:
         return self.field.items(f"hosts/{self.host.name}/drift?limit=200")
 
