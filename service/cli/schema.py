@@ -28,7 +28,7 @@ def schema(
     from service.kinds import KINDS
     from service.spec.schema import fleet_schema, host_schema
 
-    made = host_schema(KINDS) if file == "host" else fleet_schema()
+    made = host_schema(KINDS) if file == "host" else fleet_schema(KINDS)
     text = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
     if out is None:
         print(text, end="")

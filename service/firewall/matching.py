@@ -59,7 +59,7 @@ class Site:
         target, goto = targets.get(rule.action, (rule.action, False))
         refused_before = len(self.refused)
         try:
-            drafts = [self.draft(rule, line, iface) for line in _lines(rule, self.family)]
+            drafts = [self.draft(rule, line, iface) for line in lines_of(rule, self.family)]
         except LeftOut:
             del self.refused[refused_before:]
             raise
@@ -210,7 +210,8 @@ class Site:
         return ranges
 
 
-def _lines(rule: Rule, family: Family) -> tuple[MacroRule, ...]:
+def lines_of(rule: Rule, family: Family) -> tuple[MacroRule, ...]:
+    """What a rule matches besides addresses and interface: one line, or those of its macro."""
     own = MacroRule(rule.proto, rule.dport, rule.sport, rule.icmp_type)
     if not rule.macro:
         return (own,)

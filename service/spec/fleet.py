@@ -6,9 +6,9 @@ Reading is a function of a file's path and bytes, so a file that did not change 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -25,7 +25,7 @@ from service.spec.findings import (
     has_errors,
     sorted_findings,
 )
-from service.spec.host import Head, HostSpec, nearest
+from service.spec.host import Head, HostSpec, Shared, nearest
 
 TREE = Rule("tree", "error", "every entry of hosts/ is a plain file or folder with a plain name")
 EMPTY = Rule("empty", "error", "the repository describes at least one host")
@@ -47,6 +47,7 @@ RULES = (
 )
 
 FLEET_FILE = "fleet.yaml"
+NOTHING_SHARED = Shared()
 
 _STAND_INS: dict[str, document.Value] = {
     "host": "unnamed",
@@ -72,6 +73,17 @@ class SpecKind(Protocol):
     def claims(self, section: Any) -> Iterator[Any]: ...
 
 
+@runtime_checkable
+class SharedKind(Protocol):
+    """A kind of which fleet.yaml may speak too. Its host section must be valid when empty."""
+
+    shared_section: Any
+
+    def lint_shared(self, section: Any) -> Iterator[Hit]:
+        """What is wrong in fleet.yaml by itself; paths start in the section."""
+        ...
+
+
 class FleetSection(BaseModel):
     """fleet.yaml: what holds for all hosts."""
 
@@ -82,12 +94,15 @@ class FleetSection(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
-    """What one file says, from its path and bytes alone. `spec` is None where anything is wrong with it."""
+    """What one file says, from its path and bytes and those of fleet.yaml (`shared_id`) alone. `spec` is None where
+    anything is wrong with it, and for fleet.yaml, whose content is `shared`."""
 
     path: str
     blob_id: str
     spec: HostSpec | None = None
     findings: tuple[Finding, ...] = ()
+    shared: Shared | None = None
+    shared_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +127,13 @@ def read_fleet(tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, Parsed
     found = [Finding(problem.path, *WHOLE_FILE, (), TREE.severity, TREE.id, problem.what) for problem in tree.problems]
     parsed: dict[str, ParsedFile] = {}
     files: list[ParsedFile] = []
-    for entry in tree.files.values():
+    shared, shared_id = NOTHING_SHARED, ""
+    for entry in sorted(tree.files.values(), key=lambda entry: entry.path != FLEET_FILE):
         file = (known or {}).get(entry.blob_id)
-        if file is None or file.path != entry.path:
-            file = read_file(entry, kinds)
+        if file is None or (file.path, file.shared_id) != (entry.path, shared_id):
+            file = read_file(entry, kinds, shared, shared_id)
+        if entry.path == FLEET_FILE:
+            shared, shared_id = file.shared or NOTHING_SHARED, entry.blob_id
         parsed[entry.blob_id] = file
         files.append(file)
         found.extend(file.findings)
@@ -132,18 +150,19 @@ def read_fleet(tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, Parsed
     return Fleet(dict(sorted(hosts.items())), sorted_findings(found), parsed)
 
 
-def read_file(entry: BlobEntry, kinds: Sequence[SpecKind]) -> ParsedFile:
-    """Read one file by itself: fleet.yaml or a host's."""
+def read_file(
+    entry: BlobEntry, kinds: Sequence[SpecKind], shared: Shared = NOTHING_SHARED, shared_id: str = ""
+) -> ParsedFile:
+    """Read one file: fleet.yaml, or a host's with what fleet.yaml says for it."""
     if entry.path.startswith("groups/"):
         hit = GROUPS.hit((), "groups/ is not supported yet by this version", "remove it: nothing would enforce it")
         return ParsedFile(entry.path, entry.blob_id, findings=(finding(entry.path, WHOLE_FILE, hit),))
     read = document.load(entry.data)
     if entry.path == FLEET_FILE:
-        problems = shape.fit(FleetSection, read).problems if read.value is not None else ()
-        return _parsed(entry, [*read.problems, *problems])
+        return _read_shared(entry, read, kinds)
     if read.value is None:
-        return _parsed(entry, list(read.problems))
-    return _read_host(entry, read, kinds)
+        return replace(_parsed(entry, list(read.problems)), shared_id=shared_id)
+    return replace(_read_host(entry, read, kinds, shared), shared_id=shared_id)
 
 
 def claims_of(spec: HostSpec, kinds: Sequence[SpecKind]) -> tuple[Any, ...]:
@@ -171,16 +190,51 @@ def _host_model(kinds: tuple[SpecKind, ...]) -> type[Head]:
     return create_model("Host", __base__=Head, __doc__="One host: a file below hosts/.", **fields)
 
 
+def fleet_model(kinds: Sequence[SpecKind]) -> type[FleetSection]:
+    """The model of fleet.yaml."""
+    return _fleet_model(tuple(kinds))
+
+
+@lru_cache(maxsize=8)
+def _fleet_model(kinds: tuple[SpecKind, ...]) -> type[FleetSection]:
+    fields: dict[str, Any] = {
+        kind.name: (kind.shared_section | None, Field(None, description=_first_line(kind.__doc__)))
+        for kind in kinds
+        if isinstance(kind, SharedKind)
+    }
+    return create_model("Fleet", __base__=FleetSection, __doc__=FleetSection.__doc__, **fields)
+
+
+def _read_shared(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKind]) -> ParsedFile:
+    if read.value is None:
+        return _parsed(entry, list(read.problems))
+    fitted = shape.fit(fleet_model(kinds), read)
+    problems = [*read.problems, *fitted.problems]
+    sections: dict[str, object] = {}
+    for kind in kinds:
+        value = getattr(fitted.value, kind.name, None)
+        if value is not None and isinstance(kind, SharedKind):
+            sections[kind.name] = value
+            problems.extend(_place(read, fitted, _below(kind.name, kind.lint_shared(value))))
+    return replace(_parsed(entry, problems), shared=Shared(entry.path, sections, read.places))
+
+
+def _below(name: str, hits: Iterator[Hit]) -> Iterator[Hit]:
+    """The hits of a kind with paths from the top of the file."""
+    return (Hit((name, *hit.path), hit.severity, hit.rule, hit.what, hit.right) for hit in hits)
+
+
 def _first_line(text: str | None) -> str:
     return (text or "").strip().partition("\n")[0]
 
 
-def _read_host(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKind]) -> ParsedFile:
+def _read_host(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKind], shared: Shared) -> ParsedFile:
     fitted = shape.fit(host_model(kinds), read, _STAND_INS)
     problems = [*read.problems, *fitted.problems]
     if fitted.value is None:
         return _parsed(entry, problems)
     sections = {kind.name: value for kind in kinds if (value := getattr(fitted.value, kind.name)) is not None}
+    sections |= {kind.name: kind.section() for kind in kinds if kind.name in shared.sections.keys() - sections.keys()}
     spec = HostSpec(
         name=fitted.value.host,
         file=entry.path,
@@ -189,6 +243,7 @@ def _read_host(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKi
         connection=fitted.value.connection.connection(),
         sections=sections,
         places=read.places,
+        shared=shared,
     )
     whole = not problems
     silent = {rule.id for kind in kinds for rule in kind.rules if rule.by_absence and not whole}
@@ -198,22 +253,12 @@ def _read_host(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKi
     for kind in kinds:
         if kind.name not in sections:
             continue
-        hits = kind.lint(sections[kind.name], spec, claims)
-        problems.extend(
-            _place(
-                read,
-                fitted,
-                (
-                    Hit((kind.name, *hit.path), hit.severity, hit.rule, hit.what, hit.right)
-                    for hit in hits
-                    if hit.rule not in silent
-                ),
-            )
-        )
+        hits = (hit for hit in kind.lint(sections[kind.name], spec, claims) if hit.rule not in silent)
+        problems.extend(_place(read, fitted, _below(kind.name, hits)))
     return _parsed(entry, problems, spec)
 
 
-def _place(read: document.Document, fitted: shape.Fitted[Head], hits: Iterator[Hit]) -> Iterator[document.Problem]:
+def _place(read: document.Document, fitted: shape.Fitted[Any], hits: Iterator[Hit]) -> Iterator[document.Problem]:
     for hit in hits:
         path = fitted.original(hit.path)
         position: Position = nearest(read.places, path)

@@ -44,8 +44,22 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """What fleet.yaml says for every host: the kinds' validated values by kind name, and where they stand."""
+
+    file: str = "fleet.yaml"
+    sections: Mapping[str, object] = field(default_factory=dict)
+    places: Mapping[Path, Position] = field(default_factory=dict, repr=False, compare=False)
+
+    def position(self, path: Path) -> Position:
+        """Line and column of the value at a path, or of the nearest thing around it that is written."""
+        return nearest(self.places, path)
+
+
+@dataclass(frozen=True, slots=True)
 class HostSpec:
-    """A host's spec, valid in itself. `sections` are the kinds' validated values by kind name, only those written.
+    """A host's spec, valid in itself. `sections` are the kinds' validated values by kind name, only those written;
+    a kind of which only fleet.yaml speaks has an empty one.
 
     `file` is the path in the repository. `position` says where something stands in it.
     """
@@ -57,6 +71,7 @@ class HostSpec:
     connection: Connection
     sections: Mapping[str, object]
     places: Mapping[Path, Position] = field(default_factory=dict, repr=False, compare=False)
+    shared: Shared = field(default_factory=Shared)
 
     def position(self, path: Path) -> Position:
         """Line and column of the value at a path, or of the nearest thing around it that is written."""

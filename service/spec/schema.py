@@ -6,7 +6,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from service.spec.fleet import FleetSection, SpecKind, host_model
+from service.spec.fleet import SpecKind, fleet_model, host_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -36,6 +36,6 @@ def host_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
     return {"$schema": DIALECT, **host_model(kinds).model_json_schema(schema_generator=_Schema)}
 
 
-def fleet_schema() -> dict[str, Any]:
+def fleet_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
     """The schema of fleet.yaml."""
-    return {"$schema": DIALECT, **FleetSection.model_json_schema(schema_generator=_Schema)}
+    return {"$schema": DIALECT, **fleet_model(kinds).model_json_schema(schema_generator=_Schema)}

@@ -47,7 +47,7 @@ def properties(schema: Any, at: str = "") -> Iterator[tuple[str, Any]]:
             yield from properties(item, f"{at}.{number}")
 
 
-@pytest.mark.parametrize("schema", [host_schema(KINDS), fleet_schema()], ids=["host", "fleet"])
+@pytest.mark.parametrize("schema", [host_schema(KINDS), fleet_schema(KINDS)], ids=["host", "fleet"])
 def test_a_schema_is_valid_and_describes_every_property(schema: dict[str, Any]) -> None:
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -59,7 +59,7 @@ def test_a_schema_is_valid_and_describes_every_property(schema: dict[str, Any]) 
 
 def test_the_schema_takes_what_the_models_take() -> None:
     Draft202012Validator(host_schema(KINDS)).validate(instance(HOST))
-    Draft202012Validator(fleet_schema()).validate(instance(FLEET))
+    Draft202012Validator(fleet_schema(KINDS)).validate(instance(FLEET))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.parent.parent.name}-{case.parent.name}")

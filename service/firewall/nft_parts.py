@@ -1,0 +1,193 @@
+"""The words of an nft rule, each with what `nft -j` lists for it (nft(8), libnftables-json(5); nftables 1.0.6).
+
+A `Part` is (text, JSON). Every value goes through a function that takes a number, an address or a checked name, so
+nothing that a user wrote can become another word. In a table of family inet `ip saddr`, `icmp type` and their like
+bring their family and protocol along; nft does not list those again, so they are never said twice.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from ipaddress import IPv4Address, IPv6Address
+
+from service.errors import InputError
+from service.firewall.addresses import BITS
+from service.firewall.model import Family
+from service.firewall.names import PORTS_OF, names
+from service.model.states import Json
+
+Part = tuple[str, Json]
+Ranges = Sequence[tuple[int, int]]
+"""Closed ranges of numbers, sorted, that neither touch nor overlap."""
+
+ACCEPT: Part = ("accept", {"accept": None})
+DROP: Part = ("drop", {"drop": None})
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
+_CHAIN = re.compile(r"[a-z][a-z_]{0,30}")
+_PREFIX = re.compile(r"[A-Za-z0-9 :_-]{1,60}")
+_ICMP_TYPES: dict[Family, dict[int, str]] = {
+    4: {
+        0: "echo-reply", 3: "destination-unreachable", 4: "source-quench", 5: "redirect", 8: "echo-request",
+        9: "router-advertisement", 10: "router-solicitation", 11: "time-exceeded", 12: "parameter-problem",
+        13: "timestamp-request", 14: "timestamp-reply", 15: "info-request", 16: "info-reply",
+        17: "address-mask-request", 18: "address-mask-reply",
+    },
+    6: {
+        1: "destination-unreachable", 2: "packet-too-big", 3: "time-exceeded", 4: "parameter-problem",
+        128: "echo-request", 129: "echo-reply", 130: "mld-listener-query", 131: "mld-listener-report",
+        132: "mld-listener-done", 133: "nd-router-solicit", 134: "nd-router-advert", 135: "nd-neighbor-solicit",
+        136: "nd-neighbor-advert", 137: "nd-redirect", 138: "router-renumbering", 141: "ind-neighbor-solicit",
+        142: "ind-neighbor-advert", 143: "mld2-listener-report",
+    },
+}  # fmt: skip
+_ICMP_CODES: dict[Family, dict[int, str]] = {
+    4: {
+        0: "net-unreachable", 1: "host-unreachable", 2: "prot-unreachable", 3: "port-unreachable", 4: "frag-needed",
+        9: "net-prohibited", 10: "host-prohibited", 13: "admin-prohibited",
+    },
+    6: {
+        0: "no-route", 1: "admin-prohibited", 3: "addr-unreachable", 4: "port-unreachable", 5: "policy-fail",
+        6: "reject-route",
+    },
+}  # fmt: skip
+
+
+def interface(direction: str, name: str) -> Part:
+    """`iifname` (direction in) or `oifname` (out)."""
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{name[:40]!r} is no interface name")
+    key = "iifname" if direction == "in" else "oifname"
+    return f'{key} "{name}"', _equals({"meta": {"key": key}}, name)
+
+
+def family(number: Family) -> Part:
+    """Only IPv4, or only IPv6."""
+    name = "ipv6" if number == 6 else "ipv4"
+    return f"meta nfproto {name}", _equals({"meta": {"key": "nfproto"}}, name)
+
+
+def protocol(number: int) -> Part:
+    """A protocol above IP."""
+    shown = _protocol_names().get(number, number)
+    return f"meta l4proto {number}", _equals({"meta": {"key": "l4proto"}}, shown)
+
+
+@cache
+def _protocol_names() -> dict[int, str]:
+    table: dict[int, str] = {}
+    for name, number in names().protocols.items():
+        table.setdefault(number, name)
+    return table
+
+
+def ports(number: int, side: str, ranges: Ranges) -> Part:
+    """`tcp dport { 80, 443 }`: `side` is sport or dport, `number` the protocol."""
+    name = PORTS_OF[number]
+    items: list[Part] = [_numbers(first, last) for first, last in ranges]
+    return _matched(f"{name} {side}", {"payload": {"protocol": name, "field": side}}, items)
+
+
+def _numbers(first: int, last: int) -> Part:
+    return (f"{first}", first) if first == last else (f"{first}-{last}", {"range": [first, last]})
+
+
+def addresses(number: Family, side: str, ranges: Ranges) -> Part:
+    """`ip saddr { … }`: `side` is saddr or daddr, addresses as integers; not the range of all addresses."""
+    name = "ip6" if number == 6 else "ip"
+    items = [_addresses(first, last, number) for first, last in ranges]
+    return _matched(f"{name} {side}", {"payload": {"protocol": name, "field": side}}, items)
+
+
+def _addresses(first: int, last: int, number: Family) -> Part:
+    start, end = (str(IPv6Address(n) if number == 6 else IPv4Address(n)) for n in (first, last))
+    size = last - first + 1
+    if size == 1:
+        return start, start
+    if size & (size - 1) == 0 and first % size == 0:
+        length = BITS[number] - size.bit_length() + 1
+        return f"{start}/{length}", {"prefix": {"addr": start, "len": length}}
+    return f"{start}-{end}", {"range": [start, end]}
+
+
+def icmp(number: Family, kind: int, code: int | None = None) -> tuple[Part, ...]:
+    """A message of ICMP (4) or ICMPv6 (6), of one code if given."""
+    name = "icmpv6" if number == 6 else "icmp"
+    parts: list[Part] = [(f"{name} type {kind}", _icmp(name, "type", _ICMP_TYPES[number].get(kind, kind)))]
+    if code is not None:
+        parts.append((f"{name} code {code}", _icmp(name, "code", _ICMP_CODES[number].get(code, code))))
+    return tuple(parts)
+
+
+def icmpv6_types(kinds: Iterable[int]) -> Part:
+    """Any of several messages of ICMPv6."""
+    items: list[Part] = [(f"{kind}", _ICMP_TYPES[6].get(kind, kind)) for kind in kinds]
+    return _matched("icmpv6 type", {"payload": {"protocol": "icmpv6", "field": "type"}}, items)
+
+
+def _icmp(name: str, field: str, value: Json) -> Json:
+    return _equals({"payload": {"protocol": name, "field": field}}, value)
+
+
+def states(*wanted: str) -> Part:
+    """What conntrack says: of `wanted`, which are new, established, related, invalid, untracked."""
+    shown: Json = wanted[0] if len(wanted) == 1 else [*wanted]
+    return f"ct state {','.join(wanted)}", {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": shown}}
+
+
+def packet_types(*wanted: str) -> Part:
+    """How the frame came: broadcast, multicast."""
+    return _matched("meta pkttype", {"meta": {"key": "pkttype"}}, [(name, name) for name in wanted])
+
+
+def protocols(*numbers: int) -> Part:
+    """Any of several protocols above IP."""
+    items: list[Part] = [(f"{n}", _protocol_names().get(n, n)) for n in numbers]
+    return _matched("meta l4proto", {"meta": {"key": "l4proto"}}, items)
+
+
+def jump(chain: str) -> Part:
+    """Go to another chain of the table and come back."""
+    if not _CHAIN.fullmatch(chain):
+        raise InputError(f"{chain[:40]!r} is no name of a chain")
+    return f"jump {chain}", {"jump": {"target": chain}}
+
+
+def log(level: str, prefix: str) -> tuple[Part, ...]:
+    """A line in the kernel's log, one a second at most, five at once. `level` as Proxmox spells it."""
+    if not _PREFIX.fullmatch(prefix):
+        raise InputError(f"{prefix[:40]!r} is no prefix of a log line")
+    word = "warn" if level == "warning" else level
+    said: dict[str, Json] = {"prefix": prefix}
+    if word != "warn":  # the default, which nft does not list
+        said["level"] = word
+    limit: Part = (
+        "limit rate 1/second burst 5 packets",
+        {"limit": {"rate": 1, "burst": 5, "per": "second"}},
+    )
+    return limit, (f'log prefix "{prefix}" level {word}', {"log": said})
+
+
+TCP_RESET: Part = ("reject with tcp reset", {"reject": {"type": "tcp reset"}})
+UNREACHABLE: Part = ("reject", {"reject": {"type": "icmpx", "expr": "port-unreachable"}})
+
+
+def _matched(text: str, left: Json, items: Sequence[Part]) -> Part:
+    if len(items) == 1:
+        return f"{text} {items[0][0]}", _equals(left, items[0][1])
+    return f"{text} {{ {', '.join(item[0] for item in items)} }}", _equals(left, {"set": [item[1] for item in items]})
+
+
+def _equals(left: Json, right: Json) -> Json:
+    return {"match": {"op": "==", "left": left, "right": right}}
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The same numbers as sorted ranges that neither touch nor overlap."""
+    made: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if made and first <= made[-1][1] + 1:
+            made[-1] = (made[-1][0], max(made[-1][1], last))
+        else:
+            made.append((first, last))
+    return tuple(made)

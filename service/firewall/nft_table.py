@@ -1,0 +1,259 @@
+"""A host's firewall as one nft table of its own, `inet passerelle`.
+
+    render_table(firewall) -> Table      .load: what `nft -f` takes      .normal: what `nft -j list table` then says
+
+One table for both families; the sets of rules are written out as ranges, longest prefix first, so that an exception is
+a hole. The chain `refuse` answers as Proxmox's PVEFW-reject does.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from service.errors import InputError
+from service.firewall import nft_parts as nft
+from service.firewall.addresses import BITS, Network, iptables_network, iptables_span, mask_of
+from service.firewall.host_firewall import CHAIN_OF, DISCOVERY, IGMP, PREROUTING, Direction, HostFirewall
+from service.firewall.icmp import icmp_type
+from service.firewall.macros import MacroRule
+from service.firewall.matching import lines_of
+from service.firewall.model import FAMILIES, Family, Rule, is_given
+from service.firewall.names import ICMP, ICMPV6, TCP, protocol_number
+from service.firewall.nft_parts import Part
+from service.firewall.ports import iptables_ports
+from service.firewall.pve_rules import ALIAS, IPSET
+from service.firewall.sets import NetSet, Sets, build_sets
+from service.model.states import Json
+
+FAMILY, TABLE = "inet", "passerelle"
+REFUSE = "refuse"
+LOG_PREFIX = "passerelle: "
+_RAW, _FILTER = (-300, "raw"), (0, "filter")
+
+Expression = tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One rule of the table: its parts, and the words by which people know it."""
+
+    parts: Expression
+    label: str
+
+    @property
+    def expr(self) -> list[Json]:
+        """As `nft -j` lists it."""
+        return [part[1] for part in self.parts]
+
+
+@dataclass(frozen=True, slots=True)
+class NftChain:
+    """One chain; `hook` "" where it is only jumped to."""
+
+    name: str
+    lines: tuple[Line, ...]
+    hook: str = ""
+    priority: tuple[int, str] = _FILTER
+    policy: str = "accept"
+
+    def head(self) -> dict[str, Json]:
+        """What `nft -j` says of the chain besides its place."""
+        return (
+            {"type": "filter", "hook": self.hook, "prio": self.priority[0], "policy": self.policy} if self.hook else {}
+        )
+
+    def text(self) -> Iterator[str]:
+        """As nft reads it."""
+        yield f"\tchain {self.name} {{"
+        if self.hook:
+            yield f"\t\ttype filter hook {self.hook} priority {self.priority[1]}; policy {self.policy};"
+        for line in self.lines:
+            yield "\t\t" + " ".join(part[0] for part in line.parts)
+        yield "\t}"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The table as a value."""
+
+    chains: tuple[NftChain, ...]
+
+    @property
+    def load(self) -> str:
+        """The table's text."""
+        lines = [f"table {FAMILY} {TABLE} {{", *(line for chain in self.chains for line in chain.text()), "}"]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def normal(self) -> list[Json]:
+        """The normal form of what `nft -j list table` says once it is loaded."""
+        objects: list[Json] = [{"table": {"family": FAMILY, "name": TABLE}}]
+        place: dict[str, Json] = {"family": FAMILY, "table": TABLE}
+        objects += ({"chain": {**place, "name": chain.name, **chain.head()}} for chain in self.chains)
+        objects += (
+            {"rule": {**place, "chain": chain.name, "expr": line.expr}} for chain in self.chains for line in chain.lines
+        )
+        return objects
+
+    @property
+    def file(self) -> bytes:
+        """The file that the boot loads: it takes the place of a table that is already there."""
+        table = f"table {FAMILY} {TABLE}\n"
+        return f"# written by passerelle\n{table}delete {table}{self.load}".encode()
+
+
+def render_table(firewall: HostFirewall) -> Table:
+    """The whole table. Raises InputError for a rule that nft could not take; lint refuses those first."""
+    return Table(tuple(_Renderer(firewall, build_sets(firewall.levels)).chains()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Renderer:
+    firewall: HostFirewall
+    sets: Sets
+
+    def chains(self) -> Iterator[NftChain]:
+        yield NftChain(REFUSE, tuple(_refuse()))
+        if self.firewall.closed:
+            closed = (
+                Line((nft.interface("in", c.interface), *self.network(c.network, "daddr"), nft.DROP), c.cause)
+                for c in self.firewall.closed
+            )
+            yield NftChain(PREROUTING, tuple(closed), PREROUTING, _RAW)
+        for direction, name in CHAIN_OF.items():
+            policy = self.firewall.policy(direction)
+            yield NftChain(
+                name, tuple(self.lines(direction)), name, policy="accept" if policy.action == "ACCEPT" else "drop"
+            )
+
+    def lines(self, direction: Direction) -> Iterator[Line]:
+        yield from _everywhere(direction)
+        for rule in self.firewall.rules(direction):
+            yield from self.rule(rule, "out" if direction == "out" else "in")
+        if self.firewall.policy(direction).action == "REJECT":
+            yield Line((nft.jump(REFUSE),), f"policy_{direction}: reject")
+
+    def rule(self, rule: Rule, side: str) -> Iterator[Line]:
+        """The lines of a rule: one where it says the same for IPv4 and IPv6, else one for each."""
+        verdict = {"ACCEPT": nft.ACCEPT, "DROP": nft.DROP, "REJECT": nft.jump(REFUSE)}[rule.action]
+        label = rule.text or rule.action
+        for expression in self.expressions(rule, side):
+            if rule.log not in ("", "nolog"):
+                yield Line((*expression, *nft.log(rule.log, LOG_PREFIX)), f"{label} (log)")
+            yield Line((*expression, verdict), label)
+
+    def expressions(self, rule: Rule, side: str) -> Iterator[Expression]:
+        made: dict[Family, list[Expression | None]] = {
+            family: [self.expression(rule, line, side, family) for line in lines_of(rule, family)]
+            if rule.works(family)
+            else []
+            for family in FAMILIES
+        }
+        if made[4] == made[6] and all(e is None or not _names_family(e) for e in made[4]):
+            yield from (e for e in made[4] if e is not None)
+            return
+        for family in FAMILIES:
+            for expression in made[family]:
+                if expression is not None:
+                    yield expression if _names_family(expression) else (nft.family(family), *expression)
+
+    def expression(self, rule: Rule, line: MacroRule, side: str, family: Family) -> Expression | None:
+        """The matches of one line for one family, None where nothing can match."""
+        parts: list[Part] = []
+        if is_given(rule.iface):
+            parts.append(nft.interface(side, rule.iface))
+        for text, field in ((rule.source, "saddr"), (rule.dest, "daddr")):
+            if is_given(text):
+                ranges = self.ranges(text, family)
+                if not ranges:
+                    return None
+                parts += _addresses(family, field, ranges)
+        return (*parts, *_transport(line, family))
+
+    def network(self, text: str, field: str) -> Expression:
+        family: Family = 6 if ":" in text else 4
+        return tuple(_addresses(family, field, self.ranges(text, family)))
+
+    def ranges(self, text: str, family: Family) -> nft.Ranges:
+        """The addresses of one family that a rule's source or dest means; () for none."""
+        ipset, alias = IPSET.fullmatch(text), ALIAS.fullmatch(text)
+        if ipset:
+            netset = self.sets.table.get(("0", ipset[2], family))
+            return set_ranges(netset, family) if netset else ()
+        if alias:
+            found = self.firewall.levels.alias(self.firewall.levels.host, alias[1] or "", alias[2])
+            if found is None:
+                raise InputError(f"there is no alias {text}")
+            text = found.cidr
+        elif "-" in text:
+            span = iptables_span(text, family)
+            return () if isinstance(span, str) else ((span.first, span.last),)
+        networks = [iptables_network(item, family) for item in text.split(",")]
+        return nft.merged(_range_of(n, family) for n in networks if isinstance(n, Network))
+
+
+def set_ranges(netset: NetSet, family: Family) -> nft.Ranges:
+    """The addresses in a set: between two borders of its networks all are in it or none is."""
+    borders = {0}
+    for mask, table in netset.tables.items():
+        size = (mask ^ mask_of(BITS[family], family)) + 1
+        for value in table:
+            borders |= {value, value + size}
+    ordered = sorted(border for border in borders if border < 1 << BITS[family])
+    ends = [*(border - 1 for border in ordered[1:]), (1 << BITS[family]) - 1]
+    return nft.merged((first, last) for first, last in zip(ordered, ends, strict=True) if netset.holds(first))
+
+
+def _range_of(network: Network, family: Family) -> tuple[int, int]:
+    return network.value, network.value | (network.mask ^ mask_of(BITS[family], family))
+
+
+def _addresses(family: Family, field: str, ranges: nft.Ranges) -> Iterator[Part]:
+    if ranges == ((0, (1 << BITS[family]) - 1),):
+        yield nft.family(family)
+    else:
+        yield nft.addresses(family, field, ranges)
+
+
+def _transport(line: MacroRule, family: Family) -> Iterator[Part]:
+    """The matches on protocol, ports and ICMP type."""
+    if not is_given(line.proto):
+        return
+    number = protocol_number(line.proto)
+    if number is None:
+        raise InputError(f"there is no protocol {line.proto}")
+    number &= 0xFF
+    kind = icmp_type(line.icmp_type or line.dport, family) if number in (ICMP, ICMPV6) else None
+    if kind is not None and kind.type is not None:
+        yield from nft.icmp(family, kind.type, kind.code)
+        return
+    if number in (ICMP, ICMPV6) or not (is_given(line.dport) or is_given(line.sport)):
+        if number:
+            yield nft.protocol(number)
+        return
+    for side, text in (("sport", line.sport), ("dport", line.dport)):
+        if is_given(text):
+            found = iptables_ports(text, number, several="," in text)
+            if isinstance(found, str):
+                raise InputError(f"{text}: {found}")
+            yield nft.ports(number, side, nft.merged((span.first, span.last) for span in found))
+
+
+def _names_family(expression: Expression) -> bool:
+    return any(part[0].startswith(("ip ", "ip6 ", "icmp ", "icmpv6 ", "meta nfproto ")) for part in expression)
+
+
+def _everywhere(direction: Direction) -> Iterator[Line]:
+    if direction != "forward":
+        yield Line((nft.interface(direction, "lo"), nft.ACCEPT), "the host speaks to itself")
+    yield Line((nft.states("invalid"), nft.DROP), "belongs to no connection")
+    yield Line((nft.states("established", "related"), nft.ACCEPT), "belongs to a connection")
+    if direction != "forward":
+        yield Line((nft.icmpv6_types(DISCOVERY), nft.ACCEPT), "neighbour discovery")
+        yield Line((nft.protocol(IGMP), nft.ACCEPT), "IGMP")
+
+
+def _refuse() -> Iterator[Line]:
+    yield Line((nft.packet_types("broadcast", "multicast"), nft.DROP), "a reject never answers broadcasts")
+    yield Line((nft.protocols(ICMP, ICMPV6), nft.DROP), "a reject never answers ICMP")
+    yield Line((nft.protocol(TCP), nft.TCP_RESET), "reject")
+    yield Line((nft.UNREACHABLE,), "reject")
