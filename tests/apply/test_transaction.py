@@ -18,6 +18,7 @@ from service.model.plans import Plan
 from service.model.telling import Ended, PhaseTold, StepTold, Told
 from service.ssh.connection import SshDialer
 from tests.apply.clocks import QuickClock
+from tests.apply.relay import relay_to
 from tests.hostside.scratch import CONF, ID, NEXT_ID, OLD_CONF, Scratch, fact_of
 from tests.ssh.servers import CLIENT_KEY, ssh_server, target
 from tests.ssh.sshd import Sshd, free_port
@@ -66,11 +67,16 @@ class Controller:
         return Switch(host, str(self.scratch.root), str(self.scratch.bin))
 
     async def apply(
-        self, document: dict[str, Any] | None = None, *, targets: list[Target] | None = None, generation: int = 1
+        self,
+        document: dict[str, Any] | None = None,
+        *,
+        targets: list[Target] | None = None,
+        generation: int = 1,
+        via: Target | None = None,
     ) -> Ended:
-        """Apply the document's plan, begun at the host itself, confirmed at the targets."""
+        """Apply the document's plan, begun at the host itself or `via` another port, confirmed at the targets."""
         given = document or self.scratch.document()
-        host = await self.dialer.connect(self.sshd.target())
+        host = await self.dialer.connect(via or self.sshd.target())
         transaction = Transaction(
             self.dialer, targets or [self.sshd.target()], self.clock, self.tell, switch=self.switch
         )
@@ -120,6 +126,20 @@ async def test_the_connection_dies_in_the_middle_and_the_change_is_confirmed_all
 
     controller.on_told = cut
     assert (await controller.apply()).ending == "confirmed"
+    assert controller.scratch.journal()["state"] == "confirmed"
+
+
+async def test_a_line_that_falls_silent_in_the_middle_is_not_waited_for(controller: Controller, sshd: Sshd) -> None:
+    async with relay_to(sshd.port) as relay:
+
+        def mute(told: Told) -> None:
+            relay.is_mute = isinstance(told, StepTold) or relay.is_mute
+
+        controller.on_told = mute
+        ended = await controller.apply(via=replace(sshd.target(), port=relay.port))
+        assert relay.is_mute
+    assert ended.ending == "confirmed"
+    assert {step.state for step in ended.steps} == {"done"}
     assert controller.scratch.journal()["state"] == "confirmed"
 
 

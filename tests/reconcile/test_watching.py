@@ -234,3 +234,17 @@ async def test_a_symbolic_link_in_the_repository_is_refused(
     assert watcher.wanted.commit == ""
     assert book.lines == [book.lines[0]]
     assert book.lines[0].startswith("refused link: 1 error, the first: hosts/pve2.yaml:1:1: ")
+
+
+async def test_what_an_older_commit_said_of_a_host_can_be_asked(forge: Forge, watch: Callable[[], Watcher]) -> None:
+    first = forge.push(files(HOST + UPLINK))
+    broken = forge.push(files(BROKEN))
+    last = forge.push(files())
+    watcher = watch()
+    assert await watcher.look()
+    said = watcher.spec_at(first, "pve1")
+    assert said is not None and "interfaces" in said.sections
+    assert watcher.spec_at(broken, "pve1") is None
+    assert watcher.spec_at(last, "pve9") is None
+    assert watcher.spec_at("0" * 40, "pve1") is None
+    assert watcher.wanted.commit == last
