@@ -109,7 +109,7 @@ def test_wrong_usage_ends_with_64(words: list[str], capsys: pytest.CaptureFixtur
 def test_a_host_that_does_not_answer_ends_a_plan_with_4(folder: Path, key: Path) -> None:
     plan = [sys.executable, "-m", "service", "plan", "pve1", "--repo", str(folder), "--ssh-key", str(key)]
     done = subprocess.run(nowhere(plan), capture_output=True, text=True, timeout=60, env=environment())
-    assert (done.returncode, done.stdout) == (4, "")
+    assert (done.returncode, done.stdout) == (4, ""), done.stderr
     assert "198.51.100.11" in done.stderr
 
 
