@@ -130,6 +130,8 @@ class _Fitting(Generic[M]):
         spoiled, gaps = self.document.spoiled, self.document.gaps
         if path in self.removed or (sort == "missing" and path[:-1] in gaps):
             return True
+        if sort == "too_short" and any(removed[:-1] == path for removed in self.removed):
+            return True
         return any(path[:n] in spoiled for n in range(1, len(path) + 1))
 
 

@@ -133,6 +133,12 @@ def test_the_confirm_timeout_is_a_duration(read: Read, host: str, written: str, 
             "7:3: connection.host_keys: is a list of 0, write at least 1 [value]",
         ),
         (
+            "  host_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPnMuRArpXCMB2oMafDHiIjr90HGUiuvwRcPlZ9pAPrT]",
+            "  host_keys: [22]",
+            "7:15: connection.host_keys.0: is the number 22, write text; put it in quotes if it looks like a number "
+            "[type]",
+        ),
+        (
             "host: pve1",
             "host: pve2",
             "1:7: host: is pve2 in a file named pve1, write `host: pve1` or rename the file [host.file-name]",
