@@ -1,6 +1,7 @@
 """`passerelle apply`: tell the service to apply a host's plan, and watch it."""
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -25,7 +26,7 @@ def apply(
     """Apply the plan of one host and watch it to its end.
 
     What is applied is the plan with the digest given, or the one shown and confirmed. Exit codes: 0 applied and
-    confirmed, 1 failed or refused, 3 rolled back, 4 host unreachable, 5 the plan is stale.
+    confirmed, or nothing to do; 1 failed or refused, 3 rolled back, 4 host unreachable, 5 the plan is stale.
 
     Parameters
     ----------
@@ -48,8 +49,13 @@ def apply(
 
     client = Client()
     try:
-        if digest is None and not (digest := agreed(client, host, yes=yes)):
-            return 1
+        if digest is None:
+            plan = client.get(f"hosts/{host}/plan")
+            if not any(plan["body"][name] for name in ("steps", "packages", "refusals")):
+                tell(f"{host}: no changes")
+                return 0
+            if not (digest := agreed(plan, host, yes=yes)):
+                return 1
         started = client.post("applies", {"host": host, "digest": digest}, key=secrets.token_hex(16))
     except ApiError as error:
         complain(error.what, error.hint or f"see `passerelle plan {host}`")
@@ -67,13 +73,12 @@ def apply(
     return EXITS[ended["phase"]]
 
 
-def agreed(client: Any, host: str, *, yes: bool) -> str:
-    """The digest of the current plan, after a person saw it; empty where they said no."""
+def agreed(plan: Mapping[str, Any], host: str, *, yes: bool) -> str:
+    """The digest of a plan, after a person saw it; empty where they said no."""
     import sys
 
     from service.cli.plan import as_text
 
-    plan = client.get(f"hosts/{host}/plan")
     if yes:
         return str(plan["digest"])
     tell(as_text(plan["body"]))
