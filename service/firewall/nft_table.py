@@ -31,16 +31,24 @@ _RAW, _FILTER = (-300, "raw"), (0, "filter")
 
 Expression = tuple[Part, ...]
 
+_ICMP_OF: dict[Family, Part] = {4: nft.protocol(ICMP), 6: nft.protocol(ICMPV6)}
+"""nft takes these for their family's and does not list `meta nfproto` before them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One rule of the table: its parts, and the words by which people know it."""
+    """One rule of the table: its parts, and what it stands for."""
 
     parts: Expression
     label: str
 
     @property
-    def expr(self) -> list[Json]:
+    def text(self) -> str:
+        """As nft reads it."""
+        return " ".join(part[0] for part in self.parts)
+
+    @property
+    def expr(self) -> Json:
         """As `nft -j` lists it."""
         return [part[1] for part in self.parts]
 
@@ -67,7 +75,7 @@ class NftChain:
         if self.hook:
             yield f"\t\ttype filter hook {self.hook} priority {self.priority[1]}; policy {self.policy};"
         for line in self.lines:
-            yield "\t\t" + " ".join(part[0] for part in line.parts)
+            yield f"\t\t{line.text}"
         yield "\t}"
 
 
@@ -154,7 +162,7 @@ class _Renderer:
         for family in FAMILIES:
             for expression in made[family]:
                 if expression is not None:
-                    yield expression if _names_family(expression) else (nft.family(family), *expression)
+                    yield _said_once(expression, family)
 
     def expression(self, rule: Rule, line: MacroRule, side: str, family: Family) -> Expression | None:
         """The matches of one line for one family, None where nothing can match."""
@@ -240,6 +248,13 @@ def _transport(line: MacroRule, family: Family) -> Iterator[Part]:
 
 def _names_family(expression: Expression) -> bool:
     return any(part[0].startswith(("ip ", "ip6 ", "icmp ", "icmpv6 ", "meta nfproto ")) for part in expression)
+
+
+def _said_once(expression: Expression, family: Family) -> Expression:
+    """With the family in front, unless something else brings it along."""
+    rest = tuple(part for part in expression if part != nft.family(family))
+    brings = _names_family(rest) or _ICMP_OF[family] in rest
+    return rest if brings else (nft.family(family), *rest)
 
 
 def _everywhere(direction: Direction) -> Iterator[Line]:

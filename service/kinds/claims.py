@@ -46,6 +46,21 @@ class NeedsForwarding:
 
 
 @dataclass(frozen=True, slots=True)
+class Masquerades:
+    """The network `source` leaves through `out` under its address; only answers come back that way."""
+
+    source: str
+    out: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsLoader:
+    """Something has an nft table of its own that the boot loads. `cause` names it in words."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Serves:
     """A daemon of ours serves DHCP or DNS on `interface`."""
 
@@ -78,5 +93,15 @@ class NeedsUnit:
 
 
 Claim: TypeAlias = (
-    Named | Network | DefaultRoute | Reservation | NeedsForwarding | Serves | NeedsPackage | PackageState | NeedsUnit
+    Named
+    | Network
+    | DefaultRoute
+    | Reservation
+    | NeedsForwarding
+    | Masquerades
+    | NeedsLoader
+    | Serves
+    | NeedsPackage
+    | PackageState
+    | NeedsUnit
 )

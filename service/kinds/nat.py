@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.kinds.claims import Claim, Named, NeedsForwarding, NeedsPackage, Network
+from service.kinds.claims import Claim, Masquerades, Named, NeedsForwarding, NeedsLoader, NeedsPackage, Network
 from service.model.observed import Watch
 from service.resources.files import FileMode, OwnFile
 from service.resources.nat import SourceNat
@@ -73,6 +73,7 @@ class Nat:
     def claims(self, section: NatSection) -> Iterator[Claim]:
         for entry in section:
             yield NeedsForwarding(f"nat: {entry.source} leaves through {entry.out}")
+            yield Masquerades(entry.source, entry.out)
         if section:
             yield NeedsPackage("nftables", "nat")
 
@@ -82,7 +83,8 @@ class Nat:
         host: HostSpec,
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
-        yield SourceNat(self.name, tuple(sorted((entry.source, entry.out) for entry in section or ())))
+        shared = any(isinstance(claim, NeedsLoader) for claim in claims)
+        yield SourceNat(self.name, tuple(sorted((entry.source, entry.out) for entry in section or ())), shared)
         causes = sorted({claim.cause for claim in claims if isinstance(claim, NeedsForwarding)})
         if causes:
             yield Sysctl(self.name, FORWARDING, "1", "; ".join(causes))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 from service.model.observed import Watch
 from service.model.plans import digest_of
@@ -10,6 +11,15 @@ from service.model.states import Json
 from service.resources.resource import Resource
 
 NOTHING = Watch()
+
+
+@runtime_checkable
+class Deriving(Protocol):
+    """A resource with parts that nobody wrote."""
+
+    def derived(self) -> Iterator[tuple[str, str]]:
+        """(thing, cause)."""
+        ...
 
 
 class WishConflictError(ValueError):
@@ -68,6 +78,8 @@ class Desired:
             cause = getattr(resource, "cause", "")
             if cause:
                 yield resource.id, cause
+            if isinstance(resource, Deriving):
+                yield from resource.derived()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ LOADER_TEXT = b"""\
 [Unit]
 Description=passerelle: own nft tables
 DefaultDependencies=no
-After=local-fs.target
+After=local-fs.target nftables.service
 Before=network-pre.target networking.service
 Wants=network-pre.target
 ConditionDirectoryNotEmpty=/etc/passerelle/nft.d
@@ -46,10 +46,14 @@ Rule = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class SourceNat:
-    """All source NAT wanted on a host. Without `rules` our own table, file and loader go; no one else's is touched."""
+    """All source NAT wanted on a host. Without `rules` our own table, file and loader go; no one else's is touched.
+
+    `loader_shared`: another table of ours is loaded by the same unit, which stays.
+    """
 
     kind: str
     rules: tuple[Rule, ...]
+    loader_shared: bool = False
 
     @property
     def id(self) -> str:
@@ -101,15 +105,14 @@ class SourceNat:
     def parts(self, own: Sequence[Rule]) -> list[Resource]:
         """Our own file and its loader, or their absence."""
         if not own:
-            return [
-                OwnFile(self.kind, NAT_FILE, None, "nft", phase=Phase.NAT, on_confirm=True),
-                OwnFile(self.kind, LOADER_FILE, None, "unit", phase=Phase.UNIT_UP),
-            ]
+            gone: list[Resource] = [OwnFile(self.kind, NAT_FILE, None, "nft", phase=Phase.NAT, on_confirm=True)]
+            if not self.loader_shared:
+                gone.append(OwnFile(self.kind, LOADER_FILE, None, "unit", phase=Phase.UNIT_UP))
+            return gone
         text = nat_rules.render_nat_file(own)
         return [
             OwnFile(self.kind, NAT_FILE, text, "nft", phase=Phase.ON_CONFIRM, on_confirm=True, cause="loaded at boot"),
-            OwnFile(self.kind, LOADER_FILE, LOADER_TEXT, "unit", cause="loads the own nft tables at boot"),
-            Unit(self.kind, LOADER, "enabled", cause="loads the own nft tables at boot", boot_only=True),
+            *loader(self.kind),
         ]
 
     @classmethod
@@ -151,6 +154,15 @@ class SourceNat:
             if count != target:
                 why = f"{self.kind}: {label(rule)} is made {count} times by iptables"
                 yield Phase.NAT + 1, Step(f"masquerade:{label(rule)}", count, target, why)
+
+
+def loader(kind: str) -> tuple[Resource, ...]:
+    """The unit that loads the files of all own nft tables, before the network is up."""
+    cause = "loads the own nft tables at boot"
+    return (
+        OwnFile(kind, LOADER_FILE, LOADER_TEXT, "unit", cause=cause),
+        Unit(kind, LOADER, "enabled", cause=cause, boot_only=True),
+    )
 
 
 def label(rule: Rule) -> str:
@@ -204,4 +216,4 @@ def found(rule: Rule, observed: HostObserved) -> list[Masquerade]:
     return [m for m in made.value if (m.source, m.out) == rule] if isinstance(made, Seen) else []
 
 
-__all__ = ["LOADER", "NAT_FILE", "TABLE", "SourceNat", "value_or_none"]
+__all__ = ["LOADER", "LOADER_FILE", "NAT_FILE", "TABLE", "SourceNat", "loader", "value_or_none"]

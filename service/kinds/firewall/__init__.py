@@ -1,0 +1,73 @@
+"""`firewall`: who may reach the host, who may pass through it, and by which rule."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from service.firewall.firewall import Firewall as Levels
+from service.firewall.host_firewall import HostFirewall, Policy
+from service.firewall.host_trace import HostAnalyser
+from service.kinds.claims import Claim, NeedsLoader, NeedsPackage
+from service.kinds.firewall.derived import assemble, derives, shared_section
+from service.kinds.firewall.levels import KEY, Problem, host_level, shared_level
+from service.kinds.firewall.lint import GROUP, PLATFORM, RULE, RULES, blocked, uncompilable
+from service.kinds.firewall.section import FirewallSection, SharedFirewallSection
+from service.model.observed import Watch
+from service.resources.firewall import FirewallTable
+from service.resources.resource import Resource
+from service.spec.findings import Hit, Rule
+from service.spec.host import HostSpec, Shared
+
+
+class Firewall:
+    """Policies and rules for packets to, from and through the host, in Proxmox's terms."""
+
+    name = KEY
+    section: Any = FirewallSection
+    shared_section: Any = SharedFirewallSection
+    rules: tuple[Rule, ...] = RULES
+
+    def lint(self, section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
+        if host.platform != "debian":
+            what = f"is not enforced on platform {host.platform} yet"
+            yield PLATFORM.hit((), what, "write `platform: debian`, or leave the firewall to Proxmox itself")
+            return
+        shared = shared_section(host)
+        cluster, elsewhere = shared_level(shared, host.shared)
+        level, problems = host_level(section, host, cluster)
+        yield from map(_hit, problems)
+        firewall = assemble(section, host, claims, derive=derives(section, shared))
+        refused = list(uncompilable(firewall, level.rules))
+        yield from (RULE.hit(("rules", index), words) for index, words in refused)
+        if not (problems or elsewhere or refused):
+            yield from blocked(HostAnalyser(firewall), claims)
+
+    def lint_shared(self, section: SharedFirewallSection) -> Iterator[Hit]:
+        """What is wrong in fleet.yaml by itself."""
+        level, problems = shared_level(section, Shared())
+        yield from map(_hit, problems)
+        accept = Policy("ACCEPT")
+        firewall = HostFirewall(Levels(level, level), accept, accept, accept)
+        for path, rules in (("rules",), level.rules), *((("groups", n), g.rules) for n, g in level.groups.items()):
+            yield from (RULE.hit((*path, index), words) for index, words in uncompilable(firewall, rules))
+
+    def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
+        yield from ()
+
+    def claims(self, section: FirewallSection) -> Iterator[Claim]:
+        yield NeedsPackage("nftables", "firewall")
+        yield NeedsLoader("firewall")
+
+    def desire(self, section: FirewallSection | None, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Resource]:
+        if section is None:
+            yield FirewallTable(self.name, None)
+            return
+        derive = derives(section, shared_section(host))
+        yield FirewallTable(self.name, assemble(section, host, claims, derive=derive))
+
+    def watch(self) -> Watch:
+        return Watch()
+
+
+def _hit(problem: Problem) -> Hit:
+    path, words, right = problem
+    return (GROUP if words.startswith("no group ") else RULE).hit(path, words, right)

@@ -1,0 +1,96 @@
+"""What the other sections need of the firewall, and the whole as one value.
+
+DHCP on an interface needs udp/67 there, from any address: a client has none yet. With `policy_out` other than accept
+its answers need to leave, too: conntrack does not know them, the request went to all. DNS needs udp and tcp 53. Only
+the interfaces served are opened, never the uplink. A network that leaves under another address is closed to neighbours
+of the uplink who route into it: forwarding is on, nothing else would stop them.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from service.firewall.firewall import Firewall
+from service.firewall.host_firewall import Closed, HostFirewall, Policy
+from service.firewall.model import Level, Rule, Where
+from service.firewall.pve_render import rule_line
+from service.kinds.claims import Claim, Masquerades, Serves
+from service.kinds.firewall.levels import KEY, host_level, shared_level
+from service.kinds.firewall.section import FirewallSection, SharedFirewallSection
+from service.spec.host import HostSpec, Shared
+
+_DEFAULTS = {"policy_in": "drop", "policy_out": "accept", "policy_forward": "accept"}
+
+
+def shared_section(host: HostSpec) -> SharedFirewallSection | None:
+    """What fleet.yaml says."""
+    section = host.shared.sections.get(KEY)
+    return section if isinstance(section, SharedFirewallSection) else None
+
+
+def derives(section: FirewallSection, shared: SharedFirewallSection | None) -> bool:
+    """Whether what follows from other sections is opened by itself: the host's word counts before the fleet's."""
+    said = [s.derive for s in (section, shared) if s is not None and s.derive is not None]
+    return said[0] if said else True
+
+
+def assemble(section: FirewallSection, host: HostSpec, claims: Sequence[Claim], *, derive: bool) -> HostFirewall:
+    """The firewall of a host. Rules with something wrong in them have no effect."""
+    shared = shared_section(host)
+    cluster, _ = shared_level(shared, host.shared)
+    level, _ = host_level(section, host, cluster)
+    return _assembled(cluster, level, section, shared, host, claims if derive else ())
+
+
+def _assembled(
+    cluster: Level,
+    level: Level,
+    section: FirewallSection,
+    shared: SharedFirewallSection | None,
+    host: HostSpec,
+    claims: Sequence[Claim],
+) -> HostFirewall:
+    places: list[tuple[FirewallSection, HostSpec | Shared]] = [(section, host)]
+    if shared is not None:
+        places.append((shared, host.shared))
+    policies = {name: _policy(name, places) for name in _DEFAULTS}
+    return HostFirewall(
+        Firewall(cluster, level),
+        policies["policy_in"],
+        policies["policy_out"],
+        policies["policy_forward"],
+        tuple(_rules(claims, policies["policy_out"])),
+        tuple(_closed(claims)),
+    )
+
+
+def _policy(name: str, places: Sequence[tuple[FirewallSection, HostSpec | Shared]]) -> Policy:
+    for section, place in places:
+        said = getattr(section, name)
+        if said is not None:
+            return Policy(said.upper(), Where(place.file, place.position((KEY, name))[0]))
+    return Policy(_DEFAULTS[name].upper())
+
+
+def _rules(claims: Sequence[Claim], policy_out: Policy) -> Iterator[Rule]:
+    for claim in claims:
+        if not isinstance(claim, Serves):
+            continue
+        if claim.protocol == "dhcp":
+            cause = f"dnsmasq serves DHCP on {claim.interface}"
+            yield _rule("in", claim.interface, "udp", dport="67", cause=cause)
+            if policy_out.action != "ACCEPT":
+                yield _rule("out", claim.interface, "udp", sport="67", dport="68", cause=cause)
+        elif claim.protocol == "dns":
+            for proto in ("udp", "tcp"):
+                cause = f"dnsmasq answers DNS on {claim.interface}"
+                yield _rule("in", claim.interface, proto, dport="53", cause=cause)
+
+
+def _rule(direction: str, iface: str, proto: str, *, dport: str, cause: str, sport: str = "") -> Rule:
+    rule = Rule(direction, "ACCEPT", iface=iface, proto=proto, dport=dport, sport=sport)
+    text = rule_line(rule)
+    return Rule(direction, "ACCEPT", iface=iface, proto=proto, dport=dport, sport=sport, comment=cause, text=text)
+
+
+def _closed(claims: Sequence[Claim]) -> Iterator[Closed]:
+    for source, out in sorted({(claim.source, claim.out) for claim in claims if isinstance(claim, Masquerades)}):
+        yield Closed(out, source, f"{source} leaves through {out} under its address: nobody reaches it from there")

@@ -1,0 +1,161 @@
+"""The grammars of a rule's values: Proxmox's, without the spellings that its programs read in different ways.
+
+Refused beside what Proxmox refuses: numbers with a leading 0 (octal for iptables), addresses with parts left out, port
+0 and a bare 0 (which Proxmox takes for nothing), names of ICMP types in place of ports.
+"""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from service.firewall.icmp import ICMP_TYPES, ICMPV6_TYPES
+from service.firewall.macros import find_macro, macros
+from service.firewall.names import any_service_port, is_protocol
+from service.spec.grammar import quoted, text, wrong
+
+RESERVED_SETS = ("management", "blacklist")
+"""Sets that have a meaning of their own for Proxmox, which this platform's rules do not give them."""
+
+_ACTIONS = ("accept", "drop", "reject")
+MAX_LIST = 4000
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_SERVICE = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_NAME = r"[a-z][a-z0-9_-]+"
+_REFERENCE = re.compile(rf"\+?(?:dc/)?{_NAME}")
+_CIDR = re.compile(r"[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?")
+_ADDRESS_RIGHT = "write an address, a network, a range a-b, a list a,b, an alias or +SET"
+
+
+def as_text(value: object) -> object:
+    """A whole number stands for its digits."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def check_action(value: str) -> str:
+    """What a rule does, or the group that it stands for."""
+    if not re.fullmatch(_NAME, value):
+        right = (
+            f"write {value.lower()}" if value.lower() in _ACTIONS else "write accept, drop, reject or a group's name"
+        )
+        wrong(f"{quoted(value)} is no action", right)
+    return value
+
+
+def check_macro(value: str) -> str:
+    """A macro in Proxmox's spelling."""
+    found = find_macro(value)
+    if found is None:
+        close = difflib.get_close_matches(value, macros(), n=1, cutoff=0.5)
+        wrong(f"{quoted(value)} is no macro", f"did you mean {close[0]}?" if close else "write one of Proxmox's macros")
+    return found.name
+
+
+def check_protocol(value: str) -> str:
+    """A protocol of /etc/protocols by name or number."""
+    if not is_protocol(value) or value in ("0", "ip", "hopopt"):
+        wrong(f"{quoted(value)} is no protocol", "write tcp, udp, icmp, icmpv6 or another name of /etc/protocols")
+    return value
+
+
+def check_ports(value: str) -> str:
+    """Ports: numbers, ranges with a colon, names of services, with commas between them."""
+    for item in value.split(","):
+        ends = item.split(":")
+        numbers = [int(end) for end in ends if _PORT.fullmatch(end)]
+        if len(numbers) == len(ends) <= 2 and numbers == sorted(numbers) and numbers[-1] <= 65535:
+            continue
+        if len(ends) == 1 and _SERVICE.fullmatch(item) and any_service_port(item) is not None:
+            continue
+        wrong(f"{quoted(item)} is no port", "write numbers from 1 to 65535, ranges as in 8000:8010, names as in https")
+    return value
+
+
+def check_icmp(value: str) -> str:
+    """An ICMP or ICMPv6 type by name."""
+    if value not in ICMP_TYPES and value not in ICMPV6_TYPES:
+        close = difflib.get_close_matches(value, [*ICMP_TYPES, *ICMPV6_TYPES], n=1, cutoff=0.5)
+        wrong(
+            f"{quoted(value)} is no type of ICMP", f"did you mean {close[0]}?" if close else "write as in echo-request"
+        )
+    return value
+
+
+def check_source(value: str) -> str:
+    """Addresses of a rule: one, a network, a range, a list of one family, an alias, a set."""
+    if len(value) > MAX_LIST:
+        wrong(f"has {len(value)} characters", "put the addresses into an ip set")
+    if _REFERENCE.fullmatch(value):
+        return value
+    if "-" in value and "," not in value:
+        first, _, last = value.partition("-")
+        start, end = _address(first), _address(last)
+        if start.version != end.version or int(start) > int(end):
+            wrong(f"{quoted(value)} is no range", "write the lower address first, as in 192.0.2.10-192.0.2.20")
+        return f"{start}-{end}"
+    networks = [check_cidr(item) for item in value.split(",")]
+    if len({":" in network for network in networks}) > 1:
+        wrong(f"{quoted(value)} mixes IPv4 and IPv6", "write one rule for each")
+    return ",".join(networks)
+
+
+def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(value if _CIDR.fullmatch(value) else "")
+    except ValueError:
+        wrong(f"{quoted(value)} is no address", _ADDRESS_RIGHT)
+
+
+def check_cidr(value: str) -> str:
+    """An address, or a network without host bits."""
+    if not _CIDR.fullmatch(value):
+        wrong(f"{quoted(value)} is no address", _ADDRESS_RIGHT)
+    if "/" not in value:
+        return str(_address(value))
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        wrong(f"{quoted(value)} is no network", "write it as in 192.0.2.0/24")
+    given = ipaddress.ip_interface(value)
+    if given.ip != network.network_address:
+        wrong(f"{quoted(value)} has host bits set", f"write {network}")
+    return str(network)
+
+
+def check_entry(value: str) -> str:
+    """An entry of a set: an address, a network or an alias; `!` before it makes it an exception."""
+    bare = value.removeprefix("!")
+    if re.fullmatch(rf"(?:dc/)?{_NAME}", bare):
+        return value
+    return value[: len(value) - len(bare)] + check_cidr(bare)
+
+
+def check_name(what: str, longest: int) -> Callable[[str], str]:
+    """The name of a group, an alias or a set."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(_NAME, value) or len(value) > longest:
+            wrong(f"{quoted(value)} is no name of {what}", f"write 2 to {longest} of a-z, 0-9, - and _")
+        if what == "a set" and (value in RESERVED_SETS or value.startswith("ipfilter-")):
+            wrong(f"{quoted(value)} has a meaning of its own for Proxmox", "choose another name")
+        return value
+
+    return check
+
+
+_TEXT_OR_NUMBER: dict[str, Any] = {"type": ["string", "integer"]}
+
+Action = Annotated[str, *text(check_action, {"pattern": f"^{_NAME}$"})]
+Macro = Annotated[str, *text(check_macro, {"enum": list(macros())})]
+Protocol = Annotated[str, BeforeValidator(as_text), *text(check_protocol, _TEXT_OR_NUMBER)]
+Ports = Annotated[str, BeforeValidator(as_text), *text(check_ports, _TEXT_OR_NUMBER)]
+IcmpType = Annotated[str, *text(check_icmp, {"examples": ["echo-request"]})]
+Source = Annotated[str, *text(check_source, {"maxLength": MAX_LIST})]
+Cidr = Annotated[str, *text(check_cidr, {"examples": ["192.0.2.0/24"]})]
+Entry = Annotated[str, *text(check_entry, {"examples": ["192.0.2.0/24"]})]
+GroupName = Annotated[str, *text(check_name("a group", 18), {"pattern": f"^{_NAME}$", "maxLength": 18})]
+AliasName = Annotated[str, *text(check_name("an alias", 64), {"pattern": f"^{_NAME}$", "maxLength": 64})]
+SetName = Annotated[str, *text(check_name("a set", 64), {"pattern": f"^{_NAME}$", "maxLength": 64})]

@@ -1,0 +1,146 @@
+"""From the sections to the levels of the firewall's model, each rule read as Proxmox would read its line.
+
+    shared_level(section, shared) -> (Level, problems)        host_level(section, host, cluster) -> (Level, problems)
+
+A problem is (path in the section, words, what would be right). A rule with one has no effect and is a finding.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from service.firewall.addresses import split_cidr
+from service.firewall.model import Alias, Family, IPSet, IPSetEntry, Level, Rule, SecurityGroup, Where
+from service.firewall.pve_options import BadLine
+from service.firewall.pve_render import rule_line
+from service.firewall.pve_rules import Scope, read_rule
+from service.kinds.firewall.section import FirewallRule, FirewallSection, SharedFirewallSection
+from service.spec.findings import Path
+from service.spec.host import HostSpec, Shared
+
+KEY = "firewall"
+Problem = tuple[Path, str, str]
+
+_PARAMETERS = ("macro", "source", "dest", "proto", "dport", "sport", "icmp_type")
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Rules as they are read, with what is wrong in them."""
+
+    place: HostSpec | Shared
+    scope: Scope
+    problems: list[Problem] = field(default_factory=list)
+
+    def rules(self, written: Sequence[FirewallRule], path: Path) -> tuple[Rule, ...]:
+        return tuple(self.rule(rule, (*path, index)) for index, rule in enumerate(written))
+
+    def rule(self, written: FirewallRule, path: Path) -> Rule:
+        line, _ = self.place.position((KEY, *path))
+        where = Where(self.place.file, line)
+        is_group = written.type == "group"
+        asked = Rule(written.type, written.action if is_group else written.action.upper())
+        if not is_group:
+            asked = replace(
+                asked,
+                macro=written.macro or "",
+                source=written.source or "",
+                dest=written.dest or "",
+                proto=written.proto or "",
+                dport=written.dport or "",
+                sport=written.sport or "",
+                icmp_type=written.icmp_type or "",
+            )
+        problems = list(_own_problems(written))
+        try:
+            rule = read_rule(rule_line(asked), self.scope, where)
+        except BadLine as error:
+            rule, problems = asked, [*problems, ("source", str(error), "")]
+        problems += [(name.replace("-", "_"), words, "") for name, words in rule.errors]
+        self.problems += [((*path, name), words, right) for name, words, right in problems]
+        shown = rule_line(replace(asked, iface=written.iface or ""))
+        return replace(
+            rule,
+            iface=written.iface or "",
+            log=written.log or "",
+            enable=written.enable,
+            comment=written.comment or "",
+            errors=tuple((name, words) for name, words, _ in problems),
+            where=where,
+            text=shown,
+        )
+
+
+def _own_problems(rule: FirewallRule) -> Iterator[tuple[str, str, str]]:
+    """What this platform refuses beyond Proxmox."""
+    if rule.type == "group":
+        for name in (*_PARAMETERS, "log"):
+            if getattr(rule, name) is not None:
+                yield name, "stands in a rule of type group", "put it into the group's rules"
+    elif rule.action not in ("accept", "drop", "reject"):
+        yield "action", f"{rule.action} is no action", "write accept, drop or reject"
+    if rule.type == "forward" and rule.action == "reject":
+        yield "action", "Proxmox forwards or drops, it never rejects", "write drop"
+    if rule.type == "forward" and rule.iface is not None:
+        yield "iface", "a rule of type forward names no interface", "write `source` or `dest`"
+    if rule.dport is not None and rule.proto in ("icmp", "icmpv6", "ipv6-icmp"):
+        yield "dport", "ICMP has no ports", "write `icmp_type`"
+
+
+def shared_level(section: SharedFirewallSection | None, shared: Shared) -> tuple[Level, list[Problem]]:
+    """The level of the datacenter."""
+    if section is None:
+        return Level("cluster", shared.file, exists=False), []
+    aliases = {name: Alias(name, cidr, _family(cidr)) for name, cidr in section.aliases.items()}
+    problems: list[Problem] = []
+    ipsets = {}
+    for name, entries in section.ipsets.items():
+        ipsets[name] = IPSet(name, tuple(IPSetEntry(e.removeprefix("!"), e.startswith("!")) for e in entries))
+        problems += _set_problems(name, entries, aliases)
+    reading = _Reading(shared, Scope("group", aliases, ipsets), problems)
+    groups = {
+        name: SecurityGroup(name, reading.rules(rules, ("groups", name))) for name, rules in section.groups.items()
+    }
+    problems += [
+        (("groups", name, index, key), "stands in a group", "name groups and interfaces where the group is used")
+        for name, rules in section.groups.items()
+        for index, rule in enumerate(rules)
+        for key, stands in (("type", rule.type == "group"), ("iface", rule.iface is not None))
+        if stands
+    ]
+    reading.scope = Scope("cluster", aliases, ipsets)
+    rules = reading.rules(section.rules, ("rules",))
+    level = Level("cluster", shared.file, aliases=aliases, ipsets=ipsets, rules=rules, groups=groups)
+    return level, [*reading.problems, *_unknown_groups(section, level)]
+
+
+def host_level(section: FirewallSection, host: HostSpec, cluster: Level) -> tuple[Level, list[Problem]]:
+    """The level of a host, whose rules use the datacenter's names."""
+    reading = _Reading(host, Scope("cluster", cluster.aliases, cluster.ipsets))
+    rules = reading.rules(section.rules, ("rules",))
+    return Level("host", host.file, rules=rules), [*reading.problems, *_unknown_groups(section, cluster)]
+
+
+def _unknown_groups(section: FirewallSection, cluster: Level) -> Iterator[Problem]:
+    for index, rule in enumerate(section.rules):
+        if rule.type == "group" and rule.action not in cluster.groups:
+            known = ", ".join(sorted(cluster.groups)) or "none yet"
+            yield ("rules", index, "action"), f"no group is named {rule.action}", f"groups of fleet.yaml: {known}"
+
+
+def _set_problems(name: str, entries: Sequence[str], aliases: dict[str, Alias]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        bare = entry.removeprefix("!").removeprefix("dc/")
+        alias = aliases.get(bare)
+        cidr = alias.cidr if alias else bare
+        if alias is None and split_cidr(bare) is None:
+            yield ("ipsets", name, index), f"no alias is named {bare}", "add it to `aliases`"
+        elif cidr in seen:
+            yield ("ipsets", name, index), f"{cidr} is in the set already", "keep one"
+        elif cidr.endswith("/0"):
+            yield ("ipsets", name, index), f"{cidr} is every address", "a set holds no /0"
+        seen.add(cidr)
+
+
+def _family(cidr: str) -> Family:
+    return 6 if ":" in cidr else 4

@@ -1,0 +1,126 @@
+"""What is wrong in a firewall beyond its types: rules that Proxmox would refuse, and services that it blocks."""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+
+from service.firewall.chains import ACCEPT
+from service.firewall.host_firewall import HostFirewall, site_of
+from service.firewall.host_trace import HostAnalyser
+from service.firewall.matching import LeftOut
+from service.firewall.model import FAMILIES, Ignored, Rule
+from service.firewall.packets import parse_packet
+from service.firewall.sets import build_sets
+from service.firewall.verdict import Verdict
+from service.kinds.claims import Claim, Masquerades, Network, Reservation, Serves
+from service.spec.findings import Hit
+from service.spec.findings import Rule as LintRule
+
+RULE = LintRule("firewall.rule", "error", "a rule is one that has an effect")
+GROUP = LintRule("firewall.group", "error", "a group that is named is there, and holds plain rules")
+PLATFORM = LintRule("firewall.platform", "error", "the firewall is written for the host's platform")
+DHCP_BLOCKED = LintRule("firewall.dhcp-blocked", "error", "where the host serves DHCP its firewall lets it")
+DNS_BLOCKED = LintRule("firewall.dns-blocked", "error", "where the host answers DNS its firewall lets it")
+NEIGHBOURS = LintRule("firewall.neighbours-reach", "error", "neighbours of the uplink do not reach a private network")
+RULES = (RULE, GROUP, PLATFORM, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS)
+
+_NO_ADDRESS = "0.0.0.0"  # noqa: S104 (a client that has none yet, nothing is bound)
+_NEIGHBOUR = "192.0.2.1"
+"""Somebody outside (RFC 5737)."""
+
+
+def uncompilable(firewall: HostFirewall, rules: Sequence[Rule]) -> Iterator[tuple[int, str]]:
+    """(index, words) of rules that read well and could not be loaded."""
+    sets = build_sets(firewall.levels)
+    for index, rule in enumerate(rules):
+        words: list[str] = []
+        for family in FAMILIES:
+            if rule.type == "group" or rule.errors or not rule.works(family):
+                continue
+            refused: list[Ignored] = []
+            try:
+                site_of(firewall, family, sets, refused).steps(rule, {}, iface="in")
+            except LeftOut as error:
+                words.append(str(error))
+            words += [item.reason for item in refused]
+        if words:
+            yield index, words[0]
+
+
+def blocked(analyser: HostAnalyser, claims: Sequence[Claim]) -> Iterator[Hit]:
+    """Services of the host that its own firewall keeps from working. What is derived and does not help is overruled."""
+    for claim in claims:
+        if isinstance(claim, Serves) and claim.protocol == "dhcp":
+            yield from _dhcp(analyser, claim.interface, claims)
+        elif isinstance(claim, Serves) and claim.protocol == "dns":
+            yield from _dns(analyser, claim.interface, claims)
+        elif isinstance(claim, Masquerades):
+            yield from _neighbours(analyser, claim)
+
+
+def _dhcp(analyser: HostAnalyser, iface: str, claims: Sequence[Claim]) -> Iterator[Hit]:
+    request = {"proto": "udp", "sport": "68", "dport": "67", "source": _NO_ADDRESS, "dest": "255.255.255.255"}
+    said = _trace(analyser, iface, "", request)
+    if said.verdict != ACCEPT:
+        yield _hit(
+            DHCP_BLOCKED, f"guests on {iface} get no address: udp/67 is not let in ({_by(said)})", iface, "udp", 67
+        )
+    for own, guest in _pairs(iface, claims, 4):
+        answer = {"proto": "udp", "sport": "67", "dport": "68", "source": own, "dest": guest}
+        said = _trace(analyser, "", iface, answer)
+        if said.verdict != ACCEPT:
+            what = f"guests on {iface} get no address: the answers to udp/68 are not let out ({_by(said)})"
+            fix = f"{{type: out, action: accept, iface: {iface}, proto: udp, sport: 67, dport: 68}}"
+            yield DHCP_BLOCKED.hit((), what, f"add {fix} to `firewall.rules`, or let it be derived (`derive: true`)")
+        return
+
+
+def _dns(analyser: HostAnalyser, iface: str, claims: Sequence[Claim]) -> Iterator[Hit]:
+    for proto in ("udp", "tcp"):
+        said: list[Verdict] = []
+        for own, guest in _pairs(iface, claims, 4) or _pairs(iface, claims, 6):
+            query = {"proto": proto, "dport": "53", "source": guest, "dest": own}
+            said.append(_trace(analyser, iface, "", query))
+        if said and all(verdict.verdict != ACCEPT for verdict in said):
+            what = f"guests on {iface} get no names: {proto}/53 is not let in ({_by(said[0])})"
+            yield _hit(DNS_BLOCKED, what, iface, proto, 53)
+
+
+def _neighbours(analyser: HostAnalyser, claim: Masquerades) -> Iterator[Hit]:
+    target = str(ipaddress.ip_network(claim.source).network_address + 1)
+    packet = {"proto": "tcp", "dport": "22", "source": _NEIGHBOUR, "dest": target}
+    said = _trace(analyser, claim.out, "inside", packet)
+    if said.verdict == ACCEPT:
+        what = f"whoever routes {claim.source} to this host's {claim.out} reaches the guests ({_by(said)})"
+        fix = f"{{type: forward, action: drop, dest: {claim.source}}}"
+        yield NEIGHBOURS.hit((), what, f"add {fix} to `firewall.rules`, or let it be derived (`derive: true`)")
+
+
+def _hit(rule: LintRule, what: str, iface: str, proto: str, port: int) -> Hit:
+    fix = f"{{type: in, action: accept, iface: {iface}, proto: {proto}, dport: {port}}}"
+    return rule.hit((), what, f"add {fix} to `firewall.rules`, or let it be derived (`derive: true`)")
+
+
+def _by(said: Verdict) -> str:
+    where = f", {said.rule}" if said.rule else ""
+    return f"{said.why}{where}"
+
+
+def _trace(analyser: HostAnalyser, source: str, dest: str, packet: dict[str, str]) -> Verdict:
+    question = parse_packet({"from": source or "host", "to": dest or "host", **packet})
+    return analyser.trace(source, dest, question.flow)
+
+
+def _pairs(iface: str, claims: Sequence[Claim], family: int) -> list[tuple[str, str]]:
+    """(the host's address, an address that a guest may have) for some addresses of the interface's network."""
+    found = []
+    for claim in claims:
+        if not isinstance(claim, Network) or claim.interface != iface:
+            continue
+        own = ipaddress.ip_interface(claim.address)
+        if own.version != family or own.network.num_addresses < 4:
+            continue
+        size = own.network.num_addresses
+        guests = [own.network.network_address + n for n in {1, 2, size // 2, size - 2}]
+        guests += [ipaddress.ip_address(c.address) for c in claims if isinstance(c, Reservation) and c.address]
+        found += [(str(own.ip), str(guest)) for guest in guests if guest in own.network and guest != own.ip]
+    return found
