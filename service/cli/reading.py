@@ -1,10 +1,13 @@
 """Commands that ask the service what it knows: status, drift, leases, history."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from service.cli.output import Format, complain, show_json, show_table
+
+if TYPE_CHECKING:
+    from service.cli.client import Client
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 
@@ -43,7 +46,23 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
     else:
         columns = ["host", "sync", "reason", "health", "reachability", "phase", "commit", "drift", "seen", "message"]
         show_table(columns, [host_row(h) for h in hosts], empty="no revision names a host yet")
+        tell_refused(client)
     return 0
+
+
+def tell_refused(client: "Client") -> None:
+    """Say that the newest commit is not followed, and why."""
+    from service.cli.client import ApiError
+
+    try:
+        newest = client.get("findings")
+    except ApiError:
+        return
+    if newest["state"] == "refused":
+        complain(
+            f"{newest['commit'][:10]} is not followed: {newest['reason']}",
+            "the last good revision stays in force; `passerelle lint` shows all findings",
+        )
 
 
 def host_row(host: dict[str, Any]) -> dict[str, Any]:
