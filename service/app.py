@@ -46,7 +46,10 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
     """The application and its loop, wired; nothing runs yet."""
     clock, metrics = SystemClock(), Metrics()
     source = parse_source(settings.source, settings.branch)
-    credentials = Credentials(ssh_key=settings.git_key, known_hosts=settings.git_known_hosts)
+    credentials = Credentials(
+        https_token=settings.git_token, ca_file=settings.git_ca_file, ssh_key=settings.git_key,
+        known_hosts=settings.git_known_hosts,
+    )  # fmt: skip
     mirror = Mirror(settings.git_path, source, credentials=credentials, allow_loopback=settings.allow_loopback)
     connections = Connections(SshDialer(own_key(settings.host_key_path)))
     hosts = FleetHosts(connections, Collector(clock), clock, controller=settings.controller)

@@ -21,6 +21,10 @@ class Settings(BaseSettings):
     branch: str = Field(default="main", description="the branch that is followed")
     git_key: Path | None = Field(default=None, description="private key for an ssh source")
     git_known_hosts: Path | None = Field(default=None, description="known_hosts for an ssh source")
+    git_token_file: Path | None = Field(default=None, description="file that holds the token for an https source")
+    git_ca_file: Path | None = Field(
+        default=None, description="authorities for an https source, in place of the system's"
+    )
     allow_loopback: bool = Field(default=False, description="let https and ssh sources point to this machine itself")
     ssh_key: Path | None = Field(default=None, description="private key for the hosts; default: STATE_DIR/ssh_key")
     listen: str = Field(default="127.0.0.1", description="address of the API")
@@ -36,6 +40,21 @@ class Settings(BaseSettings):
     def database_path(self) -> Path:
         """The SQLite file."""
         return self.state_dir / "passerelle.sqlite"
+
+    @property
+    def git_token(self) -> str | None:
+        """The token for an https source. InputError when its file cannot be used."""
+        if self.git_token_file is None:
+            return None
+        try:
+            token = self.git_token_file.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{self.git_token_file} cannot be read: {error}", hint="it holds the token alone"
+            ) from None
+        if not token or not token.isprintable() or " " in token:
+            raise InputError(f"{self.git_token_file} holds no token", hint="write the token alone, in one line")
+        return token
 
     @property
     def git_path(self) -> Path:

@@ -72,7 +72,7 @@ def _network(
     url: str, branch: str, *, scheme: str, user: str | None, host: str, path: str, port: str | None = None
 ) -> Source:
     if user is not None and scheme == "https":
-        raise _wrong("holds credentials; give the token by a file", url)
+        raise _wrong("holds credentials; give the token by PASSERELLE_GIT_TOKEN_FILE", url)
     if user is not None and not _USER.fullmatch(user):
         raise _wrong("has a user that is no plain name (a password never stands in a URL)", url)
     if not _host_is_valid(host):
