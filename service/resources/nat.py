@@ -123,10 +123,12 @@ class SourceNat:
             if isinstance(own, Unknown) or any(d.unknown for d in nat.differences(observed)):
                 continue
             parts = [type(part).steps([part], observed) for part in nat.parts(own)]
+            live = list(nat.live_steps(own, observed))
+            loads = any(step.fact == TABLE_FACT and step.after is not None for _, step in live)
             total = Steps(
-                steps=(*nat.live_steps(own, observed), *(step for part in parts for step in part.steps)),
+                steps=(*live, *(step for part in parts for step in part.steps)),
                 blobs={name: blob for part in parts for name, blob in part.blobs.items()},
-                checks=tuple(check for part in parts for check in part.checks),
+                checks=(*([("nft", TABLE)] if loads else []), *(check for part in parts for check in part.checks)),
             )
         return total
 
