@@ -265,6 +265,7 @@ def main() -> int:
     arguments = parser.parse_args()
     began = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it otherwise
     try:
         print(
             "-- the lab: a host, a provider's router, an internet (the first time its image is built)", file=sys.stderr
