@@ -80,7 +80,9 @@ class Field:
 
     def start(self) -> None:
         """Start `passerelle serve` in the controller's network."""
-        command = ["nsenter", f"--net={self.lab.netns('ctl')}", "--", *self._program("serve")]
+        # It ends with this process, however that ends: the lab does, too.
+        within = ["setpriv", "--pdeathsig", "TERM", "nsenter", f"--net={self.lab.netns('ctl')}", "--"]
+        command = [*within, *self._program("serve")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
