@@ -1,0 +1,149 @@
+"""`passerelle interfaces`: a file of /etc/network/interfaces as Proxmox reads and writes it. No service, no host."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from service.cli.output import Format
+from service.model.states import Json
+
+if TYPE_CHECKING:
+    from service.formats.pve_interfaces import PveInterface
+
+app = App(
+    name="interfaces",
+    help="Format and check a file of /etc/network/interfaces as Proxmox does, without a service, a host or its cards.",
+)
+
+Output = Annotated[Format, Parameter(name=["--output", "-o"])]
+
+
+@app.command
+def fmt(file: Path, /) -> int:
+    """Print a file in the form in which Proxmox writes it, without the comments that it always writes first.
+
+    So two files are the same to Proxmox where this prints the same, and a change in its web interface changes nothing
+    else in a file that is printed as it is. What Proxmox would lose is lost: comments before a stanza, all but the last
+    address of a stanza. Nothing looks at this machine: a name like eth0, eno1 or enp1s0 counts as a card.
+
+    Exit codes: 0 printed, 1 Proxmox would not write it (nothing is printed, the reason is on stderr), 64 wrong usage.
+
+    Parameters
+    ----------
+    file
+        The file to read.
+    """
+    from service.cli import USAGE
+    from service.cli.output import complain, tell
+    from service.errors import InputError
+    from service.formats.pve_interfaces import canonical, parse
+
+    try:
+        data = _content(file)
+    except InputError as error:
+        complain(error.what)
+        return USAGE
+    try:
+        written = canonical(parse(data))
+    except InputError as error:
+        complain(f"{_where(file, error)}: {error.what}")
+        return 1
+    for warning in written.warnings:
+        tell(f"{file}: {warning}")
+    _print(written.text)
+    return 0
+
+
+@app.command
+def show(file: Path, /, *, output: Output = "table") -> int:
+    """Say what Proxmox understands of a file: kinds, addresses, options, and the lines that belong to no interface.
+
+    Exit codes: 0 shown, 1 no interfaces file by its size, 64 wrong usage.
+
+    Parameters
+    ----------
+    file
+        The file to read.
+    output
+        table or json: `ifaces` by name with the keys of Proxmox's own reader, `other_lines` as [place, text].
+    """
+    from service.cli import USAGE
+    from service.cli.output import complain, show_json, show_table, tell
+    from service.errors import InputError
+    from service.formats.pve_interfaces import canonical, parse
+
+    try:
+        data = _content(file)
+    except InputError as error:
+        complain(error.what)
+        return USAGE
+    try:
+        read = parse(data)
+    except InputError as error:
+        complain(f"{file}: {error.what}")
+        return 1
+    if output == "json":
+        show_json(read.as_json())
+        return 0
+    rows = [_row(name, interface) for name, interface in read.interfaces.items()]
+    rows += [{"line of no interface": line.text} for line in read.other_lines]
+    columns = ["interface", "kind", "at boot", "method", "address", "gateway", "options", "line of no interface"]
+    show_table([c for c in columns if any(row.get(c) is not None for row in rows)], rows, empty="no interfaces")
+    try:
+        canonical(read)
+    except InputError as error:
+        tell(f"Proxmox would not write this file: {_where(file, error)}: {error.what}")
+    return 0
+
+
+def _content(file: Path) -> bytes:
+    """At most one byte more than an interfaces file may have."""
+    from service.errors import InputError
+    from service.formats.pve_interfaces import MAX_BYTES
+
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _where(file: Path, error: Exception) -> str:
+    """FILE:LINE where the line is known."""
+    from service.formats.pve_interfaces import WriterRefuses
+
+    return f"{file}:{error.line}" if isinstance(error, WriterRefuses) else str(file)
+
+
+def _print(text: bytes) -> None:
+    """Byte for byte into a file or a pipe; a terminal is shown nothing that it would obey."""
+    from service.cli.output import printable
+
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(text)
+        sys.stdout.flush()
+        return
+    for line in text.decode("utf-8", "replace").split("\n")[:-1]:
+        print("\t".join(printable(part) for part in line.split("\t")))
+
+
+def _row(name: str, interface: "PveInterface") -> Mapping[str, Json]:
+    """One interface for people: both families together, options as they would be written."""
+    seen = interface.as_json()
+
+    def both(keys: tuple[str, str]) -> Iterator[Json]:
+        return (seen[key] for key in keys if seen.get(key) is not None)
+
+    known: list[Json] = [f"{key} {value}" for key, value in interface.settings.items() if value not in ("", 0)]
+    return {
+        "interface": name,
+        "kind": interface.kind or "missing",
+        "at boot": interface.at_boot,
+        "method": [f"{family} {interface.part(family).method}" for family in interface.families if family] or None,
+        "address": list(both(("cidr", "cidr6"))) or None,
+        "gateway": list(both(("gateway", "gateway6"))) or None,
+        "options": [*known, *interface.inet.options, *interface.inet6.options] or None,
+    }

@@ -1,0 +1,78 @@
+"""`passerelle interfaces`: what is printed, what is said, and the exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.cli import run
+
+CASES = Path(__file__).parents[1] / "formats" / "pve_interfaces" / "cases"
+
+
+@pytest.mark.parametrize("name", ["seed-blog", "comments-everywhere", "source-lines", "empty-file", "carriage-returns"])
+def test_the_canonical_form_is_printed_byte_for_byte(name: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run(["interfaces", "fmt", str(CASES / name / "input")]) == 0
+    said = capfdbinary.readouterr()
+    assert said.out == (CASES / name / "canonical").read_bytes()
+    assert said.err == b""
+
+
+@pytest.mark.parametrize("name", ["mtu-larger-on-bridge", "bridge-port-used-twice", "vxlan-mixed-modes"])
+def test_where_proxmox_refuses_nothing_is_printed_but_the_reason_is_told(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = CASES / name / "input"
+    assert run(["interfaces", "fmt", str(file)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"passerelle: {file}:")
+    reason = (CASES / name / "about.txt").read_text().partition("the writer refuses: ")[2].split("\n")[0]
+    assert reason.rpartition(" ")[0] in said.err
+
+
+@pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
+def test_what_was_understood_is_shown_as_json(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["interfaces", "show", str(case / "input"), "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((case / "parsed.json").read_text())
+
+
+def test_what_was_understood_is_shown_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["interfaces", "show", str(CASES / "source-lines" / "input")]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["eth0", "eth", "yes", "inet", "static", "192.0.2.1/24"] in lines
+    assert ["rename", "eth0=wan"] in lines
+
+
+def test_the_table_comes_with_what_the_writer_would_refuse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["interfaces", "show", str(CASES / "mtu-larger-on-bridge" / "input")]) == 0
+    assert "mtu 1500 is lower than 'vmbr0' - mtu 9000" in capsys.readouterr().err
+
+
+def test_a_terminal_obeys_nothing_of_a_refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_bytes(b"iface vmbr0\n bridge-ports \x1b[31mred\n")
+    assert run(["interfaces", "fmt", str(tmp_path / "file")]) == 1
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_warnings_are_told_beside_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("iface vmbr0 inet manual\n\tbridge-ports none\n\tbridge-stp on\n\tbridge-fd 99\n")
+    assert run(["interfaces", "fmt", str(tmp_path / "file")]) == 0
+    said = capsys.readouterr()
+    assert "bridge-fd" not in said.out
+    assert "ignoring 'bridge_fd' value '99'" in said.err
+
+
+@pytest.mark.parametrize("command", ["fmt", "show"])
+def test_a_file_that_is_not_there_is_wrong_usage(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["interfaces", command, str(tmp_path / "none")]) == 64
+    assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["fmt", "show"])
+def test_a_file_that_is_too_long_is_refused(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "long").write_bytes(b"#" * 2_000_000)
+    assert run(["interfaces", command, str(tmp_path / "long")]) == 1
+    assert "no interfaces file" in capsys.readouterr().err
