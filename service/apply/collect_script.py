@@ -37,7 +37,7 @@ MAX_FILES = 2000
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 OS_RELEASE = "/etc/os-release"
 LEFT_OVER_ENDINGS = (".dpkg-new", ".dpkg-dist", ".ucf-dist")
-UNIT_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,ActiveEnterTimestampMonotonic"
+UNIT_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,ActiveEnterTimestampMonotonic,Job"
 
 _NONCE = re.compile(r"[0-9a-f]{16,64}")
 _PATH = re.compile(r"(/[A-Za-z0-9._@:+,=%-]+)+")

@@ -66,6 +66,10 @@ def read_units(found: Mapping[str, Section], watch: Watch) -> Part:
         if not {"LoadState", "ActiveState"} <= block.keys():
             facts[f"unit:{name}"] = Unknown(f"`systemctl show` said nothing of the state of {name}")
             continue
+        if block.get("Job", "0") not in ("", "0"):
+            # at boot a daemon waits its turn: not running yet is no drift
+            facts[f"unit:{name}"] = Unknown(f"{name} is just being started or stopped")
+            continue
         value = hostside.unit_from_show(block)
         facts[f"unit:{name}"] = (
             Absent()

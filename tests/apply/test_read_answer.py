@@ -134,3 +134,10 @@ def test_reading_the_clock_twice_does_not_look_like_a_restart() -> None:
     later = re.sub(rb"uptime (\d+)\.(\d+)", lambda m: b"uptime %d.%02d" % (int(m[1]), 1), answer("gateway"))
     second = read_answer(later, NONCE, WATCH, "pve1", AT, before=first)
     assert second.observed.started_at_s == first.observed.started_at_s
+
+
+def test_a_daemon_that_waits_its_turn_at_boot_is_unknown_and_no_drift() -> None:
+    waiting = answer("gateway").replace(b"Id=dnsmasq.service\n", b"Id=dnsmasq.service\nJob=217\n")
+    assert waiting != answer("gateway")
+    seen = read(waiting).fact("unit:dnsmasq.service")
+    assert isinstance(seen, Unknown) and "being started" in seen.why
