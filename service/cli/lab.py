@@ -2,14 +2,11 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from service.cli.output import Format
-
-if TYPE_CHECKING:
-    from service.lab import Lab
 
 app = App(
     name="lab",
@@ -63,7 +60,7 @@ def up(*, name: Name = "lab", hosts: str = "pve1", guests: str = "", disk: int =
     except BaseException:
         lab.down()
         raise
-    show([lab], output)
+    show([lab.described()], output)
     tell(f"the key that every host lets in as root: {lab.key}")
     tell(f"console: passerelle lab exec -n {name} {names[0]} -- bash; end: passerelle lab down -n {name}")
 
@@ -99,10 +96,19 @@ def status(*, name: Annotated[str | None, Parameter(name=["--name", "-n"])] = No
     output
         table or json.
     """
+    from service.errors import LabError
     from service.lab import Lab, state
 
     state.sweep()
-    show([Lab.attach(one) for one in ([name] if name else state.running())], output)
+    described = []
+    for one in [name] if name else state.running():
+        try:
+            described.append(Lab.attach(one).described())
+        except LabError:
+            if name is not None:
+                raise
+            # it went away while we asked: it runs no more
+    show(described, output)
 
 
 @app.command(name="exec")
@@ -110,7 +116,7 @@ def exec_(
     host: str,
     /,
     *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    name: Name = "lab",
+    name: Annotated[str | None, Parameter(name=["--name", "-n"])] = None,
     guest: str | None = None,
     netns: str | None = None,
 ) -> None:
@@ -125,16 +131,17 @@ def exec_(
     command
         What to run, after `--`.
     name
-        Which lab.
+        Which lab; the one that runs, or of several the one called lab.
     guest
         Run in this guest of the host instead.
     netns
         Run a program of this machine in a network of the lab instead: ctl (where the controller is), inet (outside),
         provider (the router between).
     """
-    from service.lab import Lab, enter
+    from service.lab import Lab, enter, state
 
-    lab = Lab.attach(name)
+    running = state.running() if name is None else []
+    lab = Lab.attach(name or (running[0] if len(running) == 1 else "lab"))
     if netns is not None:
         argv = enter.network(lab.netns(netns), (host, *command))
     else:
@@ -174,16 +181,16 @@ def guest_of(word: str, hosts: list[str]) -> tuple[str, dict[str, Any]]:
     return host, {"name": guest, "sort": sort, "address": address}
 
 
-def show(labs: "list[Lab]", output: Format) -> None:
-    """The labs with all that is in them."""
+def show(labs: list[dict[str, Any]], output: Format) -> None:
+    """The labs with all that is in them, as `Lab.described` tells."""
     from service.cli.output import show_json, show_table
 
     if output == "json":
-        show_json([lab.described() for lab in labs])
+        show_json(labs)
         return
     rows = [
         {
-            "lab": lab.name,
+            "lab": lab["name"],
             "host": host["name"],
             "address": host["address"],
             "state": host["state"],
@@ -191,7 +198,7 @@ def show(labs: "list[Lab]", output: Format) -> None:
             "guests": [shown_guest(guest) for guest in host["guests"]],
         }
         for lab in labs
-        for host in lab.described()["hosts"]
+        for host in lab["hosts"]
     ]
     columns = ("lab", "host", "address", "state", "boots", "guests")
     show_table(columns, rows, empty="no lab runs: start one with `passerelle lab up`")
