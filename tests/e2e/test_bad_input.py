@@ -63,13 +63,6 @@ def synced(story: Story) -> dict[str, Any]:
     return now if now.get("sync") == "Synced" and now.get("phase") != "Running" else {}
 
 
-def next_round(story: Story) -> None:
-    """Return when the host was looked at twice more: what was pushed before had its chance."""
-    for _ in range(2):
-        before = story.status()["observed_at"]
-        story.field.wait_for(lambda before=before: story.status()["observed_at"] != before, "the host is looked at")
-
-
 def in_force(story: Story, commit: str) -> None:
     """The last good revision is still what the host is kept to: what somebody changes by hand is undone."""
     now = synced(story)
@@ -97,7 +90,7 @@ class Bad:
 
 BAD = [
     Bad("unknown key", "stp: false", "stp: false, stpp: true", "unknown-key", "bridges.vmbr0.stpp", "unknown key"),
-    Bad("a key of later work", "packages:", "firewall: {}\npackages:", "unknown-key", "firewall", "not supported yet"),
+    Bad("a key of later work", "packages:", "forwards: {}\npackages:", "unknown-key", "forwards", "not supported yet"),
     Bad("wrong type", "forward_delay: 0", "forward_delay: soon", "type", "bridges.vmbr0.forward_delay", "is `soon`"),
     Bad("duplicate key", "packages:", "platform: debian\npackages:", "yaml.duplicate-key", "platform", "first on line"),
     Bad(
@@ -133,7 +126,7 @@ def test_a_bad_spec_is_refused_with_its_place_and_nothing_is_written(
     assert code == 1
     assert place in said
     assert f"{commit[:10]} is not followed: 1 error, the first: {place}" in story.field.run("status").stderr.decode()
-    next_round(story)
+    story.wait_rounds()
     assert evidence(story.host) == before
     in_force(story, good)
 
@@ -150,7 +143,7 @@ def test_an_alias_bomb_is_refused_at_once_and_nothing_is_written(
     assert {f["rule"] for f in revision["findings"]} == {"yaml.anchor"}
     first = len(story.spec().splitlines()) + 1
     assert f"{FILE}:{first}:5: a0: has an anchor" in revision["reason"]
-    next_round(story)
+    story.wait_rounds()
     assert evidence(story.host) == before
     in_force(story, good)
 
@@ -217,7 +210,7 @@ def test_a_line_break_in_any_string_is_refused_and_nothing_is_written(
     folded = {"hosts/raw0.yaml", "hosts/raw1.yaml"}  # YAML itself makes a blank of these two
     assert set(found) >= set(files) - folded
     assert all(f["rule"] == "yaml.character" and f["line"] == 1 for name, f in found.items() if "/h" in name[5:])
-    next_round(story)
+    story.wait_rounds()
     assert evidence(story.host) == before
     in_force(story, good)
 
@@ -239,7 +232,7 @@ def test_a_symbolic_link_in_the_repository_is_refused_and_not_followed(
     code, said = lint(story.field, repository.work)
     assert code == 1
     assert f"{path}:1:1: a symbolic link" in said
-    next_round(story)
+    story.wait_rounds()
     assert evidence(story.host) == before
     in_force(story, good)
 
@@ -250,7 +243,7 @@ def test_a_tree_without_files_is_refused(story: Story, repository: Repository, g
     assert revision["state"] == "refused"
     found = {(f["file"], f["line"], f["col"], f["rule"]) for f in revision["findings"]}
     assert found == {("fleet.yaml", 1, 1, "fleet.missing"), ("hosts", 1, 1, "empty")}
-    next_round(story)
+    story.wait_rounds()
     assert evidence(story.host) == before
     in_force(story, good)
 
@@ -270,7 +263,7 @@ def source_trouble(story: Story, repository: Repository, good: str, since: int, 
     """The service says that the source is in trouble, once; the good revision goes on; nothing is written."""
     before = evidence(story.host)
     said = repository.wait_for_event(since, "source.trouble", words)
-    next_round(story)
+    story.wait_rounds()
     assert evidence(story.host) == before
     assert repository.accepted() == good
     in_force(story, good)
@@ -322,9 +315,29 @@ def test_a_repository_that_is_gone_changes_nothing_even_over_a_restart(
         story.field.wait_for(story.field.is_up, "the service answers")
         repository.wait_for_event(again, "source.trouble", "the source cannot be fetched")
         story.field.wait_for(lambda: synced(story), "pve1 is looked at")
-        next_round(story)
+        story.wait_rounds()
         in_force(story, good)
         assert repository.events(again, "source.well") == []
     finally:
         away.rename(repository.bare)
     repository.wait_for_event(since, "source.well", "followed again")
+
+
+def test_an_apply_of_a_plan_that_is_no_longer_the_plan_is_refused(
+    story: Story, repository: Repository, good: str
+) -> None:
+    old = story.push(story.spec(sync="approve", cache_size=800), "wait for approval")
+    story.wait_status(phase="WaitingForApproval", observed_commit=old)
+    agreed = story.field.get("hosts/pve1/plan")
+    new = story.push(story.spec(sync="approve", cache_size=801), "something else")
+    story.wait_status(phase="WaitingForApproval", observed_commit=new)
+    before = evidence(story.host)
+    for named in ({"digest": agreed["digest"]}, {"plan_id": agreed["id"]}):
+        status, problem = story.field.ask("POST", "applies", {"host": "pve1", **named})
+        assert (status, problem["code"]) == (409, "plan-stale")
+    assert story.field.run("apply", "pve1", "--digest", agreed["digest"], check=False).returncode == 5
+    story.wait_rounds()
+    assert evidence(story.host) == before
+    assert story.applies()[0]["commit"] not in (old, new)
+    assert repository.accepted() == new != good
+    story.apply(story.spec(), "as usual")

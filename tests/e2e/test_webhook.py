@@ -67,13 +67,6 @@ def deliver(field: Field, receiver: str, headers: dict[str, str | bytes], body: 
         connection.close()
 
 
-def rounds(story: Story, number: int = 2) -> None:
-    """Return when the host was looked at so often more."""
-    for _ in range(number):
-        before = story.status()["observed_at"]
-        story.field.wait_for(lambda before=before: story.status()["observed_at"] != before, "the host is looked at")
-
-
 def test_bad_signatures_are_turned_away_and_a_good_one_is_answered_by_a_look(
     watched: Story, secrets: dict[str, bytes]
 ) -> None:
@@ -97,7 +90,7 @@ def test_bad_signatures_are_turned_away_and_a_good_one_is_answered_by_a_look(
     before = evidence(watched.host)
     assert [deliver(field, receiver, headers) for receiver, headers in bad] == [401] * len(bad)
     assert deliver(field, "github", {"X-Hub-Signature-256": good}, BODY + b" ") == 401
-    rounds(watched)
+    watched.wait_rounds()
     assert commit not in [r["commit"] for r in field.items("revisions?limit=20")]
     assert deliver(field, "github", {"X-Hub-Signature-256": good}) == 202
     assert repository.revision(commit)["state"] == "accepted"
@@ -115,7 +108,7 @@ def test_what_a_delivery_says_is_not_believed(watched: Story, secrets: dict[str,
 def test_under_observe_everything_is_told_and_nothing_is_written(watched: Story) -> None:
     host, field = watched.host, watched.field
     before = evidence(host)
-    rounds(watched)
+    watched.wait_rounds()
     now = watched.status()
     assert (now["sync"], now["phase"], now["reachability"]) == ("OutOfSync", "Idle", "Reachable")
     assert now["drift_items"] == len(watched.drift()) > 5
@@ -130,7 +123,7 @@ def test_under_observe_everything_is_told_and_nothing_is_written(watched: Story)
     host.sh("ip address add 10.98.0.1/24 dev enp1s0")
     seen = lambda: [d for d in watched.drift() if "10.98.0.1/24" in json.dumps(d["have"])]  # noqa: E731
     assert field.wait_for(seen, "what somebody does by hand is seen", timeout_s=20)
-    rounds(watched)
+    watched.wait_rounds()
     assert "10.98.0.1/24" in watched.addresses("enp1s0")
     host.sh("ip address del 10.98.0.1/24 dev enp1s0")
     assert evidence(host) == before
