@@ -5,6 +5,7 @@ The tuple is explicit. Its order decides only which of two things that collide a
 
 from service.kinds.bridges import Bridges
 from service.kinds.dnsmasq import Dnsmasq
+from service.kinds.firewall import Firewall
 from service.kinds.guests import Guests
 from service.kinds.interfaces import Interfaces
 from service.kinds.kind import Kind
@@ -12,4 +13,4 @@ from service.kinds.nat import Nat
 from service.kinds.packages import Packages
 from service.kinds.services import Services
 
-KINDS: tuple[Kind, ...] = (Interfaces(), Bridges(), Nat(), Dnsmasq(), Guests(), Packages(), Services())
+KINDS: tuple[Kind, ...] = (Interfaces(), Bridges(), Nat(), Dnsmasq(), Firewall(), Guests(), Packages(), Services())

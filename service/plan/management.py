@@ -8,11 +8,15 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from service.errors import InputError
+from service.firewall.host_trace import HostAnalyser
+from service.firewall.packets import parse_packet
 from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath
 from service.model.plans import Refusal
 from service.model.states import Json, Seen
 from service.resources.desired import Desired, LastApplied
+from service.resources.firewall import FirewallTable
 
 SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
 ANY_ADDRESS = frozenset({"*", "0.0.0.0", "::", "[::]"})  # noqa: S104 (compared, not bound)
@@ -47,7 +51,30 @@ def management_refusals(
         return (Refusal("management-path", what, hint="see `passerelle doctor`"),)
     now = picture(observed)
     then = after(now, steps)
-    return tuple(Refusal("management-path", what, hint=HINT) for what in cuts(path, now, then, observed, base))
+    broken = [*cuts(path, now, then, observed, base), *filtered(desired, path, then)]
+    return tuple(Refusal("management-path", what, hint=HINT) for what in broken)
+
+
+def filtered(desired: Desired, path: ManagementPath, then: Picture) -> Iterator[str]:
+    """How the firewall would keep the service from connecting anew: the first packet of SSH, by the rules as they
+    would be. Answers pass as parts of a connection."""
+    devices = [name for name, held in then.addresses.items() if path.server in hosts_of(held)]
+    for resource in desired.resources:
+        if not isinstance(resource, FirewallTable) or resource.firewall is None or not devices:
+            continue
+        packet = {"from": devices[0], "to": "host", "proto": "tcp", "source": path.controller, "dest": path.server}
+        try:
+            question = parse_packet({**packet, "dport": str(path.port)})
+        except InputError as error:
+            yield f"the way from {path.controller} cannot be followed through the firewall: {error.what}"
+            continue
+        said = HostAnalyser(resource.firewall).trace(devices[0], "", question.flow)
+        if said.verdict != "ACCEPT":
+            where = f" ({said.rule})" if said.rule else ""
+            yield (
+                f"the firewall would keep {path.controller} from {path.server}:{path.port} on {devices[0]}: "
+                f"{said.why}{where}"
+            )
 
 
 def cuts(path: ManagementPath, now: Picture, then: Picture, observed: HostObserved, base: LastApplied) -> Iterator[str]:

@@ -84,7 +84,7 @@ class FirewallTable:
     def live(self, seen: Observed[Json]) -> Iterator[Difference]:
         """Where the kernel's table is not as wanted, chain by chain."""
         want: Json = "present" if self.table is not None else None
-        have = seen if isinstance(seen, Unknown | Absent) else Seen[Json]("present")
+        have: Observed[Json] = seen if isinstance(seen, Unknown | Absent) else Seen("present")
         different = list(field_difference(self, NAME, "table", "live", want, have))
         if different or self.table is None or not isinstance(seen, Seen):
             yield from different
@@ -99,7 +99,8 @@ class FirewallTable:
         for extra in sorted(live.heads.keys() - known):
             yield from field_difference(self, f"{NAME} {extra}", "chain", "live", None, Seen("present"))
         if live.others:
-            yield from field_difference(self, NAME, "others", "live", None, Seen[Json](live.others))
+            others: Json = live.others
+            yield from field_difference(self, NAME, "others", "live", None, Seen(others))
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:

@@ -44,6 +44,7 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
         "unit:named.service": Seen({"enabled": "enabled", "active": True}),
         "unit:ssh.service": Seen({"enabled": "enabled", "active": True}),
         "nft:inet passerelle_nat": Absent(),
+        "nft:inet passerelle": Absent(),
     }
     for path in watch.files:
         if not path.endswith("/*"):
@@ -103,7 +104,8 @@ def undone(host: HostObserved, before: HostObserved, steps: Iterable[Step]) -> H
 def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, bytes]) -> HostObserved:
     """One fact, set as the host-side file sets it. An unknown type of fact is a bug of the test."""
     kind, _, name = fact.partition(":")
-    facts, texts = dict(host.facts), dict(host.texts)
+    facts: dict[str, Observed[Json]] = dict(host.facts)
+    texts = dict(host.texts)
     facts[fact] = Absent() if value is None else Seen(value)
     if kind == "file":
         content = blobs[value["sha256"]] if isinstance(value, dict) else None  # type: ignore[index]
@@ -122,6 +124,8 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
         load = str(value.get("load", "")) if isinstance(value, dict) else ""
         if isinstance(value, dict):
             facts[fact] = Seen({"normal": value["normal"]})
+        if name != "inet passerelle_nat":
+            return replace(host, facts=facts)
         ours = tuple(Masquerade(s, o, "nft inet passerelle_nat") for s, o in RULE.findall(load))
         others = tuple(m for m in masquerades(host) if m.table != "nft inet passerelle_nat")
         return replace(host, facts=facts, masquerades=Seen((*others, *ours)))

@@ -86,8 +86,8 @@ def test_the_confirm_timeout_is_a_duration(read: Read, host: str, written: str, 
         ),
         (
             "sync: auto",
-            "firewall: {}",
-            "3:1: firewall: `firewall` is not supported yet by this version, remove it: nothing would enforce it "
+            "forwards: {}",
+            "3:1: forwards: `forwards` is not supported yet by this version, remove it: nothing would enforce it "
             "[unknown-key]",
         ),
         (

@@ -9,7 +9,7 @@ from service.firewall.host_trace import HostAnalyser
 from service.kinds.claims import Claim, NeedsLoader, NeedsPackage
 from service.kinds.firewall.derived import assemble, derives, shared_section
 from service.kinds.firewall.levels import KEY, Problem, host_level, shared_level
-from service.kinds.firewall.lint import GROUP, PLATFORM, RULE, RULES, blocked, uncompilable
+from service.kinds.firewall.lint import GROUP, PLATFORM, RULE, RULES, blocked, uncompilable, unknown_interfaces
 from service.kinds.firewall.section import FirewallSection, SharedFirewallSection
 from service.model.observed import Watch
 from service.resources.firewall import FirewallTable
@@ -38,6 +38,7 @@ class Firewall:
         firewall = assemble(section, host, claims, derive=derives(section, shared))
         refused = list(uncompilable(firewall, level.rules))
         yield from (RULE.hit(("rules", index), words) for index, words in refused)
+        yield from unknown_interfaces(level.rules, claims)
         if not (problems or elsewhere or refused):
             yield from blocked(HostAnalyser(firewall), claims)
 

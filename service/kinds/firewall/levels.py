@@ -55,7 +55,8 @@ class _Reading:
             rule = read_rule(rule_line(asked), self.scope, where)
         except BadLine as error:
             rule, problems = asked, [*problems, ("source", str(error), "")]
-        problems += [(name.replace("-", "_"), words, "") for name, words in rule.errors]
+        known = {name for name, _, _ in problems}
+        problems += [(n, words, "") for name, words in rule.errors if (n := name.replace("-", "_")) not in known]
         self.problems += [((*path, name), words, right) for name, words, right in problems]
         shown = rule_line(replace(asked, iface=written.iface or ""))
         return replace(

@@ -11,17 +11,26 @@ from service.firewall.model import FAMILIES, Ignored, Rule
 from service.firewall.packets import parse_packet
 from service.firewall.sets import build_sets
 from service.firewall.verdict import Verdict
-from service.kinds.claims import Claim, Masquerades, Network, Reservation, Serves
+from service.kinds.claims import Claim, Masquerades, Named, Network, Reservation, Serves
 from service.spec.findings import Hit
 from service.spec.findings import Rule as LintRule
 
 RULE = LintRule("firewall.rule", "error", "a rule is one that has an effect")
 GROUP = LintRule("firewall.group", "error", "a group that is named is there, and holds plain rules")
 PLATFORM = LintRule("firewall.platform", "error", "the firewall is written for the host's platform")
-DHCP_BLOCKED = LintRule("firewall.dhcp-blocked", "error", "where the host serves DHCP its firewall lets it")
-DNS_BLOCKED = LintRule("firewall.dns-blocked", "error", "where the host answers DNS its firewall lets it")
-NEIGHBOURS = LintRule("firewall.neighbours-reach", "error", "neighbours of the uplink do not reach a private network")
-RULES = (RULE, GROUP, PLATFORM, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS)
+DHCP_BLOCKED = LintRule(
+    "firewall.dhcp-blocked", "error", "where the host serves DHCP its firewall lets it", by_absence=True
+)
+DNS_BLOCKED = LintRule(
+    "firewall.dns-blocked", "error", "where the host answers DNS its firewall lets it", by_absence=True
+)
+UNKNOWN_INTERFACE = LintRule(
+    "firewall.unknown-interface", "warning", "a rule's interface is one of the spec", by_absence=True
+)
+NEIGHBOURS = LintRule(
+    "firewall.neighbours-reach", "error", "neighbours of the uplink do not reach a private network", by_absence=True
+)
+RULES = (RULE, GROUP, PLATFORM, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS, UNKNOWN_INTERFACE)
 
 _NO_ADDRESS = "0.0.0.0"  # noqa: S104 (a client that has none yet, nothing is bound)
 _NEIGHBOUR = "192.0.2.1"
@@ -46,8 +55,19 @@ def uncompilable(firewall: HostFirewall, rules: Sequence[Rule]) -> Iterator[tupl
             yield index, words[0]
 
 
+def unknown_interfaces(rules: Sequence[Rule], claims: Sequence[Claim]) -> Iterator[Hit]:
+    """Rules that wait for packets on an interface of which the spec knows nothing."""
+    known = sorted({claim.interface for claim in claims if isinstance(claim, Named)})
+    for index, rule in enumerate(rules):
+        if rule.iface and rule.iface not in known:
+            right = f"this host has {', '.join(known)}" if known else "name one of `interfaces` or `bridges`"
+            yield UNKNOWN_INTERFACE.hit(
+                ("rules", index, "iface"), f"no interface or bridge is named {rule.iface}", right
+            )
+
+
 def blocked(analyser: HostAnalyser, claims: Sequence[Claim]) -> Iterator[Hit]:
-    """Services of the host that its own firewall keeps from working. What is derived and does not help is overruled."""
+    """Services of the host that its own firewall keeps from working."""
     for claim in claims:
         if isinstance(claim, Serves) and claim.protocol == "dhcp":
             yield from _dhcp(analyser, claim.interface, claims)
@@ -61,16 +81,15 @@ def _dhcp(analyser: HostAnalyser, iface: str, claims: Sequence[Claim]) -> Iterat
     request = {"proto": "udp", "sport": "68", "dport": "67", "source": _NO_ADDRESS, "dest": "255.255.255.255"}
     said = _trace(analyser, iface, "", request)
     if said.verdict != ACCEPT:
-        yield _hit(
-            DHCP_BLOCKED, f"guests on {iface} get no address: udp/67 is not let in ({_by(said)})", iface, "udp", 67
-        )
+        what = f"guests on {iface} get no address: udp/67 is not let in ({_by(said)})"
+        yield _hit(DHCP_BLOCKED, said, what, iface, "udp", 67)
     for own, guest in _pairs(iface, claims, 4):
         answer = {"proto": "udp", "sport": "67", "dport": "68", "source": own, "dest": guest}
         said = _trace(analyser, "", iface, answer)
         if said.verdict != ACCEPT:
             what = f"guests on {iface} get no address: the answers to udp/68 are not let out ({_by(said)})"
             fix = f"{{type: out, action: accept, iface: {iface}, proto: udp, sport: 67, dport: 68}}"
-            yield DHCP_BLOCKED.hit((), what, f"add {fix} to `firewall.rules`, or let it be derived (`derive: true`)")
+            yield DHCP_BLOCKED.hit((), what, _right(said, fix))
         return
 
 
@@ -82,7 +101,7 @@ def _dns(analyser: HostAnalyser, iface: str, claims: Sequence[Claim]) -> Iterato
             said.append(_trace(analyser, iface, "", query))
         if said and all(verdict.verdict != ACCEPT for verdict in said):
             what = f"guests on {iface} get no names: {proto}/53 is not let in ({_by(said[0])})"
-            yield _hit(DNS_BLOCKED, what, iface, proto, 53)
+            yield _hit(DNS_BLOCKED, said[0], what, iface, proto, 53)
 
 
 def _neighbours(analyser: HostAnalyser, claim: Masquerades) -> Iterator[Hit]:
@@ -92,12 +111,20 @@ def _neighbours(analyser: HostAnalyser, claim: Masquerades) -> Iterator[Hit]:
     if said.verdict == ACCEPT:
         what = f"whoever routes {claim.source} to this host's {claim.out} reaches the guests ({_by(said)})"
         fix = f"{{type: forward, action: drop, dest: {claim.source}}}"
-        yield NEIGHBOURS.hit((), what, f"add {fix} to `firewall.rules`, or let it be derived (`derive: true`)")
+        yield NEIGHBOURS.hit((), what, _right(said, fix))
 
 
-def _hit(rule: LintRule, what: str, iface: str, proto: str, port: int) -> Hit:
-    fix = f"{{type: in, action: accept, iface: {iface}, proto: {proto}, dport: {port}}}"
-    return rule.hit((), what, f"add {fix} to `firewall.rules`, or let it be derived (`derive: true`)")
+def _hit(rule: LintRule, said: Verdict, what: str, iface: str, proto: str, port: int) -> Hit:
+    return rule.hit(
+        (), what, _right(said, f"{{type: in, action: accept, iface: {iface}, proto: {proto}, dport: {port}}}")
+    )
+
+
+def _right(said: Verdict, fix: str) -> str:
+    """What mends it: where a policy decided, a rule is missing; where a rule did, ours has to come before it."""
+    if "policy_" in said.why:
+        return f"add {fix} to `firewall.rules`, or let it be derived (`derive: true`)"
+    return f"put {fix} before that rule"
 
 
 def _by(said: Verdict) -> str:
