@@ -58,12 +58,14 @@ KEPT_TRANSACTIONS = 20
 COMMAND_TIMEOUT_S = 20.0
 LOCK_PATIENCE_S = 10.0
 RESCUE_PATIENCE_S = 2.0  # how long a rollback waits for another verb before it kills it
+RESTORE_PATIENCE_S = 30.0  # and for another rollback that is at work: units take their time
 PAUSES_S = (0.0, 0.1, 0.4, 1.0, 1.5, 2.0)  # before each try of a verification: units and DAD need time
 STATE = "/var/lib/passerelle"
 UNITS = "/etc/systemd/system"
 RECOVER_UNIT = "passerelle-recover.service"
 RECOVER_TEXT = """\
 # Written by passerelle: brings back the old network if the host went down in the middle of a change.
+# Whoever kills the first try, the second one finishes what it began; nothing is left to do for the others.
 [Unit]
 Description=passerelle: undo an unconfirmed change before networking starts
 DefaultDependencies=no
@@ -75,8 +77,10 @@ ConditionPathExists=/var/lib/passerelle/armed
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/python3 -I -S /var/lib/passerelle/boot.py boot
-TimeoutStartSec=120
+ExecStart=-/usr/bin/timeout -s KILL 40 /usr/bin/python3 -I -S /var/lib/passerelle/boot.py boot
+ExecStart=-/usr/bin/timeout -s KILL 40 /usr/bin/python3 -I -S /var/lib/passerelle/boot.py boot
+ExecStart=/usr/bin/timeout -s KILL 40 /usr/bin/python3 -I -S /var/lib/passerelle/boot.py boot
+TimeoutStartSec=150
 
 [Install]
 WantedBy=sysinit.target
@@ -103,6 +107,10 @@ class BadInput(Exception):  # noqa: N818
 
 class Trouble(Exception):  # noqa: N818
     """The host did not do what was asked of it. The message can be shown to people."""
+
+
+class Foreign(Trouble):
+    """A file was changed by someone else: theirs stays, nothing of ours was written."""
 
 
 class Refused(Exception):  # noqa: N818
@@ -720,6 +728,7 @@ class Setter:
 
     `contents` gives the bytes of a file value by its sha256; `tag` names our temporary files; `detail` is that of
     `capture_detail`. After files below /etc/systemd/system changed, systemd reads its units again before the next one.
+    `taken` is told (fact, path) of each file that made way for another one, while it is still there.
     """
 
     def __init__(self, host: Host, contents: Callable[[str], bytes], tag: str, detail: dict[str, Json]) -> None:
@@ -729,6 +738,8 @@ class Setter:
         self.detail = detail
         self.reload_due = False
         self.no_block = False
+        self.unsure: set[str] = set()  # units whose enablement was cut half way: systemd sees less of it than there is
+        self.taken: Callable[[str, str], None] = lambda _fact, _path: None
 
     def set(self, fact: str, value: Json, restart: bool = False) -> None:
         """Trouble or OSError when the host does not do it."""
@@ -755,21 +766,26 @@ class Setter:
         return os.path.join(folder, f".{name[:180]}.passerelle-{self.tag}")
 
     def file(self, name: str, value: Json, expected: Json = Ellipsis) -> None:
-        """Write, replace or delete a file; with `expected`, only if it is still that (else Trouble)."""
+        """Write, replace or delete a file; with `expected`, only if it is still that (else Foreign).
+
+        What has to go changes places with what comes, atomically, and is looked at before it is deleted: an edit in
+        the last moment is put back, or kept by `taken`.
+        """
         path = self.host.path(name)
         temporary = self.temporary(path)
         found, _ = read_file(path)
         if found is not None and "type" in found:
             raise Trouble(f"{name} is not a regular file")
         if expected is not Ellipsis and found != expected:
-            raise Trouble(f"{name} was changed by someone else")
+            raise Foreign(f"{name} was changed by someone else")
         if value is None and found is None:
             with contextlib.suppress(OSError):
                 remove(temporary)
             return
         self.reload_due = self.reload_due or name.startswith(UNITS + "/")
         if value is None:
-            os.unlink(path)
+            os.rename(path, temporary)
+            self._let_go(name, temporary, expected, lambda: os.link(temporary, path))
             sync_folder(os.path.dirname(path))
             return
         make_folders(os.path.dirname(path))
@@ -783,25 +799,42 @@ class Setter:
         digest, changed_ns = self.detail.get("changed", {}).get(name, ("", 0))
         if digest == value["sha256"]:  # the old file is back: it did not change after its daemon started
             os.utime(temporary, ns=(changed_ns, changed_ns))
-        if expected is not Ellipsis and expected is not None and exchange(temporary, path):
-            taken, _ = read_file(temporary)  # what we took away is what we looked at, or it goes back
-            if taken != expected:
-                exchange(temporary, path)
-                os.unlink(temporary)
-                raise Trouble(f"{name} was changed by someone else")
-            os.unlink(temporary)
-        elif expected is not Ellipsis and expected is None:
+        if found is None:
             self._create(temporary, path, name)
-        else:
+        elif exchange(temporary, path):
+            self._let_go(name, temporary, expected, lambda: exchange(temporary, path), value)
+        else:  # a file system that cannot exchange
+            if expected is Ellipsis:
+                self.taken("file:" + name, path)
             os.rename(temporary, path)
         sync_folder(os.path.dirname(path))
+
+    def _let_go(
+        self, name: str, temporary: str, expected: Json, put_back: Callable[[], object], ours: Json = None
+    ) -> None:
+        """Delete what made way and lies at `temporary` now, if it is what was expected; else Foreign, and it is back.
+
+        Whoever writes a third file meanwhile keeps the place: what was put back is left at `temporary` for `taken`.
+        """
+        found, _ = read_file(temporary)
+        if expected is Ellipsis:
+            self.taken("file:" + name, temporary)
+        elif found != expected:
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
+                put_back()
+                if ours is not None and not same("file:" + name, ours, read_file(temporary)[0]):
+                    put_back()
+                else:
+                    os.unlink(temporary)
+            raise Foreign(f"{name} was changed by someone else")
+        os.unlink(temporary)
 
     def _create(self, temporary: str, path: str, name: str) -> None:
         try:
             os.link(temporary, path)  # fails when someone made the file meanwhile; rename would replace it
         except FileExistsError:
             os.unlink(temporary)
-            raise Trouble(f"{name} was made by someone else") from None
+            raise Foreign(f"{name} was made by someone else") from None
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
                 raise
@@ -975,12 +1008,12 @@ class Setter:
             self.systemctl("start", name)
 
     def _enablement(self, name: str, wanted: Json, now: str) -> None:
-        if wanted is None or wanted == now:
+        if wanted is None or (wanted == now and name not in self.unsure):
             return
-        if now == "masked":
+        if now == "masked" and wanted != now:
             self.systemctl("unmask", name)
             now = (Seen(self.host).units([name])[name] or {}).get("enabled", "")
-        if wanted in ("enabled", "disabled", "masked") and wanted != now:
+        if wanted in ("enabled", "disabled", "masked") and (wanted != now or name in self.unsure):
             self.systemctl({"enabled": "enable", "disabled": "disable", "masked": "mask"}[wanted], name)
 
     def _forget_unit(self, name: str) -> None:
@@ -1025,11 +1058,19 @@ def start_time(pid: int) -> str:
     return text.rpartition(")")[2].split()[19] if ")" in text else ""
 
 
-def lock_holder(host: Host) -> int:
-    """The process that holds the lock, 0 when unknown: from its own note, else from the kernel's (proc(5), locks)."""
+def noted_holder(host: Host) -> tuple[int, str]:
+    """(process, verb) that the lock's holder noted in it; (0, "") when that process is gone."""
     words = read_text(host.state("lock")).split()
     if len(words) == 3 and words[0].isdigit() and start_time(int(words[0])) == words[1]:
-        return int(words[0])
+        return int(words[0]), words[2]
+    return 0, ""
+
+
+def lock_holder(host: Host) -> int:
+    """The process that holds the lock, 0 when unknown: from its own note, else from the kernel's (proc(5), locks)."""
+    noted, _ = noted_holder(host)
+    if noted:
+        return noted
     inode = os.stat(host.state("lock")).st_ino
     for line in read_text("/proc/locks", 1 << 16).splitlines():
         found = re.fullmatch(rf"[0-9]+: FLOCK +ADVISORY +WRITE +([0-9]+) +[0-9a-f]+:[0-9a-f]+:{inode} .*", line)
@@ -1054,8 +1095,9 @@ def kill_holder(host: Host) -> None:
 def locked(host: Host, patience_s: float = LOCK_PATIENCE_S, rescue: bool = False) -> Iterator[None]:
     """Hold the host's one lock (flock(2), freed by the kernel when the holder dies).
 
-    A rescue does not wait for ever: it kills a run at once, any other holder after `patience_s`; a hung or stopped
-    process must not keep a host in a state that nobody confirmed. Refused (reason=locked) otherwise.
+    A rescue does not wait for ever: it kills a run at once, another rescue after RESTORE_PATIENCE_S, any other holder
+    and whoever is stopped after `patience_s`; a hung or stopped process must not keep a host in a state that nobody
+    confirmed. Refused (reason=locked) otherwise.
     """
     make_folders(host.path(os.path.dirname(STATE)))
     with contextlib.suppress(FileExistsError):
@@ -1067,21 +1109,26 @@ def locked(host: Host, patience_s: float = LOCK_PATIENCE_S, rescue: bool = False
             raise
         fd = os.open(host.state("lock"), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        waited_since = time.monotonic()
+        began_s = patient_s = time.monotonic()
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                waited_s = time.monotonic() - waited_since
-                if rescue and (waited_s > patience_s or read_text(host.state("lock")).endswith(" run")):
+                now_s, limit_s = time.monotonic(), patience_s
+                holder, verb = noted_holder(host)
+                if rescue and verb == "rescue" and not re.search(r"\) [Tt] ", read_text(f"/proc/{holder}/stat")):
+                    limit_s = max(patience_s, RESTORE_PATIENCE_S)
+                if rescue and (verb == "run" or now_s - patient_s > limit_s):
                     kill_holder(host)
-                if waited_s > patience_s + (5 if rescue else 0):
+                    patient_s = now_s  # whoever comes after it, maybe another rescue, has its own time
+                if now_s - began_s > limit_s + (5 if rescue else 0):
                     raise Refused("locked", "another passerelle process holds this host's lock; try again") from None
             time.sleep(0.02)
         with contextlib.suppress(OSError):  # a full disk must not stop a rescue
             os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()} {start_time(os.getpid())} {host.verb or '-'}".encode(), 0)
+            verb = "rescue" if rescue else host.verb or "-"
+            os.pwrite(fd, f"{os.getpid()} {start_time(os.getpid())} {verb}".encode(), 0)
         yield
     finally:
         os.close(fd)
@@ -1690,13 +1737,12 @@ class Steps:
         try:
             now = capture(host, [fact])[fact]
             first = fact not in self.named[:number]
-            if not self._expected(step, now, first):
-                entry["state"] = "pending"  # not ours, so not to be undone either
-                raise Trouble(f"{fact} was changed by someone else since the snapshot")
+            if not self._expected(number, now, first):
+                raise Foreign(f"{fact} was changed by someone else since the snapshot")
             blind = fact.startswith("nft:") and "normal" not in (step["after"] or {"normal": None})
             if blind or not same(fact, step["after"], now):
-                if fact.startswith("file:") and first:
-                    self.setter.file(fact[5:], step["after"], expected=self.old[fact])
+                if fact.startswith("file:"):
+                    self.setter.file(fact[5:], step["after"], expected=self.old[fact] if first else now)
                 else:
                     self.setter.set(fact, step["after"], step["restart"])
             elif step["restart"]:
@@ -1706,18 +1752,24 @@ class Steps:
                 self.keep()
         except (Trouble, OSError) as error:
             entry.update(error=str(error), ended_s=round(boottime_s(), 3))
+            if isinstance(error, Foreign):
+                entry["state"] = "pending"  # not ours, so not to be undone either
             raise
         entry.update(state="done", ended_s=round(boottime_s(), 3))
         self.transaction.save()
         if not step["on_confirm"]:
             point(host, f"step-{number}-after")
 
-    def _expected(self, step: dict[str, Json], now: Json, first: bool) -> bool:
+    def _expected(self, number: int, now: Json, first: bool) -> bool:
+        step = self.document["steps"][number]
         kind = step["fact"].partition(":")[0]
         if same(step["fact"], step["before"], now) or same(step["fact"], step["after"], now):
             return True
         if kind == "unit":  # a unit may move by itself, and with others
             return True
+        if kind == "file" and not first:  # as the step before left it
+            last = max(n for n in range(number) if self.named[n] == step["fact"])
+            return same(step["fact"], self.document["steps"][last]["after"], now)
         return (kind in NETWORK and kind != "nft" and self.network_moved) or not first
 
     def keep(self) -> None:
@@ -1776,18 +1828,21 @@ def restore(transaction: Transaction, cause: str, at_boot: bool = False) -> dict
     if not transaction.journal.get("cause"):
         transaction.journal["cause"] = cause
     shutil.rmtree(os.path.join(transaction.folder, "reserve"), ignore_errors=True)
+    cut = ("doing", "done") if transaction.state == "rolling_back" else ("doing",)
     transaction.try_save(state="rolling_back")
     point(host, prefix + "restore-begin")
     snapshot = transaction.snapshot()
     facts = _to_restore(transaction, snapshot["facts"], at_boot)
     setter = transaction.setter("old", snapshot["detail"])
     setter.no_block = at_boot
+    setter.unsure = {e["fact"][5:] for e in transaction.steps if e["fact"].startswith("unit:") and e["state"] in cut}
+    setter.taken = lambda fact, path: _keep_foreign(transaction, snapshot, fact, path)
     errors: list[str] = []
     left: list[dict[str, Json]] = []
     for attempt, pause_s in enumerate(PAUSES_S):
         time.sleep(pause_s)
         errors = _restore_round(transaction, setter, facts, attempt == 0)
-        errors += _sweep(transaction, setter, snapshot["folders"])
+        errors += _sweep(transaction, setter, snapshot)
         point(host, prefix + "restore-verify")
         try:
             left = differences(host, _comparable(host, facts, at_boot))
@@ -1851,11 +1906,15 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
             errors.append(str(error))
 
     def put_back(fact: str, value: Json) -> None:
-        if fact.startswith("file:") and first:
-            _keep_foreign(transaction, fact)
+        if fact.startswith("file:"):  # what an apply that was killed had taken away for a moment
+            setter.taken(fact, setter.temporary(host.path(fact[5:])))
         now = capture(host, [fact])[fact]
-        if fact in restarts or (fact.startswith("unit:") and setter.no_block) or not same(fact, value, now):
+        moved = fact.startswith("unit:") and (setter.no_block or fact[5:] in setter.unsure)
+        if fact in restarts or moved or not same(fact, value, now):
             setter.set(fact, value, fact in restarts)
+        if fact.startswith("unit:") and value is not None and not value["active"]:
+            # a start of ours that failed would stay in systemd's list of failed units, which people watch
+            run_command(host, ["systemctl", "reset-failed", fact[5:]])
 
     for fact, value in facts.items():  # a unit that was not there must go while its file still is
         if fact.startswith("unit:") and value is None:
@@ -1876,32 +1935,43 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
     return errors
 
 
-def _keep_foreign(transaction: Transaction, fact: str) -> None:
-    """Someone edited a file while the change was on trial: their bytes are kept beside the journal."""
-    now, content = read_file(transaction.host.path(fact[5:]))
-    known = [transaction.snapshot()["facts"][fact]]
-    known += [step["after"] for step in transaction.document()["steps"] if step["fact"] == fact]
-    if now is None or "sha256" not in now or now["sha256"] in [v["sha256"] for v in known if v is not None]:
+def _keep_foreign(transaction: Transaction, snapshot: dict[str, Json], fact: str, path: str) -> None:
+    """Someone edited a file while the change was on trial: the journal says so, their bytes are kept beside it.
+
+    `path` has what is about to be deleted. OSError, and nothing is deleted, when it cannot be kept.
+    """
+    now, content = read_file(path)
+    if now is None or "sha256" not in now:
         return
-    with contextlib.suppress(OSError):
+    old = snapshot["facts"][fact]
+    steps = transaction.document()["steps"]
+    for known in [old, *(step["after"] for step in steps if step["fact"] == fact)]:
+        whole = {**(old or {"mode": "0644", "uid": 0, "gid": 0}), **(known or {})}
+        if known is not None and all(now[key] == whole[key] for key in ("sha256", "mode", "uid", "gid")):
+            return
+    foreign = transaction.journal.setdefault("foreign", {}).setdefault(fact, [])
+    entry = {key: now[key] for key in ("sha256", "mode", "uid", "gid")}
+    if entry not in foreign:
         make_folders(os.path.join(transaction.folder, "foreign"))
         write_new(os.path.join(transaction.folder, "foreign", now["sha256"]), content)
-        foreign = transaction.journal.setdefault("foreign", {})
-        foreign[fact] = now["sha256"]
+        sync_folder(os.path.join(transaction.folder, "foreign"))
+        foreign.append(entry)
+        transaction.save()
 
 
-def _sweep(transaction: Transaction, setter: Setter, folders: list[str]) -> list[str]:
+def _sweep(transaction: Transaction, setter: Setter, snapshot: dict[str, Json]) -> list[str]:
     """Remove our temporary files and the folders that we made, if they are empty; what went wrong."""
     host, errors = transaction.host, []
     for entry in transaction.steps:
         left = setter.temporary(host.path(entry["fact"][5:])) if entry["fact"].startswith("file:") else ""
         try:
             if os.path.lexists(left):
+                setter.taken(entry["fact"], left)
                 remove(left)
         except OSError as error:
             errors.append(str(error))
     begun = any(entry["state"] != "pending" for entry in transaction.steps)
-    for folder in sorted(folders, reverse=True) if begun else []:
+    for folder in sorted(snapshot["folders"], reverse=True) if begun else []:
         try:
             os.rmdir(host.path(folder))
         except OSError as error:

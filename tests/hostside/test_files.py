@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.hostside.passerelle_host import Host, Setter, Trouble, read_file
-from tests.hostside.scratch import ADDED, CONF, ID, NEW_CONF, OLD_CONF, Scratch, fact_of
+from tests.hostside.scratch import ADDED, CONF, ID, NEW_CONF, OLD_CONF, Scratch, fact_of, kill
 
 
 def files_only(scratch: Scratch) -> dict[str, Any]:
@@ -95,8 +95,49 @@ def test_an_edit_while_the_change_is_on_trial_is_kept_beside_the_journal(scratch
     (scratch.root / CONF[1:]).write_bytes(b"operator=1\n")
     assert scratch.call("rollback", ID)["state"] == "rolled_back"
     assert scratch.state() == before
-    kept = scratch.journal()["foreign"][f"file:{CONF}"]
-    assert (scratch.root / "var/lib/passerelle/txn" / ID / "foreign" / kept).read_bytes() == b"operator=1\n"
+    (kept,) = scratch.journal()["foreign"][f"file:{CONF}"]
+    assert kept == fact_of(b"operator=1\n", "0640")
+    bytes_kept = scratch.root / "var/lib/passerelle/txn" / ID / "foreign" / kept["sha256"]
+    assert bytes_kept.read_bytes() == b"operator=1\n"
+
+
+def test_a_mode_that_someone_set_while_the_change_is_on_trial_is_told(scratch: Scratch) -> None:
+    scratch.begin(files_only(scratch))
+    (scratch.root / CONF[1:]).chmod(0o600)
+    assert scratch.call("rollback", ID)["state"] == "rolled_back"
+    assert scratch.journal()["foreign"] == {f"file:{CONF}": [fact_of(NEW_CONF, "0600")]}
+
+
+def test_an_edit_in_the_last_moment_before_a_restore_is_kept(tmp_path: Path) -> None:
+    path, kept = tmp_path / "conf", []
+    path.write_bytes(b"new")
+
+    def contents(_sha256: str) -> bytes:
+        (tmp_path / "edit").write_bytes(b"operator")
+        (tmp_path / "edit").rename(path)
+        return b"old"
+
+    setter = Setter(Host(str(tmp_path)), contents, "T", {})
+    setter.taken = lambda fact, where: kept.append((fact, Path(where).read_bytes()))
+    setter.file("/conf", fact_of(b"old"))
+    assert path.read_bytes() == b"old"
+    assert kept == [("file:/conf", b"operator")]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["conf"]
+
+
+def test_an_edit_that_a_killed_step_held_in_its_hand_is_kept(scratch: Scratch) -> None:
+    before = scratch.state()
+    (scratch.root / "run/passerelle-test").write_text("step-1-before")
+    begin = scratch.start("begin", give=files_only(scratch))
+    pid = scratch.stopped()
+    for each in (begin.pid, pid):
+        kill(each)
+    begin.wait()
+    held = (scratch.root / CONF[1:]).with_name(f".{Path(CONF).name}.passerelle-{ID}")
+    held.write_bytes(b"operator=1\n")  # as the exchange leaves it for a moment
+    assert scratch.expire()["state"] == "rolled_back"
+    assert scratch.state() == before
+    assert scratch.journal()["foreign"][f"file:{CONF}"][0]["sha256"] == fact_of(b"operator=1\n")["sha256"]
 
 
 def test_a_file_that_is_swapped_in_the_last_moment_is_put_back(tmp_path: Path) -> None:

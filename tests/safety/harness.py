@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,26 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+FROZEN_COMMIT = "PASSERELLE_SAFETY_COMMIT"  # in the environment of a harness that runs from its own copy
+
+
+def freeze(prefix: str, script: str, parts: tuple[str, ...]) -> Path:
+    """Go on in a copy of the code (`parts` below the checkout), so that a long run judges one version of it.
+
+    Returns, in the copy, the scratch folder: the caller removes it in the end.
+    """
+    if FROZEN_COMMIT in os.environ:
+        return CHECKOUT.parent
+    folder = scratch_folder(prefix)
+    for part in parts:
+        source, target = CHECKOUT / part, folder / "code" / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+    environment = {**os.environ, FROZEN_COMMIT: commit(), "PYTHONDONTWRITEBYTECODE": "1"}
+    os.execve(sys.executable, [sys.executable, str(folder / "code" / script), *sys.argv[1:]], environment)
 
 
 def arguments(description: str, runs: int) -> argparse.ArgumentParser:
@@ -59,7 +80,9 @@ def say(text: str) -> None:
 
 
 def commit() -> str:
-    """The commit that is checked out, with + when a file differs from it."""
+    """The commit that is checked out, with + when a file of the service differs from it."""
+    if FROZEN_COMMIT in os.environ:
+        return os.environ[FROZEN_COMMIT]
     git = ["git", "-C", str(CHECKOUT)]
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     changed = subprocess.run([*git, "status", "--porcelain", "service"], capture_output=True, text=True).stdout.strip()
