@@ -1,11 +1,13 @@
 """A host in a folder: a scratch root, a model of the kernel behind recorded fake commands, and the real file."""
 
 import base64
+import functools
 import hashlib
 import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from typing import Any
 from service.hostside import passerelle_host
 
 FILE = Path(passerelle_host.__file__)
-FAKES = Path(__file__).parent / "fakes" / "fake_commands.py"
+PYTHON = ("/usr/bin/python3", "-I", "-S")
+FAKES = Path(__file__).parent / "fakes"
 NAMES = "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get"
 ID = "01JD0000000000000000000000"
 NEXT_ID = "01JD0000000000000000000001"
@@ -37,6 +40,20 @@ def nft_value(load: str) -> dict[str, Any]:
     return {"normal": [{"rule": {"text": load}}], "load": load}
 
 
+@functools.cache
+def server_of_models() -> Path:
+    """The socket of what answers the fakes, for all hosts of this process; it ends when this process does."""
+    socket = Path(tempfile.mkdtemp(prefix="passerelle-fakes-")) / "socket"
+    command = [*PYTHON, str(FAKES / "serve.py"), str(socket)]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert server.stdout is not None and server.stdout.readline() == b"ready\n"
+    _SERVERS.append(server)
+    return socket
+
+
+_SERVERS: list[subprocess.Popen[bytes]] = []
+
+
 def wait_for(condition: Any, timeout_s: float = 20.0) -> Any:
     """The first true value of the condition."""
     ends = time.monotonic() + timeout_s
@@ -49,13 +66,10 @@ def wait_for(condition: Any, timeout_s: float = 20.0) -> Any:
 
 
 class Scratch:
-    """The scratch host; `begin`, `call` and so on run the real file against it."""
+    """The scratch host; `begin`, `call` and so on run the file against it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.root = folder / "root"
-        self.bin = folder / "bin"
-        self.model = folder / "model"
+    def __init__(self, folder: Path, file: Path = FILE) -> None:
+        self._place(folder, file)
         for made in (self.bin, self.model, self.root):
             made.mkdir(parents=True)
         for path in (
@@ -69,7 +83,8 @@ class Scratch:
         ):
             (self.root / path).mkdir(parents=True)
         for name in NAMES.split():
-            (self.bin / name).symlink_to(FAKES)
+            (self.bin / name).symlink_to(FAKES / "call")
+        (self.model / "socket").symlink_to(server_of_models())
         (self.model / "root").write_text(str(self.root))
         (self.root / CONF[1:]).write_bytes(OLD_CONF)
         (self.root / CONF[1:]).chmod(0o640)
@@ -78,6 +93,19 @@ class Scratch:
         units = {"dnsmasq.service": {"enabled": "enabled", "active": True}}
         self.put("units.json", {**units, "named.service": {"enabled": "enabled", "active": True}})
         self.fresh_boot()
+
+    def _place(self, folder: Path, file: Path) -> None:
+        self.folder, self.file = folder, file
+        self.root, self.bin, self.model = folder / "root", folder / "bin", folder / "model"
+
+    def copy(self, folder: Path) -> "Scratch":
+        """The same host in another folder, with owners, times and extended attributes."""
+        subprocess.run(["cp", "-a", "-T", str(self.folder), str(folder)], check=True, timeout=60)
+        copied = type(self).__new__(type(self))
+        copied._place(folder, self.file)
+        (copied.model / "root").write_text(str(copied.root))
+        (copied.model / "run.pid").unlink(missing_ok=True)  # that run has ended, and its number may be another's
+        return copied
 
     def put(self, name: str, value: Any) -> None:
         (self.model / name).write_text(json.dumps(value))
@@ -148,7 +176,7 @@ class Scratch:
         return {"fact": fact, "before": before, "after": after, "why": f"test {fact}", **more}
 
     def command(self, *words: str) -> list[str]:
-        return ["/usr/bin/python3", "-I", "-S", str(FILE), "--root", str(self.root), "--bin", str(self.bin), *words]
+        return [*PYTHON, str(self.file), "--root", str(self.root), "--bin", str(self.bin), *words]
 
     def call(self, *words: str, give: Any = None, environment: dict[str, str] | None = None, code: int = 0) -> Answer:
         """The result of a verb; its exit code must be `code`."""
@@ -207,7 +235,8 @@ class Scratch:
         kernel = self.get("kernel.json")
         kernel["addresses"] = {name: sorted(found) for name, found in kernel["addresses"].items() if found}
         kernel["rules"] = sorted(kernel["rules"])
-        folders = sorted(str(p) for p in (self.root / "etc").rglob("*") if p.is_dir() and "systemd" not in str(p))
+        folders = sorted(str(p.relative_to(self.root)) for p in (self.root / "etc").rglob("*") if p.is_dir())
+        folders = [name for name in folders if "systemd" not in name]
         forward = (self.root / "proc/sys/net/ipv4/ip_forward").read_text().strip()
         return {"files": files, "units": units, "kernel": kernel, "forward": forward, "folders": folders}
 

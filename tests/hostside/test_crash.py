@@ -5,7 +5,9 @@ import itertools
 import pytest
 
 from service.hostside.passerelle_host import POINTS
-from tests.hostside.scratch import ID, NEXT_ID, Scratch, kill, wait_for
+from tests.hostside.scratch import ID, NEXT_ID, Answer, Scratch, kill, wait_for
+
+pytestmark = pytest.mark.host
 
 BEGIN = ("locked", "observed", "staged", "checked", "journal-armed", "armed", "proven")
 STEPS = tuple(f"step-{n}-{when}" for when in ("before", "after") for n in range(10))
@@ -27,13 +29,13 @@ def end(scratch: Scratch, how: str) -> None:
 
 
 def judge(scratch: Scratch, before: object, after: object = None) -> None:
-    """All old, or all new if the journal says confirmed; and the next transaction can begin."""
+    """All old, or all new if the journal says confirmed; and the next transaction can begin (as far as a conflict)."""
     folder = scratch.root / "var/lib/passerelle/txn" / ID / "journal.json"
     confirmed = folder.exists() and scratch.journal()["state"] == "confirmed"
     assert scratch.state() == (after if confirmed else before)
     if not confirmed:
-        assert scratch.begin(scratch.drill(NEXT_ID, generation=99))["state"] == "applied"
-        assert scratch.call("rollback", NEXT_ID)["state"] == "rolled_back"
+        never = [scratch.step("sysctl:net.ipv4.ip_forward", "7", "7")]
+        assert scratch.begin(scratch.drill(NEXT_ID, generation=99) | {"keep": never})["state"] == "conflict"
         assert scratch.state() == before
     assert not scratch.armed()
 
@@ -70,57 +72,52 @@ def test_killed_while_the_steps_run_the_host_is_as_before(scratch: Scratch, poin
 @pytest.mark.parametrize("how", ["deadline", "power cut"])
 @pytest.mark.parametrize("point", CONFIRM)
 def test_killed_while_it_is_confirmed_the_host_is_old_or_new_as_its_journal_says(
-    scratch: Scratch, point: str, how: str
+    applied: Scratch, before: Answer, point: str, how: str
 ) -> None:
-    before = scratch.state()
-    scratch.begin()
-    confirm = scratch.start("confirm", ID, environment=scratch.stop_at(point))
-    kill(scratch.stopped(confirm))
+    confirm = applied.start("confirm", ID, environment=applied.stop_at(point))
+    kill(applied.stopped(confirm))
     confirm.wait()
-    after = scratch.state()
+    after = applied.state()
     if how == "deadline":
-        end(scratch, how)
-        judge(scratch, before, after)
+        end(applied, how)
+        judge(applied, before, after)
         return
-    new = scratch.journal()["state"] == "confirmed"
+    new = applied.journal()["state"] == "confirmed"
     files, units = after["files"], after["units"]
-    scratch.power_cut()
-    assert scratch.state()["files"] == (files if new else before["files"])
-    assert scratch.state()["units"] == (units if new else before["units"])
-    assert not scratch.armed()
+    applied.power_cut()
+    assert applied.state()["files"] == (files if new else before["files"])
+    assert applied.state()["units"] == (units if new else before["units"])
+    assert not applied.armed()
 
 
 @pytest.mark.parametrize("how", ["deadline", "power cut"])
 @pytest.mark.parametrize("point", RESTORE)
-def test_killed_while_it_rolls_back_the_rollback_is_finished(scratch: Scratch, point: str, how: str) -> None:
-    before = scratch.state()
-    scratch.begin()
-    rollback = scratch.start("rollback", ID, environment=scratch.stop_at(point))
-    kill(scratch.stopped(rollback))
+def test_killed_while_it_rolls_back_the_rollback_is_finished(
+    applied: Scratch, before: Answer, point: str, how: str
+) -> None:
+    rollback = applied.start("rollback", ID, environment=applied.stop_at(point))
+    kill(applied.stopped(rollback))
     rollback.wait()
-    end(scratch, how)
-    judge(scratch, before)
+    end(applied, how)
+    judge(applied, before)
 
 
 @pytest.mark.parametrize("point", BOOT)
-def test_the_power_goes_again_while_the_boot_restores(scratch: Scratch, point: str) -> None:
-    before = scratch.state()
-    scratch.begin()
-    scratch.fresh_boot()
-    (scratch.root / "var/lib/passerelle/test-stop-at").write_text(point)
-    boot = scratch.start("boot")
-    kill(scratch.stopped(boot))
+def test_the_power_goes_again_while_the_boot_restores(applied: Scratch, before: Answer, point: str) -> None:
+    applied.fresh_boot()
+    (applied.root / "var/lib/passerelle/test-stop-at").write_text(point)
+    boot = applied.start("boot")
+    kill(applied.stopped(boot))
     boot.wait()
-    scratch.power_cut()
-    judge(scratch, before)
+    applied.power_cut()
+    judge(applied, before)
 
 
-def test_two_confirmations_at_once_end_confirmed(scratch: Scratch) -> None:
-    scratch.begin()
-    confirms = [scratch.start("confirm", ID) for _ in range(3)]
+def test_two_confirmations_at_once_end_confirmed(applied: Scratch) -> None:
+    confirms = [applied.start("confirm", ID) for _ in range(3)]
     assert [confirm.wait(30) for confirm in confirms] == [0, 0, 0]
-    assert scratch.journal()["state"] == "confirmed"
-    assert not scratch.armed()
+    assert applied.journal()["state"] == "confirmed"
+    assert not applied.armed()
 
 
 def test_a_rollback_during_the_apply_kills_it_and_restores(scratch: Scratch) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from tests.hostside.scratch import ID, NEXT_ID, Answer, Scratch, nft_value
 
+pytestmark = pytest.mark.host
+
 REAL = ("ip", "nft", "iptables", "iptables-save", "ip6tables", "ip6tables-save")
 TABLE = """table inet passerelle_nat {
 	chain post {

@@ -7,6 +7,8 @@ import pytest
 
 from tests.hostside.scratch import Scratch
 
+pytestmark = pytest.mark.host
+
 POLICY = "usr/sbin/policy-rc.d"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from typing import Any
 
@@ -17,12 +18,15 @@ from tests.hostside.scratch import (
     NFT_NEW,
     NFT_OLD,
     OLD_CONF,
+    Answer,
     Scratch,
     fact_of,
     kill,
     process_state,
     wait_for,
 )
+
+pytestmark = pytest.mark.host
 
 FIRST = {"SSH_CONNECTION": "198.18.0.10 50001 198.51.100.11 22"}
 SECOND = {"SSH_CONNECTION": "198.18.0.10 50002 198.51.100.11 22"}
@@ -60,22 +64,20 @@ def test_nobody_confirms_so_the_deadline_brings_everything_back(scratch: Scratch
     assert not scratch.armed()
 
 
-def test_a_rollback_that_is_asked_for_brings_everything_back_and_can_be_asked_twice(scratch: Scratch) -> None:
-    before = scratch.state()
-    scratch.begin()
-    assert scratch.call("rollback", ID, "changed my mind")["cause"] == "asked: changed my mind"
-    assert scratch.call("rollback", ID)["state"] == "rolled_back"
-    assert scratch.state() == before
+def test_a_rollback_that_is_asked_for_brings_everything_back_and_can_be_asked_twice(
+    applied: Scratch, before: Answer
+) -> None:
+    assert applied.call("rollback", ID, "changed my mind")["cause"] == "asked: changed my mind"
+    assert applied.call("rollback", ID)["state"] == "rolled_back"
+    assert applied.state() == before
 
 
-def test_a_reboot_brings_the_old_files_back_before_the_kernel_is_set_up(scratch: Scratch) -> None:
-    before = scratch.state()
-    scratch.begin()
-    answer = scratch.power_cut()
+def test_a_reboot_brings_the_old_files_back_before_the_kernel_is_set_up(applied: Scratch, before: Answer) -> None:
+    answer = applied.power_cut()
     assert (answer["state"], answer["cause"], answer["verified_old"]) == ("rolled_back", "boot", None)
-    assert scratch.state() == before
-    assert scratch.call("status", ID, "--verify")["verified_old"] is True
-    assert scratch.journal()["verified_old"] is True
+    assert applied.state() == before
+    assert applied.call("status", ID, "--verify")["verified_old"] is True
+    assert applied.journal()["verified_old"] is True
 
 
 @pytest.mark.parametrize("fact", [f"file:{CONF}", "addresses:enp1s0", "nft:inet passerelle_nat", "routes:default"])
@@ -115,17 +117,15 @@ def test_a_generation_that_is_not_above_the_last_one_is_fenced_off(scratch: Scra
     assert scratch.begin(scratch.document(NEXT_ID, generation=8))["state"] == "applied"
 
 
-def test_a_second_transaction_is_refused_while_one_is_armed(scratch: Scratch) -> None:
-    scratch.begin()
-    answer = scratch.begin(scratch.document(NEXT_ID, generation=2))
+def test_a_second_transaction_is_refused_while_one_is_armed(applied: Scratch) -> None:
+    answer = applied.begin(applied.document(NEXT_ID, generation=2))
     assert (answer["reason"], answer["armed"]) == ("armed", ID)
-    assert scratch.call("confirm", ID)["state"] == "confirmed"
+    assert applied.call("confirm", ID)["state"] == "confirmed"
 
 
-def test_an_id_is_used_once(scratch: Scratch) -> None:
-    scratch.begin()
-    scratch.call("confirm", ID)
-    assert scratch.begin(scratch.document(generation=2))["reason"] == "known"
+def test_an_id_is_used_once(applied: Scratch) -> None:
+    applied.call("confirm", ID)
+    assert applied.begin(applied.document(generation=2))["reason"] == "known"
 
 
 def test_a_confirmation_over_the_connection_of_the_change_is_refused(scratch: Scratch) -> None:
@@ -136,31 +136,25 @@ def test_a_confirmation_over_the_connection_of_the_change_is_refused(scratch: Sc
     assert scratch.call("confirm", ID, "--console")["state"] == "confirmed"
 
 
-def test_a_confirmation_that_comes_twice_says_confirmed_twice(scratch: Scratch) -> None:
-    scratch.begin()
-    assert [scratch.call("confirm", ID)["state"] for _ in range(2)] == ["confirmed", "confirmed"]
+def test_a_confirmation_that_comes_twice_says_confirmed_twice(applied: Scratch) -> None:
+    assert [applied.call("confirm", ID)["state"] for _ in range(2)] == ["confirmed", "confirmed"]
 
 
-def test_a_confirmation_that_comes_late_says_rolled_back(scratch: Scratch) -> None:
-    before = scratch.state()
-    scratch.begin()
-    scratch.expire()
-    assert scratch.call("confirm", ID)["state"] == "rolled_back"
-    assert scratch.state() == before
+def test_a_confirmation_that_comes_late_says_rolled_back(applied: Scratch, before: Answer) -> None:
+    applied.expire()
+    assert applied.call("confirm", ID)["state"] == "rolled_back"
+    assert applied.state() == before
 
 
-def test_a_confirmation_after_the_deadline_rolls_back_when_the_timer_has_not(scratch: Scratch) -> None:
-    before = scratch.state()
-    scratch.begin()
-    scratch.pass_deadline()
-    assert scratch.call("confirm", ID)["state"] == "rolled_back"
-    assert scratch.state() == before
+def test_a_confirmation_after_the_deadline_rolls_back_when_the_timer_has_not(applied: Scratch, before: Answer) -> None:
+    applied.pass_deadline()
+    assert applied.call("confirm", ID)["state"] == "rolled_back"
+    assert applied.state() == before
 
 
-def test_a_confirmation_of_an_unknown_id_is_bad_input(scratch: Scratch) -> None:
-    scratch.begin()
-    assert scratch.call("confirm", NEXT_ID, code=2)["state"] == "invalid"
-    assert scratch.call("confirm", "../x", code=2)["state"] == "invalid"
+def test_a_confirmation_of_an_unknown_id_is_bad_input(applied: Scratch) -> None:
+    assert applied.call("confirm", NEXT_ID, code=2)["state"] == "invalid"
+    assert applied.call("confirm", "../x", code=2)["state"] == "invalid"
 
 
 def test_a_confirmation_while_the_steps_run_says_applying(scratch: Scratch) -> None:
@@ -172,16 +166,14 @@ def test_a_confirmation_while_the_steps_run_says_applying(scratch: Scratch) -> N
     assert begin.wait(20) == 0
 
 
-def test_a_host_that_moved_since_the_apply_is_rolled_back_by_the_confirmation(scratch: Scratch) -> None:
-    before = scratch.state()
-    scratch.begin()
-    kernel = scratch.get("kernel.json")
+def test_a_host_that_moved_since_the_apply_is_rolled_back_by_the_confirmation(applied: Scratch, before: Answer) -> None:
+    kernel = applied.get("kernel.json")
     kernel["routes"] = []
-    scratch.put("kernel.json", kernel)
-    answer = scratch.call("confirm", ID)
+    applied.put("kernel.json", kernel)
+    answer = applied.call("confirm", ID)
     assert (answer["state"], answer["cause"]) == ("rolled_back", "verify failed")
     assert "routes:default" in answer["error"]
-    assert scratch.state() == before
+    assert applied.state() == before
 
 
 def test_a_step_that_fails_brings_everything_back_at_once(scratch: Scratch) -> None:
@@ -220,16 +212,15 @@ def test_a_deadline_can_be_moved_by_who_knows_the_id_and_never_without_a_timer(s
     assert scratch.call("extend", ID, "60")["reason"] == "ended"
 
 
-def test_a_journal_of_an_unknown_format_is_never_touched(scratch: Scratch) -> None:
-    scratch.begin()
-    path = scratch.root / "var/lib/passerelle/txn" / ID / "journal.json"
-    path.write_text(json.dumps({**scratch.journal(), "format": 2}))
+def test_a_journal_of_an_unknown_format_is_never_touched(applied: Scratch) -> None:
+    path = applied.root / "var/lib/passerelle/txn" / ID / "journal.json"
+    path.write_text(json.dumps({**applied.journal(), "format": 2}))
     kept = {p: p.read_bytes() for p in path.parent.rglob("*") if p.is_file()}
-    assert "format" in scratch.call("boot", code=1)["error"]
-    assert scratch.begin(scratch.document(NEXT_ID, generation=2))["reason"] == "journal-format"
+    assert "format" in applied.call("boot", code=1)["error"]
+    assert applied.begin(applied.document(NEXT_ID, generation=2))["reason"] == "journal-format"
     assert {p: p.read_bytes() for p in path.parent.rglob("*") if p.is_file()} == kept
-    assert scratch.armed()
-    assert scratch.call("status")["journals"][0]["state"] == "unknown"
+    assert applied.armed()
+    assert applied.call("status")["journals"][0]["state"] == "unknown"
 
 
 def test_a_rollback_that_fails_quarantines_the_host_until_a_person_releases_it(scratch: Scratch) -> None:
@@ -252,15 +243,13 @@ def test_a_rollback_that_fails_quarantines_the_host_until_a_person_releases_it(s
     assert not scratch.armed()
 
 
-def test_a_rollback_that_failed_can_be_asked_for_again(scratch: Scratch) -> None:
-    before = scratch.state()
-    scratch.begin()
-    (scratch.root / CONF[1:]).unlink()
-    (scratch.root / CONF[1:]).mkdir()
-    assert scratch.call("rollback", ID)["state"] == "rollback_failed"
-    (scratch.root / CONF[1:]).rmdir()
-    assert scratch.call("rollback", ID)["state"] == "rolled_back"
-    assert scratch.state() == before
+def test_a_rollback_that_failed_can_be_asked_for_again(applied: Scratch, before: Answer) -> None:
+    (applied.root / CONF[1:]).unlink()
+    (applied.root / CONF[1:]).mkdir()
+    assert applied.call("rollback", ID)["state"] == "rollback_failed"
+    (applied.root / CONF[1:]).rmdir()
+    assert applied.call("rollback", ID)["state"] == "rolled_back"
+    assert applied.state() == before
 
 
 def test_staged_bytes_that_their_program_refuses_change_nothing_and_leak_nothing(scratch: Scratch) -> None:
@@ -299,25 +288,21 @@ def test_a_hung_apply_does_not_keep_the_deadline_from_acting(scratch: Scratch) -
     assert begin.wait(20) == 0
 
 
-def test_a_hung_confirmation_does_not_keep_the_deadline_from_acting(scratch: Scratch) -> None:
-    before = scratch.state()
-    scratch.begin()
-    confirm = scratch.start("confirm", ID, environment=scratch.stop_at("confirm-verified"))
-    scratch.stopped(confirm)
-    assert scratch.expire()["state"] == "rolled_back"
+def test_a_hung_confirmation_does_not_keep_the_deadline_from_acting(applied: Scratch, before: Answer) -> None:
+    confirm = applied.start("confirm", ID, environment=applied.stop_at("confirm-verified"))
+    applied.stopped(confirm)
+    assert applied.expire()["state"] == "rolled_back"
     assert confirm.wait(20) == -9
-    assert scratch.state() == before
+    assert applied.state() == before
 
 
-def test_a_hung_holder_that_could_not_leave_its_note_is_found_by_the_kernels(scratch: Scratch) -> None:
-    before = scratch.state()
-    scratch.begin()
-    confirm = scratch.start("confirm", ID, environment=scratch.stop_at("confirm-verified"))
-    scratch.stopped(confirm)
-    (scratch.root / "var/lib/passerelle/lock").write_text("4242 1 begin")
-    assert scratch.expire()["state"] == "rolled_back"
+def test_a_hung_holder_that_could_not_leave_its_note_is_found_by_the_kernels(applied: Scratch, before: Answer) -> None:
+    confirm = applied.start("confirm", ID, environment=applied.stop_at("confirm-verified"))
+    applied.stopped(confirm)
+    (applied.root / "var/lib/passerelle/lock").write_text("4242 1 begin")
+    assert applied.expire()["state"] == "rolled_back"
     assert confirm.wait(20) == -9
-    assert scratch.state() == before
+    assert applied.state() == before
 
 
 def test_an_apply_that_dies_is_rolled_back_by_the_one_who_follows_it(scratch: Scratch) -> None:
@@ -363,12 +348,20 @@ def test_the_steps_are_told_while_they_happen(scratch: Scratch) -> None:
 
 
 def test_the_newest_twenty_transactions_are_kept(scratch: Scratch) -> None:
-    for number in range(23):
-        document = scratch.drill(f"01JD{number:022d}", generation=number + 1)
-        assert scratch.begin(document)["state"] == "applied"
-        assert scratch.call("confirm", document["id"])["state"] == "confirmed"
+    names = [f"01JD{number:022d}" for number in range(24)]
+    scratch.begin(scratch.drill(names[0]))
+    scratch.call("confirm", names[0])
+    done = scratch.root / "var/lib/passerelle/txn" / names[0]
+    for number, name in enumerate(names[1:22], 1):  # as if they had been done like it
+        shutil.copytree(done, done.with_name(name))
+        journal = {**scratch.journal(name), "id": name, "generation": number + 1}
+        (done.with_name(name) / "journal.json").write_text(json.dumps(journal))
+    for number, name in enumerate(names[22:], 22):
+        assert scratch.begin(scratch.drill(name, generation=number + 1))["state"] == "applied"
+        assert scratch.call("confirm", name)["state"] == "confirmed"
     journals = scratch.call("status")["journals"]
-    assert [journal["generation"] for journal in journals] == list(range(23, 3, -1))
+    assert [journal["generation"] for journal in journals] == list(range(24, 4, -1))
+    assert sorted(path.name for path in done.parent.iterdir()) == names[3:]
 
 
 def test_a_drill_arms_a_checkpoint_that_changes_nothing(scratch: Scratch) -> None:

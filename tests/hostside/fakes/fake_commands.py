@@ -1,11 +1,12 @@
 #!/usr/bin/python3 -IS
 # pathlib would cost every call some milliseconds
-# ruff: noqa: PTH100, PTH110, PTH112, PTH114, PTH118, PTH119, PTH120, PTH123, PTH208, PLR0912, PTH104
+# ruff: noqa: PTH100, PTH110, PTH112, PTH114, PTH118, PTH120, PTH123, PTH208, PLR0912, PTH104
 """The commands that the host-side file calls, as one small model of a host: state in files, every call recorded.
 
-Linked into a bin folder under the names of the real programs; beside that folder, `model/` holds kernel.json (links,
+A bin folder holds `call` under the names of the real programs; beside that folder, `model/` holds kernel.json (links,
 addresses, routes, nft tables, iptables rules), units.json, root (the scratch root's path) and calls (one JSON line a
 call). What it does not know it refuses with exit code 97 and says so in calls: a test never passes by a silent fake.
+`call` asks the server of the models (serve.py), or runs this file when there is none.
 """
 
 from __future__ import annotations
@@ -20,39 +21,54 @@ TYPE_CHECKING = False  # typing itself would cost every call some milliseconds
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-NAME = os.path.basename(sys.argv[0])
-MODEL = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0]))), "model")
-
 
 class UnknownCall(Exception):  # noqa: N818
     """What the real program may know and this one does not."""
 
 
-def load(name: str) -> Any:
-    with open(os.path.join(MODEL, name), encoding="utf-8") as file:
-        return json.load(file)
+class Failed(Exception):  # noqa: N818
+    """The program says a message on standard error, if any, and ends with a code."""
 
-
-def save(name: str, value: Any) -> None:
-    path = os.path.join(MODEL, name)
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        json.dump(value, file)
-    os.rename(path + ".new", path)
-
-
-def root() -> str:
-    with open(os.path.join(MODEL, "root"), encoding="utf-8") as file:
-        return file.read()
-
-
-def record(**call: str) -> None:
-    with open(os.path.join(MODEL, "calls"), "a", encoding="utf-8") as file:
-        file.write(json.dumps({"name": NAME, "argv": sys.argv[1:], **call}) + "\n")
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    print(message, file=sys.stderr)
-    sys.exit(code)
+    raise Failed(message, code)
+
+
+class Call:
+    """One call of a program: who was called how, and what it answers."""
+
+    def __init__(self, model: str, name: str, argv: list[str], stdin: str) -> None:
+        self.model = model
+        self.name = name
+        self.argv = argv
+        self.stdin = stdin
+        self.out = ""
+        self.start: list[str] = []  # a command line to start apart, beside the caller (not by us: it may be elsewhere)
+
+    def load(self, name: str) -> Any:
+        with open(os.path.join(self.model, name), encoding="utf-8") as file:
+            return json.load(file)
+
+    def save(self, name: str, value: Any) -> None:
+        path = os.path.join(self.model, name)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(json.dumps(value))
+        os.rename(path + ".new", path)
+
+    def root(self) -> str:
+        with open(os.path.join(self.model, "root"), encoding="utf-8") as file:
+            return file.read()
+
+    def record(self, **more: str) -> None:
+        with open(os.path.join(self.model, "calls"), "a", encoding="utf-8") as file:
+            file.write(json.dumps({"name": self.name, "argv": self.argv, **more}) + "\n")
+
+    def say(self, *lines: str) -> None:
+        self.out += "".join(line + "\n" for line in lines)
 
 
 def show_links(kernel: Any) -> list[Any]:
@@ -155,14 +171,14 @@ def change_route(kernel: Any, family: int, words: list[str]) -> None:
         fail("RTNETLINK answers: No such process", 2)
 
 
-def ip(words: list[str]) -> None:
-    kernel = load("kernel.json")
+def ip(call: Call, words: list[str]) -> None:
+    kernel = call.load("kernel.json")
     if words == ["-j", "-d", "link", "show"]:
-        print(json.dumps(show_links(kernel)))
+        call.say(json.dumps(show_links(kernel)))
     elif words == ["-j", "addr", "show"]:
-        print(json.dumps(show_addresses(kernel)))
+        call.say(json.dumps(show_addresses(kernel)))
     elif words[0] == "-j" and words[2:] == ["route", "show", "table", "main"]:
-        print(json.dumps(show_routes(kernel, int(words[1][1:]))))
+        call.say(json.dumps(show_routes(kernel, int(words[1][1:]))))
     else:
         if words[0] == "link":
             change_link(kernel, words[1:])
@@ -172,24 +188,24 @@ def ip(words: list[str]) -> None:
             change_route(kernel, int(words[0][1:]), words[2:])
         else:
             raise UnknownCall
-        save("kernel.json", kernel)
+        call.save("kernel.json", kernel)
 
 
-def nft(words: list[str]) -> None:
-    kernel = load("kernel.json")
+def nft(call: Call, words: list[str]) -> None:
+    kernel = call.load("kernel.json")
     tables = kernel["tables"]
     if words == ["-j", "list", "tables"]:
         names = [name.split(" ") for name in tables]
-        print(json.dumps({"nftables": [{"table": {"family": f, "name": n, "handle": 7}} for f, n in names]}))
+        call.say(json.dumps({"nftables": [{"table": {"family": f, "name": n, "handle": 7}} for f, n in names]}))
     elif words[:3] == ["-j", "list", "table"]:
-        print(
+        call.say(
             json.dumps({"nftables": [{"metainfo": {"version": "0"}}, {"rule": {"text": tables[" ".join(words[3:])]}}]})
         )
     elif words[:3] == ["-s", "list", "table"]:
-        print(tables[" ".join(words[3:])])
+        call.say(tables[" ".join(words[3:])])
     elif words in (["-f", "-"], ["-c", "-f", "-"]):
-        text = sys.stdin.read()
-        record(stdin=text)
+        text = call.stdin
+        call.record(stdin=text)
         found = re.fullmatch(r"table (\S+ \S+)\ndelete table \1\n((?:table \1 \{.*\})?)\s*", text, re.DOTALL)
         if not found or "syntax error" in text:
             fail("/dev/stdin:4:3-9: Error: syntax error in root:x:0:0", 1)
@@ -197,21 +213,21 @@ def nft(words: list[str]) -> None:
             tables.pop(found[1], None)
             if found[2]:
                 tables[found[1]] = found[2].strip()
-            save("kernel.json", kernel)
+            call.save("kernel.json", kernel)
     else:
         raise UnknownCall
 
 
-def iptables_save(words: list[str]) -> None:
+def iptables_save(call: Call, words: list[str]) -> None:
     if words != ["-t", "nat"]:
         raise UnknownCall
-    print("*nat", *load("kernel.json")["rules"], "COMMIT", sep="\n")
+    call.say("*nat", *call.load("kernel.json")["rules"], "COMMIT")
 
 
-def iptables(words: list[str]) -> None:
+def iptables(call: Call, words: list[str]) -> None:
     if words[:4] != ["-w", "5", "-t", "nat"] or words[5] != "POSTROUTING":
         raise UnknownCall
-    kernel = load("kernel.json")
+    kernel = call.load("kernel.json")
     rule = " ".join(["-A", *words[5:]])
     if words[4] == "-A":
         kernel["rules"].append(rule)
@@ -219,12 +235,12 @@ def iptables(words: list[str]) -> None:
         kernel["rules"].remove(rule)
     else:
         fail("iptables: Bad rule", 1)
-    save("kernel.json", kernel)
+    call.save("kernel.json", kernel)
 
 
-def unit_properties(units: Any, name: str) -> dict[str, str]:
+def unit_properties(call: Call, units: Any, name: str) -> dict[str, str]:
     """What systemd would say: units of the model, and those whose files are in the scratch root."""
-    here = os.path.join(root(), "etc/systemd/system")
+    here = os.path.join(call.root(), "etc/systemd/system")
     unit = units.get(name)
     if unit is None and os.path.exists(os.path.join(here, name)):
         unit = {"enabled": "disabled", "active": False}
@@ -242,27 +258,28 @@ def unit_properties(units: Any, name: str) -> dict[str, str]:
     return properties
 
 
-def systemctl(words: list[str]) -> None:
-    words = [word for word in words if word not in ("--no-block", "--quiet", "--now")]
+def systemctl(call: Call, words: list[str]) -> None:
     import fnmatch
 
-    units = load("units.json")
+    words = [word for word in words if word not in ("--no-block", "--quiet", "--now")]
+    units = call.load("units.json")
     verb, names = words[0], [word for word in words[1:] if word != "--"]
     if verb == "show":
         wanted = names[1].split(",")
-        shown = [unit_properties(units, name) for name in names[2:]]
-        print("\n\n".join("\n".join(f"{key}={one.get(key, '')}" for key in wanted) for one in shown))
+        shown = [unit_properties(call, units, name) for name in names[2:]]
+        call.say("\n\n".join("\n".join(f"{key}={one.get(key, '')}" for key in wanted) for one in shown))
     elif verb == "is-active":
-        sys.exit(0 if units.get(names[0], {}).get("active") else 3)
+        if not units.get(names[0], {}).get("active"):
+            fail("", 3)
     elif verb == "list-unit-files":
         for name, unit in units.items():
             if unit["enabled"] == "enabled":
-                print(name, "enabled", "enabled")
+                call.say(f"{name} enabled enabled")
     elif verb in ("daemon-reload", "reset-failed"):
         pass
     elif verb in ("start", "stop", "restart", "enable", "disable", "mask", "unmask"):
         for name in [n for pattern in names for n in (fnmatch.filter(units, pattern) if "*" in pattern else [pattern])]:
-            if unit_properties(units, name)["LoadState"] == "not-found":
+            if unit_properties(call, units, name)["LoadState"] == "not-found":
                 fail(f"Unit {name} not found.", 5)
             unit = units.setdefault(name, {"enabled": "disabled", "active": False})
             if verb in ("start", "stop", "restart"):
@@ -271,37 +288,30 @@ def systemctl(words: list[str]) -> None:
                 unit["enabled"] = {"enable": "enabled", "mask": "masked"}.get(verb, "disabled")
             if "command" in unit and verb == "stop":
                 del units[name]
-        save("units.json", units)
+        call.save("units.json", units)
     else:
         raise UnknownCall
 
 
-def systemd_run(words: list[str]) -> None:
-    import subprocess  # the dearest of all: not for every call
-
+def systemd_run(call: Call, words: list[str]) -> None:
     options = [word for word in words if word.startswith("--") and words.index(word) < words.index("/usr/bin/python3")]
     command = words[words.index("/usr/bin/python3") :]
     named = dict(word[2:].partition("=")[::2] for word in options)
     if set(named) - {"quiet", "collect", "unit", "on-active", "timer-property", "property", "setenv"}:
         raise UnknownCall
-    units = load("units.json")
+    units = call.load("units.json")
     if "on-active" in named:
         if "--timer-property=AccuracySec=100ms" not in options:
             raise UnknownCall
         units[named["unit"] + ".timer"] = {"enabled": "transient", "active": True, "command": command}
-        save("units.json", units)
+        call.save("units.json", units)
         return
-    environment = dict(word.partition("=")[::2] for word in named.get("setenv", "").split() if word)
-    child = subprocess.Popen(
-        command, stdin=-3, stdout=-3, stderr=-3, start_new_session=True, env={**os.environ, **environment}
-    )
-    with open(os.path.join(MODEL, "run.pid"), "w", encoding="utf-8") as file:
-        file.write(str(child.pid))
     units[named["unit"] + ".service"] = {"enabled": "transient", "active": True}
-    save("units.json", units)
+    call.save("units.json", units)
+    call.start = ["/usr/bin/env", *named.get("setenv", "").split(), *command]
 
 
-def checker(words: list[str]) -> None:
+def checker(call: Call, words: list[str]) -> None:
     """dnsmasq --test and sshd -t: a staged file with the word `wrong` in a line is refused by that line's number."""
     path = words[-1].partition("=")[2] or words[-1]
     with open(path, encoding="utf-8") as file:
@@ -310,19 +320,19 @@ def checker(words: list[str]) -> None:
                 fail(f"dnsmasq: bad option at line {number} of {path}: root:$6$secret", 1)
 
 
-def dpkg_query(words: list[str]) -> None:
+def dpkg_query(call: Call, words: list[str]) -> None:
     for name in words[3:]:
-        if name in load("packages.json"):
-            print(f"{name} ii ")
+        if name in call.load("packages.json"):
+            call.say(f"{name} ii ")
 
 
-def apt_get(words: list[str]) -> None:
+def apt_get(call: Call, words: list[str]) -> None:
     import subprocess
 
-    packages, units = load("packages.json"), load("units.json")
+    packages, units = call.load("packages.json"), call.load("units.json")
     while words and words[0].startswith("-"):
         words = words[2:] if words[0] == "-o" else words[1:]
-    policy = os.path.join(root(), "usr/sbin/policy-rc.d")
+    policy = os.path.join(call.root(), "usr/sbin/policy-rc.d")
     forbids = subprocess.run(["/bin/sh", policy, "x", "start"]).returncode == 101 if os.path.exists(policy) else False
     for name in words[1:]:
         if words[0] == "remove":
@@ -332,8 +342,8 @@ def apt_get(words: list[str]) -> None:
         elif words[0] == "install":
             packages.append(name)
             units[name + ".service"] = {"enabled": "enabled", "active": not forbids}
-    save("packages.json", packages)
-    save("units.json", units)
+    call.save("packages.json", packages)
+    call.save("units.json", units)
 
 
 COMMANDS = {
@@ -350,15 +360,38 @@ COMMANDS = {
 }
 
 
-def main() -> None:
-    lock = os.open(os.path.join(MODEL, "lock"), os.O_CREAT | os.O_RDWR)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    record()
+def answer(call: Call) -> tuple[int, str, str]:
+    """(exit code, standard output, standard error) of a call; one at a time for each model."""
+    lock = os.open(os.path.join(call.model, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
     try:
-        COMMANDS[NAME](sys.argv[1:])
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        call.record()
+        COMMANDS[call.name](call, call.argv)
+    except Failed as failed:
+        return failed.code, call.out, f"{failed}\n" if str(failed) else ""
     except (UnknownCall, IndexError, KeyError, ValueError) as error:
-        record(refused=repr(error))
-        fail(f"the fake {NAME} does not know {sys.argv[1:]}: {error!r}", 97)
+        call.record(refused=repr(error))
+        return 97, "", f"the fake {call.name} does not know {call.argv}: {error!r}\n"
+    finally:
+        os.close(lock)
+    return 0, call.out, ""
 
 
-main()
+def main() -> None:
+    folder, name = os.path.split(os.path.abspath(sys.argv[0]))
+    model = os.path.join(os.path.dirname(folder), "model")
+    call = Call(model, name, sys.argv[1:], sys.stdin.read() if name == "nft" else "")
+    code, out, err = answer(call)
+    sys.stdout.write(out)
+    sys.stderr.write(err)
+    if call.start:
+        import subprocess  # the dearest of all: not for every call
+
+        child = subprocess.Popen(call.start, stdin=-3, stdout=-3, stderr=-3, start_new_session=True)
+        with open(os.path.join(model, "run.pid"), "w", encoding="utf-8") as file:
+            file.write(str(child.pid))
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
