@@ -23,6 +23,8 @@ from tests.hostside.scratch import CONF, ID, NEXT_ID, OLD_CONF, Scratch, fact_of
 from tests.ssh.servers import CLIENT_KEY, ssh_server, target
 from tests.ssh.sshd import Sshd, free_port
 
+pytestmark = pytest.mark.host
+
 TIMEOUT_S = 60
 
 

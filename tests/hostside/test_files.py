@@ -12,6 +12,8 @@ import pytest
 from service.hostside.passerelle_host import Host, Setter, Trouble, read_file
 from tests.hostside.scratch import ADDED, CONF, ID, NEW_CONF, OLD_CONF, Scratch, fact_of, kill
 
+pytestmark = pytest.mark.host
+
 
 def files_only(scratch: Scratch) -> dict[str, Any]:
     document = scratch.document()
