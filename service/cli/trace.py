@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from service.firewall.firewall import Firewall
     from service.firewall.verdict import Verdict
 
+    Tracer = Callable[[Mapping[str, object]], Verdict]
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,8 @@ class AskedPacket:
     """One packet, flag by flag."""
 
     from_: Annotated[str | None, Parameter(name="--from")] = None
-    """Zone: host, outside (behind vmbr0), nfvm (an unfiltered guest there), ct100, vm200i1, vmbr1/tapX, enp1s0/wan."""
+    """Zone; with --repo: host, outside, an interface, a guest's name, an address; with --pve: host, outside (behind
+    vmbr0), nfvm (an unfiltered guest there), ct100, vm200i1, vmbr1/tapX, enp1s0/wan."""
 
     to: str | None = None
     """Zone."""
@@ -71,18 +74,26 @@ class NodeFacts:
 
 def trace(
     *,
-    pve: Annotated[Path, Parameter(show_default=False)],
+    repo: Annotated[Path | None, Parameter(show_default=False)] = None,
+    host: Annotated[str | None, Parameter(show_default=False)] = None,
+    pve: Annotated[Path | None, Parameter(show_default=False)] = None,
     packets: Annotated[Path | None, Parameter(show_default=False)] = None,
     packet: AskedPacket = AskedPacket(),
     node: NodeFacts = NodeFacts(),
     output: Annotated[Literal["text", "json"], Parameter(name=["--output", "-o"])] = "text",
 ) -> int:
-    """Say what becomes of a packet by the firewall files of a Proxmox node: the verdict, the deciding line, and why.
+    """Say what becomes of a packet: the verdict, the line that decides, and why.
+
+    Asked of a host in a config repository (--repo, --host), or of the firewall files of a Proxmox node (--pve).
 
     The packet is the first of its flow, with the addresses that the filter sees: after DNAT, before SNAT.
 
     Parameters
     ----------
+    repo
+        Folder with fleet.yaml and hosts/.
+    host
+        Name of the host in it.
     pve
         Folder with cluster.fw, host.fw, VMID.fw, guests.json and, in a cluster, corosync.conf.
     packets
@@ -93,27 +104,42 @@ def trace(
     """
     from service.cli import USAGE
     from service.cli.output import complain, printable
-    from service.cli.pve_folder import node_of, read_pve_folder
-    from service.errors import InputError
-    from service.firewall.firewall import read_firewall
-    from service.firewall.verdict import Analyser
 
     asked = packet.given()
     if (packets is None) == (not asked):
         complain("give either --packets, or --from, --to and --proto")
         return USAGE
+    if (repo is None) == (pve is None) or (repo is None) != (host is None):
+        complain("give either --repo and --host, or --pve")
+        return USAGE
+    if repo is not None and host is not None:
+        from service.cli.trace_repo import HostTracer
+
+        trace_packet: Tracer = HostTracer(repo, host).trace
+    else:
+        trace_packet, asked = _of_proxmox(pve or Path(), node, asked)
+    if packets is not None:
+        _answer_all(trace_packet, packets)
+        return 0
+    said = trace_packet(asked).as_json()
+    text = f"{said['verdict']} {said['rule'] or '-'} {said['why']}"
+    print(json.dumps(said) if output == "json" else printable(text))
+    return 0
+
+
+def _of_proxmox(pve: Path, node: NodeFacts, asked: dict[str, str]) -> "tuple[Tracer, dict[str, str]]":
+    """Who answers for a folder of Proxmox's files, and the packet with the addresses that the files know."""
+    from service.cli.pve_folder import node_of, read_pve_folder
+    from service.errors import InputError
+    from service.firewall.firewall import read_firewall
+    from service.firewall.verdict import Analyser
+
     folder = read_firewall(read_pve_folder(pve), node_of(node.localnet, node.host_ip, node.altname))
     if folder.fatal:
         raise InputError(f"Proxmox would not load this rule set: {folder.fatal}")
     analyser = Analyser(folder.firewall)
     analyser.check()
-    if packets is not None:
-        _answer_all(analyser.trace_packet, packets)
-        return 0
-    said = analyser.trace_packet(_with_addresses(asked, folder.firewall)).as_json()
-    text = f"{said['verdict']} {said['rule'] or '-'} {said['why']}"
-    print(json.dumps(said) if output == "json" else printable(text))
-    return 0
+    return analyser.trace_packet, _with_addresses(asked, folder.firewall)
 
 
 def _with_addresses(asked: dict[str, str], firewall: "Firewall") -> dict[str, str]:
@@ -130,7 +156,7 @@ def _with_addresses(asked: dict[str, str], firewall: "Firewall") -> dict[str, st
     return {**known, **asked}
 
 
-def _answer_all(trace_packet: "Callable[[Mapping[str, object]], Verdict]", packets: Path) -> None:
+def _answer_all(trace_packet: "Tracer", packets: Path) -> None:
     """One line of JSON for each packet of a file, in order; an error names the line."""
     from service.errors import InputError
 

@@ -1,0 +1,100 @@
+"""`passerelle trace --repo`: questions to a host of a config repository."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.cli import run
+from tests.laws.specs import FOLDER, head
+
+FLEET = """\
+passerelle: 1
+firewall:
+  policy_in: drop
+  ipsets: {monitors: [62.210.16.0/24, "!62.210.16.9"]}
+  rules:
+    - {type: in, action: accept, macro: Ping, source: +monitors}
+"""
+RULES = """\
+firewall:
+  rules:
+    - {type: in, action: accept, macro: SSH}
+    - {type: in, action: reject, proto: tcp, dport: 8007}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+    (tmp_path / "hosts/pve1.yaml").write_text(head() + (FOLDER / "seed.yaml").read_text() + RULES)
+    return tmp_path
+
+
+ANSWERS = [
+    ("outside host tcp 22", "ACCEPT", "IN SSH(ACCEPT)"),
+    ("outside host tcp 8007", "REJECT", "IN REJECT -p tcp -dport 8007"),
+    ("outside host tcp 53", "DROP", "policy_in: drop"),
+    ("dev host udp 53", "ACCEPT", "IN ACCEPT -i vmbr0 -p udp -dport 53"),
+    ("proxy host udp 67", "ACCEPT", "IN ACCEPT -i vmbr0 -p udp -dport 67"),
+    ("enp1s0 host udp 67", "DROP", "policy_in: drop"),
+    ("62.210.16.8 host icmp echo-request", "ACCEPT", "IN Ping(ACCEPT) -source +monitors"),
+    ("62.210.16.9 host icmp echo-request", "DROP", "policy_in: drop"),
+    ("dev outside tcp 443", "ACCEPT", "leaves as 198.51.100.11"),
+    ("outside proxy tcp 80", "DROP", "10.10.10.0/24 leaves through enp1s0"),
+    ("198.51.100.77 10.10.10.20 tcp 80", "DROP", "10.10.10.0/24 leaves through enp1s0"),
+    ("host outside udp 123", "ACCEPT", "policy_out: accept"),
+    ("host host tcp 9999", "ACCEPT", "the host speaks to itself"),
+    ("198.51.100.77 198.51.100.11 tcp 22", "ACCEPT", "IN SSH(ACCEPT)"),
+]
+
+
+def ask(folder: Path, *words: str) -> int:
+    return run(["trace", "--repo", str(folder), "--host", "pve1", *words])
+
+
+@pytest.mark.parametrize(("asked", "verdict", "why"), ANSWERS)
+def test_a_question_is_answered_with_the_rule(
+    folder: Path, capsys: pytest.CaptureFixture[str], asked: str, verdict: str, why: str
+) -> None:
+    source, dest, proto, dport = asked.split()
+    assert ask(folder, "--from", source, "--to", dest, "--proto", proto, "--dport", dport, "-o", "json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["verdict"] == verdict
+    assert why in said["why"]
+
+
+def test_the_line_that_decides_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (folder / "hosts/pve1.yaml").read_text().splitlines()
+    line = next(number for number, words in enumerate(text, 1) if "8007" in words)
+    assert ask(folder, "--from", "outside", "--to", "host", "--proto", "tcp", "--dport", "8007") == 0
+    assert capsys.readouterr().out.startswith(f"REJECT hosts/pve1.yaml:{line} ")
+    assert ask(folder, "--from", "outside", "--to", "host", "--proto", "tcp", "--dport", "25") == 0
+    assert capsys.readouterr().out.startswith("DROP fleet.yaml:3 ")
+
+
+def test_many_questions_are_answered_in_order(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packets = tmp_path / "packets"
+    asked = [{"from": "outside", "to": "host", "proto": "tcp", "dport": port} for port in (22, 25, 8007)]
+    packets.write_text("".join(json.dumps(one) + "\n" for one in asked))
+    assert ask(folder, "--packets", str(packets)) == 0
+    said = [json.loads(line)["verdict"] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["ACCEPT", "DROP", "REJECT"]
+
+
+def test_an_unknown_zone_host_or_flag_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(folder, "--from", "vmbr9", "--to", "host", "--proto", "tcp") == 1
+    assert "there is no zone vmbr9" in capsys.readouterr().err
+    assert (
+        run(["trace", "--repo", str(folder), "--host", "pve9", "--from", "host", "--to", "host", "--proto", "1"]) == 1
+    )
+    assert "has no host pve9" in capsys.readouterr().err
+    assert run(["trace", "--repo", str(folder), "--from", "host", "--to", "host", "--proto", "tcp"]) == 64
+
+
+def test_a_host_without_a_firewall_lets_everything_through(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "fleet.yaml").write_text("passerelle: 1\n")
+    (folder / "hosts/pve1.yaml").write_text(head() + (FOLDER / "seed.yaml").read_text())
+    assert ask(folder, "--from", "outside", "--to", "host", "--proto", "tcp", "--dport", "25") == 0
+    assert capsys.readouterr().out == "ACCEPT - the spec has no `firewall` for this host\n"
