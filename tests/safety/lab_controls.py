@@ -1,0 +1,92 @@
+"""Copies of the host-side file with one promise taken out, on a lab host: what does not catch them proves nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from service.hostside import passerelle_host
+from service.lab import Host
+from service.model.facts import Step
+from service.model.plans import Plan
+from tests.safety.lab_change import trial_plan
+
+ESTABLISHED_ONLY = """table inet passerelle_trial {
+\tchain input {
+\t\ttype filter hook input priority 0; policy accept;
+\t\tct state established,related accept
+\t\ttcp dport 22 drop
+\t}
+}"""
+NO_TIMER = (
+    ('    must(host, argv + own_command(transaction, "expire"))\n', ""),
+    ('        raise Trouble("the timer is not running")\n', "        pass\n"),
+)
+ANY_CONNECTION = (("    if began and now == began:\n", "    if not began:\n"),)
+PLAIN_WRITE = (
+    (
+        "        make_folders(os.path.dirname(path))\n        old = found or",
+        """\
+        make_folders(os.path.dirname(path))
+        content = self.contents(value["sha256"])
+        with open(path, "wb", buffering=0) as plain:
+            plain.write(content[: len(content) // 2])
+            point(self.host, "half-written")
+            plain.write(content[len(content) // 2 :])
+        os.chmod(path, int({"mode": "0644", **(found or {}), **value}["mode"], 8))
+        return
+        old = found or""",
+    ),
+)
+NO_BOOT_UNIT = (
+    ("        install_boot_unit(host)\n", ""),
+    ('    if unit is None or unit["enabled"] != "enabled":\n', "    if unit == 0:\n"),
+)
+
+
+class Control(NamedTuple):
+    """`cuts` are (text of the file, what takes its place); `kinds` are the verdicts of which it must get one."""
+
+    name: str
+    cuts: tuple[tuple[str, str], ...]
+    plan: Callable[[Host], Plan]
+    point: str  # "" for none: nothing strikes
+    fault: str
+    old_connection: bool
+    kinds: tuple[str, ...]
+
+
+def cutting(host: Host) -> Plan:
+    """The whole change, with an address nobody can reach."""
+    return trial_plan(host, cut=True)
+
+
+def established_only(host: Host) -> Plan:
+    """What is connected stays so, nobody else comes in."""
+    table = Step("nft:inet passerelle_trial", None, {"load": ESTABLISHED_ONLY}, "the harness wants it")
+    return Plan(host.name, "c" * 40, "sha256:0", steps=(table,))
+
+
+CONTROLS = (
+    Control("no timer", NO_TIMER, cutting, "step-8-after", "controller", False, ("lockouts",)),
+    Control("confirm over the old connection", ANY_CONNECTION, established_only, "", "", True, ("lockouts",)),
+    Control("plain write instead of rename", PLAIN_WRITE, cutting, "half-written", "power", False, ("mixed",)),
+    Control("timer without boot unit", NO_BOOT_UNIT, cutting, "step-8-after", "power", False, ("lockouts", "mixed")),
+)
+
+
+class NoFit(Exception):  # noqa: N818
+    """The host-side file has changed so that a control can no longer be made from it: the control must be mended."""
+
+
+def patched_file(control: Control, folder: Path) -> Path:
+    """A copy of the host-side file with the control's cuts. NoFit when a text is not there exactly once."""
+    source = Path(passerelle_host.__file__).read_text(encoding="utf-8")
+    for text, instead in control.cuts:
+        if source.count(text) != 1:
+            raise NoFit(
+                f"control {control.name!r}: {text.strip().splitlines()[0]!r} is there {source.count(text)} times"
+            )
+        source = source.replace(text, instead)
+    path = folder / (control.name.replace(" ", "-") + ".py")
+    path.write_text(source, encoding="utf-8")
+    return path

@@ -1,0 +1,97 @@
+"""The process that a harness kills: the service's own transaction against one lab host, over SSH.
+
+    python -m tests.safety.lab_driver <order.json
+
+Prints one JSON line: how it ended, as the service tells it. `file` in the order takes another host-side file,
+`old_connection` confirms over the connection that began it, as nobody should.
+"""
+
+import asyncio
+import base64
+import json
+import socket
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from service.apply.document import document, ended
+from service.apply.host import Target
+from service.apply.switch import Switch
+from service.apply.transaction import Transaction
+from service.clock import SystemClock
+from service.hostside import passerelle_host
+from service.lab import Host, Lab
+from service.model.facts import Step
+from service.model.plans import Plan
+from service.model.telling import Ended
+from service.ssh.connection import SshDialer
+from service.ssh.keys import load_client_key
+
+
+def order(host: Host, plan: Plan, **more: Any) -> dict[str, Any]:
+    """What the driver reads; `more` are apply_id, generation, confirm_timeout_s, addresses, file, old_connection."""
+    body = {**asdict(plan), "blobs": {name: base64.b64encode(blob).decode() for name, blob in plan.blobs.items()}}
+    return {
+        "lab": host.lab.name,
+        "host": host.name,
+        "address": host.address,
+        "host_key": host.host_key,
+        "plan": body,
+        "addresses": [host.address],
+        "file": "",
+        "old_connection": False,
+        **more,
+    }
+
+
+def plan_of(body: dict[str, Any]) -> Plan:
+    return Plan(
+        body["host"],
+        body["commit"],
+        body["desired_digest"],
+        steps=tuple(Step(**step) for step in body["steps"]),
+        keep=tuple(Step(**step) for step in body["keep"]),
+        checks=tuple((program, path) for program, path in body["checks"]),
+        blobs={name: base64.b64decode(blob) for name, blob in body["blobs"].items()},
+    )
+
+
+def dialer(lab: Lab) -> SshDialer:
+    """Connections made in the controller's network of the lab."""
+
+    async def dial(to: Target) -> socket.socket:
+        return await asyncio.to_thread(lab.dial, to.address, to.port)
+
+    return SshDialer(load_client_key(Path(lab.key)), dial=dial)
+
+
+def target(host: str, address: str, host_key: str) -> Target:
+    return Target(host, address, (host_key,))
+
+
+async def drive(given: dict[str, Any]) -> Ended:
+    if given["file"]:
+        passerelle_host.__file__ = given["file"]
+    door = dialer(Lab.attach(given["lab"]))
+    targets = [target(given["host"], address, given["host_key"]) for address in given["addresses"]]
+    connection = await door.connect(target(given["host"], given["address"], given["host_key"]))
+    plan = plan_of(given["plan"])
+    named = {key: given[key] for key in ("apply_id", "generation", "confirm_timeout_s")}
+    if given["old_connection"]:
+        body = document(plan, controller="harness", **named)
+        switch = Switch(connection)
+        await switch.ask("begin", stdin=body)
+        return ended(await switch.ask("confirm", given["apply_id"])) or Ended("unconfirmed")
+    transaction = Transaction(door, targets, SystemClock(), lambda _told: None)
+    return await transaction.run(connection, plan, controller="harness", **named)
+
+
+def main() -> int:
+    found = asyncio.run(drive(json.load(sys.stdin)))
+    print(json.dumps({"ending": found.ending, "cause": found.cause, "error": found.error}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

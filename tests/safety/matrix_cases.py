@@ -1,0 +1,76 @@
+"""The cells of the matrix: every named point of the transaction, each met with every kind of fault."""
+
+import random
+from typing import NamedTuple
+
+from service.hostside.passerelle_host import POINTS
+
+FAULTS = ("controller", "host", "power", "link")
+STEPS, ON_CONFIRM = 14, 14
+"""The change has this many steps before the confirmation, and this is the number of the one at it."""
+TRIGGERS = ("deadline", "failed")
+DIRECTIONS = ("both", "to_host", "from_host")
+
+
+class Case(NamedTuple):
+    """One run.
+
+    `first` is where the power is cut before a boot's points, "" for others; `trigger` is what makes a restore happen:
+    nobody can confirm before the deadline, or a step fails. `hung`: the stopped process is not continued after the
+    controller's death. `direction` is that of the black hole.
+    """
+
+    point: str
+    fault: str
+    trigger: str = ""
+    first: str = ""
+    hung: bool = False
+    direction: str = "both"
+
+    def __str__(self) -> str:
+        more = [self.trigger, self.first, "hung" if self.hung else "", self.direction if self.fault == "link" else ""]
+        return "/".join([self.point, self.fault, *(word for word in more if word)])
+
+
+def points() -> list[str]:
+    """All points by name, those of the steps with their numbers."""
+    found = []
+    for point in POINTS:
+        if point == "on-confirm-N":
+            found.append(f"on-confirm-{ON_CONFIRM}")
+        elif "-N-" in point:
+            found += [point.replace("-N-", f"-{number}-") for number in range(STEPS)]
+        else:
+            found.append(point)
+    return found
+
+
+def cases(runs: int, seed: int) -> list[Case]:
+    """So many cases, the same for the same seed: all cells once, in an order that spreads points and faults, then
+    again with other circumstances."""
+    chosen: list[Case] = []
+    for turn in range(runs // (len(points()) * len(FAULTS)) + 1):
+        chance = random.Random(f"{seed}/{turn}")
+        columns = []
+        for number in range(len(FAULTS)):
+            shuffled = points()
+            chance.shuffle(shuffled)
+            columns.append([_cell(point, FAULTS[number], chance) for point in shuffled])
+        chosen += [case for row in zip(*columns, strict=True) for case in row]
+    return chosen[:runs]
+
+
+def _cell(point: str, fault: str, chance: random.Random) -> Case:
+    before = [f"step-{number}-after" for number in range(STEPS)] + ["verifying", "applied", "confirm-verified"]
+    trigger, first, mid_way = chance.choice(TRIGGERS), chance.choice(before), chance.random() < 0.3
+    direction = chance.choice(DIRECTIONS)
+    restoring, booting = point.startswith("restore"), point.startswith("boot-")
+    applying = point.startswith(("step-", "verifying", "applied", "confirm-", "on-confirm"))
+    return Case(
+        point,
+        fault,
+        trigger=trigger if restoring else "",
+        first=first if booting else "",
+        hung=mid_way and fault == "controller" and applying,
+        direction=direction,
+    )
