@@ -121,8 +121,8 @@ async def test_nothing_was_done_for_those_who_may_not(world: World) -> None:
         "/livez%0a",
     ],
 )
-async def test_a_path_that_is_not_public_says_nothing_without_a_token(world: World, path: str) -> None:
-    answer = await world.ask("GET", path, token="")
+async def test_a_path_that_is_not_public_says_nothing_without_a_token(one_world: World, path: str) -> None:
+    answer = await one_world.ask("GET", path, token="")
     assert answer.status_code == 401
     assert problem_of(answer)["code"] == "unauthorized"
 
@@ -140,8 +140,8 @@ async def test_a_path_that_is_not_public_says_nothing_without_a_token(world: Wor
         "psr_000000000000.0",
     ],
 )
-async def test_an_odd_authorization_is_401_never_500(world: World, header: str) -> None:
-    answer = await world.ask("GET", "/api/v1/hosts", token="", headers={"Authorization": header.encode("latin-1")})
+async def test_an_odd_authorization_is_401_never_500(one_world: World, header: str) -> None:
+    answer = await one_world.ask("GET", "/api/v1/hosts", token="", headers={"Authorization": header.encode("latin-1")})
     assert answer.status_code == 401
 
 

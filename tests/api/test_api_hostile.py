@@ -68,8 +68,8 @@ HUGE = "9" * 5000
         "hosts/pve_1",
     ],
 )
-async def test_a_parameter_out_of_bounds_is_422(world: World, path: str) -> None:
-    answer = await world.ask("GET", f"/api/v1/{path}")
+async def test_a_parameter_out_of_bounds_is_422(one_world: World, path: str) -> None:
+    answer = await one_world.ask("GET", f"/api/v1/{path}")
     assert answer.status_code == 422 or (answer.status_code == 404 and "%2f" in path), answer.text
     problem_of(answer)
 
@@ -93,11 +93,11 @@ async def test_a_parameter_out_of_bounds_is_422(world: World, path: str) -> None
         (b"{}" + b" " * (1 << 20), 413),
     ],
 )
-async def test_a_body_that_is_no_request_is_4xx(world: World, body: bytes, status: int) -> None:
-    answer = await world.ask("POST", "/api/v1/applies", content=body, headers={"Content-Type": "application/json"})
+async def test_a_body_that_is_no_request_is_4xx(one_world: World, body: bytes, status: int) -> None:
+    answer = await one_world.ask("POST", "/api/v1/applies", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status, answer.text
     problem_of(answer)
-    assert world.desk.asked == []
+    assert one_world.desk.asked == []
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ async def test_a_body_that_never_comes_is_given_up(history: History) -> None:
         ("GET", "/api/v1/hosts/pve9", 404),
     ],
 )
-async def test_what_is_not_there_is_a_problem_too(world: World, method: str, path: str, status: int) -> None:
-    answer = await world.ask(method, path)
+async def test_what_is_not_there_is_a_problem_too(one_world: World, method: str, path: str, status: int) -> None:
+    answer = await one_world.ask(method, path)
     assert answer.status_code == status
     problem_of(answer)
 
@@ -307,9 +307,9 @@ async def test_deliveries_are_bounded_in_size_and_rate(history: History) -> None
         max_size=4,
     ),
 )
-async def test_no_query_makes_a_5xx(world: World, path: str, query: dict[str, str]) -> None:
+async def test_no_query_makes_a_5xx(one_world: World, path: str, query: dict[str, str]) -> None:
     clean = {key: value.encode("utf-8", "replace").decode() for key, value in query.items()}
-    answer = await world.ask("GET", f"/api/v1/{path}", params=clean)
+    answer = await one_world.ask("GET", f"/api/v1/{path}", params=clean)
     assert answer.status_code in (200, 400, 422)
 
 
@@ -326,8 +326,8 @@ async def test_no_query_makes_a_5xx(world: World, path: str, query: dict[str, st
         ).map(lambda value: json.dumps(value).encode()),
     )
 )
-async def test_no_body_makes_a_5xx(world: World, body: bytes) -> None:
-    answer = await world.ask("POST", "/api/v1/applies", content=body, headers={"Content-Type": "application/json"})
+async def test_no_body_makes_a_5xx(one_world: World, body: bytes) -> None:
+    answer = await one_world.ask("POST", "/api/v1/applies", content=body, headers={"Content-Type": "application/json"})
     assert 400 <= answer.status_code < 500
     assert re.fullmatch(r"[\x20-\x7e]*", answer.text)
 

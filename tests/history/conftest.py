@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.history import History, open_history
+from tests.state_folders import NAME, opened_copy
 
 
 @pytest.fixture
@@ -14,10 +15,18 @@ def now() -> datetime:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "passerelle.sqlite"
+    return tmp_path / "state" / NAME
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state folder of a service that saw nothing yet."""
+    folder = tmp_path_factory.mktemp("history") / "empty"
+    open_history(folder / NAME).close()
+    return folder
 
 
 @pytest.fixture
-def history(path: Path) -> Iterator[History]:
-    with open_history(path, serve=True) as opened:
+def history(empty: Path, path: Path) -> Iterator[History]:
+    with opened_copy(empty, path.parent) as opened:
         yield opened
