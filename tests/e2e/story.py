@@ -114,7 +114,7 @@ class Story:
         """Wait until the host was looked at so often more: what was pushed or asked before had its chance."""
         for _ in range(number):
             before = self.status()["observed_at"]
-            self.field.wait_for(lambda before=before: self.status()["observed_at"] != before, f"{self.host.name} is looked at")
+            self.field.wait_for(lambda before=before: self.status()["observed_at"] != before, "the host is looked at")
 
     def drift(self) -> list[dict[str, Any]]:
         return self.field.items(f"hosts/{self.host.name}/drift?limit=200")
