@@ -30,8 +30,9 @@ class Forge:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._blobs: dict[bytes, str] = {}
         path.mkdir(parents=True)
-        self.git("init", "--quiet", "--bare", "--initial-branch=main")
+        self.git("init", "--quiet", "--bare", "--initial-branch=main", "--template=")
 
     def git(self, *arguments: str, stdin: bytes = b"", **environment: str) -> str:
         done = subprocess.run(
@@ -47,7 +48,10 @@ class Forge:
         return done.stdout.decode("utf-8", "surrogateescape").strip()
 
     def blob(self, data: bytes | str) -> str:
-        return self.git("hash-object", "-w", "--stdin", stdin=data if isinstance(data, bytes) else data.encode())
+        content = data if isinstance(data, bytes) else data.encode()
+        if content not in self._blobs:
+            self._blobs[content] = self.git("hash-object", "-w", "--stdin", stdin=content)
+        return self._blobs[content]
 
     def tree(self, entries: Entries) -> str:
         """A tree from paths; a value that is a pair is (mode, object id)."""
