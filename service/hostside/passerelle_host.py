@@ -1909,6 +1909,8 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
         if fact.startswith("file:"):  # what an apply that was killed had taken away for a moment
             setter.taken(fact, setter.temporary(host.path(fact[5:])))
         now = capture(host, [fact])[fact]
+        if fact.startswith("file:") and now is None:
+            setter.taken(fact, host.path(fact[5:]))
         moved = fact.startswith("unit:") and (setter.no_block or fact[5:] in setter.unsure)
         if fact in restarts or moved or not same(fact, value, now):
             setter.set(fact, value, fact in restarts)
@@ -1938,25 +1940,32 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
 def _keep_foreign(transaction: Transaction, snapshot: dict[str, Json], fact: str, path: str) -> None:
     """Someone edited a file while the change was on trial: the journal says so, their bytes are kept beside it.
 
-    `path` has what is about to be deleted. OSError, and nothing is deleted, when it cannot be kept.
+    `path` has what is about to be deleted; null in the journal is a file that they deleted. OSError, and nothing is
+    deleted, when it cannot be kept.
     """
     now, content = read_file(path)
-    if now is None or "sha256" not in now:
-        return
     old = snapshot["facts"][fact]
-    steps = transaction.document()["steps"]
-    for known in [old, *(step["after"] for step in steps if step["fact"] == fact)]:
-        whole = {**(old or {"mode": "0644", "uid": 0, "gid": 0}), **(known or {})}
-        if known is not None and all(now[key] == whole[key] for key in ("sha256", "mode", "uid", "gid")):
+    ours = [old, *(step["after"] for step in transaction.document()["steps"] if step["fact"] == fact)]
+    entry = None
+    if now is None:
+        if None in ours or path != transaction.host.path(fact[5:]):
+            return
+    elif "sha256" not in now:
+        return
+    else:
+        entry = {key: now[key] for key in ("sha256", "mode", "uid", "gid")}
+        unnamed = old or {"mode": "0644", "uid": 0, "gid": 0}
+        if any(one is not None and all(entry[key] == {**unnamed, **one}[key] for key in entry) for one in ours):
             return
     foreign = transaction.journal.setdefault("foreign", {}).setdefault(fact, [])
-    entry = {key: now[key] for key in ("sha256", "mode", "uid", "gid")}
-    if entry not in foreign:
+    if entry in foreign:
+        return
+    if entry is not None:
         make_folders(os.path.join(transaction.folder, "foreign"))
-        write_new(os.path.join(transaction.folder, "foreign", now["sha256"]), content)
+        write_new(os.path.join(transaction.folder, "foreign", entry["sha256"]), content)
         sync_folder(os.path.join(transaction.folder, "foreign"))
-        foreign.append(entry)
-        transaction.save()
+    foreign.append(entry)
+    transaction.save()
 
 
 def _sweep(transaction: Transaction, setter: Setter, snapshot: dict[str, Json]) -> list[str]:

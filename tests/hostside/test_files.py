@@ -110,6 +110,15 @@ def test_a_mode_that_someone_set_while_the_change_is_on_trial_is_told(scratch: S
     assert scratch.journal()["foreign"] == {f"file:{CONF}": [fact_of(NEW_CONF, "0600")]}
 
 
+def test_a_file_that_someone_deleted_while_the_change_is_on_trial_is_told(scratch: Scratch) -> None:
+    before = scratch.state()
+    scratch.begin(files_only(scratch))
+    (scratch.root / CONF[1:]).unlink()
+    assert scratch.call("rollback", ID)["state"] == "rolled_back"
+    assert scratch.journal()["foreign"] == {f"file:{CONF}": [None]}
+    assert scratch.state() == before
+
+
 def test_an_edit_in_the_last_moment_before_a_restore_is_kept(tmp_path: Path) -> None:
     path, kept = tmp_path / "conf", []
     path.write_bytes(b"new")

@@ -32,6 +32,7 @@ def freeze(prefix: str, script: str, parts: tuple[str, ...]) -> Path:
             shutil.copy2(source, target)
     environment = {**os.environ, FROZEN_COMMIT: commit(), "PYTHONDONTWRITEBYTECODE": "1"}
     os.execve(sys.executable, [sys.executable, str(folder / "code" / script), *sys.argv[1:]], environment)
+    raise AssertionError("execve does not return")
 
 
 def arguments(description: str, runs: int) -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.hostside.scratch import CONF, FILE
+from tests.safety.scratch_host import compiled
 from tests.safety.situations import BOOT, TIMER
 
 
@@ -100,14 +101,12 @@ class NoFit(Exception):  # noqa: N818
     """The host-side file has changed so that a control can no longer be made from it: the control must be mended."""
 
 
-def patched_file(control: Control, folder: Path) -> Path:
-    """A copy of the host-side file with the control's cuts. NoFit when a text is not there exactly once."""
+def patched_file(name: str, cuts: tuple[tuple[str, str], ...], folder: Path) -> Path:
+    """A copy of the host-side file with a control's cuts. NoFit when a text is not there exactly once."""
     source = FILE.read_text(encoding="utf-8")
-    for text, instead in control.cuts:
+    for text, instead in cuts:
         if source.count(text) != 1:
             line = text.strip().splitlines()[0]
-            raise NoFit(f"control {control.name!r}: {line!r} is there {source.count(text)} times")
+            raise NoFit(f"control {name!r}: {line!r} is there {source.count(text)} times")
         source = source.replace(text, instead)
-    path = folder / "passerelle_host.py"
-    path.write_text(source, encoding="utf-8")
-    return path
+    return compiled(source, folder / "file")

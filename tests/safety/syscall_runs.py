@@ -7,10 +7,11 @@ import random
 import shutil
 from pathlib import Path
 
+from tests.hostside.scratch import FILE, server_of_models
 from tests.safety import injection
 from tests.safety.injection import Job, Outcome, Point
 from tests.safety.patched import CONTROLS, Control, NoFit, patched_file
-from tests.safety.scratch_host import ScratchHost
+from tests.safety.scratch_host import ScratchHost, compiled
 from tests.safety.situations import SITUATIONS, needs_applied
 from tests.safety.situations import prepare as bring
 from tests.safety.workloads import WORKLOADS, apply, expected_after, lay_out, prove_undisturbed
@@ -30,10 +31,16 @@ def situations(seed: int, all_of_them: bool, only: str | None) -> list[tuple[str
     return [("files", name) for name in SITUATIONS] + [("everything", name) for name in everything]
 
 
+def begin(folder: Path) -> None:
+    """Before anything runs side by side: the file that all run, and what answers the commands."""
+    compiled(FILE.read_text(encoding="utf-8"), folder / "file")
+    server_of_models()
+
+
 def lay(folder: Path, name: str) -> str:
     """Prepare a workload: laid out, applied, and proven without a fault."""
     workload = WORKLOADS[name]
-    host = ScratchHost.make(folder / name / "laid")
+    host = ScratchHost(folder / name / "laid", folder / "file" / FILE.name)
     old = lay_out(host, workload)
     applied = host.copy(folder / name / "applied")
     apply(applied, workload)
@@ -43,7 +50,8 @@ def lay(folder: Path, name: str) -> str:
 
 def prepare(folder: Path, name: str, situation: str) -> list[Point]:
     """Bring a host into a situation, keep it for the runs, and count the calls of the verb that is due."""
-    base = ScratchHost(folder / name / ("applied" if needs_applied(SITUATIONS[situation]) else "laid"))
+    laid = folder / name / ("applied" if needs_applied(SITUATIONS[situation]) else "laid")
+    base = ScratchHost.at(laid, folder / "file" / FILE.name)
     host = base.copy(folder / name / f"at {situation}")
     bring(host, WORKLOADS[name], SITUATIONS[situation])
     spare = host.copy(folder / name / f"counted {situation}")
@@ -54,7 +62,7 @@ def prepare(folder: Path, name: str, situation: str) -> list[Point]:
 
 @functools.cache
 def worlds(folder: Path, name: str) -> tuple[World, World]:
-    host = ScratchHost(folder / name / "laid")
+    host = ScratchHost.at(folder / name / "laid", folder / "file" / FILE.name)
     old = read_world(host.root, host.model)
     return old, expected_after(old, WORKLOADS[name])
 
@@ -67,7 +75,8 @@ class Runner:
 
     def __call__(self, job: Job) -> tuple[Job, Outcome]:
         name, situation = job.point.workload, job.point.situation
-        host = ScratchHost(self.folder / name / f"at {situation}").copy(self.folder / f"run {os.getpid()}")
+        at = ScratchHost.at(self.folder / name / f"at {situation}", self.folder / "file" / FILE.name)
+        host = at.copy(self.folder / f"run {os.getpid()}")
         try:
             outcome = injection.run(host, WORKLOADS[name], SITUATIONS[situation], job, *worlds(self.folder, name))
         except Exception as error:
@@ -87,9 +96,9 @@ def control(folder: Path, name: str, seed: int) -> tuple[str, str]:
 
 
 def _caught(made: Control, own: Path, seed: int) -> str:
-    file = patched_file(made, own)
+    file = patched_file(made.name, made.cuts, own)
     workload, situation = WORKLOADS["files"], SITUATIONS[made.situation]
-    host = ScratchHost.make(own / "host", file)
+    host = ScratchHost(own / "host", file)
     old = lay_out(host, workload)
     new = expected_after(old, workload)
     if needs_applied(situation):

@@ -40,8 +40,8 @@ class Asked(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         request = self.rfile.read()
-        if request[:4] != struct.pack(">I", len(request) - 4):  # the caller was killed while it asked
-            return
+        if len(request) < 4 or request[:4] != struct.pack(">I", len(request) - 4):
+            return  # the caller was killed while it asked
         model, name, stdin, *argv = unpack(request[4:])
         call = Call(model, name, argv, stdin)
         code, out, err = answer(call)
