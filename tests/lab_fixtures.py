@@ -1,4 +1,4 @@
-"""Hosts for tests: import these fixtures in a folder's conftest.py and mark its tests with `lab`.
+"""Hosts for tests: tests/conftest.py gives these fixtures to all folders; mark what uses them with `lab`.
 
 `lab` is one lab for the whole session. `host` is its pve1, bare and freshly booted for each test (about a second).
 `fresh_host` gives any host by name, with files of the test's choice on it before it boots.

@@ -25,9 +25,6 @@ from service.ssh.connection import SshDialer
 from service.ssh.keys import load_client_key
 from service.ssh.pool import Connections
 from tests.apply.clocks import QuickClock
-from tests.lab_fixtures import fresh_host, host, lab, shared_host
-
-__all__ = ["fresh_host", "host", "lab", "shared_host"]
 
 pytestmark = pytest.mark.lab
 

@@ -7,9 +7,6 @@ import pytest
 from service.lab import Lab
 from service.lab.field import Field
 from tests.e2e.story import Story
-from tests.lab_fixtures import fresh_host, host, lab, shared_host
-
-__all__ = ["fresh_host", "host", "lab", "shared_host"]
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from service.lab import Host
-from tests.lab_fixtures import fresh_host, host, lab, shared_host
 
-__all__ = ["fresh_host", "gateway_host", "host", "lab", "shared_host"]
+__all__ = ["gateway_host"]
 
 INTERFACES = """\
 auto lo
