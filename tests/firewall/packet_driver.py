@@ -8,6 +8,7 @@ that is answered was rejected, the rest was dropped. It imports nothing of the p
 import ctypes
 import ipaddress
 import json
+import os
 import select
 import socket
 import struct
@@ -18,6 +19,9 @@ from typing import Any
 
 NEW_NETWORK = 0x40000000
 HOST_MAC, FAR_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+ROUNDS, MANY = 3, 6
+"""The kernel answers with 50 ICMP errors at once at most (net.ipv4.icmp_msgs_burst): what got none is sent again."""
+LINKS = ("enp1s0", "vmbr0", "far0", "far1")
 ARP = b"\x08\x06"
 SETUP = f"""
 link set lo up
@@ -49,10 +53,10 @@ SYSCTLS = (
 def checksum(data: bytes) -> int:
     """RFC 1071."""
     padded = data + b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    return 0xFFFF - total
 
 
 def frame(packet: dict[str, Any], number: int) -> bytes:
@@ -157,26 +161,42 @@ def verdicts(load: str, packets: list[dict[str, Any]]) -> list[str]:
     for line in SYSCTLS:
         key, _, value = line.partition("=")
         Path("/proc/sys", key).write_text(value)
+    while run("ip", "-o", "link").count("state UP") < len(LINKS) or run("ip", "-6", "-o", "addr", "show", "tentative"):
+        select.select([], [], [], 0.01)
     run("nft", "-f", "-", text=load + probe(packets))
     far = {name: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) for name in ("far0", "far1")}
     for name, sock in far.items():
         sock.bind((name, 0))
-    sniffers = list(far.values())
-    for number, packet in enumerate(packets, 1):
-        far["far0" if packet["from"] == "enp1s0" else "far1"].send(frame(packet, number))
-    for name, own, far_address in (("far0", "198.51.100.11", "198.51.100.1"), ("far1", "10.10.10.1", "10.10.10.50")):
-        far[name].send(who_has(own, far_address))
-    seen = answered(sniffers, packets)
-    counted = json.loads(run("nft", "-j", "list", "table", "inet", "probe"))["nftables"]
-    hits = [item["rule"]["expr"][-1]["counter"]["packets"] for item in counted if "rule" in item]
-    for sock in sniffers:
+    passed: set[int] = set()
+    seen: set[int] = set()
+    for _ in range(ROUNDS):
+        for place, packet in enumerate(packets):
+            if place not in passed | seen:
+                far["far0" if packet["from"] == "enp1s0" else "far1"].send(frame(packet, place + 1))
+        for name, own, far_address in (
+            ("far0", "198.51.100.11", "198.51.100.1"),
+            ("far1", "10.10.10.1", "10.10.10.50"),
+        ):
+            far[name].send(who_has(own, far_address))
+        seen |= answered(list(far.values()), packets)
+        passed |= counted(len(packets))
+        if len(seen) < MANY:
+            break
+    for sock in far.values():
         sock.close()
-    count = len(packets)
-    passed = [hits[place] + hits[place + count] > 0 for place in range(count)]
-    return ["ACCEPT" if passed[p] else "REJECT" if p in seen else "DROP" for p in range(count)]
+    return ["ACCEPT" if p in passed else "REJECT" if p in seen else "DROP" for p in range(len(packets))]
+
+
+def counted(count: int) -> set[int]:
+    """The packets (by place) that came through."""
+    rules = json.loads(run("nft", "-j", "list", "table", "inet", "probe"))["nftables"]
+    hits = [item["rule"]["expr"][-1]["counter"]["packets"] for item in rules if "rule" in item]
+    return {place for place in range(count) if hits[place] + hits[place + count] > 0}
 
 
 if __name__ == "__main__":
+    # on one CPU frames are taken in the order in which they were sent
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     for asked in sys.stdin:
         question = json.loads(asked)
         print(json.dumps(verdicts(question["load"], question["packets"])), flush=True)

@@ -43,7 +43,7 @@ def driver() -> Iterator[Driver]:
 @st.composite
 def packets(draw: st.DrawFn) -> dict[str, Any]:
     family = draw(st.sampled_from([4, 4, 6]))
-    number = draw(st.sampled_from([6, 6, 17, 17, 1 if family == 4 else 58, 47, 89]))
+    number = draw(st.sampled_from([6, 6, 17, 17, 1 if family == 4 else 58, 47, 50]))
     made = {
         "family": family,
         "number": number,
@@ -91,7 +91,7 @@ def once(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(chosen.values())
 
 
-@settings(max_examples=15, deadline=None, phases=[Phase.generate])
+@settings(max_examples=10, deadline=None, phases=[Phase.generate])
 @given(sections(), st.lists(packets(), min_size=20, max_size=20))
 def test_real_packets_meet_what_the_analyser_says(
     driver: Driver, made: tuple[Section, Section], asked: list[dict[str, Any]]
