@@ -1,4 +1,10 @@
+"""Fixtures of all folders. The lab's stand here once: imported again elsewhere they would be another lab."""
+
 import gc
+
+from tests.lab_fixtures import fresh_host, host, lab, shared_host
+
+__all__ = ["fresh_host", "host", "lab", "shared_host"]
 
 
 def pytest_collection_finish() -> None:
