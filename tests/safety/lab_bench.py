@@ -193,6 +193,24 @@ class Bench:
                 continue
         return ""
 
+    def session(self, timeout_s: float) -> str:
+        """Why no command can be run over a new connection; "" when one could."""
+
+        async def run() -> str:
+            connection = await dialer(self.lab, timeout_s).connect(
+                target(self.host.name, self.host.address, self.host.host_key)
+            )
+            try:
+                answer = await connection.run(["echo", "here"], timeout_s=timeout_s)
+            finally:
+                await connection.close()
+            return "" if answer.stdout == b"here\n" else f"echo ended with {answer.exit_status}"
+
+        try:
+            return asyncio.run(run())
+        except HostError as error:
+            return str(error)
+
     def record(self, address: str) -> Fence:
         """What a service that has just started reads from the host over a new connection. HostError."""
 

@@ -57,13 +57,13 @@ def plan_of(body: dict[str, Any]) -> Plan:
     )
 
 
-def dialer(lab: Lab) -> SshDialer:
+def dialer(lab: Lab, timeout_s: float = 10.0) -> SshDialer:
     """Connections made in the controller's network of the lab."""
 
     async def dial(to: Target) -> socket.socket:
-        return await asyncio.to_thread(lab.dial, to.address, to.port)
+        return await asyncio.to_thread(lab.dial, to.address, to.port, timeout_s=timeout_s)
 
-    return SshDialer(load_client_key(Path(lab.key)), dial=dial)
+    return SshDialer(load_client_key(Path(lab.key)), dial=dial, connect_s=timeout_s)
 
 
 def target(host: str, address: str, host_key: str) -> Target:

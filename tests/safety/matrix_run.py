@@ -129,13 +129,13 @@ def _strike(bench: Bench, case: Case, driver: Driver, whole: Whole, undo: contex
         return _end(bench, driver, whole, now_s())
     pid = bench.wait_stopped(case.first or case.point, now_s() + REACH_S, driver.is_over)
     if not pid:
-        return Verdict("again", f"{driver.result(0.1)} {_words(bench, driver)}")
+        return Verdict("again", f"{driver.result(0.1)} {words(bench, driver)}")
     if case.first:
         bench.put(ONCE, case.point + "\n")
         bench.host.power_cut(wait=False)
         pid = bench.wait_stopped(case.point, now_s() + BOOT_S)
         if not pid:
-            return Verdict("again", _words(bench, driver))
+            return Verdict("again", words(bench, driver))
     bench.forget(MARK, REACHED)
     broken = torn(bench.host, whole)
     struck_s = now_s()
@@ -152,7 +152,7 @@ def _strike(bench: Bench, case: Case, driver: Driver, whole: Whole, undo: contex
         hole.enter_context(bench.black_hole(case.direction))
         undo.push(hole)
         bench.go_on(pid)
-        _wait_for_deadline(bench, driver, struck_s)
+        wait_for_deadline(bench, driver, struck_s)
         hole.close()
         struck_s = now_s()
     if broken:
@@ -173,13 +173,13 @@ def deadline_s(bench: Bench, driver: Driver, struck_s: float) -> float:
     return float(told) if told else struck_s + DEADLINE_S
 
 
-def _wait_for_deadline(bench: Bench, driver: Driver, struck_s: float) -> None:
+def wait_for_deadline(bench: Bench, driver: Driver, struck_s: float) -> None:
     wait_for(lambda: now_s() > deadline_s(bench, driver, struck_s) + 0.5, struck_s + 30)
 
 
 def _end(bench: Bench, driver: Driver, whole: Whole, struck_s: float) -> Verdict:
     """What comes by itself, then the judgement."""
-    _wait_for_deadline(bench, driver, struck_s)
+    wait_for_deadline(bench, driver, struck_s)
     began_s = max(deadline_s(bench, driver, struck_s), struck_s)
     limit_s = began_s + GRACE_S
 
@@ -188,8 +188,8 @@ def _end(bench: Bench, driver: Driver, whole: Whole, struck_s: float) -> Verdict
 
     if not wait_for(ended, limit_s):
         if not bench.answers():
-            return Verdict("lockouts", f"no new connection {GRACE_S:.0f} s after the deadline; {_words(bench, driver)}")
-        return Verdict("failed", f"still armed {GRACE_S:.0f} s after the deadline; {_words(bench, driver)}")
+            return Verdict("lockouts", f"no new connection {GRACE_S:.0f} s after the deadline; {words(bench, driver)}")
+        return Verdict("failed", f"still armed {GRACE_S:.0f} s after the deadline; {words(bench, driver)}")
     reached_s = now_s() - began_s
     if broken := torn(bench.host, whole):
         return Verdict("mixed", f"after the deadline: {broken}")
@@ -207,7 +207,7 @@ def _judge(bench: Bench, driver: Driver, told: dict[str, str], record: Fence | s
     found = read_world(bench.host)
     is_old, is_new = difference(found, old), difference(found, new)
     if is_old and is_new:
-        return Verdict("mixed", f"{_words(bench, driver)}; against old: {is_old}; against new: {is_new}")
+        return Verdict("mixed", f"{words(bench, driver)}; against old: {is_old}; against new: {is_new}")
     state = "new" if is_old else "old"
     if isinstance(record, str):
         return Verdict("lockouts", f"greeted, but no session: {record}", state)
@@ -241,7 +241,7 @@ def disagreement(state: str, told: dict[str, str], record: Fence, apply_id: str)
     return ""
 
 
-def _words(bench: Bench, driver: Driver) -> str:
+def words(bench: Bench, driver: Driver) -> str:
     journal = bench.journal(driver.apply_id)
     kept = {key: journal.get(key) for key in ("state", "cause", "error", "rollback_error")}
     return f"its journal: {kept}"

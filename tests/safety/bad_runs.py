@@ -1,0 +1,146 @@
+"""One bad change on a lab host: applied with every refusal overridden, cut or not, and back by itself."""
+
+from typing import NamedTuple
+
+from service.errors import LabError
+from service.model.plans import Plan
+from tests.safety.bad_pushes import BadPush, judged
+from tests.safety.lab_bench import DEADLINE_S, MARK, REACHED, Bench, Driver, now_s, wait_for
+from tests.safety.lab_change import whole_files
+from tests.safety.lab_world import Whole, difference, read_world, torn
+from tests.safety.matrix_run import DRIVER_S, REACH_S, deadline_s, disagreement, wait_for_deadline, words
+
+KINDS = ("lockouts", "late", "mixed", "disagreements", "failed")
+BACK_S = 5.0
+LOCKED_OUT_S = 15.0
+SESSION_S = 2.0
+STARTED = ("applied", "confirming", "confirmed", "rolling_back", "rolled_back", "rollback_failed")
+
+
+class Outcome(NamedTuple):
+    """`kind`: "" when all is well, else one of KINDS. `cut`: no new connection could be made before the deadline.
+    `state`: old, or new where the change harmed nobody's way in and was confirmed. `back_s`: after the deadline."""
+
+    kind: str
+    told: str = ""
+    cut: bool = False
+    state: str = ""
+    back_s: float = 0.0
+
+
+def prepare(bench: Bench) -> None:
+    """A host as a hoster hands it over."""
+    bench.clear()
+    bench.host.fresh(timeout_s=240)
+    world = read_world(bench.host)
+    if bench.old is None:
+        bench.old = world
+    elif left := difference(world, bench.old):
+        raise LabError(f"{bench.host.name} is not as at the beginning: {left}")
+
+
+def run(
+    bench: Bench,
+    plan: Plan,
+    *,
+    boots: bool = False,
+    timeout_s: int = DEADLINE_S,
+    file: str = "",
+    old_connection: bool = False,
+) -> Outcome:
+    """Apply it and see."""
+    bench.clear()
+    whole = whole_files(bench.host, plan)
+    if boots:
+        bench.put(MARK, "applied\n")
+    driver = bench.start(plan, file=file, old_connection=old_connection, confirm_timeout_s=timeout_s)
+    try:
+        outcome = _follow(bench, driver, whole, boots)
+    except (LabError, OSError) as error:
+        outcome = Outcome("failed", f"{type(error).__name__}: {error}")
+    bench.clear()
+    if outcome.kind or outcome.state != "old":
+        prepare(bench)
+    return outcome
+
+
+def _follow(bench: Bench, driver: Driver, whole: Whole, boots: bool) -> Outcome:
+    cut = False
+    if boots:
+        if not bench.wait_stopped("applied", now_s() + REACH_S, driver.is_over):
+            return Outcome("failed", f"not applied: {driver.result(1)} {words(bench, driver)}")
+        bench.forget(MARK, REACHED)
+        bench.host.power_cut(wait=False)
+        began_s = now_s()
+    else:
+        started = wait_for(lambda: _state(bench, driver) in STARTED or driver.is_over(), now_s() + REACH_S)
+        if not started:
+            return Outcome("failed", f"not applied: {words(bench, driver)}")
+        cut = _is_cut(bench, driver)
+        wait_for_deadline(bench, driver, now_s())
+        began_s = deadline_s(bench, driver, now_s())
+    wrong = wait_for(lambda: bench.session(SESSION_S) or "yes", began_s)
+    while wrong != "yes" and now_s() < began_s + LOCKED_OUT_S:
+        wrong = bench.session(SESSION_S) or "yes"
+    back_s = round(now_s() - began_s, 2)
+    if wrong != "yes":
+        return Outcome("lockouts", f"{LOCKED_OUT_S:.0f} s after the deadline: {wrong}; {words(bench, driver)}", cut)
+    if broken := torn(bench.host, whole):
+        return Outcome("mixed", f"after the deadline: {broken}", cut)
+    outcome = _judge(bench, driver)._replace(cut=cut and _state(bench, driver) != "confirmed", back_s=back_s)
+    if not outcome.kind and back_s > BACK_S + (BACK_S if boots else 0):
+        return outcome._replace(kind="late", told=f"{back_s} s after the deadline")
+    return outcome
+
+
+def _state(bench: Bench, driver: Driver) -> str:
+    return str(bench.journal(driver.apply_id).get("state"))
+
+
+def _is_cut(bench: Bench, driver: Driver) -> bool:
+    """Is every new connection refused while the change is on trial? What the router remembers of ARP is forgotten."""
+    while _state(bench, driver) in ("applied", "confirming"):
+        bench.lab.run_in("provider", ["ip", "neigh", "flush", "to", bench.host.address])
+        remaining_s = deadline_s(bench, driver, now_s()) - now_s()
+        if remaining_s < 0.5:
+            return False  # too late to say
+        if not bench.session(min(SESSION_S, remaining_s)):
+            return False
+        if now_s() < deadline_s(bench, driver, now_s()) + 0.2 and _state(bench, driver) == "applied":
+            return True
+    return False
+
+
+def _judge(bench: Bench, driver: Driver) -> Outcome:
+    assert bench.old is not None
+    told, wrong = driver.result(DRIVER_S)
+    ended = wait_for(lambda: not bench.look("/var/lib/passerelle/armed"), now_s() + DEADLINE_S)
+    record = bench.patient_record(now_s() + LOCKED_OUT_S)
+    bench.host.wait_until_up(60)
+    left = difference(read_world(bench.host), bench.old)
+    confirmed = told.get("ending") == "confirmed" or _state(bench, driver) == "confirmed"
+    if left and not confirmed:
+        return Outcome("mixed", f"{words(bench, driver)}: {left}")
+    state = "new" if left or confirmed else "old"
+    if isinstance(record, str) or not ended or wrong:
+        return Outcome(
+            "failed", f"{record if isinstance(record, str) else ''} {wrong}; {words(bench, driver)}", state=state
+        )
+    if trouble := disagreement(state, told, record, driver.apply_id):
+        return Outcome("disagreements", f"the host is {state}, but {trouble}", state=state)
+    return Outcome("", state=state)
+
+
+class Pushed(NamedTuple):
+    """A push as the service took it: refused in words, or applied with an outcome."""
+
+    refused: str
+    outcome: Outcome | None
+
+
+def push(bench: Bench, bad: BadPush, *, override: bool = False) -> Pushed:
+    """As pushed; or, with `override`, with every refusal lifted that a person can lift, and the others ignored."""
+    said = judged(bad, bench.host, override)
+    if said.plan is None or (said.is_refused and not override):
+        return Pushed(said.why, None)
+    return Pushed(said.why, run(bench, said.plan))
