@@ -44,6 +44,7 @@ class Transaction:
         self._switch = switch
         self._is_armed = False
         self._is_silent = True
+        self._came_in = False
 
     async def run(
         self, host: Host, plan: Plan, *, apply_id: str, generation: int, controller: str, confirm_timeout_s: int
@@ -128,7 +129,14 @@ class Transaction:
         return Ended("unconfirmed", "unreachable", f"{what} ({trouble})")
 
     async def _ask_anew(self, target: Target, apply_id: str, *, confirm: bool) -> dict[str, Any] | None:
-        """Confirm, or only ask for the journal, over a connection of its own. None where the host knows no such id."""
+        """Confirm, or only ask for the journal, over a connection of its own. None where the host knows no such id.
+
+        The one that confirms is never the first to come in: a filter that lets one through, and then nobody, would be
+        confirmed by the one.
+        """
+        if confirm and not self._came_in:
+            await (await self._dialer.connect(target)).close()
+            self._came_in = True
         host = await self._dialer.connect(target)
         try:
             result = await self._switch(host).ask(

@@ -49,9 +49,12 @@ class Controller:
     told: list[Told] = field(default_factory=list)
     sockets: list[socket.socket] = field(default_factory=list)
     on_told: Callable[[Told], None] = lambda _told: None
+    most_connections: int = 1000
     clock: QuickClock = field(default_factory=QuickClock)
 
     async def dial(self, to: Target) -> socket.socket:
+        if len(self.sockets) >= self.most_connections:
+            raise TimeoutError("a filter lets no more through")
         sock = socket.create_connection((to.address, to.port), timeout=5)
         sock.setblocking(False)
         self.sockets.append(sock)
@@ -113,10 +116,17 @@ async def test_a_plan_is_applied_told_step_by_step_and_confirmed_over_a_new_conn
     assert controller.phases == ["Running", "AwaitingConfirmation"]
     doing = [told.position for told in controller.told if isinstance(told, StepTold) and told.state == "doing"]
     assert doing == sorted(doing) and len(doing) >= 5
-    assert len(controller.sockets) == 2
+    assert len(controller.sockets) == 3
     assert controller.scratch.journal()["state"] == "confirmed"
     assert not controller.scratch.armed()
     assert (controller.scratch.root / CONF[1:]).read_bytes() != OLD_CONF
+
+
+async def test_a_host_that_lets_only_one_new_connection_in_is_not_confirmed(controller: Controller) -> None:
+    controller.most_connections = 2
+    assert (await controller.apply()).ending == "unconfirmed"
+    assert controller.scratch.journal()["state"] == "applied"
+    assert controller.scratch.armed()
 
 
 async def test_the_connection_dies_in_the_middle_and_the_change_is_confirmed_all_the_same(
