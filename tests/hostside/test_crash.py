@@ -1,6 +1,7 @@
 """A process that is killed at a named point: the timer, or the next boot, ends in the old state or in the new one."""
 
 import itertools
+import json
 
 import pytest
 
@@ -100,6 +101,26 @@ def test_killed_while_it_rolls_back_the_rollback_is_finished(
     rollback.wait()
     end(applied, how)
     judge(applied, before)
+
+
+def test_an_enablement_that_was_cut_half_way_is_undone_whatever_systemd_says_of_it(applied: Scratch) -> None:
+    journal = applied.journal()
+    (number,) = [n for n, step in enumerate(journal["steps"]) if step["fact"] == "unit:named.service"]
+    journal["steps"][number]["state"] = "doing"
+    (applied.root / f"var/lib/passerelle/txn/{ID}/journal.json").write_text(json.dumps(journal))
+    units = applied.get("units.json")
+    applied.put("units.json", {**units, "named.service": {"enabled": "enabled", "active": True}})
+    assert applied.call("rollback", ID)["state"] == "rolled_back"
+    assert ["enable", "named.service"] in applied.calls("systemctl")
+
+
+def test_a_unit_that_was_off_leaves_the_list_of_failed_ones_with_the_rollback(scratch: Scratch) -> None:
+    off, on = {"enabled": "disabled", "active": False}, {"enabled": "enabled", "active": True}
+    scratch.put("units.json", {**scratch.get("units.json"), "named.service": off})
+    steps = [scratch.step("unit:named.service", off, on)]
+    assert scratch.begin(scratch.document(steps=steps, keep=[], checks=[], blobs={}))["state"] == "applied"
+    assert scratch.call("rollback", ID)["state"] == "rolled_back"
+    assert scratch.calls("systemctl").count(["reset-failed", "named.service"]) == 2
 
 
 @pytest.mark.parametrize("point", BOOT)

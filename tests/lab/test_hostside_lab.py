@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from service.errors import LabError
 from service.hostside import passerelle_host
 from service.lab import Host
+from service.lab.waiting import wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -36,6 +38,13 @@ def call(host: Host, *words: str, give: Any = None, peer: int = 1) -> dict[str, 
     command = ["env", client, "python3", "-I", "-S", FILE, *words]
     ran = host.exec(command, input=json.dumps(give) if give is not None else None, timeout_s=90)
     return dict(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def read_if_there(host: Host, path: str) -> bytes:
+    try:
+        return host.read(path)
+    except (OSError, LabError):
+        return b""
 
 
 @pytest.fixture
@@ -118,6 +127,19 @@ def test_a_boot_brings_the_old_network_back(armed_host: Host, cut: str) -> None:
     before = armed_host.sh(LOOK)
     assert call(armed_host, "begin", give=document(armed_host, 300))["state"] == "applied"
     getattr(armed_host, cut)()
+    armed_host.wait_until_up(60)
+    verified = call(armed_host, "status", ID, "--verify")
+    assert (verified["state"], verified["cause"], verified["verified_old"]) == ("rolled_back", "boot", True)
+    assert armed_host.sh(LOOK) == before
+
+
+def test_a_killed_rollback_at_boot_is_finished_before_the_network_starts(armed_host: Host) -> None:
+    before = armed_host.sh(LOOK)
+    assert call(armed_host, "begin", give=document(armed_host, 300))["state"] == "applied"
+    armed_host.write("/var/lib/passerelle/test-stop-at", b"boot-restore-file\n")
+    armed_host.power_cut(wait=False)
+    wait_for(lambda: b"boot" in read_if_there(armed_host, "/run/passerelle-point"), "the boot's rollback", 60)
+    armed_host.sh("systemctl kill --kill-who=all -s SIGKILL passerelle-recover.service")
     armed_host.wait_until_up(60)
     verified = call(armed_host, "status", ID, "--verify")
     assert (verified["state"], verified["cause"], verified["verified_old"]) == ("rolled_back", "boot", True)
