@@ -16,6 +16,8 @@ LENGTH = 64  # of every content: an editor that keeps the inode writes all of it
 MODES = ("0600", "0640", "0644", "0755")
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 OPERATOR_SHARE = 0.35
+KILLED = (-9, 137)  # by SIGKILL, here and as ssh tells it
+RESCUES = ("rollback", "expire")
 VERBS = {"begin": 40, "confirm": 22, "rollback": 12, "expire": 12, "extend": 7, "status": 7}
 EDITS = {"edit": 35, "replace": 35, "chmod": 20, "delete": 10}
 
@@ -41,7 +43,8 @@ class Race:
         self.step: Callable[[], None] = lambda: None
         self.said: list[Said] = []
         self.edits: list[Edit] = []
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()  # of answers and edits
+        self.ends: Counter[str] = Counter()  # of transactions, as their journals say
         self.crashes: list[str] = []
         self.mutex = threading.Lock()
         self.written = 0
@@ -102,6 +105,8 @@ class Race:
         """Edits by hand, spread over the operations of the controllers."""
         dice = random.Random(f"{self.seed} operator")
         for number in range(self.by_hand):
+            if self.crashes:
+                return
             while self.left > self.by_verb * (1 - number / self.by_hand) and not self.crashes:
                 time.sleep(0.005)
             time.sleep(dice.random() * 0.1)
@@ -135,7 +140,8 @@ class Controller:
         """Whatever is on trial goes back."""
         answer = self.call("status")
         if answer.get("armed"):
-            self.note("rollback", str(answer["armed"]), self.call("rollback", str(answer["armed"]), "the end"))
+            armed = str(answer["armed"])
+            self.race.said.append(Said("rollback", armed, self.call("rollback", armed, "the end")))
 
     def note(self, verb: str, identifier: str, answer: Answer) -> None:
         told = str(answer.get("reason") or answer.get("state"))
@@ -144,6 +150,8 @@ class Controller:
     def call(self, *words: str, give: Any = None) -> Answer:
         code, lines, said = self.race.target.verb(*words, give=give)
         answer = lines[-1] if lines else {}
+        if code in KILLED and words[0] not in RESCUES:  # a rollback does not wait for who holds the lock too long
+            return {"state": "killed"}
         crashed = code not in (0, 1) or said or answer.get("event") != "result"
         if crashed or "Error: " in str(answer.get("error")):
             self.race.crash(f"{' '.join(words)} ended with {code}: {answer.get('error')} {said[-500:]}")

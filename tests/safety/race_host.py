@@ -134,7 +134,7 @@ class Witness:
         self.seen["scans"] += 1
         folder = self.state / "txn"
         now: set[str] = set()
-        for name in os.listdir(folder) if folder.is_dir() else []:  # noqa: PTH208 (names are all we need, often)
+        for name in os.listdir(folder) if folder.is_dir() else []:
             if name.startswith(".") or name in self.ended:
                 continue
             journal = read_json(folder / name / "journal.json")
