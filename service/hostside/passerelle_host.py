@@ -1071,12 +1071,23 @@ def lock_holder(host: Host) -> int:
     noted, _ = noted_holder(host)
     if noted:
         return noted
-    inode = os.stat(host.state("lock")).st_ino
+    lock = os.stat(host.state("lock"))
     for line in read_text("/proc/locks", 1 << 16).splitlines():
-        found = re.fullmatch(rf"[0-9]+: FLOCK +ADVISORY +WRITE +([0-9]+) +[0-9a-f]+:[0-9a-f]+:{inode} .*", line)
-        if found and "passerelle" in read_text(f"/proc/{found.group(1)}/cmdline"):
+        found = re.fullmatch(rf"[0-9]+: FLOCK +ADVISORY +WRITE +([0-9]+) +[0-9a-f]+:[0-9a-f]+:{lock.st_ino} .*", line)
+        if found and "passerelle" in read_text(f"/proc/{found.group(1)}/cmdline") and has_open(found.group(1), lock):
             return int(found.group(1))
     return 0
+
+
+def has_open(pid: str, file: os.stat_result) -> bool:
+    """Does a process have this very file open? Another file system has a file of the same number."""
+    folder = f"/proc/{pid}/fd"
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(os.path.join(folder, fd)), file):
+                    return True
+    return False
 
 
 def kill_holder(host: Host) -> None:
