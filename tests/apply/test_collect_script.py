@@ -48,6 +48,7 @@ def observe(watch: Watch, *, shell: str = "sh", network: bool = True) -> HostObs
     return read(ran.stdout, watch)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_the_script_finds_what_the_kernel_has(shell: str) -> None:
     observed = observe(Watch(sysctls=frozenset({"net.ipv4.ip_forward", "net.nope"})), shell=shell)
@@ -67,6 +68,7 @@ def test_the_script_finds_what_the_kernel_has(shell: str) -> None:
     assert observed.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+@pytest.mark.host
 def test_files_come_byte_for_byte_with_mode_and_owner(tmp_path: Path) -> None:
     every = bytes(range(256)) * 40 + b"no newline at the end"
     (tmp_path / "every").write_bytes(every)
@@ -121,6 +123,7 @@ def test_packages_are_told_by_version_and_a_stranger_is_absent() -> None:
     assert observed.packages["no-such-package"] == Absent()
 
 
+@pytest.mark.host
 def test_units_are_unknown_where_no_systemd_answers() -> None:
     assert isinstance(observe(Watch(units=frozenset({"dnsmasq.service"}))).fact("unit:dnsmasq.service"), Unknown)
 

@@ -106,6 +106,7 @@ def test_wrong_usage_ends_with_64(words: list[str], capsys: pytest.CaptureFixtur
     assert len(said.err) > 10
 
 
+@pytest.mark.host
 def test_a_host_that_does_not_answer_ends_a_plan_with_4(folder: Path, key: Path) -> None:
     plan = [sys.executable, "-m", "service", "plan", "pve1", "--repo", str(folder), "--ssh-key", str(key)]
     done = subprocess.run(nowhere(plan), capture_output=True, text=True, timeout=60, env=environment())

@@ -45,16 +45,19 @@ def assert_taken_as_meant(firewall: HostFirewall) -> None:
     assert listed(again) == wanted
 
 
+@pytest.mark.host
 def test_nft_lists_the_seeds_table_as_it_was_meant() -> None:
     assert_taken_as_meant(firewall_of(SEED, FLEET, CLAIMS))
 
 
+@pytest.mark.host
 @settings(max_examples=40, deadline=None)
 @given(sections())
 def test_nft_lists_any_table_as_it_was_meant(made: tuple[Section, Section]) -> None:
     assert_taken_as_meant(firewall_of(*made, CLAIMS))
 
 
+@pytest.mark.host
 def test_every_macro_is_taken() -> None:
     rules = [{"type": "in", "action": "accept", "macro": name} for name in macros()]
     rules += [{"type": "out", "action": "drop", "macro": name, "source": "2001:db8::1"} for name in macros()]

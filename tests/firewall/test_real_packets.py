@@ -18,6 +18,8 @@ from service.firewall.packets import parse_packet
 from service.kinds.claims import Masquerades, Serves
 from tests.firewall.host_specs import FLEET, Section, firewall_of, sections
 
+pytestmark = pytest.mark.host
+
 CLAIMS = (Serves("dns", "vmbr0"), Serves("dhcp", "vmbr0"), Masquerades("10.10.10.0/24", "enp1s0"))
 SOURCES = {
     4: ["192.0.2.1", "192.0.2.77", "10.1.2.3", "10.1.2.4", "10.5.5.5", "203.0.113.5", "203.0.113.6", "198.51.100.130"],

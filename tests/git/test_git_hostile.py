@@ -76,6 +76,7 @@ def test_a_module_file_that_names_a_command_is_refused(forge: Forge, mirror: Mir
     assert not marker.exists()
 
 
+@pytest.mark.host
 def test_a_local_source_that_would_fetch_lazily_from_elsewhere_runs_nothing(
     forge: Forge, mirror: Mirror, tmp_path: Path
 ) -> None:

@@ -149,6 +149,7 @@ def test_a_checkout_with_a_work_tree_is_a_source_too(new_forge: Callable[[str], 
     assert Mirror(room, parse_source(str(forge.path.parent), "main")).fetch(None) == Advanced(head, None)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("name", ["fleet.git", "with space.git", "work/.git"])
 def test_a_local_repository_of_another_owner_is_fetched(
     name: str, new_forge: Callable[[str], Forge], room: Path

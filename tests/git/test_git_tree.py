@@ -351,6 +351,7 @@ def test_the_object_ids_of_a_directory_are_gits(forge: Forge) -> None:
     assert blob_id_of(b"") == sha1(b"blob 0\0").hexdigest()
 
 
+@pytest.mark.host
 def test_a_mirror_of_another_owner_is_read(forge: Forge, mirror: Mirror, tmp_path: Path) -> None:
     commit = forge.push(ONE)
     mirror.fetch(None)

@@ -13,6 +13,8 @@ from service.ssh.pool import Connections
 from tests.ssh.servers import OTHER_HOST_KEY, public_line
 from tests.ssh.sshd import Sshd, real_sshd
 
+pytestmark = pytest.mark.host
+
 
 @pytest.fixture
 async def pool(sshd: Sshd) -> AsyncIterator[Connections]:

@@ -13,6 +13,8 @@ from service.ssh.connection import SshDialer, SshHost
 from tests.ssh.servers import CLIENT_KEY, Serve, ssh_server, target
 from tests.ssh.sshd import Sshd
 
+pytestmark = pytest.mark.host
+
 Process = asyncssh.SSHServerProcess[bytes]
 
 

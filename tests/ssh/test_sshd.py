@@ -10,6 +10,8 @@ from service.apply.host import Target
 from service.ssh.connection import SshDialer, SshHost
 from tests.ssh.sshd import Sshd
 
+pytestmark = pytest.mark.host
+
 
 @pytest.fixture
 async def host(sshd: Sshd) -> AsyncIterator[SshHost]:
