@@ -2,14 +2,14 @@
 
 import pytest
 
-from service.lab import Lab
 from tests.e2e.story import Story
+from tests.lab_fixtures import FreshHost
 
 pytestmark = pytest.mark.lab
 
 
-def test_the_spec_on_an_empty_host_gives_the_same_result(lab: Lab, story: Story) -> None:
-    second = Story(lab.add_host("pve2"), story.field)
+def test_the_spec_on_an_empty_host_gives_the_same_result(fresh_host: FreshHost, story: Story) -> None:
+    second = Story(fresh_host("pve2"), story.field)
     second.guests["dev"] = second.host.guest_add("dev", mac="BC:24:11:00:01:01")
     second.guests["alpine"] = second.host.guest_add("alpine", sort="silent", mac="BC:24:11:00:01:02")
     moved = second.spec().replace("BC:24:11:00:00", "BC:24:11:00:01")
