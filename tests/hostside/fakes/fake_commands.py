@@ -1,25 +1,18 @@
-#!/usr/bin/python3 -IS
-# pathlib would cost every call some milliseconds
-# ruff: noqa: PTH100, PTH110, PTH112, PTH114, PTH118, PTH120, PTH123, PTH208, PLR0912, PTH104
 """The commands that the host-side file calls, as one small model of a host: state in files, every call recorded.
 
-A bin folder holds `call` under the names of the real programs; beside that folder, `model/` holds kernel.json (links,
-addresses, routes, nft tables, iptables rules), units.json, root (the scratch root's path) and calls (one JSON line a
-call). What it does not know it refuses with exit code 97 and says so in calls: a test never passes by a silent fake.
-`call` asks the server of the models (serve.py), or runs this file when there is none.
+A bin folder holds `call` under the names of the real programs, which asks the server (serve.py) that runs this; beside
+that folder, `model/` holds kernel.json (links, addresses, routes, nft tables, iptables rules), units.json, root (the
+scratch root's path) and calls (one JSON line a call). What it does not know it refuses with exit code 97 and says so in
+calls: a test never passes by a silent fake.
 """
 
-from __future__ import annotations
-
 import fcntl
+import fnmatch
 import json
-import os
 import re
-import sys
-
-TYPE_CHECKING = False  # typing itself would cost every call some milliseconds
-if TYPE_CHECKING:
-    from typing import Any, NoReturn
+import subprocess
+from pathlib import Path
+from typing import Any, NoReturn
 
 
 class UnknownCall(Exception):  # noqa: N818
@@ -41,7 +34,7 @@ def fail(message: str, code: int = 1) -> NoReturn:
 class Call:
     """One call of a program: who was called how, and what it answers."""
 
-    def __init__(self, model: str, name: str, argv: list[str], stdin: str) -> None:
+    def __init__(self, model: Path, name: str, argv: list[str], stdin: str) -> None:
         self.model = model
         self.name = name
         self.argv = argv
@@ -50,21 +43,18 @@ class Call:
         self.start: list[str] = []  # a command line to start apart, beside the caller (not by us: it may be elsewhere)
 
     def load(self, name: str) -> Any:
-        with open(os.path.join(self.model, name), encoding="utf-8") as file:
-            return json.load(file)
+        return json.loads((self.model / name).read_text(encoding="utf-8"))
 
     def save(self, name: str, value: Any) -> None:
-        path = os.path.join(self.model, name)
-        with open(path + ".new", "w", encoding="utf-8") as file:
-            file.write(json.dumps(value))
-        os.rename(path + ".new", path)
+        new = self.model / f"{name}.new"
+        new.write_text(json.dumps(value), encoding="utf-8")
+        new.rename(self.model / name)
 
-    def root(self) -> str:
-        with open(os.path.join(self.model, "root"), encoding="utf-8") as file:
-            return file.read()
+    def root(self) -> Path:
+        return Path((self.model / "root").read_text(encoding="utf-8"))
 
     def record(self, **more: str) -> None:
-        with open(os.path.join(self.model, "calls"), "a", encoding="utf-8") as file:
+        with (self.model / "calls").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"name": self.name, "argv": self.argv, **more}) + "\n")
 
     def say(self, *lines: str) -> None:
@@ -121,21 +111,24 @@ def change_link(kernel: Any, words: list[str]) -> None:
             if link["master"] == words[2]:
                 link.update(master=None, up=False)
     elif words[0] == "set" and words[1] == "dev" and words[2] in links:
-        link, rest = links[words[2]], words[3:]
-        if rest in (["up"], ["down"]):
-            link["up"] = rest == ["up"]
-        elif rest == ["nomaster"]:
-            link["master"] = None
-        elif rest[0] == "master" and rest[1] in links:
-            link["master"] = rest[1]
-        elif rest[0] == "mtu":
-            link["mtu"] = int(rest[1])
-        elif rest[:3] == ["type", "bridge", "stp_state"]:
-            link["stp"] = int(rest[3])
-        elif rest[:3] == ["type", "bridge", "forward_delay"]:
-            link["delay"] = int(rest[3])
-        else:
-            raise UnknownCall
+        set_link(links, links[words[2]], words[3:])
+    else:
+        raise UnknownCall
+
+
+def set_link(links: Any, link: Any, words: list[str]) -> None:
+    if words in (["up"], ["down"]):
+        link["up"] = words == ["up"]
+    elif words == ["nomaster"]:
+        link["master"] = None
+    elif words[0] == "master" and words[1] in links:
+        link["master"] = words[1]
+    elif words[0] == "mtu":
+        link["mtu"] = int(words[1])
+    elif words[:3] == ["type", "bridge", "stp_state"]:
+        link["stp"] = int(words[3])
+    elif words[:3] == ["type", "bridge", "forward_delay"]:
+        link["delay"] = int(words[3])
     else:
         raise UnknownCall
 
@@ -240,16 +233,15 @@ def iptables(call: Call, words: list[str]) -> None:
 
 def unit_properties(call: Call, units: Any, name: str) -> dict[str, str]:
     """What systemd would say: units of the model, and those whose files are in the scratch root."""
-    here = os.path.join(call.root(), "etc/systemd/system")
+    here = call.root() / "etc/systemd/system"
     unit = units.get(name)
-    if unit is None and os.path.exists(os.path.join(here, name)):
+    if unit is None and (here / name).exists():
         unit = {"enabled": "disabled", "active": False}
     if unit is None:
         return {"LoadState": "not-found", "UnitFileState": "", "ActiveState": "inactive"}
     enabled = unit["enabled"]
-    for folder in os.listdir(here) if os.path.isdir(here) else []:
-        if folder.endswith(".wants") and os.path.islink(os.path.join(here, folder, name)):
-            enabled = "enabled"
+    if any((folder / name).is_symlink() for folder in here.glob("*.wants")):
+        enabled = "enabled"
     properties = {"LoadState": "loaded", "UnitFileState": enabled, "ActiveState": "inactive"}
     if unit["active"]:
         properties["ActiveState"] = "active"
@@ -259,8 +251,6 @@ def unit_properties(call: Call, units: Any, name: str) -> dict[str, str]:
 
 
 def systemctl(call: Call, words: list[str]) -> None:
-    import fnmatch
-
     words = [word for word in words if word not in ("--no-block", "--quiet", "--now")]
     units = call.load("units.json")
     verb, names = words[0], [word for word in words[1:] if word != "--"]
@@ -278,19 +268,24 @@ def systemctl(call: Call, words: list[str]) -> None:
     elif verb in ("daemon-reload", "reset-failed"):
         pass
     elif verb in ("start", "stop", "restart", "enable", "disable", "mask", "unmask"):
-        for name in [n for pattern in names for n in (fnmatch.filter(units, pattern) if "*" in pattern else [pattern])]:
-            if unit_properties(call, units, name)["LoadState"] == "not-found":
-                fail(f"Unit {name} not found.", 5)
-            unit = units.setdefault(name, {"enabled": "disabled", "active": False})
-            if verb in ("start", "stop", "restart"):
-                unit["active"] = verb != "stop"
-            else:
-                unit["enabled"] = {"enable": "enabled", "mask": "masked"}.get(verb, "disabled")
-            if "command" in unit and verb == "stop":
-                del units[name]
+        for pattern in names:
+            for name in fnmatch.filter(units, pattern) if "*" in pattern else [pattern]:
+                change_unit(call, units, verb, name)
         call.save("units.json", units)
     else:
         raise UnknownCall
+
+
+def change_unit(call: Call, units: Any, verb: str, name: str) -> None:
+    if unit_properties(call, units, name)["LoadState"] == "not-found":
+        fail(f"Unit {name} not found.", 5)
+    unit = units.setdefault(name, {"enabled": "disabled", "active": False})
+    if verb in ("start", "stop", "restart"):
+        unit["active"] = verb != "stop"
+    else:
+        unit["enabled"] = {"enable": "enabled", "mask": "masked"}.get(verb, "disabled")
+    if "command" in unit and verb == "stop":
+        del units[name]
 
 
 def systemd_run(call: Call, words: list[str]) -> None:
@@ -314,10 +309,9 @@ def systemd_run(call: Call, words: list[str]) -> None:
 def checker(call: Call, words: list[str]) -> None:
     """dnsmasq --test and sshd -t: a staged file with the word `wrong` in a line is refused by that line's number."""
     path = words[-1].partition("=")[2] or words[-1]
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if "wrong" in line:
-                fail(f"dnsmasq: bad option at line {number} of {path}: root:$6$secret", 1)
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        if "wrong" in line:
+            fail(f"dnsmasq: bad option at line {number} of {path}: root:$6$secret", 1)
 
 
 def dpkg_query(call: Call, words: list[str]) -> None:
@@ -327,13 +321,11 @@ def dpkg_query(call: Call, words: list[str]) -> None:
 
 
 def apt_get(call: Call, words: list[str]) -> None:
-    import subprocess
-
     packages, units = call.load("packages.json"), call.load("units.json")
     while words and words[0].startswith("-"):
         words = words[2:] if words[0] == "-o" else words[1:]
-    policy = os.path.join(call.root(), "usr/sbin/policy-rc.d")
-    forbids = subprocess.run(["/bin/sh", policy, "x", "start"]).returncode == 101 if os.path.exists(policy) else False
+    policy = call.root() / "usr/sbin/policy-rc.d"
+    forbids = policy.exists() and subprocess.run(["/bin/sh", str(policy), "x", "start"]).returncode == 101
     for name in words[1:]:
         if words[0] == "remove":
             packages.remove(name)
@@ -362,36 +354,14 @@ COMMANDS = {
 
 def answer(call: Call) -> tuple[int, str, str]:
     """(exit code, standard output, standard error) of a call; one at a time for each model."""
-    lock = os.open(os.path.join(call.model, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
-    try:
+    with (call.model / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         call.record()
-        COMMANDS[call.name](call, call.argv)
-    except Failed as failed:
-        return failed.code, call.out, f"{failed}\n" if str(failed) else ""
-    except (UnknownCall, IndexError, KeyError, ValueError) as error:
-        call.record(refused=repr(error))
-        return 97, "", f"the fake {call.name} does not know {call.argv}: {error!r}\n"
-    finally:
-        os.close(lock)
+        try:
+            COMMANDS[call.name](call, call.argv)
+        except Failed as failed:
+            return failed.code, call.out, f"{failed}\n" if str(failed) else ""
+        except (UnknownCall, IndexError, KeyError, ValueError) as error:
+            call.record(refused=repr(error))
+            return 97, "", f"the fake {call.name} does not know {call.argv}: {error!r}\n"
     return 0, call.out, ""
-
-
-def main() -> None:
-    folder, name = os.path.split(os.path.abspath(sys.argv[0]))
-    model = os.path.join(os.path.dirname(folder), "model")
-    call = Call(model, name, sys.argv[1:], sys.stdin.read() if name == "nft" else "")
-    code, out, err = answer(call)
-    sys.stdout.write(out)
-    sys.stderr.write(err)
-    if call.start:
-        import subprocess  # the dearest of all: not for every call
-
-        child = subprocess.Popen(call.start, stdin=-3, stdout=-3, stderr=-3, start_new_session=True)
-        with open(os.path.join(model, "run.pid"), "w", encoding="utf-8") as file:
-            file.write(str(child.pid))
-    sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -43,7 +43,7 @@ class Asked(socketserver.StreamRequestHandler):
         if len(request) < 4 or request[:4] != struct.pack(">I", len(request) - 4):
             return  # the caller was killed while it asked
         model, name, stdin, *argv = unpack(request[4:])
-        call = Call(model, name, argv, stdin)
+        call = Call(Path(model), name, argv, stdin)
         code, out, err = answer(call)
         with contextlib.suppress(OSError):  # or while it waited
             self.wfile.write(bytes([code]) + pack(out, err, *call.start))
