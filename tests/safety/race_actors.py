@@ -198,6 +198,8 @@ class Controller:
         if answer.get("state") in ("applied", "rolled_back"):
             self.known.append(identifier)
         self.note("begin", identifier, answer)
+        if answer.get("state") == "applied" and dice.random() < 0.6 and self.race.take():
+            self.ask("confirm", identifier, dice)
 
     def identifier(self, dice: random.Random) -> str:
         stamp, text = int(time.time() * 1000), ""

@@ -16,7 +16,7 @@ from tests.safety.race_actors import content_of, parsed
 from tests.safety.race_history import Answer, Version
 from tests.safety.scratch_host import ScratchHost
 
-PATHS = [f"/etc/race/{name}" for name in ("one", "two", "three", "four")]
+PATHS = [f"/etc/race/{name}" for name in ("one", "two", "three", "four", "five", "six", "seven")]
 PYTHON = ["/usr/bin/python3", "-I", "-S"]
 WITNESS = Path(race_host.__file__)
 PATIENCE_S = 90.0
