@@ -63,6 +63,7 @@ def test_a_folder_is_checked_and_its_schema_written(my_repository: Path) -> None
     assert (my_repository / "host.schema.json").read_text().startswith("{")
 
 
+@pytest.mark.long
 def test_the_service_starts_and_ends(tmp_path: Path) -> None:
     (command,) = run_by("test_the_service_starts_and_ends")
     Forge(tmp_path / "my-repository.git").push({"fleet.yaml": "passerelle: 1\n"})

@@ -40,6 +40,7 @@ def assert_only_unknowns(garbled: HostObserved, whole: HostObserved) -> int:
     return unknown
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_an_answer_cut_anywhere_gives_unknowns_only(case: str) -> None:
     whole = read(answer(case))

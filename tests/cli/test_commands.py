@@ -162,6 +162,7 @@ def test_no_service_is_said_with_its_address(
     assert "the service at http://127.0.0.1:1 does not answer" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_reader_that_goes_away_is_no_crash(folder: Path) -> None:
     argv = [sys.executable, "-m", "service", "schema"]
     reading, writing = os.pipe()

@@ -45,6 +45,7 @@ def test_any_file_is_edited_as_wanted_or_refused(data: bytes) -> None:
     assert result == others
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "data",
     [

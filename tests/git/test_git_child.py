@@ -26,6 +26,7 @@ def test_a_child_that_complains_for_ever_is_ended_at_the_deadline_with_bounded_m
     assert len(answer.stderr) == 10_000
 
 
+@pytest.mark.long
 def test_the_whole_group_is_ended_at_the_deadline(tmp_path: Path) -> None:
     script = "sleep 300 & echo $! > grandchild; wait"
     answer = run(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, tmp_path, Limits(timeout_s=0.5))

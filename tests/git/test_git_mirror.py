@@ -265,6 +265,7 @@ def test_two_threads_fetch_one_after_the_other(forge: Forge, mirror: Mirror) -> 
     assert found == [Advanced(head, None)] * 4
 
 
+@pytest.mark.long
 def test_reading_goes_on_while_fetching_and_repacking(forge: Forge, mirror: Mirror) -> None:
     first = forge.push(ONE)
     mirror.fetch(None)

@@ -111,6 +111,7 @@ def drip(connection: socket.socket) -> None:
             continue
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("answer", [hang, drip])
 def test_a_server_that_hangs_or_drips_ends_at_the_deadline_with_all_its_processes(
     answer: Callable[[socket.socket], None], listen: Callable[..., Listener], room: Path
@@ -129,6 +130,7 @@ def test_a_server_that_hangs_or_drips_ends_at_the_deadline_with_all_its_processe
     assert running_git(room) == []
 
 
+@pytest.mark.long
 def test_an_ssh_server_that_hangs_ends_at_the_deadline(
     listen: Callable[..., Listener], room: Path, tmp_path: Path
 ) -> None:

@@ -185,6 +185,7 @@ def test_more_files_than_the_limit_are_one_problem_and_no_files(
     assert word in problem.what
 
 
+@pytest.mark.long
 def test_a_fleet_of_ten_thousand_hosts_is_read(forge: Forge, mirror: Mirror) -> None:
     small = forge.blob("host: x\n")
     hosts = {f"hosts/h{n:06}.yaml": ("100644", small) for n in range(MAX_FILES)}

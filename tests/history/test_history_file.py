@@ -41,6 +41,7 @@ def test_a_file_in_use_is_not_swapped_for_a_newer_one(path: Path) -> None:
     open_history(path, wait_s=0.01).close()
 
 
+@pytest.mark.long
 def test_the_lock_of_a_killed_service_is_free(path: Path) -> None:
     program = (
         "import pathlib, os, signal, sys; from service.history import open_history;"

@@ -83,6 +83,7 @@ def left_after_deaths(database: Path, folder: Path) -> tuple[list[str], list[dic
     return points, left
 
 
+@pytest.mark.long
 def test_a_migration_killed_at_any_statement_leaves_the_old_file_or_the_new(old: Path, two: Path) -> None:
     points, left = left_after_deaths(old, two)
     assert sum(point.lstrip().startswith(("CREATE", "ALTER", "DROP", "INSERT", "UPDATE")) for point in points) >= 8
@@ -94,6 +95,7 @@ def test_a_migration_killed_at_any_statement_leaves_the_old_file_or_the_new(old:
     assert all(found["left_over"] == [] for found in left)
 
 
+@pytest.mark.long
 def test_a_first_start_killed_at_any_statement_leaves_no_file_or_the_whole(tmp_path: Path) -> None:
     points, left = left_after_deaths(tmp_path / "none.sqlite", migrations_folder())
     assert len(points) > 40

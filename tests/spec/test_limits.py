@@ -24,6 +24,7 @@ def test_many_errors_are_all_said_and_more_are_counted(read: Read) -> None:
 ADDRESSES = "{addresses: [%s]}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "text",
     [
@@ -55,6 +56,7 @@ def test_no_file_takes_long_to_refuse(read: Read, text: str) -> None:
     assert found.has_errors
 
 
+@pytest.mark.long
 def test_a_thousand_hosts_are_read_in_seconds(read: Read, host: str) -> None:
     files = {}
     for n in range(1000):

@@ -152,6 +152,7 @@ async def test_a_command_that_reads_nothing_of_a_large_input_still_ends() -> Non
     assert (answer.exit_status, answer.stdout) == (3, b"no thanks\n")
 
 
+@pytest.mark.long
 async def test_a_host_that_never_reads_its_input_ends_at_the_deadline() -> None:
     async def deaf(process: Process) -> None:
         process.channel.pause_reading()

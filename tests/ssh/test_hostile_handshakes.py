@@ -48,6 +48,7 @@ async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     await reader.read()
 
 
+@pytest.mark.long
 async def test_a_mute_peer_ends_at_the_deadline() -> None:
     error = await trouble(mute)
     assert "no SSH server greets" in error.what
@@ -93,6 +94,7 @@ async def test_a_greeting_of_no_text_encoding_hurts_nobody() -> None:
     assert "\x1b" not in error.what
 
 
+@pytest.mark.long
 async def test_a_greeting_that_drips_ends_at_the_deadline() -> None:
     async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         turn = asyncio.Event()
@@ -115,6 +117,7 @@ async def test_a_server_of_the_wrong_protocol_is_told_as_such() -> None:
     await trouble(http)
 
 
+@pytest.mark.long
 async def test_a_hang_in_the_key_exchange_ends_at_the_deadline() -> None:
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-OpenSSH_9.2p1\r\n")
@@ -124,6 +127,7 @@ async def test_a_hang_in_the_key_exchange_ends_at_the_deadline() -> None:
     assert "the login did not end" in error.what
 
 
+@pytest.mark.long
 async def test_rubbish_after_the_greeting_ends_the_connection() -> None:
     async def rubbish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-OpenSSH_9.2p1\r\n" + bytes(range(256)) * 64)
@@ -236,6 +240,7 @@ async def test_a_rogue_that_lets_everyone_in_is_refused() -> None:
     await server.wait_closed()
 
 
+@pytest.mark.long
 async def test_a_login_that_never_ends_ends_at_the_deadline() -> None:
     over = asyncio.Event()
 

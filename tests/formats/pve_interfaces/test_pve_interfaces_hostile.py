@@ -118,6 +118,7 @@ def test_the_canonical_form_of_one_stanza_an_interface_is_stable(names: list[str
 MANY = [b"a%d" % number for number in range(4_900)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "data",
     [
