@@ -20,7 +20,10 @@ from service.resources.firewall import FirewallTable
 
 SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
 ANY_ADDRESS = frozenset({"*", "0.0.0.0", "::", "[::]"})  # noqa: S104 (compared, not bound)
-HINT = "put `allow_management_change: true` under `connection:` in the same commit if this is meant"
+HINT = (
+    "if this is meant, put `allow_management_change: true` under `connection:` in the commit that changes this; "
+    "it counts only in the commit that introduces it, so take it away first where it stands already"
+)
 
 
 @dataclass(frozen=True, slots=True)
