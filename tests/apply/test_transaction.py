@@ -115,7 +115,7 @@ async def test_a_plan_is_applied_told_step_by_step_and_confirmed_over_a_new_conn
     assert {step.state for step in ended.steps} == {"done"}
     assert controller.phases == ["Running", "AwaitingConfirmation"]
     done = [told.position for told in controller.told if isinstance(told, StepTold) and told.state == "done"]
-    assert done == [step.position for step in ended.steps] and len(done) >= 5
+    assert list(dict.fromkeys(done)) == [step.position for step in ended.steps] and len(ended.steps) >= 5
     assert len(controller.sockets) == 3
     assert controller.scratch.journal()["state"] == "confirmed"
     assert not controller.scratch.armed()
