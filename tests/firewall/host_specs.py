@@ -9,9 +9,9 @@ from service.firewall.icmp import ICMP_TYPES, ICMPV6_TYPES
 from service.firewall.macros import macros
 from service.kinds.claims import Claim
 from service.kinds.firewall.derived import assemble
-from service.kinds.firewall.levels import host_level, shared_level
-from service.kinds.firewall.lint import uncompilable
-from service.kinds.firewall.section import FirewallSection, SharedFirewallSection
+from service.kinds.packet_rules.checks import uncompilable
+from service.kinds.packet_rules.levels import host_level, shared_level
+from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
 from service.spec.host import Connection, HostSpec, Shared
 
 Section = dict[str, Any]

@@ -8,9 +8,10 @@ from service.firewall.host_firewall import HostFirewall, Policy
 from service.firewall.host_trace import HostAnalyser
 from service.kinds.claims import Claim, NeedsLoader, NeedsPackage
 from service.kinds.firewall.derived import assemble, derives, shared_section
-from service.kinds.firewall.levels import KEY, Problem, host_level, shared_level
-from service.kinds.firewall.lint import GROUP, PLATFORM, RULE, RULES, blocked, uncompilable, unknown_interfaces
-from service.kinds.firewall.section import FirewallSection, SharedFirewallSection
+from service.kinds.firewall.lint import GROUP, PLATFORM, RULE, RULES, blocked, unknown_interfaces
+from service.kinds.packet_rules.checks import uncompilable
+from service.kinds.packet_rules.levels import KEY, Problem, host_level, shared_level
+from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
 from service.model.observed import Watch
 from service.resources.firewall import FirewallTable
 from service.resources.resource import Resource

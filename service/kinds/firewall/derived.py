@@ -13,8 +13,8 @@ from service.firewall.host_firewall import Closed, HostFirewall, Policy
 from service.firewall.model import Level, Rule, Where
 from service.firewall.pve_render import rule_line
 from service.kinds.claims import Claim, Masquerades, Serves
-from service.kinds.firewall.levels import KEY, host_level, shared_level
-from service.kinds.firewall.section import FirewallSection, SharedFirewallSection
+from service.kinds.packet_rules.levels import KEY, host_level, shared_level
+from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
 from service.spec.host import HostSpec, Shared
 
 _DEFAULTS = {"policy_in": "drop", "policy_out": "accept", "policy_forward": "accept"}

@@ -4,12 +4,9 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from service.firewall.chains import ACCEPT
-from service.firewall.host_firewall import HostFirewall, site_of
 from service.firewall.host_trace import HostAnalyser
-from service.firewall.matching import LeftOut
-from service.firewall.model import FAMILIES, Ignored, Rule
+from service.firewall.model import Rule
 from service.firewall.packets import parse_packet
-from service.firewall.sets import build_sets
 from service.firewall.verdict import Verdict
 from service.kinds.claims import Claim, Masquerades, Named, Network, Reservation, Serves
 from service.spec.findings import Hit
@@ -35,24 +32,6 @@ RULES = (RULE, GROUP, PLATFORM, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS, UNKNOWN_I
 _NO_ADDRESS = "0.0.0.0"  # noqa: S104 (a client that has none yet, nothing is bound)
 _NEIGHBOUR = "192.0.2.1"
 """Somebody outside (RFC 5737)."""
-
-
-def uncompilable(firewall: HostFirewall, rules: Sequence[Rule]) -> Iterator[tuple[int, str]]:
-    """(index, words) of rules that read well and could not be loaded."""
-    sets = build_sets(firewall.levels)
-    for index, rule in enumerate(rules):
-        words: list[str] = []
-        for family in FAMILIES:
-            if rule.type == "group" or rule.errors or not rule.works(family):
-                continue
-            refused: list[Ignored] = []
-            try:
-                site_of(firewall, family, sets, refused).steps(rule, {}, iface="in")
-            except LeftOut as error:
-                words.append(str(error))
-            words += [item.reason for item in refused]
-        if words:
-            yield index, words[0]
 
 
 def unknown_interfaces(rules: Sequence[Rule], claims: Sequence[Claim]) -> Iterator[Hit]:

@@ -13,7 +13,7 @@ from service.firewall.model import Alias, Family, IPSet, IPSetEntry, Level, Rule
 from service.firewall.pve_options import BadLine
 from service.firewall.pve_render import rule_line
 from service.firewall.pve_rules import Scope, read_rule
-from service.kinds.firewall.section import FirewallRule, FirewallSection, SharedFirewallSection
+from service.kinds.packet_rules.section import FirewallRule, FirewallSection, SharedFirewallSection
 from service.spec.findings import Path
 from service.spec.host import HostSpec, Shared
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.kinds.firewall import grammar
+from service.kinds.packet_rules import grammar
 from service.spec.grammar import InterfaceName
 
 MAX_RULES = 5000

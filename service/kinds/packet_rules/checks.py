@@ -1,0 +1,26 @@
+"""Rules that read well and could still not be loaded."""
+
+from collections.abc import Iterator, Sequence
+
+from service.firewall.host_firewall import HostFirewall, site_of
+from service.firewall.matching import LeftOut
+from service.firewall.model import FAMILIES, Ignored, Rule
+from service.firewall.sets import build_sets
+
+
+def uncompilable(firewall: HostFirewall, rules: Sequence[Rule]) -> Iterator[tuple[int, str]]:
+    """(index, words) of rules that read well and could not be loaded."""
+    sets = build_sets(firewall.levels)
+    for index, rule in enumerate(rules):
+        words: list[str] = []
+        for family in FAMILIES:
+            if rule.type == "group" or rule.errors or not rule.works(family):
+                continue
+            refused: list[Ignored] = []
+            try:
+                site_of(firewall, family, sets, refused).steps(rule, {}, iface="in")
+            except LeftOut as error:
+                words.append(str(error))
+            words += [item.reason for item in refused]
+        if words:
+            yield index, words[0]
