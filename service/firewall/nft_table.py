@@ -62,18 +62,19 @@ class NftChain:
     hook: str = ""
     priority: tuple[int, str] = _FILTER
     policy: str = "accept"
+    type: str = "filter"
 
     def head(self) -> dict[str, Json]:
         """What `nft -j` says of the chain besides its place."""
         return (
-            {"type": "filter", "hook": self.hook, "prio": self.priority[0], "policy": self.policy} if self.hook else {}
+            {"type": self.type, "hook": self.hook, "prio": self.priority[0], "policy": self.policy} if self.hook else {}
         )
 
     def text(self) -> Iterator[str]:
         """As nft reads it."""
         yield f"\tchain {self.name} {{"
         if self.hook:
-            yield f"\t\ttype filter hook {self.hook} priority {self.priority[1]}; policy {self.policy};"
+            yield f"\t\ttype {self.type} hook {self.hook} priority {self.priority[1]}; policy {self.policy};"
         for line in self.lines:
             yield f"\t\t{line.text}"
         yield "\t}"
@@ -81,21 +82,23 @@ class NftChain:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The table as a value."""
+    """A table as a value. `name` is that of nft, as in `inet passerelle`."""
 
     chains: tuple[NftChain, ...]
+    name: str = f"{FAMILY} {TABLE}"
 
     @property
     def load(self) -> str:
         """The table's text."""
-        lines = [f"table {FAMILY} {TABLE} {{", *(line for chain in self.chains for line in chain.text()), "}"]
+        lines = [f"table {self.name} {{", *(line for chain in self.chains for line in chain.text()), "}"]
         return "\n".join(lines) + "\n"
 
     @property
     def normal(self) -> list[Json]:
         """The normal form of what `nft -j list table` says once it is loaded."""
-        objects: list[Json] = [{"table": {"family": FAMILY, "name": TABLE}}]
-        place: dict[str, Json] = {"family": FAMILY, "table": TABLE}
+        family, _, name = self.name.partition(" ")
+        objects: list[Json] = [{"table": {"family": family, "name": name}}]
+        place: dict[str, Json] = {"family": family, "table": name}
         objects += ({"chain": {**place, "name": chain.name, **chain.head()}} for chain in self.chains)
         objects += (
             {"rule": {**place, "chain": chain.name, "expr": line.expr}} for chain in self.chains for line in chain.lines
@@ -105,7 +108,7 @@ class Table:
     @property
     def file(self) -> bytes:
         """The file that the boot loads: it takes the place of a table that is already there."""
-        table = f"table {FAMILY} {TABLE}\n"
+        table = f"table {self.name}\n"
         return f"# written by passerelle\n{table}delete {table}{self.load}".encode()
 
 
