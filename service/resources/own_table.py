@@ -1,0 +1,200 @@
+"""An nft table of our own: what the kernel has now, rule by rule, and the file that the boot loads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from service.firewall.nft_table import NftChain, Table
+from service.hostside.passerelle_host import nft_normal
+from service.model.changes import Difference, Where
+from service.model.facts import Step
+from service.model.observed import HostObserved, Watch
+from service.model.plans import digest_of
+from service.model.states import Absent, Json, Observed, Seen, Unknown
+from service.resources.files import OwnFile
+from service.resources.nat import LOADER, LOADER_FILE, loader
+from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference
+
+MAX_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class OwnTable:
+    """A table, its file and its loader. `table` None = wanted absent; nobody else's table is looked at.
+
+    `name` is nft's, as in `inet passerelle`; `file` the path that the boot loads; `phase` when the kernel's side
+    changes. The resources that are tables say how they come by these.
+    """
+
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """As nft has it: family and name."""
+        raise NotImplementedError
+
+    @property
+    def file(self) -> str:
+        """The file that the boot loads."""
+        raise NotImplementedError
+
+    @property
+    def phase(self) -> int:
+        """When the kernel's table changes."""
+        raise NotImplementedError
+
+    @property
+    def table(self) -> Table | None:
+        """The table as nft takes it and lists it; None = wanted absent."""
+        raise NotImplementedError
+
+    @property
+    def id(self) -> str:
+        """The table's fact."""
+        return f"nft:{self.name}"
+
+    def wishes(self) -> Wishes:
+        """As `Resource` says."""
+        wishes: dict[tuple[str, str, Where], Json] = {}
+        if self.table is not None:
+            wishes[(self.name, "table", "live")] = "present"
+            for chain in self.table.chains:
+                wishes[(f"{self.name} {chain.name}", "hook", "live")] = chain.head()
+                wishes[(f"{self.name} {chain.name}", "rules", "live")] = _words(chain)
+        for part in self.parts():
+            wishes |= part.wishes()
+        return wishes
+
+    def watch(self) -> Watch:
+        """As `Resource` says."""
+        return Watch(files=frozenset({self.file, LOADER_FILE}), units=frozenset({LOADER}))
+
+    def parts(self) -> list[Resource]:
+        """Our own file and its loader; without a table the file goes, the loader is the NAT's to remove."""
+        if self.table is None:
+            return [OwnFile(self.kind, self.file, None, "nft", phase=self.phase, on_confirm=True)]
+        file = OwnFile(
+            self.kind, self.file, self.table.file, "nft",
+            phase=Phase.ON_CONFIRM, on_confirm=True, cause="loaded at boot",
+        )  # fmt: skip
+        return [file, *loader(self.kind)]
+
+    def differences(self, observed: HostObserved) -> Iterator[Difference]:
+        """As `Resource` says."""
+        yield from self.live(observed.fact(self.id))
+        for part in self.parts():
+            yield from part.differences(observed)
+
+    def live(self, seen: Observed[Json]) -> Iterator[Difference]:
+        """Where the kernel's table is not as wanted, chain by chain."""
+        want: Json = "present" if self.table is not None else None
+        have: Observed[Json] = seen if isinstance(seen, Unknown | Absent) else Seen("present")
+        different = list(field_difference(self, self.name, "table", "live", want, have))
+        if different or self.table is None or not isinstance(seen, Seen):
+            yield from different
+            return
+        live = _Live.of(seen.value)
+        for chain in self.table.chains:
+            name = f"{self.name} {chain.name}"
+            head = live.heads.get(chain.name)
+            yield from field_difference(self, name, "hook", "live", chain.head(), Seen(head))
+            yield from field_difference(self, name, "rules", "live", _words(chain), Seen(live.words(chain)))
+        known = {chain.name for chain in self.table.chains}
+        for extra in sorted(live.heads.keys() - known):
+            yield from field_difference(self, f"{self.name} {extra}", "chain", "live", None, Seen("present"))
+        if live.others:
+            others: Json = live.others
+            yield from field_difference(self, self.name, "others", "live", None, Seen(others))
+
+    @classmethod
+    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+        """As `Resource` says."""
+        total = Steps()
+        for own in wanted:
+            if any(d.unknown for d in own.differences(observed)):
+                continue
+            parts = [type(part).steps([part], observed) for part in own.parts()]
+            live = tuple(own.live_steps(observed))
+            total = Steps(
+                steps=(*total.steps, *live, *(step for part in parts for step in part.steps)),
+                blobs={**total.blobs, **{name: blob for part in parts for name, blob in part.blobs.items()}},
+                checks=(
+                    *total.checks,
+                    *((("nft", own.name),) if live and own.table is not None else ()),
+                    *(check for part in parts for check in part.checks),
+                ),
+            )
+        return total
+
+    def live_steps(self, observed: HostObserved) -> Iterator[tuple[int, Step]]:
+        """The kernel's side: the table as a whole, in one transaction."""
+        seen = observed.fact(self.id)
+        different = list(self.live(seen))
+        if not different:
+            return
+        value = seen.value if isinstance(seen, Seen) else None
+        before: Json = {"normal": value["normal"]} if isinstance(value, dict) else None
+        after: Json = None
+        if self.table is not None:
+            normal: list[Json] = [*nft_normal(_bodies(self.table))]
+            after = {"load": self.table.load, "normal": normal}
+        why = f"{self.kind}: {', '.join(f'{d.resource} {d.field}' for d in different[:6])}"
+        yield self.phase, Step(self.id, before, after, why)
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """The kernel's table in its normal form, taken apart. `others` are objects that ours never has."""
+
+    heads: Mapping[str, Json]
+    rules: Mapping[str, list[Json]]
+    others: list[Json]
+
+    @classmethod
+    def of(cls, value: Json) -> "_Live":
+        heads: dict[str, Json] = {}
+        rules: dict[str, list[Json]] = {}
+        others: list[Json] = []
+        listed = value.get("normal") if isinstance(value, dict) else None
+        for item in listed if isinstance(listed, list) else []:
+            kind, body = next(iter(item.items())) if isinstance(item, dict) else ("", None)
+            if not isinstance(body, dict):
+                continue
+            if kind == "chain":
+                heads[str(body.get("name"))] = {k: v for k, v in body.items() if k not in ("family", "table", "name")}
+            elif kind == "rule":
+                rules.setdefault(str(body.get("chain")), []).append(body)
+            elif kind != "table":
+                others.append(f"{kind} {body.get('name')}"[:MAX_SHOWN])
+        return cls(heads, rules, others)
+
+    def words(self, chain: NftChain) -> list[Json]:
+        """The kernel's rules in the words of the wanted ones; others as nft has them."""
+        known = dict(zip(map(_key, _rules_of(chain)), _words(chain), strict=True))
+        return [known.get(_key(body), f"nft: {_shown(body)}") for body in self.rules.get(chain.name, [])]
+
+
+def _words(chain: NftChain) -> list[Json]:
+    """Every rule as nft reads it; a long one cut, with its digest."""
+    return [
+        text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}… {digest_of(text)[:19]}"
+        for text in (line.text for line in chain.lines)
+    ]
+
+
+def _key(body: Json) -> str:
+    kept = {k: v for k, v in body.items() if k not in ("family", "table", "chain")} if isinstance(body, dict) else body
+    return digest_of(kept)
+
+
+def _shown(body: Json) -> str:
+    return str(body.get("expr") if isinstance(body, dict) else body)[:MAX_SHOWN]
+
+
+def _rules_of(chain: NftChain) -> list[Json]:
+    objects: list[dict[str, Json]] = [{"rule": {"expr": line.expr}} for line in chain.lines]
+    return [item["rule"] for item in nft_normal(objects)]
+
+
+def _bodies(table: Table) -> list[dict[str, Json]]:
+    return [item for item in table.normal if isinstance(item, dict)]
