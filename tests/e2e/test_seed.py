@@ -55,6 +55,7 @@ def test_every_directive_of_the_seeds_file_is_written_and_taken(story: Story) ->
         "dhcp-option=6,10.10.10.1", "dhcp-option=19,1", "cache-size=256", "log-facility=/var/log/dnsmasq.log",
     }  # fmt: skip
     assert story.host.exec(["dnsmasq", "--test"]).returncode == 0
+    story.guests["dev"].wait_for_address()
     assert "BC:24:11:00:00:01".lower() in story.host.read("/var/lib/misc/dnsmasq.leases").decode()
 
 
