@@ -4,8 +4,8 @@ Every method blocks; async callers use a thread. Lists are pages: `limit` items 
 `Page.next` gave). `visible` are host selectors (`*`, `?`) that bound what is seen; `host` filters on top of them.
 
 hosts(…) host(name) host_names() drift(…) plan(id) current_plan(host) applies(…) apply(id) unfinished_applies(host)
-revisions(…) revision(commit) newest_revision(state) leases(…) events(…) newest_event_id() latches(host)
-is_latched(host, digest) base(host) tokens() receivers() receiver_secret(name) counts()
+revisions(…) revision(commit) newest_revision(state) leases(…) lease_history(…) events(…) newest_event_id() latches(host)
+is_latched(host, digest) drills(…) drill(id) unfinished_drills(host) base(host) tokens() receivers() receiver_secret(name) counts()
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,17 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, func, literal, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, true
 
-from service.history.columns import from_microseconds, ip_order, microseconds
+from service.history.columns import from_microseconds, microseconds
 from service.history.database import Database
+from service.history.lease_queries import LeaseQueries
+from service.history.reading import EVERY_HOST, Key, columns_of, of_host, ordered, seen_by
 from service.history.tables import (
     applies,
     bases,
     drift,
+    drills,
     events,
     hosts,
     latches,
@@ -37,20 +40,20 @@ from service.model.runs import (
     Apply,
     ApplyStep,
     Base,
+    Drill,
     DriftItem,
     Event,
     HostStatus,
     Latch,
-    LeaseRecord,
     Page,
     PlanRecord,
+    ProbeRecord,
+    Proof,
     Revision,
     RevisionState,
 )
 
 T = TypeVar("T")
-Key = tuple[str | int, ...]
-EVERY_HOST = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Counts:
     succeeded_at: dict[str, datetime] = field(default_factory=dict)
 
 
-class Queries:
+class Queries(LeaseQueries):
     """See the module."""
 
     def __init__(self, database: Database) -> None:
@@ -75,13 +78,13 @@ class Queries:
         self, *, limit: int, after: Key = (), visible: Sequence[str] = EVERY_HOST, **axes: str
     ) -> Page[HostStatus]:
         """Hosts by name. `axes`: sync, reason, health, reachability, phase."""
-        query = select(*_columns(hosts, HostStatus)).where(_seen(hosts.c.host, visible))
+        query = select(*columns_of(hosts, HostStatus)).where(seen_by(hosts.c.host, visible))
         query = query.where(*(hosts.c[axis] == value for axis, value in axes.items() if value))
         return self._page(query, HostStatus, [hosts.c.host], limit, after)
 
     def host(self, name: str) -> HostStatus | None:
         """One host as it stands."""
-        return self._one(select(*_columns(hosts, HostStatus)).where(hosts.c.host == name), HostStatus)
+        return self._one(select(*columns_of(hosts, HostStatus)).where(hosts.c.host == name), HostStatus)
 
     def host_names(self) -> tuple[str, ...]:
         """Every host that Git named when it was last looked at."""
@@ -105,18 +108,18 @@ class Queries:
         resolved: bool = False,
     ) -> Page[DriftItem]:
         """Open differences, or with `resolved` those of the past, oldest first."""
-        query = select(*_columns(drift, DriftItem)).where(_of(drift.c.host, host, visible))
+        query = select(*columns_of(drift, DriftItem)).where(of_host(drift.c.host, host, visible))
         state = drift.c.resolved_at
         query = query.where(state.is_not(None) if resolved else state.is_(None))
         return self._page(query, DriftItem, [drift.c.id], limit, after)
 
     def plan(self, plan_id: str) -> PlanRecord | None:
         """A plan with its body."""
-        return self._one(select(*_columns(plans, PlanRecord)).where(plans.c.id == plan_id), PlanRecord)
+        return self._one(select(*columns_of(plans, PlanRecord)).where(plans.c.id == plan_id), PlanRecord)
 
     def current_plan(self, host: str) -> PlanRecord | None:
         """The newest plan of a host."""
-        query = select(*_columns(plans, PlanRecord)).where(plans.c.host == host)
+        query = select(*columns_of(plans, PlanRecord)).where(plans.c.host == host)
         return self._one(query.order_by(plans.c.id.desc()).limit(1), PlanRecord)
 
     def applies(
@@ -130,7 +133,7 @@ class Queries:
         visible: Sequence[str] = EVERY_HOST,
     ) -> Page[Apply]:
         """Applies without their steps, newest first."""
-        query = _applies().where(_of(applies.c.host, host, visible))
+        query = _applies().where(of_host(applies.c.host, host, visible))
         for column, value in ((applies.c.phase, phase), (applies.c.commit, commit)):
             query = query.where(column == value) if value else query
         return self._page(query, Apply, [applies.c.id], limit, after, descending=True)
@@ -138,27 +141,29 @@ class Queries:
     def apply(self, apply_id: str) -> Apply | None:
         """An apply with its steps."""
         with self._database.read() as connection:
-            row = connection.execute(_applies().where(applies.c.id == apply_id)).mappings().one_or_none()
-            if row is None:
+            query = _applies().addcolumns_of(applies.c.probes).where(applies.c.id == apply_id)
+            found = connection.execute(query).mappings().one_or_none()
+            if found is None:
                 return None
+            row = {**found, "probes": tuple(ProbeRecord(**probe) for probe in found["probes"])}
             done = connection.execute(
-                select(*_columns(steps, ApplyStep)).where(steps.c.apply_id == apply_id).order_by(steps.c.position)
+                select(*columns_of(steps, ApplyStep)).where(steps.c.apply_id == apply_id).order_by(steps.c.position)
             ).mappings()
             return Apply(**row, steps=tuple(ApplyStep(**step) for step in done))
 
     def unfinished_applies(self, host: str = "") -> tuple[Apply, ...]:
         """What was under way, oldest first: after a crash, the hosts' journals tell how it ended."""
-        query = _applies().where(applies.c.phase.not_in(FINISHED), _of(applies.c.host, host, EVERY_HOST))
+        query = _applies().where(applies.c.phase.not_in(FINISHED), of_host(applies.c.host, host, EVERY_HOST))
         query = query.order_by(applies.c.id)
         with self._database.read() as connection:
             return tuple(Apply(**row) for row in connection.execute(query).mappings())
 
     def revisions(self, *, limit: int, after: Key = ()) -> Page[Revision]:
         """Revisions, newest first by when they were fetched."""
-        query = select(*_columns(revisions, Revision), revisions.c.id.label("_id"))
+        query = select(*columns_of(revisions, Revision), revisions.c.id.label("_id"))
         order = [revisions.c.fetched_at, revisions.c.id]
         key = (from_microseconds(int(after[0])), after[1]) if len(after) == 2 else ()
-        query = _ordered(query, order, key, descending=True)
+        query = ordered(query, order, key, descending=True)
         with self._database.read() as connection:
             rows = list(connection.execute(query.limit(limit + 1)).mappings())
         last = rows[limit - 1] if len(rows) > limit else None
@@ -176,40 +181,11 @@ class Queries:
         return self._revision(revisions.c.state == state if state else true())
 
     def _revision(self, which: ColumnElement[bool]) -> Revision | None:
-        query = select(*_columns(revisions, Revision)).where(which)
+        query = select(*columns_of(revisions, Revision)).where(which)
         query = query.order_by(revisions.c.fetched_at.desc(), revisions.c.id.desc()).limit(1)
         with self._database.read() as connection:
             row = connection.execute(query).mappings().one_or_none()
         return _revision(row) if row is not None else None
-
-    def leases(
-        self,
-        *,
-        limit: int,
-        now: datetime,
-        after: Key = (),
-        host: str = "",
-        name: str = "",
-        mac: str = "",
-        ip: str = "",
-        active: bool | None = None,
-        visible: Sequence[str] = EVERY_HOST,
-    ) -> Page[LeaseRecord]:
-        """Leases by address, as numbers. One that ran out before `now` is not active, whatever the file said."""
-        lives = and_(leases.c.active, or_(leases.c.expires_at.is_(None), leases.c.expires_at > now))
-        columns = [c for c in _columns(leases, LeaseRecord) if c.name != "active"]
-        query = select(*columns, leases.c.ip_order.label("_order"), lives.label("active"))
-        query = query.where(_of(leases.c.host, host, visible))
-        for column, value in ((leases.c.name, name), (leases.c.mac, mac.lower()), (leases.c.ip, ip)):
-            query = query.where(column == value) if value else query
-        if active is not None:
-            query = query.where(lives if active else ~lives)
-        order = [leases.c.ip_order, leases.c.host, leases.c.mac]
-        with self._database.read() as connection:
-            rows = list(connection.execute(_ordered(query, order, after).limit(limit + 1)).mappings())
-        items = tuple(LeaseRecord(**{k: v for k, v in row.items() if k != "_order"}) for row in rows[:limit])
-        last = items[-1] if len(rows) > limit else None
-        return Page(items, (ip_order(last.ip), last.host, last.mac) if last else None)
 
     def events(
         self,
@@ -221,9 +197,9 @@ class Queries:
         visible: Sequence[str] = EVERY_HOST,
     ) -> Page[Event]:
         """Events after an id, in order. Those of the whole fleet are seen by everyone who may read."""
-        query = select(*_columns(events, Event))
+        query = select(*columns_of(events, Event))
         query = query.where(events.c.host == host) if host else query
-        query = query.where(or_(events.c.host == "", _seen(events.c.host, visible)))
+        query = query.where(or_(events.c.host == "", seen_by(events.c.host, visible)))
         query = query.where(events.c.type == type_) if type_ else query
         return self._page(query, Event, [events.c.id], limit, (after,))
 
@@ -234,25 +210,46 @@ class Queries:
 
     def latches(self, host: str) -> tuple[Latch, ...]:
         """The latches of a host that hold."""
-        query = select(*_columns(latches, Latch)).where(latches.c.host == host, latches.c.cleared_at.is_(None))
+        why = [func.coalesce(applies.c[name], "").label(name) for name in ("cause", "error")]
+        query = select(*columns_of(latches, Latch), *why)
+        query = query.outerjoin_from(latches, applies, applies.c.id == latches.c.apply_id)
+        query = query.where(latches.c.host == host, latches.c.cleared_at.is_(None))
         return self._all(query.order_by(latches.c.id), Latch)
 
     def is_latched(self, host: str, desired_digest: str) -> bool:
         """Whether this desired digest was rolled back on this host and nobody cleared it since."""
         return any(latch.desired_digest == desired_digest for latch in self.latches(host))
 
+    def drills(
+        self, *, limit: int, after: Key = (), host: str = "", visible: Sequence[str] = EVERY_HOST
+    ) -> Page[Drill]:
+        """Drills, newest first."""
+        query = select(*columns_of(drills, Drill)).where(of_host(drills.c.host, host, visible))
+        page = self._page(query, dict, [drills.c.id], limit, after, descending=True)
+        return Page(tuple(_drill(row) for row in page.items), page.next)
+
+    def drill(self, drill_id: str) -> Drill | None:
+        """One drill with its proofs."""
+        row = self._one(select(*columns_of(drills, Drill)).where(drills.c.id == drill_id), dict)
+        return None if row is None else _drill(row)
+
+    def unfinished_drills(self, host: str) -> tuple[Drill, ...]:
+        """Drills of a host that have not ended, oldest first."""
+        query = select(*columns_of(drills, Drill)).where(drills.c.host == host, drills.c.ended_at.is_(None))
+        return tuple(_drill(row) for row in self._all(query.order_by(drills.c.id), dict))
+
     def base(self, host: str) -> Base | None:
         """What was last applied."""
-        return self._one(select(*_columns(bases, Base)).where(bases.c.host == host), Base)
+        return self._one(select(*columns_of(bases, Base)).where(bases.c.host == host), Base)
 
     def tokens(self) -> tuple[Token, ...]:
         """Every token, newest first, without anything secret."""
-        rows = self._all(select(*_columns(tokens, Token)).order_by(tokens.c.created_at.desc(), tokens.c.id), dict)
+        rows = self._all(select(*columns_of(tokens, Token)).order_by(tokens.c.created_at.desc(), tokens.c.id), dict)
         return tuple(Token(**row | {"scopes": tuple(row["scopes"]), "hosts": tuple(row["hosts"])}) for row in rows)
 
     def receivers(self) -> tuple[Receiver, ...]:
         """Every receiver by name, without its secret."""
-        return self._all(select(*_columns(receivers, Receiver)).order_by(receivers.c.name), Receiver)
+        return self._all(select(*columns_of(receivers, Receiver)).order_by(receivers.c.name), Receiver)
 
     def receiver_secret(self, name: str) -> ReceiverSecret | None:
         """What a call to a receiver is checked against."""
@@ -267,7 +264,7 @@ class Queries:
         ended_well = select(applies.c.host, func.max(applies.c.ended_at)).where(applies.c.phase == "Succeeded")
         held = select(leases.c.host, func.count()).where(leases.c.active)
         with self._database.read() as connection:
-            standing = connection.execute(select(*_columns(hosts, HostStatus)).order_by(hosts.c.host)).mappings()
+            standing = connection.execute(select(*columns_of(hosts, HostStatus)).order_by(hosts.c.host)).mappings()
             return Counts(
                 hosts=tuple(HostStatus(**row) for row in standing),
                 drift={
@@ -289,7 +286,7 @@ class Queries:
         *,
         descending: bool = False,
     ) -> Page[T]:
-        query = _ordered(query, order, after, descending=descending).limit(limit + 1)
+        query = ordered(query, order, after, descending=descending).limit(limit + 1)
         with self._database.read() as connection:
             rows = list(connection.execute(query).mappings())
         more = len(rows) > limit
@@ -308,34 +305,15 @@ class Queries:
             return tuple(value(**row) for row in connection.execute(query).mappings())
 
 
-def _columns(table: Table, value: type[Any]) -> list[Any]:
-    return [table.c[f.name] for f in fields(value) if f.name in table.c]
-
-
-def _seen(column: Any, visible: Sequence[str]) -> ColumnElement[bool]:
-    """GLOB is fnmatch for the selectors that are allowed: letters, digits, `.-_*?`."""
-    if "*" in visible:
-        return true()
-    return or_(false(), *(column.op("GLOB", is_comparison=True)(selector) for selector in visible))
-
-
-def _of(column: Any, host: str, visible: Sequence[str]) -> ColumnElement[bool]:
-    return and_(column == host, _seen(column, visible)) if host else _seen(column, visible)
-
-
-def _ordered(query: Select[Any], order: list[Any], after: Sequence[Any], *, descending: bool = False) -> Select[Any]:
-    if len(after) == len(order):
-        key = tuple_(*order)
-        start = tuple_(*(literal(value, column.type) for value, column in zip(after, order, strict=True)))
-        query = query.where(key < start if descending else key > start)
-    return query.order_by(*(column.desc() if descending else column for column in order))
-
-
 def _applies() -> Select[Any]:
     """Applies with the author of their commit, as far as the commit is known."""
     author = [func.coalesce(revisions.c[name], "").label(name) for name in ("author_name", "author_email", "subject")]
-    columns = _columns(applies, Apply)
+    columns = [column for column in columns_of(applies, Apply) if column.name != "probes"]
     return select(*columns, *author).outerjoin_from(applies, revisions, revisions.c.commit == applies.c.commit)
+
+
+def _drill(row: dict[str, Any]) -> Drill:
+    return Drill(**row | {"proofs": tuple(Proof(**proof) for proof in row["proofs"])})
 
 
 def _by_name(connection: Connection, query: Select[Any]) -> dict[str, Any]:

@@ -55,6 +55,8 @@ class HostRow(SQLModel, table=True):
     drift_items: int = 0
     changed_at: datetime | None = Field(default=None, sa_type=UtcTime)
     generation: int = 0
+    quarantined: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    proven_at: datetime | None = Field(default=None, sa_type=UtcTime)
 
 
 class ObservationRow(SQLModel, table=True):
@@ -130,6 +132,7 @@ class ApplyRow(SQLModel, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=UtcTime)
     cause: str = ""
     error: str = ""
+    probes: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "[]"})
 
 
 class StepRow(SQLModel, table=True):
@@ -145,9 +148,34 @@ class StepRow(SQLModel, table=True):
     error: str = ""
 
 
+class DrillRow(SQLModel, table=True):
+    __tablename__ = "drills"
+    __table_args__ = (Index("ix_drills_host", "host", "id"),)
+
+    id: str = Field(primary_key=True)
+    host: str
+    requested_by: str
+    state: str
+    generation: int = 0
+    requested_at: datetime = Field(sa_type=UtcTime)
+    started_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    error: str = ""
+    proofs: Any = Field(sa_type=JsonText)
+
+
 class LeaseRow(SQLModel, table=True):
+    """The small current-state table: the last that is known of each lease. Of an active one `last_seen` stands in
+    LeaseLookRow, so that a look that finds nothing new writes one row."""
+
     __tablename__ = "leases"
-    __table_args__ = (Index("ix_leases_order", "ip_order", "host", "mac"), Index("ix_leases_mac", "mac"))
+    __table_args__ = (
+        Index("ix_leases_order", "ip_order", "host", "mac"),
+        Index("ix_leases_mac", "mac"),
+        Index("ix_leases_host", "host", "ip_order", "mac"),
+        Index("ix_leases_name", "name", "ip_order", "host", "mac"),
+        Index("ix_leases_active", "ip_order", "host", "mac", sqlite_where=text("active = 1")),
+    )
 
     host: str = Field(primary_key=True)
     mac: str = Field(primary_key=True)
@@ -158,6 +186,42 @@ class LeaseRow(SQLModel, table=True):
     last_seen: datetime = Field(sa_type=UtcTime)
     expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
     active: bool
+
+
+class LeaseIntervalRow(SQLModel, table=True):
+    """Who had which address under which name, from when until when; `until_at` NULL while it is in the lease file.
+
+    It was held from `from_at` until the earlier of `until_at` and `expires_at`. A new name begins a new interval.
+    """
+
+    __tablename__ = "lease_intervals"
+    __table_args__ = (
+        Index("ix_lease_intervals_order", "ip_order", "host", "mac", "from_at"),
+        Index("ix_lease_intervals_host", "host", "ip_order", "mac", "from_at"),
+        Index("ix_lease_intervals_mac", "mac", "from_at"),
+        Index("ix_lease_intervals_name", "name", "from_at"),
+        Index("ix_lease_intervals_from", "from_at", "id"),
+        Index("ix_lease_intervals_open", "host", "mac", "ip", unique=True, sqlite_where=text("until_at IS NULL")),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    host: str
+    mac: str
+    ip: str
+    ip_order: str
+    name: str
+    from_at: datetime = Field(sa_type=UtcTime)
+    until_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class LeaseLookRow(SQLModel, table=True):
+    """When a host's lease file was last read."""
+
+    __tablename__ = "lease_looks"
+
+    host: str = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcTime)
 
 
 class BaseRow(SQLModel, table=True):
@@ -266,7 +330,10 @@ drift = _table(DriftRow)
 plans = _table(PlanRow)
 applies = _table(ApplyRow)
 steps = _table(StepRow)
+drills = _table(DrillRow)
 leases = _table(LeaseRow)
+lease_intervals = _table(LeaseIntervalRow)
+lease_looks = _table(LeaseLookRow)
 bases = _table(BaseRow)
 latches = _table(LatchRow)
 events = _table(EventRow)

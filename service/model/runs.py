@@ -9,7 +9,8 @@ DriftItem    a difference from the time it was first seen until it was resolved
 Latch        a desired digest that was rolled back: not tried again by itself
 Base         what was last applied, for the three-way comparison
 HostView     what is wanted of a host, or what was seen of it, as JSON
-Revision, PlanRecord, LeaseRecord, Event, Page
+Drill        a rollback that was let happen on purpose, and what it proved
+Revision, PlanRecord, LeaseRecord, LeaseInterval, Event, Page
 """
 
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ Phase = Literal[
 ]
 Trigger = Literal["push", "drift", "request", "retry", "start"]
 StepState = Literal["pending", "doing", "done", "undone", "failed"]
+DrillState = Literal["Pending", "Running", "Passed", "Failed"]
 PlanState = Literal["current", "superseded", "applied"]
 RevisionState = Literal["accepted", "refused"]
 
@@ -56,7 +58,9 @@ class HostStatus:
 
     `observed_commit` is the commit whose desired state the host was last compared with, `attempted_commit` the one an
     apply was last begun for, `applied_commit` the last one confirmed. `message` says the reason in words. `console` is
-    the address shown when nothing else reaches the host. `changed_at` is the last move of any axis, set by the store.
+    the address shown when nothing else reaches the host. `quarantined` is the transaction whose rollback failed, empty
+    where there is none. `proven_at` is when a drill last proved that the host can undo a change. `changed_at` is the
+    last move of any axis; these two are set by the store.
     """
 
     host: str
@@ -78,6 +82,8 @@ class HostStatus:
     apply_id: str = ""
     console: str = ""
     drift_items: int = 0
+    quarantined: str = ""
+    proven_at: datetime | None = None
     changed_at: datetime | None = None
 
 
@@ -92,6 +98,17 @@ class ApplyStep:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRecord:
+    """One thing that was asked around an apply, by name (`dns 10.0.0.1`): what it said before, after, and once the
+    change was undone. `ok`, or in words why not; empty where it was not asked."""
+
+    name: str
+    before: str = ""
+    after: str = ""
+    undone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +138,41 @@ class Apply:
     author_name: str = ""
     author_email: str = ""
     subject: str = ""
+    probes: tuple[ProbeRecord, ...] = ()
     steps: tuple[ApplyStep, ...] = ()
 
     @property
     def is_finished(self) -> bool:
         """Nothing more will happen to it."""
         return self.phase in FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One thing that a drill had to prove: whether it held, and what was found."""
+
+    name: str
+    ok: bool
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A rollback that was let happen on purpose. `id` is a ULID and is the transaction's id on the host too.
+
+    Passed only where every proof held; `error` says in words what was missing.
+    """
+
+    id: str
+    host: str
+    requested_by: str
+    state: DrillState
+    generation: int = 0
+    requested_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error: str = ""
+    proofs: tuple[Proof, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +227,31 @@ class LeaseRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseInterval:
+    """Who had an address under a name from when until when. `until_at` None: it is in the lease file still. It was
+    held until the earlier of `until_at` and `expires_at`."""
+
+    host: str
+    mac: str
+    ip: str
+    name: str
+    from_at: datetime
+    until_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Latch:
-    """A desired digest that was rolled back on a host. It holds until a person clears it with a reason."""
+    """A desired digest that was rolled back on a host. It holds until another digest is wanted of the host, or a person
+    clears it with a reason. `cause` and `error` are those of the apply."""
 
     id: int
     host: str
     desired_digest: str
     apply_id: str
     since: datetime
+    cause: str = ""
+    error: str = ""
     cleared_at: datetime | None = None
     cleared_by: str = ""
     clear_reason: str = ""

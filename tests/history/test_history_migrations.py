@@ -21,14 +21,15 @@ from service.history.database import make_engine
 from service.history.migrate import head, migrate, migrations_folder, schema_version
 from service.model.trees import Commit
 
-SECOND = '''
-"""A second schema, for the tests only."""
+NOW, NEXT = head(), f"{int(head()) + 1:04d}"
+NEWER = f'''
+"""A newer schema, for the tests only."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{NEXT}"
+down_revision = "{NOW}"
 
 
 def upgrade() -> None:
@@ -46,7 +47,7 @@ def two(tmp_path: Path) -> Path:
     """Migrations with one more than the program's own."""
     folder = tmp_path / "migrations"
     shutil.copytree(migrations_folder(), folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_extras.py").write_text(SECOND)
+    (folder / "versions" / f"{NEXT}_extras.py").write_text(NEWER)
     return folder
 
 
@@ -90,8 +91,8 @@ def test_a_migration_killed_at_any_statement_leaves_the_old_file_or_the_new(old:
     assert [found["point"] for found in left if " " not in str(found["point"])] == [
         *("copy", "check", "sync", "keep", "swap", "folder", "end")
     ]
-    assert [found["version"] for found in left] == [1] * (len(left) - 2) + [2, 2]
-    assert {(found["rows"], found["rows_after"], found["version_after"]) for found in left} == {(30, 30, 2)}
+    assert [found["version"] for found in left] == [int(NOW)] * (len(left) - 2) + [int(NEXT)] * 2
+    assert {(found["rows"], found["rows_after"], found["version_after"]) for found in left} == {(30, 30, int(NEXT))}
     assert all(found["left_over"] == [] for found in left)
 
 
@@ -99,9 +100,9 @@ def test_a_migration_killed_at_any_statement_leaves_the_old_file_or_the_new(old:
 def test_a_first_start_killed_at_any_statement_leaves_no_file_or_the_whole(tmp_path: Path) -> None:
     points, left = left_after_deaths(tmp_path / "none.sqlite", migrations_folder())
     assert len(points) > 40
-    assert [found["version"] for found in left] == [0] * (len(left) - 2) + [1, 1]
+    assert [found["version"] for found in left] == [0] * (len(left) - 2) + [int(NOW)] * 2
     assert [found["rows"] for found in left] == [-1] * (len(left) - 2) + [0, 0]
-    assert {(found["rows_after"], found["version_after"]) for found in left} == {(0, 1)}
+    assert {(found["rows_after"], found["version_after"]) for found in left} == {(0, int(NOW))}
 
 
 def test_the_migrations_make_the_tables_that_the_program_uses(history: History, path: Path) -> None:
@@ -122,9 +123,9 @@ def test_the_file_from_before_is_kept(old: Path, two: Path) -> None:
     before = old.read_bytes()
     assert migrate(old, folder=two)
     assert not migrate(old, folder=two)
-    kept = old.with_name("passerelle.sqlite.pre-0002")
+    kept = old.with_name(f"passerelle.sqlite.pre-{NEXT}")
     assert kept.read_bytes() == before
-    assert schema_version(old) == 2
+    assert schema_version(old) == int(NEXT)
     with closing(sqlite3.connect(old)) as connection:
         assert connection.execute("SELECT DISTINCT subject, note FROM revisions").fetchall() == [("c!", "")]
 
@@ -132,7 +133,7 @@ def test_the_file_from_before_is_kept(old: Path, two: Path) -> None:
 def test_a_newer_file_is_refused_and_left_as_it_is(old: Path, two: Path) -> None:
     migrate(old, folder=two)
     before = old.read_bytes()
-    with pytest.raises(StoreError, match=f"schema 0002, this passerelle knows up to {head()}; nothing was changed"):
+    with pytest.raises(StoreError, match=f"schema {NEXT}, this passerelle knows up to {head()}; nothing was changed"):
         open_history(old)
     assert old.read_bytes() == before
 

@@ -5,9 +5,10 @@ Errors: StoreError when the file cannot be written now (`retry` is set: locked, 
 caller may not ask. Times are given by the caller, aware.
 
 hosts.py     set_host_status  touch_hosts  forget_host  record_observation  next_generation  set_base
-             latch  clear_latch
+             latch  clear_latch  drop_latches
 changes.py   record_revision  refuse_revision  record_plan  set_drift
-applies.py   open_apply  start_apply  move_step  move_steps  set_apply_phase  finish_apply
+applies.py   open_apply  start_apply  move_step  move_steps  set_apply_phase  set_probes  finish_apply
+drills.py    open_drill  start_drill  finish_drill
 leases.py    seen_leases
 access.py    create_token  revoke_token  authenticate  add_receiver  remove_receiver  record_delivery
              claim_key  settle_key  release_key
@@ -17,11 +18,12 @@ writing.py   add_event
 from service.history.store.access import AccessWrites, Claim
 from service.history.store.applies import ApplyWrites
 from service.history.store.changes import ChangeWrites
+from service.history.store.drills import DrillWrites
 from service.history.store.hosts import HostWrites
 from service.history.store.leases import LeaseWrites
 
 
-class Store(HostWrites, ChangeWrites, ApplyWrites, LeaseWrites, AccessWrites):
+class Store(HostWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, AccessWrites):
     """Everything that can be written. See the module for what there is."""
 
 

@@ -4,6 +4,7 @@ Events: `apply.requested`, `apply.started`, `apply.finished` (the detail's `phas
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import bindparam, insert, select, update
 from service.errors import InputError
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import applies, plans, steps
-from service.model.runs import FINISHED, Phase, StepState, Trigger
+from service.model.runs import FINISHED, Phase, ProbeRecord, StepState, Trigger
 from service.model.states import Json
 
 
@@ -47,6 +48,7 @@ class ApplyWrites(Writing):
                     requested_by=clean(requested_by),
                     phase="Pending",
                     requested_at=at,
+                    probes=[],
                 )
             )
             detail: dict[str, Json] = {"apply": apply_id, "plan": plan_id, "by": clean(requested_by)}
@@ -107,6 +109,12 @@ class ApplyWrites(Writing):
             connection.execute(
                 update(applies).where(applies.c.id == apply_id, applies.c.phase.not_in(FINISHED)).values(phase=phase)
             )
+
+    def set_probes(self, apply_id: str, probes: Sequence[ProbeRecord]) -> None:
+        """What was asked around this apply, and what it said so far; takes the place of what was recorded of it."""
+        rows = [{name: clean(str(value)) for name, value in asdict(probe).items()} for probe in probes]
+        with self._database.write() as connection:
+            connection.execute(update(applies).where(applies.c.id == apply_id).values(probes=rows))
 
     def finish_apply(self, apply_id: str, phase: Phase, *, at: datetime, cause: str = "", error: str = "") -> bool:
         """How the apply ended. False if it had ended already in this way or had succeeded; what the host's journal

@@ -1,6 +1,6 @@
 """Writes about hosts: status, observations, generations, bases, latches.
 
-Events: `host.state` when an axis moves, `apply.latched`, `latch.cleared`.
+Events: `host.state` when an axis moves, `host.quarantined`, `host.released`, `apply.latched`, `latch.cleared`.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from service.model.runs import HostStatus
 from service.model.states import Json
 
 _AXES = ("sync", "reason", "health", "reachability", "phase")
-_STATUS = tuple(f.name for f in fields(HostStatus) if f.name not in {"host", "drift_items", "changed_at"})
+_STATUS = tuple(f.name for f in fields(HostStatus) if f.name not in {"host", "drift_items", "proven_at", "changed_at"})
 
 
 class HostWrites(Writing):
@@ -35,6 +35,10 @@ class HostWrites(Writing):
             moved = old != new
             if moved:
                 values["changed_at"] = at
+            if status.quarantined != (row["quarantined"] if row else ""):
+                is_new = bool(status.quarantined)
+                text = f"{status.host}: " + (values["message"] if is_new else "the quarantine was lifted")
+                tell(connection, "host.quarantined" if is_new else "host.released", text, at=at, host=status.host)
             fresh = _fresh_row(status.host)
             connection.execute(insert(hosts).values(fresh | values).on_conflict_do_update(["host"], set_=values))
             if moved:
@@ -110,6 +114,21 @@ class HostWrites(Writing):
             )
             text = f"{host}: {desired_digest[:19]} was rolled back and is not tried again by itself"
             tell(connection, "apply.latched", text, at=at, host=host, detail={"apply": apply_id})
+
+    def drop_latches(self, host: str, *, wanted: str, at: datetime) -> int:
+        """Git wants this digest of the host now: whatever was latched of any other is past. Returns how many."""
+        past = (latches.c.host == host, latches.c.cleared_at.is_(None), latches.c.desired_digest != wanted)
+        with self._database.write() as connection:
+            if connection.execute(select(latches.c.id).where(*past)).first() is None:
+                return 0
+            changed = connection.execute(
+                update(latches)
+                .where(*past)
+                .values(cleared_at=at, cleared_by="git", clear_reason=f"{wanted[:19]} is wanted now")
+            )
+            text = f"{host}: {wanted[:19]} is wanted now; what was rolled back before is past"
+            tell(connection, "latch.cleared", text, at=at, host=host, detail={"by": "git"})
+        return changed.rowcount
 
     def clear_latch(self, host: str, *, by: str, reason: str, at: datetime) -> int:
         """A person lets every latched digest of the host be tried again. Returns how many there were.

@@ -1,0 +1,36 @@
+"""Drills, what was probed around an apply, and hosts whose rollback failed."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Forward."""
+    op.create_table(
+        "drills",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("host", sa.String(), nullable=False),
+        sa.Column("requested_by", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("requested_at", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.Integer(), nullable=True),
+        sa.Column("ended_at", sa.Integer(), nullable=True),
+        sa.Column("error", sa.String(), nullable=False),
+        sa.Column("proofs", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_drills_host", "drills", ["host", "id"], unique=False)
+    op.add_column("hosts", sa.Column("quarantined", sa.String(), nullable=False, server_default=""))
+    op.add_column("hosts", sa.Column("proven_at", sa.Integer(), nullable=True))
+    op.add_column("applies", sa.Column("probes", sa.Text(), nullable=False, server_default="[]"))
+
+
+def downgrade() -> None:
+    """There is no way back in place: the file from before is kept beside the new one."""
+    raise NotImplementedError

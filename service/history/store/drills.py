@@ -1,0 +1,67 @@
+"""Writes about drills, from asked for to ended.
+
+Events: `drill.requested`, `drill.started`, `drill.passed`, `drill.failed`.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import insert, select, update
+
+from service.errors import InputError
+from service.history.store.writing import Writing, clean, tell
+from service.history.tables import drills, hosts
+from service.model.runs import Proof
+
+OPEN = ("Pending", "Running")
+
+
+class DrillWrites(Writing):
+    """See the module."""
+
+    def open_drill(self, host: str, *, requested_by: str, at: datetime) -> str:
+        """A drill is asked for. Returns its id (a ULID), which is also the transaction's id on the host."""
+        with self._database.write() as connection:
+            drill_id = self._ulids.new(at)
+            row = {"id": drill_id, "host": host, "requested_by": clean(requested_by), "requested_at": at}
+            connection.execute(
+                insert(drills).values(**row, state="Pending", generation=0, error="", proofs=[]),
+            )
+            text = f"{host}: {clean(requested_by)} asked for a drill"
+            tell(connection, "drill.requested", text, at=at, host=host, detail={"drill": drill_id})
+        return drill_id
+
+    def start_drill(self, drill_id: str, *, generation: int, at: datetime) -> None:
+        """The drill begins on the host. InputError where it has begun or ended already."""
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(drills)
+                .where(drills.c.id == drill_id, drills.c.state == "Pending")
+                .values(state="Running", generation=generation, started_at=at)
+            )
+            if not changed.rowcount:
+                raise InputError(f"no drill {drill_id} that could start")
+            host = connection.execute(select(drills.c.host).where(drills.c.id == drill_id)).scalar_one()
+            tell(connection, "drill.started", f"{host}: drill started", at=at, host=host, detail={"drill": drill_id})
+
+    def finish_drill(self, drill_id: str, *, proofs: Sequence[Proof], error: str, at: datetime) -> bool:
+        """How the drill ended: Passed without an `error`, which then is the host's last proven rollback; else Failed.
+        False if it had ended already."""
+        state = "Failed" if error else "Passed"
+        rows = [{"name": clean(proof.name), "ok": proof.ok, "told": clean(proof.told)} for proof in proofs]
+        with self._database.write() as connection:
+            host = connection.execute(
+                select(drills.c.host).where(drills.c.id == drill_id, drills.c.state.in_(OPEN))
+            ).scalar()
+            if host is None:
+                return False
+            connection.execute(
+                update(drills)
+                .where(drills.c.id == drill_id)
+                .values(state=state, ended_at=at, error=clean(error), proofs=rows)
+            )
+            if not error:
+                connection.execute(update(hosts).where(hosts.c.host == host).values(proven_at=at))
+            text = f"{host}: the drill failed: {error}" if error else f"{host}: the drill proved that it can go back"
+            tell(connection, f"drill.{state.lower()}", text, at=at, host=host, detail={"drill": drill_id})
+        return True
