@@ -4,8 +4,9 @@ Every method blocks; async callers use a thread. Lists are pages: `limit` items 
 `Page.next` gave). `visible` are host selectors (`*`, `?`) that bound what is seen; `host` filters on top of them.
 
 hosts(…) host(name) host_names() drift(…) plan(id) current_plan(host) applies(…) apply(id) unfinished_applies(host)
-revisions(…) revision(commit) newest_revision(state) leases(…) lease_history(…) events(…) newest_event_id() latches(host)
-is_latched(host, digest) drills(…) drill(id) unfinished_drills(host) base(host) tokens() receivers() receiver_secret(name) counts()
+revisions(…) revision(commit) newest_revision(state) leases(…) lease_history(…) events(…) newest_event_id()
+latches(host) is_latched(host, digest) drills(…) drill(id) unfinished_drills(host) base(host) tokens() receivers()
+receiver_secret(name) counts()
 """
 
 from collections.abc import Sequence
@@ -40,8 +41,8 @@ from service.model.runs import (
     Apply,
     ApplyStep,
     Base,
-    Drill,
     DriftItem,
+    Drill,
     Event,
     HostStatus,
     Latch,
@@ -141,7 +142,7 @@ class Queries(LeaseQueries):
     def apply(self, apply_id: str) -> Apply | None:
         """An apply with its steps."""
         with self._database.read() as connection:
-            query = _applies().addcolumns_of(applies.c.probes).where(applies.c.id == apply_id)
+            query = _applies().add_columns(applies.c.probes).where(applies.c.id == apply_id)
             found = connection.execute(query).mappings().one_or_none()
             if found is None:
                 return None

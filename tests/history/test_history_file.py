@@ -13,6 +13,7 @@ from service.errors import StoreError
 from service.history import History, open_history
 from service.history.database import APPLICATION_ID, Database, journal_mode, make_engine
 from service.history.locks import schema_lock
+from service.history.migrate import head
 from service.history.tables import events, hosts
 from service.model.runs import HostStatus
 
@@ -76,7 +77,7 @@ def test_the_file_is_set_up_to_survive(history: History, path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (int(head()),)
 
 
 def test_no_update_is_lost_between_two_connections(history: History, path: Path) -> None:

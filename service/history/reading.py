@@ -1,0 +1,33 @@
+"""What every query is built with: the columns of a value, hosts that may be seen, order and place in a list."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Table, and_, false, literal, or_, true, tuple_
+
+Key = tuple[str | int, ...]
+EVERY_HOST = ("*",)
+
+
+def columns_of(table: Table, value: type[Any]) -> list[Any]:
+    return [table.c[f.name] for f in fields(value) if f.name in table.c]
+
+
+def seen_by(column: Any, visible: Sequence[str]) -> ColumnElement[bool]:
+    """GLOB is fnmatch for the selectors that are allowed: letters, digits, `.-_*?`."""
+    if "*" in visible:
+        return true()
+    return or_(false(), *(column.op("GLOB", is_comparison=True)(selector) for selector in visible))
+
+
+def of_host(column: Any, host: str, visible: Sequence[str]) -> ColumnElement[bool]:
+    return and_(column == host, seen_by(column, visible)) if host else seen_by(column, visible)
+
+
+def ordered(query: Select[Any], order: list[Any], after: Sequence[Any], *, descending: bool = False) -> Select[Any]:
+    if len(after) == len(order):
+        key = tuple_(*order)
+        start = tuple_(*(literal(value, column.type) for value, column in zip(after, order, strict=True)))
+        query = query.where(key < start if descending else key > start)
+    return query.order_by(*(column.desc() if descending else column for column in order))
