@@ -7,6 +7,7 @@ from service.apply.collect_script import BOOT_ID, OS_RELEASE, sysctl_path
 from service.apply.frames import Section
 from service.apply.part import Part, Reader, Unreadable, succeeded
 from service.hostside import passerelle_host as hostside
+from service.hostside.passerelle_host import BRIDGED
 from service.model.observed import Listener, Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
@@ -37,7 +38,8 @@ def read_values(found: Mapping[str, Section], watch: Watch) -> Part:
         if path in values:
             facts[f"sysctl:{key}"] = Seen(" ".join(shown(values[path], 400).split()))
         elif f"cannot open '{path}' for reading: No such file or directory" in words:
-            facts[f"sysctl:{key}"] = Absent()
+            # br_netfilter brings these along: without it nothing that is bridged meets the rules, as with 0
+            facts[f"sysctl:{key}"] = Seen("0") if key.startswith(BRIDGED) else Absent()
         else:
             facts[f"sysctl:{key}"] = Unknown(f"{path} could not be read")
     boot_id = values.get(BOOT_ID, "").strip()

@@ -25,6 +25,7 @@ class Flow:
     """The first packet of a flow: numbers as on the wire, addresses as integers. `icmp` is type and code.
 
     `iif` and `oif` change from hook to hook; the mark stays with the packet while it passes the bridges of one host.
+    `mac` and `dest_mac` are upper case, `port` is the bridge's port by which it came; "" where that is not known.
     """
 
     family: Family
@@ -36,6 +37,8 @@ class Flow:
     icmp: tuple[int, int] | None = None
     flags: str = ""
     mac: str = ""
+    dest_mac: str = ""
+    port: str = ""
     dsttype: str = "UNICAST"
     state: str = "NEW"
     iif: str = ""

@@ -1,8 +1,7 @@
-"""The firewall of a host that is no hypervisor of Proxmox: its levels, what follows from its other sections, and the
-chains that decide.
+"""The firewall of a host that is no hypervisor of Proxmox, as a value: its levels, what follows from its other
+sections, and its guests.
 
     HostFirewall(...).rules("in")           every rule in the order in which the kernel tries it
-    chains(firewall, family)                the same as chains to walk, with what holds on every host
 
 The order is Proxmox's: what holds everywhere, the host's rules, those that follow from other sections, the datacenter's
 rules, the policy. What holds everywhere: lo; packets of no connection are dropped, those of a known one pass (ICMP
@@ -13,14 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from service.firewall.addresses import Network, iptables_network
-from service.firewall.chains import ACCEPT, DROP, Chain, Flow, Ruleset, Step
 from service.firewall.firewall import Firewall
-from service.firewall.matching import Site, Targets
-from service.firewall.model import Family, Ignored, Level, Rule, Where
-from service.firewall.names import ICMPV6
-from service.firewall.sets import Sets, build_sets
-from service.firewall.standard import REJECT_CHAIN, standard_chains, state
+from service.firewall.model import Family, Level, Rule, Where
 
 Direction = Literal["in", "out", "forward"]
 
@@ -29,8 +22,6 @@ DISCOVERY = (130, 131, 132, 133, 134, 135, 136, 143)
 IGMP = 2
 CHAIN_OF: dict[Direction, str] = {"in": "input", "out": "output", "forward": "forward"}
 PREROUTING = "prerouting"
-
-_TARGETS: Targets = {"ACCEPT": (ACCEPT, False), "REJECT": (REJECT_CHAIN, False)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +42,35 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
+class FilteredGuest:
+    """A guest with rules of its own: known by its MAC address (lower case) and by the addresses that it may use.
+
+    `addresses` hold the link-local one that goes with the MAC. `port` is its link in the host, "" where nobody says.
+    `macfilter` and `ipfilter`: it sends under its own MAC, under its own addresses only.
+    """
+
+    name: str
+    mac: str
+    addresses: tuple[str, ...]
+    level: Level
+    policy_in: Policy
+    policy_out: Policy
+    port: str = ""
+    macfilter: bool = True
+    ipfilter: bool = True
+
+    def of_family(self, family: Family) -> tuple[str, ...]:
+        """Its addresses of one family."""
+        return tuple(address for address in self.addresses if (":" in address) == (family == 6))
+
+
+@dataclass(frozen=True, slots=True)
 class HostFirewall:
-    """All that decides about packets on one host. `levels` holds datacenter and host; `derived` stand between them."""
+    """All that decides about packets on one host. `levels` holds datacenter and host; `derived` stand between them.
+
+    `guests` have rules of their own. What stays on one of the `bridges` is theirs alone: the host's forward rules are
+    about what it routes.
+    """
 
     levels: Firewall
     policy_in: Policy
@@ -60,6 +78,8 @@ class HostFirewall:
     policy_forward: Policy
     derived: tuple[Rule, ...] = ()
     closed: tuple[Closed, ...] = ()
+    guests: tuple[FilteredGuest, ...] = ()
+    bridges: tuple[str, ...] = ()
 
     def policy(self, direction: Direction) -> Policy:
         """The policy of a direction."""
@@ -68,6 +88,13 @@ class HostFirewall:
     def rules(self, direction: Direction) -> Iterator[Rule]:
         """The rules of a direction that are on and without errors, groups written out, in order."""
         for rule in (*self.levels.host.rules, *self.derived, *self.levels.cluster.rules):
+            for single in self._written_out(rule):
+                if single.type == direction and single.works(0):
+                    yield single
+
+    def guest_rules(self, guest: FilteredGuest, direction: Direction) -> Iterator[Rule]:
+        """A guest's rules of a direction as it sees it, in order."""
+        for rule in guest.level.rules:
             for single in self._written_out(rule):
                 if single.type == direction and single.works(0):
                     yield single
@@ -86,60 +113,3 @@ class HostFirewall:
             yield rule.text, rule.comment
         for closed in self.closed:
             yield f"DROP {closed.network} from {closed.interface}", closed.cause
-
-
-def chains(firewall: HostFirewall, family: Family, sets: Sets | None = None) -> Ruleset:
-    """The chains prerouting, input, output and forward for packets of one family."""
-    ruleset = Ruleset(family)
-    for name, steps in standard_chains(family).items():
-        ruleset.chains[name] = Chain()
-        ruleset.chains[name].steps.extend(steps)
-    site = site_of(firewall, family, sets or build_sets(firewall.levels), [])
-    first = ruleset.chains.setdefault(PREROUTING, Chain())
-    first.steps.extend(
-        _closed(closed, family) for closed in firewall.closed if (":" in closed.network) == (family == 6)
-    )
-    for direction, name in CHAIN_OF.items():
-        chain = ruleset.chains[name] = Chain()
-        chain.steps.extend(_everywhere(direction))
-        side = "out" if direction == "out" else "in"
-        for rule in firewall.rules(direction):
-            if rule.works(family):
-                chain.steps.extend(site.steps(rule, _TARGETS, iface=side))
-        chain.steps.append(_policy(direction, firewall.policy(direction)))
-    return ruleset
-
-
-def site_of(firewall: HostFirewall, family: Family, sets: Sets, refused: list[Ignored]) -> Site:
-    """Where rules are compiled: names are the datacenter's."""
-    own: Level = firewall.levels.host
-    return Site(firewall.levels, sets, family, own, refused)
-
-
-def _closed(closed: Closed, family: Family) -> Step:
-    network = iptables_network(closed.network, family)
-    if not isinstance(network, Network):
-        raise AssertionError(f"{closed.network} came from an address that was checked: {network}")
-    tests = (lambda flow: flow.iif == closed.interface, lambda flow: network.holds(flow.dest))
-    return Step(DROP, tests, note=closed.cause)
-
-
-def _everywhere(direction: Direction) -> Iterator[Step]:
-    if direction == "in":
-        yield Step(ACCEPT, (lambda flow: flow.iif == "lo",), note="the host speaks to itself")
-    elif direction == "out":
-        yield Step(ACCEPT, (lambda flow: flow.oif == "lo",), note="the host speaks to itself")
-    yield Step(DROP, (state("INVALID"),), note="belongs to no connection")
-    yield Step(ACCEPT, (state("ESTABLISHED", "RELATED"),), note="belongs to a connection")
-    if direction != "forward":
-        yield Step(ACCEPT, (_is_discovery,), note="neighbour discovery")
-        yield Step(ACCEPT, (lambda flow: flow.proto == IGMP,), note="IGMP")
-
-
-def _is_discovery(flow: Flow) -> bool:
-    return flow.family == 6 and flow.proto == ICMPV6 and flow.icmp is not None and flow.icmp[0] in DISCOVERY
-
-
-def _policy(direction: Direction, policy: Policy) -> Step:
-    target = REJECT_CHAIN if policy.action == "REJECT" else policy.action
-    return Step(target, where=policy.where, note=f"policy_{direction}: {policy.action.lower()}")

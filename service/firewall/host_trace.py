@@ -2,14 +2,16 @@
 
     HostAnalyser(firewall).trace(source, dest, flow) -> Verdict
 
-`source` and `dest` are interfaces, "" for the host itself. The packet is the first of its flow; what belongs to a
-connection passes.
+`source` and `dest` are interfaces, "" for the host itself; the same bridge twice is a packet that stays on it. The
+packet is the first of its flow; what belongs to a connection passes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from service.firewall.chains import ACCEPT, DROP, REJECT, Flow, Outcome, Ruleset
-from service.firewall.host_firewall import PREROUTING, HostFirewall, chains
+from service.firewall.guest_chains import BRIDGE_IN, BRIDGE_OUT
+from service.firewall.host_chains import chains
+from service.firewall.host_firewall import PREROUTING, HostFirewall
 from service.firewall.model import Family
 from service.firewall.sets import build_sets
 from service.firewall.verdict import Verdict
@@ -29,29 +31,60 @@ class HostAnalyser:
             self._rulesets[family] = chains(self.firewall, family, self._sets)
         return self._rulesets[family]
 
-    def trace(self, source: str, dest: str, flow: Flow) -> Verdict:
-        """The verdict on a packet. The flow's interfaces are set here."""
+    def trace(self, source: str, dest: str, flow: Flow, sent_on: Flow | None = None) -> Verdict:
+        """The verdict on a packet. The flow's interfaces are set here. `sent_on` is the packet as it is after its
+        destination was changed, which the filters see but for those before routing."""
         ruleset = self.ruleset(flow.family)
         flow.iif, flow.oif = source or "lo", dest or "lo"
-        path = [PREROUTING] if source else []
-        path.append("output" if not source else "forward" if dest else "input")
-        if not source and not dest:
-            path = ["output", "input"]
+        flow.mark, flow.marked_by = False, None
         last = Outcome(ACCEPT)
-        for name in path:
-            last = ruleset.walk(name, flow)
+        for name in self._path(source, dest):
+            if sent_on is not None and name not in (BRIDGE_IN, PREROUTING):
+                sent_on.iif, sent_on.oif, sent_on.mark, sent_on.marked_by = flow.iif, flow.oif, flow.mark, flow.marked_by
+                flow, sent_on = sent_on, None
+            came = ruleset.walk(name, flow)
+            if came.step is None:
+                continue
+            last, place = came, _PLACES[name]
             if last.action in (DROP, REJECT):
                 break
-        step = last.step
-        said = step.note if step else "nothing filters it"
-        detail = f" [{last.detail}]" if last.detail else ""
-        action = last.action if last.action in (DROP, REJECT) else ACCEPT
-        return Verdict(action, step.where if step else None, f"{_PLACES[name]}: {said}{detail}")
+        if last.step is None:
+            return Verdict(ACCEPT, None, "nothing filters it")
+        return _verdict(last, place)
+
+    def _path(self, source: str, dest: str) -> Iterator[str]:
+        bridges = self.firewall.bridges if self.firewall.guests else ()
+        if source in bridges:
+            yield BRIDGE_IN
+        if source:
+            yield PREROUTING
+        else:
+            yield "output"
+        if not dest:
+            yield "input"
+        elif source:
+            yield "forward"
+        if dest in bridges and source != dest:
+            yield BRIDGE_OUT
+
+
+def _verdict(last: Outcome, place: str) -> Verdict:
+    step, marked = last.step, last.marked_by
+    if step is None:
+        raise AssertionError("a verdict comes from a step")
+    if step.where is None and marked is not None and last.action == ACCEPT:
+        # nothing beyond the sender's own rule decided
+        step = marked
+    detail = f" [{last.detail}]" if last.detail else ""
+    action = last.action if last.action in (DROP, REJECT) else ACCEPT
+    return Verdict(action, step.where, f"{place}: {step.note}{detail}")
 
 
 _PLACES: Mapping[str, str] = {
+    BRIDGE_IN: "on the bridge",
     PREROUTING: "before routing",
     "input": "into the host",
     "output": "out of the host",
     "forward": "through the host",
+    BRIDGE_OUT: "on the bridge",
 }

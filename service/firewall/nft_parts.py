@@ -6,9 +6,9 @@ bring their family and protocol along; nft does not list those again, so they ar
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from service.errors import InputError
 from service.firewall.addresses import BITS
@@ -22,9 +22,21 @@ Ranges = Sequence[tuple[int, int]]
 
 ACCEPT: Part = ("accept", {"accept": None})
 DROP: Part = ("drop", {"drop": None})
+RETURN: Part = ("return", {"return": None})
+
+VMAP_KEYS: dict[str, Json] = {
+    "ether saddr": {"payload": {"protocol": "ether", "field": "saddr"}},
+    "ether daddr": {"payload": {"protocol": "ether", "field": "daddr"}},
+    "ip saddr": {"payload": {"protocol": "ip", "field": "saddr"}},
+    "ip daddr": {"payload": {"protocol": "ip", "field": "daddr"}},
+    "ip6 saddr": {"payload": {"protocol": "ip6", "field": "saddr"}},
+    "ip6 daddr": {"payload": {"protocol": "ip6", "field": "daddr"}},
+    "arp saddr ip": {"payload": {"protocol": "arp", "field": "saddr ip"}},
+}
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
-_CHAIN = re.compile(r"[a-z][a-z_]{0,30}")
+_CHAIN = re.compile(r"[a-z][a-z0-9_-]{0,99}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _PREFIX = re.compile(r"[A-Za-z0-9 :_-]{1,60}")
 _ICMP_TYPES: dict[Family, dict[int, str]] = {
     4: {
@@ -61,10 +73,61 @@ def interface(direction: str, name: str) -> Part:
     return f'{key} "{name}"', _equals({"meta": {"key": key}}, name)
 
 
+def other_interface(name: str) -> Part:
+    """`iifname !=`."""
+    text, _ = interface("in", name)
+    return text.replace(" ", " != ", 1), _differs({"meta": {"key": "iifname"}}, name)
+
+
+def mac(side: str, address: str, *, other: bool = False) -> Part:
+    """`ether saddr` or `ether daddr`; `other`: any but this."""
+    field: Json = {"payload": {"protocol": "ether", "field": side}}
+    text = checked_mac(address)
+    return f"ether {side} {'!= ' if other else ''}{text}", (_differs if other else _equals)(field, text)
+
+
+def checked_mac(address: str) -> str:
+    """A MAC address as nft writes it."""
+    if not _MAC.fullmatch(address):
+        raise InputError(f"{address[:40]!r} is no MAC address in lower case")
+    return address
+
+
+def arp_sender(address: str, *, other: bool = False) -> Part:
+    """The MAC address that an ARP message says is its sender's."""
+    text = checked_mac(address)
+    field: Json = {"payload": {"protocol": "arp", "field": "saddr ether"}}
+    return f"arp saddr ether {'!= ' if other else ''}{text}", (_differs if other else _equals)(field, text)
+
+
+def arp_not_from(ranges: Ranges) -> Part:
+    """ARP messages in which the sender claims another address (RFC 826)."""
+    items = [_addresses(first, last, 4) for first, last in ranges]
+    return _matched("arp saddr ip", {"payload": {"protocol": "arp", "field": "saddr ip"}}, items, differ=True)
+
+
+def vmap(key: str, targets: Mapping[str, Part]) -> Part:
+    """Where to go by what a packet has: `key` one of VMAP_KEYS, `targets` by value, each a jump or a goto."""
+    for value in targets:
+        if key.startswith("ether"):
+            checked_mac(value)
+        else:
+            ip_address(value)
+    said: list[Json] = [[value, target[1]] for value, target in targets.items()]
+    text = ", ".join(f"{value} : {target[0]}" for value, target in targets.items())
+    return f"{key} vmap {{ {text} }}", {"vmap": {"key": VMAP_KEYS[key], "data": {"set": said}}}
+
+
 def family(number: Family) -> Part:
     """Only IPv4, or only IPv6."""
     name = "ipv6" if number == 6 else "ipv4"
     return f"meta nfproto {name}", _equals({"meta": {"key": "nfproto"}}, name)
+
+
+def ethernet_type(number: Family) -> Part:
+    """Only IPv4, or only IPv6, in a table of family bridge."""
+    name = "ip6" if number == 6 else "ip"
+    return f"ether type {name}", _equals({"payload": {"protocol": "ether", "field": "type"}}, name)
 
 
 def protocol(number: int) -> Part:
@@ -92,11 +155,12 @@ def _numbers(first: int, last: int) -> Part:
     return (f"{first}", first) if first == last else (f"{first}-{last}", {"range": [first, last]})
 
 
-def addresses(number: Family, side: str, ranges: Ranges) -> Part:
-    """`ip saddr { … }`: `side` is saddr or daddr, addresses as integers; not the range of all addresses."""
+def addresses(number: Family, side: str, ranges: Ranges, *, other: bool = False) -> Part:
+    """`ip saddr { … }`: `side` is saddr or daddr, addresses as integers; not the range of all addresses. `other`: all
+    but these."""
     name = "ip6" if number == 6 else "ip"
     items = [_addresses(first, last, number) for first, last in ranges]
-    return _matched(f"{name} {side}", {"payload": {"protocol": name, "field": side}}, items)
+    return _matched(f"{name} {side}", {"payload": {"protocol": name, "field": side}}, items, differ=other)
 
 
 def _addresses(first: int, last: int, number: Family) -> Part:
@@ -153,6 +217,12 @@ def jump(chain: str) -> Part:
     return f"jump {chain}", {"jump": {"target": chain}}
 
 
+def goto(chain: str) -> Part:
+    """Go to another chain of the table and not come back."""
+    jump(chain)
+    return f"goto {chain}", {"goto": {"target": chain}}
+
+
 def log(level: str, prefix: str) -> tuple[Part, ...]:
     """A line in the kernel's log, one a second at most, five at once. `level` as Proxmox spells it."""
     if not _PREFIX.fullmatch(prefix):
@@ -172,14 +242,20 @@ TCP_RESET: Part = ("reject with tcp reset", {"reject": {"type": "tcp reset"}})
 UNREACHABLE: Part = ("reject", {"reject": {"type": "icmpx", "expr": "port-unreachable"}})
 
 
-def _matched(text: str, left: Json, items: Sequence[Part]) -> Part:
+def _matched(text: str, left: Json, items: Sequence[Part], *, differ: bool = False) -> Part:
+    compare, sign = (_differs, "!= ") if differ else (_equals, "")
     if len(items) == 1:
-        return f"{text} {items[0][0]}", _equals(left, items[0][1])
-    return f"{text} {{ {', '.join(item[0] for item in items)} }}", _equals(left, {"set": [item[1] for item in items]})
+        return f"{text} {sign}{items[0][0]}", compare(left, items[0][1])
+    shown = ", ".join(item[0] for item in items)
+    return f"{text} {sign}{{ {shown} }}", compare(left, {"set": [item[1] for item in items]})
 
 
 def _equals(left: Json, right: Json) -> Json:
     return {"match": {"op": "==", "left": left, "right": right}}
+
+
+def _differs(left: Json, right: Json) -> Json:
+    return {"match": {"op": "!=", "left": left, "right": right}}
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

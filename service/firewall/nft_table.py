@@ -1,4 +1,4 @@
-"""A host's firewall as one nft table of its own, `inet passerelle`.
+"""A host's firewall as one nft table of its own, `inet passerelle`; nft_guests.py adds the chains of guests.
 
     render_table(firewall) -> Table      .load: what `nft -f` takes      .normal: what `nft -j list table` then says
 
@@ -12,104 +12,28 @@ from dataclasses import dataclass
 from service.errors import InputError
 from service.firewall import nft_parts as nft
 from service.firewall.addresses import BITS, Network, iptables_network, iptables_span, mask_of
+from service.firewall.host_chains import accepted
 from service.firewall.host_firewall import CHAIN_OF, DISCOVERY, IGMP, PREROUTING, Direction, HostFirewall
 from service.firewall.icmp import icmp_type
 from service.firewall.macros import MacroRule
 from service.firewall.matching import lines_of
 from service.firewall.model import FAMILIES, Family, Rule, is_given
 from service.firewall.names import ICMP, ICMPV6, TCP, protocol_number
+from service.firewall.nft_guests import called_chains, from_guests, within_bridges
 from service.firewall.nft_parts import Part
+from service.firewall.nft_values import FAMILY, TABLE, Expression, Line, NftChain, Table
 from service.firewall.ports import iptables_ports
 from service.firewall.pve_rules import ALIAS, IPSET
 from service.firewall.sets import NetSet, Sets, build_sets
-from service.model.states import Json
 
-FAMILY, TABLE = "inet", "passerelle"
+__all__ = ["FAMILY", "TABLE", "Line", "NftChain", "Table", "render_table", "set_ranges"]
+
 REFUSE = "refuse"
 LOG_PREFIX = "passerelle: "
-_RAW, _FILTER = (-300, "raw"), (0, "filter")
-
-Expression = tuple[Part, ...]
+_RAW = (-300, "raw")
 
 _ICMP_OF: dict[Family, Part] = {4: nft.protocol(ICMP), 6: nft.protocol(ICMPV6)}
 """nft takes these for their family's and does not list `meta nfproto` before them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One rule of the table: its parts, and what it stands for."""
-
-    parts: Expression
-    label: str
-
-    @property
-    def text(self) -> str:
-        """As nft reads it."""
-        return " ".join(part[0] for part in self.parts)
-
-    @property
-    def expr(self) -> Json:
-        """As `nft -j` lists it."""
-        return [part[1] for part in self.parts]
-
-
-@dataclass(frozen=True, slots=True)
-class NftChain:
-    """One chain; `hook` "" where it is only jumped to."""
-
-    name: str
-    lines: tuple[Line, ...]
-    hook: str = ""
-    priority: tuple[int, str] = _FILTER
-    policy: str = "accept"
-    type: str = "filter"
-
-    def head(self) -> dict[str, Json]:
-        """What `nft -j` says of the chain besides its place."""
-        return (
-            {"type": self.type, "hook": self.hook, "prio": self.priority[0], "policy": self.policy} if self.hook else {}
-        )
-
-    def text(self) -> Iterator[str]:
-        """As nft reads it."""
-        yield f"\tchain {self.name} {{"
-        if self.hook:
-            yield f"\t\ttype {self.type} hook {self.hook} priority {self.priority[1]}; policy {self.policy};"
-        for line in self.lines:
-            yield f"\t\t{line.text}"
-        yield "\t}"
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table as a value. `name` is that of nft, as in `inet passerelle`."""
-
-    chains: tuple[NftChain, ...]
-    name: str = f"{FAMILY} {TABLE}"
-
-    @property
-    def load(self) -> str:
-        """The table's text."""
-        lines = [f"table {self.name} {{", *(line for chain in self.chains for line in chain.text()), "}"]
-        return "\n".join(lines) + "\n"
-
-    @property
-    def normal(self) -> list[Json]:
-        """The normal form of what `nft -j list table` says once it is loaded."""
-        family, _, name = self.name.partition(" ")
-        objects: list[Json] = [{"table": {"family": family, "name": name}}]
-        place: dict[str, Json] = {"family": family, "table": name}
-        objects += ({"chain": {**place, "name": chain.name, **chain.head()}} for chain in self.chains)
-        objects += (
-            {"rule": {**place, "chain": chain.name, "expr": line.expr}} for chain in self.chains for line in chain.lines
-        )
-        return objects
-
-    @property
-    def file(self) -> bytes:
-        """The file that the boot loads: it takes the place of a table that is already there."""
-        table = f"table {self.name}\n"
-        return f"# written by passerelle\n{table}delete {table}{self.load}".encode()
 
 
 def render_table(firewall: HostFirewall) -> Table:
@@ -130,6 +54,7 @@ class _Renderer:
                 for c in self.firewall.closed
             )
             yield NftChain(PREROUTING, tuple(closed), PREROUTING, _RAW)
+        yield from called_chains(self.firewall, self.guest_rule, nft.jump(REFUSE))
         for direction, name in CHAIN_OF.items():
             policy = self.firewall.policy(direction)
             yield NftChain(
@@ -138,14 +63,26 @@ class _Renderer:
 
     def lines(self, direction: Direction) -> Iterator[Line]:
         yield from _everywhere(direction)
+        if direction == "in":
+            yield from from_guests(self.firewall)
+        if direction == "forward":
+            yield from within_bridges(self.firewall)
+        further = accepted(self.firewall, direction)
+        accept = nft.goto(further) if further else nft.ACCEPT
         for rule in self.firewall.rules(direction):
-            yield from self.rule(rule, "out" if direction == "out" else "in")
-        if self.firewall.policy(direction).action == "REJECT":
+            yield from self.rule(rule, "out" if direction == "out" else "in", accept)
+        policy = self.firewall.policy(direction).action
+        if policy == "REJECT":
             yield Line((nft.jump(REFUSE),), f"policy_{direction}: reject")
+        elif policy == "ACCEPT" and further:
+            yield Line((accept,), f"policy_{direction}: accept")
 
-    def rule(self, rule: Rule, side: str) -> Iterator[Line]:
+    def guest_rule(self, rule: Rule, accept: Part) -> Iterator[Line]:
+        return self.rule(rule, "in", accept)
+
+    def rule(self, rule: Rule, side: str, accept: Part) -> Iterator[Line]:
         """The lines of a rule: one where it says the same for IPv4 and IPv6, else one for each."""
-        verdict = {"ACCEPT": nft.ACCEPT, "DROP": nft.DROP, "REJECT": nft.jump(REFUSE)}[rule.action]
+        verdict = {"ACCEPT": accept, "DROP": nft.DROP, "REJECT": nft.jump(REFUSE)}[rule.action]
         label = rule.text or rule.action
         for expression in self.expressions(rule, side):
             if rule.log not in ("", "nolog"):

@@ -1,7 +1,7 @@
 """A packet as it is asked about, and as the filter sees it: the first of its flow.
 
     parse_packet(fields) -> Question       fields: from, to, proto, source, dest, and where they are known dport, sport,
-                                           dsttype, mac, flags; raises InputError
+                                           dsttype, mac, flags, dest_mac, port (of a bridge); raises InputError
 
 Addresses are those that the filter sees: after DNAT, before SNAT. `dport` of ICMP is the type. Without `sport` an
 ephemeral port is meant.
@@ -21,10 +21,11 @@ from service.firewall.names import ICMP, ICMPV6, PORTS_OF, TCP, any_service_port
 EPHEMERAL_PORT = 45_678
 """Stands for any port that a client's system picks."""
 
-KEYS = ("from", "to", "proto", "dport", "sport", "source", "dest", "dsttype", "mac", "flags")
+KEYS = ("from", "to", "proto", "dport", "sport", "source", "dest", "dsttype", "mac", "flags", "dest_mac", "port")
 
 _ZONE = re.compile(r"[A-Za-z0-9_.:-]{1,31}(?:/[A-Za-z0-9_.:-]{1,31})?")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
+_PORT = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
 _FLAGS = re.compile(r"[FSRPAU]{0,6}")
 _CASTS = ("", "UNICAST", "LOCAL", "BROADCAST", "MULTICAST", "ANYCAST")
 
@@ -66,6 +67,8 @@ def parse_packet(fields: Mapping[str, object]) -> Question:
         icmp=_icmp(given.get("dport"), proto, family),
         flags=_matched(_FLAGS, given.get("flags", "S"), "flags") if proto == TCP else "",
         mac=_matched(_MAC, given["mac"], "mac").upper() if "mac" in given else "",
+        dest_mac=_matched(_MAC, given["dest_mac"], "dest_mac").upper() if "dest_mac" in given else "",
+        port=_matched(_PORT, given["port"], "port") if "port" in given else "",
         dsttype=_cast(given.get("dsttype", ""), dest, family),
     )
     flow.state = conn_state(flow)

@@ -36,6 +36,12 @@ def of_sysctl(content: bytes) -> Mapping[str, Json]:
     return fields
 
 
+def of_modules(content: bytes) -> Mapping[str, Json]:
+    """{"modules": [name, …]} of a modules-load.d(5) file."""
+    lines = (line.strip() for line in content.decode("utf-8", "replace").splitlines())
+    return {"modules": [line for line in lines if line and line[0] not in "#;"]}
+
+
 def of_nft(content: bytes) -> Mapping[str, Json]:
     """{"ruleset": [token, …]} of an nft script: comments and blanks do not count."""
     return {"ruleset": [*nat_rules.file_tokens(content)]}

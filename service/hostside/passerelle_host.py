@@ -16,7 +16,7 @@ Facts (`TYPE:NAME`; canonical JSON, None is "not there"; a wanted value may name
                         "ports": [{"name", "up"}]: each wanted port is there (ports that came are guests')
     addresses:NAME      ["10.10.10.1/24", …] sorted, scope global, without dynamic ones
     routes:default      [{"family": 4|6, "via": "198.51.100.1"|null, "dev"}] sorted, table main, without proto ra
-    sysctl:KEY          "1" (net.* only)
+    sysctl:KEY          "1" (net.* only; net.bridge.* are "0" without the module br_netfilter)
     nft:FAMILY TABLE    {"normal": […]}, wanted also {"load": "table … {…}"}; tables passerelle and passerelle_* only
     masquerade:SRC>OUT  number of such rules in iptables' nat POSTROUTING
     unit:NAME           {"enabled": "enabled"|"disabled"|"masked"|…, "active": bool}
@@ -331,6 +331,7 @@ def json_output(host: Host, argv: list[str]) -> Json:
 
 # ------------------------------------------------------------------------------ 3 facts: names and canonical forms
 
+BRIDGED = "net.bridge."  # settings that come with the module br_netfilter; without it they are as 0
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,14}"
 _SOURCE = r"[0-9a-fA-F.:]{2,45}/[0-9]{1,3}"
 FACT_NAMES = {
@@ -632,7 +633,7 @@ def _capture_sysctl(seen: Seen, name: str) -> Json:
         with open(seen.host.path(sysctl_path(name)), encoding="utf-8") as file:
             return " ".join(file.read(4096).split())
     except FileNotFoundError:
-        return None
+        return "0" if name.startswith(BRIDGED) else None
 
 
 def _capture_nft(seen: Seen, name: str) -> Json:
@@ -949,6 +950,10 @@ class Setter:
 
     def sysctl(self, name: str, value: Json) -> None:
         path = self.host.path(sysctl_path(name))
+        if name.startswith(BRIDGED) and not os.path.exists(path):
+            if value == "0":
+                return
+            must(self.host, ["modprobe", "br_netfilter"])
         if value is None:
             if os.path.exists(path):
                 raise Trouble(f"{name} is the kernel's and cannot be deleted")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from service.kinds.packet_rules.section import GuestFirewall
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -31,11 +33,33 @@ class DefaultRoute:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A guest known by its MAC: its name, and its address where it is fixed."""
+    """A guest known by its MAC: its name, its addresses where they are fixed, its link in the host."""
 
     name: str
     mac: str
     address: str = ""
+    address6: str = ""
+    port: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """A guest has rules of its own. `addresses` are all that it may use, `port` is its link in the host or ""."""
+
+    guest: str
+    mac: str
+    addresses: tuple[str, ...]
+    port: str
+    section: GuestFirewall
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsSysctl:
+    """Something wants a kernel setting. `cause` names it in words."""
+
+    key: str
+    value: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +75,28 @@ class Masquerades:
 
     source: str
     out: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publishes:
+    """Ports of the host's addresses on `interface` lead to `to`, a guest's name or an address.
+
+    `number` is the place in the section, `ports` are closed ranges, `to_port` 0 keeps the port, `sources` () = anybody.
+    """
+
+    number: int
+    interface: str
+    proto: str
+    ports: tuple[tuple[int, int], ...]
+    to: str
+    to_port: int = 0
+    sources: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """A firewall of ours decides about packets to, from and through the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +143,12 @@ Claim: TypeAlias = (
     | Network
     | DefaultRoute
     | Reservation
+    | Filtered
+    | NeedsSysctl
     | NeedsForwarding
     | Masquerades
+    | Publishes
+    | Filters
     | NeedsLoader
     | Serves
     | NeedsPackage

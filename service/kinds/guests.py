@@ -6,13 +6,17 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.kinds.claims import Claim, NeedsUnit, Network, Reservation, Serves
+from service.firewall.guests import link_local
+from service.kinds.claims import Claim, Filtered, NeedsSysctl, NeedsUnit, Network, Reservation, Serves
+from service.kinds.packet_rules.guest_lint import RULES as FIREWALL_RULES
+from service.kinds.packet_rules.guest_lint import lint_firewalls
+from service.kinds.packet_rules.section import GuestFirewall
 from service.model.observed import Watch
 from service.resources.files import OwnFile
 from service.resources.guest_names import GUESTS_FILE, render_guests
 from service.resources.resource import Phase, Resource
 from service.spec.findings import Hit, Rule
-from service.spec.grammar import Address4, HostName, Mac
+from service.spec.grammar import Address4, Address6, HostName, InterfaceName, Mac
 from service.spec.host import HostSpec
 
 
@@ -23,7 +27,15 @@ class Guest(BaseModel):
 
     mac: Mac = Field(description="The MAC address of the guest's interface; from the guest's settings.")
     address: Address4 | None = Field(None, description="Its IPv4 address, reserved for it; may lie in the DHCP range.")
+    address6: Address6 | None = Field(None, description="Its IPv6 address, for its firewall; nothing gives it out.")
+    port: InterfaceName | None = Field(
+        None, description="Its link in the host, a port of the bridge, as in veth100i0: a stronger proof than its MAC."
+    )
+    firewall: GuestFirewall | None = Field(None, description="Rules of its own.")
 
+
+BRIDGED = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
+"""What goes from port to port of a bridge meets the rules, too (br_netfilter; sysctl.d of Proxmox VE has the same)."""
 
 GuestsSection: TypeAlias = Annotated[Mapping[HostName, Guest], Field(max_length=4096)]
 
@@ -51,6 +63,7 @@ class Guests:
         ADDRESS_OUTSIDE,
         NO_DHCP,
         MAC_ON_TWO_HOSTS,
+        *FIREWALL_RULES,
     )
 
     def lint(self, section: GuestsSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
@@ -72,6 +85,7 @@ class Guests:
                     (name, "address"), f"{guest.address} is reserved for {first} already", "choose another"
                 )
             yield from subnets.lint((name, "address"), guest.address)
+        yield from lint_firewalls(section, host, claims)
         if section and not any(isinstance(c, Serves) and c.protocol == "dhcp" for c in claims):
             yield NO_DHCP.hit((), "no DHCP server of this host knows these guests", "add `dnsmasq` with a `dhcp` range")
 
@@ -89,7 +103,13 @@ class Guests:
 
     def claims(self, section: GuestsSection) -> Iterator[Claim]:
         for name, guest in section.items():
-            yield Reservation(name, guest.mac, guest.address or "")
+            yield Reservation(name, guest.mac, guest.address or "", guest.address6 or "", guest.port or "")
+            if guest.firewall is not None and guest.firewall.enable:
+                given = (guest.address, guest.address6, link_local(guest.mac))
+                addresses = tuple(dict.fromkeys(address for address in given if address))
+                yield Filtered(name, guest.mac, addresses, guest.port or "", guest.firewall)
+                for key in BRIDGED:
+                    yield NeedsSysctl(key, "1", "guests have firewalls of their own")
 
     def desire(
         self,

@@ -6,7 +6,16 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.kinds.claims import Claim, Masquerades, Named, NeedsForwarding, NeedsLoader, NeedsPackage, Network
+from service.kinds.claims import (
+    Claim,
+    Masquerades,
+    Named,
+    NeedsForwarding,
+    NeedsLoader,
+    NeedsPackage,
+    NeedsSysctl,
+    Network,
+)
 from service.model.observed import Watch
 from service.resources.files import FileMode, OwnFile
 from service.resources.nat import SourceNat
@@ -84,10 +93,17 @@ class Nat:
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
         shared = any(isinstance(claim, NeedsLoader) for claim in claims)
-        yield SourceNat(self.name, tuple(sorted((entry.source, entry.out) for entry in section or ())), shared)
-        causes = sorted({claim.cause for claim in claims if isinstance(claim, NeedsForwarding)})
-        if causes:
-            yield Sysctl(self.name, FORWARDING, "1", "; ".join(causes))
+        rules = tuple(sorted((entry.source, entry.out) for entry in section or ()))
+        yield SourceNat(self.name, rules, shared, take_over=self.name in host.take_over)
+        wanted: dict[tuple[str, str], set[str]] = {}
+        for claim in claims:
+            if isinstance(claim, NeedsForwarding):
+                wanted.setdefault((FORWARDING, "1"), set()).add(claim.cause)
+            elif isinstance(claim, NeedsSysctl):
+                wanted.setdefault((claim.key, claim.value), set()).add(claim.cause)
+        for (key, value), causes in wanted.items():
+            yield Sysctl(self.name, key, value, "; ".join(sorted(causes)))
+        if wanted:
             yield FileMode(self.name, OWN_FILE)
         else:
             yield OwnFile(self.name, OWN_FILE, None, "sysctl")

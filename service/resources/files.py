@@ -15,6 +15,7 @@ from service.resources.resource import Phase, Resource, Steps, Wishes, field_dif
 FORMATS: Mapping[str, Callable[[bytes], Mapping[str, Json]]] = {
     "dnsmasq": meanings.of_dnsmasq,
     "dhcp-hosts": meanings.of_dhcp_hosts,
+    "modules": meanings.of_modules,
     "nft": meanings.of_nft,
     "sysctl": meanings.of_sysctl,
     "unit": meanings.of_unit,

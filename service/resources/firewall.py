@@ -1,17 +1,22 @@
-"""The firewall's own nft table: what the kernel has now, rule by rule, and the file that the boot loads."""
+"""The firewall's own nft tables: what the kernel has now, rule by rule, and the files that the boot loads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from service.firewall.host_firewall import HostFirewall
+from service.firewall.nft_guests import BRIDGE_TABLE, render_bridge_table
 from service.firewall.nft_table import FAMILY, TABLE, Table, render_table
+from service.resources.files import OwnFile
 from service.resources.own_table import OwnTable
-from service.resources.resource import Phase
+from service.resources.resource import Phase, Resource
 
 NAME = f"{FAMILY} {TABLE}"
 TABLE_FACT = f"nft:{NAME}"
 FIREWALL_FILE = "/etc/passerelle/nft.d/firewall.nft"
+BRIDGE_FILE = "/etc/passerelle/nft.d/bridge.nft"
+MODULES_FILE = "/etc/modules-load.d/passerelle.conf"
+MODULES = b"# written by passerelle: what is bridged meets the rules, too\nbr_netfilter\n"
 PHASE = Phase.NAT + 5
 """One table changes as a whole: after the network that it speaks of, before the daemons."""
 
@@ -35,3 +40,27 @@ class FirewallTable(OwnTable):
         """(thing, cause) of what nobody wrote."""
         if self.firewall is not None:
             yield from self.firewall.causes()
+
+
+@dataclass(frozen=True)
+class BridgeTable(OwnTable):
+    """Which guest may send under which name, as a table. Wanted absent where no guest has rules of its own."""
+
+    firewall: HostFirewall | None
+
+    name = BRIDGE_TABLE
+    file = BRIDGE_FILE
+    phase = PHASE + 1
+
+    @cached_property
+    def table(self) -> Table | None:
+        """The table as nft takes it and lists it."""
+        return render_bridge_table(self.firewall) if self.firewall is not None else None
+
+
+def bridge_parts(kind: str, firewall: HostFirewall | None) -> tuple[Resource, ...]:
+    """All that makes the rules of guests hold on a bridge."""
+    wanted = firewall is not None and firewall.guests
+    cause = "guests have firewalls of their own" if wanted else ""
+    modules = OwnFile(kind, MODULES_FILE, MODULES if wanted else None, "modules", cause=cause)
+    return modules, BridgeTable(kind, firewall)

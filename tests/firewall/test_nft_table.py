@@ -113,6 +113,6 @@ def test_no_name_becomes_another_word(name: str) -> None:
     with pytest.raises(InputError):
         nft_parts.interface("in", name)
     with pytest.raises(InputError):
-        nft_parts.jump(f"{name}-")
+        nft_parts.jump(f"{name};")
     with pytest.raises(InputError):
         nft_parts.log("info", f'{name}"')

@@ -45,6 +45,8 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
         "unit:ssh.service": Seen({"enabled": "enabled", "active": True}),
         "nft:inet passerelle_nat": Absent(),
         "nft:inet passerelle": Absent(),
+        "nft:inet passerelle_forwards": Absent(),
+        "nft:bridge passerelle": Absent(),
     }
     for path in watch.files:
         if not path.endswith("/*"):

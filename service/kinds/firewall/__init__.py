@@ -7,13 +7,13 @@ from service.firewall.firewall import Firewall as Levels
 from service.firewall.host_firewall import HostFirewall, Policy
 from service.firewall.host_trace import HostAnalyser
 from service.kinds.claims import Claim, NeedsLoader, NeedsPackage
-from service.kinds.firewall.derived import assemble, derives, shared_section
+from service.kinds.firewall.derived import assemble, derives
 from service.kinds.firewall.lint import GROUP, PLATFORM, RULE, RULES, blocked, unknown_interfaces
 from service.kinds.packet_rules.checks import uncompilable
-from service.kinds.packet_rules.levels import KEY, Problem, host_level, shared_level
+from service.kinds.packet_rules.levels import KEY, Problem, host_level, shared_level, shared_section
 from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
 from service.model.observed import Watch
-from service.resources.firewall import FirewallTable
+from service.resources.firewall import FirewallTable, bridge_parts
 from service.resources.resource import Resource
 from service.spec.findings import Hit, Rule
 from service.spec.host import HostSpec, Shared
@@ -60,11 +60,12 @@ class Firewall:
         yield NeedsLoader("firewall")
 
     def desire(self, section: FirewallSection | None, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Resource]:
-        if section is None:
-            yield FirewallTable(self.name, None)
-            return
-        derive = derives(section, shared_section(host))
-        yield FirewallTable(self.name, assemble(section, host, claims, derive=derive))
+        firewall = None
+        if section is not None:
+            derive = derives(section, shared_section(host))
+            firewall = assemble(section, host, claims, derive=derive)
+        yield FirewallTable(self.name, firewall)
+        yield from bridge_parts(self.name, firewall)
 
     def watch(self) -> Watch:
         return Watch()

@@ -7,23 +7,18 @@ of the uplink who route into it: forwarding is on, nothing else would stop them.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from service.firewall.firewall import Firewall
-from service.firewall.host_firewall import Closed, HostFirewall, Policy
+from service.firewall.host_firewall import Closed, FilteredGuest, HostFirewall, Policy
 from service.firewall.model import Level, Rule, Where
 from service.firewall.pve_render import rule_line
-from service.kinds.claims import Claim, Masquerades, Serves
-from service.kinds.packet_rules.levels import KEY, host_level, shared_level
+from service.kinds.claims import Claim, Filtered, Masquerades, Named, Serves
+from service.kinds.packet_rules.levels import KEY, guest_level, host_level, shared_level, shared_section
 from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
 from service.spec.host import HostSpec, Shared
 
 _DEFAULTS = {"policy_in": "drop", "policy_out": "accept", "policy_forward": "accept"}
-
-
-def shared_section(host: HostSpec) -> SharedFirewallSection | None:
-    """What fleet.yaml says."""
-    section = host.shared.sections.get(KEY)
-    return section if isinstance(section, SharedFirewallSection) else None
 
 
 def derives(section: FirewallSection, shared: SharedFirewallSection | None) -> bool:
@@ -37,7 +32,32 @@ def assemble(section: FirewallSection, host: HostSpec, claims: Sequence[Claim], 
     shared = shared_section(host)
     cluster, _ = shared_level(shared, host.shared)
     level, _ = host_level(section, host, cluster)
-    return _assembled(cluster, level, section, shared, host, claims if derive else ())
+    return replace(
+        _assembled(cluster, level, section, shared, host, claims if derive else ()),
+        guests=tuple(_guests(claims, host, cluster)),
+        bridges=tuple(
+            sorted(claim.interface for claim in claims if isinstance(claim, Named) and claim.sort == "bridge")
+        ),
+    )
+
+
+def _guests(claims: Sequence[Claim], host: HostSpec, cluster: Level) -> Iterator[FilteredGuest]:
+    for claim in claims:
+        if not isinstance(claim, Filtered):
+            continue
+        section, path = claim.section, ("guests", claim.guest, KEY)
+        where = {name: Where(host.file, host.position((*path, name))[0]) for name in ("policy_in", "policy_out")}
+        yield FilteredGuest(
+            name=claim.guest,
+            mac=claim.mac,
+            addresses=claim.addresses,
+            level=guest_level(claim.guest, section, host, cluster)[0],
+            policy_in=Policy(section.policy_in.upper(), where["policy_in"]),
+            policy_out=Policy(section.policy_out.upper(), where["policy_out"]),
+            port=claim.port,
+            macfilter=section.macfilter,
+            ipfilter=section.ipfilter,
+        )
 
 
 def _assembled(

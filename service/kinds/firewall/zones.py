@@ -20,10 +20,15 @@ _SOMEBODY = {4: "192.0.2.1", 6: "2001:db8::1"}
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of a packet's way: the interface ("": the host) and the address ("": whichever the host has there)."""
+    """One end of a packet's way: the interface ("": the host) and the address ("": whichever the host has there).
+
+    `mac` and `port` are a guest's, "" where they are not known.
+    """
 
     interface: str
     address: str
+    mac: str = ""
+    port: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,9 @@ class Zones:
         version = 6 if ":" in asked["from"] + asked["to"] + given else 4
         source, dest = self.end(asked["from"], version), self.end(asked["to"], version)
         fields = {
+            "mac": source.mac,
+            "port": source.port,
+            "dest_mac": dest.mac,
             "source": source.address or self.own(dest.interface, version),
             "dest": dest.address or self.own(source.interface, version),
             **{key: value for key, value in asked.items() if key not in ("from", "to")},
@@ -87,16 +95,19 @@ class Zones:
         """Who has an address: the host, somebody in one of its networks, or somebody beyond the default route."""
         if any(own.ip == address for _, own in self.networks):
             return End("", str(address))
+        guest = next((g for g in self.guests.values() if str(address) in (g.address, g.address6)), None)
+        known = (guest.mac, guest.port) if guest else ("", "")
         near = [(own.network.prefixlen, name) for name, own in self.networks if address in own.network]
-        return End(max(near)[1] if near else self.uplink(address.version), str(address))
+        return End(max(near)[1] if near else self.uplink(address.version), str(address), *known)
 
     def guest(self, guest: Reservation, version: int) -> End:
         """A guest by its address; one without is anywhere in the network in which addresses are given out."""
-        if guest.address and version == 4:
-            return self.holder(ipaddress.ip_address(guest.address))
+        fixed = guest.address if version == 4 else guest.address6
+        if fixed:
+            return self.holder(ipaddress.ip_address(fixed))
         for name in self.served or self.names:
             if any(found == name and own.version == version for found, own in self.networks):
-                return End(name, self.neighbour(name, version))
+                return End(name, self.neighbour(name, version), guest.mac, guest.port)
         raise InputError(f"no network of IPv{version} leads to {guest.name}", hint="give --source or --dest")
 
     def neighbour(self, interface: str, version: int) -> str:

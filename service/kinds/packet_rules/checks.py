@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from service.firewall.host_firewall import HostFirewall, site_of
+from service.firewall.host_chains import site_of
+from service.firewall.host_firewall import HostFirewall
 from service.firewall.matching import LeftOut
 from service.firewall.model import FAMILIES, Ignored, Rule
 from service.firewall.sets import build_sets

@@ -13,7 +13,12 @@ from service.firewall.model import Alias, Family, IPSet, IPSetEntry, Level, Rule
 from service.firewall.pve_options import BadLine
 from service.firewall.pve_render import rule_line
 from service.firewall.pve_rules import Scope, read_rule
-from service.kinds.packet_rules.section import FirewallRule, FirewallSection, SharedFirewallSection
+from service.kinds.packet_rules.section import (
+    FirewallRule,
+    FirewallSection,
+    GuestFirewall,
+    SharedFirewallSection,
+)
 from service.spec.findings import Path
 from service.spec.host import HostSpec, Shared
 
@@ -29,13 +34,14 @@ class _Reading:
 
     place: HostSpec | Shared
     scope: Scope
+    top: Path = (KEY,)
     problems: list[Problem] = field(default_factory=list)
 
     def rules(self, written: Sequence[FirewallRule], path: Path) -> tuple[Rule, ...]:
         return tuple(self.rule(rule, (*path, index)) for index, rule in enumerate(written))
 
     def rule(self, written: FirewallRule, path: Path) -> Rule:
-        line, _ = self.place.position((KEY, *path))
+        line, _ = self.place.position((*self.top, *path))
         where = Where(self.place.file, line)
         is_group = written.type == "group"
         asked = Rule(written.type, written.action if is_group else written.action.upper())
@@ -97,7 +103,7 @@ def shared_level(section: SharedFirewallSection | None, shared: Shared) -> tuple
     for name, entries in section.ipsets.items():
         ipsets[name] = IPSet(name, tuple(IPSetEntry(e.removeprefix("!"), e.startswith("!")) for e in entries))
         problems += _set_problems(name, entries, aliases)
-    reading = _Reading(shared, Scope("group", aliases, ipsets), problems)
+    reading = _Reading(shared, Scope("group", aliases, ipsets), problems=problems)
     groups = {
         name: SecurityGroup(name, reading.rules(rules, ("groups", name))) for name, rules in section.groups.items()
     }
@@ -121,7 +127,31 @@ def host_level(section: FirewallSection, host: HostSpec, cluster: Level) -> tupl
     return Level("host", host.file, rules=rules), [*reading.problems, *_unknown_groups(section, cluster)]
 
 
-def _unknown_groups(section: FirewallSection, cluster: Level) -> Iterator[Problem]:
+def guest_level(name: str, section: GuestFirewall, host: HostSpec, cluster: Level) -> tuple[Level, list[Problem]]:
+    """The level of a guest, whose rules use the datacenter's names. Paths of problems start in its `firewall`."""
+    reading = _Reading(host, Scope("cluster", cluster.aliases, cluster.ipsets), ("guests", name, KEY))
+    rules = reading.rules(section.rules, ("rules",))
+    problems = [*reading.problems, *_unknown_groups(section, cluster)]
+    for index, rule in enumerate(section.rules):
+        if rule.type == "forward":
+            problems.append((("rules", index, "type"), "a guest forwards nothing", "write in or out"))
+        if rule.iface is not None:
+            problems.append((("rules", index, "iface"), "a guest has one card here", "leave `iface` out"))
+    return Level("guest", host.file, vmid=name, rules=rules), problems
+
+
+def shared_section(host: HostSpec) -> SharedFirewallSection | None:
+    """What fleet.yaml says."""
+    section = host.shared.sections.get(KEY)
+    return section if isinstance(section, SharedFirewallSection) else None
+
+
+def cluster_level(host: HostSpec) -> Level:
+    """The level of the datacenter as a host of the fleet has it."""
+    return shared_level(shared_section(host), host.shared)[0]
+
+
+def _unknown_groups(section: FirewallSection | GuestFirewall, cluster: Level) -> Iterator[Problem]:
     for index, rule in enumerate(section.rules):
         if rule.type == "group" and rule.action not in cluster.groups:
             known = ", ".join(sorted(cluster.groups)) or "none yet"

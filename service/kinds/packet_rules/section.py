@@ -53,6 +53,23 @@ class FirewallSection(BaseModel):
     )
 
 
+class GuestFirewall(BaseModel):
+    """A guest's own firewall, as the guest sees it: `in` is to the guest, `out` from it."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    enable: bool = Field(default=True, description="false: the rules are kept and have no effect.")
+    policy_in: Policy = Field("drop", description="For packets to the guest that no rule decides about.")
+    policy_out: Policy = Field("accept", description="For packets from the guest that no rule decides about.")
+    rules: Rules = Field((), description="Rules in order, of type in, out or group: the first that matches decides.")
+    macfilter: bool = Field(default=True, description="It sends under its own MAC address only.")
+    ipfilter: bool = Field(
+        default=True,
+        description="It sends under its own addresses only, and is sent packets for no others. The rules know it by "
+        "them; false is for guests that route for others.",
+    )
+
+
 class SharedFirewallSection(FirewallSection):
     """The firewall of the datacenter, for every host of the fleet. Its rules come after the host's own."""
 

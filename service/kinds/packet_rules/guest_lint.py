@@ -1,0 +1,74 @@
+"""What is wrong in the firewalls of guests."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from service.firewall.firewall import Firewall
+from service.firewall.host_firewall import HostFirewall, Policy
+from service.kinds.claims import Claim
+from service.kinds.packet_rules.checks import uncompilable
+from service.kinds.packet_rules.levels import KEY, cluster_level, guest_level
+from service.kinds.packet_rules.section import GuestFirewall
+from service.spec.findings import Hit, Rule
+from service.spec.host import HostSpec
+
+RULE = Rule("guests.firewall-rule", "error", "a rule of a guest is one that has an effect")
+PLATFORM = Rule("guests.firewall-platform", "error", "a guest's firewall is written for the host's platform")
+NO_HOST = Rule("guests.firewall-alone", "error", "a guest's firewall stands behind its host's")
+NO_ADDRESS = Rule("guests.firewall-address", "error", "a guest with rules of its own has an address", by_absence=True)
+NO_PORT = Rule("guests.firewall-port", "warning", "a guest that may not send all it likes is known by its port")
+DUPLICATE_PORT = Rule("guests.duplicate-port", "error", "a port of a bridge belongs to one guest")
+RULES = (RULE, PLATFORM, NO_HOST, NO_ADDRESS, NO_PORT, DUPLICATE_PORT)
+
+
+class _Guest(Protocol):
+    @property
+    def port(self) -> str | None: ...
+
+    @property
+    def address(self) -> str | None: ...
+
+    @property
+    def firewall(self) -> GuestFirewall | None: ...
+
+
+def lint_firewalls(section: Mapping[str, _Guest], host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
+    """Findings; paths start in `guests`."""
+    ports: dict[str, str] = {}
+    for name, guest in section.items():
+        if guest.port is not None:
+            first = ports.setdefault(guest.port, name)
+            if first != name:
+                yield DUPLICATE_PORT.hit((name, "port"), f"{guest.port} is the port of {first} already", "correct one")
+        if guest.firewall is not None:
+            yield from _lint(name, guest, guest.firewall, host)
+
+
+def _lint(name: str, guest: _Guest, section: GuestFirewall, host: HostSpec) -> Iterator[Hit]:
+    path = (name, KEY)
+    if host.platform != "debian":
+        yield PLATFORM.hit(path, f"is not enforced on platform {host.platform} yet", "leave it to Proxmox itself")
+        return
+    if KEY not in host.sections:
+        right = "add `firewall` to the host, or to fleet.yaml"
+        yield NO_HOST.hit(path, "the host has no `firewall`, so nothing would enforce this", right)
+        return
+    if guest.address is None and section.enable:
+        right = "give it an `address`: rules know a guest by it, as DHCP may give it any"
+        yield NO_ADDRESS.hit(path, f"{name} has rules of its own and no fixed address", right)
+    if guest.port is None and section.macfilter and _restrains(section):
+        right = "name its link in the host as `port`, as in veth100i0"
+        yield NO_PORT.hit(path, f"without a port {name} gets around this under another MAC address", right)
+    cluster = cluster_level(host)
+    level, problems = guest_level(name, section, host, cluster)
+    yield from (RULE.hit((*path, *below), words, right) for below, words, right in problems)
+    accept = Policy("ACCEPT")
+    firewall = HostFirewall(Firewall(cluster, level), accept, accept, accept)
+    yield from (RULE.hit((*path, "rules", index), words) for index, words in uncompilable(firewall, level.rules))
+
+
+def _restrains(section: GuestFirewall) -> bool:
+    """Whether there is anything that the guest may not send."""
+    return section.policy_out != "accept" or any(
+        rule.enable and rule.type == "out" and rule.action != "accept" for rule in section.rules
+    )
