@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_drills_host", "drills", ["host", "id"], unique=False)
-    op.add_column("hosts", sa.Column("quarantined", sa.String(), nullable=False, server_default=""))
+    op.add_column("hosts", sa.Column("quarantined", sa.String(), nullable=False, server_default=sa.text("''")))
     op.add_column("hosts", sa.Column("proven_at", sa.Integer(), nullable=True))
     op.add_column("applies", sa.Column("probes", sa.Text(), nullable=False, server_default="[]"))
 

@@ -55,7 +55,7 @@ class HostRow(SQLModel, table=True):
     drift_items: int = 0
     changed_at: datetime | None = Field(default=None, sa_type=UtcTime)
     generation: int = 0
-    quarantined: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    quarantined: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     proven_at: datetime | None = Field(default=None, sa_type=UtcTime)
 
 
