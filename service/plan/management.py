@@ -10,15 +10,21 @@ from dataclasses import dataclass, replace
 
 from service.errors import InputError
 from service.firewall.host_trace import HostAnalyser
+from service.firewall.names import TCP
 from service.firewall.packets import parse_packet
+from service.firewall.published import destination
 from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath
 from service.model.plans import Refusal
 from service.model.states import Json, Seen
 from service.resources.desired import Desired, LastApplied
 from service.resources.firewall import FirewallTable
+from service.resources.forwards import ForwardsTable
 
 SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
+NETWORK_UNITS = ("networking.service", "systemd-networkd.service", "NetworkManager.service")
+"""What brings the network up at boot; stopping `networking` runs ifdown on every interface (its unit file)."""
+NEEDED_UNITS = (*SSH_UNITS, *NETWORK_UNITS)
 ANY_ADDRESS = frozenset({"*", "0.0.0.0", "::", "[::]"})  # noqa: S104 (compared, not bound)
 HINT = (
     "if this is meant, put `allow_management_change: true` under `connection:` in the commit that changes this; "
@@ -54,7 +60,7 @@ def management_refusals(
         return (Refusal("management-path", what, hint="see `passerelle doctor`"),)
     now = picture(observed)
     then = after(now, steps)
-    broken = [*cuts(path, now, then, observed, base), *filtered(desired, path, then)]
+    broken = [*cuts(path, now, then, observed, base), *sent_on(desired, path), *filtered(desired, path, then)]
     return tuple(Refusal("management-path", what, hint=HINT) for what in broken)
 
 
@@ -80,6 +86,21 @@ def filtered(desired: Desired, path: ManagementPath, then: Picture) -> Iterator[
             )
 
 
+def sent_on(desired: Desired, path: ManagementPath) -> Iterator[str]:
+    """What is published in the place of the port by which the service connects."""
+    for resource in desired.resources:
+        if not isinstance(resource, ForwardsTable) or ":" in path.controller + path.server:
+            continue
+        source, dest = (int(ipaddress.IPv4Address(address)) for address in (path.controller, path.server))
+        taken = destination(resource.published, TCP, source, dest, path.port)
+        if taken is not None:
+            where = f" ({taken.where})" if taken.where else ""
+            yield (
+                f"{path.server}:{path.port}, by which the service reaches this host from {path.controller}, would lead "
+                f"to {taken.name}: {taken.label()}{where}"
+            )
+
+
 def cuts(path: ManagementPath, now: Picture, then: Picture, observed: HostObserved, base: LastApplied) -> Iterator[str]:
     """Each way in which the path would break, in words."""
     devices = [name for name, held in then.addresses.items() if path.server in hosts_of(held)]
@@ -93,9 +114,10 @@ def cuts(path: ManagementPath, now: Picture, then: Picture, observed: HostObserv
     if device in then.enslaved:
         yield f"{device}, which carries {path.server}, would become a port of {then.enslaved[device]}"
     yield from way_back(path, now, then, base)
-    for unit in SSH_UNITS:
+    for unit in NEEDED_UNITS:
         if unit in then.stopped and unit not in now.stopped:
-            yield f"{unit} would be stopped or not start at the next boot"
+            cut = " and the network with it" if unit in NETWORK_UNITS else ""
+            yield f"{unit} would be stopped or not start at the next boot{cut}"
     if isinstance(observed.listeners, Seen) and not listens(observed.listeners.value, path):
         yield f"nothing listens on {path.server}:{path.port} for new connections"
 
@@ -147,7 +169,7 @@ def picture(observed: HostObserved) -> Picture:
                 down.add(name)
             if isinstance(master := seen.value.get("master"), str) and master:
                 enslaved[name] = master
-        elif kind == "unit" and name in SSH_UNITS and isinstance(seen.value, dict) and not works(seen.value):
+        elif kind == "unit" and name in NEEDED_UNITS and isinstance(seen.value, dict) and not works(seen.value):
             stopped.add(name)
     routes = observed.facts.get("routes:default")
     found = route_pairs(routes.value) if isinstance(routes, Seen) else ()
@@ -172,7 +194,7 @@ def after(now: Picture, steps: Sequence[Step]) -> Picture:
             down = (down - {name}) if up else (down | {name} if up is False else down)
             for port in names_of(step.after.get("ports")):
                 enslaved[port] = name
-        elif kind == "unit" and name in SSH_UNITS and isinstance(step.after, dict):
+        elif kind == "unit" and name in NEEDED_UNITS and isinstance(step.after, dict):
             stopped = stopped - {name} if works(step.after) else stopped | {name}
     return replace(
         now, addresses=addresses, down=frozenset(down), enslaved=enslaved, routes=routes, stopped=frozenset(stopped)

@@ -1,10 +1,8 @@
 """The protocol of a transaction, spoken to the real file in a scratch root."""
 
 import json
-import os
 import shutil
 import subprocess
-from typing import Any
 
 import pytest
 
@@ -20,10 +18,7 @@ from tests.hostside.scratch import (
     OLD_CONF,
     Answer,
     Scratch,
-    fact_of,
     kill,
-    process_state,
-    wait_for,
 )
 
 pytestmark = pytest.mark.host
@@ -252,22 +247,6 @@ def test_a_rollback_that_failed_can_be_asked_for_again(applied: Scratch, before:
     assert applied.state() == before
 
 
-def test_staged_bytes_that_their_program_refuses_change_nothing_and_leak_nothing(scratch: Scratch) -> None:
-    before = scratch.state()
-    document = scratch.document()
-    content = b"cache-size=1\nwrong\n"
-    for step in document["steps"]:
-        if step["fact"] == f"file:{CONF}":
-            step["after"] = fact_of(content)
-    document["blobs"][fact_of(content)["sha256"]] = "Y2FjaGUtc2l6ZT0xCndyb25nCg=="
-    answer = scratch.begin(document)
-    assert (answer["reason"], answer["program"], answer["line"]) == ("check", "dnsmasq", 2)
-    assert "secret" not in json.dumps(answer)
-    assert scratch.state() == before
-    assert scratch.call("status")["generation"] == 0
-    assert list((scratch.root / "var/lib/passerelle/txn").iterdir()) == []
-
-
 def test_without_a_timer_nothing_is_changed(scratch: Scratch) -> None:
     before = scratch.state()
     (scratch.bin / "systemd-run").unlink()
@@ -276,65 +255,6 @@ def test_without_a_timer_nothing_is_changed(scratch: Scratch) -> None:
     assert scratch.state() == before
     assert not scratch.armed()
     assert scratch.journal()["state"] == "refused"
-
-
-def test_a_hung_apply_does_not_keep_the_deadline_from_acting(scratch: Scratch) -> None:
-    before = scratch.state()
-    begin = scratch.start("begin", give=scratch.document(), environment=scratch.stop_at("step-6-after"))
-    pid = scratch.stopped()
-    assert scratch.expire()["state"] == "rolled_back"
-    wait_for(lambda: process_state(pid) in ("", "Z"))
-    assert scratch.state() == before
-    assert begin.wait(20) == 0
-
-
-def test_a_hung_confirmation_does_not_keep_the_deadline_from_acting(applied: Scratch, before: Answer) -> None:
-    confirm = applied.start("confirm", ID, environment=applied.stop_at("confirm-verified"))
-    applied.stopped(confirm)
-    assert applied.expire()["state"] == "rolled_back"
-    assert confirm.wait(20) == -9
-    assert applied.state() == before
-
-
-def test_a_hung_holder_that_could_not_leave_its_note_is_found_by_the_kernels(applied: Scratch, before: Answer) -> None:
-    confirm = applied.start("confirm", ID, environment=applied.stop_at("confirm-verified"))
-    applied.stopped(confirm)
-    (applied.root / "var/lib/passerelle/lock").write_text("4242 1 begin")
-    assert applied.expire()["state"] == "rolled_back"
-    assert confirm.wait(20) == -9
-    assert applied.state() == before
-
-
-def test_an_apply_that_dies_is_rolled_back_by_the_one_who_follows_it(scratch: Scratch) -> None:
-    before = scratch.state()
-    begin = scratch.start("begin", give=scratch.document(), environment=scratch.stop_at("step-6-after"))
-    kill(scratch.stopped())
-    units = scratch.get("units.json")
-    del units[f"passerelle-apply-{ID}.service"]
-    scratch.put("units.json", units)
-    assert begin.wait(30) == 0
-    assert scratch.journal()["cause"] == "run died"
-    assert scratch.state() == before
-
-
-def test_a_run_goes_on_when_the_connection_that_began_it_dies(scratch: Scratch) -> None:
-    begin = scratch.start("begin", give=scratch.document(), environment=scratch.stop_at("step-3-before"))
-    pid = scratch.stopped()
-    kill(begin.pid)
-    begin.wait()
-    os.kill(pid, 18)
-    wait_for(lambda: scratch.journal()["state"] == "applied")
-    assert scratch.call("confirm", ID)["state"] == "confirmed"
-
-
-def test_a_reader_that_goes_away_does_not_stop_the_one_who_begins(scratch: Scratch) -> None:
-    read, write = os.pipe()
-    os.close(read)
-    process = subprocess.Popen(scratch.command("begin"), stdin=subprocess.PIPE, stdout=write, env={})
-    os.close(write)
-    process.communicate(json.dumps(scratch.document()).encode(), timeout=30)
-    assert process.returncode == 0
-    assert scratch.journal()["state"] == "applied"
 
 
 def test_the_steps_are_told_while_they_happen(scratch: Scratch) -> None:
@@ -370,47 +290,3 @@ def test_a_drill_arms_a_checkpoint_that_changes_nothing(scratch: Scratch) -> Non
     assert scratch.expire()["state"] == "rolled_back"
     assert scratch.journal()["verified_old"] is True
     assert scratch.state() == before
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"format": 2}, "format"),
-        ({"id": "../../etc"}, "id"),
-        ({"generation": True}, "generation"),
-        ({"confirm_timeout_s": 0}, "confirm_timeout_s"),
-        ({"surprise": 1}, "surprise"),
-        ({"controller": "a\nb"}, "controller"),
-        ({"blobs": {"00": "AA=="}}, "blobs"),
-        ({"checks": [["sh", "/etc/x"]]}, "checks"),
-        ({"steps": [{"fact": "file:/etc/../x", "before": None, "after": None}]}, "file:/etc/../x"),
-        ({"steps": [{"fact": "file:/var/lib/passerelle/armed", "before": None, "after": None}]}, "no place"),
-        ({"steps": [{"fact": "sysctl:kernel.panic", "before": "0", "after": "1"}]}, "sysctl:kernel.panic"),
-        ({"steps": [{"fact": "nft:inet filter", "before": None, "after": None}]}, "nft:inet filter"),
-        ({"steps": [{"fact": "link:eth0\n", "before": None, "after": None}]}, "link:eth0"),
-        ({"steps": [{"fact": "addresses:eth0", "before": [], "after": ["fe80::1%a/64"]}]}, "addresses"),
-        ({"steps": [{"fact": "file:/etc/x", "before": None, "after": {"sha256": "0" * 64}}]}, "blobs"),
-        ({"steps": [{"fact": "link:eth0", "before": None, "after": {"typo": 1}}]}, "after"),
-        ({"steps": [{"fact": "link:eth0", "before": None}]}, "after"),
-        ({"keep": [{"fact": "routes:default", "before": [], "after": None}]}, "one value"),
-    ],
-)
-def test_a_document_that_is_wrong_is_refused_with_the_place(
-    scratch: Scratch, change: dict[str, Any], said: str
-) -> None:
-    before = scratch.state()
-    answer = scratch.call("begin", give=scratch.document(**change), code=2)
-    assert answer["state"] == "invalid"
-    assert said in answer["error"]
-    assert scratch.state() == before
-    assert not (scratch.root / "var/lib/passerelle").exists()
-
-
-def test_what_is_no_json_is_refused(scratch: Scratch) -> None:
-    ran = subprocess.run(scratch.command("begin"), input=b"[" * 100_000, capture_output=True, env={}, timeout=60)
-    assert ran.returncode == 2
-    assert json.loads(ran.stdout)["error"] == "stdin: no JSON"
-
-
-def test_an_unknown_verb_is_refused(scratch: Scratch) -> None:
-    assert "no verb" in scratch.call("frobnicate", code=2)["error"]

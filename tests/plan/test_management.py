@@ -198,6 +198,16 @@ ROWS = [
         changes(**{"unit__ssh.service": {"enabled": "disabled", "active": True}}),
         facts={"unit:ssh.service": Seen({"enabled": "disabled", "active": True})},
     ),
+    Row(
+        "the network is not brought up at the next boot",
+        changes(**{"unit__networking.service": {"enabled": "disabled", "active": False}}),
+        "networking.service would be stopped or not start at the next boot and the network with it",
+    ),
+    Row(
+        "what brings no network up here is switched off for good",
+        changes(**{"unit__NetworkManager.service": {"enabled": "masked", "active": False}}),
+        facts={"unit:NetworkManager.service": Seen({"enabled": "disabled", "active": False})},
+    ),
     Row("nothing listens any more", changes(sysctl__x="1"), "nothing listens on 198.51.100.11:22", listeners=()),
     Row(
         "sshd waits on another address",
