@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
@@ -11,11 +11,12 @@ from service.api import access, applies, health, hosts, problem, receivers, reco
 from service.api.envelope import PUBLIC, Bodies, Envelope, Gate, HostNames
 from service.api.parts import Parts
 from service.api.schemas import Problem
+from service.api.values import known_query
 
 DESCRIPTION = """\
 GitOps for the networks of hypervisors and their guests. Everything but `/livez`, `/readyz` and `/hooks/{receiver}`
 needs `Authorization: Bearer psr_<id>.<secret>`. Errors are `application/problem+json` (RFC 9457). Lists are pages:
-`limit`, `cursor`, `next_cursor`.
+`limit`, `cursor`, `next_cursor`. A query parameter that the operation does not have, or twice the same, is 400.
 """
 
 
@@ -29,6 +30,7 @@ def create_app(parts: Parts, *, lifespan: Any = None) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(known_query)],
         lifespan=lifespan,
         middleware=[
             Middleware(Envelope),

@@ -27,6 +27,7 @@ from service.model.runs import (
     Revision,
     RevisionState,
 )
+from service.model.sources import SourceStanding
 from service.model.states import Json
 
 Key = tuple[str | int, ...]
@@ -61,6 +62,10 @@ class Control(Protocol):
 
     async def observed(self, host: str) -> HostView | None:
         """What was last seen of the host, None if it was never seen since the service started."""
+        ...
+
+    async def source(self) -> SourceStanding:
+        """Whether the source is followed, and why not."""
         ...
 
     async def readiness(self) -> Mapping[str, str]:

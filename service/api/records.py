@@ -33,7 +33,7 @@ Resolved = Annotated[bool, Query(description="those of the past instead")]
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
-    """The routes below /drift, /revisions, /findings, /leases and /events."""
+    """The routes below /drift, /source, /revisions, /findings, /leases and /events."""
     _add_drift(app, parts)
     _add_revisions(app, parts)
     _add_leases(app, parts)
@@ -88,6 +88,15 @@ def _add_drift(app: FastAPI, parts: Parts) -> None:
 
 
 def _add_revisions(app: FastAPI, parts: Parts) -> None:
+    @app.get(
+        f"{PREFIX}/source",
+        operation_id="get_source",
+        summary="Whether the repository is followed, and why not",
+        tags=["revisions"],
+    )
+    async def get_source(who: Reader) -> schemas.Source:
+        return schemas.Source.model_validate(await parts.control.source())
+
     @app.get(f"{PREFIX}/revisions", operation_id="list_revisions", summary="Commits, newest first", tags=["revisions"])
     async def list_revisions(
         *, who: Reader, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = ""

@@ -20,6 +20,7 @@ from service.model.runs import (
     SyncState,
     Trigger,
 )
+from service.model.sources import SourceState
 
 T = TypeVar("T")
 
@@ -151,6 +152,16 @@ class Revision(Answer):
     state: RevisionState
     reason: str
     findings: list[Any]
+
+
+class Source(Answer):
+    """Whether the repository is followed. The last good revision is in force in every state."""
+
+    state: SourceState
+    message: str = Field(description="why it is not followed, in words; empty when it is")
+    commit: str = Field(description="the revision in force; empty before the first")
+    since: datetime | None = Field(description="when it came into this state")
+    fetched_at: datetime | None = Field(description="when it last answered well")
 
 
 class Findings(Answer):

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, Path, Query
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator, StringConstraints
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -15,6 +17,7 @@ from starlette.requests import Request
 from service.api.problem import Refused
 from service.errors import NotFound
 from service.model.access import Principal, Scope
+from service.model.trees import shown
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,6 +76,26 @@ def read_cursor(text: str, shape: tuple[type, ...]) -> tuple[str | int, ...]:
     except (ValueError, RecursionError):
         raise Refused(422, "this cursor belongs to no page of this list", code="bad-cursor") from None
     return tuple(key)
+
+
+def query_names(dependant: Dependant) -> set[str]:
+    """The names of the query parameters that an operation has."""
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*(query_names(inner) for inner in dependant.dependencies))
+
+
+async def known_query(request: Request) -> None:
+    """A filter that nobody knows would silently select everything: 400 for it, and for a parameter that comes twice."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not route.path.startswith("/api/"):
+        return
+    known = query_names(route.dependant)
+    asked = [name for name, _ in request.query_params.multi_items()]
+    if unknown := sorted(set(asked) - known):
+        offered = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+        raise Refused(400, f"no query parameter {shown(unknown[0], 60)}; {offered}", code="unknown-parameter")
+    if twice := sorted(name for name in set(asked) if asked.count(name) > 1):
+        raise Refused(400, f"the query parameter {twice[0]} stands twice", code="repeated-parameter")
 
 
 class Needs:

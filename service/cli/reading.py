@@ -46,22 +46,17 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
     else:
         columns = ["host", "sync", "reason", "health", "reachability", "phase", "commit", "drift", "seen", "message"]
         show_table(columns, [host_row(h) for h in hosts], empty="no revision names a host yet")
-        tell_refused(client)
+        tell_source(client)
     return 0
 
 
-def tell_refused(client: "Client") -> None:
-    """Say that the newest commit is not followed, and why."""
-    from service.cli.client import ApiError
-
-    try:
-        newest = client.get("findings")
-    except ApiError:
-        return
-    if newest["state"] == "refused":
+def tell_source(client: "Client") -> None:
+    """Say that the repository is not followed, and why."""
+    source = client.get("source")
+    if source["state"] not in ("followed", "unread"):
         complain(
-            f"{newest['commit'][:10]} is not followed: {newest['reason']}",
-            "the last good revision stays in force; `passerelle lint` shows all findings",
+            f"the repository is {source['state']} since {source['since']}: {source['message']}",
+            "the last good revision stays in force; `passerelle lint` shows all findings of a folder",
         )
 
 

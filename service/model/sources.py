@@ -2,9 +2,11 @@
 
 Source                          what the operator set: URL or path, branch
 Fetched = Unchanged | Advanced | Rewound | Missing | Empty | Failed
+SourceStanding                  whether the source is followed now, since when, and why not
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 SourceKind = Literal["https", "ssh", "local"]
@@ -78,3 +80,35 @@ class Failed:
 
 
 Fetched: TypeAlias = Unchanged | Advanced | Rewound | Missing | Empty | Failed
+
+SourceState = Literal["unread", "followed", "refused", "rewound", "missing", "empty", "unreachable", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStanding:
+    """Whether the source is followed. `commit` is the last good revision, which is in force whatever the state is.
+
+    refused: the newest commit has errors. rewound, missing, empty: the branch lost what was accepted. unreachable: the
+    source gave no answer. unreadable: the commit's files cannot be read. `fetched_at` is when it last answered well.
+    """
+
+    state: SourceState = "unread"
+    message: str = ""
+    commit: str = ""
+    since: datetime | None = None
+    fetched_at: datetime | None = None
+
+
+def state_of(fetched: Fetched) -> SourceState:
+    """The word for what a fetch found."""
+    match fetched:
+        case Rewound():
+            return "rewound"
+        case Missing():
+            return "missing"
+        case Empty():
+            return "empty"
+        case Failed():
+            return "unreachable"
+        case _:
+            return "followed"

@@ -9,6 +9,7 @@ from service.errors import InputError, NotFound, Stale
 from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.runs import HostView
+from service.model.sources import SourceStanding
 from service.model.states import Absent, Json, Seen, Unknown
 from service.reconcile.decide import Request
 from service.reconcile.ports import Memory, Record
@@ -123,6 +124,10 @@ class Control:
         self._known(host)
         observed = self._rounds.standing(host).observed
         return None if observed is None else HostView(host, shown(observed), at=observed.observed_at)
+
+    async def source(self) -> SourceStanding:
+        """Whether the source is followed."""
+        return self._watcher.standing
 
     async def readiness(self) -> Mapping[str, str]:
         """What is missing before the service does its work."""

@@ -2,12 +2,23 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.clock import Clock
 from service.errors import SourceError
 from service.kinds.kind import Kind
-from service.model.sources import Advanced, Empty, Failed, Fetched, Missing, Rewound, Unchanged
+from service.model.sources import (
+    Advanced,
+    Empty,
+    Failed,
+    Fetched,
+    Missing,
+    Rewound,
+    SourceStanding,
+    SourceState,
+    Unchanged,
+    state_of,
+)
 from service.model.states import Json
 from service.model.trees import Commit
 from service.reconcile.ports import Memory, Record, Revisions
@@ -47,7 +58,21 @@ class Watcher:
         self.wanted = Wanted()
         self.findings: tuple[Finding, ...] = ()
         self.last_fetch_s: float | None = None
-        self.trouble = ""
+        self._standing = SourceStanding()
+
+    @property
+    def standing(self) -> SourceStanding:
+        """Whether the source is followed, and the revision in force."""
+        return replace(self._standing, commit=self.wanted.commit)
+
+    @property
+    def trouble(self) -> str:
+        """Why the newest that the source has is not in force; empty when it is."""
+        return self._standing.message
+
+    def _stand(self, state: SourceState, message: str = "") -> None:
+        if (state, message) != (self._standing.state, self._standing.message):
+            self._standing = replace(self._standing, state=state, message=message, since=self._clock.now())
 
     async def look(self) -> bool:
         """Fetch once; True when a new revision was accepted. Never raises for what the source does."""
@@ -59,13 +84,14 @@ class Watcher:
             match fetched:
                 case Unchanged() if self.wanted.commit:
                     await self._quiet()
+                    self._stand("followed")
                     return False
                 case Unchanged(commit=commit) | Advanced(commit=commit):
                     if await self._read(commit):
                         return True
                 case _:
                     commit = ""
-                    await self._trouble(words(fetched))
+                    await self._trouble(state_of(fetched), words(fetched))
             if accepted in (None, commit) or self.wanted.commit:
                 return False
             # After a start the last good revision is not in force yet: it is, whatever became of the source.
@@ -76,7 +102,7 @@ class Watcher:
         try:
             tree = await asyncio.to_thread(self._revisions.read_tree, commit, self._blobs)
         except SourceError as error:
-            await self._trouble(str(error))
+            await self._trouble("unreadable", str(error))
             return False
         if is_newest:
             await self._quiet()
@@ -90,6 +116,8 @@ class Watcher:
         if fleet.has_errors:
             await self._refuse(meta, fleet)
             return False
+        if is_newest:
+            self._stand("followed")
         introduced = await asyncio.to_thread(self._introduced, commit, fleet)
         now = self._clock.now()
         if is_newest:
@@ -106,22 +134,23 @@ class Watcher:
         await asyncio.to_thread(
             self._record.refuse_revision, meta, reason=reason, at=self._clock.now(), findings=as_json(fleet.findings)
         )
-        self.trouble = f"{meta.hash[:10]} is refused: {reason}"
+        self._stand("refused", f"{meta.hash[:10]} is refused: {reason}")
 
-    async def _trouble(self, text: str) -> None:
+    async def _trouble(self, state: SourceState, text: str) -> None:
         """Say once that the source cannot be followed; the last good revision stays."""
-        self.trouble = text
+        self._stand(state, text)
         if text != self._said:
             self._said = text
             await asyncio.to_thread(self._record.add_event, "source.trouble", text, at=self._clock.now())
 
     async def _quiet(self) -> None:
         self.last_fetch_s = self._clock.monotonic_s()
+        self._standing = replace(self._standing, fetched_at=self._clock.now())
         if self._said:
             await asyncio.to_thread(
                 self._record.add_event, "source.well", "the source is followed again", at=self._clock.now()
             )
-        self._said = self.trouble = ""
+        self._said = ""
 
     def _last_accepted(self) -> str | None:
         newest = self._memory.newest_revision("accepted")

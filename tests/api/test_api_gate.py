@@ -33,6 +33,7 @@ SCOPE_OF = {
     ("GET", "/api/v1/revisions"): "read",
     ("GET", "/api/v1/revisions/{commit}"): "read",
     ("GET", "/api/v1/findings"): "read",
+    ("GET", "/api/v1/source"): "read",
     ("GET", "/api/v1/leases"): "read",
     ("GET", "/api/v1/events"): "read",
     ("GET", "/api/v1/tokens"): "tokens",

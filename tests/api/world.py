@@ -19,6 +19,7 @@ from service.model.facts import Step
 from service.model.observed import Lease
 from service.model.plans import Plan
 from service.model.runs import HostStatus, HostView
+from service.model.sources import SourceStanding
 from service.model.trees import Commit
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -101,6 +102,10 @@ class Desk:
     async def observed(self, host: str) -> HostView | None:
         self._fail()
         return HostView(host, {"links": ["\x1b[31m"]}, at=NOW) if host == "pve1" else None
+
+    async def source(self) -> SourceStanding:
+        self._fail()
+        return SourceStanding("rewound", "history was rewritten", COMMIT, NOW, NOW)
 
     async def readiness(self) -> Mapping[str, str]:
         self._fail()

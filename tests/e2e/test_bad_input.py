@@ -125,7 +125,7 @@ def test_a_bad_spec_is_refused_with_its_place_and_nothing_is_written(
     code, said = lint(story.field, repository.work)
     assert code == 1
     assert place in said
-    assert f"{commit[:10]} is not followed: 1 error, the first: {place}" in story.field.run("status").stderr.decode()
+    assert f"{commit[:10]} is refused: 1 error, the first: {place}" in story.field.run("status").stderr.decode()
     story.wait_rounds()
     assert evidence(story.host) == before
     in_force(story, good)
@@ -263,6 +263,9 @@ def source_trouble(story: Story, repository: Repository, good: str, since: int, 
     """The service says that the source is in trouble, once; the good revision goes on; nothing is written."""
     before = evidence(story.host)
     said = repository.wait_for_event(since, "source.trouble", words)
+    source = story.field.get("source")
+    assert (source["message"], source["commit"]) == (said, good)
+    assert source["state"] in ("rewound", "missing", "empty", "unreachable")
     story.wait_rounds()
     assert evidence(story.host) == before
     assert repository.accepted() == good

@@ -91,6 +91,7 @@ async def test_after_a_restart_onto_a_broken_revision_the_last_good_one_is_in_fo
     assert await again.look()
     assert (again.wanted.commit, list(again.wanted.hosts)) == (good, ["pve1"])
     assert again.trouble.startswith(f"{bad[:10]} is refused")
+    assert (again.standing.state, again.standing.commit) == ("refused", good)
 
 
 async def test_after_a_restart_without_the_source_the_last_good_revision_is_in_force(
@@ -130,6 +131,9 @@ async def test_whatever_becomes_of_the_branch_the_last_good_revision_stays(
     assert said.startswith("source.trouble: ")
     assert words[what] in said
     assert words[what] in watcher.trouble
+    states = {"rewound": "rewound", "deleted": "missing", "emptied": "empty"}
+    standing = watcher.standing
+    assert (standing.state, standing.message, standing.commit) == (states[what], watcher.trouble, good)
 
 
 async def test_a_commit_without_a_single_file_takes_no_host_away(
@@ -157,7 +161,8 @@ async def test_trouble_is_said_once_and_its_end_too(forge: Forge, watch: Callabl
     away.rename(forge.path)
     for _ in range(3):
         await watcher.look()
-    assert watcher.trouble == ""
+    assert (watcher.standing.state, watcher.trouble) == ("followed", "")
+    assert watcher.standing.fetched_at is not None
     assert [line.partition(":")[0] for line in book.lines] == ["accepted good", "source.trouble", "source.well"]
 
 
