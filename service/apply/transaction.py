@@ -6,11 +6,13 @@ the confirmation always goes over a new one, to any address where the host may b
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from service.apply.document import document, ended, steps_of, told
 from service.apply.host import Dialer, Host, Target
 from service.apply.switch import WORDS, Event, Switch
+from service.apply.way_in import WayIn, entries_of
 from service.clock import Clock
 from service.errors import HostError, HostRefused
 from service.model.plans import Plan
@@ -24,6 +26,7 @@ CHECK_S = 60.0
 SILENCE_S = 3.0
 SETTLE_S = 30.0
 """After the deadline the host needs a moment to put everything back; then its journal is asked for."""
+IN_FORCE = ("applied", "confirming")
 
 
 class Transaction:
@@ -44,7 +47,8 @@ class Transaction:
         self._switch = switch
         self._is_armed = False
         self._is_silent = True
-        self._came_in = False
+        self._is_in_force = False
+        self._way_in = WayIn(dialer, 0)
 
     async def run(
         self, host: Host, plan: Plan, *, apply_id: str, generation: int, controller: str, confirm_timeout_s: int
@@ -54,6 +58,7 @@ class Transaction:
             plan, apply_id=apply_id, generation=generation, controller=controller, confirm_timeout_s=confirm_timeout_s
         )
         deadline_s = self._clock.monotonic_s() + confirm_timeout_s
+        self._way_in = WayIn(self._dialer, entries_of(plan))
         begun = asyncio.ensure_future(
             self._switch(host).ask("begin", stdin=order, timeout_s=confirm_timeout_s + CHECK_S, on_event=self._follow)
         )
@@ -63,6 +68,7 @@ class Transaction:
                 await host.close()
                 if (end := self._end(result)) is not None:
                     return end
+                self._is_in_force = result.get("state") in IN_FORCE
             self._tell(PhaseTold("AwaitingConfirmation"))
             return await self._confirm(apply_id, deadline_s)
         except HostRefused as error:
@@ -71,6 +77,7 @@ class Transaction:
             begun.cancel()
             await asyncio.gather(begun, return_exceptions=True)
             await host.close()
+            await self._way_in.close()
 
     async def _told_by_the_line(self, begun: "asyncio.Future[dict[str, Any]]") -> dict[str, Any] | None:
         """What `begin` answers; None where the line fell silent after the switch was armed. A change that takes the
@@ -110,7 +117,7 @@ class Transaction:
         """Confirm over new connections until it is done, or ask until the host has put everything back."""
         give_up_s = deadline_s + SETTLE_S
         turn = 0
-        trouble = "it was not asked in time"
+        trouble, first = "it was not asked in time", ""
         while (now_s := self._clock.monotonic_s()) < give_up_s:
             target = self._targets[turn % len(self._targets)]
             turn += 1
@@ -118,37 +125,43 @@ class Transaction:
                 journal = await self._ask_anew(target, apply_id, confirm=now_s < deadline_s)
             except HostError as error:
                 trouble, pause_s = str(error), BETWEEN_LOST_S
+                first = first or trouble
             else:
                 if journal is None and now_s >= deadline_s:
                     return Ended("refused", "not-begun", "the host has no journal of it, so nothing was changed")
                 if journal is not None and (end := self._end(journal)) is not None:
-                    return end
+                    seen_here = f"{end.error}; seen from here: {first}"
+                    return replace(end, error=seen_here) if first and end.cause == "deadline" else end
                 trouble, pause_s = "it had not ended there yet", BETWEEN_S
             await self._clock.sleep(self._clock.jitter(pause_s))
         what = "the host could not be reached to confirm; it puts everything back by itself and its journal will tell"
-        return Ended("unconfirmed", "unreachable", f"{what} ({trouble})")
+        return Ended("unconfirmed", "unreachable", f"{what} ({first or trouble})")
 
     async def _ask_anew(self, target: Target, apply_id: str, *, confirm: bool) -> dict[str, Any] | None:
         """Confirm, or only ask for the journal, over a connection of its own. None where the host knows no such id.
 
-        The one that confirms is never the first to come in: a filter that lets one through, and then nobody, would be
-        confirmed by the one.
+        What came in before the change was in force does not count, so that is asked for first.
         """
-        if confirm and not self._came_in:
-            await (await self._dialer.connect(target)).close()
-            self._came_in = True
-        host = await self._dialer.connect(target)
+        if confirm and not self._is_in_force:
+            journal = await self._ask_over(await self._dialer.connect(target), "status", apply_id)
+            self._is_in_force = journal is not None and journal.get("state") in IN_FORCE
+            if not self._is_in_force:
+                return journal
+        if confirm:
+            return await self._ask_over(await self._way_in.enter(target), "confirm", apply_id)
+        return await self._ask_over(await self._dialer.connect(target), "status", apply_id)
+
+    async def _ask_over(self, host: Host, verb: str, apply_id: str) -> dict[str, Any] | None:
+        """The transaction as the host has it: its journal, or what the confirmation made of it. Closes `host`."""
         try:
-            result = await self._switch(host).ask(
-                "confirm" if confirm else "status", apply_id, timeout_s=CONFIRM_TIMEOUT_S
-            )
+            result = await self._switch(host).ask(verb, apply_id, timeout_s=CONFIRM_TIMEOUT_S)
         except HostRefused as error:
             if error.reason != "input":
                 raise
             return None
         finally:
             await host.close()
-        if not confirm:
+        if verb == "status":
             return next(iter(result.get("journals") or []), None)
         # Without steps it is no journal: this confirmation was turned away (busy, an old connection), nothing ended.
         return result if "steps" in result else {}

@@ -12,6 +12,7 @@ import pytest
 from service.apply.host import Host, Target
 from service.apply.switch import Switch
 from service.apply.transaction import SETTLE_S, Transaction
+from service.apply.way_in import ENTRIES
 from service.errors import Garbled, HostRefused
 from service.model.facts import Step
 from service.model.plans import Plan
@@ -116,17 +117,37 @@ async def test_a_plan_is_applied_told_step_by_step_and_confirmed_over_a_new_conn
     assert controller.phases == ["Running", "AwaitingConfirmation"]
     done = [told.position for told in controller.told if isinstance(told, StepTold) and told.state == "done"]
     assert list(dict.fromkeys(done)) == [step.position for step in ended.steps] and len(ended.steps) >= 5
-    assert len(controller.sockets) == 3
+    assert len(controller.sockets) == 1 + ENTRIES + 1
     assert controller.scratch.journal()["state"] == "confirmed"
     assert not controller.scratch.armed()
     assert (controller.scratch.root / CONF[1:]).read_bytes() != OLD_CONF
 
 
-async def test_a_host_that_lets_only_one_new_connection_in_is_not_confirmed(controller: Controller) -> None:
-    controller.most_connections = 2
-    assert (await controller.apply()).ending == "unconfirmed"
+@pytest.mark.parametrize("let_through", [1, 2, ENTRIES])
+async def test_a_host_that_stops_letting_new_connections_in_is_not_confirmed(
+    controller: Controller, let_through: int
+) -> None:
+    controller.most_connections = 1 + let_through
+    ended = await controller.apply()
+    assert ended.ending == "unconfirmed"
+    assert f"of {ENTRIES + 1} new connections only the first {let_through} came in" in ended.error
     assert controller.scratch.journal()["state"] == "applied"
     assert controller.scratch.armed()
+
+
+async def test_a_change_that_nobody_could_confirm_is_told_with_what_was_seen_here(
+    controller: Controller, sshd: Sshd
+) -> None:
+    class LateClock(QuickClock):
+        async def sleep(self, seconds: float) -> None:
+            controller.scratch.pass_deadline()
+            await super().sleep(seconds)
+
+    controller.clock = LateClock()
+    ended = await controller.apply(targets=[nowhere(sshd), sshd.target()])
+    assert (ended.ending, ended.cause) == ("rolled_back", "deadline")
+    assert ended.error.startswith("nobody confirmed before the deadline")
+    assert "seen from here: " in ended.error and "refused" in ended.error
 
 
 async def test_the_connection_dies_in_the_middle_and_the_change_is_confirmed_all_the_same(
@@ -138,6 +159,7 @@ async def test_the_connection_dies_in_the_middle_and_the_change_is_confirmed_all
 
     controller.on_told = cut
     assert (await controller.apply()).ending == "confirmed"
+    assert len(controller.sockets) >= 1 + 1 + ENTRIES + 1, "whoever came in before the change does not count"
     assert controller.scratch.journal()["state"] == "confirmed"
 
 
