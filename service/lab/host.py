@@ -137,17 +137,26 @@ class Host:
         self,
         files: Mapping[str, Content] | None = None,
         *,
+        disk: str = "",
         wait: bool = True,
         timeout_s: float = BOOT_TIMEOUT_S,
     ) -> None:
-        """Start over: a new disk with these files on it, no guests, a new boot. Same name, address and keys."""
+        """Start over: a new disk with these files on it, no guests, a new boot. Same name, address and keys.
+
+        The new disk is the image's, or a copy of the one that was kept as `disk`.
+        """
         before = self.boot_id()
-        self._power("fresh", files)
+        self._power("fresh", files, disk)
         if wait:
             self._wait_for_new_boot(before, timeout_s)
 
-    def _power(self, to: str, files: Mapping[str, Content] | None = None) -> None:
-        self.lab.ask("host_power", host=self.name, to=to, given=packed(given(files or {})))
+    def keep_disk(self, disk: str) -> None:
+        """Switch the host off and keep a copy of its disk, for `fresh` and `add_host` of any host of the lab."""
+        self.power_off()
+        self.lab.ask("host_keep", host=self.name, disk=disk)
+
+    def _power(self, to: str, files: Mapping[str, Content] | None = None, disk: str = "") -> None:
+        self.lab.ask("host_power", host=self.name, to=to, given=packed(given(files or {})), disk=disk)
 
     def _wait_for_new_boot(self, before: str, timeout_s: float) -> None:
         wait_for(lambda: self.boot_id() not in ("", before), f"{self.name} to boot again", timeout_s)

@@ -130,10 +130,11 @@ class Lab:
         *,
         files: Mapping[str, Content] | None = None,
         disk_mib: int = 512,
+        disk: str = "",
         wait: bool = True,
     ) -> Host:
-        """Boot one more host; it gets the next address."""
-        body = self.ask("host_add", name=name, disk_mib=disk_mib, given=packed(given(files or {}))).body
+        """Boot one more host; it gets the next address. Its disk is the image's, or a copy of the kept `disk`."""
+        body = self.ask("host_add", name=name, disk_mib=disk_mib, given=packed(given(files or {})), disk=disk).body
         host = self._hosts[name] = Host(self, str(body["name"]), str(body["address"]), str(body["host_key"]))
         if wait:
             host.wait_until_up(BOOT_TIMEOUT_S)

@@ -29,6 +29,10 @@ class Place:
     runtime: Path  # the folder that the machine sees too
     cgroup: Path
 
+    def kept(self, disk: str) -> Path:
+        """Where a kept disk is: what a host had written over the image."""
+        return self.scratch / "kept" / disk
+
 
 @dataclass
 class Machine:
@@ -38,6 +42,7 @@ class Machine:
     place: Place
     disk_mib: int
     extra_files: dict[str, tuple[bytes, int]]
+    disk: str = ""  # a kept one that a new disk begins as
     guests: dict[str, Guest] = field(default_factory=dict)
     state: str = "starting"
     boots: int = 0
@@ -55,12 +60,13 @@ class Machine:
         """Begin to run the host; returns at once."""
         threading.Thread(target=self._live, daemon=True).start()
 
-    def power(self, to: str, files_given: dict[str, tuple[bytes, int]] | None = None) -> None:
+    def power(self, to: str, files_given: dict[str, tuple[bytes, int]] | None = None, disk: str = "") -> None:
         """Pull the plug, put it back, or both; `fresh` also gives it a new disk. No process of the host gets a say."""
         with self._changed:
             if to == "fresh":
                 self._fresh = True
                 self.extra_files = files_given or {}
+                self.disk = disk
                 for guest in self.guests.values():
                     guest.kill(for_good=True)
                 self.guests.clear()
@@ -71,6 +77,15 @@ class Machine:
                 cgroups.kill(self.cgroup)
             self._on = to != "off"
             self._changed.notify_all()
+
+    def keep_disk(self, name: str) -> None:
+        """Copy the disk, as it is now, for new disks to begin as. LabError unless the host is off."""
+        if cgroups.populated(self.cgroup):
+            raise LabError(f"{self.identity.name} runs: its disk is copied only while it is off")
+        kept = self.place.kept(name)
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(exist_ok=True)
+        run("cp", "--archive", str(self.folder / "upper"), str(kept))
 
     def described(self) -> dict[str, Any]:
         """What `status` tells about this host."""
@@ -160,6 +175,8 @@ class Machine:
         run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder))
         for name in ("upper", "work", "root"):
             (self.folder / name).mkdir(mode=0o755)
+        if self.disk:
+            run("cp", "--archive", f"{self.place.kept(self.disk)}/.", str(self.folder / "upper"))
         self._mount()
         for path, (content, mode) in (files.of_host(self.identity) | self.extra_files).items():
             target = Path(f"{self.folder}/root{path}")

@@ -14,6 +14,7 @@ from service.lab.inside.machine import Machine, Place, new_identity
 
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,10}")  # vb-NAME must fit into 15 characters
 GUEST_NAME = re.compile(r"[a-z][a-z0-9-]{0,9}")  # veth-NAME too
+DISK_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 SORTS = ("named", "silent", "static")
 
 
@@ -38,8 +39,9 @@ class Supervisor:
         """Every host with its guests."""
         return Message({"hosts": [machine.described() for machine in self.machines.values()]})
 
-    def op_host_add(self, *, fds: list[int], name: str, disk_mib: int, given: dict[str, Any]) -> Message:
+    def op_host_add(self, *, fds: list[int], name: str, disk_mib: int, given: dict[str, Any], disk: str) -> Message:
         """Add a host and boot it; answers at once, with its address and key."""
+        self._require_disk(disk)
         if HOST_NAME.fullmatch(name) is None:
             raise LabError(f"{name!r} is no name for a host: a letter, then letters, digits and dashes, 11 at most")
         if name in self.machines:
@@ -48,18 +50,26 @@ class Supervisor:
             raise LabError(f"the lab has {addresses.MAX_HOSTS} hosts, more addresses are not planned")
         address = addresses.host_address(len(self.machines))
         identity = new_identity(name, address, self.place.scratch, self.authorized_key)
-        machine = Machine(identity, self.place, disk_mib, files.unpacked(given))
+        machine = Machine(identity, self.place, disk_mib, files.unpacked(given), disk)
         self.machines[name] = machine
         machine.start()
         return Message(machine.described())
 
-    def op_host_power(self, *, fds: list[int], host: str, to: str, given: dict[str, Any]) -> Message:
+    def op_host_power(self, *, fds: list[int], host: str, to: str, given: dict[str, Any], disk: str) -> Message:
         """Power of a host: on, off, cut (off and on again) or fresh (cut, with a new disk)."""
         machine = self._machine(host)
         if to not in ("on", "off", "cut", "fresh"):
             raise LabError(f"no power state {to!r}")
-        machine.power(to, files.unpacked(given))
+        self._require_disk(disk)
+        machine.power(to, files.unpacked(given), disk)
         return Message(machine.described())
+
+    def op_host_keep(self, *, fds: list[int], host: str, disk: str) -> Message:
+        """Keep a copy of a host's disk under a name."""
+        if DISK_NAME.fullmatch(disk) is None:
+            raise LabError(f"{disk!r} is no name for a disk: a letter, then letters, digits and dashes, 31 at most")
+        self._machine(host).keep_disk(disk)
+        return Message({})
 
     def op_guest_add(self, *, fds: list[int], host: str, name: str, sort: str, **plan: Any) -> Message:
         """Declare a guest of a host."""
@@ -112,11 +122,11 @@ class Supervisor:
         forward.start(socket.socket(fileno=fds[0]), netns, port)
         return Message({})
 
+    def _require_disk(self, name: str) -> None:
+        if name and (DISK_NAME.fullmatch(name) is None or not self.place.kept(name).is_dir()):
+            raise LabError(f"the lab keeps no disk {name!r}")
+
     def _machine(self, name: str) -> Machine:
         if (machine := self.machines.get(name)) is None:
             raise LabError(f"the lab has no host {name}", hint=f"it has {', '.join(self.machines) or 'none'}")
         return machine
-
-
-def _unpacked(given: dict[str, Any]) -> dict[str, tuple[bytes, int]]:
-    return files.unpacked(given)
