@@ -43,19 +43,19 @@ def run(
     bench: Bench,
     plan: Plan,
     *,
-    boots: bool = False,
+    cut_at: str = "",
     timeout_s: int = DEADLINE_S,
     file: str = "",
     old_connection: bool = False,
 ) -> Outcome:
-    """Apply it and see."""
+    """Apply it and see. `cut_at`: the power is cut at this point of the transaction."""
     bench.clear()
     whole = whole_files(bench.host, plan)
-    if boots:
-        bench.put(MARK, "applied\n")
+    if cut_at:
+        bench.put(MARK, cut_at + "\n")
     driver = bench.start(plan, file=file, old_connection=old_connection, confirm_timeout_s=timeout_s)
     try:
-        outcome = _follow(bench, driver, whole, boots)
+        outcome = _follow(bench, driver, whole, cut_at)
     except (LabError, OSError) as error:
         outcome = Outcome("failed", f"{type(error).__name__}: {error}")
     bench.clear()
@@ -64,12 +64,14 @@ def run(
     return outcome
 
 
-def _follow(bench: Bench, driver: Driver, whole: Whole, boots: bool) -> Outcome:
+def _follow(bench: Bench, driver: Driver, whole: Whole, cut_at: str) -> Outcome:
     cut = False
-    if boots:
-        if not bench.wait_stopped("applied", now_s() + REACH_S, driver.is_over):
+    if cut_at:
+        if not bench.wait_stopped(cut_at, now_s() + REACH_S, driver.is_over):
             return Outcome("failed", f"not applied: {driver.result(1)} {words(bench, driver)}")
         bench.forget(MARK, REACHED)
+        if broken := torn(bench.host, whole):
+            return Outcome("mixed", f"at the point: {broken}")
         bench.host.power_cut(wait=False)
         began_s = now_s()
     else:
@@ -88,7 +90,7 @@ def _follow(bench: Bench, driver: Driver, whole: Whole, boots: bool) -> Outcome:
     if broken := torn(bench.host, whole):
         return Outcome("mixed", f"after the deadline: {broken}", cut)
     outcome = _judge(bench, driver)._replace(cut=cut and _state(bench, driver) != "confirmed", back_s=back_s)
-    if not outcome.kind and back_s > BACK_S + (BACK_S if boots else 0):
+    if not outcome.kind and back_s > BACK_S + (BACK_S if cut_at else 0):
         return outcome._replace(kind="late", told=f"{back_s} s after the deadline")
     return outcome
 

@@ -31,6 +31,7 @@ def freeze(prefix: str, script: str, parts: tuple[str, ...]) -> Path:
         else:
             shutil.copy2(source, target)
     environment = {**os.environ, FROZEN_COMMIT: commit(), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["PYTHONPATH"] = str(folder / "code")  # for the processes that it forks its own from
     os.execve(sys.executable, [sys.executable, str(folder / "code" / script), *sys.argv[1:]], environment)
     raise AssertionError("execve does not return")
 

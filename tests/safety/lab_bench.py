@@ -6,11 +6,11 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from service.errors import HostError, LabError
 from service.lab import Host, Lab, cgroups
 from service.model.plans import Plan
 from service.model.telling import Fence
-from tests.safety.harness import CHECKOUT
+from tests.safety import lab_driver
 from tests.safety.lab_driver import dialer, order, target
 from tests.safety.lab_world import World, host_path
 
@@ -51,30 +51,38 @@ def wait_for(condition: Callable[[], Any], until_s: float) -> Any:
 class Driver:
     """The process that drives a transaction, and its transaction."""
 
-    process: subprocess.Popen[str]
+    process: BaseProcess
+    answer: Connection
     apply_id: str
     killed: bool = False
+    told: tuple[dict[str, str], str] | None = None
 
     def is_over(self) -> bool:
-        return self.process.poll() is not None
+        return not self.process.is_alive()
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.join()
         self.killed = True
 
     def result(self, timeout_s: float) -> tuple[dict[str, str], str]:
         """(what the service tells, what is wrong with the telling)."""
-        if self.killed:
-            return {}, ""
+        if self.told is None:
+            self.told = ({}, "") if self.killed else self._receive(timeout_s)
+        return self.told
+
+    def _receive(self, timeout_s: float) -> tuple[dict[str, str], str]:
         try:
-            out, err = self.process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return {}, f"the driver did not end within {timeout_s:.0f} s"
-        if self.process.returncode != 0:
-            return {}, "the driver crashed: " + " | ".join(err.splitlines()[-3:])
-        return dict(json.loads(out.splitlines()[-1])), ""
+            if not self.answer.poll(timeout_s):
+                self.kill()
+                return {}, f"the driver did not end within {timeout_s:.0f} s"
+            told = self.answer.recv()
+        except EOFError:
+            told = ["it ended without a word"]
+        self.process.join(timeout_s)
+        if not isinstance(told, dict):
+            return {}, "the driver crashed: " + " | ".join(map(str, told))
+        return told, ""
 
 
 @dataclass
@@ -95,20 +103,8 @@ class Bench:
         """Start a driver of this plan."""
         number = next(_numbers)
         more = {"apply_id": f"01{number:024d}", "generation": number, "confirm_timeout_s": DEADLINE_S, **more}
-        given = json.dumps(order(self.host, plan, addresses=self.addresses, **more))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.safety.lab_driver"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=CHECKOUT,
-        )
-        assert process.stdin is not None
-        process.stdin.write(given)
-        process.stdin.close()
-        process.stdin = None
-        driver = Driver(process, more["apply_id"])
+        process, answer = lab_driver.start(order(self.host, plan, addresses=self.addresses, **more))
+        driver = Driver(process, answer, more["apply_id"])
         self.drivers.append(driver)
         return driver
 
@@ -238,8 +234,9 @@ class Bench:
     def clear(self) -> None:
         """Take away what a run may have left: marks, stopped processes, the driver."""
         for driver in self.drivers:
-            if driver.process.poll() is None:
+            if not driver.is_over():
                 driver.kill()
+            driver.answer.close()
         self.drivers.clear()
         self.forget(MARK, REACHED, ONCE)
         for pid in self.stopped():

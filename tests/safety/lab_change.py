@@ -18,6 +18,8 @@ GONE = "/etc/dnsmasq.d/left.conf"
 SYSCTL = "/etc/sysctl.d/50-passerelle.conf"
 LOADER = "/etc/systemd/system/passerelle-nft.service"
 NAT = "/etc/passerelle/nft.d/nat.nft"
+UNITS = "/etc/systemd/system/"
+DISK = "old-world"
 NEIGHBOUR = "old-leases.service"
 NEIGHBOUR_TEXT = b"[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
 TABLE = "table inet passerelle_nat {\n\tchain forward {\n\t\ttype filter hook forward priority 0;\n\t}\n}"
@@ -68,7 +70,7 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends dnsmasq >/dev/null 2>&1
 rm /usr/sbin/policy-rc.d
 systemctl disable dnsmasq >/dev/null 2>&1
-systemctl enable --now old-leases >/dev/null 2>&1
+systemctl enable old-leases >/dev/null 2>&1
 chown 0:33 /etc/dnsmasq.d/passerelle.conf && chmod 640 /etc/dnsmasq.d/passerelle.conf
 touch /etc/dnsmasq.d/README
 """
@@ -80,20 +82,19 @@ def second_address(host: Host) -> str:
     return f"{head}.{int(last) + 90}"
 
 
-def old_files(host: Host) -> dict[str, bytes]:
-    """What the host has on its disk before its first boot."""
-    return {
-        INTERFACES: UPLINK.format(address=host.address, more="").encode(),
-        DNSMASQ: OLD_DNSMASQ,
-        GONE: b"no-hosts\n",
-        f"/etc/systemd/system/{NEIGHBOUR}": NEIGHBOUR_TEXT,
-    }
-
-
-def lay_out(host: Host) -> None:
-    """A fresh host in the old world, with dnsmasq installed and off."""
-    host.fresh(files=old_files(host), timeout_s=240)
+def lay_ground(host: Host) -> None:
+    """Make, on a bare host, the disk of the old world, with dnsmasq installed and off; the host is off then, too."""
+    host.sh("mkdir -p /etc/dnsmasq.d")
+    for path, content in ((DNSMASQ, OLD_DNSMASQ), (GONE, b"no-hosts\n"), (UNITS + NEIGHBOUR, NEIGHBOUR_TEXT)):
+        host.write(path, content)
     host.sh(INSTALL, timeout_s=240)
+    host.keep_disk(DISK)
+
+
+def lay_out(host: Host, *, wait: bool = True) -> None:
+    """A host in the old world, freshly booted."""
+    interfaces = UPLINK.format(address=host.address, more="").encode()
+    host.fresh(files={INTERFACES: interfaces}, disk=DISK, wait=wait, timeout_s=240)
 
 
 def new_interfaces(host: Host, cut: bool) -> bytes:

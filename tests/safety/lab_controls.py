@@ -10,6 +10,8 @@ from service.model.facts import Step
 from service.model.plans import Plan
 from tests.safety.lab_change import trial_plan
 
+Cuts = tuple[tuple[str, str], ...]
+
 ESTABLISHED_ONLY = """table inet passerelle_trial {
 \tchain input {
 \t\ttype filter hook input priority 0; policy accept;
@@ -47,7 +49,7 @@ class Control(NamedTuple):
     """`cuts` are (text of the file, what takes its place); `kinds` are the verdicts of which it must get one."""
 
     name: str
-    cuts: tuple[tuple[str, str], ...]
+    cuts: Cuts
     plan: Callable[[Host], Plan]
     point: str  # "" for none: nothing strikes
     fault: str
@@ -78,15 +80,13 @@ class NoFit(Exception):  # noqa: N818
     """The host-side file has changed so that a control can no longer be made from it: the control must be mended."""
 
 
-def patched_file(control: Control, folder: Path) -> Path:
-    """A copy of the host-side file with the control's cuts. NoFit when a text is not there exactly once."""
+def patched_file(name: str, cuts: Cuts, folder: Path) -> Path:
+    """A copy of the host-side file with a control's cuts. NoFit when a text is not there exactly once."""
     source = Path(passerelle_host.__file__).read_text(encoding="utf-8")
-    for text, instead in control.cuts:
+    for text, instead in cuts:
         if source.count(text) != 1:
-            raise NoFit(
-                f"control {control.name!r}: {text.strip().splitlines()[0]!r} is there {source.count(text)} times"
-            )
+            raise NoFit(f"control {name!r}: {text.strip().splitlines()[0]!r} is there {source.count(text)} times")
         source = source.replace(text, instead)
-    path = folder / (control.name.replace(" ", "-") + ".py")
+    path = folder / (name.replace(" ", "-") + ".py")
     path.write_text(source, encoding="utf-8")
     return path
