@@ -40,7 +40,12 @@ class HostAnalyser:
         last = Outcome(ACCEPT)
         for name in self._path(source, dest):
             if sent_on is not None and name not in (BRIDGE_IN, PREROUTING):
-                sent_on.iif, sent_on.oif, sent_on.mark, sent_on.marked_by = flow.iif, flow.oif, flow.mark, flow.marked_by
+                sent_on.iif, sent_on.oif, sent_on.mark, sent_on.marked_by = (
+                    flow.iif,
+                    flow.oif,
+                    flow.mark,
+                    flow.marked_by,
+                )
                 flow, sent_on = sent_on, None
             came = ruleset.walk(name, flow)
             if came.step is None:

@@ -6,6 +6,7 @@ The tuple is explicit. Its order decides only which of two things that collide a
 from service.kinds.bridges import Bridges
 from service.kinds.dnsmasq import Dnsmasq
 from service.kinds.firewall import Firewall
+from service.kinds.forwards import Forwards
 from service.kinds.guests import Guests
 from service.kinds.interfaces import Interfaces
 from service.kinds.kind import Kind
@@ -13,4 +14,14 @@ from service.kinds.nat import Nat
 from service.kinds.packages import Packages
 from service.kinds.services import Services
 
-KINDS: tuple[Kind, ...] = (Interfaces(), Bridges(), Nat(), Dnsmasq(), Firewall(), Guests(), Packages(), Services())
+KINDS: tuple[Kind, ...] = (
+    Interfaces(),
+    Bridges(),
+    Nat(),
+    Dnsmasq(),
+    Firewall(),
+    Forwards(),
+    Guests(),
+    Packages(),
+    Services(),
+)

@@ -94,10 +94,10 @@ def sent_on(desired: Desired, path: ManagementPath) -> Iterator[str]:
         source, dest = (int(ipaddress.IPv4Address(address)) for address in (path.controller, path.server))
         taken = destination(resource.published, TCP, source, dest, path.port)
         if taken is not None:
-            where = f" ({taken.where})" if taken.where else ""
+            where = f", {taken.where}" if taken.where else ""
             yield (
-                f"{path.server}:{path.port}, by which the service reaches this host from {path.controller}, would lead "
-                f"to {taken.name}: {taken.label()}{where}"
+                f"{path.server}:{path.port}, by which the service reaches this host from {path.controller}, would be "
+                f"taken by a forward: {taken.label()}{where}"
             )
 
 

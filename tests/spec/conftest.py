@@ -32,6 +32,7 @@ guests:
   proxy:  {mac: "BC:24:11:00:00:02", address: 10.10.10.20}
 packages: {dnsmasq: present}
 services: {named: disabled}
+forwards: [{in: enp1s0, ports: [80, 443], to: proxy}]
 firewall: {rules: [{type: in, action: accept, macro: SSH}]}
 """
 

@@ -86,9 +86,8 @@ def test_the_confirm_timeout_is_a_duration(read: Read, host: str, written: str, 
         ),
         (
             "sync: auto",
-            "forwards: {}",
-            "3:1: forwards: `forwards` is not supported yet by this version, remove it: nothing would enforce it "
-            "[unknown-key]",
+            "web: {}",
+            "3:1: web: `web` is not supported yet by this version, remove it: nothing would enforce it [unknown-key]",
         ),
         (
             "cache_size: 256",

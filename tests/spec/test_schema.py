@@ -72,7 +72,7 @@ def test_the_schema_takes_every_case_without_errors(case: Path) -> None:
     [
         ("sync: auto", "snyc: auto"),
         ("sync: auto", "sync: always"),
-        ("sync: auto", "forwards: {}"),
+        ("sync: auto", "web: {}"),
         ("stp: false", "spt: false"),
         ("stp: false", "stp: off"),
         ("cache_size: 256", "cache_size: -1"),

@@ -3,8 +3,9 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from service.kinds.claims import Claim, Network, Reservation
+from service.kinds.claims import Claim, Network, Publishes, Reservation
 from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection, flags_of
+from service.kinds.published import target_of
 from service.resources.dnsmasq_config import Directive
 from service.resources.guest_names import HOSTS_FOLDER
 
@@ -42,6 +43,8 @@ def _directives(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Di
         yield from _range(entry, f"range{index}" if several else "", claims)
     if any(isinstance(claim, Reservation) for claim in claims):
         yield "dhcp-hostsdir", HOSTS_FOLDER
+    for name, address in split_names(claims):
+        yield "host-record", f"{name},{address}"
 
 
 def _range(entry: DhcpRange, tag: str, claims: Sequence[Claim]) -> Iterator[Directive]:
@@ -52,6 +55,12 @@ def _range(entry: DhcpRange, tag: str, claims: Sequence[Claim]) -> Iterator[Dire
     yield "dhcp-range", ",".join(parts)
     for number, values in entry.options_by_number().items():
         yield "dhcp-option", ",".join([*([f"tag:{tag}"] if tag else []), str(number), *values])
+
+
+def split_names(claims: Sequence[Claim]) -> list[tuple[str, str]]:
+    """(name, address) of what is published under a name: to guests it is where it really is."""
+    found = {(name, target_of(c.to, claims)) for c in claims if isinstance(c, Publishes) for name in c.names}
+    return sorted(pair for pair in found if pair[1])
 
 
 def netmask_of(entry: DhcpRange, claims: Sequence[Claim]) -> str:

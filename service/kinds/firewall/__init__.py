@@ -6,12 +6,14 @@ from typing import Any
 from service.firewall.firewall import Firewall as Levels
 from service.firewall.host_firewall import HostFirewall, Policy
 from service.firewall.host_trace import HostAnalyser
-from service.kinds.claims import Claim, NeedsLoader, NeedsPackage
+from service.kinds.claims import Claim, Filters, NeedsLoader, NeedsPackage
 from service.kinds.firewall.derived import assemble, derives
 from service.kinds.firewall.lint import GROUP, PLATFORM, RULE, RULES, blocked, unknown_interfaces
+from service.kinds.firewall.lint_forwards import FORWARD_BLOCKED, forwards_blocked
 from service.kinds.packet_rules.checks import uncompilable
 from service.kinds.packet_rules.levels import KEY, Problem, host_level, shared_level, shared_section
 from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
+from service.kinds.published import published_of
 from service.model.observed import Watch
 from service.resources.firewall import FirewallTable, bridge_parts
 from service.resources.resource import Resource
@@ -25,7 +27,7 @@ class Firewall:
     name = KEY
     section: Any = FirewallSection
     shared_section: Any = SharedFirewallSection
-    rules: tuple[Rule, ...] = RULES
+    rules: tuple[Rule, ...] = (*RULES, FORWARD_BLOCKED)
 
     def lint(self, section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         if host.platform != "debian":
@@ -41,7 +43,9 @@ class Firewall:
         yield from (RULE.hit(("rules", index), words) for index, words in refused)
         yield from unknown_interfaces(level.rules, claims)
         if not (problems or elsewhere or refused):
-            yield from blocked(HostAnalyser(firewall), claims)
+            analyser = HostAnalyser(firewall)
+            yield from blocked(analyser, claims)
+            yield from forwards_blocked(analyser, published_of(claims, host), claims)
 
     def lint_shared(self, section: SharedFirewallSection) -> Iterator[Hit]:
         """What is wrong in fleet.yaml by itself."""
@@ -58,6 +62,7 @@ class Firewall:
     def claims(self, section: FirewallSection) -> Iterator[Claim]:
         yield NeedsPackage("nftables", "firewall")
         yield NeedsLoader("firewall")
+        yield Filters()
 
     def desire(self, section: FirewallSection | None, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Resource]:
         firewall = None

@@ -2,20 +2,22 @@
 
 DHCP on an interface needs udp/67 there, from any address: a client has none yet. With `policy_out` other than accept
 its answers need to leave, too: conntrack does not know them, the request went to all. DNS needs udp and tcp 53. Only
-the interfaces served are opened, never the uplink. A network that leaves under another address is closed to neighbours
-of the uplink who route into it: forwarding is on, nothing else would stop them.
+the interfaces served are opened, never the uplink. What is published is let through to the guest. A network that leaves
+under another address, or in which something is published, is closed to neighbours of the uplink who route into it:
+forwarding is on, nothing else would stop them.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from service.firewall.firewall import Firewall
-from service.firewall.host_firewall import Closed, FilteredGuest, HostFirewall, Policy
+from service.firewall.host_firewall import FilteredGuest, HostFirewall, Policy
 from service.firewall.model import Level, Rule, Where
 from service.firewall.pve_render import rule_line
-from service.kinds.claims import Claim, Filtered, Masquerades, Named, Serves
+from service.kinds.claims import Claim, Filtered, Named, Serves
 from service.kinds.packet_rules.levels import KEY, guest_level, host_level, shared_level, shared_section
 from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
+from service.kinds.published import accepted, closed_of, published_of
 from service.spec.host import HostSpec, Shared
 
 _DEFAULTS = {"policy_in": "drop", "policy_out": "accept", "policy_forward": "accept"}
@@ -72,13 +74,14 @@ def _assembled(
     if shared is not None:
         places.append((shared, host.shared))
     policies = {name: _policy(name, places) for name in _DEFAULTS}
+    published = published_of(claims, host)
     return HostFirewall(
         Firewall(cluster, level),
         policies["policy_in"],
         policies["policy_out"],
         policies["policy_forward"],
-        tuple(_rules(claims, policies["policy_out"])),
-        tuple(_closed(claims)),
+        (*_rules(claims, policies["policy_out"]), *accepted(published, policies["policy_out"].action)),
+        tuple(closed_of(claims, published)),
     )
 
 
@@ -109,8 +112,3 @@ def _rule(direction: str, iface: str, proto: str, *, dport: str, cause: str, spo
     rule = Rule(direction, "ACCEPT", iface=iface, proto=proto, dport=dport, sport=sport)
     text = rule_line(rule)
     return Rule(direction, "ACCEPT", iface=iface, proto=proto, dport=dport, sport=sport, comment=cause, text=text)
-
-
-def _closed(claims: Sequence[Claim]) -> Iterator[Closed]:
-    for source, out in sorted({(claim.source, claim.out) for claim in claims if isinstance(claim, Masquerades)}):
-        yield Closed(out, source, f"{source} leaves through {out} under its address: nobody reaches it from there")

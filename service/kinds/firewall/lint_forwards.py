@@ -1,0 +1,49 @@
+"""What is published, and whether the firewall lets it be reached, and nothing else beside it."""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+
+from service.firewall.chains import ACCEPT
+from service.firewall.host_trace import HostAnalyser
+from service.firewall.packets import parse_packet
+from service.firewall.published import Published
+from service.firewall.verdict import Verdict
+from service.kinds.claims import Claim
+from service.kinds.published import network_of
+from service.spec.findings import Hit
+from service.spec.findings import Rule as LintRule
+
+FORWARD_BLOCKED = LintRule(
+    "firewall.forward-blocked", "error", "what is published is let through to the guest", by_absence=True
+)
+_SOMEBODY = "192.0.2.1"
+"""Somebody outside (RFC 5737)."""
+
+
+def forwards_blocked(analyser: HostAnalyser, published: Sequence[Published], claims: Sequence[Claim]) -> Iterator[Hit]:
+    """Each thing published that its first client would not reach."""
+    for one in published:
+        near = network_of(one.target, claims)
+        source = str(ipaddress.IPv4Network(one.sources[0]).network_address) if one.sources else _SOMEBODY
+        first, inner = one.ports[0][0], one.inner_ports[0][0]
+        sent = {"from": one.interface, "to": "host", "proto": one.proto, "source": source}
+        outer = parse_packet({**sent, "dest": one.addresses[0], "dport": str(first)}).flow
+        sent_on = parse_packet({**sent, "dest": one.target, "dport": str(inner)}).flow
+        said = analyser.trace(one.interface, near[0] if near else "", outer, sent_on)
+        if said.verdict != ACCEPT:
+            where = f"{one.where}: " if one.where else ""
+            what = f"{where}{one.proto}/{first} leads to {one.name}, but nobody gets there ({_by(said)})"
+            yield FORWARD_BLOCKED.hit((), what, _right(said, one, inner))
+
+
+def _by(said: Verdict) -> str:
+    return f"{said.why}, {said.rule}" if said.rule else said.why
+
+
+def _right(said: Verdict, one: Published, port: int) -> str:
+    if "of guest" in said.why or ".firewall" in said.why or "in_" in said.why:
+        return f"let {{type: in, action: accept, proto: {one.proto}, dport: {port}}} into the firewall of {one.name}"
+    fix = f"{{type: forward, action: accept, dest: {one.target}, proto: {one.proto}, dport: {port}}}"
+    if "policy_" in said.why:
+        return f"add {fix} to `firewall.rules`, or let it be derived (`derive: true`)"
+    return f"put {fix} before that rule"

@@ -1,0 +1,121 @@
+"""The section `forwards`: a list of entries, each with ports of one interface that lead to one guest."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from service.kinds.claims import Publishes
+from service.spec.grammar import (
+    DomainName,
+    InterfaceName,
+    check_address4,
+    check_name,
+    check_network4,
+    one_or_many,
+    quoted,
+    text,
+    wrong,
+)
+
+PortMap = tuple[int, int, int]
+"""First port, last port, and the guest's port (0: the same)."""
+
+_RANGE = re.compile(r"([1-9][0-9]{0,4})(?::([1-9][0-9]{0,4}))?")
+_PORTS_RIGHT = "write a port, a range as in 8000:8010, a list of them, or {8080: 80} for another port on the guest"
+
+
+def read_ports(value: object) -> tuple[PortMap, ...]:
+    """One port, a list of ports and ranges, or a mapping from the host's ports to the guest's."""
+    if isinstance(value, Mapping):
+        return tuple((*_range(port), _range(to, single=True)[0]) for port, to in value.items())
+    items = value if isinstance(value, tuple | list) else (value,)
+    return tuple((*_range(item), 0) for item in items)
+
+
+def _range(value: object, *, single: bool = False) -> tuple[int, int]:
+    match = _RANGE.fullmatch(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if match is None:
+        wrong(f"{quoted(str(value))} is no port", _PORTS_RIGHT)
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not first <= last <= 65535 or (single and match[2]):
+        wrong(
+            f"{quoted(str(value))} is no port", "write 1 to 65535; a range runs upwards" if not single else _PORTS_RIGHT
+        )
+    return first, last
+
+
+def check_target(value: str) -> str:
+    """A guest's name, or an IPv4 address."""
+    return check_address4(value) if re.fullmatch(r"[0-9.]+|[0-9A-Fa-f]*:.*", value) else check_name(value)
+
+
+def check_source(value: str) -> str:
+    """An IPv4 address or network."""
+    return check_network4(value) if "/" in value else check_address4(value)
+
+
+_PORT_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string"}]}
+_PORTS_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        *_PORT_SCHEMA["anyOf"],
+        {"type": "array", "items": _PORT_SCHEMA, "minItems": 1},
+        {"type": "object", "additionalProperties": _PORT_SCHEMA, "minProperties": 1},
+    ]
+}
+Ports = Annotated[
+    tuple[PortMap, ...],
+    Field(min_length=1, max_length=64),
+    BeforeValidator(read_ports),
+    WithJsonSchema(_PORTS_SCHEMA),
+]
+Protocol: TypeAlias = Literal["tcp", "udp"]
+
+
+def _many(schema: dict[str, Any]) -> Any:
+    return (
+        Field(min_length=1, max_length=64),
+        BeforeValidator(one_or_many),
+        WithJsonSchema({"anyOf": [schema, {"type": "array", "items": schema}]}),
+    )
+
+
+class Forward(BaseModel):
+    """Ports of one interface that lead to one guest."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    interface: InterfaceName = Field(alias="in", description="The interface whose IPv4 addresses are meant.")
+    ports: Ports = Field(description="Ports, ranges as in 8000:8010, or {8080: 80} for another port on the guest.")
+    to: Annotated[str, *text(check_target, {"maxLength": 63})] = Field(
+        description="A guest of `guests` with a fixed address, or an IPv4 address in one of the host's networks."
+    )
+    to_port: int | None = Field(None, ge=1, le=65535, description="The guest's port, where it is another one.")
+    proto: Annotated[tuple[Protocol, ...], *_many({"enum": ["tcp", "udp"]})] = Field(("tcp",), description="tcp, udp.")
+    source: (
+        Annotated[
+            tuple[Annotated[str, *text(check_source, {"pattern": "^[0-9./]+$"})], ...], *_many({"type": "string"})
+        ]
+        | None
+    ) = Field(None, description="Who may: addresses and networks of clients; anybody if not given.")
+    names: Annotated[tuple[DomainName, ...], *_many({"type": "string"})] | None = Field(
+        None, description="Names of what is published: guests who ask this host's DNS get the guest's own address."
+    )
+
+    def publishes(self, number: int) -> Iterator[Publishes]:
+        """One claim for each protocol and port of the guest."""
+        by_port: dict[int, list[tuple[int, int]]] = {}
+        for first, last, to in self.ports:
+            by_port.setdefault(to or self.to_port or 0, []).append((first, last))
+        for proto in dict.fromkeys(self.proto):
+            for to_port, ranges in by_port.items():
+                if all(port == (to_port, to_port) for port in ranges):
+                    to_port = 0  # noqa: PLW2901 (the same port is no other port)
+                yield Publishes(
+                    number, self.interface, proto, tuple(sorted(set(ranges))), self.to, to_port,
+                    tuple(self.source or ()), tuple(self.names or ()),
+                )  # fmt: skip
+
+
+ForwardsSection: TypeAlias = Annotated[tuple[Forward, ...], Field(max_length=256)]

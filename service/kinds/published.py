@@ -1,0 +1,94 @@
+"""What is published, worked out from what the sections say: for the kinds that have to do with it.
+
+published_of(claims, host) -> tuple[Published, ...]      those whose interface and target are known
+closed_of(claims, published) -> Closed, …                networks that nobody may route into from outside
+accepted(published, policy_out) -> Rule, …               what a firewall has to let through for them
+"""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+
+from service.firewall.host_firewall import Closed
+from service.firewall.model import Rule, Where
+from service.firewall.published import Published, shown_ports
+from service.firewall.pve_render import rule_line
+from service.kinds.claims import Claim, Masquerades, Network, Publishes, Reservation
+from service.spec.host import HostSpec
+
+KEY = "forwards"
+PORTS_IN_A_RULE = 7
+"""Proxmox takes 15 numbers in a list of ports, a range counts for two."""
+
+
+def published_of(claims: Sequence[Claim], host: HostSpec) -> tuple[Published, ...]:
+    """In the order of the section. What has something wrong with it is left out: lint says so."""
+    found = []
+    for claim in claims:
+        if not isinstance(claim, Publishes):
+            continue
+        addresses = addresses_of(claim.interface, claims)
+        target = target_of(claim.to, claims)
+        network = network_of(target, claims) if target else None
+        if addresses and target and network:
+            where = Where(host.file, host.position((KEY, claim.number))[0])
+            found.append(
+                Published(
+                    claim.interface, addresses, claim.proto, claim.ports, target, claim.to, network[1],
+                    claim.to_port, claim.sources, where,
+                )
+            )  # fmt: skip
+    return tuple(found)
+
+
+def addresses_of(interface: str, claims: Sequence[Claim]) -> tuple[str, ...]:
+    """The host's own IPv4 addresses on an interface."""
+    own = (c.address for c in claims if isinstance(c, Network) and c.interface == interface)
+    return tuple(address.partition("/")[0] for address in own if ":" not in address)
+
+
+def target_of(to: str, claims: Sequence[Claim]) -> str:
+    """The address of a guest, or the one that is written; "" where there is none."""
+    if to[:1].isdigit() and to.count(".") == 3:
+        return to
+    return next((c.address for c in claims if isinstance(c, Reservation) and c.name == to), "")
+
+
+def network_of(address: str, claims: Sequence[Claim]) -> tuple[str, str] | None:
+    """(interface, network) in which an address lies: the narrowest."""
+    wanted = ipaddress.IPv4Address(address)
+    own = [(c.interface, ipaddress.ip_interface(c.address).network) for c in claims if isinstance(c, Network)]
+    near = [(net.prefixlen, name, str(net)) for name, net in own if net.version == 4 and wanted in net]
+    return max(near)[1:] if near else None
+
+
+def closed_of(claims: Sequence[Claim], published: Sequence[Published]) -> Iterator[Closed]:
+    """Networks that leave under another address or hold what is published: forwarding is on for them, so neighbours
+    of the uplink could route into them."""
+    found: dict[tuple[str, str], Closed] = {}
+    for source, out in sorted({(claim.source, claim.out) for claim in claims if isinstance(claim, Masquerades)}):
+        cause = f"{source} leaves through {out} under its address: nobody reaches it from there"
+        found[source, out] = Closed(out, source, cause)
+    for one in published:
+        cause = f"{one.name} in {one.network} is reached from {one.interface} by what is published alone"
+        found.setdefault((one.network, one.interface), Closed(one.interface, one.network, cause))
+    yield from found.values()
+
+
+def accepted(published: Sequence[Published], policy_out: str) -> Iterator[Rule]:
+    """The filter sees packets after their destination was changed. `policy_out` is ACCEPT, DROP or REJECT."""
+    for one in published:
+        cause = f"forwards: {one.label()}"
+        for start in range(0, len(one.inner_ports), PORTS_IN_A_RULE):
+            ports = shown_ports(one.inner_ports[start : start + PORTS_IN_A_RULE])
+            yield _rule("forward", one, ports, cause)
+            if policy_out != "ACCEPT" and not one.sources:
+                yield _rule("out", one, ports, cause)
+
+
+def _rule(direction: str, one: Published, ports: str, cause: str) -> Rule:
+    source = ",".join(one.sources)
+    bare = Rule(direction, "ACCEPT", source=source, dest=one.target, proto=one.proto, dport=ports, family=4)
+    return Rule(
+        direction, "ACCEPT", source=source, dest=one.target, proto=one.proto, dport=ports, family=4,
+        comment=cause, text=rule_line(bare),
+    )  # fmt: skip

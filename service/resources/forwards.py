@@ -1,0 +1,75 @@
+"""Published ports: the nft table that sends them on, compared rule by rule with what the kernel has."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+from service.firewall.host_firewall import Closed
+from service.firewall.nft_table import Table
+from service.firewall.published import NAME, Published, forwards_table, shown_ports
+from service.model.observed import HostObserved
+from service.model.states import Seen
+from service.resources.own_table import OwnTable
+from service.resources.resource import Phase, Steps
+
+TABLE_FACT = f"nft:{NAME}"
+FORWARDS_FILE = "/etc/passerelle/nft.d/forwards.nft"
+PHASE = Phase.NAT + 3
+"""After source NAT, before the firewall that lets the packets pass."""
+
+
+@dataclass(frozen=True)
+class ForwardsTable(OwnTable):
+    """Everything that is published, in order: the first that fits decides. None = the table is wanted absent.
+
+    `closed` are the networks that neighbours of the uplink must not route into, where no firewall sees to it.
+    """
+
+    published: tuple[Published, ...] = ()
+    closed: tuple[Closed, ...] = ()
+
+    name = NAME
+    file = FORWARDS_FILE
+    phase = PHASE
+
+    @cached_property
+    def table(self) -> Table | None:
+        """The table as nft takes it and lists it."""
+        return forwards_table(self.published, self.closed) if self.published else None
+
+    def derived(self) -> Iterator[tuple[str, str]]:
+        """(thing, cause) of what nobody wrote."""
+        for one in self.published:
+            cause = f"forwards: {one.label()}"
+            yield f"DNAT {', '.join(one.addresses)} {one.proto}/{shown_ports(one.ports)} to {one.goal}", cause
+        for network in dict.fromkeys(one.network for one in self.published):
+            named = ", ".join(dict.fromkeys(one.name for one in self.published if one.network == network))
+            yield (
+                f"MASQUERADE {network} to {named}",
+                f"forwards: guests of {network} reach {named} by the host's address",
+            )
+        for closed in self.closed:
+            yield f"DROP {closed.network} from {closed.interface}", closed.cause
+
+    @classmethod
+    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+        """As `Resource` says; with a note on every port that a program of the host waits on."""
+        made = super().steps(wanted, observed)
+        if not made.steps:
+            return made
+        return replace(made, notes=tuple(note for own in wanted for note in own.taken_over(observed)))
+
+    def taken_over(self, observed: HostObserved) -> Iterator[str]:
+        """Ports on which the host itself answers now and will not any more."""
+        listeners = observed.listeners.value if isinstance(observed.listeners, Seen) else ()
+        for one in self.published:
+            waits = {
+                (listener.port, listener.program)
+                for listener in listeners
+                if listener.protocol == one.proto
+                and listener.address.strip("[]") in ("*", "0.0.0.0", "::", *one.addresses)  # noqa: S104 (compared)
+                and any(first <= listener.port <= last for first, last in one.ports)
+            }
+            for port, program in sorted(waits):
+                yield f"{one.proto}/{port} goes to {one.name} from now on, no more to {program or 'a program'} here"
