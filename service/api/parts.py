@@ -21,6 +21,7 @@ from service.model.runs import (
     HostStatus,
     HostView,
     Latch,
+    LeaseInterval,
     LeaseRecord,
     Page,
     PlanRecord,
@@ -112,6 +113,7 @@ class Reads(Protocol):
         *,
         limit: int,
         now: datetime,
+        at: datetime | None = None,
         after: Key = (),
         host: str = "",
         name: str = "",
@@ -120,6 +122,18 @@ class Reads(Protocol):
         active: bool | None = None,
         visible: Sequence[str] = ...,
     ) -> Page[LeaseRecord]: ...
+
+    def lease_history(
+        self,
+        *,
+        limit: int,
+        after: Key = (),
+        host: str = "",
+        name: str = "",
+        mac: str = "",
+        ip: str = "",
+        visible: Sequence[str] = ...,
+    ) -> Page[LeaseInterval]: ...
 
     def events(
         self, *, limit: int, after: int = 0, host: str = "", type_: str = "", visible: Sequence[str] = ...

@@ -1,6 +1,5 @@
-"""What is looked back at: drift of the fleet, revisions and their findings, leases, events."""
+"""What is looked back at: drift of the fleet, revisions and their findings, events."""
 
-from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import FastAPI, Path, Query
@@ -10,16 +9,13 @@ from starlette.responses import Response
 from service.api import schemas
 from service.api.pages import page_out
 from service.api.parts import Parts
-from service.api.problem import Refused
 from service.api.values import (
     MAX_ID,
     CommitId,
     Cursor,
     HostFilter,
     HostPath,
-    Ip,
     Limit,
-    Mac,
     Reader,
     SafeStr,
     ask,
@@ -33,10 +29,9 @@ Resolved = Annotated[bool, Query(description="those of the past instead")]
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
-    """The routes below /drift, /source, /revisions, /findings, /leases and /events."""
+    """The routes below /drift, /source, /revisions, /findings and /events."""
     _add_drift(app, parts)
     _add_revisions(app, parts)
-    _add_leases(app, parts)
     _add_events(app, parts)
 
 
@@ -122,36 +117,6 @@ def _add_revisions(app: FastAPI, parts: Parts) -> None:
         return schemas.Findings.model_validate(newest)
 
 
-def _add_leases(app: FastAPI, parts: Parts) -> None:
-    @app.get(f"{PREFIX}/leases", operation_id="list_leases", summary="Leases by address", tags=["leases"])
-    async def list_leases(
-        *,
-        who: Reader,
-        request: Request,
-        response: Response,
-        limit: Limit = 50,
-        cursor: Cursor = "",
-        host: HostFilter = None,
-        name: Annotated[SafeStr, Query(description="Only this name")] = "",
-        mac: Annotated[Mac | None, Query(description="Only this hardware address")] = None,
-        ip: Annotated[Ip | None, Query(description="Only this address")] = None,
-        active: Annotated[bool | None, Query(description="Only those in force, or only those of the past")] = None,
-    ) -> schemas.ListOf[schemas.Lease]:
-        page = await ask(
-            parts.reads.leases,
-            limit=limit,
-            now=parts.clock.now(),
-            after=read_cursor(cursor, (str, str, str)),
-            host=host or "",
-            name=name,
-            mac=mac or "",
-            ip=_canonical(ip),
-            active=active,
-            visible=who.hosts,
-        )
-        return page_out(page, schemas.Lease.model_validate, request, response)
-
-
 def _add_events(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/events",
@@ -177,11 +142,3 @@ def _add_events(app: FastAPI, parts: Parts) -> None:
         )
         return page_out(page, schemas.Event.model_validate, request, response)
 
-
-def _canonical(ip: str | None) -> str:
-    if ip is None:
-        return ""
-    try:
-        return str(ip_address(ip))
-    except ValueError:
-        raise Refused(422, "ip is not an address") from None

@@ -186,6 +186,18 @@ class Lease(Answer):
     active: bool
 
 
+class LeaseInterval(Answer):
+    """Who had an address under a name from when until when: until the earlier of `until_at` and `expires_at`."""
+
+    host: str
+    mac: str
+    ip: str
+    name: str
+    from_at: datetime = Field(description="when it was first seen so")
+    until_at: datetime | None = Field(description="when it was seen to be gone or otherwise; null while it is there")
+    expires_at: datetime | None = Field(description="until when it was given out; null for ever")
+
+
 class Event(Answer):
     """Something that happened. Ids only grow."""
 

@@ -100,9 +100,12 @@ def leases(
     mac: str | None = None,
     ip: str | None = None,
     active: bool | None = None,
+    at: str | None = None,
+    history: bool = False,
+    most: int = 1000,
     output: Output = "table",
 ) -> int:
-    """Show who has which address and name, sorted by address.
+    """Show who has which address and name, sorted by address; or who had it at a past time.
 
     Parameters
     ----------
@@ -116,19 +119,46 @@ def leases(
         Only this address.
     active
         --active: only leases in force; --no-active: only those that are not.
+    at
+        Those that were held at this time, as in 2026-11-17T03:00, 2026-11-17 or 2026-11-17T03:00+01:00; without a zone
+        it is UTC.
+    history
+        Everybody who ever had it, newest first, with from when until when.
+    most
+        How many at the most.
     output
         table for people, json for programs.
     """
     from service.cli.client import Client
 
     wanted = None if active is None else str(active).lower()
-    items = Client().items("leases", host=host, name=name, mac=mac, ip=ip, active=wanted)
+    which = {"host": host, "name": name, "mac": mac, "ip": ip}
+    if history:
+        items = Client().items("leases/history", most=most, **which)
+        columns = ["ip", "name", "mac", "host", "from_at", "until_at", "expires_at"]
+    else:
+        items = Client().items("leases", most=most, active=wanted, at=with_zone(at), **which)
+        columns = ["ip", "name", "mac", "host", "active", "expires_at", "first_seen", "last_seen"]
     if output == "json":
         show_json(items)
         return 0
-    columns = ["ip", "name", "mac", "host", "active", "expires_at", "first_seen", "last_seen"]
     show_table(columns, items, empty="no such lease")
     return 0
+
+
+def with_zone(at: str | None) -> str | None:
+    """A time as the API takes it. InputError for what is none."""
+    from datetime import UTC, datetime
+
+    from service.errors import InputError
+
+    if at is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        raise InputError(f"{at!r} is no time", hint="write it as in 2026-11-17T03:00") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
 def history(host: str | None = None, /, *, most: int = 50, output: Output = "table") -> int:

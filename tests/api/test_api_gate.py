@@ -35,6 +35,7 @@ SCOPE_OF = {
     ("GET", "/api/v1/findings"): "read",
     ("GET", "/api/v1/source"): "read",
     ("GET", "/api/v1/leases"): "read",
+    ("GET", "/api/v1/leases/history"): "read",
     ("GET", "/api/v1/events"): "read",
     ("GET", "/api/v1/tokens"): "tokens",
     ("DELETE", "/api/v1/tokens/{token_id}"): "tokens",

@@ -1,11 +1,12 @@
 """What the routes answer."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from service.api import schemas
 from service.errors import NotFound
 from service.model.observed import Lease
 from service.model.runs import HostStatus
@@ -265,6 +266,28 @@ async def test_leases_are_filtered_and_sorted_by_number(world: World) -> None:
         assert [(lease["ip"], lease["host"]) for lease in items] == found, query
 
 
+async def test_leases_are_told_as_they_were_at_a_past_time_and_with_their_history(world: World) -> None:
+    later = NOW + timedelta(hours=1)
+    world.history.store.seen_leases("pve1", [Lease("bc:24:11:00:00:09", "10.10.10.100", "g9", 0)], at=later)
+
+    async def held(at: datetime) -> list[tuple[str, str]]:
+        query = f"leases?host=pve1&at={at.isoformat().replace('+00:00', 'Z')}"
+        return [(lease["ip"], lease["name"]) for lease in (await get(world, query))["items"]]
+
+    assert await held(NOW - timedelta(seconds=1)) == []
+    assert await held(NOW) == [("10.10.10.9", "g9"), ("10.10.10.100", "g100")]
+    assert await held(later) == [("10.10.10.100", "g9")]
+    items = (await get(world, "leases/history?host=pve1&ip=10.10.10.100"))["items"]
+    assert [(one["name"], one["until_at"] is None) for one in items] == [("g9", True), ("g100", False)]
+    for bad in ("yesterday", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z"):
+        assert (await world.ask("GET", f"/api/v1/leases?at={bad}")).status_code == 422
+
+
+async def test_the_list_of_leases_is_as_the_description_says(world: World) -> None:
+    found = await get(world, "leases?limit=3")
+    assert schemas.ListOf[schemas.Lease].model_validate(found).model_dump(mode="json") == found
+
+
 async def test_events_go_on_after_the_last_id(world: World) -> None:
     first = (await get(world, "events?limit=3"))["items"]
     last = first[-1]["id"]
@@ -279,7 +302,7 @@ async def test_events_go_on_after_the_last_id(world: World) -> None:
     assert kinds == {"drift.found"}
 
 
-@pytest.mark.parametrize("path", ["hosts", "drift", "applies", "revisions", "leases", "events"])
+@pytest.mark.parametrize("path", ["hosts", "drift", "applies", "revisions", "leases", "leases/history", "events"])
 @pytest.mark.parametrize("limit", [1, 3])
 async def test_pages_of_every_list_hold_each_item_once(world: World, path: str, limit: int) -> None:
     for number in range(5):

@@ -1,0 +1,143 @@
+"""Leases: who has which address and name now, who had them at a past time, and everybody who ever had one.
+
+The list is read by dashboards again and again: its rows become JSON here, without a model for each.
+"""
+
+import json
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import FastAPI, Query
+from pydantic import AwareDatetime
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api import schemas
+from service.api.pages import page_out
+from service.api.parts import Parts
+from service.api.problem import Refused
+from service.api.values import Cursor, HostFilter, Ip, Limit, Mac, Reader, SafeStr, ask, read_cursor, write_cursor
+from service.model.runs import LeaseRecord, Page
+
+PREFIX = "/api/v1"
+NameFilter = Annotated[SafeStr, Query(description="Only this name")]
+MacFilter = Annotated[Mac | None, Query(description="Only this hardware address")]
+IpFilter = Annotated[Ip | None, Query(description="Only this address")]
+
+
+def add_routes(app: FastAPI, parts: Parts) -> None:
+    """The routes below /leases."""
+    _add_list(app, parts)
+    _add_history(app, parts)
+
+
+def _add_list(app: FastAPI, parts: Parts) -> None:
+    @app.get(
+        f"{PREFIX}/leases",
+        operation_id="list_leases",
+        summary="Leases by address, now or at a past time",
+        tags=["leases"],
+        response_model=schemas.ListOf[schemas.Lease],
+    )
+    async def list_leases(
+        *,
+        who: Reader,
+        request: Request,
+        limit: Limit = 50,
+        cursor: Cursor = "",
+        host: HostFilter = None,
+        name: NameFilter = "",
+        mac: MacFilter = None,
+        ip: IpFilter = None,
+        active: Annotated[bool | None, Query(description="Only those in force, or only those of the past")] = None,
+        at: Annotated[
+            AwareDatetime | None,
+            Query(description="Those that were held at this time (RFC 3339); first and last seen are of that interval"),
+        ] = None,
+    ) -> Response:
+        page = await ask(
+            parts.reads.leases,
+            limit=limit,
+            now=parts.clock.now(),
+            at=at,
+            after=read_cursor(cursor, (str, str, str)),
+            host=host or "",
+            name=name,
+            mac=mac or "",
+            ip=_canonical(ip),
+            active=active,
+            visible=who.hosts,
+        )
+        return _answer(page, request)
+
+
+def _add_history(app: FastAPI, parts: Parts) -> None:
+    @app.get(
+        f"{PREFIX}/leases/history",
+        operation_id="list_lease_history",
+        summary="Who had which address and name from when until when, newest first",
+        tags=["leases"],
+    )
+    async def list_lease_history(
+        *,
+        who: Reader,
+        request: Request,
+        response: Response,
+        limit: Limit = 50,
+        cursor: Cursor = "",
+        host: HostFilter = None,
+        name: NameFilter = "",
+        mac: MacFilter = None,
+        ip: IpFilter = None,
+    ) -> schemas.ListOf[schemas.LeaseInterval]:
+        page = await ask(
+            parts.reads.lease_history,
+            limit=limit,
+            after=read_cursor(cursor, (int, int)),
+            host=host or "",
+            name=name,
+            mac=mac or "",
+            ip=_canonical(ip),
+            visible=who.hosts,
+        )
+        return page_out(page, schemas.LeaseInterval.model_validate, request, response)
+
+
+def _answer(page: Page[LeaseRecord], request: Request) -> Response:
+    """As `schemas.ListOf[schemas.Lease]` would be written."""
+    cursor = write_cursor(page.next)
+    rows = [
+        {
+            "host": lease.host,
+            "mac": lease.mac,
+            "ip": lease.ip,
+            "name": lease.name,
+            "first_seen": _time(lease.first_seen),
+            "last_seen": _time(lease.last_seen),
+            "expires_at": _time(lease.expires_at) if lease.expires_at else None,
+            "active": lease.active,
+        }
+        for lease in page.items
+    ]
+    headers = {}
+    if cursor is not None:
+        query = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor"]
+        headers["Link"] = f'<{request.scope["path"]}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'
+    body = json.dumps({"items": rows, "next_cursor": cursor}, separators=(",", ":"), ensure_ascii=False)
+    return Response(body.encode(), media_type="application/json", headers=headers)
+
+
+def _time(at: datetime) -> str:
+    """RFC 3339 in UTC, as everywhere in the API."""
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def _canonical(ip: str | None) -> str:
+    if ip is None:
+        return ""
+    try:
+        return str(ip_address(ip))
+    except ValueError:
+        raise Refused(422, "ip is not an address") from None
