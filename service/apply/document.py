@@ -26,7 +26,10 @@ CAUSES = {
     "confirm failed": "the confirmation could not be completed, so the host put everything back",
     "run died": "the process that applied the change died, so the host put everything back",
     "asked": "it was asked to put everything back",
+    "probe lost": "what answered before the change did not answer after it, so everything was put back",
 }
+PROBE_LOST = "probe lost: "
+"""How the service's own reason to ask for a rollback begins."""
 MAX_WORDS = 400
 
 
@@ -56,16 +59,34 @@ def ended(result: dict[str, Any]) -> Ended | None:
     ending = STATES.get(str(result.get("state")))
     if ending is None:
         return None
+    cause, why = cause_of(result)
+    verified = result.get("verified_old")
+    is_verified = verified if isinstance(verified, bool) else None
+    return Ended(ending, cause, sentence(result, cause, why), steps_of(result), is_verified)
+
+
+def cause_of(result: dict[str, Any]) -> tuple[str, str]:
+    """The fixed word for why it ended so, and what whoever asked for it said."""
     cause = str(result.get("cause") or result.get("reason") or "")
-    return Ended(ending, cause, sentence(result, cause), steps_of(result))
+    if not cause.startswith("asked: "):
+        return cause, ""
+    why = words(cause.removeprefix("asked: "))
+    return ("probe lost", why.removeprefix(PROBE_LOST)) if why.startswith(PROBE_LOST) else ("asked", why)
 
 
-def sentence(result: dict[str, Any], cause: str) -> str:
+def sentence(result: dict[str, Any], cause: str, why: str) -> str:
     """What happened, for a tired person."""
     if result.get("state") == "confirmed":
         return ""
     differs = [f"{d.get('fact')}" for d in result.get("differs") or result.get("facts") or [] if isinstance(d, dict)]
-    parts = [CAUSES.get(cause, cause), words(result.get("error")), ", ".join(differs[:8])]
+    failed = words(result.get("rollback_error"))
+    parts = [
+        CAUSES.get(cause, cause),
+        why,
+        words(result.get("error")),
+        ", ".join(differs[:8]),
+        f"the rollback failed: {failed}" if failed else "",
+    ]
     return ": ".join(part for part in parts if part)
 
 

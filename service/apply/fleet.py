@@ -7,6 +7,7 @@ from typing import Protocol
 from service.apply.collect import Collector
 from service.apply.document import fence, words
 from service.apply.host import Dialer, Host, Target
+from service.apply.proving import Proving
 from service.apply.switch import Switch
 from service.apply.transaction import Transaction
 from service.clock import Clock
@@ -86,7 +87,8 @@ class FleetHosts:
         """The confirmed apply over a connection of its own."""
         targets = [replace(target_of(spec), address=address) for address in known_addresses]
         host = await self._reach(spec, known_addresses)
-        transaction = Transaction(self._connections, targets, self._clock, told)
+        proving = Proving(self._connections, spec.checks, self._clock, told)
+        transaction = Transaction(self._connections, targets, self._clock, told, proving=proving)
         try:
             return await transaction.run(
                 host,

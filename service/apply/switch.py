@@ -37,6 +37,7 @@ WORDS = {
     "quarantined": "a rollback failed on this host before; a person has to look and release it",
     "space": "the host has no room for a snapshot",
     "check": "a native syntax check refused a file",
+    "no-way-in": "no new connection comes in to the host, so no change could be confirmed",
 }
 
 Event = dict[str, Any]

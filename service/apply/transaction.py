@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from service.apply.document import document, ended, steps_of, told
+from service.apply.document import PROBE_LOST, document, ended, steps_of, told
 from service.apply.host import Dialer, Host, Target
+from service.apply.proving import PATIENCE_S, Proving
 from service.apply.switch import WORDS, Event, Switch
-from service.apply.way_in import WayIn, entries_of
+from service.apply.way_in import WayIn, entries_of, pause_of
 from service.clock import Clock
 from service.errors import HostError, HostRefused
 from service.model.plans import Plan
@@ -27,6 +28,10 @@ SILENCE_S = 3.0
 SETTLE_S = 30.0
 """After the deadline the host needs a moment to put everything back; then its journal is asked for."""
 IN_FORCE = ("applied", "confirming")
+ENOUGH_S = 10.0
+RENEWED_S = 30
+"""A confirmation that begins later than `ENOUGH_S` before the deadline has it moved to `RENEWED_S` from then, once:
+the host verifies for some seconds, and would undo in the middle of it what all has agreed to."""
 
 
 class Transaction:
@@ -39,7 +44,9 @@ class Transaction:
         clock: Clock,
         tell: Callable[[Told], None],
         switch: Callable[[Host], Switch] = Switch,
+        proving: Proving | None = None,
     ) -> None:
+        """`proving` asks around before and after; without it a confirmation rests on new connections alone."""
         self._dialer = dialer
         self._targets = targets
         self._clock = clock
@@ -48,17 +55,40 @@ class Transaction:
         self._is_armed = False
         self._is_silent = True
         self._is_in_force = False
-        self._way_in = WayIn(dialer, 0)
+        self._way_in = WayIn(dialer, clock, 0, 0.0)
+        self._proving = proving
+        self._deadline_s = 0.0
+        self._patient_until_s: float | None = None
+        self._is_given_up = False
+        self._is_renewed = False
 
     async def run(
         self, host: Host, plan: Plan, *, apply_id: str, generation: int, controller: str, confirm_timeout_s: int
     ) -> Ended:
-        """From LOCK to the confirmation. Never raises for what a host does; closes `host` before the confirmation."""
+        """From the first probe to the confirmation, or to the probes after a rollback. Never raises for what a host
+        does; closes `host` before the confirmation."""
         order = document(
             plan, apply_id=apply_id, generation=generation, controller=controller, confirm_timeout_s=confirm_timeout_s
         )
-        deadline_s = self._clock.monotonic_s() + confirm_timeout_s
-        self._way_in = WayIn(self._dialer, entries_of(plan))
+        if self._proving is None:
+            return await self._run(host, plan, order)
+        try:
+            await self._proving.before(self._targets)
+        except HostRefused as error:
+            await host.close()
+            return Ended("refused", error.reason, f"{WORDS[error.reason]}: {error.what}")
+        end = await self._run(host, plan, order)
+        if end.ending not in ("rolled_back", "rollback_failed"):
+            return end
+        lost = await self._proving.undone(self._targets)
+        return replace(end, error=f"{end.error}; now that it is undone, still {', '.join(lost)}") if lost else end
+
+    async def _run(self, host: Host, plan: Plan, order: dict[str, Any]) -> Ended:
+        """From LOCK to the confirmation."""
+        apply_id, generation, confirm_timeout_s = order["id"], order["generation"], order["confirm_timeout_s"]
+        self._deadline_s = self._clock.monotonic_s() + confirm_timeout_s
+        pause_s = pause_of(plan, confirm_timeout_s)
+        self._way_in = WayIn(self._dialer, self._clock, entries_of(plan), pause_s)
         begun = asyncio.ensure_future(
             self._switch(host).ask("begin", stdin=order, timeout_s=confirm_timeout_s + CHECK_S, on_event=self._follow)
         )
@@ -70,7 +100,7 @@ class Transaction:
                     return end
                 self._is_in_force = result.get("state") in IN_FORCE
             self._tell(PhaseTold("AwaitingConfirmation"))
-            return await self._confirm(apply_id, deadline_s)
+            return await self._confirm(apply_id, generation)
         except HostRefused as error:
             return Ended("refused", error.reason, error.what)
         finally:
@@ -113,21 +143,21 @@ class Transaction:
             return Ended("refused", end.cause, f"{what}: {end.error}" if end.error else what)
         return end
 
-    async def _confirm(self, apply_id: str, deadline_s: float) -> Ended:
+    async def _confirm(self, apply_id: str, generation: int) -> Ended:
         """Confirm over new connections until it is done, or ask until the host has put everything back."""
-        give_up_s = deadline_s + SETTLE_S
         turn = 0
         trouble, first = "it was not asked in time", ""
-        while (now_s := self._clock.monotonic_s()) < give_up_s:
+        while (now_s := self._clock.monotonic_s()) < self._deadline_s + SETTLE_S:
             target = self._targets[turn % len(self._targets)]
             turn += 1
+            confirm = now_s < self._deadline_s and not self._is_given_up
             try:
-                journal = await self._ask_anew(target, apply_id, confirm=now_s < deadline_s)
+                journal = await self._ask_anew(target, apply_id, generation, confirm=confirm)
             except HostError as error:
                 trouble, pause_s = str(error), BETWEEN_LOST_S
                 first = first or trouble
             else:
-                if journal is None and now_s >= deadline_s:
+                if journal is None and now_s >= self._deadline_s:
                     return Ended("refused", "not-begun", "the host has no journal of it, so nothing was changed")
                 if journal is not None and (end := self._end(journal)) is not None:
                     seen_here = f"{end.error}; seen from here: {first}"
@@ -137,7 +167,9 @@ class Transaction:
         what = "the host could not be reached to confirm; it puts everything back by itself and its journal will tell"
         return Ended("unconfirmed", "unreachable", f"{what} ({first or trouble})")
 
-    async def _ask_anew(self, target: Target, apply_id: str, *, confirm: bool) -> dict[str, Any] | None:
+    async def _ask_anew(
+        self, target: Target, apply_id: str, generation: int, *, confirm: bool
+    ) -> dict[str, Any] | None:
         """Confirm, or only ask for the journal, over a connection of its own. None where the host knows no such id.
 
         What came in before the change was in force does not count, so that is asked for first.
@@ -148,13 +180,42 @@ class Transaction:
             if not self._is_in_force:
                 return journal
         if confirm:
-            return await self._ask_over(await self._way_in.enter(target), "confirm", apply_id)
+            return await self._close_over(await self._way_in.enter(target), apply_id, generation)
         return await self._ask_over(await self._dialer.connect(target), "status", apply_id)
 
-    async def _ask_over(self, host: Host, verb: str, apply_id: str) -> dict[str, Any] | None:
-        """The transaction as the host has it: its journal, or what the confirmation made of it. Closes `host`."""
+    async def _close_over(self, host: Host, apply_id: str, generation: int) -> dict[str, Any] | None:
+        """Confirm, if all that answered before answers. What is lost has some time to come back, then it is undone."""
         try:
-            result = await self._switch(host).ask(verb, apply_id, timeout_s=CONFIRM_TIMEOUT_S)
+            lost = await self._proving.lost(self._switch(host)) if self._proving is not None else ()
+            now_s = self._clock.monotonic_s()
+            is_late = self._proving is not None and self._deadline_s - now_s < ENOUGH_S
+            if is_late and not lost and not self._is_renewed:
+                await self._renew(host, apply_id, generation)
+        except HostError:
+            await host.close()
+            raise
+        if not lost:
+            return await self._ask_over(host, "confirm", apply_id)
+        if self._patient_until_s is None:
+            self._patient_until_s = now_s + min(PATIENCE_S, max(0.0, self._deadline_s - now_s) / 2)
+        if now_s < self._patient_until_s:
+            await host.close()
+            return {}
+        self._is_given_up = True  # from here on it is never confirmed, whatever becomes of this line
+        return await self._ask_over(host, "rollback", apply_id, PROBE_LOST + "; ".join(lost))
+
+    async def _renew(self, host: Host, apply_id: str, generation: int) -> None:
+        """Move the deadline, as only the one who began it may. Where the host does not let it, the old one stays."""
+        self._is_renewed = True
+        asked_s = self._clock.monotonic_s()
+        result = await self._switch(host).ask("extend", apply_id, str(RENEWED_S), str(generation))
+        if result.get("state") != "refused":
+            self._deadline_s = asked_s + RENEWED_S
+
+    async def _ask_over(self, host: Host, verb: str, apply_id: str, *words: str) -> dict[str, Any] | None:
+        """The transaction as the host has it: its journal, or what the verb made of it. Closes `host`."""
+        try:
+            result = await self._switch(host).ask(verb, apply_id, *words, timeout_s=CONFIRM_TIMEOUT_S)
         except HostRefused as error:
             if error.reason != "input":
                 raise

@@ -4,17 +4,20 @@ A filter may let some new connections through and then nobody: a limit on their 
 list of addresses that fills itself. One new connection proves nothing against it, so several are made and kept open,
 one after another, and the change is confirmed over one more. nftables' and iptables' limits begin with a burst of five
 packets unless told otherwise (nft(8), iptables-extensions(8)); a change that brings such a limit has to let through
-more than twice as many.
+more than twice as many. A program that a change starts may cut the way in a moment later (fail2ban bans whom it finds
+in the journal), so the confirming connection is made after a pause then.
 """
 
 import re
 
 from service.apply.host import Dialer, Host, Target
+from service.clock import Clock
 from service.errors import HostError, Unreachable
 from service.model.plans import Plan
 
 ENTRIES = 3
 LIMITED_ENTRIES = 12
+LONGEST_PAUSE_S = 3.0
 LIMITS = re.compile(r"\b(limit|quota|meter|ct count|(add|update) @)")
 
 
@@ -28,13 +31,28 @@ def entries_of(plan: Plan) -> int:
     return LIMITED_ENTRIES if any(LIMITS.search(load) for load in loads) else ENTRIES
 
 
+def pause_of(plan: Plan, confirm_timeout_s: float) -> float:
+    """How many seconds the way in has to stay open before a change is confirmed; 0 for one that starts no program."""
+    starts = any(
+        step.fact.startswith("unit:") and _active(step.after) and not _active(step.before) for step in plan.steps
+    )
+    return min(LONGEST_PAUSE_S, confirm_timeout_s / 8) if starts else 0.0
+
+
+def _active(unit: object) -> bool:
+    return isinstance(unit, dict) and unit.get("active") is True
+
+
 class WayIn:
     """The new connections that came in since a change is in force."""
 
-    def __init__(self, dialer: Dialer, wanted: int) -> None:
+    def __init__(self, dialer: Dialer, clock: Clock, wanted: int, pause_s: float) -> None:
         self._dialer = dialer
+        self._clock = clock
         self._wanted = wanted
+        self._pause_s = pause_s
         self._came_in: list[Host] = []
+        self._first_s = 0.0
 
     async def enter(self, target: Target) -> Host:
         """One more new connection, after as many as are wanted, each made while all before it were open.
@@ -44,6 +62,9 @@ class WayIn:
         try:
             while len(self._came_in) < self._wanted:
                 self._came_in.append(await self._dialer.connect(target))
+                self._first_s = self._first_s if len(self._came_in) > 1 else self._clock.monotonic_s()
+            if (left_s := self._first_s + self._pause_s - self._clock.monotonic_s()) > 0:
+                await self._clock.sleep(left_s)
             return await self._dialer.connect(target)
         except HostError as error:
             number = len(self._came_in)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.apply.way_in import ENTRIES, LIMITED_ENTRIES, entries_of
+from service.apply.way_in import ENTRIES, LIMITED_ENTRIES, entries_of, pause_of
 from service.model.facts import Step
 from service.model.plans import Plan
 
@@ -32,3 +32,15 @@ def test_a_filter_without_limits_and_any_other_change_have_to_let_some_in() -> N
     gone = Step("nft:inet passerelle", {"load": "limit rate 3/minute"}, None, "a test")
     sysctl = Step("sysctl:net.ipv4.ip_forward", "0", "1", "a test")
     assert entries_of(Plan("pve1", "c" * 40, "sha256:1", steps=(gone, sysctl))) == ENTRIES
+
+
+def unit(before: bool, after: bool) -> Plan:
+    values = [{"enabled": "enabled", "active": active} for active in (before, after)]
+    return Plan("pve1", "c" * 40, "sha256:1", steps=(Step("unit:fail2ban.service", *values, "a test"),))
+
+
+def test_a_program_that_is_started_is_given_a_moment_to_shut_the_door() -> None:
+    assert pause_of(unit(before=False, after=True), 120) == 3
+    assert pause_of(unit(before=False, after=True), 8) == 1
+    assert [pause_of(unit(before, after), 120) for before, after in ((True, True), (True, False))] == [0, 0]
+    assert pause_of(bringing("tcp dport 22 accept"), 120) == 0
