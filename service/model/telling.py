@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from service.model.runs import Phase, StepState
+from service.model.runs import Phase, ProbeRecord, StepState
 
 Ending = Literal["confirmed", "rolled_back", "rollback_failed", "conflict", "refused", "unconfirmed"]
 
@@ -26,7 +26,14 @@ class PhaseTold:
     phase: Phase
 
 
-Told: TypeAlias = StepTold | PhaseTold
+@dataclass(frozen=True, slots=True)
+class ProbesTold:
+    """All that was asked around the apply so far."""
+
+    probes: tuple[ProbeRecord, ...]
+
+
+Told: TypeAlias = StepTold | PhaseTold | ProbesTold
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,8 @@ class Ended:
     cause: str = ""
     error: str = ""
     steps: tuple[StepTold, ...] = ()
+    is_verified: bool | None = None
+    """Of a rollback: whether the host compared itself with the snapshot and found it the same; None: not yet."""
 
 
 @dataclass(frozen=True, slots=True)

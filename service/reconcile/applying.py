@@ -9,7 +9,7 @@ from service.clock import Clock
 from service.errors import HostError, HostRefused
 from service.model.plans import Plan
 from service.model.runs import Apply, HostStatus, Trigger
-from service.model.telling import Ended, PhaseTold, StepTold, Told
+from service.model.telling import Ended, PhaseTold, ProbesTold, StepTold, Told
 from service.plan.make import Permission, make_plan
 from service.reconcile import status as statuses
 from service.reconcile.decide import Request
@@ -203,6 +203,8 @@ class Applying:
                 )
             elif isinstance(event, PhaseTold):
                 await asyncio.to_thread(self._record.set_apply_phase, apply_id, event.phase)
+            elif isinstance(event, ProbesTold):
+                await asyncio.to_thread(self._record.set_probes, apply_id, event.probes)
 
     async def _remove_packages(self, spec: HostSpec, plan: Plan, result: Ended) -> Ended:
         """Packages go only after the confirmation: a rollback never needs apt."""

@@ -17,6 +17,7 @@ from service.model.runs import (
     Page,
     Phase,
     PlanRecord,
+    ProbeRecord,
     Revision,
     RevisionState,
     StepState,
@@ -115,6 +116,8 @@ class Record(Protocol):
     def move_step(self, apply_id: str, position: int, state: StepState, *, at: datetime, error: str = "") -> None: ...
 
     def set_apply_phase(self, apply_id: str, phase: Phase) -> None: ...
+
+    def set_probes(self, apply_id: str, probes: Sequence[ProbeRecord]) -> None: ...
 
     def finish_apply(self, apply_id: str, phase: Phase, *, at: datetime, cause: str = "", error: str = "") -> bool: ...
 

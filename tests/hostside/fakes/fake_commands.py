@@ -170,6 +170,11 @@ def ip(call: Call, words: list[str]) -> None:
         call.say(json.dumps(show_links(kernel)))
     elif words == ["-j", "addr", "show"]:
         call.say(json.dumps(show_addresses(kernel)))
+    elif words[:4] == ["-j", "neigh", "show", "to"]:
+        state = "FAILED" if words[4] in kernel.get("mute", []) else "REACHABLE"
+        call.say(json.dumps([{"dst": words[4], "dev": words[6], "lladdr": "02:00:00:00:00:01", "state": [state]}]))
+    elif words[:2] == ["neigh", "change"] and words[-2:] == ["nud", "probe"]:
+        pass
     elif words[0] == "-j" and words[2:] == ["route", "show", "table", "main"]:
         call.say(json.dumps(show_routes(kernel, int(words[1][1:]))))
     else:
@@ -242,7 +247,10 @@ def unit_properties(call: Call, units: Any, name: str) -> dict[str, str]:
     enabled = unit["enabled"]
     if any((folder / name).is_symlink() for folder in here.glob("*.wants")):
         enabled = "enabled"
-    properties = {"LoadState": "loaded", "UnitFileState": enabled, "ActiveState": "inactive"}
+    properties = {"LoadState": "loaded", "UnitFileState": enabled, "ActiveState": "inactive", "NeedDaemonReload": "no"}
+    if (here / name).exists():
+        lines = (here / name).read_text(encoding="utf-8").splitlines()
+        properties["Before"] = " ".join(line.partition("=")[2] for line in lines if line.startswith("Before="))
     if unit["active"]:
         properties["ActiveState"] = "active"
     if "command" in unit:

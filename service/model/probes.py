@@ -1,0 +1,46 @@
+"""What has to answer around a change: asked before it, and again before it is confirmed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ProbeKind = Literal["tcp", "http", "icmp", "dns"]
+Origin = Literal["host", "controller"]
+
+PORTS: dict[ProbeKind, int] = {"http": 80, "dns": 53}
+"""The port where none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One question to an address, from the host or from where the service runs.
+
+    `asked` is the name that a resolver is asked for, or the Host header of an HTTP request. `status` 0: any from 200 to
+    399 will do. `port` 0 is the usual one.
+    """
+
+    kind: ProbeKind
+    address: str
+    origin: Origin = "host"
+    port: int = 0
+    path: str = ""
+    status: int = 0
+    asked: str = ""
+    timeout_s: float = 3.0
+
+    @property
+    def name(self) -> str:
+        """What it is called in records and messages: `tcp 198.18.0.80:443 from the controller`."""
+        address = f"[{self.address}]" if ":" in self.address and self.port else self.address
+        where = f"{address}:{self.port}" if self.port else address
+        asked = f" {self.asked}" if self.asked else ""
+        origin = " from the controller" if self.origin == "controller" else ""
+        return f"{self.kind} {where}{self.path}{asked}{origin}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """What came of one probe: `told` says in words why it is not ok."""
+
+    name: str
+    ok: bool
+    told: str = ""
