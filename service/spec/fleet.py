@@ -244,6 +244,8 @@ def _read_host(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKi
         sections=sections,
         places=read.places,
         shared=shared,
+        checks=tuple(check.probe() for check in fitted.value.checks),
+        take_over=fitted.value.take_over,
     )
     whole = not problems
     silent = {rule.id for kind in kinds for rule in kind.rules if rule.by_absence and not whole}

@@ -7,19 +7,23 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.spec import grammar
+from service.model.probes import Probe
+from service.spec import checks, grammar
+from service.spec.checks import Checks
 from service.spec.findings import WHOLE_FILE, Hit, Path, Position, Rule
 from service.spec.hostkeys import HostKey
 
 Platform = Literal["debian", "proxmox"]
 Sync = Literal["observe", "approve", "auto"]
+Movable = Literal["nat", "dnsmasq", "guests"]
+"""Sections that may stand elsewhere on a host than in passerelle's own files."""
 
 FILE_NAME = Rule("host.file-name", "error", "`host` is the name of the file without its ending")
 NO_CONSOLE = Rule("connection.no-console", "warning", "the way to the host when all else fails is named")
 ALLOW_MANAGEMENT_CHANGE = Rule(
     "connection.allow-management-change", "warning", "the override of the management path is removed after its commit"
 )
-RULES = (FILE_NAME, NO_CONSOLE, ALLOW_MANAGEMENT_CHANGE)
+RULES = (FILE_NAME, NO_CONSOLE, ALLOW_MANAGEMENT_CHANGE, *checks.RULES)
 
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/?=&+,;:-]*)?(?:#[A-Za-z0-9._~/?=&:,+-]*)?")
@@ -72,6 +76,8 @@ class HostSpec:
     sections: Mapping[str, object]
     places: Mapping[Path, Position] = field(default_factory=dict, repr=False, compare=False)
     shared: Shared = field(default_factory=Shared)
+    take_over: tuple[Movable, ...] = ()
+    checks: tuple[Probe, ...] = ()
 
     def position(self, path: Path) -> Position:
         """Line and column of the value at a path, or of the nearest thing around it that is written."""
@@ -158,7 +164,13 @@ class Head(BaseModel):
         "approve",
         description="observe: say what differs. approve: apply what a person approves. auto: apply, and heal drift.",
     )
+    take_over: tuple[Movable, ...] = Field(
+        default=(),
+        max_length=3,
+        description="Sections that are moved into passerelle's own files where they stand elsewhere on the host.",
+    )
     connection: ConnectionSection = Field(description="How the host is reached over SSH.")
+    checks: Checks = Field((), description="What has to answer before and after a change.")
 
 
 def lint_head(head: Head, file: str) -> Iterator[Hit]:
@@ -178,3 +190,4 @@ def lint_head(head: Head, file: str) -> Iterator[Hit]:
             "counts only in the commit that introduced it",
             "remove it once that commit is applied",
         )
+    yield from checks.lint_checks(head.checks)

@@ -1,0 +1,124 @@
+"""The key `checks` of a host file: what has to answer before and after a change, beyond what every host is asked."""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.model.probes import PORTS, Origin, Probe, ProbeKind
+from service.spec import grammar
+from service.spec.findings import Hit, Path, Rule
+
+FIELDS = Rule("checks.fields", "error", "a check has the fields of its type and no others")
+TARGET = Rule("checks.target", "error", "a check asks an address that may be asked from where it is asked")
+TWICE = Rule("checks.twice", "error", "a check is named once")
+RULES = (FIELDS, TARGET, TWICE)
+
+MOST_CHECKS = 16
+TAKES: dict[ProbeKind, frozenset[str]] = {
+    "tcp": frozenset({"port"}),
+    "http": frozenset({"port", "path", "status", "name"}),
+    "icmp": frozenset(),
+    "dns": frozenset({"port", "name"}),
+}
+NEEDS: dict[ProbeKind, frozenset[str]] = {
+    "tcp": frozenset({"port"}),
+    "http": frozenset(),
+    "icmp": frozenset(),
+    "dns": frozenset({"name"}),
+}
+
+
+def check_asked_address(value: str) -> str:
+    """An address of one machine, this host itself included; no zone, no IPv4 written as IPv6."""
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        grammar.wrong(f"{grammar.quoted(value)} is no address", "write it as in 192.0.2.1 or 2001:db8::1")
+    if "%" in value or (address.version == 6 and (address.is_link_local or address.ipv4_mapped)):
+        grammar.wrong(f"{grammar.quoted(value)} cannot be asked", "write the address itself, without a zone")
+    if address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255":
+        grammar.wrong(f"{grammar.quoted(value)} is no single machine's", "write the address of one machine")
+    return str(address)
+
+
+def check_path(value: str) -> str:
+    """A path as it stands in a request: printable ASCII from a slash on, no blanks."""
+    if not value.startswith("/") or not all("!" <= character <= "~" for character in value):
+        grammar.wrong(f"{grammar.quoted(value)} is no path", "write it as in /health")
+    return value
+
+
+class CheckSection(BaseModel):
+    """One check: something that answers now must answer after a change, or the change is undone."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    type: ProbeKind = Field(
+        description="tcp: a connection is taken. http: a GET is answered well. icmp: an echo request is answered. "
+        "dns: a resolver knows the name."
+    )
+    address: Annotated[str, *grammar.text(check_asked_address, {"maxLength": 45})] = Field(
+        description="The address that is asked; never a name."
+    )
+    port: int | None = Field(None, ge=1, le=65535, description="tcp: required. http: 80. dns: 53.")
+    path: Annotated[str, *grammar.text(check_path, {"pattern": "^/[!-~]*$", "maxLength": 300})] | None = Field(
+        None, max_length=300, description="http: the path, / if not given."
+    )
+    status: int | None = Field(None, ge=100, le=599, description="http: this status; any of 200 to 399 if not given.")
+    name: grammar.DomainName | None = Field(
+        None, description="dns: the name that must have an address. http: the Host header."
+    )
+    origin: Origin = Field("host", alias="from", description="Who asks: the host, or the service (`controller`).")
+    timeout: Annotated[str, *grammar.text(grammar.check_duration(1, 10), {"pattern": "^[1-9][0-9]*s$"})] = Field(
+        "3s", description="How long an answer may take: 1s to 10s."
+    )
+
+    def probe(self) -> Probe:
+        """As the rest of the program speaks of it."""
+        return Probe(
+            kind=self.type,
+            address=self.address,
+            origin=self.origin,
+            port=self.port or PORTS.get(self.type, 0),
+            path=self.path or "",
+            status=self.status or 0,
+            asked=self.name or "",
+            timeout_s=float(grammar.duration_s(self.timeout)),
+        )
+
+
+Checks = Annotated[tuple[CheckSection, ...], Field(max_length=MOST_CHECKS)]
+OPTIONAL = ("port", "path", "status", "name")
+
+
+def lint_checks(checks: Sequence[CheckSection]) -> Iterator[Hit]:
+    """What is wrong with the checks beyond their types."""
+    known: dict[str, int] = {}
+    for number, check in enumerate(checks):
+        path: Path = ("checks", number)
+        given = {field for field in OPTIONAL if getattr(check, field) is not None}
+        for field in sorted(given - TAKES[check.type]):
+            yield FIELDS.hit((*path, field), f"a check of type {check.type} has no {field}", "remove it")
+        for field in sorted(NEEDS[check.type] - given):
+            yield FIELDS.hit(path, f"a check of type {check.type} needs a {field}", f"add `{field}`")
+        if check.origin == "controller" and (sort := not_for_the_service(check.address)):
+            what = f"{check.address} is {sort}, which the service does not ask"
+            yield TARGET.hit((*path, "address"), what, "ask it from the host, or ask another address")
+        first = known.setdefault(check.probe().name, number)
+        if first != number:
+            yield TWICE.hit(path, f"is the same as check {first + 1}", "keep one of the two")
+
+
+def not_for_the_service(address: str) -> str:
+    """What an address is that a commit must not make the service ask; empty where it may. Its own addresses beyond
+    these are known only where it runs."""
+    parsed = ipaddress.ip_address(address)
+    if parsed.is_loopback:
+        return "the service's own machine"
+    if parsed.is_link_local:
+        return "a link-local address (where clouds keep their metadata)"
+    if parsed.is_reserved:
+        return "a reserved address"
+    return ""
