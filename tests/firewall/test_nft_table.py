@@ -10,10 +10,11 @@ from service.errors import InputError
 from service.firewall import nft_parts
 from service.firewall.host_firewall import HostFirewall
 from service.firewall.macros import macros
+from service.firewall.nft_guests import render_bridge_table
 from service.firewall.nft_table import render_table
 from service.hostside.passerelle_host import nft_normal
 from service.kinds.claims import Masquerades, Serves
-from tests.firewall.host_specs import FLEET, Section, firewall_of, sections
+from tests.firewall.host_specs import FLEET, Section, firewall_of, guest_sections, sections
 
 SEED: Section = {
     "rules": [
@@ -27,9 +28,9 @@ SEED: Section = {
 CLAIMS = (Serves("dns", "vmbr0"), Serves("dhcp", "vmbr0"), Masquerades("10.10.10.0/24", "enp1s0"))
 
 
-def listed(load: str) -> list[object]:
+def listed(load: str, name: str = "inet passerelle") -> list[object]:
     """What nft says of a table after it took its text."""
-    script = "nft -f - && nft -s -j list table inet passerelle"
+    script = f"nft -f - && nft -s -j list table {name}"
     done = subprocess.run(
         ["unshare", "-n", "sh", "-c", script], input=load, capture_output=True, text=True, timeout=30, check=False
     )
@@ -38,11 +39,12 @@ def listed(load: str) -> list[object]:
 
 
 def assert_taken_as_meant(firewall: HostFirewall) -> None:
-    table = render_table(firewall)
-    wanted = nft_normal([item for item in table.normal if isinstance(item, dict)])
-    assert listed(table.load) == wanted
-    again = f"{table.file.decode()}{table.file.decode()}"
-    assert listed(again) == wanted
+    for table in (render_table(firewall), render_bridge_table(firewall)):
+        if table is not None:
+            wanted = nft_normal([item for item in table.normal if isinstance(item, dict)])
+            assert listed(table.load, table.name) == wanted
+            again = f"{table.file.decode()}{table.file.decode()}"
+            assert listed(again, table.name) == wanted
 
 
 @pytest.mark.host
@@ -52,9 +54,9 @@ def test_nft_lists_the_seeds_table_as_it_was_meant() -> None:
 
 @pytest.mark.host
 @settings(max_examples=40, deadline=None)
-@given(sections())
-def test_nft_lists_any_table_as_it_was_meant(made: tuple[Section, Section]) -> None:
-    assert_taken_as_meant(firewall_of(*made, CLAIMS))
+@given(sections(), guest_sections())
+def test_nft_lists_any_table_as_it_was_meant(made: tuple[Section, Section], guests: Section) -> None:
+    assert_taken_as_meant(firewall_of(*made, CLAIMS, guests))
 
 
 @pytest.mark.host

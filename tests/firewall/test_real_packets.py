@@ -1,80 +1,136 @@
 """The analyser's verdict is what real packets meet in the kernel, over random rule sets."""
 
 import json
+import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from service.firewall.host_firewall import HostFirewall
 from service.firewall.host_trace import HostAnalyser
+from service.firewall.nft_guests import render_bridge_table
 from service.firewall.nft_table import render_table
 from service.firewall.packets import parse_packet
-from service.kinds.claims import Masquerades, Serves
-from tests.firewall.host_specs import FLEET, Section, firewall_of, sections
+from service.formats.nat_rules import render_nat_table
+from service.kinds.claims import Claim, Masquerades, Serves
+from tests.firewall.host_specs import FLEET, GUESTS, Section, firewall_of, guest_sections, sections
+from tests.firewall.packet_driver import FAR_MAC, GUEST_MACS, HOST_MAC
+from tests.firewall.packet_frames import Packet
 
 pytestmark = pytest.mark.host
 
-CLAIMS = (Serves("dns", "vmbr0"), Serves("dhcp", "vmbr0"), Masquerades("10.10.10.0/24", "enp1s0"))
-SOURCES = {
+SETS = 2000 if os.environ.get("TESTS_FULL") else 100
+SERVED = (Serves("dns", "vmbr0"), Serves("dhcp", "vmbr0"))
+NAT = Masquerades("10.10.10.0/24", "enp1s0")
+STRANGERS = {
     4: ["192.0.2.1", "192.0.2.77", "10.1.2.3", "10.1.2.4", "10.5.5.5", "203.0.113.5", "203.0.113.6", "198.51.100.130"],
     6: ["2001:db8::1", "2001:db8::fe", "2001:db8:1::5", "2001:db8:5::1", "2001:db9::1"],
 }
-DESTS = {4: ["198.51.100.11", "10.10.10.1", "10.10.10.50", "172.16.0.5"], 6: ["2001:db8:ffff::11"]}
-HERE = {"198.51.100.11", "10.10.10.1", "2001:db8:ffff::11"}
+ADDRESSES = {
+    ("host", 4): ["198.51.100.11", "10.10.10.1"],
+    ("host", 6): ["2001:db8:ffff::11", "2001:db8:aaaa::1"],
+    ("dev", 4): ["10.10.10.10"],
+    ("dev", 6): ["2001:db8:aaaa::10"],
+    ("web", 4): ["10.10.10.20", "10.10.10.20", "10.10.10.66"],
+    ("web", 6): ["2001:db8:aaaa::20", "2001:db8:aaaa::66"],
+    ("neighbour", 4): ["10.10.10.50", "172.16.0.5"],
+    ("neighbour", 6): ["2001:db8:aaaa::50"],
+    ("outside", 4): ["203.0.113.9"],
+    ("outside", 6): ["2001:db9::9"],
+}
+BRIDGED = ("neighbour", "dev", "web")
 ICMP = {4: [8, 13, 3, 0, 11, 5], 6: [128, 1, 129, 3, 137]}
-PORTS = [22, 25, 53, 67, 80, 137, 443, 1024, 1025, 8005, 8011, 8012]
+PORTS = [22, 25, 53, 67, 68, 80, 137, 443, 1024, 1025, 8005, 8011, 8012]
 
 Driver = subprocess.Popen[str]
 
 
 @pytest.fixture(scope="module")
 def driver() -> Iterator[Driver]:
-    command = [sys.executable, str(Path(__file__).with_name("packet_driver.py"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tests.firewall.packet_driver"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         assert process.stdin is not None
         process.stdin.close()
 
 
-@st.composite
-def packets(draw: st.DrawFn) -> dict[str, Any]:
-    family = draw(st.sampled_from([4, 4, 6]))
-    number = draw(st.sampled_from([6, 6, 17, 17, 1 if family == 4 else 58, 47, 50]))
+def packets(chance: random.Random) -> list[Packet]:
+    """Twenty packets, each of a flow of its own: a second one would belong to the first one's connection."""
+    chosen: dict[object, Packet] = {}
+    while len(chosen) < 20:
+        made = random_packet(chance)
+        ends = frozenset([(made["source"], made.get("sport")), (made["dest"], made.get("dport"))])
+        chosen.setdefault((made["number"], ends), made)
+    return [*chosen.values()]
+
+
+def random_packet(chance: random.Random) -> Packet:
+    """Any packet; some senders are not who they say."""
+    pick = chance.choice
+    family = pick([4, 4, 6])
+    number = pick([6, 6, 17, 17, 1 if family == 4 else 58, 47, 50])
+    sender = pick(["outside", "outside", "neighbour", "dev", "web", "host"])
+    receiver = pick([place for place in ("host", "host", "outside", *BRIDGED) if place != sender])
+    honest = chance.random() < 0.8
+    # answers to an address that is not the guest's would be lost on the bridge, whatever the verdict
+    own = [address for address in ADDRESSES[sender, family] if not address.endswith("66")]
+    sources = own if sender in ("host", "dev", "web") and honest else STRANGERS[family]
+    if sender == "neighbour" and family == 4 and not honest:
+        sources = ADDRESSES["dev", family]
     made = {
         "family": family,
         "number": number,
-        "from": draw(st.sampled_from(["enp1s0", "vmbr0"])) if family == 4 else "enp1s0",
-        "source": draw(st.sampled_from(SOURCES[family])),
-        "dest": draw(st.sampled_from(DESTS[family])),
+        "from": sender,
+        "to": receiver,
+        "source": pick(ADDRESSES["host", family] if sender == "host" else sources),
+        "dest": pick(ADDRESSES[receiver, family]),
+        "mac": GUEST_MACS.get(sender, FAR_MAC),
+        "dest_mac": GUEST_MACS.get(receiver, FAR_MAC) if {sender, receiver} <= {*BRIDGED} else HOST_MAC,
     }
+    if sender in BRIDGED and chance.random() < 0.1:
+        made["mac"] = pick([*GUEST_MACS.values(), FAR_MAC])
     if number in (6, 17):
-        made |= {"sport": draw(st.sampled_from([*PORTS, 40000])), "dport": draw(st.sampled_from(PORTS))}
+        made |= {"sport": pick([*PORTS, 40000]), "dport": pick(PORTS)}
     if number in (1, 58):
-        made["icmp"] = draw(st.sampled_from(ICMP[family]))
+        made["icmp"] = pick(ICMP[family])
     return made
 
 
-def traced(analyser: HostAnalyser, packet: dict[str, Any]) -> str:
+def interface_of(place: str) -> str:
+    return {"host": "", "outside": "enp1s0"}.get(place, "vmbr0")
+
+
+def traced(analyser: HostAnalyser, packet: Packet) -> str:
     """The analyser's word."""
-    dest = "" if packet["dest"] in HERE else "vmbr0"
+    source, dest = interface_of(packet["from"]), interface_of(packet["to"])
     fields = {
-        "from": packet["from"], "to": dest or "host", "proto": str(packet["number"]), "source": packet["source"],
+        "from": packet["from"], "to": packet["to"], "proto": str(packet["number"]), "source": packet["source"],
         "dest": packet["dest"], "sport": packet.get("sport"), "dport": packet.get("icmp", packet.get("dport")),
+        "mac": packet["mac"] if source == "vmbr0" else "",
+        "dest_mac": GUEST_MACS.get(packet["to"], FAR_MAC) if dest == "vmbr0" else "",
+        "port": f"veth-{packet['from']}" if packet["from"] in GUESTS else "p0" if source == "vmbr0" else "",
     }  # fmt: skip
-    return analyser.trace(packet["from"], dest, parse_packet(fields).flow).verdict
+    return analyser.trace(source, dest, parse_packet(fields).flow).verdict
 
 
-def really(driver: Driver, firewall: HostFirewall, asked: list[dict[str, Any]], spoil: str = "") -> list[str]:
-    """The kernel's word. `spoil` is taken out of the table's text."""
+def really(
+    driver: Driver, firewall: HostFirewall, asked: list[Packet], spoil: str = "", claims: tuple[Claim, ...] = ()
+) -> list[str]:
+    """The kernel's word. `spoil` is taken out of the tables' text."""
     assert driver.stdin is not None
     assert driver.stdout is not None
-    load = render_table(firewall).load
+    bridge = render_bridge_table(firewall)
+    load = render_table(firewall).load + (bridge.load if bridge else "")
+    for claim in claims:
+        if isinstance(claim, Masquerades):
+            load += render_nat_table([(claim.source, claim.out)])[0]
     assert spoil in load
     text = load.replace(spoil, "") if spoil else load
     driver.stdin.write(json.dumps({"load": text, "packets": asked}) + "\n")
@@ -84,35 +140,53 @@ def really(driver: Driver, firewall: HostFirewall, asked: list[dict[str, Any]], 
     return list(json.loads(answer))
 
 
-def once(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each flow once: a second packet would belong to the first one's connection."""
-    chosen: dict[Any, dict[str, Any]] = {}
-    for packet in asked:
-        ends = frozenset([(packet["source"], packet.get("sport")), (packet["dest"], packet.get("dport"))])
-        chosen.setdefault((packet["number"], ends), packet)
-    return list(chosen.values())
-
-
-@settings(max_examples=10, deadline=None, phases=[Phase.generate])
-@given(sections(), st.lists(packets(), min_size=20, max_size=20))
+@pytest.mark.timeout(1200)
+@settings(max_examples=SETS, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(sections(), guest_sections(), st.booleans(), st.integers(0, 1 << 30))
 def test_real_packets_meet_what_the_analyser_says(
-    driver: Driver, made: tuple[Section, Section], asked: list[dict[str, Any]]
+    driver: Driver, made: tuple[Section, Section], guests: Section, nat: bool, seed: int
 ) -> None:
-    firewall = firewall_of(*made, CLAIMS)
+    claims: tuple[Claim, ...] = (*SERVED, NAT) if nat else SERVED
+    firewall = firewall_of(*made, claims, guests)
     analyser = HostAnalyser(firewall)
-    flows = once(asked)
-    met = really(driver, firewall, flows)
+    flows = packets(random.Random(seed))
+    met = really(driver, firewall, flows, claims=claims)
     said = [traced(analyser, packet) for packet in flows]
     wrong = [row for row in zip(flows, met, said, strict=True) if row[1] != row[2]]
     assert not wrong, "\n".join(map(str, wrong))
 
 
+def packet(sender: str, receiver: str, source: str, dest: str, dport: int, **more: object) -> Packet:
+    bridged = {sender, receiver} <= {*BRIDGED}
+    return {
+        "family": 6 if ":" in source else 4, "number": 6, "from": sender, "to": receiver, "source": source,
+        "dest": dest, "sport": 40000, "dport": dport, "mac": GUEST_MACS.get(sender, FAR_MAC),
+        "dest_mac": GUEST_MACS.get(receiver, FAR_MAC) if bridged else HOST_MAC, **more,
+    }  # fmt: skip
+
+
 def test_a_rule_that_is_missing_in_the_backend_is_caught(driver: Driver) -> None:
     firewall = firewall_of({"rules": [{"type": "in", "action": "accept", "macro": "SSH"}]}, FLEET)
-    packet = {
-        "family": 4, "number": 6, "from": "enp1s0", "source": "192.0.2.1", "dest": "198.51.100.11", "sport": 40000,
-        "dport": 22,
-    }  # fmt: skip
-    assert traced(HostAnalyser(firewall), packet) == "ACCEPT"
-    assert really(driver, firewall, [packet]) == ["ACCEPT"]
-    assert really(driver, firewall, [packet], spoil="tcp dport 22 accept") == ["DROP"]
+    asked = [packet("outside", "host", "192.0.2.1", "198.51.100.11", 22)]
+    assert traced(HostAnalyser(firewall), asked[0]) == "ACCEPT"
+    assert really(driver, firewall, asked) == ["ACCEPT"]
+    assert really(driver, firewall, asked, spoil="tcp dport 22 accept") == ["DROP"]
+
+
+def test_what_is_missing_in_the_backend_of_guests_is_caught(driver: Driver) -> None:
+    guests = {name: {**guest, "port": f"veth-{name}", "firewall": {}} for name, guest in GUESTS.items()}
+    firewall = firewall_of({"policy_in": "accept"}, FLEET, (), guests)
+    ways = {
+        "goto guests": packet("dev", "web", "10.10.10.10", "10.10.10.20", 80),
+        "10.10.10.20 : goto in_web": packet("host", "web", "10.10.10.1", "10.10.10.20", 80),
+        "ip saddr != 10.10.10.10 drop": packet("dev", "outside", "192.0.2.9", "203.0.113.9", 80),
+        'iifname "veth-dev" ether saddr != bc:24:11:00:00:01 drop': packet(
+            "dev", "outside", "192.0.2.9", "203.0.113.9", 80, mac=FAR_MAC
+        ),
+        "ip daddr != 10.10.10.20 drop": packet("host", "web", "10.10.10.1", "10.10.10.66", 80),
+    }
+    spoiled = {"10.10.10.20 : goto in_web": "ip daddr vmap { 10.10.10.10 : goto in_dev, 10.10.10.20 : goto in_web }"}
+    for spoil, asked in ways.items():
+        assert traced(HostAnalyser(firewall), asked) == "DROP", spoil
+        assert really(driver, firewall, [asked]) == ["DROP"], spoil
+        assert really(driver, firewall, [asked], spoil=spoiled.get(spoil, spoil)) == ["ACCEPT"], spoil
