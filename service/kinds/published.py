@@ -7,6 +7,7 @@ accepted(published, policy_out) -> Rule, …               what a firewall has t
 
 import ipaddress
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from service.firewall.host_firewall import Closed
 from service.firewall.model import Rule, Where
@@ -75,7 +76,17 @@ def closed_of(claims: Sequence[Claim], published: Sequence[Published]) -> Iterat
 
 
 def accepted(published: Sequence[Published], policy_out: str) -> Iterator[Rule]:
-    """The filter sees packets after their destination was changed. `policy_out` is ACCEPT, DROP or REJECT."""
+    """The filter sees packets after their destination was changed. `policy_out` is ACCEPT, DROP or REJECT. Two things
+    that lead to one port of a guest need one rule."""
+    found: dict[str, Rule] = {}
+    for rule in _accepted(published, policy_out):
+        first = found.setdefault(rule.text, rule)
+        if first is not rule:
+            found[rule.text] = replace(first, comment=f"{first.comment}; {rule.comment}")
+    yield from found.values()
+
+
+def _accepted(published: Sequence[Published], policy_out: str) -> Iterator[Rule]:
     for one in published:
         cause = f"forwards: {one.label()}"
         for start in range(0, len(one.inner_ports), PORTS_IN_A_RULE):
