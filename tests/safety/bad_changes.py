@@ -64,8 +64,8 @@ class Ground(NamedTuple):
     def routes(self, *wanted: dict[str, Any]) -> Step:
         return self.step("routes:default", ROUTE, list(wanted))
 
-    def unit(self, name: str, active: bool, enabled: str = "enabled", restart: bool = False) -> Step:
-        before = {"enabled": "enabled", "active": True}
+    def unit(self, name: str, active: bool, enabled: str = "enabled", restart: bool = False, was: bool = True) -> Step:
+        before = {"enabled": "enabled" if was else "disabled", "active": was}
         return self.step(f"unit:{name}.service", before, {"enabled": enabled, "active": active}, restart)
 
     def sshd(self, config: str) -> list[Step]:
@@ -75,18 +75,20 @@ class Ground(NamedTuple):
         found = self.host.sh(f"cat /proc/sys/{key.replace('.', '/')}")
         return self.step(f"sysctl:{key}", found.strip(), value)
 
-    def table(self, chain: str, *rules: str, family: str = "inet") -> list[Step]:
+    def table(self, chain: str, *rules: str, family: str = "inet", sets: str = "") -> list[Step]:
         body = "".join(f"\t\t{rule}\n" for rule in (chain, *rules))
-        load = f"table {family} {TRIAL} {{\n\tchain trial {{\n{body}\t}}\n}}"
+        load = f"table {family} {TRIAL} {{\n{sets}\tchain trial {{\n{body}\t}}\n}}"
         return [self.step(f"nft:{family} {TRIAL}", None, {"load": load})]
 
 
 class BadChange(NamedTuple):
-    """`boots`: it shows at the next boot only, so the host is rebooted before the change is confirmed."""
+    """`boots`: it shows at the next boot only, so the host is rebooted before the change is confirmed. `packages` are
+    on the host before it, their services off."""
 
     name: str
     steps: Callable[[Ground], Sequence[Step]]
     boots: bool = False
+    packages: tuple[str, ...] = ()
 
     def plan(self, host: Host) -> Plan:
         ground = Ground(host, {})
@@ -95,8 +97,36 @@ class BadChange(NamedTuple):
         return Plan(host.name, "c" * 40, f"sha256:{digest}", steps=steps, blobs=ground.blobs)
 
 
+JAIL = b"""\
+[DEFAULT]
+backend = systemd
+banaction = nftables[type=multiport]
+[sshd]
+enabled = true
+filter = trial
+maxretry = 1
+findtime = 1h
+bantime = 1h
+"""
+FILTER = b"""\
+[Definition]
+failregex = Accepted publickey for root from <HOST>
+journalmatch = _SYSTEMD_UNIT=ssh.service + _COMM=sshd
+"""
+
+
+def ban(ground: Ground) -> list[Step]:
+    """A jail that takes a login that worked for an attack."""
+    return [
+        ground.file("/etc/fail2ban/filter.d/trial.conf", FILTER),
+        ground.file("/etc/fail2ban/jail.d/trial.conf", JAIL),
+        ground.unit("fail2ban", active=True, was=False),
+    ]
+
+
 INPUT = "type filter hook input priority 0; policy accept;"
-SELDOM = "ct state new limit rate over 1/hour burst 1 packets drop"
+SELDOM = "tcp dport 22 ct state new limit rate over 1/hour burst {} packets drop"
+SEEN = "\tset seen {\n\t\ttype ipv4_addr\n\t\tflags dynamic,timeout\n\t\ttimeout 1h\n\t}\n"
 OUTPUT = "type filter hook output priority 0; policy accept;"
 DROP_INPUT = "type filter hook input priority 0; policy drop;"
 RAW = "type filter hook prerouting priority -300; policy accept;"
@@ -199,7 +229,22 @@ TABLES = (
     BadChange("drop all answers", lambda g: g.table(OUTPUT, "tcp sport 22 drop")),
     BadChange("drop before all else", lambda g: g.table(RAW, f'iifname "{UPLINK}" drop')),
     BadChange("drop long packets", lambda g: g.table(INPUT, "meta length > 200 drop")),
-    BadChange("one new connection an hour", lambda g: g.table(INPUT, f"tcp dport 22 {SELDOM}")),
+    BadChange("one new connection an hour", lambda g: g.table(INPUT, SELDOM.format(1))),
+    BadChange("two new connections an hour", lambda g: g.table(INPUT, SELDOM.format(2))),
+    BadChange("three new connections an hour", lambda g: g.table(INPUT, SELDOM.format(3))),
+    BadChange("six new connections an hour", lambda g: g.table(INPUT, SELDOM.format(6))),
+    BadChange("three new connections a minute", lambda g: g.table(
+        INPUT, "tcp dport 22 ct state new limit rate over 3/minute drop"
+    )),
+    BadChange("nothing but three new connections a minute", lambda g: g.table(
+        DROP_INPUT, "ct state established accept", "tcp dport 22 limit rate 3/minute accept"
+    )),
+    BadChange("one connection at a time", lambda g: g.table(INPUT, "tcp dport 22 ct state new ct count over 1 drop")),
+    BadChange("20 kB, and then nothing", lambda g: g.table(INPUT, "tcp dport 22 quota over 20 kbytes drop")),
+    BadChange("who comes often is banned", lambda g: g.table(
+        INPUT, "tcp dport 22 ct state new add @seen { ip saddr limit rate over 2/hour burst 2 packets } drop",
+        sets=SEEN,
+    )),
     BadChange("untracked, and established only", lambda g: g.table(RAW, "tcp dport 22 notrack") + only_tracked(g)),
     BadChange("SSH led elsewhere", lambda g: g.table(
         "type nat hook prerouting priority -100;", "tcp dport 22 redirect to :9", family="ip"
@@ -213,6 +258,7 @@ OTHERS = (
     BadChange("networking stopped", lambda g: [g.unit("networking", active=False)]),
     BadChange("no DNS", lambda g: [g.file("/etc/resolv.conf", b"")]),
     BadChange("BIND stopped", lambda g: [g.unit("named", active=False, enabled="disabled")]),
+    BadChange("fail2ban against the controller", ban, packages=("fail2ban", "python3-systemd")),
 )
 AT_BOOT = (
     BadChange("the NIC by another name", lambda g: [interfaces(g, UPLINK.encode(), b"enp9s0")], boots=True),

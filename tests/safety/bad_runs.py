@@ -1,5 +1,7 @@
 """One bad change on a lab host: applied with every refusal overridden, cut or not, and back by itself."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from service.errors import LabError
@@ -28,6 +30,16 @@ class Outcome(NamedTuple):
     back_s: float = 0.0
 
 
+INSTALL = """
+set -e
+printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends {names} >/dev/null 2>&1
+rm /usr/sbin/policy-rc.d
+for name in {names}; do systemctl disable $name 2>/dev/null || true; done
+"""
+
+
 def prepare(bench: Bench) -> None:
     """A host as a hoster hands it over."""
     bench.clear()
@@ -39,6 +51,20 @@ def prepare(bench: Bench) -> None:
         raise LabError(f"{bench.host.name} is not as at the beginning: {left}")
 
 
+@contextlib.contextmanager
+def installed(bench: Bench, packages: Sequence[str]) -> Iterator[None]:
+    """The host with these packages as well, their services off; a fresh one in the end."""
+    if not packages:
+        yield
+        return
+    bare = bench.old
+    bench.host.sh(INSTALL.format(names=" ".join(packages)), timeout_s=240)
+    bench.old = read_world(bench.host)
+    yield
+    bench.old = bare
+    prepare(bench)
+
+
 def run(
     bench: Bench,
     plan: Plan,
@@ -47,8 +73,10 @@ def run(
     timeout_s: int = DEADLINE_S,
     file: str = "",
     old_connection: bool = False,
+    fresh: bool = True,
 ) -> Outcome:
-    """Apply it and see. `cut_at`: the power is cut at this point of the transaction."""
+    """Apply it and see. `cut_at`: the power is cut at this point of the transaction. `fresh`: the host is given a new
+    disk where it did not end as it was."""
     bench.clear()
     whole = whole_files(bench.host, plan)
     if cut_at:
@@ -59,7 +87,7 @@ def run(
     except (LabError, OSError) as error:
         outcome = Outcome("failed", f"{type(error).__name__}: {error}")
     bench.clear()
-    if outcome.kind or outcome.state != "old":
+    if fresh and (outcome.kind or outcome.state != "old"):
         prepare(bench)
     return outcome
 
