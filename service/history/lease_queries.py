@@ -4,13 +4,27 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy import select
 
 from service.history.columns import from_microseconds, ip_order, microseconds
 from service.history.database import Database
 from service.history.reading import EVERY_HOST, Key, of_host, ordered
-from service.history.tables import lease_intervals, lease_looks, leases
+from service.history.tables import lease_intervals
 from service.model.runs import LeaseInterval, LeaseRecord, Page
+
+# Plain SQL: to build these queries anew for each request would cost more than to run them.
+_LIVES = "l.active = 1 AND (l.expires_at IS NULL OR l.expires_at > :moment)"
+_NOW = f"""
+SELECT l.host, l.mac, l.ip, l.name, l.first_seen,
+       CASE WHEN l.active THEN coalesce(k.at, l.last_seen) ELSE l.last_seen END, l.expires_at, {_LIVES}
+FROM leases l LEFT JOIN lease_looks k ON k.host = l.host"""  # noqa: S608 (constants)
+_HELD_THEN = (
+    "l.from_at <= :moment AND (l.until_at IS NULL OR l.until_at > :moment)"
+    " AND (l.expires_at IS NULL OR l.expires_at > :moment)"
+)
+_THEN = """
+SELECT l.host, l.mac, l.ip, l.name, l.from_at, coalesce(l.until_at, k.at, l.from_at), l.expires_at, 1
+FROM lease_intervals l LEFT JOIN lease_looks k ON k.host = l.host"""
 
 
 class LeaseQueries:
@@ -36,14 +50,27 @@ class LeaseQueries:
 
         With `at` those that were held then: `first_seen` and `last_seen` are of the interval, all are active.
         """
-        query = _now(now, active) if at is None else _then(at, active)
-        table = leases if at is None else lease_intervals
-        query = query.where(of_host(table.c.host, host, visible))
-        for column, value in ((table.c.name, name), (table.c.mac, mac.lower()), (table.c.ip_order, _order_of(ip))):
-            query = query.where(column == value) if value else query
-        order = [table.c.ip_order, table.c.host, table.c.mac]
+        moment = microseconds(now if at is None else at)
+        values: dict[str, str | int] = {"moment": moment, "limit": limit + 1}
+        wheres = [_HELD_THEN] if at is not None else []
+        if active is not None:
+            lives = _LIVES if at is None else _HELD_THEN
+            wheres.append(lives if active else f"NOT ({lives})")
+        for column, value in (("host", host), ("name", name), ("mac", mac.lower()), ("ip_order", _order_of(ip))):
+            if value:
+                wheres.append(f"l.{column} = :{column}")
+                values[column] = value
+        if "*" not in visible:
+            globs = {f"visible{number}": selector for number, selector in enumerate(visible)}
+            wheres.append(f"({' OR '.join(f'l.host GLOB :{key}' for key in globs) or 'FALSE'})")
+            values |= globs
+        if len(after) == 3:
+            wheres.append("(l.ip_order, l.host, l.mac) > (:after_ip, :after_host, :after_mac)")
+            values |= dict(zip(("after_ip", "after_host", "after_mac"), after, strict=True))
+        where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
+        text = f"{_NOW if at is None else _THEN}{where} ORDER BY l.ip_order, l.host, l.mac LIMIT :limit"
         with self._database.read() as connection:
-            rows = connection.execute(ordered(query, order, after).limit(limit + 1)).all()
+            rows = connection.exec_driver_sql(text, values).all()
         items = tuple(_record(row) for row in rows[:limit])
         last = items[-1] if len(rows) > limit else None
         return Page(items, (ip_order(last.ip), last.host, last.mac) if last else None)
@@ -76,36 +103,12 @@ class LeaseQueries:
         )
 
 
-def _now(now: datetime, active: bool | None) -> Select[Any]:
-    """The leases as they were last seen."""
-    table = leases.c
-    not_over = or_(table.expires_at.is_(None), table.expires_at > now)
-    seen = case((table.active, func.coalesce(lease_looks.c.at, table.last_seen)), else_=table.last_seen)
-    first = [table.host, table.mac, table.ip, table.name, table.first_seen]
-    query = select(*first, seen, table.expires_at, and_(table.active, not_over))
-    query = query.outerjoin_from(leases, lease_looks, lease_looks.c.host == table.host)
-    if active is None:
-        return query
-    return query.where(table.active, not_over) if active else query.where(~and_(table.active, not_over))
-
-
-def _then(at: datetime, active: bool | None) -> Select[Any]:
-    """The leases that were held at `at`. Of the past only those are told: with `active` false there are none."""
-    table = lease_intervals.c
-    seen = func.coalesce(table.until_at, lease_looks.c.at, table.from_at)
-    held = and_(
-        table.from_at <= at,
-        or_(table.until_at.is_(None), table.until_at > at),
-        or_(table.expires_at.is_(None), table.expires_at > at),
-    )
-    query = select(table.host, table.mac, table.ip, table.name, table.from_at, seen, table.expires_at, held)
-    query = query.outerjoin_from(lease_intervals, lease_looks, lease_looks.c.host == table.host)
-    return query.where(held, *([] if active is not False else [~held]))
-
-
 def _record(row: Any) -> LeaseRecord:
     host, mac, ip, name, first_seen, last_seen, expires_at, active = row
-    return LeaseRecord(host, mac, ip, name, first_seen, last_seen, expires_at, bool(active))
+    return LeaseRecord(
+        host, mac, ip, name, from_microseconds(first_seen), from_microseconds(last_seen),
+        None if expires_at is None else from_microseconds(expires_at), bool(active),
+    )  # fmt: skip
 
 
 def _order_of(ip: str) -> str:
