@@ -33,6 +33,7 @@ from service.ssh.connection import SshDialer
 from service.ssh.keys import load_client_key
 from service.ssh.own_key import own_key
 from service.ssh.pool import Connections
+from service.ssh.shown_key import ShownKey, shown_key
 
 GRACE_S = 3
 STALE_ROUNDS = 5
@@ -114,3 +115,8 @@ async def observe_once(spec: HostSpec, watch: Watch, key: Path) -> HostObserved:
         return await hosts.observe(spec, watch, [spec.connection.address])
     finally:
         await connections.close()
+
+
+async def key_shown_by(address: str, port: int) -> ShownKey:
+    """The host key that a host shows to whoever asks. Raises Unreachable."""
+    return await shown_key(address, port)

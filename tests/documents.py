@@ -13,6 +13,8 @@ COMMAND = re.compile(r"(\$|pve1#) (.+?)(?:\s{2,}#.*)?")
 
 HERE = "tests/test_docs.py"
 LAB = "tests/e2e/test_readme.py"
+ADOPT = "tests/adopt/test_styles.py"
+ADOPT_LAB = "tests/adopt/test_adopt_lab.py"
 RUNNERS = {
     "$ deploy/demo": ("tests/run", "deploy/demo --once"),
     "$ tests/run": (".ci/run", "tests/run"),
@@ -33,6 +35,9 @@ RUNNERS = {
     "$ passerelle receiver add forge --type github": (LAB, "test_receivers_come_and_go"),
     "$ passerelle receiver list": (LAB, "test_receivers_come_and_go"),
     "$ passerelle receiver remove forge": (LAB, "test_receivers_come_and_go"),
+    "$ passerelle adopt --root": (ADOPT, "test_the_pages_commands_work_on_a_folder"),
+    "$ passerelle adopt --take-over": (ADOPT, "test_the_pages_commands_work_on_a_folder"),
+    "$ passerelle adopt root@": (ADOPT_LAB, "test_the_pages_commands_work_on_a_host"),
     "$ curl ": (LAB, "test_the_api_answers_curl"),
     "$ passerelle lab ": (LAB, "test_a_lab_from_up_to_down"),
     "pve1# python3 -I -S /var/lib/passerelle/boot.py status": (LAB, "test_the_journal_at_the_console"),

@@ -39,6 +39,7 @@ __all__ = [
     "render",
     "render_hosts",
     "taken",
+    "without_tag_names",
 ]
 
 HEADER = "# written by passerelle\n"
@@ -248,6 +249,39 @@ def _is_ipv4(text: str) -> bool:
         return bool(IPv4Address(text))
     except ValueError:
         return False
+
+
+def without_tag_names(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(key, value) pairs in which a tag that one range sets is named after that range's first address, and is left out
+    where no other line asks for it: how a tag is called means nothing."""
+    ranges = [(_tag_of(value), value) for key, value in pairs if key == "dhcp-range"]
+    tags = [tag for tag, _ in ranges if tag]
+    names = {
+        tag: next((part.strip() for part in value.split(",") if _is_ipv4(part.strip())), "")
+        for tag, value in ranges
+        if tag and tags.count(tag) == 1
+    }
+    asked = {part.strip()[4:] for key, value in pairs if key != "dhcp-range" for part in value.split(",")}
+    made = []
+    for key, value in pairs:
+        parts = [part.strip() for part in value.split(",")]
+        if key in ("dhcp-range", "dhcp-option"):
+            gone = {f"set:{tag}" for tag in names if key == "dhcp-range" and tag not in asked}
+            parts = [_renamed(part, names) for part in parts if part not in gone]
+            made.append((key, ",".join(parts)))
+        else:
+            made.append((key, value))
+    return made
+
+
+def _tag_of(value: str) -> str:
+    """The tag that a range sets."""
+    return next((part.strip()[4:] for part in value.split(",") if part.strip().startswith("set:")), "")
+
+
+def _renamed(part: str, names: Mapping[str, str]) -> str:
+    sign, _, tag = part.partition(":")
+    return f"{sign}:@{names[tag]}" if sign in ("set", "tag") and names.get(tag) else part
 
 
 def meaning(files: Iterable[DnsmasqFile], networks: Sequence[str] = ()) -> Mapping[str, tuple[str, ...]]:

@@ -7,9 +7,10 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.kinds.claims import Claim, DefaultRoute, Named, Network
+from service.kinds.claims import Claim, DefaultRoute, Masquerades, Named, Network
 from service.spec.findings import Hit, Rule
 from service.spec.grammar import Address4, Address6, InterfaceAddress
+from service.spec.host import HostSpec
 
 _Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
@@ -68,6 +69,13 @@ def addressing_claims(section: Mapping[str, Addressed], sort: Literal["interface
             yield DefaultRoute(name, 4, item.gateway)
         if item.gateway6:
             yield DefaultRoute(name, 6, item.gateway6)
+
+
+def taken_rules(host: HostSpec, claims: Sequence[Claim]) -> tuple[tuple[str, str], ...]:
+    """The masquerades (source, out) whose lines in the interfaces files go: the spec has `take_over: [nat]`."""
+    if "nat" not in host.take_over:
+        return ()
+    return tuple(sorted((claim.source, claim.out) for claim in claims if isinstance(claim, Masquerades)))
 
 
 def gateways_of(item: Addressed) -> tuple[str, ...]:

@@ -5,7 +5,14 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
-from service.kinds.addressing import Addressed, addressing_claims, addressing_rules, gateways_of, lint_addressing
+from service.kinds.addressing import (
+    Addressed,
+    addressing_claims,
+    addressing_rules,
+    gateways_of,
+    lint_addressing,
+    taken_rules,
+)
 from service.kinds.claims import Claim, Named, Network
 from service.model.observed import Watch
 from service.resources.addresses import Addresses
@@ -27,6 +34,10 @@ class Bridge(Addressed):
     forward_delay: int = Field(
         default=0, ge=0, le=30, description="Seconds before a new port forwards; 0 without spanning tree."
     )
+    keep_guests: bool = Field(
+        default=True,
+        description="false: do not add the line without which Debian's ifupdown2 takes the guests off at a reload.",
+    )
 
 
 BridgesSection: TypeAlias = Annotated[Mapping[InterfaceName, Bridge], Field(max_length=256)]
@@ -37,6 +48,7 @@ UNKNOWN_PORT = Rule("bridges.unknown-port", "error", "a port is an interface of 
 LOOP = Rule("bridges.loop", "error", "a bridge is no port of a bridge")
 PORT_TWICE = Rule("bridges.port-twice", "error", "an interface is the port of one bridge, once")
 PORT_WITH_ADDRESS = Rule("bridges.port-with-address", "error", "a port has no addresses of its own")
+GUESTS_LOST = Rule("bridges.guests-lost", "warning", "a reload of the network leaves the guests on their bridge")
 STP_DELAY = Rule("bridges.forward-delay", "error", "with spanning tree the forward delay is 2 to 30 seconds")
 
 
@@ -53,6 +65,7 @@ class Bridges:
         PORT_TWICE,
         PORT_WITH_ADDRESS,
         STP_DELAY,
+        GUESTS_LOST,
     )
 
     def lint(self, section: BridgesSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
@@ -71,6 +84,9 @@ class Bridges:
                     f"needs a forward delay of 2 to 30 seconds, not {bridge.forward_delay}",
                     "write `forward_delay: 15` or `stp: false`",
                 )
+            if not bridge.keep_guests and host.platform != "proxmox":
+                what = f"lets `ifreload -a` take the guests off {name}"
+                yield GUESTS_LOST.hit((name, "keep_guests"), what, "remove it: the stanza gets a line that keeps them")
             for index, port in enumerate(bridge.ports):
                 yield from _port((name, "ports", index), port, section, physical, addressed)
                 first = taken.setdefault(port, name)
@@ -100,7 +116,9 @@ class Bridges:
             yield Stanza(
                 self.name, name, tuple(bridge.addresses), gateways_of(bridge), bridge.mtu, bridge=True,
                 ports=tuple(bridge.ports), stp=bridge.stp, forward_delay_s=bridge.forward_delay,
-                keeps_guests=host.platform != "proxmox",  # Proxmox's own ifupdown2 keeps them without a line
+                # Proxmox's own ifupdown2 keeps them without a line
+                keeps_guests=bridge.keep_guests and host.platform != "proxmox",
+                taken=taken_rules(host, claims),
             )  # fmt: skip
 
     def watch(self) -> Watch:

@@ -13,7 +13,7 @@ from service.kinds.packet_rules.guest_lint import lint_firewalls
 from service.kinds.packet_rules.section import GuestFirewall
 from service.model.observed import Watch
 from service.resources.files import OwnFile
-from service.resources.guest_names import GUESTS_FILE, render_guests
+from service.resources.guest_names import GUESTS_FILE, GuestNames
 from service.resources.resource import Phase, Resource
 from service.spec.findings import Hit, Rule
 from service.spec.grammar import Address4, Address6, HostName, InterfaceName, Mac
@@ -117,10 +117,11 @@ class Guests:
         host: HostSpec,
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
-        content = None
-        if section is not None and any(isinstance(c, NeedsUnit) and c.unit == "dnsmasq.service" for c in claims):
-            content = render_guests((name, guest.mac, guest.address or "") for name, guest in section.items())
-        yield OwnFile(self.name, GUESTS_FILE, content, "dhcp-hosts", phase=Phase.DAEMON_FILE)
+        if section is None or not any(isinstance(c, NeedsUnit) and c.unit == "dnsmasq.service" for c in claims):
+            yield OwnFile(self.name, GUESTS_FILE, None, "dhcp-hosts", phase=Phase.DAEMON_FILE)
+            return
+        rows = tuple((name, guest.mac, guest.address or "") for name, guest in section.items())
+        yield GuestNames(self.name, rows, take_over=self.name in host.take_over)
 
     def watch(self) -> Watch:
         return Watch()

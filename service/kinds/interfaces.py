@@ -6,7 +6,14 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field
 
 from service.formats.interfaces import MAIN_FILE
-from service.kinds.addressing import Addressed, addressing_claims, addressing_rules, gateways_of, lint_addressing
+from service.kinds.addressing import (
+    Addressed,
+    addressing_claims,
+    addressing_rules,
+    gateways_of,
+    lint_addressing,
+    taken_rules,
+)
 from service.kinds.claims import Claim, DefaultRoute, Named
 from service.model.observed import Watch
 from service.resources.addresses import Addresses
@@ -54,7 +61,10 @@ class Interfaces:
         for name, interface in (section or {}).items():
             yield Link(self.name, name, mtu=interface.mtu)
             yield Addresses(self.name, name, tuple(interface.addresses))
-            yield Stanza(self.name, name, tuple(interface.addresses), gateways_of(interface), interface.mtu)
+            yield Stanza(
+                self.name, name, tuple(interface.addresses), gateways_of(interface), interface.mtu,
+                taken=taken_rules(host, claims),
+            )  # fmt: skip
         routes = tuple((c.family, c.gateway, c.interface) for c in claims if isinstance(c, DefaultRoute))
         if routes:
             yield DefaultRoutes(self.name, routes)

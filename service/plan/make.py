@@ -90,7 +90,7 @@ def with_restarts(phased: Sequence[Phased], resources: Sequence[Resource], obser
     }
     total = list(phased)
     for unit in resources:
-        if not isinstance(unit, Unit) or not unit.active or not changed.intersection(unit.reads):
+        if not isinstance(unit, Unit) or not unit.active or not unit.read_of(changed):
             continue
         if isinstance(observed.fact(unit.id), Unknown):
             continue
@@ -99,7 +99,7 @@ def with_restarts(phased: Sequence[Phased], resources: Sequence[Resource], obser
             phase, step = total[planned[0]]
             total[planned[0]] = (phase, replace(step, restart=True))
         else:
-            read = ", ".join(sorted(changed.intersection(unit.reads)))
+            read = ", ".join(sorted(unit.read_of(changed)))
             why = f"{unit.kind}: {unit.name} reads {read} only at its start"
             total.append((Phase.UNIT_UP, replace(unit.step(observed, ()), why=why, restart=True)))
     return sorted(total, key=lambda entry: entry[0])

@@ -122,8 +122,12 @@ class Control:
     async def observed(self, host: str) -> HostView | None:
         """What was last seen of the host."""
         self._known(host)
-        observed = self._rounds.standing(host).observed
-        return None if observed is None else HostView(host, shown(observed), at=observed.observed_at)
+        standing = self._rounds.standing(host)
+        observed, desired = standing.observed, standing.desired
+        if observed is None:
+            return None
+        met: list[Json] = [{"thing": t, "where": w} for t, w in (desired.met(observed) if desired else ())]
+        return HostView(host, shown(observed) | {"met": met}, at=observed.observed_at)
 
     async def source(self) -> SourceStanding:
         """Whether the source is followed."""
@@ -141,7 +145,7 @@ class Control:
             raise NotFound(f"no revision names the host {host}")
 
 
-def shown(observed: HostObserved) -> Json:
+def shown(observed: HostObserved) -> dict[str, Json]:
     """An observation as JSON: facts, daemons, leases; Unknown with its reason, Absent as null."""
     facts: dict[str, Json] = {name: state(seen) for name, seen in sorted(observed.facts.items())}
     return {

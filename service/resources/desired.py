@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
-from service.model.observed import Watch
+from service.model.observed import HostObserved, Watch
 from service.model.plans import digest_of
 from service.model.states import Json
 from service.resources.resource import Resource
@@ -19,6 +19,15 @@ class Deriving(Protocol):
 
     def derived(self) -> Iterator[tuple[str, str]]:
         """(thing, cause)."""
+        ...
+
+
+@runtime_checkable
+class MetElsewhere(Protocol):
+    """A resource that may be met in files of somebody else."""
+
+    def met(self, observed: HostObserved) -> Iterator[tuple[str, str]]:
+        """(thing, where as `path:line`)."""
         ...
 
 
@@ -71,6 +80,12 @@ class Desired:
         """`[[kind, resource, field, where, want], …]`, sorted: the form in which it becomes the next base."""
         rows: list[list[Json]] = [[*key, want] for key, want in self.wishes.items()]
         return [*sorted(rows, key=lambda row: str(row[:4]))]
+
+    def met(self, observed: HostObserved) -> Iterator[tuple[str, str]]:
+        """(thing, where) of what is met outside our own files."""
+        for resource in self.resources:
+            if isinstance(resource, MetElsewhere):
+                yield from resource.met(observed)
 
     def derived(self) -> Iterator[tuple[str, str]]:
         """(thing, cause) of what nobody wrote."""

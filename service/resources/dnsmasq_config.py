@@ -1,6 +1,6 @@
 """dnsmasq's configuration: compared directive by directive over all its files, written in a file of our own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,36 +9,49 @@ from service.model.changes import Difference
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Unknown
+from service.resources import dnsmasq_elsewhere as elsewhere
 from service.resources.boot import texts_of
+from service.resources.dnsmasq_elsewhere import Directive, Standing
 from service.resources.files import file_step, mode_differences, sha256
+from service.resources.guest_names import HOSTS_FOLDER, SOURCES, GuestRow, missing_elsewhere
 from service.resources.resource import Phase, Steps, Wishes, field_difference, op_of
 
 OWN_FILE = "/etc/dnsmasq.d/passerelle.conf"
 FILES = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
 MAIN = ("/etc/dnsmasq.conf",)
 
-Directive = tuple[str, str]
-"""(key as in dnsmasq(8), value; empty for a switch)"""
-
 
 @dataclass(frozen=True, slots=True)
 class DnsmasqConfig:
     """All directives wanted. One that another file of dnsmasq's already gives is met where it stands.
 
-    `networks` are the host's own (CIDR): they give a range its mask where it names none.
+    `networks` are the host's own (CIDR): they give a range its mask where it names none. `guests` are to be named; a
+    folder of ours is read for those that no other file names. `take_over`: everything stands in our own file, and the
+    lines elsewhere go; `take_guests`: so do the lines that name guests.
     """
 
     kind: str
     directives: tuple[Directive, ...]
     networks: tuple[str, ...] = ()
+    guests: tuple[GuestRow, ...] = ()
+    take_over: bool = False
+    take_guests: bool = False
 
     @property
     def id(self) -> str:
         return "dnsmasq:config"
 
-    def wanted(self) -> dict[str, list[Json]]:
+    def all_directives(self, observed: HostObserved | None = None) -> tuple[Directive, ...]:
+        """The directives, with the folder of guests where our own file there has to name some."""
+        here: tuple[GuestRow, ...] | Unknown = self.guests
+        if observed is not None:
+            here = missing_elsewhere(self.guests, observed, take_over=self.take_guests)
+        needed = isinstance(here, Unknown) or bool(here)
+        return (*self.directives, *((("dhcp-hostsdir", HOSTS_FOLDER),) if needed and self.guests else ()))
+
+    def wanted(self, observed: HostObserved | None = None) -> dict[str, list[Json]]:
         """{key: [canonical value, …]}."""
-        return self.grouped(self.directives)
+        return self.grouped(self.all_directives(observed))
 
     def wishes(self) -> Wishes:
         fields: dict[str, Json] = {key: [*values] for key, values in self.wanted().items()}
@@ -47,14 +60,14 @@ class DnsmasqConfig:
 
     def watch(self) -> Watch:
         lease_files = {value for key, value in self.directives if key == "dhcp-leasefile"}
-        return Watch(files=frozenset({*FILES, *lease_files}))
+        return Watch(files=frozenset({*FILES, *lease_files, *(SOURCES if self.guests else ())}))
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         texts = self.texts(observed)
         if isinstance(texts, Unknown):
             yield from field_difference(self, OWN_FILE, "file", "file", "present", texts)
             return
-        want, foreign = self.wanted(), self.foreign(texts)
+        want, foreign = self.wanted(observed), self.foreign(texts)
         own = self.grouped(directives_of(texts[OWN_FILE])) if OWN_FILE in texts else {}
         for key in [*want, *(key for key in own if key not in want)]:
             have = merged(own.get(key, []), foreign.get(key, []))
@@ -64,8 +77,23 @@ class DnsmasqConfig:
                 yield Difference(
                     self.kind, OWN_FILE, key, "file", op_of(value, [*have]), value, [*have] if have else None
                 )
+        for standing in self.to_move(texts):
+            yield Difference(
+                self.kind, standing.where, standing.key, "file", "extra", None, standing.value,
+                cause="take_over: it belongs into the own file",
+            )  # fmt: skip
         if OWN_FILE in texts:
             yield from mode_differences(self, OWN_FILE, "0644", observed.fact(f"file:{OWN_FILE}"))
+
+    def met(self, observed: HostObserved) -> Iterator[tuple[str, str]]:
+        """(directive, where) of those that another file gives."""
+        texts = self.texts(observed)
+        if isinstance(texts, Unknown):
+            return
+        want = self.wanted(observed)
+        for standing in self.standings(texts):
+            if standing.value in want.get(standing.key, []):
+                yield f"dnsmasq {standing.key} {standing.value}".rstrip(), standing.where
 
     def texts(self, observed: HostObserved) -> dict[str, bytes] | Unknown:
         """dnsmasq's files as it reads them."""
@@ -84,50 +112,86 @@ class DnsmasqConfig:
             texts = config.texts(observed)
             if not different or isinstance(texts, Unknown) or any(d.unknown for d in different):
                 continue
-            foreign = config.foreign(texts)
-            clashes = list(config.clashes(texts))
-            here = [(k, v) for k, v in config.directives if config.canonical(k, v) not in foreign.get(k, [])]
-            content = dnsmasq.render(here)
-            why = f"{config.kind}: {OWN_FILE}: {', '.join(d.field for d in different[:8])}"
+            changed = config.moved(texts) if config.take_over or config.take_guests else {}
+            refusals: list[Refusal] = []
+            if not config.take_over:
+                inplace, refusals = config.changed_in_place(texts, observed)
+                changed |= inplace
+            contents = config.own_content(texts, changed, observed) | changed
+            why = f"{config.kind}: {', '.join(dict.fromkeys(d.field for d in different[:8]))}"
             total = Steps(
-                steps=((Phase.DAEMON_FILE, file_step(OWN_FILE, content, "0644", observed, why)),),
-                blobs={sha256(content): content},
-                checks=(("dnsmasq", OWN_FILE),),
-                refusals=tuple(clashes),
+                steps=tuple(
+                    (Phase.DAEMON_FILE, file_step(path, content, "0644", observed, f"{why}: {path}"))
+                    for path, content in sorted(contents.items())
+                ),
+                blobs={sha256(content): content for content in contents.values()},
+                checks=tuple(("dnsmasq", path) for path in sorted(contents)),
+                refusals=tuple(refusals),
             )
         return total
+
+    def own_content(
+        self, texts: Mapping[str, bytes], changed: Mapping[str, bytes], observed: HostObserved
+    ) -> dict[str, bytes]:
+        """Our own file: what no other file says, once the others are changed. None where it needs not be written."""
+        foreign = self.foreign({**texts, **changed})
+        directives = self.all_directives(observed)
+        named = dict(zip(directives, self.canonical_pairs(directives), strict=True))
+        here = [pair for pair, (key, value) in named.items() if value not in foreign.get(key, [])]
+        content = dnsmasq.render(here)
+        return {} if not here and OWN_FILE not in texts else {OWN_FILE: content}
 
     def grouped(self, directives: Sequence[Directive]) -> dict[str, list[Json]]:
         """{key: sorted canonical values}."""
         fields: dict[str, list[Json]] = {}
-        for key, value in directives:
-            fields.setdefault(key, []).append(self.canonical(key, value))
+        for key, value in self.canonical_pairs(directives):
+            fields.setdefault(key, []).append(value)
         return {key: [*sorted(values, key=str)] for key, values in fields.items()}
 
-    def canonical(self, key: str, value: str) -> str:
-        """One value in the form that equal meanings share."""
-        return dnsmasq.canonical_value(key, value, self.networks)
+    def canonical_pairs(self, directives: Sequence[Directive]) -> list[Directive]:
+        """Each directive in the form that equal meanings share, one for one."""
+        return [(k, dnsmasq.canonical_value(k, v, self.networks)) for k, v in dnsmasq.without_tag_names(directives)]
+
+    def standings(self, texts: Mapping[str, bytes]) -> list[Standing]:
+        """Every directive of all files but ours, canonical, with its place."""
+        return elsewhere.standings({p: t for p, t in texts.items() if p != OWN_FILE}, self.canonical_pairs)
 
     def foreign(self, texts: Mapping[str, bytes]) -> dict[str, list[Json]]:
         """What all files but ours say."""
-        return self.grouped([d for path in sorted(texts) if path != OWN_FILE for d in directives_of(texts[path])])
+        fields: dict[str, list[Json]] = {}
+        for standing in self.standings(texts):
+            fields.setdefault(standing.key, []).append(standing.value)
+        return {key: [*sorted(values, key=str)] for key, values in fields.items()}
 
-    def clashes(self, texts: Mapping[str, bytes]) -> Iterator[Refusal]:
-        """Directives of which dnsmasq takes one, and another file gives another value."""
-        wanted = self.wanted()
-        for path in sorted(texts):
-            if path == OWN_FILE:
-                continue
-            for directive in dnsmasq.parse(texts[path], path).directives:
-                want = wanted.get(directive.key)
-                value = self.canonical(directive.key, directive.value)
-                if want and directive.key in dnsmasq.SINGLE and value not in want:
-                    place = f"{path}:{directive.line}"
-                    yield Refusal(
-                        "not-ours",
-                        f"{place} sets {directive.key} to {value or 'on'}, the spec wants {want[0] or 'on'}",
-                        hint=f"remove that line on the host, or say the same in the spec; {path} is not passerelle's",
-                    )
+    def to_move(self, texts: Mapping[str, bytes]) -> Iterator[Standing]:
+        """What stands elsewhere and is taken over."""
+        want, macs = self.wanted(), {mac.lower() for _, mac, _ in self.guests}
+        for standing in self.standings(texts):
+            is_guest = standing.key == "dhcp-host" and standing.value.split(",")[0] in macs
+            is_ours = standing.value in want.get(standing.key, []) or elsewhere.is_rival(standing, want)
+            if (self.take_guests and is_guest) or (self.take_over and is_ours):
+                yield standing
+
+    def moved(self, texts: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The other files without what is taken over."""
+        return elsewhere.without(texts, self.to_move(texts))
+
+    def changed_in_place(
+        self, texts: Mapping[str, bytes], observed: HostObserved
+    ) -> tuple[dict[str, bytes], list[Refusal]]:
+        """Values that another file gives otherwise: changed there if it is the home of it all, or refused."""
+        want, found = self.wanted(observed), self.standings(texts)
+        rivals = list(elsewhere.rivals(found, want, self.pairs_by_value()))
+        homes = {s.path for s in found if s.key in want}
+        is_home = 2 * len({(s.key, s.value) for s in found if s.value in want.get(s.key, [])}) > len(self.directives)
+        if rivals and len(homes) == 1 and is_home and OWN_FILE not in texts:
+            (home,) = homes
+            return {home: elsewhere.with_values(texts[home], rivals)}, []
+        return {}, [elsewhere.refusal(standing, new, observed.host) for standing, new in rivals]
+
+    def pairs_by_value(self) -> dict[Directive, Directive]:
+        """{(key, canonical value): (key, value as written)}."""
+        return dict(zip(self.canonical_pairs(self.directives), self.directives, strict=True))
 
 
 def directives_of(content: bytes) -> list[Directive]:
@@ -135,6 +199,6 @@ def directives_of(content: bytes) -> list[Directive]:
     return [(d.key, d.value) for d in dnsmasq.parse(content, "").directives]
 
 
-def merged(own: Sequence[Json], foreign: Sequence[Json]) -> list[Json]:
+def merged(own: Sequence[Json], foreign: Iterable[Json]) -> list[Json]:
     """Both together, each value once."""
     return [*sorted({*map(str, own), *map(str, foreign)})]

@@ -1,15 +1,223 @@
-"""The guests' names and addresses in dnsmasq's `dhcp-hostsdir`: a file of ours in a folder of ours."""
+"""The guests' names and addresses: what dnsmasq knows of them from any file, and our own file in a folder of ours.
 
-from collections.abc import Iterable
+known_guests(texts) -> {mac: KnownGuest}     out of dnsmasq's files, hosts folders, /etc/ethers, /etc/hosts
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from service.formats import dnsmasq, ethers, meanings
+from service.model.changes import Difference
+from service.model.observed import HostObserved, Watch
+from service.model.plans import Refusal
+from service.model.states import Json, Seen, Unknown
+from service.resources.boot import texts_of
+from service.resources.files import OwnFile, file_step, sha256
+from service.resources.resource import Phase, Steps, Wishes
 
 HOSTS_FOLDER = "/etc/passerelle/dhcp-hosts.d"
 """dnsmasq watches it: a new line names an existing lease at once (dnsmasq(8), dhcp-hostsdir). Only host specs count."""
 
 GUESTS_FILE = f"{HOSTS_FOLDER}/guests"
 HEADER = "# written by passerelle from `guests`: MAC, address where it is fixed, name\n"
+CONFIGURATION = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
+HOSTS_FILE = "/etc/hosts"
+SOURCES = (*CONFIGURATION, ethers.PATH, HOSTS_FILE, f"{HOSTS_FOLDER}/*")
+
+GuestRow = tuple[str, str, str]
+"""(name, MAC, address or empty)"""
 
 
-def render_guests(guests: Iterable[tuple[str, str, str]]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class KnownGuest:
+    """What dnsmasq knows of a guest, and where that stands (`path:line`, the first of several places)."""
+
+    mac: str
+    name: str
+    address: str
+    where: str
+
+
+def render_guests(guests: Iterable[GuestRow]) -> bytes:
     """(name, mac, address or empty) of every guest, one line each, sorted by name."""
     lines = [",".join(part for part in (mac.lower(), address, name) if part) for name, mac, address in sorted(guests)]
     return (HEADER + "".join(f"{line}\n" for line in lines)).encode("ascii")
+
+
+def known_guests(texts: Mapping[str, bytes], *, own: bool = True) -> dict[str, KnownGuest]:
+    """Every guest that dnsmasq knows by its MAC. `own`: our own file counts, too, where dnsmasq is told of it."""
+    found: dict[str, KnownGuest] = {}
+    flags: set[str] = set()
+    folders: set[str] = set()
+    for path in _configuration(texts):
+        for directive in dnsmasq.parse(texts[path], path).directives:
+            flags.add(directive.key)
+            if directive.key == "dhcp-host":
+                _note(found, directive.value, f"{path}:{directive.line}")
+            elif directive.key == "dhcp-hostsdir":
+                folders.add(directive.value.rstrip("/"))
+    for path in sorted(texts):
+        if path.rpartition("/")[0] in folders and (own or path != GUESTS_FILE):
+            for number, line in enumerate(texts[path].decode("utf-8", "replace").split("\n"), 1):
+                if line.strip() and not line.lstrip().startswith("#"):
+                    _note(found, line, f"{path}:{number}")
+    if "read-ethers" in flags and ethers.PATH in texts:
+        names = {} if "no-hosts" in flags else _hosts(texts.get(HOSTS_FILE, b""))
+        for entry in ethers.parse(texts[ethers.PATH]).entries:
+            where = f"{ethers.PATH}:{entry.line}"
+            address = entry.address or next((a for a, n in names.items() if n == entry.name), "")
+            name = entry.name or names.get(entry.address, "")
+            found.setdefault(entry.mac, KnownGuest(entry.mac, name.split(".")[0], address, where))
+    return found
+
+
+def _configuration(texts: Mapping[str, bytes]) -> Iterator[str]:
+    main, folder = CONFIGURATION
+    yield from (path for path in (main,) if path in texts)
+    yield from dnsmasq.taken(path for path in texts if path.rpartition("/")[0] == folder[:-2])
+
+
+def _note(found: dict[str, KnownGuest], value: str, where: str) -> None:
+    """One `dhcp-host`. Tags, lease times and further MACs are left to whoever wrote them."""
+    for entry in dnsmasq.parse_hosts(value.encode("utf-8", "replace")).entries:
+        if "ignore" not in entry.other:
+            found.setdefault(entry.mac, KnownGuest(entry.mac, entry.name.split(".")[0], entry.address, where))
+
+
+def _hosts(data: bytes) -> dict[str, str]:
+    """hosts(5): the first name of each address."""
+    names: dict[str, str] = {}
+    for line in data[: 1 << 20].decode("utf-8", "replace").split("\n"):
+        words = line.partition("#")[0].split()
+        if len(words) > 1:
+            names.setdefault(words[0], words[1].lower())
+    return names
+
+
+def is_met(guest: GuestRow, known: Mapping[str, KnownGuest]) -> bool:
+    """Whether a guest is known under its name, with its address where one is fixed."""
+    name, mac, address = guest
+    found = known.get(mac.lower())
+    return found is not None and (found.name, found.address) == (name, address)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestNames:
+    """All guests that dnsmasq should know. One that another file names is met there; the others stand in our own.
+
+    `take_over`: all of them stand in our own file, and their lines elsewhere go.
+    """
+
+    kind: str
+    guests: tuple[GuestRow, ...]
+    take_over: bool = False
+
+    @property
+    def id(self) -> str:
+        return f"file:{GUESTS_FILE}"
+
+    def wishes(self) -> Wishes:
+        return OwnFile(self.kind, GUESTS_FILE, render_guests(self.guests), "dhcp-hosts").wishes()
+
+    def watch(self) -> Watch:
+        return Watch(files=frozenset({*SOURCES, GUESTS_FILE}))
+
+    def own_file(self, observed: HostObserved) -> OwnFile | Unknown:
+        """Our own file as it should be: the guests that nobody else names."""
+        here = missing_elsewhere(self.guests, observed, take_over=self.take_over)
+        if isinstance(here, Unknown):
+            return here
+        content = render_guests(here) if here or len(self.guests) == 0 else None
+        return OwnFile(self.kind, GUESTS_FILE, content, "dhcp-hosts", phase=Phase.DAEMON_FILE)
+
+    def differences(self, observed: HostObserved) -> Iterator[Difference]:
+        file = self.own_file(observed)
+        if isinstance(file, Unknown):
+            yield Difference(self.kind, GUESTS_FILE, "file", "file", "changed", "present", None, unknown=file.why)
+            return
+        yield from file.differences(observed)
+        for guest, known in self.elsewhere(observed):
+            if self.take_over or not is_met(guest, {known.mac: known}):
+                want: Json = None if self.take_over else f"{guest[1]},{guest[0]},{guest[2]}".rstrip(",")
+                have = ",".join(part for part in (known.mac, known.name, known.address) if part)
+                yield Difference(self.kind, guest[0], "dhcp-host", "file", "extra", want, f"{have} at {known.where}")
+
+    def elsewhere(self, observed: HostObserved) -> Iterator[tuple[GuestRow, KnownGuest]]:
+        """The guests that other files speak of, as these do."""
+        texts = texts_of(observed, SOURCES)
+        if isinstance(texts, Unknown):
+            return
+        known = known_guests(texts, own=False)
+        yield from ((guest, known[guest[1].lower()]) for guest in self.guests if guest[1].lower() in known)
+
+    def met(self, observed: HostObserved) -> Iterator[tuple[str, str]]:
+        """(guest, where) of those that another file names."""
+        yield from ((f"guest {g[0]}", k.where) for g, k in self.elsewhere(observed) if is_met(g, {k.mac: k}))
+
+    @classmethod
+    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+        total = Steps()
+        for names in wanted:
+            file = names.own_file(observed)
+            if isinstance(file, Unknown):
+                continue
+            total = OwnFile.steps([file], observed)
+            total = names.with_ethers(total, observed) if names.take_over else names.with_refusals(total, observed)
+        return total
+
+    def with_refusals(self, total: Steps, observed: HostObserved) -> Steps:
+        """A guest that another file knows otherwise would be known twice."""
+        refusals = tuple(
+            Refusal(
+                "not-ours",
+                f"{known.where} says {known.name or 'no name'} {known.address} of {known.mac}, "
+                f"the spec wants {guest[0]} {guest[2]}".rstrip(),
+                hint=take_over_hint("guests", observed.host, known.where.rpartition(":")[0]),
+            )
+            for guest, known in self.elsewhere(observed)
+            if not is_met(guest, {known.mac: known})
+        )
+        return Steps(total.steps, total.keep, total.packages, total.blobs, total.checks, refusals)
+
+    def with_ethers(self, total: Steps, observed: HostObserved) -> Steps:
+        """The lines of /etc/ethers that our own file takes over go; dnsmasq's own files are its section's to change."""
+        places = [known.where.rpartition(":") for _, known in self.elsewhere(observed)]
+        lines = {int(line) for path, _, line in places if path == ethers.PATH}
+        text = observed.text(ethers.PATH)
+        if not lines or not isinstance(text, Seen):
+            return total
+        content = without_lines(text.value, lines)
+        step = file_step(ethers.PATH, content, "0644", observed, f"{self.kind}: taken over into {GUESTS_FILE}")
+        return Steps(
+            (*total.steps, (Phase.DAEMON_FILE, step)), total.keep, total.packages,
+            {**total.blobs, sha256(content): content}, total.checks, total.refusals,
+        )  # fmt: skip
+
+
+def missing_elsewhere(
+    guests: Sequence[GuestRow], observed: HostObserved, *, take_over: bool
+) -> tuple[GuestRow, ...] | Unknown:
+    """The guests that our own file has to name."""
+    texts = texts_of(observed, SOURCES)
+    if isinstance(texts, Unknown):
+        return texts
+    known = {} if take_over else known_guests(texts, own=False)
+    return tuple(guest for guest in guests if not is_met(guest, known))
+
+
+def without_lines(data: bytes, numbers: Iterable[int]) -> bytes:
+    """A file without some of its lines."""
+    gone = set(numbers)
+    return b"".join(line for number, line in enumerate(data.splitlines(keepends=True), 1) if number not in gone)
+
+
+def take_over_hint(section: str, host: str, path: str) -> str:
+    """The sentence that converts."""
+    command = f"passerelle adopt --take-over {section} {host}"
+    return f"change {path} on the host, or move the section into passerelle's own files: `{command}`"
+
+
+def has_own_guests(content: bytes) -> bool:
+    """Whether our own file names anybody."""
+    return bool(meanings.of_dhcp_hosts(content))

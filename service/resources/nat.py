@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Self
 
 from service.formats import nat_rules
-from service.formats.interfaces import FILES as INTERFACES_FILES
-from service.formats.interfaces import InterfacesConfig, MasqueradeLine, up_effects
 from service.model.changes import Difference, Where
 from service.model.facts import Step
 from service.model.observed import HostObserved, Masquerade, Watch
+from service.model.plans import Refusal
 from service.model.states import Absent, Json, Seen, Unknown
-from service.resources.boot import interfaces_config
 from service.resources.files import OwnFile
+from service.resources.guest_names import take_over_hint
+from service.resources.nat_makers import NAT_WATCH, Maker, makers, of_rule, without_makers
 from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference, value_or_none
 from service.resources.units import Unit
 
@@ -48,12 +48,14 @@ Rule = tuple[str, str]
 class SourceNat:
     """All source NAT wanted on a host. Without `rules` our own table, file and loader go; no one else's is touched.
 
-    `loader_shared`: another table of ours is loaded by the same unit, which stays.
+    A rule that a file of somebody else makes at boot is met there. `take_over`: our own table makes all of them, and
+    those lines go. `loader_shared`: another table of ours is loaded by the same unit, which stays.
     """
 
     kind: str
     rules: tuple[Rule, ...]
     loader_shared: bool = False
+    take_over: bool = False
 
     @property
     def id(self) -> str:
@@ -68,7 +70,7 @@ class SourceNat:
         return wishes
 
     def watch(self) -> Watch:
-        return Watch(files=frozenset({NAT_FILE, LOADER_FILE, *INTERFACES_FILES}), units=frozenset({LOADER}))
+        return Watch(files=frozenset({NAT_FILE, LOADER_FILE}), units=frozenset({LOADER})) | NAT_WATCH
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         for rule in self.rules:
@@ -96,11 +98,18 @@ class SourceNat:
             yield from field_difference(self, TABLE, "table", "live", want, Seen(have))
 
     def own_rules(self, observed: HostObserved) -> tuple[Rule, ...] | Unknown:
-        """The rules that our own table has to make: all but those that a line of the interfaces file makes."""
-        config = interfaces_config(observed)
-        if isinstance(config, Unknown):
-            return config
-        return tuple(rule for rule in self.rules if line_count(rule, config.value) == 0)
+        """The rules that our own table has to make: all but those that a file of somebody else makes at boot."""
+        made = makers(observed)
+        if isinstance(made, Unknown):
+            return made
+        elsewhere = set() if self.take_over else {maker.rule for maker in made}
+        return tuple(rule for rule in self.rules if rule not in elsewhere)
+
+    def met(self, observed: HostObserved) -> Iterator[tuple[str, str]]:
+        """(rule, where) of those that somebody else's file makes at boot."""
+        made = makers(observed)
+        if not isinstance(made, Unknown):
+            yield from ((f"nat {label(maker.rule)}", maker.where) for maker in made if maker.rule in self.rules)
 
     def parts(self, own: Sequence[Rule]) -> list[Resource]:
         """Our own file and its loader, or their absence."""
@@ -123,16 +132,41 @@ class SourceNat:
             if isinstance(own, Unknown) or any(d.unknown for d in nat.differences(observed)):
                 continue
             parts = [type(part).steps([part], observed) for part in nat.parts(own)]
-            live = list(nat.live_steps(own, observed))
+            made = makers(observed)
+            others = () if isinstance(made, Unknown) else tuple(m for m in made if m.rule in nat.rules)
+            live = list(nat.live_steps(own, others, observed))
+            moved = without_makers(others, observed, f"{nat.kind}: taken over into {NAT_FILE}")
+            moved = moved if nat.take_over else Steps(refusals=tuple(nat.not_loaded(others, observed)))
             loads = any(step.fact == TABLE_FACT and step.after is not None for _, step in live)
             total = Steps(
-                steps=(*live, *(step for part in parts for step in part.steps)),
-                blobs={name: blob for part in parts for name, blob in part.blobs.items()},
+                steps=(*live, *moved.steps, *(step for part in parts for step in part.steps)),
+                blobs={**moved.blobs, **{name: blob for part in parts for name, blob in part.blobs.items()}},
                 checks=(*([("nft", TABLE)] if loads else []), *(check for part in parts for check in part.checks)),
+                refusals=moved.refusals,
+                notes=tuple(nat.left_now(observed)) if live and nat.take_over else (),
             )
         return total
 
-    def live_steps(self, own: Sequence[Rule], observed: HostObserved) -> Iterator[tuple[int, Step]]:
+    def not_loaded(self, others: Sequence[Maker], observed: HostObserved) -> Iterator[Refusal]:
+        """Rules that an nft script makes at boot and that are not there now: nothing of ours can load them."""
+        for maker in others:
+            if maker.sort == "script" and live_count(maker.rule, observed) == Absent():
+                yield Refusal(
+                    "not-ours",
+                    f"{maker.where} makes {label(maker.rule)} at boot, but it is not there now",
+                    hint=take_over_hint("nat", observed.host, maker.path),
+                )
+
+    def left_now(self, observed: HostObserved) -> Iterator[str]:
+        """Rules in tables of somebody else, which stay until these are loaded anew."""
+        for rule in self.rules:
+            for made in found(rule, observed):
+                if made.table not in (f"nft {TABLE}", "iptables nat"):
+                    yield f"{label(rule)} is made by {made.table}, too, until that is loaded anew or the host boots"
+
+    def live_steps(
+        self, own: Sequence[Rule], others: Sequence[Maker], observed: HostObserved
+    ) -> Iterator[tuple[int, Step]]:
         """The kernel's side: our table as a whole, and single iptables rules where the interfaces file makes them."""
         seen = observed.fact(TABLE_FACT)
         missing = [
@@ -152,7 +186,11 @@ class SourceNat:
         ours_loaded = bool(own) and (reload or before is not None)
         for rule in self.rules:
             count = iptables_count(rule, observed)
-            target = 1 if rule not in own else min(count, 0 if ours_loaded else 1)
+            target = min(count, 0 if ours_loaded else 1)
+            if rule not in own:  # whoever else makes it, one is enough
+                is_made = any(m.table not in (f"nft {TABLE}", "iptables nat") for m in found(rule, observed))
+                by_line = any(maker.sort == "line" for maker in of_rule(rule, others))
+                target = 0 if is_made else max(min(count, 1), int(by_line))
             if count != target:
                 why = f"{self.kind}: {label(rule)} is made {count} times by iptables"
                 yield Phase.NAT + 1, Step(f"masquerade:{label(rule)}", count, target, why)
@@ -173,33 +211,26 @@ def label(rule: Rule) -> str:
 
 
 def live_count(rule: Rule, observed: HostObserved) -> "Seen[Json] | Absent | Unknown":
-    """How often the rule is made now, by anyone."""
+    """How often the rule is made now, by anyone. What ours makes, too, is not counted in tables that are not ours."""
     if isinstance(observed.masquerades, Unknown):
         return observed.masquerades
-    count = total(rule, observed, ours=True) + total(rule, observed, ours=False)
+    ours = total(rule, observed, ours=True)
+    count = ours + (iptables_count(rule, observed) if ours else total(rule, observed, ours=False))
     return Seen(count) if count else Absent()
 
 
 def boot_count(rule: Rule, observed: HostObserved) -> "Seen[Json] | Absent | Unknown":
-    """How often the next boot would make it: our own file, or lines of the interfaces files."""
-    config = interfaces_config(observed)
-    if isinstance(config, Unknown):
-        return config
+    """How often the next boot would make it: our own file, or files of somebody else."""
+    made = makers(observed)
+    if isinstance(made, Unknown):
+        return made
     text = observed.text(NAT_FILE)
     if isinstance(text, Unknown):
         return text
     ours = nat_rules.parse_nat_file(text.value) if isinstance(text, Seen) else ()
-    count = line_count(rule, config.value) + sum(1 for found in ours if found == rule)
-    return Seen(count) if count else Absent()
-
-
-def line_count(rule: Rule, config: InterfacesConfig) -> int:
-    """How many `up` lines of interfaces that come up at boot make this rule."""
-    return sum(
-        1
-        for effect in (line.effect for line in up_effects(config))
-        if isinstance(effect, MasqueradeLine) and effect.action == "add" and (effect.source, effect.out) == rule
-    )
+    others = [maker.where for maker in of_rule(rule, made)]
+    count = len(others) + sum(1 for found in ours if found == rule)
+    return Seen(count, ", ".join(others)) if count else Absent()
 
 
 def total(rule: Rule, observed: HostObserved, *, ours: bool) -> int:
@@ -208,8 +239,8 @@ def total(rule: Rule, observed: HostObserved, *, ours: bool) -> int:
 
 
 def iptables_count(rule: Rule, observed: HostObserved) -> int:
-    """How often iptables makes it."""
-    return sum(m.count for m in found(rule, observed) if m.table.startswith("iptables"))
+    """How often the iptables of the host makes it; what only iptables-legacy shows is not its."""
+    return sum(m.count for m in found(rule, observed) if m.table == "iptables nat")
 
 
 def found(rule: Rule, observed: HostObserved) -> list[Masquerade]:

@@ -13,14 +13,18 @@ from service.formats.interfaces import (
     DefaultRoute,
     IfaceMeaning,
     InterfacesConfig,
+    MasqueradeLine,
     RemoveLine,
     RemoveStanza,
     SetStanza,
+    UpLine,
     WantedBridge,
     WantedStanza,
     condones,
     edit_files,
+    is_interface_name,
     meaning,
+    meanings,
 )
 from service.model.changes import Difference
 from service.model.observed import HostObserved, Watch
@@ -38,6 +42,7 @@ class Stanza:
 
     A stanza that says it in other words, or in another file, is left as it stands. `keeps_guests`: a bridge's stanza
     has the line without which Debian's ifupdown2 3.0.0 takes the guests off at every `ifreload -a`, whoever runs it.
+    `taken` are masquerades (source, out) whose lines here go, because our own table makes them.
     """
 
     kind: str
@@ -50,6 +55,7 @@ class Stanza:
     stp: bool = False
     forward_delay_s: float = 0
     keeps_guests: bool = False
+    taken: tuple[tuple[str, str], ...] = ()
     gone: bool = False
 
     @property
@@ -85,13 +91,35 @@ class Stanza:
             yield from field_difference(self, self.name, "stanza", "file", None if self.gone else "present", config)
             return
         found = meaning(config.value, self.name)
+        is_port = self.name in ports_at_boot(config.value)
+        if found is None and is_port and self.is_plain and not self.gone:
+            return  # the bridge brings it up
         if self.gone or found is None:
             want: Json = None if self.gone else "present"
             yield from field_difference(self, self.name, "stanza", "file", want, Seen("present" if found else None))
             return
         have = meant_fields(found)
+        have["auto"] = have["auto"] or (is_port and self.is_plain)
+        if nat := [f"{line.path}:{line.line}" for line in self.nat_lines(found)]:
+            lines: Json = [*nat]
+            yield from field_difference(self, self.name, "nat", "file", [], Seen(lines))
         for field, wanted in self.fields().items():
             yield from field_difference(self, self.name, field, "file", wanted, Seen(have.get(field)))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is only brought up, as a bridge's port is."""
+        return not (self.addresses or self.gateways or self.mtu or self.bridge)
+
+    def nat_lines(self, found: IfaceMeaning) -> list[UpLine]:
+        """The shell lines that make or remove a masquerade which our own table makes, and nothing else."""
+        return [
+            line
+            for line in found.up_lines
+            if len(line.effects) == 1
+            and isinstance(effect := line.effects[0], MasqueradeLine)
+            and (effect.source, effect.out) in self.taken
+        ]
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
@@ -117,15 +145,30 @@ class Stanza:
         for line in found.up_lines if found else ():
             if line.at_boot and len(line.effects) == 1 and self.is_extra(line.effects[0]):
                 yield RemoveLine(line.line, path=line.path)
+        for line in self.nat_lines(found) if found else ():
+            yield RemoveLine(line.line, path=line.path)
         bridge = WantedBridge(tuple(sorted(self.ports)), self.stp, self.forward_delay_s) if self.bridge else None
         addresses = tuple(str(a) for a in sorted_addresses(self.addresses))
-        yield SetStanza(self.name, WantedStanza(addresses, tuple(sorted(self.gateways)), bridge, self.mtu))
+        regex = CONDONE_REGEX if self.keeps_guests else ""
+        wanted = WantedStanza(addresses, tuple(sorted(self.gateways)), bridge, self.mtu, condone_regex=regex)
+        yield SetStanza(self.name, wanted)
 
     def is_extra(self, effect: object) -> bool:
         """Whether a shell line's effect adds an address or a default route that the spec does not know."""
         if isinstance(effect, AddressLine):
             return effect.action == "add" and effect.dev == self.name and effect.cidr not in self.addresses
         return isinstance(effect, DefaultRoute) and effect.action == "add" and effect.dev in ("", self.name)
+
+
+def ports_at_boot(config: InterfacesConfig) -> set[str]:
+    """The ports that bridges bring up which the boot brings up."""
+    return {
+        port
+        for have in meanings(config).values()
+        if have.at_boot and have.bridge is not None
+        for port in have.bridge.ports
+        if is_interface_name(port) and port not in ("none", "all", "glob", "regex", "noglob", "noregex")
+    }
 
 
 def meant_fields(found: IfaceMeaning) -> dict[str, Json]:

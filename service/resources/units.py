@@ -1,6 +1,6 @@
 """systemd units: running or not now, enabled or not at the next boot."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -19,6 +19,7 @@ STALE_SLACK_S = 1.0
 class Unit:
     """A unit as it should be. `reads` are the files that it reads only at its start: a later change makes it stale.
 
+    `reads_below` are folders whose files it reads, too: a step that changes one of them restarts it.
     `boot_only`: what counts is that it starts at boot; whether it is active now says nothing (a loader that ran).
     """
 
@@ -29,6 +30,7 @@ class Unit:
     reads: tuple[str, ...] = ()
     boot_only: bool = False
     package: str = ""
+    reads_below: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -38,6 +40,10 @@ class Unit:
     def active(self) -> bool:
         """Whether it should run now."""
         return self.state == "enabled"
+
+    def read_of(self, paths: Iterable[str]) -> set[str]:
+        """Those of some files that it reads at its start."""
+        return {p for p in paths if p in self.reads or p.rpartition("/")[0] in self.reads_below}
 
     def wishes(self) -> Wishes:
         wishes: Wishes = {(self.name, "enabled", "boot"): self.state}

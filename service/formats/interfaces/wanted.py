@@ -29,7 +29,7 @@ class WantedStanza:
     """What an interface should be at the next boot. `addresses` (CIDR) and `gateways` are exact.
 
     `bridge` and `mtu` None are left as they are. `condone_regex` is written for bridges only, as `^(a|b|c)`; a line
-    that condones more is fine.
+    that condones more is fine; empty: the line is left as it is.
     """
 
     addresses: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
         delay = wanted.bridge.forward_delay_s
         if not 0 <= delay <= 255 or delay != int(delay):
             raise refuse(f"forward delay {delay}: ifupdown2 takes whole seconds from 0 to 255")
-        if not _CONDONE.fullmatch(wanted.condone_regex):
+        if wanted.condone_regex and not _CONDONE.fullmatch(wanted.condone_regex):
             raise refuse("the condone regex must have the form ^(tap|veth|fwpr)")
     return WantedStanza(
         tuple(dict.fromkeys(read_cidr(address) or "" for address in wanted.addresses)),
@@ -107,7 +107,7 @@ def unmet(have: IfaceMeaning | None, wanted: WantedStanza) -> dict[str, tuple[ob
             ("stp", wanted.bridge.stp, bridge.stp),
             ("forward_delay_s", float(wanted.bridge.forward_delay_s), bridge.forward_delay_s),
         ]
-        if not condones(here.condone_regex, wanted.condone_regex):
+        if wanted.condone_regex and not condones(here.condone_regex, wanted.condone_regex):
             pairs.append(("condone_regex", wanted.condone_regex, here.condone_regex))
     if have is None:
         return {field: (want, None) for field, want, _ in pairs}
@@ -139,7 +139,7 @@ def link_values(wanted: WantedStanza) -> Iterator[tuple[str, str]]:
         yield "bridge-fd", str(int(wanted.bridge.forward_delay_s))
     if wanted.mtu is not None:
         yield "mtu", str(wanted.mtu)
-    if wanted.bridge is not None:
+    if wanted.bridge is not None and wanted.condone_regex:
         yield "bridge-ports-condone-regex", wanted.condone_regex
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from service.kinds.claims import Claim, NeedsPackage, NeedsUnit, Serves
-from service.kinds.dnsmasq.directives import directives, networks_of
+from service.kinds.dnsmasq.directives import directives, guests_of, networks_of
 from service.kinds.dnsmasq.lint import RULES, lint_dnsmasq
 from service.kinds.dnsmasq.section import DnsmasqSection
 from service.model.observed import Watch
@@ -57,8 +57,14 @@ class Dnsmasq:
         if section is None:
             yield OwnFile(self.name, OWN_FILE, None, "dnsmasq", phase=Phase.DAEMON_FILE)
             return
-        yield DnsmasqConfig(self.name, directives(section, claims), networks_of(claims))
-        yield Unit(self.name, UNIT, "enabled", cause="dnsmasq", reads=(OWN_FILE, GUESTS_FILE))
+        yield DnsmasqConfig(
+            self.name, directives(section, claims), networks_of(claims), guests_of(claims),
+            take_over=self.name in host.take_over, take_guests="guests" in host.take_over,
+        )  # fmt: skip
+        yield Unit(
+            self.name, UNIT, "enabled", cause="dnsmasq", reads=(OWN_FILE, GUESTS_FILE),
+            reads_below=("/etc/dnsmasq.d",),
+        )  # fmt: skip
 
     def watch(self) -> Watch:
         return Watch(files=frozenset({*FILES, DEFAULT_LEASE_FILE}))

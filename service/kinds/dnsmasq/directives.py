@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from service.kinds.claims import Claim, Network, Publishes, Reservation
 from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection, flags_of
 from service.kinds.published import target_of
-from service.resources.dnsmasq_config import Directive
-from service.resources.guest_names import HOSTS_FOLDER
+from service.resources.dnsmasq_elsewhere import Directive
 
 SINGLE_VALUES = (
     "domain", "log_facility", "cache_size", "dns_forward_max", "dhcp_lease_max", "local_ttl", "neg_ttl", "max_ttl",
@@ -24,8 +23,9 @@ def directives(section: DnsmasqSection, claims: Sequence[Claim]) -> tuple[Direct
 def _directives(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Directive]:
     for flag in flags_of(section):
         yield dashed(flag), ""
-    for name in section.served_interfaces():
-        yield "interface", name
+    if section.interface or not section.listen_address:
+        for name in section.served_interfaces():
+            yield "interface", name
     for key in LISTS:
         for value in getattr(section, key):
             yield dashed(key), str(value)
@@ -38,11 +38,8 @@ def _directives(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Di
         yield "dhcp-authoritative", ""
     if section.lease_file:
         yield "dhcp-leasefile", section.lease_file
-    several = len(section.dhcp) > 1
     for index, entry in enumerate(section.dhcp):
-        yield from _range(entry, f"range{index}" if several else "", claims)
-    if any(isinstance(claim, Reservation) for claim in claims):
-        yield "dhcp-hostsdir", HOSTS_FOLDER
+        yield from _range(entry, f"range{index}" if len(section.dhcp) > 1 else "", claims)
     for name, address in split_names(claims):
         yield "host-record", f"{name},{address}"
 
@@ -72,6 +69,11 @@ def netmask_of(entry: DhcpRange, claims: Sequence[Claim]) -> str:
             if start in network:
                 return str(network.netmask)
     return ""
+
+
+def guests_of(claims: Sequence[Claim]) -> tuple[tuple[str, str, str], ...]:
+    """(name, MAC, address or empty) of the guests that dnsmasq has to name."""
+    return tuple(sorted((claim.name, claim.mac, claim.address) for claim in claims if isinstance(claim, Reservation)))
 
 
 def networks_of(claims: Sequence[Claim]) -> tuple[str, ...]:

@@ -1,0 +1,178 @@
+"""All of it: material in, the spec's text and the report out."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service.adopt.material import HOSTNAME_FILE, KEY_FILE, Material
+from service.adopt.names import read_names
+from service.adopt.nat import read_nat
+from service.adopt.network import SECTIONS, read_network
+from service.adopt.pve import is_proxmox, read_guests, read_pve_firewall, refusal
+from service.adopt.report import Note, Report
+from service.adopt.sketch import Sketch
+from service.adopt.system import read_system
+from service.adopt.writing import write
+from service.errors import InputError
+from service.kinds import KINDS
+from service.model.states import Json
+from service.model.trees import BlobEntry, Tree
+from service.spec.findings import Finding, Path
+from service.spec.fleet import FLEET_FILE, read_fleet
+
+FLEET_TEXT = "passerelle: 1\n"
+MAX_ROUNDS = 60
+
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]{40,2000}={0,3}")
+_CARRIED = ("connection.no-console", "connection.allow-management-change")
+"""Warnings that are about the spec and not about the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionGiven:
+    """What a person or a connection said of how the host is reached; empty: taken from its files."""
+
+    name: str = ""
+    address: str = ""
+    user: str = "root"
+    port: int = 22
+    host_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The result. `values` are the sections by key as they stand in `text`; `path` is where it belongs."""
+
+    host: str
+    text: str
+    report: Report
+    values: Mapping[str, Json] = field(default_factory=dict)
+    fleet_text: str = FLEET_TEXT
+
+    @property
+    def path(self) -> str:
+        """The file's place in the repository."""
+        return f"hosts/{self.host}.yaml"
+
+
+def adopt(material: Material, given: ConnectionGiven = ConnectionGiven()) -> Adopted:
+    """Read a host into its spec. InputError where not even its name or address can be told.
+
+    Where the report has a refusal there is no text.
+    """
+    host = given.name or _host_name(material)
+    if stopped := refusal(material):
+        return Adopted(host, "", Report(host, refusal=stopped))
+    sketch = Sketch()
+    is_pve = is_proxmox(material)
+    config = read_network(material, sketch, is_pve=is_pve)
+    networks = _networks(sketch)
+    read_nat(material, config, sketch)
+    read_names(material, networks, sketch)
+    guests = read_guests(material, sketch)
+    read_pve_firewall(material, sketch)
+    read_system(material, sketch)
+    head = _head(host, material, given, sketch, is_pve=is_pve)
+    text = _without_errors(host, head, sketch)
+    return Adopted(host, text, Report(host, _sorted(sketch), guests), dict(sketch.values))
+
+
+def _host_name(material: Material) -> str:
+    said = material.files.get(HOSTNAME_FILE, b"")[:300].decode("utf-8", "replace").strip().split(".")[0].lower()
+    if not _HOST.fullmatch(said):
+        raise InputError(f"{HOSTNAME_FILE} names no host", hint="name it: --name pve1")
+    return said
+
+
+def _networks(sketch: Sketch) -> dict[str, Sequence[str]]:
+    """The addresses of the sketch's links by name, bridges first."""
+    found: dict[str, Sequence[str]] = {}
+    for section in reversed(SECTIONS):
+        links = sketch.values.get(section)
+        for name, link in (links if isinstance(links, dict) else {}).items():
+            addresses = link.get("addresses") if isinstance(link, dict) else None
+            found[name] = [str(a) for a in addresses if ":" not in str(a)] if isinstance(addresses, list) else []
+    return found
+
+
+def _head(host: str, material: Material, given: ConnectionGiven, sketch: Sketch, *, is_pve: bool) -> dict[str, Json]:
+    """The keys that belong to no section."""
+    address = given.address or _management_address(sketch)
+    if not address:
+        raise InputError(f"{host} has no interface with a gateway, so nobody knows where it is reached",
+                         hint="say it: --address 198.51.100.11")  # fmt: skip
+    keys = given.host_keys
+    if not keys and (line := _KEY.match(material.files.get(KEY_FILE, b"").decode("utf-8", "replace"))):
+        keys = (line[0],)
+    if not keys:
+        raise InputError(
+            f"{host}: no host key is known, so it could not be told from another host",
+            hint="give the line of its /etc/ssh/ssh_host_ed25519_key.pub: --host-key 'ssh-ed25519 AAAA…'",
+        )
+    connection: dict[str, Json] = {"address": address, "host_keys": [*keys]}
+    if given.user != "root":
+        connection["user"] = given.user
+    if given.port != 22:
+        connection["port"] = given.port
+    platform = "proxmox" if is_pve else "debian"
+    return {"host": host, "platform": platform, "sync": "approve", "connection": connection}
+
+
+def _management_address(sketch: Sketch) -> str:
+    for section in SECTIONS:
+        links = sketch.values.get(section)
+        for link in (links if isinstance(links, dict) else {}).values():
+            held = link.get("addresses") if isinstance(link, dict) and "gateway" in link else None
+            addresses = [str(a).partition("/")[0] for a in held if ":" not in str(a)] if isinstance(held, list) else []
+            if addresses:
+                return addresses[0]
+    return ""
+
+
+def _without_errors(host: str, head: Mapping[str, Json], sketch: Sketch) -> str:
+    """The text, once lint has no error in it: what it refuses is taken out and told as unmanaged."""
+    opening = f"{host} as it was found; what is not here stays as it is on the host"
+    for _ in range(MAX_ROUNDS):
+        text = write(sketch, head, opening)
+        findings = lint(host, text)
+        wrong = next((f for f in findings if f.severity == "error"), None)
+        if wrong is None:
+            for found in findings:
+                if found.rule not in _CARRIED:
+                    section = str(found.path[0]) if found.path else "host"
+                    sketch.notes.add("danger", section, f"hosts/{host}.yaml:{found.line}", found.message)
+            return text
+        gone = _to_drop(wrong.path, sketch)
+        if gone is None:
+            raise InputError(f"the spec of {host} cannot be written: {wrong}", hint="say it by the command's options")
+        sketch.notes.add("unmanaged", str(gone[0]), "", f"{'.'.join(map(str, gone))}: {wrong.message}")
+        sketch.drop(gone)
+    raise InputError(f"the spec of {host} cannot be written: more than {MAX_ROUNDS} things are wrong in it")
+
+
+def _to_drop(path: Path, sketch: Sketch) -> Path | None:
+    """The entry that a finding is about: an interface, a rule, a range, a directive."""
+    if not path or path[0] not in sketch.values:
+        return None
+    depth = 3 if path[0] == "dnsmasq" and path[1:2] == ("dhcp",) and len(path) > 2 else 2
+    for length in range(min(depth, len(path)), 0, -1):
+        if sketch.has(path[:length]):
+            return path[:length]
+    return None
+
+
+def lint(host: str, text: str) -> Sequence[Finding]:
+    """The findings of a spec that stands alone in a repository."""
+    files = {FLEET_FILE: FLEET_TEXT, f"hosts/{host}.yaml": text}
+    tree = Tree({path: BlobEntry(path, path, body.encode()) for path, body in files.items()})
+    return read_fleet(tree, KINDS).findings
+
+
+def _sorted(sketch: Sketch) -> tuple[Note, ...]:
+    return tuple(sorted(sketch.notes.made, key=lambda note: (note.section, _place(note.where), note.what)))
+
+
+def _place(where: str) -> tuple[str, int]:
+    path, _, line = where.rpartition(":")
+    return (path, int(line)) if path and line.isdecimal() else (where, 0)

@@ -1,0 +1,69 @@
+"""What was found on a host against a spec that is there: the same file, saying what the host has.
+
+against(text, adopted) -> str          the text with its sections changed; comments, order and the head stay
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from service.adopt.adopt import Adopted
+from service.errors import InputError
+from service.kinds import KINDS
+from service.model.states import Json
+from service.spec.document import load
+from service.spec.editing import GONE, Change, changes_between, edited
+
+FOUND = ("interfaces", "bridges", "nat", "dnsmasq", "guests", "packages", "services")
+"""Sections that adopt can find on a host; of the others only a spec speaks."""
+
+
+def against(text: str, adopted: Adopted) -> str:
+    """InputError where the file cannot be read or an edit would touch something else."""
+    document = load(text.encode())
+    if document.value is None or document.problems:
+        raise InputError(f"the spec of {adopted.host} cannot be read, so it cannot be compared", hint="passerelle lint")
+    before = {key: _plain(value) for key, value in document.value.items() if key in FOUND}
+    after = {key: adopted.values[key] for key in FOUND if key in adopted.values}
+    kinds = {kind.name: kind for kind in KINDS}
+    changes: list[Change] = []
+    for key in FOUND:
+        here, there = before.get(key), after.get(key)
+        if key in before and key in after and _same(kinds[key].section, here, there):
+            continue
+        if isinstance(here, dict) and isinstance(there, dict):
+            changes += changes_between(here, _in_order(here, there), (key,))
+        elif here != there:
+            changes.append(((key,), GONE if there is None else there))
+    return edited(text, changes)
+
+
+def _same(section: Any, here: Json, there: Json) -> bool:
+    """Whether both mean the same to the section's own type: defaults, spellings, one text for a list of one."""
+    adapter: TypeAdapter[Any] = TypeAdapter(section)
+    try:
+        return bool(adapter.validate_python(_tuples(here)) == adapter.validate_python(_tuples(there)))
+    except ValidationError:
+        return False
+
+
+def _in_order(here: Mapping[str, Json], there: Mapping[str, Json]) -> dict[str, Json]:
+    """The new values in the old order, so that nothing moves without need."""
+    return {key: there[key] for key in [*here, *(k for k in there if k not in here)] if key in there}
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    checked: Json = value  # type: ignore[assignment]  # the loader makes nothing else
+    return checked
+
+
+def _tuples(value: Json) -> object:
+    """As the loader gives it: lists are tuples."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

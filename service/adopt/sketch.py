@@ -1,0 +1,83 @@
+"""A spec while it is made: plain values by key, and the comments that go above or beside them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from service.adopt.report import Notes
+from service.model.states import Json
+from service.spec.findings import Path
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Sketch:
+    """`values` are in the order in which they are written. `suggestions` are lines for a section that are written as
+    comments, because to have them in force would be a change."""
+
+    values: dict[str, Json] = field(default_factory=dict)
+    above: dict[Path, list[str]] = field(default_factory=dict)
+    beside: dict[Path, str] = field(default_factory=dict)
+    suggestions: dict[str, list[str]] = field(default_factory=dict)
+    notes: Notes = field(default_factory=Notes)
+
+    def mapping(self, key: str) -> dict[str, Json]:
+        """The section of a key as a mapping, made where it is not there."""
+        section = self.values.setdefault(key, {})
+        if not isinstance(section, dict):
+            raise TypeError(f"{key} is no mapping")
+        return section
+
+    def list(self, key: str) -> list[Json]:
+        """The section of a key as a list, made where it is not there."""
+        section = self.values.setdefault(key, [])
+        if not isinstance(section, list):
+            raise TypeError(f"{key} is no list")
+        return section
+
+    def comment(self, path: Path, lines: Sequence[str]) -> None:
+        """Comments of the host's files that go above a key."""
+        kept = self.above.setdefault(path, [])
+        kept += [line for line in lines if line not in kept]
+
+    def has(self, path: Path) -> bool:
+        """Whether a value stands at a path."""
+        value: Json = self.values
+        for part in path:
+            in_mapping = isinstance(value, dict) and isinstance(part, str) and part in value
+            in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
+            if not (in_mapping or in_list):
+                return False
+            value = value[part]  # type: ignore[index]  # just looked
+        return True
+
+    def drop(self, path: Path) -> bool:
+        """Take a value out, with its comments; what is empty then goes, too. False where nothing stands there."""
+        if not path or not self.has(path):
+            return False
+        holder: Json = self.values
+        for part in path[:-1]:
+            holder = holder[part]  # type: ignore[index]  # `has` looked
+        last = path[-1]
+        del holder[last]  # type: ignore[union-attr,arg-type]  # `has` looked
+        if isinstance(last, int):
+            self.above = _closed_up(self.above, path)
+            self.beside = _closed_up(self.beside, path)
+        if not holder and len(path) > 1:
+            self.drop(path[:-1])
+        return True
+
+
+def _closed_up(comments: dict[Path, T], gone: Path) -> dict[Path, T]:
+    """The comments after an element of a list went."""
+    depth, index = len(gone) - 1, gone[-1]
+    found: dict[Path, T] = {}
+    for path, lines in comments.items():
+        part = path[depth] if len(path) > depth and path[:depth] == gone[:-1] else None
+        if isinstance(part, int) and isinstance(index, int):
+            if part == index:
+                continue
+            path = (*path[:depth], part - (part > index), *path[depth + 1 :])  # noqa: PLW2901
+        found[path] = lines
+    return found

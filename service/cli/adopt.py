@@ -1,0 +1,249 @@
+"""`passerelle adopt`: from a host configured by hand, or its files, to its spec; nothing is written to the host."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from service.adopt import Adopted, ConnectionGiven, Material
+    from service.spec.host import HostSpec
+
+UNREACHABLE = 4
+KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
+_TARGET = re.compile(r"(?:([a-z_][a-z0-9_-]{0,31})@)?([A-Za-z0-9][A-Za-z0-9.:-]{0,252})")
+
+
+def adopt(
+    target: Annotated[str, Parameter(show_default=False)] = "",
+    /,
+    *,
+    root: Annotated[Path | None, Parameter(show_default=False)] = None,
+    repo: Path = Path(),
+    name: Annotated[str, Parameter(show_default=False)] = "",
+    address: Annotated[str, Parameter(show_default=False)] = "",
+    host_key: Annotated[str, Parameter(show_default=False)] = "",
+    port: int = 22,
+    ssh_key: Annotated[Path | None, Parameter(show_default=False)] = None,
+    diff: Annotated[bool, Parameter(negative="")] = False,
+    take_over: Annotated[Literal["nat", "dnsmasq", "guests"] | None, Parameter(show_default=False)] = None,
+    output: Annotated[Literal["text", "json"], Parameter(name=["--output", "-o"])] = "text",
+) -> int:
+    """Read a host into hosts/NAME.yaml, so that the next plan is empty, and report what was found.
+
+    The host is only read, over SSH as USER@HOST, or as a folder of its files with --root. A spec that is there already
+    is never written over. Exit codes: 0 written, or already so; 1 error, refused, or the spec says otherwise (--diff
+    shows where); 4 unreachable; 64 wrong usage.
+
+    Parameters
+    ----------
+    target
+        USER@HOST to read over SSH; with --take-over the name of a host of --repo.
+    root
+        Read this folder (a backup, a mounted disk) in place of a host.
+    repo
+        The folder of specs to write into.
+    name
+        The host's name, if not what its /etc/hostname says.
+    address
+        Where the service reaches the host, if not where this command does.
+    host_key
+        The host's public key, `ssh-ed25519 AAAA…`; asked for where it is not given.
+    port
+        TCP port of the host's sshd.
+    ssh_key
+        The private key for the host; the service's own if not given.
+    diff
+        Write nothing; print the patch that makes the spec say what the host has, comments kept.
+    take_over
+        Mark a section of the host's spec: the next plan moves it into passerelle's own files.
+    output
+        text for people, json for programs.
+    """
+    from service.cli import USAGE
+    from service.cli.output import complain
+    from service.errors import InputError, Unreachable
+
+    if take_over is not None:
+        return _take_over(repo, target, take_over)
+    if (root is None) == (not target):
+        complain("give either USER@HOST or --root DIR", "passerelle adopt --help")
+        return USAGE
+    try:
+        if root is not None:
+            from service.cli.host_tree import read_host_tree
+
+            material = read_host_tree(root)
+            given = _given(name, address, "root", port, host_key)
+        else:
+            user, host = _split(target)
+            key = host_key or _shown_key(host, port)
+            material = _looked_at(host, user, port, key, ssh_key)
+            given = _given(name, address or host, user, port, key)
+        from service.adopt import adopt as adopted
+
+        made = adopted(material, given)
+    except Unreachable as error:
+        complain(error.what, error.hint)
+        return UNREACHABLE
+    except InputError as error:
+        complain(error.what, error.hint)
+        return 1
+    return _write(made, repo, diff=diff, as_json=output == "json")
+
+
+def _given(name: str, address: str, user: str, port: int, host_key: str) -> "ConnectionGiven":
+    from service.adopt import ConnectionGiven
+
+    return ConnectionGiven(name, address, user, port, (host_key,) if host_key else ())
+
+
+def _split(target: str) -> tuple[str, str]:
+    """User and host of `root@host`."""
+    from service.errors import InputError
+
+    parts = _TARGET.fullmatch(target)
+    if parts is None:
+        raise InputError(f"{target[:60]!r} is no USER@HOST", hint="passerelle adopt root@198.51.100.11")
+    return parts[1] or "root", parts[2]
+
+
+def _shown_key(host: str, port: int) -> str:
+    """The key that the host shows, once a person has compared it."""
+    import asyncio
+    import sys
+
+    from service.app import key_shown_by
+    from service.cli.output import tell
+    from service.errors import InputError
+
+    key = asyncio.run(key_shown_by(host, port))
+    tell(f"{host} shows the key {key.line.split()[0]} {key.fingerprint}")
+    hint = f"compare it on its console (ssh-keygen -lf {KEY_FILE}), then give it: --host-key '{key.line}'"
+    if not sys.stdin.isatty():
+        raise InputError(f"the key of {host} is not known", hint=hint)
+    tell("Is it the same on the host's console? Only then is it the host. Type yes to pin it:")
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise InputError(f"the key of {host} was not confirmed", hint=hint)
+    return key.line
+
+
+def _looked_at(host: str, user: str, port: int, host_key: str, ssh_key: Path | None) -> "Material":
+    """One look at the host over SSH."""
+    import asyncio
+
+    from service.adopt import WATCH, of_observed
+    from service.app import observe_once
+    from service.cli.output import tell
+    from service.settings import read_settings
+    from service.spec.host import Connection, HostSpec
+
+    connection = Connection(host, (host_key,), user, port)
+    spec = HostSpec(re.sub(r"[^A-Za-z0-9._-]", "-", host), "", "debian", "observe", connection, {})
+    tell(f"looking at {host}; nothing is changed there")
+    return of_observed(asyncio.run(observe_once(spec, WATCH, ssh_key or read_settings().host_key_path)))
+
+
+def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
+    """Put the files there, or say why not."""
+    from service.cli.output import complain, printable, show_json, tell
+    from service.errors import InputError
+
+    if made.report.refusal:
+        if as_json:
+            show_json(made.report.as_json())
+        complain(made.report.refusal)
+        return 1
+    existing = _existing(repo, made.host)
+    path, before = existing or (made.path, "")
+    try:
+        patch = _patch(made, path, before)
+    except InputError as error:
+        complain(error.what, error.hint)
+        return 1
+    if diff:
+        print(patch, end="")
+        return 0
+    state = "written" if not before else "differs" if patch else "same"
+    if as_json:
+        show_json({"file": path, "state": state, "spec": made.text, **made.report.as_json()})
+    else:
+        for line in made.report.as_text().splitlines():
+            print(printable(line))
+    if state == "differs":
+        complain(f"{repo / path} says otherwise than the host", "see where: the same command with --diff")
+        return 1
+    if state == "same":
+        tell(f"{repo / path} says all of it already")
+        return 0
+    if not (repo / "fleet.yaml").exists():
+        repo.mkdir(parents=True, exist_ok=True)
+        (repo / "fleet.yaml").write_text(made.fleet_text, encoding="utf-8")
+        tell(f"written: {repo / 'fleet.yaml'}")
+    (repo / path).parent.mkdir(parents=True, exist_ok=True)
+    (repo / path).write_text(made.text, encoding="utf-8")
+    tell(f"written: {repo / path}")
+    return 0
+
+
+def _existing(repo: Path, host: str) -> tuple[str, str] | None:
+    """Path and text of the host's spec in the repository, wherever below hosts/ it stands."""
+    from service.cli.directory import read_directory
+
+    if not repo.is_dir():
+        return None
+    for path, entry in read_directory(repo).files.items():
+        if path.startswith("hosts/") and path.rpartition("/")[2].rpartition(".")[0] == host:
+            return path, entry.data.decode("utf-8", "replace")
+    return None
+
+
+def _patch(made: "Adopted", path: str, before: str) -> str:
+    """What makes the spec say what the host has; empty where it does."""
+    from service.adopt.against import against
+    from service.spec.editing import unified
+
+    return unified(path, before, against(before, made) if before else made.text)
+
+
+def _take_over(repo: Path, host: str, section: str) -> int:
+    """Add the mark to the host's spec."""
+    from service.cli import USAGE
+    from service.cli.output import complain, printable, tell
+    from service.errors import InputError
+    from service.spec.editing import edited, unified
+
+    existing = _existing(repo, host) if host else None
+    if existing is None:
+        complain(f"{repo} describes no host {host}", "passerelle adopt --take-over nat pve1 --repo my-repository")
+        return USAGE
+    path, before = existing
+    try:
+        spec = _spec(repo, host)
+        if section in spec.take_over:
+            tell(f"{repo / path} has the mark already")
+            return 0
+        after = edited(before, [(("take_over",), [*spec.take_over, section])])
+    except InputError as error:
+        complain(error.what, error.hint)
+        return 1
+    for line in unified(path, before, after).splitlines():
+        print(printable(line))
+    (repo / path).write_text(after, encoding="utf-8")
+    tell(f"written: {repo / path}; commit and push it, and the next plan moves `{section}` into passerelle's own files")
+    return 0
+
+
+def _spec(repo: Path, host: str) -> "HostSpec":
+    """The host's spec, read whole."""
+    from service.cli.directory import read_directory
+    from service.errors import InputError
+    from service.kinds import KINDS
+    from service.spec.fleet import read_fleet
+
+    fleet = read_fleet(read_directory(repo), KINDS)
+    if host not in fleet.hosts:
+        wrong = next((str(f) for f in fleet.findings if f.severity == "error"), f"it describes no host {host}")
+        raise InputError(f"{repo} cannot be used: {wrong}", hint=f"passerelle lint {repo}")
+    return fleet.hosts[host]

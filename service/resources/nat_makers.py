@@ -1,0 +1,146 @@
+"""Who makes a masquerade at the next boot, beside our own table: lines of the interfaces files, nft scripts, iptables'
+rules that a service loads.
+
+    makers(observed) -> tuple[Maker, …] | Unknown        NAT_WATCH is what has to be looked at for it
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from service.formats.interfaces import FILES as INTERFACES_FILES
+from service.formats.interfaces import MasqueradeLine, up_effects
+from service.formats.nat_files import (
+    IPTABLES_FILE,
+    NFT_FILES,
+    NFT_MAIN,
+    MasqueradeRule,
+    NatFound,
+    of_iptables_rules,
+    of_nft_script,
+)
+from service.model.observed import HostObserved, Watch
+from service.model.plans import Refusal
+from service.model.states import Absent, Seen, Unknown
+from service.resources.boot import interfaces_config, texts_of
+from service.resources.files import file_step, sha256
+from service.resources.resource import Phase, Steps
+
+NFT_UNIT = "nftables.service"
+IPTABLES_UNIT = "netfilter-persistent.service"
+NAT_WATCH = Watch(
+    files=frozenset({*INTERFACES_FILES, *NFT_FILES, IPTABLES_FILE}), units=frozenset({NFT_UNIT, IPTABLES_UNIT})
+)
+
+Rule = tuple[str, str]
+"""(source network, outgoing interface)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """One place that makes a rule at boot."""
+
+    rule: Rule
+    path: str
+    line: int
+    sort: Literal["line", "script"]
+
+    @property
+    def where(self) -> str:
+        """`path:line`."""
+        return f"{self.path}:{self.line}"
+
+
+def makers(observed: HostObserved) -> tuple[Maker, ...] | Unknown:
+    """Every place that makes a masquerade at boot, in the order in which they are read."""
+    config = interfaces_config(observed)
+    if isinstance(config, Unknown):
+        return config
+    found = [
+        Maker((line.effect.source, line.effect.out), line.path, line.line, "line")
+        for line in up_effects(config.value)
+        if isinstance(line.effect, MasqueradeLine) and line.effect.action == "add"
+    ]
+    for unit, patterns in ((NFT_UNIT, NFT_FILES), (IPTABLES_UNIT, (IPTABLES_FILE,))):
+        made = _of_unit(unit, patterns, observed)
+        if isinstance(made, Unknown):
+            return made
+        found += made
+    return tuple(found)
+
+
+def _of_unit(unit: str, patterns: Sequence[str], observed: HostObserved) -> list[Maker] | Unknown:
+    """What the files of a service make, if it starts at boot."""
+    if isinstance(observed.text(patterns[0]), Absent):
+        return []
+    texts = texts_of(observed, patterns)
+    if isinstance(texts, Unknown):
+        return texts
+    rules = [rule for rule in _rules_of(patterns[0], texts) if isinstance(rule, MasqueradeRule)]
+    seen = observed.fact(f"unit:{unit}")
+    if rules and isinstance(seen, Unknown):
+        return seen
+    starts = isinstance(seen, Seen) and isinstance(seen.value, dict) and seen.value.get("enabled") == "enabled"
+    return [Maker((r.source, r.out), r.path, r.line, "script") for r in rules] if starts else []
+
+
+def _rules_of(main: str, texts: Mapping[str, bytes]) -> tuple[NatFound, ...]:
+    if main == NFT_MAIN:
+        return of_nft_script(texts)
+    return of_iptables_rules(texts.get(main, b""), main)
+
+
+def without_makers(gone: Iterable[Maker], observed: HostObserved, why: str) -> Steps:
+    """The scripts without the lines that make some rules. Lines of the interfaces files are their stanzas' to change.
+
+    A line that makes more than those rules is a refusal: it is not ours to take apart.
+    """
+    steps: dict[str, bytes] = {}
+    refusals: list[Refusal] = []
+    rules = {maker.rule for maker in gone}
+    by_path: dict[str, set[int]] = {}
+    for maker in gone:
+        if maker.sort == "script":
+            by_path.setdefault(maker.path, set()).add(maker.line)
+    for path, lines in by_path.items():
+        text = observed.text(path)
+        if not isinstance(text, Seen):
+            continue
+        content = b"".join(raw for n, raw in enumerate(text.value.splitlines(keepends=True), 1) if n not in lines)
+        texts = {p: t.value for p, t in observed.texts.items() if isinstance(t, Seen)}
+        main = NFT_MAIN if path != IPTABLES_FILE else IPTABLES_FILE
+        before, after = _rules_of(main, texts), _rules_of(main, {**texts, path: content})
+        if _kept(before, rules) == _kept(after, set()):
+            steps[path] = content
+        else:
+            places = ", ".join(f"{path}:{line}" for line in sorted(lines))
+            refusals.append(
+                Refusal(
+                    "not-ours",
+                    f"{places} makes more than the rules that are taken over",
+                    hint="write each of these rules on a line of its own first",
+                )
+            )
+    return Steps(
+        steps=tuple((Phase.FILE, file_step(p, c, _mode(p, observed), observed, why)) for p, c in steps.items()),
+        blobs={sha256(content): content for content in steps.values()},
+        refusals=tuple(refusals),
+    )
+
+
+def _kept(found: Iterable[NatFound], gone: set[Rule]) -> list[str]:
+    """What is made without the rules that go, wherever it stands."""
+    left = [f for f in found if not (isinstance(f, MasqueradeRule) and (f.source, f.out) in gone)]
+    return [str(f).partition(", path=")[0] for f in left]
+
+
+def _mode(path: str, observed: HostObserved) -> str:
+    """A file that is somebody else's keeps its mode."""
+    seen = observed.fact(f"file:{path}")
+    mode = seen.value.get("mode") if isinstance(seen, Seen) and isinstance(seen.value, dict) else None
+    return mode if isinstance(mode, str) else "0644"
+
+
+def of_rule(rule: Rule, made: Iterable[Maker]) -> Iterator[Maker]:
+    """The makers of one rule."""
+    return (maker for maker in made if maker.rule == rule)

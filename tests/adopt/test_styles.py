@@ -1,0 +1,227 @@
+"""Hosts configured by hand in different styles: their spec and report, and the plan after it, which is empty."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.adopt import Adopted, Material, adopt
+from service.adopt.against import against
+from service.cli import run
+from service.kinds import KINDS
+from service.kinds.desire import desire
+from service.model.observed import HostObserved
+from service.model.plans import Plan
+from service.model.states import Seen
+from service.model.trees import BlobEntry, Tree
+from service.plan.make import make_plan
+from service.resources.desired import Desired, LastApplied
+from service.resources.dnsmasq_config import OWN_FILE
+from service.resources.nat import NAT_FILE
+from service.spec.fleet import read_fleet
+from service.spec.host import HostSpec
+from tests.adopt.trees import NAMES, STYLES, booted, material
+from tests.documents import run_by
+from tests.golden import same_as_golden
+from tests.laws.host import after_plan
+
+
+def spec_of(text: str) -> HostSpec:
+    files = {"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": text}
+    fleet = read_fleet(Tree({p: BlobEntry(p, p, t.encode()) for p, t in files.items()}), KINDS)
+    assert not fleet.has_errors, "\n".join(map(str, fleet.findings))
+    return fleet.hosts["pve1"]
+
+
+def planned(text: str, given: Material) -> tuple[Plan, HostObserved, Desired]:
+    desired = desire(spec_of(text), KINDS)
+    host = booted(given, desired.watch)
+    return make_plan(desired, LastApplied(), host), host, desired
+
+
+def changed(plan: Plan, host: HostObserved) -> dict[str, tuple[list[str], list[str]]]:
+    """{path: (lines gone, lines new)} of every file that a plan writes."""
+    found = {}
+    for step in plan.steps:
+        if step.fact.startswith("file:"):
+            path = step.fact.removeprefix("file:")
+            old = host.texts.get(path)
+            before = old.value.decode().splitlines() if isinstance(old, Seen) else []
+            after = plan.blobs[step.after["sha256"]].decode().splitlines() if isinstance(step.after, dict) else []  # type: ignore[index]
+            found[path] = ([x for x in before if x not in after], [x for x in after if x not in before])
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_style_gives_its_spec_and_its_report(name: str) -> None:
+    made = adopt(material(name))
+    same_as_golden(STYLES / name / "spec.yaml", made.text)
+    same_as_golden(STYLES / name / "report.txt", made.report.as_text())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_plan_after_adopting_is_empty(name: str) -> None:
+    plan, _, _ = planned(adopt(material(name)).text, material(name))
+    assert (plan.drifts, plan.steps, plan.packages, plan.refusals) == ((), (), (), ())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_adopted_again_from_the_same_files_is_the_same_and_changes_no_spec(name: str) -> None:
+    first, second = adopt(material(name)), adopt(material(name))
+    assert first == second
+    assert against(first.text, second) == first.text
+
+
+def test_a_spec_that_a_person_has_edited_is_not_changed_where_it_means_the_same() -> None:
+    made = adopt(material("blog"))
+    edited = made.text.replace("sync: approve", "sync: auto   # since May").replace(
+        "  domain: madyanne.lan", "  domain: madyanne.lan  # the old name"
+    )
+    assert against(edited, made) == edited
+    other = edited.replace("cache_size: 256", "cache_size: 9")
+    assert against(other, made) == edited
+
+
+def patched(name: str, old: str, new: str) -> tuple[Plan, HostObserved]:
+    text = adopt(material(name)).text
+    assert text.count(old) >= 1, text
+    plan, host, _ = planned(text.replace(old, new, 1), material(name))
+    return plan, host
+
+
+LINES = [
+    ("blog", "[10.10.10.1/24], ports", "[10.10.10.3/24], ports", "/etc/network/interfaces",
+     ["        address  10.10.10.1"], ["        address  10.10.10.3"]),
+    ("blog", "cache_size: 256", "cache_size: 512", "/etc/dnsmasq.d/containers", ["cache-size=256"], ["cache-size=512"]),
+    ("blog", "lease_time: 12h", "lease_time: 6h", "/etc/dnsmasq.d/containers",
+     ["dhcp-range=10.10.10.100,10.10.10.200,255.255.255.0,12h"],
+     ["dhcp-range=10.10.10.100,10.10.10.200,255.255.255.0,6h"]),
+    ("pve", "forward_delay: 0}\n  # the guests", "forward_delay: 4}\n  # the guests", "/etc/network/interfaces",
+     [], ["\tbridge-fd 4"]),
+    ("interfaces-d", "forward_delay: 0", "forward_delay: 4", "/etc/network/interfaces.d/20-guests",
+     ["\tbridge-fd 0"], ["\tbridge-fd 4"]),
+    ("two-bridges", "end: 10.20.0.150", "end: 10.20.0.160", "/etc/dnsmasq.d/guests",
+     ["dhcp-range=set:dmz,10.20.0.100,10.20.0.150,255.255.255.0,1h"],
+     ["dhcp-range=set:dmz,10.20.0.100,10.20.0.160,255.255.255.0,1h"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", LINES, ids=lambda row: f"{row[0]}: {row[2]}")
+def test_one_line_changed_in_git_changes_exactly_that(row: tuple[str, str, str, str, list[str], list[str]]) -> None:
+    name, old, new, path, gone, added = row
+    plan, host = patched(name, old, new)
+    assert plan.refusals == ()
+    assert changed(plan, host) == {path: (gone, added)}
+
+
+def test_what_stands_in_several_files_is_refused_with_the_sentence_that_converts() -> None:
+    plan, _ = patched("several-dnsmasq", "cache_size: 1000", "cache_size: 500")
+    (refusal,) = plan.refusals
+    assert refusal.what == "/etc/dnsmasq.conf:4 sets cache-size to 1000, the spec wants 500"
+    assert "`passerelle adopt --take-over dnsmasq pve1`" in refusal.hint
+
+
+def test_a_guest_that_ethers_names_otherwise_is_refused_with_the_sentence_that_converts() -> None:
+    plan, _ = patched("ethers", "address: 10.10.10.21", "address: 10.10.10.22")
+    (refusal,) = plan.refusals
+    assert refusal.what.startswith("/etc/ethers:2 says dev 10.10.10.21 of bc:24:11:00:00:01")
+    assert "`passerelle adopt --take-over guests pve1`" in refusal.hint
+
+
+def taken(name: str, *sections: str) -> tuple[Plan, HostObserved, Desired]:
+    text = adopt(material(name)).text
+    return planned(
+        text.replace("sync: approve\n", f"sync: approve\ntake_over: [{', '.join(sections)}]\n"), material(name)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "path", "own"),
+    [
+        ("blog", "nat", "/etc/network/interfaces", NAT_FILE),
+        ("iptables-legacy", "nat", "/etc/network/interfaces", NAT_FILE),
+        ("nft-file", "nat", "/etc/nftables.conf", NAT_FILE),
+        ("rules-v4", "nat", "/etc/iptables/rules.v4", NAT_FILE),
+        ("several-dnsmasq", "dnsmasq", "/etc/dnsmasq.d/20-dhcp", OWN_FILE),
+        ("several-dnsmasq", "guests", "/etc/dnsmasq.d/30-guests", "/etc/passerelle/dhcp-hosts.d/guests"),
+        ("ethers", "guests", "/etc/ethers", "/etc/passerelle/dhcp-hosts.d/guests"),
+    ],
+    ids=lambda value: value if "/" not in value else "",
+)
+def test_taking_over_moves_it_into_our_own_files_and_is_then_done(name: str, section: str, path: str, own: str) -> None:
+    plan, host, desired = taken(name, section)
+    assert plan.refusals == ()
+    files = changed(plan, host)
+    gone, added = files[path]
+    assert gone
+    assert added == []
+    assert own in files
+    done = after_plan(host, plan)
+    assert make_plan(desired, LastApplied(), done).steps == ()
+    assert make_plan(desired, LastApplied(), done).drifts == ()
+
+
+def test_what_was_taken_over_is_adopted_again_as_the_same() -> None:
+    plan, host, _ = taken("several-dnsmasq", "dnsmasq", "guests")
+    done = after_plan(host, plan)
+    files = {p: t.value for p, t in done.texts.items() if isinstance(t, Seen)}
+    before, after = adopt(material("several-dnsmasq")), adopt(replace(material("several-dnsmasq"), files=files))
+    assert against(before.text, after) == before.text
+
+
+def test_a_cluster_without_quorum_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    given = material("pve")
+    members = given.files["/etc/pve/.members"].replace(b'"quorate": 1', b'"quorate": 0')
+    made: Adopted = adopt(replace(given, files={**given.files, "/etc/pve/.members": members}))
+    assert made.text == ""
+    assert "no quorum" in made.report.refusal
+
+
+def test_a_change_that_waits_for_a_reboot_is_told() -> None:
+    given = material("pve")
+    files = {**given.files, "/etc/network/interfaces.new": given.files["/etc/network/interfaces"]}
+    notes = adopt(replace(given, files=files)).report.of("danger")
+    assert [n.where for n in notes if "the next reboot moves it over" in n.what] == ["/etc/network/interfaces.new"]
+
+
+def test_a_spec_is_written_once_and_never_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["adopt", "--root", str(STYLES / "blog" / "root"), "--repo", str(tmp_path)]
+    assert run(words) == 0
+    spec = tmp_path / "hosts" / "pve1.yaml"
+    assert spec.read_text() == (STYLES / "blog" / "spec.yaml").read_text()
+    assert run(["lint", str(tmp_path)]) == 0
+    assert run(words) == 0
+    spec.write_text(spec.read_text().replace("cache_size: 256", "cache_size: 300  # more"))
+    kept = spec.read_text()
+    capsys.readouterr()
+    assert run(words) == 1
+    assert spec.read_text() == kept
+    assert "--diff" in capsys.readouterr().err
+    assert run([*words, "--diff"]) == 0
+    patch = capsys.readouterr().out
+    assert re.findall(r"^[-+][^-+].*$", patch, re.MULTILINE) == [
+        "-  cache_size: 300  # more",
+        "+  cache_size: 256  # more",
+    ]
+
+
+def test_taking_over_marks_the_spec_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["adopt", "--root", str(STYLES / "blog" / "root"), "--repo", str(tmp_path)]) == 0
+    capsys.readouterr()
+    for _ in range(2):
+        assert run(["adopt", "--take-over", "nat", "pve1", "--repo", str(tmp_path)]) == 0
+    assert "take_over: [nat]\n" in (tmp_path / "hosts" / "pve1.yaml").read_text()
+    assert run(["adopt", "--take-over", "nat", "pve9", "--repo", str(tmp_path)]) == 64
+    assert run(["adopt", "--root", "/nowhere", "--repo", str(tmp_path)]) == 1
+    assert run(["adopt"]) == 64
+
+
+def test_the_pages_commands_work_on_a_folder(tmp_path: Path) -> None:
+    shutil.copytree(STYLES / "several-dnsmasq" / "root", tmp_path / "mnt" / "backup", symlinks=True)
+    for command in run_by("test_the_pages_commands_work_on_a_folder"):
+        words = [word.replace("/mnt", str(tmp_path / "mnt")) for word in command.words]
+        assert run([w.replace("my-repository", str(tmp_path / "my-repository")) for w in words]) == 0
+    text = (tmp_path / "my-repository" / "hosts" / "pve1.yaml").read_text()
+    assert "take_over: [dnsmasq]\n" in text

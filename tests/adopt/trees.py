@@ -1,0 +1,73 @@
+"""The style hosts: each a tree of a host's files, and the host that such files would make, as an observation."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import ip_interface
+from pathlib import Path
+
+from service.adopt import WATCH, Material
+from service.cli.host_tree import read_host_tree
+from service.formats.interfaces import FILES, IfaceMeaning, load, meanings
+from service.model.observed import HostObserved, Masquerade, Watch
+from service.model.states import Absent, Json, Observed, Seen
+from service.resources.nat_makers import makers
+from service.resources.stanzas import meant_fields
+from tests.laws.host import bare_host, link
+
+STYLES = Path(__file__).parent / "styles"
+NAMES = sorted(path.name for path in STYLES.iterdir())
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPJ0d4IQ8PmyrgdZoD3WiFkvdLBD6ZfSzLw0mZ2mJ0N"
+
+
+def material(name: str) -> Material:
+    """A style's files."""
+    return read_host_tree(STYLES / name / "root")
+
+
+def booted(material: Material, watch: Watch) -> HostObserved:
+    """The host after a boot with these files."""
+    files = dict(material.files)
+    host = bare_host(watch | WATCH, files)
+    facts: dict[str, Observed[Json]] = {
+        fact: seen for fact, seen in host.facts.items() if not fact.startswith(("link:", "addresses:"))
+    }
+    facts |= {"link:lo": Seen(link(mtu=65536)), "addresses:lo": Seen([]), "sysctl:net.ipv4.ip_forward": Seen("1")}
+    facts |= _units(material)
+    gateways: list[Json] = []
+    for name, have in meanings(load({p: d for p, d in files.items() if _is_of(p)})).items():
+        if name != "lo":
+            facts |= _link(name, have)
+            gateways += [{"family": 4, "via": g, "dev": name} for g in have.gateways]
+    for name in ("enp1s0",):
+        facts.setdefault(f"link:{name}", Seen(link()))
+        facts.setdefault(f"addresses:{name}", Seen([]))
+    facts["routes:default"] = Seen(gateways)
+    packages: dict[str, Observed[str]] = {p: Seen("1") for p in host.packages}
+    made = replace(host, facts=facts, packages=packages, os="Debian")
+    rules = makers(made)
+    assert isinstance(rules, tuple), rules
+    counts: Mapping[tuple[str, str], int] = {maker.rule: 1 for maker in rules}
+    return replace(made, masquerades=Seen(tuple(Masquerade(s, o, "iptables-legacy nat") for s, o in counts)))
+
+
+def _is_of(path: str) -> bool:
+    return path == FILES[0] or path.rpartition("/")[0] == FILES[1][:-2]
+
+
+def _units(material: Material) -> dict[str, Observed[Json]]:
+    on = {"dnsmasq.service", *(unit for unit in material.units if material.is_on(unit))}
+    off = {"nftables.service", "netfilter-persistent.service"} - on
+    units: dict[str, Observed[Json]] = {f"unit:{u}": Seen({"enabled": "enabled", "active": True}) for u in on}
+    return units | {f"unit:{u}": Absent() for u in off}
+
+
+def _link(name: str, have: IfaceMeaning) -> dict[str, Observed[Json]]:
+    fields = meant_fields(have)
+    made: dict[str, Json] = dict(link())
+    if have.bridge is not None:
+        ports: list[Json] = [{"name": port, "up": True} for port in have.bridge.ports]
+        made |= {"type": "bridge", "stp": have.bridge.stp, "forward_delay_s": have.bridge.forward_delay_s}
+        made["ports"] = ports
+    addresses = fields["addresses"] if isinstance(fields["addresses"], list) else []
+    held: list[Json] = [*sorted(str(ip_interface(str(address))) for address in addresses)]
+    return {f"link:{name}": Seen(made), f"addresses:{name}": Seen(held)}
