@@ -45,7 +45,9 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     )
     async def numbers(who: Reader) -> Response:
         counted = await ask(parts.reads.counts)
-        return Response(parts.metrics.page(counted, visible=who.sees), media_type=metrics.CONTENT_TYPE)
+        return Response(
+            parts.metrics.page(counted, visible=who.sees, at=parts.clock.now()), media_type=metrics.CONTENT_TYPE
+        )
 
     @app.get("/openapi.json", operation_id="openapi", summary="This description", tags=["health"])
     async def openapi(who: Reader) -> dict[str, object]:

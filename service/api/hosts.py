@@ -136,6 +136,27 @@ def _add_actions(app: FastAPI, parts: Parts) -> None:
         return await once(parts, who, key, request, work)
 
     @app.post(
+        f"{PREFIX}/hosts/{{host}}/release",
+        operation_id="release_host",
+        summary="Lift the quarantine of a host whose rollback failed",
+        description="A person has looked at the host. 422 where it is not quarantined.",
+        tags=["hosts"],
+        status_code=202,
+        response_model=schemas.Accepted,
+    )
+    async def release_host(
+        who: Approver, request: Request, host: HostPath, asked: schemas.ReleaseAsked, key: Key = None
+    ) -> Response:
+        there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
+
+        async def work() -> tuple[str, schemas.Accepted]:
+            await parts.control.release(host, asked.reason, who.name)
+            location = f"{PREFIX}/hosts/{host}"
+            return location, schemas.Accepted(host=host, location=location)
+
+        return await once(parts, who, key, request, work)
+
+    @app.post(
         f"{PREFIX}/hosts/{{host}}/latch/clear",
         operation_id="clear_latch",
         summary="Let what was rolled back be tried again",

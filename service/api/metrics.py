@@ -79,16 +79,19 @@ class Metrics:
         """A connection came to nothing. `reason` is one of SSH_REASONS, anything else counts as other."""
         self._ssh.labels(reason if reason in SSH_REASONS else "other").inc()
 
-    def page(self, numbers: Numbers, *, visible: Callable[[str], bool] = lambda _host: True) -> bytes:
-        """Everything in Prometheus' text form, with the hosts that are `visible`."""
+    def page(
+        self, numbers: Numbers, *, visible: Callable[[str], bool] = lambda _host: True, at: datetime | None = None
+    ) -> bytes:
+        """Everything in Prometheus' text form, with the hosts that are `visible`; ages are those `at` a time."""
         now = CollectorRegistry()
-        now.register(_FromNumbers(numbers, visible))
+        now.register(_FromNumbers(numbers, visible, at))
         return generate_latest(self._registry) + generate_latest(now)
 
 
 class _FromNumbers(Collector):
-    def __init__(self, numbers: Numbers, visible: Callable[[str], bool]) -> None:
+    def __init__(self, numbers: Numbers, visible: Callable[[str], bool], at: datetime | None) -> None:
         self._numbers = numbers
+        self._now = at
         self._sees = visible
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
@@ -115,6 +118,7 @@ class _FromNumbers(Collector):
                 seen.add_metric([host.host], host.observed_at.timestamp())
         yield state
         yield seen
+        yield from self._of_drills()
         drift = GaugeMetricFamily("passerelle_host_drift_items", "Differences that are open", labels=["host", "kind"])
         for (host_name, kind), count in self._numbers.drift.items():
             if self._sees(host_name):
@@ -125,6 +129,26 @@ class _FromNumbers(Collector):
             if self._sees(host_name):
                 leases.add_metric([host_name], count)
         yield leases
+
+    def _of_drills(self) -> Iterator[GaugeMetricFamily]:
+        proven = GaugeMetricFamily(
+            "passerelle_host_last_proven_rollback_timestamp_seconds",
+            "When a drill last proved that a host can undo a change",
+            labels=["host"],
+        )
+        age = GaugeMetricFamily("passerelle_host_proven_rollback_age_seconds", "How long ago that was", labels=["host"])
+        quarantined = GaugeMetricFamily(
+            "passerelle_host_quarantined", "1 for a host whose rollback failed", labels=["host"]
+        )
+        for host in (one for one in self._numbers.hosts if self._sees(one.host)):
+            quarantined.add_metric([host.host], 1 if host.quarantined else 0)
+            if host.proven_at is not None:
+                proven.add_metric([host.host], host.proven_at.timestamp())
+                if self._now is not None:
+                    age.add_metric([host.host], max(0.0, (self._now - host.proven_at).total_seconds()))
+        yield proven
+        yield age
+        yield quarantined
 
     def _of_applies(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         success = GaugeMetricFamily(

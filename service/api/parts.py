@@ -17,6 +17,7 @@ from service.model.access import Principal, ReceiverSecret, Token
 from service.model.runs import (
     Apply,
     DriftItem,
+    Drill,
     Event,
     HostStatus,
     HostView,
@@ -55,6 +56,14 @@ class Control(Protocol):
 
     async def clear_latch(self, host: str, reason: str, by: str) -> int:
         """Let what was rolled back on this host be tried again. Returns how many latches were cleared."""
+        ...
+
+    async def drill(self, host: str, by: str) -> str:
+        """Let the host undo a change of nothing. Returns the drill's id at once."""
+        ...
+
+    async def release(self, host: str, reason: str, by: str) -> None:
+        """Lift the quarantine of a host whose rollback failed, soon. InputError where it is not quarantined."""
         ...
 
     async def desired(self, host: str) -> HostView | None:
@@ -142,6 +151,10 @@ class Reads(Protocol):
     def newest_event_id(self) -> int: ...
 
     def latches(self, host: str) -> tuple[Latch, ...]: ...
+
+    def drills(self, *, limit: int, after: Key = (), host: str = "", visible: Sequence[str] = ...) -> Page[Drill]: ...
+
+    def drill(self, drill_id: str) -> Drill | None: ...
 
     def tokens(self) -> tuple[Token, ...]: ...
 

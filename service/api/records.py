@@ -141,4 +141,3 @@ def _add_events(app: FastAPI, parts: Parts) -> None:
             parts.reads.events, limit=limit, after=int(start[0]), host=host or "", type_=type_, visible=who.hosts
         )
         return page_out(page, schemas.Event.model_validate, request, response)
-

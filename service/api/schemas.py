@@ -9,6 +9,7 @@ from service.api.values import Digest, HostName, Reason, Ulid
 from service.model.access import Scope
 from service.model.changes import Moved, Op, Where
 from service.model.runs import (
+    DrillState,
     Health,
     Phase,
     PlanState,
@@ -65,8 +66,10 @@ class Host(Answer):
     applied_digest: str
     plan_id: str
     apply_id: str
-    console: str
+    console: str = Field(description="the way in when nothing else reaches the host")
     drift_items: int
+    quarantined: str = Field(description="the apply whose rollback failed: nothing is applied until it is released")
+    proven_at: datetime | None = Field(description="when a drill last proved that the host can undo a change")
     changed_at: datetime | None
 
 
@@ -116,6 +119,15 @@ class Step(Answer):
     error: str
 
 
+class Probe(Answer):
+    """One thing that was asked around an apply: `ok`, or why not, or empty where it was not asked."""
+
+    name: str
+    before: str
+    after: str = Field(description="before the confirmation")
+    undone: str = Field(description="after a rollback")
+
+
 class Apply(Answer):
     """One transaction on one host."""
 
@@ -137,6 +149,7 @@ class Apply(Answer):
     ended_at: datetime | None
     cause: str
     error: str
+    probes: list[Probe] = Field(default=[], description="only where one apply is asked for")
     steps: list[Step] = Field(default=[], description="only where one apply is asked for")
 
 
@@ -227,12 +240,36 @@ class Latch(Answer):
     desired_digest: str
     apply_id: str
     since: datetime
+    cause: str = Field(description="why it was rolled back, as a fixed word")
+    error: str = Field(description="why it was rolled back, in words")
 
 
 class Latches(Answer):
     """The latches that hold."""
 
     items: list[Latch]
+
+
+class Proof(Answer):
+    """One thing that a drill had to prove."""
+
+    name: str
+    ok: bool
+    told: str
+
+
+class Drill(Answer):
+    """A rollback that was let happen on purpose. Passed: every proof held."""
+
+    id: str
+    host: str
+    state: DrillState
+    requested_by: str
+    requested_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: str = Field(description="what was missing, in words")
+    proofs: list[Proof]
 
 
 class Cleared(Answer):
@@ -309,7 +346,19 @@ class ApplyAsked(Asked):
     digest: Digest | None = None
 
 
+class DrillAsked(Asked):
+    """Which host is to prove that it can undo a change."""
+
+    host: HostName
+
+
 class LatchClearAsked(Asked):
     """Why it may be tried again."""
+
+    reason: Reason
+
+
+class ReleaseAsked(Asked):
+    """Why the quarantine may be lifted: what was found on the host, and done."""
 
     reason: Reason

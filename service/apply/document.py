@@ -31,6 +31,7 @@ CAUSES = {
 PROBE_LOST = "probe lost: "
 """How the service's own reason to ask for a rollback begins."""
 MAX_WORDS = 400
+OVERDUE_S = 10.0
 
 
 def document(plan: Plan, *, apply_id: str, generation: int, controller: str, confirm_timeout_s: int) -> dict[str, Any]:
@@ -121,6 +122,17 @@ def took_s(step: dict[str, Any]) -> float:
     if isinstance(began, int | float) and isinstance(over, int | float):
         return max(0.0, min(float(over) - float(began), 86_400.0))
     return 0.0
+
+
+def overdue(result: dict[str, Any]) -> str:
+    """The armed transaction in the answer of `status` whose deadline is long past, so that its timer must be gone."""
+    for journal in result.get("journals") or []:
+        if not isinstance(journal, dict) or journal.get("id") != result.get("armed") or ended(journal) is not None:
+            continue
+        now_s, deadline_s = result.get("boottime_s"), journal.get("deadline_boottime_s")
+        if isinstance(now_s, int | float) and isinstance(deadline_s, int | float) and now_s > deadline_s + OVERDUE_S:
+            return words(journal.get("id"))
+    return ""
 
 
 def fence(result: dict[str, Any]) -> Fence:

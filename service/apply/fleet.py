@@ -1,23 +1,28 @@
 """All hosts as the loop sees them: observed, asked for their journals, given packages, changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from service.apply.collect import Collector
-from service.apply.document import fence, words
+from service.apply.document import fence, overdue, words
+from service.apply.drilling import DrillRun, drill_document
 from service.apply.host import Dialer, Host, Target
 from service.apply.proving import Proving
 from service.apply.switch import Switch
 from service.apply.transaction import Transaction
 from service.clock import Clock
 from service.errors import HostRefused, Unreachable
+from service.model.facts import FactId
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
+from service.model.runs import Proof
+from service.model.states import Json
 from service.model.telling import Ended, Fence, Told
 from service.spec.host import HostSpec
 
 PACKAGES_TIMEOUT_S = 900.0
+VERIFY_TIMEOUT_S = 60.0
 
 
 class Kept(Dialer, Protocol):
@@ -53,9 +58,14 @@ class FleetHosts:
         return await self._collector.observe(host, spec.name, watch)
 
     async def fence(self, spec: HostSpec) -> Fence:
-        """What the host's journals say. A host that never was applied to has none."""
-        host = await self._reach(spec, [])
-        return fence(await Switch(host).ask("status"))
+        """What the host's journals say. A host that never was applied to has none. What should have been undone long
+        ago is undone now: whoever took its timer away took nothing else."""
+        switch = Switch(await self._reach(spec, []))
+        result = await switch.ask("status")
+        if late := overdue(result):
+            await switch.ask("expire", late, timeout_s=VERIFY_TIMEOUT_S)
+            result = await switch.ask("status")
+        return fence(result)
 
     async def install(self, spec: HostSpec, packages: Sequence[str], remove: Sequence[str] = ()) -> None:
         """Install or remove packages. HostRefused with apt's reason for the first that failed."""
@@ -101,6 +111,37 @@ class FleetHosts:
         finally:
             self._answered.pop(spec.name, None)  # the host may have moved, or moved back
             await self._connections.drop(spec.name)
+
+    async def drill(
+        self,
+        spec: HostSpec,
+        facts: Mapping[FactId, Json],
+        *,
+        drill_id: str,
+        generation: int,
+        known_addresses: Sequence[str],
+    ) -> tuple[Proof, ...]:
+        """Arm a change of nothing and let the host undo it; the connection is given up for it as in an apply."""
+        targets = [replace(target_of(spec), address=address) for address in known_addresses]
+        host = await self._reach(spec, known_addresses)
+        order = drill_document(facts, drill_id=drill_id, generation=generation, controller=self._controller)
+        try:
+            return await DrillRun(self._connections, targets, self._clock).run(host, order)
+        finally:
+            await self._connections.drop(spec.name)
+
+    async def verify(self, spec: HostSpec, apply_id: str) -> tuple[str, ...]:
+        """Compare the host with the snapshot of an apply that was rolled back: the facts that differ."""
+        host = await self._reach(spec, [])
+        result = await Switch(host).ask("status", apply_id, "--verify", timeout_s=VERIFY_TIMEOUT_S)
+        return tuple(words(fact) for fact in result.get("differs") or [])
+
+    async def release(self, spec: HostSpec, apply_id: str, reason: str) -> None:
+        """Lift the quarantine that the failed rollback of an apply brought. HostRefused where there is none."""
+        host = await self._reach(spec, [])
+        result = await Switch(host).ask("release", apply_id, reason)
+        if result.get("state") == "refused":
+            raise HostRefused(words(result.get("error")), reason=words(result.get("reason")))
 
     async def close(self, name: str) -> None:
         """Nobody looks at this host any more."""

@@ -1,5 +1,6 @@
 """Commands that ask the service what it knows: status, drift, leases, history."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -35,10 +36,8 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
             show_json(found | {"latches": latches})
         else:
             show_table(["field", "value"], [{"field": k, "value": v} for k, v in found.items()], empty="")
-            for latch in latches:
-                complain(
-                    f"{latch['desired_digest']} was rolled back on {latch['since']} and is not tried again by itself"
-                )
+            tell_latches(host, latches)
+            tell_quarantine(found)
         return 0 if found["reachability"] == "Reachable" else 4
     hosts = client.items("hosts")
     if output == "json":
@@ -46,8 +45,33 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
     else:
         columns = ["host", "sync", "reason", "health", "reachability", "phase", "commit", "drift", "seen", "message"]
         show_table(columns, [host_row(h) for h in hosts], empty="no revision names a host yet")
+        for found in hosts:
+            if found["reason"] == "RolledBackLatched":
+                tell_latches(found["host"], client.get(f"hosts/{found['host']}/latches")["items"])
+            tell_quarantine(found)
         tell_source(client)
     return 0
+
+
+def tell_latches(host: str, latches: Sequence[Mapping[str, Any]]) -> None:
+    """Say what was rolled back on a host, since when and why."""
+    for latch in latches:
+        why = latch["error"] or latch["cause"] or "its apply is no longer known"
+        complain(
+            f"{host}: {latch['desired_digest']} was rolled back and is not tried again by itself, since "
+            f"{latch['since']}: {why}",
+            f"push another state, or `passerelle latch clear {host} --reason TEXT`",
+        )
+
+
+def tell_quarantine(host: Mapping[str, Any]) -> None:
+    """Say that a rollback failed on a host, and the way in that is left."""
+    if host["quarantined"]:
+        complain(
+            f"{host['host']} is quarantined: {host['message']}",
+            f"look at it{' at ' + host['console'] if host['console'] else ''}, then "
+            f"`passerelle release {host['host']} --reason TEXT`",
+        )
 
 
 def tell_source(client: "Client") -> None:

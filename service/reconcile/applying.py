@@ -59,6 +59,7 @@ class Applying:
         try:
             plan = await self._with_packages(spec, plan, desired, base, permission, status)
             result = await self._transaction(spec, plan, apply_id, status)
+            result = await self._verified(spec, apply_id, result)
         except HostRefused as error:
             result = Ended("refused", error.reason, str(error))
         except HostError as error:
@@ -87,9 +88,21 @@ class Applying:
             told = fence.journals.get(apply.id) or Ended(
                 "conflict", "interrupted", "the service stopped before anything was armed on the host"
             )
-            await self._settled(apply, told)
+            await self._settled(apply, await self._verified(spec, apply.id, told))
         standing.unsettled = False
         return True
+
+    async def _verified(self, spec: HostSpec, apply_id: str, told: Ended) -> Ended:
+        """A rollback at boot leaves the kernel to the boot; once it is up, the host is compared with the snapshot."""
+        if told.ending != "rolled_back" or told.is_verified:
+            return told
+        try:
+            differs = await self._hosts.verify(spec, apply_id)
+        except HostError as error:
+            return replace(told, error=f"{told.error}; it is not known whether all is as before: {error}")
+        if not differs:
+            return told
+        return replace(told, error=f"{told.error}; not as before: {', '.join(differs[:8])}")
 
     async def _settled(self, apply: Apply, told: Ended) -> None:
         now = self._clock.now()

@@ -106,6 +106,29 @@ class Control:
         self._queue.add(host)
         return cleared
 
+    async def drill(self, host: str, by: str) -> str:
+        """Let the host undo a change of nothing. Returns the drill's id at once."""
+        self._known(host)
+        if self._watcher.wanted.hosts[host].sync == "observe":
+            raise InputError(f"{host} has `sync: observe`: nothing is ever written to it", hint="set sync: approve")
+        standing = self._rounds.standing(host)
+        async with self._asking:
+            if standing.drill:
+                raise InputError(f"a drill of {host} waits already: {standing.drill}")
+            drill_id = await asyncio.to_thread(self._record.open_drill, host, requested_by=by, at=self._clock.now())
+            standing.drill = drill_id
+        self._queue.add(host)
+        return drill_id
+
+    async def release(self, host: str, reason: str, by: str) -> None:
+        """Lift a quarantine soon: a person has looked at the host."""
+        self._known(host)
+        status = await asyncio.to_thread(self._memory.host, host)
+        if status is None or not status.quarantined:
+            raise InputError(f"{host} is not quarantined")
+        self._rounds.standing(host).release = f"{by}: {reason}"
+        self._queue.add(host)
+
     async def desired(self, host: str) -> HostView | None:
         """What Git wants of the host."""
         self._known(host)

@@ -1,6 +1,6 @@
 """What to do about a plan: a pure table from mode, drift, latch and requests to one decision."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.model.plans import Plan
@@ -70,6 +70,11 @@ def decide(plan: Plan, mode: SyncMode, *, latched: bool, request: Request | None
     if contested:
         return Decision("wait", sync, reason, "Pending", "something on the host keeps undoing this; the next try waits")
     return Decision("apply", sync, reason, "Running")
+
+
+def quarantined(decision: Decision, why: str) -> Decision:
+    """The same comparison on a host whose rollback failed: nothing is done, whoever asks."""
+    return replace(decision, action="refuse", phase="RollbackFailed", message=why, stale_request=True)
 
 
 def compared(plan: Plan) -> tuple[SyncState, SyncReason]:

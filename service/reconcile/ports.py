@@ -8,16 +8,20 @@ from datetime import datetime
 from typing import Protocol
 
 from service.model.changes import Drift
+from service.model.facts import FactId
 from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import Plan
 from service.model.runs import (
     Apply,
     Base,
+    Drill,
     HostStatus,
+    Latch,
     Page,
     Phase,
     PlanRecord,
     ProbeRecord,
+    Proof,
     Revision,
     RevisionState,
     StepState,
@@ -56,6 +60,26 @@ class Hosts(Protocol):
         told: Callable[[Told], None],
     ) -> Ended:
         """The confirmed apply, from arming to the confirmation over a new connection. Never raises for a host."""
+        ...
+
+    async def drill(
+        self,
+        spec: HostSpec,
+        facts: Mapping[FactId, Json],
+        *,
+        drill_id: str,
+        generation: int,
+        known_addresses: Sequence[str],
+    ) -> tuple[Proof, ...]:
+        """Let the host undo a change of nothing while `facts` are held. Raises HostError where it cannot be reached."""
+        ...
+
+    async def verify(self, spec: HostSpec, apply_id: str) -> tuple[str, ...]:
+        """After a rollback that nobody verified: the facts that are not as before the apply. Raises HostError."""
+        ...
+
+    async def release(self, spec: HostSpec, apply_id: str, reason: str) -> None:
+        """Lift a quarantine. Raises HostError."""
         ...
 
     async def close(self, name: str) -> None:
@@ -127,6 +151,14 @@ class Record(Protocol):
 
     def latch(self, host: str, desired_digest: str, *, apply_id: str, at: datetime) -> None: ...
 
+    def drop_latches(self, host: str, *, wanted: str, at: datetime) -> int: ...
+
+    def open_drill(self, host: str, *, requested_by: str, at: datetime) -> str: ...
+
+    def start_drill(self, drill_id: str, *, generation: int, at: datetime) -> None: ...
+
+    def finish_drill(self, drill_id: str, *, proofs: Sequence[Proof], error: str, at: datetime) -> bool: ...
+
     def clear_latch(self, host: str, *, by: str, reason: str, at: datetime) -> int: ...
 
     def seen_leases(self, host: str, leases: Iterable[Lease], *, at: datetime) -> object: ...
@@ -137,7 +169,9 @@ class Memory(Protocol):
 
     def base(self, host: str) -> Base | None: ...
 
-    def is_latched(self, host: str, desired_digest: str) -> bool: ...
+    def latches(self, host: str) -> tuple[Latch, ...]: ...
+
+    def unfinished_drills(self, host: str) -> tuple[Drill, ...]: ...
 
     def unfinished_applies(self) -> tuple[Apply, ...]: ...
 

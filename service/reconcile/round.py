@@ -15,8 +15,10 @@ from service.model.states import Json, Seen
 from service.plan.make import Permission, make_plan
 from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
-from service.reconcile.decide import Decision, decide
+from service.reconcile.decide import Decision, decide, quarantined
+from service.reconcile.drilling import Drilling
 from service.reconcile.ports import Hosts, Memory, Record
+from service.reconcile.quarantine import Quarantine
 from service.reconcile.standing import Standing
 from service.reconcile.watching import Wanted
 from service.resources.desired import Desired, LastApplied
@@ -40,6 +42,8 @@ class Rounds:
         self._failed = failed
         self._spec_at = spec_at
         self._applying = Applying(record, memory, hosts, clock, self._desired_at)
+        self._drilling = Drilling(record, memory, hosts, clock)
+        self._quarantine = Quarantine(record, hosts, clock)
         self.standings: dict[str, Standing] = {}
 
     def standing(self, name: str) -> Standing:
@@ -63,6 +67,7 @@ class Rounds:
             standing.failures += 1
             status = statuses.unreachable(status, error)
             await self._end_request(standing, "Failed", "unreachable", str(error))
+            await self._drilling.give_up(standing, str(error))
             next_s = self._clock.jitter(statuses.backoff_s(standing.failures))
         await asyncio.to_thread(self._record.set_host_status, status, at=self._clock.now())
         return next_s
@@ -71,15 +76,28 @@ class Rounds:
         self, spec: HostSpec, wanted: Wanted, standing: Standing, status: HostStatus
     ) -> tuple[HostStatus, float]:
         desired = desire(spec, self._kinds)
+        if standing.release and status.quarantined:
+            await self._quarantine.release(spec, status.quarantined, standing.release)
+        standing.release = ""
         observed = await self._hosts.observe(spec, desired.watch, known_addresses(spec, status))
         status = replace(status, address=observed.path.server if observed.path else status.address)
+        if standing.unsettled:
+            await self._drilling.settle(spec.name, standing.drill)
         if not await self._applying.settle(spec, standing):
             return replace(status, phase="AwaitingConfirmation"), statuses.RETRY_FIRST_S
+        held = await self._quarantine.look(spec, observed)
+        status = replace(status, quarantined=held.quarantined)
+        if held.armed and not held.quarantined:
+            return replace(status, message=held.message(status)), statuses.RETRY_FIRST_S
+        if standing.drill:
+            drill_id, standing.drill = standing.drill, ""
+            await self._drilling.run(spec, drill_id, observed, known_addresses(spec, status))
+            return status, statuses.SOON_S
         base = LastApplied.from_json(await self._base(spec.name))
         permission = Permission(management_change=spec.name in wanted.introduced)
         plan = make_plan(desired, base, observed, commit=wanted.commit, permission=permission)
         await self._remember(standing, desired, observed, plan)
-        decision = await self._decide(spec, plan, standing)
+        decision = await self._decide(spec, plan, standing, held.message(status) if held.quarantined else "")
         status = statuses.seen(
             status, decision, at=observed.observed_at, commit=wanted.commit,
             desired_digest=desired.digest, drift_items=len(plan.drifts),
@@ -106,13 +124,19 @@ class Rounds:
         standing.failures += 1
         return status, self._clock.jitter(max(self._observe_s, statuses.backoff_s(standing.failures)))
 
-    async def _decide(self, spec: HostSpec, plan: Plan, standing: Standing) -> Decision:
-        latched = await asyncio.to_thread(self._memory.is_latched, spec.name, plan.desired_digest)
+    async def _decide(self, spec: HostSpec, plan: Plan, standing: Standing, held: str) -> Decision:
+        """`held` is why the host is not free, empty where it is."""
+        latches = await asyncio.to_thread(self._memory.latches, spec.name)
+        latched = any(latch.desired_digest == plan.desired_digest for latch in latches)
+        if len(latches) > latched:
+            wanted, now = plan.desired_digest, self._clock.now()
+            await asyncio.to_thread(self._record.drop_latches, spec.name, wanted=wanted, at=now)
         contested = standing.is_contested(plan, self._clock.monotonic_s())
         decision = decide(plan, spec.sync, latched=latched, request=standing.request, contested=contested)
+        decision = quarantined(decision, held) if held else decision
         if decision.stale_request and standing.request is not None:
             why = decision.message or "there is nothing to apply"
-            await self._end_request(standing, "Refused", "stale", why)
+            await self._end_request(standing, "Refused", "quarantined" if held else "stale", why)
         return decision
 
     async def _end_request(self, standing: Standing, phase: Phase, cause: str, why: str) -> None:

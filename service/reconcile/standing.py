@@ -19,7 +19,8 @@ Key = tuple[str, str, str, str]
 class Standing:
     """One host's last round. `heals_s` says when each difference was undone lately; `applied_by` is the apply that
     ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
-    not known here yet, the host's journal has to be asked."""
+    not known here yet, the host's journal has to be asked. `drill` is one that waits for its turn, `release` what a
+    person said to lift a quarantine."""
 
     observed: HostObserved | None = None
     desired: Desired | None = None
@@ -30,6 +31,8 @@ class Standing:
     applied_by: str = ""
     commit: str = ""
     unsettled: bool = True
+    drill: str = ""
+    release: str = ""
     heals_s: dict[Key, deque[float]] = field(default_factory=dict)
 
     def heals(self, plan: Plan, now_s: float) -> None:

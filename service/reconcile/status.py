@@ -56,7 +56,7 @@ def seen(
     phase: Phase = decision.phase
     if decision.action == "nothing" and status.phase in ("Succeeded", "RolledBack") and decision.phase == "Idle":
         phase = status.phase if decision.sync == "Synced" else "Idle"
-    health: Health = "Healthy" if decision.sync == "Synced" else "Degraded"
+    health: Health = "Healthy" if decision.sync == "Synced" and phase != "RollbackFailed" else "Degraded"
     return replace(
         status,
         sync=decision.sync,

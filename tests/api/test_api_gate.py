@@ -25,6 +25,10 @@ SCOPE_OF = {
     ("GET", "/api/v1/hosts/{host}/latches"): "read",
     ("POST", "/api/v1/hosts/{host}/reconcile"): "plan",
     ("POST", "/api/v1/hosts/{host}/latch/clear"): "approve",
+    ("POST", "/api/v1/hosts/{host}/release"): "approve",
+    ("GET", "/api/v1/drills"): "read",
+    ("POST", "/api/v1/drills"): "apply",
+    ("GET", "/api/v1/drills/{drill_id}"): "read",
     ("GET", "/api/v1/applies"): "read",
     ("POST", "/api/v1/applies"): "apply",
     ("GET", "/api/v1/applies/{apply_id}"): "read",
@@ -53,14 +57,17 @@ def routes(world: World) -> list[APIRoute]:
 
 
 def address(world: World, path: str) -> str:
-    values = {"host": "pve1", "apply_id": world.apply_id(), "plan_id": world.plan_id(), "commit": COMMIT}
+    values = {"drill_id": world.drill_id()}
+    values |= {"host": "pve1", "apply_id": world.apply_id(), "plan_id": world.plan_id(), "commit": COMMIT}
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], "0" * 12), path)
 
 
 def body_for(world: World, path: str) -> dict[str, object] | None:
     if path == "/api/v1/applies":
         return {"host": "pve1", "plan_id": world.plan_id()}
-    return {"reason": "the cable is back"} if path.endswith("/latch/clear") else None
+    if path == "/api/v1/drills":
+        return {"host": "pve1"}
+    return {"reason": "the cable is back"} if path.endswith(("/latch/clear", "/release")) else None
 
 
 def test_every_route_needs_a_token_but_three(world: World) -> None:
@@ -186,8 +193,9 @@ async def test_a_list_of_tokens_holds_no_secret(world: World) -> None:
 
 async def test_a_token_for_some_hosts_sees_and_touches_only_those(world: World) -> None:
     token = world.token("read", "plan", "apply", "approve", hosts=("pve1", "lab-*"))
-    for path in ("hosts", "drift", "leases", "applies", "events"):
+    for path in ("hosts", "drift", "leases", "applies", "drills", "events"):
         world.apply_id("pve2")
+        world.drill_id("pve2")
         listed = (await world.ask("GET", f"/api/v1/{path}?limit=200", token=token)).json()["items"]
         assert {item["host"] for item in listed} <= {"pve1", ""}, path
     refused = {
@@ -200,12 +208,14 @@ async def test_a_token_for_some_hosts_sees_and_touches_only_those(world: World) 
             "hosts/pve2/latches",
             f"plans/{world.plan_id('pve2')}",
             f"applies/{world.apply_id('pve2')}",
+            f"drills/{world.drill_id('pve2')}",
         ],
-        "POST": ["hosts/pve2/reconcile", "hosts/pve2/latch/clear", "applies"],
+        "POST": ["hosts/pve2/reconcile", "hosts/pve2/latch/clear", "hosts/pve2/release", "applies", "drills"],
     }
     for method, paths in refused.items():
         for path in paths:
             body = {"host": "pve2", "plan_id": world.plan_id("pve2")} if path == "applies" else {"reason": "because"}
+            body = {"host": "pve2"} if path == "drills" else body
             answer = await world.ask(method, f"/api/v1/{path}", token=token, json=body if method == "POST" else None)
             assert answer.status_code == 404, path
     assert world.desk.asked == []

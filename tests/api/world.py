@@ -95,6 +95,15 @@ class Desk:
         self._fail()
         return self.history.store.clear_latch(host, by=by, reason=reason, at=self.clock.now())
 
+    async def drill(self, host: str, by: str) -> str:
+        self._fail()
+        self.asked.append(("drill", host, by))
+        return self.history.store.open_drill(host, requested_by=by, at=self.clock.now())
+
+    async def release(self, host: str, reason: str, by: str) -> None:
+        self._fail()
+        self.asked.append(("release", host, reason, by))
+
     async def desired(self, host: str) -> HostView | None:
         self._fail()
         return HostView(host, {"nat": True}, COMMIT, "sha256:d") if host == "pve1" else None
@@ -170,6 +179,10 @@ class World:
         found = self.history.queries.current_plan(host)
         assert found is not None
         return found.id
+
+    def drill_id(self, host: str = "pve1") -> str:
+        """A fresh drill's id."""
+        return self.history.store.open_drill(host, requested_by="ann", at=self.clock.now())
 
     def apply_id(self, host: str = "pve1") -> str:
         """A fresh apply's id."""

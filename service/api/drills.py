@@ -1,0 +1,70 @@
+"""Drills: let a host undo a change of nothing, and see what that proved."""
+
+from typing import Annotated
+
+from fastapi import FastAPI, Path
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api import schemas
+from service.api.once import Key, once
+from service.api.pages import page_out
+from service.api.parts import Parts
+from service.api.values import Applier, Cursor, HostFilter, Limit, Reader, Ulid, ask, read_cursor, seen_by, there
+from service.model.access import Principal
+
+PREFIX = "/api/v1"
+
+
+def add_routes(app: FastAPI, parts: Parts) -> None:
+    """The routes below /drills."""
+
+    @app.get(f"{PREFIX}/drills", operation_id="list_drills", summary="Drills, newest first", tags=["drills"])
+    async def list_drills(
+        *,
+        who: Reader,
+        request: Request,
+        response: Response,
+        limit: Limit = 50,
+        cursor: Cursor = "",
+        host: HostFilter = None,
+    ) -> schemas.ListOf[schemas.Drill]:
+        page = await ask(
+            parts.reads.drills, limit=limit, after=read_cursor(cursor, (str,)), host=host or "", visible=who.hosts
+        )
+        return page_out(page, schemas.Drill.model_validate, request, response)
+
+    @app.get(
+        f"{PREFIX}/drills/{{drill_id}}",
+        operation_id="get_drill",
+        summary="One drill with everything that it proved",
+        tags=["drills"],
+    )
+    async def get_drill(who: Reader, drill_id: Annotated[Ulid, Path(description="A ULID")]) -> schemas.Drill:
+        return await read_drill(parts, who, drill_id)
+
+    @app.post(
+        f"{PREFIX}/drills",
+        operation_id="create_drill",
+        summary="Prove that a host can undo a change",
+        description="Arms a change of nothing on the host and lets its deadline pass: some 15 seconds.",
+        tags=["drills"],
+        status_code=202,
+        response_model=schemas.Drill,
+    )
+    async def create_drill(who: Applier, request: Request, asked: schemas.DrillAsked, key: Key = None) -> Response:
+        there(await ask(parts.reads.host, seen_by(who, asked.host)), f"no host {asked.host}")
+
+        async def work() -> tuple[str, schemas.Drill]:
+            drill_id = await parts.control.drill(asked.host, who.name)
+            return f"{PREFIX}/drills/{drill_id}", await read_drill(parts, who, drill_id)
+
+        return await once(parts, who, key, request, work)
+
+
+async def read_drill(parts: Parts, who: Principal, drill_id: str) -> schemas.Drill:
+    """A drill of a host that the principal sees."""
+    found = there(await ask(parts.reads.drill, drill_id), f"no drill {drill_id}")
+    if not who.sees(found.host):
+        there(None, f"no drill {drill_id}")
+    return schemas.Drill.model_validate(found)

@@ -1,0 +1,79 @@
+"""Drills: a person lets a host undo a change of nothing, and what that proves is recorded.
+
+A drill is no apply: it has no plan and no revision, it latches nothing, and a host that failed one is not latched.
+"""
+
+import asyncio
+
+from service.clock import Clock
+from service.errors import HostError
+from service.model.facts import FactId
+from service.model.observed import HostObserved
+from service.model.runs import Proof
+from service.model.states import Json, Seen
+from service.reconcile.ports import Hosts, Memory, Record
+from service.reconcile.standing import Standing
+from service.spec.host import HostSpec
+
+LINK_FIELDS = ("type", "up", "mtu")
+INTERRUPTED = "the service was stopped in the middle of it; the host undoes it by itself, nothing is proven"
+
+
+class Drilling:
+    """Runs drills and ends those that a stop of the service cut off."""
+
+    def __init__(self, record: Record, memory: Memory, hosts: Hosts, clock: Clock) -> None:
+        self._record = record
+        self._memory = memory
+        self._hosts = hosts
+        self._clock = clock
+
+    async def run(self, spec: HostSpec, drill_id: str, observed: HostObserved, known_addresses: list[str]) -> None:
+        """One drill, from a generation of its own to its record. HostErrors are its end, too."""
+        proofs: tuple[Proof, ...] = ()
+        try:
+            fence = await self._hosts.fence(spec)
+            generation = await asyncio.to_thread(self._record.next_generation, spec.name, at_least=fence.generation)
+            await asyncio.to_thread(self._record.start_drill, drill_id, generation=generation, at=self._clock.now())
+            proofs = await self._hosts.drill(
+                spec, held(observed), drill_id=drill_id, generation=generation, known_addresses=known_addresses
+            )
+            error = "; ".join(f"{proof.name}: {proof.told}" for proof in proofs if not proof.ok)
+            error = error or ("" if proofs else "nothing was proven")
+        except HostError as trouble:
+            error = str(trouble)
+        await asyncio.to_thread(self._record.finish_drill, drill_id, proofs=proofs, error=error, at=self._clock.now())
+
+    async def give_up(self, standing: Standing, why: str) -> None:
+        """The host cannot be reached: whoever waits for a drill is told at once."""
+        drill_id, standing.drill = standing.drill, ""
+        if drill_id:
+            await asyncio.to_thread(self._record.finish_drill, drill_id, proofs=(), error=why, at=self._clock.now())
+
+    async def settle(self, host: str, waiting: str) -> None:
+        """End the drills of a host that nobody runs any more; the one that waits for its turn is `waiting`."""
+        for drill in await asyncio.to_thread(self._memory.unfinished_drills, host):
+            if drill.id != waiting:
+                await asyncio.to_thread(
+                    self._record.finish_drill, drill.id, proofs=(), error=INTERRUPTED, at=self._clock.now()
+                )
+
+
+def held(observed: HostObserved) -> dict[FactId, Json]:
+    """What a drill holds and compares: the default routes, and the link and addresses that the service comes in by."""
+    facts: dict[FactId, Json] = {}
+    server = observed.path.server if observed.path else ""
+    for fact, seen in sorted(observed.facts.items()):
+        if not isinstance(seen, Seen):
+            continue
+        kind, _, name = fact.partition(":")
+        if fact == "routes:default":
+            facts[fact] = seen.value
+        if kind != "addresses" or not isinstance(seen.value, list):
+            continue
+        if server and server in {str(address).partition("/")[0] for address in seen.value}:
+            facts[fact] = seen.value
+            link = observed.facts.get(f"link:{name}")
+            if isinstance(link, Seen) and isinstance(link.value, dict):
+                facts[f"link:{name}"] = {key: link.value[key] for key in LINK_FIELDS if key in link.value}
+    return facts
