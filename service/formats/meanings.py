@@ -15,14 +15,19 @@ def of_dnsmasq(content: bytes) -> Mapping[str, Json]:
 
 
 def of_dhcp_hosts(content: bytes) -> Mapping[str, Json]:
-    """{mac: the rest} of a `dhcp-hostsdir` file."""
+    """{mac: the rest} of a `dhcp-hostsdir` file; what only sets a tag stands below that tag: {tag: [rest, …]}."""
     fields: dict[str, Json] = {}
+    tagged: dict[str, list[Json]] = {}
     for line in content.decode("utf-8", "replace").splitlines():
         text = line.split("#", 1)[0].strip()
         if text:
             first, _, rest = text.partition(",")
-            fields[first.strip().lower()] = ",".join(part.strip() for part in rest.split(","))
-    return fields
+            said = ",".join(part.strip() for part in rest.split(","))
+            if first.startswith("set:"):
+                tagged.setdefault(first.strip(), []).append(said)
+            else:
+                fields[first.strip().lower()] = said
+    return fields | {tag: [*sorted(names, key=str)] for tag, names in tagged.items()}
 
 
 def of_sysctl(content: bytes) -> Mapping[str, Json]:

@@ -13,7 +13,7 @@ from service.resources import dnsmasq_elsewhere as elsewhere
 from service.resources.boot import texts_of
 from service.resources.dnsmasq_elsewhere import Directive, Standing
 from service.resources.files import file_step, mode_differences, sha256
-from service.resources.guest_names import HOSTS_FOLDER, SOURCES, GuestRow, missing_elsewhere
+from service.resources.guest_names import HOSTS_FOLDER, PROTECTION, SOURCES, GuestRow, missing_elsewhere
 from service.resources.resource import Phase, Steps, Wishes, field_difference, op_of
 
 OWN_FILE = "/etc/dnsmasq.d/passerelle.conf"
@@ -47,7 +47,7 @@ class DnsmasqConfig:
         if observed is not None:
             here = missing_elsewhere(self.guests, observed, take_over=self.take_guests)
         needed = isinstance(here, Unknown) or bool(here)
-        return (*self.directives, *((("dhcp-hostsdir", HOSTS_FOLDER),) if needed and self.guests else ()))
+        return (*self.directives, *((("dhcp-hostsdir", HOSTS_FOLDER), PROTECTION) if needed and self.guests else ()))
 
     def wanted(self, observed: HostObserved | None = None) -> dict[str, list[Json]]:
         """{key: [canonical value, …]}."""

@@ -39,9 +39,22 @@ class KnownGuest:
     where: str
 
 
+DECLARED_TAG = "passerelle-declared"
+"""Set for a stranger that sends a declared name; the name is then not taken (`PROTECTION`)."""
+
+PROTECTION = ("dhcp-ignore-names", f"tag:{DECLARED_TAG}")
+
+
 def render_guests(guests: Iterable[GuestRow]) -> bytes:
-    """(name, mac, address or empty) of every guest, one line each, sorted by name."""
-    lines = [",".join(part for part in (mac.lower(), address, name) if part) for name, mac, address in sorted(guests)]
+    """(name, mac, address or empty) of every guest, one line each, sorted by name; then each name for itself.
+
+    dnsmasq looks for an entry by MAC first. Only who has none is looked for by the name that it sends, among entries
+    without MAC, the last of equal ones first (dnsmasq 2.90, rfc2131.c): the second half marks those who claim a name
+    that is another guest's. Both halves are taken up without a restart.
+    """
+    rows = sorted(guests)
+    lines = [",".join(part for part in (mac.lower(), address, name) if part) for name, mac, address in rows]
+    lines += [f"set:{DECLARED_TAG},{name}" for name in dict.fromkeys(name for name, _, _ in rows)]
     return (HEADER + "".join(f"{line}\n" for line in lines)).encode("ascii")
 
 

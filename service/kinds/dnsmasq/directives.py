@@ -34,14 +34,21 @@ def _directives(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Di
     for key in SINGLE_VALUES:
         if (value := getattr(section, key)) is not None:
             yield dashed(key), str(value)
-    if section.authoritative:
-        yield "dhcp-authoritative", ""
-    if section.lease_file:
-        yield "dhcp-leasefile", section.lease_file
+    yield from _dhcp(section)
     for index, entry in enumerate(section.dhcp):
         yield from _range(entry, f"range{index}" if len(section.dhcp) > 1 else "", claims)
     for name, address in split_names(claims):
         yield "host-record", f"{name},{address}"
+
+
+def _dhcp(section: DnsmasqSection) -> Iterator[Directive]:
+    """What holds for all ranges."""
+    if section.names == "declared":
+        yield "dhcp-ignore-names", "tag:!known"
+    if section.authoritative:
+        yield "dhcp-authoritative", ""
+    if section.lease_file:
+        yield "dhcp-leasefile", section.lease_file
 
 
 def _range(entry: DhcpRange, tag: str, claims: Sequence[Claim]) -> Iterator[Directive]:

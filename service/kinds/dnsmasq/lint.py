@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from service.kinds.claims import Claim, DefaultRoute, Named, Network, PackageState
+from service.kinds.claims import Claim, DefaultRoute, Named, Network, PackageState, Reservation
 from service.kinds.dnsmasq.options import misfit, number_of
 from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection
 from service.spec.findings import Hit, Path, Rule
@@ -29,6 +29,7 @@ LEASE_FILE_LOST = Rule("dnsmasq.lease-file-lost", "warning", "leases survive a r
 OPTION_19 = Rule("dnsmasq.option-19", "warning", "guests are not told to forward packets")
 NO_DHCP_REDUNDANT = Rule("dnsmasq.no-dhcp-redundant", "warning", "what is not served needs no exclusion")
 DOMAIN_NOT_LOCAL = Rule("dnsmasq.domain-not-local", "warning", "the guests' domain is answered only from here")
+NAMES_OF_ANYONE = Rule("dnsmasq.names-of-anyone", "warning", "names are those that `guests` declares")
 PACKAGE_NOT_NAMED = Rule("dnsmasq.package-not-named", "warning", "the package is named in `packages`", by_absence=True)
 
 RULES = (
@@ -51,6 +52,7 @@ RULES = (
     OPTION_19,
     NO_DHCP_REDUNDANT,
     DOMAIN_NOT_LOCAL,
+    NAMES_OF_ANYONE,
     PACKAGE_NOT_NAMED,
 )
 
@@ -107,6 +109,13 @@ def _whole(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Hit]:
             ("domain",),
             f"unknown names of {section.domain} are asked upstream",
             f"add `local: [/{section.domain}/]`",
+        )
+    if section.names == "anyone" and section.dhcp and any(isinstance(claim, Reservation) for claim in claims):
+        yield NAMES_OF_ANYONE.hit(
+            (),
+            "takes the name that any guest sends: of two that send the same undeclared one the last gets it, "
+            "and with it what is meant for the other",
+            "add `names: declared`",
         )
     if not any(isinstance(claim, PackageState) and claim.package == "dnsmasq" for claim in claims):
         yield PACKAGE_NOT_NAMED.hit(

@@ -4,7 +4,7 @@
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -152,6 +152,11 @@ class DnsmasqSection(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     domain: DomainName | None = Field(None, description="The guests' domain: a lease named dev is dev.DOMAIN too.")
+    names: Literal["declared", "anyone"] = Field(
+        "anyone",
+        description="Whose names are taken: only those that `guests` declares, or what any guest sends. In both cases "
+        "a declared name goes to its guest only.",
+    )
     local: LocalDomains = Field(
         default=(),
         description="Domains never asked upstream, answered only from here; the guests' domain is one.",
