@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 
 def schema(
-    file: Literal["host", "fleet"] = "host",
+    file: Literal["host", "fleet", "group"] = "host",
     /,
     *,
     out: Annotated[Path | None, Parameter(show_default=False)] = None,
@@ -20,15 +20,15 @@ def schema(
     Parameters
     ----------
     file
-        host for hosts/**.yaml, fleet for fleet.yaml.
+        host for hosts/**.yaml, fleet for fleet.yaml, group for groups/*.yaml.
     out
         Write to this file instead.
     """
     from service.cli.output import complain, tell
     from service.kinds import KINDS
-    from service.spec.schema import fleet_schema, host_schema
+    from service.spec.schema import fleet_schema, group_schema, host_schema
 
-    made = host_schema(KINDS) if file == "host" else fleet_schema(KINDS)
+    made = {"host": host_schema, "fleet": fleet_schema, "group": group_schema}[file](KINDS)
     text = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
     if out is None:
         print(text, end="")

@@ -5,6 +5,7 @@
 Reading is a function of a file's path and bytes, so a file that did not change is not read again (`known`).
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -13,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from service.model.trees import BlobEntry, Tree
-from service.spec import document, host, shape
+from service.spec import document, groups, host, shape
 from service.spec.findings import (
     WHOLE_FILE,
     Finding,
@@ -25,12 +26,11 @@ from service.spec.findings import (
     has_errors,
     sorted_findings,
 )
-from service.spec.host import Head, HostSpec, Shared, nearest
+from service.spec.host import Head, HostSpec, Shared, SharedFile, nearest
 
 TREE = Rule("tree", "error", "every entry of hosts/ is a plain file or folder with a plain name")
 EMPTY = Rule("empty", "error", "the repository describes at least one host")
 FLEET_MISSING = Rule("fleet.missing", "error", "fleet.yaml is there and names the format's version")
-GROUPS = Rule("groups", "error", "groups/ is not supported yet")
 DUPLICATE_HOST = Rule("host.duplicate", "error", "a host is described in one file")
 DUPLICATE_ADDRESS = Rule("connection.duplicate-address", "warning", "two hosts are not reached at one address and port")
 
@@ -41,7 +41,7 @@ RULES = (
     TREE,
     EMPTY,
     FLEET_MISSING,
-    GROUPS,
+    *groups.RULES,
     DUPLICATE_HOST,
     DUPLICATE_ADDRESS,
 )
@@ -79,8 +79,8 @@ class SharedKind(Protocol):
 
     shared_section: Any
 
-    def lint_shared(self, section: Any) -> Iterator[Hit]:
-        """What is wrong in fleet.yaml by itself; paths start in the section."""
+    def lint_shared(self, section: Any, shared: Shared) -> Iterator[Hit]:
+        """What is wrong in fleet.yaml beside the files of groups/ (`shared`); paths start in the section."""
         ...
 
 
@@ -94,14 +94,16 @@ class FleetSection(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
-    """What one file says, from its path and bytes and those of fleet.yaml (`shared_id`) alone. `spec` is None where
-    anything is wrong with it, and for fleet.yaml, whose content is `shared`."""
+    """What one file says, from its path and bytes and those of fleet.yaml and groups/ (`shared_id`) alone. `spec` is
+    None where anything is wrong with it, and for what is shared: `shared` of fleet.yaml, `group` of a file of groups/.
+    """
 
     path: str
     blob_id: str
     spec: HostSpec | None = None
     findings: tuple[Finding, ...] = ()
     shared: Shared | None = None
+    group: SharedFile | None = None
     shared_id: str = ""
 
 
@@ -128,15 +130,21 @@ def read_fleet(tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, Parsed
     parsed: dict[str, ParsedFile] = {}
     files: list[ParsedFile] = []
     shared, shared_id = NOTHING_SHARED, ""
-    for entry in sorted(tree.files.values(), key=lambda entry: entry.path != FLEET_FILE):
+    for entry in sorted(tree.files.values(), key=lambda entry: _rank(entry.path)):
         file = (known or {}).get(entry.blob_id)
-        if file is None or (file.path, file.shared_id) != (entry.path, shared_id):
-            file = read_file(entry, kinds, shared, shared_id)
+        needs = "" if _rank(entry.path) == 0 else shared_id
+        if file is None or (file.path, file.shared_id) != (entry.path, needs):
+            file = read_file(entry, kinds, shared, needs)
+        if file.group is not None:
+            shared = replace(shared, groups=(*shared.groups, file.group))
         if entry.path == FLEET_FILE:
-            shared, shared_id = file.shared or NOTHING_SHARED, entry.blob_id
+            shared = file.shared or shared
+        if _rank(entry.path) < 2:
+            shared_id = hashlib.sha256(f"{shared_id} {entry.path} {entry.blob_id}".encode()).hexdigest()
         parsed[entry.blob_id] = file
         files.append(file)
         found.extend(file.findings)
+    found.extend(_in_groups(shared, kinds))
     found.extend(_whole_fleet(tree))
     hosts: dict[str, HostSpec] = {}
     for file in files:
@@ -153,13 +161,13 @@ def read_fleet(tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, Parsed
 def read_file(
     entry: BlobEntry, kinds: Sequence[SpecKind], shared: Shared = NOTHING_SHARED, shared_id: str = ""
 ) -> ParsedFile:
-    """Read one file: fleet.yaml, or a host's with what fleet.yaml says for it."""
-    if entry.path.startswith("groups/"):
-        hit = GROUPS.hit((), "groups/ is not supported yet by this version", "remove it: nothing would enforce it")
-        return ParsedFile(entry.path, entry.blob_id, findings=(finding(entry.path, WHOLE_FILE, hit),))
+    """Read one file: of groups/, then fleet.yaml with what those say, then a host's with what is shared."""
     read = document.load(entry.data)
+    if entry.path.startswith(groups.FOLDER):
+        group, problems = groups.read_group(entry, read, kinds)
+        return replace(_parsed(entry, problems), group=group)
     if entry.path == FLEET_FILE:
-        return _read_shared(entry, read, kinds)
+        return replace(_read_shared(entry, read, kinds, shared), shared_id=shared_id)
     if read.value is None:
         return replace(_parsed(entry, list(read.problems)), shared_id=shared_id)
     return replace(_read_host(entry, read, kinds, shared), shared_id=shared_id)
@@ -205,7 +213,20 @@ def _fleet_model(kinds: tuple[SpecKind, ...]) -> type[FleetSection]:
     return create_model("Fleet", __base__=FleetSection, __doc__=FleetSection.__doc__, **fields)
 
 
-def _read_shared(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKind]) -> ParsedFile:
+def _rank(path: str) -> int:
+    """In which order files are read: what others need comes first."""
+    return 0 if path.startswith(groups.FOLDER) else 1 if path == FLEET_FILE else 2
+
+
+def _in_groups(shared: Shared, kinds: Sequence[SpecKind]) -> Iterator[Finding]:
+    """The files of groups/ against fleet.yaml and each other."""
+    kind = groups.group_kind(kinds)
+    places = {group.file: group for group in shared.groups}
+    for file, hit in kind.lint_groups(shared) if kind is not None and shared.groups else ():
+        yield finding(file, places[file].position(hit.path), hit)
+
+
+def _read_shared(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKind], shared: Shared) -> ParsedFile:
     if read.value is None:
         return _parsed(entry, list(read.problems))
     fitted = shape.fit(fleet_model(kinds), read)
@@ -215,8 +236,8 @@ def _read_shared(entry: BlobEntry, read: document.Document, kinds: Sequence[Spec
         value = getattr(fitted.value, kind.name, None)
         if value is not None and isinstance(kind, SharedKind):
             sections[kind.name] = value
-            problems.extend(_place(read, fitted, _below(kind.name, kind.lint_shared(value))))
-    return replace(_parsed(entry, problems), shared=Shared(entry.path, sections, read.places))
+            problems.extend(_place(read, fitted, _below(kind.name, kind.lint_shared(value, shared))))
+    return replace(_parsed(entry, problems), shared=Shared(entry.path, sections, read.places, shared.groups))
 
 
 def _below(name: str, hits: Iterator[Hit]) -> Iterator[Hit]:

@@ -48,12 +48,27 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedFile:
+    """A file of groups/: a kind's validated value, and where it stands."""
+
+    file: str
+    section: object
+    places: Mapping[Path, Position] = field(default_factory=dict, repr=False, compare=False)
+
+    def position(self, path: Path) -> Position:
+        """Line and column of the value at a path, or of the nearest thing around it that is written."""
+        return nearest(self.places, path)
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
-    """What fleet.yaml says for every host: the kinds' validated values by kind name, and where they stand."""
+    """What fleet.yaml and the files of groups/ say for every host: the kinds' validated values by kind name, and where
+    they stand."""
 
     file: str = "fleet.yaml"
     sections: Mapping[str, object] = field(default_factory=dict)
     places: Mapping[Path, Position] = field(default_factory=dict, repr=False, compare=False)
+    groups: tuple[SharedFile, ...] = ()
 
     def position(self, path: Path) -> Position:
         """Line and column of the value at a path, or of the nearest thing around it that is written."""

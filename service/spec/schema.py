@@ -6,7 +6,9 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from service.errors import InputError
 from service.spec.fleet import SpecKind, fleet_model, host_model
+from service.spec.groups import group_kind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -39,3 +41,11 @@ def host_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
 def fleet_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
     """The schema of fleet.yaml."""
     return {"$schema": DIALECT, **fleet_model(kinds).model_json_schema(schema_generator=_Schema)}
+
+
+def group_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
+    """The schema of groups/*.yaml."""
+    kind = group_kind(kinds)
+    if kind is None:
+        raise InputError("nothing reads the files of groups/")
+    return {"$schema": DIALECT, **kind.group_section.model_json_schema(schema_generator=_Schema)}

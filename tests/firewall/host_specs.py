@@ -12,8 +12,9 @@ from service.kinds.claims import Claim, Filtered, Named
 from service.kinds.firewall.derived import assemble
 from service.kinds.guests import Guests, GuestsSection
 from service.kinds.packet_rules.checks import uncompilable
-from service.kinds.packet_rules.levels import guest_level, host_level, shared_level
+from service.kinds.packet_rules.levels import guest_level, host_level
 from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
+from service.kinds.packet_rules.shared import shared_level
 from service.spec.host import Connection, HostSpec, Shared
 
 Section = dict[str, Any]

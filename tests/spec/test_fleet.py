@@ -311,11 +311,6 @@ def test_the_head_of_a_host_may_be_doubtful(read: Read, host: str) -> None:
             {"fleet.yaml": "# nothing\n", "hosts/pve1.yaml": HOST},
             "fleet.yaml:1:1: is empty, write `key: value` lines [yaml.empty]",
         ),
-        (
-            {"fleet.yaml": FLEET, "groups/web.yaml": "a: 1\n", "hosts/pve1.yaml": HOST},
-            "groups/web.yaml:1:1: groups/ is not supported yet by this version, remove it: nothing would enforce it "
-            "[groups]",
-        ),
     ],
 )
 def test_a_repository_that_is_not_whole_says_so(files: dict[str, str], expected: str) -> None:

@@ -3,16 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from service.firewall.firewall import Firewall as Levels
-from service.firewall.host_firewall import HostFirewall, Policy
 from service.firewall.host_trace import HostAnalyser
 from service.kinds.claims import Claim, Filters, NeedsLoader, NeedsPackage
 from service.kinds.firewall.derived import assemble, derives
 from service.kinds.firewall.lint import GROUP, PLATFORM, RULE, RULES, blocked, unknown_interfaces
 from service.kinds.firewall.lint_forwards import FORWARD_BLOCKED, forwards_blocked
-from service.kinds.packet_rules.checks import uncompilable
-from service.kinds.packet_rules.levels import KEY, Problem, host_level, shared_level, shared_section
-from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
+from service.kinds.packet_rules.checks import alone, uncompilable
+from service.kinds.packet_rules.levels import KEY, Problem, host_level
+from service.kinds.packet_rules.section import FirewallSection, GroupFile, SharedFirewallSection
+from service.kinds.packet_rules.shared import group_problems, section_of, shared_level, shared_section
 from service.kinds.published import published_of
 from service.model.observed import Watch
 from service.resources.firewall import FirewallTable, bridge_parts
@@ -27,6 +26,7 @@ class Firewall:
     name = KEY
     section: Any = FirewallSection
     shared_section: Any = SharedFirewallSection
+    group_section: Any = GroupFile
     rules: tuple[Rule, ...] = (*RULES, FORWARD_BLOCKED)
 
     def lint(self, section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
@@ -47,14 +47,23 @@ class Firewall:
             yield from blocked(analyser, claims)
             yield from forwards_blocked(analyser, published_of(claims, host), claims)
 
-    def lint_shared(self, section: SharedFirewallSection) -> Iterator[Hit]:
-        """What is wrong in fleet.yaml by itself."""
-        level, problems = shared_level(section, Shared())
+    def lint_shared(self, section: SharedFirewallSection, shared: Shared) -> Iterator[Hit]:
+        """What is wrong in fleet.yaml, which may use the names of groups/."""
+        level, problems = shared_level(section, shared)
         yield from map(_hit, problems)
-        accept = Policy("ACCEPT")
-        firewall = HostFirewall(Levels(level, level), accept, accept, accept)
-        for path, rules in (("rules",), level.rules), *((("groups", n), g.rules) for n, g in level.groups.items()):
-            yield from (RULE.hit((*path, index), words) for index, words in uncompilable(firewall, rules))
+        for path, rules in (("rules",), level.rules), *((("groups", n), level.groups[n].rules) for n in section.groups):
+            yield from (RULE.hit((*path, index), words) for index, words in uncompilable(alone(level), rules))
+
+    def lint_groups(self, shared: Shared) -> Iterator[tuple[str, Hit]]:
+        """What is wrong in the files of groups/."""
+        section = section_of(shared)
+        level, _ = shared_level(section, shared)
+        yield from ((file, _hit(problem)) for file, problem in group_problems(section, shared))
+        files = {group.file for group in shared.groups}
+        for group in level.groups.values():
+            if group.where.file in files:
+                for index, words in uncompilable(alone(level), group.rules):
+                    yield group.where.file, RULE.hit(("rules", index), words)
 
     def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
         yield from ()

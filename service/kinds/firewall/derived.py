@@ -15,8 +15,9 @@ from service.firewall.host_firewall import FilteredGuest, HostFirewall, Policy
 from service.firewall.model import Level, Rule, Where
 from service.firewall.pve_render import rule_line
 from service.kinds.claims import Claim, Filtered, Named, Serves
-from service.kinds.packet_rules.levels import KEY, guest_level, host_level, shared_level, shared_section
+from service.kinds.packet_rules.levels import KEY, guest_level, host_level
 from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
+from service.kinds.packet_rules.shared import shared_level, shared_section
 from service.kinds.published import accepted, closed_of, published_of
 from service.spec.host import HostSpec, Shared
 

@@ -2,11 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 
+from service.firewall.firewall import Firewall
 from service.firewall.host_chains import site_of
-from service.firewall.host_firewall import HostFirewall
+from service.firewall.host_firewall import HostFirewall, Policy
 from service.firewall.matching import LeftOut
-from service.firewall.model import FAMILIES, Ignored, Rule
+from service.firewall.model import FAMILIES, Ignored, Level, Rule
 from service.firewall.sets import build_sets
+
+
+def alone(cluster: Level, own: Level | None = None) -> HostFirewall:
+    """Levels as a firewall that accepts what no rule decides about: enough to compile single rules."""
+    accept = Policy("ACCEPT")
+    return HostFirewall(Firewall(cluster, own or cluster), accept, accept, accept)
 
 
 def uncompilable(firewall: HostFirewall, rules: Sequence[Rule]) -> Iterator[tuple[int, str]]:

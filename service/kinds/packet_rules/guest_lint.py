@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from service.firewall.firewall import Firewall
-from service.firewall.host_firewall import HostFirewall, Policy
 from service.kinds.claims import Claim
-from service.kinds.packet_rules.checks import uncompilable
-from service.kinds.packet_rules.levels import KEY, cluster_level, guest_level
+from service.kinds.packet_rules.checks import alone, uncompilable
+from service.kinds.packet_rules.levels import KEY, guest_level
 from service.kinds.packet_rules.section import GuestFirewall
+from service.kinds.packet_rules.shared import cluster_level
 from service.spec.findings import Hit, Rule
 from service.spec.host import HostSpec
 
@@ -62,9 +61,8 @@ def _lint(name: str, guest: _Guest, section: GuestFirewall, host: HostSpec) -> I
     cluster = cluster_level(host)
     level, problems = guest_level(name, section, host, cluster)
     yield from (RULE.hit((*path, *below), words, right) for below, words, right in problems)
-    accept = Policy("ACCEPT")
-    firewall = HostFirewall(Firewall(cluster, level), accept, accept, accept)
-    yield from (RULE.hit((*path, "rules", index), words) for index, words in uncompilable(firewall, level.rules))
+    found = uncompilable(alone(cluster, level), level.rules)
+    yield from (RULE.hit((*path, "rules", index), words) for index, words in found)
 
 
 def _restrains(section: GuestFirewall) -> bool:

@@ -1,6 +1,6 @@
 """From the sections to the levels of the firewall's model, each rule read as Proxmox would read its line.
 
-    shared_level(section, shared) -> (Level, problems)        host_level(section, host, cluster) -> (Level, problems)
+    host_level(section, host, cluster) -> (Level, problems)        guest_level(name, section, host, cluster) -> the same
 
 A problem is (path in the section, words, what would be right). A rule with one has no effect and is a finding.
 """
@@ -8,8 +8,7 @@ A problem is (path in the section, words, what would be right). A rule with one 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from service.firewall.addresses import split_cidr
-from service.firewall.model import Alias, Family, IPSet, IPSetEntry, Level, Rule, SecurityGroup, Where
+from service.firewall.model import Level, Rule, Where
 from service.firewall.pve_options import BadLine
 from service.firewall.pve_render import rule_line
 from service.firewall.pve_rules import Scope, read_rule
@@ -17,10 +16,9 @@ from service.kinds.packet_rules.section import (
     FirewallRule,
     FirewallSection,
     GuestFirewall,
-    SharedFirewallSection,
 )
 from service.spec.findings import Path
-from service.spec.host import HostSpec, Shared
+from service.spec.host import HostSpec, Shared, SharedFile
 
 KEY = "firewall"
 Problem = tuple[Path, str, str]
@@ -29,10 +27,10 @@ _PARAMETERS = ("macro", "source", "dest", "proto", "dport", "sport", "icmp_type"
 
 
 @dataclass(slots=True)
-class _Reading:
-    """Rules as they are read, with what is wrong in them."""
+class RuleReading:
+    """Rules as they are read, with what is wrong in them. `top` leads from the file's top to where paths start."""
 
-    place: HostSpec | Shared
+    place: HostSpec | Shared | SharedFile
     scope: Scope
     top: Path = (KEY,)
     problems: list[Problem] = field(default_factory=list)
@@ -93,45 +91,18 @@ def _own_problems(rule: FirewallRule) -> Iterator[tuple[str, str, str]]:
         yield "dport", "ICMP has no ports", "write `icmp_type`"
 
 
-def shared_level(section: SharedFirewallSection | None, shared: Shared) -> tuple[Level, list[Problem]]:
-    """The level of the datacenter."""
-    if section is None:
-        return Level("cluster", shared.file, exists=False), []
-    aliases = {name: Alias(name, cidr, _family(cidr)) for name, cidr in section.aliases.items()}
-    problems: list[Problem] = []
-    ipsets = {}
-    for name, entries in section.ipsets.items():
-        ipsets[name] = IPSet(name, tuple(IPSetEntry(e.removeprefix("!"), e.startswith("!")) for e in entries))
-        problems += _set_problems(name, entries, aliases)
-    reading = _Reading(shared, Scope("group", aliases, ipsets), problems=problems)
-    groups = {
-        name: SecurityGroup(name, reading.rules(rules, ("groups", name))) for name, rules in section.groups.items()
-    }
-    problems += [
-        (("groups", name, index, key), "stands in a group", "name groups and interfaces where the group is used")
-        for name, rules in section.groups.items()
-        for index, rule in enumerate(rules)
-        for key, stands in (("type", rule.type == "group"), ("iface", rule.iface is not None))
-        if stands
-    ]
-    reading.scope = Scope("cluster", aliases, ipsets)
-    rules = reading.rules(section.rules, ("rules",))
-    level = Level("cluster", shared.file, aliases=aliases, ipsets=ipsets, rules=rules, groups=groups)
-    return level, [*reading.problems, *_unknown_groups(section, level)]
-
-
 def host_level(section: FirewallSection, host: HostSpec, cluster: Level) -> tuple[Level, list[Problem]]:
     """The level of a host, whose rules use the datacenter's names."""
-    reading = _Reading(host, Scope("cluster", cluster.aliases, cluster.ipsets))
+    reading = RuleReading(host, Scope("cluster", cluster.aliases, cluster.ipsets))
     rules = reading.rules(section.rules, ("rules",))
-    return Level("host", host.file, rules=rules), [*reading.problems, *_unknown_groups(section, cluster)]
+    return Level("host", host.file, rules=rules), [*reading.problems, *unknown_groups(section, cluster)]
 
 
 def guest_level(name: str, section: GuestFirewall, host: HostSpec, cluster: Level) -> tuple[Level, list[Problem]]:
     """The level of a guest, whose rules use the datacenter's names. Paths of problems start in its `firewall`."""
-    reading = _Reading(host, Scope("cluster", cluster.aliases, cluster.ipsets), ("guests", name, KEY))
+    reading = RuleReading(host, Scope("cluster", cluster.aliases, cluster.ipsets), ("guests", name, KEY))
     rules = reading.rules(section.rules, ("rules",))
-    problems = [*reading.problems, *_unknown_groups(section, cluster)]
+    problems = [*reading.problems, *unknown_groups(section, cluster)]
     for index, rule in enumerate(section.rules):
         if rule.type == "forward":
             problems.append((("rules", index, "type"), "a guest forwards nothing", "write in or out"))
@@ -140,38 +111,8 @@ def guest_level(name: str, section: GuestFirewall, host: HostSpec, cluster: Leve
     return Level("guest", host.file, vmid=name, rules=rules), problems
 
 
-def shared_section(host: HostSpec) -> SharedFirewallSection | None:
-    """What fleet.yaml says."""
-    section = host.shared.sections.get(KEY)
-    return section if isinstance(section, SharedFirewallSection) else None
-
-
-def cluster_level(host: HostSpec) -> Level:
-    """The level of the datacenter as a host of the fleet has it."""
-    return shared_level(shared_section(host), host.shared)[0]
-
-
-def _unknown_groups(section: FirewallSection | GuestFirewall, cluster: Level) -> Iterator[Problem]:
+def unknown_groups(section: FirewallSection | GuestFirewall, cluster: Level) -> Iterator[Problem]:
     for index, rule in enumerate(section.rules):
         if rule.type == "group" and rule.action not in cluster.groups:
             known = ", ".join(sorted(cluster.groups)) or "none yet"
             yield ("rules", index, "action"), f"no group is named {rule.action}", f"groups of fleet.yaml: {known}"
-
-
-def _set_problems(name: str, entries: Sequence[str], aliases: dict[str, Alias]) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for index, entry in enumerate(entries):
-        bare = entry.removeprefix("!").removeprefix("dc/")
-        alias = aliases.get(bare)
-        cidr = alias.cidr if alias else bare
-        if alias is None and split_cidr(bare) is None:
-            yield ("ipsets", name, index), f"no alias is named {bare}", "add it to `aliases`"
-        elif cidr in seen:
-            yield ("ipsets", name, index), f"{cidr} is in the set already", "keep one"
-        elif cidr.endswith("/0"):
-            yield ("ipsets", name, index), f"{cidr} is every address", "a set holds no /0"
-        seen.add(cidr)
-
-
-def _family(cidr: str) -> Family:
-    return 6 if ":" in cidr else 4

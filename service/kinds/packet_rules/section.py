@@ -83,3 +83,20 @@ class SharedFirewallSection(FirewallSection):
     groups: Annotated[Mapping[grammar.GroupName, Rules], Field(max_length=MAX_RULES)] = Field(
         {}, description="Security groups: rules under a name."
     )
+
+
+class GroupFile(BaseModel):
+    """A file of groups/: a security group, and names for addresses, for every host of the fleet."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    group: grammar.GroupName = Field(description="The group's name, which is the file's name, too.")
+    comment: Annotated[str, Field(max_length=256)] | None = Field(None, description="For people.")
+    rules: Rules | None = Field(None, description="The group's rules. Without them the file only defines names.")
+    aliases: Annotated[Mapping[grammar.AliasName, grammar.Cidr], Field(max_length=MAX_RULES)] = Field(
+        {}, description="Names for an address or a network."
+    )
+    ipsets: Annotated[
+        Mapping[grammar.SetName, Annotated[tuple[grammar.Entry, ...], Field(max_length=MAX_RULES)]],
+        Field(max_length=MAX_RULES),
+    ] = Field({}, description='Sets of addresses, networks and aliases; an entry "!…" is an exception.')

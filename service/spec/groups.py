@@ -1,0 +1,55 @@
+"""The files of groups/: rules, aliases and sets under a name, for every host of the fleet.
+
+read_group(entry, read, kinds) -> (SharedFile | None, problems)
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Protocol, runtime_checkable
+
+from service.model.trees import BlobEntry
+from service.spec import shape
+from service.spec.document import Document, Problem
+from service.spec.findings import Hit, Rule
+from service.spec.host import Shared, SharedFile, nearest
+
+FOLDER = "groups/"
+FILE_NAME = Rule("group.file-name", "error", "`group` is the name of the file without its ending")
+NOT_TAKEN = Rule("groups", "error", "files of groups/ are for something that is managed")
+RULES = (FILE_NAME, NOT_TAKEN)
+
+
+@runtime_checkable
+class GroupedKind(Protocol):
+    """The kind that the files of groups/ are for. `group_section` is the type of a whole file, with its key `group`."""
+
+    group_section: Any
+
+    def lint_groups(self, shared: Shared) -> Iterator[tuple[str, Hit]]:
+        """What is wrong in the files of groups/, as (file, hit)."""
+        ...
+
+
+def group_kind(kinds: Sequence[object]) -> GroupedKind | None:
+    """The one kind."""
+    return next((kind for kind in kinds if isinstance(kind, GroupedKind)), None)
+
+
+def read_group(entry: BlobEntry, read: Document, kinds: Sequence[object]) -> tuple[SharedFile | None, list[Problem]]:
+    """One file by itself; None where anything in it is no value of its type."""
+    kind = group_kind(kinds)
+    if kind is None:
+        hit = NOT_TAKEN.hit((), "nothing reads the files of groups/", "remove it: nothing would enforce it")
+        return None, [Problem((1, 1), hit)]
+    if read.value is None:
+        return None, list(read.problems)
+    fitted = shape.fit(kind.group_section, read)
+    problems = [*read.problems, *fitted.problems]
+    if problems or fitted.value is None:
+        return None, problems
+    stem = PurePosixPath(entry.path).stem
+    said = getattr(fitted.value, "group", stem)
+    if said != stem:
+        hit = FILE_NAME.hit(("group",), f"the file is {entry.path}", f"write {stem}, or name the file {said}.yaml")
+        return None, [Problem(nearest(read.places, ("group",)), hit)]
+    return SharedFile(entry.path, fitted.value, read.places), []

@@ -1,0 +1,127 @@
+"""The files of groups/: security groups, aliases and sets that every host may name."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service.cli import run
+from service.firewall.nft_table import render_table
+from service.kinds import KINDS
+from service.kinds.desire import desire
+from service.resources.firewall import FirewallTable
+from service.spec.fleet import Fleet, read_fleet
+from tests.spec.conftest import tree_of
+
+Read = Callable[..., Fleet]
+RULE = "firewall: {rules: [{type: in, action: accept, macro: SSH}]}\n"
+WEB = """\
+group: web
+comment: what web servers need
+aliases: {office: 192.0.2.0/24}
+ipsets: {friends: [office, "!192.0.2.66", 198.51.100.7]}
+rules:
+  - {type: in, action: accept, macro: Web}
+  - {type: in, action: accept, macro: SSH, source: +friends}
+"""
+NAMES = "group: names\naliases: {printer: 192.0.2.9}\n"
+USED = """\
+firewall:
+  rules:
+    - {type: in, action: accept, macro: SSH}
+    - {type: group, action: web, iface: enp1s0}
+    - {type: in, action: drop, source: printer}
+    - {type: in, action: accept, source: +friends, proto: tcp, dport: 9}
+"""
+
+
+def table_of(fleet: Fleet) -> str:
+    assert not fleet.has_errors, "\n".join(map(str, fleet.findings))
+    [table] = [r for r in desire(fleet.hosts["pve1"], KINDS).resources if isinstance(r, FirewallTable)]
+    assert table.firewall is not None
+    return render_table(table.firewall).load
+
+
+def test_hosts_use_what_the_files_of_groups_define(read: Read, host: str) -> None:
+    files = {"groups/web.yaml": WEB, "groups/names.yaml": NAMES, "hosts/pve1.yaml": host.replace(RULE, USED)}
+    load = table_of(read(files))
+    assert 'iifname "enp1s0" tcp dport 80 accept' in load
+    friends = "{ 192.0.2.0-192.0.2.65, 192.0.2.67-192.0.2.255, 198.51.100.7 }"
+    assert f'iifname "enp1s0" ip saddr {friends} tcp dport 22 accept' in load
+    assert "ip saddr 192.0.2.9 drop" in load
+    assert f"ip saddr {friends} tcp dport 9 accept" in load
+
+
+def test_fleet_yaml_and_groups_use_each_others_names(read: Read, host: str) -> None:
+    fleet = "passerelle: 1\nfirewall:\n  aliases: {desk: 203.0.113.9}\n  rules: [{type: group, action: web}]\n"
+    web = WEB + "  - {type: in, action: accept, macro: Ping, source: desk}\n"
+    load = table_of(read({"fleet.yaml": fleet, "groups/web.yaml": web, "hosts/pve1.yaml": host}))
+    assert "ip saddr 203.0.113.9 icmp type 8 accept" in load
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {"groups/web.yaml": WEB.replace("+friends", "+nobody")},
+            "groups/web.yaml:7:52: rules.1.source: no such ipset 'nobody' [firewall.rule]",
+        ),
+        (
+            {"groups/web.yaml": WEB.replace("macro: Web", "macro: Wob")},
+            "groups/web.yaml:6:39: rules.0.macro: `Wob` is no macro, did you mean Web? [value]",
+        ),
+        (
+            {"groups/mail.yaml": WEB},
+            "groups/mail.yaml:1:8: group: the file is groups/mail.yaml, write mail, or name the file web.yaml "
+            "[group.file-name]",
+        ),
+        (
+            {"groups/web.yaml": WEB, "groups/zoo.yaml": "group: zoo\naliases: {office: 192.0.2.1}\n"},
+            "groups/zoo.yaml:2:19: aliases.office: the alias office is defined in groups/web.yaml already, keep one "
+            "[firewall.rule]",
+        ),
+        (
+            {"groups/web.yaml": WEB.replace("198.51.100.7]", "nowhere]")},
+            "groups/web.yaml:4:43: ipsets.friends.2: no alias is named nowhere, add it to `aliases` [firewall.rule]",
+        ),
+        (
+            {"groups/web.yaml": WEB.replace("macro: Web}", "macro: Web, iface: vmbr0}")},
+            "groups/web.yaml:6:51: rules.0.iface: stands in a group, name groups and interfaces where the group is "
+            "used [firewall.rule]",
+        ),
+        (
+            {"fleet.yaml": "passerelle: 1\nfirewall: {groups: {web: []}}\n", "groups/web.yaml": WEB},
+            "groups/web.yaml:1:8: group: the group web is defined in fleet.yaml already, keep one [firewall.rule]",
+        ),
+        (
+            {"groups/web.yaml": "group: web\nrulez: []\n"},
+            "groups/web.yaml:2:1: rulez: unknown key `rulez`, did you mean `rules`? [unknown-key]",
+        ),
+        ({"groups/web.yaml": "- x\n"}, "groups/web.yaml:1:1: is not a mapping, write `key: value` lines [yaml.empty]"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_place(read: Read, host: str, files: dict[str, str], said: str) -> None:
+    fleet = read({**files, "hosts/pve1.yaml": host})
+    assert fleet.has_errors
+    assert said in [f"{found} [{found.rule}]" for found in fleet.findings]
+
+
+def test_a_host_is_read_again_when_a_group_changes(read: Read, host: str) -> None:
+    files = {"groups/web.yaml": WEB, "groups/names.yaml": NAMES, "hosts/pve1.yaml": host.replace(RULE, USED)}
+    first = read(files)
+    assert read(files, known=first.parsed).hosts["pve1"] is first.hosts["pve1"]
+    again = read({**files, "groups/names.yaml": NAMES.replace("192.0.2.9", "192.0.2.8")}, known=first.parsed)
+    assert "ip saddr 192.0.2.8 drop" in table_of(again)
+    without = read({**files, "groups/names.yaml": "group: names\n"}, known=first.parsed)
+    assert without.has_errors
+
+
+def test_there_is_a_schema_for_the_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["schema", "group"]) == 0
+    assert '"ipsets"' in capsys.readouterr().out
+
+
+def test_without_a_kind_for_them_the_files_are_refused() -> None:
+    fleet = read_fleet(tree_of({"fleet.yaml": "passerelle: 1\n", "groups/web.yaml": WEB}), ())
+    assert "groups/web.yaml:1:1: nothing reads the files of groups/, remove it: nothing would enforce it" in [
+        str(found) for found in fleet.findings if found.rule == "groups"
+    ]
