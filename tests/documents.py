@@ -38,6 +38,8 @@ RUNNERS = {
     "$ passerelle adopt --root": (ADOPT, "test_the_pages_commands_work_on_a_folder"),
     "$ passerelle adopt --take-over": (ADOPT, "test_the_pages_commands_work_on_a_folder"),
     "$ passerelle adopt root@": (ADOPT_LAB, "test_the_pages_commands_work_on_a_host"),
+    "$ passerelle trace --host pve1": (LAB, "test_questions_about_packets"),
+    "$ passerelle trace --repo my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
     "$ curl ": (LAB, "test_the_api_answers_curl"),
     "$ passerelle lab ": (LAB, "test_a_lab_from_up_to_down"),
     "pve1# python3 -I -S /var/lib/passerelle/boot.py status": (LAB, "test_the_journal_at_the_console"),

@@ -74,6 +74,10 @@ class Control(Protocol):
         """What was last seen of the host, None if it was never seen since the service started."""
         ...
 
+    async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
+        """What becomes of a packet by what Git wants of the host: host, commit, verdict, rule, why, nat."""
+        ...
+
     async def source(self) -> SourceStanding:
         """Whether the source is followed, and why not."""
         ...

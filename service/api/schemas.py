@@ -232,6 +232,17 @@ class View(Answer):
     content: Any
 
 
+class Trace(Answer):
+    """What becomes of a packet by what Git wants of a host. `rule` is the line that decides, as file:line."""
+
+    host: str
+    commit: str
+    verdict: Literal["ACCEPT", "DROP", "REJECT"]
+    rule: str | None
+    why: str
+    nat: list[str] = Field(description="How its addresses change on the way")
+
+
 class Latch(Answer):
     """A desired state that was rolled back and is not tried again by itself."""
 

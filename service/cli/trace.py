@@ -10,9 +10,13 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from service.firewall.firewall import Firewall
-    from service.firewall.verdict import Verdict
 
-    Tracer = Callable[[Mapping[str, object]], Verdict]
+Answer = Mapping[str, object]
+"""verdict, rule, why; for a host of a repository or of the service also nat."""
+Tracer = Callable[[Mapping[str, object]], Answer]
+
+QUERY = ("from", "to", "proto", "dport", "sport", "source", "dest", "dsttype", "mac", "flags")
+"""What the service takes of a packet's fields."""
 
 
 @Parameter(name="*")
@@ -21,7 +25,7 @@ class AskedPacket:
     """One packet, flag by flag."""
 
     from_: Annotated[str | None, Parameter(name="--from")] = None
-    """Zone; with --repo: host, outside, an interface, a guest's name, an address; with --pve: host, outside (behind
+    """Zone: host, outside, an interface, a guest's name, an address; with --pve: host, outside (behind
     vmbr0), nfvm (an unfiltered guest there), ct100, vm200i1, vmbr1/tapX, enp1s0/wan."""
 
     to: str | None = None
@@ -84,16 +88,18 @@ def trace(
 ) -> int:
     """Say what becomes of a packet: the verdict, the line that decides, and why.
 
-    Asked of a host in a config repository (--repo, --host), or of the firewall files of a Proxmox node (--pve).
+    Asked of the service about a host (--host), of a host in a config repository (--repo, --host), or of the firewall
+    files of a Proxmox node (--pve).
 
-    The packet is the first of its flow, with the addresses that the filter sees: after DNAT, before SNAT.
+    The packet is the first of its flow, with the addresses under which it is sent; with --pve with those that the
+    filter sees: after DNAT, before SNAT.
 
     Parameters
     ----------
     repo
         Folder with fleet.yaml and hosts/.
     host
-        Name of the host in it.
+        Name of the host.
     pve
         Folder with cluster.fw, host.fw, VMID.fw, guests.json and, in a cluster, corosync.conf.
     packets
@@ -109,25 +115,43 @@ def trace(
     if (packets is None) == (not asked):
         complain("give either --packets, or --from, --to and --proto")
         return USAGE
-    if (repo is None) == (pve is None) or (repo is None) != (host is None):
-        complain("give either --repo and --host, or --pve")
+    if (host is None) == (pve is None) or (repo is not None and host is None):
+        complain("give --host, with or without --repo, or --pve")
         return USAGE
-    if repo is not None and host is not None:
-        from service.cli.trace_repo import HostTracer
+    trace_packet: Tracer
+    if pve is not None:
+        trace_packet, asked = _of_proxmox(pve, node, asked)
+    elif repo is not None and host is not None:
+        from service.cli.trace_repo import tracer_of
 
-        trace_packet: Tracer = HostTracer(repo, host).trace
+        tracer = tracer_of(repo, host)
+        trace_packet = lambda packet: tracer.trace(packet).as_json()  # noqa: E731
     else:
-        trace_packet, asked = _of_proxmox(pve or Path(), node, asked)
+        trace_packet = _of_service(host or "")
     if packets is not None:
         _answer_all(trace_packet, packets)
         return 0
-    said = trace_packet(asked).as_json()
+    said = trace_packet(asked)
     text = f"{said['verdict']} {said['rule'] or '-'} {said['why']}"
     print(json.dumps(said) if output == "json" else printable(text))
     return 0
 
 
-def _of_proxmox(pve: Path, node: NodeFacts, asked: dict[str, str]) -> "tuple[Tracer, dict[str, str]]":
+def _of_service(host: str) -> Tracer:
+    """The service answers, by the revision in force."""
+    from service.cli.client import Client
+
+    client = Client()
+
+    def trace_packet(packet: Mapping[str, object]) -> Answer:
+        given = {name: str(value) for name, value in packet.items() if name in QUERY and value not in (None, "")}
+        found: dict[str, object] = client.get(f"hosts/{host}/trace", **given)
+        return {name: found[name] for name in ("verdict", "rule", "why", "nat")}
+
+    return trace_packet
+
+
+def _of_proxmox(pve: Path, node: NodeFacts, asked: dict[str, str]) -> tuple[Tracer, dict[str, str]]:
     """Who answers for a folder of Proxmox's files, and the packet with the addresses that the files know."""
     from service.cli.pve_folder import node_of, read_pve_folder
     from service.errors import InputError
@@ -139,7 +163,7 @@ def _of_proxmox(pve: Path, node: NodeFacts, asked: dict[str, str]) -> "tuple[Tra
         raise InputError(f"Proxmox would not load this rule set: {folder.fatal}")
     analyser = Analyser(folder.firewall)
     analyser.check()
-    return analyser.trace_packet, _with_addresses(asked, folder.firewall)
+    return lambda packet: analyser.trace_packet(packet).as_json(), _with_addresses(asked, folder.firewall)
 
 
 def _with_addresses(asked: dict[str, str], firewall: "Firewall") -> dict[str, str]:
@@ -156,13 +180,13 @@ def _with_addresses(asked: dict[str, str], firewall: "Firewall") -> dict[str, st
     return {**known, **asked}
 
 
-def _answer_all(trace_packet: "Tracer", packets: Path) -> None:
+def _answer_all(trace_packet: Tracer, packets: Path) -> None:
     """One line of JSON for each packet of a file, in order; an error names the line."""
     from service.errors import InputError
 
     for number, packet in _questions(packets):
         try:
-            print(json.dumps(trace_packet(packet).as_json()))
+            print(json.dumps(trace_packet(packet)))
         except InputError as error:
             raise InputError(f"{packets}:{number}: {error.what}", hint=error.hint) from error
 

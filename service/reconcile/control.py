@@ -15,6 +15,7 @@ from service.reconcile.decide import Request
 from service.reconcile.ports import Memory, Record
 from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
+from service.reconcile.tracing import Tracers
 from service.reconcile.watching import Watcher
 
 
@@ -33,6 +34,7 @@ class Control:
         self._clock = clock
         self._look = look
         self._asking = asyncio.Lock()
+        self._tracers = Tracers(watcher)
 
     async def reconcile(self, host: str, by: str) -> None:
         """Look at the host again soon."""
@@ -151,6 +153,10 @@ class Control:
             return None
         met: list[Json] = [{"thing": t, "where": w} for t, w in (desired.met(observed) if desired else ())]
         return HostView(host, shown(observed) | {"met": met}, at=observed.observed_at)
+
+    async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
+        """What becomes of a packet by what Git wants of the host."""
+        return await self._tracers.trace(host, asked)
 
     async def source(self) -> SourceStanding:
         """Whether the source is followed."""

@@ -49,7 +49,7 @@ class Watcher:
         self._revisions = revisions
         self._record = record
         self._memory = memory
-        self._kinds = kinds
+        self.kinds = kinds
         self._clock = clock
         self._parsed: Mapping[str, ParsedFile] = {}
         self._blobs: Mapping[str, bytes] = {}
@@ -106,7 +106,7 @@ class Watcher:
             return False
         if is_newest:
             await self._quiet()
-        fleet = await asyncio.to_thread(read_fleet, tree, self._kinds, self._parsed)
+        fleet = await asyncio.to_thread(read_fleet, tree, self.kinds, self._parsed)
         self._parsed, self._blobs = fleet.parsed, tree.blobs()
         meta = tree.commit
         if meta is None:
@@ -188,7 +188,7 @@ class Watcher:
             tree = self._revisions.read_tree(commit, self._blobs)
         except SourceError:
             return None
-        return read_fleet(tree, self._kinds, self._parsed)
+        return read_fleet(tree, self.kinds, self._parsed)
 
 
 def had_the_key(before: Fleet | None, host: str) -> bool:

@@ -23,6 +23,7 @@ SCOPE_OF = {
     ("GET", "/api/v1/hosts/{host}/drift"): "read",
     ("GET", "/api/v1/hosts/{host}/plan"): "read",
     ("GET", "/api/v1/hosts/{host}/latches"): "read",
+    ("GET", "/api/v1/hosts/{host}/trace"): "read",
     ("POST", "/api/v1/hosts/{host}/reconcile"): "plan",
     ("POST", "/api/v1/hosts/{host}/latch/clear"): "approve",
     ("POST", "/api/v1/hosts/{host}/release"): "approve",
@@ -95,7 +96,8 @@ async def test_a_token_opens_what_its_scope_says_and_nothing_else(world: World, 
     token = world.token(scope) if scope else ""  # type: ignore[arg-type]
     for (method, path), needed in SCOPE_OF.items():
         body = body_for(world, path) if method == "POST" else None
-        answer = await world.ask(method, address(world, path), token=token, json=body)
+        query = "?from=outside&to=host&proto=tcp" if path.endswith("/trace") else ""
+        answer = await world.ask(method, address(world, path) + query, token=token, json=body)
         if scope is None:
             assert answer.status_code == 401, (method, path)
             assert answer.headers["www-authenticate"].startswith("Bearer")

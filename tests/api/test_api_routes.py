@@ -41,6 +41,23 @@ async def test_a_host_shows_each_axis_and_whether_it_is_stale(world: World) -> N
     assert (await get(world, "hosts/pve1"))["stale"] is True
 
 
+async def test_a_question_about_a_packet_reaches_whoever_answers_it(world: World) -> None:
+    said = await get(world, "hosts/pve1/trace?from=outside&to=10.10.10.20&proto=tcp&dport=80&flags=SA")
+    assert said == {
+        "host": "pve1", "commit": COMMIT, "verdict": "DROP", "rule": "hosts/pve1.yaml:3", "nat": [],
+        "why": "dport=80 flags=SA from=outside proto=tcp to=10.10.10.20",
+    }  # fmt: skip
+    for query, status in [
+        ("from=outside&to=host", 422),
+        ("from=out%0Aside&to=host&proto=tcp", 422),
+        ("from=outside&to=host&proto=tcp&dports=80", 400),
+        ("from=outside&to=host&proto=tcp&source=localhost", 422),
+    ]:
+        answer = await world.ask("GET", f"/api/v1/hosts/pve1/trace?{query}")
+        assert answer.status_code == status, query
+    assert (await world.ask("GET", "/api/v1/hosts/pve9/trace?from=a&to=b&proto=tcp")).status_code == 404
+
+
 async def test_a_host_that_did_not_change_is_not_sent_again(world: World) -> None:
     first = await world.ask("GET", "/api/v1/hosts/pve1")
     etag = first.headers["etag"]

@@ -20,6 +20,7 @@ from service.model.observed import Lease
 from service.model.plans import Plan
 from service.model.runs import HostStatus, HostView
 from service.model.sources import SourceStanding
+from service.model.states import Json
 from service.model.trees import Commit
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -111,6 +112,13 @@ class Desk:
     async def observed(self, host: str) -> HostView | None:
         self._fail()
         return HostView(host, {"links": ["\x1b[31m"]}, at=NOW) if host == "pve1" else None
+
+    async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
+        self._fail()
+        if host != "pve1":
+            raise NotFound(f"no revision names the host {host}")
+        why = " ".join(f"{key}={value}" for key, value in sorted(asked.items()))
+        return {"host": host, "commit": COMMIT, "verdict": "DROP", "rule": "hosts/pve1.yaml:3", "why": why, "nat": []}
 
     async def source(self) -> SourceStanding:
         self._fail()

@@ -28,10 +28,15 @@ firewall:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "hosts").mkdir()
     (tmp_path / "fleet.yaml").write_text(FLEET)
-    (tmp_path / "hosts/pve1.yaml").write_text(head() + (FOLDER / "seed.yaml").read_text() + RULES)
+    (tmp_path / "hosts/pve1.yaml").write_text(head() + (FOLDER / "seed.yaml").read_text() + FORWARDS + RULES)
     return tmp_path
 
 
+FORWARDS = """\
+forwards:
+  - {in: enp1s0, ports: {8080: 80}, to: proxy}
+  - {in: enp1s0, ports: 5000, to: proxy, proto: udp, source: 203.0.113.0/24}
+"""
 ANSWERS = [
     ("outside host tcp 22", "ACCEPT", "IN SSH(ACCEPT)"),
     ("outside host tcp 8007", "REJECT", "IN REJECT -p tcp -dport 8007"),
@@ -45,6 +50,16 @@ ANSWERS = [
     ("outside proxy tcp 80", "DROP", "10.10.10.0/24 leaves through enp1s0"),
     ("198.51.100.77 10.10.10.20 tcp 80", "DROP", "10.10.10.0/24 leaves through enp1s0"),
     ("host outside udp 123", "ACCEPT", "policy_out: accept"),
+    (
+        "outside host tcp 8080",
+        "ACCEPT",
+        "FORWARD ACCEPT -dest 10.10.10.20 -p tcp -dport 80; sent on to 10.10.10.20:80 by",
+    ),
+    ("203.0.113.9 host udp 5000", "ACCEPT", "; sent on to 10.10.10.20:5000 by hosts/pve1.yaml:"),
+    ("outside host udp 5000", "DROP", "policy_in: drop"),
+    ("dev 198.51.100.11 tcp 8080", "ACCEPT", "; leaves as 10.10.10.1"),
+    ("host 198.51.100.11 tcp 8080", "ACCEPT", "policy_out: accept; sent on to 10.10.10.20:80 by hosts/pve1.yaml:"),
+    ("dev host tcp 8080", "DROP", "policy_in: drop"),
     ("host host tcp 9999", "ACCEPT", "the host speaks to itself"),
     ("198.51.100.77 198.51.100.11 tcp 22", "ACCEPT", "IN SSH(ACCEPT)"),
 ]
@@ -81,6 +96,28 @@ def test_many_questions_are_answered_in_order(folder: Path, tmp_path: Path, caps
     assert ask(folder, "--packets", str(packets)) == 0
     said = [json.loads(line)["verdict"] for line in capsys.readouterr().out.splitlines()]
     assert said == ["ACCEPT", "DROP", "REJECT"]
+
+
+def test_every_change_of_an_address_is_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (folder / "hosts/pve1.yaml").read_text().splitlines()
+    line = next(number for number, words in enumerate(text, 1) if "8080" in words)
+    words = ["--from", "proxy", "--to", "198.51.100.11", "--proto", "tcp", "--dport", "8080", "-o", "json"]
+    assert ask(folder, *words) == 0
+    assert json.loads(capsys.readouterr().out)["nat"] == [
+        f"sent on to 10.10.10.20:80 by hosts/pve1.yaml:{line}",
+        "leaves as 10.10.10.1",
+    ]
+
+
+def test_without_a_firewall_what_is_published_still_closes_the_network(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "fleet.yaml").write_text("passerelle: 1\n")
+    (folder / "hosts/pve1.yaml").write_text(head() + (FOLDER / "seed.yaml").read_text() + FORWARDS)
+    assert ask(folder, "--from", "outside", "--to", "proxy", "--proto", "tcp", "--dport", "80") == 0
+    assert capsys.readouterr().out.startswith("DROP - before routing: ")
+    assert ask(folder, "--from", "outside", "--to", "host", "--proto", "tcp", "--dport", "8080") == 0
+    assert capsys.readouterr().out.startswith("ACCEPT - the spec has no `firewall` for this host; sent on to")
 
 
 def test_an_unknown_zone_host_or_flag_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

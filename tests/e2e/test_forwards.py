@@ -1,5 +1,6 @@
 """Published ports with real packets: from outside, from guests, from the host, after a reboot, and gone again."""
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -173,6 +174,26 @@ def test_rules_deleted_in_the_kernel_are_seen_and_put_back(published: Story) -> 
     published.apply(spec(published), "put it back")
     assert outside(published, 80) == INET
     assert published.drift() == []
+
+
+def test_a_question_has_one_answer_and_packets_agree(published: Story) -> None:
+    box, host = "10.10.10.50", published.host.address
+    questions = [
+        (("outside", "host", "80"), "ACCEPT", box, outside(published, 80)),
+        (("outside", host, "81"), "DROP", "", outside(published, 81)),
+        ((CTL, host, "2222"), "DROP", "", outside(published, 2222, netns="ctl")),
+        (("dev", host, "8080"), "ACCEPT", "leaves as 10.10.10.1", inside(published, "dev", 8080)),
+        (("host", host, "5001"), "ACCEPT", box, host_itself(published, 5001)),
+    ]
+    work = str(published.field.room / "work")
+    for (source, dest, port), verdict, nat, packet in questions:
+        words = ["--host", "pve1", "--from", source, "--to", dest, "--proto", "tcp", "--dport", port, "-o", "json"]
+        said = json.loads(published.field.run("trace", *words).stdout)
+        assert said == json.loads(published.field.run("trace", "--repo", work, *words).stdout)
+        assert (said["verdict"], packet == "silent") == (verdict, verdict == "DROP")
+        assert nat in " ".join(said["nat"])
+        query = f"from={source}&to={dest}&proto=tcp&dport={port}"
+        assert said.items() <= published.field.get(f"hosts/pve1/trace?{query}").items()
 
 
 def test_a_forward_of_the_management_port_is_refused(published: Story) -> None:

@@ -89,6 +89,11 @@ def test_the_commands_beside_the_service(story: Story) -> None:
     assert "cache-size=800" in story.host.read("/etc/dnsmasq.d/passerelle.conf").decode()
 
 
+def test_questions_about_packets(field: Field, story: Story) -> None:
+    (said,) = run_all(field, "test_questions_about_packets")
+    assert said == "ACCEPT - the spec has no `firewall` for this host\n"
+
+
 def test_receivers_come_and_go(field: Field) -> None:
     secret, listed, gone = run_all(field, "test_receivers_come_and_go")
     assert len(secret.strip()) > 20
@@ -106,7 +111,8 @@ def test_the_api_answers_curl(story: Story) -> None:
         done = subprocess.run(["sh", "-c", command.text], env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         answers.append(json.loads(done.stdout))
-    hosts, drift, asked = answers
+    traced, hosts, drift, asked = answers
+    assert traced["verdict"] == "ACCEPT"
     assert [host["host"] for host in hosts["items"]] == ["pve1"]
     assert set(drift) >= {"items", "next_cursor"}
     assert asked["host"] == "pve1"

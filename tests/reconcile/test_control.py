@@ -12,6 +12,7 @@ from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.kinds import KINDS
 from service.kinds.desire import desire
+from service.kinds.tracing import HostTracer
 from service.model.plans import Plan, Refusal
 from service.model.runs import PlanRecord
 from service.plan.make import make_plan
@@ -181,3 +182,21 @@ async def test_the_service_is_ready_once_a_revision_is_in_force(new_desk: Callab
     assert "empty" in (await desk.control.readiness())["source"]
     await desk.says(SEED)
     assert await desk.control.readiness() == {}
+
+
+async def test_a_question_about_a_packet_is_answered_by_the_revision_in_force(desk: Desk) -> None:
+    asked = {"from": "outside", "to": "host", "proto": "tcp", "dport": "8080"}
+    first = await desk.control.trace("pve1", asked)
+    assert (first["commit"], first["verdict"], first["rule"]) == (desk.watcher.wanted.commit, "ACCEPT", None)
+    published = "forwards:\n  - {in: enp1s0, ports: {8080: 80}, to: proxy}\nfirewall:\n  policy_forward: drop\n"
+    await desk.says(SEED + published + "  rules: [{type: in, action: accept, macro: SSH}]\n")
+    then = await desk.control.trace("pve1", asked)
+    spec = desk.watcher.wanted.hosts["pve1"]
+    answer = {key: then[key] for key in ("verdict", "rule", "why", "nat")}
+    assert answer == HostTracer(spec, KINDS).trace(asked).as_json()
+    assert then["commit"] != first["commit"]
+    assert str(then["nat"]).startswith("['sent on to 10.10.10.20:80 by hosts/pve1.yaml:")
+    with pytest.raises(NotFound, match="pve9"):
+        await desk.control.trace("pve9", asked)
+    with pytest.raises(InputError, match="there is no zone vmbr9"):
+        await desk.control.trace("pve1", {**asked, "from": "vmbr9"})

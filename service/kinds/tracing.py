@@ -1,0 +1,105 @@
+"""May X reach Y on port Z, which rule says so, and under which addresses: questions to a host of the spec.
+
+    HostTracer(spec, kinds).trace({"from": "outside", "to": "host", "proto": "tcp", "dport": "80"}) -> Traced
+
+The packet is the first of its flow, with the addresses under which it was sent. What is published is sent on before
+the filters look at it; what leaves under another address is changed after them.
+"""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from service.firewall.chains import ACCEPT, DROP, Flow
+from service.firewall.host_firewall import Closed, HostFirewall
+from service.firewall.host_trace import HostAnalyser
+from service.firewall.model import Where
+from service.firewall.packets import parse_packet
+from service.firewall.published import Published, destination
+from service.firewall.verdict import Verdict
+from service.kinds.desire import desire
+from service.kinds.firewall.zones import Zones
+from service.kinds.kind import Kind
+from service.model.states import Json
+from service.resources.firewall import FirewallTable
+from service.resources.forwards import ForwardsTable
+from service.spec.fleet import claims_of
+from service.spec.host import HostSpec
+
+NO_FIREWALL = "the spec has no `firewall` for this host"
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """The verdict, and how the packet's addresses change on its way, in words."""
+
+    verdict: Verdict
+    nat: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Json]:
+        """For one line of output."""
+        said = self.verdict.as_json()
+        why = "; ".join([str(said["why"]), *self.nat])
+        return {**said, "why": why, "nat": [*self.nat]}
+
+
+class HostTracer:
+    """One host, made ready once, asked many times."""
+
+    def __init__(self, spec: HostSpec, kinds: Sequence[Kind]) -> None:
+        self._zones = Zones.of(claims_of(spec, kinds))
+        firewall: HostFirewall | None = None
+        self._published: tuple[Published, ...] = ()
+        self._closed: tuple[Closed, ...] = ()
+        for resource in desire(spec, kinds).resources:
+            if isinstance(resource, FirewallTable):
+                firewall = resource.firewall
+            elif isinstance(resource, ForwardsTable):
+                self._published, self._closed = resource.published, resource.closed
+        self._analyser = HostAnalyser(firewall) if firewall is not None else None
+
+    def trace(self, asked: Mapping[str, object]) -> Traced:
+        """The answer to a question between zones; addresses that are not given are those of the zones. Raises
+        InputError for what is no packet, or a zone that is not there."""
+        said = {key: str(value) for key, value in asked.items() if isinstance(value, str | int) and value != ""}
+        source, dest, fields = self._zones.packet(said)
+        flow = parse_packet(fields).flow
+        taken = None if dest else self._taken(flow)
+        if taken is None:
+            verdict = self._verdict(source, dest, flow, None)
+            address = self._zones.leaves_as(fields["source"], dest) if source and dest else ""
+            return Traced(verdict, (f"leaves as {address}",) if address and verdict.verdict == ACCEPT else ())
+        end = self._zones.holder(ipaddress.ip_address(taken.target))
+        sent_on = replace(
+            flow, dest=int(ipaddress.IPv4Address(taken.target)), dport=taken.to_port or flow.dport, dest_mac=""
+        )
+        verdict = self._verdict(source, end.interface, flow, sent_on)
+        return Traced(verdict, tuple(self._changes(source, end.interface, fields["source"], flow, taken)))
+
+    def _taken(self, flow: Flow) -> Published | None:
+        if flow.family != 4:
+            return None
+        return destination(self._published, flow.proto, flow.source, flow.dest, flow.dport)
+
+    def _verdict(self, source: str, dest: str, flow: Flow, sent_on: Flow | None) -> Verdict:
+        if self._analyser is not None:
+            return self._analyser.trace(source, dest, flow, sent_on)
+        for closed in self._closed:
+            if source == closed.interface and _holds(closed.network, flow):
+                return Verdict(DROP, None, f"before routing: {closed.cause}")
+        return Verdict(ACCEPT, None, NO_FIREWALL)
+
+    def _changes(self, source: str, dest: str, address: str, flow: Flow, taken: Published) -> list[str]:
+        """What becomes of the addresses of a packet that is sent on."""
+        port = f":{taken.to_port or flow.dport}"
+        found = [f"sent on to {taken.target}{port} by {taken.where or Where('forwards', 1)}"]
+        if source == dest and ipaddress.ip_address(address) in ipaddress.ip_network(taken.network):
+            found.append(f"leaves as {self._zones.own(dest, 4)}")
+        return found
+
+
+def _holds(network: str, flow: Flow) -> bool:
+    net = ipaddress.ip_network(network)
+    if (net.version == 6) != (flow.family == 6):
+        return False
+    return int(net.network_address) <= flow.dest <= int(net.broadcast_address)
