@@ -20,6 +20,8 @@ Facts (`TYPE:NAME`; canonical JSON, None is "not there"; a wanted value may name
     nft:FAMILY TABLE    {"normal": […]}, wanted also {"load": "table … {…}"}; tables passerelle and passerelle_* only
     masquerade:SRC>OUT  number of such rules in iptables' nat POSTROUTING
     unit:NAME           {"enabled": "enabled"|"disabled"|"masked"|…, "active": bool}
+    leases:/abs/path    dnsmasq's lease file. Captured {"named": ["MAC NAME", …]}; wanted {"from": a path that it was
+                        at until now, "unnamed": ["MAC NAME", …] that go}: it moves all the time, only these count
 
 Verbs (JSON lines on stdout, the last one is {"event": "result", …}; exit 0 clean answer, 2 bad input, 1 crash):
 
@@ -192,6 +194,22 @@ def sync_folder(path: str) -> None:
         os.close(fd)
 
 
+def worded(host: Host, error: BaseException) -> str:
+    """An error in words for people; those of the disk say what is the matter with it."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code == errno.EROFS:
+        return "the disk is read-only; the kernel's log (dmesg) may say why"
+    if code not in (errno.ENOSPC, errno.EDQUOT):
+        return str(error)
+    try:
+        room = os.statvfs(host.path(os.path.dirname(STATE)))
+    except OSError:
+        return "the disk is full"
+    if room.f_ffree == 0:
+        return "the disk has no inode left: too many files; delete some"
+    return f"the disk is full ({room.f_bavail * room.f_frsize >> 10} KiB free); free some room"
+
+
 def remove(path: str) -> None:
     """Unlink and sync; nothing to do is fine."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -347,7 +365,10 @@ FACT_NAMES = {
     "nft": r"(ip|ip6|inet|bridge|arp|netdev) passerelle(_[A-Za-z0-9_]{1,40})?",
     "masquerade": _SOURCE + ">" + _NAME,
     "unit": r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,199}\.(service|timer|socket|path|target)",
+    "leases": r"(/[A-Za-z0-9._@%+:,=~-]+)+",
 }
+LEASES_DAEMON = "dnsmasq.service"  # while it runs, nobody else writes the lease file
+LEASE_NAME = r"[0-9a-f:-]{1,60} [A-Za-z0-9_.-]{1,255}"
 
 
 def split_fact(fact: Json) -> tuple[str, str]:
@@ -357,7 +378,7 @@ def split_fact(fact: Json) -> tuple[str, str]:
     kind, _, name = fact.partition(":")
     if kind not in FACT_NAMES or not re.fullmatch(FACT_NAMES[kind], name):
         raise BadInput(f"{fact!r} is no fact: TYPE:NAME with TYPE one of {', '.join(FACT_NAMES)}")
-    if kind == "file" and (set(name.split("/")) & {".", ".."} or (name + "/").startswith(STATE + "/")):
+    if kind in ("file", "leases") and (set(name.split("/")) & {".", ".."} or (name + "/").startswith(STATE + "/")):
         raise BadInput(f"{fact!r} is no place for a file of ours")
     if kind == "sysctl" and set(sysctl_path(name).split("/")[1:]) & {"", ".", ".."}:
         raise BadInput(f"{fact!r} names no kernel setting")
@@ -374,6 +395,8 @@ def same(fact: str, wanted: Json, captured: Json) -> bool:
     kind = fact.partition(":")[0]
     if kind == "addresses":
         return sorted(wanted or []) == sorted(captured or [])
+    if kind == "leases":
+        return not set((wanted or {}).get("unnamed", [])) & set((captured or {}).get("named", []))
     if wanted is None or captured is None:
         return wanted is None and captured is None
     if kind == "routes":
@@ -655,6 +678,19 @@ def _capture_masquerade(seen: Seen, name: str) -> Json:
     return masquerade_counts(seen.masquerades(source)).get(_masquerade_name(source, out), 0)
 
 
+def _capture_leases(seen: Seen, name: str) -> Json:
+    fact, content = read_file(seen.host.path(name))
+    if fact is None or "type" in fact:
+        return None
+    named = [f"{words[1]} {words[3]}" for words in lease_lines(content) if len(words) == 5 and words[3] != "*"]
+    return {"named": sorted(set(named))}
+
+
+def lease_lines(content: bytes) -> list[list[str]]:
+    """The words of each line of dnsmasq's lease file: EXPIRY MAC ADDRESS NAME CLIENT-ID. Pure."""
+    return [line.split(" ") for line in content.decode("utf-8", "surrogateescape").split("\n")]
+
+
 def _masquerade_name(source: str, out: str) -> str:
     try:
         return f"{ipaddress.ip_network(source, strict=False)}>{out}"
@@ -670,6 +706,7 @@ _CAPTURES: dict[str, Callable[[Seen, str], Json]] = {
     "sysctl": _capture_sysctl,
     "nft": _capture_nft,
     "masquerade": _capture_masquerade,
+    "leases": _capture_leases,
 }
 
 
@@ -763,6 +800,8 @@ class Setter:
             self.nft(name, value)
         elif kind == "masquerade":
             self.masquerade(name, value or 0)
+        elif kind == "leases":
+            self.leases(name, value or {})
         else:
             self.unit(name, value, restart)
 
@@ -1025,6 +1064,62 @@ class Setter:
         if wanted in ("enabled", "disabled", "masked") and (wanted != now or name in self.unsure):
             self.systemctl({"enabled": "enable", "disabled": "disable", "masked": "mask"}[wanted], name)
 
+    def leases(self, name: str, wanted: Json) -> None:
+        """Change the lease file while dnsmasq does not run, and start it again: then it reads all its files anew."""
+        active = (Seen(self.host).units([LEASES_DAEMON])[LEASES_DAEMON] or {}).get("active")
+        write_atomic(self._mark("leases-paused"), b"active" if active else b"")
+        if active:
+            self.systemctl("stop", LEASES_DAEMON)
+        if "from" in wanted:
+            fact, content = read_file(self.host.path(wanted["from"]))
+            if fact is not None and "type" not in fact:
+                self._write_leases(name, content, fact)
+                write_atomic(self._mark("leases-carried"), b"")
+        unnamed = set(wanted.get("unnamed", []))
+        fact, content = read_file(self.host.path(name))
+        if unnamed and fact is not None and "type" not in fact:
+            lines = [
+                [*words[:3], "*", words[4]] if len(words) == 5 and f"{words[1]} {words[3]}" in unnamed else words
+                for words in lease_lines(content)
+            ]
+            text = "\n".join(" ".join(words) for words in lines)
+            self._write_leases(name, text.encode("utf-8", "surrogateescape"), fact)
+        if active:
+            self.systemctl("start", LEASES_DAEMON)
+
+    def leases_back(self, name: str, wanted: Json, was_there: bool) -> None:
+        """Undo `leases`: what was given out meanwhile is kept, where it was before. Names come from other files."""
+        paused = self._mark("leases-paused")
+        if not os.path.exists(paused):
+            return
+        if not self.no_block and read_text(paused):
+            self.systemctl("stop", LEASES_DAEMON)
+        if os.path.exists(self._mark("leases-carried")):
+            fact, content = read_file(self.host.path(name))
+            if fact is not None and "type" not in fact:
+                try:
+                    self._write_leases(wanted["from"], content, fact)
+                except OSError as error:
+                    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                        raise
+                    os.rename(self.host.path(name), self.host.path(wanted["from"]))  # a full disk has room for this
+            remove(self._mark("leases-carried"))
+        if not was_there and "from" in wanted:
+            remove(self.host.path(name))
+        if not self.no_block and read_text(paused):
+            self.systemctl("start", LEASES_DAEMON)
+        remove(paused)
+
+    def _write_leases(self, name: str, content: bytes, fact: dict[str, Json]) -> None:
+        path = self.host.path(name)
+        make_folders(os.path.dirname(path))
+        write_new(self.temporary(path), content, int(fact["mode"], 8), fact)
+        os.rename(self.temporary(path), path)
+        sync_folder(os.path.dirname(path))
+
+    def _mark(self, name: str) -> str:
+        return self.host.state("txn", self.tag, name)
+
     def _forget_unit(self, name: str) -> None:
         """Remove what `enable` made: systemctl cannot any more once the unit's file is gone."""
         top = self.host.path(UNITS)
@@ -1251,7 +1346,7 @@ def discard(host: Host, identifier: str) -> None:
     """Delete a transaction's folder: first its name, so that no half of it is ever taken for a whole."""
     trash = host.state("txn", ".trash-" + identifier)
     shutil.rmtree(trash, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # where nothing can be written, whoever begins next does it
         os.rename(host.state("txn", identifier), trash)
     shutil.rmtree(trash, ignore_errors=True)
 
@@ -1416,9 +1511,17 @@ def _value_fits(kind: str, value: Json) -> bool:
             "enabled": lambda v: isinstance(v, str) and bool(re.fullmatch("[a-z-]{0,40}", v)),
             "active": lambda v: isinstance(v, bool),
         },
+        "leases": {
+            "from": lambda v: isinstance(v, str) and bool(re.fullmatch(FACT_NAMES["file"], v)) and "/../" not in v,
+            "unnamed": lambda v: isinstance(v, list) and all(_is_lease_name(item) for item in v),
+        },
     }
     checks = fields[kind]
     return isinstance(value, dict) and all(key in checks and checks[key](item) for key, item in value.items())
+
+
+def _is_lease_name(value: Json) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(LEASE_NAME, value))
 
 
 def _is_link_name(value: Json) -> bool:
@@ -1523,7 +1626,9 @@ def stage(host: Host, document: dict[str, Json], blobs: dict[str, bytes], found:
         discard(host, transaction.id)
         code = error.errno if isinstance(error, OSError) else 0
         reason = {errno.ENOSPC: "space", errno.EDQUOT: "space", errno.EROFS: "read-only"}.get(code or 0, "stage")
-        raise Refused(reason, f"nothing was changed, the snapshot could not be written: {error}") from None
+        raise Refused(
+            reason, f"nothing was changed, the snapshot could not be written: {worded(host, error)}"
+        ) from None
     except Refused:
         discard(host, transaction.id)
         raise
@@ -1549,6 +1654,10 @@ def _stage(
             size += len(content)
             changed[fact[5:]] = [value["sha256"], os.stat(host.path(fact[5:])).st_mtime_ns]
             write_new(os.path.join(folder, "old", value["sha256"]), content)
+    for step in document["steps"]:
+        if step["fact"].startswith("leases:"):
+            places = [step["fact"][7:], (step["after"] or {}).get("from", step["fact"][7:])]
+            size += sum(os.path.getsize(host.path(place)) for place in places if os.path.isfile(host.path(place)))
     folders = [os.path.dirname(f[5:]) for f, value in found.items() if f.startswith("file:") and value is None]
     missing = sorted({parent for folder_ in folders for parent in _missing(host, folder_)})
     snapshot = {"facts": found, "detail": {**capture_detail(host, found), "changed": changed}, "folders": missing}
@@ -1688,9 +1797,9 @@ def arm(transaction: Transaction, confirm_timeout_s: float) -> None:
         prove_armed(transaction)
         point(host, "proven")
     except (OSError, Trouble) as error:
-        transaction.try_save(state="refused", error=f"could not be armed: {error}")
+        transaction.try_save(state="refused", error=f"could not be armed: {worded(host, error)}")
         disarm(host, transaction.id)
-        raise Refused("arm", f"nothing was changed, the switch could not be armed: {error}") from None
+        raise Refused("arm", f"nothing was changed, the switch could not be armed: {worded(host, error)}") from None
 
 
 def disarm(host: Host, identifier: str) -> None:
@@ -1760,6 +1869,7 @@ class Steps:
             if not self._expected(number, now, first):
                 raise Foreign(f"{fact} was changed by someone else since the snapshot")
             blind = fact.startswith("nft:") and "normal" not in (step["after"] or {"normal": None})
+            blind = blind or fact.startswith("leases:")  # the daemon has to start anew in any case
             if blind or not same(fact, step["after"], now):
                 if fact.startswith("file:"):
                     self.setter.file(fact[5:], step["after"], expected=self.old[fact] if first else now)
@@ -1771,7 +1881,7 @@ class Steps:
                 self.network_moved = True
                 self.keep()
         except (Trouble, OSError) as error:
-            entry.update(error=str(error), ended_s=round(boottime_s(), 3))
+            entry.update(error=worded(host, error), ended_s=round(boottime_s(), 3))
             if isinstance(error, Foreign):
                 entry["state"] = "pending"  # not ours, so not to be undone either
             raise
@@ -1785,7 +1895,7 @@ class Steps:
         kind = step["fact"].partition(":")[0]
         if same(step["fact"], step["before"], now) or same(step["fact"], step["after"], now):
             return True
-        if kind == "unit":  # a unit may move by itself, and with others
+        if kind in ("unit", "leases"):  # they move by themselves, and with others
             return True
         if kind == "file" and not first:  # as the step before left it
             last = max(n for n in range(number) if self.named[n] == step["fact"])
@@ -1823,7 +1933,7 @@ def apply_steps(transaction: Transaction) -> dict[str, Json]:
                 steps.do(number)
         steps.setter.reload()
     except (Trouble, BadInput, OSError, ValueError, KeyError, TypeError) as error:
-        return failed(transaction, "step failed", str(error))
+        return failed(transaction, "step failed", worded(host, error))
     try:
         point(host, "verifying")
         steps.keep()
@@ -1832,7 +1942,7 @@ def apply_steps(transaction: Transaction) -> dict[str, Json]:
             return failed(transaction, "verify failed", told(left))
         transaction.save(state="applied")
     except (Trouble, OSError) as error:
-        return failed(transaction, "verify failed", str(error))
+        return failed(transaction, "verify failed", worded(host, error))
     point(host, "applied")
     return transaction.answer()
 
@@ -1943,6 +2053,8 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
         if fact.startswith("unit:") and value is None:
             attempt(lambda fact=fact: put_back(fact, None))  # type: ignore[misc]
     for kind in RESTORE_ORDER:
+        if kind == "unit":
+            attempt(lambda: _restore_leases(transaction, setter))
         mine = [(fact, value) for fact, value in facts.items() if fact.partition(":")[0] == kind]
         if kind == "link":  # bridges first, for others to be put into; what was not there is deleted last
             mine.sort(key=lambda item: (item[1] is None, (item[1] or {}).get("type") != "bridge"))
@@ -1956,6 +2068,14 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
             point(host, ("boot-" if setter.no_block else "") + "restore-" + kind)
     attempt(setter.reload)
     return errors
+
+
+def _restore_leases(transaction: Transaction, setter: Setter) -> None:
+    """Bring leases back to where dnsmasq looks for them with its old files."""
+    for number, entry in enumerate(transaction.steps):
+        if entry["fact"].startswith("leases:") and entry["state"] != "pending":
+            there = transaction.snapshot()["facts"].get(entry["fact"]) is not None
+            setter.leases_back(entry["fact"][7:], transaction.document()["steps"][number]["after"] or {}, there)
 
 
 def _keep_foreign(transaction: Transaction, snapshot: dict[str, Json], fact: str, path: str) -> None:
@@ -2056,7 +2176,7 @@ def verb_begin(host: Host) -> dict[str, Json]:
             discard(host, transaction.id)
             if isinstance(error, Refused):
                 raise
-            raise Refused("check", f"nothing was changed: {error}") from None
+            raise Refused("check", f"nothing was changed: {worded(host, error)}") from None
         point(host, "checked")
         arm(transaction, document["confirm_timeout_s"])
     emit(
@@ -2167,7 +2287,7 @@ def _confirm(transaction: Transaction) -> dict[str, Json]:
                 return failed(transaction, "verify failed", told(left))
         transaction.save(state="confirmed")
     except (Trouble, OSError, ValueError, KeyError) as error:
-        return failed(transaction, "confirm failed", str(error))
+        return failed(transaction, "confirm failed", worded(host, error))
     point(host, "confirmed")
     disarm(host, transaction.id)
     shutil.rmtree(os.path.join(transaction.folder, "reserve"), ignore_errors=True)
@@ -2343,7 +2463,7 @@ def installed(host: Host, names: list[str]) -> dict[str, bool]:
 
 def apt(host: Host, what: str, names: list[str], timeout_s: float) -> str:
     """apt-get without questions; "" or why it failed. Its lists are renewed once when it does not find something."""
-    options = ["-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=60", "-o", "Acquire::http::Timeout=15"]
+    options = ["-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=20", "-o", "Acquire::http::Timeout=15"]
     options += ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
     error = ""
     for attempt in (1, 2):
