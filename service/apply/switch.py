@@ -36,6 +36,10 @@ WORDS = {
     "armed": "another transaction is armed on this host",
     "quarantined": "a rollback failed on this host before; a person has to look and release it",
     "space": "the host has no room for a snapshot",
+    "read-only": "nothing can be written on the host",
+    "locked": "another process on the host holds passerelle's lock",
+    "arm": "the host could not promise to undo the change by itself",
+    "unknown": "the host could not be read",
     "check": "a native syntax check refused a file",
     "no-way-in": "no new connection comes in to the host, so no change could be confirmed",
 }

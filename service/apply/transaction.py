@@ -60,6 +60,7 @@ class Transaction:
         self._deadline_s = 0.0
         self._patient_until_s: float | None = None
         self._is_given_up = False
+        self._crash = ""
         self._is_renewed = False
 
     async def run(
@@ -120,8 +121,10 @@ class Transaction:
                     return begun.result()
                 except HostRefused:
                     raise
-                except HostError:
-                    return {}  # the line was lost, perhaps by the change itself: the host goes on, new connections tell
+                except HostError as error:
+                    # the line was lost, perhaps by the change itself: the host goes on, new connections tell
+                    self._crash = str(error) if type(error) is HostError and not self._is_armed else ""
+                    return {}
             if self._is_armed and self._is_silent:
                 return None
 
@@ -139,8 +142,8 @@ class Transaction:
             self._tell(step)
         end = ended(result)
         if end is not None and end.ending == "refused":
-            what = WORDS.get(end.cause, end.cause)
-            return Ended("refused", end.cause, f"{what}: {end.error}" if end.error else what)
+            what, more = WORDS.get(end.cause, end.cause), end.error.removeprefix(end.cause).removeprefix(": ")
+            return Ended("refused", end.cause, f"{what}: {more}" if more else what)
         return end
 
     async def _confirm(self, apply_id: str, generation: int) -> Ended:
@@ -157,8 +160,9 @@ class Transaction:
                 trouble, pause_s = str(error), BETWEEN_LOST_S
                 first = first or trouble
             else:
-                if journal is None and now_s >= self._deadline_s:
-                    return Ended("refused", "not-begun", "the host has no journal of it, so nothing was changed")
+                if journal is None and (now_s >= self._deadline_s or self._crash):
+                    what = "the host has no journal of it, so nothing was changed"
+                    return Ended("refused", "not-begun", f"{what}: {self._crash}".removesuffix(": "))
                 if journal is not None and (end := self._end(journal)) is not None:
                     seen_here = f"{end.error}; seen from here: {first}"
                     return replace(end, error=seen_here) if first and end.cause == "deadline" else end

@@ -31,12 +31,21 @@ class Decision:
     stale_request: bool = False
 
 
-def decide(plan: Plan, mode: SyncMode, *, latched: bool, request: Request | None, contested: bool = False) -> Decision:
+def decide(
+    plan: Plan,
+    mode: SyncMode,
+    *,
+    latched: bool,
+    request: Request | None,
+    contested: bool = False,
+    why_latched: str = "",
+) -> Decision:
     """One decision for one host.
 
     Refusals stop everything. A request counts only for the plan that it names. `observe` never writes, whoever asks.
-    A latched digest is not tried again by itself; a person may ask for it by name. `contested`: something on the host
-    keeps undoing what is applied, so the loop stands back for a while.
+    A latched digest is not tried again by itself; a person may ask for it by name. What cuts guests off waits for a
+    person, also under `auto`. `contested`: something on the host keeps undoing what is applied, so the loop stands back
+    for a while. `why_latched` is what the apply ended with.
     """
     if plan.is_empty and not plan.drifts:
         return Decision("nothing", "Synced", "", "Idle", stale_request=request is not None)
@@ -63,10 +72,15 @@ def decide(plan: Plan, mode: SyncMode, *, latched: bool, request: Request | None
             sync,
             "RolledBackLatched",
             "RolledBack",
-            "this desired state was rolled back; it is not tried again by itself",
+            "this desired state was rolled back and is not tried again by itself"
+            + f": {why_latched}".removesuffix(": "),
         )
     if mode == "approve":
         return Decision("wait", sync, reason, "WaitingForApproval", "the plan waits for approval")
+    if risks := [step.risk for step in plan.steps if step.risk]:
+        return Decision(
+            "wait", sync, reason, "WaitingForApproval", f"the plan is disruptive and waits for approval: {risks[0]}"
+        )
     if contested:
         return Decision("wait", sync, reason, "Pending", "something on the host keeps undoing this; the next try waits")
     return Decision("apply", sync, reason, "Running")

@@ -127,12 +127,20 @@ class Rounds:
     async def _decide(self, spec: HostSpec, plan: Plan, standing: Standing, held: str) -> Decision:
         """`held` is why the host is not free, empty where it is."""
         latches = await asyncio.to_thread(self._memory.latches, spec.name)
-        latched = any(latch.desired_digest == plan.desired_digest for latch in latches)
+        ends = [latch.error for latch in latches if latch.desired_digest == plan.desired_digest]
+        latched = bool(ends)
         if len(latches) > latched:
             wanted, now = plan.desired_digest, self._clock.now()
             await asyncio.to_thread(self._record.drop_latches, spec.name, wanted=wanted, at=now)
         contested = standing.is_contested(plan, self._clock.monotonic_s())
-        decision = decide(plan, spec.sync, latched=latched, request=standing.request, contested=contested)
+        decision = decide(
+            plan,
+            spec.sync,
+            latched=latched,
+            why_latched="".join(ends[:1]),
+            request=standing.request,
+            contested=contested,
+        )
         decision = quarantined(decision, held) if held else decision
         if decision.stale_request and standing.request is not None:
             why = decision.message or "there is nothing to apply"

@@ -29,6 +29,8 @@ BOTH = Plan("pve1", "c", "d", drifts=differs("both"), steps=(STEP,))
 PACKAGE = Plan("pve1", "c", "d", drifts=differs("git"), packages=(PackageChange("dnsmasq", "install"),))
 UNREAD = Plan("pve1", "c", "d", drifts=differs("host", unknown="garbled"), refusals=(Refusal("unknown", "unread"),))
 CUTS = Plan("pve1", "c", "d", drifts=differs("git"), steps=(STEP,), refusals=(Refusal("management-path", "would cut"),))
+CUTTING = Step("link:vmbr1", {"type": "bridge"}, None, "gone", risk="whoever is behind its 2 ports loses the link")
+DISRUPTIVE = Plan("pve1", "c", "d", drifts=differs("git"), steps=(STEP, CUTTING))
 STUCK = Plan("pve1", "c", "d", drifts=differs("host"))
 
 ANN = Request("apply-1", "ann", PENDING.digest)
@@ -55,6 +57,8 @@ ROWS = [
     Row("as wanted, somebody asks", SYNCED, "approve", "nothing Synced - Idle", request=ANYTHING, stale=True),
     Row("as wanted, though latched", SYNCED, "auto", "nothing Synced - Idle", latched=True),
     Row("Git moved", PENDING, "auto", "apply OutOfSync PendingChange Running"),
+    Row("Git moved: guests lose their link", DISRUPTIVE, "auto", "wait OutOfSync PendingChange WaitingForApproval"),
+    Row("guests lose their link, as asked", DISRUPTIVE, "auto", "apply OutOfSync PendingChange Running", ANYTHING),
     Row("Git moved: a package only", PACKAGE, "auto", "apply OutOfSync PendingChange Running"),
     Row("the host moved", DRIFTED, "auto", "apply OutOfSync Drifted Running"),
     Row("each moved elsewhere", DIVERGED, "auto", "apply OutOfSync Diverged Running"),
@@ -150,3 +154,10 @@ def test_observe_and_refusals_never_lead_to_an_apply(plan: Plan, request_: Reque
     assert decide(plan, "observe", latched=latched, request=request_).action != "apply"
     if plan.refusals:
         assert decide(plan, "auto", latched=latched, request=request_).action == "refuse"
+
+
+def test_what_was_rolled_back_is_told_with_its_reason_as_long_as_it_holds() -> None:
+    made = decide(PENDING, "auto", latched=True, request=None, why_latched="the disk is full (0 KiB free)")
+    assert made.message.startswith("this desired state was rolled back and is not tried again by itself")
+    assert made.message.endswith(": the disk is full (0 KiB free)")
+    assert decide(PENDING, "auto", latched=True, request=None).message.endswith("by itself")
