@@ -64,6 +64,8 @@ def _cell(point: str, fault: str, chance: random.Random) -> Case:
     before = [f"step-{number}-after" for number in range(STEPS)] + ["verifying", "applied", "confirm-verified"]
     trigger, first, mid_way = chance.choice(TRIGGERS), chance.choice(before), chance.random() < 0.3
     direction = chance.choice(DIRECTIONS)
+    if point == "boot-restore-file" and first == "step-0-after":
+        first = "step-1-after"  # the first step is of no file, so there would be none to restore
     restoring, booting = point.startswith("restore"), point.startswith("boot-")
     applying = point.startswith(("step-", "verifying", "applied", "confirm-", "on-confirm"))
     return Case(
