@@ -106,7 +106,7 @@ class FleetHosts:
                 apply_id=apply_id,
                 generation=generation,
                 controller=self._controller,
-                confirm_timeout_s=spec.connection.confirm_timeout_s,
+                confirm_timeout_s=max(spec.connection.confirm_timeout_s, plan.least_deadline_s),
             )
         finally:
             self._answered.pop(spec.name, None)  # the host may have moved, or moved back

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -66,11 +67,23 @@ class Plan:
         """Nothing to do."""
         return not self.steps and not self.packages
 
+    @property
+    def least_deadline_s(self) -> int:
+        """How long the host has to wait for the confirmation at the least; 0: as the spec says. A bridge with STP lets
+        nothing through for twice its forward delay (IEEE 802.1D, listening and learning); it gets three times that."""
+        delays = [
+            float(step.after.get("forward_delay_s") or 0)  # type: ignore[arg-type]  # a number, by its kind
+            for step in self.steps
+            if step.fact.startswith("link:") and isinstance(step.after, dict) and step.after.get("stp") is True
+        ]
+        return min(3600, math.ceil(6 * max(delays, default=0.0)))
+
     def as_json(self) -> dict[str, Any]:
         """As it is recorded and shown: fields by name without `blobs`; `files` holds the text of each file by SHA-256,
         left out when it is no UTF-8 or longer than 64 KiB."""
         body = asdict(self)
         del body["blobs"]
+        body["least_deadline_s"] = self.least_deadline_s
         body["derived"] = [{"thing": thing, "cause": cause} for thing, cause in self.derived]
         body["checks"] = [{"program": program, "path": path} for program, path in self.checks]
         body["drifts"] = [asdict(d.difference) | {"moved": d.moved} for d in self.drifts]

@@ -88,12 +88,14 @@ class Link:
         """The step that makes this link as wanted."""
         seen = observed.fact(self.id)
         if self.gone:
+            ports = seen.value.get("ports") if isinstance(seen, Seen) and isinstance(seen.value, dict) else None
+            number = len(ports) if isinstance(ports, list) else 0
             return Step(
                 self.id,
                 {"type": "bridge"},
                 None,
                 f"{self.kind}: {self.name} is no longer in the spec",
-                risk="its guests lose their link",
+                risk=f"whoever is behind its {number} port{'s' * (number > 1)} loses the link" if number else "",
             )
         after = self.fields()
         if self.bridge:

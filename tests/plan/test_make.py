@@ -8,7 +8,8 @@ from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
-from service.model.states import Seen, Unknown
+from service.model.plans import Plan
+from service.model.states import Json, Seen, Unknown
 from service.plan.make import Permission, kept, make_plan, once, with_restarts
 from service.resources.desired import Desired, LastApplied, WishConflictError
 from service.resources.links import Link
@@ -59,11 +60,30 @@ def test_the_seeds_plan_comes_in_this_order() -> None:
 def test_what_closes_comes_after_what_opens() -> None:
     before = desired_of("two-bridges")
     host = after_plan(bare_host(before.watch), make_plan(before, LastApplied(), bare_host(before.watch)))
+    bridge = host.facts["link:vmbr1"]
+    assert isinstance(bridge, Seen) and isinstance(bridge.value, dict)
+    ports = [{"name": f"veth{number}", "up": True} for number in (1, 2)]
+    host = replace(host, facts={**host.facts, "link:vmbr1": Seen({**bridge.value, "ports": ports})})
     plan = make_plan(desired_of("uplink-alone"), LastApplied.from_json(before.as_json()), host)
     facts = [s.fact for s in plan.steps]
     assert facts.index("file:/etc/network/interfaces") < facts.index("link:vmbr0")
     assert {s.fact: s.after for s in plan.steps}["link:vmbr1"] is None
-    assert [s.risk for s in plan.steps if s.fact.startswith("link:")] == ["its guests lose their link"] * 2
+    risks = {s.fact: s.risk for s in plan.steps if s.fact.startswith("link:")}
+    assert risks == {"link:vmbr0": "", "link:vmbr1": "whoever is behind its 2 ports loses the link"}
+
+
+@pytest.mark.parametrize(
+    ("after", "seconds"),
+    [
+        ({"stp": True, "forward_delay_s": 15}, 90),
+        ({"stp": True, "forward_delay_s": 0.5}, 3),
+        ({"stp": False}, 0),
+        (None, 0),
+    ],
+)
+def test_a_bridge_with_stp_gets_the_time_that_it_takes(after: Json, seconds: int) -> None:
+    plan = Plan("pve1", "c", "d", steps=(Step("link:vmbr0", None, after, "made"), step("sysctl:x")))
+    assert (plan.least_deadline_s, plan.as_json()["least_deadline_s"]) == (seconds, seconds)
 
 
 def test_a_fact_is_set_once_and_by_phase_then_name() -> None:
