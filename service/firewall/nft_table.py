@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from service.errors import InputError
 from service.firewall import nft_parts as nft
-from service.firewall.addresses import BITS, Network, iptables_network, iptables_span, mask_of
+from service.firewall.addresses import BITS
 from service.firewall.host_chains import accepted
 from service.firewall.host_firewall import CHAIN_OF, DISCOVERY, IGMP, PREROUTING, Direction, HostFirewall
 from service.firewall.icmp import icmp_type
@@ -23,8 +23,8 @@ from service.firewall.nft_guests import called_chains, from_guests, within_bridg
 from service.firewall.nft_parts import Part
 from service.firewall.nft_values import FAMILY, TABLE, Expression, Line, NftChain, Table
 from service.firewall.ports import iptables_ports
-from service.firewall.pve_rules import ALIAS, IPSET
-from service.firewall.sets import NetSet, Sets, build_sets
+from service.firewall.rule_ranges import address_ranges, set_ranges
+from service.firewall.sets import Sets, build_sets
 
 __all__ = ["FAMILY", "TABLE", "Line", "NftChain", "Table", "render_table", "set_ranges"]
 
@@ -122,37 +122,7 @@ class _Renderer:
         return tuple(_addresses(family, field, self.ranges(text, family)))
 
     def ranges(self, text: str, family: Family) -> nft.Ranges:
-        """The addresses of one family that a rule's source or dest means; () for none."""
-        ipset, alias = IPSET.fullmatch(text), ALIAS.fullmatch(text)
-        if ipset:
-            netset = self.sets.table.get(("0", ipset[2], family))
-            return set_ranges(netset, family) if netset else ()
-        if alias:
-            found = self.firewall.levels.alias(self.firewall.levels.host, alias[1] or "", alias[2])
-            if found is None:
-                raise InputError(f"there is no alias {text}")
-            text = found.cidr
-        elif "-" in text:
-            span = iptables_span(text, family)
-            return () if isinstance(span, str) else ((span.first, span.last),)
-        networks = [iptables_network(item, family) for item in text.split(",")]
-        return nft.merged(_range_of(n, family) for n in networks if isinstance(n, Network))
-
-
-def set_ranges(netset: NetSet, family: Family) -> nft.Ranges:
-    """The addresses in a set: between two borders of its networks all are in it or none is."""
-    borders = {0}
-    for mask, table in netset.tables.items():
-        size = (mask ^ mask_of(BITS[family], family)) + 1
-        for value in table:
-            borders |= {value, value + size}
-    ordered = sorted(border for border in borders if border < 1 << BITS[family])
-    ends = [*(border - 1 for border in ordered[1:]), (1 << BITS[family]) - 1]
-    return nft.merged((first, last) for first, last in zip(ordered, ends, strict=True) if netset.holds(first))
-
-
-def _range_of(network: Network, family: Family) -> tuple[int, int]:
-    return network.value, network.value | (network.mask ^ mask_of(BITS[family], family))
+        return address_ranges(self.firewall, self.sets, text, family)
 
 
 def _addresses(family: Family, field: str, ranges: nft.Ranges) -> Iterator[Part]:

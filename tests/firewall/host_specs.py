@@ -13,7 +13,7 @@ from service.kinds.firewall.derived import assemble
 from service.kinds.guests import Guests, GuestsSection
 from service.kinds.packet_rules.checks import uncompilable
 from service.kinds.packet_rules.levels import guest_level, host_level
-from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
+from service.kinds.packet_rules.section import DeriveSection, FirewallSection, SharedFirewallSection
 from service.kinds.packet_rules.shared import shared_level
 from service.spec.host import Connection, HostSpec, Shared
 
@@ -38,7 +38,7 @@ def firewall_of(
         for claim in claims:
             if isinstance(claim, Filtered):
                 assert guest_level(claim.guest, claim.section, spec, cluster)[1] == []
-    firewall = assemble(section, spec, claims, derive=True)
+    firewall = assemble(section, spec, claims, derive=DeriveSection())
     levels = (level, cluster, *(guest.level for guest in firewall.guests))
     assert [found for one in levels for found in uncompilable(firewall, one.rules)] == []
     return firewall

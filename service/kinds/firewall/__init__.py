@@ -8,10 +8,13 @@ from service.kinds.claims import Claim, Filters, NeedsLoader, NeedsPackage
 from service.kinds.firewall.derived import assemble, derives
 from service.kinds.firewall.lint import GROUP, PLATFORM, RULE, RULES, blocked, unknown_interfaces
 from service.kinds.firewall.lint_forwards import FORWARD_BLOCKED, forwards_blocked
+from service.kinds.firewall.lint_rules import DUPLICATE, SHADOWED, stale_ports, too_open
+from service.kinds.firewall.lint_rules import RULES as OF_RULES
 from service.kinds.packet_rules.checks import alone, uncompilable
 from service.kinds.packet_rules.levels import KEY, Problem, host_level
 from service.kinds.packet_rules.section import FirewallSection, GroupFile, SharedFirewallSection
 from service.kinds.packet_rules.shared import group_problems, section_of, shared_level, shared_section
+from service.kinds.packet_rules.useless import Useless
 from service.kinds.published import published_of
 from service.model.observed import Watch
 from service.resources.firewall import FirewallTable, bridge_parts
@@ -27,7 +30,7 @@ class Firewall:
     section: Any = FirewallSection
     shared_section: Any = SharedFirewallSection
     group_section: Any = GroupFile
-    rules: tuple[Rule, ...] = (*RULES, FORWARD_BLOCKED)
+    rules: tuple[Rule, ...] = (*RULES, FORWARD_BLOCKED, *OF_RULES)
 
     def lint(self, section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         if host.platform != "debian":
@@ -43,9 +46,12 @@ class Firewall:
         yield from (RULE.hit(("rules", index), words) for index, words in refused)
         yield from unknown_interfaces(level.rules, claims)
         if not (problems or elsewhere or refused):
-            analyser = HostAnalyser(firewall)
+            analyser, published = HostAnalyser(firewall), published_of(claims, host)
             yield from blocked(analyser, claims)
-            yield from forwards_blocked(analyser, published_of(claims, host), claims)
+            yield from forwards_blocked(analyser, published, claims)
+            yield from too_open(analyser, claims)
+            yield from Useless(SHADOWED, DUPLICATE).of_host(firewall)
+            yield from stale_ports(firewall, published, level.rules)
 
     def lint_shared(self, section: SharedFirewallSection, shared: Shared) -> Iterator[Hit]:
         """What is wrong in fleet.yaml, which may use the names of groups/."""

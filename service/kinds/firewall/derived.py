@@ -14,9 +14,9 @@ from service.firewall.firewall import Firewall
 from service.firewall.host_firewall import FilteredGuest, HostFirewall, Policy
 from service.firewall.model import Level, Rule, Where
 from service.firewall.pve_render import rule_line
-from service.kinds.claims import Claim, Filtered, Named, Serves
+from service.kinds.claims import Claim, Filtered, Masquerades, Named, Publishes, Serves
 from service.kinds.packet_rules.levels import KEY, guest_level, host_level
-from service.kinds.packet_rules.section import FirewallSection, SharedFirewallSection
+from service.kinds.packet_rules.section import DeriveSection, FirewallSection, SharedFirewallSection
 from service.kinds.packet_rules.shared import shared_level, shared_section
 from service.kinds.published import accepted, closed_of, published_of
 from service.spec.host import HostSpec, Shared
@@ -24,19 +24,31 @@ from service.spec.host import HostSpec, Shared
 _DEFAULTS = {"policy_in": "drop", "policy_out": "accept", "policy_forward": "accept"}
 
 
-def derives(section: FirewallSection, shared: SharedFirewallSection | None) -> bool:
-    """Whether what follows from other sections is opened by itself: the host's word counts before the fleet's."""
+def derives(section: FirewallSection, shared: SharedFirewallSection | None) -> DeriveSection:
+    """Whether what follows from other sections is written by itself: the host's word counts before the fleet's."""
     said = [s.derive for s in (section, shared) if s is not None and s.derive is not None]
-    return said[0] if said else True
+    return said[0] if said else DeriveSection()
 
 
-def assemble(section: FirewallSection, host: HostSpec, claims: Sequence[Claim], *, derive: bool) -> HostFirewall:
+def _deriving(claims: Sequence[Claim], derive: DeriveSection) -> list[Claim]:
+    """Without the claims of sections from which nothing is to follow."""
+    off: tuple[type, ...] = (
+        *(() if derive.dnsmasq else (Serves,)),
+        *(() if derive.forwards else (Publishes,)),
+        *(() if derive.nat else (Masquerades,)),
+    )
+    return [claim for claim in claims if not isinstance(claim, off)]
+
+
+def assemble(
+    section: FirewallSection, host: HostSpec, claims: Sequence[Claim], *, derive: DeriveSection
+) -> HostFirewall:
     """The firewall of a host. Rules with something wrong in them have no effect."""
     shared = shared_section(host)
     cluster, _ = shared_level(shared, host.shared)
     level, _ = host_level(section, host, cluster)
     return replace(
-        _assembled(cluster, level, section, shared, host, claims if derive else ()),
+        _assembled(cluster, level, section, shared, host, _deriving(claims, derive)),
         guests=tuple(_guests(claims, host, cluster)),
         bridges=tuple(
             sorted(claim.interface for claim in claims if isinstance(claim, Named) and claim.sort == "bridge")

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from service.firewall.host_firewall import FilteredGuest, Policy
 from service.kinds.claims import Claim
 from service.kinds.packet_rules.checks import alone, uncompilable
 from service.kinds.packet_rules.levels import KEY, guest_level
 from service.kinds.packet_rules.section import GuestFirewall
 from service.kinds.packet_rules.shared import cluster_level
+from service.kinds.packet_rules.useless import Useless
 from service.spec.findings import Hit, Rule
 from service.spec.host import HostSpec
 
@@ -17,10 +19,15 @@ NO_HOST = Rule("guests.firewall-alone", "error", "a guest's firewall stands behi
 NO_ADDRESS = Rule("guests.firewall-address", "error", "a guest with rules of its own has an address", by_absence=True)
 NO_PORT = Rule("guests.firewall-port", "warning", "a guest that may not send all it likes is known by its port")
 DUPLICATE_PORT = Rule("guests.duplicate-port", "error", "a port of a bridge belongs to one guest")
-RULES = (RULE, PLATFORM, NO_HOST, NO_ADDRESS, NO_PORT, DUPLICATE_PORT)
+SHADOWED = Rule("guests.firewall-shadowed", "warning", "a guest's rule decides about some packet", by_absence=True)
+DUPLICATE = Rule("guests.firewall-duplicate-rule", "warning", "a rule of a guest stands once", by_absence=True)
+RULES = (RULE, PLATFORM, NO_HOST, NO_ADDRESS, NO_PORT, DUPLICATE_PORT, SHADOWED, DUPLICATE)
 
 
 class _Guest(Protocol):
+    @property
+    def mac(self) -> str: ...
+
     @property
     def port(self) -> str | None: ...
 
@@ -61,8 +68,13 @@ def _lint(name: str, guest: _Guest, section: GuestFirewall, host: HostSpec) -> I
     cluster = cluster_level(host)
     level, problems = guest_level(name, section, host, cluster)
     yield from (RULE.hit((*path, *below), words, right) for below, words, right in problems)
-    found = uncompilable(alone(cluster, level), level.rules)
-    yield from (RULE.hit((*path, "rules", index), words) for index, words in found)
+    firewall = alone(cluster, level)
+    refused = list(uncompilable(firewall, level.rules))
+    yield from (RULE.hit((*path, "rules", index), words) for index, words in refused)
+    if not (problems or refused):
+        accept = Policy("ACCEPT")
+        alike = FilteredGuest(name, guest.mac, (), level, accept, accept)
+        yield from Useless(SHADOWED, DUPLICATE).of_guest(firewall, alike, path)
 
 
 def _restrains(section: GuestFirewall) -> bool:

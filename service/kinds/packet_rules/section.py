@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from service.kinds.packet_rules import grammar
 from service.spec.grammar import InterfaceName
@@ -38,6 +38,25 @@ class FirewallRule(BaseModel):
 Rules: TypeAlias = Annotated[tuple[FirewallRule, ...], Field(max_length=MAX_RULES)]
 
 
+class DeriveSection(BaseModel):
+    """What follows by itself from other sections."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    dnsmasq: bool = Field(default=True, description="DHCP and DNS where dnsmasq serves them.")
+    forwards: bool = Field(default=True, description="What is published reaches the guest.")
+    nat: bool = Field(default=True, description="Neighbours of the uplink do not route into the networks behind it.")
+
+
+def _for_all(value: object) -> object:
+    """true or false says so of every section."""
+    return dict.fromkeys(DeriveSection.model_fields, value) if isinstance(value, bool) else value
+
+
+_DERIVE_SCHEMA = {"anyOf": [{"type": "boolean"}, DeriveSection.model_json_schema()]}
+Derive: TypeAlias = Annotated[DeriveSection, BeforeValidator(_for_all), WithJsonSchema(_DERIVE_SCHEMA)]
+
+
 class FirewallSection(BaseModel):
     """The firewall of one host. A policy that is not given here is fleet.yaml's."""
 
@@ -47,9 +66,10 @@ class FirewallSection(BaseModel):
     policy_out: Policy | None = Field(None, description="For packets from the host: accept.")
     policy_forward: Literal["accept", "drop"] | None = Field(None, description="For packets through it: accept.")
     rules: Rules = Field((), description="Rules in order: the first that matches decides.")
-    derive: bool | None = Field(
+    derive: Derive | None = Field(
         None,
-        description="false: what other sections need (DHCP, DNS) is not opened by itself, lint says what is missing.",
+        description="false: what other sections need (DHCP, DNS, what is published, networks closed to neighbours) is "
+        "not written by itself, lint says what is missing. {dnsmasq: false} says so of one section.",
     )
 
 

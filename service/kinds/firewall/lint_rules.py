@@ -1,0 +1,108 @@
+"""Rules that are there for nothing, and rules that let in more than people mean."""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+
+from service.firewall.chains import ACCEPT
+from service.firewall.cover import boxes
+from service.firewall.host_firewall import HostFirewall
+from service.firewall.host_trace import HostAnalyser
+from service.firewall.model import Rule
+from service.firewall.packets import parse_packet
+from service.firewall.published import NUMBERS, Published
+from service.firewall.sets import build_sets
+from service.firewall.verdict import Verdict
+from service.kinds.claims import Claim, DefaultRoute, Network, Serves
+from service.spec.findings import Hit
+from service.spec.findings import Rule as LintRule
+
+SHADOWED = LintRule("firewall.shadowed", "warning", "every rule decides about some packet", by_absence=True)
+DUPLICATE = LintRule("firewall.duplicate-rule", "warning", "a rule stands once", by_absence=True)
+OPEN_RESOLVER = LintRule(
+    "firewall.open-resolver", "warning", "the host's resolver is not for everybody", by_absence=True
+)
+NEIGHBOURS_MANAGE = LintRule(
+    "firewall.neighbours-manage", "warning", "the hoster's whole network is no source of management", by_absence=True
+)
+STALE_PORT = LintRule("firewall.stale-port", "warning", "a port that is sent on to a guest is not opened on the host")
+RULES = (SHADOWED, DUPLICATE, OPEN_RESOLVER, NEIGHBOURS_MANAGE, STALE_PORT)
+
+MANAGEMENT_PORTS = (22, 8006)
+_SOMEBODY = "192.0.2.1"
+"""Somebody outside (RFC 5737)."""
+
+
+def too_open(analyser: HostAnalyser, claims: Sequence[Claim]) -> Iterator[Hit]:
+    """Doors on the uplink that are wider than people mean."""
+    for route in claims:
+        if not isinstance(route, DefaultRoute) or route.family != 4:
+            continue
+        for network in claims:
+            if isinstance(network, Network) and network.interface == route.interface and ":" not in network.address:
+                own = ipaddress.IPv4Interface(network.address)
+                yield from _resolver(analyser, route.interface, own, claims)
+                yield from _management(analyser, route, own)
+
+
+def _resolver(
+    analyser: HostAnalyser, uplink: str, own: ipaddress.IPv4Interface, claims: Sequence[Claim]
+) -> Iterator[Hit]:
+    if any(isinstance(claim, Serves) and claim.protocol == "dns" for claim in claims):
+        said = _asked(analyser, uplink, _SOMEBODY, own, "udp", 53)
+        if said.verdict == ACCEPT:
+            what = f"anybody may ask this host for names on {uplink} ({said.why}{_at(said)}): an open resolver"
+            yield OPEN_RESOLVER.hit((), what, "let udp/53 in from your own networks only")
+
+
+def _management(analyser: HostAnalyser, route: DefaultRoute, own: ipaddress.IPv4Interface) -> Iterator[Hit]:
+    near = own.network
+    neighbours = [str(near.network_address + n) for n in (2, near.num_addresses - 2) if near.num_addresses > 4]
+    others = [one for one in neighbours if one not in (str(own.ip), route.gateway)]
+    for port in MANAGEMENT_PORTS:
+        if _asked(analyser, route.interface, _SOMEBODY, own, "tcp", port).verdict == ACCEPT:
+            continue
+        said = [_asked(analyser, route.interface, one, own, "tcp", port) for one in others]
+        if said and all(one.verdict == ACCEPT for one in said):
+            what = (
+                f"every neighbour in {near}, the hoster's network of {route.interface}, may connect to tcp/{port} "
+                f"({said[0].why}{_at(said[0])})"
+            )
+            yield NEIGHBOURS_MANAGE.hit((), what, "name the addresses that you come from")
+
+
+def stale_ports(firewall: HostFirewall, published: Sequence[Published], own: Sequence[Rule]) -> Iterator[Hit]:
+    """Rules that open ports of the host which nobody reaches any more: all of them lead to a guest."""
+    sets = build_sets(firewall.levels)
+    sent = {
+        (one.interface, NUMBERS[one.proto], port)
+        for one in published
+        if not one.sources
+        for first, last in one.ports
+        for port in range(first, min(last, first + 4096) + 1)
+    }
+    interfaces = {one.interface for one in published}
+    for index, rule in enumerate(own):
+        found = list(boxes(firewall, sets, rule)) if rule.type == "in" and rule.action == "ACCEPT" else []
+        if not found or not published or rule.dest or any(not box.dports for box in found):
+            continue
+        near = {rule.iface} if rule.iface else interfaces
+        ports = {(box.proto, port) for box in found for first, last in box.dports or () for port in (first, last)}
+        if near and all((name, *port) in sent for name in near for port in ports):
+            what = f"opens {_shown(ports)} on the host, but that is sent on before this rule is asked"
+            yield STALE_PORT.hit(("rules", index), what, "remove it: the guest's own firewall decides")
+
+
+def _shown(ports: set[tuple[int, int]]) -> str:
+    names = {number: name for name, number in NUMBERS.items()}
+    return ", ".join(f"{names.get(proto, proto)}/{port}" for proto, port in sorted(ports))
+
+
+def _asked(
+    analyser: HostAnalyser, uplink: str, source: str, own: ipaddress.IPv4Interface, proto: str, port: int
+) -> Verdict:
+    packet = {"from": uplink, "to": "host", "source": source, "dest": str(own.ip), "proto": proto, "dport": port}
+    return analyser.trace(uplink, "", parse_packet(packet).flow)
+
+
+def _at(said: Verdict) -> str:
+    return f", {said.rule}" if said.rule and said.rule.line else ""

@@ -1,0 +1,44 @@
+"""Rules to which an earlier one leaves no packet."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from service.firewall.cover import shadowed
+from service.firewall.host_firewall import Direction, FilteredGuest, HostFirewall
+from service.firewall.model import Rule
+from service.spec.findings import Hit, Path
+from service.spec.findings import Rule as LintRule
+
+_DIRECTIONS: tuple[Direction, ...] = ("in", "out", "forward")
+
+
+@dataclass(frozen=True, slots=True)
+class Useless:
+    """What is said of a rule that never decides, and of one that stands twice."""
+
+    shadowed: LintRule
+    duplicate: LintRule
+
+    def of_host(self, firewall: HostFirewall) -> Iterator[Hit]:
+        """Of a host's own rules, with paths that start in its section."""
+        for direction in _DIRECTIONS:
+            yield from self._hits(firewall, list(firewall.rules(direction)), firewall.levels.host.rules, ("rules",))
+
+    def of_guest(self, firewall: HostFirewall, guest: FilteredGuest, path: Path) -> Iterator[Hit]:
+        """Of a guest's rules."""
+        for direction in _DIRECTIONS:
+            tried = list(firewall.guest_rules(guest, direction))
+            yield from self._hits(firewall, tried, guest.level.rules, (*path, "rules"))
+
+    def _hits(self, firewall: HostFirewall, tried: Sequence[Rule], own: Sequence[Rule], path: Path) -> Iterator[Hit]:
+        places = {id(rule): index for index, rule in enumerate(own)}
+        for rule, earlier in shadowed(firewall, tried):
+            if id(rule) not in places:
+                continue
+            where = f" ({earlier.where})" if earlier.where.line else f" ({earlier.comment})" if earlier.comment else ""
+            at = (*path, places[id(rule)])
+            if (rule.text, rule.action) == (earlier.text, earlier.action):
+                yield self.duplicate.hit(at, f"stands already{where}", "keep one")
+            else:
+                right = "remove it" if rule.action == earlier.action else "put it before that rule, or remove it"
+                yield self.shadowed.hit(at, f"never decides: {earlier.text}{where} takes all its packets", right)
