@@ -24,10 +24,10 @@ def scalar(value: Json) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    text = str(value)
+    text = str(value).encode("utf-8", "replace").decode()
     if _PLAIN.fullmatch(text) and not _OTHERWISE.fullmatch(text):
         return text
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def key_text(key: str) -> str:

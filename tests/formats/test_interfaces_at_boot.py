@@ -138,3 +138,16 @@ def test_the_attribute_ip_forward_is_forwarding_of_that_interface_only() -> None
 def test_meanings_are_equal_wherever_the_lines_stand() -> None:
     assert read(SEED) == read(b"# moved\n\n" + SEED)
     assert read(SEED) != read(SEED.replace(b"bridge_fd 0", b"bridge_fd 5"))
+
+
+def test_the_netmask_of_an_alias_goes_to_the_address_at_its_position_over_all_stanzas() -> None:
+    alias = "\niface eth0:0 inet static\n\taddress 10.0.0.2\n\tnetmask 255.255.255.0\n"
+    with_prefix = "auto eth0\niface eth0 inet static\n\taddress 10.0.0.1/24\n"
+    with_mask = "auto eth0\niface eth0 inet static\n\taddress 10.0.0.1\n\tnetmask 24\n"
+    for text, addresses in (
+        (with_prefix + alias, ("10.0.0.1/24", "10.0.0.2/32")),  # as ifupdown2 3.0.0 did on a host
+        (with_mask + alias, ("10.0.0.1/24", "10.0.0.2/24")),
+    ):
+        have = meaning(load({MAIN_FILE: text.encode()}), "eth0")
+        assert have is not None
+        assert have.addresses == addresses

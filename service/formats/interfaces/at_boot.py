@@ -4,6 +4,8 @@ Rules that ifupdown2 3.0.0 follows and that are easy to get wrong (its addons ad
 
 - all stanzas of one interface count together; any `auto` among them brings up all of them;
 - a `netmask` belongs to the address at its position and is lost when it stands above the first `address`;
+- positions count through all stanzas of an interface: below `address 10.0.0.1/24` in one stanza, the first netmask of
+  another stanza belongs to that address, which has its own, and the other stanza's address is a /32;
 - an address that cannot be read takes every other address of the interface with it: none is set;
 - of an option given twice in a stanza the first counts, over several stanzas the last one applied;
 - an interface is a bridge when it has `bridge-ports` or `bridge-vlan-aware`; unsaid, STP is off, forward delay 15 s.
@@ -160,6 +162,29 @@ def address_entries(stanza: Stanza) -> list[AddressEntry]:
     return entries
 
 
+def over_stanzas(entries: Iterable[AddressEntry]) -> None:
+    """Give each address of an interface the netmask at its position over all its stanzas (iface.py, `squash`)."""
+    found = list(entries)
+    masks: list[str] = []
+    stanza: Stanza | None = None
+    waiting: list[str] = []
+    for entry in found:
+        if entry.stanza is not stanza:
+            masks += _trimmed(waiting)
+            stanza, waiting = entry.stanza, []
+        tied = entry.tied.get("netmask")
+        waiting.append(tied.value if tied else "")
+    masks += _trimmed(waiting)
+    for position, entry in enumerate(found):
+        entry.cidr = read_cidr(entry.option.value, masks[position] if position < len(masks) else "")
+
+
+def _trimmed(masks: list[str]) -> list[str]:
+    """Only up to the last one that is written: nothing is kept for addresses behind it."""
+    last = max((n for n, mask in enumerate(masks, 1) if mask), default=0)
+    return masks[:last]
+
+
 def sort_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
     """Each once: IPv4 before IPv6, then by number."""
 
@@ -252,6 +277,7 @@ def _gather(name: str, standings: Iterable[Standing]) -> IfaceMeaning:
     got = _Gathering()
     for standing in stands:
         got.add(standing.stanza)
+    over_stanzas(got.entries)
     unread = [e for e in got.entries if e.cidr is None]
     other = got.other + [PlacedOption("address", e.option.value, e.stanza.path, e.option.line) for e in unread]
     stanzas = [standing.stanza for standing in stands]
