@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 from service.adopt.material import HOSTS_FILE, Material
 from service.adopt.sketch import Sketch
-from service.formats import dnsmasq
+from service.formats import dnsmasq, lxc_guests, pve_guests
 from service.formats.dnsmasq import Directive, DnsmasqFile
 from service.kinds.dnsmasq.options import OPTIONS
 from service.kinds.dnsmasq.section import DnsmasqSection
 from service.model.states import Json
 from service.resources.dnsmasq_config import FILES
+from service.resources.guest_configs import rows_of
 from service.resources.guest_names import SOURCES, KnownGuest, known_guests
 from service.spec.findings import Path
 
@@ -65,6 +66,9 @@ class _Reading:
             self.took(path, directive, name)
         elif key in (*_LISTS, "server", "local") and value:
             self.list(path, directive)
+        elif (key, value) == ("dhcp-ignore-names", "tag:!known"):
+            self.value["names"] = "declared"
+            self.took(path, directive, "names")
         elif key == "dhcp-authoritative":
             self.is_authoritative = True
             self.took(path, directive, "dhcp", 0)
@@ -232,6 +236,22 @@ def _guests(material: Material, reading: _Reading, sketch: Sketch) -> None:
         sketch.notes.add("understood", "guests", guest.where, _guest(guest))
     if section:
         sketch.values["guests"] = section
+        _others(material, reading, section, sketch)
+
+
+def _others(material: Material, reading: _Reading, section: Mapping[str, Json], sketch: Sketch) -> None:
+    """Guests that dnsmasq does not know are not named by adopting: whoever wants that takes the key away."""
+    named = {str(entry.get("mac")) for entry in section.values() if isinstance(entry, dict)}
+    bridges = [str(entry.get("interface")) for entry in reading.ranges]
+    for path in sorted(material.files):
+        if not (pve_guests.is_guest_file(path) or lxc_guests.is_guest_file(path)):
+            continue
+        for name, mac, _ in rows_of(path, material.files[path], bridges):
+            known = sketch.values[SECTION]
+            if mac not in named and isinstance(known, dict):
+                known["guest_configs"] = False
+                what = f"dnsmasq does not know {name} ({mac}): without `guest_configs: false` it would be named, too"
+                sketch.notes.add("unmanaged", "guests", f"{path}:1", what)
 
 
 def _guest(guest: KnownGuest) -> str:

@@ -85,9 +85,9 @@ section iptables_legacy $legacy
 """
 
 # Names with other characters are counted and not told: they could not be said in one line.
-_FOLDER = r"""for file in FOLDER/*; do
+_FOLDER = r"""for file in FOLDER/*BELOW; do
   case $file in
-    'FOLDER/*') [ -e "$file" ] && printf 'odd|FOLDER\n' ;;
+    'FOLDER/*BELOW') [ -e "$file" ] && printf 'odd|FOLDER\n' ;;
     *[!A-Za-z0-9._/@:+,=%-]*) printf 'odd|FOLDER\n' ;;
     *) [ $# -lt MAX_FILES ] && set -- "$@" "$file" || printf 'many|FOLDER\n' ;;
   esac
@@ -132,6 +132,7 @@ def collect_script(watch: Watch, nonce: str) -> bytes:
     if not _NONCE.fullmatch(nonce):
         raise InputError("a nonce is 16 to 64 hex digits")
     files, folders = split_watched(watch.files)
+    below = {folder: "/config" if f"{folder}/*/config" in watch.files else "" for folder in folders}
     sysctls = [sysctl_path(key) for key in sorted(watch.sysctls)]
     parts = [
         _START,
@@ -144,7 +145,7 @@ def collect_script(watch: Watch, nonce: str) -> bytes:
             r"dpkg-query -W -f '${Package}|${db:Status-Abbrev}|${Version}\n'",
             _checked(watch.packages, _PACKAGE, "package"),
         ),
-        _FILES.replace("FOLDERS", "".join(_FOLDER.replace("FOLDER", folder) for folder in folders))
+        _FILES.replace("FOLDERS", "".join(_FOLDER.replace("FOLDER", f).replace("BELOW", below[f]) for f in folders))
         .replace("PATHS", _words([*files, *folders]))
         .replace("MAX_FILES", str(MAX_FILES))
         .replace("MAX_FILE_BYTES", str(MAX_FILE_BYTES))
@@ -159,7 +160,7 @@ def split_watched(files: Iterable[str]) -> tuple[list[str], list[str]]:
     single: list[str] = []
     folders: list[str] = []
     for path in sorted(files):
-        plain = path.removesuffix("/*")
+        plain = path.removesuffix("/*/config").removesuffix("/*")
         if not _PATH.fullmatch(plain) or len(plain) > 400 or {".", ".."} & set(plain.split("/")):
             raise InputError(
                 f"cannot watch the file {path!r}",

@@ -115,6 +115,34 @@ class Serves:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepsLeases:
+    """A DHCP server of ours keeps its leases in this file."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamesGuests:
+    """The spec speaks of guests."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamesBySettings:
+    """Whether guests that the spec does not name are named by their own settings."""
+
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Addresses `start` to `end` are given out on `interface`."""
+
+    interface: str
+    start: str
+    end: str
+
+
+@dataclass(frozen=True, slots=True)
 class NeedsPackage:
     """Something cannot work without this Debian package. `cause` names it in words."""
 
@@ -151,6 +179,10 @@ Claim: TypeAlias = (
     | Filters
     | NeedsLoader
     | Serves
+    | KeepsLeases
+    | NamesGuests
+    | NamesBySettings
+    | Pool
     | NeedsPackage
     | PackageState
     | NeedsUnit

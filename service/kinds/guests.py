@@ -7,7 +7,18 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.firewall.guests import link_local
-from service.kinds.claims import Claim, Filtered, NeedsSysctl, NeedsUnit, Network, Reservation, Serves
+from service.kinds.claims import (
+    Claim,
+    Filtered,
+    KeepsLeases,
+    NamesGuests,
+    NeedsSysctl,
+    NeedsUnit,
+    Network,
+    Reservation,
+    Serves,
+)
+from service.kinds.naming import named_by_settings
 from service.kinds.packet_rules.guest_lint import RULES as FIREWALL_RULES
 from service.kinds.packet_rules.guest_lint import lint_firewalls
 from service.kinds.packet_rules.section import GuestFirewall
@@ -102,6 +113,7 @@ class Guests:
                     yield spec.name, MAC_ON_TWO_HOSTS.hit((name, "mac"), what, "correct one of the two")
 
     def claims(self, section: GuestsSection) -> Iterator[Claim]:
+        yield NamesGuests()
         for name, guest in section.items():
             yield Reservation(name, guest.mac, guest.address or "", guest.address6 or "", guest.port or "")
             if guest.firewall is not None and guest.firewall.enable:
@@ -117,11 +129,15 @@ class Guests:
         host: HostSpec,
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
-        if section is None or not any(isinstance(c, NeedsUnit) and c.unit == "dnsmasq.service" for c in claims):
+        kept = next((claim.path for claim in claims if isinstance(claim, KeepsLeases)), "")
+        if not any(isinstance(c, NeedsUnit) and c.unit == "dnsmasq.service" for c in claims):
             yield OwnFile(self.name, GUESTS_FILE, None, "dhcp-hosts", phase=Phase.DAEMON_FILE)
-            return
-        rows = tuple((name, guest.mac, guest.address or "") for name, guest in section.items())
-        yield GuestNames(self.name, rows, take_over=self.name in host.take_over)
+        elif section is None:
+            yield GuestNames(self.name, (), lease_file=kept, gone=True)
+        else:
+            rows = tuple((name, guest.mac, guest.address or "") for name, guest in section.items())
+            bridges, take_over = named_by_settings(claims), self.name in host.take_over
+            yield GuestNames(self.name, rows, take_over=take_over, bridges=bridges, lease_file=kept)
 
     def watch(self) -> Watch:
         return Watch()

@@ -13,7 +13,8 @@ from service.model.states import Absent, Json, Observed, Seen, Unknown
 class Watch:
     """What to look at on a host beyond what is always looked at.
 
-    `files` are absolute paths (a trailing `/*` takes a folder's files, not deeper), `units` unit names, `packages`
+    `files` are absolute paths (a trailing `/*` takes a folder's files, not deeper; `/*/config` takes the files of that
+    name one folder deeper), `units` unit names, `packages`
     Debian package names, `sysctls` dotted keys.
     """
 

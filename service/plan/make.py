@@ -73,9 +73,17 @@ def once(phased: Iterable[Phased]) -> list[Phased]:
     by_fact: dict[str, Phased] = {}
     for entry in sorted(phased, key=lambda entry: (entry[0], entry[1].fact)):
         known = by_fact.get(entry[1].fact)
+        if known is not None and entry[1].fact.startswith("leases:"):
+            entry = (entry[0], both_leases(known[1], entry[1]))  # noqa: PLW2901
         if known is None or content_of(known[1].after) == content_of(known[1].before):
             by_fact[entry[1].fact] = entry
     return sorted(by_fact.values(), key=lambda entry: (entry[0], entry[1].fact))
+
+
+def both_leases(one: Step, other: Step) -> Step:
+    """The lease file moves, and names go from it: one step."""
+    first, second = (step.after if isinstance(step.after, dict) else {} for step in (one, other))
+    return replace(one, after={**first, **second}, why=f"{one.why}; {other.why}")
 
 
 def content_of(value: Json) -> Json:

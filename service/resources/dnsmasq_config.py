@@ -6,28 +6,33 @@ from typing import Self
 
 from service.formats import dnsmasq
 from service.model.changes import Difference
+from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
-from service.model.states import Json, Unknown
+from service.model.states import Json, Seen, Unknown
 from service.resources import dnsmasq_elsewhere as elsewhere
 from service.resources.boot import texts_of
 from service.resources.dnsmasq_elsewhere import Directive, Standing
 from service.resources.files import file_step, mode_differences, sha256
-from service.resources.guest_names import HOSTS_FOLDER, PROTECTION, SOURCES, GuestRow, missing_elsewhere
+from service.resources.guest_configs import GuestRow
+from service.resources.guest_names import HOSTS_FOLDER, PROTECTION, SOURCES, all_guests, missing_elsewhere
 from service.resources.resource import Phase, Steps, Wishes, field_difference, op_of
 
 OWN_FILE = "/etc/dnsmasq.d/passerelle.conf"
 FILES = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
 MAIN = ("/etc/dnsmasq.conf",)
+DEFAULT_LEASE_FILE = "/var/lib/misc/dnsmasq.leases"
+"""Where Debian's dnsmasq keeps leases when no `dhcp-leasefile` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class DnsmasqConfig:
     """All directives wanted. One that another file of dnsmasq's already gives is met where it stands.
 
-    `networks` are the host's own (CIDR): they give a range its mask where it names none. `guests` are to be named; a
-    folder of ours is read for those that no other file names. `take_over`: everything stands in our own file, and the
-    lines elsewhere go; `take_guests`: so do the lines that name guests.
+    `networks` are the host's own (CIDR): they give a range its mask where it names none. `guests` are to be named,
+    and those on `bridges` by their own settings; a folder of ours is read for those that no other file names.
+    `take_over`: everything stands in our own file, and the lines elsewhere go; `take_guests`: so do the
+    lines that name guests.
     """
 
     kind: str
@@ -36,6 +41,7 @@ class DnsmasqConfig:
     guests: tuple[GuestRow, ...] = ()
     take_over: bool = False
     take_guests: bool = False
+    bridges: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -43,11 +49,13 @@ class DnsmasqConfig:
 
     def all_directives(self, observed: HostObserved | None = None) -> tuple[Directive, ...]:
         """The directives, with the folder of guests where our own file there has to name some."""
-        here: tuple[GuestRow, ...] | Unknown = self.guests
+        rows: tuple[GuestRow, ...] | Unknown = self.guests
         if observed is not None:
-            here = missing_elsewhere(self.guests, observed, take_over=self.take_guests)
-        needed = isinstance(here, Unknown) or bool(here)
-        return (*self.directives, *((("dhcp-hostsdir", HOSTS_FOLDER), PROTECTION) if needed and self.guests else ()))
+            rows = all_guests(self.guests, observed, self.bridges)
+            if not isinstance(rows, Unknown):
+                rows = missing_elsewhere(rows, observed, take_over=self.take_guests)
+        needed = bool(self.guests) if isinstance(rows, Unknown) else bool(rows)
+        return (*self.directives, *((("dhcp-hostsdir", HOSTS_FOLDER), PROTECTION) if needed else ()))
 
     def wanted(self, observed: HostObserved | None = None) -> dict[str, list[Json]]:
         """{key: [canonical value, …]}."""
@@ -60,7 +68,7 @@ class DnsmasqConfig:
 
     def watch(self) -> Watch:
         lease_files = {value for key, value in self.directives if key == "dhcp-leasefile"}
-        return Watch(files=frozenset({*FILES, *lease_files, *(SOURCES if self.guests else ())}))
+        return Watch(files=frozenset({*FILES, *lease_files, *(SOURCES if self.guests or self.bridges else ())}))
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         texts = self.texts(observed)
@@ -120,15 +128,28 @@ class DnsmasqConfig:
             contents = config.own_content(texts, changed, observed) | changed
             why = f"{config.kind}: {', '.join(dict.fromkeys(d.field for d in different[:8]))}"
             total = Steps(
-                steps=tuple(
-                    (Phase.DAEMON_FILE, file_step(path, content, "0644", observed, f"{why}: {path}"))
-                    for path, content in sorted(contents.items())
+                steps=(
+                    *(
+                        (Phase.DAEMON_FILE, file_step(path, content, "0644", observed, f"{why}: {path}"))
+                        for path, content in sorted(contents.items())
+                    ),
+                    *config.carried_leases(texts, contents, observed),
                 ),
                 blobs={sha256(content): content for content in contents.values()},
                 checks=tuple(("dnsmasq", path) for path in sorted(contents)),
                 refusals=tuple(refusals),
             )
         return total
+
+    def carried_leases(
+        self, texts: Mapping[str, bytes], contents: Mapping[str, bytes], observed: HostObserved
+    ) -> Iterator[tuple[int, Step]]:
+        """Where the lease file moves, its leases move along: dnsmasq would begin with none."""
+        before, after = lease_file_of(texts), lease_file_of({**texts, **contents})
+        known = before != DEFAULT_LEASE_FILE or isinstance(observed.text(before), Seen)
+        if before != after and known:
+            why = f"{self.kind}: the leases move along from {before}"
+            yield Phase.LEASES, Step(f"leases:{after}", {}, {"from": before}, why)
 
     def own_content(
         self, texts: Mapping[str, bytes], changed: Mapping[str, bytes], observed: HostObserved
@@ -192,6 +213,12 @@ class DnsmasqConfig:
     def pairs_by_value(self) -> dict[Directive, Directive]:
         """{(key, canonical value): (key, value as written)}."""
         return dict(zip(self.canonical_pairs(self.directives), self.directives, strict=True))
+
+
+def lease_file_of(texts: Mapping[str, bytes]) -> str:
+    """Where dnsmasq keeps its leases with these files."""
+    said = [value for path in sorted(texts) for key, value in directives_of(texts[path]) if key == "dhcp-leasefile"]
+    return said[-1] if said else DEFAULT_LEASE_FILE
 
 
 def directives_of(content: bytes) -> list[Directive]:

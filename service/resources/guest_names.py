@@ -4,16 +4,18 @@ known_guests(texts) -> {mac: KnownGuest}     out of dnsmasq's files, hosts folde
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from service.formats import dnsmasq, ethers, meanings
 from service.model.changes import Difference
+from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
 from service.resources.boot import texts_of
 from service.resources.files import OwnFile, file_step, sha256
+from service.resources.guest_configs import CONFIGS, GuestRow, configured_guests, without_twins
 from service.resources.resource import Phase, Steps, Wishes
 
 HOSTS_FOLDER = "/etc/passerelle/dhcp-hosts.d"
@@ -23,10 +25,8 @@ GUESTS_FILE = f"{HOSTS_FOLDER}/guests"
 HEADER = "# written by passerelle from `guests`: MAC, address where it is fixed, name\n"
 CONFIGURATION = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
 HOSTS_FILE = "/etc/hosts"
+OWN_CONFIGURATION = "/etc/dnsmasq.d/passerelle.conf"
 SOURCES = (*CONFIGURATION, ethers.PATH, HOSTS_FILE, f"{HOSTS_FOLDER}/*")
-
-GuestRow = tuple[str, str, str]
-"""(name, MAC, address or empty)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,29 +119,36 @@ def is_met(guest: GuestRow, known: Mapping[str, KnownGuest]) -> bool:
 class GuestNames:
     """All guests that dnsmasq should know. One that another file names is met there; the others stand in our own.
 
-    `take_over`: all of them stand in our own file, and their lines elsewhere go.
+    `take_over`: all of them stand in our own file, and their lines elsewhere go. `bridges` are those whose guests are
+    known by their own settings, too. `lease_file` is where dnsmasq keeps its leases. `gone`: nobody is to be named.
     """
 
     kind: str
     guests: tuple[GuestRow, ...]
     take_over: bool = False
+    bridges: tuple[str, ...] = ()
+    lease_file: str = ""
+    gone: bool = False
 
     @property
     def id(self) -> str:
         return f"file:{GUESTS_FILE}"
 
     def wishes(self) -> Wishes:
+        if self.gone:
+            return {}
         return OwnFile(self.kind, GUESTS_FILE, render_guests(self.guests), "dhcp-hosts").wishes()
 
     def watch(self) -> Watch:
-        return Watch(files=frozenset({*SOURCES, GUESTS_FILE}))
+        return Watch(files=frozenset({*SOURCES, GUESTS_FILE, *(CONFIGS if self.bridges else ())}))
 
     def own_file(self, observed: HostObserved) -> OwnFile | Unknown:
         """Our own file as it should be: the guests that nobody else names."""
-        here = missing_elsewhere(self.guests, observed, take_over=self.take_over)
+        rows = all_guests(self.guests, observed, self.bridges)
+        here = rows if isinstance(rows, Unknown) else missing_elsewhere(rows, observed, take_over=self.take_over)
         if isinstance(here, Unknown):
             return here
-        content = render_guests(here) if here or len(self.guests) == 0 else None
+        content = render_guests(here) if here or (len(self.guests) == 0 and not self.gone) else None
         return OwnFile(self.kind, GUESTS_FILE, content, "dhcp-hosts", phase=Phase.DAEMON_FILE)
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
@@ -175,9 +182,34 @@ class GuestNames:
             file = names.own_file(observed)
             if isinstance(file, Unknown):
                 continue
-            total = OwnFile.steps([file], observed)
+            total = names.with_leases(OwnFile.steps([file], observed), file, observed)
             total = names.with_ethers(total, observed) if names.take_over else names.with_refusals(total, observed)
         return total
+
+    def with_leases(self, total: Steps, file: OwnFile, observed: HostObserved) -> Steps:
+        """dnsmasq takes up new lines by itself, but forgets none, and a name stays with its lease: where one goes, it
+        is taken off the lease while dnsmasq starts anew. So it does where the folder may be a new one."""
+        text = observed.text(GUESTS_FILE)
+        if not total.steps or not self.lease_file or isinstance(text, Unknown):
+            return total
+        if isinstance(text, Seen):
+            old, new = names_of(text.value), names_of(file.content or b"")
+            unnamed = sorted(f"{mac} {name}" for mac, name in old.items() if mac not in new)
+            if not set(old.values()) - set(new.values()) and not unnamed:
+                return total
+        else:
+            main = observed.text(OWN_CONFIGURATION)
+            if not isinstance(main, Seen) or HOSTS_FOLDER.encode() not in main.value:
+                return total
+            unnamed = []
+        words = ", ".join(pair.rpartition(" ")[2] for pair in unnamed[:6])
+        why = (
+            f"{self.kind}: {words or 'names'} taken off the leases"
+            if unnamed
+            else f"{self.kind}: dnsmasq reads all anew"
+        )
+        step = Step(f"leases:{self.lease_file}", {}, {"unnamed": [*unnamed]}, why)
+        return replace(total, steps=(*total.steps, (Phase.LEASES, step)))
 
     def with_refusals(self, total: Steps, observed: HostObserved) -> Steps:
         """A guest that another file knows otherwise would be known twice."""
@@ -206,6 +238,19 @@ class GuestNames:
             (*total.steps, (Phase.DAEMON_FILE, step)), total.keep, total.packages,
             {**total.blobs, sha256(content): content}, total.checks, total.refusals,
         )  # fmt: skip
+
+
+def all_guests(
+    guests: tuple[GuestRow, ...], observed: HostObserved, bridges: Sequence[str]
+) -> tuple[GuestRow, ...] | Unknown:
+    """The declared guests, and those that are on these bridges by their own settings."""
+    found = configured_guests(observed, bridges) if bridges else ()
+    return found if isinstance(found, Unknown) else (*guests, *without_twins(guests, found))
+
+
+def names_of(content: bytes) -> dict[str, str]:
+    """{MAC: name} of our own file."""
+    return {entry.mac: entry.name for entry in dnsmasq.parse_hosts(content).entries if entry.name}
 
 
 def missing_elsewhere(

@@ -43,6 +43,7 @@ class Phase:
     NAT = 60
     UNIT_DOWN = 70
     DAEMON_FILE = 80
+    LEASES = 85
     UNIT_UP = 90
     ON_CONFIRM = 100
 

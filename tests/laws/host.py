@@ -140,6 +140,8 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
         return replace(host, facts=facts, masquerades=Seen((*others, *made)))
     elif kind == "unit":
         facts[fact] = Absent() if value is None else Seen({**facts_of(host, fact), **value})  # type: ignore[dict-item]
+    elif kind == "leases":
+        facts.pop(fact)
     elif kind not in ("addresses", "routes", "sysctl"):
         raise AssertionError(f"no host has facts of type {kind}")
     return replace(host, facts=facts, texts=texts)

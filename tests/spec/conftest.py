@@ -19,10 +19,10 @@ interfaces:
   enp1s0: {addresses: [198.51.100.11/24], gateway: 198.51.100.1}
 bridges:
   vmbr0: {addresses: [10.10.10.1/24], ports: [], stp: false, forward_delay: 0}
-nat: [{source: 10.10.10.0/24, out: enp1s0}]
+nat:
+  - {source: 10.10.10.0/24, out: enp1s0}
 dnsmasq:
   names: declared
-  domain: madyanne.lan
   local: [/madyanne.lan/]
   cache_size: 256
   dhcp:

@@ -3,22 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from service.kinds.claims import Claim, NeedsPackage, NeedsUnit, Serves
+from service.kinds.claims import Claim, KeepsLeases, NamesBySettings, NeedsPackage, NeedsUnit, Pool, Serves
 from service.kinds.dnsmasq.directives import directives, guests_of, networks_of
 from service.kinds.dnsmasq.lint import RULES, lint_dnsmasq
 from service.kinds.dnsmasq.section import DnsmasqSection
+from service.kinds.naming import named_by_settings
 from service.model.observed import Watch
-from service.resources.dnsmasq_config import FILES, OWN_FILE, DnsmasqConfig
+from service.resources.dnsmasq_config import DEFAULT_LEASE_FILE, FILES, OWN_FILE, DnsmasqConfig
 from service.resources.files import OwnFile
-from service.resources.guest_names import GUESTS_FILE
 from service.resources.resource import Phase, Resource
 from service.resources.units import Unit
 from service.spec.findings import Hit, Rule
 from service.spec.host import HostSpec
 
 UNIT = "dnsmasq.service"
-DEFAULT_LEASE_FILE = "/var/lib/misc/dnsmasq.leases"
-"""Where Debian's dnsmasq keeps leases when no `dhcp-leasefile` says otherwise."""
 
 ORDER_FILE = "/etc/systemd/system/dnsmasq.service.d/passerelle.conf"
 ORDER_TEXT = b"""\
@@ -48,6 +46,10 @@ class Dnsmasq:
             yield Serves("dns", name)
         for name in dict.fromkeys(entry.interface for entry in section.dhcp):
             yield Serves("dhcp", name)
+        yield NamesBySettings(section.guest_configs)
+        yield KeepsLeases(section.lease_file or DEFAULT_LEASE_FILE)
+        for entry in section.dhcp:
+            yield Pool(entry.interface, entry.start, entry.end)
         yield NeedsPackage("dnsmasq", "dnsmasq")
         yield NeedsUnit("dnsmasq.service", "dnsmasq")
 
@@ -60,9 +62,10 @@ class Dnsmasq:
         yield DnsmasqConfig(
             self.name, directives(section, claims), networks_of(claims), guests_of(claims),
             take_over=self.name in host.take_over, take_guests="guests" in host.take_over,
+            bridges=named_by_settings(claims),
         )  # fmt: skip
         yield Unit(
-            self.name, UNIT, "enabled", cause="dnsmasq", reads=(OWN_FILE, GUESTS_FILE),
+            self.name, UNIT, "enabled", cause="dnsmasq", reads=(OWN_FILE,),
             reads_below=("/etc/dnsmasq.d",),
         )  # fmt: skip
 

@@ -157,6 +157,11 @@ class DnsmasqSection(BaseModel):
         description="Whose names are taken: only those that `guests` declares, or what any guest sends. In both cases "
         "a declared name goes to its guest only.",
     )
+    guest_configs: bool = Field(
+        default=True,
+        description="Where the spec has `guests`: those that it does not name have the name of their own settings "
+        "on the host (/etc/pve/lxc, /etc/pve/qemu-server, /var/lib/lxc).",
+    )
     local: LocalDomains = Field(
         default=(),
         description="Domains never asked upstream, answered only from here; the guests' domain is one.",
@@ -219,5 +224,5 @@ def flags_of(section: DnsmasqSection) -> tuple[str, ...]:
     return tuple(
         name
         for name, declared in DnsmasqSection.model_fields.items()
-        if declared.annotation is bool and getattr(section, name)
+        if declared.annotation is bool and name != "guest_configs" and getattr(section, name)
     )

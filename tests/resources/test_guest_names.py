@@ -1,0 +1,142 @@
+"""Names of guests: from the spec and from the guests' own settings; what dnsmasq takes up live and what it does not."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.kinds import KINDS
+from service.kinds.desire import desire
+from service.model.observed import HostObserved
+from service.model.plans import Plan
+from service.model.states import Absent, Seen, Unknown
+from service.plan.make import make_plan
+from service.resources.desired import LastApplied
+from service.resources.guest_names import GUESTS_FILE
+from tests.laws.host import after_plan, bare_host
+from tests.laws.specs import head, spec_of
+
+LEASES = "leases:/var/lib/misc/dnsmasq.leases"
+SPEC = """\
+interfaces: {enp1s0: {addresses: [198.51.100.11/24], gateway: 198.51.100.1}}
+bridges: {vmbr0: {addresses: [10.10.10.1/24]}}
+packages: {dnsmasq: present}
+dnsmasq:
+  names: declared
+  dhcp: [{interface: vmbr0, start: 10.10.10.100, end: 10.10.10.200}]
+"""
+DEV, WEB = "bc:24:11:00:00:01", "bc:24:11:00:00:02"
+LXC = "/etc/pve/lxc/101.conf"
+ALPINE = f"""\
+hostname: alpine.lan
+net0: name=eth0,bridge=vmbr0,hwaddr={WEB.upper()},ip=dhcp,type=veth
+[pve:pending]
+hostname: other
+[snapshot]
+hostname: older
+"""
+
+
+def host_with(guests: str, files: dict[str, str] | None = None) -> HostObserved:
+    """The host after this spec was applied to it."""
+    desired = desire(spec_of(head() + SPEC + guests), KINDS)
+    host = bare_host(desired.watch, {path: text.encode() for path, text in (files or {}).items()})
+    return after_plan(host, make_plan(desired, LastApplied(), host))
+
+
+def plan_for(guests: str, host: HostObserved) -> Plan:
+    return make_plan(desire(spec_of(head() + SPEC + guests), KINDS), LastApplied({}, exists=True), host)
+
+
+def told(plan: Plan) -> dict[str, object]:
+    return {step.fact: step.after for step in plan.steps}
+
+
+def own_file(host: HostObserved) -> list[str]:
+    text = host.text(GUESTS_FILE)
+    return text.value.decode().splitlines()[1:] if isinstance(text, Seen) else []
+
+
+ONE = f"guests: {{dev: {{mac: '{DEV}'}}}}\n"
+TWO = f"guests: {{dev: {{mac: '{DEV}'}}, web: {{mac: '{WEB}', address: 10.10.10.20}}}}\n"
+
+
+def test_each_name_stands_with_its_mac_and_again_for_strangers_that_claim_it() -> None:
+    assert own_file(host_with(TWO)) == [
+        f"{DEV},dev",
+        f"{WEB},10.10.10.20,web",
+        "set:passerelle-declared,dev",
+        "set:passerelle-declared,web",
+    ]
+
+
+def test_a_new_guest_is_one_file_and_no_restart() -> None:
+    assert list(told(plan_for(TWO, host_with(ONE)))) == [f"file:{GUESTS_FILE}"]
+
+
+def test_a_guest_that_goes_loses_its_name_while_dnsmasq_starts_anew() -> None:
+    steps = told(plan_for(ONE, host_with(TWO)))
+    assert list(steps) == [f"file:{GUESTS_FILE}", LEASES]
+    assert steps[LEASES] == {"unnamed": [f"{WEB} web"]}
+
+
+def test_a_new_name_is_taken_up_and_the_old_one_is_free_again() -> None:
+    steps = told(plan_for(ONE.replace("dev", "dev2"), host_with(ONE)))
+    assert steps[LEASES] == {"unnamed": []}
+
+
+def test_without_the_key_all_names_go() -> None:
+    steps = told(plan_for("", host_with(TWO)))
+    assert steps[f"file:{GUESTS_FILE}"] is None
+    assert steps[LEASES] == {"unnamed": [f"{DEV} dev", f"{WEB} web"]}
+
+
+def test_a_file_that_somebody_removed_is_written_and_dnsmasq_reads_its_folder_anew() -> None:
+    host = host_with(ONE)
+    gone = {GUESTS_FILE: Absent()}
+    host = replace(host, texts={**host.texts, **gone}, facts={**host.facts, f"file:{GUESTS_FILE}": Absent()})
+    assert told(plan_for(ONE, host))[LEASES] == {"unnamed": []}
+
+
+def test_a_lease_file_that_moves_takes_its_leases_along_with_one_step() -> None:
+    moved = SPEC.replace("end: 10.10.10.200", "end: 10.10.10.200, lease_file: /var/lib/dnsmasq/leases")
+    host = host_with(TWO)
+    host = replace(host, texts={**host.texts, "/var/lib/misc/dnsmasq.leases": Seen(b"")})
+    plan = make_plan(desire(spec_of(head() + moved + ONE), KINDS), LastApplied({}, exists=True), host)
+    found = {fact: after for fact, after in told(plan).items() if fact.startswith("leases:")}
+    wanted = {"from": "/var/lib/misc/dnsmasq.leases", "unnamed": [f"{WEB} web"]}
+    assert found == {"leases:/var/lib/dnsmasq/leases": wanted}
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "named"),
+    [
+        (LXC, ALPINE, [f"{WEB},alpine"]),
+        (LXC, ALPINE.replace("ip=dhcp", "ip=10.10.10.30/24"), [f"{WEB},10.10.10.30,alpine"]),
+        (LXC, ALPINE.replace("vmbr0", "vmbr9"), []),
+        (LXC, "template: 1\n" + ALPINE, []),
+        (LXC, ALPINE.replace("alpine.lan", "dev"), []),
+        ("/etc/pve/qemu-server/100.conf", f"name: Win\nnet0: virtio={WEB.upper()},bridge=vmbr0\n", [f"{WEB},win"]),
+        (
+            "/var/lib/lxc/box/config",
+            f"lxc.net.0.link = vmbr0\nlxc.net.0.hwaddr = {WEB}\nlxc.uts.name = Box\n",
+            [f"{WEB},box"],
+        ),
+        ("/var/lib/lxc/box/config", "lxc.net.0.link = vmbr0\nlxc.net.0.hwaddr = 00:16:3e:xx:xx:xx\n", []),
+    ],
+)
+def test_a_guest_is_named_by_its_own_settings(path: str, text: str, named: list[str]) -> None:
+    lines = [line for line in own_file(host_with(ONE, {path: text})) if not line.startswith("set:")]
+    assert sorted(lines) == sorted([f"{DEV},dev", *named])
+
+
+def test_settings_that_cannot_be_read_name_and_unname_nobody() -> None:
+    host = host_with(ONE, {LXC: ALPINE})
+    plan = plan_for(ONE, replace(host, texts={**host.texts, LXC: Unknown("it changed while it was read")}))
+    assert (plan.steps, [refusal.rule for refusal in plan.refusals]) == ((), ["unknown"])
+
+
+def test_settings_count_only_where_the_spec_speaks_of_guests_and_does_not_say_no() -> None:
+    silent = SPEC.replace("names: declared", "guest_configs: false")
+    for spec in (SPEC, silent + ONE):
+        desired = desire(spec_of(head() + spec), KINDS)
+        assert not [path for path in desired.watch.files if path.startswith("/etc/pve")]
