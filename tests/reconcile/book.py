@@ -54,6 +54,13 @@ class Book:
         self.lines.append(f"opened an apply of {host} for {requested_by} ({trigger})")
         return f"apply-{len(self.lines)}"
 
+    def open_drill(self, host: str, *, requested_by: str, at: datetime) -> str:
+        self.lines.append(f"opened a drill of {host} for {requested_by}")
+        return f"drill-{len(self.lines)}"
+
+    def host(self, name: str) -> HostStatus | None:
+        return self.known.get(name)
+
     def clear_latch(self, host: str, *, by: str, reason: str, at: datetime) -> int:
         self.lines.append(f"{by} cleared the latch of {host}: {reason}")
         return 1

@@ -14,7 +14,7 @@ from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.kinds.tracing import HostTracer
 from service.model.plans import Plan, Refusal
-from service.model.runs import PlanRecord
+from service.model.runs import HostStatus, PlanRecord
 from service.plan.make import make_plan
 from service.reconcile.control import Control
 from service.reconcile.queue import Queue
@@ -86,6 +86,8 @@ async def test_a_host_that_no_revision_names_is_not_found(desk: Desk) -> None:
         desk.control.reconcile("pve9", "ann"),
         desk.control.apply("pve9", None, None, "ann"),
         desk.control.clear_latch("pve9", "x", "ann"),
+        desk.control.drill("pve9", "ann"),
+        desk.control.release("pve9", "x", "ann"),
         desk.control.desired("pve9"),
         desk.control.observed("pve9"),
     ):
@@ -152,6 +154,31 @@ async def test_a_cleared_latch_makes_the_host_due(desk: Desk) -> None:
     assert await desk.control.clear_latch("pve1", "the cable was out", "ann") == 1
     assert await desk.queue.take() == "pve1"
     assert str(desk.book) == "ann cleared the latch of pve1: the cable was out"
+
+
+async def test_a_drill_waits_in_the_queue_and_only_one_does(desk: Desk) -> None:
+    answers = await asyncio.gather(*(desk.control.drill("pve1", who) for who in ("ann", "bob")), return_exceptions=True)
+    assert answers[0] == "drill-1"
+    assert str(answers[1]) == "a drill of pve1 waits already: drill-1"
+    assert desk.rounds.standing("pve1").drill == "drill-1"
+    assert await desk.queue.take() == "pve1"
+    assert str(desk.book) == "opened a drill of pve1 for ann"
+
+
+async def test_a_host_that_is_only_observed_is_not_drilled(new_desk: Callable[[], Desk]) -> None:
+    desk = await new_desk().says(SEED.replace("sync: auto", "sync: observe"))
+    with pytest.raises(InputError, match="nothing is ever written to it"):
+        await desk.control.drill("pve1", "ann")
+    assert (str(desk.book), desk.queue.depth) == ("", 0)
+
+
+async def test_a_quarantine_is_lifted_where_there_is_one_with_who_and_why(desk: Desk) -> None:
+    with pytest.raises(InputError, match="pve1 is not quarantined"):
+        await desk.control.release("pve1", "why not", "ann")
+    desk.book.known["pve1"] = HostStatus("pve1", quarantined="01A")
+    await desk.control.release("pve1", "the folder was mine", "ann")
+    assert desk.rounds.standing("pve1").release == "ann: the folder was mine"
+    assert await desk.queue.take() == "pve1"
 
 
 async def test_a_nudge_only_looks_at_the_source(desk: Desk) -> None:
