@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from service.firewall.nft_parts import Part
 from service.model.states import Json
@@ -12,14 +13,14 @@ FILTER = (0, "filter")
 Expression = tuple[Part, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Line:
     """One rule of the table: its parts, and what it stands for."""
 
     parts: Expression
     label: str
 
-    @property
+    @cached_property
     def text(self) -> str:
         """As nft reads it."""
         return " ".join(part[0] for part in self.parts)
@@ -57,14 +58,14 @@ class NftChain:
         yield "\t}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """A table as a value. `name` is that of nft, as in `inet passerelle`."""
 
     chains: tuple[NftChain, ...]
     name: str = f"{FAMILY} {TABLE}"
 
-    @property
+    @cached_property
     def load(self) -> str:
         """The table's text."""
         lines = [f"table {self.name} {{", *(line for chain in self.chains for line in chain.text()), "}"]
@@ -82,7 +83,7 @@ class Table:
         )
         return objects
 
-    @property
+    @cached_property
     def file(self) -> bytes:
         """The file that the boot loads: it takes the place of a table that is already there."""
         table = f"table {self.name}\n"

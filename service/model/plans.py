@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from service.model.changes import Drift
@@ -98,7 +98,8 @@ class Plan:
                 "host": self.host,
                 "desired": self.desired_digest,
                 "packages": [asdict(p) for p in self.packages],
-                "steps": [asdict(s) for s in self.steps],
+                # their values are JSON already: copying all of a large table would be most of the work
+                "steps": [{item.name: getattr(s, item.name) for item in fields(s)} for s in self.steps],
                 "refusals": [asdict(r) for r in self.refusals],
             }
         )

@@ -39,7 +39,8 @@ OTHER_FIELDS = [
 WORDS = frozenset(
     """table chain type filter hook priority policy accept drop return jump goto reject with tcp reset meta pkttype
     l4proto nfproto ipv4 ipv6 iifname oifname ether saddr daddr arp ip ip6 icmp icmpv6 code udp sctp dport sport
-    ct state established related invalid vmap limit rate 1/second burst 5 packets log prefix level inet bridge passerelle input
+    ct state established related invalid vmap limit rate 1/second burst 5 packets log prefix level inet
+    bridge passerelle input
     output forward prerouting refuse raw broadcast multicast { } : != emerg alert crit err warn notice info debug guests
     to_guests -300""".split()  # noqa: SIM905 (a list of words reads best as words)
 )
