@@ -1,0 +1,150 @@
+"""Names: a silent guest gets its own without being touched, nobody else gets it, and history tells who had what."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import pytest
+
+from service.lab import Guest
+from tests.e2e.story import Story
+
+pytestmark = pytest.mark.lab
+
+ALPINE = '  alpine: {mac: "BC:24:11:00:00:02"}\n'
+GHOST = '  ghost: {mac: "BC:24:11:00:00:99"}\n'
+LEASES = "/var/lib/misc/dnsmasq.leases"
+ROUNDS = 3
+
+
+def lease_names(story: Story, path: str = LEASES) -> dict[str, str]:
+    """{MAC: name} as dnsmasq has it."""
+    lines = story.host.sh(f"cat {path} 2>/dev/null || true").splitlines()
+    return {words[1]: words[3] for line in lines if len(words := line.split()) == 5}
+
+
+def address_of(story: Story, name: str) -> str:
+    return story.host.sh(f"dig +short +tries=1 +time=2 @10.10.10.1 {name}.madyanne.lan").strip()
+
+
+def without(text: str, *lines: str) -> str:
+    for line in lines:
+        text = text.replace(line, "")
+    return text
+
+
+def asks_for(guest: Guest, name: str) -> str:
+    """The guest asks for a lease under this name, once; the address it got."""
+    argv = ["busybox", "udhcpc", "-f", "-q", "-n", "-i", "eth0", "-t", "5", "-T", "4", "-x", f"hostname:{name}"]
+    guest.exec([*argv, "-s", "/usr/local/lib/lab/dhcp-event"], timeout_s=45, check=True)
+    return guest.address()
+
+
+def touched(guest: Guest) -> str:
+    """What a renewal or a restart would change: the count of the server's answers, the DHCP client's process."""
+    return str(guest.exec(["cat", "/run/dhcp-count", "/run/udhcpc.pid"]).stdout)
+
+
+def seconds(what: Callable[[], object]) -> float:
+    began = time.monotonic()
+    what()
+    return time.monotonic() - began
+
+
+def named(story: Story, text: str, mac: str, name: str) -> None:
+    """Push, and wait until the lease has the name."""
+    story.push(text, f"{name} has a name")
+    story.field.wait_for(lambda: lease_names(story)[mac] == name, f"{mac} is {name}", timeout_s=60)
+
+
+def dnsmasq_pid(story: Story) -> str:
+    return story.host.sh("systemctl show -P MainPID dnsmasq").strip()
+
+
+@pytest.fixture
+def alpine(story: Story) -> Guest:
+    """The silent guest with a lease; the spec does not name it."""
+    story.guests["dev"].wait_for_address()
+    story.guests["alpine"].wait_for_address()
+    story.apply(without(story.spec(), ALPINE), "alpine is nobody")
+    return story.guests["alpine"]
+
+
+def test_a_silent_guest_has_no_name_until_the_spec_gives_it_one(story: Story, alpine: Guest) -> None:
+    mac, before = alpine.mac.lower(), touched(alpine)
+    assert (lease_names(story)[mac], address_of(story, "alpine")) == ("*", "")
+    took: dict[str, list[float]] = {"name": [], "comment": [], "smallest": []}
+    for number in range(ROUNDS):
+        nobody = without(story.spec(cache_size=400 + number), ALPINE)
+        took["smallest"].append(seconds(lambda t=nobody: story.apply(t, "one number")))  # type: ignore[misc]
+        assert lease_names(story)[mac] == "*"
+        took["comment"].append(seconds(lambda t=nobody: story.apply(f"# why\n{t}", "one comment")))  # type: ignore[misc]
+        pid = dnsmasq_pid(story)
+        somebody = story.spec(cache_size=400 + number)
+        took["name"].append(seconds(lambda t=somebody: named(story, t, mac, "alpine")))  # type: ignore[misc]
+        assert address_of(story, "alpine") == alpine.address()
+        story.wait_synced(str(story.field.git("rev-parse", "HEAD", at=story.field.room / "work")).strip())
+        assert dnsmasq_pid(story) == pid, "dnsmasq was restarted for a name"
+    middle = {what: statistics.median(found) for what, found in took.items()}
+    ratios = {what: round(middle["name"] / middle[what], 2) for what in ("comment", "smallest")}
+    print(json.dumps({"seconds": took, "ratios": ratios}))
+    assert ratios["comment"] <= 2
+    assert touched(alpine) == before
+    assert story.host.sh(f"dig +short @10.10.10.1 -x {alpine.address()}").strip() == "alpine.madyanne.lan."
+    assert story.pings("dev", "alpine")
+
+
+def test_a_declared_name_is_given_to_no_other_guest_and_others_are_free(story: Story, alpine: Guest) -> None:
+    story.apply(story.spec().replace(ALPINE, ALPINE + GHOST), "a ghost is declared, too")
+    owner = address_of(story, "dev")
+    thief = story.guests["thief"] = story.host.guest_add("thief", sort="silent")
+    thief.wait_for_address()
+    mac = thief.mac.lower()
+    for name in ("dev", "ghost"):  # one whose owner is there, one whose owner never came
+        asks_for(thief, name)
+        assert lease_names(story)[mac] == "*"
+    assert (address_of(story, "dev"), address_of(story, "ghost")) == (owner, "")
+    asks_for(thief, "free")
+    assert lease_names(story)[mac] == "free"
+    declared = story.spec().replace("  domain: madyanne.lan\n", "  domain: madyanne.lan\n  names: declared\n")
+    story.apply(declared, "only declared names")
+    asks_for(thief, "another")
+    assert "another" not in lease_names(story).values()
+
+
+def test_a_guest_is_named_by_its_own_settings_on_the_host(story: Story, alpine: Guest) -> None:
+    settings = f"hostname: bysettings\\nnet0: name=eth0,bridge=vmbr0,hwaddr={alpine.mac},ip=dhcp\\n"
+    story.host.sh(f"mkdir -p /etc/pve/lxc; printf '{settings}' > /etc/pve/lxc/101.conf")
+    try:
+        story.field.wait_for(
+            lambda: lease_names(story)[alpine.mac.lower()] == "bysettings", "named by its settings", timeout_s=60
+        )
+        assert address_of(story, "bysettings") == alpine.address()
+    finally:
+        story.host.sh("rm -r /etc/pve")
+    story.field.wait_for(lambda: lease_names(story)[alpine.mac.lower()] == "*", "nobody again", timeout_s=60)
+
+
+def test_leases_move_with_their_file_and_history_tells_who_had_what(story: Story, alpine: Guest) -> None:
+    address = alpine.address()
+    story.wait_rounds()
+    nameless_at = datetime.now(UTC)
+    story.wait_rounds()
+    before = lease_names(story)
+    moved = "/var/lib/misc/guests.leases"
+    story.apply(story.spec().replace(LEASES, moved), "the lease file moves, alpine has its name")
+    assert lease_names(story, moved) == before | {alpine.mac.lower(): "alpine"}
+    assert address_of(story, "alpine") == address
+    now = story.field.wait_for(
+        lambda: [one for one in story.field.items(f"leases?active=true&ip={address}") if one["name"]], "seen"
+    )
+    assert [one["name"] for one in now] == ["alpine"]
+    then = story.field.items(f"leases?ip={address}&at={quote(nameless_at.isoformat())}")
+    assert [(one["mac"], one["name"]) for one in then] == [(alpine.mac.lower(), "")]
+    history = story.field.items(f"leases/history?ip={address}")
+    assert [one["name"] for one in history][:2] == ["alpine", ""]
+    story.apply(story.spec(), "and back")
+    assert lease_names(story)[alpine.mac.lower()] == "alpine"
