@@ -83,7 +83,7 @@ class Applying:
             return True
         fence = await self._hosts.fence(spec)
         for apply in mine:
-            if apply.id == fence.armed:
+            if apply.id == fence.armed and apply.id not in fence.journals:  # a failed rollback stays armed for the boot
                 return False
             told = fence.journals.get(apply.id) or Ended(
                 "conflict", "interrupted", "the service stopped before anything was armed on the host"

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
+from service.lab.enter import inside_root
 from tests.e2e.evidence import transactions
 from tests.e2e.story import Story
 
 pytestmark = pytest.mark.lab
 
 CONF = "/etc/dnsmasq.d/passerelle.conf"
+CONSOLE = "  console: https://console.example.net/pve1\n"
 HOSTSIDE = "python3 -I -S $(ls -t /var/lib/passerelle/hostside/*.py | head -1)"
 
 
@@ -23,22 +25,24 @@ def journal(story: Story, apply_id: str) -> dict[str, Any]:
 
 @contextmanager
 def killed_while_armed(story: Story, spec: str, subject: str) -> Iterator[tuple[str, str]]:
-    """Push; once the change is made and the host waits for the confirmation, the service is gone: (apply, commit).
-
-    No new connection gets through to sshd meanwhile, so that the confirmation cannot be quicker than the kill.
-    """
+    """Push; as soon as the host is armed the service is gone; what it began goes on without it: (apply, commit)."""
     story.wait_status(sync="Synced")
     done = set(transactions(story.host))
-    with story.host.faults.sshd_stopped():
-        commit = story.push(spec, subject)
+    folder = inside_root(story.host.console_pid, "/var/lib/passerelle/txn")
+    commit = story.push(spec, subject)
 
-        def armed() -> str:
-            new = set(transactions(story.host)) - done
-            steps = [journal(story, one)["state"] for one in new]
-            return new.pop() if steps == ["applied"] else ""
+    def state(apply_id: str) -> str:
+        with suppress(OSError, ValueError):
+            return str(json.loads((folder / apply_id / "journal.json").read_bytes())["state"])
+        return ""
 
-        apply_id = story.field.wait_for(armed, "the host waits for the confirmation", timeout_s=30)
-        story.field.stop(kill=True)
+    def armed() -> str:
+        new = [path.name for path in folder.iterdir() if path.name not in done]
+        return new[0] if new and state(new[0]) in ("armed", "applying", "applied") else ""
+
+    apply_id = story.field.wait_for(armed, "the host is armed", timeout_s=30)
+    story.field.stop(kill=True)
+    story.field.wait_for(lambda: state(apply_id) == "applied", "the host waits for the confirmation", timeout_s=30)
     yield apply_id, commit
 
 
@@ -104,3 +108,53 @@ def test_what_a_confirmed_but_unrecorded_apply_made_is_still_known_as_ours(story
     assert (newest["commit"], newest["trigger"], newest["phase"]) == (last, "push", "Succeeded")
     assert commit != last
     story.apply(story.spec(), "as usual")
+
+
+def test_a_rollback_that_failed_while_nobody_looked_is_told_with_the_console_and_released(story: Story) -> None:
+    story.apply(story.spec(extra=CONSOLE), "with a console")
+    hasty = story.spec(extra=CONSOLE, cache_size=889).replace("confirm_timeout: 15s", "confirm_timeout: 8s")
+    with killed_while_armed(story, hasty, "nobody will confirm") as (apply_id, commit):
+        story.host.sh(f"rm {CONF} && mkdir {CONF}")  # somebody stands in the way of the rollback
+        over = ("rollback_failed", "rolled_back")
+        story.field.wait_for(lambda: journal(story, apply_id)["state"] in over, "the host has tried", timeout_s=60)
+    restart(story)
+    record = ended(story, apply_id)
+    assert (record["phase"], record["cause"], record["commit"]) == ("RollbackFailed", "deadline", commit)
+    assert "not a regular file" in record["error"]
+    now = story.wait_status(phase="RollbackFailed", health="Degraded", reachability="Reachable")
+    assert now["quarantined"] == apply_id
+    assert "not a regular file" in now["message"]
+    assert "console https://console.example.net/pve1" in now["message"]
+    shown = story.field.run("status").stderr.decode()
+    assert f"the rollback of {apply_id} failed" in shown
+    assert "passerelle release pve1 --reason TEXT" in shown
+    digest = story.field.get("hosts/pve1/plan")["digest"]
+    asked = story.field.ask("POST", "applies", {"host": "pve1", "digest": digest})
+    assert asked[0] in (202, 422)
+    story.wait_rounds()
+    assert [a["id"] for a in story.applies() if a["phase"] in ("Running", "Succeeded") and a["commit"] == commit] == []
+    story.host.sh(f"rmdir {CONF}")
+    released = story.field.run("release", "pve1", "--reason", "the folder was mine")
+    assert b"pve1: released" in released.stderr
+    assert journal(story, apply_id)["state"] == "released"
+    assert "the folder was mine" in journal(story, apply_id)["released"]
+    assert story.status()["quarantined"] == ""
+    assert story.field.run("release", "pve1", "--reason", "again", check=False).returncode == 1
+    story.apply(story.spec(), "as usual")
+    assert b"cache-size=256" in story.host.read(CONF)
+
+
+def test_an_apply_that_a_power_cut_ended_is_told_and_the_host_is_compared_once_it_is_up(story: Story) -> None:
+    story.apply(story.spec(), "as usual")
+    slow = story.spec(cache_size=890).replace("confirm_timeout: 15s", "confirm_timeout: 5m")
+    with killed_while_armed(story, slow, "nobody will confirm") as (apply_id, commit):
+        story.host.power_cut()
+    assert journal(story, apply_id)["verified_old"] is None  # at boot the daemons were not up yet
+    restart(story)
+    record = ended(story, apply_id)
+    assert (record["phase"], record["cause"], record["commit"]) == ("RolledBack", "boot", commit)
+    assert "booted before the change was confirmed" in record["error"]
+    assert "not as before" not in record["error"]
+    assert journal(story, apply_id)["verified_old"] is True
+    assert b"cache-size=256" in story.host.read(CONF)
+    story.apply(story.spec(), "as it was")
