@@ -96,6 +96,15 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         return view(await parts.control.observed(seen_by(who, host)), f"{host} was not seen yet")
 
     @app.get(
+        f"{PREFIX}/hosts/{{host}}/drift/patch",
+        operation_id="accept_drift",
+        summary="What differs, as a patch of the spec: for Git to want what the host has; writes nothing",
+        tags=["drift", "hosts"],
+    )
+    async def accept_drift(who: Reader, host: HostPath) -> schemas.Acceptance:
+        return schemas.Acceptance.model_validate(await parts.control.accept(seen_by(who, host)))
+
+    @app.get(
         f"{PREFIX}/hosts/{{host}}/plan",
         operation_id="get_host_plan",
         summary="What would be done to the host, and why not",

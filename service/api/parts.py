@@ -74,6 +74,10 @@ class Control(Protocol):
         """What was last seen of the host, None if it was never seen since the service started."""
         ...
 
+    async def accept(self, host: str) -> Mapping[str, Json]:
+        """The patch with which Git wants what the host has: host, commit, file, patch, taken, left."""
+        ...
+
     async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
         """What becomes of a packet by what Git wants of the host: host, commit, verdict, rule, why, nat."""
         ...

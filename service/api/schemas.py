@@ -232,6 +232,24 @@ class View(Answer):
     content: Any
 
 
+class LeftOut(Answer):
+    """A difference that no key of the spec can say, and why."""
+
+    what: str
+    why: str
+
+
+class Acceptance(Answer):
+    """A patch (unified diff) of a host's spec file with which Git wants what the host has; may be empty."""
+
+    host: str
+    commit: str
+    file: str
+    patch: str
+    taken: list[str]
+    left: list[LeftOut]
+
+
 class Trace(Answer):
     """What becomes of a packet by what Git wants of a host. `rule` is the line that decides, as file:line."""
 

@@ -43,7 +43,7 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
     if output == "json":
         show_json(hosts)
     else:
-        columns = ["host", "sync", "reason", "health", "reachability", "phase", "commit", "drift", "seen", "message"]
+        columns = ["host", "sync", "reason", "health", "reachability", "phase", "commit", "drift", "seen", "proven", "message"]
         show_table(columns, [host_row(h) for h in hosts], empty="no revision names a host yet")
         for found in hosts:
             if found["reason"] == "RolledBackLatched":
@@ -90,11 +90,14 @@ def host_row(host: dict[str, Any]) -> dict[str, Any]:
         **{name: host[name] for name in ("host", "sync", "reason", "health", "reachability", "phase", "message")},
         "commit": host["applied_commit"][:10],
         "drift": host["drift_items"],
+        "proven": host["proven_at"] or "never",
         "seen": f"{host['observed_at'] or 'never'}{' (stale)' if host['stale'] else ''}",
     }
 
 
-def drift(host: str | None = None, /, *, output: Output = "table") -> int:
+def drift(
+    host: str | None = None, /, *, patch: Annotated[bool, Parameter(negative="")] = False, output: Output = "table"
+) -> int:
     """Show what differs: field by field, where (live, file, boot), and who moved (git, host, both).
 
     Exit codes: 0 nothing differs or it was shown, 1 error.
@@ -103,17 +106,41 @@ def drift(host: str | None = None, /, *, output: Output = "table") -> int:
     ----------
     host
         One host; the whole fleet if not given.
+    patch
+        Print a patch of the host's spec file, for `git apply`, with which Git wants what the host has.
     output
         table for people, json for programs.
     """
     from service.cli.client import Client
 
+    if patch:
+        return show_patch(host, as_json=output == "json")
     items = Client().items("drift" if host is None else f"hosts/{host}/drift")
     if output == "json":
         show_json(items)
         return 0
     columns = ["host", "kind", "resource", "field", "where", "op", "want", "have", "moved", "first_seen"]
     show_table(columns, [item | {"have": item["unknown"] or item["have"]} for item in items], empty="nothing differs")
+    return 0
+
+
+def show_patch(host: str | None, *, as_json: bool) -> int:
+    """The patch on stdout; what it leaves out is said."""
+    from service.cli import USAGE
+    from service.cli.client import Client
+    from service.cli.output import printable, tell
+
+    if host is None:
+        complain("a patch is of one host's file", "passerelle drift pve1 --patch")
+        return USAGE
+    found = Client().get(f"hosts/{host}/drift/patch")
+    if as_json:
+        show_json(found)
+        return 0
+    for line in found["patch"].splitlines():
+        print(printable(line))
+    for item in found["left"]:
+        tell(f"left out: {item['what']}: {item['why']}")
     return 0
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
+from service.adopt.accept import accept
 from service.clock import Clock
 from service.errors import InputError, NotFound, Stale
 from service.model.observed import HostObserved
@@ -17,6 +18,7 @@ from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
 from service.reconcile.tracing import Tracers
 from service.reconcile.watching import Watcher
+from service.spec.editing import unified
 
 
 class Control:
@@ -161,6 +163,21 @@ class Control:
     async def source(self) -> SourceStanding:
         """Whether the source is followed."""
         return self._watcher.standing
+
+    async def accept(self, host: str) -> Mapping[str, Json]:
+        """The patch of the host's spec file with which Git wants what the host has. Nothing is written."""
+        self._known(host)
+        plan, wanted = self._rounds.standing(host).plan, self._watcher.wanted
+        text = await asyncio.to_thread(self._watcher.file_of, host)
+        if plan is None or text is None or plan.commit != wanted.commit:
+            raise InputError(f"{host} was not looked at yet by what Git wants now", hint=f"passerelle drift {host}")
+        spec = wanted.hosts[host]
+        made = await asyncio.to_thread(accept, text, spec, [drift.difference for drift in plan.drifts])
+        left: list[Json] = [{"what": what, "why": why} for what, why in made.left]
+        return {
+            "host": host, "commit": wanted.commit, "file": spec.file,
+            "patch": unified(spec.file, text, made.text), "taken": [*made.taken], "left": left,
+        }  # fmt: skip
 
     async def readiness(self) -> Mapping[str, str]:
         """What is missing before the service does its work."""

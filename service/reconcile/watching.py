@@ -175,6 +175,15 @@ class Watcher:
         before = self._fleet_at(self._revisions.first_parent(commit))
         return frozenset(spec.name for spec in allowing if not had_the_key(before, spec.name))
 
+    def file_of(self, host: str) -> str | None:
+        """The text of a host's spec file in the revision in force; None where the source cannot be read."""
+        try:
+            tree = self._revisions.read_tree(self.wanted.commit, self._blobs)
+        except SourceError:
+            return None
+        entry = tree.files.get(self.wanted.hosts[host].file) if host in self.wanted.hosts else None
+        return entry.data.decode() if entry else None
+
     def spec_at(self, commit: str, host: str) -> HostSpec | None:
         """What an older commit said of a host; None where it cannot be read."""
         fleet = self._fleet_at(commit)

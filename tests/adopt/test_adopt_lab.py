@@ -21,6 +21,7 @@ pytestmark = pytest.mark.lab
 
 KEPT = ("/etc/hostname", "/etc/ssh/ssh_host_ed25519_key.pub")
 SAVED = "etc/network etc/dnsmasq.conf etc/hosts etc/sysctl.conf etc/nftables.conf"
+OURS = "/etc/passerelle /etc/systemd/system/passerelle-nft.service /etc/dnsmasq.d/passerelle.conf"
 INSTALL = (
     "systemctl disable --now named && apt-get update && apt-get install --yes dnsmasq && systemctl disable dnsmasq"
 )
@@ -34,15 +35,17 @@ class Bench:
     field: Field
     folder: Path
     written: list[str] = field(default_factory=list)
+    pushed: str = ""
 
     def take(self, name: str) -> None:
-        """The host as if it had been configured in this style all along."""
+        """The host as if it had been configured in this style all along. The service only looks on meanwhile."""
+        self.let_go()
         given = read_host_tree(STYLES / name / "root")
         here = {path: data for path, data in sorted(given.files.items()) if path not in KEPT}
         units = STYLES / name / "root" / "etc" / "systemd" / "system"
         here |= {f"/etc/systemd/system/{file.name}": file.read_bytes() for file in units.glob("*.service")}
         gone = " ".join(path for path in self.written if path not in here)
-        self.host.sh(f"rm -rf /etc/passerelle /etc/systemd/system/passerelle* {gone}; tar -C / -xf /root/saved.tar")
+        self.host.sh(f"rm -rf {OURS} {gone}; tar -C / -xf /root/saved.tar")
         for path, data in here.items():
             self.host.sh(f"mkdir -p {path.rpartition('/')[0]}")
             self.host.write(path, data)
@@ -52,6 +55,18 @@ class Bench:
             self.host.sh(f"systemctl daemon-reload; systemctl {verb} {unit}", check=unit in on)
         self.written = list(here)
         self.host.reboot()
+
+    def let_go(self) -> None:
+        """Have the service write nothing to the host any more."""
+        if not self.pushed:
+            return
+        looking = self.pushed.replace("sync: auto", "sync: observe")
+        commit = self.field.push({"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": looking}, "only look")
+
+        def seen() -> bool:
+            return any(row["observed_commit"] == commit for row in self.field.items("hosts?limit=9"))
+
+        self.field.wait_for(seen, "the service only looks on", timeout_s=60)
 
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """A passerelle command where the host can be reached."""
@@ -80,6 +95,7 @@ class Bench:
 
     def push(self, text: str, subject: str) -> dict[str, Any]:
         """Push a spec and wait until the service has settled on it: in sync, or refused."""
+        self.pushed = text
         commit = self.field.push({"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": text}, subject)
 
         def settled() -> dict[str, Any]:

@@ -382,3 +382,12 @@ async def test_the_description_and_its_page_are_behind_the_gate(world: World) ->
     assert all(path in page for path in described["paths"])
     assert "<script" not in page
     assert json.dumps(described).count("http://") + json.dumps(described).count("https://") == 0
+
+
+async def test_drift_is_answered_as_a_patch_with_what_it_leaves_out(world: World) -> None:
+    found = await get(world, "hosts/pve1/drift/patch")
+    assert (found["file"], found["commit"]) == ("hosts/pve1.yaml", COMMIT)
+    assert found["patch"].startswith("--- a/hosts/pve1.yaml\n")
+    assert found["left"] == [{"what": "bridges vmbr0 up", "why": "no key"}]
+    answer = await world.ask("GET", "/api/v1/hosts/pve2/drift/patch")
+    assert (answer.status_code, problem_of(answer)["code"]) == (404, "not-found")

@@ -113,6 +113,14 @@ class Desk:
         self._fail()
         return HostView(host, {"links": ["\x1b[31m"]}, at=NOW) if host == "pve1" else None
 
+    async def accept(self, host: str) -> Mapping[str, Json]:
+        self._fail()
+        if host != "pve1":
+            raise NotFound(f"no revision names the host {host}")
+        patch = "--- a/hosts/pve1.yaml\n+++ b/hosts/pve1.yaml\n"
+        left: list[Json] = [{"what": "bridges vmbr0 up", "why": "no key"}]
+        return {"host": host, "commit": COMMIT, "file": "hosts/pve1.yaml", "patch": patch, "taken": [], "left": left}
+
     async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
         self._fail()
         if host != "pve1":
