@@ -6,14 +6,15 @@ One table for both families; the sets of rules are written out as ranges, longes
 a hole. The chain `refuse` answers as Proxmox's PVEFW-reject does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from service.errors import InputError
 from service.firewall import nft_parts as nft
 from service.firewall.addresses import BITS
 from service.firewall.host_chains import accepted
-from service.firewall.host_firewall import CHAIN_OF, DISCOVERY, IGMP, PREROUTING, Direction, HostFirewall
+from service.firewall.host_firewall import CHAIN_OF, DISCOVERY, IGMP, PREROUTING, Closed, Direction, HostFirewall
 from service.firewall.icmp import icmp_type
 from service.firewall.macros import MacroRule
 from service.firewall.matching import lines_of
@@ -26,7 +27,7 @@ from service.firewall.ports import iptables_ports
 from service.firewall.rule_ranges import address_ranges, set_ranges
 from service.firewall.sets import Sets, build_sets
 
-__all__ = ["FAMILY", "TABLE", "Line", "NftChain", "Table", "render_table", "set_ranges"]
+__all__ = ["FAMILY", "TABLE", "Line", "NftChain", "Table", "closed_chain", "render_table", "set_ranges"]
 
 REFUSE = "refuse"
 LOG_PREFIX = "passerelle: "
@@ -41,6 +42,21 @@ def render_table(firewall: HostFirewall) -> Table:
     return Table(tuple(_Renderer(firewall, build_sets(firewall.levels)).chains()))
 
 
+def closed_chain(closed: Sequence[Closed]) -> NftChain:
+    """What nobody may send into these networks from these interfaces."""
+    lines = []
+    for one in closed:
+        net = ip_network(one.network)
+        ends = ((int(net.network_address), int(net.broadcast_address)),)
+        parts = (
+            nft.interface("in", one.interface),
+            nft.addresses(6 if net.version == 6 else 4, "daddr", ends),
+            nft.DROP,
+        )
+        lines.append(Line(parts, one.cause))
+    return NftChain(PREROUTING, tuple(lines), PREROUTING, _RAW)
+
+
 @dataclass(frozen=True, slots=True)
 class _Renderer:
     firewall: HostFirewall
@@ -49,11 +65,7 @@ class _Renderer:
     def chains(self) -> Iterator[NftChain]:
         yield NftChain(REFUSE, tuple(_refuse()))
         if self.firewall.closed:
-            closed = (
-                Line((nft.interface("in", c.interface), *self.network(c.network, "daddr"), nft.DROP), c.cause)
-                for c in self.firewall.closed
-            )
-            yield NftChain(PREROUTING, tuple(closed), PREROUTING, _RAW)
+            yield closed_chain(self.firewall.closed)
         yield from called_chains(self.firewall, self.guest_rule, nft.jump(REFUSE))
         for direction, name in CHAIN_OF.items():
             policy = self.firewall.policy(direction)
@@ -116,10 +128,6 @@ class _Renderer:
                     return None
                 parts += _addresses(family, field, ranges)
         return (*parts, *_transport(line, family))
-
-    def network(self, text: str, field: str) -> Expression:
-        family: Family = 6 if ":" in text else 4
-        return tuple(_addresses(family, field, self.ranges(text, family)))
 
     def ranges(self, text: str, family: Family) -> nft.Ranges:
         return address_ranges(self.firewall, self.sets, text, family)

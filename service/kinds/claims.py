@@ -44,13 +44,15 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """A guest has rules of its own. `addresses` are all that it may use, `port` is its link in the host or ""."""
+    """A guest has rules of its own. `addresses` are all that it may use, `port` is its link in the host or "",
+    `vmid` its number on Proxmox."""
 
     guest: str
     mac: str
     addresses: tuple[str, ...]
     port: str
     section: GuestFirewall
+    vmid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,9 @@ class Guest(BaseModel):
     port: InterfaceName | None = Field(
         None, description="Its link in the host, a port of the bridge, as in veth100i0: a stronger proof than its MAC."
     )
+    vmid: int | None = Field(
+        None, ge=100, le=999_999_999, description="Its number on Proxmox, for its firewall's file."
+    )
     firewall: GuestFirewall | None = Field(None, description="Rules of its own.")
 
 
@@ -119,7 +122,7 @@ class Guests:
             if guest.firewall is not None and guest.firewall.enable:
                 given = (guest.address, guest.address6, link_local(guest.mac))
                 addresses = tuple(dict.fromkeys(address for address in given if address))
-                yield Filtered(name, guest.mac, addresses, guest.port or "", guest.firewall)
+                yield Filtered(name, guest.mac, addresses, guest.port or "", guest.firewall, guest.vmid)
                 for key in BRIDGED:
                     yield NeedsSysctl(key, "1", "guests have firewalls of their own")
 

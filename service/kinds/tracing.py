@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.firewall.chains import ACCEPT, DROP, Flow
-from service.firewall.host_firewall import Closed, HostFirewall
+from service.firewall.host_firewall import Closed
 from service.firewall.host_trace import HostAnalyser
 from service.firewall.model import Where
+from service.firewall.node_trace import NodeAnalyser
 from service.firewall.packets import parse_packet
 from service.firewall.published import Published, destination
 from service.firewall.verdict import Verdict
@@ -23,6 +24,7 @@ from service.kinds.kind import Kind
 from service.model.states import Json
 from service.resources.firewall import FirewallTable
 from service.resources.forwards import ForwardsTable
+from service.resources.pve_firewall import PveFirewallFile
 from service.spec.fleet import claims_of
 from service.spec.host import HostSpec
 
@@ -48,15 +50,14 @@ class HostTracer:
 
     def __init__(self, spec: HostSpec, kinds: Sequence[Kind]) -> None:
         self._zones = Zones.of(claims_of(spec, kinds))
-        firewall: HostFirewall | None = None
+        self._analyser: HostAnalyser | NodeAnalyser | None = None
         self._published: tuple[Published, ...] = ()
         self._closed: tuple[Closed, ...] = ()
         for resource in desire(spec, kinds).resources:
-            if isinstance(resource, FirewallTable):
-                firewall = resource.firewall
+            if isinstance(resource, FirewallTable | PveFirewallFile) and resource.analyser is not None:
+                self._analyser = resource.analyser
             elif isinstance(resource, ForwardsTable):
                 self._published, self._closed = resource.published, resource.closed
-        self._analyser = HostAnalyser(firewall) if firewall is not None else None
 
     def trace(self, asked: Mapping[str, object]) -> Traced:
         """The answer to a question between zones; addresses that are not given are those of the zones. Raises

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.errors import InputError
-from service.firewall.host_trace import HostAnalyser
 from service.firewall.names import TCP
 from service.firewall.packets import parse_packet
 from service.firewall.published import destination
@@ -20,6 +19,7 @@ from service.model.states import Json, Seen
 from service.resources.desired import Desired, LastApplied
 from service.resources.firewall import FirewallTable
 from service.resources.forwards import ForwardsTable
+from service.resources.pve_firewall import PveFirewallFile
 
 SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
 NETWORK_UNITS = ("networking.service", "systemd-networkd.service", "NetworkManager.service")
@@ -69,7 +69,8 @@ def filtered(desired: Desired, path: ManagementPath, then: Picture) -> Iterator[
     would be. Answers pass as parts of a connection."""
     devices = [name for name, held in then.addresses.items() if path.server in hosts_of(held)]
     for resource in desired.resources:
-        if not isinstance(resource, FirewallTable) or resource.firewall is None or not devices:
+        analyser = resource.analyser if isinstance(resource, FirewallTable | PveFirewallFile) else None
+        if analyser is None or not devices:
             continue
         packet = {"from": devices[0], "to": "host", "proto": "tcp", "source": path.controller, "dest": path.server}
         try:
@@ -77,7 +78,7 @@ def filtered(desired: Desired, path: ManagementPath, then: Picture) -> Iterator[
         except InputError as error:
             yield f"the way from {path.controller} cannot be followed through the firewall: {error.what}"
             continue
-        said = HostAnalyser(resource.firewall).trace(devices[0], "", question.flow)
+        said = analyser.trace(devices[0], "", question.flow)
         if said.verdict != "ACCEPT":
             where = f" ({said.rule})" if said.rule else ""
             yield (

@@ -23,7 +23,7 @@ FORMATS: Mapping[str, Callable[[bytes], Mapping[str, Json]]] = {
 """What a file means to the program that reads it, field by field; a comment or a blank is no difference."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OwnFile:
     """A file of ours. `content` None = wanted absent. `format` names its reader in `FORMATS`."""
 
@@ -36,6 +36,7 @@ class OwnFile:
     on_confirm: bool = False
     check: str = ""
     cause: str = ""
+    gid: int = 0
 
     @property
     def id(self) -> str:
@@ -44,7 +45,7 @@ class OwnFile:
     def wishes(self) -> Wishes:
         if self.content is None:
             return {}
-        fields = {**self.meaning(self.content), "file": "present", "mode": self.mode, "owner": "0:0"}
+        fields = {**self.meaning(self.content), "file": "present", "mode": self.mode, "owner": f"0:{self.gid}"}
         return {(self.path, field, "file"): want for field, want in fields.items()}
 
     def meaning(self, content: bytes) -> Mapping[str, Json]:
@@ -74,7 +75,7 @@ class OwnFile:
                 yield Difference(
                     self.kind, self.path, name, "file", op, want.get(name), have.get(name), cause=self.cause
                 )
-        yield from mode_differences(self, self.path, self.mode, seen)
+        yield from mode_differences(self, self.path, self.mode, seen, self.gid)
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
@@ -86,7 +87,9 @@ class OwnFile:
             if not different or any(d.unknown for d in different):
                 continue
             why = f"{file.kind}: {file.path}: {', '.join(d.field for d in different[:6])}"
-            steps.append((file.phase, file_step(file.path, file.content, file.mode, observed, why, file.on_confirm)))
+            steps.append(
+                (file.phase, file_step(file.path, file.content, file.mode, observed, why, file.on_confirm, file.gid))
+            )
             if file.content is not None:
                 blobs[sha256(file.content)] = file.content
                 if file.check:
@@ -100,7 +103,13 @@ def sha256(content: bytes) -> str:
 
 
 def file_step(
-    path: str, content: bytes | None, mode: str, observed: HostObserved, why: str, on_confirm: bool = False
+    path: str,
+    content: bytes | None,
+    mode: str,
+    observed: HostObserved,
+    why: str,
+    on_confirm: bool = False,
+    gid: int = 0,
 ) -> Step:
     """The step that writes or removes a whole file."""
     seen = observed.fact(f"file:{path}")
@@ -109,16 +118,18 @@ def file_step(
         before = {name: seen.value[name] for name in ("sha256", "mode", "uid", "gid") if name in seen.value}
     after: Json = None
     if content is not None:
-        after = {"sha256": sha256(content), "mode": mode, "uid": 0, "gid": 0}
+        after = {"sha256": sha256(content), "mode": mode, "uid": 0, "gid": gid}
     return Step(f"file:{path}", before, after, why, on_confirm=on_confirm)
 
 
-def mode_differences(resource: Resource, path: str, mode: str, seen: Observed[Json]) -> Iterator[Difference]:
+def mode_differences(
+    resource: Resource, path: str, mode: str, seen: Observed[Json], wanted_gid: int = 0
+) -> Iterator[Difference]:
     """Mode and owner of a file that is there."""
     yield from field_difference(resource, path, "mode", "file", mode, field_of(seen, "mode"))
     uid, gid = field_of(seen, "uid"), field_of(seen, "gid")
     owner: Observed[Json] = Seen(f"{uid.value}:{gid.value}") if isinstance(uid, Seen) and isinstance(gid, Seen) else uid
-    yield from field_difference(resource, path, "owner", "file", "0:0", owner)
+    yield from field_difference(resource, path, "owner", "file", f"0:{wanted_gid}", owner)
 
 
 @dataclass(frozen=True, slots=True)

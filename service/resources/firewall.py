@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from service.firewall.host_firewall import HostFirewall
+from service.firewall.host_firewall import Closed, HostFirewall
+from service.firewall.host_trace import HostAnalyser
 from service.firewall.nft_guests import BRIDGE_TABLE, render_bridge_table
-from service.firewall.nft_table import FAMILY, TABLE, Table, render_table
+from service.firewall.nft_table import FAMILY, TABLE, Table, closed_chain, render_table
 from service.resources.files import OwnFile
 from service.resources.own_table import OwnTable
 from service.resources.resource import Phase, Resource
@@ -36,10 +37,35 @@ class FirewallTable(OwnTable):
         """The table as nft takes it and lists it."""
         return render_table(self.firewall) if self.firewall is not None else None
 
+    @cached_property
+    def analyser(self) -> HostAnalyser | None:
+        """What answers questions about packets."""
+        return HostAnalyser(self.firewall) if self.firewall is not None else None
+
     def derived(self) -> Iterator[tuple[str, str]]:
         """(thing, cause) of what nobody wrote."""
         if self.firewall is not None:
             yield from self.firewall.causes()
+
+
+@dataclass(frozen=True)
+class ClosedTable(OwnTable):
+    """Networks that nobody routes into, as a table of its own beside somebody else's firewall."""
+
+    closed: tuple[Closed, ...]
+
+    name = NAME
+    file = FIREWALL_FILE
+    phase = PHASE
+
+    @cached_property
+    def table(self) -> Table | None:
+        """The table as nft takes it and lists it."""
+        return Table((closed_chain(self.closed),)) if self.closed else None
+
+    def derived(self) -> Iterator[tuple[str, str]]:
+        """(thing, cause) of what nobody wrote."""
+        yield from ((f"DROP {one.network} from {one.interface}", one.cause) for one in self.closed)
 
 
 @dataclass(frozen=True)

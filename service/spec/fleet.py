@@ -154,6 +154,7 @@ def read_fleet(tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, Parsed
         if first is not file.spec:
             hit = DUPLICATE_HOST.hit(("host",), f"is described in {first.file} too", "keep one of the two files")
             found.append(finding(file.path, file.spec.position(("host",)), hit))
+    _name_writers(hosts)
     found.extend(_across(hosts, kinds))
     return Fleet(dict(sorted(hosts.items())), sorted_findings(found), parsed)
 
@@ -267,6 +268,7 @@ def _read_host(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKi
         shared=shared,
         checks=tuple(check.probe() for check in fitted.value.checks),
         take_over=fitted.value.take_over,
+        cluster=fitted.value.cluster or "",
     )
     whole = not problems
     silent = {rule.id for kind in kinds for rule in kind.rules if rule.by_absence and not whole}
@@ -299,6 +301,16 @@ def _whole_fleet(tree: Tree) -> Iterator[Finding]:
         yield finding(FLEET_FILE, WHOLE_FILE, hit)
     if not any(path.startswith("hosts/") for path in tree.files):
         yield finding("hosts", WHOLE_FILE, EMPTY.hit((), "no host is described", "add hosts/NAME.yaml"))
+
+
+def _name_writers(hosts: dict[str, HostSpec]) -> None:
+    """Of the hosts of a cluster the first by name writes what is the cluster's."""
+    writers: set[str] = set()
+    for name in sorted(hosts):
+        spec = hosts[name]
+        if spec.cluster and spec.cluster in writers:
+            hosts[name] = replace(spec, writes_cluster=False)
+        writers.add(spec.cluster)
 
 
 def _across(hosts: Mapping[str, HostSpec], kinds: Sequence[SpecKind]) -> Iterator[Finding]:

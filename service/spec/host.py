@@ -19,11 +19,12 @@ Movable = Literal["nat", "dnsmasq", "guests"]
 """Sections that may stand elsewhere on a host than in passerelle's own files."""
 
 FILE_NAME = Rule("host.file-name", "error", "`host` is the name of the file without its ending")
+CLUSTER = Rule("host.cluster", "error", "a cluster is one of Proxmox hosts")
 NO_CONSOLE = Rule("connection.no-console", "warning", "the way to the host when all else fails is named")
 ALLOW_MANAGEMENT_CHANGE = Rule(
     "connection.allow-management-change", "warning", "the override of the management path is removed after its commit"
 )
-RULES = (FILE_NAME, NO_CONSOLE, ALLOW_MANAGEMENT_CHANGE, *checks.RULES)
+RULES = (FILE_NAME, CLUSTER, NO_CONSOLE, ALLOW_MANAGEMENT_CHANGE, *checks.RULES)
 
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/?=&+,;:-]*)?(?:#[A-Za-z0-9._~/?=&:,+-]*)?")
@@ -92,6 +93,8 @@ class HostSpec:
     places: Mapping[Path, Position] = field(default_factory=dict, repr=False, compare=False)
     shared: Shared = field(default_factory=Shared)
     take_over: tuple[Movable, ...] = ()
+    cluster: str = ""
+    writes_cluster: bool = True
     checks: tuple[Probe, ...] = ()
 
     def position(self, path: Path) -> Position:
@@ -179,6 +182,9 @@ class Head(BaseModel):
         "approve",
         description="observe: say what differs. approve: apply what a person approves. auto: apply, and heal drift.",
     )
+    cluster: grammar.HostName | None = Field(
+        None, description="The Proxmox cluster that it is a node of; its first host by name writes cluster.fw."
+    )
     take_over: tuple[Movable, ...] = Field(
         default=(),
         max_length=3,
@@ -194,6 +200,10 @@ def lint_head(head: Head, file: str) -> Iterator[Hit]:
     if head.host != stem:
         yield FILE_NAME.hit(
             ("host",), f"is {head.host} in a file named {stem}", f"write `host: {stem}` or rename the file"
+        )
+    if head.cluster is not None and head.platform != "proxmox":
+        yield CLUSTER.hit(
+            ("cluster",), f"{head.host} runs {head.platform}", "leave it out, or write `platform: proxmox`"
         )
     if head.connection.console is None:
         yield NO_CONSOLE.hit(

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from service.errors import InputError
 from service.firewall.host_trace import HostAnalyser
-from service.kinds.claims import Claim, Filters, NeedsLoader, NeedsPackage
-from service.kinds.firewall.derived import assemble, derives
-from service.kinds.firewall.lint import GROUP, PLATFORM, RULE, RULES, blocked, unknown_interfaces
+from service.kinds.claims import Claim, Filters, Masquerades, NeedsLoader, NeedsPackage
+from service.kinds.firewall import proxmox
+from service.kinds.firewall.derived import assemble, derives, deriving
+from service.kinds.firewall.lint import GROUP, RULE, RULES, blocked, open_to_neighbours, unknown_interfaces
 from service.kinds.firewall.lint_forwards import FORWARD_BLOCKED, forwards_blocked
 from service.kinds.firewall.lint_rules import DUPLICATE, SHADOWED, stale_ports, too_open
 from service.kinds.firewall.lint_rules import RULES as OF_RULES
@@ -15,9 +17,9 @@ from service.kinds.packet_rules.levels import KEY, Problem, host_level
 from service.kinds.packet_rules.section import FirewallSection, GroupFile, SharedFirewallSection
 from service.kinds.packet_rules.shared import group_problems, section_of, shared_level, shared_section
 from service.kinds.packet_rules.useless import Useless
-from service.kinds.published import published_of
+from service.kinds.published import closed_of, published_of
 from service.model.observed import Watch
-from service.resources.firewall import FirewallTable, bridge_parts
+from service.resources.firewall import ClosedTable, FirewallTable, bridge_parts
 from service.resources.resource import Resource
 from service.spec.findings import Hit, Rule
 from service.spec.host import HostSpec, Shared
@@ -30,13 +32,9 @@ class Firewall:
     section: Any = FirewallSection
     shared_section: Any = SharedFirewallSection
     group_section: Any = GroupFile
-    rules: tuple[Rule, ...] = (*RULES, FORWARD_BLOCKED, *OF_RULES)
+    rules: tuple[Rule, ...] = (*RULES, FORWARD_BLOCKED, *OF_RULES, *proxmox.RULES)
 
     def lint(self, section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
-        if host.platform != "debian":
-            what = f"is not enforced on platform {host.platform} yet"
-            yield PLATFORM.hit((), what, "write `platform: debian`, or leave the firewall to Proxmox itself")
-            return
         shared = shared_section(host)
         cluster, elsewhere = shared_level(shared, host.shared)
         level, problems = host_level(section, host, cluster)
@@ -45,13 +43,37 @@ class Firewall:
         refused = list(uncompilable(firewall, level.rules))
         yield from (RULE.hit(("rules", index), words) for index, words in refused)
         yield from unknown_interfaces(level.rules, claims)
-        if not (problems or elsewhere or refused):
-            analyser, published = HostAnalyser(firewall), published_of(claims, host)
+        if host.platform == "proxmox":
+            yield from proxmox.lint_section(section, host)
+        if problems or elsewhere or refused:
+            return
+        yield from Useless(SHADOWED, DUPLICATE).of_host(firewall)
+        published = published_of(claims, host)
+        yield from stale_ports(firewall, published, level.rules)
+        if host.platform == "proxmox":
+            yield from self._lint_node(section, host, claims)
+        else:
+            analyser = HostAnalyser(firewall)
             yield from blocked(analyser, claims)
             yield from forwards_blocked(analyser, published, claims)
             yield from too_open(analyser, claims)
-            yield from Useless(SHADOWED, DUPLICATE).of_host(firewall)
-            yield from stale_ports(firewall, published, level.rules)
+
+    def _lint_node(self, section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
+        """What is wrong with what Proxmox itself would make of it."""
+        node = proxmox.node_firewall(section, host, claims)
+        wrong = list(proxmox.lint_files(node))
+        yield from wrong
+        if wrong:
+            return
+        analyser = proxmox.analyser(node)
+        if isinstance(analyser, InputError):
+            yield proxmox.UNREADABLE.hit((), analyser.what, analyser.hint)
+            return
+        yield from blocked(analyser, [claim for claim in claims if not isinstance(claim, Masquerades)])
+        if not derives(section, shared_section(host)).nat:
+            yield from open_to_neighbours(claims)
+        yield from forwards_blocked(analyser, published_of(claims, host), claims)
+        yield from too_open(analyser, claims)
 
     def lint_shared(self, section: SharedFirewallSection, shared: Shared) -> Iterator[Hit]:
         """What is wrong in fleet.yaml, which may use the names of groups/."""
@@ -81,11 +103,22 @@ class Firewall:
 
     def desire(self, section: FirewallSection | None, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Resource]:
         firewall = None
+        if section is not None and host.platform == "proxmox":
+            yield from self._desire_node(section, host, claims)
+            return
         if section is not None:
             derive = derives(section, shared_section(host))
             firewall = assemble(section, host, claims, derive=derive)
         yield FirewallTable(self.name, firewall)
         yield from bridge_parts(self.name, firewall)
+
+    def _desire_node(self, section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Resource]:
+        """Proxmox's own files; what it cannot say stands in a table of our own."""
+        kept = deriving(claims, derives(section, shared_section(host)))
+        closed = tuple(closed_of(kept, published_of(kept, host)))
+        yield ClosedTable(self.name, closed)
+        yield from bridge_parts(self.name, None)
+        yield from proxmox.files(self.name, proxmox.node_firewall(section, host, claims), host)
 
     def watch(self) -> Watch:
         return Watch()

@@ -30,7 +30,7 @@ def derives(section: FirewallSection, shared: SharedFirewallSection | None) -> D
     return said[0] if said else DeriveSection()
 
 
-def _deriving(claims: Sequence[Claim], derive: DeriveSection) -> list[Claim]:
+def deriving(claims: Sequence[Claim], derive: DeriveSection) -> list[Claim]:
     """Without the claims of sections from which nothing is to follow."""
     off: tuple[type, ...] = (
         *(() if derive.dnsmasq else (Serves,)),
@@ -48,7 +48,7 @@ def assemble(
     cluster, _ = shared_level(shared, host.shared)
     level, _ = host_level(section, host, cluster)
     return replace(
-        _assembled(cluster, level, section, shared, host, _deriving(claims, derive)),
+        _assembled(cluster, level, section, shared, host, deriving(claims, derive)),
         guests=tuple(_guests(claims, host, cluster)),
         bridges=tuple(
             sorted(claim.interface for claim in claims if isinstance(claim, Named) and claim.sort == "bridge")
@@ -93,7 +93,7 @@ def _assembled(
         policies["policy_in"],
         policies["policy_out"],
         policies["policy_forward"],
-        (*_rules(claims, policies["policy_out"]), *accepted(published, policies["policy_out"].action)),
+        (*served(claims, policies["policy_out"]), *accepted(published, policies["policy_out"].action)),
         tuple(closed_of(claims, published)),
     )
 
@@ -106,7 +106,8 @@ def _policy(name: str, places: Sequence[tuple[FirewallSection, HostSpec | Shared
     return Policy(_DEFAULTS[name].upper())
 
 
-def _rules(claims: Sequence[Claim], policy_out: Policy) -> Iterator[Rule]:
+def served(claims: Sequence[Claim], policy_out: Policy) -> Iterator[Rule]:
+    """What DHCP and DNS need."""
     for claim in claims:
         if not isinstance(claim, Serves):
             continue

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from service.firewall.chains import ACCEPT
 from service.firewall.host_trace import HostAnalyser
 from service.firewall.model import Rule
+from service.firewall.node_trace import NodeAnalyser
 from service.firewall.packets import parse_packet
 from service.firewall.verdict import Verdict
 from service.kinds.claims import Claim, Masquerades, Named, Network, Reservation, Serves
@@ -14,7 +15,6 @@ from service.spec.findings import Rule as LintRule
 
 RULE = LintRule("firewall.rule", "error", "a rule is one that has an effect")
 GROUP = LintRule("firewall.group", "error", "a group that is named is there, and holds plain rules")
-PLATFORM = LintRule("firewall.platform", "error", "the firewall is written for the host's platform")
 DHCP_BLOCKED = LintRule(
     "firewall.dhcp-blocked", "error", "where the host serves DHCP its firewall lets it", by_absence=True
 )
@@ -27,7 +27,7 @@ UNKNOWN_INTERFACE = LintRule(
 NEIGHBOURS = LintRule(
     "firewall.neighbours-reach", "error", "neighbours of the uplink do not reach a private network", by_absence=True
 )
-RULES = (RULE, GROUP, PLATFORM, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS, UNKNOWN_INTERFACE)
+RULES = (RULE, GROUP, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS, UNKNOWN_INTERFACE)
 
 _NO_ADDRESS = "0.0.0.0"  # noqa: S104 (a client that has none yet, nothing is bound)
 _NEIGHBOUR = "192.0.2.1"
@@ -45,7 +45,7 @@ def unknown_interfaces(rules: Sequence[Rule], claims: Sequence[Claim]) -> Iterat
             )
 
 
-def blocked(analyser: HostAnalyser, claims: Sequence[Claim]) -> Iterator[Hit]:
+def blocked(analyser: HostAnalyser | NodeAnalyser, claims: Sequence[Claim]) -> Iterator[Hit]:
     """Services of the host that its own firewall keeps from working."""
     for claim in claims:
         if isinstance(claim, Serves) and claim.protocol == "dhcp":
@@ -56,7 +56,7 @@ def blocked(analyser: HostAnalyser, claims: Sequence[Claim]) -> Iterator[Hit]:
             yield from _neighbours(analyser, claim)
 
 
-def _dhcp(analyser: HostAnalyser, iface: str, claims: Sequence[Claim]) -> Iterator[Hit]:
+def _dhcp(analyser: HostAnalyser | NodeAnalyser, iface: str, claims: Sequence[Claim]) -> Iterator[Hit]:
     request = {"proto": "udp", "sport": "68", "dport": "67", "source": _NO_ADDRESS, "dest": "255.255.255.255"}
     said = _trace(analyser, iface, "", request)
     if said.verdict != ACCEPT:
@@ -72,7 +72,7 @@ def _dhcp(analyser: HostAnalyser, iface: str, claims: Sequence[Claim]) -> Iterat
         return
 
 
-def _dns(analyser: HostAnalyser, iface: str, claims: Sequence[Claim]) -> Iterator[Hit]:
+def _dns(analyser: HostAnalyser | NodeAnalyser, iface: str, claims: Sequence[Claim]) -> Iterator[Hit]:
     for proto in ("udp", "tcp"):
         said: list[Verdict] = []
         for own, guest in _pairs(iface, claims, 4) or _pairs(iface, claims, 6):
@@ -83,7 +83,7 @@ def _dns(analyser: HostAnalyser, iface: str, claims: Sequence[Claim]) -> Iterato
             yield _hit(DNS_BLOCKED, said[0], what, iface, proto, 53)
 
 
-def _neighbours(analyser: HostAnalyser, claim: Masquerades) -> Iterator[Hit]:
+def _neighbours(analyser: HostAnalyser | NodeAnalyser, claim: Masquerades) -> Iterator[Hit]:
     target = str(ipaddress.ip_network(claim.source).network_address + 1)
     packet = {"proto": "tcp", "dport": "22", "source": _NEIGHBOUR, "dest": target}
     said = _trace(analyser, claim.out, "inside", packet)
@@ -91,6 +91,14 @@ def _neighbours(analyser: HostAnalyser, claim: Masquerades) -> Iterator[Hit]:
         what = f"whoever routes {claim.source} to this host's {claim.out} reaches the guests ({_by(said)})"
         fix = f"{{type: forward, action: drop, dest: {claim.source}}}"
         yield NEIGHBOURS.hit((), what, _right(said, fix))
+
+
+def open_to_neighbours(claims: Sequence[Claim]) -> Iterator[Hit]:
+    """Where the firewall sees nothing of what is routed and nothing else closes the networks."""
+    for claim in claims:
+        if isinstance(claim, Masquerades):
+            what = f"whoever routes {claim.source} to this host's {claim.out} reaches the guests"
+            yield NEIGHBOURS.hit((), f"{what}: Proxmox filters none of it", "let it be derived (`derive: {nat: true}`)")
 
 
 def _hit(rule: LintRule, said: Verdict, what: str, iface: str, proto: str, port: int) -> Hit:
@@ -111,7 +119,7 @@ def _by(said: Verdict) -> str:
     return f"{said.why}{where}"
 
 
-def _trace(analyser: HostAnalyser, source: str, dest: str, packet: dict[str, str]) -> Verdict:
+def _trace(analyser: HostAnalyser | NodeAnalyser, source: str, dest: str, packet: dict[str, str]) -> Verdict:
     question = parse_packet({"from": source or "host", "to": dest or "host", **packet})
     return analyser.trace(source, dest, question.flow)
 

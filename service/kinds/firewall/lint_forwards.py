@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from service.firewall.chains import ACCEPT
 from service.firewall.host_trace import HostAnalyser
+from service.firewall.node_trace import NodeAnalyser
 from service.firewall.packets import parse_packet
 from service.firewall.published import Published
 from service.firewall.verdict import Verdict
@@ -20,7 +21,9 @@ _SOMEBODY = "192.0.2.1"
 """Somebody outside (RFC 5737)."""
 
 
-def forwards_blocked(analyser: HostAnalyser, published: Sequence[Published], claims: Sequence[Claim]) -> Iterator[Hit]:
+def forwards_blocked(
+    analyser: HostAnalyser | NodeAnalyser, published: Sequence[Published], claims: Sequence[Claim]
+) -> Iterator[Hit]:
     """Each thing published that its first client would not reach."""
     for one in published:
         near = network_of(one.target, claims)

@@ -8,6 +8,7 @@ from service.firewall.cover import boxes
 from service.firewall.host_firewall import HostFirewall
 from service.firewall.host_trace import HostAnalyser
 from service.firewall.model import Rule
+from service.firewall.node_trace import NodeAnalyser
 from service.firewall.packets import parse_packet
 from service.firewall.published import NUMBERS, Published
 from service.firewall.sets import build_sets
@@ -32,7 +33,7 @@ _SOMEBODY = "192.0.2.1"
 """Somebody outside (RFC 5737)."""
 
 
-def too_open(analyser: HostAnalyser, claims: Sequence[Claim]) -> Iterator[Hit]:
+def too_open(analyser: HostAnalyser | NodeAnalyser, claims: Sequence[Claim]) -> Iterator[Hit]:
     """Doors on the uplink that are wider than people mean."""
     for route in claims:
         if not isinstance(route, DefaultRoute) or route.family != 4:
@@ -45,7 +46,7 @@ def too_open(analyser: HostAnalyser, claims: Sequence[Claim]) -> Iterator[Hit]:
 
 
 def _resolver(
-    analyser: HostAnalyser, uplink: str, own: ipaddress.IPv4Interface, claims: Sequence[Claim]
+    analyser: HostAnalyser | NodeAnalyser, uplink: str, own: ipaddress.IPv4Interface, claims: Sequence[Claim]
 ) -> Iterator[Hit]:
     if any(isinstance(claim, Serves) and claim.protocol == "dns" for claim in claims):
         said = _asked(analyser, uplink, _SOMEBODY, own, "udp", 53)
@@ -54,7 +55,9 @@ def _resolver(
             yield OPEN_RESOLVER.hit((), what, "let udp/53 in from your own networks only")
 
 
-def _management(analyser: HostAnalyser, route: DefaultRoute, own: ipaddress.IPv4Interface) -> Iterator[Hit]:
+def _management(
+    analyser: HostAnalyser | NodeAnalyser, route: DefaultRoute, own: ipaddress.IPv4Interface
+) -> Iterator[Hit]:
     near = own.network
     neighbours = [str(near.network_address + n) for n in (2, near.num_addresses - 2) if near.num_addresses > 4]
     others = [one for one in neighbours if one not in (str(own.ip), route.gateway)]
@@ -67,7 +70,10 @@ def _management(analyser: HostAnalyser, route: DefaultRoute, own: ipaddress.IPv4
                 f"every neighbour in {near}, the hoster's network of {route.interface}, may connect to tcp/{port} "
                 f"({said[0].why}{_at(said[0])})"
             )
-            yield NEIGHBOURS_MANAGE.hit((), what, "name the addresses that you come from")
+            right = "name the addresses that you come from"
+            if "set management" in said[0].why:
+                right = "define the alias local_network in fleet.yaml as the address that you come from"
+            yield NEIGHBOURS_MANAGE.hit((), what, right)
 
 
 def stale_ports(firewall: HostFirewall, published: Sequence[Published], own: Sequence[Rule]) -> Iterator[Hit]:
@@ -98,7 +104,7 @@ def _shown(ports: set[tuple[int, int]]) -> str:
 
 
 def _asked(
-    analyser: HostAnalyser, uplink: str, source: str, own: ipaddress.IPv4Interface, proto: str, port: int
+    analyser: HostAnalyser | NodeAnalyser, uplink: str, source: str, own: ipaddress.IPv4Interface, proto: str, port: int
 ) -> Verdict:
     packet = {"from": uplink, "to": "host", "source": source, "dest": str(own.ip), "proto": proto, "dport": port}
     return analyser.trace(uplink, "", parse_packet(packet).flow)

@@ -14,19 +14,22 @@ from service.spec.findings import Hit, Rule
 from service.spec.host import HostSpec
 
 RULE = Rule("guests.firewall-rule", "error", "a rule of a guest is one that has an effect")
-PLATFORM = Rule("guests.firewall-platform", "error", "a guest's firewall is written for the host's platform")
+NO_VMID = Rule("guests.firewall-vmid", "error", "on Proxmox a guest with a firewall has its number")
 NO_HOST = Rule("guests.firewall-alone", "error", "a guest's firewall stands behind its host's")
 NO_ADDRESS = Rule("guests.firewall-address", "error", "a guest with rules of its own has an address", by_absence=True)
 NO_PORT = Rule("guests.firewall-port", "warning", "a guest that may not send all it likes is known by its port")
 DUPLICATE_PORT = Rule("guests.duplicate-port", "error", "a port of a bridge belongs to one guest")
 SHADOWED = Rule("guests.firewall-shadowed", "warning", "a guest's rule decides about some packet", by_absence=True)
 DUPLICATE = Rule("guests.firewall-duplicate-rule", "warning", "a rule of a guest stands once", by_absence=True)
-RULES = (RULE, PLATFORM, NO_HOST, NO_ADDRESS, NO_PORT, DUPLICATE_PORT, SHADOWED, DUPLICATE)
+RULES = (RULE, NO_VMID, NO_HOST, NO_ADDRESS, NO_PORT, DUPLICATE_PORT, SHADOWED, DUPLICATE)
 
 
 class _Guest(Protocol):
     @property
     def mac(self) -> str: ...
+
+    @property
+    def vmid(self) -> int | None: ...
 
     @property
     def port(self) -> str | None: ...
@@ -52,17 +55,16 @@ def lint_firewalls(section: Mapping[str, _Guest], host: HostSpec, claims: Sequen
 
 def _lint(name: str, guest: _Guest, section: GuestFirewall, host: HostSpec) -> Iterator[Hit]:
     path = (name, KEY)
-    if host.platform != "debian":
-        yield PLATFORM.hit(path, f"is not enforced on platform {host.platform} yet", "leave it to Proxmox itself")
-        return
     if KEY not in host.sections:
         right = "add `firewall` to the host, or to fleet.yaml"
         yield NO_HOST.hit(path, "the host has no `firewall`, so nothing would enforce this", right)
         return
+    if host.platform == "proxmox" and guest.vmid is None and section.enable:
+        yield NO_VMID.hit(path, f"{name} has no number", "write its `vmid`: its firewall stands in VMID.fw")
     if guest.address is None and section.enable:
         right = "give it an `address`: rules know a guest by it, as DHCP may give it any"
         yield NO_ADDRESS.hit(path, f"{name} has rules of its own and no fixed address", right)
-    if guest.port is None and section.macfilter and _restrains(section):
+    if host.platform == "debian" and guest.port is None and section.macfilter and _restrains(section):
         right = "name its link in the host as `port`, as in veth100i0"
         yield NO_PORT.hit(path, f"without a port {name} gets around this under another MAC address", right)
     cluster = cluster_level(host)

@@ -1,0 +1,84 @@
+"""A firewall file of Proxmox VE, wholly ours: compared by what Proxmox understands, written as Proxmox writes it.
+
+Below /etc/pve everything belongs to root and www-data with mode 0640 (pmxcfs(8)); Proxmox's daemon reads the files
+every 10 s and needs no reload. A line that Proxmox would skip is a difference, too: nobody would see it otherwise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from service.firewall.firewall import CLUSTER_FILE, HOST_FILE, Firewall
+from service.firewall.model import Level, Rule
+from service.firewall.node_trace import NodeAnalyser
+from service.firewall.pve_files import Reading, read_cluster, read_guest, read_host
+from service.firewall.pve_render import render, rule_line
+from service.model.states import Json
+from service.resources.files import OwnFile
+from service.resources.resource import Phase
+
+FOLDER = "/etc/pve/firewall"
+MODE, WWW_DATA = "0640", 33
+ENV = "ct"
+
+
+@dataclass(frozen=True)
+class PveFirewallFile(OwnFile):
+    """cluster.fw, host.fw or VMID.fw. `firewall` is the whole that it is a part of; `level` what it says."""
+
+    level: Level = field(kw_only=True)
+    firewall: Firewall = field(kw_only=True)
+
+    def meaning(self, content: bytes) -> Mapping[str, Json]:
+        """{"policy_in": …, "alias x": …, "ipset x": […], "rules": […], "group x": […], "ignored": […]}"""
+        reading = read_level(content, self.level, self.firewall.cluster)
+        level = reading.level
+        fields: dict[str, Json] = {f"option {name}": value for name, value in sorted(level.options.items())}
+        fields |= {f"alias {alias.name}": alias.cidr for alias in level.aliases.values()}
+        for ipset in level.ipsets.values():
+            entries: list[Json] = [*sorted(f"{'!' if e.nomatch else ''}{e.cidr}" for e in ipset.entries)]
+            fields[f"ipset {ipset.name}"] = entries
+        fields["rules"] = _lines(level.rules)
+        fields |= {f"group {group.name}": _lines(group.rules) for group in level.groups.values()}
+        skipped: list[Json] = [f"{item.text} ({item.reason})" for item in reading.ignored]
+        return {**fields, "ignored": skipped} if skipped else fields
+
+    @cached_property
+    def analyser(self) -> NodeAnalyser | None:
+        """What answers for the whole node: host.fw's file has it, so that it is asked once."""
+        return NodeAnalyser(self.firewall) if self.level.kind == "host" else None
+
+
+def pve_file(kind: str, level: Level, firewall: Firewall, node: str) -> PveFirewallFile:
+    """The file of a level on a node. Raises InputError for what Proxmox would not read as it is meant."""
+    path = f"/etc/pve/nodes/{node}/{HOST_FILE}" if level.kind == "host" else f"{FOLDER}/{_named(level).file}"
+    cause = "read by pve-firewall within 10 s"
+    return PveFirewallFile(
+        kind, path, written(level, firewall.cluster), "pve", mode=MODE, phase=Phase.NAT + 5, cause=cause, gid=WWW_DATA,
+        level=level, firewall=firewall,
+    )  # fmt: skip
+
+
+def written(level: Level, cluster: Level) -> bytes:
+    """As Proxmox writes the file. Raises InputError."""
+    return render(_named(level), _named(cluster), ENV)
+
+
+def read_level(content: bytes, level: Level, cluster: Level) -> Reading:
+    """What Proxmox reads."""
+    known = _named(cluster)
+    if level.kind == "cluster":
+        return read_cluster(content, CLUSTER_FILE)
+    if level.kind == "host":
+        return read_host(content, HOST_FILE, known)
+    return read_guest(content, f"{level.vmid}.fw", level.vmid, ENV, known)
+
+
+def _named(level: Level) -> Level:
+    """The level under the name of its file on a node, as reading gives it."""
+    file = {"cluster": CLUSTER_FILE, "host": HOST_FILE}.get(level.kind, f"{level.vmid}.fw")
+    return replace(level, file=file)
+
+
+def _lines(rules: tuple[Rule, ...]) -> list[Json]:
+    return [rule_line(rule) for rule in rules]
