@@ -10,11 +10,12 @@ from service.model.observed import HostObserved
 from service.model.plans import Plan, Refusal
 from service.model.states import Json, Unknown
 from service.plan.diff import drift
+from service.plan.impact import impact
 from service.plan.management import management_refusals
 from service.plan.safety import refusals
 from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Phase, Resource, Steps
-from service.resources.retired import retired
+from service.resources.retired import retired, with_former
 from service.resources.units import Unit
 
 Phased = tuple[int, Step]
@@ -40,7 +41,8 @@ def make_plan(
 
     Deterministic: equal inputs give an equal plan and digest. The plan is empty when nothing differs in meaning.
     """
-    desired_now = Desired.of(desired.host, (*desired.resources, *retired(desired, base)), desired.watched)
+    wanted = (*with_former(desired.resources, base), *retired(desired, base))
+    desired_now = Desired.of(desired.host, wanted, desired.watched)
     drifts = drift(desired_now, base, observed)
     parts = [resource_type.steps(group, observed) for resource_type, group in by_type(desired_now.resources)]
     phased = once(chain.from_iterable(part.steps for part in parts))
@@ -61,7 +63,7 @@ def make_plan(
         keep=kept(parts, steps),
         checks=tuple(chain.from_iterable(part.checks for part in parts)),
         refusals=tuple(stopping) if permission.management_change else (*stopping, *management),
-        notes=(*chain.from_iterable(part.notes for part in parts), *notes(drifts)),
+        notes=(*chain.from_iterable(part.notes for part in parts), *notes(drifts), *impact(desired_now, observed)),
         derived=tuple(desired.derived()),
         overridden=tuple(allowed),
         blobs=blobs(parts),

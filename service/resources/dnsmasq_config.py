@@ -32,7 +32,7 @@ class DnsmasqConfig:
     `networks` are the host's own (CIDR): they give a range its mask where it names none. `guests` are to be named,
     and those on `bridges` by their own settings; a folder of ours is read for those that no other file names.
     `take_over`: everything stands in our own file, and the lines elsewhere go; `take_guests`: so do the
-    lines that name guests.
+    lines that name guests. `former` is what the last apply wanted, canonical, and nobody wants now.
     """
 
     kind: str
@@ -42,6 +42,7 @@ class DnsmasqConfig:
     take_over: bool = False
     take_guests: bool = False
     bridges: tuple[str, ...] = ()
+    former: tuple[Directive, ...] = ()
 
     @property
     def id(self) -> str:
@@ -85,11 +86,12 @@ class DnsmasqConfig:
                 yield Difference(
                     self.kind, OWN_FILE, key, "file", op_of(value, [*have]), value, [*have] if have else None
                 )
-        for standing in self.to_move(texts):
+        moving = [*self.to_move(texts)]
+        for standing in [*moving, *(s for s in self.left(texts) if s not in moving)]:
+            cause = "take_over: it belongs into the own file" if standing in moving else ""
             yield Difference(
-                self.kind, standing.where, standing.key, "file", "extra", None, standing.value,
-                cause="take_over: it belongs into the own file",
-            )  # fmt: skip
+                self.kind, standing.where, standing.key, "file", "extra", None, standing.value, cause=cause
+            )
         if OWN_FILE in texts:
             yield from mode_differences(self, OWN_FILE, "0644", observed.fact(f"file:{OWN_FILE}"))
 
@@ -190,8 +192,15 @@ class DnsmasqConfig:
         for standing in self.standings(texts):
             is_guest = standing.key == "dhcp-host" and standing.value.split(",")[0] in macs
             is_ours = standing.value in want.get(standing.key, []) or elsewhere.is_rival(standing, want)
+            is_ours = is_ours or (standing.key, standing.value) in self.former
             if (self.take_guests and is_guest) or (self.take_over and is_ours):
                 yield standing
+
+    def left(self, texts: Mapping[str, bytes]) -> list[Standing]:
+        """What another file still says and the spec does not any more, but for what has another value now."""
+        want = self.wanted()
+        found = [s for s in self.standings(texts) if (s.key, s.value) in self.former]
+        return [s for s in found if not elsewhere.is_rival(s, want)]
 
     def moved(self, texts: Mapping[str, bytes]) -> dict[str, bytes]:
         """The other files without what is taken over."""
@@ -203,12 +212,17 @@ class DnsmasqConfig:
         """Values that another file gives otherwise: changed there if it is the home of it all, or refused."""
         want, found = self.wanted(observed), self.standings(texts)
         rivals = list(elsewhere.rivals(found, want, self.pairs_by_value()))
+        left = self.left(texts)
         homes = {s.path for s in found if s.key in want}
         is_home = 2 * len({(s.key, s.value) for s in found if s.value in want.get(s.key, [])}) > len(self.directives)
-        if rivals and len(homes) == 1 and is_home and OWN_FILE not in texts:
+        shared = {(s.path, s.line) for s in found if s not in left} & {(s.path, s.line) for s in left}
+        homes |= {s.path for s in left}
+        if (rivals or left) and len(homes) == 1 and is_home and not shared and OWN_FILE not in texts:
             (home,) = homes
-            return {home: elsewhere.with_values(texts[home], rivals)}, []
-        return {}, [elsewhere.refusal(standing, new, observed.host) for standing, new in rivals]
+            changed = elsewhere.with_values(texts[home], rivals)
+            return {home: elsewhere.without({home: changed}, left).get(home, changed)}, []
+        refusals = [elsewhere.refusal(standing, new, observed.host) for standing, new in rivals]
+        return {}, [*refusals, *(elsewhere.not_gone(standing, observed.host) for standing in left)]
 
     def pairs_by_value(self) -> dict[Directive, Directive]:
         """{(key, canonical value): (key, value as written)}."""

@@ -88,6 +88,16 @@ def refusal(standing: Standing, new: str, host: str) -> Refusal:
     )
 
 
+def not_gone(standing: Standing, host: str) -> Refusal:
+    """What the spec does not say any more, and a file that is not ours does."""
+    text = f"{standing.key}={standing.value}" if standing.value else standing.key
+    return Refusal(
+        "not-ours",
+        f"{standing.where} says {text}, which the spec does not any more",
+        hint=take_over_hint("dnsmasq", host, standing.path),
+    )
+
+
 def with_values(data: bytes, changes: Iterable[tuple[Standing, str]]) -> bytes:
     """A file in which some directives have other values; indentation, key, names of tags and line end stay."""
     lines = data.split(b"\n")

@@ -49,13 +49,15 @@ class SourceNat:
     """All source NAT wanted on a host. Without `rules` our own table, file and loader go; no one else's is touched.
 
     A rule that a file of somebody else makes at boot is met there. `take_over`: our own table makes all of them, and
-    those lines go. `loader_shared`: another table of ours is loaded by the same unit, which stays.
+    those lines go. `former` were wanted at the last apply and are not now. `loader_shared`: another table of ours is
+    loaded by the same unit, which stays.
     """
 
     kind: str
     rules: tuple[Rule, ...]
     loader_shared: bool = False
     take_over: bool = False
+    former: tuple[Rule, ...] = ()
 
     @property
     def id(self) -> str:
@@ -76,12 +78,20 @@ class SourceNat:
         for rule in self.rules:
             yield from field_difference(self, label(rule), "masquerade", "live", 1, live_count(rule, observed))
             yield from field_difference(self, label(rule), "masquerade", "boot", 1, boot_count(rule, observed))
+        for maker in self.left_makers(observed):
+            where: Json = maker.where
+            yield from field_difference(self, label(maker.rule), "masquerade", "boot", None, Seen(where))
         own = self.own_rules(observed)
         if isinstance(own, Unknown):
             return
         yield from self.table_differences(own, observed)
         for part in self.parts(own):
             yield from part.differences(observed)
+
+    def left_makers(self, observed: HostObserved) -> list[Maker]:
+        """Places that still make a rule which the spec does not name any more."""
+        made = makers(observed)
+        return [] if isinstance(made, Unknown) else [maker for maker in made if maker.rule in self.former]
 
     def table_differences(self, own: Sequence[Rule], observed: HostObserved) -> Iterator[Difference]:
         """Our own table: what stands in it beyond the wanted rules, or in another form than we load it."""
@@ -135,8 +145,10 @@ class SourceNat:
             made = makers(observed)
             others = () if isinstance(made, Unknown) else tuple(m for m in made if m.rule in nat.rules)
             live = list(nat.live_steps(own, others, observed))
-            moved = without_makers(others, observed, f"{nat.kind}: taken over into {NAT_FILE}")
-            moved = moved if nat.take_over else Steps(refusals=tuple(nat.not_loaded(others, observed)))
+            left = nat.left_makers(observed)
+            moved = without_makers((*others, *left), observed, f"{nat.kind}: taken over into {NAT_FILE}")
+            if not nat.take_over:
+                moved = Steps(refusals=(*nat.not_loaded(others, observed), *nat.not_gone(left, observed)))
             loads = any(step.fact == TABLE_FACT and step.after is not None for _, step in live)
             total = Steps(
                 steps=(*live, *moved.steps, *(step for part in parts for step in part.steps)),
@@ -156,6 +168,15 @@ class SourceNat:
                     f"{maker.where} makes {label(maker.rule)} at boot, but it is not there now",
                     hint=take_over_hint("nat", observed.host, maker.path),
                 )
+
+    def not_gone(self, left: Sequence[Maker], observed: HostObserved) -> Iterator[Refusal]:
+        """Rules that are wanted no more and that somebody else's file still makes."""
+        for maker in left:
+            yield Refusal(
+                "not-ours",
+                f"{maker.where} makes {label(maker.rule)}, which the spec does not name any more",
+                hint=take_over_hint("nat", observed.host, maker.path),
+            )
 
     def left_now(self, observed: HostObserved) -> Iterator[str]:
         """Rules in tables of somebody else, which stay until these are loaded anew."""
@@ -184,10 +205,10 @@ class SourceNat:
             why = f"{self.kind}: {', '.join(label(rule) for rule in missing) or 'own table'}"
             yield Phase.NAT, Step(TABLE_FACT, before, after, why)
         ours_loaded = bool(own) and (reload or before is not None)
-        for rule in self.rules:
+        for rule in (*self.rules, *(self.former if self.take_over else ())):
             count = iptables_count(rule, observed)
-            target = min(count, 0 if ours_loaded else 1)
-            if rule not in own:  # whoever else makes it, one is enough
+            target = 0 if rule in self.former else min(count, 0 if ours_loaded else 1)
+            if rule not in own and rule in self.rules:  # whoever else makes it, one is enough
                 is_made = any(m.table not in (f"nft {TABLE}", "iptables nat") for m in found(rule, observed))
                 by_line = any(maker.sort == "line" for maker in of_rule(rule, others))
                 target = 0 if is_made else max(min(count, 1), int(by_line))

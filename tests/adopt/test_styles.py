@@ -130,6 +130,47 @@ def test_a_guest_that_ethers_names_otherwise_is_refused_with_the_sentence_that_c
     assert "`passerelle adopt --take-over guests pve1`" in refusal.hint
 
 
+def after_adopting(name: str, old: str, new: str, *, mark: str = "") -> tuple[Plan, HostObserved]:
+    """The plan of a changed spec on a host whose spec was adopted and in force before."""
+    text = adopt(material(name)).text
+    assert text.count(old) == 1, text
+    before = desire(spec_of(text), KINDS)
+    changed = text.replace(old, new).replace("sync: approve\n", f"sync: approve\n{mark}")
+    desired = desire(spec_of(changed), KINDS)
+    host = booted(material(name), desired.watch)
+    return make_plan(desired, LastApplied.from_json(before.as_json()), host), host
+
+
+def test_a_line_taken_out_in_git_is_taken_out_where_it_stands() -> None:
+    plan, host = after_adopting("blog", "  bogus_priv: true\n", "")
+    assert plan.refusals == ()
+    assert changed(plan, host) == {"/etc/dnsmasq.d/containers": (["bogus-priv"], [])}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "said"),
+    [
+        ("several-dnsmasq", "  bogus_priv: true\n",
+         "/etc/dnsmasq.conf:3 says bogus-priv, which the spec does not any more"),
+        ("nft-file", "nat:\n  - {source: 10.10.10.0/24, out: enp1s0}\n",
+         "/etc/nftables.conf:11 makes 10.10.10.0/24>enp1s0, which the spec does not name any more"),
+        ("iptables-legacy", "nat:\n  - {source: 10.10.10.0/24, out: enp1s0}\n",
+         "/etc/network/interfaces:16 makes 10.10.10.0/24>enp1s0, which the spec does not name any more"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_taken_out_where_it_stands_is_refused_until_it_is_taken_over(
+    name: str, old: str, said: str
+) -> None:
+    plan, _ = after_adopting(name, old, "")
+    (refusal,) = plan.refusals
+    assert (refusal.rule, refusal.what) == ("not-ours", said)
+    section = "dnsmasq" if "dnsmasq" in name else "nat"
+    assert f"`passerelle adopt --take-over {section} pve1`" in refusal.hint
+    plan, host = after_adopting(name, old, "", mark=f"take_over: [{section}]\n")
+    assert plan.refusals == ()
+    assert any(gone for gone, _ in changed(plan, host).values())
+
+
 def taken(name: str, *sections: str) -> tuple[Plan, HostObserved, Desired]:
     text = adopt(material(name)).text
     return planned(
