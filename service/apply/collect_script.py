@@ -27,7 +27,7 @@ from service.errors import InputError
 from service.model.observed import Watch
 
 SECTIONS = (
-    "session", "values", "ip", "ip6", "nft", "iptables", "iptables_legacy", "units", "listeners", "packages",
+    "session", "values", "ip", "ip6", "nft", "iptables", "iptables_legacy", "units", "bans", "listeners", "packages",
     "stat", "body", "again", "marks",
 )  # fmt: skip
 
@@ -82,6 +82,18 @@ legacy=true
   [ "$table" = nat ] && legacy='iptables-legacy-save -t nat'
 done </proc/net/ip_tables_names
 section iptables_legacy $legacy
+"""
+
+# Just started it has no socket yet: that is no answer, and a moment later it is one.
+_BANS = r"""bans() {
+  systemctl -q is-active fail2ban.service || { printf 'down\n'; return 0; }
+  for pause in 0.3 0.6 1 2; do
+    answer=$(timeout 4 fail2ban-client banned 2>/dev/null) && { printf '%s\n' "$answer"; return 0; }
+    sleep "$pause"
+  done
+  return 1
+}
+section bans bans
 """
 
 # Names with other characters are counted and not told: they could not be said in one line.
@@ -139,6 +151,7 @@ def collect_script(watch: Watch, nonce: str) -> bytes:
         f"set -- {_words([BOOT_ID, OS_RELEASE, *sysctls])}\n",
         _NETWORK,
         _section("units", f"timeout 8 systemctl show -p {UNIT_PROPERTIES} --", _checked(watch.units, _UNIT, "unit")),
+        _BANS if watch.jails else "section bans true\n",
         "section listeners ss -H -l -t -u -n -p\n",
         _section(
             "packages",

@@ -37,6 +37,7 @@ class Part:
     masquerades: Observed[tuple[Masquerade, ...]] | None = None
     listeners: Observed[tuple[Listener, ...]] | None = None
     leases: Observed[tuple[Lease, ...]] | None = None
+    bans: Observed[Mapping[str, tuple[str, ...]]] | None = None
     left_overs: tuple[str, ...] = ()
     boot_id: str = ""
     os: str = ""

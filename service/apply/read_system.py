@@ -1,5 +1,7 @@
 """Kernel values, units, listeners, packages and marks: sections → facts. Pure."""
 
+import ast
+import ipaddress
 import re
 from collections.abc import Mapping
 
@@ -13,12 +15,14 @@ from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
 
 MAX_LISTENERS = 2000
+MAX_BANS_TEXT = 2 << 20
 
 _HEADER = re.compile(r"(?:\A|(?<=\n))==> (/[A-Za-z0-9._/@:+,=%-]+) <==\n")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OS_LINE = re.compile(r'PRETTY_NAME="?([^"\n]{1,100})"?')
 _SOCKET = re.compile(r"(tcp|udp)\s+\S+\s+\d+\s+\d+\s+([0-9A-Za-z.:*%\[\]@_-]{1,80}):(\d{1,5})\s+\S+\s*(.*)")
 _PROGRAM = re.compile(r'users:\(\("([^"]{1,64})"')
+_BANS = re.compile(r"\[[A-Za-z0-9_.:/'\[\]{}, -]*\]")
 _PACKAGE_LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*)\|([a-z])([a-z])(.?)\|([0-9A-Za-z.+:~-]{0,200})")
 _TRANSACTION = re.compile(r"[0-9A-Z]{26}")
 
@@ -100,6 +104,29 @@ def read_listeners(found: Mapping[str, Section], _watch: Watch) -> Part:
     return Part(listeners=Seen(tuple(ordered)))
 
 
+def read_bans(found: Mapping[str, Section], watch: Watch) -> Part:
+    """fail2ban's jails that are up, and whom they ban: `fail2ban-client banned` prints a list of dicts of lists."""
+    if not watch.jails:
+        return Part(bans=Unknown("was not looked at"))
+    text = succeeded(found["bans"], "fail2ban-client").text().strip()
+    if text == "down":
+        return Part(bans=Absent())
+    if len(text) > MAX_BANS_TEXT or not _BANS.fullmatch(text):
+        raise Unreadable("`fail2ban-client` printed something that is no list of jails")
+    try:
+        listed = ast.literal_eval(text)
+    except SyntaxError:
+        raise Unreadable("`fail2ban-client` printed something that is no list of jails") from None
+    jails = {str(name): tuple(sorted(map(_banned, banned))) for jail in listed for name, banned in jail.items()}
+    return Part(bans=Seen(jails))
+
+
+def _banned(text: str) -> str:
+    """An address, or a network that is banned as a whole."""
+    network = ipaddress.ip_network(text)
+    return str(network.network_address) if network.num_addresses == 1 else str(network)
+
+
 def read_packages(found: Mapping[str, Section], watch: Watch) -> Part:
     """Versions of installed packages. Removed ones whose configuration stayed are Absent."""
     section = found["packages"]
@@ -160,6 +187,7 @@ def _marks_unread(why: str, _watch: Watch) -> Part:
 READERS = (
     Reader("values", ("values",), read_values, _values_unread),
     Reader("units", ("units",), read_units, _units_unread),
+    Reader("bans", ("bans",), read_bans, lambda why, _watch: Part(bans=Unknown(why))),
     Reader("listeners", ("listeners",), read_listeners, lambda why, _watch: Part(listeners=Unknown(why))),
     Reader("packages", ("packages",), read_packages, _packages_unread),
     Reader("marks", ("marks",), read_marks, _marks_unread),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from service.cli.output import Format, complain, show_json, show_table
+from service.cli.output import Format, complain, show_json, show_table, tell
 
 if TYPE_CHECKING:
     from service.cli.client import Client
@@ -38,6 +38,7 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
             show_table(["field", "value"], [{"field": k, "value": v} for k, v in found.items()], empty="")
             tell_latches(host, latches)
             tell_quarantine(found)
+            tell_bans(client, host)
         return 0 if found["reachability"] == "Reachable" else 4
     hosts = client.items("hosts")
     if output == "json":
@@ -51,6 +52,18 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
             tell_quarantine(found)
         tell_source(client)
     return 0
+
+
+def tell_bans(client: "Client", host: str) -> None:
+    """Say whom fail2ban shuts out now."""
+    from service.cli.client import ApiError
+
+    try:
+        seen = client.get(f"hosts/{host}/observed")["content"].get("bans")
+    except ApiError:
+        return
+    for jail, banned in seen.items() if isinstance(seen, dict) and "unknown" not in seen else ():
+        tell(f"{jail} bans {', '.join(banned[:20]) or 'nobody'}")
 
 
 def tell_latches(host: str, latches: Sequence[Mapping[str, Any]]) -> None:

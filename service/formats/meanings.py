@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from service.formats import dnsmasq, nat_rules
+from service.formats import dnsmasq, fail2ban, nat_rules
 from service.model.states import Json
 
 
@@ -28,6 +28,12 @@ def of_dhcp_hosts(content: bytes) -> Mapping[str, Json]:
             else:
                 fields[first.strip().lower()] = said
     return fields | {tag: [*sorted(names, key=str)] for tag, names in tagged.items()}
+
+
+def of_jails(content: bytes) -> Mapping[str, Json]:
+    """{"section.key": value} of a file of fail2ban's."""
+    sections = fail2ban.parse(content)
+    return {f"{name}.{key}": value for name, keys in sections.items() for key, value in keys.items()}
 
 
 def of_sysctl(content: bytes) -> Mapping[str, Json]:

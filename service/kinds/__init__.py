@@ -5,6 +5,7 @@ The tuple is explicit. Its order decides only which of two things that collide a
 
 from service.kinds.bridges import Bridges
 from service.kinds.dnsmasq import Dnsmasq
+from service.kinds.fail2ban import Fail2ban
 from service.kinds.firewall import Firewall
 from service.kinds.forwards import Forwards
 from service.kinds.guests import Guests
@@ -21,6 +22,7 @@ KINDS: tuple[Kind, ...] = (
     Dnsmasq(),
     Firewall(),
     Forwards(),
+    Fail2ban(),
     Guests(),
     Packages(),
     Services(),

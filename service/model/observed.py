@@ -15,13 +15,14 @@ class Watch:
 
     `files` are absolute paths (a trailing `/*` takes a folder's files, not deeper; `/*/config` takes the files of that
     name one folder deeper), `units` unit names, `packages`
-    Debian package names, `sysctls` dotted keys.
+    Debian package names, `sysctls` dotted keys, `jails` those of fail2ban.
     """
 
     files: frozenset[str] = frozenset()
     units: frozenset[str] = frozenset()
     packages: frozenset[str] = frozenset()
     sysctls: frozenset[str] = frozenset()
+    jails: frozenset[str] = frozenset()
 
     def __or__(self, other: "Watch") -> "Watch":
         return Watch(
@@ -29,6 +30,7 @@ class Watch:
             self.units | other.units,
             self.packages | other.packages,
             self.sysctls | other.sysctls,
+            self.jails | other.jails,
         )
 
 
@@ -70,7 +72,8 @@ class HostObserved:
     addresses, default routes, watched sysctls, units and files (mode, owner, digest), own nft tables. `unlisted` says
     what holds for facts that are not listed: where all links were read, `link:` is Absent; a watched folder has its own
     entry (`file:/etc/dnsmasq.d/`). `texts` holds the bytes of
-    watched files. `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count.
+    watched files. `bans` are fail2ban's jails that are up with the addresses banned now, Absent while it does not run.
+    `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count.
     """
 
     host: str
@@ -84,6 +87,7 @@ class HostObserved:
     listeners: Observed[tuple[Listener, ...]] = field(default_factory=lambda: Unknown("not read"))
     packages: Mapping[str, Observed[str]] = field(default_factory=dict)
     leases: Observed[tuple[Lease, ...]] = field(default_factory=lambda: Unknown("not read"))
+    bans: Observed[Mapping[str, tuple[str, ...]]] = field(default_factory=lambda: Unknown("not read"))
     neighbours: Mapping[str, str] = field(default_factory=dict)
     left_overs: tuple[str, ...] = ()
     started_at_s: Mapping[str, float] = field(default_factory=dict)

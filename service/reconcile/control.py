@@ -203,9 +203,17 @@ def shown(observed: HostObserved) -> dict[str, Json]:
         "masquerades": rows(observed.masquerades),
         "listeners": rows(observed.listeners),
         "leases": rows(observed.leases),
+        "bans": bans(observed.bans),
         "left_overs": [*observed.left_overs],
         "path": None if observed.path is None else asdict(observed.path),
     }
+
+
+def bans(seen: "Seen[Mapping[str, tuple[str, ...]]] | Absent | Unknown") -> Json:
+    """fail2ban's jails that are up, and whom they ban; null while it does not run."""
+    if isinstance(seen, Unknown):
+        return {"unknown": seen.why}
+    return {jail: [*banned] for jail, banned in seen.value.items()} if isinstance(seen, Seen) else None
 
 
 def state(seen: "Seen[Json] | Seen[str] | Absent | Unknown") -> Json:

@@ -16,6 +16,7 @@ FORMATS: Mapping[str, Callable[[bytes], Mapping[str, Json]]] = {
     "dnsmasq": meanings.of_dnsmasq,
     "dhcp-hosts": meanings.of_dhcp_hosts,
     "modules": meanings.of_modules,
+    "jails": meanings.of_jails,
     "nft": meanings.of_nft,
     "sysctl": meanings.of_sysctl,
     "unit": meanings.of_unit,

@@ -22,7 +22,7 @@ MISSING_KEY = Rule("missing-key", "error", "required keys are there")
 UNKNOWN_KEY = Rule("unknown-key", "error", "every key is known and enforced")
 RULES = (TYPE, VALUE, MISSING_KEY, UNKNOWN_KEY)
 
-LATER = ("fail2ban", "rollout", "web")
+LATER = ("rollout", "web")
 """Keys of the format that this version does not enforce yet, and so does not take."""
 
 MAX_FINDINGS = 1000

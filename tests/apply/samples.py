@@ -27,6 +27,7 @@ WATCH = Watch(
     units=frozenset({"dnsmasq.service", "named.service", "bind9.service", "networking.service", "nope.service"}),
     packages=frozenset({"dnsmasq", "bind9", "nftables", "nope"}),
     sysctls=frozenset({"net.ipv4.ip_forward", "net.ipv4.conf.enp1s0.rp_filter", "net.nope"}),
+    jails=frozenset({"sshd"}),
 )
 
 PROBES = ("link:nope0", "addresses:nope0", "nft:inet passerelle_nope", "file:/etc/dnsmasq.d/nope", "routes:default")

@@ -141,3 +141,23 @@ def test_a_daemon_that_waits_its_turn_at_boot_is_unknown_and_no_drift() -> None:
     assert waiting != answer("gateway")
     seen = read(waiting).fact("unit:dnsmasq.service")
     assert isinstance(seen, Unknown) and "being started" in seen.why
+
+
+def bans_of(text: str) -> object:
+    body = f"begin bans\n{text}\n\n@@".encode()
+    return read(re.sub(rb"begin bans\n.*?\n@@", lambda _: body, answer("gateway"), flags=re.DOTALL)).bans
+
+
+def test_bans_are_read_as_fail2ban_says_them_and_nothing_else_is() -> None:
+    assert bans_of("[{'sshd': ['192.0.2.9', '192.0.2.0/28']}]") == Seen({"sshd": ("192.0.2.0/28", "192.0.2.9")})
+    assert bans_of("[]") == Seen({})
+    assert bans_of("down") == Absent()
+    for text in (
+        "",
+        "[{'sshd': ['x']}]",
+        "[{'sshd': [1, 2",
+        "__import__('os')",
+        "[" * 5000 + "]" * 5000,
+        "[{'a': {'b': 1}}]",
+    ):
+        assert isinstance(bans_of(text), Unknown), text

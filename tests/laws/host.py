@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from service.formats import fail2ban
 from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath, Masquerade, Watch
 from service.model.plans import Plan
@@ -66,6 +67,7 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
         listeners=Seen((Listener("tcp", "0.0.0.0", 22, "sshd"),)),
         packages={name: Absent() for name in watch.packages},
         leases=Seen(()),
+        bans=Absent(),
         unlisted={
             "link:": Absent(),
             "addresses:": Absent(),
@@ -89,6 +91,8 @@ def done(host: HostObserved, steps: Iterable[Step], blobs: Mapping[str, bytes]) 
     """The host after some steps."""
     for step in steps:
         host = set_fact(host, step.fact, step.after, blobs)
+        if step.fact == "unit:fail2ban.service":
+            host = replace(host, bans=jails_up(host))
     return host
 
 
@@ -145,6 +149,13 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
     elif kind not in ("addresses", "routes", "sysctl"):
         raise AssertionError(f"no host has facts of type {kind}")
     return replace(host, facts=facts, texts=texts)
+
+
+def jails_up(host: HostObserved) -> Observed[Mapping[str, tuple[str, ...]]]:
+    """fail2ban's jails once it runs: those that its files switch on."""
+    text = host.texts.get("/etc/fail2ban/jail.d/zz-passerelle.local", Absent())
+    jails = fail2ban.parse(text.value) if isinstance(text, Seen) else {}
+    return Seen({name: () for name, keys in jails.items() if keys.get("enabled") == "true"})
 
 
 def facts_of(host: HostObserved, fact: str) -> dict[str, Json]:

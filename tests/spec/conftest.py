@@ -33,6 +33,7 @@ guests:
 packages: {dnsmasq: present}
 services: {named: disabled}
 forwards: [{in: enp1s0, ports: [80, 443], to: proxy}]
+fail2ban: {jails: [sshd]}
 firewall: {rules: [{type: in, action: accept, macro: SSH}]}
 """
 

@@ -1,0 +1,41 @@
+"""fail2ban's files, jail.conf(5): sections of `key = value` lines, later ones win.
+
+    render(sections) -> bytes          parse(data) -> {section: {key: value}}
+
+Only numbers, addresses and words from closed lists are ever rendered. A value goes on in indented lines.
+"""
+
+import re
+from collections.abc import Mapping
+
+HEADER = "# written by passerelle\n"
+MAX_BYTES = 1 << 20
+_SECTION = re.compile(r"\[([A-Za-z0-9_.-]{1,60})\]")
+_PAIR = re.compile(r"([A-Za-z0-9_.-]{1,60})\s*[=:]\s*(.*)")
+
+
+def render(sections: Mapping[str, Mapping[str, str]]) -> bytes:
+    """A file of ours."""
+    parts = [
+        f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items()) for name, keys in sections.items()
+    ]
+    return (HEADER + "\n".join(parts)).encode("ascii")
+
+
+def parse(data: bytes) -> dict[str, dict[str, str]]:
+    """What a file says; what is neither a section nor a pair is passed over, as a comment is."""
+    found: dict[str, dict[str, str]] = {}
+    section, key = "", ""
+    for raw in data[:MAX_BYTES].decode("utf-8", "replace").split("\n"):
+        line = raw.split(" ;", 1)[0].rstrip()
+        if not line.strip() or line[0] in "#;":
+            continue
+        if line[0] in " \t" and key:
+            found[section][key] = f"{found[section][key]} {line.strip()}".strip()
+        elif head := _SECTION.fullmatch(line.strip()):
+            section, key = head[1], ""
+            found.setdefault(section, {})
+        elif section and (pair := _PAIR.fullmatch(line.strip())):
+            key = pair[1].lower()
+            found[section][key] = pair[2].strip()
+    return found

@@ -1,0 +1,147 @@
+"""`fail2ban`: who guesses passwords is shut out for a while; who manages the host never is."""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from service.kinds.claims import Claim, NeedsPackage, NeedsUnit, PackageState
+from service.kinds.packet_rules.admins import admin_sources
+from service.model.observed import Watch
+from service.resources.bans import FILTER_FILE, JAILS_FILE, UNIT, Jails
+from service.resources.packages import Package
+from service.resources.resource import Resource
+from service.resources.units import Unit
+from service.spec.findings import Hit, Rule
+from service.spec.grammar import check_address, one_or_many, quoted, text, wrong
+from service.spec.host import HostSpec
+
+JailName: TypeAlias = Literal["sshd", "proxmox"]
+PACKAGES = ("fail2ban", "python3-systemd")
+"""Without the second there is no systemd backend, and Debian 12 has no log file for sshd."""
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_TIME = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+MAX_TIME_S = 366 * 86_400
+
+
+def check_time(value: str) -> str:
+    """A time as in 10m, 1h or 2d."""
+    match = _TIME.fullmatch(value)
+    if match is None or int(match[1]) * _SECONDS[match[2]] > MAX_TIME_S:
+        wrong(f"{quoted(value)} is no time", "write a number with s, m, h or d, at most 366d")
+    return value
+
+
+def check_spared(value: str) -> str:
+    """An address or a network of either family, in canonical form."""
+    if "/" not in value:
+        return check_address(value)
+    if not re.fullmatch(r"[0-9A-Fa-f.:]+/[0-9]{1,3}", value):
+        wrong(f"{quoted(value)} is no address or network", "write it as in 203.0.113.7 or 203.0.113.0/24")
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        wrong(f"{quoted(value)} is no address or network", "write it as in 203.0.113.7 or 203.0.113.0/24")
+    if str(network) != value.lower():
+        wrong(f"{quoted(value)} has host bits set or another form", f"write {network}")
+    return str(network)
+
+
+_TIME_TYPE = Annotated[str, *text(check_time, {"pattern": "^[1-9][0-9]*[smhd]$"})]
+
+
+class Fail2banSection(BaseModel):
+    """Jails of fail2ban, each watching the journal of one service."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    jails: tuple[JailName, ...] = Field(
+        min_length=1, max_length=8, description="sshd, and on a Proxmox host proxmox: logins to its web interface."
+    )
+    ignoreip: Annotated[
+        tuple[Annotated[str, *text(check_spared, {"pattern": "^[0-9A-Fa-f.:/]+$"})], ...],
+        Field(max_length=256),
+        BeforeValidator(one_or_many),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ] = Field((), description="Never banned, beside the service itself and whom the firewall lets in to SSH by name.")
+    maxretry: int | None = Field(
+        None, ge=1, le=100, description="Failures until the ban; fail2ban's own 5 if not given."
+    )
+    findtime: _TIME_TYPE | None = Field(None, description="Failures count within this time, as in 10m.")
+    bantime: _TIME_TYPE | None = Field(None, description="How long a ban lasts, as in 1h.")
+
+
+JAIL_TWICE = Rule("fail2ban.jail-twice", "error", "a jail is named once")
+NO_PROXMOX = Rule("fail2ban.no-proxmox", "error", "the jail proxmox is for hosts with Proxmox")
+SPARES_EVERYBODY = Rule("fail2ban.spares-everybody", "error", "not everybody is spared")
+
+
+class Fail2ban:
+    """Jails of fail2ban: who guesses passwords is shut out for a while."""
+
+    name = "fail2ban"
+    section: Any = Fail2banSection
+    rules: tuple[Rule, ...] = (JAIL_TWICE, NO_PROXMOX, SPARES_EVERYBODY)
+
+    def lint(self, section: Fail2banSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
+        for index, jail in enumerate(section.jails):
+            if jail in section.jails[:index]:
+                yield JAIL_TWICE.hit(("jails", index), f"{jail} stands here already", "keep one")
+            if jail == "proxmox" and host.platform != "proxmox":
+                what = "watches the logins of Proxmox, which this host does not run"
+                yield NO_PROXMOX.hit(("jails", index), what, "remove it, or write `platform: proxmox`")
+        for index, network in enumerate(section.ignoreip):
+            if network.endswith("/0"):
+                yield SPARES_EVERYBODY.hit(
+                    ("ignoreip", index),
+                    f"{network} is everybody: nobody would be banned",
+                    "name those who manage the host",
+                )
+
+    def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
+        yield from ()
+
+    def claims(self, section: Fail2banSection) -> Iterator[Claim]:
+        for package in (*PACKAGES, "nftables"):
+            yield NeedsPackage(package, "fail2ban")
+        yield NeedsUnit(UNIT, "fail2ban")
+
+    def desire(self, section: Fail2banSection | None, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Resource]:
+        if section is None:
+            yield Jails(self.name)
+            return
+        named = {claim.package for claim in claims if isinstance(claim, PackageState)}
+        for package in PACKAGES:
+            if package not in named:
+                yield Package(self.name, package, "present")
+        spared = tuple(dict.fromkeys([*section.ignoreip, *admin_sources(host)]))
+        yield Jails(self.name, tuple(_jails(section, host)), spared)
+        yield Unit(self.name, UNIT, "enabled", cause="fail2ban", reads=(JAILS_FILE, FILTER_FILE))
+
+    def watch(self) -> Watch:
+        return Watch()
+
+
+def _jails(section: Fail2banSection, host: HostSpec) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """sshd in any case: Debian switches it on by itself, in a form that does not start without a log file."""
+    usual = {"backend": "systemd", "banaction": "nftables[type=multiport]"}
+    if section.maxretry is not None:
+        usual["maxretry"] = str(section.maxretry)
+    usual |= {key: value for key in ("findtime", "bantime") if (value := getattr(section, key)) is not None}
+    ports = "ssh" if host.connection.port == 22 else f"ssh,{host.connection.port}"
+    yield "sshd", _options({**usual, "port": ports}, enabled="sshd" in section.jails)
+    if "proxmox" in section.jails:
+        own = {
+            "filter": "passerelle-proxmox",
+            "port": "https,http,8006",
+            "maxretry": "3",
+            "findtime": "2d",
+            "bantime": "1h",
+        }
+        yield "proxmox", _options({**own, **usual}, enabled=True)
+
+
+def _options(options: Mapping[str, str], *, enabled: bool) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({**options, "enabled": "true" if enabled else "false"}.items()))
