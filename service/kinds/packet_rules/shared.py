@@ -1,7 +1,7 @@
 """The level of the datacenter: what fleet.yaml and the files of groups/ say together.
 
-shared_level(section, shared) -> (Level, problems of fleet.yaml)
-group_problems(section, shared) -> (file, problem) of the files of groups/
+    shared_level(section, shared) -> (Level, problems of fleet.yaml)
+    group_problems(section, shared) -> (file, problem) of the files of groups/
 """
 
 from collections.abc import Iterator, Mapping, Sequence

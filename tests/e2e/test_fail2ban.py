@@ -1,0 +1,98 @@
+"""Row 7 of the seed: who guesses is shut out, who manages the host never is. Real attempts against a real sshd."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.story import Story
+
+pytestmark = pytest.mark.lab
+
+GUESSER, CONTROLLER = "198.18.0.80", "198.18.0.10"
+JAILS = "fail2ban: {jails: [sshd], maxretry: 3, findtime: 10m, bantime: 1h}\n"
+FIREWALL = """\
+firewall:
+  rules:
+    - {type: in, action: accept, macro: SSH}
+    - {type: in, action: accept, proto: tcp, dport: 22, source: 198.51.100.1, comment: the router's admin}
+"""
+
+
+def guess(story: Story, netns: str, times: int) -> None:
+    """Log in as somebody who is not there; nobody waits for the answer."""
+    options = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    for number in range(times):
+        story.host.lab.run_in(
+            netns, ["timeout", "5", "ssh", *options, "-F", "none", f"nobody{number}@{story.host.address}", "true"]
+        )
+
+
+def reaches(story: Story, netns: str) -> bool:
+    """Whether sshd answers a new connection from there."""
+    code = "import socket, sys; s = socket.create_connection((sys.argv[1], 22), 3); s.settimeout(3); print(s.recv(4))"
+    return "SSH-" in str(story.host.lab.run_in(netns, ["python3", "-c", code, story.host.address], timeout_s=10).stdout)
+
+
+def bans(story: Story) -> Any:
+    """What the service saw last."""
+    return story.field.get(f"hosts/{story.host.name}/observed")["content"]["bans"]
+
+
+@pytest.fixture(scope="module")
+def guarded(story: Story) -> Iterator[Story]:
+    story.apply(story.spec() + JAILS, "fail2ban watches sshd")
+    yield story
+    story.apply(story.spec(), "no fail2ban")
+    assert reaches(story, "inet")
+    assert "f2b-table" not in story.host.sh("nft list tables")
+    assert story.host.sh("systemctl is-active fail2ban; systemctl is-enabled fail2ban; true").split() == [
+        "inactive", "disabled",
+    ]  # fmt: skip
+    assert story.host.sh("ls /etc/fail2ban/jail.d").split() == ["defaults-debian.conf"]
+
+
+def test_a_guesser_is_banned_and_the_controller_never(guarded: Story) -> None:
+    guarded.field.wait_for(lambda: bans(guarded) == {"sshd": []}, "the jail is seen up")
+    guess(guarded, "ctl", 8)
+    guess(guarded, "inet", 8)
+    guarded.field.wait_for(lambda: not reaches(guarded, "inet"), "the guesser is shut out", timeout_s=20)
+    guarded.field.wait_for(lambda: bans(guarded) == {"sshd": [GUESSER]}, "the ban is seen", timeout_s=20)
+    assert reaches(guarded, "ctl")
+    assert guarded.drift() == []
+    said = guarded.field.run("status", guarded.host.name)
+    assert f"sshd bans {GUESSER}" in said.stderr.decode()
+    spared = guarded.host.sh("fail2ban-client get sshd ignoreip")
+    assert CONTROLLER in spared
+    assert GUESSER not in spared
+
+
+def test_bans_stay_while_the_firewall_changes_beside_them(guarded: Story) -> None:
+    table = guarded.host.sh("nft list table inet f2b-table")
+    assert GUESSER in table
+    guarded.apply(guarded.spec() + FIREWALL, "a firewall, and no word of fail2ban")
+    assert "f2b-table" not in guarded.host.sh("nft list tables")
+    guarded.apply(guarded.spec() + JAILS + FIREWALL, "both")
+    guarded.field.wait_for(lambda: bans(guarded) == {"sshd": [GUESSER]}, "it remembers the ban", timeout_s=30)
+    table = guarded.host.sh("nft list table inet f2b-table")
+    guarded.apply(guarded.spec() + JAILS + FIREWALL + "    - {type: in, action: drop, macro: SMB}\n", "a rule more")
+    assert guarded.host.sh("nft list table inet f2b-table") == table
+    assert not reaches(guarded, "inet")
+    assert "- 198.51.100.1\n" in guarded.host.sh("fail2ban-client get sshd ignoreip")
+
+
+def test_a_jail_stopped_by_hand_comes_back(guarded: Story) -> None:
+    guarded.apply(guarded.spec(sync="approve") + JAILS, "only look")
+    guarded.host.sh("fail2ban-client stop sshd")
+    items = guarded.field.wait_for(guarded.drift, "the drift")
+    assert {(i["resource"], i["field"], i["where"], i["moved"]) for i in items} == {("sshd", "jail", "live", "host")}
+    guarded.apply(guarded.spec() + JAILS, "put it back")
+    guarded.field.wait_for(lambda: "sshd" in (bans(guarded) or {}), "the jail is up")
+
+
+def test_the_jail_and_its_bans_are_there_after_a_reboot(guarded: Story) -> None:
+    guarded.host.reboot()
+    guarded.wait_synced(guarded.status()["applied_commit"])
+    guarded.field.wait_for(lambda: bans(guarded) == {"sshd": [GUESSER]}, "the ban is back", timeout_s=40)
+    assert not reaches(guarded, "inet")
+    assert reaches(guarded, "ctl")
