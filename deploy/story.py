@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import firewall_story
+
 from service.errors import LabError, PasserelleError
 from service.lab import Guest, Host, Lab
 from service.lab.field import Field
@@ -51,11 +53,11 @@ dnsmasq:
       authoritative: true
       options: {{3: 10.10.10.1, 6: 10.10.10.1}}
 guests:
-  dev: {{mac: "{dev}"}}
+  dev: {{mac: "{dev}", address: 10.10.10.10{guest}}}
   alpine: {{mac: "{alpine}"}}
 packages: {{dnsmasq: present}}
 services: {{named: disabled}}
-"""
+{firewall}"""
 UPLINK = "198.51.100.11"
 OUTSIDE = "198.18.0.80"
 
@@ -71,6 +73,8 @@ class Story:
         self.seen: dict[str, Any] = {}
         self.result: dict[str, Any] = {}
         self.guests: dict[str, Guest] = {}
+        self.firewall = ""
+        self.guest = ""
 
     @contextmanager
     def stage(self, name: str, text: str) -> Iterator[None]:
@@ -101,7 +105,9 @@ class Story:
     def spec(self, uplink: str = UPLINK, extra: str = "") -> str:
         """The host's file."""
         macs = {name: guest.mac for name, guest in self.guests.items()}
-        return SPEC.format(host_key=self.host.host_key, uplink=uplink, extra=extra, **macs)
+        return SPEC.format(
+            host_key=self.host.host_key, uplink=uplink, extra=extra, firewall=self.firewall, guest=self.guest, **macs
+        )
 
     def status(self) -> dict[str, Any]:
         """Where the service says the host stands; empty before it knows the host."""
@@ -246,14 +252,17 @@ class Story:
         """The whole story."""
         self.push()
         self.guests_live()
+        firewall_story.enforce(self)
+        firewall_story.refuse(self)
         self.drift()
         self.cut()
         self.reboot()
 
 
 FLAGS = (
-    "applied", "short_name_resolves", "nat_masquerades", "bind_replaced", "drift_seen", "drift_healed", "cut_refused",
-    "cut_rolled_back", "reachable", "reboot_survives",
+    "applied", "short_name_resolves", "nat_masquerades", "bind_replaced", "firewall_enforced",
+    "broken_firewall_refused", "drift_seen", "drift_healed", "cut_refused", "cut_rolled_back", "reachable",
+    "reboot_survives",
 )  # fmt: skip
 
 

@@ -157,7 +157,7 @@ def test_every_fixed_word_is_explained(page: str, words: list[str]) -> None:
 
 
 def test_what_the_readme_says_of_the_demo_is_what_the_demo_says() -> None:
-    story = (TOP / "deploy" / "story.py").read_text(encoding="utf-8")
+    story = "".join(file.read_text(encoding="utf-8") for file in sorted((TOP / "deploy").glob("*story.py")))
     (shown,) = re.findall(r"^```text\n(.*?)^```$", TEXTS["README.md"], re.MULTILINE | re.DOTALL)
     for line in shown.splitlines():
         said, _, _ = line.strip().partition(":") if line.startswith("   ") else (line.removeprefix("-- "), "", "")

@@ -1,0 +1,114 @@
+"""The demo's firewall: the seed's three levels, seen by packets, and the seed's broken state, which lint refuses."""
+
+from typing import TYPE_CHECKING, Any
+
+from service.errors import LabError
+
+if TYPE_CHECKING:
+    from story import Story
+
+FLEET = """\
+passerelle: 1
+firewall:
+  policy_in: drop
+  policy_out: accept
+  rules:
+    - {type: in, action: accept, macro: Ping, source: 198.18.0.0/24, comment: the hoster's monitors}
+"""
+HOST = """\
+firewall:
+  rules:
+    - {type: in, action: accept, macro: SSH}
+    - {type: in, action: accept, proto: tcp, dport: 8006}
+    - {type: in, action: accept, macro: HTTP}
+    - {type: in, action: accept, macro: HTTPS}
+"""
+GUEST = (
+    ", port: veth-dev, firewall: {rules: [{type: in, action: accept, macro: HTTP}, "
+    "{type: in, action: accept, macro: Ping}]}"
+)
+GUEST_ADDRESS = "10.10.10.10"
+LISTEN = """\
+import select, socket
+waiting = [socket.create_server(("", port)) for port in (80, 8006, 9999)]
+while True:
+    for one in select.select(waiting, [], [])[0]:
+        one.accept()[0].close()
+"""
+CONNECT = """\
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2).close()
+    print("open")
+except ConnectionRefusedError:
+    print("refused")
+except OSError:
+    print("silent")
+"""
+WANTED = {
+    "outside to host 8006": "open",
+    "outside to host 9999": "silent",
+    "alpine to host 53": "open",
+    "alpine to host 9999": "silent",
+    "alpine to dev 80": "open",
+    "alpine to dev 9999": "silent",
+    "host to dev 80": "open",
+    "host to dev 9999": "silent",
+}
+
+
+def enforce(story: "Story") -> None:
+    """Push the firewall, and look at it from everywhere."""
+    with story.stage("firewall", "git push: a firewall for the datacenter, the host and a guest"):
+        listen(story)
+        story.firewall = HOST
+        story.guest = GUEST
+        commit = story.field.push({"fleet.yaml": FLEET, "hosts/pve1.yaml": story.spec()}, "pve1: a firewall")
+        story.in_sync(commit)
+        story.see("firewall_enforced", lambda: enforced(story))
+
+
+def refuse(story: "Story") -> None:
+    """The seed's mistake: nobody opened DHCP."""
+    with story.stage("broken", "the seed's mistake: everything is dropped, and nobody opened DHCP"):
+        broken = story.spec().replace("firewall:\n  rules:", "firewall:\n  derive: false\n  rules:")
+        commit = story.field.push({"hosts/pve1.yaml": broken}, "pve1: derive nothing")
+        story.see("broken_firewall_refused", lambda: finding(story, commit))
+        story.in_sync(story.field.push({"hosts/pve1.yaml": story.spec()}, "pve1: the firewall as it was"))
+
+
+def listen(story: "Story") -> None:
+    """Somebody answers on ports of the host and of a guest."""
+    story.host.write("/root/listen.py", LISTEN)
+    story.host.sh("systemd-run -q --unit=demo-listen python3 /root/listen.py")
+    dev = story.guests["dev"]
+    dev.exec(["sh", "-c", "cat > /root/listen.py; python3 /root/listen.py >/dev/null 2>&1 &"], input=LISTEN, check=True)
+
+
+def enforced(story: "Story") -> dict[str, str]:
+    """What each connection meets; empty unless all meet what they should."""
+    seen = {}
+    for way in WANTED:
+        source, _, dest, port = way.split()
+        address = GUEST_ADDRESS if dest == "dev" else "10.10.10.1" if source == "alpine" else story.host.address
+        command = ["python3", "-c", CONNECT, address, port]
+        done: Any
+        if source == "outside":
+            done = story.lab.run_in("inet", command, timeout_s=10)
+        elif source == "host":
+            done = story.host.exec(command)
+        else:
+            done = story.guests[source].exec(command)
+        seen[way] = str(done.stdout).strip()
+    return seen if seen == WANTED else {}
+
+
+def finding(story: "Story", commit: str) -> str:
+    """The sentence that says what is wrong and what mends it."""
+    try:
+        revision = story.field.get(f"revisions/{commit}")
+    except LabError:
+        return ""  # not looked at yet
+    errors = {found["rule"]: found for found in revision.get("findings") or () if found["severity"] == "error"}
+    said = errors.get("firewall.dhcp-blocked")
+    return f"{said['what']}: {said['right']}" if said and revision.get("state") == "refused" else ""
