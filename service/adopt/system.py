@@ -6,6 +6,11 @@ from service.adopt.material import FAIL2BAN_FILES, Material
 from service.adopt.sketch import Sketch
 
 STATUS_FILE = "/var/lib/dpkg/status"
+_SECTIONS = {
+    "/etc/dnsmasq": "dnsmasq", "/etc/nftables": "nat", "/etc/iptables": "nat", "/etc/ethers": "guests",
+    "/etc/pve/lxc": "guests", "/etc/pve/qemu-server": "guests", "/etc/pve/firewall": "firewall",
+}  # fmt: skip
+"""Whom a file concerns that could not be read."""
 _SECTION = re.compile(r"\[([A-Za-z0-9_.-]{1,60})\]")
 
 
@@ -34,6 +39,10 @@ def read_system(material: Material, sketch: Sketch) -> None:
         what = "the classic ifupdown is installed: what it reads otherwise than ifupdown2 is told with the line"
         sketch.notes.add("danger", "interfaces", "", what)
     _jails(material, sketch)
+    for path, why in material.unread.items():
+        section = next((name for prefix, name in _SECTIONS.items() if path.startswith(prefix)), "")
+        if section:
+            sketch.notes.add("unmanaged", section, path, f"could not be read: {why}")
 
 
 def _jails(material: Material, sketch: Sketch) -> None:

@@ -72,10 +72,12 @@ def adopt(
         return USAGE
     try:
         if root is not None:
+            from service.adopt.material import HOSTNAME_FILE
             from service.cli.host_tree import read_host_tree
 
             material = read_host_tree(root)
-            given = _given(name, address, "root", port, host_key)
+            named = name or ("" if HOSTNAME_FILE in material.files else _label(root))
+            given = _given(named, address, "root", port, host_key)
         else:
             user, host = _split(target)
             key = host_key or _shown_key(host, port)
@@ -97,6 +99,12 @@ def _given(name: str, address: str, user: str, port: int, host_key: str) -> "Con
     from service.adopt import ConnectionGiven
 
     return ConnectionGiven(name, address, user, port, (host_key,) if host_key else ())
+
+
+def _label(root: Path) -> str:
+    """The folder's name, where it could be a host's."""
+    found = root.resolve().name.lower()
+    return found if re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", found) else ""
 
 
 def _split(target: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Hosts configured by hand in different styles: their spec and report, and the plan after it, which is empty."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -10,6 +11,8 @@ import pytest
 from service.adopt import Adopted, Material, adopt
 from service.adopt.against import against
 from service.cli import run
+from service.firewall.firewall import Node, read_firewall
+from service.firewall.pve_render import render
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.observed import HostObserved
@@ -246,6 +249,37 @@ def test_a_spec_is_written_once_and_never_over(tmp_path: Path, capsys: pytest.Ca
         "-  cache_size: 300  # more",
         "+  cache_size: 256  # more",
     ]
+
+
+def test_a_bare_tree_without_name_and_key_gives_a_spec_that_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = tmp_path / "old-host"
+    (tree / "etc" / "network").mkdir(parents=True)
+    interfaces = (STYLES / "blog" / "root" / "etc" / "network" / "interfaces").read_text()
+    (tree / "etc" / "network" / "interfaces").write_text(interfaces)
+    assert run(["adopt", "--root", str(tree), "--repo", str(tmp_path / "repo"), "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["file"], told["state"]) == ("hosts/old-host.yaml", "written")
+    assert [n["section"] for n in told["danger"] if "no host key" in n["what"]] == ["connection"]
+    text = (tmp_path / "repo" / "hosts" / "old-host.yaml").read_text()
+    assert "  # host_keys: [" in text
+    assert "AAAAAAAA" not in text
+    assert run(["lint", str(tmp_path / "repo")]) == 1
+    assert "connection.host_keys: is missing" in capsys.readouterr().out
+
+
+def test_the_seeds_firewall_as_proxmoxs_files_round_trips() -> None:
+    files = {
+        "cluster.fw": b"[OPTIONS]\n\nenable: 1\npolicy_in: DROP\npolicy_out: ACCEPT\n\n[RULES]\n\n"
+        b"IN Ping(ACCEPT) -source 62.210.16.0/24 # the hoster's monitors\n\n",
+        "host.fw": b"[RULES]\n\nIN ACCEPT -p tcp -dport 8006\nIN SSH(ACCEPT)\nIN HTTP(ACCEPT)\nIN HTTPS(ACCEPT)\n"
+        b"IN ACCEPT -i vmbr0 -p udp -dport 67:68\n\n",
+    }
+    read = read_firewall(files, Node())
+    assert (read.ignored, read.warnings, read.fatal) == ((), (), "")
+    cluster, host = read.firewall.cluster, read.firewall.host
+    assert (render(cluster), render(host, cluster)) == (files["cluster.fw"], files["host.fw"])
 
 
 def test_taking_over_marks_the_spec_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
