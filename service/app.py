@@ -58,6 +58,7 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
     rounds = Rounds(
         history.store, history.queries, hosts, KINDS, clock, observe_s=settings.observe_s,
         failed=lambda error: metrics.ssh_failed(FAILURES.get(type(error), "other")), spec_at=watcher.spec_at,
+        filled=metrics.filled,
     )  # fmt: skip
     queue = Queue(clock)
     loop = Loop(

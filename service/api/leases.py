@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Path, Query
 from pydantic import AwareDatetime
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +18,20 @@ from service.api import schemas
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.problem import Refused
-from service.api.values import Cursor, HostFilter, Ip, Limit, Mac, Reader, SafeStr, ask, read_cursor, write_cursor
+from service.api.values import (
+    Cursor,
+    HostFilter,
+    HostPath,
+    Ip,
+    Limit,
+    Mac,
+    Reader,
+    SafeStr,
+    ask,
+    read_cursor,
+    seen_by,
+    write_cursor,
+)
 from service.model.runs import LeaseRecord, Page
 
 PREFIX = "/api/v1"
@@ -28,9 +41,10 @@ IpFilter = Annotated[Ip | None, Query(description="Only this address")]
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
-    """The routes below /leases."""
+    """The routes below /leases, and the guests, pools and patches of leases below a host."""
     _add_list(app, parts)
     _add_history(app, parts)
+    _add_guests(app, parts)
 
 
 def _add_list(app: FastAPI, parts: Parts) -> None:
@@ -103,6 +117,39 @@ def _add_history(app: FastAPI, parts: Parts) -> None:
             visible=who.hosts,
         )
         return page_out(page, schemas.LeaseInterval.model_validate, request, response)
+
+
+def _add_guests(app: FastAPI, parts: Parts) -> None:
+    @app.get(
+        f"{PREFIX}/hosts/{{host}}/guests",
+        operation_id="list_guests",
+        summary="Who is behind a host: declared, silent, foreign; names that two want",
+        tags=["leases", "hosts"],
+    )
+    async def list_guests(who: Reader, host: HostPath) -> schemas.Guests:
+        return schemas.Guests.model_validate(await parts.control.guests(seen_by(who, host)))
+
+    @app.get(
+        f"{PREFIX}/hosts/{{host}}/pools",
+        operation_id="list_pools",
+        summary="How full the ranges of addresses are",
+        tags=["leases", "hosts"],
+    )
+    async def list_pools(who: Reader, host: HostPath) -> schemas.Pools:
+        return schemas.Pools(
+            items=[schemas.Pool.model_validate(p) for p in await parts.control.pools(seen_by(who, host))]
+        )
+
+    @app.get(
+        f"{PREFIX}/hosts/{{host}}/leases/{{ip}}/patch",
+        operation_id="fix_lease",
+        summary="A lease made fixed, as a patch of the spec; writes nothing",
+        tags=["leases", "hosts"],
+    )
+    async def fix_lease(
+        who: Reader, host: HostPath, ip: Annotated[Ip, Path(description="The address of a lease")]
+    ) -> schemas.Patch:
+        return schemas.Patch.model_validate(await parts.control.fix_lease(seen_by(who, host), _canonical(ip)))
 
 
 def _answer(page: Page[LeaseRecord], request: Request) -> Response:

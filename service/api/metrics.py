@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from service import __version__
+from service.model.guests import PoolFill
 from service.model.runs import PHASES, HostStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -64,6 +65,7 @@ class Metrics:
         self._ssh = Counter(
             "passerelle_ssh_errors", "Connections that came to nothing", ["reason"], registry=self._registry
         )
+        self._pools: dict[str, tuple[PoolFill, ...]] = {}
         for reason in SSH_REASONS:
             self._ssh.labels(reason)
 
@@ -75,6 +77,13 @@ class Metrics:
         """The Git source answered."""
         self._fetched.set(at.timestamp())
 
+    def filled(self, host: str, pools: Sequence[PoolFill]) -> None:
+        """How full a host's pools are; none for a host that is looked at no more."""
+        if pools:
+            self._pools[host] = tuple(pools)
+        else:
+            self._pools.pop(host, None)
+
     def ssh_failed(self, reason: str) -> None:
         """A connection came to nothing. `reason` is one of SSH_REASONS, anything else counts as other."""
         self._ssh.labels(reason if reason in SSH_REASONS else "other").inc()
@@ -85,7 +94,26 @@ class Metrics:
         """Everything in Prometheus' text form, with the hosts that are `visible`; ages are those `at` a time."""
         now = CollectorRegistry()
         now.register(_FromNumbers(numbers, visible, at))
+        now.register(_OfPools([one for host, pools in self._pools.items() if visible(host) for one in pools]))
         return generate_latest(self._registry) + generate_latest(now)
+
+
+class _OfPools(Collector):
+    def __init__(self, pools: Sequence[PoolFill]) -> None:
+        self._pools = pools
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        counts: dict[tuple[str, str, str], int] = {}
+        for pool in self._pools:
+            for state, count in (("leased", pool.leased), ("reserved", pool.reserved), ("free", pool.free)):
+                key = (pool.host, pool.interface, state)
+                counts[key] = counts.get(key, 0) + count
+        family = GaugeMetricFamily(
+            "passerelle_pool_addresses", "Addresses of the ranges on a bridge", labels=["host", "bridge", "state"]
+        )
+        for key, count in counts.items():
+            family.add_metric(list(key), count)
+        yield family
 
 
 class _FromNumbers(Collector):

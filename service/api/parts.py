@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from service.api.metrics import Metrics, Numbers
 from service.clock import Clock
 from service.model.access import Principal, ReceiverSecret, Token
+from service.model.guests import PoolFill
 from service.model.runs import (
     Apply,
     DriftItem,
@@ -76,6 +77,18 @@ class Control(Protocol):
 
     async def accept(self, host: str) -> Mapping[str, Json]:
         """The patch with which Git wants what the host has: host, commit, file, patch, taken, left."""
+        ...
+
+    async def guests(self, host: str) -> Mapping[str, Json]:
+        """Who is behind a host: host, at, items, findings. NotFound before it was seen."""
+        ...
+
+    async def pools(self, host: str) -> Sequence[PoolFill]:
+        """How full the host's ranges of addresses are. NotFound before it was seen."""
+        ...
+
+    async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
+        """The patch that makes a lease fixed: host, commit, file, patch. NotFound where nobody has that address."""
         ...
 
     async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:

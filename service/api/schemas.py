@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.api.values import Digest, HostName, Reason, Ulid
 from service.model.access import Scope
 from service.model.changes import Moved, Op, Where
+from service.model.guests import GuestSource, GuestState, NameRule
 from service.model.runs import (
     DrillState,
     Health,
@@ -209,6 +210,68 @@ class LeaseInterval(Answer):
     from_at: datetime = Field(description="when it was first seen so")
     until_at: datetime | None = Field(description="when it was seen to be gone or otherwise; null while it is there")
     expires_at: datetime | None = Field(description="until when it was given out; null for ever")
+
+
+class Guest(Answer):
+    """One guest: declared in the spec, known by its own settings on the host, or only by its lease."""
+
+    name: str = Field(description="the declared one; of a stranger the one that it sent")
+    mac: str
+    source: GuestSource = Field(description="who knows it: the spec, its own settings, or only the lease file")
+    state: GuestState = Field(
+        description="named; waiting: no lease now; unnamed, renamed: its lease has no or another name; "
+        "of strangers foreign: with a name, silent: without"
+    )
+    address: str
+    reserved: str = Field(description="the address that is kept for it")
+    lease_name: str
+    expires: int = Field(description="seconds since 1970; 0 = never, or no lease")
+
+
+class NameFinding(Answer):
+    """A name that two want."""
+
+    rule: NameRule
+    name: str
+    mac: str
+    text: str
+
+
+class Guests(Answer):
+    """Who is behind a host, by address."""
+
+    host: str
+    at: datetime
+    items: list[Guest]
+    findings: list[NameFinding]
+
+
+class Pool(Answer):
+    """A range of addresses on a bridge."""
+
+    host: str
+    interface: str
+    start: str
+    end: str
+    size: int
+    leased: int
+    reserved: int = Field(description="kept for guests that do not use them now")
+    free: int
+
+
+class Pools(Answer):
+    """The ranges of a host."""
+
+    items: list[Pool]
+
+
+class Patch(Answer):
+    """A change of a host's spec file as a unified diff, for `git apply`."""
+
+    host: str
+    commit: str
+    file: str
+    patch: str
 
 
 class Event(Answer):

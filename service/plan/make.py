@@ -10,6 +10,7 @@ from service.model.observed import HostObserved
 from service.model.plans import Plan, Refusal
 from service.model.states import Json, Unknown
 from service.plan.diff import drift
+from service.plan.impact import impact
 from service.plan.management import management_refusals
 from service.plan.safety import refusals
 from service.resources.desired import Desired, LastApplied
@@ -62,7 +63,7 @@ def make_plan(
         keep=kept(parts, steps),
         checks=tuple(chain.from_iterable(part.checks for part in parts)),
         refusals=tuple(stopping) if permission.management_change else (*stopping, *management),
-        notes=(*chain.from_iterable(part.notes for part in parts), *notes(drifts)),
+        notes=(*chain.from_iterable(part.notes for part in parts), *notes(drifts), *impact(desired_now, observed)),
         derived=tuple(desired.derived()),
         overridden=tuple(allowed),
         blobs=blobs(parts),

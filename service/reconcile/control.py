@@ -7,12 +7,14 @@ from dataclasses import asdict
 from service.adopt.accept import accept
 from service.clock import Clock
 from service.errors import InputError, NotFound, Stale
+from service.model.guests import PoolFill
 from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.runs import HostView
 from service.model.sources import SourceStanding
 from service.model.states import Absent, Json, Seen, Unknown
 from service.reconcile.decide import Request
+from service.reconcile.guest_views import GuestViews
 from service.reconcile.ports import Memory, Record
 from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
@@ -36,6 +38,7 @@ class Control:
         self._clock = clock
         self._look = look
         self._asking = asyncio.Lock()
+        self._guests = GuestViews(rounds.standing, rounds.claims_of, watcher.file_of)
         self._tracers = Tracers(watcher)
 
     async def reconcile(self, host: str, by: str) -> None:
@@ -178,6 +181,22 @@ class Control:
             "host": host, "commit": wanted.commit, "file": spec.file,
             "patch": unified(spec.file, text, made.text), "taken": [*made.taken], "left": left,
         }  # fmt: skip
+
+    async def guests(self, host: str) -> Mapping[str, Json]:
+        """Who is behind a host, and names that two want."""
+        self._known(host)
+        return self._guests.guests(self._watcher.wanted.hosts[host])
+
+    async def pools(self, host: str) -> tuple[PoolFill, ...]:
+        """How full the host's ranges of addresses are."""
+        self._known(host)
+        return self._guests.pools(self._watcher.wanted.hosts[host])
+
+    async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
+        """The patch of the host's spec file that makes a lease fixed. Nothing is written."""
+        self._known(host)
+        wanted = self._watcher.wanted
+        return await self._guests.fix(wanted.hosts[host], wanted.commit, ip)
 
     async def readiness(self) -> Mapping[str, str]:
         """What is missing before the service does its work."""

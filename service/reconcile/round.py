@@ -6,8 +6,11 @@ from dataclasses import replace
 
 from service.clock import Clock
 from service.errors import HostError
+from service.kinds.claims import Claim
 from service.kinds.desire import desire
+from service.kinds.guests_seen import name_findings, pools_of
 from service.kinds.kind import Kind
+from service.model.guests import PoolFill
 from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.runs import HostStatus, Phase
@@ -17,11 +20,13 @@ from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
 from service.reconcile.decide import Decision, decide, quarantined
 from service.reconcile.drilling import Drilling
+from service.reconcile.guest_views import in_words
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.quarantine import Quarantine
 from service.reconcile.standing import Standing
 from service.reconcile.watching import Wanted
 from service.resources.desired import Desired, LastApplied
+from service.spec.fleet import claims_of
 from service.spec.host import HostSpec
 
 
@@ -32,6 +37,7 @@ class Rounds:
         self, record: Record, memory: Memory, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, *, observe_s: float,
         failed: Callable[[HostError], None] = lambda _: None,
         spec_at: Callable[[str, str], HostSpec | None] = lambda _commit, _host: None,
+        filled: Callable[[str, Sequence[PoolFill]], None] = lambda _host, _pools: None,
     ) -> None:  # fmt: skip
         self._record = record
         self._memory = memory
@@ -41,6 +47,7 @@ class Rounds:
         self._observe_s = observe_s
         self._failed = failed
         self._spec_at = spec_at
+        self._filled = filled
         self._applying = Applying(record, memory, hosts, clock, self._desired_at)
         self._drilling = Drilling(record, memory, hosts, clock)
         self._quarantine = Quarantine(record, hosts, clock)
@@ -55,6 +62,7 @@ class Rounds:
         spec = wanted.hosts.get(name)
         if spec is None:
             self.standings.pop(name, None)
+            self._filled(name, ())
             await self._hosts.close(name)
             return None
         standing = self.standing(name)
@@ -97,12 +105,13 @@ class Rounds:
         permission = Permission(management_change=spec.name in wanted.introduced)
         plan = make_plan(desired, base, observed, commit=wanted.commit, permission=permission)
         await self._remember(standing, desired, observed, plan)
+        await self._know_guests(spec, standing, observed)
         decision = await self._decide(spec, plan, standing, held.message(status) if held.quarantined else "")
         status = statuses.seen(
             status, decision, at=observed.observed_at, commit=wanted.commit,
             desired_digest=desired.digest, drift_items=len(plan.drifts),
         )  # fmt: skip
-        status = replace(status, plan_id=standing.plan_id)
+        status = replace(status, plan_id=standing.plan_id, message=status.message or in_words(standing.disputed))
         if decision.action == "apply":
             return await self._apply(spec, wanted, standing, status, base)
         if decision.action == "nothing" and decision.sync == "Synced":
@@ -177,6 +186,22 @@ class Rounds:
                 standing.plan_id = self._record.record_plan(plan, at=at)
 
         await asyncio.to_thread(write, desired.host, observed.digests)
+
+    def claims_of(self, spec: HostSpec) -> Sequence[Claim]:
+        """What the sections of a host say to each other."""
+        return claims_of(spec, self._kinds)
+
+    async def _know_guests(self, spec: HostSpec, standing: Standing, observed: HostObserved) -> None:
+        """How full the pools are, and names that two guests want: each is told when it is new."""
+        claims = self.claims_of(spec)
+        self._filled(spec.name, pools_of(spec.name, claims, observed))
+        before, standing.disputed = standing.disputed, name_findings(claims, observed)
+        for new in [one for one in standing.disputed if one not in before]:
+            detail: dict[str, Json] = {"name": new.name, "mac": new.mac}
+            await asyncio.to_thread(
+                self._record.add_event, new.rule.replace("-", "."), f"{spec.name}: {new.text}",
+                at=observed.observed_at, host=spec.name, detail=detail,
+            )  # fmt: skip
 
     def _desired_at(self, commit: str, host: str) -> Desired | None:
         spec = self._spec_at(commit, host)

@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from service.model.guests import NameFinding
 from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.reconcile.decide import Request
@@ -20,7 +21,7 @@ class Standing:
     """One host's last round. `heals_s` says when each difference was undone lately; `applied_by` is the apply that
     ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
     not known here yet, the host's journal has to be asked. `drill` is one that waits for its turn, `release` what a
-    person said to lift a quarantine."""
+    person said to lift a quarantine, `disputed` are names that two guests want."""
 
     observed: HostObserved | None = None
     desired: Desired | None = None
@@ -33,6 +34,7 @@ class Standing:
     unsettled: bool = True
     drill: str = ""
     release: str = ""
+    disputed: tuple[NameFinding, ...] = ()
     heals_s: dict[Key, deque[float]] = field(default_factory=dict)
 
     def heals(self, plan: Plan, now_s: float) -> None:

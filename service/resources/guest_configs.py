@@ -20,7 +20,13 @@ def configured_guests(observed: HostObserved, bridges: Sequence[str]) -> tuple[G
     bridges the first one has the name: dnsmasq gives a name to one lease at a time. Of guests with the same name or
     address the first one keeps it.
     """
-    rows: list[GuestRow] = []
+    found = settings_of(observed, bridges)
+    return found if isinstance(found, Unknown) else tuple(without_twins((), [row for _, row in found]))
+
+
+def settings_of(observed: HostObserved, bridges: Sequence[str]) -> tuple[tuple[str, GuestRow], ...] | Unknown:
+    """(path, guest) of every guest with a card in one of these bridges, as their settings say, twins and all."""
+    rows: list[tuple[str, GuestRow]] = []
     for path in sorted(observed.texts):
         if not (pve_guests.is_guest_file(path) or lxc_guests.is_guest_file(path)):
             continue
@@ -28,8 +34,8 @@ def configured_guests(observed: HostObserved, bridges: Sequence[str]) -> tuple[G
         if isinstance(text, Unknown):
             return Unknown(f"{path}: {text.why}")
         if isinstance(text, Seen):
-            rows.extend(rows_of(path, text.value, bridges))
-    return tuple(without_twins((), rows))
+            rows.extend((path, row) for row in rows_of(path, text.value, bridges))
+    return tuple(rows)
 
 
 def without_twins(first: Sequence[GuestRow], others: Sequence[GuestRow]) -> Iterator[GuestRow]:

@@ -42,6 +42,9 @@ SCOPE_OF = {
     ("GET", "/api/v1/source"): "read",
     ("GET", "/api/v1/leases"): "read",
     ("GET", "/api/v1/leases/history"): "read",
+    ("GET", "/api/v1/hosts/{host}/guests"): "read",
+    ("GET", "/api/v1/hosts/{host}/pools"): "read",
+    ("GET", "/api/v1/hosts/{host}/leases/{ip}/patch"): "read",
     ("GET", "/api/v1/events"): "read",
     ("GET", "/api/v1/tokens"): "tokens",
     ("DELETE", "/api/v1/tokens/{token_id}"): "tokens",
@@ -61,6 +64,7 @@ def routes(world: World) -> list[APIRoute]:
 def address(world: World, path: str) -> str:
     values = {"drill_id": world.drill_id()}
     values |= {"host": "pve1", "apply_id": world.apply_id(), "plan_id": world.plan_id(), "commit": COMMIT}
+    values["ip"] = "10.10.10.9"
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], "0" * 12), path)
 
 

@@ -384,6 +384,15 @@ async def test_the_description_and_its_page_are_behind_the_gate(world: World) ->
     assert json.dumps(described).count("http://") + json.dumps(described).count("https://") == 0
 
 
+async def test_guests_pools_and_a_fixed_lease_are_told_of_hosts_that_one_may_see(world: World) -> None:
+    assert (await get(world, "hosts/pve1/guests"))["items"] == []
+    (pool,) = (await get(world, "hosts/pve1/pools"))["items"]
+    assert (pool["size"], pool["leased"], pool["reserved"], pool["free"]) == (101, 2, 1, 98)
+    assert (await get(world, "hosts/pve1/leases/10.10.10.9/patch"))["file"] == "hosts/pve1.yaml"
+    for path, status in [("pve2/guests", 404), ("pve1/leases/10.10.10.8/patch", 404), ("pve1/leases/x.y/patch", 422)]:
+        assert (await world.ask("GET", f"/api/v1/hosts/{path}")).status_code == status
+
+
 async def test_drift_is_answered_as_a_patch_with_what_it_leaves_out(world: World) -> None:
     found = await get(world, "hosts/pve1/drift/patch")
     assert (found["file"], found["commit"]) == ("hosts/pve1.yaml", COMMIT)

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +16,7 @@ from service.history import History
 from service.model.access import Scope
 from service.model.changes import Difference, Drift
 from service.model.facts import Step
+from service.model.guests import PoolFill
 from service.model.observed import Lease
 from service.model.plans import Plan
 from service.model.runs import HostStatus, HostView
@@ -120,6 +121,24 @@ class Desk:
         patch = "--- a/hosts/pve1.yaml\n+++ b/hosts/pve1.yaml\n"
         left: list[Json] = [{"what": "bridges vmbr0 up", "why": "no key"}]
         return {"host": host, "commit": COMMIT, "file": "hosts/pve1.yaml", "patch": patch, "taken": [], "left": left}
+
+    async def guests(self, host: str) -> Mapping[str, Json]:
+        self._fail()
+        if host != "pve1":
+            raise NotFound(f"no revision names the host {host}")
+        return {"host": host, "at": NOW.isoformat(), "items": [], "findings": []}
+
+    async def pools(self, host: str) -> Sequence[PoolFill]:
+        self._fail()
+        if host != "pve1":
+            raise NotFound(f"no revision names the host {host}")
+        return [PoolFill(host, "vmbr0", "10.10.10.100", "10.10.10.200", 101, 2, 1)]
+
+    async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
+        self._fail()
+        if host != "pve1" or ip != "10.10.10.9":
+            raise NotFound(f"nobody has a lease of {ip} on {host} now")
+        return {"host": host, "commit": COMMIT, "file": "hosts/pve1.yaml", "patch": "--- a/hosts/pve1.yaml\n"}
 
     async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
         self._fail()

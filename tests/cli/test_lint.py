@@ -30,9 +30,9 @@ def test_a_good_folder_says_nothing_on_stdout(folder: Path, capsys: pytest.Captu
 
 
 def test_warnings_do_not_fail(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "hosts" / "pve1.yaml").write_text(HOST.replace("  local: [/madyanne.lan/]\n", ""))
+    (folder / "hosts" / "pve1.yaml").write_text(HOST.replace("  local: [/madyanne.lan/]\n", "  domain: madyanne.lan\n"))
     assert lint(folder) == 0
-    assert "hosts/pve1.yaml:15:11: dnsmasq.domain: " in capsys.readouterr().out
+    assert "hosts/pve1.yaml:16:11: dnsmasq.domain: " in capsys.readouterr().out
 
 
 def test_errors_fail(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

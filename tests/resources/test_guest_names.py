@@ -6,7 +6,7 @@ import pytest
 
 from service.kinds import KINDS
 from service.kinds.desire import desire
-from service.model.observed import HostObserved
+from service.model.observed import HostObserved, Lease
 from service.model.plans import Plan
 from service.model.states import Absent, Seen, Unknown
 from service.plan.make import make_plan
@@ -127,6 +127,65 @@ def test_a_lease_file_that_moves_takes_its_leases_along_with_one_step() -> None:
 def test_a_guest_is_named_by_its_own_settings(path: str, text: str, named: list[str]) -> None:
     lines = [line for line in own_file(host_with(ONE, {path: text})) if not line.startswith("set:")]
     assert sorted(lines) == sorted([f"{DEV},dev", *named])
+
+
+FAR = "start: 10.10.10.150, end: 10.10.10.200"
+RANGE = "start: 10.10.10.100, end: 10.10.10.200"
+
+
+def notes(before: str, after: str) -> list[str]:
+    """What a plan says of the change, on a host where dev and web have leases."""
+    desired = desire(spec_of(head() + before), KINDS)
+    host = bare_host(desired.watch)
+    host = after_plan(host, make_plan(desired, LastApplied(), host))
+    leases = (
+        Lease(DEV, "10.10.10.135", "dev", 0),
+        Lease(WEB, "10.10.10.137", "web", 0),
+        Lease("x", "10.10.10.140", "", 1),
+    )
+    host = replace(host, leases=Seen(leases))
+    return list(make_plan(desire(spec_of(head() + after), KINDS), LastApplied({}, exists=True), host).notes)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (TWO, TWO, []),
+        (ONE, TWO.replace(", address: 10.10.10.20", ""), []),
+        (TWO, ONE, ["the name web goes away: 10.10.10.137 is nobody then"]),
+        (ONE, ONE.replace("dev", "dev2"), ["the name dev goes away: 10.10.10.135 is dev2 then"]),
+        (ONE, ONE.replace(DEV, "bc:24:11:00:00:09"), [
+            f"the name dev goes from {DEV}, which has 10.10.10.135 now, to bc:24:11:00:00:09"
+        ]),
+        (ONE, ONE.replace("'}", "', address: 10.10.10.30}"), [
+            "dev keeps 10.10.10.135 until it renews, and has 10.10.10.30 then"
+        ]),
+    ],
+)  # fmt: skip
+def test_a_plan_says_what_becomes_of_the_guests_names(before: str, after: str, said: list[str]) -> None:
+    assert notes(SPEC + before, SPEC + after) == said
+
+
+@pytest.mark.parametrize(
+    ("pool", "guests", "said"),
+    [
+        ("start: 10.10.10.90, end: 10.10.10.210", "", []),
+        ("start: 10.10.10.136, end: 10.10.10.200", "", ["strands 1 active lease: 10.10.10.135 (dev)"]),
+        (
+            "start: 10.10.10.150, end: 10.10.10.200",
+            "",
+            ["strands 2 active leases: 10.10.10.135 (dev), 10.10.10.137 (web)"],
+        ),
+        (
+            FAR,
+            ONE.replace("'}", "', address: 10.10.10.135}"),
+            ["strands 1 active lease: 10.10.10.137 (web)"],
+        ),
+    ],
+)
+def test_a_plan_says_which_leases_a_new_range_strands(pool: str, guests: str, said: list[str]) -> None:
+    found = notes(SPEC, SPEC.replace(RANGE, pool) + guests)
+    assert found == [f"{words}; these guests get another address when they renew" for words in said]
 
 
 def test_settings_that_cannot_be_read_name_and_unname_nobody() -> None:

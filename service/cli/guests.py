@@ -1,0 +1,78 @@
+"""Commands about the guests behind a host: who is who, how full the pools are, a lease made a line of the spec."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from service.cli.output import Format, complain, printable, show_json, show_table
+
+Output = Annotated[Format, Parameter(name=["--output", "-o"])]
+
+
+def guests(host: str, /, *, output: Output = "table") -> int:
+    """Show who is behind a host: declared guests, silent ones, strangers; and names that two want.
+
+    Exit codes: 0, or 1 on an error.
+
+    Parameters
+    ----------
+    host
+        The host.
+    output
+        table for people, json for programs.
+    """
+    from service.cli.client import Client
+
+    found = Client().get(f"hosts/{host}/guests")
+    if output == "json":
+        show_json(found)
+        return 0
+    columns = ["name", "state", "source", "address", "reserved", "mac", "lease_name"]
+    show_table(columns, found["items"], empty="nobody is behind this host")
+    for finding in found["findings"]:
+        complain(f"{finding['rule']}: {finding['text']}")
+    return 0
+
+
+def pools(host: str, /, *, output: Output = "table") -> int:
+    """Show how full a host's ranges of addresses are.
+
+    Parameters
+    ----------
+    host
+        The host.
+    output
+        table for people, json for programs.
+    """
+    from service.cli.client import Client
+
+    items = Client().get(f"hosts/{host}/pools")["items"]
+    if output == "json":
+        show_json(items)
+    else:
+        columns = ["interface", "start", "end", "size", "leased", "reserved", "free"]
+        show_table(columns, items, empty="this host gives out no addresses")
+    return 0
+
+
+def fix(host: str, address: str, /, *, output: Output = "table") -> int:
+    """Print a patch of the host's spec file, for `git apply`, that keeps a lease's address for its guest for good.
+
+    Parameters
+    ----------
+    host
+        The host that gave the lease.
+    address
+        The leased address.
+    output
+        table for the patch itself, json for programs.
+    """
+    from service.cli.client import Client
+
+    found = Client().get(f"hosts/{host}/leases/{address}/patch")
+    if output == "json":
+        show_json(found)
+        return 0
+    for line in found["patch"].splitlines():
+        print(printable(line))
+    return 0

@@ -1,0 +1,56 @@
+"""Who is behind a host: its guests as they are declared and as they hold leases, and how full its pools are."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+GuestSource = Literal["spec", "settings", "lease"]
+GuestState = Literal["named", "waiting", "unnamed", "renamed", "foreign", "silent"]
+NameRule = Literal["name-taken", "name-conflict", "name-twice"]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSeen:
+    """One guest. `source` says who knows it: the spec, its own settings on the host, or only the lease file.
+
+    `name` is the declared one, of a stranger the one it sent. `state`: named = its lease has its name, waiting = no
+    lease now, unnamed = its lease has no name yet, renamed = its lease has another name; of those that nobody declared
+    foreign = with a name, silent = without one. `expires` is epoch seconds, 0 = never or no lease.
+    """
+
+    name: str
+    mac: str
+    source: GuestSource
+    state: GuestState
+    address: str = ""
+    reserved: str = ""
+    lease_name: str = ""
+    expires: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NameFinding:
+    """Something wrong with a name: a fixed word, the name, whose, and a sentence."""
+
+    rule: NameRule
+    name: str
+    mac: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFill:
+    """A range of addresses on a bridge. `leased` are in use now, `reserved` are kept for guests that do not use them
+    now, `free` is the rest of `size`."""
+
+    host: str
+    interface: str
+    start: str
+    end: str
+    size: int
+    leased: int
+    reserved: int
+
+    @property
+    def free(self) -> int:
+        """Addresses that may be given out."""
+        return self.size - self.leased - self.reserved
