@@ -74,11 +74,12 @@ def adopt(material: Material, given: ConnectionGiven = ConnectionGiven()) -> Ado
     read_nat(material, config, sketch)
     read_names(material, networks, sketch)
     guests = read_guests(material, sketch)
-    read_pve_firewall(material, sketch)
+    fleet_firewall = read_pve_firewall(material, sketch)
     read_system(material, sketch)
     head = _head(host, material, given, sketch, is_pve=is_pve)
     text = _without_errors(host, head, sketch).replace(f"  host_keys: [{STAND_IN}]\n", f"  {NO_KEY}\n")
-    return Adopted(host, text, Report(host, _sorted(sketch), guests), dict(sketch.values))
+    fleet_text = FLEET_TEXT + fleet_firewall
+    return Adopted(host, text, Report(host, _sorted(sketch), guests), dict(sketch.values), fleet_text)
 
 
 def _host_name(material: Material) -> str:

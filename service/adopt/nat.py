@@ -20,6 +20,7 @@ from service.model.states import Json, Seen
 from service.resources.nat import TABLE
 from service.resources.nat_makers import IPTABLES_UNIT, NFT_UNIT
 from service.resources.sysctls import FORWARDING, Sysctl
+from service.spec.yaml_text import flow
 
 
 def read_nat(material: Material, config: InterfacesConfig, sketch: Sketch) -> None:
@@ -32,6 +33,7 @@ def read_nat(material: Material, config: InterfacesConfig, sketch: Sketch) -> No
             places[rule.source, rule.out].append(where)
         elif isinstance(rule, ForwardRule):
             sketch.notes.add("unmanaged", "forwards", where, f"port forward: {_words(rule)}")
+            _suggest(rule, where, sketch)
         else:
             sketch.notes.add("unmanaged", "nat", where, rule.text)
     for (source, out), stands in places.items():
@@ -112,6 +114,22 @@ def _forwards_at_boot(material: Material) -> bool:
         return True
     at_boot = Sysctl("nat", FORWARDING, "1", "").at_boot(material.live)
     return not isinstance(at_boot, Seen) or at_boot.value == "1"
+
+
+def _suggest(rule: ForwardRule, where: str, sketch: Sketch) -> None:
+    """The forward as a comment: ours has more to it than a DNAT, so it takes the place of that rule."""
+    if not rule.iface:
+        return
+    ports: list[Json] = [int(port) if port.isdecimal() else port for port in rule.ports]
+    value: dict[str, Json] = {"in": rule.iface, "ports": ports, "to": rule.to}
+    if rule.to_port and [rule.to_port] != list(rule.ports):
+        value["to_port"] = int(rule.to_port)
+    if rule.proto != "tcp":
+        value["proto"] = rule.proto
+    lines = sketch.suggestions.setdefault("forwards", [])
+    if not lines:
+        lines.append(f"  # made by {where} and others now: take that away on the host, and the signs in front here")
+    lines.append(f"  - {flow(value)}")
 
 
 def _words(rule: ForwardRule) -> str:

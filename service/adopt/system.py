@@ -4,6 +4,8 @@ import re
 
 from service.adopt.material import FAIL2BAN_FILES, Material
 from service.adopt.sketch import Sketch
+from service.model.states import Json
+from service.spec.yaml_text import flow
 
 STATUS_FILE = "/var/lib/dpkg/status"
 _SECTIONS = {
@@ -48,6 +50,7 @@ def read_system(material: Material, sketch: Sketch) -> None:
 def _jails(material: Material, sketch: Sketch) -> None:
     """The jails that are switched on, by name."""
     enabled: dict[str, tuple[bool, str]] = {}
+    jails: list[Json] = []
     for path, data in material.below(*(p for p in FAIL2BAN_FILES if not p.endswith("jail.conf"))).items():
         if not path.endswith((".conf", ".local")):
             continue
@@ -61,3 +64,8 @@ def _jails(material: Material, sketch: Sketch) -> None:
     for name, (is_on, where) in enabled.items():
         if is_on and name != "DEFAULT":
             sketch.notes.add("unmanaged", "fail2ban", where, f"jail {name}")
+            if name in ("sshd", "proxmox"):
+                jails.append(name)
+    if jails:
+        lines = ["  # made by hand now: without the signs in front passerelle writes the jails"]
+        sketch.suggestions["fail2ban"] = [*lines, f"  jails: {flow([*jails])}"]

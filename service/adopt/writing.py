@@ -10,6 +10,7 @@ from service.spec.yaml_text import flow, key_text
 
 WIDTH = 110
 _COMMENT = 300
+_LINE = 4000
 
 
 def write(sketch: Sketch, head: Mapping[str, Json], opening: str) -> str:
@@ -18,11 +19,16 @@ def write(sketch: Sketch, head: Mapping[str, Json], opening: str) -> str:
     lines += _comments(sketch.above.get((), []), "")
     for key, value in {**head, **sketch.values}.items():
         lines += _entry(sketch, key, value, (key,), "")
-        lines += [f"# {line}" for line in sketch.suggestions.get(key, [])]
+        lines += [_suggested(line) for line in sketch.suggestions.get(key, [])]
     for key, suggested in sketch.suggestions.items():
         if key not in sketch.values:
-            lines += [f"# {line}" for line in [f"{key}:", *suggested]]
+            lines += [_suggested(line) for line in [f"{key}:", *suggested]]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _suggested(line: str) -> str:
+    """A line of the spec behind a sign."""
+    return f"# {line[: len(line) - len(line.lstrip())]}{shown(line, _LINE)}"
 
 
 def _comments(found: list[str], indent: str) -> list[str]:

@@ -269,6 +269,24 @@ def test_a_bare_tree_without_name_and_key_gives_a_spec_that_says_what_is_missing
     assert "connection.host_keys: is missing" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["nft-file", "rules-v4"])
+def test_what_is_suggested_is_a_good_spec_without_the_signs(name: str) -> None:
+    text = adopt(material(name)).text
+    assert "# forwards:" in text
+    (forward,) = spec_of(re.sub(r"^# (?=forwards:|  )", "", text, flags=re.MULTILINE)).sections["forwards"]  # type: ignore[misc]
+    assert (forward.interface, forward.to, forward.ports) == ("enp1s0", "10.10.10.20", ((80, 80, 0), (443, 443, 0)))
+
+
+def test_the_datacenters_firewall_is_suggested_for_the_fleet() -> None:
+    made = adopt(material("pve"))
+    signed = made.fleet_text.removeprefix("passerelle: 1\n")
+    fleet = "passerelle: 1\n" + re.sub(r"^# ", "", signed, flags=re.MULTILINE)
+    assert '{type: in, action: accept, macro: Ping, source: 62.210.16.0/24, comment: "the hoster\'s monitors"}' in fleet
+    files = {"fleet.yaml": fleet, "hosts/pve1.yaml": made.text}
+    tree = Tree({p: BlobEntry(p, p, t.encode()) for p, t in files.items()})
+    assert not [f for f in read_fleet(tree, KINDS).findings if f.file == "fleet.yaml" and f.severity == "error"]
+
+
 def test_the_seeds_firewall_as_proxmoxs_files_round_trips() -> None:
     files = {
         "cluster.fw": b"[OPTIONS]\n\nenable: 1\npolicy_in: DROP\npolicy_out: ACCEPT\n\n[RULES]\n\n"
