@@ -148,3 +148,24 @@ def test_leases_move_with_their_file_and_history_tells_who_had_what(story: Story
     assert [one["name"] for one in history][:2] == ["alpine", ""]
     story.apply(story.spec(), "and back")
     assert lease_names(story)[alpine.mac.lower()] == "alpine"
+
+
+def test_the_command_line_tells_who_is_who_how_full_the_pool_is_and_makes_a_lease_fixed(
+    story: Story, alpine: Guest
+) -> None:
+    story.wait_rounds()
+    told = json.loads(story.field.run("guests", "pve1", "-o", "json").stdout)
+    states = {one["mac"]: (one["name"], one["source"], one["state"]) for one in told["items"]}
+    assert states[story.guests["dev"].mac.lower()] == ("dev", "spec", "named")
+    assert states[alpine.mac.lower()] == ("", "lease", "silent")
+    (pool,) = json.loads(story.field.run("pools", "pve1", "-o", "json").stdout)
+    assert (pool["size"], pool["free"] + pool["leased"] + pool["reserved"]) == (101, 101)
+    assert pool["leased"] >= 2
+    patch = story.field.run("fix", "pve1", alpine.address()).stdout.decode()
+    work = story.field.room / "work"
+    (work / "lease.patch").write_text(patch)
+    story.field.git("apply", "lease.patch", at=work)
+    text = (work / f"hosts/{story.host.name}.yaml").read_text()
+    assert f'mac: "{alpine.mac.lower()}", address: {alpine.address()}' in text
+    (work / "lease.patch").unlink()
+    story.field.git("checkout", "--", ".", at=work)
