@@ -227,3 +227,33 @@ async def test_a_question_about_a_packet_is_answered_by_the_revision_in_force(de
         await desk.control.trace("pve9", asked)
     with pytest.raises(InputError, match="there is no zone vmbr9"):
         await desk.control.trace("pve1", {**asked, "from": "vmbr9"})
+
+
+async def test_what_a_host_has_is_offered_as_a_patch_and_nothing_is_written(tmp_path: Path) -> None:
+    desk = await Desk(tmp_path).says(head() + "packages: {tcpdump: present}   # for looking\n")
+    with pytest.raises(InputError, match="not looked at yet"):
+        await desk.control.accept("pve1")
+    desk.looked_at()
+    found = await desk.control.accept("pve1")
+    lines = str(found["patch"]).splitlines()
+    assert lines[:2] == ["--- a/hosts/pve1.yaml", "+++ b/hosts/pve1.yaml"]
+    assert [line for line in lines[2:] if line[0] in "-+"] == [
+        "-packages: {tcpdump: present}   # for looking",
+        "+packages: {tcpdump: absent}   # for looking",
+    ]
+    assert (found["file"], found["taken"], found["left"]) == ("hosts/pve1.yaml", ["packages tcpdump package"], [])
+    assert found["commit"] == desk.watcher.wanted.commit
+    with pytest.raises(NotFound):
+        await desk.control.accept("pve9")
+
+
+async def test_what_is_met_in_files_of_others_is_told_with_its_place(tmp_path: Path) -> None:
+    desk = await Desk(tmp_path).says(SEED)
+    desk.looked_at()
+    standing = desk.rounds.standing("pve1")
+    assert standing.desired is not None
+    standing.observed = bare_host(standing.desired.watch, {"/etc/dnsmasq.d/mine": b"# by hand\ncache-size=256\n"})
+    view = await desk.control.observed("pve1")
+    assert view is not None
+    assert isinstance(view.content, dict)
+    assert view.content["met"] == [{"thing": "dnsmasq cache-size 256", "where": "/etc/dnsmasq.d/mine:2"}]
