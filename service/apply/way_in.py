@@ -5,7 +5,8 @@ list of addresses that fills itself. One new connection proves nothing against i
 one after another, and the change is confirmed over one more. nftables' and iptables' limits begin with a burst of five
 packets unless told otherwise (nft(8), iptables-extensions(8)); a change that brings such a limit has to let through
 more than twice as many. A program that a change starts may cut the way in a moment later (fail2ban bans whom it finds
-in the journal), so the confirming connection is made after a pause then.
+in the journal), so the confirming connection is made after a pause then. Where only small packets pass (MTU), a login
+may work and nothing else: what the last connection is given has to come back.
 """
 
 import re
@@ -18,6 +19,7 @@ from service.model.plans import Plan
 ENTRIES = 3
 LIMITED_ENTRIES = 12
 LONGEST_PAUSE_S = 3.0
+ECHO, ECHO_S = bytes(range(256)) * 64, 8.0
 LIMITS = re.compile(r"\b(limit|quota|meter|ct count|(add|update) @)")
 
 
@@ -65,7 +67,7 @@ class WayIn:
                 self._first_s = self._first_s if len(self._came_in) > 1 else self._clock.monotonic_s()
             if (left_s := self._first_s + self._pause_s - self._clock.monotonic_s()) > 0:
                 await self._clock.sleep(left_s)
-            return await self._dialer.connect(target)
+            host = await self._dialer.connect(target)
         except HostError as error:
             number = len(self._came_in)
             await self.close()
@@ -73,9 +75,29 @@ class WayIn:
                 what = f"of {self._wanted + 1} new connections only the first {number} came in"
                 raise Unreachable(f"{what}: {error.what}", hint="does a filter limit them?") from None
             raise
+        try:
+            await echo(host, target)
+        except BaseException:
+            await host.close()
+            await self.close()
+            raise
+        return host
 
     async def close(self) -> None:
         """Close all; none counts any more."""
         came_in, self._came_in = self._came_in, []
         for host in came_in:
             await host.close()
+
+
+async def echo(host: Host, target: Target) -> None:
+    """What is sent comes back. Unreachable when it does not; others as `Host.run` has them."""
+    where, size = f"{target.name} ({target.address} port {target.port})", f"{len(ECHO) >> 10} KiB"
+    try:
+        answer = await host.run(["cat"], stdin=ECHO, timeout_s=ECHO_S)
+    except Unreachable:
+        what = f"{where}: one can log in, but of {size} nothing came back within {ECHO_S:g} s"
+        hint = "large packets are lost on the way (MTU), or the host hangs"
+        raise Unreachable(what, hint=hint) from None
+    if answer.stdout != ECHO:
+        raise Unreachable(f"{where}: {size} did not come back as they were sent")
