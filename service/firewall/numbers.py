@@ -11,6 +11,8 @@ _FORMS = (
 
 def c_number(text: str, highest: int) -> int | None:
     """The number, None if the text is none or it is above `highest`."""
+    if text.isascii() and text.isdigit() and text[0] != "0" and len(text) < 19:
+        return number if (number := int(text)) <= highest else None  # nearly all are of this form
     for form, radix in _FORMS:
         found = form.fullmatch(text)
         if found:

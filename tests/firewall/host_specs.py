@@ -1,5 +1,6 @@
 """Sections of a spec for tests of the firewall of a host, and random ones."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from service.kinds.packet_rules.shared import shared_level
 from service.spec.host import Connection, HostSpec, Shared
 
 Section = dict[str, Any]
+SPEC = HostSpec("pve1", "hosts/pve1.yaml", "debian", "auto", Connection("198.51.100.11", ()), {}, {}, Shared())
 READ_GUESTS: TypeAdapter[Any] = TypeAdapter(GuestsSection)
 
 
@@ -28,7 +30,7 @@ def firewall_of(
     shared_section = SharedFirewallSection.model_validate(tuples(fleet)) if fleet is not None else None
     section = FirewallSection.model_validate(tuples(host))
     shared = Shared(sections={"firewall": shared_section} if shared_section else {})
-    spec = HostSpec("pve1", "hosts/pve1.yaml", "debian", "auto", Connection("198.51.100.11", ()), {}, {}, shared)
+    spec = replace(SPEC, shared=shared)
     cluster, problems = shared_level(shared_section, shared)
     level, more = host_level(section, spec, cluster)
     assert [*problems, *more] == []

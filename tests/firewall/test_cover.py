@@ -14,7 +14,7 @@ from tests.firewall.test_real_packets import packets, traced
 DIRECTIONS: tuple[Direction, ...] = ("in", "out", "forward")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(sections(most=16), st.integers(0, 1 << 30))
 def test_a_shadowed_rule_can_be_left_out(made: tuple[Section, Section], seed: int) -> None:
     host, fleet = made

@@ -6,6 +6,8 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -17,17 +19,26 @@ from service.firewall.host_trace import HostAnalyser
 from service.firewall.nft_guests import render_bridge_table
 from service.firewall.nft_table import render_table
 from service.firewall.packets import parse_packet
+from service.firewall.published import Published, destination, forwards_table
 from service.formats.nat_rules import render_nat_table
-from service.kinds.claims import Claim, Masquerades, Serves
-from tests.firewall.host_specs import FLEET, GUESTS, Section, firewall_of, guest_sections, sections
+from service.kinds.claims import Claim, Masquerades, Network, Publishes, Serves
+from service.kinds.published import published_of
+from tests.firewall.host_specs import FLEET, GUESTS, SPEC, Section, firewall_of, guest_sections, sections
 from tests.firewall.packet_driver import FAR_MAC, GUEST_MACS, HOST_MAC
 from tests.firewall.packet_frames import Packet
 
 pytestmark = pytest.mark.host
 
 SETS = 2000 if os.environ.get("TESTS_FULL") else 100
-SERVED = (Serves("dns", "vmbr0"), Serves("dhcp", "vmbr0"))
-NAT = Masquerades("10.10.10.0/24", "enp1s0")
+SERVED: tuple[Claim, ...] = (
+    Serves("dns", "vmbr0"), Serves("dhcp", "vmbr0"), Network("vmbr0", "10.10.10.1/24"),
+    Network("enp1s0", "198.51.100.11/24"),
+)  # fmt: skip
+NAT: tuple[Claim, ...] = (
+    Masquerades("10.10.10.0/24", "enp1s0"),
+    Publishes(0, "enp1s0", "tcp", ((80, 80), (8005, 8012)), "10.10.10.20"),
+    Publishes(1, "enp1s0", "udp", ((1024, 1024),), "10.10.10.20", to_port=53),
+)
 STRANGERS = {
     4: ["192.0.2.1", "192.0.2.77", "10.1.2.3", "10.1.2.4", "10.5.5.5", "203.0.113.5", "203.0.113.6", "198.51.100.130"],
     6: ["2001:db8::1", "2001:db8::fe", "2001:db8:1::5", "2001:db8:5::1", "2001:db9::1"],
@@ -61,11 +72,16 @@ def driver() -> Iterator[Driver]:
         process.stdin.close()
 
 
-def packets(chance: random.Random) -> list[Packet]:
-    """Twenty packets, each of a flow of its own: a second one would belong to the first one's connection."""
+def packets(chance: random.Random, published: tuple[Published, ...] = ()) -> list[Packet]:
+    """Twenty packets, each of a flow of its own: a second one would belong to the first one's connection.
+
+    None is sent back to the guest that it comes from: a port of a bridge does not send where it received.
+    """
     chosen: dict[object, Packet] = {}
     while len(chosen) < 20:
         made = random_packet(chance)
+        if made["from"] == "web" and sent_on(made, published):
+            continue
         ends = frozenset([(made["source"], made.get("sport")), (made["dest"], made.get("dport"))])
         chosen.setdefault((made["number"], ends), made)
     return [*chosen.values()]
@@ -107,7 +123,7 @@ def interface_of(place: str) -> str:
     return {"host": "", "outside": "enp1s0"}.get(place, "vmbr0")
 
 
-def traced(analyser: HostAnalyser, packet: Packet) -> str:
+def traced(analyser: HostAnalyser, packet: Packet, published: tuple[Published, ...] = ()) -> str:
     """The analyser's word."""
     source, dest = interface_of(packet["from"]), interface_of(packet["to"])
     fields = {
@@ -117,20 +133,36 @@ def traced(analyser: HostAnalyser, packet: Packet) -> str:
         "dest_mac": GUEST_MACS.get(packet["to"], FAR_MAC) if dest == "vmbr0" else "",
         "port": f"veth-{packet['from']}" if packet["from"] in GUESTS else "p0" if source == "vmbr0" else "",
     }  # fmt: skip
-    return analyser.trace(source, dest, parse_packet(fields).flow).verdict
+    flow = parse_packet(fields).flow
+    taken = sent_on(packet, published)
+    if taken is None:
+        return analyser.trace(source, dest, flow).verdict
+    target = {"dest": int(ip_address(taken.target)), "dport": taken.to_port or flow.dport}
+    return analyser.trace(source, "vmbr0", flow, replace(flow, **target)).verdict
+
+
+def sent_on(packet: Packet, published: tuple[Published, ...]) -> Published | None:
+    """Which of what is published takes a packet."""
+    if packet["family"] != 4 or "dport" not in packet:
+        return None
+    ends = [int(ip_address(packet[key])) for key in ("source", "dest")]
+    return destination(published, packet["number"], ends[0], ends[1], packet["dport"])
 
 
 def really(
-    driver: Driver, firewall: HostFirewall, asked: list[Packet], spoil: str = "", claims: tuple[Claim, ...] = ()
+    driver: Driver,
+    firewall: HostFirewall,
+    asked: list[Packet],
+    spoil: str = "",
+    published: tuple[Published, ...] | None = None,
 ) -> list[str]:
     """The kernel's word. `spoil` is taken out of the tables' text."""
     assert driver.stdin is not None
     assert driver.stdout is not None
     bridge = render_bridge_table(firewall)
     load = render_table(firewall).load + (bridge.load if bridge else "")
-    for claim in claims:
-        if isinstance(claim, Masquerades):
-            load += render_nat_table([(claim.source, claim.out)])[0]
+    if published is not None:
+        load += render_nat_table([("10.10.10.0/24", "enp1s0")])[0] + forwards_table(published, ()).load
     assert spoil in load
     text = load.replace(spoil, "") if spoil else load
     driver.stdin.write(json.dumps({"load": text, "packets": asked}) + "\n")
@@ -146,12 +178,14 @@ def really(
 def test_real_packets_meet_what_the_analyser_says(
     driver: Driver, made: tuple[Section, Section], guests: Section, nat: bool, seed: int
 ) -> None:
-    claims: tuple[Claim, ...] = (*SERVED, NAT) if nat else SERVED
+    claims = (*SERVED, *NAT) if nat else SERVED
     firewall = firewall_of(*made, claims, guests)
+    published = published_of(claims, SPEC) if nat else ()
     analyser = HostAnalyser(firewall)
-    flows = packets(random.Random(seed))
-    met = really(driver, firewall, flows, claims=claims)
-    said = [traced(analyser, packet) for packet in flows]
+    flows = packets(random.Random(seed), published)
+    arriving = [{**flow, "to": "web"} if sent_on(flow, published) else flow for flow in flows]
+    met = really(driver, firewall, arriving, published=published if nat else None)
+    said = [traced(analyser, packet, published) for packet in flows]
     wrong = [row for row in zip(flows, met, said, strict=True) if row[1] != row[2]]
     assert not wrong, "\n".join(map(str, wrong))
 
