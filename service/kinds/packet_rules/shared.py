@@ -2,6 +2,8 @@
 
     shared_level(section, shared) -> (Level, problems of fleet.yaml)
     group_problems(section, shared) -> (file, problem) of the files of groups/
+
+A name belongs to the first file that defines it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
