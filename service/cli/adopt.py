@@ -32,9 +32,8 @@ def adopt(
 ) -> int:
     """Read a host into hosts/NAME.yaml, so that the next plan is empty, and report what was found.
 
-    The host is only read, over SSH as USER@HOST, or as a folder of its files with --root. A spec that is there already
-    is never written over. Exit codes: 0 written, or already so; 1 error, refused, or the spec says otherwise (--diff
-    shows where); 4 unreachable; 64 wrong usage.
+    The host is only read. A spec that is there already is never written over. Exit codes: 0 written, or already so;
+    1 error, refused, or the spec says otherwise (--diff shows where); 4 unreachable; 64 wrong usage.
 
     Parameters
     ----------
@@ -51,7 +50,7 @@ def adopt(
     host_key
         The host's public key, `ssh-ed25519 AAAA…`; asked for where it is not given.
     port
-        TCP port of the host's sshd.
+        The port of the host's sshd.
     ssh_key
         The private key for the host; the service's own if not given.
     diff
@@ -63,7 +62,7 @@ def adopt(
     """
     from service.cli import USAGE
     from service.cli.output import complain
-    from service.errors import InputError, Unreachable
+    from service.errors import Unreachable
 
     if take_over is not None:
         return _take_over(repo, target, take_over)
@@ -71,28 +70,36 @@ def adopt(
         complain("give either USER@HOST or --root DIR", "passerelle adopt --help")
         return USAGE
     try:
-        if root is not None:
-            from service.adopt.material import HOSTNAME_FILE
-            from service.cli.host_tree import read_host_tree
-
-            material = read_host_tree(root)
-            named = name or ("" if HOSTNAME_FILE in material.files else _label(root))
-            given = _given(named, address, "root", port, host_key)
-        else:
-            user, host = _split(target)
-            key = host_key or _shown_key(host, port)
-            material = _looked_at(host, user, port, key, ssh_key)
-            given = _given(name, address or host, user, port, key)
-        from service.adopt import adopt as adopted
-
-        made = adopted(material, given)
+        made = _read(root or target, name, address, port, host_key, ssh_key)
     except Unreachable as error:
         complain(error.what, error.hint)
         return UNREACHABLE
-    except InputError as error:
-        complain(error.what, error.hint)
-        return 1
     return _write(made, repo, diff=diff, as_json=output == "json")
+
+
+def _read(given: Path | str, name: str, address: str, port: int, host_key: str, ssh_key: Path | None) -> "Adopted":
+    if isinstance(given, Path):
+        return _from_tree(given, name, address, port, host_key)
+    return _from_host(given, name, address, port, host_key, ssh_key)
+
+
+def _from_tree(root: Path, name: str, address: str, port: int, host_key: str) -> "Adopted":
+    from service.adopt import adopt as adopted
+    from service.adopt.material import HOSTNAME_FILE
+    from service.cli.host_tree import read_host_tree
+
+    material = read_host_tree(root)
+    named = name or ("" if HOSTNAME_FILE in material.files else _label(root))
+    return adopted(material, _given(named, address, "root", port, host_key))
+
+
+def _from_host(target: str, name: str, address: str, port: int, host_key: str, ssh_key: Path | None) -> "Adopted":
+    from service.adopt import adopt as adopted
+
+    user, host = _split(target)
+    key = host_key or _shown_key(host, port)
+    material = _looked_at(host, user, port, key, ssh_key)
+    return adopted(material, _given(name, address or host, user, port, key))
 
 
 def _given(name: str, address: str, user: str, port: int, host_key: str) -> "ConnectionGiven":
