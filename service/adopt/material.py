@@ -9,6 +9,8 @@ from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
 from service.resources import sysctls
 from service.resources.dnsmasq_config import FILES as DNSMASQ_FILES
+from service.resources.guest_names import SOURCES
+from service.resources.nat import NAT_FILE
 
 HOSTNAME_FILE = "/etc/hostname"
 HOSTS_FILE = "/etc/hosts"
@@ -29,6 +31,7 @@ PACKAGES = (
 WATCH = Watch(
     files=frozenset({
         *INTERFACES_FILES, *DNSMASQ_FILES, *nat_files.NFT_FILES, nat_files.IPTABLES_FILE, ethers.PATH, *sysctls.FILES,
+        *SOURCES, NAT_FILE,
         HOSTNAME_FILE, HOSTS_FILE, KEY_FILE, LEFT_OVER, PVE_MEMBERS, *PVE_FIREWALL, *FAIL2BAN_FILES,
         *(f"{folder}/*" for folder in pve_guests.FOLDERS),
     }),

@@ -15,9 +15,10 @@ from service.formats.nat_files import (
     of_iptables_rules,
     of_nft_script,
 )
+from service.formats.nat_rules import parse_nat_file
 from service.model.observed import Masquerade
 from service.model.states import Json, Seen
-from service.resources.nat import TABLE
+from service.resources.nat import NAT_FILE, TABLE
 from service.resources.nat_makers import IPTABLES_UNIT, NFT_UNIT
 from service.resources.sysctls import FORWARDING, Sysctl
 from service.spec.yaml_text import flow
@@ -25,7 +26,7 @@ from service.spec.yaml_text import flow
 
 def read_nat(material: Material, config: InterfacesConfig, sketch: Sketch) -> None:
     """Write the masquerades into the sketch; tell forwards and what is not understood."""
-    found = [*_from_lines(config, sketch), *_from_scripts(material, sketch)]
+    found = [*_from_lines(config, sketch), *_from_scripts(material, sketch), *_from_own_file(material)]
     places: dict[tuple[str, str], list[str]] = defaultdict(list)
     for rule in found:
         where = f"{rule.path}:{rule.line}"
@@ -72,6 +73,11 @@ def _from_scripts(material: Material, sketch: Sketch) -> list[NatFound]:
             sketch.notes.add("danger", "nat", path, f"counts only if {unit} starts at boot, which is not known here")
         found += rules
     return found
+
+
+def _from_own_file(material: Material) -> list[NatFound]:
+    """What passerelle's own table makes already."""
+    return [MasqueradeRule(s, o, NAT_FILE, 1) for s, o in parse_nat_file(material.files.get(NAT_FILE, b""))]
 
 
 def _masquerade(source: str, out: str, where: list[str], sketch: Sketch) -> None:

@@ -19,7 +19,7 @@ from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.states import Seen
 from service.model.trees import BlobEntry, Tree
-from service.plan.make import make_plan
+from service.plan.make import Permission, make_plan
 from service.resources.desired import Desired, LastApplied
 from service.resources.dnsmasq_config import OWN_FILE
 from service.resources.nat import NAT_FILE
@@ -28,7 +28,7 @@ from service.spec.host import HostSpec
 from tests.adopt.trees import NAMES, STYLES, booted, material
 from tests.documents import run_by
 from tests.golden import same_as_golden
-from tests.laws.host import after_plan
+from tests.laws.host import after_plan, bare_host
 
 
 def spec_of(text: str) -> HostSpec:
@@ -213,6 +213,25 @@ def test_what_was_taken_over_is_adopted_again_as_the_same() -> None:
     files = {p: t.value for p, t in done.texts.items() if isinstance(t, Seen)}
     before, after = adopt(material("several-dnsmasq")), adopt(replace(material("several-dnsmasq"), files=files))
     assert against(before.text, after) == before.text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_passerelle_writes_of_an_adopted_spec_is_adopted_as_the_same_spec(name: str) -> None:
+    text = adopt(material(name)).text
+    desired = desire(spec_of(text), KINDS)
+    host = bare_host(desired.watch)
+    plan = make_plan(desired, LastApplied(), host, permission=Permission(management_change=True))
+    assert plan.refusals == ()
+    done = after_plan(host, plan)
+    files = {path: seen.value for path, seen in done.texts.items() if isinstance(seen, Seen)}
+    files |= {path: data for path, data in material(name).files.items() if path.startswith(("/etc/pve/", "/etc/ssh"))}
+    again = adopt(Material({**files, "/etc/hostname": b"pve1"}, packages=dict.fromkeys(plan_packages(text), True)))
+    assert against(text, again) == text
+
+
+def plan_packages(text: str) -> list[str]:
+    """The packages that a spec names."""
+    return list(spec_of(text).sections.get("packages", ()))  # type: ignore[call-overload]
 
 
 def test_a_cluster_without_quorum_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
