@@ -24,7 +24,6 @@ from service.model.runs import (
     HostView,
     Latch,
     LeaseInterval,
-    LeaseRecord,
     Page,
     PlanRecord,
     Revision,
@@ -138,7 +137,7 @@ class Reads(Protocol):
 
     def newest_revision(self, state: RevisionState | None = None) -> Revision | None: ...
 
-    def leases(
+    def leases_json(
         self,
         *,
         limit: int,
@@ -151,7 +150,7 @@ class Reads(Protocol):
         ip: str = "",
         active: bool | None = None,
         visible: Sequence[str] = ...,
-    ) -> Page[LeaseRecord]: ...
+    ) -> tuple[str, Key | None]: ...
 
     def lease_history(
         self,

@@ -1,7 +1,10 @@
 """Reads about leases: who has which address and name, who had them at a past time, and in which order."""
 
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from json.encoder import encode_basestring as _quoted
 from typing import Any
 
 from sqlalchemy import select
@@ -27,6 +30,45 @@ SELECT l.host, l.mac, l.ip, l.name, l.from_at, coalesce(l.until_at, k.at, l.from
 FROM lease_intervals l LEFT JOIN lease_looks k ON k.host = l.host"""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of the leases; see `LeaseQueries.leases`."""
+
+    limit: int
+    now: datetime
+    at: datetime | None
+    after: Key
+    host: str
+    name: str
+    mac: str
+    ip: str
+    active: bool | None
+    visible: tuple[str, ...]
+
+    def statement(self) -> tuple[str, dict[str, str | int]]:
+        """The text of the query and its values."""
+        values: dict[str, str | int] = {"moment": microseconds(self.at or self.now), "limit": self.limit + 1}
+        wheres = [_HELD_THEN] if self.at is not None else []
+        if self.active is not None:
+            lives = _LIVES if self.at is None else _HELD_THEN
+            wheres.append(lives if self.active else f"NOT ({lives})")
+        exact = (("host", self.host), ("name", self.name), ("mac", self.mac.lower()), ("ip_order", _order_of(self.ip)))
+        for column, value in exact:
+            if value:
+                wheres.append(f"l.{column} = :{column}")
+                values[column] = value
+        if "*" not in self.visible:
+            globs = {f"visible{number}": selector for number, selector in enumerate(self.visible)}
+            wheres.append(f"({' OR '.join(f'l.host GLOB :{key}' for key in globs) or 'FALSE'})")
+            values |= globs
+        if len(self.after) == 3:
+            wheres.append("(l.ip_order, l.host, l.mac) > (:after_ip, :after_host, :after_mac)")
+            values |= dict(zip(("after_ip", "after_host", "after_mac"), self.after, strict=True))
+        where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
+        source = _NOW if self.at is None else _THEN
+        return f"{source}{where} ORDER BY l.ip_order, l.host, l.mac LIMIT :limit", values
+
+
 class LeaseQueries:
     """The part of `Queries` that is about leases."""
 
@@ -50,30 +92,36 @@ class LeaseQueries:
 
         With `at` those that were held then: `first_seen` and `last_seen` are of the interval, all are active.
         """
-        moment = microseconds(now if at is None else at)
-        values: dict[str, str | int] = {"moment": moment, "limit": limit + 1}
-        wheres = [_HELD_THEN] if at is not None else []
-        if active is not None:
-            lives = _LIVES if at is None else _HELD_THEN
-            wheres.append(lives if active else f"NOT ({lives})")
-        for column, value in (("host", host), ("name", name), ("mac", mac.lower()), ("ip_order", _order_of(ip))):
-            if value:
-                wheres.append(f"l.{column} = :{column}")
-                values[column] = value
-        if "*" not in visible:
-            globs = {f"visible{number}": selector for number, selector in enumerate(visible)}
-            wheres.append(f"({' OR '.join(f'l.host GLOB :{key}' for key in globs) or 'FALSE'})")
-            values |= globs
-        if len(after) == 3:
-            wheres.append("(l.ip_order, l.host, l.mac) > (:after_ip, :after_host, :after_mac)")
-            values |= dict(zip(("after_ip", "after_host", "after_mac"), after, strict=True))
-        where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
-        text = f"{_NOW if at is None else _THEN}{where} ORDER BY l.ip_order, l.host, l.mac LIMIT :limit"
+        asked = _Asked(limit, now, at, after, host, name, mac, ip, active, tuple(visible))
+        rows, key = self._rows(asked)
+        return Page(tuple(_record(row) for row in rows), key)
+
+    def leases_json(
+        self,
+        *,
+        limit: int,
+        now: datetime,
+        at: datetime | None = None,
+        after: Key = (),
+        host: str = "",
+        name: str = "",
+        mac: str = "",
+        ip: str = "",
+        active: bool | None = None,
+        visible: Sequence[str] = EVERY_HOST,
+    ) -> tuple[str, Key | None]:
+        """As `leases`: the items as JSON text, and the sort key to go on after. Dashboards ask for it all the time."""
+        asked = _Asked(limit, now, at, after, host, name, mac, ip, active, tuple(visible))
+        rows, key = self._rows(asked)
+        return f"[{','.join(_as_json(row) for row in rows)}]", key
+
+    def _rows(self, asked: "_Asked") -> tuple[list[Any], Key | None]:
+        """The rows as the database has them, and the key to go on after."""
+        text, values = asked.statement()
         with self._database.read() as connection:
-            rows = connection.exec_driver_sql(text, values).all()
-        items = tuple(_record(row) for row in rows[:limit])
-        last = items[-1] if len(rows) > limit else None
-        return Page(items, (ip_order(last.ip), last.host, last.mac) if last else None)
+            rows = list(connection.exec_driver_sql(text, values))
+        more, rows = len(rows) > asked.limit, rows[: asked.limit]
+        return rows, (ip_order(rows[-1][2]), rows[-1][0], rows[-1][1]) if more else None
 
     def lease_history(
         self,
@@ -109,6 +157,22 @@ def _record(row: Any) -> LeaseRecord:
         host, mac, ip, name, from_microseconds(first_seen), from_microseconds(last_seen),
         None if expires_at is None else from_microseconds(expires_at), bool(active),
     )  # fmt: skip
+
+
+def _as_json(row: Any) -> str:
+    host, mac, ip, name, first_seen, last_seen, expires_at, active = row
+    expires = f'"{_time(expires_at)}"' if expires_at is not None else "null"
+    return (
+        f'{{"host":"{host}","mac":{_quoted(mac)},"ip":"{ip}","name":{_quoted(name)},'
+        f'"first_seen":"{_time(first_seen)}","last_seen":"{_time(last_seen)}",'
+        f'"expires_at":{expires},"active":{"true" if active else "false"}}}'
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _time(value: int) -> str:
+    """RFC 3339 in UTC, as everywhere in the API. Many leases share the times at which they were seen."""
+    return from_microseconds(value).isoformat().replace("+00:00", "Z")
 
 
 def _order_of(ip: str) -> str:
