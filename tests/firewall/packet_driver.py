@@ -207,7 +207,8 @@ class Host:
             family, number = numbers
             place = number - 1
             known = 0 <= place < len(packets) and packets[place]["family"] == family
-            if known and (found is seen or self.places.get(sock) == packets[place]["to"]):
+            arrived = known and self.places.get(sock) == packets[place]["to"] and wire.is_that(datagram, packets[place])
+            if arrived if found is passed else known:
                 found.add(place)
         reset = wire.reset_of(datagram)
         if reset is not None and reset in resets:

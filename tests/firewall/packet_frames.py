@@ -75,6 +75,13 @@ def number_of(wire: bytes) -> tuple[int, int]:
     return 0, 0
 
 
+def is_that(wire: bytes, packet: Packet) -> bool:
+    """Whether a datagram of the packet's number is that packet, and not an answer that happens to bear the number."""
+    family = number_of(wire)[0]
+    proto = wire[9] if family == 4 else wire[6] if family == 6 else 0
+    return (family, proto) == (packet["family"], packet["number"]) and reset_of(wire) is None
+
+
 def quoted_number(wire: bytes) -> tuple[int, int]:
     """(family, number) of the datagram that an ICMP error is about."""
     family, _ = number_of(wire)

@@ -61,7 +61,7 @@ def payloads() -> tuple[str, ...]:
 def section_with(field: str, text: str) -> tuple[Section, Section, Section]:
     """Host, fleet and guests with the text in one place."""
     host: Section = {"rules": [RULE]}
-    fleet: Section = {**FLEET}
+    fleet: Section = {"aliases": FLEET["aliases"], "ipsets": {"bad": FLEET["ipsets"]["bad"]}}
     guests: Section = {"dev": {**GUESTS["dev"], "port": "veth-dev", "firewall": {"rules": [RULE]}}}
     dev = guests["dev"]
     if field in RULE_FIELDS:
@@ -75,7 +75,7 @@ def section_with(field: str, text: str) -> tuple[Section, Section, Section]:
         fleet["aliases"] = {text: "192.0.2.9"} if field == "alias" else {**FLEET["aliases"], "it": text}
         host["rules"] = [{**RULE, "source": text if field == "alias" else "it"}]
     elif field in ("set", "entry"):
-        fleet["ipsets"] = {text: ["192.0.2.9"]} if field == "set" else {**FLEET["ipsets"], "it": [text]}
+        fleet["ipsets"] = {text: ["192.0.2.9"]} if field == "set" else {**fleet["ipsets"], "it": [text]}
         host["rules"] = [{**RULE, "source": f"+{text}" if field == "set" else "+it"}]
     elif field == "guest":
         guests = {text: dev}
@@ -90,8 +90,9 @@ def section_with(field: str, text: str) -> tuple[Section, Section, Section]:
 
 def tables(field: str, text: str) -> Iterator[str]:
     """The text of the tables; nothing where the value is refused."""
+    host, fleet, guests = section_with(field, text)
     try:
-        firewall = firewall_of(*section_with(field, text)[:2], (), section_with(field, text)[2])
+        firewall = firewall_of(host, fleet, (), guests)
     except (ValidationError, AssertionError):
         return
     for table in (render_table(firewall), render_bridge_table(firewall)):

@@ -186,8 +186,15 @@ def test_real_packets_meet_what_the_analyser_says(
     arriving = [{**flow, "to": "web"} if sent_on(flow, published) else flow for flow in flows]
     met = really(driver, firewall, arriving, published=published if nat else None)
     said = [traced(analyser, packet, published) for packet in flows]
-    wrong = [row for row in zip(flows, met, said, strict=True) if row[1] != row[2]]
+    wrong = [row for row in zip(flows, met, said, strict=True) if row[1] != row[2] and not lost(row, published)]
     assert not wrong, "\n".join(map(str, wrong))
+
+
+def lost(row: tuple[Packet, str, str], published: tuple[Published, ...]) -> bool:
+    """A reset of what was sent on to a neighbour on the bridge goes straight back, under that neighbour's address: the
+    sender knows of no such connection."""
+    asked, met, said = row
+    return (met, said) == ("DROP", "REJECT") and asked["from"] in BRIDGED and sent_on(asked, published) is not None
 
 
 def packet(sender: str, receiver: str, source: str, dest: str, dport: int, **more: object) -> Packet:
