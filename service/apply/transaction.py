@@ -28,10 +28,10 @@ SILENCE_S = 3.0
 SETTLE_S = 30.0
 """After the deadline the host needs a moment to put everything back; then its journal is asked for."""
 IN_FORCE = ("applied", "confirming")
-ENOUGH_S = 10.0
+ENOUGH_S = 20.0
 RENEWED_S = 30
 """A confirmation that begins later than `ENOUGH_S` before the deadline has it moved to `RENEWED_S` from then, once:
-the host verifies for some seconds, and would undo in the middle of it what all has agreed to."""
+all probes and the host's own verification take some seconds, and a busy host takes more."""
 
 
 class Transaction:
@@ -190,11 +190,9 @@ class Transaction:
     async def _close_over(self, host: Host, apply_id: str, generation: int) -> dict[str, Any] | None:
         """Confirm, if all that answered before answers. What is lost has some time to come back, then it is undone."""
         try:
+            await self._renew(host, apply_id, generation)
             lost = await self._proving.lost(self._switch(host)) if self._proving is not None else ()
             now_s = self._clock.monotonic_s()
-            is_late = self._proving is not None and self._deadline_s - now_s < ENOUGH_S
-            if is_late and not lost and not self._is_renewed:
-                await self._renew(host, apply_id, generation)
         except HostError:
             await host.close()
             raise
@@ -209,9 +207,12 @@ class Transaction:
         return await self._ask_over(host, "rollback", apply_id, PROBE_LOST + "; ".join(lost))
 
     async def _renew(self, host: Host, apply_id: str, generation: int) -> None:
-        """Move the deadline, as only the one who began it may. Where the host does not let it, the old one stays."""
-        self._is_renewed = True
+        """Move a deadline that is near, over a connection that came in after others, as only the one who began it may.
+        Where the host does not let it, the old one stays."""
         asked_s = self._clock.monotonic_s()
+        if self._proving is None or self._is_renewed or self._deadline_s - asked_s >= ENOUGH_S:
+            return
+        self._is_renewed = True
         result = await self._switch(host).ask("extend", apply_id, str(RENEWED_S), str(generation))
         if result.get("state") != "refused":
             self._deadline_s = asked_s + RENEWED_S
