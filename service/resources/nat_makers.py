@@ -5,7 +5,7 @@ rules that a service loads.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.formats.interfaces import FILES as INTERFACES_FILES
@@ -106,11 +106,13 @@ def without_makers(gone: Iterable[Maker], observed: HostObserved, why: str) -> S
         text = observed.text(path)
         if not isinstance(text, Seen):
             continue
-        content = b"".join(raw for n, raw in enumerate(text.value.splitlines(keepends=True), 1) if n not in lines)
+        raw = text.value.splitlines(keepends=True)
+        content = b"".join(line for n, line in enumerate(raw, 1) if n not in lines)
+        is_whole = all(raw[n - 1].count(b"{") == raw[n - 1].count(b"}") for n in lines)
         texts = {p: t.value for p, t in observed.texts.items() if isinstance(t, Seen)}
         main = NFT_MAIN if path != IPTABLES_FILE else IPTABLES_FILE
         before, after = _rules_of(main, texts), _rules_of(main, {**texts, path: content})
-        if _kept(before, rules) == _kept(after, set()):
+        if is_whole and _kept(before, rules) == _kept(after, set()):
             steps[path] = content
         else:
             places = ", ".join(f"{path}:{line}" for line in sorted(lines))
@@ -128,10 +130,10 @@ def without_makers(gone: Iterable[Maker], observed: HostObserved, why: str) -> S
     )
 
 
-def _kept(found: Iterable[NatFound], gone: set[Rule]) -> list[str]:
+def _kept(found: Iterable[NatFound], gone: set[Rule]) -> list[NatFound]:
     """What is made without the rules that go, wherever it stands."""
     left = [f for f in found if not (isinstance(f, MasqueradeRule) and (f.source, f.out) in gone)]
-    return [str(f).partition(", path=")[0] for f in left]
+    return [replace(f, path="", line=0) for f in left]
 
 
 def _mode(path: str, observed: HostObserved) -> str:

@@ -207,6 +207,16 @@ def test_taking_over_moves_it_into_our_own_files_and_is_then_done(name: str, sec
     assert make_plan(desired, LastApplied(), done).drifts == ()
 
 
+def test_a_line_of_a_script_that_holds_more_than_the_rule_is_not_taken_apart() -> None:
+    given = material("nft-file")
+    script = given.files["/etc/nftables.conf"].decode().replace("\tchain post {\n", "\tchain post {")
+    one_line = script.replace("priority srcnat; policy accept;\n", "priority srcnat; policy accept;")
+    broken = replace(given, files={**given.files, "/etc/nftables.conf": one_line.encode()})
+    text = adopt(broken).text.replace("sync: approve\n", "sync: approve\ntake_over: [nat]\n")
+    plan, _, _ = planned(text, broken)
+    assert [r.what for r in plan.refusals] == ["/etc/nftables.conf:9 makes more than the rules that are taken over"]
+
+
 def test_what_was_taken_over_is_adopted_again_as_the_same() -> None:
     plan, host, _ = taken("several-dnsmasq", "dnsmasq", "guests")
     done = after_plan(host, plan)
