@@ -105,7 +105,9 @@ class Plan(Answer):
     desired_digest: str
     state: PlanState
     created_at: datetime
-    body: dict[str, Any] = Field(description="drifts, packages, steps, keep, checks, refusals, notes, derived, files")
+    body: dict[str, Any] = Field(
+        description="drifts, packages, steps, keep, checks, refusals, notes, reachability, derived, files"
+    )
 
 
 class Step(Answer):

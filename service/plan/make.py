@@ -12,6 +12,7 @@ from service.model.states import Json, Unknown
 from service.plan.diff import drift
 from service.plan.impact import impact
 from service.plan.management import management_refusals
+from service.plan.reachability import reachability
 from service.plan.safety import refusals
 from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Phase, Resource, Steps
@@ -64,6 +65,7 @@ def make_plan(
         checks=tuple(chain.from_iterable(part.checks for part in parts)),
         refusals=tuple(stopping) if permission.management_change else (*stopping, *management),
         notes=(*chain.from_iterable(part.notes for part in parts), *notes(drifts), *impact(desired_now, observed)),
+        reachability=reachability(desired_now, observed, {step.fact for step in steps}),
         derived=tuple(desired.derived()),
         overridden=tuple(allowed),
         blobs=blobs(parts),

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -222,6 +223,9 @@ def test_the_plan_says_what_follows_and_from_what(published: Story) -> None:
     assert derived["DNAT 198.51.100.11 tcp/80 to 10.10.10.50"] == web
     other = "forwards: tcp/8080 on enp1s0 to 10.10.10.50 port 80"
     assert derived["FORWARD ACCEPT -dest 10.10.10.50 -p tcp -dport 80"] == f"{web}; {other}"
+    opened = "opens tcp/80 on 198.51.100.11 from anywhere, which leads to 10.10.10.50"
+    assert opened in plan["body"]["reachability"]
+    assert f"reach: {opened}" in published.field.run("plan", "pve1").stdout.decode()
     published.apply(spec(published), "publish again, at once")
     assert_published(published)
 
@@ -230,7 +234,7 @@ def story_without(story: Story) -> str:
     return spec(story, FIREWALL)
 
 
-def plan_with_steps(story: Story) -> dict[str, object]:
+def plan_with_steps(story: Story) -> dict[str, Any]:
     status, plan = story.field.ask("GET", f"hosts/{story.host.name}/plan")
     is_there = status == 200 and any("passerelle_forwards" in step["fact"] for step in plan["body"]["steps"])
     return dict(plan) if is_there else {}

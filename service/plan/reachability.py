@@ -1,0 +1,131 @@
+"""What a plan opens and closes: the kernel's own tables as they are, against those that would be loaded."""
+
+import json
+from collections.abc import Collection, Iterator
+
+from service.firewall.nft_reading import Known, Labels, read_program
+from service.firewall.published import PUBLISHED, Published, shown_ports
+from service.firewall.reach import TooMuch, differences
+from service.firewall.reach_words import in_words
+from service.hostside.passerelle_host import nft_normal
+from service.model.observed import HostObserved
+from service.model.states import Json, Seen, Unknown
+from service.resources.desired import Desired
+from service.resources.firewall import FirewallTable
+from service.resources.forwards import ForwardsTable
+from service.resources.own_table import OwnTable
+
+HOOKS = {"in": ("input",), "forward": ("prerouting", "forward"), "out": ("output",)}
+WHERE = {"in": "of what reaches the host", "forward": "of what passes through it", "out": "of what leaves it"}
+MOST_SHOWN = 60
+
+
+def reachability(desired: Desired, observed: HostObserved, changed: Collection[str]) -> tuple[str, ...]:
+    """Sentences; none where nothing changes, or where the host's tables could not be read. `changed` are the facts
+    that the plan's steps set."""
+    found: list[str] = []
+    for resource in desired.resources:
+        if resource.id not in changed:
+            continue
+        if isinstance(resource, FirewallTable):
+            found += _filtered(resource, observed)
+        elif isinstance(resource, ForwardsTable):
+            found += _published(resource, observed)
+    if len(found) > MOST_SHOWN:
+        return (*found[:MOST_SHOWN], f"and {len(found) - MOST_SHOWN} more changes of what may pass")
+    return tuple(found)
+
+
+def _filtered(resource: FirewallTable, observed: HostObserved) -> Iterator[str]:
+    seen = observed.fact(resource.id)
+    if isinstance(seen, Unknown):
+        return
+    before, after = _listed(seen.value if isinstance(seen, Seen) else None), _wanted(resource)
+    if before == after:
+        return
+    labels, known = Labels(), Known()
+    try:
+        now, then = (read_program(normal, labels, known) for normal in (before, after))
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError):
+        yield "what passes now cannot be told: the kernel's table has rules of another form"
+        return
+    for direction, hooks in HOOKS.items():
+        try:
+            yield from in_words(differences(now.through(hooks), then.through(hooks)), direction, labels)
+        except TooMuch:
+            yield f"changes more than can be compared {WHERE[direction]}"
+
+
+def _wanted(resource: OwnTable) -> Json:
+    if resource.table is None:
+        return None
+    listed: list[Json] = [*nft_normal([item for item in resource.table.normal if isinstance(item, dict)])]
+    return listed
+
+
+def _listed(value: Json) -> Json:
+    return value.get("normal") if isinstance(value, dict) else None
+
+
+def _published(resource: ForwardsTable, observed: HostObserved) -> Iterator[str]:
+    seen = observed.fact(resource.id)
+    if isinstance(seen, Unknown):
+        return
+    before = _rules(_listed(seen.value if isinstance(seen, Seen) else None))
+    after = _rules(_wanted(resource))
+    for key in [key for key in before if key not in after]:
+        yield f"closes what was published: {before[key]}"
+    for one, key in zip(resource.published, after, strict=False):
+        if key not in before:
+            yield _opens(one)
+
+
+def _opens(one: Published) -> str:
+    who = ", ".join(one.sources) or "anywhere"
+    return (
+        f"opens {one.proto}/{shown_ports(one.ports)} on {', '.join(one.addresses)} from {who}, "
+        f"which leads to {one.goal}"
+    )
+
+
+def _rules(normal: Json) -> dict[str, str]:
+    """The rules of what is published: {canonical form: in short}."""
+    found: dict[str, str] = {}
+    for item in normal if isinstance(normal, list) else []:
+        rule = item.get("rule") if isinstance(item, dict) else None
+        if isinstance(rule, dict) and rule.get("chain") == PUBLISHED:
+            key = json.dumps(rule.get("expr"), sort_keys=True)
+            found[key] = _short(rule.get("expr"))
+    return found
+
+
+def _short(expressions: Json) -> str:
+    """Addresses, ports and goal of a rule as the kernel lists it."""
+    words: list[str] = []
+    for item in expressions if isinstance(expressions, list) else []:
+        match item:
+            case {"match": {"left": {"payload": {"protocol": str(protocol), "field": "dport"}}, "right": right}}:
+                words.append(f"{protocol}/{_values(right)}")
+            case {"match": {"left": {"payload": {"field": "daddr"}}, "right": right}}:
+                words.append(f"on {_values(right)}")
+            case {"match": {"left": {"payload": {"field": "saddr"}}, "right": right}}:
+                words.append(f"from {_values(right)}")
+            case {"dnat": {"addr": addr, **rest}}:
+                words.append(f"to {addr}:{rest['port']}" if "port" in rest else f"to {addr}")
+            case _:
+                words.append("by another rule")
+    return " ".join(words)
+
+
+def _values(right: Json) -> str:
+    items = right.get("set", [right]) if isinstance(right, dict) else [right]
+    shown = []
+    for item in items if isinstance(items, list) else [items]:
+        match item:
+            case {"prefix": {"addr": addr, "len": length}}:
+                shown.append(f"{addr}/{length}")
+            case {"range": [first, last]}:
+                shown.append(f"{first}-{last}")
+            case _:
+                shown.append(str(item))
+    return ",".join(sorted(shown, key=lambda text: (len(text), text))[:12])

@@ -1,0 +1,181 @@
+"""What opens and what closes between two firewalls: against the analyser, packet by packet, and in words."""
+
+import random
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.firewall.host_firewall import HostFirewall
+from service.firewall.host_trace import HostAnalyser
+from service.firewall.nft_reading import (
+    DEST,
+    DPORT,
+    FAMILY,
+    IIF,
+    OIF,
+    PROTO,
+    SOURCE,
+    SPORT,
+    Known,
+    Labels,
+    Program,
+    read_program,
+)
+from service.firewall.nft_table import render_table
+from service.firewall.packets import parse_packet
+from service.firewall.reach import Change, TooMuch, differences
+from service.firewall.reach_words import in_words
+from service.hostside.passerelle_host import nft_normal
+from service.kinds.claims import Masquerades, Serves
+from tests.firewall.host_specs import FLEET, Section, firewall_of, sections
+
+CLAIMS = (Serves("dns", "vmbr0"), Serves("dhcp", "vmbr0"), Masquerades("10.10.10.0/24", "enp1s0"))
+HOOKS = {"in": ("prerouting", "input"), "forward": ("prerouting", "forward"), "out": ("output",)}
+ENDS = {"in": ("enp1s0", ""), "forward": ("enp1s0", "vmbr0"), "out": ("", "enp1s0")}
+
+
+def listed(firewall: HostFirewall | None) -> list[object] | None:
+    if firewall is None:
+        return None
+    return list(nft_normal([item for item in render_table(firewall).normal if isinstance(item, dict)]))
+
+
+def programs(before: HostFirewall | None, after: HostFirewall | None, labels: Labels) -> tuple[Program, Program]:
+    known = Known()
+    return read_program(listed(before), labels, known), read_program(listed(after), labels, known)  # type: ignore[arg-type]
+
+
+def said(before: Section | None, after: Section | None, direction: str = "in") -> list[str]:
+    labels = Labels()
+    made = [firewall_of(one, FLEET, CLAIMS) if one is not None else None for one in (before, after)]
+    one, other = programs(made[0], made[1], labels)
+    hooks = HOOKS[direction] if direction != "in" else ("input",)
+    return list(in_words(differences(one.through(hooks), other.through(hooks)), direction, labels))
+
+
+def rule(**fields: object) -> dict[str, object]:
+    return {"type": "in", "action": "accept", **fields}
+
+
+SSH = rule(macro="SSH")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ([SSH], [SSH, rule(proto="tcp", dport=8006)], ["opens tcp/8006 from anywhere"]),
+        ([SSH, rule(proto="tcp", dport=8006)], [SSH], ["closes tcp/8006 from anywhere"]),
+        ([SSH], [rule(macro="SSH", source="198.18.0.0/24")],
+         ["closes tcp/22 from anywhere (IPv6)", "closes tcp/22 from everywhere but 198.18.0.0/24"]),
+        ([SSH], [SSH, rule(macro="HTTPS", iface="enp1s0")], ["opens tcp/443 from anywhere on enp1s0"]),
+        ([SSH], [SSH, rule(macro="Ping", source="2001:db8::/32")], ["opens icmpv6/128 from 2001:db8::/32"]),
+        ([SSH], [rule(proto="tcp", dport=22), SSH], []),
+        ([SSH, rule(proto="udp", dport="53,123")], [rule(proto="udp", dport=123), SSH],
+         ["closes udp/53 from anywhere on every interface but vmbr0"]),
+        ([SSH], [{"type": "in", "action": "drop", "source": "192.0.2.1"}, SSH], ["closes everything"]),
+    ],
+    ids=["opened", "closed", "limited", "interface", "ipv6", "other words", "derived stays", "dropped first"],
+)  # fmt: skip
+def test_a_change_is_said_in_one_sentence(before: list[Section], after: list[Section], words: list[str]) -> None:
+    found = said({"rules": before}, {"rules": after})
+    if words == ["closes everything"]:
+        assert found == [
+            "closes udp/53,67 from 192.0.2.1 on vmbr0",
+            "closes tcp/22 from 192.0.2.1",
+            "closes tcp/53 from 192.0.2.1 on vmbr0",
+        ]  # fmt: skip
+    else:
+        assert sorted(found) == words
+
+
+def test_a_first_firewall_closes_what_it_does_not_name_and_the_last_opens_it_again() -> None:
+    first = said(None, {"rules": [SSH]})
+    assert "closes tcp/0:21,23:52,54:65535 from anywhere" in first
+    assert "closes every other protocol from anywhere" in first
+    assert [words.replace("opens", "closes") for words in said({"rules": [SSH]}, None)] == first
+
+
+def test_what_passes_through_and_what_leaves_is_told_apart() -> None:
+    drops = {"rules": [], "policy_forward": "drop", "policy_out": "drop"}
+    opened = {
+        **drops,
+        "rules": [{"type": "forward", "action": "accept", "dest": "10.10.10.20", "proto": "tcp", "dport": 80}],
+    }
+    assert "opens tcp/80 from anywhere to 10.10.10.20 through the host on every interface but enp1s0" in said(
+        drops, opened, "forward"
+    )
+    out = {**drops, "rules": [{"type": "out", "action": "accept", "proto": "udp", "dport": 123}]}
+    assert said(drops, out, "out") == ["opens udp/123 from the host to anywhere"]
+
+
+def test_two_tables_that_differ_everywhere_are_given_up_soon() -> None:
+    def many(seed: int) -> Section:
+        made = random.Random(seed)
+        rules = [
+            rule(proto="tcp", dport=f"{low}:{low + made.randint(1, 900)}", source=f"10.{made.randint(0, 250)}.0.0/16")
+            for low in made.sample(range(1, 60_000), 500)
+        ]
+        return {"rules": [*rules, *[rule(source=f"192.{n}.0.0/16") for n in range(250)]]}
+
+    with pytest.raises(TooMuch):
+        said(many(1), many(2))
+
+
+def inside(change: Change, packet: dict[str, int]) -> bool:
+    return all(
+        name in packet and any(first <= packet[name] <= last for first, last in ranges)
+        for name, ranges in change.box.items()
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(sections(), sections(), st.integers(0, 2**32))
+def test_a_packet_fares_otherwise_exactly_where_it_is_said(
+    before: tuple[Section, Section], after: tuple[Section, Section], seed: int
+) -> None:
+    walls = [firewall_of(*made, CLAIMS) for made in (before, after)]
+    labels = Labels()
+    one, other = programs(walls[0], walls[1], labels)
+    analysers = [HostAnalyser(wall) for wall in walls]
+    dice = random.Random(seed)
+    for direction, hooks in HOOKS.items():
+        try:
+            changes = differences(one.through(hooks), other.through(hooks))
+        except TooMuch:
+            continue
+        source, dest = ENDS[direction]
+        for asked in packets(changes, dice):
+            question = {**asked, "from": source or "host", "to": dest or "host"}
+            verdicts = []
+            for analyser in analysers:
+                flow = parse_packet(question).flow
+                verdicts.append(analyser.trace(source, dest, flow).verdict == "ACCEPT")
+            numbers = {
+                FAMILY: int(flow.family == 6), PROTO: flow.proto, SOURCE: flow.source, DEST: flow.dest,
+                DPORT: flow.icmp[0] if flow.icmp else flow.dport, SPORT: flow.icmp[1] if flow.icmp else flow.sport,
+                IIF: labels.number(source) if source else -1, OIF: labels.number(dest) if dest else -1,
+            }  # fmt: skip
+            told = [change.opens for change in changes if inside(change, numbers)]
+            assert told == ([verdicts[1]] if verdicts[0] != verdicts[1] else []), (direction, question)
+
+
+def packets(changes: tuple[Change, ...], dice: random.Random) -> list[dict[str, str]]:
+    """Some packets of no particular kind, and some out of the boxes that are said to differ."""
+    made = []
+    boxes = [{}, {}, {}, *(dict(change.box) for change in dice.sample(changes, min(len(changes), 12)))]
+    for box in boxes:
+        six = (dice.choice(box[FAMILY]) if FAMILY in box else (dice.randint(0, 1),))[0]
+        kind = IPv6Address if six else IPv4Address
+        nobody = {SOURCE: "2001:db8::7" if six else "192.0.2.7", DEST: "2001:db8::9" if six else "198.51.100.11"}
+        proto = dice.choice(box[PROTO])[0] if PROTO in box else 6
+        asked = {"proto": str(proto)}
+        for name, text in nobody.items():
+            asked[name] = str(kind(dice.choice(box[name])[dice.randint(0, 1)])) if name in box else text
+        if proto in (6, 17):
+            asked[DPORT] = str(dice.choice(box[DPORT])[0] if DPORT in box else dice.choice([22, 80, 53, 443, 8006]))
+            if SPORT in box:
+                asked[SPORT] = str(dice.choice(box[SPORT])[0])
+            made.append(asked)
+    return made

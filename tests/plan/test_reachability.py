@@ -1,0 +1,98 @@
+"""What a plan says of what it opens and closes, from the kernel's tables as they are."""
+
+from dataclasses import replace
+
+from service.cli.plan import as_text
+from service.kinds import KINDS
+from service.kinds.desire import desire
+from service.model.observed import HostObserved
+from service.model.plans import Plan
+from service.model.states import Json, Seen, Unknown
+from service.plan.make import make_plan
+from service.resources.desired import Desired, LastApplied
+from service.resources.firewall import TABLE_FACT
+from tests.laws.host import after_plan, bare_host
+from tests.laws.specs import FOLDER, head, spec_of
+
+SEED = (FOLDER / "firewall.yaml").read_text().partition("firewall:")[0]
+SSH = "firewall:\n  rules:\n    - {type: in, action: accept, macro: SSH}\n"
+GUI = "    - {type: in, action: accept, proto: tcp, dport: 8006}\n"
+FORWARD = "forwards:\n  - {in: enp1s0, ports: [80, 443], to: proxy}\n"
+
+
+def wanted(rest: str) -> Desired:
+    return desire(spec_of(head() + SEED + rest), KINDS)
+
+
+def host_with(rest: str, watched_for: Desired) -> HostObserved:
+    """A host as one spec wants it, ready to be compared with another."""
+    desired = wanted(rest)
+    host = bare_host(desired.watch | watched_for.watch)
+    return after_plan(host, make_plan(desired, LastApplied(), host))
+
+
+def plan(before: str, after: str) -> Plan:
+    desired = wanted(after)
+    return make_plan(desired, LastApplied(), host_with(before, desired))
+
+
+def test_a_commit_that_opens_a_port_says_so_everywhere() -> None:
+    made = plan(SSH, SSH + GUI)
+    assert made.reachability == ("opens tcp/8006 from anywhere",)
+    assert made.as_json()["reachability"] == ("opens tcp/8006 from anywhere",)
+    assert "reach: opens tcp/8006 from anywhere\n" in as_text(made.as_json()) + "\n"
+
+
+def test_what_was_opened_by_hand_is_closed_and_that_is_said() -> None:
+    desired = wanted(SSH)
+    host = host_with(SSH, desired)
+    fact = host.facts[TABLE_FACT]
+    assert isinstance(fact, Seen)
+    assert isinstance(fact.value, dict)
+    normal = fact.value["normal"]
+    assert isinstance(normal, list)
+    by_hand: Json = {
+        "rule": {
+            "family": "inet", "table": "passerelle", "chain": "input",
+            "expr": [
+                {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 3389}},
+                {"counter": None},
+                {"accept": None},
+            ],
+        }
+    }  # fmt: skip
+    opened = replace(host, facts={**host.facts, TABLE_FACT: Seen({"normal": [*normal, by_hand]})})
+    assert make_plan(desired, LastApplied(), opened).reachability == ("closes tcp/3389 from anywhere",)
+
+
+def test_what_is_published_and_what_is_no_more() -> None:
+    assert plan(SSH, SSH + FORWARD).reachability == (
+        "opens tcp/80,443 on 198.51.100.11 from anywhere, which leads to 10.10.10.20",
+    )
+    assert (
+        "closes what was published: on 198.51.100.11 tcp/80,443 to 10.10.10.20" in plan(SSH + FORWARD, SSH).reachability
+    )
+
+
+def test_where_nothing_changes_or_nothing_is_known_nothing_is_said() -> None:
+    assert plan(SSH, SSH).reachability == ()
+    assert plan(SSH, SSH.replace("macro: SSH", "proto: tcp, dport: 22")).reachability == ()
+    desired = wanted(SSH)
+    host = host_with(SSH, desired)
+    blind = replace(host, facts={**host.facts, TABLE_FACT: Unknown("cut off")})
+    assert make_plan(desired, LastApplied(), blind).reachability == ()
+
+
+def test_a_table_of_another_form_is_no_reason_to_fail() -> None:
+    desired = wanted(SSH + GUI)
+    host = host_with(SSH, desired)
+    odd: Json = {
+        "normal": [{"chain": {"name": "input", "hook": "input"}}, {"rule": {"chain": "input", "expr": [7, {}]}}]
+    }
+    worse: Json = {
+        "normal": [{"rule": {"chain": "input", "expr": [{"match": {"left": {"meta": {"key": "nfproto"}}}}]}}]
+    }
+    for value in (odd, worse):
+        made = make_plan(desired, LastApplied(), replace(host, facts={**host.facts, TABLE_FACT: Seen(value)}))
+        assert made.reachability
+        assert made.steps
