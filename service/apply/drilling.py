@@ -19,7 +19,7 @@ from service.model.runs import Proof
 from service.model.states import Json
 
 DEADLINE_S = 10
-SETTLE_S = 40.0
+SETTLE_S = 20.0
 LATE_S = 3.0
 """How long after its deadline a timer may fire: its accuracy is 100 ms, a busy host takes its time."""
 BETWEEN_S = 0.5
