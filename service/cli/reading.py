@@ -44,7 +44,8 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
     if output == "json":
         show_json(hosts)
     else:
-        columns = ["host", "sync", "reason", "health", "reachability", "phase", "commit", "drift", "seen", "proven", "message"]
+        columns = ["host", "sync", "reason", "health", "reachability", "phase", "commit", "drift", "seen", "proven"]
+        columns.append("message")
         show_table(columns, [host_row(h) for h in hosts], empty="no revision names a host yet")
         for found in hosts:
             if found["reason"] == "RolledBackLatched":
