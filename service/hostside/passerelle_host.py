@@ -1922,6 +1922,22 @@ def told(left: list[dict[str, Json]]) -> str:
     return "not as wanted: " + ", ".join(item["fact"] for item in left[:10])
 
 
+def try_gateways(host: Host) -> None:
+    """Trouble where this host has a gateway's address: the gateway is answered until it forgets us, then never again.
+
+    What the kernel remembers of its gateways is forgotten: it would carry a confirmation over a way that is no more
+    (ip-neighbour(8)).
+    """
+    seen = Seen(host)
+    routes = default_routes_from_json(seen.routes(4), seen.routes(6))
+    own = {item.partition("/")[0] for items in addresses_from_json(seen.ip("addr", "show")).values() for item in items}
+    for route in routes:
+        if route["via"] in own:
+            raise Trouble(f"{route['via']} is the gateway and one of this host's own addresses as well")
+    for dev in sorted({route["dev"] for route in routes}):
+        run_command(host, ["ip", "neigh", "flush", "dev", dev])
+
+
 def apply_steps(transaction: Transaction) -> dict[str, Json]:
     """All steps that do not wait for the confirmation, then the proof that the host has what was wanted."""
     host = transaction.host
@@ -1937,6 +1953,8 @@ def apply_steps(transaction: Transaction) -> dict[str, Json]:
     try:
         point(host, "verifying")
         steps.keep()
+        if steps.network_moved:
+            try_gateways(host)
         left = wait_until(host, wanted_after(steps.document, on_confirm=False))
         if left:
             return failed(transaction, "verify failed", told(left))

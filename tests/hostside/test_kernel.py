@@ -264,3 +264,14 @@ def test_a_link_that_is_not_there_cannot_be_wanted(host: KernelHost) -> None:
     answer = host.apply(host.step("link:up9", None, {"type": "other", "up": True}))
     assert (answer["state"], answer["error"]) == ("rolled_back", "there is no link up9")
     assert host.picture() == before
+
+
+def test_a_gateways_address_on_the_host_itself_is_never_confirmed(scratch: Scratch) -> None:
+    before = scratch.state()
+    document = scratch.document()
+    step = next(step for step in document["steps"] if step["fact"] == "addresses:enp1s0")
+    step["after"] = ["198.51.100.1/24", "198.51.100.11/24"]
+    answer = scratch.begin(document)
+    assert (answer["state"], answer["cause"]) == ("rolled_back", "verify failed")
+    assert answer["error"] == "198.51.100.1 is the gateway and one of this host's own addresses as well"
+    assert scratch.state() == before

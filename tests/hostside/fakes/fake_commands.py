@@ -173,7 +173,9 @@ def ip(call: Call, words: list[str]) -> None:
     elif words[:4] == ["-j", "neigh", "show", "to"]:
         state = "FAILED" if words[4] in kernel.get("mute", []) else "REACHABLE"
         call.say(json.dumps([{"dst": words[4], "dev": words[6], "lladdr": "02:00:00:00:00:01", "state": [state]}]))
-    elif words[:2] == ["neigh", "change"] and words[-2:] == ["nud", "probe"]:
+    elif words[:3] == ["neigh", "flush", "dev"] or (
+        words[:2] == ["neigh", "change"] and words[-2:] == ["nud", "probe"]
+    ):
         pass
     elif words[0] == "-j" and words[2:] == ["route", "show", "table", "main"]:
         call.say(json.dumps(show_routes(kernel, int(words[1][1:]))))
