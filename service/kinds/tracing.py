@@ -22,7 +22,7 @@ from service.kinds.desire import desire
 from service.kinds.firewall.zones import Zones
 from service.kinds.kind import Kind
 from service.model.states import Json
-from service.resources.firewall import FirewallTable
+from service.resources.firewall import ClosedTable, FirewallTable
 from service.resources.forwards import ForwardsTable
 from service.resources.pve_firewall import PveFirewallFile
 from service.spec.fleet import claims_of
@@ -57,7 +57,9 @@ class HostTracer:
             if isinstance(resource, FirewallTable | PveFirewallFile) and resource.analyser is not None:
                 self._analyser = resource.analyser
             elif isinstance(resource, ForwardsTable):
-                self._published, self._closed = resource.published, resource.closed
+                self._published = resource.published
+            if isinstance(resource, ClosedTable | ForwardsTable):
+                self._closed = (*self._closed, *resource.closed)
 
     def trace(self, asked: Mapping[str, object]) -> Traced:
         """The answer to a question between zones; addresses that are not given are those of the zones. Raises
@@ -83,11 +85,11 @@ class HostTracer:
         return destination(self._published, flow.proto, flow.source, flow.dest, flow.dport)
 
     def _verdict(self, source: str, dest: str, flow: Flow, sent_on: Flow | None) -> Verdict:
-        if self._analyser is not None:
-            return self._analyser.trace(source, dest, flow, sent_on)
         for closed in self._closed:
             if source == closed.interface and _holds(closed.network, flow):
                 return Verdict(DROP, None, f"before routing: {closed.cause}")
+        if self._analyser is not None:
+            return self._analyser.trace(source, dest, flow, sent_on)
         return Verdict(ACCEPT, None, NO_FIREWALL)
 
     def _changes(self, source: str, dest: str, address: str, flow: Flow, taken: Published) -> list[str]:

@@ -11,7 +11,7 @@ from service.hostside.passerelle_host import nft_normal
 from service.model.observed import HostObserved
 from service.model.states import Json, Seen, Unknown
 from service.resources.desired import Desired
-from service.resources.firewall import FirewallTable
+from service.resources.firewall import ClosedTable, FirewallTable
 from service.resources.forwards import ForwardsTable
 from service.resources.own_table import OwnTable
 
@@ -27,7 +27,7 @@ def reachability(desired: Desired, observed: HostObserved, changed: Collection[s
     for resource in desired.resources:
         if resource.id not in changed:
             continue
-        if isinstance(resource, FirewallTable):
+        if isinstance(resource, FirewallTable | ClosedTable):
             found += _filtered(resource, observed)
         elif isinstance(resource, ForwardsTable):
             found += _published(resource, observed)
@@ -36,7 +36,7 @@ def reachability(desired: Desired, observed: HostObserved, changed: Collection[s
     return tuple(found)
 
 
-def _filtered(resource: FirewallTable, observed: HostObserved) -> Iterator[str]:
+def _filtered(resource: OwnTable, observed: HostObserved) -> Iterator[str]:
     seen = observed.fact(resource.id)
     if isinstance(seen, Unknown):
         return

@@ -120,6 +120,25 @@ def test_without_a_firewall_what_is_published_still_closes_the_network(
     assert capsys.readouterr().out.startswith("ACCEPT - the spec has no `firewall` for this host; sent on to")
 
 
+def test_on_proxmox_the_guests_network_is_closed_beside_proxmoxs_own_rules(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "fleet.yaml").write_text("passerelle: 1\n")
+    spec = (
+        head()
+        + (FOLDER / "seed.yaml").read_text()
+        + FORWARDS
+        + "firewall: {rules: [{type: in, action: accept, macro: SSH}]}\n"
+    )
+    (folder / "hosts/pve1.yaml").write_text(spec.replace("platform: debian", "platform: proxmox"))
+    assert ask(folder, "--from", "outside", "--to", "proxy", "--proto", "tcp", "--dport", "80") == 0
+    assert capsys.readouterr().out.startswith("DROP - before routing: ")
+    assert ask(folder, "--from", "outside", "--to", "host", "--proto", "tcp", "--dport", "8080") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("ACCEPT ")
+    assert "; sent on to 10.10.10.20:80 by" in said
+
+
 def test_an_unknown_zone_host_or_flag_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ask(folder, "--from", "vmbr9", "--to", "host", "--proto", "tcp") == 1
     assert "there is no zone vmbr9" in capsys.readouterr().err
