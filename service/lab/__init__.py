@@ -8,7 +8,7 @@
         host.read("/etc/network/interfaces"); host.write(path, content, mode=0o644)
         host.reboot(); host.power_cut(); host.power_off(); host.power_on(); host.freeze(); host.thaw()
         host.fresh(files={"/etc/network/interfaces": b"…"})     # new disk, new boot: about 1 s
-        host.keep_disk("mine"); host.fresh(disk="mine")         # off, and its disk copied; any host can start over on it
+        host.keep_disk("mine"); host.fresh(disk="mine")         # off, its disk copied; any host can start over on it
         host.boot_id(); host.wait_for_ssh(timeout_s); host.wait_until_up(timeout_s); host.console_pid
         dev = host.guest_add("dev")                             # starts once vmbr0 exists, and after each boot
         host.guest_add("alpine", sort="silent"); host.guest_add("box", sort="static", address="10.10.10.50/24")

@@ -127,14 +127,7 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
         if value is not None:
             facts.setdefault(f"addresses:{name}", Seen([]))
     elif kind == "nft":
-        load = str(value.get("load", "")) if isinstance(value, dict) else ""
-        if isinstance(value, dict):
-            facts[fact] = Seen({"normal": value["normal"]})
-        if name != "inet passerelle_nat":
-            return replace(host, facts=facts)
-        ours = tuple(Masquerade(s, o, "nft inet passerelle_nat") for s, o in RULE.findall(load))
-        others = tuple(m for m in masquerades(host) if m.table != "nft inet passerelle_nat")
-        return replace(host, facts=facts, masquerades=Seen((*others, *ours)))
+        return set_table(host, facts, name, value)
     elif kind == "masquerade":
         source, _, out = name.partition(">")
         others = tuple(m for m in masquerades(host) if (m.source, m.out, m.table) != (source, out, "iptables nat"))
@@ -149,6 +142,18 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
     elif kind not in ("addresses", "routes", "sysctl"):
         raise AssertionError(f"no host has facts of type {kind}")
     return replace(host, facts=facts, texts=texts)
+
+
+def set_table(host: HostObserved, facts: dict[str, Observed[Json]], name: str, value: Json) -> HostObserved:
+    """An nft table; that of NAT masquerades."""
+    load = str(value.get("load", "")) if isinstance(value, dict) else ""
+    if isinstance(value, dict):
+        facts[f"nft:{name}"] = Seen({"normal": value["normal"]})
+    if name != "inet passerelle_nat":
+        return replace(host, facts=facts)
+    ours = tuple(Masquerade(s, o, "nft inet passerelle_nat") for s, o in RULE.findall(load))
+    others = tuple(m for m in masquerades(host) if m.table != "nft inet passerelle_nat")
+    return replace(host, facts=facts, masquerades=Seen((*others, *ours)))
 
 
 def jails_up(host: HostObserved) -> Observed[Mapping[str, tuple[str, ...]]]:
