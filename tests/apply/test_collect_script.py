@@ -109,6 +109,19 @@ def test_a_folder_that_is_not_there_has_no_files_and_an_odd_name_is_not_said(tmp
     assert isinstance(observed.fact(f"file:{tmp_path}/odd/x"), Unknown)
 
 
+def test_the_settings_of_containers_are_found_one_folder_deeper_and_nothing_else_there(tmp_path: Path) -> None:
+    for name in ("web", "db", "odd one"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config").write_bytes(name.encode())
+        (tmp_path / name / "rootfs").mkdir()
+    (tmp_path / "config").write_bytes(b"beside")
+    observed = observe(Watch(files=frozenset({f"{tmp_path}/*/config"})), network=False)
+    found = {path: text for path, text in observed.texts.items() if isinstance(text, Seen)}
+    assert found == {f"{tmp_path}/{name}/config": Seen(name.encode()) for name in ("web", "db")}
+    nobody = observe(Watch(files=frozenset({f"{tmp_path}/none/*/config"})), network=False)
+    assert nobody.texts == {}
+
+
 def test_left_overs_of_upgrades_are_seen_beside_and_in_watched_places(tmp_path: Path) -> None:
     for name in ("conf", "conf.dpkg-dist", "in/x", "in/x.dpkg-new"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
