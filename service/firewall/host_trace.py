@@ -82,7 +82,8 @@ def _verdict(last: Outcome, place: str) -> Verdict:
         step = marked
     detail = f" [{last.detail}]" if last.detail else ""
     action = last.action if last.action in (DROP, REJECT) else ACCEPT
-    return Verdict(action, step.where, f"{place}: {step.note}{detail}")
+    where = step.where if step.where is not None and step.where.line else None  # what is derived stands nowhere
+    return Verdict(action, where, f"{place}: {step.note}{detail}")
 
 
 _PLACES: Mapping[str, str] = {

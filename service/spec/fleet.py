@@ -230,6 +230,7 @@ def _in_groups(shared: Shared, kinds: Sequence[SpecKind]) -> Iterator[Finding]:
 def _read_shared(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKind], shared: Shared) -> ParsedFile:
     if read.value is None:
         return _parsed(entry, list(read.problems))
+    placed = Shared(entry.path, {}, read.places, shared.groups)
     fitted = shape.fit(fleet_model(kinds), read)
     problems = [*read.problems, *fitted.problems]
     sections: dict[str, object] = {}
@@ -237,7 +238,7 @@ def _read_shared(entry: BlobEntry, read: document.Document, kinds: Sequence[Spec
         value = getattr(fitted.value, kind.name, None)
         if value is not None and isinstance(kind, SharedKind):
             sections[kind.name] = value
-            problems.extend(_place(read, fitted, _below(kind.name, kind.lint_shared(value, shared))))
+            problems.extend(_place(read, fitted, _below(kind.name, kind.lint_shared(value, placed))))
     return replace(_parsed(entry, problems), shared=Shared(entry.path, sections, read.places, shared.groups))
 
 

@@ -142,7 +142,7 @@ def sections(most: int = 12) -> st.SearchStrategy[tuple[Section, Section]]:
 
 
 GUESTS: Section = {
-    "dev": {"mac": "bc:24:11:00:00:01", "address": "10.10.10.10"},
+    "dev": {"mac": "bc:24:11:00:00:01", "address": "10.10.10.10", "address6": "2001:db8:aaaa::10"},
     "web": {"mac": "bc:24:11:00:00:02", "address": "10.10.10.20", "address6": "2001:db8:aaaa::20"},
 }
 

@@ -125,3 +125,12 @@ def test_without_a_kind_for_them_the_files_are_refused() -> None:
     assert "groups/web.yaml:1:1: nothing reads the files of groups/, remove it: nothing would enforce it" in [
         str(found) for found in fleet.findings if found.rule == "groups"
     ]
+
+
+def test_a_rule_of_the_datacenter_that_never_decides_is_said(read: Read, host: str) -> None:
+    rules = "  rules:\n    - {type: in, action: accept, macro: Web}\n    - {type: in, action: drop, macro: HTTP}\n"
+    found = read({"fleet.yaml": f"passerelle: 1\nfirewall:\n{rules}", "hosts/pve1.yaml": host}).findings
+    assert [f"{one} [{one.rule}]" for one in found if one.file == "fleet.yaml"] == [
+        "fleet.yaml:5:7: firewall.rules.1: never decides: IN Web(ACCEPT) (fleet.yaml:4) takes all its packets, "
+        "put it before that rule, or remove it [firewall.shadowed]"
+    ]

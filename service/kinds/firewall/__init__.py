@@ -1,6 +1,7 @@
 """`firewall`: who may reach the host, who may pass through it, and by which rule."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from service.errors import InputError
@@ -81,6 +82,8 @@ class Firewall:
         yield from map(_hit, problems)
         for path, rules in (("rules",), level.rules), *((("groups", n), level.groups[n].rules) for n in section.groups):
             yield from (RULE.hit((*path, index), words) for index, words in uncompilable(alone(level), rules))
+        if not problems:
+            yield from Useless(SHADOWED, DUPLICATE).of_host(alone(replace(level, rules=()), level))
 
     def lint_groups(self, shared: Shared) -> Iterator[tuple[str, Hit]]:
         """What is wrong in the files of groups/."""
