@@ -2,8 +2,8 @@
 
     parse(data, path) -> LxcGuest
 
-`key = value` lines, the last of equal keys counts, `#` starts a comment. Includes are not followed. A MAC with `x` is a
-pattern from which each start makes another address: it names nobody.
+`key = value` lines, values in quotes or not, the last of equal keys counts, `#` starts a comment. Includes are not
+followed. A MAC with `x` is a pattern from which each start makes another address: it names nobody.
 """
 
 import re
@@ -52,14 +52,19 @@ def parse(data: bytes, path: str) -> LxcGuest:
         pair = _LINE.fullmatch(line)
         if pair is None:
             continue
-        card = _CARD.fullmatch(pair[1])
+        card, value = _CARD.fullmatch(pair[1]), _unquoted(pair[2])
         if card is not None and len(cards) < MAX_CARDS:
-            cards.setdefault(card[1] or "0", {})[card[2].removesuffix(".address")] = pair[2]
+            cards.setdefault(card[1] or "0", {})[card[2].removesuffix(".address")] = value
         elif pair[1] in ("lxc.uts.name", "lxc.utsname"):
-            name = pair[2]
+            name = value
     label = name.split(".")[0].lower()
     found = (_card(cards[number]) for number in sorted(cards, key=int))
     return LxcGuest(path, label if _NAME.fullmatch(label) else "", tuple(card for card in found if card is not None))
+
+
+def _unquoted(value: str) -> str:
+    """The templates write values in quotes, too."""
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
 def _card(said: dict[str, str]) -> LxcCard | None:

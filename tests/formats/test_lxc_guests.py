@@ -18,7 +18,7 @@ lxc.net.1.link = vmbr1
 lxc.net.1.hwaddr = 00:16:3e:xx:xx:xx
 lxc.net.2.hwaddr = bc:24:11:00:00:a2
 lxc.net.2.ipv4.address = 10.10.10.5/24 10.10.10.255
-lxc.uts.name = Web.example.lan
+lxc.uts.name = "Web.example.lan"
 """
 
 
