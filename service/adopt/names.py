@@ -128,7 +128,7 @@ class _Reading:
         parts = [part.strip() for part in directive.value.split(",")]
         tags = [part for part in parts if part.startswith("tag:")]
         parts = [part for part in parts if part not in tags]
-        name = parts[0].lower().removeprefix("option:")
+        name = parts[0].lower().removeprefix("option:") if parts else ""
         number = int(name) if name.isdecimal() and len(name) < 4 else dnsmasq.OPTION_NUMBERS.get(name, 0)
         index = 0 if not tags and len(self.ranges) == 1 else None
         if len(tags) == 1:

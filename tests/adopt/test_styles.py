@@ -347,3 +347,9 @@ def test_the_pages_commands_work_on_a_folder(tmp_path: Path) -> None:
         assert run([w.replace("my-repository", str(tmp_path / "my-repository")) for w in words]) == 0
     text = (tmp_path / "my-repository" / "hosts" / "pve1.yaml").read_text()
     assert "take_over: [dnsmasq]\n" in text
+
+
+def test_an_option_that_is_nothing_but_a_tag_stays_unmanaged() -> None:
+    given, path = material("blog"), "/etc/dnsmasq.d/containers"
+    made = adopt(replace(given, files={**given.files, path: given.files[path] + b"dhcp-option=tag:x\n"}))
+    assert [n.where for n in made.report.of("unmanaged") if n.section == "dnsmasq"] == [f"{path}:25"]
