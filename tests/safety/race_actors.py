@@ -23,7 +23,9 @@ EDITS = {"edit": 35, "replace": 35, "chmod": 20, "delete": 10}
 
 
 class Target(Protocol):
-    """The raced host; each call is a process of its own there."""
+    """The raced host; each call is a process of its own there. It takes `slowness` times as long as here."""
+
+    slowness: int
 
     def verb(self, *words: str, give: Any = None) -> tuple[int, list[Answer], str]: ...
 
@@ -178,7 +180,7 @@ class Controller:
         with self.race.mutex:
             self.numbers += 1
             identifier = self.identifier(dice)
-        timeout_s = dice.choice((1, 3, 30))
+        timeout_s = dice.choice((1, 3, 30)) * self.race.target.slowness
         document = {
             "format": 1,
             "id": identifier,

@@ -30,6 +30,8 @@ def start_versions() -> dict[str, Version]:
 class ScratchTarget(AbstractContextManager["ScratchTarget"]):
     """A scratch root on this machine; the commands are recorded fakes."""
 
+    slowness = 1
+
     def __init__(self, folder: Path, file: Path) -> None:
         self.host = ScratchHost(folder, file)
         self.peers = itertools.count(1)
@@ -73,6 +75,8 @@ class ScratchTarget(AbstractContextManager["ScratchTarget"]):
 
 class LabTarget(AbstractContextManager["LabTarget"]):
     """A Debian host of the lab: verbs over SSH, each on a connection of its own; the operator at the console."""
+
+    slowness = 5
 
     def __init__(self, folder: Path) -> None:
         from service.lab import Lab
