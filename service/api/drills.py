@@ -6,7 +6,7 @@ from fastapi import FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import schemas
+from service.api import drill_schemas, schemas
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
@@ -28,11 +28,11 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         limit: Limit = 50,
         cursor: Cursor = "",
         host: HostFilter = None,
-    ) -> schemas.ListOf[schemas.Drill]:
+    ) -> schemas.ListOf[drill_schemas.Drill]:
         page = await ask(
             parts.reads.drills, limit=limit, after=read_cursor(cursor, (str,)), host=host or "", visible=who.hosts
         )
-        return page_out(page, schemas.Drill.model_validate, request, response)
+        return page_out(page, drill_schemas.Drill.model_validate, request, response)
 
     @app.get(
         f"{PREFIX}/drills/{{drill_id}}",
@@ -40,7 +40,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         summary="One drill with everything that it proved",
         tags=["drills"],
     )
-    async def get_drill(who: Reader, drill_id: Annotated[Ulid, Path(description="A ULID")]) -> schemas.Drill:
+    async def get_drill(who: Reader, drill_id: Annotated[Ulid, Path(description="A ULID")]) -> drill_schemas.Drill:
         return await read_drill(parts, who, drill_id)
 
     @app.post(
@@ -50,21 +50,23 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         description="Arms a change of nothing on the host and lets its deadline pass: some 15 seconds.",
         tags=["drills"],
         status_code=202,
-        response_model=schemas.Drill,
+        response_model=drill_schemas.Drill,
     )
-    async def create_drill(who: Applier, request: Request, asked: schemas.DrillAsked, key: Key = None) -> Response:
+    async def create_drill(
+        who: Applier, request: Request, asked: drill_schemas.DrillAsked, key: Key = None
+    ) -> Response:
         there(await ask(parts.reads.host, seen_by(who, asked.host)), f"no host {asked.host}")
 
-        async def work() -> tuple[str, schemas.Drill]:
+        async def work() -> tuple[str, drill_schemas.Drill]:
             drill_id = await parts.control.drill(asked.host, who.name)
             return f"{PREFIX}/drills/{drill_id}", await read_drill(parts, who, drill_id)
 
         return await once(parts, who, key, request, work)
 
 
-async def read_drill(parts: Parts, who: Principal, drill_id: str) -> schemas.Drill:
+async def read_drill(parts: Parts, who: Principal, drill_id: str) -> drill_schemas.Drill:
     """A drill of a host that the principal sees."""
     found = there(await ask(parts.reads.drill, drill_id), f"no drill {drill_id}")
     if not who.sees(found.host):
         there(None, f"no drill {drill_id}")
-    return schemas.Drill.model_validate(found)
+    return drill_schemas.Drill.model_validate(found)

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import schemas
+from service.api import drill_schemas, schemas
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
@@ -120,9 +120,9 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         summary="What was rolled back and is not tried again by itself",
         tags=["hosts"],
     )
-    async def list_latches(who: Reader, host: HostPath) -> schemas.Latches:
+    async def list_latches(who: Reader, host: HostPath) -> drill_schemas.Latches:
         found = await ask(parts.reads.latches, seen_by(who, host))
-        return schemas.Latches(items=[schemas.Latch.model_validate(latch) for latch in found])
+        return drill_schemas.Latches(items=[drill_schemas.Latch.model_validate(latch) for latch in found])
 
 
 def _add_actions(app: FastAPI, parts: Parts) -> None:
@@ -154,7 +154,7 @@ def _add_actions(app: FastAPI, parts: Parts) -> None:
         response_model=schemas.Accepted,
     )
     async def release_host(
-        who: Approver, request: Request, host: HostPath, asked: schemas.ReleaseAsked, key: Key = None
+        who: Approver, request: Request, host: HostPath, asked: drill_schemas.ReleaseAsked, key: Key = None
     ) -> Response:
         there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
 
@@ -171,6 +171,6 @@ def _add_actions(app: FastAPI, parts: Parts) -> None:
         summary="Let what was rolled back be tried again",
         tags=["hosts"],
     )
-    async def clear_latch(who: Approver, host: HostPath, asked: schemas.LatchClearAsked) -> schemas.Cleared:
+    async def clear_latch(who: Approver, host: HostPath, asked: drill_schemas.LatchClearAsked) -> drill_schemas.Cleared:
         there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
-        return schemas.Cleared(cleared=await parts.control.clear_latch(host, asked.reason, who.name))
+        return drill_schemas.Cleared(cleared=await parts.control.clear_latch(host, asked.reason, who.name))

@@ -5,12 +5,11 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.values import Digest, HostName, Reason, Ulid
+from service.api.values import Digest, HostName, Ulid
 from service.model.access import Scope
 from service.model.changes import Moved, Op, Where
 from service.model.guests import GuestSource, GuestState, NameRule
 from service.model.runs import (
-    DrillState,
     Health,
     Phase,
     PlanState,
@@ -326,52 +325,6 @@ class Trace(Answer):
     nat: list[str] = Field(description="How its addresses change on the way")
 
 
-class Latch(Answer):
-    """A desired state that was rolled back and is not tried again by itself."""
-
-    id: int
-    host: str
-    desired_digest: str
-    apply_id: str
-    since: datetime
-    cause: str = Field(description="why it was rolled back, as a fixed word")
-    error: str = Field(description="why it was rolled back, in words")
-
-
-class Latches(Answer):
-    """The latches that hold."""
-
-    items: list[Latch]
-
-
-class Proof(Answer):
-    """One thing that a drill had to prove."""
-
-    name: str
-    ok: bool
-    told: str
-
-
-class Drill(Answer):
-    """A rollback that was let happen on purpose. Passed: every proof held."""
-
-    id: str
-    host: str
-    state: DrillState
-    requested_by: str
-    requested_at: datetime | None
-    started_at: datetime | None
-    ended_at: datetime | None
-    error: str = Field(description="what was missing, in words")
-    proofs: list[Proof]
-
-
-class Cleared(Answer):
-    """How many latches were cleared."""
-
-    cleared: int
-
-
 class Accepted(Answer):
     """Work that was asked for; `location` is where to see it."""
 
@@ -438,21 +391,3 @@ class ApplyAsked(Asked):
     host: HostName
     plan_id: Ulid | None = None
     digest: Digest | None = None
-
-
-class DrillAsked(Asked):
-    """Which host is to prove that it can undo a change."""
-
-    host: HostName
-
-
-class LatchClearAsked(Asked):
-    """Why it may be tried again."""
-
-    reason: Reason
-
-
-class ReleaseAsked(Asked):
-    """Why the quarantine may be lifted: what was found on the host, and done."""
-
-    reason: Reason
