@@ -89,7 +89,7 @@ class Story:
 
         try:
             found: dict[str, Any] = self.field.wait_for(
-                there, f"{commit[:10]} in force on {self.host.name}", timeout_s=60
+                there, f"{commit[:10]} in force on {self.host.name}", timeout_s=120
             )
         except LabError as error:
             raise LabError(

@@ -90,7 +90,7 @@ class Bad:
 
 BAD = [
     Bad("unknown key", "stp: false", "stp: false, stpp: true", "unknown-key", "bridges.vmbr0.stpp", "unknown key"),
-    Bad("a key of later work", "packages:", "forwards: {}\npackages:", "unknown-key", "forwards", "not supported yet"),
+    Bad("a key of later work", "packages:", "web: {}\npackages:", "unknown-key", "web", "not supported yet"),
     Bad("wrong type", "forward_delay: 0", "forward_delay: soon", "type", "bridges.vmbr0.forward_delay", "is `soon`"),
     Bad("duplicate key", "packages:", "platform: debian\npackages:", "yaml.duplicate-key", "platform", "first on line"),
     Bad(
