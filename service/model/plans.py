@@ -42,10 +42,10 @@ class PackageChange:
 class Plan:
     """What would be done to one host, in order. Empty when nothing differs in meaning.
 
-    `notes` are things a person should know that stop nothing. `reachability` says what opens and what closes. `derived` lists what follows from something else as
-    (thing, cause). `keep` are facts that the steps must not disturb and may have to set again (default route after an
-    address change). `blobs` are the contents of files to write, by SHA-256. `checks` are native syntax checks by name:
-    (program, path).
+    `notes` are things a person should know that stop nothing. `reachability` says what opens and what closes. `derived`
+    lists what follows from something else as (thing, cause). `keep` are facts that the steps must not disturb and may
+    have to set again (default route after an address change). `blobs` are the contents of files to write, by SHA-256.
+    `checks` are native syntax checks by name: (program, path).
     """
 
     host: str
