@@ -19,7 +19,7 @@ from service.model.runs import RevisionState
 from service.model.states import Json
 from service.model.trees import Commit
 
-MAX_FINDINGS = 500
+MAX_FINDINGS = 1000
 _TOLD = 20
 
 
