@@ -29,6 +29,8 @@ from service.firewall.nft_reading import (
 
 MOST_WORK = 150_000
 """Rules looked at; a second or two."""
+MOST_CHANGED = 1_000
+"""Rules that only one side has; whoever changes more reads the spec, not sentences."""
 MOST_NAMES = 1 << 16
 _ORDER = (PROTO, DPORT, IIF, FAMILY, SOURCE, DEST, OIF, SPORT)
 
@@ -74,6 +76,8 @@ def differences(before: Program, after: Program) -> tuple[Change, ...]:
     is_alike = _mark_changed(*sides)
     if is_alike and not any(side.changed for side in sides):
         return ()
+    if sum(side.changed.bit_count() for side in sides) > MOST_CHANGED:
+        raise TooMuch
     comparison = _Comparison(sides, always=not is_alike)
     return tuple(_flattened(comparison.tree(0, comparison.relevant, (0, 0)), {}))
 
@@ -91,6 +95,14 @@ def _bits(numbers: Iterable[int]) -> int:
     for n in places:
         text[-1 - n] = 49
     return int(text, 2)
+
+
+def _places(mask: int) -> Iterator[int]:
+    """The numbers of a mask's bits."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
 
 
 def _relevant(side: _Side, sides: tuple[_Side, _Side]) -> int:
@@ -155,15 +167,14 @@ class _Comparison:
         ]
         found = {d for entries in conditions for entry in entries.values() for d in entry}
         self.dimensions = (*(d for d in _ORDER if d in found), *sorted(found - {*_ORDER}))
-        self.bound = [
-            {d: [(n, entry[d]) for n, entry in entries.items() if d in entry] for d in found} for entries in conditions
-        ]
+        self.conditions = conditions
+        self.limited = [{d: _bits(n for n, e in entries.items() if d in e) for d in found} for entries in conditions]
         # the rules that depend on a dimension still to come, by the depth that is reached
         self.open_after = []
-        for bound in self.bound:
+        for limited in self.limited:
             masks = [0] * (len(self.dimensions) + 1)
             for depth in reversed(range(len(self.dimensions))):
-                masks[depth] = masks[depth + 1] | _bits(n for n, _ in bound[self.dimensions[depth]])
+                masks[depth] = masks[depth + 1] | limited[self.dimensions[depth]]
             self.open_after.append(masks)
         self.seen: dict[tuple[int, int, int], Tree] = {}
 
@@ -231,13 +242,14 @@ class _Comparison:
         """One dimension's values in groups that the same rules match; alike ones together."""
         dimension = self.dimensions[depth]
         limits = [
-            [(n, ranges) for n, ranges in self.bound[side][dimension] if active[side] >> n & 1] for side in (0, 1)
+            [(n, self.conditions[side][n][dimension]) for n in _places(active[side] & self.limited[side][dimension])]
+            for side in (0, 1)
         ]
         if not any(limits):
             return self.tree(depth + 1, active, family)
         top = _top(dimension, family[0])
         starts = sorted({0, *_borders(limits, top)})
-        free = [active[side] & ~_bits(n for n, _ in limits[side]) for side in (0, 1)]
+        free = [active[side] & ~self.limited[side][dimension] for side in (0, 1)]
         masks = [[free[side]] * len(starts) for side in (0, 1)]
         for side in (0, 1):
             for n, ranges in limits[side]:

@@ -14,8 +14,12 @@ _END = {"in": "", "forward": " through the host", "out": " from the host"}
 
 def in_words(changes: Sequence[Change], direction: str, labels: Labels) -> Iterator[str]:
     """Sentences, each once. `direction` is in, forward or out."""
-    said = (sentence for change in changes for sentence in _sentences(change, direction, labels))
-    yield from dict.fromkeys(said)
+    said: set[str] = set()
+    for change in changes:
+        for sentence in _sentences(change, direction, labels):
+            if sentence not in said:
+                said.add(sentence)
+                yield sentence
 
 
 def _sentences(change: Change, direction: str, labels: Labels) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator
+from itertools import islice
 
 from service.firewall.nft_reading import Known, Labels, read_program
 from service.firewall.published import PUBLISHED, Published, shown_ports
@@ -17,7 +18,7 @@ from service.resources.own_table import OwnTable
 
 HOOKS = {"in": ("input",), "forward": ("prerouting", "forward"), "out": ("output",)}
 WHERE = {"in": "of what reaches the host", "forward": "of what passes through it", "out": "of what leaves it"}
-MOST_SHOWN = 60
+MOST_SHOWN = 40
 
 
 def reachability(desired: Desired, observed: HostObserved, changed: Collection[str]) -> tuple[str, ...]:
@@ -31,8 +32,6 @@ def reachability(desired: Desired, observed: HostObserved, changed: Collection[s
             found += _filtered(resource, observed)
         elif isinstance(resource, ForwardsTable):
             found += _published(resource, observed)
-    if len(found) > MOST_SHOWN:
-        return (*found[:MOST_SHOWN], f"and {len(found) - MOST_SHOWN} more changes of what may pass")
     return tuple(found)
 
 
@@ -40,9 +39,8 @@ def _filtered(resource: OwnTable, observed: HostObserved) -> Iterator[str]:
     seen = observed.fact(resource.id)
     if isinstance(seen, Unknown):
         return
-    before, after = _listed(seen.value if isinstance(seen, Seen) else None), _wanted(resource)
-    if before == after:
-        return
+    before = _listed(seen.value if isinstance(seen, Seen) else None)
+    after: Json = resource.table.normal if resource.table is not None else None
     labels, known = Labels(), Known()
     try:
         now, then = (read_program(normal, labels, known) for normal in (before, after))
@@ -51,7 +49,10 @@ def _filtered(resource: OwnTable, observed: HostObserved) -> Iterator[str]:
         return
     for direction, hooks in HOOKS.items():
         try:
-            yield from in_words(differences(now.through(hooks), then.through(hooks)), direction, labels)
+            changes = differences(now.through(hooks), then.through(hooks))
+            yield from islice(in_words(changes, direction, labels), MOST_SHOWN)
+            if len(changes) > MOST_SHOWN:
+                yield f"and {len(changes) - MOST_SHOWN} more changes {WHERE[direction]}"
         except TooMuch:
             yield f"changes more than can be compared {WHERE[direction]}"
 
