@@ -82,6 +82,7 @@ def test_bans_stay_while_the_firewall_changes_beside_them(guarded: Story) -> Non
 
 
 def test_a_jail_stopped_by_hand_comes_back(guarded: Story) -> None:
+    guarded.apply(guarded.spec() + JAILS, "no firewall")
     guarded.apply(guarded.spec(sync="approve") + JAILS, "only look")
     guarded.host.sh("fail2ban-client stop sshd")
     items = guarded.field.wait_for(guarded.drift, "the drift")
