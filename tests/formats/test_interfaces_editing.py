@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from service.errors import InputError
@@ -120,12 +120,22 @@ WANTED = st.builds(
 )
 
 
+def edited(data: bytes, change: SetStanza | RemoveStanza) -> bytes:
+    """The file, edited. Netmasks count over all stanzas of an interface, so one of another stanza may stand in the
+    way, which is refused; without any there is no such reason."""
+    try:
+        return edit(data, [change])
+    except InputError:
+        assume(b"netmask" not in data)
+        raise
+
+
 @given(files(), NAMES, WANTED)
 def test_an_edited_stanza_is_as_wanted_and_no_other_means_anything_else(
     data: bytes, name: str, wanted: WantedStanza
 ) -> None:
     before = meanings(load({MAIN_FILE: data}))
-    result = edit(data, [SetStanza(name, wanted)])
+    result = edited(data, SetStanza(name, wanted))
     after = meanings(load({MAIN_FILE: result}))
     assert unmet(after[name], wanted) == {}
     assert {n: m for n, m in after.items() if n != name} == {n: m for n, m in before.items() if n != name}
@@ -135,8 +145,8 @@ def test_an_edited_stanza_is_as_wanted_and_no_other_means_anything_else(
 
 @given(files(), NAMES, WANTED)
 def test_editing_twice_is_editing_once(data: bytes, name: str, wanted: WantedStanza) -> None:
-    once = edit(data, [SetStanza(name, wanted)])
-    assert edit(once, [SetStanza(name, wanted)]) == once
+    once = edited(data, SetStanza(name, wanted))
+    assert edited(once, SetStanza(name, wanted)) == once
 
 
 @given(files(), NAMES)
@@ -144,12 +154,12 @@ def test_what_is_met_already_keeps_every_byte(data: bytes, name: str) -> None:
     have = meaning(load({MAIN_FILE: data}), name)
     if have is not None and not any(method.startswith("inet dhcp") for method in have.methods):
         wanted = WantedStanza(have.addresses, have.gateways, None, have.mtu, have.auto)
-        assert edit(data, [SetStanza(name, wanted)]) == data
+        assert edited(data, SetStanza(name, wanted)) == data
 
 
 @given(files(), NAMES, WANTED)
 def test_lines_of_other_stanzas_stay_byte_for_byte_in_order(data: bytes, name: str, wanted: WantedStanza) -> None:
-    result = edit(data, [SetStanza(name, wanted)])
+    result = edited(data, SetStanza(name, wanted))
     own = {n for s in load({MAIN_FILE: data}).of(name) for n in range(s.stanza.first_line, s.stanza.last_line + 1)}
     lines = data.splitlines()
     kept = [line for number, line in enumerate(lines, 1) if number not in own]
@@ -160,7 +170,7 @@ def test_lines_of_other_stanzas_stay_byte_for_byte_in_order(data: bytes, name: s
 @given(files(), NAMES)
 def test_a_removed_interface_is_gone_and_no_other_means_anything_else(data: bytes, name: str) -> None:
     before = meanings(load({MAIN_FILE: data}))
-    after = load({MAIN_FILE: edit(data, [RemoveStanza(name)])})
+    after = load({MAIN_FILE: edited(data, RemoveStanza(name))})
     assert meanings(after) == {n: m for n, m in before.items() if n != name}
     if name in before:
         assert name not in after.files[MAIN_FILE].auto
@@ -170,9 +180,9 @@ def test_a_removed_interface_is_gone_and_no_other_means_anything_else(data: byte
 def test_a_new_interface_that_goes_again_leaves_the_file_as_it_was(
     data: bytes, name: str, wanted: WantedStanza
 ) -> None:
-    added = edit(data, [SetStanza(name, wanted)])
+    added = edited(data, SetStanza(name, wanted))
     assert added.startswith(data)
-    assert edit(added, [RemoveStanza(name)]).rstrip() == data.rstrip()
+    assert edited(added, RemoveStanza(name)).rstrip() == data.rstrip()
 
 
 # ------------------------------------------------------------------------------------------------ several files
