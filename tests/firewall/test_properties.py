@@ -140,6 +140,7 @@ _KNOWN = (
 _TEXTS = st.one_of(st.binary(max_size=300), _LINES.map(lambda text: (ON + _KNOWN + text).encode("latin-1")))
 
 
+@pytest.mark.long
 @given(_TEXTS, _TEXTS, _TEXTS)
 def test_reading_never_raises(cluster: bytes, host: bytes, guest: bytes) -> None:
     known = read_cluster(cluster)
@@ -149,6 +150,7 @@ def test_reading_never_raises(cluster: bytes, host: bytes, guest: bytes) -> None
         assert all(rule.where.line > 0 for rule in reading.level.rules)
 
 
+@pytest.mark.long
 @settings(max_examples=150)
 @given(_LINES, _LINES, _LINES)
 def test_compiling_and_tracing_never_fail_on_what_was_read(cluster: str, host: str, guest: str) -> None:
@@ -163,6 +165,7 @@ def test_compiling_and_tracing_never_fail_on_what_was_read(cluster: str, host: s
             assert found.why
 
 
+@pytest.mark.long
 @settings(max_examples=100)
 @given(_LINES, _LINES)
 def test_what_refuses_to_load_is_listed(cluster: str, guest: str) -> None:
@@ -237,6 +240,7 @@ def _levels(draw: st.DrawFn) -> Level:
     return Level("cluster", "cluster.fw", "", options, aliases, sets, rules, grouped)
 
 
+@pytest.mark.long
 @given(_levels())
 def test_what_is_rendered_is_read_as_the_same_level(level: Level) -> None:
     data = render(level)
@@ -244,6 +248,7 @@ def test_what_is_rendered_is_read_as_the_same_level(level: Level) -> None:
     assert render(read_cluster(data).level) == data
 
 
+@pytest.mark.long
 @given(_levels())
 def test_a_guest_renders_what_it_may_hold(level: Level) -> None:
     rules = tuple(replace(rule, iface="net0" if rule.iface else "") for rule in level.rules)
@@ -339,6 +344,7 @@ _MANY = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None)
 @given(_MANY, st.lists(_flows(), min_size=10, max_size=20))
 def test_the_index_finds_what_walking_every_rule_finds(rules: list[str], flows: list[Flow]) -> None:

@@ -1,5 +1,6 @@
 """fail2ban's files: sections of pairs, read as fail2ban reads them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ NAMES = st.from_regex(r"[a-z][a-z0-9_.-]{0,9}", fullmatch=True)
 VALUES = st.from_regex(r"[A-Za-z0-9,:/%=\[\]()._-]{1,20}( [A-Za-z0-9,:/._-]{1,20}){0,3}", fullmatch=True)
 
 
+@pytest.mark.long
 @given(st.dictionaries(NAMES, st.dictionaries(NAMES, VALUES, max_size=4), max_size=3))
 def test_what_is_rendered_is_read_back(sections: dict[str, dict[str, str]]) -> None:
     assert parse(render(sections)) == sections

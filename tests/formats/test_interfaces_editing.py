@@ -130,6 +130,7 @@ def edited(data: bytes, change: SetStanza | RemoveStanza) -> bytes:
         raise
 
 
+@pytest.mark.long
 @given(files(), NAMES, WANTED)
 def test_an_edited_stanza_is_as_wanted_and_no_other_means_anything_else(
     data: bytes, name: str, wanted: WantedStanza
@@ -143,12 +144,14 @@ def test_an_edited_stanza_is_as_wanted_and_no_other_means_anything_else(
         assert after[name].up_lines == before[name].up_lines
 
 
+@pytest.mark.long
 @given(files(), NAMES, WANTED)
 def test_editing_twice_is_editing_once(data: bytes, name: str, wanted: WantedStanza) -> None:
     once = edited(data, SetStanza(name, wanted))
     assert edited(once, SetStanza(name, wanted)) == once
 
 
+@pytest.mark.long
 @given(files(), NAMES)
 def test_what_is_met_already_keeps_every_byte(data: bytes, name: str) -> None:
     have = meaning(load({MAIN_FILE: data}), name)
@@ -167,6 +170,7 @@ def test_lines_of_other_stanzas_stay_byte_for_byte_in_order(data: bytes, name: s
     assert all(line in remaining for line in kept)
 
 
+@pytest.mark.long
 @given(files(), NAMES)
 def test_a_removed_interface_is_gone_and_no_other_means_anything_else(data: bytes, name: str) -> None:
     before = meanings(load({MAIN_FILE: data}))
@@ -176,6 +180,7 @@ def test_a_removed_interface_is_gone_and_no_other_means_anything_else(data: byte
         assert name not in after.files[MAIN_FILE].auto
 
 
+@pytest.mark.long
 @given(files(), st.sampled_from(["vmbr7", "eno7"]), WANTED)
 def test_a_new_interface_that_goes_again_leaves_the_file_as_it_was(
     data: bytes, name: str, wanted: WantedStanza

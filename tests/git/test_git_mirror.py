@@ -304,6 +304,7 @@ def test_another_process_that_holds_the_folder_makes_it_busy(forge: Forge, mirro
     assert mirror.fetch(head) == Unchanged(head)
 
 
+@pytest.mark.long
 def test_many_packs_become_one_and_the_accepted_commit_survives(forge: Forge, mirror: Mirror, room: Path) -> None:
     accepted = forge.push(TWO, message="accepted, then rewound away")
     mirror.fetch(None)

@@ -74,6 +74,7 @@ LINES = st.tuples(st.sampled_from(MACS), st.sampled_from(["10.10.10.100", "10.10
 FILES = st.dictionaries(LINES, st.tuples(st.sampled_from(["", "dev", "web"]), st.integers(0, 60)), max_size=4)
 
 
+@pytest.mark.long
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 15), FILES), min_size=1, max_size=5))
 def test_every_past_time_is_answered_as_a_search_through_all_that_was_seen_would(
