@@ -55,6 +55,7 @@ class Bench:
             self.host.sh(f"systemctl daemon-reload; systemctl {verb} {unit}", check=unit in on)
         self.written = list(here)
         self.host.reboot()
+        self.host.wait_until_up()
 
     def let_go(self) -> None:
         """Have the service write nothing to the host any more."""

@@ -73,6 +73,7 @@ def test_the_commands_beside_the_service(story: Story) -> None:
         lambda: story.status().get("phase") == "WaitingForApproval" and story.status().get("observed_commit") == commit,
         "the plan waits",
     )
+    story.field.wait_for(story.drift, "what differs is told")
     said = dict(
         zip(
             [command.words[0] for command in run_by("test_the_commands_beside_the_service")],
