@@ -74,13 +74,10 @@ def test_the_commands_beside_the_service(story: Story) -> None:
         "the plan waits",
     )
     story.field.wait_for(story.drift, "what differs is told")
-    said = dict(
-        zip(
-            [command.words[0] for command in run_by("test_the_commands_beside_the_service")],
-            run_all(story.field, "test_the_commands_beside_the_service"),
-            strict=True,
-        )
-    )
+    said: dict[str, str] = {}
+    printed = run_all(story.field, "test_the_commands_beside_the_service")
+    for command, text in zip(run_by("test_the_commands_beside_the_service"), printed, strict=True):
+        said[command.words[0]] = said.get(command.words[0], "") + text
     assert set(said) == {"status", "drift", "plan", "apply", "leases", "history"}
     assert "WaitingForApproval" in said["status"]
     assert "cache-size" in said["drift"]
