@@ -311,7 +311,8 @@ def test_a_repository_that_is_gone_changes_nothing_even_over_a_restart(
     away = repository.bare.with_name("away.git")
     repository.bare.rename(away)
     try:
-        source_trouble(story, repository, good, since, "the source cannot be fetched")
+        # A round that was asking when it went may still say how its fetch ended; what stays is this.
+        source_trouble(story, repository, good, since, "does not answer")
         again = repository.newest_event()
         story.field.stop()
         story.field.start()

@@ -71,6 +71,7 @@ def test_ten_applies_leave_one_masquerade_and_every_guest_attached(story: Story)
     assert story.masquerades() == 1
     assert all(guest.is_plugged() for guest in story.guests.values())
     assert story.pings("box", "dev")
+    story.apply(story.spec(), "as before")
 
 
 def test_what_is_there_comes_back_after_a_reboot(story: Story) -> None:
