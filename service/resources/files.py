@@ -53,6 +53,10 @@ class OwnFile:
         """What the file says to its reader."""
         return FORMATS[self.format](content)
 
+    def beside(self, there: Observed[bytes]) -> bytes | None:
+        """What is written where a file is already there."""
+        return self.content
+
     def watch(self) -> Watch:
         return Watch(files=frozenset({self.path}))
 
@@ -88,11 +92,12 @@ class OwnFile:
             if not different or any(d.unknown for d in different):
                 continue
             why = f"{file.kind}: {file.path}: {', '.join(d.field for d in different[:6])}"
+            content = file.beside(observed.text(file.path))
             steps.append(
-                (file.phase, file_step(file.path, file.content, file.mode, observed, why, file.on_confirm, file.gid))
+                (file.phase, file_step(file.path, content, file.mode, observed, why, file.on_confirm, file.gid))
             )
-            if file.content is not None:
-                blobs[sha256(file.content)] = file.content
+            if content is not None:
+                blobs[sha256(content)] = content
                 if file.check:
                     checks.append((file.check, file.path))
         return Steps(steps=tuple(steps), blobs=blobs, checks=tuple(checks))

@@ -11,9 +11,10 @@ from functools import cached_property
 from service.firewall.firewall import CLUSTER_FILE, HOST_FILE, Firewall
 from service.firewall.model import Level, Rule
 from service.firewall.node_trace import NodeAnalyser
+from service.firewall.pve_comments import keep_comments
 from service.firewall.pve_files import Reading, read_cluster, read_guest, read_host
 from service.firewall.pve_render import render, rule_line
-from service.model.states import Json
+from service.model.states import Json, Observed, Seen
 from service.resources.files import OwnFile
 from service.resources.resource import Phase
 
@@ -42,6 +43,12 @@ class PveFirewallFile(OwnFile):
         fields |= {f"group {group.name}": _lines(group.rules) for group in level.groups.values()}
         skipped: list[Json] = [f"{item.text} ({item.reason})" for item in reading.ignored]
         return {**fields, "ignored": skipped} if skipped else fields
+
+    def beside(self, there: Observed[bytes]) -> bytes | None:
+        """Comment lines that somebody wrote stay."""
+        if self.content is None or not isinstance(there, Seen):
+            return self.content
+        return keep_comments(self.content, there.value)
 
     @cached_property
     def analyser(self) -> NodeAnalyser | None:
