@@ -110,14 +110,14 @@ class Host:
 
     def reboot(self, *, wait: bool = True, timeout_s: float = BOOT_TIMEOUT_S) -> None:
         """Reboot as an operator does (`systemctl reboot`)."""
-        before = self.boot_id()
+        before = cgroups.leader(self.cgroup)
         self.exec(["systemctl", "reboot", "--no-block"], check=True)
         if wait:
             self._wait_for_new_boot(before, timeout_s)
 
     def power_cut(self, *, wait: bool = True, timeout_s: float = BOOT_TIMEOUT_S) -> None:
         """Pull the plug and put it back: SIGKILL to all of the host at once, then a boot. The disk stays as it was."""
-        before = self.boot_id()
+        before = cgroups.leader(self.cgroup)
         self._power("cut")
         if wait:
             self._wait_for_new_boot(before, timeout_s)
@@ -145,7 +145,7 @@ class Host:
 
         The new disk is the image's, or a copy of the one that was kept as `disk`.
         """
-        before = self.boot_id()
+        before = cgroups.leader(self.cgroup)
         self._power("fresh", files, disk)
         if wait:
             self._wait_for_new_boot(before, timeout_s)
@@ -158,8 +158,10 @@ class Host:
     def _power(self, to: str, files: Mapping[str, Content] | None = None, disk: str = "") -> None:
         self.lab.ask("host_power", host=self.name, to=to, given=packed(given(files or {})), disk=disk)
 
-    def _wait_for_new_boot(self, before: str, timeout_s: float) -> None:
-        wait_for(lambda: self.boot_id() not in ("", before), f"{self.name} to boot again", timeout_s)
+    def _wait_for_new_boot(self, before: int | None, timeout_s: float) -> None:
+        # Told from outside: a command at the console while the host goes down is no child of its init, which then
+        # waits for news of that command's end until systemd-shutdown's 90 s are over.
+        wait_for(lambda: cgroups.leader(self.cgroup) not in (None, before), f"{self.name} to boot again", timeout_s)
         self.wait_until_up(timeout_s)
 
     def freeze(self) -> None:
