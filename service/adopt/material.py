@@ -8,6 +8,7 @@ from service.formats.interfaces import FILES as INTERFACES_FILES
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
 from service.resources import sysctls
+from service.resources.boot import IFUPDOWN2
 from service.resources.dnsmasq_config import FILES as DNSMASQ_FILES
 from service.resources.guest_names import SOURCES
 from service.resources.nat import NAT_FILE
@@ -46,7 +47,8 @@ WATCH = Watch(
 class Material:
     """`files` are those that are there, by absolute path; `unread` says why others could not be read.
 
-    `units` are enabled, disabled or masked, only where that is known; `packages` are installed or not, likewise.
+    `units` are enabled, disabled or masked, only where that is known; `packages` are installed or not, likewise;
+    `ifupdown2` is its version where it is installed and known.
     `live` is what a running host showed at the same moment; None for a tree of files.
     """
 
@@ -55,6 +57,7 @@ class Material:
     packages: Mapping[str, bool] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
     live: HostObserved | None = None
+    ifupdown2: str = ""
 
     def is_off(self, unit: str) -> bool:
         """Whether the unit is known not to start at boot."""
@@ -80,6 +83,7 @@ def of_observed(observed: HostObserved) -> Material:
         seen = observed.fact(f"unit:{name}")
         if isinstance(seen, Seen) and isinstance(seen.value, dict):
             units[name] = str(seen.value.get("enabled"))
+    ifupdown2 = observed.packages.get(IFUPDOWN2)
     return Material(
         files={path: text.value for path, text in observed.texts.items() if isinstance(text, Seen)},
         units=units,
@@ -90,4 +94,5 @@ def of_observed(observed: HostObserved) -> Material:
         },
         unread={path: text.why for path, text in observed.texts.items() if isinstance(text, Unknown)},
         live=observed,
+        ifupdown2=ifupdown2.value if isinstance(ifupdown2, Seen) else "",
     )  # fmt: skip

@@ -20,6 +20,7 @@ from service.formats.interfaces import (
 from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.formats.nat_files import of_command
 from service.model.states import Json
+from service.resources.boot import fails_at_broadcast
 from service.resources.stanzas import meant_fields, ports_at_boot
 from service.spec.findings import Path
 
@@ -31,7 +32,7 @@ _OURS = "bridge-ports-condone-regex"
 def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> InterfacesConfig:
     """Write what the next boot makes of the host's links into the sketch."""
     files = material.below(*FILES)
-    config = load(files)
+    config = load(files, broadcast_fails=fails_at_broadcast(material.ifupdown2))
     everything = load({path: data for path, data in material.files.items() if path.startswith("/etc/network/")})
     notes = sketch.notes
     for problem in config.problems:
@@ -47,6 +48,7 @@ def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> Interfa
         ports = ports_at_boot(config)
         for name, have in meanings(config).items():
             _interface(name, have, ports, sketch, is_pve=is_pve)
+            _broadcast(name, have, material, sketch)
         for name in sorted(ports - set(meanings(config))):
             sketch.mapping("interfaces")[name] = {}
             notes.add("understood", "interfaces", MAIN_FILE, f"{name} is only the port of a bridge")
@@ -100,6 +102,18 @@ def _interface(name: str, have: IfaceMeaning, ports: set[str], sketch: Sketch, *
     sketch.mapping(section)[name] = value
     notes.add("understood", section, where, f"{name} {_shown(value)}".rstrip())
     _lines(name, have, sketch)
+
+
+def _broadcast(name: str, have: IfaceMeaning, material: Material, sketch: Sketch) -> None:
+    """A line at which Debian 12's ifupdown2 fails, unless a version is there that does not."""
+    line, version = have.broadcast, material.ifupdown2
+    if line is None or (version and not fails_at_broadcast(version)):
+        return
+    section = "interfaces" if have.bridge is None else "bridges"
+    lost = ", ".join(line.addresses) or "no address"
+    what = f"{name}: ifupdown2 3.0.0 fails at this line: no boot and no ifreload sets {lost}: take it out"
+    after = ", then adopt again: the spec says what the next boot sets" if version else ""
+    sketch.notes.add("danger", section, line.where, what + after)
 
 
 def _bridge(have: IfaceMeaning, fields: dict[str, Json], *, is_pve: bool) -> dict[str, Json]:

@@ -13,6 +13,7 @@ from service.adopt import WATCH, Material
 from service.adopt.material import PACKAGES, UNITS
 from service.adopt.system import STATUS_FILE
 from service.errors import InputError
+from service.resources.boot import IFUPDOWN2
 
 MAX_FILE_BYTES = 1 << 20
 MAX_FILES = 4000
@@ -36,7 +37,9 @@ def read_host_tree(root: Path) -> Material:
                 files[path] = data
         except OSError as error:
             unread[path] = error.strerror or "input/output error"
-    return Material(files, _units(root), _packages(root), unread)
+    versions = _versions(root)
+    packages = {} if versions is None else {name: name in versions for name in PACKAGES}
+    return Material(files, _units(root), packages, unread, ifupdown2=(versions or {}).get(IFUPDOWN2, ""))
 
 
 def _wanted(root: Path) -> Iterator[str]:
@@ -102,15 +105,16 @@ def _units(root: Path) -> dict[str, str]:
     return found
 
 
-def _packages(root: Path) -> dict[str, bool]:
-    """What dpkg's own list says; nothing where there is none."""
+def _versions(root: Path) -> dict[str, str] | None:
+    """The installed packages in dpkg's own list with their versions; None where there is none."""
     where = _inside(root, STATUS_FILE)
     if where is None or not where.is_file() or where.stat().st_size > MAX_STATUS_BYTES:
-        return {}
+        return None
     text = where.read_text(encoding="utf-8", errors="replace")
-    installed = {
-        name[1]
-        for block in text.split("\n\n")
-        if (name := re.match(r"Package: (\S+)", block)) and re.search(r"^Status: \S+ \S+ installed$", block, re.M)
-    }
-    return {name: name in installed for name in PACKAGES}
+    found: dict[str, str] = {}
+    for block in text.split("\n\n"):
+        name = re.match(r"Package: (\S+)", block)
+        if name and re.search(r"^Status: \S+ \S+ installed$", block, re.M):
+            version = re.search(r"^Version: (\S{1,200})$", block, re.M)
+            found[name[1]] = version[1] if version else ""
+    return found

@@ -6,11 +6,23 @@ from service.formats.interfaces import FILES, InterfacesConfig, load
 from service.model.observed import HostObserved
 from service.model.states import Seen, Unknown
 
+IFUPDOWN2 = "ifupdown2"
+FAILS_AT_BROADCAST = "3.0.0"
+"""The version of ifupdown2 (Debian 12) that sets no address which has a `broadcast` line; later ones do."""
+
 
 def interfaces_config(observed: HostObserved) -> Seen[InterfacesConfig] | Unknown:
     """The interfaces files as one configuration."""
     texts = texts_of(observed, FILES)
-    return texts if isinstance(texts, Unknown) else Seen(load(texts))
+    if isinstance(texts, Unknown):
+        return texts
+    version = observed.packages.get(IFUPDOWN2)
+    return Seen(load(texts, broadcast_fails=isinstance(version, Seen) and fails_at_broadcast(version.value)))
+
+
+def fails_at_broadcast(version: str) -> bool:
+    """Whether this version of ifupdown2 sets no address that has a `broadcast` line. Empty: not known, so no."""
+    return version.partition("-")[0] == FAILS_AT_BROADCAST
 
 
 def texts_of(

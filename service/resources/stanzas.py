@@ -31,7 +31,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
 from service.resources.addresses import sorted_addresses
-from service.resources.boot import interfaces_config, texts_of
+from service.resources.boot import IFUPDOWN2, interfaces_config, texts_of
 from service.resources.files import file_step, sha256
 from service.resources.resource import Phase, Steps, Wishes, field_difference
 
@@ -83,7 +83,7 @@ class Stanza:
         return {(self.name, field, "file"): want for field, want in (self.fields() | {"stanza": "present"}).items()}
 
     def watch(self) -> Watch:
-        return Watch(files=frozenset(FILES))
+        return Watch(files=frozenset(FILES), packages=frozenset({IFUPDOWN2}))
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         config = interfaces_config(observed)
@@ -104,7 +104,8 @@ class Stanza:
             lines: Json = [*nat]
             yield from field_difference(self, self.name, "nat", "file", [], Seen(lines))
         for field, wanted in self.fields().items():
-            yield from field_difference(self, self.name, field, "file", wanted, Seen(have.get(field)))
+            cause = why_lost(found) if field == "addresses" and config.value.broadcast_fails else ""
+            yield from field_difference(self, self.name, field, "file", wanted, Seen(have.get(field)), cause=cause)
 
     @property
     def is_plain(self) -> bool:
@@ -129,10 +130,10 @@ class Stanza:
             return Steps()
         edits = [change for stanza, _ in changed for change in stanza.edits(config.value)]
         try:
-            contents = edit_files(texts, edits)
+            contents = edit_files(texts, edits, broadcast_fails=config.value.broadcast_fails)
         except InputError as error:
             return Steps(refusals=(Refusal("not-ours", error.what, hint=error.hint),))
-        why = "; ".join(f"{s.kind}: {s.name}: {', '.join(d.field for d in ds)}" for s, ds in changed)
+        why = "; ".join(f"{s.kind}: {s.name}: {', '.join(map(_named, ds))}" for s, ds in changed)
         steps = [(Phase.FILE, file_step(path, text, "0644", observed, why)) for path, text in sorted(contents.items())]
         return Steps(steps=tuple(steps), blobs={sha256(text): text for text in contents.values()})
 
@@ -158,6 +159,19 @@ class Stanza:
         if isinstance(effect, AddressLine):
             return effect.action == "add" and effect.dev == self.name and effect.cidr not in self.addresses
         return isinstance(effect, DefaultRoute) and effect.action == "add" and effect.dev in ("", self.name)
+
+
+def why_lost(found: IfaceMeaning) -> str:
+    """What a `broadcast` line costs an interface where ifupdown2 fails at it, and what to do; empty: it has none."""
+    line = found.broadcast
+    if line is None:
+        return ""
+    lost = ", ".join(line.addresses) or "no address"
+    return f"ifupdown2 3.0.0 fails at `broadcast` in {line.where} and does not set {lost}: take the line out"
+
+
+def _named(difference: Difference) -> str:
+    return f"{difference.field} ({difference.cause})" if difference.cause else difference.field
 
 
 def ports_at_boot(config: InterfacesConfig) -> set[str]:

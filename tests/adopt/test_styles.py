@@ -259,6 +259,28 @@ def test_a_change_that_waits_for_a_reboot_is_told() -> None:
     assert [n.where for n in notes if "the next reboot moves it over" in n.what] == ["/etc/network/interfaces.new"]
 
 
+@pytest.mark.parametrize(
+    ("version", "addresses", "told"),
+    [
+        ("3.0.0-1.1", "", ": take it out, then adopt again: the spec says what the next boot sets"),
+        ("", "addresses: [10.10.10.1/24], ", ": take it out"),
+        ("3.2.0-1+pmx9", "addresses: [10.10.10.1/24], ", None),
+    ],
+    ids=["Debian 12's ifupdown2", "the classic one, or nobody knows", "a later one"],
+)
+def test_a_broadcast_line_that_costs_the_address_at_boot_is_dangerous(
+    version: str, addresses: str, told: str | None
+) -> None:
+    given, path = material("classic"), "/etc/network/interfaces"
+    lines = given.files[path].replace(b"\tbridge_ports", b"\tbroadcast 10.10.10.255\n\tbridge_ports")
+    host = replace(given, files={**given.files, path: lines}, ifupdown2=version)
+    made = adopt(host)
+    assert f"  vmbr0: {{{addresses}ports: []" in made.text
+    notes = [(n.where, n.what) for n in made.report.of("danger") if "fails at this line" in n.what]
+    words = "vmbr0: ifupdown2 3.0.0 fails at this line: no boot and no ifreload sets 10.10.10.1/24"
+    assert notes == ([] if told is None else [(f"{path}:23", words + told)])
+
+
 def test_a_spec_is_written_once_and_never_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["adopt", "--root", str(STYLES / "blog" / "root"), "--repo", str(tmp_path)]
     assert run(words) == 0

@@ -151,3 +151,31 @@ def test_the_netmask_of_an_alias_goes_to_the_address_at_its_position_over_all_st
         have = meaning(load({MAIN_FILE: text.encode()}), "eth0")
         assert have is not None
         assert have.addresses == addresses
+
+
+TWICE = "address 10.0.0.1/24\naddress 10.0.1.1/24\nbroadcast 10.0.1.255\naddress 10.0.2.1/24"
+SECOND = "iface vmbr0 inet static\naddress 10.0.1.1/24"
+ALIAS = "iface vmbr0:0 inet static\naddress 10.0.1.1\nnetmask 255.255.255.0\nbroadcast 10.0.1.255"
+
+
+@pytest.mark.parametrize(
+    ("lines", "set_by_3_0_0", "all_of_them"),
+    [
+        ("address 10.0.0.1/24\nbroadcast 10.0.0.255", (), ("10.0.0.1/24",)),
+        (TWICE, ("10.0.0.1/24",), ("10.0.0.1/24", "10.0.1.1/24", "10.0.2.1/24")),
+        ("broadcast 10.0.0.255\naddress 10.0.0.1/24", ("10.0.0.1/24",), ("10.0.0.1/24",)),
+        (f"address 10.0.0.1/24\nbroadcast +\n{SECOND}", (), ("10.0.0.1/24", "10.0.1.1/24")),
+        (f"address 10.0.0.1/24\n{ALIAS}", (), ("10.0.0.1/24", "10.0.1.1/32")),
+    ],
+    ids=["one", "the second of three", "above its address", "over two stanzas", "of an alias"],
+)  # fmt: skip
+def test_an_address_with_a_broadcast_and_those_below_are_not_set_as_ifupdown2_3_0_0_did_on_a_host(
+    lines: str, set_by_3_0_0: tuple[str, ...], all_of_them: tuple[str, ...]
+) -> None:
+    files = {MAIN_FILE: f"auto vmbr0\niface vmbr0 inet static\n{lines}\n".encode()}
+    here, elsewhere = (meaning(load(files, broadcast_fails=fails), "vmbr0") for fails in (True, False))
+    assert here is not None
+    assert elsewhere is not None
+    assert (here.addresses, elsewhere.addresses) == (set_by_3_0_0, all_of_them)
+    lost = here.broadcast.addresses if here.broadcast else ()
+    assert tuple(sorted((*set_by_3_0_0, *lost))) == all_of_them

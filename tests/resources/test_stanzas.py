@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.model.states import Unknown
+from service.model.states import Absent, Observed, Seen, Unknown
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
 from service.resources.stanzas import Stanza
@@ -62,6 +62,35 @@ def test_a_bridge_from_which_a_reload_would_take_the_guests_gets_the_line_that_k
     assert text_after(keeping, made) == {}
     more = made[MAIN].replace(b"^(tap|veth|fwpr)", b"^(veth|tap|fwpr|fwln)")
     assert text_after(keeping, {MAIN: more}) == {}
+
+
+BROADCAST = CLASSIC.replace(b"255.0\n", b"255.0\n\tbroadcast 10.10.10.255\n")
+
+
+def test_a_broadcast_line_at_which_the_hosts_ifupdown2_fails_is_told_and_goes() -> None:
+    desired = Desired.of("pve1", [BRIDGE])
+    bare = bare_host(desired.watch, {MAIN: INTERFACES + BROADCAST})
+    host = replace(bare, packages={"ifupdown2": Seen("3.0.0-1.1")})
+    plan = make_plan(desired, LastApplied(), host)
+    (drift,) = plan.drifts
+    assert (drift.difference.field, drift.difference.where, drift.difference.have) == ("addresses", "file", [])
+    sentence = f"ifupdown2 3.0.0 fails at `broadcast` in {MAIN}:13 and does not set 10.10.10.1/24: take the line out"
+    assert drift.difference.cause == sentence
+    (step,) = plan.steps
+    assert step.why == f"bridges: vmbr0: addresses ({sentence})"
+    assert list(plan.blobs.values()) == [INTERFACES + CLASSIC]
+    assert make_plan(desired, LastApplied(), after_plan(host, plan)).is_empty
+
+
+@pytest.mark.parametrize(
+    "version",
+    [Absent(), Seen("3.2.0-1+pmx9"), Seen("3.3.0-1"), Unknown("dpkg said nothing")],
+    ids=["the classic ifupdown", "Proxmox's", "a later one", "nobody knows"],
+)
+def test_a_broadcast_line_stays_where_no_ifupdown2_is_known_to_fail_at_it(version: Observed[str]) -> None:
+    desired = Desired.of("pve1", [BRIDGE])
+    bare = bare_host(desired.watch, {MAIN: INTERFACES + BROADCAST})
+    assert make_plan(desired, LastApplied(), replace(bare, packages={"ifupdown2": version})).is_empty
 
 
 def test_a_missing_stanza_is_added_and_the_rest_stays_byte_for_byte() -> None:

@@ -1,7 +1,8 @@
 """/etc/network/interfaces as Debian 12's ifupdown2 3.0.0 reads it: stanzas, meaning at the next boot, smallest edit.
 
 parse(data, path) -> InterfacesFile            one file, lossless (`.text()`), with problems by line; never raises
-load(files, root) -> InterfacesConfig          the main file and what it sources, out of {path: bytes}
+load(files, root) -> InterfacesConfig          the main file and what it sources, out of {path: bytes};
+                                               `broadcast_fails=False` for another ifupdown than 3.0.0
 meaning(config, name) -> IfaceMeaning | None   what the next boot makes of one interface
 meanings(config) -> {name: IfaceMeaning}
 up_effects(config) -> Iterator[BootEffect]     what shell lines do at the next boot: effect, interface, path, line
@@ -15,6 +16,7 @@ effects(command) -> (Effect, …)                what a shell line does
 from service.formats.interfaces.at_boot import (
     BootEffect,
     BridgeMeaning,
+    BroadcastLine,
     IfaceMeaning,
     Place,
     PlacedOption,
@@ -65,6 +67,7 @@ __all__ = [
     "AutoLine",
     "BootEffect",
     "BridgeMeaning",
+    "BroadcastLine",
     "Change",
     "DefaultRoute",
     "Effect",

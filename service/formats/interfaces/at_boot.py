@@ -7,12 +7,14 @@ Rules that ifupdown2 3.0.0 follows and that are easy to get wrong (its addons ad
 - positions count through all stanzas of an interface: below `address 10.0.0.1/24` in one stanza, the first netmask of
   another stanza belongs to that address, which has its own, and the other stanza's address is a /32;
 - an address that cannot be read takes every other address of the interface with it: none is set;
+- at an address that has a `broadcast` it fails ("'str' object has no attribute 'packed'", lib/nlcache.py), at boot and
+  at ifreload: neither this address nor any below it is set, over all stanzas (`broadcast_fails` of a configuration);
 - of an option given twice in a stanza the first counts, over several stanzas the last one applied;
 - an interface is a bridge when it has `bridge-ports` or `bridge-vlan-aware`; unsaid, STP is off, forward delay 15 s.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
@@ -75,11 +77,25 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class BroadcastLine:
+    """The first `broadcast` line that counts, and what ifupdown2 3.0.0 does not set for it."""
+
+    option: PlacedOption
+    addresses: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        """`path:line`."""
+        return f"{self.option.path}:{self.option.line}"
+
+
+@dataclass(frozen=True, slots=True)
 class IfaceMeaning:
     """One interface at the next boot. Two are equal when the boot would do the same, wherever the lines stand.
 
     `addresses` are sorted CIDRs with host bits; `gateways` sorted addresses; `other` are options that are not
-    understood here (or whose value cannot be read); `options` are all lines with their places.
+    understood here (or whose value cannot be read); `options` are all lines with their places. `broadcast` is there
+    whether the host's ifupdown fails at it or not.
     """
 
     name: str
@@ -95,6 +111,7 @@ class IfaceMeaning:
     other: tuple[PlacedOption, ...] = ()
     options: tuple[PlacedOption, ...] = field(default=(), compare=False)
     places: tuple[Place, ...] = field(default=(), compare=False)
+    broadcast: BroadcastLine | None = field(default=None, compare=False)
 
     @property
     def at_boot(self) -> bool:
@@ -162,27 +179,34 @@ def address_entries(stanza: Stanza) -> list[AddressEntry]:
     return entries
 
 
-def over_stanzas(entries: Iterable[AddressEntry]) -> None:
-    """Give each address of an interface the netmask at its position over all its stanzas (iface.py, `squash`)."""
-    found = list(entries)
-    masks: list[str] = []
+def over_stanzas(entries: Sequence[AddressEntry], name: str) -> list[Option | None]:
+    """For each address the netmask or broadcast at its position over all stanzas (iface.py, `squash`)."""
+    found: list[Option | None] = []
     stanza: Stanza | None = None
-    waiting: list[str] = []
-    for entry in found:
+    waiting: list[Option | None] = []
+    for entry in entries:
         if entry.stanza is not stanza:
-            masks += _trimmed(waiting)
+            found += _trimmed(waiting)
             stanza, waiting = entry.stanza, []
-        tied = entry.tied.get("netmask")
-        waiting.append(tied.value if tied else "")
-    masks += _trimmed(waiting)
-    for position, entry in enumerate(found):
-        entry.cidr = read_cidr(entry.option.value, masks[position] if position < len(masks) else "")
+        waiting.append(entry.tied.get(name))
+    found += _trimmed(waiting)
+    return found + [None] * (len(entries) - len(found))
 
 
-def _trimmed(masks: list[str]) -> list[str]:
+def _trimmed(options: list[Option | None]) -> list[Option | None]:
     """Only up to the last one that is written: nothing is kept for addresses behind it."""
-    last = max((n for n, mask in enumerate(masks, 1) if mask), default=0)
-    return masks[:last]
+    last = max((n for n, option in enumerate(options, 1) if option), default=0)
+    return options[:last]
+
+
+def _broadcast(entries: Sequence[AddressEntry]) -> tuple[int, BroadcastLine] | None:
+    """The first address that has a broadcast: its position, and the line with all that is lost."""
+    for position, option in enumerate(over_stanzas(entries, "broadcast")):
+        if option is not None:
+            path = next(e.stanza.path for e in entries if any(o is option for o in e.tied.values()))
+            lost = sort_addresses(entry.cidr for entry in entries[position:] if entry.cidr)
+            return position, BroadcastLine(PlacedOption(option.name, option.value, path, option.line), lost)
+    return None
 
 
 def sort_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
@@ -258,10 +282,10 @@ class _Gathering:
             self.forward_delay_s = float(value)
         return True
 
-    def addresses(self) -> tuple[str, ...]:
+    def addresses(self, count: int) -> tuple[str, ...]:
         if any(entry.cidr is None for entry in self.entries):
             return ()
-        return sort_addresses(entry.cidr or "" for entry in self.entries)
+        return sort_addresses(entry.cidr or "" for entry in self.entries[:count])
 
 
 def _natural(option: Option, entry: AddressEntry | None) -> bool:
@@ -272,12 +296,14 @@ def _natural(option: Option, entry: AddressEntry | None) -> bool:
     return option.name == "netmask" or (option.name == "broadcast" and option.value == str(network.broadcast_address))
 
 
-def _gather(name: str, standings: Iterable[Standing]) -> IfaceMeaning:
+def _gather(name: str, standings: Iterable[Standing], *, broadcast_fails: bool) -> IfaceMeaning:
     stands = tuple(standings)
     got = _Gathering()
     for standing in stands:
         got.add(standing.stanza)
-    over_stanzas(got.entries)
+    for entry, netmask in zip(got.entries, over_stanzas(got.entries, "netmask"), strict=True):
+        entry.cidr = read_cidr(entry.option.value, netmask.value if netmask else "")
+    stop = _broadcast(got.entries)
     unread = [e for e in got.entries if e.cidr is None]
     other = got.other + [PlacedOption("address", e.option.value, e.stanza.path, e.option.line) for e in unread]
     stanzas = [standing.stanza for standing in stands]
@@ -286,7 +312,7 @@ def _gather(name: str, standings: Iterable[Standing]) -> IfaceMeaning:
         any(standing.auto for standing in stands),
         tuple(sorted({c for standing in stands for c in standing.classes})),
         tuple(f"{s.family} {s.method}".strip() for s in stanzas),
-        got.addresses(),
+        got.addresses(stop[0] if stop and broadcast_fails else len(got.entries)),
         tuple(str(ip_address(g)) for g in sorted(set(got.gateways), key=_address_order)),
         got.mtu,
         BridgeMeaning(tuple(sorted(set(got.ports))), got.stp, got.forward_delay_s) if got.is_bridge else None,
@@ -295,6 +321,7 @@ def _gather(name: str, standings: Iterable[Standing]) -> IfaceMeaning:
         tuple(sorted(other, key=lambda option: (option.key, option.value))),
         tuple(PlacedOption(o.name, o.value, s.path, o.line) for s in stanzas for o in s.options),
         tuple(Place(s.path, s.first_line, s.last_line) for s in stanzas),
+        stop[1] if stop else None,
     )
 
 
@@ -306,7 +333,7 @@ def _address_order(text: str) -> tuple[int, int]:
 def meaning(config: InterfacesConfig, name: str) -> IfaceMeaning | None:
     """What the next boot makes of interface `name`; None where no stanza is about it."""
     standings = config.of(name)
-    return _gather(name, standings) if standings else None
+    return _gather(name, standings, broadcast_fails=config.broadcast_fails) if standings else None
 
 
 def meanings(config: InterfacesConfig) -> Mapping[str, IfaceMeaning]:
@@ -314,7 +341,8 @@ def meanings(config: InterfacesConfig) -> Mapping[str, IfaceMeaning]:
     by_name: dict[str, list[Standing]] = {}
     for standing in config.standings:
         by_name.setdefault(standing.stanza.name, []).append(standing)
-    return {name: _gather(name, standings) for name, standings in by_name.items()}
+    fails = config.broadcast_fails
+    return {name: _gather(name, standings, broadcast_fails=fails) for name, standings in by_name.items()}
 
 
 @dataclass(frozen=True, slots=True)

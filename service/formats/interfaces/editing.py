@@ -53,8 +53,13 @@ def edit(data: bytes, changes: Iterable[Change]) -> bytes:
     return edit_files({MAIN_FILE: data}, changes).get(MAIN_FILE, data)
 
 
-def edit_files(files: Mapping[str, bytes], changes: Iterable[Change], root: str = MAIN_FILE) -> dict[str, bytes]:
-    """The main file and what it sources, changed where the stanzas stand. Returns the files that are not as before."""
+def edit_files(
+    files: Mapping[str, bytes], changes: Iterable[Change], root: str = MAIN_FILE, *, broadcast_fails: bool = True
+) -> dict[str, bytes]:
+    """The main file and what it sources, changed where the stanzas stand. Returns the files that are not as before.
+
+    `broadcast_fails` is that of the configuration: where it holds, `broadcast` lines that cost addresses are taken out.
+    """
     todo = tuple(changes)
     now = dict(files)
     removals = [change for change in todo if isinstance(change, RemoveLine)]
@@ -63,15 +68,15 @@ def edit_files(files: Mapping[str, bytes], changes: Iterable[Change], root: str 
         now[path] = _without_line(now, path, removal.line)
     for change in todo:
         if isinstance(change, SetStanza):
-            now = _set(now, change, root)
+            now = _set(now, change, root, broadcast_fails=broadcast_fails)
         elif isinstance(change, RemoveStanza):
             now = _remove(now, change.name, root)
     return {path: data for path, data in now.items() if files.get(path) != data}
 
 
-def _set(files: dict[str, bytes], change: SetStanza, root: str) -> dict[str, bytes]:
+def _set(files: dict[str, bytes], change: SetStanza, root: str, *, broadcast_fails: bool) -> dict[str, bytes]:
     wanted = check_wanted(change.name, change.wanted)
-    before = load(files, root)
+    before = load(files, root, broadcast_fails=broadcast_fails)
     _refuse_unreadable(before)
     have = meaning(before, change.name)
     if have is not None and not unmet(have, wanted):
@@ -85,7 +90,7 @@ def _set(files: dict[str, bytes], change: SetStanza, root: str) -> dict[str, byt
         after = files | {path: patch.result()}
     else:
         after = files | rewrite(files, before, have, wanted)
-    _prove(before, load(after, root), change.name, wanted)
+    _prove(before, load(after, root, broadcast_fails=broadcast_fails), change.name, wanted)
     return after
 
 

@@ -34,12 +34,17 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class InterfacesConfig:
-    """The main file with all that it sources: stanzas in the order of reading, each with where it stands."""
+    """The main file with all that it sources: stanzas in the order of reading, each with where it stands.
+
+    `broadcast_fails`: an address that has a `broadcast` line is not set (ifupdown2 3.0.0; neither the classic ifupdown
+    nor a later ifupdown2).
+    """
 
     files: Mapping[str, InterfacesFile]
     standings: tuple[Standing, ...] = ()
     problems: tuple[Problem, ...] = ()
     root: str = MAIN_FILE
+    broadcast_fails: bool = True
 
     @property
     def fatal(self) -> Problem | None:
@@ -134,9 +139,9 @@ class _Loader:
                 self.read(target, above)
 
 
-def load(files: Mapping[str, bytes], root: str = MAIN_FILE) -> InterfacesConfig:
+def load(files: Mapping[str, bytes], root: str = MAIN_FILE, *, broadcast_fails: bool = True) -> InterfacesConfig:
     """The main file and what it sources, out of the files given (absolute path to bytes). Never raises."""
     loader = _Loader(files)
     if root in files:
         loader.read(root, ())
-    return InterfacesConfig(loader.files, tuple(loader.standings), tuple(loader.problems), root)
+    return InterfacesConfig(loader.files, tuple(loader.standings), tuple(loader.problems), root, broadcast_fails)

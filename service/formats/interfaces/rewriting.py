@@ -69,6 +69,8 @@ class _Rewriting:
         entries = [entry for stanza in self.stanzas for entry in address_entries(stanza)]
         if self.have.addresses == sort_addresses(self.wanted.addresses) and all(e.cidr for e in entries):
             return
+        if self.config.broadcast_fails:
+            self.without_broadcasts()
         kept = {entry.cidr for entry in entries if entry.cidr in self.wanted.addresses}
         missing = [address for address in self.wanted.addresses if address not in kept]
         surplus = [entry for entry in entries if entry.cidr not in kept]
@@ -88,6 +90,13 @@ class _Rewriting:
                         self.patches[stanza.path].delete(option.line, option.last_line)
         for address in missing:
             self.put("address", address, "inet6" if ":" in address else "inet")
+
+    def without_broadcasts(self) -> None:
+        """No `broadcast` line: with one the next boot would not set its address, and the kernel knows it anyway."""
+        for stanza in self.stanzas:
+            for option in stanza.options:
+                if option.name == "broadcast":
+                    self.patches[stanza.path].delete(option.line, option.last_line)
 
     def change_entry(self, entry: AddressEntry, cidr: str | None, *, irregular: bool) -> None:
         """One address line becomes another address, or goes with all that is tied to it."""
@@ -112,7 +121,7 @@ class _Rewriting:
         """`broadcast` and `network` lines that followed from the old address follow from the new one."""
         old = ip_interface(entry.cidr).network if entry.cidr else None
         new = ip_interface(cidr).network
-        broadcast = entry.tied.get("broadcast")
+        broadcast = None if self.config.broadcast_fails else entry.tied.get("broadcast")
         if broadcast and old and broadcast.value == str(old.broadcast_address) and old != new:
             self.set_value(entry.stanza, broadcast, str(new.broadcast_address))
         for option in entry.stanza.options:
