@@ -16,7 +16,7 @@ def lint(
 ) -> int:
     """Check a folder that holds fleet.yaml and hosts/, and say everything that is wrong with it.
 
-    Exit codes: 0 no errors (there may be warnings), 1 errors, 64 wrong usage.
+    Exit codes: 0 no errors (there may be warnings), 1 errors, with --pve lines without effect, 64 wrong usage.
 
     Parameters
     ----------
@@ -26,14 +26,18 @@ def lint(
         Check the firewall files of a Proxmox node in this folder instead: every line that Proxmox would skip or not
         compile.
     output
-        text for people, json for programs, sarif for code hosts.
+        text for people, json for programs, sarif for code hosts (not with --pve).
     """
+    from service.cli import USAGE
+    from service.cli.output import complain, tell
+
     if pve is not None:
+        if output == "sarif":
+            complain("--pve answers as text or json", "-o json")
+            return USAGE
         return _lint_pve(pve, as_json=output == "json")
     from service import __version__
-    from service.cli import USAGE
     from service.cli.directory import read_directory
-    from service.cli.output import complain, tell
     from service.errors import InputError
     from service.kinds import KINDS
     from service.spec import report
@@ -58,11 +62,17 @@ def lint(
 
 def _lint_pve(folder: Path, *, as_json: bool) -> int:
     """The lines of Proxmox's firewall files that have no effect, as text or as a list of file, line, text, reason."""
-    from service.cli.output import printable, show_json, tell
+    from service.cli import USAGE
+    from service.cli.output import complain, printable, show_json, tell
     from service.cli.pve_folder import node_of, read_pve_folder
+    from service.errors import InputError
     from service.firewall.ignored import ignored_lines
 
-    found = ignored_lines(read_pve_folder(folder), node_of(None, None, []))
+    try:
+        found = ignored_lines(read_pve_folder(folder), node_of(None, None, []))
+    except InputError as error:
+        complain(error.what, error.hint)
+        return USAGE
     if as_json:
         show_json(
             [

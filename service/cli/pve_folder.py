@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from service.errors import InputError
-from service.firewall.addresses import ip_or_cidr
+from service.firewall.addresses import iptables_network, split_cidr
 from service.firewall.firewall import CLUSTER_FILE, COROSYNC_FILE, GUESTS_FILE, HOST_FILE, NO_LOCAL_NETWORK, Node
 from service.firewall.pve_files import MAX_BYTES
 
@@ -48,7 +48,7 @@ def _read(path: Path) -> bytes:
 
 def node_of(localnet: str | None, host_ip: str | None, altnames: Sequence[str]) -> Node:
     """What the command line says about the node; `altnames` are NIC=NAME."""
-    if localnet is not None and ip_or_cidr(localnet) is None:
+    if localnet is not None and not _is_network(localnet):
         raise InputError(f"--localnet {localnet} is no network", hint="as 203.0.113.0/24")
     try:
         address = str(ip_address(host_ip)) if host_ip else ""
@@ -61,3 +61,9 @@ def node_of(localnet: str | None, host_ip: str | None, altnames: Sequence[str]) 
             raise InputError(f"--altname {pair} is not of the form NIC=NAME", hint="as enp1s0=wan0")
         names[name] = card
     return Node(localnet or NO_LOCAL_NETWORK, address, names, int(time.time()))
+
+
+def _is_network(text: str) -> bool:
+    """Whether the kernel's tools take it: Proxmox looks at the form only, not at the length of the prefix."""
+    found = split_cidr(text)
+    return found is not None and not isinstance(iptables_network(text, found[2]), str)

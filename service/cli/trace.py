@@ -81,7 +81,7 @@ def trace(
     repo: Annotated[Path | None, Parameter(show_default=False)] = None,
     host: Annotated[str | None, Parameter(show_default=False)] = None,
     pve: Annotated[Path | None, Parameter(show_default=False)] = None,
-    packets: Annotated[Path | None, Parameter(show_default=False)] = None,
+    packets: Annotated[Path | None, Parameter(show_default=False, allow_leading_hyphen=True)] = None,
     packet: AskedPacket = AskedPacket(),
     node: NodeFacts = NodeFacts(),
     output: Annotated[Literal["text", "json"], Parameter(name=["--output", "-o"])] = "text",
@@ -198,16 +198,24 @@ def _questions(packets: Path) -> Iterator[tuple[int, dict[str, object]]]:
     from service.errors import InputError
 
     try:
-        with sys.stdin if str(packets) == "-" else packets.open(encoding="utf-8") as file:
+        with sys.stdin.buffer if str(packets) == "-" else packets.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    packet = json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    raise InputError(f"{packets}:{number}: no JSON: {error}") from error
-                if not isinstance(packet, dict):
-                    raise InputError(f"{packets}:{number}: no JSON object")
-                yield number, packet
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{packets} cannot be read: {error}") from error
+                if line.strip():
+                    yield number, _question(line, f"{packets}:{number}")
+    except OSError as error:
+        raise InputError(f"{packets} cannot be read: {error.strerror}") from error
+
+
+def _question(line: bytes, place: str) -> dict[str, object]:
+    """The packet of one line. Raises InputError with the place."""
+    from service.errors import InputError
+
+    try:
+        packet = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{place}: no UTF-8: {error.reason} at byte {error.start + 1}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{place}: no JSON: {error}") from error
+    if not isinstance(packet, dict):
+        raise InputError(f"{place}: no JSON object")
+    return packet

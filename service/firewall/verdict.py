@@ -135,7 +135,12 @@ class Analyser:
         guest = self.firewall.cards.get(found[1]) if found else None
         card = guest.cards.get(f"net{found[2] or 0}") if guest and found else None
         if card is None:
+            if found:
+                hint = "guests.json has to name it with the net lines of its configuration"
+                raise InputError(f"there is no zone {name}: no such card of a guest is known", hint=hint)
             raise InputError(f"there is no zone {name}", hint="host, outside, nfvm, ctN, vmN, vmNiK or BRIDGE/PORT")
+        if not card.bridge:
+            raise InputError(f"{name} is on no bridge: nothing gets from or to it past the host's firewall")
         return Zone(name, card.bridge, card)
 
 

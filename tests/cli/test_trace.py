@@ -1,5 +1,6 @@
 """`passerelle trace` and `passerelle lint --pve`, as people call them."""
 
+import io
 import json
 import subprocess
 import sys
@@ -74,14 +75,45 @@ def test_addresses_of_host_and_containers_are_known(folder: Path, capsys: pytest
     assert "the packet has no source" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("line", ["nope", "[]", "{}", '{"from": "outside", "to": "nowhere"}'])
+@pytest.mark.parametrize(
+    "line", [b"nope", b"[]", b"{}", b'{"from": "outside", "to": "nowhere"}', b'{"from": "\xff"}', b'{"dport": 1']
+)
 def test_a_line_that_is_no_packet_is_named(
-    folder: Path, tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, line: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     packets = tmp_path / "packets.jsonl"
-    packets.write_text(f"{json.dumps(PACKET)}\n\n{line}\n")
+    packets.write_bytes(json.dumps(PACKET).encode() + b"\r\n\n" + line + b"\n")
     assert _trace(folder, "--packets", str(packets)) == 1
-    assert f"{packets}:3: " in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert said.err.startswith(f"passerelle: {packets}:3: ")
+    assert len(said.out.splitlines()) == 1
+
+
+def test_packets_come_from_standard_input_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = json.dumps(PACKET).encode() + b"\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(asked * 2)))
+    assert _trace(folder, "--packets", "-") == 0
+    assert [json.loads(line)["verdict"] for line in capsys.readouterr().out.splitlines()] == ["ACCEPT", "ACCEPT"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [
+        ("ct101", "no such card of a guest is known"),
+        ("ct100i1", "no such card of a guest is known"),
+        ("vm200", "vm200 is on no bridge"),
+        ("inside", "there is no zone inside"),
+    ],
+)
+def test_a_zone_that_cannot_be_is_explained(
+    folder: Path, zone: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "guests.json").write_text(json.dumps({**GUESTS, "qemu": {"200": {"net0": "virtio=BC:24:11:00:00:C8"}}}))
+    more = ["--to", "outside", "--proto", "tcp", "--source", "10.10.10.2", "--dest", "198.51.100.7"]
+    assert _trace(folder, "--from", zone, *more) == 1
+    assert said in capsys.readouterr().err
 
 
 def test_a_rule_set_that_would_not_load_gets_no_answers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,11 +136,16 @@ def test_a_rule_set_that_would_not_load_gets_no_answers(folder: Path, capsys: py
         ["--from", "host", "--to", "ct100", "--proto", "tcp", "--altname", "wan0"],
         ["--from", "host", "--to", "ct100", "--proto", "tcp", "--host-ip", "nope"],
         ["--from", "host", "--to", "ct100", "--proto", "tcp", "--localnet", "nope"],
+        ["--from", "host", "--to", "ct100", "--proto", "tcp", "--localnet", "192.0.2.0/33"],
     ],
 )
 def test_wrong_usage_is_said(folder: Path, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert _trace(folder, *more) in (1, 64)
-    assert capsys.readouterr().err
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err
+    assert "cluster.fw" not in said.err
+    assert "Errno" not in said.err
 
 
 def test_alternative_names_are_given_as_nic_and_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,9 +171,39 @@ def test_lint_is_content_with_good_files(folder: Path, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_what_is_no_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["lint", "--pve", str(tmp_path / "missing")]) == 1
-    assert "is not a directory" in capsys.readouterr().err
+def test_what_is_no_folder_is_wrong_usage_and_not_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lint", "--pve", str(tmp_path / "missing"), "-o", "json"]) == 64
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "is not a directory" in said.err
+
+
+def test_proxmoxs_lines_are_not_shown_in_a_form_for_code_hosts(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["lint", "--pve", str(folder), "-o", "sarif"]) == 64
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "text or json" in said.err
+
+
+def test_a_folder_without_guests_and_one_without_anything_are_read(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "guests.json").unlink()
+    (folder / "100.fw").write_text("[OPTIONS]\nenable: 2\n")
+    assert run(["lint", "--pve", str(folder), "-o", "json"]) == 1
+    assert [(line["file"], line["line"]) for line in json.loads(capsys.readouterr().out)] == [
+        ("cluster.fw", 5),
+        ("100.fw", 2),
+    ]
+    empty = tmp_path / "a folder\tof \N{LATIN SMALL LETTER E WITH ACUTE}"
+    empty.mkdir()
+    assert run(["lint", "--pve", str(empty), "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    asked = ["--from", "outside", "--to", "host", "--proto", "tcp", "--dport", "80", "--source", "198.51.100.7"]
+    assert _trace(empty, *asked, "-o", "json") == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "ACCEPT"
 
 
 def test_tracing_loads_no_database_web_or_ssh_library(folder: Path) -> None:
