@@ -82,6 +82,21 @@ _OPTIONS: dict[LevelKind, dict[str, _Option]] = {
 }
 
 
+DEFAULTS: dict[LevelKind, dict[str, Setting]] = {
+    "cluster": {"enable": 0, "ebtables": 1, "policy_in": "DROP", "policy_out": "ACCEPT", "policy_forward": "ACCEPT"},
+    "host": {
+        "enable": 1, "nosmurfs": 1, "tcpflags": 0, "ndp": 1, "nf_conntrack_allow_invalid": 0, "log_nf_conntrack": 0,
+        "protection_synflood": 0, "nftables": 0, "log_level_in": "nolog", "log_level_out": "nolog",
+        "log_level_forward": "nolog", "tcp_flags_log_level": "nolog", "smurf_log_level": "nolog",
+    },
+    "guest": {
+        "enable": 0, "policy_in": "DROP", "policy_out": "ACCEPT", "macfilter": 1, "ipfilter": 0, "dhcp": 1, "ndp": 1,
+        "radv": 0, "log_level_in": "nolog", "log_level_out": "nolog",
+    },
+}  # fmt: skip
+"""What holds where an option is not written. `dhcp` is as Proxmox's programs have it; its manual says 0."""
+
+
 def parse_option(line: str, kind: LevelKind, now_s: int) -> tuple[str, Setting]:
     """The option of one line, its key in lower case. Raises BadLine."""
     found = _OPTION.fullmatch(line)

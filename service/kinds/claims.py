@@ -57,11 +57,12 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class NeedsSysctl:
-    """Something wants a kernel setting. `cause` names it in words."""
+    """Something wants a kernel setting. `cause` names it in words; `platform` is where it has to be made, "" = any."""
 
     key: str
     value: str
     cause: str
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True)

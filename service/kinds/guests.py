@@ -49,7 +49,7 @@ class Guest(BaseModel):
 
 
 BRIDGED = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
-"""What goes from port to port of a bridge meets the rules, too (br_netfilter; sysctl.d of Proxmox VE has the same)."""
+"""What goes from port to port of a bridge meets the rules, too (br_netfilter). On Proxmox pve-firewall sets them."""
 
 GuestsSection: TypeAlias = Annotated[Mapping[HostName, Guest], Field(max_length=4096)]
 
@@ -124,7 +124,7 @@ class Guests:
                 addresses = tuple(dict.fromkeys(address for address in given if address))
                 yield Filtered(name, guest.mac, addresses, guest.port or "", guest.firewall, guest.vmid)
                 for key in BRIDGED:
-                    yield NeedsSysctl(key, "1", "guests have firewalls of their own")
+                    yield NeedsSysctl(key, "1", "guests have firewalls of their own", platform="debian")
 
     def desire(
         self,

@@ -99,7 +99,7 @@ class Nat:
         for claim in claims:
             if isinstance(claim, NeedsForwarding):
                 wanted.setdefault((FORWARDING, "1"), set()).add(claim.cause)
-            elif isinstance(claim, NeedsSysctl):
+            elif isinstance(claim, NeedsSysctl) and claim.platform in ("", host.platform):
                 wanted.setdefault((claim.key, claim.value), set()).add(claim.cause)
         for (key, value), causes in wanted.items():
             yield Sysctl(self.name, key, value, "; ".join(sorted(causes)))

@@ -4,7 +4,7 @@ Below /etc/pve everything belongs to root and www-data with mode 0640 (pmxcfs(8)
 every 10 s and needs no reload. A line that Proxmox would skip is a difference, too: nobody would see it otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -13,12 +13,18 @@ from service.firewall.model import Level, Rule
 from service.firewall.node_trace import NodeAnalyser
 from service.firewall.pve_comments import keep_comments
 from service.firewall.pve_files import Reading, read_cluster, read_guest, read_host
+from service.firewall.pve_in_place import in_place
+from service.firewall.pve_options import DEFAULTS
 from service.firewall.pve_render import render, rule_line
-from service.model.states import Json, Observed, Seen
+from service.model.changes import Difference
+from service.model.observed import HostObserved
+from service.model.states import Absent, Json, Observed, Seen
 from service.resources.files import OwnFile
 from service.resources.resource import Phase
 
 FOLDER = "/etc/pve/firewall"
+_ALWAYS = ("enable", "policy_in", "policy_out")
+"""Options that are told even where they are as usual. Whether they are written makes no difference."""
 MODE, WWW_DATA = "0640", 33
 ENV = "ct"
 
@@ -32,9 +38,15 @@ class PveFirewallFile(OwnFile):
 
     def meaning(self, content: bytes) -> Mapping[str, Json]:
         """{"policy_in": …, "alias x": …, "ipset x": […], "rules": […], "group x": […], "ignored": […]}"""
-        reading = read_level(content, self.level, self.firewall.cluster)
+        reading = self.read(content)
         level = reading.level
-        fields: dict[str, Json] = {f"option {name}": value for name, value in sorted(level.options.items())}
+        usual = DEFAULTS[level.kind]
+        switches = {name: value for name, value in usual.items() if name in _ALWAYS}
+        fields: dict[str, Json] = {
+            f"option {name}": value
+            for name, value in sorted({**switches, **level.options}.items())
+            if name in _ALWAYS or value != usual.get(name)
+        }
         fields |= {f"alias {alias.name}": alias.cidr for alias in level.aliases.values()}
         for ipset in level.ipsets.values():
             entries: list[Json] = [*sorted(f"{'!' if e.nomatch else ''}{e.cidr}" for e in ipset.entries)]
@@ -45,10 +57,23 @@ class PveFirewallFile(OwnFile):
         return {**fields, "ignored": skipped} if skipped else fields
 
     def beside(self, there: Observed[bytes]) -> bytes | None:
-        """Comment lines that somebody wrote stay."""
+        """What says what it should stays as it stands, comments, too."""
         if self.content is None or not isinstance(there, Seen):
             return self.content
+        made = in_place(self.content, there.value, lambda data: self.read(data).level)
+        if made is not None and self.meaning(made) == self.meaning(self.content):
+            return made
         return keep_comments(self.content, there.value)
+
+    def differences(self, observed: HostObserved) -> Iterator[Difference]:
+        """A file that is not there means the same as one that says nothing but the usual."""
+        is_absent = isinstance(observed.fact(self.id), Absent)
+        if self.content is None or not is_absent or self.meaning(self.content) != self.meaning(b""):
+            yield from super().differences(observed)
+
+    def read(self, content: bytes) -> Reading:
+        """What Proxmox reads of a file in this place."""
+        return read_level(content, self.level, self.firewall.cluster)
 
     @cached_property
     def analyser(self) -> NodeAnalyser | None:

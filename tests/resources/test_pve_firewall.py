@@ -250,3 +250,25 @@ def test_a_plan_that_shuts_the_service_out_is_refused() -> None:
     plan = make_plan(desired, LastApplied(), bare_host(desired.watch))
     assert [refusal.rule for refusal in plan.refusals] == ["management-path"]
     assert "policy_in DROP of the cluster" in plan.refusals[0].what
+
+
+def test_a_file_that_says_only_the_usual_need_not_be_there() -> None:
+    quiet = head().replace("platform: debian", "platform: proxmox") + "firewall: {}\n"
+    files = pve_files(desired_of("pve1", {"pve1": quiet}))
+    assert list(files[HOST_FW].differences(bare_host(files[HOST_FW].watch()))) == []
+    assert [d.field for d in files[CLUSTER_FW].differences(bare_host(files[CLUSTER_FW].watch()))] == ["file"]
+
+
+def test_what_stands_in_a_file_by_hand_stays_where_another_line_changes(desired: Desired) -> None:
+    before = settled(desired)[0]
+    old = b"# mine\n[RULES]\n\n  out   ACCEPT\nIN SSH(ACCEPT) -source 198.18.0.10 -log info\n"
+    file = pve_files(desired)[HOST_FW]
+    whole = before.texts[HOST_FW]
+    assert isinstance(whole, Seen)
+    host = edited(before, HOST_FW, whole.value, old)
+    made = file.beside(host.texts[HOST_FW])
+    assert made is not None
+    assert made.startswith(b"# mine\n[RULES]\n\nIN SSH(ACCEPT) -source 198.18.0.10\n")
+    assert b"\n  out   ACCEPT\n" in made
+    assert b"enable" not in made
+    assert file.meaning(made) == file.meaning(file.content or b"")

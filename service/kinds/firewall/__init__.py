@@ -9,7 +9,7 @@ from service.firewall.host_trace import HostAnalyser
 from service.kinds.claims import Claim, Filters, Masquerades, NeedsLoader, NeedsPackage
 from service.kinds.firewall import proxmox
 from service.kinds.firewall.derived import assemble, derives, deriving
-from service.kinds.firewall.lint import GROUP, RULE, RULES, blocked, open_to_neighbours, unknown_interfaces
+from service.kinds.firewall.lint import GROUP, RULE, RULES, blocked, left_open, open_to_neighbours, unknown_interfaces
 from service.kinds.firewall.lint_forwards import FORWARD_BLOCKED, forwards_blocked
 from service.kinds.firewall.lint_rules import DUPLICATE, SHADOWED, stale_ports, too_open
 from service.kinds.firewall.lint_rules import RULES as OF_RULES
@@ -55,7 +55,9 @@ class Firewall:
             yield from self._lint_node(section, host, claims)
         else:
             analyser = HostAnalyser(firewall)
-            yield from blocked(analyser, claims)
+            is_open = derives(section, shared).nat == "open"
+            yield from left_open(claims) if is_open else ()
+            yield from blocked(analyser, _without_masquerades(claims) if is_open else claims)
             yield from forwards_blocked(analyser, published, claims)
             yield from too_open(analyser, claims)
 
@@ -70,9 +72,10 @@ class Firewall:
         if isinstance(analyser, InputError):
             yield proxmox.UNREADABLE.hit((), analyser.what, analyser.hint)
             return
-        yield from blocked(analyser, [claim for claim in claims if not isinstance(claim, Masquerades)])
-        if not derives(section, shared_section(host)).nat:
-            yield from open_to_neighbours(claims)
+        yield from blocked(analyser, _without_masquerades(claims))
+        derive = derives(section, shared_section(host))
+        if derive.nat is not True:
+            yield from left_open(claims) if derive.nat == "open" else open_to_neighbours(claims)
         yield from forwards_blocked(analyser, published_of(claims, host), claims)
         yield from too_open(analyser, claims)
 
@@ -125,6 +128,10 @@ class Firewall:
 
     def watch(self) -> Watch:
         return Watch()
+
+
+def _without_masquerades(claims: Sequence[Claim]) -> list[Claim]:
+    return [claim for claim in claims if not isinstance(claim, Masquerades)]
 
 
 def _hit(problem: Problem) -> Hit:

@@ -35,7 +35,7 @@ def deriving(claims: Sequence[Claim], derive: DeriveSection) -> list[Claim]:
     off: tuple[type, ...] = (
         *(() if derive.dnsmasq else (Serves,)),
         *(() if derive.forwards else (Publishes,)),
-        *(() if derive.nat else (Masquerades,)),
+        *(() if derive.nat is True else (Masquerades,)),
     )
     return [claim for claim in claims if not isinstance(claim, off)]
 

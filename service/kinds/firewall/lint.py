@@ -27,7 +27,10 @@ UNKNOWN_INTERFACE = LintRule(
 NEIGHBOURS = LintRule(
     "firewall.neighbours-reach", "error", "neighbours of the uplink do not reach a private network", by_absence=True
 )
-RULES = (RULE, GROUP, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS, UNKNOWN_INTERFACE)
+LEFT_OPEN = LintRule(
+    "firewall.neighbours-left-open", "warning", "a private network is open to the uplink's neighbours on purpose only"
+)
+RULES = (RULE, GROUP, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS, LEFT_OPEN, UNKNOWN_INTERFACE)
 
 _NO_ADDRESS = "0.0.0.0"  # noqa: S104 (a client that has none yet, nothing is bound)
 _NEIGHBOUR = "192.0.2.1"
@@ -99,6 +102,14 @@ def open_to_neighbours(claims: Sequence[Claim]) -> Iterator[Hit]:
         if isinstance(claim, Masquerades):
             what = f"whoever routes {claim.source} to this host's {claim.out} reaches the guests"
             yield NEIGHBOURS.hit((), f"{what}: Proxmox filters none of it", "let it be derived (`derive: {nat: true}`)")
+
+
+def left_open(claims: Sequence[Claim]) -> Iterator[Hit]:
+    """Networks of which the spec says that they stay open: `derive: {nat: open}`."""
+    for claim in claims:
+        if isinstance(claim, Masquerades):
+            what = f"whoever routes {claim.source} to this host's {claim.out} reaches the guests"
+            yield LEFT_OPEN.hit(("derive", "nat"), what, "write `nat: true`: it closes the network to neighbours")
 
 
 def _hit(rule: LintRule, said: Verdict, what: str, iface: str, proto: str, port: int) -> Hit:

@@ -45,7 +45,11 @@ class DeriveSection(BaseModel):
 
     dnsmasq: bool = Field(default=True, description="DHCP and DNS where dnsmasq serves them.")
     forwards: bool = Field(default=True, description="What is published reaches the guest.")
-    nat: bool = Field(default=True, description="Neighbours of the uplink do not route into the networks behind it.")
+    nat: bool | Literal["open"] = Field(
+        default=True,
+        description="Neighbours of the uplink do not route into the networks behind it. open: they may, and it is "
+        "only warned of.",
+    )
 
 
 def _for_all(value: object) -> object:
