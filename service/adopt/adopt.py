@@ -3,12 +3,16 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from service.adopt.material import HOSTNAME_FILE, KEY_FILE, Material
 from service.adopt.names import read_names
 from service.adopt.nat import read_nat
 from service.adopt.network import SECTIONS, read_network
-from service.adopt.pve import is_proxmox, read_guests, read_pve_firewall, refusal
+from service.adopt.pve import is_proxmox, read_guests, refusal
+from service.adopt.pve_firewall import Taken, read_pve_firewall
+from service.adopt.pve_live import FLEET_TEXT
+from service.adopt.pve_sections import KEY
 from service.adopt.report import Note, Report
 from service.adopt.sketch import Sketch
 from service.adopt.system import read_system
@@ -20,7 +24,6 @@ from service.model.trees import BlobEntry, Tree
 from service.spec.findings import Finding, Path
 from service.spec.fleet import FLEET_FILE, read_fleet
 
-FLEET_TEXT = "passerelle: 1\n"
 MAX_ROUNDS = 60
 STAND_IN = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43}"
 """Nobody's key, for the look at the rest of a spec whose host's key is not known."""
@@ -45,13 +48,17 @@ class ConnectionGiven:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The result. `values` are the sections by key as they stand in `text`; `path` is where it belongs."""
+    """The result. `values` are the sections by key as they stand in `text`; `path` is where it belongs.
+
+    `fleet_text` is for a repository without a fleet.yaml, as are `groups`, files of groups/ by path.
+    """
 
     host: str
     text: str
     report: Report
     values: Mapping[str, Json] = field(default_factory=dict)
     fleet_text: str = FLEET_TEXT
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -59,10 +66,15 @@ class Adopted:
         return f"hosts/{self.host}.yaml"
 
 
-def adopt(material: Material, given: ConnectionGiven = ConnectionGiven()) -> Adopted:
+def adopt(
+    material: Material,
+    given: ConnectionGiven = ConnectionGiven(),
+    shared: Mapping[str, str] = MappingProxyType({}),
+) -> Adopted:
     """Read a host into its spec. InputError where not even its name or address can be told.
 
-    Where the report has a refusal there is no text.
+    `shared` are the fleet.yaml and the files of groups/ of a repository that has them, by path. Where the report has a
+    refusal there is no text.
     """
     host = given.name or _host_name(material)
     if stopped := refusal(material):
@@ -74,12 +86,15 @@ def adopt(material: Material, given: ConnectionGiven = ConnectionGiven()) -> Ado
     read_nat(material, config, sketch)
     read_names(material, networks, sketch)
     guests = read_guests(material, sketch)
-    fleet_firewall = read_pve_firewall(material, sketch)
     read_system(material, sketch)
     head = _head(host, material, given, sketch, is_pve=is_pve)
-    text = _without_errors(host, head, sketch).replace(f"  host_keys: [{STAND_IN}]\n", f"  {NO_KEY}\n")
-    fleet_text = FLEET_TEXT + fleet_firewall
-    return Adopted(host, text, Report(host, _sorted(sketch), guests), dict(sketch.values), fleet_text)
+    _without_errors(host, head, sketch)
+    taken = read_pve_firewall(material, host, head, sketch, shared) if is_pve else Taken({})
+    own = {FLEET_FILE: taken.fleet_text, **taken.groups}
+    text = _written(host, {**head, **taken.head}, sketch, shared if KEY in sketch.values and shared else own)
+    text = text.replace(f"  host_keys: [{STAND_IN}]\n", f"  {NO_KEY}\n")
+    report = Report(host, _sorted(sketch), guests)
+    return Adopted(host, text, report, dict(sketch.values), taken.fleet_text, taken.groups)
 
 
 def _host_name(material: Material) -> str:
@@ -133,19 +148,26 @@ def _management_address(sketch: Sketch) -> str:
     return ""
 
 
-def _without_errors(host: str, head: Mapping[str, Json], sketch: Sketch) -> str:
-    """The text, once lint has no error in it: what it refuses is taken out and told as unmanaged."""
-    opening = f"{host} as it was found; what is not here stays as it is on the host"
+def _written(host: str, head: Mapping[str, Json], sketch: Sketch, shared: Mapping[str, str]) -> str:
+    """The text; what lint warns of is told as dangerous."""
+    for last in ("packages", "services"):
+        if last in sketch.values:
+            sketch.values[last] = sketch.values.pop(last)
+    text = write(sketch, head, f"{host} as it was found; what is not here stays as it is on the host")
+    for found in lint(host, text, shared):
+        if found.rule not in _CARRIED:
+            section = str(found.path[0]) if found.path else "host"
+            sketch.notes.add("danger", section, f"{found.file}:{found.line}", found.message)
+    return text
+
+
+def _without_errors(host: str, head: Mapping[str, Json], sketch: Sketch) -> None:
+    """Until lint has no error in the text: what it refuses is taken out and told as unmanaged."""
     for _ in range(MAX_ROUNDS):
-        text = write(sketch, head, opening)
-        findings = lint(host, text)
+        findings = lint(host, write(sketch, head, host), {FLEET_FILE: FLEET_TEXT})
         wrong = next((f for f in findings if f.severity == "error"), None)
         if wrong is None:
-            for found in findings:
-                if found.rule not in _CARRIED:
-                    section = str(found.path[0]) if found.path else "host"
-                    sketch.notes.add("danger", section, f"hosts/{host}.yaml:{found.line}", found.message)
-            return text
+            return
         gone = _to_drop(wrong.path, sketch)
         if gone is None:
             raise InputError(f"the spec of {host} cannot be written: {wrong}", hint="say it by the command's options")
@@ -165,9 +187,9 @@ def _to_drop(path: Path, sketch: Sketch) -> Path | None:
     return None
 
 
-def lint(host: str, text: str) -> Sequence[Finding]:
-    """The findings of a spec that stands alone in a repository."""
-    files = {FLEET_FILE: FLEET_TEXT, f"hosts/{host}.yaml": text}
+def lint(host: str, text: str, shared: Mapping[str, str]) -> Sequence[Finding]:
+    """The findings of a spec that is the only one beside these files."""
+    files = {**shared, f"hosts/{host}.yaml": text}
     tree = Tree({path: BlobEntry(path, path, body.encode()) for path, body in files.items()})
     return read_fleet(tree, KINDS).findings
 

@@ -1,13 +1,10 @@
-"""What a Proxmox node adds: its guests' own settings, its firewall files, and whether they may be trusted now."""
+"""What a Proxmox node adds: its guests' own settings, and whether they may be trusted now."""
 
 import json
 from collections.abc import Mapping
 
-from service.adopt.material import PVE_FIREWALL, PVE_MEMBERS, Material
+from service.adopt.material import PVE_MEMBERS, Material
 from service.adopt.sketch import Sketch
-from service.firewall.firewall import CLUSTER_FILE, HOST_FILE, Node, read_firewall
-from service.firewall.ignored import ignored_lines
-from service.firewall.model import Level, Rule
 from service.formats import pve_guests
 from service.formats.pve_guests import PveGuest
 from service.model.states import Json
@@ -92,84 +89,3 @@ def _suggest(guest: PveGuest, known: set[Json], taken: set[str], sketch: Sketch)
     if not lines:
         lines.append("  # known to Proxmox, not to dnsmasq: without the sign in front they have their names")
     lines.append(f"  {key_text(guest.name)}: {flow(value)}")
-
-
-def read_pve_firewall(material: Material, sketch: Sketch) -> str:
-    """The firewall files: understood in full, left to Proxmox. What would take the host's over is a suggestion.
-
-    Returns the lines for fleet.yaml that would take the datacenter's over, as comments.
-    """
-    files: dict[str, bytes] = {}
-    for path, data in material.below(*PVE_FIREWALL).items():
-        name = path.rpartition("/")[2]
-        if name in (CLUSTER_FILE, HOST_FILE):
-            files[name] = data
-        elif name.endswith(".fw"):
-            sketch.notes.add("unmanaged", "firewall", f"{path}:1", "rules of a guest, left to Proxmox")
-    if not files:
-        return ""
-    firewall = read_firewall(files, Node()).firewall
-    for level in (firewall.cluster, firewall.host):
-        if level.exists:
-            what = (
-                f"{len(level.rules)} rules, {len(level.groups)} groups, {len(level.aliases)} aliases, "
-                f"{len(level.ipsets)} sets, left to Proxmox"
-            )
-            sketch.notes.add("unmanaged", "firewall", f"{_PLACES[level.file]}:1", what)
-    for item in ignored_lines(files, Node()):
-        where = f"{_PLACES.get(item.where.file, item.where.file)}:{item.where.line}"
-        sketch.notes.add("danger", "firewall", where, f"has no effect: {item.reason}: {item.text}")
-    if firewall.host.exists:
-        sketch.suggestions["firewall"] = [
-            "  # left to Proxmox: without the signs in front these are its rules, and host.fw is written as a whole",
-            "  rules:",
-            *(f"    - {flow(rule_values(rule))}" for rule in firewall.host.rules if not rule.errors),
-        ]
-    return _cluster(firewall.cluster) if firewall.cluster.exists else ""
-
-
-_PLACES = {CLUSTER_FILE: PVE_FIREWALL[0][:-1] + CLUSTER_FILE, HOST_FILE: PVE_FIREWALL[1]}
-
-
-def rule_values(rule: Rule) -> dict[str, Json]:
-    """A rule as a spec writes it."""
-    value: dict[str, Json] = {"type": rule.type, "action": rule.action if rule.type == "group" else rule.action.lower()}
-    for key in ("macro", "iface", "source", "dest", "proto", "dport", "sport", "icmp_type", "log"):
-        if said := getattr(rule, key):
-            value[key] = said
-    if not rule.enable:
-        value["enable"] = False
-    if rule.comment:
-        value["comment"] = shown(rule.comment, 200)
-    return value
-
-
-def _cluster(level: Level) -> str:
-    """The datacenter's level as comments of fleet.yaml."""
-    lines = ["firewall:  # left to Proxmox; without the signs in front cluster.fw is written as a whole"]
-    lines += [
-        f"  {key}: {str(level.options[key]).lower()}" for key in ("policy_in", "policy_out") if key in level.options
-    ]
-    if level.aliases:
-        lines.append(f"  aliases: {flow({alias.name: alias.cidr for alias in level.aliases.values()})}")
-    if level.ipsets:
-        sets: dict[str, Json] = {
-            s.name: [f"{'!' if entry.nomatch else ''}{entry.cidr}" for entry in s.entries]
-            for s in level.ipsets.values()
-        }
-        lines.append(f"  ipsets: {flow(sets)}")
-    for key, groups in (("rules", {"": level.rules}), ("groups", {g.name: g.rules for g in level.groups.values()})):
-        if any(groups.values()):
-            lines.append(f"  {key}:")
-        for name, rules in groups.items():
-            indent = "    "
-            if name and rules:
-                lines.append(f"    {name}:")
-                indent = "      "
-            lines += [f"{indent}- {flow(rule_values(rule))}" for rule in rules if not rule.errors]
-    return "".join(f"# {shown_line(line)}\n" for line in lines)
-
-
-def shown_line(line: str) -> str:
-    """A comment's line with its indentation, without anything that a terminal would obey."""
-    return line[: len(line) - len(line.lstrip())] + shown(line, 4000)

@@ -1,6 +1,7 @@
 """A sketch as YAML: short mappings in one line, comments where they belong, quotes where they are needed."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from service.adopt.sketch import Sketch
 from service.model.states import Json
@@ -15,8 +16,12 @@ _LINE = 4000
 
 def write(sketch: Sketch, head: Mapping[str, Json], opening: str) -> str:
     """The text of a host's file: `opening` as a comment, the head's keys, the sections with their comments."""
-    lines = [f"# {opening}"]
-    lines += _comments(sketch.above.get((), []), "")
+    return f"# {opening}\n{body(sketch, head)}"
+
+
+def body(sketch: Sketch, head: Mapping[str, Json] = MappingProxyType({})) -> str:
+    """The head's keys and the sections, with their comments."""
+    lines = _comments(sketch.above.get((), []), "")
     for key, value in {**head, **sketch.values}.items():
         lines += _entry(sketch, key, value, (key,), "")
         lines += [_suggested(line) for line in sketch.suggestions.get(key, [])]

@@ -17,7 +17,7 @@ from tests.adopt.trees import NAMES, STYLES
 from tests.documents import run_by
 from tests.e2e.evidence import evidence
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=6)
 
 KEPT = ("/etc/hostname", "/etc/ssh/ssh_host_ed25519_key.pub")
 SAVED = "etc/network etc/dnsmasq.conf etc/hosts etc/sysctl.conf etc/nftables.conf"

@@ -16,7 +16,7 @@ from tests.e2e.evidence import evidence
 from tests.e2e.repository import Repository, lint
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=5)
 
 FILE = "hosts/pve1.yaml"
 BY_HAND = cycle(

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=2)
 
 INTERFACES = "/etc/network/interfaces"
 CONF = "/etc/dnsmasq.d/passerelle.conf"

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.evidence import evidence, transactions
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=2)
 
 NAMES = ["timer", "boot unit", "timer fired", "rollback", "new connection"]
 

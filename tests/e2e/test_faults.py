@@ -8,7 +8,7 @@ from service.lab import Lab
 from service.lab.field import Field
 from tests.e2e.trials import Fault, Outcome, Trials
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.lab(minutes=3), pytest.mark.timeout(400)]
 
 UNCONFIRMED = "nobody confirmed before the deadline, so the host put everything back"
 LATCHED = "this desired state was rolled back and is not tried again by itself: "

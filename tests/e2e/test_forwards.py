@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=2)
 
 INET, CTL = "198.18.0.80", "198.18.0.10"
 BOX = '  box: {{mac: "{mac}", address: 10.10.10.50}}\n'

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.evidence import evidence, transactions
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=2)
 
 ALLOW = "  allow_management_change: true\n"
 ELSEWHERE = "198.51.100.99"

@@ -12,7 +12,7 @@ from service.lab.field import Field
 from tests.documents import run_by
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=2)
 
 
 @pytest.fixture

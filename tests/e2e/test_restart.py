@@ -11,7 +11,7 @@ from service.lab.enter import inside_root
 from tests.e2e.evidence import transactions
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=2)
 
 CONF = "/etc/dnsmasq.d/passerelle.conf"
 CONSOLE = "  console: https://console.example.net/pve1\n"

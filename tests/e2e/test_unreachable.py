@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.evidence import evidence, transactions
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=2)
 
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
