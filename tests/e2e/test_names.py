@@ -12,7 +12,7 @@ import pytest
 from service.lab import Guest
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=2)
 
 ALPINE = '  alpine: {mac: "BC:24:11:00:00:02"}\n'
 GHOST = '  ghost: {mac: "BC:24:11:00:00:99"}\n'
@@ -36,9 +36,11 @@ def without(text: str, *lines: str) -> str:
     return text
 
 
-def asks_for(guest: Guest, name: str) -> str:
-    """The guest asks for a lease under this name, once; the address it got."""
-    argv = ["busybox", "udhcpc", "-f", "-q", "-n", "-i", "eth0", "-t", "5", "-T", "4", "-x", f"hostname:{name}"]
+def asks_for(guest: Guest, name: str = "", address: str = "") -> str:
+    """The guest asks for a lease, under this name, of this address, once; the address it got."""
+    argv = ["busybox", "udhcpc", "-f", "-q", "-n", "-i", "eth0", "-t", "5", "-T", "4"]
+    argv += ["-x", f"hostname:{name}"] if name else []
+    argv += ["-r", address] if address else []
     guest.exec([*argv, "-s", "/usr/local/lib/lab/dhcp-event"], timeout_s=45, check=True)
     return guest.address()
 
@@ -148,6 +150,40 @@ def test_leases_move_with_their_file_and_history_tells_who_had_what(story: Story
     assert [one["name"] for one in history][:2] == ["alpine", ""]
     story.apply(story.spec(), "and back")
     assert lease_names(story)[alpine.mac.lower()] == "alpine"
+
+
+def test_a_restart_ends_no_lease_and_a_lost_file_ends_them_when_that_is_seen(story: Story, alpine: Guest) -> None:
+    address = alpine.address()
+
+    def history() -> list[tuple[str, str, bool]]:
+        found = story.field.items(f"leases/history?ip={address}")
+        return [(one["mac"], one["from_at"], one["until_at"] is None) for one in found]
+
+    story.field.wait_for(lambda: history() and history()[0][2], "its lease is seen")
+    before, saved = history(), story.host.sh(f"cat {LEASES}")
+    assert before[0][0] == alpine.mac.lower()
+    story.host.sh("systemctl restart dnsmasq")
+    story.wait_rounds()
+    assert history() == before
+    try:
+        story.host.sh(f"rm {LEASES}")  # dnsmasq has them in memory, and goes on
+        story.wait_rounds()
+        assert history() == before
+        held_at = datetime.now(UTC)
+        story.host.sh("systemctl restart dnsmasq")
+        story.field.wait_for(lambda: not story.field.items("leases?active=true"), "the leases are seen gone")
+        assert history() == [(*before[0][:2], False), *before[1:]]
+        then = story.field.items(f"leases?ip={address}&at={quote(held_at.isoformat())}")
+        assert [one["mac"] for one in then] == [alpine.mac.lower()]
+        assert asks_for(alpine, address=address) == address
+        story.field.wait_for(lambda: len(history()) == len(before) + 1, "the lease is there again")
+        assert [still for _, _, still in history()[:2]] == [True, False]
+    finally:
+        story.host.write(LEASES, saved.encode())
+        story.host.sh("systemctl restart dnsmasq")
+    story.field.wait_for(
+        lambda: lease_names(story) and len(story.field.items("leases?active=true")) > 1, "all are back"
+    )
 
 
 def test_the_command_line_tells_who_is_who_how_full_the_pool_is_and_makes_a_lease_fixed(
