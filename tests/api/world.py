@@ -5,6 +5,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx2
 from fastapi import FastAPI
@@ -233,6 +234,14 @@ class World:
         )
 
 
+async def get(world: World, path: str) -> dict[str, Any]:
+    """The body of a good answer."""
+    answer = await world.ask("GET", f"/api/v1/{path}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
 def drift(resource: str) -> Drift:
     """A bridge that is down."""
     return Drift(Difference("bridges", resource, "up", "live", "changed", True, False), "host")
@@ -266,6 +275,7 @@ __all__ = [
     "StillClock",
     "World",
     "drift",
+    "get",
     "plan",
     "problem_of",
     "signature",
