@@ -58,8 +58,7 @@ def _plain(value: object) -> Json:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    checked: Json = value  # type: ignore[assignment]  # the loader makes nothing else
-    return checked
+    return value if isinstance(value, bool | int | float | str) else None  # the loader makes nothing else
 
 
 def _tuples(value: Json) -> object:

@@ -45,11 +45,10 @@ class Sketch:
         """Whether a value stands at a path."""
         value: Json = self.values
         for part in path:
-            in_mapping = isinstance(value, dict) and isinstance(part, str) and part in value
-            in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
-            if not (in_mapping or in_list):
+            found = _at(value, part)
+            if found is None:
                 return False
-            value = value[part]  # type: ignore[index]  # just looked
+            (value,) = found
         return True
 
     def drop(self, path: Path) -> bool:
@@ -58,15 +57,26 @@ class Sketch:
             return False
         holder: Json = self.values
         for part in path[:-1]:
-            holder = holder[part]  # type: ignore[index]  # `has` looked
+            (holder,) = _at(holder, part) or (None,)
         last = path[-1]
-        del holder[last]  # type: ignore[union-attr,arg-type]  # `has` looked
-        if isinstance(last, int):
+        if isinstance(holder, dict):
+            del holder[str(last)]
+        elif isinstance(holder, list) and isinstance(last, int):
+            del holder[last]
             self.above = _closed_up(self.above, path)
             self.beside = _closed_up(self.beside, path)
         if not holder and len(path) > 1:
             self.drop(path[:-1])
         return True
+
+
+def _at(value: Json, part: str | int) -> tuple[Json] | None:
+    """What stands below a value; None where nothing does."""
+    if isinstance(value, dict) and isinstance(part, str) and part in value:
+        return (value[part],)
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return (value[part],)
+    return None
 
 
 def _closed_up(comments: dict[Path, T], gone: Path) -> dict[Path, T]:
