@@ -17,6 +17,8 @@ from service.spec.editing import GONE, Change, changes_between, edited
 
 FOUND = ("interfaces", "bridges", "nat", "dnsmasq", "guests", "packages", "services")
 """Sections that adopt can find on a host; of the others only a spec speaks."""
+WHERE_BOTH = ("firewall",)
+"""Sections that are compared where both sides have one: on a host a firewall may be, too, what no spec says."""
 
 
 def against(text: str, adopted: Adopted) -> str:
@@ -24,11 +26,13 @@ def against(text: str, adopted: Adopted) -> str:
     document = load(text.encode())
     if document.value is None or document.problems:
         raise InputError(f"the spec of {adopted.host} cannot be read, so it cannot be compared", hint="passerelle lint")
-    before = {key: _plain(value) for key, value in document.value.items() if key in FOUND}
-    after = {key: adopted.values[key] for key in FOUND if key in adopted.values}
+    both = [key for key in WHERE_BOTH if key in document.value and key in adopted.values]
+    compared = (*FOUND, *both)
+    before = {key: _plain(value) for key, value in document.value.items() if key in compared}
+    after = {key: adopted.values[key] for key in compared if key in adopted.values}
     kinds = {kind.name: kind for kind in KINDS}
     changes: list[Change] = []
-    for key in FOUND:
+    for key in compared:
         here, there = before.get(key), after.get(key)
         if key in before and key in after and _same(kinds[key].section, here, there):
             continue

@@ -133,6 +133,8 @@ def styled(bench: Bench) -> Callable[[str], Bench]:
     return take
 
 
+FOR_PMXCFS = ("pve-firewall",)
+"""Only a Proxmox node's own file system gives files below /etc/pve their owner; such a host is a value in other tests."""
 REBOOTED = ("iptables-legacy", "nft-file")
 
 
@@ -155,7 +157,7 @@ TAKEN_OVER = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in FOR_PMXCFS])
 def test_a_host_configured_by_hand_is_adopted_and_not_a_byte_of_it_changes(
     styled: Callable[[str], Bench], name: str
 ) -> None:

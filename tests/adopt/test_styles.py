@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,16 +31,28 @@ from tests.documents import run_by
 from tests.golden import same_as_golden
 from tests.laws.host import after_plan, bare_host
 
+ALONE = {"fleet.yaml": "passerelle: 1\n"}
+
+
+def shared_of(made: Adopted) -> dict[str, str]:
+    """What adopt writes beside the host's file."""
+    return {"fleet.yaml": made.fleet_text, **made.groups}
+
 
 def spec_of(text: str) -> HostSpec:
-    files = {"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": text}
+    return spec_in(text, ALONE)
+
+
+def spec_in(text: str, shared: Mapping[str, str]) -> HostSpec:
+    """The host's spec beside a fleet.yaml and groups/."""
+    files = {**shared, "hosts/pve1.yaml": text}
     fleet = read_fleet(Tree({p: BlobEntry(p, p, t.encode()) for p, t in files.items()}), KINDS)
     assert not fleet.has_errors, "\n".join(map(str, fleet.findings))
     return fleet.hosts["pve1"]
 
 
-def planned(text: str, given: Material) -> tuple[Plan, HostObserved, Desired]:
-    desired = desire(spec_of(text), KINDS)
+def planned(text: str, given: Material, shared: Mapping[str, str] = ALONE) -> tuple[Plan, HostObserved, Desired]:
+    desired = desire(spec_in(text, shared), KINDS)
     host = booted(given, desired.watch)
     return make_plan(desired, LastApplied(), host), host, desired
 
@@ -62,11 +75,15 @@ def test_a_style_gives_its_spec_and_its_report(name: str) -> None:
     made = adopt(material(name))
     same_as_golden(STYLES / name / "spec.yaml", made.text)
     same_as_golden(STYLES / name / "report.txt", made.report.as_text())
+    if shared_of(made) != ALONE:
+        text = "".join(f"# {path}\n{body}" for path, body in shared_of(made).items())
+        same_as_golden(STYLES / name / "shared.yaml", text)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_plan_after_adopting_is_empty(name: str) -> None:
-    plan, _, _ = planned(adopt(material(name)).text, material(name))
+    made = adopt(material(name))
+    plan, _, _ = planned(made.text, material(name), shared_of(made))
     assert (plan.drifts, plan.steps, plan.packages, plan.refusals) == ((), (), (), ())
 
 
@@ -227,21 +244,22 @@ def test_what_was_taken_over_is_adopted_again_as_the_same() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_passerelle_writes_of_an_adopted_spec_is_adopted_as_the_same_spec(name: str) -> None:
-    text = adopt(material(name)).text
-    desired = desire(spec_of(text), KINDS)
+    made = adopt(material(name))
+    text, spec = made.text, spec_in(made.text, shared_of(made))
+    desired = desire(spec, KINDS)
     host = bare_host(desired.watch)
     plan = make_plan(desired, LastApplied(), host, permission=Permission(management_change=True))
     assert plan.refusals == ()
     done = after_plan(host, plan)
     files = {path: seen.value for path, seen in done.texts.items() if isinstance(seen, Seen)}
-    files |= {path: data for path, data in material(name).files.items() if path.startswith(("/etc/pve/", "/etc/ssh"))}
-    again = adopt(Material({**files, "/etc/hostname": b"pve1"}, packages=dict.fromkeys(plan_packages(text), True)))
+    kept = {path: data for path, data in material(name).files.items() if path.startswith(("/etc/pve/", "/etc/ssh"))}
+    local = {p.replace("/nodes/pve1/", "/local/"): d for p, d in files.items() if "/nodes/" in p}
+    files = {**kept, **files, **local}
+    packages = dict.fromkeys(spec.sections.get("packages", ()), True)  # type: ignore[call-overload]
+    again = adopt(Material({**files, "/etc/hostname": b"pve1"}, packages=packages))
     assert against(text, again) == text
-
-
-def plan_packages(text: str) -> list[str]:
-    """The packages that a spec names."""
-    return list(spec_of(text).sections.get("packages", ()))  # type: ignore[call-overload]
+    after = spec_in(again.text, shared_of(again))
+    assert (after.shared.sections, after.shared.groups) == (spec.shared.sections, spec.shared.groups)
 
 
 def test_a_cluster_without_quorum_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def material(name: str) -> Material:
 
 def booted(material: Material, watch: Watch) -> HostObserved:
     """The host after a boot with these files."""
-    files = dict(material.files)
+    files = {**material.files, **node_files(material.files)}
     host = bare_host(watch | WATCH, files)
     facts: dict[str, Observed[Json]] = {
         fact: seen for fact, seen in host.facts.items() if not fact.startswith(("link:", "addresses:"))
@@ -42,12 +42,25 @@ def booted(material: Material, watch: Watch) -> HostObserved:
         facts.setdefault(f"link:{name}", Seen(link()))
         facts.setdefault(f"addresses:{name}", Seen([]))
     facts["routes:default"] = Seen(gateways)
+    facts |= {fact: _of_pmxcfs(seen) for fact, seen in facts.items() if fact.startswith("file:/etc/pve/")}
     packages: dict[str, Observed[str]] = {p: Seen("1") for p in host.packages}
     made = replace(host, facts=facts, packages=packages, os="Debian")
     rules = makers(made)
     assert isinstance(rules, tuple), rules
     counts: Mapping[tuple[str, str], int] = {maker.rule: 1 for maker in rules}
     return replace(made, masquerades=Seen(tuple(Masquerade(s, o, "iptables-legacy nat") for s, o in counts)))
+
+
+def node_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The node's own files below their real folder: /etc/pve/local is a link to it."""
+    local = "/etc/pve/local/"
+    return {f"/etc/pve/nodes/pve1/{p.removeprefix(local)}": d for p, d in files.items() if p.startswith(local)}
+
+
+def _of_pmxcfs(seen: Observed[Json]) -> Observed[Json]:
+    """Below /etc/pve every file is root's and www-data's (pmxcfs(8))."""
+    is_there = isinstance(seen, Seen) and isinstance(seen.value, dict)
+    return Seen({**seen.value, "mode": "0640", "gid": 33}) if is_there else seen  # type: ignore[union-attr,dict-item]
 
 
 def _is_of(path: str) -> bool:

@@ -1,0 +1,181 @@
+"""Proxmox's firewall files as live sections: written where the spec would make files that mean the same, else not.
+
+    live(place) -> Live
+
+Nothing is judged by rules of thumb: the spec is written and read, what it wants is built, and each of its files is
+compared with the one that was found as a plan would compare them. Anything else that it would want is a difference.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+from service.adopt.pve_sections import KEY, FleetSketch, add_guest, add_host, fleet_of
+from service.adopt.sketch import Sketch
+from service.adopt.writing import write
+from service.firewall.model import Level
+from service.kinds import KINDS
+from service.kinds.desire import desire
+from service.model.states import Json
+from service.model.trees import BlobEntry, Tree
+from service.resources.desired import Desired
+from service.resources.pve_firewall import FOLDER, PveFirewallFile
+from service.spec.findings import Path
+from service.spec.fleet import FLEET_FILE, read_fleet
+from service.spec.host import HostSpec
+
+FLEET_TEXT = "passerelle: 1\n"
+CLUSTER_PATH = f"{FOLDER}/cluster.fw"
+DERIVES: tuple[Mapping[str, Json], ...] = ({}, {"dnsmasq": False}, {"nat": "open"}, {"dnsmasq": False, "nat": "open"})
+"""What does not follow by itself, tried in this order."""
+_WHY: Mapping[str, str] = {
+    "dnsmasq": "DHCP and DNS are let in by the host's own rules",
+    "nat": "neighbours of the uplink may route into the networks behind it, as now; without `nat` they may not",
+}
+MAX_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What was found on a node, and the spec without a firewall. `shared` are the fleet.yaml and the groups/ that are
+    there already, by path; empty: they are to be written. `guests` are levels by (name in the spec, file's path)."""
+
+    host: str
+    head: Mapping[str, Json]
+    sketch: Sketch
+    shared: Mapping[str, str]
+    cluster: Level
+    node: Level
+    guests: Mapping[tuple[str, str], Level]
+    found: Mapping[str, bytes]
+
+    @property
+    def host_path(self) -> str:
+        """Where host.fw belongs."""
+        return f"/etc/pve/nodes/{self.host}/host.fw"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """`sketch` has the live sections, `shared` are the files beside the host's own. `left` says why a file is left to
+    Proxmox, by its path; a node whose own files are left has no live section at all."""
+
+    sketch: Sketch
+    shared: Mapping[str, str]
+    left: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Wrong(Exception):  # noqa: N818 (an answer, not a fault)
+    """Lint has an error."""
+
+    path: Path
+    what: str
+
+
+def live(place: Place) -> Live:
+    """The node's files first, then those of the guests, each of which may be left."""
+    if place.cluster.options.get("enable") != 1:
+        return _nothing(place, "the datacenter's firewall is not on (`enable: 1` in cluster.fw), a section would be")
+    fleet = FleetSketch() if place.shared else fleet_of(place.cluster, place.found.get(CLUSTER_PATH, b""))
+    shared = place.shared or fleet.texts(FLEET_TEXT)
+    try:
+        before = desire(_spec(place, place.sketch, {FLEET_FILE: FLEET_TEXT}), KINDS)
+    except _Wrong as error:
+        return _nothing(place, error.what)
+    why = ""
+    for derive in DERIVES:
+        sketch = deepcopy(place.sketch)
+        add_host(place.node, place.found.get(place.host_path, b""), sketch)
+        _add_derive(derive, sketch)
+        try:
+            wrong = dict(_wrong(place, desire(_spec(place, sketch, shared), KINDS), before))
+        except _Wrong as error:
+            wrong = {"": error.what}
+        if not wrong:
+            return _with_guests(place, Live(sketch, shared), before)
+        why = next(iter(wrong.values()))
+    return _nothing(place, why)
+
+
+def _nothing(place: Place, why: str) -> Live:
+    behind = {path: "a guest's firewall stands behind its host's, which is left, too" for _, path in place.guests}
+    shared = place.shared or {FLEET_FILE: FLEET_TEXT}
+    return Live(place.sketch, shared, {CLUSTER_PATH: why, place.host_path: why, **behind})
+
+
+def _add_derive(derive: Mapping[str, Json], sketch: Sketch) -> None:
+    if derive:
+        section = sketch.mapping(KEY)
+        said: dict[str, Json] = dict(derive)
+        sketch.values[KEY] = {"derive": said, **section}
+        sketch.comment((KEY, "derive"), [f"{name}: {_WHY[name]}" for name in derive])
+
+
+def _with_guests(place: Place, made: Live, before: Desired) -> Live:
+    """With those guests whose files would mean the same."""
+    candidates, left = dict(place.guests), dict(made.left)
+    for _ in range(MAX_ROUNDS):
+        sketch = deepcopy(made.sketch)
+        for (name, path), level in candidates.items():
+            add_guest(level, place.found[path], name, sketch)
+        try:
+            wrong = dict(_wrong(place, desire(_spec(place, sketch, made.shared), KINDS), before))
+        except _Wrong as error:
+            named = {path for name, path in candidates if ("guests", name) == error.path[:2]}
+            wrong = dict.fromkeys(named or {path for _, path in candidates}, error.what)
+        if not wrong:
+            return Live(sketch, made.shared, left)
+        gone = {key for key in candidates if key[1] in wrong} or set(candidates)
+        left |= {path: wrong.get(path, next(iter(wrong.values()))) for _, path in gone}
+        candidates = {key: level for key, level in candidates.items() if key not in gone}
+    left |= {path: "too many other guests' files are left to Proxmox" for _, path in candidates}
+    return Live(made.sketch, made.shared, left)
+
+
+def _spec(place: Place, sketch: Sketch, shared: Mapping[str, str]) -> HostSpec:
+    """The spec as it would be read. Raises _Wrong."""
+    texts = {**shared, f"hosts/{place.host}.yaml": write(sketch, place.head, place.host)}
+    fleet = read_fleet(Tree({path: BlobEntry(path, path, text.encode()) for path, text in texts.items()}), KINDS)
+    wrong = next((finding for finding in fleet.findings if finding.severity == "error"), None)
+    if wrong is not None:
+        raise _Wrong(wrong.path, wrong.message)
+    return fleet.hosts[place.host]
+
+
+def _wrong(place: Place, desired: Desired, before: Desired) -> Iterator[tuple[str, str]]:
+    """(path, why) of what would not mean the same; anything that is no firewall file is at the path ""."""
+    files = {file.path: file for file in desired.resources if isinstance(file, PveFirewallFile)}
+    for path, file in files.items():
+        want, have = file.meaning(file.content or b""), file.meaning(place.found.get(path, b""))
+        if want != have:
+            yield path, f"{path.rpartition('/')[2]}: {_difference(want, have)}"
+    known = before.wishes
+    for key, wish in desired.wishes.items():
+        if key[1] not in files and known.get(key) != wish:
+            yield "", f"a section would make {key[1]}, too ({key[2]})"
+
+
+def _difference(want: Mapping[str, Json], have: Mapping[str, Json]) -> str:
+    """The first thing in which two files differ, in words."""
+    for name in [*(n for n in have if n == "ignored"), *have, *want]:
+        there, wanted = have.get(name), want.get(name)
+        if there == wanted:
+            continue
+        if name == "ignored" and isinstance(there, list):
+            return f"Proxmox skips `{there[0]}`"
+        if isinstance(there, list) or isinstance(wanted, list):
+            return _first(name, there if isinstance(there, list) else [], wanted if isinstance(wanted, list) else [])
+        if wanted is None:
+            return f"no key of the spec says `{name.removeprefix('option ')}: {there}`"
+        return f"`{name}` would be {wanted}" if there is None else f"`{name} {there}` would be {wanted}"
+    return "it would say something else"
+
+
+def _first(name: str, there: Sequence[Json], wanted: Sequence[Json]) -> str:
+    gone = [line for line in there if line not in wanted]
+    added = [line for line in wanted if line not in there]
+    if gone:
+        instead = f"`{added[0]}` would stand" if added else "it would be missing"
+        return f"of {name}, in place of `{gone[0]}` {instead}" if added else f"of {name}, `{gone[0]}`: {instead}"
+    return f"`{added[0]}` would be added to {name}" if added else f"the order of {name} would be another"
