@@ -153,6 +153,7 @@ def _of_service(host: str) -> Tracer:
 
 def _of_proxmox(pve: Path, node: NodeFacts, asked: dict[str, str]) -> tuple[Tracer, dict[str, str]]:
     """Who answers for a folder of Proxmox's files, and the packet with the addresses that the files know."""
+    from service.cli.output import tell
     from service.cli.pve_folder import node_of, read_pve_folder
     from service.errors import InputError
     from service.firewall.firewall import read_firewall
@@ -163,6 +164,8 @@ def _of_proxmox(pve: Path, node: NodeFacts, asked: dict[str, str]) -> tuple[Trac
         raise InputError(f"Proxmox would not load this rule set: {folder.fatal}")
     analyser = Analyser(folder.firewall)
     analyser.check()
+    if folder.firewall.host.on("nftables", default=False):
+        tell(f"{folder.firewall.host.option_where('nftables')}: nftables is on: answered as by the iptables back end")
     return lambda packet: analyser.trace_packet(packet).as_json(), _with_addresses(asked, folder.firewall)
 
 

@@ -148,6 +148,17 @@ def test_wrong_usage_is_said(folder: Path, more: list[str], capsys: pytest.Captu
     assert "Errno" not in said.err
 
 
+def test_another_back_end_on_the_node_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--from", "host", "--to", "ct100", "--proto", "tcp", "--dport", "22"]
+    (folder / "host.fw").write_text("[OPTIONS]\n\nnftables: 1\n")
+    assert _trace(folder, *asked) == 0
+    said = capsys.readouterr()
+    assert said.err == "host.fw:3: nftables is on: answered as by the iptables back end\n"
+    (folder / "host.fw").write_text("[OPTIONS]\nnftables: 0\n")
+    assert _trace(folder, *asked) == 0
+    assert capsys.readouterr() == (said.out, "")
+
+
 def test_alternative_names_are_given_as_nic_and_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "cluster.fw").write_text(CLUSTER + "IN ACCEPT -i wan0 -p tcp -dport 81\n")
     asked = ["--from", "enp1s0/wan", "--to", "host", "--proto", "tcp", "--dport", "81", "--source", "198.51.100.7"]
