@@ -19,12 +19,14 @@ from service.apply import read_files, read_network, read_system
 from service.apply.frames import Section, Sections, digest, sections
 from service.apply.part import Part, Reader, Unreadable
 from service.model.observed import HostObserved, ManagementPath, Watch
-from service.model.states import Unknown
+from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
 
 READERS: tuple[Reader, ...] = (*read_network.READERS, *read_system.READERS, *read_files.READERS)
 DIGESTED = tuple(dict.fromkeys(need for reader in READERS for need in reader.needs if need != "again"))
 
+DNSMASQ = "unit:dnsmasq.service"
+_IN_MEMORY = "dnsmasq runs, but its lease file is gone: the leases are in its memory alone, until it stops"
 _GARBLED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 _SESSION = re.compile(
     r"now (?P<now>\d{9,11}\.\d{1,9})\nuptime (?P<uptime>\d{1,10}\.\d{1,3})\n"
@@ -63,6 +65,8 @@ def read_answer(
     session = _session(found)
     booted_at_s = _booted_at_s(session, str(fields["boot_id"]), before)
     entered = fields.pop("entered_s")
+    if isinstance(fields["leases"], Absent) and _runs(fields["facts"].get(DNSMASQ)):
+        fields["leases"] = Unknown(_IN_MEMORY)
     observed = HostObserved(
         host=host,
         observed_at=observed_at,
@@ -103,6 +107,10 @@ def _booted_at_s(session: re.Match[str] | None, boot_id: str, before: Reading | 
     if before and before.booted_at_s is not None and before.observed.boot_id == boot_id:
         return before.booted_at_s if abs(before.booted_at_s - booted_at_s) < 1 else booted_at_s
     return booted_at_s
+
+
+def _runs(unit: Observed[Json] | None) -> bool:
+    return isinstance(unit, Seen) and isinstance(unit.value, dict) and unit.value.get("active") is True
 
 
 def _path(session: re.Match[str] | None) -> ManagementPath | None:

@@ -101,7 +101,9 @@ def _settings_findings(
 
 
 def pools_of(host: str, claims: Sequence[Claim], observed: HostObserved) -> tuple[PoolFill, ...]:
-    """How full each range is. Leases and reservations outside every range count nowhere."""
+    """How full each range is; none where that could not be read. What is outside every range counts nowhere."""
+    if isinstance(observed.leases, Unknown):
+        return ()
     leased = {int(ip) for lease in active_leases(observed) if (ip := ip_address(lease.address)).version == 4}
     kept = {int(IPv4Address(row[2])) for row, _ in known(claims, observed) if row[2]} - leased
     fills = []

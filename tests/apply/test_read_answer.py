@@ -64,6 +64,17 @@ def test_what_is_not_there_is_absent_because_the_host_said_so() -> None:
     assert observed.packages["nope"] == Absent()
 
 
+def test_a_lost_lease_file_says_nothing_of_the_leases_while_dnsmasq_has_them_in_memory() -> None:
+    missing = b"stat: cannot statx '/var/lib/misc/dnsmasq.leases': No such file or directory\n"
+    lost = re.sub(rb"f\|regular file\|132\|\S*dnsmasq\.leases\n", missing, answer("gateway"))
+    lost = re.sub(rb"(?m)^\d{10} (?:[0-9a-f]{2}:){5}.*\n", b"", lost)
+    seen = read(lost).leases
+    assert isinstance(seen, Unknown)
+    assert "in its memory alone" in seen.why
+    stopped = re.sub(rb"(Id=dnsmasq\.service\n(?:.+\n)*?ActiveState=)active", rb"\1inactive", lost)
+    assert read(stopped).leases == Absent()
+
+
 def test_what_was_not_looked_at_is_unknown() -> None:
     observed = read(answer("gateway"))
     for fact in ("file:/etc/hosts", "file:/etc/dnsmasq.d/.hidden", "unit:ssh.service", "sysctl:net.ipv4.tcp_ecn"):

@@ -10,7 +10,7 @@ import pytest
 from service.errors import InputError, NotFound
 from service.kinds.guests_seen import guests_seen, name_findings, pools_of
 from service.model.observed import HostObserved, Lease
-from service.model.states import Seen
+from service.model.states import Seen, Unknown
 from tests.laws.specs import head
 from tests.reconcile.test_control import Desk
 
@@ -91,6 +91,7 @@ async def test_names_that_two_want_are_findings(desk: Desk) -> None:
     assert [one.rule for one in name_findings(claims, seen_with(desk, settings=other))] == ["name-conflict"]
     assert guests_seen(claims, seen_with(desk, ())) != ()
     assert pools_of("pve1", claims, seen_with(desk, ()))[0].free == 9
+    assert pools_of("pve1", claims, replace(seen_with(desk), leases=Unknown("cut short"))) == ()
 
 
 @pytest.mark.parametrize(
