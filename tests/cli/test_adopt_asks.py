@@ -88,11 +88,10 @@ async def test_yes_pins_the_key_that_was_shown(host: LookedAt, terminal: tuple[i
     assert len(host.looks) == 1
 
 
-@pytest.mark.parametrize("typed", [b"y\n", b"\x04"], ids=["y", "end of input"])
 async def test_anything_else_pins_nothing_and_the_host_is_not_looked_at(
-    host: LookedAt, terminal: tuple[int, int], tmp_path: Path, typed: bytes
+    host: LookedAt, terminal: tuple[int, int], tmp_path: Path
 ) -> None:
-    code, said = await adopted(host, terminal, tmp_path, typed)
+    code, said = await adopted(host, terminal, tmp_path, b"y\n")
     assert code == 1
     assert "was not confirmed" in said
     assert "--host-key 'ssh-ed25519 " in said
