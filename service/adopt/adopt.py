@@ -11,7 +11,7 @@ from service.adopt.nat import read_nat
 from service.adopt.network import SECTIONS, read_network
 from service.adopt.pve import is_proxmox, read_guests, refusal
 from service.adopt.pve_firewall import Taken, read_pve_firewall
-from service.adopt.pve_live import FLEET_TEXT
+from service.adopt.pve_live import FLEET_TEXT, Found
 from service.adopt.pve_sections import KEY
 from service.adopt.report import Note, Report
 from service.adopt.sketch import Sketch
@@ -50,7 +50,8 @@ class ConnectionGiven:
 class Adopted:
     """The result. `values` are the sections by key as they stand in `text`; `path` is where it belongs.
 
-    `fleet_text` is for a repository without a fleet.yaml, as are `groups`, files of groups/ by path.
+    `fleet_text` is for a repository without a fleet.yaml, as are `groups`, files of groups/ by path. `firewall` is what
+    was found of Proxmox's.
     """
 
     host: str
@@ -59,6 +60,7 @@ class Adopted:
     values: Mapping[str, Json] = field(default_factory=dict)
     fleet_text: str = FLEET_TEXT
     groups: Mapping[str, str] = field(default_factory=dict)
+    firewall: Found = field(default_factory=Found)
 
     @property
     def path(self) -> str:
@@ -94,7 +96,7 @@ def adopt(
     text = _written(host, {**head, **taken.head}, sketch, shared if KEY in sketch.values and shared else own)
     text = text.replace(f"  host_keys: [{STAND_IN}]\n", f"  {NO_KEY}\n")
     report = Report(host, _sorted(sketch), guests)
-    return Adopted(host, text, report, dict(sketch.values), taken.fleet_text, taken.groups)
+    return Adopted(host, text, report, dict(sketch.values), taken.fleet_text, taken.groups, taken.found)
 
 
 def _host_name(material: Material) -> str:

@@ -3,7 +3,7 @@
 against(text, adopted) -> str          the text with its sections changed; comments, order and the head stay
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,16 +20,22 @@ FOUND = ("interfaces", "bridges", "nat", "dnsmasq", "guests", "packages", "servi
 WHERE_BOTH = ("firewall",)
 """Sections that are compared where both sides have one: on a host a firewall may be, too, what no spec says."""
 
+OF_GUESTS = ("address6", "port", "vmid", "firewall")
+"""Keys of a guest that adopt does not always find."""
+
 
 def against(text: str, adopted: Adopted) -> str:
     """InputError where the file cannot be read or an edit would touch something else."""
     document = load(text.encode())
     if document.value is None or document.problems:
         raise InputError(f"the spec of {adopted.host} cannot be read, so it cannot be compared", hint="passerelle lint")
-    both = [key for key in WHERE_BOTH if key in document.value and key in adopted.values]
+    is_said = adopted.firewall.is_said_by(adopted.host, text)
+    both = [key for key in WHERE_BOTH if key in document.value and key in adopted.values and not is_said]
     compared = (*FOUND, *both)
     before = {key: _plain(value) for key, value in document.value.items() if key in compared}
     after = {key: adopted.values[key] for key in compared if key in adopted.values}
+    if "guests" in after:
+        after["guests"] = _with_more(before.get("guests"), after["guests"], wins=is_said)
     kinds = {kind.name: kind for kind in KINDS}
     changes: list[Change] = []
     for key in compared:
@@ -37,10 +43,40 @@ def against(text: str, adopted: Adopted) -> str:
         if key in before and key in after and _same(kinds[key].section, here, there):
             continue
         if isinstance(here, dict) and isinstance(there, dict):
-            changes += changes_between(here, _in_order(here, there), (key,))
+            changes += _by_elements(changes_between(here, _in_order(here, there), (key,)), here)
         elif here != there:
             changes.append(((key,), GONE if there is None else there))
     return edited(text, changes)
+
+
+def _by_elements(changes: Sequence[Change], here: Mapping[str, Json]) -> Iterator[Change]:
+    """A list of mappings that is as long as before is changed element by element: comments between them stay."""
+    for path, value in changes:
+        old = here.get(str(path[1])) if len(path) == 2 else None
+        if isinstance(old, list) and isinstance(value, list) and len(old) == len(value):
+            for index, (was, now) in enumerate(zip(old, value, strict=True)):
+                if isinstance(was, dict) and isinstance(now, dict):
+                    yield from changes_between(was, now, (*path, index))
+                elif was != now:
+                    yield (*path, index), now
+        else:
+            yield path, value
+
+
+def _with_more(here: Json, there: Json, *, wins: bool) -> Json:
+    """What a person says of a guest and adopt did not find, or could not write, stays; if it `wins`, the rest, too."""
+    if not isinstance(here, dict) or not isinstance(there, dict):
+        return there
+    found: dict[str, Json] = {}
+    for name, guest in there.items():
+        known = here.get(name)
+        more = {k: v for k, v in known.items() if k in OF_GUESTS} if isinstance(known, dict) else {}
+        if isinstance(guest, dict):
+            less = {k: v for k, v in guest.items() if not wins or k not in OF_GUESTS}
+            found[name] = {**more, **less}
+        else:
+            found[name] = guest
+    return found
 
 
 def _same(section: Any, here: Json, there: Json) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from service.adopt.material import HOSTNAME_FILE, PVE_FIREWALL, PVE_MEMBERS, Material
-from service.adopt.pve_live import CLUSTER_PATH, FLEET_TEXT, Live, Place, live
+from service.adopt.pve_live import CLUSTER_PATH, FLEET_TEXT, Found, Place, live, nothing_live
 from service.adopt.pve_sections import KEY, rule_values
 from service.adopt.sketch import Sketch
 from service.firewall.firewall import CLUSTER_FILE, HOST_FILE, Node, read_firewall
@@ -26,11 +26,13 @@ _CLUSTER_NAME = "cluster"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """`head` are keys for the head of the host's file; `fleet_text` and `groups` (text by path) are for new files."""
+    """`head` are keys for the head of the host's file; `fleet_text` and `groups` (text by path) are for new files.
+    `found` is what was compared with what."""
 
     head: Mapping[str, Json]
     fleet_text: str = FLEET_TEXT
     groups: Mapping[str, str] = field(default_factory=dict)
+    found: Found = field(default_factory=Found)
 
 
 def read_pve_firewall(
@@ -45,7 +47,8 @@ def read_pve_firewall(
     if not files:
         return Taken({})
     own = {name: data for name, data in files.items() if name in _PLACES}
-    firewall = read_firewall(own, Node()).firewall
+    folder = read_firewall(own, Node())
+    firewall = folder.firewall
     for item in ignored_lines(own, Node()):
         where = f"{_PLACES.get(item.where.file, item.where.file)}:{item.where.line}"
         sketch.notes.add("danger", KEY, where, f"has no effect: {item.reason}: {item.text}")
@@ -54,7 +57,8 @@ def read_pve_firewall(
     found |= {f"/etc/pve/nodes/{host}/{HOST_FILE}": files[HOST_FILE]} if HOST_FILE in files else {}
     named, why = _cluster_name(material, host)
     place = Place(host, {**head, **named}, sketch, shared, firewall.cluster, firewall.host, guests, found)
-    made = live(place) if not why else Live(sketch, {}, {CLUSTER_PATH: why, place.host_path: why})
+    skipped = next((f"{item.where}: Proxmox skips `{item.text}`" for item in folder.ignored), "")
+    made = nothing_live(place, skipped or why) if skipped or why else live(place)
     left |= made.left
     _told(place, left, sketch)
     for (name, path), level in guests.items():
@@ -67,8 +71,10 @@ def read_pve_firewall(
     if CLUSTER_PATH not in left:
         sketch.values, sketch.above, sketch.beside = made.sketch.values, made.sketch.above, made.sketch.beside
         texts = {path: text for path, text in made.shared.items() if path != FLEET_FILE}
-        return Taken(named, made.shared.get(FLEET_FILE, FLEET_TEXT), {} if shared else texts)
-    return Taken({}, FLEET_TEXT + _as_comments(firewall.cluster, firewall.host, sketch))
+        fleet_text = made.shared.get(FLEET_FILE, FLEET_TEXT)
+        return Taken(named, fleet_text, {} if shared else texts, Found(found, made.shared))
+    fleet_text = FLEET_TEXT + _as_comments(firewall.cluster, firewall.host, sketch)
+    return Taken({}, fleet_text, found=Found(found, shared))
 
 
 def _told(place: Place, left: Mapping[str, str], sketch: Sketch) -> None:

@@ -1,6 +1,6 @@
 """Proxmox's firewall files as live sections: written where the spec would make files that mean the same, else not.
 
-    live(place) -> Live
+    live(place) -> Live             nothing_live(place, why) -> Live
 
 Nothing is judged by rules of thumb: the spec is written and read, what it wants is built, and each of its files is
 compared with the one that was found as a plan would compare them. Anything else that it would want is a difference.
@@ -56,6 +56,23 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """Firewall files by the path where they are written, and what is beside the host's own spec, by path."""
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
+
+    def is_said_by(self, host: str, text: str) -> bool:
+        """Whether a host's spec would make files that mean the same, in whatever words."""
+        try:
+            desired = desire(_read(host, text, self.shared), KINDS)
+        except _Wrong:
+            return False
+        files = [file for file in desired.resources if isinstance(file, PveFirewallFile)]
+        return bool(files) and all(_is_met(file, self.files) for file in files)
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """`sketch` has the live sections, `shared` are the files beside the host's own. `left` says why a file is left to
     Proxmox, by its path; a node whose own files are left has no live section at all."""
@@ -76,13 +93,15 @@ class _Wrong(Exception):  # noqa: N818 (an answer, not a fault)
 def live(place: Place) -> Live:
     """The node's files first, then those of the guests, each of which may be left."""
     if place.cluster.options.get("enable") != 1:
-        return _nothing(place, "the datacenter's firewall is not on (`enable: 1` in cluster.fw), a section would be")
+        return nothing_live(
+            place, "the datacenter's firewall is not on (`enable: 1` in cluster.fw), a section would be"
+        )
     fleet = FleetSketch() if place.shared else fleet_of(place.cluster, place.found.get(CLUSTER_PATH, b""))
     shared = place.shared or fleet.texts(FLEET_TEXT)
     try:
         before = desire(_spec(place, place.sketch, {FLEET_FILE: FLEET_TEXT}), KINDS)
     except _Wrong as error:
-        return _nothing(place, error.what)
+        return nothing_live(place, error.what)
     why = ""
     for derive in DERIVES:
         sketch = deepcopy(place.sketch)
@@ -95,10 +114,11 @@ def live(place: Place) -> Live:
         if not wrong:
             return _with_guests(place, Live(sketch, shared), before)
         why = next(iter(wrong.values()))
-    return _nothing(place, why)
+    return nothing_live(place, f"with the fleet.yaml that is there: {why}" if place.shared else why)
 
 
-def _nothing(place: Place, why: str) -> Live:
+def nothing_live(place: Place, why: str) -> Live:
+    """All files are left to Proxmox."""
     behind = {path: "a guest's firewall stands behind its host's, which is left, too" for _, path in place.guests}
     shared = place.shared or {FLEET_FILE: FLEET_TEXT}
     return Live(place.sketch, shared, {CLUSTER_PATH: why, place.host_path: why, **behind})
@@ -134,21 +154,29 @@ def _with_guests(place: Place, made: Live, before: Desired) -> Live:
 
 
 def _spec(place: Place, sketch: Sketch, shared: Mapping[str, str]) -> HostSpec:
+    return _read(place.host, write(sketch, place.head, place.host), shared)
+
+
+def _read(host: str, text: str, shared: Mapping[str, str]) -> HostSpec:
     """The spec as it would be read. Raises _Wrong."""
-    texts = {**shared, f"hosts/{place.host}.yaml": write(sketch, place.head, place.host)}
+    texts = {**shared, f"hosts/{host}.yaml": text}
     fleet = read_fleet(Tree({path: BlobEntry(path, path, text.encode()) for path, text in texts.items()}), KINDS)
     wrong = next((finding for finding in fleet.findings if finding.severity == "error"), None)
     if wrong is not None:
         raise _Wrong(wrong.path, wrong.message)
-    return fleet.hosts[place.host]
+    return fleet.hosts[host]
+
+
+def _is_met(file: PveFirewallFile, found: Mapping[str, bytes]) -> bool:
+    return file.meaning(file.content or b"") == file.meaning(found.get(file.path, b""))
 
 
 def _wrong(place: Place, desired: Desired, before: Desired) -> Iterator[tuple[str, str]]:
     """(path, why) of what would not mean the same; anything that is no firewall file is at the path ""."""
     files = {file.path: file for file in desired.resources if isinstance(file, PveFirewallFile)}
     for path, file in files.items():
-        want, have = file.meaning(file.content or b""), file.meaning(place.found.get(path, b""))
-        if want != have:
+        if not _is_met(file, place.found):
+            want, have = file.meaning(file.content or b""), file.meaning(place.found.get(path, b""))
             yield path, f"{path.rpartition('/')[2]}: {_difference(want, have)}"
     known = before.wishes
     for key, wish in desired.wishes.items():

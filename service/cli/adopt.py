@@ -70,36 +70,50 @@ def adopt(
         complain("give either USER@HOST or --root DIR", "passerelle adopt --help")
         return USAGE
     try:
-        made = _read(root or target, name, address, port, host_key, ssh_key)
+        made = _read(root or target, name, address, port, host_key, ssh_key, _shared(repo))
     except Unreachable as error:
         complain(error.what, error.hint)
         return UNREACHABLE
     return _write(made, repo, diff=diff, as_json=output == "json")
 
 
-def _read(given: Path | str, name: str, address: str, port: int, host_key: str, ssh_key: Path | None) -> "Adopted":
+def _read(
+    given: Path | str, name: str, address: str, port: int, host_key: str, ssh_key: Path | None, shared: dict[str, str]
+) -> "Adopted":
     if isinstance(given, Path):
-        return _from_tree(given, name, address, port, host_key)
-    return _from_host(given, name, address, port, host_key, ssh_key)
+        return _from_tree(given, name, address, port, host_key, shared)
+    return _from_host(given, name, address, port, host_key, ssh_key, shared)
 
 
-def _from_tree(root: Path, name: str, address: str, port: int, host_key: str) -> "Adopted":
+def _shared(repo: Path) -> dict[str, str]:
+    """fleet.yaml and the files of groups/ that are there already, by path."""
+    from service.cli.directory import read_directory
+
+    if not repo.is_dir():
+        return {}
+    files = read_directory(repo).files
+    return {p: e.data.decode("utf-8", "replace") for p, e in files.items() if not p.startswith("hosts/")}
+
+
+def _from_tree(root: Path, name: str, address: str, port: int, host_key: str, shared: dict[str, str]) -> "Adopted":
     from service.adopt import adopt as adopted
     from service.adopt.material import HOSTNAME_FILE
     from service.cli.host_tree import read_host_tree
 
     material = read_host_tree(root)
     named = name or ("" if HOSTNAME_FILE in material.files else _label(root))
-    return adopted(material, _given(named, address, "root", port, host_key))
+    return adopted(material, _given(named, address, "root", port, host_key), shared)
 
 
-def _from_host(target: str, name: str, address: str, port: int, host_key: str, ssh_key: Path | None) -> "Adopted":
+def _from_host(
+    target: str, name: str, address: str, port: int, host_key: str, ssh_key: Path | None, shared: dict[str, str]
+) -> "Adopted":
     from service.adopt import adopt as adopted
 
     user, host = _split(target)
     key = host_key or _shown_key(host, port)
     material = _looked_at(host, user, port, key, ssh_key)
-    return adopted(material, _given(name, address or host, user, port, key))
+    return adopted(material, _given(name, address or host, user, port, key), shared)
 
 
 def _given(name: str, address: str, user: str, port: int, host_key: str) -> "ConnectionGiven":
@@ -192,13 +206,11 @@ def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
     if state == "same":
         tell(f"{repo / path} says all of it already")
         return 0
-    if not (repo / "fleet.yaml").exists():
-        repo.mkdir(parents=True, exist_ok=True)
-        (repo / "fleet.yaml").write_text(made.fleet_text, encoding="utf-8")
-        tell(f"written: {repo / 'fleet.yaml'}")
-    (repo / path).parent.mkdir(parents=True, exist_ok=True)
-    (repo / path).write_text(made.text, encoding="utf-8")
-    tell(f"written: {repo / path}")
+    shared = {} if (repo / "fleet.yaml").exists() else {"fleet.yaml": made.fleet_text, **made.groups}
+    for file, text in {**shared, path: made.text}.items():
+        (repo / file).parent.mkdir(parents=True, exist_ok=True)
+        (repo / file).write_text(text, encoding="utf-8")
+        tell(f"written: {repo / file}")
     return 0
 
 

@@ -134,7 +134,7 @@ def styled(bench: Bench) -> Callable[[str], Bench]:
 
 
 FOR_PMXCFS = ("pve-firewall",)
-"""Only a Proxmox node's own file system gives files below /etc/pve their owner; such a host is a value in other tests."""
+"""Only a Proxmox node's own file system gives files below /etc/pve their owner: in other tests it is a value."""
 REBOOTED = ("iptables-legacy", "nft-file")
 
 
