@@ -51,7 +51,7 @@ def parse_packet(fields: Mapping[str, object]) -> Question:
     given = {key: _text(value, key) for key, value in said.items()}
     for key in ("from", "to", "proto", "source", "dest"):
         if key not in given:
-            raise InputError(f"the packet has no {key}")
+            raise InputError(f"the packet has no {key}", hint="every packet has from, to, proto, source, dest")
     for key in ("from", "to"):
         if not _ZONE.fullmatch(given[key]):
             raise InputError(f"{key} is no zone: {given[key]}", hint="host, outside, nfvm, ct100, vm200i1, vmbr1/tapX")

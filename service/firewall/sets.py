@@ -6,7 +6,7 @@ The longest prefix that holds an address decides; a `nomatch` entry is a hole. E
 for IPv6. `management` holds the local network as well; `ipfilter-netN` what the card may use by itself.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from service.firewall.addresses import BITS, ip_or_cidr, iptables_address, mask_of, split_cidr
@@ -59,7 +59,9 @@ def build_sets(firewall: Firewall) -> Sets:
     """The sets of the cluster and of every guest that has a file, switched on or not."""
     table: dict[SetKey, NetSet] = {}
     refused: list[Ignored] = []
-    local = IPSetEntry(firewall.local_network())
+    alias = firewall.cluster.aliases.get("local_network")
+    text = f"{alias.name} {alias.cidr}" if alias else ""
+    local = IPSetEntry(firewall.local_network(), where=alias.where if alias else NOWHERE, text=text)
     cluster = {name: [*ipset.entries] for name, ipset in firewall.cluster.ipsets.items()}
     cluster.setdefault("management", []).append(local)
     for name, entries in cluster.items():
@@ -102,8 +104,21 @@ def _build(
     for (address, length, family), entry in chosen.items():
         problem = _add(table[keys[family]], address, length, family, nomatch=entry.nomatch)
         if problem:
-            where = entry.where if entry.where != NOWHERE else Where(level.file, 0)
-            refused.append(Ignored(where, entry.text or entry.cidr, f"ipset: {problem}", fatal=True))
+            blamed = entry if entry.where != NOWHERE else _line_in_the_way(chosen, address, length, family) or entry
+            where = blamed.where if blamed.where != NOWHERE else Where(level.file, 0)
+            refused.append(Ignored(where, blamed.text or blamed.cidr, f"ipset: {problem}", fatal=True))
+
+
+def _line_in_the_way(
+    chosen: Mapping[tuple[int, str, Family], IPSetEntry], address: int, length: str, family: Family
+) -> IPSetEntry | None:
+    """The entry of a file for the same network as one that Proxmox adds by itself."""
+    prefix = c_number(length, BITS[family])
+    mask = mask_of(prefix if prefix is not None else BITS[family], family)
+    for (other, other_length, other_family), entry in chosen.items():
+        if (other & mask, other_length, other_family) == (address & mask, length, family) and entry.where != NOWHERE:
+            return entry
+    return None
 
 
 def _resolved(

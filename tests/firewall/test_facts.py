@@ -233,6 +233,7 @@ def test_fact_16_bad_values_leave_the_default() -> None:
     "text",
     [
         "[ALIASES]\nbad 192.0.2.0/33\n[RULES]\nIN ACCEPT -source bad\n",
+        "[ALIASES]\nlocal_network 192.0.2.0/33\n",
         "[IPSET ss]\n192.0.2.0/08\n",
         "[IPSET ss]\n2001:db8::/129\n",
         "[IPSET ss]\n192.0.2.0/24\n192.0.2.1/24\n",
@@ -249,6 +250,19 @@ def test_fact_16_bad_values_leave_the_default() -> None:
 def test_fact_17_one_line_keeps_everything_from_loading(text: str) -> None:
     assert not _loads(ON + text)
     assert [fatal for _, _, fatal in _lines(ON + text)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[ALIASES]\nlocal_network 192.0.2.0/33\n", 4),
+        ("[IPSET management]\n198.51.100.7\n203.0.113.77/24\n", 5),
+    ],
+)
+def test_fact_17_what_the_set_management_adds_is_told_with_a_line_of_the_file(text: str, line: int) -> None:
+    refused = analyser(ON + text).refused
+    assert [str(item.where) for item in refused if item.reason.startswith("ipset: ")] == [f"cluster.fw:{line}"]
+    assert all(item.where.line for item in refused)
 
 
 @pytest.mark.parametrize(
