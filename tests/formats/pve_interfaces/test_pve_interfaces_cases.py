@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,35 @@ def test_every_other_line_and_unknown_option_is_written_as_it_stood(case: Path) 
     for interface in read.interfaces.values():
         for option in (*interface.inet.options, *interface.inet6.options):
             assert f"\t{option}" in lines
+
+
+_KEY = rb"(?m)^(\s+)(bridge|bond)[-_](ports|stp|fd|vids|slaves|mode|miimon)(?=\s)"
+REWORDINGS = {
+    "dashes": lambda data: re.sub(_KEY, rb"\1\2-\3", data),
+    "underscores": lambda data: re.sub(_KEY, rb"\1\2_\3", data),
+    "tabs": lambda data: re.sub(rb"(?m)^[ \t]+", b"\t", data),
+    "blanks behind": lambda data: re.sub(rb"(?m)(?<=\S)[ \t]*$", b" \t", data),
+    "carriage returns": lambda data: data.replace(b"\r", b"").replace(b"\n", b"\r\n"),
+    "no last line end": lambda data: data.rstrip(b"\r\n"),
+    "words far apart": lambda data: re.sub(rb"(?m)^(\s*(?:auto|iface|address|netmask|mtu)) +", rb"\1 \t ", data),
+}
+
+
+@pytest.mark.parametrize("reword", REWORDINGS.values(), ids=REWORDINGS)
+def test_other_words_for_the_same_file_are_written_alike(reword: Callable[[bytes], bytes]) -> None:
+    changed = 0
+    for case in CASES:
+        if not (case / "canonical").exists():
+            continue
+        data = reword(_input(case))
+        changed += data != _input(case)
+        # lines outside stanzas keep the blanks in and around them
+        assert _words(canonical(parse(data)).text) == _words((case / "canonical").read_bytes())
+    assert changed >= 4
+
+
+def _words(text: bytes) -> list[list[bytes]]:
+    return [line.split() for line in text.split(b"\n")]
 
 
 def test_the_cases_are_there() -> None:
