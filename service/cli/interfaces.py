@@ -89,7 +89,7 @@ def show(file: Path, /, *, output: Output = "table") -> int:
         show_json(read.as_json())
         return 0
     rows = [_row(name, interface) for name, interface in read.interfaces.items()]
-    rows += [{"line of no interface": line.text} for line in read.other_lines]
+    rows += [{"line of no interface": _as_utf8(line.text)} for line in read.other_lines]
     columns = ["interface", "kind", "at boot", "method", "address", "gateway", "options", "line of no interface"]
     show_table([c for c in columns if any(row.get(c) is not None for row in rows)], rows, empty="no interfaces")
     try:
@@ -137,13 +137,19 @@ def _row(name: str, interface: "PveInterface") -> Mapping[str, Json]:
     def both(keys: tuple[str, str]) -> Iterator[Json]:
         return (seen[key] for key in keys if seen.get(key) is not None)
 
-    known: list[Json] = [f"{key} {value}" for key, value in interface.settings.items() if value not in ("", 0)]
+    known = [f"{key} {value}" for key, value in interface.settings.items() if value not in ("", 0)]
+    options = [_as_utf8(text) for text in (*known, *interface.inet.options, *interface.inet6.options)]
     return {
-        "interface": name,
+        "interface": _as_utf8(name),
         "kind": interface.kind or "missing",
         "at boot": interface.at_boot,
         "method": [f"{family} {interface.part(family).method}" for family in interface.families if family] or None,
         "address": list(both(("cidr", "cidr6"))) or None,
         "gateway": list(both(("gateway", "gateway6"))) or None,
-        "options": [*known, *interface.inet.options, *interface.inet6.options] or None,
+        "options": [*options] or None,
     }
+
+
+def _as_utf8(text: str) -> str:
+    """For people: Proxmox takes the bytes of a file for Latin-1."""
+    return text.encode("latin-1", "replace").decode("utf-8", "replace")

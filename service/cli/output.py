@@ -28,8 +28,9 @@ def tell(text: str) -> None:
 
 
 def show_json(value: object) -> None:
-    """One JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """One JSON document; with escapes where the reader's encoding does not have every character."""
+    takes_all = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    print(json.dumps(value, indent=2, ensure_ascii=not takes_all, default=str))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Mapping[str, Json]], *, empty: str) -> None:

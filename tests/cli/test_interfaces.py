@@ -1,6 +1,9 @@
 """`passerelle interfaces`: what is printed, what is said, and the exit codes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,31 @@ def test_what_was_understood_is_shown_as_a_table(capsys: pytest.CaptureFixture[s
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["eth0", "eth", "yes", "inet", "static", "192.0.2.1/24"] in lines
     assert ["rename", "eth0=wan"] in lines
+
+
+def test_text_that_is_not_ascii_is_shown_as_it_was_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("iface eth0 inet manual\n\talias Büro\n\nrename größe\n", encoding="utf-8")
+    assert run(["interfaces", "show", str(tmp_path / "file")]) == 0
+    said = capsys.readouterr().out
+    assert "alias Büro" in said
+    assert "rename größe" in said
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_an_encoding_that_lacks_characters_is_no_error(tmp_path: Path, output: str) -> None:
+    (tmp_path / "file").write_text("iface eth0 inet manual\n\talias Büro €\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "interfaces", "show", str(tmp_path / "file"), "-o", output],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert b"eth0" in done.stdout
+    if output == "json":
+        options = json.loads(done.stdout)["ifaces"]["eth0"]["options"]
+        assert [option.encode("latin-1").decode() for option in options] == ["alias Büro €"]
 
 
 def test_the_table_comes_with_what_the_writer_would_refuse(capsys: pytest.CaptureFixture[str]) -> None:
