@@ -1,10 +1,17 @@
 """Packages and services that matter to the network, and fail2ban's jails."""
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
+
+from pydantic import ValidationError
 
 from service.adopt.material import FAIL2BAN_FILES, Material
 from service.adopt.sketch import Sketch
+from service.formats import fail2ban
+from service.kinds.fail2ban import Fail2banSection, JailName
 from service.model.states import Json
+from service.resources.bans import ALWAYS
 from service.spec.yaml_text import flow
 
 STATUS_FILE = "/var/lib/dpkg/status"
@@ -48,24 +55,73 @@ def read_system(material: Material, sketch: Sketch) -> None:
 
 
 def _jails(material: Material, sketch: Sketch) -> None:
-    """The jails that are switched on, by name."""
+    """The jails that are switched on, by name. They are never met where they stand: a section's jails spare the
+    service, by an address that no file knows, and ban by nftables."""
     enabled: dict[str, tuple[bool, str]] = {}
+    said: dict[str, dict[str, str]] = {}
     jails: list[Json] = []
-    for path, data in material.below(*(p for p in FAIL2BAN_FILES if not p.endswith("jail.conf"))).items():
-        if not path.endswith((".conf", ".local")):
-            continue
-        section = ""
-        for number, raw in enumerate(data[: 1 << 20].decode("utf-8", "replace").split("\n"), 1):
-            line = raw.strip()
-            if head := _SECTION.fullmatch(line):
-                section = head[1]
-            elif section and (pair := re.fullmatch(r"enabled\s*[=:]\s*(\S+)\s*", line)):
-                enabled[section] = (pair[1].lower() in ("true", "yes", "1", "on"), f"{path}:{number}")
+    for path, data in sorted(_jail_files(material).items(), key=lambda item: _read_when(item[0])):
+        for name, keys in fail2ban.parse(data).items():
+            said.setdefault(name, {}).update(keys)
+            if "enabled" in keys:
+                is_on = keys["enabled"].lower() in ("true", "yes", "1", "on")
+                enabled[name] = (is_on, f"{path}:{_line(data, name)}")
     for name, (is_on, where) in enabled.items():
         if is_on and name != "DEFAULT":
-            sketch.notes.add("unmanaged", "fail2ban", where, f"jail {name}")
-            if name in ("sshd", "proxmox"):
+            what = f"jail {name}: left as it is; a section's jail would spare the service, too, and ban by nftables"
+            known = name in get_args(JailName)
+            sketch.notes.add("unmanaged", "fail2ban", where, what if known else f"jail {name}")
+            if known:
                 jails.append(name)
     if jails:
         lines = ["  # made by hand now: without the signs in front passerelle writes the jails"]
-        sketch.suggestions["fail2ban"] = [*lines, f"  jails: {flow([*jails])}"]
+        lines.append(f"  jails: {flow([*jails])}")
+        each = [{**said.get("DEFAULT", {}), **said.get(str(name), {})} for name in jails]
+        sketch.suggestions["fail2ban"] = [*lines, *(f"  {key}: {flow(value)}" for key, value in _settings(each))]
+
+
+def _jail_files(material: Material) -> dict[str, bytes]:
+    """What somebody wrote: jail.conf is the distribution's."""
+    files = material.below(*(p for p in FAIL2BAN_FILES if not p.endswith("jail.conf")))
+    return {path: data for path, data in files.items() if path.endswith((".conf", ".local"))}
+
+
+def _read_when(path: str) -> tuple[bool, bool, str]:
+    """In which order fail2ban reads them: jail.d/*.conf, jail.local, jail.d/*.local (jail.conf(5))."""
+    return path.endswith(".local"), "/jail.d/" in path, path
+
+
+def _line(data: bytes, section: str) -> int:
+    """Where a section switches its jail on or off."""
+    within = ""
+    for number, raw in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
+        line = raw.strip()
+        if head := _SECTION.fullmatch(line):
+            within = head[1]
+        elif within == section and re.match(r"enabled\s*[=:]", line):
+            return number
+    return 1
+
+
+def _settings(jails: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, Json]]:
+    """What a section can say of its jails, where all of them say the same."""
+    for key in ("ignoreip", "maxretry", "findtime", "bantime"):
+        found = {jail.get(key, "") for jail in jails}
+        text = found.pop() if len(found) == 1 else ""
+        value: Json = text
+        if key == "maxretry":
+            value = int(text) if re.fullmatch(r"[0-9]{1,3}", text) else ""
+        elif key == "ignoreip":
+            value = [address for address in text.replace(",", " ").split() if address not in ALWAYS]
+        elif re.fullmatch(r"[0-9]{1,8}", text):
+            value = f"{text}s"
+        if value and not _is_wrong(key, value):
+            yield key, value
+
+
+def _is_wrong(key: str, value: Json) -> bool:
+    try:
+        Fail2banSection.model_validate({"jails": ("sshd",), key: tuple(value) if isinstance(value, list) else value})
+    except ValidationError:
+        return True
+    return False

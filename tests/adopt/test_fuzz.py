@@ -14,6 +14,7 @@ from service.errors import InputError
 from service.formats import dnsmasq, ethers, leases, nat_files, pve_guests, pve_interfaces
 from service.formats.interfaces import MAIN_FILE, load, meanings, up_effects
 from service.formats.pve_interfaces.checks import WriterRefuses
+from tests.adopt.test_styles import planned, shared_of
 from tests.adopt.trees import NAMES, material
 
 pytestmark = pytest.mark.long
@@ -142,6 +143,36 @@ def test_a_file_changed_at_random_is_read_or_refused_with_its_line(name: str) ->
         for problem in timed(lambda data=data: read(data), f"seed {seed}, number {number}"):  # type: ignore[misc]
             assert re.match(r"/[^:]+:[1-9][0-9]*: .", problem), (seed, number, problem)
             assert problem.isprintable() or name == "proxmox interfaces", (seed, number, problem)
+
+
+FW_WORDS = (
+    b"IN DROP", b"IN ACCEPT", b"OUT DROP", b"GROUP web", b"|IN SSH(ACCEPT)", b"IN Web(ACCEPT) -source +friends", b"# x",
+    b"[RULES]", b"[OPTIONS]", b"[IPSET friends]", b"[group web]", b"enable: 0", b"enable: 1", b"ndp: 0",
+    b"macfilter: 0", b"policy_in: ACCEPT", b"policy_out: REJECT", b"x1 10.0.0.1", b"!10.0.0.0/8 # y", b"nonsense", b"",
+)  # fmt: skip
+
+
+def rewritten(data: bytes, chance: random.Random) -> bytes:
+    """A firewall file with another line somewhere, or changed at random."""
+    if chance.random() < 0.4:
+        return mutated(data, chance)
+    lines = data.split(b"\n")
+    at = chance.randrange(len(lines))
+    lines[at : at + chance.choice((0, 0, 1))] = [chance.choice(FW_WORDS)]
+    return b"\n".join(lines)
+
+
+@pytest.mark.timeout(1200)
+def test_whatever_a_nodes_firewall_files_say_the_plan_after_adopting_is_empty() -> None:
+    seed = random.randrange(1 << 32)
+    chance, node = random.Random(seed), material("pve-firewall")
+    for number in range(MUTATIONS // 100):
+        path = chance.choice([path for path in node.files if path.endswith(".fw")])
+        given = replace(node, files={**node.files, path: rewritten(node.files[path], chance)})
+        made = adopt(given)
+        plan, _, _ = planned(made.text, given, shared_of(made))
+        left = (plan.drifts, plan.steps, plan.packages, plan.refusals)
+        assert left == ((), (), (), ()), (seed, number, given.files[path])
 
 
 def whole(given: Material, files: dict[str, bytes]) -> str:
