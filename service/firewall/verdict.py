@@ -130,7 +130,8 @@ class Analyser:
         if name in ("outside", "nfvm"):
             return Zone(name, (_OUTSIDE if name == "outside" else _UNFILTERED)[0])
         if "/" in name:
-            return Zone(name, name.partition("/")[0])
+            card_or_bridge = name.partition("/")[0]
+            return Zone(name, self.firewall.node.altnames.get(card_or_bridge, card_or_bridge))
         found = _CARD.fullmatch(name)
         guest = self.firewall.cards.get(found[1]) if found else None
         card = guest.cards.get(f"net{found[2] or 0}") if guest and found else None

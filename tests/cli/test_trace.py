@@ -165,6 +165,8 @@ def test_alternative_names_are_given_as_nic_and_name(folder: Path, capsys: pytes
     assert _trace(folder, *asked, "--altname", "eno1=lan0", "--altname", "enp1s0=wan0") == 0
     assert _trace(folder, *asked) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["ACCEPT", "DROP"]
+    assert _trace(folder, "--from", "wan0/wan", *asked[2:], "--altname", "enp1s0=wan0") == 0
+    assert capsys.readouterr().out.startswith("ACCEPT cluster.fw:6 ")
 
 
 def test_lint_lists_the_lines_without_effect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
