@@ -73,8 +73,8 @@ NOT_THE_SAME = [
     (HOST, "-p udp -dport 67", "-p udp -dport 067", "`067` is no port"),
     (CLUSTER, "enable: 1", "policy_in: DROP", "the datacenter's firewall is not on"),
     (CLUSTER, "enable: 1", "enable: 1\nebtables: 0", "cluster.fw: no key of the spec says `ebtables: 0`"),
-    (CLUSTER, "[IPSET friends]", "[IPSET management]\n\n203.0.113.7\n\n[IPSET friends]",
-     "`management` has a meaning of its own for Proxmox"),
+    (CLUSTER, "[IPSET friends]", "[IPSET ipfilter-net0]\n\n203.0.113.7\n\n[IPSET friends]",
+     "`ipfilter-net0` has a meaning of its own for Proxmox"),
     (CLUSTER, "office 203.0.113.0/24", "Office 203.0.113.0/24", "`Office` is no name of an alias"),
     ("/etc/pve/.members", '"nodename": "pve1"', '"nodename": "pve7"', "the node is named pve7, and its host.fw "),
     ("/etc/pve/.members", '"name": "home"', '"name": "my home"', "`my home` is no "),
@@ -125,6 +125,15 @@ def test_what_is_written_out_as_usual_means_the_same() -> None:
     filtered = adopt(with_file(GUEST, "[RULES]", own))
     assert "ipfilter" not in filtered.text
     assert "vmid: 101" in filtered.text
+
+
+def test_proxmoxs_own_sets_are_sets_of_the_fleet() -> None:
+    sets = "[IPSET blacklist]\n\n192.0.2.0/24\n\n[IPSET management]\n\noffice\n\n[IPSET friends]"
+    given = with_file(CLUSTER, "[IPSET friends]", sets)
+    made = adopt(given)
+    assert "    management: [office]\n" in made.fleet_text
+    plan, _, _ = planned(made.text, given, shared_of(made))
+    assert (plan.drifts, plan.steps, plan.refusals) == ((), (), ())
 
 
 def test_nothing_is_switched_off_where_nothing_would_follow() -> None:

@@ -28,8 +28,8 @@ def test_a_spec_gives_its_findings(case: Path) -> None:
 
 
 def fleet_rules() -> set[str]:
-    """Rules between hosts have no case of one file: tests/spec has them."""
-    return {"guests.mac-on-two-hosts"}
+    """Rules between files have no case of one file: tests/spec and tests/resources have them."""
+    return {"guests.mac-on-two-hosts", "firewall.reserved-set"}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -7,6 +7,7 @@ import pytest
 from service.firewall.pve_files import read_cluster, read_guest, read_host
 from service.kinds import KINDS
 from service.kinds.desire import desire
+from service.kinds.packet_rules.admins import admin_sources
 from service.kinds.tracing import HostTracer
 from service.model.observed import HostObserved
 from service.model.plans import Plan
@@ -216,6 +217,25 @@ def test_an_edit_in_proxmoxs_gui_is_drift(
 def test_blanks_and_lower_case_types_are_no_difference(desired: Desired) -> None:
     host = edited(settled(desired)[0], HOST_FW, b"OUT ACCEPT\n", b"\n# a remark\n  out   ACCEPT\n\n")
     assert make_plan(desired, LastApplied.from_json(desired.as_json()), host).drifts == ()
+
+
+def test_who_is_in_the_set_management_is_let_in_by_proxmox_alone() -> None:
+    fleet = FLEET.replace("ipsets: {", "ipsets: {management: [203.0.113.9, office], blacklist: [192.0.2.0/24], ")
+    texts = {"fleet.yaml": fleet, "groups/web.yaml": WEB, "hosts/pve1.yaml": host_text()}
+    made = read_fleet(Tree({p: BlobEntry(p, p + t, t.encode()) for p, t in texts.items()}), KINDS)
+    assert not made.has_errors, made.findings
+    spec = made.hosts["pve1"]
+    content = pve_files(desire(spec, KINDS))[CLUSTER_FW].content or b""
+    assert b"[IPSET management]\n\n203.0.113.9\noffice\n" in content
+    assert "203.0.113.9/32" in admin_sources(spec)
+    asked = {"to": "host", "proto": "tcp", "dport": 22}
+    tracer = HostTracer(spec, KINDS)
+    assert tracer.trace({**asked, "from": "203.0.113.9"}).verdict.verdict == "ACCEPT"
+    assert tracer.trace({**asked, "from": "192.0.2.9"}).verdict.verdict == "DROP"
+    texts["hosts/pve1.yaml"] = head() + "firewall: {}\n"
+    made = read_fleet(Tree({p: BlobEntry(p, p + t, t.encode()) for p, t in texts.items()}), KINDS)
+    said = sorted(f.message.partition(" has ")[0] for f in made.findings if f.rule == "firewall.reserved-set")
+    assert said == ["the fleet's set blacklist", "the fleet's set management"]
 
 
 def test_one_host_of_a_cluster_writes_its_file() -> None:

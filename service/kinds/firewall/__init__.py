@@ -9,7 +9,16 @@ from service.firewall.host_trace import HostAnalyser
 from service.kinds.claims import Claim, Filters, Masquerades, NeedsLoader, NeedsPackage
 from service.kinds.firewall import proxmox
 from service.kinds.firewall.derived import assemble, derives, deriving
-from service.kinds.firewall.lint import GROUP, RULE, RULES, blocked, left_open, open_to_neighbours, unknown_interfaces
+from service.kinds.firewall.lint import (
+    GROUP,
+    RULE,
+    RULES,
+    blocked,
+    left_open,
+    open_to_neighbours,
+    reserved_sets,
+    unknown_interfaces,
+)
 from service.kinds.firewall.lint_forwards import FORWARD_BLOCKED, forwards_blocked
 from service.kinds.firewall.lint_rules import DUPLICATE, SHADOWED, stale_ports, too_open
 from service.kinds.firewall.lint_rules import RULES as OF_RULES
@@ -46,6 +55,8 @@ class Firewall:
         yield from unknown_interfaces(level.rules, claims)
         if host.platform == "proxmox":
             yield from proxmox.lint_section(section, host)
+        else:
+            yield from reserved_sets(cluster)
         if problems or elsewhere or refused:
             return
         yield from Useless(SHADOWED, DUPLICATE).of_host(firewall)

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 
 from service.firewall.chains import ACCEPT
 from service.firewall.host_trace import HostAnalyser
-from service.firewall.model import Rule
+from service.firewall.model import Level, Rule
 from service.firewall.node_trace import NodeAnalyser
 from service.firewall.packets import parse_packet
 from service.firewall.verdict import Verdict
 from service.kinds.claims import Claim, Masquerades, Named, Network, Reservation, Serves
+from service.kinds.packet_rules.grammar import RESERVED_SETS
 from service.spec.findings import Hit
 from service.spec.findings import Rule as LintRule
 
@@ -30,11 +31,20 @@ NEIGHBOURS = LintRule(
 LEFT_OPEN = LintRule(
     "firewall.neighbours-left-open", "warning", "a private network is open to the uplink's neighbours on purpose only"
 )
-RULES = (RULE, GROUP, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS, LEFT_OPEN, UNKNOWN_INTERFACE)
+RESERVED = LintRule("firewall.reserved-set", "error", "sets that only Proxmox gives a meaning are for Proxmox hosts")
+RULES = (RULE, GROUP, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS, LEFT_OPEN, UNKNOWN_INTERFACE, RESERVED)
 
 _NO_ADDRESS = "0.0.0.0"  # noqa: S104 (a client that has none yet, nothing is bound)
 _NEIGHBOUR = "192.0.2.1"
 """Somebody outside (RFC 5737)."""
+
+
+def reserved_sets(cluster: Level) -> Iterator[Hit]:
+    """Sets of the fleet that would let nobody in, and keep nobody out, on a host without Proxmox."""
+    for name in RESERVED_SETS:
+        if name in cluster.ipsets:
+            what = f"the fleet's set {name} has a meaning of its own for Proxmox, and none on this host"
+            yield RESERVED.hit((), what, "name the set otherwise, and write rules with it")
 
 
 def unknown_interfaces(rules: Sequence[Rule], claims: Sequence[Claim]) -> Iterator[Hit]:

@@ -13,12 +13,14 @@ from service.kinds.packet_rules.section import FirewallSection
 from service.kinds.packet_rules.shared import shared_level, shared_section
 from service.spec.host import HostSpec
 
+MANAGEMENT = "management"
 SMALLEST_PREFIX = {4: 24, 6: 64}
 """A wider network is not a person's: it holds guessers, too."""
 
 
 def admin_sources(host: HostSpec) -> tuple[str, ...]:
-    """Addresses and small networks that an accepting rule for the host's SSH port names, sorted."""
+    """Addresses and small networks that an accepting rule for the host's SSH port names, and those of Proxmox's set
+    `management`, which it lets in by itself, sorted."""
     section = host.sections.get(KEY)
     if not isinstance(section, FirewallSection):
         return ()
@@ -30,7 +32,7 @@ def admin_sources(host: HostSpec) -> tuple[str, ...]:
         if rule.enable and not rule.errors and (rule.type, rule.action) == ("in", "ACCEPT")
         if is_given(rule.source) and _is_for(rule, host.connection.port)
         for network in _networks(rule.source, cluster)
-    }
+    } | set(_networks(f"+{MANAGEMENT}", cluster))
     return tuple(sorted(found, key=lambda text: (":" in text, int(ipaddress.ip_network(text).network_address), text)))
 
 

@@ -18,7 +18,7 @@ from service.firewall.names import any_service_port, is_protocol
 from service.spec.grammar import quoted, text, wrong
 
 RESERVED_SETS = ("management", "blacklist")
-"""Sets that have a meaning of their own for Proxmox, which this platform's rules do not give them."""
+"""Sets that have a meaning of their own for Proxmox, and none elsewhere: `firewall.reserved-set` says so."""
 
 _ACTIONS = ("accept", "drop", "reject")
 MAX_LIST = 4000
@@ -139,7 +139,7 @@ def check_name(what: str, longest: int) -> Callable[[str], str]:
     def check(value: str) -> str:
         if not re.fullmatch(_NAME, value) or len(value) > longest:
             wrong(f"{quoted(value)} is no name of {what}", f"write 2 to {longest} of a-z, 0-9, - and _")
-        if what == "a set" and (value in RESERVED_SETS or value.startswith("ipfilter-")):
+        if what == "a set" and value.startswith("ipfilter-"):
             wrong(f"{quoted(value)} has a meaning of its own for Proxmox", "choose another name")
         return value
 
