@@ -27,16 +27,26 @@ from service.firewall.model import (
     Where,
 )
 from service.firewall.pve_options import BadLine, parse_option, parse_ratelimit
-from service.firewall.pve_rules import ALIAS, MAX_GROUP, MAX_NAME, NAME, Scope, cut_comment, decoded, lower, read_rule
+from service.firewall.pve_rules import (
+    ALIAS,
+    MAX_GROUP,
+    MAX_NAME,
+    NAME,
+    WHITE,
+    Scope,
+    cut_comment,
+    decoded,
+    lower,
+    read_rule,
+)
 
 MAX_BYTES = 4 << 20
 
 _BLANKS = " \t\xa0"  # what Proxmox strips from both ends of a line, in bytes
 _PLAIN = {f"[{name}]": name for name in ("options", "aliases", "rules")}
-_NAMED = re.compile(r"\[(group|ipset)\s+(\S+)\]\s*(?:#\s*(.*?)\s*)?", re.ASCII | re.IGNORECASE)
+_NAMED = re.compile(r"\[(group|ipset)\s+(\S+)\]\s*(?:#(.*))?", re.ASCII | re.IGNORECASE)
 _NAME = re.compile(NAME)
 _ALIAS_LINE = re.compile(r"(\S+)\s(\S+)", re.ASCII)
-_ALIAS_COMMENT = re.compile(r"\s*#\s*(.*?)\s*\Z", re.ASCII | re.DOTALL)
 _ENTRY = re.compile(r"(!)?\s*(\S+)\s*", re.ASCII)
 _ZERO_PREFIX = re.compile(r"/0+\Z")
 
@@ -148,7 +158,7 @@ class _Reader:
         named = _NAMED.fullmatch(line)
         if named is None or named[1].lower() not in self.allowed:
             return False
-        self.enter_named(named[1].lower(), lower(named[2]), decoded(named[3] or ""), line)
+        self.enter_named(named[1].lower(), lower(named[2]), decoded((named[3] or "").strip(WHITE)), line)
         return True
 
     def enter_named(self, section: str, name: str, comment: str, line: str) -> None:
@@ -199,8 +209,9 @@ class _Reader:
         self.option_lines[key] = self.where.line
 
     def take_alias(self, line: str) -> None:
-        found = _ALIAS_COMMENT.search(line)
-        rest, comment = (line[: found.start()], decoded(found[1])) if found else (line, "")
+        rest, comment = cut_comment(line)
+        # blanks before a comment are part of it, blanks at the end of the line are not there any more
+        rest = rest.rstrip(WHITE) if "#" in line else rest
         pair = _ALIAS_LINE.fullmatch(rest)
         if pair is None:
             reason = "an alias is NAME, one blank, ADDRESS; Proxmox skips this line without a word"
@@ -210,7 +221,9 @@ class _Reader:
         if value is None:
             raise BadLine("value does not look like a valid IP address or CIDR network")
         name = decoded(pair[1])
-        self.aliases[lower(pair[1])] = Alias(name, value[0], value[1], comment if comment != "0" else "", self.where)
+        self.aliases[lower(pair[1])] = Alias(
+            name, value[0], value[1], decoded(comment) if comment != "0" else "", self.where
+        )
 
     def take_entry(self, line: str) -> None:
         rest, comment = cut_comment(line)

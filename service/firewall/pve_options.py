@@ -43,7 +43,7 @@ def _number(digits: str) -> int:
 _SWITCH = _option("[01]", _number)
 _COUNT = _option(r"[0-9]+", _number)
 _POLICY = _option("|".join(_POLICIES), str.upper)
-_LEVEL = _option(f"(?:(?:{'|'.join(LOG_LEVELS)})\\s*)?", lambda text: text.strip().lower())
+_LEVEL = _option(f"(?:{'|'.join(LOG_LEVELS)})?", str.lower)
 _WORDS = _option(r"\S+", str)
 
 

@@ -23,6 +23,7 @@ from service.firewall.pve_options import BadLine
 NAME = r"[A-Za-z][A-Za-z0-9_-]+"
 ALIAS = re.compile(rf"(guest/|dc/)?({NAME})")
 IPSET = re.compile(rf"\+(guest/|dc/|sdn/)?({NAME})")
+WHITE = " \t\n\r\f\v"  # what Perl's \s is in bytes
 MAX_NAME = 64
 MAX_GROUP = 18
 
@@ -39,7 +40,6 @@ _FLAGS = (
     ("log", re.compile(rf"--?log ({'|'.join(LOG_LEVELS)})\s*", re.ASCII)),
     ("icmp_type", re.compile(r"--?icmp-type (\S+)\s*", re.ASCII)),
 )
-_COMMENT = re.compile(r"#\s*(.*?)\s*\Z", re.ASCII | re.DOTALL)
 _INTERFACE = re.compile(r"[a-z][a-z0-9_]{1,20}(?:[:.][0-9]+)?", re.IGNORECASE | re.ASCII)
 _CARD = re.compile(r"net[0-9]+")
 
@@ -316,25 +316,26 @@ def read_rule(line: str, scope: Scope, where: Where) -> Rule:
 
 def _read_flags(rest: str, values: dict[str, str]) -> str:
     """Take flags from the front; returns what is left over. The last of several equal flags counts."""
-    while rest:
-        found = _IFACE_FLAG.match(rest)
+    place = 0
+    while place < len(rest):
+        found = _IFACE_FLAG.match(rest, place)
         name = "iface"
         if found is None and values["type"] != "group":
             for name, pattern in _FLAGS:  # noqa: B007 (the name is used below)
-                found = pattern.match(rest)
+                found = pattern.match(rest, place)
                 if found:
                     break
         if found is None:
             break
         values[name] = found[1]
-        rest = rest[found.end() :]
-    return rest
+        place = found.end()
+    return rest[place:]
 
 
 def cut_comment(line: str) -> tuple[str, str]:
-    """A line without its comment, and the comment."""
-    found = _COMMENT.search(line)
-    return (line[: found.start()], found[1]) if found else (line, "")
+    """A line without its comment, and the comment without the blanks around it."""
+    rest, _, comment = line.partition("#")
+    return rest, comment.strip(WHITE)
 
 
 def decoded(text: str) -> str:
