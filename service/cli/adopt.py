@@ -195,8 +195,9 @@ def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
         print(patch, end="")
         return 0
     state = "written" if not before else "differs" if patch else "same"
+    shared = {} if before or (repo / "fleet.yaml").exists() else {"fleet.yaml": made.fleet_text, **made.groups}
     if as_json:
-        show_json({"file": path, "state": state, "spec": made.text, **made.report.as_json()})
+        show_json({"file": path, "state": state, "spec": made.text, "shared": shared, **made.report.as_json()})
     else:
         for line in made.report.as_text().splitlines():
             print(printable(line))
@@ -206,7 +207,6 @@ def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
     if state == "same":
         tell(f"{repo / path} says all of it already")
         return 0
-    shared = {} if (repo / "fleet.yaml").exists() else {"fleet.yaml": made.fleet_text, **made.groups}
     for file, text in {**shared, path: made.text}.items():
         (repo / file).parent.mkdir(parents=True, exist_ok=True)
         (repo / file).write_text(text, encoding="utf-8")

@@ -1,5 +1,6 @@
 """Proxmox's firewall files: live in the spec where they mean exactly the same, else left, and the report says why."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,9 +159,14 @@ def test_a_node_without_a_file_of_its_own_has_an_empty_section() -> None:
     assert (plan.drifts, plan.steps) == ((), ())
 
 
-def test_a_fleet_that_is_there_is_what_the_host_is_compared_with(tmp_path: Path) -> None:
+def test_a_fleet_that_is_there_is_what_the_host_is_compared_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["adopt", "--root", str(STYLES / STYLE / "root"), "--repo", str(tmp_path)]
-    assert run(words) == 0
+    assert run([*words, "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert sorted(told["shared"]) == ["fleet.yaml", "groups/web.yaml"]
+    assert {path: (tmp_path / path).read_text() for path in told["shared"]} == told["shared"]
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.yaml")) == [
         "fleet.yaml", "groups/web.yaml", "hosts/pve1.yaml"
     ]  # fmt: skip
