@@ -14,7 +14,7 @@ MAX_BYTES = 1 << 20
 MAX_CARDS = 32
 
 _PATH = re.compile(r"/var/lib/lxc/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})/config")
-_LINE = re.compile(r"\s*(lxc\.[A-Za-z0-9_.]{1,100})\s*=\s*(.*?)\s*")
+_LINE = re.compile(r"(lxc\.[A-Za-z0-9_.]{1,100})\s*=\s*(.*)")
 _CARD = re.compile(r"lxc\.(?:net|network)\.(?:([0-9]{1,2})\.)?(link|hwaddr|ipv4\.address|ipv4)")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -49,7 +49,7 @@ def parse(data: bytes, path: str) -> LxcGuest:
     name = match[1] if match else ""
     cards: dict[str, dict[str, str]] = {}
     for line in data[:MAX_BYTES].decode("utf-8", "replace").split("\n"):
-        pair = _LINE.fullmatch(line)
+        pair = _LINE.fullmatch(line.strip())
         if pair is None:
             continue
         card, value = _CARD.fullmatch(pair[1]), _unquoted(pair[2])

@@ -17,7 +17,7 @@ MAX_CARDS = 32
 MAX_PROBLEMS = 20
 
 _PATH = re.compile(r"/etc/pve/(?:nodes/[A-Za-z0-9-]{1,63}/)?(lxc|qemu-server)/([1-9][0-9]{2,8})\.conf")
-_LINE = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,63}):\s*(.*?)\s*")
+_LINE = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,63}):\s*(.*)")
 _CARD = re.compile(r"net([0-9]{1,2})")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
