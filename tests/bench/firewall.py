@@ -1,7 +1,7 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S sh -c 'p=$(dirname "$0")/../..; [ -x "$p/.venv/bin/python" ] || "$p/deploy/setup" --dev --lab >&2; exec "$p/.venv/bin/python" "$0" "$@"'
 """What a firewall of 2,000 rules costs: CPU of plan and render and of 1,000 traces, beside that of `nft -c`.
 
-    python tests/bench/firewall.py [--rules 2000] [--traces 1000] [--runs 5]
+    tests/bench/firewall.py [--rules 2000] [--traces 1000] [--runs 5]
 
 The spec is parsed and the process warm, as in the service. Every run renders from the parsed spec anew (nothing is kept
 from the run before) and traces with an analyser of its own. Prints one JSON object; times are CPU seconds, the median;

@@ -1,6 +1,7 @@
+#!/usr/bin/env -S sh -c 'p=$(dirname "$0")/../..; [ -x "$p/.venv/bin/python" ] || "$p/deploy/setup" --dev --lab >&2; exec "$p/.venv/bin/python" "$0" "$@"'
 """What a page of leases costs: CPU of the serving process for each request, against a constant answer of the same size.
 
-    python tests/bench/leases_api.py [--rows 100000] [--small 1000] [--requests 400]
+    tests/bench/leases_api.py [--rows 100000] [--small 1000] [--requests 400]
 
 Serves the real API over a socket: with a small database and with a large one, beside them a route of the same
 application that answers with the very bytes of the page. Prints one JSON object; exit 1 where a ratio is above its goal
