@@ -1,4 +1,4 @@
-"""The demo's firewall: the seed's three levels, seen by packets, and the seed's broken state, which lint refuses."""
+"""The demo's firewall: three levels, seen by packets, and a broken state, which lint refuses."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +69,8 @@ def enforce(story: "Story") -> None:
 
 
 def refuse(story: "Story") -> None:
-    """The seed's mistake: nobody opened DHCP."""
-    with story.stage("broken", "the seed's mistake: everything is dropped, and nobody opened DHCP"):
+    """A common mistake: nobody opened DHCP."""
+    with story.stage("broken", "a common mistake: everything is dropped, and nobody opened DHCP"):
         broken = story.spec().replace("firewall:\n  rules:", "firewall:\n  derive: false\n  rules:")
         commit = story.field.push({"hosts/pve1.yaml": broken}, "pve1: derive nothing")
         story.see("broken_firewall_refused", lambda: finding(story, commit))

@@ -307,8 +307,8 @@ def stay(name: str, field: Field, result: dict[str, Any]) -> None:
     }  # fmt: skip
     print(json.dumps(ready), flush=True)
     print(
-        f"-- it stays until ^C. Try: passerelle lab exec --name {name} pve1 -- ip address\n"
-        f"   PASSERELLE_URL={field.url} PASSERELLE_TOKEN=… passerelle status\n"
+        f"-- it stays until ^C. Try: .venv/bin/passerelle lab exec --name {name} pve1 -- ip address\n"
+        f"   PASSERELLE_URL={field.url} PASSERELLE_TOKEN={field.token} .venv/bin/passerelle status\n"
         f"   git clone {field.repository}, edit hosts/pve1.yaml, push",
         file=sys.stderr,
         flush=True,

@@ -1,6 +1,7 @@
 """The service's REST API as the command line uses it."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ from service.errors import InputError, PasserelleError
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 TIMEOUT_S = 30.0
+HINTS = {
+    401: "it may have expired or been revoked; make one where the service runs: `passerelle token create NAME`",
+    403: "make a token with the scope and the hosts that it needs: `passerelle token create NAME --scope … --host …`",
+}
+"""What to do next where the service does not say it, by HTTP status."""
 
 
 class ApiError(PasserelleError):
@@ -18,7 +24,9 @@ class ApiError(PasserelleError):
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         title = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
-        super().__init__(title, hint=str(problem.get("hint") or ""))
+        if wrong := problem.get("errors"):
+            title += ": " + "; ".join(f"{_named(error['pointer'])}: {error['detail']}" for error in wrong)
+        super().__init__(title, hint=str(problem.get("hint") or HINTS.get(status, "")))
         self.status = status
         self.problem = problem
 
@@ -31,6 +39,13 @@ class Client:
         token = token or os.environ.get("PASSERELLE_TOKEN") or token_from_file()
         if not token:
             raise InputError("no token", hint="set PASSERELLE_TOKEN; make one with `passerelle token create`")
+        if not re.fullmatch(r"[!-~]+", token):
+            raise InputError(
+                "the token has characters that no token has, as a blank or a line break",
+                hint="set PASSERELLE_TOKEN to what `passerelle token create` printed on its first line",
+            )
+        if not self.url.startswith(("http://", "https://")):
+            raise InputError(f"PASSERELLE_URL is {self.url}, no web address", hint=f"write it as {DEFAULT_URL}")
         self._http = httpx2.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S, trust_env=False
         )
@@ -73,6 +88,11 @@ class Client:
         if answer.status_code >= 400:
             raise ApiError(answer.status_code, body if isinstance(body, dict) else {})
         return body
+
+
+def _named(pointer: str) -> str:
+    """What a person calls the part of a request that a JSON pointer points to: /body/reason is reason."""
+    return pointer.removeprefix("/").partition("/")[2] or pointer
 
 
 def token_from_file() -> str:

@@ -153,6 +153,8 @@ def show_patch(host: str | None, *, as_json: bool) -> int:
         return 0
     for line in found["patch"].splitlines():
         print(printable(line))
+    if not found["patch"]:
+        tell("nothing differs that a key of the spec says: no patch")
     for item in found["left"]:
         tell(f"left out: {item['what']}: {item['why']}")
     return 0

@@ -206,11 +206,12 @@ class Host:
 
     def guest(self, name: str) -> Guest:
         """A guest that was declared before; LabError when the host has none of this name."""
-        for described in self.lab.status():
-            for guest in described["guests"] if described["name"] == self.name else ():
-                if guest["name"] == name:
-                    return Guest(self, name, str(guest["mac"]))
-        raise LabError(f"{self.name} has no guest {name}")
+        known = [g for described in self.lab.status() if described["name"] == self.name for g in described["guests"]]
+        for guest in known:
+            if guest["name"] == name:
+                return Guest(self, name, str(guest["mac"]))
+        names = ", ".join(str(guest["name"]) for guest in known)
+        raise LabError(f"{self.name} has no guest {name}", hint=f"it has {names or 'none'}")
 
     def dial(self, port: int | None = None, timeout_s: float = 10) -> socket.socket:
         """A TCP connection from the controller's network to this host; OSError as from connect(2)."""

@@ -103,6 +103,10 @@ def load(data: bytes) -> Document:
         return _unread(ENCODING.hit((), "is not UTF-8 text", "save the file as UTF-8"), (line, 1))
     if text.startswith("\ufeff"):
         return _unread(ENCODING.hit((), "begins with a byte order mark", "save the file as UTF-8 without it"))
+    if "\r\n" in text:
+        before, _, _ = text.partition("\r\n")
+        first = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+        return _unread(CHARACTER.hit((), "has line ends of Windows (CR LF)", "save the file with LF alone"), first)
     forbidden = forbidden_in_file(text, MAX_PROBLEMS)
     if forbidden:
         return Document(
@@ -118,7 +122,7 @@ def load(data: bytes) -> Document:
         builder.value = None
     except yaml.MarkedYAMLError as error:
         builder.value = None
-        builder.problem(_mark(error.problem_mark), SYNTAX.hit((), *_syntax(error)))
+        builder.problem(_mark(error.problem_mark), SYNTAX.hit((), *_syntax(error, text)))
     except yaml.YAMLError:
         builder.value = None
         builder.problem(WHOLE_FILE, SYNTAX.hit((), "cannot be read as YAML"))
@@ -133,8 +137,11 @@ def _mark(mark: Any) -> Position:
     return WHOLE_FILE if mark is None else (mark.line + 1, mark.column + 1)
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> tuple[str, str]:
-    """libyaml's words, which are fixed texts, and what helps most often."""
+def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str]:
+    """libyaml's words, which are fixed texts, and what helps most often. Of most tabs it says only `character`."""
+    mark = error.problem_mark
+    if mark is not None and any(line[mark.column :].startswith("\t") for line in text.split("\n")[mark.line :][:1]):
+        return "is not YAML: a tab stands here", "indent with blanks"
     what = f"is not YAML: {error.problem or 'it ends too early'}"
     if error.context:
         what += f" ({error.context})"

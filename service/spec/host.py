@@ -199,7 +199,7 @@ def lint_head(head: Head, file: str) -> Iterator[Hit]:
     stem = file.rpartition("/")[2].rpartition(".")[0]
     if head.host != stem:
         yield FILE_NAME.hit(
-            ("host",), f"is {head.host} in a file named {stem}", f"write `host: {stem}` or rename the file"
+            ("host",), f"is `{head.host}` in a file named {stem}", f"write `host: {stem}` or rename the file"
         )
     if head.cluster is not None and head.platform != "proxmox":
         yield CLUSTER.hit(

@@ -4,7 +4,7 @@ What does not fit is taken out and the rest is tried again, so that rules beyond
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -46,7 +46,6 @@ _BOUNDS = {
     "less_than_equal": ("le", "write {} or less"),
     "less_than": ("lt", "write less than {}"),
     "too_short": ("min_length", "write at least {}"),
-    "too_long": ("max_length", "write at most {}"),
 }
 
 M = TypeVar("M", bound=BaseModel)
@@ -166,6 +165,8 @@ def _hit(path: Path, detail: ErrorDetails, known: tuple[str, ...]) -> Hit:
     if sort == "literal_error":
         wanted = str(ctx["expected"]).replace("'", "").replace(" or ", ", ")
         return VALUE.hit(path, f"is {_described(value)}", f"write one of {wanted}")
+    if sort == "too_long" and isinstance(value, Sized):
+        return VALUE.hit(path, f"has {len(value)} entries", f"write at most {ctx['max_length']}")
     if sort in _BOUNDS:
         key, right = _BOUNDS[sort]
         return VALUE.hit(path, f"is {_described(value)}", right.format(ctx[key]))

@@ -45,12 +45,18 @@ def load_client_key(path: Path) -> asyncssh.SSHKey:
     except OSError as error:
         raise InputError(
             f"the SSH key {path} cannot be read: {error.strerror}",
-            hint=f"make one: ssh-keygen -t ed25519 -N '' -f {path}",
+            hint=f"give the key that gets in with --ssh-key, or make one: {_making(path)}",
         ) from None
     except asyncssh.KeyEncryptionError:
         raise InputError(f"the SSH key {path} has a passphrase; the service needs one without") from None
     except (asyncssh.KeyImportError, ValueError):
         raise InputError(f"{path} holds no SSH private key") from None
+
+
+def _making(path: Path) -> str:
+    """The command that makes a key there; ssh-keygen makes no folder."""
+    folder = "" if path.parent.is_dir() else f"mkdir -p -m 700 {path.parent} && "
+    return f"{folder}ssh-keygen -t ed25519 -N '' -f {path}"
 
 
 def pinned(target: Target) -> Pinned:

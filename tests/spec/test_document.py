@@ -64,7 +64,7 @@ def test_positions_are_those_of_the_file() -> None:
         ("a: [1\nb: 2\n", [("yaml.syntax", 2, 2)]),
         ("a: 1\n\tb: 2\n", [("yaml.syntax", 2, 1)]),
         ("\ufeffa: 1\n", [("yaml.encoding", 1, 1)]),
-        ("a: 1\r\nb: 2\r\n", [("yaml.character", 1, 5), ("yaml.character", 2, 5)]),
+        ("a: 1\r\nb: 2\r\n", [("yaml.character", 1, 5)]),
         ("a: 1 # \u202e comment\n", [("yaml.character", 1, 8)]),
         ('a: "x\\ny"\nb: |\n  text\n', [("yaml.character", 1, 4), ("yaml.character", 2, 4)]),
         ('a: "\\u2028"\nb: "\\ud7ff"\n', [("yaml.character", 1, 4), ("yaml.character", 2, 4)]),
@@ -92,6 +92,18 @@ def test_a_hidden_character_in_a_string_is_refused(char: str) -> None:
 
 def test_a_raw_line_break_in_a_quoted_string_becomes_a_blank() -> None:
     assert load(b'a: "x\n  y"').value == {"a": "x y"}
+
+
+@pytest.mark.parametrize("text", ["a:\n\tb: 1\n", "a: 1\n\tb: 2\n"])
+def test_a_tab_is_called_a_tab(text: str) -> None:
+    (problem,) = load(text.encode()).problems
+    assert "tab" in problem.hit.what
+    assert problem.hit.right == "indent with blanks"
+
+
+def test_line_ends_of_windows_are_one_problem_however_many() -> None:
+    (problem,) = load(b"a: 1\n" + b"b: 2\r\n" * 100).problems
+    assert (problem.position, problem.hit.right) == ((2, 5), "save the file with LF alone")
 
 
 def test_every_problem_is_said_at_once() -> None:

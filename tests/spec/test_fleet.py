@@ -140,7 +140,7 @@ def test_the_confirm_timeout_is_a_duration(read: Read, host: str, written: str, 
         (
             "host: pve1",
             "host: pve2",
-            "1:7: host: is pve2 in a file named pve1, write `host: pve1` or rename the file [host.file-name]",
+            "1:7: host: is `pve2` in a file named pve1, write `host: pve1` or rename the file [host.file-name]",
         ),
         ("host: pve1\n", "", "1:1: host: is missing, add it [missing-key]"),
         (
