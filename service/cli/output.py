@@ -8,6 +8,8 @@ from typing import Literal
 from service.model.states import Json
 
 Format = Literal["table", "json"]
+PIPE_WIDTH = 10_000
+"""Characters of a table's line where nobody looks at it: more than any row has."""
 
 
 def printable(value: object) -> str:
@@ -46,8 +48,8 @@ def show_table(columns: Sequence[str], rows: Sequence[Mapping[str, Json]], *, em
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(cell(row.get(column)) for column in columns))
-    # a pipe gets lines as long as they are; a terminal its own width
-    Console(width=None if sys.stdout.isatty() else 400, markup=False, highlight=False, emoji=False).print(table)
+    # a pipe gets lines as long as they are, one for each row; a terminal its own width
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, markup=False, highlight=False, emoji=False).print(table)
 
 
 def cell(value: Json) -> str:

@@ -1,12 +1,14 @@
 """`passerelle plan`: what would be done to a host, from the service or straight from a folder of specs."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from service.cli.output import Format, complain, printable, show_json, tell
+from service.cli.output import Format, cell, complain, printable, show_json, tell
+from service.model.states import Json
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 CHANGES = 2
@@ -105,15 +107,31 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
 SIGNS = {"missing": "+", "extra": "-", "changed": "~", "order": "~"}
 
 
+SHOWN_VALUE = 160
+"""Characters of a value of a difference. A whole rule set is for programs."""
+
+
+def _short(value: Json) -> str:
+    """A value for people, in one line. Nothing where it is not there."""
+    if value is None:
+        return "nothing"
+    text = cell(value) if isinstance(value, bool | str) or _is_plain(value) else json.dumps(value, sort_keys=True)
+    return text if len(text) <= SHOWN_VALUE else f"{text[:SHOWN_VALUE]}… ({len(text)} characters; all with -o json)"
+
+
+def _is_plain(value: Json) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
 def as_text(body: Mapping[str, Any]) -> str:
     """A plan for people: what differs, what would be done, what speaks against it."""
     lines = []
     for entry in body.get("drifts", []):
         cause = f"  ({entry['cause']})" if entry["cause"] else ""
-        have = f"unknown: {entry['unknown']}" if entry["unknown"] else entry["have"]
+        have = f"unknown: {entry['unknown']}" if entry["unknown"] else _short(entry["have"])
         lines.append(
             f"{SIGNS[entry['op']]} {entry['kind']} {entry['resource']} {entry['field']} [{entry['where']}]: "
-            f"{have} -> {entry['want']}  moved: {entry['moved']}{cause}"
+            f"{have} -> {_short(entry['want'])}  moved: {entry['moved']}{cause}"
         )
     for package in body.get("packages", []):
         lines.append(f"  package {package['action']} {package['name']}")

@@ -181,7 +181,19 @@ def _match(body: Mapping[str, Json], labels: Labels) -> list[Condition] | None:
         known = _payload(str(inner.get("protocol")), str(inner.get("field")), items, str(op))
         if known is not None:
             return known
-    return [(f"nft {json.dumps(body, sort_keys=True)[:200]}", ((1, 1),))]
+    return [(_other(kind, inner, right, op), ((1, 1),))]
+
+
+def _other(kind: str, inner: Json, right: Json, op: Json) -> str:
+    """The name of a condition that is no dimension: as nft writes it where that is plain, else as nft's JSON."""
+    if isinstance(inner, dict) and op in ("==", "!=") and isinstance(right, str | int):
+        sign = "!= " if op == "!=" else ""
+        if kind == "payload" and set(inner) == {"protocol", "field"}:
+            return f"{inner['protocol']} {inner['field']} {sign}{right}"[:200]
+        if kind in ("meta", "ct") and set(inner) == {"key"}:
+            return f"{kind} {inner['key']} {sign}{right}"[:200]
+    left = {kind: inner}
+    return f"nft {json.dumps({'left': left, 'op': op, 'right': right}, sort_keys=True)[:200]}"
 
 
 def _payload(protocol: str, field: str, items: Sequence[Json], op: str) -> list[Condition] | None:

@@ -43,7 +43,8 @@ def test_a_commit_that_opens_a_port_says_so_everywhere() -> None:
     assert "reach: opens tcp/8006 from anywhere\n" in as_text(made.as_json()) + "\n"
 
 
-def test_what_was_opened_by_hand_is_closed_and_that_is_said() -> None:
+def closed_when_opened_by_hand(*more: Json) -> tuple[str, ...]:
+    """What is said where somebody let tcp/3389 in, under more conditions."""
     desired = wanted(SSH)
     host = host_with(SSH, desired)
     fact = host.facts[TABLE_FACT]
@@ -51,18 +52,35 @@ def test_what_was_opened_by_hand_is_closed_and_that_is_said() -> None:
     assert isinstance(fact.value, dict)
     normal = fact.value["normal"]
     assert isinstance(normal, list)
+    port: Json = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 3389}}
     by_hand: Json = {
         "rule": {
             "family": "inet", "table": "passerelle", "chain": "input",
-            "expr": [
-                {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 3389}},
-                {"counter": None},
-                {"accept": None},
-            ],
+            "expr": [port, *more, {"counter": None}, {"accept": None}],
         }
     }  # fmt: skip
     opened = replace(host, facts={**host.facts, TABLE_FACT: Seen({"normal": [*normal, by_hand]})})
-    assert make_plan(desired, LastApplied(), opened).reachability == ("closes tcp/3389 from anywhere",)
+    return make_plan(desired, LastApplied(), opened).reachability
+
+
+def test_what_was_opened_by_hand_is_closed_and_that_is_said() -> None:
+    assert closed_when_opened_by_hand() == ("closes tcp/3389 from anywhere",)
+
+
+def test_a_condition_that_is_no_address_and_no_port_is_said_as_nft_writes_it() -> None:
+    sender: Json = {"payload": {"protocol": "ether", "field": "saddr"}}
+    (said,) = closed_when_opened_by_hand({"match": {"op": "!=", "left": sender, "right": "bc:24:11:00:00:01"}})
+    assert said == "closes tcp/3389 from anywhere where ether saddr != bc:24:11:00:00:01"
+
+
+def test_a_long_value_of_a_difference_is_cut_and_one_that_is_not_there_has_a_word() -> None:
+    drift = {
+        "kind": "nat", "resource": "inet passerelle_nat", "field": "table", "op": "extra", "where": "live",
+        "have": [{"chain": {"name": "postrouting" * 100}}], "want": None, "unknown": "", "moved": "git", "cause": "",
+    }  # fmt: skip
+    (line,) = as_text({"drifts": [drift]}).splitlines()
+    assert len(line) < 350
+    assert "all with -o json) -> nothing  moved: git" in line
 
 
 def test_what_is_published_and_what_is_no_more() -> None:
