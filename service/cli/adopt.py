@@ -206,6 +206,10 @@ def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
         return 1
     if state == "same":
         tell(f"{repo / path} says all of it already")
+        try:
+            _spec(repo, made.host)
+        except InputError as error:
+            complain(error.what, error.hint)
         return 0
     for file, text in {**shared, path: made.text}.items():
         (repo / file).parent.mkdir(parents=True, exist_ok=True)

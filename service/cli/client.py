@@ -17,6 +17,8 @@ HINTS = {
     403: "make a token with the scope and the hosts that it needs: `passerelle token create NAME --scope … --host …`",
 }
 """What to do next where the service does not say it, by HTTP status."""
+NO_HOST = "see `passerelle status` for those that there are; a token for some hosts sees no others"
+_NO_HOST = ("no host ", "no revision names the host ")
 
 
 class ApiError(PasserelleError):
@@ -26,7 +28,8 @@ class ApiError(PasserelleError):
         title = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
         if wrong := problem.get("errors"):
             title += ": " + "; ".join(f"{_named(error['pointer'])}: {error['detail']}" for error in wrong)
-        super().__init__(title, hint=str(problem.get("hint") or HINTS.get(status, "")))
+        hint = NO_HOST if status == 404 and title.startswith(_NO_HOST) else HINTS.get(status, "")
+        super().__init__(title, hint=str(problem.get("hint") or hint))
         self.status = status
         self.problem = problem
 

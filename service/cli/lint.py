@@ -69,7 +69,8 @@ def _lint_pve(folder: Path, *, as_json: bool) -> int:
     from service.firewall.ignored import ignored_lines
 
     try:
-        found = ignored_lines(read_pve_folder(folder), node_of(None, None, []))
+        files = read_pve_folder(folder)
+        found = ignored_lines(files, node_of(None, None, []))
     except InputError as error:
         complain(error.what, error.hint)
         return USAGE
@@ -83,5 +84,7 @@ def _lint_pve(folder: Path, *, as_json: bool) -> int:
     else:
         for item in found:
             print(printable(f"{item.where}: {item.reason}: {item.text}"))
+    if not any(name.endswith(".fw") for name in files):
+        tell(f"{folder} holds no cluster.fw, host.fw or VMID.fw; on a node they are in /etc/pve/firewall and /etc/pve/local")
     tell(f"{len(found)} {'line has' if len(found) == 1 else 'lines have'} no effect")
     return 1 if found else 0

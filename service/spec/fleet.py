@@ -300,7 +300,7 @@ def _whole_fleet(tree: Tree) -> Iterator[Finding]:
     if FLEET_FILE not in tree.files and not any(p.path == FLEET_FILE for p in tree.problems):
         hit = FLEET_MISSING.hit((), "is missing", "add it with the line `passerelle: 1`")
         yield finding(FLEET_FILE, WHOLE_FILE, hit)
-    if not any(path.startswith("hosts/") for path in tree.files):
+    if not any(path.startswith("hosts/") for path in (*tree.files, *(problem.path for problem in tree.problems))):
         yield finding("hosts", WHOLE_FILE, EMPTY.hit((), "no host is described", "add hosts/NAME.yaml"))
 
 

@@ -20,6 +20,11 @@ def test_a_token_that_is_not_taken_any_more_comes_with_what_to_do() -> None:
     assert "passerelle token create" in ApiError(401, {"detail": "a valid token is needed"}).hint
 
 
+def test_a_host_that_is_not_there_comes_with_where_the_others_are_shown() -> None:
+    assert "passerelle status" in ApiError(404, {"detail": "no host nope"}).hint
+    assert not ApiError(404, {"detail": "nobody has a lease of 10.10.10.9 on pve1 now"}).hint
+
+
 @pytest.mark.parametrize("token", ["psr_a\nb", "psr_a b", "psr_\u00e9"])
 def test_a_token_that_cannot_be_sent_is_refused_before(token: str) -> None:
     with pytest.raises(InputError, match="the token has characters"):
