@@ -85,6 +85,7 @@ def _lint_pve(folder: Path, *, as_json: bool) -> int:
         for item in found:
             print(printable(f"{item.where}: {item.reason}: {item.text}"))
     if not any(name.endswith(".fw") for name in files):
-        tell(f"{folder} holds no cluster.fw, host.fw or VMID.fw; on a node they are in /etc/pve/firewall and /etc/pve/local")
+        where = "on a node they are in /etc/pve/firewall and /etc/pve/local"
+        tell(f"{folder} holds no cluster.fw, host.fw or VMID.fw; {where}")
     tell(f"{len(found)} {'line has' if len(found) == 1 else 'lines have'} no effect")
     return 1 if found else 0
