@@ -35,6 +35,7 @@ from service.ssh.own_key import own_key
 from service.ssh.pool import Connections
 from service.ssh.shown_key import ShownKey, shown_key
 
+_LOG = logging.getLogger("passerelle")
 GRACE_S = 3
 STALE_ROUNDS = 5
 FAILURES: dict[type[HostError], str] = {
@@ -93,18 +94,25 @@ def run_service(settings: Settings) -> None:
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
     with open_history(settings.database_path, serve=True) as history:
         app, _ = build(settings, history)
-        uvicorn.run(
-            app,
-            host=settings.listen,
-            port=settings.port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=GRACE_S,
-            h11_max_incomplete_event_size=16384,
-        )
+        where = f"{settings.listen} port {settings.port}"
+        _LOG.info("the API begins at %s; `passerelle status` says how source and hosts are; ^C ends", where)
+        try:
+            uvicorn.run(
+                app,
+                host=settings.listen,
+                port=settings.port,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=5,
+                timeout_graceful_shutdown=GRACE_S,
+                h11_max_incomplete_event_size=16384,
+            )
+        except SystemExit:  # uvicorn ends the program with a code of its own, after it has logged why
+            raise InputError(
+                f"the API cannot be served on {where}", hint="give a free --port, and an address of this machine"
+            ) from None
 
 
 async def observe_once(spec: HostSpec, watch: Watch, key: Path) -> HostObserved:

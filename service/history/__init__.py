@@ -60,7 +60,13 @@ def open_history(path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT
     0700, the pepper of the tokens stands in it. `wait_s` is how long it waits for others to close a file that has to be
     brought to a newer schema.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the state folder {path.parent} cannot be made: {error.strerror}",
+            hint="run as the service's user, or give another folder in PASSERELLE_STATE_DIR",
+        ) from None
     held = [serve_lock(path)] if serve else []
     try:
         held.append(_with_newest_schema(path, wait_s))

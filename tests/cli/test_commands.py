@@ -128,6 +128,7 @@ def nowhere(argv: list[str]) -> list[str]:
         (["plan", "pve1"], "no token"),
         (["status"], "no token"),
         (["serve"], "no config repository is set"),
+        (["token", "list", "--state-dir", "fleet.yaml/state"], "fleet.yaml/state cannot be made"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
