@@ -9,6 +9,7 @@ from service.adopt.material import HOSTNAME_FILE, KEY_FILE, Material
 from service.adopt.names import read_names
 from service.adopt.nat import read_nat
 from service.adopt.network import SECTIONS, read_network
+from service.adopt.own import OwnThing, read_own
 from service.adopt.pve import is_proxmox, read_guests, refusal
 from service.adopt.pve_firewall import Taken, read_pve_firewall
 from service.adopt.pve_live import FLEET_TEXT, Found
@@ -51,7 +52,8 @@ class Adopted:
     """The result. `values` are the sections by key as they stand in `text`; `path` is where it belongs.
 
     `fleet_text` is for a repository without a fleet.yaml, as are `groups`, files of groups/ by path. `firewall` is what
-    was found of Proxmox's.
+    was found of Proxmox's; `own` is what passerelle made before and `text` does not say: only a spec that has these
+    sections may be put into force.
     """
 
     host: str
@@ -61,6 +63,7 @@ class Adopted:
     fleet_text: str = FLEET_TEXT
     groups: Mapping[str, str] = field(default_factory=dict)
     firewall: Found = field(default_factory=Found)
+    own: tuple[OwnThing, ...] = ()
 
     @property
     def path(self) -> str:
@@ -92,11 +95,12 @@ def adopt(
     head = _head(host, material, given, sketch, is_pve=is_pve)
     _without_errors(host, head, sketch)
     taken = read_pve_firewall(material, host, head, sketch, shared) if is_pve else Taken({})
-    own = {FLEET_FILE: taken.fleet_text, **taken.groups}
-    text = _written(host, {**head, **taken.head}, sketch, shared if KEY in sketch.values and shared else own)
+    own = read_own(material, sketch)
+    beside = {FLEET_FILE: taken.fleet_text, **taken.groups}
+    text = _written(host, {**head, **taken.head}, sketch, shared if KEY in sketch.values and shared else beside)
     text = text.replace(f"  host_keys: [{STAND_IN}]\n", f"  {NO_KEY}\n")
     report = Report(host, _sorted(sketch), guests)
-    return Adopted(host, text, report, dict(sketch.values), taken.fleet_text, taken.groups, taken.found)
+    return Adopted(host, text, report, dict(sketch.values), taken.fleet_text, taken.groups, taken.found, own)
 
 
 def _host_name(material: Material) -> str:

@@ -7,7 +7,7 @@ from service.formats import ethers, nat_files, pve_guests
 from service.formats.interfaces import FILES as INTERFACES_FILES
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
-from service.resources import sysctls
+from service.resources import bans, firewall, forwards, sysctls
 from service.resources.boot import IFUPDOWN2
 from service.resources.dnsmasq_config import FILES as DNSMASQ_FILES
 from service.resources.guest_names import SOURCES
@@ -32,7 +32,7 @@ PACKAGES = (
 WATCH = Watch(
     files=frozenset({
         *INTERFACES_FILES, *DNSMASQ_FILES, *nat_files.NFT_FILES, nat_files.IPTABLES_FILE, ethers.PATH, *sysctls.FILES,
-        *SOURCES, NAT_FILE,
+        *SOURCES, NAT_FILE, firewall.FIREWALL_FILE, firewall.BRIDGE_FILE, forwards.FORWARDS_FILE, bans.JAILS_FILE,
         HOSTNAME_FILE, HOSTS_FILE, KEY_FILE, LEFT_OVER, PVE_MEMBERS, *PVE_FIREWALL, *FAIL2BAN_FILES,
         *(f"{folder}/*" for folder in pve_guests.FOLDERS),
     }),

@@ -11,7 +11,7 @@ from service.adopt.sketch import Sketch
 from service.formats import fail2ban
 from service.kinds.fail2ban import Fail2banSection, JailName
 from service.model.states import Json
-from service.resources.bans import ALWAYS
+from service.resources.bans import ALWAYS, JAILS_FILE
 from service.spec.yaml_text import flow
 
 STATUS_FILE = "/var/lib/dpkg/status"
@@ -81,9 +81,9 @@ def _jails(material: Material, sketch: Sketch) -> None:
 
 
 def _jail_files(material: Material) -> dict[str, bytes]:
-    """What somebody wrote: jail.conf is the distribution's."""
+    """What somebody wrote: jail.conf is the distribution's, and one file is ours."""
     files = material.below(*(p for p in FAIL2BAN_FILES if not p.endswith("jail.conf")))
-    return {path: data for path, data in files.items() if path.endswith((".conf", ".local"))}
+    return {path: data for path, data in files.items() if path.endswith((".conf", ".local")) and path != JAILS_FILE}
 
 
 def _read_when(path: str) -> tuple[bool, bool, str]:

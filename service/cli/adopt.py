@@ -1,6 +1,7 @@
 """`passerelle adopt`: from a host configured by hand, or its files, to its spec; nothing is written to the host."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,6 +9,7 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from service.adopt import Adopted, ConnectionGiven, Material
+    from service.adopt.report import Report
     from service.spec.host import HostSpec
 
 UNREACHABLE = 4
@@ -176,16 +178,16 @@ def _looked_at(host: str, user: str, port: int, host_key: str, ssh_key: Path | N
 
 def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
     """Put the files there, or say why not."""
+    from service.adopt.own import HINT, without_section
     from service.cli.output import complain, printable, show_json, tell
     from service.errors import InputError
 
-    if made.report.refusal:
-        if as_json:
-            show_json(made.report.as_json())
-        complain(made.report.refusal)
-        return 1
-    existing = _existing(repo, made.host)
-    path, before = existing or (made.path, "")
+    path, before = _existing(repo, made.host) or (made.path, "")
+    loses = "" if made.report.refusal else without_section(made.own, before)
+    if made.report.refusal or (loses and not diff):
+        return _refused(
+            replace(made.report, refusal=loses) if loses else made.report, HINT if loses else "", as_json=as_json
+        )
     try:
         patch = _patch(made, path, before)
     except InputError as error:
@@ -193,7 +195,9 @@ def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
         return 1
     if diff:
         print(patch, end="")
-        return 0
+        if loses:
+            complain(loses, HINT)
+        return 1 if loses else 0
     state = "written" if not before else "differs" if patch else "same"
     shared = {} if before or (repo / "fleet.yaml").exists() else {"fleet.yaml": made.fleet_text, **made.groups}
     if as_json:
@@ -216,6 +220,19 @@ def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
         (repo / file).write_text(text, encoding="utf-8")
         tell(f"written: {repo / file}")
     return 0
+
+
+def _refused(report: "Report", hint: str, *, as_json: bool) -> int:
+    """Say why no spec is written, and what was found that far."""
+    from service.cli.output import complain, printable, show_json
+
+    if as_json:
+        show_json(report.as_json())
+    else:
+        for line in replace(report, refusal="").as_text().splitlines():
+            print(printable(line))
+    complain(report.refusal, hint)
+    return 1
 
 
 def _existing(repo: Path, host: str) -> tuple[str, str] | None:

@@ -30,7 +30,7 @@ class LookedAt:
             self.looks.append(script)
             marks, nonce = re.findall(rb"@@([0-9a-f]{32}) (?:open|shut)", script), re.search(rb"@@(\w+) done", script)
             assert nonce
-            said = answer("gateway").replace(NONCE.encode(), nonce[1])
+            said = answer("gateway").replace(NONCE.encode(), nonce[1]).replace(b"passerelle_nat", b"by_hand_nat")
             process.stdout.write(b"\n@@%b open\n%b\n@@%b shut\n" % (marks[0], said, marks[-1]))
 
 

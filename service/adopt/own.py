@@ -1,0 +1,77 @@
+"""What passerelle made on the host before, for sections that adopt cannot read back from it.
+
+A new spec without such a section would have its first plan take that away: adopt writes none. The spec that made it
+is in Git.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from service.adopt.material import Material
+from service.adopt.sketch import Sketch
+from service.model.states import Seen
+from service.resources import bans, dnsmasq_config, firewall, forwards, nat
+from service.spec.document import load
+
+FILES = {
+    firewall.FIREWALL_FILE: "firewall",
+    firewall.BRIDGE_FILE: "firewall",
+    forwards.FORWARDS_FILE: "forwards",
+    nat.NAT_FILE: "nat",
+    dnsmasq_config.OWN_FILE: "dnsmasq",
+    bans.JAILS_FILE: "fail2ban",
+}
+"""Files that go from a host as soon as the section is not in its spec."""
+TABLES = {
+    firewall.FirewallTable.name: "firewall",
+    firewall.BridgeTable.name: "firewall",
+    forwards.ForwardsTable.name: "forwards",
+    nat.TABLE: "nat",
+}
+"""The same of the kernel's tables, where a running host was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnThing:
+    """Something of passerelle's own: the section of the spec that made it, and where it stands."""
+
+    section: str
+    where: str
+
+
+def read_own(material: Material, sketch: Sketch) -> tuple[OwnThing, ...]:
+    """What the sketch does not say again, each told as dangerous."""
+    found = tuple(thing for thing in _made(material) if thing.section not in sketch.values)
+    for thing in found:
+        what = (
+            f"passerelle made this from a spec's `{thing.section}`, which cannot be read back from a host: "
+            "the plan of a spec without it would take it away"
+        )
+        sketch.notes.add("danger", thing.section, thing.where, what)
+    return found
+
+
+def _made(material: Material) -> Iterator[OwnThing]:
+    """A table without its file is an apply that nobody confirmed yet. What cannot be read no plan takes away."""
+    files = {path: section for path, section in FILES.items() if path in material.files}
+    yield from (OwnThing(section, path) for path, section in files.items())
+    for table, section in TABLES.items():
+        is_there = material.live is not None and isinstance(material.live.fact(f"nft:{table}"), Seen)
+        if is_there and section not in files.values():
+            yield OwnThing(section, f"nft table {table}")
+
+
+def without_section(own: Sequence[OwnThing], before: str) -> str:
+    """Why a host's spec, `before` or an empty text for none, would lose what is there; empty where it would not."""
+    value = load(before.encode()).value if before else None
+    lost = [thing for thing in own if not (isinstance(value, Mapping) and thing.section in value)]
+    if not lost:
+        return ""
+    places = ", ".join(thing.where for thing in lost)
+    wanted = " and ".join(f"`{section}`" for section in dict.fromkeys(thing.section for thing in lost))
+    is_in = "has" if before else "would have"
+    return f"passerelle itself made {places}, and the spec {is_in} no {wanted}: its plan would take that away"
+
+
+HINT = "the spec that made it is in Git: put that file into --repo (--diff compares it with the host), or its section"
+"""What to do next."""
