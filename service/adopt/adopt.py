@@ -53,7 +53,7 @@ class Adopted:
 
     `fleet_text` is for a repository without a fleet.yaml, as are `groups`, files of groups/ by path. `firewall` is what
     was found of Proxmox's; `own` is what passerelle made before and `text` does not say: only a spec that has these
-    sections may be put into force.
+    sections may be put into force. `host_keys` are those of `text`, `given_keys` those that a person gave or confirmed.
     """
 
     host: str
@@ -64,6 +64,8 @@ class Adopted:
     groups: Mapping[str, str] = field(default_factory=dict)
     firewall: Found = field(default_factory=Found)
     own: tuple[OwnThing, ...] = ()
+    host_keys: tuple[str, ...] = ()
+    given_keys: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -100,7 +102,10 @@ def adopt(
     text = _written(host, {**head, **taken.head}, sketch, shared if KEY in sketch.values and shared else beside)
     text = text.replace(f"  host_keys: [{STAND_IN}]\n", f"  {NO_KEY}\n")
     report = Report(host, _sorted(sketch), guests)
-    return Adopted(host, text, report, dict(sketch.values), taken.fleet_text, taken.groups, taken.found, own)
+    keys = given.host_keys or _keys_in(material)
+    return Adopted(
+        host, text, report, dict(sketch.values), taken.fleet_text, taken.groups, taken.found, own, keys, given.host_keys
+    )
 
 
 def _host_name(material: Material) -> str:
@@ -127,9 +132,7 @@ def _head(host: str, material: Material, given: ConnectionGiven, sketch: Sketch,
     if not address:
         raise InputError(f"{host} has no interface with a gateway, so nobody knows where it is reached",
                          hint="say it: --address 198.51.100.11")  # fmt: skip
-    keys = given.host_keys
-    if not keys and (line := _KEY.match(material.files.get(KEY_FILE, b"").decode("utf-8", "replace"))):
-        keys = (line[0],)
+    keys = given.host_keys or _keys_in(material)
     if not keys:
         what = "no host key is among the files: the spec is not whole without `connection.host_keys`"
         sketch.notes.add("danger", "connection", KEY_FILE, what)
@@ -141,6 +144,12 @@ def _head(host: str, material: Material, given: ConnectionGiven, sketch: Sketch,
         connection["port"] = given.port
     platform = "proxmox" if is_pve else "debian"
     return {"host": host, "platform": platform, "sync": "approve", "connection": connection}
+
+
+def _keys_in(material: Material) -> tuple[str, ...]:
+    """The host key among the files."""
+    line = _KEY.match(material.files.get(KEY_FILE, b"").decode("utf-8", "replace"))
+    return (line[0],) if line else ()
 
 
 def _management_address(sketch: Sketch) -> str:

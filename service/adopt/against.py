@@ -1,6 +1,6 @@
 """What was found on a host against a spec that is there: the same file, saying what the host has.
 
-against(text, adopted) -> str          the text with its sections changed; comments, order and the head stay
+against(text, adopted) -> str          the text with its sections and host keys changed; comments and order stay
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ def against(text: str, adopted: Adopted) -> str:
     if "guests" in after:
         after["guests"] = _with_more(before.get("guests"), after["guests"], wins=is_said)
     kinds = {kind.name: kind for kind in KINDS}
-    changes: list[Change] = []
+    changes = list(_keys(document.value.get("connection"), adopted))
     for key in compared:
         here, there = before.get(key), after.get(key)
         if key in before and key in after and _same(kinds[key].section, here, there):
@@ -47,6 +47,23 @@ def against(text: str, adopted: Adopted) -> str:
         elif here != there:
             changes.append(((key,), GONE if there is None else there))
     return edited(text, changes)
+
+
+def _keys(connection: object, adopted: Adopted) -> Iterator[Change]:
+    """The host's keys where the spec has none, and each that was given where it has others."""
+    if not isinstance(connection, Mapping):
+        return
+    here = _plain(connection.get("host_keys"))
+    pinned: list[Json] = here if isinstance(here, list) else [here] if here else []
+    known = {_bare(str(key)) for key in pinned}
+    more = [_bare(key) for key in (adopted.given_keys if pinned else adopted.host_keys) if _bare(key) not in known]
+    if more:
+        yield ("connection", "host_keys"), [*pinned, *more]
+
+
+def _bare(key: str) -> str:
+    """A key line without its comment."""
+    return " ".join(key.split()[:2])
 
 
 def _by_elements(changes: Sequence[Change], here: Mapping[str, Json]) -> Iterator[Change]:
