@@ -1,6 +1,7 @@
 """Watching the repository: fetch, judge, accept or keep the last good revision, and say so."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -20,12 +21,15 @@ from service.model.sources import (
     state_of,
 )
 from service.model.states import Json
-from service.model.trees import Commit
+from service.model.trees import Commit, shown
 from service.reconcile.ports import Memory, Record, Revisions
 from service.spec.findings import Finding
 from service.spec.fleet import Fleet, ParsedFile, read_fleet
 from service.spec.host import HostSpec
 from service.spec.report import finding_as_json
+
+logger = logging.getLogger(__name__)
+MAX_LOGGED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,10 @@ class Watcher:
     def _stand(self, state: SourceState, message: str = "") -> None:
         if (state, message) != (self._standing.state, self._standing.message):
             self._standing = replace(self._standing, state=state, message=message, since=self._clock.now())
+            if message:
+                logger.warning("the source is %s: %s", state, shown(message, MAX_LOGGED))
+            else:
+                logger.info("the source is %s", state)
 
     async def look(self) -> bool:
         """Fetch once; True when a new revision was accepted. Never raises for what the source does."""

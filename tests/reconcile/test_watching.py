@@ -61,6 +61,38 @@ async def test_a_good_revision_is_put_in_force_and_recorded(
     assert str(book) == "accepted say pve1"
 
 
+async def test_each_change_of_the_sources_state_is_logged_once(
+    forge: Forge, watch: Callable[[], Watcher], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="service.reconcile.watching")
+    watcher = watch()
+    for _ in range(2):
+        await watcher.look()
+    forge.push(files(), message="first")
+    for _ in range(2):
+        await watcher.look()
+    forge.push(files(BROKEN), message="broken")
+    for _ in range(2):
+        await watcher.look()
+    said = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+    assert said[0].startswith("WARNING the source is empty: the repository is empty")
+    assert said[1] == "INFO the source is followed"
+    assert said[2].startswith("WARNING the source is refused: ")
+    assert len(said) == 3
+
+
+async def test_a_source_that_is_not_there_is_logged_with_its_reason(
+    tmp_path: Path, book: Book, caplog: pytest.LogCaptureFixture
+) -> None:
+    mirror = Mirror(tmp_path / "room", parse_source(str(tmp_path / "nowhere.git"), "main"))
+    watcher = Watcher(mirror, book, book, KINDS, StoppedClock())  # type: ignore[arg-type]  # what a watcher uses of them
+    for _ in range(2):
+        assert not await watcher.look()
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "nowhere.git" in record.getMessage()
+
+
 async def test_a_broken_revision_is_refused_as_a_whole_and_the_good_one_stays(
     forge: Forge, watch: Callable[[], Watcher], book: Book
 ) -> None:
