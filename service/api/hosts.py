@@ -112,6 +112,8 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
     )
     async def get_host_plan(who: Reader, host: HostPath) -> schemas.Plan:
         plan = await ask(parts.reads.current_plan, seen_by(who, host))
+        if plan is None:
+            there(await ask(parts.reads.host, host), f"no host {host}")
         return schemas.Plan.model_validate(there(plan, f"no plan for {host} yet"))
 
     @app.get(

@@ -73,6 +73,15 @@ class Client:
             if not cursor or len(found) >= most:
                 return found[:most]
 
+    def items_of(
+        self, host: str | None, path: str, *, most: int, **query: str | int | bool | None
+    ) -> list[dict[str, Any]]:
+        """A list, of one host if there is one; where that has nothing, the `ApiError` if there is no such host."""
+        found = self.items(path, most=most, host=host, **query)
+        if host is not None and not found:
+            self.get(f"hosts/{host}")
+        return found
+
     def ask(self, method: str, path: str, **options: Any) -> Any:
         """One request; every problem is an `ApiError`, no answer at all a plain error."""
         try:

@@ -199,12 +199,12 @@ def leases(
     from service.cli.client import Client
 
     wanted = None if active is None else str(active).lower()
-    which = {"host": host, "name": name, "mac": mac, "ip": ip}
+    which = {"name": name, "mac": mac, "ip": ip}
     if history:
-        items = Client().items("leases/history", most=most, **which)
+        items = Client().items_of(host, "leases/history", most=most, **which)
         columns = ["ip", "name", "mac", "host", "from_at", "until_at", "expires_at"]
     else:
-        items = Client().items("leases", most=most, active=wanted, at=with_zone(at), **which)
+        items = Client().items_of(host, "leases", most=most, active=wanted, at=with_zone(at), **which)
         columns = ["ip", "name", "mac", "host", "active", "expires_at", "first_seen", "last_seen"]
     if output == "json":
         show_json(items)
@@ -242,7 +242,7 @@ def history(host: str | None = None, /, *, most: int = 50, output: Output = "tab
     """
     from service.cli.client import Client
 
-    items = Client().items("applies", most=most, host=host)
+    items = Client().items_of(host, "applies", most=most)
     if output == "json":
         show_json(items)
         return 0
