@@ -17,6 +17,8 @@ Tracer = Callable[[Mapping[str, object]], Answer]
 
 QUERY = ("from", "to", "proto", "dport", "sport", "source", "dest", "dsttype", "mac", "flags")
 """What the service takes of a packet's fields."""
+NEEDED = ("from", "to", "proto")
+EXAMPLE = "passerelle trace --host pve1 --from outside --to dev --proto tcp --dport 22"
 
 
 @Parameter(name="*")
@@ -112,11 +114,8 @@ def trace(
     from service.cli.output import complain, printable
 
     asked = packet.given()
-    if (packets is None) == (not asked):
-        complain("give either --packets, or --from, --to and --proto")
-        return USAGE
-    if (host is None) == (pve is None) or (repo is not None and host is None):
-        complain("give --host, with or without --repo, or --pve")
+    if wrong := _wrong_usage(repo, host, pve, packets, asked) or _wrong_node(pve, node):
+        complain(*wrong)
         return USAGE
     trace_packet: Tracer
     if pve is not None:
@@ -135,6 +134,33 @@ def trace(
     text = f"{said['verdict']} {said['rule'] or '-'} {said['why']}"
     print(json.dumps(said) if output == "json" else printable(text))
     return 0
+
+
+def _wrong_usage(
+    repo: Path | None, host: str | None, pve: Path | None, packets: Path | None, asked: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """What is missing or too much, and what to write; None where nobody has to be asked to know."""
+    if (packets is None) == (not asked):
+        return "give either --packets, or --from, --to and --proto", EXAMPLE
+    if (host is None) == (pve is None) or (repo is not None and host is None):
+        return "give --host, with or without --repo, or --pve", EXAMPLE
+    missing = [f"--{name}" for name in NEEDED if name not in asked]
+    if packets is None and missing:
+        return f"the packet is not told whole: {' and '.join(missing)} missing", EXAMPLE
+    return None
+
+
+def _wrong_node(pve: Path | None, node: NodeFacts) -> tuple[str, str] | None:
+    """What is wrong with what was said of a node, before its files are read."""
+    from service.cli.pve_folder import node_of
+    from service.errors import InputError
+
+    try:
+        if pve is not None:
+            node_of(node.localnet, node.host_ip, node.altname)
+    except InputError as error:
+        return error.what, error.hint
+    return None
 
 
 def _of_service(host: str) -> Tracer:

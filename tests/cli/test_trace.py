@@ -23,6 +23,7 @@ PACKET = {
     "source": "198.51.100.7",
     "dest": "203.0.113.10",
 }
+TO_GUEST = ("--from", "host", "--to", "ct100", "--proto", "tcp")
 
 
 @pytest.fixture
@@ -128,24 +129,43 @@ def test_a_rule_set_that_would_not_load_gets_no_answers(folder: Path, capsys: py
 
 
 @pytest.mark.parametrize(
-    "more",
+    ("more", "what"),
     [
-        [],
-        ["--packets", "x", "--from", "host"],
-        ["--packets", "missing.jsonl"],
-        ["--from", "host", "--to", "ct100", "--proto", "tcp", "--altname", "wan0"],
-        ["--from", "host", "--to", "ct100", "--proto", "tcp", "--host-ip", "nope"],
-        ["--from", "host", "--to", "ct100", "--proto", "tcp", "--localnet", "nope"],
-        ["--from", "host", "--to", "ct100", "--proto", "tcp", "--localnet", "192.0.2.0/33"],
+        ([], "give either --packets, or"),
+        (["--packets", "x", "--from", "host"], "give either --packets, or"),
+        (["--from", "host", "--to", "ct100"], "--proto missing"),
+        (["--from", "host"], "--to and --proto missing"),
+        ([*TO_GUEST, "--altname", "wan0"], "--altname wan0 is not of the form"),
+        ([*TO_GUEST, "--host-ip", "nope"], "--host-ip nope is no address"),
+        ([*TO_GUEST, "--localnet", "nope"], "--localnet nope is no network"),
+        ([*TO_GUEST, "--localnet", "192.0.2.0/33"], "--localnet 192.0.2.0/33 is no network"),
     ],
 )
-def test_wrong_usage_is_said(folder: Path, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert _trace(folder, *more) in (1, 64)
+def test_wrong_usage_is_said(folder: Path, more: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trace", "--pve", str(folder), *more]) == 64
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err
+    assert what in said.err
     assert "cluster.fw" not in said.err
-    assert "Errno" not in said.err
+
+
+def test_packets_that_cannot_be_read_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _trace(folder, "--packets", "missing.jsonl") == 1
+    said = capsys.readouterr()
+    assert (said.out, "Errno" in said.err) == ("", False)
+    assert "missing.jsonl cannot be read" in said.err
+
+
+@pytest.mark.parametrize("where", [["--host", "pve1"], ["--host", "pve1", "--repo", "nowhere"]], ids=" ".join)
+def test_a_packet_that_is_not_told_whole_is_asked_nobody(
+    where: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSERELLE_TOKEN", "psr_x")
+    monkeypatch.setenv("PASSERELLE_URL", "http://127.0.0.1:1")
+    assert run(["trace", *where, "--from", "outside"]) == 64
+    said = capsys.readouterr()
+    assert said.err.startswith("passerelle: the packet is not told whole: --to and --proto missing\n")
+    assert "  next: passerelle trace --host pve1" in said.err
 
 
 def test_another_back_end_on_the_node_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
