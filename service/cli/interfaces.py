@@ -19,10 +19,11 @@ app = App(
 )
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
+FileOrInput = Annotated[Path, Parameter(allow_leading_hyphen=True)]
 
 
 @app.command
-def fmt(file: Path, /) -> int:
+def fmt(file: FileOrInput, /) -> int:
     """Print a file in the form in which Proxmox writes it, without the comments that it always writes first.
 
     So two files are the same to Proxmox where this prints the same, and a change in its web interface changes nothing
@@ -34,7 +35,7 @@ def fmt(file: Path, /) -> int:
     Parameters
     ----------
     file
-        The file to read.
+        The file to read; - for standard input.
     """
     from service.cli import USAGE
     from service.cli.output import complain, tell
@@ -58,7 +59,7 @@ def fmt(file: Path, /) -> int:
 
 
 @app.command
-def show(file: Path, /, *, output: Output = "table") -> int:
+def show(file: FileOrInput, /, *, output: Output = "table") -> int:
     """Say what Proxmox understands of a file: kinds, addresses, options, and the lines that belong to no interface.
 
     Exit codes: 0 shown, 1 no interfaces file by its size, 64 wrong usage.
@@ -66,7 +67,7 @@ def show(file: Path, /, *, output: Output = "table") -> int:
     Parameters
     ----------
     file
-        The file to read.
+        The file to read; - for standard input.
     output
         table or json: `ifaces` by name with the keys of Proxmox's own reader, `other_lines` as [place, text].
     """
@@ -105,7 +106,7 @@ def _content(file: Path) -> bytes:
     from service.formats.pve_interfaces import MAX_BYTES
 
     try:
-        with file.open("rb") as opened:
+        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as opened:
             return opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """`passerelle interfaces`: what is printed, what is said, and the exit codes."""
 
+import io
 import json
 import os
 import subprocess
@@ -89,6 +90,22 @@ def test_warnings_are_told_beside_what_is_printed(tmp_path: Path, capsys: pytest
     said = capsys.readouterr()
     assert "bridge-fd" not in said.out
     assert "ignoring 'bridge_fd' value '99'" in said.err
+
+
+@pytest.mark.parametrize("command", ["fmt", "show"])
+def test_a_file_comes_from_standard_input_too(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = CASES / "seed-blog" / "input"
+    assert run(["interfaces", command, str(file)]) == 0
+    said = capsys.readouterr()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    assert run(["interfaces", command, "-"]) == 0
+    assert capsys.readouterr() == said
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"iface vmbr0\n bridge-ports %s\n" % (b"x" * 9))))
+    monkeypatch.chdir(CASES)
+    assert run(["interfaces", "fmt", "-"]) == 1
+    assert capsys.readouterr().err.startswith("passerelle: -:")
 
 
 @pytest.mark.parametrize("command", ["fmt", "show"])
