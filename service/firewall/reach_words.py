@@ -1,7 +1,7 @@
 """Differences of reachability in words: `opens tcp/22 from anywhere`, `closes udp/53 from 10.10.10.0/24 on vmbr0`."""
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from service.firewall.names import ICMP, ICMPV6, TCP, UDP, names
 from service.firewall.nft_reading import DEST, DPORT, FAMILY, IIF, OIF, PROTO, SOURCE, SPORT, Labels, Ranges
@@ -9,6 +9,8 @@ from service.firewall.reach import MOST_NAMES, Box, Change
 
 SHOWN = 6
 _KNOWN = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMPV6: "icmpv6"}
+_OF_THE_OTHER: Mapping[Ranges, int] = {((0, 0),): ICMPV6, ((1, 1),): ICMP}
+"""By the families of a box: the protocol that no packet of it has, though as a number it could stand there."""
 _END = {"in": "", "forward": " through the host", "out": " from the host"}
 
 
@@ -49,11 +51,13 @@ def _whats(box: Box) -> Iterator[str]:
     if protocols is None:
         yield "everything"
         return
+    not_here = _OF_THE_OTHER.get(box.get(FAMILY, ()))
     others: list[tuple[int, int]] = []
     for first, last in protocols:
         start = first
         for number in sorted(n for n in _KNOWN if first <= n <= last):
-            yield _what(number, box.get(DPORT))
+            if number != not_here:
+                yield _what(number, box.get(DPORT))
             others += [(start, number - 1)] if start < number else []
             start = number + 1
         others += [(start, last)] if start <= last else []

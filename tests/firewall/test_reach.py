@@ -97,6 +97,19 @@ def test_a_first_firewall_closes_what_it_does_not_name_and_the_last_opens_it_aga
     assert [words.replace("opens", "closes") for words in said({"rules": [SSH]}, None)] == first
 
 
+@pytest.mark.parametrize(
+    ("source", "here", "not_here"),
+    [("10.10.10.0/29", "icmp", "icmpv6"), ("2001:db8::/32", "icmpv6", "icmp")],
+)
+def test_of_icmp_only_that_of_the_addresses_family_is_named(source: str, here: str, not_here: str) -> None:
+    for before, after, verb in (([SSH], [SSH, rule(source=source)], "opens"), ([rule(source=source)], [], "closes")):
+        words = said({"rules": before}, {"rules": after})
+        named = [one.partition(" from ") for one in words]
+        assert any(what.partition("/")[0] == f"{verb} {here}" and who == source for what, _, who in named)
+        assert f"{verb} every other protocol from {source}" in words
+        assert not any(what.partition("/")[0] == f"{verb} {not_here}" for what, _, _ in named)
+
+
 def test_what_passes_through_and_what_leaves_is_told_apart() -> None:
     drops = {"rules": [], "policy_forward": "drop", "policy_out": "drop"}
     opened = {
