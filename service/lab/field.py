@@ -25,10 +25,10 @@ from urllib.request import Request, urlopen
 
 from service.errors import LabError
 from service.lab.lab import Lab
+from service.lab.waiting import pauses
 
 SERVICE_PORT = 8765
 START_S = 30.0
-POLL_S = 0.1
 
 
 class Field:
@@ -186,14 +186,14 @@ class Field:
 
     def wait_for(self, condition: Callable[[], Any], what: str, *, timeout_s: float = 120.0) -> Any:
         """Wait until a condition gives something true, and return it. LabError says what did not come, and the log."""
-        deadline = time.monotonic() + timeout_s
+        deadline, pause = time.monotonic() + timeout_s, pauses()
         while True:
             found = condition()
             if found:
                 return found
             if time.monotonic() > deadline:
                 raise LabError(f"not within {timeout_s:.0f} s: {what}\nthe service said:\n{self.service_log()[-3000:]}")
-            time.sleep(POLL_S)
+            next(pause)
 
     # the repository
 

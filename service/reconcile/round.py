@@ -23,7 +23,7 @@ from service.reconcile.drilling import Drilling
 from service.reconcile.guest_views import in_words
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.quarantine import Quarantine
-from service.reconcile.standing import Standing
+from service.reconcile.standing import Looked, Standing
 from service.reconcile.watching import Wanted
 from service.resources.desired import Desired, LastApplied
 from service.spec.fleet import claims_of
@@ -83,7 +83,7 @@ class Rounds:
     async def _round(
         self, spec: HostSpec, wanted: Wanted, standing: Standing, status: HostStatus
     ) -> tuple[HostStatus, float]:
-        desired = desire(spec, self._kinds)
+        desired = standing.desired_of(spec) or desire(spec, self._kinds)
         if standing.release and status.quarantined:
             await self._quarantine.release(spec, status.quarantined, standing.release)
         standing.release = ""
@@ -101,9 +101,14 @@ class Rounds:
             drill_id, standing.drill = standing.drill, ""
             await self._drilling.run(spec, drill_id, observed, known_addresses(spec, status))
             return status, statuses.SOON_S
-        base = LastApplied.from_json(await self._base(spec.name))
         permission = Permission(management_change=spec.name in wanted.introduced)
-        plan = make_plan(desired, base, observed, commit=wanted.commit, permission=permission)
+        looked = Looked(desired, await self._base(spec.name), observed, wanted.commit, permission)
+        base = LastApplied.from_json(looked.base)
+        plan = standing.still(looked)
+        if plan is None:
+            plan = make_plan(desired, base, observed, commit=wanted.commit, permission=permission)
+        standing.looked = looked
+        standing.spec = spec
         await self._remember(standing, desired, observed, plan)
         await self._know_guests(spec, standing, observed)
         decision = await self._decide(spec, plan, standing, held.message(status) if held.quarantined else "")

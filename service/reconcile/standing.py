@@ -1,13 +1,17 @@
 """What the loop remembers of each host between rounds. Lost at a restart and rebuilt by the next round."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from service.model.guests import NameFinding
 from service.model.observed import HostObserved
 from service.model.plans import Plan
+from service.model.states import Json
+from service.plan.make import Permission
 from service.reconcile.decide import Request
 from service.resources.desired import Desired
+from service.spec.host import HostSpec
 
 CONTESTED_TIMES = 5
 CONTESTED_WITHIN_S = 300.0
@@ -16,16 +20,34 @@ Key = tuple[str, str, str, str]
 """A difference's identity: see `Difference.key`."""
 
 
+class Looked(NamedTuple):
+    """All that a plan is made of."""
+
+    desired: Desired
+    base: Json
+    observed: HostObserved
+    commit: str
+    permission: Permission
+
+    def is_as(self, other: "Looked") -> bool:
+        """Whether nothing but the time is another. Quick: equal parts of two looks are mostly the same objects."""
+        then = replace(other.observed, observed_at=self.observed.observed_at)
+        return self.desired is other.desired and self._replace(desired=other.desired) == other._replace(observed=then)
+
+
 @dataclass
 class Standing:
     """One host's last round. `heals_s` says when each difference was undone lately; `applied_by` is the apply that
     ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
     not known here yet, the host's journal has to be asked. `drill` is one that waits for its turn, `release` what a
-    person said to lift a quarantine, `disputed` are names that two guests want."""
+    person said to lift a quarantine, `disputed` are names that two guests want. `spec` is what `desired` was made of,
+    `looked` what `plan` was made of."""
 
     observed: HostObserved | None = None
+    spec: HostSpec | None = None
     desired: Desired | None = None
     plan: Plan | None = None
+    looked: Looked | None = None
     plan_id: str = ""
     request: Request | None = None
     failures: int = 0
@@ -36,6 +58,15 @@ class Standing:
     release: str = ""
     disputed: tuple[NameFinding, ...] = ()
     heals_s: dict[Key, deque[float]] = field(default_factory=dict)
+
+    def desired_of(self, spec: HostSpec) -> Desired | None:
+        """What the last look made of this very spec."""
+        return self.desired if self.spec is spec else None
+
+    def still(self, looked: Looked) -> Plan | None:
+        """The last plan, where it had nothing to do and nothing has changed since."""
+        idle = self.plan is not None and self.plan.is_empty and not self.plan.drifts
+        return self.plan if idle and self.looked is not None and self.looked.is_as(looked) else None
 
     def heals(self, plan: Plan, now_s: float) -> None:
         """What the host did by itself is undone now."""

@@ -120,7 +120,7 @@ def bench(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]
     host.fresh()
     host.sh(INSTALL, timeout_s=60)
     host.sh(f"tar -C / -cf /root/saved.tar {SAVED}; rm -f /etc/dnsmasq.d/README")
-    with Field.open(lab, poll_s="0.5", observe_s="1") as opened:
+    with Field.open(lab, poll_s="1", observe_s="1") as opened:
         yield Bench(host, opened, tmp_path_factory.mktemp("adopt"))
 
 

@@ -12,7 +12,7 @@ from tests.e2e.story import Story
 @pytest.fixture(scope="module")
 def field(lab: Lab) -> Iterator[Field]:
     """A repository and a service; hosts are looked at every second."""
-    with Field.open(lab, poll_s="0.5", observe_s="1") as opened:
+    with Field.open(lab, poll_s="1", observe_s="1") as opened:
         yield opened
 
 

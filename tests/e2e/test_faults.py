@@ -45,7 +45,7 @@ def trials(lab: Lab) -> Iterator[Trials]:
     full, read_only, no_inode, apt = BEFORE
     frozen, no_sshd, to_host, from_host, mtu, fills = MIDWAY
     shares = [[full, frozen, no_sshd], [read_only, to_host, fills], [from_host, no_inode, *THROUGHOUT], [mtu, apt]]
-    with Field.open(lab, poll_s="0.5", observe_s="1") as opened:
+    with Field.open(lab, poll_s="1", observe_s="1") as opened:
         running = Trials(opened, dict(zip(hosts, shares, strict=True)))
         running.join()
         yield running

@@ -32,6 +32,10 @@ revision = "{NEXT}"
 down_revision = "{NOW}"
 
 
+def test_the_newest_revision_is_the_end_of_the_line_of_migrations() -> None:
+    assert ScriptDirectory(str(migrations_folder())).get_heads() == [head()]
+
+
 def upgrade() -> None:
     op.create_table("extras", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("text", sa.String()))
     op.create_index("ix_extras_text", "extras", ["text"])
