@@ -150,6 +150,18 @@ class Story:
         return str(self.guests[guest].exec(["python3", "-c", fetch], check=False).stdout).strip()
 
     def pings(self, guest: str, name: str) -> bool:
-        """Whether a guest gets an answer by that name; a busy machine is asked up to three times."""
-        exec_ = self.guests[guest].exec
-        return any(exec_(["ping", "-c1", "-W2", name], check=False).returncode == 0 for _ in range(3))
+        """Whether a guest gets an answer by that name; a busy machine is asked up to three times, and shown then."""
+        for _ in range(3):
+            done = self.guests[guest].exec(["ping", "-c1", "-W2", name], check=False)
+            if done.returncode == 0:
+                return True
+            print(f"{guest}: {done.stdout}{done.stderr}")
+        print(
+            self.guests[guest]
+            .exec(["sh", "-c", "cat /etc/resolv.conf; ip neigh; tail -3 /etc/hosts"], check=False)
+            .stdout
+        )
+        print(
+            self.host.sh("cat /var/lib/misc/dnsmasq.leases; ip neigh; ip -br link; ss -Hlunp; nft list ruleset; true")
+        )
+        return False
