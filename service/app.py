@@ -7,20 +7,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from service.api.create import create_app
 from service.api.metrics import Metrics
 from service.api.parts import Parts
+from service.api.server import serve
 from service.apply.collect import Collector
 from service.apply.fleet import FleetHosts
 from service.clock import SystemClock
-from service.errors import AuthFailed, Garbled, HostError, HostKeyChanged, InputError, Unreachable
+from service.errors import AuthFailed, Garbled, HostError, HostKeyChanged, InputError, PasserelleError, Unreachable
 from service.git.commands import Credentials
 from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.history import History, open_history
 from service.kinds import KINDS
+from service.logs import log_to
 from service.model.observed import HostObserved, Watch
 from service.reconcile.control import Control
 from service.reconcile.loop import Loop
@@ -90,29 +90,14 @@ def run_service(settings: Settings) -> None:
     """Serve until told to stop. InputError when there is no source."""
     if not settings.source:
         raise InputError("no config repository is set", hint="passerelle serve --source PATH-OR-URL")
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("asyncssh").setLevel(logging.WARNING)
-    with open_history(settings.database_path, serve=True) as history:
+    with contextlib.closing(log_to()), open_history(settings.database_path, serve=True) as history:
         app, _ = build(settings, history)
         where = f"{settings.listen} port {settings.port}"
         _LOG.info("the API begins at %s; `passerelle status` says how source and hosts are; ^C ends", where)
         try:
-            uvicorn.run(
-                app,
-                host=settings.listen,
-                port=settings.port,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=5,
-                timeout_graceful_shutdown=GRACE_S,
-                h11_max_incomplete_event_size=16384,
-            )
+            serve(app, settings.listen, settings.port, grace_s=GRACE_S)
         except SystemExit:  # uvicorn ends the program with a code of its own, after it has logged why
-            raise InputError(
-                f"the API cannot be served on {where}", hint="give a free --port, and an address of this machine"
-            ) from None
+            raise PasserelleError("the service could not start", hint="the lines above say why") from None
 
 
 async def observe_once(spec: HostSpec, watch: Watch, key: Path) -> HostObserved:

@@ -1,6 +1,6 @@
 """What surrounds every request, as plain ASGI, outermost first:
 
-Envelope   a request id, security headers on every response, 500 without details
+Envelope   a request id, security headers on every response, 500 without details; no request with an unclear end
 HostNames  only the host names that the operator listed
 Gate       no path without a token but the few that are public
 Bodies     bounded in size and time; JSON that has one meaning only
@@ -36,6 +36,10 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+HEADER_BYTES = 16_384
+"""More than this is read of no header."""
+
+_CLOSE = {"Connection": "close"}
 _log = logging.getLogger("passerelle.api")
 
 
@@ -67,12 +71,23 @@ class Envelope:
             await send(message)
 
         try:
-            await self._app(scope, receive, with_headers)
+            await (_faulty(scope) or self._app)(scope, receive, with_headers)
         except Exception:
             _log.exception("request %s failed", request_id)
             if started:
                 raise
             await problem(500, request_id=request_id)(scope, receive, with_headers)
+
+
+def _faulty(scope: Scope) -> ASGIApp | None:
+    """Why nobody should go on after this request, or None. Where a body ends must be clear, or a proxy before us could
+    take for one request what is two for us (RFC 9112, 6.1 and 6.3). h11 bounds only a header that comes in parts."""
+    names = {name for name, _ in scope["headers"]}
+    if b"transfer-encoding" in names and (b"content-length" in names or scope["http_version"] != "1.1"):
+        return problem(400, "the request says in two ways where its body ends", headers=_CLOSE)
+    if sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["raw_path"]) > HEADER_BYTES:
+        return problem(431, f"at most {HEADER_BYTES} bytes of header are read", headers=_CLOSE)
+    return None
 
 
 class HostNames:

@@ -52,6 +52,7 @@ _CODES = {
     421: "misdirected-request",
     422: "bad-input",
     429: "too-many-requests",
+    431: "header-too-large",
     500: "internal-error",
     503: "unavailable",
 }
