@@ -26,6 +26,7 @@ from service.reconcile.control import Control
 from service.reconcile.loop import Loop
 from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
+from service.reconcile.trouble import Troubles
 from service.reconcile.watching import Watcher
 from service.settings import Settings
 from service.spec.host import HostSpec
@@ -56,15 +57,17 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
     connections = Connections(SshDialer(own_key(settings.host_key_path)))
     hosts = FleetHosts(connections, Collector(clock), clock, controller=settings.controller)
     watcher = Watcher(mirror, history.store, history.queries, KINDS, clock)
+    troubles = Troubles(clock, metrics.failed)
     rounds = Rounds(
         history.store, history.queries, hosts, KINDS, clock, observe_s=settings.observe_s,
         failed=lambda error: metrics.ssh_failed(FAILURES.get(type(error), "other")), spec_at=watcher.spec_at,
-        filled=metrics.filled,
+        filled=metrics.filled, troubles=troubles,
     )  # fmt: skip
     queue = Queue(clock)
     loop = Loop(
         watcher, rounds, queue, clock, poll_s=settings.poll_s, workers=settings.workers,
         reconciled=metrics.reconciled, fetched=lambda: metrics.fetched(clock.now()),
+        troubles=troubles,
     )  # fmt: skip
     control = Control(watcher, rounds, queue, history.store, history.queries, clock, loop.look_now)
     parts = Parts(

@@ -46,7 +46,8 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     async def numbers(who: Reader) -> Response:
         counted = await ask(parts.reads.counts)
         return Response(
-            parts.metrics.page(counted, visible=who.sees, at=parts.clock.now()), media_type=metrics.CONTENT_TYPE
+            parts.metrics.page(counted, visible=who.sees, at=parts.clock.now(), held=parts.control.unrecorded()),
+            media_type=metrics.CONTENT_TYPE,
         )
 
     @app.get("/openapi.json", operation_id="openapi", summary="This description", tags=["health"])

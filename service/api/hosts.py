@@ -1,6 +1,8 @@
 """Hosts: where they stand, what is wanted and what was seen, what differs, what would be done."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -13,7 +15,8 @@ from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.values import Approver, Cursor, HostPath, Limit, Planner, Reader, ask, read_cursor, seen_by, there
-from service.model.runs import Health, HostStatus, HostView, Phase, Reachability, SyncState
+from service.errors import NotFound
+from service.model.runs import Health, HostStatus, HostView, Page, Phase, Reachability, SyncState
 
 PREFIX = "/api/v1"
 
@@ -24,6 +27,20 @@ def show_host(status: HostStatus, now: datetime, stale_after_s: float) -> schema
     is_stale = seen_at is None or (now - seen_at).total_seconds() > stale_after_s
     values = {name: getattr(status, name) for name in schemas.Host.model_fields if name != "stale"}
     return schemas.Host(**values, stale=is_stale)
+
+
+def with_held(
+    page: Page[HostStatus], held: Sequence[HostStatus], after: tuple[str | int, ...], axes: Mapping[str, str]
+) -> Page[HostStatus]:
+    """A page of the database with the statuses that it did not take in their place. One that it would leave out by its
+    axes comes in where it belongs, one that does not fit any more goes."""
+    if not held:
+        return page
+    fits = [one for one in held if all(getattr(one, axis) == value for axis, value in axes.items() if value)]
+    first, last = str(after[0]) if after else "", str(page.next[0]) if page.next else None
+    here = [one for one in fits if one.host > first and (last is None or one.host <= last)]
+    others = [one for one in page.items if one.host not in {status.host for status in held}]
+    return replace(page, items=tuple(sorted([*others, *here], key=lambda one: one.host)))
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
@@ -47,16 +64,11 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
         reachability: Annotated[Reachability | None, Query()] = None,
         phase: Annotated[Phase | None, Query()] = None,
     ) -> schemas.ListOf[schemas.Host]:
-        page = await ask(
-            parts.reads.hosts,
-            limit=limit,
-            after=read_cursor(cursor, (str,)),
-            visible=who.hosts,
-            sync=sync or "",
-            health=health or "",
-            reachability=reachability or "",
-            phase=phase or "",
-        )
+        axes = {"sync": sync or "", "health": health or "", "reachability": reachability or "", "phase": phase or ""}
+        after = read_cursor(cursor, (str,))
+        page = await ask(parts.reads.hosts, limit=limit, after=after, visible=who.hosts, **axes)
+        held = [one for one in parts.control.unrecorded().values() if who.sees(one.host)]
+        page = with_held(page, held, after, axes)
         now = parts.clock.now()
         return page_out(page, lambda status: show_host(status, now, parts.stale_after_s), request, response)
 
@@ -69,7 +81,8 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
         responses={304: {"description": "as the ETag in If-None-Match says"}},
     )
     async def get_host(who: Reader, request: Request, host: HostPath) -> Response:
-        status = there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
+        held = parts.control.unrecorded().get(seen_by(who, host))
+        status = held or there(await ask(parts.reads.host, host), f"no host {host}")
         body = show_host(status, parts.clock.now(), parts.stale_after_s).model_dump_json().encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
@@ -114,6 +127,8 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         plan = await ask(parts.reads.current_plan, seen_by(who, host))
         if plan is None:
             there(await ask(parts.reads.host, host), f"no host {host}")
+        if why := parts.control.uncompared(host):
+            raise NotFound(why, hint=f"passerelle status {host}")
         return schemas.Plan.model_validate(there(plan, f"no plan for {host} yet"))
 
     @app.get(

@@ -4,12 +4,14 @@
     metrics.reconciled(seconds)      one round of one host took so long
     metrics.fetched(at)              the Git source was asked, and answered
     metrics.ssh_failed("timeout")    a connection came to nothing, by a fixed word
+    metrics.failed("round")          a round, a look, a drill or a record ended in an error that nobody expected
 
 No label ever holds a MAC, an address, or anything else that a host can make up without end.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -22,6 +24,7 @@ from service.model.runs import PHASES, HostStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SSH_REASONS = ("unreachable", "timeout", "auth", "host-key", "garbled", "other")
+TASKS = ("round", "source", "drill", "record")
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _ENDS = {"Succeeded": "ok", "Failed": "failed", "RolledBack": "rolled_back", "RollbackFailed": "rollback_failed"}
 _ENDS["Refused"] = "refused"
@@ -65,6 +68,14 @@ class Metrics:
         self._ssh = Counter(
             "passerelle_ssh_errors", "Connections that came to nothing", ["reason"], registry=self._registry
         )
+        self._troubles = Counter(
+            "passerelle_failures",
+            "What did not end well for a reason that is not a host's or the source's",
+            ["task"],
+            registry=self._registry,
+        )
+        for task in TASKS:
+            self._troubles.labels(task)
         self._pools: dict[str, tuple[PoolFill, ...]] = {}
         for reason in SSH_REASONS:
             self._ssh.labels(reason)
@@ -88,12 +99,22 @@ class Metrics:
         """A connection came to nothing. `reason` is one of SSH_REASONS, anything else counts as other."""
         self._ssh.labels(reason if reason in SSH_REASONS else "other").inc()
 
+    def failed(self, task: str) -> None:
+        """Something did not end well that is no host's and no source's trouble. `task` is one of TASKS."""
+        self._troubles.labels(task).inc()
+
     def page(
-        self, numbers: Numbers, *, visible: Callable[[str], bool] = lambda _host: True, at: datetime | None = None
+        self,
+        numbers: Numbers,
+        *,
+        visible: Callable[[str], bool] = lambda _host: True,
+        at: datetime | None = None,
+        held: Mapping[str, HostStatus] = MappingProxyType({}),
     ) -> bytes:
-        """Everything in Prometheus' text form, with the hosts that are `visible`; ages are those `at` a time."""
+        """Everything in Prometheus' text form, with the hosts that are `visible`; ages are those `at` a time. `held`
+        are statuses that the database did not take: they stand in the place of those that it has."""
         now = CollectorRegistry()
-        now.register(_FromNumbers(numbers, visible, at))
+        now.register(_FromNumbers(numbers, visible, at, held))
         now.register(_OfPools([one for host, pools in self._pools.items() if visible(host) for one in pools]))
         return generate_latest(self._registry) + generate_latest(now)
 
@@ -117,8 +138,16 @@ class _OfPools(Collector):
 
 
 class _FromNumbers(Collector):
-    def __init__(self, numbers: Numbers, visible: Callable[[str], bool], at: datetime | None) -> None:
+    def __init__(
+        self,
+        numbers: Numbers,
+        visible: Callable[[str], bool],
+        at: datetime | None,
+        held: Mapping[str, HostStatus],
+    ) -> None:
         self._numbers = numbers
+        known = {one.host: one for one in numbers.hosts} | dict(held)
+        self._hosts = [one for name, one in sorted(known.items()) if visible(name)]
         self._now = at
         self._sees = visible
 
@@ -136,7 +165,7 @@ class _FromNumbers(Collector):
         seen = GaugeMetricFamily(
             "passerelle_host_last_observed_timestamp_seconds", "When a host was last seen", labels=["host"]
         )
-        for host in (one for one in self._numbers.hosts if self._sees(one.host)):
+        for host in self._hosts:
             for axis in (host.sync, host.health, host.reachability):
                 if axis != "Unknown":
                     state.add_metric([host.host, axis], 1)
@@ -168,7 +197,7 @@ class _FromNumbers(Collector):
         quarantined = GaugeMetricFamily(
             "passerelle_host_quarantined", "1 for a host whose rollback failed", labels=["host"]
         )
-        for host in (one for one in self._numbers.hosts if self._sees(one.host)):
+        for host in self._hosts:
             quarantined.add_metric([host.host], 1 if host.quarantined else 0)
             if host.proven_at is not None:
                 proven.add_metric([host.host], host.proven_at.timestamp())

@@ -98,6 +98,14 @@ class Control(Protocol):
         """Whether the source is followed, and why not."""
         ...
 
+    def uncompared(self, host: str) -> str:
+        """Why there is no plan of the host by the revision in force; empty where there is one."""
+        ...
+
+    def unrecorded(self) -> Mapping[str, HostStatus]:
+        """Statuses that the database did not take, by host: they hold, not those that it has."""
+        ...
+
     async def readiness(self) -> Mapping[str, str]:
         """Check → what is missing; empty when it is fine: `source` was fetched once, `loop` runs."""
         ...

@@ -62,16 +62,9 @@ def plan(
 
 def from_service(host: str) -> dict[str, Any]:
     """The plan that the service made last."""
-    from service.cli.client import ApiError, Client
+    from service.cli.client import Client
 
-    try:
-        found: dict[str, Any] = Client().get(f"hosts/{host}/plan")
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        Client().get(f"hosts/{host}")
-        empty: dict[str, Any] = {name: [] for name in ("steps", "packages", "refusals", "drifts", "notes", "derived")}
-        return {"host": host, "digest": "", "body": empty}
+    found: dict[str, Any] = Client().get(f"hosts/{host}/plan")
     return found
 
 

@@ -103,7 +103,7 @@ def host_row(host: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: host[name] for name in ("host", "sync", "reason", "health", "reachability", "phase", "message")},
         "commit": host["applied_commit"][:10],
-        "drift": host["drift_items"],
+        "drift": "unknown" if host["sync"] == host["health"] == "Unknown" else host["drift_items"],
         "proven": host["proven_at"] or "never",
         "seen": f"{host['observed_at'] or 'never'}{' (stale)' if host['stale'] else ''}",
     }

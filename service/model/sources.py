@@ -81,7 +81,9 @@ class Failed:
 
 Fetched: TypeAlias = Unchanged | Advanced | Rewound | Missing | Empty | Failed
 
-SourceState = Literal["unread", "followed", "refused", "rewound", "missing", "empty", "unreachable", "unreadable"]
+SourceState = Literal[
+    "unread", "followed", "refused", "rewound", "missing", "empty", "unreachable", "unreadable", "failed"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class SourceStanding:
     """Whether the source is followed. `commit` is the last good revision, which is in force whatever the state is.
 
     refused: the newest commit has errors. rewound, missing, empty: the branch lost what was accepted. unreachable: the
-    source gave no answer. unreadable: the commit's files cannot be read. `fetched_at` is when it last answered well.
+    source gave no answer. unreadable: the commit's files cannot be read. failed: the service itself could not look, for
+    an error that nobody expected or for want of its database. `fetched_at` is when it last answered well.
     """
 
     state: SourceState = "unread"

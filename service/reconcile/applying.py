@@ -51,7 +51,7 @@ class Applying:
         if plan is None or desired is None:
             raise AssertionError("an apply without a plan")
         standing.unsettled = True
-        apply_id = await self._opened(plan, standing.plan_id, request)
+        apply_id = standing.applying = await self._opened(plan, standing.plan_id, request)
         status = replace(
             status, phase="Running", health="Progressing", apply_id=apply_id, message="", attempted_commit=plan.commit
         )
@@ -68,6 +68,7 @@ class Applying:
             result = await self._remove_packages(spec, plan, result)
         await self._finish(apply_id, plan, desired, result)
         standing.unsettled = result.ending == "unconfirmed"
+        standing.applying = apply_id if standing.unsettled else ""
         return statuses.ended(status, result, apply_id=apply_id, commit=plan.commit, desired_digest=desired.digest)
 
     async def settle(self, spec: HostSpec, standing: Standing) -> bool:
@@ -79,7 +80,7 @@ class Applying:
         waiting = standing.request.apply_id if standing.request else ""
         mine = [apply for apply in unfinished if apply.host == spec.name and apply.id != waiting]
         if not mine:
-            standing.unsettled = False
+            standing.unsettled, standing.applying = False, ""
             return True
         fence = await self._hosts.fence(spec)
         for apply in mine:
@@ -89,7 +90,7 @@ class Applying:
                 "conflict", "interrupted", "the service stopped before anything was armed on the host"
             )
             await self._settled(apply, await self._verified(spec, apply.id, told))
-        standing.unsettled = False
+        standing.unsettled, standing.applying = False, ""
         return True
 
     async def _verified(self, spec: HostSpec, apply_id: str, told: Ended) -> Ended:

@@ -10,7 +10,7 @@ from service.errors import InputError, NotFound, Stale
 from service.model.guests import PoolFill
 from service.model.observed import HostObserved
 from service.model.plans import Plan
-from service.model.runs import HostView
+from service.model.runs import HostStatus, HostView
 from service.model.sources import SourceStanding
 from service.model.states import Absent, Json, Seen, Unknown
 from service.reconcile.decide import Request
@@ -18,6 +18,7 @@ from service.reconcile.guest_views import GuestViews
 from service.reconcile.ports import Memory, Record
 from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
+from service.reconcile.standing import Standing
 from service.reconcile.tracing import Tracers
 from service.reconcile.watching import Watcher
 from service.spec.editing import unified
@@ -60,7 +61,8 @@ class Control:
         plan = standing.plan
         if plan is None:
             raise InputError(
-                f"{host} was not looked at yet", hint=f"ask again after `passerelle plan {host}` shows a plan"
+                self.uncompared(host) or f"{host} was not looked at yet",
+                hint=f"ask again after `passerelle plan {host}` shows a plan",
             )
         agreed = await self._agreed_digest(host, plan_id, digest)
         if agreed and agreed != plan.digest:
@@ -147,7 +149,22 @@ class Control:
             for row in desired.as_json()
             if isinstance(row, list)
         ]
-        return HostView(host, rows, commit=self._watcher.wanted.commit, digest=desired.digest)
+        return HostView(host, rows, commit=self._rounds.standing(host).commit, digest=desired.digest)
+
+    def uncompared(self, host: str) -> str:
+        """Why there is no plan of the host by the revision in force; empty where there is one."""
+        wanted, standing = self._watcher.wanted, self._rounds.standings.get(host, Standing())
+        if not wanted.commit:
+            return f"{host}: passerelle has just started and has not read the source yet"
+        if host not in wanted.hosts or (standing.plan is not None and standing.plan.commit == wanted.commit):
+            return ""
+        if standing.trouble:
+            return f"{host} could not be compared with {wanted.commit[:10]}: {standing.trouble}"
+        return f"{host} has not been compared with {wanted.commit[:10]} yet"
+
+    def unrecorded(self) -> Mapping[str, HostStatus]:
+        """The statuses that the database did not take, by host."""
+        return self._rounds.unrecorded()
 
     async def observed(self, host: str) -> HostView | None:
         """What was last seen of the host."""

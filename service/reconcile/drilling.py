@@ -6,13 +6,14 @@ A drill is no apply: it has no plan and no revision, it latches nothing, and a h
 import asyncio
 
 from service.clock import Clock
-from service.errors import HostError
+from service.errors import HostError, StoreError
 from service.model.facts import FactId
 from service.model.observed import HostObserved
 from service.model.runs import Proof
 from service.model.states import Json, Seen
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.standing import Standing
+from service.reconcile.trouble import Troubles
 from service.spec.host import HostSpec
 
 LINK_FIELDS = ("type", "up", "mtu")
@@ -22,14 +23,16 @@ INTERRUPTED = "the service was stopped in the middle of it; the host undoes it b
 class Drilling:
     """Runs drills and ends those that a stop of the service cut off."""
 
-    def __init__(self, record: Record, memory: Memory, hosts: Hosts, clock: Clock) -> None:
+    def __init__(self, record: Record, memory: Memory, hosts: Hosts, clock: Clock, troubles: Troubles) -> None:
         self._record = record
         self._memory = memory
         self._hosts = hosts
         self._clock = clock
+        self._troubles = troubles
 
     async def run(self, spec: HostSpec, drill_id: str, observed: HostObserved, known_addresses: list[str]) -> None:
-        """One drill, from a generation of its own to its record. HostErrors are its end, too."""
+        """One drill, from a generation of its own to its record. An error is its end, too, whatever it is: only what
+        the database does not take is raised, and ended by `settle`."""
         proofs: tuple[Proof, ...] = ()
         try:
             fence = await self._hosts.fence(spec)
@@ -40,14 +43,19 @@ class Drilling:
             )
             error = "; ".join(f"{proof.name}: {proof.told}" for proof in proofs if not proof.ok)
             error = error or ("" if proofs else "nothing was proven")
-        except HostError as trouble:
+        except (HostError, StoreError) as trouble:
             error = str(trouble)
+        except Exception as trouble:
+            error = self._troubles.failed("drill", spec.name, trouble)
+        else:
+            self._troubles.well("drill", spec.name)
         await asyncio.to_thread(self._record.finish_drill, drill_id, proofs=proofs, error=error, at=self._clock.now())
 
     async def give_up(self, standing: Standing, why: str) -> None:
         """The host cannot be reached: whoever waits for a drill is told at once."""
         drill_id, standing.drill = standing.drill, ""
         if drill_id:
+            standing.unsettled = True  # should the record fail, a later round ends it
             await asyncio.to_thread(self._record.finish_drill, drill_id, proofs=(), error=why, at=self._clock.now())
 
     async def settle(self, host: str, waiting: str) -> None:

@@ -1,15 +1,13 @@
 """The loop: one watcher of the repository, some workers on hosts, until it is told to stop."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from service.clock import Clock
 from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
+from service.reconcile.trouble import Troubles
 from service.reconcile.watching import Watcher
-
-logger = logging.getLogger(__name__)
 
 AFTER_BUG_S = 60.0
 
@@ -20,6 +18,7 @@ class Loop:
     def __init__(
         self, watcher: Watcher, rounds: Rounds, queue: Queue, clock: Clock, *, poll_s: float, workers: int,
         reconciled: Callable[[float], None] = lambda _: None, fetched: Callable[[], None] = lambda: None,
+        troubles: Troubles | None = None,
     ) -> None:  # fmt: skip
         self._watcher = watcher
         self._rounds = rounds
@@ -29,6 +28,7 @@ class Loop:
         self._workers = workers
         self._reconciled = reconciled
         self._fetched = fetched
+        self._troubles = troubles or Troubles(clock)
         self._wake = asyncio.Event()
 
     def look_now(self) -> None:
@@ -52,9 +52,10 @@ class Loop:
                         self._queue.add(name)
                 if self._watcher.last_fetch_s != answered_s:
                     self._fetched()
-            except Exception:
+                self._troubles.well("source", "")
+            except Exception as error:
                 # a bug of ours must not stop the fleet's drift checks; the next look may do better
-                logger.exception("looking at the source failed")
+                await self._watcher.failed(self._troubles.failed("source", "", error))
             await self._pause(self._clock.jitter(self._poll_s))
 
     async def _work(self) -> None:
@@ -65,8 +66,8 @@ class Loop:
                 next_s = await self._rounds.reconcile(name, self._watcher.wanted)
                 if next_s is not None:
                     self._queue.add(name, after_s=next_s)
-            except Exception:
-                logger.exception("the round of %s failed", name)
+            except Exception as error:
+                self._rounds.standing(name).trouble = self._troubles.failed("round", name, error)
                 self._queue.add(name, after_s=AFTER_BUG_S)
             finally:
                 self._queue.done(name)

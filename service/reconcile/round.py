@@ -1,11 +1,12 @@
 """One round for one host: level-based, everything re-read, the status written in one place."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from service.clock import Clock
-from service.errors import HostError
+from service.errors import HostError, StoreError
 from service.kinds.claims import Claim
 from service.kinds.desire import desire
 from service.kinds.guests_seen import name_findings, pools_of
@@ -24,6 +25,7 @@ from service.reconcile.guest_views import in_words
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.quarantine import Quarantine
 from service.reconcile.standing import Looked, Standing
+from service.reconcile.trouble import Troubles
 from service.reconcile.watching import Wanted
 from service.resources.desired import Desired, LastApplied
 from service.spec.fleet import claims_of
@@ -38,6 +40,7 @@ class Rounds:
         failed: Callable[[HostError], None] = lambda _: None,
         spec_at: Callable[[str, str], HostSpec | None] = lambda _commit, _host: None,
         filled: Callable[[str, Sequence[PoolFill]], None] = lambda _host, _pools: None,
+        troubles: Troubles | None = None,
     ) -> None:  # fmt: skip
         self._record = record
         self._memory = memory
@@ -48,8 +51,9 @@ class Rounds:
         self._failed = failed
         self._spec_at = spec_at
         self._filled = filled
+        self._troubles = troubles or Troubles(clock)
         self._applying = Applying(record, memory, hosts, clock, self._desired_at)
-        self._drilling = Drilling(record, memory, hosts, clock)
+        self._drilling = Drilling(record, memory, hosts, clock, self._troubles)
         self._quarantine = Quarantine(record, hosts, clock)
         self.standings: dict[str, Standing] = {}
 
@@ -66,19 +70,62 @@ class Rounds:
             await self._hosts.close(name)
             return None
         standing = self.standing(name)
-        status = statuses.fresh(spec, await asyncio.to_thread(self._memory.host, name))
+        status, is_known = statuses.fresh(spec, standing.unrecorded), False
         try:
+            status, is_known = statuses.fresh(spec, await asyncio.to_thread(self._memory.host, name)), True
             status, next_s = await self._round(spec, wanted, standing, status)
             standing.failures = 0
+            standing.trouble = ""
+            self._troubles.well("round", name)
         except HostError as error:
             self._failed(error)
-            standing.failures += 1
             status = statuses.unreachable(status, error)
-            await self._end_request(standing, "Failed", "unreachable", str(error))
-            await self._drilling.give_up(standing, str(error))
-            next_s = self._clock.jitter(statuses.backoff_s(standing.failures))
-        await asyncio.to_thread(self._record.set_host_status, status, at=self._clock.now())
+            next_s = await self._gave_up(standing, str(error), "unreachable")
+        except Exception as error:  # of every type: no error may leave a status behind that was true before it
+            status, next_s = await self._broke(status, standing, error)
+        await self._show(status, standing, is_known=is_known)
         return next_s
+
+    async def _gave_up(self, standing: Standing, why: str, cause: str) -> float:
+        """Whoever waits for something of this host is told now; the seconds until the next round."""
+        standing.failures += 1
+        standing.trouble = why
+        try:
+            await self._end_request(standing, "Failed", cause, why)
+            await self._drilling.give_up(standing, why)
+        except StoreError:
+            standing.unsettled = True  # what the record did not take, a later round ends
+        return self._clock.jitter(statuses.backoff_s(standing.failures))
+
+    async def _broke(self, status: HostStatus, standing: Standing, error: Exception) -> tuple[HostStatus, float]:
+        """The round ended in an error that nobody expected. Its plan is void, whatever it was made of."""
+        host = status.host
+        is_news = self._troubles.is_news("round", host, error)
+        why = self._troubles.failed("round", host, error)
+        standing.plan, standing.plan_id, standing.looked = None, "", None
+        next_s = await self._gave_up(standing, why, "error")
+        if is_news:
+            text = f"{host}: the round failed: {why}"
+            with contextlib.suppress(StoreError):  # status and log say it all the same
+                await asyncio.to_thread(self._record.add_event, "round.failed", text, at=self._clock.now(), host=host)
+        return statuses.failed(status, why, apply_id=standing.applying), next_s
+
+    async def _show(self, status: HostStatus, standing: Standing, *, is_known: bool) -> None:
+        """Record the status. What the database does not take is shown from memory until it does: the one that it has
+        may be a better one that does not hold any more. Not `is_known`: what it has could not be read, so it stays."""
+        try:
+            if is_known:
+                await asyncio.to_thread(self._record.set_host_status, status, at=self._clock.now())
+        except StoreError as error:
+            why = self._troubles.failed("record", status.host, error)
+            standing.unrecorded = statuses.failed(status, f"{status.message}; {why}".removeprefix("; "))
+            return
+        standing.unrecorded = None if is_known else status
+        self._troubles.well("record", status.host)
+
+    def unrecorded(self) -> dict[str, HostStatus]:
+        """The statuses that the database did not take, by host: they hold, not those that it has."""
+        return {name: one.unrecorded for name, one in self.standings.items() if one.unrecorded is not None}
 
     async def _round(
         self, spec: HostSpec, wanted: Wanted, standing: Standing, status: HostStatus
@@ -92,13 +139,15 @@ class Rounds:
         if standing.unsettled:
             await self._drilling.settle(spec.name, standing.drill)
         if not await self._applying.settle(spec, standing):
-            return replace(status, phase="AwaitingConfirmation"), statuses.RETRY_FIRST_S
+            return statuses.awaited(
+                status, "an apply is not confirmed yet; its end is waited for"
+            ), statuses.RETRY_FIRST_S
         held = await self._quarantine.look(spec, observed)
         status = replace(status, quarantined=held.quarantined)
         if held.armed and not held.quarantined:
-            return replace(status, message=held.message(status)), statuses.RETRY_FIRST_S
+            return statuses.awaited(status, held.message(status)), statuses.RETRY_FIRST_S
         if standing.drill:
-            drill_id, standing.drill = standing.drill, ""
+            drill_id, standing.drill, standing.unsettled = standing.drill, "", True
             await self._drilling.run(spec, drill_id, observed, known_addresses(spec, status))
             return status, statuses.SOON_S
         permission = Permission(management_change=spec.name in wanted.introduced)
@@ -165,6 +214,7 @@ class Rounds:
         """What was asked for does not happen; whoever asked is told at once."""
         request, standing.request = standing.request, None
         if request is not None:
+            standing.unsettled = True  # should the record fail, a later round ends it
             await asyncio.to_thread(
                 self._record.finish_apply, request.apply_id, phase, at=self._clock.now(), cause=cause, error=why
             )

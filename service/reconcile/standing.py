@@ -7,6 +7,7 @@ from typing import NamedTuple
 from service.model.guests import NameFinding
 from service.model.observed import HostObserved
 from service.model.plans import Plan
+from service.model.runs import HostStatus
 from service.model.states import Json
 from service.plan.make import Permission
 from service.reconcile.decide import Request
@@ -41,7 +42,8 @@ class Standing:
     ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
     not known here yet, the host's journal has to be asked. `drill` is one that waits for its turn, `release` what a
     person said to lift a quarantine, `disputed` are names that two guests want. `spec` is what `desired` was made of,
-    `looked` what `plan` was made of."""
+    `looked` what `plan` was made of. `applying` is an apply that was begun and whose end is not recorded yet, `trouble`
+    why the last round failed, `unrecorded` a status that the database did not take."""
 
     observed: HostObserved | None = None
     spec: HostSpec | None = None
@@ -57,6 +59,9 @@ class Standing:
     drill: str = ""
     release: str = ""
     disputed: tuple[NameFinding, ...] = ()
+    applying: str = ""
+    trouble: str = ""
+    unrecorded: HostStatus | None = None
     heals_s: dict[Key, deque[float]] = field(default_factory=dict)
 
     def desired_of(self, spec: HostSpec) -> Desired | None:

@@ -49,6 +49,36 @@ def unreachable(status: HostStatus, error: HostError) -> HostStatus:
     )
 
 
+def failed(status: HostStatus, message: str, *, apply_id: str = "") -> HostStatus:
+    """The round ended in an error that nobody expected: nothing that was known of the host holds. `apply_id` is one
+    that the round had begun: the host's journal will tell how it ends."""
+    begun = bool(apply_id) or status.phase in ("Running", "Verifying", "AwaitingConfirmation")
+    return replace(
+        status,
+        sync="Unknown",
+        reason="ComparisonError",
+        health="Unknown",
+        reachability="Unknown",
+        phase="AwaitingConfirmation" if begun else "Idle",
+        apply_id=apply_id or status.apply_id,
+        plan_id="",
+        message=message,
+    )
+
+
+def awaited(status: HostStatus, message: str) -> HostStatus:
+    """A transaction is armed on the host: it answers, but nobody can say yet what it will be."""
+    return replace(
+        status,
+        sync="Unknown",
+        reason="ComparisonError",
+        health="Progressing",
+        reachability="Reachable",
+        phase="AwaitingConfirmation",
+        message=message,
+    )
+
+
 def seen(
     status: HostStatus, decision: Decision, *, at: datetime, commit: str, desired_digest: str, drift_items: int
 ) -> HostStatus:

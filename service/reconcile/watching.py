@@ -1,12 +1,13 @@
 """Watching the repository: fetch, judge, accept or keep the last good revision, and say so."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.clock import Clock
-from service.errors import SourceError
+from service.errors import SourceError, StoreError
 from service.kinds.kind import Kind
 from service.model.sources import (
     Advanced,
@@ -159,6 +160,12 @@ class Watcher:
                 self._record.add_event, "source.well", "the source is followed again", at=self._clock.now()
             )
         self._said = ""
+
+    async def failed(self, why: str) -> None:
+        """A look ended in an error that nobody expected: the last good revision stays, and it is said that nobody knows
+        whether it is the newest."""
+        with contextlib.suppress(StoreError):  # the standing says it all the same
+            await self._trouble("failed", f"the service could not look at it: {why}")
 
     def _last_accepted(self) -> str | None:
         newest = self._memory.newest_revision("accepted")

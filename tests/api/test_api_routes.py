@@ -345,3 +345,29 @@ async def test_drift_is_answered_as_a_patch_with_what_it_leaves_out(world: World
     assert found["left"] == [{"what": "bridges vmbr0 up", "why": "no key"}]
     answer = await world.ask("GET", "/api/v1/hosts/pve2/drift/patch")
     assert (answer.status_code, problem_of(answer)["code"]) == (404, "not-found")
+
+
+async def test_no_plan_is_shown_that_is_not_of_the_revision_in_force(world: World) -> None:
+    world.desk.not_compared["pve1"] = "pve1 could not be compared with cccccccccc: it broke"
+    answer = await world.ask("GET", "/api/v1/hosts/pve1/plan")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        404,
+        "pve1 could not be compared with cccccccccc: it broke",
+    )
+
+
+async def test_a_status_that_the_database_did_not_take_is_shown_in_the_place_of_its_own(world: World) -> None:
+    lost = HostStatus("pve1", message="locked")
+    world.desk.held["pve1"] = lost
+    assert (await get(world, "hosts/pve1"))["message"] == "locked"
+    assert next((host["host"], host["message"]) for host in (await get(world, "hosts"))["items"]) == ("pve1", "locked")
+    assert "pve1" not in [host["host"] for host in (await get(world, "hosts?sync=OutOfSync"))["items"]]
+    assert "pve1" not in [host["host"] for host in (await get(world, "hosts?sync=Synced"))["items"]]
+    assert "pve1" in [host["host"] for host in (await get(world, "hosts?sync=Unknown"))["items"]]
+    first = await get(world, "hosts?limit=1")
+    assert [host["host"] for host in first["items"]] == ["pve1"]
+    following = await get(world, f"hosts?limit=1&cursor={first['next_cursor']}")
+    assert [host["host"] for host in following["items"]] == ["pve2"]
+    text = (await world.ask("GET", "/metrics")).text
+    assert 'passerelle_host_state{host="pve1",state="Unknown"} 1.0' in text
+    assert 'host="pve1",state="Synced"' not in text

@@ -62,6 +62,8 @@ class Desk:
     asked: list[tuple[str, ...]] = field(default_factory=list)
     trouble: BaseException | None = None
     missing: dict[str, str] = field(default_factory=dict)
+    not_compared: dict[str, str] = field(default_factory=dict)
+    held: dict[str, HostStatus] = field(default_factory=dict)
 
     def _fail(self) -> None:
         if self.trouble is not None:
@@ -151,6 +153,12 @@ class Desk:
     async def source(self) -> SourceStanding:
         self._fail()
         return SourceStanding("rewound", "history was rewritten", COMMIT, NOW, NOW)
+
+    def uncompared(self, host: str) -> str:
+        return self.not_compared.get(host, "")
+
+    def unrecorded(self) -> Mapping[str, HostStatus]:
+        return self.held
 
     async def readiness(self) -> Mapping[str, str]:
         self._fail()

@@ -58,7 +58,7 @@ class Desk:
         standing.desired = desire(spec, KINDS)
         standing.observed = bare_host(standing.desired.watch)
         standing.plan = make_plan(standing.desired, LastApplied(), standing.observed, commit=self.watcher.wanted.commit)
-        standing.plan_id = "plan-1"
+        standing.plan_id, standing.commit = "plan-1", standing.plan.commit
         self.book.plans["plan-1"] = PlanRecord(
             "plan-1", "pve1", standing.plan.commit, standing.plan.digest, standing.plan.desired_digest, "current", START
         )
@@ -130,7 +130,7 @@ async def test_a_plan_that_was_agreed_to_and_is_no_more_is_stale(desk: Desk) -> 
 
 
 async def test_what_cannot_be_applied_is_said_and_nothing_is_opened(desk: Desk) -> None:
-    with pytest.raises(InputError, match="was not looked at yet"):
+    with pytest.raises(InputError, match="has not been compared with"):
         await desk.control.apply("pve1", None, None, "ann")
     plan = desk.looked_at()
     standing = desk.rounds.standing("pve1")

@@ -16,6 +16,7 @@ from service.model.telling import Ended, Fence
 from service.reconcile.drilling import INTERRUPTED, Drilling, held
 from service.reconcile.quarantine import Held, Quarantine
 from service.reconcile.standing import Standing
+from service.reconcile.trouble import Troubles
 from tests.laws.host import bare_host
 from tests.laws.specs import head, spec_of
 from tests.reconcile.clocks import START, StoppedClock
@@ -59,7 +60,7 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 
 def drilling(history: History, fleet: Fleet) -> Drilling:
-    return Drilling(history.store, history.queries, fleet, StoppedClock())  # type: ignore[arg-type]  # what it uses of them
+    return Drilling(history.store, history.queries, fleet, StoppedClock(), Troubles(StoppedClock()))  # type: ignore[arg-type]  # what it uses of them
 
 
 async def drilled(history: History, fleet: Fleet) -> str:

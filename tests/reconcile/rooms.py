@@ -1,0 +1,131 @@
+"""The loop's parts over a real repository and a real database; hosts that are values, a clock that stands still."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.api.metrics import Metrics
+from service.git.mirror import Mirror
+from service.git.source import parse_source
+from service.history import open_history
+from service.history.database import Database, make_engine
+from service.history.pepper import read_pepper
+from service.history.queries import Queries
+from service.history.store import Store
+from service.kinds import KINDS
+from service.model.observed import HostObserved, Watch
+from service.model.plans import Plan
+from service.model.runs import HostStatus
+from service.model.telling import Ended, Fence, Told
+from service.reconcile.control import Control
+from service.reconcile.loop import Loop
+from service.reconcile.queue import Queue
+from service.reconcile.round import Rounds
+from service.reconcile.trouble import Troubles
+from service.reconcile.watching import Watcher
+from service.spec.host import HostSpec
+from tests.git.forge import Forge
+from tests.laws.host import after_plan, bare_host
+from tests.reconcile.clocks import StoppedClock
+
+
+@dataclass
+class Hosts:
+    """One host that does as it is told. `trouble` is raised instead of an answer; `ends` are how the next applies end,
+    the last one again and again."""
+
+    host: HostObserved | None = None
+    trouble: Exception | None = None
+    ends: list[Ended] = field(default_factory=lambda: [Ended("confirmed")])
+    fenced: Fence = field(default_factory=Fence)
+    applied: list[str] = field(default_factory=list)
+    begin: Callable[[], None] = lambda: None
+
+    async def observe(self, _spec: HostSpec, watch: Watch, _known: Sequence[str]) -> HostObserved:
+        if self.trouble is not None:
+            raise self.trouble
+        self.host = self.host or bare_host(watch)
+        return self.host
+
+    async def fence(self, _spec: HostSpec) -> Fence:
+        return self.fenced
+
+    async def install(self, _spec: HostSpec, _packages: Sequence[str], _remove: Sequence[str] = ()) -> None:
+        return
+
+    async def apply(
+        self, _spec: HostSpec, plan: Plan, *, apply_id: str, generation: int, known_addresses: Sequence[str],
+        told: Callable[[Told], None],
+    ) -> Ended:  # fmt: skip
+        self.applied.append(apply_id)
+        self.begin()
+        end = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
+        if end.ending == "confirmed" and self.host is not None:
+            self.host = after_plan(self.host, plan)
+        return end
+
+    async def verify(self, _spec: HostSpec, _apply_id: str) -> tuple[str, ...]:
+        return ()
+
+    async def close(self, _name: str) -> None:
+        return
+
+
+class Room:
+    """A service without its edges to hosts and to the network."""
+
+    def __init__(self, folder: Path, database: Database, hosts: Hosts, forge: Forge) -> None:
+        self.path = folder / "state" / "passerelle.sqlite"
+        self.forge = forge
+        self.clock, self.metrics, self.hosts = StoppedClock(), Metrics(), hosts
+        self.store, self.queries = Store(database, read_pepper(self.path.parent / "token.pepper")), Queries(database)
+        mirror = Mirror(folder / "mirror", parse_source(str(self.forge.path), "main"))
+        self.troubles = Troubles(self.clock, self.metrics.failed)
+        self.watcher = Watcher(mirror, self.store, self.queries, KINDS, self.clock)
+        self.rounds = Rounds(
+            self.store, self.queries, hosts, KINDS, self.clock, observe_s=30,  # type: ignore[arg-type]  # what it uses
+            spec_at=self.watcher.spec_at, troubles=self.troubles,
+        )  # fmt: skip
+        self.queue = Queue(self.clock)
+        self.loop = Loop(
+            self.watcher, self.rounds, self.queue, self.clock, poll_s=60, workers=1, troubles=self.troubles
+        )
+        self.control = Control(
+            self.watcher, self.rounds, self.queue, self.store, self.queries, self.clock, self.loop.look_now
+        )
+
+    async def push(self, spec: str, message: str = "change", **files: str) -> str:
+        """Commit the spec of pve1 (and other files) and look at the source."""
+        commit = self.forge.push({"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": spec, **files}, message=message)
+        await self.watcher.look()
+        return commit
+
+    async def round(self) -> float | None:
+        return await self.rounds.reconcile("pve1", self.watcher.wanted)
+
+    @property
+    def status(self) -> HostStatus:
+        """What API, CLI and metrics show."""
+        found = self.control.unrecorded().get("pve1") or self.queries.host("pve1")
+        assert found is not None
+        return found
+
+    def events(self, type_: str) -> list[str]:
+        return [event.text for event in self.queries.events(limit=200, type_=type_).items]
+
+    def numbers(self, name: str) -> list[str]:
+        page = self.metrics.page(self.queries.counts(), held=self.control.unrecorded()).decode()
+        return [line for line in page.splitlines() if line.startswith(name)]
+
+
+@contextmanager
+def a_room(folder: Path, hosts: Hosts | None = None, forge: Forge | None = None) -> Iterator[Room]:
+    """A service; with `hosts` and `forge` of an earlier one in the same folder it is that one, started anew."""
+    path = folder / "state" / "passerelle.sqlite"
+    with open_history(path):
+        database = Database(make_engine(path, busy_timeout_ms=20))
+        try:
+            yield Room(folder, database, hosts or Hosts(), forge or Forge(folder / "fleet.git"))
+        finally:
+            database.close()
