@@ -17,7 +17,7 @@ from typing import Any
 import firewall_story
 
 from service.errors import LabError, PasserelleError
-from service.lab import Guest, Host, Lab
+from service.lab import Guest, Host, Lab, apt
 from service.lab.field import Field
 
 SPEC = """\
@@ -271,6 +271,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="deploy/demo")
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--name", default="lab")
+    parser.add_argument("--suite", choices=apt.SUITES, default="")
     arguments = parser.parse_args()
     began = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -279,7 +280,7 @@ def main() -> int:
         print(
             "-- the lab: a host, a provider's router, an internet (the first time its image is built)", file=sys.stderr
         )
-        with Lab.up(arguments.name, hosts=["pve1"]) as lab, Field.open(lab) as field:
+        with Lab.up(arguments.name, hosts=["pve1"], suite=arguments.suite) as lab, Field.open(lab) as field:
             story = Story(lab, field)
             story.seconds["lab"] = round(time.monotonic() - began, 1)
             story.play()

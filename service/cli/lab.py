@@ -29,7 +29,15 @@ Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 
 
 @app.command
-def up(*, name: Name = "lab", hosts: str = "pve1", guests: str = "", disk: int = 512, output: Output = "table") -> None:
+def up(
+    *,
+    name: Name = "lab",
+    hosts: str = "pve1",
+    suite: str = "",
+    guests: str = "",
+    disk: int = 512,
+    output: Output = "table",
+) -> None:
     """Start a lab and boot its hosts; it stays until `passerelle lab down`.
 
     Parameters
@@ -37,7 +45,9 @@ def up(*, name: Name = "lab", hosts: str = "pve1", guests: str = "", disk: int =
     name
         Labs with different names run side by side, with the same addresses.
     hosts
-        Host names with commas between; the first gets 198.51.100.11.
+        Host names with commas between; the first gets 198.51.100.11. HOST=SUITE is a host of another Debian release.
+    suite
+        The hosts' Debian release: bookworm (12) or trixie (13). Unless said, the one of this machine.
     guests
         HOST/GUEST or HOST/GUEST=SORT with commas between. Sorts: named (DHCP, sends its name), silent (DHCP without a
         name), static:10.10.10.50/24. A guest starts as soon as its host has the bridge vmbr0.
@@ -50,10 +60,12 @@ def up(*, name: Name = "lab", hosts: str = "pve1", guests: str = "", disk: int =
     from service.errors import InputError
     from service.lab import Lab
 
-    if not (names := [host.strip() for host in hosts.split(",") if host.strip()]):
+    words = [word.strip().partition("=") for word in hosts.split(",") if word.strip()]
+    if not (names := [host for host, _, _ in words]):
         raise InputError("a lab needs a host", hint="--hosts pve1")
+    suites = {host: of_host for host, _, of_host in words if of_host}
     planned = [guest_of(word.strip(), names) for word in guests.split(",") if word.strip()]
-    lab = Lab.up(name, hosts=names, disk_mib=disk, outlive=True)
+    lab = Lab.up(name, hosts=names, suite=suite, suites=suites, disk_mib=disk, outlive=True)
     try:
         for host, guest in planned:
             lab.host(host).guest_add(**guest)
@@ -154,19 +166,27 @@ def exec_(
 
 
 @app.command
-def image(*, output: Output = "table") -> None:
-    """Build the hosts' image now, if it is not in the cache; `PASSERELLE_LAB_CACHE` says where that is."""
+def image(*, suite: str = "", output: Output = "table") -> None:
+    """Build the hosts' image now, if it is not in the cache; `PASSERELLE_LAB_CACHE` says where that is.
+
+    Parameters
+    ----------
+    suite
+        The Debian release: bookworm (12) or trixie (13). Unless said, the one of this machine.
+    output
+        table or json.
+    """
     from service.cli.output import show_json, show_table
     from service.lab import image as images
     from service.lab import preflight
 
     preflight.require()
-    built = images.ensure()
-    row = {"key": built.key, "root": str(built.root)}
+    built = images.ensure(suite)
+    row = {"suite": built.suite, "key": built.key, "root": str(built.root)}
     if output == "json":
         show_json(row)
     else:
-        show_table(("key", "root"), [row], empty="")
+        show_table(("suite", "key", "root"), [row], empty="")
 
 
 def guest_of(word: str, hosts: list[str]) -> tuple[str, dict[str, Any]]:
@@ -192,6 +212,7 @@ def show(labs: list[dict[str, Any]], output: Format) -> None:
         {
             "lab": lab["name"],
             "host": host["name"],
+            "suite": host.get("suite", ""),  # a lab that an older version started says none
             "address": host["address"],
             "state": host["state"],
             "boots": host["boots"],
@@ -200,7 +221,7 @@ def show(labs: list[dict[str, Any]], output: Format) -> None:
         for lab in labs
         for host in lab["hosts"]
     ]
-    columns = ("lab", "host", "address", "state", "boots", "guests")
+    columns = ("lab", "host", "suite", "address", "state", "boots", "guests")
     show_table(columns, rows, empty="no lab runs: start one with `passerelle lab up`")
 
 

@@ -9,6 +9,7 @@
         host.reboot(); host.power_cut(); host.power_off(); host.power_on(); host.freeze(); host.thaw()
         host.fresh(files={"/etc/network/interfaces": b"…"})     # new disk, new boot: about 1 s
         host.keep_disk("mine"); host.fresh(disk="mine")         # off, its disk copied; any host can start over on it
+        host.fresh(suite="trixie"); lab.add_host("pve3", suite="bookworm")      # Debian 13, 12; several in one lab
         host.boot_id(); host.wait_for_ssh(timeout_s); host.wait_until_up(timeout_s); host.console_pid
         dev = host.guest_add("dev")                             # starts once vmbr0 exists, and after each boot
         host.guest_add("alpine", sort="silent"); host.guest_add("box", sort="static", address="10.10.10.50/24")
@@ -23,10 +24,10 @@ ends; `outlive=True` makes it stay until `down()`. `lab.netns("ctl")` is a path 
 Addresses (addresses.py): hosts 198.51.100.11 and up behind the router 198.51.100.1; the controller's network `ctl`
 198.18.0.10; the internet `inet` 198.18.0.80, which has a route to the hosts and none to networks behind them. There:
 http://198.18.0.80/ answers with the client's address, a name server knows `www.inet.example`, and the hosts' apt
-repository (dnsmasq, fail2ban, bind9 with what they need) is http://deb.lab.example/debian.
+repository (dnsmasq, fail2ban, bind9 with what they need) is http://deb.lab.example/debian/SUITE.
 
-A host is a bare hoster's Debian 12: ifupdown2 with lo and enp1s0 (static, gateway), sshd with key login for root,
-BIND running, dnsmasq not installed. Errors are LabError with what to do next.
+A host is a bare hoster's Debian 12 (bookworm) or 13 (trixie): ifupdown2 with lo and enp1s0 (static, gateway), sshd with
+key login for root, BIND running, dnsmasq not installed. Errors are LabError with what to do next.
 """
 
 from service.lab.guest import Guest

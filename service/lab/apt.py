@@ -1,6 +1,7 @@
-"""The machine's own configured package sources, read when they are needed and never written down by us."""
+"""The machine's own apt: its configured package sources, read when they are needed and never written down by us."""
 
 import hashlib
+import os
 import re
 import subprocess
 import threading
@@ -11,7 +12,10 @@ from service.errors import LabError
 from service.lab.preflight import search_path
 from service.lab.progress import Say, silent
 
-SOURCE_FIELDS = "$(ORIGIN)\t$(SOURCESENTRY)\t$(FILENAME)"
+SOURCE_FIELDS = "$(ORIGIN)\t$(SOURCESENTRY)\t$(FILENAME)\t$(RELEASE)\t$(CODENAME)"
+SUITES = ("bookworm", "trixie")
+"""The Debian releases that the lab's hosts can be: 12 and 13."""
+TOLD_LINES = 12
 # What decides whether and how the archive is reached; the rest of the machine's apt settings is its own affair.
 CARRIED = re.compile(r"Acquire::(Check-Valid-Until|Check-Date|https?::[\w.:/-]+) \"[^\"]*\";")
 
@@ -41,29 +45,43 @@ def run(argv: Sequence[str], *, what: str, timeout_s: float, say: Say = silent) 
                 say(re.sub(r"[^\x20-\x7e]", "", line.strip().removeprefix("I: "))[:80])
         limit.cancel()
     if process.returncode != 0:
-        raise LabError(f"{what} failed (exit code {process.returncode}): {''.join(lines[-6:]).strip()}")
+        raise LabError(f"{what} failed (exit code {process.returncode}): {''.join(lines[-TOLD_LINES:]).strip()}")
     return "".join(lines)
 
 
-def update(say: Say) -> None:
-    """Read the package lists of the machine's sources anew."""
-    run(["apt-get", "update"], what="apt-get update", timeout_s=180, say=say)
+def update(say: Say, options: Sequence[str] = ()) -> None:
+    """Read package lists anew: those of the machine's sources, or those of other sources that the options name.
+
+    Of other sources each must be there; of the machine's own some may be out of reach that the lab does not need.
+    """
+    strict = ["--error-on=any"] if options else []
+    run(["apt-get", *options, *strict, "update"], what="apt-get update", timeout_s=180, say=say)
 
 
-def lists() -> list[Path]:
-    """The signed lists (InRelease or Release files) that the machine has of its sources; may be empty."""
+def download(package: str, folder: Path) -> None:
+    """Fetch one package from the machine's own sources, verified by its apt, and unpack it into an empty folder."""
+    script = 'cd "$1"; apt-get -o APT::Sandbox::User=root download "$2"; dpkg -x ./*.deb .'
+    run(["sh", "-ec", script, "sh", str(folder), package], what=f"fetching {package}", timeout_s=120)
+
+
+def lists_folder() -> Path:
+    """Where the machine's apt keeps its lists."""
     dump = run(["apt-config", "shell", "LISTS", "Dir::State::lists/d"], what="apt-config", timeout_s=20)
     found = re.search(r"LISTS='([^']*)'", dump)
-    folder = Path(found[1] if found else "/var/lib/apt/lists")
+    return Path(found[1] if found else "/var/lib/apt/lists")
+
+
+def lists(folder: Path) -> list[Path]:
+    """The signed lists (InRelease or Release files) in a folder of apt's; may be empty."""
     return sorted(p for p in folder.glob("*Release") if p.is_file())
 
 
-def lists_digest() -> str:
-    """SHA-256 over the lists: changes exactly when the archive's state on this machine changes."""
-    digest = hashlib.sha256()
-    for path in lists():
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def digest(folder: Path) -> str:
+    """SHA-256 over the signed lists: changes exactly when the archive's state as this machine knows it changes."""
+    summed = hashlib.sha256()
+    for path in lists(folder):
+        summed.update(path.read_bytes())
+    return summed.hexdigest()
 
 
 def debian_sources() -> list[Path]:
@@ -71,22 +89,29 @@ def debian_sources() -> list[Path]:
 
     Other sources that the machine may have (vendors, tools) have no place in a host's image.
     """
-    shown = run(
-        ["apt-get", "indextargets", "--format", SOURCE_FIELDS, "Created-By: Packages"],
-        what="reading the machine's package sources",
-        timeout_s=60,
-    )
-    files: dict[Path, None] = {}
-    for line in shown.splitlines():
-        origin, entry, filename = [*line.split("\t"), "", ""][:3]
-        if origin == "Debian" and filename:
-            files[Path(entry.rpartition(":")[0])] = None
-    if not files:
+    return list(dict.fromkeys(Path(entry.rpartition(":")[0]) for entry, _, _ in _debian_indexes()))
+
+
+def debian_suites() -> dict[str, str]:
+    """Suites as the machine's sources spell them → by code name: `stable-updates` → `bookworm-updates`."""
+    return {release: codename for _, release, codename in _debian_indexes()}
+
+
+def _debian_indexes() -> list[tuple[str, str, str]]:
+    """(entry, release, code name) of each list of packages from Debian's own archive; LabError when there is none."""
+    what = "reading the machine's package sources"
+    shown = run(["apt-get", "indextargets", "--format", SOURCE_FIELDS, "Created-By: Packages"], what=what, timeout_s=60)
+    found = [
+        (entry, release, codename)
+        for origin, entry, filename, release, codename in (line.split("\t") for line in shown.splitlines() if line)
+        if origin == "Debian" and filename
+    ]
+    if not found:
         raise LabError(
             "the machine's package sources lead to no Debian archive",
-            hint="the lab's hosts are Debian 12: configure its sources and run apt-get update",
+            hint=f"the lab's hosts are Debian ({', '.join(SUITES)}): configure its sources and run apt-get update",
         )
-    return list(files)
+    return found
 
 
 def carried_options() -> list[str]:
@@ -96,9 +121,20 @@ def carried_options() -> list[str]:
 
 
 def codename() -> str:
-    """The Debian release of this machine, which is the lab hosts' too."""
+    """The Debian release of this machine, which is the lab hosts' too unless another is asked for."""
     release = Path("/etc/os-release").read_text()
     found = re.search(r"^VERSION_CODENAME=\"?([a-z]+)\"?$", release, re.MULTILINE)
     if found is None:
         raise LabError("the machine's /etc/os-release names no Debian release")
     return found[1]
+
+
+def suite_of(word: str) -> str:
+    """A release that the lab knows; empty: PASSERELLE_LAB_SUITE, or the machine's own. LabError for any other."""
+    asked = word or os.environ.get("PASSERELLE_LAB_SUITE", "")
+    if not asked:
+        own = codename()
+        return own if own in SUITES else SUITES[-1]
+    if asked not in SUITES:
+        raise LabError(f"the lab has no hosts of {asked!r}", hint=f"one of {', '.join(SUITES)}")
+    return asked

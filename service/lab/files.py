@@ -38,8 +38,8 @@ class Identity:
     authorized_key: str
 
 
-def of_host(identity: Identity) -> dict[str, tuple[bytes, int]]:
-    """path → (content, mode) of every file that a fresh host starts with beside the image."""
+def of_host(identity: Identity, suite: str) -> dict[str, tuple[bytes, int]]:
+    """path → (content, mode) of every file that a fresh host starts with beside its release's image."""
     interfaces = INTERFACES.format(address=identity.address, gateway=addresses.PROVIDER)
     hosts = HOSTS.format(name=identity.name, internet=addresses.INTERNET, repository=recipe.REPOSITORY_HOST)
     plain = {
@@ -48,6 +48,7 @@ def of_host(identity: Identity) -> dict[str, tuple[bytes, int]]:
         "/etc/hostname": f"{identity.name}\n",
         "/etc/resolv.conf": f"nameserver {addresses.INTERNET}\n",
         "/etc/machine-id": f"{identity.machine_id}\n",
+        "/etc/apt/sources.list": f"deb [trusted=yes] http://{recipe.REPOSITORY_HOST}/debian/{suite} ./\n",
         "/etc/ssh/ssh_host_ed25519_key.pub": f"{identity.public_key}\n",
     }
     secret = {

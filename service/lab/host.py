@@ -138,15 +138,18 @@ class Host:
         files: Mapping[str, Content] | None = None,
         *,
         disk: str = "",
+        suite: str = "",
         wait: bool = True,
         timeout_s: float = BOOT_TIMEOUT_S,
     ) -> None:
         """Start over: a new disk with these files on it, no guests, a new boot. Same name, address and keys.
 
-        The new disk is the image's, or a copy of the one that was kept as `disk`.
+        The new disk is the image's, or a copy of the one that was kept as `disk`. `suite` is the Debian release,
+        the host's present one unless said.
         """
+        self.lab.use_suite(suite)
         before = cgroups.leader(self.cgroup)
-        self._power("fresh", files, disk)
+        self._power("fresh", files, disk, suite)
         if wait:
             self._wait_for_new_boot(before, timeout_s)
 
@@ -155,8 +158,13 @@ class Host:
         self.power_off()
         self.lab.ask("host_keep", host=self.name, disk=disk)
 
-    def _power(self, to: str, files: Mapping[str, Content] | None = None, disk: str = "") -> None:
-        self.lab.ask("host_power", host=self.name, to=to, given=packed(given(files or {})), disk=disk)
+    def _power(self, to: str, files: Mapping[str, Content] | None = None, disk: str = "", suite: str = "") -> None:
+        self.lab.ask("host_power", host=self.name, to=to, given=packed(given(files or {})), disk=disk, suite=suite)
+
+    @property
+    def suite(self) -> str:
+        """The Debian release on its disk, by code name."""
+        return next(str(known["suite"]) for known in self.lab.status() if known["name"] == self.name)
 
     def _wait_for_new_boot(self, before: int | None, timeout_s: float) -> None:
         # Told from outside: a command at the console while the host goes down is no child of its init, which then

@@ -1,7 +1,8 @@
 """The root file system that all hosts and guests share read-only, built once and cached by content.
 
 The cache is `/var/cache/passerelle/lab`, or the folder named by PASSERELLE_LAB_CACHE. The key of an image is the
-SHA-256 of the recipe and the package lists: new lists or a new recipe make a new image, nothing else does.
+SHA-256 of the recipe, the Debian release and its package lists: what changes one of these makes a new image, nothing
+else does.
 """
 
 import fcntl
@@ -14,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import LabError
-from service.lab import apt, recipe, repo
+from service.lab import apt, archive, recipe, repo
+from service.lab.archive import Archive
 from service.lab.progress import Progress, Say
 
 DEFAULT_CACHE = Path("/var/cache/passerelle/lab")
-KEPT = 2  # images; older ones go when a new one is built and no lab uses them
+KEPT = 2  # images of each release; older ones go when a new one is built and no lab uses them
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Image:
 
     key: str
     folder: Path
+    suite: str
 
     @property
     def root(self) -> Path:
@@ -51,64 +54,60 @@ def cache_folder() -> Path:
     return Path(os.environ.get("PASSERELLE_LAB_CACHE") or DEFAULT_CACHE)
 
 
-def ensure() -> Image:
-    """The image for this machine's package lists, built if it is not there yet (half a minute to a minute).
+def ensure(suite: str = "") -> Image:
+    """The image of a Debian release (the machine's own unless said), built if it is not there yet (about a minute).
 
     A failed build is tried once more after reading the package lists anew, and says so; LabError when that fails.
     """
-    cache = cache_folder()
+    wanted, cache = apt.suite_of(suite), cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    with Progress("lab image") as say, _exclusive(cache / "building", say):
-        if not apt.lists():
-            say("reading package lists")
-            apt.update(say)
+    with Progress(f"lab image {wanted}") as say, _exclusive(cache / "building", say):
         try:
-            return _cached_or_built(cache, say)
+            return _cached_or_built(cache, archive.of(wanted, cache, say), say)
         except LabError as failure:
             say(f"{failure}; trying once more!")
-            apt.update(say)
-            return _cached_or_built(cache, say)
+            return _cached_or_built(cache, archive.of(wanted, cache, say, anew=True), say)
 
 
-def _cached_or_built(cache: Path, say: Say) -> Image:
-    key = hashlib.sha256(f"{recipe.text()}\n{apt.codename()}\n{apt.lists_digest()}".encode()).hexdigest()[:16]
-    image = Image(key, cache / key)
+def _cached_or_built(cache: Path, source: Archive, say: Say) -> Image:
+    state = f"{recipe.text()}\n{source.suite}\n{apt.digest(source.lists)}"
+    key = hashlib.sha256(state.encode()).hexdigest()[:16]
+    image = Image(key, cache / key, source.suite)
     if not image.folder.is_dir():
         say("building, once; later starts take it from the cache!")
         partial = cache / f"{key}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o755)
-        _build(Image(key, partial), say)
+        _build(Image(key, partial, source.suite), source, say)
         partial.rename(image.folder)
         _prune(cache, image)
     os.utime(image.folder)
     return image
 
 
-def _build(image: Image, say: Say) -> None:
+def _build(image: Image, source: Archive, say: Say) -> None:
     tool = image.folder / "tool"
     tool.mkdir()
-    bootstrap(image.root, tool, say)
+    bootstrap(image.root, tool, source, say)
     shutil.rmtree(tool)
     say("downloading the hosts' packages")
-    repo.build(image.root, image.packages, say)
+    repo.build(image.root, image.packages, source, say)
     say("writing the hosts' settings")
     furnish(image.root)
-    image.lock.touch()
+    image.lock.write_text(f"{image.suite}\n")
 
 
-def bootstrap(root: Path, tool: Path, say: Say) -> None:
+def bootstrap(root: Path, tool: Path, source: Archive, say: Say) -> None:
     """Unpack and configure the packages with mmdebstrap, itself taken from the machine's sources if not installed."""
     say("fetching mmdebstrap")
-    fetch = ["sh", "-ec", 'cd "$1"; apt-get -o APT::Sandbox::User=root download mmdebstrap; dpkg -x ./*.deb .']
-    apt.run([*fetch, "sh", str(tool)], what="fetching mmdebstrap", timeout_s=120)
+    apt.download("mmdebstrap", tool)
     argv = ["env", f"PATH={tool}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SOURCE_DATE_EPOCH=1767225600"]
     argv += ["perl", str(tool / "usr/bin/mmdebstrap"), "--mode=root", "--variant=apt", "--format=directory"]
     argv += [f"--include={','.join(recipe.PACKAGES)}"]
     argv += [f"--aptopt={option}" for option in [*apt.carried_options(), 'Acquire::Languages "none";']]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.NOT_UNPACKED]
-    argv += [apt.codename(), str(root), *map(str, apt.debian_sources())]
-    apt.run(argv, what="building the root file system", timeout_s=600, say=say)
+    argv += [source.suite, str(root), *map(str, source.sources)]
+    apt.run(argv, what="building the root file system", timeout_s=900, say=say)
 
 
 def furnish(root: Path) -> None:
@@ -145,8 +144,9 @@ def _exclusive(path: Path, say: Say) -> Iterator[None]:
 
 
 def _prune(cache: Path, newest: Image) -> None:
-    """Remove old images that no running lab holds."""
-    images = [p for p in cache.iterdir() if p.is_dir() and (p / "in-use").exists() and p != newest.folder]
+    """Remove old images of the same release that no running lab holds."""
+    locks = [path for path in cache.glob("*/in-use") if path.parent != newest.folder]
+    images = [path.parent for path in locks if path.read_text().strip() in ("", newest.suite)]
     for folder in sorted(images, key=lambda p: p.stat().st_mtime, reverse=True)[KEPT - 1 :]:
         with (folder / "in-use").open() as held:
             try:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import service
 from service.errors import LabError
-from service.lab import cgroups, control, enter, image, preflight, state
+from service.lab import apt, cgroups, control, enter, image, preflight, state
 from service.lab.files import Content, given, packed
 from service.lab.host import Host
 from service.lab.preflight import cgroup2_mount
@@ -37,6 +37,7 @@ class Lab:
         self.identity = folder.facts().get("id", "")
         self.cgroup = cgroups.folder(cgroup2_mount(), self.identity)
         self._lifeline = -1
+        self._suites: set[str] = set()
         self._hosts: dict[str, Host] = {}
 
     @classmethod
@@ -45,6 +46,8 @@ class Lab:
         name: str = "lab",
         *,
         hosts: Iterable[str] = ("pve1",),
+        suite: str = "",
+        suites: Mapping[str, str] | None = None,
         files: Mapping[str, Content] | None = None,
         disk_mib: int = 512,
         outlive: bool = False,
@@ -52,17 +55,21 @@ class Lab:
     ) -> "Lab":
         """Start a lab and boot its hosts; returns when SSH answers on all of them and they are done booting.
 
+        `suite` is the hosts' Debian release (the machine's own unless said), `suites` that of single ones by name.
         `files` are put on every host before its first boot. The lab ends with this process, however that
         ends, unless it is to `outlive` it. LabError says what the machine lacks, or why a host did not boot.
         """
         names = list(hosts)
         preflight.require(len(names))
-        built = image.ensure()
-        lab = _launch(state.LabFolder(name), built, outlive=outlive)
+        by_host = {host: apt.suite_of((suites or {}).get(host, suite)) for host in names}
+        images = [image.ensure(each) for each in sorted(set(by_host.values()))]
+        lab = _launch(state.LabFolder(name), apt.suite_of(suite), outlive=outlive)
         try:
+            for built in images:
+                lab._take(built)
             with Progress(f"lab {name}") as say:
                 for host in names:
-                    lab.add_host(host, files=files, disk_mib=disk_mib, wait=False)
+                    lab.add_host(host, suite=by_host[host], files=files, disk_mib=disk_mib, wait=False)
                 for host in names if wait else ():
                     say(f"booting {host}")
                     lab.host(host).wait_until_up(BOOT_TIMEOUT_S)
@@ -124,17 +131,39 @@ class Lab:
                 guest["address"] = self.host(host["name"]).guest(guest["name"]).address() if running else ""
         return {"name": self.name, "key": str(self.key), "pid": self.pid, "hosts": hosts}
 
+    def use_suite(self, suite: str) -> None:
+        """Give the lab the image of a Debian release, built if it is not there, for hosts to come; empty: nothing."""
+        if suite and suite not in self._suites:
+            self._suites |= set(self.ask("suites").body["suites"])
+        if suite and suite not in self._suites:
+            self._take(image.ensure(suite))
+
+    def _take(self, built: image.Image) -> None:
+        held = built.hold()
+        try:
+            root, packages = str(built.root), str(built.packages)
+            self.ask("image_add", fds=[held], suite=built.suite, root=root, packages=packages)
+        finally:
+            os.close(held)
+        self._suites.add(built.suite)
+
     def add_host(
         self,
         name: str,
         *,
+        suite: str = "",
         files: Mapping[str, Content] | None = None,
         disk_mib: int = 512,
         disk: str = "",
         wait: bool = True,
     ) -> Host:
-        """Boot one more host; it gets the next address. Its disk is the image's, or a copy of the kept `disk`."""
-        body = self.ask("host_add", name=name, disk_mib=disk_mib, given=packed(given(files or {})), disk=disk).body
+        """Boot one more host; it gets the next address. Its disk is the image's, or a copy of the kept `disk`.
+
+        `suite` is its Debian release, the lab's unless said.
+        """
+        self.use_suite(suite or str(self.ask("suites").body["default"]))
+        contents = packed(given(files or {}))
+        body = self.ask("host_add", name=name, suite=suite, disk_mib=disk_mib, given=contents, disk=disk).body
         host = self._hosts[name] = Host(self, str(body["name"]), str(body["address"]), str(body["host_key"]))
         if wait:
             host.wait_until_up(BOOT_TIMEOUT_S)
@@ -200,20 +229,18 @@ class Lab:
             return int(listener.getsockname()[1])
 
 
-def _launch(folder: state.LabFolder, built: image.Image, *, outlive: bool) -> Lab:
+def _launch(folder: state.LabFolder, suite: str, *, outlive: bool) -> Lab:
     """Start the lab's outer process and wait until its PID 1 answers."""
     identity = f"{folder.name}-{secrets.token_hex(4)}"
-    lock = state.claim(folder, {"id": identity, "image": str(built.folder)})
-    image_lock = built.hold()
+    lock = state.claim(folder, {"id": identity})
     reading, writing = os.pipe()
     try:
         make_key(folder.key)
         config = {
             "id": identity,
             "folder": str(folder.path),
-            "image_root": str(built.root),
-            "packages": str(built.packages),
-            "held": [lock, image_lock, reading],
+            "suite": suite,
+            "held": [lock, reading],
             "lifeline": -1 if outlive else reading,
         }
         unshare = ["unshare", "--mount", "--propagation", "private", "--net", "--pid", "--fork", "--kill-child"]
@@ -230,7 +257,7 @@ def _launch(folder: state.LabFolder, built: image.Image, *, outlive: bool) -> La
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(lock, image_lock, reading),
+                pass_fds=(lock, reading),
                 cwd="/",
                 env=environment,
                 check=True,
@@ -240,7 +267,7 @@ def _launch(folder: state.LabFolder, built: image.Image, *, outlive: bool) -> La
         os.close(writing)
         raise
     finally:
-        for fd in (lock, image_lock, reading):
+        for fd in (lock, reading):
             os.close(fd)
     lab = Lab(folder)
     if outlive:

@@ -1,6 +1,7 @@
 """What a lab host is made of: packages, files and switched-off units. Constants only; they are part of the cache key.
 
-The image is a bare hoster's Debian as the seed describes it: sshd, ifupdown2, BIND running, dnsmasq not installed.
+One recipe for every Debian release: a bare hoster's host as the seed describes it, with sshd, ifupdown2, BIND running,
+dnsmasq not installed.
 """
 
 PACKAGES = (
@@ -67,7 +68,6 @@ WantedBy=sysinit.target
 """
 
 FILES: dict[str, str] = {
-    "/etc/apt/sources.list": f"deb [trusted=yes] http://{REPOSITORY_HOST}/debian ./\n",
     "/etc/apt/apt.conf.d/99lab": ('Acquire::http::Timeout "5";\nAcquire::Retries "0";\nAcquire::Languages "none";\n'),
     "/etc/ssh/sshd_config.d/lab.conf": (
         "HostKey /etc/ssh/ssh_host_ed25519_key\nPermitRootLogin prohibit-password\nUseDNS no\n"
@@ -118,6 +118,7 @@ MASKED = (  # hardware, clocks of the machine, and timers that would wake up in 
 
 REMOVED = (  # made at build time, must differ from host to host, or names the machine's package source
     "/etc/apt/apt.conf.d/99mmdebstrap",
+    "/etc/apt/sources.list",
     "/etc/apt/sources.list.d",
     "/etc/hostname",
     "/etc/resolv.conf",

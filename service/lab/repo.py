@@ -8,17 +8,19 @@ import subprocess
 from pathlib import Path
 
 from service.lab import apt, recipe
+from service.lab.archive import Archive
 from service.lab.progress import Say
 
 RELEASE_DATE = "Thu, 01 Jan 2026 00:00:00 UTC"  # fixed, so that one archive state gives one image
 
 
-def build(root: Path, target: Path, say: Say) -> None:
+def build(root: Path, target: Path, source: Archive, say: Say) -> None:
     """Fill `target` with a flat repository: exactly what the image at `root` lacks for the installable packages."""
     cache = target.with_name("download")
     (cache / "archives" / "partial").mkdir(parents=True)
     common = [
         "apt-get",
+        *source.options,
         "--yes",
         "--download-only",
         "--no-install-recommends",

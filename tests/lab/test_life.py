@@ -11,6 +11,7 @@ import pytest
 
 from service.errors import LabError
 from service.lab import Lab, image, preflight, state
+from service.lab.apt import SUITES
 from service.lab.cgroups import PREFIX
 from service.lab.preflight import cgroup2_mount
 from service.lab.waiting import wait_for
@@ -149,9 +150,10 @@ def test_a_sweep_removes_cgroups_that_no_lab_owns() -> None:
     assert not left_over.parents[1].exists()
 
 
-def test_the_image_comes_from_the_cache_and_names_no_package_source_of_this_machine() -> None:
-    built = image.ensure()
-    assert image.ensure() == built
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_image_comes_from_the_cache_and_names_no_package_source_of_this_machine(suite: str) -> None:
+    built = image.ensure(suite)
+    assert image.ensure(suite) == built
     shown = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(SITE)"], capture_output=True, text=True, check=True
     ).stdout

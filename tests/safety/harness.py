@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from service.lab import apt
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 FROZEN_COMMIT = "PASSERELLE_SAFETY_COMMIT"  # in the environment of a harness that runs from its own copy
 
@@ -42,6 +44,13 @@ def arguments(description: str, runs: int) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="chooses and orders them (default %(default)s)")
     parser.add_argument("--full", action="store_true", help="all there is; takes hours")
     parser.add_argument("--processes", type=int, default=2, help="how many at once (default %(default)s)")
+    return parser
+
+
+def lab_arguments(description: str, runs: int) -> argparse.ArgumentParser:
+    """The same, for a harness whose hosts are real ones of the lab."""
+    parser = arguments(description, runs)
+    parser.add_argument("--suite", choices=apt.SUITES, default=apt.suite_of(""), help="Debian (default %(default)s)")
     return parser
 
 

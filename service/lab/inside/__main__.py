@@ -48,8 +48,8 @@ def supervise(config: dict[str, Any], listener: socket.socket) -> None:
     (cgroup / "lab").mkdir(parents=True)
     (cgroup / "lab" / "cgroup.procs").write_text("0")
     topology.build()
-    start_internet(config["packages"])
     supervisor = Supervisor(config, cgroup)
+    start_internet(str(supervisor.place.repository))
     # Renamed only now that the lab can answer: who finds the socket finds a lab.
     (Path(config["folder"]) / "control.sock.new").rename(Path(config["folder"]) / "control.sock")
     threading.Thread(target=control.serve, args=(listener, supervisor.answer), daemon=True).start()

@@ -1,6 +1,6 @@
 """The lab's internet: a web server that tells who asked, the package repository, and a name server.
 
-Run inside the namespace `inet`: `python -m service.lab.inside.inet PACKAGES_FOLDER`; prints `ready` when all listen.
+Run inside the namespace `inet`: `python -m service.lab.inside.inet REPOSITORY_FOLDER`; prints `ready` when all listen.
 """
 
 import http.server
@@ -21,7 +21,7 @@ TTL_S = 60
 
 
 class Web(http.server.SimpleHTTPRequestHandler):
-    """`/debian/…` is the package repository; every other path answers with the address that the request came from."""
+    """`/debian/SUITE/…` is the packages of a Debian release; every other path answers with the asker's address."""
 
     def do_GET(self) -> None:
         if self.path.startswith(REPOSITORY_PATH):

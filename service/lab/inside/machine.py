@@ -24,14 +24,27 @@ DEFAULT_DISK_MIB = 512
 class Place:
     """Where the lab keeps things, inside its own mount namespace."""
 
-    image_root: Path
     scratch: Path  # a tmpfs of the lab's own
     runtime: Path  # the folder that the machine sees too
     cgroup: Path
 
-    def kept(self, disk: str) -> Path:
-        """Where a kept disk is: what a host had written over the image."""
-        return self.scratch / "kept" / disk
+    @property
+    def repository(self) -> Path:
+        """What the internet serves: a folder of packages for each Debian release."""
+        return self.scratch / "repository"
+
+    def kept(self, disk: str, suite: str) -> Path:
+        """Where a kept disk is: what a host had written over the image of this release."""
+        return self.scratch / "kept" / suite / disk
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a new disk begins as: the image of a Debian release at `root`, and the kept `disk` over it if named."""
+
+    suite: str
+    root: Path
+    disk: str = ""
 
 
 @dataclass
@@ -42,7 +55,7 @@ class Machine:
     place: Place
     disk_mib: int
     extra_files: dict[str, tuple[bytes, int]]
-    disk: str = ""  # a kept one that a new disk begins as
+    base: Base
     guests: dict[str, Guest] = field(default_factory=dict)
     state: str = "starting"
     boots: int = 0
@@ -51,6 +64,7 @@ class Machine:
         self.folder = self.place.scratch / "hosts" / self.identity.name
         self.cgroup = self.place.cgroup / self.identity.name
         self.console = self.place.runtime / f"console-{self.identity.name}.log"
+        self.next_base = self.base
         self._on = True
         self._cut = False
         self._fresh = True
@@ -60,13 +74,13 @@ class Machine:
         """Begin to run the host; returns at once."""
         threading.Thread(target=self._live, daemon=True).start()
 
-    def power(self, to: str, files_given: dict[str, tuple[bytes, int]] | None = None, disk: str = "") -> None:
+    def power(self, to: str, files_given: dict[str, tuple[bytes, int]], base: Base) -> None:
         """Pull the plug, put it back, or both; `fresh` also gives it a new disk. No process of the host gets a say."""
         with self._changed:
             if to == "fresh":
                 self._fresh = True
-                self.extra_files = files_given or {}
-                self.disk = disk
+                self.extra_files = files_given
+                self.next_base = base
                 for guest in self.guests.values():
                     guest.kill(for_good=True)
                 self.guests.clear()
@@ -82,15 +96,16 @@ class Machine:
         """Copy the disk, as it is now, for new disks to begin as. LabError unless the host is off."""
         if cgroups.populated(self.cgroup):
             raise LabError(f"{self.identity.name} runs: its disk is copied only while it is off")
-        kept = self.place.kept(name)
+        kept = self.place.kept(name, self.base.suite)
         shutil.rmtree(kept, ignore_errors=True)
-        kept.parent.mkdir(exist_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
         run("cp", "--archive", str(self.folder / "upper"), str(kept))
 
     def described(self) -> dict[str, Any]:
         """What `status` tells about this host."""
         return {
             "name": self.identity.name,
+            "suite": self.next_base.suite,
             "address": self.identity.address,
             "host_key": self.identity.public_key,
             "state": self.state,
@@ -167,6 +182,7 @@ class Machine:
         ]
 
     def _new_disk(self) -> None:
+        self.base = self.next_base
         run("umount", "--lazy", str(self.folder / "root"), check=False)
         run("umount", "--lazy", str(self.folder), check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -175,10 +191,12 @@ class Machine:
         run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder))
         for name in ("upper", "work", "root"):
             (self.folder / name).mkdir(mode=0o755)
-        if self.disk:
-            run("cp", "--archive", f"{self.place.kept(self.disk)}/.", str(self.folder / "upper"))
+        if self.base.disk:
+            kept = self.place.kept(self.base.disk, self.base.suite)
+            run("cp", "--archive", f"{kept}/.", str(self.folder / "upper"))
         self._mount()
-        for path, (content, mode) in (files.of_host(self.identity) | self.extra_files).items():
+        own = files.of_host(self.identity, self.base.suite)
+        for path, (content, mode) in (own | self.extra_files).items():
             target = Path(f"{self.folder}/root{path}")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
@@ -187,7 +205,7 @@ class Machine:
     def _mount(self) -> None:
         """Mount the disk anew: a root that was remounted read-only is writable again after a reboot."""
         run("umount", str(self.folder / "root"), check=False)
-        parts = {"lowerdir": self.place.image_root, "upperdir": self.folder / "upper", "workdir": self.folder / "work"}
+        parts = {"lowerdir": self.base.root, "upperdir": self.folder / "upper", "workdir": self.folder / "work"}
         options = ",".join(f"{key}={path}" for key, path in parts.items())
         run("mount", "-t", "overlay", "-o", options, "overlay", str(self.folder / "root"))
 

@@ -1,5 +1,6 @@
 """What the lab can be asked: one method per operation of the control socket."""
 
+import os
 import re
 import socket
 from pathlib import Path
@@ -10,7 +11,7 @@ from service.lab import addresses, files
 from service.lab.control import Message
 from service.lab.inside import forward, topology
 from service.lab.inside.guest import Guest
-from service.lab.inside.machine import Machine, Place, new_identity
+from service.lab.inside.machine import Base, Machine, Place, new_identity
 
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,10}")  # vb-NAME must fit into 15 characters
 GUEST_NAME = re.compile(r"[a-z][a-z0-9-]{0,9}")  # veth-NAME too
@@ -23,9 +24,12 @@ class Supervisor:
 
     def __init__(self, config: dict[str, Any], cgroup: Path) -> None:
         runtime = Path(config["folder"])
-        self.place = Place(Path(config["image_root"]), runtime / "inside", runtime, cgroup)
+        self.place = Place(runtime / "inside", runtime, cgroup)
+        self.place.repository.mkdir()
         self.authorized_key = (runtime / "id_ed25519.pub").read_text().strip()
         self.machines: dict[str, Machine] = {}
+        self.roots: dict[str, Path] = {}
+        self.default_suite = str(config["suite"])
 
     def answer(self, op: str, request: Message) -> Message:
         """Do one operation; raises LabError for what cannot be done."""
@@ -39,9 +43,25 @@ class Supervisor:
         """Every host with its guests."""
         return Message({"hosts": [machine.described() for machine in self.machines.values()]})
 
-    def op_host_add(self, *, fds: list[int], name: str, disk_mib: int, given: dict[str, Any], disk: str) -> Message:
+    def op_suites(self, *, fds: list[int]) -> Message:
+        """The Debian releases whose images the lab has, and the one of a host of which nothing is said."""
+        return Message({"suites": sorted(self.roots), "default": self.default_suite})
+
+    def op_image_add(self, *, fds: list[int], suite: str, root: str, packages: str) -> Message:
+        """Take an image into use; the open file that comes along keeps it from being removed for the lab's life."""
+        if suite in self.roots:
+            for fd in fds:
+                os.close(fd)
+            return Message({})
+        (self.place.repository / suite).symlink_to(packages)
+        self.roots[suite] = Path(root)
+        return Message({})
+
+    def op_host_add(
+        self, *, fds: list[int], name: str, disk_mib: int, given: dict[str, Any], disk: str, suite: str
+    ) -> Message:
         """Add a host and boot it; answers at once, with its address and key."""
-        self._require_disk(disk)
+        base = self._base(suite or self.default_suite, disk)
         if HOST_NAME.fullmatch(name) is None:
             raise LabError(f"{name!r} is no name for a host: a letter, then letters, digits and dashes, 11 at most")
         if name in self.machines:
@@ -50,18 +70,19 @@ class Supervisor:
             raise LabError(f"the lab has {addresses.MAX_HOSTS} hosts, more addresses are not planned")
         address = addresses.host_address(len(self.machines))
         identity = new_identity(name, address, self.place.scratch, self.authorized_key)
-        machine = Machine(identity, self.place, disk_mib, files.unpacked(given), disk)
+        machine = Machine(identity, self.place, disk_mib, files.unpacked(given), base)
         self.machines[name] = machine
         machine.start()
         return Message(machine.described())
 
-    def op_host_power(self, *, fds: list[int], host: str, to: str, given: dict[str, Any], disk: str) -> Message:
+    def op_host_power(
+        self, *, fds: list[int], host: str, to: str, given: dict[str, Any], disk: str, suite: str
+    ) -> Message:
         """Power of a host: on, off, cut (off and on again) or fresh (cut, with a new disk)."""
         machine = self._machine(host)
         if to not in ("on", "off", "cut", "fresh"):
             raise LabError(f"no power state {to!r}")
-        self._require_disk(disk)
-        machine.power(to, files.unpacked(given), disk)
+        machine.power(to, files.unpacked(given), self._base(suite or machine.next_base.suite, disk))
         return Message(machine.described())
 
     def op_host_keep(self, *, fds: list[int], host: str, disk: str) -> Message:
@@ -83,7 +104,7 @@ class Supervisor:
             host=host,
             sort=sort,
             scratch=self.place.scratch / "guests" / f"{host}+{name}",
-            image_root=self.place.image_root,
+            image_root=machine.next_base.root,
             cgroup=self.place.cgroup / f"{host}+{name}",
             **plan,
         )
@@ -122,9 +143,12 @@ class Supervisor:
         forward.start(socket.socket(fileno=fds[0]), netns, port)
         return Message({})
 
-    def _require_disk(self, name: str) -> None:
-        if name and (DISK_NAME.fullmatch(name) is None or not self.place.kept(name).is_dir()):
-            raise LabError(f"the lab keeps no disk {name!r}")
+    def _base(self, suite: str, disk: str) -> Base:
+        if (root := self.roots.get(suite)) is None:
+            raise LabError(f"the lab has no image of {suite!r}", hint=f"it has {', '.join(self.roots) or 'none'}")
+        if disk and (DISK_NAME.fullmatch(disk) is None or not self.place.kept(disk, suite).is_dir()):
+            raise LabError(f"the lab keeps no disk {disk!r} of {suite}")
+        return Base(suite, root, disk)
 
     def _machine(self, name: str) -> Machine:
         if (machine := self.machines.get(name)) is None:
