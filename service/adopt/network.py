@@ -14,6 +14,7 @@ from service.formats.interfaces import (
     Opaque,
     SourceLine,
     Stanza,
+    StaticRoute,
     load,
     meanings,
 )
@@ -142,7 +143,7 @@ def _lines(name: str, have: IfaceMeaning, sketch: Sketch) -> None:
         notes.add("unmanaged", section, f"{option.path}:{option.line}", f"{name}: {option.key} {option.value}")
     for line in have.up_lines:
         is_nat = bool(of_command(line.text, line.path, line.line)) and line.at_boot
-        if any(isinstance(effect, Opaque) for effect in line.effects) and not is_nat:
+        if any(isinstance(effect, Opaque | StaticRoute) for effect in line.effects) and not is_nat:
             notes.add("unmanaged", section, f"{line.path}:{line.line}", f"{name}: {line.phase} {line.text}")
 
 

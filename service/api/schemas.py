@@ -105,7 +105,7 @@ class Plan(Answer):
     state: PlanState
     created_at: datetime
     body: dict[str, Any] = Field(
-        description="drifts, packages, steps, keep, checks, refusals, notes, reachability, derived, files"
+        description="drifts, packages, steps, keep, checks, refusals, notes, at_boot, reachability, derived, files"
     )
 
 

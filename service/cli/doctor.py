@@ -92,4 +92,6 @@ def host_checks(folder: Path, host: str, ssh_key: Path | None) -> list[dict[str,
         return [check(host, ok=False, what=error.what, then=error.hint)]
     checks = [check(host, ok=True, what="reached, and its answer was read")]
     checks += [check(host, ok=False, what=r["what"], then=r["hint"]) for r in body["refusals"]]
+    then = "mend the files on the host, or name the interface in its spec with everything that it needs at boot"
+    checks += [check(host, ok=False, what=sentence, then=then) for sentence in body["at_boot"]]
     return checks

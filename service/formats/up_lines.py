@@ -12,6 +12,7 @@ which says nothing about what the line does.
 | the same after `iptables … -C … \\|\\|` | `MasqueradeLine(NET, IF, "add")` |
 | the same with `-D` | `MasqueradeLine(NET, IF, "delete")` |
 | `ip route add default via A dev IF`, `route add default gw A` | `DefaultRoute(A, IF)` |
+| `ip route add NET via A dev IF`, `route add -net NET gw A` | `StaticRoute(NET, A, IF)` |
 | `ip addr add A/N dev IF` | `AddressLine(A/N, IF)` |
 """
 
@@ -60,6 +61,16 @@ class DefaultRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class StaticRoute:
+    """A route to one network of the main table is added or deleted; `via` or `dev` may be empty."""
+
+    network: str
+    via: str
+    dev: str = ""
+    action: Action = "add"
+
+
+@dataclass(frozen=True, slots=True)
 class AddressLine:
     """An address is added or deleted beside the stanza's own."""
 
@@ -75,7 +86,7 @@ class Opaque:
     text: str
 
 
-Effect = Forwarding | LinkForwarding | MasqueradeLine | DefaultRoute | AddressLine | Opaque
+Effect = Forwarding | LinkForwarding | MasqueradeLine | DefaultRoute | StaticRoute | AddressLine | Opaque
 
 _TOKEN = re.compile(
     r"\s+|(?P<op>\|\||&&|;)|(?P<sink>(?:1|2|&)?>{1,2}\s*/dev/null(?![\w./-])|2>&1(?![\w./-]))|(?P<to>>{1,2})"
@@ -243,7 +254,7 @@ def _address(text: str) -> str:
 _VERBS: dict[str, Action] = {"add": "add", "append": "add", "replace": "add", "del": "delete", "delete": "delete"}
 
 
-def _ip(words: list[str]) -> DefaultRoute | AddressLine | None:
+def _ip(words: list[str]) -> DefaultRoute | StaticRoute | AddressLine | None:
     if _program(words) != "ip":
         return None
     rest = [word for word in words[1:3] if word not in ("-4", "-6", "-f", "inet")] + words[3:]
@@ -271,8 +282,9 @@ def _pairs(words: list[str], keys: tuple[str, ...], flags: tuple[str, ...] = ())
     return out
 
 
-def _ip_route(words: list[str], action: Action) -> DefaultRoute | None:
-    if words[0] not in ("default", "0.0.0.0/0", "0/0", "::/0"):
+def _ip_route(words: list[str], action: Action) -> DefaultRoute | StaticRoute | None:
+    to = "default" if words[0] in ("default", "0.0.0.0/0", "0/0", "::/0") else _network(words[0])
+    if not to:
         return None
     pairs = _pairs(words[1:], ("via", "dev", "metric", "proto", "src"), ("onlink",))
     if pairs is None:
@@ -280,7 +292,19 @@ def _ip_route(words: list[str], action: Action) -> DefaultRoute | None:
     via, dev = _address(pairs.get("via", "")), pairs.get("dev", "")
     if ("via" in pairs and not via) or (dev and not _NAME.fullmatch(dev)):
         return None
-    return DefaultRoute(via, dev, action) if via or dev or action == "delete" else None
+    if not (via or dev or action == "delete"):
+        return None
+    return DefaultRoute(via, dev, action) if to == "default" else StaticRoute(to, via, dev, action)
+
+
+def _network(text: str, netmask: str = "") -> str:
+    """A network or a single address, in CIDR form; empty for anything else."""
+    if not re.fullmatch(r"[0-9A-Fa-f.:]{2,45}(?:/[0-9]{1,3})?", text) or (netmask and "/" in text):
+        return ""
+    try:
+        return str(ip_network(f"{text}/{netmask}" if netmask else text))
+    except ValueError:
+        return ""
 
 
 def _ip_address(words: list[str], action: Action) -> AddressLine | None:
@@ -293,20 +317,24 @@ def _ip_address(words: list[str], action: Action) -> AddressLine | None:
         return None
 
 
-def _route(words: list[str]) -> DefaultRoute | None:
-    """`route add default gw A [dev IF]`, `route add -net 0.0.0.0/0 gw A`."""
+def _route(words: list[str]) -> DefaultRoute | StaticRoute | None:
+    """`route add default gw A [dev IF]`, `route add -net NET [netmask M] gw A`, `route add -host A dev IF`."""
     if _program(words) != "route" or len(words) < 3 or words[1] not in ("add", "del"):
         return None
-    rest = words[3:] if words[2] == "-net" else words[2:]
-    if not rest or rest[0] not in ("default", "0.0.0.0/0", "0.0.0.0"):  # noqa: S104 (a route, no listener)
+    rest = words[3:] if words[2] in ("-net", "-host") else words[2:]
+    pairs = _pairs(rest[1:], ("gw", "dev", "metric", "netmask")) if rest else None
+    if pairs is None:
         return None
-    pairs = _pairs(rest[1:], ("gw", "dev", "metric", "netmask"))
-    if pairs is None or pairs.get("netmask", "0.0.0.0") != "0.0.0.0":  # noqa: S104
-        return None
+    netmask = pairs.get("netmask", "")
+    is_default = rest[0] in ("default", "0.0.0.0/0", "0.0.0.0") and netmask in ("", "0.0.0.0")  # noqa: S104 (a route)
+    to = "default" if is_default else _network(rest[0], netmask)
     via, dev = _address(pairs.get("gw", "")), pairs.get("dev", "")
-    if ("gw" in pairs and not via) or (dev and not _NAME.fullmatch(dev)) or not (via or dev or words[1] == "del"):
+    if not to or ("gw" in pairs and not via) or (dev and not _NAME.fullmatch(dev)):
         return None
-    return DefaultRoute(via, dev, _VERBS[words[1]])
+    action = _VERBS[words[1]]
+    if not (via or dev or action == "delete"):
+        return None
+    return DefaultRoute(via, dev, action) if is_default else StaticRoute(to, via, dev, action)
 
 
 _READERS: tuple[Callable[[list[str]], Effect | None], ...] = (_forwarding, _masquerade, _ip, _route)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.kinds.kind import Kind
-from service.model.observed import Watch
+from service.resources.boot import WAY_IN_WATCH
 from service.resources.desired import Desired
 from service.spec.fleet import claims_of
 from service.spec.host import HostSpec
@@ -13,7 +13,7 @@ def desire(spec: HostSpec, kinds: Sequence[Kind]) -> Desired:
     """Claims of all kinds first, then the resources of all kinds; deterministic and free of the kinds' order."""
     claims = claims_of(spec, kinds)
     resources = [resource for kind in kinds for resource in kind.desire(spec.sections.get(kind.name), spec, claims)]
-    watched = Watch()
+    watched = WAY_IN_WATCH
     for kind in kinds:
         watched |= kind.watch()
     return Desired.of(spec.name, resources, watched)

@@ -45,7 +45,8 @@ class Plan:
     `notes` are things a person should know that stop nothing. `reachability` says what opens and what closes. `derived`
     lists what follows from something else as (thing, cause). `keep` are facts that the steps must not disturb and may
     have to set again (default route after an address change). `blobs` are the contents of files to write, by SHA-256.
-    `checks` are native syntax checks by name: (program, path).
+    `checks` are native syntax checks by name: (program, path). `at_boot` says what the next boot breaks of the way in
+    already, plan or not.
     """
 
     host: str
@@ -61,6 +62,7 @@ class Plan:
     reachability: tuple[str, ...] = ()
     derived: tuple[tuple[str, str], ...] = ()
     overridden: tuple[Refusal, ...] = ()
+    at_boot: tuple[str, ...] = ()
     blobs: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     @property

@@ -12,6 +12,7 @@ from service.model.states import Json, Unknown
 from service.plan.diff import drift
 from service.plan.impact import impact
 from service.plan.management import management_refusals
+from service.plan.next_boot import next_boot_faults, next_boot_refusals
 from service.plan.reachability import reachability
 from service.plan.safety import refusals
 from service.resources.desired import Desired, LastApplied
@@ -48,9 +49,11 @@ def make_plan(
     parts = [resource_type.steps(group, observed) for resource_type, group in by_type(desired_now.resources)]
     phased = once(chain.from_iterable(part.steps for part in parts))
     steps = tuple(step for _, step in with_restarts(phased, desired_now.resources, observed))
+    written = blobs(parts)
     stopping = [
         *chain.from_iterable(part.refusals for part in parts),
         *refusals(drifts, steps, observed, base),
+        *next_boot_refusals(observed, steps, written),
     ]
     management = management_refusals(desired, base, observed, steps)
     allowed = management if permission.management_change else ()
@@ -68,7 +71,8 @@ def make_plan(
         reachability=reachability(desired_now, observed, {step.fact for step in steps}),
         derived=tuple(desired.derived()),
         overridden=tuple(allowed),
-        blobs=blobs(parts),
+        at_boot=next_boot_faults(observed),
+        blobs=written,
     )
 
 

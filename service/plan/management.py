@@ -16,14 +16,12 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath
 from service.model.plans import Refusal
 from service.model.states import Json, Seen
+from service.resources.boot import NETWORK_UNITS, SSH_UNITS
 from service.resources.desired import Desired, LastApplied
 from service.resources.firewall import FirewallTable
 from service.resources.forwards import ForwardsTable
 from service.resources.pve_firewall import PveFirewallFile
 
-SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
-NETWORK_UNITS = ("networking.service", "systemd-networkd.service", "NetworkManager.service")
-"""What brings the network up at boot; stopping `networking` runs ifdown on every interface (its unit file)."""
 NEEDED_UNITS = (*SSH_UNITS, *NETWORK_UNITS)
 ANY_ADDRESS = frozenset({"*", "0.0.0.0", "::", "[::]"})  # noqa: S104 (compared, not bound)
 HINT = (

@@ -165,7 +165,7 @@ class Rounds:
             status, decision, at=observed.observed_at, commit=wanted.commit,
             desired_digest=desired.digest, drift_items=len(plan.drifts),
         )  # fmt: skip
-        status = replace(status, plan_id=standing.plan_id, message=status.message or in_words(standing.disputed))
+        status = replace(status, plan_id=standing.plan_id, message=status.message or told(plan, standing))
         if decision.action == "apply":
             return await self._apply(spec, wanted, standing, status, base)
         if decision.action == "nothing" and decision.sync == "Synced":
@@ -227,8 +227,12 @@ class Rounds:
         resolved_by = standing.applied_by or ("git" if standing.commit not in ("", plan.commit) else "host")
         standing.applied_by, standing.commit = "", plan.commit
 
+        news = [fault for fault in plan.at_boot if before is None or fault not in before.at_boot]
+
         def write(host: str, digests: Mapping[str, str]) -> None:
             at = observed.observed_at
+            for fault in news:
+                self._record.add_event("host.next-boot", f"{host}: {fault}", at=at, host=host)
             self._record.record_observation(host, digests, at=at)
             self._record.set_drift(host, plan.drifts, at=at, resolved_by=resolved_by)
             if isinstance(observed.leases, Seen):
@@ -274,6 +278,11 @@ class Rounds:
                 apply_id="", at=self._clock.now(),
             )  # fmt: skip
         return replace(status, applied_digest=desired.digest, applied_commit=commit)
+
+
+def told(plan: Plan, standing: Standing) -> str:
+    """What a person should know of a host about which nothing more urgent is said."""
+    return "; ".join(plan.at_boot) or in_words(standing.disputed)
 
 
 def known_addresses(spec: HostSpec, status: HostStatus) -> list[str]:

@@ -1,14 +1,34 @@
-"""What the interfaces files say about the next boot, from an observation."""
+"""What the interfaces files say about the next boot, from an observation, and what has to be watched for it."""
 
 from collections.abc import Sequence
 
 from service.formats.interfaces import FILES, InterfacesConfig, load
-from service.model.observed import HostObserved
+from service.model.observed import HostObserved, Watch
 from service.model.states import Seen, Unknown
 
 IFUPDOWN2 = "ifupdown2"
 FAILS_AT_BROADCAST = "3.0.0"
 """The version of ifupdown2 (Debian 12) that sets no address which has a `broadcast` line; later ones do."""
+
+SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
+NETWORK_UNITS = ("networking.service", "systemd-networkd.service", "NetworkManager.service")
+"""What brings the network up at boot; stopping `networking` runs ifdown on every interface (its unit file)."""
+LOADERS = {"nftables.service": "/etc/nftables.conf", "netfilter-persistent.service": "/etc/iptables/rules.v4"}
+"""Units that load a packet filter at boot, each with its file."""
+LOADED_SLACK_S = 1.0
+WAY_IN_WATCH = Watch(
+    files=frozenset({*FILES, *LOADERS.values()}),
+    units=frozenset({*SSH_UNITS, *NETWORK_UNITS, *LOADERS}),
+    packages=frozenset({IFUPDOWN2}),
+)
+"""What every host is asked, whatever its spec: without it nobody knows what the next boot makes of the way in."""
+
+
+def loaded_since(observed: HostObserved, unit: str, file: str) -> bool:
+    """Whether a unit that is active started after its file changed: what is live is what the boot loads."""
+    seen, started = observed.fact(f"unit:{unit}"), observed.started_at_s.get(unit)
+    active = isinstance(seen, Seen) and isinstance(seen.value, dict) and seen.value.get("active") is True
+    return active and started is not None and observed.changed_at_s.get(file, 0.0) <= started + LOADED_SLACK_S
 
 
 def interfaces_config(observed: HostObserved) -> Seen[InterfacesConfig] | Unknown:

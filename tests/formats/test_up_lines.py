@@ -12,6 +12,7 @@ from service.formats.up_lines import (
     LinkForwarding,
     MasqueradeLine,
     Opaque,
+    StaticRoute,
     effects,
 )
 
@@ -81,7 +82,9 @@ def test_several_commands_in_one_line_are_several_effects() -> None:
         "sysctl -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1",
         "sysctl -w net.ipv4.conf.default.forwarding=1",
         "ip route add default via 192.0.2.1 table 7",
-        "ip route add 10.20.0.0/16 via 10.10.10.254",
+        "ip route add 10.20.0.0/16 via 10.10.10.254 table 7",
+        "ip route add blackhole 10.20.0.0/16",
+        "route add -net 10.20.0.0 netmask 255.255.3.0 gw 10.10.10.254",
         "/tmp/iptables -t nat -A POSTROUTING -s 10.10.10.0/24 -o enp1s0 -j MASQUERADE",
         "echo 1 > /proc/sys/net/ipv4/ip_forward" + " " * 3000,
     ],
@@ -93,3 +96,18 @@ def test_anything_else_says_nothing_about_what_it_does(command: str) -> None:
 @given(st.text(max_size=200))
 def test_no_text_stops_the_reader(command: str) -> None:
     assert len(effects(command)) >= 1
+
+
+@pytest.mark.parametrize(
+    ("command", "route"),
+    [
+        ("ip route add 10.20.0.0/16 via 10.10.10.254", StaticRoute("10.20.0.0/16", "10.10.10.254")),
+        ("ip -4 route replace 10.20.0.1 via 10.10.10.254 dev a", StaticRoute("10.20.0.1/32", "10.10.10.254", "a")),
+        ("ip -6 route add 2001:db8:2::/48 dev a", StaticRoute("2001:db8:2::/48", "", "a")),
+        ("route add -net 10.20.0.0 netmask 255.255.0.0 gw 10.1.1.1", StaticRoute("10.20.0.0/16", "10.1.1.1")),
+        ("route add -host 10.20.0.1 dev a", StaticRoute("10.20.0.1/32", "", "a")),
+        ("ip route del 10.20.0.0/16", StaticRoute("10.20.0.0/16", "", action="delete")),
+    ],
+)
+def test_a_route_to_one_network_is_understood(command: str, route: StaticRoute) -> None:
+    assert effects(command) == (route,)

@@ -44,6 +44,7 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
         "routes:default": Seen([{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}]),
         "unit:named.service": Seen({"enabled": "enabled", "active": True}),
         "unit:ssh.service": Seen({"enabled": "enabled", "active": True}),
+        "unit:networking.service": Seen({"enabled": "enabled", "active": True}),
         "nft:inet passerelle_nat": Absent(),
         "nft:inet passerelle": Absent(),
         "nft:inet passerelle_forwards": Absent(),

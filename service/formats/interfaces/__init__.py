@@ -56,6 +56,7 @@ from service.formats.up_lines import (
     LinkForwarding,
     MasqueradeLine,
     Opaque,
+    StaticRoute,
     effects,
 )
 
@@ -88,6 +89,7 @@ __all__ = [
     "SourceLine",
     "Standing",
     "Stanza",
+    "StaticRoute",
     "UpLine",
     "WantedBridge",
     "WantedStanza",

@@ -1,0 +1,301 @@
+"""What the next boot makes of the files: does it bring up the way by which the service reaches the host?
+
+The switch on the host proves what is live: a change that cuts the way is undone. Nothing proves what only the next
+boot does, because the confirmation comes long before it. So it is judged here, and nobody can override it. Two pictures
+are compared with the live way that goes with each: the files as they are, and as the plan leaves them. What breaks only
+in the second is refused. What breaks in both is there already: it stops nothing, and is told.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from service.formats.interfaces import (
+    FILES,
+    AddressLine,
+    DefaultRoute,
+    IfaceMeaning,
+    InterfacesConfig,
+    Opaque,
+    StaticRoute,
+    load,
+    meanings,
+)
+from service.formats.interfaces.wanted import DYNAMIC_METHODS
+from service.model.facts import Step
+from service.model.observed import HostObserved, ManagementPath
+from service.model.plans import Refusal, RefusalRule
+from service.model.states import Json, Seen, Unknown
+from service.plan.management import (
+    NEEDED_UNITS,
+    Picture,
+    after,
+    hosts_of,
+    links_to,
+    listens,
+    picture,
+    routes_of,
+    words,
+)
+from service.resources.boot import LOADERS, SSH_UNITS, interfaces_config, loaded_since, texts_of
+
+RULE: RefusalRule = "management-path"
+AT_BOOT = "at the next boot"
+CANNOT_TELL = "lines that are not understood"
+"""In the key of a fault that such a line might mend: nobody is told of it, but the line must not go."""
+KEEP = "Fix: keep in the spec what brings this up at boot. A reboot is not undone, so no key overrides this"
+GUEST_PORT = re.compile(r"(tap|veth|fwpr|fwln|vnet|lxc)")
+"""Ports of guests: their own programs attach them after the boot."""
+_COMMENT = re.compile(r"#[^\n]*")
+_NFT_STOPS = re.compile(r"\b(drop|reject|include)\b")
+_IPTABLES_STOPS = re.compile(r"^(:INPUT DROP|-[AI] INPUT .*-j (DROP|REJECT))", re.MULTILINE)
+
+Breaks = Mapping[tuple[str, ...], str]
+"""What does not come up at boot, in words. The key tells what it is: equal keys are the same fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootPicture:
+    """What a boot makes of the files and units. `routes` are (network, via, dev), network `default` for all.
+
+    `dynamic` are interfaces that get their address from elsewhere; `opaque` are (interface, line) of shell lines that
+    may do anything.
+    """
+
+    addresses: Mapping[str, tuple[str, ...]]
+    enslaved: Mapping[str, str]
+    routes: tuple[tuple[str, str, str], ...]
+    stopped: Mapping[str, str]
+    dynamic: frozenset[str] = frozenset()
+    opaque: tuple[tuple[str, str], ...] = ()
+    fatal: str = ""
+
+
+def next_boot_refusals(
+    observed: HostObserved, steps: Sequence[Step], blobs: Mapping[str, bytes]
+) -> tuple[Refusal, ...]:
+    """Refusals of rule `management-path` for what would break at the next boot only because of these steps."""
+    path = observed.path
+    if not steps or path is None:
+        return ()  # without a path everything is refused already
+    config = interfaces_config(observed)
+    if isinstance(config, Unknown):
+        if not any(matters(step) for step in steps):
+            return ()
+        what = f"what the next boot makes of the interfaces files cannot be told: {config.why}"
+        return (Refusal(RULE, what, hint="Fix: make the file readable on the host; see `passerelle doctor`"),)
+    live = picture(observed)
+    then = load(texts_after(observed, steps, blobs), broadcast_fails=config.value.broadcast_fails)
+    now_breaks = breaks(path, live, boot_picture(config.value, observed, ()), observed)
+    then_breaks = breaks(path, after(live, steps), boot_picture(then, observed, steps), observed)
+    return tuple(Refusal(RULE, what, hint=KEEP) for key, what in then_breaks.items() if key not in now_breaks)
+
+
+def next_boot_faults(observed: HostObserved) -> tuple[str, ...]:
+    """What the next boot breaks already, whatever is planned: sentences for people."""
+    path = observed.path
+    config = interfaces_config(observed)
+    if path is None:
+        return ()
+    if isinstance(config, Unknown):
+        return (f"what the next boot makes of the interfaces files cannot be told: {config.why}",)
+    found = breaks(path, picture(observed), boot_picture(config.value, observed, ()), observed)
+    return tuple(what for key, what in found.items() if CANNOT_TELL not in key)
+
+
+def matters(step: Step) -> bool:
+    """Whether a step touches what the way in hangs on, now or at boot."""
+    kind, _, name = step.fact.partition(":")
+    return (
+        kind in ("link", "addresses", "routes")
+        or name.startswith("/etc/network/")
+        or (kind == "unit" and (name in NEEDED_UNITS or name in LOADERS))
+    )
+
+
+def texts_after(observed: HostObserved, steps: Sequence[Step], blobs: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The interfaces files as the steps leave them."""
+    known = texts_of(observed, FILES)
+    texts = {} if isinstance(known, Unknown) else dict(known)
+    for step in steps:
+        kind, _, path = step.fact.partition(":")
+        if kind != "file" or not any(path == f or (f[-1] == "*" and path.startswith(f[:-1])) for f in FILES):
+            continue
+        digest = step.after.get("sha256") if isinstance(step.after, dict) else None
+        if isinstance(digest, str) and digest in blobs:
+            texts[path] = blobs[digest]
+        elif step.after is None:
+            texts.pop(path, None)
+    return texts
+
+
+def boot_picture(config: InterfacesConfig, observed: HostObserved, steps: Sequence[Step]) -> BootPicture:
+    """Files and units as the steps leave them, as a boot takes them."""
+    have = {name: found for name, found in meanings(config).items() if found.at_boot and name != "lo"}
+    fatal = config.fatal
+    if fatal is not None:
+        have = {}
+    enslaved = {port: name for name, found in have.items() if found.bridge for port in found.bridge.ports}
+    return BootPicture(
+        addresses={name: addresses_of(name, found) for name, found in have.items()},
+        enslaved=enslaved,
+        routes=tuple(route for name, found in have.items() for route in routes_made(name, found)),
+        stopped=dict(stopped_at_boot(observed, steps)),
+        dynamic=frozenset(name for name, found in have.items() if is_dynamic(found)),
+        opaque=tuple(sorted({(n, e.text) for n, f in have.items() for e in f.boot_effects() if isinstance(e, Opaque)})),
+        fatal=f"{fatal.path}:{fatal.line}: {fatal.what}" if fatal is not None else "",
+    )
+
+
+def is_dynamic(found: IfaceMeaning) -> bool:
+    """Whether its addresses come from elsewhere: DHCP, PPP, router advertisements."""
+    return any(method in (*DYNAMIC_METHODS, "inet6 auto", "inet6 dhcp") for method in found.methods)
+
+
+def addresses_of(name: str, found: IfaceMeaning) -> tuple[str, ...]:
+    """The addresses that the stanzas and their shell lines set."""
+    lines = [e.cidr for e in found.boot_effects() if isinstance(e, AddressLine) and e.action == "add" and e.dev == name]
+    return (*found.addresses, *lines)
+
+
+def routes_made(name: str, found: IfaceMeaning) -> Iterator[tuple[str, str, str]]:
+    """The routes that an interface brings up: `gateway` lines, and shell lines that are understood."""
+    for gateway in found.gateways:
+        yield "default", gateway, name
+    for effect in found.boot_effects():
+        if isinstance(effect, DefaultRoute) and effect.action == "add":
+            yield "default", effect.via, effect.dev or name
+        elif isinstance(effect, StaticRoute) and effect.action == "add":
+            yield effect.network, effect.via, effect.dev or name
+
+
+def stopped_at_boot(observed: HostObserved, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
+    """Units that matter and do not start at boot, and loaders of a packet filter that might stop the way in."""
+    changed = {step.fact: step.after for step in steps if step.fact.startswith("unit:")}
+    states: dict[str, Json] = {}
+    for name in (*SSH_UNITS, *LOADERS):
+        seen = observed.fact(f"unit:{name}")
+        value = seen.value if isinstance(seen, Seen) and isinstance(seen.value, dict) else {}
+        wanted = changed.get(f"unit:{name}")
+        states[name] = {**value, **wanted} if isinstance(wanted, dict) else value
+    ssh = {name: state.get("enabled") for name in SSH_UNITS if isinstance(state := states[name], dict) and state}
+    if ssh and all(enabled in ("disabled", "masked") for enabled in ssh.values()):
+        yield "ssh", f"no SSH server starts: {', '.join(f'{name} is {state}' for name, state in sorted(ssh.items()))}"
+    for name, file in LOADERS.items():
+        state, text = states[name], observed.texts.get(file)
+        enabled = isinstance(state, dict) and state.get("enabled") == "enabled"
+        starts_now = isinstance(wanted := changed.get(f"unit:{name}"), dict) and wanted.get("active") is True
+        if not enabled or not isinstance(text, Seen) or not may_stop(file, text.value):
+            continue
+        if not loaded_since(observed, name, file) and not (starts_now and not was_active(observed, name)):
+            yield name, f"{name} loads {file}, which drops packets and was not loaded since it changed"
+
+
+def was_active(observed: HostObserved, unit: str) -> bool:
+    """Whether a unit is active now."""
+    seen = observed.fact(f"unit:{unit}")
+    return isinstance(seen, Seen) and isinstance(seen.value, dict) and seen.value.get("active") is True
+
+
+def may_stop(path: str, text: bytes) -> bool:
+    """Whether a packet filter's file could keep somebody out; one that includes others could."""
+    said = text.decode("utf-8", "replace")
+    if path.endswith(".conf"):
+        return _NFT_STOPS.search(_COMMENT.sub("", said)) is not None
+    return _IPTABLES_STOPS.search(said) is not None
+
+
+def breaks(path: ManagementPath, live: Picture, boot: BootPicture, observed: HostObserved) -> Breaks:
+    """In what the boot differs from the live way between host and service; empty where it brings the same way up."""
+    if boot.fatal:
+        return {("fatal",): f"{AT_BOOT} ifupdown2 applies nothing of the interfaces files: {boot.fatal}"}
+    found: dict[tuple[str, ...], str] = {}
+    for unit, what in boot.stopped.items():
+        if unit != "ssh" or not isinstance(observed.listeners, Seen) or listens(observed.listeners.value, path):
+            found["unit", unit] = f"{AT_BOOT} {what}"
+    device = carrier(path, live)
+    if not device or device in boot.dynamic:
+        return found
+    if lost := address_lost(path, device, live, boot):
+        return {**found, ("address", *unclear(text for name, text in boot.opaque if name == device)): lost}
+    found |= ports_lost(device, live, boot)
+    if lost := route_lost(path, live, boot):
+        found["route", *unclear(text for _, text in boot.opaque)] = lost
+    return found
+
+
+def unclear(lines: Iterable[str]) -> tuple[str, ...]:
+    """For a fault's key: the lines that might mend it."""
+    found = tuple(lines)
+    return (CANNOT_TELL, *found) if found else ()
+
+
+def carrier(path: ManagementPath, live: Picture) -> str:
+    """The interface that carries the way: the one with the address in use, else the one of the default route."""
+    here = [name for name, held in live.addresses.items() if path.server in hosts_of(held)]
+    return here[0] if here else next((dev for _, dev in routes_of(path.controller, live)), "")
+
+
+def address_lost(path: ManagementPath, device: str, live: Picture, boot: BootPicture) -> str:
+    """Why the address of the way does not come up at boot, empty where it does."""
+    held = hosts_of(live.addresses.get(device, ()))
+    six = ":" in path.server
+    needed = {path.server} if path.server in held else {address for address in held if (":" in address) == six}
+    there = hosts_of(boot.addresses.get(device, ()))
+    if device in boot.enslaved:
+        return f"{AT_BOOT} {device}, which carries {', '.join(sorted(needed))}, is a port of {boot.enslaved[device]}"
+    lost = sorted(needed - there)
+    if not lost:
+        return ""
+    if device not in boot.addresses:
+        why = "no interfaces file has a stanza with `auto` for it"
+        return f"{AT_BOOT} {device}, which carries {', '.join(lost)}, is not brought up: {why}"
+    return f"{AT_BOOT} {', '.join(lost)}, by which the service reaches this host, is not on {device}: no file sets it"
+
+
+def ports_lost(device: str, live: Picture, boot: BootPicture) -> dict[tuple[str, ...], str]:
+    """Ports of the bridge that carries the way which the boot does not attach. Guests attach their own."""
+    ports = [port for port, bridge in live.enslaved.items() if bridge == device and not GUEST_PORT.match(port)]
+    return {
+        ("port", port): f"{AT_BOOT} {port} is no port of {device}, which carries the way to this host"
+        for port in sorted(ports)
+        if boot.enslaved.get(port) != device
+    }
+
+
+def route_lost(path: ManagementPath, live: Picture, boot: BootPicture) -> str:
+    """Why the boot leaves no way back to the service, or another than the live one; empty where it is the same."""
+    links_live = links_to(path.controller, live.addresses, live.silent)
+    links = links_to(path.controller, boot.addresses, boot.enslaved.keys())
+    if links and (links <= links_live or (not links_live and not routes_of(path.controller, live))):
+        return ""
+    if links:
+        return f"{AT_BOOT} {path.controller} is taken for a neighbour on {', '.join(sorted(links))}"
+    ways = covering(path.controller, boot.routes)
+    if not ways:
+        return f"{AT_BOOT} no route back to {path.controller} is left"
+    routes_live = routes_of(path.controller, live)
+    if ways[0][0] != "default" or not (routes_live or links_live):
+        return ""  # a route of its own, or one that nobody can compare
+    pairs = sorted({(via, dev) for network, via, dev in ways if network == "default"})
+    if not links_live and all(pair in routes_live for pair in pairs):
+        return ""
+    return (
+        f"{AT_BOOT} the way back to {path.controller} is {words(pairs)} instead of {words(routes_live, links_live)}, "
+        "which cannot be proven to lead there"
+    )
+
+
+def covering(controller: str, routes: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """The routes that lead to an address, the narrowest network first."""
+    there = ip_address(controller)
+
+    def length(route: tuple[str, str, str]) -> int:
+        network, via, _ = route
+        if network == "default":
+            return 0 if not via or (":" in via) == (there.version == 6) else -1
+        known = ip_network(network)
+        return known.prefixlen if known.version == there.version and there in known else -1
+
+    return sorted((route for route in routes if length(route) >= 0), key=lambda route: (-length(route), route))

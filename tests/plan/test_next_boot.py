@@ -1,0 +1,291 @@
+"""What only the next boot breaks: judged from the files, refused whoever insists, told where it is broken already."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from service.kinds import KINDS
+from service.kinds.desire import desire
+from service.model.facts import Step
+from service.model.observed import HostObserved, ManagementPath
+from service.model.plans import Plan
+from service.model.states import Absent, Json, Observed, Seen, Unknown
+from service.plan.make import Permission, make_plan
+from service.plan.next_boot import next_boot_faults, next_boot_refusals
+from service.resources.boot import WAY_IN_WATCH
+from service.resources.desired import Desired, LastApplied
+from tests.laws.host import bare_host, link
+from tests.laws.specs import head, spec_of
+
+MAIN = "/etc/network/interfaces"
+BELOW = "/etc/network/interfaces.d/uplink"
+LO = b"auto lo\niface lo inet loopback\n\n"
+ROUTED = ManagementPath("198.18.0.10", "198.51.100.11", 22)
+NEIGHBOUR = ManagementPath("198.51.100.50", "198.51.100.11", 22)
+SIX = ManagementPath("2001:db8:9::1", "2001:db8::11", 22)
+
+
+def stanza(*lines: str, name: str = "enp1s0", family: str = "inet static", auto: bool = True) -> bytes:
+    text = f"auto {name}\n" if auto else ""
+    return (text + f"iface {name} {family}\n" + "".join(f"\t{line}\n" for line in lines)).encode()
+
+
+ADDRESS = "address 198.51.100.11/24"
+GATEWAY = "gateway 198.51.100.1"
+USUAL = LO + stanza(ADDRESS, GATEWAY)
+ON_BRIDGE = LO + stanza(ADDRESS, GATEWAY, "bridge-ports enp1s0", "bridge-stp off", "bridge-fd 0", name="vmbr0")
+ON_EMPTY_BRIDGE = ON_BRIDGE.replace(b"bridge-ports enp1s0", b"bridge-ports none")
+SOURCING = LO + b"source /etc/network/interfaces.d/*\n"
+BRIDGED: Mapping[str, Observed[Json]] = {
+    "link:vmbr0": Seen(link(type="bridge", ports=[{"name": "enp1s0", "up": True}, {"name": "veth101i0", "up": True}])),
+    "link:enp1s0": Seen(link(master="vmbr0")),
+    "link:veth101i0": Seen(link(master="vmbr0")),
+    "addresses:vmbr0": Seen(["198.51.100.11/24"]),
+    "addresses:enp1s0": Seen([]),
+    "routes:default": Seen([{"family": 4, "via": "198.51.100.1", "dev": "vmbr0"}]),
+}
+ROUTELESS: Mapping[str, Observed[Json]] = {"routes:default": Seen([])}
+DUAL: Mapping[str, Observed[Json]] = {
+    "addresses:enp1s0": Seen(["198.51.100.11/24", "2001:db8::11/64"]),
+    "routes:default": Seen(
+        [
+            {"family": 4, "via": "198.51.100.1", "dev": "enp1s0"},
+            {"family": 6, "via": "fe80::1", "dev": "enp1s0"},
+        ]
+    ),
+}
+SIX_FILES = USUAL + stanza("address 2001:db8::11/64", "gateway fe80::1", family="inet6 static", auto=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The files before and after a plan; `cut` is part of the refusal, empty where none is due."""
+
+    name: str
+    now: bytes
+    then: bytes
+    cut: str = ""
+    path: ManagementPath = ROUTED
+    facts: Mapping[str, Observed[Json]] = field(default_factory=dict)
+    below: tuple[bytes, bytes | None] | None = None
+
+
+NO_ROUTE = "at the next boot no route back to 198.18.0.10 is left"
+NO_STANZA = "at the next boot enp1s0, which carries 198.51.100.11, is not brought up"
+NOT_ON = "at the next boot 198.51.100.11, by which the service reaches this host, is not on enp1s0"
+POST_UP = "post-up ip route add 198.18.0.0/16 via 198.51.100.254"
+SCRIPT = "post-up /etc/network/routes.sh"
+
+ROWS = [
+    Row("another line", USUAL, USUAL + stanza("address 10.10.10.1/24", "bridge-ports none", name="vmbr0")),
+    Row("the gateway goes", USUAL, LO + stanza(ADDRESS), NO_ROUTE),
+    Row("the gateway changes", USUAL, LO + stanza(ADDRESS, "gateway 198.51.100.7"), "instead of 198.51.100.1 on"),
+    Row("the address goes", USUAL, LO + stanza(GATEWAY), NOT_ON),
+    Row("the address changes", USUAL, LO + stanza("address 198.51.100.12/24", GATEWAY), NOT_ON),
+    Row("the stanza goes", USUAL, LO, NO_STANZA),
+    Row("auto goes", USUAL, LO + stanza(ADDRESS, GATEWAY, auto=False), NO_STANZA),
+    Row("auto becomes allow-hotplug", USUAL, LO + b"allow-hotplug enp1s0\n" + stanza(ADDRESS, GATEWAY, auto=False)),
+    Row("the netmask is spelled out", USUAL, LO + stanza("address 198.51.100.11", "netmask 255.255.255.0", GATEWAY)),
+    Row("a neighbour needs no gateway", USUAL, LO + stanza(ADDRESS), path=NEIGHBOUR),
+    Row(
+        "a neighbour would be behind the gateway",
+        USUAL,
+        LO + stanza("address 198.51.100.11/28", GATEWAY),
+        "instead of the network on enp1s0",
+        path=NEIGHBOUR,
+    ),
+    Row(
+        "the controller is taken for a neighbour",
+        USUAL,
+        USUAL + stanza("address 198.18.0.1/24", "bridge-ports none", name="vmbr1"),
+        "198.18.0.10 is taken for a neighbour on vmbr1",
+    ),
+    Row("the uplink leaves its bridge", ON_BRIDGE, ON_EMPTY_BRIDGE, "enp1s0 is no port of vmbr0", facts=BRIDGED),
+    Row("guests come and go on the bridge of the uplink", ON_BRIDGE, ON_BRIDGE + b"# x\n", facts=BRIDGED),
+    Row(
+        "the uplink becomes the port of a bridge at boot only",
+        USUAL,
+        USUAL + stanza("bridge-ports enp1s0", name="vmbr0", family="inet manual"),
+        "enp1s0, which carries 198.51.100.11, is a port of vmbr0",
+    ),
+    Row("the source line goes", SOURCING, LO, NO_STANZA, below=(stanza(ADDRESS, GATEWAY), stanza(ADDRESS, GATEWAY))),
+    Row("the sourced file goes", SOURCING, SOURCING, NO_STANZA, below=(stanza(ADDRESS, GATEWAY), None)),
+    Row("the stanza moves to another file", USUAL, SOURCING, below=(b"", stanza(ADDRESS, GATEWAY))),
+    Row("the gateway moves to another stanza", USUAL, LO + stanza(ADDRESS) + stanza(GATEWAY, family="inet manual")),
+    Row("the gateway of another stanza goes", LO + stanza(ADDRESS) + stanza(GATEWAY, family="inet manual"),
+        LO + stanza(ADDRESS) + stanza(family="inet manual"), NO_ROUTE),
+    Row("the gateway becomes a post-up route", USUAL, LO + stanza(ADDRESS, "up ip route add default via 198.51.100.1")),
+    Row("the post-up route to the service goes", LO + stanza(ADDRESS, POST_UP), LO + stanza(ADDRESS), NO_ROUTE,
+        facts=ROUTELESS),
+    Row("the post-up route to the service stays", LO + stanza(ADDRESS, POST_UP),
+        LO + stanza(ADDRESS, "mtu 1400", POST_UP), facts=ROUTELESS),
+    Row("a script that may set the route goes", LO + stanza(ADDRESS, SCRIPT), LO + stanza(ADDRESS), NO_ROUTE),
+    Row("a script that may set the route stays", LO + stanza(ADDRESS, SCRIPT), LO + stanza(ADDRESS, "mtu 1400", SCRIPT)),
+    Row("the gateway goes and a script stays", LO + stanza(ADDRESS, GATEWAY, SCRIPT), LO + stanza(ADDRESS, SCRIPT),
+        NO_ROUTE),
+    Row("a line is spoiled", USUAL, USUAL + b"iface\n", "ifupdown2 applies nothing of the interfaces files"),
+    Row("IPv6: its gateway goes", SIX_FILES, SIX_FILES.replace(b"\tgateway fe80::1\n", b""),
+        "no route back to 2001:db8:9::1", path=SIX, facts=DUAL),
+    Row("IPv6: the gateway of IPv4 goes", SIX_FILES, SIX_FILES.replace(b"\tgateway 198.51.100.1\n", b""), path=SIX,
+        facts=DUAL),
+    Row("IPv6: its stanza goes", SIX_FILES, USUAL, "2001:db8::11, by which", path=SIX, facts=DUAL),
+    Row("DHCP stays", LO + stanza(family="inet dhcp"), LO + stanza("mtu 1400", family="inet dhcp")),
+    Row("DHCP goes", LO + stanza(family="inet dhcp"), LO + stanza(family="inet manual"), NOT_ON),
+    Row("no gateway before, none after", LO + stanza(ADDRESS), LO + stanza(ADDRESS, "mtu 1400")),
+    Row("no stanza before, none after", LO, LO + stanza("bridge-ports none", name="vmbr0")),
+    Row("no gateway before, no address after", LO + stanza(ADDRESS), LO, NO_STANZA),
+]  # fmt: skip
+
+
+def host_of(row: Row) -> HostObserved:
+    files = {MAIN: row.now} | ({BELOW: row.below[0]} if row.below and row.below[0] else {})
+    bare = bare_host(WAY_IN_WATCH, files)
+    return replace(bare, path=row.path, facts={**bare.facts, **row.facts})
+
+
+def written(path: str, text: bytes | None) -> tuple[Step, dict[str, bytes]]:
+    """A step that writes or removes a file."""
+    if text is None:
+        return Step(f"file:{path}", {}, None, "asked"), {}
+    digest = hashlib.sha256(text).hexdigest()
+    return Step(f"file:{path}", {}, {"sha256": digest}, "asked"), {digest: text}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_plan_is_refused_exactly_where_it_makes_the_next_boot_worse(row: Row) -> None:
+    made = [written(MAIN, row.then)] + ([written(BELOW, row.below[1])] if row.below else [])
+    blobs = {digest: text for _, texts in made for digest, text in texts.items()}
+    found = next_boot_refusals(host_of(row), [step for step, _ in made], blobs)
+    assert {refusal.rule for refusal in found} <= {"management-path"}
+    said = "\n".join(refusal.what for refusal in found)
+    assert row.cut in said
+    assert bool(found) == bool(row.cut)
+    assert all("no key overrides" in refusal.hint for refusal in found)
+
+
+@pytest.mark.parametrize(
+    ("now", "facts", "told"),
+    [
+        (USUAL, {}, ""),
+        (LO, {}, NO_STANZA),
+        (LO + stanza(ADDRESS), {}, NO_ROUTE),
+        (LO + stanza(ADDRESS, POST_UP), {}, ""),
+        (LO + stanza(ADDRESS, SCRIPT), {}, ""),
+        (ON_EMPTY_BRIDGE, BRIDGED, "enp1s0 is no port of vmbr0"),
+        (ON_BRIDGE, BRIDGED, ""),
+        (USUAL + b"iface\n", {}, f"{MAIN}:8: "),
+        (USUAL, {"unit:ssh.service": Seen({"enabled": "disabled", "active": True})}, "no SSH server starts"),
+    ],
+)
+def test_what_is_broken_already_is_told_and_stops_nothing(
+    now: bytes, facts: Mapping[str, Observed[Json]], told: str
+) -> None:
+    host = host_of(Row("", now, now, facts=facts))
+    faults = next_boot_faults(host)
+    assert told in "\n".join(faults)
+    assert bool(faults) == bool(told)
+    assert next_boot_refusals(host, [Step("sysctl:net.ipv4.ip_forward", "0", "1", "asked")], {}) == ()
+
+
+def nftables(text: bytes, *, started_s: float | None, active: bool = True, enabled: str = "enabled") -> HostObserved:
+    bare = bare_host(WAY_IN_WATCH, {"/etc/nftables.conf": text})
+    state: Json = {"enabled": enabled, "active": active}
+    started = {} if started_s is None else {"nftables.service": started_s}
+    facts = {**bare.facts, "unit:nftables.service": Seen(state)}
+    return replace(bare, facts=facts, started_at_s=started, changed_at_s={"/etc/nftables.conf": 100.0})
+
+
+DROPS = b"table inet f {\n chain i { type filter hook input priority 0; policy drop; }\n}\n"
+LOADS = "nftables.service loads /etc/nftables.conf, which drops packets and was not loaded since it changed"
+ENABLE = (Step("unit:nftables.service", None, {"enabled": "enabled"}, "asked"),)
+
+
+@pytest.mark.parametrize(
+    ("host", "told", "refused"),
+    [
+        (nftables(DROPS, started_s=50.0), True, False),
+        (nftables(DROPS, started_s=150.0), False, False),
+        (nftables(DROPS, started_s=None, active=False), True, False),
+        (nftables(DROPS, started_s=50.0, enabled="disabled"), False, True),
+        (nftables(DROPS, started_s=150.0, enabled="disabled"), False, False),
+        (nftables(b"# drop\nflush ruleset\n", started_s=50.0, enabled="disabled"), False, False),
+        (nftables(b'include "/etc/nftables.d/*"\n', started_s=50.0, enabled="disabled"), False, True),
+    ],
+)
+def test_a_packet_filter_that_only_the_boot_loads_is_not_taken_for_proven(
+    host: HostObserved,
+    told: bool,
+    refused: bool,
+) -> None:
+    assert any(LOADS in what for what in next_boot_faults(host)) == told
+    assert any(LOADS in refusal.what for refusal in next_boot_refusals(host, ENABLE, {})) == refused
+
+
+def test_a_packet_filter_that_the_plan_starts_is_proven_by_the_confirmation() -> None:
+    steps = (Step("unit:nftables.service", None, {"enabled": "enabled", "active": True}, "asked"),)
+    assert next_boot_refusals(nftables(DROPS, started_s=None, active=False, enabled="disabled"), steps, {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("step", "refused"),
+    [
+        ("file:/etc/network/interfaces.d/x", True),
+        ("addresses:enp1s0", True),
+        ("unit:ssh.service", True),
+        ("file:/etc/dnsmasq.d/x.conf", False),
+    ],
+)
+def test_files_that_cannot_be_read_stop_what_the_way_in_hangs_on(step: str, refused: bool) -> None:
+    bare = bare_host(WAY_IN_WATCH)
+    host = replace(bare, texts={**bare.texts, MAIN: Unknown("it is no plain file but a symlink")})
+    found = next_boot_refusals(host, [Step(step, None, None, "asked")], {})
+    assert bool(found) == refused
+    [told] = next_boot_faults(host)
+    assert "it is no plain file but a symlink" in told
+    assert all("it is no plain file but a symlink" in refusal.what for refusal in found)
+
+
+LEFT_OUT = "interfaces:\n  enp1s0: {addresses: [198.51.100.11/24]}\n"
+
+
+def plan_of(sections: str, *, allowed: bool = False, files: Mapping[str, bytes] | None = None) -> Plan:
+    desired = desire(spec_of(head() + sections), KINDS)
+    host = bare_host(desired.watch, files)
+    return make_plan(desired, LastApplied(), host, permission=Permission(management_change=allowed))
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_spec_that_leaves_the_gateway_out_is_refused_and_nobody_can_insist(*, allowed: bool) -> None:
+    plan = plan_of(LEFT_OUT, allowed=allowed)
+    assert [(d.difference.field, d.difference.where) for d in plan.drifts] == [("gateways", "file")]
+    assert [(r.rule, r.what) for r in plan.refusals] == [("management-path", NO_ROUTE)]
+    assert plan.overridden == ()
+
+
+def test_a_spec_that_says_what_the_host_has_is_not_refused() -> None:
+    said = LEFT_OUT.replace("24]", "24], gateway: 198.51.100.1")
+    assert plan_of(said).is_empty
+    grown = plan_of(said + "bridges:\n  vmbr0: {addresses: [10.10.10.1/24]}\n")
+    assert (grown.refusals, grown.at_boot) == ((), ())
+
+
+def test_a_host_that_the_next_boot_loses_anyway_takes_a_change_beside_it_and_is_told() -> None:
+    beside = "bridges:\n  vmbr0: {addresses: [10.10.10.1/24]}\n"
+    plan = plan_of(beside, files={MAIN: LO})
+    assert plan.refusals == ()
+    assert [step.fact for step in plan.steps if step.fact == f"file:{MAIN}"]
+    assert len(plan.at_boot) == 1
+    assert NO_STANZA in plan.at_boot[0]
+    mended = plan_of(LEFT_OUT.replace("24]", "24], gateway: 198.51.100.1"), files={MAIN: LO})
+    assert mended.refusals == ()
+
+
+def test_nothing_is_judged_where_nothing_is_planned() -> None:
+    host = host_of(Row("", LO, LO))
+    assert next_boot_refusals(host, (), {}) == ()
+    assert make_plan(Desired.of("pve1", []), LastApplied(), host).refusals == ()
+    assert next_boot_faults(replace(host, path=None)) == ()
+    gone = replace(host, facts={**host.facts, "unit:ssh.service": Absent()})
+    assert all("SSH" not in what for what in next_boot_faults(gone))
