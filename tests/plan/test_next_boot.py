@@ -122,7 +122,7 @@ ROWS = [
     Row("the post-up route to the service stays", LO + stanza(ADDRESS, POST_UP),
         LO + stanza(ADDRESS, "mtu 1400", POST_UP), facts=ROUTELESS),
     Row("a script that may set the route goes", LO + stanza(ADDRESS, SCRIPT), LO + stanza(ADDRESS), NO_ROUTE),
-    Row("a script that may set the route stays", LO + stanza(ADDRESS, SCRIPT), LO + stanza(ADDRESS, "mtu 1400", SCRIPT)),
+    Row("such a script stays", LO + stanza(ADDRESS, SCRIPT), LO + stanza(ADDRESS, "mtu 1400", SCRIPT)),
     Row("the gateway goes and a script stays", LO + stanza(ADDRESS, GATEWAY, SCRIPT), LO + stanza(ADDRESS, SCRIPT),
         NO_ROUTE),
     Row("a line is spoiled", USUAL, USUAL + b"iface\n", "ifupdown2 applies nothing of the interfaces files"),
