@@ -2,9 +2,13 @@
 
 import gc
 
+import hypothesis
 import pytest
 
 from tests.lab_fixtures import fresh_host, host, lab, shared_host
+
+hypothesis.settings.register_profile("passerelle", deadline=None)  # on a busy machine 200 ms say nothing about the code
+hypothesis.settings.load_profile("passerelle")
 
 __all__ = ["fresh_host", "host", "lab", "shared_host"]
 
