@@ -2,10 +2,10 @@
 
 Envelope   a request id, security headers on every response, 500 without details; no request with an unclear end
 HostNames  only the host names that the operator listed
-Gate       no path without a token but the few that are public
+Gate       no path without a token but the few that are public, and none without the scope that it needs
 Bodies     bounded in size and time; JSON that has one meaning only
 
-The gate reads headers only, so nobody without a token makes the service read a body (but of a webhook).
+The gate reads headers only, so nobody who may not do it makes the service read a body (but of a webhook).
 """
 
 import asyncio
@@ -22,7 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.parts import Parts
 from service.api.problem import problem
 from service.api.rate import Buckets
+from service.api.values import lacks, scope_needed
 from service.errors import StoreError
+from service.hooks.signature import may_be_signed
+from service.model.trees import shown
 
 PUBLIC = (re.compile(r"/livez"), re.compile(r"/readyz"), re.compile(r"/hooks/[^/]+"))
 """Everything else needs a token."""
@@ -143,45 +146,55 @@ class Gate:
         wait_s = self._requests.take(principal.id)
         if wait_s:
             return _slower(wait_s)
+        needed = scope_needed(scope)
+        if needed is not None and not principal.may(needed):
+            return problem(403, lacks(needed), instance=shown(scope["path"], 300))
         scope["state"]["principal"] = principal
         return None
 
 
 class Bodies:
-    """See the module."""
+    """See the module. What all deliveries hold is bounded: where it is too much, the one that is read longest goes."""
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app
         self._limits = parts.limits
+        self._reading: dict[asyncio.Timeout, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        if b"content-encoding" in headers:
-            await problem(415, "send the body as it is, without a content encoding")(scope, receive, send)
-            return
-        told = headers.get(b"content-length", b"0")
-        if not re.fullmatch(rb"[0-9]{1,10}", told) or int(told) > self._limits.body_bytes:
-            await self._too_large()(scope, receive, send)
-            return
-        try:
-            async with asyncio.timeout(self._limits.body_s):
-                body = await self._read(receive)
-        except TimeoutError:
-            await problem(408, "the body took too long")(scope, receive, send)
-            return
-        if body is None:
-            await self._too_large()(scope, receive, send)
-            return
-        wrong = _not_json(headers, body) if body and not scope["path"].startswith("/hooks/") else None
-        if wrong:
-            await wrong(scope, receive, send)
+        body = await self._body(scope, receive)
+        if not isinstance(body, bytes):
+            await body(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 
-    async def _read(self, receive: Receive) -> bytes | None:
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | ASGIApp:
+        """The body, or the answer to who sends none that is taken."""
+        headers = dict(scope["headers"])
+        is_hook = scope["path"].startswith("/hooks/")
+        limit = self._limits.hook_bytes if is_hook else self._limits.body_bytes
+        if b"content-encoding" in headers:
+            return problem(415, "send the body as it is, without a content encoding")
+        told = headers.get(b"content-length", b"0")
+        if not re.fullmatch(rb"[0-9]{1,10}", told) or int(told) > limit:
+            return _too_large(limit)
+        if is_hook and not may_be_signed(scope["headers"]):
+            return b""  # whatever it is, it cannot be right: the receiver says so
+        try:
+            async with asyncio.timeout(self._limits.body_s) as until:
+                body = await self._read(receive, limit, until if is_hook else None)
+        except TimeoutError:
+            return problem(408, "the body took too long", headers=_CLOSE)
+        finally:
+            self._reading.pop(until, None)
+        if body is None:
+            return _too_large(limit)
+        return (None if is_hook or not body else _not_json(headers, body)) or body
+
+    async def _read(self, receive: Receive, limit: int, until: asyncio.Timeout | None) -> bytes | None:
         """The whole body, None when it is longer than the limit or the caller went away."""
         chunks: list[bytes] = []
         size = 0
@@ -191,14 +204,24 @@ class Bodies:
                 return None
             chunk = message.get("body", b"")
             size += len(chunk)
-            if size > self._limits.body_bytes:
+            if size > limit:
                 return None
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
+            if until is not None:
+                self._reading[until] = size
+                self._bound()
 
-    def _too_large(self) -> ASGIApp:
-        return problem(413, f"at most {self._limits.body_bytes} bytes are read")
+    def _bound(self) -> None:
+        while sum(self._reading.values()) > self._limits.hooks_bytes:
+            oldest = next(iter(self._reading))
+            del self._reading[oldest]
+            oldest.reschedule(asyncio.get_running_loop().time())
+
+
+def _too_large(limit: int) -> ASGIApp:
+    return problem(413, f"at most {limit} bytes are read", headers=_CLOSE)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

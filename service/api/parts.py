@@ -225,16 +225,22 @@ class Writes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of what is let in. Rates are token buckets: `burst` at once, then one each `every_s` seconds."""
+    """How much of what is let in. Rates are token buckets: `burst` at once, then one each `every_s` seconds.
 
-    body_bytes: int = 1 << 20
+    A body is `body_bytes` long at most, that of a delivery to a receiver `hook_bytes`; all deliveries that are being
+    read hold `hooks_bytes` together. The rate of `hooks` is that of deliveries from one place whose signature is wrong.
+    """
+
+    body_bytes: int = 16 << 10
+    hook_bytes: int = 1 << 20
+    hooks_bytes: int = 32 << 20
     body_s: float = 30.0
     failures_burst: int = 20
     failures_every_s: float = 3.0
     requests_burst: int = 400
     requests_every_s: float = 0.01
-    hooks_burst: int = 60
-    hooks_every_s: float = 1.0
+    hooks_burst: int = 20
+    hooks_every_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from service.errors import (
     HostError,
@@ -140,7 +141,17 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = error.detail if error.status_code not in (404, 405) else ""
-    return problem(error.status_code, shown(str(detail), 300), instance=_path(request), headers=error.headers)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return problem(error.status_code, shown(str(detail), 300), instance=_path(request), headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of a path; each may have a route of its own, and Starlette names only those of the first."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = {
+        name for route in routes if route.matches(request.scope)[0] is not Match.NONE for name in route.methods or ()
+    }
+    return ", ".join(sorted(found))
 
 
 def _path(request: Request) -> str:

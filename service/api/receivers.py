@@ -14,7 +14,7 @@ from service.api.problem import Refused
 from service.api.rate import Buckets
 from service.api.values import ask
 from service.errors import StoreError
-from service.hooks.signature import verify_generic, verify_github
+from service.hooks.signature import HEADERS, may_be_signed, verify_generic, verify_github
 from service.model.access import ReceiverSecret, is_name
 
 _NOBODY = ReceiverSecret("", "generic", b"not a receiver's secret")
@@ -23,7 +23,7 @@ _NOBODY = ReceiverSecret("", "generic", b"not a receiver's secret")
 def add_routes(app: FastAPI, parts: Parts) -> None:
     """POST /hooks/{receiver}."""
     limits = parts.limits
-    calls = Buckets(parts.clock, burst=limits.hooks_burst, every_s=limits.hooks_every_s)
+    failures = Buckets(parts.clock, burst=limits.hooks_burst, every_s=limits.hooks_every_s)
 
     @app.post(
         "/hooks/{receiver}",
@@ -37,13 +37,13 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     async def deliver_hook(
         request: Request, receiver: Annotated[str, Path(max_length=200, description="The receiver's name")]
     ) -> schemas.Nudged:
-        caller = request.client.host if request.client else "unknown"
-        wait_s = calls.take(caller)
-        if wait_s:
-            raise Refused(429, "too many deliveries", headers={"Retry-After": str(int(wait_s) + 1)})
-        known = await ask(parts.reads.receiver_secret, receiver) if is_name(receiver) else None
-        body = await request.body()
-        if not _is_signed(known or _NOBODY, request, body) or known is None:
+        is_worth_it = is_name(receiver) and may_be_signed(request.scope["headers"])
+        known = await ask(parts.reads.receiver_secret, receiver) if is_worth_it else None
+        if not _is_signed(known or _NOBODY, request, await request.body()) or known is None:
+            # Only what fails is counted: a flood of it never keeps the forge out, not even from the same address.
+            wait_s = failures.take(request.client.host if request.client else "unknown")
+            if wait_s:
+                raise Refused(429, "too many deliveries", headers={"Retry-After": str(int(wait_s) + 1)})
             raise Refused(401, "no such receiver, or not its signature")
         if await _is_new(parts, known.name, request):
             await parts.control.nudge(known.name)
@@ -51,9 +51,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
 
 
 def _is_signed(receiver: ReceiverSecret, request: Request, body: bytes) -> bool:
-    name, verify = (
-        (b"x-hub-signature-256", verify_github) if receiver.type == "github" else (b"x-signature", verify_generic)
-    )
+    name, verify = HEADERS[receiver.type], verify_github if receiver.type == "github" else verify_generic
     given = [value for key, value in request.scope["headers"] if key == name]
     return verify(receiver.secret, body, given[0] if len(given) == 1 else None)
 

@@ -98,7 +98,11 @@ class BoundedProtocol(H11Protocol):
         return False
 
     def send_400_response(self, msg: str) -> None:
-        """A request that is not HTTP. Where an answer is under way already, there is nothing left to say."""
+        """A request that is not HTTP. Where an answer is under way already, there is nothing left to say; whoever is at
+        work on it finds that the client is gone."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:

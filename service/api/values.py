@@ -13,6 +13,8 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator, StringConstraints
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
+from starlette.routing import Match
+from starlette.types import Scope as HttpScope
 
 from service.api.problem import Refused
 from service.errors import NotFound
@@ -109,8 +111,25 @@ class Needs:
         if not isinstance(principal, Principal):
             raise Refused(401, "a valid token is needed", headers={"WWW-Authenticate": "Bearer"})
         if not principal.may(self.scope):
-            raise Refused(403, f"the token lacks the scope {self.scope}")
+            raise Refused(403, lacks(self.scope))
         return principal
+
+
+def lacks(scope: Scope) -> str:
+    """What is said to a token without this scope."""
+    return f"the token lacks the scope {scope}"
+
+
+def scope_needed(scope: HttpScope) -> Scope | None:
+    """Which scope a request needs, by its route; None where there is no such route, or it is public.
+
+    It is known from path and method alone, so before anything of the body is read.
+    """
+    for route in scope["app"].routes:
+        if isinstance(route, APIRoute) and route.matches(scope)[0] is Match.FULL:
+            needs = (one.call for one in route.dependant.dependencies)
+            return next((need.scope for need in needs if isinstance(need, Needs)), None)
+    return None
 
 
 Reader = Annotated[Principal, Depends(Needs("read"))]

@@ -2,6 +2,7 @@
 
     verify_github(secret, body, header) -> bool     X-Hub-Signature-256: sha256=<hex>
     verify_generic(secret, body, header) -> bool    X-Signature: sha256=<hex>
+    may_be_signed(headers) -> bool                  whether it is worth while to read the body at all
 
 HMAC-SHA256 (RFC 2104) over the raw body, before anything parses it; compared as bytes in constant time. Whatever
 the header holds, the answer is True or False and never an exception; an empty secret verifies nothing.
@@ -10,8 +11,18 @@ the header holds, the answer is True or False and never an exception; an empty s
 import hashlib
 import hmac
 import re
+from collections.abc import Iterable
 
 _HEADER = re.compile(rb"sha256=([0-9a-f]{64})")
+
+
+HEADERS = {"github": b"x-hub-signature-256", "generic": b"x-signature"}
+"""Where the signature stands, by the receiver's type."""
+
+
+def may_be_signed(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a header has the form of a signature. Without one no body and no secret can make it right."""
+    return any(name in HEADERS.values() and _HEADER.fullmatch(value) for name, value in headers)
 
 
 def verify_github(secret: bytes, body: bytes, header: str | bytes | None) -> bool:
