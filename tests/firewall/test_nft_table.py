@@ -59,6 +59,16 @@ def test_nft_lists_any_table_as_it_was_meant(made: tuple[Section, Section], gues
     assert_taken_as_meant(firewall_of(*made, CLAIMS, guests))
 
 
+@given(sections())
+def test_no_closed_chain_is_left_to_its_policy(made: tuple[Section, Section]) -> None:
+    """A new chain's lines are in force before its policy: tests/firewall/test_reload.py."""
+    chains = {chain.name: chain for chain in render_table(firewall_of(*made, CLAIMS)).chains}
+    for chain in chains.values():
+        if chain.policy == "drop":
+            assert chain.lines[-1].text in ("drop", "jump refuse"), chain
+    assert chains["refuse"].lines[-1].text == "reject"
+
+
 @pytest.mark.host
 def test_every_macro_is_taken() -> None:
     rules = [{"type": "in", "action": "accept", "macro": name} for name in macros()]
@@ -104,6 +114,7 @@ def test_the_seeds_rules_stand_in_proxmoxs_order() -> None:
             'iifname "vmbr0" tcp dport 53 accept',
             'iifname "vmbr0" udp dport 67 accept',
             "ip saddr 62.210.16.0/24 icmp type 8 accept",
+            "drop",
         ],
     )
     [first] = [chain for chain in table.chains if chain.name == "prerouting"]

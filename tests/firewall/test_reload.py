@@ -53,14 +53,15 @@ def driven(loads: list[str], times: int) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def test_fifty_reloads_lose_no_flow_and_open_no_window() -> None:
+def test_reloads_lose_no_flow_and_open_no_window() -> None:
+    """Under a flood of knocks: with the policies alone as the end of the chains, 2 to 50 of 100,000 came through."""
     more: list[Section] = [{"type": "in", "action": "drop", "source": f"192.0.2.{n}"} for n in range(200)]
     loads = [
         reload_of(firewall_of({**CLOSED, "rules": [*more[:many], *RULES]}, FLEET, (), GUESTS)) for many in (0, 200)
     ]
-    said = driven(loads, 50)
+    said = driven(loads, 150)
     assert said["problems"] == []
-    assert said["heard"] == 0, "a knock came through"
+    assert said["heard"] == {"host": 0, "server": 0}, "a knock came through"
     assert said["told"]["pings"] == said["told"]["pongs"]
     assert min(said["told"].values()) > 100, said
 
@@ -68,4 +69,4 @@ def test_fifty_reloads_lose_no_flow_and_open_no_window() -> None:
 def test_a_window_without_rules_would_be_seen() -> None:
     whole = reload_of(firewall_of({**CLOSED, "rules": RULES}, FLEET, (), GUESTS))
     said = driven([whole, "delete table inet passerelle\ndelete table bridge passerelle\n"], 2)
-    assert said["heard"] > 0
+    assert min(said["heard"].values()) > 0

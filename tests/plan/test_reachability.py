@@ -59,7 +59,9 @@ def closed_when_opened_by_hand(*more: Json) -> tuple[str, ...]:
             "expr": [port, *more, {"counter": None}, {"accept": None}],
         }
     }  # fmt: skip
-    opened = replace(host, facts={**host.facts, TABLE_FACT: Seen({"normal": [*normal, by_hand]})})
+    end: Json = {"rule": {"family": "inet", "table": "passerelle", "chain": "input", "expr": [{"drop": None}]}}
+    at = normal.index(end)
+    opened = replace(host, facts={**host.facts, TABLE_FACT: Seen({"normal": [*normal[:at], by_hand, *normal[at:]]})})
     return make_plan(desired, LastApplied(), opened).reachability
 
 
