@@ -38,6 +38,8 @@ from service.ssh.shown_key import ShownKey, shown_key
 
 _LOG = logging.getLogger("passerelle")
 GRACE_S = 3
+STOP_S = 25.0
+"""How long applies that hosts wait to have confirmed are finished after SIGTERM."""
 STALE_ROUNDS = 5
 FAILURES: dict[type[HostError], str] = {
     Unreachable: "unreachable", HostKeyChanged: "host-key", AuthFailed: "auth", Garbled: "garbled",
@@ -81,6 +83,7 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
         try:
             yield
         finally:
+            await loop.finish(STOP_S)
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
@@ -94,11 +97,11 @@ def run_service(settings: Settings) -> None:
     if not settings.source:
         raise InputError("no config repository is set", hint="passerelle serve --source PATH-OR-URL")
     with contextlib.closing(log_to()), open_history(settings.database_path, serve=True) as history:
-        app, _ = build(settings, history)
+        app, loop = build(settings, history)
         where = f"{settings.listen} port {settings.port}"
         _LOG.info("the API begins at %s; `passerelle status` says how source and hosts are; ^C ends", where)
         try:
-            serve(app, settings.listen, settings.port, grace_s=GRACE_S)
+            serve(app, settings.listen, settings.port, grace_s=GRACE_S, on_stop=loop.stop)
         except SystemExit:  # uvicorn ends the program with a code of its own, after it has logged why
             raise PasserelleError("the service could not start", hint="the lines above say why") from None
 

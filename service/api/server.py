@@ -8,9 +8,12 @@ not fit into the socket; then the connection is closed. One that goes on sending
 """
 
 import asyncio
+import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Literal
 
 import h11
@@ -153,9 +156,40 @@ def _closing(send: Send) -> Callable[[Message], Awaitable[None]]:
     return told
 
 
-def serve(app: ASGIApp, address: str, port: int, *, grace_s: int, deadlines: Deadlines | None = None) -> None:
-    """Answer until the process is told to stop; then requests under way have `grace_s` seconds. InputError where the
-    address cannot be used or the process may open too few files."""
+class _Server(uvicorn.Server):
+    """uvicorn's server that says at once when it is told to stop: it goes on answering what is under way."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._on_stop()
+        super().handle_exit(sig, frame)
+
+
+@contextmanager
+def _ended_by(number: signal.Signals) -> Iterator[None]:
+    """To be told to stop is no failure: uvicorn raises the signal once more when all is done, which would end the
+    process by it and not with exit code 0."""
+    before = signal.signal(number, lambda _number, _frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def serve(
+    app: ASGIApp,
+    address: str,
+    port: int,
+    *,
+    grace_s: int,
+    deadlines: Deadlines | None = None,
+    on_stop: Callable[[], None] = lambda: None,
+) -> None:
+    """Answer until the process is told to stop; then requests under way have `grace_s` seconds. `on_stop` is called at
+    once, from a signal's handler. InputError where the address cannot be used or the process may open too few files."""
     limits = deadlines or Deadlines()
     crowd = Crowd(connection_cap(allow_descriptors()))
     # The event loop's own clock, which is this one too (asyncio.BaseEventLoop.time).
@@ -186,9 +220,10 @@ def serve(app: ASGIApp, address: str, port: int, *, grace_s: int, deadlines: Dea
         timeout_graceful_shutdown=grace_s,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, on_stop)
     try:
-        server.run(sockets=sockets)
+        with _ended_by(signal.SIGTERM):
+            server.run(sockets=sockets)
     except KeyboardInterrupt:
         return
     finally:

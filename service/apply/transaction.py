@@ -17,7 +17,7 @@ from service.apply.way_in import WayIn, entries_of, pause_of
 from service.clock import Clock
 from service.errors import HostError, HostRefused
 from service.model.plans import Plan
-from service.model.telling import Ended, PhaseTold, Told
+from service.model.telling import Ended, MissedTold, PhaseTold, Told
 
 CONFIRM_TIMEOUT_S = 40.0
 """To verify again, do what waits for the confirmation, verify that: longer than it takes, shorter than for ever."""
@@ -62,6 +62,7 @@ class Transaction:
         self._is_given_up = False
         self._crash = ""
         self._is_renewed = False
+        self._is_missed = False
 
     async def run(
         self, host: Host, plan: Plan, *, apply_id: str, generation: int, controller: str, confirm_timeout_s: int
@@ -154,6 +155,9 @@ class Transaction:
             target = self._targets[turn % len(self._targets)]
             turn += 1
             confirm = now_s < self._deadline_s and not self._is_given_up
+            if now_s >= self._deadline_s and not self._is_missed:
+                self._is_missed = True
+                self._tell(MissedTold())
             try:
                 journal = await self._ask_anew(target, apply_id, generation, confirm=confirm)
             except HostError as error:

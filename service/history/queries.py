@@ -152,6 +152,16 @@ class Queries(LeaseQueries):
             ).mappings()
             return Apply(**row, steps=tuple(ApplyStep(**step) for step in done))
 
+    def last_ended(self, host: str, desired_digest: str, *, before: str) -> Apply | None:
+        """The newest apply of the same to a host that ended, of those that were asked for before the apply `before`."""
+        query = _applies().where(
+            applies.c.host == host,
+            applies.c.desired_digest == desired_digest,
+            applies.c.id < before,
+            applies.c.phase.in_(FINISHED),
+        )
+        return self._one(query.order_by(applies.c.id.desc()).limit(1), Apply)
+
     def unfinished_applies(self, host: str = "") -> tuple[Apply, ...]:
         """What was under way, oldest first: after a crash, the hosts' journals tell how it ended."""
         query = _applies().where(applies.c.phase.not_in(FINISHED), of_host(applies.c.host, host, EVERY_HOST))

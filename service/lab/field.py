@@ -88,20 +88,22 @@ class Field:
                 command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
-    def stop(self, *, kill: bool = False) -> None:
-        """End the service, as ^C does; `kill`: as a power cut does."""
+    def stop(self, *, kill: bool = False) -> int | None:
+        """End the service, as systemd does; `kill`: as a power cut does. Its exit code, None where it did not run."""
         if self._process is None:
-            return
+            return None
         if kill:
             self._process.kill()
         else:
             self._process.terminate()
         try:
-            self._process.wait(timeout=15)
+            self._process.wait(timeout=40)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        code = self._process.returncode
         self._process = None
+        return code
 
     def run(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[bytes]":
         """Run one `passerelle` command as its user would, beside the service."""

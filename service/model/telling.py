@@ -27,13 +27,18 @@ class PhaseTold:
 
 
 @dataclass(frozen=True, slots=True)
+class MissedTold:
+    """The deadline passed while this service tried to confirm: that it was away is no excuse any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProbesTold:
     """All that was asked around the apply so far."""
 
     probes: tuple[ProbeRecord, ...]
 
 
-Told: TypeAlias = StepTold | PhaseTold | ProbesTold
+Told: TypeAlias = StepTold | PhaseTold | MissedTold | ProbesTold
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,24 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 
 from service.clock import Clock
 from service.errors import HostError, HostRefused
 from service.model.plans import Plan
 from service.model.runs import Apply, HostStatus, Trigger
-from service.model.telling import Ended, PhaseTold, ProbesTold, StepTold, Told
+from service.model.telling import Ended, MissedTold, PhaseTold, ProbesTold, StepTold, Told
 from service.plan.make import Permission, make_plan
 from service.reconcile import status as statuses
 from service.reconcile.decide import Request
+from service.reconcile.gone import AWAY, INTERRUPTED, Gone
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.standing import Standing
 from service.resources.desired import Desired, LastApplied
 from service.spec.host import HostSpec
+
+Settled = Literal["free", "ended", "armed"]
+"""Nothing was open; what was open has ended and is recorded; something is still armed on the host."""
 
 
 class Applying:
@@ -29,13 +34,22 @@ class Applying:
         hosts: Hosts,
         clock: Clock,
         desired_at: Callable[[str, str], Desired | None],
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`desired_at(commit, host)`: what that commit wanted of the host, None where that cannot be told any more."""
+        """`desired_at(commit, host)`: what that commit wanted of the host, None where that cannot be told any more.
+        `may_begin`: whether a transaction may still be begun; not while the service stops."""
         self._record = record
         self._memory = memory
         self._hosts = hosts
         self._clock = clock
         self._desired_at = desired_at
+        self._may_begin = may_begin
+        self._running: set[str] = set()
+        self._gone = Gone(record, memory, clock)
+
+    def is_running(self, host: str) -> bool:
+        """Whether an apply of this host is under way here."""
+        return host in self._running
 
     async def run(
         self,
@@ -47,6 +61,21 @@ class Applying:
         request: Request | None,
     ) -> HostStatus:
         """Apply the standing plan. Everything that happens is recorded; the returned status says how it ended."""
+        self._running.add(spec.name)
+        try:
+            return await self._run(spec, standing, status, base, permission, request)
+        finally:
+            self._running.discard(spec.name)
+
+    async def _run(
+        self,
+        spec: HostSpec,
+        standing: Standing,
+        status: HostStatus,
+        base: LastApplied,
+        permission: Permission,
+        request: Request | None,
+    ) -> HostStatus:
         plan, desired = standing.plan, standing.desired
         if plan is None or desired is None:
             raise AssertionError("an apply without a plan")
@@ -71,27 +100,30 @@ class Applying:
         standing.applying = apply_id if standing.unsettled else ""
         return statuses.ended(status, result, apply_id=apply_id, commit=plan.commit, desired_digest=desired.digest)
 
-    async def settle(self, spec: HostSpec, standing: Standing) -> bool:
-        """Find out how earlier applies of this host ended, from its own journal. False while one is still armed."""
+    async def settle(self, spec: HostSpec, standing: Standing) -> Settled:
+        """Find out how earlier applies of this host ended, from its own journal."""
         if not standing.unsettled:
-            return True
+            return "free"
         unfinished = await asyncio.to_thread(self._memory.unfinished_applies)
         # one that only waits was never begun: a restart forgets who asked, so it ends here
         waiting = standing.request.apply_id if standing.request else ""
         mine = [apply for apply in unfinished if apply.host == spec.name and apply.id != waiting]
         if not mine:
             standing.unsettled, standing.applying = False, ""
-            return True
+            return "free"
         fence = await self._hosts.fence(spec)
         for apply in mine:
             if apply.id == fence.armed and apply.id not in fence.journals:  # a failed rollback stays armed for the boot
-                return False
+                return "armed"
             told = fence.journals.get(apply.id) or Ended(
-                "conflict", "interrupted", "the service stopped before anything was armed on the host"
+                "conflict", INTERRUPTED, "the service stopped before anything was armed on the host"
             )
-            await self._settled(apply, await self._verified(spec, apply.id, told))
+            told = await self._gone.judged(apply, await self._verified(spec, apply.id, told))
+            await self._settled(apply, told)
+            if told.cause in AWAY:
+                standing.request = standing.request or await self._gone.again(apply)
         standing.unsettled, standing.applying = False, ""
-        return True
+        return "ended"
 
     async def _verified(self, spec: HostSpec, apply_id: str, told: Ended) -> Ended:
         """A rollback at boot leaves the kernel to the boot; once it is up, the host is compared with the snapshot."""
@@ -115,7 +147,7 @@ class Applying:
         await asyncio.to_thread(self._record.finish_apply, apply.id, phase, at=now, cause=told.cause, error=told.error)
         if phase == "Succeeded":
             await asyncio.to_thread(self._set_base, apply)
-        if phase in ("RolledBack", "RollbackFailed"):
+        if phase in ("RolledBack", "RollbackFailed") and told.cause not in AWAY:
             await asyncio.to_thread(self._record.latch, apply.host, apply.desired_digest, apply_id=apply.id, at=now)
 
     def _set_base(self, apply: Apply) -> None:
@@ -176,6 +208,9 @@ class Applying:
 
     async def _transaction(self, spec: HostSpec, plan: Plan, apply_id: str, status: HostStatus) -> Ended:
         """Arm, apply, confirm. Without a step nothing is armed."""
+        if not self._may_begin():
+            # it stays open: after the next start it is asked for once more
+            return Ended("unconfirmed", INTERRUPTED, "the service was told to stop before anything was armed there")
         fence = await self._hosts.fence(spec)
         if fence.quarantined:
             return Ended(
@@ -217,6 +252,8 @@ class Applying:
                 )
             elif isinstance(event, PhaseTold):
                 await asyncio.to_thread(self._record.set_apply_phase, apply_id, event.phase)
+            elif isinstance(event, MissedTold):
+                await asyncio.to_thread(self._record.note_missed, apply_id)
             elif isinstance(event, ProbesTold):
                 await asyncio.to_thread(self._record.set_probes, apply_id, event.probes)
 

@@ -30,6 +30,8 @@ class Loop:
         self._fetched = fetched
         self._troubles = troubles or Troubles(clock)
         self._wake = asyncio.Event()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._stopped_s: float | None = None
 
     def look_now(self) -> None:
         """Look at the repository as soon as the look under way, if any, is done."""
@@ -38,9 +40,36 @@ class Loop:
     async def run(self) -> None:
         """Watch and work; a cancellation ends all of it at once, the hosts' own timers guard what was under way."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch())
+            self._tasks = {group.create_task(self._watch()): ""}
             for _ in range(self._workers):
-                group.create_task(self._work())
+                self._tasks[group.create_task(self._work())] = ""
+
+    def stop(self) -> None:
+        """Begin nothing any more. Quick, and safe in a signal's handler."""
+        if self._stopped_s is None:
+            self._stopped_s = self._clock.monotonic_s()
+        self._rounds.stop()
+
+    async def finish(self, grace_s: float) -> None:
+        """Let the applies that are under way come to their end, until `grace_s` after `stop`; end all else now."""
+        self.stop()
+        started_s = self._stopped_s or 0.0
+        applying = {task for task, name in self._tasks.items() if name and self._rounds.is_applying(name)}
+        for task in self._tasks.keys() - applying:
+            task.cancel()
+        left_s = max(0.0, started_s + grace_s - self._clock.monotonic_s())
+        timeout = asyncio.ensure_future(self._clock.sleep(left_s))
+        try:
+            while waiting := {task for task in applying if not task.done()}:
+                await asyncio.wait({*waiting, timeout}, return_when=asyncio.FIRST_COMPLETED)
+                if timeout.done():
+                    break
+        finally:
+            timeout.cancel()
+            await asyncio.gather(timeout, return_exceptions=True)
+        for task in applying:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
         while True:
@@ -59,8 +88,11 @@ class Loop:
             await self._pause(self._clock.jitter(self._poll_s))
 
     async def _work(self) -> None:
-        while True:
+        task = asyncio.current_task()
+        while self._stopped_s is None:
             name = await self._queue.take()
+            if task is not None:
+                self._tasks[task] = name
             started_s = self._clock.monotonic_s()
             try:
                 next_s = await self._rounds.reconcile(name, self._watcher.wanted)
@@ -71,6 +103,8 @@ class Loop:
                 self._queue.add(name, after_s=AFTER_BUG_S)
             finally:
                 self._queue.done(name)
+                if task is not None:
+                    self._tasks[task] = ""
                 self._reconciled(self._clock.monotonic_s() - started_s)
 
     async def _pause(self, seconds: float) -> None:

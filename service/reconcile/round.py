@@ -52,7 +52,10 @@ class Rounds:
         self._spec_at = spec_at
         self._filled = filled
         self._troubles = troubles or Troubles(clock)
-        self._applying = Applying(record, memory, hosts, clock, self._desired_at)
+        self._is_stopping = False
+        self._applying = Applying(
+            record, memory, hosts, clock, self._desired_at, may_begin=lambda: not self._is_stopping
+        )
         self._drilling = Drilling(record, memory, hosts, clock, self._troubles)
         self._quarantine = Quarantine(record, hosts, clock)
         self.standings: dict[str, Standing] = {}
@@ -60,6 +63,14 @@ class Rounds:
     def standing(self, name: str) -> Standing:
         """What is remembered of a host."""
         return self.standings.setdefault(name, Standing())
+
+    def stop(self) -> None:
+        """Begin no apply and no drill any more."""
+        self._is_stopping = True
+
+    def is_applying(self, name: str) -> bool:
+        """Whether an apply of the host is under way in this process."""
+        return self._applying.is_running(name)
 
     async def reconcile(self, name: str, wanted: Wanted) -> float | None:
         """One round; returns the seconds until the next, None when the host is no longer in Git."""
@@ -138,15 +149,18 @@ class Rounds:
         status = replace(status, address=observed.path.server if observed.path else status.address)
         if standing.unsettled:
             await self._drilling.settle(spec.name, standing.drill)
-        if not await self._applying.settle(spec, standing):
+        settled = await self._applying.settle(spec, standing)
+        if settled == "armed":
             return statuses.awaited(
                 status, "an apply is not confirmed yet; its end is waited for"
             ), statuses.RETRY_FIRST_S
+        if settled == "ended":  # what the host undid meanwhile is not what was seen
+            observed = await self._hosts.observe(spec, desired.watch, known_addresses(spec, status))
         held = await self._quarantine.look(spec, observed)
         status = replace(status, quarantined=held.quarantined)
         if held.armed and not held.quarantined:
             return statuses.awaited(status, held.message(status)), statuses.RETRY_FIRST_S
-        if standing.drill:
+        if standing.drill and not self._is_stopping:
             drill_id, standing.drill, standing.unsettled = standing.drill, "", True
             await self._drilling.run(spec, drill_id, observed, known_addresses(spec, status))
             return status, statuses.SOON_S
@@ -166,7 +180,7 @@ class Rounds:
             desired_digest=desired.digest, drift_items=len(plan.drifts),
         )  # fmt: skip
         status = replace(status, plan_id=standing.plan_id, message=status.message or told(plan, standing))
-        if decision.action == "apply":
+        if decision.action == "apply" and not self._is_stopping:
             return await self._apply(spec, wanted, standing, status, base)
         if decision.action == "nothing" and decision.sync == "Synced":
             status = await self._adopt(status, desired, wanted.commit)

@@ -23,26 +23,37 @@ def journal(story: Story, apply_id: str) -> dict[str, Any]:
     return found
 
 
+def armed_after(story: Story, done: set[str]) -> str:
+    """Wait until the host is armed for a transaction that is none of those: its id."""
+    folder = inside_root(story.host.console_pid, "/var/lib/passerelle/txn")
+
+    def armed() -> str:
+        new = [path.name for path in folder.iterdir() if path.name not in done]
+        return new[0] if new and state(story, new[0]) in ("armed", "applying", "applied") else ""
+
+    found: str = story.field.wait_for(armed, "the host is armed", timeout_s=60)
+    return found
+
+
+def state(story: Story, apply_id: str) -> str:
+    """How far a transaction is by the host's own journal; empty while it has none."""
+    folder = inside_root(story.host.console_pid, "/var/lib/passerelle/txn")
+    with suppress(OSError, ValueError):
+        return str(json.loads((folder / apply_id / "journal.json").read_bytes())["state"])
+    return ""
+
+
 @contextmanager
 def killed_while_armed(story: Story, spec: str, subject: str) -> Iterator[tuple[str, str]]:
     """Push; as soon as the host is armed the service is gone; what it began goes on without it: (apply, commit)."""
     story.wait_status(sync="Synced")
     done = set(transactions(story.host))
-    folder = inside_root(story.host.console_pid, "/var/lib/passerelle/txn")
     commit = story.push(spec, subject)
-
-    def state(apply_id: str) -> str:
-        with suppress(OSError, ValueError):
-            return str(json.loads((folder / apply_id / "journal.json").read_bytes())["state"])
-        return ""
-
-    def armed() -> str:
-        new = [path.name for path in folder.iterdir() if path.name not in done]
-        return new[0] if new and state(new[0]) in ("armed", "applying", "applied") else ""
-
-    apply_id = story.field.wait_for(armed, "the host is armed", timeout_s=30)
+    apply_id = armed_after(story, done)
     story.field.stop(kill=True)
-    story.field.wait_for(lambda: state(apply_id) == "applied", "the host waits for the confirmation", timeout_s=30)
+    story.field.wait_for(
+        lambda: state(story, apply_id) == "applied", "the host waits for the confirmation", timeout_s=30
+    )
     yield apply_id, commit
 
 
@@ -60,20 +71,56 @@ def ended(story: Story, apply_id: str) -> dict[str, Any]:
     return found
 
 
-def test_an_apply_whose_service_died_is_undone_by_the_host_and_told_so(story: Story) -> None:
-    good = story.apply(story.spec(), "as usual")
+def test_an_apply_whose_service_died_is_undone_by_the_host_and_tried_once_more(story: Story) -> None:
+    story.apply(story.spec(), "as usual")
     hasty = story.spec(cache_size=888).replace("confirm_timeout: 15s", "confirm_timeout: 8s")
     with killed_while_armed(story, hasty, "nobody will confirm") as (apply_id, commit):
         assert b"cache-size=888" in story.host.read(CONF)
+        story.field.wait_for(lambda: state(story, apply_id) == "rolled_back", "the host undid it", timeout_s=60)
+        assert b"cache-size=256" in story.host.read(CONF)
     restart(story)
-    assert story.field.get(f"applies/{apply_id}")["phase"] in ("Running", "AwaitingConfirmation", "RolledBack")
     record = ended(story, apply_id)
-    assert journal(story, apply_id)["state"] == "rolled_back"
-    assert (record["phase"], record["cause"], record["commit"]) == ("RolledBack", "deadline", commit)
+    assert (record["phase"], record["cause"], record["commit"]) == ("RolledBack", "controller away", commit)
     assert {step["state"] for step in record["steps"]} == {"undone"}
-    assert b"cache-size=256" in story.host.read(CONF)
+    story.wait_synced(commit)
+    assert b"cache-size=888" in story.host.read(CONF)
+    assert [a["phase"] for a in story.applies() if a["commit"] == commit] == ["Succeeded", "RolledBack"]
+    assert story.field.get("hosts/pve1/latches")["items"] == []
+    story.apply(story.spec(), "as it was")
+
+
+def test_the_second_time_in_a_row_it_is_latched(story: Story) -> None:
+    good = story.apply(story.spec(), "as usual")
+    hasty = story.spec(cache_size=889).replace("confirm_timeout: 15s", "confirm_timeout: 8s")
+    with killed_while_armed(story, hasty, "nobody will confirm") as (first, commit):
+        story.field.wait_for(lambda: state(story, first) == "rolled_back", "the host undid it", timeout_s=60)
+    done = set(transactions(story.host))
+    story.field.start()
+    second = armed_after(story, done)
+    story.field.stop(kill=True)
+    story.field.wait_for(lambda: state(story, second) == "rolled_back", "the host undid it again", timeout_s=60)
+    restart(story)
+    record = ended(story, second)
+    assert (record["phase"], record["cause"]) == ("RolledBack", "deadline")
+    assert "for the second time" in record["error"]
     now = story.wait_status(reason="RolledBackLatched", reachability="Reachable")
     assert (now["phase"], now["sync"], now["applied_commit"]) == ("RolledBack", "OutOfSync", good)
+    story.wait_rounds()
+    assert {a["id"] for a in story.applies() if a["commit"] == commit} == {first, second}
+    story.apply(story.spec(), "as it was")
+
+
+def test_told_to_stop_in_the_middle_of_a_confirmation_the_service_finishes_it(story: Story) -> None:
+    story.apply(story.spec(), "as usual")
+    done = set(transactions(story.host))
+    commit = story.push(story.spec(cache_size=890), "stopped in the middle")
+    apply_id = armed_after(story, done)
+    assert story.field.stop() == 0
+    assert state(story, apply_id) == "confirmed"
+    restart(story)
+    record = story.field.get(f"applies/{apply_id}")
+    assert (record["phase"], record["cause"], record["commit"]) == ("Succeeded", "", commit)
+    story.wait_synced(commit)
     assert [a["id"] for a in story.applies() if a["commit"] == commit] == [apply_id]
     story.apply(story.spec(), "as it was")
 

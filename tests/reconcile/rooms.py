@@ -1,5 +1,6 @@
 """The loop's parts over a real repository and a real database; hosts that are values, a clock that stands still."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,10 @@ class Hosts:
     fenced: Fence = field(default_factory=Fence)
     applied: list[str] = field(default_factory=list)
     begin: Callable[[], None] = lambda: None
+    tells: list[Told] = field(default_factory=list)
+    hangs: bool = False
+    starts: int = 0
+    waits: asyncio.Event | None = None
 
     async def observe(self, _spec: HostSpec, watch: Watch, _known: Sequence[str]) -> HostObserved:
         if self.trouble is not None:
@@ -59,7 +64,13 @@ class Hosts:
         told: Callable[[Told], None],
     ) -> Ended:  # fmt: skip
         self.applied.append(apply_id)
+        for event in self.tells:
+            told(event)
         self.begin()
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.waits is not None:
+            await self.waits.wait()
         end = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
         if end.ending == "confirmed" and self.host is not None:
             self.host = after_plan(self.host, plan)
@@ -126,6 +137,9 @@ def a_room(folder: Path, hosts: Hosts | None = None, forge: Forge | None = None)
     with open_history(path):
         database = Database(make_engine(path, busy_timeout_ms=20))
         try:
-            yield Room(folder, database, hosts or Hosts(), forge or Forge(folder / "fleet.git"))
+            room = Room(folder, database, hosts or Hosts(), forge or Forge(folder / "fleet.git"))
+            room.clock.at_s = 10.0 * room.hosts.starts  # a service that is started anew is started later
+            room.hosts.starts += 1
+            yield room
         finally:
             database.close()

@@ -52,7 +52,7 @@ class Desk:
 
     async def settle(self) -> Apply | None:
         """The apply's record once it is settled; None while it is not."""
-        if not await self.applying.settle(SPEC, self.standing):
+        if await self.applying.settle(SPEC, self.standing) == "armed":
             return None
         return self.history.queries.apply(self.id)
 

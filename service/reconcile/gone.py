@@ -1,0 +1,74 @@
+"""Applies that nobody confirmed because the service was away: no verdict on what Git wants.
+
+A host that waits in vain for its confirmation undoes the change. Where the service was there and could not get in, the
+change is to blame, and it is latched. Where the service was stopped or killed in the middle of it, nobody tried: the
+same is tried once more, and latched when that happens a second time in a row.
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from service.clock import Clock
+from service.model.runs import Apply
+from service.model.telling import Ended
+from service.reconcile.decide import Request
+from service.reconcile.ports import Memory, Record
+
+CONTROLLER_AWAY = "controller away"
+INTERRUPTED = "interrupted"
+AWAY = (CONTROLLER_AWAY, INTERRUPTED)
+MISSED = "missed"
+"""The cause of a record that has not ended: the deadline passed while the service tried to confirm."""
+ASKED_WITHIN = timedelta(hours=2)
+"""What a person asked for longer ago than that is not done by itself any more."""
+
+
+class Gone:
+    """Tells the two apart, and asks once more for what a person had asked for."""
+
+    def __init__(self, record: Record, memory: Memory, clock: Clock) -> None:
+        self._record = record
+        self._memory = memory
+        self._clock = clock
+
+    async def judged(self, apply: Apply, told: Ended) -> Ended:
+        """What the host's journal told, with the cause `controller away` where nobody had tried to confirm and that
+        happened for the first time."""
+        if told.ending != "rolled_back" or told.cause != "deadline" or apply.cause == MISSED:
+            return told
+        if await self._is_second(apply, CONTROLLER_AWAY):
+            why = "passerelle was stopped in the middle of this apply for the second time"
+            return replace(told, error=f"{told.error}; {why}")
+        why = "passerelle was not running when the deadline passed, so this says nothing about the change"
+        return replace(told, cause=CONTROLLER_AWAY, error=f"{told.error}; {why}. It is tried once more")
+
+    async def again(self, apply: Apply) -> Request | None:
+        """The same request once more, where a person or a program had asked; None where the loop goes on by itself."""
+        is_asked = apply.trigger in ("request", "retry")
+        asked_at, now = apply.requested_at, self._clock.now()
+        is_late = asked_at is None or now - asked_at > ASKED_WITHIN
+        if not is_asked or is_late or await self._is_second(apply, *AWAY):
+            return None
+        again = await asyncio.to_thread(
+            self._record.open_apply,
+            apply.host,
+            plan_id=apply.plan_id,
+            commit=apply.commit,
+            plan_digest=apply.plan_digest,
+            desired_digest=apply.desired_digest,
+            trigger="retry",
+            requested_by=apply.requested_by,
+            at=now,
+        )
+        text = f"{apply.host}: {apply.id} ended because passerelle was away; it is tried once more as {again}"
+        await asyncio.to_thread(
+            self._record.add_event, "apply.again", text, at=now, host=apply.host,
+            detail={"apply": again, "before": apply.id},
+        )  # fmt: skip
+        return Request(again, apply.requested_by, apply.plan_digest, apply.plan_id)
+
+    async def _is_second(self, apply: Apply, *causes: str) -> bool:
+        """Whether the last apply of the same to the host ended so, too."""
+        last = await asyncio.to_thread(self._memory.last_ended, apply.host, apply.desired_digest, before=apply.id)
+        return last is not None and last.cause in causes
