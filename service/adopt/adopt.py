@@ -15,6 +15,7 @@ from service.adopt.pve_firewall import Taken, read_pve_firewall
 from service.adopt.pve_live import FLEET_TEXT, Found
 from service.adopt.pve_sections import KEY
 from service.adopt.report import Note, Report
+from service.adopt.runner import read_runner
 from service.adopt.sketch import Sketch
 from service.adopt.system import read_system
 from service.adopt.writing import write
@@ -89,6 +90,7 @@ def adopt(
     sketch = Sketch()
     is_pve = is_proxmox(material)
     config = read_network(material, sketch, is_pve=is_pve)
+    read_runner(material, sketch)
     networks = _networks(sketch)
     read_nat(material, config, sketch)
     read_names(material, networks, sketch)

@@ -22,7 +22,8 @@ PVE_FIREWALL = ("/etc/pve/firewall/*", "/etc/pve/local/host.fw")
 FAIL2BAN_FILES = ("/etc/fail2ban/jail.local", "/etc/fail2ban/jail.conf", "/etc/fail2ban/jail.d/*")
 UNITS = (
     "dnsmasq.service", "named.service", "nftables.service", "netfilter-persistent.service", "fail2ban.service",
-    "networking.service", "ssh.service", "systemd-resolved.service",
+    "networking.service", "ssh.service", "systemd-resolved.service", "systemd-networkd.service",
+    "NetworkManager.service",
 )  # fmt: skip
 PACKAGES = (
     "bind9", "dnsmasq", "fail2ban", "ifupdown", "ifupdown2", "iptables-persistent", "nftables", "openssh-server",
@@ -34,7 +35,7 @@ WATCH = Watch(
         *INTERFACES_FILES, *DNSMASQ_FILES, *nat_files.NFT_FILES, nat_files.IPTABLES_FILE, ethers.PATH, *sysctls.FILES,
         *SOURCES, NAT_FILE, firewall.FIREWALL_FILE, firewall.BRIDGE_FILE, forwards.FORWARDS_FILE, bans.JAILS_FILE,
         HOSTNAME_FILE, HOSTS_FILE, KEY_FILE, LEFT_OVER, PVE_MEMBERS, *PVE_FIREWALL, *FAIL2BAN_FILES,
-        *(f"{folder}/*" for folder in pve_guests.FOLDERS),
+        *(f"{folder}/*" for folder in pve_guests.FOLDERS), "/etc/systemd/network/*", "/etc/netplan/*",
     }),
     units=frozenset(UNITS),
     packages=frozenset(PACKAGES),

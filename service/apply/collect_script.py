@@ -127,7 +127,28 @@ section body cat -- $bodies
 section again look $paths
 """
 
-_MARKS = r"""marks() {
+_MARKS = r"""# $1: a state file, $2: the key of the line that counts, $3: the program, $4: the interface
+keeper() {
+  [ -r "$1" ] || return 0
+  while IFS= read -r line; do
+    case $line in "$2="?*) printf 'keeper|%s|%s|%s\n' "$3" "$4" "${line#*=}" ;; esac
+  done <"$1"
+}
+keepers() {
+  set -- /run/systemd/netif/links/* /run/NetworkManager/devices/*
+  if [ -e "$1" ] || [ -e "$2" ]; then
+    for link in /sys/class/net/*; do
+      index=; read -r index <"$link/ifindex" || continue
+      keeper "/run/systemd/netif/links/$index" NETWORK_FILE systemd-networkd "${link##*/}"
+      keeper "/run/NetworkManager/devices/$index" connection-uuid NetworkManager "${link##*/}"
+    done
+  fi
+  for file in /etc/netplan/*.yaml /run/netplan/*.yaml /usr/lib/netplan/*.yaml; do
+    [ -e "$file" ] && printf 'keeper|netplan||%s\n' "$file"
+  done
+}
+marks() {
+  keepers 2>/dev/null
   for file in LEFT_OVERS; do [ -e "$file" ] && printf 'left|%s\n' "$file"; done
   if [ -e /var/lib/passerelle/armed ]; then
     armed=; read -r armed </var/lib/passerelle/armed; printf 'armed|%s\n' "$armed"

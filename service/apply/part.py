@@ -13,7 +13,7 @@ from typing import Any
 
 from service.apply.frames import Section
 from service.model.facts import FactId
-from service.model.observed import Lease, Listener, Masquerade, Watch
+from service.model.observed import Keeper, Lease, Listener, Masquerade, Watch
 from service.model.states import Json, Observed
 
 LINK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,14}")
@@ -38,6 +38,7 @@ class Part:
     listeners: Observed[tuple[Listener, ...]] | None = None
     leases: Observed[tuple[Lease, ...]] | None = None
     bans: Observed[Mapping[str, tuple[str, ...]]] | None = None
+    keepers: Observed[tuple[Keeper, ...]] | None = None
     left_overs: tuple[str, ...] = ()
     boot_id: str = ""
     os: str = ""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from service.apply.collect_script import BOOT_ID, OS_RELEASE, sysctl_path
 from service.apply.frames import Section
-from service.apply.part import Part, Reader, Unreadable, succeeded
+from service.apply.part import LINK_NAME, Part, Reader, Unreadable, succeeded
 from service.hostside import passerelle_host as hostside
 from service.hostside.passerelle_host import BRIDGED
-from service.model.observed import Listener, Watch
+from service.model.observed import Keeper, Listener, Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
 
@@ -24,6 +24,8 @@ _SOCKET = re.compile(r"(tcp|udp)\s+\S+\s+\d+\s+\d+\s+([0-9A-Za-z.:*%\[\]@_-]{1,8
 _PROGRAM = re.compile(r'users:\(\("([^"]{1,64})"')
 _BANS = re.compile(r"\[[A-Za-z0-9_.:/'\[\]{}, -]*\]")
 _PACKAGE_LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*)\|([a-z])([a-z])(.?)\|([0-9A-Za-z.+:~-]{0,200})")
+_KEEPER = re.compile(r"(systemd-networkd|NetworkManager|netplan)\|([^|]*)\|([A-Za-z0-9._@:+,=%/ -]{0,300})")
+MAX_KEEPERS = 2000
 _TRANSACTION = re.compile(r"[0-9A-Z]{26}")
 
 
@@ -156,16 +158,21 @@ def _package(parts: re.Match[str]) -> Observed[str]:
 
 
 def read_marks(found: Mapping[str, Section], _watch: Watch) -> Part:
-    """Left-over files, and the transaction that is armed now."""
+    """Left-over files, who else configures interfaces, and the transaction that is armed now."""
     left: list[str] = []
+    keepers: list[Keeper] = []
     armed = ""
     for line in succeeded(found["marks"], "sh").text().splitlines():
         word, _, value = line.partition("|")
         if word == "left":
             left.append(shown(value, 400))
+        elif word == "keeper":
+            if len(keepers) < MAX_KEEPERS and (parts := _KEEPER.fullmatch(value)):
+                known = parts[1] == "netplan" or LINK_NAME.fullmatch(parts[2])
+                keepers += [Keeper(parts[1], parts[2], parts[3])] if known else []
         elif word == "armed":
             armed = value if _TRANSACTION.fullmatch(value) else "unreadable"
-    return Part(left_overs=tuple(left), armed=armed)
+    return Part(left_overs=tuple(left), armed=armed, keepers=Seen(tuple(keepers)))
 
 
 def _values_unread(why: str, watch: Watch) -> Part:
@@ -181,7 +188,7 @@ def _packages_unread(why: str, watch: Watch) -> Part:
 
 
 def _marks_unread(why: str, _watch: Watch) -> Part:
-    return Part(left_overs=(f"not known: {why}",), armed="unreadable")
+    return Part(left_overs=(f"not known: {why}",), armed="unreadable", keepers=Unknown(why))
 
 
 READERS = (

@@ -85,13 +85,18 @@ def host_checks(folder: Path, host: str, ssh_key: Path | None) -> list[dict[str,
     """What a host must offer, and whether its spec could be planned."""
     from service.cli.plan import from_folder
     from service.errors import PasserelleError
+    from service.resources.runner import FIX
 
     try:
-        body = from_folder(folder, host, ssh_key)["body"]
+        found = from_folder(folder, host, ssh_key)
     except PasserelleError as error:
         return [check(host, ok=False, what=error.what, then=error.hint)]
+    body, foreign = found["body"], found["objections"]
     checks = [check(host, ok=True, what="reached, and its answer was read")]
+    checks += [check(host, ok=False, what=sentence, then=FIX) for sentence in foreign]
     checks += [check(host, ok=False, what=r["what"], then=r["hint"]) for r in body["refusals"]]
     then = "mend the files on the host, or name the interface in its spec with everything that it needs at boot"
-    checks += [check(host, ok=False, what=sentence, then=then) for sentence in body["at_boot"]]
+    checks += [
+        check(host, ok=False, what=sentence, then=then) for sentence in body["at_boot"] if sentence not in foreign
+    ]
     return checks

@@ -79,6 +79,7 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
     from service.kinds.desire import desire
     from service.plan.make import make_plan
     from service.resources.desired import LastApplied
+    from service.resources.runner import runner_of
     from service.settings import read_settings
     from service.spec.fleet import read_fleet
 
@@ -94,7 +95,8 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
     tell(f"looking at {host} ({spec.connection.address})")
     observed = asyncio.run(observe_once(spec, desired.watch, ssh_key or read_settings().host_key_path))
     made = make_plan(desired, LastApplied(), observed)
-    return {"host": host, "digest": made.digest, "body": made.as_json()}
+    objections = [*runner_of(observed).objections({"lo"})]
+    return {"host": host, "digest": made.digest, "body": made.as_json(), "objections": objections}
 
 
 SIGNS = {"missing": "+", "extra": "-", "changed": "~", "order": "~"}

@@ -54,6 +54,20 @@ class ManagementPath:
 
 
 @dataclass(frozen=True, slots=True)
+class Keeper:
+    """A program other than ifupdown that configures an interface, and its file or connection. netplan's files have no
+    interface: it writes those of another program."""
+
+    program: str
+    interface: str
+    file: str
+
+    def label(self) -> str:
+        """For people."""
+        return f"{self.program} ({self.file})" if self.file else self.program
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """One line of dnsmasq's lease file. `expires` is epoch seconds, 0 = never; `name` empty: none was sent."""
 
@@ -73,7 +87,8 @@ class HostObserved:
     what holds for facts that are not listed: where all links were read, `link:` is Absent; a watched folder has its own
     entry (`file:/etc/dnsmasq.d/`). `texts` holds the bytes of
     watched files. `bans` are fail2ban's jails that are up with the addresses banned now, Absent while it does not run.
-    `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count.
+    `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
+    systemd-networkd, NetworkManager and netplan say of interfaces.
     """
 
     host: str
@@ -90,6 +105,7 @@ class HostObserved:
     bans: Observed[Mapping[str, tuple[str, ...]]] = field(default_factory=lambda: Unknown("not read"))
     neighbours: Mapping[str, str] = field(default_factory=dict)
     left_overs: tuple[str, ...] = ()
+    keepers: Observed[tuple[Keeper, ...]] = field(default_factory=lambda: Unknown("not read"))
     started_at_s: Mapping[str, float] = field(default_factory=dict)
     changed_at_s: Mapping[str, float] = field(default_factory=dict)
     armed: str = ""
@@ -126,6 +142,7 @@ class Masquerade:
 __all__ = [
     "Absent",
     "HostObserved",
+    "Keeper",
     "Lease",
     "Listener",
     "ManagementPath",

@@ -18,6 +18,7 @@ RefusalRule = Literal[
     "too-much-change",
     "left-over",
     "no-way",
+    "not-ifupdown",
 ]
 
 

@@ -14,7 +14,7 @@ from service.plan.impact import impact
 from service.plan.management import management_refusals
 from service.plan.next_boot import next_boot_faults, next_boot_refusals
 from service.plan.reachability import reachability
-from service.plan.safety import refusals
+from service.plan.safety import names_in, not_ifupdown, refusals
 from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Phase, Resource, Steps
 from service.resources.retired import retired, with_former
@@ -53,6 +53,7 @@ def make_plan(
     stopping = [
         *chain.from_iterable(part.refusals for part in parts),
         *refusals(drifts, steps, observed, base),
+        *not_ifupdown(drifts, steps, desired_now.resources, observed),
         *next_boot_refusals(observed, steps, written),
     ]
     management = management_refusals(desired, base, observed, steps)
@@ -71,7 +72,7 @@ def make_plan(
         reachability=reachability(desired_now, observed, {step.fact for step in steps}),
         derived=tuple(desired.derived()),
         overridden=tuple(allowed),
-        at_boot=next_boot_faults(observed),
+        at_boot=next_boot_faults(observed, names_in(desired.resources)),
         blobs=written,
     )
 

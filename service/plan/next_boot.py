@@ -7,7 +7,7 @@ in the second is refused. What breaks in both is there already: it stops nothing
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
@@ -39,6 +39,7 @@ from service.plan.management import (
     words,
 )
 from service.resources.boot import LOADERS, SSH_UNITS, interfaces_config, loaded_since, texts_of
+from service.resources.runner import runner_of
 
 RULE: RefusalRule = "management-path"
 AT_BOOT = "at the next boot"
@@ -92,16 +93,18 @@ def next_boot_refusals(
     return tuple(Refusal(RULE, what, hint=KEEP) for key, what in then_breaks.items() if key not in now_breaks)
 
 
-def next_boot_faults(observed: HostObserved) -> tuple[str, ...]:
-    """What the next boot breaks already, whatever is planned: sentences for people."""
+def next_boot_faults(observed: HostObserved, interfaces: Collection[str] = ()) -> tuple[str, ...]:
+    """What the next boot breaks already, whatever is planned: sentences for people. `interfaces` are those that the
+    spec names: another program than ifupdown may bring them up."""
+    foreign = tuple(runner_of(observed).objections(interfaces))
     path = observed.path
     config = interfaces_config(observed)
-    if path is None:
-        return ()
+    if path is None or (runner_of(observed).is_foreign and isinstance(config, Unknown)):
+        return foreign
     if isinstance(config, Unknown):
         return (f"what the next boot makes of the interfaces files cannot be told: {config.why}",)
     found = breaks(path, picture(observed), boot_picture(config.value, observed, ()), observed)
-    return tuple(what for key, what in found.items() if CANNOT_TELL not in key)
+    return (*foreign, *(what for key, what in found.items() if CANNOT_TELL not in key))
 
 
 def matters(step: Step) -> bool:
@@ -207,15 +210,19 @@ def may_stop(path: str, text: bytes) -> bool:
 
 
 def breaks(path: ManagementPath, live: Picture, boot: BootPicture, observed: HostObserved) -> Breaks:
-    """In what the boot differs from the live way between host and service; empty where it brings the same way up."""
-    if boot.fatal:
+    """In what the boot differs from the live way between host and service; empty where it brings the same way up.
+
+    Of what another program than ifupdown brings up the files say nothing.
+    """
+    runner = runner_of(observed)
+    if boot.fatal and not runner.is_foreign:
         return {("fatal",): f"{AT_BOOT} ifupdown2 applies nothing of the interfaces files: {boot.fatal}"}
     found: dict[tuple[str, ...], str] = {}
     for unit, what in boot.stopped.items():
         if unit != "ssh" or not isinstance(observed.listeners, Seen) or listens(observed.listeners.value, path):
             found["unit", unit] = f"{AT_BOOT} {what}"
     device = carrier(path, live)
-    if not device or device in boot.dynamic:
+    if not device or device in boot.dynamic or runner.is_foreign or device in runner.kept:
         return found
     if lost := address_lost(path, device, live, boot):
         return {**found, ("address", *unclear(text for name, text in boot.opaque if name == device)): lost}

@@ -19,7 +19,7 @@ LOADED_SLACK_S = 1.0
 WAY_IN_WATCH = Watch(
     files=frozenset({*FILES, *LOADERS.values()}),
     units=frozenset({*SSH_UNITS, *NETWORK_UNITS, *LOADERS}),
-    packages=frozenset({IFUPDOWN2}),
+    packages=frozenset({"ifupdown", IFUPDOWN2}),
 )
 """What every host is asked, whatever its spec: without it nobody knows what the next boot makes of the way in."""
 
