@@ -14,7 +14,16 @@ from service.api.server import serve
 from service.apply.collect import Collector
 from service.apply.fleet import FleetHosts
 from service.clock import SystemClock
-from service.errors import AuthFailed, Garbled, HostError, HostKeyChanged, InputError, PasserelleError, Unreachable
+from service.errors import (
+    AuthFailed,
+    Garbled,
+    HostError,
+    HostKeyChanged,
+    InputError,
+    PasserelleError,
+    TooMuch,
+    Unreachable,
+)  # fmt: skip
 from service.git.commands import Credentials
 from service.git.mirror import Mirror
 from service.git.source import parse_source
@@ -35,6 +44,8 @@ from service.ssh.keys import load_client_key
 from service.ssh.own_key import own_key
 from service.ssh.pool import Connections
 from service.ssh.shown_key import ShownKey, shown_key
+from service.work import InPlace
+from service.workers import Workers
 
 _LOG = logging.getLogger("passerelle")
 GRACE_S = 3
@@ -43,6 +54,7 @@ STOP_S = 25.0
 STALE_ROUNDS = 5
 FAILURES: dict[type[HostError], str] = {
     Unreachable: "unreachable", HostKeyChanged: "host-key", AuthFailed: "auth", Garbled: "garbled",
+    TooMuch: "too-much",
 }  # fmt: skip
 """The words of the metric for what came to nothing."""
 
@@ -57,11 +69,12 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
     )  # fmt: skip
     mirror = Mirror(settings.git_path, source, credentials=credentials, allow_loopback=settings.allow_loopback)
     connections = Connections(SshDialer(own_key(settings.host_key_path)))
-    hosts = FleetHosts(connections, Collector(clock), clock, controller=settings.controller)
+    workers = Workers()
+    hosts = FleetHosts(connections, Collector(clock, workers), clock, controller=settings.controller)
     watcher = Watcher(mirror, history.store, history.queries, KINDS, clock)
     troubles = Troubles(clock, metrics.failed)
     rounds = Rounds(
-        history.store, history.queries, hosts, KINDS, clock, observe_s=settings.observe_s,
+        history.store, history.queries, hosts, KINDS, clock, workers, observe_s=settings.observe_s,
         failed=lambda error: metrics.ssh_failed(FAILURES.get(type(error), "other")), spec_at=watcher.spec_at,
         filled=metrics.filled, troubles=troubles,
     )  # fmt: skip
@@ -88,6 +101,7 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
             with contextlib.suppress(asyncio.CancelledError):
                 await running
             await connections.close()
+            await workers.close()
 
     return create_app(parts, lifespan=lifespan), loop
 
@@ -111,7 +125,7 @@ async def observe_once(spec: HostSpec, watch: Watch, key: Path) -> HostObserved:
     clock = SystemClock()
     connections = Connections(SshDialer(load_client_key(key)))
     try:
-        hosts = FleetHosts(connections, Collector(clock), clock, controller="passerelle")
+        hosts = FleetHosts(connections, Collector(clock, InPlace()), clock, controller="passerelle")
         return await hosts.observe(spec, watch, [spec.connection.address])
     finally:
         await connections.close()

@@ -10,6 +10,7 @@ PasserelleError
 │   ├── HostKeyChanged  the host shows another key than the spec pins; a person must look
 │   ├── AuthFailed      the host refuses our key
 │   ├── Garbled         the host answered something that is no answer (bounds, framing)
+│   ├── TooMuch         what the host says takes too much time or memory to read or to plan
 │   └── HostRefused     the host-side file said no (conflict, fenced off, armed already, check failed)
 ├── StoreError          the database: locked, newer than us, damaged
 └── LabError            the lab could not do what was asked of it
@@ -68,6 +69,12 @@ class AuthFailed(HostError):  # noqa: N818
 
 class Garbled(HostError):  # noqa: N818
     """The host's answer breaks the framing or a bound."""
+
+    retry = True
+
+
+class TooMuch(HostError):  # noqa: N818
+    """What the host says takes more CPU time or memory than one host may have."""
 
     retry = True
 

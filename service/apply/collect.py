@@ -1,7 +1,7 @@
 """To look at a host: one question, one answer, one observation.
 
-Collector(clock, timeout_s=20)
-    .observe(host, name, watch) -> HostObserved       raises what `Host.ask` raises
+Collector(clock, work, timeout_s=20)
+    .observe(host, name, watch) -> HostObserved       raises what `Host.ask` raises, and TooMuch
     .forget(name)
 """
 
@@ -9,16 +9,27 @@ import secrets
 
 from service.apply.collect_script import collect_script
 from service.apply.host import Host
-from service.apply.read_answer import Reading, read_answer
+from service.apply.part import Part
+from service.apply.read_answer import Begun, Reading, begin, finish, read_answer, read_part, unread_part
 from service.clock import Clock
+from service.errors import TooMuch
 from service.model.observed import HostObserved, Watch
+from service.work import READ_CPU_S, Effort, Work
+
+WHOLE_BYTES = 128 << 10
+"""Answers up to this are read in one go; of larger ones each part has limits of its own."""
+AFTER_TOO_MUCH_CPU_S = 1.0
 
 
 class Collector:
-    """Observes hosts and keeps each one's last reading, so that a section that did not change is not read again."""
+    """Observes hosts and keeps each one's last reading, so that a section that did not change is not read again.
 
-    def __init__(self, clock: Clock, timeout_s: float = 20.0) -> None:
+    Nothing of an answer is looked at on the event loop: `work` does it.
+    """
+
+    def __init__(self, clock: Clock, work: Work, timeout_s: float = 20.0) -> None:
         self._clock = clock
+        self._work = work
         self._timeout_s = timeout_s
         self._last: dict[str, Reading] = {}
 
@@ -27,9 +38,30 @@ class Collector:
         is an error: Unreachable or Garbled."""
         nonce = secrets.token_hex(16)
         answer = await host.ask(collect_script(watch, nonce), self._timeout_s)
-        reading = read_answer(answer, nonce, watch, name, self._clock.now(), before=self._last.get(name))
+        at, before = self._clock.now(), self._last.get(name)
+        effort = Effort(f"reading {name}", len(answer), READ_CPU_S)
+        if len(answer) <= WHOLE_BYTES:
+            reading = await self._work.run(effort, read_answer, answer, nonce, watch, name, at, before=before)
+        else:
+            small = Effort(effort.what, 0, READ_CPU_S)
+            begun = await self._work.run(small, begin, answer, nonce, watch, before)
+            parts = await self._parts(begun, watch)
+            reading = await self._work.run(small, finish, begun, parts, watch, name, at, before)
         self._last[name] = reading
         return reading.observed
+
+    async def _parts(self, begun: Begun, watch: Watch) -> dict[str, Part]:
+        """Each part by itself: of one that takes too much only what it would have told is Unknown."""
+        parts: dict[str, Part] = {}
+        cpu_s = READ_CPU_S
+        for name, to_read in begun.to_read.items():
+            effort = Effort(f"reading the {name}", to_read.size, cpu_s)
+            try:
+                parts[name] = await self._work.run(effort, read_part, name, to_read.needed, watch)
+            except TooMuch as error:
+                parts[name] = unread_part(name, error.what, watch)
+                cpu_s = AFTER_TOO_MUCH_CPU_S
+        return parts
 
     def forget(self, name: str) -> None:
         """A host that is looked at no more."""

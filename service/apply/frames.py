@@ -1,7 +1,7 @@
 """The frames of a collector's answer: bytes ↔ sections. Pure.
 
 sections(answer, nonce) -> Sections
-Sections.get(name) -> Section | Unknown
+Sections.get(name) -> Section | Unknown        beyond a limit (service/apply/limits.py) it is Unknown, unparsed
 Section(name, body, words, status)       status None = there is no such program on the host
 digest(section) -> str                   of what does not change by itself
 """
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from service.apply.limits import excess
 from service.model.states import Unknown
 from service.model.trees import shown
 
@@ -88,6 +89,8 @@ def _add(whole: dict[str, Section], broken: dict[str, str], section: Section) ->
         broken[section.name] = "it is in the host's answer twice"
     elif section.status is not None and section.status < 0:
         broken[section.name] = "its status is garbled"
+    elif why := excess(section.name, section.body, section.words):
+        broken[section.name] = why
     else:
         whole[section.name] = section
 
@@ -109,12 +112,13 @@ def _without_batch(found: Sections) -> Sections:
         broken |= dict.fromkeys(_BATCH, batch.why)
         return Sections(whole, broken, found.complete)
     del whole["ip"]
-    lines = batch.body.strip(b"\n").split(b"\n")
+    lines = batch.body.strip(b"\n").split(b"\n", len(_BATCH))
     if batch.status == 0 and len(lines) != len(_BATCH):
         broken |= dict.fromkeys(_BATCH, f"`ip` answered {len(lines)} of {len(_BATCH)} questions")
     else:
         parts = lines if batch.status == 0 else [b""] * len(_BATCH)
-        whole |= {n: Section(n, body, batch.words, batch.status) for n, body in zip(_BATCH, parts, strict=True)}
+        for name, body in zip(_BATCH, parts, strict=True):
+            _add(whole, broken, Section(name, body, batch.words, batch.status))
     return Sections(whole, broken, found.complete)
 
 

@@ -62,9 +62,35 @@ def succeeded(section: Section, program: str) -> Section:
     return section
 
 
+MAX_DEPTH = 32
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def json_of(section: Section) -> Any:
+    """A section's JSON. ValueError for what no JSON has: NaN, numbers without end, halves of characters.
+
+    Names in it may be any bytes (a link's, a comment): what is no UTF-8 becomes U+FFFD, controls are let through to
+    those who check names.
+    """
+    value = json.loads(section.text(), strict=False, parse_constant=_no_number)
+    if _SURROGATE.search(section.body):
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no number")
+
+
+def is_deep(value: object, most: int = MAX_DEPTH) -> bool:
+    """Whether lists and objects stand in each other more than so many times."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(most == 0 or is_deep(each, most - 1) for each in inner)
+
+
 def json_list(section: Section, program: str, limit: int) -> list[dict[str, Any]]:
     """The section's JSON: a list of at most `limit` objects."""
-    value = json.loads(succeeded(section, program).body)
+    value = json_of(succeeded(section, program))
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise Unreadable(f"`{program}` printed something that is no list of objects")
     if len(value) > limit:

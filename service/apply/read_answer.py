@@ -3,6 +3,9 @@
     parse(answer, nonce, watch, host, observed_at) -> HostObserved
     read_answer(answer, nonce, watch, host, observed_at, before=None) -> Reading
 
+`read_answer` in steps, for an answer that is large: begin(…) -> Begun, read_part(name, needed, watch) for each of
+Begun.to_read (unread_part where that took too much), finish(…) -> Reading.
+
 What a section feeds is Unknown, with the reason, when the section is missing, cut, garbled, or its program failed; it
 is Absent only where the host said so. `before` is the Reading of the same host and watch: a section whose digest is
 the same is not read again.
@@ -27,7 +30,12 @@ DIGESTED = tuple(dict.fromkeys(need for reader in READERS for need in reader.nee
 
 DNSMASQ = "unit:dnsmasq.service"
 _IN_MEMORY = "dnsmasq runs, but its lease file is gone: the leases are in its memory alone, until it stops"
-_GARBLED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
+_GARBLED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
+_BY_NAME = {reader.name: reader for reader in READERS}
+
+Needed = Mapping[str, Section] | Unknown
+"""The sections that a reader needs, or why there is one missing."""
+
 _SESSION = re.compile(
     r"now (?P<now>\d{9,11}\.\d{1,9})\nuptime (?P<uptime>\d{1,10}\.\d{1,3})\n"
     r"connection(?: (?P<client>[0-9A-Fa-f.:%]+) \d+ (?P<server>[0-9A-Fa-f.:%]+) (?P<port>\d{1,5}))?\s*"
@@ -44,6 +52,27 @@ class Reading:
     booted_at_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ToRead:
+    """What one reader has to do. `size` is how many bytes it looks at one by one: those of files are only cut and
+    digested."""
+
+    key: tuple[str, ...]
+    needed: Needed
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An answer taken apart: the parts that are known from before, and what is to be read for each of the others."""
+
+    session: Section | Unknown
+    digests: Mapping[str, str]
+    known: Mapping[str, tuple[tuple[str, ...], Part]]
+    to_read: Mapping[str, ToRead]
+    size: int
+
+
 def parse(answer: bytes, nonce: str, watch: Watch, host: str, observed_at: datetime) -> HostObserved:
     """What an answer says about a host."""
     return read_answer(answer, nonce, watch, host, observed_at).observed
@@ -53,16 +82,49 @@ def read_answer(
     answer: bytes, nonce: str, watch: Watch, host: str, observed_at: datetime, *, before: Reading | None = None
 ) -> Reading:
     """As `parse`, reusing what did not change since `before`."""
+    begun = begin(answer, nonce, watch, before)
+    parts = {name: read_part(name, to_read.needed, watch) for name, to_read in begun.to_read.items()}
+    return finish(begun, parts, watch, host, observed_at, before)
+
+
+def begin(answer: bytes, nonce: str, watch: Watch, before: Reading | None) -> Begun:
+    """Take the answer apart. What it costs grows with its bytes alone."""
     found = sections(answer, nonce)
     digests = {name: digest(section) for name, section in found.whole.items()}
-    known = before.parts if before and before.watch == watch else {}
-    parts: dict[str, tuple[tuple[str, ...], Part]] = {}
+    before_parts = before.parts if before and before.watch == watch else {}
+    known: dict[str, tuple[tuple[str, ...], Part]] = {}
+    to_read: dict[str, ToRead] = {}
     for reader in READERS:
         key = tuple(digests.get(need, "") for need in reader.needs)
-        old = known.get(reader.name)
-        parts[reader.name] = old if old and old[0] == key and all(key) else (key, _read(reader, found, watch))
-    fields = _fields([part for _, part in parts.values()])
-    session = _session(found)
+        old = before_parts.get(reader.name)
+        if old and old[0] == key and all(key):
+            known[reader.name] = old
+        else:
+            needed = _needed(reader, found)
+            sections_read = {} if isinstance(needed, Unknown) else needed
+            size = sum(len(section.body) for name, section in sections_read.items() if name != "body")
+            to_read[reader.name] = ToRead(key, needed, size)
+    return Begun(found.get("session"), digests, known, to_read, len(answer))
+
+
+def _needed(reader: Reader, found: Sections) -> Needed:
+    needed: dict[str, Section] = {}
+    for name in reader.needs:
+        section = found.get(name)
+        if isinstance(section, Unknown):
+            return section
+        needed[name] = section
+    return needed
+
+
+def finish(
+    begun: Begun, parts: Mapping[str, Part], watch: Watch, host: str, observed_at: datetime, before: Reading | None
+) -> Reading:
+    """The parts put together."""
+    keyed = {**begun.known} | {name: (begun.to_read[name].key, part) for name, part in parts.items()}
+    parts_by_name = {reader.name: keyed[reader.name] for reader in READERS}
+    fields = _fields([part for _, part in parts_by_name.values()])
+    session = _session(begun.session)
     booted_at_s = _booted_at_s(session, str(fields["boot_id"]), before)
     entered = fields.pop("entered_s")
     if isinstance(fields["leases"], Absent) and _runs(fields["facts"].get(DNSMASQ)):
@@ -72,19 +134,18 @@ def read_answer(
         observed_at=observed_at,
         path=_path(session),
         started_at_s={} if booted_at_s is None else {name: booted_at_s + s for name, s in entered.items()},
-        digests={name: digests[name] for name in DIGESTED if name in digests},
+        digests={name: begun.digests[name] for name in DIGESTED if name in begun.digests},
+        size=begun.size,
         **fields,
     )
-    return Reading(observed, watch, parts, booted_at_s)
+    return Reading(observed, watch, parts_by_name, booted_at_s)
 
 
-def _read(reader: Reader, found: Sections, watch: Watch) -> Part:
-    needed: dict[str, Section] = {}
-    for name in reader.needs:
-        section = found.get(name)
-        if isinstance(section, Unknown):
-            return reader.unread(section.why, watch)
-        needed[name] = section
+def read_part(name: str, needed: Needed, watch: Watch) -> Part:
+    """What one reader makes of its sections."""
+    reader = _BY_NAME[name]
+    if isinstance(needed, Unknown):
+        return reader.unread(needed.why, watch)
     try:
         return reader.read(needed, watch)
     except Unreadable as why:
@@ -93,8 +154,12 @@ def _read(reader: Reader, found: Sections, watch: Watch) -> Part:
         return reader.unread(f"{reader.name}: the host's answer is garbled ({shown(str(error), 80)})", watch)
 
 
-def _session(found: Sections) -> re.Match[str] | None:
-    section = found.get("session")
+def unread_part(name: str, why: str, watch: Watch) -> Part:
+    """The part of Unknowns where a reader was stopped."""
+    return _BY_NAME[name].unread(why, watch)
+
+
+def _session(section: Section | Unknown) -> re.Match[str] | None:
     return None if isinstance(section, Unknown) else _SESSION.fullmatch(section.text())
 
 

@@ -4,23 +4,26 @@ The canonical forms are those of the host-side file, so that both sides compare 
 """
 
 import ipaddress
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from service.apply.frames import Section
-from service.apply.part import LINK_NAME, Part, Reader, Unreadable, json_list, succeeded
+from service.apply.part import LINK_NAME, Part, Reader, Unreadable, is_deep, json_list, json_of, succeeded
 from service.formats import nat_rules
 from service.hostside import passerelle_host as hostside
 from service.model.observed import Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
+from service.model.trees import shown
 
 MAX_LINKS = 1000
+MAX_NAME = 64
 MAX_ADDRESSES = 4000
 MAX_NEIGHBOURS = 10_000
 MAX_MASQUERADES = 2000
+MAX_NFT_OBJECTS = 50_000
+MAX_MTU = 1 << 31
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _BRIDGE_VALUE = re.compile(r"==> /sys/class/net/([^/\n]+)/bridge/(stp_state|forward_delay) <==\n(\d{1,9})\n")
@@ -37,6 +40,7 @@ def read_links(found: Mapping[str, Section], _watch: Watch) -> Part:
     links = [dict(link) for link in _links(found["addresses"])]
     for link in links:
         link.pop("linkinfo", None)
+        _check_link(link)
         options = bridges.get(link["ifname"])
         if options:
             if set(options) != {"stp_state", "forward_delay"}:
@@ -44,6 +48,17 @@ def read_links(found: Mapping[str, Section], _watch: Watch) -> Part:
             link["linkinfo"] = {"info_kind": "bridge", "info_data": options}
     canonical = hostside.links_from_json(links)
     return Part(facts={f"link:{name}": Seen(_json(v)) for name, v in canonical.items()}, unlisted={"link:": Absent()})
+
+
+def _check_link(link: dict[str, Any]) -> None:
+    """What the facts take over from a link is what it should be. A bridge's name may be one that we do not know."""
+    mtu, master, flags = link.get("mtu"), link.get("master"), link.get("flags", [])
+    if mtu is not None and not (type(mtu) is int and 0 <= mtu <= MAX_MTU):
+        raise Unreadable(f"`ip addr` printed an MTU of {link['ifname']} that is none")
+    if not isinstance(flags, list) or not isinstance(master, str | None):
+        raise Unreadable(f"`ip addr` printed flags or a master of {link['ifname']} that are none")
+    if master is not None:
+        link["master"] = shown(master, MAX_NAME)
 
 
 def read_addresses(found: Mapping[str, Section], _watch: Watch) -> Part:
@@ -86,9 +101,10 @@ def read_neighbours(found: Mapping[str, Section], _watch: Watch) -> Part:
 def read_nft(found: Mapping[str, Section], _watch: Watch) -> Part:
     """nft facts of our own tables. Without the program there can be no table of ours."""
     facts: dict[str, Observed[Json]] = {}
-    for family, name in _own_tables(objects := _nft_objects(found["nft"])):
-        normal = hostside.nft_normal(list(_objects_of(objects, family, name)))
-        facts[f"nft:{family} {name}"] = Seen({"normal": _json(normal)})
+    for name, objects in _own_tables(_nft_objects(found["nft"])).items():
+        if is_deep(objects):
+            raise Unreadable(f"`nft` printed a table {name} in which too much stands in each other")
+        facts[f"nft:{name}"] = Seen({"normal": _json(hostside.nft_normal(objects))})
     return Part(facts=facts, unlisted={"nft:": Absent()})
 
 
@@ -119,26 +135,27 @@ def _links(section: Section) -> list[dict[str, Any]]:
 def _nft_objects(section: Section) -> list[dict[str, Any]]:
     if section.status is None:
         return []
-    value = json.loads(succeeded(section, "nft").body)["nftables"]
+    value = json_of(succeeded(section, "nft"))["nftables"]
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise Unreadable("`nft` printed something that is no ruleset")
+    if len(value) > MAX_NFT_OBJECTS:
+        raise Unreadable(f"`nft` printed {len(value)} objects; at most {MAX_NFT_OBJECTS} are read")
     return value
 
 
-def _own_tables(objects: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    for item in objects:
-        table = item.get("table", {})
-        name = f"{table.get('family')} {table.get('name')}"
-        if re.fullmatch(hostside.FACT_NAMES["nft"], name):
-            yield table["family"], table["name"]
-
-
-def _objects_of(objects: list[dict[str, Any]], family: str, name: str) -> Iterator[dict[str, Any]]:
+def _own_tables(objects: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The objects of our own tables, by "FAMILY NAME", each table's in its order. One look at each object."""
+    listed: dict[str, list[dict[str, Any]]] = {}
+    there: list[str] = []
     for item in objects:
         for kind, body in item.items():
-            table = body.get("name" if kind == "table" else "table")
-            if kind != "metainfo" and body.get("family") == family and table == name:
-                yield item
+            if kind == "metainfo":
+                continue
+            name = f"{body.get('family')} {body.get('name' if kind == 'table' else 'table')}"
+            listed.setdefault(name, []).append(item)
+            if kind == "table" and re.fullmatch(hostside.FACT_NAMES["nft"], name):
+                there.append(name)
+    return {name: listed[name] for name in there}
 
 
 def _iptables_text(section: Section, program: str) -> str:

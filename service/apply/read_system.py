@@ -15,7 +15,7 @@ from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
 
 MAX_LISTENERS = 2000
-MAX_BANS_TEXT = 2 << 20
+MAX_BANS_TEXT = 1 << 20
 
 _HEADER = re.compile(r"(?:\A|(?<=\n))==> (/[A-Za-z0-9._/@:+,=%-]+) <==\n")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

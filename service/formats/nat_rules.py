@@ -28,7 +28,6 @@ CHAIN = "postrouting"
 SRCNAT_PRIORITY = 100
 """What nft calls `srcnat` in the families ip, ip6 and inet (libnftables-json(5) shows the number)."""
 
-MAX_RULES = 10_000
 MAX_PRODUCTS = 64
 
 Rule = tuple[str, str]
@@ -48,7 +47,7 @@ def masquerades(iptables_save: str, nft_objects: Sequence[Mapping[str, Json]]) -
 def from_iptables_save(text: str) -> list[Masquerade]:
     """The masquerades of nat POSTROUTING, by meaning: quotes, order of options and comments do not count."""
     counts: Counter[Rule] = Counter()
-    for line in text.splitlines()[:MAX_RULES]:
+    for line in text.splitlines():
         if line.startswith("-A POSTROUTING ") and line.find("MASQUERADE") > 0:
             rule = _iptables_rule(line)
             if rule is not None:
@@ -78,7 +77,7 @@ def from_nft(objects: Sequence[Mapping[str, Json]], skip: set[tuple[str, str]]) 
     """The masquerades in nft's nat chains at postrouting, but those of the tables in `skip` (family, name)."""
     chains: set[tuple[str, str, str]] = set()
     counts: Counter[tuple[str, Rule]] = Counter()
-    for item in objects[: MAX_RULES * 10]:
+    for item in objects:
         chain, rule = item.get("chain"), item.get("rule")
         if isinstance(chain, dict) and (chain.get("type"), chain.get("hook")) == ("nat", "postrouting"):
             chains.add((str(chain.get("family")), str(chain.get("table")), str(chain.get("name"))))

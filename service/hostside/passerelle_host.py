@@ -516,6 +516,8 @@ def _masquerade_rules(save: str) -> list[tuple[str, list[str]]]:
     """("SRC>OUT", the rule's words) of each plain masquerade rule in the text of iptables-save -t nat."""
     found = []
     for line in save.splitlines():
+        if "MASQUERADE" not in line:  # splitting a line costs more than all else here
+            continue
         try:
             words = shlex.split(line.replace("\\'", "'"))  # it also escapes what a shell would not
         except ValueError:

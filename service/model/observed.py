@@ -88,7 +88,8 @@ class HostObserved:
     entry (`file:/etc/dnsmasq.d/`). `texts` holds the bytes of
     watched files. `bans` are fail2ban's jails that are up with the addresses banned now, Absent while it does not run.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
-    systemd-networkd, NetworkManager and netplan say of interfaces.
+    systemd-networkd, NetworkManager and netplan say of interfaces. `size` is how many bytes the host said: what it
+    takes to work on them.
     """
 
     host: str
@@ -111,6 +112,7 @@ class HostObserved:
     armed: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
     unlisted: Mapping[str, Observed[Json]] = field(default_factory=dict)
+    size: int = field(default=0, compare=False)
 
     def fact(self, fact_id: FactId) -> Observed[Json]:
         """The captured fact; one that was never looked at is Unknown, never Absent."""

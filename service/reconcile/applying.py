@@ -11,13 +11,13 @@ from service.errors import HostError, HostRefused
 from service.model.plans import Plan
 from service.model.runs import Apply, HostStatus, Trigger
 from service.model.telling import Ended, MissedTold, PhaseTold, ProbesTold, StepTold, Told
-from service.plan.make import Permission, make_plan
 from service.reconcile import status as statuses
 from service.reconcile.decide import Request
 from service.reconcile.gone import AWAY, INTERRUPTED, Gone
+from service.reconcile.planning import Planning
 from service.reconcile.ports import Hosts, Memory, Record
-from service.reconcile.standing import Standing
-from service.resources.desired import Desired, LastApplied
+from service.reconcile.standing import Looked, Standing
+from service.resources.desired import Desired
 from service.spec.host import HostSpec
 
 Settled = Literal["free", "ended", "armed"]
@@ -33,6 +33,7 @@ class Applying:
         memory: Memory,
         hosts: Hosts,
         clock: Clock,
+        planning: Planning,
         desired_at: Callable[[str, str], Desired | None],
         may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -42,6 +43,7 @@ class Applying:
         self._memory = memory
         self._hosts = hosts
         self._clock = clock
+        self._planning = planning
         self._desired_at = desired_at
         self._may_begin = may_begin
         self._running: set[str] = set()
@@ -56,14 +58,13 @@ class Applying:
         spec: HostSpec,
         standing: Standing,
         status: HostStatus,
-        base: LastApplied,
-        permission: Permission,
+        looked: Looked,
         request: Request | None,
     ) -> HostStatus:
         """Apply the standing plan. Everything that happens is recorded; the returned status says how it ended."""
         self._running.add(spec.name)
         try:
-            return await self._run(spec, standing, status, base, permission, request)
+            return await self._run(spec, standing, status, looked, request)
         finally:
             self._running.discard(spec.name)
 
@@ -72,8 +73,7 @@ class Applying:
         spec: HostSpec,
         standing: Standing,
         status: HostStatus,
-        base: LastApplied,
-        permission: Permission,
+        looked: Looked,
         request: Request | None,
     ) -> HostStatus:
         plan, desired = standing.plan, standing.desired
@@ -86,7 +86,7 @@ class Applying:
         )
         await asyncio.to_thread(self._record.set_host_status, status, at=self._clock.now())
         try:
-            plan = await self._with_packages(spec, plan, desired, base, permission, status)
+            plan = await self._with_packages(spec, plan, looked, status)
             result = await self._transaction(spec, plan, apply_id, status)
             result = await self._verified(spec, apply_id, result)
         except HostRefused as error:
@@ -175,15 +175,7 @@ class Applying:
             at=self._clock.now(),
         )
 
-    async def _with_packages(
-        self,
-        spec: HostSpec,
-        plan: Plan,
-        desired: Desired,
-        base: LastApplied,
-        permission: Permission,
-        status: HostStatus,
-    ) -> Plan:
+    async def _with_packages(self, spec: HostSpec, plan: Plan, looked: Looked, status: HostStatus) -> Plan:
         """Install what is missing before the switch is armed, then plan against the host as it is now.
 
         The wishes must be the approved ones: only what the packages brought may differ.
@@ -192,8 +184,8 @@ class Applying:
         if not install:
             return plan
         await self._hosts.install(spec, install)
-        observed = await self._hosts.observe(spec, desired.watch, [status.address])
-        again = make_plan(desired, base, observed, commit=plan.commit, permission=permission)
+        observed = await self._hosts.observe(spec, looked.desired.watch, [status.address])
+        again = await self._planning.anew(looked._replace(observed=observed, commit=plan.commit))
         if again.refusals:
             raise HostRefused(again.refusals[0].what, reason="plan", hint=again.refusals[0].hint)
         promised = {(step.fact, str(step.after)) for step in plan.steps}

@@ -21,6 +21,7 @@ from service.reconcile.round import Rounds
 from service.reconcile.standing import Standing
 from service.reconcile.tracing import Tracers
 from service.reconcile.watching import Watcher
+from service.resources.desired import Desired
 from service.spec.editing import unified
 
 
@@ -173,8 +174,8 @@ class Control:
         observed, desired = standing.observed, standing.desired
         if observed is None:
             return None
-        met: list[Json] = [{"thing": t, "where": w} for t, w in (desired.met(observed) if desired else ())]
-        return HostView(host, shown(observed) | {"met": met}, at=observed.observed_at)
+        value = await asyncio.to_thread(shown_with_met, observed, desired)
+        return HostView(host, value, at=observed.observed_at)
 
     async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
         """What becomes of a packet by what Git wants of the host."""
@@ -202,12 +203,12 @@ class Control:
     async def guests(self, host: str) -> Mapping[str, Json]:
         """Who is behind a host, and names that two want."""
         self._known(host)
-        return self._guests.guests(self._watcher.wanted.hosts[host])
+        return await asyncio.to_thread(self._guests.guests, self._watcher.wanted.hosts[host])
 
     async def pools(self, host: str) -> tuple[PoolFill, ...]:
         """How full the host's ranges of addresses are."""
         self._known(host)
-        return self._guests.pools(self._watcher.wanted.hosts[host])
+        return await asyncio.to_thread(self._guests.pools, self._watcher.wanted.hosts[host])
 
     async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
         """The patch of the host's spec file that makes a lease fixed. Nothing is written."""
@@ -225,6 +226,12 @@ class Control:
     def _known(self, host: str) -> None:
         if host not in self._watcher.wanted.hosts:
             raise NotFound(f"no revision names the host {host}")
+
+
+def shown_with_met(observed: HostObserved, desired: Desired | None) -> dict[str, Json]:
+    """An observation as JSON, with what is met outside our own files."""
+    met: list[Json] = [{"thing": t, "where": w} for t, w in (desired.met(observed) if desired else ())]
+    return shown(observed) | {"met": met}
 
 
 def shown(observed: HostObserved) -> dict[str, Json]:

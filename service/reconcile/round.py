@@ -16,27 +16,30 @@ from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.runs import HostStatus, Phase
 from service.model.states import Json, Seen
-from service.plan.make import Permission, make_plan
+from service.plan.make import Permission
 from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
 from service.reconcile.decide import Decision, decide, quarantined
 from service.reconcile.drilling import Drilling
 from service.reconcile.guest_views import in_words
+from service.reconcile.planning import Planning
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.quarantine import Quarantine
 from service.reconcile.standing import Looked, Standing
 from service.reconcile.trouble import Troubles
 from service.reconcile.watching import Wanted
-from service.resources.desired import Desired, LastApplied
+from service.resources.desired import Desired
 from service.spec.fleet import claims_of
 from service.spec.host import HostSpec
+from service.work import Work
 
 
 class Rounds:
     """Reconciles hosts by name. One instance for the fleet; one round a host at a time, which the queue promises."""
 
     def __init__(
-        self, record: Record, memory: Memory, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, *, observe_s: float,
+        self, record: Record, memory: Memory, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, work: Work, *,
+        observe_s: float,
         failed: Callable[[HostError], None] = lambda _: None,
         spec_at: Callable[[str, str], HostSpec | None] = lambda _commit, _host: None,
         filled: Callable[[str, Sequence[PoolFill]], None] = lambda _host, _pools: None,
@@ -53,8 +56,9 @@ class Rounds:
         self._filled = filled
         self._troubles = troubles or Troubles(clock)
         self._is_stopping = False
+        self._planning = Planning(work)
         self._applying = Applying(
-            record, memory, hosts, clock, self._desired_at, may_begin=lambda: not self._is_stopping
+            record, memory, hosts, clock, self._planning, self._desired_at, may_begin=lambda: not self._is_stopping
         )
         self._drilling = Drilling(record, memory, hosts, clock, self._troubles)
         self._quarantine = Quarantine(record, hosts, clock)
@@ -141,7 +145,9 @@ class Rounds:
     async def _round(
         self, spec: HostSpec, wanted: Wanted, standing: Standing, status: HostStatus
     ) -> tuple[HostStatus, float]:
-        desired = standing.desired_of(spec) or desire(spec, self._kinds)
+        desired = standing.desired_of(spec)
+        if desired is None:
+            desired = await asyncio.to_thread(wanted_of, spec, self._kinds)
         if standing.release and status.quarantined:
             await self._quarantine.release(spec, status.quarantined, standing.release)
         standing.release = ""
@@ -166,10 +172,7 @@ class Rounds:
             return status, statuses.SOON_S
         permission = Permission(management_change=spec.name in wanted.introduced)
         looked = Looked(desired, await self._base(spec.name), observed, wanted.commit, permission)
-        base = LastApplied.from_json(looked.base)
-        plan = standing.still(looked)
-        if plan is None:
-            plan = make_plan(desired, base, observed, commit=wanted.commit, permission=permission)
+        plan = await self._planning.plan(standing, looked)
         standing.looked = looked
         standing.spec = spec
         await self._remember(standing, desired, observed, plan)
@@ -181,20 +184,19 @@ class Rounds:
         )  # fmt: skip
         status = replace(status, plan_id=standing.plan_id, message=status.message or told(plan, standing))
         if decision.action == "apply" and not self._is_stopping:
-            return await self._apply(spec, wanted, standing, status, base)
+            return await self._apply(spec, standing, status, looked)
         if decision.action == "nothing" and decision.sync == "Synced":
             status = await self._adopt(status, desired, wanted.commit)
         return status, self._clock.jitter(self._observe_s)
 
     async def _apply(
-        self, spec: HostSpec, wanted: Wanted, standing: Standing, status: HostStatus, base: LastApplied
+        self, spec: HostSpec, standing: Standing, status: HostStatus, looked: Looked
     ) -> tuple[HostStatus, float]:
         """Apply what was decided, then look again at once."""
-        permission = Permission(management_change=spec.name in wanted.introduced)
         if standing.plan is not None:
             standing.heals(standing.plan, self._clock.monotonic_s())
         request, standing.request = standing.request, None
-        status = await self._applying.run(spec, standing, status, base, permission, request)
+        status = await self._applying.run(spec, standing, status, looked, request)
         if status.phase == "Succeeded":
             standing.applied_by = status.apply_id
             return status, statuses.SOON_S
@@ -267,8 +269,8 @@ class Rounds:
     async def _know_guests(self, spec: HostSpec, standing: Standing, observed: HostObserved) -> None:
         """How full the pools are, and names that two guests want: each is told when it is new."""
         claims = self.claims_of(spec)
-        self._filled(spec.name, pools_of(spec.name, claims, observed))
-        before, standing.disputed = standing.disputed, name_findings(claims, observed)
+        self._filled(spec.name, await asyncio.to_thread(pools_of, spec.name, claims, observed))
+        before, standing.disputed = standing.disputed, await asyncio.to_thread(name_findings, claims, observed)
         for new in [one for one in standing.disputed if one not in before]:
             detail: dict[str, Json] = {"name": new.name, "mac": new.mac}
             await asyncio.to_thread(
@@ -297,6 +299,13 @@ class Rounds:
 def told(plan: Plan, standing: Standing) -> str:
     """What a person should know of a host about which nothing more urgent is said."""
     return "; ".join(plan.at_boot) or in_words(standing.disputed)
+
+
+def wanted_of(spec: HostSpec, kinds: Sequence[Kind]) -> Desired:
+    """What the spec wants, with all that is asked of it again and again: its digest, and what to look at."""
+    desired = desire(spec, kinds)
+    desired.digest, desired.watch  # noqa: B018 (both are kept)
+    return desired
 
 
 def known_addresses(spec: HostSpec, status: HostStatus) -> list[str]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from service.errors import AuthFailed, HostError, HostKeyChanged
+from service.errors import AuthFailed, HostError, HostKeyChanged, TooMuch
 from service.model.runs import Health, HostStatus, Phase, Reachability
 from service.model.telling import Ended
 from service.reconcile.decide import Decision
@@ -39,6 +39,8 @@ def unreachable(status: HostStatus, error: HostError) -> HostStatus:
         reachability = "HostKeyChanged"
     elif isinstance(error, AuthFailed):
         reachability = "AuthFailed"
+    elif isinstance(error, TooMuch):
+        reachability = "Reachable"  # it answers, all too much
     return replace(
         status,
         sync="Unknown",

@@ -24,6 +24,7 @@ from service.model.telling import Ended
 from service.ssh.connection import SshDialer
 from service.ssh.keys import load_client_key
 from service.ssh.pool import Connections
+from service.work import InPlace
 from tests.apply.clocks import QuickClock
 
 pytestmark = pytest.mark.lab
@@ -57,7 +58,9 @@ async def way(lab: Lab, host: Host) -> AsyncIterator[Way]:
         return await asyncio.to_thread(lab.dial, to.address, to.port)
 
     connections = Connections(SshDialer(load_client_key(Path(lab.key)), dial=dial))
-    yield Way(connections, Target("pve1", host.address, (host.host_key,), host.port), Collector(SystemClock()))
+    yield Way(
+        connections, Target("pve1", host.address, (host.host_key,), host.port), Collector(SystemClock(), InPlace())
+    )
     await connections.close()
 
 

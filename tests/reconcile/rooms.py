@@ -26,6 +26,7 @@ from service.reconcile.round import Rounds
 from service.reconcile.trouble import Troubles
 from service.reconcile.watching import Watcher
 from service.spec.host import HostSpec
+from service.work import InPlace
 from tests.git.forge import Forge
 from tests.laws.host import after_plan, bare_host
 from tests.reconcile.clocks import StoppedClock
@@ -95,7 +96,7 @@ class Room:
         self.troubles = Troubles(self.clock, self.metrics.failed)
         self.watcher = Watcher(mirror, self.store, self.queries, KINDS, self.clock)
         self.rounds = Rounds(
-            self.store, self.queries, hosts, KINDS, self.clock, observe_s=30,  # type: ignore[arg-type]  # what it uses
+            self.store, self.queries, hosts, KINDS, self.clock, InPlace(), observe_s=30,  # type: ignore[arg-type]  # what it uses
             spec_at=self.watcher.spec_at, troubles=self.troubles,
         )  # fmt: skip
         self.queue = Queue(self.clock)

@@ -21,6 +21,7 @@ from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
 from service.reconcile.watching import Watcher
 from service.resources.desired import LastApplied
+from service.work import InPlace
 from tests.git.forge import Forge
 from tests.laws.host import bare_host
 from tests.laws.specs import FOLDER, head
@@ -39,7 +40,7 @@ class Desk:
         mirror = Mirror(room / "mirror", parse_source(str(self.forge.path), "main"))
         book, clock = self.book, self.clock
         self.watcher = Watcher(mirror, book, book, KINDS, clock)  # type: ignore[arg-type]  # what these use of them
-        self.rounds = Rounds(book, book, object(), KINDS, clock, observe_s=30)  # type: ignore[arg-type]  # never run here
+        self.rounds = Rounds(book, book, object(), KINDS, clock, InPlace(), observe_s=30)  # type: ignore[arg-type]  # never run here
         self.queue = Queue(clock)
         self.control = Control(self.watcher, self.rounds, self.queue, book, book, clock, self.nudged)  # type: ignore[arg-type]
 

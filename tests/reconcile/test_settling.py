@@ -11,7 +11,9 @@ from service.history import History, open_history
 from service.model.runs import Apply
 from service.model.telling import Ended, Fence, StepTold
 from service.reconcile.applying import Applying
+from service.reconcile.planning import Planning
 from service.reconcile.standing import Standing
+from service.work import InPlace
 from tests.laws.specs import head, spec_of
 from tests.reconcile.clocks import START, StoppedClock
 
@@ -47,7 +49,8 @@ class Desk:
         self.id = history.store.open_apply("pve1", **named, trigger="push", requested_by="x", at=START)
         history.store.start_apply(self.id, generation=3, planned=[("file:/etc/x", "why")], at=START)
         self.applying = Applying(
-            history.store, history.queries, self.fleet, StoppedClock(), lambda _commit, _host: None  # type: ignore[arg-type]
+            history.store, history.queries, self.fleet, StoppedClock(), Planning(InPlace()),  # type: ignore[arg-type]
+            lambda _commit, _host: None,
         )  # fmt: skip
 
     async def settle(self) -> Apply | None:

@@ -13,6 +13,7 @@ from service.model.trees import BlobEntry, Tree
 from service.plan.make import Permission, make_plan
 from service.resources.desired import LastApplied
 from service.spec.fleet import read_fleet
+from service.work import InPlace
 from tests.safety.lab_driver import dialer, target
 
 UPLINK = "interfaces: {enp1s0: {addresses: [ADDRESS/24], gateway: 198.51.100.1}}\n"
@@ -82,7 +83,7 @@ def judged(push: BadPush, host: Host, override: bool = False) -> Judged:
     async def plan() -> Plan:
         connection = await dialer(host.lab).connect(target(host.name, host.address, host.host_key))
         try:
-            observed = await Collector(SystemClock()).observe(connection, host.name, desired.watch)
+            observed = await Collector(SystemClock(), InPlace()).observe(connection, host.name, desired.watch)
         finally:
             await connection.close()
         return make_plan(desired, LastApplied(), observed, permission=Permission(management_change=override))

@@ -1,0 +1,30 @@
+"""Making a host's plan away from the event loop: what a host says decides how long it takes."""
+
+import asyncio
+
+from service.model.plans import Plan
+from service.plan.make import make_plan
+from service.reconcile.standing import Looked, Standing
+from service.resources.desired import LastApplied
+from service.work import PLAN_CPU_S, Effort, Work
+
+
+class Planning:
+    """Plans in `work`; TooMuch where that takes more than one host may have."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    async def plan(self, standing: Standing, looked: Looked) -> Plan:
+        """The last plan where nothing has changed since it had nothing to do, else a new one."""
+        plan = await asyncio.to_thread(standing.still, looked)
+        return plan if plan is not None else await self.anew(looked)
+
+    async def anew(self, looked: Looked) -> Plan:
+        """A new plan."""
+        desired, observed = looked.desired, looked.observed
+        effort = Effort(f"planning {desired.host}", observed.size, PLAN_CPU_S, "deep")
+        return await self._work.run(
+            effort, make_plan, desired, LastApplied.from_json(looked.base), observed,
+            commit=looked.commit, permission=looked.permission,
+        )  # fmt: skip
