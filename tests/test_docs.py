@@ -19,6 +19,7 @@ from service.apply.switch import WORDS
 from service.cli import run
 from service.history import open_history
 from service.kinds import KINDS
+from service.lab.waiting import grown_s
 from service.model.access import SCOPES
 from service.model.plans import RefusalRule
 from service.model.runs import SyncMode
@@ -81,7 +82,7 @@ def test_the_service_starts_and_ends(tmp_path: Path) -> None:
             assert answers(f"http://127.0.0.1:{port}/livez", serving)
         finally:
             serving.terminate()
-        _, said = serving.communicate(timeout=30)
+        _, said = serving.communicate(timeout=grown_s(30))
     assert b"Traceback" not in said
     assert (tmp_path / "state" / "ssh_key.pub").read_text().startswith("ssh-ed25519 ")
 

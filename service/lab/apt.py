@@ -11,6 +11,7 @@ from pathlib import Path
 from service.errors import LabError
 from service.lab.preflight import search_path
 from service.lab.progress import Say, silent
+from service.lab.waiting import grown_s
 
 SOURCE_FIELDS = "$(ORIGIN)\t$(SOURCESENTRY)\t$(FILENAME)\t$(RELEASE)\t$(CODENAME)"
 SUITES = ("bookworm", "trixie")
@@ -37,7 +38,7 @@ def run(argv: Sequence[str], *, what: str, timeout_s: float, say: Say = silent) 
         env={"PATH": search_path(), "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"},
     ) as process:
         assert process.stdout is not None
-        limit = threading.Timer(timeout_s, process.kill)
+        limit = threading.Timer(grown_s(timeout_s), process.kill)
         limit.start()
         for line in process.stdout:
             lines.append(line)

@@ -6,6 +6,7 @@ The socket also says who the lab is: its peer credentials are those of the lab's
 import contextlib
 import json
 import os
+import select
 import socket
 import struct
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import LabError, PasserelleError
+from service.lab.waiting import LOOK_S, Patience, grown_s
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 MAX_FILES = 4
@@ -59,10 +61,14 @@ def ask(path: Path, op: str, timeout_s: float, files: Sequence[int] = (), **argu
     """Ask the lab to do something; raises LabError with the lab's own words when it says no."""
     with _connected(path, timeout_s) as connection:
         send(connection, Message({"op": op, **arguments}, list(files)))
+        patience = Patience(timeout_s)
+        while not select.select([connection], [], [], LOOK_S)[0]:
+            if patience.is_over():
+                raise LabError(f"the lab did not answer `{op}` within {timeout_s:g} s of an idle machine")
         try:
             answer = receive(connection)
         except TimeoutError:
-            raise LabError(f"the lab did not answer `{op}` within {timeout_s:g} s") from None
+            raise LabError(f"the lab's answer to `{op}` did not come to its end") from None
     if error := answer.body.get("error"):
         raise LabError(str(error))
     return answer
@@ -77,7 +83,7 @@ def lab_pid(path: Path) -> int:
 
 def _connected(path: Path, timeout_s: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(timeout_s)
+    connection.settimeout(grown_s(timeout_s))
     try:
         connection.connect(str(path))
     except OSError as error:

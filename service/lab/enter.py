@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.errors import LabError
+from service.lab import waiting
 from service.lab.preflight import search_path
 
 Completed = subprocess.CompletedProcess[str]
@@ -36,14 +37,14 @@ def inside_root(leader: int, path: str) -> Path:
 
 
 def run(argv: Sequence[str], *, stdin: str | bytes | None, timeout_s: float, check: bool, what: str) -> Completed:
-    """Run to the end with bytes read as UTF-8 (others become U+FFFD); LabError on timeout, or failure if `check`."""
+    """Run to the end with bytes read as UTF-8 (others become U+FFFD); LabError on timeout, or failure if `check`.
+
+    The limit follows the machine's load: waiting.py."""
     given = stdin.encode() if isinstance(stdin, str) else stdin
     try:
-        raw = subprocess.run(
-            argv, input=given or b"", capture_output=True, timeout=timeout_s, check=False, env=environment()
-        )
+        raw = waiting.run(argv, timeout_s=timeout_s, stdin=given or b"", env=environment())
     except subprocess.TimeoutExpired:
-        raise LabError(f"{what} took more than {timeout_s:g} s") from None
+        raise LabError(f"{what} took more than {timeout_s:g} s of an idle machine") from None
     out, err = raw.stdout.decode(errors="replace"), raw.stderr.decode(errors="replace")
     if check and raw.returncode != 0:
         raise LabError(f"{what} ended with {raw.returncode}: {(err or out).strip()[-2000:]}")

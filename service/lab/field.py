@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +24,7 @@ from urllib.request import Request, urlopen
 
 from service.errors import LabError
 from service.lab.lab import Lab
-from service.lab.waiting import pauses
+from service.lab.waiting import Patience, grown_s, pauses
 
 SERVICE_PORT = 8765
 START_S = 30.0
@@ -97,7 +96,7 @@ class Field:
         else:
             self._process.terminate()
         try:
-            self._process.wait(timeout=40)
+            self._process.wait(timeout=grown_s(40))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -109,7 +108,7 @@ class Field:
         """Run one `passerelle` command as its user would, beside the service."""
         done = subprocess.run(
             self._program(*arguments), env=self._environment(), stdin=subprocess.DEVNULL, capture_output=True,
-            timeout=180, check=False,
+            timeout=grown_s(180), check=False,
         )  # fmt: skip
         if check and done.returncode != 0:
             raise LabError(
@@ -141,7 +140,7 @@ class Field:
         if self._process is not None and self._process.poll() is not None:
             raise LabError(f"the service ended with {self._process.returncode}: {self.service_log()[-1500:]}")
         try:
-            with urlopen(f"{self.url}/livez", timeout=5):
+            with urlopen(f"{self.url}/livez", timeout=grown_s(5)):
                 return True
         except (URLError, OSError):
             return False
@@ -177,7 +176,7 @@ class Field:
             data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
         try:
-            with urlopen(request, data, timeout=30) as answer:
+            with urlopen(request, data, timeout=grown_s(30)) as answer:
                 return answer.status, json.loads(answer.read() or b"null")
         except HTTPError as error:
             with error:
@@ -188,13 +187,14 @@ class Field:
 
     def wait_for(self, condition: Callable[[], Any], what: str, *, timeout_s: float = 120.0) -> Any:
         """Wait until a condition gives something true, and return it. LabError says what did not come, and the log."""
-        deadline, pause = time.monotonic() + timeout_s, pauses()
+        patience, pause = Patience(timeout_s), pauses()
         while True:
             found = condition()
             if found:
                 return found
-            if time.monotonic() > deadline:
-                raise LabError(f"not within {timeout_s:.0f} s: {what}\nthe service said:\n{self.service_log()[-3000:]}")
+            if patience.is_over():
+                told = self.service_log()[-3000:]
+                raise LabError(f"not within {timeout_s:.0f} s of an idle machine: {what}\nthe service said:\n{told}")
             next(pause)
 
     # the repository
@@ -225,7 +225,13 @@ class Field:
         person |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in person.items()}
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.room), "GIT_CONFIG_NOSYSTEM": "1", **person}
         done = subprocess.run(
-            ["git", *arguments], cwd=at, env=environment, capture_output=True, text=True, timeout=60, check=False
+            ["git", *arguments],
+            cwd=at,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=grown_s(60),
+            check=False,
         )
         if done.returncode != 0:
             raise LabError(f"git {' '.join(arguments)}: {done.stderr.strip()}")

@@ -9,7 +9,7 @@ from service.lab import addresses, cgroups, enter
 from service.lab.faults import Faults
 from service.lab.files import Content, given, packed
 from service.lab.guest import Guest
-from service.lab.waiting import wait_for
+from service.lab.waiting import grown_s, wait_for
 
 if TYPE_CHECKING:
     from service.lab.lab import Lab
@@ -74,7 +74,7 @@ class Host:
         """Whether a new connection from the controller's network gets sshd's banner, each step within the limit."""
         try:
             with self.lab.dial(self.address, self.port, timeout_s=timeout_s) as connection:
-                connection.settimeout(timeout_s)
+                connection.settimeout(grown_s(timeout_s))
                 return connection.recv(8) == b"SSH-2.0-"
         except OSError:
             return False

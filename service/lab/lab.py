@@ -19,7 +19,7 @@ from service.lab.files import Content, given, packed
 from service.lab.host import Host
 from service.lab.preflight import cgroup2_mount
 from service.lab.progress import Progress
-from service.lab.waiting import wait_for
+from service.lab.waiting import grown_s, wait_for
 
 START_TIMEOUT_S = 60.0
 BOOT_TIMEOUT_S = 120.0
@@ -211,7 +211,7 @@ class Lab:
         """A TCP connection made from that network; OSError as from connect(2). The socket is blocking afterwards."""
         connection = self.socket_in(netns)
         try:
-            connection.settimeout(timeout_s)
+            connection.settimeout(grown_s(timeout_s))
             connection.connect((address, port))
         except BaseException:
             connection.close()
@@ -261,7 +261,7 @@ def _launch(folder: state.LabFolder, suite: str, *, outlive: bool) -> Lab:
                 cwd="/",
                 env=environment,
                 check=True,
-                timeout=20,
+                timeout=grown_s(20),
             )
     except BaseException:
         os.close(writing)
@@ -283,4 +283,4 @@ def _launch(folder: state.LabFolder, suite: str, *, outlive: bool) -> Lab:
 def make_key(path: Path) -> None:
     """An ed25519 key pair without a passphrase, for the lab's life."""
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "passerelle-lab", "-f", str(path)]
-    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=grown_s(20))

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from service.errors import LabError
+from service.lab.waiting import grown_s
 
 PROGRAMS = {  # program → the Debian package that has it
     "apt-get": "apt",
@@ -52,7 +53,7 @@ def missing_link_types(types: tuple[str, ...]) -> list[str]:
         env={"PATH": search_path()},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=grown_s(20),
         check=False,
     )
     return tried.stdout.split()

@@ -10,6 +10,7 @@ from pathlib import Path
 from service.lab import apt, recipe
 from service.lab.archive import Archive
 from service.lab.progress import Say
+from service.lab.waiting import grown_s
 
 RELEASE_DATE = "Thu, 01 Jan 2026 00:00:00 UTC"  # fixed, so that one archive state gives one image
 
@@ -48,7 +49,7 @@ def build(root: Path, target: Path, source: Archive, say: Say) -> None:
 def publish(deb: Path, target: Path) -> str:
     """Move one package into the repository under a name that is safe in a URL; its stanza of the index."""
     control = subprocess.run(
-        ["dpkg-deb", "--field", str(deb)], capture_output=True, text=True, check=True, timeout=30
+        ["dpkg-deb", "--field", str(deb)], capture_output=True, text=True, check=True, timeout=grown_s(30)
     ).stdout
     name = re.sub(r"%3a", ".", deb.name, flags=re.IGNORECASE)
     content = deb.read_bytes()

@@ -13,6 +13,7 @@ import pytest
 from service.cli.host_tree import read_host_tree
 from service.lab import Host, Lab
 from service.lab.field import Field
+from service.lab.waiting import grown_s
 from tests.adopt.trees import NAMES, STYLES
 from tests.documents import run_by
 from tests.e2e.evidence import evidence
@@ -78,7 +79,13 @@ class Bench:
             "PASSERELLE_STATE_DIR": str(self.folder / "none"), "PASSERELLE_SSH_KEY": str(lab.key),
         }  # fmt: skip
         return subprocess.run(
-            argv, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+            argv,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=grown_s(60),
+            stdin=subprocess.DEVNULL,
         )
 
     def adopt(self, name: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 from service.apply.collect_script import MAX_FILE_BYTES, SECTIONS, collect_script
 from service.apply.frames import sections
 from service.errors import InputError
+from service.lab.waiting import grown_s
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
 from tests.apply.samples import NONCE, WATCH, read
@@ -41,7 +42,9 @@ def observe(watch: Watch, *, shell: str = "sh", network: bool = True) -> HostObs
         "LANG": "ja_JP.UTF-8",
         "PATH": os.environ["PATH"],
     }
-    ran = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, env=environment, check=True)
+    ran = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=grown_s(60), env=environment, check=True
+    )
     found = sections(ran.stdout, NONCE)
     assert found.complete
     assert not found.broken

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.cli import EXIT_CODES, run
+from service.lab.waiting import grown_s
 from tests.cli.words import commands
 from tests.spec.conftest import FLEET, HOST
 
@@ -36,7 +37,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True, timeout=20)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True, timeout=grown_s(20)
+    )
     return tmp_path / "key"
 
 
@@ -50,7 +53,7 @@ loaded = sorted(set({HEAVY!r}) & set(sys.modules))
 sys.exit(f"loaded: {{loaded}}" if loaded or status else 0)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60, env=environment()
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=grown_s(60), env=environment()
     )
     assert done.returncode == 0, done.stderr
 
@@ -109,7 +112,7 @@ def test_wrong_usage_ends_with_64(words: list[str], capsys: pytest.CaptureFixtur
 @pytest.mark.host
 def test_a_host_that_does_not_answer_ends_a_plan_with_4(folder: Path, key: Path) -> None:
     plan = [sys.executable, "-m", "service", "plan", "pve1", "--repo", str(folder), "--ssh-key", str(key)]
-    done = subprocess.run(nowhere(plan), capture_output=True, text=True, timeout=60, env=environment())
+    done = subprocess.run(nowhere(plan), capture_output=True, text=True, timeout=grown_s(60), env=environment())
     assert (done.returncode, done.stdout) == (4, ""), done.stderr
     assert "198.51.100.11" in done.stderr
 
@@ -169,7 +172,9 @@ def test_a_reader_that_goes_away_is_no_crash(folder: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
-        done = subprocess.run(argv, cwd=folder, stdout=pipe, stderr=subprocess.PIPE, timeout=60, env=environment())
+        done = subprocess.run(
+            argv, cwd=folder, stdout=pipe, stderr=subprocess.PIPE, timeout=grown_s(60), env=environment()
+        )
     assert b"Traceback" not in done.stderr
     assert done.returncode == 1
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.cli import run
+from service.lab.waiting import grown_s
 
 CASES = Path(__file__).parents[1] / "formats" / "pve_interfaces" / "cases"
 
@@ -62,7 +63,7 @@ def test_an_encoding_that_lacks_characters_is_no_error(tmp_path: Path, output: s
     done = subprocess.run(
         [sys.executable, "-m", "service", "interfaces", "show", str(tmp_path / "file"), "-o", output],
         capture_output=True,
-        timeout=60,
+        timeout=grown_s(60),
         check=False,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )

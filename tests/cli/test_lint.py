@@ -10,6 +10,7 @@ import pytest
 
 from service.cli.lint import lint
 from service.cli.schema import schema
+from service.lab.waiting import grown_s
 from tests.spec.conftest import FLEET, HOST
 
 
@@ -119,6 +120,6 @@ heavy = {{"fastapi", "starlette", "sqlmodel", "sqlalchemy", "asyncssh", "git", "
 sys.exit(f"loaded: {{sorted(heavy)}}" if heavy else 0)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=grown_s(60), check=False
     )
     assert done.returncode == 0, done.stderr

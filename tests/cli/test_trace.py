@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.cli import run
+from service.lab.waiting import grown_s
 
 CLUSTER = "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -p tcp -dport 80\nIN ACCEPT -source +nope\n"
 GUESTS = {
@@ -247,5 +248,7 @@ def test_tracing_loads_no_database_web_or_ssh_library(folder: Path) -> None:
         "heavy = {'sqlalchemy', 'sqlmodel', 'fastapi', 'asyncssh', 'git', 'uvicorn', 'pydantic'} & set(sys.modules)\n"
         "sys.exit(f'{code} {sorted(heavy)}' if code or heavy else 0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=grown_s(60), check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")

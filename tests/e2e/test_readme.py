@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.lab.field import Field
+from service.lab.waiting import grown_s
 from tests.documents import run_by
 from tests.e2e.story import Story
 
@@ -33,7 +34,7 @@ def in_ctl(story: Story, words: list[str], at: Path) -> "subprocess.CompletedPro
         "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]),
         "PASSERELLE_STATE_DIR": str(at / "none"), "PASSERELLE_SSH_KEY": str(story.host.lab.key),
     }  # fmt: skip
-    return subprocess.run(argv, cwd=at, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(argv, cwd=at, env=environment, capture_output=True, text=True, timeout=grown_s(60))
 
 
 def run_all(field: Field, test: str) -> list[str]:
@@ -106,7 +107,9 @@ def test_the_api_answers_curl(story: Story) -> None:
     }  # fmt: skip
     answers = []
     for command in run_by("test_the_api_answers_curl"):
-        done = subprocess.run(["sh", "-c", command.text], env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            ["sh", "-c", command.text], env=environment, capture_output=True, text=True, timeout=grown_s(60)
+        )
         assert done.returncode == 0, done.stderr
         answers.append(json.loads(done.stdout))
     traced, hosts, drift, asked = answers
@@ -131,11 +134,13 @@ def test_a_lab_from_up_to_down() -> None:
         for command in run_by("test_a_lab_from_up_to_down"):
             words = [name if word == "trial" else word for word in command.words]
             argv = [sys.executable, "-m", "service", *words]
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=grown_s(300))
             assert done.returncode == 0, f"{command}: {done.stderr}"
             said[" ".join(command.words[1:])] = done.stdout + done.stderr
     finally:
-        subprocess.run([sys.executable, "-m", "service", "lab", "down", "-n", name], capture_output=True, timeout=100)
+        subprocess.run(
+            [sys.executable, "-m", "service", "lab", "down", "-n", name], capture_output=True, timeout=grown_s(100)
+        )
     assert {words.split()[0] for words in said} == {"image", "up", "status", "exec", "down"}
     assert "198.51.100.11/24" in said["exec -n trial pve1 -- ip -br address"]
     assert "198.51.100.11 ssh-ed25519 " in said["exec -n trial --netns ctl -- ssh-keyscan -t ed25519 198.51.100.11"]

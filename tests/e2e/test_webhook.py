@@ -14,6 +14,7 @@ from service.errors import LabError
 from service.hooks.signature import sign
 from service.lab import Lab
 from service.lab.field import Field
+from service.lab.waiting import grown_s
 from tests.e2e.evidence import evidence, transactions
 from tests.e2e.repository import Repository
 from tests.e2e.story import Story
@@ -53,7 +54,7 @@ def watched(lab: Lab, field: Field, secrets: dict[str, bytes]) -> Story:
 def deliver(field: Field, receiver: str, headers: dict[str, str | bytes], body: bytes = BODY) -> int:
     """POST a delivery; header values may be any bytes."""
     address = urlsplit(field.url)
-    connection = HTTPConnection(address.hostname or "", address.port, timeout=20)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=grown_s(20))
     try:
         connection.putrequest("POST", f"/hooks/{receiver}")
         connection.putheader("Content-Length", str(len(body)))

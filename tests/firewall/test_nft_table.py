@@ -14,6 +14,7 @@ from service.firewall.nft_guests import render_bridge_table
 from service.firewall.nft_table import render_table
 from service.hostside.passerelle_host import nft_normal
 from service.kinds.claims import Masquerades, Serves
+from service.lab.waiting import grown_s
 from tests.firewall.host_specs import FLEET, Section, firewall_of, guest_sections, sections
 
 SEED: Section = {
@@ -32,7 +33,12 @@ def listed(load: str, name: str = "inet passerelle") -> list[object]:
     """What nft says of a table after it took its text."""
     script = f"nft -f - && nft -s -j list table {name}"
     done = subprocess.run(
-        ["unshare", "-n", "sh", "-c", script], input=load, capture_output=True, text=True, timeout=30, check=False
+        ["unshare", "-n", "sh", "-c", script],
+        input=load,
+        capture_output=True,
+        text=True,
+        timeout=grown_s(30),
+        check=False,
     )
     assert done.returncode == 0, f"{done.stderr}\n{load}"
     return list(nft_normal(json.loads(done.stdout)["nftables"]))

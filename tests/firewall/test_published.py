@@ -10,6 +10,7 @@ from service.firewall.host_firewall import Closed
 from service.firewall.names import TCP, UDP
 from service.firewall.published import Published, destination, forwards_table
 from service.hostside.passerelle_host import nft_normal
+from service.lab.waiting import grown_s
 
 OWN = ("198.51.100.11", "198.51.100.12")
 NETWORK = "10.10.10.0/24"
@@ -30,7 +31,12 @@ def test_nft_lists_the_table_as_it_was_meant(published: tuple[Published, ...]) -
     script = "nft -f - && nft -s -j list table inet passerelle_forwards"
     for text in (table.load, f"{table.file.decode()}{table.file.decode()}"):
         done = subprocess.run(
-            ["unshare", "-n", "sh", "-c", script], input=text, capture_output=True, text=True, timeout=30, check=False
+            ["unshare", "-n", "sh", "-c", script],
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=grown_s(30),
+            check=False,
         )
         assert done.returncode == 0, f"{done.stderr}\n{text}"
         listed = nft_normal(json.loads(done.stdout)["nftables"])

@@ -11,6 +11,7 @@ import pytest
 from service.firewall.host_firewall import HostFirewall
 from service.firewall.nft_guests import render_bridge_table
 from service.firewall.nft_table import render_table
+from service.lab.waiting import grown_s
 from tests.firewall.host_specs import FLEET, Section, firewall_of
 
 pytestmark = pytest.mark.host
@@ -46,7 +47,7 @@ def driven(loads: list[str], times: int) -> dict[str, Any]:
         input=json.dumps({"loads": loads, "times": times}) + "\n",
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=grown_s(100),
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from service.lab.waiting import grown_s
+
 _CLEAN = {
     "PATH": os.environ["PATH"],
     "HOME": "/nonexistent",
@@ -42,7 +44,7 @@ class Forge:
             input=stdin,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=grown_s(60),
         )
         assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
         return done.stdout.decode("utf-8", "surrogateescape").strip()

@@ -17,6 +17,7 @@ from service.git.child import Limits
 from service.git.commands import Credentials
 from service.git.mirror import Mirror
 from service.git.source import parse_source
+from service.lab.waiting import grown_s
 from service.model.sources import Advanced, Failed, Fetched
 
 ONE = {"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": "host: pve1\n"}
@@ -196,7 +197,7 @@ class Website:
             ],
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=grown_s(60),
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.ca, keys / "key.pem")

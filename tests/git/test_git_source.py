@@ -11,6 +11,7 @@ from service.errors import InputError
 from service.git.addresses import AddressRefused, NameUnknown, check_host, refused
 from service.git.commands import Credentials, Git
 from service.git.source import branch_is_valid, parse_source
+from service.lab.waiting import grown_s
 from service.model.sources import Source, SourceKind
 
 ACCEPTED = [
@@ -180,7 +181,7 @@ def test_what_is_no_plain_branch_name_is_refused(branch: str) -> None:
 @given(st.text(alphabet="aZ0._/-+@#={}~^: ", min_size=1, max_size=12))
 def test_every_accepted_branch_is_one_for_git_too(branch: str) -> None:
     if branch_is_valid(branch):
-        asked = subprocess.run(["git", "check-ref-format", f"refs/heads/{branch}"], check=False, timeout=30)
+        asked = subprocess.run(["git", "check-ref-format", f"refs/heads/{branch}"], check=False, timeout=grown_s(30))
         assert asked.returncode == 0
 
 

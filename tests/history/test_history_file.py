@@ -15,6 +15,7 @@ from service.history.database import APPLICATION_ID, Database, journal_mode, mak
 from service.history.locks import schema_lock
 from service.history.migrate import head
 from service.history.tables import events, hosts
+from service.lab.waiting import grown_s
 from service.model.runs import HostStatus
 
 
@@ -49,7 +50,7 @@ def test_the_lock_of_a_killed_service_is_free(path: Path) -> None:
         "h = open_history(pathlib.Path(sys.argv[1]), serve=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     root = Path(__file__).parents[2]
-    killed = subprocess.run([sys.executable, "-c", program, str(path)], timeout=60, check=False, cwd=root)
+    killed = subprocess.run([sys.executable, "-c", program, str(path)], timeout=grown_s(60), check=False, cwd=root)
     assert killed.returncode == -9
     open_history(path, serve=True).close()
 

@@ -19,6 +19,7 @@ from service.errors import StoreError
 from service.history import History, open_history
 from service.history.database import make_engine
 from service.history.migrate import head, migrate, migrations_folder, schema_version
+from service.lab.waiting import grown_s
 from service.model.trees import Commit
 
 NOW, NEXT = head(), f"{int(head()) + 1:04d}"
@@ -78,7 +79,7 @@ def left_after_deaths(database: Path, folder: Path) -> tuple[list[str], list[dic
         [sys.executable, "-m", "tests.history.kill_each_statement", str(database), str(folder), *chosen],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=grown_s(110),
         check=False,
         cwd=Path(__file__).parents[2],
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from service.hostside import passerelle_host
+from service.lab.waiting import grown_s
 
 FILE = Path(passerelle_host.__file__)
 PYTHON = ("/usr/bin/python3", "-I", "-S")
@@ -100,7 +101,7 @@ class Scratch:
 
     def copy(self, folder: Path) -> "Scratch":
         """The same host in another folder, with owners, times and extended attributes."""
-        subprocess.run(["cp", "-a", "-T", str(self.folder), str(folder)], check=True, timeout=60)
+        subprocess.run(["cp", "-a", "-T", str(self.folder), str(folder)], check=True, timeout=grown_s(60))
         copied = type(self).__new__(type(self))
         copied._place(folder, self.file)
         (copied.model / "root").write_text(str(copied.root))
@@ -185,7 +186,7 @@ class Scratch:
             input=json.dumps(give).encode() if give is not None else b"",
             capture_output=True,
             env=environment or {},
-            timeout=60,
+            timeout=grown_s(60),
         )
         assert ran.returncode == code, (ran.returncode, ran.stdout, ran.stderr)
         assert ran.stderr == b""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.lab.waiting import grown_s
 from tests.hostside.scratch import CONF, Scratch, fact_of
 
 pytestmark = pytest.mark.host
@@ -62,7 +63,9 @@ def test_a_document_that_is_wrong_is_refused_with_the_place(
 
 
 def test_what_is_no_json_is_refused(scratch: Scratch) -> None:
-    ran = subprocess.run(scratch.command("begin"), input=b"[" * 100_000, capture_output=True, env={}, timeout=60)
+    ran = subprocess.run(
+        scratch.command("begin"), input=b"[" * 100_000, capture_output=True, env={}, timeout=grown_s(60)
+    )
     assert ran.returncode == 2
     assert json.loads(ran.stdout)["error"] == "stdin: no JSON"
 

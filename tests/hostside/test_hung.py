@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from service.lab.waiting import grown_s
 from tests.hostside.scratch import ID, Answer, Scratch, kill, process_state, wait_for
 
 pytestmark = pytest.mark.host
@@ -65,6 +66,6 @@ def test_a_reader_that_goes_away_does_not_stop_the_one_who_begins(scratch: Scrat
     os.close(read)
     process = subprocess.Popen(scratch.command("begin"), stdin=subprocess.PIPE, stdout=write, env={})
     os.close(write)
-    process.communicate(json.dumps(scratch.document()).encode(), timeout=30)
+    process.communicate(json.dumps(scratch.document()).encode(), timeout=grown_s(30))
     assert process.returncode == 0
     assert scratch.journal()["state"] == "applied"

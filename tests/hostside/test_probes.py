@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from service.hostside import passerelle_host
+from service.lab.waiting import grown_s
 from tests.hostside.scratch import FILE, PYTHON, Answer, Scratch
 from tests.ssh.sshd import free_port
 
@@ -182,10 +183,10 @@ def two_spaces() -> Iterator[tuple[str, str]]:
     names = (f"psr-host-{os.getpid()}", f"psr-gate-{os.getpid()}")
 
     def ip(*words: str) -> None:
-        subprocess.run(["ip", *words], check=True, timeout=20)
+        subprocess.run(["ip", *words], check=True, timeout=grown_s(20))
 
     for name in names:
-        subprocess.run(["ip", "netns", "del", name], check=False, timeout=20, stderr=subprocess.DEVNULL)
+        subprocess.run(["ip", "netns", "del", name], check=False, timeout=grown_s(20), stderr=subprocess.DEVNULL)
         ip("netns", "add", name)
     try:
         ip("-n", names[0], "link", "add", "up0", "type", "veth", "peer", "name", "down0", "netns", names[1])
@@ -208,11 +209,11 @@ def test_a_gateway_that_went_away_is_found_out_though_the_kernel_still_knows_it(
 
     def ask() -> str:
         argv = ["ip", "netns", "exec", host, *PYTHON, "-c", code, str(FILE.parent)]
-        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout
+        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=grown_s(30)).stdout
 
     assert "'ok': True" in ask()  # nothing was known of it
     assert "'ok': True" in ask()  # and now it is
-    subprocess.run(["ip", "-n", gate, "addr", "del", "192.0.2.1/24", "dev", "down0"], check=True, timeout=20)
+    subprocess.run(["ip", "-n", gate, "addr", "del", "192.0.2.1/24", "dev", "down0"], check=True, timeout=grown_s(20))
     assert "192.0.2.1 on up0 does not answer" in ask()
-    subprocess.run(["ip", "-n", gate, "addr", "add", "192.0.2.1/24", "dev", "down0"], check=True, timeout=20)
+    subprocess.run(["ip", "-n", gate, "addr", "add", "192.0.2.1/24", "dev", "down0"], check=True, timeout=grown_s(20))
     assert "'ok': True" in ask()

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from service.lab.waiting import grown_s
 from tests.hostside.scratch import (
     ADDED,
     CONF,
@@ -261,7 +262,11 @@ def test_without_a_timer_nothing_is_changed(scratch: Scratch) -> None:
 
 def test_the_steps_are_told_while_they_happen(scratch: Scratch) -> None:
     ran = subprocess.run(
-        scratch.command("begin"), input=json.dumps(scratch.document()).encode(), capture_output=True, env={}, timeout=60
+        scratch.command("begin"),
+        input=json.dumps(scratch.document()).encode(),
+        capture_output=True,
+        env={},
+        timeout=grown_s(60),
     )
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     assert lines[0]["event"] == "state"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from service.lab.waiting import grown_s
 from tests.hostside.scratch import ID, NEXT_ID, Answer, Scratch, kill, process_state, wait_for
 
 pytestmark = pytest.mark.host
@@ -57,7 +58,7 @@ def prepare(scratch: Scratch, verb: str) -> list[str]:
 def traced(scratch: Scratch, words: list[str], *options: str) -> None:
     give = json.dumps(small(scratch)).encode() if words == ["begin"] else b""
     command = ["strace", "-o", str(scratch.folder / "trace"), *options, *scratch.command(*words)]
-    subprocess.run(command, input=give, capture_output=True, env={}, timeout=90)
+    subprocess.run(command, input=give, capture_output=True, env={}, timeout=grown_s(90))
 
 
 def calls_of(scratch: Scratch, words: list[str]) -> list[tuple[str, int]]:

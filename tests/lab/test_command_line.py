@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.lab.waiting import grown_s
+
 pytestmark = pytest.mark.lab
 
 NAME = f"cli-{os.getpid()}"
@@ -13,7 +15,7 @@ NAME = f"cli-{os.getpid()}"
 
 def passerelle(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "service", "lab", *words]
-    return subprocess.run(argv, input=given, capture_output=True, text=True, timeout=100)
+    return subprocess.run(argv, input=given, capture_output=True, text=True, timeout=grown_s(100))
 
 
 @pytest.fixture(scope="module")

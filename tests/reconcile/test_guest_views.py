@@ -9,6 +9,7 @@ import pytest
 
 from service.errors import InputError, NotFound
 from service.kinds.guests_seen import guests_seen, name_findings, pools_of
+from service.lab.waiting import grown_s
 from service.model.observed import HostObserved, Lease
 from service.model.states import Seen, Unknown
 from tests.laws.specs import head
@@ -114,7 +115,7 @@ async def test_a_lease_is_made_fixed_by_a_patch_that_git_takes(desk: Desk, tmp_p
     (tmp_path / "hosts").mkdir()
     (tmp_path / "hosts/pve1.yaml").write_text(SPEC)
     await asyncio.to_thread(
-        subprocess.run, ["git", "apply", "-"], input=patch.encode(), cwd=tmp_path, check=True, timeout=30
+        subprocess.run, ["git", "apply", "-"], input=patch.encode(), cwd=tmp_path, check=True, timeout=grown_s(30)
     )
     after = (tmp_path / "hosts/pve1.yaml").read_text()
     await desk.says(after)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from service.lab.waiting import grown_s
 from tests.hostside.quick_file import COMPILE
 from tests.hostside.scratch import ID, PYTHON, Scratch, kill, process_state, wait_for
 
@@ -19,7 +20,7 @@ def compiled(text: str, folder: Path) -> Path:
     (folder / "source.py").write_text(text, encoding="utf-8")
     quick = folder / "passerelle_host.py"
     command = [*PYTHON, "-c", COMPILE, str(folder / "source.py"), str(quick)]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=grown_s(60))
     return quick
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from service.errors import LabError
 from service.lab import cgroups
 from service.lab.inside.topology import run
-from service.lab.waiting import wait_for
+from service.lab.waiting import grown_s, wait_for
 
 HOLDER = r"""
 set -e
@@ -160,7 +160,7 @@ class Guest:
                 for pipe in (self._holder.stdin, self._holder.stdout):
                     if pipe is not None and not pipe.closed:
                         pipe.close()
-                self._holder.wait(timeout=20)
+                self._holder.wait(timeout=grown_s(20))
                 self._holder = None
                 wait_for(lambda: not cgroups.populated(self.cgroup), f"the end of guest {self.name}", timeout_s=20)
             self.state = "waiting for its bridge"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from service.errors import LabError
 from service.lab import addresses
+from service.lab.waiting import grown_s
 
 CLONE_NEWNET = 0x40000000
 NETNS_FOLDER = Path("/run/netns")
@@ -22,7 +23,7 @@ OUTSIDE = {"ctl": addresses.CONTROLLER, "inet": addresses.INTERNET}
 def run(*argv: str, check: bool = True, timeout_s: float = 20) -> str:
     """Run one command of the lab's plumbing; its output, or LabError with what it said."""
     done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=grown_s(timeout_s), check=False
     )
     if check and done.returncode != 0:
         raise LabError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
