@@ -28,6 +28,7 @@ from service.lab.waiting import Patience, grown_s, pauses
 
 SERVICE_PORT = 8765
 START_S = 30.0
+UNDONE = ("RolledBack", "RollbackFailed")
 
 
 class Field:
@@ -196,6 +197,30 @@ class Field:
                 told = self.service_log()[-3000:]
                 raise LabError(f"not within {timeout_s:.0f} s of an idle machine: {what}\nthe service said:\n{told}")
             next(pause)
+
+    def wait_in_force(self, host: str, commit: str, *, timeout_s: float = 120.0) -> dict[str, Any]:
+        """Wait until a host is as a commit says and return its status. LabError at once, with the status' own sentence,
+        when that commit was undone or cannot be applied; after the limit with the status as it is then."""
+        status: dict[str, Any] = {}
+
+        def there() -> bool:
+            code, found = self.ask("GET", "hosts?limit=200")
+            rows = found["items"] if code == 200 else []
+            status.clear()
+            status.update(next((row for row in rows if row["host"] == host), {}))
+            if commit == status.get("attempted_commit") and status.get("phase") in UNDONE:
+                raise LabError(f"{host}: {commit[:10]} was put back ({status['phase']}): {status.get('message')}")
+            if commit == status.get("observed_commit") and status.get("reason") == "SpecInvalid":
+                raise LabError(f"{host}: {commit[:10]} cannot be applied: {status.get('message')}")
+            return status.get("sync") == "Synced" and (
+                status.get("observed_commit") == status.get("applied_commit") == commit
+            )
+
+        try:
+            self.wait_for(there, f"{commit[:10]} in force on {host}", timeout_s=timeout_s)
+        except LabError as error:
+            raise LabError(f"{error}\nits status: {json.dumps(status, indent=1)}") from None
+        return status
 
     # the repository
 

@@ -82,20 +82,10 @@ class Story:
         return dict(rows.get(self.host.name, {}))
 
     def wait_synced(self, commit: str) -> dict[str, Any]:
-        def there() -> dict[str, Any]:
-            now = self.status()
-            done = now.get("sync") == "Synced" and now.get("observed_commit") == now.get("applied_commit") == commit
-            return now if done else {}
-
         try:
-            found: dict[str, Any] = self.field.wait_for(
-                there, f"{commit[:10]} in force on {self.host.name}", timeout_s=120
-            )
+            return self.field.wait_in_force(self.host.name, commit)
         except LabError as error:
-            raise LabError(
-                f"{error}\nnow: {json.dumps(self.status(), indent=1)}\n{json.dumps(self.drift(), indent=1)}"
-            ) from None
-        return found
+            raise LabError(f"{error}\nit differs: {json.dumps(self.drift(), indent=1)}") from None
 
     def wait_status(self, **wanted: Any) -> dict[str, Any]:
         """Wait until the host's status has these values."""

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from service.errors import LabError
 from tests.e2e.evidence import evidence, transactions
 from tests.e2e.story import Story
 
@@ -77,6 +78,8 @@ def test_a_cutting_change_that_was_insisted_upon_is_undone_by_the_host_alone(sto
     assert json.loads(story.host.read(path))["cause"] == "deadline"
     assert story.host.read("/etc/network/interfaces") == interfaces
     story.wait_status(reason="RolledBackLatched")
+    with pytest.raises(LabError, match=r"was put back \(RolledBack\): nobody confirmed before the deadline"):
+        story.wait_synced(commit)  # nothing is waited for that cannot come
     record = story.field.get(f"applies/{new}")
     assert (record["phase"], record["cause"], record["commit"]) == ("RolledBack", "deadline", commit)
     assert "nobody confirmed before the deadline" in record["error"]

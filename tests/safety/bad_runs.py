@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from service.errors import LabError
+from service.lab.waiting import grown_s
 from service.model.plans import Plan
 from tests.safety.bad_pushes import BadPush, judged
 from tests.safety.lab_bench import DEADLINE_S, MARK, REACHED, Bench, Driver, now_s, wait_for
@@ -96,7 +97,7 @@ def run(
 def _follow(bench: Bench, driver: Driver, whole: Whole, cut_at: str) -> Outcome:
     cut = False
     if cut_at:
-        if not bench.wait_stopped(cut_at, now_s() + REACH_S, driver.is_over):
+        if not bench.wait_stopped(cut_at, now_s() + grown_s(REACH_S), driver.is_over):
             return Outcome("failed", f"not applied: {driver.result(1)} {words(bench, driver)}")
         bench.forget(MARK, REACHED)
         if broken := torn(bench.host, whole):
@@ -104,7 +105,7 @@ def _follow(bench: Bench, driver: Driver, whole: Whole, cut_at: str) -> Outcome:
         bench.host.power_cut(wait=False)
         began_s = now_s()
     else:
-        started = wait_for(lambda: _state(bench, driver) in STARTED or driver.is_over(), now_s() + REACH_S)
+        started = wait_for(lambda: _state(bench, driver) in STARTED or driver.is_over(), now_s() + grown_s(REACH_S))
         if not started:
             return Outcome("failed", f"not applied: {words(bench, driver)}")
         cut = _is_cut(bench, driver)
@@ -153,7 +154,7 @@ def _is_cut(bench: Bench, driver: Driver) -> bool:
 
 def _judge(bench: Bench, driver: Driver) -> Outcome:
     assert bench.old is not None
-    told, wrong = driver.result(DRIVER_S)
+    told, wrong = driver.result(grown_s(DRIVER_S))
     ended = wait_for(lambda: not bench.look("/var/lib/passerelle/armed"), now_s() + DEADLINE_S)
     record = bench.patient_record(now_s() + LOCKED_OUT_S)
     bench.host.wait_until_up(60)

@@ -7,6 +7,7 @@ import re
 from typing import Any, NamedTuple
 
 from service.errors import LabError
+from service.lab.waiting import grown_s
 from service.model.plans import Plan
 from service.model.telling import Fence
 from tests.safety.lab_bench import DEADLINE_S, GRACE_S, MARK, ONCE, REACHED, STATE, Bench, Driver, now_s, wait_for
@@ -43,7 +44,7 @@ def prove(bench: Bench) -> None:
     """Learn the new world of a host in its old one; both are what a boot makes. LabError when it is not as meant."""
     assert bench.old is not None
     driver = bench.start(trial_plan(bench.host), confirm_timeout_s=60)
-    told, wrong = driver.result(DRIVER_S)
+    told, wrong = driver.result(grown_s(DRIVER_S))
     bench.new = read_world(bench.host)
     if wrong or told.get("ending") != "confirmed":
         raise LabError(f"{bench.host.name}: an undisturbed change is not confirmed: {wrong or told}")
@@ -158,15 +159,15 @@ def run(
 
 def _strike(bench: Bench, case: Case, driver: Driver, whole: Whole, undo: contextlib.ExitStack) -> Verdict:
     if not case.point:
-        driver.process.join(DRIVER_S)
+        driver.process.join(grown_s(DRIVER_S))
         return _end(bench, driver, whole, now_s())
-    pid = bench.wait_stopped(case.first or case.point, now_s() + REACH_S, driver.is_over)
+    pid = bench.wait_stopped(case.first or case.point, now_s() + grown_s(REACH_S), driver.is_over)
     if not pid:
         return Verdict("again", f"{driver.result(0.1)} {words(bench, driver)}")
     if case.first:
         bench.put(ONCE, case.point + "\n")
         bench.host.power_cut(wait=False)
-        pid = bench.wait_stopped(case.point, now_s() + BOOT_S)
+        pid = bench.wait_stopped(case.point, now_s() + grown_s(BOOT_S))
         if not pid:
             return Verdict("again", words(bench, driver))
     bench.forget(MARK, REACHED)
@@ -233,7 +234,7 @@ def _end(bench: Bench, driver: Driver, whole: Whole, struck_s: float) -> Verdict
     reached_s = now_s() - began_s
     if broken := torn(bench.host, whole):
         return Verdict("mixed", f"after the deadline: {broken}")
-    told, wrong = driver.result(DRIVER_S)
+    told, wrong = driver.result(grown_s(DRIVER_S))
     record = bench.patient_record(now_s() + GRACE_S)
     bench.host.wait_until_up(BOOT_S)
     verdict = _judge(bench, driver, told, record)
