@@ -21,7 +21,9 @@ from service.model.states import Json
 DEADLINE_S = 10
 SETTLE_S = 20.0
 LATE_S = 3.0
-"""How long after its deadline a timer may fire: its accuracy is 100 ms, a busy host takes its time."""
+"""How long after the deadline a waker may come: a timer's accuracy is 100 ms, a busy host takes its time."""
+WAKERS = {"watch": "watcher fired", "expire": "timer fired"}
+"""Those that each would have undone it, by the verb that they run: both have to come."""
 BETWEEN_S = 0.5
 BEGIN_S = 60.0
 CONTENT = b"A drill of passerelle: this file goes away when the host undoes what nobody confirmed.\n"
@@ -95,7 +97,7 @@ class DrillRun:
                 trouble = words(error)
                 continue
             journal: dict[str, Any] = next(iter(result.get("journals") or []), {})
-            if ended(journal) is not None:
+            if ended(journal) is not None and (has_woken(journal) or self._clock.monotonic_s() > deadline_s + LATE_S):
                 return journal, ""
             trouble = f"the transaction is still {words(journal.get('state'))} after its deadline"
         return {}, trouble
@@ -116,18 +118,10 @@ def proofs_of(result: Mapping[str, Any]) -> tuple[Proof, ...]:
 
 
 def judged(journal: Mapping[str, Any]) -> tuple[Proof, ...]:
-    """What the journal proves: the timer undid it, in time, and the host was found as it was."""
+    """What the journal proves: both wakers came, one undid it, in time, and the host was found as it was."""
     if not journal:
         return (Proof("rollback", ok=False, told="its end is not known"),)
-    began = journal.get("restore_began")
-    began = began if isinstance(began, dict) else {}
-    verb, at_s, deadline_s = began.get("verb"), began.get("boottime_s"), journal.get("deadline_boottime_s")
-    if isinstance(at_s, int | float) and isinstance(deadline_s, int | float):
-        late_s = at_s - deadline_s
-        is_timer = verb == "expire" and -0.5 <= late_s <= LATE_S
-        fired = Proof("timer fired", is_timer, f"undone by `{words(verb)}`, {late_s:.1f} s after the deadline")
-    else:
-        fired = Proof("timer fired", ok=False, told="the journal does not say who undid it")
+    fired = tuple(_fired(name, journal, verb) for verb, name in WAKERS.items())
     state, verified = journal.get("state"), journal.get("verified_old")
     is_old = state == "rolled_back" and verified is True
     told = (
@@ -135,4 +129,21 @@ def judged(journal: Mapping[str, Any]) -> tuple[Proof, ...]:
     )
     if error := words(journal.get("rollback_error") or journal.get("error")):
         told += f": {error}"
-    return (fired, Proof("rollback", is_old, told))
+    return (*fired, Proof("rollback", is_old, told))
+
+
+def has_woken(journal: Mapping[str, Any]) -> bool:
+    """Have both wakers come?"""
+    woke = journal.get("woke")
+    return isinstance(woke, dict) and set(WAKERS) <= set(woke)
+
+
+def _fired(name: str, journal: Mapping[str, Any], verb: str) -> Proof:
+    woke, deadline_s, began = journal.get("woke"), journal.get("deadline_boottime_s"), journal.get("restore_began")
+    at_s = woke.get(verb) if isinstance(woke, dict) else None
+    if not isinstance(at_s, int | float) or not isinstance(deadline_s, int | float):
+        return Proof(name, ok=False, told="the journal does not say that it came")
+    late_s = at_s - deadline_s
+    undone = isinstance(began, dict) and began.get("verb") == verb
+    told = f"it came {late_s:.1f} s after the deadline" + (" and undid the change" if undone else "")
+    return Proof(name, -0.5 <= late_s <= LATE_S, told)

@@ -4,10 +4,11 @@
 
 Run as root; Python >= 3.9 and its standard library only. A transaction is a list of steps `fact: before ->
 after`. Apply sets every fact to `after`; rollback sets every fact to its snapshot, whatever state it is in now.
-Both can be cut anywhere and started again. Before the first step a journal, a timer and a unit that runs before
-networking are in place, so that a killed process, a cut connection, a passed deadline or a power cut all end in
-the old state, and only a confirmation over a new connection keeps the new one. Kernel facts are set with `ip` and
-`nft` directly: ifreload and ifup detach guests' ports and repeat post-up lines.
+Both can be cut anywhere and started again. Before the first step a journal, two wakers (a process that watches the
+boot clock, a timer of systemd's) and a unit that runs before networking are in place, so that a killed process, a cut
+connection, a passed deadline or a power cut all end in the old state, and only a confirmation over a new connection
+keeps the new one. All of that is proven when it is armed, after the steps, and again before a confirmation counts.
+Kernel facts are set with `ip` and `nft` directly: ifreload and ifup detach guests' ports and repeat post-up lines.
 
 Facts (`TYPE:NAME`; canonical JSON, None is "not there"; a wanted value may name fewer fields than a captured one):
 
@@ -25,9 +26,10 @@ Facts (`TYPE:NAME`; canonical JSON, None is "not there"; a wanted value may name
 
 Verbs (JSON lines on stdout, the last one is {"event": "result", …}; exit 0 clean answer, 2 bad input, 1 crash):
 
-    begin <doc   run ID   confirm ID [--console]   rollback ID [REASON]   expire ID   extend ID SECONDS [GENERATION]
-    boot   status [ID] [--verify]   capture <["fact", …]   packages <{"install", "remove", "timeout_s"}
-    release ID REASON   probe <[{"kind", "name", "address", …}]   prove ID
+    begin <doc   run ID   confirm ID [--console]   rollback ID [REASON]   expire ID   watch ID
+    extend ID SECONDS [GENERATION]   boot   status [ID] [--verify]   capture <["fact", …]
+    packages <{"install", "remove", "timeout_s"}   release ID REASON   prove ID
+    probe <[{"kind", "name", "address", …}]
 
 Sections: 1 durable files, 2 commands, 3 facts, 4 journal and lock, 5 transaction, 6 verbs, 7 probes, 8 main.
 """
@@ -65,6 +67,11 @@ COMMAND_TIMEOUT_S = 20.0
 LOCK_PATIENCE_S = 10.0
 RESCUE_PATIENCE_S = 2.0  # how long a rollback waits for another verb before it kills it
 RESTORE_PATIENCE_S = 30.0  # and for another rollback that is at work: units take their time
+WATCH_EVERY_S = 1.0  # how often the watcher reads the journal: its deadline may have been moved, or it has ended
+WAKING_S = 15.0  # how long a watcher may take to start on a loaded host before the switch counts as not armed
+STILL_THERE_S = 5.0  # and to be started again by systemd, when something has killed it
+PROOF_PAUSES_S = (0.0, 0.3, 1.0, 2.0)  # before each look at what carries the switch, once the change is made
+OFF_S = 1.0  # a timer that would fire so much before or after the deadline is not the one that was armed
 PAUSES_S = (0.0, 0.1, 0.4, 1.0, 1.5, 2.0)  # before each try of a verification: units and DAD need time
 STATE = "/var/lib/passerelle"
 UNITS = "/etc/systemd/system"
@@ -95,6 +102,13 @@ WantedBy=sysinit.target
 ENDED = ("confirmed", "rolled_back", "rollback_failed", "released", "refused")
 RESTORE_ORDER = ("file", "link", "addresses", "routes", "sysctl", "nft", "masquerade", "unit")
 NETWORK = ("link", "addresses", "routes", "sysctl", "nft", "masquerade")
+WAYS_IN = ("ssh.service", "sshd.service", "ssh.socket")
+SYSTEMD = ("systemctl", "systemd-run")
+BUS_LOST = re.compile(  # what they say when systemd executes itself anew (daemon-reexec) while they talk to it
+    "disconnected from message bus|D-Bus connection terminated|Transport endpoint is not connected"
+    "|Connection (reset by peer|refused|timed out)|Broken pipe"
+)
+BUS_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0)
 # Named points for fault injection; N is the step's number. Those of a restore at boot begin with "boot-".
 POINTS = (
     ("locked", "observed", "staged", "checked", "journal-armed", "armed", "proven")
@@ -293,9 +307,22 @@ def run_command(
 ) -> Ran:
     """Run a program by name. Trouble when it is not installed or takes too long; its exit code is the caller's.
 
-    `text` is its standard input, held in memory as a file: a reader never sees a part of it, whoever is killed when.
+    What systemd was asked while it executed itself anew is asked again. `text` is its standard input, held in memory
+    as a file: a reader never sees a part of it, whoever is killed when.
     `group` gives it a process group of its own (programs that start others).
     """
+    ran = _run_once(host, argv, timeout_s, text, group)
+    for pause_s in BUS_PAUSES_S if argv[0] in SYSTEMD else ():
+        if ran.code == 0 or not BUS_LOST.search(ran.err):
+            break
+        time.sleep(pause_s)
+        ran = _run_once(host, argv, timeout_s, text, group)
+        if argv[0] == "systemd-run" and "already loaded" in ran.err:  # what was asked first has been done
+            ran = Ran(0, "", "")
+    return ran
+
+
+def _run_once(host: Host, argv: list[str], timeout_s: float, text: str, group: bool) -> Ran:
     search = host.bin_dir or "/usr/sbin:/usr/bin:/sbin:/bin"
     program = shutil.which(argv[0], path=search)
     if program is None:
@@ -1227,6 +1254,7 @@ def locked(host: Host, patience_s: float = LOCK_PATIENCE_S, rescue: bool = False
         fd = os.open(host.state("lock"), os.O_RDONLY | os.O_CLOEXEC)
     try:
         began_s = patient_s = time.monotonic()
+        holders = -1
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -1234,11 +1262,13 @@ def locked(host: Host, patience_s: float = LOCK_PATIENCE_S, rescue: bool = False
             except BlockingIOError:
                 now_s, limit_s = time.monotonic(), patience_s
                 holder, verb = noted_holder(host)
+                if holder != holders:  # each has its own time: one that has just come must not pay for the last one
+                    holders, patient_s = holder, now_s
                 if rescue and verb == "rescue" and not re.search(r"\) [Tt] ", read_text(f"/proc/{holder}/stat")):
                     limit_s = max(patience_s, RESTORE_PATIENCE_S)
                 if rescue and (verb == "run" or now_s - patient_s > limit_s):
                     kill_holder(host)
-                    patient_s = now_s  # whoever comes after it, maybe another rescue, has its own time
+                    patient_s = now_s
                 if now_s - began_s > limit_s + (5 if rescue else 0):
                     raise Refused("locked", "another passerelle process holds this host's lock; try again") from None
             time.sleep(0.02)
@@ -1309,11 +1339,16 @@ class Transaction:
 
         return Setter(self.host, contents, self.id, detail)
 
+    @property
+    def deadline_s(self) -> float:
+        """When the time to confirm is over, on the boot clock of the boot that armed it."""
+        return float(self.journal.get("deadline_boottime_s") or 0)
+
     def past_deadline(self) -> bool:
         """Is the time to confirm over? A reboot ends it as well."""
         if self.journal.get("boot_id") != self.host.boot_id():
             return True
-        return boottime_s() >= float(self.journal.get("deadline_boottime_s") or 0)
+        return boottime_s() >= self.deadline_s
 
     def answer(self, **more: Json) -> dict[str, Json]:
         """The result line for this transaction."""
@@ -1750,16 +1785,35 @@ def timer_name(transaction: Transaction) -> str:
     return f"passerelle-expire-{transaction.id}-{transaction.journal['timers']}"
 
 
-def start_timer(transaction: Transaction, seconds: float) -> None:
+def watch_name(identifier: str) -> str:
+    return f"passerelle-watch-{identifier}"
+
+
+def start_timer(transaction: Transaction, deadline_s: float) -> None:
     """A transient timer that lets the transaction expire. systemd's own accuracy of 1 min is far too coarse.
 
-    A timer elapses once: whoever kills what it started (SIGKILL, memory), systemd starts that again.
+    Its time is absolute: OnStartupSec counts from when systemd was started, which stays as it is. OnActiveSec would be
+    counted anew at each daemon-reload and daemon-reexec (seen with systemd 252 and 257), and the rollback would never
+    come on a host that reloads often. A timer elapses once: whoever kills what it started (SIGKILL, memory), systemd
+    starts that again.
     """
     host = transaction.host
-    argv = ["systemd-run", "--quiet", "--collect", f"--unit={timer_name(transaction)}", f"--on-active={seconds:.3f}s"]
+    began_us = must(host, ["systemctl", "show", "--value", "-p", "UserspaceTimestampMonotonic"]).strip()
+    if not began_us.isdigit():
+        raise Trouble("systemd does not say when it was started")
+    after_us = round((deadline_s - suspended_s()) * 1e6) - int(began_us)
+    argv = ["systemd-run", "--quiet", "--collect", f"--unit={timer_name(transaction)}", f"--on-startup={after_us}us"]
     argv += ["--timer-property=AccuracySec=100ms", "--timer-property=RemainAfterElapse=no"]
     argv += ["--property=OOMScoreAdjust=-900", "--property=Restart=on-abnormal", "--property=RestartSec=1"]
     must(host, argv + own_command(transaction, "expire"))
+
+
+def start_watch(transaction: Transaction) -> None:
+    """The other waker: a process of its own that needs nothing of systemd any more once it runs."""
+    argv = ["systemd-run", "--quiet", "--collect", f"--unit={watch_name(transaction.id)}"]
+    argv += ["--property=OOMScoreAdjust=-900", "--property=Restart=on-abnormal", "--property=RestartSec=100ms"]
+    argv += ["--property=StartLimitIntervalSec=0"]
+    must(transaction.host, argv + own_command(transaction, "watch"))
 
 
 def own_command(transaction: Transaction, verb: str) -> list[str]:
@@ -1769,34 +1823,170 @@ def own_command(transaction: Transaction, verb: str) -> list[str]:
     return ["/usr/bin/python3", "-I", "-S", copy, *host.own_flags(), verb, transaction.id]
 
 
-def prove_armed(transaction: Transaction) -> None:
-    """Trouble unless the timer will fire and the boot unit is enabled."""
-    properties = "ActiveState,NextElapseUSecMonotonic"
-    out = must(transaction.host, ["systemctl", "show", "-p", properties, "--", timer_name(transaction) + ".timer"])
-    shown = (show_properties(out) or [{}])[0]
-    if shown.get("ActiveState") != "active" or shown.get("NextElapseUSecMonotonic", "") in ("", "infinity", "0"):
-        raise Trouble("the timer is not running")
-    unit = Seen(transaction.host).units([RECOVER_UNIT])[RECOVER_UNIT]
-    if unit is None or unit["enabled"] != "enabled":
-        raise Trouble(f"{RECOVER_UNIT} is not enabled")
-    if armed_id(transaction.host) != transaction.id:
-        raise Trouble("the armed file is not there")
+def watcher(transaction: Transaction) -> tuple[int, float]:
+    """(process, deadline that it waits for) as the watcher noted them; (0, 0) when it is gone, stopped or never was."""
+    words = read_text(os.path.join(transaction.folder, "watch")).split()
+    if len(words) != 3 or not words[0].isdigit() or start_time(int(words[0])) != words[1]:
+        return 0, 0.0
+    if re.search(r"\) [TtZX] ", read_text(f"/proc/{words[0]}/stat")):
+        return 0, 0.0
+    return int(words[0]), float(words[2])
+
+
+class Carriers:
+    """What would bring an armed transaction back, as it is now. Each proof returns what it has seen, or is Trouble."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = transaction
+        self.host = transaction.host
+        self.timer_unit = timer_name(transaction) + ".timer"
+        names = (self.timer_unit, RECOVER_UNIT, *WAYS_IN)
+        shown = "LoadState,UnitFileState,ActiveState,NeedDaemonReload,Before,DropInPaths,NextElapseUSecMonotonic"
+        rows = show_properties(must(self.host, ["systemctl", "show", "-p", shown, "--", *names]))
+        if len(rows) != len(names):
+            raise Trouble("systemd does not tell about all units")
+        self.units = {name: rows[number] for number, name in enumerate(names)}
+
+    def timer(self) -> str:
+        """Runs, and fires at the deadline."""
+        unit = self.units[self.timer_unit]
+        at_s = span_s(unit.get("NextElapseUSecMonotonic", ""))
+        if unit.get("ActiveState") != "active" or not at_s:
+            raise Trouble("the timer is not running")
+        off_s = at_s + suspended_s() - self.transaction.deadline_s
+        if self.transaction.journal.get("watched") and abs(off_s) > OFF_S:
+            raise Trouble(f"the timer would fire {abs(off_s):.0f} s {'after' if off_s > 0 else 'before'} the deadline")
+        return f"{self.timer_unit} runs"
+
+    def watch(self, patience_s: float = STILL_THERE_S) -> str:
+        """A process of ours waits for this very deadline, on the boot clock."""
+        if not self.transaction.journal.get("watched"):
+            return "armed by an earlier version, which had none"
+        deadline_s = self.transaction.deadline_s
+        ends_s = min(boottime_s() + patience_s, deadline_s)
+        while True:
+            pid, until_s = watcher(self.transaction)
+            if pid and until_s == deadline_s:
+                return f"process {pid} waits for the deadline"
+            if boottime_s() > ends_s:
+                raise Trouble("the watcher waits for another deadline" if pid else "the watcher is not running")
+            time.sleep(0.02)
+
+    def boot_unit(self) -> str:
+        """As written, read by systemd, enabled, ordered before whatever sets up the network, with what it runs."""
+        host, unit = self.host, self.units[RECOVER_UNIT]
+        if read_file(host.path(f"{UNITS}/{RECOVER_UNIT}"))[1] != RECOVER_TEXT.encode():
+            raise Trouble(f"{UNITS}/{RECOVER_UNIT} is not as it was written")
+        wanted = {"LoadState": "loaded", "UnitFileState": "enabled", "NeedDaemonReload": "no"}
+        for name, value in wanted.items():
+            if unit.get(name) != value:
+                raise Trouble(f"{RECOVER_UNIT}: {name} is {unit.get(name) or 'not told'}, not {value}")
+        if not os.path.islink(host.path(f"{UNITS}/sysinit.target.wants/{RECOVER_UNIT}")):
+            raise Trouble(f"{RECOVER_UNIT} is not enabled on the disk")
+        for path in unit.get("DropInPaths", "").split():
+            if f"/{RECOVER_UNIT}.d/" in path:
+                raise Trouble(f"{path} changes {RECOVER_UNIT}")
+        late = {"network-pre.target", "networking.service", "sysinit.target"} - set(unit.get("Before", "").split())
+        if late:
+            raise Trouble(f"{RECOVER_UNIT} is not ordered before {', '.join(sorted(late))}")
+        for program in ("/usr/bin/python3", "/usr/bin/timeout"):
+            if not os.access(host.path(program), os.X_OK):
+                raise Trouble(f"{program} is gone: {RECOVER_UNIT} runs it")
+        with open(os.path.join(self.transaction.folder, "passerelle_host.py"), "rb") as own:
+            if read_file(host.state("boot.py"))[1] != own.read():
+                raise Trouble(f"{STATE}/boot.py is another file than the one that armed this")
+        if armed_id(host) != self.transaction.id:
+            raise Trouble(f"{STATE}/armed does not name {self.transaction.id}")
+        return f"{RECOVER_UNIT} is enabled and comes before networking"
+
+    def sshd(self) -> dict[str, Json]:
+        """What lets people in, to be compared later: the units of sshd, and whether sshd would start."""
+        units = {name: [self.units[name].get(key, "") for key in ("ActiveState", "UnitFileState")] for name in WAYS_IN}
+        path = self.host.bin_dir + "/sshd" if self.host.bin_dir else "/usr/sbin/sshd"
+        try:
+            starts = run_command(self.host, [path, "-t"]).code == 0
+        except Trouble:
+            starts = False
+        return {"units": units, "starts": starts}
+
+    def way_in(self) -> str:
+        """The SSH server runs, starts and is enabled as far as it was when this was armed."""
+        before = self.transaction.journal.get("way_in")
+        if before is None:
+            return "armed by an earlier version, which did not look"
+        now = self.sshd()
+        for name, (active, enabled) in before["units"].items():
+            now_active, now_enabled = now["units"][name]
+            if active == "active" and now_active not in ("active", "reloading", "activating"):
+                raise Trouble(f"{name} does not run any more: nobody could log in")
+            if enabled in ("enabled", "alias", "static") and now_enabled != enabled:
+                raise Trouble(f"{name} is {now_enabled or 'gone'}, it was {enabled}: nobody could log in after a boot")
+        if before["starts"] and not now["starts"]:
+            raise Trouble("sshd would not start any more: `sshd -t` fails")
+        return "sshd as before"
+
+    def proofs(self) -> list[dict[str, Json]]:
+        """[{"name", "ok", "told"}] of all pieces."""
+        found: list[dict[str, Json]] = []
+        pieces: dict[str, Callable[[], str]] = {
+            "timer": self.timer,
+            "watcher": self.watch,
+            "boot unit": self.boot_unit,
+            "way in": self.way_in,
+        }
+        for name, prove in pieces.items():
+            try:
+                found.append({"name": name, "ok": True, "told": prove()})
+            except (Trouble, OSError) as error:
+                found.append({"name": name, "ok": False, "told": str(error)[:300]})
+        return found
+
+
+def prove_switch(transaction: Transaction) -> None:
+    """Trouble, with all that is missing, unless everything that would bring this back is in place.
+
+    Asked again for a few seconds: others may be restarting sshd or reloading systemd at this moment.
+    """
+    lost: list[str] = []
+    for pause_s in PROOF_PAUSES_S:
+        time.sleep(pause_s)
+        lost = [proof["told"] for proof in Carriers(transaction).proofs() if not proof["ok"]]
+        if not lost:
+            return
+    raise Trouble("; ".join(lost))
+
+
+def span_s(text: str) -> float:
+    """A time span as systemctl shows it (`1h 2min 3.5s`; systemd.time(7)), in seconds; 0 for none or never."""
+    scale = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+    scale.update(month=2629800, y=31557600)
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([a-z]+)", text)
+    return sum(float(number) * scale.get(unit, 0) for number, unit in parts)
+
+
+def suspended_s() -> float:
+    """How far the boot clock is ahead of the monotonic one, which systemd's timers use."""
+    return boottime_s() - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def arm(transaction: Transaction, confirm_timeout_s: float) -> None:
-    """Journal, timer, armed file, each proven. Refused, and disarmed again, when one of them is missing."""
+    """Journal, both wakers, armed file, each proven. Refused, and disarmed again, when one of them is missing."""
     host = transaction.host
     try:
         install_boot_unit(host)
         with open(os.path.join(transaction.folder, "passerelle_host.py"), "rb") as own:
             write_atomic(host.state("boot.py"), own.read(), 0o700)
-        deadline_s = boottime_s() + confirm_timeout_s
-        transaction.save(state="armed", deadline_boottime_s=round(deadline_s, 3))
+        deadline_s = round(boottime_s() + confirm_timeout_s, 3)
+        transaction.save(state="armed", deadline_boottime_s=deadline_s, watched=True)
         point(host, "journal-armed")
-        start_timer(transaction, confirm_timeout_s)
+        start_watch(transaction)
+        start_timer(transaction, deadline_s)
         write_atomic(host.state("armed"), transaction.id.encode() + b"\n")
         point(host, "armed")
-        prove_armed(transaction)
+        carriers = Carriers(transaction)
+        transaction.save(way_in=carriers.sshd())
+        carriers.watch(WAKING_S)
+        prove_switch(transaction)
         point(host, "proven")
     except (OSError, Trouble) as error:
         transaction.try_save(state="refused", error=f"could not be armed: {worded(host, error)}")
@@ -1805,12 +1995,15 @@ def arm(transaction: Transaction, confirm_timeout_s: float) -> None:
 
 
 def disarm(host: Host, identifier: str) -> None:
-    """The journal has ended: take the armed file away, then the timers."""
+    """The journal has ended: take the armed file away, then the wakers. Those that wake now find nothing to do."""
     if armed_id(host) == identifier:
         remove(host.state("armed"))
     point(host, "disarmed")
+    if host.verb in ("watch", "expire"):
+        return  # a waker that is at work has woken on time, and so does the other one: both end by themselves
     with contextlib.suppress(Trouble, OSError):
-        run_command(host, ["systemctl", "stop", f"passerelle-expire-{identifier}-*.timer"])
+        wakers = [f"passerelle-expire-{identifier}-*.timer", watch_name(identifier) + ".service"]
+        run_command(host, ["systemctl", "stop", *wakers])
 
 
 # ------------------------------------------------------------------------------- 5 transaction: apply, verify, restore
@@ -1960,9 +2153,13 @@ def apply_steps(transaction: Transaction) -> dict[str, Json]:
         left = wait_until(host, wanted_after(steps.document, on_confirm=False))
         if left:
             return failed(transaction, "verify failed", told(left))
-        transaction.save(state="applied")
     except (Trouble, OSError) as error:
         return failed(transaction, "verify failed", worded(host, error))
+    try:
+        prove_switch(transaction)
+        transaction.save(state="applied")
+    except (Trouble, OSError) as error:
+        return failed(transaction, "switch lost", worded(host, error))
     point(host, "applied")
     return transaction.answer()
 
@@ -1979,7 +2176,8 @@ def restore(transaction: Transaction, cause: str, at_boot: bool = False) -> dict
         transaction.journal["cause"] = cause
     shutil.rmtree(os.path.join(transaction.folder, "reserve"), ignore_errors=True)
     cut = ("doing", "done") if transaction.state == "rolling_back" else ("doing",)
-    transaction.journal.setdefault("restore_began", {"verb": host.verb, "boottime_s": round(boottime_s(), 3)})
+    began = {"verb": host.verb, "boottime_s": round(boottime_s(), 3), "state": transaction.state}
+    transaction.journal.setdefault("restore_began", began)
     transaction.try_save(state="rolling_back")
     point(host, prefix + "restore-begin")
     snapshot = transaction.snapshot()
@@ -2242,9 +2440,12 @@ def follow(transaction: Transaction) -> dict[str, Json]:
 
 
 def rescue(transaction: Transaction, cause: str) -> dict[str, Json]:
-    """Restore now, whoever holds the lock, unless the transaction has ended."""
+    """Restore now, whoever holds the lock, unless the transaction has ended. A waker notes that it has woken."""
+    waker, woke_s = transaction.host.verb, round(boottime_s(), 3)
     with locked(transaction.host, RESCUE_PATIENCE_S, rescue=True):
         transaction.load()
+        if waker in ("watch", "expire") and transaction.state not in ("confirmed", "released", "refused"):
+            transaction.try_save(woke={waker: woke_s, **transaction.journal.get("woke", {})})
         if transaction.state in ENDED and transaction.state != "rollback_failed":
             if armed_id(transaction.host) == transaction.id:
                 disarm(transaction.host, transaction.id)
@@ -2274,6 +2475,7 @@ def verb_confirm(host: Host, identifier: str, console: bool) -> dict[str, Json]:
                 disarm(host, identifier)
             return transaction.answer()
         if transaction.state not in ("applied", "confirming") or transaction.past_deadline():
+            transaction.journal["confirms"] = confirms(transaction) + 1
             return restore(transaction, "deadline")
         _refuse_old_connection(transaction, console)
         return _confirm(transaction)
@@ -2288,10 +2490,24 @@ def _refuse_old_connection(transaction: Transaction, console: bool) -> None:
         raise Refused("no-connection", "not over SSH: this proves nothing; --console if you mean it")
 
 
+def confirms(transaction: Transaction) -> int:
+    """How many confirmations have come in, those that came too late as well."""
+    return int(transaction.journal.get("confirms") or 0)
+
+
+def _lost(transaction: Transaction) -> str:
+    """What of the switch is gone by now, "" when all is there."""
+    try:
+        prove_switch(transaction)
+    except Trouble as error:
+        return str(error)
+    return ""
+
+
 def _confirm(transaction: Transaction) -> dict[str, Json]:
     host = transaction.host
     try:
-        transaction.save(state="confirming")
+        transaction.save(state="confirming", confirms=confirms(transaction) + 1)
         steps = Steps(transaction)
         left = wait_until(host, wanted_after(steps.document, on_confirm=False))
         if left:
@@ -2305,6 +2521,9 @@ def _confirm(transaction: Transaction) -> dict[str, Json]:
             left = wait_until(host, wanted_after(steps.document, on_confirm=True))
             if left:
                 return failed(transaction, "verify failed", told(left))
+        lost = _lost(transaction)
+        if lost:
+            return failed(transaction, "switch lost", lost)
         transaction.save(state="confirmed")
     except (Trouble, OSError, ValueError, KeyError) as error:
         return failed(transaction, "confirm failed", worded(host, error))
@@ -2315,10 +2534,39 @@ def _confirm(transaction: Transaction) -> dict[str, Json]:
 
 
 def verb_expire(host: Host, identifier: str) -> dict[str, Json]:
-    """The timer's verb. Nobody comes after it before the next boot, so it does not give up at the first trouble."""
+    """The timer's verb."""
     transaction = find(host, identifier)
     if transaction.state not in ENDED and not transaction.past_deadline():
         return transaction.answer()  # extended: a later timer is running
+    return expire(transaction)
+
+
+def verb_watch(host: Host, identifier: str) -> dict[str, Json]:
+    """The watcher: waits for the deadline in the journal, on the boot clock, and then does what the timer does.
+
+    It asks nobody but the kernel: no reload of systemd and no step of the wall clock moves it, and a moved deadline
+    (`extend`) is read from the journal. Ends when the transaction does.
+    """
+    transaction = find(host, identifier)
+    noted_s = None
+    while transaction.state not in ENDED:
+        left_s = transaction.deadline_s - boottime_s()
+        if left_s <= 0 or transaction.past_deadline():
+            return expire(transaction)
+        if transaction.deadline_s != noted_s:
+            noted_s = transaction.deadline_s
+            note = f"{os.getpid()} {start_time(os.getpid())} {noted_s}"
+            with contextlib.suppress(OSError):  # unproven, so nothing is confirmed; it still watches
+                write_new(os.path.join(transaction.folder, "watch.new"), note.encode())
+                os.rename(os.path.join(transaction.folder, "watch.new"), os.path.join(transaction.folder, "watch"))
+        time.sleep(min(left_s, WATCH_EVERY_S))
+        with contextlib.suppress(OSError, UnknownFormat):  # then it goes by what it has read before
+            transaction.load()
+    return transaction.answer()
+
+
+def expire(transaction: Transaction) -> dict[str, Json]:
+    """The deadline has passed. Maybe nobody comes after us before the next boot: not given up at the first trouble."""
     for pause_s in (0.5, 1, 2, 4, 8):
         try:
             return rescue(transaction, "deadline")
@@ -2347,10 +2595,10 @@ def verb_extend(host: Host, identifier: str, seconds: str, generation: str) -> d
             raise Refused("ended", f"{identifier} is {transaction.state}; its deadline cannot be moved any more")
         old = timer_name(transaction)
         transaction.journal["timers"] += 1
-        deadline_s = boottime_s() + int(seconds)
+        deadline_s = round(boottime_s() + int(seconds), 3)
         try:
-            start_timer(transaction, int(seconds))  # first the new one: there is never none
-            transaction.save(deadline_boottime_s=round(deadline_s, 3))
+            start_timer(transaction, deadline_s)  # first the new one: there is never none
+            transaction.save(deadline_boottime_s=deadline_s)  # the watcher reads it from there
         except (Trouble, OSError) as error:
             raise Refused("arm", f"the old deadline stays: {error}") from None
         with contextlib.suppress(Trouble):
@@ -2795,39 +3043,7 @@ def verb_probe(host: Host) -> dict[str, Json]:
 def verb_prove(host: Host, identifier: str) -> dict[str, Json]:
     """What would bring this armed transaction back, piece by piece: [{"name", "ok", "told"}]. Nothing is changed."""
     transaction = find(host, identifier)
-    proofs = []
-    for name, prove in (("timer", _prove_timer), ("boot unit", _prove_boot_unit)):
-        try:
-            told, ok = prove(transaction), True
-        except (Trouble, OSError) as error:
-            told, ok = str(error)[:300], False
-        proofs.append({"name": name, "ok": ok, "told": told})
-    return {"state": transaction.state, "proofs": proofs}
-
-
-def _prove_timer(transaction: Transaction) -> str:
-    prove_armed(transaction)
-    return f"{timer_name(transaction)}.timer runs"
-
-
-def _prove_boot_unit(transaction: Transaction) -> str:
-    """As written, read by systemd, enabled, ordered before whatever sets up the network, with the file that it runs."""
-    host = transaction.host
-    if read_file(host.path(f"{UNITS}/{RECOVER_UNIT}"))[1] != RECOVER_TEXT.encode():
-        raise Trouble(f"{UNITS}/{RECOVER_UNIT} is not as it was written")
-    names = "LoadState,UnitFileState,NeedDaemonReload,Before"
-    shown = (show_properties(must(host, ["systemctl", "show", "-p", names, "--", RECOVER_UNIT])) or [{}])[0]
-    wanted = {"LoadState": "loaded", "UnitFileState": "enabled", "NeedDaemonReload": "no"}
-    for name, value in wanted.items():
-        if shown.get(name) != value:
-            raise Trouble(f"{RECOVER_UNIT}: {name} is {shown.get(name) or 'not told'}, not {value}")
-    late = {"network-pre.target", "networking.service", "sysinit.target"} - set(shown.get("Before", "").split())
-    if late:
-        raise Trouble(f"{RECOVER_UNIT} is not ordered before {', '.join(sorted(late))}")
-    with open(os.path.join(transaction.folder, "passerelle_host.py"), "rb") as own:
-        if read_file(host.state("boot.py"))[1] != own.read():
-            raise Trouble(f"{STATE}/boot.py is another file than the one that armed this")
-    return f"{RECOVER_UNIT} is enabled and comes before networking"
+    return {"state": transaction.state, "proofs": Carriers(transaction).proofs()}
 
 
 # ------------------------------------------------------------------------------------------------------------ 8 main
@@ -2850,6 +3066,7 @@ def dispatch(host: Host, words: list[str]) -> dict[str, Json]:
         "confirm": lambda: verb_confirm(host, first, "--console" in flags),
         "rollback": lambda: verb_rollback(host, first, reason),
         "expire": lambda: verb_expire(host, first),
+        "watch": lambda: verb_watch(host, first),
         "extend": lambda: verb_extend(host, first, *(rest[1:3] + ["", ""])[:2]),
         "boot": lambda: verb_boot(host),
         "status": lambda: verb_status(host, first, "--verify" in flags),

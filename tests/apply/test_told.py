@@ -71,17 +71,21 @@ def test_what_should_have_been_undone_long_ago_is_found(answer: dict[str, Any], 
 
 UNDONE = {
     "state": "rolled_back", "verified_old": True, "deadline_boottime_s": 100.0,
-    "restore_began": {"verb": "expire", "boottime_s": 100.2},
+    "restore_began": {"verb": "watch", "boottime_s": 100.2}, "woke": {"watch": 100.1, "expire": 100.2},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("journal", "missing", "said"),
     [
-        (UNDONE, set(), "0.2 s after the deadline"),
-        ({**UNDONE, "restore_began": {"verb": "confirm", "boottime_s": 100.2}}, {"timer fired"}, "by `confirm`"),
-        ({**UNDONE, "restore_began": {"verb": "expire", "boottime_s": 101.0 + LATE_S}}, {"timer fired"}, "4.0 s after"),
-        ({**UNDONE, "restore_began": None}, {"timer fired"}, "does not say who undid it"),
+        (UNDONE, set(), "it came 0.1 s after the deadline and undid the change"),
+        ({**UNDONE, "restore_began": None}, set(), "it came 0.2 s after the deadline"),
+        ({**UNDONE, "woke": {"watch": 100.1}}, {"timer fired"}, "does not say that it came"),
+        ({**UNDONE, "woke": {"expire": 100.1}}, {"watcher fired"}, "does not say that it came"),
+        ({**UNDONE, "woke": {"watch": 100.1, "expire": 101.0 + LATE_S}}, {"timer fired"}, "4.0 s after"),
+        ({**UNDONE, "woke": {"watch": 99.0, "expire": 100.0}}, {"watcher fired"}, "-1.0 s after"),
+        ({**UNDONE, "woke": None}, {"watcher fired", "timer fired"}, "does not say that it came"),
+        ({**UNDONE, "woke": "both"}, {"watcher fired", "timer fired"}, "does not say that it came"),
         ({**UNDONE, "verified_old": None}, {"rollback"}, "the transaction is rolled_back"),
         ({**UNDONE, "state": "confirmed"}, {"rollback"}, "the transaction is confirmed"),
         ({**UNDONE, "state": "rollback_failed", "rollback_error": "no room"}, {"rollback"}, "rollback_failed: no room"),

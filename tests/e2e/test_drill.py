@@ -10,7 +10,8 @@ from tests.e2e.story import Story
 
 pytestmark = pytest.mark.lab(minutes=2)
 
-NAMES = ["timer", "boot unit", "timer fired", "rollback", "new connection"]
+ARMED = ["timer", "watcher", "boot unit", "way in"]
+NAMES = [*ARMED, "watcher fired", "timer fired", "rollback", "new connection"]
 
 
 def untouched(story: Story) -> list[str]:
@@ -37,7 +38,8 @@ def test_a_drill_proves_the_switch_and_changes_nothing(story: Story) -> None:
     assert new == found["id"]
     journal = json.loads(story.host.read(f"/var/lib/passerelle/txn/{new}/journal.json"))
     assert (journal["state"], journal["cause"], journal["verified_old"]) == ("rolled_back", "deadline", True)
-    assert journal["restore_began"]["verb"] == "expire"
+    assert journal["restore_began"]["verb"] in ("watch", "expire")
+    assert set(journal["woke"]) == {"watch", "expire"}
     assert untouched(story) == before
     assert story.host.sh("ls /run/passerelle-drill-* 2>/dev/null || true") == ""
     assert story.applies() == applies

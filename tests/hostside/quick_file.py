@@ -12,6 +12,8 @@ from tests.hostside.scratch import FILE, PYTHON
 
 SHORTER = {
     "PAUSES_S": "(0.0, 0.01, 0.02, 0.05, 0.1, 0.2)",
+    "PROOF_PAUSES_S": "(0.0, 0.05)",
+    "STILL_THERE_S": "0.3",
     "RESCUE_PATIENCE_S": "0.3",
 }
 COMPILE = "import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], doraise=True)"

@@ -81,8 +81,11 @@ class Scratch:
             "etc/passerelle",
             "etc/sysctl.d",
             "usr/sbin",
+            "usr/bin",
         ):
             (self.root / path).mkdir(parents=True)
+        for name in ("python3", "timeout"):
+            (self.root / "usr/bin" / name).symlink_to(f"/usr/bin/{name}")
         for name in NAMES.split():
             (self.bin / name).symlink_to(FAKES / "call")
         (self.model / "socket").symlink_to(server_of_models())
@@ -91,8 +94,8 @@ class Scratch:
         (self.root / CONF[1:]).chmod(0o640)
         (self.root / NFT_FILE[1:]).write_text(NFT_OLD)
         self.put("packages.json", [])
-        units = {"dnsmasq.service": {"enabled": "enabled", "active": True}}
-        self.put("units.json", {**units, "named.service": {"enabled": "enabled", "active": True}})
+        runs = {"enabled": "enabled", "active": True}
+        self.put("units.json", {f"{name}.service": dict(runs) for name in ("dnsmasq", "named", "ssh")})
         self.fresh_boot()
 
     def _place(self, folder: Path, file: Path) -> None:

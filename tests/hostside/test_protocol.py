@@ -200,8 +200,9 @@ def test_a_deadline_can_be_moved_by_who_knows_the_id_and_never_without_a_timer(s
     first = scratch.journal()["deadline_boottime_s"]
     assert scratch.call("extend", ID, "300")["deadline_boottime_s"] > first + 200
     assert scratch.timers() == [f"passerelle-expire-{ID}-1.timer"]
-    started = [words for words in scratch.calls("systemd-run") if any("on-active" in word for word in words)]
+    started = [words for words in scratch.calls("systemd-run") if any("on-startup" in word for word in words)]
     assert len(started) == 2
+    assert all(proof["ok"] for proof in scratch.call("prove", ID)["proofs"]), "the watcher has it from the journal"
     assert scratch.call("expire", ID)["state"] == "applied", "an old timer does nothing"
     assert scratch.call("extend", ID, "300", "2")["reason"] == "holder"
     assert scratch.call("extend", ID, "300", "1")["state"] == "applied"
@@ -295,36 +296,9 @@ def test_a_drill_arms_a_checkpoint_that_changes_nothing(scratch: Scratch) -> Non
     before = scratch.state()
     assert scratch.begin(scratch.drill())["state"] == "applied"
     proofs = scratch.call("prove", ID)["proofs"]
-    assert [(proof["name"], proof["ok"]) for proof in proofs] == [("timer", True), ("boot unit", True)]
+    pieces = ("timer", "watcher", "boot unit", "way in")
+    assert [(proof["name"], proof["ok"]) for proof in proofs] == [(name, True) for name in pieces]
     assert scratch.expire()["state"] == "rolled_back"
     assert scratch.journal()["verified_old"] is True
     assert scratch.journal()["restore_began"]["verb"] == "expire"
     assert scratch.state() == before
-
-
-@pytest.mark.parametrize(
-    ("damage", "piece", "said"),
-    [
-        ("timer", "timer", "the timer is not running"),
-        ("unit", "boot unit", "is not as it was written"),
-        ("link", "boot unit", "UnitFileState is disabled, not enabled"),
-        ("file", "boot unit", "boot.py is another file"),
-    ],
-)
-def test_a_switch_with_a_piece_missing_is_told_piece_by_piece(
-    scratch: Scratch, damage: str, piece: str, said: str
-) -> None:
-    scratch.begin(scratch.drill())
-    units = scratch.root / "etc/systemd/system"
-    if damage == "timer":
-        known = {name: unit for name, unit in scratch.get("units.json").items() if not name.endswith(".timer")}
-        scratch.put("units.json", known)
-    elif damage == "unit":
-        (units / "passerelle-recover.service").write_text("[Unit]\nBefore=networking.service\n")
-    elif damage == "link":
-        (units / "sysinit.target.wants/passerelle-recover.service").unlink()
-    else:
-        (scratch.root / "var/lib/passerelle/boot.py").write_text("")
-    missing = [proof for proof in scratch.call("prove", ID)["proofs"] if not proof["ok"]]
-    assert piece in {proof["name"] for proof in missing}
-    assert said in " ".join(proof["told"] for proof in missing)

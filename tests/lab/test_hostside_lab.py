@@ -1,8 +1,10 @@
 """The host-side file on a real host: systemd's timer, the boot unit, ifupdown2's boot, apt."""
 
 import base64
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -105,7 +107,7 @@ def test_the_timer_brings_the_old_network_back(armed_host: Host) -> None:
     journal = call(armed_host, "status", ID)["journals"][0]
     assert (journal["state"], journal["cause"], journal["verified_old"]) == ("rolled_back", "deadline", True)
     assert armed_host.sh(LOOK) == before
-    assert armed_host.sh("systemctl list-units --all --plain --no-legend 'passerelle-e*' 'passerelle-a*'") == ""
+    assert armed_host.sh("systemctl list-units --all --plain --no-legend 'passerelle-[aew]*'") == ""
 
 
 def test_a_killed_rollback_of_the_timer_is_started_again(armed_host: Host) -> None:
@@ -115,7 +117,7 @@ def test_a_killed_rollback_of_the_timer_is_started_again(armed_host: Host) -> No
     armed_host.sh("while ! test -e /run/passerelle-point; do sleep 0.05; done", timeout_s=20)
     armed_host.sh(
         "rm /run/passerelle-test; systemctl kill -s SIGKILL $(systemctl list-units --plain --no-legend -t service "
-        f"'passerelle-expire-{ID}-*' | cut -d ' ' -f 1)"
+        f"'passerelle-expire-{ID}-*' 'passerelle-watch-{ID}*' | cut -d ' ' -f 1)"
     )
     armed_host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=20)
     assert call(armed_host, "status", ID)["journals"][0]["state"] == "rolled_back"
@@ -175,3 +177,72 @@ def test_a_package_is_installed_without_its_service(armed_host: Host) -> None:
     assert facts["unit:dnsmasq.service"] == {"enabled": "disabled", "active": False}
     assert facts["unit:named.service"]["active"] is True
     assert "policy-rc.d" not in armed_host.sh("ls /usr/sbin")
+
+
+@contextlib.contextmanager
+def storm(host: Host, what: str) -> Iterator[None]:
+    """Let systemd do something every second, as an admin or packages' scripts would."""
+    script = f"#!/bin/sh\ntouch /run/storm\nwhile test -e /run/storm; do systemctl {what}; sleep 1; done\n"
+    host.write("/root/storm", script.encode(), mode=0o755)
+    host.sh("systemd-run --quiet --collect --unit=storm /root/storm; while ! test -e /run/storm; do sleep 0.05; done")
+    try:
+        yield
+    finally:
+        host.sh(
+            "rm /run/storm; while pgrep -f /root/storm >/dev/null; do sleep 0.1; done; rm /root/storm", timeout_s=60
+        )
+
+
+def woke(host: Host) -> dict[str, float]:
+    """How long after the deadline each waker came, once the change is undone."""
+    host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=60)
+    left = "systemctl list-units --all --plain --no-legend 'passerelle-[aew]*'"
+    wait_for(lambda: host.sh(left) == "", "the wakers end", 20)
+    journal = call(host, "status", ID)["journals"][0]
+    assert (journal["state"], journal["cause"], journal["verified_old"]) == ("rolled_back", "deadline", True)
+    return {verb: at_s - journal["deadline_boottime_s"] for verb, at_s in journal["woke"].items()}
+
+
+@pytest.mark.parametrize("what", ["daemon-reload", "daemon-reexec"])
+def test_no_storm_of_reloads_moves_the_deadline(armed_host: Host, what: str) -> None:
+    before = armed_host.sh(LOOK)
+    with storm(armed_host, what):
+        assert call(armed_host, "begin", give=document(armed_host, 20))["state"] == "applied"
+        armed_host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=60)
+    late_s = woke(armed_host)
+    assert set(late_s) == {"watch", "expire"}
+    assert all(0 <= seconds <= 5 for seconds in late_s.values()), late_s
+    assert armed_host.sh(LOOK) == before
+
+
+@pytest.mark.parametrize(
+    ("blow", "comes"),
+    [
+        (f"systemctl stop 'passerelle-expire-{ID}-*.timer'", {"watch"}),
+        (f"systemctl stop passerelle-watch-{ID}", {"expire"}),
+        (f"systemctl kill -s SIGSTOP passerelle-watch-{ID}", {"expire"}),
+        (f"systemctl kill -s SIGKILL passerelle-watch-{ID}", {"watch", "expire"}),  # systemd starts it again
+        ("ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime", {"watch", "expire"}),  # systemd counts all timers anew
+    ],
+)
+def test_one_waker_is_enough(armed_host: Host, blow: str, comes: set[str]) -> None:
+    assert call(armed_host, "begin", give=document(armed_host, 60))["state"] == "applied"
+    assert call(armed_host, "extend", ID, "10")["state"] == "applied", "both wakers are moved"
+    armed_host.sh(blow)
+    armed_host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=60)
+    armed_host.sh("systemctl kill -s SIGKILL 'passerelle-watch-*'", check=False)  # one that was stopped
+    late_s = woke(armed_host)
+    assert set(late_s) == comes
+    assert all(0 <= seconds <= 5 for seconds in late_s.values()), late_s
+
+
+def test_a_change_that_disables_the_boot_unit_is_undone_with_words(armed_host: Host) -> None:
+    """`services: {passerelle-recover: disabled}` was reported as a success once."""
+    before = armed_host.sh(LOOK)
+    recover = "unit:passerelle-recover.service"
+    was = call(armed_host, "capture", give=[recover])["facts"][recover]
+    step = {"fact": recover, "before": was, "after": {"enabled": "disabled", "active": False}}
+    answer = call(armed_host, "begin", give={**document(armed_host, 60), "steps": [step], "blobs": {}})
+    assert (answer["state"], answer["cause"]) == ("rolled_back", "switch lost")
+    assert "passerelle-recover.service: UnitFileState is disabled, not enabled" in answer["error"]
+    assert armed_host.sh(LOOK) == before

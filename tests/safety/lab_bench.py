@@ -244,6 +244,4 @@ class Bench:
 
     def left_units(self) -> str:
         """Timers and units of a transaction that are still there."""
-        return self.host.sh(
-            "systemctl list-units --all --plain --no-legend 'passerelle-e*' 'passerelle-a*'", check=False
-        ).strip()
+        return self.host.sh("systemctl list-units --all --plain --no-legend 'passerelle-[aew]*'", check=False).strip()

@@ -20,8 +20,15 @@ ESTABLISHED_ONLY = """table inet passerelle_trial {
 \t}
 }"""
 NO_TIMER = (
-    ('    must(host, argv + own_command(transaction, "expire"))\n', ""),
-    ('        raise Trouble("the timer is not running")\n', "        pass\n"),
+    ("        start_watch(transaction)\n        start_timer(transaction, deadline_s)\n", ""),
+    ("        carriers.watch(WAKING_S)\n", ""),
+    ('            "timer": self.timer,\n            "watcher": self.watch,\n', ""),
+)
+COUNTED_ANEW = (
+    ("        start_watch(transaction)\n", ""),
+    ("        carriers.watch(WAKING_S)\n", ""),
+    ('            "timer": self.timer,\n            "watcher": self.watch,\n', ""),
+    ('f"--on-startup={after_us}us"', 'f"--on-active={deadline_s - boottime_s():.3f}s"'),
 )
 ANY_CONNECTION = (("    if began and now == began:\n", "    if not began:\n"),)
 PLAIN_WRITE = (
@@ -41,7 +48,7 @@ PLAIN_WRITE = (
 )
 NO_BOOT_UNIT = (
     ("        install_boot_unit(host)\n", ""),
-    ('    if unit is None or unit["enabled"] != "enabled":\n', "    if unit == 0:\n"),
+    ('            "boot unit": self.boot_unit,\n', ""),
 )
 
 

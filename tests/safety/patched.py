@@ -85,12 +85,9 @@ CONTROLS = (
     Control(
         "no timer",
         (
-            ('    must(host, argv + own_command(transaction, "expire"))\n', ""),
-            (
-                '    if shown.get("ActiveState") != "active" or shown.get("NextElapseUSecMonotonic", "")'
-                ' in ("", "infinity", "0"):\n',
-                "    if shown is None:\n",
-            ),
+            ("        start_watch(transaction)\n        start_timer(transaction, deadline_s)\n", ""),
+            ("        carriers.watch(WAKING_S)\n", ""),
+            ('            "timer": self.timer,\n            "watcher": self.watch,\n', ""),
         ),
         *("run", "/root/etc/", TIMER, ("mixed", "stuck")),
     ),

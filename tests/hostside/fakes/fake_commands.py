@@ -9,10 +9,13 @@ calls: a test never passes by a silent fake.
 import fcntl
 import fnmatch
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
 from typing import Any, NoReturn
+
+MANAGER_BEGAN_US = 1_000_000  # when this systemd was started, on the monotonic clock
 
 
 class UnknownCall(Exception):  # noqa: N818
@@ -255,8 +258,8 @@ def unit_properties(call: Call, units: Any, name: str) -> dict[str, str]:
         properties["Before"] = " ".join(line.partition("=")[2] for line in lines if line.startswith("Before="))
     if unit["active"]:
         properties["ActiveState"] = "active"
-    if "command" in unit:
-        properties["NextElapseUSecMonotonic"] = "1min" if unit["active"] else ""
+    if "elapses_s" in unit:
+        properties["NextElapseUSecMonotonic"] = f"{unit['elapses_s']:.6f}s" if unit["active"] else ""
     return properties
 
 
@@ -264,7 +267,10 @@ def systemctl(call: Call, words: list[str]) -> None:
     words = [word for word in words if word not in ("--no-block", "--quiet", "--now")]
     units = call.load("units.json")
     verb, names = words[0], [word for word in words[1:] if word != "--"]
-    if verb == "show":
+    if words == ["show", "--value", "-p", "UserspaceTimestampMonotonic"]:
+        call.say(str(MANAGER_BEGAN_US))
+    elif verb == "show":
+        note_watchers(call, units)
         wanted = names[1].split(",")
         shown = [unit_properties(call, units, name) for name in names[2:]]
         call.say("\n\n".join("\n".join(f"{key}={one.get(key, '')}" for key in wanted) for one in shown))
@@ -294,30 +300,50 @@ def change_unit(call: Call, units: Any, verb: str, name: str) -> None:
         unit["active"] = verb != "stop"
     else:
         unit["enabled"] = {"enable": "enabled", "mask": "masked"}.get(verb, "disabled")
-    if "command" in unit and verb == "stop":
+    if unit["enabled"] == "transient" and verb == "stop":
         del units[name]
+        if name.startswith("passerelle-watch-"):
+            identifier = name.removeprefix("passerelle-watch-").removesuffix(".service")
+            (call.root() / "var/lib/passerelle/txn" / identifier / "watch").unlink(missing_ok=True)
+
+
+def note_watchers(call: Call, units: Any) -> None:
+    """What the watchers that run have written by now: each follows the deadline in its journal."""
+    started = Path(f"/proc/{os.getpid()}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    for folder in (call.root() / "var/lib/passerelle/txn").glob("[0-9A-Z]*"):
+        if f"passerelle-watch-{folder.name}.service" in units:
+            deadline_s = json.loads((folder / "journal.json").read_text(encoding="utf-8"))["deadline_boottime_s"]
+            (folder / "watch").write_text(f"{os.getpid()} {started} {deadline_s}", encoding="utf-8")
 
 
 def systemd_run(call: Call, words: list[str]) -> None:
     options = [word for word in words if word.startswith("--") and words.index(word) < words.index("/usr/bin/python3")]
     command = words[words.index("/usr/bin/python3") :]
     named = dict(word[2:].partition("=")[::2] for word in options)
-    if set(named) - {"quiet", "collect", "unit", "on-active", "timer-property", "property", "setenv"}:
+    if set(named) - {"quiet", "collect", "unit", "on-startup", "timer-property", "property", "setenv"}:
         raise UnknownCall
     units = call.load("units.json")
-    if "on-active" in named:
+    if "on-startup" in named:
         if "--timer-property=AccuracySec=100ms" not in options:
             raise UnknownCall
-        units[named["unit"] + ".timer"] = {"enabled": "transient", "active": True, "command": command}
+        odd = call.model / "counts-from"
+        began_us = int(odd.read_text(encoding="utf-8")) if odd.exists() else MANAGER_BEGAN_US
+        elapses_us = began_us + int(named["on-startup"].removesuffix("us"))
+        units[named["unit"] + ".timer"] = {"enabled": "transient", "active": True, "elapses_s": elapses_us / 1e6}
         call.save("units.json", units)
         return
     units[named["unit"] + ".service"] = {"enabled": "transient", "active": True}
     call.save("units.json", units)
+    if command[-2] == "watch":  # no test waits for a deadline: the process that it would be is this server
+        note_watchers(call, units)
+        return
     call.start = ["/usr/bin/env", *named.get("setenv", "").split(), *command]
 
 
 def checker(call: Call, words: list[str]) -> None:
     """dnsmasq --test and sshd -t: a staged file with the word `wrong` in a line is refused by that line's number."""
+    if words == ["-t"]:
+        return
     path = words[-1].partition("=")[2] or words[-1]
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
         if "wrong" in line:
