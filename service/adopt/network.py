@@ -1,6 +1,7 @@
 """Interfaces and bridges out of the interfaces files, with their comments."""
 
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_interface
 
 from service.adopt.material import LEFT_OVER, Material
 from service.adopt.sketch import Sketch
@@ -20,6 +21,7 @@ from service.formats.interfaces import (
 )
 from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.formats.nat_files import of_command
+from service.kinds.addressing import is_reached
 from service.model.states import Json
 from service.resources.boot import fails_at_broadcast
 from service.resources.stanzas import meant_fields, ports_at_boot
@@ -93,6 +95,7 @@ def _interface(name: str, have: IfaceMeaning, ports: set[str], sketch: Sketch, *
             notes.add("danger", section, where, f"{name} has {len(family)} gateways: {', '.join(map(str, family))}")
         if family:
             value[key] = family[0]
+    _on_link(name, have, value, section, sketch)
     if have.mtu is not None:
         value["mtu"] = have.mtu
     if have.bridge is not None:
@@ -103,6 +106,21 @@ def _interface(name: str, have: IfaceMeaning, ports: set[str], sketch: Sketch, *
     sketch.mapping(section)[name] = value
     notes.add("understood", section, where, f"{name} {_shown(value)}".rstrip())
     _lines(name, have, sketch)
+
+
+def _on_link(name: str, have: IfaceMeaning, value: dict[str, Json], section: str, sketch: Sketch) -> None:
+    """`on_link` for a gateway outside our subnets, which ifupdown2 takes as being on the link, whatever was meant."""
+    held = value.get("addresses")
+    own = [str(address) for address in (held if isinstance(held, list) else [])]
+    for gateway in (str(value[key]) for key in ("gateway", "gateway6") if key in value):
+        family = [ip_interface(address) for address in own if (":" in address) == (":" in gateway)]
+        if not family or gateway.startswith("fe80:") or is_reached(ip_address(gateway), family):
+            continue
+        value["on_link"] = True
+        if gateway not in have.peers:
+            where = next((f"{o.path}:{o.line}" for o in have.lines("gateway") if o.value == gateway), "")
+            what = f"{name}: the gateway {gateway} is outside its subnets: right if the hoster's router is on the same"
+            sketch.notes.add("danger", section, where, f"{what} link, else a typing error")
 
 
 def _broadcast(name: str, have: IfaceMeaning, material: Material, sketch: Sketch) -> None:

@@ -784,8 +784,14 @@ def _route_words(route: dict[str, Json]) -> list[str]:
     return words
 
 
+def _peer_words(address: dict[str, Json]) -> list[str]:
+    """The other end of a point-to-point address (`pointopoint`): without it ip(8) does not find the address."""
+    return ["peer", f"{address['address']}/{address['prefixlen']}"] if "address" in address else []
+
+
 def _address_words(address: dict[str, Json]) -> list[str]:
-    words = ["broadcast", address["broadcast"]] if "broadcast" in address else []
+    words = _peer_words(address)
+    words += ["broadcast", address["broadcast"]] if "broadcast" in address else []
     words += ["label", address["label"]] if "label" in address else []
     words += ["metric", str(address["metric"])] if "metric" in address else []
     return words + [flag for flag in ("nodad", "noprefixroute") if address.get(flag)]
@@ -964,7 +970,8 @@ class Setter:
             self.ip("link", "set", "dev", name, "type", "bridge", *option)
 
     def addresses(self, name: str, wanted: list[str]) -> None:
-        now = addresses_from_json(Seen(self.host).ip("addr", "show")).get(name)
+        seen = Seen(self.host).ip("addr", "show")
+        now = addresses_from_json(seen).get(name)
         if now is None:
             if wanted:
                 raise Trouble(f"there is no link {name} to give an address to")
@@ -972,9 +979,11 @@ class Setter:
         for address in wanted:
             if address not in now:
                 self._add_address(name, address)
+        static = [a for link in seen if link.get("ifname") == name for a in _static_addresses(link)]
+        peers = {f"{a['local']}/{a['prefixlen']}": _peer_words(a) for a in static}
         for address in now:
             if address not in wanted:
-                ran = run_command(self.host, ["ip", "addr", "del", address, "dev", name])
+                ran = run_command(self.host, ["ip", "addr", "del", address, "dev", name, *peers.get(address, [])])
                 if ran.code != 0 and "Cannot assign" not in ran.err:  # gone with its primary
                     raise Trouble(f"ip addr del {address} dev {name} failed: {safe_line(ran.err)}")
         left = addresses_from_json(Seen(self.host).ip("addr", "show")).get(name, [])

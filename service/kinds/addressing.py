@@ -23,8 +23,17 @@ class Addressed(BaseModel):
     addresses: tuple[InterfaceAddress, ...] = Field(
         default=(), max_length=16, description="Own addresses with prefix length, as in 192.0.2.10/24; IPv4 and IPv6."
     )
-    gateway: Address4 | None = Field(None, description="Next hop of the IPv4 default route, in a subnet of ours.")
-    gateway6: Address6 | None = Field(None, description="Next hop of the IPv6 default route.")
+    gateway: Address4 | None = Field(
+        None, description="Next hop of the IPv4 default route, in a subnet of ours unless it is on_link."
+    )
+    gateway6: Address6 | None = Field(
+        None, description="Next hop of the IPv6 default route, in a subnet of ours, link-local, or on_link."
+    )
+    on_link: bool = Field(
+        default=False,
+        description="The gateways are on the link though outside our subnets, as some hosters ask for. "
+        "Follows by itself where all addresses of the family are single ones (/32, /128).",
+    )
     mtu: int | None = Field(
         None, ge=68, le=65535, description="Largest packet in bytes; the device's own if not given."
     )
@@ -38,6 +47,7 @@ class AddressingRules:
     overlapping_subnets: Rule
     gateway_outside_subnet: Rule
     second_default_route: Rule
+    on_link_alone: Rule
 
     def all(self) -> tuple[Rule, ...]:
         """As a table."""
@@ -46,6 +56,7 @@ class AddressingRules:
             self.overlapping_subnets,
             self.gateway_outside_subnet,
             self.second_default_route,
+            self.on_link_alone,
         )
 
 
@@ -54,8 +65,13 @@ def addressing_rules(kind: str) -> AddressingRules:
     return AddressingRules(
         Rule(f"{kind}.duplicate-address", "error", "an address is on one interface once"),
         Rule(f"{kind}.overlapping-subnets", "error", "two interfaces have no subnet in common"),
-        Rule(f"{kind}.gateway-outside-subnet", "error", "a gateway is another address in a subnet of its interface"),
+        Rule(
+            f"{kind}.gateway-outside-subnet",
+            "error",
+            "a gateway is another address in a subnet of its interface, or on_link",
+        ),
         Rule(f"{kind}.second-default-route", "error", "there is one default route for each family"),
+        Rule(f"{kind}.on-link-without-gateway", "error", "on_link says something of a gateway"),
     )
 
 
@@ -65,10 +81,10 @@ def addressing_claims(section: Mapping[str, Addressed], sort: Literal["interface
         yield Named(name, sort)
         for address in item.addresses:
             yield Network(name, address)
-        if item.gateway:
-            yield DefaultRoute(name, 4, item.gateway)
-        if item.gateway6:
-            yield DefaultRoute(name, 6, item.gateway6)
+        beyond = on_link_gateways(item)
+        for family, gateway in ((4, item.gateway), (6, item.gateway6)):
+            if gateway:
+                yield DefaultRoute(name, family, gateway, on_link=gateway in beyond)
 
 
 def taken_rules(host: HostSpec, claims: Sequence[Claim]) -> tuple[tuple[str, str], ...]:
@@ -92,6 +108,12 @@ def lint_addressing(section: Mapping[str, Addressed], claims: Sequence[Claim], r
             if gateway:
                 yield from _gateway((name, key), item, gateway, rules)
                 yield from _second(name, key, routes, family, rules)
+        if item.on_link and not (item.gateway or item.gateway6):
+            yield rules.on_link_alone.hit(
+                (name, "on_link"),
+                f"{name} has no gateway that could be on the link",
+                "add `gateway`, or remove `on_link`",
+            )
 
 
 def _collisions(section: Mapping[str, Addressed], networks: Sequence[Network], rules: AddressingRules) -> Iterator[Hit]:
@@ -176,11 +198,29 @@ def _gateway(path: tuple[str | int, ...], item: Addressed, gateway: str, rules: 
         return
     if next_hop.version == 6 and next_hop.is_link_local:
         return
-    if not any(_is_host_in(next_hop, address.network) for address in family):
+    is_beyond = not any(next_hop in address.network for address in family)
+    if not (is_reached(next_hop, family) or (item.on_link and is_beyond)):
         subnets = ", ".join(str(address.network) for address in family)
-        yield rules.gateway_outside_subnet.hit(
-            path, f"{gateway} is outside {subnets}", "write the router's address in that subnet"
-        )
+        fix = "write the router's address in that subnet"
+        fix += ", or `on_link: true` if the hoster's router is on the same link" if is_beyond else ""
+        yield rules.gateway_outside_subnet.hit(path, f"{gateway} is outside {subnets}", fix)
+
+
+def is_reached(next_hop: ipaddress.IPv4Address | ipaddress.IPv6Address, own: Sequence[_Interface]) -> bool:
+    """Whether a gateway needs no `on_link`: it is in a subnet of ours, or we have single addresses only, so that
+    every gateway is outside. `own` are our addresses of its family."""
+    single = all(address.network.prefixlen == address.max_prefixlen for address in own)
+    return single or any(_is_host_in(next_hop, address.network) for address in own)
+
+
+def on_link_gateways(item: Addressed) -> tuple[str, ...]:
+    """The gateways of one interface that are outside its subnets and are meant to be."""
+    own = [ipaddress.ip_interface(address) for address in item.addresses]
+    return tuple(
+        gateway
+        for gateway in gateways_of(item)
+        if not any(ipaddress.ip_address(gateway) in address.network for address in own)
+    )
 
 
 def _is_host_in(

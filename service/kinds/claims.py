@@ -24,11 +24,12 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class DefaultRoute:
-    """The default route of a family (4 or 6) goes through `gateway` on `interface`."""
+    """The default route of a family (4 or 6) goes through `gateway` on `interface`; `on_link`: outside its subnets."""
 
     interface: str
     family: int
     gateway: str
+    on_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)

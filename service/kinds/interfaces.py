@@ -65,9 +65,11 @@ class Interfaces:
                 self.name, name, tuple(interface.addresses), gateways_of(interface), interface.mtu,
                 taken=taken_rules(host, claims),
             )  # fmt: skip
-        routes = tuple((c.family, c.gateway, c.interface) for c in claims if isinstance(c, DefaultRoute))
-        if routes:
-            yield DefaultRoutes(self.name, routes)
+        defaults = [claim for claim in claims if isinstance(claim, DefaultRoute)]
+        if defaults:
+            routes = tuple((c.family, c.gateway, c.interface) for c in defaults)
+            on_link = tuple((c.gateway, c.interface) for c in defaults if c.on_link)
+            yield DefaultRoutes(self.name, routes, on_link)
         if any(isinstance(claim, Named) for claim in claims):
             yield FileMode(self.name, MAIN_FILE)
 

@@ -21,6 +21,7 @@ from service.resources.desired import Desired, LastApplied
 from service.resources.firewall import FirewallTable
 from service.resources.forwards import ForwardsTable
 from service.resources.pve_firewall import PveFirewallFile
+from service.resources.routes import DefaultRoutes
 
 NEEDED_UNITS = (*SSH_UNITS, *NETWORK_UNITS)
 ANY_ADDRESS = frozenset({"*", "0.0.0.0", "::", "[::]"})  # noqa: S104 (compared, not bound)
@@ -58,7 +59,8 @@ def management_refusals(
         return (Refusal("management-path", what, hint="see `passerelle doctor`"),)
     now = picture(observed)
     then = after(now, steps)
-    broken = [*cuts(path, now, then, observed, base), *sent_on(desired, path), *filtered(desired, path, then)]
+    beyond = {pair for one in desired.resources if isinstance(one, DefaultRoutes) for pair in one.on_link}
+    broken = [*cuts(path, now, then, observed, base, beyond), *sent_on(desired, path), *filtered(desired, path, then)]
     return tuple(Refusal("management-path", what, hint=HINT) for what in broken)
 
 
@@ -100,8 +102,15 @@ def sent_on(desired: Desired, path: ManagementPath) -> Iterator[str]:
             )
 
 
-def cuts(path: ManagementPath, now: Picture, then: Picture, observed: HostObserved, base: LastApplied) -> Iterator[str]:
-    """Each way in which the path would break, in words."""
+def cuts(
+    path: ManagementPath,
+    now: Picture,
+    then: Picture,
+    observed: HostObserved,
+    base: LastApplied,
+    beyond: Collection[tuple[str, str]],
+) -> Iterator[str]:
+    """Each way in which the path would break, in words. `beyond` are (via, dev) of on_link gateways."""
     devices = [name for name, held in then.addresses.items() if path.server in hosts_of(held)]
     if not devices:
         here = [name for name, held in now.addresses.items() if path.server in hosts_of(held)]
@@ -112,7 +121,7 @@ def cuts(path: ManagementPath, now: Picture, then: Picture, observed: HostObserv
         yield f"{device}, which carries {path.server}, would go down"
     if device in then.enslaved:
         yield f"{device}, which carries {path.server}, would become a port of {then.enslaved[device]}"
-    yield from way_back(path, now, then, base)
+    yield from way_back(path, now, then, base, beyond)
     for unit in NEEDED_UNITS:
         if unit in then.stopped and unit not in now.stopped:
             cut = " and the network with it" if unit in NETWORK_UNITS else ""
@@ -121,7 +130,9 @@ def cuts(path: ManagementPath, now: Picture, then: Picture, observed: HostObserv
         yield f"nothing listens on {path.server}:{path.port} for new connections"
 
 
-def way_back(path: ManagementPath, now: Picture, then: Picture, base: LastApplied) -> Iterator[str]:
+def way_back(
+    path: ManagementPath, now: Picture, then: Picture, base: LastApplied, beyond: Collection[tuple[str, str]]
+) -> Iterator[str]:
     """The route from the host to the controller: on the same link as before, or over a default route that stays.
 
     What the last confirmed apply had counts as proven, too: a new connection went that way. So a drift can be healed.
@@ -142,7 +153,7 @@ def way_back(path: ManagementPath, now: Picture, then: Picture, base: LastApplie
     is_as_before = routes == routes_now and not links_now
     if not routes and not is_as_before:
         yield f"no route back to {path.controller} would be left"
-    elif lost := sorted(unconnected(routes, then) - unconnected(routes_now, now)):
+    elif lost := sorted(unconnected(routes, then, beyond) - unconnected(routes_now, now)):
         yield f"the gateway {lost[0][0]} to {path.controller} would be in no connected network"
     elif not is_as_before and (routes != confirmed_routes(base, path.controller) or links_confirmed):
         yield (
@@ -254,11 +265,14 @@ def routes_of(controller: str, state: Picture) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(r for r in state.routes if (":" in r[0]) == six))
 
 
-def unconnected(routes: Sequence[tuple[str, str]], state: Picture) -> set[tuple[str, str]]:
+def unconnected(
+    routes: Sequence[tuple[str, str]], state: Picture, beyond: Collection[tuple[str, str]] = ()
+) -> set[tuple[str, str]]:
     """The routes whose gateway is in no network of their own interface, or whose interface carries nothing."""
+    on_link = {pair for pair in beyond if pair[1] not in state.silent}
     return {
         (via, dev)
-        for via, dev in routes
+        for via, dev in {*routes} - on_link
         if dev in state.silent
         or (via and not via.startswith("fe80:") and not any(contains(a, via) for a in state.addresses.get(dev, ())))
     }

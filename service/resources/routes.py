@@ -15,11 +15,14 @@ from service.resources.resource import Phase, Steps, Wishes, field_difference
 class DefaultRoutes:
     """All default routes of the main table, per family that the spec gives a gateway for; nothing else may be there.
 
-    `gateways` are (family, via, dev). A family without a declared gateway is not ours and is left alone.
+    `gateways` are (family, via, dev). A family without a declared gateway is not ours and is left alone. `on_link` are
+    (via, dev) of those outside the subnets of their interface. The host sets every gateway with the flag `onlink`, as
+    ifupdown2 does; a kernel that has such a route without the flag has another one to the gateway, which is as good.
     """
 
     kind: str
     gateways: tuple[tuple[int, str, str], ...]
+    on_link: tuple[tuple[str, str], ...] = ()
 
     @property
     def id(self) -> str:

@@ -10,6 +10,7 @@ from service.model.observed import HostObserved, Listener, ManagementPath, Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.plan.management import management_refusals
 from service.resources.desired import Desired, LastApplied
+from service.resources.routes import DefaultRoutes
 from tests.laws.host import bare_host, link
 
 ROUTED = ManagementPath("198.18.0.10", "198.51.100.11", 22)
@@ -236,6 +237,16 @@ def test_a_change_is_refused_exactly_where_the_way_back_is_not_proven(row: Row) 
         assert all(refusal.hint for refusal in found)
     else:
         assert said == ""
+
+
+@pytest.mark.parametrize(("on_link", "refused"), [((), True), ((("198.51.100.1", "enp1s0"),), False)])
+def test_a_gateway_that_the_spec_calls_on_link_needs_no_subnet(
+    on_link: tuple[tuple[str, str], ...], refused: bool
+) -> None:
+    routes = DefaultRoutes("interfaces", ((4, "198.51.100.1", "enp1s0"),), on_link)
+    steps = changes(addresses__enp1s0=["198.51.100.11/32"])
+    found = management_refusals(Desired("pve1", (routes,)), USUAL, host_of(Row("", steps)), steps)
+    assert ["in no connected network" in refusal.what for refusal in found] == [True] * refused
 
 
 def test_each_way_in_which_the_path_would_break_is_named() -> None:

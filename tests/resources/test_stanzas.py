@@ -154,3 +154,27 @@ def test_with_an_unread_file_nothing_is_written(*, gone: bool) -> None:
     plan = make_plan(desired, LastApplied(), host)
     assert plan.steps == ()
     assert [refusal.rule for refusal in plan.refusals] == ["unknown"]
+
+
+POINT_TO_POINT = b"""auto lo
+iface lo inet loopback
+
+auto enp1s0
+iface enp1s0 inet static
+\taddress 198.51.100.11
+\tnetmask 255.255.255.255
+\tgateway 198.51.100.1
+\tpointopoint 198.51.100.1
+"""
+SINGLE = Stanza("interfaces", "enp1s0", ("198.51.100.11/32",), ("198.51.100.1",))
+
+
+def test_a_gateway_on_the_link_is_met_by_a_pointopoint_line_and_without_one() -> None:
+    assert text_after(SINGLE, {MAIN: POINT_TO_POINT}) == {}
+    assert text_after(SINGLE, {MAIN: POINT_TO_POINT.replace(b"\tpointopoint 198.51.100.1\n", b"")}) == {}
+
+
+def test_a_pointopoint_line_follows_the_gateway_that_it_names() -> None:
+    desired = Desired.of("pve1", [replace(SINGLE, gateways=("198.51.100.254",))])
+    plan = make_plan(desired, LastApplied(), bare_host(desired.watch, {MAIN: POINT_TO_POINT}))
+    assert list(plan.blobs.values()) == [POINT_TO_POINT.replace(b"100.1\n", b"100.254\n")]

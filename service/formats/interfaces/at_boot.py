@@ -93,7 +93,8 @@ class BroadcastLine:
 class IfaceMeaning:
     """One interface at the next boot. Two are equal when the boot would do the same, wherever the lines stand.
 
-    `addresses` are sorted CIDRs with host bits; `gateways` sorted addresses; `other` are options that are not
+    `addresses` are sorted CIDRs with host bits; `gateways` sorted addresses; `peers` the other ends of `pointopoint`
+    lines, sorted; `other` are options that are not
     understood here (or whose value cannot be read); `options` are all lines with their places. `broadcast` is there
     whether the host's ifupdown fails at it or not.
     """
@@ -109,6 +110,7 @@ class IfaceMeaning:
     condone_regex: str | None = None
     up_lines: tuple[UpLine, ...] = ()
     other: tuple[PlacedOption, ...] = ()
+    peers: tuple[str, ...] = ()
     options: tuple[PlacedOption, ...] = field(default=(), compare=False)
     places: tuple[Place, ...] = field(default=(), compare=False)
     broadcast: BroadcastLine | None = field(default=None, compare=False)
@@ -225,6 +227,7 @@ class _Gathering:
 
     entries: list[AddressEntry] = field(default_factory=list)
     gateways: list[str] = field(default_factory=list)
+    peers: list[str] = field(default_factory=list)
     mtu: int | None = None
     is_bridge: bool = False
     ports: list[str] = field(default_factory=list)
@@ -256,6 +259,10 @@ class _Gathering:
             gateway = read_address(value)
             self.gateways += [gateway] if gateway else []
             return gateway is not None
+        if key == "pointopoint":
+            peer = read_address(value)
+            self.peers += [peer] if peer else []
+            return peer is not None
         if key == "bridge-ports":
             self.is_bridge = True
             self.ports += [port for port in value.split() if value != "none"]
@@ -319,6 +326,7 @@ def _gather(name: str, standings: Iterable[Standing], *, broadcast_fails: bool) 
         got.condone_regex,
         tuple(got.up_lines),
         tuple(sorted(other, key=lambda option: (option.key, option.value))),
+        tuple(str(ip_address(p)) for p in sorted(set(got.peers), key=_address_order)),
         tuple(PlacedOption(o.name, o.value, s.path, o.line) for s in stanzas for o in s.options),
         tuple(Place(s.path, s.first_line, s.last_line) for s in stanzas),
         stop[1] if stop else None,

@@ -142,8 +142,16 @@ class _Rewriting:
             else:
                 missing.remove(match)
                 self.set_value(stanza, option, match)
+                self.follow_gateway(value, match)
         for gateway in missing:
             self.put("gateway", gateway, "inet6" if ":" in gateway else "inet")
+
+    def follow_gateway(self, old: str | None, new: str) -> None:
+        """`pointopoint` lines that named the old gateway name the new one: the way to it is the same link."""
+        for stanza in self.stanzas:
+            for option in stanza.options:
+                if option.name == "pointopoint" and old and read_address(option.value) == old:
+                    self.set_value(stanza, option, new)
 
     def link(self) -> None:
         have = self.have
