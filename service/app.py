@@ -21,6 +21,7 @@ from service.errors import (
     HostKeyChanged,
     InputError,
     PasserelleError,
+    Throttled,
     TooMuch,
     Unreachable,
 )  # fmt: skip
@@ -53,7 +54,8 @@ STOP_S = 25.0
 """How long applies that hosts wait to have confirmed are finished after SIGTERM."""
 STALE_ROUNDS = 5
 FAILURES: dict[type[HostError], str] = {
-    Unreachable: "unreachable", HostKeyChanged: "host-key", AuthFailed: "auth", Garbled: "garbled",
+    Unreachable: "unreachable", Throttled: "throttled", HostKeyChanged: "host-key", AuthFailed: "auth",
+    Garbled: "garbled",
     TooMuch: "too-much",
 }  # fmt: skip
 """The words of the metric for what came to nothing."""
@@ -68,7 +70,7 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
         known_hosts=settings.git_known_hosts,
     )  # fmt: skip
     mirror = Mirror(settings.git_path, source, credentials=credentials, allow_loopback=settings.allow_loopback)
-    connections = Connections(SshDialer(own_key(settings.host_key_path)))
+    connections = Connections(SshDialer(own_key(settings.host_key_path)), clock)
     workers = Workers()
     hosts = FleetHosts(connections, Collector(clock, workers), clock, controller=settings.controller)
     watcher = Watcher(mirror, history.store, history.queries, KINDS, clock)

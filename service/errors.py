@@ -7,6 +7,7 @@ PasserelleError
 ├── SourceError         Git: not reachable, rewound, emptied; the last good revision stays in force
 ├── HostError           a host: every subclass says whether a later try may help
 │   ├── Unreachable     no connection, or it died; try later
+│   │   └── Throttled   its sshd refuses every login from our address for a while (PerSourcePenalties)
 │   ├── HostKeyChanged  the host shows another key than the spec pins; a person must look
 │   ├── AuthFailed      the host refuses our key
 │   ├── Garbled         the host answered something that is no answer (bounds, framing)
@@ -57,6 +58,10 @@ class Unreachable(HostError):  # noqa: N818 (the word users see)
     """No connection to the host, or it was lost."""
 
     retry = True
+
+
+class Throttled(Unreachable):
+    """The host's sshd refuses all connections from the service's address for a while, after failed logins from it."""
 
 
 class HostKeyChanged(HostError):  # noqa: N818

@@ -23,7 +23,7 @@ from service.model.guests import PoolFill
 from service.model.runs import PHASES, HostStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-SSH_REASONS = ("unreachable", "timeout", "auth", "host-key", "garbled", "too-much", "other")
+SSH_REASONS = ("unreachable", "throttled", "timeout", "auth", "host-key", "garbled", "too-much", "other")
 TASKS = ("round", "source", "drill", "record")
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _ENDS = {"Succeeded": "ok", "Failed": "failed", "RolledBack": "rolled_back", "RollbackFailed": "rollback_failed"}

@@ -36,6 +36,10 @@ class Kept(Dialer, Protocol):
         """Close it."""
         ...
 
+    def doubt(self, name: str) -> str:
+        """Why nobody can log in anew while it still answers; empty where somebody can."""
+        ...
+
 
 class FleetHosts:
     """Implements `service.reconcile.ports.Hosts` over kept connections."""
@@ -142,6 +146,10 @@ class FleetHosts:
         result = await Switch(host).ask("release", apply_id, reason)
         if result.get("state") == "refused":
             raise HostRefused(words(result.get("error")), reason=words(result.get("reason")))
+
+    def doubt(self, name: str) -> str:
+        """See `service.reconcile.ports.Hosts.doubt`."""
+        return self._connections.doubt(name)
 
     async def close(self, name: str) -> None:
         """Nobody looks at this host any more."""

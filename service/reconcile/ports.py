@@ -82,6 +82,10 @@ class Hosts(Protocol):
         """Lift a quarantine. Raises HostError."""
         ...
 
+    def doubt(self, name: str) -> str:
+        """Why only an old connection says anything of the host: nobody can log in anew. Empty where that is proven."""
+        ...
+
     async def close(self, name: str) -> None:
         """Drop the connection to a host that is no longer wanted."""
         ...

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from service.clock import Clock
-from service.errors import HostError, StoreError
+from service.errors import HostError, StoreError, Throttled
 from service.kinds.claims import Claim
 from service.kinds.desire import desire
 from service.kinds.guests_seen import name_findings, pools_of
@@ -32,6 +32,9 @@ from service.resources.desired import Desired
 from service.spec.fleet import claims_of
 from service.spec.host import HostSpec
 from service.work import Work
+
+THROTTLED_MOST_S = 30.0
+"""An address that sshd refuses is not refused longer for another try."""
 
 
 class Rounds:
@@ -89,9 +92,16 @@ class Rounds:
         try:
             status, is_known = statuses.fresh(spec, await asyncio.to_thread(self._memory.host, name)), True
             status, next_s = await self._round(spec, wanted, standing, status)
+            status = statuses.doubted(status, self._hosts.doubt(name))
             standing.failures = 0
             standing.trouble = ""
             self._troubles.well("round", name)
+        except Throttled as error:  # whoever asked for something goes on waiting: it passes by itself
+            self._failed(error)
+            standing.failures += 1
+            standing.trouble = str(error)
+            status = statuses.unreachable(status, error)
+            next_s = self._clock.jitter(min(THROTTLED_MOST_S, statuses.backoff_s(standing.failures)))
         except HostError as error:
             self._failed(error)
             status = statuses.unreachable(status, error)
@@ -183,7 +193,9 @@ class Rounds:
             desired_digest=desired.digest, drift_items=len(plan.drifts),
         )  # fmt: skip
         status = replace(status, plan_id=standing.plan_id, message=status.message or told(plan, standing))
-        if decision.action == "apply" and not self._is_stopping:
+        if decision.action == "apply" and (self._is_stopping or self._hosts.doubt(spec.name)):
+            status = replace(status, phase="Pending")  # it could not be confirmed over a new connection
+        elif decision.action == "apply":
             return await self._apply(spec, standing, status, looked)
         if decision.action == "nothing" and decision.sync == "Synced":
             status = await self._adopt(status, desired, wanted.commit)

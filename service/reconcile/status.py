@@ -68,6 +68,15 @@ def failed(status: HostStatus, message: str, *, apply_id: str = "") -> HostStatu
     )
 
 
+def doubted(status: HostStatus, doubt: str) -> HostStatus:
+    """What was seen came over an old connection, and no new one comes in: what was seen holds, that the host can be
+    reached does not."""
+    if not doubt:
+        return status
+    message = f"{status.message}; {doubt}".removeprefix("; ")
+    return replace(status, health="Degraded", reachability="Unknown", message=message)
+
+
 def awaited(status: HostStatus, message: str) -> HostStatus:
     """A transaction is armed on the host: it answers, but nobody can say yet what it will be."""
     return replace(

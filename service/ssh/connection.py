@@ -18,6 +18,7 @@ import asyncssh
 from service.apply.host import Answer, Target
 from service.errors import PasserelleError
 from service.ssh.command import run_command
+from service.ssh.greeting import not_turned_away, reach
 from service.ssh.keys import Pinned, pinned
 from service.ssh.shell import Shell
 from service.ssh.words import Phase, trouble_connecting, trouble_running
@@ -115,6 +116,7 @@ class _Client(asyncssh.SSHClient):
     def __init__(self) -> None:
         self.connection: asyncssh.SSHClientConnection | None = None
         self.seen: asyncssh.SSHKey | None = None
+        self.has_reached = False
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         self.connection = conn
@@ -128,7 +130,7 @@ class _Client(asyncssh.SSHClient):
     def phase(self) -> Phase:
         """How far the connection came."""
         if self.connection is None:
-            return "tcp"
+            return "greeting" if self.has_reached else "tcp"
         return "login" if self.connection.get_extra_info("server_version") else "greeting"
 
 
@@ -148,12 +150,16 @@ class SshDialer:
         sock: socket.socket | None = None
         try:
             async with asyncio.timeout(self.connect_s):
-                sock = await self.dial(target) if self.dial else None
+                sock = await (self.dial or reach)(target)
+                client.has_reached = True
+                await not_turned_away(sock)
                 connection = await self._handshake(target, pins, client, sock)
-        except Exception as error:
-            # Of every type: a greeting that is no ASCII surfaces as UnicodeDecodeError, for one.
+        except BaseException as error:
             if sock is not None and client.connection is None:
                 sock.close()
+            # Of every type: a greeting that is no ASCII surfaces as UnicodeDecodeError, for one.
+            if not isinstance(error, Exception):
+                raise
             raise trouble_connecting(
                 target,
                 error,
@@ -166,7 +172,7 @@ class SshDialer:
         return SshHost(connection, target)
 
     async def _handshake(
-        self, target: Target, pins: Pinned, client: _Client, sock: socket.socket | None
+        self, target: Target, pins: Pinned, client: _Client, sock: socket.socket
     ) -> asyncssh.SSHClientConnection:
         return await asyncssh.connect(
             target.address,

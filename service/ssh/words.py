@@ -12,8 +12,9 @@ from typing import Literal
 import asyncssh
 
 from service.apply.host import Target
-from service.errors import AuthFailed, HostError, HostKeyChanged, Unreachable
+from service.errors import AuthFailed, HostError, HostKeyChanged, Throttled, Unreachable
 from service.model.trees import shown
+from service.ssh.greeting import TurnedAway
 
 Phase = Literal["tcp", "greeting", "login"]
 
@@ -60,8 +61,23 @@ def trouble_connecting(
             f"{where(target)} does not accept the service's key {key.get_fingerprint()} for {target.user}",
             hint=f"add to ~{target.user}/.ssh/authorized_keys there: {key.export_public_key().decode().strip()}",
         )
+    if isinstance(error, TurnedAway):
+        return _turned_away(target, error)
     what, hint = _unreachable(error, phase, timeout_s)
     return Unreachable(f"{where(target)}: {what}", hint=hint)
+
+
+def _turned_away(target: Target, error: TurnedAway) -> Unreachable:
+    if not error.is_penalty:
+        return Unreachable(
+            f"{where(target)}: sshd has too many logins under way and takes no more (MaxStartups)",
+            hint="somebody floods it with connections, or MaxStartups in its sshd_config is too low",
+        )
+    return Throttled(
+        f"{where(target)}: sshd refuses every login from {error.own} for a while (PerSourcePenalties): too many logins "
+        "from this address failed, of passerelle or of others behind it. passerelle waits and tries again",
+        hint=f"to exempt passerelle, add `PerSourcePenaltyExemptList {error.own}` to sshd_config there and reload sshd",
+    )
 
 
 def _unreachable(error: Exception, phase: Phase, timeout_s: float) -> tuple[str, str]:

@@ -45,6 +45,7 @@ class Hosts:
     begin: Callable[[], None] = lambda: None
     tells: list[Told] = field(default_factory=list)
     hangs: bool = False
+    doubted: str = ""
     starts: int = 0
     waits: asyncio.Event | None = None
 
@@ -79,6 +80,9 @@ class Hosts:
 
     async def verify(self, _spec: HostSpec, _apply_id: str) -> tuple[str, ...]:
         return ()
+
+    def doubt(self, _name: str) -> str:
+        return self.doubted
 
     async def close(self, _name: str) -> None:
         return

@@ -68,6 +68,9 @@ class Kept:
     async def drop(self, name: str) -> None:
         pass
 
+    def doubt(self, name: str) -> str:
+        return ""
+
 
 class Refusing:
     """Work that says of everything that it is too much, but of what only grows with the bytes."""
