@@ -2,6 +2,7 @@
 
 import gc
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -9,13 +10,19 @@ import hypothesis
 import pytest
 from pytest_timeout import timeout_sigalrm
 
+from service.lab import apt
 from service.lab.waiting import Patience
-from tests.lab_fixtures import fresh_host, host, lab, shared_host
+from tests.lab_fixtures import fresh_host, host, in_every_suite, lab, shared_host, suite
 
 hypothesis.settings.register_profile("passerelle", deadline=None)  # on a busy machine 200 ms say nothing about the code
 hypothesis.settings.load_profile("passerelle")
 
-__all__ = ["fresh_host", "host", "lab", "shared_host"]
+__all__ = ["fresh_host", "host", "lab", "shared_host", "suite"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of the lab that run once for each Debian release."""
+    in_every_suite(metafunc)
 
 
 def pytest_collection_finish() -> None:
@@ -26,8 +33,21 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that say that they take minutes begin first, so that none is left alone at the end; else as shuffled."""
-    items.sort(key=lambda item: -max((mark.kwargs.get("minutes", 0) for mark in item.iter_markers("lab")), default=0))
+    """Files that say that they take minutes begin first, so that none is left alone at the end; else as shuffled.
+
+    Within a file the tests of one Debian release come after each other: their hosts are made once.
+    """
+    own = apt.suite_of("") if any(item.get_closest_marker("lab") for item in items) else ""
+    files: dict[Path, int] = {}
+    for item in items:
+        files.setdefault(item.path, len(files))
+
+    def key(item: pytest.Item) -> tuple[float, int, str]:
+        minutes = max((mark.kwargs.get("minutes", 0) for mark in item.iter_markers("lab")), default=0)
+        given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        return -minutes, files[item.path], str(given.get("suite", own))
+
+    items.sort(key=key)
 
 
 @pytest.hookimpl(tryfirst=True)

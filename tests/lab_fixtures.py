@@ -1,7 +1,8 @@
 """Hosts for tests: tests/conftest.py gives these fixtures to all folders; mark what uses them with `lab`.
 
 `lab` is one lab for the whole session. `host` is its pve1, bare and freshly booted for each test (about a second).
-`fresh_host` gives any host by name, with files of the test's choice on it before it boots.
+`fresh_host` gives any host by name, with files of the test's choice on it before it boots. Both are of the Debian
+release `suite`: the machine's own, and each in turn for tests that are marked `every_suite`.
 """
 
 import os
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from service.errors import LabError
-from service.lab import Host, Lab
+from service.lab import Host, Lab, apt
 from service.lab.files import Content
 
 FreshHost = Callable[..., Host]
@@ -23,16 +24,28 @@ def lab() -> Iterator[Lab]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def suite(request: pytest.FixtureRequest) -> str:
+    """The Debian release of a test's hosts, by code name."""
+    return str(getattr(request, "param", "")) or apt.suite_of("")
+
+
+def in_every_suite(metafunc: pytest.Metafunc) -> None:
+    """Have a test that is marked `every_suite` run once for each release; what pytest_generate_tests calls."""
+    if metafunc.definition.get_closest_marker("every_suite") is not None:
+        metafunc.parametrize("suite", apt.SUITES, indirect=True, scope="module")
+
+
 @pytest.fixture
-def fresh_host(lab: Lab) -> FreshHost:
+def fresh_host(lab: Lab, suite: str) -> FreshHost:
     """`fresh_host("pve2", files={"/etc/network/interfaces": "…"})`: that host on a new disk, booted, without guests."""
 
     def give(name: str = "pve1", *, files: Mapping[str, Content] | None = None) -> Host:
         try:
             host = lab.host(name)
         except LabError:
-            return lab.add_host(name, files=files)
-        host.fresh(files=files)
+            return lab.add_host(name, suite=suite, files=files)
+        host.fresh(files=files, suite=suite)
         return host
 
     return give

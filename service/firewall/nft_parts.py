@@ -1,8 +1,9 @@
-"""The words of an nft rule, each with what `nft -j` lists for it (nft(8), libnftables-json(5); nftables 1.0.6).
+"""The words of an nft rule, each with what `nft -j` lists for it: nft(8), libnftables-json(5), nftables 1.0.6 to 1.1.7.
 
-A `Part` is (text, JSON). Every value goes through a function that takes a number, an address or a checked name, so
-nothing that a user wrote can become another word. In a table of family inet `ip saddr`, `icmp type` and their like
-bring their family and protocol along; nft does not list those again, so they are never said twice.
+A `Part` is (text, JSON in the normal form of `nft_normal`). Every value goes through a function that takes a number, an
+address or a checked name, so nothing that a user wrote can become another word. In a table of family inet `ip saddr`,
+`icmp type` and their like bring their family and protocol along; nft does not list those again, so they are never said
+twice.
 """
 
 import re
@@ -51,16 +52,6 @@ _ICMP_TYPES: dict[Family, dict[int, str]] = {
         132: "mld-listener-done", 133: "nd-router-solicit", 134: "nd-router-advert", 135: "nd-neighbor-solicit",
         136: "nd-neighbor-advert", 137: "nd-redirect", 138: "router-renumbering", 141: "ind-neighbor-solicit",
         142: "ind-neighbor-advert", 143: "mld2-listener-report",
-    },
-}  # fmt: skip
-_ICMP_CODES: dict[Family, dict[int, str]] = {
-    4: {
-        0: "net-unreachable", 1: "host-unreachable", 2: "prot-unreachable", 3: "port-unreachable", 4: "frag-needed",
-        9: "net-prohibited", 10: "host-prohibited", 13: "admin-prohibited",
-    },
-    6: {
-        0: "no-route", 1: "admin-prohibited", 3: "addr-unreachable", 4: "port-unreachable", 5: "policy-fail",
-        6: "reject-route",
     },
 }  # fmt: skip
 
@@ -179,7 +170,7 @@ def icmp(number: Family, kind: int, code: int | None = None) -> tuple[Part, ...]
     name = "icmpv6" if number == 6 else "icmp"
     parts: list[Part] = [(f"{name} type {kind}", _icmp(name, "type", _ICMP_TYPES[number].get(kind, kind)))]
     if code is not None:
-        parts.append((f"{name} code {code}", _icmp(name, "code", _ICMP_CODES[number].get(code, code))))
+        parts.append((f"{name} code {code}", _icmp(name, "code", code)))
     return tuple(parts)
 
 

@@ -172,10 +172,10 @@ def _match(body: Mapping[str, Json], labels: Labels) -> list[Condition] | None:
             return None if op == "==" else []
         numbers: Ranges = tuple((n, n) for n in sorted(labels.number(str(item)) for item in items))
         return [(IIF if key == "iifname" else OIF, _differs(numbers, 1 << 16) if op == "!=" else numbers)]
-    if kind == "meta" and key == "nfproto":
+    if kind == "meta" and key == "nfproto" and all(item in _FAMILIES for item in items):
         return [(FAMILY, tuple((f, f) for f in sorted(_FAMILIES[str(item)] for item in items)))]
-    if kind == "meta" and key == "l4proto":
-        spans = tuple(sorted((n, n) for n in (_protocol(item) for item in items)))
+    if kind == "meta" and key == "l4proto" and None not in (numbered := [_protocol(item) for item in items]):
+        spans = tuple(sorted((n, n) for n in numbered if n is not None))
         return [(PROTO, _differs(spans, 255) if op == "!=" else spans)]
     if kind == "payload" and isinstance(inner, dict):
         known = _payload(str(inner.get("protocol")), str(inner.get("field")), items, str(op))
@@ -204,7 +204,10 @@ def _payload(protocol: str, field: str, items: Sequence[Json], op: str) -> list[
         return [(FAMILY, ((family, family),)), (dimension, _differs(spans, top) if op == "!=" else spans)]
     if protocol in _ICMP and field in ("type", "code"):
         family_, number = _ICMP[protocol]
-        spans = tuple(sorted(_typed(item, family_, field) for item in items))
+        typed = [_typed(item, family_, field) for item in items]
+        if None in typed:  # a word that this nft has and ours do not
+            return None
+        spans = tuple(sorted(span for span in typed if span is not None))
         where = DPORT if field == "type" else SPORT
         six = int(family_ == 6)
         return [(FAMILY, ((six, six),)), (PROTO, ((number, number),)), (where, spans)]
@@ -236,23 +239,24 @@ def _number(item: Json) -> int:
     return item if isinstance(item, int) else int(ipaddress.ip_address(str(item)))
 
 
-def _protocol(item: Json) -> int:
-    return item if isinstance(item, int) else names().protocols[str(item)]
+def _protocol(item: Json) -> int | None:
+    return item if isinstance(item, int) else names().protocols.get(str(item))
 
 
-def _typed(item: Json, family: Family, field: str) -> tuple[int, int]:
-    if isinstance(item, int):
-        return item, item
-    found = _words(family, field)[str(item)]
-    return found, found
+def _typed(item: Json, family: Family, field: str) -> tuple[int, int] | None:
+    if isinstance(item, dict) and isinstance(ends := item.get("range"), list) and len(ends) == 2:
+        first, last = (_typed(end, family, field) for end in ends)
+        return (first[0], last[1]) if first and last else None
+    number = item if isinstance(item, int) else _types(family).get(str(item)) if field == "type" else None
+    return None if number is None else (number, number)
 
 
 @cache
-def _words(family: Family, field: str) -> dict[str, int]:
-    """nft's words for ICMP's types, or for the codes of the type to which codes have names."""
+def _types(family: Family) -> dict[str, int]:
+    """nft's words for ICMP's types."""
     table: dict[str, int] = {}
     for number in range(256):
-        listed = icmp(family, 3, number)[1] if field == "code" else icmp(family, number)[0]
+        listed = icmp(family, number)[0]
         body = listed[1]["match"] if isinstance(listed[1], dict) else {}
         right = body.get("right") if isinstance(body, dict) else None
         if isinstance(right, str):

@@ -498,10 +498,24 @@ def default_routes_from_json(routes4: list[dict[str, Json]], routes6: list[dict[
     return _sorted_routes(found)
 
 
+NFT_CODES = {
+    "icmp": {
+        "net-unreachable": 0, "host-unreachable": 1, "prot-unreachable": 2, "port-unreachable": 3, "frag-needed": 4,
+        "net-prohibited": 9, "host-prohibited": 10, "admin-prohibited": 13,
+    },
+    "icmpv6": {
+        "no-route": 0, "admin-prohibited": 1, "addr-unreachable": 3, "port-unreachable": 4, "policy-fail": 5,
+        "reject-route": 6,
+    },
+}  # fmt: skip
+"""Names that nft before 1.1 lists for codes of ICMP, whatever the type; since then it lists numbers."""
+
+
 def nft_normal(objects: list[dict[str, Json]]) -> list[dict[str, Json]]:
     """The normal form of a table: the list below "nftables" of `nft -j list table` without what changes by itself.
 
-    Left out: metainfo, handles, counters' and quotas' values, elements of sets whose elements time out. Pure.
+    Left out: metainfo, handles, counters' and quotas' values, elements of sets whose elements time out. What versions
+    of nft spell in several ways is spelled in one. Pure.
     """
     normal = []
     for item in objects:
@@ -534,9 +548,35 @@ def _nft_value(value: Json) -> Json:
             cleaned[key] = {name: v for name, v in inner.items() if not name.startswith("used")}
         elif key == "set" and isinstance(inner, list):
             cleaned[key] = sorted((_nft_value(item) for item in inner), key=as_bytes)
+        elif key == "match" and isinstance(inner, dict):
+            cleaned[key] = _nft_value({**inner, "right": _nft_numbers(inner.get("left"), inner.get("right"))})
+        elif key == "vmap" and isinstance(inner, dict):
+            cleaned[key] = _nft_value({**inner, "data": _nft_numbers(inner.get("key"), inner.get("data"))})
+        elif key == "flags" and isinstance(inner, str):  # one flag alone is a list since nft 1.1.7
+            cleaned[key] = [inner]
+        elif key == "&" and isinstance(inner, list):  # flags to look at: a list until nft 1.0.6
+            cleaned[key] = [_nft_value({"|": one} if isinstance(one, list) else one) for one in inner]
         else:
             cleaned[key] = _nft_value(inner)
     return cleaned
+
+
+def _nft_numbers(left: Json, right: Json) -> Json:
+    """`right` as it is compared with `left`, with numbers for the names of ICMP's codes."""
+    if not isinstance(left, dict) or not isinstance(right, (dict, list, str)):
+        return right
+    if isinstance(right, dict):
+        places = left.get("concat")
+        if isinstance(places, list) and isinstance(right.get("concat"), list):
+            pairs = zip(places, right["concat"])  # noqa: B905 (not in 3.9)
+            return {**right, "concat": [_nft_numbers(one, value) for one, value in pairs]}
+        return {key: _nft_numbers(left, value) for key, value in right.items()}
+    if isinstance(right, list):
+        return [_nft_numbers(left, item) for item in right]
+    payload = left.get("payload")
+    if not isinstance(payload, dict) or payload.get("field") != "code":
+        return right
+    return NFT_CODES.get(str(payload.get("protocol")), {}).get(right, right)
 
 
 def _masquerade_rules(save: str) -> list[tuple[str, list[str]]]:

@@ -164,7 +164,10 @@ class _Live:
                 heads[str(body.get("name"))] = {k: v for k, v in body.items() if k not in ("family", "table", "name")}
             elif kind == "rule":
                 rules.setdefault(str(body.get("chain")), []).append(body)
-            elif kind != "table":
+            elif kind == "table":
+                if body.get("flags"):  # dormant: none of its rules holds
+                    others.append(f"flags {body['flags']}"[:MAX_SHOWN])
+            else:
                 others.append(f"{kind} {body.get('name')}"[:MAX_SHOWN])
         return cls(heads, rules, others)
 

@@ -122,9 +122,9 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(lab: Lab, suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     host = lab.host("pve1")
-    host.fresh()
+    host.fresh(suite=suite)
     host.sh(INSTALL, timeout_s=60)
     host.sh(f"tar -C / -cf /root/saved.tar {SAVED}; rm -f /etc/dnsmasq.d/README")
     with Field.open(lab, poll_s="1", observe_s="1") as opened:
@@ -192,6 +192,7 @@ def test_a_host_configured_by_hand_is_adopted_and_not_a_byte_of_it_changes(
     assert bench.host.sh("systemctl is-active dnsmasq").strip() == "active"
 
 
+@pytest.mark.every_suite
 def test_the_pages_commands_work_on_a_host(styled: Callable[[str], Bench]) -> None:
     bench = styled("blog")
     before = shown(bench.host)

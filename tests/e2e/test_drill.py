@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.evidence import evidence, transactions
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab(minutes=2)
+pytestmark = [pytest.mark.lab(minutes=4), pytest.mark.every_suite]
 
 ARMED = ["timer", "watcher", "boot unit", "way in"]
 NAMES = [*ARMED, "watcher fired", "timer fired", "rollback", "new connection"]

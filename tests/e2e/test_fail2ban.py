@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite]
 
 GUESSER, CONTROLLER = "198.18.0.80", "198.18.0.10"
 JAILS = "fail2ban: {jails: [sshd], maxretry: 3, findtime: 10m, bantime: 1h}\n"

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.repository import Repository
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite]
 
 FLEET = """\
 passerelle: 1

@@ -12,7 +12,7 @@ import pytest
 from service.lab import Guest
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab(minutes=2)
+pytestmark = [pytest.mark.lab(minutes=4), pytest.mark.every_suite]
 
 ALPINE = '  alpine: {mac: "BC:24:11:00:00:02"}\n'
 GHOST = '  ghost: {mac: "BC:24:11:00:00:99"}\n'

@@ -33,10 +33,10 @@ KEEPS = b"            bridge-ports-condone-regex ^(tap|veth|fwpr)\n"
 
 
 @pytest.fixture(scope="module")
-def by_hand(lab: Lab, field: Field) -> Story:
+def by_hand(lab: Lab, field: Field, suite: str) -> Story:
     """A host whose bridge and NAT somebody made by hand long ago, under the spec that says the same."""
     host = lab.host("pve1")
-    host.fresh()
+    host.fresh(suite=suite)
     host.write("/etc/network/interfaces", BY_HAND)
     host.sh("systemctl restart networking")
     made = Story(host, field)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab(minutes=2)
+pytestmark = [pytest.mark.lab(minutes=4), pytest.mark.every_suite]
 
 
 def test_the_uplink_has_its_address_and_the_only_default_route(story: Story) -> None:

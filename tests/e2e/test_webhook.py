@@ -41,9 +41,9 @@ def secrets(field: Field) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def watched(lab: Lab, field: Field, secrets: dict[str, bytes]) -> Story:
+def watched(lab: Lab, field: Field, suite: str, secrets: dict[str, bytes]) -> Story:
     """A bare pve1 that is only looked at; its spec came by a webhook."""
-    lab.host("pve1").fresh()
+    lab.host("pve1").fresh(suite=suite)
     story = Story(lab.host("pve1"), field)
     commit = story.push(story.spec(sync="observe"), "watch pve1")
     assert deliver(field, "generic", {"X-Signature": sign(secrets["generic"], BODY)}) == 202

@@ -14,7 +14,7 @@ from service.hostside import passerelle_host
 from service.lab import Host
 from service.lab.waiting import wait_for
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite]
 
 FILE = "/root/passerelle_host.py"
 INTERFACES = "/etc/network/interfaces"

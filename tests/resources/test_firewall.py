@@ -92,6 +92,18 @@ def test_what_somebody_put_into_our_table_is_seen() -> None:
     }
 
 
+def test_a_table_that_is_switched_off_is_drift_and_loaded_again() -> None:
+    host = settled()
+    dormant = [
+        {"table": {**item["table"], "flags": ["dormant"]}} if "table" in item else item  # type: ignore[dict-item,operator]
+        for item in normal_of(host)
+    ]
+    assert found(TABLE, changed(host, dormant)) == {("inet passerelle", "others", "live", "extra")}
+    [(_, step)] = FirewallTable.steps([TABLE], changed(host, dormant)).steps
+    assert isinstance(step.after, dict)
+    assert step.after["normal"] == normal_of(host)
+
+
 def test_a_table_that_is_gone_is_loaded_again_as_a_whole() -> None:
     host = settled()
     gone = replace(host, facts={**host.facts, TABLE_FACT: Absent()})
