@@ -64,6 +64,7 @@ FAILURES: dict[type[HostError], str] = {
 def build(settings: Settings, history: History) -> tuple[Any, Loop]:
     """The application and its loop, wired; nothing runs yet."""
     clock, metrics = SystemClock(), Metrics()
+    settings.check_files()
     source = parse_source(settings.source, settings.branch)
     credentials = Credentials(
         https_token=settings.git_token, ca_file=settings.git_ca_file, ssh_key=settings.git_key,

@@ -6,6 +6,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InputError
+from service.private_files import read_private, refuse_writable
 
 
 class Settings(BaseSettings):
@@ -46,15 +47,21 @@ class Settings(BaseSettings):
         """The token for an https source. InputError when its file cannot be used."""
         if self.git_token_file is None:
             return None
-        try:
-            token = self.git_token_file.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{self.git_token_file} cannot be read: {error}", hint="it holds the token alone"
-            ) from None
-        if not token or not token.isprintable() or " " in token:
+        read = read_private(self.git_token_file, "the token file", hint="it holds the token alone")
+        token = read.decode("ascii", "replace").strip()
+        if not token.isascii() or not token or not token.isprintable() or " " in token:
             raise InputError(f"{self.git_token_file} holds no token", hint="write the token alone, in one line")
         return token
+
+    def check_files(self) -> None:
+        """InputError where others can read a secret that Git gets by its file's name, or write what decides whom we
+        trust."""
+        if self.git_key is not None:
+            read_private(self.git_key, "the private key for the source", hint="name it in PASSERELLE_GIT_KEY")
+        if self.git_known_hosts is not None:
+            refuse_writable(self.git_known_hosts, "the known_hosts file")
+        if self.git_ca_file is not None:
+            refuse_writable(self.git_ca_file, "the file of certificate authorities")
 
     @property
     def git_path(self) -> Path:

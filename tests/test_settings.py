@@ -11,6 +11,7 @@ from service.settings import read_settings
 def test_the_token_of_an_https_source_comes_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("glpat-abc123\n", encoding="ascii")
+    file.chmod(0o600)
     settings = read_settings(git_token_file=file)
     assert settings.git_token == "glpat-abc123"
     assert "glpat" not in repr(settings)
@@ -22,5 +23,6 @@ def test_a_token_file_without_a_token_is_told(tmp_path: Path, content: bytes | N
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
+        file.chmod(0o600)
     with pytest.raises(InputError, match=str(file)):
         _ = read_settings(git_token_file=file).git_token

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from service.api import schemas
 from service.api.pages import page_out
 from service.api.parts import Parts
+from service.api.seen import event_seen, revision_seen, source_seen
 from service.api.values import (
     MAX_ID,
     CommitId,
@@ -90,21 +91,21 @@ def _add_revisions(app: FastAPI, parts: Parts) -> None:
         tags=["revisions"],
     )
     async def get_source(who: Reader) -> schemas.Source:
-        return schemas.Source.model_validate(await parts.control.source())
+        return schemas.Source.model_validate(source_seen(who, await parts.control.source()))
 
     @app.get(f"{PREFIX}/revisions", operation_id="list_revisions", summary="Commits, newest first", tags=["revisions"])
     async def list_revisions(
         *, who: Reader, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = ""
     ) -> schemas.ListOf[schemas.Revision]:
         page = await ask(parts.reads.revisions, limit=limit, after=read_cursor(cursor, (int, int)))
-        return page_out(page, schemas.Revision.model_validate, request, response)
+        return page_out(page, lambda one: schemas.Revision.model_validate(revision_seen(who, one)), request, response)
 
     @app.get(f"{PREFIX}/revisions/{{commit}}", operation_id="get_revision", summary="One commit", tags=["revisions"])
     async def get_revision(
         who: Reader, commit: Annotated[CommitId, Path(description="The full commit id")]
     ) -> schemas.Revision:
         found = there(await ask(parts.reads.revision, commit), f"no revision {commit}")
-        return schemas.Revision.model_validate(found)
+        return schemas.Revision.model_validate(revision_seen(who, found))
 
     @app.get(
         f"{PREFIX}/findings",
@@ -114,7 +115,7 @@ def _add_revisions(app: FastAPI, parts: Parts) -> None:
     )
     async def get_findings(who: Reader) -> schemas.Findings:
         newest = there(await ask(parts.reads.newest_revision, None), "no commit was looked at yet")
-        return schemas.Findings.model_validate(newest)
+        return schemas.Findings.model_validate(revision_seen(who, newest))
 
 
 def _add_events(app: FastAPI, parts: Parts) -> None:
@@ -140,4 +141,4 @@ def _add_events(app: FastAPI, parts: Parts) -> None:
         page = await ask(
             parts.reads.events, limit=limit, after=int(start[0]), host=host or "", type_=type_, visible=who.hosts
         )
-        return page_out(page, schemas.Event.model_validate, request, response)
+        return page_out(page, lambda one: schemas.Event.model_validate(event_seen(who, one)), request, response)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from service.api.values import Digest, HostName, Ulid
 from service.model.access import Scope
@@ -22,6 +22,7 @@ from service.model.runs import (
     Trigger,
 )
 from service.model.sources import SourceState
+from service.model.states import well_formed
 
 T = TypeVar("T")
 
@@ -30,6 +31,15 @@ class Answer(BaseModel):
     """What goes out: made from the values of the same field names."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class Told(Answer):
+    """What holds a host's or a file's own words: any text, as far as UTF-8 can hold it."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _well_formed(cls, value: Any) -> Any:
+        return well_formed(value)
 
 
 class Asked(BaseModel):
@@ -45,7 +55,7 @@ class ListOf(Answer, Generic[T]):
     next_cursor: str | None = Field(default=None, description="give it back as `cursor`; null at the end")
 
 
-class Host(Answer):
+class Host(Told):
     """Where a host stands. Each axis stands alone; `stale` says that nobody saw the host lately."""
 
     host: str
@@ -169,7 +179,7 @@ class Revision(Answer):
     findings: list[Any]
 
 
-class Source(Answer):
+class Source(Told):
     """Whether the repository is followed. The last good revision is in force in every state."""
 
     state: SourceState
@@ -213,7 +223,7 @@ class LeaseInterval(Answer):
     expires_at: datetime | None = Field(description="until when it was given out; null for ever")
 
 
-class Guest(Answer):
+class Guest(Told):
     """One guest: declared in the spec, known by its own settings on the host, or only by its lease."""
 
     name: str = Field(description="the declared one; of a stranger the one that it sent")
@@ -229,7 +239,7 @@ class Guest(Answer):
     expires: int = Field(description="seconds since 1970; 0 = never, or no lease")
 
 
-class NameFinding(Answer):
+class NameFinding(Told):
     """A name that two want."""
 
     rule: NameRule
@@ -238,7 +248,7 @@ class NameFinding(Answer):
     text: str
 
 
-class Guests(Answer):
+class Guests(Told):
     """Who is behind a host, by address."""
 
     host: str
@@ -247,7 +257,7 @@ class Guests(Answer):
     findings: list[NameFinding]
 
 
-class Pool(Answer):
+class Pool(Told):
     """A range of addresses on a bridge."""
 
     host: str
@@ -266,7 +276,7 @@ class Pools(Answer):
     items: list[Pool]
 
 
-class Patch(Answer):
+class Patch(Told):
     """A change of a host's spec file as a unified diff, for `git apply`."""
 
     host: str
@@ -286,7 +296,7 @@ class Event(Answer):
     detail: dict[str, Any]
 
 
-class View(Answer):
+class View(Told):
     """What is wanted of a host, or what was seen of it."""
 
     host: str
@@ -296,14 +306,14 @@ class View(Answer):
     content: Any
 
 
-class LeftOut(Answer):
+class LeftOut(Told):
     """A difference that no key of the spec can say, and why."""
 
     what: str
     why: str
 
 
-class Acceptance(Answer):
+class Acceptance(Told):
     """A patch (unified diff) of a host's spec file with which Git wants what the host has; may be empty."""
 
     host: str
@@ -314,7 +324,7 @@ class Acceptance(Answer):
     left: list[LeftOut]
 
 
-class Trace(Answer):
+class Trace(Told):
     """What becomes of a packet by what Git wants of a host. `rule` is the line that decides, as file:line."""
 
     host: str

@@ -16,6 +16,7 @@ from typing import Any
 from service.apply.host import Answer, Host
 from service.errors import Garbled, HostError, HostRefused
 from service.hostside import passerelle_host
+from service.model.states import well_formed
 from service.model.trees import shown
 
 FOLDER = "/var/lib/passerelle/hostside"
@@ -111,7 +112,7 @@ class Switch:
 def event_of(text: str) -> Event | None:
     """One line of the host-side file; None for anything else that the host prints."""
     try:
-        event = json.loads(text)
+        event = well_formed(json.loads(text))
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 
 from service.errors import InputError, PasserelleError
+from service.private_files import read_private
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 TIMEOUT_S = 30.0
@@ -112,7 +113,4 @@ def token_from_file() -> str:
     path = os.environ.get("PASSERELLE_TOKEN_FILE")
     if not path:
         return ""
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the token file {path} cannot be read: {error}") from error
+    return read_private(Path(path), "the token file").decode("ascii", "replace").strip()

@@ -28,6 +28,8 @@ ACCEPTED = "refs/psr/accepted"
 _HASH = re.compile(r"[0-9a-f]{40}")
 _USERINFO = re.compile(r"(://)[^/@\s]*@")
 _TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-)[A-Za-z0-9_-]+|\b(?:Basic|Bearer)\s+[A-Za-z0-9+/=._-]+")
+_FROM_SERVER = re.compile(r"\s*(?:remote:|ERROR:|ERR\b)")
+_REMOTE_ERROR = re.compile(r"^((?:fatal|error): remote error)\b.*")
 _PROTOCOLS = {"https": "https", "ssh": "ssh", "local": "file"}
 _FLAGS = (
     "core.hooksPath=/dev/null",
@@ -192,14 +194,17 @@ class Git:
         return self._run("repack", "-a", "-d", "-q")
 
     def complaint(self, answer: Answer) -> str:
-        """Why a command failed, at most four lines made one, without secrets and control characters."""
+        """Why a command failed, at most four lines made one, without secrets and control characters.
+
+        What a server says is left out: it is anybody's text, and would stand in the log and the API as if it were ours.
+        """
         if answer.timed_out:
             return f"no end after {self.limits.timeout_s:g} s"
         if answer.flooded:
             return f"said more than {self.limits.stdout_bytes} bytes"
         lines = self._scrub(answer.stderr).splitlines()
-        told = [shown(line) for line in lines if line.startswith(("fatal:", "error:", "remote:", "ERROR:"))]
-        told = told or [shown(line) for line in lines if line.strip()]
+        own = [_REMOTE_ERROR.sub(r"\1", line) for line in lines if line.strip() and not _FROM_SERVER.match(line)]
+        told = [shown(line) for line in own if line.startswith(("fatal:", "error:"))] or [shown(line) for line in own]
         return "; ".join(told[:4]) or f"git ended with status {answer.code}"
 
     def _scrub(self, raw: bytes) -> str:

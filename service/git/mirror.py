@@ -120,6 +120,8 @@ class Mirror:
         with self._objects:
             try:
                 yield
+            except tree.TooBig:
+                raise
             except SourceError:
                 self._suspect = True
                 raise

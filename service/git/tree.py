@@ -10,6 +10,7 @@ it, which ends them. They get the same isolation as every other git of ours.
 """
 
 import contextlib
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,11 +40,20 @@ from service.model.trees import (
 )
 
 _MAX_COMMIT_BYTES = 1 << 20
+"""So much of a commit is looked at. What follows can only be more of its message."""
+
+_MAX_MESSAGE_BYTES = 64 << 20
 _MAX_FOLDER_BYTES = 8 << 20
 _LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 # What reading a broken or missing object raises: ValueError where cat-file says "missing", GitPython's errors
 # of its ended process, gitdb's own, and OSError from its pipes.
 _UNREADABLE = (ValueError, OSError, EOFError, LookupError, git.exc.GitError, git.exc.ODBError)
+
+
+class TooBig(SourceError):  # noqa: N818 (no damage of ours: the mirror is whole)
+    """A commit that nobody reads whole. The revision before it stays in force."""
+
+    retry = False
 
 
 class _IsolatedGit(git.Git):
@@ -132,9 +142,13 @@ def _readable() -> Iterator[None]:
 def _commit_and_root(repo: git.Repo, commit: str) -> tuple[Commit, str]:
     if not is_commit_id(commit):
         raise SourceError(f"{shown(commit, 60)!r} is not a full commit hash")
-    if _size(repo, commit, b"commit") > _MAX_COMMIT_BYTES:
-        raise SourceError(f"the commit {commit} has a message of more than {_MAX_COMMIT_BYTES} bytes")
-    read = git.Commit(repo, bytes.fromhex(commit))
+    size = _size(repo, commit, b"commit")
+    if size > _MAX_MESSAGE_BYTES:
+        raise TooBig(
+            f"the commit {commit} has {size} bytes; at most {_MAX_MESSAGE_BYTES} are read",
+            hint="commit again with a shorter message",
+        )
+    read = _commit(repo, commit)
     seconds = min(max(int(read.committed_date), 0), _LAST_SECOND)
     message = read.message if isinstance(read.message, str) else read.message.decode("utf-8", "replace")
     told = Commit(
@@ -146,6 +160,17 @@ def _commit_and_root(repo: git.Repo, commit: str) -> tuple[Commit, str]:
         parents=tuple(parent.hexsha for parent in read.parents),
     )
     return told, read.tree.hexsha
+
+
+def _commit(repo: git.Repo, commit: str) -> git.Commit:
+    """The commit by its first bytes; a message of any length is read to its end and forgotten, as the pipe wants."""
+    stream = repo.odb.stream(bytes.fromhex(commit))
+    start = stream.read(_MAX_COMMIT_BYTES)
+    while stream.read(_MAX_COMMIT_BYTES):
+        continue
+    if len(start) == _MAX_COMMIT_BYTES and b"\n\n" not in start:
+        raise TooBig(f"the commit {commit} has a header of more than {_MAX_COMMIT_BYTES} bytes")
+    return git.Commit(repo, bytes.fromhex(commit))._deserialize(io.BytesIO(start))
 
 
 def _list(repo: git.Repo, root: str) -> tuple[list[Listed], list[TreeProblem]]:

@@ -70,6 +70,7 @@ def open_history(path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT
     held = [serve_lock(path)] if serve else []
     try:
         held.append(_with_newest_schema(path, wait_s))
+        _refuse_open(path)
         pepper = read_pepper(path.parent / PEPPER_FILE)
         database = Database(make_engine(path))
         history = History(path, Store(database, pepper), Queries(database), database, tuple(held))
@@ -80,6 +81,14 @@ def open_history(path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT
         for lock in held:
             lock.release()
         raise
+
+
+def _refuse_open(path: Path) -> None:
+    if path.stat().st_mode & 0o077:
+        raise StoreError(
+            f"the database {path} can be read by other users; it holds the secrets of the receivers",
+            hint=f"chmod 600 {path}",
+        )
 
 
 def _with_newest_schema(path: Path, wait_s: float) -> FileLock:

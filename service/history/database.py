@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.errors import StoreError
 
@@ -32,7 +33,10 @@ def journal_mode() -> str:
 
 def make_engine(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
     """An engine whose connections are set up as this module's first lines say."""
-    engine = create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=32)
+    engine = create_engine(
+        f"sqlite:///{path}", pool_size=8, max_overflow=8, pool_timeout=busy_timeout_ms / 1000,
+        hide_parameters=True,  # an error of SQLAlchemy would else show in the log what was to be written, secrets too
+    )  # fmt: skip
 
     def set_up(connection: Any, _record: object) -> None:
         connection.isolation_level = None
@@ -87,6 +91,8 @@ def _in_our_words() -> Iterator[None]:
         yield
     except OperationalError as error:
         raise unavailable(error.orig) from error
+    except PoolTimeout as error:
+        raise unavailable(TimeoutError("too many wait for it")) from error
     except DatabaseError as error:
         if isinstance(error.orig, sqlite3.IntegrityError):
             raise

@@ -207,11 +207,14 @@ class Queries(LeaseQueries):
         type_: str = "",
         visible: Sequence[str] = EVERY_HOST,
     ) -> Page[Event]:
-        """Events after an id, in order. Those of the whole fleet are seen by everyone who may read."""
+        """Events after an id, in order. Who may read sees those of the whole fleet, but of tokens and receivers
+        only with every host."""
         query = select(*columns_of(events, Event))
         query = query.where(events.c.host == host) if host else query
         query = query.where(or_(events.c.host == "", seen_by(events.c.host, visible)))
         query = query.where(events.c.type == type_) if type_ else query
+        if "*" not in visible:
+            query = query.where(*(~events.c.type.startswith(word) for word in ("token.", "receiver.")))
         return self._page(query, Event, [events.c.id], limit, (after,))
 
     def newest_event_id(self) -> int:

@@ -39,6 +39,17 @@ class Principal:
         """Whether the scope is given. No scope but admin includes another."""
         return scope in self.scopes or "admin" in self.scopes
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether it is for every host, also for those that come later."""
+        return "*" in self.hosts
+
+    def covers(self, selectors: "tuple[str, ...]") -> bool:
+        """Whether every host that these select is selected here, too. A selector with `*` or `?` is covered by itself
+        or by `*` only."""
+        is_plain = {one: not set(one) & set("*?") for one in selectors}
+        return self.sees_all or all(one in self.hosts or (is_plain[one] and self.sees(one)) for one in selectors)
+
     def sees(self, host: str) -> bool:
         """Whether the host is one of those selected."""
         return any(fnmatch.fnmatchcase(host, selector) for selector in self.hosts)

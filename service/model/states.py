@@ -1,7 +1,7 @@
 """What may be known of one thing on a host. Unknown is never Absent."""
 
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -30,3 +30,20 @@ class Unknown:
 
 
 Observed: TypeAlias = Seen[T] | Absent | Unknown
+
+
+def well_formed(value: Any) -> Any:
+    """The value with U+FFFD for each lone surrogate. JSON may name one (RFC 8259, 8.2), but no UTF-8 can hold it."""
+    if isinstance(value, str):
+        return _well_formed(value)
+    if isinstance(value, list | tuple):
+        return [well_formed(item) for item in value]
+    if isinstance(value, dict):
+        return {_well_formed(key): well_formed(item) for key, item in value.items()}
+    return value
+
+
+def _well_formed(text: str) -> str:
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -12,9 +12,13 @@ MAX_STRING = 2048
 """Characters in one string: an RSA host key of 8192 bits has about 1400."""
 
 # C0 and C1 but line feed and tab, DEL, the Unicode line ends, what changes the direction or the meaning of the
-# text around it, the byte order mark, and what is no character at all.
+# text around it, the byte order mark, what is no character at all, and everything that is not to be seen: Unicode's
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt), with the tags U+E0000 to U+E0FFF, which carry whole texts
+# past a reader's eye. Of the variation selectors, which make an emoji of a sign, one may follow a character.
 _FORBIDDEN_IN_FILE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]|(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]"
 )
 _PLAIN = re.compile("[ -~]*")
 _FORBIDDEN_CATEGORIES = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
@@ -52,6 +56,8 @@ def wrong_in_string(text: str) -> str:
         category = unicodedata.category(char)
         if category in _FORBIDDEN_CATEGORIES or (category == "Zs" and char != " "):
             return f"contains {named(char)}"
+    if hidden := _FORBIDDEN_IN_FILE.search(text):
+        return f"contains {named(hidden.group())}"
     if not unicodedata.is_normalized("NFC", text):
         return "is not in Unicode's composed form (NFC)"
     return ""

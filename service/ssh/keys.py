@@ -13,6 +13,7 @@ import asyncssh
 
 from service.apply.host import Target
 from service.errors import InputError
+from service.private_files import read_private
 
 # Host certificates are not offered: no CA can be pinned, and a host that has a certificate would show it first.
 HOST_KEY_ALGORITHMS = (
@@ -39,14 +40,13 @@ class Pinned:
 
 
 def load_client_key(path: Path) -> asyncssh.SSHKey:
-    """The key to log in with. Raises InputError when the file is missing, encrypted or no private key."""
+    """The key to log in with. Raises InputError when the file is missing, encrypted, no private key, or can be read by
+    others."""
+    data = read_private(
+        path, "the SSH key", hint=f"give the key that gets in with --ssh-key, or make one: {_making(path)}"
+    )
     try:
-        return asyncssh.read_private_key(path)
-    except OSError as error:
-        raise InputError(
-            f"the SSH key {path} cannot be read: {error.strerror}",
-            hint=f"give the key that gets in with --ssh-key, or make one: {_making(path)}",
-        ) from None
+        return asyncssh.import_private_key(data)
     except asyncssh.KeyEncryptionError:
         raise InputError(f"the SSH key {path} has a passphrase; the service needs one without") from None
     except (asyncssh.KeyImportError, ValueError):

@@ -1,6 +1,7 @@
 """Who gets in, and to what."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from fastapi.routing import APIRoute
@@ -11,7 +12,9 @@ from service.api.openapi import document
 from service.api.parts import Limits
 from service.api.values import Needs
 from service.history import History
-from tests.api.world import COMMIT, World, problem_of
+from service.model.sources import SourceStanding
+from service.model.trees import Commit
+from tests.api.world import COMMIT, NOW, World, problem_of
 
 PUBLIC_PATHS = {"/livez", "/readyz", "/hooks/{receiver}"}
 
@@ -230,6 +233,51 @@ async def test_a_token_for_some_hosts_sees_and_touches_only_those(world: World) 
     metrics = (await world.ask("GET", "/metrics", token=token)).text
     assert 'host="pve1"' in metrics
     assert 'host="pve2"' not in metrics
+
+
+def found(file: str, what: str) -> dict[str, object]:
+    return {"file": file, "line": 1, "col": 1, "path": "", "severity": "error", "rule": "r", "what": what, "right": ""}
+
+
+async def test_a_token_for_some_hosts_sees_findings_of_those_alone(world: World) -> None:
+    store = world.history.store
+    findings = [
+        found("hosts/pve1.yaml", "no address"),
+        found("hosts/paris/pve2.yaml", "canary"),
+        found("hosts/pve1.yaml", "the same address as pve2, canary"),
+        found("hosts/pve1.yaml", "the same MAC as in hosts/paris/pve2.yaml:3, canary"),
+        found("fleet.yaml", "canary of pve2"),
+    ]
+    reason = "4 errors, the first: hosts/paris/pve2.yaml:1:1: canary"
+    store.refuse_revision(
+        Commit("d" * 40, "Ann", "ann@example.org", NOW, "second"), reason=reason, at=NOW + timedelta(seconds=1),
+        findings=findings,
+    )  # fmt: skip
+    world.desk.standing = SourceStanding("refused", f"dddddddddd is refused: {reason}", COMMIT, NOW, NOW)
+    few, all_hosts = world.token("read", hosts=("pve1",)), world.token("read")
+    for path in ("findings", "revisions", "revisions/" + "d" * 40, "source", "events?limit=200"):
+        assert "canary" in (await world.ask("GET", f"/api/v1/{path}", token=all_hosts)).text, path
+        answer = await world.ask("GET", f"/api/v1/{path}", token=few)
+        assert answer.status_code == 200
+        assert "canary" not in answer.text, path
+        assert "4 errors" in answer.text, path
+    seen = (await world.ask("GET", "/api/v1/findings", token=few)).json()["findings"]
+    assert [one["what"] for one in seen] == ["no address"]
+
+
+async def test_a_token_for_some_hosts_sees_and_ends_no_token_that_reaches_further(world: World) -> None:
+    wide, same, narrow = (world.token("read", hosts=hosts) for hosts in (("*",), ("lab-*",), ("lab-7",)))
+    keeper = world.token("tokens", "read", hosts=("lab-*",))
+    listed = (await world.ask("GET", "/api/v1/tokens", token=keeper)).text
+    ids = {token: token[4:16] for token in (wide, same, narrow)}
+    assert [ids[token] in listed for token in (wide, same, narrow)] == [False, True, True]
+    assert (await world.ask("DELETE", f"/api/v1/tokens/{ids[wide]}", token=keeper)).status_code == 404
+    assert (await world.ask("GET", "/api/v1/hosts", token=wide)).status_code == 200
+    assert (await world.ask("DELETE", f"/api/v1/tokens/{ids[narrow]}", token=keeper)).status_code == 204
+    events = (await world.ask("GET", "/api/v1/events?limit=200", token=keeper)).text
+    assert ids[wide] not in events
+    assert "token.created" not in events
+    assert ids[wide] in (await world.ask("GET", "/api/v1/events?limit=200")).text
 
 
 async def test_guessing_is_slowed_down_and_nobody_else_is(history: History) -> None:

@@ -228,6 +228,17 @@ async def test_a_database_that_is_away_is_503_and_the_process_lives(world: World
     assert (await world.ask("GET", "/livez", token="")).status_code == 200
 
 
+@pytest.mark.parametrize("odd", ["vmbr\ud800", "\udc80\udcff", "\udfff\ud800", "\x00\x1b[2J", "\U000e0041"])
+async def test_what_a_host_calls_its_things_is_answered_whatever_it_is(world: World, odd: str) -> None:
+    """A lone surrogate in a link's name was a 500."""
+    world.desk.odd = odd
+    for path in ("observed", "drift/patch"):
+        answer = await world.ask("GET", f"/api/v1/hosts/pve1/{path}")
+        assert answer.status_code == 200, path
+        answer.json()
+        answer.text.encode()
+
+
 async def hook(world: World, secret: str, body: bytes, **headers: str) -> int:
     signed = {"X_Hub_Signature_256": signature(secret, body), "X_GitHub_Delivery": "d-1"} | headers
     sent = {name.replace("_", "-"): value.encode("latin-1") for name, value in signed.items() if value != "none"}

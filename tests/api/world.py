@@ -62,6 +62,8 @@ class Desk:
     asked: list[tuple[str, ...]] = field(default_factory=list)
     trouble: BaseException | None = None
     missing: dict[str, str] = field(default_factory=dict)
+    standing: SourceStanding | None = None
+    odd: str = "vmbr0"
     not_compared: dict[str, str] = field(default_factory=dict)
     held: dict[str, HostStatus] = field(default_factory=dict)
 
@@ -115,14 +117,14 @@ class Desk:
 
     async def observed(self, host: str) -> HostView | None:
         self._fail()
-        return HostView(host, {"links": ["\x1b[31m"]}, at=NOW) if host == "pve1" else None
+        return HostView(host, {"links": [self.odd], self.odd: {}}, at=NOW) if host == "pve1" else None
 
     async def accept(self, host: str) -> Mapping[str, Json]:
         self._fail()
         if host != "pve1":
             raise NotFound(f"no revision names the host {host}")
         patch = "--- a/hosts/pve1.yaml\n+++ b/hosts/pve1.yaml\n"
-        left: list[Json] = [{"what": "bridges vmbr0 up", "why": "no key"}]
+        left: list[Json] = [{"what": f"bridges {self.odd} up", "why": "no key"}]
         return {"host": host, "commit": COMMIT, "file": "hosts/pve1.yaml", "patch": patch, "taken": [], "left": left}
 
     async def guests(self, host: str) -> Mapping[str, Json]:
@@ -152,7 +154,7 @@ class Desk:
 
     async def source(self) -> SourceStanding:
         self._fail()
-        return SourceStanding("rewound", "history was rewritten", COMMIT, NOW, NOW)
+        return self.standing or SourceStanding("rewound", "history was rewritten", COMMIT, NOW, NOW)
 
     def uncompared(self, host: str) -> str:
         return self.not_compared.get(host, "")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import SourceError
-from service.git.child import Limits, run
+from service.git.child import Answer, Limits, run
 from service.git.commands import Credentials, Git
 from service.git.source import parse_source
 
@@ -79,5 +79,23 @@ def test_what_git_says_is_shown_without_secrets_and_controls(tmp_path: Path) -> 
     assert shown.isprintable()
     for secret in ("canary", "pass", "ghp_", "glpat", "Z2l0"):
         assert secret not in shown
-    assert shown.startswith("remote: [31mhello ***; fatal: unable to access 'https://***@git.example.org/'")
-    assert shown.count("error:") == 2
+    assert shown.startswith("fatal: unable to access 'https://***@git.example.org/'")
+    assert shown.count("error:") == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"remote: call 555-0100 now\nfatal: repository not found\n", "fatal: repository not found"),
+        (b"fatal: remote error: call 555-0100 now\n", "fatal: remote error"),
+        (b"ERROR: call 555-0100 now\nfatal: Could not read from remote repository.\n", "fatal: Could not read from"),
+        (b"remote: call 555-0100 now\n", "git ended with status 128"),
+        (b"remote: a\n  remote: call 555-0100 now\r\nerror: pack-objects died\n", "error: pack-objects died"),
+        (b"kex_exchange_identification: closed\n", "kex_exchange_identification: closed"),
+    ],
+)
+def test_what_a_server_says_is_not_repeated(said: bytes, told: str, tmp_path: Path) -> None:
+    git = Git(tmp_path, tmp_path / "m", parse_source("https://git.example.org/fleet.git", "main"), Credentials())
+    answer = Answer(code=128, stderr=said)
+    assert git.complaint(answer).startswith(told)
+    assert "555" not in git.complaint(answer)

@@ -323,6 +323,34 @@ def test_many_packs_become_one_and_the_accepted_commit_survives(forge: Forge, mi
     assert sorted(mirror.read_tree(newer).files) == sorted(TWO)
 
 
+def test_a_message_of_any_length_is_followed_and_no_damage(forge: Forge, mirror: Mirror, room: Path) -> None:
+    """The mirror became suspect, was checked whole at each fetch, and the branch stood still."""
+    first = forge.push(ONE)
+    mirror.fetch(None)
+    long = forge.push(TWO, message="open 443\n\n" + "why " * 1_000_000)
+    assert mirror.fetch(first) == Advanced(long, first)
+    tree = mirror.read_tree(long)
+    assert set(tree.files) == set(TWO)
+    assert tree.commit is not None
+    assert (tree.commit.subject, tree.commit.parents) == ("open 443", (first,))
+    assert not mirror._suspect
+    one_line = forge.push(ONE, message="x" * 3_000_000)
+    mirror.fetch(long)
+    assert mirror.commit(one_line).subject == "x" * 199 + "…"
+
+
+def test_a_commit_that_is_too_long_to_be_read_is_said_and_no_damage(forge: Forge, mirror: Mirror) -> None:
+    first = forge.push(ONE)
+    mirror.fetch(None)
+    big = forge.commit_tree(forge.tree(TWO), first, message="x" * (65 << 20))
+    forge.git("update-ref", "refs/heads/main", big)
+    mirror.fetch(first)
+    with pytest.raises(SourceError, match="commit again with a shorter message"):
+        mirror.read_tree(big)
+    assert not mirror._suspect
+    assert set(mirror.read_tree(first).files) == set(ONE)
+
+
 def test_the_log_tells_who_what_and_when_newest_first(forge: Forge, mirror: Mirror) -> None:
     first = forge.push(ONE, message="add pve1\n\nbecause")
     second = forge.push(TWO, message="add \x1b[31mpve2\u202e and " + "x" * 400)

@@ -1,20 +1,22 @@
+import logging
 import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import StoreError
 from service.history import History, open_history
 from service.history.database import APPLICATION_ID, Database, journal_mode, make_engine
 from service.history.locks import schema_lock
 from service.history.migrate import head
-from service.history.tables import events, hosts
+from service.history.tables import events, hosts, receivers
 from service.lab.waiting import grown_s
 from service.model.runs import HostStatus
 
@@ -173,3 +175,33 @@ def test_a_key_is_kept_for_a_day(history: History, now: datetime) -> None:
     assert history.store.claim_key("me", "k", "e", at=now).outcome == "other"
     assert history.store.claim_key("you", "k", "e", at=now).outcome == "new"
     assert history.store.claim_key("me", "k", "e", at=now + timedelta(hours=25)).outcome == "new"
+
+
+def test_what_was_to_be_written_stands_in_no_error(
+    history: History, now: datetime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLAlchemy puts the parameters of a failed statement into its text, and a logged traceback shows it."""
+    canary = "canary-5f2d"
+    row = {"name": "gh", "type": "generic", "secret": canary, "created_at": now}
+    with history.store._database.write() as connection:
+        connection.execute(insert(receivers).values(**row))
+    try:
+        with history.store._database.write() as connection:
+            connection.execute(insert(receivers).values(**row))
+    except SQLAlchemyError:
+        logging.getLogger("test").exception("it failed")
+    assert "UNIQUE constraint failed" in caplog.text
+    assert canary not in caplog.text
+
+
+def test_where_too_many_wait_for_the_database_it_is_an_error_of_ours(path: Path, now: datetime) -> None:
+    open_history(path).close()
+    engine = make_engine(path, busy_timeout_ms=50)
+    database = Database(engine)
+    with ExitStack() as held:
+        for _ in range(16):
+            held.enter_context(database.read())
+        with pytest.raises(StoreError, match="too many wait for it") as error, database.read():
+            pass
+    assert error.value.retry
+    database.close()

@@ -90,6 +90,23 @@ def test_a_hidden_character_in_a_string_is_refused(char: str) -> None:
         assert [rule for rule, *_ in found] == ["yaml.character"], repr(text)
 
 
+HIDDEN = (0xAD, 0x34F, 0x61C, 0x115F, 0x17B4, 0x180E, 0x200B, 0x200D, 0x200E, 0x202A, 0x202E, 0x2060, 0x2066, 0x2069)
+HIDDEN += (0x206F, 0x3164, 0xFEFF, 0xFFA0, 0xFFF9, 0x1D173, 0xE0000, 0xE0001, 0xE0041, 0xE007F, 0xE0100, 0xE01EF)
+
+
+@pytest.mark.parametrize("code", HIDDEN)
+def test_what_nobody_sees_may_stand_in_no_comment_and_no_string(code: int) -> None:
+    """With the tags U+E0000 a whole text is carried past who reads the commit."""
+    assert refusals(f"a: 1  # open{chr(code)} door\n") == [("yaml.character", 1, 13)]
+    assert refusals(f"a: open{chr(code)}door\n") == [("yaml.character", 1, 8)]
+    assert [rule for rule, _, _ in refusals(f'a: "open\\U{code:08x}door"\n')] == ["yaml.character"]
+
+
+def test_an_emoji_in_a_comment_is_no_harm_and_a_row_of_selectors_is() -> None:
+    assert refusals("a: 1  # \u26a0\ufe0f mind: caf\u00e9, \u041f\u0440\u0438\u0432\u0435\u0442\n") == []
+    assert refusals("a: 1  # \u26a0\ufe0f\ufe01 mind\n") == [("yaml.character", 1, 11)]
+
+
 def test_a_raw_line_break_in_a_quoted_string_becomes_a_blank() -> None:
     assert load(b'a: "x\n  y"').value == {"a": "x y"}
 

@@ -1,0 +1,55 @@
+"""What a token for some hosts sees of what concerns the whole fleet: nothing of other hosts or tokens."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from service.model.access import Principal, Token
+from service.model.runs import Event, Revision
+from service.model.sources import SourceStanding
+
+_FIRST = ", the first: "
+"""What stands between the number of errors of a commit and the first of them."""
+
+
+def revision_seen(who: Principal, revision: Revision) -> Revision:
+    """The revision with the findings in the files of the hosts that are seen."""
+    if who.sees_all:
+        return revision
+    kept = tuple(found for found in revision.findings if isinstance(found, dict) and _is_of_seen(who, found, revision))
+    return replace(revision, findings=kept, reason=_reason(revision.reason))
+
+
+def source_seen(who: Principal, standing: SourceStanding) -> SourceStanding:
+    """Whether the source is followed; of a refused commit only how many errors it has."""
+    return standing if who.sees_all else replace(standing, message=_reason(standing.message))
+
+
+def event_seen(who: Principal, event: Event) -> Event:
+    """An event; of a refused commit only how many errors it has."""
+    return event if who.sees_all or event.host else replace(event, text=_reason(event.text))
+
+
+def tokens_seen(who: Principal, tokens: Sequence[Token]) -> list[Token]:
+    """The tokens that reach no further than this one: for hosts that it sees, too."""
+    return [token for token in tokens if who.covers(token.hosts)]
+
+
+def _is_of_seen(who: Principal, found: Mapping[str, Any], revision: Revision) -> bool:
+    """Whether a finding stands in a seen host's file and names no other host's."""
+    if not who.sees(_host_of(str(found.get("file", "")))):
+        return False
+    others = {_host_of(str(one.get("file", ""))) for one in revision.findings if isinstance(one, dict)}
+    others = {name for name in others if name and not who.sees(name)}
+    words = {word.strip(".,:;()'\"") for word in f"{found.get('what')} {found.get('right')}".split()}
+    return not words & others and not any(_host_of(word) and not who.sees(_host_of(word)) for word in words)
+
+
+def _host_of(file: str) -> str:
+    path = PurePosixPath(file.partition(":")[0])
+    return path.stem if path.parts[:1] == ("hosts",) else ""
+
+
+def _reason(text: str) -> str:
+    return text.partition(_FIRST)[0]
