@@ -11,18 +11,23 @@ from service.apply.host import Dialer, Host, Target
 from service.apply.proving import Proving
 from service.apply.switch import Switch
 from service.apply.transaction import Transaction
+from service.apply.weighing import Question, question, read_weighed
 from service.clock import Clock
-from service.errors import HostRefused, Unreachable
+from service.errors import Garbled, HostError, HostRefused, Unreachable
 from service.model.facts import FactId
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
 from service.model.runs import Proof
-from service.model.states import Json
+from service.model.states import Json, Seen, Unknown
 from service.model.telling import Ended, Fence, Told
+from service.model.weighed import Weighed
 from service.spec.host import HostSpec
 
 PACKAGES_TIMEOUT_S = 900.0
 VERIFY_TIMEOUT_S = 60.0
+WEIGH_TIMEOUT_S = 300.0
+WEIGHED_FOR_S = 300.0
+"""How long a simulation holds for plans. The host makes it again before it touches a package."""
 
 
 class Kept(Dialer, Protocol):
@@ -50,16 +55,49 @@ class FleetHosts:
         self._clock = clock
         self._controller = controller
         self._answered: dict[str, str] = {}
+        self._weighed: dict[str, tuple[object, float, Weighed]] = {}
 
     async def observe(self, spec: HostSpec, watch: Watch, known_addresses: Sequence[str]) -> HostObserved:
-        """One round trip, over the kept connection. A connection that turns out dead is made again, once."""
+        """One round trip, over the kept connection. A connection that turns out dead is made again, once.
+
+        Where a package or a free service is not as wanted, the host is asked what its change would take along."""
         host = await self._reach(spec, known_addresses)
         try:
-            return await self._collector.observe(host, spec.name, watch)
+            observed = await self._collector.observe(host, spec.name, watch)
         except Unreachable:
             await self._connections.drop(spec.name)
-        host = await self._reach(spec, known_addresses)
-        return await self._collector.observe(host, spec.name, watch)
+            host = await self._reach(spec, known_addresses)
+            observed = await self._collector.observe(host, spec.name, watch)
+        asked = question(observed, watch)
+        if asked is None:
+            self._weighed.pop(spec.name, None)
+            return observed
+        try:
+            weighed = await self._weigh(spec, host, observed, asked)
+        except Unreachable:
+            raise
+        except HostError as error:
+            return replace(observed, weighed=Unknown(words(error.what)))
+        return replace(observed, weighed=Seen(weighed))
+
+    async def _weigh(self, spec: HostSpec, host: Host, observed: HostObserved, asked: Question) -> Weighed:
+        """The host's answer, or the one from a moment ago where nothing of it moved since."""
+        key = (asked, observed.digests.get("packages"), observed.digests.get("units"), observed.boot_id)
+        last = self._weighed.get(spec.name)
+        now_s = self._clock.monotonic_s()
+        if last is not None and last[0] == key and now_s < last[1] + WEIGHED_FOR_S:
+            return last[2]
+        order = {
+            "install": list(asked.install), "remove": list(asked.remove), "units": list(asked.units),
+            "refresh": spec.sync != "observe",
+        }  # fmt: skip
+        result = await Switch(host).ask("weigh", stdin=order, timeout_s=WEIGH_TIMEOUT_S)
+        if result.get("state") != "weighed":
+            raise Garbled("the host-side file did not weigh the change")
+        weighed = read_weighed(result, asked)
+        if not isinstance(weighed.install, Unknown) and not isinstance(weighed.remove, Unknown):
+            self._weighed[spec.name] = (key, now_s, weighed)
+        return weighed
 
     async def fence(self, spec: HostSpec) -> Fence:
         """What the host's journals say. A host that never was applied to has none. What should have been undone long
@@ -71,10 +109,17 @@ class FleetHosts:
             result = await switch.ask("status")
         return fence(result)
 
-    async def install(self, spec: HostSpec, packages: Sequence[str], remove: Sequence[str] = ()) -> None:
-        """Install or remove packages. HostRefused with apt's reason for the first that failed."""
+    async def install(
+        self, spec: HostSpec, packages: Sequence[str], promised: Sequence[tuple[str, str, str]] = ()
+    ) -> None:
+        """Install packages. HostRefused with apt's reason for the first that failed, and where the host says by now
+        that something else than `promised` (name, new version, old version) would come or go."""
         host = await self._reach(spec, [])
-        order = {"install": list(packages), "remove": list(remove), "timeout_s": PACKAGES_TIMEOUT_S - 60}
+        self._weighed.pop(spec.name, None)
+        order = {
+            "install": list(packages), "promised": [list(move) for move in promised],
+            "timeout_s": PACKAGES_TIMEOUT_S - 60,
+        }  # fmt: skip
         result = await Switch(host).ask("packages", stdin=order, timeout_s=PACKAGES_TIMEOUT_S)
         if result.get("state") == "refused":
             raise HostRefused(words(result.get("error")), reason=words(result.get("reason")))
@@ -82,8 +127,7 @@ class FleetHosts:
         if failed:
             name, why = next(iter(failed.items()))
             raise HostRefused(
-                f"{', '.join(failed)} could not be {'installed' if packages else 'removed'}; apt says of {name}: "
-                f"{words(why.get('reason'))}",
+                f"{', '.join(failed)} could not be installed; apt says of {name}: {words(why.get('reason'))}",
                 reason="packages",
                 hint="nothing else was changed; it is tried again later",
             )
@@ -154,6 +198,7 @@ class FleetHosts:
     async def close(self, name: str) -> None:
         """Nobody looks at this host any more."""
         self._collector.forget(name)
+        self._weighed.pop(name, None)
         await self._connections.drop(name)
 
     async def _reach(self, spec: HostSpec, known_addresses: Sequence[str]) -> Host:

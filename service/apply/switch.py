@@ -42,6 +42,8 @@ WORDS = {
     "arm": "the host could not promise to undo the change by itself",
     "unknown": "the host could not be read",
     "check": "a native syntax check refused a file",
+    "vital": "the switch, the way in or the boot hang on it",
+    "packages": "packages would come or go that nobody named",
     "no-way-in": "no new connection comes in to the host, so no change could be confirmed",
 }
 

@@ -21,6 +21,7 @@ Facts (`TYPE:NAME`; canonical JSON, None is "not there"; a wanted value may name
     nft:FAMILY TABLE    {"normal": […]}, wanted also {"load": "table … {…}"}; tables passerelle and passerelle_* only
     masquerade:SRC>OUT  number of such rules in iptables' nat POSTROUTING
     unit:NAME           {"enabled": "enabled"|"disabled"|"masked"|…, "active": bool}
+    package:NAME        {"version"}; a Debian package goes (None), and comes back from a copy that is made before
     leases:/abs/path    dnsmasq's lease file. Captured {"named": ["MAC NAME", …]}; wanted {"from": a path that it was
                         at until now, "unnamed": ["MAC NAME", …] that go}: it moves all the time, only these count
 
@@ -28,7 +29,8 @@ Verbs (JSON lines on stdout, the last one is {"event": "result", …}; exit 0 cl
 
     begin <doc   run ID   confirm ID [--console]   rollback ID [REASON]   expire ID   watch ID
     extend ID SECONDS [GENERATION]   boot   status [ID] [--verify]   capture <["fact", …]
-    packages <{"install", "remove", "timeout_s"}   release ID REASON   prove ID
+    packages <{"install", "promised", "timeout_s"}   weigh <{"install", "remove", "units", "refresh"}
+    release ID REASON   prove ID
     probe <[{"kind", "name", "address", …}]
 
 Sections: 1 durable files, 2 commands, 3 facts, 4 journal and lock, 5 transaction, 6 verbs, 7 probes, 8 main.
@@ -393,6 +395,7 @@ FACT_NAMES = {
     "masquerade": _SOURCE + ">" + _NAME,
     "unit": r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,199}\.(service|timer|socket|path|target)",
     "leases": r"(/[A-Za-z0-9._@%+:,=~-]+)+",
+    "package": r"[a-z0-9][a-z0-9+.-]{1,99}",
 }
 LEASES_DAEMON = "dnsmasq.service"  # while it runs, nobody else writes the lease file
 LEASE_NAME = r"[0-9a-f:-]{1,60} [A-Za-z0-9_.-]{1,255}"
@@ -747,6 +750,17 @@ def _capture_masquerade(seen: Seen, name: str) -> Json:
     return masquerade_counts(seen.masquerades(source)).get(_masquerade_name(source, out), 0)
 
 
+def _capture_package(seen: Seen, name: str) -> Json:
+    """dpkg-query(1): second letter of the state n or c is "not there"; a half one has no version."""
+    shown = run_command(seen.host, ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}|${Version}\\n", name])
+    if shown.code not in (0, 1):
+        raise Trouble(f"dpkg-query does not tell about {name}: {safe_line(shown.err)}")
+    state, _, version = (shown.out.splitlines() or ["un"])[0].partition("|")
+    if state[1:2] in ("n", "c"):
+        return None
+    return {"version": version if state[1:].strip() == "i" else f"{version} half installed ({state.strip()})"}
+
+
 def _capture_leases(seen: Seen, name: str) -> Json:
     fact, content = read_file(seen.host.path(name))
     if fact is None or "type" in fact:
@@ -776,6 +790,7 @@ _CAPTURES: dict[str, Callable[[Seen, str], Json]] = {
     "nft": _capture_nft,
     "masquerade": _capture_masquerade,
     "leases": _capture_leases,
+    "package": _capture_package,
 }
 
 
@@ -877,6 +892,9 @@ class Setter:
             self.masquerade(name, value or 0)
         elif kind == "leases":
             self.leases(name, value or {})
+        elif kind == "package":
+            remove_package(self.host, name)
+            self.reload_due = True
         else:
             self.unit(name, value, restart)
 
@@ -1559,6 +1577,8 @@ def _check_step(step: Json, where: str, blobs: dict[str, bytes], keep: bool) -> 
         need(as_bytes(step["before"]) == as_bytes(step["after"]), f"{where}: what is kept has one value")
     elif kind == "file" and step["after"] is not None:
         need(step["after"].get("sha256") in blobs, f"{where}.after: its bytes are not among the blobs")
+    elif kind == "package":
+        need(step["after"] is None and step["before"] is not None, f"{where}: a package only goes in a transaction")
     elif kind == "nft" and step["after"] is not None:
         start = "table " + step["fact"].partition(":")[2] + " {"
         load = step["after"].get("load", "")
@@ -1601,6 +1621,7 @@ def _value_fits(kind: str, value: Json) -> bool:
             "from": lambda v: isinstance(v, str) and bool(re.fullmatch(FACT_NAMES["file"], v)) and "/../" not in v,
             "unnamed": lambda v: isinstance(v, list) and all(_is_lease_name(item) for item in v),
         },
+        "package": {"version": lambda v: isinstance(v, str) and bool(re.fullmatch("[0-9A-Za-z.+:~-]{1,200}", v))},
     }
     checks = fields[kind]
     return isinstance(value, dict) and all(key in checks and checks[key](item) for key, item in value.items())
@@ -1682,7 +1703,8 @@ def observe(host: Host, document: dict[str, Json]) -> dict[str, Json]:
     """What the host has now of all that is named or implied. Refused (conflict) when it is not what was planned for."""
     entries = document["steps"] + document["keep"]
     try:
-        found = capture(host, [entry["fact"] for entry in entries] + implied_facts(document["steps"]))
+        implied = implied_facts(document["steps"]) + package_units(host, packages_of(document))
+        found = capture(host, [entry["fact"] for entry in entries] + implied)
     except (Trouble, OSError) as error:
         raise Refused("unknown", f"this host cannot be read: {error}") from None
     first: dict[str, dict[str, Json]] = {}
@@ -1746,6 +1768,8 @@ def _stage(
             size += sum(os.path.getsize(host.path(place)) for place in places if os.path.isfile(host.path(place)))
     folders = [os.path.dirname(f[5:]) for f, value in found.items() if f.startswith("file:") and value is None]
     missing = sorted({parent for folder_ in folders for parent in _missing(host, folder_)})
+    for name in packages_of(document):
+        size += keep_package(host, name, os.path.join(folder, "old"))
     snapshot = {"facts": found, "detail": {**capture_detail(host, found), "changed": changed}, "folders": missing}
     write_new(os.path.join(folder, "old", "facts.json"), as_bytes(snapshot))
     # Room and inodes that a rollback frees before it needs them; random, so that no file system stores it in nothing.
@@ -1789,6 +1813,13 @@ def _missing(host: Host, folder: str) -> list[str]:
 
 def check(transaction: Transaction, document: dict[str, Json]) -> None:
     """The programs' own syntax checks on the staged bytes. Their words are not repeated: they may quote other files."""
+    host = transaction.host
+    for step in document["steps"]:
+        kind, name = split_fact(step["fact"])
+        if kind == "unit" and not same(step["fact"], step["after"], step["before"]) and (why := power_unit(name)):
+            raise Refused("vital", f"{name} is not switched by anybody's spec: {why}")
+    if packages_of(document):
+        allowed(host, "remove", packages_of(document), None)
     after = {step["fact"]: step["after"] for step in document["steps"]}
     for program, name in document["checks"]:
         value = after.get(("nft:" if program == "nft" else "file:") + name)
@@ -2268,7 +2299,7 @@ def _to_restore(transaction: Transaction, old: dict[str, Json], at_boot: bool) -
     if not begun:
         return {}
     kinds = ("file", "unit") if at_boot else RESTORE_ORDER
-    own = ("file", "nft", "unit")
+    own = ("file", "nft") if any(fact.startswith("package:") for fact in begun) else ("file", "nft", "unit")
     return {
         fact: value
         for fact, value in old.items()
@@ -2321,6 +2352,7 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
             attempt(lambda fact=fact: put_back(fact, None))  # type: ignore[misc]
     for kind in RESTORE_ORDER:
         if kind == "unit":
+            attempt(lambda: _restore_packages(transaction, setter))
             attempt(lambda: _restore_leases(transaction, setter))
         mine = [(fact, value) for fact, value in facts.items() if fact.partition(":")[0] == kind]
         if kind == "link":  # bridges first, for others to be put into; what was not there is deleted last
@@ -2335,6 +2367,20 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
             point(host, ("boot-" if setter.no_block else "") + "restore-" + kind)
     attempt(setter.reload)
     return errors
+
+
+def _restore_packages(transaction: Transaction, setter: Setter) -> None:
+    """Bring packages back from the copies that were made of them: after the network, before the units."""
+    begun = [e["fact"] for e in transaction.steps if e["fact"].startswith("package:") and e["state"] != "pending"]
+    old, now = transaction.snapshot()["facts"], capture(transaction.host, begun)
+    gone = [fact[8:] for fact in begun if not same(fact, old[fact], now[fact])]
+    if gone:
+        bring_back(transaction.host, [kept_file(os.path.join(transaction.folder, "old"), name) for name in gone])
+        setter.reload_due = True
+        setter.reload()
+        left = capture(transaction.host, begun)
+        if bad := [fact for fact in begun if not same(fact, old[fact], left[fact])]:
+            raise Trouble(f"not as before: {', '.join(bad)}")
 
 
 def _restore_leases(transaction: Transaction, setter: Setter) -> None:
@@ -2721,49 +2767,473 @@ def verb_release(host: Host, identifier: str, reason: str) -> dict[str, Json]:
         return transaction.answer()
 
 
+# ------------------------------------------------------- 6 what the switch, the way in and the boot hang on
+
+# Which packages stay, and why: by name. What they depend on is told by a simulation, as it takes one of these along.
+KEPT_PACKAGES = (
+    (r"openssh-(server|sftp-server|client)|dropbear(-.*)?|tinysshd", "the host is reached through it"),
+    (
+        r"python3|python3-minimal|(lib)?python3[.][0-9]+(-minimal|-stdlib)?|libpython3-stdlib",
+        "changes are undone with it",
+    ),
+    (
+        r"ifupdown2|ifupdown|ifupdown-.*|bridge-utils|vlan|ifenslave|isc-dhcp-client|dhcpcd.*|udhcpc|wpasupplicant"
+        r"|ppp|pppoe(conf)?|resolvconf|openresolv|ethtool|netbase|netplan[.]io|network-manager|systemd-resolved"
+        r"|openvswitch-.*",
+        "the network may be brought up with it",
+    ),
+    (r"wireguard.*|openvpn|tinc|strongswan.*|tailscale|zerotier-one|nebula", "the way in may lead through its tunnel"),
+    (r"iproute2", "the network is read and changed with it"),
+    (
+        r"systemd|systemd-sysv|libsystemd.*|libnss-systemd|libpam-systemd|dbus(-.*)?",
+        "it holds the timer that undoes a change",
+    ),
+    (
+        r"init|udev|kmod|sysvinit-core|runit-init|openrc|linux-(image|modules|base).*|(pve|proxmox)-.*|libpve-.*|grub.*"
+        r"|systemd-boot.*|shim.*|efibootmgr|initramfs-tools.*|dracut.*|firmware-.*|lvm2|mdadm|cryptsetup.*|dmsetup"
+        r"|thin-provisioning-tools|e2fsprogs|btrfs-progs|xfsprogs|zfs.*|libzfs.*|multipath-tools.*|open-iscsi"
+        r"|cloud-(init|guest|initramfs)[a-z-]*",
+        "the host may boot with it",
+    ),
+    (r"apt|apt-utils|dpkg|debconf|debian-archive-keyring|perl-base|gpgv", "packages are installed with it"),
+    (
+        r"base-files|base-passwd|bash|dash|coreutils|util-linux|mount|login|passwd|libc6|libc-bin|libpam.*|procps|sudo",
+        "a login needs it",
+    ),
+)
+# What comes up with the next boot, or brings the network up in its own way, is not brought by a spec.
+NEVER_COMES = (
+    (
+        r"network-manager.*|netplan.*|connman.*|cloud-init.*|ifupdown.*|dhcpcd.*|wicked.*|systemd-resolved",
+        "it would bring the network up in its own way",
+    ),
+    (
+        r"init|sysvinit-core|runit-init|openrc|systemd-sysv|linux-image.*|(pve|proxmox)-(default-)?kernel.*|grub.*"
+        r"|systemd-boot.*|shim.*|initramfs-tools.*|dracut.*|live-boot.*|kexec-tools",
+        "the next boot would be another one",
+    ),
+)
+FLAGS = ("essential", "protected", "important", "required")
+PACKAGE_LIMIT_BYTES = 512 << 20
+DPKG_TIMEOUT_S = 60.0
+PACKAGE_NAME = r"[a-z0-9][a-z0-9+.-]{1,99}"
+
+# Units that no spec switches: on or off, by name.
+POWER_UNITS = (
+    r"(systemd-)?(poweroff|reboot|halt|kexec|soft-reboot|suspend|hibernate|hybrid-sleep|suspend-then-hibernate)"
+    r"|rescue|rescue-ssh|emergency|initrd-.*|debug-shell|plymouth-.*|system-update.*|packagekit-offline-update|umount"
+    r"|systemd-(?!timesyncd$|resolved$|oomd$|journal-(upload|remote|gatewayd)$).*"
+)
+SWITCH_UNITS = r"passerelle-.*|passerelle"
+WAY_IN_UNITS = (
+    r"ssh|sshd|ssh@.*|sshd@.*|sshd-.*|dropbear|networking|ifup@.*|ifupdown.*|systemd-networkd.*|NetworkManager.*"
+    r"|connman|wicked.*|netplan.*|dhcpcd.*|dhclient.*|wpa_supplicant.*|openvswitch-switch|ovs-.*|wg-quick@.*|openvpn.*"
+    r"|strongswan.*|ipsec|tailscaled|zerotier-one|tinc.*|nebula.*"
+)
+BOOT_UNITS = (
+    r"dbus|dbus-broker|udev|kmod|procps|lvm2-.*|blk-availability|mdadm.*|mdmonitor.*|zfs-.*|cryptdisks.*|multipathd?"
+    r"|open-iscsi|iscsid|cloud-.*|pve.*|proxmox-.*|corosync|getty@.*|serial-getty@.*|console-getty|container-getty@.*"
+)
+WELL_KNOWN_UNITS = ("dnsmasq.service", "named.service", "fail2ban.service", "nftables.service")
+"""What the kinds of a spec need, or have to see off: Debian's own units, known to hang on nothing of these."""
+VITAL_UNITS = frozenset(
+    "ssh.service sshd.service ssh.socket networking.service systemd-networkd.service NetworkManager.service "
+    "dbus.service dbus.socket passerelle-recover.service sysinit.target basic.target local-fs.target "
+    "local-fs-pre.target remote-fs.target network-pre.target network.target network-online.target multi-user.target "
+    "graphical.target default.target sockets.target timers.target paths.target getty.target "
+    "systemd-journald.service systemd-udevd.service systemd-logind.service".split()
+)
+EARLY_TARGETS = frozenset(
+    "sysinit.target basic.target local-fs.target local-fs-pre.target remote-fs.target remote-fs-pre.target "
+    "network-pre.target network.target network-online.target initrd.target ssh.service sshd.service ssh.socket "
+    "networking.service systemd-networkd.service NetworkManager.service".split()
+)
+FINAL_TARGETS = frozenset(
+    "shutdown.target final.target umount.target poweroff.target reboot.target halt.target kexec.target rescue.target "
+    "emergency.target suspend.target hibernate.target sleep.target soft-reboot.target exit.target initrd.target "
+    "systemd-poweroff.service systemd-reboot.service systemd-halt.service systemd-kexec.service rescue.service "
+    "emergency.service".split()
+)
+UNIT_PROPERTIES = (
+    "Id Names LoadState ActiveState UnitFileState SourcePath RequiredBy RequisiteOf BoundBy ConsistsOf UpheldBy "
+    "WantedBy Requires Requisite BindsTo Wants Upholds Conflicts ConflictedBy Before OnSuccess OnFailure "
+    "PropagatesStopTo SuccessAction FailureAction StartLimitAction JobTimeoutAction"
+).split()
+INSTALL_KEYS = ("WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also")
+
+
+def named_in(table: tuple[tuple[str, str], ...], name: str) -> str:
+    """The reason that a table has for a name, "" for none."""
+    return next((why for pattern, why in table if re.fullmatch(pattern, name)), "")
+
+
+def kept_package(name: str, flags: tuple[str, ...] = ()) -> str:
+    """Why a package has to stay, by its name and what dpkg says of it; "" where nothing is known against it."""
+    plain = name.partition(":")[0]
+    marked = [flag for flag in FLAGS if flag in flags]
+    return named_in(KEPT_PACKAGES, plain) or (f"dpkg has it as {marked[0]}" if marked else "")
+
+
+def package_objections(
+    what: str, named: list[str], moves: list[list[str]], flags: dict[str, list[str]]
+) -> list[tuple[str, str]]:
+    """What speaks against a simulated run of apt-get: (rule, sentence). `moves` are [name, new version, old version]:
+    no new version where it goes, no old one where it comes. Pure."""
+    said: list[tuple[str, str]] = []
+    for name, version, old in moves:
+        kept = kept_package(name, tuple(flags.get(name, ())))
+        because = f": {kept}" if kept else ""
+        if what == "install" and not version:
+            said.append(("beyond-named", f"to install {', '.join(named)}, apt would remove {name}{because}"))
+        elif what == "install" and old and name not in named:
+            said.append(
+                ("beyond-named", f"to install {', '.join(named)}, apt would change {name} from {old} to {version}")
+            )
+        elif what == "install" and (comes := named_in(NEVER_COMES, name.partition(":")[0])):
+            said.append(("vital", f"{name} would be installed: {comes}"))
+        elif what == "remove" and version:
+            said.append(("beyond-named", f"to remove {', '.join(named)}, apt would install {name} {version}"))
+        elif what == "remove" and name not in named:
+            said.append(("beyond-named", f"with {', '.join(named)}, apt would remove {name} as well{because}"))
+        elif what == "remove" and kept:
+            said.append(("vital", f"{name} would be removed: {kept}"))
+    missing = sorted(set(named) - {move[0] for move in moves})
+    if missing:
+        said.append(("no-way", f"apt would not {what} {', '.join(missing)}"))
+    return said
+
+
+def power_unit(name: str) -> str:
+    """Why nobody's spec switches this unit, in either direction; "" for others."""
+    stem = name.removesuffix(".service")
+    if re.fullmatch(SWITCH_UNITS, stem):
+        return "it is a part of passerelle's switch, which undoes changes"
+    return "it is systemd's own: it ends, isolates or starts the host" if re.fullmatch(POWER_UNITS, stem) else ""
+
+
+def way_in_unit(name: str) -> str:
+    """Why this unit stays as it is; "" for others."""
+    stem = name.removesuffix(".service")
+    if re.fullmatch(WAY_IN_UNITS, stem):
+        return "the host is reached through it, or may be"
+    return "the boot or the console needs it" if re.fullmatch(BOOT_UNITS, stem) else ""
+
+
+def unit_objections(name: str, state: str, shown: dict[str, str]) -> list[str]:
+    """What speaks against bringing a unit to `enabled`, `disabled` or `masked`, in words. Pure.
+
+    `shown` are `UNIT_PROPERTIES` of systemctl-show(1) and, as `[Install] WantedBy` and so on, what its file says there.
+    """
+    words = {key: set(value.split()) for key, value in shown.items()}
+    known = name in WELL_KNOWN_UNITS
+    said = [why for why in (power_unit(name), way_in_unit(name)) if why][:1]
+    if (real := shown.get("Id", "")) != name:
+        said.append(f"it is another name of {real}" if real else "systemd does not say what it is")
+    file = shown.get("UnitFileState", "")
+    scripted = file == "generated" and shown.get("SourcePath", "").startswith("/etc/init.d/")
+    if file in ("masked", "masked-runtime") and state != "masked" and not known:
+        said.append("it is masked, so what it does cannot be seen")
+    elif file not in ("enabled", "enabled-runtime", "disabled", "masked", "masked-runtime") and not (
+        scripted and state == "masked"
+    ):
+        said.append(f"it has no [Install] section (systemd: {file or 'no unit file'})")
+    held = set().union(
+        *(words.get(key, set()) for key in ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "UpheldBy"))
+    )
+    if state != "enabled" and held:
+        said.append(f"{', '.join(sorted(held)[:4])} cannot run without it")
+    early = (words.get("WantedBy", set()) | words.get("[Install] WantedBy", set())) & EARLY_TARGETS
+    if early and not known:
+        said.append(f"it is a part of the boot ({', '.join(sorted(early)[:4])})")
+    others = set().union(*(words.get(f"[Install] {key}", set()) for key in ("RequiredBy", "UpheldBy", "Alias", "Also")))
+    if vital := others & (VITAL_UNITS | FINAL_TARGETS):
+        said.append(f"its [Install] section names {', '.join(sorted(vital)[:4])}")
+    if state == "enabled":
+        said += _start_objections(words, shown, known)
+    return said
+
+
+def _start_objections(words: dict[str, set[str]], shown: dict[str, str], known: bool) -> list[str]:
+    """What speaks against starting a unit now and at every boot."""
+    said = []
+    keys = ("Requires", "Requisite", "BindsTo", "Wants", "Upholds", "OnSuccess", "OnFailure", "PropagatesStopTo")
+    pulled = set().union(*(words.get(key, set()) for key in keys))
+    if final := pulled & FINAL_TARGETS:
+        said.append(f"it leads to {', '.join(sorted(final)[:4])}")
+    if stops := (words.get("Conflicts", set()) | words.get("ConflictedBy", set())) & VITAL_UNITS:
+        said.append(f"its start stops {', '.join(sorted(stops)[:4])}")
+    actions = ("SuccessAction", "FailureAction", "StartLimitAction", "JobTimeoutAction")
+    if ends := sorted({shown.get(key, "") for key in actions} - {"", "none"}):
+        said.append(f"its end would {', '.join(ends)} the host")
+    if (before := words.get("Before", set()) & (EARLY_TARGETS | {"passerelle-recover.service"})) and not known:
+        said.append(f"{', '.join(sorted(before)[:4])} would wait for it at boot")
+    return said
+
+
+def verb_weigh(host: Host) -> dict[str, Json]:
+    """What would come and go with packages, and what hangs on units: asked before a plan is made. Nothing is changed
+    but apt's lists, with `refresh`, where they do not know a name."""
+    order = read_input()
+    fields = {"install", "remove", "units", "refresh"}
+    need(isinstance(order, dict) and set(order) <= fields, "stdin: {install, remove, units, refresh}")
+    install, unwanted = package_names(order.get("install", [])), package_names(order.get("remove", []))
+    units = order.get("units", [])
+    need(isinstance(units, list) and len(units) <= 256, "units: a list of at most 256")
+    for name in units:
+        need(isinstance(name, str) and bool(re.fullmatch(FACT_NAMES["unit"], name)), "no unit's name")
+    refresh = order.get("refresh") is True
+    answer: dict[str, Json] = {"state": "weighed", "unavailable": []}
+    for what, names in (("install", install), ("remove", unwanted)):
+        try:
+            if names and what == "install":
+                answer["unavailable"] = unavailable(host, names, refresh)
+            skip = not names or (what == "install" and answer["unavailable"])
+            answer[what] = {"moves": [] if skip else simulate(host, what, names)}
+        except Trouble as trouble:
+            answer[what] = {"unknown": str(trouble)}
+    gone = [move[0] for what in ("install", "remove") for move in answer[what].get("moves", []) if not move[1]]
+    answer["flags"] = package_flags(host, gone)
+    answer["units"] = {name: unit_ties(host, name) for name in units}
+    return answer
+
+
+def package_names(names: Json) -> list[str]:
+    need(isinstance(names, list) and len(names) <= 256, "a list of at most 256 packages")
+    for name in names:
+        need(isinstance(name, str) and bool(re.fullmatch(PACKAGE_NAME, name)), "no package name")
+    return list(names)
+
+
+def simulate(host: Host, what: str, names: list[str]) -> list[list[str]]:
+    """What `apt-get install` or `remove` of these would do: [name, new version, old version]. Trouble where it cannot
+    be told. apt takes a name that it does not know for a pattern, so whoever asks compares the names."""
+    options = [
+        "-s",
+        "-q",
+        "-y",
+        "--no-install-recommends",
+        "-o",
+        "DPkg::Lock::Timeout=5",
+        "-o",
+        "APT::Get::AutomaticRemove=false",
+    ]
+    ran = run_command(host, ["apt-get", *options, what, "--", *names], 60.0, group=True)
+    if ran.code != 0:
+        lines = [line for line in ran.err.splitlines() if line.startswith("E:")]
+        raise Trouble(f"apt cannot simulate it: {safe_line(lines[0] if lines else ran.err)}")
+    moves = []
+    for line in ran.out.splitlines():
+        found = re.match(r"(Inst|Remv|Purg) (\S{1,120})(?: \[(\S{1,200})\])?(?: \((\S{1,200}))?", line)
+        if found:
+            comes = found[1] == "Inst"
+            if not re.fullmatch(PACKAGE_NAME + r"(:[a-z0-9-]{1,20})?", found[2]) or (comes and not found[4]):
+                raise Trouble("apt's simulation cannot be read")
+            moves.append([found[2], found[4] if comes else "", found[3] or ""])
+    return moves[:2000]
+
+
+def unavailable(host: Host, names: list[str], refresh: bool) -> list[str]:
+    """Those of some names that apt's lists offer nothing for, by their exact name. Trouble without lists."""
+    for last in (not refresh, True):
+        shown = run_command(host, ["apt-cache", "policy", "--", *names], 30.0)
+        offered = re.findall(r"^(\S+):\n(?:  Installed: .*\n)  Candidate: (?!\(none\))\S", shown.out, re.MULTILINE)
+        missing = [name for name in names if name not in offered]
+        if not missing or last:
+            break
+        run_command(host, ["apt-get", *APT_OPTIONS, "update"], 180.0, group=True)
+    if missing and not has_lists(host):
+        raise Trouble("apt has no package lists; run `apt-get update` on the host")
+    return missing
+
+
+def has_lists(host: Host) -> bool:
+    """Whether apt has read any archive's list of packages."""
+    folder = host.path("/var/lib/apt/lists")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return any("Packages" in name for name in names)
+
+
+def package_flags(host: Host, names: list[str]) -> dict[str, list[str]]:
+    """What dpkg says of installed packages: essential, protected, important (all: yes), required (its priority)."""
+    found: dict[str, list[str]] = {}
+    if names:
+        form = "${binary:Package}|${Essential}|${Protected}|${Important}|${Priority}\\n"
+        for line in run_command(host, ["dpkg-query", "-W", "-f", form, *names]).out.splitlines():
+            name, *values = line.split("|")
+            found[name] = [
+                flag for number, flag in enumerate(FLAGS) if values[number : number + 1] in (["yes"], [flag])
+            ]
+            found[name.partition(":")[0]] = found[name]
+    return found
+
+
+def unit_ties(host: Host, name: str) -> dict[str, str]:
+    """What hangs on a unit, as `unit_objections` takes it; {} where systemd does not say."""
+    shown = run_command(host, ["systemctl", "show", "-p", ",".join(UNIT_PROPERTIES), "--", name])
+    blocks = show_properties(shown.out) if shown.code == 0 else []
+    if len(blocks) != 1:
+        return {}
+    found = {key: value[:8000] for key, value in blocks[0].items() if key in UNIT_PROPERTIES}
+    section = ""
+    for line in run_command(host, ["systemctl", "cat", "--", name]).out.splitlines():
+        section = line.strip() if line.startswith("[") else section
+        key, _, value = line.partition("=")
+        if section == "[Install]" and key.strip() in INSTALL_KEYS:
+            full = f"[Install] {key.strip()}"
+            found[full] = f"{found.get(full, '')} {value.strip()}".strip()[:8000]
+    return found
+
+
 # ------------------------------------------------------------------------------------------- 6 verbs: packages
 
 POLICY = "/usr/sbin/policy-rc.d"  # asked by invoke-rc.d and deb-systemd-invoke before they start a service
 POLICY_ASIDE = "/usr/sbin/policy-rc.d.before-passerelle"
+APT_OPTIONS = [
+    *("-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=20", "-o", "Acquire::http::Timeout=15"),
+    *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
+]
 
 
 def verb_packages(host: Host) -> dict[str, Json]:
     order = read_input()
     need(
-        isinstance(order, dict) and set(order) <= {"install", "remove", "timeout_s"},
-        "stdin: {install, remove, timeout_s}",
+        isinstance(order, dict) and set(order) <= {"install", "timeout_s", "promised"},
+        "stdin: {install, timeout_s, promised}",
     )
-    install, unwanted = order.get("install", []), order.get("remove", [])
-    for name in [*install, *unwanted]:
-        need(isinstance(name, str) and bool(re.fullmatch("[a-z0-9][a-z0-9+.-]{1,100}", name)), "no package name")
+    install = package_names(order.get("install", []))
     timeout_s = float(order.get("timeout_s", 600))
     with locked(host):
         tidy(host)
         if armed_id(host):
-            raise Refused("armed", f"transaction {armed_id(host)} is armed; packages change before or after")
+            raise Refused("armed", f"transaction {armed_id(host)} is armed; packages come before")
         results: dict[str, Json] = {}
         disabled: list[str] = []
-        before = installed(host, [*install, *unwanted])
+        before = installed(host, install)
         missing = [name for name in install if not before[name]]
-        surplus = [name for name in unwanted if before[name]]
         results.update({name: {"state": "present"} for name in install if before[name]})
-        results.update({name: {"state": "absent"} for name in unwanted if not before[name]})
         if missing:
+            allowed(host, "install", missing, order.get("promised"))
             begin_packages(host)
             try:
-                error = apt(host, "install", missing, timeout_s)
+                error = apt_install(host, missing, order.get("promised"), timeout_s)
             finally:
                 disabled = finish_packages(host, ours=True)
             now = installed(host, missing)
             for name in missing:
                 results[name] = {"state": "installed"} if now[name] else {"state": "failed", "reason": error}
-        if surplus:
-            error = apt(host, "remove", surplus, timeout_s)
-            now = installed(host, surplus)
-            for name in surplus:
-                results[name] = {"state": "failed", "reason": error} if now[name] else {"state": "removed"}
         bad = any(result["state"] == "failed" for result in results.values())
         return {"state": "failed" if bad else "done", "packages": results, "units_disabled": disabled}
+
+
+def packages_of(document: dict[str, Json]) -> list[str]:
+    """The packages that a transaction removes, in its order."""
+    return [step["fact"][8:] for step in document["steps"] if step["fact"].startswith("package:")]
+
+
+def package_units(host: Host, names: list[str]) -> list[str]:
+    """The unit facts that go with packages: they come back as they were."""
+    if not names:
+        return []
+    listed = must(host, ["dpkg-query", "-L", *names]).splitlines()
+    found = [re.fullmatch(r"(?:/usr)?/lib/systemd/system/([^/@]+)", line) for line in listed]
+    units = ["unit:" + match[1] for match in found if match and re.fullmatch(FACT_NAMES["unit"], match[1])]
+    return [fact for fact in dict.fromkeys(units) if fact.endswith((".service", ".socket", ".timer", ".path"))]
+
+
+def kept_file(folder: str, name: str) -> str:
+    return os.path.join(folder, f"package-{name}.deb")
+
+
+def keep_package(host: Host, name: str, folder: str) -> int:
+    """Pack an installed package as it is, so that it can come back without a network; the bytes of the copy.
+
+    apt's own archive is mostly empty, and a mirror may be out of reach when the package is missed. Refused where it
+    cannot be packed: then it is not removed either.
+    """
+    size = 1024 * int(must(host, ["dpkg-query", "-W", "-f", "${Installed-Size}", name]) or 0)
+    room = os.statvfs(folder)
+    if size > PACKAGE_LIMIT_BYTES or room.f_bavail * room.f_frsize < 3 * size + (64 << 20):
+        raise Refused("space", f"there is no room for a copy of {name}, {size >> 20} MiB, to bring it back from")
+    tree, copy = os.path.join(folder, "packing"), kept_file(folder, name)
+    shutil.rmtree(tree, ignore_errors=True)
+    try:
+        listed = must(host, ["dpkg-query", "-L", name]).splitlines()
+        if not all(line.startswith("/") and (line == "/." or os.path.normpath(line) == line) for line in listed):
+            raise Trouble(f"{name} has files that another package put aside")
+        parents = {parent for line in listed for parent in (os.path.dirname(line), line if line == "/." else "")}
+        os.makedirs(tree, 0o755)
+        for line in listed:
+            _pack(host.path(line), tree + line, line in parents)
+        os.mkdir(os.path.join(tree, "DEBIAN"), 0o755)
+        for item in must(host, ["dpkg-query", "--control-list", name]).split():
+            source = must(host, ["dpkg-query", "--control-path", name, item]).strip()
+            target = os.path.join(tree, "DEBIAN", os.path.basename(item))
+            shutil.copyfile(source, target)
+            os.chmod(target, 0o755 if item in ("preinst", "postinst", "prerm", "postrm", "config") else 0o644)
+        status = re.sub(
+            r"^(Status|Conffiles|Config-Version|Triggers-[A-Za-z]+):.*\n(?:[ \t].*\n)*",
+            "",
+            must(host, ["dpkg-query", "-s", name]).rstrip("\n") + "\n",
+            flags=re.MULTILINE,
+        )
+        write_new(os.path.join(tree, "DEBIAN", "control"), status.encode(), 0o644)
+        must(host, ["dpkg-deb", "-Znone", "--nocheck", "--build", tree, copy], timeout_s=120.0)
+    except OSError as error:
+        raise Trouble(f"{name} cannot be packed: {error}") from None
+    finally:
+        shutil.rmtree(tree, ignore_errors=True)
+    with open(copy, "rb") as made:
+        os.fsync(made.fileno())
+    return os.path.getsize(copy)
+
+
+def _pack(source: str, target: str, is_parent: bool) -> None:
+    """One path of a package into its tree. What was deleted by hand stays deleted."""
+    if not os.path.lexists(source):
+        return
+    found = os.stat(source) if is_parent else os.lstat(source)
+    if stat.S_ISDIR(found.st_mode):
+        os.makedirs(target, exist_ok=True)
+    elif stat.S_ISREG(found.st_mode):
+        shutil.copyfile(source, target)
+    elif stat.S_ISLNK(found.st_mode):
+        os.symlink(os.readlink(source), target)
+    else:
+        raise Trouble(f"{source} is no file")
+    os.chown(target, found.st_uid, found.st_gid, follow_symlinks=False)
+    if not stat.S_ISLNK(found.st_mode):
+        os.chmod(target, stat.S_IMODE(found.st_mode))
+        os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def remove_package(host: Host, name: str) -> None:
+    """dpkg takes what it is told, by its exact name, and nothing else; apt would look for a way."""
+    must(host, ["dpkg", "--remove", "--", name], timeout_s=DPKG_TIMEOUT_S, group=True)
+
+
+def bring_back(host: Host, copies: list[str]) -> None:
+    """Install packages from copies: no network, no question, no service that starts by itself."""
+    begin_packages(host)
+    try:
+        argv = ["dpkg", "--force-confdef", "--force-confold", "--install", *copies]
+        must(host, argv, timeout_s=DPKG_TIMEOUT_S, group=True)
+    finally:
+        finish_packages(host, ours=True)
+
+
+def allowed(host: Host, what: str, names: list[str], promised: Json) -> None:
+    """Refused unless a simulation made now says that only what is named and what was promised comes or goes."""
+    try:
+        if what == "install" and (missing := unavailable(host, names, refresh=True)):
+            raise Refused("packages", f"apt knows no package {', '.join(missing)}")
+        moves = simulate(host, what, names)
+    except Trouble as trouble:
+        raise Refused("packages", f"what apt would do cannot be said: {trouble}") from None
+    flags = package_flags(host, [move[0] for move in moves if not move[1]])
+    if said := package_objections(what, names, moves, flags):
+        raise Refused("packages", "; ".join(sentence for _, sentence in said[:4]))
+    if isinstance(promised, list) and sorted(moves) != sorted(promised):
+        raise Refused("packages", f"apt would {what} other packages now than when the plan was made")
 
 
 def installed(host: Host, names: list[str]) -> dict[str, bool]:
@@ -2778,14 +3248,14 @@ def installed(host: Host, names: list[str]) -> dict[str, bool]:
     return found
 
 
-def apt(host: Host, what: str, names: list[str], timeout_s: float) -> str:
-    """apt-get without questions; "" or why it failed. Its lists are renewed once when it does not find something."""
-    options = ["-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=20", "-o", "Acquire::http::Timeout=15"]
-    options += ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
+def apt_install(host: Host, names: list[str], promised: Json, timeout_s: float) -> str:
+    """apt-get without questions, which removes nothing; "" or why it failed. Its lists are renewed once when what they
+    offer is gone."""
     error = ""
     for attempt in (1, 2):
         try:
-            ran = run_command(host, ["apt-get", *options, what, *names], timeout_s, group=True)
+            argv = ["apt-get", *APT_OPTIONS, "--no-remove", "install", "--", *names]
+            ran = run_command(host, argv, timeout_s, group=True)
         except Trouble as trouble:
             return str(trouble)
         if ran.code == 0:
@@ -2795,11 +3265,11 @@ def apt(host: Host, what: str, names: list[str], timeout_s: float) -> str:
         stale = any(
             word in ran.err for word in ("Unable to locate", "404", "no installation candidate", "Failed to fetch")
         )
-        if attempt == 1 and what == "install" and stale:
-            with contextlib.suppress(Trouble):
-                run_command(host, ["apt-get", *options, "update"], timeout_s, group=True)
-            continue
-        break
+        if attempt == 2 or not stale:
+            break
+        with contextlib.suppress(Trouble):
+            run_command(host, ["apt-get", *APT_OPTIONS, "update"], timeout_s, group=True)
+        allowed(host, "install", names, promised)
     return error
 
 
@@ -3104,7 +3574,7 @@ def dispatch(host: Host, words: list[str]) -> dict[str, Json]:
     verb, *rest = [word for word in words if word not in flags] or [""]
     first = rest[0] if rest else ""
     host.verb = verb
-    if verb not in ("capture", "status", "probe", "prove"):
+    if verb not in ("capture", "status", "probe", "prove", "weigh"):
         with contextlib.suppress(OSError):
             os.setsid()  # a group of our own, so that whoever must end us ends our commands as well
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -3121,6 +3591,7 @@ def dispatch(host: Host, words: list[str]) -> dict[str, Json]:
         "status": lambda: verb_status(host, first, "--verify" in flags),
         "capture": lambda: verb_capture(host),
         "packages": lambda: verb_packages(host),
+        "weigh": lambda: verb_weigh(host),
         "release": lambda: verb_release(host, first, reason),
         "probe": lambda: verb_probe(host),
         "prove": lambda: verb_prove(host, first),

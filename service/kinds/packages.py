@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from service.hostside.passerelle_host import kept_package
 from service.kinds.claims import Claim, NeedsPackage, PackageState
 from service.model.observed import Watch
 from service.resources.packages import Package
@@ -31,18 +32,6 @@ PackagesSection: TypeAlias = Annotated[Mapping[PackageName, Literal["present", "
 ABSENT_BUT_NEEDED = Rule("packages.absent-but-needed", "error", "what another section needs is not wanted absent")
 NEVER_ABSENT = Rule("packages.never-absent", "error", "what the host is reached and changed with stays installed")
 
-OURS = {
-    "openssh-server": "the host is reached through it",
-    "python3": "changes are made and undone with it",
-    "python3-minimal": "changes are made and undone with it",
-    "ifupdown2": "it brings the network up",
-    "ifupdown": "it brings the network up",
-    "iproute2": "the network is read and changed with it",
-    "systemd": "it holds the timer that undoes a change",
-    "apt": "packages are installed with it",
-    "dpkg": "packages are installed with it",
-}
-
 
 class Packages:
     """Debian packages by name, each `present` or `absent`."""
@@ -56,8 +45,8 @@ class Packages:
         for name, state in section.items():
             if state != "absent":
                 continue
-            if name in OURS:
-                yield NEVER_ABSENT.hit((name,), f"{name} has to stay: {OURS[name]}", "remove the line")
+            if why := kept_package(name):
+                yield NEVER_ABSENT.hit((name,), f"{name} has to stay: {why}", "remove the line")
             if name in causes:
                 yield ABSENT_BUT_NEEDED.hit(
                     (name,), f"is absent, but `{causes[name]}` needs it", f"write `{name}: present`"

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from service.hostside.passerelle_host import power_unit, way_in_unit
 from service.kinds.claims import Claim, NeedsUnit, Serves
 from service.model.observed import Watch
 from service.resources.resource import Resource
@@ -43,13 +44,9 @@ ServicesSection: TypeAlias = Annotated[Mapping[ServiceName, ServiceState], Field
 ALIAS = Rule("services.alias", "warning", "a service is named by its unit file, not by an alias")
 TWICE = Rule("services.twice", "error", "a service is named once")
 OFF_BUT_NEEDED = Rule("services.off-but-needed", "error", "what another section needs is not switched off")
-NEVER_OFF = Rule("services.never-off", "warning", "what the host is reached with stays on")
+NEVER_OFF = Rule("services.never-off", "error", "what the way in, the boot or the switch hang on stays on")
+NOT_FREE = Rule("services.not-free", "error", "systemd's own units and passerelle's are nobody's to switch")
 PORT_53 = Rule("services.port-53", "warning", "one server answers on port 53")
-
-OURS = {
-    "ssh.service": "the host is reached through it",
-    "networking.service": "it brings the network up at boot",
-}
 
 
 class Services:
@@ -57,7 +54,7 @@ class Services:
 
     name = "services"
     section: Any = ServicesSection
-    rules: tuple[Rule, ...] = (ALIAS, TWICE, OFF_BUT_NEEDED, NEVER_OFF, PORT_53)
+    rules: tuple[Rule, ...] = (ALIAS, TWICE, OFF_BUT_NEEDED, NEVER_OFF, NOT_FREE, PORT_53)
 
     def lint(self, section: ServicesSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         causes = {claim.unit: claim.cause for claim in claims if isinstance(claim, NeedsUnit)}
@@ -71,8 +68,10 @@ class Services:
                 yield TWICE.hit((name,), f"is the same service as `{first}`", "keep one of the two")
             if stem in ALIASES:
                 yield ALIAS.hit((name,), f"{stem} is an alias of {ALIASES[stem]}", f"write `{ALIASES[stem]}: {state}`")
-            if state != "enabled" and unit in OURS:
-                yield NEVER_OFF.hit((name,), f"{unit} is better left on: {OURS[unit]}", "remove the line")
+            if why := power_unit(unit):
+                yield NOT_FREE.hit((name,), f"{unit} is not to be switched: {why}", "remove the line")
+            elif state != "enabled" and (why := way_in_unit(unit)):
+                yield NEVER_OFF.hit((name,), f"{unit} has to stay on: {why}", "remove the line")
             if state != "enabled" and unit in causes:
                 yield OFF_BUT_NEEDED.hit(
                     (name,), f"is {state}, but `{causes[unit]}` needs it", f"write `{name}: enabled`"
@@ -95,7 +94,7 @@ class Services:
         needed = {claim.unit for claim in claims if isinstance(claim, NeedsUnit)}
         for name, state in (section or {}).items():
             if unit_of(name) not in needed:
-                yield Unit(self.name, unit_of(name), state)
+                yield Unit(self.name, unit_of(name), state, free=True)
 
     def watch(self) -> Watch:
         return Watch()

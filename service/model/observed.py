@@ -7,6 +7,7 @@ from typing import Any
 
 from service.model.facts import FactId
 from service.model.states import Absent, Json, Observed, Seen, Unknown
+from service.model.weighed import Weighed
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class Watch:
 
     `files` are absolute paths (a trailing `/*` takes a folder's files, not deeper; `/*/config` takes the files of that
     name one folder deeper), `units` unit names, `packages`
-    Debian package names, `sysctls` dotted keys, `jails` those of fail2ban.
+    Debian package names, `sysctls` dotted keys, `jails` those of fail2ban. `weighed` are changes that the host is asked
+    about where it is not so yet: (`package:bind9`, `absent`), (`unit:named.service`, `disabled`).
     """
 
     files: frozenset[str] = frozenset()
@@ -23,6 +25,7 @@ class Watch:
     packages: frozenset[str] = frozenset()
     sysctls: frozenset[str] = frozenset()
     jails: frozenset[str] = frozenset()
+    weighed: frozenset[tuple[str, str]] = frozenset()
 
     def __or__(self, other: "Watch") -> "Watch":
         return Watch(
@@ -31,6 +34,7 @@ class Watch:
             self.packages | other.packages,
             self.sysctls | other.sysctls,
             self.jails | other.jails,
+            self.weighed | other.weighed,
         )
 
 
@@ -89,7 +93,7 @@ class HostObserved:
     watched files. `bans` are fail2ban's jails that are up with the addresses banned now, Absent while it does not run.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
     systemd-networkd, NetworkManager and netplan say of interfaces. `size` is how many bytes the host said: what it
-    takes to work on them.
+    takes to work on them. `weighed` is what a change of packages or units would take along.
     """
 
     host: str
@@ -111,6 +115,7 @@ class HostObserved:
     changed_at_s: Mapping[str, float] = field(default_factory=dict)
     armed: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
+    weighed: "Observed[Weighed]" = field(default_factory=lambda: Unknown("the host was not asked"))
     unlisted: Mapping[str, Observed[Json]] = field(default_factory=dict)
     size: int = field(default=0, compare=False)
 

@@ -19,6 +19,8 @@ RefusalRule = Literal[
     "left-over",
     "no-way",
     "not-ifupdown",
+    "vital",
+    "beyond-named",
 ]
 
 
@@ -33,10 +35,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class PackageChange:
-    """A package to install before the switch is armed, or to remove after the confirmation."""
+    """A package that comes before the switch is armed, or goes with a step of the transaction, as apt simulated it.
+
+    `named`: the spec names it; others come along because one of these needs them.
+    """
 
     name: str
     action: Literal["install", "remove"]
+    version: str = ""
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)

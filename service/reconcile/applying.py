@@ -1,7 +1,7 @@
 """Driving one apply: packages, look again, the transaction, the record. The host's journal is the truth about it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
@@ -93,8 +93,6 @@ class Applying:
             result = Ended("refused", error.reason, str(error))
         except HostError as error:
             result = Ended("conflict", "unreachable", str(error))
-        if result.ending == "confirmed":
-            result = await self._remove_packages(spec, plan, result)
         await self._finish(apply_id, plan, desired, result)
         standing.unsettled = result.ending == "unconfirmed"
         standing.applying = apply_id if standing.unsettled else ""
@@ -180,10 +178,11 @@ class Applying:
 
         The wishes must be the approved ones: only what the packages brought may differ.
         """
-        install = [p.name for p in plan.packages if p.action == "install"]
+        come = [p for p in plan.packages if p.action == "install"]
+        install = [p.name for p in come if p.named]
         if not install:
             return plan
-        await self._hosts.install(spec, install)
+        await self._hosts.install(spec, install, [(p.name, p.version, "") for p in come])
         observed = await self._hosts.observe(spec, looked.desired.watch, [status.address])
         again = await self._planning.anew(looked._replace(observed=observed, commit=plan.commit))
         if again.refusals:
@@ -248,17 +247,6 @@ class Applying:
                 await asyncio.to_thread(self._record.note_missed, apply_id)
             elif isinstance(event, ProbesTold):
                 await asyncio.to_thread(self._record.set_probes, apply_id, event.probes)
-
-    async def _remove_packages(self, spec: HostSpec, plan: Plan, result: Ended) -> Ended:
-        """Packages go only after the confirmation: a rollback never needs apt."""
-        remove: Sequence[str] = [p.name for p in plan.packages if p.action == "remove"]
-        if not remove:
-            return result
-        try:
-            await self._hosts.install(spec, (), remove)
-        except HostError as error:
-            return replace(result, error=f"confirmed, but {', '.join(remove)} could not be removed: {error}")
-        return result
 
     async def _finish(self, apply_id: str, plan: Plan, desired: Desired, result: Ended) -> None:
         if result.ending == "unconfirmed":

@@ -64,6 +64,9 @@ def decide(
         )
     if mode == "observe":
         return Decision("wait", sync, reason, "Idle", "sync: observe never writes", stale_request=request is not None)
+    if request is not None and not request.digest and any(step.fact.startswith("package:") for step in plan.steps):
+        why = "packages would go: an approval has to name the digest of the plan"
+        return Decision("wait", sync, reason, "WaitingForApproval", why, stale_request=True)
     if request is not None:
         return Decision("apply", sync, reason, "Running")
     if latched:

@@ -45,8 +45,10 @@ class Hosts(Protocol):
         """What the host's own journal says. Raises HostError."""
         ...
 
-    async def install(self, spec: HostSpec, packages: Sequence[str], remove: Sequence[str] = ()) -> None:
-        """Install packages before the switch is armed, or remove them after the confirmation. Raises HostError."""
+    async def install(
+        self, spec: HostSpec, packages: Sequence[str], promised: Sequence[tuple[str, str, str]] = ()
+    ) -> None:
+        """Install packages before the switch is armed, if what comes is what was `promised`. Raises HostError."""
         ...
 
     async def apply(

@@ -45,6 +45,7 @@ class Phase:
     DAEMON_FILE = 80
     LEASES = 85
     UNIT_UP = 90
+    PACKAGE_DOWN = 95
     ON_CONFIRM = 100
 
 

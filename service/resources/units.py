@@ -4,13 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from service.hostside import passerelle_host as hostside
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
-from service.model.states import Absent, Json, Seen
+from service.model.plans import Refusal
+from service.model.states import Absent, Json, Seen, Unknown
 from service.resources.resource import Phase, Steps, Wishes, field_difference, field_of
 
 STARTED = "after its files changed"
+HINT = "take the line out of `services`; whoever has a console can do it by hand"
 STALE_SLACK_S = 1.0
 """A daemon counts as started before its file changed only beyond this: the two clocks are read apart."""
 
@@ -20,6 +23,7 @@ class Unit:
     """A unit as it should be. `reads` are the files that it reads only at its start: a later change makes it stale.
 
     `reads_below` are folders whose files it reads, too: a step that changes one of them restarts it.
+    `free`: a spec names it and no kind of ours needs it, so the host says first what hangs on it.
     `boot_only`: what counts is that it starts at boot; whether it is active now says nothing (a loader that ran).
     """
 
@@ -31,6 +35,7 @@ class Unit:
     boot_only: bool = False
     package: str = ""
     reads_below: tuple[str, ...] = ()
+    free: bool = False
 
     @property
     def id(self) -> str:
@@ -52,7 +57,8 @@ class Unit:
         return {**wishes, (self.name, "started", "live"): STARTED} if self.reads and self.active else wishes
 
     def watch(self) -> Watch:
-        return Watch(units=frozenset({self.name}), files=frozenset(self.reads))
+        weighed = frozenset({(self.id, self.state)}) if self.free else frozenset[tuple[str, str]]()
+        return Watch(units=frozenset({self.name}), files=frozenset(self.reads), weighed=weighed)
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         seen = observed.fact(self.id)
@@ -83,14 +89,33 @@ class Unit:
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
-        steps = []
+        steps: list[tuple[int, Step]] = []
+        refusals: list[Refusal] = []
         for unit in wanted:
             different = list(unit.differences(observed))
             if not different or any(d.unknown for d in different):
                 continue
+            refusals += unit.objections(observed)
             phase = Phase.UNIT_UP if unit.active else Phase.UNIT_DOWN
             steps.append((phase, unit.step(observed, different)))
-        return Steps(steps=tuple(steps))
+        return Steps(steps=tuple(steps), refusals=tuple(refusals))
+
+    def objections(self, observed: HostObserved) -> Iterator[Refusal]:
+        """What speaks against a change of a free unit: by its name, and by what the host says hangs on it. One that is
+        not there is judged once its package brought it."""
+        if not self.free or isinstance(observed.fact(self.id), Absent):
+            return
+        if why := hostside.power_unit(self.name) or hostside.way_in_unit(self.name):
+            yield Refusal("vital", f"{self.name} would be {self.state}: {why}", HINT)
+            return
+        weighed = observed.weighed
+        if not isinstance(weighed, Seen) or not weighed.value.units.get(self.name):
+            why = weighed.why if isinstance(weighed, Unknown) else "systemd does not say"
+            yield Refusal("unknown", f"what hangs on {self.name} cannot be said: {why}", HINT)
+            return
+        said = hostside.unit_objections(self.name, self.state, dict(weighed.value.units[self.name]))
+        if said:
+            yield Refusal("vital", f"{self.name} would be {self.state}, but {'; '.join(said[:3])}", HINT)
 
     def step(self, observed: HostObserved, different: Sequence[Difference]) -> Step:
         """The step that makes the unit as wanted; a stale daemon is restarted."""

@@ -18,7 +18,7 @@ from service.lab.waiting import grown_s
 FILE = Path(passerelle_host.__file__)
 PYTHON = ("/usr/bin/python3", "-I", "-S")
 FAKES = Path(__file__).parent / "fakes"
-NAMES = "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get"
+NAMES = "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get apt-cache dpkg"
 ID = "01JD0000000000000000000000"
 NEXT_ID = "01JD0000000000000000000001"
 OLD_CONF = b"cache-size=100\n"
@@ -94,6 +94,7 @@ class Scratch:
         (self.root / CONF[1:]).chmod(0o640)
         (self.root / NFT_FILE[1:]).write_text(NFT_OLD)
         self.put("packages.json", [])
+        self.put("needs.json", {})
         runs = {"enabled": "enabled", "active": True}
         self.put("units.json", {f"{name}.service": dict(runs) for name in ("dnsmasq", "named", "ssh")})
         self.fresh_boot()

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from service.hostside.passerelle_host import package_objections
 from tests.hostside.scratch import Scratch
 
 pytestmark = pytest.mark.host
@@ -13,35 +14,108 @@ POLICY = "usr/sbin/policy-rc.d"
 
 
 def test_a_package_is_installed_and_its_service_neither_started_nor_enabled(scratch: Scratch) -> None:
-    answer = scratch.call("packages", give={"install": ["fail2ban", "nftables"], "remove": [], "timeout_s": 60})
+    answer = scratch.call("packages", give={"install": ["fail2ban", "nftables"], "timeout_s": 60})
     assert answer["state"] == "done"
     assert answer["packages"] == {"fail2ban": {"state": "installed"}, "nftables": {"state": "installed"}}
     assert answer["units_disabled"] == ["fail2ban.service", "nftables.service"]
     assert scratch.get("units.json")["fail2ban.service"] == {"enabled": "disabled", "active": False}
     assert scratch.get("units.json")["dnsmasq.service"] == {"enabled": "enabled", "active": True}
     assert not (scratch.root / POLICY).exists()
-    assert "--no-install-recommends" in scratch.calls("apt-get")[0]
+    assert all("--no-install-recommends" in argv for argv in scratch.calls("apt-get"))
 
 
 def test_what_is_there_already_needs_no_apt(scratch: Scratch) -> None:
     scratch.put("packages.json", ["dnsmasq"])
-    answer = scratch.call("packages", give={"install": ["dnsmasq"], "remove": ["bind9"]})
-    assert answer["packages"] == {"dnsmasq": {"state": "present"}, "bind9": {"state": "absent"}}
+    answer = scratch.call("packages", give={"install": ["dnsmasq"]})
+    assert answer["packages"] == {"dnsmasq": {"state": "present"}}
     assert scratch.calls("apt-get") == []
 
 
-def test_a_package_is_removed(scratch: Scratch) -> None:
-    scratch.put("packages.json", ["bind9"])
-    assert scratch.call("packages", give={"remove": ["bind9"]})["packages"] == {"bind9": {"state": "removed"}}
-    assert scratch.get("packages.json") == []
+def test_an_installation_removes_nothing(scratch: Scratch) -> None:
+    scratch.call("packages", give={"install": ["fail2ban"]})
+    assert [("--no-remove" in argv, "-s" in argv) for argv in scratch.calls("apt-get")] == [
+        (False, True),
+        (True, False),
+    ]
 
 
-def test_a_package_that_does_not_exist_fails_with_a_safe_reason_after_the_lists_were_renewed(scratch: Scratch) -> None:
-    answer = scratch.call("packages", give={"install": ["nosuch"]})
-    assert answer["state"] == "failed"
-    assert answer["packages"]["nosuch"]["reason"] == "E: ?[1mUnable to locate package nosuch"
-    assert "update" in scratch.calls("apt-get")[1]
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [
+        ({"dnsmasq": ["-openssh-server"]}, "apt would remove openssh-server: the host is reached through it"),
+        ({"dnsmasq": ["libc6"]}, "apt would change libc6 from 1.0 to 2.0"),
+        ({"dnsmasq": ["cloud-init"]}, "cloud-init would be installed"),
+    ],
+)
+def test_what_nobody_named_stops_an_installation_before_it_begins(
+    scratch: Scratch, needs: dict[str, list[str]], said: str
+) -> None:
+    scratch.put("packages.json", ["libc6"])
+    scratch.put("needs.json", needs)
+    answer = scratch.call("packages", give={"install": ["dnsmasq"]})
+    assert (answer["state"], answer["reason"]) == ("refused", "packages")
+    assert said in answer["error"]
+    assert scratch.get("packages.json") == ["libc6"]
+
+
+def test_what_comes_is_what_was_promised(scratch: Scratch) -> None:
+    scratch.put("needs.json", {"dnsmasq": ["dnsmasq-base"]})
+    order = {"install": ["dnsmasq"], "promised": [["dnsmasq", "1.0", ""]]}
+    assert scratch.call("packages", give=order)["reason"] == "packages"
+    order["promised"].append(["dnsmasq-base", "1.0", ""])  # type: ignore[union-attr]
+    assert scratch.call("packages", give=order)["state"] == "done"
+
+
+@pytest.mark.parametrize("name", ["nosuch", "awk"])
+def test_a_name_that_apt_does_not_offer_is_refused_after_the_lists_were_renewed(scratch: Scratch, name: str) -> None:
+    answer = scratch.call("packages", give={"install": [name]})
+    lists = scratch.root / "var/lib/apt/lists"
+    assert "no package lists" in answer["error"]
+    lists.mkdir(parents=True)
+    (lists / "lab_Packages").touch()
+    answer = scratch.call("packages", give={"install": [name]})
+    assert (answer["state"], answer["error"]) == ("refused", f"apt knows no package {name}")
+    assert [argv[-1] for argv in scratch.calls("apt-get")] == ["update", "update"]
     assert not (scratch.root / POLICY).exists()
+
+
+def test_what_apt_says_of_a_failure_is_told_without_control_characters(scratch: Scratch) -> None:
+    answer = scratch.call("packages", give={"install": ["broken"]})
+    assert answer["packages"]["broken"]["reason"] == "E: ?[1mUnable to fetch broken"
+    assert not (scratch.root / POLICY).exists()
+
+
+def test_the_host_tells_what_would_come_and_go_and_changes_nothing(scratch: Scratch) -> None:
+    scratch.put("packages.json", ["openssh-server", "openssh-sftp-server", "coreutils"])
+    scratch.put("needs.json", {"openssh-server": ["openssh-sftp-server"], "dnsmasq": ["dnsmasq-base"]})
+    order = {"install": ["dnsmasq"], "remove": ["openssh-sftp-server"], "units": ["named.service"]}
+    answer = scratch.call("weigh", give=order)
+    assert answer["install"] == {"moves": [["dnsmasq-base", "1.0", ""], ["dnsmasq", "1.0", ""]]}
+    assert answer["remove"] == {"moves": [["openssh-server", "", "1.0"], ["openssh-sftp-server", "", "1.0"]]}
+    assert answer["units"]["named.service"]["UnitFileState"] == "enabled"
+    assert scratch.get("packages.json") == ["openssh-server", "openssh-sftp-server", "coreutils"]
+    assert not (scratch.root / "var/lib/passerelle").exists()
+
+
+@pytest.mark.parametrize(("name", "reason"), [("coreutils", "vital"), ("libwrap0", "beyond-named")])
+def test_a_transaction_that_takes_what_the_host_hangs_on_is_refused_on_the_host(
+    scratch: Scratch, name: str, reason: str
+) -> None:
+    scratch.put("packages.json", ["openssh-server", "libwrap0", "coreutils"])
+    scratch.put("needs.json", {"openssh-server": ["libwrap0"]})
+    moves = scratch.call("weigh", give={"remove": [name]})
+    said = package_objections("remove", [name], moves["remove"]["moves"], moves["flags"])
+    assert said[0][0] == reason
+
+
+@pytest.mark.parametrize("unit", ["systemd-poweroff.service", "passerelle-recover.service", "rescue.service"])
+def test_the_host_itself_refuses_to_switch_what_ends_it_or_undoes_changes(scratch: Scratch, unit: str) -> None:
+    scratch.put("units.json", scratch.get("units.json") | {unit: {"enabled": "static", "active": False}})
+    document = scratch.drill()
+    step = scratch.step(f"unit:{unit}", {"enabled": "static"}, {"enabled": "enabled", "active": True})
+    answer = scratch.begin({**document, "steps": [*document["steps"], step]})
+    assert (answer["state"], answer["reason"]) == ("refused", "vital")
+    assert scratch.get("units.json")[unit]["active"] is False
 
 
 @pytest.mark.parametrize("name", ["-o", "a b", "x;y", "", "../x"])

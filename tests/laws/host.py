@@ -11,6 +11,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath, Masquerade, Watch
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen
+from service.model.weighed import PackageMove, Weighed
 
 INTERFACES = b"""auto lo
 iface lo inet loopback
@@ -20,6 +21,7 @@ iface enp1s0 inet static
 \taddress 198.51.100.11/24
 \tgateway 198.51.100.1
 """
+WAYS = ((("1.0", ""), "present"), (("", "1.0"), "absent"))
 NOW_S = 1000.0
 RULE = re.compile(r'ip saddr (\S+) oifname "(\S+)" masquerade')
 
@@ -67,6 +69,7 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
         masquerades=Seen(()),
         listeners=Seen((Listener("tcp", "0.0.0.0", 22, "sshd"),)),
         packages={name: Absent() for name in watch.packages},
+        weighed=Seen(weighed(watch)),
         leases=Seen(()),
         bans=Absent(),
         unlisted={
@@ -75,6 +78,15 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
             **{f"file:{p[:-1]}": Absent() for p in watch.files if p[-1] == "*"},
         },
     )
+
+
+def weighed(watch: Watch) -> Weighed:
+    """What a host says where nothing hangs on anything: each package comes and goes alone, each unit is a plain one."""
+    names = {state: sorted(t[8:] for t, s in watch.weighed if s == state and t[:8] == "package:") for _, state in WAYS}
+    come, gone = (tuple(PackageMove(name, new, old) for name in names[state]) for (new, old), state in WAYS)
+    units = {thing[5:] for thing, _ in watch.weighed if thing.startswith("unit:")}
+    plain = {"UnitFileState": "enabled", "WantedBy": "multi-user.target"}
+    return Weighed(Seen(come), Seen(gone), units={name: {"Id": name, **plain} for name in units})
 
 
 def after_plan(host: HostObserved, plan: Plan) -> HostObserved:
@@ -140,9 +152,18 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
         facts[fact] = Absent() if value is None else Seen({**facts_of(host, fact), **value})  # type: ignore[dict-item]
     elif kind == "leases":
         facts.pop(fact)
+    elif kind == "package":
+        facts.pop(fact)
+        seen = Absent() if value is None else Seen(str(facts_version(value)))
+        return replace(host, facts=facts, packages={**host.packages, name: seen})
     elif kind not in ("addresses", "routes", "sysctl"):
         raise AssertionError(f"no host has facts of type {kind}")
     return replace(host, facts=facts, texts=texts)
+
+
+def facts_version(value: Json) -> Json:
+    """The version in a package's fact."""
+    return value.get("version") if isinstance(value, dict) else None
 
 
 def set_table(host: HostObserved, facts: dict[str, Observed[Json]], name: str, value: Json) -> HostObserved:

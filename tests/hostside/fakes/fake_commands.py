@@ -267,6 +267,8 @@ def systemctl(call: Call, words: list[str]) -> None:
     words = [word for word in words if word not in ("--no-block", "--quiet", "--now")]
     units = call.load("units.json")
     verb, names = words[0], [word for word in words[1:] if word != "--"]
+    if verb == "cat":
+        return
     if words == ["show", "--value", "-p", "UserspaceTimestampMonotonic"]:
         call.say(str(MANAGER_BEGAN_US))
     elif verb == "show":
@@ -351,25 +353,67 @@ def checker(call: Call, words: list[str]) -> None:
 
 
 def dpkg_query(call: Call, words: list[str]) -> None:
-    for name in words[3:]:
+    """Every package has version 1.0; needs.json says which packages need which."""
+    form, names = words[2], words[3:]
+    for name in names:
         if name in call.load("packages.json"):
-            call.say(f"{name} ii ")
+            flags = "yes|no|no|required" if name == "coreutils" else "no|no|no|optional"
+            said = {"Abbrev}|": "ii |1.0", "Essential": f"{name}|{flags}", "Package} $": f"{name} ii "}
+            call.say(next((text for key, text in said.items() if key in form), "10"))
+
+
+def apt_cache(call: Call, words: list[str]) -> None:
+    if words[:2] != ["policy", "--"]:
+        raise UnknownCall
+    for name in words[2:]:
+        if name != "nosuch":
+            candidate = "(none)" if name == "awk" else "1.0"
+            call.say(f"{name}:", "  Installed: (none)", f"  Candidate: {candidate}", "  Version table:")
+
+
+def simulated(call: Call, verb: str, names: list[str]) -> None:
+    """apt-get -s: what is needed comes as well, what needs it goes as well."""
+    needs, packages = call.load("needs.json"), call.load("packages.json")
+    if verb == "remove":
+        for name in [*(n for n in packages if set(needs.get(n, [])) & set(names)), *names]:
+            call.say(f"Remv {name} [1.0]")
+        return
+    for name in [*(need for n in names for need in needs.get(n, [])), *names]:
+        if name.startswith("-"):
+            call.say(f"Remv {name[1:]} [1.0]")
+        elif name not in packages:
+            call.say(f"Inst {name} (1.0 Lab:1/stable [all])")
+        elif name not in names:
+            call.say(f"Inst {name} [1.0] (2.0 Lab:1/stable [all])")
+
+
+def dpkg(call: Call, words: list[str]) -> None:
+    if words[:2] != ["--remove", "--"]:
+        raise UnknownCall
+    packages = call.load("packages.json")
+    for name in words[2:]:
+        packages.remove(name)
+    call.save("packages.json", packages)
 
 
 def apt_get(call: Call, words: list[str]) -> None:
     packages, units = call.load("packages.json"), call.load("units.json")
+    simulate = "-s" in words
     while words and words[0].startswith("-"):
         words = words[2:] if words[0] == "-o" else words[1:]
+    names = [word for word in words[1:] if word != "--"]
+    if simulate:
+        simulated(call, words[0], names)
+        return
     policy = call.root() / "usr/sbin/policy-rc.d"
     forbids = policy.exists() and subprocess.run(["/bin/sh", str(policy), "x", "start"]).returncode == 101
-    for name in words[1:]:
-        if words[0] == "remove":
-            packages.remove(name)
-        elif name == "nosuch":
-            fail("Reading package lists...\nE: \x1b[1mUnable to locate package nosuch", 100)
-        elif words[0] == "install":
-            packages.append(name)
-            units[name + ".service"] = {"enabled": "enabled", "active": not forbids}
+    for name in names:
+        if words[0] != "install":
+            raise UnknownCall
+        if name == "broken":
+            fail("Reading package lists...\nE: \x1b[1mUnable to fetch broken", 100)
+        packages.append(name)
+        units[name + ".service"] = {"enabled": "enabled", "active": not forbids}
     call.save("packages.json", packages)
     call.save("units.json", units)
 
@@ -385,6 +429,8 @@ COMMANDS = {
     "sshd": checker,
     "dpkg-query": dpkg_query,
     "apt-get": apt_get,
+    "apt-cache": apt_cache,
+    "dpkg": dpkg,
 }
 
 
