@@ -2,15 +2,17 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from pydantic_core import PydanticCustomError
 
 from service.adopt.material import HOSTS_FILE, Material
 from service.adopt.sketch import Sketch
 from service.formats import dnsmasq, lxc_guests, pve_guests
 from service.formats.dnsmasq import Directive, DnsmasqFile
 from service.kinds.dnsmasq.options import OPTIONS
-from service.kinds.dnsmasq.section import DnsmasqSection
+from service.kinds.dnsmasq.section import DnsmasqSection, check_lease_file, check_log_facility
 from service.model.states import Json
 from service.resources.dnsmasq_config import FILES
 from service.resources.guest_configs import rows_of
@@ -26,7 +28,20 @@ _FLAGS = {
 _NUMBERS = ("cache-size", "dns-forward-max", "dhcp-lease-max", "local-ttl", "neg-ttl", "max-ttl", "max-cache-ttl",
             "min-cache-ttl")  # fmt: skip
 _LISTS = ("interface", "except-interface", "no-dhcp-interface", "listen-address")
+_PLACES: Mapping[str, Callable[[str], str]] = {
+    "dhcp-leasefile": check_lease_file,
+    "log-facility": check_log_facility,
+}
 _TAKEN_ELSEWHERE = ("dhcp-host", "read-ethers", "dhcp-hostsdir")
+
+
+def fits(check: Callable[[str], str], value: str) -> bool:
+    """Whether a value is one that a spec may have."""
+    try:
+        check(value)
+    except PydanticCustomError:
+        return False
+    return True
 
 
 @dataclass(slots=True)
@@ -46,6 +61,10 @@ class _Reading:
         text = f"{directive.key}={directive.value}" if directive.value else directive.key
         self.sketch.notes.add("unmanaged", SECTION, f"{path}:{directive.line}", f"{text}{f' ({why})' if why else ''}")
 
+    def elsewhere(self, path: str, directive: Directive) -> None:
+        """A file where no spec lets root write: it stays where it is, and the spec does not name it."""
+        self.unmanaged(path, directive, "a spec names no file there; it stays where it is")
+
     def took(self, path: str, directive: Directive, *keys: str | int) -> None:
         self.owners[path, directive.line] = (SECTION, *keys)
         text = f"{directive.key}={directive.value}" if directive.value else directive.key
@@ -61,6 +80,8 @@ class _Reading:
         elif key in _NUMBERS and re.fullmatch(r"[0-9]{1,6}", value) and name not in self.value:
             self.value[name] = int(value)
             self.took(path, directive, name)
+        elif key in _PLACES and not fits(_PLACES[key], value):
+            self.elsewhere(path, directive)
         elif key in ("domain", "log-facility") and value and "," not in value and name not in self.value:
             self.value[name] = value.lower() if key == "domain" else value
             self.took(path, directive, name)

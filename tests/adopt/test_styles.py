@@ -406,3 +406,22 @@ def test_a_gateway_outside_the_subnets_is_kept_as_on_link_and_told_unless_pointo
         assert len(notes) == told
         plan, _, _ = planned(made.text, replace(given, files={**given.files, main: there}))
         assert plan.refusals == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("dhcp-leasefile=/srv/dnsmasq/dhcp.db", "dhcp-leasefile=/srv/dnsmasq/dhcp.db"),
+        ("log-facility=/srv/log/dnsmasq", "log-facility=/srv/log/dnsmasq"),
+    ],
+)
+def test_a_file_where_no_spec_lets_root_write_is_named_and_stays_where_it_is(line: str, key: str) -> None:
+    given = material("classic")
+    path = "/etc/dnsmasq.conf"
+    bare = [x for x in given.files[path].decode().splitlines() if not x.startswith(key.partition("=")[0])]
+    given = replace(given, files={**given.files, path: "\n".join([*bare, line, ""]).encode()})
+    made = adopt(given)
+    assert "/srv/" not in made.text
+    assert f"{key} (a spec names no file there; it stays where it is)" in made.report.as_text()
+    plan, _, _ = planned(made.text, given)
+    assert (plan.drifts, plan.steps, plan.packages, plan.refusals) == ((), (), (), ())

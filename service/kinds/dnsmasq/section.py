@@ -14,8 +14,12 @@ from service.spec.grammar import Address, Address4, DomainName, InterfaceName, q
 
 _LEASE_TIME = re.compile(r"([1-9][0-9]{0,8})([smhdw])")
 _LEASE_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_PATH = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
-_LEASE_FOLDERS = ("/var/lib/misc", "/var/lib/dnsmasq", "/var/tmp", "/tmp", "/run", "/var/run", "/dev/shm")  # noqa: S108
+# What dnsmasq writes as root, by a spec's word: in folders for it, under names that belong to nobody else.
+_LEASE_FILE = re.compile(
+    r"/(?:var/lib/misc|var/lib|var/tmp|tmp|run|var/run|dev/shm)(?:/dnsmasq)?/"
+    r"(?:leases|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.leases)"
+)
+_LOG_FILE = re.compile(r"/var/log/(?:dnsmasq/)?(?:dnsmasq|dhcp|dns)(?:[_-][A-Za-z0-9_-]+)?(?:\.[A-Za-z0-9_-]+)*")
 _FACILITIES = (
     *("auth", "authpriv", "cron", "daemon", "kern", "lpr", "mail", "news", "syslog", "user", "uucp"),
     *(f"local{n}" for n in range(8)),
@@ -40,21 +44,25 @@ def check_lease_time(value: str) -> str:
 
 
 def check_lease_file(value: str) -> str:
-    """A file that dnsmasq, as root, creates and writes: only where lease files are kept."""
-    if not _PATH.fullmatch(value) or not value.startswith(tuple(f"{folder}/" for folder in _LEASE_FOLDERS)):
+    """A file that dnsmasq, as root, creates and writes: only where lease files are kept, and named as one."""
+    if not _LEASE_FILE.fullmatch(value):
         wrong(
             f"{quoted(value)} is no place for leases",
-            "write /var/lib/misc/dnsmasq.leases or a file below /var/lib/misc or /var/lib/dnsmasq",
+            "write /var/lib/misc/dnsmasq.leases, or another name that ends with .leases in /var/lib/misc or "
+            "/var/lib/dnsmasq",
         )
     return value
 
 
 def check_log_facility(value: str) -> str:
-    """A syslog facility, or a file below /var/log."""
+    """A syslog facility, or a file of dnsmasq's in /var/log: root appends to it, so others' logs are no place."""
     if value.lower() in _FACILITIES:
         return value.lower()
-    if not _PATH.fullmatch(value) or not value.startswith("/var/log/"):
-        wrong(f"{quoted(value)} is no place for a log", "write a file below /var/log, or a facility as in daemon")
+    if not _LOG_FILE.fullmatch(value):
+        wrong(
+            f"{quoted(value)} is no place for dnsmasq's log",
+            "write /var/log/dnsmasq.log, /var/log/dnsmasq-NAME.log, or a facility as in daemon",
+        )
     return value
 
 
@@ -191,7 +199,7 @@ class DnsmasqSection(BaseModel):
     log_queries: bool = _flag("Log every DNS query.")
     log_dhcp: bool = _flag("Log DHCP in detail.")
     log_facility: Annotated[str, *text(check_log_facility, {"minLength": 1})] | None = Field(
-        None, description="A syslog facility, or a file below /var/log, which dnsmasq does not rotate."
+        None, description="A syslog facility, or a file as in /var/log/dnsmasq.log, which dnsmasq does not rotate."
     )
     cache_size: int | None = Field(None, ge=0, le=100_000, description="Names kept in the DNS cache.")
     dns_forward_max: int | None = Field(None, ge=1, le=100_000, description="DNS queries that may wait at once.")
