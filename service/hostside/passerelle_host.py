@@ -2824,9 +2824,9 @@ POWER_UNITS = (
     r"|rescue|rescue-ssh|emergency|initrd-.*|debug-shell|plymouth-.*|system-update.*|packagekit-offline-update|umount"
     r"|systemd-(?!timesyncd$|resolved$|oomd$|journal-(upload|remote|gatewayd)$).*"
 )
-SWITCH_UNITS = r"passerelle-.*|passerelle"
+SWITCH_UNITS = r"passerelle|passerelle-(?!nft$).*"  # the loader of our tables is a part of what is changed
 WAY_IN_UNITS = (
-    r"ssh|sshd|ssh@.*|sshd@.*|sshd-.*|dropbear|networking|ifup@.*|ifupdown.*|systemd-networkd.*|NetworkManager.*"
+    r"ssh|sshd|ssh@.*|sshd@.*|sshd-.*|dropbear|passerelle-nft|networking|ifup@.*|ifupdown.*|systemd-networkd.*|NetworkManager.*"
     r"|connman|wicked.*|netplan.*|dhcpcd.*|dhclient.*|wpa_supplicant.*|openvswitch-switch|ovs-.*|wg-quick@.*|openvpn.*"
     r"|strongswan.*|ipsec|tailscaled|zerotier-one|tinc.*|nebula.*"
 )
