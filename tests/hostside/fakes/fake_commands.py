@@ -267,8 +267,6 @@ def systemctl(call: Call, words: list[str]) -> None:
     words = [word for word in words if word not in ("--no-block", "--quiet", "--now")]
     units = call.load("units.json")
     verb, names = words[0], [word for word in words[1:] if word != "--"]
-    if verb == "cat":
-        return
     if words == ["show", "--value", "-p", "UserspaceTimestampMonotonic"]:
         call.say(str(MANAGER_BEGAN_US))
     elif verb == "show":
@@ -283,7 +281,7 @@ def systemctl(call: Call, words: list[str]) -> None:
         for name, unit in units.items():
             if unit["enabled"] == "enabled":
                 call.say(f"{name} enabled enabled")
-    elif verb in ("daemon-reload", "reset-failed"):
+    elif verb in ("cat", "daemon-reload", "reset-failed"):
         pass
     elif verb in ("start", "stop", "restart", "enable", "disable", "mask", "unmask"):
         for pattern in names:
