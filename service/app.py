@@ -35,6 +35,7 @@ from service.model.observed import HostObserved, Watch
 from service.reconcile.control import Control
 from service.reconcile.loop import Loop
 from service.reconcile.queue import Queue
+from service.reconcile.retention import Retention
 from service.reconcile.round import Rounds
 from service.reconcile.trouble import Troubles
 from service.reconcile.watching import Watcher
@@ -96,13 +97,16 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         running = asyncio.create_task(loop.run())
+        forgetting = asyncio.create_task(Retention(history.store, settings.keep, clock, metrics.kept).run())
         try:
             yield
         finally:
+            forgetting.cancel()
             await loop.finish(STOP_S)
             running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
+            for task in (forgetting, running):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             await connections.close()
             await workers.close()
 

@@ -6,6 +6,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InputError
+from service.model.retention import Keep
 from service.private_files import read_private, refuse_writable
 
 
@@ -33,6 +34,16 @@ class Settings(BaseSettings):
     poll_s: float = Field(default=60, ge=0.2, le=86400, description="seconds between looks at the repository")
     observe_s: float = Field(default=30, ge=0.2, le=86400, description="seconds between looks at a host")
     workers: int = Field(default=8, ge=1, le=256, description="hosts worked on at once")
+    keep_days: float = Field(
+        default=365, ge=1, le=36500,
+        description="days that applies, drills, differences and leases of the past and revisions are kept",
+    )  # fmt: skip
+    keep_event_days: float = Field(
+        default=90, ge=1, le=36500, description="days that events, observations and plans never applied are kept"
+    )
+    keep_mb: int = Field(
+        default=2048, ge=16, le=1 << 20, description="MiB of the database beyond which the oldest goes before its time"
+    )
     controller: str = Field(
         default="passerelle", pattern=r"[a-z0-9][a-z0-9.-]{0,62}", description="this controller's name on the hosts"
     )
@@ -41,6 +52,11 @@ class Settings(BaseSettings):
     def database_path(self) -> Path:
         """The SQLite file."""
         return self.state_dir / "passerelle.sqlite"
+
+    @property
+    def keep(self) -> Keep:
+        """How long what is past is kept."""
+        return Keep(self.keep_days, self.keep_event_days, self.keep_mb << 20)
 
     @property
     def git_token(self) -> str | None:

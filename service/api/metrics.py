@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from service import __version__
 from service.model.guests import PoolFill
+from service.model.retention import Kept
 from service.model.runs import PHASES, HostStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -76,6 +77,15 @@ class Metrics:
         )
         for task in TASKS:
             self._troubles.labels(task)
+        self._deleted = Counter(
+            "passerelle_deleted_rows", "Old records that were deleted", ["table"], registry=self._registry
+        )
+        self._size = Gauge(
+            "passerelle_database_bytes", "Size of the database without free pages", registry=self._registry
+        )
+        self._oldest = Gauge(
+            "passerelle_oldest_record_timestamp_seconds", "The oldest record", ["table"], registry=self._registry
+        )
         self._pools: dict[str, tuple[PoolFill, ...]] = {}
         for reason in SSH_REASONS:
             self._ssh.labels(reason)
@@ -87,6 +97,14 @@ class Metrics:
     def fetched(self, at: datetime) -> None:
         """The Git source answered."""
         self._fetched.set(at.timestamp())
+
+    def kept(self, kept: Kept, deleted: Mapping[str, int]) -> None:
+        """What the database holds, and what was deleted just now."""
+        self._size.set(kept.size_bytes)
+        for table, at in kept.oldest.items():
+            self._oldest.labels(table).set(at.timestamp())
+        for table, count in deleted.items():
+            self._deleted.labels(table).inc(count)
 
     def filled(self, host: str, pools: Sequence[PoolFill]) -> None:
         """How full a host's pools are; none for a host that is looked at no more."""

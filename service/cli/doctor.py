@@ -1,11 +1,14 @@
 """`passerelle doctor`: what a host or this machine lacks for passerelle to work."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from service.cli.output import Format, show_json, show_table
+
+if TYPE_CHECKING:
+    from service.model.retention import Keep
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 
@@ -61,6 +64,7 @@ def machine_checks() -> list[dict[str, str | bool]]:
     return [
         check("git", ok=git is not None, what=git or "not found", then="install git"),
         check("sqlite", ok=True, what=f"{sqlite3.sqlite_version}, journal mode {journal()}"),
+        *database_checks(settings.database_path, settings.keep),
         check(
             "state folder",
             ok=settings.state_dir.is_dir(),
@@ -72,6 +76,31 @@ def machine_checks() -> list[dict[str, str | bool]]:
         ),
         check("source", ok=bool(settings.source), what=settings.source or "not set", then="set PASSERELLE_SOURCE"),
     ]
+
+
+def database_checks(path: Path, keep: "Keep") -> list[dict[str, str | bool]]:
+    """How large the database is, and how long what is past is kept in it."""
+    import sqlite3
+    from contextlib import closing
+
+    if not path.is_file():
+        return []
+    limit_mb = keep.size_bytes >> 20
+    rule = f"{keep.days:g} days are kept, {keep.event_days:g} of events, {limit_mb} MiB at most"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
+            pages, free, size = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            since = connection.execute(
+                "SELECT date(at / 1000000, 'unixepoch') FROM events ORDER BY id LIMIT 1"
+            ).fetchone()
+    except sqlite3.Error as error:
+        return [check("database", ok=False, what=f"{path}: {error}", then="see the log of the service")]
+    used = (pages - free) * size
+    what = f"{used / (1 << 20):.1f} MiB, events since {since[0] if since else 'now'}; {rule}"
+    return [check("database", ok=used <= keep.size_bytes, what=what, then="raise PASSERELLE_KEEP_MB or keep less")]
 
 
 def journal() -> str:

@@ -63,7 +63,7 @@ class ObservationRow(SQLModel, table=True):
     """Observations that differ from the one before."""
 
     __tablename__ = "observations"
-    __table_args__ = (Index("ix_observations_host", "host", "id"),)
+    __table_args__ = (Index("ix_observations_host", "host", "id"), Index("ix_observations_at", "observed_at"))
 
     id: int | None = Field(default=None, primary_key=True)
     host: str
@@ -78,6 +78,7 @@ class DriftRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_drift_open", "host", "id", sqlite_where=text("resolved_at IS NULL")),
         Index("ix_drift_host", "host", "id"),
+        Index("ix_drift_resolved", "resolved_at", sqlite_where=text("resolved_at IS NOT NULL")),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -174,6 +175,7 @@ class LeaseRow(SQLModel, table=True):
         Index("ix_leases_mac", "mac"),
         Index("ix_leases_host", "host", "ip_order", "mac"),
         Index("ix_leases_name", "name", "ip_order", "host", "mac"),
+        Index("ix_leases_gone", "last_seen", sqlite_where=text("active = 0")),
         Index("ix_leases_active", "ip_order", "host", "mac", sqlite_where=text("active = 1")),
     )
 
@@ -201,6 +203,7 @@ class LeaseIntervalRow(SQLModel, table=True):
         Index("ix_lease_intervals_mac", "mac", "from_at"),
         Index("ix_lease_intervals_name", "name", "from_at"),
         Index("ix_lease_intervals_from", "from_at", "id"),
+        Index("ix_lease_intervals_until", "until_at", sqlite_where=text("until_at IS NOT NULL")),
         Index("ix_lease_intervals_open", "host", "mac", "ip", unique=True, sqlite_where=text("until_at IS NULL")),
     )
 

@@ -22,4 +22,13 @@ class Ulids:
         with self._lock:
             self._last = fresh if fresh > self._last else self._last + 1
             value = self._last
-        return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+        return _text(value)
+
+
+def first_at(at: datetime) -> str:
+    """What sorts before every id made at this time or later."""
+    return _text(microseconds(at) // 1000 << 80)
+
+
+def _text(value: int) -> str:
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))

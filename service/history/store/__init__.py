@@ -12,6 +12,7 @@ drills.py    open_drill  start_drill  finish_drill
 leases.py    seen_leases
 access.py    create_token  revoke_token  authenticate  add_receiver  remove_receiver  record_delivery
              claim_key  settle_key  release_key
+retention.py forget  kept
 writing.py   add_event
 """
 
@@ -21,9 +22,10 @@ from service.history.store.changes import ChangeWrites
 from service.history.store.drills import DrillWrites
 from service.history.store.hosts import HostWrites
 from service.history.store.leases import LeaseWrites
+from service.history.store.retention import RetentionWrites
 
 
-class Store(HostWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, AccessWrites):
+class Store(HostWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, AccessWrites, RetentionWrites):
     """Everything that can be written. See the module for what there is."""
 
 
