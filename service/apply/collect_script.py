@@ -84,11 +84,64 @@ done </proc/net/ip_tables_names
 section iptables_legacy $legacy
 """
 
+# What this connection's own sshd calls itself in the journal (_COMM, SYSLOG_IDENTIFIER) and in which unit it is; then
+# whether the running jail takes a failed login in these words. Every name is the host's own: since OpenSSH 9.8 it is
+# sshd-session that writes them. No line where this cannot be told. No single quotes: sh has it between them.
+_HEARS = r"""import os, re, sys
+from fail2ban.client.csocket import CSocket
+
+def known(pid, name):
+    with open("/proc/%d/%s" % (pid, name)) as file:
+        return file.read()
+
+pid, said, unit = int(sys.argv[1]), "", ""
+while pid > 1:
+    comm = known(pid, "comm").strip()
+    if comm.startswith("sshd"):
+        said = said or comm
+        found = re.search(r"system\.slice/(?:[^\n]*/)?([^/\n]+\.service)$", known(pid, "cgroup"), re.M)
+        unit = found.group(1) if found else unit
+    pid = int(re.search(r"^PPid:\s+(\d+)", known(pid, "status"), re.M).group(1))
+if not said:
+    sys.exit()
+server = CSocket(timeout=4)
+
+def get(what):
+    code, value = server.send(["get", "sshd", what])
+    if code:
+        sys.exit()
+    return value
+
+fields = {"_COMM": said, "SYSLOG_IDENTIFIER": said, "_SYSTEMD_UNIT": unit or "ssh.service"}
+matches = get("journalmatch")
+heard = not matches
+for match in matches:
+    for terms in " ".join(match).split(" + "):
+        wanted = {}
+        for term in terms.split():
+            name, _, value = term.partition("=")
+            wanted.setdefault(name, set()).add(value)
+        heard = heard or all(fields.get(name, min(values)) in values for name, values in wanted.items())
+before, rules = get("prefregex"), get("failregex")
+taken = False
+for words in ("Invalid user x from 192.0.2.1 port 4242", "Failed password for root from 192.0.2.1 port 4242 ssh2"):
+    line = "h %s[1]: %s" % (said, words)
+    if before:
+        found = re.search(before, line)
+        line = found.group("content") if found else ""
+    taken = taken or any(re.search(rule, line, re.M) for rule in rules)
+print("hears|sshd|%s|%s" % ("journalmatch" if not heard else "yes" if taken else "filter", said))
+"""
+
 # Just started it has no socket yet: that is no answer, and a moment later it is one.
 _BANS = r"""bans() {
   systemctl -q is-active fail2ban.service || { printf 'down\n'; return 0; }
   for pause in 0.3 0.6 1 2; do
-    answer=$(timeout 4 fail2ban-client banned 2>/dev/null) && { printf '%s\n' "$answer"; return 0; }
+    answer=$(timeout 4 fail2ban-client banned 2>/dev/null) && {
+      printf '%s\n' "$answer"
+      HEARS
+      return 0
+    }
     sleep "$pause"
   done
   return 1
@@ -172,7 +225,7 @@ def collect_script(watch: Watch, nonce: str) -> bytes:
         f"set -- {_words([BOOT_ID, OS_RELEASE, *sysctls])}\n",
         _NETWORK,
         _section("units", f"timeout 8 systemctl show -p {UNIT_PROPERTIES} --", _checked(watch.units, _UNIT, "unit")),
-        _BANS if watch.jails else "section bans true\n",
+        bans_asked(watch.jails),
         "section listeners ss -H -l -t -u -n -p\n",
         _section(
             "packages",
@@ -187,6 +240,14 @@ def collect_script(watch: Watch, nonce: str) -> bytes:
         _MARKS.replace("LEFT_OVERS", _words(left_over_paths(files))),
     ]
     return "".join(parts).replace("NONCE", nonce).encode("ascii")
+
+
+def bans_asked(jails: frozenset[str]) -> str:
+    """The section about fail2ban: whom its jails ban, and whether the one for sshd can hear sshd at all."""
+    if not jails:
+        return "section bans true\n"
+    heard = f"timeout 4 python3 -c '{_HEARS}' $PPID 2>/dev/null || true" if "sshd" in jails else ":"
+    return _BANS.replace("HEARS", heard)
 
 
 def split_watched(files: Iterable[str]) -> tuple[list[str], list[str]]:

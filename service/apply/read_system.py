@@ -22,6 +22,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OS_LINE = re.compile(r'PRETTY_NAME="?([^"\n]{1,100})"?')
 _SOCKET = re.compile(r"(tcp|udp)\s+\S+\s+\d+\s+\d+\s+([0-9A-Za-z.:*%\[\]@_-]{1,80}):(\d{1,5})\s+\S+\s*(.*)")
 _PROGRAM = re.compile(r'users:\(\("([^"]{1,64})"')
+_HEARS = re.compile(r"hears\|(sshd)\|(yes|journalmatch|filter)\|(sshd[a-z-]{0,16})")
 _BANS = re.compile(r"\[[A-Za-z0-9_.:/'\[\]{}, -]*\]")
 _PACKAGE_LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*)\|([a-z])([a-z])(.?)\|([0-9A-Za-z.+:~-]{0,200})")
 _KEEPER = re.compile(r"(systemd-networkd|NetworkManager|netplan)\|([^|]*)\|([A-Za-z0-9._@:+,=%/ -]{0,300})")
@@ -110,9 +111,10 @@ def read_bans(found: Mapping[str, Section], watch: Watch) -> Part:
     """fail2ban's jails that are up, and whom they ban: `fail2ban-client banned` prints a list of dicts of lists."""
     if not watch.jails:
         return Part(bans=Unknown("was not looked at"))
-    text = succeeded(found["bans"], "fail2ban-client").text().strip()
-    if text == "down":
+    said = succeeded(found["bans"], "fail2ban-client").text().strip()
+    if said == "down":
         return Part(bans=Absent())
+    text, _, proof = said.partition("\n")
     if len(text) > MAX_BANS_TEXT or not _BANS.fullmatch(text):
         raise Unreadable("`fail2ban-client` printed something that is no list of jails")
     try:
@@ -120,7 +122,12 @@ def read_bans(found: Mapping[str, Section], watch: Watch) -> Part:
     except SyntaxError:
         raise Unreadable("`fail2ban-client` printed something that is no list of jails") from None
     jails = {str(name): tuple(sorted(map(_banned, banned))) for jail in listed for name, banned in jail.items()}
-    return Part(bans=Seen(jails))
+    if not proof:
+        return Part(bans=Seen(jails))
+    heard = _HEARS.fullmatch(proof)
+    if not heard:
+        raise Unreadable("what was asked about fail2ban's jails got another answer")
+    return Part(bans=Seen(jails), deaf={} if heard[2] == "yes" else {heard[1]: (heard[2], heard[3])})
 
 
 def _banned(text: str) -> str:

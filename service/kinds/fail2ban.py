@@ -21,6 +21,11 @@ from service.spec.host import HostSpec
 JailName: TypeAlias = Literal["sshd", "proxmox"]
 PACKAGES = ("fail2ban", "python3-systemd")
 """Without the second there is no systemd backend, and Debian 12 has no log file for sshd."""
+HEARS_SSHD = {
+    "filter": 'sshd[mode=%(mode)s, _daemon="sshd(?:-session)?"]',
+    "journalmatch": "_SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session",
+}
+"""OpenSSH 9.8 and later log failed logins as sshd-session; fail2ban 1.0.2's own filter knows sshd only."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _TIME = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 MAX_TIME_S = 366 * 86_400
@@ -131,7 +136,7 @@ def _jails(section: Fail2banSection, host: HostSpec) -> Iterator[tuple[str, tupl
         usual["maxretry"] = str(section.maxretry)
     usual |= {key: value for key in ("findtime", "bantime") if (value := getattr(section, key)) is not None}
     ports = "ssh" if host.connection.port == 22 else f"ssh,{host.connection.port}"
-    yield "sshd", _options({**usual, "port": ports}, enabled="sshd" in section.jails)
+    yield "sshd", _options({**usual, **HEARS_SSHD, "port": ports}, enabled="sshd" in section.jails)
     if "proxmox" in section.jails:
         own = {
             "filter": "passerelle-proxmox",

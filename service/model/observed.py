@@ -91,6 +91,8 @@ class HostObserved:
     what holds for facts that are not listed: where all links were read, `link:` is Absent; a watched folder has its own
     entry (`file:/etc/dnsmasq.d/`). `texts` holds the bytes of
     watched files. `bans` are fail2ban's jails that are up with the addresses banned now, Absent while it does not run.
+    `deaf` are the jails that would not take a failed login in the words of the host's own daemon: (what leaves it out,
+    how the daemon calls itself in the journal); a jail of which this could not be told is not among them.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
     systemd-networkd, NetworkManager and netplan say of interfaces. `size` is how many bytes the host said: what it
     takes to work on them. `weighed` is what a change of packages or units would take along.
@@ -108,6 +110,7 @@ class HostObserved:
     packages: Mapping[str, Observed[str]] = field(default_factory=dict)
     leases: Observed[tuple[Lease, ...]] = field(default_factory=lambda: Unknown("not read"))
     bans: Observed[Mapping[str, tuple[str, ...]]] = field(default_factory=lambda: Unknown("not read"))
+    deaf: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     neighbours: Mapping[str, str] = field(default_factory=dict)
     left_overs: tuple[str, ...] = ()
     keepers: Observed[tuple[Keeper, ...]] = field(default_factory=lambda: Unknown("not read"))

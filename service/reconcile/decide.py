@@ -56,7 +56,12 @@ def decide(
         )
     if plan.is_empty:
         return Decision(
-            "nothing", sync, reason, "Idle", "there is a difference that no step can mend", request is not None
+            "nothing",
+            sync,
+            reason,
+            "Idle",
+            "; ".join(plan.notes[:3]) or "there is a difference that no step can mend",
+            request is not None,
         )
     if request is not None and request.digest and request.digest != plan.digest:
         return Decision(

@@ -23,6 +23,8 @@ UNIT = "fail2ban.service"
 OTHERS = (f"{FOLDER}/jail.local", f"{FOLDER}/jail.d/*")
 DISTRIBUTION = f"{FOLDER}/jail.d/defaults-debian.conf"
 ALWAYS = ("127.0.0.1/8", "::1")
+HEARING = ("sshd",)
+"""Jails of which it is asked whether they can hear their daemon at all."""
 
 FILTER = rb"""# written by passerelle
 [Definition]
@@ -30,6 +32,9 @@ FILTER = rb"""# written by passerelle
 failregex = ^\s*\S+ pvedaemon\[\d+\]: (?:openid )?authentication failure; rhost=<ADDR> (?:user|msg)=
 journalmatch = _SYSTEMD_UNIT=pvedaemon.service
 """
+
+
+DEAF = {"journalmatch": "choice of journal entries (journalmatch)", "filter": "filter"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class Jails:
         if self.jails:
             wishes |= {(JAILS_FILE, "mode", "file"): "0644", (JAILS_FILE, "owner", "file"): "0:0"}
         wishes |= {(name, "jail", "live"): "up" for name in self.names}
+        wishes |= {(name, "hears", "live"): "yes" for name in self.names if name in HEARING}
         return {**wishes, **self.filter().wishes()}
 
     def watch(self) -> Watch:
@@ -119,6 +125,21 @@ class Jails:
             elif isinstance(observed.bans, Seen) and name in observed.bans.value:
                 up = Seen("up")
             yield from field_difference(self, name, "jail", "live", "up", up)
+            if name in observed.deaf and name in HEARING:
+                yield from field_difference(
+                    self, name, "hears", "live", "yes", Seen(f"no: its {observed.deaf[name][0]}")
+                )
+
+    def notes(self, observed: HostObserved) -> tuple[str, ...]:
+        """What to do where a jail is up and bans nobody. No step mends that: our file says what it should."""
+        return tuple(
+            f"fail2ban's jail {name} is up and bans nobody: its {DEAF[what]} leaves out what `{daemon}` writes to the "
+            f"journal. Fix: take out what changes it below {FOLDER}, or update fail2ban, then restart it "
+            "(`systemctl restart fail2ban`)"
+            for name in self.names
+            if name in HEARING and name in observed.deaf
+            for what, daemon in (observed.deaf[name],)
+        )
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
@@ -127,6 +148,7 @@ class Jails:
             different = list(own.differences(observed))
             if not different or any(d.unknown for d in different):
                 continue
+            notes = own.notes(observed) if all(d.field == "hears" for d in different) else ()
             made = OwnFile.steps([own.filter()], observed)
             steps, blobs = list(made.steps), dict(made.blobs)
             if any(d.resource == JAILS_FILE for d in different):
@@ -135,7 +157,7 @@ class Jails:
                 steps.append((Phase.DAEMON_FILE, file_step(JAILS_FILE, content, "0644", observed, why)))
                 blobs |= {sha256(content): content} if content is not None else {}
             steps += own.unit_steps(observed)
-            total = Steps(steps=tuple(steps), blobs=blobs)
+            total = Steps(steps=tuple(steps), blobs=blobs, notes=notes)
         return total
 
     def unit_steps(self, observed: HostObserved) -> Iterator[tuple[int, Step]]:
@@ -144,7 +166,7 @@ class Jails:
         if not isinstance(seen, Seen) or not isinstance(seen.value, dict):
             return
         before: dict[str, Json] = {name: seen.value.get(name) for name in ("enabled", "active")}
-        down = [d.resource for d in self.jail_differences(observed)]
+        down = [d.resource for d in self.jail_differences(observed) if d.field == "jail"]
         if self.jails and down:
             why = f"{self.kind}: {', '.join(down)} is not up"
             yield Phase.UNIT_UP, Step(f"unit:{UNIT}", before, {**before, "active": True}, why, restart=True)

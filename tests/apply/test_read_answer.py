@@ -165,6 +165,14 @@ def test_bans_are_read_as_fail2ban_says_them_and_nothing_else_is() -> None:
     assert bans_of("[{'sshd': ['192.0.2.9', '192.0.2.0/28']}]") == Seen({"sshd": ("192.0.2.0/28", "192.0.2.9")})
     assert bans_of("[]") == Seen({})
     assert bans_of("down") == Absent()
+    assert bans_of("[{'sshd': []}]\nhears|sshd|yes|sshd-session") == Seen({"sshd": ()})
+    for proof in (
+        "hears|sshd|no|sshd",
+        "hears|x|yes|sshd",
+        "hears|sshd|yes|sh'",
+        "hears|sshd|yes|sshd\nhears|sshd|yes|sshd",
+    ):
+        assert isinstance(bans_of(f"[]\n{proof}"), Unknown), proof
     for text in (
         "",
         "[{'sshd': ['x']}]",

@@ -100,6 +100,38 @@ def test_a_jail_stopped_by_hand_comes_back(guarded: Story) -> None:
     guarded.field.wait_for(lambda: "sshd" in (bans(guarded) or {}), "the jail is up")
 
 
+def test_a_jail_that_cannot_hear_sshd_is_told_and_never_in_sync(guarded: Story) -> None:
+    later = "/etc/fail2ban/jail.d/zzz-later.local"
+    guarded.host.write(later, "[sshd]\njournalmatch = _COMM=somebody-else\n")
+    guarded.host.sh("systemctl restart fail2ban")
+    items = guarded.field.wait_for(guarded.drift, "the drift")
+    assert {(i["resource"], i["field"], i["where"]) for i in items} == {("sshd", "hears", "live")}
+    guarded.field.wait_for(lambda: "bans nobody" in guarded.status()["message"], "what is wrong is said")
+    assert guarded.status()["sync"] == "OutOfSync"
+    guarded.host.sh(f"rm {later}; systemctl restart fail2ban")
+    guarded.field.wait_for(lambda: guarded.status()["sync"] == "Synced", "it hears again")
+
+
+def test_a_guesser_is_banned_though_sshd_writes_under_its_later_name(guarded: Story) -> None:
+    """As OpenSSH 9.8 and later do, which Debian 12 has from backports; fail2ban 1.0.2's own filter knows sshd only."""
+    drop_in = "/etc/systemd/system/ssh.service.d/named.conf"
+    run = "[Service]\nExecStart=\nExecStart=/usr/local/sbin/sshd-session -D\nType=exec\n"
+    is_old = guarded.host.exec(["test", "-e", "/usr/lib/openssh/sshd-session"]).returncode != 0
+    guarded.host.sh("fail2ban-client unban --all; mkdir -p /etc/systemd/system/ssh.service.d")
+    if is_old:
+        guarded.host.sh("cp /usr/sbin/sshd /usr/local/sbin/sshd-session")
+        guarded.host.write(drop_in, run)
+        guarded.host.sh("systemctl daemon-reload; systemctl restart ssh")
+    guarded.field.wait_for(lambda: reaches(guarded, "inet"), "nobody is banned")
+    guess(guarded, "inet", 8)
+    assert "sshd-session" in guarded.host.sh("journalctl --no-pager -o cat -F _COMM")
+    guarded.field.wait_for(lambda: not reaches(guarded, "inet"), "the guesser is shut out", timeout_s=20)
+    guarded.wait_rounds()
+    assert guarded.drift() == []
+    if is_old:
+        guarded.host.sh(f"rm {drop_in}; systemctl daemon-reload; systemctl restart ssh")
+
+
 def test_the_jail_and_its_bans_are_there_after_a_reboot(guarded: Story) -> None:
     ban(guarded)
     guarded.host.reboot()

@@ -10,6 +10,7 @@ from service.kinds.desire import desire
 from service.model.observed import HostObserved, ManagementPath
 from service.model.states import Absent, Seen, Unknown
 from service.plan.make import make_plan
+from service.reconcile.decide import decide
 from service.resources.bans import FILTER, FILTER_FILE, JAILS_FILE
 from service.resources.desired import Desired, LastApplied
 from tests.laws.host import after_plan, bare_host, file_fact
@@ -48,7 +49,9 @@ def test_the_service_the_spec_and_whom_the_firewall_names_are_spared() -> None:
     text = jails_of(applied(desire(spec_of(spec), KINDS)))
     line = "ignoreip = 127.0.0.1/8 ::1 198.18.0.10 2001:db8::1 192.0.2.7/32 198.51.100.0/25\n"
     assert line in text
-    assert "[sshd]\nbackend = systemd\nbanaction = nftables[type=multiport]\nenabled = true\nport = ssh\n" in text
+    assert "[sshd]\nbackend = systemd\nbanaction = nftables[type=multiport]\nenabled = true\n" in text
+    assert 'filter = sshd[mode=%(mode)s, _daemon="sshd(?:-session)?"]\n' in text
+    assert "journalmatch = _SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session\nport = ssh\n" in text
 
 
 def test_a_service_that_comes_from_elsewhere_is_spared_from_then_on() -> None:
@@ -69,6 +72,37 @@ def test_a_jail_that_is_not_up_is_started_again() -> None:
     plan = make_plan(desired, base_of(desired), host)
     assert [(d.difference.resource, d.difference.field, d.moved) for d in plan.drifts] == [("sshd", "jail", "host")]
     assert [(step.fact, step.restart) for step in plan.steps] == [(UNIT, True)]
+
+
+@pytest.mark.parametrize(
+    ("what", "words"), [("journalmatch", "choice of journal entries"), ("filter", "filter leaves out")]
+)
+def test_a_jail_that_cannot_hear_sshd_is_drift_that_no_step_mends(what: str, words: str) -> None:
+    desired = desired_of("fail2ban")
+    host = replace(applied(desired), deaf={"sshd": (what, "sshd-session")})
+    plan = make_plan(desired, base_of(desired), host)
+    assert [(d.difference.resource, d.difference.field, d.moved) for d in plan.drifts] == [("sshd", "hears", "host")]
+    assert plan.steps == ()
+    decision = decide(plan, "auto", latched=False, request=None)
+    assert (decision.action, decision.sync) == ("nothing", "OutOfSync")
+    assert "fail2ban's jail sshd is up and bans nobody" in decision.message
+    assert words in decision.message
+    assert "`sshd-session`" in decision.message
+    assert "Fix: " in decision.message
+
+
+def test_a_jail_of_an_older_service_that_hears_nothing_is_written_anew() -> None:
+    desired = desired_of("fail2ban")
+    host = applied(desired)
+    older = "".join(line for line in jails_of(host).splitlines(keepends=True) if "sshd-session" not in line).encode()
+    facts = {**host.facts, f"file:{JAILS_FILE}": Seen(file_fact(older))}
+    deaf = replace(
+        host, facts=facts, texts={**host.texts, JAILS_FILE: Seen(older)}, deaf={"sshd": ("filter", "sshd-session")}
+    )
+    plan = make_plan(desired, base_of(desired), deaf)
+    assert [step.fact for step in plan.steps] == [f"file:{JAILS_FILE}", UNIT]
+    assert plan.steps[-1].restart
+    assert "sshd-session" in jails_of(after_plan(deaf, plan))
 
 
 def test_who_is_banned_is_no_drift_and_what_cannot_be_read_is_not_absent() -> None:
