@@ -15,7 +15,7 @@ from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.plan.make import Permission, make_plan
 from service.resources.desired import LastApplied
 from service.resources.runner import runner_of
-from tests.laws.host import INTERFACES, bare_host
+from tests.laws.host import INTERFACES, bare_host, weighed
 from tests.laws.specs import head, spec_of
 
 ON: Json = {"enabled": "enabled", "active": True}
@@ -53,6 +53,7 @@ USUAL = host_by(networking=ON, networkd=OFF)
 
 def plan_of(host: HostObserved, sections: str, *, allowed: bool = False) -> Plan:
     spec = desire(spec_of(head() + sections), KINDS)
+    host = replace(host, weighed=Seen(weighed(spec.watch)))  # as it is asked for what this spec wants
     return make_plan(spec, LastApplied(), host, permission=Permission(management_change=allowed))
 
 
