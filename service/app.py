@@ -80,7 +80,7 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
     rounds = Rounds(
         history.store, history.queries, hosts, KINDS, clock, workers, observe_s=settings.observe_s,
         failed=lambda error: metrics.ssh_failed(FAILURES.get(type(error), "other")), spec_at=watcher.spec_at,
-        filled=metrics.filled, troubles=troubles,
+        filled=metrics.filled, troubles=troubles, ceilings=settings.ceilings,
     )  # fmt: skip
     queue = Queue(clock)
     loop = Loop(

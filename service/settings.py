@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InputError
+from service.model.ceilings import Ceilings, parse_max_open, parse_max_sync, parse_raises
 from service.model.retention import Keep
 from service.private_files import read_private, refuse_writable
 
@@ -47,6 +48,21 @@ class Settings(BaseSettings):
     controller: str = Field(
         default="passerelle", pattern=r"[a-z0-9][a-z0-9.-]{0,62}", description="this controller's name on the hosts"
     )
+
+    max_sync: str = Field(default="auto", description="the highest sync that a commit may ask for, also by host")
+    raises: str = Field(default="commit", description="commit | approve: who may raise sync to auto, and override")
+    max_open: str = Field(default="any", description="what a commit may open without an approval, as in tcp/443")
+
+    @field_validator("max_sync", "raises", "max_open")
+    @classmethod
+    def _is_ceiling(cls, value: str, info: ValidationInfo) -> str:
+        {"max_sync": parse_max_sync, "raises": parse_raises, "max_open": parse_max_open}[str(info.field_name)](value)
+        return value
+
+    @property
+    def ceilings(self) -> Ceilings:
+        """What a commit may ask for by itself."""
+        return Ceilings.parse(max_sync=self.max_sync, raises=self.raises, max_open=self.max_open)
 
     @property
     def database_path(self) -> Path:

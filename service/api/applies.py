@@ -94,7 +94,9 @@ def _add_create(app: FastAPI, parts: Parts) -> None:
         await _check(parts, who, asked)
 
         async def work() -> tuple[str, schemas.Apply]:
-            apply_id = await parts.control.apply(asked.host, asked.plan_id, asked.digest, who.name)
+            apply_id = await parts.control.apply(
+                asked.host, asked.plan_id, asked.digest, who.name, may_raise=who.may("approve")
+            )
             return f"{PREFIX}/applies/{apply_id}", await read_apply(parts, who, apply_id)
 
         return await once(parts, who, key, request, work)

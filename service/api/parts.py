@@ -46,8 +46,11 @@ class Control(Protocol):
         """Look at the host again soon: observe, compare, plan, and what its `sync` mode allows."""
         ...
 
-    async def apply(self, host: str, plan_id: str | None, digest: str | None, by: str) -> str:
-        """Apply this plan, or what the current plan is if it has this digest. Returns the apply's id at once."""
+    async def apply(
+        self, host: str, plan_id: str | None, digest: str | None, by: str, *, may_raise: bool = False
+    ) -> str:
+        """Apply this plan, or what the current plan is if it has this digest. Returns the apply's id at once.
+        `may_raise`: whoever asks may approve what the operator does not let a commit do by itself."""
         ...
 
     async def nudge(self, receiver: str) -> None:

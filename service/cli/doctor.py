@@ -9,6 +9,7 @@ from service.cli.output import Format, show_json, show_table
 
 if TYPE_CHECKING:
     from service.model.retention import Keep
+    from service.settings import Settings
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 
@@ -74,6 +75,7 @@ def machine_checks() -> list[dict[str, str | bool]]:
         check(
             "ssh key", ok=key.is_file(), what=str(key), then="`passerelle serve` makes it; put its .pub on the hosts"
         ),
+        check("ceilings", ok=True, what=ceilings(settings)),
         check("source", ok=bool(settings.source), what=settings.source or "not set", then="set PASSERELLE_SOURCE"),
     ]
 
@@ -101,6 +103,12 @@ def database_checks(path: Path, keep: "Keep") -> list[dict[str, str | bool]]:
     used = (pages - free) * size
     what = f"{used / (1 << 20):.1f} MiB, events since {since[0] if since else 'now'}; {rule}"
     return [check("database", ok=used <= keep.size_bytes, what=what, then="raise PASSERELLE_KEEP_MB or keep less")]
+
+
+def ceilings(settings: "Settings") -> str:
+    """What a commit may ask for by itself."""
+    set_ = settings.ceilings
+    return f"sync at most {set_.max_sync}; raises need: {set_.raises}; may open: {settings.max_open}"
 
 
 def journal() -> str:

@@ -142,6 +142,7 @@ def as_text(body: Mapping[str, Any]) -> str:
     if least_s := body.get("least_deadline_s"):
         lines.append(f"note: the host waits {least_s} s or more for the confirmation: a bridge with STP takes its time")
     lines.extend(f"! broken already: {sentence}" for sentence in body.get("at_boot", []))
+    lines.extend(f"! needs an approval (scope approve): {what}" for what in body.get("raises", []))
     lines.extend(f"! overridden ({r['rule']}): {r['what']}" for r in body.get("overridden", []))
     lines.extend(f"reach: {sentence}" for sentence in body.get("reachability", []))
     lines.extend(f"note: {note}" for note in body.get("notes", []))

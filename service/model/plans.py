@@ -54,7 +54,7 @@ class Plan:
     lists what follows from something else as (thing, cause). `keep` are facts that the steps must not disturb and may
     have to set again (default route after an address change). `blobs` are the contents of files to write, by SHA-256.
     `checks` are native syntax checks by name: (program, path). `at_boot` says what the next boot breaks of the way in
-    already, plan or not.
+    already, plan or not. `raises` is what the operator does not let a commit do by itself: it needs an approval.
     """
 
     host: str
@@ -70,6 +70,7 @@ class Plan:
     reachability: tuple[str, ...] = ()
     derived: tuple[tuple[str, str], ...] = ()
     overridden: tuple[Refusal, ...] = ()
+    raises: tuple[str, ...] = ()
     at_boot: tuple[str, ...] = ()
     blobs: dict[str, bytes] = field(default_factory=dict, repr=False)
 

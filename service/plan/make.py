@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from service.model.ceilings import Opening
 from service.model.changes import Drift
 from service.model.facts import Step
 from service.model.observed import HostObserved
 from service.model.plans import Plan, Refusal
 from service.model.states import Json, Unknown
+from service.plan.beyond import beyond
 from service.plan.diff import drift
 from service.plan.impact import impact
 from service.plan.management import management_refusals
@@ -26,9 +28,12 @@ Phased = tuple[int, Step]
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What this revision may do beyond the usual: `management_change` holds only for the commit that introduced it."""
+    """What this revision may do: `management_change` holds only for the commit that introduced it; `may_open` is what
+    it may open without an approval, None = anything; `raises_wait`: a change of the management path needs one, too."""
 
     management_change: bool = False
+    may_open: tuple[Opening, ...] | None = None
+    raises_wait: bool = False
 
 
 def make_plan(
@@ -56,6 +61,7 @@ def make_plan(
         *not_ifupdown(drifts, steps, desired_now.resources, observed),
         *next_boot_refusals(observed, steps, written),
     ]
+    facts = {step.fact for step in steps}
     management = management_refusals(desired, base, observed, steps)
     allowed = management if permission.management_change else ()
     return Plan(
@@ -69,9 +75,16 @@ def make_plan(
         checks=tuple(chain.from_iterable(part.checks for part in parts)),
         refusals=tuple(stopping) if permission.management_change else (*stopping, *management),
         notes=(*chain.from_iterable(part.notes for part in parts), *notes(drifts), *impact(desired_now, observed)),
-        reachability=reachability(desired_now, observed, {step.fact for step in steps}),
+        reachability=reachability(desired_now, observed, facts),
         derived=tuple(desired.derived()),
         overridden=tuple(allowed),
+        raises=(
+            *(f"allow_management_change: {refusal.what}" for refusal in allowed if permission.raises_wait),
+            *(
+                f"beyond PASSERELLE_MAX_OPEN: {what}"
+                for what in beyond(desired_now, observed, facts, permission.may_open)
+            ),
+        ),
         at_boot=next_boot_faults(observed, names_in(desired.resources)),
         blobs=written,
     )

@@ -76,9 +76,16 @@ def _published(resource: ForwardsTable, observed: HostObserved) -> Iterator[str]
     after = _rules(_wanted(resource))
     for key in [key for key in before if key not in after]:
         yield f"closes what was published: {before[key]}"
-    for one, key in zip(resource.published, after, strict=False):
+    yield from (sentence for _, sentence in newly_published(resource, observed))
+
+
+def newly_published(resource: ForwardsTable, observed: HostObserved) -> Iterator[tuple[Published, str]]:
+    """What is published that the kernel's table does not have, each with its sentence."""
+    seen = observed.fact(resource.id)
+    before = _rules(_listed(seen.value if isinstance(seen, Seen) else None))
+    for one, key in zip(resource.published, _rules(_wanted(resource)), strict=False):
         if key not in before:
-            yield _opens(one)
+            yield one, _opens(one)
 
 
 def _opens(one: Published) -> str:

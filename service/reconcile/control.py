@@ -55,8 +55,11 @@ class Control:
         )
         self._queue.add(host)
 
-    async def apply(self, host: str, plan_id: str | None, digest: str | None, by: str) -> str:
-        """Apply the current plan, if it is the one that was agreed to. Returns the apply's id at once."""
+    async def apply(
+        self, host: str, plan_id: str | None, digest: str | None, by: str, *, may_raise: bool = False
+    ) -> str:
+        """Apply the current plan, if it is the one that was agreed to. Returns the apply's id at once. `may_raise`:
+        whoever asks may approve what the operator does not let a commit do by itself."""
         self._known(host)
         standing = self._rounds.standing(host)
         plan = standing.plan
@@ -69,6 +72,11 @@ class Control:
         if agreed and agreed != plan.digest:
             raise Stale(f"the plan of {host} is now {plan.digest}", hint=f"look at it: passerelle plan {host}")
         self._may_apply(host, plan)
+        if plan.raises and not (may_raise and agreed):
+            raise InputError(
+                f"the plan of {host} needs an approval: {'; '.join(plan.raises[:3])}",
+                hint="name its digest, with a token of scope approve",
+            )
         async with self._asking:  # of two who ask at once, the second is told
             if standing.request is not None:
                 raise InputError(f"an apply of {host} waits already: {standing.request.apply_id}")
@@ -83,7 +91,7 @@ class Control:
                 requested_by=by,
                 at=self._clock.now(),
             )
-            standing.request = Request(apply_id, by, plan.digest, standing.plan_id)
+            standing.request = Request(apply_id, by, plan.digest, standing.plan_id, may_raise)
         self._queue.add(host)
         return apply_id
 
@@ -92,8 +100,14 @@ class Control:
             raise InputError(f"there is nothing to apply on {host}")
         if plan.refusals:
             raise InputError(f"the plan is refused: {plan.refusals[0].what}", hint=plan.refusals[0].hint)
-        if self._watcher.wanted.hosts[host].sync == "observe":
-            raise InputError(f"{host} has `sync: observe`: nothing is ever written to it", hint="set sync: approve")
+        self._may_write(host)
+
+    def _may_write(self, host: str) -> None:
+        if self._rounds.mode_of(self._watcher.wanted.hosts[host]) == "observe":
+            raise InputError(
+                f"{host} has `sync: observe`: nothing is ever written to it",
+                hint="set sync: approve in its spec; PASSERELLE_MAX_SYNC must allow it, too",
+            )
 
     async def _agreed_digest(self, host: str, plan_id: str | None, digest: str | None) -> str:
         if plan_id is None:
@@ -119,8 +133,7 @@ class Control:
     async def drill(self, host: str, by: str) -> str:
         """Let the host undo a change of nothing. Returns the drill's id at once."""
         self._known(host)
-        if self._watcher.wanted.hosts[host].sync == "observe":
-            raise InputError(f"{host} has `sync: observe`: nothing is ever written to it", hint="set sync: approve")
+        self._may_write(host)
         standing = self._rounds.standing(host)
         async with self._asking:
             if standing.drill:

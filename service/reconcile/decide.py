@@ -1,5 +1,6 @@
 """What to do about a plan: a pure table from mode, drift, latch and requests to one decision."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,12 +12,14 @@ Action = Literal["nothing", "apply", "wait", "refuse"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A person's or a program's wish to apply. `digest` is the plan they saw; empty = whatever the plan is now."""
+    """A person's or a program's wish to apply. `digest` is the plan they saw; empty = whatever the plan is now.
+    `may_raise`: whoever asked may approve what the operator does not let a commit do by itself."""
 
     apply_id: str
     by: str
     digest: str = ""
     plan_id: str = ""
+    may_raise: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,16 @@ def decide(
     request: Request | None,
     contested: bool = False,
     why_latched: str = "",
+    raises: Sequence[str] = (),
+    capped: str = "",
 ) -> Decision:
     """One decision for one host.
 
     Refusals stop everything. A request counts only for the plan that it names. `observe` never writes, whoever asks.
     A latched digest is not tried again by itself; a person may ask for it by name. What cuts guests off waits for a
     person, also under `auto`. `contested`: something on the host keeps undoing what is applied, so the loop stands back
-    for a while. `why_latched` is what the apply ended with.
+    for a while. `why_latched` is what the apply ended with. `raises` need an approval of this very plan, `capped` says
+    why `mode` is not the spec's.
     """
     if plan.is_empty and not plan.drifts:
         return Decision("nothing", "Synced", "", "Idle", stale_request=request is not None)
@@ -68,7 +74,12 @@ def decide(
             "wait", sync, reason, "WaitingForApproval", "the plan changed since it was approved", stale_request=True
         )
     if mode == "observe":
-        return Decision("wait", sync, reason, "Idle", "sync: observe never writes", stale_request=request is not None)
+        why = "; ".join(["sync: observe never writes", *([capped] if capped else [])])
+        return Decision("wait", sync, reason, "Idle", why, stale_request=request is not None)
+    if raises and not (request is not None and request.may_raise and request.digest):
+        return Decision(
+            "wait", sync, reason, "WaitingForApproval", needs_approval(raises), stale_request=request is not None
+        )
     if request is not None and not request.digest and any(step.fact.startswith("package:") for step in plan.steps):
         why = "packages would go: an approval has to name the digest of the plan"
         return Decision("wait", sync, reason, "WaitingForApproval", why, stale_request=True)
@@ -84,7 +95,8 @@ def decide(
             + f": {why_latched}".removesuffix(": "),
         )
     if mode == "approve":
-        return Decision("wait", sync, reason, "WaitingForApproval", "the plan waits for approval")
+        why = "; ".join(["the plan waits for approval", *([capped] if capped else [])])
+        return Decision("wait", sync, reason, "WaitingForApproval", why)
     if risks := [step.risk for step in plan.steps if step.risk]:
         return Decision(
             "wait", sync, reason, "WaitingForApproval", f"the plan is disruptive and waits for approval: {risks[0]}"
@@ -92,6 +104,13 @@ def decide(
     if contested:
         return Decision("wait", sync, reason, "Pending", "something on the host keeps undoing this; the next try waits")
     return Decision("apply", sync, reason, "Running")
+
+
+def needs_approval(raises: Sequence[str]) -> str:
+    """What the operator does not let a commit do by itself, and what to do about it."""
+    more = f" (and {len(raises) - 3} more)" if len(raises) > 3 else ""
+    what = "; ".join(raises[:3]) + more
+    return f"this plan needs an approval, once: {what}. Fix: apply it with a token of scope approve"
 
 
 def quarantined(decision: Decision, why: str) -> Decision:

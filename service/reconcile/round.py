@@ -11,10 +11,11 @@ from service.kinds.claims import Claim
 from service.kinds.desire import desire
 from service.kinds.guests_seen import name_findings, pools_of
 from service.kinds.kind import Kind
+from service.model.ceilings import Ceilings
 from service.model.guests import PoolFill
 from service.model.observed import HostObserved
 from service.model.plans import Plan
-from service.model.runs import HostStatus, Phase
+from service.model.runs import HostStatus, Phase, SyncMode
 from service.model.states import Json, Seen
 from service.plan.make import Permission
 from service.reconcile import status as statuses
@@ -33,6 +34,7 @@ from service.spec.fleet import claims_of
 from service.spec.host import HostSpec
 from service.work import Work
 
+NO_CEILINGS = Ceilings()
 THROTTLED_MOST_S = 30.0
 """An address that sshd refuses is not refused longer for another try."""
 
@@ -46,7 +48,7 @@ class Rounds:
         failed: Callable[[HostError], None] = lambda _: None,
         spec_at: Callable[[str, str], HostSpec | None] = lambda _commit, _host: None,
         filled: Callable[[str, Sequence[PoolFill]], None] = lambda _host, _pools: None,
-        troubles: Troubles | None = None,
+        troubles: Troubles | None = None, ceilings: Ceilings = NO_CEILINGS,
     ) -> None:  # fmt: skip
         self._record = record
         self._memory = memory
@@ -58,6 +60,7 @@ class Rounds:
         self._spec_at = spec_at
         self._filled = filled
         self._troubles = troubles or Troubles(clock)
+        self.ceilings = ceilings
         self._is_stopping = False
         self._planning = Planning(work)
         self._applying = Applying(
@@ -70,6 +73,22 @@ class Rounds:
     def standing(self, name: str) -> Standing:
         """What is remembered of a host."""
         return self.standings.setdefault(name, Standing())
+
+    def mode_of(self, spec: HostSpec, granted: SyncMode = "auto") -> SyncMode:
+        """The sync mode that counts for a host: its spec's, at most the operator's; auto only where it was `granted`
+        before, or a commit may raise it."""
+        mode = self.ceilings.sync(spec.name, spec.sync)
+        is_raised = mode == "auto" != granted and self.ceilings.raises_wait(spec.name)
+        return "approve" if is_raised else mode
+
+    def _why_capped(self, spec: HostSpec, mode: SyncMode) -> str:
+        """Why a host's mode is not that of its spec; empty where it is."""
+        if mode == spec.sync:
+            return ""
+        allowed = self.ceilings.sync(spec.name, spec.sync)
+        if allowed != spec.sync:
+            return f"the spec says sync: {spec.sync}, PASSERELLE_MAX_SYNC allows {allowed}"
+        return f"sync was raised to {spec.sync}; that counts once a token of scope approve has applied a plan"
 
     def stop(self) -> None:
         """Begin no apply and no drill any more."""
@@ -90,7 +109,8 @@ class Rounds:
         standing = self.standing(name)
         status, is_known = statuses.fresh(spec, standing.unrecorded), False
         try:
-            status, is_known = statuses.fresh(spec, await asyncio.to_thread(self._memory.host, name)), True
+            before = await asyncio.to_thread(self._memory.host, name)
+            status, is_known = statuses.fresh(spec, before, self.mode_of(spec, granted_of(before))), True
             status, next_s = await self._round(spec, wanted, standing, status)
             status = statuses.doubted(status, self._hosts.doubt(name))
             standing.failures = 0
@@ -180,14 +200,20 @@ class Rounds:
             drill_id, standing.drill, standing.unsettled = standing.drill, "", True
             await self._drilling.run(spec, drill_id, observed, known_addresses(spec, status))
             return status, statuses.SOON_S
-        permission = Permission(management_change=spec.name in wanted.introduced)
+        permission = Permission(
+            management_change=spec.name in wanted.introduced,
+            may_open=self.ceilings.may_open,
+            raises_wait=self.ceilings.raises_wait(spec.name),
+        )
         looked = Looked(desired, await self._base(spec.name), observed, wanted.commit, permission)
         plan = await self._planning.plan(standing, looked)
         standing.looked = looked
         standing.spec = spec
         await self._remember(standing, desired, observed, plan)
         await self._know_guests(spec, standing, observed)
-        decision = await self._decide(spec, plan, standing, held.message(status) if held.quarantined else "")
+        decision = await self._decide(
+            spec, plan, standing, status.sync_mode, held.message(status) if held.quarantined else ""
+        )
         status = statuses.seen(
             status, decision, at=observed.observed_at, commit=wanted.commit,
             desired_digest=desired.digest, drift_items=len(plan.drifts),
@@ -211,11 +237,13 @@ class Rounds:
         status = await self._applying.run(spec, standing, status, looked, request)
         if status.phase == "Succeeded":
             standing.applied_by = status.apply_id
+            if request is not None and request.may_raise:
+                status = replace(status, sync_mode=self.ceilings.sync(spec.name, spec.sync))
             return status, statuses.SOON_S
         standing.failures += 1
         return status, self._clock.jitter(max(self._observe_s, statuses.backoff_s(standing.failures)))
 
-    async def _decide(self, spec: HostSpec, plan: Plan, standing: Standing, held: str) -> Decision:
+    async def _decide(self, spec: HostSpec, plan: Plan, standing: Standing, mode: SyncMode, held: str) -> Decision:
         """`held` is why the host is not free, empty where it is."""
         latches = await asyncio.to_thread(self._memory.latches, spec.name)
         ends = [latch.error for latch in latches if latch.desired_digest == plan.desired_digest]
@@ -226,7 +254,9 @@ class Rounds:
         contested = standing.is_contested(plan, self._clock.monotonic_s())
         decision = decide(
             plan,
-            spec.sync,
+            mode,
+            raises=plan.raises,
+            capped=self._why_capped(spec, mode),
             latched=latched,
             why_latched="".join(ends[:1]),
             request=standing.request,
@@ -318,6 +348,11 @@ def wanted_of(spec: HostSpec, kinds: Sequence[Kind]) -> Desired:
     desired = desire(spec, kinds)
     desired.digest, desired.watch  # noqa: B018 (both are kept)
     return desired
+
+
+def granted_of(before: HostStatus | None) -> SyncMode:
+    """The mode in which a host was last worked on; a new one was never let do anything by itself."""
+    return "approve" if before is None or before.reason == "Orphaned" else before.sync_mode
 
 
 def known_addresses(spec: HostSpec, status: HostStatus) -> list[str]:

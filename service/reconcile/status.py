@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from service.errors import AuthFailed, HostError, HostKeyChanged, TooMuch
-from service.model.runs import Health, HostStatus, Phase, Reachability
+from service.model.runs import Health, HostStatus, Phase, Reachability, SyncMode
 from service.model.telling import Ended
 from service.reconcile.decide import Decision
 from service.spec.host import HostSpec
@@ -21,13 +21,14 @@ def backoff_s(failures: int) -> float:
     return min(RETRY_MOST_S, RETRY_FIRST_S * 2.0**doublings)
 
 
-def fresh(spec: HostSpec, before: HostStatus | None) -> HostStatus:
-    """The status with what the spec says of the host itself."""
+def fresh(spec: HostSpec, before: HostStatus | None, mode: SyncMode | None = None) -> HostStatus:
+    """The status with what the spec says of the host itself. `mode` is the one that counts, where it is not the
+    spec's."""
     known = before or HostStatus(spec.name)
     return replace(
         known,
         address=known.address or spec.connection.address,
-        sync_mode=spec.sync,
+        sync_mode=mode or spec.sync,
         console=spec.connection.console or "",
     )
 

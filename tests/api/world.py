@@ -75,7 +75,9 @@ class Desk:
         self._fail()
         self.asked.append(("reconcile", host, by))
 
-    async def apply(self, host: str, plan_id: str | None, digest: str | None, by: str) -> str:
+    async def apply(
+        self, host: str, plan_id: str | None, digest: str | None, by: str, *, may_raise: bool = False
+    ) -> str:
         self._fail()
         plan = self.history.queries.current_plan(host)
         if plan is None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service.api.metrics import Metrics
@@ -52,7 +52,15 @@ class Hosts:
     async def observe(self, _spec: HostSpec, watch: Watch, _known: Sequence[str]) -> HostObserved:
         if self.trouble is not None:
             raise self.trouble
-        self.host = self.host or bare_host(watch)
+        bare = bare_host(watch)
+        known = self.host or bare
+        self.host = replace(
+            known,
+            facts={**bare.facts, **known.facts},
+            texts={**bare.texts, **known.texts},
+            packages={**bare.packages, **known.packages},
+            unlisted={**bare.unlisted, **known.unlisted},
+        )
         return self.host
 
     async def fence(self, _spec: HostSpec) -> Fence:

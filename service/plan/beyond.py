@@ -1,0 +1,126 @@
+"""What a plan opens beyond what the operator lets a commit open by itself.
+
+Judged is the difference that the plan makes, over all packets: what is open now is no news, however it is written. What
+cannot be told (a Proxmox firewall file, tables that cannot be compared) counts as beyond.
+"""
+
+import ipaddress
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+
+from service.firewall.nft_reading import DPORT, FAMILY, PROTO, SOURCE, Known, Labels, Program, Ranges, read_program
+from service.firewall.published import NUMBERS, Published
+from service.firewall.reach import Box, Change, TooMuch, differences
+from service.firewall.reach_words import in_words
+from service.model.ceilings import Opening
+from service.model.observed import HostObserved
+from service.model.states import Json, Seen
+from service.plan.reachability import newly_published
+from service.resources.desired import Desired
+from service.resources.firewall import ClosedTable, FirewallTable
+from service.resources.forwards import ForwardsTable
+from service.resources.own_table import OwnTable
+
+HOOKS = {"in": ("input",), "forward": ("prerouting", "forward")}
+MOST_SHOWN = 8
+PROXMOX = "file:/etc/pve/"
+UNTOLD = "what it opens cannot be told"
+
+
+def beyond(
+    desired: Desired, observed: HostObserved, changed: Collection[str], may_open: Sequence[Opening] | None
+) -> tuple[str, ...]:
+    """Sentences; none where nothing opens beyond. `changed` are the facts that the plan's steps set."""
+    if may_open is None:
+        return ()
+    found: list[str] = [
+        f"changes {fact.removeprefix('file:')}: {UNTOLD}"
+        for fact in sorted(changed)
+        if fact.startswith(PROXMOX) and fact.endswith(".fw")
+    ]
+    for resource in desired.resources:
+        if resource.id not in changed:
+            continue
+        if isinstance(resource, FirewallTable | ClosedTable):
+            found += _filtered(resource, observed, may_open)
+        elif isinstance(resource, ForwardsTable):
+            found += [
+                sentence for one, sentence in newly_published(resource, observed) if not _is_within(one, may_open)
+            ]
+    more = len(found) - MOST_SHOWN
+    return (*found[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else []))
+
+
+def _filtered(resource: OwnTable, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
+    seen = observed.fact(resource.id)
+    now: Json = seen.value.get("normal") if isinstance(seen, Seen) and isinstance(seen.value, dict) else None
+    then: Json = resource.table.normal if resource.table is not None else None
+    labels, known = Labels(), Known()
+    try:
+        before, after = (read_program(normal, labels, known) for normal in (now, then))
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError):
+        yield f"changes {resource.id}: {UNTOLD}"
+        return
+    for direction, hooks in HOOKS.items():
+        yield from _opened(before, after, direction, hooks, labels, may_open)
+
+
+def _opened(
+    before: Program, after: Program, direction: str, hooks: tuple[str, ...], labels: Labels, may_open: Sequence[Opening]
+) -> Iterator[str]:
+    try:
+        changes = differences(before.through(hooks), after.through(hooks))
+    except TooMuch:
+        yield f"changes more than can be compared: {UNTOLD}"
+        return
+    wide = [Change(opens=True, box=one.box) for one in changes if one.opens and not is_within(one.box, may_open)]
+    yield from islice(in_words(wide, direction, labels), MOST_SHOWN + 1)
+
+
+def is_within(box: Box, may_open: Sequence[Opening]) -> bool:
+    """Whether all packets of a box may be let in. An opening counts for the sources that it has whole; what several of
+    them give for one protocol is put together by port only."""
+    families = box.get(FAMILY, ((0, 1),))
+    versions = {4 if number == 0 else 6 for first, last in families for number in range(first, last + 1)}
+    fits = [one for one in may_open if _has_sources(one, versions, box.get(SOURCE))]
+    if any(one.proto is None for one in fits):
+        return True
+    protocols = box.get(PROTO)
+    if protocols is None:
+        return False
+    return all(
+        _has_ports([one for one in fits if one.proto == number], box.get(DPORT))
+        for first, last in protocols
+        for number in range(first, last + 1)
+    )
+
+
+def _has_sources(one: Opening, versions: set[int], sources: Ranges | None) -> bool:
+    if one.source is None:
+        return True
+    lowest, highest = one.source
+    return versions == {one.version} and sources is not None and all(lowest <= a and b <= highest for a, b in sources)
+
+
+def _has_ports(fits: Sequence[Opening], asked: Ranges | None) -> bool:
+    if any(one.ports is None for one in fits):
+        return True
+    given = sorted(one.ports for one in fits if one.ports is not None)
+    for first, last in asked if asked is not None else ((0, 65535),):
+        reached = first
+        for low, high in given:
+            if low <= reached <= high:
+                reached = high + 1
+        if reached <= last:
+            return False
+    return True
+
+
+def _is_within(one: Published, may_open: Sequence[Opening]) -> bool:
+    networks = [ipaddress.IPv4Network(source, strict=False) for source in one.sources]
+    sources = tuple((int(network[0]), int(network[-1])) for network in networks)
+    number = NUMBERS[one.proto]
+    box: dict[str, Ranges] = {FAMILY: ((0, 0),), PROTO: ((number, number),), DPORT: one.ports}
+    if sources:
+        box[SOURCE] = sources
+    return is_within(box, may_open)
