@@ -32,6 +32,7 @@ RUNNERS = {
     "$ passerelle apply pve1 --yes": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle leases --active": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle history": (LAB, "test_the_commands_beside_the_service"),
+    "$ passerelle drill pve1 --reboot": ("tests/e2e/test_next_boot.py", 'field.run("drill", name, "--reboot"'),
     "$ passerelle drill pve1": ("tests/e2e/test_drill.py", 'field.run("drill", "pve1"'),
     "$ passerelle receiver add forge --type github": (LAB, "test_receivers_come_and_go"),
     "$ passerelle receiver list": (LAB, "test_receivers_come_and_go"),

@@ -56,9 +56,11 @@ class Cleared(Answer):
 
 
 class DrillAsked(Asked):
-    """Which host is to prove that it can undo a change."""
+    """Which host is to prove that it can undo a change. A reboot interrupts its guests: `confirm` names it again."""
 
     host: HostName
+    reboot: bool = Field(default=False, description="reboot the host, and prove that it comes back as it was")
+    confirm: str = Field(default="", max_length=253, description="with `reboot`: the name of the host once more")
 
 
 class LatchClearAsked(Asked):

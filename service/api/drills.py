@@ -11,6 +11,7 @@ from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.values import Applier, Cursor, HostFilter, Limit, Reader, Ulid, ask, read_cursor, seen_by, there
+from service.errors import InputError
 from service.model.access import Principal
 
 PREFIX = "/api/v1"
@@ -47,7 +48,8 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         f"{PREFIX}/drills",
         operation_id="create_drill",
         summary="Prove that a host can undo a change",
-        description="Arms a change of nothing on the host and lets its deadline pass: some 15 seconds.",
+        description="Arms a change of nothing on the host and lets its deadline pass: some 15 seconds. With `reboot` "
+        "the host reboots instead, which interrupts its guests: its boot undoes the change and brings the way in up.",
         tags=["drills"],
         status_code=202,
         response_model=drill_schemas.Drill,
@@ -57,8 +59,14 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     ) -> Response:
         there(await ask(parts.reads.host, seen_by(who, asked.host)), f"no host {asked.host}")
 
+        if asked.reboot and asked.confirm != asked.host:
+            raise InputError(
+                f"a reboot of {asked.host} interrupts all its guests and was not confirmed",
+                hint=f'Fix: send "confirm": "{asked.host}" beside "reboot": true',
+            )
+
         async def work() -> tuple[str, drill_schemas.Drill]:
-            drill_id = await parts.control.drill(asked.host, who.name)
+            drill_id = await parts.control.drill(asked.host, who.name, reboot=asked.reboot)
             return f"{PREFIX}/drills/{drill_id}", await read_drill(parts, who, drill_id)
 
         return await once(parts, who, key, request, work)

@@ -61,8 +61,8 @@ class Control(Protocol):
         """Let what was rolled back on this host be tried again. Returns how many latches were cleared."""
         ...
 
-    async def drill(self, host: str, by: str) -> str:
-        """Let the host undo a change of nothing. Returns the drill's id at once."""
+    async def drill(self, host: str, by: str, *, reboot: bool = False) -> str:
+        """Let the host undo a change of nothing, by its timer or by a reboot. Returns the drill's id at once."""
         ...
 
     async def release(self, host: str, reason: str, by: str) -> None:

@@ -30,9 +30,16 @@ CONTENT = b"A drill of passerelle: this file goes away when the host undoes what
 
 
 def drill_document(
-    facts: Mapping[FactId, Json], *, drill_id: str, generation: int, controller: str, deadline_s: int = DEADLINE_S
+    facts: Mapping[FactId, Json],
+    *,
+    drill_id: str,
+    generation: int,
+    controller: str,
+    deadline_s: int = DEADLINE_S,
+    folder: str = "/run",
 ) -> dict[str, Any]:
-    """The transaction of a drill. `facts` are held as they are now."""
+    """The transaction of a drill. `facts` are held as they are now. The file on trial is in `folder`; a reboot empties
+    /run."""
     digest = hashlib.sha256(CONTENT).hexdigest()
     marker = {"sha256": digest, "mode": "0600", "uid": 0, "gid": 0}
     why = "drill: a file that the rollback has to take away"
@@ -43,7 +50,7 @@ def drill_document(
         "controller": controller,
         "plan_digest": "drill",
         "confirm_timeout_s": deadline_s,
-        "steps": [{"fact": f"file:/run/passerelle-drill-{drill_id}", "before": None, "after": marker, "why": why}],
+        "steps": [{"fact": f"file:{folder}/passerelle-drill-{drill_id}", "before": None, "after": marker, "why": why}],
         "keep": [{"fact": fact, "before": value, "after": value, "why": "drill"} for fact, value in facts.items()],
         "checks": [],
         "blobs": {digest: base64.b64encode(CONTENT).decode("ascii")},

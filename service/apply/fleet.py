@@ -6,9 +6,10 @@ from typing import Protocol
 
 from service.apply.collect import Collector
 from service.apply.document import fence, overdue, words
-from service.apply.drilling import DrillRun, drill_document
+from service.apply.drilling import DEADLINE_S, DrillRun, drill_document
 from service.apply.host import Dialer, Host, Target
 from service.apply.proving import Proving
+from service.apply.rebooting import BOOT_S, RebootRun
 from service.apply.switch import Switch
 from service.apply.transaction import Transaction
 from service.apply.weighing import Question, question, read_weighed
@@ -168,13 +169,20 @@ class FleetHosts:
         drill_id: str,
         generation: int,
         known_addresses: Sequence[str],
+        reboot: bool = False,
     ) -> tuple[Proof, ...]:
-        """Arm a change of nothing and let the host undo it; the connection is given up for it as in an apply."""
+        """Arm a change of nothing and let the host undo it, by its timer or by a reboot; the connection is given up for
+        it as in an apply."""
         targets = [replace(target_of(spec), address=address) for address in known_addresses]
         host = await self._reach(spec, known_addresses)
-        order = drill_document(facts, drill_id=drill_id, generation=generation, controller=self._controller)
+        deadline_s, folder = (BOOT_S, "/etc") if reboot else (DEADLINE_S, "/run")
+        order = drill_document(
+            facts, drill_id=drill_id, generation=generation, controller=self._controller, deadline_s=deadline_s,
+            folder=folder,
+        )  # fmt: skip
+        drill = RebootRun if reboot else DrillRun
         try:
-            return await DrillRun(self._connections, targets, self._clock).run(host, order)
+            return await drill(self._connections, targets, self._clock).run(host, order)
         finally:
             await self._connections.drop(spec.name)
 

@@ -1,7 +1,7 @@
 """`passerelle drill`: let a host undo a change of nothing, and see that it can."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -16,14 +16,21 @@ PHASES = {
     "Pending": "waits for the host's turn",
     "Running": "the host arms its switch; nobody confirms, so it undoes everything after 10 s",
 }
+REBOOTING = {
+    **PHASES,
+    "Running": "the host arms its switch and reboots; its boot undoes everything, and a new connection has to come in",
+}
+REBOOT_WAIT_S = 900.0
 
 
 def drill(
     host: str,
     /,
     *,
+    reboot: bool = False,
+    yes: bool = False,
     wait: bool = True,
-    timeout: float = 300,
+    timeout: float | None = None,
     output: Output = "table",
 ) -> int:
     """Prove that a host can undo a change: arm one that changes nothing, confirm it not, and look at what happens.
@@ -36,10 +43,15 @@ def drill(
     ----------
     host
         The host.
+    reboot
+        Reboot the host instead of waiting for the timer: its boot has to undo the change and to bring up the same
+        addresses, link and default routes. This interrupts every guest of the host.
+    yes
+        With --reboot: do not ask.
     wait
         --no-wait: return as soon as the drill is asked for.
     timeout
-        Seconds to watch at the most.
+        Seconds to watch at the most: 300, with --reboot 900, if not given.
     output
         table for people, json for programs.
     """
@@ -47,12 +59,17 @@ def drill(
 
     from service.cli.client import Client
 
+    if reboot and not yes and not agreed(host):
+        return 1
     client = Client()
-    found: dict[str, Any] = client.post("drills", {"host": host}, key=secrets.token_hex(16))
+    wish: dict[str, Any] = {"host": host} | ({"reboot": True, "confirm": host} if reboot else {})
+    found: dict[str, Any] = client.post("drills", wish, key=secrets.token_hex(16))
     if wait:
-        tell(f"drill {found['id']} on {host}: nothing is changed, the host undoes it by itself")
+        what = "it reboots, and its boot undoes the change" if reboot else "the host undoes it by itself"
+        tell(f"drill {found['id']} on {host}: nothing is changed, {what}")
         path = f"drills/{found['id']}"
-        found = watch(found, lambda: client.get(path), timeout)
+        limit_s = timeout if timeout is not None else REBOOT_WAIT_S if reboot else 300.0
+        found = watch(found, lambda: client.get(path), limit_s, phases=REBOOTING if reboot else PHASES)
     if output == "json":
         show_json(found)
     elif found["proofs"]:
@@ -67,12 +84,27 @@ def drill(
     return 1 if wait else 0
 
 
+def agreed(host: str) -> bool:
+    """Whether a person at the terminal says the host's name: a reboot interrupts its guests."""
+    import sys
+
+    if not sys.stdin.isatty():
+        complain("a reboot interrupts every guest, and there is no terminal to ask on", "Fix: give --yes")
+        return False
+    tell(f"{host} reboots: every guest on it is interrupted")
+    if input("type the name of the host to go on: ").strip() == host:
+        return True
+    complain(f"{host} was not rebooted", "")
+    return False
+
+
 def watch(
     found: dict[str, Any],
     ask: Callable[[], dict[str, Any]],
     timeout_s: float,
     now_s: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    phases: Mapping[str, str] = PHASES,
 ) -> dict[str, Any]:
     """Follow a drill to its end; tell each phase as it begins, and every few seconds that it goes on."""
     deadline_s = now_s() + timeout_s
@@ -80,7 +112,7 @@ def watch(
     while True:
         if found["state"] != state:
             state, began_s, told_s = found["state"], now_s(), now_s()
-            tell(f"  {state}{': ' + PHASES[state] if state in PHASES else ''}")
+            tell(f"  {state}{': ' + phases[state] if state in phases else ''}")
         elif now_s() - told_s >= TELL_S:
             told_s = now_s()
             tell(f"  {state} for {told_s - began_s:.0f} s")

@@ -130,8 +130,8 @@ class Control:
         self._queue.add(host)
         return cleared
 
-    async def drill(self, host: str, by: str) -> str:
-        """Let the host undo a change of nothing. Returns the drill's id at once."""
+    async def drill(self, host: str, by: str, *, reboot: bool = False) -> str:
+        """Let the host undo a change of nothing, by its timer or by a reboot. Returns the drill's id at once."""
         self._known(host)
         self._may_write(host)
         standing = self._rounds.standing(host)
@@ -139,7 +139,7 @@ class Control:
             if standing.drill:
                 raise InputError(f"a drill of {host} waits already: {standing.drill}")
             drill_id = await asyncio.to_thread(self._record.open_drill, host, requested_by=by, at=self._clock.now())
-            standing.drill = drill_id
+            standing.drill, standing.reboot = drill_id, reboot
         self._queue.add(host)
         return drill_id
 

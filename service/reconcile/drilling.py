@@ -6,11 +6,12 @@ A drill is no apply: it has no plan and no revision, it latches nothing, and a h
 import asyncio
 
 from service.clock import Clock
-from service.errors import HostError, StoreError
+from service.errors import HostError, HostRefused, StoreError
 from service.model.facts import FactId
 from service.model.observed import HostObserved
 from service.model.runs import Proof
 from service.model.states import Json, Seen
+from service.plan.next_boot import next_boot_faults
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.standing import Standing
 from service.reconcile.trouble import Troubles
@@ -30,17 +31,22 @@ class Drilling:
         self._clock = clock
         self._troubles = troubles
 
-    async def run(self, spec: HostSpec, drill_id: str, observed: HostObserved, known_addresses: list[str]) -> None:
+    async def run(
+        self, spec: HostSpec, drill_id: str, observed: HostObserved, known_addresses: list[str], *, reboot: bool = False
+    ) -> None:
         """One drill, from a generation of its own to its record. An error is its end, too, whatever it is: only what
         the database does not take is raised, and ended by `settle`."""
         proofs: tuple[Proof, ...] = ()
         try:
+            if reboot and (lost := reboot_objection(observed)):
+                raise HostRefused(lost, reason="next-boot")
             fence = await self._hosts.fence(spec)
             generation = await asyncio.to_thread(self._record.next_generation, spec.name, at_least=fence.generation)
             await asyncio.to_thread(self._record.start_drill, drill_id, generation=generation, at=self._clock.now())
             proofs = await self._hosts.drill(
-                spec, held(observed), drill_id=drill_id, generation=generation, known_addresses=known_addresses
-            )
+                spec, held(observed), drill_id=drill_id, generation=generation, known_addresses=known_addresses,
+                reboot=reboot,
+            )  # fmt: skip
             error = "; ".join(f"{proof.name}: {proof.told}" for proof in proofs if not proof.ok)
             error = error or ("" if proofs else "nothing was proven")
         except (HostError, StoreError) as trouble:
@@ -65,6 +71,14 @@ class Drilling:
                 await asyncio.to_thread(
                     self._record.finish_drill, drill.id, proofs=(), error=INTERRUPTED, at=self._clock.now()
                 )
+
+
+def reboot_objection(observed: HostObserved) -> str:
+    """Why a reboot would be no drill but an accident; empty where nothing is known against it."""
+    faults = next_boot_faults(observed)
+    if pending := [path for path in observed.left_overs if path.endswith("/interfaces.new")]:
+        faults = (*faults, f"{pending[0]} would come into force")
+    return f"the host was not rebooted: {'; '.join(faults)}" if faults else ""
 
 
 def held(observed: HostObserved) -> dict[FactId, Json]:

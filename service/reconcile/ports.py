@@ -72,8 +72,10 @@ class Hosts(Protocol):
         drill_id: str,
         generation: int,
         known_addresses: Sequence[str],
+        reboot: bool = False,
     ) -> tuple[Proof, ...]:
-        """Let the host undo a change of nothing while `facts` are held. Raises HostError where it cannot be reached."""
+        """Let the host undo a change of nothing, or reboot and do it then, while `facts` are held. Raises HostError
+        where it cannot be reached."""
         ...
 
     async def verify(self, spec: HostSpec, apply_id: str) -> tuple[str, ...]:

@@ -198,7 +198,7 @@ class Rounds:
             return statuses.awaited(status, held.message(status)), statuses.RETRY_FIRST_S
         if standing.drill and not self._is_stopping:
             drill_id, standing.drill, standing.unsettled = standing.drill, "", True
-            await self._drilling.run(spec, drill_id, observed, known_addresses(spec, status))
+            await self._drilling.run(spec, drill_id, observed, known_addresses(spec, status), reboot=standing.reboot)
             return status, statuses.SOON_S
         permission = Permission(
             management_change=spec.name in wanted.introduced,

@@ -40,7 +40,8 @@ class Looked(NamedTuple):
 class Standing:
     """One host's last round. `heals_s` says when each difference was undone lately; `applied_by` is the apply that
     ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
-    not known here yet, the host's journal has to be asked. `drill` is one that waits for its turn, `release` what a
+    not known here yet, the host's journal has to be asked. `drill` is one that waits for its turn, `reboot` whether it
+    reboots the host, `release` what a
     person said to lift a quarantine, `disputed` are names that two guests want. `spec` is what `desired` was made of,
     `looked` what `plan` was made of. `applying` is an apply that was begun and whose end is not recorded yet, `trouble`
     why the last round failed, `unrecorded` a status that the database did not take."""
@@ -57,6 +58,7 @@ class Standing:
     commit: str = ""
     unsettled: bool = True
     drill: str = ""
+    reboot: bool = False
     release: str = ""
     disputed: tuple[NameFinding, ...] = ()
     applying: str = ""

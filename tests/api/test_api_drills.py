@@ -79,3 +79,14 @@ async def test_who_may_only_read_lets_nothing_happen(world: World) -> None:
         assert answer.status_code == 403
         problem_of(answer)
     assert world.desk.asked == []
+
+
+async def test_a_reboot_needs_the_name_of_the_host_once_more(world: World) -> None:
+    for confirm in ("", "pve2"):
+        refused = await world.ask("POST", "/api/v1/drills", json={"host": "pve1", "reboot": True, "confirm": confirm})
+        assert refused.status_code == 422
+        assert "interrupts all its guests" in refused.text
+        assert world.desk.asked == []
+    asked = await world.ask("POST", "/api/v1/drills", json={"host": "pve1", "reboot": True, "confirm": "pve1"})
+    assert asked.status_code == 202
+    assert world.desk.asked == [("drill", "pve1", "tester", "reboot")]

@@ -104,9 +104,9 @@ class Desk:
         self._fail()
         return self.history.store.clear_latch(host, by=by, reason=reason, at=self.clock.now())
 
-    async def drill(self, host: str, by: str) -> str:
+    async def drill(self, host: str, by: str, *, reboot: bool = False) -> str:
         self._fail()
-        self.asked.append(("drill", host, by))
+        self.asked.append(("drill", host, by, "reboot") if reboot else ("drill", host, by))
         return self.history.store.open_drill(host, requested_by=by, at=self.clock.now())
 
     async def release(self, host: str, reason: str, by: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from service.errors import HostError, HostRefused, Unreachable
 from service.history import History, open_history
 from service.model.facts import FactId
-from service.model.observed import Watch
+from service.model.observed import HostObserved, Watch
 from service.model.runs import HostStatus, Proof
 from service.model.states import Json, Unknown
 from service.model.telling import Ended, Fence
@@ -17,6 +17,7 @@ from service.reconcile.drilling import INTERRUPTED, Drilling, held
 from service.reconcile.quarantine import Held, Quarantine
 from service.reconcile.standing import Standing
 from service.reconcile.trouble import Troubles
+from service.resources.boot import WAY_IN_WATCH
 from tests.laws.host import bare_host
 from tests.laws.specs import head, spec_of
 from tests.reconcile.clocks import START, StoppedClock
@@ -39,9 +40,9 @@ class Fleet:
 
     async def drill(
         self, _spec: object, facts: Mapping[FactId, Json], *, drill_id: str, generation: int,
-        known_addresses: Sequence[str],
+        known_addresses: Sequence[str], reboot: bool = False,
     ) -> tuple[Proof, ...]:  # fmt: skip
-        self.asked.append(("drill", drill_id, generation, sorted(facts), list(known_addresses)))
+        self.asked.append(("reboot" if reboot else "drill", drill_id, generation, sorted(facts), list(known_addresses)))
         if self.trouble is not None:
             raise self.trouble
         return self.proofs
@@ -178,3 +179,31 @@ async def test_a_release_is_told_and_so_is_one_that_failed(
     assert fleet.asked == [("release", "01A", "ann: the folder was mine")]
     (event,) = history.queries.events(limit=9, type_="host.release").items
     assert event.text.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        (replace(bare_host(Watch()), left_overs=("/etc/network/interfaces.new",)), "/etc/network/interfaces.new would"),
+        (
+            bare_host(WAY_IN_WATCH, {"/etc/network/interfaces": b"auto lo\n"}),
+            "enp1s0, which carries 198.51.100.11, is not",
+        ),
+    ],
+    ids=["a pending change", "the files lose the uplink"],
+)
+async def test_a_host_that_a_reboot_would_lose_is_not_rebooted(history: History, host: HostObserved, said: str) -> None:
+    fleet = Fleet()
+    drill_id = history.store.open_drill("pve1", requested_by="ann", at=START)
+    await drilling(history, fleet).run(SPEC, drill_id, host, [], reboot=True)
+    found = history.queries.drill(drill_id)
+    assert found is not None
+    assert (found.state, fleet.asked) == ("Failed", [])
+    assert said in found.error
+
+
+async def test_a_drill_that_reboots_says_so_to_the_host(history: History) -> None:
+    fleet = Fleet()
+    drill_id = history.store.open_drill("pve1", requested_by="ann", at=START)
+    await drilling(history, fleet).run(SPEC, drill_id, bare_host(WAY_IN_WATCH), [], reboot=True)
+    assert [asked[0] for asked in fleet.asked] == ["reboot"]
