@@ -1483,6 +1483,10 @@ def tidy(host: Host) -> None:
         elif transaction.state not in ENDED and (identifier != armed or transaction.past_deadline()):
             restore(transaction, "never armed" if identifier != armed else "deadline")
     ended = [i for i in transactions(host) if i != armed_id(host)]
+    for identifier in ended:
+        with contextlib.suppress(BadInput, UnknownFormat):
+            if Transaction(host, identifier).load().state in ("confirmed", "rolled_back"):
+                forget_copies(host.state("txn", identifier))
     for identifier in ended[: max(0, len(ended) - KEPT_TRANSACTIONS)]:
         with contextlib.suppress(BadInput, UnknownFormat):
             if Transaction(host, identifier).load().state != "rollback_failed":
@@ -2625,6 +2629,7 @@ def _confirm(transaction: Transaction) -> dict[str, Json]:
     point(host, "confirmed")
     disarm(host, transaction.id)
     shutil.rmtree(os.path.join(transaction.folder, "reserve"), ignore_errors=True)
+    forget_copies(transaction.folder)
     return transaction.answer()
 
 
@@ -3142,6 +3147,14 @@ def package_units(host: Host, names: list[str]) -> list[str]:
 
 def kept_file(folder: str, name: str) -> str:
     return os.path.join(folder, f"package-{name}.deb")
+
+
+def forget_copies(folder: str) -> None:
+    """Nothing comes back from them any more."""
+    old = os.path.join(folder, "old")
+    for name in os.listdir(old) if os.path.isdir(old) else []:
+        if name.endswith(".deb"):
+            remove(os.path.join(old, name))
 
 
 def keep_package(host: Host, name: str, folder: str) -> int:

@@ -10,6 +10,8 @@ from service.model.changes import Drift
 from service.model.facts import Step
 
 MAX_FILE_TEXT = 64 << 10
+PACKAGES_S, PACKAGE_S = 30, 10
+"""What dpkg takes at the most on a slow disk: once, and for each package that goes."""
 
 RefusalRule = Literal[
     "management-path",
@@ -82,13 +84,16 @@ class Plan:
     @property
     def least_deadline_s(self) -> int:
         """How long the host has to wait for the confirmation at the least; 0: as the spec says. A bridge with STP lets
-        nothing through for twice its forward delay (IEEE 802.1D, listening and learning); it gets three times that."""
+        nothing through for twice its forward delay (IEEE 802.1D, listening and learning); it gets three times that.
+        dpkg needs its time as well."""
         delays = [
             float(step.after.get("forward_delay_s") or 0)  # type: ignore[arg-type]  # a number, by its kind
             for step in self.steps
             if step.fact.startswith("link:") and isinstance(step.after, dict) and step.after.get("stp") is True
         ]
-        return min(3600, math.ceil(6 * max(delays, default=0.0)))
+        packages = sum(step.fact.startswith("package:") for step in self.steps)
+        dpkg_s = PACKAGES_S + PACKAGE_S * packages if packages else 0
+        return min(3600, dpkg_s + math.ceil(6 * max(delays, default=0.0)))
 
     def as_json(self) -> dict[str, Any]:
         """As it is recorded and shown: fields by name without `blobs`; `files` holds the text of each file by SHA-256,

@@ -68,6 +68,17 @@ class Ground(NamedTuple):
         before = {"enabled": "enabled" if was else "disabled", "active": was}
         return self.step(f"unit:{name}.service", before, {"enabled": enabled, "active": active}, restart)
 
+    def package(self, name: str) -> Step:
+        version = self.host.sh(f"dpkg-query -W -f '${{Version}}' {name}").strip()
+        return self.step(f"package:{name}", {"version": version}, None)
+
+    def starting(self, name: str, *, off: bool = False, enabled: str = "") -> Step:
+        """A unit on, or off, whatever it is now: what a spec asks for with `services`."""
+        shown = self.host.sh(f"systemctl show -p UnitFileState,ActiveState --value -- {name}.service").split()
+        before = {"active": "active" in shown[-1:]}
+        state = enabled or ("disabled" if off else "enabled")
+        return self.step(f"unit:{name}.service", before, {"enabled": state, "active": not off})
+
     def sshd(self, config: str) -> list[Step]:
         return [self.file(SSHD, config.encode() + b"\n"), self.unit("ssh", active=True, restart=True)]
 
@@ -268,7 +279,70 @@ AT_BOOT = (
     BadChange("sshd disabled", lambda g: [g.unit("ssh", active=True, enabled="disabled")], boots=True),
     BadChange("networking disabled", lambda g: [g.unit("networking", active=True, enabled="disabled")], boots=True),
 )  # fmt: skip
-CHANGES = (*ADDRESSES, *LINKS, *ROUTES, *SYSCTLS, *SSH, *TABLES, *OTHERS, *AT_BOOT)
+PACKAGES = (
+    *(
+        BadChange(f"{name} removed", lambda g, name=name: [g.package(name)])  # type: ignore[misc]
+        for name in (
+            "openssh-sftp-server",
+            "openssh-server",
+            "libwrap0",
+            "python3-minimal",
+            "libpython3-stdlib",
+            "ifupdown2",
+            "iproute2",
+            "libmnl0",
+            "systemd-sysv",
+            "coreutils",
+            "dpkg",
+            "kmod",
+        )
+    ),
+    BadChange("tcpdump removed, and no default route", lambda g: [g.routes(), g.package("tcpdump")]),
+    BadChange("tcpdump removed, and sshd stopped", lambda g: [g.package("tcpdump"), g.unit("ssh", active=False)]),
+    BadChange("bind9 removed, and drop all", lambda g: [g.package("bind9"), *g.table(DROP_INPUT)]),
+    BadChange("bind9 removed, and a power cut", lambda g: [g.package("bind9")], boots=True),
+)
+SERVICES = (
+    *(
+        BadChange(f"{name} started", lambda g, name=name: [g.starting(name)])  # type: ignore[misc]
+        for name in (
+            "systemd-poweroff",
+            "systemd-reboot",
+            "systemd-halt",
+            "systemd-kexec",
+            "systemd-soft-reboot",
+            "rescue",
+            "emergency",
+            "systemd-suspend",
+            "initrd-switch-root",
+        )
+    ),
+    BadChange("passerelle-recover disabled", lambda g: [g.starting("passerelle-recover", off=True)]),
+    BadChange("passerelle-recover masked", lambda g: [g.starting("passerelle-recover", off=True, enabled="masked")]),
+    BadChange("journald masked", lambda g: [g.starting("systemd-journald", off=True, enabled="masked")]),
+    BadChange("networking masked", lambda g: [g.unit("networking", active=False, enabled="masked")]),
+)
+FILES = (
+    BadChange(
+        "sshd that starts another program",
+        lambda g: [
+            g.file("/etc/systemd/system/ssh.service.d/zz.conf", b"[Service]\nExecStart=\nExecStart=/bin/false\n"),
+            g.unit("ssh", active=True, restart=True),
+        ],
+    ),
+    BadChange("nobody has an account", lambda g: [g.file("/etc/nsswitch.conf", b"passwd: nowhere\n")]),
+    BadChange("PAM denies sshd", lambda g: [g.file("/etc/pam.d/sshd", b"account required pam_deny.so\n")]),
+    BadChange(
+        "the switch's unit for the boot does nothing",
+        lambda g: [
+            g.file("/etc/systemd/system/passerelle-recover.service", b"[Service]\nExecStart=/bin/true\n"),
+        ],
+    ),
+)
+CHANGES = (
+    *(*ADDRESSES, *LINKS, *ROUTES, *SYSCTLS, *SSH, *TABLES, *OTHERS, *AT_BOOT),
+    *(*PACKAGES, *SERVICES, *FILES),
+)
 
 
 def only_tracked(ground: Ground) -> list[Step]:

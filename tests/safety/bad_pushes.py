@@ -1,14 +1,18 @@
 """Bad changes that a spec can express, as somebody would push them: what the service itself says to them."""
 
 import asyncio
+from dataclasses import replace
 from typing import NamedTuple
 
 from service.apply.collect import Collector
+from service.apply.switch import Switch
+from service.apply.weighing import question, read_weighed
 from service.clock import SystemClock
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.lab import Host
 from service.model.plans import Plan
+from service.model.states import Seen
 from service.model.trees import BlobEntry, Tree
 from service.plan.make import Permission, make_plan
 from service.resources.desired import LastApplied
@@ -17,6 +21,12 @@ from service.work import InPlace
 from tests.safety.lab_driver import dialer, target
 
 UPLINK = "interfaces: {enp1s0: {addresses: [ADDRESS/24], gateway: 198.51.100.1}}\n"
+
+
+SERVED = (
+    "bridges: {vmbr0: {addresses: [10.10.10.1/24], ports: []}}\npackages: {dnsmasq: present}\ndnsmasq:\n"
+    "  dhcp:\n    - {interface: vmbr0, start: 10.10.10.100, end: 10.10.10.200, FILE}\n"
+)
 
 
 class BadPush(NamedTuple):
@@ -52,6 +62,36 @@ PUSHES = (
         "firewall: {policy_in: accept, rules: [{type: in, action: drop, source: 198.18.0.0/24}]}\n",
     ),
     BadPush("a firewall that lets nothing out", "firewall: {policy_out: drop}\n"),
+    *(
+        BadPush(f"{name} absent", f"packages: {{{name}: absent}}\n")
+        for name in (
+            "openssh-sftp-server",
+            "libwrap0",
+            "libpython3-stdlib",
+            "ifupdown2",
+            "libmnl0",
+            "kmod",
+            "bridge-utils",
+        )
+    ),
+    BadPush("a package that apt does not know", "packages: {no-such-package: present}\n"),
+    BadPush("a package's name as a pattern", "packages: {open.sh-serve.: absent}\n"),
+    *(
+        BadPush(f"{name} {state}", f"services: {{{name}: {state}}}\n")
+        for name, state in (
+            ("systemd-poweroff", "enabled"),
+            ("systemd-reboot", "enabled"),
+            ("rescue", "enabled"),
+            ("passerelle-recover", "disabled"),
+            ("passerelle-recover", "masked"),
+            ("lab-uplink", "masked"),
+            ("dbus", "disabled"),
+            ("systemd-networkd", "enabled"),
+            ("getty@tty1", "enabled"),
+        )
+    ),
+    BadPush("leases in /run/nologin", f"{SERVED.replace('FILE', 'lease_file: /run/nologin')}"),
+    BadPush("a log in wtmp", f"{SERVED.replace(', FILE', '')}  log_facility: /var/log/wtmp\n"),
 )
 
 
@@ -84,6 +124,10 @@ def judged(push: BadPush, host: Host, override: bool = False) -> Judged:
         connection = await dialer(host.lab).connect(target(host.name, host.address, host.host_key))
         try:
             observed = await Collector(SystemClock(), InPlace()).observe(connection, host.name, desired.watch)
+            if asked := question(observed, desired.watch):
+                given = {"install": asked.install, "remove": asked.remove, "units": asked.units, "refresh": True}
+                told = await Switch(connection).ask("weigh", stdin=given, timeout_s=300)
+                observed = replace(observed, weighed=Seen(read_weighed(told, asked)))
         finally:
             await connection.close()
         return make_plan(desired, LastApplied(), observed, permission=Permission(management_change=override))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from service.errors import LabError
+from service.hostside import passerelle_host
 from service.lab.waiting import grown_s
 from service.model.plans import Plan
 from tests.safety.bad_pushes import BadPush, judged
@@ -13,7 +14,7 @@ from tests.safety.lab_change import whole_files
 from tests.safety.lab_world import Whole, difference, read_world, torn
 from tests.safety.matrix_run import DRIVER_S, REACH_S, deadline_s, disagreement, wait_for_deadline, words
 
-KINDS = ("lockouts", "late", "mixed", "disagreements", "failed")
+KINDS = ("lockouts", "late", "mixed", "disagreements", "switch", "failed")
 BACK_S = 5.0
 LOCKED_OUT_S = 15.0
 SESSION_S = 2.0
@@ -23,13 +24,15 @@ STARTED = ("applied", "confirming", "confirmed", "rolling_back", "rolled_back", 
 
 class Outcome(NamedTuple):
     """`kind`: "" when all is well, else one of KINDS. `cut`: no new connection could be made before the deadline.
-    `state`: old, or new where the change harmed nobody's way in and was confirmed. `back_s`: after the deadline."""
+    `state`: old, or new where the change harmed nobody's way in and was confirmed. `back_s`: after the deadline.
+    `refused`: by the host itself, before anything was armed."""
 
     kind: str
     told: str = ""
     cut: bool = False
     state: str = ""
     back_s: float = 0.0
+    refused: bool = False
 
 
 INSTALL = """
@@ -108,6 +111,8 @@ def _follow(bench: Bench, driver: Driver, whole: Whole, cut_at: str) -> Outcome:
         started = wait_for(lambda: _state(bench, driver) in STARTED or driver.is_over(), now_s() + grown_s(REACH_S))
         if not started:
             return Outcome("failed", f"not applied: {words(bench, driver)}")
+        if driver.is_over() and driver.result(1)[0].get("ending") in ("refused", "conflict"):
+            return _refused_there(bench, driver)
         cut = _is_cut(bench, driver)
         wait_for_deadline(bench, driver, now_s())
         began_s = deadline_s(bench, driver, now_s())
@@ -123,6 +128,39 @@ def _follow(bench: Bench, driver: Driver, whole: Whole, cut_at: str) -> Outcome:
     if not outcome.kind and back_s > BACK_S + (BACK_S if cut_at else 0):
         return outcome._replace(kind="late", told=f"{back_s} s after the deadline")
     return outcome
+
+
+def _refused_there(bench: Bench, driver: Driver) -> Outcome:
+    """The host took nothing of it: it is up, as it was, and its switch is whole."""
+    told = driver.result(1)[0]
+    assert bench.old is not None
+    if told.get("ending") == "conflict":
+        return Outcome("failed", f"the harness was wrong about the host: {told.get('error')}")
+    if wrong := bench.session(LOCKED_OUT_S):
+        return Outcome("lockouts", f"refused, and {wrong}")
+    if left := difference(read_world(bench.host), bench.old):
+        return Outcome("mixed", f"refused, and not as before: {left}")
+    if broken := switch_broken(bench):
+        return Outcome("switch", broken)
+    return Outcome("", str(told.get("error")), state="old", refused=True)
+
+
+def switch_broken(bench: Bench) -> str:
+    """What of the switch is not there, "" where all is: its unit for the boot, its program, systemd's timers."""
+    unit = f"/etc/systemd/system/{passerelle_host.RECOVER_UNIT}"
+    asked = (
+        f"systemctl is-enabled {passerelle_host.RECOVER_UNIT}; test -x /usr/bin/python3 && echo python; "
+        "/usr/bin/python3 -I -S /var/lib/passerelle/boot.py status >/dev/null && echo program; "
+        "systemd-run --quiet --collect --on-active=1h --unit=harness-waker true && echo timer; "
+        "systemctl stop harness-waker.timer; systemctl is-active ssh"
+    )
+    if not bench.look(unit):
+        return ""  # nothing was ever applied here
+    said = bench.host.sh(asked, check=False, timeout_s=60).split()
+    missing = [word for word in ("enabled", "python", "program", "timer", "active") if word not in said]
+    if bench.look(unit) != passerelle_host.RECOVER_TEXT.strip():
+        missing.append("the unit's text")
+    return f"of the switch is not as it was: {', '.join(missing)}" if missing else ""
 
 
 def _state(bench: Bench, driver: Driver) -> str:
@@ -163,6 +201,8 @@ def _judge(bench: Bench, driver: Driver) -> Outcome:
     if left and not confirmed:
         return Outcome("mixed", f"{words(bench, driver)}: {left}")
     state = "new" if left or confirmed else "old"
+    if broken := switch_broken(bench):
+        return Outcome("switch", f"{words(bench, driver)}: {broken}", state=state)
     if isinstance(record, str) or not ended or wrong:
         return Outcome(
             "failed", f"{record if isinstance(record, str) else ''} {wrong}; {words(bench, driver)}", state=state
@@ -182,6 +222,6 @@ class Pushed(NamedTuple):
 def push(bench: Bench, bad: BadPush, *, override: bool = False) -> Pushed:
     """As pushed; or, with `override`, with every refusal lifted that a person can lift, and the others ignored."""
     said = judged(bad, bench.host, override)
-    if said.plan is None or (said.is_refused and not override):
+    if said.plan is None or (said.is_refused and not override) or not said.plan.steps:
         return Pushed(said.why, None)
     return Pushed(said.why, run(bench, said.plan))

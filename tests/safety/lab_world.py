@@ -26,6 +26,7 @@ echo '== routes6'; ip -6 -j route show table main
 echo '== nft'; nft -j list ruleset
 echo '== masquerade'; iptables-save -t nat
 echo '== sysctl'; cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/rp_filter
+echo '== packages'; dpkg-query -W -f '${{Package}} ${{db:Status-Abbrev}} ${{Version}}\n'
 echo '== units'; systemctl show -p Id,LoadState,UnitFileState,ActiveState {" ".join(UNITS)}
 """
 
@@ -111,6 +112,7 @@ def _network(parts: dict[str, str]) -> dict[str, Any]:
         "nft": sorted((_nft(i) for i in _json(parts["nft"])["nftables"] if "metainfo" not in i), key=_table),
         "masquerade": sorted(nat),
         "sysctl": parts["sysctl"].split()[:1],
+        "packages": parts["packages"].splitlines(),
     }
 
 
