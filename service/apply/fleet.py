@@ -92,7 +92,7 @@ class FleetHosts:
             "install": list(asked.install), "remove": list(asked.remove), "units": list(asked.units),
             "refresh": spec.sync != "observe",
         }  # fmt: skip
-        result = await Switch(host).ask("weigh", stdin=order, timeout_s=WEIGH_TIMEOUT_S)
+        result = await Switch(host).ask_unkept("weigh", order, timeout_s=WEIGH_TIMEOUT_S)
         if result.get("state") != "weighed":
             raise Garbled("the host-side file did not weigh the change")
         weighed = read_weighed(result, asked)

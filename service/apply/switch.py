@@ -76,12 +76,16 @@ class Switch:
             answer = await self._run(verb, words, data, timeout_s, on_event)
         if answer.exit_status == NO_PROGRAM:
             raise HostRefused("python3 is not on the host", reason="no-python", hint="apt-get install python3 there")
-        result = result_of(answer)
-        if result.get("state") == "invalid":
-            raise HostRefused(f"{verb}: {result.get('error')}", reason="input")
-        if answer.exit_status != 0 or result.get("state") == "error":
-            raise HostError(f"{verb} failed on the host: {result.get('error', 'no reason was told')}")
-        return result
+        return checked(verb, answer)
+
+    async def ask_unkept(self, verb: str, order: object, *, timeout_s: float) -> Event:
+        """Run one verb that only looks, with its order as a word: the file goes to Python's standard input, and nothing
+        of it stays on the host."""
+        argv = ["python3", "-I", "-S", "-", *self._options, verb, json.dumps(order)]
+        answer = await self._host.run(argv, stdin=self._source, timeout_s=timeout_s)
+        if answer.exit_status == NO_PROGRAM:
+            raise HostRefused("python3 is not on the host", reason="no-python", hint="apt-get install python3 there")
+        return checked(verb, answer)
 
     async def _run(
         self,
@@ -109,6 +113,16 @@ class Switch:
                 reason="space",
                 hint="is the disk full or read-only?",
             )
+
+
+def checked(verb: str, answer: Answer) -> Event:
+    """The result of a verb that took its input and ended well. Raises HostRefused, HostError, Garbled."""
+    result = result_of(answer)
+    if result.get("state") == "invalid":
+        raise HostRefused(f"{verb}: {result.get('error')}", reason="input")
+    if answer.exit_status != 0 or result.get("state") == "error":
+        raise HostError(f"{verb} failed on the host: {result.get('error', 'no reason was told')}")
+    return result
 
 
 def event_of(text: str) -> Event | None:

@@ -29,7 +29,7 @@ Verbs (JSON lines on stdout, the last one is {"event": "result", …}; exit 0 cl
 
     begin <doc   run ID   confirm ID [--console]   rollback ID [REASON]   expire ID   watch ID
     extend ID SECONDS [GENERATION]   boot   status [ID] [--verify]   capture <["fact", …]
-    packages <{"install", "promised", "timeout_s"}   weigh <{"install", "remove", "units", "refresh"}
+    packages <{"install", "promised", "timeout_s"}   weigh {"install", "remove", "units", "refresh"}
     release ID REASON   prove ID
     probe <[{"kind", "name", "address", …}]
 
@@ -2975,12 +2975,15 @@ def _start_objections(words: dict[str, set[str]], shown: dict[str, str], known: 
     return said
 
 
-def verb_weigh(host: Host) -> dict[str, Json]:
+def verb_weigh(host: Host, text: str) -> dict[str, Json]:
     """What would come and go with packages, and what hangs on units: asked before a plan is made. Nothing is changed
     but apt's lists, with `refresh`, where they do not know a name."""
-    order = read_input()
+    try:
+        order = json.loads(text)
+    except ValueError:
+        raise BadInput("weigh takes one word of JSON") from None
     fields = {"install", "remove", "units", "refresh"}
-    need(isinstance(order, dict) and set(order) <= fields, "stdin: {install, remove, units, refresh}")
+    need(isinstance(order, dict) and set(order) <= fields, "one word: {install, remove, units, refresh}")
     install, unwanted = package_names(order.get("install", [])), package_names(order.get("remove", []))
     units = order.get("units", [])
     need(isinstance(units, list) and len(units) <= 256, "units: a list of at most 256")
@@ -3604,7 +3607,7 @@ def dispatch(host: Host, words: list[str]) -> dict[str, Json]:
         "status": lambda: verb_status(host, first, "--verify" in flags),
         "capture": lambda: verb_capture(host),
         "packages": lambda: verb_packages(host),
-        "weigh": lambda: verb_weigh(host),
+        "weigh": lambda: verb_weigh(host, first),
         "release": lambda: verb_release(host, first, reason),
         "probe": lambda: verb_probe(host),
         "prove": lambda: verb_prove(host, first),

@@ -89,7 +89,7 @@ def test_the_host_tells_what_would_come_and_go_and_changes_nothing(scratch: Scra
     scratch.put("packages.json", ["openssh-server", "openssh-sftp-server", "coreutils"])
     scratch.put("needs.json", {"openssh-server": ["openssh-sftp-server"], "dnsmasq": ["dnsmasq-base"]})
     order = {"install": ["dnsmasq"], "remove": ["openssh-sftp-server"], "units": ["named.service"]}
-    answer = scratch.call("weigh", give=order)
+    answer = scratch.call("weigh", json.dumps(order))
     assert answer["install"] == {"moves": [["dnsmasq-base", "1.0", ""], ["dnsmasq", "1.0", ""]]}
     assert answer["remove"] == {"moves": [["openssh-server", "", "1.0"], ["openssh-sftp-server", "", "1.0"]]}
     assert answer["units"]["named.service"]["UnitFileState"] == "enabled"
@@ -103,7 +103,7 @@ def test_a_transaction_that_takes_what_the_host_hangs_on_is_refused_on_the_host(
 ) -> None:
     scratch.put("packages.json", ["openssh-server", "libwrap0", "coreutils"])
     scratch.put("needs.json", {"openssh-server": ["libwrap0"]})
-    moves = scratch.call("weigh", give={"remove": [name]})
+    moves = scratch.call("weigh", json.dumps({"remove": [name]}))
     said = package_objections("remove", [name], moves["remove"]["moves"], moves["flags"])
     assert said[0][0] == reason
 

@@ -126,7 +126,7 @@ def judged(push: BadPush, host: Host, override: bool = False) -> Judged:
             observed = await Collector(SystemClock(), InPlace()).observe(connection, host.name, desired.watch)
             if asked := question(observed, desired.watch):
                 given = {"install": asked.install, "remove": asked.remove, "units": asked.units, "refresh": True}
-                told = await Switch(connection).ask("weigh", stdin=given, timeout_s=300)
+                told = await Switch(connection).ask_unkept("weigh", given, timeout_s=300)
                 observed = replace(observed, weighed=Seen(read_weighed(told, asked)))
         finally:
             await connection.close()
