@@ -3015,6 +3015,8 @@ def package_names(names: Json) -> list[str]:
 def simulate(host: Host, what: str, names: list[str]) -> list[list[str]]:
     """What `apt-get install` or `remove` of these would do: [name, new version, old version]. Trouble where it cannot
     be told. apt takes a name that it does not know for a pattern, so whoever asks compares the names."""
+    if pid := dpkg_busy(host):
+        raise Trouble(f"process {pid} changes packages on the host at this moment")
     options = [
         "-s",
         "-q",
@@ -3038,6 +3040,21 @@ def simulate(host: Host, what: str, names: list[str]) -> list[list[str]]:
                 raise Trouble("apt's simulation cannot be read")
             moves.append([found[2], found[4] if comes else "", found[3] or ""])
     return moves[:2000]
+
+
+def dpkg_busy(host: Host) -> int:
+    """The process that holds dpkg's or apt's lock, 0 for none. A simulation takes no lock, so it would see half of what
+    is being done. The lock is asked for and not taken (F_GETLK, fcntl(2)): taking it would disturb others."""
+    for name in ("lock-frontend", "lock"):
+        try:
+            with open(host.path("/var/lib/dpkg/" + name), "rb") as file:
+                asked = struct.pack("@hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)
+                kind, _, _, _, pid = struct.unpack("@hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, asked))
+        except OSError:
+            continue
+        if kind != fcntl.F_UNLCK:
+            return int(pid)
+    return 0
 
 
 def unavailable(host: Host, names: list[str], refresh: bool) -> list[str]:

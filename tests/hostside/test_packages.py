@@ -1,5 +1,6 @@
 """Packages are installed without a service starting, and what came enabled waits for the transaction."""
 
+import fcntl
 import json
 import os
 
@@ -95,6 +96,18 @@ def test_the_host_tells_what_would_come_and_go_and_changes_nothing(scratch: Scra
     assert answer["units"]["named.service"]["UnitFileState"] == "enabled"
     assert scratch.get("packages.json") == ["openssh-server", "openssh-sftp-server", "coreutils"]
     assert not (scratch.root / "var/lib/passerelle").exists()
+
+
+def test_while_somebody_changes_packages_nothing_is_said_of_them(scratch: Scratch) -> None:
+    lock = scratch.root / "var/lib/dpkg/lock-frontend"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        answer = scratch.call("weigh", json.dumps({"install": ["dnsmasq"]}))
+        assert answer["install"] == {"unknown": f"process {os.getpid()} changes packages on the host at this moment"}
+        assert scratch.call("packages", give={"install": ["dnsmasq"]})["reason"] == "packages"
+    answer = scratch.call("weigh", json.dumps({"install": ["dnsmasq"]}))
+    assert answer["install"] == {"moves": [["dnsmasq", "1.0", ""]]}
 
 
 @pytest.mark.parametrize(("name", "reason"), [("coreutils", "vital"), ("libwrap0", "beyond-named")])
