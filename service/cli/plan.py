@@ -129,7 +129,9 @@ def as_text(body: Mapping[str, Any]) -> str:
             f"{have} -> {_short(entry['want'])}  moved: {entry['moved']}{cause}"
         )
     for package in body.get("packages", []):
-        lines.append(f"  package {package['action']} {package['name']}")
+        version = f" {package['version']}" if package.get("version") else ""
+        along = "" if package.get("named", True) else " (along with it)"
+        lines.append(f"  package {package['action']} {package['name']}{version}{along}")
     for number, step in enumerate(body.get("steps", []), 1):
         when = " on confirmation" if step["on_confirm"] else ""
         restart = " (restart)" if step["restart"] else ""
