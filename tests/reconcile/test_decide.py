@@ -31,6 +31,8 @@ UNREAD = Plan("pve1", "c", "d", drifts=differs("host", unknown="garbled"), refus
 CUTS = Plan("pve1", "c", "d", drifts=differs("git"), steps=(STEP,), refusals=(Refusal("management-path", "would cut"),))
 CUTTING = Step("link:vmbr1", {"type": "bridge"}, None, "gone", risk="whoever is behind its 2 ports loses the link")
 DISRUPTIVE = Plan("pve1", "c", "d", drifts=differs("git"), steps=(STEP, CUTTING))
+GOING = Step("package:tcpdump", {"version": "4.99"}, None, "gone", risk="packages go")
+REMOVING = Plan("pve1", "c", "d", drifts=differs("git"), steps=(GOING,))
 STUCK = Plan("pve1", "c", "d", drifts=differs("host"))
 
 ANN = Request("apply-1", "ann", PENDING.digest)
@@ -59,6 +61,22 @@ ROWS = [
     Row("Git moved", PENDING, "auto", "apply OutOfSync PendingChange Running"),
     Row("Git moved: guests lose their link", DISRUPTIVE, "auto", "wait OutOfSync PendingChange WaitingForApproval"),
     Row("guests lose their link, as asked", DISRUPTIVE, "auto", "apply OutOfSync PendingChange Running", ANYTHING),
+    Row("a package goes", REMOVING, "auto", "wait OutOfSync PendingChange WaitingForApproval"),
+    Row(
+        "a package goes, somebody wants anything",
+        REMOVING,
+        "auto",
+        "wait OutOfSync PendingChange WaitingForApproval",
+        request=ANYTHING,
+        stale=True,
+    ),
+    Row(
+        "a package goes, by its digest",
+        REMOVING,
+        "approve",
+        "apply OutOfSync PendingChange Running",
+        request=Request("apply-4", "ann", REMOVING.digest),
+    ),
     Row("Git moved: a package only", PACKAGE, "auto", "apply OutOfSync PendingChange Running"),
     Row("the host moved", DRIFTED, "auto", "apply OutOfSync Drifted Running"),
     Row("each moved elsewhere", DIVERGED, "auto", "apply OutOfSync Diverged Running"),

@@ -47,6 +47,7 @@ def test_a_package_goes_in_a_step_that_a_person_has_to_approve() -> None:
     assert [(s.fact, s.before, s.after, bool(s.risk)) for s in plan.steps] == [
         ("package:tcpdump", {"version": "1"}, None, True)
     ]
+    assert plan.least_deadline_s == 40
 
 
 def test_what_would_go_along_is_in_the_plan_and_in_its_digest_and_refused() -> None:
