@@ -43,9 +43,9 @@ BY_NETWORKD = "/etc/systemd/network/10-uplink.network"
 
 
 @pytest.fixture
-def bare(lab: Lab, field: Field) -> Story:
+def bare(lab: Lab, suite: str, field: Field) -> Story:
     """pve1 as a hoster hands it over."""
-    lab.host("pve1").fresh()
+    lab.host("pve1").fresh(suite=suite)
     return Story(lab.host("pve1"), field)
 
 
