@@ -474,9 +474,10 @@ def _static_addresses(link: dict[str, Json]) -> list[dict[str, Json]]:
 
 
 def addresses_from_json(links: list[dict[str, Json]]) -> dict[str, list[str]]:
-    """Address facts by link name from `ip -j addr show`. Pure."""
+    """Address facts by link name from `ip -j addr show`. Pure. An address counts once, whatever its peers: ifreload of
+    ifupdown2 3.0.0 leaves it there with the old peer and adds the new one."""
     return {
-        link["ifname"]: sorted(f"{a['local']}/{a['prefixlen']}" for a in _static_addresses(link))
+        link["ifname"]: sorted({f"{a['local']}/{a['prefixlen']}" for a in _static_addresses(link)})
         for link in links
         if "ifname" in link
     }
@@ -1038,10 +1039,10 @@ class Setter:
             if address not in now:
                 self._add_address(name, address)
         static = [a for link in seen if link.get("ifname") == name for a in _static_addresses(link)]
-        peers = {f"{a['local']}/{a['prefixlen']}": _peer_words(a) for a in static}
-        for address in now:
+        for entry in static:
+            address = f"{entry['local']}/{entry['prefixlen']}"
             if address not in wanted:
-                ran = run_command(self.host, ["ip", "addr", "del", address, "dev", name, *peers.get(address, [])])
+                ran = run_command(self.host, ["ip", "addr", "del", address, "dev", name, *_peer_words(entry)])
                 if ran.code != 0 and "Cannot assign" not in ran.err:  # gone with its primary
                     raise Trouble(f"ip addr del {address} dev {name} failed: {safe_line(ran.err)}")
         left = addresses_from_json(Seen(self.host).ip("addr", "show")).get(name, [])

@@ -275,3 +275,27 @@ def test_a_gateways_address_on_the_host_itself_is_never_confirmed(scratch: Scrat
     assert (answer["state"], answer["cause"]) == ("rolled_back", "verify failed")
     assert answer["error"] == "198.51.100.1 is the gateway and one of this host's own addresses as well"
     assert scratch.state() == before
+
+
+def test_an_address_with_a_peer_goes_whole_and_comes_back_with_its_peer(host: KernelHost) -> None:
+    host.run("ip", "addr", "add", "203.0.113.11/32", "peer", "203.0.113.1/32", "dev", "up0")
+    before = host.picture()
+    fact = "addresses:up0"
+    have = host.capture(fact)[fact]
+    assert have.count("203.0.113.11/32") == 1
+    host.apply(host.step(fact, have, [address for address in have if address != "203.0.113.11/32"]))
+    assert "203.0.113.11" not in host.picture()
+    host.expire()
+    assert host.journal()["verified_old"] is True
+    assert host.picture() == before
+
+
+def test_an_address_that_ifreload_left_with_several_peers_counts_once_and_goes_whole(host: KernelHost) -> None:
+    for peer in ("203.0.113.1/32", "203.0.113.2/32"):
+        host.run("ip", "addr", "add", "203.0.113.11/32", "peer", peer, "dev", "up0")
+    fact = "addresses:up0"
+    have = host.capture(fact)[fact]
+    assert have.count("203.0.113.11/32") == 1
+    host.apply(host.step(fact, have, [address for address in have if address != "203.0.113.11/32"]))
+    assert "203.0.113.11" not in host.picture()
+    assert host.call("status")["journals"][0]["state"] == "applied"
