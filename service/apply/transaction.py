@@ -15,7 +15,7 @@ from service.apply.proving import PATIENCE_S, Proving
 from service.apply.switch import WORDS, Event, Switch
 from service.apply.way_in import WayIn, entries_of, pause_of
 from service.clock import Clock
-from service.errors import HostError, HostRefused
+from service.errors import HostError, HostRefused, Throttled
 from service.model.plans import Plan
 from service.model.telling import Ended, MissedTold, PhaseTold, Told
 
@@ -63,6 +63,12 @@ class Transaction:
         self._crash = ""
         self._is_renewed = False
         self._is_missed = False
+        self._troubles: list[HostError] = []
+
+    @property
+    def _is_throttled(self) -> bool:
+        """Whether all that stood in the way of the confirmation was an sshd that refuses our address for a while."""
+        return bool(self._troubles) and all(isinstance(error, Throttled) for error in self._troubles)
 
     async def run(
         self, host: Host, plan: Plan, *, apply_id: str, generation: int, controller: str, confirm_timeout_s: int
@@ -157,17 +163,21 @@ class Transaction:
             confirm = now_s < self._deadline_s and not self._is_given_up
             if now_s >= self._deadline_s and not self._is_missed:
                 self._is_missed = True
-                self._tell(MissedTold())
+                self._tell(MissedTold("throttled" if self._is_throttled else "missed"))
             try:
                 journal = await self._ask_anew(target, apply_id, generation, confirm=confirm)
             except HostError as error:
                 trouble, pause_s = str(error), BETWEEN_LOST_S
                 first = first or trouble
+                self._troubles = [*self._troubles[:8], error]
             else:
                 if journal is None and (now_s >= self._deadline_s or self._crash):
                     what = "the host has no journal of it, so nothing was changed"
                     return Ended("refused", "not-begun", f"{what}: {self._crash}".removesuffix(": "))
                 if journal is not None and (end := self._end(journal)) is not None:
+                    if end.cause == "deadline" and self._is_throttled:  # what it was is judged when it is settled
+                        self._tell(MissedTold("throttled"))
+                        return Ended("unconfirmed", "throttled", first)
                     seen_here = f"{end.error}; seen from here: {first}"
                     return replace(end, error=seen_here) if first and end.cause == "deadline" else end
                 trouble, pause_s = "it had not ended there yet", BETWEEN_S

@@ -13,7 +13,7 @@ import re
 
 from service.apply.host import Dialer, Host, Target
 from service.clock import Clock
-from service.errors import HostError, Unreachable
+from service.errors import HostError, Throttled, Unreachable
 from service.model.plans import Plan
 
 ENTRIES = 3
@@ -71,7 +71,7 @@ class WayIn:
         except HostError as error:
             number = len(self._came_in)
             await self.close()
-            if number and isinstance(error, Unreachable):
+            if number and isinstance(error, Unreachable) and not isinstance(error, Throttled):
                 what = f"of {self._wanted + 1} new connections only the first {number} came in"
                 raise Unreachable(f"{what}: {error.what}", hint="does a filter limit them?") from None
             raise

@@ -28,7 +28,10 @@ class PhaseTold:
 
 @dataclass(frozen=True, slots=True)
 class MissedTold:
-    """The deadline passed while this service tried to confirm: that it was away is no excuse any more."""
+    """The deadline passed while this service tried to confirm: that it was away is no excuse any more. `throttled`: all
+    that it met was an sshd that refuses its address for failed logins before, which says nothing about the change."""
+
+    cause: Literal["missed", "throttled"] = "missed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,7 +244,7 @@ class Applying:
             elif isinstance(event, PhaseTold):
                 await asyncio.to_thread(self._record.set_apply_phase, apply_id, event.phase)
             elif isinstance(event, MissedTold):
-                await asyncio.to_thread(self._record.note_missed, apply_id)
+                await asyncio.to_thread(self._record.note_missed, apply_id, event.cause)
             elif isinstance(event, ProbesTold):
                 await asyncio.to_thread(self._record.set_probes, apply_id, event.probes)
 

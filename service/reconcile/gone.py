@@ -16,10 +16,16 @@ from service.reconcile.decide import Request
 from service.reconcile.ports import Memory, Record
 
 CONTROLLER_AWAY = "controller away"
+THROTTLED = "throttled"
 INTERRUPTED = "interrupted"
-AWAY = (CONTROLLER_AWAY, INTERRUPTED)
+AWAY = (CONTROLLER_AWAY, THROTTLED, INTERRUPTED)
 MISSED = "missed"
 """The cause of a record that has not ended: the deadline passed while the service tried to confirm."""
+WHY = {
+    CONTROLLER_AWAY: "passerelle was not running when the deadline passed, which says nothing about the change",
+    THROTTLED: "sshd refused every login from passerelle's address (PerSourcePenalties), which says nothing about the "
+    "change",
+}
 ASKED_WITHIN = timedelta(hours=2)
 """What a person asked for longer ago than that is not done by itself any more."""
 
@@ -33,15 +39,15 @@ class Gone:
         self._clock = clock
 
     async def judged(self, apply: Apply, told: Ended) -> Ended:
-        """What the host's journal told, with the cause `controller away` where nobody had tried to confirm and that
-        happened for the first time."""
+        """What the host's journal told; with the cause `controller away` where nobody had tried to confirm, `throttled`
+        where sshd let nobody try, and that happened for the first time."""
         if told.ending != "rolled_back" or told.cause != "deadline" or apply.cause == MISSED:
             return told
-        if await self._is_second(apply, CONTROLLER_AWAY):
-            why = "passerelle was stopped in the middle of this apply for the second time"
-            return replace(told, error=f"{told.error}; {why}")
-        why = "passerelle was not running when the deadline passed, so this says nothing about the change"
-        return replace(told, cause=CONTROLLER_AWAY, error=f"{told.error}; {why}. It is tried once more")
+        cause = THROTTLED if apply.cause == THROTTLED else CONTROLLER_AWAY
+        why = WHY[cause]
+        if await self._is_second(apply, CONTROLLER_AWAY, THROTTLED):
+            return replace(told, error=f"{told.error}; {why}, for the second time")
+        return replace(told, cause=cause, error=f"{told.error}; {why}. It is tried once more")
 
     async def again(self, apply: Apply) -> Request | None:
         """The same request once more, where a person or a program had asked; None where the loop goes on by itself."""

@@ -1,5 +1,6 @@
 """The service's side of the confirmed apply: over a real sshd, with the real host-side file on a host in a folder."""
 
+import asyncio
 import base64
 import socket
 from collections.abc import Callable
@@ -16,12 +17,12 @@ from service.apply.way_in import ENTRIES
 from service.errors import Garbled, HostRefused
 from service.model.facts import Step
 from service.model.plans import Plan
-from service.model.telling import Ended, PhaseTold, StepTold, Told
+from service.model.telling import Ended, MissedTold, PhaseTold, StepTold, Told
 from service.ssh.connection import SshDialer
 from tests.apply.clocks import QuickClock
 from tests.apply.relay import relay_to
 from tests.hostside.scratch import CONF, ID, NEXT_ID, OLD_CONF, Scratch, fact_of
-from tests.ssh.servers import CLIENT_KEY, ssh_server, target
+from tests.ssh.servers import CLIENT_KEY, raw_server, ssh_server, target
 from tests.ssh.sshd import Sshd, free_port
 
 pytestmark = pytest.mark.host
@@ -52,8 +53,12 @@ class Controller:
     on_told: Callable[[Told], None] = lambda _told: None
     most_connections: int = 1000
     clock: QuickClock = field(default_factory=QuickClock)
+    diverted_to: int = 0
+    """The port that all connections but the first end up at."""
 
     async def dial(self, to: Target) -> socket.socket:
+        if self.sockets and self.diverted_to:
+            to = replace(to, port=self.diverted_to)
         if len(self.sockets) >= self.most_connections:
             raise TimeoutError("a filter lets no more through")
         sock = socket.create_connection((to.address, to.port), timeout=5)
@@ -148,6 +153,31 @@ async def test_a_change_that_nobody_could_confirm_is_told_with_what_was_seen_her
     assert (ended.ending, ended.cause) == ("rolled_back", "deadline")
     assert ended.error.startswith("nobody confirmed before the deadline")
     assert "seen from here: " in ended.error and "refused" in ended.error
+
+
+async def says_not_now(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """sshd that refuses this address for failed logins before, as OpenSSH 10.0 does."""
+    writer.write(b"Not allowed at this time\r\n")
+    await writer.drain()
+
+
+async def test_an_sshd_that_refuses_our_address_until_the_deadline_is_no_verdict_on_the_change(
+    controller: Controller,
+) -> None:
+    class LateClock(QuickClock):
+        async def sleep(self, seconds: float) -> None:
+            controller.scratch.pass_deadline()
+            controller.diverted_to = 0
+            await super().sleep(seconds)
+
+    controller.clock = LateClock()
+    async with raw_server(says_not_now) as port:
+        controller.diverted_to = port
+        ended = await controller.apply()
+    assert (ended.ending, ended.cause) == ("unconfirmed", "throttled")
+    assert "PerSourcePenalties" in ended.error
+    assert controller.told[-1] == MissedTold("throttled")
+    assert controller.scratch.journal()["state"] == "rolled_back"
 
 
 async def test_the_connection_dies_in_the_middle_and_the_change_is_confirmed_all_the_same(

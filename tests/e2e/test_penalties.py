@@ -1,6 +1,8 @@
-"""Debian 13's sshd counts failed logins by address (PerSourcePenalties). A compressed day of everything that the service
-does, with others behind its address whose logins fail: exempted it is never refused, and where it is refused it says so,
-begins nothing, and comes back by itself."""
+"""Debian 13's sshd counts failed logins by address (PerSourcePenalties). A compressed day of all that the service does.
+
+Others behind its address fail to log in. Exempted it is never refused; where it is refused it says so, begins nothing,
+and comes back by itself.
+"""
 
 import json
 from collections.abc import Iterator

@@ -236,3 +236,20 @@ async def test_what_is_not_over_after_25_seconds_is_left_to_the_host(folder: Pat
         await asyncio.wait([ending, running], timeout=20)
         assert (ending.done(), running.done()) == (True, True)
         assert [one.phase for one in applies(room)] == ["Running"]
+
+
+async def test_where_sshd_let_nobody_in_it_is_no_verdict_either(folder: Path) -> None:
+    with a_room(folder) as room:
+        await room.push(head("approve") + BRIDGE)
+        await room.round()
+        await room.control.apply("pve1", None, None, "ann")
+        room.hosts.ends = [Ended("unconfirmed", "throttled", "refused for a while"), Ended("confirmed")]
+        room.hosts.tells = [MissedTold("throttled")]
+        await room.round()
+        (apply_id,) = room.hosts.applied
+        room.hosts.fenced = Fence(journals={apply_id: DEADLINE})
+        room.clock.move(1)
+        await room.round()
+        assert told(room) == [("request", "RolledBack", "throttled"), ("retry", "Succeeded", "")]
+        assert "PerSourcePenalties" in applies(room)[1].error
+        assert room.queries.latches("pve1") == ()

@@ -110,12 +110,14 @@ class ApplyWrites(Writing):
                 update(applies).where(applies.c.id == apply_id, applies.c.phase.not_in(FINISHED)).values(phase=phase)
             )
 
-    def note_missed(self, apply_id: str) -> None:
-        """The deadline of an apply that has not ended passed while the service was there: its cause is `missed` until
-        it ends."""
+    def note_missed(self, apply_id: str, cause: str = "missed") -> None:
+        """The deadline of an apply that has not ended passed while the service was there: its cause is `missed`, or
+        `throttled`, until it ends."""
         with self._database.write() as connection:
             connection.execute(
-                update(applies).where(applies.c.id == apply_id, applies.c.phase.not_in(FINISHED)).values(cause="missed")
+                update(applies)
+                .where(applies.c.id == apply_id, applies.c.phase.not_in(FINISHED))
+                .values(cause=clean(cause))
             )
 
     def set_probes(self, apply_id: str, probes: Sequence[ProbeRecord]) -> None:
