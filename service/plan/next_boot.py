@@ -39,7 +39,7 @@ from service.plan.management import (
     words,
 )
 from service.resources.boot import LOADERS, SSH_UNITS, interfaces_config, loaded_since, texts_of
-from service.resources.runner import runner_of
+from service.resources.runner import OTHERS, STARTS, runner_of
 
 RULE: RefusalRule = "management-path"
 AT_BOOT = "at the next boot"
@@ -90,7 +90,17 @@ def next_boot_refusals(
     then = load(texts_after(observed, steps, blobs), broadcast_fails=config.value.broadcast_fails)
     now_breaks = breaks(path, live, boot_picture(config.value, observed, ()), observed)
     then_breaks = breaks(path, after(live, steps), boot_picture(then, observed, steps), observed)
-    return tuple(Refusal(RULE, what, hint=KEEP) for key, what in then_breaks.items() if key not in now_breaks)
+    worse = [what for key, what in then_breaks.items() if key not in now_breaks]
+    return tuple(Refusal(RULE, what, hint=KEEP) for what in (*worse, *second_writers(observed, steps)))
+
+
+def second_writers(observed: HostObserved, steps: Sequence[Step]) -> Iterator[str]:
+    """Programs that the plan lets start at boot and that may configure the uplink beside what does it now."""
+    for step in steps:
+        unit = step.fact.removeprefix("unit:")
+        wanted = step.after.get("enabled") if isinstance(step.after, dict) else None
+        if unit in OTHERS and wanted in STARTS and not starts_at_boot(observed, unit):
+            yield f"{AT_BOOT} {OTHERS[unit]} starts, too, and may configure what carries the way to this host"
 
 
 def next_boot_faults(observed: HostObserved, interfaces: Collection[str] = ()) -> tuple[str, ...]:
@@ -193,6 +203,12 @@ def stopped_at_boot(observed: HostObserved, steps: Sequence[Step]) -> Iterator[t
             continue
         if not loaded_since(observed, name, file) and not (starts_now and not was_active(observed, name)):
             yield name, f"{name} loads {file}, which drops packets and was not loaded since it changed"
+
+
+def starts_at_boot(observed: HostObserved, unit: str) -> bool:
+    """Whether a unit is known to start at boot."""
+    seen = observed.fact(f"unit:{unit}")
+    return isinstance(seen, Seen) and isinstance(seen.value, dict) and seen.value.get("enabled") in STARTS
 
 
 def was_active(observed: HostObserved, unit: str) -> bool:

@@ -289,3 +289,17 @@ def test_nothing_is_judged_where_nothing_is_planned() -> None:
     assert next_boot_faults(replace(host, path=None)) == ()
     gone = replace(host, facts={**host.facts, "unit:ssh.service": Absent()})
     assert all("SSH" not in what for what in next_boot_faults(gone))
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted", "refused"),
+    [("disabled", "enabled", True), ("enabled", "enabled", False), ("enabled", "disabled", False)],
+)
+def test_a_second_program_that_configures_interfaces_at_boot_is_not_switched_on(
+    now: str, wanted: str, *, refused: bool
+) -> None:
+    bare = bare_host(WAY_IN_WATCH)
+    unit = "unit:systemd-networkd.service"
+    host = replace(bare, facts={**bare.facts, unit: Seen({"enabled": now, "active": False})})
+    found = next_boot_refusals(host, [Step(unit, None, {"enabled": wanted, "active": True}, "asked")], {})
+    assert ["systemd-networkd starts, too" in refusal.what for refusal in found] == [True] * refused

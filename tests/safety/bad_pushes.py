@@ -41,6 +41,8 @@ PUSHES = (
     BadPush("an address of another network", "interfaces: {enp1s0: {addresses: [203.0.113.77/24]}}\n"),
     BadPush("no address", "interfaces: {enp1s0: {addresses: []}}\n"),
     BadPush("a wrong gateway", UPLINK.replace("100.1}", "100.254}")),
+    BadPush("the uplink without its gateway", UPLINK.replace(", gateway: 198.51.100.1", "")),
+    BadPush("a single address without its gateway", "interfaces: {enp1s0: {addresses: [ADDRESS/32]}}\n"),
     BadPush("an MTU of 1280", UPLINK.replace("100.1}", "100.1, mtu: 1280}")),
     BadPush("a bridge takes the uplink", "bridges: {vmbr0: {addresses: [10.10.10.1/24], ports: [enp1s0]}}\n"),
     BadPush("the controller's network on a bridge", "bridges: {vmbr0: {addresses: [198.18.0.1/24], ports: []}}\n"),
