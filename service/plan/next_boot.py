@@ -20,6 +20,7 @@ from service.formats.interfaces import (
     Opaque,
     StaticRoute,
     load,
+    meaning,
     meanings,
 )
 from service.formats.interfaces.wanted import DYNAMIC_METHODS
@@ -145,7 +146,7 @@ def texts_after(observed: HostObserved, steps: Sequence[Step], blobs: Mapping[st
 
 def boot_picture(config: InterfacesConfig, observed: HostObserved, steps: Sequence[Step]) -> BootPicture:
     """Files and units as the steps leave them, as a boot takes them."""
-    have = {name: found for name, found in meanings(config).items() if found.at_boot and name != "lo"}
+    have = {name: found for name, found in stanzas_of(config, observed) if found.at_boot and name != "lo"}
     fatal = config.fatal
     if fatal is not None:
         have = {}
@@ -159,6 +160,21 @@ def boot_picture(config: InterfacesConfig, observed: HostObserved, steps: Sequen
         opaque=tuple(sorted({(n, e.text) for n, f in have.items() for e in f.boot_effects() if isinstance(e, Opaque)})),
         fatal=f"{fatal.path}:{fatal.line}: {fatal.what}" if fatal is not None else "",
     )
+
+
+def stanzas_of(config: InterfacesConfig, observed: HostObserved) -> Iterator[tuple[str, IfaceMeaning]]:
+    """Every interface that a stanza is about; a range of names such as `eth[0-2]` is about the links that it covers."""
+    ranges = False
+    for name, found in meanings(config).items():
+        if "[" in name:
+            ranges = True
+        else:
+            yield name, found
+    for fact in observed.facts if ranges else ():
+        kind, _, name = fact.partition(":")
+        wide = meaning(config, name) if kind == "link" else None
+        if wide is not None:
+            yield name, wide
 
 
 def is_dynamic(found: IfaceMeaning) -> bool:

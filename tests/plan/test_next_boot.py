@@ -133,6 +133,8 @@ ROWS = [
     Row("IPv6: its stanza goes", SIX_FILES, USUAL, "2001:db8::11, by which", path=SIX, facts=DUAL),
     Row("DHCP stays", LO + stanza(family="inet dhcp"), LO + stanza("mtu 1400", family="inet dhcp")),
     Row("DHCP goes", LO + stanza(family="inet dhcp"), LO + stanza(family="inet manual"), NOT_ON),
+    Row("a range of names loses its gateway", LO + stanza(ADDRESS, GATEWAY, name="enp1s[0-3]"),
+        LO + stanza(ADDRESS, name="enp1s[0-3]"), NO_ROUTE),
     Row("no gateway before, none after", LO + stanza(ADDRESS), LO + stanza(ADDRESS, "mtu 1400")),
     Row("no stanza before, none after", LO, LO + stanza("bridge-ports none", name="vmbr0")),
     Row("no gateway before, no address after", LO + stanza(ADDRESS), LO, NO_STANZA),
