@@ -9,7 +9,7 @@ from service.lab.field import Field
 from tests.e2e.evidence import evidence
 from tests.e2e.story import NAT, Story
 
-pytestmark = [pytest.mark.lab(minutes=4), pytest.mark.every_suite]
+pytestmark = pytest.mark.lab(minutes=4)
 
 HEAD = """\
 host: {name}
