@@ -196,7 +196,7 @@ class Rounds:
         status = replace(status, quarantined=held.quarantined)
         if held.armed and not held.quarantined:
             return statuses.awaited(status, held.message(status)), statuses.RETRY_FIRST_S
-        if standing.drill and not self._is_stopping:
+        if standing.drill and not self._is_stopping and not self._hosts.doubt(spec.name):
             drill_id, standing.drill, standing.unsettled = standing.drill, "", True
             await self._drilling.run(spec, drill_id, observed, known_addresses(spec, status), reboot=standing.reboot)
             return status, statuses.SOON_S

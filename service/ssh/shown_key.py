@@ -11,7 +11,9 @@ import asyncssh
 from service.apply.host import Target
 from service.errors import Unreachable
 from service.ssh.connection import KEY_EXCHANGES, Dial
+from service.ssh.greeting import TurnedAway, not_turned_away, reach
 from service.ssh.keys import HOST_KEY_ALGORITHMS
+from service.ssh.words import turned_away
 
 CONNECT_S = 10.0
 
@@ -28,10 +30,17 @@ async def shown_key(address: str, port: int = 22, dial: Dial | None = None) -> S
     """Connect as far as the host's key, log in nowhere."""
     try:
         async with asyncio.timeout(CONNECT_S):
-            sock = await dial(Target(address, address, (), port)) if dial else None
+            sock = await (dial or reach)(Target(address, address, (), port))
+            try:
+                await not_turned_away(sock)
+            except BaseException:
+                sock.close()
+                raise
             key = await asyncssh.get_server_host_key(
                 address, port, sock=sock, config=None, kex_algs=KEY_EXCHANGES, server_host_key_algs=HOST_KEY_ALGORITHMS
             )
+    except TurnedAway as error:
+        raise turned_away(f"{address} port {port}", error) from None
     except Exception as error:
         # Of every type: what a hostile peer sends surfaces from the library as ValueError and the like, too.
         raise Unreachable(

@@ -62,19 +62,20 @@ def trouble_connecting(
             hint=f"add to ~{target.user}/.ssh/authorized_keys there: {key.export_public_key().decode().strip()}",
         )
     if isinstance(error, TurnedAway):
-        return _turned_away(target, error)
+        return turned_away(where(target), error)
     what, hint = _unreachable(error, phase, timeout_s)
     return Unreachable(f"{where(target)}: {what}", hint=hint)
 
 
-def _turned_away(target: Target, error: TurnedAway) -> Unreachable:
+def turned_away(where_: str, error: TurnedAway) -> Unreachable:
+    """sshd said that it takes no login from here now."""
     if not error.is_penalty:
         return Unreachable(
-            f"{where(target)}: sshd has too many logins under way and takes no more (MaxStartups)",
+            f"{where_}: sshd has too many logins under way and takes no more (MaxStartups)",
             hint="somebody floods it with connections, or MaxStartups in its sshd_config is too low",
         )
     return Throttled(
-        f"{where(target)}: sshd refuses every login from {error.own} for a while (PerSourcePenalties): too many logins "
+        f"{where_}: sshd refuses every login from {error.own} for a while (PerSourcePenalties): too many logins "
         "from this address failed, of passerelle or of others behind it. passerelle waits and tries again",
         hint=f"to exempt passerelle, add `PerSourcePenaltyExemptList {error.own}` to sshd_config there and reload sshd",
     )

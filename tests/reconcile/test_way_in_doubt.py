@@ -64,3 +64,14 @@ async def test_what_was_asked_for_waits_until_sshd_lets_the_service_in_again(roo
     done = room.queries.apply(apply_id)
     assert done is not None
     assert done.phase == "Succeeded"
+
+
+async def test_a_drill_waits_too(room: Room) -> None:
+    await room.push(head())
+    await room.round()
+    drill_id = await room.control.drill("pve1", "ann")
+    room.hosts.doubted = DOUBT
+    await room.round()
+    drill = room.queries.drill(drill_id)
+    assert drill is not None
+    assert drill.state == "Pending"

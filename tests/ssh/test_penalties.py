@@ -12,6 +12,7 @@ from service.errors import AuthFailed, Throttled, Unreachable
 from service.ssh.connection import SshDialer
 from service.ssh.greeting import reach
 from service.ssh.pool import AUTH_HOLD_S, PACE_S, RENEW_AGAIN_S, RENEW_S, Connections
+from service.ssh.shown_key import shown_key
 from tests.reconcile.clocks import StoppedClock
 from tests.ssh.servers import CLIENT_KEY, STRANGER_KEY, raw_server, target
 from tests.ssh.sshd import Sshd, real_sshd
@@ -53,6 +54,16 @@ async def test_a_penalty_is_told_as_one_with_the_line_that_exempts_this_address(
     assert isinstance(error, Throttled)
     assert "sshd refuses every login from 127.0.0.1 for a while (PerSourcePenalties)" in error.what
     assert "`PerSourcePenaltyExemptList 127.0.0.1`" in error.hint
+
+
+async def test_who_only_asks_for_the_hosts_key_is_told_the_same() -> None:
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(PENALTY)
+        await writer.drain()
+
+    async with raw_server(talk) as port:
+        with pytest.raises(Throttled, match=f"127.0.0.1 port {port}: sshd refuses every login from 127.0.0.1"):
+            await shown_key("127.0.0.1", port)
 
 
 async def test_too_many_logins_under_way_are_no_penalty() -> None:
