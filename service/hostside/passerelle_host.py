@@ -2069,6 +2069,9 @@ def arm(transaction: Transaction, confirm_timeout_s: float) -> None:
         write_atomic(host.state("armed"), transaction.id.encode() + b"\n")
         point(host, "armed")
         carriers = Carriers(transaction)
+        if carriers.units[RECOVER_UNIT].get("NeedDaemonReload") == "yes":  # somebody has changed a file it goes by
+            must(host, ["systemctl", "daemon-reload"], timeout_s=60.0)
+            carriers = Carriers(transaction)
         transaction.save(way_in=carriers.sshd())
         carriers.watch(WAKING_S)
         prove_switch(transaction)

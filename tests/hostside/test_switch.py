@@ -132,6 +132,16 @@ def test_nothing_is_armed_where_the_timer_would_come_late(scratch: Scratch) -> N
     assert "the timer would fire 29 s after the deadline" in answer["error"]
 
 
+def test_systemd_reads_what_somebody_changed_before_anything_is_armed(scratch: Scratch) -> None:
+    (scratch.model / "need-reload").write_text("")
+    assert scratch.begin()["state"] == "applied"
+    assert ["daemon-reload"] in scratch.calls("systemctl")
+    (scratch.model / "need-reload").write_text("")
+    answer = scratch.call("confirm", ID)
+    assert (answer["state"], answer["cause"]) == ("rolled_back", "switch lost")
+    assert "NeedDaemonReload is yes, not no" in answer["error"]
+
+
 def test_the_journal_tells_from_where_and_why_a_change_was_undone(applied: Scratch) -> None:
     applied.expire()
     journal = applied.journal()

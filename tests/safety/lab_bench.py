@@ -17,7 +17,9 @@ from typing import Any
 from service.apply.document import fence
 from service.apply.switch import Switch
 from service.errors import HostError, LabError
+from service.hostside import passerelle_host
 from service.lab import Host, Lab, cgroups
+from service.lab.waiting import grown_s
 from service.model.plans import Plan
 from service.model.telling import Fence
 from tests.safety import lab_driver
@@ -27,6 +29,16 @@ from tests.safety.lab_world import World, host_path
 STATE = "/var/lib/passerelle"
 MARK, REACHED = "/run/passerelle-test", "/run/passerelle-point"
 ONCE = STATE + "/test-stop-at"
+STORM = "/run/passerelle-storm"
+STORM_SCRIPTS = {
+    "reload": "while test -e {flag}; do systemctl daemon-reload; sleep 1; done",
+    "reexec": "while test -e {flag}; do systemctl daemon-reexec; sleep 1; done",
+    # systemd counts its timers anew as it does when the clock is set (timer_timezone_change, timer_time_change)
+    "zone": "was=$(readlink /etc/localtime); while test -e {flag}; do for zone in Asia/Tokyo America/Lima; do "
+    "ln -sfn /usr/share/zoneinfo/$zone /etc/localtime; sleep 0.4; done; done; "
+    'if test -n "$was"; then ln -sfn "$was" /etc/localtime; else rm /etc/localtime; fi',
+}
+STORM_ENDS_S = 15.0
 DEADLINE_S = 5
 GRACE_S = 10.0
 POLL_S = 0.05
@@ -103,6 +115,7 @@ class Bench:
         """Start a driver of this plan."""
         number = next(_numbers)
         more = {"apply_id": f"01{number:024d}", "generation": number, "confirm_timeout_s": DEADLINE_S, **more}
+        more["file"] = more.get("file") or passerelle_host.__file__
         process, answer = lab_driver.start(order(self.host, plan, addresses=self.addresses, **more))
         driver = Driver(process, answer, more["apply_id"])
         self.drivers.append(driver)
@@ -177,6 +190,25 @@ class Bench:
         finally:
             self.lab.run_in("provider", ["nft", "delete", "table", "inet", table], check=True)
 
+    @contextlib.contextmanager
+    def storm(self, kind: str) -> Iterator[None]:
+        """Let systemd reload, execute itself anew, or count all its timers anew, again and again."""
+        self.put(STORM, "")
+        script = STORM_SCRIPTS[kind].format(flag=STORM)
+        self.host.exec(["setsid", "-f", "sh", "-c", f"exec >/dev/null 2>&1 </dev/null; {script}"], check=True)
+        try:
+            yield
+        finally:
+            self.forget(STORM)
+            wait_for(lambda: not self._storming(), now_s() + grown_s(STORM_ENDS_S))
+
+    def _storming(self) -> bool:
+        for pid in cgroups.pids(self.host.cgroup):
+            with contextlib.suppress(OSError):
+                if STORM.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return True
+        return False
+
     def answers(self, timeout_s: float = 1.0) -> str:
         """The address at which a new connection from the controller's network is greeted by sshd; "" for none."""
         for address in self.addresses:
@@ -238,7 +270,7 @@ class Bench:
                 driver.kill()
             driver.answer.close()
         self.drivers.clear()
-        self.forget(MARK, REACHED, ONCE)
+        self.forget(MARK, REACHED, ONCE, STORM)
         for pid in self.stopped():
             self.kill(pid)
 

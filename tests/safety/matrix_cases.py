@@ -6,6 +6,11 @@ from typing import NamedTuple
 from service.hostside.passerelle_host import POINTS
 
 FAULTS = ("controller", "host", "power", "link")
+STORMS = ("reload", "reexec", "zone")
+BLOWS = {"timer": "passerelle-expire-*.timer", "watcher": "passerelle-watch-*.service"}
+SWITCH_FAULTS = (*STORMS, *BLOWS)
+"""Those that strike what would undo the change: systemd reloads, executes itself anew or counts its timers anew, again
+and again until the host is back; or one waker is stopped."""
 STEPS, ON_CONFIRM = 14, 14
 """The change has this many steps before the confirmation, and this is the number of the one at it."""
 TRIGGERS = ("deadline", "failed")
@@ -17,7 +22,8 @@ class Case(NamedTuple):
 
     `first` is where the power is cut before a boot's points, "" for others; `trigger` is what makes a restore happen:
     nobody can confirm before the deadline, or a step fails. `hung`: the stopped process is not continued after the
-    controller's death. `direction` is that of the black hole.
+    controller's death. `direction` is that of the black hole. `alive`: the controller lives when one waker is stopped,
+    and tries to confirm.
     """
 
     point: str
@@ -26,9 +32,11 @@ class Case(NamedTuple):
     first: str = ""
     hung: bool = False
     direction: str = "both"
+    alive: bool = False
 
     def __str__(self) -> str:
         more = [self.trigger, self.first, "hung" if self.hung else "", self.direction if self.fault == "link" else ""]
+        more.append("alive" if self.alive else "")
         return "/".join([self.point, self.fault, *(word for word in more if word)])
 
 
@@ -45,18 +53,23 @@ def points() -> list[str]:
     return found
 
 
+def cells() -> list[tuple[str, str]]:
+    """All points with all faults; what strikes the switch, at each point where one is armed."""
+    found = [(point, fault) for point in points() for fault in FAULTS]
+    armed = points()[points().index("journal-armed") :]
+    for point in armed[: armed.index("confirmed")] + [point for point in armed if point.startswith("restore-")]:
+        found += [(point, fault) for fault in SWITCH_FAULTS if point != "journal-armed" or fault in STORMS]
+    return found
+
+
 def cases(runs: int, seed: int) -> list[Case]:
-    """So many cases, the same for the same seed: all cells once, in an order that spreads points and faults, then
-    again with other circumstances."""
+    """So many cases, the same for the same seed: all cells once in any order, then again with other circumstances."""
     chosen: list[Case] = []
-    for turn in range(runs // (len(points()) * len(FAULTS)) + 1):
+    for turn in range(runs // len(cells()) + 1):
         chance = random.Random(f"{seed}/{turn}")
-        columns = []
-        for number in range(len(FAULTS)):
-            shuffled = points()
-            chance.shuffle(shuffled)
-            columns.append([_cell(point, FAULTS[number], chance) for point in shuffled])
-        chosen += [case for row in zip(*columns, strict=True) for case in row]
+        shuffled = cells()
+        chance.shuffle(shuffled)
+        chosen += [_cell(point, fault, chance) for point, fault in shuffled]
     return chosen[:runs]
 
 
@@ -68,11 +81,13 @@ def _cell(point: str, fault: str, chance: random.Random) -> Case:
         first = "step-1-after"  # the first step is of no file, so there would be none to restore
     restoring, booting = point.startswith("restore"), point.startswith("boot-")
     applying = point.startswith(("step-", "verifying", "applied", "confirm-", "on-confirm"))
+    alive = fault in BLOWS and chance.random() < 0.5 and not restoring
     return Case(
         point,
         fault,
         trigger=trigger if restoring else "",
         first=first if booting else "",
-        hung=mid_way and fault == "controller" and applying,
+        hung=mid_way and fault in ("controller", *SWITCH_FAULTS) and applying and not alive,
         direction=direction,
+        alive=alive,
     )

@@ -13,7 +13,7 @@ from service.model.telling import Fence
 from tests.safety.lab_bench import DEADLINE_S, GRACE_S, MARK, ONCE, REACHED, STATE, Bench, Driver, now_s, wait_for
 from tests.safety.lab_change import lay_out, trial_plan, whole_files
 from tests.safety.lab_world import Whole, World, difference, read_world, torn
-from tests.safety.matrix_cases import Case
+from tests.safety.matrix_cases import BLOWS, STORMS, SWITCH_FAULTS, Case
 
 REACH_S = 40.0  # a loaded machine takes its time to come to a point
 BOOT_S = 60.0
@@ -21,7 +21,9 @@ DRIVER_S = 75.0
 SLOW, SLOW_S = 4.0, 50.0
 """A machine with so many processes that want to run per processor is asked again, and a host on it has so much longer
 to come back: what has not come by then is locked out on any machine."""
-KINDS = ("lockouts", "mixed", "disagreements", "failed")
+KINDS = ("lockouts", "mixed", "disagreements", "late", "failed")
+ON_TIME_S = 5.0
+"""How long after the deadline a host is back at the latest when the switch itself was struck."""
 
 
 class Verdict(NamedTuple):
@@ -181,6 +183,14 @@ def _strike(bench: Bench, case: Case, driver: Driver, whole: Whole, undo: contex
         bench.kill(pid)
     elif case.fault == "power":
         bench.host.power_cut(wait=False)
+    elif case.fault in SWITCH_FAULTS:
+        storm = contextlib.ExitStack()
+        undo.push(storm)
+        _strike_switch(bench, case, driver, pid, storm)
+        verdict = _end(bench, driver, whole, struck_s, storm)
+        if case.alive and not verdict.kind and verdict.state == "new":
+            return Verdict("failed", "confirmed, though one waker was gone", "new")
+        return verdict
     else:
         hole = contextlib.ExitStack()
         hole.enter_context(bench.black_hole(case.direction))
@@ -192,6 +202,19 @@ def _strike(bench: Bench, case: Case, driver: Driver, whole: Whole, undo: contex
     if broken:
         return Verdict("mixed", f"at the point: {broken}")
     return _end(bench, driver, whole, struck_s)
+
+
+def _strike_switch(bench: Bench, case: Case, driver: Driver, pid: int, storm: contextlib.ExitStack) -> None:
+    """Strike what would undo the change, and let the stopped process go on. Nobody confirms unless one is `alive`."""
+    if not case.alive:
+        driver.kill()
+    if case.fault in STORMS:
+        storm.enter_context(bench.storm(case.fault))
+    else:
+        now = ["--no-block"] if case.point.startswith("restore-") else []  # the stopped process may be that waker
+        bench.host.exec(["systemctl", *now, "stop", BLOWS[case.fault]], check=True, timeout_s=grown_s(30))
+    if not case.hung:
+        bench.go_on(pid)
 
 
 def load() -> float:
@@ -216,22 +239,29 @@ def wait_for_deadline(bench: Bench, driver: Driver, struck_s: float) -> None:
     wait_for(lambda: now_s() > deadline_s(bench, driver, struck_s) + 0.5, struck_s + 30)
 
 
-def _end(bench: Bench, driver: Driver, whole: Whole, struck_s: float) -> Verdict:
-    """What comes by itself, then the judgement."""
+def _end(
+    bench: Bench, driver: Driver, whole: Whole, struck_s: float, storm: contextlib.ExitStack | None = None
+) -> Verdict:
+    """What comes by itself, then the judgement. A storm goes on until the host is back, which has to be on time."""
     wait_for_deadline(bench, driver, struck_s)
     began_s = max(deadline_s(bench, driver, struck_s), struck_s)
-    limit_s = began_s + GRACE_S
+    grace_s = GRACE_S if storm is None else ON_TIME_S
+    limit_s = began_s + grace_s
 
     def ended() -> bool:
         return bool(bench.look("/proc/uptime")) and not bench.look(STATE + "/armed") and bool(bench.answers())
 
     if not wait_for(ended, limit_s):
         kind, what = ("failed", "still armed") if bench.answers() else ("lockouts", "no new connection")
-        found = Verdict(kind, f"{what} {GRACE_S:.0f} s after the deadline; {words(bench, driver)}")
+        found = Verdict(kind, f"{what} {grace_s:.0f} s after the deadline; {words(bench, driver)}")
+        if storm is not None and (load() >= SLOW or wait_for(ended, began_s + GRACE_S)):
+            found = found._replace(kind="late")
         if load() < SLOW or not wait_for(ended, limit_s + SLOW_S):
             return found
         return found._replace(kind="again", told=f"{found.told}; {now_s() - began_s:.0f} s after it, on a slow machine")
     reached_s = now_s() - began_s
+    if storm is not None:
+        storm.close()
     if broken := torn(bench.host, whole):
         return Verdict("mixed", f"after the deadline: {broken}")
     told, wrong = driver.result(grown_s(DRIVER_S))

@@ -252,7 +252,8 @@ def unit_properties(call: Call, units: Any, name: str) -> dict[str, str]:
     enabled = unit["enabled"]
     if any((folder / name).is_symlink() for folder in here.glob("*.wants")):
         enabled = "enabled"
-    properties = {"LoadState": "loaded", "UnitFileState": enabled, "ActiveState": "inactive", "NeedDaemonReload": "no"}
+    properties = {"LoadState": "loaded", "UnitFileState": enabled, "ActiveState": "inactive"}
+    properties["NeedDaemonReload"] = "yes" if (call.model / "need-reload").exists() else "no"
     if (here / name).exists():
         lines = (here / name).read_text(encoding="utf-8").splitlines()
         properties["Before"] = " ".join(line.partition("=")[2] for line in lines if line.startswith("Before="))
@@ -282,7 +283,7 @@ def systemctl(call: Call, words: list[str]) -> None:
             if unit["enabled"] == "enabled":
                 call.say(f"{name} enabled enabled")
     elif verb in ("cat", "daemon-reload", "reset-failed"):
-        pass
+        (call.model / ("need-reload" if verb == "daemon-reload" else "never")).unlink(missing_ok=True)
     elif verb in ("start", "stop", "restart", "enable", "disable", "mask", "unmask"):
         for pattern in names:
             for name in fnmatch.filter(units, pattern) if "*" in pattern else [pattern]:
