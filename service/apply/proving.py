@@ -117,7 +117,8 @@ class Proving:
                 return await self._dialer.connect(target)
             except HostError as error:
                 first = first or error
-        raise HostRefused(first.what if first else "no address", reason="no-way-in")
+        hint = first.hint if first else ""
+        raise HostRefused(first.what if first else "no address", reason="no-way-in", hint=hint)
 
     async def _answers(self, switch: Switch) -> list[ProbeAnswer]:
         there = switch.ask("probe", stdin=[as_asked(probe) for probe in self._there], timeout_s=ASK_S)

@@ -84,7 +84,7 @@ class Transaction:
             await self._proving.before(self._targets)
         except HostRefused as error:
             await host.close()
-            return Ended("refused", error.reason, f"{WORDS[error.reason]}: {error.what}")
+            return Ended("refused", error.reason, f"{WORDS[error.reason]}: {error}")
         end = await self._run(host, plan, order)
         if end.ending not in ("rolled_back", "rollback_failed"):
             return end
