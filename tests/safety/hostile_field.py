@@ -39,7 +39,7 @@ SHORT = (
 REDIRECT = f"""\
 table ip hostile {{
   chain pre {{
-    type nat hook prerouting priority -200; policy accept;
+    type nat hook prerouting priority -110; policy accept;
     iifname "enp1s0" tcp dport 22 redirect to :{PORT}
   }}
 }}
