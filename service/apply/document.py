@@ -4,6 +4,7 @@ import base64
 from dataclasses import asdict
 from typing import Any, get_args
 
+from service.errors import Garbled
 from service.model.facts import Step
 from service.model.plans import Plan
 from service.model.runs import StepState
@@ -17,6 +18,9 @@ STATES: dict[str, Any] = {
     "conflict": "conflict",
     "refused": "refused",
 }
+MAX_STEPS = 10_000
+MAX_JOURNALS = 2_000
+MAX_GENERATION = 1 << 62
 STEP_STATES = frozenset(get_args(StepState))
 CAUSES = {
     "deadline": "nobody confirmed before the deadline, so the host put everything back",
@@ -100,9 +104,8 @@ def words(value: object) -> str:
 def steps_of(result: dict[str, Any]) -> tuple[StepTold, ...]:
     """How far each step is, from a result or a journal."""
     steps = result.get("steps")
-    return tuple(
-        told(n, step) for n, step in enumerate(steps if isinstance(steps, list) else []) if isinstance(step, dict)
-    )
+    known = steps[:MAX_STEPS] if isinstance(steps, list) else []
+    return tuple(told(n, step) for n, step in enumerate(known) if isinstance(step, dict))
 
 
 def told(position: int, step: dict[str, Any]) -> StepTold:
@@ -136,12 +139,16 @@ def overdue(result: dict[str, Any]) -> str:
 
 
 def fence(result: dict[str, Any]) -> Fence:
-    """The answer of `status`."""
-    journals = [j for j in result.get("journals") or [] if isinstance(j, dict)]
+    """The answer of `status`. Raises Garbled for what no host-side file says."""
+    told_of, generation = result.get("journals") or [], result.get("generation") or 0
+    if not isinstance(told_of, list) or len(told_of) > MAX_JOURNALS:
+        raise Garbled(f"the host tells of journals that are no list, or of more than {MAX_JOURNALS}")
+    if type(generation) is not int or not 0 <= generation < MAX_GENERATION:
+        raise Garbled("the host's generation is no number that one of ours can follow")
+    journals = [j for j in told_of if isinstance(j, dict)]
     found = {str(j.get("id")): end for j in journals if (end := ended(j)) is not None}
-    generation = result.get("generation")
     return Fence(
-        generation=generation if isinstance(generation, int) else 0,
+        generation=generation,
         controller=words(result.get("controller")),
         armed=words(result.get("armed")),
         quarantined=words(result.get("quarantined")),

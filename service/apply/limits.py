@@ -29,7 +29,7 @@ LIMITS = {
     "routes4": Limit(256 * KIB, 1),
     "neighbours": Limit(MIB, 1),
     "ip6": Limit(256 * KIB, 8),
-    "nft": Limit(4 * MIB, 100_000),
+    "nft": Limit(2 * MIB, 100_000),
     "iptables": Limit(2 * MIB, 20_000),
     "iptables_legacy": Limit(2 * MIB, 20_000),
     "units": Limit(512 * KIB, 8_000),

@@ -6,6 +6,7 @@ Unreadable(why)                   raised by a reader: everything it feeds is Unk
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -73,9 +74,16 @@ def json_of(section: Section) -> Any:
     Names in it may be any bytes (a link's, a comment): what is no UTF-8 becomes U+FFFD, controls are let through to
     those who check names.
     """
-    value = json.loads(section.text(), strict=False, parse_constant=_no_number)
+    value = json.loads(section.text(), strict=False, parse_constant=_no_number, parse_float=_finite)
     if _SURROGATE.search(section.body):
         json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:20]} is no number")
     return value
 
 

@@ -23,6 +23,7 @@ MAX_ADDRESSES = 4000
 MAX_NEIGHBOURS = 10_000
 MAX_MASQUERADES = 2000
 MAX_NFT_OBJECTS = 50_000
+MAX_OWN_TABLES = 32
 MAX_MTU = 1 << 31
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -155,6 +156,8 @@ def _own_tables(objects: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
             listed.setdefault(name, []).append(item)
             if kind == "table" and re.fullmatch(hostside.FACT_NAMES["nft"], name):
                 there.append(name)
+    if len(there) > MAX_OWN_TABLES:
+        raise Unreadable(f"`nft` printed {len(there)} tables of passerelle's; at most {MAX_OWN_TABLES} are read")
     return {name: listed[name] for name in there}
 
 

@@ -22,6 +22,7 @@ from service.model.trees import shown
 FOLDER = "/var/lib/passerelle/hostside"
 NOT_THERE = 97
 NO_PROGRAM = 127
+LAST_LINES = 20
 UPLOAD_TIMEOUT_S = 30.0
 # A file that a power cut left empty has the right name and the wrong bytes: only its digest says that it is there.
 RUN = 'printf "%s  %s\\n" "$1" "$2" | sha256sum -c --status 2>/dev/null || exit 97; shift; exec python3 -I -S "$@"'
@@ -135,9 +136,9 @@ def event_of(text: str) -> Event | None:
 
 
 def result_of(answer: Answer) -> Event:
-    """The result: the last line that is one."""
-    for text in reversed(answer.stdout.decode("utf-8", "replace").splitlines()):
-        event = event_of(text)
+    """The result: the last line that is one, among the last few; the host-side file says nothing after it."""
+    for line in reversed(answer.stdout.rstrip(b"\n").rsplit(b"\n", LAST_LINES)[-LAST_LINES:]):
+        event = event_of(line.decode("utf-8", "replace"))
         if event is not None and event.get("event") == "result":
             return event
     raise Garbled(f"the host-side file gave no result: {last_words(answer)}")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from service.apply.document import PROBE_LOST, document, ended, steps_of, told
+from service.apply.heard import Heard
 from service.apply.host import Dialer, Host, Target
 from service.apply.proving import PATIENCE_S, Proving
 from service.apply.switch import WORDS, Event, Switch
@@ -50,7 +51,7 @@ class Transaction:
         self._dialer = dialer
         self._targets = targets
         self._clock = clock
-        self._tell = tell
+        self._tell: Callable[[Told], None] = tell
         self._switch = switch
         self._is_armed = False
         self._is_silent = True
@@ -78,6 +79,7 @@ class Transaction:
         order = document(
             plan, apply_id=apply_id, generation=generation, controller=controller, confirm_timeout_s=confirm_timeout_s
         )
+        self._tell = Heard(self._tell, len(plan.steps))
         if self._proving is None:
             return await self._run(host, plan, order)
         try:

@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 import resource
+import select
 import signal
 import sys
 import traceback
@@ -16,6 +17,8 @@ from typing import Any, BinaryIO
 
 from service.workers.process import LENGTH, MEMORY_BYTES
 
+IDLE_S = 20.0
+"""Without work for so long it ends; the service starts another one when there is some."""
 NICER = 5
 """It gives way to the service itself: confirmations are there."""
 
@@ -29,7 +32,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints does not print into an answer
-    while (head := source.read(LENGTH.size)) and len(head) == LENGTH.size:
+    # whoever asks waits for the answer: nothing more is in the buffer when a frame was read
+    while select.select((source,), (), (), IDLE_S)[0] and len(head := source.read(LENGTH.size)) == LENGTH.size:
         _answer(sink, _work(source.read(LENGTH.unpack(head)[0])))
 
 

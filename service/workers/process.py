@@ -29,7 +29,7 @@ T = TypeVar("T")
 LENGTH = struct.Struct("!Q")
 CHUNK_BYTES = 1 << 20
 MEMORY_BYTES = 192 << 20
-KEPT_BYTES = 80 << 20
+KEPT_BYTES = 56 << 20
 """A process that has grown beyond this is ended after its work: what it took goes back to the machine."""
 WALL_S = 60.0
 WALL_FACTOR = 10.0

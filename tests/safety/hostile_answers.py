@@ -56,7 +56,7 @@ def own_tables(_turn: int) -> bytes:
 
 def changing(turn: int) -> bytes:
     """Another ruleset at each look, large and within the limits: nothing of it is known from before."""
-    return big("nft", 9_000).replace(b"10.0.", b"10.%d." % (turn % 250))
+    return big("nft", 6_500).replace(b"10.0.", b"10.%d." % (turn % 250))
 
 
 def replaced(pattern: bytes, by: bytes) -> Made:
@@ -81,7 +81,7 @@ ANSWERS: dict[str, Made] = {
     "nat rules: 19,000 of another kind": body("iptables", dnat),
     "nat rules: words that are slow to split": body("iptables", not_alike),
     "legacy nat rules: 140,000": many("iptables_legacy", 140_000),
-    "nft: 4 MiB of our own table": many("nft", 13_000),
+    "nft: 2 MiB of our own table": many("nft", 6_500),
     "nft: 40,000 tables of ours": body("nft", own_tables),
     "nft: another large ruleset at each look": body("nft", changing),
     "nft: 8 MB": body("nft", lambda _turn: b'{"nftables": [' + b" " * (7 * MIB) + b"]}"),
