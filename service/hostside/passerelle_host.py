@@ -2360,6 +2360,8 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
             attempt(lambda fact=fact: put_back(fact, None))  # type: ignore[misc]
     for kind in RESTORE_ORDER:
         if kind == "unit":
+            for fact, value in _units_before_packages(transaction, facts):
+                attempt(lambda fact=fact, value=value: put_back(fact, value))  # type: ignore[misc]
             attempt(lambda: _restore_packages(transaction, setter))
             attempt(lambda: _restore_leases(transaction, setter))
         mine = [(fact, value) for fact, value in facts.items() if fact.partition(":")[0] == kind]
@@ -2375,6 +2377,17 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
             point(host, ("boot-" if setter.no_block else "") + "restore-" + kind)
     attempt(setter.reload)
     return errors
+
+
+def _units_before_packages(transaction: Transaction, facts: dict[str, Json]) -> list[tuple[str, Json]]:
+    """Where packages have to come back, the units that steps name and that are there come first: dpkg takes its time,
+    and sshd may be one of them."""
+    begun = {entry["fact"] for entry in transaction.steps if entry["state"] != "pending"}
+    named = [fact for fact in facts if fact.startswith("unit:") and fact in begun and facts[fact] is not None]
+    if not any(fact.startswith("package:") for fact in begun):
+        return []
+    there = capture(transaction.host, named)
+    return [(fact, facts[fact]) for fact in named if there[fact] is not None]
 
 
 def _restore_packages(transaction: Transaction, setter: Setter) -> None:

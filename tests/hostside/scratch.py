@@ -18,7 +18,7 @@ from service.lab.waiting import grown_s
 FILE = Path(passerelle_host.__file__)
 PYTHON = ("/usr/bin/python3", "-I", "-S")
 FAKES = Path(__file__).parent / "fakes"
-NAMES = "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get apt-cache dpkg"
+NAMES = "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get apt-cache dpkg dpkg-deb"
 ID = "01JD0000000000000000000000"
 NEXT_ID = "01JD0000000000000000000001"
 OLD_CONF = b"cache-size=100\n"

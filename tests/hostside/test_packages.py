@@ -164,3 +164,23 @@ def test_an_installation_that_was_cut_is_finished_by_the_next_verb(scratch: Scra
 def test_packages_wait_until_nothing_is_armed(scratch: Scratch) -> None:
     scratch.begin(scratch.drill())
     assert scratch.call("packages", give={"install": ["fail2ban"]})["reason"] == "armed"
+
+
+def test_what_a_rollback_brings_back_comes_after_the_way_in(scratch: Scratch) -> None:
+    scratch.put("packages.json", ["tcpdump"])
+    document = scratch.drill()
+    steps = [
+        scratch.step("package:tcpdump", {"version": "1.0"}, None),
+        scratch.step("unit:named.service", {"active": True}, {"enabled": "disabled", "active": False}),
+    ]
+    begun = scratch.begin({**document, "steps": [*document["steps"], *steps]})
+    assert scratch.get("packages.json") == [], begun
+    scratch.call("rollback", document["id"])
+    assert scratch.get("packages.json") == ["tcpdump"]
+    assert scratch.get("units.json")["named.service"] == {"enabled": "enabled", "active": True}
+    lines = (scratch.model / "calls").read_text().splitlines()
+    calls = [" ".join([call["name"], *call["argv"]]) for call in map(json.loads, lines)]
+    started = next(n for n, call in enumerate(calls) if call == "systemctl start named.service")
+    brought = next(n for n, call in enumerate(calls) if call.startswith("dpkg ") and "--install" in call)
+    assert started < brought
+    assert not (scratch.root / POLICY).exists()

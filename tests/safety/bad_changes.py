@@ -74,8 +74,8 @@ class Ground(NamedTuple):
 
     def starting(self, name: str, *, off: bool = False, enabled: str = "") -> Step:
         """A unit on, or off, whatever it is now: what a spec asks for with `services`."""
-        shown = self.host.sh(f"systemctl show -p UnitFileState,ActiveState --value -- {name}.service").split()
-        before = {"active": "active" in shown[-1:]}
+        shown = self.host.sh(f"systemctl show -p LoadState,ActiveState -- {name}.service").split()
+        before = None if "LoadState=not-found" in shown else {"active": "ActiveState=active" in shown}
         state = enabled or ("disabled" if off else "enabled")
         return self.step(f"unit:{name}.service", before, {"enabled": state, "active": not off})
 
@@ -310,7 +310,6 @@ SERVICES = (
             "systemd-reboot",
             "systemd-halt",
             "systemd-kexec",
-            "systemd-soft-reboot",
             "rescue",
             "emergency",
             "systemd-suspend",

@@ -353,6 +353,10 @@ def checker(call: Call, words: list[str]) -> None:
 
 def dpkg_query(call: Call, words: list[str]) -> None:
     """Every package has version 1.0; needs.json says which packages need which."""
+    if words[0] in ("-L", "-s", "--control-list"):
+        unit = f"/lib/systemd/system/{words[1]}.service"
+        call.say({"-L": f"/.\n{unit}", "-s": f"Package: {words[1]}\nStatus: ok", "--control-list": ""}[words[0]])
+        return
     form, names = words[2], words[3:]
     for name in names:
         if name in call.load("packages.json"):
@@ -387,12 +391,22 @@ def simulated(call: Call, verb: str, names: list[str]) -> None:
 
 
 def dpkg(call: Call, words: list[str]) -> None:
-    if words[:2] != ["--remove", "--"]:
-        raise UnknownCall
     packages = call.load("packages.json")
-    for name in words[2:]:
-        packages.remove(name)
+    if words[:2] == ["--remove", "--"]:
+        packages = [name for name in packages if name not in words[2:]]
+    elif words[:3] == ["--force-confdef", "--force-confold", "--install"]:
+        packages += [Path(file).read_text(encoding="utf-8") for file in words[3:]]
+    else:
+        raise UnknownCall
     call.save("packages.json", packages)
+
+
+def dpkg_deb(call: Call, words: list[str]) -> None:
+    """A packed package: its name."""
+    if words[:3] != ["-Znone", "--nocheck", "--build"]:
+        raise UnknownCall
+    control = (Path(words[3]) / "DEBIAN/control").read_text(encoding="utf-8")
+    Path(words[4]).write_text(control.split()[1], encoding="utf-8")
 
 
 def apt_get(call: Call, words: list[str]) -> None:
@@ -430,6 +444,7 @@ COMMANDS = {
     "apt-get": apt_get,
     "apt-cache": apt_cache,
     "dpkg": dpkg,
+    "dpkg-deb": dpkg_deb,
 }
 
 
