@@ -151,9 +151,9 @@ def test_what_is_not_utf8_is_refused_at_its_line() -> None:
     ids=["brackets", "braces", "keys", "dashes", "below-a-bad-key", "just-too-deep", "repeats", "elements", "bytes"],
 )
 def test_a_bomb_is_refused_before_anything_is_built(data: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     read = load(data)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert {problem.hit.rule for problem in read.problems} <= {
         *("yaml.size", "yaml.duplicate-key", "yaml.key", "yaml.syntax")
     }
