@@ -28,6 +28,13 @@ MOST = 1024
 
 WANTED_DESCRIPTORS = 65_536
 LEAST_DESCRIPTORS = 64
+AT_ONCE = 4
+"""So many are accepted before those that are there get their turn. Few, so that in a flood a new connection is heard
+before it is the oldest."""
+
+QUEUE = 256
+"""So many wait in the kernel to be accepted."""
+
 GRACE_S = 0.05
 """Where few wait, each has at least this long to say something before it is closed in favour of another."""
 
@@ -79,6 +86,7 @@ class Crowd:
         self.most = cap + max(4, cap // 4)
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._connections: set[Waiting] = set()
+        self._given_up: set[Waiting] = set()  # their descriptors are closed in the event loop's next turns
         self._spare: int | None = None
         self._keep_spare()
 
@@ -90,17 +98,21 @@ class Crowd:
     def discard(self, connection: Waiting) -> None:
         """The connection has ended."""
         self._connections.discard(connection)
+        self._given_up.discard(connection)
+
+    def _alive(self) -> int:
+        return len(self._sockets) - len(self._given_up)
 
     def admit(self, connection: socket.socket, now_s: float) -> socket.socket:
         """Count an accepted connection, and make room for it. ConnectionAbortedError where there is none."""
-        if len(self._sockets) >= self.most:
+        if self._alive() >= self.cap:
+            self._give_up_oldest(now_s)
+        if self._alive() >= self.most:
             with contextlib.suppress(OSError):
                 connection.send(_BUSY, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
             connection.close()
             _log.warning("the API closed a new connection: it takes %d at once, and all were at work", self.most)
             raise ConnectionAbortedError
-        if len(self._connections) >= self.cap:
-            self._give_up_oldest(now_s)
         counted = _Counted(connection, self._sockets)
         self._sockets.add(counted)
         return counted
@@ -124,6 +136,7 @@ class Crowd:
         since, oldest = min(waiting, key=lambda pair: pair[0], default=(now_s, None))
         if oldest is not None and (len(waiting) > self.most - self.cap or now_s - since >= GRACE_S):
             self._connections.discard(oldest)
+            self._given_up.add(oldest)
             oldest.give_up()
 
     def _keep_spare(self) -> None:
@@ -151,6 +164,10 @@ class Listener(socket.socket):
         super().__init__(family, socket.SOCK_STREAM)
         self._crowd = crowd
         self._now_s = now_s
+
+    def listen(self, _backlog: int = 0, /) -> None:
+        """Let so many wait to be accepted. asyncio takes one number for that and for how many it accepts at a time."""
+        super().listen(QUEUE)
 
     def accept(self) -> tuple[socket.socket, Any]:
         try:

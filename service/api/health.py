@@ -1,5 +1,6 @@
 """Is the process alive, can it do its work, and the numbers. The first two need no token and tell no secret."""
 
+import asyncio
 from html import escape
 
 from fastapi import FastAPI
@@ -29,7 +30,8 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     async def readyz() -> Response:
         missing = [name for name, why in (await parts.control.readiness()).items() if why]
         try:
-            await ask(parts.reads.newest_event_id)
+            # Not in the threads of the requests: it must be answered while all of these are taken.
+            await asyncio.to_thread(parts.reads.newest_event_id)
         except PasserelleError:
             missing.append("database")
         ready = schemas.Ready(status="not ready" if missing else "ready", missing=sorted(missing))

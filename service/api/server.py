@@ -21,12 +21,14 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service.api.connections import Crowd, allow_descriptors, connection_cap, listen
+from service.api.connections import AT_ONCE, Crowd, allow_descriptors, connection_cap, listen
 from service.api.envelope import HEADER_BYTES
 from service.api.problem import problem
 from service.errors import InputError
 
-BACKLOG = 128
+TURNS = 3
+"""In so many turns of the event loop what a new connection sent has been read: it is registered, polled, read."""
+
 _HEALTH = ("/livez", "/readyz")
 
 Turn = Literal["header", "body", "reader", "rest", ""]
@@ -58,11 +60,12 @@ class BoundedProtocol(H11Protocol):
         self._turn: Turn = ""
         self._since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._unheard = TURNS
 
     @property
     def waits_since(self) -> float | None:
-        """Since when it waits for its client."""
-        return self._since if self._turn else None
+        """Since when it waits for its client; None, too, before the event loop had a chance to hear it."""
+        return self._since if self._turn and self._unheard == 0 else None
 
     def give_up(self) -> None:
         """Close the connection, whatever stands in its buffers."""
@@ -73,6 +76,12 @@ class BoundedProtocol(H11Protocol):
         if not self._crowd.add(self):
             self.app = only_health(self.app)
         self._begin("header")
+        self._hear()
+
+    def _hear(self) -> None:
+        if self._unheard:
+            self._unheard -= 1
+            self.loop.call_soon(self._hear)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._crowd.discard(self)
@@ -215,7 +224,7 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=BACKLOG,
+        backlog=AT_ONCE,
         timeout_keep_alive=limits.idle_s,
         timeout_graceful_shutdown=grace_s,
         h11_max_incomplete_event_size=HEADER_BYTES,

@@ -16,7 +16,7 @@ import asyncssh
 from service.apply.host import Target
 
 CONFIG = """\
-ListenAddress 127.0.0.1
+ListenAddress {address}
 Port {port}
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/authorized_keys
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def real_sshd(folder: Path, client_key: asyncssh.SSHKey | None = None) -> Iterator[Sshd]:
+def real_sshd(folder: Path, client_key: asyncssh.SSHKey | None = None, *, address: str = "127.0.0.1") -> Iterator[Sshd]:
     """Start one, wait until it greets, and end it by its process id."""
     program = shutil.which("sshd", path="/usr/sbin:/usr/bin")
     assert program, "these tests need OpenSSH's server: apt-get install openssh-server"
@@ -63,13 +63,13 @@ def real_sshd(folder: Path, client_key: asyncssh.SSHKey | None = None) -> Iterat
     os.close(secret)
     (folder / "authorized_keys").write_bytes(client_key.export_public_key())
     port = free_port()
-    (folder / "sshd_config").write_text(CONFIG.format(port=port, folder=folder))
+    (folder / "sshd_config").write_text(CONFIG.format(port=port, folder=folder, address=address))
     log = (folder / "log").open("wb")
     process = subprocess.Popen(
         [program, "-D", "-e", "-f", str(folder / "sshd_config")], stdin=subprocess.DEVNULL, stderr=log
     )
     try:
-        _wait_for_greeting(port, process, folder / "log")
+        _wait_for_greeting(address, port, process, folder / "log")
         yield Sshd(port, host_key, client_key, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -77,11 +77,11 @@ def real_sshd(folder: Path, client_key: asyncssh.SSHKey | None = None) -> Iterat
         log.close()
 
 
-def _wait_for_greeting(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for_greeting(address: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+            with socket.create_connection((address, port), timeout=5) as sock:
                 if sock.recv(4) == b"SSH-":
                     return
         except OSError:
