@@ -1,7 +1,8 @@
-"""A real `passerelle serve` in a process of its own, with a repository and, where asked for, a host: this machine's sshd.
+"""A real `passerelle serve` in a process of its own, over a repository.
 
-with network(): …                                    a network namespace with 198.51.100.11 on its loopback; root
-with service(folder, descriptors=256) as served:     served.get("hosts"), served.push(…), served.log_lines()
+own_network()                       a network namespace with 198.51.100.11 on its loopback; root
+prepare(folder, files)              the repository
+with service(folder) as served:     served.get("hosts"), served.push(…), served.log_lines()
 """
 
 import ctypes

@@ -9,6 +9,7 @@ capped.
 
 import contextlib
 import os
+import resource
 import selectors
 import signal
 import subprocess
@@ -68,9 +69,9 @@ def run(argv: Sequence[str], environment: Mapping[str, str], directory: Path, li
     only where the program cannot be started."""
     bounded = [
         "prlimit",
-        f"--fsize={limits.file_bytes}",
-        f"--as={limits.memory_bytes}",
-        f"--cpu={limits.cpu_s}",
+        f"--fsize={_at_most(resource.RLIMIT_FSIZE, limits.file_bytes)}",
+        f"--as={_at_most(resource.RLIMIT_AS, limits.memory_bytes)}",
+        f"--cpu={_at_most(resource.RLIMIT_CPU, limits.cpu_s)}",
         "--core=0",
         "--",
         *argv,
@@ -94,6 +95,12 @@ def run(argv: Sequence[str], environment: Mapping[str, str], directory: Path, li
             return _watch(process, limits)
         finally:
             _kill_group(process)
+
+
+def _at_most(kind: int, wanted: int) -> int:
+    """The limit, or this process' own where that is lower already: nobody may raise it (setrlimit(2))."""
+    _, hard = resource.getrlimit(kind)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 def _watch(process: "subprocess.Popen[bytes]", limits: Limits) -> Answer:

@@ -67,8 +67,10 @@ def open_history(path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT
             f"the state folder {path.parent} cannot be made: {error.strerror}",
             hint="run as the service's user, or give another folder in PASSERELLE_STATE_DIR",
         ) from None
-    held = [serve_lock(path)] if serve else []
+    held: list[FileLock] = []
     try:
+        if serve:
+            held.append(serve_lock(path))
         held.append(_with_newest_schema(path, wait_s))
         _refuse_open(path)
         pepper = read_pepper(path.parent / PEPPER_FILE)
@@ -77,9 +79,14 @@ def open_history(path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT
         if serve:
             history.store.release_unsettled_keys()
         return history
-    except BaseException:
+    except BaseException as error:
         for lock in held:
             lock.release()
+        if isinstance(error, OSError):
+            raise StoreError(
+                f"the state folder {path.parent} cannot be used: {error.strerror}",
+                hint="the service's user must be able to write there; is it mounted read-only, or is the disk full?",
+            ) from None
         raise
 
 

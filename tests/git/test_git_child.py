@@ -1,5 +1,7 @@
 """The child process: limits, deadline, environment, and what is shown of its complaints."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -99,3 +101,15 @@ def test_what_a_server_says_is_not_repeated(said: bytes, told: str, tmp_path: Pa
     answer = Answer(code=128, stderr=said)
     assert git.complaint(answer).startswith(told)
     assert "555" not in git.complaint(answer)
+
+
+def test_where_the_service_itself_has_less_git_gets_that(tmp_path: Path) -> None:
+    """prlimit may not raise a limit, so that nothing could be fetched at all."""
+    code = (
+        "import resource, pathlib; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30));"
+        "from service.git.child import Limits, run;"
+        "answer = run(['sh', '-c', 'ulimit -v'], {'PATH': '/usr/bin:/bin'}, pathlib.Path('.'), Limits());"
+        "print(answer.stdout.decode().strip(), answer.stderr.decode())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str((1 << 30) // 1024)

@@ -205,3 +205,12 @@ def test_where_too_many_wait_for_the_database_it_is_an_error_of_ours(path: Path,
             pass
     assert error.value.retry
     database.close()
+
+
+def test_a_state_folder_that_cannot_be_used_is_said_in_words(path: Path) -> None:
+    """As where it is mounted read-only: it was a traceback."""
+    path.parent.mkdir()
+    path.with_name(path.name + ".serve.lock").symlink_to("elsewhere")
+    with pytest.raises(StoreError, match=r"the state folder .* cannot be used: .*is it mounted read-only") as error:
+        open_history(path, serve=True)
+    assert error.value.__suppress_context__
