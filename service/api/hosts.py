@@ -1,5 +1,6 @@
 """Hosts: where they stand, what is wanted and what was seen, what differs, what would be done."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -103,10 +104,14 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         f"{PREFIX}/hosts/{{host}}/observed",
         operation_id="get_observed",
         summary="What was last seen on the host",
+        response_model=schemas.View,
         tags=["hosts"],
     )
-    async def get_observed(who: Reader, host: HostPath) -> schemas.View:
-        return view(await parts.control.observed(seen_by(who, host)), f"{host} was not seen yet")
+    async def get_observed(who: Reader, host: HostPath) -> Response:
+        found = await parts.control.observed(seen_by(who, host))
+        # a host decides how much it is: not on the event loop
+        text = await asyncio.to_thread(lambda: view(found, f"{host} was not seen yet").model_dump_json(by_alias=True))
+        return Response(text, media_type="application/json")
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/drift/patch",
