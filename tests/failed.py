@@ -1,5 +1,6 @@
-"""A pytest plugin for tests/run: keep what failed and how (`--failed-into FILE`), one JSON line a failure.
+"""A pytest plugin for tests/run: keep what failed and how (`--failed-into=FILE`), one JSON line a failure.
 
+In one word: as two, pytest takes the file for a test before it knows the option, and looks for its settings there.
 A line is {"test", "when", "seconds", "seed", "said"}; with xdist only the one that starts the workers writes.
 """
 

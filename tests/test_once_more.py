@@ -60,7 +60,7 @@ def stage(folder: Path, text: str, *arguments: str) -> tuple[int, str]:
     kept = folder / "failed.jsonl"
     kept.touch()
     plugins = {} if arguments else FEW
-    python(folder, plugins, "pytest", "-p", "tests.failed", "--failed-into", str(kept), *arguments)
+    python(folder, plugins, "pytest", "-p", "tests.failed", f"--failed-into={kept}", *arguments)
     judged = python(folder, FEW, "tests.once_more", str(kept))
     return judged.returncode, judged.stdout
 
@@ -106,3 +106,11 @@ def test_what_is_no_flake_is_not_tried_again(tmp_path: Path, text: str) -> None:
 
 def test_nothing_failed_is_nothing_to_judge(tmp_path: Path) -> None:
     assert stage(tmp_path, GOOD) == (0, "")
+
+
+def test_the_settings_stay_those_of_the_checkout(tmp_path: Path) -> None:
+    (line,) = [line for line in (ROOT / "tests" / "run").read_text().splitlines() if "-p tests.failed" in line]
+    words = line.split("||")[0].replace('"$failed"', str(tmp_path / "kept")).replace('"$@"', "--collect-only").split()
+    (tmp_path / "kept").touch()
+    done = python(ROOT, {}, *words[2:], "-vv", "tests/test_once_more.py")
+    assert "configfile: pyproject.toml" in done.stdout, done.stdout
