@@ -112,5 +112,5 @@ def test_the_settings_stay_those_of_the_checkout(tmp_path: Path) -> None:
     (line,) = [line for line in (ROOT / "tests" / "run").read_text().splitlines() if "-p tests.failed" in line]
     words = line.split("||")[0].replace('"$failed"', str(tmp_path / "kept")).replace('"$@"', "--collect-only").split()
     (tmp_path / "kept").touch()
-    done = python(ROOT, {}, *words[2:], "-vv", "tests/test_once_more.py")
+    done = python(ROOT, {}, *words[2:], "-vv", "-o", "testpaths=tests/test_once_more.py")
     assert "configfile: pyproject.toml" in done.stdout, done.stdout
