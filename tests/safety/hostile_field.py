@@ -249,12 +249,13 @@ class Beside:
         return self.field.push(files, f"turn {self.turn}")
 
     def status(self, host: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.field.get(f"hosts/{host}")
-        return found
+        """Empty before the host was in a commit that is in force."""
+        found = [row for row in self.field.items("hosts?limit=200") if row["host"] == host]
+        return found[0] if found else {}
 
     def is_in_step(self, host: str, commit: str) -> bool:
         now = self.status(host)
-        return now["sync"] == "Synced" and now["applied_commit"] == now["observed_commit"] == commit
+        return now.get("sync") == "Synced" and now["applied_commit"] == now["observed_commit"] == commit
 
     def are_in_step(self, commit: str) -> bool:
         return all(self.is_in_step(host, commit) for host in GOOD)
