@@ -210,7 +210,7 @@ class Beside:
         self.child = subprocess.Popen(
             enter.network(
                 Path(f"/proc/{bad.console_pid}/ns/net"),
-                [sys.executable, "-m", "tests.safety.hostile_server", str(self.room)],
+                ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "tests.safety.hostile_server", str(self.room)],
             ),
             env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
             cwd="/",
