@@ -39,7 +39,8 @@ FILES = {
         f"rm {PLACE}/noise {PLACE}/big",
     ),
     "files: one that changes all the time": (
-        f"(while :; do date >{PLACE}/moving; done) >/dev/null 2>&1 & echo $! >/run/hostile.pid", f"{STOP} rm {PLACE}/moving",
+        f"(while :; do date >{PLACE}/moving; done) >/dev/null 2>&1 & echo $! >/run/hostile.pid",
+        f"{STOP} rm {PLACE}/moving",
     ),
     "files: 900 KB of interfaces": (f"{KEEP}; {STANZAS}", BACK),
     "files: 9,000 lines of post-up": (f"{KEEP}; {UP}", BACK),
