@@ -137,11 +137,11 @@ def test_unusable_names_and_unknown_hosts_are_errors_that_say_what_would_be_righ
 
 
 def test_a_kept_disk_is_where_hosts_can_start_over(host: Host, fresh_host: FreshHost) -> None:
-    host.sh("rm /etc/apt/sources.list; echo kept > /etc/kept; chown 3:4 /etc/kept; chmod 640 /etc/kept")
+    host.sh("rm /etc/issue; echo kept > /etc/kept; chown 3:4 /etc/kept; chmod 640 /etc/kept")
     host.keep_disk("kept")
     host.fresh(disk="kept", files={"/etc/more": "more\n"})
     assert host.sh("cat /etc/kept /etc/more; stat -c '%u:%g %a' /etc/kept") == "kept\nmore\n3:4 640\n"
-    assert host.exec(["test", "-e", "/etc/apt/sources.list"]).returncode == 1
+    assert host.exec(["test", "-e", "/etc/issue"]).returncode == 1
     assert host.ssh_answers()
     with pytest.raises(LabError, match="keeps no disk 'other'"):
         host.fresh(disk="other")
