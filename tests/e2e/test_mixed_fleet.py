@@ -32,22 +32,27 @@ def fleet(lab: Lab, field: Field) -> Iterator[list[Story]]:
         story.host.power_off()
 
 
-def test_one_push_of_the_same_spec_is_in_force_on_both(fleet: list[Story]) -> None:
-    for story in fleet:
-        story.push(story.spec(), f"say {story.host.name}")
-    commit = fleet[0].field.push({"fleet.yaml": "passerelle: 1\n"}, "all of it")
+def push(fleet: list[Story], sections: str, subject: str) -> None:
+    """One commit for all of them; returns when each host is as it says."""
+    files = {
+        f"hosts/{story.host.name}.yaml": story.spec().replace("BC:24:11:00", f"BC:24:11:{number:02}") + sections
+        for number, story in enumerate(fleet)
+    }
+    commit = fleet[0].field.push({"fleet.yaml": "passerelle: 1\n", **files}, subject)
     for story in fleet:
         story.wait_synced(commit)
+
+
+def test_one_push_of_the_same_spec_is_in_force_on_both(fleet: list[Story]) -> None:
+    push(fleet, "", "both as the seed says")
+    for story in fleet:
         assert story.port_53_owners() == {"dnsmasq"}
         assert story.masquerades() == 1
 
 
 def test_a_rule_for_one_code_of_icmp_holds_on_both_and_stays_in_sync(fleet: list[Story]) -> None:
+    push(fleet, FIREWALL, "messages of ICMP")
     for story in fleet:
-        story.push(story.spec() + FIREWALL, f"messages of ICMP for {story.host.name}")
-    commit = fleet[0].field.push({"fleet.yaml": "passerelle: 1\n"}, "all of it")
-    for story in fleet:
-        story.wait_synced(commit)
         story.wait_rounds()
         assert story.drift() == []
         rules = story.host.sh("nft -nn list chain inet passerelle input")
