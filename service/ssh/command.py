@@ -16,6 +16,9 @@ from service.ssh.words import where
 
 CHUNK_BYTES = 64 << 10
 LINE_BYTES = 64 << 10
+LINES = 20_000
+"""Of a command whose lines are followed as they come: each costs something, however short it is."""
+PACKET_BYTES = 1024
 
 
 async def run_command(
@@ -28,6 +31,7 @@ async def run_command(
     """Run `argv` to its end. Raises Garbled when the host says too much; the caller sets the deadline."""
     process = await connection.create_process(shlex.join(argv), encoding=None)
     try:
+        check_packets(process, target)
         lines = Lines(on_line) if on_line else None
         what = f"{where(target)}: `{argv[0]}`"
         stdout, stderr, _ = await _together(
@@ -43,6 +47,14 @@ async def run_command(
         lines.end()
     told = process.exit_status if process.exit_signal is None else None
     return Answer(told, stdout, stderr)
+
+
+def check_packets(process: "asyncssh.SSHClientProcess[bytes]", target: Target) -> None:
+    """Garbled where the host takes only tiny packets: what is written at once becomes one packet for each of its bytes,
+    all encrypted before anything else of the service has its turn. RFC 4253, 6.1: 32,768 bytes must be taken."""
+    size = getattr(process.channel, "_send_pktsize", PACKET_BYTES)  # asyncssh has no other name for it
+    if size < PACKET_BYTES:
+        raise Garbled(f"{where(target)}: its sshd takes packets of {size} bytes; at least {PACKET_BYTES} are needed")
 
 
 async def _together(*works: Coroutine[Any, Any, bytes]) -> list[bytes]:
@@ -66,6 +78,8 @@ async def _drain(reader: asyncssh.SSHReader[bytes], limit: int, what: str, lines
         chunks.append(chunk)
         if lines:
             lines.add(chunk)
+            if lines.count > LINES:
+                raise Garbled(f"{what} printed more than {LINES} lines", hint="nothing of it was used")
     return b"".join(chunks)
 
 
@@ -86,11 +100,13 @@ class Lines:
     def __init__(self, on_line: Callable[[str], None]) -> None:
         self._on_line = on_line
         self._rest = b""
+        self.count = 0
 
     def add(self, chunk: bytes) -> None:
         """Take the next bytes and give every line that is whole now."""
         *whole, self._rest = (self._rest + chunk).split(b"\n")
-        for line in whole:
+        self.count += len(whole)
+        for line in whole[:LINES]:
             self._on_line(line[:LINE_BYTES].decode("utf-8", "replace"))
         self._rest = self._rest[:LINE_BYTES]
 

@@ -30,6 +30,8 @@ Dial = Callable[[Target], Awaitable[socket.socket]]
 KEY_EXCHANGES = ("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org")
 CIPHERS = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com")
 CLOSE_S = 2.0
+DEBUGS = 200
+"""Debug messages (RFC 4253, 11.3) of one connection; OpenSSH sends a few at the login."""
 
 
 class SshHost:
@@ -116,6 +118,7 @@ class _Client(asyncssh.SSHClient):
     def __init__(self) -> None:
         self.connection: asyncssh.SSHClientConnection | None = None
         self.seen: asyncssh.SSHKey | None = None
+        self._debugs = 0
         self.has_reached = False
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
@@ -125,6 +128,12 @@ class _Client(asyncssh.SSHClient):
         """Asked only for keys that are not pinned: the answer is always no."""
         self.seen = key
         return False
+
+    def debug_msg_received(self, msg: str, lang: str, always_display: bool) -> None:
+        """Nobody reads them; a host that sends them without end takes the event loop's time from all others."""
+        self._debugs += 1
+        if self._debugs > DEBUGS and self.connection is not None:
+            self.connection.abort()
 
     @property
     def phase(self) -> Phase:

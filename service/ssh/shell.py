@@ -15,7 +15,7 @@ import asyncssh
 from service.apply.host import OUTPUT_BYTES, Target
 from service.errors import Garbled, Unreachable
 from service.model.trees import shown
-from service.ssh.command import CHUNK_BYTES
+from service.ssh.command import CHUNK_BYTES, check_packets
 from service.ssh.words import where
 
 
@@ -30,6 +30,11 @@ class Shell:
     async def open(cls, connection: asyncssh.SSHClientConnection, target: Target) -> "Shell":
         """Start one. `exec` puts sh in the place of whatever login shell the user has."""
         process = await connection.create_process("exec /bin/sh", encoding=None, stderr=asyncssh.DEVNULL)
+        try:
+            check_packets(process, target)
+        except BaseException:
+            process.channel.abort()
+            raise
         return cls(process, target)
 
     @property

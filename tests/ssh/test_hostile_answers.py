@@ -173,3 +173,55 @@ async def test_a_cancelled_command_leaves_nothing_running() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+@pytest.mark.parametrize("size", [1, 1023])
+async def test_a_host_that_takes_tiny_packets_only_is_given_nothing(size: int) -> None:
+    """64 KiB in packets of one byte kept the event loop, and with it every other host, waiting for 12 s."""
+
+    async def takes_all(process: Process) -> None:
+        await process.stdin.read()
+
+    async with connected(takes_all, max_pktsize=size) as host:
+        with pytest.raises(Garbled, match=rf"its sshd takes packets of {size} bytes; at least 1024 are needed"):
+            await host.ask(b"true", 10)
+    async with connected(takes_all, max_pktsize=size) as host:
+        with pytest.raises(Garbled, match="at least 1024 are needed"):
+            await host.run(["cat"], stdin=b"x" * 65536, timeout_s=10)
+
+
+async def test_packets_of_1_kib_are_enough() -> None:
+    async def count(process: Process) -> None:
+        given = await process.stdin.read()
+        process.stdout.write(b"%d" % len(given))
+        process.exit(0)
+
+    async with connected(count, max_pktsize=1024) as host:
+        assert (await host.run(["wc"], stdin=b"x" * 65536, timeout_s=10)).stdout == b"65536"
+
+
+async def test_lines_without_end_are_too_many_before_they_are_too_much() -> None:
+    async def nothing(process: Process) -> None:
+        while True:
+            process.stdout.write(b"\n" * 10_000)
+            await process.stdout.drain()
+
+    told: list[str] = []
+    async with connected(nothing) as host:
+        with pytest.raises(Garbled, match="`begin` printed more than 20000 lines"):
+            await host.run(["begin"], timeout_s=30, on_line=told.append)
+    assert len(told) < 200_000
+
+
+async def test_a_connection_with_debug_messages_without_end_is_given_up() -> None:
+    async def debug(process: Process) -> None:
+        connection = process.get_extra_info("connection")
+        while True:
+            for _ in range(50):
+                connection.send_debug("x" * 100)
+            await asyncio.sleep(0)
+
+    async with connected(debug) as host:
+        with pytest.raises(Unreachable):
+            await host.ask(b"true", 30)
+        assert host.is_closed
