@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite]
 
 FILE = "/root/passerelle_host.py"
 INTERFACES = "/etc/network/interfaces"
-UNIT = "/etc/systemd/system/passerelle-trial.service"
+UNIT = "/etc/systemd/system/trial-of-units.service"
 BRIDGE = """
 auto vmbr0
 iface vmbr0 inet static
@@ -39,7 +39,9 @@ def call(host: Host, *words: str, give: Any = None, peer: int = 1) -> dict[str, 
     client = f"SSH_CONNECTION=198.18.0.10 {50000 + peer} 198.51.100.11 22"
     command = ["env", client, "python3", "-I", "-S", FILE, *words]
     ran = host.exec(command, input=json.dumps(give) if give is not None else None, timeout_s=90)
-    return dict(json.loads(ran.stdout.splitlines()[-1]))
+    answer = dict(json.loads(ran.stdout.splitlines()[-1]))
+    print(*words, answer)  # pytest shows it where a test fails
+    return answer
 
 
 def read_if_there(host: Host, path: str) -> bytes:
@@ -69,7 +71,7 @@ def document(host: Host, timeout_s: int) -> dict[str, Any]:
         b"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
     ]
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
-    unit, load = "unit:passerelle-trial.service", "table inet passerelle_nat {\n\tchain post { }\n}"
+    unit, load = "unit:trial-of-units.service", "table inet passerelle_nat {\n\tchain post { }\n}"
     names = [f"file:{INTERFACES}", "addresses:enp1s0", "routes:default", "unit:named.service"]
     found = call(host, "capture", give=names)["facts"]
     after: dict[str, Any] = {
@@ -188,9 +190,7 @@ def storm(host: Host, what: str) -> Iterator[None]:
     try:
         yield
     finally:
-        host.sh(
-            "rm /run/storm; while pgrep -f /root/storm >/dev/null; do sleep 0.1; done; rm /root/storm", timeout_s=60
-        )
+        host.sh("rm /run/storm; while pgrep -x storm >/dev/null; do sleep 0.1; done; rm /root/storm", timeout_s=60)
 
 
 def woke(host: Host) -> dict[str, float]:
@@ -236,13 +236,30 @@ def test_one_waker_is_enough(armed_host: Host, blow: str, comes: set[str]) -> No
     assert all(0 <= seconds <= 5 for seconds in late_s.values()), late_s
 
 
-def test_a_change_that_disables_the_boot_unit_is_undone_with_words(armed_host: Host) -> None:
+def test_the_boot_unit_is_nobodys_to_switch(armed_host: Host) -> None:
     """`services: {passerelle-recover: disabled}` was reported as a success once."""
     before = armed_host.sh(LOOK)
     recover = "unit:passerelle-recover.service"
     was = call(armed_host, "capture", give=[recover])["facts"][recover]
     step = {"fact": recover, "before": was, "after": {"enabled": "disabled", "active": False}}
     answer = call(armed_host, "begin", give={**document(armed_host, 60), "steps": [step], "blobs": {}})
+    assert (answer["state"], answer["reason"]) == ("refused", "vital")
+    assert armed_host.sh(LOOK) == before
+
+
+def test_a_change_that_takes_the_boot_unit_along_is_undone_with_words(armed_host: Host) -> None:
+    text = (
+        b"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/systemctl disable passerelle-recover.service\n"
+    )
+    digest = hashlib.sha256(text).hexdigest()
+    steps = [
+        {"fact": f"file:{UNIT}", "before": None, "after": {"sha256": digest}},
+        {"fact": "unit:trial-of-units.service", "before": None, "after": {"active": True}},
+    ]
+    blobs = {digest: base64.b64encode(text).decode()}
+    trial = {**document(armed_host, 60), "steps": steps, "blobs": blobs}
+    answer = call(armed_host, "begin", give=trial)
     assert (answer["state"], answer["cause"]) == ("rolled_back", "switch lost")
     assert "passerelle-recover.service: UnitFileState is disabled, not enabled" in answer["error"]
-    assert armed_host.sh(LOOK) == before
+    again = call(armed_host, "begin", give={**document(armed_host, 60), "id": f"{ID[:-1]}1", "generation": 3})
+    assert again["state"] == "applied", "the next change puts the boot unit back"
