@@ -92,6 +92,7 @@ class Jails:
             if not isinstance(seen, Absent):
                 present: Observed[Json] = Seen("present") if isinstance(seen, Seen) else seen
                 yield from field_difference(self, JAILS_FILE, "file", "file", None, present)
+                yield from self.unit_in_doubt(observed)
             return
         if observed.path is None:
             why = Unknown("the host did not say from where the service reached it, so its address cannot be spared")
@@ -104,6 +105,12 @@ class Jails:
             yield from self.file_differences(text.value, observed)
             yield from mode_differences(self, JAILS_FILE, "0644", seen)
         yield from self.jail_differences(observed)
+
+    def unit_in_doubt(self, observed: HostObserved) -> Iterator[Difference]:
+        """Our file goes only together with the unit: without it nothing of ours would tell that fail2ban still runs."""
+        unit = observed.fact(f"unit:{UNIT}")
+        if isinstance(unit, Unknown):
+            yield from field_difference(self, UNIT, "active", "live", None, unit)
 
     def file_differences(self, content: bytes, observed: HostObserved) -> Iterator[Difference]:
         """Where our file does not say what it should."""
@@ -172,7 +179,7 @@ class Jails:
             yield Phase.UNIT_UP, Step(f"unit:{UNIT}", before, {**before, "active": True}, why, restart=True)
         elif not self.jails and seen.value.get("active"):
             others = sorted(
-                path for path, text in observed.texts.items() if _is_foreign(path) and isinstance(text, Seen)
+                path for path, text in observed.texts.items() if _is_foreign(path) and not isinstance(text, Absent)
             )
             if others:
                 why = f"{self.kind}: no jails of ours any more, {others[0]} is somebody else's"

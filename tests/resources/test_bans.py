@@ -8,7 +8,7 @@ import pytest
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.observed import HostObserved, ManagementPath
-from service.model.states import Absent, Seen, Unknown
+from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.plan.make import make_plan
 from service.reconcile.decide import decide
 from service.resources.bans import FILTER, FILTER_FILE, JAILS_FILE
@@ -114,18 +114,44 @@ def test_who_is_banned_is_no_drift_and_what_cannot_be_read_is_not_absent() -> No
     assert [refusal.rule for refusal in blind.refusals] == ["unknown"]
 
 
-@pytest.mark.parametrize(("others", "after"), [({}, "disabled"), ({"/etc/fail2ban/jail.d/mine.conf": b""}, "enabled")])
-def test_without_the_section_fail2ban_ends_unless_somebody_else_has_jails(others: dict[str, bytes], after: str) -> None:
+@pytest.mark.parametrize(
+    ("others", "after"),
+    [
+        ({}, "disabled"),
+        ({"/etc/fail2ban/jail.local": Absent()}, "disabled"),
+        ({"/etc/fail2ban/jail.d/mine.conf": Seen(b"")}, "enabled"),
+        ({"/etc/fail2ban/jail.d/mine.conf": Unknown("it is no plain file but a link")}, "enabled"),
+    ],
+)
+def test_without_the_section_fail2ban_ends_unless_somebody_else_has_jails(
+    others: dict[str, Observed[bytes]], after: str
+) -> None:
     wanted = desired_of("fail2ban")
     host = applied(wanted)
-    texts = {**host.texts, **{path: Seen(content) for path, content in others.items()}}
-    facts = {**host.facts, **{f"file:{path}": Seen(file_fact(content)) for path, content in others.items()}}
+    texts = {**host.texts, **others}
+    facts: dict[str, Observed[Json]] = dict(host.facts)
+    for path, content in others.items():
+        facts[f"file:{path}"] = Seen(file_fact(content.value)) if isinstance(content, Seen) else content
     bare = desire(spec_of(head() + (FOLDER / "fail2ban.yaml").read_text().partition("fail2ban:")[0]), KINDS)
     plan = make_plan(bare, base_of(wanted), replace(host, texts=texts, facts=facts))
     by_fact = {step.fact: step for step in plan.steps}
     assert by_fact[f"file:{JAILS_FILE}"].after is None
     assert by_fact[UNIT].after == {"enabled": after, "active": after == "enabled"}
     assert by_fact[UNIT].restart == (after == "enabled")
+
+
+def test_nothing_goes_while_fail2ban_is_just_being_started() -> None:
+    """Without our file nothing would tell later that the unit still runs."""
+    wanted = desired_of("fail2ban")
+    host = applied(wanted)
+    bare = desire(spec_of(head() + (FOLDER / "fail2ban.yaml").read_text().partition("fail2ban:")[0]), KINDS)
+    starting = replace(host, facts={**host.facts, UNIT: Unknown("fail2ban.service is just being started or stopped")})
+    plan = make_plan(bare, base_of(wanted), starting)
+    assert plan.is_empty
+    assert [refusal.rule for refusal in plan.refusals] == ["unknown"]
+    assert decide(plan, "auto", latched=False, request=None).sync != "Synced"
+    by_fact = {step.fact: step.after for step in make_plan(bare, base_of(wanted), host).steps}
+    assert by_fact == {f"file:{JAILS_FILE}": None, UNIT: {"enabled": "disabled", "active": False}}
 
 
 def test_a_host_that_never_had_it_is_left_alone() -> None:
