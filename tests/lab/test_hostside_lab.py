@@ -29,7 +29,7 @@ iface vmbr0 inet static
 """
 ID = "01JD0000000000000000000000"
 LOOK = """\
-ip -br addr | sed 's/@if[0-9]*//'; ip route; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward
+ip -br addr | sed 's/@if[0-9]*//' | tr -s ' '; ip route; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward
 find /etc -type f ! -name .updated | sort | xargs sha256sum; find /etc/systemd/system -type l | sort
 systemctl is-active named || true"""
 
