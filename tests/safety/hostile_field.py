@@ -260,6 +260,11 @@ class Beside:
         now = self.status(host)
         return now.get("sync") == "Synced" and now["applied_commit"] == now["observed_commit"] == commit
 
+    def is_looked_at(self, before: object) -> bool:
+        """Whether the hostile host was looked at anew, or was too much to be."""
+        now = self.status(BAD)
+        return now.get("observed_at") != before or "took more than" in now.get("message", "")
+
     def are_in_step(self, commit: str) -> bool:
         return all(self.is_in_step(host, commit) for host in GOOD)
 
@@ -282,8 +287,8 @@ class Beside:
                 commit = self.push("auto" if name in APPLYING else "observe")
                 self.wait_until(lambda: self.are_in_step(commit), APPLIED_S)
                 if name in FILES:
-                    self.wait_until(lambda: self.status(BAD).get("observed_at") != looked_before, MET_S)
-                    met.times = int(self.status(BAD).get("observed_at") != looked_before)
+                    self.wait_until(lambda: self.is_looked_at(looked_before), MET_S)
+                    met.times = int(self.is_looked_at(looked_before))
                 else:
                     self.wait_until(lambda: self.times_met(name) > met_before, MET_S, ask=True)
                     met.times = self.times_met(name) - met_before
