@@ -235,7 +235,7 @@ async def reset_after_login(made: asyncssh.SSHServerConnection) -> None:
 
 
 async def debug_storm(made: asyncssh.SSHServerConnection) -> None:
-    while True:
+    while not made.is_closed():
         for _ in range(200):
             made.send_debug("x" * 200)
         await asyncio.sleep(0)
