@@ -216,7 +216,8 @@ def test_a_forward_of_the_management_port_is_refused(published: Story) -> None:
 
 def test_the_plan_says_what_follows_and_from_what(published: Story) -> None:
     published.apply(story_without(published), "nothing published")
-    published.push(spec(published, sync="approve"), "publish again")
+    commit = published.push(spec(published, sync="approve"), "publish again")
+    published.wait_status(observed_commit=commit)
     plan = published.field.wait_for(lambda: plan_with_steps(published), "the plan")
     derived = {entry["thing"]: entry["cause"] for entry in plan["body"]["derived"]}
     web = "forwards: tcp/80 on enp1s0 to box (10.10.10.50)"

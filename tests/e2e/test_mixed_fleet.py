@@ -62,6 +62,7 @@ def test_a_rule_for_one_code_of_icmp_holds_on_both_and_stays_in_sync(fleet: list
 
 
 def test_what_is_there_comes_back_after_a_reboot_of_both(fleet: list[Story]) -> None:
+    push(fleet, FIREWALL + "    - {type: in, action: drop, macro: SMB}\n", "as it has to be after a reboot")
     for story in fleet:
         story.host.reboot(wait=False)
     for story in fleet:

@@ -44,6 +44,7 @@ def secrets(field: Field) -> dict[str, bytes]:
 def watched(lab: Lab, field: Field, suite: str, secrets: dict[str, bytes]) -> Story:
     """A bare pve1 that is only looked at; its spec came by a webhook."""
     lab.host("pve1").fresh(suite=suite)
+    lab.host("pve1").sh("apt-get update")  # under observe nobody renews lists, and without any no plan can be made
     story = Story(lab.host("pve1"), field)
     commit = story.push(story.spec(sync="observe"), "watch pve1")
     assert deliver(field, "generic", {"X-Signature": sign(secrets["generic"], BODY)}) == 202
