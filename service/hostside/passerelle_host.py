@@ -96,6 +96,8 @@ ExecStart=-/usr/bin/timeout -s KILL 40 /usr/bin/python3 -I -S /var/lib/passerell
 ExecStart=-/usr/bin/timeout -s KILL 40 /usr/bin/python3 -I -S /var/lib/passerelle/boot.py boot
 ExecStart=/usr/bin/timeout -s KILL 40 /usr/bin/python3 -I -S /var/lib/passerelle/boot.py boot
 TimeoutStartSec=150
+OOMScoreAdjust=-900
+OOMPolicy=continue
 
 [Install]
 WantedBy=sysinit.target

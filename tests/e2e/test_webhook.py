@@ -135,6 +135,7 @@ def test_under_observe_everything_is_told_and_nothing_is_written(watched: Story)
 
 def test_without_a_token_or_its_scope_nothing_is_answered_or_done(watched: Story) -> None:
     field = watched.field
+    watched.wait_rounds()
     plan = field.get("hosts/pve1/plan")
     order = {"host": "pve1", "digest": plan["digest"]}
     reader = field.run("token", "create", "reader").stdout.decode().strip()

@@ -29,7 +29,7 @@ from tests.safety.lab_world import World, host_path
 STATE = "/var/lib/passerelle"
 MARK, REACHED = "/run/passerelle-test", "/run/passerelle-point"
 ONCE = STATE + "/test-stop-at"
-STORM = "/run/passerelle-storm"
+STORM, BLOWING = "/run/passerelle-storm", "/run/passerelle-blowing"
 STORM_SCRIPTS = {
     "reload": "while test -e {flag}; do systemctl daemon-reload; sleep 1; done",
     "reexec": "while test -e {flag}; do systemctl daemon-reexec; sleep 1; done",
@@ -194,20 +194,15 @@ class Bench:
     def storm(self, kind: str) -> Iterator[None]:
         """Let systemd reload, execute itself anew, or count all its timers anew, again and again."""
         self.put(STORM, "")
-        script = STORM_SCRIPTS[kind].format(flag=STORM)
+        self.put(BLOWING, "x")
+        script = STORM_SCRIPTS[kind].format(flag=STORM) + f"; rm {BLOWING}"
         self.host.exec(["setsid", "-f", "sh", "-c", f"exec >/dev/null 2>&1 </dev/null; {script}"], check=True)
         try:
             yield
         finally:
             self.forget(STORM)
-            wait_for(lambda: not self._storming(), now_s() + grown_s(STORM_ENDS_S))
-
-    def _storming(self) -> bool:
-        for pid in cgroups.pids(self.host.cgroup):
-            with contextlib.suppress(OSError):
-                if STORM.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    return True
-        return False
+            if not wait_for(lambda: not self.look(BLOWING), now_s() + grown_s(STORM_ENDS_S)):
+                raise LabError(f"{self.host.name}: the storm of {kind} does not end")
 
     def answers(self, timeout_s: float = 1.0) -> str:
         """The address at which a new connection from the controller's network is greeted by sshd; "" for none."""
