@@ -11,7 +11,6 @@ from service.api.create import create_app
 from service.api.metrics import Metrics
 from service.api.parts import Parts
 from service.api.server import serve
-from service.apply.collect import Collector
 from service.apply.fleet import FleetHosts
 from service.clock import SystemClock
 from service.errors import (
@@ -32,6 +31,7 @@ from service.history import History, open_history
 from service.kinds import KINDS
 from service.logs import log_to
 from service.model.observed import HostObserved, Watch
+from service.observe.collect import Collector
 from service.reconcile.control import Control
 from service.reconcile.loop import Loop
 from service.reconcile.queue import Queue

@@ -7,8 +7,8 @@ from service.formats import ethers, nat_files, pve_guests
 from service.formats.interfaces import FILES as INTERFACES_FILES
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
+from service.observe.at_boot import IFUPDOWN2
 from service.resources import bans, firewall, forwards, sysctls
-from service.resources.boot import IFUPDOWN2
 from service.resources.dnsmasq_config import FILES as DNSMASQ_FILES
 from service.resources.guest_names import SOURCES
 from service.resources.nat import NAT_FILE

@@ -23,7 +23,7 @@ from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.formats.nat_files import of_command
 from service.kinds.addressing import is_reached
 from service.model.states import Json
-from service.resources.boot import fails_at_broadcast
+from service.observe.at_boot import fails_at_broadcast
 from service.resources.stanzas import meant_fields, ports_at_boot
 from service.spec.findings import Path
 

@@ -1,1 +1,1 @@
-"""To look at hosts and to change them, over any connection that fits `service.apply.host`. Async, but free of SSH."""
+"""To change hosts, over any connection that fits `service.observe.connection`. Async, but free of SSH."""

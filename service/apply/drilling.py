@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from service.apply.document import ended, words
-from service.apply.host import Dialer, Host, Target
 from service.apply.switch import WORDS, Switch
 from service.clock import Clock
 from service.errors import HostError
 from service.model.facts import FactId
 from service.model.runs import Proof
 from service.model.states import Json
+from service.observe.connection import Dialer, Host, Target
 
 DEADLINE_S = 10
 SETTLE_S = 20.0

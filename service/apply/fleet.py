@@ -4,10 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from service.apply.collect import Collector
 from service.apply.document import fence, overdue, words
 from service.apply.drilling import DEADLINE_S, DrillRun, drill_document
-from service.apply.host import Dialer, Host, Target
 from service.apply.proving import Proving
 from service.apply.rebooting import BOOT_S, RebootRun
 from service.apply.switch import Switch
@@ -22,6 +20,8 @@ from service.model.runs import Proof
 from service.model.states import Json, Seen, Unknown
 from service.model.telling import Ended, Fence, Told
 from service.model.weighed import Weighed
+from service.observe.collect import Collector
+from service.observe.connection import Dialer, Host, Target
 from service.spec.host import HostSpec
 
 PACKAGES_TIMEOUT_S = 900.0

@@ -15,7 +15,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from service.apply.document import words
-from service.apply.host import Dialer, Host, Target
 from service.apply.switch import Switch
 from service.clock import Clock
 from service.errors import Garbled, HostError, HostRefused
@@ -23,6 +22,7 @@ from service.hostside import passerelle_host
 from service.model.probes import Probe, ProbeAnswer
 from service.model.runs import ProbeRecord
 from service.model.telling import ProbesTold, Told
+from service.observe.connection import Dialer, Host, Target
 
 ASK_S = 30.0
 PATIENCE_S = 10.0

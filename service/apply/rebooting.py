@@ -9,11 +9,11 @@ from typing import Any
 
 from service.apply.document import ended, words
 from service.apply.drilling import BEGIN_S, proofs_of, why_not
-from service.apply.host import Dialer, Host, Target
 from service.apply.switch import Switch
 from service.clock import Clock
 from service.errors import HostError
 from service.model.runs import Proof
+from service.observe.connection import Dialer, Host, Target
 
 BOOT_S = 600
 """How long a host may take to come back, and the deadline of the switch: a host that does not reboot undoes it then."""

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from service.apply.host import Answer, Host
 from service.errors import Garbled, HostError, HostRefused
 from service.hostside import passerelle_host
 from service.model.states import well_formed
 from service.model.trees import shown
+from service.observe.connection import Answer, Host
 
 FOLDER = "/var/lib/passerelle/hostside"
 NOT_THERE = 97

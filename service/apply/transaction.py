@@ -11,7 +11,6 @@ from typing import Any
 
 from service.apply.document import PROBE_LOST, document, ended, steps_of, told
 from service.apply.heard import Heard
-from service.apply.host import Dialer, Host, Target
 from service.apply.proving import PATIENCE_S, Proving
 from service.apply.switch import WORDS, Event, Switch
 from service.apply.way_in import WayIn, entries_of, pause_of
@@ -19,6 +18,7 @@ from service.clock import Clock
 from service.errors import HostError, HostRefused, Throttled
 from service.model.plans import Plan
 from service.model.telling import Ended, MissedTold, PhaseTold, Told
+from service.observe.connection import Dialer, Host, Target
 
 CONFIRM_TIMEOUT_S = 40.0
 """To verify again, do what waits for the confirmation, verify that: longer than it takes, shorter than for ever."""

@@ -11,10 +11,10 @@ may work and nothing else: what the last connection is given has to come back.
 
 import re
 
-from service.apply.host import Dialer, Host, Target
 from service.clock import Clock
 from service.errors import HostError, Throttled, Unreachable
 from service.model.plans import Plan
+from service.observe.connection import Dialer, Host, Target
 
 ENTRIES = 3
 LIMITED_ENTRIES = 12

@@ -13,7 +13,7 @@ from service.adopt import WATCH, Material
 from service.adopt.material import PACKAGES, UNITS
 from service.adopt.system import STATUS_FILE
 from service.errors import InputError
-from service.resources.boot import IFUPDOWN2
+from service.observe.at_boot import IFUPDOWN2
 
 MAX_FILE_BYTES = 1 << 20
 MAX_FILES = 4000

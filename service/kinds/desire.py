@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.kinds.kind import Kind
-from service.resources.boot import WAY_IN_WATCH
+from service.observe.at_boot import WAY_IN_WATCH
 from service.resources.desired import Desired
 from service.spec.fleet import claims_of
 from service.spec.host import HostSpec

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, ip_address
 from service.formats import dnsmasq
 from service.model.observed import HostObserved, Lease
 from service.model.states import Seen, Unknown
-from service.resources.boot import texts_of
+from service.observe.at_boot import texts_of
 from service.resources.desired import Desired
 from service.resources.dnsmasq_config import FILES, OWN_FILE, DnsmasqConfig, directives_of
 from service.resources.guest_names import GUESTS_FILE, GuestNames

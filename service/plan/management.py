@@ -16,7 +16,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath
 from service.model.plans import Refusal
 from service.model.states import Json, Seen
-from service.resources.boot import NETWORK_UNITS, SSH_UNITS
+from service.observe.at_boot import NETWORK_UNITS, SSH_UNITS
 from service.resources.desired import Desired, LastApplied
 from service.resources.firewall import FirewallTable
 from service.resources.forwards import ForwardsTable

@@ -10,8 +10,8 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
+from service.observe.at_boot import texts_of
 from service.resources import dnsmasq_elsewhere as elsewhere
-from service.resources.boot import texts_of
 from service.resources.dnsmasq_elsewhere import Directive, Standing
 from service.resources.files import file_step, mode_differences, sha256
 from service.resources.guest_configs import GuestRow

@@ -13,7 +13,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
-from service.resources.boot import texts_of
+from service.observe.at_boot import texts_of
 from service.resources.files import OwnFile, file_step, sha256
 from service.resources.guest_configs import CONFIGS, GuestRow, configured_guests, without_twins
 from service.resources.resource import Phase, Steps, Wishes

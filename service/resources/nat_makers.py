@@ -22,7 +22,7 @@ from service.formats.nat_files import (
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Absent, Seen, Unknown
-from service.resources.boot import interfaces_config, texts_of
+from service.observe.at_boot import interfaces_config, texts_of
 from service.resources.files import file_step, sha256
 from service.resources.resource import Phase, Steps
 

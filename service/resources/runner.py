@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from service.model.observed import HostObserved
 from service.model.states import Absent, Seen
-from service.resources.boot import IFUPDOWN2
+from service.observe.at_boot import IFUPDOWN2
 
 IFUPDOWN = "ifupdown"
 NETWORKING = "networking.service"

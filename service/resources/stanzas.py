@@ -30,8 +30,8 @@ from service.model.changes import Difference
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
+from service.observe.at_boot import IFUPDOWN2, interfaces_config, texts_of
 from service.resources.addresses import sorted_addresses
-from service.resources.boot import IFUPDOWN2, interfaces_config, texts_of
 from service.resources.files import file_step, sha256
 from service.resources.resource import Phase, Steps, Wishes, field_difference
 

@@ -12,7 +12,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Observed, Seen, Unknown
-from service.resources.boot import interfaces_config, texts_of
+from service.observe.at_boot import interfaces_config, texts_of
 from service.resources.files import file_step, sha256
 from service.resources.resource import Phase, Steps, Wishes, field_difference
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import asyncssh
 
-from service.apply.host import ERROR_BYTES, OUTPUT_BYTES, Answer, Target
 from service.errors import Garbled
+from service.observe.connection import ERROR_BYTES, OUTPUT_BYTES, Answer, Target
 from service.ssh.words import where
 
 CHUNK_BYTES = 64 << 10

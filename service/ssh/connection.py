@@ -1,7 +1,7 @@
 """SSH connections to hosts, by asyncssh.
 
-    SshDialer(key, dial=None, connect_s=10, login_s=15).connect(target) -> SshHost      a service.apply.host.Dialer
-    SshHost.run .ask .close .is_closed                                                  a service.apply.host.Host
+    SshDialer(key, dial=None, connect_s=10, login_s=15).connect(target) -> SshHost   a service.observe.connection.Dialer
+    SshHost.run .ask .close .is_closed   a service.observe.connection.Host
 
 Nothing is read from ~/.ssh or an agent, no host is trusted that shows no pinned key, every wait has an end, and every
 answer a size. `dial` makes the TCP socket instead of the library (into another network namespace, for one).
@@ -15,8 +15,8 @@ from typing import TypeVar
 
 import asyncssh
 
-from service.apply.host import Answer, Target
 from service.errors import PasserelleError
+from service.observe.connection import Answer, Target
 from service.ssh.command import run_command
 from service.ssh.greeting import not_turned_away, reach
 from service.ssh.keys import Pinned, pinned
@@ -57,7 +57,7 @@ class SshHost:
         timeout_s: float,
         on_line: Callable[[str], None] | None = None,
     ) -> Answer:
-        """See `service.apply.host.Host.run`."""
+        """See `service.observe.connection.Host.run`."""
         async with self._running:
             what = f"`{argv[0]}`"
             return await self._bounded(
@@ -65,7 +65,7 @@ class SshHost:
             )
 
     async def ask(self, script: bytes, timeout_s: float) -> bytes:
-        """See `service.apply.host.Host.ask`."""
+        """See `service.observe.connection.Host.ask`."""
         async with self._asking:
             return await self._bounded(self._ask(script), "a question to its shell", timeout_s)
 
@@ -106,7 +106,7 @@ class SshHost:
             self._connection.abort()
 
     async def close(self) -> None:
-        """See `service.apply.host.Host.close`."""
+        """See `service.observe.connection.Host.close`."""
         if not self._connection.is_closed():
             self._connection.close()
         await self._closed()
@@ -153,7 +153,7 @@ class SshDialer:
     login_s: float = 15.0
 
     async def connect(self, target: Target) -> SshHost:
-        """See `service.apply.host.Dialer.connect`."""
+        """See `service.observe.connection.Dialer.connect`."""
         pins = pinned(target)
         client = _Client()
         sock: socket.socket | None = None

@@ -12,7 +12,7 @@ does, gets a reset connection instead of these words.
 import asyncio
 import socket
 
-from service.apply.host import Target
+from service.observe.connection import Target
 
 PENALTY = b"Not allowed at this time"
 TOO_MANY = b"Exceeded MaxStartups"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import asyncssh
 
-from service.apply.host import Target
 from service.errors import InputError
+from service.observe.connection import Target
 from service.private_files import read_private
 
 # Host certificates are not offered: no CA can be pinned, and a host that has a certificate would show it first.

@@ -18,9 +18,9 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.apply.host import Target
 from service.clock import Clock, SystemClock
 from service.errors import AuthFailed, HostError
+from service.observe.connection import Target
 from service.ssh.connection import SshDialer, SshHost
 
 RENEW_S = 3000.0
@@ -117,7 +117,7 @@ class Connections:
             await self._clock.sleep(begins_s - now_s)
 
     async def connect(self, target: Target) -> SshHost:
-        """The same as `fresh`: this is a `service.apply.host.Dialer`."""
+        """The same as `fresh`: this is a `service.observe.connection.Dialer`."""
         return await self.fresh(target)
 
     def doubt(self, name: str) -> str:

@@ -12,9 +12,9 @@ import secrets
 
 import asyncssh
 
-from service.apply.host import OUTPUT_BYTES, Target
 from service.errors import Garbled, Unreachable
 from service.model.trees import shown
+from service.observe.connection import OUTPUT_BYTES, Target
 from service.ssh.command import CHUNK_BYTES, check_packets
 from service.ssh.words import where
 

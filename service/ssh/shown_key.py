@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import asyncssh
 
-from service.apply.host import Target
 from service.errors import Unreachable
+from service.observe.connection import Target
 from service.ssh.connection import KEY_EXCHANGES, Dial
 from service.ssh.greeting import TurnedAway, not_turned_away, reach
 from service.ssh.keys import HOST_KEY_ALGORITHMS

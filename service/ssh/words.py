@@ -11,9 +11,9 @@ from typing import Literal
 
 import asyncssh
 
-from service.apply.host import Target
 from service.errors import AuthFailed, HostError, HostKeyChanged, Throttled, Unreachable
 from service.model.trees import shown
+from service.observe.connection import Target
 from service.ssh.greeting import TurnedAway
 
 Phase = Literal["tcp", "greeting", "login"]

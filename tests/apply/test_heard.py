@@ -6,10 +6,10 @@ import pytest
 
 from service.apply.document import MAX_JOURNALS, fence, steps_of
 from service.apply.heard import Heard
-from service.apply.host import Answer
 from service.apply.switch import result_of
 from service.errors import Garbled
 from service.model.telling import PhaseTold, StepTold, Told
+from service.observe.connection import Answer
 
 
 def test_each_state_of_each_step_of_the_plan_is_told_once() -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from service.apply.collect import Collector
-from service.apply.host import Target
 from service.apply.switch import Switch
 from service.apply.transaction import Transaction
 from service.clock import SystemClock
@@ -21,6 +19,8 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Seen
 from service.model.telling import Ended
+from service.observe.collect import Collector
+from service.observe.connection import Target
 from service.ssh.connection import SshDialer
 from service.ssh.keys import load_client_key
 from service.ssh.pool import Connections

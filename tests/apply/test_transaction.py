@@ -10,7 +10,6 @@ from typing import Any
 import asyncssh
 import pytest
 
-from service.apply.host import Host, Target
 from service.apply.switch import Switch
 from service.apply.transaction import SETTLE_S, Transaction
 from service.apply.way_in import ENTRIES
@@ -18,6 +17,7 @@ from service.errors import Garbled, HostRefused
 from service.model.facts import Step
 from service.model.plans import Plan
 from service.model.telling import Ended, MissedTold, PhaseTold, StepTold, Told
+from service.observe.connection import Host, Target
 from service.ssh.connection import SshDialer
 from tests.apply.clocks import QuickClock
 from tests.apply.relay import relay_to

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from tests.apply.samples import NONCE, answer
+from tests.observe.samples import NONCE, answer
 from tests.ssh.servers import CLIENT_KEY, HOST_KEY, public_line, ssh_server
 
 QUESTION = "Type yes to pin it:"

@@ -12,9 +12,9 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, ManagementPath
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen, Unknown
+from service.observe.at_boot import WAY_IN_WATCH
 from service.plan.make import Permission, make_plan
 from service.plan.next_boot import next_boot_faults, next_boot_refusals
-from service.resources.boot import WAY_IN_WATCH
 from service.resources.desired import Desired, LastApplied
 from tests.laws.host import bare_host, link
 from tests.laws.specs import head, spec_of

@@ -13,11 +13,11 @@ from service.model.observed import HostObserved, Watch
 from service.model.runs import HostStatus, Proof
 from service.model.states import Json, Unknown
 from service.model.telling import Ended, Fence
+from service.observe.at_boot import WAY_IN_WATCH
 from service.reconcile.drilling import INTERRUPTED, Drilling, held
 from service.reconcile.quarantine import Held, Quarantine
 from service.reconcile.standing import Standing
 from service.reconcile.trouble import Troubles
-from service.resources.boot import WAY_IN_WATCH
 from tests.laws.host import bare_host
 from tests.laws.specs import head, spec_of
 from tests.reconcile.clocks import START, StoppedClock

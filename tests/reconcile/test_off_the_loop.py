@@ -12,26 +12,26 @@ from typing import Any, ParamSpec, TypeVar
 import pytest
 
 import service
-from service.apply.collect import Collector
 from service.apply.fleet import FleetHosts
-from service.apply.host import Answer, Host, Target
 from service.clock import SystemClock
 from service.errors import TooMuch
 from service.history import open_history
 from service.kinds import KINDS
 from service.model.states import Unknown
+from service.observe.collect import Collector
+from service.observe.connection import Answer, Host, Target
 from service.reconcile.round import Rounds
 from service.reconcile.watching import Wanted
 from service.work import Effort, Work
 from service.workers import Workers
-from tests.apply.growth import LEASES, big, framed, leases, with_file
-from tests.apply.samples import NONCE, WATCH
 from tests.laws.specs import FOLDER, head, spec_of
+from tests.observe.growth import LEASES, big, framed, leases, with_file
+from tests.observe.samples import NONCE, WATCH
 
 P = ParamSpec("P")
 T = TypeVar("T")
 HOME = f"{Path(service.__file__).parent}/"
-OFF_THE_LOOP = ("apply/frames", "apply/limits", "apply/part", "apply/read_", "plan/", "formats/", "firewall/")
+OFF_THE_LOOP = ("observe/frames", "observe/limits", "observe/part", "observe/read_", "plan/", "formats/", "firewall/")
 NONCE_IN_SCRIPT = re.compile(rb"@@([0-9a-f]+) done")
 
 

@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 from typing import NamedTuple
 
-from service.apply.collect import Collector
 from service.apply.switch import Switch
 from service.apply.weighing import question, read_weighed
 from service.clock import SystemClock
@@ -14,6 +13,7 @@ from service.lab import Host
 from service.model.plans import Plan
 from service.model.states import Seen
 from service.model.trees import BlobEntry, Tree
+from service.observe.collect import Collector
 from service.plan.make import Permission, make_plan
 from service.resources.desired import LastApplied
 from service.spec.fleet import read_fleet

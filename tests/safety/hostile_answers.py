@@ -6,7 +6,7 @@ ANSWERS[name](answer, nonce, turn) -> bytes         `turn` counts how often it w
 import re
 from collections.abc import Callable
 
-from tests.apply.growth import big, ip, mac
+from tests.observe.growth import big, ip, mac
 
 Made = Callable[[bytes, bytes, int], bytes]
 MIB = 1 << 20

@@ -343,8 +343,8 @@ def lifted(code: Path, into: Path) -> Path:
     shutil.copytree(code / "service", into / "service", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(code / "migrations", into / "migrations")
     for file, text, instead in (
-        ("apply/limits.py", "    if len(body) > limit.size:", "    if len(body) > 1 << 30:"),
-        ("apply/limits.py", "    if lines > limit.lines:", "    if lines > 1 << 30:"),
+        ("observe/limits.py", "    if len(body) > limit.size:", "    if len(body) > 1 << 30:"),
+        ("observe/limits.py", "    if lines > limit.lines:", "    if lines > 1 << 30:"),
         ("app.py", "    workers = Workers()\n", "    workers: Any = InPlace()\n"),
         ("app.py", "            await workers.close()\n", ""),
     ):

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from service.apply.document import document, ended
-from service.apply.host import Target
 from service.apply.switch import Switch
 from service.apply.transaction import Transaction
 from service.clock import SystemClock
@@ -28,6 +27,7 @@ from service.lab import Host, Lab
 from service.model.facts import Step
 from service.model.plans import Plan
 from service.model.telling import Ended
+from service.observe.connection import Target
 from service.ssh.connection import SshDialer
 from service.ssh.keys import load_client_key
 

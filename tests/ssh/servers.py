@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncssh
 
-from service.apply.host import Target
+from service.observe.connection import Target
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Serve = Callable[["asyncssh.SSHServerProcess[bytes]"], Awaitable[None]]

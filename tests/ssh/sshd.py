@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncssh
 
-from service.apply.host import Target
+from service.observe.connection import Target
 
 CONFIG = """\
 ListenAddress {address}

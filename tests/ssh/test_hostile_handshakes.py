@@ -6,8 +6,8 @@ import time
 import asyncssh
 import pytest
 
-from service.apply.host import Target
 from service.errors import AuthFailed, HostKeyChanged, InputError, Unreachable
+from service.observe.connection import Target
 from service.ssh.connection import SshDialer
 from tests.ssh.servers import (
     CLIENT_KEY,

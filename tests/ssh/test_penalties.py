@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.apply.host import Target
 from service.errors import AuthFailed, Throttled, Unreachable
+from service.observe.connection import Target
 from service.ssh.connection import SshDialer
 from service.ssh.greeting import reach
 from service.ssh.pool import AUTH_HOLD_S, PACE_S, RENEW_AGAIN_S, RENEW_S, Connections

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.apply.host import Target
+from service.observe.connection import Target
 from service.ssh.connection import SshDialer, SshHost
 from tests.ssh.sshd import Sshd
 

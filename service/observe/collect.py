@@ -7,13 +7,13 @@ Collector(clock, work, timeout_s=20)
 
 import secrets
 
-from service.apply.collect_script import collect_script
-from service.apply.host import Host
-from service.apply.part import Part
-from service.apply.read_answer import Begun, Reading, begin, finish, read_answer, read_part, unread_part
 from service.clock import Clock
 from service.errors import TooMuch
 from service.model.observed import HostObserved, Watch
+from service.observe.connection import Host
+from service.observe.part import Part
+from service.observe.read_answer import Begun, Reading, begin, finish, read_answer, read_part, unread_part
+from service.observe.script import collect_script
 from service.work import READ_CPU_S, Effort, Work
 
 WHOLE_BYTES = 128 << 10

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.apply.collect_script import SECTIONS
 from service.model.observed import HostObserved
 from service.model.states import Seen, Unknown
-from tests.apply.samples import CASES, NONCE, PROBES, answer, read
+from service.observe.script import SECTIONS
+from tests.observe.samples import CASES, NONCE, PROBES, answer, read
 
 
 def values(observed: HostObserved) -> dict[str, Any]:

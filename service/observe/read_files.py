@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from service.apply.collect_script import LEFT_OVER_ENDINGS, MAX_BODY_BYTES, MAX_FILE_BYTES, split_watched
-from service.apply.frames import Section
-from service.apply.part import Part, Reader, Unreadable
 from service.formats import leases as lease_file
 from service.model.observed import Lease, Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
+from service.observe.frames import Section
+from service.observe.part import Part, Reader, Unreadable
+from service.observe.script import LEFT_OVER_ENDINGS, MAX_BODY_BYTES, MAX_FILE_BYTES, split_watched
 
 _LINE = re.compile(r"f\|([a-z ]+)\|(\d{1,18})\|([0-7]{1,4})\|(\d{1,10})\|(\d{1,10})\|(-?\d{1,12}\.\d{1,9})\|(/.*)")
 _MISSING = re.compile(r"stat: cannot statx? '([^']*)': (No such file or directory|Not a directory)")

@@ -5,14 +5,14 @@ import ipaddress
 import re
 from collections.abc import Mapping
 
-from service.apply.collect_script import BOOT_ID, OS_RELEASE, sysctl_path
-from service.apply.frames import Section
-from service.apply.part import LINK_NAME, Part, Reader, Unreadable, succeeded
 from service.hostside import passerelle_host as hostside
 from service.hostside.passerelle_host import BRIDGED
 from service.model.observed import Keeper, Listener, Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
+from service.observe.frames import Section
+from service.observe.part import LINK_NAME, Part, Reader, Unreadable, succeeded
+from service.observe.script import BOOT_ID, OS_RELEASE, sysctl_path
 
 MAX_LISTENERS = 2000
 MAX_BANS_TEXT = 1 << 20

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from service.apply.read_answer import READERS, read_answer
 from service.model.states import Absent, Seen, Unknown
-from tests.apply.samples import ANSWERS, AT, CASES, NONCE, WATCH, answer, read
+from service.observe.read_answer import READERS, read_answer
 from tests.golden import same_as_golden
+from tests.observe.samples import ANSWERS, AT, CASES, NONCE, WATCH, answer, read
 
 
 def told(value: Any, indent: str = "") -> str:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from service.apply.collect_script import MAX_FILE_BYTES, SECTIONS, collect_script
-from service.apply.frames import sections
 from service.errors import InputError
 from service.lab.waiting import grown_s
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
-from tests.apply.samples import NONCE, WATCH, read
+from service.observe.frames import sections
+from service.observe.script import MAX_FILE_BYTES, SECTIONS, collect_script
+from tests.observe.samples import NONCE, WATCH, read
 
 NETWORK = """\
 set -e

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from service.apply.frames import Section
-from service.apply.part import LINK_NAME, Part, Reader, Unreadable, is_deep, json_list, json_of, succeeded
 from service.formats import nat_rules
 from service.hostside import passerelle_host as hostside
 from service.model.observed import Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
+from service.observe.frames import Section
+from service.observe.part import LINK_NAME, Part, Reader, Unreadable, is_deep, json_list, json_of, succeeded
 
 MAX_LINKS = 1000
 MAX_NAME = 64

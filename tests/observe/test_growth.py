@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from service.apply.frames import digest, sections
-from service.apply.limits import LIMITS, MIB
-from service.apply.read_answer import parse, read_answer
 from service.model.observed import HostObserved
 from service.model.states import Absent, Seen, Unknown
-from tests.apply.growth import GROWING, INTERFACES, LEASES, big, framed, leases, with_file
-from tests.apply.samples import AT, NONCE, WATCH
+from service.observe.frames import digest, sections
+from service.observe.limits import LIMITS, MIB
+from service.observe.read_answer import parse, read_answer
+from tests.observe.growth import GROWING, INTERFACES, LEASES, big, framed, leases, with_file
+from tests.observe.samples import AT, NONCE, WATCH
 
 MOST_RATIO = 20.0
 """Ten times the input in at most twice ten times the time: a quadratic reader takes a hundred times."""

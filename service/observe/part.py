@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.apply.frames import Section
 from service.model.facts import FactId
 from service.model.observed import Keeper, Lease, Listener, Masquerade, Watch
 from service.model.states import Json, Observed
+from service.observe.frames import Section
 
 LINK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,14}")
 

@@ -1,7 +1,7 @@
 """The frames of a collector's answer: bytes ↔ sections. Pure.
 
 sections(answer, nonce) -> Sections
-Sections.get(name) -> Section | Unknown        beyond a limit (service/apply/limits.py) it is Unknown, unparsed
+Sections.get(name) -> Section | Unknown        beyond a limit (service/observe/limits.py) it is Unknown, unparsed
 Section(name, body, words, status)       status None = there is no such program on the host
 digest(section) -> str                   of what does not change by itself
 """
@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from service.apply.limits import excess
 from service.model.states import Unknown
 from service.model.trees import shown
+from service.observe.limits import excess
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ framed({section: body}) -> bytes        a whole answer with these bodies, everyt
 import json
 from collections.abc import Callable, Mapping
 
-from service.apply.collect_script import SECTIONS, split_watched
-from tests.apply.samples import NONCE, WATCH
+from service.observe.script import SECTIONS, split_watched
+from tests.observe.samples import NONCE, WATCH
 
 LEASES = "/var/lib/misc/dnsmasq.leases"
 INTERFACES = "/etc/network/interfaces"

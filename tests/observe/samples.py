@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from service.apply.read_answer import parse
 from service.model.observed import HostObserved, Watch
+from service.observe.read_answer import parse
 
 NONCE = "0123456789abcdef"
 AT = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
