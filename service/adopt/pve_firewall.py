@@ -8,10 +8,10 @@ from service.adopt.material import HOSTNAME_FILE, PVE_FIREWALL, PVE_MEMBERS, Mat
 from service.adopt.pve_live import CLUSTER_PATH, FLEET_TEXT, Found, Place, live, nothing_live
 from service.adopt.pve_sections import KEY, rule_values
 from service.adopt.sketch import Sketch
-from service.firewall.firewall import CLUSTER_FILE, HOST_FILE, Node, read_firewall
-from service.firewall.ignored import ignored_lines
-from service.firewall.model import Level
-from service.firewall.pve_files import read_guest
+from service.firewall.pve.files import read_guest
+from service.firewall.pve.node import CLUSTER_FILE, HOST_FILE, Node, read_firewall
+from service.firewall.terms.model import Level
+from service.firewall.trace.ignored import ignored_lines
 from service.formats import pve_guests
 from service.formats.pve_guests import PveGuest
 from service.model.states import Json

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from service.adopt.pve_sections import KEY, FleetSketch, add_guest, add_host, fleet_of
 from service.adopt.sketch import Sketch
 from service.adopt.writing import write
-from service.firewall.model import Level
+from service.firewall.terms.model import Level
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.states import Json

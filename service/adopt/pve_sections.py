@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from service.adopt.sketch import Sketch
 from service.adopt.writing import body
-from service.firewall.model import IPSet, Level, Rule
+from service.firewall.terms.model import IPSet, Level, Rule
 from service.model.states import Json
 from service.model.trees import shown
 from service.spec.findings import Path

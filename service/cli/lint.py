@@ -66,7 +66,7 @@ def _lint_pve(folder: Path, *, as_json: bool) -> int:
     from service.cli.output import complain, printable, show_json, tell
     from service.cli.pve_folder import node_of, read_pve_folder
     from service.errors import InputError
-    from service.firewall.ignored import ignored_lines
+    from service.firewall.trace.ignored import ignored_lines
 
     try:
         files = read_pve_folder(folder)

@@ -13,9 +13,9 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from service.errors import InputError
-from service.firewall.addresses import iptables_network, split_cidr
-from service.firewall.firewall import CLUSTER_FILE, COROSYNC_FILE, GUESTS_FILE, HOST_FILE, NO_LOCAL_NETWORK, Node
-from service.firewall.pve_files import MAX_BYTES
+from service.firewall.pve.files import MAX_BYTES
+from service.firewall.pve.node import CLUSTER_FILE, COROSYNC_FILE, GUESTS_FILE, HOST_FILE, NO_LOCAL_NETWORK, Node
+from service.firewall.terms.addresses import iptables_network, split_cidr
 
 MAX_FILES = 10_000
 _FIXED = (CLUSTER_FILE, HOST_FILE, GUESTS_FILE, COROSYNC_FILE)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from service.firewall.firewall import Firewall
+    from service.firewall.pve.node import Firewall
 
 Answer = Mapping[str, object]
 """verdict, rule, why; for a host of a repository or of the service also nat."""
@@ -182,8 +182,8 @@ def _of_proxmox(pve: Path, node: NodeFacts, asked: dict[str, str]) -> tuple[Trac
     from service.cli.output import tell
     from service.cli.pve_folder import node_of, read_pve_folder
     from service.errors import InputError
-    from service.firewall.firewall import read_firewall
-    from service.firewall.verdict import Analyser
+    from service.firewall.pve.node import read_firewall
+    from service.firewall.trace.verdict import Analyser
 
     folder = read_firewall(read_pve_folder(pve), node_of(node.localnet, node.host_ip, node.altname))
     if folder.fatal:

@@ -1,1 +1,1 @@
-"""The firewall at three levels: its terms, Proxmox's files, and what becomes of a packet. Pure."""
+"""The firewall in four wings: its terms, Proxmox's files, what becomes of a packet, and a host's nft tables. Pure."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.firewall.guests import link_local
+from service.firewall.pve.cards import link_local
 from service.kinds.claims import (
     Claim,
     Filtered,

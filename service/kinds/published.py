@@ -9,10 +9,10 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from service.firewall.host_firewall import Closed
-from service.firewall.model import Rule, Where
-from service.firewall.published import Published, shown_ports
-from service.firewall.pve_render import rule_line
+from service.firewall.host import Closed
+from service.firewall.nft.published import Published, shown_ports
+from service.firewall.pve.render import rule_line
+from service.firewall.terms.model import Rule, Where
 from service.kinds.claims import Claim, Masquerades, Network, Publishes, Reservation
 from service.spec.host import HostSpec
 

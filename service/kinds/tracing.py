@@ -10,14 +10,14 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from service.firewall.chains import ACCEPT, DROP, Flow
-from service.firewall.host_firewall import Closed
-from service.firewall.host_trace import HostAnalyser
-from service.firewall.model import Where
-from service.firewall.node_trace import NodeAnalyser
-from service.firewall.packets import parse_packet
-from service.firewall.published import Published, destination
-from service.firewall.verdict import Verdict
+from service.firewall.host import Closed
+from service.firewall.nft.published import Published, destination
+from service.firewall.terms.model import Where
+from service.firewall.trace.chains import ACCEPT, DROP, Flow
+from service.firewall.trace.host_trace import HostAnalyser
+from service.firewall.trace.node_trace import NodeAnalyser
+from service.firewall.trace.packets import parse_packet
+from service.firewall.trace.verdict import Verdict
 from service.kinds.desire import desire
 from service.kinds.firewall.zones import Zones
 from service.kinds.kind import Kind

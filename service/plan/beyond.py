@@ -8,10 +8,10 @@ import ipaddress
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
-from service.firewall.nft_reading import DPORT, FAMILY, PROTO, SOURCE, Known, Labels, Program, Ranges, read_program
-from service.firewall.published import NUMBERS, Published
-from service.firewall.reach import Box, Change, TooMuch, differences
-from service.firewall.reach_words import in_words
+from service.firewall.nft.published import NUMBERS, Published
+from service.firewall.nft.reach import Box, Change, TooMuch, differences
+from service.firewall.nft.reach_words import in_words
+from service.firewall.nft.reading import DPORT, FAMILY, PROTO, SOURCE, Known, Labels, Program, Ranges, read_program
 from service.model.ceilings import Opening
 from service.model.observed import HostObserved
 from service.model.states import Json, Seen

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.errors import InputError
-from service.firewall.names import TCP
-from service.firewall.packets import parse_packet
-from service.firewall.published import destination
+from service.firewall.nft.published import destination
+from service.firewall.terms.names import TCP
+from service.firewall.trace.packets import parse_packet
 from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath
 from service.model.plans import Refusal

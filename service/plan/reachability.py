@@ -4,10 +4,10 @@ import json
 from collections.abc import Collection, Iterator
 from itertools import islice
 
-from service.firewall.nft_reading import Known, Labels, read_program
-from service.firewall.published import PUBLISHED, Published, shown_ports
-from service.firewall.reach import TooMuch, differences
-from service.firewall.reach_words import in_words
+from service.firewall.nft.published import PUBLISHED, Published, shown_ports
+from service.firewall.nft.reach import TooMuch, differences
+from service.firewall.nft.reach_words import in_words
+from service.firewall.nft.reading import Known, Labels, read_program
 from service.hostside.passerelle_host import nft_normal
 from service.model.observed import HostObserved
 from service.model.states import Json, Seen, Unknown

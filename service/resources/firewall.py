@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from service.firewall.host_firewall import Closed, HostFirewall
-from service.firewall.host_trace import HostAnalyser
-from service.firewall.nft_guests import BRIDGE_TABLE, render_bridge_table
-from service.firewall.nft_table import FAMILY, TABLE, Table, closed_chain, render_table
+from service.firewall.host import Closed, HostFirewall
+from service.firewall.nft.guests import BRIDGE_TABLE, render_bridge_table
+from service.firewall.nft.table import FAMILY, TABLE, Table, closed_chain, render_table
+from service.firewall.trace.host_trace import HostAnalyser
 from service.resources.files import OwnFile
 from service.resources.own_table import OwnTable
 from service.resources.resource import Phase, Resource

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
-from service.firewall.host_firewall import Closed
-from service.firewall.nft_table import Table
-from service.firewall.published import NAME, Published, forwards_table, shown_ports
+from service.firewall.host import Closed
+from service.firewall.nft.published import NAME, Published, forwards_table, shown_ports
+from service.firewall.nft.table import Table
 from service.model.observed import HostObserved
 from service.model.states import Seen
 from service.resources.own_table import OwnTable

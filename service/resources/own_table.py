@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from service.firewall.nft_table import NftChain, Table
+from service.firewall.nft.table import NftChain, Table
 from service.hostside.passerelle_host import nft_normal
 from service.model.changes import Difference, Where
 from service.model.facts import Step

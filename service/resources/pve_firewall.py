@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from service.firewall.firewall import CLUSTER_FILE, HOST_FILE, Firewall
-from service.firewall.model import Level, Rule
-from service.firewall.node_trace import NodeAnalyser
-from service.firewall.pve_comments import keep_comments
-from service.firewall.pve_files import Reading, read_cluster, read_guest, read_host
-from service.firewall.pve_in_place import in_place
-from service.firewall.pve_options import DEFAULTS
-from service.firewall.pve_render import render, rule_line
+from service.firewall.pve.comments import keep_comments
+from service.firewall.pve.files import Reading, read_cluster, read_guest, read_host
+from service.firewall.pve.in_place import in_place
+from service.firewall.pve.node import CLUSTER_FILE, HOST_FILE, Firewall
+from service.firewall.pve.options import DEFAULTS
+from service.firewall.pve.render import render, rule_line
+from service.firewall.terms.model import Level, Rule
+from service.firewall.trace.node_trace import NodeAnalyser
 from service.model.changes import Difference
 from service.model.observed import HostObserved
 from service.model.states import Absent, Json, Observed, Seen

@@ -12,8 +12,8 @@ import pytest
 from service.adopt import Adopted, Material, adopt
 from service.adopt.against import against
 from service.cli import run
-from service.firewall.firewall import Node, read_firewall
-from service.firewall.pve_render import render
+from service.firewall.pve.node import Node, read_firewall
+from service.firewall.pve.render import render
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.observed import HostObserved

@@ -23,8 +23,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from service.firewall.host_trace import HostAnalyser
-from service.firewall.packets import parse_packet
+from service.firewall.trace.host_trace import HostAnalyser
+from service.firewall.trace.packets import parse_packet
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.plan.make import make_plan

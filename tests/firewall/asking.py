@@ -3,8 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from service.firewall.firewall import Node, PveFolder, read_firewall
-from service.firewall.verdict import Analyser, Verdict
+from service.firewall.pve.node import Node, PveFolder, read_firewall
+from service.firewall.trace.verdict import Analyser, Verdict
 
 NODE = Node("203.0.113.0/24", "203.0.113.10", now_s=1_767_225_600)
 CT100 = "name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:00:00:64,ip=10.10.10.100/24,ip6=2001:db8:3::100/64,type=veth"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from service.firewall.firewall import Node, PveFolder, read_firewall
-from service.firewall.model import Level, Rule
+from service.firewall.pve.node import Node, PveFolder, read_firewall
+from service.firewall.terms.model import Level, Rule
 
 CASES = Path(__file__).parent / "cases"
 NOW_S = 1_767_225_600  # the start of 2026

@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from service.firewall.host_firewall import HostFirewall
-from service.firewall.icmp import ICMP_TYPES, ICMPV6_TYPES
-from service.firewall.macros import macros
+from service.firewall.host import HostFirewall
+from service.firewall.terms.icmp import ICMP_TYPES, ICMPV6_TYPES
+from service.firewall.terms.macros import macros
 from service.kinds.claims import Claim, Filtered, Named
 from service.kinds.firewall.derived import assemble
 from service.kinds.guests import Guests, GuestsSection

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from service.errors import InputError
-from service.firewall.firewall import PveFolder
-from service.firewall.ignored import ignored_lines
-from service.firewall.model import Level, Rule
-from service.firewall.verdict import Analyser
+from service.firewall.pve.node import PveFolder
+from service.firewall.terms.model import Level, Rule
+from service.firewall.trace.ignored import ignored_lines
+from service.firewall.trace.verdict import Analyser
 from tests.firewall.corpus import Case, as_parsed, cases, without_empty
 
 ALL = [pytest.param(case, id=case.path.name) for case in cases()]

@@ -5,9 +5,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.firewall.cover import shadowed
-from service.firewall.host_firewall import Direction
-from service.firewall.host_trace import HostAnalyser
+from service.firewall.host import Direction
+from service.firewall.trace.cover import shadowed
+from service.firewall.trace.host_trace import HostAnalyser
 from tests.firewall.host_specs import Section, firewall_of, sections
 from tests.firewall.test_real_packets import packets, traced
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.firewall.ignored import ignored_lines
-from service.firewall.model import Level
+from service.firewall.terms.model import Level
+from service.firewall.trace.ignored import ignored_lines
 from tests.firewall.asking import NODE, ON, VM200, analyser, ask, read, verdict
 
 

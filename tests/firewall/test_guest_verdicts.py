@@ -2,10 +2,10 @@
 
 import pytest
 
-from service.firewall.host_firewall import HostFirewall
-from service.firewall.host_trace import HostAnalyser
-from service.firewall.packets import parse_packet
-from service.firewall.verdict import Verdict
+from service.firewall.host import HostFirewall
+from service.firewall.trace.host_trace import HostAnalyser
+from service.firewall.trace.packets import parse_packet
+from service.firewall.trace.verdict import Verdict
 from tests.firewall.host_specs import FLEET, GUESTS, Section, firewall_of
 
 DEV, WEB, OTHER = "bc:24:11:00:00:01", "bc:24:11:00:00:02", "02:00:00:00:00:99"

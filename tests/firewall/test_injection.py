@@ -9,11 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import InputError
-from service.firewall.model import Alias, IPSet, IPSetEntry, Level, Rule, SecurityGroup
-from service.firewall.nft_guests import render_bridge_table
-from service.firewall.nft_table import render_table
-from service.firewall.pve_files import read_cluster
-from service.firewall.pve_render import canonical, render
+from service.firewall.nft.guests import render_bridge_table
+from service.firewall.nft.table import render_table
+from service.firewall.pve.files import read_cluster
+from service.firewall.pve.render import canonical, render
+from service.firewall.terms.model import Alias, IPSet, IPSetEntry, Level, Rule, SecurityGroup
 from tests.firewall.host_specs import FLEET, GUESTS, Section, firewall_of
 
 BAD = [

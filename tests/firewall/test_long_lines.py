@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from service.firewall.firewall import Node
-from service.firewall.ignored import ignored_lines
+from service.firewall.pve.node import Node
+from service.firewall.trace.ignored import ignored_lines
 from tests.firewall.asking import read
 
 N = 100_000

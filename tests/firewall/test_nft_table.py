@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 
 from service.errors import InputError
-from service.firewall import nft_parts
-from service.firewall.host_firewall import HostFirewall
-from service.firewall.macros import macros
-from service.firewall.nft_guests import render_bridge_table
-from service.firewall.nft_table import render_table
+from service.firewall.host import HostFirewall
+from service.firewall.nft import parts as nft_parts
+from service.firewall.nft.guests import render_bridge_table
+from service.firewall.nft.table import render_table
+from service.firewall.terms.macros import macros
 from service.hostside.passerelle_host import nft_normal
 from service.kinds.claims import Masquerades, Serves
 from service.lab.waiting import grown_s

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.firewall import nft_parts
-from service.firewall.icmp import ICMP_TYPES, ICMPV6_TYPES
+from service.firewall.nft import parts as nft_parts
+from service.firewall.terms.icmp import ICMP_TYPES, ICMPV6_TYPES
 from service.hostside.passerelle_host import nft_normal
 from service.lab import Host
 from service.model.states import Json

@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import InputError
-from service.firewall.chains import Chain, Flow
-from service.firewall.compile import HOST_IN, compile_family
-from service.firewall.ignored import ignored_lines
-from service.firewall.macros import macros
-from service.firewall.model import LOG_LEVELS, Alias, IPSet, IPSetEntry, Level, Rule, SecurityGroup
-from service.firewall.packets import parse_packet
-from service.firewall.pve_files import read_cluster, read_guest, read_host
-from service.firewall.pve_render import canonical, render
-from service.firewall.sets import build_sets
-from service.firewall.verdict import Analyser
+from service.firewall.pve.files import read_cluster, read_guest, read_host
+from service.firewall.pve.render import canonical, render
+from service.firewall.terms.macros import macros
+from service.firewall.terms.model import LOG_LEVELS, Alias, IPSet, IPSetEntry, Level, Rule, SecurityGroup
+from service.firewall.trace.chains import Chain, Flow
+from service.firewall.trace.compile import HOST_IN, compile_family
+from service.firewall.trace.ignored import ignored_lines
+from service.firewall.trace.packets import parse_packet
+from service.firewall.trace.sets import build_sets
+from service.firewall.trace.verdict import Analyser
 from tests.firewall.asking import GUESTS, NODE, ON, analyser, ask, read
 from tests.firewall.corpus import cases
 

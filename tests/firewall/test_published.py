@@ -6,9 +6,9 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from service.firewall.host_firewall import Closed
-from service.firewall.names import TCP, UDP
-from service.firewall.published import Published, destination, forwards_table
+from service.firewall.host import Closed
+from service.firewall.nft.published import Published, destination, forwards_table
+from service.firewall.terms.names import TCP, UDP
 from service.hostside.passerelle_host import nft_normal
 from service.lab.waiting import grown_s
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.firewall.pve_comments import MAX_KEPT_BYTES, keep_comments
-from service.firewall.pve_files import read_cluster
+from service.firewall.pve.comments import MAX_KEPT_BYTES, keep_comments
+from service.firewall.pve.files import read_cluster
 
 OLD = b"""\
 # the whole house

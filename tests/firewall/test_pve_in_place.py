@@ -5,10 +5,10 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.firewall.model import Level
-from service.firewall.pve_files import read_cluster
-from service.firewall.pve_in_place import in_place
-from service.firewall.pve_render import canonical, render
+from service.firewall.pve.files import read_cluster
+from service.firewall.pve.in_place import in_place
+from service.firewall.pve.render import canonical, render
+from service.firewall.terms.model import Level
 
 BY_HAND = b"""\
 # the whole house

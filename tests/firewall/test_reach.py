@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.firewall.host_firewall import HostFirewall
-from service.firewall.host_trace import HostAnalyser
-from service.firewall.nft_reading import (
+from service.firewall.host import HostFirewall
+from service.firewall.nft.reach import Change, TooMuch, differences
+from service.firewall.nft.reach_words import in_words
+from service.firewall.nft.reading import (
     DEST,
     DPORT,
     FAMILY,
@@ -23,10 +24,9 @@ from service.firewall.nft_reading import (
     Program,
     read_program,
 )
-from service.firewall.nft_table import render_table
-from service.firewall.packets import parse_packet
-from service.firewall.reach import Change, TooMuch, differences
-from service.firewall.reach_words import in_words
+from service.firewall.nft.table import render_table
+from service.firewall.trace.host_trace import HostAnalyser
+from service.firewall.trace.packets import parse_packet
 from service.hostside.passerelle_host import nft_normal
 from service.kinds.claims import Masquerades, Serves
 from tests.firewall.host_specs import FLEET, Section, firewall_of, sections

@@ -2,12 +2,12 @@
 
 import pytest
 
-from service.firewall.addresses import Network, Span, iptables_network, iptables_span, mask_of
-from service.firewall.icmp import IcmpType, icmp_type
-from service.firewall.names import DCCP, SCTP, TCP, UDP, UDPLITE
-from service.firewall.net_ip import Unusable, check
-from service.firewall.ports import BadPorts, PortRange, check_ports, iptables_ports
-from service.firewall.pve_options import BadLine, parse_option, parse_ratelimit
+from service.firewall.pve.options import BadLine, parse_option, parse_ratelimit
+from service.firewall.terms.addresses import Network, Span, iptables_network, iptables_span, mask_of
+from service.firewall.terms.icmp import IcmpType, icmp_type
+from service.firewall.terms.names import DCCP, SCTP, TCP, UDP, UDPLITE
+from service.firewall.terms.net_ip import Unusable, check
+from service.firewall.terms.ports import BadPorts, PortRange, check_ports, iptables_ports
 
 
 def _v4(text: str) -> int:

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from service.firewall.host_firewall import HostFirewall
-from service.firewall.host_trace import HostAnalyser
-from service.firewall.nft_guests import render_bridge_table
-from service.firewall.nft_table import render_table
-from service.firewall.packets import parse_packet
-from service.firewall.published import Published, destination, forwards_table
+from service.firewall.host import HostFirewall
+from service.firewall.nft.guests import render_bridge_table
+from service.firewall.nft.published import Published, destination, forwards_table
+from service.firewall.nft.table import render_table
+from service.firewall.trace.host_trace import HostAnalyser
+from service.firewall.trace.packets import parse_packet
 from service.formats.nat_rules import render_nat_table
 from service.kinds.claims import Claim, Masquerades, Network, Publishes, Serves
 from service.kinds.published import published_of

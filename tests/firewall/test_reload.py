@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.firewall.host_firewall import HostFirewall
-from service.firewall.nft_guests import render_bridge_table
-from service.firewall.nft_table import render_table
+from service.firewall.host import HostFirewall
+from service.firewall.nft.guests import render_bridge_table
+from service.firewall.nft.table import render_table
 from service.lab.waiting import grown_s
 from tests.firewall.host_specs import FLEET, Section, firewall_of
 

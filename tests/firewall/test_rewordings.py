@@ -6,9 +6,9 @@ from itertools import count
 
 import pytest
 
-from service.firewall.firewall import read_firewall
-from service.firewall.ignored import ignored_lines
-from service.firewall.verdict import Analyser
+from service.firewall.pve.node import read_firewall
+from service.firewall.trace.ignored import ignored_lines
+from service.firewall.trace.verdict import Analyser
 from tests.firewall.corpus import Case, cases
 
 CASES = [case for case in cases() if case.facts["loads"]]

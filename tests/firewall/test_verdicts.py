@@ -3,10 +3,10 @@
 import pytest
 
 from service.errors import InputError
-from service.firewall.corosync import parse_corosync
-from service.firewall.firewall import Node
-from service.firewall.guests import link_local, parse_guests
-from service.firewall.verdict import Analyser
+from service.firewall.pve.cards import link_local, parse_guests
+from service.firewall.pve.corosync import parse_corosync
+from service.firewall.pve.node import Node
+from service.firewall.trace.verdict import Analyser
 from tests.firewall.asking import NODE, ON, analyser, ask, read, verdict
 
 COROSYNC = """

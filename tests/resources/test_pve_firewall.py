@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.firewall.pve_files import read_cluster, read_guest, read_host
+from service.firewall.pve.files import read_cluster, read_guest, read_host
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.kinds.packet_rules.admins import admin_sources

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from service.cli import run
-from service.firewall.nft_table import render_table
+from service.firewall.nft.table import render_table
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.resources.firewall import FirewallTable

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from service.errors import InputError
-from service.firewall.host_trace import HostAnalyser
+from service.firewall.trace.host_trace import HostAnalyser
 from service.kinds.claims import Claim, Filters, Masquerades, NeedsLoader, NeedsPackage
 from service.kinds.firewall import proxmox
 from service.kinds.firewall.derived import assemble, derives, deriving

@@ -10,10 +10,10 @@ forwarding is on, nothing else would stop them.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from service.firewall.firewall import Firewall
-from service.firewall.host_firewall import FilteredGuest, HostFirewall, Policy
-from service.firewall.model import Level, Rule, Where
-from service.firewall.pve_render import rule_line
+from service.firewall.host import FilteredGuest, HostFirewall, Policy
+from service.firewall.pve.node import Firewall
+from service.firewall.pve.render import rule_line
+from service.firewall.terms.model import Level, Rule, Where
 from service.kinds.claims import Claim, Filtered, Masquerades, Named, Publishes, Serves
 from service.kinds.packet_rules.levels import KEY, guest_level, host_level
 from service.kinds.packet_rules.section import DeriveSection, FirewallSection, SharedFirewallSection

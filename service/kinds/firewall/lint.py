@@ -3,12 +3,12 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from service.firewall.chains import ACCEPT
-from service.firewall.host_trace import HostAnalyser
-from service.firewall.model import Level, Rule
-from service.firewall.node_trace import NodeAnalyser
-from service.firewall.packets import parse_packet
-from service.firewall.verdict import Verdict
+from service.firewall.terms.model import Level, Rule
+from service.firewall.trace.chains import ACCEPT
+from service.firewall.trace.host_trace import HostAnalyser
+from service.firewall.trace.node_trace import NodeAnalyser
+from service.firewall.trace.packets import parse_packet
+from service.firewall.trace.verdict import Verdict
 from service.kinds.claims import Claim, Masquerades, Named, Network, Reservation, Serves
 from service.kinds.packet_rules.grammar import RESERVED_SETS
 from service.spec.findings import Hit

@@ -3,12 +3,12 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from service.firewall.chains import ACCEPT
-from service.firewall.host_trace import HostAnalyser
-from service.firewall.node_trace import NodeAnalyser
-from service.firewall.packets import parse_packet
-from service.firewall.published import Published
-from service.firewall.verdict import Verdict
+from service.firewall.nft.published import Published
+from service.firewall.trace.chains import ACCEPT
+from service.firewall.trace.host_trace import HostAnalyser
+from service.firewall.trace.node_trace import NodeAnalyser
+from service.firewall.trace.packets import parse_packet
+from service.firewall.trace.verdict import Verdict
 from service.kinds.claims import Claim
 from service.kinds.published import network_of
 from service.spec.findings import Hit

@@ -3,16 +3,16 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from service.firewall.chains import ACCEPT
-from service.firewall.cover import boxes
-from service.firewall.host_firewall import HostFirewall
-from service.firewall.host_trace import HostAnalyser
-from service.firewall.model import Rule
-from service.firewall.node_trace import NodeAnalyser
-from service.firewall.packets import parse_packet
-from service.firewall.published import NUMBERS, Published
-from service.firewall.sets import build_sets
-from service.firewall.verdict import Verdict
+from service.firewall.host import HostFirewall
+from service.firewall.nft.published import NUMBERS, Published
+from service.firewall.terms.model import Rule
+from service.firewall.trace.chains import ACCEPT
+from service.firewall.trace.cover import boxes
+from service.firewall.trace.host_trace import HostAnalyser
+from service.firewall.trace.node_trace import NodeAnalyser
+from service.firewall.trace.packets import parse_packet
+from service.firewall.trace.sets import build_sets
+from service.firewall.trace.verdict import Verdict
 from service.kinds.claims import Claim, DefaultRoute, Network, Serves
 from service.spec.findings import Hit
 from service.spec.findings import Rule as LintRule

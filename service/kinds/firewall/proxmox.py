@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from service.errors import InputError
-from service.firewall.firewall import NO_LOCAL_NETWORK, Firewall, Node
-from service.firewall.guests import Card, Guest
-from service.firewall.host_firewall import Policy
-from service.firewall.model import IPSet, IPSetEntry, Level, Setting
-from service.firewall.node_trace import NodeAnalyser
+from service.firewall.host import Policy
+from service.firewall.pve.cards import Card, Guest
+from service.firewall.pve.node import NO_LOCAL_NETWORK, Firewall, Node
+from service.firewall.terms.model import IPSet, IPSetEntry, Level, Setting
+from service.firewall.trace.node_trace import NodeAnalyser
 from service.kinds.claims import Claim, DefaultRoute, Filtered, Network, Serves
 from service.kinds.firewall.derived import derives, deriving, served
 from service.kinds.packet_rules.levels import guest_level, host_level

@@ -3,11 +3,11 @@
 import ipaddress
 from collections.abc import Iterator
 
-from service.firewall.macros import find_macro
-from service.firewall.model import Level, Rule, is_given
-from service.firewall.names import TCP, protocol_number
-from service.firewall.ports import iptables_ports
-from service.firewall.pve_rules import ALIAS, IPSET
+from service.firewall.pve.rules import ALIAS, IPSET
+from service.firewall.terms.macros import find_macro
+from service.firewall.terms.model import Level, Rule, is_given
+from service.firewall.terms.names import TCP, protocol_number
+from service.firewall.terms.ports import iptables_ports
 from service.kinds.packet_rules.levels import KEY, host_level
 from service.kinds.packet_rules.section import FirewallSection
 from service.kinds.packet_rules.shared import shared_level, shared_section

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from service.firewall.firewall import Firewall
-from service.firewall.host_chains import site_of
-from service.firewall.host_firewall import HostFirewall, Policy
-from service.firewall.matching import LeftOut
-from service.firewall.model import FAMILIES, Ignored, Level, Rule
-from service.firewall.sets import build_sets
+from service.firewall.host import HostFirewall, Policy
+from service.firewall.pve.node import Firewall
+from service.firewall.terms.model import FAMILIES, Ignored, Level, Rule
+from service.firewall.trace.host_chains import site_of
+from service.firewall.trace.matching import LeftOut
+from service.firewall.trace.sets import build_sets
 
 
 def alone(cluster: Level, own: Level | None = None) -> HostFirewall:

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from service.firewall.icmp import ICMP_TYPES, ICMPV6_TYPES
-from service.firewall.macros import find_macro, macros
-from service.firewall.names import any_service_port, is_protocol
+from service.firewall.terms.icmp import ICMP_TYPES, ICMPV6_TYPES
+from service.firewall.terms.macros import find_macro, macros
+from service.firewall.terms.names import any_service_port, is_protocol
 from service.spec.grammar import quoted, text, wrong
 
 RESERVED_SETS = ("management", "blacklist")

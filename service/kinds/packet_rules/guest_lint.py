@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from service.firewall.host_firewall import FilteredGuest, Policy
+from service.firewall.host import FilteredGuest, Policy
 from service.kinds.claims import Claim
 from service.kinds.packet_rules.checks import alone, uncompilable
 from service.kinds.packet_rules.levels import KEY, guest_level

@@ -8,10 +8,10 @@ A problem is (path in the section, words, what would be right). A rule with one 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from service.firewall.model import Level, Rule, Where
-from service.firewall.pve_options import BadLine
-from service.firewall.pve_render import rule_line
-from service.firewall.pve_rules import Scope, read_rule
+from service.firewall.pve.options import BadLine
+from service.firewall.pve.render import rule_line
+from service.firewall.pve.rules import Scope, read_rule
+from service.firewall.terms.model import Level, Rule, Where
 from service.kinds.packet_rules.section import (
     FirewallRule,
     FirewallSection,

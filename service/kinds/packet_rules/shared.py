@@ -9,9 +9,9 @@ A name belongs to the first file that defines it.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from service.firewall.addresses import split_cidr
-from service.firewall.model import Alias, Family, IPSet, IPSetEntry, Level, Rule, SecurityGroup, Where
-from service.firewall.pve_rules import Scope
+from service.firewall.pve.rules import Scope
+from service.firewall.terms.addresses import split_cidr
+from service.firewall.terms.model import Alias, Family, IPSet, IPSetEntry, Level, Rule, SecurityGroup, Where
 from service.kinds.packet_rules.levels import KEY, Problem, RuleReading, unknown_groups
 from service.kinds.packet_rules.section import FirewallRule, GroupFile, SharedFirewallSection
 from service.spec.findings import Path

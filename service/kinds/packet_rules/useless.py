@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from service.firewall.cover import shadowed
-from service.firewall.host_firewall import Direction, FilteredGuest, HostFirewall
-from service.firewall.model import Rule
+from service.firewall.host import Direction, FilteredGuest, HostFirewall
+from service.firewall.terms.model import Rule
+from service.firewall.trace.cover import shadowed
 from service.spec.findings import Hit, Path
 from service.spec.findings import Rule as LintRule
 

@@ -1,0 +1,133 @@
+"""Ports of the host that lead to a guest: who gets where, and the nft table that brings them there.
+
+    forwards_table(published, closed) -> Table      `inet passerelle_forwards`
+    destination(published, …) -> Published | None   which of them takes a packet
+
+A packet is sent on by the address that it was sent to, wherever it comes from: from outside, from a guest, from the
+host itself (chain output). Clients from outside keep their address. A guest in the network of the one it asks would get
+the answer straight from its neighbour, whom it never asked: such packets leave under the host's address there. Where no
+firewall closes the guests' networks to neighbours of the uplink, the table does.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from service.firewall.host import Closed
+from service.firewall.nft import parts as nft
+from service.firewall.nft.table import Line, NftChain, Table
+from service.firewall.terms.addresses import merged
+from service.firewall.terms.model import Where
+from service.firewall.terms.names import PORTS_OF
+from service.model.states import Json
+
+NAME = "inet passerelle_forwards"
+PUBLISHED = "published"
+_RAW, _DSTNAT, _OUTPUT, _SRCNAT = (-300, "raw"), (-100, "dstnat"), (-100, "-100"), (100, "srcnat")
+
+NUMBERS = {name: number for number, name in PORTS_OF.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Ports of the host's `addresses` on `interface` that lead to `target`, called `name`.
+
+    `ports` are closed ranges; `to_port` 0 keeps the port. `sources` () = anybody. `network` is the target's.
+    """
+
+    interface: str
+    addresses: tuple[str, ...]
+    proto: str
+    ports: tuple[tuple[int, int], ...]
+    target: str
+    name: str
+    network: str
+    to_port: int = 0
+    sources: tuple[str, ...] = ()
+    where: Where | None = None
+
+    def takes(self, proto: int, source: int, dest: int, dport: int) -> bool:
+        """Whether a packet of IPv4 with these numbers is sent on."""
+        return (
+            proto == NUMBERS[self.proto]
+            and any(dest == int(IPv4Address(address)) for address in self.addresses)
+            and any(first <= dport <= last for first, last in self.ports)
+            and (not self.sources or any(IPv4Address(source) in IPv4Network(network) for network in self.sources))
+        )
+
+    @property
+    def goal(self) -> str:
+        """Where it leads: `10.10.10.20`, or with another port `10.10.10.20:8080`."""
+        return f"{self.target}:{self.to_port}" if self.to_port else self.target
+
+    @property
+    def inner_ports(self) -> tuple[tuple[int, int], ...]:
+        """The ports of the target."""
+        return ((self.to_port, self.to_port),) if self.to_port else self.ports
+
+    def label(self) -> str:
+        """`tcp/80,443 on enp1s0 to 10.10.10.20`."""
+        to = self.name if self.name == self.target else f"{self.name} ({self.target})"
+        port = f" port {self.to_port}" if self.to_port else ""
+        return f"{self.proto}/{shown_ports(self.ports)} on {self.interface} to {to}{port}"
+
+
+def shown_ports(ports: Sequence[tuple[int, int]]) -> str:
+    """`80,443,8000:8010`, as in a rule."""
+    return ",".join(str(first) if first == last else f"{first}:{last}" for first, last in ports)
+
+
+def destination(published: Sequence[Published], proto: int, source: int, dest: int, dport: int) -> Published | None:
+    """Which forward takes a packet: the first that fits."""
+    return next((one for one in published if one.takes(proto, source, dest, dport)), None)
+
+
+def forwards_table(published: Sequence[Published], closed: Sequence[Closed]) -> Table:
+    """The whole table."""
+    return Table(tuple(_chains(published, closed)), NAME)
+
+
+def _chains(published: Sequence[Published], closed: Sequence[Closed]) -> Iterator[NftChain]:
+    if closed:
+        lines = (
+            Line((nft.interface("in", c.interface), _within("daddr", (c.network,)), nft.DROP), c.cause) for c in closed
+        )
+        yield NftChain("neighbours", tuple(lines), "prerouting", _RAW)
+    yield NftChain(PUBLISHED, tuple(_line(one) for one in published))
+    there = (Line((nft.jump(PUBLISHED),), "what is published"),)
+    yield NftChain("prerouting", there, "prerouting", _DSTNAT, type="nat")
+    yield NftChain("output", there, "output", _OUTPUT, type="nat")
+    yield NftChain("postrouting", tuple(_hairpins(published)), "postrouting", _SRCNAT, type="nat")
+
+
+def _line(one: Published) -> Line:
+    sources = (_within("saddr", one.sources),) if one.sources else ()
+    ports = nft.ports(NUMBERS[one.proto], "dport", merged(one.ports))
+    return Line((*sources, _within("daddr", one.addresses), ports, _dnat(one.target, one.to_port)), one.label())
+
+
+def _hairpins(published: Sequence[Published]) -> Iterator[Line]:
+    for network in sorted({one.network for one in published}, key=IPv4Network):
+        targets = sorted({one.target for one in published if one.network == network}, key=IPv4Address)
+        parts = (_within("saddr", (network,)), _within("daddr", targets), _WAS_SENT_ON, _MASQUERADE)
+        yield Line(parts, f"guests of {network} reach what is published there under the host's address")
+
+
+_WAS_SENT_ON: nft.Part = (
+    "ct status dnat",
+    {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}},
+)
+_MASQUERADE: nft.Part = ("masquerade", {"masquerade": None})
+
+
+def _dnat(target: str, port: int) -> nft.Part:
+    address = str(IPv4Address(target))
+    body: dict[str, Json] = {"family": "ip", "addr": address}
+    if port:
+        body["port"] = int(port)
+    return f"dnat ip to {address}" + (f":{int(port)}" if port else ""), {"dnat": body}
+
+
+def _within(field: str, networks: Sequence[str]) -> nft.Part:
+    nets = [IPv4Network(network) for network in networks]
+    return nft.addresses(4, field, merged((int(n.network_address), int(n.broadcast_address)) for n in nets))

@@ -1,0 +1,1 @@
+"""Proxmox's files: read as its parsers do, written, changed in place. Pure."""

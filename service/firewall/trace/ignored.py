@@ -1,0 +1,85 @@
+"""Every line of Proxmox's firewall files that Proxmox would skip, would not compile, or would choke on.
+
+    ignored_lines(files, node) -> (Ignored, …)      in the order of files and lines, one a line
+
+Switches are not looked at: a line is judged as if the firewall were on, so that nothing surprises when it is.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from service.firewall.pve.files import read_guest
+from service.firewall.pve.node import CLUSTER_FILE, HOST_FILE, Firewall, Node, read_firewall
+from service.firewall.terms.model import FAMILIES, Ignored, Level, Rule, Where
+from service.firewall.trace.compile import MAX_CHAIN_NAME, compile_family
+from service.firewall.trace.matching import LeftOut, Site
+from service.firewall.trace.sets import Sets, build_sets
+
+
+def ignored_lines(files: Mapping[str, bytes], node: Node) -> tuple[Ignored, ...]:
+    """The lines without effect. Guests that guests.json does not know are taken for virtual machines.
+
+    Raises InputError where guests.json has another form.
+    """
+    folder = read_firewall(files, node)
+    found = list(folder.ignored)
+    guests = dict(folder.firewall.guests)
+    for file in files:
+        vmid = file.removesuffix(".fw")
+        if file.endswith(".fw") and vmid.isdigit() and vmid not in guests:
+            reading = read_guest(files[file], file, vmid, "vm", folder.firewall.cluster)
+            guests[vmid] = reading.level
+            found += reading.ignored
+    firewall = replace(folder.firewall, guests=guests)
+    sets = build_sets(firewall)
+    found += sets.refused
+    found += _rules(firewall, sets)
+    if not folder.fatal:
+        # the node's own lines (local network, log rate) show up only when everything is compiled
+        found += (item for family in FAMILIES for item in compile_family(firewall, sets, family).refused)
+    chosen: dict[Where, Ignored] = {}
+    for item in found:
+        chosen.setdefault(item.where, item)
+    return tuple(sorted(chosen.values(), key=lambda item: (_rank(item.where.file), item.where.line)))
+
+
+def _rank(file: str) -> tuple[int, int, str]:
+    number = file.removesuffix(".fw")
+    if number.isdigit():
+        return 2, int(number[:18]), file
+    return (CLUSTER_FILE, HOST_FILE).index(file) if file in (CLUSTER_FILE, HOST_FILE) else 3, 0, file
+
+
+def _rules(firewall: Firewall, sets: Sets) -> Iterator[Ignored]:
+    for rule, own in _sites(firewall):
+        if rule.type == "group":
+            name = f"GROUP-{rule.action}-OUT"
+            if len(name) > MAX_CHAIN_NAME and rule.works(0):
+                reason = f"left out when compiled: Invalid chain name '{name}' ({MAX_CHAIN_NAME} char max)"
+                yield Ignored(rule.where, rule.text, reason)
+        elif rule.type != "forward":
+            yield from _rule(firewall, sets, rule, own)
+
+
+def _sites(firewall: Firewall) -> Iterator[tuple[Rule, Level | None]]:
+    for level in (firewall.cluster, firewall.host, *firewall.guests.values()):
+        # rules of the cluster are compiled for the host, whose names come first
+        own = firewall.host if level.kind == "cluster" else level
+        for rule in level.rules:
+            yield rule, own
+    for group in firewall.cluster.groups.values():
+        for rule in group.rules:
+            yield rule, None
+
+
+def _rule(firewall: Firewall, sets: Sets, rule: Rule, own: Level | None) -> Iterator[Ignored]:
+    for family in FAMILIES:
+        if not rule.works(family):
+            continue
+        refused: list[Ignored] = []
+        guest = own is not None and own.kind == "guest"
+        try:
+            Site(firewall, sets, family, own, refused).steps(rule, {}, iface="" if guest else "in")
+        except LeftOut as error:
+            yield Ignored(rule.where, rule.text, f"left out when compiled: {error}")
+        yield from refused

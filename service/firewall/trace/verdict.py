@@ -1,0 +1,176 @@
+"""What becomes of a packet on a Proxmox node, which rule decides, and why.
+
+    Analyser(firewall).trace(question) -> Verdict
+
+A packet passes up to three places: the firewall bridge of the sending guest, the node itself (as sender, receiver,
+bridge or router), the firewall bridge of the receiving guest. The accept mark goes with it from one to the next.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from service.errors import InputError
+from service.firewall.pve.cards import Card
+from service.firewall.pve.node import Firewall
+from service.firewall.terms.model import FAMILIES, Ignored, Where
+from service.firewall.trace.chains import ACCEPT, DROP, REJECT, RETURN, Flow, Outcome
+from service.firewall.trace.compile import BRIDGE_IN, FORWARD, HOST_IN, HOST_OUT, Compiled, compile_family
+from service.firewall.trace.packets import Question, parse_packet
+from service.firewall.trace.sets import build_sets
+
+_CARD = re.compile(r"(?:ct|vm)([1-9][0-9]*)(?:i([0-9]+))?")
+_OUTSIDE, _UNFILTERED = ("vmbr0", "eth0"), ("vmbr0", "tapXYZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """ACCEPT, DROP or REJECT; the line that decides, None where no line of a file does; and why, for people."""
+
+    verdict: str
+    rule: Where | None
+    why: str
+
+    def as_json(self) -> dict[str, str | None]:
+        """For one line of output."""
+        return {"verdict": self.verdict, "rule": str(self.rule) if self.rule else None, "why": self.why}
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """Where a packet enters or leaves the node: `interface` is a bridge or a network card, "" the node itself."""
+
+    name: str
+    interface: str
+    card: Card | None = None
+
+    @property
+    def bridge(self) -> str:
+        """The bridge, "" if it is none."""
+        return self.interface if self.interface.startswith("vmbr") else ""
+
+
+class Analyser:
+    """Compiles once, answers many times. Raises InputError where Proxmox would not load the rule set."""
+
+    def __init__(self, firewall: Firewall) -> None:
+        self.firewall = firewall
+        self.on = firewall.cluster.on("enable", default=False)
+        self._compiled: dict[int, Compiled] = {}
+        self.refused: tuple[Ignored, ...] = ()
+        if self.on:
+            sets = build_sets(firewall)
+            self._compiled = {family: compile_family(firewall, sets, family) for family in FAMILIES}
+            refused = [*sets.refused, *(item for family in FAMILIES for item in self._compiled[family].refused)]
+            self.refused = tuple(dict.fromkeys(refused))
+
+    def check(self) -> None:
+        """Raise InputError if the rule set would be refused as a whole."""
+        if self.refused:
+            first = self.refused[0]
+            raise InputError(
+                f"{first.where}: Proxmox would not load this rule set: {first.reason}: {first.text}",
+                hint="mend the line; until then the node keeps the rules that it had before",
+            )
+
+    def trace_packet(self, fields: Mapping[str, object]) -> Verdict:
+        """The verdict on a packet given by its fields. Raises InputError for what is no packet."""
+        return self.trace(parse_packet(fields))
+
+    def trace(self, question: Question) -> Verdict:
+        """The verdict. Raises InputError for a zone that does not exist."""
+        source, dest = self.zone(question.source_zone), self.zone(question.dest_zone)
+        if not self.on:
+            where = self.firewall.cluster.option_where("enable")
+            return Verdict(ACCEPT, where, "the firewall is switched off in cluster.fw (enable)")
+        flow = question.flow
+        if not flow.mac:
+            flow.mac = source.card.mac if source.card else ""
+        compiled = self._compiled[flow.family]
+        passed: list[str] = []
+        decided: Where | None = None
+        for place, outcome in self._places(compiled, flow, source, dest):
+            if outcome.action in (DROP, REJECT):
+                return Verdict(outcome.action, _where(outcome), "; ".join([*passed, f"{place}: {_why(outcome)}"]))
+            if outcome.step is not None:
+                passed.append(f"{place}: {_why(outcome)}")
+                decided = _where(outcome)
+        return Verdict(ACCEPT, decided, "; ".join(passed) or "nothing on its way filters it")
+
+    def _places(self, compiled: Compiled, flow: Flow, source: Zone, dest: Zone) -> Iterator[tuple[str, Outcome]]:
+        if source.card and source.card.firewall:
+            yield f"from {source.name}", self._bridge(compiled, flow, source.card, "OUT")
+        flow.iif = source.interface or "lo"
+        flow.oif = dest.interface or "lo"
+        if not source.interface:
+            yield "out of the host", compiled.walk(HOST_OUT, flow)
+        if not dest.interface:
+            flow.iif = source.interface or "lo"
+            yield "into the host", compiled.walk(HOST_IN, flow)
+        if source.interface and dest.interface:
+            yield "through the host", compiled.walk(FORWARD, flow)
+        if dest.card and dest.card.firewall:
+            yield f"to {dest.name}", self._bridge(compiled, flow, dest.card, "IN")
+
+    def _bridge(self, compiled: Compiled, flow: Flow, card: Card, direction: str) -> Outcome:
+        """The firewall bridge of a card."""
+        chains = [FORWARD] if direction == "OUT" else [FORWARD, BRIDGE_IN]
+        for chain in chains:
+            outcome = compiled.walk(chain, flow)
+            if outcome.action != RETURN:
+                return outcome
+        if (card.port, direction) not in compiled.plugged:
+            return Outcome(RETURN)
+        return compiled.walk(f"{card.port}-{direction}", flow)
+
+    def zone(self, name: str) -> Zone:
+        """A zone by name: host, outside, nfvm, ct100, vm200i1, BRIDGE/PORT. Raises InputError."""
+        if name == "host":
+            return Zone(name, "")
+        if name in ("outside", "nfvm"):
+            return Zone(name, (_OUTSIDE if name == "outside" else _UNFILTERED)[0])
+        if "/" in name:
+            card_or_bridge = name.partition("/")[0]
+            return Zone(name, self.firewall.node.altnames.get(card_or_bridge, card_or_bridge))
+        found = _CARD.fullmatch(name)
+        guest = self.firewall.cards.get(found[1]) if found else None
+        card = guest.cards.get(f"net{found[2] or 0}") if guest and found else None
+        if card is None:
+            if found:
+                hint = "guests.json has to name it with the net lines of its configuration"
+                raise InputError(f"there is no zone {name}: no such card of a guest is known", hint=hint)
+            raise InputError(f"there is no zone {name}", hint="host, outside, nfvm, ctN, vmN, vmNiK or BRIDGE/PORT")
+        if not card.bridge:
+            raise InputError(f"{name} is on no bridge: nothing gets from or to it past the host's firewall")
+        return Zone(name, card.bridge, card)
+
+
+def _where(outcome: Outcome) -> Where | None:
+    step = outcome.step
+    if step is None:
+        return None
+    marked = outcome.marked_by
+    if step.group and marked is not None and marked.group == step.group and marked.where is not None:
+        return marked.where
+    return step.where
+
+
+def _why(outcome: Outcome) -> str:
+    step = outcome.step
+    if step is None:
+        return "nothing matches"
+    marked = outcome.marked_by
+    text = step.note
+    if step.group and marked is not None and step.target in (ACCEPT, RETURN):
+        if marked.group == step.group:
+            text = f"{marked.note} (group {step.group}, named in {step.where})"
+        else:
+            text = f"{step.note} lets it pass because of the accept mark that was set before by: {marked.note}"
+    elif step.group:
+        text = f"{step.note} (group {step.group})"
+    return f"{text} [{outcome.detail}]" if outcome.detail else text
+
+
+def trace_all(analyser: Analyser, packets: Iterable[Mapping[str, object]]) -> Iterator[Verdict]:
+    """The verdicts on many packets, in order."""
+    return (analyser.trace_packet(packet) for packet in packets)
