@@ -16,6 +16,7 @@ from service.formats.interfaces import (
     SourceLine,
     Stanza,
     StaticRoute,
+    boot_ports,
     load,
     meanings,
 )
@@ -24,7 +25,7 @@ from service.formats.nat_files import of_command
 from service.kinds.addressing import is_reached
 from service.model.states import Json
 from service.observe.at_boot import fails_at_broadcast
-from service.resources.stanzas import meant_fields, ports_at_boot
+from service.resources.stanzas import meant_fields
 from service.spec.findings import Path
 
 SECTIONS = ("interfaces", "bridges")
@@ -48,7 +49,7 @@ def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> Interfa
         what = "is a change that waits: the next reboot moves it over /etc/network/interfaces; apply or discard it"
         notes.add("danger", "interfaces", LEFT_OVER, f"{what} where it was made, and adopt again")
     if config.fatal is None:
-        ports = ports_at_boot(config)
+        ports = boot_ports(config)
         for name, have in meanings(config).items():
             _interface(name, have, ports, sketch, is_pve=is_pve)
             _broadcast(name, have, material, sketch)
@@ -70,7 +71,7 @@ def _outside(config: InterfacesConfig, everything: InterfacesConfig, sketch: Ske
             sketch.notes.add("unmanaged", "interfaces", f"{path}:1", what)
 
 
-def _interface(name: str, have: IfaceMeaning, ports: set[str], sketch: Sketch, *, is_pve: bool) -> None:
+def _interface(name: str, have: IfaceMeaning, ports: frozenset[str], sketch: Sketch, *, is_pve: bool) -> None:
     notes = sketch.notes
     where = f"{have.places[0].path}:{have.places[0].first_line}"
     if name == "lo":

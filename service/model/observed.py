@@ -82,6 +82,13 @@ class Lease:
     client_id: str = ""
 
 
+class Derived(dict[Any, Any]):
+    """What was made of one observation (service/observe/derived.py). It goes to no other process."""
+
+    def __reduce__(self) -> tuple[type["Derived"], tuple[()]]:
+        return Derived, ()
+
+
 @dataclass(frozen=True, slots=True)
 class HostObserved:
     """Everything known of one host at `observed_at`.
@@ -95,7 +102,8 @@ class HostObserved:
     how the daemon calls itself in the journal); a jail of which this could not be told is not among them.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
     systemd-networkd, NetworkManager and netplan say of interfaces. `size` is how many bytes the host said: what it
-    takes to work on them. `weighed` is what a change of packages or units would take along.
+    takes to work on them. `weighed` is what a change of packages or units would take along. `derived` is no part of
+    what was seen: each copy begins with none.
     """
 
     host: str
@@ -121,6 +129,7 @@ class HostObserved:
     weighed: "Observed[Weighed]" = field(default_factory=lambda: Unknown("the host was not asked"))
     unlisted: Mapping[str, Observed[Json]] = field(default_factory=dict)
     size: int = field(default=0, compare=False)
+    derived: Derived = field(default_factory=Derived, init=False, compare=False, repr=False)
 
     def fact(self, fact_id: FactId) -> Observed[Json]:
         """The captured fact; one that was never looked at is Unknown, never Absent."""

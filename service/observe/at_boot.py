@@ -1,10 +1,11 @@
 """What the interfaces files say about the next boot, from an observation, and what has to be watched for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from service.formats.interfaces import FILES, InterfacesConfig, load
+from service.formats.interfaces import FILES, BootEffect, InterfacesConfig, boot_ports, load, up_effects
 from service.model.observed import HostObserved, Watch
 from service.model.states import Seen, Unknown
+from service.observe.derived import derived
 
 IFUPDOWN2 = "ifupdown2"
 FAILS_AT_BROADCAST = "3.0.0"
@@ -31,13 +32,36 @@ def loaded_since(observed: HostObserved, unit: str, file: str) -> bool:
     return active and started is not None and observed.changed_at_s.get(file, 0.0) <= started + LOADED_SLACK_S
 
 
+@derived
 def interfaces_config(observed: HostObserved) -> Seen[InterfacesConfig] | Unknown:
     """The interfaces files as one configuration."""
     texts = texts_of(observed, FILES)
-    if isinstance(texts, Unknown):
-        return texts
+    return texts if isinstance(texts, Unknown) else Seen(interfaces_of(observed, texts))
+
+
+def interfaces_of(observed: HostObserved, texts: Mapping[str, bytes]) -> InterfacesConfig:
+    """Interfaces files as the next boot of this host would take them; the same texts are read once."""
+    return _interfaces_of(observed, tuple(sorted(texts.items())))
+
+
+@derived
+def _interfaces_of(observed: HostObserved, texts: tuple[tuple[str, bytes], ...]) -> InterfacesConfig:
     version = observed.packages.get(IFUPDOWN2)
-    return Seen(load(texts, broadcast_fails=isinstance(version, Seen) and fails_at_broadcast(version.value)))
+    return load(dict(texts), broadcast_fails=isinstance(version, Seen) and fails_at_broadcast(version.value))
+
+
+@derived
+def ports_at_boot(observed: HostObserved) -> frozenset[str] | Unknown:
+    """The ports that bridges bring up which the boot brings up."""
+    config = interfaces_config(observed)
+    return config if isinstance(config, Unknown) else boot_ports(config.value)
+
+
+@derived
+def effects_at_boot(observed: HostObserved) -> tuple[BootEffect, ...] | Unknown:
+    """What the shell lines of the interfaces files do at boot, in order."""
+    config = interfaces_config(observed)
+    return config if isinstance(config, Unknown) else tuple(up_effects(config.value))
 
 
 def fails_at_broadcast(version: str) -> bool:
@@ -47,11 +71,18 @@ def fails_at_broadcast(version: str) -> bool:
 
 def texts_of(
     observed: HostObserved, patterns: Sequence[str], passed_over: Sequence[str] = ()
-) -> dict[str, bytes] | Unknown:
+) -> Mapping[str, bytes] | Unknown:
     """The observed files under some paths (`/*` takes a folder's files); one that could not be read spoils them all.
 
     `passed_over` are links to a file that is taken under its own name.
     """
+    return _texts_of(observed, tuple(patterns), tuple(passed_over))
+
+
+@derived
+def _texts_of(
+    observed: HostObserved, patterns: tuple[str, ...], passed_over: tuple[str, ...]
+) -> Mapping[str, bytes] | Unknown:
     found: dict[str, bytes] = {}
     for pattern in patterns:
         others = observed.unlisted.get(f"file:{pattern[:-1]}", Unknown("was not looked at"))

@@ -19,7 +19,6 @@ from service.formats.interfaces import (
     InterfacesConfig,
     Opaque,
     StaticRoute,
-    load,
     meaning,
     meanings,
 )
@@ -28,7 +27,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, ManagementPath
 from service.model.plans import Refusal, RefusalRule
 from service.model.states import Json, Seen, Unknown
-from service.observe.at_boot import LOADERS, SSH_UNITS, interfaces_config, loaded_since, texts_of
+from service.observe.at_boot import LOADERS, SSH_UNITS, interfaces_config, interfaces_of, loaded_since, texts_of
 from service.plan.management import (
     NEEDED_UNITS,
     Picture,
@@ -88,7 +87,7 @@ def next_boot_refusals(
         what = f"what the next boot makes of the interfaces files cannot be told: {config.why}"
         return (Refusal(RULE, what, hint="Fix: make the file readable on the host; see `passerelle doctor`"),)
     live = picture(observed)
-    then = load(texts_after(observed, steps, blobs), broadcast_fails=config.value.broadcast_fails)
+    then = interfaces_of(observed, texts_after(observed, steps, blobs))
     now_breaks = breaks(path, live, boot_picture(config.value, observed, ()), observed)
     then_breaks = breaks(path, after(live, steps), boot_picture(then, observed, steps), observed)
     worse = [what for key, what in then_breaks.items() if key not in now_breaks]

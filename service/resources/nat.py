@@ -1,6 +1,7 @@
 """Source NAT: what is masqueraded now and after a boot, by whatever makes it; ours in a table of our own."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,6 +11,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Masquerade, Watch
 from service.model.plans import Refusal
 from service.model.states import Absent, Json, Seen, Unknown
+from service.observe.derived import derived
 from service.resources.files import OwnFile
 from service.resources.guest_names import take_over_hint
 from service.resources.nat_makers import NAT_WATCH, Maker, makers, of_rule, without_makers
@@ -248,10 +250,35 @@ def boot_count(rule: Rule, observed: HostObserved) -> "Seen[Json] | Absent | Unk
     text = observed.text(NAT_FILE)
     if isinstance(text, Unknown):
         return text
-    ours = nat_rules.parse_nat_file(text.value) if isinstance(text, Seen) else ()
-    others = [maker.where for maker in of_rule(rule, made)]
-    count = len(others) + sum(1 for found in ours if found == rule)
+    others = made_at_boot(observed).get(rule, [])
+    count = len(others) + own_at_boot(observed)[rule]
     return Seen(count, ", ".join(others)) if count else Absent()
+
+
+@derived
+def made_at_boot(observed: HostObserved) -> Mapping[Rule, list[str]]:
+    """Where files of somebody else make each rule."""
+    made = makers(observed)
+    places: dict[Rule, list[str]] = {}
+    for maker in () if isinstance(made, Unknown) else made:
+        places.setdefault(maker.rule, []).append(maker.where)
+    return places
+
+
+@derived
+def own_at_boot(observed: HostObserved) -> Counter[Rule]:
+    """How often our own file makes each rule."""
+    text = observed.text(NAT_FILE)
+    return Counter(nat_rules.parse_nat_file(text.value) if isinstance(text, Seen) else ())
+
+
+@derived
+def made_now(observed: HostObserved) -> Mapping[Rule, list[Masquerade]]:
+    """The observed makers of each rule."""
+    made: dict[Rule, list[Masquerade]] = {}
+    for one in observed.masquerades.value if isinstance(observed.masquerades, Seen) else ():
+        made.setdefault((one.source, one.out), []).append(one)
+    return made
 
 
 def total(rule: Rule, observed: HostObserved, *, ours: bool) -> int:
@@ -266,8 +293,7 @@ def iptables_count(rule: Rule, observed: HostObserved) -> int:
 
 def found(rule: Rule, observed: HostObserved) -> list[Masquerade]:
     """All observed makers of a rule."""
-    made = observed.masquerades
-    return [m for m in made.value if (m.source, m.out) == rule] if isinstance(made, Seen) else []
+    return made_now(observed).get(rule, [])
 
 
 __all__ = ["LOADER", "LOADER_FILE", "NAT_FILE", "TABLE", "SourceNat", "loader", "value_or_none"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.formats.interfaces import FILES as INTERFACES_FILES
-from service.formats.interfaces import MasqueradeLine, up_effects
+from service.formats.interfaces import MasqueradeLine
 from service.formats.nat_files import (
     IPTABLES_FILE,
     NFT_FILES,
@@ -22,7 +22,8 @@ from service.formats.nat_files import (
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Absent, Seen, Unknown
-from service.observe.at_boot import interfaces_config, texts_of
+from service.observe.at_boot import effects_at_boot, texts_of
+from service.observe.derived import derived
 from service.resources.files import file_step, sha256
 from service.resources.resource import Phase, Steps
 
@@ -51,14 +52,15 @@ class Maker:
         return f"{self.path}:{self.line}"
 
 
+@derived
 def makers(observed: HostObserved) -> tuple[Maker, ...] | Unknown:
     """Every place that makes a masquerade at boot, in the order in which they are read."""
-    config = interfaces_config(observed)
-    if isinstance(config, Unknown):
-        return config
+    lines = effects_at_boot(observed)
+    if isinstance(lines, Unknown):
+        return lines
     found = [
         Maker((line.effect.source, line.effect.out), line.path, line.line, "line")
-        for line in up_effects(config.value)
+        for line in lines
         if isinstance(line.effect, MasqueradeLine) and line.effect.action == "add"
     ]
     for unit, patterns in ((NFT_UNIT, NFT_FILES), (IPTABLES_UNIT, (IPTABLES_FILE,))):

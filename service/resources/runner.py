@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from service.model.observed import HostObserved
 from service.model.states import Absent, Seen
 from service.observe.at_boot import IFUPDOWN2
+from service.observe.derived import derived
 
 IFUPDOWN = "ifupdown"
 NETWORKING = "networking.service"
@@ -55,6 +56,7 @@ class NetworkRunner:
             )
 
 
+@derived
 def runner_of(observed: HostObserved) -> NetworkRunner:
     """Who brings the network of an observed host up."""
     others = tuple(name for unit, name in OTHERS.items() if counts(observed, unit))

@@ -22,15 +22,13 @@ from service.formats.interfaces import (
     WantedStanza,
     condones,
     edit_files,
-    is_interface_name,
     meaning,
-    meanings,
 )
 from service.model.changes import Difference
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
-from service.observe.at_boot import IFUPDOWN2, interfaces_config, texts_of
+from service.observe.at_boot import IFUPDOWN2, interfaces_config, interfaces_of, ports_at_boot, texts_of
 from service.resources.addresses import sorted_addresses
 from service.resources.files import file_step, sha256
 from service.resources.resource import Phase, Steps, Wishes, field_difference
@@ -91,7 +89,8 @@ class Stanza:
             yield from field_difference(self, self.name, "stanza", "file", None if self.gone else "present", config)
             return
         found = meaning(config.value, self.name)
-        is_port = self.name in ports_at_boot(config.value)
+        ports = ports_at_boot(observed)
+        is_port = not isinstance(ports, Unknown) and self.name in ports
         if found is None and is_port and self.is_plain and not self.gone:
             return  # the bridge brings it up
         if self.gone or found is None:
@@ -130,7 +129,7 @@ class Stanza:
             return Steps()
         edits = [change for stanza, _ in changed for change in stanza.edits(config.value)]
         try:
-            contents = edit_files(texts, edits, broadcast_fails=config.value.broadcast_fails)
+            contents = edit_files(texts, edits, lambda files: interfaces_of(observed, files))
         except InputError as error:
             return Steps(refusals=(Refusal("not-ours", error.what, hint=error.hint),))
         why = "; ".join(f"{s.kind}: {s.name}: {', '.join(map(_named, ds))}" for s, ds in changed)
@@ -172,17 +171,6 @@ def why_lost(found: IfaceMeaning) -> str:
 
 def _named(difference: Difference) -> str:
     return f"{difference.field} ({difference.cause})" if difference.cause else difference.field
-
-
-def ports_at_boot(config: InterfacesConfig) -> set[str]:
-    """The ports that bridges bring up which the boot brings up."""
-    return {
-        port
-        for have in meanings(config).values()
-        if have.at_boot and have.bridge is not None
-        for port in have.bridge.ports
-        if is_interface_name(port) and port not in ("none", "all", "glob", "regex", "noglob", "noregex")
-    }
 
 
 def meant_fields(found: IfaceMeaning) -> dict[str, Json]:

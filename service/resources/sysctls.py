@@ -6,13 +6,13 @@ from typing import Self
 
 from service.formats import sysctl_files
 from service.formats.interfaces import FILES as INTERFACES_FILES
-from service.formats.interfaces import Forwarding, up_effects
+from service.formats.interfaces import Forwarding
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Observed, Seen, Unknown
-from service.observe.at_boot import interfaces_config, texts_of
+from service.observe.at_boot import effects_at_boot, texts_of
 from service.resources.files import file_step, sha256
 from service.resources.resource import Phase, Steps, Wishes, field_difference
 
@@ -50,11 +50,11 @@ class Sysctl:
 
     def at_boot(self, observed: HostObserved) -> Observed[Json]:
         """What the next boot makes of it: an `up` line of the interfaces file runs after sysctl.d and wins."""
-        config = interfaces_config(observed)
-        if isinstance(config, Unknown):
-            return config
+        lines = effects_at_boot(observed)
+        if isinstance(lines, Unknown):
+            return lines
         if self.key == FORWARDING:
-            for line in reversed(list(up_effects(config.value))):
+            for line in reversed(lines):
                 if isinstance(line.effect, Forwarding):
                     return Seen("1" if line.effect.on else "0", f"{line.path}:{line.line}")
         texts = texts_of(observed, FILES, passed_over=(sysctl_files.MAIN_LINK,))

@@ -9,7 +9,7 @@ up_effects(config) -> Iterator[BootEffect]     what shell lines do at the next b
 unmet(meaning, wanted) -> {field: (wanted, there)}   empty when the interface is as wanted
 canonical(name, wanted) -> str                 a new interface's text
 edit(data, changes) -> bytes                   SetStanza, RemoveStanza, RemoveLine on one file
-edit_files(files, changes, root) -> {path: bytes}   the same over sourced files; only files that changed
+edit_files(files, changes, read) -> {path: bytes}   the same over sourced files; only files that changed
 effects(command) -> (Effect, …)                what a shell line does
 """
 
@@ -42,6 +42,7 @@ from service.formats.interfaces.wanted import (
     CONDONE_REGEX,
     WantedBridge,
     WantedStanza,
+    boot_ports,
     canonical,
     check_wanted,
     condones,
@@ -93,6 +94,7 @@ __all__ = [
     "UpLine",
     "WantedBridge",
     "WantedStanza",
+    "boot_ports",
     "canonical",
     "check_wanted",
     "condones",

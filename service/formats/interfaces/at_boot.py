@@ -340,17 +340,23 @@ def _address_order(text: str) -> tuple[int, int]:
 
 def meaning(config: InterfacesConfig, name: str) -> IfaceMeaning | None:
     """What the next boot makes of interface `name`; None where no stanza is about it."""
-    standings = config.of(name)
-    return _gather(name, standings, broadcast_fails=config.broadcast_fails) if standings else None
+    if not config.has_ranges:
+        return meanings(config).get(name)
+    if name not in config.meant:
+        standings = config.of(name)
+        fails = config.broadcast_fails
+        config.meant[name] = _gather(name, standings, broadcast_fails=fails) if standings else None
+    found: IfaceMeaning | None = config.meant[name]
+    return found
 
 
 def meanings(config: InterfacesConfig) -> Mapping[str, IfaceMeaning]:
     """Every interface that has a stanza, by the name written there (a range is one entry)."""
-    by_name: dict[str, list[Standing]] = {}
-    for standing in config.standings:
-        by_name.setdefault(standing.stanza.name, []).append(standing)
-    fails = config.broadcast_fails
-    return {name: _gather(name, standings, broadcast_fails=fails) for name, standings in by_name.items()}
+    if None not in config.meant:
+        fails = config.broadcast_fails
+        config.meant[None] = {n: _gather(n, these, broadcast_fails=fails) for n, these in config.by_name.items()}
+    found: Mapping[str, IfaceMeaning] = config.meant[None]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """The smallest change of interfaces files that makes them mean what is wanted; every other byte stays.
 
     edit(data, changes) -> bytes                 one file
-    edit_files(files, changes) -> {path: bytes}  the main file and what it sources; only what changed
+    edit_files(files, changes, read) -> {path: bytes}   the main file and what it sources; only what changed
 
 Kept: comments, order, blank lines, line ends, the indentation and key spelling of a stanza, `address` + `netmask`
 where the stanza uses it, options that are not ours. A new interface is appended in canonical form. After every change
 the result is read again: what is wanted must be met and no other interface may mean anything else, or InputError.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from posixpath import basename
 
@@ -46,6 +46,8 @@ class RemoveLine:
 
 
 Change = SetStanza | RemoveStanza | RemoveLine
+Read = Callable[[Mapping[str, bytes]], InterfacesConfig]
+"""How files become a configuration."""
 
 
 def edit(data: bytes, changes: Iterable[Change]) -> bytes:
@@ -53,35 +55,34 @@ def edit(data: bytes, changes: Iterable[Change]) -> bytes:
     return edit_files({MAIN_FILE: data}, changes).get(MAIN_FILE, data)
 
 
-def edit_files(
-    files: Mapping[str, bytes], changes: Iterable[Change], root: str = MAIN_FILE, *, broadcast_fails: bool = True
-) -> dict[str, bytes]:
+def edit_files(files: Mapping[str, bytes], changes: Iterable[Change], read: Read = load) -> dict[str, bytes]:
     """The main file and what it sources, changed where the stanzas stand. Returns the files that are not as before.
 
-    `broadcast_fails` is that of the configuration: where it holds, `broadcast` lines that cost addresses are taken out.
+    `read` takes the files as `load` does; a caller that reads them, too, lets each text be read once. Where its
+    `broadcast_fails` holds, `broadcast` lines that cost addresses are taken out.
     """
     todo = tuple(changes)
     now = dict(files)
     removals = [change for change in todo if isinstance(change, RemoveLine)]
     for removal in sorted(removals, key=lambda change: -change.line):
-        path = removal.path or root
+        path = removal.path or MAIN_FILE
         now[path] = _without_line(now, path, removal.line)
     for change in todo:
         if isinstance(change, SetStanza):
-            now = _set(now, change, root, broadcast_fails=broadcast_fails)
+            now = _set(now, change, read)
         elif isinstance(change, RemoveStanza):
-            now = _remove(now, change.name, root)
+            now = _remove(now, change.name, read)
     return {path: data for path, data in now.items() if files.get(path) != data}
 
 
-def _set(files: dict[str, bytes], change: SetStanza, root: str, *, broadcast_fails: bool) -> dict[str, bytes]:
+def _set(files: dict[str, bytes], change: SetStanza, read: Read) -> dict[str, bytes]:
     wanted = check_wanted(change.name, change.wanted)
-    before = load(files, root, broadcast_fails=broadcast_fails)
+    before = read(files)
     _refuse_unreadable(before)
     have = meaning(before, change.name)
     if have is not None and not unmet(have, wanted):
         return files
-    path = change.path or root
+    path = change.path or MAIN_FILE
     if have is None and path not in before.files and path in files:
         raise InputError(f"{shown(path, 200)} is not sourced: a stanza in it would never be read")
     if have is None:
@@ -90,12 +91,12 @@ def _set(files: dict[str, bytes], change: SetStanza, root: str, *, broadcast_fai
         after = files | {path: patch.result()}
     else:
         after = files | rewrite(files, before, have, wanted)
-    _prove(before, load(after, root, broadcast_fails=broadcast_fails), change.name, wanted)
+    _prove(before, read(after), change.name, wanted)
     return after
 
 
-def _remove(files: dict[str, bytes], name: str, root: str) -> dict[str, bytes]:
-    before = load(files, root)
+def _remove(files: dict[str, bytes], name: str, read: Read) -> dict[str, bytes]:
+    before = read(files)
     _refuse_unreadable(before)
     if any(standing.stanza.name != name for standing in before.of(name)):
         raise InputError(f"{shown(name)} stands in a range of names", hint="write its stanza out by hand first")
@@ -109,7 +110,7 @@ def _remove(files: dict[str, bytes], name: str, root: str) -> dict[str, bytes]:
             if isinstance(item, AutoLine) and name in item.names:
                 patch.drop_word(item.line, item.last_line, name)
         after[path] = patch.result(tidy=True)
-    _prove(before, load(after, root), name, None)
+    _prove(before, read(after), name, None)
     return after
 
 

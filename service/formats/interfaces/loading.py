@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
+from functools import cached_property
 from posixpath import join as join_path
+from typing import Any
 
 from service.formats.interfaces.stanzas import (
     MAIN_FILE,
@@ -32,12 +34,12 @@ class Standing:
     classes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InterfacesConfig:
     """The main file with all that it sources: stanzas in the order of reading, each with where it stands.
 
     `broadcast_fails`: an address that has a `broadcast` line is not set (ifupdown2 3.0.0; neither the classic ifupdown
-    nor a later ifupdown2).
+    nor a later ifupdown2). `meant` keeps what service/formats/interfaces/at_boot.py made of it.
     """
 
     files: Mapping[str, InterfacesFile]
@@ -45,6 +47,7 @@ class InterfacesConfig:
     problems: tuple[Problem, ...] = ()
     root: str = MAIN_FILE
     broadcast_fails: bool = True
+    meant: dict[str | None, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def fatal(self) -> Problem | None:
@@ -58,7 +61,22 @@ class InterfacesConfig:
 
     def of(self, name: str) -> tuple[Standing, ...]:
         """The stanzas of one interface."""
-        return tuple(standing for standing in self.standings if standing.stanza.covers(name))
+        if self.has_ranges:
+            return tuple(standing for standing in self.standings if standing.stanza.covers(name))
+        return self.by_name.get(name, ())
+
+    @cached_property
+    def has_ranges(self) -> bool:
+        """Whether a stanza is about a range of names, such as `swp[1-4]`."""
+        return any("[" in written for written in self.by_name)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, tuple[Standing, ...]]:
+        """The stanzas by the name written there."""
+        found: dict[str, list[Standing]] = {}
+        for standing in self.standings:
+            found.setdefault(standing.stanza.name, []).append(standing)
+        return {name: tuple(standings) for name, standings in found.items()}
 
 
 def sourced(pattern: str, paths: Mapping[str, bytes] | tuple[str, ...]) -> tuple[str, ...]:

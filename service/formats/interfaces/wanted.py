@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from ipaddress import ip_interface
 
 from service.errors import InputError
-from service.formats.interfaces.at_boot import BridgeMeaning, IfaceMeaning, read_address, read_cidr, sort_addresses
+from service.formats.interfaces.at_boot import (
+    BridgeMeaning,
+    IfaceMeaning,
+    meanings,
+    read_address,
+    read_cidr,
+    sort_addresses,
+)
+from service.formats.interfaces.loading import InterfacesConfig
 
 CONDONE_REGEX = "^(tap|veth|fwpr)"
 """Guests' ports that ifupdown2 leaves on the bridge over a reload; Debian's 3.0.0 takes them off without it."""
@@ -157,3 +165,14 @@ def _block(name: str, family: str, wanted: WantedStanza) -> list[str]:
     if name == "lo" and family == "inet":
         method = "loopback"
     return [f"iface {name} {family} {method}"] + [f"\t{key} {value}" for key, value in pairs]
+
+
+def boot_ports(config: InterfacesConfig) -> frozenset[str]:
+    """The ports that bridges bring up which the boot brings up."""
+    return frozenset(
+        port
+        for have in meanings(config).values()
+        if have.at_boot and have.bridge is not None
+        for port in have.bridge.ports
+        if is_interface_name(port) and port not in ("none", "all", "glob", "regex", "noglob", "noregex")
+    )
