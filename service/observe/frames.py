@@ -101,11 +101,11 @@ def _status(word: bytes | None) -> int | None:
     return int(word) if word and word.isdigit() and len(word) <= 3 else -1
 
 
-_BATCH = ("addresses", "routes4", "neighbours")
+_BATCH = ("addresses", "routes4")
 
 
 def _without_batch(found: Sections) -> Sections:
-    """`ip -batch` answers three questions at once, a line each: make them three sections."""
+    """`ip -batch` answers two questions at once, a line each: make them two sections."""
     batch = found.get("ip")
     whole, broken = dict(found.whole), dict(found.broken)
     if isinstance(batch, Unknown):

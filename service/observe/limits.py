@@ -27,7 +27,6 @@ LIMITS = {
     "ip": Limit(4 * MIB, 8),
     "addresses": Limit(2 * MIB, 1),
     "routes4": Limit(256 * KIB, 1),
-    "neighbours": Limit(MIB, 1),
     "ip6": Limit(256 * KIB, 8),
     "nft": Limit(2 * MIB, 100_000),
     "iptables": Limit(2 * MIB, 20_000),

@@ -32,7 +32,6 @@ class Part:
     unlisted: Mapping[str, Observed[Json]] = field(default_factory=dict)
     texts: Mapping[str, Observed[bytes]] = field(default_factory=dict)
     packages: Mapping[str, Observed[str]] = field(default_factory=dict)
-    neighbours: Mapping[str, str] = field(default_factory=dict)
     entered_s: Mapping[str, float] = field(default_factory=dict)
     changed_at_s: Mapping[str, float] = field(default_factory=dict)
     masquerades: Observed[tuple[Masquerade, ...]] | None = None

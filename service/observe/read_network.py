@@ -1,4 +1,4 @@
-"""Links, addresses, routes, neighbours, nft tables and masquerades: sections → facts. Pure.
+"""Links, addresses, routes, nft tables and masquerades: sections → facts. Pure.
 
 The canonical forms are those of the host-side file, so that both sides compare alike.
 """
@@ -20,13 +20,11 @@ from service.observe.part import LINK_NAME, Part, Reader, Unreadable, is_deep, j
 MAX_LINKS = 1000
 MAX_NAME = 64
 MAX_ADDRESSES = 4000
-MAX_NEIGHBOURS = 10_000
 MAX_MASQUERADES = 2000
 MAX_NFT_OBJECTS = 50_000
 MAX_OWN_TABLES = 32
 MAX_MTU = 1 << 31
 
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _BRIDGE_VALUE = re.compile(r"==> /sys/class/net/([^/\n]+)/bridge/(stp_state|forward_delay) <==\n(\d{1,9})\n")
 
 
@@ -86,17 +84,6 @@ def read_routes(found: Mapping[str, Section], _watch: Watch) -> Part:
         if not LINK_NAME.fullmatch(route["dev"]):
             raise Unreadable("a default route over an interface without a usable name")
     return Part(facts={"routes:default": Seen(_json(routes))})
-
-
-def read_neighbours(found: Mapping[str, Section], _watch: Watch) -> Part:
-    """Who answers on the host's links: {IP address: MAC address}."""
-    neighbours: dict[str, str] = {}
-    for entry in json_list(found["neighbours"], "ip neigh", MAX_NEIGHBOURS):
-        address, mac = entry.get("dst"), entry.get("lladdr")
-        failed = {"FAILED", "INCOMPLETE"} & set(entry.get("state") or ())
-        if isinstance(mac, str) and _MAC.fullmatch(mac) and not failed:
-            neighbours[str(ipaddress.ip_address(str(address)))] = mac
-    return Part(neighbours=neighbours)
 
 
 def read_nft(found: Mapping[str, Section], _watch: Watch) -> Part:
@@ -179,7 +166,6 @@ READERS = (
     Reader("links", ("addresses", "values"), read_links, _all_unknown("link")),
     Reader("addresses", ("addresses",), read_addresses, _all_unknown("addresses")),
     Reader("routes", ("routes4", "ip6"), read_routes, _all_unknown("routes")),
-    Reader("neighbours", ("neighbours",), read_neighbours, lambda _why, _watch: Part()),
     Reader("nft", ("nft",), read_nft, _all_unknown("nft")),
     Reader(
         "masquerades",

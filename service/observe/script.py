@@ -72,7 +72,6 @@ section values head -v -c 4096 -- "$@"
 section ip ip -j -batch - <<END
 addr show
 route show default
-neigh show
 END
 section ip6 ip -6 -j route show default
 section nft nft -s -j list ruleset

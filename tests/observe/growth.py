@@ -38,12 +38,8 @@ def _routes(count: int) -> str:
     return json.dumps([{"dst": "default", "gateway": ip(n), "dev": f"l{n}"} for n in range(count)])
 
 
-def _neighbours(count: int) -> str:
-    return json.dumps([{"dst": ip(n), "lladdr": mac(n), "state": ["REACHABLE"]} for n in range(count)])
-
-
 def _ip(count: int) -> bytes:
-    return "\n".join((_addresses(count), _routes(count), _neighbours(count))).encode()
+    return "\n".join((_addresses(count), _routes(count))).encode()
 
 
 def _nft(count: int) -> bytes:
@@ -119,7 +115,7 @@ def big(section: str, count: int) -> bytes:
 
 def framed(bodies: Mapping[str, bytes], status: int = 0) -> bytes:
     """An answer in which every other section is empty and ended well."""
-    known = {"ip": b"[]\n[]\n[]", "ip6": b"[]", "nft": b'{"nftables": []}', "bans": b"down"}
+    known = {"ip": b"[]\n[]", "ip6": b"[]", "nft": b'{"nftables": []}', "bans": b"down"}
     parts = []
     for name in SECTIONS:
         body = bodies.get(name, known.get(name, b""))

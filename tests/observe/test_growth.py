@@ -104,12 +104,12 @@ def test_a_section_of_too_many_bytes_is_unknown_and_the_others_are_read() -> Non
 
 
 def test_each_question_of_the_batch_has_its_own_limit() -> None:
-    neighbours = json.dumps([{"dst": "10.0.0.1", "lladdr": "0" * 64} for _ in range(12_000)]).encode()
-    observed = seen({"ip": b'[{"ifname": "lo"}]\n[]\n' + neighbours})
+    routes = json.dumps([{"dst": "default", "gateway": "0" * 64} for _ in range(12_000)]).encode()
+    observed = seen({"ip": b'[{"ifname": "lo"}]\n' + routes})
     assert isinstance(observed.fact("link:lo"), Seen)
-    assert observed.neighbours == {}
+    assert observed_why(observed, "routes:default").endswith("at most 256 KiB are read")
     links = json.dumps([{"ifname": "l", "x": "0" * (3 << 20)}]).encode()
-    assert observed_why(seen({"ip": links + b"\n[]\n[]"}), "link:l").endswith("at most 2.0 MiB are read")
+    assert observed_why(seen({"ip": links + b"\n[]"}), "link:l").endswith("at most 2.0 MiB are read")
 
 
 def test_what_a_program_complains_of_without_end_is_not_read() -> None:
@@ -151,7 +151,7 @@ def test_json_that_means_nothing_is_unknown(name: str) -> None:
 
 def test_a_link_whose_name_is_no_text_takes_none_of_the_others_along() -> None:
     links = b'[{"ifname": "lo"}, {"ifname": "a\xff\xfe"}, {"ifname": "\x1b[31m"}, {"ifname": "a\\nb"}, {"ifname": 7}]'
-    observed = seen({"ip": links + b"\n[]\n[]"})
+    observed = seen({"ip": links + b"\n[]"})
     assert [fact for fact in observed.facts if fact.startswith("link:")] == ["link:lo"]
 
 
@@ -159,12 +159,12 @@ def test_a_link_whose_name_is_no_text_takes_none_of_the_others_along() -> None:
     "field", ['"mtu": []', '"mtu": 1e999', '"mtu": true', '"mtu": -1', '"flags": {}', '"master": []']
 )
 def test_a_link_with_values_of_other_types_is_unknown(field: str) -> None:
-    links = b'[{"ifname": "lo", %b}]\n[]\n[]' % field.encode()
+    links = b'[{"ifname": "lo", %b}]\n[]' % field.encode()
     assert observed_why(seen({"ip": links}), "link:lo")
 
 
 def test_the_name_of_a_links_master_is_shown_safely() -> None:
-    observed = seen({"ip": b'[{"ifname": "lo", "master": "\x1b]0;x"}]\n[]\n[]'})
+    observed = seen({"ip": b'[{"ifname": "lo", "master": "\x1b]0;x"}]\n[]'})
     link = observed.fact("link:lo")
     assert isinstance(link, Seen)
     assert "\x1b" not in str(link.value)
