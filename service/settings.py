@@ -40,7 +40,7 @@ class Settings(BaseSettings):
         description="days that applies, drills, differences and leases of the past and revisions are kept",
     )  # fmt: skip
     keep_event_days: float = Field(
-        default=90, ge=1, le=36500, description="days that events, observations and plans never applied are kept"
+        default=90, ge=1, le=36500, description="days that events and plans never applied are kept"
     )
     keep_mb: int = Field(
         default=2048, ge=16, le=1 << 20, description="MiB of the database beyond which the oldest goes before its time"

@@ -59,18 +59,6 @@ class HostRow(SQLModel, table=True):
     proven_at: datetime | None = Field(default=None, sa_type=UtcTime)
 
 
-class ObservationRow(SQLModel, table=True):
-    """Observations that differ from the one before."""
-
-    __tablename__ = "observations"
-    __table_args__ = (Index("ix_observations_host", "host", "id"), Index("ix_observations_at", "observed_at"))
-
-    id: int | None = Field(default=None, primary_key=True)
-    host: str
-    observed_at: datetime = Field(sa_type=UtcTime)
-    digests: Any = Field(sa_type=JsonText)
-
-
 class DriftRow(SQLModel, table=True):
     """`open_key` is the difference's identity while it is open and NULL afterwards: one open row for each."""
 
@@ -328,7 +316,6 @@ def _table(row: type[SQLModel]) -> Table:
 
 revisions = _table(RevisionRow)
 hosts = _table(HostRow)
-observations = _table(ObservationRow)
 drift = _table(DriftRow)
 plans = _table(PlanRow)
 applies = _table(ApplyRow)

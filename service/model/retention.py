@@ -7,7 +7,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """`days`: applies, drills, differences and leases of the past, revisions. `event_days`: events, observations, plans
+    """`days`: applies, drills, differences and leases of the past, revisions. `event_days`: events, plans
     that were never applied. `size_bytes`: where the database is larger, the oldest goes before its time."""
 
     days: float = 365

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from service.clock import Clock
@@ -287,11 +287,10 @@ class Rounds:
 
         news = [fault for fault in plan.at_boot if before is None or fault not in before.at_boot]
 
-        def write(host: str, digests: Mapping[str, str]) -> None:
+        def write(host: str) -> None:
             at = observed.observed_at
             for fault in news:
                 self._record.add_event("host.next-boot", f"{host}: {fault}", at=at, host=host)
-            self._record.record_observation(host, digests, at=at)
             self._record.set_drift(host, plan.drifts, at=at, resolved_by=resolved_by)
             if isinstance(observed.leases, Seen):
                 self._record.seen_leases(host, observed.leases.value, at=at)
@@ -302,7 +301,7 @@ class Rounds:
             else:
                 standing.plan_id = self._record.record_plan(plan, at=at)
 
-        await asyncio.to_thread(write, desired.host, observed.digests)
+        await asyncio.to_thread(write, desired.host)
 
     def claims_of(self, spec: HostSpec) -> Sequence[Claim]:
         """What the sections of a host say to each other."""

@@ -66,13 +66,6 @@ def test_a_host_that_left_git_is_orphaned_and_keeps_its_history(history: History
     assert history.queries.host_names() == ()
 
 
-def test_only_observations_that_differ_are_recorded(history: History, now: datetime) -> None:
-    assert history.store.record_observation("pve1", {"links": "1", "files": "2"}, at=now)
-    assert not history.store.record_observation("pve1", {"files": "2", "links": "1"}, at=now + SECOND)
-    assert history.store.record_observation("pve1", {"links": "1", "files": "3"}, at=now + SECOND)
-    assert history.store.record_observation("pve2", {"links": "1", "files": "3"}, at=now + SECOND)
-
-
 def test_hosts_that_were_only_seen_again_move_together(history: History, now: datetime) -> None:
     for name in ("pve1", "pve2", "pve3"):
         history.store.set_host_status(HostStatus(name), at=now)

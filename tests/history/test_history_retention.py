@@ -19,7 +19,6 @@ from service.history.tables import (
     latches,
     lease_intervals,
     leases,
-    observations,
     plans,
     revisions,
     steps,
@@ -35,7 +34,7 @@ from tests.api.world import StillClock
 from tests.api.world import drift as difference
 
 KEEP = Keep(days=100, event_days=10)
-ALL = (events, observations, drift, plans, applies, steps, drills, latches, lease_intervals, leases, revisions)
+ALL = (events, drift, plans, applies, steps, drills, latches, lease_intervals, leases, revisions)
 
 
 def count(history: History, table: Table) -> int:
@@ -53,7 +52,6 @@ def one_day(history: History, at: datetime, number: int, *, host: str = "pve1", 
     store = history.store
     commit = f"{number:040x}"
     store.record_revision(Commit(commit, "Ann", "ann@example.org", at, f"change {number}"), at=at)
-    store.record_observation(host, {"links": f"{number}"}, at=at)
     store.set_drift(host, [difference(f"vmbr{number}")], at=at)
     plan = Plan(host, commit, f"sha256:d{number}", steps=(Step("sysctl:net.ipv4.ip_forward", "0", str(number), "nat"),))
     plan_id = store.record_plan(plan, at=at)
@@ -79,7 +77,7 @@ def test_what_is_old_goes_and_the_newest_of_each_host_stays(history: History, no
     forget_all(history, now)
     left = {table.name: count(history, table) for table in ALL}
     assert left == {
-        "events": 0, "observations": 1, "drift": 1, "plans": 1, "applies": 1, "apply_steps": 1, "drills": 1,
+        "events": 0, "drift": 1, "plans": 1, "applies": 1, "apply_steps": 1, "drills": 1,
         "latches": 0, "lease_intervals": 1, "leases": 1, "revisions": 1,
     }  # fmt: skip
     newest = history.queries.current_plan("pve1")
@@ -95,8 +93,8 @@ def test_each_sort_has_its_own_time(history: History, now: datetime) -> None:
     one_day(history, now - timedelta(days=50), 1)
     one_day(history, now - timedelta(days=5), 2)
     forget_all(history, now)
-    assert {table.name: count(history, table) for table in (applies, plans, drift, revisions, observations)} == {
-        "applies": 2, "plans": 2, "drift": 2, "revisions": 2, "observations": 1,
+    assert {table.name: count(history, table) for table in (applies, plans, drift, revisions)} == {
+        "applies": 2, "plans": 2, "drift": 2, "revisions": 2,
     }  # fmt: skip
     kept = history.queries.events(limit=200).items
     assert kept

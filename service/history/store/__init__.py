@@ -4,7 +4,7 @@ Every public method of `Store` is one named transition and one transaction; it b
 Errors: StoreError when the file cannot be written now (`retry` is set: locked, full, read-only), InputError for what a
 caller may not ask. Times are given by the caller, aware.
 
-hosts.py     set_host_status  touch_hosts  forget_host  record_observation  next_generation  set_base
+hosts.py     set_host_status  touch_hosts  forget_host  next_generation  set_base
              latch  clear_latch  drop_latches
 changes.py   record_revision  refuse_revision  record_plan  set_drift
 applies.py   open_apply  start_apply  move_step  move_steps  set_apply_phase  set_probes  finish_apply

@@ -1,4 +1,4 @@
-"""Writes about hosts: status, observations, generations, bases, latches.
+"""Writes about hosts: status, generations, bases, latches.
 
 Events: `host.state` when an axis moves, `host.quarantined`, `host.released`, `apply.latched`, `latch.cleared`.
 """
@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from service.errors import InputError
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import bases, drift, hosts, latches, observations
+from service.history.tables import bases, drift, hosts, latches
 from service.model.runs import HostStatus
 from service.model.states import Json
 
@@ -67,20 +67,6 @@ class HostWrites(Writing):
             )
             if changed.rowcount:
                 tell(connection, "host.state", f"{host} is no longer in Git; nothing is touched", at=at, host=host)
-
-    def record_observation(self, host: str, digests: Mapping[str, str], *, at: datetime) -> bool:
-        """Record an observation if its section digests differ from the last recorded one. True if it did."""
-        with self._database.write() as connection:
-            last = connection.execute(
-                select(observations.c.digests)
-                .where(observations.c.host == host)
-                .order_by(observations.c.id.desc())
-                .limit(1)
-            ).scalar_one_or_none()
-            if last == dict(digests):
-                return False
-            connection.execute(insert(observations).values(host=host, observed_at=at, digests=dict(digests)))
-        return True
 
     def next_generation(self, host: str, *, at_least: int = 0) -> int:
         """A number higher than every one given out for this host, and higher than `at_least`, the one that the host

@@ -22,7 +22,6 @@ from service.history.tables import (
     latches,
     lease_intervals,
     leases,
-    observations,
     plans,
     revisions,
     steps,
@@ -98,7 +97,6 @@ def _old_rows(long_ago: datetime, lately: datetime) -> list[tuple[Table, ColumnE
     """Each table with what may go from it, in the order in which they go: who names others goes first."""
     return [
         (events, events.c.at < lately),
-        (observations, (observations.c.observed_at < lately) & observations.c.id.not_in(_newest(observations))),
         (drift, drift.c.resolved_at < long_ago),
         (lease_intervals, lease_intervals.c.until_at < long_ago),
         (leases, leases.c.active.is_(False) & (leases.c.last_seen < long_ago)),

@@ -1,0 +1,18 @@
+"""The digests of each observation are kept no more: nothing ever read them."""
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Forward."""
+    op.drop_table("observations")
+
+
+def downgrade() -> None:
+    """There is no way back in place: the file from before is kept beside the new one."""
+    raise NotImplementedError
