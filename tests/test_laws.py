@@ -8,8 +8,8 @@ from service.model.plans import Plan
 from service.model.states import Unknown
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
-from tests.laws.host import after_plan, bare_host, done, printed, undone
-from tests.laws.specs import desired_of, names
+from tests.laws.host import after_plan, bare_host, differing, done, printed, undone
+from tests.laws.specs import desired_from, desired_of, names, without
 
 BASE = LastApplied()
 
@@ -94,3 +94,22 @@ def test_a_host_that_could_not_be_read_at_all_gets_no_step(name: str) -> None:
     plan = make_plan(desired, BASE, blind)
     assert (plan.steps, plan.packages) == ((), ())
     assert plan.refusals
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_leaves_the_spec_leaves_the_host_or_is_named(name: str) -> None:
+    whole = desired_of(name)
+    base = LastApplied.from_json(whole.as_json())
+    host = bare_host(whole.watch)
+    applied = after_plan(host, make_plan(whole, BASE, host))
+    for gone, text in without(name):
+        less = desired_from(text)
+        plan = make_plan(less, base, applied)
+        assert not plan.refusals, (gone, plan.refusals)
+        left = after_plan(applied, plan)
+        never = after_plan(host, make_plan(less, BASE, host))
+        named = {thing.fact for thing in plan.left_behind}
+        assert differing(left, never) <= named, f"without {gone}: {differing(left, never) - named}"
+        assert all(thing.what and thing.hint for thing in plan.left_behind)
+        again = make_plan(less, LastApplied.from_json(less.as_json()), left)
+        assert (again.drifts, again.steps, again.left_behind) == ((), (), ()), f"without {gone}"

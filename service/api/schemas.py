@@ -115,7 +115,8 @@ class Plan(Answer):
     state: PlanState
     created_at: datetime
     body: dict[str, Any] = Field(
-        description="drifts, packages, steps, keep, checks, refusals, notes, at_boot, reachability, derived, files"
+        description="drifts, packages, steps, keep, checks, refusals, notes, at_boot, left_behind, reachability, "
+        "derived, files"
     )
 
 

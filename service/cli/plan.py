@@ -147,5 +147,7 @@ def as_text(body: Mapping[str, Any]) -> str:
     lines.extend(f"! needs an approval (scope approve): {what}" for what in body.get("raises", []))
     lines.extend(f"! overridden ({r['rule']}): {r['what']}" for r in body.get("overridden", []))
     lines.extend(f"reach: {sentence}" for sentence in body.get("reachability", []))
+    for left in body.get("left_behind", []):
+        lines += [f"left behind: {left['what']}", f"    Fix: {left['hint']}"]
     lines.extend(f"note: {note}" for note in body.get("notes", []))
     return "\n".join(printable(line) for line in lines) or "no changes"

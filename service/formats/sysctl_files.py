@@ -54,6 +54,16 @@ def slashed(key: str) -> str:
     return key.translate({ord("."): "/", ord("/"): "."})
 
 
+def dotted(path: str) -> str:
+    """The other way: a path below /proc/sys as a key with dots."""
+    return path.translate({ord("."): "/", ord("/"): "."})
+
+
+def canonical(key: str) -> str:
+    """The one name of a key, with slashes, however it is written."""
+    return _SAME.get(slashed(key), slashed(key))
+
+
 def parse(data: bytes) -> tuple[Line, ...]:
     """The assignments of one file, in order. Lines that are none are left out, as systemd-sysctl does. Never raises."""
     found: list[Line] = []
@@ -86,7 +96,7 @@ def reading_order(files: Mapping[str, bytes]) -> Iterator[str]:
 
 def effective(files: Mapping[str, bytes], key: str) -> Setting | None:
     """What the next boot sets `key` (dotted or slashed) to; None where no file says anything."""
-    wanted = _SAME.get(slashed(key), slashed(key))
+    wanted = canonical(key)
     by_name: Setting | None = None
     by_pattern: Setting | None = None
     exempt = False

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from service.kinds.kind import Kind
 from service.observe.at_boot import WAY_IN_WATCH
 from service.resources.desired import Desired
+from service.resources.ending import shared
 from service.spec.fleet import claims_of
 from service.spec.host import HostSpec
 
@@ -13,6 +14,7 @@ def desire(spec: HostSpec, kinds: Sequence[Kind]) -> Desired:
     """Claims of all kinds first, then the resources of all kinds; deterministic and free of the kinds' order."""
     claims = claims_of(spec, kinds)
     resources = [resource for kind in kinds for resource in kind.desire(spec.sections.get(kind.name), spec, claims)]
+    resources += shared(resources)
     watched = WAY_IN_WATCH
     for kind in kinds:
         watched |= kind.watch()

@@ -17,10 +17,9 @@ from service.kinds.claims import (
     Network,
 )
 from service.model.observed import Watch
-from service.resources.files import FileMode, OwnFile
 from service.resources.nat import SourceNat
 from service.resources.resource import Resource
-from service.resources.sysctls import FORWARDING, OWN_FILE, Sysctl
+from service.resources.sysctls import FORWARDING, Sysctl
 from service.spec.findings import Hit, Rule
 from service.spec.grammar import InterfaceName, Network4
 from service.spec.host import HostSpec
@@ -103,10 +102,6 @@ class Nat:
                 wanted.setdefault((claim.key, claim.value), set()).add(claim.cause)
         for (key, value), causes in wanted.items():
             yield Sysctl(self.name, key, value, "; ".join(sorted(causes)))
-        if wanted:
-            yield FileMode(self.name, OWN_FILE)
-        else:
-            yield OwnFile(self.name, OWN_FILE, None, "sysctl")
 
     def watch(self) -> Watch:
         return Watch()

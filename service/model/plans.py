@@ -36,6 +36,15 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What the spec no longer names and stays on the host all the same: the fact, in words, and how to remove it."""
+
+    fact: str
+    what: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class PackageChange:
     """A package that comes before the switch is armed, or goes with a step of the transaction, as apt simulated it.
 
@@ -57,6 +66,7 @@ class Plan:
     have to set again (default route after an address change). `blobs` are the contents of files to write, by SHA-256.
     `checks` are native syntax checks by name: (program, path). `at_boot` says what the next boot breaks of the way in
     already, plan or not. `raises` is what the operator does not let a commit do by itself: it needs an approval.
+    `left_behind` left the spec and stays on the host.
     """
 
     host: str
@@ -74,6 +84,7 @@ class Plan:
     overridden: tuple[Refusal, ...] = ()
     raises: tuple[str, ...] = ()
     at_boot: tuple[str, ...] = ()
+    left_behind: tuple[Left, ...] = ()
     blobs: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     @property

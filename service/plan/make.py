@@ -18,8 +18,8 @@ from service.plan.next_boot import next_boot_faults, next_boot_refusals
 from service.plan.reachability import reachability
 from service.plan.safety import names_in, not_ifupdown, refusals
 from service.resources.desired import Desired, LastApplied
+from service.resources.ending import left_behind, with_ends
 from service.resources.resource import Phase, Resource, Steps
-from service.resources.retired import retired, with_former
 from service.resources.units import Unit
 
 Phased = tuple[int, Step]
@@ -48,8 +48,7 @@ def make_plan(
 
     Deterministic: equal inputs give an equal plan and digest. The plan is empty when nothing differs in meaning.
     """
-    wanted = (*with_former(desired.resources, base), *retired(desired, base))
-    desired_now = Desired.of(desired.host, wanted, desired.watched)
+    desired_now = with_ends(desired, base)
     drifts = drift(desired_now, base, observed)
     parts = [resource_type.steps(group, observed) for resource_type, group in by_type(desired_now.resources)]
     phased = once(chain.from_iterable(part.steps for part in parts))
@@ -86,6 +85,7 @@ def make_plan(
             ),
         ),
         at_boot=next_boot_faults(observed, names_in(desired.resources)),
+        left_behind=tuple(left_behind(desired_now, base, observed)),
         blobs=written,
     )
 

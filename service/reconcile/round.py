@@ -287,10 +287,14 @@ class Rounds:
 
         news = [fault for fault in plan.at_boot if before is None or fault not in before.at_boot]
 
+        left = [one for one in plan.left_behind if before is None or one not in before.left_behind]
+
         def write(host: str) -> None:
             at = observed.observed_at
             for fault in news:
                 self._record.add_event("host.next-boot", f"{host}: {fault}", at=at, host=host)
+            for one in left:
+                self._record.add_event("host.left-behind", f"{host}: {one.what}. Fix: {one.hint}", at=at, host=host)
             self._record.set_drift(host, plan.drifts, at=at, resolved_by=resolved_by)
             if isinstance(observed.leases, Seen):
                 self._record.seen_leases(host, observed.leases.value, at=at)

@@ -2,13 +2,15 @@
 
 import ipaddress
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
+from service.model.plans import Left
 from service.model.states import Absent, Json, Seen
+from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Phase, Steps, Wishes, field_difference
 
 
@@ -16,7 +18,7 @@ from service.resources.resource import Phase, Steps, Wishes, field_difference
 class Addresses:
     """The addresses that an interface should have now, in CIDR form with host bits."""
 
-    kind: str
+    kind: str = field(compare=False)
     interface: str
     addresses: tuple[str, ...]
 
@@ -39,6 +41,16 @@ class Addresses:
         if isinstance(observed.fact(f"link:{self.interface}"), Absent):
             seen = Seen([])
         yield from field_difference(self, self.interface, "addresses", "live", self.wanted(), seen)
+
+    @classmethod
+    def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:
+        """Addresses of interfaces that the spec names no more and that stay: the host may be reached by them."""
+        bridges = {name for name, want in base.of_field("link", "live").items() if want == "bridge"}
+        for name in desired.no_longer(base, "addresses", "live"):
+            seen = observed.fact(f"addresses:{name}")
+            if name not in bridges and isinstance(seen, Seen) and seen.value:
+                remove = f"take them away on {observed.host} with `ip address del` where nothing needs them"
+                yield Left(f"addresses:{name}", f"{name} keeps {words(seen.value)}", remove)
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:

@@ -5,7 +5,7 @@ address as the host sees it, which no spec knows; that is why its text comes fro
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from service.formats import fail2ban
@@ -42,7 +42,7 @@ class Jails:
     """The jails by name with their options, () = none of ours are wanted. `spared` are never banned, beside the host
     itself and the service."""
 
-    kind: str
+    kind: str = field(compare=False)
     jails: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     spared: tuple[str, ...] = ()
 

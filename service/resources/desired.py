@@ -76,6 +76,11 @@ class Desired:
             for (name, field, where), want in resource.wishes().items()
         }
 
+    def no_longer(self, base: "LastApplied", field_name: str, where: str) -> dict[str, Json]:
+        """What was applied in one field and nobody wants now: {resource: what was wanted}, sorted."""
+        wanted = {name for _, name, field, place in self.wishes if (field, place) == (field_name, where)}
+        return {name: want for name, want in sorted(base.of_field(field_name, where).items()) if name not in wanted}
+
     def as_json(self) -> list[Json]:
         """`[[kind, resource, field, where, want], …]`, sorted: the form in which it becomes the next base."""
         rows: list[list[Json]] = [[*key, want] for key, want in self.wishes.items()]
@@ -111,6 +116,10 @@ class LastApplied:
             return cls()
         rows = [row for row in stored if isinstance(row, list) and len(row) == 5]
         return cls({(str(r[0]), str(r[1]), str(r[2]), str(r[3])): r[4] for r in rows}, exists=True)
+
+    def of_field(self, field_name: str, where: str) -> dict[str, Json]:
+        """What was applied in one field of every resource, whatever section asked for it: {resource: want}."""
+        return {key[1]: want for key, want in self.wishes.items() if key[2:] == (field_name, where)}
 
     def named(self, kind: str, field_name: str) -> dict[str, Json]:
         """What was applied in one field of every resource of a kind: {resource: want}."""

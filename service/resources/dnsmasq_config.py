@@ -1,7 +1,7 @@
 """dnsmasq's configuration: compared directive by directive over all its files, written in a file of our own."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from service.formats import dnsmasq
@@ -12,11 +12,12 @@ from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
 from service.observe.at_boot import texts_of
 from service.resources import dnsmasq_elsewhere as elsewhere
+from service.resources.desired import LastApplied
 from service.resources.dnsmasq_elsewhere import Directive, Standing
 from service.resources.files import file_step, mode_differences, sha256
 from service.resources.guest_configs import GuestRow
 from service.resources.guest_names import HOSTS_FOLDER, PROTECTION, SOURCES, all_guests, missing_elsewhere
-from service.resources.resource import Phase, Steps, Wishes, field_difference, op_of
+from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference, op_of
 
 OWN_FILE = "/etc/dnsmasq.d/passerelle.conf"
 FILES = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
@@ -35,7 +36,7 @@ class DnsmasqConfig:
     lines that name guests. `former` is what the last apply wanted, canonical, and nobody wants now.
     """
 
-    kind: str
+    kind: str = field(compare=False)
     directives: tuple[Directive, ...]
     networks: tuple[str, ...] = ()
     guests: tuple[GuestRow, ...] = ()
@@ -70,6 +71,18 @@ class DnsmasqConfig:
     def watch(self) -> Watch:
         lease_files = {value for key, value in self.directives if key == "dhcp-leasefile"}
         return Watch(files=frozenset({*FILES, *lease_files, *(SOURCES if self.guests or self.bridges else ())}))
+
+    def remembering(self, resources: Sequence[Resource], base: LastApplied) -> Self:
+        """Directives of the last apply that nobody wants now: their lines elsewhere are ours to take out."""
+        want = self.wanted()
+        former = tuple(
+            (key[2], str(value))
+            for key, values in sorted(base.wishes.items(), key=lambda item: item[0])
+            if key[1] == OWN_FILE and isinstance(values, list)
+            for value in values
+            if value not in want.get(key[2], [])
+        )
+        return replace(self, former=former) if former else self
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         texts = self.texts(observed)

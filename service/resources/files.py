@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from service.formats import meanings
@@ -28,7 +28,7 @@ FORMATS: Mapping[str, Callable[[bytes], Mapping[str, Json]]] = {
 class OwnFile:
     """A file of ours. `content` None = wanted absent. `format` names its reader in `FORMATS`."""
 
-    kind: str
+    kind: str = field(compare=False)
     path: str
     content: bytes | None
     format: str
@@ -36,7 +36,7 @@ class OwnFile:
     phase: int = Phase.FILE
     on_confirm: bool = False
     check: str = ""
-    cause: str = ""
+    cause: str = field(default="", compare=False)
     gid: int = 0
 
     @property
@@ -142,7 +142,7 @@ def mode_differences(
 class FileMode:
     """The mode and owner of a file whose text others write too (the interfaces file)."""
 
-    kind: str
+    kind: str = field(compare=False)
     path: str
     mode: str = "0644"
 

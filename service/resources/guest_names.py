@@ -4,7 +4,7 @@ known_guests(texts) -> {mac: KnownGuest}     out of dnsmasq's files, hosts folde
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from service.formats import dnsmasq, ethers, meanings
@@ -123,7 +123,7 @@ class GuestNames:
     known by their own settings, too. `lease_file` is where dnsmasq keeps its leases. `gone`: nobody is to be named.
     """
 
-    kind: str
+    kind: str = field(compare=False)
     guests: tuple[GuestRow, ...]
     take_over: bool = False
     bridges: tuple[str, ...] = ()

@@ -1,14 +1,15 @@
 """Links in the kernel: bridges are made and removed, other interfaces are only brought up and tuned."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
-from service.model.plans import Refusal
+from service.model.plans import Left, Refusal
 from service.model.states import Absent, Json, Observed, Seen
+from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Phase, Steps, Wishes, field_difference, field_of
 
 
@@ -19,7 +20,7 @@ class Link:
     `ports` are those the spec declares: a bridge's other ports are its guests and are never touched.
     """
 
-    kind: str
+    kind: str = field(compare=False)
     name: str
     mtu: int | None = None
     bridge: bool = False
@@ -47,7 +48,7 @@ class Link:
         fields = self.fields() | {"link": "bridge" if self.bridge else "other"}
         if self.bridge:
             fields["ports"] = [*self.ports]
-        return {(self.name, field, "live"): want for field, want in fields.items()}
+        return {(self.name, name, "live"): want for name, want in fields.items()}
 
     def watch(self) -> Watch:
         return Watch()
@@ -83,6 +84,25 @@ class Link:
                 continue
             steps.append((Phase.LINK, link.step(observed, [d.field for d in different])))
         return Steps(steps=tuple(steps), refusals=tuple(refusals))
+
+    @classmethod
+    def retired(cls, wanted: Sequence[Self], base: LastApplied) -> Iterator[Self]:
+        """Bridges of the last apply that nobody wants now: passerelle made them, or took them over as bridges."""
+        names = {link.name for link in wanted}
+        for (kind, name, field_name, _), want in sorted(base.wishes.items(), key=lambda item: item[0]):
+            if (field_name, want) == ("link", "bridge") and name not in names:
+                yield cls(kind, name, bridge=True, gone=True)
+
+    @classmethod
+    def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:
+        """Cards of the host: they were there before us, and stay up."""
+        for name, want in desired.no_longer(base, "link", "live").items():
+            if want == "other" and isinstance(observed.fact(f"link:{name}"), Seen):
+                yield Left(
+                    f"link:{name}",
+                    f"{name} stays as it is: up, with its MTU",
+                    f"set it down on {observed.host} with `ip link set {name} down` where nothing needs it",
+                )
 
     def step(self, observed: HostObserved, fields: Sequence[str]) -> Step:
         """The step that makes this link as wanted."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from service.formats import nat_rules
@@ -12,6 +12,7 @@ from service.model.observed import HostObserved, Masquerade, Watch
 from service.model.plans import Refusal
 from service.model.states import Absent, Json, Seen, Unknown
 from service.observe.derived import derived
+from service.resources.desired import LastApplied
 from service.resources.files import OwnFile
 from service.resources.guest_names import take_over_hint
 from service.resources.nat_makers import NAT_WATCH, Maker, makers, of_rule, without_makers
@@ -55,7 +56,7 @@ class SourceNat:
     loaded by the same unit, which stays.
     """
 
-    kind: str
+    kind: str = field(compare=False)
     rules: tuple[Rule, ...]
     loader_shared: bool = False
     take_over: bool = False
@@ -89,6 +90,17 @@ class SourceNat:
         yield from self.table_differences(own, observed)
         for part in self.parts(own):
             yield from part.differences(observed)
+
+    @staticmethod
+    def former_rules(nats: Sequence["SourceNat"], base: LastApplied) -> tuple[Rule, ...]:
+        """What was applied before and is not wanted now."""
+        wanted = {label(rule) for nat in nats for rule in nat.rules}
+        return tuple(rule_of(name) for name in sorted(base.of_field("masquerade", "live")) if name not in wanted)
+
+    def remembering(self, resources: Sequence[Resource], base: LastApplied) -> Self:
+        """Rules of the last apply: where a line elsewhere still makes one, that is told, or taken over."""
+        rules = self.former_rules([one for one in resources if isinstance(one, SourceNat)], base)
+        return replace(self, former=rules) if rules else self
 
     def left_makers(self, observed: HostObserved) -> list[Maker]:
         """Places that still make a rule which the spec does not name any more."""
@@ -226,6 +238,12 @@ def loader(kind: str) -> tuple[Resource, ...]:
         OwnFile(kind, LOADER_FILE, LOADER_TEXT, "unit", cause=cause),
         Unit(kind, LOADER, "enabled", cause=cause, boot_only=True),
     )
+
+
+def rule_of(name: str) -> Rule:
+    """The rule of a label."""
+    source, _, out = name.partition(">")
+    return source, out
 
 
 def label(rule: Rule) -> str:

@@ -1,7 +1,7 @@
 """An nft table of our own: what the kernel has now, rule by rule, and the file that the boot loads."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from service.firewall.nft.table import NftChain, Table
@@ -26,7 +26,7 @@ class OwnTable:
     changes. The resources that are tables say how they come by these.
     """
 
-    kind: str
+    kind: str = field(compare=False)
 
     @property
     def name(self) -> str:

@@ -5,16 +5,17 @@ or change and is not named is refused, and so is whatever the way in, the switch
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from service.hostside import passerelle_host as hostside
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
-from service.model.plans import PackageChange, Refusal
+from service.model.plans import Left, PackageChange, Refusal
 from service.model.states import Json, Seen, Unknown
 from service.model.weighed import PackageMove, Way, Weighed
+from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Phase, Steps, Wishes, field_difference
 
 RISK = "packages go, and come back without a network only from a copy on the host"
@@ -29,7 +30,7 @@ HINTS = {
 class Package:
     """A package that should be there, or not."""
 
-    kind: str
+    kind: str = field(compare=False)
     name: str
     state: Literal["present", "absent"]
 
@@ -54,6 +55,17 @@ class Package:
             return
         have: Json = "present" if isinstance(seen, Seen) else None
         yield from field_difference(self, self.name, "package", "live", self.wanted(), Seen(have))
+
+    @classmethod
+    def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:
+        """Packages that the spec named `present`: who else needs them by now is not known."""
+        for name, want in desired.no_longer(base, "package", "live").items():
+            if want == "present" and isinstance(observed.packages.get(name), Seen):
+                yield Left(
+                    f"package:{name}",
+                    f"package {name} stays installed",
+                    f"write `{name}: absent` where nothing needs it",
+                )
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:

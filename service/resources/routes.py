@@ -1,13 +1,15 @@
 """Default routes: the kernel's now, and what the interfaces files would make at the next boot."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
+from service.model.plans import Left
 from service.model.states import Json, Observed, Seen
+from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Phase, Steps, Wishes, field_difference
 
 
@@ -20,7 +22,7 @@ class DefaultRoutes:
     ifupdown2 does; a kernel that has such a route without the flag has another one to the gateway, which is as good.
     """
 
-    kind: str
+    kind: str = field(compare=False)
     gateways: tuple[tuple[int, str, str], ...]
     on_link: tuple[tuple[str, str], ...] = ()
 
@@ -50,6 +52,19 @@ class DefaultRoutes:
                 self, "default", f"routes{suffix(family)}", "live", self.wanted(family), have
             ):
                 yield with_op(difference)
+
+    @classmethod
+    def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:
+        """Default routes of a family for which the spec names no gateway any more: a host is not cut off for that."""
+        seen = observed.fact("routes:default")
+        for family in (4, 6):
+            routes = of_family(seen.value, family) if isinstance(seen, Seen) else []
+            if routes and desired.no_longer(base, f"routes{suffix(family)}", "live"):
+                yield Left(
+                    "routes:default",
+                    f"the IPv{family} default route stays as it is",
+                    f"take it away on {observed.host} with `ip -{family} route del default` where nothing needs it",
+                )
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:

@@ -1,7 +1,7 @@
 """Stanzas of the interfaces files: compared by what the next boot makes of them, changed where they stand."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from service.errors import InputError
@@ -26,12 +26,14 @@ from service.formats.interfaces import (
 )
 from service.model.changes import Difference
 from service.model.observed import HostObserved, Watch
-from service.model.plans import Refusal
+from service.model.plans import Left, Refusal
 from service.model.states import Json, Seen, Unknown
 from service.observe.at_boot import IFUPDOWN2, interfaces_config, interfaces_of, ports_at_boot, texts_of
 from service.resources.addresses import sorted_addresses
+from service.resources.desired import Desired, LastApplied
 from service.resources.files import file_step, sha256
-from service.resources.resource import Phase, Steps, Wishes, field_difference
+from service.resources.nat import SourceNat
+from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Stanza:
     `taken` are masquerades (source, out) whose lines here go, because our own table makes them.
     """
 
-    kind: str
+    kind: str = field(compare=False)
     name: str
     addresses: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
@@ -78,7 +80,7 @@ class Stanza:
     def wishes(self) -> Wishes:
         if self.gone:
             return {}
-        return {(self.name, field, "file"): want for field, want in (self.fields() | {"stanza": "present"}).items()}
+        return {(self.name, name, "file"): want for name, want in (self.fields() | {"stanza": "present"}).items()}
 
     def watch(self) -> Watch:
         return Watch(files=frozenset(FILES), packages=frozenset({IFUPDOWN2}))
@@ -102,9 +104,9 @@ class Stanza:
         if nat := [f"{line.path}:{line.line}" for line in self.nat_lines(found)]:
             lines: Json = [*nat]
             yield from field_difference(self, self.name, "nat", "file", [], Seen(lines))
-        for field, wanted in self.fields().items():
-            cause = why_lost(found) if field == "addresses" and config.value.broadcast_fails else ""
-            yield from field_difference(self, self.name, field, "file", wanted, Seen(have.get(field)), cause=cause)
+        for name, wanted in self.fields().items():
+            cause = why_lost(found) if name == "addresses" and config.value.broadcast_fails else ""
+            yield from field_difference(self, self.name, name, "file", wanted, Seen(have.get(name)), cause=cause)
 
     @property
     def is_plain(self) -> bool:
@@ -135,6 +137,36 @@ class Stanza:
         why = "; ".join(f"{s.kind}: {s.name}: {', '.join(map(_named, ds))}" for s, ds in changed)
         steps = [(Phase.FILE, file_step(path, text, "0644", observed, why)) for path, text in sorted(contents.items())]
         return Steps(steps=tuple(steps), blobs={sha256(text): text for text in contents.values()})
+
+    @classmethod
+    def retired(cls, wanted: Sequence[Self], base: LastApplied) -> Iterator[Self]:
+        """Stanzas of bridges that go."""
+        names = {stanza.name for stanza in wanted}
+        for (kind, name, field_name, _), want in sorted(base.wishes.items(), key=lambda item: item[0]):
+            if (field_name, want) == ("link", "bridge") and name not in names:
+                yield cls(kind, name, gone=True)
+
+    @classmethod
+    def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:
+        """Stanzas of the host's own cards: without them its next boot may bring up no network."""
+        config = interfaces_config(observed)
+        stanzas = [one.stanza for one in config.value.standings] if isinstance(config, Seen) else []
+        bridges = {name for name, want in base.of_field("link", "live").items() if want == "bridge"}
+        for name in desired.no_longer(base, "stanza", "file"):
+            for path in (
+                sorted({stanza.path for stanza in stanzas if stanza.covers(name)}) if name not in bridges else ()
+            ):
+                yield Left(
+                    f"file:{path}",
+                    f"{path} keeps the stanza of {name}: the next boot brings it up as the spec said",
+                    f"take the stanza out on {observed.host} by hand where nothing needs it",
+                )
+
+    def remembering(self, resources: Sequence[Resource], base: LastApplied) -> Self:
+        """Masquerades that our own table took over and that nobody wants now: their lines here go, too."""
+        nats = [one for one in resources if isinstance(one, SourceNat)]
+        moved = SourceNat.former_rules(nats, base) if any(nat.take_over for nat in nats) else ()
+        return replace(self, taken=(*self.taken, *moved)) if moved else self
 
     def edits(self, config: InterfacesConfig) -> Iterator[Change]:
         """The changes to the files' lines."""

@@ -1,15 +1,16 @@
 """systemd units: running or not now, enabled or not at the next boot."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from service.hostside import passerelle_host as hostside
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
-from service.model.plans import Refusal
+from service.model.plans import Left, Refusal
 from service.model.states import Absent, Json, Seen, Unknown
+from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Phase, Steps, Wishes, field_difference, field_of
 
 STARTED = "after its files changed"
@@ -27,10 +28,10 @@ class Unit:
     `boot_only`: what counts is that it starts at boot; whether it is active now says nothing (a loader that ran).
     """
 
-    kind: str
+    kind: str = field(compare=False)
     name: str
     state: Literal["enabled", "disabled", "masked"]
-    cause: str = ""
+    cause: str = field(default="", compare=False)
     reads: tuple[str, ...] = ()
     boot_only: bool = False
     package: str = ""
@@ -86,6 +87,18 @@ class Unit:
         if started is None:
             return []
         return [path for path in self.reads if observed.changed_at_s.get(path, 0.0) > started + STALE_SLACK_S]
+
+    @classmethod
+    def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:
+        """Units as the spec had them: what they were before is not known. One whose file is ours goes with its file."""
+        ours = base.of_field("file", "file")
+        for name, want in desired.no_longer(base, "enabled", "boot").items():
+            if f"/etc/systemd/system/{name}" not in ours and isinstance(observed.fact(f"unit:{name}"), Seen):
+                yield Left(
+                    f"unit:{name}",
+                    f"{name} stays {want}",
+                    f"name it in `services` as it should be, or see to it on {observed.host} with `systemctl`",
+                )
 
     @classmethod
     def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:

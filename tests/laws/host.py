@@ -129,6 +129,7 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
     if kind == "file":
         content = blobs[value["sha256"]] if isinstance(value, dict) else None  # type: ignore[index]
         texts[name] = Absent() if content is None else Seen(content)
+        facts |= without_its_file(facts, name) if content is None else {}
         if content is not None and isinstance(value, dict):
             facts[fact] = Seen({**file_fact(content), **value})
     elif kind == "link":
@@ -159,6 +160,13 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
     elif kind not in ("addresses", "routes", "sysctl"):
         raise AssertionError(f"no host has facts of type {kind}")
     return replace(host, facts=facts, texts=texts)
+
+
+def without_its_file(facts: Mapping[str, Observed[Json]], path: str) -> dict[str, Observed[Json]]:
+    """The unit that goes with its file, if there is one."""
+    folder, _, name = path.rpartition("/")
+    unit = f"unit:{name}"
+    return {unit: Absent()} if folder == "/etc/systemd/system" and unit in facts else {}
 
 
 def facts_version(value: Json) -> Json:
@@ -200,3 +208,18 @@ def printed(host: HostObserved) -> str:
     lines = [f"{name} {seen}" for name, seen in sorted(host.facts.items())]
     lines += [f"{path} {seen}" for path, seen in sorted(host.texts.items())]
     return "\n".join([*lines, f"masquerades {sorted(map(str, masquerades(host)))}"])
+
+
+def differing(one: HostObserved, other: HostObserved) -> set[str]:
+    """The facts in which two hosts differ."""
+    pairs = [
+        (one.facts, other.facts, ""),
+        ({f"file:{p}": t for p, t in one.texts.items()}, {f"file:{p}": t for p, t in other.texts.items()}, ""),
+        (one.packages, other.packages, "package:"),
+    ]
+    return {
+        prefix + name
+        for here, there, prefix in pairs
+        for name in {*here, *there}
+        if here.get(name, Absent()) != there.get(name, Absent())
+    }

@@ -2,12 +2,15 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.trees import BlobEntry, Tree
 from service.resources.desired import Desired
-from service.spec.fleet import read_fleet
+from service.spec.fleet import Fleet, read_fleet
 from service.spec.host import HostSpec
 
 FOLDER = Path(__file__).parent / "hosts"
@@ -25,13 +28,35 @@ def head(sync: str = "auto", extra: str = "") -> str:
     )
 
 
-def spec_of(text: str) -> HostSpec:
-    """One host's spec; a finding that blocks fails the test."""
+def fleet_of(text: str) -> Fleet:
+    """A fleet of one host."""
     files = {"fleet.yaml": b"passerelle: 1\n", "hosts/pve1.yaml": text.encode()}
     tree = Tree({path: BlobEntry(path, hashlib.sha1(data).hexdigest(), data) for path, data in files.items()})
-    fleet = read_fleet(tree, KINDS)
+    return read_fleet(tree, KINDS)
+
+
+def spec_of(text: str) -> HostSpec:
+    """One host's spec; a finding that blocks fails the test."""
+    fleet = fleet_of(text)
     assert not fleet.has_errors, "\n".join(map(str, fleet.findings))
     return fleet.hosts["pve1"]
+
+
+def without(name: str) -> list[tuple[str, str]]:
+    """What is left of a spec when a section leaves it, or all of them do: (what left, text). Where another section
+    still needs the one that leaves, lint stops the commit, and it is not among them."""
+    sections: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    fewer = {"everything": {}} | {gone: {k: v for k, v in sections.items() if k != gone} for gone in sections}
+    if any("firewall" in guest for guest in sections.get("guests", {}).values()):
+        guests = {n: {k: v for k, v in guest.items() if k != "firewall"} for n, guest in sections["guests"].items()}
+        fewer["the guests' firewalls"] = sections | {"guests": guests}
+    texts = {gone: yaml.safe_dump(left, sort_keys=False) if left else "" for gone, left in fewer.items()}
+    return [(gone, text) for gone, text in texts.items() if not fleet_of(head() + text).has_errors]
+
+
+def desired_from(text: str) -> Desired:
+    """What a spec's sections want."""
+    return desire(spec_of(head() + text), KINDS)
 
 
 def desired_of(name: str) -> Desired:

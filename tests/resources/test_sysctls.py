@@ -9,6 +9,7 @@ from service.model.observed import HostObserved
 from service.model.states import Seen, Unknown
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
+from service.resources.ending import shared
 from service.resources.sysctls import OWN_FILE, Sysctl
 from tests.laws.host import INTERFACES, after_plan, bare_host
 
@@ -55,6 +56,10 @@ ROWS = [
 ]
 
 
+def desired_of(*settings: Sysctl) -> Desired:
+    return Desired.of("pve1", [*settings, *shared(settings)])
+
+
 def host_of(row: Row) -> HostObserved:
     bare = bare_host(FORWARD.watch(), {**row.files, "/etc/network/interfaces": INTERFACES + row.lines})
     return replace(bare, facts={**bare.facts, LIVE: Seen(row.now)})
@@ -62,7 +67,7 @@ def host_of(row: Row) -> HostObserved:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_setting_is_made_where_it_is_not_met(row: Row) -> None:
-    desired = Desired.of("pve1", [FORWARD])
+    desired = desired_of(FORWARD)
     plan = make_plan(desired, LastApplied(), host_of(row))
     assert tuple(step.fact for step in plan.steps) == row.steps
     if row.refused:
@@ -76,7 +81,7 @@ def test_a_setting_is_made_where_it_is_not_met(row: Row) -> None:
 
 def test_two_settings_share_our_file_and_keep_what_others_say() -> None:
     other = Sysctl("nat", "net.ipv6.conf.all.forwarding", "1", "somebody needs it")
-    desired = Desired.of("pve1", [FORWARD, other])
+    desired = desired_of(FORWARD, other)
     host = bare_host(desired.watch, {"/etc/sysctl.d/10-mine.conf": ON})
     plan = make_plan(desired, LastApplied(), host)
     (content,) = plan.blobs.values()
@@ -87,8 +92,59 @@ def test_two_settings_share_our_file_and_keep_what_others_say() -> None:
 @pytest.mark.parametrize("path", ["/etc/sysctl.conf", "/etc/network/interfaces", OWN_FILE])
 def test_with_one_file_unread_nothing_is_written(path: str) -> None:
     host = host_of(ROWS[1])
-    plan = make_plan(
-        Desired.of("pve1", [FORWARD]), LastApplied(), replace(host, texts={**host.texts, path: Unknown("garbled")})
-    )
+    plan = make_plan(desired_of(FORWARD), LastApplied(), replace(host, texts={**host.texts, path: Unknown("garbled")}))
     assert plan.steps == ()
     assert plan.refusals[0].rule == "unknown"
+
+
+BRIDGED = Sysctl("nat", "net.bridge.bridge-nf-call-iptables", "1", "guests have firewalls of their own")
+UNKNOWN_DEFAULT = "net.core.somaxconn"
+
+
+def left(own: bytes, *settings: Sysctl, files: Mapping[str, bytes] | None = None) -> tuple[HostObserved, Desired]:
+    """A host with our file and everything on that it names, and a spec that still wants some settings."""
+    desired = desired_of(*settings)
+    host = bare_host(desired.watch, {OWN_FILE: own, **(files or {})})
+    on = {f"sysctl:{key}": Seen("1") for key in (FORWARD.key, BRIDGED.key)}
+    return replace(host, facts={**host.facts, **on}), desired
+
+
+def test_a_line_that_no_spec_needs_goes_and_the_kernel_has_what_the_boot_makes() -> None:
+    host, desired = left(ON + b"net.bridge.bridge-nf-call-iptables = 1\n", FORWARD)
+    plan = make_plan(desired, LastApplied(), host)
+    assert [(step.fact, step.after) for step in plan.steps[1:]] == [(f"sysctl:{BRIDGED.key}", "0")]
+    (content,) = plan.blobs.values()
+    assert b"bridge" not in content and b"ip_forward" in content
+    assert make_plan(desired, LastApplied(), after_plan(host, plan)).is_empty
+
+
+@pytest.mark.parametrize("said_by", [{"/etc/sysctl.d/10-mine.conf": ON}, {"/etc/sysctl.d/99-mine.conf": ON}])
+def test_what_another_file_says_stays_when_our_line_goes(said_by: Mapping[str, bytes]) -> None:
+    host, desired = left(ON, files=said_by)
+    plan = make_plan(desired, LastApplied(), host)
+    assert [(step.fact, step.after) for step in plan.steps] == [(FILE, None)]
+
+
+def test_the_last_line_takes_the_file_along_and_says_what_stops() -> None:
+    host, desired = left(ON)
+    plan = make_plan(desired, LastApplied(), host)
+    assert [(step.fact, step.after) for step in plan.steps] == [(FILE, None), (LIVE, "0")]
+    assert plan.steps[1].risk == "what this host forwards for others stops"
+
+
+def test_a_value_whose_default_nobody_knows_is_named_as_left_behind() -> None:
+    host, desired = left(f"{UNKNOWN_DEFAULT} = 1024\n".encode())
+    plan = make_plan(desired, LastApplied(), host)
+    assert [step.fact for step in plan.steps] == [FILE]
+    (thing,) = plan.left_behind
+    assert (thing.fact, thing.what) == (
+        f"sysctl:{UNKNOWN_DEFAULT}",
+        f"the kernel keeps {UNKNOWN_DEFAULT} = 1024 until the next boot",
+    )
+
+
+def test_a_setting_whose_default_nobody_knows_is_written_even_where_it_is_zero() -> None:
+    cookies = Sysctl("nat", "net.ipv4.tcp_syncookies", "0", "somebody needs it")
+    desired = desired_of(cookies)
+    plan = make_plan(desired, LastApplied(), bare_host(desired.watch))
+    assert FILE in [step.fact for step in plan.steps]
