@@ -50,7 +50,7 @@ def make_plan(
     """
     desired_now = with_ends(desired, base)
     drifts = drift(desired_now, base, observed)
-    parts = [resource_type.steps(group, observed) for resource_type, group in by_type(desired_now.resources)]
+    parts = [resource_type.steps(group, observed) for resource_type, group in desired_now.by_type.items()]
     phased = once(chain.from_iterable(part.steps for part in parts))
     steps = tuple(step for _, step in with_restarts(phased, desired_now.resources, observed))
     written = blobs(parts)
@@ -133,14 +133,6 @@ def with_restarts(phased: Sequence[Phased], resources: Sequence[Resource], obser
             why = f"{unit.kind}: {unit.name} reads {read} only at its start"
             total.append((Phase.UNIT_UP, replace(unit.step(observed, ()), why=why, restart=True)))
     return sorted(total, key=lambda entry: entry[0])
-
-
-def by_type(resources: Sequence[Resource]) -> list[tuple[type[Resource], list[Resource]]]:
-    """Resources grouped by their type, in the order of first appearance."""
-    groups: dict[type[Resource], list[Resource]] = {}
-    for resource in resources:
-        groups.setdefault(type(resource), []).append(resource)
-    return list(groups.items())
 
 
 def kept(parts: Sequence[Steps], steps: Sequence[Step]) -> tuple[Step, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from service.model.observed import HostObserved, Watch
 from service.model.plans import digest_of
@@ -11,6 +11,7 @@ from service.model.states import Json
 from service.resources.resource import Resource
 
 NOTHING = Watch()
+T = TypeVar("T", bound=Resource)
 
 
 @runtime_checkable
@@ -67,7 +68,27 @@ class Desired:
             total |= resource.watch()
         return total
 
-    @property
+    @cached_property
+    def by_type(self) -> Mapping[type[Resource], Sequence[Any]]:
+        """The resources of each type, and of no other."""
+        groups: dict[type[Resource], list[Resource]] = {}
+        for resource in self.resources:
+            groups.setdefault(type(resource), []).append(resource)
+        return groups
+
+    def of_type(self, resource_type: type[T]) -> Sequence[T]:
+        """The resources of one type."""
+        return self.by_type.get(resource_type, ())
+
+    @cached_property
+    def wished(self) -> Mapping[tuple[str, str], frozenset[str]]:
+        """The names of the resources that have a wish, by field and place."""
+        names: dict[tuple[str, str], set[str]] = {}
+        for _, name, field_name, where in self.wishes:
+            names.setdefault((field_name, where), set()).add(name)
+        return {key: frozenset(found) for key, found in names.items()}
+
+    @cached_property
     def wishes(self) -> dict[tuple[str, str, str, str], Json]:
         """Every wish by the key of the difference that it would make."""
         return {
@@ -78,7 +99,7 @@ class Desired:
 
     def no_longer(self, base: "LastApplied", field_name: str, where: str) -> dict[str, Json]:
         """What was applied in one field and nobody wants now: {resource: what was wanted}, sorted."""
-        wanted = {name for _, name, field, place in self.wishes if (field, place) == (field_name, where)}
+        wanted = self.wished.get((field_name, where), frozenset())
         return {name: want for name, want in sorted(base.of_field(field_name, where).items()) if name not in wanted}
 
     def as_json(self) -> list[Json]:
@@ -102,7 +123,7 @@ class Desired:
                 yield from resource.derived()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LastApplied:
     """What was wanted at the last confirmed apply, by `Difference.key`: the base of the three-way diff."""
 
@@ -119,7 +140,15 @@ class LastApplied:
 
     def of_field(self, field_name: str, where: str) -> dict[str, Json]:
         """What was applied in one field of every resource, whatever section asked for it: {resource: want}."""
-        return {key[1]: want for key, want in self.wishes.items() if key[2:] == (field_name, where)}
+        return self.by_field.get((field_name, where), {})
+
+    @cached_property
+    def by_field(self) -> Mapping[tuple[str, str], dict[str, Json]]:
+        """What was applied by field and place."""
+        found: dict[tuple[str, str], dict[str, Json]] = {}
+        for (_, name, field_name, where), want in self.wishes.items():
+            found.setdefault((field_name, where), {})[name] = want
+        return found
 
     def named(self, kind: str, field_name: str) -> dict[str, Json]:
         """What was applied in one field of every resource of a kind: {resource: want}."""

@@ -12,12 +12,12 @@ from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
 from service.observe.at_boot import texts_of
 from service.resources import dnsmasq_elsewhere as elsewhere
-from service.resources.desired import LastApplied
+from service.resources.desired import Desired, LastApplied
 from service.resources.dnsmasq_elsewhere import Directive, Standing
 from service.resources.files import file_step, mode_differences, sha256
 from service.resources.guest_configs import GuestRow
 from service.resources.guest_names import HOSTS_FOLDER, PROTECTION, SOURCES, all_guests, missing_elsewhere
-from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference, op_of
+from service.resources.resource import Phase, Steps, Wishes, field_difference, op_of
 
 OWN_FILE = "/etc/dnsmasq.d/passerelle.conf"
 FILES = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
@@ -72,7 +72,7 @@ class DnsmasqConfig:
         lease_files = {value for key, value in self.directives if key == "dhcp-leasefile"}
         return Watch(files=frozenset({*FILES, *lease_files, *(SOURCES if self.guests or self.bridges else ())}))
 
-    def remembering(self, resources: Sequence[Resource], base: LastApplied) -> Self:
+    def remembering(self, desired: Desired, base: LastApplied) -> Self:
         """Directives of the last apply that nobody wants now: their lines elsewhere are ours to take out."""
         want = self.wanted()
         former = tuple(

@@ -10,28 +10,21 @@ from service.resources.traits import Leaving, Remembering, Retiring, Sharing
 from service.resources.types import TYPES
 
 
-def of_type(resource_type: type[Resource], resources: Sequence[Resource]) -> list[Resource]:
-    """Those of one type, and of no other."""
-    return [resource for resource in resources if type(resource) is resource_type]
-
-
 def shared(resources: Sequence[Resource]) -> Iterator[Resource]:
     """What some resources have in common on the host; see `Sharing`."""
     for one in TYPES:
         if issubclass(one, Sharing):
-            yield from one.shared(of_type(one, resources))  # type: ignore[arg-type]  # all are of this very type
+            yield from one.shared([resource for resource in resources if type(resource) is one])
 
 
 def with_ends(desired: Desired, base: LastApplied) -> Desired:
     """What is wanted, knowing what was applied before, and what removes that which nobody wants now."""
-    resources = desired.resources
-    known = [one.remembering(resources, base) if isinstance(one, Remembering) else one for one in resources]
-    retired = [
-        end
-        for one in TYPES
-        if issubclass(one, Retiring)
-        for end in one.retired(of_type(one, resources), base)  # type: ignore[arg-type]  # all are of this very type
+    remembering = {one for one in desired.by_type if issubclass(one, Remembering)}
+    known = [
+        one.remembering(desired, base) if type(one) in remembering else one  # type: ignore[attr-defined]
+        for one in desired.resources
     ]
+    retired = [end for one in TYPES if issubclass(one, Retiring) for end in one.retired(desired.of_type(one), base)]
     return Desired.of(desired.host, [*known, *retired], desired.watched)
 
 

@@ -12,7 +12,7 @@ from service.model.observed import HostObserved, Masquerade, Watch
 from service.model.plans import Refusal
 from service.model.states import Absent, Json, Seen, Unknown
 from service.observe.derived import derived
-from service.resources.desired import LastApplied
+from service.resources.desired import Desired, LastApplied
 from service.resources.files import OwnFile
 from service.resources.guest_names import take_over_hint
 from service.resources.nat_makers import NAT_WATCH, Maker, makers, of_rule, without_makers
@@ -97,9 +97,9 @@ class SourceNat:
         wanted = {label(rule) for nat in nats for rule in nat.rules}
         return tuple(rule_of(name) for name in sorted(base.of_field("masquerade", "live")) if name not in wanted)
 
-    def remembering(self, resources: Sequence[Resource], base: LastApplied) -> Self:
+    def remembering(self, desired: Desired, base: LastApplied) -> Self:
         """Rules of the last apply: where a line elsewhere still makes one, that is told, or taken over."""
-        rules = self.former_rules([one for one in resources if isinstance(one, SourceNat)], base)
+        rules = self.former_rules(desired.of_type(SourceNat), base)
         return replace(self, former=rules) if rules else self
 
     def left_makers(self, observed: HostObserved) -> list[Maker]:

@@ -33,7 +33,7 @@ from service.resources.addresses import sorted_addresses
 from service.resources.desired import Desired, LastApplied
 from service.resources.files import file_step, sha256
 from service.resources.nat import SourceNat
-from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference
+from service.resources.resource import Phase, Steps, Wishes, field_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +162,9 @@ class Stanza:
                     f"take the stanza out on {observed.host} by hand where nothing needs it",
                 )
 
-    def remembering(self, resources: Sequence[Resource], base: LastApplied) -> Self:
+    def remembering(self, desired: Desired, base: LastApplied) -> Self:
         """Masquerades that our own table took over and that nobody wants now: their lines here go, too."""
-        nats = [one for one in resources if isinstance(one, SourceNat)]
+        nats = desired.of_type(SourceNat)
         moved = SourceNat.former_rules(nats, base) if any(nat.take_over for nat in nats) else ()
         return replace(self, taken=(*self.taken, *moved)) if moved else self
 

@@ -208,7 +208,7 @@ class SettingsFile:
         """Values whose line goes, and of which nobody here knows what they were before."""
         text = observed.text(OWN_FILE)
         content = text.value if isinstance(text, Seen) else b""
-        for file in (one for one in desired.resources if isinstance(one, cls)):
+        for file in desired.of_type(cls):
             for key, value in file.unwanted(content).items():
                 if key not in KERNEL_DEFAULTS:
                     yield Left(

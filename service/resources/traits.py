@@ -48,6 +48,6 @@ class Leaving(Protocol):
 class Remembering(Protocol):
     """A resource that has to know what was applied before, to take back what others' files still say of it."""
 
-    def remembering(self, resources: Sequence[Resource], base: LastApplied) -> Resource:
-        """The same resource, knowing it. `resources` is all that the spec wants."""
+    def remembering(self, desired: Desired, base: LastApplied) -> Resource:
+        """The same resource, knowing it. `desired` is all that the spec wants."""
         ...
