@@ -109,15 +109,18 @@ def done(host: HostObserved, steps: Iterable[Step], blobs: Mapping[str, bytes]) 
     return host
 
 
-def undone(host: HostObserved, before: HostObserved, steps: Iterable[Step]) -> HostObserved:
-    """The host after all steps were undone: every fact set to its snapshot, in reverse, whatever it is now."""
+def undone(host: HostObserved, steps: Iterable[Step], kept: Mapping[str, bytes]) -> HostObserved:
+    """The host after all steps were undone: every fact set to what its step says was there before, in reverse, whatever
+    it is now. `kept` are the bytes that the files had, by their digest: what a host keeps beside its snapshot."""
     for step in reversed(list(steps)):
-        path = step.fact.removeprefix("file:")
-        text = before.texts.get(path)
-        known = before.facts.get(step.fact, Absent())
-        blobs = {hashlib.sha256(text.value).hexdigest(): text.value} if isinstance(text, Seen) else {}
-        host = set_fact(host, step.fact, known.value if isinstance(known, Seen) else None, blobs)
-    return replace(host, masquerades=before.masquerades)
+        host = set_fact(host, step.fact, step.before, kept)
+    return host
+
+
+def kept_bytes(host: HostObserved) -> dict[str, bytes]:
+    """The bytes of all files that a host has, by their digest."""
+    texts = [text.value for text in host.texts.values() if isinstance(text, Seen)]
+    return {hashlib.sha256(content).hexdigest(): content for content in texts}
 
 
 def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, bytes]) -> HostObserved:
