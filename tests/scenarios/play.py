@@ -1,0 +1,281 @@
+"""Plays scenarios: `python -m tests.scenarios.play FILE…` ends with 1 and says where one was seen otherwise."""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from service.errors import AuthFailed, Garbled, HostKeyChanged, InputError, Throttled, TooMuch, Unreachable
+from service.model.runs import Apply, Drill, HostStatus
+from service.model.states import Seen
+from tests.laws.host import printed
+from tests.laws.specs import head
+from tests.scenarios.script import Line, lines_of
+from tests.scenarios.stage import HOST, OTHER, Stage
+
+FOLDER = Path(__file__).parent
+UNITS = {"s": 1, "m": 60, "h": 3600}
+TROUBLES: dict[str, Exception] = {
+    "unreachable": Unreachable("no route"),
+    "auth": AuthFailed("the key is refused"),
+    "host-key": HostKeyChanged("another key is shown"),
+    "throttled": Throttled("refused for a while"),
+    "garbled": Garbled("that is no answer"),
+    "too-much": TooMuch("too much to read"),
+    "bug": ZeroDivisionError("a bug of ours"),
+}
+
+
+class Otherwise(AssertionError):  # noqa: N818 (what a scenario says was not seen)
+    """Something else was seen."""
+
+
+class Play:
+    """One scenario on its stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._marked = ""
+        self._agreed = ""
+        self._words: dict[str, Callable[[Line], Awaitable[None]]] = {
+            name: getattr(self, f"_{name}")
+            for name in (
+                "commit", "wait", "approve", "apply", "release", "retry", "drill", "look", "host", "fault", "boot",
+                "restart", "mark", "see",
+            )
+        }  # fmt: skip
+
+    async def line(self, line: Line) -> None:
+        """Do or see one thing."""
+        if line.word not in self._words:
+            raise line.bad(f"unknown word {line.word!r}. Fix: one of {', '.join(self._words)}")
+        await self._words[line.word](line)
+        if line.word != "see":
+            await self.stage.settled()
+
+    async def _commit(self, line: Line) -> None:
+        if line.rest not in ("observe", "approve", "auto", "none"):
+            raise line.bad("say how the host is kept in sync. Fix: commit observe | approve | auto | none")
+        name, sync = (OTHER, "observe") if line.rest == "none" else (HOST, line.rest)
+        spec = head(sync).replace(HOST, name) + line.block
+        self.stage.forge.push({"fleet.yaml": "passerelle: 1\n", f"hosts/{name}.yaml": spec})
+        self.stage.loop.look_now()
+
+    async def _wait(self, line: Line) -> None:
+        if not line.rest[:-1].isdigit() or line.rest[-1:] not in UNITS:
+            raise line.bad("how long? Fix: wait 30s | 5m | 2h")
+        await self.stage.wait(int(line.rest[:-1]) * UNITS[line.rest[-1]])
+
+    async def _asked(self, line: Line, ask: Callable[[], Awaitable[Any]]) -> None:
+        """What a person asks; `refused TEXT` at the end says that it is turned away."""
+        _, is_refused, why = line.rest.partition("refused")
+        try:
+            await ask()
+        except InputError as error:
+            if not is_refused or why.strip() not in str(error):
+                raise Otherwise(f"{line.where}: refused: {error}") from None
+            return
+        if is_refused:
+            raise Otherwise(f"{line.where}: it was not refused")
+
+    async def _approve(self, line: Line) -> None:
+        status = self.stage.status
+        digest = ""
+        if status is not None and status.plan_id and (plan := self.stage.queries.plan(status.plan_id)):
+            digest = plan.digest
+        digest = self._agreed if "marked" in line.rest else digest
+        await self._asked(line, lambda: self.stage.control.apply(HOST, None, digest, "ann", may_raise=True))
+
+    async def _apply(self, line: Line) -> None:
+        await self._asked(line, lambda: self.stage.control.apply(HOST, None, None, "ann"))
+
+    async def _release(self, line: Line) -> None:
+        await self._asked(line, lambda: self.stage.control.release(HOST, "looked at it", "ann"))
+
+    async def _retry(self, line: Line) -> None:
+        await self._asked(line, lambda: self.stage.control.clear_latch(HOST, "mended", "ann"))
+
+    async def _drill(self, line: Line) -> None:
+        await self._asked(line, lambda: self.stage.control.drill(HOST, "ann", reboot=line.rest.startswith("reboot")))
+
+    async def _look(self, line: Line) -> None:
+        await self._asked(line, lambda: self.stage.control.reconcile(HOST, "ann"))
+
+    async def _host(self, line: Line) -> None:
+        verb, _, rest = line.rest.partition(" ")
+        fact, value = rest, None
+        if verb == "set":
+            fact, _, text = rest.rpartition(" = ")
+            try:
+                value = json.loads(text)
+            except ValueError:
+                raise line.bad("no JSON. Fix: host set FACT = JSON") from None
+        elif verb != "unset":
+            raise line.bad("what becomes of the host? Fix: host set FACT = JSON | host unset FACT")
+        self.stage.played.set(fact, value)
+
+    async def _fault(self, line: Line) -> None:
+        name, _, rest = line.rest.partition(" ")
+        host = self.stage.played
+        if name in TROUBLES:
+            host.trouble = TROUBLES[name]  # type: ignore[assignment]  # one of them is a bug
+        elif name == "locks-out":
+            host.locks_out = TROUBLES[rest or "unreachable"]  # type: ignore[assignment]
+        elif name == "step":
+            host.fails_at = rest
+        elif name == "rollback":
+            host.stuck = rest or "no regular file"
+        elif name == "probe":
+            host.silent = rest
+        elif name == "dies":
+            host.began = self.stage.die
+        elif name == "doubt":
+            self.stage.lines.doubted = "new logins fail"
+        elif name == "other":
+            host.armed, host.controller, host.generation = "01OTHER", "other", host.generation + 5
+            host.journals[host.armed] = {
+                "id": host.armed, "state": "applied", "deadline_boottime_s": 1e9, "steps": [], "cause": None,
+            }  # fmt: skip
+        elif name == "none":
+            host.trouble = host.locks_out = None
+            host.fails_at = host.stuck = host.silent = self.stage.lines.doubted = ""
+            if host.armed == "01OTHER":
+                host.armed = ""
+        else:
+            raise line.bad(f"unknown fault {name!r}")
+
+    async def _boot(self, line: Line) -> None:
+        self.stage.played.boot()
+
+    async def _restart(self, line: Line) -> None:
+        is_dead = self.stage.running is None or self.stage.running.done()
+        await (self.stage.end() if is_dead else self.stage.stop())
+        await self.stage.start()
+
+    async def _mark(self, line: Line) -> None:
+        if line.rest == "host":
+            self._marked = printed(self.stage.played.host)
+        elif line.rest == "plan" and self.stage.status is not None:
+            plan = self.stage.queries.plan(self.stage.status.plan_id)
+            self._agreed = plan.digest if plan else ""
+        else:
+            raise line.bad("mark what? Fix: mark host | plan")
+
+    # ------------------------------------------------------------------------------------------------- what is seen
+
+    async def _see(self, line: Line) -> None:
+        what, _, rest = line.rest.partition(" ")
+        is_not = what == "no"
+        if is_not:
+            what, _, rest = rest.partition(" ")
+        seers: dict[str, Callable[[Line, str], str]] = {
+            "status": self._see_status, "apply": self._see_apply, "applies": self._see_applies,
+            "event": self._see_event,
+            "write": self._see_write, "drill": self._see_drill, "latches": self._see_latches, "fact": self._see_fact,
+            "marked": self._see_marked, "source": self._see_source, "host": self._see_host,
+        }  # fmt: skip
+        if what not in seers:
+            raise line.bad(f"unknown thing to see {what!r}. Fix: one of {', '.join(seers)}")
+        wrong = seers[what](line, rest)
+        if bool(wrong) != is_not:
+            raise Otherwise(f"{line.where}: {line.rest}: {wrong or 'it was seen'}")
+
+    def _see_status(self, line: Line, rest: str) -> str:
+        return compared(line, self.stage.status, rest)
+
+    def _see_apply(self, line: Line, rest: str) -> str:
+        return compared(line, next(iter(self.stage.applies), None), rest)
+
+    def _see_drill(self, line: Line, rest: str) -> str:
+        return compared(line, next(iter(self.stage.drills), None), rest)
+
+    def _see_applies(self, _line: Line, rest: str) -> str:
+        told = [f"{one.trigger} {one.phase} {one.cause}".strip() for one in self.stage.applies]
+        return "" if str(len(told)) == rest else f"{len(told)}: {told}"
+
+    def _see_latches(self, _line: Line, rest: str) -> str:
+        found = len(self.stage.queries.latches(HOST))
+        return "" if str(found) == rest else f"{found}"
+
+    def _see_event(self, _line: Line, rest: str) -> str:
+        kind, _, text = rest.partition(" ")
+        told = [f"{one.type}: {one.text}" for one in self.stage.queries.events(limit=200).items]
+        return "" if any(one.startswith(f"{kind}: ") and text in one for one in told) else f"only {told}"
+
+    def _see_write(self, _line: Line, rest: str) -> str:
+        writes = self.stage.played.writes
+        return "" if any(one.startswith(rest) for one in writes) else f"only {writes}"
+
+    def _see_fact(self, line: Line, rest: str) -> str:
+        fact, _, text = rest.partition(" = ")
+        seen = self.stage.played.host.facts.get(fact)
+        found = seen.value if isinstance(seen, Seen) else None
+        wanted = json.loads(text) if text else found
+        return "" if found is not None and found == wanted else f"{found}"
+
+    def _see_marked(self, _line: Line, _rest: str) -> str:
+        return "" if printed(self.stage.played.host) == self._marked else "the host is another than when it was marked"
+
+    def _see_source(self, line: Line, rest: str) -> str:
+        return compared(line, self.stage.watcher.standing, rest)
+
+    def _see_host(self, _line: Line, _rest: str) -> str:
+        return "" if HOST in self.stage.watcher.wanted.hosts and self.stage.status else "nobody knows the host"
+
+
+def compared(line: Line, have: HostStatus | Apply | Drill | Any, wanted: str) -> str:
+    """`field=value …` (`-` is empty), and `field~TEXT` as the last of them: what is otherwise, or empty."""
+    if have is None:
+        return "there is none"
+    known = {item.name for item in fields(have)}
+    left = wanted
+    while left:
+        word, _, left = left.partition(" ")
+        name, sign, value = word.partition("~") if "~" in word else word.partition("=")
+        if name not in known or not sign:
+            raise line.bad(f"{word!r} names no field. Fix: FIELD=VALUE with one of {', '.join(sorted(known))}")
+        found = str(getattr(have, name))
+        if sign == "~":
+            text, left = f"{value} {left}".strip(), ""
+            if text not in found:
+                return f"{name} is {found!r}"
+        elif found != value.replace("-", "", 1) if value == "-" else found != value:
+            return f"{name} is {found!r}; {have}"
+    return ""
+
+
+async def play(path: Path, folder: Path) -> None:
+    """Play one scenario in a folder. Unreadable, or Otherwise."""
+    lines = lines_of(path)
+    ceilings = {}
+    while lines and lines[0].word == "ceiling":
+        name, _, value = lines.pop(0).rest.partition("=")
+        ceilings[name] = value
+    stage = Stage(folder, ceilings)
+    await stage.start()
+    try:
+        acted = Play(stage)
+        for line in lines:
+            await acted.line(line)
+    finally:
+        await stage.end()
+
+
+def main(names: list[str]) -> int:
+    """0: all went as said."""
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                asyncio.run(play(FOLDER / name, Path(folder)))
+            except Otherwise as error:
+                print(error)
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

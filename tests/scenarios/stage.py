@@ -1,0 +1,130 @@
+"""What a scenario is played on: the service's own loop, a real repository, a real database, and a played host."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from service.apply.fleet import FleetHosts
+from service.git.mirror import Mirror
+from service.git.source import parse_source
+from service.history import History, open_history
+from service.kinds import KINDS
+from service.model.ceilings import Ceilings
+from service.model.runs import Apply, Drill, HostStatus
+from service.reconcile.control import Control
+from service.reconcile.loop import Loop
+from service.reconcile.queue import Queue
+from service.reconcile.round import Rounds
+from service.reconcile.trouble import Troubles
+from service.reconcile.watching import Watcher
+from service.work import InPlace
+from tests.git.forge import Forge
+from tests.reconcile.clocks import PassingClock, StoppedClock
+from tests.scenarios.played_host import Lines, Looks, PlayedHost
+
+HOST, OTHER = "pve1", "pve2"
+HOPS = 30
+"""Turns of the event loop in which whoever was woken has begun."""
+POLL_S, OBSERVE_S = 60.0, 30.0
+
+
+class Stage:
+    """One service and one host. Started with `start`, again after `stop` or after it died."""
+
+    def __init__(self, folder: Path, ceilings: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._ceilings = Ceilings.parse(**{"max_sync": "auto", "raises": "commit", "max_open": "any", **ceilings})
+        self.forge = Forge(folder / "fleet.git")
+        self.clock = StoppedClock()
+        self.played = PlayedHost(self.clock)
+        self.lines = Lines({HOST: self.played})
+        self._open = contextlib.ExitStack()
+        self.running: asyncio.Future[None] | None = None
+
+    async def start(self) -> None:
+        """The service begins to run."""
+        path = self._folder / "state" / "passerelle.sqlite"
+        self.history: History = self._open.enter_context(open_history(path))
+        store, self.queries = self.history.store, self.history.queries
+        mirror = Mirror(self._folder / "mirror", parse_source(str(self.forge.path), "main"))
+        troubles = Troubles(self.clock)
+        hosts = FleetHosts(self.lines, Looks(), PassingClock(self.clock), controller="passerelle")  # type: ignore[arg-type]  # what it uses of a collector
+        self.watcher = Watcher(mirror, store, self.queries, KINDS, self.clock)
+        rounds = Rounds(
+            store, self.queries, hosts, KINDS, self.clock, InPlace(), observe_s=OBSERVE_S,
+            spec_at=self.watcher.spec_at, troubles=troubles, ceilings=self._ceilings,
+        )  # fmt: skip
+        self.queue = Queue(self.clock)
+        self.loop = Loop(
+            self.watcher, rounds, self.queue, self.clock, poll_s=POLL_S, workers=1, troubles=troubles,
+            reconciled=lambda _: self.clock.napped.set(),
+        )  # fmt: skip
+        self.control = Control(self.watcher, rounds, self.queue, store, self.queries, self.clock, self.loop.look_now)
+        self.running = asyncio.ensure_future(self.loop.run())
+        await self.settled()
+
+    async def stop(self) -> None:
+        """As after SIGTERM."""
+        await self.loop.finish(0)
+        await self.end()
+
+    async def end(self) -> None:
+        """As after a kill."""
+        if self.running is not None:
+            self.running.cancel()
+            await asyncio.wait([self.running])
+        self._open.close()
+
+    def die(self) -> None:
+        """The service is killed at this moment."""
+        self.played.began = lambda: None
+        if self.running is not None:
+            self.running.cancel()
+
+    async def settled(self) -> None:
+        """Until the watcher waits for its next look and the worker for the next host; or the service died."""
+        await self._hops()
+        while self.running is not None and not self.running.done() and not self._is_idle():
+            self.clock.napped.clear()
+            nap = asyncio.ensure_future(self.clock.napped.wait())
+            await asyncio.wait({nap, self.running}, return_when=asyncio.FIRST_COMPLETED)
+            nap.cancel()
+            await asyncio.gather(nap, return_exceptions=True)
+            await self._hops()
+
+    async def _hops(self) -> None:
+        for _ in range(HOPS):
+            await asyncio.sleep(0)
+
+    def _is_idle(self) -> bool:
+        due = self.clock.due_s()
+        is_waiting = len(due) == 1 + bool(self.queue.depth) and due[0] > self.clock.at_s
+        return is_waiting and not any(map(self.queue.is_running, (HOST, OTHER)))
+
+    async def wait(self, seconds: float) -> None:
+        """The time passes; whatever is due in it happens when it is due."""
+        ends_s = self.clock.at_s + seconds
+        await self.settled()
+        while (due := self.clock.due_s()) and due[0] <= ends_s:
+            self.clock.move(max(0.0, due[0] - self.clock.at_s))
+            await self.settled()
+        self.clock.move(max(0.0, ends_s - self.clock.at_s))
+        self.played.tick()
+
+    # ------------------------------------------------------------------------------------------------- what is seen
+
+    @property
+    def status(self) -> HostStatus | None:
+        """What API, CLI and metrics show."""
+        return self.control.unrecorded().get(HOST) or self.queries.host(HOST)
+
+    @property
+    def applies(self) -> list[Apply]:
+        """Newest first."""
+        return list(self.queries.applies(limit=50, host=HOST).items)
+
+    @property
+    def drills(self) -> list[Drill]:
+        """Newest first."""
+        return list(self.queries.drills(limit=50, host=HOST).items)
