@@ -1,11 +1,12 @@
 """The demo's firewall: three levels, seen by packets, and a broken state, which lint refuses."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from service.errors import LabError
-
-if TYPE_CHECKING:
-    from story import Story
+from service.lab import Guest, Host, Lab
+from service.lab.field import Field
 
 FLEET = """\
 passerelle: 1
@@ -57,7 +58,30 @@ WANTED = {
 }
 
 
-def enforce(story: "Story") -> None:
+class Told(Protocol):
+    """The story that this is a part of."""
+
+    lab: Lab
+    field: Field
+    host: Host
+    guests: Mapping[str, Guest]
+    firewall: str
+    guest: str
+
+    def stage(self, name: str, text: str) -> AbstractContextManager[None]:
+        """Say what happens, and keep how long it took."""
+
+    def spec(self) -> str:
+        """The host's file as it is now."""
+
+    def see(self, flag: str, look: Callable[[], Any]) -> None:
+        """Wait for something to be seen."""
+
+    def in_sync(self, commit: str) -> object:
+        """Wait until this commit is applied and nothing differs."""
+
+
+def enforce(story: Told) -> None:
     """Push the firewall, and look at it from everywhere."""
     with story.stage("firewall", "git push: a firewall for the datacenter, the host and a guest"):
         listen(story)
@@ -68,7 +92,7 @@ def enforce(story: "Story") -> None:
         story.see("firewall_enforced", lambda: enforced(story))
 
 
-def refuse(story: "Story") -> None:
+def refuse(story: Told) -> None:
     """A common mistake: nobody opened DHCP."""
     with story.stage("broken", "a common mistake: everything is dropped, and nobody opened DHCP"):
         broken = story.spec().replace("firewall:\n  rules:", "firewall:\n  derive: false\n  rules:")
@@ -77,7 +101,7 @@ def refuse(story: "Story") -> None:
         story.in_sync(story.field.push({"hosts/pve1.yaml": story.spec()}, "pve1: the firewall as it was"))
 
 
-def listen(story: "Story") -> None:
+def listen(story: Told) -> None:
     """Somebody answers on ports of the host and of a guest."""
     story.host.write("/root/listen.py", LISTEN)
     story.host.sh("systemd-run -q --unit=demo-listen python3 /root/listen.py")
@@ -85,7 +109,7 @@ def listen(story: "Story") -> None:
     dev.exec(["sh", "-c", "cat > /root/listen.py; python3 /root/listen.py >/dev/null 2>&1 &"], input=LISTEN, check=True)
 
 
-def enforced(story: "Story") -> dict[str, str]:
+def enforced(story: Told) -> dict[str, str]:
     """What each connection meets; empty unless all meet what they should."""
     seen = {}
     for way in WANTED:
@@ -103,7 +127,7 @@ def enforced(story: "Story") -> dict[str, str]:
     return seen if seen == WANTED else {}
 
 
-def finding(story: "Story", commit: str) -> str:
+def finding(story: Told, commit: str) -> str:
     """The sentence that says what is wrong and what mends it."""
     try:
         revision = story.field.get(f"revisions/{commit}")

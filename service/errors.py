@@ -5,7 +5,7 @@ PasserelleError
 │   ├── NotFound        there is no such thing, or not for whoever asks
 │   └── Stale           what was agreed to is not what would be done now: look at the new plan
 ├── SourceError         Git: not reachable, rewound, emptied; the last good revision stays in force
-├── HostError           a host: every subclass says whether a later try may help
+├── HostError           a host: the next round tries again, but for a changed host key
 │   ├── Unreachable     no connection, or it died; try later
 │   │   └── Throttled   its sshd refuses every login from our address for a while (PerSourcePenalties)
 │   ├── HostKeyChanged  the host shows another key than the spec pins; a person must look
@@ -20,8 +20,6 @@ PasserelleError
 
 class PasserelleError(Exception):
     """What happened, why, and what to do next. `hint` is the next command or step for a person, may be empty."""
-
-    retry: bool = False
 
     def __init__(self, what: str, *, hint: str = "") -> None:
         super().__init__(what)
@@ -47,8 +45,6 @@ class Stale(InputError):  # noqa: N818
 class SourceError(PasserelleError):
     """The Git source cannot be used now."""
 
-    retry = True
-
 
 class HostError(PasserelleError):
     """A host did not do what was asked."""
@@ -57,15 +53,13 @@ class HostError(PasserelleError):
 class Unreachable(HostError):  # noqa: N818 (the word users see)
     """No connection to the host, or it was lost."""
 
-    retry = True
-
 
 class Throttled(Unreachable):
     """The host's sshd refuses all connections from the service's address for a while, after failed logins from it."""
 
 
 class HostKeyChanged(HostError):  # noqa: N818
-    """The host's key is not one of those its spec pins. Never retried by itself."""
+    """The host's key is not one of those its spec pins. Never retried by itself: a commit or a person has to ask."""
 
 
 class AuthFailed(HostError):  # noqa: N818
@@ -75,13 +69,9 @@ class AuthFailed(HostError):  # noqa: N818
 class Garbled(HostError):  # noqa: N818
     """The host's answer breaks the framing or a bound."""
 
-    retry = True
-
 
 class TooMuch(HostError):  # noqa: N818
     """What the host says takes more CPU time or memory than one host may have."""
-
-    retry = True
 
 
 class HostRefused(HostError):  # noqa: N818

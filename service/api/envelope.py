@@ -47,7 +47,7 @@ _log = logging.getLogger("passerelle.api")
 
 
 class Envelope:
-    """See the module."""
+    """The outermost: request id, security headers, errors without details, and no request with an unclear end."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -94,7 +94,7 @@ def _faulty(scope: Scope) -> ASGIApp | None:
 
 
 class HostNames:
-    """See the module."""
+    """Refuses requests for a name that is not the service's own."""
 
     def __init__(self, app: ASGIApp, allowed: tuple[str, ...]) -> None:
         self._app = app
@@ -111,7 +111,7 @@ class HostNames:
 
 
 class Gate:
-    """See the module. The principal stands in `request.state.principal` afterwards."""
+    """Asks who calls, before a body is read. The principal stands in `request.state.principal` afterwards."""
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app
@@ -154,7 +154,7 @@ class Gate:
 
 
 class Bodies:
-    """See the module. What all deliveries hold is bounded: where it is too much, the one that is read longest goes."""
+    """Reads bodies, within limits. What all deliveries hold is bounded: of too many, the one read longest goes."""
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app

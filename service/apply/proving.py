@@ -32,8 +32,6 @@ BETWEEN_S = 0.5
 NEW_CONNECTION = "ssh"
 OK = "ok"
 
-AskedHere = Callable[[Sequence[Probe]], Sequence[ProbeAnswer]]
-
 
 class Proving:
     """The probes around one apply on one host."""

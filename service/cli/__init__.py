@@ -4,12 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-EXIT_CODES = """
-Exit codes: 0 fine or no change · 1 error · 2 changes (plan --detailed-exitcode) · 3 applied but rolled back ·
-4 host unreachable · 5 plan is stale · 64 wrong usage · 130 interrupted
-"""
-USAGE = 64
-INTERRUPTED = 130
+from service.cli.exit_codes import INTERRUPTED, USAGE
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -62,7 +62,7 @@ def adopt(
     output
         text for people, json for programs.
     """
-    from service.cli import USAGE
+    from service.cli.exit_codes import USAGE
     from service.cli.output import complain
     from service.errors import Unreachable
 
@@ -257,7 +257,7 @@ def _patch(made: "Adopted", path: str, before: str) -> str:
 
 def _take_over(repo: Path, host: str, section: str) -> int:
     """Add the mark to the host's spec."""
-    from service.cli import USAGE
+    from service.cli.exit_codes import USAGE
     from service.cli.output import complain, printable, tell
     from service.errors import InputError
     from service.spec.editing import edited, unified

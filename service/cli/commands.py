@@ -3,7 +3,7 @@
 from cyclopts import App
 
 from service import __version__
-from service.cli import EXIT_CODES
+from service.cli.exit_codes import EXIT_CODES
 
 app = App(
     name="passerelle",

@@ -37,7 +37,7 @@ def fmt(file: FileOrInput, /) -> int:
     file
         The file to read; - for standard input.
     """
-    from service.cli import USAGE
+    from service.cli.exit_codes import USAGE
     from service.cli.output import complain, tell
     from service.errors import InputError
     from service.formats.pve_interfaces import canonical, parse
@@ -71,7 +71,7 @@ def show(file: FileOrInput, /, *, output: Output = "table") -> int:
     output
         table or json: `ifaces` by name with the keys of Proxmox's own reader, `other_lines` as [place, text].
     """
-    from service.cli import USAGE
+    from service.cli.exit_codes import USAGE
     from service.cli.output import complain, show_json, show_table, tell
     from service.errors import InputError
     from service.formats.pve_interfaces import canonical, parse

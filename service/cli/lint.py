@@ -28,7 +28,7 @@ def lint(
     output
         text for people, json for programs, sarif for code hosts (not with --pve).
     """
-    from service.cli import USAGE
+    from service.cli.exit_codes import USAGE
     from service.cli.output import complain, tell
 
     if pve is not None:
@@ -62,7 +62,7 @@ def lint(
 
 def _lint_pve(folder: Path, *, as_json: bool) -> int:
     """The lines of Proxmox's firewall files that have no effect, as text or as a list of file, line, text, reason."""
-    from service.cli import USAGE
+    from service.cli.exit_codes import USAGE
     from service.cli.output import complain, printable, show_json, tell
     from service.cli.pve_folder import node_of, read_pve_folder
     from service.errors import InputError

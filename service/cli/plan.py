@@ -99,7 +99,7 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
     return {"host": host, "digest": made.digest, "body": made.as_json(), "objections": objections}
 
 
-SIGNS = {"missing": "+", "extra": "-", "changed": "~", "order": "~"}
+SIGNS = {"missing": "+", "extra": "-", "changed": "~"}
 
 
 SHOWN_VALUE = 160

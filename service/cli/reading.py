@@ -140,8 +140,8 @@ def drift(
 
 def show_patch(host: str | None, *, as_json: bool) -> int:
     """The patch on stdout; what it leaves out is said."""
-    from service.cli import USAGE
     from service.cli.client import Client
+    from service.cli.exit_codes import USAGE
     from service.cli.output import printable, tell
 
     if host is None:

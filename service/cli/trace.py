@@ -110,7 +110,7 @@ def trace(
     output
         text for people, json for programs.
     """
-    from service.cli import USAGE
+    from service.cli.exit_codes import USAGE
     from service.cli.output import complain, printable
 
     asked = packet.given()

@@ -53,8 +53,6 @@ _UNREADABLE = (ValueError, OSError, EOFError, LookupError, git.exc.GitError, git
 class TooBig(SourceError):  # noqa: N818 (no damage of ours: the mirror is whole)
     """A commit that nobody reads whole. The revision before it stays in force."""
 
-    retry = False
-
 
 class _IsolatedGit(git.Git):
     """The wrapper that starts GitPython's cat-file processes, with our environment over the inherited one."""

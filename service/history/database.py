@@ -101,6 +101,4 @@ def _in_our_words() -> Iterator[None]:
 
 def unavailable(cause: BaseException | None) -> StoreError:
     """The StoreError for an SQLite error that may pass: locked, disk full, read-only, input/output error."""
-    error = StoreError(f"the database cannot be used now: {cause}", hint="see `passerelle doctor`")
-    error.retry = True
-    return error
+    return StoreError(f"the database cannot be used now: {cause}", hint="see `passerelle doctor`")

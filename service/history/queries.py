@@ -3,9 +3,9 @@
 Every method blocks; async callers use a thread. Lists are pages: `limit` items after the sort key `after` (what
 `Page.next` gave). `visible` are host selectors (`*`, `?`) that bound what is seen; `host` filters on top of them.
 
-hosts(…) host(name) host_names() drift(…) plan(id) current_plan(host) applies(…) apply(id) unfinished_applies(host)
+hosts(…) host(name) drift(…) plan(id) current_plan(host) applies(…) apply(id) unfinished_applies(host)
 revisions(…) revision(commit) newest_revision(state) leases(…) lease_history(…) events(…) newest_event_id()
-latches(host) is_latched(host, digest) drills(…) drill(id) unfinished_drills(host) base(host) tokens() receivers()
+latches(host) drills(…) drill(id) unfinished_drills(host) base(host) tokens() receivers()
 receiver_secret(name) counts()
 """
 
@@ -70,7 +70,7 @@ class Counts:
 
 
 class Queries(LeaseQueries):
-    """See the module."""
+    """Everything that can be read: each call one consistent view, frozen values out."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -86,12 +86,6 @@ class Queries(LeaseQueries):
     def host(self, name: str) -> HostStatus | None:
         """One host as it stands."""
         return self._one(select(*columns_of(hosts, HostStatus)).where(hosts.c.host == name), HostStatus)
-
-    def host_names(self) -> tuple[str, ...]:
-        """Every host that Git named when it was last looked at."""
-        query = select(hosts.c.host).where(hosts.c.reason != "Orphaned").order_by(hosts.c.host)
-        with self._database.read() as connection:
-            return tuple(connection.execute(query).scalars())
 
     def generation(self, host: str) -> int:
         """The last generation given out for a host; 0 before the first."""
@@ -229,10 +223,6 @@ class Queries(LeaseQueries):
         query = query.outerjoin_from(latches, applies, applies.c.id == latches.c.apply_id)
         query = query.where(latches.c.host == host, latches.c.cleared_at.is_(None))
         return self._all(query.order_by(latches.c.id), Latch)
-
-    def is_latched(self, host: str, desired_digest: str) -> bool:
-        """Whether this desired digest was rolled back on this host and nobody cleared it since."""
-        return any(latch.desired_digest == desired_digest for latch in self.latches(host))
 
     def drills(
         self, *, limit: int, after: Key = (), host: str = "", visible: Sequence[str] = EVERY_HOST

@@ -10,13 +10,11 @@ import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from service.errors import LabError
 from service.lab import enter
-
-if TYPE_CHECKING:
-    from service.lab.host import Host
+from service.lab.running import RunningHost
 
 Direction = Literal["both", "to_host", "from_host"]
 
@@ -33,7 +31,7 @@ sys.stdin.read()
 class Faults:
     """The faults of one host. They can be nested; each undoes only itself."""
 
-    def __init__(self, host: "Host") -> None:
+    def __init__(self, host: RunningHost) -> None:
         self._host = host
         self._lab = host.lab
 

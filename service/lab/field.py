@@ -27,7 +27,6 @@ from service.lab.lab import Lab
 from service.lab.waiting import Patience, grown_s, pauses
 
 SERVICE_PORT = 8765
-START_S = 30.0
 UNDONE = ("RolledBack", "RollbackFailed")
 
 
@@ -200,7 +199,7 @@ class Field:
 
     def wait_in_force(self, host: str, commit: str, *, timeout_s: float = 120.0) -> dict[str, Any]:
         """Wait until a host is as a commit says and return its status. LabError at once, with the status' own sentence,
-        when that commit was undone or cannot be applied; after the limit with the status as it is then."""
+        when that commit was undone; after the limit with the status as it is then."""
         status: dict[str, Any] = {}
 
         def there() -> bool:
@@ -210,8 +209,6 @@ class Field:
             status.update(next((row for row in rows if row["host"] == host), {}))
             if commit == status.get("attempted_commit") and status.get("phase") in UNDONE:
                 raise LabError(f"{host}: {commit[:10]} was put back ({status['phase']}): {status.get('message')}")
-            if commit == status.get("observed_commit") and status.get("reason") == "SpecInvalid":
-                raise LabError(f"{host}: {commit[:10]} cannot be applied: {status.get('message')}")
             return status.get("sync") == "Synced" and (
                 status.get("observed_commit") == status.get("applied_commit") == commit
             )

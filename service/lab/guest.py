@@ -3,14 +3,11 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from service.errors import LabError
 from service.lab import cgroups, enter
+from service.lab.running import RunningHost
 from service.lab.waiting import wait_for
-
-if TYPE_CHECKING:
-    from service.lab.host import Host
 
 LEASE_TIMEOUT_S = 45.0  # dnsmasq looks for another user of the address first: about 3 s
 
@@ -18,7 +15,7 @@ LEASE_TIMEOUT_S = 45.0  # dnsmasq looks for another user of the address first: a
 class Guest:
     """A guest: its own network, mounts and host name, on the lab's image, with udhcpc running unless static."""
 
-    def __init__(self, host: "Host", name: str, mac: str) -> None:
+    def __init__(self, host: RunningHost, name: str, mac: str) -> None:
         self.host = host
         self.name = name
         self.mac = mac

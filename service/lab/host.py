@@ -2,17 +2,14 @@
 
 import socket
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from service.errors import LabError
 from service.lab import addresses, cgroups, enter
 from service.lab.faults import Faults
 from service.lab.files import Content, given, packed
 from service.lab.guest import Guest
+from service.lab.running import RunningLab
 from service.lab.waiting import grown_s, wait_for
-
-if TYPE_CHECKING:
-    from service.lab.lab import Lab
 
 BOOT_TIMEOUT_S = 120.0
 BANNER_TIMEOUT_S = 3.0
@@ -23,7 +20,7 @@ class Host:
 
     port = addresses.SSH_PORT
 
-    def __init__(self, lab: "Lab", name: str, address: str, host_key: str) -> None:
+    def __init__(self, lab: RunningLab, name: str, address: str, host_key: str) -> None:
         self.lab = lab
         self.name = name
         self.address = address

@@ -5,7 +5,7 @@ from typing import Literal
 
 from service.model.states import Json
 
-Op = Literal["missing", "extra", "changed", "order"]
+Op = Literal["missing", "extra", "changed"]
 Where = Literal["live", "file", "boot"]
 Moved = Literal["git", "host", "both"]
 

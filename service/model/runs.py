@@ -24,17 +24,14 @@ T = TypeVar("T")
 
 SyncMode = Literal["observe", "approve", "auto"]
 SyncState = Literal["Synced", "OutOfSync", "Unknown"]
-SyncReason = Literal[
-    "", "PendingChange", "Drifted", "Diverged", "ComparisonError", "SpecInvalid", "RolledBackLatched", "Orphaned"
-]
-Health = Literal["Healthy", "Progressing", "Degraded", "Suspended", "Unknown"]
+SyncReason = Literal["", "PendingChange", "Drifted", "Diverged", "ComparisonError", "RolledBackLatched", "Orphaned"]
+Health = Literal["Healthy", "Progressing", "Degraded", "Unknown"]
 Reachability = Literal["Reachable", "Unreachable", "AuthFailed", "HostKeyChanged", "Unknown"]
 Phase = Literal[
     "Idle",
     "Pending",
     "WaitingForApproval",
     "Running",
-    "Verifying",
     "AwaitingConfirmation",
     "Succeeded",
     "Failed",
@@ -42,7 +39,7 @@ Phase = Literal[
     "RollbackFailed",
     "Refused",
 ]
-Trigger = Literal["push", "drift", "request", "retry", "start"]
+Trigger = Literal["push", "drift", "request", "retry"]
 StepState = Literal["pending", "doing", "done", "undone", "failed"]
 DrillState = Literal["Pending", "Running", "Passed", "Failed"]
 PlanState = Literal["current", "superseded", "applied"]
@@ -140,11 +137,6 @@ class Apply:
     subject: str = ""
     probes: tuple[ProbeRecord, ...] = ()
     steps: tuple[ApplyStep, ...] = ()
-
-    @property
-    def is_finished(self) -> bool:
-        """Nothing more will happen to it."""
-        return self.phase in FINISHED
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from service.clock import Clock
-from service.errors import HostError, StoreError, Throttled
+from service.errors import HostError, HostKeyChanged, StoreError, Throttled
 from service.kinds.claims import Claim
 from service.kinds.desire import desire
 from service.kinds.guests_seen import name_findings, pools_of
@@ -99,7 +99,8 @@ class Rounds:
         return self._applying.is_running(name)
 
     async def reconcile(self, name: str, wanted: Wanted) -> float | None:
-        """One round; returns the seconds until the next, None when the host is no longer in Git."""
+        """One round; returns the seconds until the next. None: the host is no longer in Git, or it shows a key that its
+        spec does not pin; then a commit or a person has to ask for a round."""
         spec = wanted.hosts.get(name)
         if spec is None:
             self.standings.pop(name, None)
@@ -126,6 +127,8 @@ class Rounds:
             self._failed(error)
             status = statuses.unreachable(status, error)
             next_s = await self._gave_up(standing, str(error), "unreachable")
+            if isinstance(error, HostKeyChanged):
+                next_s = None
         except Exception as error:  # of every type: no error may leave a status behind that was true before it
             status, next_s = await self._broke(status, standing, error)
         await self._show(status, standing, is_known=is_known)

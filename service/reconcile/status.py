@@ -12,7 +12,6 @@ from service.spec.host import HostSpec
 RETRY_FIRST_S = 2.0
 RETRY_MOST_S = 300.0
 SOON_S = 0.0
-WAITING_PERSON_S = 3600.0
 
 
 def backoff_s(failures: int) -> float:
@@ -55,7 +54,7 @@ def unreachable(status: HostStatus, error: HostError) -> HostStatus:
 def failed(status: HostStatus, message: str, *, apply_id: str = "") -> HostStatus:
     """The round ended in an error that nobody expected: nothing that was known of the host holds. `apply_id` is one
     that the round had begun: the host's journal will tell how it ends."""
-    begun = bool(apply_id) or status.phase in ("Running", "Verifying", "AwaitingConfirmation")
+    begun = bool(apply_id) or status.phase in ("Running", "AwaitingConfirmation")
     return replace(
         status,
         sync="Unknown",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from service.formats import dnsmasq, ethers, meanings
+from service.formats import dnsmasq, ethers
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
@@ -274,8 +274,3 @@ def take_over_hint(section: str, host: str, path: str) -> str:
     """The sentence that converts."""
     command = f"passerelle adopt --take-over {section} {host}"
     return f"change {path} on the host, or move the section into passerelle's own files: `{command}`"
-
-
-def has_own_guests(content: bytes) -> bool:
-    """Whether our own file names anybody."""
-    return bool(meanings.of_dhcp_hosts(content))

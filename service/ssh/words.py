@@ -116,7 +116,8 @@ def _other_key(target: Target, seen: asyncssh.SSHKey | None, pins: Sequence[str]
     return HostKeyChanged(
         f"{where(target)} shows the host key {shows}; pinned: {', '.join(pins)}. Nothing was sent to it",
         hint="if it was reinstalled, compare the fingerprint on its console and commit the new key under "
-        "connection.host_keys; else someone stands between",
+        "connection.host_keys; else someone stands between. passerelle does not try again by itself: it looks after "
+        f"the next commit, or when you ask (POST /api/v1/hosts/{target.name}/reconcile)",
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import EXIT_CODES, run
+from service.cli import run
+from service.cli.exit_codes import EXIT_CODES
 from service.lab.waiting import grown_s
 from tests.cli.words import commands
 from tests.spec.conftest import FLEET, HOST

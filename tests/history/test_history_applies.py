@@ -94,7 +94,7 @@ def test_an_apply_tells_commit_author_steps_and_times(history: History, now: dat
     store.move_step(apply_id, 0, "doing", at=now + 2 * SECOND)
     store.move_steps(apply_id, [(0, "done", now + 3 * SECOND, ""), (1, "doing", now + 3 * SECOND, "")])
     store.move_step(apply_id, 1, "failed", at=now + 4 * SECOND, error="no\nsuch unit")
-    store.set_apply_phase(apply_id, "Verifying")
+    store.set_apply_phase(apply_id, "AwaitingConfirmation")
     assert store.finish_apply(apply_id, "RolledBack", at=now + 5 * SECOND, cause="step-failed", error="two failed")
     found = history.queries.apply(apply_id)
     assert found is not None
@@ -146,7 +146,7 @@ def test_what_ended_does_not_move_again(history: History, now: datetime) -> None
     history.store.finish_apply(apply_id, "Refused", at=now)
     with pytest.raises(InputError):
         history.store.start_apply(apply_id, generation=1, planned=[], at=now)
-    history.store.set_apply_phase(apply_id, "Verifying")
+    history.store.set_apply_phase(apply_id, "AwaitingConfirmation")
     found = history.queries.apply(apply_id)
     assert found is not None
     assert found.phase == "Refused"

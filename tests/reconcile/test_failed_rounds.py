@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import InputError, StoreError, Unreachable
+from service.errors import HostKeyChanged, InputError, StoreError, Unreachable
 from service.model.runs import HostStatus
 from service.model.telling import Ended, Fence
 from service.reconcile.trouble import sentence
@@ -236,6 +236,19 @@ async def test_an_unreachable_host_is_not_green_while_the_database_is_locked(roo
     assert drilled is not None
     assert drilled.state == "Failed"  # who waited for it is told as soon as it can be written
     assert room.status.sync == "Synced"
+
+
+async def test_a_host_with_another_key_is_not_tried_again_until_a_commit_or_a_person_asks(room: Room) -> None:
+    await green(room)
+    waiting = [await room.control.drill("pve1", "ann")]
+    room.hosts.trouble = HostKeyChanged("pve1 shows another key")
+    assert await room.round() is None
+    assert (room.status.sync, room.status.reachability) == ("Unknown", "HostKeyChanged")
+    assert [drill.state for drill in map(room.queries.drill, waiting) if drill] == ["Failed"]  # who asked is told
+    room.hosts.trouble = None
+    await room.control.reconcile("pve1", "ann")
+    assert await room.round() is not None
+    assert room.status.reachability == "Reachable"
 
 
 async def test_a_database_that_cannot_be_read_loses_nothing_of_what_it_has(room: Room) -> None:

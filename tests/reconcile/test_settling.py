@@ -78,7 +78,7 @@ async def test_a_rollback_that_failed_stays_armed_and_is_recorded_all_the_same(d
     record = await desk.settle()
     assert record is not None
     assert (record.phase, record.cause, record.error) == ("RollbackFailed", "deadline", "no regular file")
-    assert desk.history.queries.is_latched("pve1", "sha256:d")
+    assert desk.history.queries.latches("pve1")
 
 
 async def test_what_was_confirmed_and_not_recorded_has_succeeded(desk: Desk) -> None:
@@ -86,14 +86,14 @@ async def test_what_was_confirmed_and_not_recorded_has_succeeded(desk: Desk) -> 
     record = await desk.settle()
     assert record is not None
     assert (record.phase, record.error, record.steps[0].state) == ("Succeeded", "", "done")
-    assert not desk.history.queries.is_latched("pve1", "sha256:d")
+    assert not desk.history.queries.latches("pve1")
 
 
 async def test_what_the_host_has_no_journal_of_was_never_begun(desk: Desk) -> None:
     record = await desk.settle()
     assert record is not None
     assert (record.phase, record.cause) == ("Failed", "interrupted")
-    assert not desk.history.queries.is_latched("pve1", "sha256:d")
+    assert not desk.history.queries.latches("pve1")
 
 
 @pytest.mark.parametrize(

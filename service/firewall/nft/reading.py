@@ -32,7 +32,6 @@ _FAMILIES = {"ipv4": 0, "ipv6": 1}
 """Families as values of a dimension."""
 _ICMP: dict[str, tuple[Family, int]] = {"icmp": (4, 1), "icmpv6": (6, 58)}
 ENDS = ("accept", "drop", "reject")
-END_OF_CHAIN = "policy"
 
 
 @dataclass(frozen=True, slots=True)

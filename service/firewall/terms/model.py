@@ -13,7 +13,6 @@ Family = Literal[4, 6]
 Setting = int | str
 
 FAMILIES: tuple[Family, ...] = (4, 6)
-ACTIONS = ("ACCEPT", "DROP", "REJECT")
 LOG_LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "nolog")
 
 

@@ -7,7 +7,7 @@ bridge or router), the firewall bridge of the receiving guest. The accept mark g
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from service.errors import InputError
@@ -169,8 +169,3 @@ def _why(outcome: Outcome) -> str:
     elif step.group:
         text = f"{step.note} (group {step.group})"
     return f"{text} [{outcome.detail}]" if outcome.detail else text
-
-
-def trace_all(analyser: Analyser, packets: Iterable[Mapping[str, object]]) -> Iterator[Verdict]:
-    """The verdicts on many packets, in order."""
-    return (analyser.trace_packet(packet) for packet in packets)

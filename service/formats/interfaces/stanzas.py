@@ -141,13 +141,6 @@ class InterfacesFile:
         return frozenset(n for i in self.items if isinstance(i, AutoLine) and i.allow_class is None for n in i.names)
 
     @property
-    def hotplug(self) -> frozenset[str]:
-        """Names on `allow-hotplug` lines."""
-        return frozenset(
-            n for i in self.items if isinstance(i, AutoLine) and i.allow_class == "hotplug" for n in i.names
-        )
-
-    @property
     def sources(self) -> tuple[SourceLine, ...]:
         return tuple(item for item in self.items if isinstance(item, SourceLine))
 

@@ -1,10 +1,10 @@
 """The one writer of the database.
 
 Every public method of `Store` is one named transition and one transaction; it blocks, so async callers use a thread.
-Errors: StoreError when the file cannot be written now (`retry` is set: locked, full, read-only), InputError for what a
+Errors: StoreError when the file cannot be written now (locked, full, read-only), InputError for what a
 caller may not ask. Times are given by the caller, aware.
 
-hosts.py     set_host_status  touch_hosts  forget_host  next_generation  set_base
+hosts.py     set_host_status  forget_host  next_generation  set_base
              latch  clear_latch  drop_latches
 changes.py   record_revision  refuse_revision  record_plan  set_drift
 applies.py   open_apply  start_apply  move_step  move_steps  set_apply_phase  set_probes  finish_apply
@@ -26,7 +26,7 @@ from service.history.store.retention import RetentionWrites
 
 
 class Store(HostWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, AccessWrites, RetentionWrites):
-    """Everything that can be written. See the module for what there is."""
+    """Everything that can be written, from all of the files here."""
 
 
 __all__ = ["Claim", "Store"]

@@ -39,7 +39,7 @@ class Claim:
 
 
 class AccessWrites(Writing):
-    """See the module."""
+    """The transitions of tokens, receivers, deliveries and keys of repeated requests: one transaction each."""
 
     def __init__(self, database: Database, pepper: Pepper) -> None:
         super().__init__(database)

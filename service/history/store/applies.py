@@ -18,7 +18,7 @@ from service.model.states import Json
 
 
 class ApplyWrites(Writing):
-    """See the module."""
+    """The transitions of applies and their steps: one transaction each."""
 
     def open_apply(
         self,
@@ -102,7 +102,7 @@ class ApplyWrites(Writing):
                 connection.execute(of_one.values(values | {"ended_at": bindparam("to_at")}), ended)
 
     def set_apply_phase(self, apply_id: str, phase: Phase) -> None:
-        """How far a running apply is: WaitingForApproval, Running, Verifying, AwaitingConfirmation."""
+        """How far a running apply is: WaitingForApproval, Running, AwaitingConfirmation."""
         if phase in FINISHED:
             raise InputError("an apply ends with finish_apply")
         with self._database.write() as connection:

@@ -24,7 +24,7 @@ _TOLD = 20
 
 
 class ChangeWrites(Writing):
-    """See the module."""
+    """The transitions of revisions, plans and drift: one transaction each."""
 
     def record_revision(self, commit: Commit, *, at: datetime, findings: Sequence[Json] = ()) -> None:
         """The commit is what Git wants from now on. `findings` are its lint warnings as JSON objects."""

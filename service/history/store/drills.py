@@ -17,7 +17,7 @@ OPEN = ("Pending", "Running")
 
 
 class DrillWrites(Writing):
-    """See the module."""
+    """The transitions of drills: one transaction each."""
 
     def open_drill(self, host: str, *, requested_by: str, at: datetime) -> str:
         """A drill is asked for. Returns its id (a ULID), which is also the transaction's id on the host."""

@@ -3,12 +3,11 @@
 Events: `host.state` when an axis moves, `host.quarantined`, `host.released`, `apply.latched`, `latch.cleared`.
 """
 
-from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from service.errors import InputError
@@ -22,7 +21,7 @@ _STATUS = tuple(f.name for f in fields(HostStatus) if f.name not in {"host", "dr
 
 
 class HostWrites(Writing):
-    """See the module."""
+    """The transitions of hosts, their generations, bases and latches: one transaction each."""
 
     def set_host_status(self, status: HostStatus, *, at: datetime) -> bool:
         """Record where a host stands; `drift_items` and `changed_at` are the store's own. True if an axis moved."""
@@ -46,16 +45,6 @@ class HostWrites(Writing):
                 detail: dict[str, Json] = {axis: values[axis] for axis in _AXES}
                 tell(connection, "host.state", text, at=at, host=status.host, detail=detail)
         return moved
-
-    def touch_hosts(self, seen: Mapping[str, datetime]) -> None:
-        """Only move `observed_at`, for hosts of which nothing else changed: one statement for all of them."""
-        if not seen:
-            return
-        with self._database.write() as connection:
-            connection.execute(
-                update(hosts).where(hosts.c.host == bindparam("name")).values(observed_at=bindparam("seen_at")),
-                [{"name": name, "seen_at": at} for name, at in seen.items()],
-            )
 
     def forget_host(self, host: str, *, at: datetime) -> None:
         """The host left Git: it is Orphaned, nothing of its history is removed, nothing on it is touched."""

@@ -27,7 +27,7 @@ Rows = Mapping[Key, Mapping[str, Any]]
 
 
 class LeaseWrites(Writing):
-    """See the module."""
+    """The transitions of leases, and who had them: one transaction each."""
 
     def seen_leases(self, host: str, seen: Iterable[Lease], *, at: datetime) -> int:
         """The host's lease file, all of it, as it was read at `at`; one that ran out before `at` counts as gone.

@@ -36,7 +36,7 @@ LEAST_AGE = timedelta(days=1)
 
 
 class RetentionWrites(Writing):
-    """See the module."""
+    """What is deleted, and when: one transaction a portion."""
 
     def forget(self, keep: Keep, *, at: datetime, pressure: int = 0) -> dict[str, int]:
         """Delete one batch of what is older than `keep` says; how many rows by table, empty when there is nothing left.
