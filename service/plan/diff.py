@@ -1,23 +1,21 @@
 """The three-way diff: where the host is not as wanted, and which side moved since the last apply."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from service.model.changes import Difference, Drift, Moved
-from service.model.observed import HostObserved
 from service.model.states import Json
 from service.resources.desired import Desired, LastApplied
+from service.resources.resource import Compared, Resource
 
 Key = tuple[str, str, str, str]
 """A difference's identity: see `Difference.key`."""
 
 
-def drift(desired: Desired, base: LastApplied, observed: HostObserved) -> tuple[Drift, ...]:
-    """Every difference with its side, in the order of the resources' ids."""
+def drift(desired: Desired, base: LastApplied, compared: Sequence[Compared[Resource]]) -> tuple[Drift, ...]:
+    """Every difference with its side, in the order given."""
     wished = desired.wishes
     return tuple(
-        Drift(difference, moved(difference, base, wished))
-        for resource in desired.resources
-        for difference in resource.differences(observed)
+        Drift(difference, moved(difference, base, wished)) for _, differences in compared for difference in differences
     )
 
 

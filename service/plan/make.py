@@ -19,7 +19,7 @@ from service.plan.reachability import reachability
 from service.plan.safety import names_in, not_ifupdown, refusals
 from service.resources.desired import Desired, LastApplied
 from service.resources.ending import left_behind, with_ends
-from service.resources.resource import Phase, Resource, Steps
+from service.resources.resource import Compared, Phase, Resource, Steps, compare
 from service.resources.units import Unit
 
 Phased = tuple[int, Step]
@@ -49,8 +49,9 @@ def make_plan(
     Deterministic: equal inputs give an equal plan and digest. The plan is empty when nothing differs in meaning.
     """
     desired_now = with_ends(desired, base)
-    drifts = drift(desired_now, base, observed)
-    parts = [resource_type.steps(group, observed) for resource_type, group in desired_now.by_type.items()]
+    compared = compare(desired_now.resources, observed)
+    drifts = drift(desired_now, base, compared)
+    parts = [resource_type.steps(group, observed) for resource_type, group in by_type(compared)]
     phased = once(chain.from_iterable(part.steps for part in parts))
     steps = tuple(step for _, step in with_restarts(phased, desired_now.resources, observed))
     written = blobs(parts)
@@ -133,6 +134,14 @@ def with_restarts(phased: Sequence[Phased], resources: Sequence[Resource], obser
             why = f"{unit.kind}: {unit.name} reads {read} only at its start"
             total.append((Phase.UNIT_UP, replace(unit.step(observed, ()), why=why, restart=True)))
     return sorted(total, key=lambda entry: entry[0])
+
+
+def by_type(compared: Sequence[Compared[Resource]]) -> list[tuple[type[Resource], list[Compared[Resource]]]]:
+    """Resources with their differences, grouped by their type, in the order of first appearance."""
+    groups: dict[type[Resource], list[Compared[Resource]]] = {}
+    for one in compared:
+        groups.setdefault(type(one[0]), []).append(one)
+    return list(groups.items())
 
 
 def kept(parts: Sequence[Steps], steps: Sequence[Step]) -> tuple[Step, ...]:

@@ -11,7 +11,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Left
 from service.model.states import Absent, Json, Seen
 from service.resources.desired import Desired, LastApplied
-from service.resources.resource import Phase, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,9 @@ class Addresses:
                 yield Left(f"addresses:{name}", f"{name} keeps {words(seen.value)}", remove)
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         steps = []
-        for resource in wanted:
-            different = list(resource.differences(observed))
+        for resource, different in compared:
             if not different or any(d.unknown for d in different):
                 continue
             have = different[0].have

@@ -14,7 +14,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.resources.files import OwnFile, file_step, mode_differences, sha256
-from service.resources.resource import Phase, Steps, Wishes, field_difference, op_of
+from service.resources.resource import Compared, Phase, Steps, Wishes, compare, field_difference, op_of
 
 FOLDER = "/etc/fail2ban"
 JAILS_FILE = f"{FOLDER}/jail.d/zz-passerelle.local"
@@ -149,14 +149,13 @@ class Jails:
         )
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         total = Steps()
-        for own in wanted:
-            different = list(own.differences(observed))
+        for own, different in compared:
             if not different or any(d.unknown for d in different):
                 continue
             notes = own.notes(observed) if all(d.field == "hears" for d in different) else ()
-            made = OwnFile.steps([own.filter()], observed)
+            made = OwnFile.steps(compare([own.filter()], observed), observed)
             steps, blobs = list(made.steps), dict(made.blobs)
             if any(d.resource == JAILS_FILE for d in different):
                 content = fail2ban.render(own.sections(observed)) if own.jails else None

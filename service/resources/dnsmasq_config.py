@@ -17,7 +17,7 @@ from service.resources.dnsmasq_elsewhere import Directive, Standing
 from service.resources.files import file_step, mode_differences, sha256
 from service.resources.guest_configs import GuestRow
 from service.resources.guest_names import HOSTS_FOLDER, PROTECTION, SOURCES, all_guests, missing_elsewhere
-from service.resources.resource import Phase, Steps, Wishes, field_difference, op_of
+from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference, op_of
 
 OWN_FILE = "/etc/dnsmasq.d/passerelle.conf"
 FILES = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
@@ -128,10 +128,9 @@ class DnsmasqConfig:
         }
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         total = Steps()
-        for config in wanted:
-            different = list(config.differences(observed))
+        for config, different in compared:
             texts = config.texts(observed)
             if not different or isinstance(texts, Unknown) or any(d.unknown for d in different):
                 continue

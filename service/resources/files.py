@@ -10,7 +10,7 @@ from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Json, Observed, Seen
-from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference, field_of, op_of
+from service.resources.resource import Compared, Phase, Resource, Steps, Wishes, field_difference, field_of, op_of
 
 FORMATS: Mapping[str, Callable[[bytes], Mapping[str, Json]]] = {
     "dnsmasq": meanings.of_dnsmasq,
@@ -83,12 +83,11 @@ class OwnFile:
         yield from mode_differences(self, self.path, self.mode, seen, self.gid)
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         steps: list[tuple[int, Step]] = []
         blobs: dict[str, bytes] = {}
         checks: list[tuple[str, str]] = []
-        for file in wanted:
-            different = list(file.differences(observed))
+        for file, different in compared:
             if not different or any(d.unknown for d in different):
                 continue
             why = f"{file.kind}: {file.path}: {', '.join(d.field for d in different[:6])}"
@@ -162,11 +161,10 @@ class FileMode:
             yield from mode_differences(self, self.path, self.mode, seen)
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         steps: list[tuple[int, Step]] = []
         blobs: dict[str, bytes] = {}
-        for resource in wanted:
-            different = list(resource.differences(observed))
+        for resource, different in compared:
             text = observed.text(resource.path)
             if different and not any(d.unknown for d in different) and isinstance(text, Seen):
                 why = f"{resource.kind}: {resource.path}: {', '.join(d.field for d in different)}"

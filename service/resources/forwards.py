@@ -11,7 +11,7 @@ from service.firewall.nft.table import Table
 from service.model.observed import HostObserved
 from service.model.states import Seen
 from service.resources.own_table import OwnTable
-from service.resources.resource import Phase, Steps
+from service.resources.resource import Compared, Phase, Steps
 
 TABLE_FACT = f"nft:{NAME}"
 FORWARDS_FILE = "/etc/passerelle/nft.d/forwards.nft"
@@ -53,12 +53,12 @@ class ForwardsTable(OwnTable):
             yield f"DROP {closed.network} from {closed.interface}", closed.cause
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         """As `Resource` says; with a note on every port that a program of the host waits on."""
-        made = super().steps(wanted, observed)
+        made = super().steps(compared, observed)
         if not made.steps:
             return made
-        return replace(made, notes=tuple(note for own in wanted for note in own.taken_over(observed)))
+        return replace(made, notes=tuple(note for own, _ in compared for note in own.taken_over(observed)))
 
     def taken_over(self, observed: HostObserved) -> Iterator[str]:
         """Ports on which the host itself answers now and will not any more."""

@@ -16,7 +16,7 @@ from service.model.states import Json, Seen, Unknown
 from service.observe.at_boot import texts_of
 from service.resources.files import OwnFile, file_step, sha256
 from service.resources.guest_configs import CONFIGS, GuestRow, configured_guests, without_twins
-from service.resources.resource import Phase, Steps, Wishes
+from service.resources.resource import Compared, Phase, Steps, Wishes, compare
 
 HOSTS_FOLDER = "/etc/passerelle/dhcp-hosts.d"
 """dnsmasq watches it: a new line names an existing lease at once (dnsmasq(8), dhcp-hostsdir). Only host specs count."""
@@ -176,13 +176,13 @@ class GuestNames:
         yield from ((f"guest {g[0]}", k.where) for g, k in self.elsewhere(observed) if is_met(g, {k.mac: k}))
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         total = Steps()
-        for names in wanted:
+        for names, _ in compared:
             file = names.own_file(observed)
             if isinstance(file, Unknown):
                 continue
-            total = names.with_leases(OwnFile.steps([file], observed), file, observed)
+            total = names.with_leases(OwnFile.steps(compare([file], observed), observed), file, observed)
             total = names.with_ethers(total, observed) if names.take_over else names.with_refusals(total, observed)
         return total
 

@@ -10,7 +10,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Left, Refusal
 from service.model.states import Absent, Json, Observed, Seen
 from service.resources.desired import Desired, LastApplied
-from service.resources.resource import Phase, Steps, Wishes, field_difference, field_of
+from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference, field_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,10 @@ class Link:
             yield from field_difference(self, self.name, "ports", "live", list(self.ports), attached)
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         steps: list[tuple[int, Step]] = []
         refusals: list[Refusal] = []
-        for link in wanted:
-            different = list(link.differences(observed))
+        for link, different in compared:
             if not different or any(d.unknown for d in different):
                 continue
             seen = observed.fact(link.id)

@@ -16,7 +16,16 @@ from service.resources.desired import Desired, LastApplied
 from service.resources.files import OwnFile
 from service.resources.guest_names import take_over_hint
 from service.resources.nat_makers import NAT_WATCH, Maker, makers, of_rule, without_makers
-from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference, value_or_none
+from service.resources.resource import (
+    Compared,
+    Phase,
+    Resource,
+    Steps,
+    Wishes,
+    field_difference,
+    part_steps,
+    value_or_none,
+)
 from service.resources.units import Unit
 
 TABLE = "inet passerelle_nat"
@@ -149,13 +158,13 @@ class SourceNat:
         ]
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         total = Steps()
-        for nat in wanted:
+        for nat, different in compared:
             own = nat.own_rules(observed)
-            if isinstance(own, Unknown) or any(d.unknown for d in nat.differences(observed)):
+            if isinstance(own, Unknown) or any(d.unknown for d in different):
                 continue
-            parts = [type(part).steps([part], observed) for part in nat.parts(own)]
+            parts = part_steps(nat.parts(own), observed)
             made = makers(observed)
             others = () if isinstance(made, Unknown) else tuple(m for m in made if m.rule in nat.rules)
             live = list(nat.live_steps(own, others, observed))

@@ -13,7 +13,7 @@ from service.model.plans import digest_of
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.resources.files import OwnFile
 from service.resources.nat import LOADER, LOADER_FILE, loader
-from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Phase, Resource, Steps, Wishes, field_difference, part_steps
 
 MAX_SHOWN = 200
 
@@ -107,13 +107,13 @@ class OwnTable:
             yield from field_difference(self, self.name, "others", "live", None, Seen(others))
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         """As `Resource` says."""
         total = Steps()
-        for own in wanted:
-            if any(d.unknown for d in own.differences(observed)):
+        for own, different in compared:
+            if any(d.unknown for d in different):
                 continue
-            parts = [type(part).steps([part], observed) for part in own.parts()]
+            parts = part_steps(own.parts(), observed)
             live = tuple(own.live_steps(observed))
             total = Steps(
                 steps=(*total.steps, *live, *(step for part in parts for step in part.steps)),

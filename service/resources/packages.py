@@ -16,7 +16,7 @@ from service.model.plans import Left, PackageChange, Refusal
 from service.model.states import Json, Seen, Unknown
 from service.model.weighed import PackageMove, Way, Weighed
 from service.resources.desired import Desired, LastApplied
-from service.resources.resource import Phase, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference
 
 RISK = "packages go, and come back without a network only from a copy on the host"
 HINTS = {
@@ -68,10 +68,8 @@ class Package:
                 )
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
-        different = [
-            p for p in wanted if (found := list(p.differences(observed))) and not any(d.unknown for d in found)
-        ]
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+        different = [p for p, found in compared if found and not any(d.unknown for d in found)]
         if not different:
             return Steps()
         if isinstance(observed.weighed, Unknown) or not isinstance(observed.weighed, Seen):

@@ -1,8 +1,8 @@
 """The interface of a resource: one thing wanted on a host, and the closed set of ways to compare and change it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from service.model.changes import Difference, Op, Where
 from service.model.facts import Step
@@ -49,6 +49,11 @@ class Phase:
     ON_CONFIRM = 100
 
 
+R = TypeVar("R", bound="Resource")
+Compared = tuple[R, tuple[Difference, ...]]
+"""A resource with its differences."""
+
+
 class Resource(Protocol):
     """One thing wanted on a host. A frozen value; equal wishes are equal values.
 
@@ -80,9 +85,19 @@ class Resource(Protocol):
         ...
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
-        """What to do about all wanted resources of this type; empty when nothing differs."""
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+        """What to do about all wanted resources of this type, given their differences; empty when nothing differs."""
         ...
+
+
+def compare(resources: Iterable[R], observed: HostObserved) -> list[Compared[R]]:
+    """Each with where the host is not as it wants: worked out here, once, for all that follows."""
+    return [(resource, tuple(resource.differences(observed))) for resource in resources]
+
+
+def part_steps(parts: Iterable[Resource], observed: HostObserved) -> list[Steps]:
+    """What the parts of a resource contribute, one by one."""
+    return [type(part).steps([(part, different)], observed) for part, different in compare(parts, observed)]
 
 
 def op_of(want: Json, have: Json) -> Op:
@@ -131,12 +146,15 @@ def value_or_none(seen: Observed[Json]) -> Json:
 
 __all__ = [
     "Absent",
+    "Compared",
     "Phase",
     "Resource",
     "Steps",
     "Wishes",
+    "compare",
     "field_difference",
     "field_of",
     "op_of",
+    "part_steps",
     "value_or_none",
 ]

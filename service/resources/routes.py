@@ -10,7 +10,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Left
 from service.model.states import Json, Observed, Seen
 from service.resources.desired import Desired, LastApplied
-from service.resources.resource import Phase, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ class DefaultRoutes:
                 )
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
-        for resource in wanted:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+        for resource, different in compared:
             seen = observed.fact(resource.id)
             if not isinstance(seen, Seen):
                 continue
@@ -78,7 +78,6 @@ class DefaultRoutes:
                 for family in (4, 6)
                 for entry in (resource.wanted(family) if family in ours else of_family(seen.value, family))
             ]
-            different = list(resource.differences(observed))
             if different:
                 why = "; ".join(f"default route: has {d.have}, should be {d.want}" for d in different)
                 return Steps(steps=((Phase.ROUTE, Step(resource.id, seen.value, after, why)),))

@@ -33,7 +33,7 @@ from service.resources.addresses import sorted_addresses
 from service.resources.desired import Desired, LastApplied
 from service.resources.files import file_step, sha256
 from service.resources.nat import SourceNat
-from service.resources.resource import Phase, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,9 @@ class Stanza:
         ]
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         config, texts = interfaces_config(observed), texts_of(observed, FILES)
-        changed = [(s, d) for s in wanted if (d := list(s.differences(observed)))]
+        changed = [(s, d) for s, d in compared if d]
         if isinstance(config, Unknown) or isinstance(texts, Unknown) or not changed:
             return Steps()
         edits = [change for stanza, _ in changed for change in stanza.edits(config.value)]

@@ -15,7 +15,7 @@ from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.observe.at_boot import effects_at_boot, texts_of
 from service.resources.desired import Desired, LastApplied
 from service.resources.files import file_step, mode_differences, sha256
-from service.resources.resource import Phase, Resource, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Phase, Resource, Steps, Wishes, field_difference
 
 OWN_FILE = "/etc/sysctl.d/60-passerelle.conf"
 FILES = ("/etc/sysctl.conf", "/etc/sysctl.d/*", "/run/sysctl.d/*", "/usr/lib/sysctl.d/*")
@@ -79,15 +79,15 @@ class Sysctl:
         return Seen(KERNEL_DEFAULTS[self.key]) if self.key in KERNEL_DEFAULTS else Absent()
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         """The kernel's values; the boot's are a step of our file, and a file that overrules it is a refusal."""
         steps = [
             (
                 Phase.FORWARDING,
                 Step(sysctl.id, d.have, d.want, f"{sysctl.kind}: {sysctl.key} is {d.have} ({sysctl.cause})"),
             )
-            for sysctl in wanted
-            for d in sysctl.differences(observed)
+            for sysctl, different in compared
+            for d in different
             if d.where == "live" and not d.unknown
         ]
         refusals = [
@@ -96,7 +96,7 @@ class Sysctl:
                 f"{seen.where} sets {s.key} to {seen.value} after {OWN_FILE} would set it to {s.value}",
                 hint=f"remove that line on {observed.host}; passerelle does not own the file",
             )
-            for s in wanted
+            for s, _ in compared
             if isinstance(seen := s.at_boot(observed), Seen) and seen.value != s.value and overrules_ours(seen.where)
         ]
         return Steps(steps=tuple(steps), refusals=tuple(refusals))
@@ -166,11 +166,10 @@ class SettingsFile:
         return Sysctl(self.kind, key, "", "").at_boot(replace(observed, texts={**observed.texts, OWN_FILE: Absent()}))
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         total: list[tuple[int, Step]] = []
         blobs: dict[str, bytes] = {}
-        for file in wanted:
-            different = list(file.differences(observed))
+        for file, different in compared:
             at_boot = [(sysctl, sysctl.at_boot(observed)) for sysctl in file.settings]
             if any(d.unknown for d in different) or any(isinstance(seen, Unknown) for _, seen in at_boot):
                 continue

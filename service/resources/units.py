@@ -11,7 +11,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Left, Refusal
 from service.model.states import Absent, Json, Seen, Unknown
 from service.resources.desired import Desired, LastApplied
-from service.resources.resource import Phase, Steps, Wishes, field_difference, field_of
+from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference, field_of
 
 STARTED = "after its files changed"
 HINT = "take the line out of `services`; whoever has a console can do it by hand"
@@ -101,11 +101,10 @@ class Unit:
                 )
 
     @classmethod
-    def steps(cls, wanted: Sequence[Self], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
         steps: list[tuple[int, Step]] = []
         refusals: list[Refusal] = []
-        for unit in wanted:
-            different = list(unit.differences(observed))
+        for unit, different in compared:
             if not different or any(d.unknown for d in different):
                 continue
             refusals += unit.objections(observed)

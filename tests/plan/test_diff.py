@@ -12,6 +12,7 @@ from service.model.states import Absent, Json, Seen
 from service.plan.diff import drift, moved
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
+from service.resources.resource import compare
 from tests.laws.host import after_plan, bare_host, set_fact
 from tests.laws.specs import FOLDER, desired_of, head, spec_of
 
@@ -106,8 +107,8 @@ EDITS = {
 def test_what_is_done_by_hand_is_the_hosts_move_alone(fact: str) -> None:
     desired, base = seed_applied()
     host = after_plan(bare_host(desired.watch), make_plan(desired, LastApplied(), bare_host(desired.watch)))
-    assert drift(desired, base, host) == ()
-    sides = {d.moved for d in drift(desired, base, set_fact(host, fact, EDITS[fact], {}))}
+    assert drift(desired, base, compare(desired.resources, host)) == ()
+    sides = {d.moved for d in drift(desired, base, compare(desired.resources, set_fact(host, fact, EDITS[fact], {})))}
     assert sides == {"host"}
 
 
@@ -122,7 +123,8 @@ def test_one_rule_more_in_the_own_table_is_the_hosts_move() -> None:
     facts = {**host.facts, "nft:inet passerelle_nat": Seen({"normal": [*normal, {"rule": "one more"}]})}
     more = Masquerade("10.99.0.0/24", "enp1s0", "nft inet passerelle_nat")
     usual = Masquerade("10.10.10.0/24", "enp1s0", "nft inet passerelle_nat")
-    (found,) = drift(desired, base, replace(host, facts=facts, masquerades=Seen((usual, more))))
+    other = replace(host, facts=facts, masquerades=Seen((usual, more)))
+    (found,) = drift(desired, base, compare(desired.resources, other))
     assert (found.difference.resource, found.moved) == ("inet passerelle_nat", "host")
 
 
@@ -130,5 +132,6 @@ def test_the_drifts_come_in_the_order_of_their_resources() -> None:
     desired = desired_of("seed")
     ids = [resource.id for resource in desired.resources]
     assert ids == sorted(ids)
-    found = drift(desired, LastApplied(), replace(bare_host(desired.watch), masquerades=Absent()))
+    host = replace(bare_host(desired.watch), masquerades=Absent())
+    found = drift(desired, LastApplied(), compare(desired.resources, host))
     assert [d.difference.kind for d in found][:2] == ["bridges", "dnsmasq"]

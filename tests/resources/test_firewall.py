@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from service.model.changes import Difference
+from service.model.facts import Step
 from service.model.observed import HostObserved
 from service.model.states import Absent, Json, Seen, Unknown
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
 from service.resources.firewall import FIREWALL_FILE, TABLE_FACT, FirewallTable
+from service.resources.resource import compare
 from tests.firewall.host_specs import FLEET, Section, firewall_of
 from tests.laws.host import after_plan, bare_host, file_fact
 from tests.laws.specs import desired_of
@@ -50,6 +52,10 @@ def found(table: FirewallTable, host: HostObserved) -> set[tuple[str, str, str, 
         return difference.resource, difference.field, difference.where, difference.op
 
     return set(map(row, table.differences(host)))
+
+
+def steps_of(tables: list[FirewallTable], host: HostObserved) -> tuple[tuple[int, Step], ...]:
+    return FirewallTable.steps(compare(tables, host), host).steps
 
 
 def test_a_table_in_force_has_no_difference() -> None:
@@ -99,7 +105,7 @@ def test_a_table_that_is_switched_off_is_drift_and_loaded_again() -> None:
         for item in normal_of(host)
     ]
     assert found(TABLE, changed(host, dormant)) == {("inet passerelle", "others", "live", "extra")}
-    [(_, step)] = FirewallTable.steps([TABLE], changed(host, dormant)).steps
+    [(_, step)] = steps_of([TABLE], changed(host, dormant))
     assert isinstance(step.after, dict)
     assert step.after["normal"] == normal_of(host)
 
@@ -108,7 +114,7 @@ def test_a_table_that_is_gone_is_loaded_again_as_a_whole() -> None:
     host = settled()
     gone = replace(host, facts={**host.facts, TABLE_FACT: Absent()})
     assert found(TABLE, gone) == {("inet passerelle", "table", "live", "missing")}
-    [(_, step)] = FirewallTable.steps([TABLE], gone).steps
+    [(_, step)] = steps_of([TABLE], gone)
     assert (step.fact, step.before) == (TABLE_FACT, None)
     assert isinstance(step.after, dict)
     assert TABLE.table is not None
@@ -123,15 +129,15 @@ def test_an_edited_file_is_seen_though_the_kernel_is_right() -> None:
     facts = {**host.facts, f"file:{FIREWALL_FILE}": Seen(file_fact(edited))}
     host = replace(host, facts=facts, texts={**host.texts, FIREWALL_FILE: Seen(edited)})
     assert {(r, w) for r, _, w, _ in found(TABLE, host)} == {(FIREWALL_FILE, "file")}
-    steps = FirewallTable.steps([TABLE], host).steps
+    steps = steps_of([TABLE], host)
     assert [(step.fact, step.on_confirm) for _, step in steps] == [(f"file:{FIREWALL_FILE}", True)]
 
 
 def test_a_table_that_cannot_be_read_is_left_alone() -> None:
     host = settled()
     blind = replace(host, facts={**host.facts, TABLE_FACT: Unknown("garbled")})
-    assert FirewallTable.steps([TABLE], blind).steps == ()
-    assert FirewallTable.steps([FirewallTable("firewall", None)], blind).steps == ()
+    assert steps_of([TABLE], blind) == ()
+    assert steps_of([FirewallTable("firewall", None)], blind) == ()
 
 
 def test_without_the_section_table_and_file_go_and_the_nat_keeps_its_loader() -> None:
