@@ -13,6 +13,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Left, Refusal
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.observe.at_boot import effects_at_boot, texts_of
+from service.observe.derived import derived
 from service.resources.desired import Desired, LastApplied
 from service.resources.files import file_step, mode_differences, sha256
 from service.resources.resource import Compared, Phase, Resource, Steps, Wishes, field_difference
@@ -163,7 +164,7 @@ class SettingsFile:
 
     def at_boot_without(self, key: str, observed: HostObserved) -> Observed[Json]:
         """What the next boot makes of a key once our file does not name it."""
-        return Sysctl(self.kind, key, "", "").at_boot(replace(observed, texts={**observed.texts, OWN_FILE: Absent()}))
+        return Sysctl(self.kind, key, "", "").at_boot(without_ours(observed))
 
     @classmethod
     def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
@@ -245,3 +246,9 @@ def overrules_ours(where: str) -> bool:
     name = path.rsplit("/", 1)[-1]
     own = OWN_FILE.rsplit("/", 1)[-1]
     return path.startswith("/etc/network/") or path == "/etc/sysctl.conf" or name > own
+
+
+@derived
+def without_ours(observed: HostObserved) -> HostObserved:
+    """The host as it would be seen without our file."""
+    return replace(observed, texts={**observed.texts, OWN_FILE: Absent()})
