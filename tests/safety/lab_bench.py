@@ -150,10 +150,13 @@ class Bench:
         return [pid for pid, state in self.processes().items() if state == "T"]
 
     def wait_stopped(self, point: str, until_s: float, is_over: Callable[[], bool] = lambda: False) -> int:
-        """The process that stopped itself at the point; 0 when none did in time, or before it was over."""
+        """The process that stopped itself at the point; 0 when none did in time, or before it was over.
+
+        It is not over while the host is still at work: the service may have read the end before its last point.
+        """
 
         def reached() -> int:
-            over = is_over()
+            over = is_over() and not self.processes()
             if self.look(REACHED) == point and (pid := next(iter(self.stopped()), 0)):
                 return pid
             return -over
