@@ -9,18 +9,17 @@ from service.model.changes import Drift
 from service.model.facts import Step
 from service.model.observed import HostObserved
 from service.model.plans import Plan, Refusal
-from service.model.states import Json, Unknown
-from service.plan.beyond import beyond
+from service.model.states import Json
 from service.plan.diff import drift
 from service.plan.impact import impact
 from service.plan.management import management_refusals
 from service.plan.next_boot import next_boot_faults, next_boot_refusals
-from service.plan.reachability import reachability
+from service.plan.packets import beyond, reachability
 from service.plan.safety import names_in, not_ifupdown, refusals
 from service.resources.desired import Desired, LastApplied
 from service.resources.ending import left_behind, with_ends
 from service.resources.resource import Compared, Phase, Resource, Steps, compare
-from service.resources.units import Unit
+from service.resources.traits import Restarting, having
 
 Phased = tuple[int, Step]
 """A step with its phase."""
@@ -53,12 +52,12 @@ def make_plan(
     drifts = drift(desired_now, base, compared)
     parts = [resource_type.steps(group, observed) for resource_type, group in by_type(compared)]
     phased = once(chain.from_iterable(part.steps for part in parts))
-    steps = tuple(step for _, step in with_restarts(phased, desired_now.resources, observed))
+    steps = tuple(step for _, step in with_restarts(phased, desired_now, observed))
     written = blobs(parts)
     stopping = [
         *chain.from_iterable(part.refusals for part in parts),
         *refusals(drifts, steps, observed, base),
-        *not_ifupdown(drifts, steps, desired_now.resources, observed),
+        *not_ifupdown(drifts, steps, desired_now, observed),
         *next_boot_refusals(observed, steps, written),
     ]
     facts = {step.fact for step in steps}
@@ -85,7 +84,7 @@ def make_plan(
                 for what in beyond(desired_now, observed, facts, permission.may_open)
             ),
         ),
-        at_boot=next_boot_faults(observed, names_in(desired.resources)),
+        at_boot=next_boot_faults(observed, names_in(desired)),
         left_behind=tuple(left_behind(desired_now, base, observed)),
         blobs=written,
     )
@@ -114,26 +113,18 @@ def content_of(value: Json) -> Json:
     return value.get("sha256") if isinstance(value, dict) else None
 
 
-def with_restarts(phased: Sequence[Phased], resources: Sequence[Resource], observed: HostObserved) -> list[Phased]:
+def with_restarts(phased: Sequence[Phased], desired: Desired, observed: HostObserved) -> list[Phased]:
     """The same, and a restart of every running daemon whose file changes: it reads the file only at its start."""
     changed = {
         step.fact.removeprefix("file:") for _, step in phased if content_of(step.after) != content_of(step.before)
     }
-    total = list(phased)
-    for unit in resources:
-        if not isinstance(unit, Unit) or not unit.active or not unit.read_of(changed):
-            continue
-        if isinstance(observed.fact(unit.id), Unknown):
-            continue
-        planned = [index for index, (_, step) in enumerate(total) if step.fact == unit.id]
-        if planned:
-            phase, step = total[planned[0]]
-            total[planned[0]] = (phase, replace(step, restart=True))
-        else:
-            read = ", ".join(sorted(unit.read_of(changed)))
-            why = f"{unit.kind}: {unit.name} reads {read} only at its start"
-            total.append((Phase.UNIT_UP, replace(unit.step(observed, ()), why=why, restart=True)))
-    return sorted(total, key=lambda entry: entry[0])
+    by_fact = {step.fact: (phase, step) for phase, step in phased}
+    for fact, daemon in having(desired, Restarting):
+        phase, planned = by_fact.get(fact, (Phase.UNIT_UP, None))
+        step = daemon.restarted(changed, planned, observed)
+        if step is not None:
+            by_fact[step.fact] = (phase, step)
+    return sorted(by_fact.values(), key=lambda entry: entry[0])
 
 
 def by_type(compared: Sequence[Compared[Resource]]) -> list[tuple[type[Resource], list[Compared[Resource]]]]:

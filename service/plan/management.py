@@ -8,20 +8,13 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from service.errors import InputError
-from service.firewall.nft.published import destination
-from service.firewall.terms.names import TCP
-from service.firewall.trace.packets import parse_packet
 from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath
 from service.model.plans import Refusal
 from service.model.states import Json, Seen
 from service.observe.at_boot import NETWORK_UNITS, SSH_UNITS
 from service.resources.desired import Desired, LastApplied
-from service.resources.firewall import FirewallTable
-from service.resources.forwards import ForwardsTable
-from service.resources.pve_firewall import PveFirewallFile
-from service.resources.routes import DefaultRoutes
+from service.resources.traits import DecidingPackets, Routing, having
 
 NEEDED_UNITS = (*SSH_UNITS, *NETWORK_UNITS)
 ANY_ADDRESS = frozenset({"*", "0.0.0.0", "::", "[::]"})  # noqa: S104 (compared, not bound)
@@ -59,47 +52,11 @@ def management_refusals(
         return (Refusal("management-path", what, hint="see `passerelle doctor`"),)
     now = picture(observed)
     then = after(now, steps)
-    beyond = {pair for one in desired.resources if isinstance(one, DefaultRoutes) for pair in one.on_link}
-    broken = [*cuts(path, now, then, observed, base, beyond), *sent_on(desired, path), *filtered(desired, path, then)]
-    return tuple(Refusal("management-path", what, hint=HINT) for what in broken)
-
-
-def filtered(desired: Desired, path: ManagementPath, then: Picture) -> Iterator[str]:
-    """How the firewall would keep the service from connecting anew: the first packet of SSH, by the rules as they
-    would be. Answers pass as parts of a connection."""
+    beyond = {pair for _, one in having(desired, Routing) for pair in one.beyond_subnets()}
     devices = [name for name, held in then.addresses.items() if path.server in hosts_of(held)]
-    for resource in desired.resources:
-        analyser = resource.analyser if isinstance(resource, FirewallTable | PveFirewallFile) else None
-        if analyser is None or not devices:
-            continue
-        packet = {"from": devices[0], "to": "host", "proto": "tcp", "source": path.controller, "dest": path.server}
-        try:
-            question = parse_packet({**packet, "dport": str(path.port)})
-        except InputError as error:
-            yield f"the way from {path.controller} cannot be followed through the firewall: {error.what}"
-            continue
-        said = analyser.trace(devices[0], "", question.flow)
-        if said.verdict != "ACCEPT":
-            where = f" ({said.rule})" if said.rule else ""
-            yield (
-                f"the firewall would keep {path.controller} from {path.server}:{path.port} on {devices[0]}: "
-                f"{said.why}{where}"
-            )
-
-
-def sent_on(desired: Desired, path: ManagementPath) -> Iterator[str]:
-    """What is published in the place of the port by which the service connects."""
-    for resource in desired.resources:
-        if not isinstance(resource, ForwardsTable) or ":" in path.controller + path.server:
-            continue
-        source, dest = (int(ipaddress.IPv4Address(address)) for address in (path.controller, path.server))
-        taken = destination(resource.published, TCP, source, dest, path.port)
-        if taken is not None:
-            where = f", {taken.where}" if taken.where else ""
-            yield (
-                f"{path.server}:{path.port}, by which the service reaches this host from {path.controller}, would be "
-                f"taken by a forward: {taken.label()}{where}"
-            )
+    kept_out = [why for _, one in having(desired, DecidingPackets) for why in one.keeps_out(path, devices)]
+    broken = [*cuts(path, now, then, observed, base, beyond), *kept_out]
+    return tuple(Refusal("management-path", what, hint=HINT) for what in broken)
 
 
 def cuts(

@@ -7,10 +7,9 @@ from service.model.facts import Step
 from service.model.observed import HostObserved
 from service.model.plans import Refusal
 from service.model.states import Seen
-from service.resources.desired import LastApplied
-from service.resources.resource import Resource
+from service.resources.desired import Desired, LastApplied
 from service.resources.runner import FIX, runner_of
-from service.resources.stanzas import Stanza
+from service.resources.traits import BroughtUp, having
 
 TOO_MUCH = 0.5
 TOO_FEW_TO_COUNT = 4
@@ -54,21 +53,21 @@ def special_files(steps: Sequence[Step], observed: HostObserved) -> Iterator[Ref
 
 
 def not_ifupdown(
-    drifts: Sequence[Drift], steps: Sequence[Step], resources: Sequence[Resource], observed: HostObserved
+    drifts: Sequence[Drift], steps: Sequence[Step], desired: Desired, observed: HostObserved
 ) -> Iterator[Refusal]:
     """What ifupdown does not bring up is not written for it: the next boot would undo it, or do it twice."""
     if not steps:
         return
     differ = {d.difference.resource for d in drifts if d.difference.kind in ("interfaces", "bridges")}
-    stanzas = [one for one in resources if isinstance(one, Stanza) and one.name in differ]
-    for what in runner_of(observed).objections(names_in(stanzas)):
+    groups = [tuple(one.interfaces()) for _, one in having(desired, BroughtUp)]
+    names = {name for group in groups if group[0] in differ for name in group}
+    for what in runner_of(observed).objections(names):
         yield Refusal("not-ifupdown", what, hint=FIX)
 
 
-def names_in(resources: Sequence[Resource]) -> set[str]:
-    """The interfaces that some stanzas are about, with the ports of bridges."""
-    stanzas = [one for one in resources if isinstance(one, Stanza)]
-    return {name for stanza in stanzas for name in (stanza.name, *stanza.ports)}
+def names_in(desired: Desired) -> set[str]:
+    """The interfaces that ifupdown should bring up, with the ports of bridges."""
+    return {name for _, one in having(desired, BroughtUp) for name in one.interfaces()}
 
 
 def left_over(observed: HostObserved) -> Iterator[Refusal]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, ip_address
 from typing import Self
 
 from service.formats import dnsmasq
 from service.model.changes import Difference
 from service.model.facts import Step
-from service.model.observed import HostObserved, Watch
+from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
 from service.observe.at_boot import texts_of
@@ -24,6 +25,10 @@ FILES = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
 MAIN = ("/etc/dnsmasq.conf",)
 DEFAULT_LEASE_FILE = "/var/lib/misc/dnsmasq.leases"
 """Where Debian's dnsmasq keeps leases when no `dhcp-leasefile` says otherwise."""
+
+SHOWN = 6
+Range = tuple[int, int]
+"""First and last address of a range, as numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,29 @@ class DnsmasqConfig:
         return {path: texts[path] for path in dnsmasq.taken(texts)} | {
             path: texts[path] for path in MAIN if path in texts
         }
+
+    @classmethod
+    def impact(cls, wanted: Sequence[Self], observed: HostObserved, leases: Sequence[Lease]) -> Iterator[str]:
+        """Leases whose address is in a range now and will be in none."""
+        texts = texts_of(observed, FILES)
+        if isinstance(texts, Unknown):
+            return
+        taken = {path: texts[path] for path in texts if path in (FILES[0], *dnsmasq.taken(texts))}
+        now = [span for data in taken.values() for span in ranges(directives_of(data))]
+        then = [span for path, data in taken.items() if path != OWN_FILE for span in ranges(directives_of(data))]
+        then += [span for config in wanted for span in ranges(config.directives)]
+        kept = {(mac.lower(), address) for config in wanted for _, mac, address in config.guests}
+        lost = [
+            lease
+            for lease in leases
+            if inside(lease.address, now) and not inside(lease.address, then) and (lease.mac, lease.address) not in kept
+        ]
+        if lost:
+            lost.sort(key=lambda lease: int(ip_address(lease.address)))
+            shown = ", ".join(f"{lease.address} ({lease.name or lease.mac})" for lease in lost[:SHOWN])
+            more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
+            count = f"{len(lost)} active lease{'s' * (len(lost) > 1)}"
+            yield f"strands {count}: {shown}{more}; these guests get another address when they renew"
 
     @classmethod
     def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
@@ -255,3 +283,23 @@ def directives_of(content: bytes) -> list[Directive]:
 def merged(own: Sequence[Json], foreign: Iterable[Json]) -> list[Json]:
     """Both together, each value once."""
     return [*sorted({*map(str, own), *map(str, foreign)})]
+
+
+def ranges(directives: Sequence[tuple[str, str]]) -> list[Range]:
+    """The ranges of addresses that some directives give out."""
+    found = []
+    for key, value in directives:
+        if key != "dhcp-range":
+            continue
+        parts = [part.strip() for part in value.split(",") if ":" not in part]
+        try:
+            found.append((int(IPv4Address(parts[0])), int(IPv4Address(parts[1]))))
+        except (ValueError, IndexError):
+            continue
+    return found
+
+
+def inside(address: str, spans: Sequence[Range]) -> bool:
+    """Whether an address is in one of the ranges."""
+    number = int(ip_address(address))
+    return any(first <= number <= last for first, last in spans)

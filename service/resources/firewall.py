@@ -1,6 +1,6 @@
 """The firewall's own nft tables: what the kernel has now, rule by rule, and the files that the boot loads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,8 +8,13 @@ from service.firewall.host import Closed, HostFirewall
 from service.firewall.nft.guests import BRIDGE_TABLE, render_bridge_table
 from service.firewall.nft.table import FAMILY, TABLE, Table, closed_chain, render_table
 from service.firewall.trace.host_trace import HostAnalyser
+from service.model.ceilings import Opening
+from service.model.observed import HostObserved, ManagementPath
 from service.resources.files import OwnFile
+from service.resources.kept_out import kept_out
+from service.resources.opening import filter_opens
 from service.resources.own_table import OwnTable
+from service.resources.reach import filter_changes
 from service.resources.resource import Phase, Resource
 
 NAME = f"{FAMILY} {TABLE}"
@@ -47,6 +52,18 @@ class FirewallTable(OwnTable):
         if self.firewall is not None:
             yield from self.firewall.causes()
 
+    def reach(self, observed: HostObserved) -> Iterator[str]:
+        """What it opens and what it closes."""
+        return filter_changes(observed.fact(self.id), self.table)
+
+    def opens_beyond(self, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
+        """What it opens beyond what a commit may open."""
+        return filter_opens(self.id, observed.fact(self.id), self.table, may_open)
+
+    def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
+        """How its rules would keep the service from connecting anew."""
+        return kept_out(self.analyser, path, devices)
+
 
 @dataclass(frozen=True)
 class ClosedTable(OwnTable):
@@ -66,6 +83,18 @@ class ClosedTable(OwnTable):
     def derived(self) -> Iterator[tuple[str, str]]:
         """(thing, cause) of what nobody wrote."""
         yield from ((f"DROP {one.network} from {one.interface}", one.cause) for one in self.closed)
+
+    def reach(self, observed: HostObserved) -> Iterator[str]:
+        """What it opens and what it closes."""
+        return filter_changes(observed.fact(self.id), self.table)
+
+    def opens_beyond(self, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
+        """What it opens beyond what a commit may open."""
+        return filter_opens(self.id, observed.fact(self.id), self.table, may_open)
+
+    def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
+        """It drops only what neighbours route into networks behind the host."""
+        yield from ()
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from ipaddress import IPv4Address
 from typing import Self
 
 from service.firewall.host import Closed
-from service.firewall.nft.published import NAME, Published, forwards_table, shown_ports
+from service.firewall.nft.published import NAME, Published, destination, forwards_table, shown_ports
 from service.firewall.nft.table import Table
-from service.model.observed import HostObserved
+from service.firewall.terms.names import TCP
+from service.model.ceilings import Opening
+from service.model.observed import HostObserved, ManagementPath
 from service.model.states import Seen
+from service.resources.opening import is_published_within
 from service.resources.own_table import OwnTable
+from service.resources.reach import newly_published, published_changes
 from service.resources.resource import Compared, Phase, Steps
 
 TABLE_FACT = f"nft:{NAME}"
@@ -51,6 +56,28 @@ class ForwardsTable(OwnTable):
             )
         for closed in self.closed:
             yield f"DROP {closed.network} from {closed.interface}", closed.cause
+
+    def reach(self, observed: HostObserved) -> Iterator[str]:
+        """What it opens and what it closes."""
+        return published_changes(observed.fact(self.id), self.table, self.published)
+
+    def opens_beyond(self, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
+        """What it opens beyond what a commit may open."""
+        new = newly_published(observed.fact(self.id), self.table, self.published)
+        return (sentence for one, sentence in new if not is_published_within(one, may_open))
+
+    def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
+        """What is published in the place of the port by which the service connects."""
+        if ":" in path.controller + path.server:
+            return
+        source, dest = (int(IPv4Address(address)) for address in (path.controller, path.server))
+        taken = destination(self.published, TCP, source, dest, path.port)
+        if taken is not None:
+            where = f", {taken.where}" if taken.where else ""
+            yield (
+                f"{path.server}:{path.port}, by which the service reaches this host from {path.controller}, would be "
+                f"taken by a forward: {taken.label()}{where}"
+            )
 
     @classmethod
     def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:

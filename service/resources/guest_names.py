@@ -10,7 +10,7 @@ from typing import Self
 from service.formats import dnsmasq, ethers
 from service.model.changes import Difference
 from service.model.facts import Step
-from service.model.observed import HostObserved, Watch
+from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
 from service.observe.at_boot import texts_of
@@ -174,6 +174,32 @@ class GuestNames:
     def met(self, observed: HostObserved) -> Iterator[tuple[str, str]]:
         """(guest, where) of those that another file names."""
         yield from ((f"guest {g[0]}", k.where) for g, k in self.elsewhere(observed) if is_met(g, {k.mac: k}))
+
+    @classmethod
+    def impact(cls, wanted: Sequence[Self], observed: HostObserved, leases: Sequence[Lease]) -> Iterator[str]:
+        """Names that go away or to another MAC, addresses that change, of guests that have a lease now."""
+        by_mac = {lease.mac: lease for lease in leases}
+        for names in wanted:
+            yield from names.renamed(observed, by_mac)
+
+    def renamed(self, observed: HostObserved, leases: Mapping[str, Lease]) -> Iterator[str]:
+        """What becomes of the names of guests that have a lease, by MAC."""
+        file, text = self.own_file(observed), observed.text(GUESTS_FILE)
+        if isinstance(file, Unknown) or not isinstance(text, Seen):
+            return
+        before = {entry.name: entry for entry in dnsmasq.parse_hosts(text.value).entries}
+        after = {entry.name: entry for entry in dnsmasq.parse_hosts(file.content or b"").entries}
+        for name, old in before.items():
+            lease, new = leases.get(old.mac), after.get(name)
+            if lease is None:
+                continue
+            if new is None:
+                now = next((entry.name for entry in after.values() if entry.mac == old.mac), "")
+                yield f"the name {name} goes away: {lease.address} is {now or 'nobody'} then"
+            elif new.mac != old.mac:
+                yield f"the name {name} goes from {old.mac}, which has {lease.address} now, to {new.mac}"
+            elif new.address not in ("", old.address, lease.address):
+                yield f"{name} keeps {lease.address} until it renews, and has {new.address} then"
 
     @classmethod
     def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:

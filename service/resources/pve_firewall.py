@@ -4,7 +4,7 @@ Below /etc/pve everything belongs to root and www-data with mode 0640 (pmxcfs(8)
 every 10 s and needs no reload. A line that Proxmox would skip is a difference, too: nobody would see it otherwise.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -16,10 +16,13 @@ from service.firewall.pve.options import DEFAULTS
 from service.firewall.pve.render import render, rule_line
 from service.firewall.terms.model import Level, Rule
 from service.firewall.trace.node_trace import NodeAnalyser
+from service.model.ceilings import Opening
 from service.model.changes import Difference
-from service.model.observed import HostObserved
+from service.model.observed import HostObserved, ManagementPath
 from service.model.states import Absent, Json, Observed, Seen
 from service.resources.files import OwnFile
+from service.resources.kept_out import kept_out
+from service.resources.opening import UNTOLD
 from service.resources.resource import Phase
 
 FOLDER = "/etc/pve/firewall"
@@ -79,6 +82,18 @@ class PveFirewallFile(OwnFile):
     def analyser(self) -> NodeAnalyser | None:
         """What answers for the whole node: host.fw's file has it, so that it is asked once."""
         return NodeAnalyser(self.firewall) if self.level.kind == "host" else None
+
+    def reach(self, observed: HostObserved) -> Iterator[str]:
+        """Nothing: what passes by Proxmox's own files is not compared."""
+        yield from ()
+
+    def opens_beyond(self, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
+        """Any change: what it opens cannot be told."""
+        yield f"changes {self.path}: {UNTOLD}"
+
+    def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
+        """How the node's rules would keep the service from connecting anew."""
+        return kept_out(self.analyser, path, devices)
 
 
 def pve_file(kind: str, level: Level, firewall: Firewall, node: str) -> PveFirewallFile:

@@ -30,6 +30,10 @@ class DefaultRoutes:
     def id(self) -> str:
         return "routes:default"
 
+    def beyond_subnets(self) -> Iterator[tuple[str, str]]:
+        """(via, dev) of the gateways outside the subnets of their interface."""
+        yield from self.on_link
+
     def families(self) -> list[int]:
         """The address families that the spec gives a gateway for."""
         return sorted({family for family, _, _ in self.gateways})

@@ -62,6 +62,10 @@ class Stanza:
     def id(self) -> str:
         return f"stanza:{self.name}"
 
+    def interfaces(self) -> Iterator[str]:
+        """Itself, and a bridge's ports."""
+        yield from (self.name, *self.ports)
+
     def fields(self) -> dict[str, Json]:
         """What is wanted, field by field."""
         wanted: dict[str, Json] = {

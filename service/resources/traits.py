@@ -4,13 +4,24 @@
 declared. All of it is pure, like the rest of a resource.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol, Self, runtime_checkable
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
-from service.model.observed import HostObserved
+from service.model.ceilings import Opening
+from service.model.facts import Step
+from service.model.observed import HostObserved, Lease, ManagementPath
 from service.model.plans import Left
 from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Resource
+
+T = TypeVar("T")
+
+
+def having(desired: Desired, trait: type[T]) -> Iterator[tuple[str, T]]:
+    """The wanted resources that have a part, each with its id."""
+    for resource_type, group in desired.by_type.items():
+        if issubclass(resource_type, trait):
+            yield from ((one.id, one) for one in group)
 
 
 @runtime_checkable
@@ -50,4 +61,60 @@ class Remembering(Protocol):
 
     def remembering(self, desired: Desired, base: LastApplied) -> Resource:
         """The same resource, knowing it. `desired` is all that the spec wants."""
+        ...
+
+
+@runtime_checkable
+class Restarting(Protocol):
+    """A daemon: it reads some files only at its start."""
+
+    def restarted(self, changed: Collection[str], planned: Step | None, observed: HostObserved) -> Step | None:
+        """The step that restarts it, None where no file that it reads is among the changed ones (paths). `planned` is
+        the step that the plan has for it already."""
+        ...
+
+
+@runtime_checkable
+class DecidingPackets(Protocol):
+    """It decides which packets reach the host or pass through it."""
+
+    def reach(self, observed: HostObserved) -> Iterator[str]:
+        """What it opens and what it closes, in sentences; none where the host could not be read."""
+        ...
+
+    def opens_beyond(self, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
+        """What it opens beyond what a commit may open. What cannot be told counts as beyond."""
+        ...
+
+    def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
+        """How it would keep the service from connecting anew. `devices` are the interfaces that have the host's address
+        then."""
+        ...
+
+
+@runtime_checkable
+class Routing(Protocol):
+    """It knows gateways that are reached although no subnet of their interface has them."""
+
+    def beyond_subnets(self) -> Iterator[tuple[str, str]]:
+        """(via, dev)."""
+        ...
+
+
+@runtime_checkable
+class BroughtUp(Protocol):
+    """ifupdown brings it up: what is written for another program to bring up does not count at the next boot."""
+
+    def interfaces(self) -> Iterator[str]:
+        """The interfaces that it is about; the first names its differences."""
+        ...
+
+
+@runtime_checkable
+class ServingGuests(Protocol):
+    """Guests hang on it: their leases and their names."""
+
+    @classmethod
+    def impact(cls, wanted: Sequence[Self], observed: HostObserved, leases: Sequence[Lease]) -> Iterator[str]:
+        """What a change does to guests that have a lease now; also asked where none of the type is wanted."""
         ...

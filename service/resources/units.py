@@ -1,7 +1,7 @@
 """systemd units: running or not now, enabled or not at the next boot."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 from service.hostside import passerelle_host as hostside
@@ -128,6 +128,16 @@ class Unit:
         said = hostside.unit_objections(self.name, self.state, dict(weighed.value.units[self.name]))
         if said:
             yield Refusal("vital", f"{self.name} would be {self.state}, but {'; '.join(said[:3])}", HINT)
+
+    def restarted(self, changed: Collection[str], planned: Step | None, observed: HostObserved) -> Step | None:
+        """The step that restarts it where it runs and a file changes that it reads only at its start."""
+        if not self.active or not self.read_of(changed) or isinstance(observed.fact(self.id), Unknown):
+            return None
+        if planned is not None:
+            return replace(planned, restart=True)
+        read = ", ".join(sorted(self.read_of(changed)))
+        why = f"{self.kind}: {self.name} reads {read} only at its start"
+        return replace(self.step(observed, ()), why=why, restart=True)
 
     def step(self, observed: HostObserved, different: Sequence[Difference]) -> Step:
         """The step that makes the unit as wanted; a stale daemon is restarted."""

@@ -109,7 +109,7 @@ RUNNING = Seen({"enabled": "enabled", "active": True})
 
 def test_a_running_daemon_is_restarted_when_its_file_changes() -> None:
     changed = [(80, step(f"file:{CONF}", content("a"), content("b")))]
-    total = with_restarts(changed, [DNSMASQ], host_with(RUNNING))
+    total = with_restarts(changed, Desired.of("pve1", [DNSMASQ]), host_with(RUNNING))
     assert [(s.fact, s.restart) for _, s in total] == [(f"file:{CONF}", False), ("unit:dnsmasq.service", True)]
     assert "reads /etc/dnsmasq.d/passerelle.conf only at its start" in total[1][1].why
     assert total[1][1].before == total[1][1].after == {"enabled": "enabled", "active": True}
@@ -118,7 +118,9 @@ def test_a_running_daemon_is_restarted_when_its_file_changes() -> None:
 def test_a_daemon_that_is_started_anyway_gets_no_second_step() -> None:
     stopped = Seen({"enabled": "enabled", "active": False})
     start = (90, step("unit:dnsmasq.service", {"active": False}, {"active": True}))
-    total = with_restarts([(80, step(f"file:{CONF}", None, content("b"))), start], [DNSMASQ], host_with(stopped))
+    total = with_restarts(
+        [(80, step(f"file:{CONF}", None, content("b"))), start], Desired.of("pve1", [DNSMASQ]), host_with(stopped)
+    )
     assert [(s.fact, s.restart) for _, s in total][1:] == [("unit:dnsmasq.service", True)]
 
 
@@ -133,7 +135,7 @@ def test_a_daemon_that_is_started_anyway_gets_no_second_step() -> None:
     ids=["only the mode", "another file", "unread", "not wanted running"],
 )
 def test_nothing_else_restarts_a_daemon(unit: Unit, seen: object, change: Step) -> None:
-    assert with_restarts([(80, change)], [unit], host_with(seen)) == [(80, change)]
+    assert with_restarts([(80, change)], Desired.of("pve1", [unit]), host_with(seen)) == [(80, change)]
 
 
 def test_what_a_step_may_take_along_is_kept_only_where_one_does() -> None:

@@ -1,46 +1,28 @@
-"""What a plan opens and closes: the kernel's own tables as they are, against those that would be loaded."""
+"""What a table opens and closes: the kernel's own as it is, against the one that would be loaded."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from service.firewall.nft.published import PUBLISHED, Published, shown_ports
 from service.firewall.nft.reach import TooMuch, differences
 from service.firewall.nft.reach_words import in_words
 from service.firewall.nft.reading import Known, Labels, read_program
+from service.firewall.nft.table import Table
 from service.hostside.passerelle_host import nft_normal
-from service.model.observed import HostObserved
-from service.model.states import Json, Seen, Unknown
-from service.resources.desired import Desired
-from service.resources.firewall import ClosedTable, FirewallTable
-from service.resources.forwards import ForwardsTable
-from service.resources.own_table import OwnTable
+from service.model.states import Json, Observed, Seen, Unknown
 
 HOOKS = {"in": ("input",), "forward": ("prerouting", "forward"), "out": ("output",)}
 WHERE = {"in": "of what reaches the host", "forward": "of what passes through it", "out": "of what leaves it"}
 MOST_SHOWN = 40
 
 
-def reachability(desired: Desired, observed: HostObserved, changed: Collection[str]) -> tuple[str, ...]:
-    """Sentences; none where nothing changes, or where the host's tables could not be read. `changed` are the facts
-    that the plan's steps set."""
-    found: list[str] = []
-    for resource in desired.resources:
-        if resource.id not in changed:
-            continue
-        if isinstance(resource, FirewallTable | ClosedTable):
-            found += _filtered(resource, observed)
-        elif isinstance(resource, ForwardsTable):
-            found += _published(resource, observed)
-    return tuple(found)
-
-
-def _filtered(resource: OwnTable, observed: HostObserved) -> Iterator[str]:
-    seen = observed.fact(resource.id)
+def filter_changes(seen: Observed[Json], table: Table | None) -> Iterator[str]:
+    """What passes and did not, and the other way. `seen` is the table's fact, `table` what is wanted."""
     if isinstance(seen, Unknown):
         return
-    before = _listed(seen.value if isinstance(seen, Seen) else None)
-    after: Json = resource.table.normal if resource.table is not None else None
+    before = listed(seen.value if isinstance(seen, Seen) else None)
+    after: Json = table.normal if table is not None else None
     labels, known = Labels(), Known()
     try:
         now, then = (read_program(normal, labels, known) for normal in (before, after))
@@ -57,33 +39,35 @@ def _filtered(resource: OwnTable, observed: HostObserved) -> Iterator[str]:
             yield f"changes more than can be compared {WHERE[direction]}"
 
 
-def _wanted(resource: OwnTable) -> Json:
-    if resource.table is None:
-        return None
-    listed: list[Json] = [*nft_normal([item for item in resource.table.normal if isinstance(item, dict)])]
-    return listed
-
-
-def _listed(value: Json) -> Json:
+def listed(value: Json) -> Json:
+    """The objects in a table's fact."""
     return value.get("normal") if isinstance(value, dict) else None
 
 
-def _published(resource: ForwardsTable, observed: HostObserved) -> Iterator[str]:
-    seen = observed.fact(resource.id)
+def published_changes(seen: Observed[Json], table: Table | None, published: Sequence[Published]) -> Iterator[str]:
+    """What is published and was not, and the other way."""
     if isinstance(seen, Unknown):
         return
-    before = _rules(_listed(seen.value if isinstance(seen, Seen) else None))
-    after = _rules(_wanted(resource))
+    before = _rules(listed(seen.value if isinstance(seen, Seen) else None))
+    after = _rules(_wanted(table))
     for key in [key for key in before if key not in after]:
         yield f"closes what was published: {before[key]}"
-    yield from (sentence for _, sentence in newly_published(resource, observed))
+    yield from (sentence for _, sentence in newly_published(seen, table, published))
 
 
-def newly_published(resource: ForwardsTable, observed: HostObserved) -> Iterator[tuple[Published, str]]:
+def _wanted(table: Table | None) -> Json:
+    if table is None:
+        return None
+    found: list[Json] = [*nft_normal([item for item in table.normal if isinstance(item, dict)])]
+    return found
+
+
+def newly_published(
+    seen: Observed[Json], table: Table | None, published: Sequence[Published]
+) -> Iterator[tuple[Published, str]]:
     """What is published that the kernel's table does not have, each with its sentence."""
-    seen = observed.fact(resource.id)
-    before = _rules(_listed(seen.value if isinstance(seen, Seen) else None))
-    for one, key in zip(resource.published, _rules(_wanted(resource)), strict=False):
+    before = _rules(listed(seen.value if isinstance(seen, Seen) else None))
+    for one, key in zip(published, _rules(_wanted(table)), strict=False):
         if key not in before:
             yield one, _opens(one)
 

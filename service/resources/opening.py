@@ -1,65 +1,35 @@
-"""What a plan opens beyond what the operator lets a commit open by itself.
+"""What a resource opens beyond what the operator lets a commit open by itself.
 
-Judged is the difference that the plan makes, over all packets: what is open now is no news, however it is written. What
+Judged is the difference that it makes, over all packets: what is open now is no news, however it is written. What
 cannot be told (a Proxmox firewall file, tables that cannot be compared) counts as beyond.
 """
 
 import ipaddress
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from service.firewall.nft.published import NUMBERS, Published
 from service.firewall.nft.reach import Box, Change, TooMuch, differences
 from service.firewall.nft.reach_words import in_words
 from service.firewall.nft.reading import DPORT, FAMILY, PROTO, SOURCE, Known, Labels, Program, Ranges, read_program
+from service.firewall.nft.table import Table
 from service.model.ceilings import Opening
-from service.model.observed import HostObserved
-from service.model.states import Json, Seen
-from service.plan.reachability import newly_published
-from service.resources.desired import Desired
-from service.resources.firewall import ClosedTable, FirewallTable
-from service.resources.forwards import ForwardsTable
-from service.resources.own_table import OwnTable
+from service.model.states import Json, Observed, Seen
 
 HOOKS = {"in": ("input",), "forward": ("prerouting", "forward")}
 MOST_SHOWN = 8
-PROXMOX = "file:/etc/pve/"
 UNTOLD = "what it opens cannot be told"
 
 
-def beyond(
-    desired: Desired, observed: HostObserved, changed: Collection[str], may_open: Sequence[Opening] | None
-) -> tuple[str, ...]:
-    """Sentences; none where nothing opens beyond. `changed` are the facts that the plan's steps set."""
-    if may_open is None:
-        return ()
-    found: list[str] = [
-        f"changes {fact.removeprefix('file:')}: {UNTOLD}"
-        for fact in sorted(changed)
-        if fact.startswith(PROXMOX) and fact.endswith(".fw")
-    ]
-    for resource in desired.resources:
-        if resource.id not in changed:
-            continue
-        if isinstance(resource, FirewallTable | ClosedTable):
-            found += _filtered(resource, observed, may_open)
-        elif isinstance(resource, ForwardsTable):
-            found += [
-                sentence for one, sentence in newly_published(resource, observed) if not _is_within(one, may_open)
-            ]
-    more = len(found) - MOST_SHOWN
-    return (*found[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else []))
-
-
-def _filtered(resource: OwnTable, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
-    seen = observed.fact(resource.id)
+def filter_opens(fact: str, seen: Observed[Json], table: Table | None, may_open: Sequence[Opening]) -> Iterator[str]:
+    """What a table would let in beyond. `seen` is its fact, `table` what is wanted."""
     now: Json = seen.value.get("normal") if isinstance(seen, Seen) and isinstance(seen.value, dict) else None
-    then: Json = resource.table.normal if resource.table is not None else None
+    then: Json = table.normal if table is not None else None
     labels, known = Labels(), Known()
     try:
         before, after = (read_program(normal, labels, known) for normal in (now, then))
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError):
-        yield f"changes {resource.id}: {UNTOLD}"
+        yield f"changes {fact}: {UNTOLD}"
         return
     for direction, hooks in HOOKS.items():
         yield from _opened(before, after, direction, hooks, labels, may_open)
@@ -116,7 +86,8 @@ def _has_ports(fits: Sequence[Opening], asked: Ranges | None) -> bool:
     return True
 
 
-def _is_within(one: Published, may_open: Sequence[Opening]) -> bool:
+def is_published_within(one: Published, may_open: Sequence[Opening]) -> bool:
+    """Whether a port may be published."""
     networks = [ipaddress.IPv4Network(source, strict=False) for source in one.sources]
     sources = tuple((int(network[0]), int(network[-1])) for network in networks)
     number = NUMBERS[one.proto]
