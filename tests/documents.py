@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOP = Path(__file__).parent.parent
-PAGES = (TOP / "README.md", *sorted((TOP / "deploy" / "docs").glob("*.md")))
+DECISIONS = TOP / "deploy" / "docs" / "decisions"
+PAGES = (
+    TOP / "README.md",
+    *sorted((TOP / "deploy" / "docs").glob("*.md")),
+    TOP / "CONTRIBUTING.md",
+    TOP / "SECURITY.md",
+    *sorted(DECISIONS.glob("*.md"), key=lambda page: (page.name != "README.md", page.name)),
+)
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(\$|pve1#) (.+?)(?:\s{2,}#.*)?")
 
@@ -18,6 +25,7 @@ ADOPT_LAB = "tests/adopt/test_adopt_lab.py"
 RUNNERS = {
     "$ deploy/demo": ("tests/run", "deploy/demo --once"),
     "$ tests/run": (".ci/run", "tests/run"),
+    "$ deploy/lock": (HERE, "test_the_locks_hold_what_is_needed_and_name_no_place"),
     "$ deploy/setup": ("tests/run", "deploy/setup"),
     "$ .venv/bin/python -m pytest": ("tests/run", "python -m pytest"),
     "$ .venv/bin/passerelle lint my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import get_args
 from urllib.error import URLError
@@ -13,6 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from service import __version__
 from service.api.metrics import Metrics
 from service.apply.document import CAUSES
 from service.apply.switch import WORDS
@@ -25,11 +27,11 @@ from service.model.plans import RefusalRule
 from service.model.runs import SyncMode
 from service.settings import Settings
 from tests.cli.words import commands as cli_commands
-from tests.documents import PAGES, RUNNERS, TOP, commands, example, run_by
+from tests.documents import DECISIONS, PAGES, RUNNERS, TOP, commands, example, run_by
 from tests.git.forge import Forge
 from tests.laws.specs import spec_of
 
-TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES if page.parent != DECISIONS}
 ALL = "\n".join(TEXTS.values())
 
 
@@ -173,8 +175,34 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_pages_are_linked_from_the_readme() -> None:
-    linked = set(re.findall(r"\]\((deploy/docs/[a-z]+\.md)\)", TEXTS["README.md"]))
-    assert linked == {str(page.relative_to(TOP)) for page in PAGES[1:]}
+    linked = set(re.findall(r"\]\(((?:deploy/docs/)?[A-Za-z]+\.md)\)", TEXTS["README.md"])) - {"CHANGELOG.md"}
+    assert linked == {str(page.relative_to(TOP)) for page in PAGES[1:] if page.parent != DECISIONS}
+
+
+def test_the_changes_begin_with_the_version_that_this_is() -> None:
+    versions = re.findall(r"^## (\S+)", (TOP / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert versions[0] == __version__
+    assert len(versions) == len(set(versions))
+
+
+def test_every_decision_is_linked_from_their_list_and_the_list_from_the_code_map() -> None:
+    linked = re.findall(r"\]\(([a-z-]+\.md)\)", (DECISIONS / "README.md").read_text(encoding="utf-8"))
+    assert sorted(linked) == sorted(page.name for page in DECISIONS.glob("*.md") if page.name != "README.md")
+    assert "(decisions/README.md)" in TEXTS["code.md"]
+
+
+def test_the_locks_hold_what_is_needed_and_name_no_place() -> None:
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {"runtime": project["dependencies"]}
+    needed["dev"] = needed["runtime"] + project["optional-dependencies"]["dev"]
+    for name, wanted in needed.items():
+        text = (TOP / "deploy" / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+        locked = set(re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE))
+        assert {re.split(r"[<>=\[]", each)[0] for each in wanted} - locked == set(), name
+        assert "hatchling" in locked  # deploy/setup builds with what is locked
+        assert "://" not in text
+    helped = subprocess.run([TOP / "deploy" / "lock", "--help"], capture_output=True, text=True, check=True)
+    assert "no index is named in what is written" in helped.stdout
 
 
 def test_the_unit_runs_a_command_that_is_there_and_makes_the_state_folder() -> None:
