@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from service.answers.packets import HostTracer
 from service.cli.directory import read_directory
 from service.errors import InputError
 from service.kinds import KINDS
-from service.kinds.tracing import HostTracer
 from service.spec.fleet import read_fleet
 
 

@@ -2,26 +2,24 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 
-from service.adopt.accept import accept
+from service.answers.accept import accept
+from service.answers.guest_views import GuestViews
+from service.answers.tracers import Tracers
+from service.answers.views import shown_with_met
 from service.clock import Clock
 from service.errors import InputError, NotFound, Stale
 from service.model.guests import PoolFill
-from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.runs import HostStatus, HostView
 from service.model.sources import SourceStanding
-from service.model.states import Absent, Json, Seen, Unknown
+from service.model.states import Json
 from service.reconcile.decide import Request
-from service.reconcile.guest_views import GuestViews
 from service.reconcile.ports import Memory, Record
 from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
 from service.reconcile.standing import Standing
-from service.reconcile.tracing import Tracers
 from service.reconcile.watching import Watcher
-from service.resources.desired import Desired
 from service.spec.editing import unified
 
 
@@ -40,8 +38,8 @@ class Control:
         self._clock = clock
         self._look = look
         self._asking = asyncio.Lock()
-        self._guests = GuestViews(rounds.standing, rounds.claims_of, watcher.file_of)
-        self._tracers = Tracers(watcher)
+        self._guests = GuestViews(lambda host: rounds.standing(host).observed, rounds.claims_of, watcher.file_of)
+        self._tracers = Tracers(lambda: watcher.wanted, watcher.kinds)
 
     async def reconcile(self, host: str, by: str) -> None:
         """Look at the host again soon."""
@@ -239,48 +237,3 @@ class Control:
     def _known(self, host: str) -> None:
         if host not in self._watcher.wanted.hosts:
             raise NotFound(f"no revision names the host {host}")
-
-
-def shown_with_met(observed: HostObserved, desired: Desired | None) -> dict[str, Json]:
-    """An observation as JSON, with what is met outside our own files."""
-    met: list[Json] = [{"thing": t, "where": w} for t, w in (desired.met(observed) if desired else ())]
-    return shown(observed) | {"met": met}
-
-
-def shown(observed: HostObserved) -> dict[str, Json]:
-    """An observation as JSON: facts, daemons, leases; Unknown with its reason, Absent as null."""
-    facts: dict[str, Json] = {name: state(seen) for name, seen in sorted(observed.facts.items())}
-    return {
-        "boot_id": observed.boot_id,
-        "os": observed.os,
-        "armed": observed.armed,
-        "facts": facts,
-        "packages": {name: state(seen) for name, seen in sorted(observed.packages.items())},
-        "masquerades": rows(observed.masquerades),
-        "listeners": rows(observed.listeners),
-        "leases": rows(observed.leases),
-        "bans": bans(observed.bans),
-        "left_overs": [*observed.left_overs],
-        "path": None if observed.path is None else asdict(observed.path),
-    }
-
-
-def bans(seen: "Seen[Mapping[str, tuple[str, ...]]] | Absent | Unknown") -> Json:
-    """fail2ban's jails that are up, and whom they ban; null while it does not run."""
-    if isinstance(seen, Unknown):
-        return {"unknown": seen.why}
-    return {jail: [*banned] for jail, banned in seen.value.items()} if isinstance(seen, Seen) else None
-
-
-def state(seen: "Seen[Json] | Seen[str] | Absent | Unknown") -> Json:
-    """One thing observed."""
-    if isinstance(seen, Unknown):
-        return {"unknown": seen.why}
-    return seen.value if isinstance(seen, Seen) else None
-
-
-def rows(seen: "Seen[tuple[object, ...]] | Absent | Unknown") -> Json:
-    """A list of values observed."""
-    if isinstance(seen, Unknown):
-        return {"unknown": seen.why}
-    return [asdict(item) for item in seen.value] if isinstance(seen, Seen) else []  # type: ignore[call-overload]  # dataclasses

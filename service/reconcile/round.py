@@ -5,11 +5,12 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from service.answers.guest_views import in_words
+from service.answers.guests import name_findings, pools_of
 from service.clock import Clock
 from service.errors import HostError, HostKeyChanged, StoreError, Throttled
 from service.kinds.claims import Claim
 from service.kinds.desire import desire
-from service.kinds.guests_seen import name_findings, pools_of
 from service.kinds.kind import Kind
 from service.model.ceilings import Ceilings
 from service.model.guests import PoolFill
@@ -22,7 +23,6 @@ from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
 from service.reconcile.decide import Decision, decide, quarantined
 from service.reconcile.drilling import Drilling
-from service.reconcile.guest_views import in_words
 from service.reconcile.planning import Planning
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.quarantine import Quarantine

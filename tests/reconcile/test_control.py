@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from service.answers.packets import HostTracer
 from service.errors import InputError, NotFound, Stale
 from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.kinds import KINDS
 from service.kinds.desire import desire
-from service.kinds.tracing import HostTracer
 from service.model.plans import Plan, Refusal
 from service.model.runs import HostStatus, PlanRecord
 from service.plan.make import make_plan

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from service.answers.packets import HostTracer
 from service.firewall.pve.files import read_cluster, read_guest, read_host
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.kinds.packet_rules.admins import admin_sources
-from service.kinds.tracing import HostTracer
 from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.states import Seen

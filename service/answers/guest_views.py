@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from ipaddress import ip_address
 
+from service.answers.guests import active_leases, declared, guests_seen, name_findings, pools_of
 from service.errors import InputError, NotFound
 from service.kinds.claims import Claim
-from service.kinds.guests_seen import active_leases, declared, guests_seen, name_findings, pools_of
 from service.model.guests import GuestSeen, NameFinding, PoolFill
 from service.model.observed import HostObserved, Lease
 from service.model.states import Json
-from service.reconcile.standing import Standing
 from service.spec.editing import Change, edited, unified
 from service.spec.grammar import check_name
 from service.spec.host import HostSpec
@@ -24,13 +23,13 @@ def in_words(findings: Sequence[NameFinding]) -> str:
 
 
 class GuestViews:
-    """Answers from what is remembered of the last round. `file_of` gives the text of a host's spec file."""
+    """Answers from what was `seen` of a host last. `file_of` gives the text of a host's spec file."""
 
     def __init__(
-        self, standing_of: Callable[[str], Standing], claims_of: Callable[[HostSpec], Sequence[Claim]],
+        self, seen: Callable[[str], HostObserved | None], claims_of: Callable[[HostSpec], Sequence[Claim]],
         file_of: Callable[[str], str | None],
     ) -> None:  # fmt: skip
-        self._standing_of = standing_of
+        self._seen = seen
         self._claims_of = claims_of
         self._file_of = file_of
 
@@ -65,7 +64,7 @@ class GuestViews:
         }  # fmt: skip
 
     def _observed(self, spec: HostSpec) -> HostObserved:
-        observed = self._standing_of(spec.name).observed
+        observed = self._seen(spec.name)
         if observed is None:
             raise NotFound(f"{spec.name} was not seen yet")
         return observed

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.adopt.accept import Accepted, accept
+from service.answers.accept import Accepted, accept
 from service.errors import InputError
 from service.kinds import KINDS
 from service.kinds.desire import desire

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from service.answers.guests import guests_seen, name_findings, pools_of
 from service.errors import InputError, NotFound
-from service.kinds.guests_seen import guests_seen, name_findings, pools_of
 from service.lab.waiting import grown_s
 from service.model.observed import HostObserved, Lease
 from service.model.states import Seen, Unknown
