@@ -16,6 +16,7 @@ from service.plan.diff import drift
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
 from service.resources.dnsmasq_config import OWN_FILE
+from service.resources.resource import compare
 from service.spec.editing import unified
 from tests.laws.host import after_plan, bare_host, file_fact
 from tests.laws.specs import head, spec_of
@@ -109,7 +110,7 @@ EDITS = {
 
 
 def accepted(host: HostObserved, desired: Desired) -> tuple[Accepted, list[Difference]]:
-    found = [d.difference for d in drift(desired, LastApplied(), host)]
+    found = [d.difference for d in drift(desired, LastApplied(), compare(desired.resources, host))]
     assert found
     return accept(SPEC, spec_of(SPEC), found), found
 
@@ -126,7 +127,7 @@ def test_a_patch_says_what_the_host_has_and_the_host_is_then_as_git_wants(name: 
     assert set(made.taken) == labels - {"services named.service active"}
     assert {label for label, _ in made.left} == labels - set(made.taken)
     now = desire(spec_of(made.text), KINDS)
-    assert [d.difference.field for d in drift(now, LastApplied(), changed)] == []
+    assert [d.difference.field for d in drift(now, LastApplied(), compare(now.resources, changed))] == []
 
 
 def test_what_no_key_says_is_left_out_with_the_reason() -> None:
