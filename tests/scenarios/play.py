@@ -188,7 +188,9 @@ class Play:
         return compared(line, self.stage.status, rest)
 
     def _see_apply(self, line: Line, rest: str) -> str:
-        return compared(line, next(iter(self.stage.applies), None), rest)
+        number, _, more = rest.partition(" ")
+        nth, wanted = (int(number), more) if number.isdigit() else (1, rest)
+        return compared(line, next(iter(self.stage.applies[nth - 1 :]), None), wanted)
 
     def _see_drill(self, line: Line, rest: str) -> str:
         return compared(line, next(iter(self.stage.drills), None), rest)
@@ -260,7 +262,10 @@ async def play(path: Path, folder: Path) -> None:
     try:
         acted = Play(stage)
         for line in lines:
-            await acted.line(line)
+            try:
+                await acted.line(line)
+            except TimeoutError as error:
+                raise Otherwise(f"{line.where}: {error}") from None
     finally:
         await stage.end()
 

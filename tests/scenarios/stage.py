@@ -10,6 +10,7 @@ from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.history import History, open_history
 from service.kinds import KINDS
+from service.lab.waiting import grown_s
 from service.model.ceilings import Ceilings
 from service.model.runs import Apply, Drill, HostStatus
 from service.reconcile.control import Control
@@ -26,6 +27,7 @@ from tests.scenarios.played_host import Lines, Looks, PlayedHost
 HOST, OTHER = "pve1", "pve2"
 HOPS = 30
 """Turns of the event loop in which whoever was woken has begun."""
+PATIENCE_S = 10.0
 POLL_S, OBSERVE_S = 60.0, 30.0
 
 
@@ -88,9 +90,13 @@ class Stage:
         while self.running is not None and not self.running.done() and not self._is_idle():
             self.clock.napped.clear()
             nap = asyncio.ensure_future(self.clock.napped.wait())
-            await asyncio.wait({nap, self.running}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                {nap, self.running}, timeout=grown_s(PATIENCE_S), return_when=asyncio.FIRST_COMPLETED
+            )
             nap.cancel()
             await asyncio.gather(nap, return_exceptions=True)
+            if not done:
+                raise TimeoutError("the loop did not come to rest: a host is worked on for ever")
             await self._hops()
 
     async def _hops(self) -> None:
