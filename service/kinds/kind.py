@@ -1,6 +1,13 @@
 """The interface of a kind: one key of a host's spec, from what a user writes to what is wanted on the host.
 
-Adding a managed thing is one file in this folder and one entry in `KINDS` (`service/kinds/__init__.py`).
+Adding a managed thing is one file in this folder and one entry in `KINDS` (`service/kinds/__init__.py`);
+deploy/docs/code.md has a whole one as an example, which is a test.
+
+Two parts are optional. A kind has one by having its members, and is asked by the protocol beside it:
+
+    shared_section, lint_shared(section, shared)    fleet.yaml may speak of it, too (SharedKind, service/spec/fleet.py)
+    group_section, lint_groups(shared)              the files of groups/ are for it; one kind only
+                                                    (GroupedKind, service/spec/groups.py)
 """
 
 from collections.abc import Iterator, Mapping, Sequence
