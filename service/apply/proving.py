@@ -18,7 +18,8 @@ from service.apply.document import words
 from service.apply.switch import Switch
 from service.clock import Clock
 from service.errors import Garbled, HostError, HostRefused
-from service.hostside import passerelle_host
+from service.hostside.host import Host as AskingHost
+from service.hostside.probes import ask_all
 from service.model.probes import Probe, ProbeAnswer
 from service.model.runs import ProbeRecord
 from service.model.telling import ProbesTold, Told
@@ -129,7 +130,7 @@ def ask_from_here(probes: Sequence[Probe]) -> list[ProbeAnswer]:
     """Ask from where the service runs. Blocks for at most the longest timeout."""
     refused = [ProbeAnswer(p.name, ok=False, told="the service's own machine") for p in probes if is_own(p.address)]
     asked = [as_asked(probe) for probe in probes if not is_own(probe.address)]
-    answers = passerelle_host.ask_all(asked, passerelle_host.Host()) if asked else []
+    answers = ask_all(asked, AskingHost()) if asked else []
     return [*refused, *answers_of({"probes": answers})]
 
 

@@ -1,26 +1,32 @@
 """The host-side file on one open connection: brought there once by its content, asked by verb.
 
-Switch(host, root="", bin_dir="")
+Switch(host, root="", bin_dir="", file=None)
     .ask(verb, *words, stdin=None, timeout_s=…, on_event=None) -> dict    the result line
     raises HostRefused (bad input, no python3, no room for the file), HostError (it crashed), Garbled, Unreachable
 
-`root` and `bin_dir` let it work on a scratch root with commands of its own instead of on the host itself.
+`root` and `bin_dir` let it work on a scratch root with commands of its own instead of on the host itself;
+`file` is another archive than the one that this service ships.
 """
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from service.apply.host_file import HostFile, host_file
 from service.errors import Garbled, HostError, HostRefused
-from service.hostside import passerelle_host
 from service.model.states import well_formed
 from service.model.trees import shown
 from service.observe.connection import Answer, Host
 
 FOLDER = "/var/lib/passerelle/hostside"
+UNKEPT = """import os, sys
+path = f"/proc/self/fd/{os.memfd_create('passerelle')}"
+with open(path, "wb") as file:
+    file.write(sys.stdin.buffer.read())
+sys.path.insert(0, path)
+from service.hostside.main import main
+sys.exit(main(sys.argv[1:], path))"""
 NOT_THERE = 97
 NO_PROGRAM = 127
 LAST_LINES = 20
@@ -55,12 +61,11 @@ Event = dict[str, Any]
 class Switch:
     """Verbs of the host-side file over one connection."""
 
-    def __init__(self, host: Host, root: str = "", bin_dir: str = "") -> None:
+    def __init__(self, host: Host, root: str = "", bin_dir: str = "", file: HostFile | None = None) -> None:
         self._host = host
         self._folder = root + FOLDER
         self._options = [*(["--root", root] if root else []), *(["--bin", bin_dir] if bin_dir else [])]
-        self._source = Path(passerelle_host.__file__).read_bytes()
-        self._digest = hashlib.sha256(self._source).hexdigest()
+        self._file = file or host_file()
 
     async def ask(
         self,
@@ -82,9 +87,9 @@ class Switch:
 
     async def ask_unkept(self, verb: str, order: object, *, timeout_s: float) -> Event:
         """Run one verb that only looks, with its order as a word: the file goes to Python's standard input, and nothing
-        of it stays on the host."""
-        argv = ["python3", "-I", "-S", "-", *self._options, verb, json.dumps(order)]
-        answer = await self._host.run(argv, stdin=self._source, timeout_s=timeout_s)
+        of it stays on the host: it lies in memory while it runs (memfd_create(2))."""
+        argv = ["python3", "-I", "-S", "-c", UNKEPT, *self._options, verb, json.dumps(order)]
+        answer = await self._host.run(argv, stdin=self._file.content, timeout_s=timeout_s)
         if answer.exit_status == NO_PROGRAM:
             raise HostRefused("python3 is not on the host", reason="no-python", hint="apt-get install python3 there")
         return await asyncio.to_thread(checked, verb, answer)  # a host decides how long it is
@@ -102,13 +107,13 @@ class Switch:
             if on_event is not None and event is not None and event.get("event") != "result":
                 on_event(event)
 
-        path = f"{self._folder}/{self._digest}.py"
-        argv = ["sh", "-c", RUN, "sh", self._digest, path, *self._options, verb, *words]
+        path = f"{self._folder}/{self._file.digest}.py"
+        argv = ["sh", "-c", RUN, "sh", self._file.digest, path, *self._options, verb, *words]
         return await self._host.run(argv, stdin=stdin, timeout_s=timeout_s, on_line=line)
 
     async def _upload(self) -> None:
-        argv = ["sh", "-c", UPLOAD, "sh", self._folder, self._digest]
-        answer = await self._host.run(argv, stdin=self._source, timeout_s=UPLOAD_TIMEOUT_S)
+        argv = ["sh", "-c", UPLOAD, "sh", self._folder, self._file.digest]
+        answer = await self._host.run(argv, stdin=self._file.content, timeout_s=UPLOAD_TIMEOUT_S)
         if answer.exit_status != 0:
             raise HostRefused(
                 f"the host-side file cannot be written below {self._folder}: {last_words(answer)}",

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.errors import Garbled
-from service.hostside import passerelle_host as hostside
+from service.hostside.vital import FLAGS, INSTALL_KEYS, PACKAGE_NAME, UNIT_PROPERTIES
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Observed, Seen, Unknown
 from service.model.trees import shown
 from service.model.weighed import PackageMove, Weighed
 
 MAX_MOVES = 2000
-_NAME = re.compile(hostside.PACKAGE_NAME + r"(:[a-z0-9-]{1,20})?")
+_NAME = re.compile(PACKAGE_NAME + r"(:[a-z0-9-]{1,20})?")
 _VERSION = re.compile(r"[0-9A-Za-z.+:~-]{0,200}")
 
 
@@ -51,7 +51,7 @@ def read_weighed(answer: dict[str, Any], asked: Question) -> Weighed:
     """The host's answer, checked: names, versions and properties only, all of them bounded."""
     try:
         flags = {
-            shown(str(name), 120): tuple(flag for flag in hostside.FLAGS if flag in listed)
+            shown(str(name), 120): tuple(flag for flag in FLAGS if flag in listed)
             for name, listed in list(answer["flags"].items())[:MAX_MOVES]
         }
         return Weighed(
@@ -77,5 +77,5 @@ def _moves(told: dict[str, Any]) -> Observed[tuple[PackageMove, ...]]:
 
 
 def _properties(told: dict[str, Any]) -> dict[str, str]:
-    known = {*hostside.UNIT_PROPERTIES, *(f"[Install] {key}" for key in hostside.INSTALL_KEYS)}
+    known = {*UNIT_PROPERTIES, *(f"[Install] {key}" for key in INSTALL_KEYS)}
     return {key: shown(str(value), 8000) for key, value in told.items() if key in known}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from service.hostside.passerelle_host import kept_package
+from service.hostside.vital import kept_package
 from service.kinds.claims import Claim, NeedsPackage, PackageState
 from service.model.observed import Watch
 from service.resources.packages import Package

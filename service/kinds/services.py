@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from service.hostside.passerelle_host import power_unit, way_in_unit
+from service.hostside.vital import power_unit, way_in_unit
 from service.kinds.claims import Claim, NeedsUnit, Serves
 from service.model.observed import Watch
 from service.resources.resource import Resource

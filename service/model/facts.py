@@ -1,7 +1,7 @@
 """Facts: the small closed set of things that a transaction sets on a host.
 
 A fact id is `TYPE:NAME`; its value is canonical JSON or None for "not there". The same words are used by
-the host-side file, which captures, sets and compares them (the top of `service/hostside/passerelle_host.py` is the
+the host-side file, which captures, sets and compares them (the top of `service/hostside/__init__.py` is the
 reference of every type and field). A wanted value may name fewer fields than a captured one: only what is
 named is compared.
 

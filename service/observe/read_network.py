@@ -10,7 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from service.formats import nat_rules
-from service.hostside import passerelle_host as hostside
+from service.hostside.canonical import (
+    FACT_NAMES,
+    addresses_from_json,
+    default_routes_from_json,
+    links_from_json,
+    masquerade_counts,
+    nft_normal,
+)
 from service.model.observed import Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
@@ -45,7 +52,7 @@ def read_links(found: Mapping[str, Section], _watch: Watch) -> Part:
             if set(options) != {"stp_state", "forward_delay"}:
                 raise Unreadable(f"the bridge {link['ifname']} went away while it was read")
             link["linkinfo"] = {"info_kind": "bridge", "info_data": options}
-    canonical = hostside.links_from_json(links)
+    canonical = links_from_json(links)
     return Part(facts={f"link:{name}": Seen(_json(v)) for name, v in canonical.items()}, unlisted={"link:": Absent()})
 
 
@@ -62,7 +69,7 @@ def _check_link(link: dict[str, Any]) -> None:
 
 def read_addresses(found: Mapping[str, Section], _watch: Watch) -> Part:
     """addresses facts; a link that is there and has none is Seen([])."""
-    canonical = hostside.addresses_from_json(_links(found["addresses"]))
+    canonical = addresses_from_json(_links(found["addresses"]))
     if sum(len(addresses) for addresses in canonical.values()) > MAX_ADDRESSES:
         raise Unreadable(f"more than {MAX_ADDRESSES} addresses")
     for addresses in canonical.values():
@@ -77,7 +84,7 @@ def read_routes(found: Mapping[str, Section], _watch: Watch) -> Part:
     """The fact routes:default."""
     routes4 = json_list(found["routes4"], "ip route", MAX_LINKS)
     routes6 = json_list(found["ip6"], "ip -6 route", MAX_LINKS)
-    routes = hostside.default_routes_from_json(routes4, routes6)
+    routes = default_routes_from_json(routes4, routes6)
     for route in routes:
         if route["via"] is not None:
             ipaddress.ip_address(route["via"])
@@ -92,7 +99,7 @@ def read_nft(found: Mapping[str, Section], _watch: Watch) -> Part:
     for name, objects in _own_tables(_nft_objects(found["nft"])).items():
         if is_deep(objects):
             raise Unreadable(f"`nft` printed a table {name} in which too much stands in each other")
-        facts[f"nft:{name}"] = Seen({"normal": _json(hostside.nft_normal(objects))})
+        facts[f"nft:{name}"] = Seen({"normal": _json(nft_normal(objects))})
     return Part(facts=facts, unlisted={"nft:": Absent()})
 
 
@@ -105,7 +112,7 @@ def read_masquerades(found: Mapping[str, Section], _watch: Watch) -> Part:
         made += [replace(one, table="iptables-legacy nat") for one in legacy]
     if len(made) > MAX_MASQUERADES:
         raise Unreadable(f"more than {MAX_MASQUERADES} masquerade rules")
-    counts = hostside.masquerade_counts(text)
+    counts = masquerade_counts(text)
     return Part(
         facts={f"masquerade:{name}": Seen(count) for name, count in counts.items()},
         unlisted={"masquerade:": Seen(0)},
@@ -141,7 +148,7 @@ def _own_tables(objects: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
                 continue
             name = f"{body.get('family')} {body.get('name' if kind == 'table' else 'table')}"
             listed.setdefault(name, []).append(item)
-            if kind == "table" and re.fullmatch(hostside.FACT_NAMES["nft"], name):
+            if kind == "table" and re.fullmatch(FACT_NAMES["nft"], name):
                 there.append(name)
     if len(there) > MAX_OWN_TABLES:
         raise Unreadable(f"`nft` printed {len(there)} tables of passerelle's; at most {MAX_OWN_TABLES} are read")

@@ -5,8 +5,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 
-from service.hostside import passerelle_host as hostside
-from service.hostside.passerelle_host import BRIDGED
+from service.hostside.canonical import BRIDGED, show_properties, unit_from_show
 from service.model.observed import Keeper, Listener, Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
@@ -66,7 +65,7 @@ def read_units(found: Mapping[str, Section], watch: Watch) -> Part:
     section = found["units"]
     if section.status == 124:
         raise Unreadable("`systemctl` did not answer within 8 s")
-    blocks = hostside.show_properties(succeeded(section, "systemctl show").text())
+    blocks = show_properties(succeeded(section, "systemctl show").text())
     if len(blocks) != len(names):
         raise Unreadable(f"`systemctl show` answered for {len(blocks)} units, asked were {len(names)}")
     facts: dict[str, Observed[Json]] = {}
@@ -79,7 +78,7 @@ def read_units(found: Mapping[str, Section], watch: Watch) -> Part:
             # at boot a daemon waits its turn: not running yet is no drift
             facts[f"unit:{name}"] = Unknown(f"{name} is just being started or stopped")
             continue
-        value = hostside.unit_from_show(block)
+        value = unit_from_show(block)
         facts[f"unit:{name}"] = (
             Absent()
             if value is None

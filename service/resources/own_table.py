@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from service.firewall.nft.table import NftChain, Table
-from service.hostside.passerelle_host import nft_normal
+from service.hostside.canonical import nft_normal
 from service.model.changes import Difference, Where
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from service.hostside import passerelle_host as hostside
+from service.hostside.vital import package_objections
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
@@ -103,7 +103,7 @@ def judged(way: Way, names: Sequence[str], weighed: Weighed) -> tuple[tuple[Pack
     if not isinstance(moves, Seen):
         return (), [not_weighed(names, moves.why if isinstance(moves, Unknown) else "the host did not say")]
     listed = [[move.name, move.version, move.old] for move in moves.value]
-    said = hostside.package_objections(way, list(names), listed, {n: list(f) for n, f in weighed.flags.items()})
+    said = package_objections(way, list(names), listed, {n: list(f) for n, f in weighed.flags.items()})
     return moves.value, [Refusal(rule, sentence, HINTS[rule]) for rule, sentence in said]  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ from service.firewall.nft.reach import TooMuch, differences
 from service.firewall.nft.reach_words import in_words
 from service.firewall.nft.reading import Known, Labels, read_program
 from service.firewall.nft.table import Table
-from service.hostside.passerelle_host import nft_normal
+from service.hostside.canonical import nft_normal
 from service.model.states import Json, Observed, Seen, Unknown
 
 HOOKS = {"in": ("input",), "forward": ("prerouting", "forward"), "out": ("output",)}

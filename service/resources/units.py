@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
-from service.hostside import passerelle_host as hostside
+from service.hostside.vital import power_unit, unit_objections, way_in_unit
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
@@ -117,7 +117,7 @@ class Unit:
         not there is judged once its package brought it."""
         if not self.free or isinstance(observed.fact(self.id), Absent):
             return
-        if why := hostside.power_unit(self.name) or hostside.way_in_unit(self.name):
+        if why := power_unit(self.name) or way_in_unit(self.name):
             yield Refusal("vital", f"{self.name} would be {self.state}: {why}", HINT)
             return
         weighed = observed.weighed
@@ -125,7 +125,7 @@ class Unit:
             why = weighed.why if isinstance(weighed, Unknown) else "systemd does not say"
             yield Refusal("unknown", f"what hangs on {self.name} cannot be said: {why}", HINT)
             return
-        said = hostside.unit_objections(self.name, self.state, dict(weighed.value.units[self.name]))
+        said = unit_objections(self.name, self.state, dict(weighed.value.units[self.name]))
         if said:
             yield Refusal("vital", f"{self.name} would be {self.state}, but {'; '.join(said[:3])}", HINT)
 

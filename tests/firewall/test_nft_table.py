@@ -12,7 +12,7 @@ from service.firewall.nft import parts as nft_parts
 from service.firewall.nft.guests import render_bridge_table
 from service.firewall.nft.table import render_table
 from service.firewall.terms.macros import macros
-from service.hostside.passerelle_host import nft_normal
+from service.hostside.canonical import nft_normal
 from service.kinds.claims import Masquerades, Serves
 from service.lab.waiting import grown_s
 from tests.firewall.host_specs import FLEET, Section, firewall_of, guest_sections, sections

@@ -7,7 +7,7 @@ import pytest
 
 from service.firewall.nft import parts as nft_parts
 from service.firewall.terms.icmp import ICMP_TYPES, ICMPV6_TYPES
-from service.hostside.passerelle_host import nft_normal
+from service.hostside.canonical import nft_normal
 from service.lab import Host
 from service.model.states import Json
 from tests.firewall.nft_words import kept, listed, program, rules

@@ -9,7 +9,7 @@ import pytest
 from service.firewall.host import Closed
 from service.firewall.nft.published import Published, destination, forwards_table
 from service.firewall.terms.names import TCP, UDP
-from service.hostside.passerelle_host import nft_normal
+from service.hostside.canonical import nft_normal
 from service.lab.waiting import grown_s
 
 OWN = ("198.51.100.11", "198.51.100.12")

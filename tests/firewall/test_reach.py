@@ -27,7 +27,7 @@ from service.firewall.nft.reading import (
 from service.firewall.nft.table import render_table
 from service.firewall.trace.host_trace import HostAnalyser
 from service.firewall.trace.packets import parse_packet
-from service.hostside.passerelle_host import nft_normal
+from service.hostside.canonical import nft_normal
 from service.kinds.claims import Masquerades, Serves
 from tests.firewall.host_specs import FLEET, Section, firewall_of, sections
 

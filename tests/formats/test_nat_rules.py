@@ -16,7 +16,7 @@ from service.formats.nat_rules import (
     render_nat_file,
     render_nat_table,
 )
-from service.hostside.passerelle_host import masquerade_counts, nft_normal
+from service.hostside.canonical import masquerade_counts, nft_normal
 from service.model.observed import Masquerade
 
 HERE = Path(__file__).parent / "nat"

@@ -5,10 +5,10 @@ runs on the lab's hosts, against a real kernel (test_kernel.py) and behind a rea
 """
 
 import re
-import subprocess
 from pathlib import Path
 
-from tests.hostside.scratch import FILE, PYTHON
+from service.apply.host_file import rooms
+from tests.hostside.rooms import compiled, with_cuts
 
 SHORTER = {
     "PAUSES_S": "(0.0, 0.01, 0.02, 0.05, 0.1, 0.2)",
@@ -16,16 +16,13 @@ SHORTER = {
     "STILL_THERE_S": "0.3",
     "RESCUE_PATIENCE_S": "0.3",
 }
-COMPILE = "import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], doraise=True)"
 
 
 def quick_file(folder: Path) -> Path:
-    """Made in a folder. Bytecode under the name of a source file: python knows it by its first bytes, also copied."""
-    text = FILE.read_text(encoding="utf-8")
+    """Made in a folder."""
+    texts = rooms()
     for name, value in SHORTER.items():
-        text, count = re.subn(rf"^{name} = [^#\n]*", f"{name} = {value}  ", text, flags=re.MULTILINE)
-        assert count == 1, f"{FILE.name} has {count} constants {name}"
-    (folder / "source.py").write_text(text, encoding="utf-8")
-    quick = folder / FILE.name
-    subprocess.run([*PYTHON, "-c", COMPILE, str(folder / "source.py"), str(quick)], check=True, timeout=60)
-    return quick
+        found = [line for text in texts.values() for line in re.findall(rf"^{name} = .*\n", text, re.MULTILINE)]
+        assert len(found) == 1, f"the rooms have {len(found)} constants {name}"
+        texts = with_cuts(name, [(f"\n{found[0]}", f"\n{name} = {value}\n")], texts)
+    return compiled(texts, folder)

@@ -12,11 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from service.hostside import passerelle_host
 from service.lab.waiting import grown_s
+from tests.hostside.rooms import PYTHON, shipped
 
-FILE = Path(passerelle_host.__file__)
-PYTHON = ("/usr/bin/python3", "-I", "-S")
+FILE = shipped()
 FAKES = Path(__file__).parent / "fakes"
 NAMES = "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get apt-cache dpkg dpkg-deb"
 ID = "01JD0000000000000000000000"

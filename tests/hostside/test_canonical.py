@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.hostside.passerelle_host import (
+from service.hostside.canonical import (
     addresses_from_json,
     default_routes_from_json,
     links_from_json,

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from service.hostside.passerelle_host import POINTS
+from service.hostside.points import POINTS
 from tests.hostside.scratch import ID, NEXT_ID, Answer, Scratch, kill, wait_for
 
 pytestmark = pytest.mark.host

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from service.hostside.passerelle_host import Host, Setter, Trouble, read_file
+from service.hostside.durable import read_file
+from service.hostside.errors import Trouble
+from service.hostside.host import Host
+from service.hostside.setter import Setter
 from tests.hostside.scratch import ADDED, CONF, ID, NEW_CONF, OLD_CONF, Scratch, fact_of, kill
 
 pytestmark = pytest.mark.host
@@ -129,8 +132,8 @@ def test_an_edit_in_the_last_moment_before_a_restore_is_kept(tmp_path: Path) -> 
         return b"old"
 
     setter = Setter(Host(str(tmp_path)), contents, "T", {})
-    setter.taken = lambda fact, where: kept.append((fact, Path(where).read_bytes()))
-    setter.file("/conf", fact_of(b"old"))
+    setter.files.taken = lambda fact, where: kept.append((fact, Path(where).read_bytes()))
+    setter.files.set("/conf", fact_of(b"old"))
     assert path.read_bytes() == b"old"
     assert kept == [("file:/conf", b"operator")]
     assert [entry.name for entry in tmp_path.iterdir()] == ["conf"]
@@ -164,7 +167,7 @@ def test_a_file_that_is_swapped_in_the_last_moment_is_put_back(tmp_path: Path) -
 
     setter = Setter(Host(str(tmp_path)), contents, "T", {})
     with pytest.raises(Trouble, match="changed by someone else"):
-        setter.file("/conf", fact_of(b"new"), expected=expected)
+        setter.files.set("/conf", fact_of(b"new"), expected=expected)
     assert path.read_bytes() == b"operator"
     assert [entry.name for entry in tmp_path.iterdir()] == ["conf"]
 
@@ -176,7 +179,7 @@ def test_a_file_that_appears_in_the_last_moment_is_not_replaced(tmp_path: Path) 
 
     setter = Setter(Host(str(tmp_path)), contents, "T", {})
     with pytest.raises(Trouble, match="made by someone else"):
-        setter.file("/conf", fact_of(b"new"), expected=None)
+        setter.files.set("/conf", fact_of(b"new"), expected=None)
     assert (tmp_path / "conf").read_bytes() == b"operator"
     assert [entry.name for entry in tmp_path.iterdir()] == ["conf"]
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from service.hostside.passerelle_host import package_objections
+from service.hostside.vital import package_objections
 from tests.hostside.scratch import Scratch
 
 pytestmark = pytest.mark.host

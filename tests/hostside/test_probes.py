@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from service.hostside import passerelle_host
+from service.hostside.host import Host
+from service.hostside.probes import ask_all
 from service.lab.waiting import grown_s
 from tests.hostside.scratch import FILE, PYTHON, Answer, Scratch
 from tests.ssh.sshd import free_port
@@ -28,7 +29,7 @@ def probe(kind: str, address: str = "127.0.0.1", **more: Any) -> Answer:
 
 def told(*probes: Answer) -> list[str]:
     """What each said; `ok` where it was."""
-    answers = passerelle_host.ask_all(list(probes), passerelle_host.Host())
+    answers = ask_all(list(probes), Host())
     assert [answer["name"] for answer in answers] == [given["name"] for given in probes]
     return ["ok" if answer["ok"] else answer["told"] for answer in answers]
 
@@ -203,12 +204,12 @@ def two_spaces() -> Iterator[tuple[str, str]]:
 def test_a_gateway_that_went_away_is_found_out_though_the_kernel_still_knows_it(two_spaces: tuple[str, str]) -> None:
     host, gate = two_spaces
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import passerelle_host as p; h = p.Host();"
+        "import sys; sys.path.insert(0, sys.argv[1]); from service.hostside import host, probes as p; h = host.Host();"
         "asked = [a for a in p.usual_probes(h) if a['kind'] == 'gateway']; print(p.ask_all(asked, h))"
     )
 
     def ask() -> str:
-        argv = ["ip", "netns", "exec", host, *PYTHON, "-c", code, str(FILE.parent)]
+        argv = ["ip", "netns", "exec", host, *PYTHON, "-c", code, str(FILE)]
         return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=grown_s(30)).stdout
 
     assert "'ok': True" in ask()  # nothing was known of it

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from service.hostside import passerelle_host
-from tests.hostside.scratch import FILE, ID, Scratch, kill, process_state, wait_for
+from service.apply.host_file import rooms
+from service.hostside.host import boottime_s
+from service.hostside.wakers import span_s
+from tests.hostside.scratch import ID, Scratch, kill, process_state, wait_for
 
 pytestmark = pytest.mark.host
 
@@ -174,7 +176,7 @@ def test_both_wakers_at_once_undo_it_once(applied: Scratch, before: dict[str, An
 
 def move_deadline(scratch: Scratch, seconds: float) -> None:
     path = scratch.root / "var/lib/passerelle/txn" / ID / "journal.json"
-    journal = {**scratch.journal(), "deadline_boottime_s": round(passerelle_host.boottime_s() + seconds, 3)}
+    journal = {**scratch.journal(), "deadline_boottime_s": round(boottime_s() + seconds, 3)}
     path.with_suffix(".test").write_text(json.dumps(journal))
     path.with_suffix(".test").rename(path)
 
@@ -247,13 +249,13 @@ def test_what_an_earlier_version_armed_is_confirmed_or_undone_by_this_one(applie
     ],
 )  # fmt: skip
 def test_a_span_of_time_is_read_as_systemd_shows_it(shown: str, seconds: float) -> None:
-    assert passerelle_host.span_s(shown) == pytest.approx(seconds)
+    assert span_s(shown) == pytest.approx(seconds)
 
 
 def test_no_decision_on_a_host_rests_on_the_wall_clock() -> None:
     """A step of it by a day, back or forth, moves no deadline: the file reads it to show it, no more."""
     clocks = []
-    for node in ast.walk(ast.parse(FILE.read_text(encoding="utf-8"))):
+    for node in [node for text in rooms().values() for node in ast.walk(ast.parse(text))]:
         if (
             isinstance(node, ast.Attribute)
             and isinstance(node.value, ast.Name)

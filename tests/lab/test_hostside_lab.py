@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from service.apply.host_file import host_file
 from service.errors import LabError
-from service.hostside import passerelle_host
 from service.lab import Host
 from service.lab.waiting import wait_for
 
@@ -54,8 +54,7 @@ def read_if_there(host: Host, path: str) -> bytes:
 @pytest.fixture
 def armed_host(host: Host) -> Host:
     """A host with the file on it, that has been through one confirmed transaction which changed nothing."""
-    with open(passerelle_host.__file__, "rb") as file:  # noqa: PTH123
-        host.write(FILE, file.read(), mode=0o700)
+    host.write(FILE, host_file().content, mode=0o700)
     drill = {**document(host, 60), "id": "01JC0000000000000000000000", "generation": 1}
     drill.update(steps=[], blobs={})
     assert call(host, "begin", give=drill)["state"] == "applied"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from service.errors import LabError
-from service.hostside import passerelle_host
+from service.hostside.boot_unit import RECOVER_TEXT, RECOVER_UNIT
 from service.lab.waiting import grown_s
 from service.model.plans import Plan
 from tests.safety.bad_pushes import BadPush, judged
@@ -147,9 +147,9 @@ def _refused_there(bench: Bench, driver: Driver) -> Outcome:
 
 def switch_broken(bench: Bench) -> str:
     """What of the switch is not there, "" where all is: its unit for the boot, its program, systemd's timers."""
-    unit = f"/etc/systemd/system/{passerelle_host.RECOVER_UNIT}"
+    unit = f"/etc/systemd/system/{RECOVER_UNIT}"
     asked = (
-        f"systemctl is-enabled {passerelle_host.RECOVER_UNIT}; test -x /usr/bin/python3 && echo python; "
+        f"systemctl is-enabled {RECOVER_UNIT}; test -x /usr/bin/python3 && echo python; "
         "/usr/bin/python3 -I -S /var/lib/passerelle/boot.py status >/dev/null && echo program; "
         "systemd-run --quiet --collect --on-active=1h --unit=harness-waker true && echo timer; "
         "systemctl stop harness-waker.timer; systemctl is-active ssh"
@@ -158,7 +158,7 @@ def switch_broken(bench: Bench) -> str:
         return ""  # nothing was ever applied here
     said = bench.host.sh(asked, check=False, timeout_s=60).split()
     missing = [word for word in ("enabled", "python", "program", "timer", "active") if word not in said]
-    if bench.look(unit) != passerelle_host.RECOVER_TEXT.strip():
+    if bench.look(unit) != RECOVER_TEXT.strip():
         missing.append("the unit's text")
     return f"of the switch is not as it was: {', '.join(missing)}" if missing else ""
 

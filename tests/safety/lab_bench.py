@@ -17,7 +17,6 @@ from typing import Any
 from service.apply.document import fence
 from service.apply.switch import Switch
 from service.errors import HostError, LabError
-from service.hostside import passerelle_host
 from service.lab import Host, Lab, cgroups
 from service.lab.waiting import grown_s
 from service.model.plans import Plan
@@ -106,6 +105,7 @@ class Bench:
     old: World | None = None
     new: World | None = None
     drivers: list[Driver] = field(default_factory=list)
+    file: str = ""  # the host-side file that drivers bring; "" for the one that is shipped
 
     @property
     def lab(self) -> Lab:
@@ -115,7 +115,7 @@ class Bench:
         """Start a driver of this plan."""
         number = next(_numbers)
         more = {"apply_id": f"01{number:024d}", "generation": number, "confirm_timeout_s": DEADLINE_S, **more}
-        more["file"] = more.get("file") or passerelle_host.__file__
+        more["file"] = more.get("file") or self.file
         process, answer = lab_driver.start(order(self.host, plan, addresses=self.addresses, **more))
         driver = Driver(process, answer, more["apply_id"])
         self.drivers.append(driver)

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from service.hostside import passerelle_host
+from service.apply.host_file import archive, host_file
 from service.lab import Host
 from service.model.facts import Step
 from service.model.plans import Plan
+from tests.hostside.rooms import COMPILE, Cuts, put, with_cuts
 from tests.safety.lab_change import trial_plan
-
-Cuts = tuple[tuple[str, str], ...]
-SOURCE = Path(passerelle_host.__file__)
 
 ESTABLISHED_ONLY = """table inet passerelle_trial {
 \tchain input {
@@ -37,6 +35,7 @@ PLAIN_WRITE = (
         "        make_folders(os.path.dirname(path))\n        old = found or",
         """\
         make_folders(os.path.dirname(path))
+        from service.hostside.points import point
         content = self.contents(value["sha256"])
         with open(path, "wb", buffering=0) as plain:
             plain.write(content[: len(content) // 2])
@@ -87,26 +86,12 @@ CONTROLS = (
 
 def compiled_file(host: Host, folder: Path) -> Path:
     """The host-side file as that host's own python compiles it: the same code, which starts in half the time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    compile_it = "import py_compile; py_compile.compile('/run/source.py', '/run/compiled', doraise=True)"
-    host.write("/run/source.py", SOURCE.read_bytes())
-    host.exec(["python3", "-I", "-S", "-c", compile_it], check=True)
-    compiled = folder / SOURCE.name
-    compiled.write_bytes(host.read("/run/compiled"))
-    return compiled
-
-
-class NoFit(Exception):  # noqa: N818
-    """The host-side file has changed so that a control can no longer be made from it: the control must be mended."""
+    host.write("/run/source", host_file().content)
+    host.exec(["python3", "-I", "-S", "-c", COMPILE, "/run/source", "/run/compiled"], check=True)
+    found = host.read("/run/compiled")
+    return put(found if isinstance(found, bytes) else found.encode(), folder)
 
 
 def patched_file(name: str, cuts: Cuts, folder: Path) -> Path:
     """A copy of the host-side file with a control's cuts. NoFit when a text is not there exactly once."""
-    source = SOURCE.read_text(encoding="utf-8")
-    for text, instead in cuts:
-        if source.count(text) != 1:
-            raise NoFit(f"control {name!r}: {text.strip().splitlines()[0]!r} is there {source.count(text)} times")
-        source = source.replace(text, instead)
-    path = folder / (name.replace(" ", "-") + ".py")
-    path.write_text(source, encoding="utf-8")
-    return path
+    return put(archive(with_cuts(name, cuts)), folder / name.replace(" ", "-"))

@@ -9,20 +9,22 @@ and done nothing else, which takes a tenth of the time of a new interpreter.
 
 import asyncio
 import base64
+import hashlib
 import multiprocessing
 import multiprocessing.process
 import socket
 import traceback
 from dataclasses import asdict
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from service.apply.document import document, ended
+from service.apply.host_file import HostFile, host_file
 from service.apply.switch import Switch
 from service.apply.transaction import Transaction
 from service.clock import SystemClock
-from service.hostside import passerelle_host
 from service.lab import Host, Lab
 from service.model.facts import Step
 from service.model.plans import Plan
@@ -73,9 +75,15 @@ def target(host: str, address: str, host_key: str) -> Target:
     return Target(host, address, (host_key,))
 
 
+def read_file(path: Path) -> HostFile:
+    """Another host-side file than the one that is shipped."""
+    content = path.read_bytes()
+    return HostFile(content, hashlib.sha256(content).hexdigest())
+
+
 async def drive(given: dict[str, Any]) -> Ended:
-    if given["file"]:
-        passerelle_host.__file__ = given["file"]
+    brought = read_file(Path(given["file"])) if given["file"] else host_file()
+    way = partial(Switch, file=brought)
     door = dialer(Lab.attach(given["lab"]))
     targets = [target(given["host"], address, given["host_key"]) for address in given["addresses"]]
     connection = await door.connect(target(given["host"], given["address"], given["host_key"]))
@@ -83,10 +91,10 @@ async def drive(given: dict[str, Any]) -> Ended:
     named = {key: given[key] for key in ("apply_id", "generation", "confirm_timeout_s")}
     if given["old_connection"]:
         body = document(plan, controller="harness", **named)
-        switch = Switch(connection)
+        switch = way(connection)
         await switch.ask("begin", stdin=body)
         return ended(await switch.ask("confirm", given["apply_id"])) or Ended("unconfirmed")
-    transaction = Transaction(door, targets, SystemClock(), lambda _told: None)
+    transaction = Transaction(door, targets, SystemClock(), lambda _told: None, switch=way)
     return await transaction.run(connection, plan, controller="harness", **named)
 
 

@@ -3,7 +3,7 @@
 import random
 from typing import NamedTuple
 
-from service.hostside.passerelle_host import POINTS
+from service.hostside.points import POINTS
 
 FAULTS = ("controller", "host", "power", "link")
 STORMS = ("reload", "reexec", "zone")

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.hostside.scratch import CONF, FILE
-from tests.safety.scratch_host import compiled
+from tests.hostside.rooms import compiled, with_cuts
+from tests.hostside.scratch import CONF
 from tests.safety.situations import BOOT, TIMER
 
 
@@ -94,16 +94,6 @@ CONTROLS = (
 )
 
 
-class NoFit(Exception):  # noqa: N818
-    """The host-side file has changed so that a control can no longer be made from it: the control must be mended."""
-
-
 def patched_file(name: str, cuts: tuple[tuple[str, str], ...], folder: Path) -> Path:
     """A copy of the host-side file with a control's cuts. NoFit when a text is not there exactly once."""
-    source = FILE.read_text(encoding="utf-8")
-    for text, instead in cuts:
-        if source.count(text) != 1:
-            line = text.strip().splitlines()[0]
-            raise NoFit(f"control {name!r}: {line!r} is there {source.count(text)} times")
-        source = source.replace(text, instead)
-    return compiled(source, folder / "file")
+    return compiled(with_cuts(name, cuts), folder / "file")

@@ -20,8 +20,8 @@ CONTROLS = {
             ('        if not same(fact, entry["before"], value):\n', "        if False:\n"),
             ("            if not self._expected(number, now, first):\n", "            if False:\n"),
             (
-                'self.setter.file(fact[5:], step["after"], expected=self.old[fact] if first else now)',
-                'self.setter.file(fact[5:], step["after"])',
+                'self.setter.files.set(fact[5:], step["after"], expected=self.old[fact] if first else now)',
+                'self.setter.files.set(fact[5:], step["after"])',
             ),
         ),
         frozenset({"lost", "blind"}),
@@ -31,7 +31,7 @@ CONTROLS = {
         frozenset({"generations"}),
     ),
     "a rollback forgets what it found": Without(
-        (("    setter.taken = lambda fact, path: _keep_foreign(transaction, snapshot, fact, path)\n", ""),),
+        (("    setter.files.taken = lambda fact, path: _keep_foreign(transaction, snapshot, fact, path)\n", ""),),
         frozenset({"lost"}),
     ),
 }

@@ -6,22 +6,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from service.lab.waiting import grown_s
-from tests.hostside.quick_file import COMPILE
-from tests.hostside.scratch import ID, PYTHON, Scratch, kill, process_state, wait_for
+from tests.hostside.scratch import ID, Scratch, kill, process_state, wait_for
 
 STATE = Path("var/lib/passerelle")
 PATIENCE_S = 90.0  # of one verb; the longest one tries for some 25 s before it gives up
-
-
-def compiled(text: str, folder: Path) -> Path:
-    """A host-side file as bytecode under its own name, which starts in a third of the time; python knows it anyhow."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "source.py").write_text(text, encoding="utf-8")
-    quick = folder / "passerelle_host.py"
-    command = [*PYTHON, "-c", COMPILE, str(folder / "source.py"), str(quick)]
-    subprocess.run(command, check=True, timeout=grown_s(60))
-    return quick
 
 
 class ScratchHost(Scratch):

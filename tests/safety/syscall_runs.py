@@ -7,11 +7,13 @@ import random
 import shutil
 from pathlib import Path
 
+from service.apply.host_file import rooms
+from tests.hostside.rooms import NoFit, compiled
 from tests.hostside.scratch import FILE, server_of_models
 from tests.safety import injection
 from tests.safety.injection import Job, Outcome, Point
-from tests.safety.patched import CONTROLS, Control, NoFit, patched_file
-from tests.safety.scratch_host import ScratchHost, compiled
+from tests.safety.patched import CONTROLS, Control, patched_file
+from tests.safety.scratch_host import ScratchHost
 from tests.safety.situations import SITUATIONS, needs_applied
 from tests.safety.situations import prepare as bring
 from tests.safety.workloads import WORKLOADS, apply, expected_after, lay_out, prove_undisturbed
@@ -33,7 +35,7 @@ def situations(seed: int, all_of_them: bool, only: str | None) -> list[tuple[str
 
 def begin(folder: Path) -> None:
     """Before anything runs side by side: the file that all run, and what answers the commands."""
-    compiled(FILE.read_text(encoding="utf-8"), folder / "file")
+    compiled(rooms(), folder / "file")
     server_of_models()
 
 

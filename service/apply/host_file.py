@@ -1,0 +1,60 @@
+"""The file that runs on hosts: the rooms of `service.hostside` in one zip archive, which Python runs as it is.
+
+    host_file() -> HostFile(content, digest)      read once, when it is first asked for
+    archive(rooms) -> bytes                       of {file's name: text}, as `rooms()` reads them
+
+The same rooms give the same bytes: order, times and modes are fixed. Python knows an archive by its end, whatever its
+name is, so a half of one is not run at all (zipapp in the library reference; APPNOTE.TXT of PKWARE).
+"""
+
+import functools
+import hashlib
+import importlib.resources
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import NamedTuple
+
+ROOMS = "service.hostside"
+FOLDER = "service/hostside"
+START = "__main__.py"
+NO_EARLIER = (1980, 1, 1, 0, 0, 0)
+"""Of all files: an archive knows no earlier time."""
+
+
+class HostFile(NamedTuple):
+    """The archive and its SHA-256 in hex, by which a host keeps it."""
+
+    content: bytes
+    digest: str
+
+
+@functools.cache
+def host_file() -> HostFile:
+    """What this process brings to hosts: what it read first, whatever becomes of its own files meanwhile."""
+    content = archive(rooms())
+    return HostFile(content, hashlib.sha256(content).hexdigest())
+
+
+def rooms() -> dict[str, str]:
+    """{name of a room's file: its text}, as they are installed."""
+    folder = importlib.resources.files(ROOMS)
+    return {each.name: each.read_text(encoding="utf-8") for each in folder.iterdir() if each.name.endswith(".py")}
+
+
+def archive(texts: Mapping[str, str]) -> bytes:
+    """The archive of these rooms: where Python begins comes first, then all by name."""
+    files = {f"{FOLDER}/{name}": text.encode() for name, text in sorted(texts.items()) if name != START}
+    return zipped({START: texts[START].encode(), "service/__init__.py": b"", **files})
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """A zip archive of files in this order, the same for the same bytes."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as made:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, NO_EARLIER)
+            entry.create_system = 3  # Unix, wherever it is made
+            entry.external_attr = 0o644 << 16
+            made.writestr(entry, content, zipfile.ZIP_DEFLATED, 9)
+    return written.getvalue()

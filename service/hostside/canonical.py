@@ -1,0 +1,285 @@
+"""Canonical forms of facts: what a host's programs print, and when a captured value is a wanted one. Pure.
+
+The service reads a host's answers with the same functions: what both compare has one form. The facts are told in
+`service.hostside`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import re
+import shlex
+from typing import Optional
+
+from service.hostside.errors import BadInput, Json
+
+STATE = "/var/lib/passerelle"  # our own: no file fact is below it
+RESTORE_ORDER = ("file", "link", "addresses", "routes", "sysctl", "nft", "masquerade", "unit")
+NETWORK = ("link", "addresses", "routes", "sysctl", "nft", "masquerade")
+
+
+def as_bytes(value: Json) -> bytes:
+    """The canonical JSON of a value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+BRIDGED = "net.bridge."  # settings that come with the module br_netfilter; without it they are as 0
+LINK_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,14}"
+_SOURCE = r"[0-9a-fA-F.:]{2,45}/[0-9]{1,3}"
+FACT_NAMES = {
+    "file": r"(/[A-Za-z0-9._@%+:,=~-]+)+",
+    "link": LINK_NAME,
+    "addresses": LINK_NAME,
+    "routes": "default",
+    "sysctl": r"net(\.[A-Za-z0-9_/@:-]+)+",
+    "nft": r"(ip|ip6|inet|bridge|arp|netdev) passerelle(_[A-Za-z0-9_]{1,40})?",
+    "masquerade": _SOURCE + ">" + LINK_NAME,
+    "unit": r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,199}\.(service|timer|socket|path|target)",
+    "leases": r"(/[A-Za-z0-9._@%+:,=~-]+)+",
+    "package": r"[a-z0-9][a-z0-9+.-]{1,99}",
+}
+LEASE_NAME = r"[0-9a-f:-]{1,60} [A-Za-z0-9_.-]{1,255}"
+
+
+def split_fact(fact: Json) -> tuple[str, str]:
+    """(type, name) of a fact id; BadInput when it is none."""
+    if not isinstance(fact, str) or len(fact) > 1024:
+        raise BadInput(f"a fact is a short text, not {str(fact)[:40]!r}")
+    kind, _, name = fact.partition(":")
+    if kind not in FACT_NAMES or not re.fullmatch(FACT_NAMES[kind], name):
+        raise BadInput(f"{fact!r} is no fact: TYPE:NAME with TYPE one of {', '.join(FACT_NAMES)}")
+    if kind in ("file", "leases") and (set(name.split("/")) & {".", ".."} or (name + "/").startswith(STATE + "/")):
+        raise BadInput(f"{fact!r} is no place for a file of ours")
+    if kind == "sysctl" and set(sysctl_path(name).split("/")[1:]) & {"", ".", ".."}:
+        raise BadInput(f"{fact!r} names no kernel setting")
+    return kind, name
+
+
+def sysctl_path(key: str) -> str:
+    """The file of a kernel setting; in a key "/" stands for a dot inside a name (sysctl.d(5))."""
+    return "/proc/sys/" + key.translate(str.maketrans("./", "/."))
+
+
+def same(fact: str, wanted: Json, captured: Json) -> bool:
+    """Is what was captured what is wanted? Only what `wanted` names is compared. Pure."""
+    kind = fact.partition(":")[0]
+    if kind == "addresses":
+        return sorted(wanted or []) == sorted(captured or [])
+    if kind == "leases":
+        return not set((wanted or {}).get("unnamed", [])) & set((captured or {}).get("named", []))
+    if wanted is None or captured is None:
+        return wanted is None and captured is None
+    if kind == "routes":
+        return sorted_routes(wanted) == sorted_routes(captured)
+    if kind == "sysctl":
+        return str(wanted).split() == str(captured).split()
+    if kind == "masquerade":
+        return bool(wanted == captured)
+    if kind == "link":
+        ports = {port["name"]: port["up"] for port in captured.get("ports", [])}
+        if any(p["name"] not in ports or (p.get("up") and not ports[p["name"]]) for p in wanted.get("ports", [])):
+            return False
+    uncompared = ("ports", "load")
+    return all(captured.get(key) == value for key, value in wanted.items() if key not in uncompared)
+
+
+def links_from_json(links: list[dict[str, Json]]) -> dict[str, dict[str, Json]]:
+    """Link facts by name from `ip -d -j link show`. Pure."""
+    facts: dict[str, dict[str, Json]] = {}
+    ports: dict[str, list[dict[str, Json]]] = {}
+    for link in links:
+        if "ifname" not in link:  # some versions of ip print empty objects
+            continue
+        details = link.get("linkinfo", {})
+        bridge = details.get("info_kind") == "bridge"
+        up = "UP" in link.get("flags", [])
+        fact = {"type": "bridge" if bridge else "other", "up": up, "mtu": link.get("mtu"), "master": link.get("master")}
+        if bridge:
+            kernel = details.get("info_data", {})
+            delay_s = kernel.get("forward_delay", 0) / 100
+            fact["stp"] = bool(kernel.get("stp_state"))
+            fact["forward_delay_s"] = int(delay_s) if delay_s == int(delay_s) else delay_s
+            fact["ports"] = ports.setdefault(link["ifname"], [])
+        if link.get("master"):
+            ports.setdefault(link["master"], []).append({"name": link["ifname"], "up": up})
+        facts[link["ifname"]] = fact
+    for members in ports.values():
+        members.sort(key=lambda port: str(port["name"]))
+    return facts
+
+
+def static_addresses(link: dict[str, Json]) -> list[dict[str, Json]]:
+    found = [a for a in link.get("addr_info", []) if a.get("scope") == "global" and not a.get("dynamic")]
+    return [a for a in found if a.get("family") in ("inet", "inet6") and "local" in a]
+
+
+def addresses_from_json(links: list[dict[str, Json]]) -> dict[str, list[str]]:
+    """Address facts by link name from `ip -j addr show`. Pure. An address counts once, whatever its peers: ifreload of
+    ifupdown2 3.0.0 leaves it there with the old peer and adds the new one."""
+    return {
+        link["ifname"]: sorted({f"{a['local']}/{a['prefixlen']}" for a in static_addresses(link)})
+        for link in links
+        if "ifname" in link
+    }
+
+
+def sorted_routes(routes: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    named = [{"family": r["family"], "via": r.get("via"), "dev": r["dev"]} for r in routes]
+    return sorted(named, key=lambda r: (r["family"], r["via"] or "", r["dev"]))
+
+
+def default_routes_from_json(routes4: list[dict[str, Json]], routes6: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    """The fact routes:default from `ip -4 -j route show table main` and the same with -6. Pure."""
+    found = []
+    for family, routes in ((4, routes4), (6, routes6)):
+        for route in routes:
+            if route.get("dst") != "default" or route.get("protocol") == "ra" or "type" in route:
+                continue
+            for hop in route.get("nexthops") or [route]:
+                via = hop.get("gateway") or (hop.get("via") or {}).get("host")
+                if "dev" in hop:
+                    found.append({"family": family, "via": via, "dev": hop["dev"]})
+    return sorted_routes(found)
+
+
+NFT_CODES = {
+    "icmp": {
+        "net-unreachable": 0, "host-unreachable": 1, "prot-unreachable": 2, "port-unreachable": 3, "frag-needed": 4,
+        "net-prohibited": 9, "host-prohibited": 10, "admin-prohibited": 13,
+    },
+    "icmpv6": {
+        "no-route": 0, "admin-prohibited": 1, "addr-unreachable": 3, "port-unreachable": 4, "policy-fail": 5,
+        "reject-route": 6,
+    },
+}  # fmt: skip
+"""Names that nft before 1.1 lists for codes of ICMP, whatever the type; since then it lists numbers."""
+
+
+def nft_normal(objects: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    """The normal form of a table: the list below "nftables" of `nft -j list table` without what changes by itself.
+
+    Left out: metainfo, handles, counters' and quotas' values, elements of sets whose elements time out. What versions
+    of nft spell in several ways is spelled in one. Pure.
+    """
+    normal = []
+    for item in objects:
+        for kind, body in item.items():
+            if kind == "metainfo" or not isinstance(body, dict):
+                continue
+            body = {key: _nft_value(value) for key, value in body.items() if key != "handle"}
+            if kind in ("counter", "quota"):
+                body = {key: value for key, value in body.items() if key not in ("packets", "bytes", "used")}
+            if kind in ("set", "map") and "elem" in body:
+                flags = body.get("flags") or []
+                if "timeout" in flags or "dynamic" in flags:
+                    del body["elem"]
+                elif isinstance(body["elem"], list):
+                    body["elem"] = sorted(body["elem"], key=as_bytes)
+            normal.append({kind: body})
+    return normal
+
+
+def _nft_value(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_nft_value(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    cleaned: dict[str, Json] = {}
+    for key, inner in value.items():
+        if key == "counter" and isinstance(inner, dict):
+            cleaned[key] = None
+        elif key == "quota" and isinstance(inner, dict):
+            cleaned[key] = {name: v for name, v in inner.items() if not name.startswith("used")}
+        elif key == "set" and isinstance(inner, list):
+            cleaned[key] = sorted((_nft_value(item) for item in inner), key=as_bytes)
+        elif key == "match" and isinstance(inner, dict):
+            cleaned[key] = _nft_value({**inner, "right": _nft_numbers(inner.get("left"), inner.get("right"))})
+        elif key == "vmap" and isinstance(inner, dict):
+            cleaned[key] = _nft_value({**inner, "data": _nft_numbers(inner.get("key"), inner.get("data"))})
+        elif key == "flags" and isinstance(inner, str):  # one flag alone is a list since nft 1.1.7
+            cleaned[key] = [inner]
+        elif key == "&" and isinstance(inner, list):  # flags to look at: a list until nft 1.0.6
+            cleaned[key] = [_nft_value({"|": one} if isinstance(one, list) else one) for one in inner]
+        else:
+            cleaned[key] = _nft_value(inner)
+    return cleaned
+
+
+def _nft_numbers(left: Json, right: Json) -> Json:
+    """`right` as it is compared with `left`, with numbers for the names of ICMP's codes."""
+    if not isinstance(left, dict) or not isinstance(right, (dict, list, str)):
+        return right
+    if isinstance(right, dict):
+        places = left.get("concat")
+        if isinstance(places, list) and isinstance(right.get("concat"), list):
+            pairs = zip(places, right["concat"])  # noqa: B905 (not in 3.9)
+            return {**right, "concat": [_nft_numbers(one, value) for one, value in pairs]}
+        return {key: _nft_numbers(left, value) for key, value in right.items()}
+    if isinstance(right, list):
+        return [_nft_numbers(left, item) for item in right]
+    payload = left.get("payload")
+    if not isinstance(payload, dict) or payload.get("field") != "code":
+        return right
+    return NFT_CODES.get(str(payload.get("protocol")), {}).get(right, right)
+
+
+def masquerade_rules(save: str) -> list[tuple[str, list[str]]]:
+    """("SRC>OUT", the rule's words) of each plain masquerade rule in the text of iptables-save -t nat."""
+    found = []
+    for line in save.splitlines():
+        if "MASQUERADE" not in line:  # splitting a line costs more than all else here
+            continue
+        try:
+            words = shlex.split(line.replace("\\'", "'"))  # it also escapes what a shell would not
+        except ValueError:
+            continue
+        if words[:2] != ["-A", "POSTROUTING"]:
+            continue
+        options: dict[str, str] = {}
+        rest = words[2:]
+        while len(rest) >= 2 and rest[0].startswith("-"):
+            if rest[:2] != ["-m", "comment"]:
+                options[rest[0]] = rest[1]
+            rest = rest[2:]
+        options.pop("--comment", None)
+        if not rest and set(options) == {"-s", "-o", "-j"} and options["-j"] == "MASQUERADE":
+            with contextlib.suppress(ValueError):
+                source = ipaddress.ip_network(options["-s"], strict=False)
+                found.append((f"{source}>{options['-o']}", words[2:]))
+    return found
+
+
+def masquerade_counts(save: str) -> dict[str, int]:
+    """{"SRC>OUT": number of rules} from the text of `iptables-save -t nat`, by meaning. Pure."""
+    counts: dict[str, int] = {}
+    for name, _ in masquerade_rules(save):
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def unit_from_show(properties: dict[str, str]) -> Optional[dict[str, Json]]:
+    """A unit fact from `systemctl show -p LoadState,UnitFileState,ActiveState`; None when there is no such unit."""
+    if properties.get("LoadState", "not-found") == "not-found":
+        return None
+    enabled = properties.get("UnitFileState") or ("masked" if properties["LoadState"] == "masked" else "")
+    return {"enabled": enabled, "active": properties.get("ActiveState") in ("active", "reloading")}
+
+
+def show_properties(text: str) -> list[dict[str, str]]:
+    """The blocks of `systemctl show -p … UNIT UNIT…`, in the order of the units. Pure."""
+    blocks = [block for block in text.split("\n\n") if block.strip()]
+    return [dict(line.partition("=")[::2] for line in block.splitlines()) for block in blocks]
+
+
+def lease_lines(content: bytes) -> list[list[str]]:
+    """The words of each line of dnsmasq's lease file: EXPIRY MAC ADDRESS NAME CLIENT-ID. Pure."""
+    return [line.split(" ") for line in content.decode("utf-8", "surrogateescape").split("\n")]
+
+
+def masquerade_name(source: str, out: str) -> str:
+    try:
+        return f"{ipaddress.ip_network(source, strict=False)}>{out}"
+    except ValueError:
+        raise BadInput(f"{source!r} is no network") from None

@@ -1,0 +1,198 @@
+"""What the host has now, as facts, and what a restore needs beyond them."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from service.hostside.canonical import (
+    BRIDGED,
+    addresses_from_json,
+    default_routes_from_json,
+    lease_lines,
+    links_from_json,
+    masquerade_counts,
+    masquerade_name,
+    nft_normal,
+    show_properties,
+    split_fact,
+    static_addresses,
+    sysctl_path,
+    unit_from_show,
+)
+from service.hostside.commands import json_output, must, run_command, safe_line
+from service.hostside.durable import read_file
+from service.hostside.errors import Json, Trouble
+from service.hostside.host import Host
+
+
+class Seen:
+    """One look at the host. Each source is read once, when the first fact of it is asked for."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.sources: dict[str, Json] = {}
+
+    def source(self, name: str, read: Callable[[], Json]) -> Json:
+        if name not in self.sources:
+            self.sources[name] = read()
+        return self.sources[name]
+
+    def ip(self, *words: str) -> list[dict[str, Json]]:
+        found = self.source(" ".join(words), lambda: json_output(self.host, ["ip", "-j", *words]))
+        return list(found)
+
+    def links(self) -> dict[str, dict[str, Json]]:
+        return links_from_json(self.ip("-d", "link", "show"))
+
+    def routes(self, family: int) -> list[dict[str, Json]]:
+        return self.ip(f"-{family}", "route", "show", "table", "main")
+
+    def masquerades(self, source: str) -> str:
+        program = "ip6tables-save" if ":" in source else "iptables-save"
+        return str(self.source(program, lambda: must(self.host, [program, "-t", "nat"])))
+
+    def units(self, names: list[str]) -> dict[str, Optional[dict[str, Json]]]:
+        if not names:
+            return {}
+        wanted = ["systemctl", "show", "-p", "LoadState,UnitFileState,ActiveState", "--", *names]
+        blocks = show_properties(must(self.host, wanted))
+        if len(blocks) != len(names):
+            raise Trouble("systemctl show answered for another number of units than asked")
+        return {name: unit_from_show(block) for name, block in zip(names, blocks)}  # noqa: B905 (not in 3.9)
+
+
+def capture(host: Host, facts: list[str]) -> dict[str, Json]:
+    """What the host has now, for each fact. Trouble when something cannot be read: unknown is not absent."""
+    seen = Seen(host)
+    names = [fact.partition(":")[2] for fact in facts if fact.startswith("unit:")]
+    units = seen.units(list(dict.fromkeys(names)))
+    values: dict[str, Json] = {}
+    for fact in dict.fromkeys(facts):
+        kind, name = split_fact(fact)
+        values[fact] = units[name] if kind == "unit" else _CAPTURES[kind](seen, name)
+    return values
+
+
+def _capture_link(seen: Seen, name: str) -> Json:
+    return seen.links().get(name)
+
+
+def _capture_addresses(seen: Seen, name: str) -> Json:
+    return addresses_from_json(seen.ip("addr", "show")).get(name)
+
+
+def default_routes(seen: Seen, _name: str) -> Json:
+    return default_routes_from_json(seen.routes(4), seen.routes(6))
+
+
+def _capture_sysctl(seen: Seen, name: str) -> Json:
+    try:
+        with open(seen.host.path(sysctl_path(name)), encoding="utf-8") as file:
+            return " ".join(file.read(4096).split())
+    except FileNotFoundError:
+        return "0" if name.startswith(BRIDGED) else None
+
+
+def _capture_nft(seen: Seen, name: str) -> Json:
+    family, table = name.split(" ")
+    tables = seen.source("tables", lambda: json_output(seen.host, ["nft", "-j", "list", "tables"])["nftables"])
+    if not any(t.get("table", {}).get("family") == family and t["table"].get("name") == table for t in tables):
+        return None
+    listed = json_output(seen.host, ["nft", "-j", "list", "table", family, table])
+    load = must(seen.host, ["nft", "-s", "list", "table", family, table])
+    return {"normal": nft_normal(listed["nftables"]), "load": load}
+
+
+def _capture_masquerade(seen: Seen, name: str) -> Json:
+    source, _, out = name.partition(">")
+    return masquerade_counts(seen.masquerades(source)).get(masquerade_name(source, out), 0)
+
+
+def _capture_package(seen: Seen, name: str) -> Json:
+    """dpkg-query(1): second letter of the state n or c is "not there"; a half one has no version."""
+    shown = run_command(seen.host, ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}|${Version}\\n", name])
+    if shown.code not in (0, 1):
+        raise Trouble(f"dpkg-query does not tell about {name}: {safe_line(shown.err)}")
+    state, _, version = (shown.out.splitlines() or ["un"])[0].partition("|")
+    if state[1:2] in ("n", "c"):
+        return None
+    return {"version": version if state[1:].strip() == "i" else f"{version} half installed ({state.strip()})"}
+
+
+def _capture_leases(seen: Seen, name: str) -> Json:
+    fact, content = read_file(seen.host.path(name))
+    if fact is None or "type" in fact:
+        return None
+    named = [f"{words[1]} {words[3]}" for words in lease_lines(content) if len(words) == 5 and words[3] != "*"]
+    return {"named": sorted(set(named))}
+
+
+_CAPTURES: dict[str, Callable[[Seen, str], Json]] = {
+    "file": lambda seen, name: read_file(seen.host.path(name))[0],
+    "link": _capture_link,
+    "addresses": _capture_addresses,
+    "routes": default_routes,
+    "sysctl": _capture_sysctl,
+    "nft": _capture_nft,
+    "masquerade": _capture_masquerade,
+    "leases": _capture_leases,
+    "package": _capture_package,
+}
+
+
+def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
+    """What a restore needs beyond the facts to bring back exactly what was there.
+
+    {"routes": [[family, [words of ip route]], …] every static route of table main,
+     "addresses": {name: {address: [words]}}, "mac": {bridge: address}}. A snapshot adds
+    {"changed": {path: [sha256, mtime in ns]}} of its files.
+    """
+    detail: dict[str, Json] = {"routes": [], "addresses": {}, "mac": {}}
+    if not any(fact.partition(":")[0] in ("link", "addresses", "routes") for fact in facts):
+        return detail
+    seen = Seen(host)
+    for family in (4, 6):
+        for route in seen.routes(family):
+            own = route.get("protocol") == "kernel" and route.get("dst") != "default"  # follows from an address
+            if not own and route.get("protocol") != "ra" and "type" not in route:
+                detail["routes"].append([family, route_words(route)])
+    for link in seen.ip("addr", "show"):
+        words = {f"{a['local']}/{a['prefixlen']}": _address_words(a) for a in static_addresses(link)}
+        detail["addresses"][link.get("ifname", "")] = words
+    for link in seen.ip("-d", "link", "show"):
+        if link.get("linkinfo", {}).get("info_kind") == "bridge":
+            detail["mac"][link["ifname"]] = link.get("address")
+    return detail
+
+
+def route_words(route: dict[str, Json]) -> list[str]:
+    words = [str(route["dst"])]
+    hops = route.get("nexthops")
+    for hop in hops or [route]:
+        if hops:
+            words.append("nexthop")
+        if "gateway" in hop:
+            words += ["via", hop["gateway"]]
+        elif "via" in hop:
+            words += ["via", hop["via"]["family"], hop["via"]["host"]]
+        if "dev" in hop:
+            words += ["dev", hop["dev"]]
+        words += ["weight", str(hop["weight"])] if hops and "weight" in hop else []
+        words += ["onlink"] if "onlink" in hop.get("flags", []) else []
+    for key, option in (("protocol", "proto"), ("scope", "scope"), ("prefsrc", "src"), ("metric", "metric")):
+        if key in route:
+            words += [option, str(route[key])]
+    return words
+
+
+def peer_words(address: dict[str, Json]) -> list[str]:
+    """The other end of a point-to-point address (`pointopoint`): without it ip(8) does not find the address."""
+    return ["peer", f"{address['address']}/{address['prefixlen']}"] if "address" in address else []
+
+
+def _address_words(address: dict[str, Json]) -> list[str]:
+    words = peer_words(address)
+    words += ["broadcast", address["broadcast"]] if "broadcast" in address else []
+    words += ["label", address["label"]] if "label" in address else []
+    words += ["metric", str(address["metric"])] if "metric" in address else []
+    return words + [flag for flag in ("nodad", "noprefixroute") if address.get(flag)]

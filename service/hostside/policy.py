@@ -1,0 +1,62 @@
+"""What is installed does not start by itself: a policy while dpkg works, and what came enabled is disabled."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from service.hostside.boot_unit import RECOVER_UNIT
+from service.hostside.canonical import FACT_NAMES, as_bytes
+from service.hostside.commands import must
+from service.hostside.durable import make_folders, read_file, remove, sync_folder, write_atomic
+from service.hostside.host import Host, read_json, start_time
+
+POLICY = "/usr/sbin/policy-rc.d"  # asked by invoke-rc.d and deb-systemd-invoke before they start a service
+POLICY_ASIDE = "/usr/sbin/policy-rc.d.before-passerelle"
+
+
+def enabled_units(host: Host) -> list[str]:
+    out = must(host, ["systemctl", "list-unit-files", "--no-legend", "--plain", "--state=enabled"])
+    return sorted(line.split()[0] for line in out.splitlines() if line.split())
+
+
+def begin_packages(host: Host) -> None:
+    """Keep what is installed from starting: a policy that forbids while this process lives, and a note for after us."""
+    pid = os.getpid()
+    note = {"pid": pid, "start": start_time(pid), "enabled": enabled_units(host)}
+    write_atomic(host.state("packages.json"), as_bytes(note))
+    policy, aside = host.path(POLICY), host.path(POLICY_ASIDE)
+    if os.path.lexists(policy) and not os.path.lexists(aside):
+        os.rename(policy, aside)
+    text = (
+        "#!/bin/sh\n# Written by passerelle: no service starts while packages are being installed.\n"
+        f"{{ read -r stat </proc/{pid}/stat; }} 2>/dev/null\n"
+        f'case "$stat" in *" {note["start"]} "*) exit 101 ;; esac\n'
+        f'[ -x {POLICY_ASIDE} ] && exec {POLICY_ASIDE} "$@"\nexit 0\n'
+    )
+    make_folders(os.path.dirname(policy))
+    write_atomic(policy, text.encode(), 0o755)
+
+
+def finish_packages(host: Host, ours: bool = False) -> list[str]:
+    """After an installation, also one that was cut: units that came enabled are disabled, the policy is taken away."""
+    try:
+        note = read_json(host.state("packages.json"))
+    except ValueError:
+        note = {"pid": 0, "start": "", "enabled": None}
+    if note is None:
+        return []
+    if not ours and note["start"] and start_time(int(note["pid"])) == note["start"]:
+        return []
+    came = [unit for unit in enabled_units(host) if unit not in note["enabled"]] if note["enabled"] is not None else []
+    came = [unit for unit in came if re.fullmatch(FACT_NAMES["unit"], unit) and unit != RECOVER_UNIT]
+    if came:
+        must(host, ["systemctl", "disable", "--now", *came], timeout_s=90.0)
+    policy, aside = host.path(POLICY), host.path(POLICY_ASIDE)
+    if b"Written by passerelle" in read_file(policy)[1]:
+        remove(policy)
+    if os.path.lexists(aside):
+        os.rename(aside, policy)
+        sync_folder(os.path.dirname(policy))
+    remove(host.state("packages.json"))
+    return came

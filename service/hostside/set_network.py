@@ -1,0 +1,170 @@
+"""Facts of the kernel, set with `ip`, `nft` and `iptables` directly.
+
+ifreload and ifup would detach the ports of guests and repeat post-up lines.
+"""
+
+from __future__ import annotations
+
+import os
+
+from service.hostside.canonical import (
+    BRIDGED,
+    addresses_from_json,
+    default_routes_from_json,
+    masquerade_name,
+    masquerade_rules,
+    sorted_routes,
+    static_addresses,
+    sysctl_path,
+)
+from service.hostside.capture import Seen, default_routes, peer_words, route_words
+from service.hostside.commands import must, run_command, safe_line
+from service.hostside.errors import Json, Trouble
+from service.hostside.host import Host
+
+
+class Network:
+    """Brings links, addresses, routes, settings and tables of the kernel to values; `detail` is that of
+    `capture_detail`. What is so already is left alone."""
+
+    def __init__(self, host: Host, detail: dict[str, Json]) -> None:
+        self.host = host
+        self.detail = detail
+
+    def ip(self, *words: str) -> None:
+        must(self.host, ["ip", *words])
+
+    def link(self, name: str, wanted: Json) -> None:
+        links = Seen(self.host).links()
+        now = links.get(name)
+        if wanted is None:
+            if now is None:
+                return
+            if now["type"] != "bridge":
+                raise Trouble(f"{name} is no bridge: not ours to delete")
+            self.ip("link", "del", "dev", name, "type", "bridge")
+            return
+        if now is None:
+            if wanted.get("type") != "bridge":
+                raise Trouble(f"there is no link {name}")
+            mac = self.detail["mac"].get(name)
+            self.ip("link", "add", "name", name, *(["address", mac] if mac else []), "type", "bridge")
+            now = {"type": "bridge", "up": False, "mtu": 1500, "master": None, "ports": []}
+        if wanted.get("type", now["type"]) != now["type"]:
+            raise Trouble(f"{name} is of type {now['type']}, not {wanted['type']}")
+        self._bridge_options(name, wanted, now)
+        if "master" in wanted and wanted["master"] != now["master"]:
+            self.ip("link", "set", "dev", name, *(["master", wanted["master"]] if wanted["master"] else ["nomaster"]))
+        there = {port["name"]: port["up"] for port in now.get("ports", [])}
+        for port in wanted.get("ports", []):
+            if port["name"] not in links:  # a guest that stopped meanwhile
+                continue
+            if port["name"] not in there:
+                self.ip("link", "set", "dev", port["name"], "master", name)
+            if port.get("up") and not links[port["name"]]["up"]:
+                self.ip("link", "set", "dev", port["name"], "up")
+        if "mtu" in wanted:  # last but one: the kernel moves a bridge's MTU when ports come
+            self.ip("link", "set", "dev", name, "mtu", str(wanted["mtu"]))
+        if "up" in wanted and wanted["up"] != now["up"]:
+            self.ip("link", "set", "dev", name, "up" if wanted["up"] else "down")
+
+    def _bridge_options(self, name: str, wanted: Json, now: Json) -> None:
+        options = []
+        if "forward_delay_s" in wanted and wanted["forward_delay_s"] != now.get("forward_delay_s"):
+            options.append(["forward_delay", str(round(wanted["forward_delay_s"] * 100))])
+        if "stp" in wanted and wanted["stp"] != now.get("stp"):
+            options.append(["stp_state", "1" if wanted["stp"] else "0"])
+        if not wanted.get("stp"):  # a delay below 2 s is only taken while STP is off
+            options.reverse()
+        for option in options:
+            self.ip("link", "set", "dev", name, "type", "bridge", *option)
+
+    def addresses(self, name: str, wanted: list[str]) -> None:
+        seen = Seen(self.host).ip("addr", "show")
+        now = addresses_from_json(seen).get(name)
+        if now is None:
+            if wanted:
+                raise Trouble(f"there is no link {name} to give an address to")
+            return
+        for address in wanted:
+            if address not in now:
+                self._add_address(name, address)
+        static = [a for link in seen if link.get("ifname") == name for a in static_addresses(link)]
+        for entry in static:
+            address = f"{entry['local']}/{entry['prefixlen']}"
+            if address not in wanted:
+                ran = run_command(self.host, ["ip", "addr", "del", address, "dev", name, *peer_words(entry)])
+                if ran.code != 0 and "Cannot assign" not in ran.err:  # gone with its primary
+                    raise Trouble(f"ip addr del {address} dev {name} failed: {safe_line(ran.err)}")
+        left = addresses_from_json(Seen(self.host).ip("addr", "show")).get(name, [])
+        for address in wanted:
+            if address not in left:  # the kernel deletes the secondaries of a primary with it
+                self._add_address(name, address)
+
+    def _add_address(self, name: str, address: str) -> None:
+        words = self.detail["addresses"].get(name, {}).get(address, [])
+        self.ip("addr", "add", address, "dev", name, *words)
+
+    def routes(self, wanted: list[dict[str, Json]]) -> None:
+        for family in (4, 6):
+            goal = [r for r in sorted_routes(wanted) if r["family"] == family]
+            kept = [words for number, words in self.detail["routes"] if number == family and words[0] == "default"]
+            verb = "replace"
+            for route in goal:
+                if route not in default_routes(Seen(self.host), "default"):
+                    self.ip(f"-{family}", "route", verb, *self._default_words(route, kept))
+                verb = "append"
+            seen = Seen(self.host)
+            for route in seen.routes(family):
+                found = default_routes_from_json([route], []) if family == 4 else default_routes_from_json([], [route])
+                if found and any(hop not in goal for hop in found):
+                    self.ip(f"-{family}", "route", "del", *route_words(route))
+                    if len(found) > 1:  # one route with several hops: take all, put back the wanted ones
+                        for hop in found:
+                            if hop in goal:
+                                self.ip(f"-{family}", "route", "append", *self._default_words(hop, kept))
+
+    def _default_words(self, route: dict[str, Json], kept: list[list[str]]) -> list[str]:
+        via = ["via", route["via"]] if route["via"] else []
+        plain = ["default", *via, "dev", route["dev"]]
+        for words in kept:
+            if words[: len(plain)] == plain:
+                return words
+        return [*plain, "onlink"] if via else plain  # as ifupdown2 does: a gateway may be outside the prefix
+
+    def other_routes(self) -> None:
+        """Set again the static routes that went with an address or a link. Best effort: no fact names them."""
+        there = {(f, tuple(route_words(r))) for f in (4, 6) for r in Seen(self.host).routes(f)}
+        for family, words in self.detail["routes"]:
+            if words[0] != "default" and (family, tuple(words)) not in there:
+                run_command(self.host, ["ip", f"-{family}", "route", "replace", *words])
+
+    def sysctl(self, name: str, value: Json) -> None:
+        path = self.host.path(sysctl_path(name))
+        if name.startswith(BRIDGED) and not os.path.exists(path):
+            if value == "0":
+                return
+            must(self.host, ["modprobe", "br_netfilter"])
+        if value is None:
+            if os.path.exists(path):
+                raise Trouble(f"{name} is the kernel's and cannot be deleted")
+            return
+        with open(path, "r+b", buffering=0) as file:
+            file.write(str(value).encode() + b"\n")
+
+    def nft(self, name: str, value: Json) -> None:
+        load = (value or {}).get("load", "")
+        if value is not None and not load:
+            raise Trouble(f"table {name} has nothing to load")
+        must(self.host, ["nft", "-f", "-"], text=f"table {name}\ndelete table {name}\n{load}\n")
+
+    def masquerade(self, name: str, wanted: int) -> None:
+        source, _, out = name.partition(">")
+        program = "ip6tables" if ":" in source else "iptables"
+        canonical = masquerade_name(source, out)
+        rules = [w for n, w in masquerade_rules(Seen(self.host).masquerades(source)) if n == canonical]
+        for words in rules[wanted:]:
+            must(self.host, [program, "-w", "5", "-t", "nat", "-D", "POSTROUTING", *words])
+        for _ in range(wanted - len(rules)):
+            plain = ["-s", source, "-o", out, "-j", "MASQUERADE"]
+            must(self.host, [program, "-w", "5", "-t", "nat", "-A", "POSTROUTING", *plain])

@@ -1,0 +1,53 @@
+"""Facts brought to values, each by the room of its type."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from service.hostside.canonical import split_fact
+from service.hostside.copies import remove_package
+from service.hostside.errors import Json
+from service.hostside.host import Host
+from service.hostside.set_files import Files
+from service.hostside.set_leases import Leases
+from service.hostside.set_network import Network
+from service.hostside.set_units import Units
+
+
+class Setter:
+    """Brings facts to values. State-based: what is so already is left alone; can be cut and started again anywhere.
+
+    `contents`, `tag` and `detail` are those of `Files`.
+    """
+
+    def __init__(self, host: Host, contents: Callable[[str], bytes], tag: str, detail: dict[str, Json]) -> None:
+        self.host = host
+        self.network = Network(host, detail)
+        self.units = Units(host)
+        self.files = Files(host, contents, tag, detail, self.units)
+        self.leases = Leases(host, self.units, self.files)
+
+    def set(self, fact: str, value: Json, restart: bool = False) -> None:
+        """Trouble or OSError when the host does not do it."""
+        kind, name = split_fact(fact)
+        if kind == "file":
+            self.files.set(name, value)
+        elif kind == "link":
+            self.network.link(name, value)
+        elif kind == "addresses":
+            self.network.addresses(name, value or [])
+        elif kind == "routes":
+            self.network.routes(value or [])
+        elif kind == "sysctl":
+            self.network.sysctl(name, value)
+        elif kind == "nft":
+            self.network.nft(name, value)
+        elif kind == "masquerade":
+            self.network.masquerade(name, value or 0)
+        elif kind == "leases":
+            self.leases.set(name, value or {})
+        elif kind == "package":
+            remove_package(self.host, name)
+            self.units.reload_due = True
+        else:
+            self.units.set(name, value, restart)
