@@ -6,8 +6,9 @@ All rooms ship as one zip archive, which `service.apply.host_file` makes of them
 Python >= 3.9 and its standard library only: nothing else of ours is imported. The service imports three of the rooms:
 `canonical`, `vital` and `probes`.
 
-A transaction is a list of steps `fact: before -> after`. Apply sets every fact to `after`; rollback sets every fact to its snapshot, whatever state it is in now.
-Both can be cut anywhere and started again. Before the first step a journal, two wakers (a process that watches the
+A transaction is a list of steps `fact: before -> after`. Apply sets every fact to `after`; rollback
+sets every fact to its snapshot, whatever state it is in now. Both can be cut anywhere and started again. Before the
+first step a journal, two wakers (a process that watches the
 boot clock, a timer of systemd's) and a unit that runs before networking are in place, so that a killed process, a cut
 connection, a passed deadline or a power cut all end in the old state, and only a confirmation over a new connection
 keeps the new one. All of that is proven when it is armed, after the steps, and again before a confirmation counts.
