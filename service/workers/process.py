@@ -93,6 +93,8 @@ class Process:
             if self._is_closed:
                 raise Lost(None)
             if self._child is None or self._child.poll() is not None:
+                if self._child is not None:
+                    _killed(self._child)  # it has ended by itself: its pipes are closed
                 self._child = _child()
             return self._child
 

@@ -45,7 +45,8 @@ def test_what_the_plan_of_a_new_spec_would_take_away_is_named_and_refused(name: 
     made, changed = adopted(name)
     lost = {thing.section for thing in made.own}
     assert lost == {section for section in ALONE if section in spec_of(text_of(name)).sections}
-    assert changed - lost <= ({"dnsmasq"} if "forwards" in lost else set())  # the names of what is published
+    # the names of what is published; kernel settings that only the firewall needed
+    assert changed - lost <= {part for part, of in (("dnsmasq", "forwards"), ("nat", "firewall")) if of in lost}
     assert {n.section for n in made.report.of("danger") if "passerelle made this" in n.what} == lost
     assert bool(without_section(made.own, "")) == bool(lost)
 
