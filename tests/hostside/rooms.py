@@ -7,6 +7,8 @@ compiled(texts, folder) -> Path           an archive of bytecode: the same code,
 
 import atexit
 import functools
+import gzip
+import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -39,6 +41,13 @@ def shipped() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="passerelle-file-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return put(host_file().content, folder)
+
+
+def earlier_version() -> bytes:
+    """The file as it was while it was one: what hosts have that are upgraded."""
+    content = gzip.decompress((Path(__file__).parent / "released" / "one-file-0.1.0.py.gz").read_bytes())
+    assert hashlib.sha256(content).hexdigest() == "62d0c7b1e5cd385756dcea87a066a0c22cbf592bdd42c3ecec6b65ed7ce5dd17"
+    return content
 
 
 def put(content: bytes, folder: Path) -> Path:

@@ -1,29 +1,21 @@
 """A new version of the file meets a transaction that an earlier one armed, and the other way round: it is confirmed,
 moved, undone or brought back by the copy that armed it, and never lost."""
 
-import gzip
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.hostside.rooms import put
+from tests.hostside.rooms import earlier_version, put
 from tests.hostside.scratch import ID, NEXT_ID, Answer, Scratch, kill
 
 pytestmark = pytest.mark.host
 
-BEFORE = Path(__file__).parent / "released" / "one-file-0.1.0.py.gz"
-"""The file as it was while it was one: what hosts have that are upgraded."""
-DIGEST = "62d0c7b1e5cd385756dcea87a066a0c22cbf592bdd42c3ecec6b65ed7ce5dd17"
-
 
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    content = gzip.decompress(BEFORE.read_bytes())
-    assert hashlib.sha256(content).hexdigest() == DIGEST
-    return put(content, tmp_path_factory.mktemp("earlier"))
+    return put(earlier_version(), tmp_path_factory.mktemp("earlier"))
 
 
 @pytest.fixture(params=["old armed, new asks", "new armed, old asks"])

@@ -13,6 +13,7 @@ from service.apply.host_file import host_file
 from service.errors import LabError
 from service.lab import Host
 from service.lab.waiting import wait_for
+from tests.hostside.rooms import earlier_version
 
 pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite]
 
@@ -265,3 +266,20 @@ def test_a_change_that_takes_the_boot_unit_along_is_undone_with_words(armed_host
     assert "passerelle-recover.service: UnitFileState is disabled, not enabled" in answer["error"]
     again = call(armed_host, "begin", give={**document(armed_host, 60), "id": f"{ID[:-1]}1", "generation": 3})
     assert again["state"] == "applied", "the next change puts the boot unit back"
+
+
+@pytest.mark.parametrize("end", ["confirm", "boot"])
+def test_a_change_that_an_earlier_version_armed_is_taken_over(armed_host: Host, end: str) -> None:
+    armed_host.write(FILE, earlier_version(), mode=0o700)
+    before = armed_host.sh(LOOK)
+    assert call(armed_host, "begin", give=document(armed_host, 300))["state"] == "applied"
+    armed_host.write(FILE, host_file().content, mode=0o700)
+    assert [proof["told"] for proof in call(armed_host, "prove", ID)["proofs"] if not proof["ok"]] == []
+    if end == "confirm":
+        assert call(armed_host, "confirm", ID, peer=2)["state"] == "confirmed"
+        assert armed_host.sh(LOOK) != before
+    else:  # the boot unit runs the file that armed
+        armed_host.power_cut()
+        armed_host.wait_until_up(60)
+        assert call(armed_host, "status", ID, "--verify")["cause"] == "boot"
+        assert armed_host.sh(LOOK) == before
