@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
+from tests.hostside.rooms import Cuts
 from tests.safety.bad_changes import CHANGES, BadChange
-from tests.safety.lab_controls import ANY_CONNECTION, NO_BOOT_UNIT, NO_TIMER, PLAIN_WRITE, Cuts
+from tests.safety.lab_controls import ANY_CONNECTION, NO_BOOT_UNIT, NO_TIMER, PLAIN_WRITE
 
 
 class BadControl(NamedTuple):

@@ -316,7 +316,7 @@ class Line:
         if words[:2] == ["systemctl", "reboot"]:
             self.host.boot()
             return Answer(0, b"", b"")
-        verb = words[6:] if words[0] == "sh" else words[4:]  # sh -c RUN sh DIGEST PATH VERB, python3 -I -S - VERB
+        verb = words[6:] if words[0] == "sh" else words[5:]  # sh -c RUN sh DIGEST PATH VERB, python3 -I -S -c CODE VERB
         result = self.host.verb(verb, stdin, tell)
         tell({"event": "result", **result})
         code = 2 if result.get("state") == "invalid" else 0
