@@ -12,6 +12,7 @@ from service.api.metrics import Metrics
 from service.api.parts import Parts
 from service.api.server import serve
 from service.apply.fleet import FleetHosts
+from service.apply.host_file import host_file
 from service.clock import SystemClock
 from service.errors import (
     AuthFailed,
@@ -65,6 +66,7 @@ FAILURES: dict[type[HostError], str] = {
 def build(settings: Settings, history: History) -> tuple[Any, Loop]:
     """The application and its loop, wired; nothing runs yet."""
     clock, metrics = SystemClock(), Metrics()
+    host_file()  # read now: an upgrade may replace our files while this process runs, room by room
     settings.check_files()
     source = parse_source(settings.source, settings.branch)
     credentials = Credentials(

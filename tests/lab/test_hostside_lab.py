@@ -12,7 +12,7 @@ import pytest
 from service.apply.host_file import host_file
 from service.errors import LabError
 from service.lab import Host
-from service.lab.waiting import wait_for
+from service.lab.waiting import grown_s, wait_for
 from tests.hostside.rooms import earlier_version
 
 pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite]
@@ -43,6 +43,11 @@ def call(host: Host, *words: str, give: Any = None, peer: int = 1) -> dict[str, 
     answer = dict(json.loads(ran.stdout.splitlines()[-1]))
     print(*words, answer)  # pytest shows it where a test fails
     return answer
+
+
+def soon_s() -> int:
+    """A deadline that comes soon, and not before the steps are done."""
+    return round(grown_s(5))
 
 
 def read_if_there(host: Host, path: str) -> bytes:
@@ -103,7 +108,7 @@ def document(host: Host, timeout_s: int) -> dict[str, Any]:
 
 def test_the_timer_brings_the_old_network_back(armed_host: Host) -> None:
     before = armed_host.sh(LOOK)
-    assert call(armed_host, "begin", give=document(armed_host, 4))["state"] == "applied"
+    assert call(armed_host, "begin", give=document(armed_host, soon_s()))["state"] == "applied"
     assert armed_host.sh(LOOK) != before
     armed_host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=15)
     journal = call(armed_host, "status", ID)["journals"][0]
@@ -115,7 +120,7 @@ def test_the_timer_brings_the_old_network_back(armed_host: Host) -> None:
 def test_a_killed_rollback_of_the_timer_is_started_again(armed_host: Host) -> None:
     before = armed_host.sh(LOOK)
     armed_host.write("/run/passerelle-test", b"restore-file\n")
-    assert call(armed_host, "begin", give=document(armed_host, 4))["state"] == "applied"
+    assert call(armed_host, "begin", give=document(armed_host, soon_s()))["state"] == "applied"
     armed_host.sh("while ! test -e /run/passerelle-point; do sleep 0.05; done", timeout_s=20)
     armed_host.sh(
         "rm /run/passerelle-test; systemctl kill -s SIGKILL $(systemctl list-units --plain --no-legend -t service "
