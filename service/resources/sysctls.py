@@ -29,7 +29,10 @@ KERNEL_DEFAULTS = {
 }
 """What the kernel has where nothing sets it (ip-sysctl.rst). The bridge's count as off: they exist only while
 br_netfilter is loaded, and nothing of ours loads it where no setting needs it."""
-RISKS = {FORWARDING: "what this host forwards for others stops", "net.ipv6.conf.all.forwarding": "no IPv6 is forwarded"}
+STOPS = {
+    FORWARDING: "; what this host forwards for others stops",
+    "net.ipv6.conf.all.forwarding": "; the IPv6 that this host forwards for others stops",
+}
 FORMER_KIND = "nat"
 """The section that is named for a file of which no setting is left."""
 
@@ -194,8 +197,8 @@ class SettingsFile:
                         f"sysctl:{d.resource}",
                         d.have,
                         d.want,
-                        f"{file.kind}: {d.resource} is {d.have}, and no line of the spec needs it any more",
-                        risk=RISKS.get(d.resource, ""),
+                        f"{file.kind}: {d.resource} is {d.have}, and no line of the spec needs it any more"
+                        + STOPS.get(d.resource, ""),
                     ),
                 )
                 for d in different

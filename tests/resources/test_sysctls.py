@@ -129,7 +129,8 @@ def test_the_last_line_takes_the_file_along_and_says_what_stops() -> None:
     host, desired = left(ON)
     plan = make_plan(desired, LastApplied(), host)
     assert [(step.fact, step.after) for step in plan.steps] == [(FILE, None), (LIVE, "0")]
-    assert plan.steps[1].risk == "what this host forwards for others stops"
+    assert plan.steps[1].why.endswith("; what this host forwards for others stops")
+    assert not plan.steps[1].risk  # who takes NAT out of the spec has decided; only a risk waits for an approval
 
 
 def test_a_value_whose_default_nobody_knows_is_named_as_left_behind() -> None:
