@@ -137,10 +137,13 @@ def test_a_host_that_networkd_runs_gets_no_interfaces_file(bare: Story) -> None:
 def test_a_drill_that_reboots_proves_that_the_host_comes_back(bare: Story) -> None:
     commit = bare.apply(spec(bare, CARD + BRIDGE + NAT), "as it is, with a bridge")
     name, boot = bare.host.name, bare.host.boot_id()
+    routes = "ip route show table all; ip -6 route show table main; ip -br address"
+    before = bare.host.sh(routes)
     assert bare.field.run("drill", name, "--reboot", check=False).returncode == 1  # nobody to ask
     done = bare.field.run("drill", name, "--reboot", "--yes", "-o", "json", check=False)
     found = json.loads(done.stdout)
-    assert (done.returncode, found["state"], found["error"]) == (0, "Passed", "")
+    shown = f"before:\n{before}\nnow:\n{bare.host.sh(routes)}"
+    assert (done.returncode, found["state"], found["error"]) == (0, "Passed", ""), shown
     assert [proof["name"] for proof in found["proofs"]][-3:] == ["reboot", "boot restore", "way in after it"]
     assert bare.host.boot_id() != boot
     assert bare.host.sh("ls /etc/passerelle-drill-* 2>/dev/null || true") == ""
