@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.errors import InputError
 from service.model.ceilings import Ceilings, parse_max_open, parse_max_sync, parse_raises
 from service.model.retention import Keep
+from service.model.secret import Secret
 from service.private_files import read_private, refuse_writable
 
 
@@ -75,7 +76,7 @@ class Settings(BaseSettings):
         return Keep(self.keep_days, self.keep_event_days, self.keep_mb << 20)
 
     @property
-    def git_token(self) -> str | None:
+    def git_token(self) -> Secret | None:
         """The token for an https source. InputError when its file cannot be used."""
         if self.git_token_file is None:
             return None
@@ -83,7 +84,7 @@ class Settings(BaseSettings):
         token = read.decode("ascii", "replace").strip()
         if not token.isascii() or not token or not token.isprintable() or " " in token:
             raise InputError(f"{self.git_token_file} holds no token", hint="write the token alone, in one line")
-        return token
+        return Secret(token.encode())
 
     def check_files(self) -> None:
         """InputError where others can read a secret that Git gets by its file's name, or write what decides whom we

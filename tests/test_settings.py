@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import InputError
+from service.model.secret import Secret
 from service.settings import read_settings
 
 
@@ -13,7 +14,7 @@ def test_the_token_of_an_https_source_comes_from_its_file(tmp_path: Path) -> Non
     file.write_text("glpat-abc123\n", encoding="ascii")
     file.chmod(0o600)
     settings = read_settings(git_token_file=file)
-    assert settings.git_token == "glpat-abc123"
+    assert settings.git_token == Secret(b"glpat-abc123")
     assert "glpat" not in repr(settings)
     assert read_settings().git_token is None
 

@@ -16,8 +16,9 @@ from service.api.values import ask
 from service.errors import StoreError
 from service.hooks.signature import HEADERS, may_be_signed, verify_generic, verify_github
 from service.model.access import ReceiverSecret, is_name
+from service.model.secret import Secret
 
-_NOBODY = ReceiverSecret("", "generic", b"not a receiver's secret")
+_NOBODY = ReceiverSecret("", "generic", Secret(b"not a receiver's secret"))
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
@@ -53,7 +54,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
 def _is_signed(receiver: ReceiverSecret, request: Request, body: bytes) -> bool:
     name, verify = HEADERS[receiver.type], verify_github if receiver.type == "github" else verify_generic
     given = [value for key, value in request.scope["headers"] if key == name]
-    return verify(receiver.secret, body, given[0] if len(given) == 1 else None)
+    return verify(receiver.secret.reveal(), body, given[0] if len(given) == 1 else None)
 
 
 async def _is_new(parts: Parts, receiver: str, request: Request) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 
 from service.errors import InputError, PasserelleError
+from service.model.secret import Secret
 from service.private_files import read_private
 
 DEFAULT_URL = "http://127.0.0.1:8765"
@@ -38,21 +39,20 @@ class ApiError(PasserelleError):
 class Client:
     """A few verbs over one connection. The token comes from `PASSERELLE_TOKEN` or the file `PASSERELLE_TOKEN_FILE`."""
 
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+    def __init__(self, url: str | None = None, token: Secret | None = None) -> None:
         self.url = (url or os.environ.get("PASSERELLE_URL") or DEFAULT_URL).rstrip("/")
-        token = token or os.environ.get("PASSERELLE_TOKEN") or token_from_file()
-        if not token:
+        token = token or token_from_environment() or token_from_file()
+        if token is None:
             raise InputError("no token", hint="set PASSERELLE_TOKEN; make one with `passerelle token create`")
-        if not re.fullmatch(r"[!-~]+", token):
+        if not re.fullmatch(rb"[!-~]+", token.reveal()):
             raise InputError(
                 "the token has characters that no token has, as a blank or a line break",
                 hint="set PASSERELLE_TOKEN to what `passerelle token create` printed on its first line",
             )
         if not self.url.startswith(("http://", "https://")):
             raise InputError(f"PASSERELLE_URL is {self.url}, no web address", hint=f"write it as {DEFAULT_URL}")
-        self._http = httpx2.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S, trust_env=False
-        )
+        shown = {b"Authorization": b"Bearer " + token.reveal()}
+        self._http = httpx2.Client(base_url=self.url, headers=shown, timeout=TIMEOUT_S, trust_env=False)
 
     def get(self, path: str, **query: str | int | bool | None) -> Any:
         """One document."""
@@ -108,9 +108,13 @@ def _named(pointer: str) -> str:
     return pointer.removeprefix("/").partition("/")[2] or pointer
 
 
-def token_from_file() -> str:
+def token_from_environment() -> Secret | None:
+    """The token that stands in `PASSERELLE_TOKEN` itself."""
+    return Secret(os.fsencode(given)) if (given := os.environ.get("PASSERELLE_TOKEN")) else None
+
+
+def token_from_file() -> Secret | None:
     """The token that stands in the file named by `PASSERELLE_TOKEN_FILE`."""
     path = os.environ.get("PASSERELLE_TOKEN_FILE")
-    if not path:
-        return ""
-    return read_private(Path(path), "the token file").decode("ascii", "replace").strip()
+    given = read_private(Path(path), "the token file").strip() if path else b""
+    return Secret(given) if given else None

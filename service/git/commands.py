@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from service.errors import InputError, SourceError
 from service.git.child import Answer, Limits, run
+from service.model.secret import Secret
 from service.model.sources import Source
 from service.model.trees import shown
 
@@ -77,13 +78,13 @@ _SSH_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How the service shows itself to the source; all from settings. Secrets are never printed.
+    """How the service shows itself to the source; all from settings.
 
     `https_token` goes as HTTP Basic with `https_user`, to the source's own URL only. `ssh_key` and
     `known_hosts` are files; an ssh source needs both. `ca_file` replaces the system's authorities.
     """
 
-    https_token: str | None = field(default=None, repr=False)
+    https_token: Secret | None = None
     https_user: str = "git"
     ssh_key: Path | None = None
     known_hosts: Path | None = None
@@ -209,8 +210,9 @@ class Git:
 
     def _scrub(self, raw: bytes) -> str:
         text = raw.decode("utf-8", "replace")
-        for secret in filter(None, (self.credentials.https_token, self._basic())):
-            text = text.replace(secret, "***")
+        if token := self.credentials.https_token:
+            for said in (token.reveal().decode(), self._basic(token)):
+                text = text.replace(said, "***")
         return _TOKEN.sub("***", _USERINFO.sub(r"\1***@", text))
 
     def _run(self, *arguments: str, addresses: tuple[str, ...] = ()) -> Answer:
@@ -246,17 +248,16 @@ class Git:
         }
         if self.source.kind == "ssh":
             told |= {"GIT_SSH_VARIANT": "ssh", "GIT_SSH_COMMAND": self._ssh_command()}
-        if self.source.kind == "https" and self.credentials.https_token:
+        if self.source.kind == "https" and (token := self.credentials.https_token):
             told |= {
                 "GIT_CONFIG_COUNT": "1",
                 "GIT_CONFIG_KEY_0": f"http.{self.source.url}.extraHeader",
-                "GIT_CONFIG_VALUE_0": f"Authorization: Basic {self._basic()}",
+                "GIT_CONFIG_VALUE_0": f"Authorization: Basic {self._basic(token)}",
             }
         return told
 
-    def _basic(self) -> str:
-        token = self.credentials.https_token
-        return base64.b64encode(f"{self.credentials.https_user}:{token}".encode()).decode() if token else ""
+    def _basic(self, token: Secret) -> str:
+        return base64.b64encode(f"{self.credentials.https_user}:".encode() + token.reveal()).decode()
 
     def _global_config(self) -> str:
         """/dev/null, or for a local repository of another owner a file of ours that vouches for exactly it.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import StoreError
+from service.model.secret import Seal, Secret
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TOKEN = re.compile(rb"psr_([0-9A-Za-z]{12})\.([0-9A-Za-z]{43})")
@@ -22,21 +23,23 @@ PEPPER_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Pepper:
-    """The pepper and its id, a short digest of it. It never prints."""
+    """The pepper and its id, a short digest of it."""
 
-    value: bytes
+    value: Secret
 
     @property
     def id(self) -> str:
         """Which pepper it is, without telling it."""
-        return hashlib.sha256(b"passerelle pepper id " + self.value).hexdigest()[:16]
+        return hashlib.sha256(b"passerelle pepper id " + self.value.reveal()).hexdigest()[:16]
 
     def digest(self, secret: bytes) -> str:
         """What the database keeps of a secret."""
-        return hmac.new(self.value, secret, hashlib.sha256).hexdigest()
+        return hmac.new(self.value.reveal(), secret, hashlib.sha256).hexdigest()
 
-    def __repr__(self) -> str:
-        return f"Pepper(id={self.id})"
+    @property
+    def seal(self) -> Seal:
+        """The key for the marks of secrets: as lasting as the tokens, and of no use for them."""
+        return Seal(Secret(hmac.new(self.value.reveal(), b"passerelle seal of secrets", hashlib.sha256).digest()))
 
 
 def read_pepper(path: Path) -> Pepper:
@@ -50,7 +53,7 @@ def read_pepper(path: Path) -> Pepper:
         value = file.read(PEPPER_BYTES + 1)
     if len(value) != PEPPER_BYTES:
         raise StoreError(f"{path} is no pepper of {PEPPER_BYTES} bytes", hint="without it no token works; restore it")
-    return Pepper(value)
+    return Pepper(Secret(value))
 
 
 def _make(path: Path) -> None:

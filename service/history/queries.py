@@ -53,6 +53,7 @@ from service.model.runs import (
     Revision,
     RevisionState,
 )
+from service.model.secret import Secret
 
 T = TypeVar("T")
 
@@ -260,7 +261,7 @@ class Queries(LeaseQueries):
         query = select(receivers).where(receivers.c.name == name)
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
-        return ReceiverSecret(row.name, row.type, row.secret.encode()) if row else None
+        return ReceiverSecret(row.name, row.type, Secret(row.secret.encode())) if row else None
 
     def counts(self) -> Counts:
         """Numbers for the metrics, in one view."""

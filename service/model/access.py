@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
+from service.model.secret import Secret
+
 Scope = Literal["read", "plan", "apply", "approve", "tokens", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
@@ -81,11 +83,8 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverSecret:
-    """What a call to a receiver is checked against. The secret never prints."""
+    """What a call to a receiver is checked against."""
 
     name: str
     type: ReceiverType
-    secret: bytes
-
-    def __repr__(self) -> str:
-        return f"ReceiverSecret(name={self.name!r}, type={self.type!r}, secret=***)"
+    secret: Secret

@@ -4,6 +4,7 @@ import pytest
 
 from service.cli.client import ApiError, Client
 from service.errors import InputError
+from service.model.secret import Secret
 
 DOES_NOT_FIT = {
     "detail": "the request does not fit",
@@ -28,9 +29,9 @@ def test_a_host_that_is_not_there_comes_with_where_the_others_are_shown() -> Non
 @pytest.mark.parametrize("token", ["psr_a\nb", "psr_a b", "psr_\u00e9"])
 def test_a_token_that_cannot_be_sent_is_refused_before(token: str) -> None:
     with pytest.raises(InputError, match="the token has characters"):
-        Client("http://127.0.0.1:1", token)
+        Client("http://127.0.0.1:1", Secret(token.encode()))
 
 
 def test_an_address_without_a_scheme_is_refused_with_one_that_has_it() -> None:
     with pytest.raises(InputError, match=r"127\.0\.0\.1:8765, no web address"):
-        Client("127.0.0.1:8765", "psr_a")
+        Client("127.0.0.1:8765", Secret(b"psr_a"))

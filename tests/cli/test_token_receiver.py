@@ -8,6 +8,7 @@ import pytest
 
 from service.cli import run
 from service.history import open_history
+from service.model.secret import Secret
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_a_receivers_secret_is_shown_once(state: Path, capsys: pytest.CaptureFix
     with open_history(state / "passerelle.sqlite") as history:
         known = history.queries.receiver_secret("gh")
         assert known is not None
-        assert known.secret == secret.encode()
+        assert known.secret == Secret(secret.encode())
     assert run(["receiver", "add", "gh", "--type", "generic"]) == 1
     assert run(["receiver", "remove", "gh"]) == 0
     assert run(["receiver", "list", "-o", "json"]) == 0

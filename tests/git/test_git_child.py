@@ -11,6 +11,7 @@ from service.errors import SourceError
 from service.git.child import Answer, Limits, run
 from service.git.commands import Credentials, Git
 from service.git.source import parse_source
+from service.model.secret import Secret
 
 
 def test_a_child_that_says_too_much_is_ended(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_without_the_programs_it_says_what_to_install(tmp_path: Path) -> None:
 
 def test_what_git_says_is_shown_without_secrets_and_controls(tmp_path: Path) -> None:
     source = parse_source("https://git.example.org/fleet.git", "main")
-    git = Git(tmp_path, tmp_path / "m", source, Credentials(https_token="canary-9"))
+    git = Git(tmp_path, tmp_path / "m", source, Credentials(https_token=Secret(b"canary-9")))
     said = (
         b"hint: never mind\n"
         b"remote: \x1b[31mhello canary-9\n"

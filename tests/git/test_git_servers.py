@@ -18,6 +18,7 @@ from service.git.commands import Credentials
 from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.lab.waiting import grown_s
+from service.model.secret import Secret
 from service.model.sources import Advanced, Failed, Fetched
 
 ONE = {"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": "host: pve1\n"}
@@ -221,7 +222,7 @@ def website(forge: Forge, tmp_path: Path) -> Iterator[Website]:
     site.stop()
 
 
-def over_https(site: Website, room: Path, https_token: str | None = None) -> Mirror:
+def over_https(site: Website, room: Path, https_token: Secret | None = None) -> Mirror:
     return Mirror(
         room,
         parse_source(f"https://localhost:{site.port}/fleet.git", "main"),
@@ -234,7 +235,7 @@ def over_https(site: Website, room: Path, https_token: str | None = None) -> Mir
 def test_a_source_over_https_is_fetched_with_its_token(forge: Forge, website: Website, room: Path) -> None:
     head = forge.push(ONE)
     forge.git("update-server-info")
-    mirror = over_https(website, room, https_token="canary")
+    mirror = over_https(website, room, https_token=Secret(b"canary"))
     assert mirror.fetch(None) == Advanced(head, None)
     assert sorted(mirror.read_tree(head).files) == sorted(ONE)
     assert {authorization for _, authorization in website.asked} == {"Basic Z2l0OmNhbmFyeQ=="}
@@ -269,6 +270,6 @@ def test_a_certificate_of_nobody_we_know_is_refused(forge: Forge, website: Websi
 def test_a_redirect_is_not_followed(target: str, forge: Forge, website: Website, room: Path) -> None:
     forge.push(ONE)
     website.redirect_to = target.format(port=website.port)
-    reason = failed(over_https(website, room, https_token="canary").fetch(None), "unreachable")
+    reason = failed(over_https(website, room, https_token=Secret(b"canary")).fetch(None), "unreachable")
     assert "canary" not in reason
     assert len(website.asked) == 1

@@ -12,6 +12,7 @@ from service.git.addresses import AddressRefused, NameUnknown, check_host, refus
 from service.git.commands import Credentials, Git
 from service.git.source import branch_is_valid, parse_source
 from service.lab.waiting import grown_s
+from service.model.secret import Secret
 from service.model.sources import Source, SourceKind
 
 ACCEPTED = [
@@ -187,7 +188,7 @@ def test_every_accepted_branch_is_one_for_git_too(branch: str) -> None:
 
 def test_the_whole_command_is_as_written_down(tmp_path: Path) -> None:
     source = parse_source("https://git.example.org/fleet.git", "main")
-    git = Git(tmp_path, tmp_path / "mirror.git", source, Credentials(https_token="canary-token"))
+    git = Git(tmp_path, tmp_path / "mirror.git", source, Credentials(https_token=Secret(b"canary-token")))
     argv = git.argv("fetch", "--", source.url, "+refs/heads/main:refs/psr/incoming", addresses=("192.0.2.7",))
     assert argv[:2] == ["git", f"--git-dir={tmp_path}/mirror.git"]
     assert argv[-4:] == ["fetch", "--", "https://git.example.org/fleet.git", "+refs/heads/main:refs/psr/incoming"]
@@ -228,7 +229,7 @@ def test_the_environment_is_built_from_empty(tmp_path: Path, monkeypatch: pytest
 
 def test_a_token_goes_to_its_own_url_in_the_environment_only(tmp_path: Path) -> None:
     source = parse_source("https://git.example.org/fleet.git", "main")
-    told = Git(tmp_path, tmp_path / "m", source, Credentials(https_token="canary")).environment()
+    told = Git(tmp_path, tmp_path / "m", source, Credentials(https_token=Secret(b"canary"))).environment()
     assert told["GIT_CONFIG_KEY_0"] == "http.https://git.example.org/fleet.git.extraHeader"
     assert told["GIT_CONFIG_VALUE_0"] == "Authorization: Basic Z2l0OmNhbmFyeQ=="
 

@@ -10,6 +10,7 @@ from service.errors import InputError, StoreError
 from service.history import History, open_history
 from service.history.pepper import parse_token, read_pepper
 from service.model.access import Principal, is_selector
+from service.model.secret import Secret
 
 DAY = timedelta(days=1)
 
@@ -72,7 +73,7 @@ def test_the_pepper_is_private_and_stays(tmp_path: Path) -> None:
     first = read_pepper(path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_pepper(path) == first
-    assert first.value.hex() not in repr(first)
+    assert repr(first) == "Pepper(value=Secret(***))"
     assert [p.name for p in tmp_path.iterdir()] == ["token.pepper"]
     path.chmod(0o640)
     with pytest.raises(StoreError, match="can be read by others"):
@@ -115,7 +116,7 @@ def test_a_receivers_secret_is_told_once_and_never_printed(history: History, now
     secret = history.store.add_receiver("gh", "github", by="local", at=now)
     known = history.queries.receiver_secret("gh")
     assert known is not None
-    assert (known.secret, known.type) == (secret.encode(), "github")
+    assert (known.secret, known.type) == (Secret(secret.encode()), "github")
     assert secret not in repr(known)
     with pytest.raises(InputError, match="already"):
         history.store.add_receiver("gh", "generic", by="local", at=now)
@@ -145,3 +146,10 @@ def test_a_selector_means_the_same_to_sqlite_as_to_python(selector: str, host: s
     with closing(sqlite3.connect(":memory:")) as connection:
         [found] = connection.execute("SELECT ? GLOB ?", (host, selector)).fetchone()
     assert Principal("i", "n", frozenset(), (selector,)).sees(host) == bool(found)
+
+
+def test_the_seal_of_secrets_lasts_as_long_as_the_pepper_and_is_not_it(tmp_path: Path) -> None:
+    first, second = read_pepper(tmp_path / "token.pepper"), read_pepper(tmp_path / "other.pepper")
+    assert first.seal == read_pepper(tmp_path / "token.pepper").seal
+    assert first.seal != second.seal
+    assert first.seal.key != first.value
