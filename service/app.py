@@ -11,6 +11,7 @@ from service.api.create import create_app
 from service.api.metrics import Metrics
 from service.api.parts import Parts
 from service.api.server import serve
+from service.api.values import share_the_processor
 from service.apply.fleet import FleetHosts
 from service.apply.host_file import host_file
 from service.clock import SystemClock
@@ -98,6 +99,7 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
+        share_the_processor()
         running = asyncio.create_task(loop.run())
         forgetting = asyncio.create_task(Retention(history.store, settings.keep, clock, metrics.kept).run())
         try:

@@ -6,7 +6,8 @@ the API takes a quarter of what the process may open at most (`connection_cap`);
     crowd = Crowd(connection_cap(limit))
     sockets = listen("127.0.0.1", 8765, crowd)     what the server accepts from
 
-Beyond the cap the connection that waited longest for its client is closed, a silent one first of all. Where every
+Beyond the cap the connection that waited longest for its client is closed, a silent one first of all. While more than
+half of them wait for an answer, new requests are answered 503, but for the questions about health. Where every
 connection is at work, a few more are taken that are answered 503, but for the questions about health. Beyond these, a
 connection is closed as soon as it is accepted. One descriptor is kept back for that: without it a full process could
 not even refuse, and asyncio would report each of its attempts.
@@ -28,12 +29,9 @@ MOST = 1024
 
 WANTED_DESCRIPTORS = 65_536
 LEAST_DESCRIPTORS = 64
-AT_ONCE = 4
-"""So many are accepted before those that are there get their turn. Few, so that in a flood a new connection is heard
-before it is the oldest."""
-
-QUEUE = 256
-"""So many wait in the kernel to be accepted."""
+QUEUE = 1024
+"""So many wait in the kernel to be accepted. Of more it drops the request to connect, and the client asks again only
+after a second (RFC 6298, 2.1)."""
 
 GRACE_S = 0.05
 """Where few wait, each has at least this long to say something before it is closed in favour of another."""
@@ -78,6 +76,12 @@ def connection_cap(descriptors: int) -> int:
     return max(8, min(MOST, descriptors // 4))
 
 
+def accepted_at_once(cap: int) -> int:
+    """How many connections are accepted before those that are there get their turn. Few, so that in a flood a new one
+    is heard before it is the oldest; not too few, or it waits long in the kernel."""
+    return max(2, min(16, cap // 8))
+
+
 class Crowd:
     """The connections that are open now. Used from the event loop's thread only."""
 
@@ -99,6 +103,11 @@ class Crowd:
         """The connection has ended."""
         self._connections.discard(connection)
         self._given_up.discard(connection)
+
+    def is_busy(self) -> bool:
+        """Whether more than half of the connections wait for us. Then a new request is refused at once: what only
+        waits here would take the place of the next that asks whether the service lives."""
+        return sum(one.waits_since is None for one in self._connections) > self.cap // 2
 
     def _alive(self) -> int:
         return len(self._sockets) - len(self._given_up)

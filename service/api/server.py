@@ -21,7 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service.api.connections import AT_ONCE, Crowd, allow_descriptors, connection_cap, listen
+from service.api.connections import Crowd, accepted_at_once, allow_descriptors, connection_cap, listen
 from service.api.envelope import HEADER_BYTES
 from service.api.problem import problem
 from service.errors import InputError
@@ -73,8 +73,7 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if not self._crowd.add(self):
-            self.app = only_health(self.app)
+        self.app = only_health(self.app) if not self._crowd.add(self) else while_calm(self.app, self._crowd)
         self._begin("header")
         self._hear()
 
@@ -143,14 +142,23 @@ class BoundedProtocol(H11Protocol):
             self._timer = self.loop.call_later(deadline_s, self.give_up)
 
 
+def while_calm(app: ASGIApp, crowd: Crowd) -> ASGIApp:
+    """The application, as long as not too many requests wait for their answer; then for health only."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await (only_health(app) if crowd.is_busy() else app)(scope, receive, send)
+
+    return answer
+
+
 def only_health(app: ASGIApp) -> ASGIApp:
-    """The application for a connection that is one too many: it says whether the service lives, and else 503."""
+    """The application for what is one too many: it says whether the service lives, and else 503."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        busy = problem(503, "the service has too many connections; try again", headers={"Retry-After": "1"})
+        busy = problem(503, "the service has too many requests to answer; try again", headers={"Retry-After": "1"})
         await (app if scope["path"] in _HEALTH else busy)(scope, receive, _closing(send))
 
     return answer
@@ -224,7 +232,7 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=AT_ONCE,
+        backlog=accepted_at_once(crowd.cap),
         timeout_keep_alive=limits.idle_s,
         timeout_graceful_shutdown=grace_s,
         h11_max_incomplete_event_size=HEADER_BYTES,

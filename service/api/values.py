@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Annotated, ParamSpec, TypeVar
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, Path, Query
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -25,6 +26,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_ID = 2**63 - 1
+THREADS = 4
+"""So many threads answer requests. The event loop takes its turn among them (Python's threads share one processor), so
+with many of them everything waits, health and the hosts' confirmations too."""
+
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{2,800}")
 _HIDDEN = ("Cc", "Cs", "Co", "Cn")
 
@@ -151,6 +156,11 @@ def there(value: T | None, what: str) -> T:
     if value is None:
         raise NotFound(what)
     return value
+
+
+def share_the_processor() -> None:
+    """Let at most `THREADS` threads answer requests at once. Called where the event loop runs."""
+    current_default_thread_limiter().total_tokens = THREADS
 
 
 async def ask(function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
