@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from service.answers.answers import Answers
 from service.api.create import create_app
 from service.api.metrics import Metrics
 from service.api.parts import Parts
@@ -91,9 +92,12 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
         reconciled=metrics.reconciled, fetched=lambda: metrics.fetched(clock.now()),
         troubles=troubles,
     )  # fmt: skip
-    control = Control(watcher, rounds, queue, history.store, history.queries, clock, loop.look_now)
+    answers = Answers(watcher, rounds, KINDS)
+    control = Control(
+        watcher, rounds, queue, history.store, history.queries, clock, loop.look_now, answers.uncompared
+    )  # fmt: skip
     parts = Parts(
-        reads=history.queries, writes=history.store, control=control, clock=clock, metrics=metrics,
+        reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
         stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s),
     )  # fmt: skip
 

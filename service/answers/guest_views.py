@@ -5,21 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from ipaddress import ip_address
 
-from service.answers.guests import active_leases, declared, guests_seen, name_findings, pools_of
 from service.errors import InputError, NotFound
 from service.kinds.claims import Claim
-from service.model.guests import GuestSeen, NameFinding, PoolFill
+from service.kinds.guests_seen import active_leases, declared, guests_seen, name_findings, pools_of
+from service.model.guests import GuestSeen, PoolFill
 from service.model.observed import HostObserved, Lease
 from service.model.states import Json
 from service.spec.editing import Change, edited, unified
 from service.spec.grammar import check_name
 from service.spec.host import HostSpec
-
-
-def in_words(findings: Sequence[NameFinding]) -> str:
-    """For a host's status."""
-    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    return f"{findings[0].text}{more}" if findings else ""
 
 
 class GuestViews:

@@ -28,7 +28,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         responses={503: {"model": schemas.Ready, "description": "not yet, or not now"}},
     )
     async def readyz() -> Response:
-        missing = [name for name, why in (await parts.control.readiness()).items() if why]
+        missing = [name for name, why in (await parts.answers.readiness()).items() if why]
         try:
             # Not in the threads of the requests: it must be answered while all of these are taken.
             await asyncio.to_thread(parts.reads.newest_event_id)
@@ -48,7 +48,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     async def numbers(who: Reader) -> Response:
         counted = await ask(parts.reads.counts)
         return Response(
-            parts.metrics.page(counted, visible=who.sees, at=parts.clock.now(), held=parts.control.unrecorded()),
+            parts.metrics.page(counted, visible=who.sees, at=parts.clock.now(), held=parts.answers.unrecorded()),
             media_type=metrics.CONTENT_TYPE,
         )
 

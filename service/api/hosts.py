@@ -68,7 +68,7 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
         axes = {"sync": sync or "", "health": health or "", "reachability": reachability or "", "phase": phase or ""}
         after = read_cursor(cursor, (str,))
         page = await ask(parts.reads.hosts, limit=limit, after=after, visible=who.hosts, **axes)
-        held = [one for one in parts.control.unrecorded().values() if who.sees(one.host)]
+        held = [one for one in parts.answers.unrecorded().values() if who.sees(one.host)]
         page = with_held(page, held, after, axes)
         now = parts.clock.now()
         return page_out(page, lambda status: show_host(status, now, parts.stale_after_s), request, response)
@@ -82,7 +82,7 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
         responses={304: {"description": "as the ETag in If-None-Match says"}},
     )
     async def get_host(who: Reader, request: Request, host: HostPath) -> Response:
-        held = parts.control.unrecorded().get(seen_by(who, host))
+        held = parts.answers.unrecorded().get(seen_by(who, host))
         status = held or there(await ask(parts.reads.host, host), f"no host {host}")
         body = show_host(status, parts.clock.now(), parts.stale_after_s).model_dump_json().encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
@@ -98,7 +98,7 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
 
     @app.get(f"{PREFIX}/hosts/{{host}}/desired", operation_id="get_desired", summary="What Git wants", tags=["hosts"])
     async def get_desired(who: Reader, host: HostPath) -> schemas.View:
-        return view(await parts.control.desired(seen_by(who, host)), f"no accepted revision names {host}")
+        return view(await parts.answers.desired(seen_by(who, host)), f"no accepted revision names {host}")
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/observed",
@@ -108,7 +108,7 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         tags=["hosts"],
     )
     async def get_observed(who: Reader, host: HostPath) -> Response:
-        found = await parts.control.observed(seen_by(who, host))
+        found = await parts.answers.observed(seen_by(who, host))
         # a host decides how much it is: not on the event loop
         text = await asyncio.to_thread(lambda: view(found, f"{host} was not seen yet").model_dump_json(by_alias=True))
         return Response(text, media_type="application/json")
@@ -120,7 +120,7 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         tags=["drift", "hosts"],
     )
     async def accept_drift(who: Reader, host: HostPath) -> schemas.Acceptance:
-        return schemas.Acceptance.model_validate(await parts.control.accept(seen_by(who, host)))
+        return schemas.Acceptance.model_validate(await parts.answers.accept(seen_by(who, host)))
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/plan",
@@ -132,7 +132,7 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         plan = await ask(parts.reads.current_plan, seen_by(who, host))
         if plan is None:
             there(await ask(parts.reads.host, host), f"no host {host}")
-        if why := parts.control.uncompared(host):
+        if why := parts.answers.uncompared(host):
             raise NotFound(why, hint=f"passerelle status {host}")
         return schemas.Plan.model_validate(there(plan, f"no plan for {host} yet"))
 

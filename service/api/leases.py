@@ -125,7 +125,7 @@ def _add_guests(app: FastAPI, parts: Parts) -> None:
         tags=["leases", "hosts"],
     )
     async def list_guests(who: Reader, host: HostPath) -> schemas.Guests:
-        return schemas.Guests.model_validate(await parts.control.guests(seen_by(who, host)))
+        return schemas.Guests.model_validate(await parts.answers.guests(seen_by(who, host)))
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/pools",
@@ -135,7 +135,7 @@ def _add_guests(app: FastAPI, parts: Parts) -> None:
     )
     async def list_pools(who: Reader, host: HostPath) -> schemas.Pools:
         return schemas.Pools(
-            items=[schemas.Pool.model_validate(p) for p in await parts.control.pools(seen_by(who, host))]
+            items=[schemas.Pool.model_validate(p) for p in await parts.answers.pools(seen_by(who, host))]
         )
 
     @app.get(
@@ -147,7 +147,7 @@ def _add_guests(app: FastAPI, parts: Parts) -> None:
     async def fix_lease(
         who: Reader, host: HostPath, ip: Annotated[Ip, Path(description="The address of a lease")]
     ) -> schemas.Patch:
-        return schemas.Patch.model_validate(await parts.control.fix_lease(seen_by(who, host), _canonical(ip)))
+        return schemas.Patch.model_validate(await parts.answers.fix_lease(seen_by(who, host), _canonical(ip)))
 
 
 def _answer(items: str, key: tuple[str | int, ...] | None, request: Request) -> Response:

@@ -1,9 +1,9 @@
 """What the API needs from the rest of the program, as protocols: who wires the program hands over a `Parts`.
 
-    app = create_app(Parts(reads=history.queries, writes=history.store, control=…, clock=…, metrics=Metrics()))
+    app = create_app(Parts(reads=history.queries, writes=history.store, control=…, answers=…, clock=…))
 
 `reads` and `writes` block and are called in threads. `control` is the loop: its methods are quick, they ask for work
-and do not wait for it.
+and do not wait for it. `answers` says what the service remembers of its hosts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,6 +68,13 @@ class Control(Protocol):
     async def release(self, host: str, reason: str, by: str) -> None:
         """Lift the quarantine of a host whose rollback failed, soon. InputError where it is not quarantined."""
         ...
+
+
+class Answers(Protocol):
+    """What is answered from what the service remembers of its hosts; nothing is changed.
+
+    Errors: NotFound for a host that no revision names, InputError for what cannot be answered in the present state.
+    """
 
     async def desired(self, host: str) -> HostView | None:
         """What Git wants of the host, None if no revision told it yet."""
@@ -254,6 +261,7 @@ class Parts:
     reads: Reads
     writes: Writes
     control: Control
+    answers: Answers
     clock: Clock
     metrics: Metrics = field(default_factory=Metrics)
     limits: Limits = field(default_factory=Limits)

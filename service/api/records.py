@@ -91,7 +91,7 @@ def _add_revisions(app: FastAPI, parts: Parts) -> None:
         tags=["revisions"],
     )
     async def get_source(who: Reader) -> schemas.Source:
-        return schemas.Source.model_validate(source_seen(who, await parts.control.source()))
+        return schemas.Source.model_validate(source_seen(who, await parts.answers.source()))
 
     @app.get(f"{PREFIX}/revisions", operation_id="list_revisions", summary="Commits, newest first", tags=["revisions"])
     async def list_revisions(

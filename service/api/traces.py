@@ -49,4 +49,4 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
             "dest": dest, "dsttype": dsttype, "mac": mac, "flags": flags,
         }  # fmt: skip
         given = {name: value for name, value in asked.items() if value is not None}
-        return schemas.Trace.model_validate(await parts.control.trace(seen_by(who, host), given))
+        return schemas.Trace.model_validate(await parts.answers.trace(seen_by(who, host), given))

@@ -1,26 +1,16 @@
 """What people and programs may ask of the loop: look again, apply this plan, try again what was rolled back."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from service.answers.accept import accept
-from service.answers.guest_views import GuestViews
-from service.answers.tracers import Tracers
-from service.answers.views import shown_with_met
 from service.clock import Clock
 from service.errors import InputError, NotFound, Stale
-from service.model.guests import PoolFill
 from service.model.plans import Plan
-from service.model.runs import HostStatus, HostView
-from service.model.sources import SourceStanding
-from service.model.states import Json
 from service.reconcile.decide import Request
 from service.reconcile.ports import Memory, Record
 from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
-from service.reconcile.standing import Standing
 from service.reconcile.watching import Watcher
-from service.spec.editing import unified
 
 
 class Control:
@@ -28,8 +18,9 @@ class Control:
 
     def __init__(
         self, watcher: Watcher, rounds: Rounds, queue: Queue, record: Record, memory: Memory, clock: Clock,
-        look: Callable[[], None],
+        look: Callable[[], None], uncompared: Callable[[str], str],
     ) -> None:  # fmt: skip
+        """`look` wakes the watcher; `uncompared` says why there is no plan of a host, empty where there is one."""
         self._watcher = watcher
         self._rounds = rounds
         self._queue = queue
@@ -37,9 +28,8 @@ class Control:
         self._memory = memory
         self._clock = clock
         self._look = look
+        self._uncompared = uncompared
         self._asking = asyncio.Lock()
-        self._guests = GuestViews(lambda host: rounds.standing(host).observed, rounds.claims_of, watcher.file_of)
-        self._tracers = Tracers(lambda: watcher.wanted, watcher.kinds)
 
     async def reconcile(self, host: str, by: str) -> None:
         """Look at the host again soon."""
@@ -63,7 +53,7 @@ class Control:
         plan = standing.plan
         if plan is None:
             raise InputError(
-                self.uncompared(host) or f"{host} was not looked at yet",
+                self._uncompared(host) or f"{host} was not looked at yet",
                 hint=f"ask again after `passerelle plan {host}` shows a plan",
             )
         agreed = await self._agreed_digest(host, plan_id, digest)
@@ -149,90 +139,6 @@ class Control:
             raise InputError(f"{host} is not quarantined")
         self._rounds.standing(host).release = f"{by}: {reason}"
         self._queue.add(host)
-
-    async def desired(self, host: str) -> HostView | None:
-        """What Git wants of the host."""
-        self._known(host)
-        desired = self._rounds.standing(host).desired
-        if desired is None:
-            return None
-        rows: list[Json] = [
-            dict(zip(("kind", "resource", "field", "where", "want"), row, strict=True))
-            for row in desired.as_json()
-            if isinstance(row, list)
-        ]
-        return HostView(host, rows, commit=self._rounds.standing(host).commit, digest=desired.digest)
-
-    def uncompared(self, host: str) -> str:
-        """Why there is no plan of the host by the revision in force; empty where there is one."""
-        wanted, standing = self._watcher.wanted, self._rounds.standings.get(host, Standing())
-        if not wanted.commit:
-            return f"{host}: passerelle has just started and has not read the source yet"
-        if host not in wanted.hosts or (standing.plan is not None and standing.plan.commit == wanted.commit):
-            return ""
-        if standing.trouble:
-            return f"{host} could not be compared with {wanted.commit[:10]}: {standing.trouble}"
-        return f"{host} has not been compared with {wanted.commit[:10]} yet"
-
-    def unrecorded(self) -> Mapping[str, HostStatus]:
-        """The statuses that the database did not take, by host."""
-        return self._rounds.unrecorded()
-
-    async def observed(self, host: str) -> HostView | None:
-        """What was last seen of the host."""
-        self._known(host)
-        standing = self._rounds.standing(host)
-        observed, desired = standing.observed, standing.desired
-        if observed is None:
-            return None
-        value = await asyncio.to_thread(shown_with_met, observed, desired)
-        return HostView(host, value, at=observed.observed_at)
-
-    async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
-        """What becomes of a packet by what Git wants of the host."""
-        return await self._tracers.trace(host, asked)
-
-    async def source(self) -> SourceStanding:
-        """Whether the source is followed."""
-        return self._watcher.standing
-
-    async def accept(self, host: str) -> Mapping[str, Json]:
-        """The patch of the host's spec file with which Git wants what the host has. Nothing is written."""
-        self._known(host)
-        plan, wanted = self._rounds.standing(host).plan, self._watcher.wanted
-        text = await asyncio.to_thread(self._watcher.file_of, host)
-        if plan is None or text is None or plan.commit != wanted.commit:
-            raise InputError(f"{host} was not looked at yet by what Git wants now", hint=f"passerelle drift {host}")
-        spec = wanted.hosts[host]
-        made = await asyncio.to_thread(accept, text, spec, [drift.difference for drift in plan.drifts])
-        left: list[Json] = [{"what": what, "why": why} for what, why in made.left]
-        return {
-            "host": host, "commit": wanted.commit, "file": spec.file,
-            "patch": unified(spec.file, text, made.text), "taken": [*made.taken], "left": left,
-        }  # fmt: skip
-
-    async def guests(self, host: str) -> Mapping[str, Json]:
-        """Who is behind a host, and names that two want."""
-        self._known(host)
-        return await asyncio.to_thread(self._guests.guests, self._watcher.wanted.hosts[host])
-
-    async def pools(self, host: str) -> tuple[PoolFill, ...]:
-        """How full the host's ranges of addresses are."""
-        self._known(host)
-        return await asyncio.to_thread(self._guests.pools, self._watcher.wanted.hosts[host])
-
-    async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
-        """The patch of the host's spec file that makes a lease fixed. Nothing is written."""
-        self._known(host)
-        wanted = self._watcher.wanted
-        return await self._guests.fix(wanted.hosts[host], wanted.commit, ip)
-
-    async def readiness(self) -> Mapping[str, str]:
-        """What is missing before the service does its work."""
-        missing = {}
-        if not self._watcher.wanted.commit:
-            missing["source"] = self._watcher.trouble or "no revision was accepted yet"
-        return missing
 
     def _known(self, host: str) -> None:
         if host not in self._watcher.wanted.hosts:

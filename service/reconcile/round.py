@@ -5,12 +5,11 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from service.answers.guest_views import in_words
-from service.answers.guests import name_findings, pools_of
 from service.clock import Clock
 from service.errors import HostError, HostKeyChanged, StoreError, Throttled
 from service.kinds.claims import Claim
 from service.kinds.desire import desire
+from service.kinds.guests_seen import in_words, name_findings, pools_of
 from service.kinds.kind import Kind
 from service.model.ceilings import Ceilings
 from service.model.guests import PoolFill
@@ -73,6 +72,10 @@ class Rounds:
     def standing(self, name: str) -> Standing:
         """What is remembered of a host."""
         return self.standings.setdefault(name, Standing())
+
+    def known(self, name: str) -> Standing | None:
+        """What is remembered of a host; None before its first round."""
+        return self.standings.get(name)
 
     def mode_of(self, spec: HostSpec, granted: SyncMode = "auto") -> SyncMode:
         """The sync mode that counts for a host: its spec's, at most the operator's; auto only where it was `granted`

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.answers.guests import guests_seen, name_findings, pools_of
 from service.errors import InputError, NotFound
+from service.kinds.guests_seen import guests_seen, name_findings, pools_of
 from service.lab.waiting import grown_s
 from service.model.observed import HostObserved, Lease
 from service.model.states import Seen, Unknown
@@ -62,7 +62,7 @@ async def looked_at(desk: Desk, spec: str = SPEC) -> None:
 
 async def test_everybody_behind_a_host_is_told_with_who_knows_them(desk: Desk) -> None:
     await looked_at(desk)
-    found = await desk.control.guests("pve1")
+    found = await desk.answers.guests("pve1")
     assert isinstance(found["items"], list)
     assert [(g["address"], g["name"], g["source"], g["state"]) for g in found["items"]] == [  # type: ignore[index,call-overload]
         ("10.10.10.9", "", "lease", "silent"),
@@ -76,7 +76,7 @@ async def test_everybody_behind_a_host_is_told_with_who_knows_them(desk: Desk) -
 
 async def test_pools_count_leases_in_force_and_reservations(desk: Desk) -> None:
     await looked_at(desk)
-    (pool,) = await desk.control.pools("pve1")
+    (pool,) = await desk.answers.pools("pve1")
     assert (pool.interface, pool.size, pool.leased, pool.reserved, pool.free) == ("vmbr0", 10, 3, 1, 6)
 
 
@@ -108,7 +108,7 @@ async def test_names_that_two_want_are_findings(desk: Desk) -> None:
 )
 async def test_a_lease_is_made_fixed_by_a_patch_that_git_takes(desk: Desk, tmp_path: Path, ip: str, line: str) -> None:
     await looked_at(desk)
-    found = await desk.control.fix_lease("pve1", ip)
+    found = await desk.answers.fix_lease("pve1", ip)
     patch = str(found["patch"])
     added = [one for one in patch.splitlines() if one.startswith("+") and not one.startswith("+++")]
     assert added == [line]
@@ -126,16 +126,16 @@ async def test_a_lease_is_made_fixed_by_a_patch_that_git_takes(desk: Desk, tmp_p
 async def test_what_cannot_be_fixed_says_why(desk: Desk) -> None:
     await looked_at(desk)
     with pytest.raises(NotFound, match=r"nobody has a lease of 10\.10\.10\.106 on pve1 now"):
-        await desk.control.fix_lease("pve1", "10.10.10.106")
+        await desk.answers.fix_lease("pve1", "10.10.10.106")
     seen_with(desk, (Lease("bc:24:11:00:00:05", "10.10.10.102", "x", 0),))
     with pytest.raises(InputError, match=r"10\.10\.10\.102 is reserved for web, but bc:24:11:00:00:05 has it"):
-        await desk.control.fix_lease("pve1", "10.10.10.102")
+        await desk.answers.fix_lease("pve1", "10.10.10.102")
     seen_with(desk, (Lease("bc:24:11:00:00:02", "10.10.10.102", "web", 0),))
     with pytest.raises(InputError, match=r"web has 10\.10\.10\.102 fixed already"):
-        await desk.control.fix_lease("pve1", "10.10.10.102")
+        await desk.answers.fix_lease("pve1", "10.10.10.102")
 
 
 async def test_nobody_is_told_before_the_host_was_seen(desk: Desk) -> None:
     await desk.says(SPEC)
     with pytest.raises(NotFound, match="pve1 was not seen yet"):
-        await desk.control.guests("pve1")
+        await desk.answers.guests("pve1")

@@ -180,6 +180,7 @@ class World:
             history.queries,
             history.store,
             self.desk,
+            self.desk,
             self.clock,
             limits=limits or Limits(requests_burst=10_000, failures_burst=1_000),
             hosts_allowed=hosts_allowed,

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from service.answers.answers import Answers
 from service.api.metrics import Metrics
 from service.git.mirror import Mirror
 from service.git.source import parse_source
@@ -115,9 +116,11 @@ class Room:
         self.loop = Loop(
             self.watcher, self.rounds, self.queue, self.clock, poll_s=60, workers=1, troubles=self.troubles
         )
+        self.answers = Answers(self.watcher, self.rounds, KINDS)
         self.control = Control(
-            self.watcher, self.rounds, self.queue, self.store, self.queries, self.clock, self.loop.look_now
-        )
+            self.watcher, self.rounds, self.queue, self.store, self.queries, self.clock, self.loop.look_now,
+            self.answers.uncompared,
+        )  # fmt: skip
 
     async def push(self, spec: str, message: str = "change", **files: str) -> str:
         """Commit the spec of pve1 (and other files) and look at the source."""
@@ -131,7 +134,7 @@ class Room:
     @property
     def status(self) -> HostStatus:
         """What API, CLI and metrics show."""
-        found = self.control.unrecorded().get("pve1") or self.queries.host("pve1")
+        found = self.answers.unrecorded().get("pve1") or self.queries.host("pve1")
         assert found is not None
         return found
 
@@ -139,7 +142,7 @@ class Room:
         return [event.text for event in self.queries.events(limit=200, type_=type_).items]
 
     def numbers(self, name: str) -> list[str]:
-        page = self.metrics.page(self.queries.counts(), held=self.control.unrecorded()).decode()
+        page = self.metrics.page(self.queries.counts(), held=self.answers.unrecorded()).decode()
         return [line for line in page.splitlines() if line.startswith(name)]
 
 

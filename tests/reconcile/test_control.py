@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.answers.answers import Answers
 from service.answers.packets import HostTracer
 from service.errors import InputError, NotFound, Stale
 from service.git.mirror import Mirror
@@ -42,7 +43,10 @@ class Desk:
         self.watcher = Watcher(mirror, book, book, KINDS, clock)  # type: ignore[arg-type]  # what these use of them
         self.rounds = Rounds(book, book, object(), KINDS, clock, InPlace(), observe_s=30)  # type: ignore[arg-type]  # never run here
         self.queue = Queue(clock)
-        self.control = Control(self.watcher, self.rounds, self.queue, book, book, clock, self.nudged)  # type: ignore[arg-type]
+        self.answers = Answers(self.watcher, self.rounds, KINDS)
+        self.control = Control(
+            self.watcher, self.rounds, self.queue, book, book, clock, self.nudged, self.answers.uncompared,  # type: ignore[arg-type]
+        )  # fmt: skip
 
     def nudged(self) -> None:
         self.nudges += 1
@@ -89,8 +93,8 @@ async def test_a_host_that_no_revision_names_is_not_found(desk: Desk) -> None:
         desk.control.clear_latch("pve9", "x", "ann"),
         desk.control.drill("pve9", "ann"),
         desk.control.release("pve9", "x", "ann"),
-        desk.control.desired("pve9"),
-        desk.control.observed("pve9"),
+        desk.answers.desired("pve9"),
+        desk.answers.observed("pve9"),
     ):
         with pytest.raises(NotFound, match="no revision names the host pve9"):
             await asked
@@ -188,10 +192,10 @@ async def test_a_nudge_only_looks_at_the_source(desk: Desk) -> None:
 
 
 async def test_what_is_wanted_and_what_was_seen_are_shown_once_there_is_something(desk: Desk) -> None:
-    assert await desk.control.desired("pve1") is None
-    assert await desk.control.observed("pve1") is None
+    assert await desk.answers.desired("pve1") is None
+    assert await desk.answers.observed("pve1") is None
     plan = desk.looked_at()
-    wanted, found = await desk.control.desired("pve1"), await desk.control.observed("pve1")
+    wanted, found = await desk.answers.desired("pve1"), await desk.answers.observed("pve1")
     assert wanted is not None
     assert found is not None
     assert (wanted.commit, wanted.digest) == (desk.watcher.wanted.commit, plan.desired_digest)
@@ -205,37 +209,37 @@ async def test_what_is_wanted_and_what_was_seen_are_shown_once_there_is_somethin
 
 async def test_the_service_is_ready_once_a_revision_is_in_force(new_desk: Callable[[], Desk]) -> None:
     desk = new_desk()
-    assert await desk.control.readiness() == {"source": "no revision was accepted yet"}
+    assert await desk.answers.readiness() == {"source": "no revision was accepted yet"}
     await desk.watcher.look()
-    assert "empty" in (await desk.control.readiness())["source"]
+    assert "empty" in (await desk.answers.readiness())["source"]
     await desk.says(SEED)
-    assert await desk.control.readiness() == {}
+    assert await desk.answers.readiness() == {}
 
 
 async def test_a_question_about_a_packet_is_answered_by_the_revision_in_force(desk: Desk) -> None:
     asked = {"from": "outside", "to": "host", "proto": "tcp", "dport": "8080"}
-    first = await desk.control.trace("pve1", asked)
+    first = await desk.answers.trace("pve1", asked)
     assert (first["commit"], first["verdict"], first["rule"]) == (desk.watcher.wanted.commit, "ACCEPT", None)
     published = "forwards:\n  - {in: enp1s0, ports: {8080: 80}, to: proxy}\nfirewall:\n  policy_forward: drop\n"
     await desk.says(SEED + published + "  rules: [{type: in, action: accept, macro: SSH}]\n")
-    then = await desk.control.trace("pve1", asked)
+    then = await desk.answers.trace("pve1", asked)
     spec = desk.watcher.wanted.hosts["pve1"]
     answer = {key: then[key] for key in ("verdict", "rule", "why", "nat")}
     assert answer == HostTracer(spec, KINDS).trace(asked).as_json()
     assert then["commit"] != first["commit"]
     assert str(then["nat"]).startswith("['sent on to 10.10.10.20:80 by hosts/pve1.yaml:")
     with pytest.raises(NotFound, match="pve9"):
-        await desk.control.trace("pve9", asked)
+        await desk.answers.trace("pve9", asked)
     with pytest.raises(InputError, match="there is no zone vmbr9"):
-        await desk.control.trace("pve1", {**asked, "from": "vmbr9"})
+        await desk.answers.trace("pve1", {**asked, "from": "vmbr9"})
 
 
 async def test_what_a_host_has_is_offered_as_a_patch_and_nothing_is_written(tmp_path: Path) -> None:
     desk = await Desk(tmp_path).says(head() + "packages: {tcpdump: present}   # for looking\n")
     with pytest.raises(InputError, match="not looked at yet"):
-        await desk.control.accept("pve1")
+        await desk.answers.accept("pve1")
     desk.looked_at()
-    found = await desk.control.accept("pve1")
+    found = await desk.answers.accept("pve1")
     lines = str(found["patch"]).splitlines()
     assert lines[:2] == ["--- a/hosts/pve1.yaml", "+++ b/hosts/pve1.yaml"]
     assert [line for line in lines[2:] if line[0] in "-+"] == [
@@ -245,7 +249,7 @@ async def test_what_a_host_has_is_offered_as_a_patch_and_nothing_is_written(tmp_
     assert (found["file"], found["taken"], found["left"]) == ("hosts/pve1.yaml", ["packages tcpdump package"], [])
     assert found["commit"] == desk.watcher.wanted.commit
     with pytest.raises(NotFound):
-        await desk.control.accept("pve9")
+        await desk.answers.accept("pve9")
 
 
 async def test_what_is_met_in_files_of_others_is_told_with_its_place(tmp_path: Path) -> None:
@@ -254,7 +258,7 @@ async def test_what_is_met_in_files_of_others_is_told_with_its_place(tmp_path: P
     standing = desk.rounds.standing("pve1")
     assert standing.desired is not None
     standing.observed = bare_host(standing.desired.watch, {"/etc/dnsmasq.d/mine": b"# by hand\ncache-size=256\n"})
-    view = await desk.control.observed("pve1")
+    view = await desk.answers.observed("pve1")
     assert view is not None
     assert isinstance(view.content, dict)
     assert view.content["met"] == [{"thing": "dnsmasq cache-size 256", "where": "/etc/dnsmasq.d/mine:2"}]

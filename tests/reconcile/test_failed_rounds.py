@@ -121,7 +121,7 @@ async def test_a_spec_that_lint_accepts_and_a_writer_rejects_leaves_no_host_gree
     await room.round()
     assert not_green(room.status)
     assert "192.0.2.53#53" in room.status.message
-    assert "could not be compared with" in room.control.uncompared("pve1")
+    assert "could not be compared with" in room.answers.uncompared("pve1")
 
 
 async def test_no_plan_of_an_old_commit_stands_for_the_new_one(room: Room) -> None:
@@ -129,18 +129,18 @@ async def test_no_plan_of_an_old_commit_stands_for_the_new_one(room: Room) -> No
     await room.round()
     plan = room.queries.current_plan("pve1")
     assert plan is not None
-    assert room.control.uncompared("pve1") == ""
+    assert room.answers.uncompared("pve1") == ""
     commit = await room.push(NOTHING.replace("auto", "approve"))
-    assert room.control.uncompared("pve1") == f"pve1 has not been compared with {commit[:10]} yet"
+    assert room.answers.uncompared("pve1") == f"pve1 has not been compared with {commit[:10]} yet"
     room.hosts.trouble = ZeroDivisionError("x")
     await room.round()
-    assert room.control.uncompared("pve1").startswith(f"pve1 could not be compared with {commit[:10]}: passerelle hit")
+    assert room.answers.uncompared("pve1").startswith(f"pve1 could not be compared with {commit[:10]}: passerelle hit")
     assert room.status.plan_id == ""
     with pytest.raises(InputError, match="could not be compared with"):
         await room.control.apply("pve1", None, plan.digest, "ann")
     room.hosts.trouble = None
     await room.round()
-    assert room.control.uncompared("pve1") == ""
+    assert room.answers.uncompared("pve1") == ""
 
 
 async def test_what_a_host_should_have_is_shown_with_the_commit_that_said_so(room: Room) -> None:
@@ -149,7 +149,7 @@ async def test_what_a_host_should_have_is_shown_with_the_commit_that_said_so(roo
     room.hosts.trouble = ZeroDivisionError("x")
     await room.push(NOTHING)
     await room.round()
-    view = await room.control.desired("pve1")
+    view = await room.answers.desired("pve1")
     assert view is not None
     assert view.commit == first
 
@@ -217,7 +217,7 @@ async def test_a_status_that_the_database_does_not_take_is_shown_all_the_same(ro
         assert not [n for n in room.numbers("passerelle_host_state") if "Synced" in n]
         assert len(errors.records) == 2
     await room.round()
-    assert room.control.unrecorded() == {}
+    assert room.answers.unrecorded() == {}
     assert replace(room.status, observed_at=None, changed_at=None) == replace(before, observed_at=None, changed_at=None)
 
 
@@ -256,7 +256,7 @@ async def test_a_database_that_cannot_be_read_loses_nothing_of_what_it_has(room:
     with closing(sqlite3.connect(room.path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         await room.round()
-        held = room.control.unrecorded()["pve1"]
+        held = room.answers.unrecorded()["pve1"]
         assert not_green(held)
     await room.round()
     assert room.status.applied_commit == before.applied_commit
@@ -269,7 +269,7 @@ async def test_a_look_at_the_source_that_breaks_is_said(room: Room, errors: Said
     await room.watcher.failed(said)
     assert room.watcher.standing.state == "failed"
     assert "the database cannot be used now: locked" in room.watcher.standing.message
-    assert (await room.control.readiness()) == {}  # the last good revision is in force
+    assert (await room.answers.readiness()) == {}  # the last good revision is in force
     assert len(room.events("source.trouble")) == 1
     await room.watcher.look()
     assert (room.watcher.standing.state, room.watcher.standing.message) == ("followed", "")

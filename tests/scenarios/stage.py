@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from service.answers.answers import Answers
 from service.apply.fleet import FleetHosts
 from service.git.mirror import Mirror
 from service.git.source import parse_source
@@ -62,7 +63,11 @@ class Stage:
             self.watcher, rounds, self.queue, self.clock, poll_s=POLL_S, workers=1, troubles=troubles,
             reconciled=lambda _: self.clock.napped.set(),
         )  # fmt: skip
-        self.control = Control(self.watcher, rounds, self.queue, store, self.queries, self.clock, self.loop.look_now)
+        self.answers = Answers(self.watcher, rounds, KINDS)
+        self.control = Control(
+            self.watcher, rounds, self.queue, store, self.queries, self.clock, self.loop.look_now,
+            self.answers.uncompared,
+        )  # fmt: skip
         self.running = asyncio.ensure_future(self.loop.run())
         await self.settled()
 
@@ -123,7 +128,7 @@ class Stage:
     @property
     def status(self) -> HostStatus | None:
         """What API, CLI and metrics show."""
-        return self.control.unrecorded().get(HOST) or self.queries.host(HOST)
+        return self.answers.unrecorded().get(HOST) or self.queries.host(HOST)
 
     @property
     def applies(self) -> list[Apply]:

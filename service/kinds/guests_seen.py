@@ -2,6 +2,7 @@
 
 guests_seen(claims, observed) -> tuple[GuestSeen, …]          by address, then name
 name_findings(claims, observed) -> tuple[NameFinding, …]
+in_words(findings) -> str                                     the first of them, for a status
 pools_of(host, claims, observed) -> tuple[PoolFill, …]
 """
 
@@ -79,6 +80,12 @@ def name_findings(claims: Sequence[Claim], observed: HostObserved) -> tuple[Name
             found.append(NameFinding("name-taken", lease.name, lease.mac, text))
     found += _settings_findings(declared(claims), claims, observed)
     return tuple(sorted(set(found), key=lambda one: (one.rule, one.name, one.mac)))
+
+
+def in_words(findings: Sequence[NameFinding]) -> str:
+    """For a host's status."""
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    return f"{findings[0].text}{more}" if findings else ""
 
 
 def _settings_findings(

@@ -1,0 +1,178 @@
+"""What people and programs ask of the service, answered from what it remembers: nothing is asked of a host, nothing is
+changed, and nothing of the loop is touched.
+
+answers = Answers(source, hosts, kinds)
+await answers.observed("pve1")                 what was last seen of a host, as JSON
+answers.uncompared("pve1")                     why there is no plan of it by the revision in force
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from service.answers.accept import accept
+from service.answers.guest_views import GuestViews
+from service.answers.tracers import Revision, Tracers
+from service.answers.views import shown_with_met
+from service.errors import InputError, NotFound
+from service.kinds.kind import Kind
+from service.model.guests import PoolFill
+from service.model.observed import HostObserved
+from service.model.plans import Plan
+from service.model.runs import HostStatus, HostView
+from service.model.sources import SourceStanding
+from service.model.states import Json
+from service.resources.desired import Desired
+from service.spec.editing import unified
+from service.spec.fleet import claims_of
+
+
+class Look(Protocol):
+    """What is remembered of one host: what was seen last, what it was compared with (`commit`), what came of it.
+    `trouble` is why the last round failed."""
+
+    @property
+    def observed(self) -> HostObserved | None: ...
+
+    @property
+    def desired(self) -> Desired | None: ...
+
+    @property
+    def plan(self) -> Plan | None: ...
+
+    @property
+    def commit(self) -> str: ...
+
+    @property
+    def trouble(self) -> str: ...
+
+
+class Looks(Protocol):
+    """What is remembered of every host."""
+
+    def known(self, host: str) -> Look | None:
+        """None before the host's first round."""
+        ...
+
+    def unrecorded(self) -> Mapping[str, HostStatus]:
+        """The statuses that the database did not take, by host."""
+        ...
+
+
+class Source(Protocol):
+    """Git, as far as it is followed."""
+
+    @property
+    def wanted(self) -> Revision: ...
+
+    @property
+    def standing(self) -> SourceStanding: ...
+
+    @property
+    def trouble(self) -> str: ...
+
+    def file_of(self, host: str) -> str | None:
+        """The text of a host's spec file in the revision in force; None where it cannot be read. Blocks."""
+        ...
+
+
+class Answers:
+    """Every answer that is not a row of the history. NotFound for a host that no revision names."""
+
+    def __init__(self, source: Source, looks: Looks, kinds: Sequence[Kind]) -> None:
+        self._source = source
+        self._looks = looks
+        self._guests = GuestViews(self._observed, lambda spec: claims_of(spec, kinds), source.file_of)
+        self._tracers = Tracers(lambda: source.wanted, kinds)
+
+    async def desired(self, host: str) -> HostView | None:
+        """What Git wants of the host."""
+        look = self._look(host)
+        if look is None or look.desired is None:
+            return None
+        rows: list[Json] = [
+            dict(zip(("kind", "resource", "field", "where", "want"), row, strict=True))
+            for row in look.desired.as_json()
+            if isinstance(row, list)
+        ]
+        return HostView(host, rows, commit=look.commit, digest=look.desired.digest)
+
+    async def observed(self, host: str) -> HostView | None:
+        """What was last seen of the host."""
+        look = self._look(host)
+        if look is None or look.observed is None:
+            return None
+        observed = look.observed
+        value = await asyncio.to_thread(shown_with_met, observed, look.desired)
+        return HostView(host, value, at=observed.observed_at)
+
+    def uncompared(self, host: str) -> str:
+        """Why there is no plan of the host by the revision in force; empty where there is one."""
+        wanted, look = self._source.wanted, self._looks.known(host)
+        if not wanted.commit:
+            return f"{host}: passerelle has just started and has not read the source yet"
+        plan = look.plan if look is not None else None
+        if host not in wanted.hosts or (plan is not None and plan.commit == wanted.commit):
+            return ""
+        if look is not None and look.trouble:
+            return f"{host} could not be compared with {wanted.commit[:10]}: {look.trouble}"
+        return f"{host} has not been compared with {wanted.commit[:10]} yet"
+
+    def unrecorded(self) -> Mapping[str, HostStatus]:
+        """The statuses that the database did not take, by host: they hold, not those that it has."""
+        return self._looks.unrecorded()
+
+    async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
+        """What becomes of a packet by what Git wants of the host."""
+        return await self._tracers.trace(host, asked)
+
+    async def source(self) -> SourceStanding:
+        """Whether the source is followed."""
+        return self._source.standing
+
+    async def accept(self, host: str) -> Mapping[str, Json]:
+        """The patch of the host's spec file with which Git wants what the host has. Nothing is written."""
+        look, wanted = self._look(host), self._source.wanted
+        plan = look.plan if look is not None else None
+        text = await asyncio.to_thread(self._source.file_of, host)
+        if plan is None or text is None or plan.commit != wanted.commit:
+            raise InputError(f"{host} was not looked at yet by what Git wants now", hint=f"passerelle drift {host}")
+        spec = wanted.hosts[host]
+        made = await asyncio.to_thread(accept, text, spec, [drift.difference for drift in plan.drifts])
+        left: list[Json] = [{"what": what, "why": why} for what, why in made.left]
+        return {
+            "host": host, "commit": wanted.commit, "file": spec.file,
+            "patch": unified(spec.file, text, made.text), "taken": [*made.taken], "left": left,
+        }  # fmt: skip
+
+    async def guests(self, host: str) -> Mapping[str, Json]:
+        """Who is behind a host, and names that two want."""
+        self._look(host)
+        return await asyncio.to_thread(self._guests.guests, self._source.wanted.hosts[host])
+
+    async def pools(self, host: str) -> tuple[PoolFill, ...]:
+        """How full the host's ranges of addresses are."""
+        self._look(host)
+        return await asyncio.to_thread(self._guests.pools, self._source.wanted.hosts[host])
+
+    async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
+        """The patch of the host's spec file that makes a lease fixed. Nothing is written."""
+        self._look(host)
+        wanted = self._source.wanted
+        return await self._guests.fix(wanted.hosts[host], wanted.commit, ip)
+
+    async def readiness(self) -> Mapping[str, str]:
+        """What is missing before the service does its work."""
+        missing = {}
+        if not self._source.wanted.commit:
+            missing["source"] = self._source.trouble or "no revision was accepted yet"
+        return missing
+
+    def _look(self, host: str) -> Look | None:
+        if host not in self._source.wanted.hosts:
+            raise NotFound(f"no revision names the host {host}")
+        return self._looks.known(host)
+
+    def _observed(self, host: str) -> HostObserved | None:
+        look = self._looks.known(host)
+        return look.observed if look is not None else None
