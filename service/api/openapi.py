@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from service.api.create import create_app
-from service.api.parts import Control, Parts, Reads, Writes
+from service.api.parts import Answers, Control, Parts, Reads, Writes
 from service.clock import SystemClock
 
 
 def document() -> dict[str, Any]:
     """The description. Nothing is behind it: making it asks none of the parts."""
     nothing: Any = object()
-    parts = Parts(cast(Reads, nothing), cast(Writes, nothing), cast(Control, nothing), SystemClock())
+    parts = Parts(
+        cast(Reads, nothing), cast(Writes, nothing), cast(Control, nothing), cast(Answers, nothing), SystemClock()
+    )  # fmt: skip
     return create_app(parts).openapi()
 
 

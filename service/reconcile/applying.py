@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
@@ -10,18 +10,33 @@ from service.clock import Clock
 from service.errors import HostError, HostRefused
 from service.model.plans import Plan
 from service.model.runs import Apply, HostStatus, Trigger
-from service.model.telling import Ended, MissedTold, PhaseTold, ProbesTold, StepTold, Told
+from service.model.telling import Ended, Fence, MissedTold, PhaseTold, ProbesTold, StepTold, Told
 from service.reconcile import status as statuses
 from service.reconcile.decide import Request
 from service.reconcile.gone import AWAY, INTERRUPTED, Gone
 from service.reconcile.planning import Planning
 from service.reconcile.ports import Hosts, Memory, Record
+from service.reconcile.stages import Stage, always, through
 from service.reconcile.standing import Looked, Standing
 from service.resources.desired import Desired
 from service.spec.host import HostSpec
 
 Settled = Literal["free", "ended", "armed"]
 """Nothing was open; what was open has ended and is recorded; something is still armed on the host."""
+
+
+@dataclass
+class Attempt:
+    """One apply, as far as it has come. `looked` is what the plan was made of; `plan` is made anew once packages have
+    come, `fence` is what the host's journal says before anything begins."""
+
+    spec: HostSpec
+    plan: Plan
+    looked: Looked
+    apply_id: str
+    status: HostStatus
+    fence: Fence = field(init=False)
+    generation: int = field(init=False)
 
 
 class Applying:
@@ -48,6 +63,7 @@ class Applying:
         self._may_begin = may_begin
         self._running: set[str] = set()
         self._gone = Gone(record, memory, clock)
+        self.stages = self._in_order()
 
     def is_running(self, host: str) -> bool:
         """Whether an apply of this host is under way here."""
@@ -85,15 +101,15 @@ class Applying:
             status, phase="Running", health="Progressing", apply_id=apply_id, message="", attempted_commit=plan.commit
         )
         await asyncio.to_thread(self._record.set_host_status, status, at=self._clock.now())
+        attempt = Attempt(spec, plan, looked, apply_id, status)
         try:
-            plan = await self._with_packages(spec, plan, looked, status)
-            result = await self._transaction(spec, plan, apply_id, status)
+            result = await through(self.stages, attempt)
             result = await self._verified(spec, apply_id, result)
         except HostRefused as error:
             result = Ended("refused", error.reason, str(error))
         except HostError as error:
             result = Ended("conflict", "unreachable", str(error))
-        await self._finish(apply_id, plan, desired, result)
+        await self._finish(apply_id, attempt.plan, desired, result)
         standing.unsettled = result.ending == "unconfirmed"
         standing.applying = apply_id if standing.unsettled else ""
         return statuses.ended(status, result, apply_id=apply_id, commit=plan.commit, desired_digest=desired.digest)
@@ -173,17 +189,27 @@ class Applying:
             at=self._clock.now(),
         )
 
-    async def _with_packages(self, spec: HostSpec, plan: Plan, looked: Looked, status: HostStatus) -> Plan:
+    def _in_order(self) -> tuple[Stage[Attempt, Ended], ...]:
+        """Packages come before the plan is final, the host's journal is asked before anything begins there, and the
+        record knows of an apply before the host does."""
+        return (
+            Stage("packages", lambda attempt: bool(coming(attempt.plan)), self._install),
+            Stage("stop", lambda _: not self._may_begin(), self._stop),
+            Stage("fence", always, self._fence),
+            Stage("start", always, self._start),
+            Stage("nothing", lambda attempt: not attempt.plan.steps, self._nothing),
+            Stage("transaction", always, self._transaction),
+        )
+
+    async def _install(self, attempt: Attempt) -> None:
         """Install what is missing before the switch is armed, then plan against the host as it is now.
 
         The wishes must be the approved ones: only what the packages brought may differ.
         """
-        come = [p for p in plan.packages if p.action == "install"]
-        install = [p.name for p in come if p.named]
-        if not install:
-            return plan
-        await self._hosts.install(spec, install, [(p.name, p.version, "") for p in come])
-        observed = await self._hosts.observe(spec, looked.desired.watch, [status.address])
+        spec, plan, looked, install = attempt.spec, attempt.plan, attempt.looked, coming(attempt.plan)
+        come = [(p.name, p.version, "") for p in plan.packages if p.action == "install"]
+        await self._hosts.install(spec, install, come)
+        observed = await self._hosts.observe(spec, looked.desired.watch, [attempt.status.address])
         again = await self._planning.anew(looked._replace(observed=observed, commit=plan.commit))
         if again.refusals:
             raise HostRefused(again.refusals[0].what, reason="plan", hint=again.refusals[0].hint)
@@ -195,34 +221,49 @@ class Applying:
                 reason="plan",
                 hint="look at the new plan",
             )
-        return again
+        attempt.plan = again
 
-    async def _transaction(self, spec: HostSpec, plan: Plan, apply_id: str, status: HostStatus) -> Ended:
-        """Arm, apply, confirm. Without a step nothing is armed."""
-        if not self._may_begin():
-            # it stays open: after the next start it is asked for once more
-            return Ended("unconfirmed", INTERRUPTED, "the service was told to stop before anything was armed there")
-        fence = await self._hosts.fence(spec)
-        if fence.quarantined:
-            return Ended(
-                "refused",
-                "quarantined",
-                f"a rollback failed on this host before ({fence.quarantined}); a person must look and release it",
-            )
-        generation = await asyncio.to_thread(self._record.next_generation, spec.name, at_least=fence.generation)
-        planned = [(step.fact, step.why) for step in plan.steps]
-        await asyncio.to_thread(
-            self._record.start_apply, apply_id, generation=generation, planned=planned, at=self._clock.now()
+    async def _stop(self, _attempt: Attempt) -> Ended:
+        """It stays open: after the next start it is asked for once more."""
+        return Ended("unconfirmed", INTERRUPTED, "the service was told to stop before anything was armed there")
+
+    async def _fence(self, attempt: Attempt) -> Ended | None:
+        """What the host's journal says: a rollback that failed there is a person's to look at."""
+        fence = attempt.fence = await self._hosts.fence(attempt.spec)
+        if not fence.quarantined:
+            return None
+        return Ended(
+            "refused",
+            "quarantined",
+            f"a rollback failed on this host before ({fence.quarantined}); a person must look and release it",
         )
-        if not plan.steps:
-            return Ended("confirmed")
-        addresses = list(dict.fromkeys([spec.connection.address, status.address]))
+
+    async def _start(self, attempt: Attempt) -> None:
+        """A generation that the host has not seen, and every step in the record."""
+        attempt.generation = await asyncio.to_thread(
+            self._record.next_generation, attempt.spec.name, at_least=attempt.fence.generation
+        )
+        planned = [(step.fact, step.why) for step in attempt.plan.steps]
+        await asyncio.to_thread(
+            self._record.start_apply, attempt.apply_id, generation=attempt.generation, planned=planned,
+            at=self._clock.now(),
+        )  # fmt: skip
+
+    async def _nothing(self, _attempt: Attempt) -> Ended:
+        """Without a step nothing is armed."""
+        return Ended("confirmed")
+
+    async def _transaction(self, attempt: Attempt) -> Ended:
+        """Arm, apply, confirm."""
+        spec, apply_id = attempt.spec, attempt.apply_id
+        addresses = list(dict.fromkeys([spec.connection.address, attempt.status.address]))
         told: asyncio.Queue[Told | None] = asyncio.Queue()
         writer = asyncio.create_task(self._write_told(apply_id, told))
         try:
             return await self._hosts.apply(
-                spec, plan, apply_id=apply_id, generation=generation, known_addresses=addresses, told=told.put_nowait
-            )
+                spec, attempt.plan, apply_id=apply_id, generation=attempt.generation, known_addresses=addresses,
+                told=told.put_nowait,
+            )  # fmt: skip
         finally:
             told.put_nowait(None)
             await writer
@@ -264,6 +305,11 @@ class Applying:
         await asyncio.to_thread(
             self._record.finish_apply, apply_id, phase, at=now, cause=result.cause, error=result.error
         )
+
+
+def coming(plan: Plan) -> list[str]:
+    """The packages that the spec names and that are to be installed."""
+    return [package.name for package in plan.packages if package.action == "install" and package.named]
 
 
 def trigger_of(plan: Plan) -> Trigger:

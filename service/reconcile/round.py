@@ -3,30 +3,30 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from service.clock import Clock
 from service.errors import HostError, HostKeyChanged, StoreError, Throttled
-from service.kinds.claims import Claim
 from service.kinds.desire import desire
 from service.kinds.guests_seen import in_words, name_findings, pools_of
 from service.kinds.kind import Kind
 from service.model.ceilings import Ceilings
 from service.model.guests import PoolFill
-from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.runs import HostStatus, Phase, SyncMode
 from service.model.states import Json, Seen
 from service.plan.make import Permission
 from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
-from service.reconcile.decide import Decision, decide, quarantined
+from service.reconcile.decide import decide, quarantined
 from service.reconcile.drilling import Drilling
+from service.reconcile.looking import Looking
 from service.reconcile.planning import Planning
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.quarantine import Quarantine
+from service.reconcile.stages import Stage, always, through
 from service.reconcile.standing import Looked, Standing
 from service.reconcile.trouble import Troubles
+from service.reconcile.turn import Stop, Turn
 from service.reconcile.watching import Wanted
 from service.resources.desired import Desired
 from service.spec.fleet import claims_of
@@ -66,7 +66,9 @@ class Rounds:
             record, memory, hosts, clock, self._planning, self._desired_at, may_begin=lambda: not self._is_stopping
         )
         self._drilling = Drilling(record, memory, hosts, clock, self._troubles)
-        self._quarantine = Quarantine(record, hosts, clock)
+        quarantine = Quarantine(record, hosts, clock)
+        self._looking = Looking(hosts, self._applying, self._drilling, quarantine, self._may_begin)
+        self.stages = self._in_order()
         self.standings: dict[str, Standing] = {}
 
     def standing(self, name: str) -> Standing:
@@ -115,8 +117,12 @@ class Rounds:
         try:
             before = await asyncio.to_thread(self._memory.host, name)
             status, is_known = statuses.fresh(spec, before, self.mode_of(spec, granted_of(before))), True
-            status, next_s = await self._round(spec, wanted, standing, status)
-            status = statuses.doubted(status, self._hosts.doubt(name))
+            desired = standing.desired_of(spec)
+            if desired is None:
+                desired = await asyncio.to_thread(wanted_of, spec, self._kinds)
+            turn = Turn(spec, wanted, standing, status, desired)
+            next_s = (await through(self.stages, turn)).after_s
+            status = statuses.doubted(turn.status, self._hosts.doubt(name))
             standing.failures = 0
             standing.trouble = ""
             self._troubles.well("round", name)
@@ -178,79 +184,71 @@ class Rounds:
         """The statuses that the database did not take, by host: they hold, not those that it has."""
         return {name: one.unrecorded for name, one in self.standings.items() if one.unrecorded is not None}
 
-    async def _round(
-        self, spec: HostSpec, wanted: Wanted, standing: Standing, status: HostStatus
-    ) -> tuple[HostStatus, float]:
-        desired = standing.desired_of(spec)
-        if desired is None:
-            desired = await asyncio.to_thread(wanted_of, spec, self._kinds)
-        if standing.release and status.quarantined:
-            await self._quarantine.release(spec, status.quarantined, standing.release)
-        standing.release = ""
-        observed = await self._hosts.observe(spec, desired.watch, known_addresses(spec, status))
-        status = replace(status, address=observed.path.server if observed.path else status.address)
-        if standing.unsettled:
-            await self._drilling.settle(spec.name, standing.drill)
-        settled = await self._applying.settle(spec, standing)
-        if settled == "armed":
-            return statuses.awaited(
-                status, "an apply is not confirmed yet; its end is waited for"
-            ), statuses.RETRY_FIRST_S
-        if settled == "ended":  # what the host undid meanwhile is not what was seen
-            observed = await self._hosts.observe(spec, desired.watch, known_addresses(spec, status))
-        held = await self._quarantine.look(spec, observed)
-        status = replace(status, quarantined=held.quarantined)
-        if held.armed and not held.quarantined:
-            return statuses.awaited(status, held.message(status)), statuses.RETRY_FIRST_S
-        if standing.drill and not self._is_stopping and not self._hosts.doubt(spec.name):
-            drill_id, standing.drill, standing.unsettled = standing.drill, "", True
-            await self._drilling.run(spec, drill_id, observed, known_addresses(spec, status), reboot=standing.reboot)
-            return status, statuses.SOON_S
+    def _in_order(self) -> tuple[Stage[Turn, Stop], ...]:
+        """Nothing is compared before it is known how all that was begun has ended, nothing is decided about a host that
+        is not free, nothing is applied that was not recorded."""
+        return (
+            *self._looking.stages,
+            Stage("plan", always, self._plan),
+            Stage("remember", always, self._remember),
+            Stage("guests", always, self._know_guests),
+            Stage("decide", always, self._decide),
+            Stage("apply", lambda turn: turn.decision.action == "apply", self._apply),
+            Stage("rest", always, self._rest),
+        )
+
+    def _may_begin(self, host: str) -> bool:
+        """Whether a change could be confirmed: not while the service stops, nor over an old connection only."""
+        return not self._is_stopping and not self._hosts.doubt(host)
+
+    async def _plan(self, turn: Turn) -> None:
+        """What differs, and what would be done about it."""
         permission = Permission(
-            management_change=spec.name in wanted.introduced,
+            management_change=turn.spec.name in turn.wanted.introduced,
             may_open=self.ceilings.may_open,
-            raises_wait=self.ceilings.raises_wait(spec.name),
+            raises_wait=self.ceilings.raises_wait(turn.spec.name),
         )
-        looked = Looked(desired, await self._base(spec.name), observed, wanted.commit, permission)
-        plan = await self._planning.plan(standing, looked)
-        standing.looked = looked
-        standing.spec = spec
-        await self._remember(standing, desired, observed, plan)
-        await self._know_guests(spec, standing, observed)
-        decision = await self._decide(
-            spec, plan, standing, status.sync_mode, held.message(status) if held.quarantined else ""
-        )
-        status = statuses.seen(
-            status, decision, at=observed.observed_at, commit=wanted.commit,
-            desired_digest=desired.digest, drift_items=len(plan.drifts),
-        )  # fmt: skip
-        status = replace(status, plan_id=standing.plan_id, message=status.message or told(plan, standing))
-        if decision.action == "apply" and (self._is_stopping or self._hosts.doubt(spec.name)):
-            status = replace(status, phase="Pending")  # it could not be confirmed over a new connection
-        elif decision.action == "apply":
-            return await self._apply(spec, standing, status, looked)
-        if decision.action == "nothing" and decision.sync == "Synced":
-            status = await self._adopt(status, desired, wanted.commit)
-        return status, self._clock.jitter(self._observe_s)
+        base = await self._base(turn.spec.name)
+        turn.looked = Looked(turn.desired, base, turn.observed, turn.wanted.commit, permission)
+        turn.plan = await self._planning.plan(turn.standing, turn.looked)
 
-    async def _apply(
-        self, spec: HostSpec, standing: Standing, status: HostStatus, looked: Looked
-    ) -> tuple[HostStatus, float]:
+    async def _apply(self, turn: Turn) -> Stop:
         """Apply what was decided, then look again at once."""
-        if standing.plan is not None:
-            standing.heals(standing.plan, self._clock.monotonic_s())
+        spec, standing = turn.spec, turn.standing
+        if not self._may_begin(spec.name):
+            turn.show(phase="Pending")
+            return self._until_next("it could not be confirmed over a new connection")
+        standing.heals(turn.plan, self._clock.monotonic_s())
         request, standing.request = standing.request, None
-        status = await self._applying.run(spec, standing, status, looked, request)
-        if status.phase == "Succeeded":
-            standing.applied_by = status.apply_id
+        turn.status = await self._applying.run(spec, standing, turn.status, turn.looked, request)
+        if turn.status.phase == "Succeeded":
+            standing.applied_by = turn.status.apply_id
             if request is not None and request.may_raise:
-                status = replace(status, sync_mode=self.ceilings.sync(spec.name, spec.sync))
-            return status, statuses.SOON_S
+                turn.show(sync_mode=self.ceilings.sync(spec.name, spec.sync))
+            return Stop("an apply was confirmed", statuses.SOON_S)
         standing.failures += 1
-        return status, self._clock.jitter(max(self._observe_s, statuses.backoff_s(standing.failures)))
+        after_s = max(self._observe_s, statuses.backoff_s(standing.failures))
+        return Stop("an apply was not confirmed", self._clock.jitter(after_s))
 
-    async def _decide(self, spec: HostSpec, plan: Plan, standing: Standing, mode: SyncMode, held: str) -> Decision:
-        """`held` is why the host is not free, empty where it is."""
+    async def _rest(self, turn: Turn) -> Stop:
+        """Nothing is to be done now. A host that is as wanted, whoever made it so, is the new base."""
+        desired, commit = turn.desired, turn.wanted.commit
+        if turn.decision.action == "nothing" and turn.decision.sync == "Synced":
+            if turn.status.applied_digest != desired.digest:
+                await asyncio.to_thread(
+                    self._record.set_base, desired.host, desired.as_json(), digest=desired.digest, commit=commit,
+                    apply_id="", at=self._clock.now(),
+                )  # fmt: skip
+            turn.show(applied_digest=desired.digest, applied_commit=commit)
+        return self._until_next("nothing is to be done now")
+
+    def _until_next(self, why: str) -> Stop:
+        return Stop(why, self._clock.jitter(self._observe_s))
+
+    async def _decide(self, turn: Turn) -> None:
+        """What happens now, by mode, drift, latch, requests, and whether the host is free."""
+        spec, plan, standing, mode = turn.spec, turn.plan, turn.standing, turn.status.sync_mode
+        held = turn.held.message(turn.status) if turn.held.quarantined else ""
         latches = await asyncio.to_thread(self._memory.latches, spec.name)
         ends = [latch.error for latch in latches if latch.desired_digest == plan.desired_digest]
         latched = bool(ends)
@@ -272,7 +270,12 @@ class Rounds:
         if decision.stale_request and standing.request is not None:
             why = decision.message or "there is nothing to apply"
             await self._end_request(standing, "Refused", "quarantined" if held else "stale", why)
-        return decision
+        turn.decision = decision
+        turn.status = statuses.seen(
+            turn.status, decision, at=turn.observed.observed_at, commit=turn.wanted.commit,
+            desired_digest=turn.desired.digest, drift_items=len(plan.drifts),
+        )  # fmt: skip
+        turn.show(plan_id=standing.plan_id, message=turn.status.message or told(plan, standing))
 
     async def _end_request(self, standing: Standing, phase: Phase, cause: str, why: str) -> None:
         """What was asked for does not happen; whoever asked is told at once."""
@@ -283,8 +286,10 @@ class Rounds:
                 self._record.finish_apply, request.apply_id, phase, at=self._clock.now(), cause=cause, error=why
             )
 
-    async def _remember(self, standing: Standing, desired: Desired, observed: HostObserved, plan: Plan) -> None:
+    async def _remember(self, turn: Turn) -> None:
         """What was seen goes into the history; what did not change costs nothing there."""
+        standing, desired, observed, plan = turn.standing, turn.desired, turn.observed, turn.plan
+        standing.looked, standing.spec = turn.looked, turn.spec
         before, standing.plan = standing.plan, plan
         standing.desired, standing.observed = desired, observed
         is_news = before is None or (before.digest, before.commit) != (plan.digest, plan.commit)
@@ -313,13 +318,10 @@ class Rounds:
 
         await asyncio.to_thread(write, desired.host)
 
-    def claims_of(self, spec: HostSpec) -> Sequence[Claim]:
-        """What the sections of a host say to each other."""
-        return claims_of(spec, self._kinds)
-
-    async def _know_guests(self, spec: HostSpec, standing: Standing, observed: HostObserved) -> None:
+    async def _know_guests(self, turn: Turn) -> None:
         """How full the pools are, and names that two guests want: each is told when it is new."""
-        claims = self.claims_of(spec)
+        spec, standing, observed = turn.spec, turn.standing, turn.observed
+        claims = claims_of(spec, self._kinds)
         self._filled(spec.name, await asyncio.to_thread(pools_of, spec.name, claims, observed))
         before, standing.disputed = standing.disputed, await asyncio.to_thread(name_findings, claims, observed)
         for new in [one for one in standing.disputed if one not in before]:
@@ -337,15 +339,6 @@ class Rounds:
         base = await asyncio.to_thread(self._memory.base, host)
         return base.desired if base else None
 
-    async def _adopt(self, status: HostStatus, desired: Desired, commit: str) -> HostStatus:
-        """The host is as wanted, whoever made it so: that is the new base."""
-        if status.applied_digest != desired.digest:
-            await asyncio.to_thread(
-                self._record.set_base, desired.host, desired.as_json(), digest=desired.digest, commit=commit,
-                apply_id="", at=self._clock.now(),
-            )  # fmt: skip
-        return replace(status, applied_digest=desired.digest, applied_commit=commit)
-
 
 def told(plan: Plan, standing: Standing) -> str:
     """What a person should know of a host about which nothing more urgent is said."""
@@ -362,8 +355,3 @@ def wanted_of(spec: HostSpec, kinds: Sequence[Kind]) -> Desired:
 def granted_of(before: HostStatus | None) -> SyncMode:
     """The mode in which a host was last worked on; a new one was never let do anything by itself."""
     return "approve" if before is None or before.reason == "Orphaned" else before.sync_mode
-
-
-def known_addresses(spec: HostSpec, status: HostStatus) -> list[str]:
-    """Where the host may be: where the spec says, and where it was last."""
-    return list(dict.fromkeys(a for a in (spec.connection.address, status.address) if a))

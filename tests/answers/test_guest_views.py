@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from service.errors import InputError, NotFound
+from service.kinds import KINDS
 from service.kinds.guests_seen import guests_seen, name_findings, pools_of
 from service.lab.waiting import grown_s
 from service.model.observed import HostObserved, Lease
 from service.model.states import Seen, Unknown
+from service.spec.fleet import claims_of
 from tests.laws.specs import head
 from tests.reconcile.test_control import Desk
 
@@ -82,7 +84,7 @@ async def test_pools_count_leases_in_force_and_reservations(desk: Desk) -> None:
 
 async def test_names_that_two_want_are_findings(desk: Desk) -> None:
     await looked_at(desk)
-    claims = desk.rounds.claims_of(desk.watcher.wanted.hosts["pve1"])
+    claims = claims_of(desk.watcher.wanted.hosts["pve1"], KINDS)
     thief = Lease("bc:24:11:00:00:66", "10.10.10.107", "dev", 0)
     taken = name_findings(claims, seen_with(desk, (*LEASES, thief)))
     assert [(one.rule, one.name, one.mac) for one in taken] == [("name-taken", "dev", "bc:24:11:00:00:66")]

@@ -12,8 +12,8 @@ from service.model.runs import HostStatus
 from service.model.telling import Ended, Ending
 from service.reconcile import status as statuses
 from service.reconcile.decide import Decision
-from service.reconcile.round import known_addresses
 from service.reconcile.standing import CONTESTED_TIMES, CONTESTED_WITHIN_S, Standing
+from service.reconcile.turn import known_addresses
 from tests.laws.specs import head, spec_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

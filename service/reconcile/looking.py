@@ -1,0 +1,80 @@
+"""The first stages of a round: how the host is, how what was begun on it has ended, and whether it is free."""
+
+from collections.abc import Callable
+
+from service.reconcile import status as statuses
+from service.reconcile.applying import Applying
+from service.reconcile.drilling import Drilling
+from service.reconcile.ports import Hosts
+from service.reconcile.quarantine import Quarantine
+from service.reconcile.stages import Stage, always
+from service.reconcile.turn import Stop, Turn
+
+
+class Looking:
+    """`may_begin(host)`: whether a change of the host could be confirmed now."""
+
+    def __init__(
+        self, hosts: Hosts, applying: Applying, drilling: Drilling, quarantine: Quarantine,
+        may_begin: Callable[[str], bool],
+    ) -> None:  # fmt: skip
+        self._hosts = hosts
+        self._applying = applying
+        self._drilling = drilling
+        self._quarantine = quarantine
+        self._may_begin = may_begin
+
+    @property
+    def stages(self) -> tuple[Stage[Turn, Stop], ...]:
+        """In their order: only an observation finds a host that has moved, so all else comes after it; a host is free
+        only when nothing of ours is open there; a drill needs a free host."""
+        return (
+            Stage("release", lambda turn: bool(turn.standing.release), self._release),
+            Stage("observe", always, self._observe),
+            Stage("settle", lambda turn: turn.standing.unsettled, self._settle),
+            Stage("hold", always, self._hold),
+            Stage("drill", self._is_drill_due, self._drill),
+        )
+
+    def _is_drill_due(self, turn: Turn) -> bool:
+        return bool(turn.standing.drill) and self._may_begin(turn.spec.name)
+
+    async def _release(self, turn: Turn) -> None:
+        """A person has looked at a host whose rollback failed."""
+        if turn.status.quarantined:
+            await self._quarantine.release(turn.spec, turn.status.quarantined, turn.standing.release)
+        turn.standing.release = ""
+
+    async def _observe(self, turn: Turn) -> None:
+        """The host is looked at, wherever it is."""
+        observed = turn.observed = await self._hosts.observe(turn.spec, turn.desired.watch, turn.addresses)
+        turn.show(address=observed.path.server if observed.path else turn.status.address)
+
+    async def _settle(self, turn: Turn) -> Stop | None:
+        """What was begun and nobody saw the end of has ended by now, or its end is waited for."""
+        await self._drilling.settle(turn.spec.name, turn.standing.drill)
+        settled = await self._applying.settle(turn.spec, turn.standing)
+        if settled == "armed":
+            return self._await(turn, "an apply is not confirmed yet; its end is waited for")
+        if settled == "ended":  # what the host undid meanwhile is not what was seen
+            turn.observed = await self._hosts.observe(turn.spec, turn.desired.watch, turn.addresses)
+        return None
+
+    async def _hold(self, turn: Turn) -> Stop | None:
+        """Whether the host is free: another controller may be at work on it, or a person has to look."""
+        held = turn.held = await self._quarantine.look(turn.spec, turn.observed)
+        turn.show(quarantined=held.quarantined)
+        if held.armed and not held.quarantined:
+            return self._await(turn, held.message(turn.status))
+        return None
+
+    def _await(self, turn: Turn, why: str) -> Stop:
+        turn.status = statuses.awaited(turn.status, why)
+        return Stop(why, statuses.RETRY_FIRST_S)
+
+    async def _drill(self, turn: Turn) -> Stop:
+        """A person lets the host undo a change of nothing; the next round follows at once."""
+        standing = turn.standing
+        drill_id, standing.drill, standing.unsettled = standing.drill, "", True
+        await self._drilling.run(turn.spec, drill_id, turn.observed, turn.addresses, reboot=standing.reboot)
+        return Stop("a drill has ended", statuses.SOON_S)

@@ -1,0 +1,54 @@
+"""One round of one host, as far as it has come: every stage reads what the stages before it found out."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from service.model.observed import HostObserved
+from service.model.plans import Plan
+from service.model.runs import HostStatus
+from service.reconcile.decide import Decision
+from service.reconcile.quarantine import Held
+from service.reconcile.standing import Looked, Standing
+from service.reconcile.watching import Wanted
+from service.resources.desired import Desired
+from service.spec.host import HostSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A round ends here. `why` in words; the next one is due in `after_s` seconds."""
+
+    why: str
+    after_s: float
+
+
+@dataclass
+class Turn:
+    """What is wanted, what is known from the rounds before, and `status`, what will be shown of the host. `observed` is
+    set by the stage that looks, `held` by the one that asks whether the host is free, `looked` and `plan` by the one
+    that plans, `decision` by the one that decides: whoever reads one of them before that has the order wrong."""
+
+    spec: HostSpec
+    wanted: Wanted
+    standing: Standing
+    status: HostStatus
+    desired: Desired
+    observed: HostObserved = field(init=False)
+    held: Held = field(init=False)
+    looked: Looked = field(init=False)
+    plan: Plan = field(init=False)
+    decision: Decision = field(init=False)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the host may be."""
+        return known_addresses(self.spec, self.status)
+
+    def show(self, **values: Any) -> None:
+        """Change what will be shown of the host."""
+        self.status = replace(self.status, **values)
+
+
+def known_addresses(spec: HostSpec, status: HostStatus) -> list[str]:
+    """Where the host may be: where the spec says, and where it was last."""
+    return list(dict.fromkeys(a for a in (spec.connection.address, status.address) if a))
