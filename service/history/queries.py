@@ -6,7 +6,7 @@ Every method blocks; async callers use a thread. Lists are pages: `limit` items 
 hosts(…) host(name) drift(…) plan(id) current_plan(host) applies(…) apply(id) unfinished_applies(host)
 revisions(…) revision(commit) newest_revision(state) leases(…) lease_history(…) events(…) newest_event_id()
 latches(host) drills(…) drill(id) unfinished_drills(host) base(host) tokens() receivers()
-receiver_secret(name) counts()
+receiver_secret(name) counts() waiting_apply(host) waiting_drill(host) release_asked(host)
 """
 
 from collections.abc import Sequence
@@ -35,6 +35,7 @@ from service.history.tables import (
     steps,
     tokens,
 )
+from service.history.waiting_queries import WaitingQueries
 from service.model.access import Receiver, ReceiverSecret, Token
 from service.model.runs import (
     FINISHED,
@@ -70,7 +71,7 @@ class Counts:
     succeeded_at: dict[str, datetime] = field(default_factory=dict)
 
 
-class Queries(LeaseQueries):
+class Queries(LeaseQueries, WaitingQueries):
     """Everything that can be read: each call one consistent view, frozen values out."""
 
     def __init__(self, database: Database) -> None:

@@ -7,7 +7,7 @@ bounds it once more.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, Table, text
+from sqlalchemy import Index, Table, false, text
 from sqlmodel import Field, SQLModel
 
 from service.history.columns import JsonText, UtcTime
@@ -122,6 +122,7 @@ class ApplyRow(SQLModel, table=True):
     cause: str = ""
     error: str = ""
     probes: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "[]"})
+    may_raise: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class StepRow(SQLModel, table=True):
@@ -151,6 +152,19 @@ class DrillRow(SQLModel, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=UtcTime)
     error: str = ""
     proofs: Any = Field(sa_type=JsonText)
+    reboot: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+
+
+class ReleaseRow(SQLModel, table=True):
+    """A quarantine that a person wants lifted, until the next round has tried; the row goes with it."""
+
+    __tablename__ = "releases"
+
+    host: str = Field(primary_key=True)
+    apply_id: str
+    requested_by: str
+    reason: str
+    requested_at: datetime = Field(sa_type=UtcTime)
 
 
 class LeaseRow(SQLModel, table=True):
@@ -321,6 +335,7 @@ plans = _table(PlanRow)
 applies = _table(ApplyRow)
 steps = _table(StepRow)
 drills = _table(DrillRow)
+releases = _table(ReleaseRow)
 leases = _table(LeaseRow)
 lease_intervals = _table(LeaseIntervalRow)
 lease_looks = _table(LeaseLookRow)

@@ -10,6 +10,7 @@ Latch        a desired digest that was rolled back: not tried again by itself
 Base         what was last applied, for the three-way comparison
 HostView     what is wanted of a host, or what was seen of it, as JSON
 Drill        a rollback that was let happen on purpose, and what it proved
+Release      a quarantine that a person wants lifted
 Revision, PlanRecord, LeaseRecord, LeaseInterval, Event, Page
 """
 
@@ -46,6 +47,8 @@ PlanState = Literal["current", "superseded", "applied"]
 RevisionState = Literal["accepted", "refused"]
 
 FINISHED: tuple[Phase, ...] = ("Succeeded", "Failed", "RolledBack", "RollbackFailed", "Refused")
+ASKED: tuple[Trigger, ...] = ("request", "retry")
+"""What a person or a program asked for; the loop sets the others off by itself."""
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
@@ -114,7 +117,8 @@ class Apply:
 
     `generation` fences off older controllers; 0 while the apply only waits. `cause` is a fixed word for why it ended
     badly (deadline, conflict, step-failed…), `error` the sentence for people. `author_*` and `subject` are those of
-    the commit, as far as its revision is known.
+    the commit, as far as its revision is known. `may_raise`: whoever asked may approve what the operator does not let a
+    commit do by itself.
     """
 
     id: str
@@ -135,8 +139,14 @@ class Apply:
     author_name: str = ""
     author_email: str = ""
     subject: str = ""
+    may_raise: bool = False
     probes: tuple[ProbeRecord, ...] = ()
     steps: tuple[ApplyStep, ...] = ()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it was asked for and waits for its turn: nothing of it was begun."""
+        return self.phase == "Pending" and self.trigger in ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +162,7 @@ class Proof:
 class Drill:
     """A rollback that was let happen on purpose. `id` is a ULID and is the transaction's id on the host too.
 
-    Passed only where every proof held; `error` says in words what was missing.
+    Passed only where every proof held; `error` says in words what was missing. `reboot`: the host's boot undoes it.
     """
 
     id: str
@@ -164,7 +174,19 @@ class Drill:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     error: str = ""
+    reboot: bool = False
     proofs: tuple[Proof, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A person has looked at a host and wants the quarantine that `apply_id` brought lifted."""
+
+    host: str
+    apply_id: str
+    requested_by: str
+    reason: str
+    requested_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from service.model.plans import Plan
 from service.model.runs import Apply, HostStatus, Trigger
 from service.model.telling import Ended, Fence, MissedTold, PhaseTold, ProbesTold, StepTold, Told
 from service.reconcile import status as statuses
+from service.reconcile.asked import Asked
 from service.reconcile.decide import Request
 from service.reconcile.gone import AWAY, INTERRUPTED, Gone
 from service.reconcile.planning import Planning
@@ -59,6 +60,7 @@ class Applying:
         self._hosts = hosts
         self._clock = clock
         self._planning = planning
+        self._asked = Asked(record, memory, clock)
         self._desired_at = desired_at
         self._may_begin = may_begin
         self._running: set[str] = set()
@@ -119,9 +121,7 @@ class Applying:
         if not standing.unsettled:
             return "free"
         unfinished = await asyncio.to_thread(self._memory.unfinished_applies)
-        # one that only waits was never begun: a restart forgets who asked, so it ends here
-        waiting = standing.request.apply_id if standing.request else ""
-        mine = [apply for apply in unfinished if apply.host == spec.name and apply.id != waiting]
+        mine = [apply for apply in unfinished if apply.host == spec.name and not apply.is_waiting]
         if not mine:
             standing.unsettled, standing.applying = False, ""
             return "free"
@@ -134,8 +134,8 @@ class Applying:
             )
             told = await self._gone.judged(apply, await self._verified(spec, apply.id, told))
             await self._settled(apply, told)
-            if told.cause in AWAY:
-                standing.request = standing.request or await self._gone.again(apply)
+            if told.cause in AWAY and await self._asked.apply(spec.name) is None:
+                await self._gone.again(apply)
         standing.unsettled, standing.applying = False, ""
         return "ended"
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from service.clock import Clock
 from service.errors import InputError, NotFound, Stale
 from service.model.plans import Plan
-from service.reconcile.decide import Request
 from service.reconcile.ports import Memory, Record
 from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
@@ -66,8 +65,8 @@ class Control:
                 hint="name its digest, with a token of scope approve",
             )
         async with self._asking:  # of two who ask at once, the second is told
-            if standing.request is not None:
-                raise InputError(f"an apply of {host} waits already: {standing.request.apply_id}")
+            if waiting := await asyncio.to_thread(self._memory.waiting_apply, host):
+                raise InputError(f"an apply of {host} waits already: {waiting.id}")
             apply_id = await asyncio.to_thread(
                 self._record.open_apply,
                 host,
@@ -78,8 +77,8 @@ class Control:
                 trigger="request",
                 requested_by=by,
                 at=self._clock.now(),
+                may_raise=may_raise,
             )
-            standing.request = Request(apply_id, by, plan.digest, standing.plan_id, may_raise)
         self._queue.add(host)
         return apply_id
 
@@ -122,12 +121,12 @@ class Control:
         """Let the host undo a change of nothing, by its timer or by a reboot. Returns the drill's id at once."""
         self._known(host)
         self._may_write(host)
-        standing = self._rounds.standing(host)
         async with self._asking:
-            if standing.drill:
-                raise InputError(f"a drill of {host} waits already: {standing.drill}")
-            drill_id = await asyncio.to_thread(self._record.open_drill, host, requested_by=by, at=self._clock.now())
-            standing.drill, standing.reboot = drill_id, reboot
+            if waiting := await asyncio.to_thread(self._memory.waiting_drill, host):
+                raise InputError(f"a drill of {host} waits already: {waiting.id}")
+            drill_id = await asyncio.to_thread(
+                self._record.open_drill, host, requested_by=by, at=self._clock.now(), reboot=reboot
+            )
         self._queue.add(host)
         return drill_id
 
@@ -137,7 +136,8 @@ class Control:
         status = await asyncio.to_thread(self._memory.host, host)
         if status is None or not status.quarantined:
             raise InputError(f"{host} is not quarantined")
-        self._rounds.standing(host).release = f"{by}: {reason}"
+        quarantined, at = status.quarantined, self._clock.now()
+        await asyncio.to_thread(self._record.ask_release, host, quarantined, by=by, reason=reason, at=at)
         self._queue.add(host)
 
     def _known(self, host: str) -> None:

@@ -13,7 +13,6 @@ from service.model.runs import Proof
 from service.model.states import Json, Seen
 from service.plan.next_boot import next_boot_faults
 from service.reconcile.ports import Hosts, Memory, Record
-from service.reconcile.standing import Standing
 from service.reconcile.trouble import Troubles
 from service.spec.host import HostSpec
 
@@ -57,17 +56,10 @@ class Drilling:
             self._troubles.well("drill", spec.name)
         await asyncio.to_thread(self._record.finish_drill, drill_id, proofs=proofs, error=error, at=self._clock.now())
 
-    async def give_up(self, standing: Standing, why: str) -> None:
-        """The host cannot be reached: whoever waits for a drill is told at once."""
-        drill_id, standing.drill = standing.drill, ""
-        if drill_id:
-            standing.unsettled = True  # should the record fail, a later round ends it
-            await asyncio.to_thread(self._record.finish_drill, drill_id, proofs=(), error=why, at=self._clock.now())
-
-    async def settle(self, host: str, waiting: str) -> None:
-        """End the drills of a host that nobody runs any more; the one that waits for its turn is `waiting`."""
+    async def settle(self, host: str) -> None:
+        """End the drills of a host that were begun and that nobody runs any more."""
         for drill in await asyncio.to_thread(self._memory.unfinished_drills, host):
-            if drill.id != waiting:
+            if drill.state != "Pending":
                 await asyncio.to_thread(
                     self._record.finish_drill, drill.id, proofs=(), error=INTERRUPTED, at=self._clock.now()
                 )

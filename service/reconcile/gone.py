@@ -7,12 +7,11 @@ same is tried once more, and latched when that happens a second time in a row.
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 
 from service.clock import Clock
-from service.model.runs import Apply
+from service.model.runs import ASKED, Apply
 from service.model.telling import Ended
-from service.reconcile.decide import Request
+from service.reconcile.asked import WITHIN
 from service.reconcile.ports import Memory, Record
 
 CONTROLLER_AWAY = "controller away"
@@ -26,8 +25,6 @@ WHY = {
     THROTTLED: "sshd refused every login from passerelle's address (PerSourcePenalties), which says nothing about the "
     "change",
 }
-ASKED_WITHIN = timedelta(hours=2)
-"""What a person asked for longer ago than that is not done by itself any more."""
 
 
 class Gone:
@@ -49,13 +46,12 @@ class Gone:
             return replace(told, error=f"{told.error}; {why}, for the second time")
         return replace(told, cause=cause, error=f"{told.error}; {why}. It is tried once more")
 
-    async def again(self, apply: Apply) -> Request | None:
-        """The same request once more, where a person or a program had asked; None where the loop goes on by itself."""
-        is_asked = apply.trigger in ("request", "retry")
+    async def again(self, apply: Apply) -> None:
+        """The same request once more, where a person or a program had asked; else the loop goes on by itself."""
         asked_at, now = apply.requested_at, self._clock.now()
-        is_late = asked_at is None or now - asked_at > ASKED_WITHIN
-        if not is_asked or is_late or await self._is_second(apply, *AWAY):
-            return None
+        is_late = asked_at is None or now - asked_at > WITHIN
+        if apply.trigger not in ASKED or is_late or await self._is_second(apply, *AWAY):
+            return
         again = await asyncio.to_thread(
             self._record.open_apply,
             apply.host,
@@ -66,13 +62,13 @@ class Gone:
             trigger="retry",
             requested_by=apply.requested_by,
             at=now,
+            may_raise=apply.may_raise,
         )
         text = f"{apply.host}: {apply.id} ended because passerelle was away; it is tried once more as {again}"
         await asyncio.to_thread(
             self._record.add_event, "apply.again", text, at=now, host=apply.host,
             detail={"apply": again, "before": apply.id},
         )  # fmt: skip
-        return Request(again, apply.requested_by, apply.plan_digest, apply.plan_id)
 
     async def _is_second(self, apply: Apply, *causes: str) -> bool:
         """Whether the last apply of the same to the host ended so, too."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
+from service.reconcile.asked import Asked
 from service.reconcile.drilling import Drilling
 from service.reconcile.ports import Hosts
 from service.reconcile.quarantine import Quarantine
@@ -15,10 +16,11 @@ class Looking:
     """`may_begin(host)`: whether a change of the host could be confirmed now."""
 
     def __init__(
-        self, hosts: Hosts, applying: Applying, drilling: Drilling, quarantine: Quarantine,
+        self, hosts: Hosts, asked: Asked, applying: Applying, drilling: Drilling, quarantine: Quarantine,
         may_begin: Callable[[str], bool],
     ) -> None:  # fmt: skip
         self._hosts = hosts
+        self._asked = asked
         self._applying = applying
         self._drilling = drilling
         self._quarantine = quarantine
@@ -29,21 +31,18 @@ class Looking:
         """In their order: only an observation finds a host that has moved, so all else comes after it; a host is free
         only when nothing of ours is open there; a drill needs a free host."""
         return (
-            Stage("release", lambda turn: bool(turn.standing.release), self._release),
+            Stage("release", always, self._release),
             Stage("observe", always, self._observe),
             Stage("settle", lambda turn: turn.standing.unsettled, self._settle),
             Stage("hold", always, self._hold),
-            Stage("drill", self._is_drill_due, self._drill),
+            Stage("drill", lambda turn: self._may_begin(turn.spec.name), self._drill),
         )
-
-    def _is_drill_due(self, turn: Turn) -> bool:
-        return bool(turn.standing.drill) and self._may_begin(turn.spec.name)
 
     async def _release(self, turn: Turn) -> None:
         """A person has looked at a host whose rollback failed."""
-        if turn.status.quarantined:
-            await self._quarantine.release(turn.spec, turn.status.quarantined, turn.standing.release)
-        turn.standing.release = ""
+        asked = await self._asked.take_release(turn.spec.name)
+        if asked is not None and asked.apply_id == turn.status.quarantined:
+            await self._quarantine.release(turn.spec, asked.apply_id, f"{asked.requested_by}: {asked.reason}")
 
     async def _observe(self, turn: Turn) -> None:
         """The host is looked at, wherever it is."""
@@ -52,7 +51,7 @@ class Looking:
 
     async def _settle(self, turn: Turn) -> Stop | None:
         """What was begun and nobody saw the end of has ended by now, or its end is waited for."""
-        await self._drilling.settle(turn.spec.name, turn.standing.drill)
+        await self._drilling.settle(turn.spec.name)
         settled = await self._applying.settle(turn.spec, turn.standing)
         if settled == "armed":
             return self._await(turn, "an apply is not confirmed yet; its end is waited for")
@@ -72,9 +71,11 @@ class Looking:
         turn.status = statuses.awaited(turn.status, why)
         return Stop(why, statuses.RETRY_FIRST_S)
 
-    async def _drill(self, turn: Turn) -> Stop:
+    async def _drill(self, turn: Turn) -> Stop | None:
         """A person lets the host undo a change of nothing; the next round follows at once."""
-        standing = turn.standing
-        drill_id, standing.drill, standing.unsettled = standing.drill, "", True
-        await self._drilling.run(turn.spec, drill_id, turn.observed, turn.addresses, reboot=standing.reboot)
+        drill = await self._asked.drill(turn.spec.name)
+        if drill is None:
+            return None
+        turn.standing.unsettled = True
+        await self._drilling.run(turn.spec, drill.id, turn.observed, turn.addresses, reboot=drill.reboot)
         return Stop("a drill has ended", statuses.SOON_S)

@@ -12,11 +12,12 @@ from service.kinds.kind import Kind
 from service.model.ceilings import Ceilings
 from service.model.guests import PoolFill
 from service.model.plans import Plan
-from service.model.runs import HostStatus, Phase, SyncMode
+from service.model.runs import HostStatus, SyncMode
 from service.model.states import Json, Seen
 from service.plan.make import Permission
 from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
+from service.reconcile.asked import Asked
 from service.reconcile.decide import decide, quarantined
 from service.reconcile.drilling import Drilling
 from service.reconcile.looking import Looking
@@ -62,12 +63,13 @@ class Rounds:
         self.ceilings = ceilings
         self._is_stopping = False
         self._planning = Planning(work)
+        self._asked = Asked(record, memory, clock)
         self._applying = Applying(
             record, memory, hosts, clock, self._planning, self._desired_at, may_begin=lambda: not self._is_stopping
         )
         self._drilling = Drilling(record, memory, hosts, clock, self._troubles)
         quarantine = Quarantine(record, hosts, clock)
-        self._looking = Looking(hosts, self._applying, self._drilling, quarantine, self._may_begin)
+        self._looking = Looking(hosts, self._asked, self._applying, self._drilling, quarantine, self._may_begin)
         self.stages = self._in_order()
         self.standings: dict[str, Standing] = {}
 
@@ -110,6 +112,7 @@ class Rounds:
         if spec is None:
             self.standings.pop(name, None)
             self._filled(name, ())
+            await self._asked.give_up(name, "Refused", "stale", f"no revision names the host {name} any more")
             await self._hosts.close(name)
             return None
         standing = self.standing(name)
@@ -135,7 +138,7 @@ class Rounds:
         except HostError as error:
             self._failed(error)
             status = statuses.unreachable(status, error)
-            next_s = await self._gave_up(standing, str(error), "unreachable")
+            next_s = await self._gave_up(name, standing, str(error), "unreachable")
             if isinstance(error, HostKeyChanged):
                 next_s = None
         except Exception as error:  # of every type: no error may leave a status behind that was true before it
@@ -143,15 +146,12 @@ class Rounds:
         await self._show(status, standing, is_known=is_known)
         return next_s
 
-    async def _gave_up(self, standing: Standing, why: str, cause: str) -> float:
+    async def _gave_up(self, host: str, standing: Standing, why: str, cause: str) -> float:
         """Whoever waits for something of this host is told now; the seconds until the next round."""
         standing.failures += 1
         standing.trouble = why
-        try:
-            await self._end_request(standing, "Failed", cause, why)
-            await self._drilling.give_up(standing, why)
-        except StoreError:
-            standing.unsettled = True  # what the record did not take, a later round ends
+        with contextlib.suppress(StoreError):  # what the record did not take waits still, and a later round ends it
+            await self._asked.give_up(host, "Failed", cause, why)
         return self._clock.jitter(statuses.backoff_s(standing.failures))
 
     async def _broke(self, status: HostStatus, standing: Standing, error: Exception) -> tuple[HostStatus, float]:
@@ -160,7 +160,7 @@ class Rounds:
         is_news = self._troubles.is_news("round", host, error)
         why = self._troubles.failed("round", host, error)
         standing.plan, standing.plan_id, standing.looked = None, "", None
-        next_s = await self._gave_up(standing, why, "error")
+        next_s = await self._gave_up(host, standing, why, "error")
         if is_news:
             text = f"{host}: the round failed: {why}"
             with contextlib.suppress(StoreError):  # status and log say it all the same
@@ -219,7 +219,7 @@ class Rounds:
             turn.show(phase="Pending")
             return self._until_next("it could not be confirmed over a new connection")
         standing.heals(turn.plan, self._clock.monotonic_s())
-        request, standing.request = standing.request, None
+        request = turn.request
         turn.status = await self._applying.run(spec, standing, turn.status, turn.looked, request)
         if turn.status.phase == "Succeeded":
             standing.applied_by = turn.status.apply_id
@@ -256,6 +256,7 @@ class Rounds:
             wanted, now = plan.desired_digest, self._clock.now()
             await asyncio.to_thread(self._record.drop_latches, spec.name, wanted=wanted, at=now)
         contested = standing.is_contested(plan, self._clock.monotonic_s())
+        request = turn.request = await self._asked.apply(spec.name)
         decision = decide(
             plan,
             mode,
@@ -263,28 +264,19 @@ class Rounds:
             capped=self._why_capped(spec, mode),
             latched=latched,
             why_latched="".join(ends[:1]),
-            request=standing.request,
+            request=request,
             contested=contested,
         )
         decision = quarantined(decision, held) if held else decision
-        if decision.stale_request and standing.request is not None:
+        if decision.stale_request and request is not None:
             why = decision.message or "there is nothing to apply"
-            await self._end_request(standing, "Refused", "quarantined" if held else "stale", why)
+            await self._asked.end_apply(request, "Refused", "quarantined" if held else "stale", why)
         turn.decision = decision
         turn.status = statuses.seen(
             turn.status, decision, at=turn.observed.observed_at, commit=turn.wanted.commit,
             desired_digest=turn.desired.digest, drift_items=len(plan.drifts),
         )  # fmt: skip
         turn.show(plan_id=standing.plan_id, message=turn.status.message or told(plan, standing))
-
-    async def _end_request(self, standing: Standing, phase: Phase, cause: str, why: str) -> None:
-        """What was asked for does not happen; whoever asked is told at once."""
-        request, standing.request = standing.request, None
-        if request is not None:
-            standing.unsettled = True  # should the record fail, a later round ends it
-            await asyncio.to_thread(
-                self._record.finish_apply, request.apply_id, phase, at=self._clock.now(), cause=cause, error=why
-            )
 
     async def _remember(self, turn: Turn) -> None:
         """What was seen goes into the history; what did not change costs nothing there."""

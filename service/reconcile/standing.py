@@ -10,7 +10,6 @@ from service.model.plans import Plan
 from service.model.runs import HostStatus
 from service.model.states import Json
 from service.plan.make import Permission
-from service.reconcile.decide import Request
 from service.resources.desired import Desired
 from service.spec.host import HostSpec
 
@@ -40,11 +39,9 @@ class Looked(NamedTuple):
 class Standing:
     """One host's last round. `heals_s` says when each difference was undone lately; `applied_by` is the apply that
     ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
-    not known here yet, the host's journal has to be asked. `drill` is one that waits for its turn, `reboot` whether it
-    reboots the host, `release` what a
-    person said to lift a quarantine, `disputed` are names that two guests want. `spec` is what `desired` was made of,
-    `looked` what `plan` was made of. `applying` is an apply that was begun and whose end is not recorded yet, `trouble`
-    why the last round failed, `unrecorded` a status that the database did not take."""
+    not known here yet, the host's journal has to be asked. `disputed` are names that two guests want. `spec` is what
+    `desired` was made of, `looked` what `plan` was made of. `applying` is an apply that was begun and whose end is not
+    recorded yet, `trouble` why the last round failed, `unrecorded` a status that the database did not take."""
 
     observed: HostObserved | None = None
     spec: HostSpec | None = None
@@ -52,14 +49,10 @@ class Standing:
     plan: Plan | None = None
     looked: Looked | None = None
     plan_id: str = ""
-    request: Request | None = None
     failures: int = 0
     applied_by: str = ""
     commit: str = ""
     unsettled: bool = True
-    drill: str = ""
-    reboot: bool = False
-    release: str = ""
     disputed: tuple[NameFinding, ...] = ()
     applying: str = ""
     trouble: str = ""

@@ -6,7 +6,7 @@ from typing import Any
 from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.runs import HostStatus
-from service.reconcile.decide import Decision
+from service.reconcile.decide import Decision, Request
 from service.reconcile.quarantine import Held
 from service.reconcile.standing import Looked, Standing
 from service.reconcile.watching import Wanted
@@ -26,7 +26,8 @@ class Stop:
 class Turn:
     """What is wanted, what is known from the rounds before, and `status`, what will be shown of the host. `observed` is
     set by the stage that looks, `held` by the one that asks whether the host is free, `looked` and `plan` by the one
-    that plans, `decision` by the one that decides: whoever reads one of them before that has the order wrong."""
+    that plans, `request` (the one that waits) and `decision` by the one that decides: whoever reads one of them before
+    that has the order wrong."""
 
     spec: HostSpec
     wanted: Wanted
@@ -37,6 +38,7 @@ class Turn:
     held: Held = field(init=False)
     looked: Looked = field(init=False)
     plan: Plan = field(init=False)
+    request: Request | None = field(init=False)
     decision: Decision = field(init=False)
 
     @property

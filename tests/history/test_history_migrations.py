@@ -135,6 +135,46 @@ def test_the_file_from_before_is_kept(old: Path, two: Path) -> None:
         assert connection.execute("SELECT DISTINCT subject, note FROM revisions").fetchall() == [("c!", "")]
 
 
+FORMER = {
+    "0005": (
+        'INSERT INTO applies (id, host, plan_id, "commit", plan_digest, desired_digest, trigger, requested_by, phase,'
+        " generation, requested_at, cause, error)"
+        " VALUES ('01A', 'pve1', 'P', 'c', 'p', 'd', 'request', 'ann', 'Pending', 0, 0, '', '')",
+        "INSERT INTO drills (id, host, requested_by, state, generation, requested_at, error, proofs)"
+        " VALUES ('01D', 'pve1', 'ann', 'Pending', 0, 0, '', '[]')",
+    ),
+}
+"""Rows that a former version wrote, by the version."""
+
+
+def of_former_version(tmp_path: Path, version: str) -> Path:
+    """A database of a former version with rows in it."""
+    folder, path = tmp_path / "former", tmp_path / "state" / "passerelle.sqlite"
+    shutil.copytree(migrations_folder(), folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in (folder / "versions").glob("[0-9]*.py"):
+        if file.name[:4] > version:
+            file.unlink()
+    path.parent.mkdir()
+    assert migrate(path, folder=folder)
+    assert schema_version(path) == int(version)
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in FORMER[version]:
+            connection.execute(statement)
+        connection.commit()
+    return path
+
+
+def test_what_was_asked_of_a_former_version_waits_in_this_one(tmp_path: Path) -> None:
+    path = of_former_version(tmp_path, "0005")
+    with open_history(path) as history:
+        apply, drill = history.queries.waiting_apply("pve1"), history.queries.waiting_drill("pve1")
+        assert apply is not None
+        assert drill is not None
+        assert (apply.id, apply.may_raise, drill.id, drill.reboot) == ("01A", False, "01D", False)
+        assert history.queries.release_asked("pve1") is None
+    assert path.with_name(f"{path.name}.pre-{head()}").exists()
+
+
 def test_a_newer_file_is_refused_and_left_as_it_is(old: Path, two: Path) -> None:
     migrate(old, folder=two)
     before = old.read_bytes()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from service.model.runs import HostStatus, Page, PlanRecord, Revision, RevisionState, Trigger
+from service.model.runs import Apply, Drill, HostStatus, Page, PlanRecord, Release, Revision, RevisionState, Trigger
 from service.model.states import Json
 from service.model.trees import Commit
 
@@ -17,6 +17,9 @@ class Book:
     revisions: list[Revision] = field(default_factory=list)
     known: dict[str, HostStatus] = field(default_factory=dict)
     plans: dict[str, PlanRecord] = field(default_factory=dict)
+    applies: list[Apply] = field(default_factory=list)
+    drills: list[Drill] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
@@ -49,14 +52,30 @@ class Book:
 
     def open_apply(
         self, host: str, *, plan_id: str, commit: str, plan_digest: str, desired_digest: str, trigger: Trigger,
-        requested_by: str, at: datetime,
+        requested_by: str, at: datetime, may_raise: bool = False,
     ) -> str:  # fmt: skip
         self.lines.append(f"opened an apply of {host} for {requested_by} ({trigger})")
-        return f"apply-{len(self.lines)}"
+        made = Apply(
+            f"apply-{len(self.lines)}", host, plan_id, commit, plan_digest, desired_digest, trigger, requested_by,
+            "Pending", requested_at=at, may_raise=may_raise,
+        )  # fmt: skip
+        self.applies.append(made)
+        return made.id
 
-    def open_drill(self, host: str, *, requested_by: str, at: datetime) -> str:
+    def waiting_apply(self, host: str) -> Apply | None:
+        return next((apply for apply in self.applies if apply.host == host and apply.is_waiting), None)
+
+    def open_drill(self, host: str, *, requested_by: str, at: datetime, reboot: bool = False) -> str:
         self.lines.append(f"opened a drill of {host} for {requested_by}")
-        return f"drill-{len(self.lines)}"
+        made = Drill(f"drill-{len(self.lines)}", host, requested_by, "Pending", requested_at=at, reboot=reboot)
+        self.drills.append(made)
+        return made.id
+
+    def waiting_drill(self, host: str) -> Drill | None:
+        return next((drill for drill in self.drills if drill.host == host), None)
+
+    def ask_release(self, host: str, apply_id: str, *, by: str, reason: str, at: datetime) -> None:
+        self.releases.append(Release(host, apply_id, by, reason, at))
 
     def host(self, name: str) -> HostStatus | None:
         return self.known.get(name)

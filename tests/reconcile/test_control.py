@@ -107,9 +107,9 @@ async def test_an_apply_of_the_current_plan_waits_in_the_queue(by: str, desk: De
     plan_id = "plan-1" if by in ("id", "both") else None
     digest = plan.digest if by in ("digest", "both") else None
     apply_id = await desk.control.apply("pve1", plan_id, digest, "ann")
-    request = desk.rounds.standing("pve1").request
-    assert request is not None
-    assert (request.apply_id, request.by, request.digest) == (apply_id, "ann", plan.digest)
+    waiting = desk.book.waiting_apply("pve1")
+    assert waiting is not None
+    assert (waiting.id, waiting.requested_by, waiting.plan_digest) == (apply_id, "ann", plan.digest)
     assert await desk.queue.take() == "pve1"
     assert str(desk.book) == "opened an apply of pve1 for ann (request)"
 
@@ -165,7 +165,7 @@ async def test_a_drill_waits_in_the_queue_and_only_one_does(desk: Desk) -> None:
     answers = await asyncio.gather(*(desk.control.drill("pve1", who) for who in ("ann", "bob")), return_exceptions=True)
     assert answers[0] == "drill-1"
     assert str(answers[1]) == "a drill of pve1 waits already: drill-1"
-    assert desk.rounds.standing("pve1").drill == "drill-1"
+    assert [drill.id for drill in desk.book.drills] == ["drill-1"]
     assert await desk.queue.take() == "pve1"
     assert str(desk.book) == "opened a drill of pve1 for ann"
 
@@ -182,7 +182,8 @@ async def test_a_quarantine_is_lifted_where_there_is_one_with_who_and_why(desk: 
         await desk.control.release("pve1", "why not", "ann")
     desk.book.known["pve1"] = HostStatus("pve1", quarantined="01A")
     await desk.control.release("pve1", "the folder was mine", "ann")
-    assert desk.rounds.standing("pve1").release == "ann: the folder was mine"
+    (asked,) = desk.book.releases
+    assert (asked.apply_id, asked.requested_by, asked.reason) == ("01A", "ann", "the folder was mine")
     assert await desk.queue.take() == "pve1"
 
 

@@ -14,9 +14,9 @@ from service.model.runs import HostStatus, Proof
 from service.model.states import Json, Unknown
 from service.model.telling import Ended, Fence
 from service.observe.at_boot import WAY_IN_WATCH
+from service.reconcile.asked import Asked
 from service.reconcile.drilling import INTERRUPTED, Drilling, held
 from service.reconcile.quarantine import Held, Quarantine
-from service.reconcile.standing import Standing
 from service.reconcile.trouble import Troubles
 from tests.laws.host import bare_host
 from tests.laws.specs import head, spec_of
@@ -111,14 +111,15 @@ async def test_a_host_that_cannot_be_reached_has_proven_nothing(history: History
 
 async def test_drills_that_nobody_runs_any_more_end_and_the_one_that_waits_does_not(history: History) -> None:
     cut, waiting = (history.store.open_drill("pve1", requested_by="ann", at=START) for _ in range(2))
-    await drilling(history, Fleet()).settle("pve1", waiting)
+    history.store.start_drill(cut, generation=1, at=START)
+    await drilling(history, Fleet()).settle("pve1")
     found = history.queries.drill(cut)
     assert found is not None
     assert (found.state, found.error) == ("Failed", INTERRUPTED)
     assert [drill.id for drill in history.queries.unfinished_drills("pve1")] == [waiting]
-    standing = Standing(drill=waiting)
-    await drilling(history, Fleet()).give_up(standing, "pve1 does not answer")
-    assert standing.drill == ""
+    asked = Asked(history.store, history.queries, StoppedClock())
+    await asked.give_up("pve1", "Failed", "unreachable", "pve1 does not answer")
+    assert await asked.drill("pve1") is None
     assert history.queries.unfinished_drills("pve1") == ()
 
 

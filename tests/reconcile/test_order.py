@@ -13,7 +13,7 @@ from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.observed import HostObserved, Watch
 from service.model.plans import PackageChange, Plan
-from service.model.runs import Apply, HostStatus, Proof
+from service.model.runs import Apply, Drill, HostStatus, Proof, Release
 from service.model.telling import Ended, Fence
 from service.plan.make import Permission, make_plan
 from service.reconcile.applying import Applying
@@ -38,6 +38,7 @@ bridges: {vmbr0: {addresses: [10.10.10.1/24], ports: []}}
 nat: [{source: 10.10.10.0/24, out: enp1s0}]
 """
 )
+DRILL = Drill("01DRILL", "pve1", "ann", "Pending", requested_at=START)
 OLD = Apply("01OLD", "pve1", "", COMMIT, "", "", "push", "passerelle", "Running")
 
 
@@ -91,21 +92,25 @@ class Told:
 def released_and_open() -> tuple[Told, Standing]:
     """A person frees the host, an apply of before the restart has ended meanwhile, and there is something to do."""
     told = Told(fenced=Fence(journals={"01OLD": Ended("confirmed")}))
-    told.answers = {"host": HostStatus("pve1", sync_mode="auto", quarantined="01Q"), "unfinished_applies": (OLD,)}
-    return told, Standing(release="ann: looked at it")
+    told.answers = {
+        "host": HostStatus("pve1", sync_mode="auto", quarantined="01Q"), "unfinished_applies": (OLD,),
+        "release_asked": Release("pve1", "01Q", "ann", "looked at it", START),
+    }  # fmt: skip
+    return told, Standing()
 
 
 def drilled() -> tuple[Told, Standing]:
-    return Told(), Standing(drill="01DRILL", unsettled=False)
+    return Told(answers={"waiting_drill": DRILL}), Standing(unsettled=False)
 
 
 def drilled_while_armed() -> tuple[Told, Standing]:
-    return Told(armed="01OTHER", fenced=Fence(armed="01OTHER")), Standing(drill="01DRILL", unsettled=False)
+    told = Told(armed="01OTHER", fenced=Fence(armed="01OTHER"), answers={"waiting_drill": DRILL})
+    return told, Standing(unsettled=False)
 
 
 def open_while_armed() -> tuple[Told, Standing]:
-    told = Told(armed="01OLD", fenced=Fence(armed="01OLD"), answers={"unfinished_applies": (OLD,)})
-    return told, Standing(drill="01DRILL")
+    answers = {"unfinished_applies": (OLD,), "waiting_drill": DRILL}
+    return Told(armed="01OLD", fenced=Fence(armed="01OLD"), answers=answers), Standing()
 
 
 ROUNDS: dict[str, Callable[[], tuple[Told, Standing]]] = {
@@ -138,13 +143,14 @@ async def lines_of_round(name: str, swap: tuple[str, ...] = ()) -> list[str]:
 async def test_a_round_asks_in_this_order() -> None:
     assert await lines_of_round("released and open") == [
         "host",
-        "free the host", "add_event",
+        "release_asked", "end_release", "free the host", "add_event",
         "look at the host",
         "unfinished_drills", "unfinished_applies", "ask for its journal", "finish_apply", "look at the host",
+        "waiting_drill",
         "base",
         "set_drift", "seen_leases", "record_plan",
         "tell how full the pools are",
-        "latches",
+        "latches", "waiting_apply",
         "open_apply", "set_host_status", "ask for its journal", "next_generation", "start_apply", "change the host",
         "set_base", "finish_apply",
         "set_host_status",

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -188,12 +188,10 @@ class Play:
         return compared(line, self.stage.status, rest)
 
     def _see_apply(self, line: Line, rest: str) -> str:
-        number, _, more = rest.partition(" ")
-        nth, wanted = (int(number), more) if number.isdigit() else (1, rest)
-        return compared(line, next(iter(self.stage.applies[nth - 1 :]), None), wanted)
+        return nth_compared(line, self.stage.applies, rest)
 
     def _see_drill(self, line: Line, rest: str) -> str:
-        return compared(line, next(iter(self.stage.drills), None), rest)
+        return nth_compared(line, self.stage.drills, rest)
 
     def _see_applies(self, _line: Line, rest: str) -> str:
         told = [f"{one.trigger} {one.phase} {one.cause}".strip() for one in self.stage.applies]
@@ -227,6 +225,13 @@ class Play:
 
     def _see_host(self, _line: Line, _rest: str) -> str:
         return "" if HOST in self.stage.watcher.wanted.hosts and self.stage.status else "nobody knows the host"
+
+
+def nth_compared(line: Line, newest_first: Sequence[Apply | Drill], rest: str) -> str:
+    """`2 FIELD=VALUE …`: of the one before the newest; without a number of the newest."""
+    number, _, more = rest.partition(" ")
+    nth, wanted = (int(number), more) if number.isdigit() else (1, rest)
+    return compared(line, next(iter(newest_first[nth - 1 :]), None), wanted)
 
 
 def compared(line: Line, have: HostStatus | Apply | Drill | Any, wanted: str) -> str:

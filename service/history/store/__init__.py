@@ -5,7 +5,7 @@ Errors: StoreError when the file cannot be written now (locked, full, read-only)
 caller may not ask. Times are given by the caller, aware.
 
 hosts.py     set_host_status  forget_host  next_generation  set_base
-             latch  clear_latch  drop_latches
+             ask_release  end_release  latch  clear_latch  drop_latches
 changes.py   record_revision  refuse_revision  record_plan  set_drift
 applies.py   open_apply  start_apply  move_step  move_steps  set_apply_phase  set_probes  finish_apply
 drills.py    open_drill  start_drill  finish_drill

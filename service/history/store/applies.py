@@ -31,6 +31,7 @@ class ApplyWrites(Writing):
         trigger: Trigger,
         requested_by: str,
         at: datetime,
+        may_raise: bool = False,
     ) -> str:
         """An apply is asked for; it is Pending until it starts. Returns its id (a ULID), which is also the
         transaction's id on the host."""
@@ -48,6 +49,7 @@ class ApplyWrites(Writing):
                     requested_by=clean(requested_by),
                     phase="Pending",
                     requested_at=at,
+                    may_raise=may_raise,
                     probes=[],
                 )
             )

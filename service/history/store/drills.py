@@ -19,13 +19,13 @@ OPEN = ("Pending", "Running")
 class DrillWrites(Writing):
     """The transitions of drills: one transaction each."""
 
-    def open_drill(self, host: str, *, requested_by: str, at: datetime) -> str:
+    def open_drill(self, host: str, *, requested_by: str, at: datetime, reboot: bool = False) -> str:
         """A drill is asked for. Returns its id (a ULID), which is also the transaction's id on the host."""
         with self._database.write() as connection:
             drill_id = self._ulids.new(at)
             row = {"id": drill_id, "host": host, "requested_by": clean(requested_by), "requested_at": at}
             connection.execute(
-                insert(drills).values(**row, state="Pending", generation=0, error="", proofs=[]),
+                insert(drills).values(**row, state="Pending", generation=0, error="", proofs=[], reboot=reboot),
             )
             text = f"{host}: {clean(requested_by)} asked for a drill"
             tell(connection, "drill.requested", text, at=at, host=host, detail={"drill": drill_id})

@@ -1,4 +1,4 @@
-"""Writes about hosts: status, generations, bases, latches.
+"""Writes about hosts: status, generations, bases, latches, quarantines to be lifted.
 
 Events: `host.state` when an axis moves, `host.quarantined`, `host.released`, `apply.latched`, `latch.cleared`.
 """
@@ -7,12 +7,12 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from service.errors import InputError
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import bases, drift, hosts, latches
+from service.history.tables import bases, drift, hosts, latches, releases
 from service.model.runs import HostStatus
 from service.model.states import Json
 
@@ -73,6 +73,19 @@ class HostWrites(Writing):
         values = {"desired": desired, "digest": digest, "commit": commit, "apply_id": apply_id, "at": at}
         with self._database.write() as connection:
             connection.execute(insert(bases).values(host=host, **values).on_conflict_do_update(["host"], set_=values))
+
+    def ask_release(self, host: str, apply_id: str, *, by: str, reason: str, at: datetime) -> None:
+        """A person wants the quarantine that `apply_id` brought lifted; what was asked before counts no more."""
+        values = {"apply_id": apply_id, "requested_by": clean(by), "reason": clean(reason), "requested_at": at}
+        with self._database.write() as connection:
+            connection.execute(
+                insert(releases).values(host=host, **values).on_conflict_do_update(["host"], set_=values)
+            )
+
+    def end_release(self, host: str) -> None:
+        """It was tried, or there is no such quarantine any more."""
+        with self._database.write() as connection:
+            connection.execute(delete(releases).where(releases.c.host == host))
 
     def latch(self, host: str, desired_digest: str, *, apply_id: str, at: datetime) -> None:
         """This desired digest was rolled back on this host: it is not tried again by itself. Twice is once."""
