@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from service.answers.answers import Answers
 from service.api.create import create_app
@@ -13,9 +14,9 @@ from service.api.metrics import Metrics
 from service.api.parts import Parts
 from service.api.server import serve
 from service.api.values import share_the_processor
-from service.apply.fleet import FleetHosts
+from service.apply.fleet import FleetHosts, Kept, Looks
 from service.apply.host_file import host_file
-from service.clock import SystemClock
+from service.clock import Clock, SystemClock
 from service.errors import (
     AuthFailed,
     Garbled,
@@ -49,7 +50,7 @@ from service.ssh.keys import load_client_key
 from service.ssh.own_key import own_key
 from service.ssh.pool import Connections
 from service.ssh.shown_key import ShownKey, shown_key
-from service.work import InPlace
+from service.work import InPlace, Work
 from service.workers import Workers
 
 _LOG = logging.getLogger("passerelle")
@@ -63,11 +64,55 @@ FAILURES: dict[type[HostError], str] = {
     TooMuch: "too-much",
 }  # fmt: skip
 """The words of the metric for what came to nothing."""
+Lifespan: TypeAlias = Callable[[Any], contextlib.AbstractAsyncContextManager[None]]
 
 
-def build(settings: Settings, history: History) -> tuple[Any, Loop]:
-    """The application and its loop, wired; nothing runs yet."""
-    clock, metrics = SystemClock(), Metrics()
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the service stands on: time, the way to the hosts, where answers are worked on. Scenarios play it.
+
+    `apply_clock` is time as somebody sees it who waits in the middle of an apply; `close` ends what was opened here.
+    """
+
+    clock: Clock
+    apply_clock: Clock
+    connections: Kept
+    looks: Looks
+    work: Work
+    close: Callable[[], Awaitable[None]]
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The loop and what the API works with, wired; nothing runs yet."""
+
+    loop: Loop
+    control: Control
+    watcher: Watcher
+    queue: Queue
+    parts: Parts
+    lifespan: Lifespan
+
+    def api(self) -> Any:
+        """The application; the loop runs while it does."""
+        return create_app(self.parts, lifespan=self.lifespan)
+
+
+def outside(settings: Settings) -> Outside:
+    """The machine's clock, real connections, processes with limits. InputError where the key is none."""
+    clock, workers = SystemClock(), Workers()
+    connections = Connections(SshDialer(own_key(settings.host_key_path)), clock)
+
+    async def close() -> None:
+        await connections.close()
+        await workers.close()
+
+    return Outside(clock, clock, connections, Collector(clock, workers), workers, close, Metrics())
+
+
+def build(settings: Settings, history: History, world: Outside | None = None) -> Service:
+    """Everything wired, over the real world if no other is given."""
     host_file()  # read now: an upgrade may replace our files while this process runs, room by room
     settings.check_files()
     source = parse_source(settings.source, settings.branch)
@@ -76,13 +121,13 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
         known_hosts=settings.git_known_hosts,
     )  # fmt: skip
     mirror = Mirror(settings.git_path, source, credentials=credentials, allow_loopback=settings.allow_loopback)
-    connections = Connections(SshDialer(own_key(settings.host_key_path)), clock)
-    workers = Workers()
-    hosts = FleetHosts(connections, Collector(clock, workers), clock, controller=settings.controller)
+    world = world or outside(settings)
+    clock, metrics = world.clock, world.metrics
+    hosts = FleetHosts(world.connections, world.looks, world.apply_clock, controller=settings.controller)
     watcher = Watcher(mirror, history.store, history.queries, KINDS, clock)
     troubles = Troubles(clock, metrics.failed)
     rounds = Rounds(
-        history.store, history.queries, hosts, KINDS, clock, workers, observe_s=settings.observe_s,
+        history.store, history.queries, hosts, KINDS, clock, world.work, observe_s=settings.observe_s,
         failed=lambda error: metrics.ssh_failed(FAILURES.get(type(error), "other")), spec_at=watcher.spec_at,
         filled=metrics.filled, troubles=troubles, ceilings=settings.ceilings,
     )  # fmt: skip
@@ -100,12 +145,18 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
         stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s),
     )  # fmt: skip
+    retention = Retention(history.store, settings.keep, clock, metrics.kept)
+    return Service(loop, control, watcher, queue, parts, _lifespan(loop, retention, world))
+
+
+def _lifespan(loop: Loop, retention: Retention, world: Outside) -> Lifespan:
+    """What runs while the API does."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         share_the_processor()
         running = asyncio.create_task(loop.run())
-        forgetting = asyncio.create_task(Retention(history.store, settings.keep, clock, metrics.kept).run())
+        forgetting = asyncio.create_task(retention.run())
         try:
             yield
         finally:
@@ -115,10 +166,9 @@ def build(settings: Settings, history: History) -> tuple[Any, Loop]:
             for task in (forgetting, running):
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-            await connections.close()
-            await workers.close()
+            await world.close()
 
-    return create_app(parts, lifespan=lifespan), loop
+    return lifespan
 
 
 def run_service(settings: Settings) -> None:
@@ -126,11 +176,11 @@ def run_service(settings: Settings) -> None:
     if not settings.source:
         raise InputError("no config repository is set", hint="passerelle serve --source PATH-OR-URL")
     with contextlib.closing(log_to()), open_history(settings.database_path, serve=True) as history:
-        app, loop = build(settings, history)
+        built = build(settings, history)
         where = f"{settings.listen} port {settings.port}"
         _LOG.info("the API begins at %s; `passerelle status` says how source and hosts are; ^C ends", where)
         try:
-            serve(app, settings.listen, settings.port, grace_s=GRACE_S, on_stop=loop.stop)
+            serve(built.api(), settings.listen, settings.port, grace_s=GRACE_S, on_stop=built.loop.stop)
         except SystemExit:  # uvicorn ends the program with a code of its own, after it has logged why
             raise PasserelleError("the service could not start", hint="the lines above say why") from None
 

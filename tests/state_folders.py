@@ -1,13 +1,32 @@
 """State folders that are made once: bringing a new database to the newest schema costs each test more than itself."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from service.history import History, open_history
 
 NAME = "passerelle.sqlite"
+
+
+@cache
+def newest() -> bytes:
+    """An empty database with the newest schema: brought there once in each process."""
+    with tempfile.TemporaryDirectory() as folder:
+        open_history(Path(folder) / NAME).close()
+        return (Path(folder) / NAME).read_bytes()
+
+
+def made(path: Path) -> Path:
+    """`path`, where such a database stands from now on if none did."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(newest())
+    return path
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from tests.cli.words import commands as cli_commands
 from tests.documents import DECISIONS, PAGES, RUNNERS, TOP, commands, example, run_by
 from tests.git.forge import Forge
 from tests.laws.specs import spec_of
+from tests.state_folders import made
 
 TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES if page.parent != DECISIONS}
 ALL = "\n".join(TEXTS.values())
@@ -140,7 +141,7 @@ def test_every_variable_that_is_read_is_described_and_no_other() -> None:
 
 
 def test_every_number_for_prometheus_is_described_and_no_other(tmp_path: Path) -> None:
-    with open_history(tmp_path / "passerelle.sqlite") as history:
+    with open_history(made(tmp_path / "passerelle.sqlite")) as history:
         page = Metrics().page(history.queries.counts()).decode()
     real = {name for name in re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE) if not name.endswith("_created")}
     shown = set(re.findall(r"^\| `(passerelle_[a-z_]+)", TEXTS["service.md"], re.MULTILINE))

@@ -20,7 +20,6 @@ from service.model.runs import Proof
 from service.model.states import Json, Seen, Unknown
 from service.model.telling import Ended, Fence, Told
 from service.model.weighed import Weighed
-from service.observe.collect import Collector
 from service.observe.connection import Dialer, Host, Target
 from service.spec.host import HostSpec
 
@@ -47,12 +46,20 @@ class Kept(Dialer, Protocol):
         ...
 
 
+class Looks(Protocol):
+    """Looks at hosts over such connections: `service.observe.collect.Collector`, whose docstrings hold."""
+
+    async def observe(self, host: Host, name: str, watch: Watch) -> HostObserved: ...
+
+    def forget(self, name: str) -> None: ...
+
+
 class FleetHosts:
     """Implements `service.reconcile.ports.Hosts` over kept connections."""
 
-    def __init__(self, connections: Kept, collector: Collector, clock: Clock, *, controller: str) -> None:
+    def __init__(self, connections: Kept, looks: Looks, clock: Clock, *, controller: str) -> None:
         self._connections = connections
-        self._collector = collector
+        self._looks = looks
         self._clock = clock
         self._controller = controller
         self._answered: dict[str, str] = {}
@@ -64,11 +71,11 @@ class FleetHosts:
         Where a package or a free service is not as wanted, the host is asked what its change would take along."""
         host = await self._reach(spec, known_addresses)
         try:
-            observed = await self._collector.observe(host, spec.name, watch)
+            observed = await self._looks.observe(host, spec.name, watch)
         except Unreachable:
             await self._connections.drop(spec.name)
             host = await self._reach(spec, known_addresses)
-            observed = await self._collector.observe(host, spec.name, watch)
+            observed = await self._looks.observe(host, spec.name, watch)
         asked = question(observed, watch)
         if asked is None:
             self._weighed.pop(spec.name, None)
@@ -205,7 +212,7 @@ class FleetHosts:
 
     async def close(self, name: str) -> None:
         """Nobody looks at this host any more."""
-        self._collector.forget(name)
+        self._looks.forget(name)
         self._weighed.pop(name, None)
         await self._connections.drop(name)
 

@@ -5,14 +5,14 @@ import pytest
 
 from service.history import History, open_history
 from tests.api.world import World
-from tests.state_folders import NAME, opened_copy
+from tests.state_folders import NAME, made, opened_copy
 
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The state folder of a service that saw nothing yet."""
     folder = tmp_path_factory.mktemp("api") / "empty"
-    open_history(folder / NAME).close()
+    open_history(made(folder / NAME)).close()
     return folder
 
 

@@ -12,6 +12,7 @@ import uvicorn
 from service.cli import run
 from service.history import open_history
 from tests.api.world import World
+from tests.state_folders import made
 
 
 class Kept(httpx2.Client):
@@ -30,18 +31,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     state = tmp_path_factory.mktemp("asking") / "passerelle.sqlite"
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
-        open_history(state) as history,
+        open_history(made(state)) as history,
         socket.create_server(("127.0.0.1", 0)) as listening,
     ):
-        made = World(history).fill()
+        filled = World(history).fill()
         monkeypatch.setenv("PASSERELLE_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
-        monkeypatch.setenv("PASSERELLE_TOKEN", made.token())
+        monkeypatch.setenv("PASSERELLE_TOKEN", filled.token())
         monkeypatch.setattr(httpx2, "Client", Kept)
-        server = uvicorn.Server(uvicorn.Config(made.app, log_config=None, lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(filled.app, log_config=None, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            yield made
+            yield filled
         finally:
             while Kept.made:
                 Kept.made.pop().close()

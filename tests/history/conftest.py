@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.history import History, open_history
-from tests.state_folders import NAME, opened_copy
+from tests.state_folders import NAME, made, opened_copy
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The state folder of a service that saw nothing yet."""
     folder = tmp_path_factory.mktemp("history") / "empty"
-    open_history(folder / NAME).close()
+    open_history(made(folder / NAME)).close()
     return folder
 
 

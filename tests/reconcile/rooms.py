@@ -31,6 +31,7 @@ from service.work import InPlace
 from tests.git.forge import Forge
 from tests.laws.host import after_plan, bare_host
 from tests.reconcile.clocks import StoppedClock
+from tests.state_folders import made
 
 
 @dataclass
@@ -150,7 +151,7 @@ class Room:
 def a_room(folder: Path, hosts: Hosts | None = None, forge: Forge | None = None) -> Iterator[Room]:
     """A service; with `hosts` and `forge` of an earlier one in the same folder it is that one, started anew."""
     path = folder / "state" / "passerelle.sqlite"
-    with open_history(path):
+    with open_history(made(path)):
         database = Database(make_engine(path, busy_timeout_ms=20))
         try:
             room = Room(folder, database, hosts or Hosts(), forge or Forge(folder / "fleet.git"))

@@ -21,6 +21,7 @@ from service.reconcile.trouble import Troubles
 from tests.laws.host import bare_host
 from tests.laws.specs import head, spec_of
 from tests.reconcile.clocks import START, StoppedClock
+from tests.state_folders import made
 
 SPEC = spec_of(head())
 FINE = (Proof("timer fired", ok=True, told="0.1 s after the deadline"), Proof("rollback", ok=True, told="as before"))
@@ -55,7 +56,7 @@ class Fleet:
 
 @pytest.fixture
 def history(tmp_path: Path) -> Iterator[History]:
-    with open_history(tmp_path / "passerelle.sqlite") as opened:
+    with open_history(made(tmp_path / "passerelle.sqlite")) as opened:
         opened.store.set_host_status(HostStatus("pve1"), at=START)
         yield opened
 

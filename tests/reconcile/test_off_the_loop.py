@@ -27,6 +27,7 @@ from service.workers import Workers
 from tests.laws.specs import FOLDER, head, spec_of
 from tests.observe.growth import LEASES, big, framed, leases, with_file
 from tests.observe.samples import NONCE, WATCH
+from tests.state_folders import made
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -115,7 +116,7 @@ def looked_at(answer: bytes, work: Work, folder: Path, *, times: int = 1) -> tup
     async def run() -> None:
         clock = SystemClock()
         hosts = FleetHosts(Kept(AnswersThis(answer)), Collector(clock, work), clock, controller="c")
-        with open_history(folder / "state.db") as history:
+        with open_history(made(folder / "state.db")) as history:
             rounds = Rounds(history.store, history.queries, hosts, KINDS, clock, work, observe_s=30)
             with calls_here(found):
                 for _ in range(times):

@@ -16,6 +16,7 @@ from service.reconcile.standing import Standing
 from service.work import InPlace
 from tests.laws.specs import head, spec_of
 from tests.reconcile.clocks import START, StoppedClock
+from tests.state_folders import made
 
 SPEC = spec_of(head())
 
@@ -62,7 +63,7 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    with open_history(tmp_path / "passerelle.sqlite") as opened:
+    with open_history(made(tmp_path / "passerelle.sqlite")) as opened:
         yield Desk(opened)
 
 

@@ -5,25 +5,17 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.answers.answers import Answers
-from service.apply.fleet import FleetHosts
-from service.git.mirror import Mirror
-from service.git.source import parse_source
+from service.api.metrics import Metrics
+from service.app import Outside, build
 from service.history import History, open_history
-from service.kinds import KINDS
 from service.lab.waiting import grown_s
-from service.model.ceilings import Ceilings
 from service.model.runs import Apply, Drill, HostStatus
-from service.reconcile.control import Control
-from service.reconcile.loop import Loop
-from service.reconcile.queue import Queue
-from service.reconcile.round import Rounds
-from service.reconcile.trouble import Troubles
-from service.reconcile.watching import Watcher
+from service.settings import Settings
 from service.work import InPlace
 from tests.git.forge import Forge
 from tests.reconcile.clocks import PassingClock, StoppedClock
 from tests.scenarios.played_host import Lines, Looks, PlayedHost
+from tests.state_folders import made
 
 HOST, OTHER = "pve1", "pve2"
 HOPS = 30
@@ -32,13 +24,31 @@ PATIENCE_S = 10.0
 POLL_S, OBSERVE_S = 60.0, 30.0
 
 
+class Counted(Metrics):
+    """The service's numbers; the end of a round wakes whoever waits for it."""
+
+    def __init__(self, clock: StoppedClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def reconciled(self, seconds: float) -> None:
+        super().reconciled(seconds)
+        self._clock.napped.set()
+
+
+async def nothing() -> None:
+    """What is left to close of a world that is played."""
+
+
 class Stage:
     """One service and one host. Started with `start`, again after `stop` or after it died."""
 
     def __init__(self, folder: Path, ceilings: Mapping[str, str]) -> None:
-        self._folder = folder
-        self._ceilings = Ceilings.parse(**{"max_sync": "auto", "raises": "commit", "max_open": "any", **ceilings})
         self.forge = Forge(folder / "fleet.git")
+        self._settings = Settings(
+            state_dir=folder / "state", source=str(self.forge.path), poll_s=POLL_S, observe_s=OBSERVE_S, workers=1,
+            **ceilings,
+        )  # fmt: skip
         self.clock = StoppedClock()
         self.played = PlayedHost(self.clock)
         self.lines = Lines({HOST: self.played})
@@ -46,28 +56,17 @@ class Stage:
         self.running: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
-        """The service begins to run."""
-        path = self._folder / "state" / "passerelle.sqlite"
-        self.history: History = self._open.enter_context(open_history(path))
-        store, self.queries = self.history.store, self.history.queries
-        mirror = Mirror(self._folder / "mirror", parse_source(str(self.forge.path), "main"))
-        troubles = Troubles(self.clock)
-        hosts = FleetHosts(self.lines, Looks(), PassingClock(self.clock), controller="passerelle")  # type: ignore[arg-type]  # what it uses of a collector
-        self.watcher = Watcher(mirror, store, self.queries, KINDS, self.clock)
-        rounds = Rounds(
-            store, self.queries, hosts, KINDS, self.clock, InPlace(), observe_s=OBSERVE_S,
-            spec_at=self.watcher.spec_at, troubles=troubles, ceilings=self._ceilings,
+        """The service begins to run, wired as it always is; outside of it there are a played host and this clock."""
+        path = made(self._settings.database_path)
+        self.history: History = self._open.enter_context(open_history(path, serve=True))
+        self.queries = self.history.queries
+        world = Outside(
+            clock=self.clock, apply_clock=PassingClock(self.clock), connections=self.lines, looks=Looks(),
+            work=InPlace(), close=nothing, metrics=Counted(self.clock),
         )  # fmt: skip
-        self.queue = Queue(self.clock)
-        self.loop = Loop(
-            self.watcher, rounds, self.queue, self.clock, poll_s=POLL_S, workers=1, troubles=troubles,
-            reconciled=lambda _: self.clock.napped.set(),
-        )  # fmt: skip
-        self.answers = Answers(self.watcher, rounds, KINDS)
-        self.control = Control(
-            self.watcher, rounds, self.queue, store, self.queries, self.clock, self.loop.look_now,
-            self.answers.uncompared,
-        )  # fmt: skip
+        built = build(self._settings, self.history, world)
+        self.answers = built.parts.answers
+        self.watcher, self.queue, self.loop, self.control = built.watcher, built.queue, built.loop, built.control
         self.running = asyncio.ensure_future(self.loop.run())
         await self.settled()
 
