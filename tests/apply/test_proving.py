@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service.apply.proving import Proving, ask_from_here
+from service.apply.proving import Proving
 from service.apply.transaction import Transaction
 from service.model.probes import Probe
 from service.model.runs import ProbeRecord
@@ -178,8 +178,3 @@ async def test_a_deadline_too_near_to_verify_again_is_moved_by_its_holder(carefu
     careful.confirm_timeout_s = 9
     assert (await careful.change()).ending == "confirmed"
     assert careful.scratch.journal()["timers"] == 1
-
-
-async def test_the_service_never_asks_its_own_machine() -> None:
-    asked = [Probe("tcp", "127.0.0.1", "controller", port=1), Probe("icmp", "127.0.0.9", "controller")]
-    assert {(answer.ok, answer.told) for answer in ask_from_here(asked)} == {(False, "the service's own machine")}
