@@ -174,7 +174,7 @@ class Play:
             what, _, rest = rest.partition(" ")
         seers: dict[str, Callable[[Line, str], str]] = {
             "status": self._see_status, "apply": self._see_apply, "applies": self._see_applies,
-            "event": self._see_event,
+            "event": self._see_event, "events": self._see_events,
             "write": self._see_write, "drill": self._see_drill, "latches": self._see_latches, "fact": self._see_fact,
             "marked": self._see_marked, "source": self._see_source, "host": self._see_host,
         }  # fmt: skip
@@ -205,6 +205,11 @@ class Play:
         kind, _, text = rest.partition(" ")
         told = [f"{one.type}: {one.text}" for one in self.stage.queries.events(limit=200).items]
         return "" if any(one.startswith(f"{kind}: ") and text in one for one in told) else f"only {told}"
+
+    def _see_events(self, _line: Line, rest: str) -> str:
+        kind, _, number = rest.partition(" ")
+        told = [one.text for one in self.stage.queries.events(limit=200, type_=kind).items]
+        return "" if str(len(told)) == number else f"{len(told)}: {told}"
 
     def _see_write(self, _line: Line, rest: str) -> str:
         writes = self.stage.played.writes
