@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from service.adopt.material import Material
 from service.adopt.sketch import Sketch
 from service.observe.at_boot import IFUPDOWN2
-from service.resources.runner import IFUPDOWN, OTHERS, NetworkRunner, runner_of
+from service.observe.runner import IFUPDOWN, OTHERS, NetworkRunner, runner_of
 
 NETWORKD_FILES = "/etc/systemd/network/*"
 NETPLAN_FILES = "/etc/netplan/*"

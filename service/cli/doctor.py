@@ -122,7 +122,7 @@ def host_checks(folder: Path, host: str, ssh_key: Path | None) -> list[dict[str,
     """What a host must offer, and whether its spec could be planned."""
     from service.cli.plan import from_folder
     from service.errors import PasserelleError
-    from service.resources.runner import FIX
+    from service.observe.runner import FIX
 
     try:
         found = from_folder(folder, host, ssh_key)

@@ -77,9 +77,9 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
     from service.errors import InputError
     from service.kinds import KINDS
     from service.kinds.desire import desire
+    from service.observe.runner import runner_of
     from service.plan.make import make_plan
     from service.resources.desired import LastApplied
-    from service.resources.runner import runner_of
     from service.settings import read_settings
     from service.spec.fleet import read_fleet
 

@@ -20,6 +20,7 @@ from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 
 from service.errors import InputError
 from service.formats.dnsmasq_values import FLAGS, LISTS, OPTION_NUMBERS, SINGLE, VALUES
+from service.formats.read_once import read_once
 
 __all__ = [
     "FLAGS",
@@ -98,6 +99,7 @@ class HostsFile:
     problems: tuple[str, ...] = ()
 
 
+@read_once
 def parse(data: bytes, path: str = "") -> DnsmasqFile:
     """Read a configuration file. Never raises."""
     directives: list[Directive] = []

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from service.formats.read_once import read_once
+
 PATH = "/etc/ethers"
 MAX_BYTES = 1 << 20
 MAX_LINES = 20_000
@@ -34,6 +36,7 @@ class EthersFile:
     problems: tuple[str, ...] = ()
 
 
+@read_once
 def parse(data: bytes, path: str = PATH) -> EthersFile:
     """Read the file. Never raises."""
     entries: list[EthersEntry] = []

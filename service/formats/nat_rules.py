@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError, summarize_address_range
 
 from service.errors import InputError
+from service.formats.read_once import read_once
 from service.model.observed import Masquerade
 from service.model.states import Json
 
@@ -223,6 +224,7 @@ def file_tokens(data: bytes) -> tuple[str, ...]:
     return tuple(tokens[:-1] if tokens and tokens[-1] == ";" else tokens)
 
 
+@read_once
 def parse_nat_file(data: bytes) -> tuple[Rule, ...]:
     """The rules that our own file makes at the next boot; none where it is no file of ours any more."""
     text = " ".join(file_tokens(data))

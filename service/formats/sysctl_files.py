@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 
 from service.errors import InputError
+from service.formats.read_once import read_once
 
 FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 """By rank."""
@@ -64,6 +65,7 @@ def canonical(key: str) -> str:
     return _SAME.get(slashed(key), slashed(key))
 
 
+@read_once
 def parse(data: bytes) -> tuple[Line, ...]:
     """The assignments of one file, in order. Lines that are none are left out, as systemd-sysctl does. Never raises."""
     found: list[Line] = []

@@ -1,5 +1,6 @@
 """What sections say to each other without importing each other: collected from all kinds first, then given to all."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -191,3 +192,11 @@ Claim: TypeAlias = (
     | PackageState
     | NeedsUnit
 )
+
+
+def named_by_settings(claims: Sequence[Claim]) -> tuple[str, ...]:
+    """The bridges whose guests are named by their own settings: where the spec speaks of guests at all."""
+    if not any(isinstance(claim, NamesGuests) for claim in claims) or NamesBySettings(wanted=False) in claims:
+        return ()
+    served = (claim.interface for claim in claims if isinstance(claim, Serves) and claim.protocol == "dhcp")
+    return tuple(dict.fromkeys(served))

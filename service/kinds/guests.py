@@ -17,8 +17,8 @@ from service.kinds.claims import (
     Network,
     Reservation,
     Serves,
+    named_by_settings,
 )
-from service.kinds.naming import named_by_settings
 from service.kinds.packet_rules.guest_lint import RULES as FIREWALL_RULES
 from service.kinds.packet_rules.guest_lint import lint_firewalls
 from service.kinds.packet_rules.section import GuestFirewall

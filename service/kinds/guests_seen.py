@@ -9,8 +9,7 @@ pools_of(host, claims, observed) -> tuple[PoolFill, …]
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, ip_address
 
-from service.kinds.claims import Claim, Pool, Reservation
-from service.kinds.naming import named_by_settings
+from service.kinds.claims import Claim, Pool, Reservation, named_by_settings
 from service.model.guests import GuestSeen, GuestSource, GuestState, NameFinding, PoolFill
 from service.model.observed import HostObserved, Lease
 from service.model.states import Seen, Unknown

@@ -11,10 +11,9 @@ from service.model.observed import HostObserved
 from service.model.plans import Plan, Refusal
 from service.model.states import Json
 from service.plan.diff import drift
-from service.plan.impact import impact
+from service.plan.effects import beyond, impact, reachability
 from service.plan.management import management_refusals
 from service.plan.next_boot import next_boot_faults, next_boot_refusals
-from service.plan.packets import beyond, reachability
 from service.plan.safety import names_in, not_ifupdown, refusals
 from service.resources.desired import Desired, LastApplied
 from service.resources.ending import left_behind, with_ends

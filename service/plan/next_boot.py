@@ -28,6 +28,7 @@ from service.model.observed import HostObserved, ManagementPath
 from service.model.plans import Refusal, RefusalRule
 from service.model.states import Json, Seen, Unknown
 from service.observe.at_boot import LOADERS, SSH_UNITS, interfaces_config, interfaces_of, loaded_since, texts_of
+from service.observe.runner import OTHERS, STARTS, runner_of
 from service.plan.management import (
     NEEDED_UNITS,
     Picture,
@@ -39,7 +40,6 @@ from service.plan.management import (
     routes_of,
     words,
 )
-from service.resources.runner import OTHERS, STARTS, runner_of
 
 RULE: RefusalRule = "management-path"
 AT_BOOT = "at the next boot"

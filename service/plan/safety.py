@@ -7,8 +7,8 @@ from service.model.facts import Step
 from service.model.observed import HostObserved
 from service.model.plans import Refusal
 from service.model.states import Seen
+from service.observe.runner import FIX, runner_of
 from service.resources.desired import Desired, LastApplied
-from service.resources.runner import FIX, runner_of
 from service.resources.traits import BroughtUp, having
 
 TOO_MUCH = 0.5

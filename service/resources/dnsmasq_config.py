@@ -95,7 +95,7 @@ class DnsmasqConfig:
             yield from field_difference(self, OWN_FILE, "file", "file", "present", texts)
             return
         want, foreign = self.wanted(observed), self.foreign(texts)
-        own = self.grouped(directives_of(texts[OWN_FILE])) if OWN_FILE in texts else {}
+        own = self.grouped(directives_of(texts[OWN_FILE], OWN_FILE)) if OWN_FILE in texts else {}
         for key in [*want, *(key for key in own if key not in want)]:
             have = merged(own.get(key, []), foreign.get(key, []))
             wanted = want.get(key, [])
@@ -139,8 +139,8 @@ class DnsmasqConfig:
         if isinstance(texts, Unknown):
             return
         taken = {path: texts[path] for path in texts if path in (FILES[0], *dnsmasq.taken(texts))}
-        now = [span for data in taken.values() for span in ranges(directives_of(data))]
-        then = [span for path, data in taken.items() if path != OWN_FILE for span in ranges(directives_of(data))]
+        now = [span for path, data in taken.items() for span in ranges(directives_of(data, path))]
+        then = [span for path, data in taken.items() if path != OWN_FILE for span in ranges(directives_of(data, path))]
         then += [span for config in wanted for span in ranges(config.directives)]
         kept = {(mac.lower(), address) for config in wanted for _, mac, address in config.guests}
         lost = [
@@ -271,13 +271,15 @@ class DnsmasqConfig:
 
 def lease_file_of(texts: Mapping[str, bytes]) -> str:
     """Where dnsmasq keeps its leases with these files."""
-    said = [value for path in sorted(texts) for key, value in directives_of(texts[path]) if key == "dhcp-leasefile"]
+    said = [
+        value for path in sorted(texts) for key, value in directives_of(texts[path], path) if key == "dhcp-leasefile"
+    ]
     return said[-1] if said else DEFAULT_LEASE_FILE
 
 
-def directives_of(content: bytes) -> list[Directive]:
+def directives_of(content: bytes, path: str) -> list[Directive]:
     """The directives of one file."""
-    return [(d.key, d.value) for d in dnsmasq.parse(content, "").directives]
+    return [(d.key, d.value) for d in dnsmasq.parse(content, path).directives]
 
 
 def merged(own: Sequence[Json], foreign: Iterable[Json]) -> list[Json]:

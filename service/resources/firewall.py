@@ -54,11 +54,11 @@ class FirewallTable(OwnTable):
 
     def reach(self, observed: HostObserved) -> Iterator[str]:
         """What it opens and what it closes."""
-        return filter_changes(observed.fact(self.id), self.table)
+        return filter_changes(observed, self.id, self.table)
 
     def opens_beyond(self, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
         """What it opens beyond what a commit may open."""
-        return filter_opens(self.id, observed.fact(self.id), self.table, may_open)
+        return filter_opens(observed, self.id, self.table, may_open)
 
     def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
         """How its rules would keep the service from connecting anew."""
@@ -86,11 +86,11 @@ class ClosedTable(OwnTable):
 
     def reach(self, observed: HostObserved) -> Iterator[str]:
         """What it opens and what it closes."""
-        return filter_changes(observed.fact(self.id), self.table)
+        return filter_changes(observed, self.id, self.table)
 
     def opens_beyond(self, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
         """What it opens beyond what a commit may open."""
-        return filter_opens(self.id, observed.fact(self.id), self.table, may_open)
+        return filter_opens(observed, self.id, self.table, may_open)
 
     def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
         """It drops only what neighbours route into networks behind the host."""

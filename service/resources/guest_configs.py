@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from service.formats import lxc_guests, pve_guests
 from service.model.observed import HostObserved
 from service.model.states import Seen, Unknown
+from service.observe.derived import derived
 
 CONFIGS = (*(f"{folder}/*" for folder in pve_guests.FOLDERS), "/var/lib/lxc/*/config")
 """Where guests' settings stand. `*` in the middle takes one level of folders."""
@@ -20,11 +21,12 @@ def configured_guests(observed: HostObserved, bridges: Sequence[str]) -> tuple[G
     bridges the first one has the name: dnsmasq gives a name to one lease at a time. Of guests with the same name or
     address the first one keeps it.
     """
-    found = settings_of(observed, bridges)
+    found = settings_of(observed, tuple(bridges))
     return found if isinstance(found, Unknown) else tuple(without_twins((), [row for _, row in found]))
 
 
-def settings_of(observed: HostObserved, bridges: Sequence[str]) -> tuple[tuple[str, GuestRow], ...] | Unknown:
+@derived
+def settings_of(observed: HostObserved, bridges: tuple[str, ...]) -> tuple[tuple[str, GuestRow], ...] | Unknown:
     """(path, guest) of every guest with a card in one of these bridges, as their settings say, twins and all."""
     rows: list[tuple[str, GuestRow]] = []
     for path in sorted(observed.texts):

@@ -14,6 +14,7 @@ from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import Refusal
 from service.model.states import Json, Seen, Unknown
 from service.observe.at_boot import texts_of
+from service.observe.derived import derived
 from service.resources.files import OwnFile, file_step, sha256
 from service.resources.guest_configs import CONFIGS, GuestRow, configured_guests, without_twins
 from service.resources.resource import Compared, Phase, Steps, Wishes, compare
@@ -83,6 +84,13 @@ def known_guests(texts: Mapping[str, bytes], *, own: bool = True) -> dict[str, K
             name = entry.name or names.get(entry.address, "")
             found.setdefault(entry.mac, KnownGuest(entry.mac, name.split(".")[0], address, where))
     return found
+
+
+@derived
+def known_elsewhere(observed: HostObserved) -> Mapping[str, KnownGuest] | Unknown:
+    """The guests that an observed host's dnsmasq knows from other files than ours."""
+    texts = texts_of(observed, SOURCES)
+    return texts if isinstance(texts, Unknown) else known_guests(texts, own=False)
 
 
 def _configuration(texts: Mapping[str, bytes]) -> Iterator[str]:
@@ -165,10 +173,9 @@ class GuestNames:
 
     def elsewhere(self, observed: HostObserved) -> Iterator[tuple[GuestRow, KnownGuest]]:
         """The guests that other files speak of, as these do."""
-        texts = texts_of(observed, SOURCES)
-        if isinstance(texts, Unknown):
+        known = known_elsewhere(observed)
+        if isinstance(known, Unknown):
             return
-        known = known_guests(texts, own=False)
         yield from ((guest, known[guest[1].lower()]) for guest in self.guests if guest[1].lower() in known)
 
     def met(self, observed: HostObserved) -> Iterator[tuple[str, str]]:
@@ -283,11 +290,10 @@ def missing_elsewhere(
     guests: Sequence[GuestRow], observed: HostObserved, *, take_over: bool
 ) -> tuple[GuestRow, ...] | Unknown:
     """The guests that our own file has to name."""
-    texts = texts_of(observed, SOURCES)
-    if isinstance(texts, Unknown):
-        return texts
-    known = {} if take_over else known_guests(texts, own=False)
-    return tuple(guest for guest in guests if not is_met(guest, known))
+    known = known_elsewhere(observed)
+    if isinstance(known, Unknown):
+        return known
+    return tuple(guest for guest in guests if not is_met(guest, {} if take_over else known))
 
 
 def without_lines(data: bytes, numbers: Iterable[int]) -> bytes:

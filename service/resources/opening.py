@@ -9,42 +9,32 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from service.firewall.nft.published import NUMBERS, Published
-from service.firewall.nft.reach import Box, Change, TooMuch, differences
+from service.firewall.nft.reach import Box, Change
 from service.firewall.nft.reach_words import in_words
-from service.firewall.nft.reading import DPORT, FAMILY, PROTO, SOURCE, Known, Labels, Program, Ranges, read_program
+from service.firewall.nft.reading import DPORT, FAMILY, PROTO, SOURCE, Ranges
 from service.firewall.nft.table import Table
 from service.model.ceilings import Opening
-from service.model.states import Json, Observed, Seen
+from service.model.observed import HostObserved
+from service.resources.reach import table_change
 
-HOOKS = {"in": ("input",), "forward": ("prerouting", "forward")}
+DIRECTIONS = ("in", "forward")
 MOST_SHOWN = 8
 UNTOLD = "what it opens cannot be told"
 
 
-def filter_opens(fact: str, seen: Observed[Json], table: Table | None, may_open: Sequence[Opening]) -> Iterator[str]:
-    """What a table would let in beyond. `seen` is its fact, `table` what is wanted."""
-    now: Json = seen.value.get("normal") if isinstance(seen, Seen) and isinstance(seen.value, dict) else None
-    then: Json = table.normal if table is not None else None
-    labels, known = Labels(), Known()
-    try:
-        before, after = (read_program(normal, labels, known) for normal in (now, then))
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError):
+def filter_opens(observed: HostObserved, fact: str, table: Table | None, may_open: Sequence[Opening]) -> Iterator[str]:
+    """What a table would let in beyond. `fact` is its fact, `table` what is wanted."""
+    change = table_change(observed, fact, table)
+    if change is None:
         yield f"changes {fact}: {UNTOLD}"
         return
-    for direction, hooks in HOOKS.items():
-        yield from _opened(before, after, direction, hooks, labels, may_open)
-
-
-def _opened(
-    before: Program, after: Program, direction: str, hooks: tuple[str, ...], labels: Labels, may_open: Sequence[Opening]
-) -> Iterator[str]:
-    try:
-        changes = differences(before.through(hooks), after.through(hooks))
-    except TooMuch:
-        yield f"changes more than can be compared: {UNTOLD}"
-        return
-    wide = [Change(opens=True, box=one.box) for one in changes if one.opens and not is_within(one.box, may_open)]
-    yield from islice(in_words(wide, direction, labels), MOST_SHOWN + 1)
+    for direction in DIRECTIONS:
+        changes = change.by_direction[direction]
+        if changes is None:
+            yield f"changes more than can be compared: {UNTOLD}"
+            continue
+        wide = [Change(opens=True, box=one.box) for one in changes if one.opens and not is_within(one.box, may_open)]
+        yield from islice(in_words(wide, direction, change.labels), MOST_SHOWN + 1)
 
 
 def is_within(box: Box, may_open: Sequence[Opening]) -> bool:

@@ -114,7 +114,7 @@ class OwnTable:
             if any(d.unknown for d in different):
                 continue
             parts = part_steps(own.parts(), observed)
-            live = tuple(own.live_steps(observed))
+            live = tuple(own.live_steps([d for d in different if own.is_about(d)], observed))
             total = Steps(
                 steps=(*total.steps, *live, *(step for part in parts for step in part.steps)),
                 blobs={**total.blobs, **{name: blob for part in parts for name, blob in part.blobs.items()}},
@@ -126,12 +126,15 @@ class OwnTable:
             )
         return total
 
-    def live_steps(self, observed: HostObserved) -> Iterator[tuple[int, Step]]:
-        """The kernel's side: the table as a whole, in one transaction."""
-        seen = observed.fact(self.id)
-        different = list(self.live(seen))
+    def is_about(self, difference: Difference) -> bool:
+        """Whether a difference is one of the kernel's table, and not of the file or the loader."""
+        return difference.where == "live" and f"{difference.resource} ".startswith(f"{self.name} ")
+
+    def live_steps(self, different: Sequence[Difference], observed: HostObserved) -> Iterator[tuple[int, Step]]:
+        """The kernel's side: the table as a whole, in one transaction. `different` is where it is not as wanted."""
         if not different:
             return
+        seen = observed.fact(self.id)
         value = seen.value if isinstance(seen, Seen) else None
         before: Json = {"normal": value["normal"]} if isinstance(value, dict) else None
         after: Json = None

@@ -1,42 +1,70 @@
 """What a table opens and closes: the kernel's own as it is, against the one that would be loaded."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from service.firewall.nft.published import PUBLISHED, Published, shown_ports
-from service.firewall.nft.reach import TooMuch, differences
+from service.firewall.nft.reach import Change, TooMuch, differences
 from service.firewall.nft.reach_words import in_words
 from service.firewall.nft.reading import Known, Labels, read_program
 from service.firewall.nft.table import Table
 from service.hostside.canonical import nft_normal
+from service.model.observed import HostObserved
 from service.model.states import Json, Observed, Seen, Unknown
+from service.observe.derived import derived
 
 HOOKS = {"in": ("input",), "forward": ("prerouting", "forward"), "out": ("output",)}
 WHERE = {"in": "of what reaches the host", "forward": "of what passes through it", "out": "of what leaves it"}
 MOST_SHOWN = 40
 
 
-def filter_changes(seen: Observed[Json], table: Table | None) -> Iterator[str]:
-    """What passes and did not, and the other way. `seen` is the table's fact, `table` what is wanted."""
-    if isinstance(seen, Unknown):
-        return
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """The packets for which a table decides otherwise than the kernel's own, by direction; None where there is too
+    much to compare. `labels` are the names that stand as numbers in them."""
+
+    by_direction: Mapping[str, tuple[Change, ...] | None]
+    labels: Labels
+
+
+@derived
+def table_change(observed: HostObserved, fact: str, table: Table | None) -> TableChange | None:
+    """What the table that is wanted changes; None where the kernel's has rules of another form. A table that could not
+    be read counts as none."""
+    seen = observed.fact(fact)
     before = listed(seen.value if isinstance(seen, Seen) else None)
     after: Json = table.normal if table is not None else None
     labels, known = Labels(), Known()
     try:
         now, then = (read_program(normal, labels, known) for normal in (before, after))
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError):
-        yield "what passes now cannot be told: the kernel's table has rules of another form"
-        return
+        return None
+    found: dict[str, tuple[Change, ...] | None] = {}
     for direction, hooks in HOOKS.items():
         try:
-            changes = differences(now.through(hooks), then.through(hooks))
-            yield from islice(in_words(changes, direction, labels), MOST_SHOWN)
-            if len(changes) > MOST_SHOWN:
-                yield f"and {len(changes) - MOST_SHOWN} more changes {WHERE[direction]}"
+            found[direction] = differences(now.through(hooks), then.through(hooks))
         except TooMuch:
+            found[direction] = None
+    return TableChange(found, labels)
+
+
+def filter_changes(observed: HostObserved, fact: str, table: Table | None) -> Iterator[str]:
+    """What passes and did not, and the other way. `fact` is the table's, `table` what is wanted."""
+    if isinstance(observed.fact(fact), Unknown):
+        return
+    change = table_change(observed, fact, table)
+    if change is None:
+        yield "what passes now cannot be told: the kernel's table has rules of another form"
+        return
+    for direction, changes in change.by_direction.items():
+        if changes is None:
             yield f"changes more than can be compared {WHERE[direction]}"
+            continue
+        yield from islice(in_words(changes, direction, change.labels), MOST_SHOWN)
+        if len(changes) > MOST_SHOWN:
+            yield f"and {len(changes) - MOST_SHOWN} more changes {WHERE[direction]}"
 
 
 def listed(value: Json) -> Json:

@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 
 from service.formats.interfaces import FILES, load, meanings
+from service.formats.read_once import forget
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.observed import HostObserved
@@ -50,6 +51,7 @@ def quad(bridges: int) -> Desired:
 def planned(desired: Desired, base: LastApplied, host: HostObserved) -> tuple[Plan, dict[str, int]]:
     """The plan for a fresh observation that says the same, and the calls that it took."""
     fresh = replace(host)
+    forget()
     with counted() as calls:
         plan = make_plan(desired, base, fresh)
     return plan, calls
@@ -70,6 +72,7 @@ def quiet(bridges: int) -> tuple[int, int]:
     plan, calls = planned(desired, LastApplied.from_json(desired.as_json()), host)
     assert (plan.steps, plan.drifts) == ((), ())
     texts = {path: seen.value for path, seen in host.texts.items() if path in FILES and isinstance(seen, Seen)}
+    forget()
     with counted() as reading:
         meanings(load(texts))
     return calls[""], reading[""]

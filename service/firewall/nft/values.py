@@ -65,6 +65,9 @@ class Table:
     chains: tuple[NftChain, ...]
     name: str = f"{FAMILY} {TABLE}"
 
+    def __hash__(self) -> int:
+        return hash(self.load)  # what rules expect of `nft -j` are lists and maps
+
     @cached_property
     def load(self) -> str:
         """The table's text."""

@@ -15,6 +15,8 @@ the classic ifupdown in places that matter:
 import re
 from dataclasses import dataclass, field
 
+from service.formats.read_once import read_once
+
 MAIN_FILE = "/etc/network/interfaces"
 FILES = (MAIN_FILE, "/etc/network/interfaces.d/*")
 """Where Debian's interfaces stand: the main file sources the folder."""
@@ -272,6 +274,7 @@ def shown(text: str, limit: int = 40) -> str:
     return clean + ("…" if len(text) > limit else "")
 
 
+@read_once
 def parse(data: bytes, path: str = MAIN_FILE) -> InterfacesFile:
     """Read one file. Never raises: what cannot be read is a problem with its line. At most MAX_LINES lines."""
     lines = tuple(_PHYSICAL.findall(data)) if len(data) <= MAX_FILE_BYTES else (data,)

@@ -3,11 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from service.kinds.claims import Claim, KeepsLeases, NamesBySettings, NeedsPackage, NeedsUnit, Pool, Serves
+from service.kinds.claims import (
+    Claim,
+    KeepsLeases,
+    NamesBySettings,
+    NeedsPackage,
+    NeedsUnit,
+    Pool,
+    Serves,
+    named_by_settings,
+)
 from service.kinds.dnsmasq.directives import directives, guests_of, networks_of
 from service.kinds.dnsmasq.lint import RULES, lint_dnsmasq
 from service.kinds.dnsmasq.section import DnsmasqSection
-from service.kinds.naming import named_by_settings
 from service.model.observed import Watch
 from service.resources.dnsmasq_config import DEFAULT_LEASE_FILE, FILES, OWN_FILE, DnsmasqConfig
 from service.resources.files import OwnFile

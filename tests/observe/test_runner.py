@@ -12,9 +12,9 @@ from service.kinds.desire import desire
 from service.model.observed import HostObserved, Keeper
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen, Unknown
+from service.observe.runner import runner_of
 from service.plan.make import Permission, make_plan
 from service.resources.desired import LastApplied
-from service.resources.runner import runner_of
 from tests.laws.host import INTERFACES, bare_host, weighed
 from tests.laws.specs import head, spec_of
 

@@ -1,11 +1,14 @@
-"""What a plan opens and closes, as the resources that decide about packets say it."""
+"""What a plan does to others, as the resources say it: what it opens and closes for packets, and what it does to
+guests: leases that a new range strands, names that go, guests whose MAC or address changes."""
 
 from collections.abc import Collection, Iterator, Sequence
 
 from service.model.ceilings import Opening
-from service.model.observed import HostObserved
+from service.model.observed import HostObserved, Lease
+from service.model.states import Seen
 from service.resources.desired import Desired
-from service.resources.traits import DecidingPackets, having
+from service.resources.traits import DecidingPackets, ServingGuests, having
+from service.resources.types import TYPES
 
 MOST_SHOWN = 8
 
@@ -30,3 +33,19 @@ def beyond(
 def deciding(desired: Desired, changed: Collection[str]) -> Iterator[DecidingPackets]:
     """The resources that decide about packets and that the plan changes."""
     return (one for fact, one in having(desired, DecidingPackets) if fact in changed)
+
+
+def impact(desired: Desired, observed: HostObserved) -> Iterator[str]:
+    """Sentences with numbers; none where nothing changes for a guest."""
+    leases = active(observed)
+    for one in TYPES if leases else ():
+        if issubclass(one, ServingGuests):
+            yield from one.impact(desired.of_type(one), observed, leases)
+
+
+def active(observed: HostObserved) -> tuple[Lease, ...]:
+    """IPv4 leases that had not run out when they were seen."""
+    if not isinstance(observed.leases, Seen):
+        return ()
+    now = observed.observed_at.timestamp()
+    return tuple(one for one in observed.leases.value if one.mac and (one.expires == 0 or one.expires > now))

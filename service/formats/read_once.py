@@ -1,0 +1,41 @@
+"""A text that was read is not read again: what a file says depends on its bytes alone, whoever asks and how often.
+
+    @read_once
+    def parse(data: bytes, path: str = "") -> File: …
+
+The reader is pure, its further arguments can be hashed, and what it returns is never changed. The last `KEPT_TEXTS`
+texts of each reader are remembered, of those up to `KEPT_BYTES`: larger ones are read anew each time, so that what is
+remembered of hostile files stays small.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+KEPT_TEXTS = 64
+KEPT_BYTES = 16 << 10
+
+_memories: list[Callable[[], None]] = []
+
+
+def read_once(read: Callable[Concatenate[bytes, P], T]) -> Callable[Concatenate[bytes, P], T]:
+    """The same reader, with a memory."""
+    remembered = lru_cache(KEPT_TEXTS)(read)
+    _memories.append(remembered.cache_clear)
+
+    @wraps(read)
+    def once(data: bytes, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if len(data) > KEPT_BYTES:
+            return read(data, *args, **kwargs)
+        return remembered(data, *args, **kwargs)  # type: ignore[arg-type]  # they can be hashed, as said above
+
+    return once
+
+
+def forget() -> None:
+    """Read everything anew from now on: for whoever measures what reading takes."""
+    for clear in _memories:
+        clear()
