@@ -33,8 +33,9 @@ STOPS = {
     FORWARDING: "; what this host forwards for others stops",
     "net.ipv6.conf.all.forwarding": "; the IPv6 that this host forwards for others stops",
 }
-FORMER_KIND = "nat"
-"""The section that is named for a file of which no setting is left."""
+NOT_KNOWN = "nat"
+"""The section that is named for a file of which no setting is left where no apply is known that wrote it: `nat` is the
+one that most specs had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Sysctl:
     @classmethod
     def shared(cls, wanted: Sequence[Self]) -> Iterator[Resource]:
         """The one file of all settings, also where none is wanted any more."""
-        yield SettingsFile(wanted[0].kind if wanted else FORMER_KIND, tuple(wanted))
+        yield SettingsFile(wanted[0].kind if wanted else NOT_KNOWN, tuple(wanted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,11 @@ class SettingsFile:
         if not self.settings:
             return {}
         return {(OWN_FILE, "mode", "file"): self.mode, (OWN_FILE, "owner", "file"): "0:0"}
+
+    def remembering(self, desired: Desired, base: LastApplied) -> Self:
+        """Where no setting is left, the section that asked for the last ones: its end is why the file goes."""
+        asked = (key[0] for key in base.wishes if key[1] == OWN_FILE)
+        return self if self.settings else replace(self, kind=next(asked, self.kind))
 
     def watch(self) -> Watch:
         return Watch(files=frozenset({OWN_FILE, *FILES, *INTERFACES_FILES}), sysctls=frozenset(KERNEL_DEFAULTS))

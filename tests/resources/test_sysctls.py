@@ -149,3 +149,10 @@ def test_a_setting_whose_default_nobody_knows_is_written_even_where_it_is_zero()
     desired = desired_of(cookies)
     plan = make_plan(desired, LastApplied(), bare_host(desired.watch))
     assert FILE in [step.fact for step in plan.steps]
+
+
+def test_what_goes_with_a_section_is_gits_move_under_the_name_of_that_section() -> None:
+    asked = desired_of(Sysctl("firewall", BRIDGED.key, "1", "guests have firewalls of their own"))
+    host, desired = left(f"{BRIDGED.key} = 1\n".encode())
+    plan = make_plan(desired, LastApplied.from_json(asked.as_json()), host)
+    assert {(one.difference.kind, one.moved) for one in plan.drifts} == {("firewall", "git")}
