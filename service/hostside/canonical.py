@@ -165,12 +165,11 @@ def nft_normal(objects: list[dict[str, Json]]) -> list[dict[str, Json]]:
     """
     normal = []
     for item in objects:
-        for kind, body in item.items():
-            if kind == "metainfo" or not isinstance(body, dict):
+        for kind, listed in item.items():
+            if kind == "metainfo" or not isinstance(listed, dict):
                 continue
-            body = {key: _nft_value(value) for key, value in body.items() if key != "handle"}
-            if kind in ("counter", "quota"):
-                body = {key: value for key, value in body.items() if key not in ("packets", "bytes", "used")}
+            uncounted = ("handle", "packets", "bytes", "used") if kind in ("counter", "quota") else ("handle",)
+            body = {key: _nft_value(value) for key, value in listed.items() if key not in uncounted}
             if kind in ("set", "map") and "elem" in body:
                 flags = body.get("flags") or []
                 if "timeout" in flags or "dynamic" in flags:
@@ -214,7 +213,7 @@ def _nft_numbers(left: Json, right: Json) -> Json:
     if isinstance(right, dict):
         places = left.get("concat")
         if isinstance(places, list) and isinstance(right.get("concat"), list):
-            pairs = zip(places, right["concat"])  # noqa: B905 (not in 3.9)
+            pairs = zip(places, right["concat"])
             return {**right, "concat": [_nft_numbers(one, value) for one, value in pairs]}
         return {key: _nft_numbers(left, value) for key, value in right.items()}
     if isinstance(right, list):

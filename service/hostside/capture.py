@@ -58,7 +58,7 @@ class Seen:
         blocks = show_properties(must(self.host, wanted))
         if len(blocks) != len(names):
             raise Trouble("systemctl show answered for another number of units than asked")
-        return {name: unit_from_show(block) for name, block in zip(names, blocks)}  # noqa: B905 (not in 3.9)
+        return {name: unit_from_show(block) for name, block in zip(names, blocks)}
 
 
 def capture(host: Host, facts: list[str]) -> dict[str, Json]:

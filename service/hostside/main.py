@@ -45,7 +45,7 @@ def dispatch(host: Host, words: list[str]) -> dict[str, Json]:
         "rollback": lambda: verb_rollback(host, first, reason),
         "expire": lambda: verb_expire(host, first),
         "watch": lambda: verb_watch(host, first),
-        "extend": lambda: verb_extend(host, first, *(rest[1:3] + ["", ""])[:2]),
+        "extend": lambda: verb_extend(host, first, *[*rest[1:3], "", ""][:2]),
         "boot": lambda: verb_boot(host),
         "status": lambda: verb_status(host, first, "--verify" in flags),
         "capture": lambda: verb_capture(host),
@@ -77,7 +77,7 @@ def main(argv: list[str], archive: str) -> int:
         result, code = {"state": "invalid", "error": str(error)}, 2
     except (Trouble, OSError) as error:
         result, code = {"state": "error", "error": str(error)}, 1
-    except Exception as error:  # noqa: BLE001 (the last line must be a result, whatever happened)
+    except Exception as error:
         result, code = {"state": "error", "error": f"{type(error).__name__}: {error}"}, 1
     emit(event="result", **result)
     return code

@@ -10,11 +10,11 @@ from service.hostside.host import Host, read_text
 
 # Named points for fault injection; N is the step's number. Those of a restore at boot begin with "boot-".
 POINTS = (
-    ("locked", "observed", "staged", "checked", "journal-armed", "armed", "proven")
-    + ("step-N-before", "step-N-after", "verifying", "applied")
-    + ("confirm-locked", "confirm-verified", "on-confirm-N", "confirmed", "disarmed")
-    + ("restore-begin", *("restore-" + kind for kind in RESTORE_ORDER), "restore-verify", "restored")
-    + ("boot-restore-begin", "boot-restore-file", "boot-restore-unit", "boot-restored")
+    *("locked", "observed", "staged", "checked", "journal-armed", "armed", "proven"),
+    *("step-N-before", "step-N-after", "verifying", "applied"),
+    *("confirm-locked", "confirm-verified", "on-confirm-N", "confirmed", "disarmed"),
+    *("restore-begin", *("restore-" + kind for kind in RESTORE_ORDER), "restore-verify", "restored"),
+    *("boot-restore-begin", "boot-restore-file", "boot-restore-unit", "boot-restored"),
 )
 
 

@@ -94,52 +94,74 @@ def _to_restore(transaction: Transaction, old: dict[str, Json], at_boot: bool) -
     }
 
 
+class _Round:
+    """One round of the way back: every fact is tried, whatever became of the others. `errors` are what went wrong;
+    units of `restarts` are restarted although they are as they were."""
+
+    def __init__(self, transaction: Transaction, setter: Setter, restarts: set[str]) -> None:
+        self.host = transaction.host
+        self.setter = setter
+        self.restarts = restarts
+        self.errors: list[str] = []
+
+    def attempt(self, what: Callable[..., None], *args: Json) -> None:
+        """Do it; what goes wrong is noted."""
+        try:
+            what(*args)
+        except (Trouble, BadInput, OSError, ValueError, KeyError) as error:
+            self.errors.append(str(error))
+
+    def put_back(self, fact: str, value: Json) -> None:
+        """One fact, if it is not so already."""
+        setter, (kind, _, name) = self.setter, fact.partition(":")
+        if kind == "file":  # what an apply that was killed had taken away for a moment
+            setter.files.taken(fact, setter.files.temporary(self.host.path(name)))
+        now = capture(self.host, [fact])[fact]
+        if kind == "file" and now is None:
+            setter.files.taken(fact, self.host.path(name))
+        moved = kind == "unit" and (setter.units.no_block or name in setter.units.unsure)
+        if fact in self.restarts or moved or not same(fact, value, now):
+            setter.set(fact, value, fact in self.restarts)
+        if kind == "unit" and value is not None and not value["active"]:
+            # a start of ours that failed would stay in systemd's list of failed units, which people watch
+            run_command(self.host, ["systemctl", "reset-failed", name])
+
+    def put_all_back(self, facts: list[tuple[str, Json]]) -> None:
+        """Some facts, in this order."""
+        for fact, value in facts:
+            self.attempt(self.put_back, fact, value)
+
+
 def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Json], first: bool) -> list[str]:
     """Set every fact once, in the order that lets them hold; what went wrong."""
-    host, errors = transaction.host, []
     restarts = {e["fact"] for e in transaction.steps if e["restart"] and e["state"] != "pending"} if first else set()
-
-    def attempt(what: Callable[[], None]) -> None:
-        try:
-            what()
-        except (Trouble, BadInput, OSError, ValueError, KeyError) as error:
-            errors.append(str(error))
-
-    def put_back(fact: str, value: Json) -> None:
-        if fact.startswith("file:"):  # what an apply that was killed had taken away for a moment
-            setter.files.taken(fact, setter.files.temporary(host.path(fact[5:])))
-        now = capture(host, [fact])[fact]
-        if fact.startswith("file:") and now is None:
-            setter.files.taken(fact, host.path(fact[5:]))
-        moved = fact.startswith("unit:") and (setter.units.no_block or fact[5:] in setter.units.unsure)
-        if fact in restarts or moved or not same(fact, value, now):
-            setter.set(fact, value, fact in restarts)
-        if fact.startswith("unit:") and value is not None and not value["active"]:
-            # a start of ours that failed would stay in systemd's list of failed units, which people watch
-            run_command(host, ["systemctl", "reset-failed", fact[5:]])
-
-    for fact, value in facts.items():  # a unit that was not there must go while its file still is
-        if fact.startswith("unit:") and value is None:
-            attempt(lambda fact=fact: put_back(fact, None))  # type: ignore[misc]
+    current, at_boot = _Round(transaction, setter, restarts), setter.units.no_block
+    # a unit that was not there must go while its file still is
+    current.put_all_back([(fact, value) for fact, value in facts.items() if fact.startswith("unit:") and value is None])
     for kind in RESTORE_ORDER:
         if kind == "unit":
-            for fact, value in _units_before_packages(transaction, facts):
-                attempt(lambda fact=fact, value=value: put_back(fact, value))  # type: ignore[misc]
-            attempt(lambda: _restore_packages(transaction, setter))
-            attempt(lambda: _restore_leases(transaction, setter))
-        mine = [(fact, value) for fact, value in facts.items() if fact.partition(":")[0] == kind]
-        if kind == "link":  # bridges first, for others to be put into; what was not there is deleted last
-            mine.sort(key=lambda item: (item[1] is None, (item[1] or {}).get("type") != "bridge"))
-        for fact, value in mine:
-            attempt(lambda fact=fact, value=value: put_back(fact, value))  # type: ignore[misc]
+            current.put_all_back(_units_before_packages(transaction, facts))
+            current.attempt(_restore_packages, transaction, setter)
+            current.attempt(_restore_leases, transaction, setter)
+        mine = _of_kind(facts, kind)
+        current.put_all_back(mine)
         if kind == "file":
-            attempt(setter.units.reload)
+            current.attempt(setter.units.reload)
         if kind == "routes" and mine:
-            attempt(setter.network.other_routes)
-        if mine and not (setter.units.no_block and kind not in ("file", "unit")):
-            point(host, ("boot-" if setter.units.no_block else "") + "restore-" + kind)
-    attempt(setter.units.reload)
-    return errors
+            current.attempt(setter.network.other_routes)
+        if mine and not (at_boot and kind not in ("file", "unit")):
+            point(transaction.host, ("boot-" if at_boot else "") + "restore-" + kind)
+    current.attempt(setter.units.reload)
+    return current.errors
+
+
+def _of_kind(facts: dict[str, Json], kind: str) -> list[tuple[str, Json]]:
+    """The facts of one kind; of links bridges first, for others to be put into, and what was not there last: it is
+    deleted."""
+    mine = [(fact, value) for fact, value in facts.items() if fact.partition(":")[0] == kind]
+    if kind == "link":
+        mine.sort(key=lambda item: (item[1] is None, (item[1] or {}).get("type") != "bridge"))
+    return mine
 
 
 def _units_before_packages(transaction: Transaction, facts: dict[str, Json]) -> list[tuple[str, Json]]:

@@ -45,17 +45,28 @@ class Network:
             self.ip("link", "del", "dev", name, "type", "bridge")
             return
         if now is None:
-            if wanted.get("type") != "bridge":
-                raise Trouble(f"there is no link {name}")
-            mac = self.detail["mac"].get(name)
-            self.ip("link", "add", "name", name, *(["address", mac] if mac else []), "type", "bridge")
-            now = {"type": "bridge", "up": False, "mtu": 1500, "master": None, "ports": []}
+            now = self._new_bridge(name, wanted)
         if wanted.get("type", now["type"]) != now["type"]:
             raise Trouble(f"{name} is of type {now['type']}, not {wanted['type']}")
         self._bridge_options(name, wanted, now)
         if "master" in wanted and wanted["master"] != now["master"]:
             self.ip("link", "set", "dev", name, *(["master", wanted["master"]] if wanted["master"] else ["nomaster"]))
-        there = {port["name"]: port["up"] for port in now.get("ports", [])}
+        self._ports(name, wanted, now, links)
+        if "mtu" in wanted:  # last but one: the kernel moves a bridge's MTU when ports come
+            self.ip("link", "set", "dev", name, "mtu", str(wanted["mtu"]))
+        if "up" in wanted and wanted["up"] != now["up"]:
+            self.ip("link", "set", "dev", name, "up" if wanted["up"] else "down")
+
+    def _new_bridge(self, name: str, wanted: Json) -> Json:
+        """Add a bridge; what the kernel then has."""
+        if wanted.get("type") != "bridge":
+            raise Trouble(f"there is no link {name}")
+        mac = self.detail["mac"].get(name)
+        self.ip("link", "add", "name", name, *(["address", mac] if mac else []), "type", "bridge")
+        return {"type": "bridge", "up": False, "mtu": 1500, "master": None, "ports": []}
+
+    def _ports(self, name: str, wanted: Json, now: Json, links: dict[str, dict[str, Json]]) -> None:
+        there = {port["name"] for port in now.get("ports", [])}
         for port in wanted.get("ports", []):
             if port["name"] not in links:  # a guest that stopped meanwhile
                 continue
@@ -63,10 +74,6 @@ class Network:
                 self.ip("link", "set", "dev", port["name"], "master", name)
             if port.get("up") and not links[port["name"]]["up"]:
                 self.ip("link", "set", "dev", port["name"], "up")
-        if "mtu" in wanted:  # last but one: the kernel moves a bridge's MTU when ports come
-            self.ip("link", "set", "dev", name, "mtu", str(wanted["mtu"]))
-        if "up" in wanted and wanted["up"] != now["up"]:
-            self.ip("link", "set", "dev", name, "up" if wanted["up"] else "down")
 
     def _bridge_options(self, name: str, wanted: Json, now: Json) -> None:
         options = []

@@ -28,22 +28,32 @@ def tidy(host: Host) -> None:
         if name.startswith(".trash-"):
             shutil.rmtree(host.state("txn", name), ignore_errors=True)
     for identifier in transactions(host):
-        try:
-            transaction = Transaction(host, identifier).load()
-        except BadInput:  # cut while staging
-            if identifier != armed:
-                discard(host, identifier)
-            continue
-        except UnknownFormat as error:
-            if identifier == armed:
-                raise Refused("journal-format", str(error)) from None
-            continue
-        if identifier == armed and transaction.state in ENDED and transaction.state != "rollback_failed":
-            disarm(host, identifier)
-        elif transaction.state == "staged" and identifier != armed:
+        _finish(host, identifier, identifier == armed)
+    _forget_ended(host)
+
+
+def _finish(host: Host, identifier: str, is_armed: bool) -> None:
+    """End one transaction that a killed process left in the middle."""
+    try:
+        transaction = Transaction(host, identifier).load()
+    except BadInput:  # cut while staging
+        if not is_armed:
             discard(host, identifier)
-        elif transaction.state not in ENDED and (identifier != armed or transaction.past_deadline()):
-            restore(transaction, "never armed" if identifier != armed else "deadline")
+        return
+    except UnknownFormat as error:
+        if is_armed:
+            raise Refused("journal-format", str(error)) from None
+        return
+    if is_armed and transaction.state in ENDED and transaction.state != "rollback_failed":
+        disarm(host, identifier)
+    elif transaction.state == "staged" and not is_armed:
+        discard(host, identifier)
+    elif transaction.state not in ENDED and (not is_armed or transaction.past_deadline()):
+        restore(transaction, "deadline" if is_armed else "never armed")
+
+
+def _forget_ended(host: Host) -> None:
+    """Copies that no ended transaction needs, and the oldest of these transactions."""
     ended = [i for i in transactions(host) if i != armed_id(host)]
     for identifier in ended:
         with contextlib.suppress(BadInput, UnknownFormat):

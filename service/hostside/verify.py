@@ -52,9 +52,8 @@ def comparable(host: Host, facts: dict[str, Json], at_boot: bool) -> dict[str, J
         kind, name = split_fact(fact)
         if at_boot and kind != "file":
             continue
-        if kind == "link" and value is not None:
-            if value["type"] != "bridge" and name not in there:
-                continue
-            value = {**value, "ports": [p for p in value.get("ports", []) if p["name"] in there]}
-        wanted[fact] = value
+        if kind != "link" or value is None:
+            wanted[fact] = value
+        elif value["type"] == "bridge" or name in there:
+            wanted[fact] = {**value, "ports": [p for p in value.get("ports", []) if p["name"] in there]}
     return wanted
