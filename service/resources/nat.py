@@ -149,6 +149,7 @@ class SourceNat:
         if not own:
             gone: list[Resource] = [OwnFile(self.kind, NAT_FILE, None, "nft", phase=Phase.NAT, on_confirm=True)]
             if not self.loader_shared:
+                gone.append(Unit(self.kind, LOADER, "absent", boot_only=True))
                 gone.append(OwnFile(self.kind, LOADER_FILE, None, "unit", phase=Phase.UNIT_UP))
             return gone
         text = nat_rules.render_nat_file(own)

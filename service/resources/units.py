@@ -26,11 +26,13 @@ class Unit:
     `reads_below` are folders whose files it reads, too: a step that changes one of them restarts it.
     `free`: a spec names it and no kind of ours needs it, so the host says first what hangs on it.
     `boot_only`: what counts is that it starts at boot; whether it is active now says nothing (a loader that ran).
+    `absent`: its file is ours and goes later in the plan. What `systemctl enable` made goes first: once the file is
+    gone, systemctl knows no such unit any more, and a link to nothing would stay.
     """
 
     kind: str = field(compare=False)
     name: str
-    state: Literal["enabled", "disabled", "masked"]
+    state: Literal["enabled", "disabled", "masked", "absent"]
     cause: str = field(default="", compare=False)
     reads: tuple[str, ...] = ()
     boot_only: bool = False
@@ -52,6 +54,8 @@ class Unit:
         return {p for p in paths if p in self.reads or p.rpartition("/")[0] in self.reads_below}
 
     def wishes(self) -> Wishes:
+        if self.state == "absent":
+            return {}
         wishes: Wishes = {(self.name, "enabled", "boot"): self.state}
         if not self.boot_only:
             wishes = {**wishes, (self.name, "active", "live"): self.active}
@@ -69,8 +73,9 @@ class Unit:
                 if not self.boot_only:
                     yield from field_difference(self, self.name, "active", "live", True, seen, cause=self.cause)
             return
+        wanted: Json = None if self.state == "absent" else self.state
         yield from field_difference(
-            self, self.name, "enabled", "boot", self.state, field_of(seen, "enabled"), cause=self.cause
+            self, self.name, "enabled", "boot", wanted, field_of(seen, "enabled"), cause=self.cause
         )
         if self.boot_only:
             return
@@ -150,4 +155,5 @@ class Unit:
             before = {name: seen.value.get(name) for name in after}
         fields = [d.field for d in different]
         why = f"{self.kind}: {self.name} differs in {', '.join(fields)}" + (f" ({self.cause})" if self.cause else "")
-        return Step(self.id, before, after, why, restart="started" in fields)
+        wanted = None if self.state == "absent" else after
+        return Step(self.id, before, wanted, why, restart="started" in fields)

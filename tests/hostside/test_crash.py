@@ -6,7 +6,7 @@ import json
 import pytest
 
 from service.hostside.points import POINTS
-from tests.hostside.scratch import ID, NEXT_ID, Answer, Scratch, kill, wait_for
+from tests.hostside.scratch import ID, NEXT_ID, Answer, Scratch, fact_of, kill, wait_for
 
 pytestmark = pytest.mark.host
 
@@ -149,3 +149,19 @@ def test_a_rollback_during_the_apply_kills_it_and_restores(scratch: Scratch) -> 
     assert begin.wait(20) == 0
     wait_for(lambda: scratch.state() == before)
     assert pid
+
+
+def test_what_enabled_a_unit_goes_with_it_and_comes_back_with_the_rollback(scratch: Scratch) -> None:
+    unit = scratch.root / "etc/systemd/system/passerelle-nft.service"
+    link = unit.parent / "sysinit.target.wants" / unit.name
+    link.parent.mkdir(parents=True)
+    unit.write_bytes(b"[Install]\nWantedBy=sysinit.target\n")
+    link.symlink_to(unit)
+    steps = [
+        scratch.step(f"unit:{unit.name}", {"enabled": "enabled"}, None),
+        scratch.step(f"file:/etc/systemd/system/{unit.name}", fact_of(unit.read_bytes()), None),
+    ]
+    assert scratch.begin(scratch.document(steps=steps, keep=[], checks=[], blobs={}))["state"] == "applied"
+    assert not unit.exists() and not link.is_symlink()
+    assert scratch.call("rollback", ID)["state"] == "rolled_back"
+    assert unit.exists() and scratch.calls("systemctl").count(["enable", unit.name]) == 1

@@ -111,7 +111,7 @@ ROWS = [
     Row(
         "none is wanted any more",
         (),
-        {TABLE_FACT: None, f"file:{NAT_FILE}": None, f"file:{LOADER_FILE}": None},
+        {TABLE_FACT: None, f"unit:{LOADER}": None, f"file:{NAT_FILE}": None, f"file:{LOADER_FILE}": None},
         made=ours(RULE),
         file=(RULE,),
         table=(RULE,),
@@ -156,6 +156,13 @@ def test_the_table_is_loaded_first_and_its_file_written_when_confirmed() -> None
     steps = plan_of([RULE], host_of(Row("", (RULE,), {}))).steps
     assert [step.fact for step in steps] == ALL_OURS
     assert [step.on_confirm for step in steps] == [False, False, False, True]
+
+
+def test_what_enabled_the_loader_goes_before_its_file() -> None:
+    (row,) = [row for row in ROWS if row.name == "none is wanted any more"]
+    steps = [step for step in plan_of((), host_of(row)).steps if LOADER in step.fact]
+    assert [(step.fact, step.after) for step in steps] == [(f"unit:{LOADER}", None), (f"file:{LOADER_FILE}", None)]
+    assert steps[0].before == {"enabled": "enabled"}
 
 
 def test_what_makes_nat_and_could_not_be_read_is_left_alone() -> None:
