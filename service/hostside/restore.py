@@ -148,7 +148,7 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
         if kind == "file":
             current.attempt(setter.units.reload)
         if kind == "routes" and mine:
-            current.attempt(setter.network.other_routes)
+            current.attempt(setter.network.set_other_routes)
         if mine and not (at_boot and kind not in ("file", "unit")):
             point(transaction.host, ("boot-" if at_boot else "") + "restore-" + kind)
     current.attempt(setter.units.reload)

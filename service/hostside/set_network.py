@@ -34,7 +34,7 @@ class Network:
     def ip(self, *words: str) -> None:
         must(self.host, ["ip", *words])
 
-    def link(self, name: str, wanted: Json) -> None:
+    def set_link(self, name: str, wanted: Json) -> None:
         links = Seen(self.host).links()
         now = links.get(name)
         if wanted is None:
@@ -45,19 +45,19 @@ class Network:
             self.ip("link", "del", "dev", name, "type", "bridge")
             return
         if now is None:
-            now = self._new_bridge(name, wanted)
+            now = self._add_bridge(name, wanted)
         if wanted.get("type", now["type"]) != now["type"]:
             raise Trouble(f"{name} is of type {now['type']}, not {wanted['type']}")
-        self._bridge_options(name, wanted, now)
+        self._set_bridge_options(name, wanted, now)
         if "master" in wanted and wanted["master"] != now["master"]:
             self.ip("link", "set", "dev", name, *(["master", wanted["master"]] if wanted["master"] else ["nomaster"]))
-        self._ports(name, wanted, now, links)
+        self._set_ports(name, wanted, now, links)
         if "mtu" in wanted:  # last but one: the kernel moves a bridge's MTU when ports come
             self.ip("link", "set", "dev", name, "mtu", str(wanted["mtu"]))
         if "up" in wanted and wanted["up"] != now["up"]:
             self.ip("link", "set", "dev", name, "up" if wanted["up"] else "down")
 
-    def _new_bridge(self, name: str, wanted: Json) -> Json:
+    def _add_bridge(self, name: str, wanted: Json) -> Json:
         """Add a bridge; what the kernel then has."""
         if wanted.get("type") != "bridge":
             raise Trouble(f"there is no link {name}")
@@ -65,7 +65,7 @@ class Network:
         self.ip("link", "add", "name", name, *(["address", mac] if mac else []), "type", "bridge")
         return {"type": "bridge", "up": False, "mtu": 1500, "master": None, "ports": []}
 
-    def _ports(self, name: str, wanted: Json, now: Json, links: dict[str, dict[str, Json]]) -> None:
+    def _set_ports(self, name: str, wanted: Json, now: Json, links: dict[str, dict[str, Json]]) -> None:
         there = {port["name"] for port in now.get("ports", [])}
         for port in wanted.get("ports", []):
             if port["name"] not in links:  # a guest that stopped meanwhile
@@ -75,7 +75,7 @@ class Network:
             if port.get("up") and not links[port["name"]]["up"]:
                 self.ip("link", "set", "dev", port["name"], "up")
 
-    def _bridge_options(self, name: str, wanted: Json, now: Json) -> None:
+    def _set_bridge_options(self, name: str, wanted: Json, now: Json) -> None:
         options = []
         if "forward_delay_s" in wanted and wanted["forward_delay_s"] != now.get("forward_delay_s"):
             options.append(["forward_delay", str(round(wanted["forward_delay_s"] * 100))])
@@ -86,7 +86,7 @@ class Network:
         for option in options:
             self.ip("link", "set", "dev", name, "type", "bridge", *option)
 
-    def addresses(self, name: str, wanted: list[str]) -> None:
+    def set_addresses(self, name: str, wanted: list[str]) -> None:
         seen = Seen(self.host).ip("addr", "show")
         now = addresses_from_json(seen).get(name)
         if now is None:
@@ -112,7 +112,7 @@ class Network:
         words = self.detail["addresses"].get(name, {}).get(address, [])
         self.ip("addr", "add", address, "dev", name, *words)
 
-    def routes(self, wanted: list[dict[str, Json]]) -> None:
+    def set_routes(self, wanted: list[dict[str, Json]]) -> None:
         for family in (4, 6):
             goal = [r for r in sorted_routes(wanted) if r["family"] == family]
             kept = [words for number, words in self.detail["routes"] if number == family and words[0] == "default"]
@@ -139,14 +139,14 @@ class Network:
                 return words
         return [*plain, "onlink"] if via else plain  # as ifupdown2 does: a gateway may be outside the prefix
 
-    def other_routes(self) -> None:
+    def set_other_routes(self) -> None:
         """Set again the static routes that went with an address or a link. Best effort: no fact names them."""
         there = {(f, tuple(route_words(r))) for f in (4, 6) for r in Seen(self.host).routes(f)}
         for family, words in self.detail["routes"]:
             if words[0] != "default" and (family, tuple(words)) not in there:
                 run_command(self.host, ["ip", f"-{family}", "route", "replace", *words])
 
-    def sysctl(self, name: str, value: Json) -> None:
+    def set_sysctl(self, name: str, value: Json) -> None:
         path = self.host.path(sysctl_path(name))
         if name.startswith(BRIDGED) and not os.path.exists(path):
             if value == "0":
@@ -159,13 +159,13 @@ class Network:
         with open(path, "r+b", buffering=0) as file:
             file.write(str(value).encode() + b"\n")
 
-    def nft(self, name: str, value: Json) -> None:
+    def set_nft(self, name: str, value: Json) -> None:
         load = (value or {}).get("load", "")
         if value is not None and not load:
             raise Trouble(f"table {name} has nothing to load")
         must(self.host, ["nft", "-f", "-"], text=f"table {name}\ndelete table {name}\n{load}\n")
 
-    def masquerade(self, name: str, wanted: int) -> None:
+    def set_masquerade(self, name: str, wanted: int) -> None:
         source, _, out = name.partition(">")
         program = "ip6tables" if ":" in source else "iptables"
         canonical = masquerade_name(source, out)

@@ -31,7 +31,7 @@ class Units:
             return
         if now is None:
             raise Trouble(f"there is no unit {name}")
-        self._enablement(name, wanted.get("enabled"), now["enabled"])
+        self._set_enablement(name, wanted.get("enabled"), now["enabled"])
         if "active" not in wanted:
             return
         if not wanted["active"]:
@@ -42,7 +42,7 @@ class Units:
         elif not now["active"] or self.no_block:
             self.systemctl("start", name)
 
-    def _enablement(self, name: str, wanted: Json, now: str) -> None:
+    def _set_enablement(self, name: str, wanted: Json, now: str) -> None:
         if wanted is None or (wanted == now and name not in self.unsure):
             return
         if now == "masked" and wanted != now:

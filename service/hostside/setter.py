@@ -33,17 +33,17 @@ class Setter:
         if kind == "file":
             self.files.set(name, value)
         elif kind == "link":
-            self.network.link(name, value)
+            self.network.set_link(name, value)
         elif kind == "addresses":
-            self.network.addresses(name, value or [])
+            self.network.set_addresses(name, value or [])
         elif kind == "routes":
-            self.network.routes(value or [])
+            self.network.set_routes(value or [])
         elif kind == "sysctl":
-            self.network.sysctl(name, value)
+            self.network.set_sysctl(name, value)
         elif kind == "nft":
-            self.network.nft(name, value)
+            self.network.set_nft(name, value)
         elif kind == "masquerade":
-            self.network.masquerade(name, value or 0)
+            self.network.set_masquerade(name, value or 0)
         elif kind == "leases":
             self.leases.set(name, value or {})
         elif kind == "package":

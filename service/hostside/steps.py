@@ -81,7 +81,7 @@ class Steps:
         for item in differences(self.transaction.host, kept):
             value = self.old[item["fact"]] if item["fact"].startswith("nft:") else item["expected"]
             self.setter.set(item["fact"], value)
-        self.setter.network.other_routes()
+        self.setter.network.set_other_routes()
 
 
 def try_gateways(host: Host) -> None:

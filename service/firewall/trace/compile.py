@@ -79,18 +79,18 @@ class _Compiler:
         for name, steps in standard_chains(self.family).items():
             self.create(name).steps.extend(steps)
         host = self.firewall.host
-        self.conn_filters(self.create(FORWARD), allow_invalid=host.on("nf_conntrack_allow_invalid", default=False))
-        self.input_filters(self.create(BRIDGE_IN))
+        self.add_conn_filters(self.create(FORWARD), allow_invalid=host.on("nf_conntrack_allow_invalid", default=False))
+        self.add_input_filters(self.create(BRIDGE_IN))
         if host.on("enable", default=True):
-            self.host_in()
-            self.host_out()
+            self.create_host_in()
+            self.create_host_out()
         for vmid, guest in self.firewall.cards.items():
             level = self.firewall.guests.get(vmid)
             if level is not None and level.on("enable", default=False):
                 try:
                     for card in guest.cards.values():
                         if card.firewall:
-                            self.card(card, level)
+                            self.plug_card(card, level)
                 except LeftOut:
                     # Proxmox gives up on this guest: what is plugged in so far stays, the rest is open
                     continue
@@ -141,11 +141,11 @@ class _Compiler:
 
     # what is common to host and guests
 
-    def conn_filters(self, chain: Chain, *, allow_invalid: bool) -> None:
+    def add_conn_filters(self, chain: Chain, *, allow_invalid: bool) -> None:
         if not allow_invalid:
             chain.steps.append(Step(DROP, (state("INVALID"),), note="belongs to no connection (conntrack: INVALID)"))
 
-    def neighbor_discovery(self, chain: Chain, level: Level, direction: str, target: str) -> None:
+    def add_neighbor_discovery(self, chain: Chain, level: Level, direction: str, target: str) -> None:
         if self.family == 6 and level.on("ndp", default=True):
             kinds = set(_SOLICITATIONS.values()) | {_ADVERTISEMENTS["neighbor"]}
             if direction == "IN" or level.on("radv", default=False):
@@ -153,7 +153,7 @@ class _Compiler:
             test = _icmpv6(kinds)
             chain.steps.append(Step(target, (test,), goto=target == MARK, note="IPv6 neighbor discovery (option ndp)"))
 
-    def input_filters(self, chain: Chain) -> None:
+    def add_input_filters(self, chain: Chain) -> None:
         if "blacklist" in self.firewall.cluster.ipsets:
             holds = self.sets.table["0", "blacklist", self.family].holds
             where = self.firewall.cluster.ipsets["blacklist"].where
@@ -165,7 +165,7 @@ class _Compiler:
         if self.firewall.host.on("tcpflags", default=False):
             chain.steps.append(Step(TCP_FLAGS, (proto(TCP),)))
 
-    def policy(self, chain: Chain, level: Level, direction: str, default: str, accept: str) -> None:
+    def add_policy(self, chain: Chain, level: Level, direction: str, default: str, accept: str) -> None:
         policy = level.policy(direction, default)
         where = level.option_where(f"policy_{direction}")
         owner = {"cluster": "the cluster", "guest": f"guest {level.vmid}"}.get(level.kind, level.kind)
@@ -182,18 +182,18 @@ class _Compiler:
 
     # security groups
 
-    def group(self, chain: Chain, rule: Rule, direction: str, accept: str, *, iface: str) -> None:
+    def add_group(self, chain: Chain, rule: Rule, direction: str, accept: str, *, iface: str) -> None:
         """A rule of type group: jump into the group's chain, then look at the accept mark. Raises LeftOut."""
         name = f"GROUP-{rule.action}-{direction}"
         if name not in self.result.ruleset.chains:
-            self.group_chains(rule)
+            self.create_group_chains(rule)
         tests: tuple[Test, ...] = ()
         if iface and is_given(rule.iface):
             tests = (self.site(None).interface(rule, iface),)
         chain.steps.append(Step(name, tests, group=rule.action))
         chain.steps.append(Step(accept, (lambda flow: flow.mark,), where=rule.where, note=rule.text, group=rule.action))
 
-    def group_chains(self, rule: Rule) -> None:
+    def create_group_chains(self, rule: Rule) -> None:
         group = self.firewall.cluster.groups.get(rule.action)
         rules = group.rules if group else ()
         for direction in ("IN", "OUT"):
@@ -209,47 +209,47 @@ class _Compiler:
 
     # the host
 
-    def host_rules(self, chain: Chain, direction: str) -> None:
+    def add_host_rules(self, chain: Chain, direction: str) -> None:
         own = self.firewall.host
         for rule in (*own.rules, *self.firewall.cluster.rules):
             if not rule.works(self.family):
                 continue
             try:
                 if rule.type == "group":
-                    self.group(chain, rule, direction.upper(), RETURN, iface=direction)
+                    self.add_group(chain, rule, direction.upper(), RETURN, iface=direction)
                 elif rule.type == direction:
                     self.add(chain, rule, own, _HOST_TARGETS, iface=direction)
             except LeftOut:
                 continue
 
-    def host_in(self) -> None:
+    def create_host_in(self) -> None:
         chain = self.create(HOST_IN)
         chain.steps.append(Step(ACCEPT, (lambda flow: flow.iif == "lo",), note="the loopback interface"))
-        self.conn_filters(chain, allow_invalid=False)
-        self.neighbor_discovery(chain, self.firewall.host, "IN", RETURN)
-        self.input_filters(chain)
+        self.add_conn_filters(chain, allow_invalid=False)
+        self.add_neighbor_discovery(chain, self.firewall.host, "IN", RETURN)
+        self.add_input_filters(chain)
         chain.steps.append(Step(RETURN, (proto(IGMP),), note="IGMP is always let in"))
-        self.host_rules(chain, "in")
+        self.add_host_rules(chain, "in")
         managed = self.sets.table["0", "management", self.family].holds
         chain.steps += [
             Step(RETURN, (_ports(TCP, span), lambda flow: managed(flow.source)), note=_management_note(span))
             for span in MANAGEMENT_PORTS
         ]
-        self.corosync(chain, incoming=True)
-        self.policy(chain, self.firewall.cluster, "in", DROP, RETURN)
+        self.add_corosync(chain, incoming=True)
+        self.add_policy(chain, self.firewall.cluster, "in", DROP, RETURN)
 
-    def host_out(self) -> None:
+    def create_host_out(self) -> None:
         chain = self.create(HOST_OUT)
         chain.steps.append(Step(ACCEPT, (lambda flow: flow.oif == "lo",), note="the loopback interface"))
-        self.conn_filters(chain, allow_invalid=False)
-        self.neighbor_discovery(chain, self.firewall.host, "OUT", RETURN)
+        self.add_conn_filters(chain, allow_invalid=False)
+        self.add_neighbor_discovery(chain, self.firewall.host, "OUT", RETURN)
         chain.steps.append(Step(RETURN, (proto(IGMP),), note="IGMP is always let out"))
-        self.host_rules(chain, "out")
-        self.local_network(chain)
-        self.corosync(chain, incoming=False)
-        self.policy(chain, self.firewall.cluster, "out", ACCEPT, RETURN)
+        self.add_host_rules(chain, "out")
+        self.add_local_network(chain)
+        self.add_corosync(chain, incoming=False)
+        self.add_policy(chain, self.firewall.cluster, "out", ACCEPT, RETURN)
 
-    def local_network(self, chain: Chain) -> None:
+    def add_local_network(self, chain: Chain) -> None:
         local = self.firewall.local_network()
         if (6 if ":" in local else 4) != self.family:
             return
@@ -268,7 +268,7 @@ class _Compiler:
                 Step(RETURN, (test, lambda flow: network.holds(flow.dest)), where=where_or_none, note=note)
             )
 
-    def corosync(self, chain: Chain, *, incoming: bool) -> None:
+    def add_corosync(self, chain: Chain, *, incoming: bool) -> None:
         ports = _ports(UDP, COROSYNC_PORTS)
         if self.firewall.corosync.multicast:
             chain.steps.append(Step(RETURN, (ports, is_multicast), note="corosync by multicast"))
@@ -281,19 +281,19 @@ class _Compiler:
 
     # guests
 
-    def card(self, card: Card, level: Level) -> None:
+    def plug_card(self, card: Card, level: Level) -> None:
         """The chains of one card. Raises LeftOut where Proxmox gives up on the guest."""
         for direction in ("IN", "OUT"):
             chain = self.create(f"{card.port}-{direction}")
-            self.card_filters(chain, card, level, direction)
-            self.card_rules(chain, card, level, direction)
+            self.add_card_filters(chain, card, level, direction)
+            self.add_card_rules(chain, card, level, direction)
             if direction == "IN":
-                self.policy(chain, level, "in", DROP, ACCEPT)
+                self.add_policy(chain, level, "in", DROP, ACCEPT)
             else:
-                self.policy(chain, level, "out", ACCEPT, MARK)
+                self.add_policy(chain, level, "out", ACCEPT, MARK)
             self.result.plugged.add((card.port, direction))
 
-    def card_filters(self, chain: Chain, card: Card, level: Level, direction: str) -> None:
+    def add_card_filters(self, chain: Chain, card: Card, level: Level, direction: str) -> None:
         outgoing = direction == "OUT"
         if level.on("dhcp", default=True):
             client, server = (68, 67) if self.family == 4 else (546, 547)
@@ -301,11 +301,11 @@ class _Compiler:
             test = _from_to(sport, dport)
             chain.steps.append(Step(MARK if outgoing else ACCEPT, (test,), goto=outgoing, note="DHCP (option dhcp)"))
         if outgoing:
-            self.spoofing(chain, card, level)
+            self.add_spoofing_filters(chain, card, level)
             chain.steps.append(Step(UNMARK))
-        self.neighbor_discovery(chain, level, direction, MARK if outgoing else ACCEPT)
+        self.add_neighbor_discovery(chain, level, direction, MARK if outgoing else ACCEPT)
 
-    def spoofing(self, chain: Chain, card: Card, level: Level) -> None:
+    def add_spoofing_filters(self, chain: Chain, card: Card, level: Level) -> None:
         if card.mac and level.on("macfilter", default=True):
             mac = card.mac
             chain.steps.append(Step(DROP, (lambda flow: flow.mac != mac,), note="forged MAC (option macfilter)"))
@@ -320,12 +320,12 @@ class _Compiler:
             note = f"the source is not one of the card's addresses (set {name})"
             chain.steps.append(Step(DROP, (lambda flow: not holds(flow.source),), where=where, note=note))
 
-    def card_rules(self, chain: Chain, card: Card, level: Level, direction: str) -> None:
+    def add_card_rules(self, chain: Chain, card: Card, level: Level, direction: str) -> None:
         for rule in level.rules:
             if not rule.works(self.family) or (is_given(rule.iface) and rule.iface != card.key):
                 continue
             if rule.type == "group":
-                self.group(chain, rule, direction, RETURN if direction == "OUT" else ACCEPT, iface="")
+                self.add_group(chain, rule, direction, RETURN if direction == "OUT" else ACCEPT, iface="")
             elif rule.type == direction.lower():
                 try:
                     self.add(chain, rule, level, _MARKING if direction == "OUT" else _GUEST_IN)

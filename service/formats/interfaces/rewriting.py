@@ -33,12 +33,12 @@ def rewrite(
     if any(stanza.name != have.name for stanza in stanzas):
         raise InputError(f"{shown(have.name)} stands in a range of names", hint="write its stanza out by hand first")
     work = _Rewriting(config, have, wanted, stanzas, {p: Patch(files[p]) for p in config.files})
-    work.auto()
-    work.addresses()
-    work.gateways()
-    work.link()
-    work.methods()
-    work.new_families()
+    work.set_auto()
+    work.set_addresses()
+    work.set_gateways()
+    work.set_link_options()
+    work.set_methods()
+    work.add_families()
     return {path: patch.result() for path, patch in work.patches.items()}
 
 
@@ -53,7 +53,7 @@ class _Rewriting:
     gained: set[int] = field(default_factory=set)
     holding: set[int] = field(default_factory=set)
 
-    def auto(self) -> None:
+    def set_auto(self) -> None:
         if self.wanted.auto == self.have.auto:
             return
         if self.wanted.auto:
@@ -65,12 +65,12 @@ class _Rewriting:
                 if isinstance(item, AutoLine) and item.allow_class is None and self.have.name in item.names:
                     self.patches[path].drop_word(item.line, item.last_line, self.have.name)
 
-    def addresses(self) -> None:
+    def set_addresses(self) -> None:
         entries = [entry for stanza in self.stanzas for entry in address_entries(stanza)]
         if self.have.addresses == sort_addresses(self.wanted.addresses) and all(e.cidr for e in entries):
             return
         if self.config.broadcast_fails:
-            self.without_broadcasts()
+            self.remove_broadcasts()
         kept = {entry.cidr for entry in entries if entry.cidr in self.wanted.addresses}
         missing = [address for address in self.wanted.addresses if address not in kept]
         surplus = [entry for entry in entries if entry.cidr not in kept]
@@ -91,7 +91,7 @@ class _Rewriting:
         for address in missing:
             self.put("address", address, "inet6" if ":" in address else "inet")
 
-    def without_broadcasts(self) -> None:
+    def remove_broadcasts(self) -> None:
         """No `broadcast` line: with one the next boot would not set its address, and the kernel knows it anyway."""
         for stanza in self.stanzas:
             for option in stanza.options:
@@ -128,7 +128,7 @@ class _Rewriting:
             if option.name == "network" and old and option.value == str(old.network_address) and old != new:
                 self.set_value(entry.stanza, option, str(new.network_address))
 
-    def gateways(self) -> None:
+    def set_gateways(self) -> None:
         lines = [(s, o) for s in self.stanzas for o in s.options if o.name == "gateway"]
         kept = {read_address(o.value) for _, o in lines} & set(self.wanted.gateways)
         missing = [gateway for gateway in self.wanted.gateways if gateway not in kept]
@@ -153,7 +153,7 @@ class _Rewriting:
                 if option.name == "pointopoint" and old and read_address(option.value) == old:
                     self.set_value(stanza, option, new)
 
-    def link(self) -> None:
+    def set_link_options(self) -> None:
         have = self.have
         met: dict[str, bool] = {"mtu": have.mtu == self.wanted.mtu}
         if self.wanted.bridge is not None:
@@ -184,7 +184,7 @@ class _Rewriting:
                         self.patches[other.path].delete(option.line, option.last_line)
         self.set_value(stanza, options[0], value)
 
-    def methods(self) -> None:
+    def set_methods(self) -> None:
         """A stanza that gains an address is static; one whose method sets no addresses of the file cannot stay so."""
         for stanza in self.stanzas:
             kept = any(entry.cidr in self.wanted.addresses for entry in address_entries(stanza))
@@ -214,7 +214,7 @@ class _Rewriting:
                 self.gained.add(id(home))
             self.insert(home, key, value)
 
-    def new_families(self) -> None:
+    def add_families(self) -> None:
         """Stanzas for families that had none, below the interface's last one."""
         last = self.stanzas[-1]
         patch = self.patches[last.path]
