@@ -31,8 +31,8 @@ MOST_READINGS = 10
 PARSE = "formats/interfaces/stanzas.py:parse"
 
 
-def quad(bridges: int) -> Desired:
-    """A host with so many bridges, each with a network that leaves under the host's address and with DHCP."""
+def quad_text(bridges: int) -> str:
+    """A spec with so many bridges, each with a network that leaves under the host's address and with DHCP."""
     numbers = range(bridges)
     lines = [
         "interfaces: {enp1s0: {addresses: [198.51.100.11/24], gateway: 198.51.100.1}}",
@@ -45,7 +45,12 @@ def quad(bridges: int) -> Desired:
         *(f"    - {{interface: vmbr{n}, start: 10.{n}.0.100, end: 10.{n}.0.200}}" for n in numbers[:MOST_DHCP]),
         "packages: {dnsmasq: present}",
     ]
-    return desire(spec_of(head() + "\n".join(lines) + "\n"), KINDS)
+    return "\n".join(lines) + "\n"
+
+
+def quad(bridges: int) -> Desired:
+    """What is wanted on such a host."""
+    return desire(spec_of(head() + quad_text(bridges)), KINDS)
 
 
 def planned(desired: Desired, base: LastApplied, host: HostObserved) -> tuple[Plan, dict[str, int]]:

@@ -27,11 +27,13 @@ from service.reconcile.round import Rounds
 from service.reconcile.trouble import Troubles
 from service.reconcile.watching import Watcher
 from service.spec.host import HostSpec
-from service.work import InPlace
+from service.work import InPlace, Work
 from tests.git.forge import Forge
 from tests.laws.host import after_plan, bare_host
 from tests.reconcile.clocks import StoppedClock
 from tests.state_folders import made
+
+IN_PLACE = InPlace()
 
 
 @dataclass
@@ -101,7 +103,7 @@ class Hosts:
 class Room:
     """A service without its edges to hosts and to the network."""
 
-    def __init__(self, folder: Path, database: Database, hosts: Hosts, forge: Forge) -> None:
+    def __init__(self, folder: Path, database: Database, hosts: Hosts, forge: Forge, work: Work = IN_PLACE) -> None:
         self.path = folder / "state" / "passerelle.sqlite"
         self.forge = forge
         self.clock, self.metrics, self.hosts = StoppedClock(), Metrics(), hosts
@@ -110,7 +112,7 @@ class Room:
         self.troubles = Troubles(self.clock, self.metrics.failed)
         self.watcher = Watcher(mirror, self.store, self.queries, KINDS, self.clock)
         self.rounds = Rounds(
-            self.store, self.queries, hosts, KINDS, self.clock, InPlace(), observe_s=30,  # type: ignore[arg-type]  # what it uses
+            self.store, self.queries, hosts, KINDS, self.clock, work, observe_s=30,  # type: ignore[arg-type]  # what it uses
             spec_at=self.watcher.spec_at, troubles=self.troubles,
         )  # fmt: skip
         self.queue = Queue(self.clock)
@@ -148,13 +150,15 @@ class Room:
 
 
 @contextmanager
-def a_room(folder: Path, hosts: Hosts | None = None, forge: Forge | None = None) -> Iterator[Room]:
+def a_room(
+    folder: Path, hosts: Hosts | None = None, forge: Forge | None = None, work: Work = IN_PLACE
+) -> Iterator[Room]:
     """A service; with `hosts` and `forge` of an earlier one in the same folder it is that one, started anew."""
     path = folder / "state" / "passerelle.sqlite"
     with open_history(made(path)):
         database = Database(make_engine(path, busy_timeout_ms=20))
         try:
-            room = Room(folder, database, hosts or Hosts(), forge or Forge(folder / "fleet.git"))
+            room = Room(folder, database, hosts or Hosts(), forge or Forge(folder / "fleet.git"), work)
             room.clock.at_s = 10.0 * room.hosts.starts  # a service that is started anew is started later
             room.hosts.starts += 1
             yield room

@@ -1,0 +1,203 @@
+#!/usr/bin/env -S sh -c 'p=$(dirname "$0")/../..; [ -x "$p/.venv/bin/python" ] || "$p/deploy/setup" --dev >&2; exec "$p/.venv/bin/python" "$0" "$@"'
+"""What a quiet plan costs over 10, 20, 40 and 80 bridges, and how soon `/livez` answers while the service plans for 80.
+
+    tests/bench/quad.py [--runs 5] [--seconds 20]
+
+The service is the real one, but for its hosts, which are values: repository, database, rounds, workers and API in a
+process of its own. Its one host differs in an address and is only looked at, so that each round makes a new plan; round
+follows round. `/livez` is asked every 20 ms over new connections, by another process. On a busy machine the wall's time
+says little: `held_cpu_s` is the most CPU that the whole process used between two turns of its event loop.
+
+Prints one JSON object; plans are CPU seconds, the median. Exit 1 where growth or an answer is above its goal.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import math
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP))
+
+from service.api.create import create_app  # noqa: E402
+from service.api.parts import Parts  # noqa: E402
+from service.api.server import serve  # noqa: E402
+from service.api.values import share_the_processor  # noqa: E402
+from service.clock import SystemClock  # noqa: E402
+from service.formats.read_once import forget  # noqa: E402
+from service.model.observed import HostObserved, Watch  # noqa: E402
+from service.model.states import Seen  # noqa: E402
+from service.plan.make import make_plan  # noqa: E402
+from service.resources.desired import LastApplied  # noqa: E402
+from service.spec.host import HostSpec  # noqa: E402
+from service.workers import Workers  # noqa: E402
+from tests.laws.specs import head  # noqa: E402
+from tests.plan.test_growth import COUNTS, quad, quad_text, settled  # noqa: E402
+from tests.reconcile.rooms import Hosts, Room, a_room  # noqa: E402
+
+GROWTH = 1.2
+"""The most that cost may grow with the number of bridges, as an exponent."""
+ANSWER_S = 0.2
+EVERY_S = 0.02
+BRIDGES = COUNTS[-1]
+
+CLIENT = """
+import json, sys, time
+from http.client import HTTPConnection
+port, seconds, every_s = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
+took, ends_s = [], time.monotonic() + seconds
+while time.monotonic() < ends_s:
+    began_s = time.monotonic()
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/livez", headers={"Connection": "close"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()[:1]) == (200, b"{")
+    connection.close()
+    took.append(time.monotonic() - began_s)
+    time.sleep(every_s)
+print(json.dumps(took))
+"""
+
+
+def plan_cpu_s(bridges: int, runs: int) -> float:
+    """A quiet plan for an observation that nobody has read yet."""
+    desired = quad(bridges)
+    host, base = settled(desired), LastApplied.from_json(desired.as_json())
+    found = []
+    for _ in range(runs + 1):
+        forget()
+        fresh = replace(host)
+        began_s = time.process_time()
+        plan = make_plan(desired, base, fresh)
+        found.append(time.process_time() - began_s)
+        assert plan.is_empty
+    return statistics.median(found[1:])
+
+
+class Drifted(Hosts):
+    """A host that is as wanted but for one address, however often it is looked at."""
+
+    def __init__(self) -> None:
+        host = settled(quad(BRIDGES))
+        super().__init__(replace(host, facts={**host.facts, "addresses:vmbr0": Seen(["10.0.0.2/24"])}))
+
+    async def observe(self, _spec: HostSpec, _watch: Watch, _known: Sequence[str]) -> HostObserved:
+        assert self.host is not None
+        return replace(self.host, observed_at=SystemClock().now())
+
+
+async def rounds(room: Room, done: dict[str, Any], begun: Callable[[], object]) -> None:
+    """Round after round; each makes a plan in a worker. `begun` is called after each."""
+    await room.push(head(sync="observe") + quad_text(BRIDGES))
+    while True:
+        await room.round()
+        assert room.status.drift_items == 1, room.status
+        done["plans"] += 1
+        begun()
+
+
+async def turns(done: dict[str, Any]) -> None:
+    """What this process uses between two turns of the loop, all its threads together."""
+    while True:
+        before_s = time.process_time()
+        await asyncio.sleep(0)
+        done["held_cpu_s"] = max(done["held_cpu_s"], time.process_time() - before_s)
+        await asyncio.sleep(0.002)
+
+
+def run_service(folder: Path, port: int, *, is_planning: bool) -> None:
+    """Until it is told to stop; what it did is in `folder` then."""
+    done: dict[str, Any] = {"plans": 0, "held_cpu_s": 0.0}
+    workers = Workers()
+    with a_room(folder, Drifted(), work=workers) as room:
+
+        @contextlib.asynccontextmanager
+        async def lifespan(_: Any) -> AsyncIterator[None]:
+            share_the_processor()
+            tasks = [asyncio.create_task(turns(done))]
+            if is_planning:
+                tasks.append(asyncio.create_task(rounds(room, done, (folder / "begun").touch)))
+            else:
+                (folder / "begun").touch()
+            try:
+                yield
+            finally:
+                done["failed"] = "".join(repr(task.exception()) for task in tasks if task.done())
+                for task in tasks:
+                    task.cancel()
+                await workers.close()
+
+        parts = Parts(room.queries, room.store, room.control, SystemClock(), room.metrics)
+        serve(create_app(parts, lifespan=lifespan), "127.0.0.1", port, grace_s=1)
+    (folder / "done.json").write_text(json.dumps(done))
+
+
+def answers(seconds: float, *, is_planning: bool) -> dict[str, Any]:
+    """How soon `/livez` was answered, and what the service did meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        words = [sys.executable, __file__, "--serve", folder, "--port", str(port), *["--idle"] * (not is_planning)]
+        with subprocess.Popen(words) as service:
+            try:
+                while service.poll() is None and not (_answers(port) and (Path(folder) / "begun").exists()):
+                    time.sleep(0.1)
+                done = subprocess.run(
+                    [sys.executable, "-S", "-c", CLIENT, str(port), str(seconds), str(EVERY_S)],
+                    capture_output=True, check=True, timeout=seconds + 120,
+                )  # fmt: skip
+            finally:
+                service.terminate()
+        took = sorted(json.loads(done.stdout))
+        said = json.loads((Path(folder) / "done.json").read_text())
+    return {
+        "asked": len(took), "median_s": round(statistics.median(took), 4), "p99_s": round(took[len(took) * 99 // 100], 4),
+        "most_s": round(took[-1], 4), **said, "held_cpu_s": round(said["held_cpu_s"], 4),
+    }  # fmt: skip
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    asked.add_argument("--runs", type=int, default=5)
+    asked.add_argument("--seconds", type=float, default=20)
+    asked.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    asked.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    asked.add_argument("--idle", action="store_true", help=argparse.SUPPRESS)
+    given = asked.parse_args()
+    if given.serve:
+        run_service(given.serve, given.port, is_planning=not given.idle)
+        return 0
+    costs = {bridges: plan_cpu_s(bridges, given.runs) for bridges in COUNTS}
+    growth = max(math.log2(after / before) for before, after in pairwise(costs.values()))
+    idle, planning = (answers(given.seconds, is_planning=is_planning) for is_planning in (False, True))
+    is_soon = min(planning["most_s"], planning["held_cpu_s"]) <= ANSWER_S
+    met = growth <= GROWTH and is_soon and planning["plans"] > 0 and not planning["failed"]
+    shown = {
+        "runs": given.runs, "plan_cpu_s": {bridges: round(cost, 4) for bridges, cost in costs.items()},
+        "growth": round(growth, 2), "livez_idle": idle, "livez_planning": planning,
+        "goals": {"growth": GROWTH, "livez_s": ANSWER_S}, "met": met,
+    }  # fmt: skip
+    print(json.dumps(shown, indent=1))
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
