@@ -1,6 +1,8 @@
 """A plan as the host-side file takes it, and what the host tells as the loop takes it. Pure."""
 
 import base64
+import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, get_args
 
@@ -8,6 +10,8 @@ from service.errors import Garbled
 from service.model.facts import Step
 from service.model.plans import Plan
 from service.model.runs import StepState
+from service.model.secret import Secret
+from service.model.states import Json
 from service.model.telling import Ended, Fence, StepTold
 
 STATES: dict[str, Any] = {
@@ -47,16 +51,33 @@ def document(plan: Plan, *, apply_id: str, generation: int, controller: str, con
         "controller": controller,
         "plan_digest": plan.digest,
         "confirm_timeout_s": confirm_timeout_s,
-        "steps": [as_step(step) for step in plan.steps],
-        "keep": [as_step(step) for step in plan.keep],
+        "steps": [as_step(step, plan.secrets) for step in plan.steps],
+        "keep": [as_step(step, plan.secrets) for step in plan.keep],
         "checks": [list(check) for check in plan.checks],
-        "blobs": {digest: base64.b64encode(content).decode("ascii") for digest, content in plan.blobs.items()},
+        "blobs": {name: base64.b64encode(content).decode("ascii") for name, content in contents(plan).items()},
     }
 
 
-def as_step(step: Step) -> dict[str, Any]:
-    """One step; its risk is for people, not for the host."""
-    return {name: value for name, value in asdict(step).items() if name != "risk"}
+def as_step(step: Step, secrets: Mapping[str, Secret]) -> dict[str, Any]:
+    """One step; its risk is for people, not for the host. The host knows secrets by their digest, as it does all bytes:
+    what it keeps of a transaction is for root alone."""
+    told = {name: value for name, value in asdict(step).items() if name != "risk"}
+    return told | {side: by_digest(told[side], secrets) for side in ("before", "after")}
+
+
+def by_digest(value: Json, secrets: Mapping[str, Secret]) -> Json:
+    """A fact's value as the host has it: with the digest of its bytes where people see a mark."""
+    if not isinstance(value, dict) or "mark" not in value:
+        return value
+    digest = hashlib.sha256(secrets[str(value["mark"])].reveal()).hexdigest()
+    return {"sha256": digest, **{name: item for name, item in value.items() if name != "mark"}}
+
+
+def contents(plan: Plan) -> dict[str, bytes]:
+    """The bytes that the steps write, by their digest."""
+    marks = [str(step.after["mark"]) for step in plan.steps if isinstance(step.after, dict) and "mark" in step.after]
+    opened = [plan.secrets[mark].reveal() for mark in marks]
+    return {**plan.blobs, **{hashlib.sha256(content).hexdigest(): content for content in opened}}
 
 
 def ended(result: dict[str, Any]) -> Ended | None:

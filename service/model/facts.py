@@ -5,7 +5,7 @@ the host-side file, which captures, sets and compares them (the top of `service/
 reference of every type and field). A wanted value may name fewer fields than a captured one: only what is
 named is compared.
 
-    file:/etc/x                 {"sha256", "mode": "0644", "uid", "gid"}
+    file:/etc/x                 {"sha256", "mode": "0644", "uid", "gid"}; in a plan, of a secret, "mark" for "sha256"
     link:vmbr0                  {"type": bridge|other, "up", "mtu", "master", "stp", "forward_delay_s", "ports": […]}
     addresses:vmbr0             ["10.10.10.1/24", …] sorted, scope global, static ones
     routes:default              [{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}, …] sorted

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from service.model.facts import FactId
+from service.model.secret import Secret
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.weighed import Weighed
 
@@ -15,12 +16,13 @@ class Watch:
     """What to look at on a host beyond what is always looked at.
 
     `files` are absolute paths (a trailing `/*` takes a folder's files, not deeper; `/*/config` takes the files of that
-    name one folder deeper), `units` unit names, `packages`
-    Debian package names, `sysctls` dotted keys, `jails` those of fail2ban. `weighed` are changes that the host is asked
+    name one folder deeper), `secrets` those of them whose content nobody may see, `units` unit names, `packages` Debian
+    package names, `sysctls` dotted keys, `jails` those of fail2ban. `weighed` are changes that the host is asked
     about where it is not so yet: (`package:bind9`, `absent`), (`unit:named.service`, `disabled`).
     """
 
     files: frozenset[str] = frozenset()
+    secrets: frozenset[str] = frozenset()
     units: frozenset[str] = frozenset()
     packages: frozenset[str] = frozenset()
     sysctls: frozenset[str] = frozenset()
@@ -30,6 +32,7 @@ class Watch:
     def __or__(self, other: "Watch") -> "Watch":
         return Watch(
             self.files | other.files,
+            self.secrets | other.secrets,
             self.units | other.units,
             self.packages | other.packages,
             self.sysctls | other.sysctls,
@@ -96,8 +99,9 @@ class HostObserved:
     `facts` holds captured facts in the host-side file's canonical form (service/model/facts.py): all links, all
     addresses, default routes, watched sysctls, units and files (mode, owner, digest), own nft tables. `unlisted` says
     what holds for facts that are not listed: where all links were read, `link:` is Absent; a watched folder has its own
-    entry (`file:/etc/dnsmasq.d/`). `texts` holds the bytes of
-    watched files. `bans` are fail2ban's jails that are up with the addresses banned now, Absent while it does not run.
+    entry (`file:/etc/dnsmasq.d/`). `texts` holds the bytes of watched files. `secrets` holds those that nobody may see:
+    they are not among `texts`, and their facts tell nothing of them, not even a digest.
+    `bans` are fail2ban's jails that are up with the addresses banned now, Absent while it does not run.
     `deaf` are the jails that would not take a failed login in the words of the host's own daemon: (what leaves it out,
     how the daemon calls itself in the journal); a jail of which this could not be told is not among them.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
@@ -113,6 +117,7 @@ class HostObserved:
     path: ManagementPath | None = None
     facts: Mapping[FactId, Observed[Json]] = field(default_factory=dict)
     texts: Mapping[str, Observed[bytes]] = field(default_factory=dict)
+    secrets: Mapping[str, Observed[Secret]] = field(default_factory=dict)
     masquerades: "Observed[tuple[Masquerade, ...]]" = field(default_factory=lambda: Unknown("not read"))
     listeners: Observed[tuple[Listener, ...]] = field(default_factory=lambda: Unknown("not read"))
     packages: Mapping[str, Observed[str]] = field(default_factory=dict)
@@ -135,8 +140,15 @@ class HostObserved:
         return self.facts.get(fact_id) or self._unlisted(fact_id)
 
     def text(self, path: str) -> Observed[bytes]:
-        """The bytes of a watched file."""
-        return self.texts.get(path) or self._unlisted(f"file:{path}")
+        """The bytes of a watched file. Those of a secret are Unknown to whoever does not ask for a secret."""
+        held = self.secrets.get(path)
+        if isinstance(held, Seen):
+            return Unknown(f"what {path} holds is a secret")
+        return held or self.texts.get(path) or self._unlisted(f"file:{path}")
+
+    def secret(self, path: str) -> Observed[Secret]:
+        """The bytes of a watched file that nobody may see."""
+        return self.secrets.get(path) or self._unlisted(f"file:{path}")
 
     def _unlisted(self, fact_id: FactId) -> Observed[Any]:
         """What `unlisted` says about everything else of this type, or about a watched folder's other files."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from service.model.changes import Drift
 from service.model.facts import Step
+from service.model.secret import Secret
 
 MAX_FILE_TEXT = 64 << 10
 PACKAGES_S, PACKAGE_S = 30, 10
@@ -63,7 +64,8 @@ class Plan:
 
     `notes` are things a person should know that stop nothing. `reachability` says what opens and what closes. `derived`
     lists what follows from something else as (thing, cause). `keep` are facts that the steps must not disturb and may
-    have to set again (default route after an address change). `blobs` are the contents of files to write, by SHA-256.
+    have to set again (default route after an address change). `blobs` are the contents of files to write, by SHA-256;
+    `secrets` are contents that nobody may see, those that are there and those to write, by the mark in the steps.
     `checks` are native syntax checks by name: (program, path). `at_boot` says what the next boot breaks of the way in
     already, plan or not. `raises` is what the operator does not let a commit do by itself: it needs an approval.
     `left_behind` left the spec and stays on the host.
@@ -86,6 +88,7 @@ class Plan:
     at_boot: tuple[str, ...] = ()
     left_behind: tuple[Left, ...] = ()
     blobs: dict[str, bytes] = field(default_factory=dict, repr=False)
+    secrets: dict[str, Secret] = field(default_factory=dict, repr=False)
 
     @property
     def is_empty(self) -> bool:
@@ -107,10 +110,10 @@ class Plan:
         return min(3600, dpkg_s + math.ceil(6 * max(delays, default=0.0)))
 
     def as_json(self) -> dict[str, Any]:
-        """As it is recorded and shown: fields by name without `blobs`; `files` holds the text of each file by SHA-256,
-        left out when it is no UTF-8 or longer than 64 KiB."""
+        """As it is recorded and shown: fields by name without `blobs` and `secrets`; `files` holds the text of each
+        file by SHA-256, left out when it is no UTF-8 or longer than 64 KiB."""
         body = asdict(self)
-        del body["blobs"]
+        del body["blobs"], body["secrets"]
         body["least_deadline_s"] = self.least_deadline_s
         body["derived"] = [{"thing": thing, "cause": cause} for thing, cause in self.derived]
         body["checks"] = [{"program": program, "path": path} for program, path in self.checks]

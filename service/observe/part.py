@@ -14,6 +14,7 @@ from typing import Any
 
 from service.model.facts import FactId
 from service.model.observed import Keeper, Lease, Listener, Masquerade, Watch
+from service.model.secret import Secret
 from service.model.states import Json, Observed
 from service.observe.frames import Section
 
@@ -31,6 +32,7 @@ class Part:
     facts: Mapping[FactId, Observed[Json]] = field(default_factory=dict)
     unlisted: Mapping[str, Observed[Json]] = field(default_factory=dict)
     texts: Mapping[str, Observed[bytes]] = field(default_factory=dict)
+    secrets: Mapping[str, Observed[Secret]] = field(default_factory=dict)
     packages: Mapping[str, Observed[str]] = field(default_factory=dict)
     entered_s: Mapping[str, float] = field(default_factory=dict)
     changed_at_s: Mapping[str, float] = field(default_factory=dict)

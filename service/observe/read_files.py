@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from service.formats import leases as lease_file
 from service.model.observed import Lease, Watch
+from service.model.secret import Secret
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.observe.frames import Section
 from service.observe.part import Part, Reader, Unreadable
@@ -57,13 +58,26 @@ def read_files(found: Mapping[str, Section], watch: Watch) -> Part:
             facts[f"file:{path}"] = texts[path] = Unknown(f"`stat` said nothing of {path}")
     looks = {look.path: look for look in before}
     return Part(
-        facts=facts,
-        texts=texts,
+        facts={name: without_digest(seen) if name[5:] in watch.secrets else seen for name, seen in facts.items()},
+        texts={path: text for path, text in texts.items() if path not in watch.secrets},
+        secrets={path: as_secret(text) for path, text in texts.items() if path in watch.secrets},
         unlisted={f"file:{folder}/": _rest(folder, looks, missing, marked) for folder in folders},
         changed_at_s={look.path: look.mtime_s for look in before if look.is_plain},
         left_overs=tuple(p for p in looks if p.endswith(LEFT_OVER_ENDINGS)),
-        leases=_leases(texts),
+        leases=_leases({path: text for path, text in texts.items() if path not in watch.secrets}),
     )
+
+
+def as_secret(text: Observed[bytes]) -> Observed[Secret]:
+    """The bytes of a file that nobody may see."""
+    return Seen(Secret(text.value)) if isinstance(text, Seen) else text
+
+
+def without_digest(seen: Observed[Json]) -> Observed[Json]:
+    """A file's fact without what tells its bytes: who knows a digest may try what could be in there."""
+    if not isinstance(seen, Seen) or not isinstance(seen.value, dict):
+        return seen
+    return Seen({name: value for name, value in seen.value.items() if name not in ("sha256", "size")}, seen.where)
 
 
 def _looks(section: Section) -> tuple[list[_Look], set[str], dict[str, str]]:
@@ -155,7 +169,13 @@ def _unread(why: str, watch: Watch) -> Part:
     facts: dict[str, Observed[Json]] = {f"file:{path}": Unknown(why) for path in single}
     texts: dict[str, Observed[bytes]] = {path: Unknown(why) for path in single}
     unlisted: dict[str, Observed[Json]] = {f"file:{folder}/": Unknown(why) for folder in folders}
-    return Part(facts=facts, texts=texts, unlisted=unlisted, leases=Unknown(why))
+    return Part(
+        facts=facts,
+        texts={path: text for path, text in texts.items() if path not in watch.secrets},
+        secrets={path: Unknown(why) for path in watch.secrets},
+        unlisted=unlisted,
+        leases=Unknown(why),
+    )
 
 
 READERS = (Reader("files", ("stat", "body", "again"), read_files, _unread),)

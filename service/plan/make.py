@@ -86,6 +86,7 @@ def make_plan(
         at_boot=next_boot_faults(observed, names_in(desired)),
         left_behind=tuple(left_behind(desired_now, base, observed)),
         blobs=written,
+        secrets={mark: secret for part in parts for mark, secret in part.secrets.items()},
     )
 
 
@@ -108,8 +109,8 @@ def both_leases(one: Step, other: Step) -> Step:
 
 
 def content_of(value: Json) -> Json:
-    """The digest in a file's fact."""
-    return value.get("sha256") if isinstance(value, dict) else None
+    """The digest in a file's fact, or the mark of a secret one."""
+    return (value.get("sha256") or value.get("mark")) if isinstance(value, dict) else None
 
 
 def with_restarts(phased: Sequence[Phased], desired: Desired, observed: HostObserved) -> list[Phased]:

@@ -8,6 +8,7 @@ from service.model.changes import Difference, Op, Where
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import PackageChange, Refusal
+from service.model.secret import Secret
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 
 Wishes = Mapping[tuple[str, str, Where], Json]
@@ -21,6 +22,7 @@ class Steps:
 
     `steps` carry the phase they belong to; `keep` are facts that a step may take along and that must stand again after
     it. `blobs` are file contents by SHA-256; `checks` are (program, subject) for the host's native syntax checks.
+    `secrets` are contents that nobody may see, those that are there and those to write, by their mark.
     """
 
     steps: tuple[tuple[int, Step], ...] = ()
@@ -30,6 +32,7 @@ class Steps:
     checks: tuple[tuple[str, str], ...] = ()
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
 
 
 class Phase:

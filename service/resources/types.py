@@ -13,6 +13,7 @@ from service.resources.packages import Package
 from service.resources.pve_firewall import PveFirewallFile
 from service.resources.resource import Resource
 from service.resources.routes import DefaultRoutes
+from service.resources.secret_files import SecretFile
 from service.resources.stanzas import Stanza
 from service.resources.sysctls import SettingsFile, Sysctl
 from service.resources.units import Unit
@@ -34,6 +35,7 @@ TYPES: tuple[type[Resource], ...] = (
     GuestNames,
     Jails,
     OwnFile,
+    SecretFile,
     FileMode,
     Package,
     Unit,

@@ -2,16 +2,18 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from service.apply.document import by_digest, contents
 from service.formats import fail2ban
 from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath, Masquerade, Watch
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen
 from service.model.weighed import PackageMove, Weighed
+from service.observe.read_files import as_secret, without_digest
 
 INTERFACES = b"""auto lo
 iface lo inet loopback
@@ -60,7 +62,7 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
         facts[f"sysctl:{key}"] = Seen("0")
     for unit in watch.units:
         facts.setdefault(f"unit:{unit}", Absent())
-    return HostObserved(
+    host = HostObserved(
         host="pve1",
         observed_at=datetime(2026, 1, 1, tzinfo=UTC),
         path=ManagementPath("198.18.0.10", "198.51.100.11", 22),
@@ -77,6 +79,18 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
             "addresses:": Absent(),
             **{f"file:{p[:-1]}": Absent() for p in watch.files if p[-1] == "*"},
         },
+    )
+    return hidden(host, watch.secrets)
+
+
+def hidden(host: HostObserved, paths: Collection[str]) -> HostObserved:
+    """The host as it is seen where nobody may see what some of its files hold."""
+    there = {path: as_secret(host.texts[path]) for path in paths if path in host.texts}
+    return replace(
+        host,
+        facts=host.facts | {f"file:{path}": without_digest(host.facts[f"file:{path}"]) for path in there},
+        texts={path: text for path, text in host.texts.items() if path not in there},
+        secrets={**host.secrets, **there},
     )
 
 
@@ -97,7 +111,16 @@ def after_plan(host: HostObserved, plan: Plan) -> HostObserved:
         **host.packages,
         **{p.name: Seen("1.0") if p.action == "install" else Absent() for p in plan.packages},
     }
-    return done(replace(host, facts=facts, packages=packages), plan.steps, plan.blobs)
+    changed = done(replace(host, facts=facts, packages=packages), plan_steps(plan), contents(plan))
+    return hidden(changed, host.secrets)
+
+
+def plan_steps(plan: Plan) -> list[Step]:
+    """The steps as the host gets them: with digests where people see marks."""
+    return [
+        replace(step, before=by_digest(step.before, plan.secrets), after=by_digest(step.after, plan.secrets))
+        for step in plan.steps
+    ]
 
 
 def done(host: HostObserved, steps: Iterable[Step], blobs: Mapping[str, bytes]) -> HostObserved:

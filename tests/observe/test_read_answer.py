@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
 
+from service.model.secret import Secret
 from service.model.states import Absent, Seen, Unknown
 from service.observe.read_answer import READERS, read_answer
 from tests.golden import same_as_golden
@@ -184,3 +185,23 @@ def test_bans_are_read_as_fail2ban_says_them_and_nothing_else_is() -> None:
         "[{'a': {'b': 1}}]",
     ):
         assert isinstance(bans_of(text), Unknown), text
+
+
+@pytest.mark.parametrize("patterns", [{"/etc/dnsmasq.d/guests"}, {"/etc/dnsmasq.d/*"}])
+def test_what_nobody_may_see_is_read_as_a_secret_also_in_a_watched_folder(patterns: set[str]) -> None:
+    path = "/etc/dnsmasq.d/guests"
+    plain = read(answer("gateway"), replace(WATCH, files=WATCH.files | patterns))
+    text, fact = plain.text(path), plain.fact(f"file:{path}")
+    assert isinstance(text, Seen) and isinstance(fact, Seen) and isinstance(fact.value, dict)
+    told = read(answer("gateway"), replace(WATCH, files=WATCH.files | patterns, secrets=frozenset({path})))
+    assert told.secret(path) == Seen(Secret(text.value))
+    assert told.text(path) == Unknown(f"what {path} holds is a secret")
+    assert told.fact(f"file:{path}") == Seen({key: fact.value[key] for key in ("mode", "uid", "gid")})
+    assert text.value.decode() not in repr(told) and str(fact.value["sha256"]) not in repr(told)
+
+
+def test_a_secret_that_is_not_there_or_cannot_be_read_is_told_as_that() -> None:
+    gone = "/etc/dnsmasq.d/nope"
+    watch = replace(WATCH, files=WATCH.files | {gone}, secrets=frozenset({gone}))
+    for told in (read(answer("gateway"), watch), read(answer("gateway").replace(b"begin stat", b"begin state"), watch)):
+        assert type(told.secret(gone)) is type(told.text(gone)) is type(told.fact(f"file:{gone}"))

@@ -16,6 +16,7 @@ from service.history.pepper import read_pepper
 from service.history.queries import Queries
 from service.history.store import Store
 from service.kinds import KINDS
+from service.kinds.kind import Kind
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
 from service.model.runs import HostStatus
@@ -62,6 +63,7 @@ class Hosts:
             known,
             facts={**bare.facts, **known.facts},
             texts={**bare.texts, **known.texts},
+            secrets={**bare.secrets, **known.secrets},
             packages={**bare.packages, **known.packages},
             unlisted={**bare.unlisted, **known.unlisted},
         )
@@ -103,16 +105,19 @@ class Hosts:
 class Room:
     """A service without its edges to hosts and to the network."""
 
-    def __init__(self, folder: Path, database: Database, hosts: Hosts, forge: Forge, work: Work = IN_PLACE) -> None:
+    def __init__(
+        self, folder: Path, database: Database, hosts: Hosts, forge: Forge, work: Work = IN_PLACE,
+        kinds: Sequence[Kind] = KINDS,
+    ) -> None:  # fmt: skip
         self.path = folder / "state" / "passerelle.sqlite"
         self.forge = forge
         self.clock, self.metrics, self.hosts = StoppedClock(), Metrics(), hosts
         self.store, self.queries = Store(database, read_pepper(self.path.parent / "token.pepper")), Queries(database)
         mirror = Mirror(folder / "mirror", parse_source(str(self.forge.path), "main"))
         self.troubles = Troubles(self.clock, self.metrics.failed)
-        self.watcher = Watcher(mirror, self.store, self.queries, KINDS, self.clock)
+        self.watcher = Watcher(mirror, self.store, self.queries, kinds, self.clock)
         self.rounds = Rounds(
-            self.store, self.queries, hosts, KINDS, self.clock, work, observe_s=30,  # type: ignore[arg-type]  # what it uses
+            self.store, self.queries, hosts, kinds, self.clock, work, observe_s=30,  # type: ignore[arg-type]  # what it uses
             spec_at=self.watcher.spec_at, troubles=self.troubles,
         )  # fmt: skip
         self.queue = Queue(self.clock)
@@ -151,14 +156,18 @@ class Room:
 
 @contextmanager
 def a_room(
-    folder: Path, hosts: Hosts | None = None, forge: Forge | None = None, work: Work = IN_PLACE
+    folder: Path,
+    hosts: Hosts | None = None,
+    forge: Forge | None = None,
+    work: Work = IN_PLACE,
+    kinds: Sequence[Kind] = KINDS,
 ) -> Iterator[Room]:
     """A service; with `hosts` and `forge` of an earlier one in the same folder it is that one, started anew."""
     path = folder / "state" / "passerelle.sqlite"
     with open_history(made(path)):
         database = Database(make_engine(path, busy_timeout_ms=20))
         try:
-            room = Room(folder, database, hosts or Hosts(), forge or Forge(folder / "fleet.git"), work)
+            room = Room(folder, database, hosts or Hosts(), forge or Forge(folder / "fleet.git"), work, kinds)
             room.clock.at_s = 10.0 * room.hosts.starts  # a service that is started anew is started later
             room.hosts.starts += 1
             yield room

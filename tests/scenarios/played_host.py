@@ -17,7 +17,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Json, Observed, Seen
 from service.observe.connection import Answer, Target
-from tests.laws.host import bare_host, done, facts_of, masquerades, set_fact
+from tests.laws.host import bare_host, done, facts_of, hidden, masquerades, set_fact
 
 ENDED = ("confirmed", "rolled_back", "rollback_failed", "released", "refused")
 VERSION = "1.0"
@@ -73,7 +73,10 @@ class PlayedHost:
             packages={**bare.packages, **known.packages},
             unlisted={**bare.unlisted, **known.unlisted},
         )
-        return replace(self.host, armed=self.armed, boot_id=self.boot_id, observed_at=self.clock.now())
+        seen = replace(
+            self.host, armed=self.armed, boot_id=self.boot_id, observed_at=self.clock.now(), secrets=bare.secrets
+        )
+        return hidden(seen, watch.secrets)
 
     @property
     def boot_id(self) -> str:
