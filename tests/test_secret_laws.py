@@ -99,7 +99,9 @@ async def outputs(room: Room) -> list[tuple[str, bytes]]:
     at = room.clock.now()
     token = room.store.create_token("reader", scopes=["admin"], by="test", at=at)
     limits = Limits(requests_burst=10_000)
-    app = create_app(Parts(room.queries, room.store, room.control, room.clock, room.metrics, limits=limits))
+    app = create_app(
+        Parts(room.queries, room.store, room.control, room.answers, room.clock, room.metrics, limits=limits)
+    )
     plans = {apply.plan_id for apply in room.queries.applies(limit=50).items}
     ids = {
         "host": ["pve1"], "plan_id": sorted(plans), "apply_id": [a.id for a in room.queries.applies(limit=50).items],

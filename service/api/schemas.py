@@ -116,7 +116,7 @@ class Plan(Answer):
     created_at: datetime
     body: dict[str, Any] = Field(
         description="drifts, packages, steps, keep, checks, refusals, notes, at_boot, left_behind, reachability, "
-        "derived, files"
+        "derived, files (path, size, the lines that go and come)"
     )
 
 

@@ -3,14 +3,13 @@
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from service.model.changes import Drift
 from service.model.facts import Step
 from service.model.secret import Secret
 
-MAX_FILE_TEXT = 64 << 10
 PACKAGES_S, PACKAGE_S = 30, 10
 """What dpkg takes at the most on a slow disk: once, and for each package that goes."""
 
@@ -59,6 +58,19 @@ class PackageChange:
 
 
 @dataclass(frozen=True, slots=True)
+class FileChange:
+    """What a plan does to a file, for people. `size` in bytes, None once it is gone or where it is a secret. `diff` has
+    the lines that go and come, without their neighbours; None where they cannot be shown, as those of a secret. `cut`
+    is how many lines more there are."""
+
+    path: str
+    size: int | None = None
+    diff: tuple[str, ...] | None = None
+    cut: int = 0
+    is_secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What would be done to one host, in order. Empty when nothing differs in meaning.
 
@@ -68,7 +80,7 @@ class Plan:
     `secrets` are contents that nobody may see, those that are there and those to write, by the mark in the steps.
     `checks` are native syntax checks by name: (program, path). `at_boot` says what the next boot breaks of the way in
     already, plan or not. `raises` is what the operator does not let a commit do by itself: it needs an approval.
-    `left_behind` left the spec and stays on the host.
+    `left_behind` left the spec and stays on the host. `files` says for reviews what becomes of files.
     """
 
     host: str
@@ -87,6 +99,7 @@ class Plan:
     raises: tuple[str, ...] = ()
     at_boot: tuple[str, ...] = ()
     left_behind: tuple[Left, ...] = ()
+    files: tuple[FileChange, ...] = ()
     blobs: dict[str, bytes] = field(default_factory=dict, repr=False)
     secrets: dict[str, Secret] = field(default_factory=dict, repr=False)
 
@@ -110,15 +123,13 @@ class Plan:
         return min(3600, dpkg_s + math.ceil(6 * max(delays, default=0.0)))
 
     def as_json(self) -> dict[str, Any]:
-        """As it is recorded and shown: fields by name without `blobs` and `secrets`; `files` holds the text of each
-        file by SHA-256, left out when it is no UTF-8 or longer than 64 KiB."""
-        body = asdict(self)
+        """As it is recorded and shown: fields by name, without what files hold (`blobs`, `secrets`)."""
+        body = asdict(replace(self, blobs={}, secrets={}))
         del body["blobs"], body["secrets"]
         body["least_deadline_s"] = self.least_deadline_s
         body["derived"] = [{"thing": thing, "cause": cause} for thing, cause in self.derived]
         body["checks"] = [{"program": program, "path": path} for program, path in self.checks]
         body["drifts"] = [asdict(d.difference) | {"moved": d.moved} for d in self.drifts]
-        body["files"] = {sha: text for sha, blob in self.blobs.items() if (text := text_of(blob)) is not None}
         return body
 
     @property
@@ -134,14 +145,6 @@ class Plan:
                 "refusals": [asdict(r) for r in self.refusals],
             }
         )
-
-
-def text_of(blob: bytes) -> str | None:
-    """A file's text, None where it cannot be shown."""
-    try:
-        return blob.decode() if len(blob) <= MAX_FILE_TEXT else None
-    except UnicodeDecodeError:
-        return None
 
 
 def digest_of(value: object) -> str:

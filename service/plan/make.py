@@ -12,6 +12,7 @@ from service.model.plans import Plan, Refusal
 from service.model.states import Json
 from service.plan.diff import drift
 from service.plan.effects import beyond, impact, reachability
+from service.plan.file_changes import file_changes
 from service.plan.management import management_refusals
 from service.plan.next_boot import next_boot_faults, next_boot_refusals
 from service.plan.safety import names_in, not_ifupdown, refusals
@@ -85,6 +86,7 @@ def make_plan(
         ),
         at_boot=next_boot_faults(observed, names_in(desired)),
         left_behind=tuple(left_behind(desired_now, base, observed)),
+        files=tuple(file_changes(steps, written, observed)),
         blobs=written,
         secrets={mark: secret for part in parts for mark, secret in part.secrets.items()},
     )

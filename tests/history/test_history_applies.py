@@ -6,8 +6,9 @@ from service.errors import InputError
 from service.history import History
 from service.model.changes import Difference, Drift
 from service.model.facts import Step
-from service.model.plans import PackageChange, Plan, Refusal
+from service.model.plans import FileChange, PackageChange, Plan, Refusal
 from service.model.runs import Phase
+from service.model.secret import Secret
 from service.model.trees import Commit
 
 SECOND = timedelta(seconds=1)
@@ -25,7 +26,9 @@ def plan(host: str = "pve1", commit: str = COMMIT, after: str = "1") -> Plan:
         checks=(("nft", "/x"),),
         refusals=(Refusal("unknown", "cannot be read"),),
         derived=(("ip_forward", "nat"),),
-        blobs={"aa": b"text\n", "bb": b"\xff\xfe", "cc": b"x" * 70_000},
+        files=(FileChange("/x", 5, ("@@ -0,0 +1 @@", "+text")), FileChange("/y", is_secret=True)),
+        blobs={"aa": b"text\n"},
+        secrets={"bb": Secret(b"key")},
     )
 
 
@@ -67,7 +70,10 @@ def test_the_body_of_a_plan_tells_all_but_bytes(history: History, now: datetime)
     found = history.queries.plan(history.store.record_plan(plan(), at=now))
     assert found is not None
     assert found.digest == plan().digest
-    assert found.body["files"] == {"aa": "text\n"}
+    assert found.body["files"] == [
+        {"path": "/x", "size": 5, "diff": ["@@ -0,0 +1 @@", "+text"], "cut": 0, "is_secret": False},
+        {"path": "/y", "size": None, "diff": None, "cut": 0, "is_secret": True},
+    ]
     assert found.body["derived"] == [{"thing": "ip_forward", "cause": "nat"}]
     assert found.body["checks"] == [{"program": "nft", "path": "/x"}]
     assert found.body["steps"] == [
@@ -82,7 +88,7 @@ def test_the_body_of_a_plan_tells_all_but_bytes(history: History, now: datetime)
         }
     ]
     assert found.body["drifts"][0]["moved"] == "host"  # type: ignore[index,call-overload]
-    assert "blobs" not in found.body
+    assert not {"blobs", "secrets"} & set(found.body)
 
 
 def test_an_apply_tells_commit_author_steps_and_times(history: History, now: datetime) -> None:

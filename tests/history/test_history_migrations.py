@@ -158,7 +158,7 @@ def of_former_version(tmp_path: Path, version: str) -> Path:
     assert migrate(path, folder=folder)
     assert schema_version(path) == int(version)
     with closing(sqlite3.connect(path)) as connection:
-        for statement in FORMER[version]:
+        for statement in FORMER.get(version, ()):
             connection.execute(statement)
         connection.commit()
     return path
@@ -173,6 +173,25 @@ def test_what_was_asked_of_a_former_version_waits_in_this_one(tmp_path: Path) ->
         assert (apply.id, apply.may_raise, drill.id, drill.reboot) == ("01A", False, "01D", False)
         assert history.queries.release_asked("pve1") is None
     assert path.with_name(f"{path.name}.pre-{head()}").exists()
+
+
+def test_plans_lose_the_whole_texts_of_files_and_nothing_else(tmp_path: Path) -> None:
+    path = of_former_version(tmp_path, "0006")
+    bodies = [
+        {"steps": [{"why": "é"}], "files": {"aa": "wpa-psk secret"}},
+        {"files": {}, "notes": []},
+        {"files": [{"path": "/x"}]},
+        {"notes": ["no files"]},
+    ]
+    names = "id, host, [commit], digest, desired_digest, state, created_at, body"
+    row = f"INSERT INTO plans ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for number, body in enumerate(bodies):
+            connection.execute(row, (f"p{number}", "pve1", "c", "d", "w", "superseded", number, json.dumps(body)))
+    assert migrate(path)
+    with closing(sqlite3.connect(path)) as connection:
+        found = [json.loads(body) for (body,) in connection.execute("SELECT body FROM plans ORDER BY id")]
+    assert found == [bodies[0] | {"files": []}, bodies[1] | {"files": []}, *bodies[2:]]
 
 
 def test_a_newer_file_is_refused_and_left_as_it_is(old: Path, two: Path) -> None:

@@ -124,7 +124,7 @@ class Room:
         self.loop = Loop(
             self.watcher, self.rounds, self.queue, self.clock, poll_s=60, workers=1, troubles=self.troubles
         )
-        self.answers = Answers(self.watcher, self.rounds, KINDS)
+        self.answers = Answers(self.watcher, self.rounds, kinds)
         self.control = Control(
             self.watcher, self.rounds, self.queue, self.store, self.queries, self.clock, self.loop.look_now,
             self.answers.uncompared,

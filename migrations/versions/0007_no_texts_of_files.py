@@ -1,0 +1,20 @@
+"""Plans have the lines of files that change, and no whole texts any more."""
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Forward."""
+    op.execute(
+        "UPDATE plans SET body = json_set(body, '$.files', json('[]')) WHERE json_type(body, '$.files') = 'object'"
+    )
+
+
+def downgrade() -> None:
+    """There is no way back in place: the file from before is kept beside the new one."""
+    raise NotImplementedError
