@@ -89,7 +89,7 @@ class Served:
         now = datetime.now(UTC)
         self.token = self.history.store.create_token("bench", scopes=["read"], by="bench", at=now)
         limits = Limits(requests_burst=10**9)
-        parts = Parts(self.history.queries, self.history.store, None, SystemClock(), limits=limits)  # type: ignore[arg-type]  # nobody asks the loop here
+        parts = Parts(self.history.queries, self.history.store, None, None, SystemClock(), limits=limits)  # type: ignore[arg-type]  # nobody asks the loop here
         self.app = create_app(parts)
         self.constants: dict[str, bytes] = {}
         self._add_constant(self.app)
