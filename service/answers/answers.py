@@ -59,7 +59,7 @@ class Looks(Protocol):
         ...
 
 
-class Source(Protocol):
+class Followed(Protocol):
     """Git, as far as it is followed."""
 
     @property
@@ -79,7 +79,7 @@ class Source(Protocol):
 class Answers:
     """Every answer that is not a row of the history. NotFound for a host that no revision names."""
 
-    def __init__(self, source: Source, looks: Looks, kinds: Sequence[Kind]) -> None:
+    def __init__(self, source: Followed, looks: Looks, kinds: Sequence[Kind]) -> None:
         self._source = source
         self._looks = looks
         self._guests = GuestViews(self._observed, lambda spec: claims_of(spec, kinds), source.file_of)

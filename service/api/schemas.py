@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from service.api.values import Digest, HostName, Ulid
 from service.model.access import Scope
 from service.model.changes import Moved, Op, Where
+from service.model.events import Part
 from service.model.guests import GuestSource, GuestState, NameRule
 from service.model.runs import (
     Health,
@@ -286,6 +287,13 @@ class Patch(Told):
     patch: str
 
 
+class EventOrigin(Answer):
+    """Where an event comes from."""
+
+    part: Part = Field(description="who told it: a commit, what was seen on a host, a person, the service itself")
+    was: dict[str, str] = Field(description="of a move from one state to another, the axes that moved, as they were")
+
+
 class Event(Answer):
     """Something that happened. Ids only grow."""
 
@@ -295,6 +303,7 @@ class Event(Answer):
     host: str
     text: str
     detail: dict[str, Any]
+    from_: EventOrigin = Field(validation_alias="origin", serialization_alias="from")
 
 
 class View(Told):

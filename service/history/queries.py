@@ -37,6 +37,7 @@ from service.history.tables import (
 )
 from service.history.waiting_queries import WaitingQueries
 from service.model.access import Receiver, ReceiverSecret, Token
+from service.model.events import OF_PEOPLE
 from service.model.runs import (
     FINISHED,
     Apply,
@@ -210,7 +211,7 @@ class Queries(LeaseQueries, WaitingQueries):
         query = query.where(or_(events.c.host == "", seen_by(events.c.host, visible)))
         query = query.where(events.c.type == type_) if type_ else query
         if "*" not in visible:
-            query = query.where(*(~events.c.type.startswith(word) for word in ("token.", "receiver.")))
+            query = query.where(events.c.type.not_in([kind.name for kind in OF_PEOPLE]))
         return self._page(query, Event, [events.c.id], limit, (after,))
 
     def newest_event_id(self) -> int:

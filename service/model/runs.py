@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Generic, Literal, TypeVar, get_args
 
 from service.model.changes import Moved, Op, Where
+from service.model.events import Origin, origin_of
 from service.model.states import Json
 
 T = TypeVar("T")
@@ -319,6 +320,11 @@ class Event:
     host: str
     text: str
     detail: dict[str, Json] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> Origin:
+        """Who told it, and what state it came from."""
+        return origin_of(self.type, self.detail)
 
 
 @dataclass(frozen=True, slots=True)

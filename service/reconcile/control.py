@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from service.clock import Clock
 from service.errors import InputError, NotFound, Stale
+from service.model.events import ReconcileAsked
 from service.model.plans import Plan
 from service.reconcile.ports import Memory, Record
 from service.reconcile.queue import Queue
@@ -33,13 +34,7 @@ class Control:
     async def reconcile(self, host: str, by: str) -> None:
         """Look at the host again soon."""
         self._known(host)
-        await asyncio.to_thread(
-            self._record.add_event,
-            "host.reconcile-asked",
-            f"{by} asked to look at {host}",
-            at=self._clock.now(),
-            host=host,
-        )
+        await asyncio.to_thread(self._record.add_event, ReconcileAsked(host=host, by=by), at=self._clock.now())
         self._queue.add(host)
 
     async def apply(

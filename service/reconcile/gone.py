@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import replace
 
 from service.clock import Clock
+from service.model.events import ApplyAgain
 from service.model.runs import ASKED, Apply
 from service.model.telling import Ended
 from service.reconcile.asked import WITHIN
@@ -64,11 +65,8 @@ class Gone:
             at=now,
             may_raise=apply.may_raise,
         )
-        text = f"{apply.host}: {apply.id} ended because passerelle was away; it is tried once more as {again}"
-        await asyncio.to_thread(
-            self._record.add_event, "apply.again", text, at=now, host=apply.host,
-            detail={"apply": again, "before": apply.id},
-        )  # fmt: skip
+        event = ApplyAgain(host=apply.host, apply=again, before=apply.id)
+        await asyncio.to_thread(self._record.add_event, event, at=now)
 
     async def _is_second(self, apply: Apply, *causes: str) -> bool:
         """Whether the last apply of the same to the host ended so, too."""

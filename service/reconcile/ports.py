@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from service.model.changes import Drift
+from service.model.events import Happened
 from service.model.facts import FactId
 from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import Plan
@@ -113,9 +114,7 @@ class Record(Protocol):
 
     def refuse_revision(self, commit: Commit, *, reason: str, at: datetime, findings: Sequence[Json] = ()) -> None: ...
 
-    def add_event(
-        self, type_: str, text: str, *, at: datetime, host: str = "", detail: dict[str, Json] | None = None
-    ) -> None: ...
+    def add_event(self, event: Happened, *, at: datetime) -> None: ...
 
     def set_host_status(self, status: HostStatus, *, at: datetime) -> bool: ...
 

@@ -1,10 +1,11 @@
 """A host that is not free for an apply: something is armed on it, or a rollback failed and a person has to look."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.clock import Clock
 from service.errors import HostError
+from service.model.events import HostRelease
 from service.model.observed import HostObserved
 from service.model.runs import HostStatus
 from service.reconcile.ports import Hosts, Record
@@ -53,9 +54,9 @@ class Quarantine:
 
     async def release(self, spec: HostSpec, quarantined: str, why: str) -> None:
         """Lift the quarantine on the host. What it says instead is told as an event; it is not tried again."""
-        text = f"{spec.name}: the quarantine of {quarantined} was lifted: {why}"
+        event = HostRelease(host=spec.name, quarantined=quarantined, why=why)
         try:
             await self._hosts.release(spec, quarantined, why)
         except HostError as error:
-            text = f"{spec.name}: the quarantine of {quarantined} could not be lifted: {error}"
-        await asyncio.to_thread(self._record.add_event, "host.release", text, at=self._clock.now(), host=spec.name)
+            event = replace(event, error=str(error))
+        await asyncio.to_thread(self._record.add_event, event, at=self._clock.now())

@@ -10,6 +10,7 @@ from service.kinds.desire import desire
 from service.kinds.guests_seen import in_words, name_findings, pools_of
 from service.kinds.kind import Kind
 from service.model.ceilings import Ceilings
+from service.model.events import DISPUTES, LeftBehind, NextBoot, RoundFailed
 from service.model.guests import PoolFill
 from service.model.plans import Plan
 from service.model.runs import HostStatus, SyncMode
@@ -162,9 +163,9 @@ class Rounds:
         standing.plan, standing.plan_id, standing.looked = None, "", None
         next_s = await self._gave_up(host, standing, why, "error")
         if is_news:
-            text = f"{host}: the round failed: {why}"
+            event = RoundFailed(host=host, why=why)
             with contextlib.suppress(StoreError):  # status and log say it all the same
-                await asyncio.to_thread(self._record.add_event, "round.failed", text, at=self._clock.now(), host=host)
+                await asyncio.to_thread(self._record.add_event, event, at=self._clock.now())
         return statuses.failed(status, why, apply_id=standing.applying), next_s
 
     async def _show(self, status: HostStatus, standing: Standing, *, is_known: bool) -> None:
@@ -295,9 +296,9 @@ class Rounds:
         def write(host: str) -> None:
             at = observed.observed_at
             for fault in news:
-                self._record.add_event("host.next-boot", f"{host}: {fault}", at=at, host=host)
+                self._record.add_event(NextBoot(host=host, fault=fault), at=at)
             for one in left:
-                self._record.add_event("host.left-behind", f"{host}: {one.what}. Fix: {one.hint}", at=at, host=host)
+                self._record.add_event(LeftBehind(host=host, what=one.what, hint=one.hint), at=at)
             self._record.set_drift(host, plan.drifts, at=at, resolved_by=resolved_by)
             if isinstance(observed.leases, Seen):
                 self._record.seen_leases(host, observed.leases.value, at=at)
@@ -317,11 +318,8 @@ class Rounds:
         self._filled(spec.name, await asyncio.to_thread(pools_of, spec.name, claims, observed))
         before, standing.disputed = standing.disputed, await asyncio.to_thread(name_findings, claims, observed)
         for new in [one for one in standing.disputed if one not in before]:
-            detail: dict[str, Json] = {"name": new.name, "mac": new.mac}
-            await asyncio.to_thread(
-                self._record.add_event, new.rule.replace("-", "."), f"{spec.name}: {new.text}",
-                at=observed.observed_at, host=spec.name, detail=detail,
-            )  # fmt: skip
+            event = DISPUTES[new.rule](host=spec.name, name_=new.name, mac=new.mac, what=new.text)
+            await asyncio.to_thread(self._record.add_event, event, at=observed.observed_at)
 
     def _desired_at(self, commit: str, host: str) -> Desired | None:
         spec = self._spec_at(commit, host)

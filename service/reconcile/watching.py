@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from service.clock import Clock
 from service.errors import SourceError, StoreError
 from service.kinds.kind import Kind
+from service.model.events import SourceTrouble, SourceWell
 from service.model.sources import (
     Advanced,
     Empty,
@@ -150,15 +151,13 @@ class Watcher:
         self._stand(state, text)
         if text != self._said:
             self._said = text
-            await asyncio.to_thread(self._record.add_event, "source.trouble", text, at=self._clock.now())
+            await asyncio.to_thread(self._record.add_event, SourceTrouble(why=text), at=self._clock.now())
 
     async def _quiet(self) -> None:
         self.last_fetch_s = self._clock.monotonic_s()
         self._standing = replace(self._standing, fetched_at=self._clock.now())
         if self._said:
-            await asyncio.to_thread(
-                self._record.add_event, "source.well", "the source is followed again", at=self._clock.now()
-            )
+            await asyncio.to_thread(self._record.add_event, SourceWell(), at=self._clock.now())
         self._said = ""
 
     async def failed(self, why: str) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from service.errors import NotFound
+from service.model.events import ReconcileAsked
 from service.model.runs import HostStatus
 from service.model.trees import Commit
 from tests.api.world import COMMIT, NOW, World, get, plan, problem_of
@@ -266,9 +267,9 @@ async def test_events_go_on_after_the_last_id(world: World) -> None:
     assert [e["id"] for e in rest] == list(range(last + 1, world.history.queries.newest_event_id() + 1))
     newest = rest[-1]["id"]
     assert (await get(world, f"events?after={newest}"))["items"] == []
-    world.history.store.add_event("host.state", "again", at=NOW, host="pve1")
+    world.history.store.add_event(ReconcileAsked(host="pve1", by="ann"), at=NOW)
     [fresh] = (await get(world, f"events?after={newest}"))["items"]
-    assert (fresh["id"], fresh["text"]) == (newest + 1, "again")
+    assert (fresh["id"], fresh["text"]) == (newest + 1, "ann asked to look at pve1")
     kinds = {e["type"] for e in (await get(world, "events?type=drift.found&host=pve1"))["items"]}
     assert kinds == {"drift.found"}
 

@@ -5,6 +5,7 @@ import pytest
 from service.errors import InputError
 from service.history import History
 from service.model.changes import Difference, Drift
+from service.model.events import SourceTrouble
 from service.model.facts import Step
 from service.model.plans import FileChange, PackageChange, Plan, Refusal
 from service.model.runs import Phase
@@ -211,12 +212,12 @@ def test_a_refused_revision_can_be_accepted_later(history: History, now: datetim
 
 def test_a_time_without_a_zone_is_refused(history: History) -> None:
     with pytest.raises(Exception, match="time zone"):
-        history.store.add_event("x", "y", at=datetime(2026, 1, 1))  # noqa: DTZ001 (the point)
+        history.store.add_event(SourceTrouble(why="y"), at=datetime(2026, 1, 1))  # noqa: DTZ001 (the point)
     assert history.queries.newest_event_id() == 0
 
 
 def test_times_keep_their_microseconds_over_the_whole_range(history: History) -> None:
     for at in (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)):
-        history.store.add_event("x", "y", at=at)
+        history.store.add_event(SourceTrouble(why="y"), at=at)
     found = [event.at for event in history.queries.events(limit=10).items]
     assert found == [datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)]

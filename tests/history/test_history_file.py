@@ -18,6 +18,7 @@ from service.history.locks import schema_lock
 from service.history.migrate import head
 from service.history.tables import events, hosts, receivers
 from service.lab.waiting import grown_s
+from service.model.events import ReconcileAsked, SourceTrouble, SourceWell
 from service.model.runs import HostStatus
 
 
@@ -29,7 +30,7 @@ def test_a_second_service_on_the_same_file_is_refused_clearly(history: History, 
 def test_a_service_may_start_again_after_the_first_one_ended(path: Path, now: datetime) -> None:
     for _ in range(2):
         with open_history(path, serve=True) as history:
-            history.store.add_event("x", "y", at=now)
+            history.store.add_event(SourceTrouble(why="y"), at=now)
     with open_history(path) as history:
         assert history.queries.newest_event_id() == 2
 
@@ -136,7 +137,7 @@ def test_a_file_held_by_another_is_unavailable_not_broken(history: History, path
 
 
 def test_a_full_disk_undoes_the_transition_and_reading_goes_on(history: History, path: Path, now: datetime) -> None:
-    history.store.add_event("first", "before the disk was full", at=now)
+    history.store.add_event(ReconcileAsked(host="pve1", by="ann"), at=now)
     database = history._database
     with database.write() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -145,11 +146,11 @@ def test_a_full_disk_undoes_the_transition_and_reading_goes_on(history: History,
     assert full is not None
     with pytest.raises(StoreError, match="full"):
         for number in range(10_000):
-            history.store.add_event(f"e{number}", "x" * 1500, at=now)
-    assert history.queries.events(limit=1).items[0].type == "first"
+            history.store.add_event(SourceTrouble(why=f"{number}" + "x" * 1500), at=now)
+    assert history.queries.events(limit=1).items[0].type == "host.reconcile-asked"
     full.execute("PRAGMA max_page_count=1073741823").close()
-    history.store.add_event("last", "there is room again", at=now)
-    assert history.queries.events(limit=200, type_="last").items != ()
+    history.store.add_event(SourceWell(), at=now)
+    assert history.queries.events(limit=200, type_="source.well").items != ()
 
 
 def test_a_transition_that_fails_leaves_nothing(history: History, now: datetime) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from service.model.events import Happened
 from service.model.runs import Apply, Drill, HostStatus, Page, PlanRecord, Release, Revision, RevisionState, Trigger
 from service.model.states import Json
 from service.model.trees import Commit
@@ -41,10 +42,8 @@ class Book:
         )  # fmt: skip
         self.revisions.append(made)
 
-    def add_event(
-        self, type_: str, text: str, *, at: datetime, host: str = "", detail: dict[str, Json] | None = None
-    ) -> None:
-        self.lines.append(f"{type_} {host}: {text}" if host else f"{type_}: {text}")
+    def add_event(self, event: Happened, *, at: datetime) -> None:
+        self.lines.append(f"{event.name} {event.host}: {event.text}" if event.host else f"{event.name}: {event.text}")
 
     def forget_host(self, host: str, *, at: datetime) -> None:
         self.known.pop(host)

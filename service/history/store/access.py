@@ -18,6 +18,7 @@ from service.history.pepper import Pepper, new_secret, new_token, parse_token, t
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import deliveries, idempotency_keys, receivers, tokens
 from service.model.access import RECEIVER_TYPES, SCOPES, Principal, ReceiverType, Scope, is_name, is_selector
+from service.model.events import ReceiverAdded, ReceiverRemoved, TokenCreated, TokenRevoked
 from service.model.states import Json
 
 LIFETIME_DEFAULT = timedelta(days=90)
@@ -73,8 +74,8 @@ class AccessWrites(Writing):
                     expires_at=at + lifetime,
                 )
             )
-            detail: dict[str, Json] = {"token": token_id, "by": clean(by), "scopes": [*sorted(set(scopes))]}
-            tell(connection, "token.created", f"token {name} was made", at=at, detail=detail)
+            made = TokenCreated(token=token_id, by=clean(by), scopes=sorted(set(scopes)), called=name)
+            tell(connection, made, at=at)
         return token_text(token_id, secret)
 
     def revoke_token(self, token_id: str, *, by: str, at: datetime) -> bool:
@@ -84,8 +85,7 @@ class AccessWrites(Writing):
                 update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None)).values(revoked_at=at)
             )
             if changed.rowcount:
-                detail: dict[str, Json] = {"token": token_id, "by": clean(by)}
-                tell(connection, "token.revoked", f"token {token_id} was revoked", at=at, detail=detail)
+                tell(connection, TokenRevoked(token=token_id, by=clean(by)), at=at)
         return changed.rowcount > 0
 
     def authenticate(self, presented: bytes, *, at: datetime) -> Principal | None:
@@ -120,7 +120,7 @@ class AccessWrites(Writing):
         try:
             with self._database.write() as connection:
                 connection.execute(insert(receivers).values(name=name, type=type_, secret=secret, created_at=at))
-                tell(connection, "receiver.added", f"receiver {name}", at=at, detail={"by": clean(by)})
+                tell(connection, ReceiverAdded(by=clean(by), called=name), at=at)
         except IntegrityError:
             raise InputError(f"there is a receiver {name} already", hint=f"passerelle receiver remove {name}") from None
         return secret
@@ -130,7 +130,7 @@ class AccessWrites(Writing):
         with self._database.write() as connection:
             changed = connection.execute(delete(receivers).where(receivers.c.name == name))
             if changed.rowcount:
-                tell(connection, "receiver.removed", f"receiver {name}", at=at, detail={"by": clean(by)})
+                tell(connection, ReceiverRemoved(by=clean(by), called=name), at=at)
         return changed.rowcount > 0
 
     def record_delivery(self, receiver: str, delivery_id: str, *, outcome: str, at: datetime) -> bool:

@@ -13,8 +13,8 @@ from sqlalchemy import bindparam, insert, select, update
 from service.errors import InputError
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import applies, plans, steps
+from service.model.events import ApplyFinished, ApplyRequested, ApplyStarted
 from service.model.runs import FINISHED, Phase, ProbeRecord, StepState, Trigger
-from service.model.states import Json
 
 
 class ApplyWrites(Writing):
@@ -53,20 +53,19 @@ class ApplyWrites(Writing):
                     probes=[],
                 )
             )
-            detail: dict[str, Json] = {"apply": apply_id, "plan": plan_id, "by": clean(requested_by)}
-            tell(connection, "apply.requested", f"{host}: apply asked for", at=at, host=host, detail=detail)
+            asked = ApplyRequested(host=host, apply=apply_id, plan=plan_id, by=clean(requested_by))
+            tell(connection, asked, at=at)
         return apply_id
 
     def start_apply(self, apply_id: str, *, generation: int, planned: Sequence[tuple[str, str]], at: datetime) -> None:
         """The apply begins. `planned` are its steps in order, (fact, why)."""
         with self._database.write() as connection:
-            changed = connection.execute(
-                update(applies)
-                .where(applies.c.id == apply_id, applies.c.phase.not_in(FINISHED))
-                .values(phase="Running", generation=generation, started_at=at)
-            )
-            if not changed.rowcount:
+            open_one = (applies.c.id == apply_id, applies.c.phase.not_in(FINISHED))
+            row = connection.execute(select(applies.c.host, applies.c.phase).where(*open_one)).one_or_none()
+            if row is None:
                 raise InputError(f"no apply {apply_id} that could start")
+            running = {"phase": "Running", "generation": generation, "started_at": at}
+            connection.execute(update(applies).where(*open_one).values(running))
             if planned:
                 connection.execute(
                     insert(steps),
@@ -81,9 +80,8 @@ class ApplyWrites(Writing):
                         for position, (fact, why) in enumerate(planned)
                     ],
                 )
-            host = connection.execute(select(applies.c.host).where(applies.c.id == apply_id)).scalar_one()
-            text = f"{host}: apply of {len(planned)} steps started"
-            tell(connection, "apply.started", text, at=at, host=host, detail={"apply": apply_id})
+            begun = ApplyStarted(host=row.host, apply=apply_id, steps=len(planned), was={"phase": row.phase})
+            tell(connection, begun, at=at)
 
     def move_step(self, apply_id: str, position: int, state: StepState, *, at: datetime, error: str = "") -> None:
         """One step came as far as `state`. `doing` sets its start, every later state its end."""
@@ -148,9 +146,10 @@ class ApplyWrites(Writing):
             )
             if phase == "Succeeded":
                 connection.execute(update(plans).where(plans.c.id == row.plan_id).values(state="applied"))
-            text = f"{row.host}: apply {phase}" + (f": {error}" if error else "")
-            detail: dict[str, Json] = {"apply": apply_id, "phase": phase, "cause": clean(cause)}
-            tell(connection, "apply.finished", text, at=at, host=row.host, detail=detail)
+            ended = ApplyFinished(
+                host=row.host, apply=apply_id, phase=phase, cause=clean(cause), error=error, was={"phase": row.phase}
+            )
+            tell(connection, ended, at=at)
         return True
 
 

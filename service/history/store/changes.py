@@ -14,6 +14,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import drift, hosts, plans, revisions
 from service.model.changes import Difference, Drift
+from service.model.events import DriftFound, DriftResolved, PlanMade, RevisionAccepted, RevisionRefused
 from service.model.plans import Plan
 from service.model.runs import RevisionState
 from service.model.states import Json
@@ -57,9 +58,11 @@ class ChangeWrites(Writing):
             )
             if old is not None and (old.state, old.reason) == (state, reason):
                 return
-            text = f"{commit.hash[:10]} {state}: " + (reason or clean(commit.subject))
-            detail: dict[str, Json] = {"commit": commit.hash, "author": author}
-            tell(connection, f"revision.{state}", text, at=at, detail=detail)
+            kind = RevisionAccepted if state == "accepted" else RevisionRefused
+            was = {} if old is None else {"state": old.state}
+            tell(
+                connection, kind(commit=commit.hash, author=author, why=reason or clean(commit.subject), was=was), at=at
+            )
 
     def record_plan(self, plan: Plan, *, at: datetime) -> str:
         """Record a plan and return its id. The newest plan of a host is its current one; the same plan of the same
@@ -90,9 +93,9 @@ class ChangeWrites(Writing):
                     body=plan.as_json(),
                 )
             )
-            text = f"{plan.host}: {len(plan.steps)} steps, {len(plan.refusals)} refusals"
             if not plan.is_empty or plan.refusals:
-                tell(connection, "plan.made", text, at=at, host=plan.host, detail={"plan": plan_id})
+                counts = {"steps": len(plan.steps), "refusals": len(plan.refusals)}
+                tell(connection, PlanMade(host=plan.host, plan=plan_id, **counts), at=at)
         return plan_id
 
     @staticmethod
@@ -137,9 +140,14 @@ class ChangeWrites(Writing):
             connection.execute(update(drift).where(*still_open).values(last_seen=at))
             connection.execute(update(hosts).where(hosts.c.host == host).values(drift_items=len(now)))
             if opened:
-                _tell_drift(connection, host, "found", [_words(now[key].difference) for key in opened], at)
+                sides = {now[key].moved for key in opened}
+                by = sides.pop() if len(sides) == 1 else "both"
+                items = [clean(_words(now[key].difference)) for key in opened]
+                tell(connection, DriftFound(host=host, count=len(items), items=items[:_TOLD], by=by), at=at)
             if gone:
-                _tell_drift(connection, host, "resolved", [_row_words(known[key]) for key in gone], at)
+                items = [clean(_row_words(known[key])) for key in gone]
+                ended = DriftResolved(host=host, count=len(items), items=items[:_TOLD], by=resolved_by)
+                tell(connection, ended, at=at)
         return len(opened), len(gone)
 
     def _has_open_drift(self, host: str) -> bool:
@@ -178,10 +186,3 @@ def _words(difference: Difference) -> str:
 
 def _row_words(row: Mapping[Any, Any]) -> str:
     return f"{row['kind']} {row['resource']} {row['field']} {row['op']} ({row['where']})"
-
-
-def _tell_drift(connection: Connection, host: str, what: str, items: list[str], at: datetime) -> None:
-    shown_items: list[Json] = [clean(item) for item in items[:_TOLD]]
-    text = f"{host}: {len(items)} difference{'s' * (len(items) > 1)} {what}: {items[0]}"
-    detail: dict[str, Json] = {"count": len(items), "items": shown_items}
-    tell(connection, f"drift.{what}", text, at=at, host=host, detail=detail)

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, update
 from service.errors import InputError
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import drills, hosts
+from service.model.events import DrillFailed, DrillPassed, DrillRequested, DrillStarted
 from service.model.runs import Proof
 
 OPEN = ("Pending", "Running")
@@ -27,8 +28,7 @@ class DrillWrites(Writing):
             connection.execute(
                 insert(drills).values(**row, state="Pending", generation=0, error="", proofs=[], reboot=reboot),
             )
-            text = f"{host}: {clean(requested_by)} asked for a drill"
-            tell(connection, "drill.requested", text, at=at, host=host, detail={"drill": drill_id})
+            tell(connection, DrillRequested(host=host, drill=drill_id, by=clean(requested_by)), at=at)
         return drill_id
 
     def start_drill(self, drill_id: str, *, generation: int, at: datetime) -> None:
@@ -42,7 +42,7 @@ class DrillWrites(Writing):
             if not changed.rowcount:
                 raise InputError(f"no drill {drill_id} that could start")
             host = connection.execute(select(drills.c.host).where(drills.c.id == drill_id)).scalar_one()
-            tell(connection, "drill.started", f"{host}: drill started", at=at, host=host, detail={"drill": drill_id})
+            tell(connection, DrillStarted(host=host, drill=drill_id, was={"state": "Pending"}), at=at)
 
     def finish_drill(self, drill_id: str, *, proofs: Sequence[Proof], error: str, at: datetime) -> bool:
         """How the drill ended: Passed without an `error`, which then is the host's last proven rollback; else Failed.
@@ -50,11 +50,12 @@ class DrillWrites(Writing):
         state = "Failed" if error else "Passed"
         rows = [{"name": clean(proof.name), "ok": proof.ok, "told": clean(proof.told)} for proof in proofs]
         with self._database.write() as connection:
-            host = connection.execute(
-                select(drills.c.host).where(drills.c.id == drill_id, drills.c.state.in_(OPEN))
-            ).scalar()
-            if host is None:
+            row = connection.execute(
+                select(drills.c.host, drills.c.state).where(drills.c.id == drill_id, drills.c.state.in_(OPEN))
+            ).one_or_none()
+            if row is None:
                 return False
+            host, was = row.host, {"state": row.state}
             connection.execute(
                 update(drills)
                 .where(drills.c.id == drill_id)
@@ -62,6 +63,6 @@ class DrillWrites(Writing):
             )
             if not error:
                 connection.execute(update(hosts).where(hosts.c.host == host).values(proven_at=at))
-            text = f"{host}: the drill failed: {error}" if error else f"{host}: the drill proved that it can go back"
-            tell(connection, f"drill.{state.lower()}", text, at=at, host=host, detail={"drill": drill_id})
+            passed = DrillPassed(host=host, drill=drill_id, was=was)
+            tell(connection, DrillFailed(host=host, drill=drill_id, error=error, was=was) if error else passed, at=at)
         return True

@@ -3,6 +3,7 @@
 Events: `host.state` when an axis moves, `host.quarantined`, `host.released`, `apply.latched`, `latch.cleared`.
 """
 
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,14 @@ from sqlalchemy.dialects.sqlite import insert
 from service.errors import InputError
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import bases, drift, hosts, latches, releases
+from service.model.events import (
+    ApplyLatched,
+    HostForgotten,
+    HostQuarantined,
+    HostReleased,
+    HostState,
+    LatchCleared,
+)
 from service.model.runs import HostStatus
 from service.model.states import Json
 
@@ -35,27 +44,29 @@ class HostWrites(Writing):
             if moved:
                 values["changed_at"] = at
             if status.quarantined != (row["quarantined"] if row else ""):
-                is_new = bool(status.quarantined)
-                text = f"{status.host}: " + (values["message"] if is_new else "the quarantine was lifted")
-                tell(connection, "host.quarantined" if is_new else "host.released", text, at=at, host=status.host)
+                held = HostQuarantined(host=status.host, why=values["message"])
+                tell(connection, held if status.quarantined else HostReleased(host=status.host), at=at)
             fresh = _fresh_row(status.host)
             connection.execute(insert(hosts).values(fresh | values).on_conflict_do_update(["host"], set_=values))
             if moved:
-                text = f"{status.host} is {status.sync}" + (f" ({status.reason})" if status.reason else "")
-                detail: dict[str, Json] = {axis: values[axis] for axis in _AXES}
-                tell(connection, "host.state", text, at=at, host=status.host, detail=detail)
+                tell(
+                    connection,
+                    HostState(host=status.host, **{a: values[a] for a in _AXES}, was=_moved(row, values)),
+                    at=at,
+                )
         return moved
 
     def forget_host(self, host: str, *, at: datetime) -> None:
         """The host left Git: it is Orphaned, nothing of its history is removed, nothing on it is touched."""
         with self._database.write() as connection:
-            changed = connection.execute(
-                update(hosts)
-                .where(hosts.c.host == host, hosts.c.reason != "Orphaned")
-                .values(sync="Unknown", reason="Orphaned", message="no longer in Git", phase="Idle", changed_at=at)
-            )
-            if changed.rowcount:
-                tell(connection, "host.state", f"{host} is no longer in Git; nothing is touched", at=at, host=host)
+            known = (hosts.c.host == host, hosts.c.reason != "Orphaned")
+            row = connection.execute(select(hosts).where(*known)).mappings().one_or_none()
+            if row is None:
+                return
+            values = {"sync": "Unknown", "reason": "Orphaned", "phase": "Idle"}
+            connection.execute(update(hosts).where(*known).values(**values, message="no longer in Git", changed_at=at))
+            axes = {axis: values.get(axis, row[axis]) for axis in _AXES}
+            tell(connection, HostForgotten(host=host, **axes, was=_moved(row, axes)), at=at)
 
     def next_generation(self, host: str, *, at_least: int = 0) -> int:
         """A number higher than every one given out for this host, and higher than `at_least`, the one that the host
@@ -100,8 +111,7 @@ class HostWrites(Writing):
             connection.execute(
                 insert(latches).values(host=host, desired_digest=desired_digest, apply_id=apply_id, since=at)
             )
-            text = f"{host}: {desired_digest[:19]} was rolled back and is not tried again by itself"
-            tell(connection, "apply.latched", text, at=at, host=host, detail={"apply": apply_id})
+            tell(connection, ApplyLatched(host=host, apply=apply_id, digest=desired_digest), at=at)
 
     def drop_latches(self, host: str, *, wanted: str, at: datetime) -> int:
         """Git wants this digest of the host now: whatever was latched of any other is past. Returns how many."""
@@ -114,8 +124,7 @@ class HostWrites(Writing):
                 .where(*past)
                 .values(cleared_at=at, cleared_by="git", clear_reason=f"{wanted[:19]} is wanted now")
             )
-            text = f"{host}: {wanted[:19]} is wanted now; what was rolled back before is past"
-            tell(connection, "latch.cleared", text, at=at, host=host, detail={"by": "git"})
+            tell(connection, LatchCleared(host=host, by="git", why=f"{wanted[:19]} is wanted now"), at=at)
         return changed.rowcount
 
     def clear_latch(self, host: str, *, by: str, reason: str, at: datetime) -> int:
@@ -133,9 +142,13 @@ class HostWrites(Writing):
                 .values(cleared_at=at, cleared_by=by, clear_reason=why)
             )
             if changed.rowcount:
-                text = f"{host}: {by} lets it be tried again: {why}"
-                tell(connection, "latch.cleared", text, at=at, host=host, detail={"by": by})
+                tell(connection, LatchCleared(host=host, by=by, why=why), at=at)
         return changed.rowcount
+
+
+def _moved(before: Mapping[Any, Any] | None, now: Mapping[str, Any]) -> dict[str, str]:
+    """The axes that moved, as they were."""
+    return {axis: before[axis] for axis in _AXES if before[axis] != now[axis]} if before is not None else {}
 
 
 def _fresh_row(host: str) -> dict[str, Any]:

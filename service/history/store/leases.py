@@ -14,8 +14,8 @@ from sqlalchemy.dialects.sqlite import insert
 from service.history.columns import from_microseconds, ip_order
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import lease_intervals, lease_looks, leases
+from service.model.events import LeaseSeen, NameMoved
 from service.model.observed import Lease
-from service.model.states import Json
 
 _TOLD = 50
 _LATEST_S = 253_402_300_799  # the end of the year 9999, the last that a datetime can tell
@@ -110,10 +110,8 @@ def _named(keys: list[Key]) -> list[dict[str, Any]]:
 def _tell_new(connection: Connection, host: str, new: list[Mapping[str, Any]], at: datetime) -> None:
     if not new:
         return
-    items: list[Json] = [{k: row[k] for k in ("mac", "ip", "name")} for row in new[:_TOLD]]
-    text = f"{host}: {len(new)} new lease{'s' * (len(new) > 1)}: {new[0]['ip']} {new[0]['name'] or new[0]['mac']}"
-    detail: dict[str, Json] = {"count": len(new), "leases": items}
-    tell(connection, "lease.seen", text, at=at, host=host, detail=detail)
+    items = [{k: row[k] for k in ("mac", "ip", "name")} for row in new[:_TOLD]]
+    tell(connection, LeaseSeen(host=host, count=len(new), leases=items), at=at)
 
 
 def _tell_moved(connection: Connection, host: str, before: Rows, rows: Rows, fresh: list[Key], at: datetime) -> None:
@@ -123,9 +121,7 @@ def _tell_moved(connection: Connection, host: str, before: Rows, rows: Rows, fre
         name, old = rows[key]["name"], had[rows[key]["name"]]
         if old[0] == key[0]:  # the same guest at another address
             continue
-        text = f"{host}: the name {name} went from {old[0]} ({old[1]}) to {key[0]} ({key[1]})"
-        detail: dict[str, Json] = {"name": name, "from": [*old], "to": [*key]}
-        tell(connection, "name.moved", text, at=at, host=host, detail=detail)
+        tell(connection, NameMoved(host=host, name_=name, from_=old, to=key), at=at)
 
 
 def _row(host: str, lease: Lease, at: datetime) -> dict[str, Any] | None:

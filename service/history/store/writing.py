@@ -1,6 +1,5 @@
 """What every part of the store writes with."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, insert
@@ -8,7 +7,7 @@ from sqlalchemy import Connection, insert
 from service.history.database import Database
 from service.history.tables import events
 from service.history.ulid import Ulids
-from service.model.states import Json
+from service.model.events import Happened
 from service.model.trees import shown
 
 TEXT_LIMIT = 2_000
@@ -21,31 +20,15 @@ class Writing:
         self._database = database
         self._ulids = Ulids()
 
-    def add_event(
-        self,
-        type_: str,
-        text: str,
-        *,
-        at: datetime,
-        host: str = "",
-        detail: Mapping[str, Json] | None = None,
-    ) -> None:
+    def add_event(self, event: Happened, *, at: datetime) -> None:
         """Record something that no other transition records. Transitions add their own events."""
         with self._database.write() as connection:
-            tell(connection, type_, text, at=at, host=host, detail=detail)
+            tell(connection, event, at=at)
 
 
-def tell(
-    connection: Connection,
-    type_: str,
-    text: str,
-    *,
-    at: datetime,
-    host: str = "",
-    detail: Mapping[str, Json] | None = None,
-) -> None:
+def tell(connection: Connection, event: Happened, *, at: datetime) -> None:
     """Add an event to the running transaction."""
-    values = {"at": at, "type": type_, "host": host, "text": clean(text), "detail": dict(detail or {})}
+    values = {"at": at, "type": event.name, "host": event.host, "text": clean(event.text), "detail": event.detail}
     connection.execute(insert(events).values(values))
 
 

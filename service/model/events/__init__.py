@@ -1,0 +1,121 @@
+"""Everything that is told as an event: one class for each name, with what it tells in typed fields.
+
+ApplyFinished(host="pve1", apply="01…", phase="RolledBack", was={"phase": "Running"}).text     the sentence for people
+event.detail                                                                  the fields for programs, as JSON
+DECLARED["apply.finished"]                                                    the class of a name
+origin_of("apply.finished", detail) -> Origin                                 who told it, and what state it came from
+
+A field marked `IN_WORDS` stands in the sentence only. A field that ends in `_` has the name without it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.model.events.access import ReceiverAdded, ReceiverRemoved, TokenCreated, TokenRevoked
+from service.model.events.changes import (
+    ApplyAgain,
+    ApplyFinished,
+    ApplyLatched,
+    ApplyRequested,
+    ApplyStarted,
+    DriftFound,
+    DriftResolved,
+    DrillFailed,
+    DrillPassed,
+    DrillRequested,
+    DrillStarted,
+    LatchCleared,
+    PlanMade,
+)
+from service.model.events.guests import DISPUTES, LeaseSeen, NameConflict, NameMoved, NameTaken, NameTwice
+from service.model.events.hosts import (
+    HostForgotten,
+    HostQuarantined,
+    HostRelease,
+    HostReleased,
+    HostState,
+    LeftBehind,
+    NextBoot,
+    ReconcileAsked,
+    RoundFailed,
+)
+from service.model.events.source import RevisionAccepted, RevisionRefused, SourceTrouble, SourceWell
+from service.model.events.told import Happened, Part
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """`part` told it; `was` is the state before, by axis, where the event is a move from one state to another."""
+
+    part: Part
+    was: Mapping[str, str] = field(default_factory=dict)
+
+
+def _declared(kind: type[Happened]) -> dict[str, type[Happened]]:
+    """The kind and what is made of it, by name; what only shares fields has none, a variant that of its kind."""
+    found = {kind.name: kind} if "name" in vars(kind) else {}
+    for one in kind.__subclasses__():
+        found = _declared(one) | found
+    return found
+
+
+DECLARED: Mapping[str, type[Happened]] = _declared(Happened)
+"""Every event that there is, by name."""
+
+OF_PEOPLE = (TokenCreated, TokenRevoked, ReceiverAdded, ReceiverRemoved)
+"""Events about who may do what: only for who sees every host."""
+
+
+def origin_of(name: str, detail: Mapping[str, Any]) -> Origin:
+    """Where an event comes from, whenever it was written: one of a name that is told no more is the service's."""
+    kind = DECLARED.get(name)
+    was = detail.get("was")
+    known = {str(axis): str(value) for axis, value in was.items()} if isinstance(was, Mapping) else {}
+    return Origin(kind.part_of(detail) if kind is not None else "service", known)
+
+
+__all__ = [
+    "DECLARED",
+    "DISPUTES",
+    "OF_PEOPLE",
+    "ApplyAgain",
+    "ApplyFinished",
+    "ApplyLatched",
+    "ApplyRequested",
+    "ApplyStarted",
+    "DriftFound",
+    "DriftResolved",
+    "DrillFailed",
+    "DrillPassed",
+    "DrillRequested",
+    "DrillStarted",
+    "Happened",
+    "HostForgotten",
+    "HostQuarantined",
+    "HostRelease",
+    "HostReleased",
+    "HostState",
+    "LatchCleared",
+    "LeaseSeen",
+    "LeftBehind",
+    "NameConflict",
+    "NameMoved",
+    "NameTaken",
+    "NameTwice",
+    "NextBoot",
+    "Origin",
+    "Part",
+    "PlanMade",
+    "ReceiverAdded",
+    "ReceiverRemoved",
+    "ReconcileAsked",
+    "RevisionAccepted",
+    "RevisionRefused",
+    "RoundFailed",
+    "SourceTrouble",
+    "SourceWell",
+    "TokenCreated",
+    "TokenRevoked",
+    "origin_of",
+]

@@ -1,0 +1,63 @@
+"""Events of access: tokens, and the receivers of webhooks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from service.model.events.told import IN_WORDS, Happened, Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenCreated(Happened):
+    """A token was made."""
+
+    name: ClassVar[str] = "token.created"
+    part: ClassVar[Part] = "person"
+
+    token: str
+    by: str
+    scopes: Sequence[str]
+    called: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"token {self.called} was made"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRevoked(Happened):
+    """A token is worth nothing any more."""
+
+    name: ClassVar[str] = "token.revoked"
+    part: ClassVar[Part] = "person"
+
+    token: str
+    by: str
+
+    @property
+    def text(self) -> str:
+        return f"token {self.token} was revoked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfReceiver(Happened):
+    part: ClassVar[Part] = "person"
+
+    by: str
+    called: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"receiver {self.called}"
+
+
+class ReceiverAdded(_OfReceiver):
+    """A forge may call from now on."""
+
+    name = "receiver.added"
+
+
+class ReceiverRemoved(_OfReceiver):
+    """It may not any more."""
+
+    name = "receiver.removed"

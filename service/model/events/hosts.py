@@ -1,0 +1,137 @@
+"""Events of hosts: their status, what stands in the way of them, what is asked of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from service.model.events.told import IN_WORDS, Happened, Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostState(Happened):
+    """An axis of a host's status moved. `was` has the axes that moved, as they were."""
+
+    name: ClassVar[str] = "host.state"
+    part: ClassVar[Part] = "service"
+
+    sync: str
+    reason: str
+    health: str
+    reachability: str
+    phase: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.host} is {self.sync}" + (f" ({self.reason})" if self.reason else "")
+
+    @classmethod
+    def part_of(cls, detail: Mapping[str, Any]) -> Part:
+        return "git" if detail.get("reason") == "Orphaned" else "service"
+
+
+class HostForgotten(HostState):
+    """The same, of a host that left Git."""
+
+    @property
+    def text(self) -> str:
+        return f"{self.host} is no longer in Git; nothing is touched"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostQuarantined(Happened):
+    """A rollback failed."""
+
+    name: ClassVar[str] = "host.quarantined"
+    part: ClassVar[Part] = "host"
+
+    why: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"{self.host}: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostReleased(Happened):
+    """It is no longer quarantined."""
+
+    name: ClassVar[str] = "host.released"
+    part: ClassVar[Part] = "host"
+
+    @property
+    def text(self) -> str:
+        return f"{self.host}: the quarantine was lifted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostRelease(Happened):
+    """A person asked for that. `error` is why it was not done."""
+
+    name: ClassVar[str] = "host.release"
+    part: ClassVar[Part] = "person"
+
+    quarantined: str
+    why: str = field(metadata=IN_WORDS)
+    error: str = field(default="", metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        what = f"{self.host}: the quarantine of {self.quarantined}"
+        return f"{what} could not be lifted: {self.error}" if self.error else f"{what} was lifted: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconcileAsked(Happened):
+    """Somebody wants a host looked at now."""
+
+    name: ClassVar[str] = "host.reconcile-asked"
+    part: ClassVar[Part] = "person"
+
+    by: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.by} asked to look at {self.host}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextBoot(Happened):
+    """The next boot breaks the way in, whatever is applied."""
+
+    name: ClassVar[str] = "host.next-boot"
+    part: ClassVar[Part] = "host"
+
+    fault: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"{self.host}: {self.fault}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftBehind(Happened):
+    """Something left the spec and stays on the host."""
+
+    name: ClassVar[str] = "host.left-behind"
+    part: ClassVar[Part] = "host"
+
+    what: str = field(metadata=IN_WORDS)
+    hint: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"{self.host}: {self.what}. Fix: {self.hint}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundFailed(Happened):
+    """An error that nobody expected."""
+
+    name: ClassVar[str] = "round.failed"
+    part: ClassVar[Part] = "service"
+
+    why: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"{self.host}: the round failed: {self.why}"

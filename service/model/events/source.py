@@ -1,0 +1,60 @@
+"""Events of the source: revisions, and whether it is followed."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from service.model.events.told import IN_WORDS, Happened, Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfRevision(Happened):
+    part: ClassVar[Part] = "git"
+    state: ClassVar[str]
+
+    commit: str
+    author: str
+    why: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"{self.commit[:10]} {self.state}: {self.why}"
+
+
+class RevisionAccepted(_OfRevision):
+    """A commit is what Git wants from now on. `why` is its subject."""
+
+    name = "revision.accepted"
+    state = "accepted"
+
+
+class RevisionRefused(_OfRevision):
+    """A commit is not followed. `why` is the first error."""
+
+    name = "revision.refused"
+    state = "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceTrouble(Happened):
+    """The source cannot be followed."""
+
+    name: ClassVar[str] = "source.trouble"
+    part: ClassVar[Part] = "git"
+
+    why: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceWell(Happened):
+    """It is followed again."""
+
+    name: ClassVar[str] = "source.well"
+    part: ClassVar[Part] = "git"
+
+    @property
+    def text(self) -> str:
+        return "the source is followed again"

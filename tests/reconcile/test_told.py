@@ -1,0 +1,76 @@
+"""What a round tells of a host, once when it is new: the next boot, what stays behind, names that two want."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.model.observed import Lease
+from service.model.states import Seen
+from tests.answers.test_guest_views import LEASES, SETTINGS
+from tests.answers.test_guest_views import SPEC as GUESTS
+from tests.laws.specs import head
+from tests.plan.test_next_boot import LO, MAIN
+from tests.reconcile.rooms import Room, a_room
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with a_room(tmp_path) as one:
+        yield one
+
+
+async def seen(room: Room, texts: Mapping[str, bytes], leases: tuple[Lease, ...] = ()) -> None:
+    """A round that finds these files and leases, and one that finds the same again."""
+    assert room.hosts.host is not None
+    known = room.hosts.host
+    files = {**known.texts, **{path: Seen(data) for path, data in texts.items()}}
+    room.hosts.host = replace(known, texts=files, leases=Seen(leases))
+    await room.round()
+    await room.round()
+
+
+async def test_a_host_that_the_next_boot_loses_is_told_once(room: Room) -> None:
+    await room.push(head("observe") + "bridges: {vmbr0: {addresses: [10.10.10.1/24]}}\n")
+    await room.round()
+    assert room.events("host.next-boot") == []
+    await seen(room, {MAIN: LO})
+    (text,) = room.events("host.next-boot")
+    assert text.startswith("pve1: ")
+
+
+async def test_what_left_the_spec_and_stays_is_told_once(room: Room) -> None:
+    await room.push(head("auto") + "services: {named: disabled}\n")
+    await room.round()
+    await room.round()
+    assert room.events("host.left-behind") == []
+    await room.push(head("auto"))
+    await room.round()
+    await room.round()
+    (text,) = room.events("host.left-behind")
+    assert "named.service stays disabled" in text
+    assert ". Fix: " in text
+
+
+@pytest.mark.parametrize(
+    ("name", "texts", "leases"),
+    [
+        ("name.taken", {}, (*LEASES, Lease("bc:24:11:00:00:66", "10.10.10.107", "dev", 0))),
+        ("name.conflict", {"/etc/pve/lxc/101.conf": SETTINGS.replace(b"alpine", b"dev")}, LEASES),
+        (
+            "name.twice",
+            {"/etc/pve/lxc/101.conf": SETTINGS, "/etc/pve/lxc/102.conf": SETTINGS.replace(b"00:03", b"00:04")},
+            LEASES,
+        ),
+    ],
+)
+async def test_a_name_that_two_want_is_told_once(
+    name: str, texts: Mapping[str, bytes], leases: tuple[Lease, ...], room: Room
+) -> None:
+    await room.push(GUESTS.replace("sync: auto", "sync: observe"))
+    await room.round()
+    await seen(room, texts, leases)
+    (event,) = [one for one in room.queries.events(limit=200).items if one.type.startswith("name.")]
+    assert (event.type, sorted(event.detail)) == (name, ["mac", "name"])
+    assert event.origin.part == "host"
