@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 import service.history.tables  # noqa: F401 (fills the metadata)
-from service.history.database import make_engine
+from service.history.sqlite.engine import make_engine
 
 
 def run(connection: Connection) -> None:

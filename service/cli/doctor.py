@@ -55,8 +55,8 @@ def check(name: str, *, ok: bool, what: str, then: str = "") -> dict[str, str | 
 def machine_checks() -> list[dict[str, str | bool]]:
     """What the service itself needs."""
     import shutil
-    import sqlite3
 
+    from service.history.sqlite.file import version_of_library
     from service.settings import read_settings
 
     settings = read_settings()
@@ -64,7 +64,7 @@ def machine_checks() -> list[dict[str, str | bool]]:
     key = settings.host_key_path
     return [
         check("git", ok=git is not None, what=git or "not found", then="install git"),
-        check("sqlite", ok=True, what=f"{sqlite3.sqlite_version}, journal mode {journal()}"),
+        check("sqlite", ok=True, what=f"{version_of_library()}, journal mode {journal()}"),
         *database_checks(settings.database_path, settings.keep),
         check(
             "state folder",
@@ -82,26 +82,18 @@ def machine_checks() -> list[dict[str, str | bool]]:
 
 def database_checks(path: Path, keep: "Keep") -> list[dict[str, str | bool]]:
     """How large the database is, and how long what is past is kept in it."""
-    import sqlite3
-    from contextlib import closing
+    from service.errors import StoreError
+    from service.history.sqlite.file import looked_at
 
     if not path.is_file():
         return []
     limit_mb = keep.size_bytes >> 20
     rule = f"{keep.days:g} days are kept, {keep.event_days:g} of events, {limit_mb} MiB at most"
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
-            pages, free, size = (
-                connection.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("page_count", "freelist_count", "page_size")
-            )
-            since = connection.execute(
-                "SELECT date(at / 1000000, 'unixepoch') FROM events ORDER BY id LIMIT 1"
-            ).fetchone()
-    except sqlite3.Error as error:
-        return [check("database", ok=False, what=f"{path}: {error}", then="see the log of the service")]
-    used = (pages - free) * size
-    what = f"{used / (1 << 20):.1f} MiB, events since {since[0] if since else 'now'}; {rule}"
+        used, since = looked_at(path)
+    except StoreError as error:
+        return [check("database", ok=False, what=error.what, then=error.hint)]
+    what = f"{used / (1 << 20):.1f} MiB, events since {since or 'now'}; {rule}"
     return [check("database", ok=used <= keep.size_bytes, what=what, then="raise PASSERELLE_KEEP_MB or keep less")]
 
 
@@ -113,7 +105,7 @@ def ceilings(settings: "Settings") -> str:
 
 def journal() -> str:
     """The journal mode that this SQLite gets."""
-    from service.history.database import journal_mode
+    from service.history.sqlite.engine import journal_mode
 
     return journal_mode()
 

@@ -16,11 +16,12 @@ from types import TracebackType
 
 from service.clock import SystemClock
 from service.errors import StoreError
-from service.history.database import Database, make_engine
+from service.history.database import Database
 from service.history.locks import FileLock, schema_lock, serve_lock
 from service.history.migrate import migrate, needs_migration
 from service.history.pepper import read_pepper
 from service.history.queries import Queries
+from service.history.sqlite.engine import make_engine
 from service.history.store import Store
 
 PEPPER_FILE = "token.pepper"

@@ -5,8 +5,10 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, Integer, Text
+from sqlalchemy import Dialect, Text
 from sqlalchemy.types import TypeDecorator
+
+from service.history.sqlite.statements import WIDE
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -14,7 +16,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class UtcTime(TypeDecorator[datetime]):
     """An aware datetime as microseconds since 1970: exact, 8 bytes, sorts as it should. Naive values are refused."""
 
-    impl = BigInteger().with_variant(Integer(), "sqlite")
+    impl = WIDE
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:

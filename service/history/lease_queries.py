@@ -12,6 +12,7 @@ from sqlalchemy import select
 from service.history.columns import from_microseconds, ip_order, microseconds
 from service.history.database import Database
 from service.history.reading import EVERY_HOST, Key, of_host, ordered
+from service.history.sqlite.statements import rows_of, selected_text
 from service.history.tables import lease_intervals
 from service.model.runs import LeaseInterval, LeaseRecord, Page
 
@@ -59,7 +60,7 @@ class _Asked:
                 values[column] = value
         if "*" not in self.visible:
             globs = {f"visible{number}": selector for number, selector in enumerate(self.visible)}
-            wheres.append(f"({' OR '.join(f'l.host GLOB :{key}' for key in globs) or 'FALSE'})")
+            wheres.append(f"({' OR '.join(selected_text('l.host', key) for key in globs) or 'FALSE'})")
             values |= globs
         if len(self.after) == 3:
             wheres.append("(l.ip_order, l.host, l.mac) > (:after_ip, :after_host, :after_mac)")
@@ -119,7 +120,7 @@ class LeaseQueries:
         """The rows as the database has them, and the key to go on after."""
         text, values = asked.statement()
         with self._database.read() as connection:
-            rows = list(connection.exec_driver_sql(text, values))
+            rows = rows_of(connection, text, values)
         more, rows = len(rows) > asked.limit, rows[: asked.limit]
         return rows, (ip_order(rows[-1][2]), rows[-1][0], rows[-1][1]) if more else None
 

@@ -11,15 +11,14 @@ as it is; so is a file that another program made.
 """
 
 import os
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import event
 
 from service.errors import StoreError
-from service.history.database import APPLICATION_ID, make_engine
+from service.history.sqlite.engine import make_engine
+from service.history.sqlite.file import check, copy, schema_version, stamp
 
 Witness = Callable[[str], None]
 
@@ -37,24 +36,6 @@ def head(folder: Path | None = None) -> str:
     """The newest revision this program knows. Revisions are numbered `0001`, `0002`… in one line."""
     versions = (folder or migrations_folder()) / "versions"
     return max(path.name[:4] for path in versions.glob("[0-9][0-9][0-9][0-9]_*.py"))
-
-
-def schema_version(path: Path) -> int:
-    """The number of the schema in a file; 0 for none. StoreError for a file that is no database of ours or damaged."""
-    if not path.exists() or path.stat().st_size == 0:
-        return 0
-    try:
-        with closing(sqlite3.connect(path, timeout=5)) as connection:
-            application = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if application != APPLICATION_ID:
-                raise StoreError(f"{path} is not a database of passerelle", hint="name another state directory")
-            first = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        raise _damaged(path, str(error)) from error
-    if first != "ok":
-        raise _damaged(path, str(first))
-    return version
 
 
 def needs_migration(path: Path, *, folder: Path | None = None) -> bool:
@@ -85,10 +66,10 @@ def migrate(path: Path, *, folder: Path | None = None, witness: Witness = lambda
     witness("copy")
     os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     if old:
-        _copy(path, beside)
+        copy(path, beside)
     _upgrade(beside, folder, newest, witness)
     witness("check")
-    _check(beside)
+    check(beside)
     witness("sync")
     _fsync(beside)
     if old:
@@ -101,14 +82,6 @@ def migrate(path: Path, *, folder: Path | None = None, witness: Witness = lambda
     witness("folder")
     _fsync(path.parent)
     return True
-
-
-def _copy(path: Path, beside: Path) -> None:
-    with closing(sqlite3.connect(path, timeout=5)) as source, closing(sqlite3.connect(beside)) as target:
-        # What a WAL holds goes into the file first, so that no left-over WAL is read with the new file.
-        source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        source.execute("PRAGMA journal_mode=DELETE")
-        source.backup(target)
 
 
 def _upgrade(beside: Path, folder: Path, newest: str, witness: Witness) -> None:
@@ -128,20 +101,9 @@ def _upgrade(beside: Path, folder: Path, newest: str, witness: Witness) -> None:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-            connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.exec_driver_sql(f"PRAGMA user_version={int(newest)}")
+            stamp(connection, int(newest))
     finally:
         engine.dispose()
-
-
-def _check(beside: Path) -> None:
-    with closing(sqlite3.connect(beside)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.execute("PRAGMA journal_mode=DELETE")
-        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        broken = connection.execute("PRAGMA foreign_key_check").fetchone()
-    if found != "ok" or broken is not None:
-        raise _damaged(beside, str(found if found != "ok" else f"a row of {broken[0]} refers to nothing"))
 
 
 def _fsync(path: Path) -> None:
@@ -150,10 +112,3 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _damaged(path: Path, why: str) -> StoreError:
-    return StoreError(
-        f"{path} is damaged ({why}); nothing was changed",
-        hint="put a copy of it back; what Git wants and what the hosts are is found again from them",
-    )

@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, and_, false, literal, or_, true, tuple_
 
+from service.history.sqlite.statements import selected
+
 Key = tuple[str | int, ...]
 EVERY_HOST = ("*",)
 
@@ -15,10 +17,9 @@ def columns_of(table: Table, value: type[Any]) -> list[Any]:
 
 
 def seen_by(column: Any, visible: Sequence[str]) -> ColumnElement[bool]:
-    """GLOB is fnmatch for the selectors that are allowed: letters, digits, `.-_*?`."""
     if "*" in visible:
         return true()
-    return or_(false(), *(column.op("GLOB", is_comparison=True)(selector) for selector in visible))
+    return or_(false(), *(selected(column, selector) for selector in visible))
 
 
 def of_host(column: Any, host: str, visible: Sequence[str]) -> ColumnElement[bool]:

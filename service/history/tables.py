@@ -11,6 +11,7 @@ from sqlalchemy import Index, Table, false, text
 from sqlmodel import Field, SQLModel
 
 from service.history.columns import JsonText, UtcTime
+from service.history.sqlite.statements import NEVER_AGAIN, part_index
 
 
 class RevisionRow(SQLModel, table=True):
@@ -64,9 +65,9 @@ class DriftRow(SQLModel, table=True):
 
     __tablename__ = "drift"
     __table_args__ = (
-        Index("ix_drift_open", "host", "id", sqlite_where=text("resolved_at IS NULL")),
+        part_index("ix_drift_open", "host", "id", where="resolved_at IS NULL"),
         Index("ix_drift_host", "host", "id"),
-        Index("ix_drift_resolved", "resolved_at", sqlite_where=text("resolved_at IS NOT NULL")),
+        part_index("ix_drift_resolved", "resolved_at", where="resolved_at IS NOT NULL"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -177,8 +178,8 @@ class LeaseRow(SQLModel, table=True):
         Index("ix_leases_mac", "mac"),
         Index("ix_leases_host", "host", "ip_order", "mac"),
         Index("ix_leases_name", "name", "ip_order", "host", "mac"),
-        Index("ix_leases_gone", "last_seen", sqlite_where=text("active = 0")),
-        Index("ix_leases_active", "ip_order", "host", "mac", sqlite_where=text("active = 1")),
+        part_index("ix_leases_gone", "last_seen", where="active = 0"),
+        part_index("ix_leases_active", "ip_order", "host", "mac", where="active = 1"),
     )
 
     host: str = Field(primary_key=True)
@@ -205,8 +206,8 @@ class LeaseIntervalRow(SQLModel, table=True):
         Index("ix_lease_intervals_mac", "mac", "from_at"),
         Index("ix_lease_intervals_name", "name", "from_at"),
         Index("ix_lease_intervals_from", "from_at", "id"),
-        Index("ix_lease_intervals_until", "until_at", sqlite_where=text("until_at IS NOT NULL")),
-        Index("ix_lease_intervals_open", "host", "mac", "ip", unique=True, sqlite_where=text("until_at IS NULL")),
+        part_index("ix_lease_intervals_until", "until_at", where="until_at IS NOT NULL"),
+        part_index("ix_lease_intervals_open", "host", "mac", "ip", unique=True, where="until_at IS NULL"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -242,9 +243,7 @@ class BaseRow(SQLModel, table=True):
 
 class LatchRow(SQLModel, table=True):
     __tablename__ = "latches"
-    __table_args__ = (
-        Index("ix_latches_open", "host", "desired_digest", unique=True, sqlite_where=text("cleared_at IS NULL")),
-    )
+    __table_args__ = (part_index("ix_latches_open", "host", "desired_digest", unique=True, where="cleared_at IS NULL"),)
 
     id: int | None = Field(default=None, primary_key=True)
     host: str
@@ -260,7 +259,7 @@ class EventRow(SQLModel, table=True):
     """AUTOINCREMENT: an id is never used twice, so `after=` never skips or repeats."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_host", "host", "id"), {"sqlite_autoincrement": True})
+    __table_args__ = (Index("ix_events_host", "host", "id"), {**NEVER_AGAIN})
 
     id: int | None = Field(default=None, primary_key=True)
     at: datetime = Field(sa_type=UtcTime)

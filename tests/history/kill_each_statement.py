@@ -16,7 +16,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from service.history.migrate import migrate, schema_version
+from service.history.migrate import migrate
+from service.history.sqlite.file import schema_version
 
 
 def rows(path: Path) -> int:

@@ -17,8 +17,9 @@ from sqlmodel import SQLModel
 
 from service.errors import StoreError
 from service.history import History, open_history
-from service.history.database import make_engine
-from service.history.migrate import head, migrate, migrations_folder, schema_version
+from service.history.migrate import head, migrate, migrations_folder
+from service.history.sqlite.engine import make_engine
+from service.history.sqlite.file import schema_version
 from service.lab.waiting import grown_s
 from service.model.trees import Commit
 

@@ -11,9 +11,10 @@ from service.api.metrics import Metrics
 from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.history import open_history
-from service.history.database import Database, make_engine
+from service.history.database import Database
 from service.history.pepper import read_pepper
 from service.history.queries import Queries
+from service.history.sqlite.engine import make_engine
 from service.history.store import Store
 from service.kinds import KINDS
 from service.kinds.kind import Kind

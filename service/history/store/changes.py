@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
+from service.history.sqlite.statements import insert_or_change
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import drift, hosts, plans, revisions
 from service.model.changes import Difference, Drift
@@ -53,9 +53,7 @@ class ChangeWrites(Writing):
             old = connection.execute(
                 select(revisions.c.state, revisions.c.reason).where(revisions.c.commit == commit.hash)
             ).one_or_none()
-            connection.execute(
-                upsert(revisions).values(commit=commit.hash, **values).on_conflict_do_update(["commit"], set_=values)
-            )
+            connection.execute(insert_or_change(revisions, ["commit"], {"commit": commit.hash, **values}, values))
             if old is not None and (old.state, old.reason) == (state, reason):
                 return
             kind = RevisionAccepted if state == "accepted" else RevisionRefused
@@ -94,8 +92,8 @@ class ChangeWrites(Writing):
                 )
             )
             if not plan.is_empty or plan.refusals:
-                counts = {"steps": len(plan.steps), "refusals": len(plan.refusals)}
-                tell(connection, PlanMade(host=plan.host, plan=plan_id, **counts), at=at)
+                made = PlanMade(host=plan.host, plan=plan_id, steps=len(plan.steps), refusals=len(plan.refusals))
+                tell(connection, made, at=at)
         return plan_id
 
     @staticmethod

@@ -8,10 +8,10 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import delete, func, insert, select, update
 
 from service.errors import InputError
+from service.history.sqlite.statements import insert_or_change, insert_where_missing
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import bases, drift, hosts, latches, releases
 from service.model.events import (
@@ -47,7 +47,7 @@ class HostWrites(Writing):
                 held = HostQuarantined(host=status.host, why=values["message"])
                 tell(connection, held if status.quarantined else HostReleased(host=status.host), at=at)
             fresh = _fresh_row(status.host)
-            connection.execute(insert(hosts).values(fresh | values).on_conflict_do_update(["host"], set_=values))
+            connection.execute(insert_or_change(hosts, ["host"], fresh | values, values))
             if moved:
                 tell(
                     connection,
@@ -73,7 +73,7 @@ class HostWrites(Writing):
         itself was seen to hold. It is
         on disk before it is returned: a crash may skip a number, never repeat one."""
         with self._database.write() as connection:
-            connection.execute(insert(hosts).values(_fresh_row(host)).on_conflict_do_nothing(["host"]))
+            connection.execute(insert_where_missing(hosts, ["host"], _fresh_row(host)))
             last = connection.execute(select(hosts.c.generation).where(hosts.c.host == host)).scalar_one()
             generation = max(int(last), at_least) + 1
             connection.execute(update(hosts).where(hosts.c.host == host).values(generation=generation))
@@ -83,15 +83,13 @@ class HostWrites(Writing):
         """What is now applied and confirmed on the host. `apply_id` is empty where nothing had to be done."""
         values = {"desired": desired, "digest": digest, "commit": commit, "apply_id": apply_id, "at": at}
         with self._database.write() as connection:
-            connection.execute(insert(bases).values(host=host, **values).on_conflict_do_update(["host"], set_=values))
+            connection.execute(insert_or_change(bases, ["host"], {"host": host, **values}, values))
 
     def ask_release(self, host: str, apply_id: str, *, by: str, reason: str, at: datetime) -> None:
         """A person wants the quarantine that `apply_id` brought lifted; what was asked before counts no more."""
         values = {"apply_id": apply_id, "requested_by": clean(by), "reason": clean(reason), "requested_at": at}
         with self._database.write() as connection:
-            connection.execute(
-                insert(releases).values(host=host, **values).on_conflict_do_update(["host"], set_=values)
-            )
+            connection.execute(insert_or_change(releases, ["host"], {"host": host, **values}, values))
 
     def end_release(self, host: str) -> None:
         """It was tried, or there is no such quarantine any more."""

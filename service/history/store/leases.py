@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from service.history.columns import from_microseconds, ip_order
+from service.history.sqlite.statements import insert_or_change, insert_or_replace_columns
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import lease_intervals, lease_looks, leases
 from service.model.events import LeaseSeen, NameMoved
@@ -47,8 +47,7 @@ class LeaseWrites(Writing):
             _set_current(connection, host, rows, [*new, *changed], gone)
             _begin_intervals(connection, [rows[key] for key in [*new, *renamed]], at)
             _prolong_intervals(connection, host, rows, [key for key in changed if key not in set(renamed)])
-            look = insert(lease_looks).values(host=host, at=at)
-            connection.execute(look.on_conflict_do_update(["host"], set_={"at": at}))
+            connection.execute(insert_or_change(lease_looks, ["host"], {"host": host, "at": at}, {"at": at}))
             _tell_new(connection, host, [rows[key] for key in new], at)
             _tell_moved(connection, host, before, rows, [*new, *renamed], at)
         return len(new)
@@ -73,11 +72,9 @@ def _set_current(connection: Connection, host: str, rows: Rows, now: list[Key], 
         statement = update(leases).where(_is_lease(leases.c, host)).values(active=False, last_seen=last)
         connection.execute(statement, _named(gone))
     if now:
-        upsert = insert(leases)
-        values = {name: upsert.excluded[name] for name in ("name", "last_seen", "expires_at", "active")}
-        connection.execute(
-            upsert.on_conflict_do_update(["host", "mac", "ip"], set_=values), [dict(rows[key]) for key in now]
-        )
+        changing = ("name", "last_seen", "expires_at", "active")
+        new = insert_or_replace_columns(leases, ["host", "mac", "ip"], changing)
+        connection.execute(new, [dict(rows[key]) for key in now])
 
 
 def _end_intervals(connection: Connection, host: str, keys: list[Key], at: datetime) -> None:

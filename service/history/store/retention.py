@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_, union
 
+from service.history.sqlite.statements import used_bytes
 from service.history.store.writing import Writing
 from service.history.tables import (
     applies,
@@ -58,11 +59,7 @@ class RetentionWrites(Writing):
     def kept(self) -> Kept:
         """How large the database is, without pages that are free, and since when it knows what."""
         with self._database.read() as connection:
-
-            def number(pragma: str) -> int:
-                return int(connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one())
-
-            used = (number("page_count") - number("freelist_count")) * number("page_size")
+            used = used_bytes(connection)
             oldest = {
                 table.name: found
                 for table, column in (

@@ -1,0 +1,85 @@
+"""The database's file: whose it is, which schema it has, whether it is whole, and a copy of it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from service.errors import StoreError
+
+APPLICATION_ID = 0x50535231
+"""`PSR1` in the file's header: no other program's database is ever written to."""
+
+
+def schema_version(path: Path) -> int:
+    """The number of the schema in a file; 0 for none. StoreError for a file that is no database of ours or damaged."""
+    if not path.exists() or path.stat().st_size == 0:
+        return 0
+    try:
+        with closing(sqlite3.connect(path, timeout=5)) as connection:
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if application != APPLICATION_ID:
+                raise StoreError(f"{path} is not a database of passerelle", hint="name another state directory")
+            first = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise damaged(path, str(error)) from error
+    if first != "ok":
+        raise damaged(path, str(first))
+    return version
+
+
+def stamp(connection: Connection, version: int) -> None:
+    """Say that the file is ours, and which schema it has."""
+    connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.exec_driver_sql(f"PRAGMA user_version={version}")
+
+
+def copy(path: Path, beside: Path) -> None:
+    """An online copy. What a WAL holds goes into the file first, so that no left-over WAL is read with the new file."""
+    with closing(sqlite3.connect(path, timeout=5)) as source, closing(sqlite3.connect(beside)) as target:
+        source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        source.execute("PRAGMA journal_mode=DELETE")
+        source.backup(target)
+
+
+def check(path: Path) -> None:
+    """StoreError where the file is damaged, or a row of it refers to nothing."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode=DELETE")
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+    if found != "ok" or broken is not None:
+        raise damaged(path, str(found if found != "ok" else f"a row of {broken[0]} refers to nothing"))
+
+
+def looked_at(path: Path) -> tuple[int, str]:
+    """(bytes in use, day of the oldest event or empty) of a file, read without the right to write; for whoever is not
+    the service. StoreError where it cannot be read."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
+            pages, free, size = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            since = connection.execute(
+                "SELECT date(at / 1000000, 'unixepoch') FROM events ORDER BY id LIMIT 1"
+            ).fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}", hint="see the log of the service") from None
+    return (pages - free) * size, since[0] if since else ""
+
+
+def version_of_library() -> str:
+    """Of the SQLite in use."""
+    return sqlite3.sqlite_version
+
+
+def damaged(path: Path, why: str) -> StoreError:
+    """What is said of a file that cannot be used."""
+    return StoreError(
+        f"{path} is damaged ({why}); nothing was changed",
+        hint="put a copy of it back; what Git wants and what the hosts are is found again from them",
+    )

@@ -1,0 +1,62 @@
+"""One room knows the database's dialect: nowhere else in the service is there a word of it."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SERVICE = Path(__file__).parents[2] / "service"
+ROOM = SERVICE / "history" / "sqlite"
+NAMES = re.compile(r"sqlite3|sqlite_\w+|exec_driver_sql|on_conflict_\w+|excluded|with_variant|executescript")
+TEXT = re.compile(r"\bPRAGMA\b|\bGLOB\b|\bBEGIN\b|\bON CONFLICT\b|\bjson_\w+\(|\bunixepoch\b|^sqlite:")
+
+
+def words_of_sqlite(source: str) -> Iterator[str]:
+    """What only SQLite understands: names in the code, words in its texts; a docstring may say them."""
+    module = ast.parse(source)
+    said = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
+    for node in ast.walk(module):
+        names = [getattr(node, key, None) for key in ("id", "attr", "arg", "module")]
+        names += [alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)]
+        for name in filter(None, names):
+            if isinstance(name, str) and (NAMES.fullmatch(name) or name.startswith("sqlalchemy.dialects")):
+                yield f"{getattr(node, 'lineno', 0)}: {name}"
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield from (f"{node.lineno}: {found}" for found in TEXT.findall(node.value))
+
+
+def test_only_one_room_knows_sqlite() -> None:
+    found = [
+        f"{path.relative_to(SERVICE)}:{words}"
+        for path in (SERVICE / "history").rglob("*.py")
+        if not path.is_relative_to(ROOM)
+        for words in words_of_sqlite(path.read_text())
+    ]
+    assert found == [], "say it in service/history/sqlite/, and call it by what it does"
+
+
+def test_the_room_itself_would_be_noticed() -> None:
+    assert all(list(words_of_sqlite((ROOM / f"{name}.py").read_text())) for name in ("engine", "statements", "file"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from sqlalchemy.dialects.sqlite import insert",
+        "import sqlite3",
+        "connection.exec_driver_sql(text)",
+        "Index('a', 'b', sqlite_where=None)",
+        "run('PRAGMA page_size')",
+        "run(f'{column} GLOB :x')",
+        "insert(t).on_conflict_do_nothing()",
+        "select(text('json_extract(body, 1)'))",
+    ],
+)
+def test_each_word_of_it_is_known(line: str) -> None:
+    assert list(words_of_sqlite(line))
+
+
+def test_a_docstring_may_say_why() -> None:
+    assert list(words_of_sqlite('"""BEGIN IMMEDIATE: see sqlite/engine.py."""\n')) == []
