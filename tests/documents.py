@@ -24,6 +24,7 @@ ADOPT = "tests/adopt/test_styles.py"
 ADOPT_LAB = "tests/adopt/test_adopt_lab.py"
 RUNNERS = {
     "$ deploy/demo": ("tests/run", "deploy/demo --once"),
+    "$ tests/mutation/run": ("tests/run", "tests/mutation/run"),
     "$ tests/run": (".ci/run", "tests/run"),
     "$ deploy/lock": (HERE, "test_the_locks_hold_what_is_needed_and_name_no_place"),
     "$ deploy/setup": ("tests/run", "deploy/setup"),
