@@ -27,7 +27,8 @@ CONTROL = "control"
 
 @dataclass(frozen=True)
 class Verdict:
-    """`ended`: killed, survived, timed out, or not reached by any test. `by` is the test that failed."""
+    """`ended`: killed, survived, timed out, not reached by any test, broken (it could not be judged). `by` is the test
+    that failed."""
 
     name: str
     ended: str

@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from tests.mutation.reach import Reach, probe
 from tests.mutation.swap import swap
 
 LOOK_S = 0.5
+BROKEN = 3
 SUBREAPER = 36  # prctl(2): what a child leaves behind becomes ours, and can be ended
 OPTIONS = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=0", "--no-header")
 
@@ -107,7 +109,7 @@ class Judge:
             status = in_a_child(lambda: self._run(mutant, original, items), self.tree, mutant["limit_s"])
         finally:
             path.write_text(original, encoding="utf-8")
-        ended = {0: "survived", 1: "killed"}.get(status, "timed out")
+        ended = {0: "survived", 1: "killed", BROKEN: "broken"}.get(status, "timed out")
         by = (self.tree / "by").read_text() if ended == "killed" and (self.tree / "by").exists() else ""
         (self.tree / "by").unlink(missing_ok=True)
         return {"name": mutant["name"], "ended": ended, "by": by, "took_s": round(time.monotonic() - began_s, 1)}
@@ -125,7 +127,7 @@ class Judge:
 
 
 def in_a_child(run: Callable[[], int], tree: Path, limit_s: float) -> int:
-    """What `run` returns there; 1 where it raised, -1 where it did not end in time. Nothing of it is left.
+    """What `run` returns there; BROKEN where it raised, -1 where it did not end in time. Nothing of it is left.
 
     Time counts as on an idle machine, and not while others have the child's processor.
     """
@@ -139,8 +141,9 @@ def in_a_child(run: Callable[[], int], tree: Path, limit_s: float) -> int:
             silence = os.open(os.devnull, os.O_RDWR)
             os.dup2(silence, 0)
             status = run()
-        except BaseException:  # whatever a mutant does
-            status = 1
+        except BaseException:  # no test said so: it counts as not noticed
+            traceback.print_exc()
+            status = BROKEN
         os._exit(status)
     pidfd, began_s = os.pidfd_open(child), time.monotonic()
     while not (ended := select.select([pidfd], [], [], LOOK_S)[0]):
