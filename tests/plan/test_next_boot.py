@@ -9,7 +9,7 @@ import pytest
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.facts import Step
-from service.model.observed import HostObserved, ManagementPath
+from service.model.observed import HostObserved, Listener, ManagementPath
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.observe.at_boot import WAY_IN_WATCH
@@ -189,6 +189,23 @@ def test_what_is_broken_already_is_told_and_stops_nothing(
     assert told in "\n".join(faults)
     assert bool(faults) == bool(told)
     assert next_boot_refusals(host, [Step("sysctl:net.ipv4.ip_forward", "0", "1", "asked")], {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("listeners", "told"),
+    [
+        (Seen((Listener("tcp", "*", 22),)), True),
+        (Seen((Listener("tcp", "*", 2222),)), False),
+        (Unknown("`ss` is missing"), True),
+    ],
+    ids=["sshd", "another port", "unknown"],
+)
+def test_an_ssh_server_that_does_not_start_is_told_where_it_is_the_way_in(
+    listeners: Observed[tuple[Listener, ...]], *, told: bool
+) -> None:
+    off: Mapping[str, Observed[Json]] = {"unit:ssh.service": Seen({"enabled": "disabled", "active": True})}
+    host = replace(host_of(Row("", USUAL, USUAL, facts=off)), listeners=listeners)
+    assert ["no SSH server starts" in fault for fault in next_boot_faults(host)] == [True] * told
 
 
 def nftables(text: bytes, *, started_s: float | None, active: bool = True, enabled: str = "enabled") -> HostObserved:
