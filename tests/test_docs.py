@@ -200,10 +200,11 @@ def test_the_locks_hold_what_is_needed_and_name_no_place() -> None:
         text = (TOP / "deploy" / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
         locked = set(re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE))
         assert {re.split(r"[<>=\[]", each)[0] for each in wanted} - locked == set(), name
-        assert "hatchling" in locked  # deploy/setup builds with what is locked
+        assert {"hatchling", "editables"} <= locked  # deploy/setup builds with what is locked, and installs with -e
         assert "://" not in text
     helped = subprocess.run([TOP / "deploy" / "lock", "--help"], capture_output=True, text=True, check=True)
     assert "no index is named in what is written" in helped.stdout
+    assert "--keep" in helped.stdout
 
 
 def test_the_unit_runs_a_command_that_is_there_and_makes_the_state_folder() -> None:

@@ -20,7 +20,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
@@ -105,8 +104,8 @@ def _is_spoken(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.IfExp) and _is_spoken(node.body) and _is_spoken(node.orelse)
 
 
-def _is_call_of(name: str, node: cst.CSTNode) -> TypeGuard[cst.Call]:
-    return isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value == name
+def _is_call_of(name: str, node: cst.Call) -> bool:
+    return isinstance(node.func, cst.Name) and node.func.value == name
 
 
 def _is_encoding(argument: cst.Arg) -> bool:
@@ -132,7 +131,7 @@ class _Places(cst.CSTVisitor):
             body = getattr(node, "body", None)
             last = self.get_metadata(PositionProvider, body).start.line if body is not None else spot.end.line
             self._within.append((spot.start.line, last))
-        if _is_call_of("cast", node):
+        if isinstance(node, cst.Call) and _is_call_of("cast", node):
             self._types.add(node.args[0])
         if node in self._types or _is_silent(node):
             self._mute.append(node)
