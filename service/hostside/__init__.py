@@ -3,8 +3,8 @@
     python3 -I -S FILE [--root DIR] [--bin DIR] VERB [ARGUMENT…]
 
 All rooms ship as one zip archive, which `service.apply.host_file` makes of them and Python runs as it is. Run as root;
-Python >= 3.9 and its standard library only: nothing else of ours is imported. The service imports three of the rooms:
-`canonical`, `vital` and `probes`.
+Python >= 3.9 and its standard library only: nothing else of ours is imported. The service imports four of the rooms:
+`canonical`, `facts`, `vital` and `probes`.
 
 A transaction is a list of steps `fact: before -> after`. Apply sets every fact to `after`; rollback
 sets every fact to its snapshot, whatever state it is in now. Both can be cut anywhere and started again. Before the

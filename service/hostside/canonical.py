@@ -1,7 +1,7 @@
-"""Canonical forms of facts: what a host's programs print, and when a captured value is a wanted one. Pure.
+"""Canonical forms of facts: what a host's programs print. Pure.
 
 The service reads a host's answers with the same functions: what both compare has one form. The facts are told in
-`service.hostside`.
+`service.hostside`, their types are the table in `service.hostside.facts`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,12 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
-import re
 import shlex
 from typing import Optional
 
 from service.hostside.errors import BadInput, Json
 
 STATE = "/var/lib/passerelle"  # our own: no file fact is below it
-RESTORE_ORDER = ("file", "link", "addresses", "routes", "sysctl", "nft", "masquerade", "unit")
-NETWORK = ("link", "addresses", "routes", "sysctl", "nft", "masquerade")
 
 
 def as_bytes(value: Json) -> bytes:
@@ -27,62 +24,11 @@ def as_bytes(value: Json) -> bytes:
 
 BRIDGED = "net.bridge."  # settings that come with the module br_netfilter; without it they are as 0
 LINK_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,14}"
-_SOURCE = r"[0-9a-fA-F.:]{2,45}/[0-9]{1,3}"
-FACT_NAMES = {
-    "file": r"(/[A-Za-z0-9._@%+:,=~-]+)+",
-    "link": LINK_NAME,
-    "addresses": LINK_NAME,
-    "routes": "default",
-    "sysctl": r"net(\.[A-Za-z0-9_/@:-]+)+",
-    "nft": r"(ip|ip6|inet|bridge|arp|netdev) passerelle(_[A-Za-z0-9_]{1,40})?",
-    "masquerade": _SOURCE + ">" + LINK_NAME,
-    "unit": r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,199}\.(service|timer|socket|path|target)",
-    "leases": r"(/[A-Za-z0-9._@%+:,=~-]+)+",
-    "package": r"[a-z0-9][a-z0-9+.-]{1,99}",
-}
-LEASE_NAME = r"[0-9a-f:-]{1,60} [A-Za-z0-9_.-]{1,255}"
-
-
-def split_fact(fact: Json) -> tuple[str, str]:
-    """(type, name) of a fact id; BadInput when it is none."""
-    if not isinstance(fact, str) or len(fact) > 1024:
-        raise BadInput(f"a fact is a short text, not {str(fact)[:40]!r}")
-    kind, _, name = fact.partition(":")
-    if kind not in FACT_NAMES or not re.fullmatch(FACT_NAMES[kind], name):
-        raise BadInput(f"{fact!r} is no fact: TYPE:NAME with TYPE one of {', '.join(FACT_NAMES)}")
-    if kind in ("file", "leases") and (set(name.split("/")) & {".", ".."} or (name + "/").startswith(STATE + "/")):
-        raise BadInput(f"{fact!r} is no place for a file of ours")
-    if kind == "sysctl" and set(sysctl_path(name).split("/")[1:]) & {"", ".", ".."}:
-        raise BadInput(f"{fact!r} names no kernel setting")
-    return kind, name
 
 
 def sysctl_path(key: str) -> str:
     """The file of a kernel setting; in a key "/" stands for a dot inside a name (sysctl.d(5))."""
     return "/proc/sys/" + key.translate(str.maketrans("./", "/."))
-
-
-def same(fact: str, wanted: Json, captured: Json) -> bool:
-    """Is what was captured what is wanted? Only what `wanted` names is compared. Pure."""
-    kind = fact.partition(":")[0]
-    if kind == "addresses":
-        return sorted(wanted or []) == sorted(captured or [])
-    if kind == "leases":
-        return not set((wanted or {}).get("unnamed", [])) & set((captured or {}).get("named", []))
-    if wanted is None or captured is None:
-        return wanted is None and captured is None
-    if kind == "routes":
-        return sorted_routes(wanted) == sorted_routes(captured)
-    if kind == "sysctl":
-        return str(wanted).split() == str(captured).split()
-    if kind == "masquerade":
-        return bool(wanted == captured)
-    if kind == "link":
-        ports = {port["name"]: port["up"] for port in captured.get("ports", [])}
-        if any(p["name"] not in ports or (p.get("up") and not ports[p["name"]]) for p in wanted.get("ports", [])):
-            return False
-    uncompared = ("ports", "load")
-    return all(captured.get(key) == value for key, value in wanted.items() if key not in uncompared)
 
 
 def links_from_json(links: list[dict[str, Json]]) -> dict[str, dict[str, Json]]:

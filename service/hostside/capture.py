@@ -14,7 +14,6 @@ from service.hostside.canonical import (
     masquerade_name,
     nft_normal,
     show_properties,
-    split_fact,
     static_addresses,
     sysctl_path,
     unit_from_show,
@@ -22,6 +21,7 @@ from service.hostside.canonical import (
 from service.hostside.commands import json_output, must, run_command, safe_line
 from service.hostside.durable import read_file
 from service.hostside.errors import Json, Trouble
+from service.hostside.facts import FACTS, split_fact
 from service.hostside.host import Host
 
 
@@ -44,12 +44,22 @@ class Seen:
     def links(self) -> dict[str, dict[str, Json]]:
         return links_from_json(self.ip("-d", "link", "show"))
 
+    def addresses(self) -> dict[str, list[str]]:
+        return addresses_from_json(self.ip("addr", "show"))
+
     def routes(self, family: int) -> list[dict[str, Json]]:
         return self.ip(f"-{family}", "route", "show", "table", "main")
+
+    def default_routes(self) -> list[dict[str, Json]]:
+        return default_routes_from_json(self.routes(4), self.routes(6))
 
     def masquerades(self, source: str) -> str:
         program = "ip6tables-save" if ":" in source else "iptables-save"
         return str(self.source(program, lambda: must(self.host, [program, "-t", "nat"])))
+
+    def masquerade(self, name: str) -> int:
+        source, _, out = name.partition(">")
+        return masquerade_counts(self.masquerades(source)).get(masquerade_name(source, out), 0)
 
     def units(self, names: list[str]) -> dict[str, Optional[dict[str, Json]]]:
         if not names:
@@ -60,84 +70,52 @@ class Seen:
             raise Trouble("systemctl show answered for another number of units than asked")
         return {name: unit_from_show(block) for name, block in zip(names, blocks)}
 
+    def unit(self, name: str) -> Json:
+        return self.sources["units"][name]
+
+    def file(self, name: str) -> Json:
+        return read_file(self.host.path(name))[0]
+
+    def sysctl(self, name: str) -> Json:
+        try:
+            with open(self.host.path(sysctl_path(name)), encoding="utf-8") as file:
+                return " ".join(file.read(4096).split())
+        except FileNotFoundError:
+            return "0" if name.startswith(BRIDGED) else None
+
+    def table(self, name: str) -> Json:
+        family, table = name.split(" ")
+        tables = self.source("tables", lambda: json_output(self.host, ["nft", "-j", "list", "tables"])["nftables"])
+        if not any(t.get("table", {}).get("family") == family and t["table"].get("name") == table for t in tables):
+            return None
+        listed = json_output(self.host, ["nft", "-j", "list", "table", family, table])
+        load = must(self.host, ["nft", "-s", "list", "table", family, table])
+        return {"normal": nft_normal(listed["nftables"]), "load": load}
+
+    def package(self, name: str) -> Json:
+        """dpkg-query(1): second letter of the state n or c is "not there"; a half one has no version."""
+        shown = run_command(self.host, ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}|${Version}\\n", name])
+        if shown.code not in (0, 1):
+            raise Trouble(f"dpkg-query does not tell about {name}: {safe_line(shown.err)}")
+        state, _, version = (shown.out.splitlines() or ["un"])[0].partition("|")
+        if state[1:2] in ("n", "c"):
+            return None
+        return {"version": version if state[1:].strip() == "i" else f"{version} half installed ({state.strip()})"}
+
+    def leases(self, name: str) -> Json:
+        fact, content = read_file(self.host.path(name))
+        if fact is None or "type" in fact:
+            return None
+        named = [f"{words[1]} {words[3]}" for words in lease_lines(content) if len(words) == 5 and words[3] != "*"]
+        return {"named": sorted(set(named))}
+
 
 def capture(host: Host, facts: list[str]) -> dict[str, Json]:
     """What the host has now, for each fact. Trouble when something cannot be read: unknown is not absent."""
     seen = Seen(host)
-    names = [fact.partition(":")[2] for fact in facts if fact.startswith("unit:")]
-    units = seen.units(list(dict.fromkeys(names)))
-    values: dict[str, Json] = {}
-    for fact in dict.fromkeys(facts):
-        kind, name = split_fact(fact)
-        values[fact] = units[name] if kind == "unit" else _CAPTURES[kind](seen, name)
-    return values
-
-
-def _capture_link(seen: Seen, name: str) -> Json:
-    return seen.links().get(name)
-
-
-def _capture_addresses(seen: Seen, name: str) -> Json:
-    return addresses_from_json(seen.ip("addr", "show")).get(name)
-
-
-def default_routes(seen: Seen, _name: str) -> Json:
-    return default_routes_from_json(seen.routes(4), seen.routes(6))
-
-
-def _capture_sysctl(seen: Seen, name: str) -> Json:
-    try:
-        with open(seen.host.path(sysctl_path(name)), encoding="utf-8") as file:
-            return " ".join(file.read(4096).split())
-    except FileNotFoundError:
-        return "0" if name.startswith(BRIDGED) else None
-
-
-def _capture_nft(seen: Seen, name: str) -> Json:
-    family, table = name.split(" ")
-    tables = seen.source("tables", lambda: json_output(seen.host, ["nft", "-j", "list", "tables"])["nftables"])
-    if not any(t.get("table", {}).get("family") == family and t["table"].get("name") == table for t in tables):
-        return None
-    listed = json_output(seen.host, ["nft", "-j", "list", "table", family, table])
-    load = must(seen.host, ["nft", "-s", "list", "table", family, table])
-    return {"normal": nft_normal(listed["nftables"]), "load": load}
-
-
-def _capture_masquerade(seen: Seen, name: str) -> Json:
-    source, _, out = name.partition(">")
-    return masquerade_counts(seen.masquerades(source)).get(masquerade_name(source, out), 0)
-
-
-def _capture_package(seen: Seen, name: str) -> Json:
-    """dpkg-query(1): second letter of the state n or c is "not there"; a half one has no version."""
-    shown = run_command(seen.host, ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}|${Version}\\n", name])
-    if shown.code not in (0, 1):
-        raise Trouble(f"dpkg-query does not tell about {name}: {safe_line(shown.err)}")
-    state, _, version = (shown.out.splitlines() or ["un"])[0].partition("|")
-    if state[1:2] in ("n", "c"):
-        return None
-    return {"version": version if state[1:].strip() == "i" else f"{version} half installed ({state.strip()})"}
-
-
-def _capture_leases(seen: Seen, name: str) -> Json:
-    fact, content = read_file(seen.host.path(name))
-    if fact is None or "type" in fact:
-        return None
-    named = [f"{words[1]} {words[3]}" for words in lease_lines(content) if len(words) == 5 and words[3] != "*"]
-    return {"named": sorted(set(named))}
-
-
-_CAPTURES: dict[str, Callable[[Seen, str], Json]] = {
-    "file": lambda seen, name: read_file(seen.host.path(name))[0],
-    "link": _capture_link,
-    "addresses": _capture_addresses,
-    "routes": default_routes,
-    "sysctl": _capture_sysctl,
-    "nft": _capture_nft,
-    "masquerade": _capture_masquerade,
-    "leases": _capture_leases,
-    "package": _capture_package,
-}
+    asked = {fact: split_fact(fact) for fact in facts}
+    seen.sources["units"] = seen.units([name for kind, name in asked.values() if kind == "unit"])
+    return {fact: FACTS[kind].capture(seen, name) for fact, (kind, name) in asked.items()}
 
 
 def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:

@@ -7,10 +7,10 @@ import re
 import shutil
 import stat
 
-from service.hostside.canonical import FACT_NAMES
 from service.hostside.commands import must
 from service.hostside.durable import remove, write_new
 from service.hostside.errors import Json, Refused, Trouble
+from service.hostside.facts import FACTS
 from service.hostside.host import Host
 from service.hostside.policy import begin_packages, finish_packages
 
@@ -29,7 +29,7 @@ def package_units(host: Host, names: list[str]) -> list[str]:
         return []
     listed = must(host, ["dpkg-query", "-L", *names]).splitlines()
     found = [re.fullmatch(r"(?:/usr)?/lib/systemd/system/([^/@]+)", line) for line in listed]
-    units = ["unit:" + match[1] for match in found if match and re.fullmatch(FACT_NAMES["unit"], match[1])]
+    units = ["unit:" + match[1] for match in found if match and re.fullmatch(FACTS["unit"].names, match[1])]
     return [fact for fact in dict.fromkeys(units) if fact.endswith((".service", ".socket", ".timer", ".path"))]
 
 

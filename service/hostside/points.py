@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from service.hostside.canonical import RESTORE_ORDER
+from service.hostside.facts import RESTORE_ORDER
 from service.hostside.host import Host, read_text
 
 # Named points for fault injection; N is the step's number. Those of a restore at boot begin with "boot-".

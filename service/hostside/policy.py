@@ -6,9 +6,10 @@ import os
 import re
 
 from service.hostside.boot_unit import RECOVER_UNIT
-from service.hostside.canonical import FACT_NAMES, as_bytes
+from service.hostside.canonical import as_bytes
 from service.hostside.commands import must
 from service.hostside.durable import make_folders, read_file, remove, sync_folder, write_atomic
+from service.hostside.facts import FACTS
 from service.hostside.host import Host, read_json, start_time
 
 POLICY = "/usr/sbin/policy-rc.d"  # asked by invoke-rc.d and deb-systemd-invoke before they start a service
@@ -49,7 +50,7 @@ def finish_packages(host: Host, ours: bool = False) -> list[str]:
     if not ours and note["start"] and start_time(int(note["pid"])) == note["start"]:
         return []
     came = [unit for unit in enabled_units(host) if unit not in note["enabled"]] if note["enabled"] is not None else []
-    came = [unit for unit in came if re.fullmatch(FACT_NAMES["unit"], unit) and unit != RECOVER_UNIT]
+    came = [unit for unit in came if re.fullmatch(FACTS["unit"].names, unit) and unit != RECOVER_UNIT]
     if came:
         must(host, ["systemctl", "disable", "--now", *came], timeout_s=90.0)
     policy, aside = host.path(POLICY), host.path(POLICY_ASIDE)

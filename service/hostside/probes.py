@@ -15,8 +15,8 @@ from typing import Callable
 from service.hostside.canonical import default_routes_from_json
 from service.hostside.capture import Seen
 from service.hostside.commands import json_output, run_command, safe_line
-from service.hostside.document import is_ip, is_of
 from service.hostside.errors import Json, Trouble, need
+from service.hostside.facts import is_ip, is_of
 from service.hostside.host import Host, read_text
 from service.hostside.lines import read_input
 

@@ -9,12 +9,12 @@ import time
 from typing import Callable
 
 from service.hostside.arming import disarm
-from service.hostside.canonical import RESTORE_ORDER, same
 from service.hostside.capture import capture
 from service.hostside.commands import run_command
 from service.hostside.copies import bring_back, kept_file
 from service.hostside.durable import make_folders, read_file, remove, sync_folder, write_new
 from service.hostside.errors import BadInput, Json, Trouble
+from service.hostside.facts import RESTORE_ORDER, same
 from service.hostside.host import boottime_s
 from service.hostside.journal import Transaction
 from service.hostside.points import point

@@ -7,9 +7,9 @@ import errno
 import os
 from typing import Callable
 
-from service.hostside.canonical import same
 from service.hostside.durable import exchange, make_folders, read_file, remove, sync_folder, write_new
 from service.hostside.errors import Foreign, Json, Trouble
+from service.hostside.facts import same
 from service.hostside.host import UNITS, Host
 from service.hostside.set_units import Units
 

@@ -17,7 +17,7 @@ from service.hostside.canonical import (
     static_addresses,
     sysctl_path,
 )
-from service.hostside.capture import Seen, default_routes, peer_words, route_words
+from service.hostside.capture import Seen, peer_words, route_words
 from service.hostside.commands import must, run_command, safe_line
 from service.hostside.errors import Json, Trouble
 from service.hostside.host import Host
@@ -118,7 +118,7 @@ class Network:
             kept = [words for number, words in self.detail["routes"] if number == family and words[0] == "default"]
             verb = "replace"
             for route in goal:
-                if route not in default_routes(Seen(self.host), "default"):
+                if route not in Seen(self.host).default_routes():
                     self.ip(f"-{family}", "route", verb, *self._default_words(route, kept))
                 verb = "append"
             seen = Seen(self.host)

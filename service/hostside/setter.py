@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Callable
 
-from service.hostside.canonical import split_fact
 from service.hostside.copies import remove_package
 from service.hostside.errors import Json
+from service.hostside.facts import FACTS, split_fact
 from service.hostside.host import Host
 from service.hostside.set_files import Files
 from service.hostside.set_leases import Leases
@@ -22,32 +22,16 @@ class Setter:
 
     def __init__(self, host: Host, contents: Callable[[str], bytes], tag: str, detail: dict[str, Json]) -> None:
         self.host = host
-        self.network = Network(host, detail)
-        self.units = Units(host)
-        self.files = Files(host, contents, tag, detail, self.units)
-        self.leases = Leases(host, self.units, self.files)
+        self.network: Network = Network(host, detail)
+        self.units: Units = Units(host)
+        self.files: Files = Files(host, contents, tag, detail, self.units)
+        self.leases: Leases = Leases(host, self.units, self.files)
 
     def set(self, fact: str, value: Json, restart: bool = False) -> None:
         """Trouble or OSError when the host does not do it."""
         kind, name = split_fact(fact)
-        if kind == "file":
-            self.files.set(name, value)
-        elif kind == "link":
-            self.network.set_link(name, value)
-        elif kind == "addresses":
-            self.network.set_addresses(name, value or [])
-        elif kind == "routes":
-            self.network.set_routes(value or [])
-        elif kind == "sysctl":
-            self.network.set_sysctl(name, value)
-        elif kind == "nft":
-            self.network.set_nft(name, value)
-        elif kind == "masquerade":
-            self.network.set_masquerade(name, value or 0)
-        elif kind == "leases":
-            self.leases.set(name, value or {})
-        elif kind == "package":
-            remove_package(self.host, name)
-            self.units.reload_due = True
-        else:
-            self.units.set(name, value, restart)
+        FACTS[kind].put(self, name, value, restart)
+
+    def remove_package(self, name: str) -> None:
+        remove_package(self.host, name)
+        self.units.reload_due = True

@@ -8,12 +8,13 @@ import re
 import time
 
 from service.hostside.apt import allowed
-from service.hostside.canonical import STATE, as_bytes, same, split_fact
+from service.hostside.canonical import STATE, as_bytes
 from service.hostside.capture import capture, capture_detail
 from service.hostside.commands import run_command
 from service.hostside.copies import keep_package, package_units, packages_of
 from service.hostside.durable import make_folders, read_file, sync_folder, worded, write_new
 from service.hostside.errors import Json, Refused, Trouble
+from service.hostside.facts import implied_facts, same, split_fact
 from service.hostside.host import Host, read_json
 from service.hostside.journal import KEPT_COPY, Transaction, armed_id, discard, quarantined
 from service.hostside.vital import power_unit
@@ -38,23 +39,6 @@ def gate(host: Host, document: dict[str, Json]) -> None:
     if document["generation"] <= last:
         message = f"generation {document['generation']} is not above {last}, given to {controller}"
         raise Refused("fenced", message, generation=last, controller=controller)
-
-
-def implied_facts(steps: list[dict[str, Json]]) -> list[str]:
-    """Facts that a step may take along though no step names them: they belong into the snapshot as well."""
-    facts: list[str] = []
-    for step in steps:
-        kind, name = split_fact(step["fact"])
-        if kind in ("link", "addresses", "routes"):
-            facts.append("routes:default")
-        if kind in ("link", "addresses"):
-            facts += ["link:" + name, "addresses:" + name]
-        if kind == "link":
-            ports = [
-                port["name"] for value in (step["before"], step["after"]) for port in (value or {}).get("ports", [])
-            ]
-            facts += ["link:" + port for port in ports]
-    return facts
 
 
 def observe(host: Host, document: dict[str, Json]) -> dict[str, Json]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from service.hostside.canonical import NETWORK, addresses_from_json, default_routes_from_json, same
 from service.hostside.capture import Seen, capture
 from service.hostside.carriers import prove_switch
 from service.hostside.commands import run_command
 from service.hostside.durable import worded
 from service.hostside.errors import BadInput, Foreign, Json, Trouble
+from service.hostside.facts import NETWORK, same
 from service.hostside.host import Host, boottime_s
 from service.hostside.journal import Transaction
 from service.hostside.points import point
@@ -91,8 +91,8 @@ def try_gateways(host: Host) -> None:
     (ip-neighbour(8)).
     """
     seen = Seen(host)
-    routes = default_routes_from_json(seen.routes(4), seen.routes(6))
-    own = {item.partition("/")[0] for items in addresses_from_json(seen.ip("addr", "show")).values() for item in items}
+    routes = seen.default_routes()
+    own = {item.partition("/")[0] for items in seen.addresses().values() for item in items}
     for route in routes:
         if route["via"] in own:
             raise Trouble(f"{route['via']} is the gateway and one of this host's own addresses as well")

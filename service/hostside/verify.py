@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from service.hostside.canonical import same, split_fact
 from service.hostside.capture import Seen, capture
 from service.hostside.errors import Json
+from service.hostside.facts import same, split_fact
 from service.hostside.host import Host
 
 PAUSES_S = (0.0, 0.1, 0.4, 1.0, 1.5, 2.0)  # before each try of a verification: units and DAD need time

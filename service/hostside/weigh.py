@@ -6,9 +6,10 @@ import json
 import re
 
 from service.hostside.apt import package_flags, package_names, simulate, unavailable
-from service.hostside.canonical import FACT_NAMES, show_properties
+from service.hostside.canonical import show_properties
 from service.hostside.commands import run_command
 from service.hostside.errors import BadInput, Json, Trouble, need
+from service.hostside.facts import FACTS
 from service.hostside.host import Host
 from service.hostside.vital import INSTALL_KEYS, UNIT_PROPERTIES
 
@@ -26,7 +27,7 @@ def verb_weigh(host: Host, text: str) -> dict[str, Json]:
     units = order.get("units", [])
     need(isinstance(units, list) and len(units) <= 256, "units: a list of at most 256")
     for name in units:
-        need(isinstance(name, str) and bool(re.fullmatch(FACT_NAMES["unit"], name)), "no unit's name")
+        need(isinstance(name, str) and bool(re.fullmatch(FACTS["unit"].names, name)), "no unit's name")
     refresh = order.get("refresh") is True
     answer: dict[str, Json] = {"state": "weighed", "unavailable": []}
     for what, names in (("install", install), ("remove", unwanted)):

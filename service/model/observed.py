@@ -129,7 +129,7 @@ class HostObserved:
     started_at_s: Mapping[str, float] = field(default_factory=dict)
     changed_at_s: Mapping[str, float] = field(default_factory=dict)
     armed: str = ""
-    digests: Mapping[str, str] = field(default_factory=dict, compare=False)
+    digests: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     weighed: "Observed[Weighed]" = field(default_factory=lambda: Unknown("the host was not asked"))
     unlisted: Mapping[str, Observed[Json]] = field(default_factory=dict)
     size: int = field(default=0, compare=False)

@@ -11,13 +11,13 @@ from typing import Any
 
 from service.formats import nat_rules
 from service.hostside.canonical import (
-    FACT_NAMES,
     addresses_from_json,
     default_routes_from_json,
     links_from_json,
     masquerade_counts,
     nft_normal,
 )
+from service.hostside.facts import FACTS
 from service.model.observed import Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
@@ -148,7 +148,7 @@ def _own_tables(objects: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
                 continue
             name = f"{body.get('family')} {body.get('name' if kind == 'table' else 'table')}"
             listed.setdefault(name, []).append(item)
-            if kind == "table" and re.fullmatch(FACT_NAMES["nft"], name):
+            if kind == "table" and re.fullmatch(FACTS["nft"].names, name):
                 there.append(name)
     if len(there) > MAX_OWN_TABLES:
         raise Unreadable(f"`nft` printed {len(there)} tables of passerelle's; at most {MAX_OWN_TABLES} are read")

@@ -10,10 +10,10 @@ from service.hostside.canonical import (
     links_from_json,
     masquerade_counts,
     nft_normal,
-    same,
     show_properties,
     unit_from_show,
 )
+from service.hostside.facts import same
 
 
 def test_links_come_with_their_ports_and_without_the_empty_objects_of_old_tools() -> None:

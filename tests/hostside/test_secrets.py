@@ -4,12 +4,15 @@ import base64
 import json
 import subprocess
 
+import pytest
+
 from tests.hostside.scratch import ID, Scratch, fact_of
 
 OLD, NEW = b"OldPlantedSecret-4711\n", b"NewPlantedSecret-0815\n"
 KEY = "/etc/passerelle/site.key"
 
 
+@pytest.mark.host
 def test_what_is_kept_of_a_transaction_is_for_root_alone_and_no_answer_has_the_bytes(scratch: Scratch) -> None:
     (scratch.root / KEY[1:]).write_bytes(OLD)
     (scratch.root / KEY[1:]).chmod(0o600)

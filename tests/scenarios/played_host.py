@@ -12,7 +12,7 @@ from typing import Any
 
 from service.clock import Clock
 from service.errors import HostError, Unreachable
-from service.hostside.canonical import same
+from service.hostside.facts import same
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Json, Observed, Seen

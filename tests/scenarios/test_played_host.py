@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.hostside.canonical import same
+from service.hostside.facts import same
 from tests.hostside.conftest import quick, scratch
 from tests.hostside.scratch import ADDED, CONF, ID, NEXT_ID, NFT_FILE, NFT_OLD, OLD_CONF, Scratch, fact_of
 from tests.reconcile.clocks import StoppedClock
