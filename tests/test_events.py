@@ -16,6 +16,7 @@ from service.model.changes import Difference, Drift
 from service.model.events import DECLARED, DISPUTES, Happened, Origin, Part, origin_of
 from service.model.facts import Step
 from service.model.guests import NameRule
+from service.model.listings import EventListing
 from service.model.observed import Lease
 from service.model.plans import Plan
 from service.model.runs import HostStatus
@@ -82,7 +83,7 @@ def everything(history: History) -> None:
 
 def test_every_event_that_is_declared_is_written_by_something(history: History) -> None:
     everything(history)
-    written = {event.type for event in history.queries.events(limit=200).items}
+    written = {event.type for event in history.queries.events(EventListing(limit=200)).items}
     assert written | set(TOLD_BY_THE_LOOP) == set(DECLARED)
     assert not written & set(TOLD_BY_THE_LOOP)
     for name, place in TOLD_BY_THE_LOOP.items():
@@ -132,7 +133,7 @@ def test_every_class_is_told_somewhere() -> None:
 
 
 def told(history: History, name: str) -> Origin:
-    return next(event.origin for event in history.queries.events(limit=200).items if event.type == name)
+    return next(event.origin for event in history.queries.events(EventListing(limit=200)).items if event.type == name)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_a_host_says_which_axes_moved_and_what_they_were(history: History) -> No
     history.store.set_host_status(status, at=NOW)
     history.store.set_host_status(replace(status, sync="OutOfSync", reason="Drifted"), at=NOW)
     history.store.forget_host("pve1", at=NOW)
-    first, then, gone = history.queries.events(limit=9).items
+    first, then, gone = history.queries.events(EventListing(limit=9)).items
     assert (first.origin, first.detail["sync"]) == (Origin("service"), "Synced")
     assert then.origin == Origin("service", {"sync": "Synced", "reason": ""})
     assert gone.origin == Origin("git", {"sync": "OutOfSync", "reason": "Drifted"})

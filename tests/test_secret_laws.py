@@ -21,6 +21,7 @@ from service.cli import run
 from service.cli.plan import as_text
 from service.kinds import KINDS
 from service.kinds.desire import desire
+from service.model.listings import ApplyListing
 from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.states import Seen
@@ -102,9 +103,10 @@ async def outputs(room: Room) -> list[tuple[str, bytes]]:
     app = create_app(
         Parts(room.queries, room.store, room.control, room.answers, room.clock, room.metrics, limits=limits)
     )
-    plans = {apply.plan_id for apply in room.queries.applies(limit=50).items}
+    applies = room.queries.applies(ApplyListing(limit=50)).items
+    plans = {apply.plan_id for apply in applies}
     ids = {
-        "host": ["pve1"], "plan_id": sorted(plans), "apply_id": [a.id for a in room.queries.applies(limit=50).items],
+        "host": ["pve1"], "plan_id": sorted(plans), "apply_id": [apply.id for apply in applies],
         "commit": [room.watcher.wanted.commit],
     }  # fmt: skip
     found: list[tuple[str, bytes]] = []

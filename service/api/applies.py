@@ -2,31 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import FastAPI, Path, Query
+from fastapi import FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import schemas
+from service.api import listings, schemas
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.problem import Refused
-from service.api.values import (
-    Applier,
-    CommitId,
-    Cursor,
-    HostFilter,
-    Limit,
-    Reader,
-    Ulid,
-    ask,
-    read_cursor,
-    seen_by,
-    there,
-)
+from service.api.values import Applier, Reader, Ulid, ask, seen_by, there
 from service.errors import InputError
 from service.model.access import Principal
-from service.model.runs import Phase
 
 PREFIX = "/api/v1"
 UlidPath = Annotated[Ulid, Path(description="A ULID")]
@@ -41,25 +28,9 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
 def _add_reads(app: FastAPI, parts: Parts) -> None:
     @app.get(f"{PREFIX}/applies", operation_id="list_applies", summary="Applies, newest first", tags=["applies"])
     async def list_applies(
-        *,
-        who: Reader,
-        request: Request,
-        response: Response,
-        limit: Limit = 50,
-        cursor: Cursor = "",
-        host: HostFilter = None,
-        phase: Annotated[Phase | None, Query()] = None,
-        commit: Annotated[CommitId | None, Query()] = None,
+        who: Reader, request: Request, response: Response, asked: listings.Applies
     ) -> schemas.ListOf[schemas.Apply]:
-        page = await ask(
-            parts.reads.applies,
-            limit=limit,
-            after=read_cursor(cursor, (str,)),
-            host=host or "",
-            phase=phase or "",
-            commit=commit or "",
-            visible=who.hosts,
-        )
+        page = await ask(parts.reads.applies, asked.seen_by(who.hosts))
         return page_out(page, schemas.Apply.model_validate, request, response)
 
     @app.get(

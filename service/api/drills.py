@@ -6,11 +6,11 @@ from fastapi import FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import drill_schemas, schemas
+from service.api import drill_schemas, listings, schemas
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
-from service.api.values import Applier, Cursor, HostFilter, Limit, Reader, Ulid, ask, read_cursor, seen_by, there
+from service.api.values import Applier, Reader, Ulid, ask, seen_by, there
 from service.errors import InputError
 from service.model.access import Principal
 
@@ -22,17 +22,9 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
 
     @app.get(f"{PREFIX}/drills", operation_id="list_drills", summary="Drills, newest first", tags=["drills"])
     async def list_drills(
-        *,
-        who: Reader,
-        request: Request,
-        response: Response,
-        limit: Limit = 50,
-        cursor: Cursor = "",
-        host: HostFilter = None,
+        who: Reader, request: Request, response: Response, asked: listings.Drills
     ) -> schemas.ListOf[drill_schemas.Drill]:
-        page = await ask(
-            parts.reads.drills, limit=limit, after=read_cursor(cursor, (str,)), host=host or "", visible=who.hosts
-        )
+        page = await ask(parts.reads.drills, asked.seen_by(who.hosts))
         return page_out(page, drill_schemas.Drill.model_validate, request, response)
 
     @app.get(

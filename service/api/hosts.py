@@ -2,22 +2,22 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import drill_schemas, schemas
+from service.api import drill_schemas, listings, schemas
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
-from service.api.values import Approver, Cursor, HostPath, Limit, Planner, Reader, ask, read_cursor, seen_by, there
+from service.api.values import Approver, HostPath, Planner, Reader, ask, seen_by, there
 from service.errors import NotFound
-from service.model.runs import Health, HostStatus, HostView, Page, Phase, Reachability, SyncState
+from service.model.listings import HostListing
+from service.model.runs import HostStatus, HostView, Page
 
 PREFIX = "/api/v1"
 
@@ -30,15 +30,13 @@ def show_host(status: HostStatus, now: datetime, stale_after_s: float) -> schema
     return schemas.Host(**values, stale=is_stale)
 
 
-def with_held(
-    page: Page[HostStatus], held: Sequence[HostStatus], after: tuple[str | int, ...], axes: Mapping[str, str]
-) -> Page[HostStatus]:
+def with_held(page: Page[HostStatus], held: Sequence[HostStatus], asked: HostListing) -> Page[HostStatus]:
     """A page of the database with the statuses that it did not take in their place. One that it would leave out by its
     axes comes in where it belongs, one that does not fit any more goes."""
     if not held:
         return page
-    fits = [one for one in held if all(getattr(one, axis) == value for axis, value in axes.items() if value)]
-    first, last = str(after[0]) if after else "", str(page.next[0]) if page.next else None
+    fits = [one for one in held if all(getattr(one, axis) == value for axis, value in asked.asked.items())]
+    first, last = str(asked.start[0]) if asked.start else "", str(page.next[0]) if page.next else None
     here = [one for one in fits if one.host > first and (last is None or one.host <= last)]
     others = [one for one in page.items if one.host not in {status.host for status in held}]
     return replace(page, items=tuple(sorted([*others, *here], key=lambda one: one.host)))
@@ -54,22 +52,11 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
 def _add_lists(app: FastAPI, parts: Parts) -> None:
     @app.get(f"{PREFIX}/hosts", operation_id="list_hosts", summary="Hosts by name", tags=["hosts"])
     async def list_hosts(
-        *,
-        who: Reader,
-        request: Request,
-        response: Response,
-        limit: Limit = 50,
-        cursor: Cursor = "",
-        sync: Annotated[SyncState | None, Query()] = None,
-        health: Annotated[Health | None, Query()] = None,
-        reachability: Annotated[Reachability | None, Query()] = None,
-        phase: Annotated[Phase | None, Query()] = None,
+        who: Reader, request: Request, response: Response, asked: listings.Hosts
     ) -> schemas.ListOf[schemas.Host]:
-        axes = {"sync": sync or "", "health": health or "", "reachability": reachability or "", "phase": phase or ""}
-        after = read_cursor(cursor, (str,))
-        page = await ask(parts.reads.hosts, limit=limit, after=after, visible=who.hosts, **axes)
+        page = await ask(parts.reads.hosts, asked.seen_by(who.hosts))
         held = [one for one in parts.answers.unrecorded().values() if who.sees(one.host)]
-        page = with_held(page, held, after, axes)
+        page = with_held(page, held, asked)
         now = parts.clock.now()
         return page_out(page, lambda status: show_host(status, now, parts.stale_after_s), request, response)
 

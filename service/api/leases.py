@@ -4,38 +4,19 @@ The list is read by dashboards again and again: the database gives it as JSON, w
 """
 
 import json
-from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import FastAPI, Path, Query
-from pydantic import AwareDatetime
+from fastapi import FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import schemas
+from service.api import listings, schemas
 from service.api.pages import page_out
 from service.api.parts import Parts
-from service.api.problem import Refused
-from service.api.values import (
-    Cursor,
-    HostFilter,
-    HostPath,
-    Ip,
-    Limit,
-    Mac,
-    Reader,
-    SafeStr,
-    ask,
-    read_cursor,
-    seen_by,
-    write_cursor,
-)
+from service.api.values import HostPath, Ip, Reader, ask, seen_by, write_cursor
 
 PREFIX = "/api/v1"
-NameFilter = Annotated[SafeStr, Query(description="Only this name")]
-MacFilter = Annotated[Mac | None, Query(description="Only this hardware address")]
-IpFilter = Annotated[Ip | None, Query(description="Only this address")]
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
@@ -53,35 +34,8 @@ def _add_list(app: FastAPI, parts: Parts) -> None:
         tags=["leases"],
         response_model=schemas.ListOf[schemas.Lease],
     )
-    async def list_leases(
-        *,
-        who: Reader,
-        request: Request,
-        limit: Limit = 50,
-        cursor: Cursor = "",
-        host: HostFilter = None,
-        name: NameFilter = "",
-        mac: MacFilter = None,
-        ip: IpFilter = None,
-        active: Annotated[bool | None, Query(description="Only those in force, or only those of the past")] = None,
-        at: Annotated[
-            AwareDatetime | None,
-            Query(description="Those that were held at this time (RFC 3339); first and last seen are of that interval"),
-        ] = None,
-    ) -> Response:
-        items, key = await ask(
-            parts.reads.leases_json,
-            limit=limit,
-            now=parts.clock.now(),
-            at=at,
-            after=read_cursor(cursor, (str, str, str)),
-            host=host or "",
-            name=name,
-            mac=mac or "",
-            ip=_canonical(ip),
-            active=active,
-            visible=who.hosts,
-        )
+    async def list_leases(who: Reader, request: Request, asked: listings.Leases) -> Response:
+        items, key = await ask(parts.reads.leases_json, asked.seen_by(who.hosts), now=parts.clock.now())
         return _answer(items, key, request)
 
 
@@ -93,27 +47,9 @@ def _add_history(app: FastAPI, parts: Parts) -> None:
         tags=["leases"],
     )
     async def list_lease_history(
-        *,
-        who: Reader,
-        request: Request,
-        response: Response,
-        limit: Limit = 50,
-        cursor: Cursor = "",
-        host: HostFilter = None,
-        name: NameFilter = "",
-        mac: MacFilter = None,
-        ip: IpFilter = None,
+        who: Reader, request: Request, response: Response, asked: listings.LeaseHistory
     ) -> schemas.ListOf[schemas.LeaseInterval]:
-        page = await ask(
-            parts.reads.lease_history,
-            limit=limit,
-            after=read_cursor(cursor, (int, int)),
-            host=host or "",
-            name=name,
-            mac=mac or "",
-            ip=_canonical(ip),
-            visible=who.hosts,
-        )
+        page = await ask(parts.reads.lease_history, asked.seen_by(who.hosts))
         return page_out(page, schemas.LeaseInterval.model_validate, request, response)
 
 
@@ -147,7 +83,7 @@ def _add_guests(app: FastAPI, parts: Parts) -> None:
     async def fix_lease(
         who: Reader, host: HostPath, ip: Annotated[Ip, Path(description="The address of a lease")]
     ) -> schemas.Patch:
-        return schemas.Patch.model_validate(await parts.answers.fix_lease(seen_by(who, host), _canonical(ip)))
+        return schemas.Patch.model_validate(await parts.answers.fix_lease(seen_by(who, host), listings.canonical(ip)))
 
 
 def _answer(items: str, key: tuple[str | int, ...] | None, request: Request) -> Response:
@@ -159,12 +95,3 @@ def _answer(items: str, key: tuple[str | int, ...] | None, request: Request) -> 
         headers["Link"] = f'<{request.scope["path"]}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'
     body = f'{{"items":{items},"next_cursor":{json.dumps(cursor)}}}'
     return Response(body.encode(), media_type="application/json", headers=headers)
-
-
-def _canonical(ip: str | None) -> str:
-    if ip is None:
-        return ""
-    try:
-        return str(ip_address(ip))
-    except ValueError:
-        raise Refused(422, "ip is not an address") from None

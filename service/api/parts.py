@@ -15,6 +15,17 @@ from service.api.metrics import Metrics, Numbers
 from service.clock import Clock
 from service.model.access import Principal, ReceiverSecret, Token
 from service.model.guests import PoolFill
+from service.model.listings import (
+    ApplyListing,
+    DriftListing,
+    DrillListing,
+    EventListing,
+    HostListing,
+    Key,
+    LeaseHistoryListing,
+    LeaseListing,
+    RevisionListing,
+)
 from service.model.runs import (
     Apply,
     DriftItem,
@@ -31,8 +42,6 @@ from service.model.runs import (
 )
 from service.model.sources import SourceStanding
 from service.model.states import Json
-
-Key = tuple[str | int, ...]
 
 
 class Control(Protocol):
@@ -124,73 +133,37 @@ class Answers(Protocol):
 class Reads(Protocol):
     """The database's reader: `service.history.queries.Queries`, whose docstrings hold."""
 
-    def hosts(self, *, limit: int, after: Key = (), visible: Sequence[str] = ..., **axes: str) -> Page[HostStatus]: ...
+    def hosts(self, asked: HostListing) -> Page[HostStatus]: ...
 
     def host(self, name: str) -> HostStatus | None: ...
 
-    def drift(
-        self, *, limit: int, after: Key = (), host: str = "", visible: Sequence[str] = ..., resolved: bool = False
-    ) -> Page[DriftItem]: ...
+    def drift(self, asked: DriftListing) -> Page[DriftItem]: ...
 
     def plan(self, plan_id: str) -> PlanRecord | None: ...
 
     def current_plan(self, host: str) -> PlanRecord | None: ...
 
-    def applies(
-        self,
-        *,
-        limit: int,
-        after: Key = (),
-        host: str = "",
-        phase: str = "",
-        commit: str = "",
-        visible: Sequence[str] = ...,
-    ) -> Page[Apply]: ...
+    def applies(self, asked: ApplyListing) -> Page[Apply]: ...
 
     def apply(self, apply_id: str) -> Apply | None: ...
 
-    def revisions(self, *, limit: int, after: Key = ()) -> Page[Revision]: ...
+    def revisions(self, asked: RevisionListing) -> Page[Revision]: ...
 
     def revision(self, commit: str) -> Revision | None: ...
 
     def newest_revision(self, state: RevisionState | None = None) -> Revision | None: ...
 
-    def leases_json(
-        self,
-        *,
-        limit: int,
-        now: datetime,
-        at: datetime | None = None,
-        after: Key = (),
-        host: str = "",
-        name: str = "",
-        mac: str = "",
-        ip: str = "",
-        active: bool | None = None,
-        visible: Sequence[str] = ...,
-    ) -> tuple[str, Key | None]: ...
+    def leases_json(self, asked: LeaseListing, *, now: datetime) -> tuple[str, Key | None]: ...
 
-    def lease_history(
-        self,
-        *,
-        limit: int,
-        after: Key = (),
-        host: str = "",
-        name: str = "",
-        mac: str = "",
-        ip: str = "",
-        visible: Sequence[str] = ...,
-    ) -> Page[LeaseInterval]: ...
+    def lease_history(self, asked: LeaseHistoryListing) -> Page[LeaseInterval]: ...
 
-    def events(
-        self, *, limit: int, after: int = 0, host: str = "", type_: str = "", visible: Sequence[str] = ...
-    ) -> Page[Event]: ...
+    def events(self, asked: EventListing) -> Page[Event]: ...
 
     def newest_event_id(self) -> int: ...
 
     def latches(self, host: str) -> tuple[Latch, ...]: ...
 
-    def drills(self, *, limit: int, after: Key = (), host: str = "", visible: Sequence[str] = ...) -> Page[Drill]: ...
+    def drills(self, asked: DrillListing) -> Page[Drill]: ...
 
     def drill(self, drill_id: str) -> Drill | None: ...
 

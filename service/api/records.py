@@ -1,32 +1,19 @@
 """What is looked back at: drift of the fleet, revisions and their findings, events."""
 
+from dataclasses import replace
 from typing import Annotated
 
-from fastapi import FastAPI, Path, Query
+from fastapi import FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import schemas
+from service.api import listings, schemas
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.seen import event_seen, revision_seen, source_seen
-from service.api.values import (
-    MAX_ID,
-    CommitId,
-    Cursor,
-    HostFilter,
-    HostPath,
-    Limit,
-    Reader,
-    SafeStr,
-    ask,
-    read_cursor,
-    seen_by,
-    there,
-)
+from service.api.values import CommitId, HostPath, Reader, ask, seen_by, there
 
 PREFIX = "/api/v1"
-Resolved = Annotated[bool, Query(description="those of the past instead")]
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
@@ -37,31 +24,12 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
 
 
 def _add_drift(app: FastAPI, parts: Parts) -> None:
-    async def drift(
-        who: Reader, request: Request, response: Response, limit: int, cursor: str, *, host: str, resolved: bool
-    ) -> schemas.ListOf[schemas.Drift]:
-        page = await ask(
-            parts.reads.drift,
-            limit=limit,
-            after=read_cursor(cursor, (int,)),
-            host=host,
-            visible=who.hosts,
-            resolved=resolved,
-        )
-        return page_out(page, schemas.Drift.model_validate, request, response)
-
     @app.get(f"{PREFIX}/drift", operation_id="list_drift", summary="What differs, in the whole fleet", tags=["drift"])
     async def list_drift(
-        *,
-        who: Reader,
-        request: Request,
-        response: Response,
-        limit: Limit = 50,
-        cursor: Cursor = "",
-        host: HostFilter = None,
-        resolved: Resolved = False,
+        who: Reader, request: Request, response: Response, asked: listings.Drift
     ) -> schemas.ListOf[schemas.Drift]:
-        return await drift(who, request, response, limit, cursor, host=host or "", resolved=resolved)
+        page = await ask(parts.reads.drift, asked.seen_by(who.hosts))
+        return page_out(page, schemas.Drift.model_validate, request, response)
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/drift",
@@ -70,17 +38,11 @@ def _add_drift(app: FastAPI, parts: Parts) -> None:
         tags=["drift", "hosts"],
     )
     async def list_host_drift(
-        *,
-        who: Reader,
-        request: Request,
-        response: Response,
-        host: HostPath,
-        limit: Limit = 50,
-        cursor: Cursor = "",
-        resolved: Resolved = False,
+        who: Reader, request: Request, response: Response, host: HostPath, asked: listings.DriftOfHost
     ) -> schemas.ListOf[schemas.Drift]:
         there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
-        return await drift(who, request, response, limit, cursor, host=host, resolved=resolved)
+        page = await ask(parts.reads.drift, replace(asked, host=host, visible=who.hosts))
+        return page_out(page, schemas.Drift.model_validate, request, response)
 
 
 def _add_revisions(app: FastAPI, parts: Parts) -> None:
@@ -95,9 +57,9 @@ def _add_revisions(app: FastAPI, parts: Parts) -> None:
 
     @app.get(f"{PREFIX}/revisions", operation_id="list_revisions", summary="Commits, newest first", tags=["revisions"])
     async def list_revisions(
-        *, who: Reader, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = ""
+        who: Reader, request: Request, response: Response, asked: listings.Revisions
     ) -> schemas.ListOf[schemas.Revision]:
-        page = await ask(parts.reads.revisions, limit=limit, after=read_cursor(cursor, (int, int)))
+        page = await ask(parts.reads.revisions, asked)
         return page_out(page, lambda one: schemas.Revision.model_validate(revision_seen(who, one)), request, response)
 
     @app.get(f"{PREFIX}/revisions/{{commit}}", operation_id="get_revision", summary="One commit", tags=["revisions"])
@@ -127,18 +89,7 @@ def _add_events(app: FastAPI, parts: Parts) -> None:
         tags=["events"],
     )
     async def list_events(
-        *,
-        who: Reader,
-        request: Request,
-        response: Response,
-        limit: Limit = 50,
-        cursor: Cursor = "",
-        after: Annotated[int, Query(ge=0, le=MAX_ID, description="Only events with a higher id")] = 0,
-        host: HostFilter = None,
-        type_: Annotated[SafeStr, Query(alias="type", description="Only events of this type")] = "",
+        who: Reader, request: Request, response: Response, asked: listings.Events
     ) -> schemas.ListOf[schemas.Event]:
-        start = read_cursor(cursor, (int,)) or (after,)
-        page = await ask(
-            parts.reads.events, limit=limit, after=int(start[0]), host=host or "", type_=type_, visible=who.hosts
-        )
+        page = await ask(parts.reads.events, asked.seen_by(who.hosts))
         return page_out(page, lambda one: schemas.Event.model_validate(event_seen(who, one)), request, response)

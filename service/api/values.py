@@ -55,7 +55,6 @@ Ip = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f.:]{2,45}$")]
 HostPath = Annotated[HostName, Path(description="A host's name in the spec")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
 Cursor = Annotated[str, Query(max_length=800, description="`next_cursor` of the page before")]
-HostFilter = Annotated[HostName | None, Query(description="Only this host")]
 
 
 def write_cursor(key: tuple[str | int, ...] | None) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 
 from service.errors import InputError, PasserelleError
+from service.model.listings import Listing
 from service.model.secret import Secret
 from service.private_files import read_private
 
@@ -63,23 +64,21 @@ class Client:
         headers = {"Idempotency-Key": key} if key else {}
         return self.ask("POST", path, json=body or {}, headers=headers)
 
-    def items(self, path: str, *, most: int = 1000, **query: str | int | bool | None) -> list[dict[str, Any]]:
+    def items(self, path: str, asked: Listing, *, most: int = 1000) -> list[dict[str, Any]]:
         """A list, over its pages, up to `most`."""
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         while True:
-            page = self.get(path, **query, limit=min(200, most), cursor=cursor)
+            page = self.get(path, **asked.asked, limit=min(200, most), cursor=cursor)
             found.extend(page["items"])
             cursor = page.get("next_cursor")
             if not cursor or len(found) >= most:
                 return found[:most]
 
-    def items_of(
-        self, host: str | None, path: str, *, most: int, **query: str | int | bool | None
-    ) -> list[dict[str, Any]]:
-        """A list, of one host if there is one; where that has nothing, the `ApiError` if there is no such host."""
-        found = self.items(path, most=most, host=host, **query)
-        if host is not None and not found:
+    def items_of(self, path: str, asked: Listing, *, most: int) -> list[dict[str, Any]]:
+        """A list that may be of one host; where that has nothing, the `ApiError` if there is no such host."""
+        found = self.items(path, asked, most=most)
+        if (host := asked.asked.get("host")) and not found:
             self.get(f"hosts/{host}")
         return found
 

@@ -8,6 +8,8 @@ from cyclopts import Parameter
 from service.cli.output import Format, complain, show_json, show_table, tell
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from service.cli.client import Client
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
@@ -27,6 +29,7 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
         table for people, json for programs.
     """
     from service.cli.client import Client
+    from service.model.listings import HostListing
 
     client = Client()
     if host is not None:
@@ -40,7 +43,7 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
             tell_quarantine(found)
             tell_bans(client, host)
         return 0 if found["reachability"] == "Reachable" else 4
-    hosts = client.items("hosts")
+    hosts = client.items("hosts", HostListing())
     if output == "json":
         show_json(hosts)
     else:
@@ -126,10 +129,11 @@ def drift(
         table for people, json for programs.
     """
     from service.cli.client import Client
+    from service.model.listings import DriftListing
 
     if patch:
         return show_patch(host, as_json=output == "json")
-    items = Client().items("drift" if host is None else f"hosts/{host}/drift")
+    items = Client().items("drift" if host is None else f"hosts/{host}/drift", DriftListing())
     if output == "json":
         show_json(items)
         return 0
@@ -197,14 +201,17 @@ def leases(
         table for people, json for programs.
     """
     from service.cli.client import Client
+    from service.model.listings import LeaseHistoryListing, LeaseListing
 
-    wanted = None if active is None else str(active).lower()
-    which = {"name": name, "mac": mac, "ip": ip}
+    past = LeaseHistoryListing(host=host or "", name=name or "", mac=mac or "", ip=ip or "")
     if history:
-        items = Client().items_of(host, "leases/history", most=most, **which)
+        items = Client().items_of("leases/history", past, most=most)
         columns = ["ip", "name", "mac", "host", "from_at", "until_at", "expires_at"]
     else:
-        items = Client().items_of(host, "leases", most=most, active=wanted, at=with_zone(at), **which)
+        now = LeaseListing(
+            host=past.host, name=past.name, mac=past.mac, ip=past.ip, active=active, at=with_zone(at)
+        )  # fmt: skip
+        items = Client().items_of("leases", now, most=most)
         columns = ["ip", "name", "mac", "host", "active", "expires_at", "first_seen", "last_seen"]
     if output == "json":
         show_json(items)
@@ -213,7 +220,7 @@ def leases(
     return 0
 
 
-def with_zone(at: str | None) -> str | None:
+def with_zone(at: str | None) -> "datetime | None":
     """A time as the API takes it. InputError for what is none."""
     from datetime import UTC, datetime
 
@@ -225,7 +232,7 @@ def with_zone(at: str | None) -> str | None:
         moment = datetime.fromisoformat(at)
     except ValueError:
         raise InputError(f"{at!r} is no time", hint="write it as in 2026-11-17T03:00") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def history(host: str | None = None, /, *, most: int = 50, output: Output = "table") -> int:
@@ -241,8 +248,9 @@ def history(host: str | None = None, /, *, most: int = 50, output: Output = "tab
         table for people, json for programs.
     """
     from service.cli.client import Client
+    from service.model.listings import ApplyListing
 
-    items = Client().items_of(host, "applies", most=most)
+    items = Client().items_of("applies", ApplyListing(host=host or ""), most=most)
     if output == "json":
         show_json(items)
         return 0

@@ -1,8 +1,6 @@
 """Reads about leases: who has which address and name, who had them at a past time, and in which order."""
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from json.encoder import encode_basestring as _quoted
 from typing import Any
@@ -11,9 +9,10 @@ from sqlalchemy import select
 
 from service.history.columns import from_microseconds, ip_order, microseconds
 from service.history.database import Database
-from service.history.reading import EVERY_HOST, Key, of_host, ordered
+from service.history.reading import of_host, ordered
 from service.history.sqlite.statements import rows_of, selected_text
 from service.history.tables import lease_intervals
+from service.model.listings import Key, LeaseHistoryListing, LeaseListing
 from service.model.runs import LeaseInterval, LeaseRecord, Page
 
 # Plain SQL: to build these queries anew for each request would cost more than to run them.
@@ -31,43 +30,28 @@ SELECT l.host, l.mac, l.ip, l.name, l.from_at, coalesce(l.until_at, k.at, l.from
 FROM lease_intervals l LEFT JOIN lease_looks k ON k.host = l.host"""
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What is asked of the leases; see `LeaseQueries.leases`."""
-
-    limit: int
-    now: datetime
-    at: datetime | None
-    after: Key
-    host: str
-    name: str
-    mac: str
-    ip: str
-    active: bool | None
-    visible: tuple[str, ...]
-
-    def statement(self) -> tuple[str, dict[str, str | int]]:
-        """The text of the query and its values."""
-        values: dict[str, str | int] = {"moment": microseconds(self.at or self.now), "limit": self.limit + 1}
-        wheres = [_HELD_THEN] if self.at is not None else []
-        if self.active is not None:
-            lives = _LIVES if self.at is None else _HELD_THEN
-            wheres.append(lives if self.active else f"NOT ({lives})")
-        exact = (("host", self.host), ("name", self.name), ("mac", self.mac.lower()), ("ip_order", _order_of(self.ip)))
-        for column, value in exact:
-            if value:
-                wheres.append(f"l.{column} = :{column}")
-                values[column] = value
-        if "*" not in self.visible:
-            globs = {f"visible{number}": selector for number, selector in enumerate(self.visible)}
-            wheres.append(f"({' OR '.join(selected_text('l.host', key) for key in globs) or 'FALSE'})")
-            values |= globs
-        if len(self.after) == 3:
-            wheres.append("(l.ip_order, l.host, l.mac) > (:after_ip, :after_host, :after_mac)")
-            values |= dict(zip(("after_ip", "after_host", "after_mac"), self.after, strict=True))
-        where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
-        source = _NOW if self.at is None else _THEN
-        return f"{source}{where} ORDER BY l.ip_order, l.host, l.mac LIMIT :limit", values
+def _statement(asked: LeaseListing, now: datetime) -> tuple[str, dict[str, str | int]]:
+    """The text of the query and its values."""
+    values: dict[str, str | int] = {"moment": microseconds(asked.at or now), "limit": asked.limit + 1}
+    wheres = [_HELD_THEN] if asked.at is not None else []
+    if asked.active is not None:
+        lives = _LIVES if asked.at is None else _HELD_THEN
+        wheres.append(lives if asked.active else f"NOT ({lives})")
+    exact = (("host", asked.host), ("name", asked.name), ("mac", asked.mac.lower()), ("ip_order", _order_of(asked.ip)))
+    for column, value in exact:
+        if value:
+            wheres.append(f"l.{column} = :{column}")
+            values[column] = value
+    if "*" not in asked.visible:
+        globs = {f"visible{number}": selector for number, selector in enumerate(asked.visible)}
+        wheres.append(f"({' OR '.join(selected_text('l.host', key) for key in globs) or 'FALSE'})")
+        values |= globs
+    if len(asked.start) == 3:
+        wheres.append("(l.ip_order, l.host, l.mac) > (:after_ip, :after_host, :after_mac)")
+        values |= dict(zip(("after_ip", "after_host", "after_mac"), asked.start, strict=True))
+    where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
+    source = _NOW if asked.at is None else _THEN
+    return f"{source}{where} ORDER BY l.ip_order, l.host, l.mac LIMIT :limit", values
 
 
 class LeaseQueries:
@@ -75,74 +59,38 @@ class LeaseQueries:
 
     _database: Database
 
-    def leases(
-        self,
-        *,
-        limit: int,
-        now: datetime,
-        at: datetime | None = None,
-        after: Key = (),
-        host: str = "",
-        name: str = "",
-        mac: str = "",
-        ip: str = "",
-        active: bool | None = None,
-        visible: Sequence[str] = EVERY_HOST,
-    ) -> Page[LeaseRecord]:
+    def leases(self, asked: LeaseListing, *, now: datetime) -> Page[LeaseRecord]:
         """Leases by address, as numbers. One that ran out before `now` is not active, whatever the file said.
 
         With `at` those that were held then: `first_seen` and `last_seen` are of the interval, all are active.
         """
-        asked = _Asked(limit, now, at, after, host, name, mac, ip, active, tuple(visible))
-        rows, key = self._rows(asked)
+        rows, key = self._rows(asked, now)
         return Page(tuple(_record(row) for row in rows), key)
 
-    def leases_json(
-        self,
-        *,
-        limit: int,
-        now: datetime,
-        at: datetime | None = None,
-        after: Key = (),
-        host: str = "",
-        name: str = "",
-        mac: str = "",
-        ip: str = "",
-        active: bool | None = None,
-        visible: Sequence[str] = EVERY_HOST,
-    ) -> tuple[str, Key | None]:
+    def leases_json(self, asked: LeaseListing, *, now: datetime) -> tuple[str, Key | None]:
         """As `leases`: the items as JSON text, and the sort key to go on after. Dashboards ask for it all the time."""
-        asked = _Asked(limit, now, at, after, host, name, mac, ip, active, tuple(visible))
-        rows, key = self._rows(asked)
+        rows, key = self._rows(asked, now)
         return f"[{','.join(_as_json(row) for row in rows)}]", key
 
-    def _rows(self, asked: "_Asked") -> tuple[list[Any], Key | None]:
+    def _rows(self, asked: LeaseListing, now: datetime) -> tuple[list[Any], Key | None]:
         """The rows as the database has them, and the key to go on after."""
-        text, values = asked.statement()
+        text, values = _statement(asked, now)
         with self._database.read() as connection:
             rows = rows_of(connection, text, values)
         more, rows = len(rows) > asked.limit, rows[: asked.limit]
         return rows, (ip_order(rows[-1][2]), rows[-1][0], rows[-1][1]) if more else None
 
-    def lease_history(
-        self,
-        *,
-        limit: int,
-        after: Key = (),
-        host: str = "",
-        name: str = "",
-        mac: str = "",
-        ip: str = "",
-        visible: Sequence[str] = EVERY_HOST,
-    ) -> Page[LeaseInterval]:
-        """Who had what from when until when, newest first."""
+    def lease_history(self, asked: LeaseHistoryListing) -> Page[LeaseInterval]:
+        """Who had what from when until when."""
         table = lease_intervals.c
         columns = [table[name] for name in ("host", "mac", "ip", "name", "from_at", "until_at", "expires_at", "id")]
-        query = select(*columns).where(of_host(table.host, host, visible))
-        for column, value in ((table.name, name), (table.mac, mac.lower()), (table.ip_order, _order_of(ip))):
+        query = select(*columns).where(of_host(table.host, asked.host, asked.visible))
+        exact = ((table.name, asked.name), (table.mac, asked.mac.lower()), (table.ip_order, _order_of(asked.ip)))
+        for column, value in exact:
             query = query.where(column == value) if value else query
-        key: tuple[Any, ...] = (from_microseconds(int(after[0])), after[1]) if len(after) == 2 else ()
-        query = ordered(query, [table.from_at, table.id], key, descending=True)
+        start, limit = asked.start, asked.limit
+        key: tuple[Any, ...] = (from_microseconds(int(start[0])), start[1]) if len(start) == 2 else ()
+        query = ordered(query, lease_intervals, asked, key)
         with self._database.read() as connection:
             rows = connection.execute(query.limit(limit + 1)).all()
         last = rows[limit - 1] if len(rows) > limit else None

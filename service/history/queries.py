@@ -1,7 +1,6 @@
 """The one reader of the database: frozen values out, one consistent view for each call.
 
-Every method blocks; async callers use a thread. Lists are pages: `limit` items after the sort key `after` (what
-`Page.next` gave). `visible` are host selectors (`*`, `?`) that bound what is seen; `host` filters on top of them.
+Every method blocks; async callers use a thread. Lists are pages, of what `service/model/listings.py` declares.
 
 hosts(…) host(name) drift(…) plan(id) current_plan(host) applies(…) apply(id) unfinished_applies(host)
 revisions(…) revision(commit) newest_revision(state) leases(…) lease_history(…) events(…) newest_event_id()
@@ -9,17 +8,16 @@ latches(host) drills(…) drill(id) unfinished_drills(host) base(host) tokens() 
 receiver_secret(name) counts() waiting_apply(host) waiting_drill(host) release_asked(host)
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select, true
 
 from service.history.columns import from_microseconds, microseconds
 from service.history.database import Database
 from service.history.lease_queries import LeaseQueries
-from service.history.reading import EVERY_HOST, Key, columns_of, of_host, ordered, seen_by
+from service.history.reading import columns_of, of_host, ordered, seen_by
 from service.history.tables import (
     applies,
     bases,
@@ -38,6 +36,16 @@ from service.history.tables import (
 from service.history.waiting_queries import WaitingQueries
 from service.model.access import Receiver, ReceiverSecret, Token
 from service.model.events import OF_PEOPLE
+from service.model.listings import (
+    EVERY_HOST,
+    ApplyListing,
+    DriftListing,
+    DrillListing,
+    EventListing,
+    HostListing,
+    Listing,
+    RevisionListing,
+)
 from service.model.runs import (
     FINISHED,
     Apply,
@@ -78,13 +86,11 @@ class Queries(LeaseQueries, WaitingQueries):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def hosts(
-        self, *, limit: int, after: Key = (), visible: Sequence[str] = EVERY_HOST, **axes: str
-    ) -> Page[HostStatus]:
-        """Hosts by name. `axes`: sync, reason, health, reachability, phase."""
-        query = select(*columns_of(hosts, HostStatus)).where(seen_by(hosts.c.host, visible))
-        query = query.where(*(hosts.c[axis] == value for axis, value in axes.items() if value))
-        return self._page(query, HostStatus, [hosts.c.host], limit, after)
+    def hosts(self, asked: HostListing) -> Page[HostStatus]:
+        """Hosts by name."""
+        query = select(*columns_of(hosts, HostStatus)).where(seen_by(hosts.c.host, asked.visible))
+        query = query.where(*(hosts.c[axis] == value for axis, value in asked.asked.items()))
+        return self._page(query, HostStatus, hosts, asked)
 
     def host(self, name: str) -> HostStatus | None:
         """One host as it stands."""
@@ -96,20 +102,12 @@ class Queries(LeaseQueries, WaitingQueries):
             found = connection.execute(select(hosts.c.generation).where(hosts.c.host == host)).scalar()
         return int(found or 0)
 
-    def drift(
-        self,
-        *,
-        limit: int,
-        after: Key = (),
-        host: str = "",
-        visible: Sequence[str] = EVERY_HOST,
-        resolved: bool = False,
-    ) -> Page[DriftItem]:
-        """Open differences, or with `resolved` those of the past, oldest first."""
-        query = select(*columns_of(drift, DriftItem)).where(of_host(drift.c.host, host, visible))
+    def drift(self, asked: DriftListing) -> Page[DriftItem]:
+        """Open differences, or those of the past."""
+        query = select(*columns_of(drift, DriftItem)).where(of_host(drift.c.host, asked.host, asked.visible))
         state = drift.c.resolved_at
-        query = query.where(state.is_not(None) if resolved else state.is_(None))
-        return self._page(query, DriftItem, [drift.c.id], limit, after)
+        query = query.where(state.is_not(None) if asked.resolved else state.is_(None))
+        return self._page(query, DriftItem, drift, asked)
 
     def plan(self, plan_id: str) -> PlanRecord | None:
         """A plan with its body."""
@@ -120,21 +118,12 @@ class Queries(LeaseQueries, WaitingQueries):
         query = select(*columns_of(plans, PlanRecord)).where(plans.c.host == host)
         return self._one(query.order_by(plans.c.id.desc()).limit(1), PlanRecord)
 
-    def applies(
-        self,
-        *,
-        limit: int,
-        after: Key = (),
-        host: str = "",
-        phase: str = "",
-        commit: str = "",
-        visible: Sequence[str] = EVERY_HOST,
-    ) -> Page[Apply]:
-        """Applies without their steps, newest first."""
-        query = _applies().where(of_host(applies.c.host, host, visible))
-        for column, value in ((applies.c.phase, phase), (applies.c.commit, commit)):
+    def applies(self, asked: ApplyListing) -> Page[Apply]:
+        """Applies without their steps."""
+        query = _applies().where(of_host(applies.c.host, asked.host, asked.visible))
+        for column, value in ((applies.c.phase, asked.phase), (applies.c.commit, asked.commit)):
             query = query.where(column == value) if value else query
-        return self._page(query, Apply, [applies.c.id], limit, after, descending=True)
+        return self._page(query, Apply, applies, asked)
 
     def apply(self, apply_id: str) -> Apply | None:
         """An apply with its steps."""
@@ -166,17 +155,16 @@ class Queries(LeaseQueries, WaitingQueries):
         with self._database.read() as connection:
             return tuple(Apply(**row) for row in connection.execute(query).mappings())
 
-    def revisions(self, *, limit: int, after: Key = ()) -> Page[Revision]:
-        """Revisions, newest first by when they were fetched."""
+    def revisions(self, asked: RevisionListing) -> Page[Revision]:
+        """Revisions with their findings."""
         query = select(*columns_of(revisions, Revision), revisions.c.id.label("_id"))
-        order = [revisions.c.fetched_at, revisions.c.id]
-        key = (from_microseconds(int(after[0])), after[1]) if len(after) == 2 else ()
-        query = ordered(query, order, key, descending=True)
+        key = (from_microseconds(int(asked.start[0])), asked.start[1]) if len(asked.start) == 2 else ()
+        query = ordered(query, revisions, asked, key)
         with self._database.read() as connection:
-            rows = list(connection.execute(query.limit(limit + 1)).mappings())
-        last = rows[limit - 1] if len(rows) > limit else None
+            rows = list(connection.execute(query.limit(asked.limit + 1)).mappings())
+        last = rows[asked.limit - 1] if len(rows) > asked.limit else None
         return Page(
-            tuple(_revision(row) for row in rows[:limit]),
+            tuple(_revision(row) for row in rows[: asked.limit]),
             (microseconds(last["fetched_at"]), last["_id"]) if last is not None else None,
         )
 
@@ -195,24 +183,16 @@ class Queries(LeaseQueries, WaitingQueries):
             row = connection.execute(query).mappings().one_or_none()
         return _revision(row) if row is not None else None
 
-    def events(
-        self,
-        *,
-        limit: int,
-        after: int = 0,
-        host: str = "",
-        type_: str = "",
-        visible: Sequence[str] = EVERY_HOST,
-    ) -> Page[Event]:
-        """Events after an id, in order. Who may read sees those of the whole fleet, but of tokens and receivers
-        only with every host."""
+    def events(self, asked: EventListing) -> Page[Event]:
+        """Events in order. Who may read sees those of the whole fleet, but of tokens and receivers only with every
+        host."""
         query = select(*columns_of(events, Event))
-        query = query.where(events.c.host == host) if host else query
-        query = query.where(or_(events.c.host == "", seen_by(events.c.host, visible)))
-        query = query.where(events.c.type == type_) if type_ else query
-        if "*" not in visible:
+        query = query.where(events.c.host == asked.host) if asked.host else query
+        query = query.where(or_(events.c.host == "", seen_by(events.c.host, asked.visible)))
+        query = query.where(events.c.type == asked.type) if asked.type else query
+        if "*" not in asked.visible:
             query = query.where(events.c.type.not_in([kind.name for kind in OF_PEOPLE]))
-        return self._page(query, Event, [events.c.id], limit, (after,))
+        return self._page(query, Event, events, replace(asked, start=asked.start or (asked.after,)))
 
     def newest_event_id(self) -> int:
         """The id of the newest event; 0 when there is none."""
@@ -227,12 +207,10 @@ class Queries(LeaseQueries, WaitingQueries):
         query = query.where(latches.c.host == host, latches.c.cleared_at.is_(None))
         return self._all(query.order_by(latches.c.id), Latch)
 
-    def drills(
-        self, *, limit: int, after: Key = (), host: str = "", visible: Sequence[str] = EVERY_HOST
-    ) -> Page[Drill]:
-        """Drills, newest first."""
-        query = select(*columns_of(drills, Drill)).where(of_host(drills.c.host, host, visible))
-        page = self._page(query, dict, [drills.c.id], limit, after, descending=True)
+    def drills(self, asked: DrillListing) -> Page[Drill]:
+        """Drills with their proofs."""
+        query = select(*columns_of(drills, Drill)).where(of_host(drills.c.host, asked.host, asked.visible))
+        page = self._page(query, dict, drills, asked)
         return Page(tuple(_drill(row) for row in page.items), page.next)
 
     def drill(self, drill_id: str) -> Drill | None:
@@ -283,23 +261,14 @@ class Queries(LeaseQueries, WaitingQueries):
                 succeeded_at=_by_name(connection, ended_well.group_by(applies.c.host)),
             )
 
-    def _page(
-        self,
-        query: Select[Any],
-        value: type[T],
-        order: list[Any],
-        limit: int,
-        after: Key,
-        *,
-        descending: bool = False,
-    ) -> Page[T]:
-        query = ordered(query, order, after, descending=descending).limit(limit + 1)
+    def _page(self, query: Select[Any], value: type[T], table: Table, asked: Listing) -> Page[T]:
+        query = ordered(query, table, asked, asked.start).limit(asked.limit + 1)
         with self._database.read() as connection:
             rows = list(connection.execute(query).mappings())
-        more = len(rows) > limit
+        more = len(rows) > asked.limit
         return Page(
-            tuple(value(**row) for row in rows[:limit]),
-            tuple(rows[limit - 1][column.name] for column in order) if more else None,
+            tuple(value(**row) for row in rows[: asked.limit]),
+            tuple(rows[asked.limit - 1][name] for name in asked.order) if more else None,
         )
 
     def _one(self, query: Select[Any], value: type[T]) -> T | None:

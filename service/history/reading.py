@@ -7,9 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, and_, false, literal, or_, true, tuple_
 
 from service.history.sqlite.statements import selected
-
-Key = tuple[str | int, ...]
-EVERY_HOST = ("*",)
+from service.model.listings import Listing
 
 
 def columns_of(table: Table, value: type[Any]) -> list[Any]:
@@ -26,9 +24,11 @@ def of_host(column: Any, host: str, visible: Sequence[str]) -> ColumnElement[boo
     return and_(column == host, seen_by(column, visible)) if host else seen_by(column, visible)
 
 
-def ordered(query: Select[Any], order: list[Any], after: Sequence[Any], *, descending: bool = False) -> Select[Any]:
-    if len(after) == len(order):
+def ordered(query: Select[Any], table: Table, asked: Listing, start: Sequence[Any]) -> Select[Any]:
+    """In the list's order, after the key `start`."""
+    order = [table.c[name] for name in asked.order]
+    if len(start) == len(order):
         key = tuple_(*order)
-        start = tuple_(*(literal(value, column.type) for value, column in zip(after, order, strict=True)))
-        query = query.where(key < start if descending else key > start)
-    return query.order_by(*(column.desc() if descending else column for column in order))
+        after = tuple_(*(literal(value, column.type) for value, column in zip(start, order, strict=True)))
+        query = query.where(key < after if asked.newest_first else key > after)
+    return query.order_by(*(column.desc() if asked.newest_first else column for column in order))

@@ -10,6 +10,7 @@ from typing import Protocol
 from service.model.changes import Drift
 from service.model.events import Happened
 from service.model.facts import FactId
+from service.model.listings import HostListing
 from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import Plan
 from service.model.runs import (
@@ -202,6 +203,6 @@ class Memory(Protocol):
 
     def host(self, name: str) -> HostStatus | None: ...
 
-    def hosts(self, *, limit: int, after: tuple[str | int, ...] = ()) -> Page[HostStatus]: ...
+    def hosts(self, asked: HostListing) -> Page[HostStatus]: ...
 
     def newest_revision(self, state: RevisionState = "accepted") -> Revision | None: ...

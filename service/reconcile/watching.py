@@ -10,6 +10,7 @@ from service.clock import Clock
 from service.errors import SourceError, StoreError
 from service.kinds.kind import Kind
 from service.model.events import SourceTrouble, SourceWell
+from service.model.listings import HostListing
 from service.model.sources import (
     Advanced,
     Empty,
@@ -175,7 +176,7 @@ class Watcher:
         names: set[str] = set()
         after: tuple[str | int, ...] = ()
         while True:
-            page = self._memory.hosts(limit=200, after=after)
+            page = self._memory.hosts(HostListing(limit=200, start=after))
             names |= {status.host for status in page.items}
             if page.next is None:
                 return names

@@ -7,6 +7,7 @@ from service.history import History
 from service.model.changes import Difference, Drift
 from service.model.events import SourceTrouble
 from service.model.facts import Step
+from service.model.listings import EventListing, RevisionListing
 from service.model.plans import FileChange, PackageChange, Plan, Refusal
 from service.model.runs import Phase
 from service.model.secret import Secret
@@ -189,17 +190,17 @@ def test_revisions_come_newest_first_and_are_recorded_once(history: History, now
         store.record_revision(commit_of(number, now), at=now + number * SECOND, findings=[{"rule": "x"}])
     store.refuse_revision(commit_of(9, now), reason="rewound", at=now + 9 * SECOND)
     store.record_revision(commit_of(4, now), at=now + 4 * SECOND)
-    first = queries.revisions(limit=4)
+    first = queries.revisions(RevisionListing(limit=4))
     assert [int(r.commit, 16) for r in first.items] == [9, 4, 3, 2]
     assert first.next is not None
-    assert [int(r.commit, 16) for r in queries.revisions(limit=4, after=first.next).items] == [1, 0]
+    assert [int(r.commit, 16) for r in queries.revisions(RevisionListing(limit=4, start=first.next)).items] == [1, 0]
     newest = queries.newest_revision()
     assert newest is not None
     assert int(newest.commit, 16) == 4
     refused = queries.newest_revision("refused")
     assert refused is not None
     assert refused.reason == "rewound"
-    assert len([e for e in queries.events(limit=100).items if e.type == "revision.accepted"]) == 5
+    assert len([e for e in queries.events(EventListing(limit=100)).items if e.type == "revision.accepted"]) == 5
 
 
 def test_a_refused_revision_can_be_accepted_later(history: History, now: datetime) -> None:
@@ -219,5 +220,5 @@ def test_a_time_without_a_zone_is_refused(history: History) -> None:
 def test_times_keep_their_microseconds_over_the_whole_range(history: History) -> None:
     for at in (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)):
         history.store.add_event(SourceTrouble(why="y"), at=at)
-    found = [event.at for event in history.queries.events(limit=10).items]
+    found = [event.at for event in history.queries.events(EventListing(limit=10)).items]
     assert found == [datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)]

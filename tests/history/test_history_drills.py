@@ -7,6 +7,7 @@ import pytest
 
 from service.errors import InputError
 from service.history import History
+from service.model.listings import ApplyListing, DrillListing, EventListing
 from service.model.runs import HostStatus, ProbeRecord, Proof
 
 LATER = timedelta(seconds=12)
@@ -14,7 +15,7 @@ HELD = (Proof("timer fired", ok=True, told="0.1 s after"), Proof("rollback", ok=
 
 
 def types(history: History) -> list[str]:
-    return [event.type for event in history.queries.events(limit=50).items]
+    return [event.type for event in history.queries.events(EventListing(limit=50)).items]
 
 
 def test_a_drill_that_proved_everything_is_the_last_proven_rollback(history: History, now: datetime) -> None:
@@ -56,12 +57,15 @@ def test_a_drill_that_failed_proves_nothing_and_is_told_with_its_reason(history:
 
 def test_drills_come_newest_first_and_by_host(history: History, now: datetime) -> None:
     made = [history.store.open_drill(host, requested_by="ann", at=now) for host in ("pve1", "pve2", "pve1")]
-    first = history.queries.drills(limit=2)
+    first = history.queries.drills(DrillListing(limit=2))
     assert [drill.id for drill in first.items] == [made[2], made[1]]
     assert first.next is not None
-    assert [drill.id for drill in history.queries.drills(limit=2, after=first.next).items] == [made[0]]
-    assert [drill.id for drill in history.queries.drills(limit=9, host="pve1").items] == [made[2], made[0]]
-    assert history.queries.drills(limit=9, visible=("pve3",)).items == ()
+    assert [drill.id for drill in history.queries.drills(DrillListing(limit=2, start=first.next)).items] == [made[0]]
+    assert [drill.id for drill in history.queries.drills(DrillListing(limit=9, host="pve1")).items] == [
+        made[2],
+        made[0],
+    ]
+    assert history.queries.drills(DrillListing(limit=9, visible=("pve3",))).items == ()
 
 
 def test_another_wanted_state_ends_every_latch_but_its_own(history: History, now: datetime) -> None:
@@ -90,7 +94,7 @@ def test_a_quarantine_and_its_end_are_told_once(history: History, now: datetime)
     held = HostStatus("pve1", phase="RollbackFailed", quarantined="01A", message="it failed; look")
     for status in (HostStatus("pve1"), held, held, replace(held, quarantined="")):
         history.store.set_host_status(status, at=now)
-    told = [event for event in history.queries.events(limit=50).items if event.type != "host.state"]
+    told = [event for event in history.queries.events(EventListing(limit=50)).items if event.type != "host.state"]
     assert [event.type for event in told] == ["host.quarantined", "host.released"]
     assert "it failed; look" in told[0].text
 
@@ -105,4 +109,4 @@ def test_what_was_probed_stands_with_its_apply(history: History, now: datetime) 
     found = history.queries.apply(apply_id)
     assert found is not None
     assert found.probes == (ProbeRecord("dns 10.0.0.1", "ok", "no answer"), ProbeRecord("ssh", "ok"))
-    assert history.queries.applies(limit=5).items[0].probes == ()
+    assert history.queries.applies(ApplyListing(limit=5)).items[0].probes == ()

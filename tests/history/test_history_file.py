@@ -21,6 +21,7 @@ from service.history.sqlite.file import APPLICATION_ID
 from service.history.tables import events, hosts, receivers
 from service.lab.waiting import grown_s
 from service.model.events import ReconcileAsked, SourceTrouble, SourceWell
+from service.model.listings import EventListing
 from service.model.runs import HostStatus
 
 
@@ -149,10 +150,10 @@ def test_a_full_disk_undoes_the_transition_and_reading_goes_on(history: History,
     with pytest.raises(StoreError, match="full"):
         for number in range(10_000):
             history.store.add_event(SourceTrouble(why=f"{number}" + "x" * 1500), at=now)
-    assert history.queries.events(limit=1).items[0].type == "host.reconcile-asked"
+    assert history.queries.events(EventListing(limit=1)).items[0].type == "host.reconcile-asked"
     full.execute("PRAGMA max_page_count=1073741823").close()
     history.store.add_event(SourceWell(), at=now)
-    assert history.queries.events(limit=200, type_="source.well").items != ()
+    assert history.queries.events(EventListing(limit=200, type="source.well")).items != ()
 
 
 def test_a_transition_that_fails_leaves_nothing(history: History, now: datetime) -> None:

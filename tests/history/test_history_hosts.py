@@ -6,6 +6,7 @@ import pytest
 from service.errors import InputError
 from service.history import History
 from service.model.changes import Difference, Drift
+from service.model.listings import DriftListing, EventListing
 from service.model.runs import HostStatus
 
 SECOND = timedelta(seconds=1)
@@ -40,7 +41,7 @@ def test_changed_at_and_the_event_follow_the_axes_only(history: History, now: da
     seen = history.queries.host("pve1")
     assert seen is not None
     assert (seen.observed_at, seen.changed_at) == (now + SECOND, now)
-    assert [event.type for event in history.queries.events(limit=10).items] == ["host.state"]
+    assert [event.type for event in history.queries.events(EventListing(limit=10)).items] == ["host.state"]
 
 
 def test_a_status_does_not_give_a_generation_back(history: History, now: datetime) -> None:
@@ -73,10 +74,10 @@ def test_drift_keeps_its_first_seen_until_it_is_resolved(history: History, now: 
         0,
         1,
     )
-    [still] = queries.drift(limit=10).items
+    [still] = queries.drift(DriftListing(limit=10)).items
     assert (still.resource, still.first_seen, still.last_seen) == ("vmbr0", now, now + SECOND)
     assert (still.have, still.moved) == ("odd", "both")
-    [gone] = queries.drift(limit=10, resolved=True).items
+    [gone] = queries.drift(DriftListing(limit=10, resolved=True)).items
     assert (gone.resource, gone.resolved_at, gone.resolved_by) == ("vmbr1", now + SECOND, "01A")
     host = queries.host("pve1")
     assert host is not None
@@ -86,12 +87,15 @@ def test_drift_keeps_its_first_seen_until_it_is_resolved(history: History, now: 
 def test_drift_that_comes_back_is_a_new_item(history: History, now: datetime) -> None:
     for step, found in enumerate(([drift("vmbr0")], [], [drift("vmbr0")], [])):
         history.store.set_drift("pve1", found, at=now + step * SECOND)
-    past = history.queries.drift(limit=10, resolved=True).items
+    past = history.queries.drift(DriftListing(limit=10, resolved=True)).items
     assert [(item.first_seen, item.resolved_at) for item in past] == [
         (now, now + SECOND),
         (now + 2 * SECOND, now + 3 * SECOND),
     ]
-    assert [e.type for e in history.queries.events(limit=9).items] == ["drift.found", "drift.resolved"] * 2
+    assert [e.type for e in history.queries.events(EventListing(limit=9)).items] == [
+        "drift.found",
+        "drift.resolved",
+    ] * 2
 
 
 def test_drift_that_was_found_before_the_first_status_is_counted(history: History, now: datetime) -> None:
@@ -106,7 +110,7 @@ def test_drift_of_one_host_leaves_the_other_alone(history: History, now: datetim
     history.store.set_drift("pve1", [drift("vmbr0")], at=now)
     history.store.set_drift("pve2", [drift("vmbr0")], at=now)
     history.store.set_drift("pve1", [], at=now + SECOND)
-    assert [item.host for item in history.queries.drift(limit=10).items] == ["pve2"]
+    assert [item.host for item in history.queries.drift(DriftListing(limit=10)).items] == ["pve2"]
 
 
 def test_a_latch_holds_for_its_digest_until_it_is_cleared(history: History, now: datetime) -> None:
@@ -146,6 +150,6 @@ def test_text_of_hosts_is_stored_showable(history: History, now: datetime) -> No
     assert seen is not None
     assert seen.message.startswith("a]0;ownedbc d")
     assert len(seen.message) == 2000
-    [item] = history.queries.drift(limit=1).items
+    [item] = history.queries.drift(DriftListing(limit=1)).items
     assert item.resource == "vm[31mbr0"
     assert item.have == {"k": ["?", "\x00"]}

@@ -24,6 +24,7 @@ from service.history.tables import (
     steps,
 )
 from service.model.facts import Step
+from service.model.listings import DriftListing, DrillListing, EventListing, LeaseHistoryListing, LeaseListing
 from service.model.observed import Lease
 from service.model.plans import Plan
 from service.model.retention import Keep
@@ -83,7 +84,7 @@ def test_what_is_old_goes_and_the_newest_of_each_host_stays(history: History, no
     newest = history.queries.current_plan("pve1")
     assert newest is not None
     assert newest.commit == f"{19:040x}"
-    assert [item.resource for item in history.queries.drift(limit=9).items] == ["vmbr19"]
+    assert [item.resource for item in history.queries.drift(DriftListing(limit=9)).items] == ["vmbr19"]
     revision = history.queries.newest_revision()
     assert revision is not None
     assert revision.subject == "change 19"
@@ -96,7 +97,7 @@ def test_each_sort_has_its_own_time(history: History, now: datetime) -> None:
     assert {table.name: count(history, table) for table in (applies, plans, drift, revisions)} == {
         "applies": 2, "plans": 2, "drift": 2, "revisions": 2,
     }  # fmt: skip
-    kept = history.queries.events(limit=200).items
+    kept = history.queries.events(EventListing(limit=200)).items
     assert kept
     assert all(event.at > now - timedelta(days=10) for event in kept)
 
@@ -128,7 +129,7 @@ def test_what_is_in_force_stays_whatever_its_age(history: History, now: datetime
     assert history.queries.base("based") is not None
     for number in (1, 2, 3, 4):
         assert history.queries.revision(f"{number:040x}") is not None, number
-    drills_left = {drill.host for drill in history.queries.drills(limit=99).items}
+    drills_left = {drill.host for drill in history.queries.drills(DrillListing(limit=99)).items}
     assert drills_left == {"latched", "based", "quarantined", "running", "failing"}
 
 
@@ -137,8 +138,8 @@ def test_a_lease_that_is_held_stays_and_one_of_the_past_goes(history: History, n
     history.store.seen_leases("pve1", [held, gone], at=now - timedelta(days=900))
     history.store.seen_leases("pve1", [held], at=now - timedelta(days=800))
     forget_all(history, now)
-    assert [lease.ip for lease in history.queries.leases(limit=9, now=now).items] == ["10.10.10.1"]
-    assert [one.ip for one in history.queries.lease_history(limit=9).items] == ["10.10.10.1"]
+    assert [lease.ip for lease in history.queries.leases(LeaseListing(limit=9), now=now).items] == ["10.10.10.1"]
+    assert [one.ip for one in history.queries.lease_history(LeaseHistoryListing(limit=9)).items] == ["10.10.10.1"]
 
 
 def test_it_goes_in_small_batches(history: History, now: datetime) -> None:
@@ -196,7 +197,7 @@ def test_a_database_that_is_too_large_loses_the_oldest_before_its_time(history: 
     [(size, gone)] = told
     assert size <= keep.size_bytes
     assert 0 < gone < 4000
-    assert history.queries.events(limit=1).items[0].at > now - timedelta(days=8)
+    assert history.queries.events(EventListing(limit=1)).items[0].at > now - timedelta(days=8)
 
 
 def test_a_clock_that_jumps_deletes_nothing(history: History, now: datetime, caplog: pytest.LogCaptureFixture) -> None:

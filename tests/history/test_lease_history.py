@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.history import History
+from service.model.listings import EventListing, LeaseHistoryListing, LeaseListing
 from service.model.observed import Lease
 
 SECOND = timedelta(seconds=1)
@@ -55,7 +56,7 @@ def held(history: History, host: str, at: datetime) -> set[Line]:
     found: set[Line] = set()
     after: tuple[str | int, ...] = ()
     while True:
-        page = history.queries.leases(limit=1000, now=at, at=at, host=host, after=after)
+        page = history.queries.leases(LeaseListing(limit=1000, at=at, host=host, start=after), now=at)
         assert not found & {(one.mac, one.ip, one.name) for one in page.items}
         found |= {(one.mac, one.ip, one.name) for one in page.items}
         if page.next is None:
@@ -134,7 +135,7 @@ def test_a_renewal_a_release_an_expiry_a_lost_file_and_a_taken_name_are_told_rig
 def test_the_history_of_an_address_names_all_who_had_it_newest_first(history: History, now: datetime) -> None:
     start = now.replace(microsecond=0)
     host = recorded(history, WEEK, start)
-    page = history.queries.lease_history(limit=10, host=host, ip="10.10.10.137")
+    page = history.queries.lease_history(LeaseHistoryListing(limit=10, host=host, ip="10.10.10.137"))
     shown = [
         (
             one.mac,
@@ -145,14 +146,16 @@ def test_the_history_of_an_address_names_all_who_had_it_newest_first(history: Hi
         for one in page.items
     ]
     assert shown == [(DEV, "", 15, None), (DEV, "dev", 13, 15), (WEB, "", 9, 11), (WEB, "web", 7, 8)]
-    first = history.queries.lease_history(limit=3, host=host, ip="10.10.10.137")
-    rest = history.queries.lease_history(limit=3, host=host, ip="10.10.10.137", after=first.next or ())
+    first = history.queries.lease_history(LeaseHistoryListing(limit=3, host=host, ip="10.10.10.137"))
+    rest = history.queries.lease_history(
+        LeaseHistoryListing(limit=3, host=host, ip="10.10.10.137", start=first.next or ())
+    )
     assert first.items + rest.items == page.items
 
 
 def test_a_name_that_another_guest_has_now_is_told(history: History, now: datetime) -> None:
     host = recorded(history, WEEK, now.replace(microsecond=0))
-    told = [event.text for event in history.queries.events(limit=50, type_="name.moved").items]
+    told = [event.text for event in history.queries.events(EventListing(limit=50, type="name.moved")).items]
     assert told == [f"{host}: the name dev went from {DEV} (10.10.10.137) to {WEB} (10.10.10.135)"]
 
 
@@ -160,10 +163,10 @@ def test_a_look_that_finds_nothing_new_writes_no_lease(history: History, now: da
     leases = [Lease(DEV, "10.10.10.135", "dev", 0)]
     history.store.seen_leases("pve1", leases, at=now)
     history.store.seen_leases("pve1", leases, at=now + 30 * SECOND)
-    (current,) = history.queries.leases(limit=5, now=now, host="pve1").items
+    (current,) = history.queries.leases(LeaseListing(limit=5, host="pve1"), now=now).items
     assert (current.first_seen, current.last_seen) == (now, now + 30 * SECOND)
     history.store.seen_leases("pve1", [], at=now + 60 * SECOND)
-    (gone,) = history.queries.leases(limit=5, now=now, host="pve1").items
+    (gone,) = history.queries.leases(LeaseListing(limit=5, host="pve1"), now=now).items
     assert (gone.active, gone.last_seen) == (False, now + 30 * SECOND)
 
 

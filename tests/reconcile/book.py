@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from service.model.events import Happened
+from service.model.listings import HostListing
 from service.model.runs import Apply, Drill, HostStatus, Page, PlanRecord, Release, Revision, RevisionState, Trigger
 from service.model.states import Json
 from service.model.trees import Commit
@@ -86,9 +87,9 @@ class Book:
     def newest_revision(self, state: RevisionState = "accepted") -> Revision | None:
         return next((r for r in reversed(self.revisions) if r.state == state), None)
 
-    def hosts(self, *, limit: int, after: tuple[str | int, ...] = ()) -> Page[HostStatus]:
+    def hosts(self, asked: HostListing) -> Page[HostStatus]:
         """One host a page, so that whoever reads on for the next page is seen to do it."""
-        names = sorted(name for name in self.known if not after or name > str(after[0]))
+        names = sorted(name for name in self.known if not asked.start or name > str(asked.start[0]))
         return Page(tuple(self.known[n] for n in names[:1]), (names[0],) if len(names) > 1 else None)
 
     def plan(self, plan_id: str) -> PlanRecord | None:

@@ -18,6 +18,7 @@ from service.history.sqlite.engine import make_engine
 from service.history.store import Store
 from service.kinds import KINDS
 from service.kinds.kind import Kind
+from service.model.listings import EventListing
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
 from service.model.runs import HostStatus
@@ -148,7 +149,7 @@ class Room:
         return found
 
     def events(self, type_: str) -> list[str]:
-        return [event.text for event in self.queries.events(limit=200, type_=type_).items]
+        return [event.text for event in self.queries.events(EventListing(limit=200, type=type_)).items]
 
     def numbers(self, name: str) -> list[str]:
         page = self.metrics.page(self.queries.counts(), held=self.answers.unrecorded()).decode()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.model.listings import ApplyListing
 from service.model.runs import Apply
 from service.model.telling import Ended, Fence, MissedTold
 from tests.laws.specs import head
@@ -36,7 +37,7 @@ async def killed_in_the_middle(room: Room) -> str:
 
 
 def applies(room: Room) -> list[Apply]:
-    return list(room.queries.applies(limit=50, host="pve1").items)
+    return list(room.queries.applies(ApplyListing(limit=50, host="pve1")).items)
 
 
 def told(room: Room) -> list[tuple[str, str, str]]:

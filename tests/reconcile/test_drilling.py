@@ -9,6 +9,7 @@ import pytest
 from service.errors import HostError, HostRefused, Unreachable
 from service.history import History, open_history
 from service.model.facts import FactId
+from service.model.listings import ApplyListing, EventListing
 from service.model.observed import HostObserved, Watch
 from service.model.runs import HostStatus, Proof
 from service.model.states import Json, Unknown
@@ -81,7 +82,7 @@ async def test_a_drill_has_a_generation_of_its_own_and_holds_the_way_in(history:
     assert status is not None
     assert (found.state, found.generation, found.proofs, found.error) == ("Passed", 42, FINE, "")
     assert status.proven_at == found.ended_at
-    assert history.queries.applies(limit=5).items == ()
+    assert history.queries.applies(ApplyListing(limit=5)).items == ()
     assert history.queries.latches("pve1") == ()
 
 
@@ -179,7 +180,7 @@ async def test_a_release_is_told_and_so_is_one_that_failed(
     quarantine = Quarantine(history.store, fleet, StoppedClock())  # type: ignore[arg-type]  # what it uses
     await quarantine.release(SPEC, "01A", "ann: the folder was mine")
     assert fleet.asked == [("release", "01A", "ann: the folder was mine")]
-    (event,) = history.queries.events(limit=9, type_="host.release").items
+    (event,) = history.queries.events(EventListing(limit=9, type="host.release")).items
     assert event.text.startswith(said)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.model.listings import EventListing
 from service.model.observed import Lease
 from service.model.states import Seen
 from tests.answers.test_guest_views import LEASES, SETTINGS
@@ -71,6 +72,6 @@ async def test_a_name_that_two_want_is_told_once(
     await room.push(GUESTS.replace("sync: auto", "sync: observe"))
     await room.round()
     await seen(room, texts, leases)
-    (event,) = [one for one in room.queries.events(limit=200).items if one.type.startswith("name.")]
+    (event,) = [one for one in room.queries.events(EventListing(limit=200)).items if one.type.startswith("name.")]
     assert (event.type, sorted(event.detail)) == (name, ["mac", "name"])
     assert event.origin.part == "host"

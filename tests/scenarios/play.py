@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import AuthFailed, Garbled, HostKeyChanged, InputError, Throttled, TooMuch, Unreachable
+from service.model.listings import EventListing
 from service.model.runs import Apply, Drill, HostStatus
 from service.model.states import Seen
 from tests.laws.host import printed
@@ -203,12 +204,12 @@ class Play:
 
     def _see_event(self, _line: Line, rest: str) -> str:
         kind, _, text = rest.partition(" ")
-        told = [f"{one.type}: {one.text}" for one in self.stage.queries.events(limit=200).items]
+        told = [f"{one.type}: {one.text}" for one in self.stage.queries.events(EventListing(limit=200)).items]
         return "" if any(one.startswith(f"{kind}: ") and text in one for one in told) else f"only {told}"
 
     def _see_events(self, _line: Line, rest: str) -> str:
         kind, _, number = rest.partition(" ")
-        told = [one.text for one in self.stage.queries.events(limit=200, type_=kind).items]
+        told = [one.text for one in self.stage.queries.events(EventListing(limit=200, type=kind)).items]
         return "" if str(len(told)) == number else f"{len(told)}: {told}"
 
     def _see_write(self, _line: Line, rest: str) -> str:

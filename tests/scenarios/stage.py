@@ -9,6 +9,7 @@ from service.api.metrics import Metrics
 from service.app import Outside, build
 from service.history import History, open_history
 from service.lab.waiting import grown_s
+from service.model.listings import ApplyListing, DrillListing
 from service.model.runs import Apply, Drill, HostStatus
 from service.settings import Settings
 from service.work import InPlace
@@ -132,9 +133,9 @@ class Stage:
     @property
     def applies(self) -> list[Apply]:
         """Newest first."""
-        return list(self.queries.applies(limit=50, host=HOST).items)
+        return list(self.queries.applies(ApplyListing(limit=50, host=HOST)).items)
 
     @property
     def drills(self) -> list[Drill]:
         """Newest first."""
-        return list(self.queries.drills(limit=50, host=HOST).items)
+        return list(self.queries.drills(DrillListing(limit=50, host=HOST)).items)

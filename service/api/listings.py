@@ -1,0 +1,81 @@
+"""The query parameters of a list, made of what the list is declared to take (`service/model/listings.py`)."""
+
+from collections.abc import Awaitable, Callable, Collection
+from inspect import Parameter, Signature
+from ipaddress import ip_address
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Query
+from pydantic import AwareDatetime
+
+from service.api.problem import Refused
+from service.api.values import MAX_ID, CommitId, Cursor, HostName, Ip, Limit, Mac, SafeStr, read_cursor
+from service.model.listings import (
+    ApplyListing,
+    DriftListing,
+    DrillListing,
+    EventListing,
+    HostListing,
+    LeaseHistoryListing,
+    LeaseListing,
+    Listing,
+    RevisionListing,
+    filters_of,
+)
+
+L = TypeVar("L", bound=Listing)
+FORMS: dict[Any, Any] = {
+    "host": HostName | None, "text": SafeStr, "mac": Mac | None, "ip": Ip | None, "commit": CommitId | None,
+    "id": int, "flag": bool, "either": bool | None, "time": AwareDatetime | None,
+}  # fmt: skip
+"""How a request may say each form of a filter; where None is taken, that is not to say it."""
+
+
+def listing(kind: type[L], *, but: Collection[str] = ()) -> Callable[..., Awaitable[L]]:
+    """What reads the parameters of a list from a request, without those that stand elsewhere (`but`)."""
+    filters = {one.name: one for one in filters_of(kind) if one.name not in but}
+
+    async def read(**given: Any) -> L:
+        start = read_cursor(given["cursor"], kind.key)
+        said = {name: given[name] for name in filters if given[name] is not None}
+        if "ip" in said:
+            said["ip"] = canonical(said["ip"])
+        return kind(limit=given["limit"], start=start, **said)
+
+    made = [_parameter("limit", Limit, 50), _parameter("cursor", Cursor, "")]
+    made += [_parameter(name, *_said(one.metadata, one.default)) for name, one in filters.items()]
+    read.__signature__ = Signature(made, return_annotation=kind)  # type: ignore[attr-defined]
+    return read
+
+
+def _said(metadata: Any, default: Any) -> tuple[Any, Any]:
+    """The annotation and the default of a parameter."""
+    form = metadata["form"]
+    least, most = (0, MAX_ID) if form == "id" else (None, None)
+    about = Query(description=metadata["says"] or None, ge=least, le=most)
+    kind = FORMS[form] if isinstance(form, str) else form | None
+    may_be_left_out = default == "" and form != "text"
+    return Annotated[kind, about], None if may_be_left_out else default
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def canonical(ip: str) -> str:
+    """An address as the database has it. 422 for what is none."""
+    try:
+        return str(ip_address(ip))
+    except ValueError:
+        raise Refused(422, "ip is not an address") from None
+
+
+Hosts = Annotated[HostListing, Depends(listing(HostListing))]
+Drift = Annotated[DriftListing, Depends(listing(DriftListing))]
+DriftOfHost = Annotated[DriftListing, Depends(listing(DriftListing, but=("host",)))]
+Applies = Annotated[ApplyListing, Depends(listing(ApplyListing))]
+Drills = Annotated[DrillListing, Depends(listing(DrillListing))]
+Revisions = Annotated[RevisionListing, Depends(listing(RevisionListing))]
+Events = Annotated[EventListing, Depends(listing(EventListing))]
+Leases = Annotated[LeaseListing, Depends(listing(LeaseListing))]
+LeaseHistory = Annotated[LeaseHistoryListing, Depends(listing(LeaseHistoryListing))]
