@@ -1,0 +1,69 @@
+"""`passerelle reconcile` while it waits: what it follows, what it says at the end, by a clock that the test moves."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.cli.reconcile import told_end, watch
+
+BEFORE = {
+    "host": "pve1", "observed_at": "12:00", "health": "Degraded", "reachability": "Reachable", "sync": "OutOfSync",
+    "reason": "PendingChange", "phase": "WaitingForApproval", "message": "the plan waits for approval",
+    "drift_items": 2, "apply_id": "01A",
+}  # fmt: skip
+LOOKED = BEFORE | {"observed_at": "12:01"}
+RUNNING = LOOKED | {"health": "Progressing", "phase": "Running", "apply_id": "01B"}
+APPLIED = RUNNING | {"phase": "Succeeded"}
+SYNCED = LOOKED | {"sync": "Synced", "reason": "", "health": "Healthy", "phase": "Succeeded", "message": "",
+                   "drift_items": 0, "apply_id": "01B"}  # fmt: skip
+UNDONE = LOOKED | {"reason": "RolledBackLatched", "phase": "RolledBack", "apply_id": "01B", "message": "undone"}
+AWAY = BEFORE | {"reachability": "Unreachable", "sync": "Unknown", "message": "no route"}
+
+
+def followed(*answers: dict[str, Any], timeout_s: float = 60) -> tuple[int, float]:
+    """The exit code, and how long it took."""
+    at_s = [0.0]
+    given: Iterator[dict[str, Any]] = iter(answers)
+    last = [BEFORE]
+
+    def ask() -> dict[str, Any]:
+        last[0] = next(given, last[0])
+        return last[0]
+
+    def sleep(seconds: float) -> None:
+        at_s[0] += seconds
+
+    found = watch(BEFORE, ask, timeout_s, lambda: at_s[0], sleep)
+    return told_end(BEFORE, found), at_s[0]
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "said"),
+    [
+        ((BEFORE, RUNNING, APPLIED, SYNCED), 0, "pve1 is as Git wants it"),
+        ((BEFORE, LOOKED), 1, "pve1 is OutOfSync: the plan waits for approval"),
+        ((RUNNING, UNDONE), 3, "pve1 is OutOfSync: undone"),
+        ((BEFORE, AWAY), 4, "pve1 is Unreachable: no route"),
+    ],
+    ids=["applied", "waits", "undone", "away"],
+)
+def test_it_follows_the_look_to_its_end(
+    answers: tuple[dict[str, Any], ...], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert followed(*answers) == (code, 0.5 * (len(answers) - 1))
+    assert said in capsys.readouterr().err
+
+
+def test_each_move_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    followed(BEFORE, RUNNING, RUNNING, APPLIED, SYNCED)
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("  ")] == [
+        "  Reachable  OutOfSync  PendingChange  Running  2 differences",
+        "  Reachable  OutOfSync  PendingChange  Succeeded  2 differences",
+        "  Reachable  Synced  Succeeded  0 differences",
+    ]
+
+
+def test_what_does_not_come_is_waited_for_no_longer_than_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert followed(BEFORE, timeout_s=5) == (1, 5.0)
+    assert "was not looked at in time" in capsys.readouterr().err
