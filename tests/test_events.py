@@ -115,7 +115,7 @@ def test_no_name_is_spelled_where_an_event_is_told_or_read() -> None:
         f"{path}:{node.lineno} {node.value}"
         for path, module in modules()
         for node in ast.walk(module)
-        if isinstance(node, ast.Constant) and node.value in DECLARED
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in DECLARED
     ]
     assert spelled == [], "say it with its class of service.model.events"
 
