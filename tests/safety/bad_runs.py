@@ -19,6 +19,8 @@ BACK_S = 5.0
 LOCKED_OUT_S = 15.0
 SESSION_S = 2.0
 LAST_LOOK_S = 2.5
+KEY_REFUSED = "does not accept the service's key"
+ENDED = ("confirmed", "rolled_back", "rollback_failed")
 STARTED = ("applied", "confirming", "confirmed", "rolling_back", "rolled_back", "rollback_failed")
 
 
@@ -101,6 +103,8 @@ def _follow(bench: Bench, driver: Driver, whole: Whole, cut_at: str) -> Outcome:
     cut = False
     if cut_at:
         if not bench.wait_stopped(cut_at, now_s() + grown_s(REACH_S), driver.is_over):
+            if driver.is_over() and driver.result(1)[0].get("cause") == "switch lost":
+                return _refused_there(bench, driver)
             return Outcome("failed", f"not applied: {driver.result(1)} {words(bench, driver)}")
         bench.forget(MARK, REACHED)
         if broken := torn(bench.host, whole):
@@ -118,6 +122,8 @@ def _follow(bench: Bench, driver: Driver, whole: Whole, cut_at: str) -> Outcome:
         began_s = deadline_s(bench, driver, now_s())
     wrong = wait_for(lambda: bench.session(SESSION_S) or "yes", began_s)
     while wrong != "yes" and now_s() < began_s + LOCKED_OUT_S:
+        if KEY_REFUSED in wrong:  # sshd counts each such try (PerSourcePenalties): no second one before the end
+            wait_for(lambda: _state(bench, driver) in ENDED, began_s + LOCKED_OUT_S)
         wrong = bench.session(SESSION_S) or "yes"
     back_s = round(now_s() - began_s, 2)
     if wrong != "yes":

@@ -170,8 +170,9 @@ class Bench:
         self._signal(pid, signal.SIGKILL)
 
     def _signal(self, pid: int, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+        if pid > 0:  # 0 and below are not processes but groups of them (kill(2))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def journal(self, apply_id: str) -> dict[str, Any]:
         """The host's own record of a transaction, {} when there is none."""

@@ -32,6 +32,7 @@ from service.model.telling import Ended
 from service.observe.connection import Target
 from service.ssh.connection import SshDialer
 from service.ssh.keys import load_client_key
+from service.ssh.pool import Connections
 
 
 def order(host: Host, plan: Plan, **more: Any) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def read_file(path: Path) -> HostFile:
 async def drive(given: dict[str, Any]) -> Ended:
     brought = read_file(Path(given["file"])) if given["file"] else host_file()
     way = partial(Switch, file=brought)
-    door = dialer(Lab.attach(given["lab"]))
+    door = Connections(dialer(Lab.attach(given["lab"])))  # as the service does, it shows a refused key not too often
     targets = [target(given["host"], address, given["host_key"]) for address in given["addresses"]]
     connection = await door.connect(target(given["host"], given["address"], given["host_key"]))
     plan = plan_of(given["plan"])
