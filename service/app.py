@@ -24,6 +24,7 @@ from service.errors import (
     HostKeyChanged,
     InputError,
     PasserelleError,
+    StoreError,
     Throttled,
     TooMuch,
     Unreachable,
@@ -143,7 +144,7 @@ def build(settings: Settings, history: History, world: Outside | None = None) ->
     )  # fmt: skip
     parts = Parts(
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
-        stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s),
+        stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s), started_at=clock.now(),
     )  # fmt: skip
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
     return Service(loop, control, watcher, queue, parts, _lifespan(loop, retention, world))
@@ -155,6 +156,8 @@ def _lifespan(loop: Loop, retention: Retention, world: Outside) -> Lifespan:
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         share_the_processor()
+        with contextlib.suppress(StoreError):  # the loop tries it again, and says so
+            await loop.remember()
         running = asyncio.create_task(loop.run())
         forgetting = asyncio.create_task(retention.run())
         try:

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -22,12 +21,13 @@ from service.model.runs import HostStatus, HostView, Page
 PREFIX = "/api/v1"
 
 
-def show_host(status: HostStatus, now: datetime, stale_after_s: float) -> schemas.Host:
+def show_host(status: HostStatus, parts: Parts) -> schemas.Host:
     """A host's status as it is answered."""
     seen_at = status.observed_at
-    is_stale = seen_at is None or (now - seen_at).total_seconds() > stale_after_s
-    values = {name: getattr(status, name) for name in schemas.Host.model_fields if name != "stale"}
-    return schemas.Host(**values, stale=is_stale)
+    is_stale = seen_at is None or (parts.clock.now() - seen_at).total_seconds() > parts.stale_after_s
+    known = schemas.Host.model_fields.keys() - {"stale", "before_restart"}
+    values = {name: getattr(status, name) for name in known}
+    return schemas.Host(**values, stale=is_stale, before_restart=parts.is_before_restart(seen_at))
 
 
 def with_held(page: Page[HostStatus], held: Sequence[HostStatus], asked: HostListing) -> Page[HostStatus]:
@@ -57,8 +57,7 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
         page = await ask(parts.reads.hosts, asked.seen_by(who.hosts))
         held = [one for one in parts.answers.unrecorded().values() if who.sees(one.host)]
         page = with_held(page, held, asked)
-        now = parts.clock.now()
-        return page_out(page, lambda status: show_host(status, now, parts.stale_after_s), request, response)
+        return page_out(page, lambda status: show_host(status, parts), request, response)
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}",
@@ -71,7 +70,7 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
     async def get_host(who: Reader, request: Request, host: HostPath) -> Response:
         held = parts.answers.unrecorded().get(seen_by(who, host))
         status = held or there(await ask(parts.reads.host, host), f"no host {host}")
-        body = show_host(status, parts.clock.now(), parts.stale_after_s).model_dump_json().encode()
+        body = show_host(status, parts).model_dump_json().encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
         if etag in known or known == ["*"]:
@@ -81,7 +80,8 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
 
 def _add_views(app: FastAPI, parts: Parts) -> None:
     def view(found: HostView | None, what: str) -> schemas.View:
-        return schemas.View.model_validate(there(found, what))
+        known = there(found, what)
+        return schemas.View.model_validate(replace(known, before_restart=parts.is_before_restart(known.at)))
 
     @app.get(f"{PREFIX}/hosts/{{host}}/desired", operation_id="get_desired", summary="What Git wants", tags=["hosts"])
     async def get_desired(who: Reader, host: HostPath) -> schemas.View:

@@ -4,6 +4,7 @@ The list is read by dashboards again and again: the database gives it as JSON, w
 """
 
 import json
+from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -11,7 +12,7 @@ from fastapi import FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import listings, schemas
+from service.api import guest_schemas, listings, schemas
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.values import HostPath, Ip, Reader, ask, seen_by, write_cursor
@@ -60,8 +61,10 @@ def _add_guests(app: FastAPI, parts: Parts) -> None:
         summary="Who is behind a host: declared, silent, foreign; names that two want",
         tags=["leases", "hosts"],
     )
-    async def list_guests(who: Reader, host: HostPath) -> schemas.Guests:
-        return schemas.Guests.model_validate(await parts.answers.guests(seen_by(who, host)))
+    async def list_guests(who: Reader, host: HostPath) -> guest_schemas.Guests:
+        found = await parts.answers.guests(seen_by(who, host))
+        is_before = parts.is_before_restart(datetime.fromisoformat(str(found["at"])))
+        return guest_schemas.Guests.model_validate({**found, "before_restart": is_before})
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/pools",

@@ -90,7 +90,7 @@ class Answers(Protocol):
         ...
 
     async def observed(self, host: str) -> HostView | None:
-        """What was last seen of the host, None if it was never seen since the service started."""
+        """What was last seen of the host, also before the service started; None where nothing is known."""
         ...
 
     async def accept(self, host: str) -> Mapping[str, Json]:
@@ -229,7 +229,8 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything the API works with. `hosts_allowed` are the values of the Host header that are answered, all if empty.
-    A host that was not seen for `stale_after_s` is shown as stale."""
+    A host that was not seen for `stale_after_s` is shown as stale, what was seen before `started_at` as of before the
+    restart."""
 
     reads: Reads
     writes: Writes
@@ -240,3 +241,8 @@ class Parts:
     limits: Limits = field(default_factory=Limits)
     hosts_allowed: tuple[str, ...] = ()
     stale_after_s: float = 300.0
+    started_at: datetime | None = None
+
+    def is_before_restart(self, seen_at: datetime | None) -> bool:
+        """Whether nobody has seen it since the service started."""
+        return seen_at is not None and self.started_at is not None and seen_at < self.started_at

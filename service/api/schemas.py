@@ -9,7 +9,6 @@ from service.api.values import Digest, HostName, Ulid
 from service.model.access import Scope
 from service.model.changes import Moved, Op, Where
 from service.model.events import Part
-from service.model.guests import GuestSource, GuestState, NameRule
 from service.model.runs import (
     Health,
     Phase,
@@ -70,6 +69,7 @@ class Host(Told):
     phase: Phase
     observed_at: datetime | None
     stale: bool
+    before_restart: bool = Field(description="nobody has seen it since the service started")
     observed_commit: str = Field(description="the commit it was last compared with")
     attempted_commit: str = Field(description="the commit an apply was last begun for")
     applied_commit: str = Field(description="the commit whose apply was last confirmed")
@@ -225,40 +225,6 @@ class LeaseInterval(Answer):
     expires_at: datetime | None = Field(description="until when it was given out; null for ever")
 
 
-class Guest(Told):
-    """One guest: declared in the spec, known by its own settings on the host, or only by its lease."""
-
-    name: str = Field(description="the declared one; of a stranger the one that it sent")
-    mac: str
-    source: GuestSource = Field(description="who knows it: the spec, its own settings, or only the lease file")
-    state: GuestState = Field(
-        description="named; waiting: no lease now; unnamed, renamed: its lease has no or another name; "
-        "of strangers foreign: with a name, silent: without"
-    )
-    address: str
-    reserved: str = Field(description="the address that is kept for it")
-    lease_name: str
-    expires: int = Field(description="seconds since 1970; 0 = never, or no lease")
-
-
-class NameFinding(Told):
-    """A name that two want."""
-
-    rule: NameRule
-    name: str
-    mac: str
-    text: str
-
-
-class Guests(Told):
-    """Who is behind a host, by address."""
-
-    host: str
-    at: datetime
-    items: list[Guest]
-    findings: list[NameFinding]
-
-
 class Pool(Told):
     """A range of addresses on a bridge."""
 
@@ -313,6 +279,7 @@ class View(Told):
     commit: str
     digest: str
     at: datetime | None
+    before_restart: bool = Field(description="nobody has seen it since the service started")
     content: Any
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from service.apply.document import fence, overdue, words
 from service.apply.drilling import DEADLINE_S, DrillRun, drill_document
@@ -17,6 +17,7 @@ from service.model.facts import FactId
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
 from service.model.runs import Proof
+from service.model.sightings import Sighting
 from service.model.states import Json, Seen, Unknown
 from service.model.telling import Ended, Fence, Told
 from service.model.weighed import Weighed
@@ -51,6 +52,10 @@ class Looks(Protocol):
 
     async def observe(self, host: Host, name: str, watch: Watch) -> HostObserved: ...
 
+    def sighting(self, name: str) -> Sighting | None: ...
+
+    async def recall(self, sighting: Sighting) -> HostObserved | None: ...
+
     def forget(self, name: str) -> None: ...
 
 
@@ -64,6 +69,7 @@ class FleetHosts:
         self._controller = controller
         self._answered: dict[str, str] = {}
         self._weighed: dict[str, tuple[object, float, Weighed]] = {}
+        self._said_of_weight: dict[str, dict[str, Any]] = {}
 
     async def observe(self, spec: HostSpec, watch: Watch, known_addresses: Sequence[str]) -> HostObserved:
         """One round trip, over the kept connection. A connection that turns out dead is made again, once.
@@ -79,14 +85,34 @@ class FleetHosts:
         asked = question(observed, watch)
         if asked is None:
             self._weighed.pop(spec.name, None)
+            self._said_of_weight.pop(spec.name, None)
             return observed
         try:
             weighed = await self._weigh(spec, host, observed, asked)
         except Unreachable:
             raise
         except HostError as error:
+            self._said_of_weight.pop(spec.name, None)
             return replace(observed, weighed=Unknown(words(error.what)))
         return replace(observed, weighed=Seen(weighed))
+
+    def sighting(self, name: str) -> Sighting | None:
+        """What the host sent at the last look."""
+        sighting = self._looks.sighting(name)
+        return None if sighting is None else replace(sighting, weighed=self._said_of_weight.get(name))
+
+    async def recall(self, sighting: Sighting) -> HostObserved | None:
+        """What was seen then, by the same reading as a fresh answer; None where it was asked otherwise."""
+        observed = await self._looks.recall(sighting)
+        if observed is None or not isinstance(sighting.weighed, dict):
+            return observed
+        asked = question(observed, sighting.watch)
+        if asked is None:
+            return observed
+        try:
+            return replace(observed, weighed=Seen(read_weighed(sighting.weighed, asked)))
+        except Garbled as error:
+            return replace(observed, weighed=Unknown(words(error.what)))
 
     async def _weigh(self, spec: HostSpec, host: Host, observed: HostObserved, asked: Question) -> Weighed:
         """The host's answer, or the one from a moment ago where nothing of it moved since."""
@@ -103,6 +129,7 @@ class FleetHosts:
         if result.get("state") != "weighed":
             raise Garbled("the host-side file did not weigh the change")
         weighed = read_weighed(result, asked)
+        self._said_of_weight[spec.name] = result
         if not isinstance(weighed.install, Unknown) and not isinstance(weighed.remove, Unknown):
             self._weighed[spec.name] = (key, now_s, weighed)
         return weighed
@@ -214,6 +241,7 @@ class FleetHosts:
         """Nobody looks at this host any more."""
         self._looks.forget(name)
         self._weighed.pop(name, None)
+        self._said_of_weight.pop(name, None)
         await self._connections.drop(name)
 
     async def _reach(self, spec: HostSpec, known_addresses: Sequence[str]) -> Host:

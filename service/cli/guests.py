@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from service.cli.output import Format, complain, printable, show_json, show_table
+from service.cli.reading import tell_seen
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 
@@ -27,6 +28,7 @@ def guests(host: str, /, *, output: Output = "table") -> int:
     if output == "json":
         show_json(found)
         return 0
+    tell_seen(found)
     columns = ["name", "state", "source", "address", "reserved", "mac", "lease_name"]
     show_table(columns, found["items"], empty="nobody is behind this host")
     for finding in found["findings"]:

@@ -1,11 +1,13 @@
 """Commands that ask the service what it knows: status, drift, leases, history."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from service.cli.output import Format, complain, show_json, show_table, tell
+from service.clock import SystemClock
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,6 +40,7 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
         if output == "json":
             show_json(found | {"latches": latches})
         else:
+            tell_seen(found | {"at": found["observed_at"]})
             show_table(["field", "value"], [{"field": k, "value": v} for k, v in found.items()], empty="")
             tell_latches(host, latches)
             tell_quarantine(found)
@@ -108,8 +111,30 @@ def host_row(host: dict[str, Any]) -> dict[str, Any]:
         "commit": host["applied_commit"][:10],
         "drift": "unknown" if host["sync"] == host["health"] == "Unknown" else host["drift_items"],
         "proven": host["proven_at"] or "never",
-        "seen": f"{host['observed_at'] or 'never'}{' (stale)' if host['stale'] else ''}",
+        "seen": seen(host["observed_at"], is_stale=host["stale"], before_restart=host["before_restart"]),
     }
+
+
+def seen(at: str | None, *, is_stale: bool = False, before_restart: bool = False) -> str:
+    """When a host was last seen, for people; as an age where that was before the service restarted."""
+    if before_restart and at is not None:
+        return f"{age(at)}, before the service restarted"
+    return f"{at or 'never'}{' (stale)' if is_stale else ''}"
+
+
+def age(at: str) -> str:
+    """How long ago a time of the API was: `3 min ago`."""
+    ago_s = max(0.0, (SystemClock().now() - datetime.fromisoformat(at)).total_seconds())
+    for unit, size_s in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if ago_s >= 2 * size_s:
+            return f"{ago_s / size_s:.0f} {unit} ago"
+    return f"{ago_s:.0f} s ago"
+
+
+def tell_seen(found: Mapping[str, Any]) -> None:
+    """Say how old an answer is that was seen before the service restarted."""
+    if found["before_restart"]:
+        tell(f"seen {seen(found['at'], before_restart=True)}")
 
 
 def drift(

@@ -1,11 +1,12 @@
-"""Column types: times as integers that sort, JSON as canonical text, addresses that sort as numbers."""
+"""Column types: times as integers that sort, canonical JSON, compressed bytes, addresses that sort as numbers."""
 
 import ipaddress
 import json
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Dialect, Text
+from sqlalchemy import Dialect, LargeBinary, Text
 from sqlalchemy.types import TypeDecorator
 
 from service.history.sqlite.statements import WIDE
@@ -38,6 +39,31 @@ class JsonText(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:
         return None if value is None else json.loads(value)
+
+
+MAX_BYTES = 16 << 20
+
+
+class Compressed(TypeDecorator[bytes]):
+    """Bytes as a zlib stream (RFC 1950). ValueError for one that would become more than `MAX_BYTES`, or is damaged."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else zlib.compress(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> bytes | None:
+        if value is None:
+            return None
+        stream = zlib.decompressobj()
+        try:
+            found = stream.decompress(value, MAX_BYTES)
+        except zlib.error as error:
+            raise ValueError(f"the compressed value is damaged: {error}") from None
+        if not stream.eof:
+            raise ValueError(f"the compressed value is cut, or has more than {MAX_BYTES} bytes")
+        return found
 
 
 def microseconds(at: datetime) -> int:

@@ -6,6 +6,7 @@ hosts(…) host(name) drift(…) plan(id) current_plan(host) applies(…) apply(
 revisions(…) revision(commit) newest_revision(state) leases(…) lease_history(…) events(…) newest_event_id()
 latches(host) drills(…) drill(id) unfinished_drills(host) base(host) tokens() receivers()
 receiver_secret(name) counts() waiting_apply(host) waiting_drill(host) release_asked(host)
+sighting(host)
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -18,6 +19,7 @@ from service.history.columns import from_microseconds, microseconds
 from service.history.database import Database
 from service.history.lease_queries import LeaseQueries
 from service.history.reading import columns_of, of_host, ordered, seen_by
+from service.history.sighting_queries import SightingQueries
 from service.history.tables import (
     applies,
     bases,
@@ -80,7 +82,7 @@ class Counts:
     succeeded_at: dict[str, datetime] = field(default_factory=dict)
 
 
-class Queries(LeaseQueries, WaitingQueries):
+class Queries(LeaseQueries, WaitingQueries, SightingQueries):
     """Everything that can be read: each call one consistent view, frozen values out."""
 
     def __init__(self, database: Database) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Index, Table, false, text
 from sqlmodel import Field, SQLModel
 
-from service.history.columns import JsonText, UtcTime
+from service.history.columns import Compressed, JsonText, UtcTime
 from service.history.sqlite.statements import NEVER_AGAIN, part_index
 
 
@@ -230,6 +230,21 @@ class LeaseLookRow(SQLModel, table=True):
     at: datetime = Field(sa_type=UtcTime)
 
 
+class SightingRow(SQLModel, table=True):
+    """What a host sent at the last look that told anything new: one row a host. When it was last seen so stands in
+    HostRow.observed_at, so that a look that finds nothing new writes nothing here."""
+
+    __tablename__ = "sightings"
+
+    host: str = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcTime)
+    form: str
+    nonce: str
+    watch: Any = Field(sa_type=JsonText)
+    answer: bytes = Field(sa_type=Compressed)
+    weighed: Any = Field(sa_type=JsonText)
+
+
 class BaseRow(SQLModel, table=True):
     __tablename__ = "bases"
 
@@ -339,6 +354,7 @@ leases = _table(LeaseRow)
 lease_intervals = _table(LeaseIntervalRow)
 lease_looks = _table(LeaseLookRow)
 bases = _table(BaseRow)
+sightings = _table(SightingRow)
 latches = _table(LatchRow)
 events = _table(EventRow)
 tokens = _table(TokenRow)

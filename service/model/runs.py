@@ -274,13 +274,15 @@ class Latch:
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """What is wanted of a host (`commit` says by which revision) or what was seen of it (`at` says when), as JSON."""
+    """What is wanted of a host (`commit` says by which revision) or what was seen of it (`at` says when), as JSON.
+    `before_restart`: nobody has seen it since the service started."""
 
     host: str
     content: Json
     commit: str = ""
     digest: str = ""
     at: datetime | None = None
+    before_restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 Collector(clock, work, timeout_s=20)
     .observe(host, name, watch) -> HostObserved       raises what `Host.ask` raises, and TooMuch
+    .sighting(name) -> Sighting or None               what the host sent at the last look
+    .recall(sighting) -> HostObserved or None         what was seen then; None where it was asked otherwise
     .forget(name)
 """
 
@@ -10,7 +12,9 @@ import secrets
 from service.clock import Clock
 from service.errors import TooMuch
 from service.model.observed import HostObserved, Watch
+from service.model.sightings import Sighting
 from service.observe.connection import Host
+from service.observe.kept import form
 from service.observe.part import Part
 from service.observe.read_answer import Begun, Reading, begin, finish, read_answer, read_part, unread_part
 from service.observe.script import collect_script
@@ -32,13 +36,29 @@ class Collector:
         self._work = work
         self._timeout_s = timeout_s
         self._last: dict[str, Reading] = {}
+        self._sightings: dict[str, Sighting] = {}
 
     async def observe(self, host: Host, name: str, watch: Watch) -> HostObserved:
         """One round trip. What could not be read is Unknown in the observation; only a host that gives no answer at all
         is an error: Unreachable or Garbled."""
         nonce = secrets.token_hex(16)
         answer = await host.ask(collect_script(watch, nonce), self._timeout_s)
-        at, before = self._clock.now(), self._last.get(name)
+        sighting = Sighting(name, self._clock.now(), form(), nonce, watch, answer)
+        observed = await self._read(sighting)
+        self._sightings[name] = sighting
+        return observed
+
+    def sighting(self, name: str) -> Sighting | None:
+        """What the host sent at the last look that was read."""
+        return self._sightings.get(name)
+
+    async def recall(self, sighting: Sighting) -> HostObserved | None:
+        """What was seen then, by the same reading. None for the answer to a question that is put otherwise now."""
+        return await self._read(sighting) if sighting.form == form() else None
+
+    async def _read(self, sighting: Sighting) -> HostObserved:
+        name, watch, answer, nonce = sighting.host, sighting.watch, sighting.answer, sighting.nonce
+        at, before = sighting.at, self._last.get(name)
         effort = Effort(f"reading {name}", len(answer), READ_CPU_S)
         if len(answer) <= WHOLE_BYTES:
             reading = await self._work.run(effort, read_answer, answer, nonce, watch, name, at, before=before)
@@ -66,3 +86,4 @@ class Collector:
     def forget(self, name: str) -> None:
         """A host that is looked at no more."""
         self._last.pop(name, None)
+        self._sightings.pop(name, None)

@@ -6,7 +6,7 @@ belong to the sizes that cut it. A file that moved in between is Unknown until t
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from service.formats import leases as lease_file
@@ -103,6 +103,17 @@ def _sent(looks: list[_Look]) -> Iterator[_Look]:
         if look.is_plain and look.size <= MAX_FILE_BYTES and total + look.size <= MAX_BODY_BYTES:
             total += look.size
             yield look
+
+
+def spans_of(paths: Collection[str], stat: Section, body: Section) -> list[tuple[int, int]]:
+    """Where the bytes of these files stand in `body`, (first, one after the last). Where files moved while they were
+    sent nobody can tell, and nobody reads them: then it is all of it."""
+    spans, start = [], 0
+    for look in _sent(_looks(stat)[0]):
+        if look.path in paths:
+            spans.append((start, start + look.size))
+        start += look.size
+    return spans if body.status == 0 and start == len(body.body) else [(0, len(body.body))]
 
 
 def _texts(looks: list[_Look], folders: list[str], body: Section, again: Section) -> dict[str, Observed[bytes]]:

@@ -1,15 +1,17 @@
 """The loop: one watcher of the repository, some workers on hosts, until it is told to stop."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from service.clock import Clock
 from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
-from service.reconcile.trouble import Troubles
+from service.reconcile.trouble import Troubles, sentence
 from service.reconcile.watching import Watcher
 
 AFTER_BUG_S = 60.0
+logger = logging.getLogger(__name__)
 
 
 class Loop:
@@ -30,12 +32,20 @@ class Loop:
         self._fetched = fetched
         self._troubles = troubles or Troubles(clock)
         self._wake = asyncio.Event()
+        self._looked = asyncio.Event()
+        self._remembers = False
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._stopped_s: float | None = None
 
     def look_now(self) -> None:
         """Look at the repository as soon as the look under way, if any, is done."""
         self._wake.set()
+
+    async def remember(self) -> None:
+        """Until a host is looked at, its status is of before the start. StoreError where that cannot be read."""
+        if not self._remembers:
+            await self._rounds.remember()
+            self._remembers = True
 
     async def run(self) -> None:
         """Watch and work; a cancellation ends all of it at once, the hosts' own timers guard what was under way."""
@@ -71,11 +81,23 @@ class Loop:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def resume(self) -> None:
+        """What is known from before, so that everybody who asks is answered while source and hosts are asked anew."""
+        try:
+            await self.remember()
+            await self._watcher.resume()
+            for name in self._watcher.wanted.hosts:
+                await self._rounds.recall(name, self._watcher.wanted)
+        except Exception as error:  # the service starts all the same; the first look finds all of it anew
+            logger.warning("what was known before the start cannot be read: %s", sentence(error))
+
     async def _watch(self) -> None:
+        await self.resume()
         while True:
             self._wake.clear()
             try:
                 known, answered_s = set(self._watcher.wanted.hosts), self._watcher.last_fetch_s
+                known |= self._rounds.unseen()
                 if await self._watcher.look():
                     for name in known | set(self._watcher.wanted.hosts):
                         self._queue.add(name)
@@ -85,10 +107,12 @@ class Loop:
             except Exception as error:
                 # a bug of ours must not stop the fleet's drift checks; the next look may do better
                 await self._watcher.failed(self._troubles.failed("source", "", error))
+            self._looked.set()
             await self._pause(self._clock.jitter(self._poll_s))
 
     async def _work(self) -> None:
         task = asyncio.current_task()
+        await self._looked.wait()  # nothing is applied by a revision of before the start that is none any more
         while self._stopped_s is None:
             name = await self._queue.take()
             if task is not None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from service.model.changes import Drift
 from service.model.events import Happened
 from service.model.facts import FactId
-from service.model.listings import HostListing
+from service.model.listings import ApplyListing, HostListing
 from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import Plan
 from service.model.runs import (
@@ -30,6 +30,7 @@ from service.model.runs import (
     StepState,
     Trigger,
 )
+from service.model.sightings import Sighting
 from service.model.sources import Fetched
 from service.model.states import Json
 from service.model.telling import Ended, Fence, Told
@@ -87,6 +88,14 @@ class Hosts(Protocol):
 
     async def release(self, spec: HostSpec, apply_id: str, reason: str) -> None:
         """Lift a quarantine. Raises HostError."""
+        ...
+
+    def sighting(self, name: str) -> Sighting | None:
+        """What the host sent at the last look; None where there is none to be kept."""
+        ...
+
+    async def recall(self, sighting: Sighting) -> HostObserved | None:
+        """What was seen then, read as a fresh answer is. None where the host would be asked otherwise now."""
         ...
 
     def doubt(self, name: str) -> str:
@@ -175,6 +184,8 @@ class Record(Protocol):
 
     def clear_latch(self, host: str, *, by: str, reason: str, at: datetime) -> int: ...
 
+    def keep_sighting(self, sighting: Sighting) -> None: ...
+
     def seen_leases(self, host: str, leases: Iterable[Lease], *, at: datetime) -> object: ...
 
 
@@ -196,6 +207,10 @@ class Memory(Protocol):
     def unfinished_applies(self) -> tuple[Apply, ...]: ...
 
     def apply(self, apply_id: str) -> Apply | None: ...
+
+    def applies(self, asked: ApplyListing) -> Page[Apply]: ...
+
+    def sighting(self, host: str) -> Sighting | None: ...
 
     def last_ended(self, host: str, desired_digest: str, *, before: str) -> Apply | None: ...
 

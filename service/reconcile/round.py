@@ -15,6 +15,7 @@ from service.model.guests import PoolFill
 from service.model.plans import Plan
 from service.model.runs import HostStatus, SyncMode
 from service.model.states import Json, Seen
+from service.observe.kept import as_kept
 from service.plan.make import Permission
 from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
@@ -25,6 +26,7 @@ from service.reconcile.looking import Looking
 from service.reconcile.planning import Planning
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.quarantine import Quarantine
+from service.reconcile.recall import Recall, wanted_of
 from service.reconcile.stages import Stage, always, through
 from service.reconcile.standing import Looked, Standing
 from service.reconcile.trouble import Troubles
@@ -72,7 +74,9 @@ class Rounds:
         quarantine = Quarantine(record, hosts, clock)
         self._looking = Looking(hosts, self._asked, self._applying, self._drilling, quarantine, self._may_begin)
         self.stages = self._in_order()
+        self._recall = Recall(memory, hosts, kinds, clock, self._planning, spec_at)
         self.standings: dict[str, Standing] = {}
+        self._before: dict[str, HostStatus] = {}
 
     def standing(self, name: str) -> Standing:
         """What is remembered of a host."""
@@ -81,6 +85,19 @@ class Rounds:
     def known(self, name: str) -> Standing | None:
         """What is remembered of a host; None before its first round."""
         return self.standings.get(name)
+
+    async def remember(self) -> None:
+        """After a start: every host's status is of before it until a round of it has ended."""
+        self._before = {one.host: statuses.before_start(one) for one in await asyncio.to_thread(self._recall.statuses)}
+
+    async def recall(self, name: str, wanted: Wanted) -> None:
+        """After a start, before the first rounds: what was seen of a host last, and what came of it."""
+        if name not in self.standings:
+            self.standings[name] = await self._recall.standing(name, wanted, self._permission(name, wanted))
+
+    def unseen(self) -> set[str]:
+        """The hosts of which no round has ended since the start."""
+        return set(self._before)
 
     def mode_of(self, spec: HostSpec, granted: SyncMode = "auto") -> SyncMode:
         """The sync mode that counts for a host: its spec's, at most the operator's; auto only where it was `granted`
@@ -112,6 +129,7 @@ class Rounds:
         spec = wanted.hosts.get(name)
         if spec is None:
             self.standings.pop(name, None)
+            self._before.pop(name, None)
             self._filled(name, ())
             await self._asked.give_up(name, "Refused", "stale", f"no revision names the host {name} any more")
             await self._hosts.close(name)
@@ -171,6 +189,7 @@ class Rounds:
     async def _show(self, status: HostStatus, standing: Standing, *, is_known: bool) -> None:
         """Record the status. What the database does not take is shown from memory until it does: the one that it has
         may be a better one that does not hold any more. Not `is_known`: what it has could not be read, so it stays."""
+        self._before.pop(status.host, None)
         try:
             if is_known:
                 await asyncio.to_thread(self._record.set_host_status, status, at=self._clock.now())
@@ -182,8 +201,10 @@ class Rounds:
         self._troubles.well("record", status.host)
 
     def unrecorded(self) -> dict[str, HostStatus]:
-        """The statuses that the database did not take, by host: they hold, not those that it has."""
-        return {name: one.unrecorded for name, one in self.standings.items() if one.unrecorded is not None}
+        """The statuses that hold in place of those that the database has, by host: it did not take them, or what it
+        has is of before the start."""
+        held = {name: one.unrecorded for name, one in self.standings.items() if one.unrecorded is not None}
+        return {**self._before, **held}
 
     def _in_order(self) -> tuple[Stage[Turn, Stop], ...]:
         """Nothing is compared before it is known how all that was begun has ended, nothing is decided about a host that
@@ -204,14 +225,18 @@ class Rounds:
 
     async def _plan(self, turn: Turn) -> None:
         """What differs, and what would be done about it."""
-        permission = Permission(
-            management_change=turn.spec.name in turn.wanted.introduced,
-            may_open=self.ceilings.may_open,
-            raises_wait=self.ceilings.raises_wait(turn.spec.name),
-        )
+        permission = self._permission(turn.spec.name, turn.wanted)
         base = await self._base(turn.spec.name)
         turn.looked = Looked(turn.desired, base, turn.observed, turn.wanted.commit, permission)
         turn.plan = await self._planning.plan(turn.standing, turn.looked)
+
+    def _permission(self, host: str, wanted: Wanted) -> Permission:
+        """What a plan of this host may do by this revision."""
+        return Permission(
+            management_change=host in wanted.introduced,
+            may_open=self.ceilings.may_open,
+            raises_wait=self.ceilings.raises_wait(host),
+        )
 
     async def _apply(self, turn: Turn) -> Stop:
         """Apply what was decided, then look again at once."""
@@ -293,8 +318,14 @@ class Rounds:
 
         left = [one for one in plan.left_behind if before is None or one not in before.left_behind]
 
+        sighting = self._hosts.sighting(desired.host)
+        kept = (sighting.watch, observed.digests, sighting.weighed) if sighting is not None else None
+
         def write(host: str) -> None:
             at = observed.observed_at
+            if sighting is not None and kept != standing.kept:
+                self._record.keep_sighting(as_kept(sighting))
+                standing.kept = kept
             for fault in news:
                 self._record.add_event(NextBoot(host=host, fault=fault), at=at)
             for one in left:
@@ -333,13 +364,6 @@ class Rounds:
 def told(plan: Plan, standing: Standing) -> str:
     """What a person should know of a host about which nothing more urgent is said."""
     return "; ".join(plan.at_boot) or in_words(standing.disputed)
-
-
-def wanted_of(spec: HostSpec, kinds: Sequence[Kind]) -> Desired:
-    """What the spec wants, with all that is asked of it again and again: its digest, and what to look at."""
-    desired = desire(spec, kinds)
-    desired.digest, desired.watch  # noqa: B018 (both are kept)
-    return desired
 
 
 def granted_of(before: HostStatus | None) -> SyncMode:

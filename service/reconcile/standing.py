@@ -1,11 +1,16 @@
-"""What the loop remembers of each host between rounds. Lost at a restart and rebuilt by the next round."""
+"""What the loop remembers of each host between rounds.
+
+What a restart may not lose is rows (service/reconcile/recall.py reads them again); what is of the moment begins anew:
+`failures`, `unsettled`, `applying`, `trouble`, `unrecorded`.
+"""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from service.model.guests import NameFinding
-from service.model.observed import HostObserved
+from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
 from service.model.runs import HostStatus
 from service.model.states import Json
@@ -18,6 +23,8 @@ CONTESTED_WITHIN_S = 300.0
 
 Key = tuple[str, str, str, str]
 """A difference's identity: see `Difference.key`."""
+
+Kept = tuple[Watch, Mapping[str, str], Json]
 
 
 class Looked(NamedTuple):
@@ -41,13 +48,15 @@ class Standing:
     ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
     not known here yet, the host's journal has to be asked. `disputed` are names that two guests want. `spec` is what
     `desired` was made of, `looked` what `plan` was made of. `applying` is an apply that was begun and whose end is not
-    recorded yet, `trouble` why the last round failed, `unrecorded` a status that the database did not take."""
+    recorded yet, `trouble` why the last round failed, `unrecorded` a status that the database did not take.
+    `kept` is what the history has of what the host sent: watch, digests, what it said of changes."""
 
     observed: HostObserved | None = None
     spec: HostSpec | None = None
     desired: Desired | None = None
     plan: Plan | None = None
     looked: Looked | None = None
+    kept: Kept | None = None
     plan_id: str = ""
     failures: int = 0
     applied_by: str = ""

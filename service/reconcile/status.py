@@ -32,6 +32,13 @@ def fresh(spec: HostSpec, before: HostStatus | None, mode: SyncMode | None = Non
     )
 
 
+def before_start(status: HostStatus) -> HostStatus:
+    """Nobody has looked at the host since the service started: what it was found to be then is shown with its age, and
+    whether it is well now, or can be reached, is not known."""
+    message = f"not looked at since the service started; {status.message}".removesuffix("; ")
+    return replace(status, health="Unknown", reachability="Unknown", message=message)
+
+
 def unreachable(status: HostStatus, error: HostError) -> HostStatus:
     """The host could not be looked at: what was known of it grows stale, nothing is assumed."""
     reachability: Reachability = "Unreachable"

@@ -65,6 +65,7 @@ class Watcher:
         self.wanted = Wanted()
         self.findings: tuple[Finding, ...] = ()
         self.last_fetch_s: float | None = None
+        self._is_resumed = False
         self._standing = SourceStanding()
 
     @property
@@ -85,15 +86,33 @@ class Watcher:
             else:
                 logger.info("the source is %s", state)
 
+    async def resume(self) -> None:
+        """After a start: put the last good revision in force as the mirror has it, so that there is something to
+        answer by. The source is not asked and nothing is recorded: the first look does both, and says what is wrong."""
+        async with self._looking:
+            commit = await asyncio.to_thread(self._last_accepted)
+            if self.wanted.commit or commit is None:
+                return
+            try:
+                tree = await asyncio.to_thread(self._revisions.read_tree, commit, self._blobs)
+            except SourceError:
+                return
+            fleet = await asyncio.to_thread(read_fleet, tree, self.kinds, self._parsed)
+            if fleet.has_errors or tree.commit is None:
+                return
+            self._parsed, self._blobs, self._is_resumed = fleet.parsed, tree.blobs(), True
+            self.wanted = await self._in_force(tree.commit, fleet)
+
     async def look(self) -> bool:
         """Fetch once; True when a new revision was accepted. Never raises for what the source does."""
         async with self._looking:
+            is_in_force = bool(self.wanted.commit) and not self._is_resumed
             accepted: str | None = self.wanted.commit or None
             if accepted is None:
                 accepted = await asyncio.to_thread(self._last_accepted)
             fetched = await asyncio.to_thread(self._revisions.fetch, accepted)
             match fetched:
-                case Unchanged() if self.wanted.commit:
+                case Unchanged() if is_in_force:
                     await self._quiet()
                     self._stand("followed")
                     return False
@@ -103,7 +122,7 @@ class Watcher:
                 case _:
                     commit = ""
                     await self._trouble(state_of(fetched), words(fetched))
-            if accepted in (None, commit) or self.wanted.commit:
+            if accepted in (None, commit) or is_in_force:
                 return False
             # After a start the last good revision is not in force yet: it is, whatever became of the source.
             return await self._read(accepted, is_newest=False)
@@ -129,15 +148,18 @@ class Watcher:
             return False
         if is_newest:
             self._stand("followed")
-        introduced = await asyncio.to_thread(self._introduced, commit, fleet)
         now = self._clock.now()
         if is_newest:
             await asyncio.to_thread(self._record.record_revision, meta, at=now, findings=as_json(fleet.findings))
         for gone in await asyncio.to_thread(self._known_hosts) - set(fleet.hosts):
             await asyncio.to_thread(self._record.forget_host, gone, at=now)
-        author = f"{meta.author_name} <{meta.author_email}>"
-        self.wanted = Wanted(commit, fleet.hosts, introduced, author, meta.subject)
+        self.wanted, self._is_resumed = await self._in_force(meta, fleet), False
         return True
+
+    async def _in_force(self, meta: Commit, fleet: Fleet) -> Wanted:
+        introduced = await asyncio.to_thread(self._introduced, meta.hash, fleet)
+        author = f"{meta.author_name} <{meta.author_email}>"
+        return Wanted(meta.hash, fleet.hosts, introduced, author, meta.subject)
 
     async def _refuse(self, meta: Commit, fleet: Fleet) -> None:
         errors = [f for f in fleet.findings if f.severity == "error"]

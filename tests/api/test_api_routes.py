@@ -1,10 +1,12 @@
 """What the routes answer."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from service.api.create import create_app
 from service.errors import NotFound
 from service.model.events import ReconcileAsked
 from service.model.runs import HostStatus
@@ -30,6 +32,17 @@ async def test_a_host_shows_each_axis_and_whether_it_is_stale(world: World) -> N
     assert host["observed_at"] == "2026-03-01T12:00:00Z"
     world.clock.pass_time(301)
     assert (await get(world, "hosts/pve1"))["stale"] is True
+
+
+@pytest.mark.parametrize(("started_s", "is_before"), [(-1, False), (0, False), (1, True)])
+async def test_what_was_seen_before_the_service_started_is_told_as_such(
+    world: World, started_s: int, *, is_before: bool
+) -> None:
+    world.app = create_app(replace(world.parts, started_at=NOW + timedelta(seconds=started_s)))
+    for path in ("hosts/pve1", "hosts/pve1/observed", "hosts/pve1/guests"):
+        assert (await get(world, path))["before_restart"] is is_before, path
+    assert (await get(world, "hosts/pve1/desired"))["before_restart"] is False
+    assert [host["before_restart"] for host in (await get(world, "hosts"))["items"]] == [is_before] * 2
 
 
 async def test_a_question_about_a_packet_reaches_whoever_answers_it(world: World) -> None:

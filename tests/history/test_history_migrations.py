@@ -21,6 +21,8 @@ from service.history.migrate import head, migrate, migrations_folder
 from service.history.sqlite.engine import make_engine
 from service.history.sqlite.file import schema_version
 from service.lab.waiting import grown_s
+from service.model.observed import Watch
+from service.model.sightings import Sighting
 from service.model.trees import Commit
 
 NOW, NEXT = head(), f"{int(head()) + 1:04d}"
@@ -144,6 +146,10 @@ FORMER = {
         "INSERT INTO drills (id, host, requested_by, state, generation, requested_at, error, proofs)"
         " VALUES ('01D', 'pve1', 'ann', 'Pending', 0, 0, '', '[]')",
     ),
+    "0006": (
+        "INSERT INTO releases (host, apply_id, requested_by, reason, requested_at)"
+        " VALUES ('pve1', '01A', 'ann', 'w', 0)",
+    ),
 }
 """Rows that a former version wrote, by the version."""
 
@@ -193,6 +199,17 @@ def test_plans_lose_the_whole_texts_of_files_and_nothing_else(tmp_path: Path) ->
     with closing(sqlite3.connect(path)) as connection:
         found = [json.loads(body) for (body,) in connection.execute("SELECT body FROM plans ORDER BY id")]
     assert found == [bodies[0] | {"files": []}, bodies[1] | {"files": []}, *bodies[2:]]
+
+
+def test_what_a_former_version_knew_stays_and_what_it_did_not_keep_is_not_there(tmp_path: Path, now: datetime) -> None:
+    with open_history(of_former_version(tmp_path, "0006")) as history:
+        release = history.queries.release_asked("pve1")
+        assert release is not None
+        assert (release.apply_id, release.reason) == ("01A", "w")
+        assert history.queries.sighting("pve1") is None
+        sighting = Sighting("pve1", now, "f", "ab", Watch(), b"sent")
+        history.store.keep_sighting(sighting)
+        assert history.queries.sighting("pve1") == sighting
 
 
 def test_a_newer_file_is_refused_and_left_as_it_is(old: Path, two: Path) -> None:

@@ -22,6 +22,7 @@ from service.model.listings import EventListing
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
 from service.model.runs import HostStatus
+from service.model.sightings import Sighting
 from service.model.telling import Ended, Fence, Told
 from service.reconcile.control import Control
 from service.reconcile.loop import Loop
@@ -34,6 +35,7 @@ from service.work import InPlace, Work
 from tests.git.forge import Forge
 from tests.laws.host import after_plan, bare_host
 from tests.reconcile.clocks import StoppedClock
+from tests.reconcile.sights import digested, seen_in, sighting_of
 from tests.state_folders import made
 
 IN_PLACE = InPlace()
@@ -69,7 +71,14 @@ class Hosts:
             packages={**bare.packages, **known.packages},
             unlisted={**bare.unlisted, **known.unlisted},
         )
+        self.host = digested(self.host)
         return self.host
+
+    def sighting(self, _name: str) -> Sighting | None:
+        return sighting_of(self.host) if self.host is not None and self.trouble is None else None
+
+    async def recall(self, sighting: Sighting) -> HostObserved:
+        return seen_in(sighting)
 
     async def fence(self, _spec: HostSpec) -> Fence:
         return self.fenced
@@ -137,6 +146,10 @@ class Room:
         commit = self.forge.push({"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": spec, **files}, message=message)
         await self.watcher.look()
         return commit
+
+    async def resume(self) -> None:
+        """What the loop does first after a start."""
+        await self.loop.resume()
 
     async def round(self) -> float | None:
         return await self.rounds.reconcile("pve1", self.watcher.wanted)

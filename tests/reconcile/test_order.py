@@ -88,6 +88,9 @@ class Told:
     def doubt(self, _name: str) -> str:
         return ""
 
+    def sighting(self, _name: str) -> None:
+        return None
+
 
 def released_and_open() -> tuple[Told, Standing]:
     """A person frees the host, an apply of before the restart has ended meanwhile, and there is something to do."""

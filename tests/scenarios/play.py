@@ -9,16 +9,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from service.errors import AuthFailed, Garbled, HostKeyChanged, InputError, Throttled, TooMuch, Unreachable
+from service.errors import AuthFailed, Garbled, HostKeyChanged, InputError, NotFound, Throttled, TooMuch, Unreachable
 from service.model.listings import EventListing
 from service.model.runs import Apply, Drill, HostStatus
 from service.model.states import Seen
 from tests.laws.host import printed
 from tests.laws.specs import head
 from tests.scenarios.script import Line, lines_of
-from tests.scenarios.stage import HOST, OTHER, Stage
+from tests.scenarios.stage import HOST, OBSERVE_S, OTHER, Stage
 
 FOLDER = Path(__file__).parent
+PACKET = {"from": "outside", "to": "host", "proto": "tcp", "dport": "22"}
 UNITS = {"s": 1, "m": 60, "h": 3600}
 TROUBLES: dict[str, Exception] = {
     "unreachable": Unreachable("no route"),
@@ -177,13 +178,45 @@ class Play:
             "status": self._see_status, "apply": self._see_apply, "applies": self._see_applies,
             "event": self._see_event, "events": self._see_events,
             "write": self._see_write, "drill": self._see_drill, "latches": self._see_latches, "fact": self._see_fact,
-            "marked": self._see_marked, "source": self._see_source, "host": self._see_host,
+            "marked": self._see_marked, "source": self._see_source, "host": self._see_host, "age": self._see_age,
         }  # fmt: skip
-        if what not in seers:
-            raise line.bad(f"unknown thing to see {what!r}. Fix: one of {', '.join(seers)}")
-        wrong = seers[what](line, rest)
+        if what not in (*seers, "view"):
+            raise line.bad(f"unknown thing to see {what!r}. Fix: one of {', '.join(seers)}, view")
+        wrong = await self._see_view(line, rest) if what == "view" else seers[what](line, rest)
         if bool(wrong) != is_not:
             raise Otherwise(f"{line.where}: {line.rest}: {wrong or 'it was seen'}")
+
+    async def _see_view(self, line: Line, rest: str) -> str:
+        """What API and CLI answer without asking the host."""
+        name, _, text = rest.partition(" ")
+        answers = self.stage.answers
+        views: dict[str, Callable[[], Awaitable[Any]]] = {
+            "observed": lambda: answers.observed(HOST), "desired": lambda: answers.desired(HOST),
+            "guests": lambda: answers.guests(HOST), "pools": lambda: answers.pools(HOST),
+            "trace": lambda: answers.trace(HOST, PACKET), "patch": lambda: answers.accept(HOST),
+            "plan": self._plan_shown,
+        }  # fmt: skip
+        if name not in views:
+            raise line.bad(f"no view {name!r}. Fix: one of {', '.join(views)}")
+        try:
+            found = str(await views[name]())
+        except (InputError, NotFound) as error:
+            return str(error)
+        return "" if found != "None" and text in found else found
+
+    async def _plan_shown(self) -> Any:
+        if why := self.stage.answers.uncompared(HOST):
+            raise NotFound(why)
+        return self.stage.queries.current_plan(HOST)
+
+    def _see_age(self, _line: Line, rest: str) -> str:
+        """How long ago the host was seen, by its status."""
+        status = self.stage.status
+        if status is None or status.observed_at is None:
+            return "it was never seen"
+        ago_s = (self.stage.clock.now() - status.observed_at).total_seconds()
+        wanted_s = int(rest[:-1]) * UNITS[rest[-1]]
+        return "" if wanted_s <= ago_s < wanted_s + OBSERVE_S else f"{ago_s:g} s"
 
     def _see_status(self, line: Line, rest: str) -> str:
         return compared(line, self.stage.status, rest)

@@ -15,9 +15,11 @@ from service.errors import HostError, Unreachable
 from service.hostside.facts import same
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
+from service.model.sightings import Sighting
 from service.model.states import Absent, Json, Observed, Seen
 from service.observe.connection import Answer, Target
 from tests.laws.host import bare_host, done, facts_of, hidden, masquerades, set_fact
+from tests.reconcile.sights import digested, seen_in, sighting_of
 
 ENDED = ("confirmed", "rolled_back", "rollback_failed", "released", "refused")
 VERSION = "1.0"
@@ -373,10 +375,21 @@ class Lines:
 class Looks:
     """What the collector is to `FleetHosts`: a look at a host that is a value."""
 
+    def __init__(self) -> None:
+        self._last: dict[str, Sighting] = {}
+
     async def observe(self, host: Line, name: str, watch: Watch) -> HostObserved:
         """What is there now."""
         host.meet()
-        return replace(host.host.observed(watch), host=name)
+        observed = digested(replace(host.host.observed(watch), host=name))
+        self._last[name] = sighting_of(observed)
+        return observed
+
+    def sighting(self, name: str) -> Sighting | None:
+        return self._last.get(name)
+
+    async def recall(self, sighting: Sighting) -> HostObserved:
+        return seen_in(sighting)
 
     def forget(self, name: str) -> None:
-        return
+        self._last.pop(name, None)

@@ -10,6 +10,7 @@ changes.py   record_revision  refuse_revision  record_plan  set_drift
 applies.py   open_apply  start_apply  move_step  move_steps  set_apply_phase  set_probes  finish_apply
 drills.py    open_drill  start_drill  finish_drill
 leases.py    seen_leases
+sightings.py keep_sighting
 access.py    create_token  revoke_token  authenticate  add_receiver  remove_receiver  record_delivery
              claim_key  settle_key  release_key
 retention.py forget  kept
@@ -23,9 +24,12 @@ from service.history.store.drills import DrillWrites
 from service.history.store.hosts import HostWrites
 from service.history.store.leases import LeaseWrites
 from service.history.store.retention import RetentionWrites
+from service.history.store.sightings import SightingWrites
 
 
-class Store(HostWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, AccessWrites, RetentionWrites):
+class Store(
+    HostWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, SightingWrites, AccessWrites, RetentionWrites
+):
     """Everything that can be written, from all of the files here."""
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, insert, select, update
 from service.errors import InputError
 from service.history.sqlite.statements import insert_or_change, insert_where_missing
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import bases, drift, hosts, latches, releases
+from service.history.tables import bases, drift, hosts, latches, releases, sightings
 from service.model.events import (
     ApplyLatched,
     HostForgotten,
@@ -57,8 +57,10 @@ class HostWrites(Writing):
         return moved
 
     def forget_host(self, host: str, *, at: datetime) -> None:
-        """The host left Git: it is Orphaned, nothing of its history is removed, nothing on it is touched."""
+        """The host left Git: it is Orphaned, nothing of its history is removed, nothing on it is touched. What it sent
+        last is looked at by nobody any more."""
         with self._database.write() as connection:
+            connection.execute(delete(sightings).where(sightings.c.host == host))
             known = (hosts.c.host == host, hosts.c.reason != "Orphaned")
             row = connection.execute(select(hosts).where(*known)).mappings().one_or_none()
             if row is None:

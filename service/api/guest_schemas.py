@@ -1,0 +1,43 @@
+"""What the API answers about the guests behind a host."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from service.api.schemas import Told
+from service.model.guests import GuestSource, GuestState, NameRule
+
+
+class Guest(Told):
+    """One guest: declared in the spec, known by its own settings on the host, or only by its lease."""
+
+    name: str = Field(description="the declared one; of a stranger the one that it sent")
+    mac: str
+    source: GuestSource = Field(description="who knows it: the spec, its own settings, or only the lease file")
+    state: GuestState = Field(
+        description="named; waiting: no lease now; unnamed, renamed: its lease has no or another name; "
+        "of strangers foreign: with a name, silent: without"
+    )
+    address: str
+    reserved: str = Field(description="the address that is kept for it")
+    lease_name: str
+    expires: int = Field(description="seconds since 1970; 0 = never, or no lease")
+
+
+class NameFinding(Told):
+    """A name that two want."""
+
+    rule: NameRule
+    name: str
+    mac: str
+    text: str
+
+
+class Guests(Told):
+    """Who is behind a host, by address."""
+
+    host: str
+    at: datetime
+    before_restart: bool = Field(description="nobody has seen the host since the service started")
+    items: list[Guest]
+    findings: list[NameFinding]

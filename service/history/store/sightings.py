@@ -1,0 +1,30 @@
+"""Writes about what hosts sent: one row a host, only of the last that told anything new. No events."""
+
+from dataclasses import fields
+
+from sqlalchemy import delete
+
+from service.history.columns import MAX_BYTES
+from service.history.sqlite.statements import insert_or_change
+from service.history.store.writing import Writing
+from service.history.tables import sightings
+from service.model.sightings import Sighting
+
+
+class SightingWrites(Writing):
+    """What was seen of a host, and that nothing is known of it any more: one transaction each."""
+
+    def keep_sighting(self, sighting: Sighting) -> None:
+        """This is what the host sent last; it takes the place of what it sent before. An answer of more than
+        `MAX_BYTES` is not kept, nor is the one before it, which is not what was seen last."""
+        watch = {field.name: sorted(getattr(sighting.watch, field.name)) for field in fields(sighting.watch)}
+        values = {
+            "at": sighting.at, "form": sighting.form, "nonce": sighting.nonce, "watch": watch,
+            "answer": sighting.answer, "weighed": sighting.weighed,
+        }  # fmt: skip
+        with self._database.write() as connection:
+            if len(sighting.answer) > MAX_BYTES:
+                connection.execute(delete(sightings).where(sightings.c.host == sighting.host))
+                return
+            row = {"host": sighting.host, **values}
+            connection.execute(insert_or_change(sightings, ["host"], row, values))
