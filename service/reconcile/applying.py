@@ -97,8 +97,9 @@ class Applying:
         plan, desired = standing.plan, standing.desired
         if plan is None or desired is None:
             raise AssertionError("an apply without a plan")
-        standing.unsettled = True
-        apply_id = standing.applying = await self._opened(plan, standing.plan_id, request)
+        standing.begin()
+        apply_id = await self._opened(plan, standing.plan_id, request)
+        standing.begin(apply_id)
         status = replace(
             status, phase="Running", health="Progressing", apply_id=apply_id, message="", attempted_commit=plan.commit
         )
@@ -112,8 +113,7 @@ class Applying:
         except HostError as error:
             result = Ended("conflict", "unreachable", str(error))
         await self._finish(apply_id, attempt.plan, desired, result)
-        standing.unsettled = result.ending == "unconfirmed"
-        standing.applying = apply_id if standing.unsettled else ""
+        standing.end(apply_id if result.ending == "unconfirmed" else "")
         return statuses.ended(status, result, apply_id=apply_id, commit=plan.commit, desired_digest=desired.digest)
 
     async def settle(self, spec: HostSpec, standing: Standing) -> Settled:
@@ -123,7 +123,7 @@ class Applying:
         unfinished = await asyncio.to_thread(self._memory.unfinished_applies)
         mine = [apply for apply in unfinished if apply.host == spec.name and not apply.is_waiting]
         if not mine:
-            standing.unsettled, standing.applying = False, ""
+            standing.end()
             return "free"
         fence = await self._hosts.fence(spec)
         for apply in mine:
@@ -136,7 +136,7 @@ class Applying:
             await self._settled(apply, told)
             if told.cause in AWAY and await self._asked.apply(spec.name) is None:
                 await self._gone.again(apply)
-        standing.unsettled, standing.applying = False, ""
+        standing.end()
         return "ended"
 
     async def _verified(self, spec: HostSpec, apply_id: str, told: Ended) -> Ended:

@@ -76,6 +76,6 @@ class Looking:
         drill = await self._asked.drill(turn.spec.name)
         if drill is None:
             return None
-        turn.standing.unsettled = True
+        turn.standing.begin()
         await self._drilling.run(turn.spec, drill.id, turn.observed, turn.addresses, reboot=drill.reboot)
         return Stop("a drill has ended", statuses.SOON_S)

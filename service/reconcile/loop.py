@@ -123,7 +123,7 @@ class Loop:
                 if next_s is not None:
                     self._queue.add(name, after_s=next_s)
             except Exception as error:
-                self._rounds.standing(name).trouble = self._troubles.failed("round", name, error)
+                self._rounds.standing(name).fail(self._troubles.failed("round", name, error))
                 self._queue.add(name, after_s=AFTER_BUG_S)
             finally:
                 self._queue.done(name)

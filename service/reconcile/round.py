@@ -145,13 +145,11 @@ class Rounds:
             turn = Turn(spec, wanted, standing, status, desired)
             next_s = (await through(self.stages, turn)).after_s
             status = statuses.doubted(turn.status, self._hosts.doubt(name))
-            standing.failures = 0
-            standing.trouble = ""
+            standing.well()
             self._troubles.well("round", name)
         except Throttled as error:  # whoever asked for something goes on waiting: it passes by itself
             self._failed(error)
-            standing.failures += 1
-            standing.trouble = str(error)
+            standing.fail(str(error))
             status = statuses.unreachable(status, error)
             next_s = self._clock.jitter(min(THROTTLED_MOST_S, statuses.backoff_s(standing.failures)))
         except HostError as error:
@@ -167,8 +165,7 @@ class Rounds:
 
     async def _gave_up(self, host: str, standing: Standing, why: str, cause: str) -> float:
         """Whoever waits for something of this host is told now; the seconds until the next round."""
-        standing.failures += 1
-        standing.trouble = why
+        standing.fail(why)
         with contextlib.suppress(StoreError):  # what the record did not take waits still, and a later round ends it
             await self._asked.give_up(host, "Failed", cause, why)
         return self._clock.jitter(statuses.backoff_s(standing.failures))
@@ -178,7 +175,7 @@ class Rounds:
         host = status.host
         is_news = self._troubles.is_news("round", host, error)
         why = self._troubles.failed("round", host, error)
-        standing.plan, standing.plan_id, standing.looked = None, "", None
+        standing.void()
         next_s = await self._gave_up(host, standing, why, "error")
         if is_news:
             event = RoundFailed(host=host, why=why)
@@ -306,26 +303,19 @@ class Rounds:
 
     async def _remember(self, turn: Turn) -> None:
         """What was seen goes into the history; what did not change costs nothing there."""
-        standing, desired, observed, plan = turn.standing, turn.desired, turn.observed, turn.plan
-        standing.looked, standing.spec = turn.looked, turn.spec
-        before, standing.plan = standing.plan, plan
-        standing.desired, standing.observed = desired, observed
+        standing, observed, plan, before = turn.standing, turn.observed, turn.plan, turn.standing.plan
         is_news = before is None or (before.digest, before.commit) != (plan.digest, plan.commit)
         resolved_by = standing.applied_by or ("git" if standing.commit not in ("", plan.commit) else "host")
-        standing.applied_by, standing.commit = "", plan.commit
-
         news = [fault for fault in plan.at_boot if before is None or fault not in before.at_boot]
-
         left = [one for one in plan.left_behind if before is None or one not in before.left_behind]
-
-        sighting = self._hosts.sighting(desired.host)
+        sighting = self._hosts.sighting(plan.host)
         kept = (sighting.watch, observed.digests, sighting.weighed) if sighting is not None else None
 
-        def write(host: str) -> None:
+        def write(host: str) -> str:
+            """The plan's id; none where nothing differs."""
             at = observed.observed_at
             if sighting is not None and kept != standing.kept:
                 self._record.keep_sighting(as_kept(sighting))
-                standing.kept = kept
             for fault in news:
                 self._record.add_event(NextBoot(host=host, fault=fault), at=at)
             for one in left:
@@ -333,22 +323,20 @@ class Rounds:
             self._record.set_drift(host, plan.drifts, at=at, resolved_by=resolved_by)
             if isinstance(observed.leases, Seen):
                 self._record.seen_leases(host, observed.leases.value, at=at)
-            if plan.is_empty and not plan.drifts:
-                standing.plan_id = ""
-                if is_news:  # an empty plan takes the place of the last one, which is done or void
-                    self._record.record_plan(plan, at=at)
-            else:
-                standing.plan_id = self._record.record_plan(plan, at=at)
+            if not plan.is_empty or plan.drifts:
+                return self._record.record_plan(plan, at=at)
+            if is_news:  # an empty plan takes the place of the last one, which is done or void
+                self._record.record_plan(plan, at=at)
+            return ""
 
-        await asyncio.to_thread(write, desired.host)
+        standing.look(turn.looked, turn.spec, plan, await asyncio.to_thread(write, plan.host), kept)
 
     async def _know_guests(self, turn: Turn) -> None:
         """How full the pools are, and names that two guests want: each is told when it is new."""
         spec, standing, observed = turn.spec, turn.standing, turn.observed
         claims = claims_of(spec, self._kinds)
         self._filled(spec.name, await asyncio.to_thread(pools_of, spec.name, claims, observed))
-        before, standing.disputed = standing.disputed, await asyncio.to_thread(name_findings, claims, observed)
-        for new in [one for one in standing.disputed if one not in before]:
+        for new in standing.dispute(await asyncio.to_thread(name_findings, claims, observed)):
             event = DISPUTES[new.rule](host=spec.name, name_=new.name, mac=new.mac, what=new.text)
             await asyncio.to_thread(self._record.add_event, event, at=observed.observed_at)
 

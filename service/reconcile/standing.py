@@ -68,6 +68,37 @@ class Standing:
     unrecorded: HostStatus | None = None
     heals_s: dict[Key, deque[float]] = field(default_factory=dict)
 
+    def look(self, looked: Looked, spec: HostSpec, plan: Plan, plan_id: str, kept: Kept | None) -> None:
+        """The host was looked at and compared, and the history has it."""
+        self.looked, self.spec, self.plan, self.plan_id = looked, spec, plan, plan_id
+        self.desired, self.observed, self.commit, self.kept = looked.desired, looked.observed, looked.commit, kept
+        self.applied_by = ""
+
+    def dispute(self, found: tuple[NameFinding, ...]) -> list[NameFinding]:
+        """The names that two guests want now; those that are new."""
+        before, self.disputed = self.disputed, found
+        return [one for one in found if one not in before]
+
+    def begin(self, apply_id: str = "") -> None:
+        """Something is begun on the host, and its end has to be found out should nobody see it."""
+        self.unsettled, self.applying = True, apply_id
+
+    def end(self, open_apply: str = "") -> None:
+        """What was begun has ended and is recorded, but for this apply."""
+        self.unsettled, self.applying = bool(open_apply), open_apply
+
+    def well(self) -> None:
+        """A round has come to its end."""
+        self.failures, self.trouble = 0, ""
+
+    def fail(self, why: str) -> None:
+        """A round came to nothing."""
+        self.failures, self.trouble = self.failures + 1, why
+
+    def void(self) -> None:
+        """The plan does not hold any more, whatever it was made of."""
+        self.plan, self.plan_id, self.looked = None, "", None
+
     def desired_of(self, spec: HostSpec) -> Desired | None:
         """What the last look made of this very spec."""
         return self.desired if self.spec is spec else None
