@@ -20,6 +20,8 @@ from tests.scenarios.stage import HOST, OBSERVE_S, OTHER, Stage
 
 FOLDER = Path(__file__).parent
 PACKET = {"from": "outside", "to": "host", "proto": "tcp", "dport": "22"}
+BYSTANDER = head("observe").replace(HOST, OTHER)
+"""A fleet without any host is refused."""
 UNITS = {"s": 1, "m": 60, "h": 3600}
 TROUBLES: dict[str, Exception] = {
     "unreachable": Unreachable("no route"),
@@ -43,6 +45,7 @@ class Play:
         self.stage = stage
         self._marked = ""
         self._agreed = ""
+        self._specs: dict[str, str] = {}
         self._words: dict[str, Callable[[Line], Awaitable[None]]] = {
             name: getattr(self, f"_{name}")
             for name in (
@@ -52,7 +55,9 @@ class Play:
         }  # fmt: skip
 
     async def line(self, line: Line) -> None:
-        """Do or see one thing."""
+        """Do or see one thing; one that begins with a host's name is about that host."""
+        self.stage.at = line.word if line.word in self.stage.hosts else HOST
+        line = line.inner if line.word in self.stage.hosts else line
         if line.word not in self._words:
             raise line.bad(f"unknown word {line.word!r}. Fix: one of {', '.join(self._words)}")
         await self._words[line.word](line)
@@ -62,9 +67,13 @@ class Play:
     async def _commit(self, line: Line) -> None:
         if line.rest not in ("observe", "approve", "auto", "none"):
             raise line.bad("say how the host is kept in sync. Fix: commit observe | approve | auto | none")
-        name, sync = (OTHER, "observe") if line.rest == "none" else (HOST, line.rest)
-        spec = head(sync).replace(HOST, name) + line.block
-        self.stage.forge.push({"fleet.yaml": "passerelle: 1\n", f"hosts/{name}.yaml": spec})
+        if line.rest == "none":
+            self._specs = {f"hosts/{OTHER}.yaml": BYSTANDER, **self._specs}
+            self._specs.pop(f"hosts/{HOST}.yaml", None)
+        else:
+            self._specs = {path: spec for path, spec in self._specs.items() if spec != BYSTANDER}
+            self._specs[f"hosts/{self.stage.at}.yaml"] = head(line.rest).replace(HOST, self.stage.at) + line.block
+        self.stage.forge.push({"fleet.yaml": "passerelle: 1\n", **self._specs})
         self.stage.loop.look_now()
 
     async def _wait(self, line: Line) -> None:
@@ -90,22 +99,24 @@ class Play:
         if status is not None and status.plan_id and (plan := self.stage.queries.plan(status.plan_id)):
             digest = plan.digest
         digest = self._agreed if "marked" in line.rest else digest
-        await self._asked(line, lambda: self.stage.control.apply(HOST, None, digest, "ann", may_raise=True))
+        await self._asked(line, lambda: self.stage.control.apply(self.stage.at, None, digest, "ann", may_raise=True))
 
     async def _apply(self, line: Line) -> None:
-        await self._asked(line, lambda: self.stage.control.apply(HOST, None, None, "ann"))
+        await self._asked(line, lambda: self.stage.control.apply(self.stage.at, None, None, "ann"))
 
     async def _release(self, line: Line) -> None:
-        await self._asked(line, lambda: self.stage.control.release(HOST, "looked at it", "ann"))
+        await self._asked(line, lambda: self.stage.control.release(self.stage.at, "looked at it", "ann"))
 
     async def _retry(self, line: Line) -> None:
-        await self._asked(line, lambda: self.stage.control.clear_latch(HOST, "mended", "ann"))
+        await self._asked(line, lambda: self.stage.control.clear_latch(self.stage.at, "mended", "ann"))
 
     async def _drill(self, line: Line) -> None:
-        await self._asked(line, lambda: self.stage.control.drill(HOST, "ann", reboot=line.rest.startswith("reboot")))
+        await self._asked(
+            line, lambda: self.stage.control.drill(self.stage.at, "ann", reboot=line.rest.startswith("reboot"))
+        )
 
     async def _look(self, line: Line) -> None:
-        await self._asked(line, lambda: self.stage.control.reconcile(HOST, "ann"))
+        await self._asked(line, lambda: self.stage.control.reconcile(self.stage.at, "ann"))
 
     async def _host(self, line: Line) -> None:
         verb, _, rest = line.rest.partition(" ")
@@ -232,7 +243,7 @@ class Play:
         return "" if str(len(told)) == rest else f"{len(told)}: {told}"
 
     def _see_latches(self, _line: Line, rest: str) -> str:
-        found = len(self.stage.queries.latches(HOST))
+        found = len(self.stage.queries.latches(self.stage.at))
         return "" if str(found) == rest else f"{found}"
 
     def _see_event(self, _line: Line, rest: str) -> str:
@@ -263,7 +274,7 @@ class Play:
         return compared(line, self.stage.watcher.standing, rest)
 
     def _see_host(self, _line: Line, _rest: str) -> str:
-        return "" if HOST in self.stage.watcher.wanted.hosts and self.stage.status else "nobody knows the host"
+        return "" if self.stage.at in self.stage.watcher.wanted.hosts and self.stage.status else "nobody knows the host"
 
 
 def nth_compared(line: Line, newest_first: Sequence[Apply | Drill], rest: str) -> str:

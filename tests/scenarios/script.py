@@ -24,6 +24,12 @@ class Line:
     def where(self) -> str:
         return f"{self.file}:{self.number}"
 
+    @property
+    def inner(self) -> "Line":
+        """The line without its first word."""
+        word, _, rest = self.rest.partition(" ")
+        return Line(self.file, self.number, word, rest.strip(), self.block)
+
     def bad(self, why: str) -> Unreadable:
         return Unreadable(f"{self.where}: {why}")
 

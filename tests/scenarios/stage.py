@@ -1,4 +1,4 @@
-"""What a scenario is played on: the service's own loop, a real repository, a real database, and a played host."""
+"""What a scenario is played on: the service's own loop, a real repository, a real database, and played hosts."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,8 @@ async def nothing() -> None:
 
 
 class Stage:
-    """One service and one host. Started with `start`, again after `stop` or after it died."""
+    """One service and its hosts; `at` is the one that is spoken of. Started with `start`, again after `stop` or after
+    it died."""
 
     def __init__(self, folder: Path, ceilings: Mapping[str, str]) -> None:
         self.forge = Forge(folder / "fleet.git")
@@ -51,8 +52,9 @@ class Stage:
             **ceilings,
         )  # fmt: skip
         self.clock = StoppedClock()
-        self.played = PlayedHost(self.clock)
-        self.lines = Lines({HOST: self.played})
+        self.hosts = {name: PlayedHost(self.clock) for name in (HOST, OTHER)}
+        self.at = HOST
+        self.lines = Lines(self.hosts)
         self._open = contextlib.ExitStack()
         self.running: asyncio.Future[None] | None = None
 
@@ -85,7 +87,8 @@ class Stage:
 
     def die(self) -> None:
         """The service is killed at this moment."""
-        self.played.began = lambda: None
+        for host in self.hosts.values():
+            host.began = lambda: None
         if self.running is not None:
             self.running.cancel()
 
@@ -111,7 +114,7 @@ class Stage:
     def _is_idle(self) -> bool:
         due = self.clock.due_s()
         is_waiting = len(due) == 1 + bool(self.queue.depth) and due[0] > self.clock.at_s
-        return is_waiting and not any(map(self.queue.is_running, (HOST, OTHER)))
+        return is_waiting and not any(map(self.queue.is_running, self.hosts))
 
     async def wait(self, seconds: float) -> None:
         """The time passes; whatever is due in it happens when it is due."""
@@ -121,21 +124,27 @@ class Stage:
             self.clock.move(max(0.0, due[0] - self.clock.at_s))
             await self.settled()
         self.clock.move(max(0.0, ends_s - self.clock.at_s))
-        self.played.tick()
+        for host in self.hosts.values():
+            host.tick()
 
     # ------------------------------------------------------------------------------------------------- what is seen
 
     @property
+    def played(self) -> PlayedHost:
+        """The host itself."""
+        return self.hosts[self.at]
+
+    @property
     def status(self) -> HostStatus | None:
         """What API, CLI and metrics show."""
-        return self.answers.unrecorded().get(HOST) or self.queries.host(HOST)
+        return self.answers.unrecorded().get(self.at) or self.queries.host(self.at)
 
     @property
     def applies(self) -> list[Apply]:
         """Newest first."""
-        return list(self.queries.applies(ApplyListing(limit=50, host=HOST)).items)
+        return list(self.queries.applies(ApplyListing(limit=50, host=self.at)).items)
 
     @property
     def drills(self) -> list[Drill]:
         """Newest first."""
-        return list(self.queries.drills(DrillListing(limit=50, host=HOST)).items)
+        return list(self.queries.drills(DrillListing(limit=50, host=self.at)).items)
