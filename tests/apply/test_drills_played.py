@@ -6,7 +6,8 @@ from service.apply.rebooting import BOOT_ID, REBOOT
 from service.errors import Unreachable
 from service.model.runs import Proof
 from service.observe.connection import Answer
-from tests.apply.wilful import FACT, ID, Fleet, Result
+from tests.apply.wilful import FACT, ID, Fleet
+from tests.scenarios.played_host import Result
 
 UNDONE: Result = {"state": "rolled_back", "restore_began": {"verb": "boot"}}
 

@@ -5,7 +5,8 @@ import pytest
 from service.apply.transaction import RENEWED_S
 from service.errors import HostError, Unreachable
 from service.model.telling import MissedTold, PhaseTold, ProbesTold, Told
-from tests.apply.wilful import FACT, Fleet, Result
+from tests.apply.wilful import FACT, Fleet
+from tests.scenarios.played_host import Result
 
 
 @pytest.fixture
