@@ -139,7 +139,7 @@ def run_service(folder: Path, port: int, *, is_planning: bool) -> None:
                     task.cancel()
                 await workers.close()
 
-        parts = Parts(room.queries, room.store, room.control, SystemClock(), room.metrics)
+        parts = Parts(room.queries, room.store, room.control, room.answers, SystemClock(), room.metrics)
         serve(create_app(parts, lifespan=lifespan), "127.0.0.1", port, grace_s=1)
     (folder / "done.json").write_text(json.dumps(done))
 

@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -184,7 +185,7 @@ def test_what_was_asked_of_a_former_version_waits_in_this_one(tmp_path: Path) ->
 
 def test_plans_lose_the_whole_texts_of_files_and_nothing_else(tmp_path: Path) -> None:
     path = of_former_version(tmp_path, "0006")
-    bodies = [
+    bodies: list[dict[str, Any]] = [
         {"steps": [{"why": "é"}], "files": {"aa": "wpa-psk secret"}},
         {"files": {}, "notes": []},
         {"files": [{"path": "/x"}]},

@@ -88,7 +88,7 @@ def hidden(host: HostObserved, paths: Collection[str]) -> HostObserved:
     there = {path: as_secret(host.texts[path]) for path in paths if path in host.texts}
     return replace(
         host,
-        facts=host.facts | {f"file:{path}": without_digest(host.facts[f"file:{path}"]) for path in there},
+        facts={**host.facts, **{f"file:{path}": without_digest(host.facts[f"file:{path}"]) for path in there}},
         texts={path: text for path, text in host.texts.items() if path not in there},
         secrets={**host.secrets, **there},
     )

@@ -20,7 +20,7 @@ OLD, NEW = b"OldPlantedSecret-4711\n", b"NewPlantedSecret-0815\n"
 SEAL = Seal(Secret(b"a key of the service, 32 bytes.."))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Planted:
     """One file with a secret in it. `is_marked` says so; without it the same file is one like any other."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ class Desk:
 
     def __init__(self, history: History) -> None:
         self.history, self.fleet, self.standing = history, Fleet(), Standing()
-        named = {"plan_id": "", "commit": "c", "plan_digest": "p", "desired_digest": "sha256:d"}
+        named: dict[str, Any] = {"plan_id": "", "commit": "c", "plan_digest": "p", "desired_digest": "sha256:d"}
         self.id = history.store.open_apply("pve1", **named, trigger="push", requested_by="x", at=START)
         history.store.start_apply(self.id, generation=3, planned=[("file:/etc/x", "why")], at=START)
         self.applying = Applying(
