@@ -202,9 +202,9 @@ class Play:
         name, _, text = rest.partition(" ")
         answers = self.stage.answers
         views: dict[str, Callable[[], Awaitable[Any]]] = {
-            "observed": lambda: answers.observed(HOST), "desired": lambda: answers.desired(HOST),
-            "guests": lambda: answers.guests(HOST), "pools": lambda: answers.pools(HOST),
-            "trace": lambda: answers.trace(HOST, PACKET), "patch": lambda: answers.accept(HOST),
+            "observed": lambda: answers.observed(self.stage.at), "desired": lambda: answers.desired(HOST),
+            "guests": lambda: answers.guests(self.stage.at), "pools": lambda: answers.pools(HOST),
+            "trace": lambda: answers.trace(self.stage.at, PACKET), "patch": lambda: answers.accept(HOST),
             "plan": self._plan_shown,
         }  # fmt: skip
         if name not in views:
@@ -216,9 +216,9 @@ class Play:
         return "" if found != "None" and text in found else found
 
     async def _plan_shown(self) -> Any:
-        if why := self.stage.answers.uncompared(HOST):
+        if why := self.stage.answers.uncompared(self.stage.at):
             raise NotFound(why)
-        return self.stage.queries.current_plan(HOST)
+        return self.stage.queries.current_plan(self.stage.at)
 
     def _see_age(self, _line: Line, rest: str) -> str:
         """How long ago the host was seen, by its status."""
