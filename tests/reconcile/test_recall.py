@@ -174,9 +174,10 @@ async def test_a_round_of_before_the_first_look_at_the_source_is_none(tmp_path: 
     forge.push({"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": head("observe") + BRIDGE})
     with a_room(tmp_path, hosts, forge) as room:
         await room.resume()
-        assert room.watcher.wanted.hosts["pve1"].sync == "auto"
+        recalled = room.watcher.wanted.hosts["pve1"]
         assert await room.watcher.look()
-        assert room.watcher.wanted.hosts["pve1"].sync == "observe"
+        read = room.watcher.wanted.hosts["pve1"]
+        assert (recalled.sync, read.sync) == ("auto", "observe")
         await room.round()
         assert len(hosts.applied) == begun
 
@@ -188,9 +189,10 @@ async def test_the_same_source_is_put_in_force_by_the_first_look(tmp_path: Path)
         forge = room.forge
     with a_room(tmp_path, hosts, forge) as room:
         await room.resume()
-        assert room.watcher.standing.state != "followed"
+        recalled = room.watcher.standing
         assert await room.watcher.look()
         assert not await room.watcher.look()
+        assert recalled.state != "followed"
         assert room.watcher.standing.state == "followed"
 
 
