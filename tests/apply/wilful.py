@@ -93,6 +93,7 @@ class Dying(Looks):
     """The next looks find the line dead."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.dead: list[HostError] = []
 
     async def observe(self, host: Line, name: str, watch: Watch) -> HostObserved:
