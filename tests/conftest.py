@@ -17,6 +17,9 @@ from tests.lab_fixtures import fresh_host, host, in_every_suite, lab, shared_hos
 hypothesis.settings.register_profile("passerelle", deadline=None)  # on a busy machine 200 ms say nothing about the code
 hypothesis.settings.load_profile("passerelle")
 
+MEASURED = ("apply", "plan", "reconcile", "scenarios")
+"""Folders of tests while which coverage is counted: tracing costs pure code as much time again as it takes."""
+
 __all__ = ["fresh_host", "host", "lab", "shared_host", "suite"]
 
 
@@ -48,6 +51,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return -minutes, files[item.path], str(given.get("suite", own))
 
     items.sort(key=key)
+    if items and items[0].config.pluginmanager.hasplugin("_cov"):
+        for item in items:
+            if item.nodeid.split("/")[1] not in MEASURED:
+                item.add_marker("no_cover")
 
 
 @pytest.hookimpl(tryfirst=True)
