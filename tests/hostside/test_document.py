@@ -28,6 +28,17 @@ def test_staged_bytes_that_their_program_refuses_change_nothing_and_leak_nothing
     assert list((scratch.root / "var/lib/passerelle/txn").iterdir()) == []
 
 
+def test_a_check_that_cannot_be_run_refuses_before_anything_is_changed(scratch: Scratch) -> None:
+    before = scratch.state()
+    (scratch.bin / "dnsmasq").unlink()
+    answer = scratch.begin()
+    assert (answer["state"], answer["reason"]) == ("refused", "check")
+    assert "nothing was changed: dnsmasq is not installed" in json.dumps(answer)
+    assert scratch.state() == before
+    assert not scratch.armed()
+    assert list((scratch.root / "var/lib/passerelle/txn").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -50,6 +50,14 @@ def test_leases_move_with_their_file_and_dnsmasq_does_not_run_meanwhile(moved: S
     assert done == [["stop", "dnsmasq.service"], ["start", "dnsmasq.service"]]
 
 
+def test_a_file_that_was_in_the_new_place_before_stays_after_a_rollback(moved: Scratch) -> None:
+    put(moved, NEW, LATER)
+    assert begun(moved, NEW, {"from": OLD})["state"] == "applied"
+    assert moved.call("rollback", ID)["state"] == "rolled_back"
+    assert leases(moved, OLD) == DEV + WEB
+    assert leases(moved, NEW) != "no file"
+
+
 @pytest.mark.parametrize("how", ["asked", "deadline", "power cut"])
 def test_what_was_given_out_before_a_rollback_is_kept_in_the_old_place(moved: Scratch, how: str) -> None:
     assert begun(moved, NEW, {"from": OLD})["state"] == "applied"

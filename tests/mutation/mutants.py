@@ -3,7 +3,8 @@
     mutants(tree, package) -> [Mutant]         in a fixed order
     sampled(found, size, seed) -> [Mutant]     so many of them by chance, all for None
 
-Only code in functions is changed, as mutmut does it: what stands outside of them is done before a test begins.
+Only code in functions is changed, as mutmut does it: what stands outside of them, as
+the fields of a dataclass, is done before a test begins.
 Left out by rule, never one by one:
 - Text for people: a literal with a blank between two words, and whatever does nothing but take it away. Words are held
   by tests/test_said_words.py and by goldens; which word it is changes nothing that is done. Commands are lists of words
@@ -76,7 +77,8 @@ def _of_file(file: str, text: str) -> Iterator[Mutant]:
     wrapper.visit(places)
     for number, change in enumerate(changes):
         before, after = change.original_node, change.mutated_node
-        if change.contained_by_top_level_function is None or before in places.silent or _is_untold(before, after):
+        within = change.contained_by_top_level_function  # mutmut has statements of a class's body here, too
+        if not isinstance(within, cst.FunctionDef) or before in places.silent or _is_untold(before, after):
             continue
         yield Mutant(f"{file}:{places.lines[before][0]}#{number}", file, places.lines[before], module, before, after)
 

@@ -39,6 +39,8 @@ def refuse(name: str) -> str:
 
 
 class Thing:
+    size: int = 7 + LIMIT
+
     def __repr__(self) -> str:
         return "Thing" + "()"
 '''
