@@ -35,7 +35,9 @@ async def test_an_answer_of_the_source_is_counted(tmp_path: Path) -> None:
         counted = asyncio.Event()
         loop = Loop(room.watcher, room.rounds, room.queue, room.clock, poll_s=60, workers=0, fetched=counted.set)
         running = asyncio.ensure_future(loop.run())
-        await asyncio.wait([running, asyncio.ensure_future(counted.wait())], return_when=asyncio.FIRST_COMPLETED)
+        waited = asyncio.ensure_future(counted.wait())
+        await asyncio.wait([running, waited], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        for task in (running, waited):
+            task.cancel()
+        await asyncio.wait([running, waited])
         assert counted.is_set()
-        running.cancel()
-        await asyncio.wait([running])
