@@ -217,6 +217,13 @@ ROWS = [
         listeners=(Listener("tcp", "10.10.10.1", 22),),
     ),
     Row("sshd waits on this address", changes(sysctl__x="1"), listeners=(Listener("tcp", "198.51.100.11", 22),)),
+    Row(
+        "IPv6: sshd waits on this address, in brackets",
+        changes(sysctl__x="1"),
+        path=SIX,
+        facts=IPV6,
+        listeners=(Listener("tcp", "[2001:db8::11]", 22),),
+    ),
     Row("nobody knows how the host was reached", changes(sysctl__x="1"), "did not say by which address", path=None),
     Row("nothing is done", (), path=None),
 ]
