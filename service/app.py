@@ -14,7 +14,7 @@ from service.api.metrics import Metrics
 from service.api.parts import Parts
 from service.api.server import serve
 from service.api.values import share_the_processor
-from service.apply.fleet import FleetHosts, Kept, Looks
+from service.apply.fleet import FleetHosts, KeptConnections, Looks
 from service.apply.host_file import host_file
 from service.clock import Clock, SystemClock
 from service.errors import (
@@ -77,7 +77,7 @@ class Outside:
 
     clock: Clock
     apply_clock: Clock
-    connections: Kept
+    connections: KeptConnections
     looks: Looks
     work: Work
     close: Callable[[], Awaitable[None]]

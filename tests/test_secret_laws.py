@@ -15,7 +15,7 @@ import pytest
 from service.adopt.material import of_observed
 from service.answers.views import shown_with_met
 from service.api.create import create_app
-from service.api.parts import Limits, Parts
+from service.api.parts import Parts, RequestLimits
 from service.apply.document import document
 from service.cli import run
 from service.cli.plan import as_text
@@ -99,7 +99,7 @@ async def outputs(room: Room) -> list[tuple[str, bytes]]:
     """Everything the service says of what happened, by where it says it."""
     at = room.clock.now()
     token = room.store.create_token("reader", scopes=["admin"], by="test", at=at)
-    limits = Limits(requests_burst=10_000)
+    limits = RequestLimits(requests_burst=10_000)
     app = create_app(
         Parts(room.queries, room.store, room.control, room.answers, room.clock, room.metrics, limits=limits)
     )

@@ -16,7 +16,7 @@ from service.formats.nat_files import (
     of_nft_script,
 )
 from service.formats.nat_rules import parse_nat_file
-from service.model.observed import Masquerade
+from service.model.observed import MasqueradeInForce
 from service.model.states import Json, Seen
 from service.resources.nat import NAT_FILE, TABLE
 from service.resources.nat_makers import IPTABLES_UNIT, NFT_UNIT
@@ -110,7 +110,7 @@ def _live(material: Material, places: dict[tuple[str, str], list[str]], sketch: 
             sketch.notes.add("danger", "nat", where[0], what)
 
 
-def _named(made: Masquerade) -> str:
+def _named(made: MasqueradeInForce) -> str:
     return f"the masquerade of {made.source} through {made.out or 'any interface'}"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from service.adopt.material import HOSTNAME_FILE, PVE_FIREWALL, PVE_MEMBERS, Material
-from service.adopt.pve_live import CLUSTER_PATH, FLEET_TEXT, Found, Place, live, nothing_live
+from service.adopt.pve_live import CLUSTER_PATH, FLEET_TEXT, Found, PveNode, live, nothing_live
 from service.adopt.pve_sections import KEY, rule_values
 from service.adopt.sketch import Sketch
 from service.firewall.pve.files import read_guest
@@ -56,7 +56,7 @@ def read_pve_firewall(
     found = {f"{CLUSTER_PATH.rpartition('/')[0]}/{name}": data for name, data in files.items() if name != HOST_FILE}
     found |= {f"/etc/pve/nodes/{host}/{HOST_FILE}": files[HOST_FILE]} if HOST_FILE in files else {}
     named, why = _cluster_name(material, host)
-    place = Place(host, {**head, **named}, sketch, shared, firewall.cluster, firewall.host, guests, found)
+    place = PveNode(host, {**head, **named}, sketch, shared, firewall.cluster, firewall.host, guests, found)
     skipped = next((f"{item.where}: Proxmox skips `{item.text}`" for item in folder.ignored), "")
     made = nothing_live(place, skipped or why) if skipped or why else live(place)
     left |= made.left
@@ -77,7 +77,7 @@ def read_pve_firewall(
     return Taken({}, fleet_text, found=Found(found, shared))
 
 
-def _told(place: Place, left: Mapping[str, str], sketch: Sketch) -> None:
+def _told(place: PveNode, left: Mapping[str, str], sketch: Sketch) -> None:
     """What becomes of cluster.fw and host.fw."""
     for level, path in ((place.cluster, CLUSTER_PATH), (place.node, place.host_path)):
         if not level.exists:

@@ -36,7 +36,7 @@ MAX_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PveNode:
     """What was found on a node, and the spec without a firewall. `shared` are the fleet.yaml and the groups/ that are
     there already, by path; empty: they are to be written. `guests` are levels by (name in the spec, file's path)."""
 
@@ -73,7 +73,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveSections:
     """`sketch` has the live sections, `shared` are the files beside the host's own. `left` says why a file is left to
     Proxmox, by its path; a node whose own files are left has no live section at all."""
 
@@ -90,7 +90,7 @@ class _Wrong(Exception):  # noqa: N818 (an answer, not a fault)
     what: str
 
 
-def live(place: Place) -> Live:
+def live(place: PveNode) -> LiveSections:
     """The node's files first, then those of the guests, each of which may be left."""
     if place.cluster.options.get("enable") != 1:
         return nothing_live(
@@ -112,16 +112,16 @@ def live(place: Place) -> Live:
         except _Wrong as error:
             wrong = {"": error.what}
         if not wrong:
-            return _with_guests(place, Live(sketch, shared), before)
+            return _with_guests(place, LiveSections(sketch, shared), before)
         why = next(iter(wrong.values()))
     return nothing_live(place, f"with the fleet.yaml that is there: {why}" if place.shared else why)
 
 
-def nothing_live(place: Place, why: str) -> Live:
+def nothing_live(place: PveNode, why: str) -> LiveSections:
     """All files are left to Proxmox."""
     behind = {path: "a guest's firewall stands behind its host's, which is left, too" for _, path in place.guests}
     shared = place.shared or {FLEET_FILE: FLEET_TEXT}
-    return Live(place.sketch, shared, {CLUSTER_PATH: why, place.host_path: why, **behind})
+    return LiveSections(place.sketch, shared, {CLUSTER_PATH: why, place.host_path: why, **behind})
 
 
 def _add_derive(derive: Mapping[str, Json], sketch: Sketch) -> None:
@@ -132,7 +132,7 @@ def _add_derive(derive: Mapping[str, Json], sketch: Sketch) -> None:
         sketch.comment((KEY, "derive"), [f"{name}: {_WHY[name]}" for name in derive])
 
 
-def _with_guests(place: Place, made: Live, before: Desired) -> Live:
+def _with_guests(place: PveNode, made: LiveSections, before: Desired) -> LiveSections:
     """With those guests whose files would mean the same."""
     candidates, left = dict(place.guests), dict(made.left)
     for _ in range(MAX_ROUNDS):
@@ -145,15 +145,15 @@ def _with_guests(place: Place, made: Live, before: Desired) -> Live:
             named = {path for name, path in candidates if ("guests", name) == error.path[:2]}
             wrong = dict.fromkeys(named or {path for _, path in candidates}, error.what)
         if not wrong:
-            return Live(sketch, made.shared, left)
+            return LiveSections(sketch, made.shared, left)
         gone = {key for key in candidates if key[1] in wrong} or set(candidates)
         left |= {path: wrong.get(path, next(iter(wrong.values()))) for _, path in gone}
         candidates = {key: level for key, level in candidates.items() if key not in gone}
     left |= {path: "too many other guests' files are left to Proxmox" for _, path in candidates}
-    return Live(made.sketch, made.shared, left)
+    return LiveSections(made.sketch, made.shared, left)
 
 
-def _spec(place: Place, sketch: Sketch, shared: Mapping[str, str]) -> HostSpec:
+def _spec(place: PveNode, sketch: Sketch, shared: Mapping[str, str]) -> HostSpec:
     return _read(place.host, write(sketch, place.head, place.host), shared)
 
 
@@ -171,7 +171,7 @@ def _is_met(file: PveFirewallFile, found: Mapping[str, bytes]) -> bool:
     return file.meaning(file.content or b"") == file.meaning(found.get(file.path, b""))
 
 
-def _wrong(place: Place, desired: Desired, before: Desired) -> Iterator[tuple[str, str]]:
+def _wrong(place: PveNode, desired: Desired, before: Desired) -> Iterator[tuple[str, str]]:
     """(path, why) of what would not mean the same; anything that is no firewall file is at the path ""."""
     files = {file.path: file for file in desired.resources if isinstance(file, PveFirewallFile)}
     for path, file in files.items():

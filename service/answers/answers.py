@@ -12,7 +12,7 @@ from typing import Protocol
 
 from service.answers.accept import accept
 from service.answers.guest_views import GuestViews
-from service.answers.tracers import Revision, Tracers
+from service.answers.tracers import Tracers, WantedRevision
 from service.answers.views import shown_with_met
 from service.errors import InputError, NotFound
 from service.kinds.kind import Kind
@@ -63,7 +63,7 @@ class Followed(Protocol):
     """Git, as far as it is followed."""
 
     @property
-    def wanted(self) -> Revision: ...
+    def wanted(self) -> WantedRevision: ...
 
     @property
     def standing(self) -> SourceStanding: ...

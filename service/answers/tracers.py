@@ -14,7 +14,7 @@ KEPT = 32
 """Hosts kept ready; a firewall of thousands of rules takes a moment to compile."""
 
 
-class Revision(Protocol):
+class WantedRevision(Protocol):
     """What Git wants in one commit."""
 
     @property
@@ -27,7 +27,7 @@ class Revision(Protocol):
 class Tracers:
     """Answers from what Git wants, not from what the host has."""
 
-    def __init__(self, revision: Callable[[], Revision], kinds: Sequence[Kind]) -> None:
+    def __init__(self, revision: Callable[[], WantedRevision], kinds: Sequence[Kind]) -> None:
         """`revision` is the one in force."""
         self._revision = revision
         self._kinds = kinds

@@ -10,7 +10,7 @@ from service.api import listings, schemas
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
-from service.api.problem import Refused
+from service.api.problem import RequestRefused
 from service.api.values import Applier, Reader, Ulid, ask, seen_by, there
 from service.errors import InputError
 from service.model.access import Principal
@@ -94,4 +94,4 @@ async def _check(parts: Parts, who: Principal, asked: schemas.ApplyAsked) -> Non
     if asked.digest is not None and plan.digest != asked.digest:
         raise InputError(f"plan {plan.id} has another digest")
     if plan.state != "current":
-        raise Refused(409, f"plan {plan.id} is {plan.state}; look at the newest one", code="plan-stale")
+        raise RequestRefused(409, f"plan {plan.id} is {plan.state}; look at the newest one", code="plan-stale")

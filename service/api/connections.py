@@ -165,7 +165,7 @@ class _Counted(socket.socket):
         self._counted_in.discard(self)
 
 
-class Listener(socket.socket):
+class WebListener(socket.socket):
     """A listening socket whose `accept` asks the crowd. What asyncio makes of the errors: ConnectionAbortedError ends
     this turn without a word."""
 
@@ -194,7 +194,7 @@ def listen(address: str, port: int, crowd: Crowd, now_s: Any) -> list[socket.soc
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, where in dict.fromkeys(found):
-            sockets.append(one := Listener(family, crowd, now_s))
+            sockets.append(one := WebListener(family, crowd, now_s))
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

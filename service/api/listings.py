@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Query
 from pydantic import AwareDatetime
 
-from service.api.problem import Refused
+from service.api.problem import RequestRefused
 from service.api.values import MAX_ID, CommitId, Cursor, HostName, Ip, Limit, Mac, SafeStr, read_cursor
 from service.model.listings import (
     ApplyListing,
@@ -67,7 +67,7 @@ def canonical(ip: str) -> str:
     try:
         return str(ip_address(ip))
     except ValueError:
-        raise Refused(422, "ip is not an address") from None
+        raise RequestRefused(422, "ip is not an address") from None
 
 
 Hosts = Annotated[HostListing, Depends(listing(HostListing))]

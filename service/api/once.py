@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.api.parts import Parts
-from service.api.problem import Refused
+from service.api.problem import RequestRefused
 from service.api.values import ask
 from service.model.access import Principal
 
@@ -38,9 +38,9 @@ async def once(
     asked.update(await request.body())
     claim = await ask(parts.writes.claim_key, who.id, key, asked.hexdigest(), at=parts.clock.now())
     if claim.outcome == "other":
-        raise Refused(422, "this Idempotency-Key was used for another request", code="idempotency-key-reused")
+        raise RequestRefused(422, "this Idempotency-Key was used for another request", code="idempotency-key-reused")
     if claim.outcome == "busy":
-        raise Refused(
+        raise RequestRefused(
             409, "the first request with this key is under way", code="in-flight", headers={"Retry-After": "1"}
         )
     if claim.outcome == "done":

@@ -207,7 +207,7 @@ class Writes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """How much of what is let in. Rates are token buckets: `burst` at once, then one each `every_s` seconds.
 
     A body is `body_bytes` long at most, that of a delivery to a receiver `hook_bytes`; all deliveries that are being
@@ -238,7 +238,7 @@ class Parts:
     answers: Answers
     clock: Clock
     metrics: Metrics = field(default_factory=Metrics)
-    limits: Limits = field(default_factory=Limits)
+    limits: RequestLimits = field(default_factory=RequestLimits)
     hosts_allowed: tuple[str, ...] = ()
     stale_after_s: float = 300.0
     started_at: datetime | None = None

@@ -59,7 +59,7 @@ _CODES = {
 }
 
 
-class Refused(Exception):  # noqa: N818 (an answer, not a fault)
+class RequestRefused(Exception):  # noqa: N818 (an answer, not a fault)
     """A request that is answered with this problem."""
 
     def __init__(self, status: int, detail: str, *, code: str = "", headers: Mapping[str, str] | None = None) -> None:
@@ -97,7 +97,7 @@ def problem(
 def install(app: FastAPI) -> None:
     """Make the app answer every error in this form."""
     app.add_exception_handler(PasserelleError, _ours)
-    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestRefused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
 
@@ -121,7 +121,7 @@ async def _ours(request: Request, error: Exception) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, RequestRefused)
     return problem(error.status, error.detail, code=error.code, instance=_path(request), headers=error.headers)
 
 

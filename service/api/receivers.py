@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from service.api import schemas
 from service.api.parts import Parts
-from service.api.problem import Refused
+from service.api.problem import RequestRefused
 from service.api.rate import Buckets
 from service.api.values import ask
 from service.errors import StoreError
@@ -44,8 +44,8 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
             # Only what fails is counted: a flood of it never keeps the forge out, not even from the same address.
             wait_s = failures.take(request.client.host if request.client else "unknown")
             if wait_s:
-                raise Refused(429, "too many deliveries", headers={"Retry-After": str(int(wait_s) + 1)})
-            raise Refused(401, "no such receiver, or not its signature")
+                raise RequestRefused(429, "too many deliveries", headers={"Retry-After": str(int(wait_s) + 1)})
+            raise RequestRefused(401, "no such receiver, or not its signature")
         if await _is_new(parts, known.name, request):
             await parts.control.nudge(known.name)
         return schemas.Nudged()

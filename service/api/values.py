@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.routing import Match
 from starlette.types import Scope as HttpScope
 
-from service.api.problem import Refused
+from service.api.problem import RequestRefused
 from service.errors import NotFound
 from service.model.access import Principal, Scope
 from service.model.trees import shown
@@ -80,7 +80,7 @@ def read_cursor(text: str, shape: tuple[type, ...]) -> tuple[str | int, ...]:
             if isinstance(part, str):
                 _plain(part)
     except (ValueError, RecursionError):
-        raise Refused(422, "this cursor belongs to no page of this list", code="bad-cursor") from None
+        raise RequestRefused(422, "this cursor belongs to no page of this list", code="bad-cursor") from None
     return tuple(key)
 
 
@@ -99,9 +99,9 @@ async def known_query(request: Request) -> None:
     asked = [name for name, _ in request.query_params.multi_items()]
     if unknown := sorted(set(asked) - known):
         offered = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
-        raise Refused(400, f"no query parameter {shown(unknown[0], 60)}; {offered}", code="unknown-parameter")
+        raise RequestRefused(400, f"no query parameter {shown(unknown[0], 60)}; {offered}", code="unknown-parameter")
     if twice := sorted(name for name in set(asked) if asked.count(name) > 1):
-        raise Refused(400, f"the query parameter {twice[0]} stands twice", code="repeated-parameter")
+        raise RequestRefused(400, f"the query parameter {twice[0]} stands twice", code="repeated-parameter")
 
 
 class Needs:
@@ -113,9 +113,9 @@ class Needs:
     async def __call__(self, request: Request) -> Principal:
         principal = getattr(request.state, "principal", None)
         if not isinstance(principal, Principal):
-            raise Refused(401, "a valid token is needed", headers={"WWW-Authenticate": "Bearer"})
+            raise RequestRefused(401, "a valid token is needed", headers={"WWW-Authenticate": "Bearer"})
         if not principal.may(self.scope):
-            raise Refused(403, lacks(self.scope))
+            raise RequestRefused(403, lacks(self.scope))
         return principal
 
 

@@ -10,7 +10,7 @@ from service.apply.proving import Proving
 from service.apply.rebooting import BOOT_S, RebootRun
 from service.apply.switch import Switch
 from service.apply.transaction import Transaction
-from service.apply.weighing import Question, question, read_weighed
+from service.apply.weighing import PackageQuestion, question, read_weighed
 from service.clock import Clock
 from service.errors import Garbled, HostError, HostRefused, Unreachable
 from service.model.facts import FactId
@@ -31,7 +31,7 @@ WEIGHED_FOR_S = 300.0
 """How long a simulation holds for plans. The host makes it again before it touches a package."""
 
 
-class Kept(Dialer, Protocol):
+class KeptConnections(Dialer, Protocol):
     """Connections that are kept: one a host."""
 
     async def host(self, target: Target) -> Host:
@@ -62,7 +62,7 @@ class Looks(Protocol):
 class FleetHosts:
     """Implements `service.reconcile.ports.Hosts` over kept connections."""
 
-    def __init__(self, connections: Kept, looks: Looks, clock: Clock, *, controller: str) -> None:
+    def __init__(self, connections: KeptConnections, looks: Looks, clock: Clock, *, controller: str) -> None:
         self._connections = connections
         self._looks = looks
         self._clock = clock
@@ -114,7 +114,7 @@ class FleetHosts:
         except Garbled as error:
             return replace(observed, weighed=Unknown(words(error.what)))
 
-    async def _weigh(self, spec: HostSpec, host: Host, observed: HostObserved, asked: Question) -> Weighed:
+    async def _weigh(self, spec: HostSpec, host: Host, observed: HostObserved, asked: PackageQuestion) -> Weighed:
         """The host's answer, or the one from a moment ago where nothing of it moved since."""
         key = (asked, observed.digests.get("packages"), observed.digests.get("units"), observed.boot_id)
         last = self._weighed.get(spec.name)

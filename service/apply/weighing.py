@@ -21,7 +21,7 @@ _VERSION = re.compile(r"[0-9A-Za-z.+:~-]{0,200}")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PackageQuestion:
     """Packages to install and to remove, units to change; each sorted."""
 
     install: tuple[str, ...]
@@ -29,7 +29,7 @@ class Question:
     units: tuple[str, ...]
 
 
-def question(observed: HostObserved, watch: Watch) -> Question | None:
+def question(observed: HostObserved, watch: Watch) -> PackageQuestion | None:
     """What is not as wanted. What could not be read is not asked about: nothing is done about it either."""
     install, remove, units = [], [], []
     for thing, state in sorted(watch.weighed):
@@ -44,10 +44,10 @@ def question(observed: HostObserved, watch: Watch) -> Question | None:
             have = unit.value if isinstance(unit.value, dict) else {}
             if (have.get("enabled"), have.get("active")) != (state, state == "enabled"):
                 units.append(name)
-    return Question(tuple(install), tuple(remove), tuple(units)) if install or remove or units else None
+    return PackageQuestion(tuple(install), tuple(remove), tuple(units)) if install or remove or units else None
 
 
-def read_weighed(answer: dict[str, Any], asked: Question) -> Weighed:
+def read_weighed(answer: dict[str, Any], asked: PackageQuestion) -> Weighed:
     """The host's answer, checked: names, versions and properties only, all of them bounded."""
     try:
         flags = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from service.firewall.pve.node import Firewall
+    from service.firewall.pve.node import NodeFirewall
 
 Answer = Mapping[str, object]
 """verdict, rule, why; for a host of a repository or of the service also nat."""
@@ -195,7 +195,7 @@ def _of_proxmox(pve: Path, node: NodeFacts, asked: dict[str, str]) -> tuple[Trac
     return lambda packet: analyser.trace_packet(packet).as_json(), _with_addresses(asked, folder.firewall)
 
 
-def _with_addresses(asked: dict[str, str], firewall: "Firewall") -> dict[str, str]:
+def _with_addresses(asked: dict[str, str], firewall: "NodeFirewall") -> dict[str, str]:
     """The fields that were given; addresses of host and containers are known."""
     known: dict[str, str] = {}
     for zone, address in (("from", "source"), ("to", "dest")):

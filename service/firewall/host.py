@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from service.firewall.pve.node import Firewall
+from service.firewall.pve.node import NodeFirewall
 from service.firewall.terms.model import Family, Level, Rule, Where
 
 Direction = Literal["in", "out", "forward"]
@@ -72,7 +72,7 @@ class HostFirewall:
     about what it routes.
     """
 
-    levels: Firewall
+    levels: NodeFirewall
     policy_in: Policy
     policy_out: Policy
     policy_forward: Policy

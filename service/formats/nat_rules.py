@@ -20,7 +20,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 
 from service.errors import InputError
 from service.formats.read_once import read_once
-from service.model.observed import Masquerade
+from service.model.observed import MasqueradeInForce
 from service.model.states import Json
 
 TABLE = "passerelle_nat"
@@ -37,7 +37,7 @@ Rule = tuple[str, str]
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 
 
-def masquerades(iptables_save: str, nft_objects: Sequence[Mapping[str, Json]]) -> tuple[Masquerade, ...]:
+def masquerades(iptables_save: str, nft_objects: Sequence[Mapping[str, Json]]) -> tuple[MasqueradeInForce, ...]:
     """Every masquerade of the host: `iptables-save -t nat`, and what is below "nftables" in `nft -j list ruleset`."""
     listed = re.search(r"^\*nat$", iptables_save, re.MULTILINE) and "(nf_tables)" in iptables_save
     skip = {("ip", "nat")} if listed else set()
@@ -45,7 +45,7 @@ def masquerades(iptables_save: str, nft_objects: Sequence[Mapping[str, Json]]) -
     return tuple(sorted(found, key=lambda m: (m.source, m.out, m.table)))
 
 
-def from_iptables_save(text: str) -> list[Masquerade]:
+def from_iptables_save(text: str) -> list[MasqueradeInForce]:
     """The masquerades of nat POSTROUTING, by meaning: quotes, order of options and comments do not count."""
     counts: Counter[Rule] = Counter()
     for line in text.splitlines():
@@ -53,7 +53,7 @@ def from_iptables_save(text: str) -> list[Masquerade]:
             rule = _iptables_rule(line)
             if rule is not None:
                 counts[rule] += 1
-    return [Masquerade(source, out, "iptables nat", count) for (source, out), count in counts.items()]
+    return [MasqueradeInForce(source, out, "iptables nat", count) for (source, out), count in counts.items()]
 
 
 def _iptables_rule(line: str) -> Rule | None:
@@ -74,7 +74,7 @@ def _iptables_rule(line: str) -> Rule | None:
     return (source, options.get("-o", "")) if options.get("-j") == "MASQUERADE" and source else None
 
 
-def from_nft(objects: Sequence[Mapping[str, Json]], skip: set[tuple[str, str]]) -> list[Masquerade]:
+def from_nft(objects: Sequence[Mapping[str, Json]], skip: set[tuple[str, str]]) -> list[MasqueradeInForce]:
     """The masquerades in nft's nat chains at postrouting, but those of the tables in `skip` (family, name)."""
     chains: set[tuple[str, str, str]] = set()
     counts: Counter[tuple[str, Rule]] = Counter()
@@ -87,7 +87,7 @@ def from_nft(objects: Sequence[Mapping[str, Json]], skip: set[tuple[str, str]]) 
             if (family, table, str(rule.get("chain"))) in chains and (family, table) not in skip:
                 for made in _nft_rules(rule.get("expr")):
                     counts[(f"nft {family} {table}", made)] += 1
-    return [Masquerade(source, out, table, count) for (table, (source, out)), count in counts.items()]
+    return [MasqueradeInForce(source, out, table, count) for (table, (source, out)), count in counts.items()]
 
 
 def _nft_rules(expressions: Json) -> list[Rule]:

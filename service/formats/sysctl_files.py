@@ -30,7 +30,7 @@ _SAME = {"net/ipv4/conf/all/forwarding": "net/ipv4/ip_forward"}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SysctlLine:
     """One assignment: key with slashes (`net/ipv4/ip_forward`); value None where `-key` exempts it from patterns."""
 
     key: str
@@ -66,9 +66,9 @@ def canonical(key: str) -> str:
 
 
 @read_once
-def parse(data: bytes) -> tuple[Line, ...]:
+def parse(data: bytes) -> tuple[SysctlLine, ...]:
     """The assignments of one file, in order. Lines that are none are left out, as systemd-sysctl does. Never raises."""
-    found: list[Line] = []
+    found: list[SysctlLine] = []
     for number, raw in enumerate(data.decode("utf-8", "replace").split("\n")[:MAX_LINES], 1):
         text = raw.strip()
         if not text or text[0] in "#;":
@@ -77,7 +77,7 @@ def parse(data: bytes) -> tuple[Line, ...]:
         lenient = key.startswith("-")
         name = slashed(key.removeprefix("-").strip())
         if name and (equals or lenient):
-            found.append(Line(_SAME.get(name, name), value.strip() if equals else None, number))
+            found.append(SysctlLine(_SAME.get(name, name), value.strip() if equals else None, number))
     return tuple(found)
 
 

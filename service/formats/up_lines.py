@@ -11,7 +11,7 @@ which says nothing about what the line does.
 | `iptables -t nat -A POSTROUTING -s NET -o IF -j MASQUERADE` | `MasqueradeLine(NET, IF, "add")` |
 | the same after `iptables … -C … \\|\\|` | `MasqueradeLine(NET, IF, "add")` |
 | the same with `-D` | `MasqueradeLine(NET, IF, "delete")` |
-| `ip route add default via A dev IF`, `route add default gw A` | `DefaultRoute(A, IF)` |
+| `ip route add default via A dev IF`, `route add default gw A` | `DefaultRouteLine(A, IF)` |
 | `ip route add NET via A dev IF`, `route add -net NET gw A` | `StaticRoute(NET, A, IF)` |
 | `ip addr add A/N dev IF` | `AddressLine(A/N, IF)` |
 """
@@ -52,7 +52,7 @@ class MasqueradeLine:
 
 
 @dataclass(frozen=True, slots=True)
-class DefaultRoute:
+class DefaultRouteLine:
     """A default route is added or deleted; `via` or `dev` may be empty where the line names none."""
 
     via: str
@@ -86,7 +86,7 @@ class Opaque:
     text: str
 
 
-Effect = Forwarding | LinkForwarding | MasqueradeLine | DefaultRoute | StaticRoute | AddressLine | Opaque
+Effect = Forwarding | LinkForwarding | MasqueradeLine | DefaultRouteLine | StaticRoute | AddressLine | Opaque
 
 _TOKEN = re.compile(
     r"\s+|(?P<op>\|\||&&|;)|(?P<sink>(?:1|2|&)?>{1,2}\s*/dev/null(?![\w./-])|2>&1(?![\w./-]))|(?P<to>>{1,2})"
@@ -254,7 +254,7 @@ def _address(text: str) -> str:
 _VERBS: dict[str, Action] = {"add": "add", "append": "add", "replace": "add", "del": "delete", "delete": "delete"}
 
 
-def _ip(words: list[str]) -> DefaultRoute | StaticRoute | AddressLine | None:
+def _ip(words: list[str]) -> DefaultRouteLine | StaticRoute | AddressLine | None:
     if _program(words) != "ip":
         return None
     rest = [word for word in words[1:3] if word not in ("-4", "-6", "-f", "inet")] + words[3:]
@@ -282,7 +282,7 @@ def _pairs(words: list[str], keys: tuple[str, ...], flags: tuple[str, ...] = ())
     return out
 
 
-def _ip_route(words: list[str], action: Action) -> DefaultRoute | StaticRoute | None:
+def _ip_route(words: list[str], action: Action) -> DefaultRouteLine | StaticRoute | None:
     to = "default" if words[0] in ("default", "0.0.0.0/0", "0/0", "::/0") else _network(words[0])
     if not to:
         return None
@@ -294,7 +294,7 @@ def _ip_route(words: list[str], action: Action) -> DefaultRoute | StaticRoute | 
         return None
     if not (via or dev or action == "delete"):
         return None
-    return DefaultRoute(via, dev, action) if to == "default" else StaticRoute(to, via, dev, action)
+    return DefaultRouteLine(via, dev, action) if to == "default" else StaticRoute(to, via, dev, action)
 
 
 def _network(text: str, netmask: str = "") -> str:
@@ -317,7 +317,7 @@ def _ip_address(words: list[str], action: Action) -> AddressLine | None:
         return None
 
 
-def _route(words: list[str]) -> DefaultRoute | StaticRoute | None:
+def _route(words: list[str]) -> DefaultRouteLine | StaticRoute | None:
     """`route add default gw A [dev IF]`, `route add -net NET [netmask M] gw A`, `route add -host A dev IF`."""
     if _program(words) != "route" or len(words) < 3 or words[1] not in ("add", "del"):
         return None
@@ -334,7 +334,7 @@ def _route(words: list[str]) -> DefaultRoute | StaticRoute | None:
     action = _VERBS[words[1]]
     if not (via or dev or action == "delete"):
         return None
-    return DefaultRoute(via, dev, action) if is_default else StaticRoute(to, via, dev, action)
+    return DefaultRouteLine(via, dev, action) if is_default else StaticRoute(to, via, dev, action)
 
 
 _READERS: tuple[Callable[[list[str]], Effect | None], ...] = (_forwarding, _masquerade, _ip, _route)

@@ -24,7 +24,7 @@ _PROMPT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GitLimits:
     """What one git command may use. `file_bytes` bounds each file it writes, so the pack of a fetch."""
 
     timeout_s: float = 60.0
@@ -36,7 +36,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Answer:
+class GitAnswer:
     """How it ended. `code` is negative for a signal; `flooded`: it was killed for saying too much."""
 
     code: int = 0
@@ -64,7 +64,7 @@ class _Capture:
         self.kept += chunk[: max(0, self.limit - len(self.kept))]
 
 
-def run(argv: Sequence[str], environment: Mapping[str, str], directory: Path, limits: Limits) -> Answer:
+def run(argv: Sequence[str], environment: Mapping[str, str], directory: Path, limits: GitLimits) -> GitAnswer:
     """Run `argv` to its end or its limits. The environment is exactly the one given. Raises SourceError
     only where the program cannot be started."""
     bounded = [
@@ -103,10 +103,10 @@ def _at_most(kind: int, wanted: int) -> int:
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
-def _watch(process: "subprocess.Popen[bytes]", limits: Limits) -> Answer:
+def _watch(process: "subprocess.Popen[bytes]", limits: GitLimits) -> GitAnswer:
     deadline_s = time.monotonic() + limits.timeout_s
     stdout, stderr = _Capture(limits.stdout_bytes), _Capture(limits.stderr_bytes)
-    answer = Answer()
+    answer = GitAnswer()
     assert process.stdout is not None
     assert process.stderr is not None
     with selectors.DefaultSelector() as selector:

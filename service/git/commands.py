@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from service.errors import InputError, SourceError
-from service.git.child import Answer, Limits, run
+from service.git.child import GitAnswer, GitLimits, run
 from service.model.secret import Secret
 from service.model.sources import Source
 from service.model.trees import shown
@@ -104,7 +104,7 @@ class Git:
     directory: Path
     source: Source
     credentials: Credentials = Credentials()
-    limits: Limits = field(default_factory=Limits)
+    limits: GitLimits = field(default_factory=GitLimits)
 
     def __post_init__(self) -> None:
         keys = (self.credentials.ssh_key, self.credentials.known_hosts)
@@ -115,7 +115,7 @@ class Git:
         """The same for another bare repository in the room."""
         return replace(self, directory=directory)
 
-    def create(self) -> Answer:
+    def create(self) -> GitAnswer:
         """Make the empty bare repository: no template, so no hooks and no description."""
         return self._run("init", "--quiet", "--bare", "--template=", "--object-format=sha1")
 
@@ -123,15 +123,15 @@ class Git:
         """Whether git takes the directory for a repository."""
         return self._run("rev-parse", "--git-dir").ok
 
-    def branch_head(self, addresses: tuple[str, ...] = ()) -> Answer:
+    def branch_head(self, addresses: tuple[str, ...] = ()) -> GitAnswer:
         """Ask the source where the branch stands; `commit_of` reads the answer."""
         return self._run("ls-remote", "--quiet", "--heads", "--", self.source.url, self.source.ref, addresses=addresses)
 
-    def branches(self, addresses: tuple[str, ...] = ()) -> Answer:
+    def branches(self, addresses: tuple[str, ...] = ()) -> GitAnswer:
         """Ask the source for all its branches; more of them than may be said (`flooded`) is some, too."""
         return self._run("ls-remote", "--quiet", "--heads", "--", self.source.url, addresses=addresses)
 
-    def commit_of(self, answer: Answer) -> str | None:
+    def commit_of(self, answer: GitAnswer) -> str | None:
         """The commit that `branch_head` told, None where the branch is not there."""
         for line in answer.stdout.decode("ascii", "replace").splitlines():
             commit, _, name = line.partition("\t")
@@ -139,7 +139,7 @@ class Git:
                 return commit
         return None
 
-    def fetch(self, addresses: tuple[str, ...] = ()) -> Answer:
+    def fetch(self, addresses: tuple[str, ...] = ()) -> GitAnswer:
         """Fetch the branch, and nothing else, to `INCOMING`."""
         return self._run(
             "fetch",
@@ -174,7 +174,7 @@ class Git:
             return answer.ok
         raise SourceError(f"whether {new} descends from {old} cannot be told: {self.complaint(answer)}")
 
-    def keep(self, commit: str) -> Answer:
+    def keep(self, commit: str) -> GitAnswer:
         """Let `ACCEPTED` name this commit, so that it stays readable whatever happens to the branch."""
         return self._run("update-ref", "--no-deref", ACCEPTED, _hash(commit))
 
@@ -190,11 +190,11 @@ class Git:
         """Whether every object of the mirror is readable and all links lead somewhere."""
         return self._run("fsck", "--full", "--no-dangling", "--no-progress").ok
 
-    def repack(self) -> Answer:
+    def repack(self) -> GitAnswer:
         """Bring all packs to one and drop what no ref of ours reaches."""
         return self._run("repack", "-a", "-d", "-q")
 
-    def complaint(self, answer: Answer) -> str:
+    def complaint(self, answer: GitAnswer) -> str:
         """Why a command failed, at most four lines made one, without secrets and control characters.
 
         What a server says is left out: it is anybody's text, and would stand in the log and the API as if it were ours.
@@ -215,7 +215,7 @@ class Git:
                 text = text.replace(said, "***")
         return _TOKEN.sub("***", _USERINFO.sub(r"\1***@", text))
 
-    def _run(self, *arguments: str, addresses: tuple[str, ...] = ()) -> Answer:
+    def _run(self, *arguments: str, addresses: tuple[str, ...] = ()) -> GitAnswer:
         return run(self.argv(*arguments, addresses=addresses), self.environment(), self.room, self.limits)
 
     def argv(self, *arguments: str, addresses: tuple[str, ...] = ()) -> list[str]:

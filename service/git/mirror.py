@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from service.errors import SourceError
 from service.git import tree
 from service.git.addresses import AddressRefused, NameUnknown, Resolve, check_host, resolve
-from service.git.child import Answer, Limits
+from service.git.child import GitAnswer, GitLimits
 from service.git.commands import Credentials, Git, port_of
 from service.model.sources import (
     Advanced,
@@ -58,14 +58,14 @@ class Mirror:
         source: Source,
         *,
         credentials: Credentials | None = None,
-        limits: Limits | None = None,
+        limits: GitLimits | None = None,
         allow_loopback: bool = False,
         resolver: Resolve = resolve,
     ) -> None:
         self.source = source
         self._room = room.absolute()
         self._directory = self._room / "mirror.git"
-        self._git = Git(self._room, self._directory, source, credentials or Credentials(), limits or Limits())
+        self._git = Git(self._room, self._directory, source, credentials or Credentials(), limits or GitLimits())
         self._allow_loopback = allow_loopback
         self._resolver = resolver
         self._fetching = threading.Lock()
@@ -224,7 +224,7 @@ class Mirror:
             return Advanced(new, last_accepted)
         return Rewound(last_accepted, new)
 
-    def _failed(self, cause: FailCause, what: str, answer: Answer) -> Failed:
+    def _failed(self, cause: FailCause, what: str, answer: GitAnswer) -> Failed:
         cause = "timeout" if answer.timed_out else cause
         return Failed(cause, f"{self.source.url} {what}: {self._git.complaint(answer)}")
 

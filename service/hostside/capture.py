@@ -25,7 +25,7 @@ from service.hostside.facts import FACTS, split_fact
 from service.hostside.host import Host
 
 
-class Seen:
+class HostLook:
     """One look at the host. Each source is read once, when the first fact of it is asked for."""
 
     def __init__(self, host: Host) -> None:
@@ -112,7 +112,7 @@ class Seen:
 
 def capture(host: Host, facts: list[str]) -> dict[str, Json]:
     """What the host has now, for each fact. Trouble when something cannot be read: unknown is not absent."""
-    seen = Seen(host)
+    seen = HostLook(host)
     asked = {fact: split_fact(fact) for fact in facts}
     seen.sources["units"] = seen.units([name for kind, name in asked.values() if kind == "unit"])
     return {fact: FACTS[kind].capture(seen, name) for fact, (kind, name) in asked.items()}
@@ -128,7 +128,7 @@ def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
     detail: dict[str, Json] = {"routes": [], "addresses": {}, "mac": {}}
     if not any(fact.partition(":")[0] in ("link", "addresses", "routes") for fact in facts):
         return detail
-    seen = Seen(host)
+    seen = HostLook(host)
     for family in (4, 6):
         for route in seen.routes(family):
             own = route.get("protocol") == "kernel" and route.get("dst") != "default"  # follows from an address

@@ -1,7 +1,8 @@
 """The types of facts: one row for each, with all that a transaction asks of it. What they say is told in
 `service.hostside`.
 
-A row's functions for the host are given who looks (`Seen`) or who sets (`Setter`), so that this room imports neither.
+A row's functions for the host are given who looks (`HostLook`) or who sets (`Setter`), so that this room imports
+neither.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from service.hostside.canonical import LINK_NAME, STATE, sorted_routes, sysctl_p
 from service.hostside.errors import BadInput, Json
 
 if TYPE_CHECKING:
-    from service.hostside.capture import Seen
+    from service.hostside.capture import HostLook
     from service.hostside.setter import Setter
 
 _SOURCE = r"[0-9a-fA-F.:]{2,45}/[0-9]{1,3}"
@@ -115,7 +116,7 @@ class FactType(NamedTuple):
     """Whether a value that is not None may be this type's: asked of a document before anything of it is used."""
     same: Callable[[Json, Json], bool]
     """Whether what was captured (second) is what is wanted (first). Pure."""
-    capture: Callable[[Seen, str], Json]
+    capture: Callable[[HostLook, str], Json]
     """What the host has now, None where it is not there. Trouble where it cannot be read."""
     put: Callable[[Setter, str, Json, bool], None]
     """Bring it to a value; the flag asks for a unit's restart."""

@@ -13,7 +13,7 @@ import time
 from typing import Callable
 
 from service.hostside.canonical import default_routes_from_json
-from service.hostside.capture import Seen
+from service.hostside.capture import HostLook
 from service.hostside.commands import json_output, run_command, safe_line
 from service.hostside.errors import Json, Trouble, need
 from service.hostside.facts import is_ip, is_of
@@ -69,7 +69,7 @@ def usual_probes(host: Host) -> list[Probe]:
     """What every host is asked: does the default gateway of each family answer as a neighbour, does each resolver of
     /etc/resolv.conf (resolv.conf(5): the first three) answer for the root's name servers."""
     probes: list[Probe] = []
-    seen = Seen(host)
+    seen = HostLook(host)
     for route in default_routes_from_json(seen.routes(4), seen.routes(6)):
         name = f"gateway IPv{route['family']}"
         if route["via"] and name not in [probe["name"] for probe in probes]:

@@ -6,7 +6,7 @@ import errno
 import os
 
 from service.hostside.canonical import lease_lines
-from service.hostside.capture import Seen
+from service.hostside.capture import HostLook
 from service.hostside.durable import make_folders, read_file, remove, sync_folder, write_atomic, write_new
 from service.hostside.errors import Json
 from service.hostside.host import Host, read_text
@@ -27,7 +27,7 @@ class Leases:
 
     def set(self, name: str, wanted: Json) -> None:
         """Change the lease file while dnsmasq does not run, and start it again: then it reads all its files anew."""
-        active = (Seen(self.host).units([LEASES_DAEMON])[LEASES_DAEMON] or {}).get("active")
+        active = (HostLook(self.host).units([LEASES_DAEMON])[LEASES_DAEMON] or {}).get("active")
         write_atomic(self._mark("leases-paused"), b"active" if active else b"")
         if active:
             self.units.systemctl("stop", LEASES_DAEMON)

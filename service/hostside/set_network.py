@@ -17,13 +17,13 @@ from service.hostside.canonical import (
     static_addresses,
     sysctl_path,
 )
-from service.hostside.capture import Seen, peer_words, route_words
+from service.hostside.capture import HostLook, peer_words, route_words
 from service.hostside.commands import must, run_command, safe_line
 from service.hostside.errors import Json, Trouble
 from service.hostside.host import Host
 
 
-class Network:
+class NetworkSetter:
     """Brings links, addresses, routes, settings and tables of the kernel to values; `detail` is that of
     `capture_detail`. What is so already is left alone."""
 
@@ -35,7 +35,7 @@ class Network:
         must(self.host, ["ip", *words])
 
     def set_link(self, name: str, wanted: Json) -> None:
-        links = Seen(self.host).links()
+        links = HostLook(self.host).links()
         now = links.get(name)
         if wanted is None:
             if now is None:
@@ -87,7 +87,7 @@ class Network:
             self.ip("link", "set", "dev", name, "type", "bridge", *option)
 
     def set_addresses(self, name: str, wanted: list[str]) -> None:
-        seen = Seen(self.host).ip("addr", "show")
+        seen = HostLook(self.host).ip("addr", "show")
         now = addresses_from_json(seen).get(name)
         if now is None:
             if wanted:
@@ -103,7 +103,7 @@ class Network:
                 ran = run_command(self.host, ["ip", "addr", "del", address, "dev", name, *peer_words(entry)])
                 if ran.code != 0 and "Cannot assign" not in ran.err:  # gone with its primary
                     raise Trouble(f"ip addr del {address} dev {name} failed: {safe_line(ran.err)}")
-        left = addresses_from_json(Seen(self.host).ip("addr", "show")).get(name, [])
+        left = addresses_from_json(HostLook(self.host).ip("addr", "show")).get(name, [])
         for address in wanted:
             if address not in left:  # the kernel deletes the secondaries of a primary with it
                 self._add_address(name, address)
@@ -118,10 +118,10 @@ class Network:
             kept = [words for number, words in self.detail["routes"] if number == family and words[0] == "default"]
             verb = "replace"
             for route in goal:
-                if route not in Seen(self.host).default_routes():
+                if route not in HostLook(self.host).default_routes():
                     self.ip(f"-{family}", "route", verb, *self._default_words(route, kept))
                 verb = "append"
-            seen = Seen(self.host)
+            seen = HostLook(self.host)
             for route in seen.routes(family):
                 found = default_routes_from_json([route], []) if family == 4 else default_routes_from_json([], [route])
                 if found and any(hop not in goal for hop in found):
@@ -141,7 +141,7 @@ class Network:
 
     def set_other_routes(self) -> None:
         """Set again the static routes that went with an address or a link. Best effort: no fact names them."""
-        there = {(f, tuple(route_words(r))) for f in (4, 6) for r in Seen(self.host).routes(f)}
+        there = {(f, tuple(route_words(r))) for f in (4, 6) for r in HostLook(self.host).routes(f)}
         for family, words in self.detail["routes"]:
             if words[0] != "default" and (family, tuple(words)) not in there:
                 run_command(self.host, ["ip", f"-{family}", "route", "replace", *words])
@@ -169,7 +169,7 @@ class Network:
         source, _, out = name.partition(">")
         program = "ip6tables" if ":" in source else "iptables"
         canonical = masquerade_name(source, out)
-        rules = [w for n, w in masquerade_rules(Seen(self.host).masquerades(source)) if n == canonical]
+        rules = [w for n, w in masquerade_rules(HostLook(self.host).masquerades(source)) if n == canonical]
         for words in rules[wanted:]:
             must(self.host, [program, "-w", "5", "-t", "nat", "-D", "POSTROUTING", *words])
         for _ in range(wanted - len(rules)):

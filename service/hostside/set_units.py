@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from service.hostside.capture import Seen
+from service.hostside.capture import HostLook
 from service.hostside.commands import must, run_command
 from service.hostside.durable import remove
 from service.hostside.errors import Json, Trouble
@@ -23,7 +23,7 @@ class Units:
 
     def set(self, name: str, wanted: Json, restart: bool) -> None:
         self.reload()
-        now = Seen(self.host).units([name])[name]
+        now = HostLook(self.host).units([name])[name]
         if wanted is None:
             if now is not None and now["active"]:
                 self.systemctl("stop", name)
@@ -47,7 +47,7 @@ class Units:
             return
         if now == "masked" and wanted != now:
             self.systemctl("unmask", name)
-            now = (Seen(self.host).units([name])[name] or {}).get("enabled", "")
+            now = (HostLook(self.host).units([name])[name] or {}).get("enabled", "")
         if wanted in ("enabled", "disabled", "masked") and (wanted != now or name in self.unsure):
             self.systemctl({"enabled": "enable", "disabled": "disable", "masked": "mask"}[wanted], name)
 

@@ -10,7 +10,7 @@ from service.hostside.facts import FACTS, split_fact
 from service.hostside.host import Host
 from service.hostside.set_files import Files
 from service.hostside.set_leases import Leases
-from service.hostside.set_network import Network
+from service.hostside.set_network import NetworkSetter
 from service.hostside.set_units import Units
 
 
@@ -22,7 +22,7 @@ class Setter:
 
     def __init__(self, host: Host, contents: Callable[[str], bytes], tag: str, detail: dict[str, Json]) -> None:
         self.host = host
-        self.network: Network = Network(host, detail)
+        self.network: NetworkSetter = NetworkSetter(host, detail)
         self.units: Units = Units(host)
         self.files: Files = Files(host, contents, tag, detail, self.units)
         self.leases: Leases = Leases(host, self.units, self.files)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.hostside.capture import Seen, capture
+from service.hostside.capture import HostLook, capture
 from service.hostside.carriers import prove_switch
 from service.hostside.commands import run_command
 from service.hostside.durable import worded
@@ -90,7 +90,7 @@ def try_gateways(host: Host) -> None:
     What the kernel remembers of its gateways is forgotten: it would carry a confirmation over a way that is no more
     (ip-neighbour(8)).
     """
-    seen = Seen(host)
+    seen = HostLook(host)
     routes = seen.default_routes()
     own = {item.partition("/")[0] for items in seen.addresses().values() for item in items}
     for route in routes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from service.hostside.capture import Seen, capture
+from service.hostside.capture import HostLook, capture
 from service.hostside.errors import Json
 from service.hostside.facts import same, split_fact
 from service.hostside.host import Host
@@ -46,7 +46,7 @@ def told(left: list[dict[str, Json]]) -> str:
 
 def comparable(host: Host, facts: dict[str, Json], at_boot: bool) -> dict[str, Json]:
     """The restored facts as far as they can be compared: guests that went away since are no difference."""
-    there = Seen(host).links() if any(fact.startswith("link:") for fact in facts) else {}
+    there = HostLook(host).links() if any(fact.startswith("link:") for fact in facts) else {}
     wanted = {}
     for fact, value in facts.items():
         kind, name = split_fact(fact)

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.kinds.claims import Claim, DefaultRoute, Masquerades, Named, Network
-from service.spec.findings import Hit, Rule
+from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Masquerades, Named
+from service.spec.findings import Hit, LintRule
 from service.spec.grammar import Address4, Address6, InterfaceAddress
 from service.spec.host import HostSpec
 
@@ -43,13 +43,13 @@ class Addressed(BaseModel):
 class AddressingRules:
     """The rules of one section that holds interfaces, each with the section's name in its id."""
 
-    duplicate_address: Rule
-    overlapping_subnets: Rule
-    gateway_outside_subnet: Rule
-    second_default_route: Rule
-    on_link_alone: Rule
+    duplicate_address: LintRule
+    overlapping_subnets: LintRule
+    gateway_outside_subnet: LintRule
+    second_default_route: LintRule
+    on_link_alone: LintRule
 
-    def all(self) -> tuple[Rule, ...]:
+    def all(self) -> tuple[LintRule, ...]:
         """As a table."""
         return (
             self.duplicate_address,
@@ -63,15 +63,15 @@ class AddressingRules:
 def addressing_rules(kind: str) -> AddressingRules:
     """The rules under a section's name."""
     return AddressingRules(
-        Rule(f"{kind}.duplicate-address", "error", "an address is on one interface once"),
-        Rule(f"{kind}.overlapping-subnets", "error", "two interfaces have no subnet in common"),
-        Rule(
+        LintRule(f"{kind}.duplicate-address", "error", "an address is on one interface once"),
+        LintRule(f"{kind}.overlapping-subnets", "error", "two interfaces have no subnet in common"),
+        LintRule(
             f"{kind}.gateway-outside-subnet",
             "error",
             "a gateway is another address in a subnet of its interface, or on_link",
         ),
-        Rule(f"{kind}.second-default-route", "error", "there is one default route for each family"),
-        Rule(f"{kind}.on-link-without-gateway", "error", "on_link says something of a gateway"),
+        LintRule(f"{kind}.second-default-route", "error", "there is one default route for each family"),
+        LintRule(f"{kind}.on-link-without-gateway", "error", "on_link says something of a gateway"),
     )
 
 
@@ -80,7 +80,7 @@ def addressing_claims(section: Mapping[str, Addressed], sort: Literal["interface
     for name, item in section.items():
         yield Named(name, sort)
         for address in item.addresses:
-            yield Network(name, address)
+            yield AddressClaim(name, address)
         beyond = on_link_gateways(item)
         for family, gateway in ((4, item.gateway), (6, item.gateway6)):
             if gateway:
@@ -102,7 +102,7 @@ def gateways_of(item: Addressed) -> tuple[str, ...]:
 def lint_addressing(section: Mapping[str, Addressed], claims: Sequence[Claim], rules: AddressingRules) -> Iterator[Hit]:
     """Addresses and gateways of one section against those of all. Of two that collide the later one is named."""
     routes = [claim for claim in claims if isinstance(claim, DefaultRoute)]
-    yield from _collisions(section, [claim for claim in claims if isinstance(claim, Network)], rules)
+    yield from _collisions(section, [claim for claim in claims if isinstance(claim, AddressClaim)], rules)
     for name, item in section.items():
         for key, gateway, family in (("gateway", item.gateway, 4), ("gateway6", item.gateway6, 6)):
             if gateway:
@@ -116,15 +116,17 @@ def lint_addressing(section: Mapping[str, Addressed], claims: Sequence[Claim], r
             )
 
 
-def _collisions(section: Mapping[str, Addressed], networks: Sequence[Network], rules: AddressingRules) -> Iterator[Hit]:
+def _collisions(
+    section: Mapping[str, Addressed], networks: Sequence[AddressClaim], rules: AddressingRules
+) -> Iterator[Hit]:
     parsed = [ipaddress.ip_interface(claim.address) for claim in networks]
     duplicates, overlaps = _duplicates(parsed), _overlaps(networks, parsed)
-    standing: dict[Network, list[int]] = {}
+    standing: dict[AddressClaim, list[int]] = {}
     for number, claim in enumerate(networks):
         standing.setdefault(claim, []).append(number)
     for name, item in section.items():
         for index, address in enumerate(item.addresses):
-            own = standing[Network(name, address)].pop(0)
+            own = standing[AddressClaim(name, address)].pop(0)
             path = (name, "addresses", index)
             if own in duplicates:
                 other = networks[duplicates[own]].interface
@@ -146,7 +148,7 @@ def _duplicates(parsed: Sequence[_Interface]) -> dict[int, int]:
     return {n: first[own.ip] for n, own in enumerate(parsed) if first.setdefault(own.ip, n) != n}
 
 
-def _overlaps(networks: Sequence[Network], parsed: Sequence[_Interface]) -> dict[int, int]:
+def _overlaps(networks: Sequence[AddressClaim], parsed: Sequence[_Interface]) -> dict[int, int]:
     """For each address whose subnet another interface has before it: the place of that one.
 
     Two subnets overlap only if one holds the other, so, sorted, each has what holds it right before it. This takes no

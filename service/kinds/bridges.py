@@ -13,13 +13,13 @@ from service.kinds.addressing import (
     lint_addressing,
     taken_rules,
 )
-from service.kinds.claims import Claim, Named, Network
+from service.kinds.claims import AddressClaim, Claim, Named
 from service.model.observed import Watch
 from service.resources.addresses import Addresses
 from service.resources.links import Link
 from service.resources.resource import Resource
-from service.resources.stanzas import Stanza
-from service.spec.findings import Hit, Rule
+from service.resources.stanzas import InterfaceStanza
+from service.spec.findings import Hit, LintRule
 from service.spec.grammar import InterfaceName
 from service.spec.host import HostSpec
 
@@ -43,13 +43,13 @@ class Bridge(Addressed):
 BridgesSection: TypeAlias = Annotated[Mapping[InterfaceName, Bridge], Field(max_length=256)]
 
 _ADDRESSING = addressing_rules("bridges")
-NAME_TAKEN = Rule("bridges.name-taken", "error", "a bridge and a physical interface have different names")
-UNKNOWN_PORT = Rule("bridges.unknown-port", "error", "a port is an interface of the spec", by_absence=True)
-LOOP = Rule("bridges.loop", "error", "a bridge is no port of a bridge")
-PORT_TWICE = Rule("bridges.port-twice", "error", "an interface is the port of one bridge, once")
-PORT_WITH_ADDRESS = Rule("bridges.port-with-address", "error", "a port has no addresses of its own")
-GUESTS_LOST = Rule("bridges.guests-lost", "warning", "a reload of the network leaves the guests on their bridge")
-STP_DELAY = Rule("bridges.forward-delay", "error", "with spanning tree the forward delay is 2 to 30 seconds")
+NAME_TAKEN = LintRule("bridges.name-taken", "error", "a bridge and a physical interface have different names")
+UNKNOWN_PORT = LintRule("bridges.unknown-port", "error", "a port is an interface of the spec", by_absence=True)
+LOOP = LintRule("bridges.loop", "error", "a bridge is no port of a bridge")
+PORT_TWICE = LintRule("bridges.port-twice", "error", "an interface is the port of one bridge, once")
+PORT_WITH_ADDRESS = LintRule("bridges.port-with-address", "error", "a port has no addresses of its own")
+GUESTS_LOST = LintRule("bridges.guests-lost", "warning", "a reload of the network leaves the guests on their bridge")
+STP_DELAY = LintRule("bridges.forward-delay", "error", "with spanning tree the forward delay is 2 to 30 seconds")
 
 
 class Bridges:
@@ -57,7 +57,7 @@ class Bridges:
 
     name = "bridges"
     section: Any = BridgesSection
-    rules: tuple[Rule, ...] = (
+    rules: tuple[LintRule, ...] = (
         *_ADDRESSING.all(),
         NAME_TAKEN,
         UNKNOWN_PORT,
@@ -71,7 +71,7 @@ class Bridges:
     def lint(self, section: BridgesSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         yield from lint_addressing(section, claims, _ADDRESSING)
         physical = {c.interface for c in claims if isinstance(c, Named) and c.sort == "interface"}
-        addressed = {c.interface for c in claims if isinstance(c, Network)}
+        addressed = {c.interface for c in claims if isinstance(c, AddressClaim)}
         taken: dict[str, str] = {}
         for name, bridge in section.items():
             if name in physical:
@@ -113,7 +113,7 @@ class Bridges:
                 forward_delay_s=bridge.forward_delay, ports=tuple(bridge.ports),
             )  # fmt: skip
             yield Addresses(self.name, name, tuple(bridge.addresses))
-            yield Stanza(
+            yield InterfaceStanza(
                 self.name, name, tuple(bridge.addresses), gateways_of(bridge), bridge.mtu, bridge=True,
                 ports=tuple(bridge.ports), stp=bridge.stp, forward_delay_s=bridge.forward_delay,
                 # Proxmox's own ifupdown2 keeps them without a line

@@ -16,7 +16,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class AddressClaim:
     """This host has `address` (CIDR with host bits, as in `10.10.10.1/24`) on `interface`."""
 
     interface: str
@@ -173,7 +173,7 @@ class NeedsUnit:
 
 Claim: TypeAlias = (
     Named
-    | Network
+    | AddressClaim
     | DefaultRoute
     | Reservation
     | Filtered

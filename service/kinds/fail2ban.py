@@ -14,7 +14,7 @@ from service.resources.bans import FILTER_FILE, JAILS_FILE, UNIT, Jails
 from service.resources.packages import Package
 from service.resources.resource import Resource
 from service.resources.units import Unit
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.grammar import check_address, one_or_many, quoted, text, wrong
 from service.spec.host import HostSpec
 
@@ -78,9 +78,9 @@ class Fail2banSection(BaseModel):
     bantime: _TIME_TYPE | None = Field(None, description="How long a ban lasts, as in 1h.")
 
 
-JAIL_TWICE = Rule("fail2ban.jail-twice", "error", "a jail is named once")
-NO_PROXMOX = Rule("fail2ban.no-proxmox", "error", "the jail proxmox is for hosts with Proxmox")
-SPARES_EVERYBODY = Rule("fail2ban.spares-everybody", "error", "not everybody is spared")
+JAIL_TWICE = LintRule("fail2ban.jail-twice", "error", "a jail is named once")
+NO_PROXMOX = LintRule("fail2ban.no-proxmox", "error", "the jail proxmox is for hosts with Proxmox")
+SPARES_EVERYBODY = LintRule("fail2ban.spares-everybody", "error", "not everybody is spared")
 
 
 class Fail2ban:
@@ -88,7 +88,7 @@ class Fail2ban:
 
     name = "fail2ban"
     section: Any = Fail2banSection
-    rules: tuple[Rule, ...] = (JAIL_TWICE, NO_PROXMOX, SPARES_EVERYBODY)
+    rules: tuple[LintRule, ...] = (JAIL_TWICE, NO_PROXMOX, SPARES_EVERYBODY)
 
     def lint(self, section: Fail2banSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         for index, jail in enumerate(section.jails):

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.firewall.pve.cards import link_local
 from service.kinds.claims import (
+    AddressClaim,
     Claim,
     Filtered,
     KeepsLeases,
     NamesGuests,
     NeedsSysctl,
     NeedsUnit,
-    Network,
     Reservation,
     Serves,
     named_by_settings,
@@ -26,7 +26,7 @@ from service.model.observed import Watch
 from service.resources.files import OwnFile
 from service.resources.guest_names import GUESTS_FILE, GuestNames
 from service.resources.resource import Phase, Resource
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.grammar import Address4, Address6, HostName, InterfaceName, Mac
 from service.spec.host import HostSpec
 
@@ -53,15 +53,15 @@ BRIDGED = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6t
 
 GuestsSection: TypeAlias = Annotated[Mapping[HostName, Guest], Field(max_length=4096)]
 
-DUPLICATE_MAC = Rule("guests.duplicate-mac", "error", "a MAC address belongs to one guest")
-DUPLICATE_ADDRESS = Rule("guests.duplicate-address", "error", "an address is reserved for one guest")
-NAME_IS_HOST = Rule("guests.name-is-host", "error", "a guest has another name than its host")
-ADDRESS_IS_OWN = Rule("guests.address-is-own", "error", "a guest's address is not the host's own")
-ADDRESS_OUTSIDE = Rule(
+DUPLICATE_MAC = LintRule("guests.duplicate-mac", "error", "a MAC address belongs to one guest")
+DUPLICATE_ADDRESS = LintRule("guests.duplicate-address", "error", "an address is reserved for one guest")
+NAME_IS_HOST = LintRule("guests.name-is-host", "error", "a guest has another name than its host")
+ADDRESS_IS_OWN = LintRule("guests.address-is-own", "error", "a guest's address is not the host's own")
+ADDRESS_OUTSIDE = LintRule(
     "guests.address-outside-networks", "error", "a guest's address lies in a network of the host", by_absence=True
 )
-NO_DHCP = Rule("guests.no-dhcp", "warning", "something serves the guests' names and addresses", by_absence=True)
-MAC_ON_TWO_HOSTS = Rule("guests.mac-on-two-hosts", "error", "a MAC address belongs to a guest of one host")
+NO_DHCP = LintRule("guests.no-dhcp", "warning", "something serves the guests' names and addresses", by_absence=True)
+MAC_ON_TWO_HOSTS = LintRule("guests.mac-on-two-hosts", "error", "a MAC address belongs to a guest of one host")
 
 
 class Guests:
@@ -69,7 +69,7 @@ class Guests:
 
     name = "guests"
     section: Any = GuestsSection
-    rules: tuple[Rule, ...] = (
+    rules: tuple[LintRule, ...] = (
         DUPLICATE_MAC,
         DUPLICATE_ADDRESS,
         NAME_IS_HOST,
@@ -81,7 +81,7 @@ class Guests:
     )
 
     def lint(self, section: GuestsSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
-        own = [claim.address for claim in claims if isinstance(claim, Network) and ":" not in claim.address]
+        own = [claim.address for claim in claims if isinstance(claim, AddressClaim) and ":" not in claim.address]
         subnets = _Subnets([ipaddress.IPv4Interface(address) for address in own])
         by_mac: dict[str, str] = {}
         by_address: dict[str, str] = {}

@@ -21,8 +21,8 @@ from service.resources.files import FileMode
 from service.resources.links import Link
 from service.resources.resource import Resource
 from service.resources.routes import DefaultRoutes
-from service.resources.stanzas import Stanza
-from service.spec.findings import Hit, Rule
+from service.resources.stanzas import InterfaceStanza
+from service.spec.findings import Hit, LintRule
 from service.spec.grammar import InterfaceName
 from service.spec.host import HostSpec
 
@@ -41,7 +41,7 @@ class Interfaces:
 
     name = "interfaces"
     section: Any = InterfacesSection
-    rules: tuple[Rule, ...] = _ADDRESSING.all()
+    rules: tuple[LintRule, ...] = _ADDRESSING.all()
 
     def lint(self, section: InterfacesSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         yield from lint_addressing(section, claims, _ADDRESSING)
@@ -61,7 +61,7 @@ class Interfaces:
         for name, interface in (section or {}).items():
             yield Link(self.name, name, mtu=interface.mtu)
             yield Addresses(self.name, name, tuple(interface.addresses))
-            yield Stanza(
+            yield InterfaceStanza(
                 self.name, name, tuple(interface.addresses), gateways_of(interface), interface.mtu,
                 taken=taken_rules(host, claims),
             )  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from service.kinds.claims import Claim
 from service.model.observed import Watch
 from service.resources.resource import Resource
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.host import HostSpec
 
 
@@ -29,7 +29,7 @@ class Kind(Protocol):
     section: Any
     """The pydantic type of the section (strict, frozen, extra=forbid); its field descriptions are the reference."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[LintRule, ...]
     """Everything that `lint` and `lint_fleet` may say."""
 
     def lint(self, section: Any, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.kinds.claims import (
+    AddressClaim,
     Claim,
     Masquerades,
     Named,
@@ -14,13 +15,12 @@ from service.kinds.claims import (
     NeedsLoader,
     NeedsPackage,
     NeedsSysctl,
-    Network,
 )
 from service.model.observed import Watch
 from service.resources.nat import SourceNat
 from service.resources.resource import Resource
 from service.resources.sysctls import FORWARDING, Sysctl
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.grammar import InterfaceName, Network4
 from service.spec.host import HostSpec
 
@@ -36,10 +36,12 @@ class Masquerade(BaseModel):
 
 NatSection: TypeAlias = Annotated[tuple[Masquerade, ...], Field(max_length=256)]
 
-UNKNOWN_INTERFACE = Rule("nat.unknown-interface", "error", "`out` is an interface of the spec", by_absence=True)
-DUPLICATE = Rule("nat.duplicate", "error", "a source leaves through an interface once")
-OUT_IS_SOURCE = Rule("nat.out-is-source", "error", "a network leaves through another interface than its own")
-SOURCE_NOT_A_BRIDGE = Rule("nat.source-not-a-bridge", "warning", "a source is the network of a bridge", by_absence=True)
+UNKNOWN_INTERFACE = LintRule("nat.unknown-interface", "error", "`out` is an interface of the spec", by_absence=True)
+DUPLICATE = LintRule("nat.duplicate", "error", "a source leaves through an interface once")
+OUT_IS_SOURCE = LintRule("nat.out-is-source", "error", "a network leaves through another interface than its own")
+SOURCE_NOT_A_BRIDGE = LintRule(
+    "nat.source-not-a-bridge", "warning", "a source is the network of a bridge", by_absence=True
+)
 
 
 class Nat:
@@ -47,14 +49,14 @@ class Nat:
 
     name = "nat"
     section: Any = NatSection
-    rules: tuple[Rule, ...] = (UNKNOWN_INTERFACE, DUPLICATE, OUT_IS_SOURCE, SOURCE_NOT_A_BRIDGE)
+    rules: tuple[LintRule, ...] = (UNKNOWN_INTERFACE, DUPLICATE, OUT_IS_SOURCE, SOURCE_NOT_A_BRIDGE)
 
     def lint(self, section: NatSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         sorts = {claim.interface: claim.sort for claim in claims if isinstance(claim, Named)}
         networks = [
             (claim.interface, ipaddress.ip_interface(claim.address).network)
             for claim in claims
-            if isinstance(claim, Network)
+            if isinstance(claim, AddressClaim)
         ]
         bridged = sorted(str(n) for name, n in networks if sorts.get(name) == "bridge" and n.version == 4)
         for index, entry in enumerate(section):

@@ -11,7 +11,7 @@ from service.kinds.claims import Claim, NeedsPackage, PackageState
 from service.model.observed import Watch
 from service.resources.packages import Package
 from service.resources.resource import Resource
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.grammar import quoted, text, wrong
 from service.spec.host import HostSpec
 
@@ -29,8 +29,8 @@ def check_package(value: str) -> str:
 PackageName = Annotated[str, *text(check_package, {"pattern": f"^{_PACKAGE.pattern}$"})]
 PackagesSection: TypeAlias = Annotated[Mapping[PackageName, Literal["present", "absent"]], Field(max_length=256)]
 
-ABSENT_BUT_NEEDED = Rule("packages.absent-but-needed", "error", "what another section needs is not wanted absent")
-NEVER_ABSENT = Rule("packages.never-absent", "error", "what the host is reached and changed with stays installed")
+ABSENT_BUT_NEEDED = LintRule("packages.absent-but-needed", "error", "what another section needs is not wanted absent")
+NEVER_ABSENT = LintRule("packages.never-absent", "error", "what the host is reached and changed with stays installed")
 
 
 class Packages:
@@ -38,7 +38,7 @@ class Packages:
 
     name = "packages"
     section: Any = PackagesSection
-    rules: tuple[Rule, ...] = (ABSENT_BUT_NEEDED, NEVER_ABSENT)
+    rules: tuple[LintRule, ...] = (ABSENT_BUT_NEEDED, NEVER_ABSENT)
 
     def lint(self, section: PackagesSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         causes = {claim.package: claim.cause for claim in claims if isinstance(claim, NeedsPackage)}

@@ -13,7 +13,7 @@ from service.firewall.host import Closed
 from service.firewall.nft.published import Published, shown_ports
 from service.firewall.pve.render import rule_line
 from service.firewall.terms.model import Rule, Where
-from service.kinds.claims import Claim, Masquerades, Network, Publishes, Reservation
+from service.kinds.claims import AddressClaim, Claim, Masquerades, Publishes, Reservation
 from service.spec.host import HostSpec
 
 KEY = "forwards"
@@ -43,7 +43,7 @@ def published_of(claims: Sequence[Claim], host: HostSpec) -> tuple[Published, ..
 
 def addresses_of(interface: str, claims: Sequence[Claim]) -> tuple[str, ...]:
     """The host's own IPv4 addresses on an interface."""
-    own = (c.address for c in claims if isinstance(c, Network) and c.interface == interface)
+    own = (c.address for c in claims if isinstance(c, AddressClaim) and c.interface == interface)
     return tuple(address.partition("/")[0] for address in own if ":" not in address)
 
 
@@ -57,7 +57,7 @@ def target_of(to: str, claims: Sequence[Claim]) -> str:
 def network_of(address: str, claims: Sequence[Claim]) -> tuple[str, str] | None:
     """(interface, network) in which an address lies: the narrowest."""
     wanted = ipaddress.IPv4Address(address)
-    own = [(c.interface, ipaddress.ip_interface(c.address).network) for c in claims if isinstance(c, Network)]
+    own = [(c.interface, ipaddress.ip_interface(c.address).network) for c in claims if isinstance(c, AddressClaim)]
     near = [(net.prefixlen, name, str(net)) for name, net in own if net.version == 4 and wanted in net]
     return max(near)[1:] if near else None
 

@@ -11,7 +11,7 @@ from service.kinds.claims import Claim, NeedsUnit, Serves
 from service.model.observed import Watch
 from service.resources.resource import Resource
 from service.resources.units import Unit
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.grammar import quoted, text, wrong
 from service.spec.host import HostSpec
 
@@ -41,12 +41,12 @@ ServiceName = Annotated[str, *text(check_service, {"pattern": f"^{_UNIT.pattern}
 ServiceState: TypeAlias = Literal["enabled", "disabled", "masked"]
 ServicesSection: TypeAlias = Annotated[Mapping[ServiceName, ServiceState], Field(max_length=256)]
 
-ALIAS = Rule("services.alias", "warning", "a service is named by its unit file, not by an alias")
-TWICE = Rule("services.twice", "error", "a service is named once")
-OFF_BUT_NEEDED = Rule("services.off-but-needed", "error", "what another section needs is not switched off")
-NEVER_OFF = Rule("services.never-off", "error", "what the way in, the boot or the switch hang on stays on")
-NOT_FREE = Rule("services.not-free", "error", "systemd's own units and passerelle's are nobody's to switch")
-PORT_53 = Rule("services.port-53", "warning", "one server answers on port 53")
+ALIAS = LintRule("services.alias", "warning", "a service is named by its unit file, not by an alias")
+TWICE = LintRule("services.twice", "error", "a service is named once")
+OFF_BUT_NEEDED = LintRule("services.off-but-needed", "error", "what another section needs is not switched off")
+NEVER_OFF = LintRule("services.never-off", "error", "what the way in, the boot or the switch hang on stays on")
+NOT_FREE = LintRule("services.not-free", "error", "systemd's own units and passerelle's are nobody's to switch")
+PORT_53 = LintRule("services.port-53", "warning", "one server answers on port 53")
 
 
 class Services:
@@ -54,7 +54,7 @@ class Services:
 
     name = "services"
     section: Any = ServicesSection
-    rules: tuple[Rule, ...] = (ALIAS, TWICE, OFF_BUT_NEEDED, NEVER_OFF, NOT_FREE, PORT_53)
+    rules: tuple[LintRule, ...] = (ALIAS, TWICE, OFF_BUT_NEEDED, NEVER_OFF, NOT_FREE, PORT_53)
 
     def lint(self, section: ServicesSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         causes = {claim.unit: claim.cause for claim in claims if isinstance(claim, NeedsUnit)}

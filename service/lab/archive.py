@@ -45,18 +45,18 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourcesStanza:
     """One stanza of sources.list(5): fields by their names in small letters."""
 
     fields: dict[str, str] = field(default_factory=dict)
 
-    def of_suite(self, names: dict[str, str], absent: Iterable[str]) -> "Source | None":
+    def of_suite(self, names: dict[str, str], absent: Iterable[str]) -> "SourcesStanza | None":
         """The same source for another release; None when it has nothing of it. `names`: suite here → suite there."""
         suites = [names[word] for word in self.fields.get("suites", "").split() if word in names]
         wanted = [suite for suite in suites if suite not in absent]
         if not wanted or "deb" not in self.fields.get("types", "").split():
             return None
-        return Source(self.fields | {"types": "deb", "suites": " ".join(wanted), "targets": "Packages"})
+        return SourcesStanza(self.fields | {"types": "deb", "suites": " ".join(wanted), "targets": "Packages"})
 
     def text(self) -> str:
         """As a stanza."""
@@ -137,14 +137,18 @@ def _newest_keyring(folder: Path, say: Say) -> Path:
     raise LabError("the package debian-archive-keyring has no keyring where it should be")
 
 
-def read(path: Path) -> list[Source]:
+def read(path: Path) -> list[SourcesStanza]:
     """The sources of a file, one-line or deb822; what is switched off or a comment is left out."""
     text = path.read_text(errors="replace")
     if path.suffix == ".sources":
         stanzas = [_stanza(part) for part in re.split(r"\n[ \t]*\n", text)]
-        return [Source(each) for each in stanzas if each and each.get("enabled", "yes").lower() not in ("no", "false")]
+        return [
+            SourcesStanza(each)
+            for each in stanzas
+            if each and each.get("enabled", "yes").lower() not in ("no", "false")
+        ]
     lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-    return [Source(_one_line(found)) for line in lines if (found := ONE_LINE.fullmatch(line))]
+    return [SourcesStanza(_one_line(found)) for line in lines if (found := ONE_LINE.fullmatch(line))]
 
 
 def _stanza(text: str) -> dict[str, str]:

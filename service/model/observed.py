@@ -118,7 +118,7 @@ class HostObserved:
     facts: Mapping[FactId, Observed[Json]] = field(default_factory=dict)
     texts: Mapping[str, Observed[bytes]] = field(default_factory=dict)
     secrets: Mapping[str, Observed[Secret]] = field(default_factory=dict)
-    masquerades: "Observed[tuple[Masquerade, ...]]" = field(default_factory=lambda: Unknown("not read"))
+    masquerades: "Observed[tuple[MasqueradeInForce, ...]]" = field(default_factory=lambda: Unknown("not read"))
     listeners: Observed[tuple[Listener, ...]] = field(default_factory=lambda: Unknown("not read"))
     packages: Mapping[str, Observed[str]] = field(default_factory=dict)
     leases: Observed[tuple[Lease, ...]] = field(default_factory=lambda: Unknown("not read"))
@@ -159,7 +159,7 @@ class HostObserved:
 
 
 @dataclass(frozen=True, slots=True)
-class Masquerade:
+class MasqueradeInForce:
     """A source NAT to the outgoing interface's address as some table makes it now. `table` says whose:
     `nft inet passerelle_nat` or `iptables nat`. `count` > 1 means that it was added more than once."""
 
@@ -176,7 +176,7 @@ __all__ = [
     "Lease",
     "Listener",
     "ManagementPath",
-    "Masquerade",
+    "MasqueradeInForce",
     "Seen",
     "Unknown",
     "Watch",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.model.facts import FactId
-from service.model.observed import Keeper, Lease, Listener, Masquerade, Watch
+from service.model.observed import Keeper, Lease, Listener, MasqueradeInForce, Watch
 from service.model.secret import Secret
 from service.model.states import Json, Observed
 from service.observe.frames import Section
@@ -36,7 +36,7 @@ class Part:
     packages: Mapping[str, Observed[str]] = field(default_factory=dict)
     entered_s: Mapping[str, float] = field(default_factory=dict)
     changed_at_s: Mapping[str, float] = field(default_factory=dict)
-    masquerades: Observed[tuple[Masquerade, ...]] | None = None
+    masquerades: Observed[tuple[MasqueradeInForce, ...]] | None = None
     listeners: Observed[tuple[Listener, ...]] | None = None
     leases: Observed[tuple[Lease, ...]] | None = None
     bans: Observed[Mapping[str, tuple[str, ...]]] | None = None

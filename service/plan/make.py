@@ -18,7 +18,7 @@ from service.plan.next_boot import next_boot_faults, next_boot_refusals
 from service.plan.safety import names_in, not_ifupdown, refusals
 from service.resources.desired import Desired, LastApplied
 from service.resources.ending import left_behind, with_ends
-from service.resources.resource import Compared, Phase, Resource, Steps, compare
+from service.resources.resource import Compared, Contribution, Phase, Resource, compare
 from service.resources.traits import Restarting, having
 
 Phased = tuple[int, Step]
@@ -137,14 +137,14 @@ def by_type(compared: Sequence[Compared[Resource]]) -> list[tuple[type[Resource]
     return list(groups.items())
 
 
-def kept(parts: Sequence[Steps], steps: Sequence[Step]) -> tuple[Step, ...]:
+def kept(parts: Sequence[Contribution], steps: Sequence[Step]) -> tuple[Step, ...]:
     """The facts to keep, without those that a step changes, and none where no step could disturb them."""
     changed = {step.fact for step in steps}
     disturbed = any(fact.startswith(("link:", "addresses:")) for fact in changed)
     return tuple(step for part in parts for step in part.keep if disturbed and step.fact not in changed)
 
 
-def blobs(parts: Sequence[Steps]) -> dict[str, bytes]:
+def blobs(parts: Sequence[Contribution]) -> dict[str, bytes]:
     """All contents to write."""
     merged: dict[str, bytes] = {}
     for part in parts:

@@ -14,7 +14,7 @@ from ipaddress import ip_address, ip_network
 from service.formats.interfaces import (
     FILES,
     AddressLine,
-    DefaultRoute,
+    DefaultRouteLine,
     IfaceMeaning,
     InterfacesConfig,
     Opaque,
@@ -192,7 +192,7 @@ def routes_made(name: str, found: IfaceMeaning) -> Iterator[tuple[str, str, str]
     for gateway in found.gateways:
         yield "default", gateway, name
     for effect in found.boot_effects():
-        if isinstance(effect, DefaultRoute) and effect.action == "add":
+        if isinstance(effect, DefaultRouteLine) and effect.action == "add":
             yield "default", effect.via, effect.dev or name
         elif isinstance(effect, StaticRoute) and effect.action == "add":
             yield effect.network, effect.via, effect.dev or name

@@ -11,7 +11,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Left
 from service.model.states import Absent, Json, Seen
 from service.resources.desired import Desired, LastApplied
-from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Addresses:
                 yield Left(f"addresses:{name}", f"{name} keeps {words(seen.value)}", remove)
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         steps = []
         for resource, different in compared:
             if not different or any(d.unknown for d in different):
@@ -63,7 +63,7 @@ class Addresses:
             before = None if isinstance(observed.fact(f"link:{resource.interface}"), Absent) else have
             why = f"{resource.kind}: {resource.interface} has {words(have)} and should have {words(different[0].want)}"
             steps.append((Phase.ADDRESS, Step(resource.id, before, resource.wanted(), why)))
-        return Steps(steps=tuple(steps))
+        return Contribution(steps=tuple(steps))
 
 
 def sorted_addresses(addresses: Sequence[str]) -> list[Json]:

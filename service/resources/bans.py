@@ -14,7 +14,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.resources.files import OwnFile, file_step, mode_differences, sha256
-from service.resources.resource import Compared, Phase, Steps, Wishes, compare, field_difference, op_of
+from service.resources.resource import Compared, Contribution, Phase, Wishes, compare, field_difference, op_of
 
 FOLDER = "/etc/fail2ban"
 JAILS_FILE = f"{FOLDER}/jail.d/zz-passerelle.local"
@@ -149,8 +149,8 @@ class Jails:
         )
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
-        total = Steps()
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
+        total = Contribution()
         for own, different in compared:
             if not different or any(d.unknown for d in different):
                 continue
@@ -163,7 +163,7 @@ class Jails:
                 steps.append((Phase.DAEMON_FILE, file_step(JAILS_FILE, content, "0644", observed, why)))
                 blobs |= {sha256(content): content} if content is not None else {}
             steps += own.unit_steps(observed)
-            total = Steps(steps=tuple(steps), blobs=blobs, notes=notes)
+            total = Contribution(steps=tuple(steps), blobs=blobs, notes=notes)
         return total
 
     def unit_steps(self, observed: HostObserved) -> Iterator[tuple[int, Step]]:

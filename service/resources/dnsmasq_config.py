@@ -14,11 +14,11 @@ from service.model.states import Json, Seen, Unknown
 from service.observe.at_boot import texts_of
 from service.resources import dnsmasq_elsewhere as elsewhere
 from service.resources.desired import Desired, LastApplied
-from service.resources.dnsmasq_elsewhere import Directive, Standing
+from service.resources.dnsmasq_elsewhere import Directive, StandingElsewhere
 from service.resources.files import file_step, mode_differences, sha256
 from service.resources.guest_configs import GuestRow
 from service.resources.guest_names import HOSTS_FOLDER, PROTECTION, SOURCES, all_guests, missing_elsewhere
-from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference, op_of
+from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference, op_of
 
 OWN_FILE = "/etc/dnsmasq.d/passerelle.conf"
 FILES = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
@@ -156,8 +156,8 @@ class DnsmasqConfig:
             yield f"strands {count}: {shown}{more}; these guests get another address when they renew"
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
-        total = Steps()
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
+        total = Contribution()
         for config, different in compared:
             texts = config.texts(observed)
             if not different or isinstance(texts, Unknown) or any(d.unknown for d in different):
@@ -169,7 +169,7 @@ class DnsmasqConfig:
                 changed |= inplace
             contents = config.own_content(texts, changed, observed) | changed
             why = f"{config.kind}: {', '.join(dict.fromkeys(d.field for d in different[:8]))}"
-            total = Steps(
+            total = Contribution(
                 steps=(
                     *(
                         (Phase.DAEMON_FILE, file_step(path, content, "0644", observed, f"{why}: {path}"))
@@ -215,7 +215,7 @@ class DnsmasqConfig:
         """Each directive in the form that equal meanings share, one for one."""
         return [(k, dnsmasq.canonical_value(k, v, self.networks)) for k, v in dnsmasq.without_tag_names(directives)]
 
-    def standings(self, texts: Mapping[str, bytes]) -> list[Standing]:
+    def standings(self, texts: Mapping[str, bytes]) -> list[StandingElsewhere]:
         """Every directive of all files but ours, canonical, with its place."""
         return elsewhere.standings({p: t for p, t in texts.items() if p != OWN_FILE}, self.canonical_pairs)
 
@@ -226,7 +226,7 @@ class DnsmasqConfig:
             fields.setdefault(standing.key, []).append(standing.value)
         return {key: [*sorted(values, key=str)] for key, values in fields.items()}
 
-    def to_move(self, texts: Mapping[str, bytes]) -> Iterator[Standing]:
+    def to_move(self, texts: Mapping[str, bytes]) -> Iterator[StandingElsewhere]:
         """What stands elsewhere and is taken over."""
         want, macs = self.wanted(), {mac.lower() for _, mac, _ in self.guests}
         for standing in self.standings(texts):
@@ -236,7 +236,7 @@ class DnsmasqConfig:
             if (self.take_guests and is_guest) or (self.take_over and is_ours):
                 yield standing
 
-    def left(self, texts: Mapping[str, bytes]) -> list[Standing]:
+    def left(self, texts: Mapping[str, bytes]) -> list[StandingElsewhere]:
         """What another file still says and the spec does not any more, but for what has another value now."""
         want = self.wanted()
         found = [s for s in self.standings(texts) if (s.key, s.value) in self.former]

@@ -13,7 +13,7 @@ Directive = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StandingElsewhere:
     """A directive in its place, in canonical form."""
 
     key: str
@@ -29,23 +29,23 @@ class Standing:
 
 def standings(
     texts: Mapping[str, bytes], canonical: Callable[[Sequence[Directive]], list[Directive]]
-) -> list[Standing]:
+) -> list[StandingElsewhere]:
     """Every directive of some files; lists (`interface=a,b`) are one each."""
     found = [(path, d) for path in sorted(texts) for d in dnsmasq.parse(texts[path], path).directives]
     pairs = canonical([(d.key, d.value) for _, d in found])
     return [
-        Standing(key, item, path, directive.line)
+        StandingElsewhere(key, item, path, directive.line)
         for (path, directive), (key, value) in zip(found, pairs, strict=True)
         for item in (value.split(",") if key in dnsmasq.LISTS else [value])
     ]
 
 
-def is_rival(standing: Standing, want: Mapping[str, Sequence[Json]]) -> bool:
+def is_rival(standing: StandingElsewhere, want: Mapping[str, Sequence[Json]]) -> bool:
     """Whether it says otherwise what dnsmasq takes once, or about one thing: a range's network, an option's number."""
     return rival_of(standing, want) is not None
 
 
-def rival_of(standing: Standing, want: Mapping[str, Sequence[Json]]) -> str | None:
+def rival_of(standing: StandingElsewhere, want: Mapping[str, Sequence[Json]]) -> str | None:
     """The wanted value in whose way a directive stands."""
     wanted = [str(value) for value in want.get(standing.key, [])]
     if not wanted or standing.value in wanted:
@@ -70,8 +70,8 @@ def _subject(key: str, value: str) -> tuple[str, ...]:
 
 
 def rivals(
-    found: Iterable[Standing], want: Mapping[str, Sequence[Json]], written: Mapping[Directive, Directive]
-) -> Iterator[tuple[Standing, str]]:
+    found: Iterable[StandingElsewhere], want: Mapping[str, Sequence[Json]], written: Mapping[Directive, Directive]
+) -> Iterator[tuple[StandingElsewhere, str]]:
     """(directive, the value that it should have, as it is written) of all that stand in the way."""
     for standing in found:
         value = rival_of(standing, want)
@@ -79,7 +79,7 @@ def rivals(
             yield standing, written.get((standing.key, value), (standing.key, value))[1]
 
 
-def refusal(standing: Standing, new: str, host: str) -> Refusal:
+def refusal(standing: StandingElsewhere, new: str, host: str) -> Refusal:
     """A change that cannot be made where it stands."""
     return Refusal(
         "not-ours",
@@ -88,7 +88,7 @@ def refusal(standing: Standing, new: str, host: str) -> Refusal:
     )
 
 
-def not_gone(standing: Standing, host: str) -> Refusal:
+def not_gone(standing: StandingElsewhere, host: str) -> Refusal:
     """What the spec does not say any more, and a file that is not ours does."""
     text = f"{standing.key}={standing.value}" if standing.value else standing.key
     return Refusal(
@@ -98,7 +98,7 @@ def not_gone(standing: Standing, host: str) -> Refusal:
     )
 
 
-def with_values(data: bytes, changes: Iterable[tuple[Standing, str]]) -> bytes:
+def with_values(data: bytes, changes: Iterable[tuple[StandingElsewhere, str]]) -> bytes:
     """A file in which some directives have other values; indentation, key, names of tags and line end stay."""
     lines = data.split(b"\n")
     for standing, new in changes:
@@ -115,7 +115,7 @@ def _is_tag(part: str) -> bool:
     return part.strip().startswith(("tag:", "set:"))
 
 
-def without(texts: Mapping[str, bytes], gone: Iterable[Standing]) -> dict[str, bytes]:
+def without(texts: Mapping[str, bytes], gone: Iterable[StandingElsewhere]) -> dict[str, bytes]:
     """The files that change when some directives go."""
     by_path: dict[str, set[int]] = {}
     for standing in gone:

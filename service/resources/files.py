@@ -10,7 +10,16 @@ from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Json, Observed, Seen
-from service.resources.resource import Compared, Phase, Resource, Steps, Wishes, field_difference, field_of, op_of
+from service.resources.resource import (
+    Compared,
+    Contribution,
+    Phase,
+    Resource,
+    Wishes,
+    field_difference,
+    field_of,
+    op_of,
+)
 
 FORMATS: Mapping[str, Callable[[bytes], Mapping[str, Json]]] = {
     "dnsmasq": meanings.of_dnsmasq,
@@ -83,7 +92,7 @@ class OwnFile:
         yield from mode_differences(self, self.path, self.mode, seen, self.gid)
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         steps: list[tuple[int, Step]] = []
         blobs: dict[str, bytes] = {}
         checks: list[tuple[str, str]] = []
@@ -99,7 +108,7 @@ class OwnFile:
                 blobs[sha256(content)] = content
                 if file.check:
                     checks.append((file.check, file.path))
-        return Steps(steps=tuple(steps), blobs=blobs, checks=tuple(checks))
+        return Contribution(steps=tuple(steps), blobs=blobs, checks=tuple(checks))
 
 
 def sha256(content: bytes) -> str:
@@ -161,7 +170,7 @@ class FileMode:
             yield from mode_differences(self, self.path, self.mode, seen)
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         steps: list[tuple[int, Step]] = []
         blobs: dict[str, bytes] = {}
         for resource, different in compared:
@@ -170,4 +179,4 @@ class FileMode:
                 why = f"{resource.kind}: {resource.path}: {', '.join(d.field for d in different)}"
                 steps.append((Phase.FILE, file_step(resource.path, text.value, resource.mode, observed, why)))
                 blobs[sha256(text.value)] = text.value
-        return Steps(steps=tuple(steps), blobs=blobs)
+        return Contribution(steps=tuple(steps), blobs=blobs)

@@ -16,7 +16,7 @@ from service.model.states import Seen
 from service.resources.opening import is_published_within
 from service.resources.own_table import OwnTable
 from service.resources.reach import newly_published, published_changes
-from service.resources.resource import Compared, Phase, Steps
+from service.resources.resource import Compared, Contribution, Phase
 
 TABLE_FACT = f"nft:{NAME}"
 FORWARDS_FILE = "/etc/passerelle/nft.d/forwards.nft"
@@ -80,7 +80,7 @@ class ForwardsTable(OwnTable):
             )
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         """As `Resource` says; with a note on every port that a program of the host waits on."""
         made = super().steps(compared, observed)
         if not made.steps:

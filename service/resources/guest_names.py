@@ -17,7 +17,7 @@ from service.observe.at_boot import texts_of
 from service.observe.derived import derived
 from service.resources.files import OwnFile, file_step, sha256
 from service.resources.guest_configs import CONFIGS, GuestRow, configured_guests, without_twins
-from service.resources.resource import Compared, Phase, Steps, Wishes, compare
+from service.resources.resource import Compared, Contribution, Phase, Wishes, compare
 
 HOSTS_FOLDER = "/etc/passerelle/dhcp-hosts.d"
 """dnsmasq watches it: a new line names an existing lease at once (dnsmasq(8), dhcp-hostsdir). Only host specs count."""
@@ -209,8 +209,8 @@ class GuestNames:
                 yield f"{name} keeps {lease.address} until it renews, and has {new.address} then"
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
-        total = Steps()
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
+        total = Contribution()
         for names, _ in compared:
             file = names.own_file(observed)
             if isinstance(file, Unknown):
@@ -219,7 +219,7 @@ class GuestNames:
             total = names.with_ethers(total, observed) if names.take_over else names.with_refusals(total, observed)
         return total
 
-    def with_leases(self, total: Steps, file: OwnFile, observed: HostObserved) -> Steps:
+    def with_leases(self, total: Contribution, file: OwnFile, observed: HostObserved) -> Contribution:
         """dnsmasq takes up new lines by itself, but forgets none, and a name stays with its lease: where one goes, it
         is taken off the lease while dnsmasq starts anew. So it does where the folder may be a new one."""
         text = observed.text(GUESTS_FILE)
@@ -244,7 +244,7 @@ class GuestNames:
         step = Step(f"leases:{self.lease_file}", {}, {"unnamed": [*unnamed]}, why)
         return replace(total, steps=(*total.steps, (Phase.LEASES, step)))
 
-    def with_refusals(self, total: Steps, observed: HostObserved) -> Steps:
+    def with_refusals(self, total: Contribution, observed: HostObserved) -> Contribution:
         """A guest that another file knows otherwise would be known twice."""
         refusals = tuple(
             Refusal(
@@ -256,9 +256,9 @@ class GuestNames:
             for guest, known in self.elsewhere(observed)
             if not is_met(guest, {known.mac: known})
         )
-        return Steps(total.steps, total.keep, total.packages, total.blobs, total.checks, refusals)
+        return Contribution(total.steps, total.keep, total.packages, total.blobs, total.checks, refusals)
 
-    def with_ethers(self, total: Steps, observed: HostObserved) -> Steps:
+    def with_ethers(self, total: Contribution, observed: HostObserved) -> Contribution:
         """The lines of /etc/ethers that our own file takes over go; dnsmasq's own files are its section's to change."""
         places = [known.where.rpartition(":") for _, known in self.elsewhere(observed)]
         lines = {int(line) for path, _, line in places if path == ethers.PATH}
@@ -267,7 +267,7 @@ class GuestNames:
             return total
         content = without_lines(text.value, lines)
         step = file_step(ethers.PATH, content, "0644", observed, f"{self.kind}: taken over into {GUESTS_FILE}")
-        return Steps(
+        return Contribution(
             (*total.steps, (Phase.DAEMON_FILE, step)), total.keep, total.packages,
             {**total.blobs, sha256(content): content}, total.checks, total.refusals,
         )  # fmt: skip

@@ -10,7 +10,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Left, Refusal
 from service.model.states import Absent, Json, Observed, Seen
 from service.resources.desired import Desired, LastApplied
-from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference, field_of
+from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference, field_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Link:
             yield from field_difference(self, self.name, "ports", "live", list(self.ports), attached)
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         steps: list[tuple[int, Step]] = []
         refusals: list[Refusal] = []
         for link, different in compared:
@@ -82,7 +82,7 @@ class Link:
                 refusals.append(no_such_interface(link.name, observed))
                 continue
             steps.append((Phase.LINK, link.step(observed, [d.field for d in different])))
-        return Steps(steps=tuple(steps), refusals=tuple(refusals))
+        return Contribution(steps=tuple(steps), refusals=tuple(refusals))
 
     @classmethod
     def retired(cls, wanted: Sequence[Self], base: LastApplied) -> Iterator[Self]:

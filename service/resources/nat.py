@@ -8,7 +8,7 @@ from typing import Self
 from service.formats import nat_rules
 from service.model.changes import Difference, Where
 from service.model.facts import Step
-from service.model.observed import HostObserved, Masquerade, Watch
+from service.model.observed import HostObserved, MasqueradeInForce, Watch
 from service.model.plans import Refusal
 from service.model.states import Absent, Json, Seen, Unknown
 from service.observe.derived import derived
@@ -18,9 +18,9 @@ from service.resources.guest_names import take_over_hint
 from service.resources.nat_makers import NAT_WATCH, Maker, makers, of_rule, without_makers
 from service.resources.resource import (
     Compared,
+    Contribution,
     Phase,
     Resource,
-    Steps,
     Wishes,
     field_difference,
     part_steps,
@@ -159,8 +159,8 @@ class SourceNat:
         ]
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
-        total = Steps()
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
+        total = Contribution()
         for nat, different in compared:
             own = nat.own_rules(observed)
             if isinstance(own, Unknown) or any(d.unknown for d in different):
@@ -172,9 +172,9 @@ class SourceNat:
             left = nat.left_makers(observed)
             moved = without_makers((*others, *left), observed, f"{nat.kind}: taken over into {NAT_FILE}")
             if not nat.take_over:
-                moved = Steps(refusals=(*nat.not_loaded(others, observed), *nat.not_gone(left, observed)))
+                moved = Contribution(refusals=(*nat.not_loaded(others, observed), *nat.not_gone(left, observed)))
             loads = any(step.fact == TABLE_FACT and step.after is not None for _, step in live)
-            total = Steps(
+            total = Contribution(
                 steps=(*live, *moved.steps, *(step for part in parts for step in part.steps)),
                 blobs={**moved.blobs, **{name: blob for part in parts for name, blob in part.blobs.items()}},
                 checks=(*([("nft", TABLE)] if loads else []), *(check for part in parts for check in part.checks)),
@@ -301,9 +301,9 @@ def own_at_boot(observed: HostObserved) -> Counter[Rule]:
 
 
 @derived
-def made_now(observed: HostObserved) -> Mapping[Rule, list[Masquerade]]:
+def made_now(observed: HostObserved) -> Mapping[Rule, list[MasqueradeInForce]]:
     """The observed makers of each rule."""
-    made: dict[Rule, list[Masquerade]] = {}
+    made: dict[Rule, list[MasqueradeInForce]] = {}
     for one in observed.masquerades.value if isinstance(observed.masquerades, Seen) else ():
         made.setdefault((one.source, one.out), []).append(one)
     return made
@@ -319,7 +319,7 @@ def iptables_count(rule: Rule, observed: HostObserved) -> int:
     return sum(m.count for m in found(rule, observed) if m.table == "iptables nat")
 
 
-def found(rule: Rule, observed: HostObserved) -> list[Masquerade]:
+def found(rule: Rule, observed: HostObserved) -> list[MasqueradeInForce]:
     """All observed makers of a rule."""
     return made_now(observed).get(rule, [])
 

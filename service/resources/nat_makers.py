@@ -25,7 +25,7 @@ from service.model.states import Absent, Seen, Unknown
 from service.observe.at_boot import effects_at_boot, texts_of
 from service.observe.derived import derived
 from service.resources.files import file_step, sha256
-from service.resources.resource import Phase, Steps
+from service.resources.resource import Contribution, Phase
 
 NFT_UNIT = "nftables.service"
 IPTABLES_UNIT = "netfilter-persistent.service"
@@ -92,7 +92,7 @@ def _rules_of(main: str, texts: Mapping[str, bytes]) -> tuple[NatFound, ...]:
     return of_iptables_rules(texts.get(main, b""), main)
 
 
-def without_makers(gone: Iterable[Maker], observed: HostObserved, why: str) -> Steps:
+def without_makers(gone: Iterable[Maker], observed: HostObserved, why: str) -> Contribution:
     """The scripts without the lines that make some rules. Lines of the interfaces files are their stanzas' to change.
 
     A line that makes more than those rules is a refusal: it is not ours to take apart.
@@ -125,7 +125,7 @@ def without_makers(gone: Iterable[Maker], observed: HostObserved, why: str) -> S
                     hint="write each of these rules on a line of its own first",
                 )
             )
-    return Steps(
+    return Contribution(
         steps=tuple((Phase.FILE, file_step(p, c, _mode(p, observed), observed, why)) for p, c in steps.items()),
         blobs={sha256(content): content for content in steps.values()},
         refusals=tuple(refusals),

@@ -13,7 +13,7 @@ from service.model.plans import digest_of
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.resources.files import OwnFile
 from service.resources.nat import LOADER, LOADER_FILE, loader
-from service.resources.resource import Compared, Phase, Resource, Steps, Wishes, field_difference, part_steps
+from service.resources.resource import Compared, Contribution, Phase, Resource, Wishes, field_difference, part_steps
 
 MAX_SHOWN = 200
 
@@ -107,15 +107,15 @@ class OwnTable:
             yield from field_difference(self, self.name, "others", "live", None, Seen(others))
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         """As `Resource` says."""
-        total = Steps()
+        total = Contribution()
         for own, different in compared:
             if any(d.unknown for d in different):
                 continue
             parts = part_steps(own.parts(), observed)
             live = tuple(own.live_steps([d for d in different if own.is_about(d)], observed))
-            total = Steps(
+            total = Contribution(
                 steps=(*total.steps, *live, *(step for part in parts for step in part.steps)),
                 blobs={**total.blobs, **{name: blob for part in parts for name, blob in part.blobs.items()}},
                 checks=(

@@ -16,7 +16,7 @@ from service.model.plans import Left, PackageChange, Refusal
 from service.model.states import Json, Seen, Unknown
 from service.model.weighed import PackageMove, Way, Weighed
 from service.resources.desired import Desired, LastApplied
-from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference
 
 RISK = "packages go, and come back without a network only from a copy on the host"
 HINTS = {
@@ -68,13 +68,13 @@ class Package:
                 )
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         different = [p for p, found in compared if found and not any(d.unknown for d in found)]
         if not different:
-            return Steps()
+            return Contribution()
         if isinstance(observed.weighed, Unknown) or not isinstance(observed.weighed, Seen):
             why = observed.weighed.why if isinstance(observed.weighed, Unknown) else "the host was not asked"
-            return Steps(refusals=(not_weighed([p.name for p in different], why),))
+            return Contribution(refusals=(not_weighed([p.name for p in different], why),))
         weighed = observed.weighed.value
         install = [p.name for p in different if p.state == "present"]
         remove = [p.name for p in different if p.state == "absent"]
@@ -84,7 +84,7 @@ class Package:
             refusals += refused
             packages += [change(move, names) for move in moves]
             notes += list(brought(way, moves, names))
-        return Steps(
+        return Contribution(
             steps=tuple((Phase.PACKAGE_DOWN, removal(move, observed)) for move in packages if move.action == "remove"),
             packages=tuple(packages),
             refusals=tuple(refusals),

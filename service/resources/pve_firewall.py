@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from service.firewall.pve.comments import keep_comments
-from service.firewall.pve.files import Reading, read_cluster, read_guest, read_host
+from service.firewall.pve.files import PveReading, read_cluster, read_guest, read_host
 from service.firewall.pve.in_place import in_place
-from service.firewall.pve.node import CLUSTER_FILE, HOST_FILE, Firewall
+from service.firewall.pve.node import CLUSTER_FILE, HOST_FILE, NodeFirewall
 from service.firewall.pve.options import DEFAULTS
 from service.firewall.pve.render import render, rule_line
 from service.firewall.terms.model import Level, Rule
@@ -37,7 +37,7 @@ class PveFirewallFile(OwnFile):
     """cluster.fw, host.fw or VMID.fw. `firewall` is the whole that it is a part of; `level` what it says."""
 
     level: Level = field(kw_only=True)
-    firewall: Firewall = field(kw_only=True)
+    firewall: NodeFirewall = field(kw_only=True)
 
     def meaning(self, content: bytes) -> Mapping[str, Json]:
         """{"policy_in": …, "alias x": …, "ipset x": […], "rules": […], "group x": […], "ignored": […]}"""
@@ -74,7 +74,7 @@ class PveFirewallFile(OwnFile):
         if self.content is None or not is_absent or self.meaning(self.content) != self.meaning(b""):
             yield from super().differences(observed)
 
-    def read(self, content: bytes) -> Reading:
+    def read(self, content: bytes) -> PveReading:
         """What Proxmox reads of a file in this place."""
         return read_level(content, self.level, self.firewall.cluster)
 
@@ -96,7 +96,7 @@ class PveFirewallFile(OwnFile):
         return kept_out(self.analyser, path, devices)
 
 
-def pve_file(kind: str, level: Level, firewall: Firewall, node: str) -> PveFirewallFile:
+def pve_file(kind: str, level: Level, firewall: NodeFirewall, node: str) -> PveFirewallFile:
     """The file of a level on a node. Raises InputError for what Proxmox would not read as it is meant."""
     path = f"/etc/pve/nodes/{node}/{HOST_FILE}" if level.kind == "host" else f"{FOLDER}/{_named(level).file}"
     cause = "read by pve-firewall within 10 s"
@@ -111,7 +111,7 @@ def written(level: Level, cluster: Level) -> bytes:
     return render(_named(level), _named(cluster), ENV)
 
 
-def read_level(content: bytes, level: Level, cluster: Level) -> Reading:
+def read_level(content: bytes, level: Level, cluster: Level) -> PveReading:
     """What Proxmox reads."""
     known = _named(cluster)
     if level.kind == "cluster":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from service.firewall.nft.published import PUBLISHED, Published, shown_ports
-from service.firewall.nft.reach import Change, TooMuch, differences
+from service.firewall.nft.reach import Change, TooManyBoxes, differences
 from service.firewall.nft.reach_words import in_words
 from service.firewall.nft.reading import Known, Labels, read_program
 from service.firewall.nft.table import Table
@@ -45,7 +45,7 @@ def table_change(observed: HostObserved, fact: str, table: Table | None) -> Tabl
     for direction, hooks in HOOKS.items():
         try:
             found[direction] = differences(now.through(hooks), then.through(hooks))
-        except TooMuch:
+        except TooManyBoxes:
             found[direction] = None
     return TableChange(found, labels)
 

@@ -17,7 +17,7 @@ is the base of the next diff."""
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class Contribution:
     """What resources of one type contribute to a plan.
 
     `steps` carry the phase they belong to; `keep` are facts that a step may take along and that must stand again after
@@ -88,7 +88,7 @@ class Resource(Protocol):
         ...
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         """What to do about all wanted resources of this type, given their differences; empty when nothing differs."""
         ...
 
@@ -98,7 +98,7 @@ def compare(resources: Iterable[R], observed: HostObserved) -> list[Compared[R]]
     return [(resource, tuple(resource.differences(observed))) for resource in resources]
 
 
-def part_steps(parts: Iterable[Resource], observed: HostObserved) -> list[Steps]:
+def part_steps(parts: Iterable[Resource], observed: HostObserved) -> list[Contribution]:
     """What the parts of a resource contribute, one by one."""
     return [type(part).steps([(part, different)], observed) for part, different in compare(parts, observed)]
 
@@ -150,9 +150,9 @@ def value_or_none(seen: Observed[Json]) -> Json:
 __all__ = [
     "Absent",
     "Compared",
+    "Contribution",
     "Phase",
     "Resource",
-    "Steps",
     "Wishes",
     "compare",
     "field_difference",

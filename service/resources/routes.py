@@ -10,7 +10,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Left
 from service.model.states import Json, Observed, Seen
 from service.resources.desired import Desired, LastApplied
-from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class DefaultRoutes:
                 )
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         for resource, different in compared:
             seen = observed.fact(resource.id)
             if not isinstance(seen, Seen):
@@ -84,9 +84,9 @@ class DefaultRoutes:
             ]
             if different:
                 why = "; ".join(f"default route: has {d.have}, should be {d.want}" for d in different)
-                return Steps(steps=((Phase.ROUTE, Step(resource.id, seen.value, after, why)),))
-            return Steps(keep=(Step(resource.id, seen.value, after, "the default route stays"),))
-        return Steps()
+                return Contribution(steps=((Phase.ROUTE, Step(resource.id, seen.value, after, why)),))
+            return Contribution(keep=(Step(resource.id, seen.value, after, "the default route stays"),))
+        return Contribution()
 
 
 def route(family: int, via: str, dev: str) -> dict[str, Json]:

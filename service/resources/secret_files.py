@@ -14,7 +14,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.secret import Seal, Secret
 from service.model.states import Absent, Json, Observed, Seen
 from service.resources.files import mode_differences
-from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference
 
 FOR_OTHERS = 0o007
 
@@ -64,7 +64,7 @@ class SecretFile:
         yield from mode_differences(self, self.path, self.mode, seen, self.gid)
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         steps: list[tuple[int, Step]] = []
         secrets: dict[str, Secret] = {}
         for file, different in compared:
@@ -81,4 +81,4 @@ class SecretFile:
                 after = {"mark": mark, "mode": file.mode, "uid": 0, "gid": file.gid}
             why = f"{file.kind}: {file.path}: {', '.join(d.field for d in different)}"
             steps.append((file.phase, Step(file.id, before, after, why)))
-        return Steps(steps=tuple(steps), secrets=secrets)
+        return Contribution(steps=tuple(steps), secrets=secrets)

@@ -10,7 +10,7 @@ from service.formats.interfaces import (
     FILES,
     AddressLine,
     Change,
-    DefaultRoute,
+    DefaultRouteLine,
     IfaceMeaning,
     InterfacesConfig,
     MasqueradeLine,
@@ -33,11 +33,11 @@ from service.resources.addresses import sorted_addresses
 from service.resources.desired import Desired, LastApplied
 from service.resources.files import file_step, sha256
 from service.resources.nat import SourceNat
-from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference
 
 
 @dataclass(frozen=True, slots=True)
-class Stanza:
+class InterfaceStanza:
     """What the interfaces files should say of one interface. `gone`: nothing.
 
     A stanza that says it in other words, or in another file, is left as it stands. `keeps_guests`: a bridge's stanza
@@ -128,19 +128,19 @@ class Stanza:
         ]
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         config, texts = interfaces_config(observed), texts_of(observed, FILES)
         changed = [(s, d) for s, d in compared if d]
         if isinstance(config, Unknown) or isinstance(texts, Unknown) or not changed:
-            return Steps()
+            return Contribution()
         edits = [change for stanza, _ in changed for change in stanza.edits(config.value)]
         try:
             contents = edit_files(texts, edits, lambda files: interfaces_of(observed, files))
         except InputError as error:
-            return Steps(refusals=(Refusal("not-ours", error.what, hint=error.hint),))
+            return Contribution(refusals=(Refusal("not-ours", error.what, hint=error.hint),))
         why = "; ".join(f"{s.kind}: {s.name}: {', '.join(map(_named, ds))}" for s, ds in changed)
         steps = [(Phase.FILE, file_step(path, text, "0644", observed, why)) for path, text in sorted(contents.items())]
-        return Steps(steps=tuple(steps), blobs={sha256(text): text for text in contents.values()})
+        return Contribution(steps=tuple(steps), blobs={sha256(text): text for text in contents.values()})
 
     @classmethod
     def retired(cls, wanted: Sequence[Self], base: LastApplied) -> Iterator[Self]:
@@ -193,7 +193,7 @@ class Stanza:
         """Whether a shell line's effect adds an address or a default route that the spec does not know."""
         if isinstance(effect, AddressLine):
             return effect.action == "add" and effect.dev == self.name and effect.cidr not in self.addresses
-        return isinstance(effect, DefaultRoute) and effect.action == "add" and effect.dev in ("", self.name)
+        return isinstance(effect, DefaultRouteLine) and effect.action == "add" and effect.dev in ("", self.name)
 
 
 def why_lost(found: IfaceMeaning) -> str:
@@ -213,7 +213,7 @@ def meant_fields(found: IfaceMeaning) -> dict[str, Json]:
     """What the files make of an interface, in a stanza's fields: options and shell lines together."""
     effects = found.boot_effects()
     added = [e.cidr for e in effects if isinstance(e, AddressLine) and e.action == "add" and e.dev == found.name]
-    gateways = [e.via or e.dev for e in effects if isinstance(e, DefaultRoute) and e.action == "add"]
+    gateways = [e.via or e.dev for e in effects if isinstance(e, DefaultRouteLine) and e.action == "add"]
     fields: dict[str, Json] = {
         "auto": found.at_boot,
         "addresses": sorted_addresses(tuple({*found.addresses, *added})),

@@ -16,7 +16,7 @@ from service.observe.at_boot import effects_at_boot, texts_of
 from service.observe.derived import derived
 from service.resources.desired import Desired, LastApplied
 from service.resources.files import file_step, mode_differences, sha256
-from service.resources.resource import Compared, Phase, Resource, Steps, Wishes, field_difference
+from service.resources.resource import Compared, Contribution, Phase, Resource, Wishes, field_difference
 
 OWN_FILE = "/etc/sysctl.d/60-passerelle.conf"
 FILES = ("/etc/sysctl.conf", "/etc/sysctl.d/*", "/run/sysctl.d/*", "/usr/lib/sysctl.d/*")
@@ -84,7 +84,7 @@ class Sysctl:
         return Seen(KERNEL_DEFAULTS[self.key]) if self.key in KERNEL_DEFAULTS else Absent()
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         """The kernel's values; the boot's are a step of our file, and a file that overrules it is a refusal."""
         steps = [
             (
@@ -104,7 +104,7 @@ class Sysctl:
             for s, _ in compared
             if isinstance(seen := s.at_boot(observed), Seen) and seen.value != s.value and overrules_ours(seen.where)
         ]
-        return Steps(steps=tuple(steps), refusals=tuple(refusals))
+        return Contribution(steps=tuple(steps), refusals=tuple(refusals))
 
     @classmethod
     def shared(cls, wanted: Sequence[Self]) -> Iterator[Resource]:
@@ -176,7 +176,7 @@ class SettingsFile:
         return Sysctl(self.kind, key, "", "").at_boot(without_ours(observed))
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         total: list[tuple[int, Step]] = []
         blobs: dict[str, bytes] = {}
         for file, different in compared:
@@ -210,7 +210,7 @@ class SettingsFile:
                 for d in different
                 if d.where == "live"
             ]
-        return Steps(steps=tuple(total), blobs=blobs)
+        return Contribution(steps=tuple(total), blobs=blobs)
 
     @classmethod
     def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:

@@ -14,13 +14,13 @@ from service.resources.pve_firewall import PveFirewallFile
 from service.resources.resource import Resource
 from service.resources.routes import DefaultRoutes
 from service.resources.secret_files import SecretFile
-from service.resources.stanzas import Stanza
+from service.resources.stanzas import InterfaceStanza
 from service.resources.sysctls import SettingsFile, Sysctl
 from service.resources.units import Unit
 
 TYPES: tuple[type[Resource], ...] = (
     Link,
-    Stanza,
+    InterfaceStanza,
     Addresses,
     DefaultRoutes,
     Sysctl,

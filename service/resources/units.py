@@ -11,7 +11,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Left, Refusal
 from service.model.states import Absent, Json, Seen, Unknown
 from service.resources.desired import Desired, LastApplied
-from service.resources.resource import Compared, Phase, Steps, Wishes, field_difference, field_of
+from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference, field_of
 
 STARTED = "after its files changed"
 HINT = "take the line out of `services`; whoever has a console can do it by hand"
@@ -106,7 +106,7 @@ class Unit:
                 )
 
     @classmethod
-    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Steps:
+    def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         steps: list[tuple[int, Step]] = []
         refusals: list[Refusal] = []
         for unit, different in compared:
@@ -115,7 +115,7 @@ class Unit:
             refusals += unit.objections(observed)
             phase = Phase.UNIT_UP if unit.active else Phase.UNIT_DOWN
             steps.append((phase, unit.step(observed, different)))
-        return Steps(steps=tuple(steps), refusals=tuple(refusals))
+        return Contribution(steps=tuple(steps), refusals=tuple(refusals))
 
     def objections(self, observed: HostObserved) -> Iterator[Refusal]:
         """What speaks against a change of a free unit: by its name, and by what the host says hangs on it. One that is

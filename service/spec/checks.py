@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.model.probes import PORTS, Origin, Probe, ProbeKind
 from service.spec import grammar
-from service.spec.findings import Hit, Path, Rule
+from service.spec.findings import Hit, LintRule, Path
 
-FIELDS = Rule("checks.fields", "error", "a check has the fields of its type and no others")
-TARGET = Rule("checks.target", "error", "a check asks an address that may be asked from where it is asked")
-TWICE = Rule("checks.twice", "error", "a check is named once")
+FIELDS = LintRule("checks.fields", "error", "a check has the fields of its type and no others")
+TARGET = LintRule("checks.target", "error", "a check asks an address that may be asked from where it is asked")
+TWICE = LintRule("checks.twice", "error", "a check is named once")
 RULES = (FIELDS, TARGET, TWICE)
 
 MOST_CHECKS = 16

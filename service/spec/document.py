@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from service.spec.findings import WHOLE_FILE, Hit, Path, Position, Rule
+from service.spec.findings import WHOLE_FILE, Hit, LintRule, Path, Position
 from service.spec.strings import forbidden_in_file, wrong_in_string
 
 MAX_BYTES = 1 << 20
@@ -27,18 +27,18 @@ MAX_PROBLEMS = 50
 
 Value: TypeAlias = "str | int | bool | tuple[Value, ...] | dict[str, Value] | None"
 
-SYNTAX = Rule("yaml.syntax", "error", "the file is YAML")
-SIZE = Rule("yaml.size", "error", "a file has at most 1 MiB, 200,000 elements and 32 levels")
-ENCODING = Rule("yaml.encoding", "error", "the file is UTF-8 without a byte order mark")
-CHARACTER = Rule("yaml.character", "error", "strings are one line of visible characters")
-EMPTY = Rule("yaml.empty", "error", "a file holds one mapping")
-DOCUMENTS = Rule("yaml.documents", "error", "a file is one document without directives")
-ANCHOR = Rule("yaml.anchor", "error", "there are no anchors and aliases")
-TAG = Rule("yaml.tag", "error", "there are no tags")
-MERGE = Rule("yaml.merge", "error", "there are no merge keys")
-KEY = Rule("yaml.key", "error", "keys are text")
-DUPLICATE_KEY = Rule("yaml.duplicate-key", "error", "a key stands once in its mapping")
-NULL = Rule("yaml.null", "error", "every key has a value")
+SYNTAX = LintRule("yaml.syntax", "error", "the file is YAML")
+SIZE = LintRule("yaml.size", "error", "a file has at most 1 MiB, 200,000 elements and 32 levels")
+ENCODING = LintRule("yaml.encoding", "error", "the file is UTF-8 without a byte order mark")
+CHARACTER = LintRule("yaml.character", "error", "strings are one line of visible characters")
+EMPTY = LintRule("yaml.empty", "error", "a file holds one mapping")
+DOCUMENTS = LintRule("yaml.documents", "error", "a file is one document without directives")
+ANCHOR = LintRule("yaml.anchor", "error", "there are no anchors and aliases")
+TAG = LintRule("yaml.tag", "error", "there are no tags")
+MERGE = LintRule("yaml.merge", "error", "there are no merge keys")
+KEY = LintRule("yaml.key", "error", "keys are text")
+DUPLICATE_KEY = LintRule("yaml.duplicate-key", "error", "a key stands once in its mapping")
+NULL = LintRule("yaml.null", "error", "every key has a value")
 
 RULES = (
     SYNTAX,
@@ -64,7 +64,7 @@ Event: TypeAlias = Any
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class DocumentProblem:
     """A hit of the document itself, with its position."""
 
     position: Position
@@ -83,7 +83,7 @@ class Document:
     value: dict[str, Value] | None
     places: dict[Path, Position] = field(default_factory=dict, repr=False)
     keys: dict[Path, Position] = field(default_factory=dict, repr=False)
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[DocumentProblem, ...] = ()
     spoiled: frozenset[Path] = frozenset()
     gaps: frozenset[Path] = frozenset()
 
@@ -112,7 +112,8 @@ def load(data: bytes) -> Document:
         return Document(
             None,
             problems=tuple(
-                Problem(position, CHARACTER.hit((), f"contains {name}", "remove it")) for position, name in forbidden
+                DocumentProblem(position, CHARACTER.hit((), f"contains {name}", "remove it"))
+                for position, name in forbidden
             ),
         )
     builder = _Builder()
@@ -130,7 +131,7 @@ def load(data: bytes) -> Document:
 
 
 def _unread(hit: Hit, position: Position = WHOLE_FILE) -> Document:
-    return Document(None, problems=(Problem(position, hit),))
+    return Document(None, problems=(DocumentProblem(position, hit),))
 
 
 def _mark(mark: Any) -> Position:
@@ -172,7 +173,7 @@ class _Builder:
         self.keys: dict[Path, Position] = {}
         self.spoiled: set[Path] = set()
         self.gaps: set[Path] = set()
-        self._problems: list[Problem] = []
+        self._problems: list[DocumentProblem] = []
         self._stack: list[_Open] = []
         self._documents = 0
         self._skipped = 0
@@ -184,7 +185,7 @@ class _Builder:
 
     def problem(self, position: Position, hit: Hit) -> None:
         """Note a problem; after too many there is no use in reading on."""
-        self._problems.append(Problem(position, hit))
+        self._problems.append(DocumentProblem(position, hit))
         if len(self._problems) >= MAX_PROBLEMS:
             raise _GivenUp
 

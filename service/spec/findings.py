@@ -30,7 +30,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LintRule:
     """A rule with its stable id (`kind.rule-name`) and its meaning in one sentence.
 
     `by_absence` marks a rule that fires because something is not there: while a file has other errors, that

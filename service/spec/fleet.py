@@ -19,20 +19,22 @@ from service.spec.findings import (
     WHOLE_FILE,
     Finding,
     Hit,
+    LintRule,
     Path,
     Position,
-    Rule,
     finding,
     has_errors,
     sorted_findings,
 )
 from service.spec.host import Head, HostSpec, Shared, SharedFile, nearest
 
-TREE = Rule("tree", "error", "every entry of hosts/ is a plain file or folder with a plain name")
-EMPTY = Rule("empty", "error", "the repository describes at least one host")
-FLEET_MISSING = Rule("fleet.missing", "error", "fleet.yaml is there and names the format's version")
-DUPLICATE_HOST = Rule("host.duplicate", "error", "a host is described in one file")
-DUPLICATE_ADDRESS = Rule("connection.duplicate-address", "warning", "two hosts are not reached at one address and port")
+TREE = LintRule("tree", "error", "every entry of hosts/ is a plain file or folder with a plain name")
+EMPTY = LintRule("empty", "error", "the repository describes at least one host")
+FLEET_MISSING = LintRule("fleet.missing", "error", "fleet.yaml is there and names the format's version")
+DUPLICATE_HOST = LintRule("host.duplicate", "error", "a host is described in one file")
+DUPLICATE_ADDRESS = LintRule(
+    "connection.duplicate-address", "warning", "two hosts are not reached at one address and port"
+)
 
 RULES = (
     *document.RULES,
@@ -64,7 +66,7 @@ class SpecKind(Protocol):
 
     name: str
     section: Any
-    rules: tuple[Rule, ...]
+    rules: tuple[LintRule, ...]
 
     def lint(self, section: Any, host: HostSpec, claims: Sequence[Any]) -> Iterator[Hit]: ...
 
@@ -181,7 +183,7 @@ def claims_of(spec: HostSpec, kinds: Sequence[SpecKind]) -> tuple[Any, ...]:
     )
 
 
-def all_rules(kinds: Sequence[SpecKind]) -> tuple[Rule, ...]:
+def all_rules(kinds: Sequence[SpecKind]) -> tuple[LintRule, ...]:
     """Every rule that a finding can name."""
     return (*RULES, *(rule for kind in kinds for rule in kind.rules))
 
@@ -284,14 +286,16 @@ def _read_host(entry: BlobEntry, read: document.Document, kinds: Sequence[SpecKi
     return _parsed(entry, problems, spec)
 
 
-def _place(read: document.Document, fitted: shape.Fitted[Any], hits: Iterator[Hit]) -> Iterator[document.Problem]:
+def _place(
+    read: document.Document, fitted: shape.Fitted[Any], hits: Iterator[Hit]
+) -> Iterator[document.DocumentProblem]:
     for hit in hits:
         path = fitted.original(hit.path)
         position: Position = nearest(read.places, path)
-        yield document.Problem(position, Hit(path, hit.severity, hit.rule, hit.what, hit.right))
+        yield document.DocumentProblem(position, Hit(path, hit.severity, hit.rule, hit.what, hit.right))
 
 
-def _parsed(entry: BlobEntry, problems: list[document.Problem], spec: HostSpec | None = None) -> ParsedFile:
+def _parsed(entry: BlobEntry, problems: list[document.DocumentProblem], spec: HostSpec | None = None) -> ParsedFile:
     found = sorted_findings([finding(entry.path, problem.position, problem.hit) for problem in problems])
     return ParsedFile(entry.path, entry.blob_id, None if has_errors(found) else spec, found)
 

@@ -9,13 +9,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from service.model.trees import BlobEntry
 from service.spec import shape
-from service.spec.document import Document, Problem
-from service.spec.findings import Hit, Rule
+from service.spec.document import Document, DocumentProblem
+from service.spec.findings import Hit, LintRule
 from service.spec.host import Shared, SharedFile, nearest
 
 FOLDER = "groups/"
-FILE_NAME = Rule("group.file-name", "error", "`group` is the name of the file without its ending")
-NOT_TAKEN = Rule("groups", "error", "files of groups/ are for something that is managed")
+FILE_NAME = LintRule("group.file-name", "error", "`group` is the name of the file without its ending")
+NOT_TAKEN = LintRule("groups", "error", "files of groups/ are for something that is managed")
 RULES = (FILE_NAME, NOT_TAKEN)
 
 
@@ -35,12 +35,14 @@ def group_kind(kinds: Sequence[object]) -> GroupedKind | None:
     return next((kind for kind in kinds if isinstance(kind, GroupedKind)), None)
 
 
-def read_group(entry: BlobEntry, read: Document, kinds: Sequence[object]) -> tuple[SharedFile | None, list[Problem]]:
+def read_group(
+    entry: BlobEntry, read: Document, kinds: Sequence[object]
+) -> tuple[SharedFile | None, list[DocumentProblem]]:
     """One file by itself; None where anything in it is no value of its type."""
     kind = group_kind(kinds)
     if kind is None:
         hit = NOT_TAKEN.hit((), "nothing reads the files of groups/", "remove it: nothing would enforce it")
-        return None, [Problem((1, 1), hit)]
+        return None, [DocumentProblem((1, 1), hit)]
     if read.value is None:
         return None, list(read.problems)
     fitted = shape.fit(kind.group_section, read)
@@ -51,5 +53,5 @@ def read_group(entry: BlobEntry, read: Document, kinds: Sequence[object]) -> tup
     said = getattr(fitted.value, "group", stem)
     if said != stem:
         hit = FILE_NAME.hit(("group",), f"the file is {entry.path}", f"write {stem}, or name the file {said}.yaml")
-        return None, [Problem(nearest(read.places, ("group",)), hit)]
+        return None, [DocumentProblem(nearest(read.places, ("group",)), hit)]
     return SharedFile(entry.path, fitted.value, read.places), []

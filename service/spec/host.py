@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.model.probes import Probe
 from service.spec import checks, grammar
 from service.spec.checks import Checks
-from service.spec.findings import WHOLE_FILE, Hit, Path, Position, Rule
+from service.spec.findings import WHOLE_FILE, Hit, LintRule, Path, Position
 from service.spec.hostkeys import HostKey
 
 Platform = Literal["debian", "proxmox"]
@@ -18,10 +18,10 @@ Sync = Literal["observe", "approve", "auto"]
 Movable = Literal["nat", "dnsmasq", "guests"]
 """Sections that may stand elsewhere on a host than in passerelle's own files."""
 
-FILE_NAME = Rule("host.file-name", "error", "`host` is the name of the file without its ending")
-CLUSTER = Rule("host.cluster", "error", "a cluster is one of Proxmox hosts")
-NO_CONSOLE = Rule("connection.no-console", "warning", "the way to the host when all else fails is named")
-ALLOW_MANAGEMENT_CHANGE = Rule(
+FILE_NAME = LintRule("host.file-name", "error", "`host` is the name of the file without its ending")
+CLUSTER = LintRule("host.cluster", "error", "a cluster is one of Proxmox hosts")
+NO_CONSOLE = LintRule("connection.no-console", "warning", "the way to the host when all else fails is named")
+ALLOW_MANAGEMENT_CHANGE = LintRule(
     "connection.allow-management-change", "warning", "the override of the management path is removed after its commit"
 )
 RULES = (FILE_NAME, CLUSTER, NO_CONSOLE, ALLOW_MANAGEMENT_CHANGE, *checks.RULES)

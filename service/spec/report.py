@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from service.model.states import Json
 from service.model.trees import shown
-from service.spec.findings import Finding, Rule
+from service.spec.findings import Finding, LintRule
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
@@ -49,7 +49,7 @@ def finding_as_json(found: Finding) -> dict[str, Json]:
     }
 
 
-def as_sarif(findings: Sequence[Finding], rules: Sequence[Rule], version: str) -> dict[str, Json]:
+def as_sarif(findings: Sequence[Finding], rules: Sequence[LintRule], version: str) -> dict[str, Json]:
     """One SARIF run; `rules` are all that could have been broken."""
     driver: dict[str, Json] = {
         "name": "passerelle",

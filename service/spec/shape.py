@@ -12,14 +12,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from service.model.trees import shown
-from service.spec.document import Document, Problem, Value
-from service.spec.findings import WHOLE_FILE, Hit, Path, Rule
+from service.spec.document import Document, DocumentProblem, Value
+from service.spec.findings import WHOLE_FILE, Hit, LintRule, Path
 from service.spec.host import nearest
 
-TYPE = Rule("type", "error", "a value has the type that its key asks for")
-VALUE = Rule("value", "error", "a value follows its key's grammar and bounds")
-MISSING_KEY = Rule("missing-key", "error", "required keys are there")
-UNKNOWN_KEY = Rule("unknown-key", "error", "every key is known and enforced")
+TYPE = LintRule("type", "error", "a value has the type that its key asks for")
+VALUE = LintRule("value", "error", "a value follows its key's grammar and bounds")
+MISSING_KEY = LintRule("missing-key", "error", "required keys are there")
+UNKNOWN_KEY = LintRule("unknown-key", "error", "every key is known and enforced")
 RULES = (TYPE, VALUE, MISSING_KEY, UNKNOWN_KEY)
 
 LATER = ("rollout", "web")
@@ -56,7 +56,7 @@ class Fitted(Generic[M]):
     """`value` is None when nothing could be made. `removed` are the paths of what was taken out to make it."""
 
     value: M | None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[DocumentProblem, ...] = ()
     removed: frozenset[Path] = frozenset()
 
     def original(self, path: Path) -> Path:
@@ -80,7 +80,7 @@ class _Fitting(Generic[M]):
     document: Document
     stand_ins: Mapping[str, Value]
     removed: set[Path] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[DocumentProblem] = field(default_factory=list)
 
     def run(self) -> Fitted[M]:
         for _ in range(_ROUNDS):
@@ -113,13 +113,13 @@ class _Fitting(Generic[M]):
         if not self._is_known(path, sort):
             hit = _hit(path, detail, _known_keys(self.model, path))
             places = self.document.keys if at_key or sort == "extra_forbidden" else self.document.places
-            self.problems.append(Problem(nearest(places, path) if path in places else self._around(path), hit))
+            self.problems.append(DocumentProblem(nearest(places, path) if path in places else self._around(path), hit))
         is_top_stand_in = len(path) == 1 and path[0] in self.stand_ins
         self.removed.add(path[:-1] if sort == "missing" and not is_top_stand_in else path)
 
     def _note_rest(self, count: int) -> None:
         hit = VALUE.hit((), f"has {count} more findings of this sort", "correct the first ones")
-        self.problems.append(Problem(WHOLE_FILE, hit))
+        self.problems.append(DocumentProblem(WHOLE_FILE, hit))
 
     def _around(self, path: Path) -> tuple[int, int]:
         return nearest(self.document.places, path)

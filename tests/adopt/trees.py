@@ -8,7 +8,7 @@ from pathlib import Path
 from service.adopt import WATCH, Material
 from service.cli.host_tree import read_host_tree
 from service.formats.interfaces import FILES, IfaceMeaning, load, meanings
-from service.model.observed import HostObserved, Masquerade, Watch
+from service.model.observed import HostObserved, MasqueradeInForce, Watch
 from service.model.states import Absent, Json, Observed, Seen
 from service.resources.nat_makers import makers
 from service.resources.stanzas import meant_fields
@@ -48,7 +48,7 @@ def booted(material: Material, watch: Watch) -> HostObserved:
     rules = makers(made)
     assert isinstance(rules, tuple), rules
     counts: Mapping[tuple[str, str], int] = {maker.rule: 1 for maker in rules}
-    return replace(made, masquerades=Seen(tuple(Masquerade(s, o, "iptables-legacy nat") for s, o in counts)))
+    return replace(made, masquerades=Seen(tuple(MasqueradeInForce(s, o, "iptables-legacy nat") for s, o in counts)))
 
 
 def node_files(files: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from service.api.connections import Crowd, Listener, connection_cap
+from service.api.connections import Crowd, WebListener, connection_cap
 from service.api.server import BoundedProtocol, Deadlines
 from tests.api.world import World
 
@@ -30,7 +30,7 @@ async def served(app: object, *, cap: int = 64, deadlines: Deadlines = QUICK) ->
     config = Config(app, log_config=None, ws="none", lifespan="off", timeout_keep_alive=deadlines.idle_s)  # type: ignore[arg-type]
     config.load()
     loop = asyncio.get_running_loop()
-    listener = Listener(2, crowd, time.monotonic)
+    listener = WebListener(2, crowd, time.monotonic)
     listener.bind(("127.0.0.1", 0))
     server = await loop.create_server(
         lambda: BoundedProtocol(crowd, deadlines, config=config, server_state=state, app_state={}), sock=listener

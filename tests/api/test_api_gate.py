@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from service.api.create import create_app
 from service.api.envelope import PUBLIC
 from service.api.openapi import document
-from service.api.parts import Limits
+from service.api.parts import RequestLimits
 from service.api.values import Needs
 from service.history import History
 from service.model.sources import SourceStanding
@@ -281,7 +281,7 @@ async def test_a_token_for_some_hosts_sees_and_ends_no_token_that_reaches_furthe
 
 
 async def test_guessing_is_slowed_down_and_nobody_else_is(history: History) -> None:
-    world = World(history, limits=Limits(failures_burst=3, failures_every_s=10))
+    world = World(history, limits=RequestLimits(failures_burst=3, failures_every_s=10))
     codes = [(await world.ask("GET", "/metrics", token="psr_guess")).status_code for _ in range(5)]
     assert codes == [401, 401, 401, 429, 429]
     slowed = await world.ask("GET", "/metrics", token="psr_guess")
@@ -294,7 +294,7 @@ async def test_guessing_is_slowed_down_and_nobody_else_is(history: History) -> N
 
 
 async def test_one_principal_has_its_bounds(history: History) -> None:
-    world = World(history, limits=Limits(requests_burst=3, requests_every_s=1))
+    world = World(history, limits=RequestLimits(requests_burst=3, requests_every_s=1))
     codes = [(await world.ask("GET", "/api/v1/hosts")).status_code for _ in range(4)]
     assert codes == [200, 200, 200, 429]
     assert (await world.ask("GET", "/api/v1/hosts", token=world.token("read"))).status_code == 200

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.api.parts import Limits
+from service.api.parts import RequestLimits
 from service.api.values import read_cursor, write_cursor
 from service.errors import InputError, NotFound, PasserelleError, SourceError, Stale, StoreError, Unreachable
 from service.history import History
@@ -131,7 +131,7 @@ async def test_a_body_is_bounded_by_what_comes_not_by_what_is_told(world: World)
 
 
 async def test_a_body_that_never_comes_is_given_up(history: History) -> None:
-    world = World(history, limits=Limits(body_s=0.05))
+    world = World(history, limits=RequestLimits(body_s=0.05))
     sent: list[dict[str, object]] = []
 
     async def receive() -> dict[str, object]:
@@ -301,14 +301,14 @@ async def test_an_unknown_receiver_answers_like_a_wrong_signature(world: World, 
 
 
 async def test_a_delivery_is_bounded_in_size(history: History) -> None:
-    world = World(history, limits=Limits(hook_bytes=20_000, body_bytes=1000))
+    world = World(history, limits=RequestLimits(hook_bytes=20_000, body_bytes=1000))
     secret = history.store.add_receiver("gh", "github", by="local", at=world.clock.now())
     assert await hook(world, secret, b"x" * 20_001) == 413
     assert await hook(world, secret, b"x" * 20_000) == 202
 
 
 async def test_a_flood_of_wrong_signatures_is_slowed_down_and_starves_nobody(history: History) -> None:
-    world = World(history, limits=Limits(hooks_burst=2, hooks_every_s=10))
+    world = World(history, limits=RequestLimits(hooks_burst=2, hooks_every_s=10))
     secret = history.store.add_receiver("gh", "github", by="local", at=world.clock.now())
     wrong = [await hook(world, "wrong", b"{}") for _ in range(4)]
     assert wrong == [401, 401, 429, 429]
@@ -369,7 +369,7 @@ async def test_a_body_is_read_of_nobody_who_may_not_send_one(world: World) -> No
 
 async def test_what_deliveries_hold_together_is_bounded(history: History) -> None:
     """Otherwise each connection costs a mebibyte for as long as somebody likes."""
-    world = World(history, limits=Limits(hooks_bytes=3000))
+    world = World(history, limits=RequestLimits(hooks_bytes=3000))
     asked = [deliver(world, "/hooks/gh", [SIGNED], [b"x" * 900]) for _ in range(6)]
     await asyncio.wait([one.ended for one in asked[:3]], timeout=10)
     assert [one.status for one in asked] == [408, 408, 408, 0, 0, 0]

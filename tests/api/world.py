@@ -11,7 +11,7 @@ import httpx2
 from fastapi import FastAPI
 
 from service.api.create import create_app
-from service.api.parts import Limits, Parts
+from service.api.parts import Parts, RequestLimits
 from service.errors import NotFound, PasserelleError, Stale
 from service.history import History
 from service.model.access import Scope
@@ -172,7 +172,9 @@ class Desk:
 class World:
     """Everything a test needs: `ask` sends a request with a token of the given scopes (admin if none is said)."""
 
-    def __init__(self, history: History, *, limits: Limits | None = None, hosts_allowed: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, history: History, *, limits: RequestLimits | None = None, hosts_allowed: tuple[str, ...] = ()
+    ) -> None:
         self.history = history
         self.clock = StillClock()
         self.desk = Desk(history, self.clock)
@@ -182,7 +184,7 @@ class World:
             self.desk,
             self.desk,
             self.clock,
-            limits=limits or Limits(requests_burst=10_000, failures_burst=1_000),
+            limits=limits or RequestLimits(requests_burst=10_000, failures_burst=1_000),
             hosts_allowed=hosts_allowed,
         )
         self.app: FastAPI = create_app(self.parts)

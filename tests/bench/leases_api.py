@@ -32,7 +32,7 @@ from fastapi import FastAPI  # noqa: E402
 from starlette.responses import Response  # noqa: E402
 
 from service.api.create import create_app  # noqa: E402
-from service.api.parts import Limits, Parts  # noqa: E402
+from service.api.parts import Parts, RequestLimits  # noqa: E402
 from service.api.values import Reader  # noqa: E402
 from service.clock import SystemClock  # noqa: E402
 from service.history import History, open_history  # noqa: E402
@@ -88,7 +88,7 @@ class Served:
         fill(self.history, rows)
         now = datetime.now(UTC)
         self.token = self.history.store.create_token("bench", scopes=["read"], by="bench", at=now)
-        limits = Limits(requests_burst=10**9)
+        limits = RequestLimits(requests_burst=10**9)
         parts = Parts(self.history.queries, self.history.store, None, None, SystemClock(), limits=limits)  # type: ignore[arg-type]  # nobody asks the loop here
         self.app = create_app(parts)
         self.constants: dict[str, bytes] = {}

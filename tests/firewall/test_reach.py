@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.firewall.host import HostFirewall
-from service.firewall.nft.reach import Change, TooMuch, differences
+from service.firewall.nft.reach import Change, TooManyBoxes, differences
 from service.firewall.nft.reach_words import in_words
 from service.firewall.nft.reading import (
     DEST,
@@ -132,7 +132,7 @@ def test_two_tables_that_differ_everywhere_are_given_up_soon() -> None:
         ]
         return {"rules": [*rules, *[rule(source=f"192.{n}.0.0/16") for n in range(250)]]}
 
-    with pytest.raises(TooMuch):
+    with pytest.raises(TooManyBoxes):
         said(many(1), many(2))
 
 
@@ -156,7 +156,7 @@ def test_a_packet_fares_otherwise_exactly_where_it_is_said(
     for direction, hooks in HOOKS.items():
         try:
             changes = differences(one.through(hooks), other.through(hooks))
-        except TooMuch:
+        except TooManyBoxes:
             continue
         source, dest = ENDS[direction]
         for asked in packets(changes, dice):

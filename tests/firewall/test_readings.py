@@ -3,7 +3,7 @@
 import pytest
 
 from service.firewall.pve.options import BadLine, parse_option, parse_ratelimit
-from service.firewall.terms.addresses import Network, Span, iptables_network, iptables_span, mask_of
+from service.firewall.terms.addresses import MaskedNetwork, Span, iptables_network, iptables_span, mask_of
 from service.firewall.terms.icmp import IcmpType, icmp_type
 from service.firewall.terms.names import DCCP, SCTP, TCP, UDP, UDPLITE
 from service.firewall.terms.net_ip import Unusable, check
@@ -12,7 +12,7 @@ from service.firewall.terms.ports import BadPorts, PortRange, check_ports, iptab
 
 def _v4(text: str) -> int:
     network = iptables_network(text, 4)
-    assert isinstance(network, Network)
+    assert isinstance(network, MaskedNetwork)
     return network.value
 
 
@@ -29,7 +29,7 @@ def _v4(text: str) -> int:
     ],
 )
 def test_iptables_reads_addresses_its_own_way(text: str, value: str, mask: int) -> None:
-    assert iptables_network(text, 4) == Network(_v4(value), mask)
+    assert iptables_network(text, 4) == MaskedNetwork(_v4(value), mask)
 
 
 @pytest.mark.parametrize("text", ["08.0.0.1", "192.0.2.0/33", "192.0.2.0/08", "192.0.2.0/x", "1.2.3.4.5", "2001::1"])
@@ -38,7 +38,7 @@ def test_iptables_refuses_other_addresses(text: str) -> None:
 
 
 def test_ip6tables_reads_masks_as_addresses_too() -> None:
-    assert iptables_network("2001:db8::1/ffff::", 6) == Network(0x2001 << 112, 0xFFFF << 112)
+    assert iptables_network("2001:db8::1/ffff::", 6) == MaskedNetwork(0x2001 << 112, 0xFFFF << 112)
     assert iptables_network("2001:db8::1/064", 6) == iptables_network("2001:db8::/52", 6)
     assert iptables_network("2001:db8::/129", 6) == "invalid mask `129' specified"
 

@@ -21,7 +21,7 @@ from service.firewall.nft.table import render_table
 from service.firewall.trace.host_trace import HostAnalyser
 from service.firewall.trace.packets import parse_packet
 from service.formats.nat_rules import render_nat_table
-from service.kinds.claims import Claim, Masquerades, Network, Publishes, Serves
+from service.kinds.claims import AddressClaim, Claim, Masquerades, Publishes, Serves
 from service.kinds.published import published_of
 from tests.firewall.host_specs import FLEET, GUESTS, SPEC, Section, firewall_of, guest_sections, sections
 from tests.firewall.packet_driver import FAR_MAC, GUEST_MACS, HOST_MAC
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.host
 
 SETS = 2000 if os.environ.get("TESTS_FULL") else 100
 SERVED: tuple[Claim, ...] = (
-    Serves("dns", "vmbr0"), Serves("dhcp", "vmbr0"), Network("vmbr0", "10.10.10.1/24"),
-    Network("enp1s0", "198.51.100.11/24"),
+    Serves("dns", "vmbr0"), Serves("dhcp", "vmbr0"), AddressClaim("vmbr0", "10.10.10.1/24"),
+    AddressClaim("enp1s0", "198.51.100.11/24"),
 )  # fmt: skip
 NAT: tuple[Claim, ...] = (
     Masquerades("10.10.10.0/24", "enp1s0"),

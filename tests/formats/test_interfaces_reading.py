@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from service.formats.interfaces import MAIN_FILE, Standing, load, meaning, parse
+from service.formats.interfaces import MAIN_FILE, PlacedStanza, load, meaning, parse
 
 CASES = sorted(path.parent for path in (Path(__file__).parent / "reading").glob("*/ifquery.json"))
 
 
-def as_ifquery(standing: Standing, known: set[str]) -> dict[str, Any]:
+def as_ifquery(standing: PlacedStanza, known: set[str]) -> dict[str, Any]:
     """A stanza in the shape that `ifquery -o json` prints; options that it left out as unsupported are left out."""
     stanza = standing.stanza
     config: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from service.formats.nat_rules import (
     render_nat_table,
 )
 from service.hostside.canonical import masquerade_counts, nft_normal
-from service.model.observed import Masquerade
+from service.model.observed import MasqueradeInForce
 
 HERE = Path(__file__).parent / "nat"
 RULES = [("10.10.10.0/24", "enp1s0"), ("10.20.0.0/20", "vmbr0.5"), ("10.1.1.1/32", "a-b_c"), ("0.0.0.0/0", "e1")]
@@ -33,8 +33,8 @@ def test_rules_of_iptables_nft_are_counted_once_though_both_programs_list_them()
     save, objects = recorded("mixed")
     made = masquerades(save, objects)  # type: ignore[arg-type]  # JSON as json.loads types it
     assert [m for m in made if m.table == "iptables nat"] == [
-        Masquerade("0.0.0.0/0", "enp1s0", "iptables nat"),
-        Masquerade("10.10.10.0/24", "enp1s0", "iptables nat", 2),
+        MasqueradeInForce("0.0.0.0/0", "enp1s0", "iptables nat"),
+        MasqueradeInForce("10.10.10.0/24", "enp1s0", "iptables nat", 2),
     ]
     assert not any(m.table == "nft ip nat" for m in made)
 
@@ -65,8 +65,8 @@ def test_rules_in_nft_count_by_meaning_and_narrower_ones_do_not() -> None:
         ("10.9.9.0/24", "en", 1),
     ]
     assert [m for m in made if m.table == "nft inet passerelle_nat"] == [
-        Masquerade("10.10.10.0/24", "enp1s0", "nft inet passerelle_nat"),
-        Masquerade("10.10.11.1/32", "enp1s0", "nft inet passerelle_nat"),
+        MasqueradeInForce("10.10.10.0/24", "enp1s0", "nft inet passerelle_nat"),
+        MasqueradeInForce("10.10.11.1/32", "enp1s0", "nft inet passerelle_nat"),
     ]
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from service.formats.up_lines import (
     AddressLine,
-    DefaultRoute,
+    DefaultRouteLine,
     Effect,
     Forwarding,
     LinkForwarding,
@@ -42,12 +42,12 @@ NAT = MasqueradeLine("10.10.10.0/24", "enp1s0", "add")
             "iptables -t nat -D POSTROUTING -s 10.10.10.7 -o enp1s0 -j MASQUERADE",
             MasqueradeLine("10.10.10.7/32", "enp1s0", "delete"),
         ),
-        ("ip route add default via 192.0.2.1 dev enp1s0", DefaultRoute("192.0.2.1", "enp1s0")),
-        ("ip -4 r replace 0.0.0.0/0 via 192.0.2.1 onlink metric 5", DefaultRoute("192.0.2.1")),
-        ("ip -6 route add default via fe80::1 dev enp1s0", DefaultRoute("fe80::1", "enp1s0")),
-        ("ip route del default", DefaultRoute("", "", "delete")),
-        ("route add default gw 192.0.2.1", DefaultRoute("192.0.2.1")),
-        ("/sbin/route add -net 0.0.0.0 netmask 0.0.0.0 gw 192.0.2.1 dev eth0", DefaultRoute("192.0.2.1", "eth0")),
+        ("ip route add default via 192.0.2.1 dev enp1s0", DefaultRouteLine("192.0.2.1", "enp1s0")),
+        ("ip -4 r replace 0.0.0.0/0 via 192.0.2.1 onlink metric 5", DefaultRouteLine("192.0.2.1")),
+        ("ip -6 route add default via fe80::1 dev enp1s0", DefaultRouteLine("fe80::1", "enp1s0")),
+        ("ip route del default", DefaultRouteLine("", "", "delete")),
+        ("route add default gw 192.0.2.1", DefaultRouteLine("192.0.2.1")),
+        ("/sbin/route add -net 0.0.0.0 netmask 0.0.0.0 gw 192.0.2.1 dev eth0", DefaultRouteLine("192.0.2.1", "eth0")),
         ("ip addr add 10.9.0.1/24 dev vmbr0", AddressLine("10.9.0.1/24", "vmbr0")),
         ("ip a del 10.9.0.1/24 dev vmbr0", AddressLine("10.9.0.1/24", "vmbr0", "delete")),
     ],
@@ -58,7 +58,7 @@ def test_a_well_known_line_is_understood(command: str, effect: Effect) -> None:
 
 def test_several_commands_in_one_line_are_several_effects() -> None:
     line = "echo 1 > /proc/sys/net/ipv4/ip_forward; ip addr add 10.9.0.1/24 dev vmbr0 && ip route add default dev ppp0"
-    assert effects(line) == (Forwarding(True), AddressLine("10.9.0.1/24", "vmbr0"), DefaultRoute("", "ppp0"))
+    assert effects(line) == (Forwarding(True), AddressLine("10.9.0.1/24", "vmbr0"), DefaultRouteLine("", "ppp0"))
 
 
 @pytest.mark.parametrize(

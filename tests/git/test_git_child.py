@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from service.errors import SourceError
-from service.git.child import Answer, Limits, run
+from service.git.child import GitAnswer, GitLimits, run
 from service.git.commands import Credentials, Git
 from service.git.source import parse_source
 from service.model.secret import Secret
 
 
 def test_a_child_that_says_too_much_is_ended(tmp_path: Path) -> None:
-    answer = run(["yes"], {"PATH": "/usr/bin:/bin"}, tmp_path, Limits(timeout_s=20, stdout_bytes=10_000))
+    answer = run(["yes"], {"PATH": "/usr/bin:/bin"}, tmp_path, GitLimits(timeout_s=20, stdout_bytes=10_000))
     assert answer.flooded
     assert not answer.timed_out
     assert len(answer.stdout) == 10_000
@@ -23,7 +23,7 @@ def test_a_child_that_says_too_much_is_ended(tmp_path: Path) -> None:
 
 def test_a_child_that_complains_for_ever_is_ended_at_the_deadline_with_bounded_memory(tmp_path: Path) -> None:
     answer = run(
-        ["sh", "-c", "yes >&2"], {"PATH": "/usr/bin:/bin"}, tmp_path, Limits(timeout_s=0.3, stderr_bytes=10_000)
+        ["sh", "-c", "yes >&2"], {"PATH": "/usr/bin:/bin"}, tmp_path, GitLimits(timeout_s=0.3, stderr_bytes=10_000)
     )
     assert answer.timed_out
     assert len(answer.stderr) == 10_000
@@ -32,7 +32,7 @@ def test_a_child_that_complains_for_ever_is_ended_at_the_deadline_with_bounded_m
 @pytest.mark.long
 def test_the_whole_group_is_ended_at_the_deadline(tmp_path: Path) -> None:
     script = "sleep 300 & echo $! > grandchild; wait"
-    answer = run(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, tmp_path, Limits(timeout_s=0.5))
+    answer = run(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, tmp_path, GitLimits(timeout_s=0.5))
     assert answer.timed_out
     grandchild = Path("/proc") / (tmp_path / "grandchild").read_text().strip()
     deadline_s = time.monotonic() + 10
@@ -48,7 +48,7 @@ def is_running(process: Path) -> bool:
 
 
 def test_limits_are_set_before_the_program_starts(tmp_path: Path) -> None:
-    limits = Limits(file_bytes=1 << 20, memory_bytes=1 << 30, cpu_s=7)
+    limits = GitLimits(file_bytes=1 << 20, memory_bytes=1 << 30, cpu_s=7)
     answer = run(["cat", "/proc/self/limits"], {"PATH": "/usr/bin:/bin"}, tmp_path, limits)
     told = {line[:26].strip(): line[26:].split()[:2] for line in answer.stdout.decode().splitlines()}
     assert told["Max file size"] == ["1048576", "1048576"]
@@ -58,13 +58,13 @@ def test_limits_are_set_before_the_program_starts(tmp_path: Path) -> None:
 
 
 def test_the_environment_of_the_child_is_the_one_given(tmp_path: Path) -> None:
-    answer = run(["env"], {"PATH": "/usr/bin:/bin", "A": "b"}, tmp_path, Limits())
+    answer = run(["env"], {"PATH": "/usr/bin:/bin", "A": "b"}, tmp_path, GitLimits())
     assert sorted(answer.stdout.decode().split()) == ["A=b", "PATH=/usr/bin:/bin"]
 
 
 def test_without_the_programs_it_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="install git"):
-        run(["git"], {"PATH": "/nowhere"}, tmp_path, Limits())
+        run(["git"], {"PATH": "/nowhere"}, tmp_path, GitLimits())
 
 
 def test_what_git_says_is_shown_without_secrets_and_controls(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_git_says_is_shown_without_secrets_and_controls(tmp_path: Path) -> 
         b"fatal: unable to access 'https://ada:pass@git.example.org/': ghp_abcdef0123 glpat-x_y-z "
         b"Authorization: Basic Z2l0OmNhbmFyeS05\n" + b"error: more\n" * 50
     )
-    answer = run(["true"], {"PATH": "/usr/bin:/bin"}, tmp_path, Limits())
+    answer = run(["true"], {"PATH": "/usr/bin:/bin"}, tmp_path, GitLimits())
     answer.stderr = said
     shown = git.complaint(answer)
     assert shown.isprintable()
@@ -99,7 +99,7 @@ def test_what_git_says_is_shown_without_secrets_and_controls(tmp_path: Path) -> 
 )
 def test_what_a_server_says_is_not_repeated(said: bytes, told: str, tmp_path: Path) -> None:
     git = Git(tmp_path, tmp_path / "m", parse_source("https://git.example.org/fleet.git", "main"), Credentials())
-    answer = Answer(code=128, stderr=said)
+    answer = GitAnswer(code=128, stderr=said)
     assert git.complaint(answer).startswith(told)
     assert "555" not in git.complaint(answer)
 

@@ -10,7 +10,7 @@ import pytest
 from forge import Forge
 
 from service.errors import SourceError
-from service.git.child import Limits
+from service.git.child import GitLimits
 from service.git.mirror import PACKS_BEFORE_REPACK, Mirror
 from service.git.source import parse_source
 from service.model.sources import Advanced, Empty, Failed, Fetched, Missing, Rewound, Unchanged
@@ -394,7 +394,7 @@ def test_before_the_first_fetch_there_is_nothing_to_read(mirror: Mirror) -> None
 
 def test_a_pack_over_the_limit_is_not_taken(forge: Forge, room: Path) -> None:
     head = forge.push(ONE)
-    mirror = Mirror(room, parse_source(str(forge.path), "main"), limits=Limits(file_bytes=1 << 20))
+    mirror = Mirror(room, parse_source(str(forge.path), "main"), limits=GitLimits(file_bytes=1 << 20))
     assert mirror.fetch(None) == Advanced(head, None)
     forge.push(ONE | {"hosts/big.yaml": os.urandom(3 << 20)})
     failed(mirror.fetch(head), "refused")
@@ -408,5 +408,5 @@ def test_a_source_with_more_branches_than_may_be_said_is_not_called_empty(forge:
     head = forge.commit_tree(forge.tree(ONE))
     for number in range(40):
         forge.git("update-ref", f"refs/heads/{number}", head)
-    mirror = Mirror(room, parse_source(str(forge.path), "main"), limits=Limits(stdout_bytes=1000))
+    mirror = Mirror(room, parse_source(str(forge.path), "main"), limits=GitLimits(stdout_bytes=1000))
     assert mirror.fetch(None) == Missing("main")

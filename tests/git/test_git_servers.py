@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from forge import Forge
 
-from service.git.child import Limits
+from service.git.child import GitLimits
 from service.git.commands import Credentials
 from service.git.mirror import Mirror
 from service.git.source import parse_source
@@ -120,7 +120,7 @@ def test_a_server_that_hangs_or_drips_ends_at_the_deadline_with_all_its_processe
 ) -> None:
     listener = listen(answer)
     source = parse_source(f"https://127.0.0.1:{listener.port}/fleet.git", "main")
-    mirror = Mirror(room, source, allow_loopback=True, limits=Limits(timeout_s=0.7))
+    mirror = Mirror(room, source, allow_loopback=True, limits=GitLimits(timeout_s=0.7))
     started_s = time.monotonic()
     found = mirror.fetch(None)
     assert time.monotonic() - started_s < 10
@@ -144,7 +144,7 @@ def test_an_ssh_server_that_hangs_ends_at_the_deadline(
         parse_source(f"ssh://git@127.0.0.1:{listener.port}/fleet.git", "main"),
         credentials=Credentials(ssh_key=tmp_path / "key", known_hosts=tmp_path / "known"),
         allow_loopback=True,
-        limits=Limits(timeout_s=0.7),
+        limits=GitLimits(timeout_s=0.7),
     )
     started_s = time.monotonic()
     failed(mirror.fetch(None), "timeout")
@@ -251,7 +251,7 @@ def test_the_name_is_asked_at_the_address_that_was_checked(forge: Forge, website
         source,
         credentials=Credentials(ca_file=website.ca),
         allow_loopback=True,
-        limits=Limits(timeout_s=2),
+        limits=GitLimits(timeout_s=2),
         resolver=lambda _host, _port: ["127.0.0.2"],
     )
     assert isinstance(mirror.fetch(None), Failed)

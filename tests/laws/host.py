@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from service.apply.document import by_digest, contents
 from service.formats import fail2ban
 from service.model.facts import Step
-from service.model.observed import HostObserved, Listener, ManagementPath, Masquerade, Watch
+from service.model.observed import HostObserved, Listener, ManagementPath, MasqueradeInForce, Watch
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen
 from service.model.weighed import PackageMove, Weighed
@@ -172,7 +172,7 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
         source, _, out = name.partition(">")
         others = tuple(m for m in masquerades(host) if (m.source, m.out, m.table) != (source, out, "iptables nat"))
         count = int(value) if isinstance(value, int) else 0
-        made = (Masquerade(source, out, "iptables nat", count),) if count else ()
+        made = (MasqueradeInForce(source, out, "iptables nat", count),) if count else ()
         facts.pop(fact)
         return replace(host, facts=facts, masquerades=Seen((*others, *made)))
     elif kind == "unit":
@@ -207,7 +207,7 @@ def set_table(host: HostObserved, facts: dict[str, Observed[Json]], name: str, v
         facts[f"nft:{name}"] = Seen({"normal": value["normal"]})
     if name != "inet passerelle_nat":
         return replace(host, facts=facts)
-    ours = tuple(Masquerade(s, o, "nft inet passerelle_nat") for s, o in RULE.findall(load))
+    ours = tuple(MasqueradeInForce(s, o, "nft inet passerelle_nat") for s, o in RULE.findall(load))
     others = tuple(m for m in masquerades(host) if m.table != "nft inet passerelle_nat")
     return replace(host, facts=facts, masquerades=Seen((*others, *ours)))
 
@@ -225,7 +225,7 @@ def facts_of(host: HostObserved, fact: str) -> dict[str, Json]:
     return dict(seen.value) if isinstance(seen, Seen) and isinstance(seen.value, dict) else {}
 
 
-def masquerades(host: HostObserved) -> tuple[Masquerade, ...]:
+def masquerades(host: HostObserved) -> tuple[MasqueradeInForce, ...]:
     return host.masquerades.value if isinstance(host.masquerades, Seen) else ()
 
 

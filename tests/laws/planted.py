@@ -12,7 +12,7 @@ from service.model.secret import Seal, Secret
 from service.resources.files import OwnFile
 from service.resources.resource import Resource
 from service.resources.secret_files import SecretFile
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.host import HostSpec
 
 PATH = "/etc/passerelle/planted.key"
@@ -28,7 +28,7 @@ class Planted:
     is_marked: bool = True
     name: str = "planted"
     section: Any = Mapping[str, str]
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[LintRule, ...] = ()
 
     def lint(self, section: Any, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         yield from ()

@@ -7,7 +7,7 @@ import pytest
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.changes import Difference, Moved
-from service.model.observed import Masquerade
+from service.model.observed import MasqueradeInForce
 from service.model.states import Absent, Json, Seen
 from service.plan.diff import drift, moved
 from service.plan.make import make_plan
@@ -121,8 +121,8 @@ def test_one_rule_more_in_the_own_table_is_the_hosts_move() -> None:
     normal = table.value["normal"]
     assert isinstance(normal, list)
     facts = {**host.facts, "nft:inet passerelle_nat": Seen({"normal": [*normal, {"rule": "one more"}]})}
-    more = Masquerade("10.99.0.0/24", "enp1s0", "nft inet passerelle_nat")
-    usual = Masquerade("10.10.10.0/24", "enp1s0", "nft inet passerelle_nat")
+    more = MasqueradeInForce("10.99.0.0/24", "enp1s0", "nft inet passerelle_nat")
+    usual = MasqueradeInForce("10.10.10.0/24", "enp1s0", "nft inet passerelle_nat")
     other = replace(host, facts=facts, masquerades=Seen((usual, more)))
     (found,) = drift(desired, base, compare(desired.resources, other))
     assert (found.difference.resource, found.moved) == ("inet passerelle_nat", "host")

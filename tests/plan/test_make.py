@@ -13,7 +13,7 @@ from service.model.states import Json, Seen, Unknown
 from service.plan.make import Permission, kept, make_plan, once, with_restarts
 from service.resources.desired import Desired, LastApplied, WishConflictError
 from service.resources.links import Link
-from service.resources.resource import Steps
+from service.resources.resource import Contribution
 from service.resources.units import Unit
 from tests.laws.host import after_plan, bare_host, link
 from tests.laws.specs import desired_of, head, spec_of
@@ -140,7 +140,7 @@ def test_nothing_else_restarts_a_daemon(unit: Unit, seen: object, change: Step) 
 
 def test_what_a_step_may_take_along_is_kept_only_where_one_does() -> None:
     route = step("routes:default")
-    parts = [Steps(keep=(route,))]
+    parts = [Contribution(keep=(route,))]
     assert kept(parts, [step("addresses:enp1s0")]) == (route,)
     assert kept(parts, [step("link:vmbr0")]) == (route,)
     assert kept(parts, [step("file:/x")]) == ()

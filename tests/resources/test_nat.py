@@ -8,7 +8,7 @@ import pytest
 from service.formats import nat_rules
 from service.kinds import KINDS
 from service.kinds.desire import desire
-from service.model.observed import HostObserved, Masquerade
+from service.model.observed import HostObserved, MasqueradeInForce
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.plan.make import make_plan
@@ -28,12 +28,12 @@ def own(*rules: Rule) -> dict[str, Observed[Json]]:
     return {TABLE_FACT: Seen({"normal": nat_rules.render_nat_table(rules)[1]})}
 
 
-def ours(*rules: Rule) -> tuple[Masquerade, ...]:
-    return tuple(Masquerade(source, out, TABLE_NAME) for source, out in rules)
+def ours(*rules: Rule) -> tuple[MasqueradeInForce, ...]:
+    return tuple(MasqueradeInForce(source, out, TABLE_NAME) for source, out in rules)
 
 
-def iptables(count: int = 1) -> tuple[Masquerade, ...]:
-    return (Masquerade(*RULE, "iptables nat", count),)
+def iptables(count: int = 1) -> tuple[MasqueradeInForce, ...]:
+    return (MasqueradeInForce(*RULE, "iptables nat", count),)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Row:
     name: str
     wanted: tuple[Rule, ...]
     steps: Mapping[str, object]
-    made: tuple[Masquerade, ...] = ()
+    made: tuple[MasqueradeInForce, ...] = ()
     lines: bytes = b""
     file: tuple[Rule, ...] = ()
     table: tuple[Rule, ...] = ()

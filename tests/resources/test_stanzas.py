@@ -7,12 +7,12 @@ import pytest
 from service.model.states import Absent, Observed, Seen, Unknown
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
-from service.resources.stanzas import Stanza
+from service.resources.stanzas import InterfaceStanza
 from tests.laws.host import INTERFACES, after_plan, bare_host
 
 MAIN = "/etc/network/interfaces"
-BRIDGE = Stanza("bridges", "vmbr0", ("10.10.10.1/24",), bridge=True)
-UPLINK = Stanza("interfaces", "enp1s0", ("198.51.100.11/24",), ("198.51.100.1",))
+BRIDGE = InterfaceStanza("bridges", "vmbr0", ("10.10.10.1/24",), bridge=True)
+UPLINK = InterfaceStanza("interfaces", "enp1s0", ("198.51.100.11/24",), ("198.51.100.1",))
 CLASSIC = b"""
 auto vmbr0
 iface vmbr0 inet static
@@ -31,7 +31,7 @@ iface vmbr0 inet manual
 """
 
 
-def text_after(stanza: Stanza, files: dict[str, bytes]) -> dict[str, bytes]:
+def text_after(stanza: InterfaceStanza, files: dict[str, bytes]) -> dict[str, bytes]:
     """The interfaces files that a plan writes; after it there is nothing left to do."""
     desired = Desired.of("pve1", [stanza])
     host = bare_host(desired.watch, files)
@@ -166,7 +166,7 @@ iface enp1s0 inet static
 \tgateway 198.51.100.1
 \tpointopoint 198.51.100.1
 """
-SINGLE = Stanza("interfaces", "enp1s0", ("198.51.100.11/32",), ("198.51.100.1",))
+SINGLE = InterfaceStanza("interfaces", "enp1s0", ("198.51.100.11/32",), ("198.51.100.1",))
 
 
 def test_a_gateway_on_the_link_is_met_by_a_pointopoint_line_and_without_one() -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from service.kinds import KINDS
-from service.kinds.claims import DefaultRoute, NeedsForwarding, Network, Reservation, Serves
+from service.kinds.claims import AddressClaim, DefaultRoute, NeedsForwarding, Reservation, Serves
 from service.model.trees import Tree, TreeProblem
 from service.spec.fleet import RULES, Fleet, all_rules, claims_of, read_fleet
 from service.spec.report import as_text
@@ -35,7 +35,7 @@ def test_a_host_is_read_with_everything_in_it(read: Read, host: str) -> None:
 
 def test_sections_tell_each_other_what_they_need(read: Read, host: str) -> None:
     claims = claims_of(read({"hosts/pve1.yaml": host}).hosts["pve1"], KINDS)
-    assert Network("vmbr0", "10.10.10.1/24") in claims
+    assert AddressClaim("vmbr0", "10.10.10.1/24") in claims
     assert DefaultRoute("enp1s0", 4, "198.51.100.1") in claims
     assert Reservation("proxy", "bc:24:11:00:00:02", "10.10.10.20") in claims
     assert Reservation("dev", "bc:24:11:00:00:01") in claims

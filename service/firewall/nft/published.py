@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from service.firewall.host import Closed
 from service.firewall.nft import parts as nft
-from service.firewall.nft.table import Line, NftChain, Table
+from service.firewall.nft.table import NftChain, NftLine, Table
 from service.firewall.terms.addresses import merged
 from service.firewall.terms.model import Where
 from service.firewall.terms.names import PORTS_OF
@@ -90,27 +90,28 @@ def forwards_table(published: Sequence[Published], closed: Sequence[Closed]) -> 
 def _chains(published: Sequence[Published], closed: Sequence[Closed]) -> Iterator[NftChain]:
     if closed:
         lines = (
-            Line((nft.interface("in", c.interface), _within("daddr", (c.network,)), nft.DROP), c.cause) for c in closed
+            NftLine((nft.interface("in", c.interface), _within("daddr", (c.network,)), nft.DROP), c.cause)
+            for c in closed
         )
         yield NftChain("neighbours", tuple(lines), "prerouting", _RAW)
     yield NftChain(PUBLISHED, tuple(_line(one) for one in published))
-    there = (Line((nft.jump(PUBLISHED),), "what is published"),)
+    there = (NftLine((nft.jump(PUBLISHED),), "what is published"),)
     yield NftChain("prerouting", there, "prerouting", _DSTNAT, type="nat")
     yield NftChain("output", there, "output", _OUTPUT, type="nat")
     yield NftChain("postrouting", tuple(_hairpins(published)), "postrouting", _SRCNAT, type="nat")
 
 
-def _line(one: Published) -> Line:
+def _line(one: Published) -> NftLine:
     sources = (_within("saddr", one.sources),) if one.sources else ()
     ports = nft.ports(NUMBERS[one.proto], "dport", merged(one.ports))
-    return Line((*sources, _within("daddr", one.addresses), ports, _dnat(one.target, one.to_port)), one.label())
+    return NftLine((*sources, _within("daddr", one.addresses), ports, _dnat(one.target, one.to_port)), one.label())
 
 
-def _hairpins(published: Sequence[Published]) -> Iterator[Line]:
+def _hairpins(published: Sequence[Published]) -> Iterator[NftLine]:
     for network in sorted({one.network for one in published}, key=IPv4Network):
         targets = sorted({one.target for one in published if one.network == network}, key=IPv4Address)
         parts = (_within("saddr", (network,)), _within("daddr", targets), _WAS_SENT_ON, _MASQUERADE)
-        yield Line(parts, f"guests of {network} reach what is published there under the host's address")
+        yield NftLine(parts, f"guests of {network} reach what is published there under the host's address")
 
 
 _WAS_SENT_ON: nft.Part = (

@@ -40,7 +40,7 @@ Tree = str | tuple[str, tuple[tuple[Ranges, "Tree"], ...]]
 """opens, closes, "" for no difference; or a dimension, and for some of its values what is below."""
 
 
-class TooMuch(Exception):  # noqa: N818 (an answer: it is not told in full)
+class TooManyBoxes(Exception):  # noqa: N818 (an answer: it is not told in full)
     """The two differ in so many ways that nobody would read them."""
 
 
@@ -77,7 +77,7 @@ def differences(before: Program, after: Program) -> tuple[Change, ...]:
     if is_alike and not any(side.changed for side in sides):
         return ()
     if sum(side.changed.bit_count() for side in sides) > MOST_CHANGED:
-        raise TooMuch
+        raise TooManyBoxes
     comparison = _Comparison(sides, always=not is_alike)
     return tuple(_flattened(comparison.tree(0, comparison.relevant, (0, 0)), {}))
 
@@ -206,14 +206,14 @@ class _Comparison:
     def walk(self, side: _Side, chain: str, active: int, undecided: int, level: int) -> str:
         """accept, drop, return (the end of the chain was reached), or "" where it depends."""
         if level > 16:
-            raise TooMuch
+            raise TooManyBoxes
         left = active & side.masks.get(chain, 0)
         while left:
             bit = left & -left
             left ^= bit
             self.work += 1
             if self.work > MOST_WORK:
-                raise TooMuch
+                raise TooManyBoxes
             if undecided & bit:
                 return self.either(side, chain, left, active, undecided, bit, level)
             entry = side.entries[bit.bit_length() - 1]
@@ -259,7 +259,7 @@ class _Comparison:
                         masks[side][place] |= 1 << n
                     self.work += high - low
         if self.work > MOST_WORK * 8:
-            raise TooMuch
+            raise TooManyBoxes
         found: dict[Tree, list[tuple[int, int]]] = {}
         for place, start in enumerate(starts):
             end = starts[place + 1] - 1 if place + 1 < len(starts) else top
@@ -314,4 +314,4 @@ def _flattened(tree: Tree, box: Box) -> Iterator[Change]:
         yield from _flattened(below, {**box, dimension: ranges})
 
 
-__all__ = ["Change", "Condition", "TooMuch", "differences"]
+__all__ = ["Change", "Condition", "TooManyBoxes", "differences"]

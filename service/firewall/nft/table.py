@@ -19,7 +19,7 @@ from service.firewall.host import CHAIN_OF, DISCOVERY, IGMP, PREROUTING, Closed,
 from service.firewall.nft import parts as nft
 from service.firewall.nft.guests import called_chains, from_guests, within_bridges
 from service.firewall.nft.parts import Part
-from service.firewall.nft.values import FAMILY, TABLE, Expression, Line, NftChain, Table
+from service.firewall.nft.values import FAMILY, TABLE, Expression, NftChain, NftLine, Table
 from service.firewall.terms.addresses import BITS, Ranges, merged
 from service.firewall.terms.icmp import icmp_type
 from service.firewall.terms.macros import MacroRule
@@ -31,7 +31,7 @@ from service.firewall.trace.matching import lines_of
 from service.firewall.trace.rule_ranges import address_ranges, set_ranges
 from service.firewall.trace.sets import Sets, build_sets
 
-__all__ = ["FAMILY", "TABLE", "Line", "NftChain", "Table", "closed_chain", "render_table", "set_ranges"]
+__all__ = ["FAMILY", "TABLE", "NftChain", "NftLine", "Table", "closed_chain", "render_table", "set_ranges"]
 
 REFUSE = "refuse"
 LOG_PREFIX = "passerelle: "
@@ -57,7 +57,7 @@ def closed_chain(closed: Sequence[Closed]) -> NftChain:
             nft.addresses(6 if net.version == 6 else 4, "daddr", ends),
             nft.DROP,
         )
-        lines.append(Line(parts, one.cause))
+        lines.append(NftLine(parts, one.cause))
     return NftChain(PREROUTING, tuple(lines), PREROUTING, _RAW)
 
 
@@ -77,7 +77,7 @@ class _Renderer:
                 name, tuple(self.lines(direction)), name, policy="accept" if policy.action == "ACCEPT" else "drop"
             )
 
-    def lines(self, direction: Direction) -> Iterator[Line]:
+    def lines(self, direction: Direction) -> Iterator[NftLine]:
         yield from _everywhere(direction)
         if direction == "in":
             yield from from_guests(self.firewall)
@@ -89,23 +89,23 @@ class _Renderer:
             yield from self.rule(rule, "out" if direction == "out" else "in", accept)
         policy = self.firewall.policy(direction).action
         if policy == "REJECT":
-            yield Line((nft.jump(REFUSE),), f"policy_{direction}: reject")
+            yield NftLine((nft.jump(REFUSE),), f"policy_{direction}: reject")
         elif policy == "DROP":
-            yield Line((nft.DROP,), f"policy_{direction}: drop")
+            yield NftLine((nft.DROP,), f"policy_{direction}: drop")
         elif policy == "ACCEPT" and further:
-            yield Line((accept,), f"policy_{direction}: accept")
+            yield NftLine((accept,), f"policy_{direction}: accept")
 
-    def guest_rule(self, rule: Rule, accept: Part) -> Iterator[Line]:
+    def guest_rule(self, rule: Rule, accept: Part) -> Iterator[NftLine]:
         return self.rule(rule, "in", accept)
 
-    def rule(self, rule: Rule, side: str, accept: Part) -> Iterator[Line]:
+    def rule(self, rule: Rule, side: str, accept: Part) -> Iterator[NftLine]:
         """The lines of a rule: one where it says the same for IPv4 and IPv6, else one for each."""
         verdict = {"ACCEPT": accept, "DROP": nft.DROP, "REJECT": nft.jump(REFUSE)}[rule.action]
         label = rule.text or rule.action
         for expression in self.expressions(rule, side):
             if rule.log not in ("", "nolog"):
-                yield Line((*expression, *nft.log(rule.log, LOG_PREFIX)), f"{label} (log)")
-            yield Line((*expression, verdict), label)
+                yield NftLine((*expression, *nft.log(rule.log, LOG_PREFIX)), f"{label} (log)")
+            yield NftLine((*expression, verdict), label)
 
     def expressions(self, rule: Rule, side: str) -> Iterator[Expression]:
         made: dict[Family, list[Expression | None]] = {
@@ -181,18 +181,18 @@ def _said_once(expression: Expression, family: Family) -> Expression:
     return rest if brings else (nft.family(family), *rest)
 
 
-def _everywhere(direction: Direction) -> Iterator[Line]:
+def _everywhere(direction: Direction) -> Iterator[NftLine]:
     if direction != "forward":
-        yield Line((nft.interface(direction, "lo"), nft.ACCEPT), "the host speaks to itself")
-    yield Line((nft.states("invalid"), nft.DROP), "belongs to no connection")
-    yield Line((nft.states("established", "related"), nft.ACCEPT), "belongs to a connection")
+        yield NftLine((nft.interface(direction, "lo"), nft.ACCEPT), "the host speaks to itself")
+    yield NftLine((nft.states("invalid"), nft.DROP), "belongs to no connection")
+    yield NftLine((nft.states("established", "related"), nft.ACCEPT), "belongs to a connection")
     if direction != "forward":
-        yield Line((nft.icmpv6_types(DISCOVERY), nft.ACCEPT), "neighbour discovery")
-        yield Line((nft.protocol(IGMP), nft.ACCEPT), "IGMP")
+        yield NftLine((nft.icmpv6_types(DISCOVERY), nft.ACCEPT), "neighbour discovery")
+        yield NftLine((nft.protocol(IGMP), nft.ACCEPT), "IGMP")
 
 
-def _refuse() -> Iterator[Line]:
-    yield Line((nft.packet_types("broadcast", "multicast"), nft.DROP), "a reject never answers broadcasts")
-    yield Line((nft.protocols(ICMP, ICMPV6), nft.DROP), "a reject never answers ICMP")
-    yield Line((nft.protocol(TCP), nft.TCP_RESET), "reject")
-    yield Line((nft.UNREACHABLE,), "reject")
+def _refuse() -> Iterator[NftLine]:
+    yield NftLine((nft.packet_types("broadcast", "multicast"), nft.DROP), "a reject never answers broadcasts")
+    yield NftLine((nft.protocols(ICMP, ICMPV6), nft.DROP), "a reject never answers ICMP")
+    yield NftLine((nft.protocol(TCP), nft.TCP_RESET), "reject")
+    yield NftLine((nft.UNREACHABLE,), "reject")

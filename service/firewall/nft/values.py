@@ -14,7 +14,7 @@ Expression = tuple[Part, ...]
 
 
 @dataclass(frozen=True)
-class Line:
+class NftLine:
     """One rule of the table: its parts, and what it stands for."""
 
     parts: Expression
@@ -36,7 +36,7 @@ class NftChain:
     """One chain; `hook` "" where it is only jumped to."""
 
     name: str
-    lines: tuple[Line, ...]
+    lines: tuple[NftLine, ...]
     hook: str = ""
     priority: tuple[int, str] = FILTER
     policy: str = "accept"

@@ -40,7 +40,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
+class GuestCards:
     """A virtual machine (`vm`) or container (`ct`) with its cards by key (net0, net1 …)."""
 
     vmid: str
@@ -48,7 +48,7 @@ class Guest:
     cards: Mapping[str, Card]
 
 
-def parse_guests(data: bytes, file: str = "guests.json") -> dict[str, Guest]:
+def parse_guests(data: bytes, file: str = "guests.json") -> dict[str, GuestCards]:
     """All guests, virtual machines first. Raises InputError where the data has another shape."""
     try:
         table = json.loads(data)
@@ -56,14 +56,14 @@ def parse_guests(data: bytes, file: str = "guests.json") -> dict[str, Guest]:
         raise InputError(f"{file} is no JSON: {error}") from error
     if not isinstance(table, dict) or not all(isinstance(table.get(key, {}), dict) for key in ("qemu", "lxc")):
         raise InputError(f'{file} is not of the form {{"qemu": {{VMID: {{}}}}, "lxc": {{}}}}')
-    guests: dict[str, Guest] = {}
+    guests: dict[str, GuestCards] = {}
     for key, env in (("qemu", "vm"), ("lxc", "ct")):
         lines: Mapping[str, object] = table.get(key, {})
         for vmid in sorted(lines, key=lambda text: (len(text), text)):
             config = lines[vmid]
             if not _VMID.fullmatch(vmid) or not isinstance(config, dict) or len(guests) >= MAX_GUESTS:
                 raise InputError(f"{file}: {key}.{vmid[:20]} is no guest")
-            guests[vmid] = Guest(vmid, "vm" if env == "vm" else "ct", _cards(vmid, config))
+            guests[vmid] = GuestCards(vmid, "vm" if env == "vm" else "ct", _cards(vmid, config))
     return guests
 
 

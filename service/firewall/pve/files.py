@@ -58,7 +58,7 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PveReading:
     """What was read of one file. `fatal` is why Proxmox keeps its old rule set, "" if it goes on."""
 
     level: Level
@@ -101,7 +101,7 @@ class _Reader:
             self.scope = Scope(self.env, known_aliases, self.cluster.ipsets, self.aliases, self.sets)
         self.group_scope = Scope("group", self.aliases, self.sets)
 
-    def read(self, data: bytes) -> Reading:
+    def read(self, data: bytes) -> PveReading:
         text = data[:MAX_BYTES].decode("latin-1")
         lines = text.split("\n")
         if len(data) > MAX_BYTES:
@@ -114,7 +114,7 @@ class _Reader:
             if not self.enter_section(line):
                 self.take(line)
         fatal = self.fatal()
-        return Reading(self.level(exists=bool(data)), tuple(self.warnings), tuple(self.ignored), fatal)
+        return PveReading(self.level(exists=bool(data)), tuple(self.warnings), tuple(self.ignored), fatal)
 
     def level(self, *, exists: bool) -> Level:
         return Level(
@@ -270,16 +270,16 @@ class _Reader:
         self.ignored.append(Ignored(self.where, text, reason))
 
 
-def read_cluster(data: bytes, file: str = "cluster.fw", now_s: int = 0) -> Reading:
+def read_cluster(data: bytes, file: str = "cluster.fw", now_s: int = 0) -> PveReading:
     """The datacenter's file. `now_s` (seconds since 1970) decides whether a time given as `enable` is over."""
     return _Reader("cluster", file, "cluster", now_s=now_s).read(data)
 
 
-def read_host(data: bytes, file: str, cluster: Level) -> Reading:
+def read_host(data: bytes, file: str, cluster: Level) -> PveReading:
     """A node's file; `cluster` is what the datacenter's file defines."""
     return _Reader("host", file, "host", cluster=cluster).read(data)
 
 
-def read_guest(data: bytes, file: str, vmid: str, env: str, cluster: Level) -> Reading:
+def read_guest(data: bytes, file: str, vmid: str, env: str, cluster: Level) -> PveReading:
     """A guest's file; `env` is vm or ct."""
     return _Reader("guest", file, env, vmid, cluster=cluster).read(data)

@@ -6,9 +6,9 @@ read_firewall(files, settings) -> PveFolder      the content of a folder as Prox
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from service.firewall.pve.cards import Guest, parse_guests
+from service.firewall.pve.cards import GuestCards, parse_guests
 from service.firewall.pve.corosync import Corosync, parse_corosync
-from service.firewall.pve.files import Reading, read_cluster, read_guest, read_host
+from service.firewall.pve.files import PveReading, read_cluster, read_guest, read_host
 from service.firewall.terms.addresses import ip_or_cidr
 from service.firewall.terms.model import Alias, Ignored, Level
 
@@ -30,13 +30,13 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Firewall:
+class NodeFirewall:
     """The levels in force on a node. `guests` are the levels of guests by number, `cards` their network cards."""
 
     cluster: Level
     host: Level
     guests: Mapping[str, Level] = field(default_factory=dict)
-    cards: Mapping[str, Guest] = field(default_factory=dict)
+    cards: Mapping[str, GuestCards] = field(default_factory=dict)
     corosync: Corosync = field(default_factory=Corosync)
     node: Node = field(default_factory=Node)
 
@@ -61,7 +61,7 @@ class Firewall:
 class PveFolder:
     """A folder as read. `fatal` is why Proxmox would not even get as far as compiling, "" if it would."""
 
-    firewall: Firewall
+    firewall: NodeFirewall
     warnings: tuple[str, ...]
     ignored: tuple[Ignored, ...]
     fatal: str
@@ -75,7 +75,7 @@ def read_firewall(files: Mapping[str, bytes], node: Node) -> PveFolder:
     guests = parse_guests(files.get(GUESTS_FILE, b"{}"))
     cluster = read_cluster(files.get(CLUSTER_FILE, b""), CLUSTER_FILE, node.now_s)
     host = read_host(files.get(HOST_FILE, b""), HOST_FILE, cluster.level)
-    read: list[Reading] = [cluster, host]
+    read: list[PveReading] = [cluster, host]
     levels: dict[str, Level] = {}
     for vmid, guest in guests.items():
         file = f"{vmid}.fw"
@@ -83,7 +83,7 @@ def read_firewall(files: Mapping[str, bytes], node: Node) -> PveFolder:
             reading = read_guest(files[file], file, vmid, guest.env, cluster.level)
             read.append(reading)
             levels[vmid] = reading.level
-    firewall = Firewall(
+    firewall = NodeFirewall(
         cluster=cluster.level,
         host=host.level,
         guests=levels,

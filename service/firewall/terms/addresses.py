@@ -21,7 +21,7 @@ Ranges = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class MaskedNetwork:
     """The addresses whose bits under `mask` are those of `value`."""
 
     value: int
@@ -87,14 +87,14 @@ def _is_v6(text: str) -> bool:
     return True
 
 
-def iptables_network(text: str, family: Family) -> Network | str:
+def iptables_network(text: str, family: Family) -> MaskedNetwork | str:
     """What `-s TEXT` matches, or what iptables says when it refuses. Host bits are cut off."""
     address, slash, length = text.partition("/")
     number = iptables_address(address, family)
     if number is None:
         return f"host/network `{address}' not found"
     if not slash:
-        return Network(number, mask_of(BITS[family], family))
+        return MaskedNetwork(number, mask_of(BITS[family], family))
     bits = c_number(length, BITS[family])
     if bits is not None:
         mask: int | None = mask_of(bits, family)
@@ -102,7 +102,7 @@ def iptables_network(text: str, family: Family) -> Network | str:
         mask = _dotted_mask(length) if family == 4 else iptables_address(length, 6)
     if mask is None:
         return f"invalid mask `{length}' specified"
-    return Network(number & mask, mask)
+    return MaskedNetwork(number & mask, mask)
 
 
 def iptables_span(text: str, family: Family) -> Span | str:

@@ -9,7 +9,7 @@ to a network that holds its source or its destination, and those that are bound 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from service.firewall.terms.addresses import Network
+from service.firewall.terms.addresses import MaskedNetwork
 from service.firewall.terms.model import Family, Where
 
 MARK = "MARK"
@@ -44,11 +44,11 @@ class Flow:
     iif: str = ""
     oif: str = ""
     mark: bool = False
-    marked_by: "Step | None" = None
+    marked_by: "ChainStep | None" = None
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ChainStep:
     """One rule of the kernel: if all tests hold, the target. `where` and `note` tell people what it stands for.
 
     `group` is set on the steps of a security group and on the check of the accept mark after it. `ports` (protocol,
@@ -63,8 +63,8 @@ class Step:
     note: str = ""
     group: str = ""
     ports: tuple[tuple[int, int], ...] = ()
-    sources: tuple[Network, ...] = ()
-    dests: tuple[Network, ...] = ()
+    sources: tuple[MaskedNetwork, ...] = ()
+    dests: tuple[MaskedNetwork, ...] = ()
     proto: int = 0
 
     def matches(self, flow: Flow) -> bool:
@@ -77,9 +77,9 @@ class Outcome:
     """How a chain was left: ACCEPT, DROP, REJECT, or RETURN to the caller. `step` decided it, `detail` says more."""
 
     action: str
-    step: Step | None = None
+    step: ChainStep | None = None
     detail: str = ""
-    marked_by: Step | None = None
+    marked_by: ChainStep | None = None
 
 
 class Chain:
@@ -88,10 +88,10 @@ class Chain:
     __slots__ = ("_index", "steps")
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[ChainStep] = []
         self._index: _Index | None = None
 
-    def candidates(self, flow: Flow) -> Iterator[Step]:
+    def candidates(self, flow: Flow) -> Iterator[ChainStep]:
         """The steps that may match, in order."""
         if len(self.steps) < _INDEX_FROM:
             return iter(self.steps)
@@ -104,7 +104,7 @@ class Chain:
 class _Index:
     """Positions of steps by what they are bound to."""
 
-    steps: list[Step]
+    steps: list[ChainStep]
     size: int = 0
     ports: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     sources: dict[int, dict[int, list[int]]] = field(default_factory=dict)
@@ -136,7 +136,7 @@ class _Index:
         return sorted({*found, *self.others}) if found else self.others
 
 
-def _add(tables: dict[int, dict[int, list[int]]], networks: tuple[Network, ...], position: int) -> None:
+def _add(tables: dict[int, dict[int, list[int]]], networks: tuple[MaskedNetwork, ...], position: int) -> None:
     for network in dict.fromkeys(networks):
         tables.setdefault(network.mask, {}).setdefault(network.value, []).append(position)
 
@@ -168,7 +168,7 @@ class Ruleset:
         return Outcome(RETURN)
 
 
-def _within(inner: Outcome, step: Step) -> Outcome:
+def _within(inner: Outcome, step: ChainStep) -> Outcome:
     """What a called chain decided is told as the caller's decision, unless the called chain knows the rule."""
     if inner.step is not None and (inner.step.where is not None or not step.note):
         return inner

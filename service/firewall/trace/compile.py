@@ -9,12 +9,12 @@ that is switched on, PVEFW-FWBR-IN before all of them. FORWARD rules make no cha
 from dataclasses import dataclass, field
 
 from service.firewall.pve.cards import Card
-from service.firewall.pve.node import Firewall
+from service.firewall.pve.node import NodeFirewall
 from service.firewall.pve.options import parse_ratelimit
 from service.firewall.terms.addresses import iptables_network
 from service.firewall.terms.model import Family, Ignored, Level, Rule, Where, is_given
 from service.firewall.terms.names import ICMPV6, TCP, UDP
-from service.firewall.trace.chains import ACCEPT, DROP, MARK, RETURN, UNMARK, Chain, Flow, Outcome, Ruleset, Step
+from service.firewall.trace.chains import ACCEPT, DROP, MARK, RETURN, UNMARK, Chain, ChainStep, Flow, Outcome, Ruleset
 from service.firewall.trace.matching import LeftOut, Site, Targets, Test
 from service.firewall.trace.sets import Sets
 from service.firewall.trace.standard import (
@@ -60,7 +60,7 @@ class Compiled:
         return self.ruleset.walk(chain, flow) if chain in self.ruleset.chains else Outcome(RETURN)
 
 
-def compile_family(firewall: Firewall, sets: Sets, family: Family) -> Compiled:
+def compile_family(firewall: NodeFirewall, sets: Sets, family: Family) -> Compiled:
     """The chains of one family; the cluster's switch is not looked at."""
     compiler = _Compiler(firewall, sets, family, Compiled(Ruleset(family)))
     compiler.run()
@@ -69,7 +69,7 @@ def compile_family(firewall: Firewall, sets: Sets, family: Family) -> Compiled:
 
 @dataclass(slots=True)
 class _Compiler:
-    firewall: Firewall
+    firewall: NodeFirewall
     sets: Sets
     family: Family
     result: Compiled
@@ -143,7 +143,9 @@ class _Compiler:
 
     def add_conn_filters(self, chain: Chain, *, allow_invalid: bool) -> None:
         if not allow_invalid:
-            chain.steps.append(Step(DROP, (state("INVALID"),), note="belongs to no connection (conntrack: INVALID)"))
+            chain.steps.append(
+                ChainStep(DROP, (state("INVALID"),), note="belongs to no connection (conntrack: INVALID)")
+            )
 
     def add_neighbor_discovery(self, chain: Chain, level: Level, direction: str, target: str) -> None:
         if self.family == 6 and level.on("ndp", default=True):
@@ -151,19 +153,21 @@ class _Compiler:
             if direction == "IN" or level.on("radv", default=False):
                 kinds.add(_ADVERTISEMENTS["router"])
             test = _icmpv6(kinds)
-            chain.steps.append(Step(target, (test,), goto=target == MARK, note="IPv6 neighbor discovery (option ndp)"))
+            chain.steps.append(
+                ChainStep(target, (test,), goto=target == MARK, note="IPv6 neighbor discovery (option ndp)")
+            )
 
     def add_input_filters(self, chain: Chain) -> None:
         if "blacklist" in self.firewall.cluster.ipsets:
             holds = self.sets.table["0", "blacklist", self.family].holds
             where = self.firewall.cluster.ipsets["blacklist"].where
             chain.steps.append(
-                Step(DROP, (lambda flow: holds(flow.source),), where=where, note="the source is in set blacklist")
+                ChainStep(DROP, (lambda flow: holds(flow.source),), where=where, note="the source is in set blacklist")
             )
         if self.family == 4 and self.firewall.host.on("nosmurfs", default=True):
-            chain.steps.append(Step(SMURFS, (state("INVALID", "NEW"),)))
+            chain.steps.append(ChainStep(SMURFS, (state("INVALID", "NEW"),)))
         if self.firewall.host.on("tcpflags", default=False):
-            chain.steps.append(Step(TCP_FLAGS, (proto(TCP),)))
+            chain.steps.append(ChainStep(TCP_FLAGS, (proto(TCP),)))
 
     def add_policy(self, chain: Chain, level: Level, direction: str, default: str, accept: str) -> None:
         policy = level.policy(direction, default)
@@ -171,13 +175,13 @@ class _Compiler:
         owner = {"cluster": "the cluster", "guest": f"guest {level.vmid}"}.get(level.kind, level.kind)
         note = f"policy_{direction} {policy} of {owner}" + ("" if where else " (default)")
         if policy == ACCEPT:
-            chain.steps.append(Step(accept, goto=accept == MARK, where=where, note=note))
+            chain.steps.append(ChainStep(accept, goto=accept == MARK, where=where, note=note))
         elif policy == DROP:
-            chain.steps += [Step(DROP_POLICY, where=where, note=note), Step(DROP, where=where, note=note)]
+            chain.steps += [ChainStep(DROP_POLICY, where=where, note=note), ChainStep(DROP, where=where, note=note)]
         else:
             chain.steps += [
-                Step(REJECT_POLICY, where=where, note=note),
-                Step(REJECT_CHAIN, goto=True, where=where, note=note),
+                ChainStep(REJECT_POLICY, where=where, note=note),
+                ChainStep(REJECT_CHAIN, goto=True, where=where, note=note),
             ]
 
     # security groups
@@ -190,8 +194,10 @@ class _Compiler:
         tests: tuple[Test, ...] = ()
         if iface and is_given(rule.iface):
             tests = (self.site(None).interface(rule, iface),)
-        chain.steps.append(Step(name, tests, group=rule.action))
-        chain.steps.append(Step(accept, (lambda flow: flow.mark,), where=rule.where, note=rule.text, group=rule.action))
+        chain.steps.append(ChainStep(name, tests, group=rule.action))
+        chain.steps.append(
+            ChainStep(accept, (lambda flow: flow.mark,), where=rule.where, note=rule.text, group=rule.action)
+        )
 
     def create_group_chains(self, rule: Rule) -> None:
         group = self.firewall.cluster.groups.get(rule.action)
@@ -202,7 +208,7 @@ class _Compiler:
             except LeftOut as error:
                 self.leave_out(rule, error)
                 raise
-            chain.steps.append(Step(UNMARK))
+            chain.steps.append(ChainStep(UNMARK))
             for inner in rules:
                 if inner.type == direction.lower() and inner.works(self.family):
                     self.add(chain, inner, None, _MARKING, group=rule.action)
@@ -224,15 +230,15 @@ class _Compiler:
 
     def create_host_in(self) -> None:
         chain = self.create(HOST_IN)
-        chain.steps.append(Step(ACCEPT, (lambda flow: flow.iif == "lo",), note="the loopback interface"))
+        chain.steps.append(ChainStep(ACCEPT, (lambda flow: flow.iif == "lo",), note="the loopback interface"))
         self.add_conn_filters(chain, allow_invalid=False)
         self.add_neighbor_discovery(chain, self.firewall.host, "IN", RETURN)
         self.add_input_filters(chain)
-        chain.steps.append(Step(RETURN, (proto(IGMP),), note="IGMP is always let in"))
+        chain.steps.append(ChainStep(RETURN, (proto(IGMP),), note="IGMP is always let in"))
         self.add_host_rules(chain, "in")
         managed = self.sets.table["0", "management", self.family].holds
         chain.steps += [
-            Step(RETURN, (_ports(TCP, span), lambda flow: managed(flow.source)), note=_management_note(span))
+            ChainStep(RETURN, (_ports(TCP, span), lambda flow: managed(flow.source)), note=_management_note(span))
             for span in MANAGEMENT_PORTS
         ]
         self.add_corosync(chain, incoming=True)
@@ -240,10 +246,10 @@ class _Compiler:
 
     def create_host_out(self) -> None:
         chain = self.create(HOST_OUT)
-        chain.steps.append(Step(ACCEPT, (lambda flow: flow.oif == "lo",), note="the loopback interface"))
+        chain.steps.append(ChainStep(ACCEPT, (lambda flow: flow.oif == "lo",), note="the loopback interface"))
         self.add_conn_filters(chain, allow_invalid=False)
         self.add_neighbor_discovery(chain, self.firewall.host, "OUT", RETURN)
-        chain.steps.append(Step(RETURN, (proto(IGMP),), note="IGMP is always let out"))
+        chain.steps.append(ChainStep(RETURN, (proto(IGMP),), note="IGMP is always let out"))
         self.add_host_rules(chain, "out")
         self.add_local_network(chain)
         self.add_corosync(chain, incoming=False)
@@ -265,19 +271,19 @@ class _Compiler:
         for span in OUTGOING_PORTS:
             test = _ports(TCP, span)
             chain.steps.append(
-                Step(RETURN, (test, lambda flow: network.holds(flow.dest)), where=where_or_none, note=note)
+                ChainStep(RETURN, (test, lambda flow: network.holds(flow.dest)), where=where_or_none, note=note)
             )
 
     def add_corosync(self, chain: Chain, *, incoming: bool) -> None:
         ports = _ports(UDP, COROSYNC_PORTS)
         if self.firewall.corosync.multicast:
-            chain.steps.append(Step(RETURN, (ports, is_multicast), note="corosync by multicast"))
+            chain.steps.append(ChainStep(RETURN, (ports, is_multicast), note="corosync by multicast"))
         for own, peer in self.firewall.corosync.peers(self.firewall.node.host_ip, self.family):
             here, there = iptables_network(own, self.family), iptables_network(peer, self.family)
             if isinstance(here, str) or isinstance(there, str):
                 continue
             source, dest = (there.value, here.value) if incoming else (here.value, there.value)
-            chain.steps.append(Step(RETURN, (ports, _pair(source, dest)), note=f"corosync, {own} and {peer}"))
+            chain.steps.append(ChainStep(RETURN, (ports, _pair(source, dest)), note=f"corosync, {own} and {peer}"))
 
     # guests
 
@@ -299,26 +305,28 @@ class _Compiler:
             client, server = (68, 67) if self.family == 4 else (546, 547)
             sport, dport = (client, server) if outgoing else (server, client)
             test = _from_to(sport, dport)
-            chain.steps.append(Step(MARK if outgoing else ACCEPT, (test,), goto=outgoing, note="DHCP (option dhcp)"))
+            chain.steps.append(
+                ChainStep(MARK if outgoing else ACCEPT, (test,), goto=outgoing, note="DHCP (option dhcp)")
+            )
         if outgoing:
             self.add_spoofing_filters(chain, card, level)
-            chain.steps.append(Step(UNMARK))
+            chain.steps.append(ChainStep(UNMARK))
         self.add_neighbor_discovery(chain, level, direction, MARK if outgoing else ACCEPT)
 
     def add_spoofing_filters(self, chain: Chain, card: Card, level: Level) -> None:
         if card.mac and level.on("macfilter", default=True):
             mac = card.mac
-            chain.steps.append(Step(DROP, (lambda flow: flow.mac != mac,), note="forged MAC (option macfilter)"))
+            chain.steps.append(ChainStep(DROP, (lambda flow: flow.mac != mac,), note="forged MAC (option macfilter)"))
         if self.family == 6 and not level.on("radv", default=False):
             test = _icmpv6({_ADVERTISEMENTS["router"]})
-            chain.steps.append(Step(DROP, (test,), note="router advertisement of a guest (option radv)"))
+            chain.steps.append(ChainStep(DROP, (test,), note="router advertisement of a guest (option radv)"))
         name = f"ipfilter-{card.key}"
         ipset = level.ipsets.get(name)
         if ipset is not None or level.on("ipfilter", default=False):
             holds = self.sets.table[card.vmid, name, self.family].holds
             where = ipset.where if ipset else level.option_where("ipfilter")
             note = f"the source is not one of the card's addresses (set {name})"
-            chain.steps.append(Step(DROP, (lambda flow: not holds(flow.source),), where=where, note=note))
+            chain.steps.append(ChainStep(DROP, (lambda flow: not holds(flow.source),), where=where, note=note))
 
     def add_card_rules(self, chain: Chain, card: Card, level: Level, direction: str) -> None:
         for rule in level.rules:

@@ -14,10 +14,10 @@ and, on a bridge, as receiver; what is routed to it or comes from the host by it
 from collections.abc import Callable, Iterator
 
 from service.firewall.host import DISCOVERY, FilteredGuest, HostFirewall, Policy
-from service.firewall.terms.addresses import BITS, Network, address_number, mask_of
+from service.firewall.terms.addresses import BITS, MaskedNetwork, address_number, mask_of
 from service.firewall.terms.model import Family, Ignored
 from service.firewall.terms.names import ICMPV6, UDP
-from service.firewall.trace.chains import ACCEPT, DROP, MARK, RETURN, Chain, Flow, Ruleset, Step
+from service.firewall.trace.chains import ACCEPT, DROP, MARK, RETURN, Chain, ChainStep, Flow, Ruleset
 from service.firewall.trace.matching import Site, Targets
 from service.firewall.trace.sets import Sets
 from service.firewall.trace.standard import REJECT_CHAIN
@@ -52,10 +52,10 @@ def add_guest_chains(firewall: HostFirewall, ruleset: Ruleset, sets: Sets) -> No
         ruleset.chains[name].steps.extend(steps)
 
 
-def from_guests(firewall: HostFirewall) -> Iterator[Step]:
+def from_guests(firewall: HostFirewall) -> Iterator[ChainStep]:
     """What each guest may send, by its MAC address."""
     for guest in firewall.guests:
-        yield Step(f"out_{guest.name}", (_from(guest),))
+        yield ChainStep(f"out_{guest.name}", (_from(guest),))
 
 
 def is_discovery(flow: Flow) -> bool:
@@ -63,11 +63,11 @@ def is_discovery(flow: Flow) -> bool:
     return flow.family == 6 and flow.proto == ICMPV6 and flow.icmp is not None and flow.icmp[0] in DISCOVERY
 
 
-def _guest(firewall: HostFirewall, guest: FilteredGuest, direction: str, site: Site) -> Iterator[Step]:
+def _guest(firewall: HostFirewall, guest: FilteredGuest, direction: str, site: Site) -> Iterator[ChainStep]:
     outgoing = direction == "out"
     client, server = DHCP_PORTS[site.family]
     ports = (client, server) if outgoing else (server, client)
-    yield Step(RETURN if outgoing else ACCEPT, (_udp(*ports),), note=f"DHCP of guest {guest.name}")
+    yield ChainStep(RETURN if outgoing else ACCEPT, (_udp(*ports),), note=f"DHCP of guest {guest.name}")
     for rule in firewall.guest_rules(guest, "out" if outgoing else "in"):
         if rule.works(site.family):
             yield from site.steps(rule, _OUT if outgoing else _IN)
@@ -75,51 +75,51 @@ def _guest(firewall: HostFirewall, guest: FilteredGuest, direction: str, site: S
     yield _policy(policy, f"policy_{direction} of guest {guest.name}: {policy.action.lower()}", outgoing=outgoing)
 
 
-def _policy(policy: Policy, note: str, *, outgoing: bool) -> Step:
+def _policy(policy: Policy, note: str, *, outgoing: bool) -> ChainStep:
     if policy.action == "ACCEPT":
-        return Step(RETURN if outgoing else ACCEPT, where=policy.where, note=note)
-    return Step(REJECT_CHAIN if policy.action == "REJECT" else DROP, where=policy.where, note=note)
+        return ChainStep(RETURN if outgoing else ACCEPT, where=policy.where, note=note)
+    return ChainStep(REJECT_CHAIN if policy.action == "REJECT" else DROP, where=policy.where, note=note)
 
 
-def _forwarded(firewall: HostFirewall) -> Iterator[Step]:
-    yield Step(ACCEPT, (is_discovery,), note="neighbour discovery")
+def _forwarded(firewall: HostFirewall) -> Iterator[ChainStep]:
+    yield ChainStep(ACCEPT, (is_discovery,), note="neighbour discovery")
     yield from from_guests(firewall)
-    yield Step(TO_GUESTS, goto=True)
+    yield ChainStep(TO_GUESTS, goto=True)
 
 
-def _received(firewall: HostFirewall, family: Family) -> Iterator[Step]:
+def _received(firewall: HostFirewall, family: Family) -> Iterator[ChainStep]:
     for guest in firewall.guests:
-        yield Step(f"in_{guest.name}", (_bridged_to(guest),), goto=True)
+        yield ChainStep(f"in_{guest.name}", (_bridged_to(guest),), goto=True)
     for guest in firewall.guests:
         for address in guest.of_family(family):
             number = address_number(address)[0]
-            network = Network(number, mask_of(BITS[family], family))
-            yield Step(f"in_{guest.name}", (_sent_to(number),), goto=True, dests=(network,))
-    yield Step(ACCEPT, note="no guest's firewall is in the way")
+            network = MaskedNetwork(number, mask_of(BITS[family], family))
+            yield ChainStep(f"in_{guest.name}", (_sent_to(number),), goto=True, dests=(network,))
+    yield ChainStep(ACCEPT, note="no guest's firewall is in the way")
 
 
-def _bridge_in(firewall: HostFirewall, family: Family) -> Iterator[Step]:
+def _bridge_in(firewall: HostFirewall, family: Family) -> Iterator[ChainStep]:
     for guest in firewall.guests:
         if guest.port and guest.macfilter:
             note = f"guest {guest.name} and its MAC address belong to port {guest.port} (macfilter)"
-            yield Step(DROP, (_forged(guest),), note=note)
+            yield ChainStep(DROP, (_forged(guest),), note=note)
     for guest in firewall.guests:
         if family == 6:
-            yield Step(DROP, (_from(guest), _is_advertisement), note=f"guest {guest.name} is no router")
+            yield ChainStep(DROP, (_from(guest), _is_advertisement), note=f"guest {guest.name} is no router")
         if guest.ipfilter:
             note = f"the source is no address of guest {guest.name} (ipfilter)"
-            yield Step(DROP, (_from(guest), _foreign_source(guest, family)), note=note)
+            yield ChainStep(DROP, (_from(guest), _foreign_source(guest, family)), note=note)
     for guest in firewall.guests:
         if guest.macfilter:
             note = f"the source is the address of guest {guest.name}, the MAC address is not (macfilter)"
-            yield Step(DROP, (_borrowed(guest, family),), note=note)
+            yield ChainStep(DROP, (_borrowed(guest, family),), note=note)
 
 
-def _bridge_out(firewall: HostFirewall, family: Family) -> Iterator[Step]:
+def _bridge_out(firewall: HostFirewall, family: Family) -> Iterator[ChainStep]:
     for guest in firewall.guests:
         if guest.ipfilter:
             note = f"the destination is no address of guest {guest.name} (ipfilter)"
-            yield Step(DROP, (_foreign_dest(guest, family),), note=note)
+            yield ChainStep(DROP, (_foreign_dest(guest, family),), note=note)
 
 
 def _from(guest: FilteredGuest) -> Callable[[Flow], bool]:

@@ -9,9 +9,9 @@ meets the guest's rules first.
 from collections.abc import Iterator
 
 from service.firewall.host import CHAIN_OF, IGMP, PREROUTING, Closed, Direction, HostFirewall, Policy
-from service.firewall.terms.addresses import Network, iptables_network
+from service.firewall.terms.addresses import MaskedNetwork, iptables_network
 from service.firewall.terms.model import Family, Ignored
-from service.firewall.trace.chains import ACCEPT, DROP, Chain, Ruleset, Step
+from service.firewall.trace.chains import ACCEPT, DROP, Chain, ChainStep, Ruleset
 from service.firewall.trace.guest_chains import GUESTS, TO_GUESTS, add_guest_chains, from_guests, is_discovery
 from service.firewall.trace.matching import Site, Targets, Test
 from service.firewall.trace.sets import Sets, build_sets
@@ -50,12 +50,12 @@ def accepted(firewall: HostFirewall, direction: Direction) -> str:
     return _ON_TO.get(direction, "") if firewall.guests else ""
 
 
-def _host(firewall: HostFirewall, direction: Direction, site: Site) -> Iterator[Step]:
+def _host(firewall: HostFirewall, direction: Direction, site: Site) -> Iterator[ChainStep]:
     yield from _everywhere(direction)
     if firewall.guests and direction == "in":
         yield from from_guests(firewall)
     if firewall.guests and direction == "forward":
-        yield from (Step(GUESTS, (_within(bridge),), goto=True) for bridge in firewall.bridges)
+        yield from (ChainStep(GUESTS, (_within(bridge),), goto=True) for bridge in firewall.bridges)
     further = accepted(firewall, direction)
     targets: Targets = {
         "ACCEPT": (further, True) if further else (ACCEPT, False),
@@ -71,29 +71,29 @@ def _within(bridge: str) -> Test:
     return lambda flow: flow.iif == bridge == flow.oif
 
 
-def _closed(closed: Closed, family: Family) -> Step:
+def _closed(closed: Closed, family: Family) -> ChainStep:
     network = iptables_network(closed.network, family)
-    if not isinstance(network, Network):
+    if not isinstance(network, MaskedNetwork):
         raise AssertionError(f"{closed.network} came from an address that was checked: {network}")
     tests = (lambda flow: flow.iif == closed.interface, lambda flow: network.holds(flow.dest))
-    return Step(DROP, tests, note=closed.cause)
+    return ChainStep(DROP, tests, note=closed.cause)
 
 
-def _everywhere(direction: Direction) -> Iterator[Step]:
+def _everywhere(direction: Direction) -> Iterator[ChainStep]:
     if direction == "in":
-        yield Step(ACCEPT, (lambda flow: flow.iif == "lo",), note="the host speaks to itself")
+        yield ChainStep(ACCEPT, (lambda flow: flow.iif == "lo",), note="the host speaks to itself")
     elif direction == "out":
-        yield Step(ACCEPT, (lambda flow: flow.oif == "lo",), note="the host speaks to itself")
-    yield Step(DROP, (state("INVALID"),), note="belongs to no connection")
-    yield Step(ACCEPT, (state("ESTABLISHED", "RELATED"),), note="belongs to a connection")
+        yield ChainStep(ACCEPT, (lambda flow: flow.oif == "lo",), note="the host speaks to itself")
+    yield ChainStep(DROP, (state("INVALID"),), note="belongs to no connection")
+    yield ChainStep(ACCEPT, (state("ESTABLISHED", "RELATED"),), note="belongs to a connection")
     if direction != "forward":
-        yield Step(ACCEPT, (is_discovery,), note="neighbour discovery")
-        yield Step(ACCEPT, (lambda flow: flow.proto == IGMP,), note="IGMP")
+        yield ChainStep(ACCEPT, (is_discovery,), note="neighbour discovery")
+        yield ChainStep(ACCEPT, (lambda flow: flow.proto == IGMP,), note="IGMP")
 
 
-def _policy(direction: Direction, policy: Policy, further: str) -> Step:
+def _policy(direction: Direction, policy: Policy, further: str) -> ChainStep:
     note = f"policy_{direction}: {policy.action.lower()}"
     if policy.action == "ACCEPT" and further:
-        return Step(further, goto=True, where=policy.where, note=note)
+        return ChainStep(further, goto=True, where=policy.where, note=note)
     target = REJECT_CHAIN if policy.action == "REJECT" else policy.action
-    return Step(target, where=policy.where, note=note)
+    return ChainStep(target, where=policy.where, note=note)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from service.firewall.pve.files import read_guest
-from service.firewall.pve.node import CLUSTER_FILE, HOST_FILE, Firewall, Node, read_firewall
+from service.firewall.pve.node import CLUSTER_FILE, HOST_FILE, Node, NodeFirewall, read_firewall
 from service.firewall.terms.model import FAMILIES, Ignored, Level, Rule, Where
 from service.firewall.trace.compile import MAX_CHAIN_NAME, compile_family
 from service.firewall.trace.matching import LeftOut, Site
@@ -50,7 +50,7 @@ def _rank(file: str) -> tuple[int, int, str]:
     return (CLUSTER_FILE, HOST_FILE).index(file) if file in (CLUSTER_FILE, HOST_FILE) else 3, 0, file
 
 
-def _rules(firewall: Firewall, sets: Sets) -> Iterator[Ignored]:
+def _rules(firewall: NodeFirewall, sets: Sets) -> Iterator[Ignored]:
     for rule, own in _sites(firewall):
         if rule.type == "group":
             name = f"GROUP-{rule.action}-OUT"
@@ -61,7 +61,7 @@ def _rules(firewall: Firewall, sets: Sets) -> Iterator[Ignored]:
             yield from _rule(firewall, sets, rule, own)
 
 
-def _sites(firewall: Firewall) -> Iterator[tuple[Rule, Level | None]]:
+def _sites(firewall: NodeFirewall) -> Iterator[tuple[Rule, Level | None]]:
     for level in (firewall.cluster, firewall.host, *firewall.guests.values()):
         # rules of the cluster are compiled for the host, whose names come first
         own = firewall.host if level.kind == "cluster" else level
@@ -72,7 +72,7 @@ def _sites(firewall: Firewall) -> Iterator[tuple[Rule, Level | None]]:
             yield rule, None
 
 
-def _rule(firewall: Firewall, sets: Sets, rule: Rule, own: Level | None) -> Iterator[Ignored]:
+def _rule(firewall: NodeFirewall, sets: Sets, rule: Rule, own: Level | None) -> Iterator[Ignored]:
     for family in FAMILIES:
         if not rule.works(family):
             continue

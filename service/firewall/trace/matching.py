@@ -9,15 +9,15 @@ into `refused`: with one such line nothing at all is loaded.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from service.firewall.pve.node import Firewall
+from service.firewall.pve.node import NodeFirewall
 from service.firewall.pve.rules import ALIAS, IPSET
-from service.firewall.terms.addresses import Network, Span, iptables_network, iptables_span
+from service.firewall.terms.addresses import MaskedNetwork, Span, iptables_network, iptables_span
 from service.firewall.terms.icmp import icmp_names, icmp_type
 from service.firewall.terms.macros import MacroRule, find_macro
 from service.firewall.terms.model import Family, Ignored, Level, Rule, is_given
 from service.firewall.terms.names import has_ports, protocol_number
 from service.firewall.terms.ports import PortRange, iptables_ports
-from service.firewall.trace.chains import Flow, Step
+from service.firewall.trace.chains import ChainStep, Flow
 from service.firewall.trace.sets import Sets
 
 _INDEXED_PORTS = 128  # a rule for more ports is looked up by address, or tried on every packet
@@ -38,8 +38,8 @@ class _Draft:
 
     tests: list[Test] = field(default_factory=list)
     ports: tuple[tuple[int, int], ...] = ()
-    sources: tuple[Network, ...] = ()
-    dests: tuple[Network, ...] = ()
+    sources: tuple[MaskedNetwork, ...] = ()
+    dests: tuple[MaskedNetwork, ...] = ()
     proto: int = 0
 
 
@@ -47,14 +47,14 @@ class _Draft:
 class Site:
     """Where a rule is compiled: the family, the file whose names come first (`own`; None for groups) and the sets."""
 
-    firewall: Firewall
+    firewall: NodeFirewall
     sets: Sets
     family: Family
     own: Level | None
     refused: list[Ignored]
     logs: bool = False
 
-    def steps(self, rule: Rule, targets: Targets, *, iface: str = "", group: str = "") -> list[Step]:
+    def steps(self, rule: Rule, targets: Targets, *, iface: str = "", group: str = "") -> list[ChainStep]:
         """The steps of a rule: several for a macro, all or nothing. `iface` is in or out where -i is to be tested."""
         target, goto = targets.get(rule.action, (rule.action, False))
         refused_before = len(self.refused)
@@ -65,7 +65,7 @@ class Site:
             raise
         self.logs = self.logs or (bool(drafts) and rule.log not in ("", "nolog"))
         return [
-            Step(
+            ChainStep(
                 target=target,
                 tests=tuple(draft.tests),
                 goto=goto,
@@ -238,7 +238,7 @@ def _check_old_icmp_type(line: MacroRule) -> None:
         raise LeftOut(f"unknown icmp-type '{text}'")
 
 
-def _within(key: str, places: tuple[Network | Span, ...]) -> Test:
+def _within(key: str, places: tuple[MaskedNetwork | Span, ...]) -> Test:
     if len(places) == 1:
         holds = places[0].holds
         return (lambda flow: holds(flow.source)) if key == "source" else (lambda flow: holds(flow.dest))

@@ -8,16 +8,16 @@ A guest is known by its MAC address or by its address; anybody else behind an in
 from ipaddress import ip_address
 
 from service.firewall.pve.cards import Card
-from service.firewall.pve.node import Firewall
+from service.firewall.pve.node import NodeFirewall
 from service.firewall.trace.chains import Flow
-from service.firewall.trace.packets import Question
+from service.firewall.trace.packets import AskedFlow
 from service.firewall.trace.verdict import Analyser, Verdict
 
 
 class NodeAnalyser:
     """Compiles once, answers many times. Raises InputError where Proxmox would not load the rule set."""
 
-    def __init__(self, firewall: Firewall) -> None:
+    def __init__(self, firewall: NodeFirewall) -> None:
         self._node = Analyser(firewall)
         self._node.check()
         self._cards = [card for guest in firewall.cards.values() for card in guest.cards.values()]
@@ -26,7 +26,7 @@ class NodeAnalyser:
         """The verdict; `source` and `dest` are interfaces, "" for the node itself. The filter sees `sent_on`."""
         asked = sent_on or flow
         return self._node.trace(
-            Question(self._zone(source, flow.mac, asked.source), self._zone(dest, asked.dest_mac, asked.dest), asked)
+            AskedFlow(self._zone(source, flow.mac, asked.source), self._zone(dest, asked.dest_mac, asked.dest), asked)
         )
 
     def _zone(self, interface: str, mac: str, address: int) -> str:

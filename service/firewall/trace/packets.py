@@ -36,7 +36,7 @@ _ICMPV6_UNTRACKED = {130, 131, 132, 133, 134, 135, 136, 143}
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AskedFlow:
     """Where a packet comes from and goes to (zones), and the packet."""
 
     source_zone: str
@@ -44,7 +44,7 @@ class Question:
     flow: Flow
 
 
-def parse_packet(fields: Mapping[str, object]) -> Question:
+def parse_packet(fields: Mapping[str, object]) -> AskedFlow:
     """A packet from its fields; other keys are passed over. Raises InputError."""
     # no flags at all is a packet of its own kind (a NULL scan); elsewhere "" says nothing
     said = {key: fields[key] for key in KEYS if fields.get(key) not in ((None,) if key == "flags" else (None, ""))}
@@ -72,7 +72,7 @@ def parse_packet(fields: Mapping[str, object]) -> Question:
         dsttype=_cast(given.get("dsttype", ""), dest, family),
     )
     flow.state = conn_state(flow)
-    return Question(given["from"], given["to"], flow)
+    return AskedFlow(given["from"], given["to"], flow)
 
 
 def _text(value: object, key: str) -> str:

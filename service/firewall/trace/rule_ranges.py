@@ -3,7 +3,15 @@
 from service.errors import InputError
 from service.firewall.host import HostFirewall
 from service.firewall.pve.rules import ALIAS, IPSET
-from service.firewall.terms.addresses import BITS, Network, Ranges, iptables_network, iptables_span, mask_of, merged
+from service.firewall.terms.addresses import (
+    BITS,
+    MaskedNetwork,
+    Ranges,
+    iptables_network,
+    iptables_span,
+    mask_of,
+    merged,
+)
 from service.firewall.terms.model import Family
 from service.firewall.trace.sets import NetSet, Sets
 
@@ -23,7 +31,7 @@ def address_ranges(firewall: HostFirewall, sets: Sets, text: str, family: Family
         span = iptables_span(text, family)
         return () if isinstance(span, str) else ((span.first, span.last),)
     networks = [iptables_network(item, family) for item in text.split(",")]
-    return merged(_range_of(n, family) for n in networks if isinstance(n, Network))
+    return merged(_range_of(n, family) for n in networks if isinstance(n, MaskedNetwork))
 
 
 def set_ranges(netset: NetSet, family: Family) -> Ranges:
@@ -38,5 +46,5 @@ def set_ranges(netset: NetSet, family: Family) -> Ranges:
     return merged((first, last) for first, last in zip(ordered, ends, strict=True) if netset.holds(first))
 
 
-def _range_of(network: Network, family: Family) -> tuple[int, int]:
+def _range_of(network: MaskedNetwork, family: Family) -> tuple[int, int]:
     return network.value, network.value | (network.mask ^ mask_of(BITS[family], family))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from service.firewall.pve.cards import Card, link_local
-from service.firewall.pve.node import Firewall
+from service.firewall.pve.node import NodeFirewall
 from service.firewall.pve.rules import ALIAS
 from service.firewall.terms.addresses import BITS, ip_or_cidr, iptables_address, mask_of, split_cidr
 from service.firewall.terms.model import FAMILIES, NOWHERE, Family, Ignored, IPSetEntry, Level, Where
@@ -55,7 +55,7 @@ class Sets:
     refused: tuple[Ignored, ...]
 
 
-def build_sets(firewall: Firewall) -> Sets:
+def build_sets(firewall: NodeFirewall) -> Sets:
     """The sets of the cluster and of every guest that has a file, switched on or not."""
     table: dict[SetKey, NetSet] = {}
     refused: list[Ignored] = []
@@ -91,7 +91,7 @@ def _own_entries(card: Card, *, container: bool) -> list[IPSetEntry]:
 def _build(
     table: dict[SetKey, NetSet],
     refused: list[Ignored],
-    firewall: Firewall,
+    firewall: NodeFirewall,
     level: Level,
     name: str,
     entries: Iterable[IPSetEntry],
@@ -122,7 +122,7 @@ def _line_in_the_way(
 
 
 def _resolved(
-    firewall: Firewall, level: Level, entries: Iterable[IPSetEntry]
+    firewall: NodeFirewall, level: Level, entries: Iterable[IPSetEntry]
 ) -> Iterator[tuple[tuple[int, str, Family], IPSetEntry]]:
     for entry in entries:
         if entry.errors:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from service.firewall.terms.model import Family
 from service.firewall.terms.names import ICMP, ICMPV6, TCP, UDP
-from service.firewall.trace.chains import ACCEPT, DROP, REJECT, RETURN, Flow, Step
+from service.firewall.trace.chains import ACCEPT, DROP, REJECT, RETURN, ChainStep, Flow
 
 REJECT_CHAIN = "PVEFW-reject"
 DROP_POLICY = "PVEFW-Drop"
@@ -32,7 +32,7 @@ _BAD_FLAGS: tuple[tuple[str, str], ...] = (
 )
 
 
-def standard_chains(family: Family) -> dict[str, list[Step]]:
+def standard_chains(family: Family) -> dict[str, list[ChainStep]]:
     """All standard chains of one family."""
     return {
         REJECT_CHAIN: _reject(family),
@@ -62,37 +62,39 @@ def _multicast_source(flow: Flow) -> bool:
     return flow.source >> 28 == 0xE if flow.family == 4 else flow.source >> 120 == 0xFF
 
 
-def _reject(family: Family) -> list[Step]:
+def _reject(family: Family) -> list[ChainStep]:
     icmp = ICMP if family == 4 else ICMPV6
     return [
-        Step(DROP, (lambda flow: flow.dsttype == "BROADCAST",), note="a reject never answers broadcasts"),
-        Step(DROP, (_multicast_source,), note="a reject never answers to a multicast address"),
-        Step(DROP, (proto(icmp),), note="a reject never answers ICMP"),
+        ChainStep(DROP, (lambda flow: flow.dsttype == "BROADCAST",), note="a reject never answers broadcasts"),
+        ChainStep(DROP, (_multicast_source,), note="a reject never answers to a multicast address"),
+        ChainStep(DROP, (proto(icmp),), note="a reject never answers ICMP"),
         # the kernel's own restraint: nf_reject_ipv4.c, nf_reject_ipv6.c, icmp_send()
-        Step(DROP, (is_multicast,), note="a reject never answers multicasts"),
-        Step(DROP, (lambda flow: flow.source == 0,), note="a reject has no address to answer to"),
-        Step(DROP, (proto(TCP), lambda flow: "R" in flow.flags), note="a reset is never answered by a reset"),
-        Step(REJECT),
+        ChainStep(DROP, (is_multicast,), note="a reject never answers multicasts"),
+        ChainStep(DROP, (lambda flow: flow.source == 0,), note="a reject has no address to answer to"),
+        ChainStep(DROP, (proto(TCP), lambda flow: "R" in flow.flags), note="a reset is never answered by a reset"),
+        ChainStep(REJECT),
     ]
 
 
-def _policy(family: Family, *, answer: bool) -> list[Step]:
-    def refuse(test: Callable[[Flow], bool], note: str) -> Step:
-        return Step(REJECT_CHAIN if answer else DROP, (test,), note=note)
+def _policy(family: Family, *, answer: bool) -> list[ChainStep]:
+    def refuse(test: Callable[[Flow], bool], note: str) -> ChainStep:
+        return ChainStep(REJECT_CHAIN if answer else DROP, (test,), note=note)
 
-    steps: list[Step] = []
+    steps: list[ChainStep] = []
     if family == 6:
-        steps.append(Step(REJECT_CHAIN, (lambda flow: flow.proto == TCP and flow.dport == 43,), note="TCP 43 of IPv6"))
+        steps.append(
+            ChainStep(REJECT_CHAIN, (lambda flow: flow.proto == TCP and flow.dport == 43,), note="TCP 43 of IPv6")
+        )
     steps += [
-        Step(DROP, (_is_broadcast,), note="broadcast or multicast"),
-        Step(ACCEPT, (_critical_icmp,), note="an ICMP error that flows need"),
-        Step(DROP, (state("INVALID"),), note="belongs to no connection"),
+        ChainStep(DROP, (_is_broadcast,), note="broadcast or multicast"),
+        ChainStep(ACCEPT, (_critical_icmp,), note="an ICMP error that flows need"),
+        ChainStep(DROP, (state("INVALID"),), note="belongs to no connection"),
         refuse(lambda flow: flow.proto == UDP and flow.dport in _SMB_UDP, "SMB noise"),
         refuse(lambda flow: flow.proto == UDP and flow.sport == 137 and flow.dport >= 1024, "SMB noise"),
         refuse(lambda flow: flow.proto == TCP and flow.dport in _SMB_TCP, "SMB noise"),
-        Step(DROP, (lambda flow: flow.proto == UDP and flow.dport == 1900,), note="UPnP noise"),
-        Step(DROP, (_no_syn,), note="TCP that is no SYN"),
-        Step(DROP, (lambda flow: flow.proto == UDP and flow.sport == 53,), note="late DNS answers"),
+        ChainStep(DROP, (lambda flow: flow.proto == UDP and flow.dport == 1900,), note="UPnP noise"),
+        ChainStep(DROP, (_no_syn,), note="TCP that is no SYN"),
+        ChainStep(DROP, (lambda flow: flow.proto == UDP and flow.sport == 53,), note="late DNS answers"),
     ]
     return steps
 
@@ -113,21 +115,22 @@ def _no_syn(flow: Flow) -> bool:
     return flow.proto == TCP and set(flow.flags) & set("FSRA") != {"S"}
 
 
-def _smurfs() -> list[Step]:
+def _smurfs() -> list[ChainStep]:
     return [
-        Step(RETURN, (lambda flow: flow.source == 0,), note="DHCP"),
-        Step(DROP, (lambda flow: flow.source == 0xFFFFFFFF,), note="a broadcast address as source (smurf)"),
-        Step(DROP, (_multicast_source,), note="a multicast address as source (smurf)"),
+        ChainStep(RETURN, (lambda flow: flow.source == 0,), note="DHCP"),
+        ChainStep(DROP, (lambda flow: flow.source == 0xFFFFFFFF,), note="a broadcast address as source (smurf)"),
+        ChainStep(DROP, (_multicast_source,), note="a multicast address as source (smurf)"),
     ]
 
 
-def _tcp_flags() -> list[Step]:
+def _tcp_flags() -> list[ChainStep]:
     def looks(mask: str, flags: str) -> Callable[[Flow], bool]:
         return lambda flow: set(flow.flags) & set(mask) == set(flags)
 
     steps = [
-        Step(DROP, (looks(mask, flags),), note="an impossible combination of TCP flags") for mask, flags in _BAD_FLAGS
+        ChainStep(DROP, (looks(mask, flags),), note="an impossible combination of TCP flags")
+        for mask, flags in _BAD_FLAGS
     ]
     syn = looks("FSRA", "S")
-    steps.append(Step(DROP, (syn, lambda flow: flow.sport == 0), note="TCP from port 0"))
+    steps.append(ChainStep(DROP, (syn, lambda flow: flow.sport == 0), note="TCP from port 0"))
     return steps

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from service.errors import InputError
 from service.firewall.pve.cards import Card
-from service.firewall.pve.node import Firewall
+from service.firewall.pve.node import NodeFirewall
 from service.firewall.terms.model import FAMILIES, Ignored, Where
 from service.firewall.trace.chains import ACCEPT, DROP, REJECT, RETURN, Flow, Outcome
 from service.firewall.trace.compile import BRIDGE_IN, FORWARD, HOST_IN, HOST_OUT, Compiled, compile_family
-from service.firewall.trace.packets import Question, parse_packet
+from service.firewall.trace.packets import AskedFlow, parse_packet
 from service.firewall.trace.sets import build_sets
 
 _CARD = re.compile(r"(?:ct|vm)([1-9][0-9]*)(?:i([0-9]+))?")
@@ -53,7 +53,7 @@ class Zone:
 class Analyser:
     """Compiles once, answers many times. Raises InputError where Proxmox would not load the rule set."""
 
-    def __init__(self, firewall: Firewall) -> None:
+    def __init__(self, firewall: NodeFirewall) -> None:
         self.firewall = firewall
         self.on = firewall.cluster.on("enable", default=False)
         self._compiled: dict[int, Compiled] = {}
@@ -77,7 +77,7 @@ class Analyser:
         """The verdict on a packet given by its fields. Raises InputError for what is no packet."""
         return self.trace(parse_packet(fields))
 
-    def trace(self, question: Question) -> Verdict:
+    def trace(self, question: AskedFlow) -> Verdict:
         """The verdict. Raises InputError for a zone that does not exist."""
         source, dest = self.zone(question.source_zone), self.zone(question.dest_zone)
         if not self.on:

@@ -18,24 +18,24 @@ from service.formats.interfaces.at_boot import (
     BridgeMeaning,
     BroadcastLine,
     IfaceMeaning,
-    Place,
     PlacedOption,
+    StanzaPlace,
     UpLine,
     meaning,
     meanings,
     up_effects,
 )
 from service.formats.interfaces.editing import Change, RemoveLine, RemoveStanza, SetStanza, edit, edit_files
-from service.formats.interfaces.loading import InterfacesConfig, Standing, load
+from service.formats.interfaces.loading import InterfacesConfig, PlacedStanza, load
 from service.formats.interfaces.stanzas import (
     FILES,
     MAIN_FILE,
     AutoLine,
     InterfacesFile,
     Option,
-    Problem,
     SourceLine,
     Stanza,
+    StanzaProblem,
     parse,
 )
 from service.formats.interfaces.wanted import (
@@ -51,7 +51,7 @@ from service.formats.interfaces.wanted import (
 )
 from service.formats.up_lines import (
     AddressLine,
-    DefaultRoute,
+    DefaultRouteLine,
     Effect,
     Forwarding,
     LinkForwarding,
@@ -71,7 +71,7 @@ __all__ = [
     "BridgeMeaning",
     "BroadcastLine",
     "Change",
-    "DefaultRoute",
+    "DefaultRouteLine",
     "Effect",
     "Forwarding",
     "IfaceMeaning",
@@ -81,15 +81,15 @@ __all__ = [
     "MasqueradeLine",
     "Opaque",
     "Option",
-    "Place",
     "PlacedOption",
-    "Problem",
+    "PlacedStanza",
     "RemoveLine",
     "RemoveStanza",
     "SetStanza",
     "SourceLine",
-    "Standing",
     "Stanza",
+    "StanzaPlace",
+    "StanzaProblem",
     "StaticRoute",
     "UpLine",
     "WantedBridge",

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
-from service.formats.interfaces.loading import InterfacesConfig, Standing
+from service.formats.interfaces.loading import InterfacesConfig, PlacedStanza
 from service.formats.interfaces.stanzas import Option, Stanza
 from service.formats.up_lines import Effect, LinkForwarding, effects
 
@@ -68,7 +68,7 @@ class PlacedOption:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StanzaPlace:
     """Where a stanza stands."""
 
     path: str
@@ -112,7 +112,7 @@ class IfaceMeaning:
     other: tuple[PlacedOption, ...] = ()
     peers: tuple[str, ...] = ()
     options: tuple[PlacedOption, ...] = field(default=(), compare=False)
-    places: tuple[Place, ...] = field(default=(), compare=False)
+    places: tuple[StanzaPlace, ...] = field(default=(), compare=False)
     broadcast: BroadcastLine | None = field(default=None, compare=False)
 
     @property
@@ -303,7 +303,7 @@ def _natural(option: Option, entry: AddressEntry | None) -> bool:
     return option.name == "netmask" or (option.name == "broadcast" and option.value == str(network.broadcast_address))
 
 
-def _gather(name: str, standings: Iterable[Standing], *, broadcast_fails: bool) -> IfaceMeaning:
+def _gather(name: str, standings: Iterable[PlacedStanza], *, broadcast_fails: bool) -> IfaceMeaning:
     stands = tuple(standings)
     got = _Gathering()
     for standing in stands:
@@ -328,7 +328,7 @@ def _gather(name: str, standings: Iterable[Standing], *, broadcast_fails: bool) 
         tuple(sorted(other, key=lambda option: (option.key, option.value))),
         tuple(str(ip_address(p)) for p in sorted(set(got.peers), key=_address_order)),
         tuple(PlacedOption(o.name, o.value, s.path, o.line) for s in stanzas for o in s.options),
-        tuple(Place(s.path, s.first_line, s.last_line) for s in stanzas),
+        tuple(StanzaPlace(s.path, s.first_line, s.last_line) for s in stanzas),
         stop[1] if stop else None,
     )
 

@@ -15,7 +15,7 @@ from posixpath import basename
 from service.errors import InputError
 from service.formats.interfaces.at_boot import meaning, meanings
 from service.formats.interfaces.loading import InterfacesConfig, load
-from service.formats.interfaces.patch import Patch
+from service.formats.interfaces.patch import FilePatch
 from service.formats.interfaces.rewriting import rewrite
 from service.formats.interfaces.stanzas import MAIN_FILE, AutoLine, shown
 from service.formats.interfaces.wanted import WantedStanza, canonical, check_wanted, unmet
@@ -86,7 +86,7 @@ def _set(files: dict[str, bytes], change: SetStanza, read: Read) -> dict[str, by
     if have is None and path not in before.files and path in files:
         raise InputError(f"{shown(path, 200)} is not sourced: a stanza in it would never be read")
     if have is None:
-        patch = Patch(files.get(path, b""))
+        patch = FilePatch(files.get(path, b""))
         patch.append(canonical(change.name, wanted, patch.newline))
         after = files | {path: patch.result()}
     else:
@@ -102,7 +102,7 @@ def _remove(files: dict[str, bytes], name: str, read: Read) -> dict[str, bytes]:
         raise InputError(f"{shown(name)} stands in a range of names", hint="write its stanza out by hand first")
     after = dict(files)
     for path, parsed in before.files.items():
-        patch = Patch(files[path])
+        patch = FilePatch(files[path])
         for stanza in parsed.stanzas:
             if stanza.name == name:
                 patch.delete(stanza.first_line, stanza.last_line, keep=parsed.foreign_lines)
@@ -119,7 +119,7 @@ def _without_line(files: Mapping[str, bytes], path: str, line: int) -> bytes:
     option = next((o for s in parsed.stanzas for o in s.options if o.line <= line <= o.last_line), None)
     if option is None:
         raise InputError(f"{basename(path)}:{line}: no option of a stanza stands there")
-    patch = Patch(files[path])
+    patch = FilePatch(files[path])
     patch.delete(option.line, option.last_line)
     return patch.result()
 

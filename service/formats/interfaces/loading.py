@@ -13,9 +13,9 @@ from service.formats.interfaces.stanzas import (
     MAX_PROBLEMS,
     AutoLine,
     InterfacesFile,
-    Problem,
     SourceLine,
     Stanza,
+    StanzaProblem,
     covers,
     parse,
     shown,
@@ -26,7 +26,7 @@ MAX_RANGES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PlacedStanza:
     """A stanza in its place: `auto` and `classes` are what the lines read before it say of it."""
 
     stanza: Stanza
@@ -43,14 +43,14 @@ class InterfacesConfig:
     """
 
     files: Mapping[str, InterfacesFile]
-    standings: tuple[Standing, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    standings: tuple[PlacedStanza, ...] = ()
+    problems: tuple[StanzaProblem, ...] = ()
     root: str = MAIN_FILE
     broadcast_fails: bool = True
     meant: dict[str | None, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
-    def fatal(self) -> Problem | None:
+    def fatal(self) -> StanzaProblem | None:
         """The line at which ifupdown2 gives up and applies nothing, if there is one."""
         return next((problem for problem in self.problems if problem.fatal), None)
 
@@ -59,7 +59,7 @@ class InterfacesConfig:
         """Interfaces that have a stanza, in order of reading, each once."""
         return tuple(dict.fromkeys(standing.stanza.name for standing in self.standings))
 
-    def of(self, name: str) -> tuple[Standing, ...]:
+    def of(self, name: str) -> tuple[PlacedStanza, ...]:
         """The stanzas of one interface."""
         if self.has_ranges:
             return tuple(standing for standing in self.standings if standing.stanza.covers(name))
@@ -71,9 +71,9 @@ class InterfacesConfig:
         return any("[" in written for written in self.by_name)
 
     @cached_property
-    def by_name(self) -> Mapping[str, tuple[Standing, ...]]:
+    def by_name(self) -> Mapping[str, tuple[PlacedStanza, ...]]:
         """The stanzas by the name written there."""
-        found: dict[str, list[Standing]] = {}
+        found: dict[str, list[PlacedStanza]] = {}
         for standing in self.standings:
             found.setdefault(standing.stanza.name, []).append(standing)
         return {name: tuple(standings) for name, standings in found.items()}
@@ -98,8 +98,8 @@ def sourced(pattern: str, paths: Mapping[str, bytes] | tuple[str, ...]) -> tuple
 class _Loader:
     given: Mapping[str, bytes]
     files: dict[str, InterfacesFile] = field(default_factory=dict)
-    standings: list[Standing] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    standings: list[PlacedStanza] = field(default_factory=list)
+    problems: list[StanzaProblem] = field(default_factory=list)
     named: dict[str, set[str | None]] = field(default_factory=dict)
     ranges: list[str] = field(default_factory=list)
     auto_all: bool = False
@@ -126,15 +126,15 @@ class _Loader:
                 self.ranges.append(name)
         self.auto_all = self.auto_all or (line.allow_class is None and "all" in line.names)
 
-    def standing(self, stanza: Stanza) -> Standing:
+    def standing(self, stanza: Stanza) -> PlacedStanza:
         classes = self.named.get(stanza.name, set())
         auto = self.auto_all or None in classes or any(covers(written, stanza.name) for written in self.ranges)
-        return Standing(stanza, auto, tuple(sorted(name for name in classes if name is not None)))
+        return PlacedStanza(stanza, auto, tuple(sorted(name for name in classes if name is not None)))
 
     def follow(self, source: SourceLine, path: str, above: tuple[str, ...]) -> None:
         def problem(what: str) -> None:
             if len(self.problems) < MAX_PROBLEMS:
-                self.problems.append(Problem(path, source.line, what))
+                self.problems.append(StanzaProblem(path, source.line, what))
 
         self.follows += 1
         if self.follows > MAX_SOURCED_FILES:

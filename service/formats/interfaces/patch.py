@@ -8,7 +8,7 @@ _LINES = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 @dataclass(slots=True)
-class Patch:
+class FilePatch:
     """Changes of one file. Line numbers start at 1 and are those of the data given."""
 
     data: bytes

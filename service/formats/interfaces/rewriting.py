@@ -14,7 +14,7 @@ from service.formats.interfaces.at_boot import (
     sort_addresses,
 )
 from service.formats.interfaces.loading import InterfacesConfig
-from service.formats.interfaces.patch import Patch
+from service.formats.interfaces.patch import FilePatch
 from service.formats.interfaces.stanzas import AutoLine, Option, Stanza, shown
 from service.formats.interfaces.wanted import WantedStanza, condones, key_values, link_values
 
@@ -32,7 +32,7 @@ def rewrite(
     stanzas = [standing.stanza for standing in config.of(have.name)]
     if any(stanza.name != have.name for stanza in stanzas):
         raise InputError(f"{shown(have.name)} stands in a range of names", hint="write its stanza out by hand first")
-    work = _Rewriting(config, have, wanted, stanzas, {p: Patch(files[p]) for p in config.files})
+    work = _Rewriting(config, have, wanted, stanzas, {p: FilePatch(files[p]) for p in config.files})
     work.set_auto()
     work.set_addresses()
     work.set_gateways()
@@ -48,7 +48,7 @@ class _Rewriting:
     have: IfaceMeaning
     wanted: WantedStanza
     stanzas: list[Stanza]
-    patches: dict[str, Patch]
+    patches: dict[str, FilePatch]
     homeless: set[str] = field(default_factory=set)
     gained: set[int] = field(default_factory=set)
     holding: set[int] = field(default_factory=set)
@@ -246,7 +246,7 @@ def _last_tied(key: str) -> int:
     return ORDER.index("pointopoint") if key == "address" else 0
 
 
-def _indent(patch: Patch, stanza: Stanza) -> str:
+def _indent(patch: FilePatch, stanza: Stanza) -> str:
     """The indentation of the stanza's first option; a tab where it has none to show."""
     if not stanza.options:
         return "\t"

@@ -36,7 +36,7 @@ _CLASSIC_WORDS = ("mapping", "source-directory", "no-auto-down", "no-scripts", "
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class StanzaProblem:
     """A line that ifupdown2 refuses, ignores or reads otherwise than it looks. `fatal`: it applies nothing at all."""
 
     path: str
@@ -126,7 +126,7 @@ class InterfacesFile:
     path: str
     lines: tuple[bytes, ...] = ()
     items: tuple[Item, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[StanzaProblem, ...] = ()
     foreign_lines: frozenset[int] = frozenset()
 
     def text(self) -> bytes:
@@ -193,7 +193,7 @@ def _logical_lines(text: str) -> list[_Logical]:
 class _Reader:
     path: str
     items: list[Item] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[StanzaProblem] = field(default_factory=list)
     head: _Logical | None = None
     words: list[str] = field(default_factory=list)
     options: list[Option] = field(default_factory=list)
@@ -201,7 +201,7 @@ class _Reader:
 
     def problem(self, line: int, what: str, *, fatal: bool = False) -> None:
         if len(self.problems) < MAX_PROBLEMS or (fatal and not any(p.fatal for p in self.problems)):
-            self.problems.append(Problem(self.path, line, what, fatal))
+            self.problems.append(StanzaProblem(self.path, line, what, fatal))
 
     def read(self, logical: _Logical) -> None:
         text = logical.text
@@ -280,7 +280,7 @@ def parse(data: bytes, path: str = MAIN_FILE) -> InterfacesFile:
     lines = tuple(_PHYSICAL.findall(data)) if len(data) <= MAX_FILE_BYTES else (data,)
     if len(data) > MAX_FILE_BYTES or len(lines) > MAX_LINES:
         what = f"larger than {MAX_FILE_BYTES} bytes or {MAX_LINES} lines: not read"
-        return InterfacesFile(path, lines, (), (Problem(path, 1, what, fatal=True),))
+        return InterfacesFile(path, lines, (), (StanzaProblem(path, 1, what, fatal=True),))
     reader = _Reader(path)
     try:
         text = "\n".join(line.rstrip(b"\r\n").decode() for line in lines)

@@ -21,7 +21,7 @@ from service.resources.dnsmasq_config import DEFAULT_LEASE_FILE, FILES, OWN_FILE
 from service.resources.files import OwnFile
 from service.resources.resource import Phase, Resource
 from service.resources.units import Unit
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.host import HostSpec
 
 UNIT = "dnsmasq.service"
@@ -41,7 +41,7 @@ class Dnsmasq:
 
     name = "dnsmasq"
     section: Any = DnsmasqSection
-    rules: tuple[Rule, ...] = RULES
+    rules: tuple[LintRule, ...] = RULES
 
     def lint(self, section: DnsmasqSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         yield from lint_dnsmasq(section, claims)

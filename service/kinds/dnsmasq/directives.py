@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from service.kinds.claims import Claim, Network, Publishes, Reservation
+from service.kinds.claims import AddressClaim, Claim, Publishes, Reservation
 from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection, flags_of
 from service.kinds.published import target_of
 from service.resources.dnsmasq_elsewhere import Directive
@@ -71,7 +71,7 @@ def netmask_of(entry: DhcpRange, claims: Sequence[Claim]) -> str:
     """The mask of the network that the range's interface has."""
     start = ipaddress.ip_address(entry.start)
     for claim in claims:
-        if isinstance(claim, Network) and claim.interface == entry.interface:
+        if isinstance(claim, AddressClaim) and claim.interface == entry.interface:
             network = ipaddress.ip_interface(claim.address).network
             if start in network:
                 return str(network.netmask)
@@ -85,7 +85,7 @@ def guests_of(claims: Sequence[Claim]) -> tuple[tuple[str, str, str], ...]:
 
 def networks_of(claims: Sequence[Claim]) -> tuple[str, ...]:
     """The host's own networks."""
-    return tuple(claim.address for claim in claims if isinstance(claim, Network))
+    return tuple(claim.address for claim in claims if isinstance(claim, AddressClaim))
 
 
 def dashed(key: str) -> str:

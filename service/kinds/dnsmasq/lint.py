@@ -3,34 +3,38 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from service.kinds.claims import Claim, DefaultRoute, Named, Network, PackageState, Reservation
+from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Named, PackageState, Reservation
 from service.kinds.dnsmasq.options import misfit, number_of
 from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection
-from service.spec.findings import Hit, Path, Rule
+from service.spec.findings import Hit, LintRule, Path
 
-UNKNOWN_INTERFACE = Rule("dnsmasq.unknown-interface", "error", "interfaces are those of the spec", by_absence=True)
-NO_ADDRESS = Rule("dnsmasq.no-address", "error", "DHCP is served on an interface with an IPv4 address", by_absence=True)
-OUTSIDE = Rule("dnsmasq.range-outside-subnet", "error", "a range lies in its interface's subnet", by_absence=True)
-REVERSED = Rule("dnsmasq.range-reversed", "error", "a range starts before it ends")
-OWN_ADDRESS = Rule("dnsmasq.range-over-own-address", "error", "a range leaves out the host's own addresses")
-OVERLAP = Rule("dnsmasq.ranges-overlap", "error", "two ranges have no address in common")
-NETMASK = Rule("dnsmasq.netmask", "error", "the netmask is that of the interface's subnet", by_absence=True)
-DISAGREE = Rule("dnsmasq.ranges-disagree", "error", "what dnsmasq has once is the same in all ranges")
-ROUTER_OUTSIDE = Rule(
+UNKNOWN_INTERFACE = LintRule("dnsmasq.unknown-interface", "error", "interfaces are those of the spec", by_absence=True)
+NO_ADDRESS = LintRule(
+    "dnsmasq.no-address", "error", "DHCP is served on an interface with an IPv4 address", by_absence=True
+)
+OUTSIDE = LintRule("dnsmasq.range-outside-subnet", "error", "a range lies in its interface's subnet", by_absence=True)
+REVERSED = LintRule("dnsmasq.range-reversed", "error", "a range starts before it ends")
+OWN_ADDRESS = LintRule("dnsmasq.range-over-own-address", "error", "a range leaves out the host's own addresses")
+OVERLAP = LintRule("dnsmasq.ranges-overlap", "error", "two ranges have no address in common")
+NETMASK = LintRule("dnsmasq.netmask", "error", "the netmask is that of the interface's subnet", by_absence=True)
+DISAGREE = LintRule("dnsmasq.ranges-disagree", "error", "what dnsmasq has once is the same in all ranges")
+ROUTER_OUTSIDE = LintRule(
     "dnsmasq.router-outside-subnet", "error", "the guests' router lies in their subnet", by_absence=True
 )
-OPTION_VALUE = Rule("dnsmasq.option-value", "error", "an option's value is what the option asks for")
-OPTION_TWICE = Rule("dnsmasq.option-twice", "error", "an option stands once in a range")
-NOT_SERVED = Rule("dnsmasq.range-not-served", "error", "a range's interface is served and not excluded")
-BIND_BOTH = Rule("dnsmasq.bind-both", "error", "bind_interfaces and bind_dynamic exclude each other")
-SERVES_ALL = Rule("dnsmasq.serves-all", "error", "what is served is named", by_absence=True)
-SERVES_UPLINK = Rule("dnsmasq.serves-uplink", "warning", "nothing is served towards the internet")
-LEASE_FILE_LOST = Rule("dnsmasq.lease-file-lost", "warning", "leases survive a reboot")
-OPTION_19 = Rule("dnsmasq.option-19", "warning", "guests are not told to forward packets")
-NO_DHCP_REDUNDANT = Rule("dnsmasq.no-dhcp-redundant", "warning", "what is not served needs no exclusion")
-DOMAIN_NOT_LOCAL = Rule("dnsmasq.domain-not-local", "warning", "the guests' domain is answered only from here")
-NAMES_OF_ANYONE = Rule("dnsmasq.names-of-anyone", "warning", "names are those that `guests` declares")
-PACKAGE_NOT_NAMED = Rule("dnsmasq.package-not-named", "warning", "the package is named in `packages`", by_absence=True)
+OPTION_VALUE = LintRule("dnsmasq.option-value", "error", "an option's value is what the option asks for")
+OPTION_TWICE = LintRule("dnsmasq.option-twice", "error", "an option stands once in a range")
+NOT_SERVED = LintRule("dnsmasq.range-not-served", "error", "a range's interface is served and not excluded")
+BIND_BOTH = LintRule("dnsmasq.bind-both", "error", "bind_interfaces and bind_dynamic exclude each other")
+SERVES_ALL = LintRule("dnsmasq.serves-all", "error", "what is served is named", by_absence=True)
+SERVES_UPLINK = LintRule("dnsmasq.serves-uplink", "warning", "nothing is served towards the internet")
+LEASE_FILE_LOST = LintRule("dnsmasq.lease-file-lost", "warning", "leases survive a reboot")
+OPTION_19 = LintRule("dnsmasq.option-19", "warning", "guests are not told to forward packets")
+NO_DHCP_REDUNDANT = LintRule("dnsmasq.no-dhcp-redundant", "warning", "what is not served needs no exclusion")
+DOMAIN_NOT_LOCAL = LintRule("dnsmasq.domain-not-local", "warning", "the guests' domain is answered only from here")
+NAMES_OF_ANYONE = LintRule("dnsmasq.names-of-anyone", "warning", "names are those that `guests` declares")
+PACKAGE_NOT_NAMED = LintRule(
+    "dnsmasq.package-not-named", "warning", "the package is named in `packages`", by_absence=True
+)
 
 RULES = (
     UNKNOWN_INTERFACE,
@@ -127,7 +131,7 @@ def _range(path: Path, entry: DhcpRange, claims: Sequence[Claim]) -> Iterator[Hi
     start, end = ipaddress.IPv4Address(entry.start), ipaddress.IPv4Address(entry.end)
     if start > end:
         yield REVERSED.hit((*path, "start"), f"{start} comes after {end}", "exchange start and end")
-    networks = [claim for claim in claims if isinstance(claim, Network) and ":" not in claim.address]
+    networks = [claim for claim in claims if isinstance(claim, AddressClaim) and ":" not in claim.address]
     for own in networks:
         address = ipaddress.IPv4Interface(own.address).ip
         if start <= address <= end:

@@ -31,7 +31,7 @@ from service.kinds.published import closed_of, published_of
 from service.model.observed import Watch
 from service.resources.firewall import ClosedTable, FirewallTable, bridge_parts
 from service.resources.resource import Resource
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.host import HostSpec, Shared
 
 
@@ -42,7 +42,7 @@ class Firewall:
     section: Any = FirewallSection
     shared_section: Any = SharedFirewallSection
     group_section: Any = GroupFile
-    rules: tuple[Rule, ...] = (*RULES, FORWARD_BLOCKED, *OF_RULES, *proxmox.RULES)
+    rules: tuple[LintRule, ...] = (*RULES, FORWARD_BLOCKED, *OF_RULES, *proxmox.RULES)
 
     def lint(self, section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         shared = shared_section(host)

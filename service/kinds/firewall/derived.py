@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from service.firewall.host import FilteredGuest, HostFirewall, Policy
-from service.firewall.pve.node import Firewall
+from service.firewall.pve.node import NodeFirewall
 from service.firewall.pve.render import rule_line
 from service.firewall.terms.model import Level, Rule, Where
 from service.kinds.claims import Claim, Filtered, Masquerades, Named, Publishes, Serves
@@ -89,7 +89,7 @@ def _assembled(
     policies = {name: _policy(name, places) for name in _DEFAULTS}
     published = published_of(claims, host)
     return HostFirewall(
-        Firewall(cluster, level),
+        NodeFirewall(cluster, level),
         policies["policy_in"],
         policies["policy_out"],
         policies["policy_forward"],

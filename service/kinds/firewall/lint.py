@@ -9,10 +9,9 @@ from service.firewall.trace.host_trace import HostAnalyser
 from service.firewall.trace.node_trace import NodeAnalyser
 from service.firewall.trace.packets import parse_packet
 from service.firewall.trace.verdict import Verdict
-from service.kinds.claims import Claim, Masquerades, Named, Network, Reservation, Serves
+from service.kinds.claims import AddressClaim, Claim, Masquerades, Named, Reservation, Serves
 from service.kinds.packet_rules.grammar import RESERVED_SETS
-from service.spec.findings import Hit
-from service.spec.findings import Rule as LintRule
+from service.spec.findings import Hit, LintRule
 
 RULE = LintRule("firewall.rule", "error", "a rule is one that has an effect")
 GROUP = LintRule("firewall.group", "error", "a group that is named is there, and holds plain rules")
@@ -149,7 +148,7 @@ def _pairs(iface: str, claims: Sequence[Claim], family: int) -> list[tuple[str, 
     """(the host's address, an address that a guest may have) for some addresses of the interface's network."""
     found = []
     for claim in claims:
-        if not isinstance(claim, Network) or claim.interface != iface:
+        if not isinstance(claim, AddressClaim) or claim.interface != iface:
             continue
         own = ipaddress.ip_interface(claim.address)
         if own.version != family or own.network.num_addresses < 4:

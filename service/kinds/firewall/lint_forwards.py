@@ -11,8 +11,7 @@ from service.firewall.trace.packets import parse_packet
 from service.firewall.trace.verdict import Verdict
 from service.kinds.claims import Claim
 from service.kinds.published import network_of
-from service.spec.findings import Hit
-from service.spec.findings import Rule as LintRule
+from service.spec.findings import Hit, LintRule
 
 FORWARD_BLOCKED = LintRule(
     "firewall.forward-blocked", "error", "what is published is let through to the guest", by_absence=True

@@ -13,9 +13,8 @@ from service.firewall.trace.node_trace import NodeAnalyser
 from service.firewall.trace.packets import parse_packet
 from service.firewall.trace.sets import build_sets
 from service.firewall.trace.verdict import Verdict
-from service.kinds.claims import Claim, DefaultRoute, Network, Serves
-from service.spec.findings import Hit
-from service.spec.findings import Rule as LintRule
+from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Serves
+from service.spec.findings import Hit, LintRule
 
 SHADOWED = LintRule("firewall.shadowed", "warning", "every rule decides about some packet", by_absence=True)
 DUPLICATE = LintRule("firewall.duplicate-rule", "warning", "a rule stands once", by_absence=True)
@@ -39,7 +38,11 @@ def too_open(analyser: HostAnalyser | NodeAnalyser, claims: Sequence[Claim]) -> 
         if not isinstance(route, DefaultRoute) or route.family != 4:
             continue
         for network in claims:
-            if isinstance(network, Network) and network.interface == route.interface and ":" not in network.address:
+            if (
+                isinstance(network, AddressClaim)
+                and network.interface == route.interface
+                and ":" not in network.address
+            ):
                 own = ipaddress.IPv4Interface(network.address)
                 yield from _resolver(analyser, route.interface, own, claims)
                 yield from _management(analyser, route, own)

@@ -13,18 +13,17 @@ from dataclasses import replace
 
 from service.errors import InputError
 from service.firewall.host import Policy
-from service.firewall.pve.cards import Card, Guest
-from service.firewall.pve.node import NO_LOCAL_NETWORK, Firewall, Node
+from service.firewall.pve.cards import Card, GuestCards
+from service.firewall.pve.node import NO_LOCAL_NETWORK, Node, NodeFirewall
 from service.firewall.terms.model import IPSet, IPSetEntry, Level, Setting
 from service.firewall.trace.node_trace import NodeAnalyser
-from service.kinds.claims import Claim, DefaultRoute, Filtered, Network, Serves
+from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Filtered, Serves
 from service.kinds.firewall.derived import derives, deriving, served
 from service.kinds.packet_rules.levels import guest_level, host_level
 from service.kinds.packet_rules.section import FirewallSection
 from service.kinds.packet_rules.shared import shared_level, shared_section
 from service.resources.pve_firewall import PveFirewallFile, pve_file, written
-from service.spec.findings import Hit
-from service.spec.findings import Rule as LintRule
+from service.spec.findings import Hit, LintRule
 from service.spec.host import HostSpec
 
 NOT_FILTERED = LintRule("firewall.not-filtered", "error", "on Proxmox no rule waits for packets that it never sees")
@@ -34,7 +33,7 @@ UNREADABLE = LintRule("firewall.unreadable", "error", "Proxmox reads what is wri
 RULES = (NOT_FILTERED, GROUP_HOLE, POLICY_PLACE, UNREADABLE)
 
 
-def node_firewall(section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Firewall:
+def node_firewall(section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> NodeFirewall:
     """All levels of a node. Rules with something wrong in them have no effect."""
     shared = shared_section(host)
     policies = {
@@ -47,10 +46,10 @@ def node_firewall(section: FirewallSection, host: HostSpec, claims: Sequence[Cla
     follows = served(deriving(claims, derives(section, shared)), Policy(str(options["policy_out"])))
     level = replace(level, options={"enable": 1}, rules=(*(r for r in level.rules if r.type != "forward"), *follows))
     guests, cards = _guests(claims, host, cluster)
-    return Firewall(cluster, level, guests, cards, node=_node(claims))
+    return NodeFirewall(cluster, level, guests, cards, node=_node(claims))
 
 
-def files(kind: str, firewall: Firewall, host: HostSpec) -> Iterator[PveFirewallFile]:
+def files(kind: str, firewall: NodeFirewall, host: HostSpec) -> Iterator[PveFirewallFile]:
     """The files that this host writes. Raises InputError; lint refuses such specs first."""
     if host.writes_cluster:
         yield pve_file(kind, firewall.cluster, firewall, host.name)
@@ -77,7 +76,7 @@ def lint_section(section: FirewallSection, host: HostSpec) -> Iterator[Hit]:
             yield POLICY_PLACE.hit((name,), what, "write it in fleet.yaml")
 
 
-def lint_files(firewall: Firewall) -> Iterator[Hit]:
+def lint_files(firewall: NodeFirewall) -> Iterator[Hit]:
     """What Proxmox would read in another way than it is meant."""
     for level in (firewall.cluster, firewall.host, *firewall.guests.values()):
         try:
@@ -86,7 +85,7 @@ def lint_files(firewall: Firewall) -> Iterator[Hit]:
             yield UNREADABLE.hit((), error.what, "see the rules of Proxmox's manual")
 
 
-def analyser(firewall: Firewall) -> NodeAnalyser | InputError:
+def analyser(firewall: NodeFirewall) -> NodeAnalyser | InputError:
     """What answers questions, or why Proxmox would not load the rules."""
     try:
         return NodeAnalyser(firewall)
@@ -94,10 +93,10 @@ def analyser(firewall: Firewall) -> NodeAnalyser | InputError:
         return error
 
 
-def _guests(claims: Sequence[Claim], host: HostSpec, cluster: Level) -> tuple[dict[str, Level], dict[str, Guest]]:
+def _guests(claims: Sequence[Claim], host: HostSpec, cluster: Level) -> tuple[dict[str, Level], dict[str, GuestCards]]:
     bridges = sorted({c.interface for c in claims if isinstance(c, Serves) and c.protocol == "dhcp"})
     levels: dict[str, Level] = {}
-    cards: dict[str, Guest] = {}
+    cards: dict[str, GuestCards] = {}
     for claim in claims:
         if not isinstance(claim, Filtered) or claim.vmid is None:
             continue
@@ -111,10 +110,12 @@ def _guests(claims: Sequence[Claim], host: HostSpec, cluster: Level) -> tuple[di
         own = tuple(IPSetEntry(address) for address in claim.addresses)
         ipsets = {"ipfilter-net0": IPSet("ipfilter-net0", own)} if section.ipfilter else {}
         levels[vmid] = replace(read, file=f"{vmid}.fw", vmid=vmid, options=options, ipsets=ipsets)
-        near = [net for net in claims if isinstance(net, Network) and any(_in(a, net.address) for a in claim.addresses)]
+        near = [
+            net for net in claims if isinstance(net, AddressClaim) and any(_in(a, net.address) for a in claim.addresses)
+        ]
         bridge = near[0].interface if near else bridges[0] if bridges else "vmbr0"
         card = Card(vmid, "net0", bridge, claim.mac.upper(), firewall=True, addresses=claim.addresses)
-        cards[vmid] = Guest(vmid, "ct", {"net0": card})
+        cards[vmid] = GuestCards(vmid, "ct", {"net0": card})
     return levels, cards
 
 
@@ -126,7 +127,7 @@ def _node(claims: Sequence[Claim]) -> Node:
     """The node's own network, as Proxmox guesses it from its address."""
     uplinks = [claim.interface for claim in claims if isinstance(claim, DefaultRoute) and claim.family == 4]
     for claim in claims:
-        if isinstance(claim, Network) and claim.interface in uplinks and ":" not in claim.address:
+        if isinstance(claim, AddressClaim) and claim.interface in uplinks and ":" not in claim.address:
             own = ipaddress.ip_interface(claim.address)
             return Node(localnet=str(own.network), host_ip=str(own.ip))
     return Node(localnet=NO_LOCAL_NETWORK)

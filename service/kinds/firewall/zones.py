@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.errors import InputError
-from service.kinds.claims import Claim, DefaultRoute, Masquerades, Named, Network, Reservation, Serves
+from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Masquerades, Named, Reservation, Serves
 
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 _SOMEBODY = {4: "192.0.2.1", 6: "2001:db8::1"}
@@ -47,7 +47,7 @@ class Zones:
         """From what the sections of a host say."""
         return cls(
             tuple(c.interface for c in claims if isinstance(c, Named)),
-            tuple((c.interface, ipaddress.ip_interface(c.address)) for c in claims if isinstance(c, Network)),
+            tuple((c.interface, ipaddress.ip_interface(c.address)) for c in claims if isinstance(c, AddressClaim)),
             {c.family: c.interface for c in claims if isinstance(c, DefaultRoute)},
             {c.name: c for c in claims if isinstance(c, Reservation)},
             tuple(c.interface for c in claims if isinstance(c, Serves) and c.protocol == "dhcp"),

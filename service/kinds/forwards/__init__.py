@@ -10,7 +10,7 @@ from service.kinds.published import KEY, closed_of, published_of
 from service.model.observed import Watch
 from service.resources.forwards import ForwardsTable
 from service.resources.resource import Resource
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.host import HostSpec
 
 
@@ -19,7 +19,7 @@ class Forwards:
 
     name = KEY
     section: Any = ForwardsSection
-    rules: tuple[Rule, ...] = RULES
+    rules: tuple[LintRule, ...] = RULES
 
     def lint(self, section: ForwardsSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         yield from lint_forwards(section, host, claims)

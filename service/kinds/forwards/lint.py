@@ -3,30 +3,38 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from service.kinds.claims import Claim, Named, NeedsUnit, Network, Publishes, Reservation, Serves
+from service.kinds.claims import AddressClaim, Claim, Named, NeedsUnit, Publishes, Reservation, Serves
 from service.kinds.forwards.section import Forward, ForwardsSection
 from service.kinds.published import addresses_of, network_of, target_of
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.host import HostSpec
 
-UNKNOWN_INTERFACE = Rule("forwards.unknown-interface", "error", "`in` is an interface of the spec", by_absence=True)
-NO_ADDRESS = Rule("forwards.no-address", "error", "`in` has an IPv4 address to be reached by", by_absence=True)
-UNKNOWN_TARGET = Rule("forwards.unknown-target", "error", "`to` is a guest of the spec, or an address", by_absence=True)
-TARGET_WITHOUT_ADDRESS = Rule(
+UNKNOWN_INTERFACE = LintRule("forwards.unknown-interface", "error", "`in` is an interface of the spec", by_absence=True)
+NO_ADDRESS = LintRule("forwards.no-address", "error", "`in` has an IPv4 address to be reached by", by_absence=True)
+UNKNOWN_TARGET = LintRule(
+    "forwards.unknown-target", "error", "`to` is a guest of the spec, or an address", by_absence=True
+)
+TARGET_WITHOUT_ADDRESS = LintRule(
     "forwards.target-without-address", "error", "a guest that something leads to has a fixed address", by_absence=True
 )
-TARGET_OUTSIDE = Rule(
+TARGET_OUTSIDE = LintRule(
     "forwards.target-outside", "error", "the target lies in a network of the host other than that of `in`",
     by_absence=True,
 )  # fmt: skip
-TARGET_IS_OWN = Rule("forwards.target-is-own", "error", "the target is not the host itself")
-PORT_TWICE = Rule("forwards.port-twice", "error", "a port leads to one place")
-PORT_IN_USE = Rule("forwards.port-in-use", "error", "a port is not one on which the host itself answers by its spec")
-MANAGEMENT_PORT = Rule("forwards.management-port", "warning", "the port by which the host is managed is the host's own")
-TWO_TO_PORTS = Rule("forwards.two-to-ports", "error", "the guest's port is said once")
-NO_DNS = Rule("forwards.no-dns", "error", "where `names` are given dnsmasq answers for them", by_absence=True)
-NAME_OF_TWO = Rule("forwards.name-of-two", "error", "a name leads to one guest")
-NAME_WITH_OTHER_PORT = Rule("forwards.name-with-other-port", "error", "what has a name has the same port on the guest")
+TARGET_IS_OWN = LintRule("forwards.target-is-own", "error", "the target is not the host itself")
+PORT_TWICE = LintRule("forwards.port-twice", "error", "a port leads to one place")
+PORT_IN_USE = LintRule(
+    "forwards.port-in-use", "error", "a port is not one on which the host itself answers by its spec"
+)
+MANAGEMENT_PORT = LintRule(
+    "forwards.management-port", "warning", "the port by which the host is managed is the host's own"
+)
+TWO_TO_PORTS = LintRule("forwards.two-to-ports", "error", "the guest's port is said once")
+NO_DNS = LintRule("forwards.no-dns", "error", "where `names` are given dnsmasq answers for them", by_absence=True)
+NAME_OF_TWO = LintRule("forwards.name-of-two", "error", "a name leads to one guest")
+NAME_WITH_OTHER_PORT = LintRule(
+    "forwards.name-with-other-port", "error", "what has a name has the same port on the guest"
+)
 RULES = (
     UNKNOWN_INTERFACE, NO_ADDRESS, UNKNOWN_TARGET, TARGET_WITHOUT_ADDRESS, TARGET_OUTSIDE, TARGET_IS_OWN, PORT_TWICE,
     PORT_IN_USE, MANAGEMENT_PORT, TWO_TO_PORTS, NO_DNS, NAME_OF_TWO, NAME_WITH_OTHER_PORT,
@@ -69,7 +77,7 @@ def _target(number: int, entry: Forward, claims: Sequence[Claim]) -> Iterator[Hi
         right = f"give {entry.to} an `address` in `guests`"
         yield TARGET_WITHOUT_ADDRESS.hit(path, f"{entry.to} has no fixed address", right)
         return
-    own = [ipaddress.ip_interface(claim.address) for claim in claims if isinstance(claim, Network)]
+    own = [ipaddress.ip_interface(claim.address) for claim in claims if isinstance(claim, AddressClaim)]
     if any(str(interface.ip) == target for interface in own):
         yield TARGET_IS_OWN.hit(path, f"{target} is the host's own address", "name a guest")
         return

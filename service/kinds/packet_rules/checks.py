@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from service.firewall.host import HostFirewall, Policy
-from service.firewall.pve.node import Firewall
+from service.firewall.pve.node import NodeFirewall
 from service.firewall.terms.model import FAMILIES, Ignored, Level, Rule
 from service.firewall.trace.host_chains import site_of
 from service.firewall.trace.matching import LeftOut
@@ -13,7 +13,7 @@ from service.firewall.trace.sets import build_sets
 def alone(cluster: Level, own: Level | None = None) -> HostFirewall:
     """Levels as a firewall that accepts what no rule decides about: enough to compile single rules."""
     accept = Policy("ACCEPT")
-    return HostFirewall(Firewall(cluster, own or cluster), accept, accept, accept)
+    return HostFirewall(NodeFirewall(cluster, own or cluster), accept, accept, accept)
 
 
 def uncompilable(firewall: HostFirewall, rules: Sequence[Rule]) -> Iterator[tuple[int, str]]:

@@ -10,17 +10,19 @@ from service.kinds.packet_rules.levels import KEY, guest_level
 from service.kinds.packet_rules.section import GuestFirewall
 from service.kinds.packet_rules.shared import cluster_level
 from service.kinds.packet_rules.useless import Useless
-from service.spec.findings import Hit, Rule
+from service.spec.findings import Hit, LintRule
 from service.spec.host import HostSpec
 
-RULE = Rule("guests.firewall-rule", "error", "a rule of a guest is one that has an effect")
-NO_VMID = Rule("guests.firewall-vmid", "error", "on Proxmox a guest with a firewall has its number")
-NO_HOST = Rule("guests.firewall-alone", "error", "a guest's firewall stands behind its host's")
-NO_ADDRESS = Rule("guests.firewall-address", "error", "a guest with rules of its own has an address", by_absence=True)
-NO_PORT = Rule("guests.firewall-port", "warning", "a guest that may not send all it likes is known by its port")
-DUPLICATE_PORT = Rule("guests.duplicate-port", "error", "a port of a bridge belongs to one guest")
-SHADOWED = Rule("guests.firewall-shadowed", "warning", "a guest's rule decides about some packet", by_absence=True)
-DUPLICATE = Rule("guests.firewall-duplicate-rule", "warning", "a rule of a guest stands once", by_absence=True)
+RULE = LintRule("guests.firewall-rule", "error", "a rule of a guest is one that has an effect")
+NO_VMID = LintRule("guests.firewall-vmid", "error", "on Proxmox a guest with a firewall has its number")
+NO_HOST = LintRule("guests.firewall-alone", "error", "a guest's firewall stands behind its host's")
+NO_ADDRESS = LintRule(
+    "guests.firewall-address", "error", "a guest with rules of its own has an address", by_absence=True
+)
+NO_PORT = LintRule("guests.firewall-port", "warning", "a guest that may not send all it likes is known by its port")
+DUPLICATE_PORT = LintRule("guests.duplicate-port", "error", "a port of a bridge belongs to one guest")
+SHADOWED = LintRule("guests.firewall-shadowed", "warning", "a guest's rule decides about some packet", by_absence=True)
+DUPLICATE = LintRule("guests.firewall-duplicate-rule", "warning", "a rule of a guest stands once", by_absence=True)
 RULES = (RULE, NO_VMID, NO_HOST, NO_ADDRESS, NO_PORT, DUPLICATE_PORT, SHADOWED, DUPLICATE)
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from service.firewall.host import Direction, FilteredGuest, HostFirewall
 from service.firewall.terms.model import Rule
 from service.firewall.trace.cover import shadowed
-from service.spec.findings import Hit, Path
-from service.spec.findings import Rule as LintRule
+from service.spec.findings import Hit, LintRule, Path
 
 _DIRECTIONS: tuple[Direction, ...] = ("in", "out", "forward")
 

@@ -62,7 +62,7 @@ def reply(query: bytes) -> bytes | None:
     return header + query[12 : at + 5] + answer
 
 
-class Names(socketserver.BaseRequestHandler):
+class NameQuery(socketserver.BaseRequestHandler):
     """One DNS query over UDP."""
 
     def handle(self) -> None:
@@ -73,7 +73,7 @@ class Names(socketserver.BaseRequestHandler):
 
 def main() -> None:
     web = http.server.ThreadingHTTPServer((addresses.INTERNET, 80), partial(Web, directory=sys.argv[1]))
-    names = socketserver.ThreadingUDPServer((addresses.INTERNET, 53), Names)
+    names = socketserver.ThreadingUDPServer((addresses.INTERNET, 53), NameQuery)
     threading.Thread(target=names.serve_forever, daemon=True).start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -39,7 +39,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Base:
+class StartingDisk:
     """What a new disk begins as: the image of a Debian release at `root`, and the kept `disk` over it if named."""
 
     suite: str
@@ -55,7 +55,7 @@ class Machine:
     place: Place
     disk_mib: int
     extra_files: dict[str, tuple[bytes, int]]
-    base: Base
+    base: StartingDisk
     guests: dict[str, Guest] = field(default_factory=dict)
     state: str = "starting"
     boots: int = 0
@@ -74,7 +74,7 @@ class Machine:
         """Begin to run the host; returns at once."""
         threading.Thread(target=self._live, daemon=True).start()
 
-    def power(self, to: str, files_given: dict[str, tuple[bytes, int]], base: Base) -> None:
+    def power(self, to: str, files_given: dict[str, tuple[bytes, int]], base: StartingDisk) -> None:
         """Pull the plug, put it back, or both; `fresh` also gives it a new disk. No process of the host gets a say."""
         with self._changed:
             if to == "fresh":

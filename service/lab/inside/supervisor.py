@@ -11,7 +11,7 @@ from service.lab import addresses, files
 from service.lab.control import Message
 from service.lab.inside import forward, topology
 from service.lab.inside.guest import Guest
-from service.lab.inside.machine import Base, Machine, Place, new_identity
+from service.lab.inside.machine import Machine, Place, StartingDisk, new_identity
 
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,10}")  # vb-NAME must fit into 15 characters
 GUEST_NAME = re.compile(r"[a-z][a-z0-9-]{0,9}")  # veth-NAME too
@@ -143,12 +143,12 @@ class Supervisor:
         forward.start(socket.socket(fileno=fds[0]), netns, port)
         return Message({})
 
-    def _base(self, suite: str, disk: str) -> Base:
+    def _base(self, suite: str, disk: str) -> StartingDisk:
         if (root := self.roots.get(suite)) is None:
             raise LabError(f"the lab has no image of {suite!r}", hint=f"it has {', '.join(self.roots) or 'none'}")
         if disk and (DISK_NAME.fullmatch(disk) is None or not self.place.kept(disk, suite).is_dir()):
             raise LabError(f"the lab keeps no disk {disk!r} of {suite}")
-        return Base(suite, root, disk)
+        return StartingDisk(suite, root, disk)
 
     def _machine(self, name: str) -> Machine:
         if (machine := self.machines.get(name)) is None:
