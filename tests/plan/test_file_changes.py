@@ -7,15 +7,19 @@ import pytest
 
 from service.model.facts import Step
 from service.model.plans import FileChange
+from service.model.secret import Seal, Secret
 from service.model.states import Observed, Seen, Unknown
 from service.plan.file_changes import MOST_CHARACTERS, MOST_LINES, changed_lines, file_changes
 from service.plan.make import make_plan
-from service.resources.desired import LastApplied
+from service.resources.desired import Desired, LastApplied
+from service.resources.files import OwnFile
+from service.resources.secret_files import SecretFile
 from tests.laws.host import INTERFACES, bare_host, file_fact
 from tests.laws.specs import desired_of
 
 PATH = "/etc/x"
 MANY = b"".join(b"line %d\n" % n for n in range(600))
+SEAL = Seal(Secret(b"one key"))
 
 
 @pytest.mark.parametrize(
@@ -25,6 +29,7 @@ MANY = b"".join(b"line %d\n" % n for n in range(600))
         (b"", b"a\nb\n", ("@@ -0,0 +1,2 @@", "+a", "+b")),
         (b"a\n", b"", ("@@ -1 +0,0 @@", "-a")),
         (b"a\n", b"a\n", ()),
+        (MANY, MANY.replace(b"line 300\n", b"row 300\n"), ("@@ -301 +301 @@", "-line 300", "+row 300")),
         (b"a\n", b"\xff\n", None),
         (b"a\n", b"x" * (64 << 10) + b"\n", None),
         (b"", b"x" * 1000, ("@@ -0,0 +1 @@", "+" + "x" * (MOST_CHARACTERS - 1) + "…")),
@@ -70,3 +75,15 @@ def test_lines_of_others_in_a_file_that_changes_are_not_shown() -> None:
     assert "+auto vmbr0" in body
     assert b"OthersPassphrase" in b"".join(plan.blobs.values())
     assert "OthersPassphrase" not in body
+
+
+def test_of_secret_files_only_the_path_is_told_and_the_files_after_them_are_shown() -> None:
+    secret = [SecretFile("sites", f"/etc/passerelle/{name}.key", Secret(b"TheKey\n"), SEAL) for name in ("a", "b")]
+    desired = Desired.of("pve1", [*secret, OwnFile("sites", "/etc/passerelle/site.conf", b"bridge\n", "modules")])
+    plan = make_plan(desired, LastApplied(), bare_host(desired.watch))
+    assert plan.files == (
+        FileChange("/etc/passerelle/a.key", is_secret=True),
+        FileChange("/etc/passerelle/b.key", is_secret=True),
+        FileChange("/etc/passerelle/site.conf", 7, ("@@ -0,0 +1 @@", "+bridge")),
+    )
+    assert "TheKey" not in json.dumps(plan.as_json())

@@ -1,19 +1,25 @@
 """The plan: its order, each fact once, restarts, what is kept, what a commit may override."""
 
+import base64
+import hashlib
+import json
 from dataclasses import replace
 
 import pytest
 
+from service.apply.document import document
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
+from service.model.secret import Seal, Secret
 from service.model.states import Json, Seen, Unknown
 from service.plan.make import Permission, kept, make_plan, once, with_restarts
 from service.resources.desired import Desired, LastApplied, WishConflictError
 from service.resources.links import Link
 from service.resources.resource import Contribution
+from service.resources.secret_files import SecretFile
 from service.resources.units import Unit
 from tests.laws.host import after_plan, bare_host, link
 from tests.laws.specs import desired_of, head, spec_of
@@ -97,6 +103,32 @@ def test_of_two_steps_for_a_file_the_one_that_changes_its_content_stands(*, turn
     text = (10, step("file:/x", content("a", "0600"), content("b")))
     ((_, stands),) = once([text, mode] if turned else [mode, text])
     assert stands.after == content("b")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_lease_file_that_moves_and_loses_names_is_one_step_in_its_phase(*, turned: bool) -> None:
+    moves = (85, Step("leases:/new", {}, {"from": "/old"}, "it moves"))
+    loses = (85, Step("leases:/new", {}, {"unnamed": ["bc:24:11:00:00:01 dev"]}, "a guest went"))
+    restart = (90, step("unit:dnsmasq.service"))
+    phased = once([restart, *([loses, moves] if turned else [moves, loses])])
+    assert [(phase, s.fact) for phase, s in phased] == [(85, "leases:/new"), (90, "unit:dnsmasq.service")]
+    one = phased[0][1]
+    assert one.after == {"from": "/old", "unnamed": ["bc:24:11:00:00:01 dev"]}
+    assert sorted(one.why.split("; ")) == ["a guest went", "it moves"]
+
+
+def test_a_secret_goes_under_its_mark_and_the_host_gets_its_bytes() -> None:
+    seal, path, old, new = Seal(Secret(b"one key")), "/etc/passerelle/site.key", Secret(b"Old\n"), Secret(b"New\n")
+    desired = Desired.of("pve1", [SecretFile("sites", path, new, seal)])
+    plan = make_plan(desired, LastApplied(), bare_host(desired.watch, {path: old.reveal()}))
+    assert plan.secrets == {seal.mark(old): old, seal.mark(new): new}
+    assert plan.blobs == {}
+    told = document(plan, apply_id="a", generation=1, controller="c", confirm_timeout_s=60)
+    digests = {side: hashlib.sha256(content).hexdigest() for side, content in (("old", b"Old\n"), ("new", b"New\n"))}
+    assert told["blobs"] == {digests["new"]: base64.b64encode(b"New\n").decode()}
+    (sent,) = told["steps"]
+    assert (sent["before"]["sha256"], sent["after"]["sha256"]) == (digests["old"], digests["new"])
+    assert "mark" not in json.dumps(sent)
 
 
 def host_with(unit: object) -> HostObserved:
