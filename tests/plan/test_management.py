@@ -120,6 +120,20 @@ ROWS = [
     Row("a neighbour stays one", changes(addresses__enp1s0=["198.51.100.11/25"]), path=NEIGHBOUR),
     Row("a neighbour needs no gateway", changes(routes__default=[]), path=NEIGHBOUR),
     Row(
+        "a neighbour that a prefix by hand put behind the gateway is one again",
+        changes(addresses__enp1s0=["198.51.100.11/24"]),
+        path=NEIGHBOUR,
+        facts={"addresses:enp1s0": Seen(["198.51.100.11/28"])},
+        base=USUAL,
+    ),
+    Row(
+        "what was behind the gateway becomes a neighbour, which was never confirmed",
+        changes(addresses__enp1s0=["198.51.100.11/24"]),
+        "198.51.100.50 would be taken for a neighbour on enp1s0",
+        path=NEIGHBOUR,
+        facts={"addresses:enp1s0": Seen(["198.51.100.11/28"])},
+    ),
+    Row(
         "a neighbour would have to go through the gateway",
         changes(addresses__enp1s0=["198.51.100.11/28"]),
         "would change from the network on enp1s0 to 198.51.100.1 on enp1s0",

@@ -121,6 +121,8 @@ ROWS = [
         facts=ROUTELESS),
     Row("the post-up route to the service stays", LO + stanza(ADDRESS, POST_UP),
         LO + stanza(ADDRESS, "mtu 1400", POST_UP), facts=ROUTELESS),
+    Row("the gateway changes beside a narrower route to the service", LO + stanza(ADDRESS, GATEWAY, POST_UP),
+        LO + stanza(ADDRESS, "gateway 198.51.100.7", POST_UP)),
     Row("a script that may set the route goes", LO + stanza(ADDRESS, SCRIPT), LO + stanza(ADDRESS), NO_ROUTE),
     Row("such a script stays", LO + stanza(ADDRESS, SCRIPT), LO + stanza(ADDRESS, "mtu 1400", SCRIPT)),
     Row("the gateway goes and a script stays", LO + stanza(ADDRESS, GATEWAY, SCRIPT), LO + stanza(ADDRESS, SCRIPT),

@@ -9,9 +9,10 @@ from service.model.changes import Difference, Drift
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Json, Observed, Seen
-from service.plan.safety import refusals
+from service.plan.safety import not_ifupdown, refusals
 from service.resources.desired import LastApplied
 from tests.laws.host import bare_host, file_fact, link
+from tests.laws.specs import desired_from
 
 FILE = Step("file:/etc/dnsmasq.d/passerelle.conf", None, {"sha256": "0" * 64}, "asked")
 
@@ -95,3 +96,33 @@ def test_a_plan_is_stopped_for_exactly_these_reasons(row: Row) -> None:
     for refusal, said in zip(found, row.said, strict=True):
         assert f"{refusal.rule}: {refusal.what}".startswith(said)
         assert refusal.hint
+
+
+BY_NETWORKD: Mapping[str, Observed[Json]] = {
+    "unit:networking.service": Seen({"enabled": "disabled", "active": False}),
+    "unit:systemd-networkd.service": Seen({"enabled": "enabled", "active": True}),
+}
+ELSEWHERE = "the network of this host is brought up by systemd-networkd, not by ifupdown: the next boot ignores"
+
+
+@pytest.mark.parametrize(
+    ("differs", "steps", "facts", "stopped"),
+    [
+        ("vmbr0", (FILE,), BY_NETWORKD, True),
+        ("vmbr0", (), BY_NETWORKD, False),
+        ("vmbr9", (FILE,), BY_NETWORKD, False),
+        ("vmbr0", (FILE,), {}, False),
+    ],
+    ids=["a bridge", "nothing is done", "a bridge that the spec has not", "ifupdown brings it up"],
+)
+def test_what_another_program_brings_up_is_refused_with_the_two_ways_out(
+    differs: str, steps: tuple[Step, ...], facts: Mapping[str, Observed[Json]], *, stopped: bool
+) -> None:
+    desired = desired_from("bridges: {vmbr0: {addresses: [10.10.10.1/24]}}\n")
+    found = list(not_ifupdown([drift(differs)], steps, desired, host_of(Row("", facts=facts))))
+    assert [refusal.rule for refusal in found] == ["not-ifupdown"] * stopped
+    assert all(refusal.what.startswith(ELSEWHERE) for refusal in found)
+    assert all(
+        refusal.hint.startswith("Fix: leave `interfaces` and `bridges` out of the spec, or let ifupdown2")
+        for refusal in found
+    )
