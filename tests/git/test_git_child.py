@@ -108,8 +108,8 @@ def test_where_the_service_itself_has_less_git_gets_that(tmp_path: Path) -> None
     """prlimit may not raise a limit, so that nothing could be fetched at all."""
     code = (
         "import resource, pathlib; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30));"
-        "from service.git.child import Limits, run;"
-        "answer = run(['sh', '-c', 'ulimit -v'], {'PATH': '/usr/bin:/bin'}, pathlib.Path('.'), Limits());"
+        "from service.git.child import GitLimits, run;"
+        "answer = run(['sh', '-c', 'ulimit -v'], {'PATH': '/usr/bin:/bin'}, pathlib.Path('.'), GitLimits());"
         "print(answer.stdout.decode().strip(), answer.stderr.decode())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
