@@ -131,7 +131,8 @@ class _Places(cst.CSTVisitor):
         if isinstance(node, cst.BaseSmallStatement | cst.BaseCompoundStatement | cst.Else | cst.ExceptHandler):
             spot = self.get_metadata(PositionProvider, node)
             body = getattr(node, "body", None)
-            last = self.get_metadata(PositionProvider, body).start.line if body is not None else spot.end.line
+            first = _first_to_run(node) or body
+            last = self.get_metadata(PositionProvider, first).start.line if first is not None else spot.end.line
             self._within.append((spot.start.line, last))
         if isinstance(node, cst.Call) and _is_call_of("cast", node):
             self._types.add(node.args[0])
@@ -147,6 +148,14 @@ class _Places(cst.CSTVisitor):
             self._within.pop()
         if self._mute and self._mute[-1] is original_node:
             self._mute.pop()
+
+
+def _first_to_run(node: cst.CSTNode) -> cst.CSTNode | None:
+    """Of a function with a docstring, the statement after it: a default was set long before any test began, and who
+    reaches the function reaches what it is set to."""
+    if not isinstance(node, cst.FunctionDef) or node.get_docstring() is None:
+        return None
+    return next(iter(node.body.body[1:]), None)
 
 
 def _is_silent(node: cst.CSTNode) -> bool:

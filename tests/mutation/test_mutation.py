@@ -28,6 +28,17 @@ def is_high(number: int) -> bool:
     return number > LIMIT
 
 
+def is_odd(number: int, *, by: int = 2) -> bool:
+    """Its default is set before any test."""
+    return bool(number % by)
+
+
+class Even:
+    def has(self, number: int, by: int = 2, rest: int = 0) -> bool:
+        """So is that of a method."""
+        return number % by == rest
+
+
 @cache
 def never(number: int) -> int:
     return number + 1
@@ -45,7 +56,7 @@ class Thing:
         return "Thing" + "()"
 '''
 TESTS = """\
-from service.small.one import is_high, is_low
+from service.small.one import Even, is_high, is_low, is_odd
 
 
 def test_low():
@@ -54,6 +65,14 @@ def test_low():
 
 def test_high():
     is_high(5)
+
+
+def test_odd():
+    assert is_odd(7) and not is_odd(4)
+
+
+def test_even():
+    assert Even().has(4) and not Even().has(3)
 """
 
 
@@ -74,13 +93,20 @@ def checkout(tmp_path: Path) -> Path:
 
 def change_of(mutant: Mutant) -> str:
     """The line that it puts in the place of another."""
-    return next(row[1:].strip() for row in mutant.diff.splitlines() if row.startswith("+") and row[1:2] == " ")
+    return next(row[1:].strip() for row in mutant.diff.splitlines() if row.startswith("+") and row[:3] != "+++")
 
 
 def test_what_no_test_could_tell_is_left_out(checkout: Path) -> None:
     assert sorted(map(change_of, mutants(checkout, "small"))) == [
+        "def has(self, number: int, by: int = 2, rest: int = 1) -> bool:",
+        "def has(self, number: int, by: int = 3, rest: int = 0) -> bool:",
+        "def is_odd(number: int, *, by: int = 3) -> bool:",
+        "return bool(None)",
+        "return bool(number / by)",
         'return cast("str", ) + " is not known here"',
         'return cast("str", None) + " is not known here"',
+        "return number % by != rest",
+        "return number / by == rest",
         "return number <= LIMIT",
         "return number >= LIMIT",
     ]
@@ -95,7 +121,7 @@ def test_a_longer_sample_begins_with_the_shorter_one(checkout: Path) -> None:
 def test_a_test_at_the_edge_kills_and_one_that_only_calls_does_not(checkout: Path, tmp_path: Path) -> None:
     words, kept, told = ["tests/small"], tmp_path / "kept" / "small.json", list[Verdict]()
     tests = reach(checkout, tmp_path, "small", words, kept)
-    assert set(tests.took_s) == {"tests/small/test_one.py::test_low", "tests/small/test_one.py::test_high"}
+    assert set(tests.took_s) == {f"tests/small/test_one.py::test_{name}" for name in ("low", "high", "odd", "even")}
     campaign = Campaign(checkout, tmp_path, "small", words, tests, 30.0, told.append)
     found = {mutant.name: change_of(mutant) for mutant in mutants(checkout, "small")}
     ended = {found.get(one.name, one.name): one for one in campaign.run(mutants(checkout, "small"), 1)}
@@ -103,6 +129,9 @@ def test_a_test_at_the_edge_kills_and_one_that_only_calls_does_not(checkout: Pat
     assert ended["return number <= LIMIT"].ended == "killed"
     assert ended["return number <= LIMIT"].by == "tests/small/test_one.py::test_low"
     assert ended["return number >= LIMIT"].ended == "survived"
+    for default, by in (("*, by: int = 3)", "odd"), ("by: int = 3, rest", "even"), ("rest: int = 1", "even")):
+        (verdict,) = [one for change, one in ended.items() if default in change]
+        assert (verdict.ended, verdict.by) == ("killed", f"tests/small/test_one.py::test_{by}")
     assert {one.ended for change, one in ended.items() if "cast" in change} == {"not reached"}
     assert len(told) == len(found) + 1
     assert (checkout / "service/small/one.py").read_text() == CODE
