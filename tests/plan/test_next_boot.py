@@ -77,6 +77,7 @@ NO_STANZA = "at the next boot enp1s0, which carries 198.51.100.11, is not brough
 NOT_ON = "at the next boot 198.51.100.11, by which the service reaches this host, is not on enp1s0"
 POST_UP = "post-up ip route add 198.18.0.0/16 via 198.51.100.254"
 SCRIPT = "post-up /etc/network/routes.sh"
+LO_ROUTES = LO.rstrip() + f"\n\t{POST_UP}\n\n".encode()
 
 ROWS = [
     Row("another line", USUAL, USUAL + stanza("address 10.10.10.1/24", "bridge-ports none", name="vmbr0")),
@@ -123,6 +124,8 @@ ROWS = [
         LO + stanza(ADDRESS, "mtu 1400", POST_UP), facts=ROUTELESS),
     Row("the gateway changes beside a narrower route to the service", LO + stanza(ADDRESS, GATEWAY, POST_UP),
         LO + stanza(ADDRESS, "gateway 198.51.100.7", POST_UP)),
+    Row("the gateway goes, and lo sets a route before its gateway is there", LO_ROUTES + stanza(ADDRESS, GATEWAY),
+        LO_ROUTES + stanza(ADDRESS), NO_ROUTE),
     Row("a script that may set the route goes", LO + stanza(ADDRESS, SCRIPT), LO + stanza(ADDRESS), NO_ROUTE),
     Row("such a script stays", LO + stanza(ADDRESS, SCRIPT), LO + stanza(ADDRESS, "mtu 1400", SCRIPT)),
     Row("the gateway goes and a script stays", LO + stanza(ADDRESS, GATEWAY, SCRIPT), LO + stanza(ADDRESS, SCRIPT),
