@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 
@@ -48,6 +49,13 @@ def test_a_confirmed_transaction_leaves_the_new_state_and_nothing_armed(scratch:
     assert ["restart", "dnsmasq.service"] in scratch.calls("systemctl")
     assert not scratch.armed()
     assert scratch.timers() == []
+
+
+def test_the_journal_says_in_utc_when_it_was_made_whatever_the_zone_of_the_host(scratch: Scratch) -> None:
+    earliest = datetime.now(UTC).replace(microsecond=0)
+    scratch.begin(environment={**FIRST, "TZ": "EAST-9"})  # nine hours ahead of UTC, as POSIX writes it
+    made = datetime.strptime(scratch.journal()["created"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    assert earliest <= made <= datetime.now(UTC)
 
 
 def test_nobody_confirms_so_the_deadline_brings_everything_back(scratch: Scratch) -> None:
