@@ -345,8 +345,8 @@ def lifted(code: Path, into: Path) -> Path:
     for file, text, instead in (
         ("observe/limits.py", "    if len(body) > limit.size:", "    if len(body) > 1 << 30:"),
         ("observe/limits.py", "    if lines > limit.lines:", "    if lines > 1 << 30:"),
-        ("app.py", "    workers = Workers()\n", "    workers: Any = InPlace()\n"),
-        ("app.py", "            await workers.close()\n", ""),
+        ("app.py", "SystemClock(), Workers()\n", "SystemClock(), InPlace()\n"),
+        ("app.py", "        await workers.close()\n", ""),
     ):
         path = into / "service" / file
         source = path.read_text()
