@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 
 from service.model.observed import HostObserved
+from service.model.runs import HostStatus
 from service.model.states import Json, Seen, Unknown
 from service.plan.make import Permission, make_plan
 from service.reconcile.standing import Looked, Standing
+from service.reconcile.status import failed
 from service.resources.desired import Desired, LastApplied
 from tests.laws.host import after_plan, bare_host, set_fact
 from tests.laws.specs import desired_of
@@ -76,3 +78,13 @@ def test_a_plan_with_something_to_do_is_made_anew_each_time(settled: Looked) -> 
     standing = remembered(settled._replace(observed=bare_host(settled.desired.watch)))
     assert standing.looked is not None
     assert standing.still(standing.looked) is None
+
+
+def test_a_round_that_fails_waits_for_the_end_of_an_apply_only_where_it_began_one() -> None:
+    standing, told = Standing(unsettled=False), []
+    for step in (standing.begin, lambda: standing.begin("01A"), lambda: standing.end("01A"), standing.end):
+        step()
+        status = failed(HostStatus("pve1"), "lost", apply_id=standing.applying)
+        told.append((standing.unsettled, status.phase, status.apply_id))
+    awaiting = (True, "AwaitingConfirmation", "01A")
+    assert told == [(True, "Idle", ""), awaiting, awaiting, (False, "Idle", "")]
