@@ -9,7 +9,7 @@ import pytest
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.facts import Step
-from service.model.observed import HostObserved, Listener, ManagementPath
+from service.model.observed import HostObserved, Keeper, Listener, ManagementPath
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.observe.at_boot import WAY_IN_WATCH
@@ -22,6 +22,7 @@ from tests.laws.specs import head, spec_of
 MAIN = "/etc/network/interfaces"
 BELOW = "/etc/network/interfaces.d/uplink"
 LO = b"auto lo\niface lo inet loopback\n\n"
+IFUPDOWN2: Mapping[str, Observed[str]] = {"ifupdown": Absent(), "ifupdown2": Seen("3.0.0-1.1")}
 ROUTED = ManagementPath("198.18.0.10", "198.51.100.11", 22)
 NEIGHBOUR = ManagementPath("198.51.100.50", "198.51.100.11", 22)
 SIX = ManagementPath("2001:db8:9::1", "2001:db8::11", 22)
@@ -327,3 +328,47 @@ def test_a_second_program_that_configures_interfaces_at_boot_is_not_switched_on(
     host = replace(bare, facts={**bare.facts, unit: Seen({"enabled": now, "active": False})})
     found = next_boot_refusals(host, [Step(unit, None, {"enabled": wanted, "active": True}, "asked")], {})
     assert ["systemd-networkd starts, too" in refusal.what for refusal in found] == [True] * refused
+
+
+FILTER = "/etc/iptables/rules.v4"
+PERSISTENT = "unit:netfilter-persistent.service"
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (b"*filter\n:INPUT DROP [0:0]\nCOMMIT\n", True),
+        (b"*filter\n-A INPUT -p tcp --dport 22 -j REJECT\nCOMMIT\n", True),
+        (b"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n", False),
+    ],
+)
+def test_rules_of_iptables_that_only_the_boot_loads_are_told_where_they_drop(rules: bytes, *, told: bool) -> None:
+    bare = bare_host(WAY_IN_WATCH, {FILTER: rules})
+    host = replace(bare, facts={**bare.facts, PERSISTENT: Seen({"enabled": "enabled", "active": False})})
+    loads = f"netfilter-persistent.service loads {FILTER}, which drops packets"
+    assert [loads in fault for fault in next_boot_faults(host)] == [True] * told
+
+
+@pytest.mark.parametrize("networking", ["disabled", "enabled"])
+def test_of_an_uplink_that_another_program_brings_up_the_interfaces_files_say_nothing(networking: str) -> None:
+    host = host_of(Row("", LO, LO))
+    units: dict[str, Observed[Json]] = {
+        "unit:networking.service": Seen({"enabled": networking, "active": networking == "enabled"}),
+        "unit:systemd-networkd.service": Seen({"enabled": "enabled", "active": True}),
+    }
+    keepers = (Keeper("systemd-networkd", "enp1s0", "/etc/systemd/network/a.network"),) * (networking == "enabled")
+    by_other = replace(host, facts={**host.facts, **units}, keepers=Seen(keepers), packages=IFUPDOWN2)
+    assert (len(next_boot_faults(host)), next_boot_faults(by_other)) == (1, ())
+
+
+def test_a_step_that_writes_no_bytes_leaves_the_file_as_it_is() -> None:
+    digest = hashlib.sha256(USUAL).hexdigest()
+    mode = Step(f"file:{MAIN}", {"sha256": digest, "mode": "0600"}, {"sha256": digest, "mode": "0644"}, "asked")
+    assert next_boot_refusals(host_of(Row("", USUAL, USUAL)), [mode], {}) == ()
+
+
+def test_a_file_below_may_have_a_colon_in_its_name() -> None:
+    path = "/etc/network/interfaces.d/enp1s0:0"
+    host = bare_host(WAY_IN_WATCH, {MAIN: SOURCING, path: stanza(ADDRESS, GATEWAY)})
+    gone, _ = written(path, None)
+    assert [refusal.what.startswith(NO_STANZA) for refusal in next_boot_refusals(host, [gone], {})] == [True]

@@ -17,8 +17,8 @@ from tests.laws.specs import desired_from
 FILE = Step("file:/etc/dnsmasq.d/passerelle.conf", None, {"sha256": "0" * 64}, "asked")
 
 
-def drift(resource: str, unknown: str = "") -> Drift:
-    return Drift(Difference("bridges", resource, "up", "live", "changed", True, None, unknown=unknown), "git")
+def drift(resource: str, unknown: str = "", kind: str = "bridges") -> Drift:
+    return Drift(Difference(kind, resource, "up", "live", "changed", True, None, unknown=unknown), "git")
 
 
 def bridges(count: int) -> dict[str, Observed[Json]]:
@@ -102,24 +102,37 @@ BY_NETWORKD: Mapping[str, Observed[Json]] = {
     "unit:networking.service": Seen({"enabled": "disabled", "active": False}),
     "unit:systemd-networkd.service": Seen({"enabled": "enabled", "active": True}),
 }
+INTERFACES = """\
+interfaces: {enp1s0: {addresses: [198.51.100.11/24], gateway: 198.51.100.1}}
+bridges: {vmbr0: {addresses: [10.10.10.1/24]}}
+"""
 ELSEWHERE = "the network of this host is brought up by systemd-networkd, not by ifupdown: the next boot ignores"
 
 
 @pytest.mark.parametrize(
     ("differs", "steps", "facts", "stopped"),
     [
-        ("vmbr0", (FILE,), BY_NETWORKD, True),
-        ("vmbr0", (), BY_NETWORKD, False),
-        ("vmbr9", (FILE,), BY_NETWORKD, False),
-        ("vmbr0", (FILE,), {}, False),
+        (drift("vmbr0"), (FILE,), BY_NETWORKD, True),
+        (drift("enp1s0", kind="interfaces"), (FILE,), BY_NETWORKD, True),
+        (drift("enp1s0", kind="nat"), (FILE,), BY_NETWORKD, False),
+        (drift("vmbr0"), (), BY_NETWORKD, False),
+        (drift("vmbr9"), (FILE,), BY_NETWORKD, False),
+        (drift("vmbr0"), (FILE,), {}, False),
     ],
-    ids=["a bridge", "nothing is done", "a bridge that the spec has not", "ifupdown brings it up"],
+    ids=[
+        "a bridge",
+        "a card",
+        "no interface",
+        "nothing is done",
+        "a bridge that the spec has not",
+        "ifupdown brings it up",
+    ],
 )
 def test_what_another_program_brings_up_is_refused_with_the_two_ways_out(
-    differs: str, steps: tuple[Step, ...], facts: Mapping[str, Observed[Json]], *, stopped: bool
+    differs: Drift, steps: tuple[Step, ...], facts: Mapping[str, Observed[Json]], *, stopped: bool
 ) -> None:
-    desired = desired_from("bridges: {vmbr0: {addresses: [10.10.10.1/24]}}\n")
-    found = list(not_ifupdown([drift(differs)], steps, desired, host_of(Row("", facts=facts))))
+    desired = desired_from(INTERFACES)
+    found = list(not_ifupdown([differs], steps, desired, host_of(Row("", facts=facts))))
     assert [refusal.rule for refusal in found] == ["not-ifupdown"] * stopped
     assert all(refusal.what.startswith(ELSEWHERE) for refusal in found)
     assert all(
