@@ -81,7 +81,7 @@ class Progress:
         if now_s - self.told_s < 5 and self.done < self.total:
             return
         self.told_s = now_s
-        left_s = (now_s - self.began_s) / self.done * (self.total - self.done)
+        left_s = (now_s - self.began_s) / self.done * max(0, self.total - self.done)
         told = ", ".join(f"{count} {name}" for name, count in counts.items())
         say(f"{self.done}/{self.total} {self.what}: {told}; {left_s:.0f} s left")
 

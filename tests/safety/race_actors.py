@@ -40,8 +40,8 @@ def content_of(author: str, number: int) -> bytes:
 class Race:
     """The operations and their history; `run` returns when all are done."""
 
-    def __init__(self, target: Target, paths: list[str], operations: int, seed: int) -> None:
-        self.target, self.paths, self.seed = target, paths, seed
+    def __init__(self, target: Target, paths: list[str], operations: int, seed: int, patience: int = 0) -> None:
+        self.target, self.paths, self.seed, self.patience = target, paths, seed, patience
         self.step: Callable[[], None] = lambda: None
         self.said: list[Said] = []
         self.edits: list[Edit] = []
@@ -78,10 +78,19 @@ class Race:
             self.crashes.append(told)
 
     def take(self) -> bool:
-        """One of the operations that are left to the controllers."""
+        """One more operation of the controllers: those asked for, then `patience` times as many until `met`."""
         with self.mutex:
             self.left -= 1
-            return self.left >= 0
+            return self.left >= (0 if self.met() else -self.patience * self.by_verb)
+
+    def met(self) -> bool:
+        """Whether the race proves anything: something was confirmed, rolled back, in conflict, and edited by hand."""
+        wanted = ("confirm: confirmed", "rollback: rolled_back", "begin: conflict")
+        return bool(self.edits) and all(self.counts[kind] for kind in wanted)
+
+    def operations(self) -> int:
+        """How many were done: of the controllers and by hand."""
+        return len(self.said) + len(self.edits)
 
     def fresh(self, author: str) -> bytes:
         with self.mutex:
