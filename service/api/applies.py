@@ -29,9 +29,9 @@ def _add_reads(app: FastAPI, parts: Parts) -> None:
     @app.get(f"{PREFIX}/applies", operation_id="list_applies", summary="Applies, newest first", tags=["applies"])
     async def list_applies(
         who: Reader, request: Request, response: Response, asked: listings.Applies
-    ) -> schemas.ListOf[schemas.Apply]:
+    ) -> schemas.ListOf[schemas.ListedApply]:
         page = await ask(parts.reads.applies, asked.seen_by(who.hosts))
-        return page_out(page, schemas.Apply.model_validate, request, response)
+        return page_out(page, schemas.ListedApply.model_validate, request, response)
 
     @app.get(
         f"{PREFIX}/applies/{{apply_id}}",

@@ -142,8 +142,8 @@ class Probe(Answer):
     undone: str = Field(description="after a rollback")
 
 
-class Apply(Answer):
-    """One transaction on one host."""
+class ListedApply(Answer):
+    """One transaction on one host, as a list shows it. Its steps and probes are in `GET /applies/{apply_id}`."""
 
     id: str
     host: str
@@ -163,8 +163,13 @@ class Apply(Answer):
     ended_at: datetime | None
     cause: str
     error: str
-    probes: list[Probe] = Field(default=[], description="only where one apply is asked for")
-    steps: list[Step] = Field(default=[], description="only where one apply is asked for")
+
+
+class Apply(ListedApply):
+    """One transaction on one host, with everything that is known of it."""
+
+    probes: list[Probe]
+    steps: list[Step]
 
 
 class Revision(Answer):

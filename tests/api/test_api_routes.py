@@ -9,7 +9,7 @@ import pytest
 from service.api.create import create_app
 from service.errors import NotFound
 from service.model.events import ReconcileAsked
-from service.model.runs import HostStatus
+from service.model.runs import HostStatus, ProbeRecord, Proof
 from service.model.trees import Commit
 from tests.api.world import COMMIT, NOW, World, get, plan, problem_of
 
@@ -156,6 +156,22 @@ async def test_an_apply_tells_its_steps_and_times(world: World) -> None:
         }
     ]
     assert (found["commit"], found["subject"], found["ended_at"]) == (COMMIT, "first", "2026-03-01T12:00:01Z")
+
+
+@pytest.mark.parametrize("kind", ["hosts", "applies", "drills", "revisions"])
+async def test_what_a_list_shows_of_something_is_what_it_is(world: World, kind: str) -> None:
+    """A list may leave a key out; what it shows is as where one is asked for, never empty in its place."""
+    store, apply_id, drill_id = world.history.store, world.apply_id(), world.drill_id()
+    store.start_apply(apply_id, generation=1, planned=[("sysctl:net.ipv4.ip_forward", "nat needs it")], at=NOW)
+    store.set_probes(apply_id, [ProbeRecord("ssh", "ok")])
+    store.start_drill(drill_id, generation=1, at=NOW)
+    store.finish_drill(drill_id, proofs=[Proof("armed", ok=True, told="it is")], error="", at=NOW)
+    names = {"hosts": "pve1", "applies": apply_id, "drills": drill_id, "revisions": COMMIT}
+    one = await get(world, f"{kind}/{names[kind]}")
+    (listed,) = [item for item in (await get(world, kind))["items"] if names[kind] in item.values()]
+    assert listed == {key: one[key] for key in listed}
+    assert one.keys() - listed.keys() == ({"steps", "probes"} if kind == "applies" else set())
+    assert not any(one[key] in ([], {}) for key in one.keys() - listed.keys())
 
 
 async def test_applies_come_newest_first_and_by_filter(world: World) -> None:
