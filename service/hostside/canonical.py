@@ -63,12 +63,32 @@ def static_addresses(link: dict[str, Json]) -> list[dict[str, Json]]:
 
 def addresses_from_json(links: list[dict[str, Json]]) -> dict[str, list[str]]:
     """Address facts by link name from `ip -j addr show`. Pure. An address counts once, whatever its peers: ifreload of
-    ifupdown2 3.0.0 leaves it there with the old peer and adds the new one."""
+    ifupdown2 3.0.0 leaves it there with the old peer and adds the new one. One that another machine has does not count:
+    the kernel lists it and never uses it."""
     return {
-        link["ifname"]: sorted({f"{a['local']}/{a['prefixlen']}" for a in static_addresses(link)})
+        link["ifname"]: sorted(
+            {f"{a['local']}/{a['prefixlen']}" for a in static_addresses(link) if not is_duplicate(a)}
+        )
         for link in links
         if "ifname" in link
     }
+
+
+def is_duplicate(address: dict[str, Json]) -> bool:
+    """Whether duplicate address detection failed: another machine of the network has the address (RFC 4862, 5.4)."""
+    return bool(address.get("dadfailed"))
+
+
+def duplicates_from_json(links: list[dict[str, Json]]) -> dict[str, list[str]]:
+    """The addresses by link name that another machine of the network has. Pure."""
+    lost = {link["ifname"]: [a for a in static_addresses(link) if is_duplicate(a)] for link in named(links)}
+    return {
+        n: sorted({f"{a['local']}/{a['prefixlen']}" for a in addresses}) for n, addresses in lost.items() if addresses
+    }
+
+
+def named(links: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    return [link for link in links if "ifname" in link]
 
 
 def sorted_routes(routes: list[dict[str, Json]]) -> list[dict[str, Json]]:

@@ -6,11 +6,14 @@ ifreload and ifup would detach the ports of guests and repeat post-up lines.
 from __future__ import annotations
 
 import os
+import time
 
 from service.hostside.canonical import (
     BRIDGED,
     addresses_from_json,
     default_routes_from_json,
+    duplicates_from_json,
+    is_duplicate,
     masquerade_name,
     masquerade_rules,
     sorted_routes,
@@ -21,6 +24,9 @@ from service.hostside.capture import HostLook, peer_words, route_words
 from service.hostside.commands import must, run_command, safe_line
 from service.hostside.errors import Json, Trouble
 from service.hostside.host import Host
+
+DETECTION_S = 3.0  # the kernel waits up to 1 s before it asks (RFC 4862, 5.4.2), and 1 s for an answer
+DETECTION_PAUSE_S = 0.2
 
 
 class NetworkSetter:
@@ -93,10 +99,14 @@ class NetworkSetter:
             if wanted:
                 raise Trouble(f"there is no link {name} to give an address to")
             return
+        static = [a for link in seen if link.get("ifname") == name for a in static_addresses(link)]
+        for entry in static:  # the kernel tries a duplicate again only when it is added anew
+            address = f"{entry['local']}/{entry['prefixlen']}"
+            if address in wanted and address not in now:
+                self.ip("addr", "del", address, "dev", name)
         for address in wanted:
             if address not in now:
                 self._add_address(name, address)
-        static = [a for link in seen if link.get("ifname") == name for a in static_addresses(link)]
         for entry in static:
             address = f"{entry['local']}/{entry['prefixlen']}"
             if address not in wanted:
@@ -104,9 +114,31 @@ class NetworkSetter:
                 if ran.code != 0 and "Cannot assign" not in ran.err:  # gone with its primary
                     raise Trouble(f"ip addr del {address} dev {name} failed: {safe_line(ran.err)}")
         left = addresses_from_json(HostLook(self.host).ip("addr", "show")).get(name, [])
-        for address in wanted:
-            if address not in left:  # the kernel deletes the secondaries of a primary with it
-                self._add_address(name, address)
+        lost = [address for address in wanted if address not in left]
+        for address in lost:  # the kernel deletes the secondaries of a primary with it
+            self._add_address(name, address)
+        tried = {address for address in wanted if ":" in address and address not in now} | set(lost)
+        if any(":" in address for address in tried):
+            self._refuse_duplicates(name, tried)
+
+    def _refuse_duplicates(self, name: str, tried: set[str]) -> None:
+        """Wait until the kernel knows whether another machine has one of the IPv6 addresses that were added; such a one
+        goes again, as it is never used. Without a carrier the kernel never knows."""
+        for _ in range(int(DETECTION_S / DETECTION_PAUSE_S)):
+            links = [link for link in HostLook(self.host).ip("addr", "show") if link.get("ifname") == name]
+            added = [a for link in links for a in static_addresses(link) if f"{a['local']}/{a['prefixlen']}" in tried]
+            has_carrier = any("LOWER_UP" in link.get("flags", []) for link in links)
+            if not has_carrier or not any(a.get("tentative") and not is_duplicate(a) for a in added):
+                break
+            time.sleep(DETECTION_PAUSE_S)
+        found = duplicates_from_json(HostLook(self.host).ip("addr", "show")).get(name, [])
+        taken = [address for address in found if address in tried]
+        for address in taken:
+            self.ip("addr", "del", address, "dev", name)
+        if taken:
+            raise Trouble(
+                f"another machine on the network of {name} has {', '.join(taken)} (duplicate address detection failed)"
+            )
 
     def _add_address(self, name: str, address: str) -> None:
         words = self.detail["addresses"].get(name, {}).get(address, [])

@@ -104,6 +104,8 @@ class HostObserved:
     `bans` are fail2ban's jails that are up with the addresses banned now, Absent while it does not run.
     `deaf` are the jails that would not take a failed login in the words of the host's own daemon: (what leaves it out,
     how the daemon calls itself in the journal); a jail of which this could not be told is not among them.
+    `duplicates` are the addresses of an interface that another machine of its network has: the kernel lists them and
+    never uses them, so they are not among the facts.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
     systemd-networkd, NetworkManager and netplan say of interfaces. `size` is how many bytes the host said: what it
     takes to work on them. `weighed` is what a change of packages or units would take along. `derived` is no part of
@@ -124,6 +126,7 @@ class HostObserved:
     leases: Observed[tuple[Lease, ...]] = field(default_factory=lambda: Unknown("not read"))
     bans: Observed[Mapping[str, tuple[str, ...]]] = field(default_factory=lambda: Unknown("not read"))
     deaf: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left_overs: tuple[str, ...] = ()
     keepers: Observed[tuple[Keeper, ...]] = field(default_factory=lambda: Unknown("not read"))
     started_at_s: Mapping[str, float] = field(default_factory=dict)

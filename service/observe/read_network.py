@@ -13,6 +13,7 @@ from service.formats import nat_rules
 from service.hostside.canonical import (
     addresses_from_json,
     default_routes_from_json,
+    duplicates_from_json,
     links_from_json,
     masquerade_counts,
     nft_normal,
@@ -69,14 +70,17 @@ def _check_link(link: dict[str, Any]) -> None:
 
 def read_addresses(found: Mapping[str, Section], _watch: Watch) -> Part:
     """addresses facts; a link that is there and has none is Seen([])."""
-    canonical = addresses_from_json(_links(found["addresses"]))
-    if sum(len(addresses) for addresses in canonical.values()) > MAX_ADDRESSES:
+    links = _links(found["addresses"])
+    canonical, duplicates = addresses_from_json(links), duplicates_from_json(links)
+    every = [address for addresses in (*canonical.values(), *duplicates.values()) for address in addresses]
+    if len(every) > MAX_ADDRESSES:
         raise Unreadable(f"more than {MAX_ADDRESSES} addresses")
-    for addresses in canonical.values():
-        for address in addresses:
-            ipaddress.ip_interface(address)
+    for address in every:
+        ipaddress.ip_interface(address)
     return Part(
-        facts={f"addresses:{name}": Seen(_json(v)) for name, v in canonical.items()}, unlisted={"addresses:": Absent()}
+        facts={f"addresses:{name}": Seen(_json(v)) for name, v in canonical.items()},
+        unlisted={"addresses:": Absent()},
+        duplicates={name: tuple(addresses) for name, addresses in duplicates.items()},
     )
 
 

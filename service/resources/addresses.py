@@ -40,7 +40,18 @@ class Addresses:
         seen = observed.fact(self.id)
         if isinstance(observed.fact(f"link:{self.interface}"), Absent):
             seen = Seen([])
-        yield from field_difference(self, self.interface, "addresses", "live", self.wanted(), seen)
+        cause = self.why_lost(observed)
+        yield from field_difference(self, self.interface, "addresses", "live", self.wanted(), seen, cause=cause)
+
+    def why_lost(self, observed: HostObserved) -> str:
+        """Which wanted addresses the kernel does not use because another machine has them; empty: none."""
+        taken = sorted({*map(str, self.wanted())} & {*observed.duplicates.get(self.interface, ())})
+        if not taken:
+            return ""
+        return (
+            f"another machine on the network of {self.interface} has {', '.join(taken)} (duplicate address detection "
+            "failed). Fix: take the address away from one of the two"
+        )
 
     @classmethod
     def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:
@@ -62,6 +73,7 @@ class Addresses:
             # None: the link does not exist yet, so the host has no such fact before the link's own step
             before = None if isinstance(observed.fact(f"link:{resource.interface}"), Absent) else have
             why = f"{resource.kind}: {resource.interface} has {words(have)} and should have {words(different[0].want)}"
+            why += f" ({different[0].cause})" if different[0].cause else ""
             steps.append((Phase.ADDRESS, Step(resource.id, before, resource.wanted(), why)))
         return Contribution(steps=tuple(steps))
 

@@ -299,3 +299,25 @@ def test_an_address_that_ifreload_left_with_several_peers_counts_once_and_goes_w
     host.apply(host.step(fact, have, [address for address in have if address != "203.0.113.11/32"]))
     assert "203.0.113.11" not in host.picture()
     assert host.call("status")["journals"][0]["state"] == "applied"
+
+
+def test_an_address_that_another_machine_has_is_not_there_and_the_apply_is_rolled_back(host: KernelHost) -> None:
+    host.run(*["ip", "addr", "add", "fd51::99/64", "dev", "up0far", "nodad"])
+    before = host.picture()
+    wanted = ["198.51.100.11/24", "fd51::11/64", "fd51::99/64"]
+    answer = host.apply(host.step("addresses:up0", wanted[:2], wanted))
+    assert answer["state"] == "rolled_back", answer
+    assert "another machine on the network of up0 has fd51::99/64" in answer["error"]
+    assert host.picture() == before
+
+
+def test_an_address_is_tried_again_when_the_other_machine_is_gone(host: KernelHost) -> None:
+    host.run(*["ip", "addr", "add", "fd51::99/64", "dev", "up0far", "nodad"])
+    host.run(*["ip", "addr", "add", "fd51::99/64", "dev", "up0"])
+    words = "while ! ip addr show dev up0 | grep -q dadfailed; do sleep 0.1; done; ip addr del fd51::99/64 dev up0far"
+    host.run("timeout", "10", "sh", "-c", words)
+    assert host.capture("addresses:up0") == {"addresses:up0": ["198.51.100.11/24", "fd51::11/64"]}
+    wanted = ["198.51.100.11/24", "fd51::11/64", "fd51::99/64"]
+    answer = host.apply(host.step("addresses:up0", wanted[:2], wanted))
+    assert answer["state"] == "applied", answer
+    assert host.capture("addresses:up0") == {"addresses:up0": wanted}

@@ -107,6 +107,15 @@ def test_a_daemon_started_before_its_file_changed_can_be_told() -> None:
     assert observed.started_at_s["dnsmasq.service"] > observed.changed_at_s["/etc/dnsmasq.d/guests"]
 
 
+def test_an_address_that_another_machine_has_is_listed_by_the_kernel_and_not_there() -> None:
+    plain = b'"family":"inet","local":"10.10.10.1","prefixlen":24,'
+    found = b'"family":"inet6","local":"fd00::1","prefixlen":64,"scope":"global","dadfailed":true,"tentative":true}'
+    assert plain in answer("gateway")
+    observed = read(answer("gateway").replace(b"{" + plain, b"{" + found + b",{" + plain))
+    assert observed.fact("addresses:vmbr0") == Seen(["10.10.10.1/24"])
+    assert observed.duplicates == {"vmbr0": ("fd00::1/64",)}
+
+
 MOVED = (
     (rb'"valid_life_time":\d+', b'"valid_life_time":77'),
     (rb'"tentative":true,', b""),
