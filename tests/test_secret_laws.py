@@ -2,6 +2,7 @@
 where the same file is not marked."""
 
 import asyncio
+import io
 import json
 import logging
 import pickle
@@ -18,7 +19,7 @@ from service.api.create import create_app
 from service.api.parts import Parts, RequestLimits
 from service.apply.document import document
 from service.cli import run
-from service.cli.plan import as_text
+from service.cli.plan_text import show_plan
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.listings import ApplyListing
@@ -56,7 +57,9 @@ def said(desired: Desired, host: HostObserved, plan: Plan) -> Iterator[str]:
         yield str(value)
     yield repr(asdict(plan) | {"blobs": None})
     yield json.dumps(plan.as_json())
-    yield as_text(plan.as_json())
+    out = io.StringIO()
+    show_plan({"host": plan.host, "digest": plan.digest, "body": plan.as_json()}, out)
+    yield out.getvalue()
     yield json.dumps(desired.as_json())
     yield json.dumps(shown_with_met(host, desired))
 

@@ -55,7 +55,8 @@ def _add_create(app: FastAPI, parts: Parts) -> None:
         f"{PREFIX}/applies",
         operation_id="create_apply",
         summary="Apply a plan to a host",
-        description="Names the plan by id or digest. 409 `plan-stale` when something else would be done by now.",
+        description="Names the plan by id, or by its digest or the beginning of it. 409 `plan-stale` when something else "
+        "would be done by now.",
         tags=["applies"],
         status_code=202,
         response_model=schemas.Apply,
@@ -91,7 +92,7 @@ async def _check(parts: Parts, who: Principal, asked: schemas.ApplyAsked) -> Non
     plan = await ask(parts.reads.plan, asked.plan_id)
     if plan is None or plan.host != asked.host:
         raise InputError(f"no plan {asked.plan_id} for {asked.host}")
-    if asked.digest is not None and plan.digest != asked.digest:
+    if asked.digest is not None and not plan.digest.startswith(asked.digest):
         raise InputError(f"plan {plan.id} has another digest")
     if plan.state != "current":
         raise RequestRefused(409, f"plan {plan.id} is {plan.state}; look at the newest one", code="plan-stale")

@@ -116,8 +116,8 @@ class Plan(Answer):
     state: PlanState
     created_at: datetime
     body: dict[str, Any] = Field(
-        description="drifts, packages, steps, keep, checks, refusals, notes, at_boot, left_behind, reachability, "
-        "derived, files (path, size, the lines that go and come)"
+        description="summary, drifts, packages, steps, keep, checks, refusals, notes, at_boot, left_behind, "
+        "reachability, derived, files (path, size, the lines that go and come)"
     )
 
 
@@ -378,7 +378,8 @@ class Problem(Answer):
 
 
 class ApplyAsked(Asked):
-    """Which plan to apply: by its id, by its digest, or both. What would be done now must be the same."""
+    """Which plan to apply: by its id, by its digest or the first 12 digits of it or more, or by both. What would be
+    done now must be the same."""
 
     host: HostName
     plan_id: Ulid | None = None

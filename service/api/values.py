@@ -11,7 +11,7 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, Path, Query
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.routing import Match
@@ -20,6 +20,7 @@ from starlette.types import Scope as HttpScope
 from service.api.problem import RequestRefused
 from service.errors import NotFound
 from service.model.access import Principal, Scope
+from service.model.digests import FULL, PATTERN, digest_prefix
 from service.model.trees import shown
 
 P = ParamSpec("P")
@@ -47,7 +48,13 @@ Reason = Annotated[str, StringConstraints(min_length=3, max_length=500), AfterVa
 HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Ulid = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
 CommitId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
-Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+Digest = Annotated[
+    str,
+    StringConstraints(max_length=FULL),
+    AfterValidator(digest_prefix),
+    WithJsonSchema({"type": "string", "pattern": PATTERN}),
+]
+"""All of a plan's digest, or its beginning."""
 TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{12}$")]
 Mac = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$")]
 Ip = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f.:]{2,45}$")]

@@ -10,6 +10,7 @@ from service.cli.output import Format, complain, show_json, tell
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 POLL_S = 0.5
+DIGEST_SHOWN = len("sha256:") + 12
 EXITS = {"Succeeded": 0, "RolledBack": 3, "RollbackFailed": 3}
 
 
@@ -23,17 +24,18 @@ def apply(
     timeout: float = 3700,
     output: Output = "table",
 ) -> int:
-    """Apply the plan of one host and watch it to its end.
+    """Show the plan of one host, apply it once you agree, and watch it to its end.
 
-    What is applied is the plan with the digest given, or the one shown and confirmed. Exit codes: 0 applied and
-    confirmed, or nothing to do; 1 failed or refused, 3 rolled back, 4 host unreachable, 5 the plan is stale.
+    Without --digest and --yes the question needs a terminal. The plan is applied only if it is still the one that you
+    agreed to. Exit codes: 0 applied and confirmed, or nothing to do; 1 failed, refused or not agreed to, 3 rolled back,
+    4 host unreachable, 5 the plan is stale.
 
     Parameters
     ----------
     host
         The host.
     digest
-        The plan that was agreed to; asked for on a terminal if not given.
+        The plan that you agreed to, as `passerelle plan` shows it: all of its digest, or the first 12 digits or more.
     yes
         Apply whatever the plan is now, without a question.
     wait
@@ -46,47 +48,80 @@ def apply(
     import secrets
 
     from service.cli.client import ApiError, Client
+    from service.model.digests import digest_prefix
 
+    try:
+        given = None if digest is None else digest_prefix(digest)
+    except ValueError as error:
+        complain(f"--digest: {error}")
+        return 1
     client = Client()
     try:
-        if digest is None:
+        if given is None:
             plan = client.get(f"hosts/{host}/plan")
-            if not any(plan["body"][name] for name in ("steps", "packages", "refusals")):
-                tell(f"{host}: no changes")
-                return 0
-            if not (digest := agreed(plan, host, yes=yes)):
-                return 1
-        started = client.post("applies", {"host": host, "digest": digest}, key=secrets.token_hex(16))
+            if (code := agreed(plan, yes=yes)) is not None:
+                return code
+            given = plan["digest"]
+        started = client.post("applies", {"host": host, "digest": given}, key=secrets.token_hex(16))
     except ApiError as error:
         complain(error.what, error.hint or f"see `passerelle plan {host}`")
+        tell(f"{host}: nothing was applied")
         return 5 if error.status == 409 else 1
     if not wait:
         show_json(started) if output == "json" else tell(f"asked for: {started['id']}")
         return 0
-    ended = watch(client, str(started["id"]), timeout)
-    if output == "json":
-        show_json(ended)
-    if ended["phase"] not in EXITS:
-        complain(f"{host}: {ended['phase']}: {ended['error'] or ended['cause']}")
-        return 4 if ended["cause"] == "unreachable" else 1
-    tell(f"{host}: {ended['phase']}{': ' + ended['error'] if ended['error'] else ''}")
-    return EXITS[ended["phase"]]
+    return ended(watch(client, str(started["id"]), timeout), as_json=output == "json")
 
 
-def agreed(plan: Mapping[str, Any], host: str, *, yes: bool) -> str:
-    """The digest of a plan, after a person saw it; empty where they said no."""
+def ended(found: Mapping[str, Any], *, as_json: bool) -> int:
+    """The exit code of an apply as it stands; what did not go well is said with the next step."""
+    host, phase, why = found["host"], found["phase"], found["error"] or found["cause"]
+    if as_json:
+        show_json(found)
+    see = f"see `passerelle history {found['id']}`"
+    if not found["ended_at"]:
+        complain(f"{host}: the apply goes on ({phase}); nobody waits for it any more", see)
+        return 1
+    if phase not in EXITS:
+        complain(f"{host}: {phase}{f': {why}' if why else ''}", see)
+        return 4 if found["cause"] == "unreachable" else 1
+    tell(f"{host}: {phase}{f': {why}' if why else ''}")
+    return EXITS[phase]
+
+
+def agreed(plan: Mapping[str, Any], *, yes: bool) -> int | None:
+    """Show a plan and ask: None where it is agreed to, else the exit code."""
     import sys
 
-    from service.cli.plan import as_text
+    from service.cli.plan_text import is_empty, show_plan
 
+    host, body = plan["host"], plan["body"]
+    show_plan(plan, sys.stderr)
+    if is_empty(body):
+        return 0
+    if body["refusals"]:
+        complain(f"the plan of {host} is refused; nothing was applied", "follow `Fix:` above")
+        return 1
     if yes:
-        return str(plan["digest"])
-    tell(as_text(plan["body"]))
+        return None
     if not sys.stdin.isatty():
-        complain("nobody can be asked here", "give --digest, or --yes")
-        return ""
-    answer = input(f"apply {plan['digest'][:19]} to {host}? [y/N] ")
-    return str(plan["digest"]) if answer.strip().lower() in ("y", "yes") else ""
+        complain("no terminal to ask on; nothing was applied", "give --digest DIGEST, or --yes")
+        return 1
+    if is_yes(f"apply this plan ({plan['digest'][:DIGEST_SHOWN]}) to {host}? [y/N] "):
+        return None
+    tell(f"{host}: nothing was applied")
+    return 1
+
+
+def is_yes(question: str) -> bool:
+    """Whether a person at the terminal says yes. The end of the input is a no."""
+    import sys
+
+    print(question, end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print(file=sys.stderr)
+    return answer.strip().lower() in ("y", "yes")
 
 
 def watch(client: Any, apply_id: str, timeout_s: float) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TextIO
 
 from service.model.states import Json
 
@@ -27,6 +28,40 @@ def complain(what: str, hint: str = "") -> None:
 def tell(text: str) -> None:
     """Progress and other talk."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a text. `style` is how a terminal paints it, in Rich's words; `folded` is how far the rest of it stands
+    in where the terminal is too narrow for it."""
+
+    text: str
+    style: str = ""
+    folded: int = 0
+
+
+def show_lines(lines: Iterable[Line], stream: TextIO) -> None:
+    """A text line by line. A terminal gets colours (none with `NO_COLOR`) and folded lines, a pipe neither."""
+    if not stream.isatty():
+        for line in lines:
+            print("\t".join(map(printable, line.text.split("\t"))), file=stream)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    for line in lines:
+        for part in fold(printable(line.text.expandtabs(4)), console.width, line.folded):
+            console.print(Text(part, style=line.style))
+
+
+def fold(text: str, width: int, indent: int) -> Iterator[str]:
+    """A line in parts of at most `width` characters; those after the first stand in by `indent`."""
+    import textwrap
+
+    wide = max(width, indent + 20)
+    parts = textwrap.wrap(text, wide, subsequent_indent=" " * indent, break_on_hyphens=False)
+    yield from parts or [""]
 
 
 def show_json(value: object) -> None:

@@ -1,14 +1,13 @@
 """`passerelle plan`: what would be done to a host, from the service or straight from a folder of specs."""
 
-import json
-from collections.abc import Mapping
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from service.cli.output import Format, cell, complain, printable, show_json, tell
-from service.model.states import Json
+from service.cli.output import Format, complain, show_json, tell
+from service.cli.plan_text import show_plan
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 CHANGES = 2
@@ -53,7 +52,7 @@ def plan(
     if output == "json":
         show_json(found)
     else:
-        print(as_text(found["body"]))
+        show_plan(found, sys.stdout)
     body = found["body"]
     if body["refusals"]:
         return 1
@@ -97,57 +96,3 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
     made = make_plan(desired, LastApplied(), observed)
     objections = [*runner_of(observed).objections({"lo"})]
     return {"host": host, "digest": made.digest, "body": made.as_json(), "objections": objections}
-
-
-SIGNS = {"missing": "+", "extra": "-", "changed": "~"}
-
-
-SHOWN_VALUE = 160
-"""Characters of a value of a difference. A whole rule set is for programs."""
-
-
-def _short(value: Json) -> str:
-    """A value for people, in one line. Nothing where it is not there."""
-    if value is None:
-        return "nothing"
-    text = cell(value) if isinstance(value, bool | str) or _is_plain(value) else json.dumps(value, sort_keys=True)
-    return text if len(text) <= SHOWN_VALUE else f"{text[:SHOWN_VALUE]}… ({len(text)} characters; all with -o json)"
-
-
-def _is_plain(value: Json) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def as_text(body: Mapping[str, Any]) -> str:
-    """A plan for people: what differs, what would be done, what speaks against it."""
-    lines = []
-    for entry in body.get("drifts", []):
-        cause = f"  ({entry['cause']})" if entry["cause"] else ""
-        have = f"unknown: {entry['unknown']}" if entry["unknown"] else _short(entry["have"])
-        lines.append(
-            f"{SIGNS[entry['op']]} {entry['kind']} {entry['resource']} {entry['field']} [{entry['where']}]: "
-            f"{have} -> {_short(entry['want'])}  moved: {entry['moved']}{cause}"
-        )
-    for package in body.get("packages", []):
-        version = f" {package['version']}" if package.get("version") else ""
-        along = "" if package.get("named", True) else " (along with it)"
-        lines.append(f"  package {package['action']} {package['name']}{version}{along}")
-    for number, step in enumerate(body.get("steps", []), 1):
-        when = " on confirmation" if step["on_confirm"] else ""
-        restart = " (restart)" if step["restart"] else ""
-        risk = f"  RISK: {step['risk']}" if step["risk"] else ""
-        lines.append(f"  {number}. {step['fact']}{restart}{when}: {step['why']}{risk}")
-    for refusal in body.get("refusals", []):
-        lines.append(f"! refused ({refusal['rule']}): {refusal['what']}")
-        if refusal["hint"]:
-            lines.append(f"    next: {refusal['hint']}")
-    if least_s := body.get("least_deadline_s"):
-        lines.append(f"note: the host waits {least_s} s or more for the confirmation: a bridge with STP takes its time")
-    lines.extend(f"! broken already: {sentence}" for sentence in body.get("at_boot", []))
-    lines.extend(f"! needs an approval (scope approve): {what}" for what in body.get("raises", []))
-    lines.extend(f"! overridden ({r['rule']}): {r['what']}" for r in body.get("overridden", []))
-    lines.extend(f"reach: {sentence}" for sentence in body.get("reachability", []))
-    for left in body.get("left_behind", []):
-        lines += [f"left behind: {left['what']}", f"    Fix: {left['hint']}"]
-    lines.extend(f"note: {note}" for note in body.get("notes", []))
-    return "\n".join(printable(line) for line in lines) or "no changes"

@@ -2,9 +2,9 @@
 
 Every method blocks; async callers use a thread. Lists are pages, of what `service/model/listings.py` declares.
 
-hosts(…) host(name) drift(…) plan(id) current_plan(host) applies(…) apply(id) unfinished_applies(host)
-revisions(…) revision(commit) newest_revision(state) leases(…) lease_history(…) events(…) newest_event_id()
-latches(host) drills(…) drill(id) unfinished_drills(host) base(host) tokens() receivers()
+hosts(…) host(name) drift(…) plan(id) current_plan(host) plan_digests(host, prefix) applies(…) apply(id)
+unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) leases(…) lease_history(…)
+events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host) base(host) tokens() receivers()
 receiver_secret(name) counts() waiting_apply(host) waiting_drill(host) release_asked(host)
 sighting(host)
 """
@@ -119,6 +119,13 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
         """The newest plan of a host."""
         query = select(*columns_of(plans, PlanRecord)).where(plans.c.host == host)
         return self._one(query.order_by(plans.c.id.desc()).limit(1), PlanRecord)
+
+    def plan_digests(self, host: str, prefix: str) -> tuple[str, ...]:
+        """The digests of a host's plans that begin so, each once; of many the first ten."""
+        is_one = plans.c.digest.startswith(prefix, autoescape=True)
+        query = select(plans.c.digest).distinct().where(plans.c.host == host, is_one).order_by(plans.c.digest)
+        with self._database.read() as connection:
+            return tuple(connection.execute(query.limit(10)).scalars())
 
     def applies(self, asked: ApplyListing) -> Page[Apply]:
         """Applies without their steps."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -71,13 +72,37 @@ class FileChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Passing:
+    """What a plan changes for packets, as a sentence, and how many ways it `opens` and `closes`; None where nobody can
+    tell."""
+
+    text: str
+    opens: int | None = 0
+    closes: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A plan in numbers, for the line above it. `opens` and `closes` are ways for packets, None where that cannot be
+    told for all of them. `cut` are the ports that lose their bridge: the guests behind them lose their link."""
+
+    steps: int
+    packages: int
+    refusals: int
+    opens: int | None
+    closes: int | None
+    cut: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What would be done to one host, in order. Empty when nothing differs in meaning.
 
-    `notes` are things a person should know that stop nothing. `reachability` says what opens and what closes. `derived`
-    lists what follows from something else as (thing, cause). `keep` are facts that the steps must not disturb and may
-    have to set again (default route after an address change). `blobs` are the contents of files to write, by SHA-256;
-    `secrets` are contents that nobody may see, those that are there and those to write, by the mark in the steps.
+    `notes` are things a person should know that stop nothing. `passing` says what opens and what closes, `cut` which
+    ports lose their bridge. `derived` lists what follows from something else as (thing, cause). `keep` are facts that
+    the steps must not disturb and may have to set again (default route after an address change). `blobs` are the
+    contents of files to write, by SHA-256; `secrets` are contents that nobody may see, those that are there and those
+    to write, by the mark in the steps.
     `checks` are native syntax checks by name: (program, path). `at_boot` says what the next boot breaks of the way in
     already, plan or not. `raises` is what the operator does not let a commit do by itself: it needs an approval.
     `left_behind` left the spec and stays on the host. `files` says for reviews what becomes of files.
@@ -93,7 +118,8 @@ class Plan:
     checks: tuple[tuple[str, str], ...] = ()
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
-    reachability: tuple[str, ...] = ()
+    passing: tuple[Passing, ...] = ()
+    cut: tuple[str, ...] = ()
     derived: tuple[tuple[str, str], ...] = ()
     overridden: tuple[Refusal, ...] = ()
     raises: tuple[str, ...] = ()
@@ -107,6 +133,17 @@ class Plan:
     def is_empty(self) -> bool:
         """Nothing to do."""
         return not self.steps and not self.packages
+
+    @property
+    def reachability(self) -> tuple[str, ...]:
+        """What opens and what closes, in sentences."""
+        return tuple(one.text for one in self.passing)
+
+    @property
+    def summary(self) -> Summary:
+        """The plan in numbers."""
+        opens, closes = total(one.opens for one in self.passing), total(one.closes for one in self.passing)
+        return Summary(len(self.steps), len(self.packages), len(self.refusals), opens, closes, self.cut)
 
     @property
     def least_deadline_s(self) -> int:
@@ -125,7 +162,10 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """As it is recorded and shown: fields by name, without what files hold (`blobs`, `secrets`)."""
         body = asdict(replace(self, blobs={}, secrets={}))
-        del body["blobs"], body["secrets"]
+        for name in ("blobs", "secrets", "passing", "cut"):
+            del body[name]
+        body["summary"] = asdict(self.summary)
+        body["reachability"] = self.reachability
         body["least_deadline_s"] = self.least_deadline_s
         body["derived"] = [{"thing": thing, "cause": cause} for thing, cause in self.derived]
         body["checks"] = [{"program": program, "path": path} for program, path in self.checks]
@@ -145,6 +185,12 @@ class Plan:
                 "refusals": [asdict(r) for r in self.refusals],
             }
         )
+
+
+def total(counts: Iterable[int | None]) -> int | None:
+    """The sum; None where one of them is not known."""
+    known = [*counts]
+    return None if None in known else sum(one for one in known if one is not None)
 
 
 def digest_of(value: object) -> str:

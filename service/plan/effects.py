@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from service.model.ceilings import Opening
 from service.model.observed import HostObserved, Lease
+from service.model.plans import Passing
 from service.model.states import Seen
 from service.resources.desired import Desired
 from service.resources.traits import DecidingPackets, ServingGuests, having
@@ -13,10 +14,10 @@ from service.resources.types import TYPES
 MOST_SHOWN = 8
 
 
-def reachability(desired: Desired, observed: HostObserved, changed: Collection[str]) -> tuple[str, ...]:
-    """Sentences; none where nothing changes, or where the host's tables could not be read. `changed` are the facts
-    that the plan's steps set."""
-    return tuple(sentence for one in deciding(desired, changed) for sentence in one.reach(observed))
+def passing(desired: Desired, observed: HostObserved, changed: Collection[str]) -> tuple[Passing, ...]:
+    """What opens and closes; nothing where nothing changes, or where the host's tables could not be read. `changed`
+    are the facts that the plan's steps set."""
+    return tuple(way for one in deciding(desired, changed) for way in one.reach(observed))
 
 
 def beyond(

@@ -11,7 +11,7 @@ from service.model.observed import HostObserved
 from service.model.plans import Plan, Refusal
 from service.model.states import Json
 from service.plan.diff import drift
-from service.plan.effects import beyond, impact, reachability
+from service.plan.effects import beyond, impact, passing
 from service.plan.file_changes import file_changes
 from service.plan.management import management_refusals
 from service.plan.next_boot import next_boot_faults, next_boot_refusals
@@ -74,7 +74,8 @@ def make_plan(
         checks=tuple(chain.from_iterable(part.checks for part in parts)),
         refusals=tuple(stopping) if permission.management_change else (*stopping, *management),
         notes=(*chain.from_iterable(part.notes for part in parts), *notes(drifts), *impact(desired_now, observed)),
-        reachability=reachability(desired_now, observed, facts),
+        passing=passing(desired_now, observed, facts),
+        cut=tuple(chain.from_iterable(part.cut for part in parts)),
         derived=tuple(desired.derived()),
         overridden=tuple(allowed),
         raises=(

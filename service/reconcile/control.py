@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from service.clock import Clock
 from service.errors import InputError, NotFound, Stale
+from service.model.digests import FULL
 from service.model.events import ReconcileAsked
 from service.model.plans import Plan
 from service.reconcile.ports import Memory, Record
@@ -51,7 +52,7 @@ class Control:
                 hint=f"ask again after `passerelle plan {host}` shows a plan",
             )
         agreed = await self._agreed_digest(host, plan_id, digest)
-        if agreed and agreed != plan.digest:
+        if agreed and not plan.digest.startswith(agreed):
             raise Stale(f"the plan of {host} is now {plan.digest}", hint=f"look at it: passerelle plan {host}")
         self._may_apply(host, plan)
         if plan.raises and not (may_raise and agreed):
@@ -93,13 +94,25 @@ class Control:
 
     async def _agreed_digest(self, host: str, plan_id: str | None, digest: str | None) -> str:
         if plan_id is None:
-            return digest or ""
+            return await self._one_digest(host, digest or "")
         record = await asyncio.to_thread(self._memory.plan, plan_id)
         if record is None or record.host != host:
             raise NotFound(f"{host} has no plan {plan_id}")
-        if digest and digest != record.digest:
+        if digest and not record.digest.startswith(digest):
             raise Stale(f"the plan {plan_id} has the digest {record.digest}, not {digest}")
         return record.digest
+
+    async def _one_digest(self, host: str, prefix: str) -> str:
+        """The same, where it names one plan. A short beginning is easy to make twice on purpose, so whoever saw one
+        plan must not agree to another: InputError where plans that were shown share it."""
+        if not prefix or len(prefix) == FULL:
+            return prefix
+        found = await asyncio.to_thread(self._memory.plan_digests, host, prefix)
+        if len(found) > 1:
+            raise InputError(
+                f"{prefix} begins the digests of {len(found)} plans of {host}", hint="give all of the digest"
+            )
+        return prefix
 
     async def nudge(self, receiver: str) -> None:
         """Look at the source soon."""

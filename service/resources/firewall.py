@@ -10,6 +10,7 @@ from service.firewall.nft.table import FAMILY, TABLE, Table, closed_chain, rende
 from service.firewall.trace.host_trace import HostAnalyser
 from service.model.ceilings import Opening
 from service.model.observed import HostObserved, ManagementPath
+from service.model.plans import Passing
 from service.resources.files import OwnFile
 from service.resources.kept_out import kept_out
 from service.resources.opening import filter_opens
@@ -52,7 +53,7 @@ class FirewallTable(OwnTable):
         if self.firewall is not None:
             yield from self.firewall.causes()
 
-    def reach(self, observed: HostObserved) -> Iterator[str]:
+    def reach(self, observed: HostObserved) -> Iterator[Passing]:
         """What it opens and what it closes."""
         return filter_changes(observed, self.id, self.table)
 
@@ -84,7 +85,7 @@ class ClosedTable(OwnTable):
         """(thing, cause) of what nobody wrote."""
         yield from ((f"DROP {one.network} from {one.interface}", one.cause) for one in self.closed)
 
-    def reach(self, observed: HostObserved) -> Iterator[str]:
+    def reach(self, observed: HostObserved) -> Iterator[Passing]:
         """What it opens and what it closes."""
         return filter_changes(observed, self.id, self.table)
 

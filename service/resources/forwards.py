@@ -12,6 +12,7 @@ from service.firewall.nft.table import Table
 from service.firewall.terms.names import TCP
 from service.model.ceilings import Opening
 from service.model.observed import HostObserved, ManagementPath
+from service.model.plans import Passing
 from service.model.states import Seen
 from service.resources.opening import is_published_within
 from service.resources.own_table import OwnTable
@@ -57,7 +58,7 @@ class ForwardsTable(OwnTable):
         for closed in self.closed:
             yield f"DROP {closed.network} from {closed.interface}", closed.cause
 
-    def reach(self, observed: HostObserved) -> Iterator[str]:
+    def reach(self, observed: HostObserved) -> Iterator[Passing]:
         """What it opens and what it closes."""
         return published_changes(observed.fact(self.id), self.table, self.published)
 

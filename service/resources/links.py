@@ -74,6 +74,7 @@ class Link:
     def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         steps: list[tuple[int, Step]] = []
         refusals: list[Refusal] = []
+        cut: list[str] = []
         for link, different in compared:
             if not different or any(d.unknown for d in different):
                 continue
@@ -82,7 +83,8 @@ class Link:
                 refusals.append(no_such_interface(link.name, observed))
                 continue
             steps.append((Phase.LINK, link.step(observed, [d.field for d in different])))
-        return Contribution(steps=tuple(steps), refusals=tuple(refusals))
+            cut += port_names(field_of(seen, "ports")) if link.gone else []
+        return Contribution(steps=tuple(steps), refusals=tuple(refusals), cut=tuple(cut))
 
     @classmethod
     def retired(cls, wanted: Sequence[Self], base: LastApplied) -> Iterator[Self]:
@@ -107,8 +109,7 @@ class Link:
         """The step that makes this link as wanted."""
         seen = observed.fact(self.id)
         if self.gone:
-            ports = seen.value.get("ports") if isinstance(seen, Seen) and isinstance(seen.value, dict) else None
-            number = len(ports) if isinstance(ports, list) else 0
+            number = len(port_names(field_of(seen, "ports")))
             return Step(
                 self.id,
                 {"type": "bridge"},
@@ -130,9 +131,15 @@ def attached_ports(seen: Observed[Json], declared: Sequence[str]) -> Observed[Js
     """Which of the declared ports are attached; the guests' own ports are none of our business."""
     if not isinstance(seen, Seen) or not isinstance(seen.value, list):
         return seen
-    names = [port.get("name") for port in seen.value if isinstance(port, dict)]
+    names = port_names(seen)
     attached: list[Json] = [port for port in declared if port in names]
     return Seen(attached)
+
+
+def port_names(seen: Observed[Json]) -> list[str]:
+    """The ports of a bridge; none where it has none or was not seen."""
+    ports = seen.value if isinstance(seen, Seen) and isinstance(seen.value, list) else []
+    return [str(port.get("name")) for port in ports if isinstance(port, dict)]
 
 
 def no_such_interface(name: str, observed: HostObserved) -> Refusal:

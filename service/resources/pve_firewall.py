@@ -19,6 +19,7 @@ from service.firewall.trace.node_trace import NodeAnalyser
 from service.model.ceilings import Opening
 from service.model.changes import Difference
 from service.model.observed import HostObserved, ManagementPath
+from service.model.plans import Passing
 from service.model.states import Absent, Json, Observed, Seen
 from service.resources.files import OwnFile
 from service.resources.kept_out import kept_out
@@ -83,9 +84,9 @@ class PveFirewallFile(OwnFile):
         """What answers for the whole node: host.fw's file has it, so that it is asked once."""
         return NodeAnalyser(self.firewall) if self.level.kind == "host" else None
 
-    def reach(self, observed: HostObserved) -> Iterator[str]:
-        """Nothing: what passes by Proxmox's own files is not compared."""
-        yield from ()
+    def reach(self, observed: HostObserved) -> Iterator[Passing]:
+        """That nobody compared it: what passes by Proxmox's own files is not worked out."""
+        yield Passing(f"what {self.path} opens and closes is not computed", None, None)
 
     def opens_beyond(self, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
         """Any change: what it opens cannot be told."""

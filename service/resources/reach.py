@@ -3,15 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from service.firewall.nft.published import PUBLISHED, Published, shown_ports
 from service.firewall.nft.reach import Change, TooManyBoxes, differences
-from service.firewall.nft.reach_words import in_words
+from service.firewall.nft.reach_words import told
 from service.firewall.nft.reading import Known, Labels, read_program
 from service.firewall.nft.table import Table
 from service.hostside.canonical import nft_normal
 from service.model.observed import HostObserved
+from service.model.plans import Passing
 from service.model.states import Json, Observed, Seen, Unknown
 from service.observe.derived import derived
 
@@ -50,21 +50,28 @@ def table_change(observed: HostObserved, fact: str, table: Table | None) -> Tabl
     return TableChange(found, labels)
 
 
-def filter_changes(observed: HostObserved, fact: str, table: Table | None) -> Iterator[str]:
+def filter_changes(observed: HostObserved, fact: str, table: Table | None) -> Iterator[Passing]:
     """What passes and did not, and the other way. `fact` is the table's, `table` what is wanted."""
     if isinstance(observed.fact(fact), Unknown):
         return
     change = table_change(observed, fact, table)
     if change is None:
-        yield "what passes now cannot be told: the kernel's table has rules of another form"
+        yield Passing("what passes now cannot be told: the kernel's table has rules of another form", None, None)
         return
     for direction, changes in change.by_direction.items():
         if changes is None:
-            yield f"changes more than can be compared {WHERE[direction]}"
+            yield Passing(f"changes more than can be compared {WHERE[direction]}", None, None)
             continue
-        yield from islice(in_words(changes, direction, change.labels), MOST_SHOWN)
-        if len(changes) > MOST_SHOWN:
-            yield f"and {len(changes) - MOST_SHOWN} more changes {WHERE[direction]}"
+        said = [*told(changes, direction, change.labels)]
+        yield from (passing(sentence, opens=opens) for opens, sentence in said[:MOST_SHOWN])
+        if more := [opens for opens, _ in said[MOST_SHOWN:]]:
+            text = f"and {len(more)} more changes {WHERE[direction]}"
+            yield Passing(text, more.count(True), more.count(False))
+
+
+def passing(sentence: str, *, opens: bool) -> Passing:
+    """One way that opens, or closes."""
+    return Passing(sentence, int(opens), int(not opens))
 
 
 def listed(value: Json) -> Json:
@@ -72,15 +79,15 @@ def listed(value: Json) -> Json:
     return value.get("normal") if isinstance(value, dict) else None
 
 
-def published_changes(seen: Observed[Json], table: Table | None, published: Sequence[Published]) -> Iterator[str]:
+def published_changes(seen: Observed[Json], table: Table | None, published: Sequence[Published]) -> Iterator[Passing]:
     """What is published and was not, and the other way."""
     if isinstance(seen, Unknown):
         return
     before = _rules(listed(seen.value if isinstance(seen, Seen) else None))
     after = _rules(_wanted(table))
     for key in [key for key in before if key not in after]:
-        yield f"closes what was published: {before[key]}"
-    yield from (sentence for _, sentence in newly_published(seen, table, published))
+        yield passing(f"closes what was published: {before[key]}", opens=False)
+    yield from (passing(sentence, opens=True) for _, sentence in newly_published(seen, table, published))
 
 
 def _wanted(table: Table | None) -> Json:

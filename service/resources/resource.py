@@ -22,7 +22,8 @@ class Contribution:
 
     `steps` carry the phase they belong to; `keep` are facts that a step may take along and that must stand again after
     it. `blobs` are file contents by SHA-256; `checks` are (program, subject) for the host's native syntax checks.
-    `secrets` are contents that nobody may see, those that are there and those to write, by their mark.
+    `secrets` are contents that nobody may see, those that are there and those to write, by their mark. `cut` are the
+    ports, by name, that lose their bridge.
     """
 
     steps: tuple[tuple[int, Step], ...] = ()
@@ -32,6 +33,7 @@ class Contribution:
     checks: tuple[tuple[str, str], ...] = ()
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()
     secrets: Mapping[str, Secret] = field(default_factory=dict)
 
 

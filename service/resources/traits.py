@@ -10,7 +10,7 @@ from typing import Protocol, Self, TypeVar, runtime_checkable
 from service.model.ceilings import Opening
 from service.model.facts import Step
 from service.model.observed import HostObserved, Lease, ManagementPath
-from service.model.plans import Left
+from service.model.plans import Left, Passing
 from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Resource
 
@@ -78,8 +78,8 @@ class Restarting(Protocol):
 class DecidingPackets(Protocol):
     """It decides which packets reach the host or pass through it."""
 
-    def reach(self, observed: HostObserved) -> Iterator[str]:
-        """What it opens and what it closes, in sentences; none where the host could not be read."""
+    def reach(self, observed: HostObserved) -> Iterator[Passing]:
+        """What it opens and what it closes; none where the host could not be read."""
         ...
 
     def opens_beyond(self, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:

@@ -95,7 +95,7 @@ class Bench:
         done = self.command("adopt", f"root@{self.host.address}", *key)
         assert done.returncode == 0, done.stderr
         done = self.command("plan", "pve1", "--repo", repo, "--detailed-exitcode")
-        assert (done.returncode, done.stdout) == (0, "no changes\n"), done.stdout + done.stderr
+        assert (done.returncode, done.stdout) == (0, "pve1: no changes\n"), done.stdout + done.stderr
         text = (self.folder / repo / "hosts" / "pve1.yaml").read_text()
         return text.replace("sync: approve", "sync: auto").replace(
             "\n  host_keys", "\n  confirm_timeout: 15s\n  host_keys"

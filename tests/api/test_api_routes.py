@@ -207,6 +207,22 @@ async def test_an_apply_that_names_no_current_plan_is_refused(world: World, body
     assert world.desk.asked == []
 
 
+async def test_a_plan_is_named_by_the_beginning_of_its_digest(world: World) -> None:
+    found = world.history.queries.current_plan("pve1")
+    assert found is not None
+    hexes = found.digest.removeprefix("sha256:")
+    short = await world.ask("POST", "/api/v1/applies", json={"host": "pve1", "digest": hexes[:11]})
+    assert short.status_code == 422
+    said = "Value error, the digest is too short: 11 digits. Give its first 12 digits or more"
+    assert problem_of(short)["errors"] == [{"pointer": "/body/digest", "detail": said}]
+    other = await world.ask("POST", "/api/v1/applies", json={"host": "pve1", "digest": f"sha256:{'0' * 12}"})
+    assert (other.status_code, problem_of(other)["code"]) == (409, "plan-stale")
+    assert world.desk.asked == []
+    for body in ({"digest": hexes[:12]}, {"digest": f"sha256:{hexes[:20]}", "plan_id": found.id}):
+        answer = await world.ask("POST", "/api/v1/applies", json={"host": "pve1", **body})
+        assert answer.status_code == 202, answer.text
+
+
 async def test_an_old_plan_is_stale(world: World) -> None:
     old = world.plan_id()
     world.history.store.record_plan(plan("pve1", after="2"), at=NOW)

@@ -226,7 +226,7 @@ def test_the_plan_says_what_follows_and_from_what(published: Story) -> None:
     assert derived["FORWARD ACCEPT -dest 10.10.10.50 -p tcp -dport 80"] == f"{web}; {other}"
     opened = "opens tcp/80 on 198.51.100.11 from anywhere, which leads to 10.10.10.50"
     assert opened in plan["body"]["reachability"]
-    assert f"reach: {opened}" in published.field.run("plan", "pve1").stdout.decode()
+    assert f"  + {opened}" in published.field.run("plan", "pve1").stdout.decode()
     published.apply(spec(published), "publish again, at once")
     assert_published(published)
 

@@ -66,7 +66,7 @@ def test_where_nothing_differs_there_is_no_plan_and_nothing_to_apply(by_hand: St
     by_hand.apply(by_hand.spec(), "as usual")
     assert by_hand.field.get(f"hosts/{name}/plan")["body"]["steps"] == []
     shown = by_hand.field.run("plan", name, "--detailed-exitcode", check=False)
-    assert (shown.returncode, shown.stdout) == (0, b"no changes\n")
+    assert (shown.returncode, shown.stdout) == (0, f"{name}: no changes\n".encode())
     assert by_hand.field.run("apply", name, "--yes", check=False).returncode == 0
 
 

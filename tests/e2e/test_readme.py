@@ -46,7 +46,7 @@ def test_a_plan_from_a_folder_looks_at_the_host(story: Story, my_repository: Pat
     story.apply(story.spec(), "as usual")
     (command,) = run_by("test_a_plan_from_a_folder_looks_at_the_host")
     done = in_ctl(story, command.words, my_repository)
-    assert (done.returncode, done.stdout) == (0, "no changes\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "pve1: no changes\n"), done.stderr
     spec = my_repository / "my-repository" / "hosts" / "pve1.yaml"
     spec.write_text(story.spec(cache_size=700))
     done = in_ctl(story, [*command.words, "--detailed-exitcode"], my_repository)

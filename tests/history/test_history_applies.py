@@ -63,6 +63,16 @@ def test_a_plan_is_recorded_once_and_superseded_by_the_next(history: History, no
     assert current.id == second
 
 
+def test_the_plans_of_a_host_whose_digests_begin_alike_are_found(history: History, now: datetime) -> None:
+    for made in (plan(), plan(after="2"), plan(commit="d" * 40), plan("pve2")):
+        history.store.record_plan(made, at=now)
+    one, other = plan().digest, plan(after="2").digest
+    assert history.queries.plan_digests("pve1", "sha256:") == tuple(sorted({one, other}))
+    assert history.queries.plan_digests("pve1", one[:19]) == (one,)
+    for odd in ("sha256:%", "sha256:_", "%"):
+        assert history.queries.plan_digests("pve1", odd) == ()
+
+
 def test_a_plan_of_a_later_commit_is_another_plan(history: History, now: datetime) -> None:
     first = history.store.record_plan(plan(), at=now)
     assert history.store.record_plan(plan(commit="d" * 40), at=now) != first

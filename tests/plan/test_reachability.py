@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from service.cli.plan import as_text
+from service.cli.plan_text import headline, plan_lines
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.observed import HostObserved
@@ -40,7 +40,7 @@ def test_a_commit_that_opens_a_port_says_so_everywhere() -> None:
     made = plan(SSH, SSH + GUI)
     assert made.reachability == ("opens tcp/8006 from anywhere",)
     assert made.as_json()["reachability"] == ("opens tcp/8006 from anywhere",)
-    assert "reach: opens tcp/8006 from anywhere\n" in as_text(made.as_json()) + "\n"
+    assert "  + opens tcp/8006 from anywhere" in [line.text for line in plan_lines(made.as_json())]
 
 
 def closed_when_opened_by_hand(*more: Json) -> tuple[str, ...]:
@@ -75,16 +75,6 @@ def test_a_condition_that_is_no_address_and_no_port_is_said_as_nft_writes_it() -
     assert said == "closes tcp/3389 from anywhere where ether saddr != bc:24:11:00:00:01"
 
 
-def test_a_long_value_of_a_difference_is_cut_and_one_that_is_not_there_has_a_word() -> None:
-    drift = {
-        "kind": "nat", "resource": "inet passerelle_nat", "field": "table", "op": "extra", "where": "live",
-        "have": [{"chain": {"name": "postrouting" * 100}}], "want": None, "unknown": "", "moved": "git", "cause": "",
-    }  # fmt: skip
-    (line,) = as_text({"drifts": [drift]}).splitlines()
-    assert len(line) < 350
-    assert "all with -o json) -> nothing  moved: git" in line
-
-
 def test_what_is_published_and_what_is_no_more() -> None:
     assert plan(SSH, SSH + FORWARD).reachability == (
         "opens tcp/80,443 on 198.51.100.11 from anywhere, which leads to 10.10.10.20",
@@ -116,3 +106,31 @@ def test_a_table_of_another_form_is_no_reason_to_fail() -> None:
         made = make_plan(desired, LastApplied(), replace(host, facts={**host.facts, TABLE_FACT: Seen(value)}))
         assert made.reachability
         assert made.steps
+
+
+def test_the_summary_counts_what_opens_and_closes() -> None:
+    summary = plan(SSH + GUI, SSH + FORWARD).summary
+    assert (summary.opens, summary.closes, summary.cut, summary.steps > 0) == (1, 1, (), True)
+    assert headline(plan(SSH + GUI, SSH + FORWARD).as_json()).endswith("opens 1, closes 1, no guest loses its link")
+
+
+def test_what_is_too_much_to_compare_is_not_counted_as_nothing() -> None:
+    many = "".join(f"    - {{type: in, action: accept, proto: udp, dport: {n}}}\n" for n in range(2000, 4200, 2))
+    made = plan(SSH, SSH + many)
+    assert "changes more than can be compared of what reaches the host" in made.reachability
+    assert (made.summary.opens, made.summary.closes) == (None, None)
+    assert "what it opens and closes is not fully known" in headline(made.as_json())
+
+
+def test_more_than_is_shown_is_counted_all_the_same() -> None:
+    ports = "".join(f"    - {{type: in, action: accept, proto: udp, dport: {n}}}\n" for n in range(3000, 3200, 2))
+    sources = "".join(
+        f"    - {{type: in, action: accept, proto: tcp, dport: {n}, source: 192.0.2.{n - 3000}}}\n"
+        for n in range(3000, 3100)
+    )
+    made = plan(SSH, SSH + ports + sources)
+    assert made.reachability[-1].startswith("and ")
+    shown = [one for one in made.reachability if one.startswith("opens ")]
+    assert made.summary.opens is not None
+    assert made.summary.opens > len(shown)
+    assert made.summary.closes == 0

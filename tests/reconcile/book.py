@@ -94,3 +94,7 @@ class Book:
 
     def plan(self, plan_id: str) -> PlanRecord | None:
         return self.plans.get(plan_id)
+
+    def plan_digests(self, host: str, prefix: str) -> tuple[str, ...]:
+        known = {one.digest for one in self.plans.values() if one.host == host and one.digest.startswith(prefix)}
+        return tuple(sorted(known))

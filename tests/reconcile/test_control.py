@@ -114,6 +114,26 @@ async def test_an_apply_of_the_current_plan_waits_in_the_queue(by: str, desk: De
     assert str(desk.book) == "opened an apply of pve1 for ann (request)"
 
 
+async def test_the_beginning_of_a_digest_names_the_plan(desk: Desk) -> None:
+    plan = desk.looked_at()
+    await desk.control.apply("pve1", None, plan.digest[: len("sha256:") + 12], "ann")
+    waiting = desk.book.waiting_apply("pve1")
+    assert waiting is not None
+    assert waiting.plan_digest == plan.digest
+
+
+async def test_a_beginning_that_two_plans_share_names_neither(desk: Desk) -> None:
+    """Twelve digits are made twice in seconds by whoever writes both plans: seen was perhaps the other one."""
+    plan = desk.looked_at()
+    beginning = plan.digest[: len("sha256:") + 12]
+    other = replace(desk.book.plans["plan-1"], id="plan-0", digest=beginning + "0" * 52, state="superseded")
+    desk.book.plans["plan-0"] = other
+    with pytest.raises(InputError, match="begins the digests of 2 plans of pve1"):
+        await desk.control.apply("pve1", None, beginning, "ann")
+    assert str(desk.book) == ""
+    await desk.control.apply("pve1", None, plan.digest[:-1], "ann")
+
+
 async def test_of_two_who_ask_at_once_one_is_told_to_wait(desk: Desk) -> None:
     desk.looked_at()
     asked = [desk.control.apply("pve1", None, None, who) for who in ("ann", "bob")]

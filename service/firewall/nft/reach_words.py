@@ -16,12 +16,17 @@ _END = {"in": "", "forward": " through the host", "out": " from the host"}
 
 def in_words(changes: Sequence[Change], direction: str, labels: Labels) -> Iterator[str]:
     """Sentences, each once. `direction` is in, forward or out."""
+    return (sentence for _, sentence in told(changes, direction, labels))
+
+
+def told(changes: Sequence[Change], direction: str, labels: Labels) -> Iterator[tuple[bool, str]]:
+    """The same, each with whether it opens."""
     said: set[str] = set()
     for change in changes:
         for sentence in _sentences(change, direction, labels):
             if sentence not in said:
                 said.add(sentence)
-                yield sentence
+                yield change.opens, sentence
 
 
 def _sentences(change: Change, direction: str, labels: Labels) -> Iterator[str]:
