@@ -55,8 +55,8 @@ def _add_create(app: FastAPI, parts: Parts) -> None:
         f"{PREFIX}/applies",
         operation_id="create_apply",
         summary="Apply a plan to a host",
-        description="Names the plan by id, or by its digest or the beginning of it. 409 `plan-stale` when something else "
-        "would be done by now.",
+        description="Names the plan by id, or by its digest or the beginning of it. 409 `plan-stale` when something "
+        "else would be done by now.",
         tags=["applies"],
         status_code=202,
         response_model=schemas.Apply,
