@@ -10,7 +10,7 @@ PasserelleError
 │   │   └── Throttled   its sshd refuses every login from our address for a while (PerSourcePenalties)
 │   ├── HostKeyChanged  the host shows another key than the spec pins; a person must look
 │   ├── AuthFailed      the host refuses our key
-│   ├── Garbled         the host answered something that is no answer (bounds, framing)
+│   ├── Garbled         the host answered something that is not an answer (bounds, framing)
 │   ├── TooMuch         what the host says takes too much time or memory to read or to plan
 │   └── HostRefused     the host-side file said no (conflict, fenced off, armed already, check failed)
 ├── StoreError          the database: locked, newer than us, damaged

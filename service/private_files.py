@@ -19,8 +19,8 @@ OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def read_private(path: Path, what: str, *, hint: str = "") -> bytes:
-    """The file's content. InputError if it cannot be read (with `hint`), is no plain file, is longer than 1 MiB, or can
-    be read or written by its group or by everybody."""
+    """The file's content. InputError if it cannot be read (with `hint`), is not a plain file, is longer than 1 MiB, or
+    its group or others may read or write it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:

@@ -28,6 +28,7 @@ RUNNERS = {
     "$ tests/run": (".ci/run", "tests/run"),
     "$ deploy/lock": (HERE, "test_the_locks_hold_what_is_needed_and_name_no_place"),
     "$ deploy/setup": ("tests/run", "deploy/setup"),
+    "$ .venv/bin/python -m tests.prose": ("tests/run", "python -m tests.prose"),
     "$ .venv/bin/python -m pytest": ("tests/run", "python -m pytest"),
     "$ .venv/bin/passerelle lint my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
     "$ .venv/bin/passerelle schema": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
@@ -86,7 +87,7 @@ def commands() -> Iterator[Command]:
         for block in BLOCK.findall(page.read_text(encoding="utf-8")):
             for line in block.splitlines():
                 parts = COMMAND.fullmatch(line)
-                assert parts, f"{page.name}: {line!r} is no command"
+                assert parts, f"{page.name}: {line!r} is not a command"
                 yield Command(page.name, parts[1], parts[2])
 
 

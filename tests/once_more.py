@@ -50,7 +50,7 @@ def judge(kept: Path, arguments: Sequence[str]) -> int:
     failed = failures(kept)
     if len(failed) > MANY or not all(each.is_test for each in failed):
         print(
-            f"\n{len(failed)} failed; not tried again, that is no flake:",
+            f"\n{len(failed)} failed; not tried again, that is not a flake:",
             *(f"  FAILED {f.test}" for f in failed),
             sep="\n",
         )

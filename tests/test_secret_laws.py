@@ -163,7 +163,7 @@ async def test_nothing_that_the_service_says_or_keeps_tells_a_secret(
     with a_room(tmp_path, kinds=(*KINDS, Planted(NEW))) as room:
         said_where = await lived(room, caplog, capsys)
     assert {where for where, text in said_where.items() if told(text)} == set()
-    assert PATH.encode() in said_where["GET /api/v1/hosts/{host}/plan"], "the file itself is no secret"
+    assert PATH.encode() in said_where["GET /api/v1/hosts/{host}/plan"], "the file itself is not a secret"
 
 
 async def test_the_search_finds_it_in_all_those_places_where_it_is_not_marked(

@@ -172,7 +172,7 @@ def _is_met(file: PveFirewallFile, found: Mapping[str, bytes]) -> bool:
 
 
 def _wrong(place: PveNode, desired: Desired, before: Desired) -> Iterator[tuple[str, str]]:
-    """(path, why) of what would not mean the same; anything that is no firewall file is at the path ""."""
+    """(path, why) of what would not mean the same; anything that is not a firewall file is at the path ""."""
     files = {file.path: file for file in desired.resources if isinstance(file, PveFirewallFile)}
     for path, file in files.items():
         if not _is_met(file, place.found):

@@ -112,7 +112,7 @@ def add_guest(level: Level, data: bytes, name: str, sketch: Sketch) -> None:
     """A guest's number and rules, where `guests` names it."""
     guest = sketch.mapping("guests")[name]
     if not isinstance(guest, dict):
-        raise TypeError(f"the guest {name} is no mapping")
+        raise TypeError(f"the guest {name} is not a mapping")
     values: dict[str, Json] = {
         key: _policy(level, key) for key in _POLICIES if level.options.get(key, _POLICIES[key]) != _POLICIES[key]
     }

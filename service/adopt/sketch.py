@@ -26,14 +26,14 @@ class Sketch:
         """The section of a key as a mapping, made where it is not there."""
         section = self.values.setdefault(key, {})
         if not isinstance(section, dict):
-            raise TypeError(f"{key} is no mapping")
+            raise TypeError(f"{key} is not a mapping")
         return section
 
     def list(self, key: str) -> list[Json]:
         """The section of a key as a list, made where it is not there."""
         section = self.values.setdefault(key, [])
         if not isinstance(section, list):
-            raise TypeError(f"{key} is no list")
+            raise TypeError(f"{key} is not a list")
         return section
 
     def comment(self, path: Path, lines: Sequence[str]) -> None:

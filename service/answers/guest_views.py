@@ -67,7 +67,7 @@ class GuestViews:
 def fixed(lease: Lease, claims: Sequence[Claim], spec: HostSpec) -> Change:
     """The change of the spec that makes a lease fixed. InputError where it is fixed already, or cannot be."""
     if ":" in lease.address or not lease.mac:
-        raise InputError(f"{lease.address} is no IPv4 address: only those are given out by the spec")
+        raise InputError(f"{lease.address} is not an IPv4 address: only those are given out by the spec")
     rows = {mac: (name, address) for name, mac, address in declared(claims)}
     taken = next((name for _, (name, address) in rows.items() if address == lease.address), "")
     if lease.mac in rows:

@@ -63,7 +63,7 @@ class HostTracer:
 
     def trace(self, asked: Mapping[str, object]) -> Traced:
         """The answer to a question between zones; addresses that are not given are those of the zones. Raises
-        InputError for what is no packet, or a zone that is not there."""
+        InputError for what is not a packet, or a zone that is not there."""
         said = {key: str(value) for key, value in asked.items() if isinstance(value, str | int) and value != ""}
         source, dest, fields = self._zones.packet(said)
         flow = parse_packet(fields).flow

@@ -35,7 +35,7 @@ class Tracers:
 
     async def trace(self, host: str, asked: Mapping[str, str]) -> dict[str, Json]:
         """What becomes of a packet: commit, verdict, rule, why, nat. NotFound for a host that no revision names,
-        InputError for what is no packet."""
+        InputError for what is not a packet."""
         wanted = self._revision()
         if host not in wanted.hosts:
             raise NotFound(f"no revision names the host {host}")

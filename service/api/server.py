@@ -187,7 +187,7 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _ended_by(number: signal.Signals) -> Iterator[None]:
-    """To be told to stop is no failure: uvicorn raises the signal once more when all is done, which would end the
+    """To be told to stop is not a failure: uvicorn raises the signal once more when all is done, which would end the
     process by it and not with exit code 0."""
     before = signal.signal(number, lambda _number, _frame: None)
     try:

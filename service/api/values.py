@@ -72,7 +72,7 @@ def write_cursor(key: tuple[str | int, ...] | None) -> str | None:
 
 
 def read_cursor(text: str, shape: tuple[type, ...]) -> tuple[str | int, ...]:
-    """The way back; `shape` are the types of the key's parts. 422 for what is no cursor of this list."""
+    """The way back; `shape` are the types of the key's parts. 422 for what is not a cursor of this list."""
     if not text:
         return ()
     try:

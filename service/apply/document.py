@@ -163,9 +163,9 @@ def fence(result: dict[str, Any]) -> Fence:
     """The answer of `status`. Raises Garbled for what no host-side file says."""
     told_of, generation = result.get("journals") or [], result.get("generation") or 0
     if not isinstance(told_of, list) or len(told_of) > MAX_JOURNALS:
-        raise Garbled(f"the host tells of journals that are no list, or of more than {MAX_JOURNALS}")
+        raise Garbled(f"the host tells of journals that are not a list, or of more than {MAX_JOURNALS}")
     if type(generation) is not int or not 0 <= generation < MAX_GENERATION:
-        raise Garbled("the host's generation is no number that one of ours can follow")
+        raise Garbled("the host's generation is not a number that one of ours can follow")
     journals = [j for j in told_of if isinstance(j, dict)]
     found = {str(j.get("id")): end for j in journals if (end := ended(j)) is not None}
     return Fence(

@@ -1,6 +1,6 @@
 """The service's side of the confirmed apply: begin, close, confirm over a new connection, or learn what the host did.
 
-Nothing here decides about safety: the host does all by itself once it is armed. An old connection is no proof of life;
+Nothing here decides about safety: the host does all by itself once it is armed. An old connection is not proof of life;
 the confirmation always goes over a new one, to any address where the host may be by now.
 """
 
@@ -245,5 +245,5 @@ class Transaction:
             await host.close()
         if verb == "status":
             return next(iter(result.get("journals") or []), None)
-        # Without steps it is no journal: this confirmation was turned away (busy, an old connection), nothing ended.
+        # Without steps it is not a journal: this confirmation was turned away (busy, an old connection), nothing ended.
         return result if "steps" in result else {}

@@ -136,7 +136,7 @@ def _split(target: str) -> tuple[str, str]:
 
     parts = _TARGET.fullmatch(target)
     if parts is None:
-        raise InputError(f"{target[:60]!r} is no USER@HOST", hint="passerelle adopt root@198.51.100.11")
+        raise InputError(f"{target[:60]!r} is not a USER@HOST", hint="passerelle adopt root@198.51.100.11")
     return parts[1] or "root", parts[2]
 
 

@@ -95,7 +95,7 @@ class Client:
             body = answer.json() if answer.content else {}
         except ValueError as error:
             raise PasserelleError(
-                f"{self.url} answered something that is no JSON (HTTP {answer.status_code})"
+                f"{self.url} answered something that is not JSON (HTTP {answer.status_code})"
             ) from error
         if answer.status_code >= 400:
             raise ApiError(answer.status_code, body if isinstance(body, dict) else {})

@@ -1,6 +1,6 @@
 """Reading a plain directory as a tree of spec files, for the commands that work without the service.
 
-    read_directory(root: Path) -> Tree       raises InputError where root is no directory
+    read_directory(root: Path) -> Tree       raises InputError where root is not a directory
 
 The same limits and names as in a commit, links refused. What Git would not see is not refused for its mode: a file
 counts as executable only if its owner may execute it, as in Git.

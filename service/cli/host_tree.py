@@ -1,6 +1,6 @@
 """Reading a host's files out of a folder (a backup, a mounted disk) for adopt. Nothing outside the folder is read.
 
-read_host_tree(root) -> Material          raises InputError where root is no directory
+read_host_tree(root) -> Material          raises InputError where root is not a directory
 """
 
 import os
@@ -82,7 +82,7 @@ def _read(root: Path, path: str) -> bytes | None:
     opened = os.open(where, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(opened, "rb") as file:
         if not stat.S_ISREG(os.fstat(opened).st_mode):
-            raise OSError(22, "it is no plain file")
+            raise OSError(22, "it is not a plain file")
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise OSError(27, f"it has more than {MAX_FILE_BYTES} bytes")

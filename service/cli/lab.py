@@ -197,7 +197,7 @@ def guest_of(word: str, hosts: list[str]) -> tuple[str, dict[str, Any]]:
     host, slash, guest = place.partition("/")
     sort, _, address = (sort or "named").partition(":")
     if not slash or not guest or host not in hosts:
-        raise InputError(f"{word!r} is no guest of a host of this lab", hint=f"--guests {hosts[0]}/dev=named")
+        raise InputError(f"{word!r} is not a guest of a host of this lab", hint=f"--guests {hosts[0]}/dev=named")
     return host, {"name": guest, "sort": sort, "address": address}
 
 

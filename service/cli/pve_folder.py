@@ -38,7 +38,7 @@ def read_pve_folder(root: Path) -> dict[str, bytes]:
 
 def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise InputError(f"{path} is no plain file")
+        raise InputError(f"{path} is not a plain file")
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
@@ -49,11 +49,11 @@ def _read(path: Path) -> bytes:
 def node_of(localnet: str | None, host_ip: str | None, altnames: Sequence[str]) -> Node:
     """What the command line says about the node; `altnames` are NIC=NAME."""
     if localnet is not None and not _is_network(localnet):
-        raise InputError(f"--localnet {localnet} is no network", hint="as 203.0.113.0/24")
+        raise InputError(f"--localnet {localnet} is not a network", hint="as 203.0.113.0/24")
     try:
         address = str(ip_address(host_ip)) if host_ip else ""
     except ValueError as error:
-        raise InputError(f"--host-ip {host_ip} is no address") from error
+        raise InputError(f"--host-ip {host_ip} is not an address") from error
     names: dict[str, str] = {}
     for pair in altnames:
         card, equals, name = pair.partition("=")

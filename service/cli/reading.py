@@ -256,7 +256,7 @@ def with_zone(at: str | None) -> "datetime | None":
     try:
         moment = datetime.fromisoformat(at)
     except ValueError:
-        raise InputError(f"{at!r} is no time", hint="write it as in 2026-11-17T03:00") from None
+        raise InputError(f"{at!r} is not a time", hint="write it as in 2026-11-17T03:00") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

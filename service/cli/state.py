@@ -42,5 +42,5 @@ def lifetime(text: str) -> timedelta:
     """`90d`, `12h`, `30m`, `4w`, `45s`. InputError for anything else."""
     match = _LIFETIME.fullmatch(text)
     if match is None:
-        raise InputError(f"{text!r} is no time span", hint="a number with s, m, h, d or w, as in 90d")
+        raise InputError(f"{text!r} is not a time span", hint="a number with s, m, h, d or w, as in 90d")
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])

@@ -1,4 +1,4 @@
-"""The firewall of a host that is no hypervisor of Proxmox, as a value: its levels, what follows from its other
+"""The firewall of a host that is not a hypervisor of Proxmox, as a value: its levels, what follows from its other
 sections, and its guests.
 
     HostFirewall(...).rules("in")           every rule in the order in which the kernel tries it

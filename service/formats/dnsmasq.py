@@ -218,7 +218,7 @@ def _natural_broadcast(start: str, mask: str) -> str:
 
 
 def lease_time(text: str) -> str:
-    """`12h` as `43200`; dnsmasq gives no lease below two minutes. What is no time stays as it is (`infinite`)."""
+    """`12h` as `43200`; dnsmasq gives no lease below two minutes. What is not a time stays as it is (`infinite`)."""
     match = re.fullmatch(r"([0-9]{1,9})([smhdw]?)", text.lower())
     if match is None:
         return text.lower()
@@ -340,7 +340,7 @@ def _check(key: str, value: str) -> None:
         return
     grammar = VALUES.get(key)
     if grammar is None:
-        raise InputError(f"dnsmasq: {key[:40]!r} is no directive that passerelle writes")
+        raise InputError(f"dnsmasq: {key[:40]!r} is not a directive that passerelle writes")
     if not value and not grammar.needed:
         return
     right = re.fullmatch(grammar.pattern, value, re.ASCII) is not None and len(value) < MAX_LINE_BYTES - 64
@@ -377,17 +377,17 @@ def _is_lease_time(part: str) -> bool:
 
 
 def render_hosts(entries: Iterable[HostEntry]) -> bytes:
-    """A file of a `dhcp-hostsdir`, by MAC. InputError for what is no MAC, label or IPv4 address, or stands twice."""
+    """A file of a `dhcp-hostsdir`, by MAC. InputError for what is not a MAC, label or IPv4 address, or stands twice."""
     lines: dict[str, str] = {}
     taken_by: dict[str, str] = {}
     for entry in entries:
         mac = _host_part(entry.mac)
         if not _MAC.fullmatch(mac) or len(mac) != 17:
-            raise InputError(f"{entry.mac[:40]!r} is no MAC address such as bc:24:11:00:00:01")
+            raise InputError(f"{entry.mac[:40]!r} is not a MAC address such as bc:24:11:00:00:01")
         if not _LABEL.fullmatch(entry.name) or _is_lease_time(entry.name) or _is_ipv4(entry.name):
-            raise InputError(f"{mac}: {entry.name[:80]!r} is no host name that dnsmasq would take as one")
+            raise InputError(f"{mac}: {entry.name[:80]!r} is not a host name that dnsmasq would take as one")
         if entry.address and not _is_ipv4(entry.address):
-            raise InputError(f"{mac}: {entry.address[:60]!r} is no IPv4 address")
+            raise InputError(f"{mac}: {entry.address[:60]!r} is not an IPv4 address")
         if entry.other:
             raise InputError(f"{mac}: {entry.other[0][:40]!r} is nothing that passerelle writes")
         for word in (mac, entry.name, entry.address):

@@ -48,7 +48,7 @@ def parse(data: bytes, path: str = PATH) -> EthersFile:
         if not words:
             continue
         if len(words) < 2 or not _MAC.fullmatch(words[0]):
-            problems.append(f"{path}:{number}: is no MAC with an address or a name")
+            problems.append(f"{path}:{number}: is not a MAC with an address or a name")
             continue
         mac = ":".join(byte.zfill(2) for byte in words[0].lower().split(":"))
         try:
@@ -57,5 +57,5 @@ def parse(data: bytes, path: str = PATH) -> EthersFile:
             if _NAME.fullmatch(words[1]):
                 entries.append(EthersEntry(mac, "", words[1].lower(), number))
             else:
-                problems.append(f"{path}:{number}: is no MAC with an address or a name")
+                problems.append(f"{path}:{number}: is not a MAC with an address or a name")
     return EthersFile(tuple(entries), tuple(problems[:MAX_PROBLEMS]))

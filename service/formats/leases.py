@@ -36,7 +36,7 @@ class LeaseFile:
 
 
 def parse(data: bytes, path: str = "/var/lib/misc/dnsmasq.leases") -> LeaseFile:
-    """Read a lease file. Never raises; lines that are no leases are problems."""
+    """Read a lease file. Never raises; lines that are not leases are problems."""
     text = data[:MAX_BYTES].decode("utf-8", "replace")
     lines = text.split("\n")
     complete = not lines.pop() and len(data) <= MAX_BYTES
@@ -58,21 +58,21 @@ def parse(data: bytes, path: str = "/var/lib/misc/dnsmasq.leases") -> LeaseFile:
 
 def _lease(words: list[str]) -> Lease | str:
     if len(words) != 5:
-        return "is no lease: it has not five fields"
+        return "is not a lease: it has not five fields"
     expiry, hardware, address, name, client = words
     try:
         where = ip_address(address)
     except ValueError:
-        return "is no lease: its third field is no address"
+        return "is not a lease: its third field is not an address"
     checks = (
-        (re.fullmatch(r"[0-9]{1,12}", expiry), "first field is no time"),
-        ((_MAC if where.version == 4 else _IAID).fullmatch(hardware), "second field is no MAC or IAID"),
-        (name == "*" or _NAME.fullmatch(name), "fourth field is no host name"),
-        (client == "*" or _HEX.fullmatch(client), "last field is no client id"),
+        (re.fullmatch(r"[0-9]{1,12}", expiry), "first field is not a time"),
+        ((_MAC if where.version == 4 else _IAID).fullmatch(hardware), "second field is not a MAC or IAID"),
+        (name == "*" or _NAME.fullmatch(name), "fourth field is not a host name"),
+        (client == "*" or _HEX.fullmatch(client), "last field is not a client id"),
     )
     for right, what in checks:
         if not right:
-            return f"is no lease: its {what}"
+            return f"is not a lease: its {what}"
     return Lease(
         mac=hardware if where.version == 4 else "",
         address=str(where),

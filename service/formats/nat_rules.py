@@ -151,16 +151,16 @@ def _network(text: str) -> str | None:
 
 
 def check_rules(rules: Sequence[Rule]) -> list[Rule]:
-    """The rules sorted, each once. InputError for what is no IPv4 network in CIDR form or no interface name."""
+    """The rules sorted, each once. InputError for what is not an IPv4 network in CIDR form or not an interface name."""
     for source, out in rules:
         try:
             right = re.fullmatch(r"[0-9./]{9,18}", source) and str(IPv4Network(source)) == source
         except (AddressValueError, NetmaskValueError, ValueError):
             right = False
         if not right:
-            raise InputError(f"{source[:40]!r} is no IPv4 network such as 10.10.10.0/24")
+            raise InputError(f"{source[:40]!r} is not an IPv4 network such as 10.10.10.0/24")
         if not _INTERFACE.fullmatch(out):
-            raise InputError(f"{out[:40]!r} is no interface name")
+            raise InputError(f"{out[:40]!r} is not an interface name")
     return sorted(set(rules), key=lambda rule: (IPv4Network(rule[0]), rule[1]))
 
 
@@ -226,7 +226,7 @@ def file_tokens(data: bytes) -> tuple[str, ...]:
 
 @read_once
 def parse_nat_file(data: bytes) -> tuple[Rule, ...]:
-    """The rules that our own file makes at the next boot; none where it is no file of ours any more."""
+    """The rules that our own file makes at the next boot; none where it is not a file of ours any more."""
     text = " ".join(file_tokens(data))
     table = f"table {FAMILY} {TABLE}"
     match = re.fullmatch(

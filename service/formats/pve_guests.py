@@ -78,7 +78,7 @@ def parse(data: bytes, path: str) -> PveGuest:
         pair = _LINE.fullmatch(line)
         if pair is None:
             if not section and len(problems) < MAX_PROBLEMS:
-                problems.append(f"{path}:{number}: is no `key: value` line")
+                problems.append(f"{path}:{number}: is not a `key: value` line")
         elif not section:
             values.setdefault(pair[1], (pair[2], number))
         elif section in ("pve:pending", "pending"):
@@ -123,5 +123,5 @@ def _address(config: str, path: str, line: int, problems: list[str]) -> str:
     try:
         return str(IPv4Interface(said)) if "/" in said else str(IPv4Interface(f"{said}/32"))
     except ValueError:
-        problems.append(f"{path}:{line}: ip= is no IPv4 address")
+        problems.append(f"{path}:{line}: ip= is not an IPv4 address")
         return ""

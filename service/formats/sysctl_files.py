@@ -125,8 +125,8 @@ def render(pairs: Iterable[tuple[str, str]]) -> bytes:
     settings: dict[str, str] = {}
     for key, value in pairs:
         if not re.fullmatch(r"net(?:\.[A-Za-z0-9_-]{1,40}){1,8}", key):
-            raise InputError(f"{key[:60]!r} is no sysctl key below net.")
+            raise InputError(f"{key[:60]!r} is not a sysctl key below net.")
         if not re.fullmatch(r"-?[0-9]{1,19}(?: [0-9]{1,19}){0,3}", value):
-            raise InputError(f"{key}: {value[:60]!r} is no number")
+            raise InputError(f"{key}: {value[:60]!r} is not a number")
         settings[key] = value
     return (HEADER + "".join(f"{key} = {value}\n" for key, value in sorted(settings.items()))).encode()

@@ -235,7 +235,7 @@ def _masquerade(words: list[str], *, checks: bool = False) -> MasqueradeLine | N
 
 
 def network(text: str) -> str | None:
-    """A source as iptables takes it: host bits cut off, masks as a prefix. None if it is no IPv4 network."""
+    """A source as iptables takes it: host bits cut off, masks as a prefix. None if it is not an IPv4 network."""
     if not re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9.]{1,15})?", text):
         return None
     try:

@@ -55,7 +55,7 @@ def parse_source(url: str, branch: str) -> Source:
         if user is None and host.lower() in _SCHEME_WORDS:
             raise _wrong("has a scheme that is not used", url)
         return _network(url, branch, scheme="ssh", user=user, host=host, path="/" + path.removeprefix("/"))
-    raise _wrong("is no URL and no absolute path", url)
+    raise _wrong("is neither a URL nor an absolute path", url)
 
 
 def branch_is_valid(branch: str) -> bool:
@@ -74,7 +74,7 @@ def _network(
     if user is not None and scheme == "https":
         raise _wrong("holds credentials; give the token by PASSERELLE_GIT_TOKEN_FILE", url)
     if user is not None and not _USER.fullmatch(user):
-        raise _wrong("has a user that is no plain name (a password never stands in a URL)", url)
+        raise _wrong("has a user that is not a plain name (a password never stands in a URL)", url)
     if not _host_is_valid(host):
         raise _wrong("has no valid host name", url)
     if port is not None and not 1 <= int(port) <= 65535:

@@ -79,6 +79,6 @@ def from_microseconds(value: int) -> datetime:
 
 
 def ip_order(ip: str) -> str:
-    """A fixed-width key by which addresses sort as numbers, IPv4 before IPv6. ValueError if `ip` is no address."""
+    """A fixed-width key by which addresses sort as numbers, IPv4 before IPv6. ValueError if `ip` is not an address."""
     address = ipaddress.ip_address(ip)
     return f"{address.version}{int(address):032x}"

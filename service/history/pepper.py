@@ -43,7 +43,7 @@ class Pepper:
 
 
 def read_pepper(path: Path) -> Pepper:
-    """The pepper in this file, made at first need. StoreError if the file can be read by others or is no pepper."""
+    """The pepper in this file, made at first need. StoreError if the file can be read by others or is not a pepper."""
     if not path.exists():
         _make(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -52,7 +52,9 @@ def read_pepper(path: Path) -> Pepper:
             raise StoreError(f"{path} can be read by others", hint=f"chmod 600 {path}")
         value = file.read(PEPPER_BYTES + 1)
     if len(value) != PEPPER_BYTES:
-        raise StoreError(f"{path} is no pepper of {PEPPER_BYTES} bytes", hint="without it no token works; restore it")
+        raise StoreError(
+            f"{path} is not a pepper of {PEPPER_BYTES} bytes", hint="without it no token works; restore it"
+        )
     return Pepper(Secret(value))
 
 

@@ -31,7 +31,7 @@ def verify_github(secret: bytes, body: bytes, header: str | bytes | None) -> boo
 
 
 def verify_generic(secret: bytes, body: bytes, header: str | bytes | None) -> bool:
-    """`X-Signature`, the form of receivers that are no forge: `sha256=` and 64 lower-case hex digits."""
+    """`X-Signature`, the form of receivers that are not a forge: `sha256=` and 64 lower-case hex digits."""
     return _verify(secret, body, header)
 
 

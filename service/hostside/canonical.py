@@ -247,4 +247,4 @@ def masquerade_name(source: str, out: str) -> str:
     try:
         return f"{ipaddress.ip_network(source, strict=False)}>{out}"
     except ValueError:
-        raise BadInput(f"{source!r} is no network") from None
+        raise BadInput(f"{source!r} is not a network") from None

@@ -100,7 +100,7 @@ def _pack(source: str, target: str, is_parent: bool) -> None:
     elif stat.S_ISLNK(found.st_mode):
         os.symlink(os.readlink(source), target)
     else:
-        raise Trouble(f"{source} is no file")
+        raise Trouble(f"{source} is not a file")
     os.chown(target, found.st_uid, found.st_gid, follow_symlinks=False)
     if not stat.S_ISLNK(found.st_mode):
         os.chmod(target, stat.S_IMODE(found.st_mode))

@@ -31,10 +31,10 @@ CHECKS = ("dnsmasq", "nft", "sshd")
 
 def check_document(document: Json) -> dict[str, bytes]:
     """BadInput unless this is a transaction; the decoded blobs by their sha256."""
-    need(isinstance(document, dict), "the document is no JSON object")
+    need(isinstance(document, dict), "the document is not a JSON object")
     need(document.get("format") == FORMAT, f"format: {FORMAT} is the one that is known here")
     for key in document:
-        need(key in _DOCUMENT, f"{str(key)[:40]!r} is no key of a transaction")
+        need(key in _DOCUMENT, f"{str(key)[:40]!r} is not a key of a transaction")
     document.setdefault("keep", [])
     document.setdefault("checks", [])
     document.setdefault("blobs", {})

@@ -239,9 +239,9 @@ def split_fact(fact: Json) -> tuple[str, str]:
         raise BadInput(f"a fact is a short text, not {str(fact)[:40]!r}")
     kind, _, name = fact.partition(":")
     if kind not in FACTS or not re.fullmatch(FACTS[kind].names, name):
-        raise BadInput(f"{fact!r} is no fact: TYPE:NAME with TYPE one of {', '.join(FACTS)}")
+        raise BadInput(f"{fact!r} is not a fact: TYPE:NAME with TYPE one of {', '.join(FACTS)}")
     if kind in ("file", "leases") and (set(name.split("/")) & {".", ".."} or (name + "/").startswith(STATE + "/")):
-        raise BadInput(f"{fact!r} is no place for a file of ours")
+        raise BadInput(f"{fact!r} is not a place for a file of ours")
     if kind == "sysctl" and set(sysctl_path(name).split("/")[1:]) & {"", ".", ".."}:
         raise BadInput(f"{fact!r} names no kernel setting")
     return kind, name

@@ -56,7 +56,7 @@ def read_text(path: str, limit: int = 4096) -> str:
 
 
 def read_json(path: str) -> Json:
-    """The value of a JSON file, None when it is not there. ValueError when it is no JSON."""
+    """The value of a JSON file, None when it is not there. ValueError when it is not JSON."""
     try:
         with open(path, "rb") as file:
             return json.loads(file.read())

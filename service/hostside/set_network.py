@@ -47,7 +47,7 @@ class NetworkSetter:
             if now is None:
                 return
             if now["type"] != "bridge":
-                raise Trouble(f"{name} is no bridge: not ours to delete")
+                raise Trouble(f"{name} is not a bridge: not ours to delete")
             self.ip("link", "del", "dev", name, "type", "bridge")
             return
         if now is None:

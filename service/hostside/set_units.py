@@ -69,6 +69,6 @@ class Units:
     def systemctl(self, *words: str) -> None:
         blocking = ["--no-block"] if self.no_block and words[0] in ("start", "stop", "restart") else []
         if words[0] in ("start", "restart"):
-            # several applies in a few seconds are no crash loop: systemd would refuse the sixth start (StartLimitBurst)
+            # several applies in a few seconds are not a crash loop: systemd would reject the sixth (StartLimitBurst)
             run_command(self.host, ["systemctl", "reset-failed", *words[1:]])
         must(self.host, ["systemctl", *blocking, *words], timeout_s=90.0)

@@ -45,7 +45,7 @@ def told(left: list[dict[str, Json]]) -> str:
 
 
 def comparable(host: Host, facts: dict[str, Json], at_boot: bool) -> dict[str, Json]:
-    """The restored facts as far as they can be compared: guests that went away since are no difference."""
+    """The restored facts as far as they can be compared: guests that went away since do not count as a difference."""
     there = HostLook(host).links() if any(fact.startswith("link:") for fact in facts) else {}
     wanted = {}
     for fact, value in facts.items():

@@ -9,31 +9,34 @@ import re
 
 # Which packages stay, and why: by name. What they depend on is told by a simulation, as it takes one of these along.
 KEPT_PACKAGES = (
-    (r"openssh-(server|sftp-server|client)|dropbear(-.*)?|tinysshd", "the host is reached through it"),
+    (r"openssh-(server|sftp-server|client)|dropbear(-.*)?|tinysshd", "SSH to the host needs it"),
     (
         r"python3|python3-minimal|(lib)?python3[.][0-9]+(-minimal|-stdlib)?|libpython3-stdlib",
-        "changes are undone with it",
+        "the automatic rollback needs it",
     ),
     (
         r"ifupdown2|ifupdown|ifupdown-.*|bridge-utils|vlan|ifenslave|isc-dhcp-client|dhcpcd.*|udhcpc|wpasupplicant"
         r"|ppp|pppoe(conf)?|resolvconf|openresolv|ethtool|netbase|netplan[.]io|network-manager|systemd-resolved"
         r"|openvswitch-.*",
-        "the network may be brought up with it",
+        "the network may need it to come up",
     ),
-    (r"wireguard.*|openvpn|tinc|strongswan.*|tailscale|zerotier-one|nebula", "the way in may lead through its tunnel"),
-    (r"iproute2", "the network is read and changed with it"),
+    (
+        r"wireguard.*|openvpn|tinc|strongswan.*|tailscale|zerotier-one|nebula",
+        "the connection to the host may use its tunnel",
+    ),
+    (r"iproute2", "passerelle reads and changes the network with it"),
     (
         r"systemd|systemd-sysv|libsystemd.*|libnss-systemd|libpam-systemd|dbus(-.*)?",
-        "it holds the timer that undoes a change",
+        "the timer of the automatic rollback needs it",
     ),
     (
         r"init|udev|kmod|sysvinit-core|runit-init|openrc|linux-(image|modules|base).*|(pve|proxmox)-.*|libpve-.*|grub.*"
         r"|systemd-boot.*|shim.*|efibootmgr|initramfs-tools.*|dracut.*|firmware-.*|lvm2|mdadm|cryptsetup.*|dmsetup"
         r"|thin-provisioning-tools|e2fsprogs|btrfs-progs|xfsprogs|zfs.*|libzfs.*|multipath-tools.*|open-iscsi"
         r"|cloud-(init|guest|initramfs)[a-z-]*",
-        "the host may boot with it",
+        "the boot may need it",
     ),
-    (r"apt|apt-utils|dpkg|debconf|debian-archive-keyring|perl-base|gpgv", "packages are installed with it"),
+    (r"apt|apt-utils|dpkg|debconf|debian-archive-keyring|perl-base|gpgv", "installing packages needs it"),
     (
         r"base-files|base-passwd|bash|dash|coreutils|util-linux|mount|login|passwd|libc6|libc-bin|libpam.*|procps|sudo",
         "a login needs it",
@@ -43,12 +46,12 @@ KEPT_PACKAGES = (
 NEVER_COMES = (
     (
         r"network-manager.*|netplan.*|connman.*|cloud-init.*|ifupdown.*|dhcpcd.*|wicked.*|systemd-resolved",
-        "it would bring the network up in its own way",
+        "it would take over the network at boot",
     ),
     (
         r"init|sysvinit-core|runit-init|openrc|systemd-sysv|linux-image.*|(pve|proxmox)-(default-)?kernel.*|grub.*"
         r"|systemd-boot.*|shim.*|initramfs-tools.*|dracut.*|live-boot.*|kexec-tools",
-        "the next boot would be another one",
+        "it would change the next boot",
     ),
 )
 FLAGS = ("essential", "protected", "important", "required")
@@ -142,15 +145,15 @@ def power_unit(name: str) -> str:
     """Why nobody's spec switches this unit, in either direction; "" for others."""
     stem = name.removesuffix(".service")
     if re.fullmatch(SWITCH_UNITS, stem):
-        return "it is a part of passerelle's switch, which undoes changes"
-    return "it is systemd's own: it ends, isolates or starts the host" if re.fullmatch(POWER_UNITS, stem) else ""
+        return "passerelle's automatic rollback needs it"
+    return "it stops, isolates or starts the host" if re.fullmatch(POWER_UNITS, stem) else ""
 
 
 def way_in_unit(name: str) -> str:
     """Why this unit stays as it is; "" for others."""
     stem = name.removesuffix(".service")
     if re.fullmatch(WAY_IN_UNITS, stem):
-        return "the host is reached through it, or may be"
+        return "the connection to the host may need it"
     return "the boot or the console needs it" if re.fullmatch(BOOT_UNITS, stem) else ""
 
 

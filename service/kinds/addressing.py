@@ -111,7 +111,7 @@ def lint_addressing(section: Mapping[str, Addressed], claims: Sequence[Claim], r
         if item.on_link and not (item.gateway or item.gateway6):
             yield rules.on_link_alone.hit(
                 (name, "on_link"),
-                f"{name} has no gateway that could be on the link",
+                f"{name} has `on_link` but no gateway",
                 "add `gateway`, or remove `on_link`",
             )
 
@@ -131,7 +131,7 @@ def _collisions(
             if own in duplicates:
                 other = networks[duplicates[own]].interface
                 yield rules.duplicate_address.hit(
-                    path, f"{parsed[own].ip} is on {other} already", "keep one of the two"
+                    path, f"{parsed[own].ip} is already on {other}", "keep one of the two"
                 )
             elif own in overlaps:
                 other = networks[overlaps[own]].interface
@@ -189,13 +189,13 @@ def _gateway(path: tuple[str | int, ...], item: Addressed, gateway: str, rules: 
     if not family:
         yield rules.gateway_outside_subnet.hit(
             path,
-            f"{gateway} has no address of its family beside it",
+            f"the gateway {gateway} has no address of the same family on this interface",
             "add the host's own address to `addresses`",
         )
         return
     if any(next_hop == address.ip for address in family):
         yield rules.gateway_outside_subnet.hit(
-            path, f"{gateway} is the host's own address", "write the router's address"
+            path, f"the gateway {gateway} is the host's own address", "write the router's address"
         )
         return
     if next_hop.version == 6 and next_hop.is_link_local:
@@ -204,8 +204,8 @@ def _gateway(path: tuple[str | int, ...], item: Addressed, gateway: str, rules: 
     if not (is_reached(next_hop, family) or (item.on_link and is_beyond)):
         subnets = ", ".join(str(address.network) for address in family)
         fix = "write the router's address in that subnet"
-        fix += ", or `on_link: true` if the hoster's router is on the same link" if is_beyond else ""
-        yield rules.gateway_outside_subnet.hit(path, f"{gateway} is outside {subnets}", fix)
+        fix += ", or add `on_link: true` if the router is on the same link" if is_beyond else ""
+        yield rules.gateway_outside_subnet.hit(path, f"the gateway {gateway} is outside {subnets}", fix)
 
 
 def is_reached(next_hop: ipaddress.IPv4Address | ipaddress.IPv6Address, own: Sequence[_Interface]) -> bool:
@@ -241,6 +241,6 @@ def _second(name: str, key: str, routes: list[DefaultRoute], family: int, rules:
     if first.interface != name:
         yield rules.second_default_route.hit(
             (name, key),
-            f"is a second IPv{family} default route; the first goes through {first.gateway} on {first.interface}",
+            f"this is a second IPv{family} default route. The first one uses {first.gateway} on {first.interface}",
             "keep one of the two",
         )

@@ -45,7 +45,7 @@ BridgesSection: TypeAlias = Annotated[Mapping[InterfaceName, Bridge], Field(max_
 _ADDRESSING = addressing_rules("bridges")
 NAME_TAKEN = LintRule("bridges.name-taken", "error", "a bridge and a physical interface have different names")
 UNKNOWN_PORT = LintRule("bridges.unknown-port", "error", "a port is an interface of the spec", by_absence=True)
-LOOP = LintRule("bridges.loop", "error", "a bridge is no port of a bridge")
+LOOP = LintRule("bridges.loop", "error", "a bridge is not a port of a bridge")
 PORT_TWICE = LintRule("bridges.port-twice", "error", "an interface is the port of one bridge, once")
 PORT_WITH_ADDRESS = LintRule("bridges.port-with-address", "error", "a port has no addresses of its own")
 GUESTS_LOST = LintRule("bridges.guests-lost", "warning", "a reload of the network leaves the guests on their bridge")
@@ -76,23 +76,25 @@ class Bridges:
         for name, bridge in section.items():
             if name in physical:
                 yield NAME_TAKEN.hit(
-                    (name,), f"{name} is a physical interface of this host", "name the bridge otherwise, as in vmbr0"
+                    (name,),
+                    f"{name} is the name of a physical interface of this host",
+                    "give the bridge another name, such as vmbr0",
                 )
             if bridge.stp and bridge.forward_delay < 2:
                 yield STP_DELAY.hit(
                     (name, "stp"),
-                    f"needs a forward delay of 2 to 30 seconds, not {bridge.forward_delay}",
+                    f"with `stp: true` the forward delay is 2 to 30 seconds, not {bridge.forward_delay}",
                     "write `forward_delay: 15` or `stp: false`",
                 )
             if not bridge.keep_guests and host.platform != "proxmox":
-                what = f"lets `ifreload -a` take the guests off {name}"
-                yield GUESTS_LOST.hit((name, "keep_guests"), what, "remove it: the stanza gets a line that keeps them")
+                what = f"with `keep_guests: false`, `ifreload -a` disconnects the guests of {name}"
+                yield GUESTS_LOST.hit((name, "keep_guests"), what, "remove the key")
             for index, port in enumerate(bridge.ports):
                 yield from _port((name, "ports", index), port, section, physical, addressed)
                 first = taken.setdefault(port, name)
                 if bridge.ports.index(port) != index or first != name:
                     yield PORT_TWICE.hit(
-                        (name, "ports", index), f"{port} is a port of {first} already", "keep one of the two"
+                        (name, "ports", index), f"{port} is already a port of {first}", "keep one of the two"
                     )
 
     def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
@@ -129,8 +131,10 @@ def _port(
     path: tuple[str | int, ...], port: str, section: BridgesSection, physical: set[str], addressed: set[str]
 ) -> Iterator[Hit]:
     if port in section:
-        yield LOOP.hit(path, f"{port} is a bridge", "name a physical interface")
+        yield LOOP.hit(
+            path, f"{port} is a bridge, and a bridge cannot be a port of another", "name a physical interface"
+        )
     elif port not in physical:
-        yield UNKNOWN_PORT.hit(path, f"no interface is named {port}", f"add `{port}: {{}}` to `interfaces`")
+        yield UNKNOWN_PORT.hit(path, f"the spec has no interface {port}", f"add `{port}: {{}}` to `interfaces`")
     elif port in addressed:
-        yield PORT_WITH_ADDRESS.hit(path, f"{port} has addresses of its own", "move them to the bridge")
+        yield PORT_WITH_ADDRESS.hit(path, f"{port} is a port of a bridge and has addresses", "move them to the bridge")

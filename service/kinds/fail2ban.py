@@ -35,7 +35,7 @@ def check_time(value: str) -> str:
     """A time as in 10m, 1h or 2d."""
     match = _TIME.fullmatch(value)
     if match is None or int(match[1]) * _SECONDS[match[2]] > MAX_TIME_S:
-        wrong(f"{quoted(value)} is no time", "write a number with s, m, h or d, at most 366d")
+        wrong(f"{quoted(value)} is not a time span", "write a number with s, m, h or d, up to 366d")
     return value
 
 
@@ -44,13 +44,19 @@ def check_spared(value: str) -> str:
     if "/" not in value:
         return check_address(value)
     if not re.fullmatch(r"[0-9A-Fa-f.:]+/[0-9]{1,3}", value):
-        wrong(f"{quoted(value)} is no address or network", "write it as in 203.0.113.7 or 203.0.113.0/24")
+        wrong(
+            f"{quoted(value)} is not an address or network",
+            "write an address or network such as 203.0.113.7 or 203.0.113.0/24",
+        )
     try:
         network = ipaddress.ip_network(value, strict=False)
     except ValueError:
-        wrong(f"{quoted(value)} is no address or network", "write it as in 203.0.113.7 or 203.0.113.0/24")
+        wrong(
+            f"{quoted(value)} is not an address or network",
+            "write an address or network such as 203.0.113.7 or 203.0.113.0/24",
+        )
     if str(network) != value.lower():
-        wrong(f"{quoted(value)} has host bits set or another form", f"write {network}")
+        wrong(f"{quoted(value)} has host bits set, or is not in canonical form", f"write {network}")
     return str(network)
 
 
@@ -93,16 +99,16 @@ class Fail2ban:
     def lint(self, section: Fail2banSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         for index, jail in enumerate(section.jails):
             if jail in section.jails[:index]:
-                yield JAIL_TWICE.hit(("jails", index), f"{jail} stands here already", "keep one")
+                yield JAIL_TWICE.hit(("jails", index), f"the jail {jail} is already in the list", "keep one of the two")
             if jail == "proxmox" and host.platform != "proxmox":
-                what = "watches the logins of Proxmox, which this host does not run"
-                yield NO_PROXMOX.hit(("jails", index), what, "remove it, or write `platform: proxmox`")
+                what = "the jail proxmox watches the logins of Proxmox, and this host does not run Proxmox"
+                yield NO_PROXMOX.hit(("jails", index), what, "remove the jail, or write `platform: proxmox`")
         for index, network in enumerate(section.ignoreip):
             if network.endswith("/0"):
                 yield SPARES_EVERYBODY.hit(
                     ("ignoreip", index),
-                    f"{network} is everybody: nobody would be banned",
-                    "name those who manage the host",
+                    f"{network} contains every address, so nobody would be banned",
+                    "name the addresses from which the host is managed",
                 )
 
     def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:

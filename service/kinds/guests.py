@@ -87,21 +87,23 @@ class Guests:
         by_address: dict[str, str] = {}
         for name, guest in section.items():
             if name == host.name:
-                yield NAME_IS_HOST.hit((name,), f"{name} is the host's own name", "name the guest otherwise")
+                yield NAME_IS_HOST.hit((name,), f"{name} is the host's own name", "give the guest another name")
             first = by_mac.setdefault(guest.mac, name)
             if first != name:
-                yield DUPLICATE_MAC.hit((name, "mac"), f"{guest.mac} belongs to {first} already", "correct one")
+                yield DUPLICATE_MAC.hit(
+                    (name, "mac"), f"{guest.mac} already belongs to {first}", "correct one of the two"
+                )
             if guest.address is None:
                 continue
             first = by_address.setdefault(guest.address, name)
             if first != name:
                 yield DUPLICATE_ADDRESS.hit(
-                    (name, "address"), f"{guest.address} is reserved for {first} already", "choose another"
+                    (name, "address"), f"{guest.address} is already reserved for {first}", "choose another address"
                 )
             yield from subnets.lint((name, "address"), guest.address)
         yield from lint_firewalls(section, host, claims)
         if section and not any(isinstance(c, Serves) and c.protocol == "dhcp" for c in claims):
-            yield NO_DHCP.hit((), "no DHCP server of this host knows these guests", "add `dnsmasq` with a `dhcp` range")
+            yield NO_DHCP.hit((), "this host runs no DHCP server for these guests", "add `dnsmasq` with a `dhcp` range")
 
     def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
         first_seen: dict[str, tuple[str, str]] = {}
@@ -112,7 +114,7 @@ class Guests:
             for name, guest in section.items():
                 host, other = first_seen.setdefault(guest.mac, (spec.name, name))
                 if host != spec.name:
-                    what = f"{guest.mac} belongs to {other} on {host} already"
+                    what = f"{guest.mac} already belongs to {other} on {host}"
                     yield spec.name, MAC_ON_TWO_HOSTS.hit((name, "mac"), what, "correct one of the two")
 
     def claims(self, section: GuestsSection) -> Iterator[Claim]:
@@ -158,16 +160,18 @@ class _Subnets:
         """What is wrong with a guest's address."""
         wanted = ipaddress.IPv4Address(address)
         if wanted in self._own:
-            yield ADDRESS_IS_OWN.hit(path, f"{address} is the host's own address", "choose another")
+            yield ADDRESS_IS_OWN.hit(path, f"{address} is the host's own address", "choose another address")
             return
         keys = ((length, int(wanted) >> (32 - length) << (32 - length)) for length in self._lengths)
         inside = [self._subnets[key] for key in keys if key in self._subnets]
         if not inside:
             known = ", ".join(str(network) for network in list(self._subnets.values())[:8]) or "none"
             yield ADDRESS_OUTSIDE.hit(
-                path, f"{address} is outside every network of this host", f"its networks: {known}"
+                path,
+                f"{address} is outside every network of this host",
+                f"write an address in one of its networks: {known}",
             )
         elif any(wanted in (n.network_address, n.broadcast_address) for n in inside if n.num_addresses > 2):
             yield ADDRESS_OUTSIDE.hit(
-                path, f"{address} is the network's own or its broadcast address", "choose another"
+                path, f"{address} is the network or broadcast address of its subnet", "choose another address"
             )

@@ -63,19 +63,29 @@ class Nat:
             source = ipaddress.IPv4Network(entry.source)
             if entry.out not in sorts:
                 yield UNKNOWN_INTERFACE.hit(
-                    (index, "out"), f"no interface or bridge is named {entry.out}", _named(sorts)
+                    (index, "out"), f"the spec has no interface or bridge {entry.out}", _named(sorts)
                 )
             if entry in section[:index]:
-                yield DUPLICATE.hit((index,), f"{entry.source} leaves through {entry.out} already", "keep one")
+                yield DUPLICATE.hit(
+                    (index,),
+                    f"another entry already masquerades {entry.source} through {entry.out}",
+                    "keep one of the two",
+                )
             if (entry.out, source) in networks:
                 yield OUT_IS_SOURCE.hit(
                     (index, "out"),
                     f"{entry.source} is the network of {entry.out} itself",
-                    "name the interface towards the internet",
+                    "name the interface that leads to the internet",
                 )
             elif not any(sorts.get(name) == "bridge" and network == source for name, network in networks):
-                right = f"the bridges have {', '.join(bridged)}" if bridged else "no bridge has an address"
-                yield SOURCE_NOT_A_BRIDGE.hit((index, "source"), f"{entry.source} is no bridge's network", right)
+                right = (
+                    f"write the network of a bridge: {', '.join(bridged)}"
+                    if bridged
+                    else "give a bridge an address in that network"
+                )
+                yield SOURCE_NOT_A_BRIDGE.hit(
+                    (index, "source"), f"{entry.source} is not the network of a bridge", right
+                )
 
     def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
         yield from ()
@@ -110,4 +120,4 @@ class Nat:
 
 
 def _named(sorts: Mapping[str, str]) -> str:
-    return f"this host has {', '.join(sorted(sorts))}" if sorts else "add it to `interfaces`"
+    return f"name one of {', '.join(sorted(sorts))}" if sorts else "add it to `interfaces`"

@@ -22,7 +22,10 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{0,98}(?:[a-z0-9]|\+\+)")
 def check_package(value: str) -> str:
     """A Debian package's name."""
     if not _PACKAGE.fullmatch(value):
-        wrong(f"{quoted(value)} is no Debian package", "write its name as in `apt-cache search`, without version")
+        wrong(
+            f"{quoted(value)} is not a Debian package",
+            "write its name as `apt-cache search` shows it, without a version",
+        )
     return value
 
 
@@ -46,10 +49,10 @@ class Packages:
             if state != "absent":
                 continue
             if why := kept_package(name):
-                yield NEVER_ABSENT.hit((name,), f"{name} has to stay: {why}", "remove the line")
+                yield NEVER_ABSENT.hit((name,), f"{name} must stay installed: {why}", "remove the line")
             if name in causes:
                 yield ABSENT_BUT_NEEDED.hit(
-                    (name,), f"is absent, but `{causes[name]}` needs it", f"write `{name}: present`"
+                    (name,), f"{name} is absent, but `{causes[name]}` needs it", f"write `{name}: present`"
                 )
 
     def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:

@@ -25,9 +25,9 @@ ALIASES = {"bind9": "named", "sshd": "ssh"}
 def check_service(value: str) -> str:
     """A service's name, with or without `.service`; stays as written."""
     if value.endswith(_OTHER_UNITS):
-        wrong(f"{quoted(value)} is no service", "only services are set here")
+        wrong(f"{quoted(value)} is not a service", "name a .service unit")
     if not _UNIT.fullmatch(value):
-        wrong(f"{quoted(value)} is no service name", "write it as systemctl does, as in dnsmasq")
+        wrong(f"{quoted(value)} is not a service name", "write a name as systemctl shows it, such as dnsmasq")
     return value
 
 
@@ -65,19 +65,21 @@ class Services:
             stem = name.removesuffix(".service")
             first = first_named.setdefault(unit, name)
             if first != name:
-                yield TWICE.hit((name,), f"is the same service as `{first}`", "keep one of the two")
+                yield TWICE.hit((name,), f"`{name}` is the same service as `{first}`", "keep one of the two")
             if stem in ALIASES:
                 yield ALIAS.hit((name,), f"{stem} is an alias of {ALIASES[stem]}", f"write `{ALIASES[stem]}: {state}`")
             if why := power_unit(unit):
-                yield NOT_FREE.hit((name,), f"{unit} is not to be switched: {why}", "remove the line")
+                yield NOT_FREE.hit((name,), f"a spec cannot switch {unit}: {why}", "remove the line")
             elif state != "enabled" and (why := way_in_unit(unit)):
-                yield NEVER_OFF.hit((name,), f"{unit} has to stay on: {why}", "remove the line")
+                yield NEVER_OFF.hit((name,), f"{unit} must stay on: {why}", "remove the line")
             if state != "enabled" and unit in causes:
                 yield OFF_BUT_NEEDED.hit(
-                    (name,), f"is {state}, but `{causes[unit]}` needs it", f"write `{name}: enabled`"
+                    (name,), f"{unit} is {state}, but `{causes[unit]}` needs it", f"write `{name}: enabled`"
                 )
             if state == "enabled" and unit == "named.service" and answers_names:
-                yield PORT_53.hit((name,), "BIND and dnsmasq both want port 53", f"write `{name}: disabled`")
+                yield PORT_53.hit(
+                    (name,), "BIND and dnsmasq cannot both listen on port 53", f"write `{name}: disabled`"
+                )
 
     def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
         yield from ()

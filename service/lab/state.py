@@ -40,7 +40,7 @@ class LabFolder:
     def __post_init__(self) -> None:
         if NAME.fullmatch(self.name) is None:
             raise LabError(
-                f"{self.name!r} is no name for a lab", hint="a letter, then letters, digits and dashes: 31 at most"
+                f"{self.name!r} is not a name for a lab", hint="a letter, then letters, digits and dashes: 31 at most"
             )
 
     @property

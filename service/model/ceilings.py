@@ -54,7 +54,7 @@ class PerHost:
             if word not in words:
                 raise ValueError(f"{word or part!r} is none of {', '.join(words)}")
             if equals and not is_selector(pattern):
-                raise ValueError(f"{pattern!r} is no pattern of host names, as in pve-prod-*")
+                raise ValueError(f"{pattern!r} is not a pattern of host names, as in pve-prod-*")
             if equals:
                 patterns.append((pattern, word))
             else:
@@ -118,7 +118,7 @@ def _opening(text: str) -> Opening:
     match = _ENTRY.fullmatch(text)
     if match is None or match["proto"] not in (ANY, *PROTOCOLS):
         known = ", ".join([*PROTOCOLS, ANY])
-        raise ValueError(f"{text!r} is no opening; write PROTOCOL/PORT@SOURCE, as in tcp/443; protocols: {known}")
+        raise ValueError(f"{text!r} is not an opening; write PROTOCOL/PORT@SOURCE, as in tcp/443; protocols: {known}")
     ports = None
     if match["first"] is not None:
         ports = (int(match["first"]), int(match["last"] or match["first"]))

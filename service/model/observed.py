@@ -108,7 +108,7 @@ class HostObserved:
     never uses them, so they are not among the facts.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
     systemd-networkd, NetworkManager and netplan say of interfaces. `size` is how many bytes the host said: what it
-    takes to work on them. `weighed` is what a change of packages or units would take along. `derived` is no part of
+    takes to work on them. `weighed` is what a change of packages or units would take along. `derived` is not part of
     what was seen: each copy begins with none.
     """
 

@@ -28,7 +28,7 @@ class PhaseTold:
 
 @dataclass(frozen=True, slots=True)
 class MissedTold:
-    """The deadline passed while this service tried to confirm: that it was away is no excuse any more. `throttled`: all
+    """The deadline passed while this service tried to confirm: its absence no longer explains it. `throttled`: all
     that it met was an sshd that refuses its address for failed logins before, which says nothing about the change."""
 
     cause: Literal["missed", "throttled"] = "missed"

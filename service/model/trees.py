@@ -109,14 +109,16 @@ def choose(listed: Iterable[Listed]) -> tuple[list[Listed], list[TreeProblem]]:
         first = twins.setdefault(key, entry)
         what = _wrong(entry)
         if first is not entry:
-            what = f"the same name as {first.path} but for case or form; keep one of the two"
+            what = f"its name differs from {first.path} only in case or Unicode form. Fix: keep one of the two"
         if what:
             problems.append(TreeProblem(entry.path, what))
         elif entry.mode != FOLDER and entry.parts[-1] != b".gitkeep":
             chosen.append(entry)
     count = sum(len(entry.parts) > 1 for entry in chosen)
     if count > MAX_FILES:
-        problems.append(TreeProblem(".", f"{count} files in hosts/ and groups/; at most {MAX_FILES} are read"))
+        problems.append(
+            TreeProblem(".", f"hosts/ and groups/ hold {count} files, more than {MAX_FILES}. Fix: split the repository")
+        )
         chosen = []
     return chosen, bounded(problems)
 
@@ -136,17 +138,26 @@ def take(
             size = size_of(entry)
             total += size
             if size > MAX_FILE_BYTES:
-                problems.append(TreeProblem(entry.path, f"{size} bytes; at most {MAX_FILE_BYTES} are read"))
+                problems.append(
+                    TreeProblem(
+                        entry.path, f"the file has {size} bytes, more than {MAX_FILE_BYTES}. Fix: split the file"
+                    )
+                )
                 continue
             if total > MAX_TOTAL_BYTES:
-                problems.append(TreeProblem(".", f"more than {MAX_TOTAL_BYTES} bytes of spec files in all"))
+                problems.append(
+                    TreeProblem(
+                        ".",
+                        f"the spec files have more than {MAX_TOTAL_BYTES} bytes together. Fix: split the repository",
+                    )
+                )
                 break
             blob = read(entry)
         except OSError as error:
             problems.append(TreeProblem(entry.path, f"cannot be read: {error.strerror or 'input/output error'}"))
             continue
         if blob.data.startswith(_LFS_POINTER):
-            problems.append(TreeProblem(entry.path, "a Git LFS pointer; keep spec files out of LFS"))
+            problems.append(TreeProblem(entry.path, "the file is a Git LFS pointer. Fix: keep spec files out of LFS"))
             continue
         files[blob.path] = blob
     return files, bounded(problems)

@@ -26,7 +26,7 @@ class Section:
     status: int | None
 
     def text(self) -> str:
-        """The body as text; bytes that are no UTF-8 become U+FFFD."""
+        """The body as text; bytes that are not UTF-8 become U+FFFD."""
         return self.body.decode("utf-8", "replace")
 
     def complaint(self) -> str:

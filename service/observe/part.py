@@ -73,7 +73,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 def json_of(section: Section) -> Any:
     """A section's JSON. ValueError for what no JSON has: NaN, numbers without end, halves of characters.
 
-    Names in it may be any bytes (a link's, a comment): what is no UTF-8 becomes U+FFFD, controls are let through to
+    Names in it may be any bytes (a link's, a comment): what is not UTF-8 becomes U+FFFD, controls are let through to
     those who check names.
     """
     value = json.loads(section.text(), strict=False, parse_constant=_no_number, parse_float=_finite)
@@ -85,12 +85,12 @@ def json_of(section: Section) -> Any:
 def _finite(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise ValueError(f"{digits[:20]} is no number")
+        raise ValueError(f"{digits[:20]} is not a number")
     return value
 
 
 def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")
 
 
 def is_deep(value: object, most: int = MAX_DEPTH) -> bool:
@@ -103,7 +103,7 @@ def json_list(section: Section, program: str, limit: int) -> list[dict[str, Any]
     """The section's JSON: a list of at most `limit` objects."""
     value = json_of(succeeded(section, program))
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise Unreadable(f"`{program}` printed something that is no list of objects")
+        raise Unreadable(f"`{program}` printed something that is not a list of objects")
     if len(value) > limit:
         raise Unreadable(f"`{program}` printed {len(value)} entries; at most {limit} are read")
     return value

@@ -133,7 +133,7 @@ def _texts(looks: list[_Look], folders: list[str], body: Section, again: Section
             limit = f"at most {MAX_FILE_BYTES >> 20} MiB a file and {MAX_BODY_BYTES >> 20} MiB in all are read"
             texts[look.path] = Unknown(f"it has {look.size} bytes; {limit}")
         elif not look.is_plain:
-            texts[look.path] = Unknown(f"it is no plain file but a {look.type}")
+            texts[look.path] = Unknown(f"it is not a plain file but a {look.type}")
     return texts
 
 
@@ -154,7 +154,7 @@ def _rest(folder: str, looks: Mapping[str, _Look], missing: set[str], marked: Ma
         return Unknown(f"{folder} holds {what}")
     if folder in missing or (folder in looks and looks[folder].type == "directory"):
         return Absent()
-    return Unknown(f"{folder} is no folder, or could not be read")
+    return Unknown(f"{folder} is not a folder, or could not be read")
 
 
 def _leases(texts: Mapping[str, Observed[bytes]]) -> Observed[tuple[Lease, ...]]:

@@ -136,7 +136,7 @@ def _nft_objects(section: Section) -> list[dict[str, Any]]:
         return []
     value = json_of(succeeded(section, "nft"))["nftables"]
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise Unreadable("`nft` printed something that is no ruleset")
+        raise Unreadable("`nft` printed something that is not a ruleset")
     if len(value) > MAX_NFT_OBJECTS:
         raise Unreadable(f"`nft` printed {len(value)} objects; at most {MAX_NFT_OBJECTS} are read")
     return value

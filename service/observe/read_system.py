@@ -75,7 +75,7 @@ def read_units(found: Mapping[str, Section], watch: Watch) -> Part:
             facts[f"unit:{name}"] = Unknown(f"`systemctl show` said nothing of the state of {name}")
             continue
         if block.get("Job", "0") not in ("", "0"):
-            # at boot a daemon waits its turn: not running yet is no drift
+            # at boot a daemon waits its turn: not running yet is not drift
             facts[f"unit:{name}"] = Unknown(f"{name} is just being started or stopped")
             continue
         value = unit_from_show(block)
@@ -99,7 +99,7 @@ def read_listeners(found: Mapping[str, Section], _watch: Watch) -> Part:
     for line in lines:
         parts = _SOCKET.fullmatch(line)
         if not parts:
-            raise Unreadable("`ss` printed a line that is no socket")
+            raise Unreadable("`ss` printed a line that is not a socket")
         program = _PROGRAM.match(parts[4])
         listeners.add(Listener(parts[1], parts[2], int(parts[3]), shown(program[1], 64) if program else ""))
     ordered = sorted(listeners, key=lambda one: (one.port, one.protocol, one.address, one.program))
@@ -115,11 +115,11 @@ def read_bans(found: Mapping[str, Section], watch: Watch) -> Part:
         return Part(bans=Absent())
     text, _, proof = said.partition("\n")
     if len(text) > MAX_BANS_TEXT or not _BANS.fullmatch(text):
-        raise Unreadable("`fail2ban-client` printed something that is no list of jails")
+        raise Unreadable("`fail2ban-client` printed something that is not a list of jails")
     try:
         listed = ast.literal_eval(text)
     except SyntaxError:
-        raise Unreadable("`fail2ban-client` printed something that is no list of jails") from None
+        raise Unreadable("`fail2ban-client` printed something that is not a list of jails") from None
     jails = {str(name): tuple(sorted(map(_banned, banned))) for jail in listed for name, banned in jail.items()}
     if not proof:
         return Part(bans=Seen(jails))

@@ -132,7 +132,7 @@ for words in ("Invalid user x from 192.0.2.1 port 4242", "Failed password for ro
 print("hears|sshd|%s|%s" % ("journalmatch" if not heard else "yes" if taken else "filter", said))
 """
 
-# Just started it has no socket yet: that is no answer, and a moment later it is one.
+# Just started it has no socket yet: that is not an answer, and a moment later it is one.
 _BANS = r"""bans() {
   systemctl -q is-active fail2ban.service || { printf 'down\n'; return 0; }
   for pause in 0.3 0.6 1 2; do
@@ -283,7 +283,7 @@ def _section(name: str, command: str, words: list[str]) -> str:
 def _checked(names: Iterable[str], pattern: re.Pattern[str], what: str) -> list[str]:
     for name in names:
         if not pattern.fullmatch(name):
-            raise InputError(f"cannot watch the {what} {name!r}", hint=f"it is no name of a {what}")
+            raise InputError(f"cannot watch the {what} {name!r}", hint=f"it is not a name of a {what}")
     return sorted(names)
 
 

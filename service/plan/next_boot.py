@@ -296,7 +296,7 @@ def ports_lost(device: str, live: Picture, boot: BootPicture) -> dict[tuple[str,
     """Ports of the bridge that carries the way which the boot does not attach. Guests attach their own."""
     ports = [port for port, bridge in live.enslaved.items() if bridge == device and not GUEST_PORT.match(port)]
     return {
-        ("port", port): f"{AT_BOOT} {port} is no port of {device}, which carries the way to this host"
+        ("port", port): f"{AT_BOOT} {port} is not a port of {device}, which carries the way to this host"
         for port in sorted(ports)
         if boot.enslaved.get(port) != device
     }

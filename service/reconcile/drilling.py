@@ -1,6 +1,6 @@
 """Drills: a person lets a host undo a change of nothing, and what that proves is recorded.
 
-A drill is no apply: it has no plan and no revision, it latches nothing, and a host that failed one is not latched.
+A drill is not an apply: it has no plan and no revision, it latches nothing, and a host that failed one is not latched.
 """
 
 import asyncio

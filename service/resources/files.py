@@ -30,7 +30,7 @@ FORMATS: Mapping[str, Callable[[bytes], Mapping[str, Json]]] = {
     "sysctl": meanings.of_sysctl,
     "unit": meanings.of_unit,
 }
-"""What a file means to the program that reads it, field by field; a comment or a blank is no difference."""
+"""What a file means to the program that reads it, field by field; a comment or a blank is not a difference."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ GuestRow = tuple[str, str, str]
 def configured_guests(observed: HostObserved, bridges: Sequence[str]) -> tuple[GuestRow, ...] | Unknown:
     """(name, MAC, address where one is fixed) of every guest with a card in one of these bridges, by path.
 
-    Templates are no guests. Only what counts now is taken, not what waits for a restart. Of several cards in the
+    Templates are not guests. Only what counts now is taken, not what waits for a restart. Of several cards in the
     bridges the first one has the name: dnsmasq gives a name to one lease at a time. Of guests with the same name or
     address the first one keeps it.
     """

@@ -1,6 +1,6 @@
 """What a resource opens beyond what the operator lets a commit open by itself.
 
-Judged is the difference that it makes, over all packets: what is open now is no news, however it is written. What
+Judged is the difference that it makes, over all packets: what is open now is not news, however it is written. What
 cannot be told (a Proxmox firewall file, tables that cannot be compared) counts as beyond.
 """
 

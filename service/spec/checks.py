@@ -35,18 +35,21 @@ def check_asked_address(value: str) -> str:
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
-        grammar.wrong(f"{grammar.quoted(value)} is no address", "write it as in 192.0.2.1 or 2001:db8::1")
+        grammar.wrong(f"{grammar.quoted(value)} is not an address", "write an address such as 192.0.2.1 or 2001:db8::1")
     if "%" in value or (address.version == 6 and (address.is_link_local or address.ipv4_mapped)):
-        grammar.wrong(f"{grammar.quoted(value)} cannot be asked", "write the address itself, without a zone")
+        grammar.wrong(
+            f"{grammar.quoted(value)} cannot be checked: it has a zone or is IPv4 written as IPv6",
+            "write the plain address",
+        )
     if address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255":
-        grammar.wrong(f"{grammar.quoted(value)} is no single machine's", "write the address of one machine")
+        grammar.wrong(f"{grammar.quoted(value)} is not the address of one machine", "write the address of one machine")
     return str(address)
 
 
 def check_path(value: str) -> str:
     """A path as it stands in a request: printable ASCII from a slash on, no blanks."""
     if not value.startswith("/") or not all("!" <= character <= "~" for character in value):
-        grammar.wrong(f"{grammar.quoted(value)} is no path", "write it as in /health")
+        grammar.wrong(f"{grammar.quoted(value)} is not a path", "write a path such as /health")
     return value
 
 
@@ -100,15 +103,15 @@ def lint_checks(checks: Sequence[CheckSection]) -> Iterator[Hit]:
         path: Path = ("checks", number)
         given = {field for field in OPTIONAL if getattr(check, field) is not None}
         for field in sorted(given - TAKES[check.type]):
-            yield FIELDS.hit((*path, field), f"a check of type {check.type} has no {field}", "remove it")
+            yield FIELDS.hit((*path, field), f"a check of type {check.type} takes no {field}", "remove it")
         for field in sorted(NEEDS[check.type] - given):
             yield FIELDS.hit(path, f"a check of type {check.type} needs a {field}", f"add `{field}`")
         if check.origin == "controller" and (sort := not_for_the_service(check.address)):
-            what = f"{check.address} is {sort}, which the service does not ask"
-            yield TARGET.hit((*path, "address"), what, "ask it from the host, or ask another address")
+            what = f"{check.address} is {sort}, and the service does not send checks there"
+            yield TARGET.hit((*path, "address"), what, "set `from: host`, or check another address")
         first = known.setdefault(check.probe().name, number)
         if first != number:
-            yield TWICE.hit(path, f"is the same as check {first + 1}", "keep one of the two")
+            yield TWICE.hit(path, f"this check is the same as check {first + 1}", "keep one of the two")
 
 
 def not_for_the_service(address: str) -> str:

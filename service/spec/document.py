@@ -88,31 +88,33 @@ class Document:
     gaps: frozenset[Path] = frozenset()
 
 
-class _GivenUp(Exception):  # noqa: N818 (it ends the reading, it is no error of the caller)
+class _GivenUp(Exception):  # noqa: N818 (it ends the reading, it is not an error of the caller)
     """No use in reading on."""
 
 
 def load(data: bytes) -> Document:
     """Read a file. Never raises for what is in it; the problems say everything that could be found at once."""
     if len(data) > MAX_BYTES:
-        return _unread(SIZE.hit((), f"has {len(data)} bytes", f"a spec file has at most {MAX_BYTES}"))
+        return _unread(SIZE.hit((), f"the file has {len(data)} bytes, the limit is {MAX_BYTES}", "split the file"))
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        return _unread(ENCODING.hit((), "is not UTF-8 text", "save the file as UTF-8"), (line, 1))
+        return _unread(ENCODING.hit((), "the file is not UTF-8 text", "save the file as UTF-8"), (line, 1))
     if text.startswith("\ufeff"):
-        return _unread(ENCODING.hit((), "begins with a byte order mark", "save the file as UTF-8 without it"))
+        return _unread(ENCODING.hit((), "the file begins with a byte order mark", "save the file as UTF-8 without it"))
     if "\r\n" in text:
         before, _, _ = text.partition("\r\n")
         first = (before.count("\n") + 1, len(before) - before.rfind("\n"))
-        return _unread(CHARACTER.hit((), "has line ends of Windows (CR LF)", "save the file with LF alone"), first)
+        return _unread(
+            CHARACTER.hit((), "the file has Windows line endings (CR LF)", "save the file with LF line endings"), first
+        )
     forbidden = forbidden_in_file(text, MAX_PROBLEMS)
     if forbidden:
         return Document(
             None,
             problems=tuple(
-                DocumentProblem(position, CHARACTER.hit((), f"contains {name}", "remove it"))
+                DocumentProblem(position, CHARACTER.hit((), f"the file contains {name}", "remove it"))
                 for position, name in forbidden
             ),
         )
@@ -126,7 +128,7 @@ def load(data: bytes) -> Document:
         builder.problem(_mark(error.problem_mark), SYNTAX.hit((), *_syntax(error, text)))
     except yaml.YAMLError:
         builder.value = None
-        builder.problem(WHOLE_FILE, SYNTAX.hit((), "cannot be read as YAML"))
+        builder.problem(WHOLE_FILE, SYNTAX.hit((), "the file cannot be read as YAML", "check its syntax"))
     return builder.document()
 
 
@@ -142,13 +144,13 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str]:
     """libyaml's words, which are fixed texts, and what helps most often. Of most tabs it says only `character`."""
     mark = error.problem_mark
     if mark is not None and any(line[mark.column :].startswith("\t") for line in text.split("\n")[mark.line :][:1]):
-        return "is not YAML: a tab stands here", "indent with blanks"
-    what = f"is not YAML: {error.problem or 'it ends too early'}"
+        return "the file is not valid YAML: there is a tab here", "indent with spaces"
+    what = f"the file is not valid YAML: {error.problem or 'it ends too early'}"
     if error.context:
         what += f" ({error.context})"
     if "tab" in what:
-        return what, "indent with blanks"
-    return what, "check the indentation, colons, brackets and quotes around here"
+        return what, "indent with spaces"
+    return what, "check the indentation, colons, brackets and quotes near this line"
 
 
 class _Open:
@@ -194,14 +196,14 @@ class _Builder:
         for count, event in enumerate(events):
             position = _mark(event.start_mark)
             if count > MAX_EVENTS:
-                self.problem(position, SIZE.hit((), f"has more than {MAX_EVENTS} elements", "split the file"))
+                self.problem(position, SIZE.hit((), f"the file has more than {MAX_EVENTS} elements", "split the file"))
                 raise _GivenUp
             if self._skipped:
                 self._skip(event)
             else:
                 self._take(event, position)
         if not self._problems and not isinstance(self.value, dict):
-            what = "is empty" if self._documents == 0 or self.value is None else "is not a mapping"
+            what = "the file is empty" if self._documents == 0 or self.value is None else "the file is not a mapping"
             self.problem(WHOLE_FILE, EMPTY.hit((), what, "write `key: value` lines"))
 
     def _take(self, event: Event, position: Position) -> None:
@@ -216,9 +218,11 @@ class _Builder:
         elif isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if event.version or event.tags:
-                self.problem(position, DOCUMENTS.hit((), "has a % directive", "remove it"))
+                self.problem(position, DOCUMENTS.hit((), "the file has a % directive", "remove it"))
             if self._documents > 1:
-                self.problem(position, DOCUMENTS.hit((), "begins a second document", "one file holds one document"))
+                self.problem(
+                    position, DOCUMENTS.hit((), "a second document begins here", "put one document in one file")
+                )
                 raise _GivenUp
 
     def _path(self) -> Path:
@@ -239,11 +243,11 @@ class _Builder:
         if event.anchor is not None:
             self.problem(
                 position,
-                ANCHOR.hit(self._path(), "has an anchor (&)", "write the value out where it is needed"),
+                ANCHOR.hit(self._path(), "the value has an anchor (&)", "write the value out where it is needed"),
             )
             bad = True
         if event.tag is not None:
-            self.problem(position, TAG.hit(self._path(), "has a tag (!)", "write the plain value"))
+            self.problem(position, TAG.hit(self._path(), "the value has a tag (!)", "write the plain value"))
             bad = True
         return bad
 
@@ -257,14 +261,14 @@ class _Builder:
         path = self._path()
         value: Value = text
         if plain and text in _NULLS:
-            self.problem(position, NULL.hit(path, "has no value", "write one or remove the key"))
+            self.problem(position, NULL.hit(path, "the key has no value", "write a value, or remove the key"))
             bad = True
         elif plain and text in _TRUE_FALSE:
             value = _TRUE_FALSE[text]
         elif plain and _NUMBER.fullmatch(text):
             value = int(text)
         elif wrong := wrong_in_string(text):
-            self.problem(position, CHARACTER.hit(path, wrong, "write one line of visible characters"))
+            self.problem(position, CHARACTER.hit(path, f"the string {wrong}", "write one line of visible characters"))
             bad = True
         if bad:
             value = None
@@ -276,16 +280,16 @@ class _Builder:
         top = self._stack[-1]
         path = top.path
         if plain and text == "<<":
-            self.problem(position, MERGE.hit(path, "has a merge key (<<)", "write the keys out"))
+            self.problem(position, MERGE.hit(path, "the mapping has a merge key (<<)", "write the keys out"))
         elif plain and (text in _NULLS or text in _TRUE_FALSE):
-            self.problem(position, KEY.hit(path, f"has the key {text or 'nothing'}", "keys are text; put it in quotes"))
+            self.problem(position, KEY.hit(path, f"the key {text or '(empty)'} is not text", "put the key in quotes"))
         elif wrong := wrong_in_string(text):
-            self.problem(position, CHARACTER.hit(path, f"has a key that {wrong}", "write visible characters"))
+            self.problem(position, CHARACTER.hit(path, f"a key {wrong}", "write visible characters"))
         elif text in top.first_seen:
             first = top.first_seen[text]
             self.problem(
                 position,
-                DUPLICATE_KEY.hit((*path, text), f"stands here again; first on line {first[0]}", "keep one of the two"),
+                DUPLICATE_KEY.hit((*path, text), f"the key is already on line {first[0]}", "keep one of the two"),
             )
         else:
             top.first_seen[text] = position
@@ -312,7 +316,7 @@ class _Builder:
             self._too_deep(position)
         self._decorated(event, position)
         if self._awaits_key():
-            self.problem(position, KEY.hit(self._path(), "has a key that is no text", "keys are text"))
+            self.problem(position, KEY.hit(self._path(), "a key is not text", "put the key in quotes"))
             raise _GivenUp
         path = self._path()
         # Below a key the key is what people look for; a list's element has none.
@@ -320,7 +324,10 @@ class _Builder:
         self._stack.append(_Open(path, mapping=isinstance(event, yaml.MappingStartEvent)))
 
     def _too_deep(self, position: Position) -> None:
-        self.problem(position, SIZE.hit((), f"is nested deeper than {MAX_DEPTH} levels", "a spec needs about six"))
+        self.problem(
+            position,
+            SIZE.hit((), f"the file is nested deeper than {MAX_DEPTH} levels", "remove levels: a spec needs about six"),
+        )
         raise _GivenUp
 
     def _end(self) -> None:
@@ -330,7 +337,7 @@ class _Builder:
 
     def _alias(self, event: Event, position: Position) -> None:
         path = self._path()
-        self.problem(position, ANCHOR.hit(path, "is an alias (*)", "write the value out"))
+        self.problem(position, ANCHOR.hit(path, "the value is an alias (*)", "write the value out"))
         if self._awaits_key():
             raise _GivenUp
         self.places[path] = position

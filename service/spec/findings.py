@@ -1,4 +1,4 @@
-"""Findings: what is wrong or doubtful in a spec, where it stands, and what would be right."""
+"""Findings: what is wrong or doubtful in a spec, where it is, and how to fix it."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -20,7 +20,10 @@ _LINE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Something wrong at a path: `what` it is, and what would be `right`. A kind's paths start in its own section."""
+    """Something wrong at a path: `what` is wrong, and `right`, the fix as an order ("write 1 to 65535").
+
+    The paths of a kind start in its own section.
+    """
 
     path: Path
     severity: Severity
@@ -33,8 +36,8 @@ class Hit:
 class LintRule:
     """A rule with its stable id (`kind.rule-name`) and its meaning in one sentence.
 
-    `by_absence` marks a rule that fires because something is not there: while a file has other errors, that
-    something may merely be misspelled, and the rule keeps silent.
+    `by_absence` marks a rule that fires because something is missing. The rule is skipped while the file has other
+    errors, because the missing thing may only be misspelled.
     """
 
     id: str
@@ -43,13 +46,13 @@ class LintRule:
     by_absence: bool = False
 
     def hit(self, path: Path, what: str, right: str = "") -> Hit:
-        """This rule, broken at `path`."""
+        """This rule is broken at `path`."""
         return Hit(path, self.severity, self.id, what, right)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A hit with its file and position. What concerns a file as a whole stands at 1:1."""
+    """A hit with its file and position. A finding about a whole file is at 1:1."""
 
     file: str
     line: int
@@ -67,18 +70,18 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """What is wrong, and what would be right."""
-        return f"{self.what}, {self.right}" if self.right else self.what
+        """What is wrong. Then the fix, as a sentence of its own."""
+        return f"{self.what}. Fix: {self.right}" if self.right else self.what
 
     def __str__(self) -> str:
-        """`file:line:col: path: what, right`, one line without control characters."""
+        """`file:line:col: path: what. Fix: right`, one line without control characters."""
         where = f"{self.file}:{self.line}:{self.col}: "
         path = f"{self.dotted}: " if self.path else ""
         return where + shown(path + self.message, _LINE)
 
 
 def finding(file: str, position: Position, hit: Hit) -> Finding:
-    """A hit where it stands."""
+    """A hit with its position."""
     line, col = position
     return Finding(file, line, col, hit.path, hit.severity, hit.rule, hit.what, hit.right)
 

@@ -154,7 +154,7 @@ def read_fleet(tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, Parsed
             continue
         first = hosts.setdefault(file.spec.name, file.spec)
         if first is not file.spec:
-            hit = DUPLICATE_HOST.hit(("host",), f"is described in {first.file} too", "keep one of the two files")
+            hit = DUPLICATE_HOST.hit(("host",), f"{first.file} describes the same host", "keep one of the two files")
             found.append(finding(file.path, file.spec.position(("host",)), hit))
     _name_writers(hosts)
     found.extend(_across(hosts, kinds))
@@ -302,10 +302,10 @@ def _parsed(entry: BlobEntry, problems: list[document.DocumentProblem], spec: Ho
 
 def _whole_fleet(tree: Tree) -> Iterator[Finding]:
     if FLEET_FILE not in tree.files and not any(p.path == FLEET_FILE for p in tree.problems):
-        hit = FLEET_MISSING.hit((), "is missing", "add it with the line `passerelle: 1`")
+        hit = FLEET_MISSING.hit((), "the file is missing", "add it with the line `passerelle: 1`")
         yield finding(FLEET_FILE, WHOLE_FILE, hit)
     if not any(path.startswith("hosts/") for path in (*tree.files, *(problem.path for problem in tree.problems))):
-        yield finding("hosts", WHOLE_FILE, EMPTY.hit((), "no host is described", "add hosts/NAME.yaml"))
+        yield finding("hosts", WHOLE_FILE, EMPTY.hit((), "the repository describes no host", "add hosts/NAME.yaml"))
 
 
 def _name_writers(hosts: dict[str, HostSpec]) -> None:
@@ -325,7 +325,9 @@ def _across(hosts: Mapping[str, HostSpec], kinds: Sequence[SpecKind]) -> Iterato
         first = endpoints.setdefault((spec.connection.address, spec.connection.port), spec)
         if first is not spec:
             path: Path = ("connection", "address")
-            hit = DUPLICATE_ADDRESS.hit(path, f"is also the address of {first.name} ({first.file})")
+            hit = DUPLICATE_ADDRESS.hit(
+                path, f"{first.name} ({first.file}) has the same address and port", "correct one of the two"
+            )
             yield finding(spec.file, spec.position(path), hit)
     for kind in kinds:
         for name, hit in kind.lint_fleet(hosts):

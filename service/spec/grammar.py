@@ -1,6 +1,6 @@
 """The grammars of values: text types that check by whole match and give the canonical form.
 
-Used by the models of the host's head and of the kinds' sections. Every check names what would be right. Nothing here
+Used by the models of the host's head and of the kinds' sections. Every check names the fix. Nothing here
 accepts a blank, a quote, `%` or a control character, so no value can end the line or the word it is rendered into.
 """
 
@@ -32,8 +32,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def wrong(what: str, right: str) -> NoReturn:
-    """Refuse a value: what it is, and what would be right."""
-    raise PydanticCustomError("grammar", "{what}, {right}", {"what": what, "right": right})
+    """Reject a value: what is wrong with it, and the fix as an order."""
+    raise PydanticCustomError("grammar", "{what}. Fix: {right}", {"what": what, "right": right})
 
 
 def quoted(text: str) -> str:
@@ -56,7 +56,7 @@ def check_name(value: str) -> str:
     if not _NAME.fullmatch(value):
         fix = value.lower().replace("_", "-")
         suggestion = f"write {fix}" if _NAME.fullmatch(fix) else "write a-z, 0-9 and inner hyphens, at most 63"
-        wrong(f"{quoted(value)} is no host name", suggestion)
+        wrong(f"{quoted(value)} is not a host name", suggestion)
     if value[2:4] == "--" or value == "localhost":
         wrong(f"{quoted(value)} is a reserved name", "choose another")
     return value
@@ -67,8 +67,8 @@ def check_domain(value: str) -> str:
     if not is_domain(value):
         fix = value.lower().strip(".")
         wrong(
-            f"{quoted(value)} is no domain name",
-            f"write {fix}" if _DOMAIN.fullmatch(fix) else "write lower-case labels with dots, as in example.lan",
+            f"{quoted(value)} is not a domain name",
+            f"write {fix}" if _DOMAIN.fullmatch(fix) else "write lower-case labels with dots, such as example.lan",
         )
     return value
 
@@ -83,10 +83,12 @@ def check_interface(value: str) -> str:
     if len(value) > MAX_INTERFACE_NAME:
         wrong(
             f"{quoted(value)} has {len(value)} characters",
-            f"the kernel takes at most {MAX_INTERFACE_NAME} in an interface's name",
+            f"shorten it to {MAX_INTERFACE_NAME} characters, the kernel's limit",
         )
     if not _INTERFACE.fullmatch(value):
-        wrong(f"{quoted(value)} is no interface name", "write a letter, then letters, digits, - or _, as in enp1s0")
+        wrong(
+            f"{quoted(value)} is not an interface name", "write a letter, then letters, digits, - or _, such as enp1s0"
+        )
     if value in _NO_INTERFACE:
         wrong(f"{quoted(value)} is reserved", "name a physical interface or a bridge")
     return value
@@ -96,19 +98,22 @@ def check_interface_address(value: str) -> str:
     """An own address with its prefix length, as in 10.10.10.1/24: usable by a host, canonical form."""
     match = _PREFIXED.fullmatch(value)
     if not match:
-        wrong(f"{quoted(value)} is no address with a prefix length", "write it as in 192.0.2.10/24")
+        wrong(f"{quoted(value)} is not an address with a prefix length", "write an address such as 192.0.2.10/24")
     try:
         address = ipaddress.ip_interface(value)
     except ValueError:
-        wrong(f"{quoted(value)} is no valid address", "write it as in 192.0.2.10/24")
+        wrong(f"{quoted(value)} is not a valid address", "write an address such as 192.0.2.10/24")
     _refuse_unusable(address.ip, value)
     network = address.network
     if network.num_addresses > 2 and address.ip == network.network_address:
-        wrong(f"{quoted(value)} is the network itself", f"write a host's address in it, as in {_first(network)}")
+        wrong(
+            f"{quoted(value)} is the address of the network itself",
+            f"write the address of a host in it, such as {_first(network)}",
+        )
     if address.version == 4 and network.num_addresses > 2 and address.ip == network.broadcast_address:
         wrong(
             f"{quoted(value)} is the broadcast address of {network}",
-            f"write a host's address in it, as in {_first(network)}",
+            f"write the address of a host in it, such as {_first(network)}",
         )
     return str(address)
 
@@ -117,26 +122,26 @@ def check_network4(value: str) -> str:
     """An IPv4 network with host bits zero, as in 10.10.10.0/24."""
     match = _PREFIXED.fullmatch(value)
     if not match or ":" in value:
-        wrong(f"{quoted(value)} is no IPv4 network", "write it as in 10.10.10.0/24")
+        wrong(f"{quoted(value)} is not an IPv4 network", "write a network such as 10.10.10.0/24")
     try:
         network = ipaddress.IPv4Network(value, strict=False)
     except ValueError:
-        wrong(f"{quoted(value)} is no IPv4 network", "write it as in 10.10.10.0/24")
+        wrong(f"{quoted(value)} is not an IPv4 network", "write a network such as 10.10.10.0/24")
     if str(network) != value:
         wrong(f"{quoted(value)} has host bits set", f"write {network}")
     if network.prefixlen == 0:
-        wrong(f"{quoted(value)} is every address", "name the network behind this host")
+        wrong(f"{quoted(value)} means every address", "name the network behind this host")
     return value
 
 
 def check_address(value: str) -> str:
     """An IPv4 or IPv6 address without zone, usable by a host; canonical form."""
     if not _ADDRESS.fullmatch(value):
-        wrong(f"{quoted(value)} is no address", "write it as in 192.0.2.1 or 2001:db8::1")
+        wrong(f"{quoted(value)} is not an address", "write an address such as 192.0.2.1 or 2001:db8::1")
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
-        wrong(f"{quoted(value)} is no address", "write it as in 192.0.2.1 or 2001:db8::1")
+        wrong(f"{quoted(value)} is not an address", "write an address such as 192.0.2.1 or 2001:db8::1")
     _refuse_unusable(address, value)
     return str(address)
 
@@ -145,7 +150,7 @@ def check_address4(value: str) -> str:
     """An IPv4 address."""
     address = check_address(value)
     if ":" in address:
-        wrong(f"{quoted(value)} is IPv6", "write an IPv4 address, as in 192.0.2.1")
+        wrong(f"{quoted(value)} is IPv6", "write an IPv4 address such as 192.0.2.1")
     return address
 
 
@@ -153,7 +158,7 @@ def check_address6(value: str) -> str:
     """An IPv6 address without zone."""
     address = check_address(value)
     if ":" not in address:
-        wrong(f"{quoted(value)} is IPv4", "write an IPv6 address, as in 2001:db8::1")
+        wrong(f"{quoted(value)} is IPv4", "write an IPv6 address such as 2001:db8::1")
     return address
 
 
@@ -162,12 +167,12 @@ def check_mac(value: str) -> str:
     mac = value.lower()
     if not _MAC.fullmatch(value):
         fix = mac.replace("-", ":")
-        right = f"write {fix}" if _MAC.fullmatch(fix) else "write it as in bc:24:11:00:00:01"
-        wrong(f"{quoted(value)} is no MAC address", right)
+        right = f"write {fix}" if _MAC.fullmatch(fix) else "write an address such as bc:24:11:00:00:01"
+        wrong(f"{quoted(value)} is not a MAC address", right)
     if int(mac[:2], 16) & 1:
         wrong(f"{quoted(value)} is a multicast address", "write the guest's own MAC address")
     if mac == "00:00:00:00:00:00":
-        wrong(f"{quoted(value)} is no device's address", "write the guest's own MAC address")
+        wrong(f"{quoted(value)} is not the address of a device", "write the guest's own MAC address")
     return mac
 
 
@@ -184,9 +189,9 @@ def check_duration(low_s: int, high_s: int) -> Callable[[str], str]:
 
     def check(value: str) -> str:
         if not _DURATION.fullmatch(value):
-            wrong(f"{quoted(value)} is no duration", "write a number with s, m or h, as in 120s")
+            wrong(f"{quoted(value)} is not a duration", "write a number with s, m or h, such as 120s")
         if not low_s <= duration_s(value) <= high_s:
-            wrong(f"{quoted(value)} is out of bounds", f"write {shown_duration(low_s)} to {shown_duration(high_s)}")
+            wrong(f"{quoted(value)} is out of range", f"write {shown_duration(low_s)} to {shown_duration(high_s)}")
         return value
 
     return check
@@ -203,7 +208,7 @@ def shown_duration(seconds: int) -> str:
 def _refuse_unusable(address: ipaddress.IPv4Address | ipaddress.IPv6Address, value: str) -> None:
     sort = ""
     if address.is_unspecified:
-        sort = "no address"
+        sort = "the unspecified address"
     elif address.is_multicast:
         sort = "a multicast address"
     elif address.is_loopback:

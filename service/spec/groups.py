@@ -38,10 +38,10 @@ def group_kind(kinds: Sequence[object]) -> GroupedKind | None:
 def read_group(
     entry: BlobEntry, read: Document, kinds: Sequence[object]
 ) -> tuple[SharedFile | None, list[DocumentProblem]]:
-    """One file by itself; None where anything in it is no value of its type."""
+    """One file by itself; None where anything in it is not a value of its type."""
     kind = group_kind(kinds)
     if kind is None:
-        hit = NOT_TAKEN.hit((), "nothing reads the files of groups/", "remove it: nothing would enforce it")
+        hit = NOT_TAKEN.hit((), "no section uses this file, so nothing enforces it", "remove the file")
         return None, [DocumentProblem((1, 1), hit)]
     if read.value is None:
         return None, list(read.problems)
@@ -52,6 +52,10 @@ def read_group(
     stem = PurePosixPath(entry.path).stem
     said = getattr(fitted.value, "group", stem)
     if said != stem:
-        hit = FILE_NAME.hit(("group",), f"the file is {entry.path}", f"write {stem}, or name the file {said}.yaml")
+        hit = FILE_NAME.hit(
+            ("group",),
+            f"`group` differs from the name of the file {entry.path}",
+            f"write {stem}, or rename the file to {said}.yaml",
+        )
         return None, [DocumentProblem(nearest(read.places, ("group",)), hit)]
     return SharedFile(entry.path, fitted.value, read.places), []

@@ -117,13 +117,15 @@ def _check_endpoint(value: str) -> str:
 
 def _check_user(value: str) -> str:
     if not _USER.fullmatch(value):
-        grammar.wrong(f"{grammar.quoted(value)} is no user name", "write the login name on the host, as in root")
+        grammar.wrong(f"{grammar.quoted(value)} is not a user name", "write a login name of the host, such as root")
     return value
 
 
 def _check_console(value: str) -> str:
     if not (_URL.fullmatch(value) or _IPV6_URL.fullmatch(value)):
-        grammar.wrong(f"{grammar.quoted(value)} is no web address", "write https://… without user and password")
+        grammar.wrong(
+            f"{grammar.quoted(value)} is not a web address", "write an https:// address without user and password"
+        )
     return value
 
 
@@ -199,20 +201,26 @@ def lint_head(head: Head, file: str) -> Iterator[Hit]:
     stem = file.rpartition("/")[2].rpartition(".")[0]
     if head.host != stem:
         yield FILE_NAME.hit(
-            ("host",), f"is `{head.host}` in a file named {stem}", f"write `host: {stem}` or rename the file"
+            ("host",),
+            f"`host` is {head.host}, but the file is named {stem}",
+            f"write `host: {stem}`, or rename the file",
         )
     if head.cluster is not None and head.platform != "proxmox":
         yield CLUSTER.hit(
-            ("cluster",), f"{head.host} runs {head.platform}", "leave it out, or write `platform: proxmox`"
+            ("cluster",),
+            f"only Proxmox hosts have a cluster, and {head.host} is {head.platform}",
+            "remove `cluster`, or write `platform: proxmox`",
         )
     if head.connection.console is None:
         yield NO_CONSOLE.hit(
-            ("connection",), "names no `console`", "add the web address of the hoster's or hypervisor's console"
+            ("connection",),
+            "`console` is missing",
+            "add the web address of the host's console, for the case that SSH fails",
         )
     if head.connection.allow_management_change:
         yield ALLOW_MANAGEMENT_CHANGE.hit(
             ("connection", "allow_management_change"),
-            "counts only in the commit that introduced it",
-            "remove it once that commit is applied",
+            "this key only has an effect in the commit that adds it",
+            "remove it after that commit is applied",
         )
     yield from checks.lint_checks(head.checks)

@@ -20,12 +20,12 @@ def check_host_key(line: str) -> str:
     """Check a key line's structure; canonical form is without comment."""
     match = _LINE.fullmatch(line)
     if not match or match[1] not in _TYPES:
-        wrong(f"{quoted(line)} is no host key", f"write `{_ED25519} AAAA…`; {_SCAN}")
+        wrong(f"{quoted(line)} is not a host key", f"write `{_ED25519} AAAA…`; {_SCAN}")
     kind, encoded = match[1], match[2]
     try:
         blob = base64.b64decode(encoded, validate=True)
     except binascii.Error:
-        wrong(f"the {kind} key is not whole", _SCAN)
+        wrong(f"the {kind} key is incomplete", _SCAN)
     fields = _strings(blob)
     if not fields or fields[0] != kind.encode():
         wrong(f"the {kind} key does not hold a key of that type", _SCAN)
@@ -49,15 +49,15 @@ def _strings(blob: bytes) -> list[bytes] | None:
 
 def _wrong_fields(kind: str, fields: list[bytes]) -> str:
     if kind == _ED25519:
-        return "" if [len(part) for part in fields] == [32] else "has not 32 bytes"
+        return "" if [len(part) for part in fields] == [32] else "does not have 32 bytes"
     if kind == _RSA:
         if len(fields) != 2:
-            return "is no exponent with a modulus"
+            return "is not an exponent with a modulus"
         bits = int.from_bytes(fields[1], "big").bit_length()
-        return "" if bits >= _MIN_RSA_BITS else f"has {bits} bits; at least {_MIN_RSA_BITS} are taken"
+        return "" if bits >= _MIN_RSA_BITS else f"has {bits} bits, and {_MIN_RSA_BITS} is the minimum"
     curve = kind.rpartition("-")[2].encode()
     whole = len(fields) == 2 and fields[0] == curve and len(fields[1]) == _CURVES[kind]
-    return "" if whole else "is no point of its curve"
+    return "" if whole else "is not a point on its curve"
 
 
 HostKey = Annotated[

@@ -31,10 +31,10 @@ MAX_FINDINGS = 1000
 _ROUNDS = 12
 _KEY_MARK = "[key]"
 _WRONG_TYPES = {
-    "string_type": "write text; put it in quotes if it looks like a number",
+    "string_type": "write text, in quotes if it looks like a number",
     "int_type": "write a whole number",
     "bool_type": "write true or false",
-    "tuple_type": "write a list, as in [a, b]",
+    "tuple_type": "write a list such as [a, b]",
     "dict_type": "write keys and values",
     "mapping_type": "write keys and values",
     "model_type": "write keys and values",
@@ -118,7 +118,9 @@ class _Fitting(Generic[M]):
         self.removed.add(path[:-1] if sort == "missing" and not is_top_stand_in else path)
 
     def _note_rest(self, count: int) -> None:
-        hit = VALUE.hit((), f"has {count} more findings of this sort", "correct the first ones")
+        hit = VALUE.hit(
+            (), f"the file has {count} more findings of this kind", "correct the first ones, and run lint again"
+        )
         self.problems.append(DocumentProblem(WHOLE_FILE, hit))
 
     def _around(self, path: Path) -> tuple[int, int]:
@@ -157,30 +159,30 @@ def _hit(path: Path, detail: ErrorDetails, known: tuple[str, ...]) -> Hit:
     ctx: Mapping[str, Any] = detail.get("ctx", {})
     value: object = detail["input"]
     if sort == "missing":
-        return MISSING_KEY.hit(path, "is missing", "add it")
+        return MISSING_KEY.hit(path, "the key is missing", "add it")
     if sort == "extra_forbidden":
         return UNKNOWN_KEY.hit(path, *_unknown(str(path[-1]), known))
     if sort == "grammar":
         return VALUE.hit(path, str(ctx["what"]), str(ctx["right"]))
     if sort == "literal_error":
         wanted = str(ctx["expected"]).replace("'", "").replace(" or ", ", ")
-        return VALUE.hit(path, f"is {_described(value)}", f"write one of {wanted}")
+        return VALUE.hit(path, f"the value is {_described(value)}", f"write one of {wanted}")
     if sort == "too_long" and isinstance(value, Sized):
-        return VALUE.hit(path, f"has {len(value)} entries", f"write at most {ctx['max_length']}")
+        return VALUE.hit(path, f"the list has {len(value)} entries", f"write at most {ctx['max_length']}")
     if sort in _BOUNDS:
         key, right = _BOUNDS[sort]
-        return VALUE.hit(path, f"is {_described(value)}", right.format(ctx[key]))
-    return TYPE.hit(path, f"is {_described(value)}", _WRONG_TYPES.get(sort, detail["msg"]))
+        return VALUE.hit(path, f"the value is {_described(value)}", right.format(ctx[key]))
+    return TYPE.hit(path, f"the value is {_described(value)}", _WRONG_TYPES.get(sort, detail["msg"]))
 
 
 def _unknown(key: str, known: tuple[str, ...]) -> tuple[str, str]:
     what = f"unknown key `{shown(key, 60)}`"
     if key in LATER:
-        return f"`{key}` is not supported yet by this version", "remove it: nothing would enforce it"
+        return f"this version does not support `{key}` yet, so nothing would enforce it", "remove the key"
     close = difflib.get_close_matches(key.replace("-", "_").lower(), known, n=1, cutoff=0.6)
     if close:
-        return what, f"did you mean `{close[0]}`?"
-    return what, f"known keys here: {', '.join(known)}" if known else "remove it"
+        return what, f"write `{close[0]}`, if you mean that"
+    return what, f"use one of the keys {', '.join(known)}" if known else "remove the key"
 
 
 def _known_keys(model: type[BaseModel], path: Path) -> tuple[str, ...]:

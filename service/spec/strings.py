@@ -1,6 +1,6 @@
-"""Which characters may stand in a spec file and in one of its strings. Checked before any typing.
+"""Which characters a spec file and its strings may contain. Checked before any typing.
 
-A typed field is no safe field: `ipaddress` takes `fe80::1%a\\npost-up id` and gives the line break back.
+A typed field is not a safe field: `ipaddress` takes `fe80::1%a\\npost-up id` and gives the line break back.
 """
 
 import re
@@ -12,7 +12,7 @@ MAX_STRING = 2048
 """Characters in one string: an RSA host key of 8192 bits has about 1400."""
 
 # C0 and C1 but line feed and tab, DEL, the Unicode line ends, what changes the direction or the meaning of the
-# text around it, the byte order mark, what is no character at all, and everything that is not to be seen: Unicode's
+# text around it, the byte order mark, what is not a character at all, and everything that is not to be seen: Unicode's
 # Default_Ignorable_Code_Point (DerivedCoreProperties.txt), with the tags U+E0000 to U+E0FFF, which carry whole texts
 # past a reader's eye. Of the variation selectors, which make an emoji of a sign, one may follow a character.
 _FORBIDDEN_IN_FILE = re.compile(
@@ -47,9 +47,9 @@ def forbidden_in_file(text: str, limit: int) -> list[tuple[Position, str]]:
 
 
 def wrong_in_string(text: str) -> str:
-    """What is wrong with a string of a spec, or nothing."""
+    """What is wrong with a string of a spec, as a verb and its object; empty if nothing is."""
     if len(text) > MAX_STRING:
-        return f"has {len(text)} characters; at most {MAX_STRING} are taken"
+        return f"has {len(text)} characters, more than {MAX_STRING}"
     if _PLAIN.fullmatch(text):
         return ""
     for char in text:
@@ -65,4 +65,4 @@ def wrong_in_string(text: str) -> str:
 
 def named(char: str) -> str:
     """A hidden character in words."""
-    return _NAMES.get(char, f"the character U+{ord(char):04X}, which does not show")
+    return _NAMES.get(char, f"the character U+{ord(char):04X}, which is invisible")

@@ -95,7 +95,7 @@ async def _feed(writer: asyncssh.SSHWriter[bytes], stdin: bytes) -> bytes:
 
 
 class Lines:
-    """Cuts a stream into lines of text. Bytes that are no UTF-8 become U+FFFD; an endless line is cut."""
+    """Cuts a stream into lines of text. Bytes that are not UTF-8 become U+FFFD; an endless line is cut."""
 
     def __init__(self, on_line: Callable[[str], None]) -> None:
         self._on_line = on_line

@@ -166,7 +166,7 @@ class SshDialer:
         except BaseException as error:
             if sock is not None and client.connection is None:
                 sock.close()
-            # Of every type: a greeting that is no ASCII surfaces as UnicodeDecodeError, for one.
+            # Of every type: a greeting that is not ASCII surfaces as UnicodeDecodeError, for one.
             if not isinstance(error, Exception):
                 raise
             raise trouble_connecting(

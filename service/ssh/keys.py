@@ -90,7 +90,7 @@ def _key(name: str, line: str) -> asyncssh.SSHKey:
         except (asyncssh.KeyImportError, ValueError):
             pass
     raise InputError(
-        f"{name}: {line[:60]!r} is no host key", hint="a line of ssh-keyscan without the address: ssh-ed25519 AAAA…"
+        f"{name}: {line[:60]!r} is not a host key", hint="a line of ssh-keyscan without the address: ssh-ed25519 AAAA…"
     )
 
 

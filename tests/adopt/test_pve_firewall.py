@@ -69,16 +69,16 @@ NOT_THE_SAME = [
     (HOST, "[RULES]", "[OPTIONS]\n\nenable: 0\n\n[RULES]", "host.fw: `option enable 0` would be 1"),
     (HOST, "IN SSH(ACCEPT)", "IN SSH(accept)", "host.fw:4: Proxmox skips `IN SSH(accept)`"),
     (HOST, "IN SSH(ACCEPT)", "FORWARD DROP -dest 10.10.10.0/24",
-     "Proxmox's firewall does not filter what is routed: the rule would have no effect"),
-    (HOST, "IN DNS(ACCEPT) -i vmbr0", "", "guests on vmbr0 get no names: "),
-    (HOST, "-p udp -dport 67", "-p udp -dport 067", "`067` is no port"),
+     "Proxmox's firewall does not filter routed packets, so the rule would have no effect"),
+    (HOST, "IN DNS(ACCEPT) -i vmbr0", "", "guests on vmbr0 cannot resolve names, "),
+    (HOST, "-p udp -dport 67", "-p udp -dport 067", "`067` is not a port"),
     (CLUSTER, "enable: 1", "policy_in: DROP", "the datacenter's firewall is not on"),
     (CLUSTER, "enable: 1", "enable: 1\nebtables: 0", "cluster.fw: no key of the spec says `ebtables: 0`"),
     (CLUSTER, "[IPSET friends]", "[IPSET ipfilter-net0]\n\n203.0.113.7\n\n[IPSET friends]",
-     "`ipfilter-net0` has a meaning of its own for Proxmox"),
-    (CLUSTER, "office 203.0.113.0/24", "Office 203.0.113.0/24", "`Office` is no name of an alias"),
+     "`ipfilter-net0` has a special meaning on Proxmox"),
+    (CLUSTER, "office 203.0.113.0/24", "Office 203.0.113.0/24", "`Office` is not a valid name of an alias"),
     ("/etc/pve/.members", '"nodename": "pve1"', '"nodename": "pve7"', "the node is named pve7, and its host.fw "),
-    ("/etc/pve/.members", '"name": "home"', '"name": "my home"', "`my home` is no "),
+    ("/etc/pve/.members", '"name": "home"', '"name": "my home"', "`my home` is not a "),
 ]  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_what_the_spec_cannot_say_is_left_with_the_reason(path: str, old: str, n
     ("old", "new", "why"),
     [
         ("[RULES]", "[ALIASES]\n\nmine 10.10.10.9\n\n[RULES]", "101.fw: no key of the spec says `alias mine: 10."),
-        ("IN SSH(ACCEPT) -source", "IN SSH(ACCEPT) -i net0 -source", "a guest has one card here"),
+        ("IN SSH(ACCEPT) -source", "IN SSH(ACCEPT) -i net0 -source", "a rule of a guest takes no interface"),
         ("enable: 1", "enable: 1\nlog_level_in: info", "101.fw: no key of the spec says `log_level_in: info`"),
         ("GROUP web", "GROUP wep", "no group is named wep"),
     ],

@@ -335,7 +335,7 @@ def test_a_bare_tree_without_name_and_key_gives_a_spec_that_says_what_is_missing
     assert "  # host_keys: [" in text
     assert "AAAAAAAA" not in text
     assert run(["lint", str(tmp_path / "repo")]) == 1
-    assert "connection.host_keys: is missing" in capsys.readouterr().out
+    assert "connection.host_keys: the key is missing" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["nft-file", "rules-v4"])

@@ -40,7 +40,8 @@ def test_errors_fail(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "hosts" / "pve1.yaml").write_text(HOST.replace("sync: auto", "snyc: auto"))
     assert lint(folder) == 1
     said = capsys.readouterr()
-    assert said.out == "hosts/pve1.yaml:3:1: snyc: unknown key `snyc`, did you mean `sync`? [unknown-key]\n"
+    unknown = "hosts/pve1.yaml:3:1: snyc: unknown key `snyc`. Fix: write `sync`, if you mean that [unknown-key]\n"
+    assert said.out == unknown
     assert said.err == "1 host, 1 error, 0 warnings\n"
 
 

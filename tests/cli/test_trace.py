@@ -137,9 +137,9 @@ def test_a_rule_set_that_would_not_load_gets_no_answers(folder: Path, capsys: py
         (["--from", "host", "--to", "ct100"], "--proto missing"),
         (["--from", "host"], "--to and --proto missing"),
         ([*TO_GUEST, "--altname", "wan0"], "--altname wan0 is not of the form"),
-        ([*TO_GUEST, "--host-ip", "nope"], "--host-ip nope is no address"),
-        ([*TO_GUEST, "--localnet", "nope"], "--localnet nope is no network"),
-        ([*TO_GUEST, "--localnet", "192.0.2.0/33"], "--localnet 192.0.2.0/33 is no network"),
+        ([*TO_GUEST, "--host-ip", "nope"], "--host-ip nope is not an address"),
+        ([*TO_GUEST, "--localnet", "nope"], "--localnet nope is not a network"),
+        ([*TO_GUEST, "--localnet", "192.0.2.0/33"], "--localnet 192.0.2.0/33 is not a network"),
     ],
 )
 def test_wrong_usage_is_said(folder: Path, more: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,7 +93,7 @@ def test_a_silent_guest_has_no_name_until_the_spec_gives_it_one(story: Story, al
     middle = {what: statistics.median(found) for what, found in took.items()}
     ratios = {what: round(middle["name"] / middle[what], 2) for what in ("comment", "smallest")}
     print(json.dumps({"seconds": took, "ratios": ratios}))
-    assert ratios["smallest"] <= 2  # a commit that changes a comment only is no apply at all: nothing is written for it
+    assert ratios["smallest"] <= 2  # a commit that changes only a comment causes no apply: nothing is written for it
     assert touched(alpine) == before
     assert story.host.sh(f"dig +short @10.10.10.1 -x {alpine.address()}").strip() == "alpine.madyanne.lan."
     assert story.pings("dev", "alpine")

@@ -109,4 +109,4 @@ def test_a_guest_is_no_router_of_ipv6() -> None:
         walled({}), "vmbr0 vmbr0", "fe80::be24:11ff:fe00:2", "ff02::1", mac=WEB, proto="icmpv6",
         dport="router-advertisement",
     )  # fmt: skip
-    assert (said.verdict, said.why) == ("DROP", "on the bridge: guest web is no router")
+    assert (said.verdict, said.why) == ("DROP", "on the bridge: guest web is not a router")

@@ -144,7 +144,7 @@ def test_twins_but_for_case_or_form_are_named_after_each_other(forge: Forge, mir
     composed, split = unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é")
     entries = ONE | {"hosts/PVE1.yaml": "host: pve1\n", f"hosts/{composed}": "x", f"hosts/{split}": "x"}
     told = problems(read(forge, mirror, forge.push(entries)))
-    assert "the same name as hosts/PVE1.yaml but for case" in told["hosts/pve1.yaml"]
+    assert "its name differs from hosts/PVE1.yaml only in case" in told["hosts/pve1.yaml"]
     assert sum("the same name as" in what for what in told.values()) == 2
 
 
@@ -161,7 +161,7 @@ def test_a_file_over_the_limit_is_a_problem_and_not_read(forge: Forge, mirror: M
     exact, over = b"#" * MAX_FILE_BYTES, b"#" * (MAX_FILE_BYTES + 1)
     tree = read(forge, mirror, forge.push(ONE | {"hosts/exact.yaml": exact, "hosts/over.yaml": over}))
     assert sorted(tree.files) == ["fleet.yaml", "hosts/exact.yaml", "hosts/pve1.yaml"]
-    assert problems(tree) == {"hosts/over.yaml": "1048577 bytes; at most 1048576 are read"}
+    assert problems(tree) == {"hosts/over.yaml": "the file has 1048577 bytes, more than 1048576. Fix: split the file"}
     commit = tree.commit
     assert commit is not None
     assert mirror.read_file_at(commit.hash, "hosts/over.yaml") is None
@@ -170,11 +170,11 @@ def test_a_file_over_the_limit_is_a_problem_and_not_read(forge: Forge, mirror: M
 def test_files_of_more_than_the_limit_in_all_are_a_problem(forge: Forge, mirror: Mirror) -> None:
     big = forge.blob(b"#" * MAX_FILE_BYTES)
     tree = read(forge, mirror, forge.push({f"hosts/h{n}.yaml": ("100644", big) for n in range(65)}))
-    assert problems(tree) == {".": "more than 67108864 bytes of spec files in all"}
+    assert problems(tree) == {".": "the spec files have more than 67108864 bytes together. Fix: split the repository"}
     assert len(tree.files) == 64
 
 
-@pytest.mark.parametrize(("count", "word"), [(MAX_FILES + 1, "at most 10000"), (2 * MAX_FILES + 1, "was not read")])
+@pytest.mark.parametrize(("count", "word"), [(MAX_FILES + 1, "more than 10000"), (2 * MAX_FILES + 1, "was not read")])
 def test_more_files_than_the_limit_are_one_problem_and_no_files(
     count: int, word: str, forge: Forge, mirror: Mirror
 ) -> None:
@@ -209,7 +209,7 @@ def test_many_problems_are_cut_and_counted(forge: Forge, mirror: Mirror) -> None
 def test_an_lfs_pointer_is_a_problem(forge: Forge, mirror: Mirror) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12\n"
     tree = read(forge, mirror, forge.push(ONE | {"hosts/pve2.yaml": pointer}))
-    assert problems(tree) == {"hosts/pve2.yaml": "a Git LFS pointer; keep spec files out of LFS"}
+    assert problems(tree) == {"hosts/pve2.yaml": "the file is a Git LFS pointer. Fix: keep spec files out of LFS"}
 
 
 def test_blobs_that_are_known_are_not_read_again(forge: Forge, mirror: Mirror) -> None:

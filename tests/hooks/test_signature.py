@@ -37,7 +37,7 @@ BAD = {
     "non-ASCII": "sha256=é" + KNOWN[8:],
     "other digits": "sha256=" + "٣" * 64,
     "lone surrogate": "sha256=\udcff",
-    "bytes that are no text": b"sha256=\xff\xfe",
+    "bytes that are not text": b"sha256=\xff\xfe",
     "empty bytes": b"",
     "NUL": "sha256=\0" + KNOWN[8:],
     "very long": "sha256=" + "0" * 1_000_000,

@@ -1,6 +1,6 @@
 """The host-side file for tests that run it a thousand times: the same file, compiled once, its patience shortened.
 
-How long it waits before it looks again is no part of what those tests prove; that it looks again is. The file as it is
+How long it waits before it looks again is not part of what those tests prove; that it looks again is. The file as it is
 runs on the lab's hosts, against a real kernel (test_kernel.py) and behind a real sshd (tests/apply).
 """
 

@@ -64,5 +64,5 @@ def test_down_ends_the_lab_and_says_so_and_the_next_one_is_an_error() -> None:
 def test_wrong_words_are_told_and_start_nothing() -> None:
     assert passerelle("exec").returncode == 64
     refused = passerelle("up", "-n", NAME + "-no", "--guests", "dev")
-    assert (refused.returncode, "is no guest of a host of this lab" in refused.stderr) == (1, True)
+    assert (refused.returncode, "is not a guest of a host of this lab" in refused.stderr) == (1, True)
     assert NAME + "-no" not in passerelle("status").stdout

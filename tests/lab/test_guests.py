@@ -88,5 +88,5 @@ def test_guests_that_cannot_be_are_errors(shared_host: Host) -> None:
         shared_host.guest_add("box", sort="static")
     with pytest.raises(LabError, match="no sort of guest 'loud': named, silent, static"):
         shared_host.guest_add("box", sort="loud")
-    with pytest.raises(LabError, match="is no name for a guest"):
+    with pytest.raises(LabError, match="is not a name for a guest"):
         shared_host.guest_add("much-too-long")

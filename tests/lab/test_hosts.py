@@ -130,7 +130,7 @@ def test_another_host_gets_the_next_address_and_reaches_the_first(lab: Lab, fres
 
 
 def test_unusable_names_and_unknown_hosts_are_errors_that_say_what_would_be_right(lab: Lab) -> None:
-    with pytest.raises(LabError, match="is no name for a host"):
+    with pytest.raises(LabError, match="is not a name for a host"):
         lab.add_host("Not_A_Name")
     with pytest.raises(LabError, match="has no host nowhere"):
         lab.host("nowhere")

@@ -133,7 +133,7 @@ def test_a_running_lab_is_found_by_name_and_its_name_is_taken(busy_lab: Lab) -> 
 def test_a_lab_that_does_not_run_is_an_error_that_says_how_to_start_it() -> None:
     with pytest.raises(LabError, match="passerelle lab up --name never"):
         Lab.attach("never")
-    with pytest.raises(LabError, match="is no name for a lab"):
+    with pytest.raises(LabError, match="is not a name for a lab"):
         Lab.attach("../etc")
 
 

@@ -89,5 +89,5 @@ def test_guests_on_the_command_line_have_a_host_a_name_and_a_sort() -> None:
         {"name": "box", "sort": "static", "address": "10.10.10.50/24"},
     )
     for wrong in ("dev", "pve2/dev", "pve1/"):
-        with pytest.raises(InputError, match="is no guest of a host of this lab"):
+        with pytest.raises(InputError, match="is not a guest of a host of this lab"):
             guest_of(wrong, ["pve1"])

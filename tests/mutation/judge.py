@@ -159,7 +159,7 @@ def in_a_child(run: Callable[[], int], tree: Path, limit_s: float) -> int:
 
 
 def _waited_s(pid: int) -> float:
-    """How long a process has been ready to run and another one ran (proc_pid_schedstat(5)): that is no fault of it."""
+    """How long a process has been ready to run and another one ran (proc_pid_schedstat(5)): not its fault."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 

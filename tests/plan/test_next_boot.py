@@ -104,7 +104,7 @@ ROWS = [
         USUAL + stanza("address 198.18.0.1/24", "bridge-ports none", name="vmbr1"),
         "198.18.0.10 is taken for a neighbour on vmbr1",
     ),
-    Row("the uplink leaves its bridge", ON_BRIDGE, ON_EMPTY_BRIDGE, "enp1s0 is no port of vmbr0", facts=BRIDGED),
+    Row("the uplink leaves its bridge", ON_BRIDGE, ON_EMPTY_BRIDGE, "enp1s0 is not a port of vmbr0", facts=BRIDGED),
     Row("guests come and go on the bridge of the uplink", ON_BRIDGE, ON_BRIDGE + b"# x\n", facts=BRIDGED),
     Row(
         "the uplink becomes the port of a bridge at boot only",
@@ -181,7 +181,7 @@ def test_a_plan_is_refused_exactly_where_it_makes_the_next_boot_worse(row: Row) 
         (LO + stanza(ADDRESS), {}, NO_ROUTE),
         (LO + stanza(ADDRESS, POST_UP), {}, ""),
         (LO + stanza(ADDRESS, SCRIPT), {}, ""),
-        (ON_EMPTY_BRIDGE, BRIDGED, "enp1s0 is no port of vmbr0"),
+        (ON_EMPTY_BRIDGE, BRIDGED, "enp1s0 is not a port of vmbr0"),
         (ON_BRIDGE, BRIDGED, ""),
         (USUAL + b"iface\n", {}, f"{MAIN}:8: "),
         (USUAL, {"unit:ssh.service": Seen({"enabled": "disabled", "active": True})}, "no SSH server starts"),
@@ -264,12 +264,12 @@ def test_a_packet_filter_that_the_plan_starts_is_proven_by_the_confirmation() ->
 )
 def test_files_that_cannot_be_read_stop_what_the_way_in_hangs_on(step: str, refused: bool) -> None:
     bare = bare_host(WAY_IN_WATCH)
-    host = replace(bare, texts={**bare.texts, MAIN: Unknown("it is no plain file but a symlink")})
+    host = replace(bare, texts={**bare.texts, MAIN: Unknown("it is not a plain file but a symlink")})
     found = next_boot_refusals(host, [Step(step, None, None, "asked")], {})
     assert bool(found) == refused
     [told] = next_boot_faults(host)
-    assert "it is no plain file but a symlink" in told
-    assert all("it is no plain file but a symlink" in refusal.what for refusal in found)
+    assert "it is not a plain file but a symlink" in told
+    assert all("it is not a plain file but a symlink" in refusal.what for refusal in found)
 
 
 LEFT_OUT = "interfaces:\n  enp1s0: {addresses: [198.51.100.11/24]}\n"

@@ -43,7 +43,7 @@ class Row:
 
 ROWS = [
     Row("nothing to say"),
-    Row("what differs is no refusal", drifts=(drift("vmbr0"),), steps=(FILE,)),
+    Row("what differs is not a refusal", drifts=(drift("vmbr0"),), steps=(FILE,)),
     Row("one thing unread", ("unknown: vmbr0 could not be read: garbled",), drifts=(drift("vmbr0", "garbled"),)),
     Row(
         "two things unread for one reason are one refusal",
@@ -80,7 +80,7 @@ ROWS = [
     ),
     Row("half of the bridges go", steps=without(0, 1), facts=bridges(4)),
     Row("all of a few bridges go", steps=without(0, 1, 2), facts=bridges(3)),
-    Row("interfaces are no bridges", steps=without(0, 1), facts={f"link:eth{n}": Seen(link()) for n in range(9)}),
+    Row("interfaces are not bridges", steps=without(0, 1), facts={f"link:eth{n}": Seen(link()) for n in range(9)}),
 ]
 
 

@@ -186,14 +186,14 @@ async def test_an_override_of_the_management_path_waits_where_raises_do(room: Ro
     [
         ("max_sync", "sometimes", "'sometimes' is none of observe, approve, auto"),
         ("max_sync", "auto,approve", "both stand without a pattern"),
-        ("max_sync", "auto,PVE 1=approve", "'PVE 1' is no pattern of host names"),
+        ("max_sync", "auto,PVE 1=approve", "'PVE 1' is not a pattern of host names"),
         ("max_sync", "", "is none of"),
         ("raises", "never", "'never' is none of approve, commit"),
-        ("max_open", "443", "'443' is no opening"),
+        ("max_open", "443", "'443' is not an opening"),
         ("max_open", "icmp/8", "ports are those of tcp or udp"),
         ("max_open", "tcp/90-80", "the lower one first"),
         ("max_open", "tcp/22@192.0.2.1/24", "has host bits set"),
-        ("max_open", "tcp/80,,tcp/443", "is no opening"),
+        ("max_open", "tcp/80,,tcp/443", "is not an opening"),
     ],
 )
 def test_a_setting_that_cannot_be_used_ends_the_start_with_its_name(variable: str, text: str, said: str) -> None:

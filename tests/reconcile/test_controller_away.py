@@ -1,4 +1,4 @@
-"""A deadline that passed while the service was away is no verdict: the same is tried once more, and then latched."""
+"""A deadline that passed while the service was away is not a verdict: the same is tried once more, and then latched."""
 
 import asyncio
 from datetime import timedelta

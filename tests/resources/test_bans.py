@@ -120,7 +120,7 @@ def test_who_is_banned_is_no_drift_and_what_cannot_be_read_is_not_absent() -> No
         ({}, "disabled"),
         ({"/etc/fail2ban/jail.local": Absent()}, "disabled"),
         ({"/etc/fail2ban/jail.d/mine.conf": Seen(b"")}, "enabled"),
-        ({"/etc/fail2ban/jail.d/mine.conf": Unknown("it is no plain file but a link")}, "enabled"),
+        ({"/etc/fail2ban/jail.d/mine.conf": Unknown("it is not a plain file but a link")}, "enabled"),
     ],
 )
 def test_without_the_section_fail2ban_ends_unless_somebody_else_has_jails(

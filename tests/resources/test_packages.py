@@ -54,7 +54,7 @@ def test_what_would_go_along_is_in_the_plan_and_in_its_digest_and_refused() -> N
     plan = removing(SERVER, SFTP, named=("openssh-sftp-server",))
     assert rules(plan) == ["beyond-named", "vital"]
     assert plan.refusals[0].what == (
-        "with openssh-sftp-server, apt would remove openssh-server as well: the host is reached through it"
+        "with openssh-sftp-server, apt would remove openssh-server as well: SSH to the host needs it"
     )
     assert [(p.name, p.action, p.named) for p in plan.packages] == [
         ("openssh-server", "remove", False),
@@ -137,12 +137,12 @@ def test_a_service_that_nothing_hangs_on_may_be_switched(name: str, state: str) 
 @pytest.mark.parametrize(
     ("name", "state", "shown", "said"),
     [
-        ("systemd-poweroff.service", "enabled", {}, "it ends, isolates or starts the host"),
-        ("rescue.service", "enabled", {}, "it ends, isolates or starts the host"),
-        ("passerelle-recover.service", "disabled", {}, "passerelle's switch"),
-        ("ssh.service", "masked", {}, "reached through it"),
-        ("networking.service", "disabled", {}, "reached through it"),
-        ("wg-quick@wg0.service", "disabled", {}, "reached through it"),
+        ("systemd-poweroff.service", "enabled", {}, "it stops, isolates or starts the host"),
+        ("rescue.service", "enabled", {}, "it stops, isolates or starts the host"),
+        ("passerelle-recover.service", "disabled", {}, "automatic rollback needs it"),
+        ("ssh.service", "masked", {}, "the connection to the host may need it"),
+        ("networking.service", "disabled", {}, "the connection to the host may need it"),
+        ("wg-quick@wg0.service", "disabled", {}, "the connection to the host may need it"),
         ("getty@tty1.service", "disabled", {}, "the boot or the console"),
         ("site.service", "disabled", {"UnitFileState": "static"}, "no [Install] section"),
         ("site.service", "enabled", {"UnitFileState": "masked"}, "it is masked"),

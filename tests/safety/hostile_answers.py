@@ -98,7 +98,7 @@ ANSWERS: dict[str, Made] = {
     "links: an escape sequence for a name": named(b"\x1b]0;owned\x07"),
     "links: a line end in a name": named(b"eth0\\n@@x"),
     "links: half a character for a name": named(b"\\ud83d"),
-    "links: bytes that are no text": named(b"\xff\xfe\xc0"),
+    "links: bytes that are not text": named(b"\xff\xfe\xc0"),
     "links: a name of 1 MB": named(b"a" * MIB),
     "links: values of other types": links(b'{"ifname": "lo", "flags": 7, "mtu": [], "master": {}}'),
     "links: 100,000 addresses": links(

@@ -121,7 +121,7 @@ def _judged(host: ScratchHost, old: World, new: World, booted: bool) -> Verdict:
 
 
 def _truthful(host: ScratchHost, code: int, result: dict[str, Any], said: str) -> Verdict | None:
-    """What the verb told last is what is true in the end; a crash is no answer."""
+    """What the verb told last is what is true in the end; a crash is not an answer."""
     if code < 0:
         return None
     if said or code not in (0, 1) or re.match(r"[A-Za-z]+(Error|Exception): ", str(result.get("error"))):

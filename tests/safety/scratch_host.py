@@ -80,7 +80,7 @@ class ScratchHost(Scratch):
         except FileNotFoundError:
             return None
         if not isinstance(found, dict) or not isinstance(found.get("state"), str):
-            raise ValueError("the journal is no journal")
+            raise ValueError("the journal is not a journal")
         return found
 
     def refused_calls(self) -> list[str]:

@@ -28,7 +28,7 @@ TROUBLES: dict[str, Exception] = {
     "auth": AuthFailed("the key is refused"),
     "host-key": HostKeyChanged("another key is shown"),
     "throttled": Throttled("refused for a while"),
-    "garbled": Garbled("that is no answer"),
+    "garbled": Garbled("that is not an answer"),
     "too-much": TooMuch("too much to read"),
     "bug": ZeroDivisionError("a bug of ours"),
 }

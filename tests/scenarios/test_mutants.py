@@ -68,7 +68,7 @@ def patched(patch: Path, folder: Path) -> dict[str, Path]:
 def scenario_of(patch: Path) -> str:
     """The scenario that a patch names in its first line."""
     found = re.match(r"scenario: (\S+\.txt)\n", patch.read_text())
-    assert found and (FOLDER / found[1]).exists(), f"{patch.name}: its first line is no `scenario: NAME.txt`"
+    assert found and (FOLDER / found[1]).exists(), f"{patch.name}: its first line is not a `scenario: NAME.txt`"
     return found[1]
 
 

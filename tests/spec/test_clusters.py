@@ -29,5 +29,6 @@ def test_a_host_without_proxmox_is_in_no_cluster(read: Callable[..., Fleet], hos
     fleet = read({"hosts/pve1.yaml": host.replace("sync: auto", "sync: auto\ncluster: paris")})
     [found] = [found for found in fleet.findings if found.severity == "error"]
     assert f"{found} [{found.rule}]" == (
-        "hosts/pve1.yaml:4:10: cluster: pve1 runs debian, leave it out, or write `platform: proxmox` [host.cluster]"
+        "hosts/pve1.yaml:4:10: cluster: only Proxmox hosts have a cluster, and pve1 is debian. Fix: remove `cluster`, "
+        "or write `platform: proxmox` [host.cluster]"
     )

@@ -115,12 +115,12 @@ def test_a_raw_line_break_in_a_quoted_string_becomes_a_blank() -> None:
 def test_a_tab_is_called_a_tab(text: str) -> None:
     (problem,) = load(text.encode()).problems
     assert "tab" in problem.hit.what
-    assert problem.hit.right == "indent with blanks"
+    assert problem.hit.right == "indent with spaces"
 
 
 def test_line_ends_of_windows_are_one_problem_however_many() -> None:
     (problem,) = load(b"a: 1\n" + b"b: 2\r\n" * 100).problems
-    assert (problem.position, problem.hit.right) == ((2, 5), "save the file with LF alone")
+    assert (problem.position, problem.hit.right) == ((2, 5), "save the file with LF line endings")
 
 
 def test_every_problem_is_said_at_once() -> None:

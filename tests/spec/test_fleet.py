@@ -61,125 +61,135 @@ def test_the_confirm_timeout_is_a_duration(read: Read, host: str, written: str, 
         (
             "platform: debian",
             "platform: debain",
-            "2:11: platform: is `debain`, write one of debian, proxmox [value]",
+            "2:11: platform: the value is `debain`. Fix: write one of debian, proxmox [value]",
         ),
-        ("sync: auto", "snyc: auto", "3:1: snyc: unknown key `snyc`, did you mean `sync`? [unknown-key]"),
+        (
+            "sync: auto",
+            "snyc: auto",
+            "3:1: snyc: unknown key `snyc`. Fix: write `sync`, if you mean that [unknown-key]",
+        ),
         (
             "    - {interface: vmbr0,",
             "    - {interfaces: [], interface: vmbr0,",
-            "19:8: dnsmasq.dhcp.0.interfaces: unknown key `interfaces`, did you mean `interface`? [unknown-key]",
+            "19:8: dnsmasq.dhcp.0.interfaces: unknown key `interfaces`. Fix: write `interface`, if you mean that "
+            "[unknown-key]",
         ),
         (
             "stp: false",
             "spt: false",
-            "11:50: bridges.vmbr0.spt: unknown key `spt`, did you mean `stp`? [unknown-key]",
+            "11:50: bridges.vmbr0.spt: unknown key `spt`. Fix: write `stp`, if you mean that [unknown-key]",
         ),
         (
             "  cache_size: 256",
             "  cache-size: 256",
-            "17:3: dnsmasq.cache-size: unknown key `cache-size`, did you mean `cache_size`? [unknown-key]",
+            "17:3: dnsmasq.cache-size: unknown key `cache-size`. Fix: write `cache_size`, if you mean that "
+            "[unknown-key]",
         ),
         (
             "out: enp1s0",
             "to: 1",
-            "13:29: nat.0.to: unknown key `to`, known keys here: source, out [unknown-key]",
+            "13:29: nat.0.to: unknown key `to`. Fix: use one of the keys source, out [unknown-key]",
         ),
         (
             "sync: auto",
             "web: {}",
-            "3:1: web: `web` is not supported yet by this version, remove it: nothing would enforce it [unknown-key]",
+            "3:1: web: this version does not support `web` yet, so nothing would enforce it. Fix: remove the key "
+            "[unknown-key]",
         ),
         (
             "cache_size: 256",
             "cache_size: many",
-            "17:15: dnsmasq.cache_size: is `many`, write a whole number [type]",
+            "17:15: dnsmasq.cache_size: the value is `many`. Fix: write a whole number [type]",
         ),
         (
             "cache_size: 256",
             "cache_size: -1",
-            "17:15: dnsmasq.cache_size: is the number -1, write 0 or more [value]",
+            "17:15: dnsmasq.cache_size: the value is the number -1. Fix: write 0 or more [value]",
         ),
-        ("stp: false", "stp: off", "11:55: bridges.vmbr0.stp: is `off`, write true or false [type]"),
+        ("stp: false", "stp: off", "11:55: bridges.vmbr0.stp: the value is `off`. Fix: write true or false [type]"),
         (
             "ports: []",
             "ports: none",
-            "11:46: bridges.vmbr0.ports: is `none`, write a list, as in [a, b] [type]",
+            "11:46: bridges.vmbr0.ports: the value is `none`. Fix: write a list such as [a, b] [type]",
         ),
         (
             "lease_time: 12h",
             "lease_time: 12",
-            "19:78: dnsmasq.dhcp.0.lease_time: is the number 12, write text; put it in quotes if it looks like a "
-            "number [type]",
+            "19:78: dnsmasq.dhcp.0.lease_time: the value is the number 12. Fix: write text, in quotes if it "
+            "looks like a number [type]",
         ),
         (
             "services: {named: disabled}",
             "services: [named]",
-            "24:1: services: is a list of 1, write keys and values [type]",
+            "24:1: services: the value is a list of 1. Fix: write keys and values [type]",
         ),
         (
             "  dev:    {mac",
             "  Dev:    {mac",
-            "21:3: guests.Dev: `Dev` is no host name, write dev [value]",
+            "21:3: guests.Dev: `Dev` is not a host name. Fix: write dev [value]",
         ),
         (
             "  address: 198.51.100.11\n",
             "",
-            "4:1: connection.address: is missing, add it [missing-key]",
+            "4:1: connection.address: the key is missing. Fix: add it [missing-key]",
         ),
         (
             "  host_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPnMuRArpXCMB2oMafDHiIjr90HGUiuvwRcPlZ9pAPrT]",
             "  host_keys: []",
-            "7:3: connection.host_keys: is a list of 0, write at least 1 [value]",
+            "7:3: connection.host_keys: the value is a list of 0. Fix: write at least 1 [value]",
         ),
         (
             "  host_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPnMuRArpXCMB2oMafDHiIjr90HGUiuvwRcPlZ9pAPrT]",
             "  host_keys: [22]",
-            "7:15: connection.host_keys.0: is the number 22, write text; put it in quotes if it looks like a number "
-            "[type]",
+            "7:15: connection.host_keys.0: the value is the number 22. Fix: write text, in quotes if it looks "
+            "like a number [type]",
         ),
         (
             "host: pve1",
             "host: pve2",
-            "1:7: host: is `pve2` in a file named pve1, write `host: pve1` or rename the file [host.file-name]",
+            "1:7: host: `host` is pve2, but the file is named pve1. Fix: write `host: pve1`, or rename the file "
+            "[host.file-name]",
         ),
-        ("host: pve1\n", "", "1:1: host: is missing, add it [missing-key]"),
+        ("host: pve1\n", "", "1:1: host: the key is missing. Fix: add it [missing-key]"),
         (
             "address: 198.51.100.11\n",
             'address: "198.51.100.11\\n"\n',
-            "5:12: connection.address: contains a line break, write one line of visible characters [yaml.character]",
+            "5:12: connection.address: the string contains a line break. Fix: write one line of visible "
+            "characters [yaml.character]",
         ),
         (
             "connection:\n",
             "connection:\n  confirm_timeout: 2h\n",
-            "5:20: connection.confirm_timeout: `2h` is out of bounds, write 5s to 1h [value]",
+            "5:20: connection.confirm_timeout: `2h` is out of range. Fix: write 5s to 1h [value]",
         ),
         (
             "connection:\n",
             "connection:\n  user: Root\n",
-            "5:9: connection.user: `Root` is no user name, write the login name on the host, as in root [value]",
+            "5:9: connection.user: `Root` is not a user name. Fix: write a login name of the host, such as root "
+            "[value]",
         ),
         (
             "https://console.example.net/pve1",
             "javascript:alert(1)",
-            "6:12: connection.console: `javascript:alert(1)` is no web address, write https://… without user and "
-            "password [value]",
+            "6:12: connection.console: `javascript:alert(1)` is not a web address. Fix: write an https:// address "
+            "without user and password [value]",
         ),
         (
             "end: 10.10.10.200",
             'end: 10.10.10.200, options: {router: 10.10.10.1, "77": a}',
-            "19:96: dnsmasq.dhcp.0.options.77: `77` is no DHCP option that can be set, write its number or dnsmasq's "
-            "name for it, as in 3 or router [value]",
+            "19:96: dnsmasq.dhcp.0.options.77: `77` is not a DHCP option that passerelle can set. Fix: write its "
+            "number or dnsmasq's name for it, such as 3 or router [value]",
         ),
         (
             "end: 10.10.10.200",
             "end: 10.10.10.200, options: {router: true}",
-            "19:84: dnsmasq.dhcp.0.options.router: is neither text, nor a number, nor a list of them, write as in "
+            "19:84: dnsmasq.dhcp.0.options.router: the value is not text, a number or a list of them. Fix: write "
             "10.10.10.1 or [10.10.10.1, 10.10.10.2] [value]",
         ),
         (
             "end: 10.10.10.200",
             "end: 10.10.10.200, options: {router: 10.10.10.1, 3: 10.10.10.1}",
-            "19:99: dnsmasq.dhcp.0.options.3: option 3 stands here as `router` already, keep one of the two "
+            "19:99: dnsmasq.dhcp.0.options.3: option 3 is already set as `router`. Fix: keep one of the two "
             "[dnsmasq.option-twice]",
         ),
     ],
@@ -259,15 +269,17 @@ def test_the_same_bytes_under_another_name_are_read_again(read: Read, host: str)
 def test_two_files_cannot_describe_one_host(read: Read, host: str) -> None:
     fleet = read({"hosts/pve1.yaml": host, "hosts/paris/pve1.yaml": host + "# moved\n"})
     assert [found.rule for found in fleet.findings] == ["host.duplicate"]
-    assert fleet.findings[0].what in (f"is described in hosts/{path} too" for path in ("pve1.yaml", "paris/pve1.yaml"))
+    assert fleet.findings[0].what in (
+        f"hosts/{path} describes the same host" for path in ("pve1.yaml", "paris/pve1.yaml")
+    )
 
 
 def test_a_guest_lives_on_one_host(read: Read, host: str) -> None:
     other = host.replace("pve1", "pve2").replace("198.51.100.11", "198.51.100.12").replace("00:00:02", "00:00:03")
     fleet = read({"hosts/pve1.yaml": host, "hosts/pve2.yaml": other})
     assert lines(fleet) == [
-        "hosts/pve2.yaml:21:17: guests.dev.mac: bc:24:11:00:00:01 belongs to dev on pve1 already, correct one of the "
-        "two [guests.mac-on-two-hosts]"
+        "hosts/pve2.yaml:21:17: guests.dev.mac: bc:24:11:00:00:01 already belongs to dev on pve1. Fix: correct one of "
+        "the two [guests.mac-on-two-hosts]"
     ]
 
 
@@ -275,8 +287,8 @@ def test_two_hosts_behind_one_address_are_doubtful(read: Read, host: str) -> Non
     other = host.replace("pve1", "pve2").replace("BC:24:11", "BC:24:12")
     fleet = read({"hosts/pve1.yaml": host, "hosts/pve2.yaml": other})
     assert lines(fleet) == [
-        "hosts/pve2.yaml:5:12: connection.address: is also the address of pve1 (hosts/pve1.yaml) (warning) "
-        "[connection.duplicate-address]"
+        "hosts/pve2.yaml:5:12: connection.address: pve1 (hosts/pve1.yaml) has the same address and port. Fix: "
+        "correct one of the two (warning) [connection.duplicate-address]"
     ]
     assert set(fleet.hosts) == {"pve1", "pve2"}
 
@@ -285,10 +297,10 @@ def test_the_head_of_a_host_may_be_doubtful(read: Read, host: str) -> None:
     text = host.replace("  console: https://console.example.net/pve1\n", "  allow_management_change: true\n")
     fleet = read({"hosts/pve1.yaml": text})
     assert lines(fleet) == [
-        "hosts/pve1.yaml:4:1: connection: names no `console`, add the web address of the hoster's or hypervisor's "
-        "console (warning) [connection.no-console]",
-        "hosts/pve1.yaml:6:28: connection.allow_management_change: counts only in the commit that introduced it, "
-        "remove it once that commit is applied (warning) [connection.allow-management-change]",
+        "hosts/pve1.yaml:4:1: connection: `console` is missing. Fix: add the web address of the host's console, "
+        "for the case that SSH fails (warning) [connection.no-console]",
+        "hosts/pve1.yaml:6:28: connection.allow_management_change: this key only has an effect in the commit that "
+        "adds it. Fix: remove it after that commit is applied (warning) [connection.allow-management-change]",
     ]
     assert fleet.hosts["pve1"].connection.allow_management_change
 
@@ -296,20 +308,23 @@ def test_the_head_of_a_host_may_be_doubtful(read: Read, host: str) -> None:
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"fleet.yaml": FLEET}, "hosts:1:1: no host is described, add hosts/NAME.yaml [empty]"),
-        ({"hosts/pve1.yaml": HOST}, "fleet.yaml:1:1: is missing, add it with the line `passerelle: 1` [fleet.missing]"),
+        ({"fleet.yaml": FLEET}, "hosts:1:1: the repository describes no host. Fix: add hosts/NAME.yaml [empty]"),
+        (
+            {"hosts/pve1.yaml": HOST},
+            "fleet.yaml:1:1: the file is missing. Fix: add it with the line `passerelle: 1` [fleet.missing]",
+        ),
         (
             {"fleet.yaml": "passerelle: 2\n", "hosts/pve1.yaml": HOST},
-            "fleet.yaml:1:13: passerelle: is the number 2, write 1 or less [value]",
+            "fleet.yaml:1:13: passerelle: the value is the number 2. Fix: write 1 or less [value]",
         ),
         (
             {"fleet.yaml": "passerelle: 1\nrollout: {waves: [1]}\n", "hosts/pve1.yaml": HOST},
-            "fleet.yaml:2:1: rollout: `rollout` is not supported yet by this version, remove it: nothing would enforce "
-            "it [unknown-key]",
+            "fleet.yaml:2:1: rollout: this version does not support `rollout` yet, so nothing would enforce it. "
+            "Fix: remove the key [unknown-key]",
         ),
         (
             {"fleet.yaml": "# nothing\n", "hosts/pve1.yaml": HOST},
-            "fleet.yaml:1:1: is empty, write `key: value` lines [yaml.empty]",
+            "fleet.yaml:1:1: the file is empty. Fix: write `key: value` lines [yaml.empty]",
         ),
     ],
 )

@@ -67,36 +67,39 @@ def test_fleet_yaml_and_groups_use_each_others_names(read: Read, host: str) -> N
         ),
         (
             {"groups/web.yaml": WEB.replace("macro: Web", "macro: Wob")},
-            "groups/web.yaml:6:39: rules.0.macro: `Wob` is no macro, did you mean Web? [value]",
+            "groups/web.yaml:6:39: rules.0.macro: `Wob` is not a macro. Fix: write Web, if you mean that [value]",
         ),
         (
             {"groups/mail.yaml": WEB},
-            "groups/mail.yaml:1:8: group: the file is groups/mail.yaml, write mail, or name the file web.yaml "
-            "[group.file-name]",
+            "groups/mail.yaml:1:8: group: `group` differs from the name of the file groups/mail.yaml. Fix: write "
+            "mail, or rename the file to web.yaml [group.file-name]",
         ),
         (
             {"groups/web.yaml": WEB, "groups/zoo.yaml": "group: zoo\naliases: {office: 192.0.2.1}\n"},
-            "groups/zoo.yaml:2:19: aliases.office: the alias office is defined in groups/web.yaml already, keep one "
-            "[firewall.rule]",
+            "groups/zoo.yaml:2:19: aliases.office: the alias office is already defined in groups/web.yaml. Fix: "
+            "keep one of the two [firewall.rule]",
         ),
         (
             {"groups/web.yaml": WEB.replace("198.51.100.7]", "nowhere]")},
-            "groups/web.yaml:4:43: ipsets.friends.2: no alias is named nowhere, add it to `aliases` [firewall.rule]",
+            "groups/web.yaml:4:43: ipsets.friends.2: no alias is named nowhere. Fix: add it to `aliases` "
+            "[firewall.rule]",
         ),
         (
             {"groups/web.yaml": WEB.replace("macro: Web}", "macro: Web, iface: vmbr0}")},
-            "groups/web.yaml:6:51: rules.0.iface: stands in a group, name groups and interfaces where the group is "
-            "used [firewall.rule]",
+            "groups/web.yaml:6:51: rules.0.iface: a rule of a group takes no iface. Fix: write it in the rule "
+            "that uses the group [firewall.rule]",
         ),
         (
             {"fleet.yaml": "passerelle: 1\nfirewall: {groups: {web: []}}\n", "groups/web.yaml": WEB},
-            "groups/web.yaml:1:8: group: the group web is defined in fleet.yaml already, keep one [firewall.rule]",
+            "groups/web.yaml:1:8: group: the group web is already defined in fleet.yaml. Fix: keep one of the "
+            "two [firewall.rule]",
         ),
         (
             {"groups/web.yaml": "group: web\nrulez: []\n"},
-            "groups/web.yaml:2:1: rulez: unknown key `rulez`, did you mean `rules`? [unknown-key]",
+            "groups/web.yaml:2:1: rulez: unknown key `rulez`. Fix: write `rules`, if you mean that [unknown-key]",
         ),
-        ({"groups/web.yaml": "- x\n"}, "groups/web.yaml:1:1: is not a mapping, write `key: value` lines [yaml.empty]"),
+        ({"groups/web.yaml": "- x\n"}, "groups/web.yaml:1:1: the file is not a mapping. Fix: write `key: value` "
+                                       "lines [yaml.empty]"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(read: Read, host: str, files: dict[str, str], said: str) -> None:
@@ -122,7 +125,7 @@ def test_there_is_a_schema_for_the_files(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_without_a_kind_for_them_the_files_are_refused() -> None:
     fleet = read_fleet(tree_of({"fleet.yaml": "passerelle: 1\n", "groups/web.yaml": WEB}), ())
-    assert "groups/web.yaml:1:1: nothing reads the files of groups/, remove it: nothing would enforce it" in [
+    assert "groups/web.yaml:1:1: no section uses this file, so nothing enforces it. Fix: remove the file" in [
         str(found) for found in fleet.findings if found.rule == "groups"
     ]
 
@@ -131,6 +134,6 @@ def test_a_rule_of_the_datacenter_that_never_decides_is_said(read: Read, host: s
     rules = "  rules:\n    - {type: in, action: accept, macro: Web}\n    - {type: in, action: drop, macro: HTTP}\n"
     found = read({"fleet.yaml": f"passerelle: 1\nfirewall:\n{rules}", "hosts/pve1.yaml": host}).findings
     assert [f"{one} [{one.rule}]" for one in found if one.file == "fleet.yaml"] == [
-        "fleet.yaml:5:7: firewall.rules.1: never decides: IN Web(ACCEPT) (fleet.yaml:4) takes all its packets, "
-        "put it before that rule, or remove it [firewall.shadowed]"
+        "fleet.yaml:5:7: firewall.rules.1: the rule has no effect, because IN Web(ACCEPT) (fleet.yaml:4) matches "
+        "all its packets first. Fix: put it in front of that rule, or remove it [firewall.shadowed]"
     ]

@@ -18,7 +18,10 @@ def test_many_errors_are_all_said_and_more_are_counted(read: Read) -> None:
         found = read({"hosts/pve1.yaml": text}).findings
         assert time.perf_counter() - started < 5
         assert len(found) == said
-    assert found[0].message == "has 4000 more findings of this sort, correct the first ones"
+    assert (
+        found[0].message
+        == "the file has 4000 more findings of this kind. Fix: correct the first ones, and run lint again"
+    )
 
 
 ADDRESSES = "{addresses: [%s]}"

@@ -13,7 +13,7 @@ WARNING = Finding("hosts/a.yaml", 1, 1, (), "warning", "connection.no-console", 
 
 def test_text_is_one_line_a_finding_without_control_characters() -> None:
     assert as_text([ERROR, WARNING]).splitlines() == [
-        "hosts/pé 1.yaml:9:52: nat.0.out: no eth9, add it [nat.unknown-interface]",
+        "hosts/pé 1.yaml:9:52: nat.0.out: no eth9. Fix: add it [nat.unknown-interface]",
         "hosts/a.yaml:1:1: no[31m console (warning) [connection.no-console]",
     ]
 

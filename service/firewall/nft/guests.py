@@ -131,7 +131,7 @@ def _prerouting(firewall: HostFirewall, own: tuple[FilteredGuest, ...]) -> Itera
 
 def _sends(guest: FilteredGuest) -> Iterator[NftLine]:
     """What it may say about itself. Asking for an address it has none yet."""
-    yield NftLine((*nft.icmp(6, ADVERTISEMENT), nft.DROP), "it is no router")
+    yield NftLine((*nft.icmp(6, ADVERTISEMENT), nft.DROP), "it is not a router")
     if guest.macfilter:
         yield NftLine((nft.arp_sender(guest.mac, other=True), nft.DROP), "ARP under another MAC address")
     if not guest.ipfilter:

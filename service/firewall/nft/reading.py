@@ -184,7 +184,7 @@ def _match(body: Mapping[str, Json], labels: Labels) -> list[Condition] | None:
 
 
 def _other(kind: str, inner: Json, right: Json, op: Json) -> str:
-    """The name of a condition that is no dimension: as nft writes it where that is plain, else as nft's JSON."""
+    """The name of a condition that is not a dimension: as nft writes it where that is plain, else as nft's JSON."""
     if isinstance(inner, dict) and op in ("==", "!=") and isinstance(right, str | int):
         sign = "!= " if op == "!=" else ""
         if kind == "payload" and set(inner) == {"protocol", "field"}:

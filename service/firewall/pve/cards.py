@@ -53,7 +53,7 @@ def parse_guests(data: bytes, file: str = "guests.json") -> dict[str, GuestCards
     try:
         table = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is no JSON: {error}") from error
+        raise InputError(f"{file} is not JSON: {error}") from error
     if not isinstance(table, dict) or not all(isinstance(table.get(key, {}), dict) for key in ("qemu", "lxc")):
         raise InputError(f'{file} is not of the form {{"qemu": {{VMID: {{}}}}, "lxc": {{}}}}')
     guests: dict[str, GuestCards] = {}
@@ -62,7 +62,7 @@ def parse_guests(data: bytes, file: str = "guests.json") -> dict[str, GuestCards
         for vmid in sorted(lines, key=lambda text: (len(text), text)):
             config = lines[vmid]
             if not _VMID.fullmatch(vmid) or not isinstance(config, dict) or len(guests) >= MAX_GUESTS:
-                raise InputError(f"{file}: {key}.{vmid[:20]} is no guest")
+                raise InputError(f"{file}: {key}.{vmid[:20]} is not a guest")
             guests[vmid] = GuestCards(vmid, "vm" if env == "vm" else "ct", _cards(vmid, config))
     return guests
 

@@ -66,7 +66,7 @@ def split_cidr(text: str) -> tuple[str, str, Family] | None:
 
 
 def ip_or_cidr(text: str) -> tuple[str, Family] | None:
-    """As Proxmox keeps an alias or an entry of a set: without /32 or /128. None if it is no address and no network."""
+    """As Proxmox keeps an alias or an entry of a set: without /32 or /128. None if it is neither."""
     found = split_cidr(text)
     if found is None:
         return None

@@ -68,10 +68,10 @@ def _macro(name: str, entry: Mapping[str, object]) -> Macro:
     def lines(key: str) -> tuple[MacroRule, ...]:
         found = entry.get(key, entry["rules"])
         if not isinstance(found, list):
-            raise TypeError(f"macros.json: {name}.{key} is no list")
+            raise TypeError(f"macros.json: {name}.{key} is not a list")
         return tuple(MacroRule(**line) for line in found)
 
     families = entry["families"]
     if not isinstance(families, list):
-        raise TypeError(f"macros.json: {name}.families is no list")
+        raise TypeError(f"macros.json: {name}.families is not a list")
     return Macro(name, str(entry["description"]), tuple(families), lines("rules"), lines("rules_ipv6"))

@@ -1,7 +1,7 @@
 """What Perl's Net::IP accepts as an address, a prefix or a range, with its words for what it does not accept.
 
 Proxmox checks the addresses of rules with it. Its peculiarities are part of the meaning of the files: fewer than four
-quads are filled with zeros, and a prefix length that is no number is not looked at.
+quads are filled with zeros, and a prefix length that is not a number is not looked at.
 """
 
 import re
@@ -16,7 +16,7 @@ _V6_PART = re.compile(r"[0-9a-fA-F]{1,4}")
 
 
 class Unusable(Exception):  # noqa: N818 (an answer, not a fault)
-    """The text is no address for Net::IP; the message is Net::IP's."""
+    """The text is not an address for Net::IP; the message is Net::IP's."""
 
 
 def check(text: str) -> Family:

@@ -105,9 +105,9 @@ def _bridge_in(firewall: HostFirewall, family: Family) -> Iterator[ChainStep]:
             yield ChainStep(DROP, (_forged(guest),), note=note)
     for guest in firewall.guests:
         if family == 6:
-            yield ChainStep(DROP, (_from(guest), _is_advertisement), note=f"guest {guest.name} is no router")
+            yield ChainStep(DROP, (_from(guest), _is_advertisement), note=f"guest {guest.name} is not a router")
         if guest.ipfilter:
-            note = f"the source is no address of guest {guest.name} (ipfilter)"
+            note = f"the source is not an address of guest {guest.name} (ipfilter)"
             yield ChainStep(DROP, (_from(guest), _foreign_source(guest, family)), note=note)
     for guest in firewall.guests:
         if guest.macfilter:
@@ -118,7 +118,7 @@ def _bridge_in(firewall: HostFirewall, family: Family) -> Iterator[ChainStep]:
 def _bridge_out(firewall: HostFirewall, family: Family) -> Iterator[ChainStep]:
     for guest in firewall.guests:
         if guest.ipfilter:
-            note = f"the destination is no address of guest {guest.name} (ipfilter)"
+            note = f"the destination is not an address of guest {guest.name} (ipfilter)"
             yield ChainStep(DROP, (_foreign_dest(guest, family),), note=note)
 
 

@@ -54,7 +54,9 @@ def parse_packet(fields: Mapping[str, object]) -> AskedFlow:
             raise InputError(f"the packet has no {key}", hint="every packet has from, to, proto, source, dest")
     for key in ("from", "to"):
         if not _ZONE.fullmatch(given[key]):
-            raise InputError(f"{key} is no zone: {given[key]}", hint="host, outside, nfvm, ct100, vm200i1, vmbr1/tapX")
+            raise InputError(
+                f"{key} is not a zone: {given[key]}", hint="host, outside, nfvm, ct100, vm200i1, vmbr1/tapX"
+            )
     source, dest, family = _addresses(given)
     proto = _protocol(given["proto"])
     flow = Flow(
@@ -92,7 +94,7 @@ def _addresses(given: Mapping[str, str]) -> tuple[int, int, Family]:
         source, family = address_number(given["source"])
         dest, other = address_number(given["dest"])
     except ValueError as error:
-        raise InputError(f"source or dest is no address: {error}") from error
+        raise InputError(f"source or dest is not an address: {error}") from error
     if family != other:
         raise InputError("source and dest are of different families")
     return source, dest, family
@@ -116,7 +118,7 @@ def _port(text: str | None, key: str, missing: int) -> int:
         return int(text)
     named = any_service_port(text)
     if named is None:
-        raise InputError(f"{key} is no port: {text}")
+        raise InputError(f"{key} is not a port: {text}")
     return named
 
 

@@ -4,7 +4,7 @@
 
 PVEFW-reject    answers, but never to ICMP, broadcast or multicast
 PVEFW-Drop      before policy DROP: silent about noise; for IPv6 it answers TCP 43
-PVEFW-Reject    before policy REJECT: silent about broadcasts, UPnP, late DNS answers and TCP that is no SYN
+PVEFW-Reject    before policy REJECT: silent about broadcasts, UPnP, late DNS answers and TCP that is not a SYN
 PVEFW-smurfs    broadcast sources
 PVEFW-tcpflags  impossible combinations of TCP flags
 """
@@ -93,7 +93,7 @@ def _policy(family: Family, *, answer: bool) -> list[ChainStep]:
         refuse(lambda flow: flow.proto == UDP and flow.sport == 137 and flow.dport >= 1024, "SMB noise"),
         refuse(lambda flow: flow.proto == TCP and flow.dport in _SMB_TCP, "SMB noise"),
         ChainStep(DROP, (lambda flow: flow.proto == UDP and flow.dport == 1900,), note="UPnP noise"),
-        ChainStep(DROP, (_no_syn,), note="TCP that is no SYN"),
+        ChainStep(DROP, (_no_syn,), note="TCP that is not a SYN"),
         ChainStep(DROP, (lambda flow: flow.proto == UDP and flow.sport == 53,), note="late DNS answers"),
     ]
     return steps

@@ -74,7 +74,7 @@ class Analyser:
             )
 
     def trace_packet(self, fields: Mapping[str, object]) -> Verdict:
-        """The verdict on a packet given by its fields. Raises InputError for what is no packet."""
+        """The verdict on a packet given by its fields. Raises InputError for what is not a packet."""
         return self.trace(parse_packet(fields))
 
     def trace(self, question: AskedFlow) -> Verdict:

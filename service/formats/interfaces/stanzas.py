@@ -215,7 +215,7 @@ class _Reader:
         elif self.head is not None:
             self.read_option(text, logical)
         else:
-            self.problem(logical.first, f"`{shown(keyword)}` is no keyword: ifupdown2 ignores the line")
+            self.problem(logical.first, f"`{shown(keyword)}` is not a keyword: ifupdown2 ignores the line")
 
     def read_keyword(self, keyword: str, words: list[str], logical: _Logical) -> None:
         if len(words) < 2 or keyword == "allow":
@@ -258,11 +258,11 @@ class _Reader:
         if not words:
             return "", ""
         if words[0] not in _FAMILIES:
-            self.problem(head.first, f"`{shown(words[0])}` is no address family: ifupdown2 reads none")
+            self.problem(head.first, f"`{shown(words[0])}` is not an address family: ifupdown2 reads none")
             return "", ""
         method = words[1] if len(words) > 1 else "static"
         if method not in _METHODS:
-            self.problem(head.first, f"`{shown(method)}` is no method of ifupdown2")
+            self.problem(head.first, f"`{shown(method)}` is not a method of ifupdown2")
         if len(words) > 2:
             self.problem(head.first, f"`{shown(words[2])}` and what follows it is ignored")
         return words[0], method

@@ -55,19 +55,19 @@ def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
         return InputError(f"interface {name[:40]!r}: {what}")
 
     if not is_interface_name(name):
-        raise refuse("is no interface name (1 to 15 of letters, digits, `_`, `.`, `-`)")
+        raise refuse("is not an interface name (1 to 15 of letters, digits, `_`, `.`, `-`)")
     for address in wanted.addresses:
         if "/" not in address or read_cidr(address) is None:
-            raise refuse(f"{address[:60]!r} is no address in CIDR form such as 10.10.10.1/24")
+            raise refuse(f"{address[:60]!r} is not an address in CIDR form such as 10.10.10.1/24")
     for gateway in wanted.gateways:
         if read_address(gateway) is None:
-            raise refuse(f"{gateway[:60]!r} is no gateway address")
+            raise refuse(f"{gateway[:60]!r} is not a gateway address")
     if wanted.mtu is not None and not 68 <= wanted.mtu <= 65535:
         raise refuse(f"mtu {wanted.mtu} is not within 68 and 65535")
     if wanted.bridge is not None:
         for port in wanted.bridge.ports:
             if not is_interface_name(port) or port in ("none", "all", "glob", "regex", "noglob", "noregex"):
-                raise refuse(f"{port[:40]!r} is no name of a bridge port")
+                raise refuse(f"{port[:40]!r} is not a name of a bridge port")
         delay = wanted.bridge.forward_delay_s
         if not 0 <= delay <= 255 or delay != int(delay):
             raise refuse(f"forward delay {delay}: ifupdown2 takes whole seconds from 0 to 255")

@@ -71,7 +71,7 @@ def _users_of_ports(interfaces: Interfaces) -> dict[str, str]:
 
 
 def _drop_unused_ovs_ports(interfaces: Interfaces, users: dict[str, str]) -> None:
-    """A port that no bridge uses becomes a bare card again; one that something else uses is no port at all."""
+    """A port that no bridge uses becomes a bare card again; one that something else uses is not a port at all."""
     for name in [name for name, interface in interfaces.items() if interface.kind in OVS_PORT_KINDS]:
         user = interfaces.get(users.get(name, ""))
         if user is None:

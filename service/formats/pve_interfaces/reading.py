@@ -32,13 +32,13 @@ _WORD_CHARACTER = re.compile(rb"\w")
 def parse(data: bytes) -> PveInterfaces:
     """What Proxmox's reader makes of a file, whatever it holds.
 
-    Raises InputError only for what is no interfaces file by its size: over 1 MiB, 100,000 lines or 5,000 interfaces.
+    Raises InputError only for a file that is too large: over 1 MiB, 100,000 lines or 5,000 interfaces.
     """
     if len(data) > MAX_BYTES:
-        raise InputError(f"longer than {MAX_BYTES} bytes: that is no interfaces file")
+        raise InputError(f"longer than {MAX_BYTES} bytes: that is not an interfaces file")
     lines = data.split(b"\n")
     if len(lines) > MAX_LINES:
-        raise InputError(f"more than {MAX_LINES} lines: that is no interfaces file")
+        raise InputError(f"more than {MAX_LINES} lines: that is not an interfaces file")
     reader = _Reader(lines)
     reader.read()
     describe(reader.interfaces)
@@ -80,7 +80,7 @@ class _Reader:
         if found is None:
             if len(self.interfaces) >= MAX_INTERFACES:
                 raise InputError(
-                    f"line {self.next_line}: more than {MAX_INTERFACES} interfaces: that is no interfaces file"
+                    f"line {self.next_line}: more than {MAX_INTERFACES} interfaces: that is not an interfaces file"
                 )
             found = self.interfaces[name] = PveInterface(self.next_line)
         return found

@@ -1,6 +1,6 @@
 """Writing: the canonical form, as Proxmox's writer puts it down on every change in its web interface.
 
-Without the comment block that it always writes first; that block is no part of what it reads.
+Without the comment block that it always writes first; that block is not part of what it reads.
 """
 
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ def _move_comments(interface: PveInterface) -> None:
 def _stanza(
     name: str, interface: PveInterface, family: Family | None, warnings: list[str], *, first: bool
 ) -> list[str]:
-    """One stanza with the empty line behind it. What is no address stands in the first stanza of an interface only."""
+    """One stanza with the empty line behind it. Other options than addresses are only in the first one."""
     part = interface.part(family)
     lines = [f"iface {name}" if family is None else f"iface {name} {family} {part.method}"]
     parts = (part,) if family is not None else (interface.inet, interface.inet6)

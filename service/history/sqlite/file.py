@@ -13,7 +13,7 @@ APPLICATION_ID = 0x50535231
 
 
 def schema_version(path: Path) -> int:
-    """The number of the schema in a file; 0 for none. StoreError for a file that is no database of ours or damaged."""
+    """The number of the schema in a file; 0 for none. StoreError for a damaged file, or another program's."""
     if not path.exists() or path.stat().st_size == 0:
         return 0
     try:

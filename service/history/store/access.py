@@ -113,7 +113,7 @@ class AccessWrites(Writing):
     def add_receiver(self, name: str, type_: ReceiverType, *, by: str, at: datetime) -> str:
         """Make a receiver and return its secret, to be given to the forge. InputError if the name is bad or taken."""
         if not is_name(name):
-            raise InputError(f"{clean(name)!r} is no receiver's name", hint="small letters, digits, . - _")
+            raise InputError(f"{clean(name)!r} is not a receiver's name", hint="small letters, digits, . - _")
         if type_ not in RECEIVER_TYPES:
             raise InputError(f"no receiver type {clean(type_)!r}", hint=f"one of {', '.join(RECEIVER_TYPES)}")
         secret = new_secret()
@@ -197,7 +197,7 @@ class AccessWrites(Writing):
 
 def _check_token(name: str, scopes: Sequence[Scope], hosts: Sequence[str], lifetime: timedelta) -> None:
     if not is_name(name):
-        raise InputError(f"{clean(name)!r} is no token's name", hint="small letters, digits, . - _; at most 63")
+        raise InputError(f"{clean(name)!r} is not a token's name", hint="small letters, digits, . - _; at most 63")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         what = f"no scope {clean(unknown[0])!r}" if unknown else "a token needs a scope"

@@ -130,7 +130,7 @@ class ApplyWrites(Writing):
         """How the apply ended. False if it had ended already in this way or had succeeded; what the host's journal
         says later may still correct a Failed one."""
         if phase not in FINISHED:
-            raise InputError(f"{phase} is no end of an apply")
+            raise InputError(f"{phase} is not a state in which an apply ends")
         with self._database.write() as connection:
             row = connection.execute(
                 select(applies.c.host, applies.c.phase, applies.c.plan_id).where(applies.c.id == apply_id)

@@ -85,13 +85,13 @@ def _interfaces(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Hi
     named.extend((("dhcp", index, "interface"), entry.interface) for index, entry in enumerate(section.dhcp))
     for path, name in named:
         if name not in known and name != "lo":
-            right = f"this host has {', '.join(known)}" if known else "add it to `bridges`"
-            yield UNKNOWN_INTERFACE.hit(path, f"no interface or bridge is named {name}", right)
+            right = f"name one of {', '.join(known)}" if known else "add it to `bridges`"
+            yield UNKNOWN_INTERFACE.hit(path, f"the spec has no interface or bridge {name}", right)
     for index, name in enumerate(section.interface):
         if name in uplinks:
             yield SERVES_UPLINK.hit(
                 ("interface", index),
-                f"{name} has the default route: names are answered for strangers",
+                f"{name} has the default route, so dnsmasq would answer DNS queries from the internet",
                 "name the bridges only",
             )
     served = section.served_interfaces()
@@ -99,45 +99,49 @@ def _interfaces(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Hi
         for index, name in enumerate(section.no_dhcp_interface):
             if name in known and name not in served:
                 yield NO_DHCP_REDUNDANT.hit(
-                    ("no_dhcp_interface", index), f"{name} is not served at all", "the line may go"
+                    ("no_dhcp_interface", index), f"dnsmasq does not serve {name} at all", "remove this entry"
                 )
 
 
 def _whole(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Hit]:
     if section.bind_interfaces and section.bind_dynamic:
-        yield BIND_BOTH.hit(("bind_interfaces",), "excludes bind_dynamic", "keep bind_dynamic")
+        yield BIND_BOTH.hit(
+            ("bind_interfaces",), "bind_interfaces and bind_dynamic exclude each other", "remove bind_interfaces"
+        )
     if not section.served_interfaces() and not section.listen_address:
-        yield SERVES_ALL.hit((), "names nothing to serve, so every interface is", "add `dhcp` or `interface: BRIDGE`")
+        yield SERVES_ALL.hit(
+            (), "no interface is named, so dnsmasq would serve every one", "add `dhcp` or `interface: BRIDGE`"
+        )
     if section.domain and section.domain not in section.local:
         yield DOMAIN_NOT_LOCAL.hit(
             ("domain",),
-            f"unknown names of {section.domain} are asked upstream",
+            f"dnsmasq forwards queries for unknown names in {section.domain} to the upstream servers",
             f"add `local: [/{section.domain}/]`",
         )
     if section.names == "anyone" and section.dhcp and any(isinstance(claim, Reservation) for claim in claims):
         yield NAMES_OF_ANYONE.hit(
             (),
-            "takes the name that any guest sends: of two that send the same undeclared one the last gets it, "
-            "and with it what is meant for the other",
+            "dnsmasq accepts any name that a guest sends. If two guests send the same undeclared name, the last one "
+            "gets it, and also the traffic that is meant for the other",
             "add `names: declared`",
         )
     if not any(isinstance(claim, PackageState) and claim.package == "dnsmasq" for claim in claims):
         yield PACKAGE_NOT_NAMED.hit(
-            (), "dnsmasq is used but its package is not named", "add `packages: {dnsmasq: present}`"
+            (), "the host uses dnsmasq, but `packages` does not name it", "add `packages: {dnsmasq: present}`"
         )
 
 
 def _range(path: Path, entry: DhcpRange, claims: Sequence[Claim]) -> Iterator[Hit]:
     start, end = ipaddress.IPv4Address(entry.start), ipaddress.IPv4Address(entry.end)
     if start > end:
-        yield REVERSED.hit((*path, "start"), f"{start} comes after {end}", "exchange start and end")
+        yield REVERSED.hit((*path, "start"), f"the range starts at {start}, after its end {end}", "swap start and end")
     networks = [claim for claim in claims if isinstance(claim, AddressClaim) and ":" not in claim.address]
     for own in networks:
         address = ipaddress.IPv4Interface(own.address).ip
         if start <= address <= end:
             yield OWN_ADDRESS.hit(
                 (*path, "start"),
-                f"the range {start} to {end} has {address}, the host's own on {own.interface}",
+                f"the range {start} to {end} contains {address}, the host's own address on {own.interface}",
                 "leave it out of the range",
             )
     subnets = [ipaddress.IPv4Interface(own.address).network for own in networks if own.interface == entry.interface]
@@ -145,13 +149,13 @@ def _range(path: Path, entry: DhcpRange, claims: Sequence[Claim]) -> Iterator[Hi
         yield from _in_subnet(path, entry, subnets)
     elif any(isinstance(claim, Named) and claim.interface == entry.interface for claim in claims):
         yield NO_ADDRESS.hit(
-            (*path, "interface"), f"{entry.interface} has no IPv4 address", "give it one in the range's subnet"
+            (*path, "interface"), f"{entry.interface} has no IPv4 address", "give it an address in the range's subnet"
         )
     if entry.lease_file and entry.lease_file.startswith(_LOST_AT_REBOOT):
         yield LEASE_FILE_LOST.hit(
             (*path, "lease_file"),
-            f"{entry.lease_file} is lost at a reboot, and guests get other addresses",
-            "write /var/lib/misc/dnsmasq.leases or remove the line",
+            f"{entry.lease_file} is lost at a reboot, and then guests get other addresses",
+            "write /var/lib/misc/dnsmasq.leases, or remove the line",
         )
 
 
@@ -166,11 +170,13 @@ def _in_subnet(path: Path, entry: DhcpRange, subnets: list[ipaddress.IPv4Network
             )
         elif subnet.num_addresses > 2 and address in (subnet.network_address, subnet.broadcast_address):
             yield OUTSIDE.hit(
-                (*path, key), f"{address} is the own or broadcast address of {subnet}", "leave it out of the range"
+                (*path, key), f"{address} is the network or broadcast address of {subnet}", "leave it out of the range"
             )
     if subnet and entry.netmask and entry.netmask != str(subnet.netmask):
         yield NETMASK.hit(
-            (*path, "netmask"), f"{entry.netmask} is not that of {subnet}", f"write {subnet.netmask} or remove it"
+            (*path, "netmask"),
+            f"{entry.netmask} is not the netmask of {subnet}",
+            f"write {subnet.netmask}, or remove the key",
         )
     yield from _routers(path, entry, subnet)
 
@@ -182,13 +188,13 @@ def _options(path: Path, entry: DhcpRange) -> Iterator[Hit]:
         first = first_seen.setdefault(number, key)
         if first != key:
             yield OPTION_TWICE.hit(
-                (*path, "options", key), f"option {number} stands here as `{first}` already", "keep one of the two"
+                (*path, "options", key), f"option {number} is already set as `{first}`", "keep one of the two"
             )
         if problem := misfit(key, values):
             yield OPTION_VALUE.hit((*path, "options", key), *problem)
         elif number == 19 and values == ("1",):
             yield OPTION_19.hit(
-                (*path, "options", key), "tells guests to forward packets", "remove it; 0 was surely meant"
+                (*path, "options", key), "this option makes guests forward packets", "remove it, or write 0"
             )
 
 
@@ -209,10 +215,12 @@ def _served(path: Path, entry: DhcpRange, section: DnsmasqSection) -> Iterator[H
     name = entry.interface
     for key in ("except_interface", "no_dhcp_interface"):
         if name in getattr(section, key):
-            yield NOT_SERVED.hit((*path, "interface"), f"{name} is excluded by `{key}`", f"remove it from `{key}`")
+            yield NOT_SERVED.hit((*path, "interface"), f"`{key}` excludes {name}", f"remove it from `{key}`")
     if section.interface and name not in section.interface:
         yield NOT_SERVED.hit(
-            (*path, "interface"), f"{name} is not in `interface`", "add it there or leave `interface` out"
+            (*path, "interface"),
+            f"`interface` does not list {name}",
+            f"add {name} to `interface`, or remove `interface`",
         )
 
 
@@ -221,12 +229,12 @@ def _other_ranges(path: Path, entry: DhcpRange, earlier: Sequence[DhcpRange]) ->
     for other in earlier:
         if ipaddress.IPv4Address(other.start) <= end and start <= ipaddress.IPv4Address(other.end):
             yield OVERLAP.hit(
-                (*path, "start"), f"overlaps the range {other.start} to {other.end}", "keep the ranges apart"
+                (*path, "start"), f"the range overlaps the range {other.start} to {other.end}", "keep the ranges apart"
             )
     for key in ("authoritative", "lease_file"):
         mine = getattr(entry, key)
         said = next((value for other in earlier if (value := getattr(other, key)) is not None), None)
         if mine is not None and said is not None and mine != said:
             yield DISAGREE.hit(
-                (*path, key), f"differs from another range's; dnsmasq has one `{key}`", "write the same in both"
+                (*path, key), f"`{key}` differs from another range, and dnsmasq has only one", "write the same in both"
             )

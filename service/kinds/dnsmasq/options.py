@@ -82,8 +82,8 @@ def check_option(key: str) -> str:
     """A DHCP option's number or name."""
     if number_of(key) not in OPTIONS:
         wrong(
-            f"{quoted(key)} is no DHCP option that can be set",
-            "write its number or dnsmasq's name for it, as in 3 or router",
+            f"{quoted(key)} is not a DHCP option that passerelle can set",
+            "write its number or dnsmasq's name for it, such as 3 or router",
         )
     return key
 
@@ -92,14 +92,16 @@ def as_texts(value: object) -> object:
     """One value or a list of them, each as text."""
     items = value if isinstance(value, tuple) else (value,)
     if not all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
-        wrong("is neither text, nor a number, nor a list of them", "write as in 10.10.10.1 or [10.10.10.1, 10.10.10.2]")
+        wrong("the value is not text, a number or a list of them", "write 10.10.10.1 or [10.10.10.1, 10.10.10.2]")
     return tuple(str(item) for item in items)
 
 
 def check_text(value: str) -> str:
     """What any option's value consists of."""
     if not _TEXT.fullmatch(value):
-        wrong(f"{quoted(value)} cannot be sent", "write letters, digits and . _ : / @ + ~ -, at most 200")
+        wrong(
+            f"{quoted(value)} cannot be sent in a DHCP option", "write letters, digits and . _ : / @ + ~ -, at most 200"
+        )
     return value
 
 
@@ -109,18 +111,18 @@ def misfit(key: str, values: tuple[str, ...]) -> tuple[str, str] | None:
     name, sort = OPTIONS[number]
     label = f"option {number} ({name})"
     if not values:
-        return f"{label} has no value", f"write one or remove `{key}`"
+        return f"{label} has no value", f"write a value, or remove `{key}`"
     if len(values) > 1 and sort not in ("addresses", "domains"):
-        return f"{label} has {len(values)} values", "write one"
+        return f"{label} has {len(values)} values", "write one value"
     bounds = _BOUNDS.get(sort)
     for value in values:
         if sort == "addresses" and not _ADDRESS.fullmatch(value):
-            return f"{label}: {quoted(value)} is no IPv4 address", "write it as in 10.10.10.1"
+            return f"{label}: {quoted(value)} is not an IPv4 address", "write an address such as 10.10.10.1"
         if sort == "domains" and not is_domain(value):
-            return f"{label}: {quoted(value)} is no domain name", "write it as in example.lan"
+            return f"{label}: {quoted(value)} is not a domain name", "write a name such as example.lan"
         if bounds and not (_NUMBER.fullmatch(value) and bounds[0] <= int(value) <= bounds[1]):
             return (
-                f"{label}: {quoted(value)} is out of bounds",
+                f"{label}: {quoted(value)} is out of range",
                 f"write a whole number from {bounds[0]} to {bounds[1]}",
             )
     return None

@@ -36,10 +36,10 @@ def check_lease_time(value: str) -> str:
         return value
     match = _LEASE_TIME.fullmatch(value)
     if not match:
-        wrong(f"{quoted(value)} is no lease time", "write it as in 12h, 45m or infinite")
+        wrong(f"{quoted(value)} is not a lease time", "write a time such as 12h or 45m, or infinite")
     seconds = int(match[1]) * _LEASE_UNITS[match[2]]
     if not MIN_LEASE_S <= seconds < 2**32:
-        wrong(f"{quoted(value)} is out of bounds", "write 2m or more, or infinite")
+        wrong(f"{quoted(value)} is out of range", "write 2m or more, or infinite")
     return value
 
 
@@ -47,7 +47,7 @@ def check_lease_file(value: str) -> str:
     """A file that dnsmasq, as root, creates and writes: only where lease files are kept, and named as one."""
     if not _LEASE_FILE.fullmatch(value):
         wrong(
-            f"{quoted(value)} is no place for leases",
+            f"{quoted(value)} is not allowed as a lease file",
             "write /var/lib/misc/dnsmasq.leases, or another name that ends with .leases in /var/lib/misc or "
             "/var/lib/dnsmasq",
         )
@@ -55,13 +55,13 @@ def check_lease_file(value: str) -> str:
 
 
 def check_log_facility(value: str) -> str:
-    """A syslog facility, or a file of dnsmasq's in /var/log: root appends to it, so others' logs are no place."""
+    """A syslog facility, or dnsmasq's own file in /var/log. Root appends to it, so other files are not allowed."""
     if value.lower() in _FACILITIES:
         return value.lower()
     if not _LOG_FILE.fullmatch(value):
         wrong(
-            f"{quoted(value)} is no place for dnsmasq's log",
-            "write /var/log/dnsmasq.log, /var/log/dnsmasq-NAME.log, or a facility as in daemon",
+            f"{quoted(value)} is not allowed as dnsmasq's log",
+            "write /var/log/dnsmasq.log, /var/log/dnsmasq-NAME.log, or a facility such as daemon",
         )
     return value
 
@@ -76,12 +76,15 @@ def check_server(value: str) -> str:
     """An upstream DNS server: `1.1.1.1`, `1.1.1.1#5353`, or for one domain `/example.org/192.0.2.53`."""
     match = _SERVER.fullmatch(value)
     if not match:
-        wrong(f"{quoted(value)} is no DNS server", "write it as in 1.1.1.1, 1.1.1.1#53 or /example.org/192.0.2.53")
+        wrong(
+            f"{quoted(value)} is not a DNS server",
+            "write a server such as 1.1.1.1, 1.1.1.1#53 or /example.org/192.0.2.53",
+        )
     domain, address, port = match.groups()
     if domain is not None:
         grammar.check_domain(domain)
     if port is not None and not 1 <= int(port) <= 65535:
-        wrong(f"{quoted(value)} has no valid port", "write 1 to 65535 after #")
+        wrong(f"{quoted(value)} has no valid port", "write a port from 1 to 65535 after #")
     # A resolver on this host itself (127.0.0.1#5353) is a usual upstream.
     if not re.fullmatch(r"127(?:\.[0-9]{1,3}){3}", address) and address != "::1":
         grammar.check_address(address)
@@ -94,7 +97,7 @@ def check_netmask(value: str) -> str:
     numbers = [int(part) for part in parts.groups()] if parts else [256]
     bits = "".join(f"{number:08b}" for number in numbers)
     if max(numbers) > 255 or "01" in bits or "1" not in bits:
-        wrong(f"{quoted(value)} is no netmask", "write it as in 255.255.255.0")
+        wrong(f"{quoted(value)} is not a netmask", "write a netmask such as 255.255.255.0")
     return ".".join(str(number) for number in numbers)
 
 

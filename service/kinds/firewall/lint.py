@@ -42,8 +42,8 @@ def reserved_sets(cluster: Level) -> Iterator[Hit]:
     """Sets of the fleet that would let nobody in, and keep nobody out, on a host without Proxmox."""
     for name in RESERVED_SETS:
         if name in cluster.ipsets:
-            what = f"the fleet's set {name} has a meaning of its own for Proxmox, and none on this host"
-            yield RESERVED.hit((), what, "name the set otherwise, and write rules with it")
+            what = f"the name of the set {name} has a special meaning on Proxmox, and none on this host"
+            yield RESERVED.hit((), what, "rename the set, and write rules that use it")
 
 
 def unknown_interfaces(rules: Sequence[Rule], claims: Sequence[Claim]) -> Iterator[Hit]:
@@ -51,9 +51,9 @@ def unknown_interfaces(rules: Sequence[Rule], claims: Sequence[Claim]) -> Iterat
     known = sorted({claim.interface for claim in claims if isinstance(claim, Named)})
     for index, rule in enumerate(rules):
         if rule.iface and rule.iface not in known:
-            right = f"this host has {', '.join(known)}" if known else "name one of `interfaces` or `bridges`"
+            right = f"name one of {', '.join(known)}" if known else "name one of `interfaces` or `bridges`"
             yield UNKNOWN_INTERFACE.hit(
-                ("rules", index, "iface"), f"no interface or bridge is named {rule.iface}", right
+                ("rules", index, "iface"), f"the spec has no interface or bridge {rule.iface}", right
             )
 
 
@@ -72,13 +72,13 @@ def _dhcp(analyser: HostAnalyser | NodeAnalyser, iface: str, claims: Sequence[Cl
     request = {"proto": "udp", "sport": "68", "dport": "67", "source": _NO_ADDRESS, "dest": "255.255.255.255"}
     said = _trace(analyser, iface, "", request)
     if said.verdict != ACCEPT:
-        what = f"guests on {iface} get no address: udp/67 is not let in ({_by(said)})"
+        what = f"guests on {iface} get no address, because the firewall blocks udp/67 ({_by(said)})"
         yield _hit(DHCP_BLOCKED, said, what, iface, "udp", 67)
     for own, guest in _pairs(iface, claims, 4):
         answer = {"proto": "udp", "sport": "67", "dport": "68", "source": own, "dest": guest}
         said = _trace(analyser, "", iface, answer)
         if said.verdict != ACCEPT:
-            what = f"guests on {iface} get no address: the answers to udp/68 are not let out ({_by(said)})"
+            what = f"guests on {iface} get no address, because the firewall blocks answers to udp/68 ({_by(said)})"
             fix = f"{{type: out, action: accept, iface: {iface}, proto: udp, sport: 67, dport: 68}}"
             yield DHCP_BLOCKED.hit((), what, _right(said, fix))
         return
@@ -91,7 +91,7 @@ def _dns(analyser: HostAnalyser | NodeAnalyser, iface: str, claims: Sequence[Cla
             query = {"proto": proto, "dport": "53", "source": guest, "dest": own}
             said.append(_trace(analyser, iface, "", query))
         if said and all(verdict.verdict != ACCEPT for verdict in said):
-            what = f"guests on {iface} get no names: {proto}/53 is not let in ({_by(said[0])})"
+            what = f"guests on {iface} cannot resolve names, because the firewall blocks {proto}/53 ({_by(said[0])})"
             yield _hit(DNS_BLOCKED, said[0], what, iface, proto, 53)
 
 
@@ -100,7 +100,7 @@ def _neighbours(analyser: HostAnalyser | NodeAnalyser, claim: Masquerades) -> It
     packet = {"proto": "tcp", "dport": "22", "source": _NEIGHBOUR, "dest": target}
     said = _trace(analyser, claim.out, "inside", packet)
     if said.verdict == ACCEPT:
-        what = f"whoever routes {claim.source} to this host's {claim.out} reaches the guests ({_by(said)})"
+        what = f"a neighbour on {claim.out} that routes {claim.source} to this host reaches the guests ({_by(said)})"
         fix = f"{{type: forward, action: drop, dest: {claim.source}}}"
         yield NEIGHBOURS.hit((), what, _right(said, fix))
 
@@ -109,16 +109,18 @@ def open_to_neighbours(claims: Sequence[Claim]) -> Iterator[Hit]:
     """Where the firewall sees nothing of what is routed and nothing else closes the networks."""
     for claim in claims:
         if isinstance(claim, Masquerades):
-            what = f"whoever routes {claim.source} to this host's {claim.out} reaches the guests"
-            yield NEIGHBOURS.hit((), f"{what}: Proxmox filters none of it", "let it be derived (`derive: {nat: true}`)")
+            what = f"a neighbour on {claim.out} that routes {claim.source} to this host reaches the guests"
+            yield NEIGHBOURS.hit(
+                (), f"{what}, because Proxmox does not filter routed packets", "write `derive: {nat: true}`"
+            )
 
 
 def left_open(claims: Sequence[Claim]) -> Iterator[Hit]:
     """Networks of which the spec says that they stay open: `derive: {nat: open}`."""
     for claim in claims:
         if isinstance(claim, Masquerades):
-            what = f"whoever routes {claim.source} to this host's {claim.out} reaches the guests"
-            yield LEFT_OPEN.hit(("derive", "nat"), what, "write `nat: true`: it closes the network to neighbours")
+            what = f"a neighbour on {claim.out} that routes {claim.source} to this host reaches the guests"
+            yield LEFT_OPEN.hit(("derive", "nat"), what, "write `nat: true`, which closes the network to neighbours")
 
 
 def _hit(rule: LintRule, said: Verdict, what: str, iface: str, proto: str, port: int) -> Hit:
@@ -128,9 +130,9 @@ def _hit(rule: LintRule, said: Verdict, what: str, iface: str, proto: str, port:
 
 
 def _right(said: Verdict, fix: str) -> str:
-    """What mends it: where a policy decided, a rule is missing; where a rule did, ours has to come before it."""
+    """The fix. If a policy decided, a rule is missing. If a rule decided, the new one has to be in front of it."""
     if "policy_" in said.why:
-        return f"add {fix} to `firewall.rules`, or let it be derived (`derive: true`)"
+        return f"add {fix} to `firewall.rules`, or write `derive: true`"
     return f"put {fix} before that rule"
 
 

@@ -1,4 +1,4 @@
-"""What is published, and whether the firewall lets it be reached, and nothing else beside it."""
+"""Whether the firewall lets clients reach what is published."""
 
 import ipaddress
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ _SOMEBODY = "192.0.2.1"
 def forwards_blocked(
     analyser: HostAnalyser | NodeAnalyser, published: Sequence[Published], claims: Sequence[Claim]
 ) -> Iterator[Hit]:
-    """Each thing published that its first client would not reach."""
+    """A finding for each published port that its first client cannot reach."""
     for one in published:
         near = network_of(one.target, claims)
         source = str(ipaddress.IPv4Network(one.sources[0]).network_address) if one.sources else _SOMEBODY
@@ -34,7 +34,7 @@ def forwards_blocked(
         said = analyser.trace(one.interface, near[0] if near else "", outer, sent_on)
         if said.verdict != ACCEPT:
             where = f"{one.where}: " if one.where else ""
-            what = f"{where}{one.proto}/{first} leads to {one.name}, but nobody gets there ({_by(said)})"
+            what = f"{where}{one.proto}/{first} is published for {one.name}, but the firewall blocks it ({_by(said)})"
             yield FORWARD_BLOCKED.hit((), what, _right(said, one, inner))
 
 
@@ -44,8 +44,8 @@ def _by(said: Verdict) -> str:
 
 def _right(said: Verdict, one: Published, port: int) -> str:
     if "of guest" in said.why or ".firewall" in said.why or "in_" in said.why:
-        return f"let {{type: in, action: accept, proto: {one.proto}, dport: {port}}} into the firewall of {one.name}"
+        return f"add {{type: in, action: accept, proto: {one.proto}, dport: {port}}} to the firewall of {one.name}"
     fix = f"{{type: forward, action: accept, dest: {one.target}, proto: {one.proto}, dport: {port}}}"
     if "policy_" in said.why:
-        return f"add {fix} to `firewall.rules`, or let it be derived (`derive: true`)"
+        return f"add {fix} to `firewall.rules`, or write `derive: true`"
     return f"put {fix} before that rule"

@@ -1,4 +1,4 @@
-"""Rules that are there for nothing, and rules that let in more than people mean."""
+"""Rules without an effect, and rules that open more than people expect."""
 
 import ipaddress
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ OPEN_RESOLVER = LintRule(
     "firewall.open-resolver", "warning", "the host's resolver is not for everybody", by_absence=True
 )
 NEIGHBOURS_MANAGE = LintRule(
-    "firewall.neighbours-manage", "warning", "the hoster's whole network is no source of management", by_absence=True
+    "firewall.neighbours-manage", "warning", "the hoster's whole network is not a source of management", by_absence=True
 )
 STALE_PORT = LintRule("firewall.stale-port", "warning", "a port that is sent on to a guest is not opened on the host")
 RULES = (SHADOWED, DUPLICATE, OPEN_RESOLVER, NEIGHBOURS_MANAGE, STALE_PORT)
@@ -33,7 +33,7 @@ _SOMEBODY = "192.0.2.1"
 
 
 def too_open(analyser: HostAnalyser | NodeAnalyser, claims: Sequence[Claim]) -> Iterator[Hit]:
-    """Doors on the uplink that are wider than people mean."""
+    """Ports of the uplink that are open to more addresses than people expect."""
     for route in claims:
         if not isinstance(route, DefaultRoute) or route.family != 4:
             continue
@@ -54,8 +54,8 @@ def _resolver(
     if any(isinstance(claim, Serves) and claim.protocol == "dns" for claim in claims):
         said = _asked(analyser, uplink, _SOMEBODY, own, "udp", 53)
         if said.verdict == ACCEPT:
-            what = f"anybody may ask this host for names on {uplink} ({said.why}{_at(said)}): an open resolver"
-            yield OPEN_RESOLVER.hit((), what, "let udp/53 in from your own networks only")
+            what = f"this host is an open resolver: anybody may send DNS queries to {uplink} ({said.why}{_at(said)})"
+            yield OPEN_RESOLVER.hit((), what, "accept udp/53 from your own networks only")
 
 
 def _management(
@@ -70,12 +70,12 @@ def _management(
         said = [_asked(analyser, route.interface, one, own, "tcp", port) for one in others]
         if said and all(one.verdict == ACCEPT for one in said):
             what = (
-                f"every neighbour in {near}, the hoster's network of {route.interface}, may connect to tcp/{port} "
+                f"every host in {near}, the provider's network on {route.interface}, may connect to tcp/{port} "
                 f"({said[0].why}{_at(said[0])})"
             )
-            right = "name the addresses that you come from"
+            right = "accept only the addresses that you connect from"
             if "set management" in said[0].why:
-                right = "define the alias local_network in fleet.yaml as the address that you come from"
+                right = "define the alias local_network in fleet.yaml as the address that you connect from"
             yield NEIGHBOURS_MANAGE.hit((), what, right)
 
 
@@ -97,8 +97,8 @@ def stale_ports(firewall: HostFirewall, published: Sequence[Published], own: Seq
         near = {rule.iface} if rule.iface else interfaces
         ports = {(box.proto, port) for box in found for first, last in box.dports or () for port in (first, last)}
         if near and all((name, *port) in sent for name in near for port in ports):
-            what = f"opens {_shown(ports)} on the host, but that is sent on before this rule is asked"
-            yield STALE_PORT.hit(("rules", index), what, "remove it: the guest's own firewall decides")
+            what = f"the rule opens {_shown(ports)} on the host, but `forwards` sends these ports to a guest first"
+            yield STALE_PORT.hit(("rules", index), what, "remove the rule, and use the firewall of the guest")
 
 
 def _shown(ports: set[tuple[int, int]]) -> str:

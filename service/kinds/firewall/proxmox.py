@@ -62,17 +62,19 @@ def lint_section(section: FirewallSection, host: HostSpec) -> Iterator[Hit]:
     """What Proxmox would not do."""
     for index, rule in enumerate(section.rules):
         if rule.type == "forward":
-            what = "Proxmox's firewall does not filter what is routed: the rule would have no effect"
+            what = "Proxmox's firewall does not filter routed packets, so the rule would have no effect"
             yield NOT_FILTERED.hit(("rules", index), what, "write it as a rule of the guest's firewall")
         if rule.type == "group" and rule.iface is not None:
-            what = "on Proxmox lets every packet of a filtered guest pass to the host, whatever the group holds"
-            yield GROUP_HOLE.hit(("rules", index, "iface"), what, "leave `iface` out, or write the rules themselves")
+            what = "on Proxmox, a group with `iface` accepts every packet of a filtered guest, whatever its rules say"
+            yield GROUP_HOLE.hit(
+                ("rules", index, "iface"), what, "remove `iface`, or write the rules instead of the group"
+            )
     if section.policy_forward is not None:
-        what = "Proxmox's firewall does not filter what is routed"
-        yield NOT_FILTERED.hit(("policy_forward",), what, "leave it out")
+        what = "Proxmox's firewall does not filter routed packets, so this policy would have no effect"
+        yield NOT_FILTERED.hit(("policy_forward",), what, "remove `policy_forward`")
     for name in ("policy_in", "policy_out"):
         if host.cluster and getattr(section, name) is not None:
-            what = f"{name} of the cluster {host.cluster} holds for all its hosts"
+            what = f"{name} is the same for all hosts of the cluster {host.cluster}"
             yield POLICY_PLACE.hit((name,), what, "write it in fleet.yaml")
 
 
@@ -82,7 +84,7 @@ def lint_files(firewall: NodeFirewall) -> Iterator[Hit]:
         try:
             written(level, firewall.cluster)
         except InputError as error:
-            yield UNREADABLE.hit((), error.what, "see the rules of Proxmox's manual")
+            yield UNREADABLE.hit((), error.what, "see the chapter on firewall rules in Proxmox's manual")
 
 
 def analyser(firewall: NodeFirewall) -> NodeAnalyser | InputError:

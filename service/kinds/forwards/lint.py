@@ -57,8 +57,8 @@ def lint_forwards(section: ForwardsSection, host: HostSpec, claims: Sequence[Cla
 def _interface(number: int, entry: Forward, claims: Sequence[Claim]) -> Iterator[Hit]:
     known = sorted({claim.interface for claim in claims if isinstance(claim, Named)})
     if entry.interface not in known:
-        right = f"this host has {', '.join(known)}" if known else "add it to `interfaces`"
-        yield UNKNOWN_INTERFACE.hit((number, "in"), f"no interface or bridge is named {entry.interface}", right)
+        right = f"name one of {', '.join(known)}" if known else "add it to `interfaces`"
+        yield UNKNOWN_INTERFACE.hit((number, "in"), f"the spec has no interface or bridge {entry.interface}", right)
     elif not addresses_of(entry.interface, claims):
         yield NO_ADDRESS.hit(
             (number, "in"), f"{entry.interface} has no IPv4 address in the spec", "name the interface that has one"
@@ -71,7 +71,9 @@ def _target(number: int, entry: Forward, claims: Sequence[Claim]) -> Iterator[Hi
     target = target_of(entry.to, claims)
     if not target and entry.to not in guests:
         known = ", ".join(sorted(guests)[:12]) or "none yet"
-        yield UNKNOWN_TARGET.hit(path, f"no guest is named {entry.to}", f"guests of this host: {known}")
+        yield UNKNOWN_TARGET.hit(
+            path, f"the spec has no guest {entry.to}", f"name a guest (this host has: {known}), or write an address"
+        )
         return
     if not target:
         right = f"give {entry.to} an `address` in `guests`"
@@ -84,18 +86,20 @@ def _target(number: int, entry: Forward, claims: Sequence[Claim]) -> Iterator[Hi
     near = network_of(target, claims)
     if near is None:
         known = ", ".join(str(interface.network) for interface in own if interface.version == 4) or "none"
-        yield TARGET_OUTSIDE.hit(path, f"{target} is outside every network of this host", f"its networks: {known}")
+        yield TARGET_OUTSIDE.hit(
+            path, f"{target} is outside every network of this host", f"write an address in one of its networks: {known}"
+        )
     elif near[0] == entry.interface:
         yield TARGET_OUTSIDE.hit(
-            path, f"{target} is in the network of {entry.interface} itself: it would answer the client directly",
+            path, f"{target} is in the network of {entry.interface} itself, so it would answer the client directly",
             "name a guest behind a bridge",
         )  # fmt: skip
 
 
 def _ports(number: int, entry: Forward, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
     if entry.to_port is not None and any(to for _, _, to in entry.ports):
-        what = "stands beside ports that say it themselves"
-        yield TWO_TO_PORTS.hit((number, "to_port"), what, "remove one of the two")
+        what = "`ports` already names the ports of the guest"
+        yield TWO_TO_PORTS.hit((number, "to_port"), what, "remove `to_port`, or write plain `ports`")
     used = dict(_in_use(entry.interface, host, claims))
     for proto in entry.proto:
         for (own_proto, port), who in used.items():
@@ -108,8 +112,8 @@ def _ports(number: int, entry: Forward, host: HostSpec, claims: Sequence[Claim])
         who = ", ".join(entry.source) if entry.source else "everybody"
         yield MANAGEMENT_PORT.hit(
             (number, "ports"),
-            f"tcp/{host.connection.port} is how this host is managed, for {who} it would lead to {entry.to}",
-            "choose another port, as in {2222: 22}",
+            f"tcp/{host.connection.port} is the SSH port of this host, and for {who} it would lead to {entry.to}",
+            "choose another port, such as {2222: 22}",
         )
 
 
@@ -135,15 +139,15 @@ def _names(number: int, entry: Forward, claims: Sequence[Claim], first_named: di
     if not entry.names:
         return
     if not any(isinstance(claim, NeedsUnit) and claim.unit == "dnsmasq.service" for claim in claims):
-        yield NO_DNS.hit(path, "this host answers no DNS queries", "add `dnsmasq`, or remove the names")
+        yield NO_DNS.hit(path, "this host does not answer DNS queries", "add `dnsmasq`, or remove `names`")
     other = [claim.to_port for claim in entry.publishes(number) if claim.to_port]
     if other:
-        what = f"guests get the address of {entry.to} itself, where the port is {other[0]}"
-        yield NAME_WITH_OTHER_PORT.hit(path, what, "publish the guest's own port, or remove the names")
+        what = f"names resolve to the address of {entry.to} for guests, and there the port is {other[0]}"
+        yield NAME_WITH_OTHER_PORT.hit(path, what, "publish the same port as the guest's, or remove `names`")
     for index, name in enumerate(entry.names):
         first = first_named.setdefault(name, entry.to)
         if first != entry.to:
-            yield NAME_OF_TWO.hit((*path, index), f"{name} leads to {first} already", "keep one of the two")
+            yield NAME_OF_TWO.hit((*path, index), f"{name} already leads to {first}", "keep one of the two")
 
 
 def _twice(section: Sequence[Forward]) -> Iterator[Hit]:
@@ -152,22 +156,22 @@ def _twice(section: Sequence[Forward]) -> Iterator[Hit]:
     clients = [_spans(claim.sources) for claim in claims]
     ordered = sorted((first, last, place) for place, claim in enumerate(claims) for first, last in claim.ports)
     open_now: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    told: dict[int, str] = {}
+    reported: dict[int, str] = {}
     for first, last, place in ordered:
         key = (claims[place].interface, claims[place].proto)
         before = open_now[key] = [entry for entry in open_now.get(key, ()) if entry[0] >= first]
         for _, other in before:
             earlier, later = sorted((place, other))
-            if claims[later].number not in told and _same_clients(clients[earlier], clients[later]):
-                told[claims[later].number] = _already(claims[earlier], claims[later], first)
+            if claims[later].number not in reported and _same_clients(clients[earlier], clients[later]):
+                reported[claims[later].number] = _already(claims[earlier], claims[later], first)
         before.append((last, place))
-    for number in sorted(told):
-        yield PORT_TWICE.hit((number, "ports"), told[number], "keep one of the two")
+    for number in sorted(reported):
+        yield PORT_TWICE.hit((number, "ports"), reported[number], "keep one of the two")
 
 
 def _already(earlier: Publishes, later: Publishes, port: int) -> str:
     where = "this entry" if earlier.number == later.number else f"`forwards.{earlier.number}`"
-    return f"{later.proto}/{port} of {later.interface} leads to {earlier.to} already, by {where}"
+    return f"{later.proto}/{port} of {later.interface} already leads to {earlier.to} in {where}"
 
 
 Spans = tuple[tuple[int, int], ...]

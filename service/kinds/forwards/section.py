@@ -23,7 +23,7 @@ PortMap = tuple[int, int, int]
 """First port, last port, and the guest's port (0: the same)."""
 
 _RANGE = re.compile(r"([1-9][0-9]{0,4})(?::([1-9][0-9]{0,4}))?")
-_PORTS_RIGHT = "write a port, a range as in 8000:8010, a list of them, or {8080: 80} for another port on the guest"
+_PORTS_RIGHT = "write a port, a range such as 8000:8010, a list of them, or {8080: 80} for another port on the guest"
 
 
 def read_ports(value: object) -> tuple[PortMap, ...]:
@@ -37,11 +37,12 @@ def read_ports(value: object) -> tuple[PortMap, ...]:
 def _range(value: object, *, single: bool = False) -> tuple[int, int]:
     match = _RANGE.fullmatch(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
     if match is None:
-        wrong(f"{quoted(str(value))} is no port", _PORTS_RIGHT)
+        wrong(f"{quoted(str(value))} is not a port", _PORTS_RIGHT)
     first, last = int(match[1]), int(match[2] or match[1])
     if not first <= last <= 65535 or (single and match[2]):
         wrong(
-            f"{quoted(str(value))} is no port", "write 1 to 65535; a range runs upwards" if not single else _PORTS_RIGHT
+            f"{quoted(str(value))} is not a port",
+            "write numbers from 1 to 65535, the lower one first" if not single else _PORTS_RIGHT,
         )
     return first, last
 
@@ -87,7 +88,7 @@ class Forward(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     interface: InterfaceName = Field(alias="in", description="The interface whose IPv4 addresses are meant.")
-    ports: Ports = Field(description="Ports, ranges as in 8000:8010, or {8080: 80} for another port on the guest.")
+    ports: Ports = Field(description="Ports, ranges such as 8000:8010, or {8080: 80} for another port on the guest.")
     to: Annotated[str, *text(check_target, {"maxLength": 63})] = Field(
         description="A guest of `guests` with a fixed address, or an IPv4 address in one of the host's networks."
     )
@@ -111,7 +112,7 @@ class Forward(BaseModel):
         for proto in dict.fromkeys(self.proto):
             for to_port, ranges in by_port.items():
                 if all(port == (to_port, to_port) for port in ranges):
-                    to_port = 0  # noqa: PLW2901 (the same port is no other port)
+                    to_port = 0  # noqa: PLW2901 (the same port is not another port)
                 yield Publishes(
                     number, self.interface, proto, tuple(sorted(set(ranges))), self.to, to_port,
                     tuple(self.source or ()), tuple(self.names or ()),

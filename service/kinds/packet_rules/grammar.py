@@ -41,7 +41,7 @@ def check_action(value: str) -> str:
         right = (
             f"write {value.lower()}" if value.lower() in _ACTIONS else "write accept, drop, reject or a group's name"
         )
-        wrong(f"{quoted(value)} is no action", right)
+        wrong(f"{quoted(value)} is not an action", right)
     return value
 
 
@@ -50,14 +50,17 @@ def check_macro(value: str) -> str:
     found = find_macro(value)
     if found is None:
         close = difflib.get_close_matches(value, macros(), n=1, cutoff=0.5)
-        wrong(f"{quoted(value)} is no macro", f"did you mean {close[0]}?" if close else "write one of Proxmox's macros")
+        wrong(
+            f"{quoted(value)} is not a macro",
+            f"write {close[0]}, if you mean that" if close else "write one of Proxmox's macros",
+        )
     return found.name
 
 
 def check_protocol(value: str) -> str:
     """A protocol of /etc/protocols by name or number."""
     if not is_protocol(value) or value in ("0", "ip", "hopopt"):
-        wrong(f"{quoted(value)} is no protocol", "write tcp, udp, icmp, icmpv6 or another name of /etc/protocols")
+        wrong(f"{quoted(value)} is not a protocol", "write tcp, udp, icmp, icmpv6 or another name of /etc/protocols")
     return value
 
 
@@ -70,7 +73,10 @@ def check_ports(value: str) -> str:
             continue
         if len(ends) == 1 and _SERVICE.fullmatch(item) and any_service_port(item) is not None:
             continue
-        wrong(f"{quoted(item)} is no port", "write numbers from 1 to 65535, ranges as in 8000:8010, names as in https")
+        wrong(
+            f"{quoted(item)} is not a port",
+            "write numbers from 1 to 65535, ranges such as 8000:8010, names such as https",
+        )
     return value
 
 
@@ -79,7 +85,8 @@ def check_icmp(value: str) -> str:
     if value not in ICMP_TYPES and value not in ICMPV6_TYPES:
         close = difflib.get_close_matches(value, [*ICMP_TYPES, *ICMPV6_TYPES], n=1, cutoff=0.5)
         wrong(
-            f"{quoted(value)} is no type of ICMP", f"did you mean {close[0]}?" if close else "write as in echo-request"
+            f"{quoted(value)} is not an ICMP type",
+            f"write {close[0]}, if you mean that" if close else "write a type such as echo-request",
         )
     return value
 
@@ -87,18 +94,18 @@ def check_icmp(value: str) -> str:
 def check_source(value: str) -> str:
     """Addresses of a rule: one, a network, a range, a list of one family, an alias, a set."""
     if len(value) > MAX_LIST:
-        wrong(f"has {len(value)} characters", "put the addresses into an ip set")
+        wrong(f"the list has {len(value)} characters, more than {MAX_LIST}", "put the addresses into an IP set")
     if _REFERENCE.fullmatch(value):
         return value
     if "-" in value and "," not in value:
         first, _, last = value.partition("-")
         start, end = _address(first), _address(last)
         if start.version != end.version or int(start) > int(end):
-            wrong(f"{quoted(value)} is no range", "write the lower address first, as in 192.0.2.10-192.0.2.20")
+            wrong(f"{quoted(value)} is not a range", "write the lower address first, such as 192.0.2.10-192.0.2.20")
         return f"{start}-{end}"
     networks = [check_cidr(item) for item in value.split(",")]
     if len({":" in network for network in networks}) > 1:
-        wrong(f"{quoted(value)} mixes IPv4 and IPv6", "write one rule for each")
+        wrong(f"{quoted(value)} mixes IPv4 and IPv6", "write one rule for each family")
     return ",".join(networks)
 
 
@@ -106,19 +113,19 @@ def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
         return ipaddress.ip_address(value if _CIDR.fullmatch(value) else "")
     except ValueError:
-        wrong(f"{quoted(value)} is no address", _ADDRESS_RIGHT)
+        wrong(f"{quoted(value)} is not an address", _ADDRESS_RIGHT)
 
 
 def check_cidr(value: str) -> str:
     """An address, or a network without host bits."""
     if not _CIDR.fullmatch(value):
-        wrong(f"{quoted(value)} is no address", _ADDRESS_RIGHT)
+        wrong(f"{quoted(value)} is not an address", _ADDRESS_RIGHT)
     if "/" not in value:
         return str(_address(value))
     try:
         network = ipaddress.ip_network(value, strict=False)
     except ValueError:
-        wrong(f"{quoted(value)} is no network", "write it as in 192.0.2.0/24")
+        wrong(f"{quoted(value)} is not a network", "write a network such as 192.0.2.0/24")
     given = ipaddress.ip_interface(value)
     if given.ip != network.network_address:
         wrong(f"{quoted(value)} has host bits set", f"write {network}")
@@ -138,9 +145,12 @@ def check_name(what: str, longest: int) -> Callable[[str], str]:
 
     def check(value: str) -> str:
         if not re.fullmatch(_NAME, value) or len(value) > longest:
-            wrong(f"{quoted(value)} is no name of {what}", f"write 2 to {longest} of a-z, 0-9, - and _")
+            wrong(
+                f"{quoted(value)} is not a valid name of {what}",
+                f"write 2 to {longest} characters of a-z, 0-9, - and _",
+            )
         if what == "a set" and value.startswith("ipfilter-"):
-            wrong(f"{quoted(value)} has a meaning of its own for Proxmox", "choose another name")
+            wrong(f"{quoted(value)} has a special meaning on Proxmox", "choose another name")
         return value
 
     return check

@@ -50,7 +50,9 @@ def lint_firewalls(section: Mapping[str, _Guest], host: HostSpec, claims: Sequen
         if guest.port is not None:
             first = ports.setdefault(guest.port, name)
             if first != name:
-                yield DUPLICATE_PORT.hit((name, "port"), f"{guest.port} is the port of {first} already", "correct one")
+                yield DUPLICATE_PORT.hit(
+                    (name, "port"), f"{guest.port} is already the port of {first}", "correct one of the two"
+                )
         if guest.firewall is not None:
             yield from _lint(name, guest, guest.firewall, host)
 
@@ -62,13 +64,13 @@ def _lint(name: str, guest: _Guest, section: GuestFirewall, host: HostSpec) -> I
         yield NO_HOST.hit(path, "the host has no `firewall`, so nothing would enforce this", right)
         return
     if host.platform == "proxmox" and guest.vmid is None and section.enable:
-        yield NO_VMID.hit(path, f"{name} has no number", "write its `vmid`: its firewall stands in VMID.fw")
+        yield NO_VMID.hit(path, f"{name} has a firewall but no `vmid`", "add its `vmid`, which names its file VMID.fw")
     if guest.address is None and section.enable:
-        right = "give it an `address`: rules know a guest by it, as DHCP may give it any"
-        yield NO_ADDRESS.hit(path, f"{name} has rules of its own and no fixed address", right)
+        right = "give it an `address`, by which the rules identify the guest"
+        yield NO_ADDRESS.hit(path, f"{name} has rules of its own but no fixed address", right)
     if host.platform == "debian" and guest.port is None and section.macfilter and _restrains(section):
-        right = "name its link in the host as `port`, as in veth100i0"
-        yield NO_PORT.hit(path, f"without a port {name} gets around this under another MAC address", right)
+        right = "name its interface on the host as `port`, such as veth100i0"
+        yield NO_PORT.hit(path, f"without `port`, {name} can avoid these rules with another MAC address", right)
     cluster = cluster_level(host)
     level, problems = guest_level(name, section, host, cluster)
     yield from (RULE.hit((*path, *below), words, right) for below, words, right in problems)

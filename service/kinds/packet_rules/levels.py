@@ -2,7 +2,7 @@
 
     host_level(section, host, cluster) -> (Level, problems)        guest_level(name, section, host, cluster) -> the same
 
-A problem is (path in the section, words, what would be right). A rule with one has no effect and is a finding.
+A problem is (path in the section, what is wrong, the fix). A rule with a problem has no effect and is a finding.
 """
 
 from collections.abc import Iterator, Sequence
@@ -80,15 +80,15 @@ def _own_problems(rule: FirewallRule) -> Iterator[tuple[str, str, str]]:
     if rule.type == "group":
         for name in (*_PARAMETERS, "log"):
             if getattr(rule, name) is not None:
-                yield name, "stands in a rule of type group", "put it into the group's rules"
+                yield name, f"a rule of type group takes no {name}", "put it into the rules of the group"
     elif rule.action not in ("accept", "drop", "reject"):
-        yield "action", f"{rule.action} is no action", "write accept, drop or reject"
+        yield "action", f"{rule.action} is not an action", "write accept, drop or reject"
     if rule.type == "forward" and rule.action == "reject":
-        yield "action", "Proxmox forwards or drops, it never rejects", "write drop"
+        yield "action", "a rule of type forward cannot reject", "write drop"
     if rule.type == "forward" and rule.iface is not None:
-        yield "iface", "a rule of type forward names no interface", "write `source` or `dest`"
+        yield "iface", "a rule of type forward takes no interface", "write `source` or `dest` instead"
     if rule.dport is not None and rule.proto in ("icmp", "icmpv6", "ipv6-icmp"):
-        yield "dport", "ICMP has no ports", "write `icmp_type`"
+        yield "dport", "ICMP has no ports", "write `icmp_type` instead"
 
 
 def host_level(section: FirewallSection, host: HostSpec, cluster: Level) -> tuple[Level, list[Problem]]:
@@ -105,9 +105,9 @@ def guest_level(name: str, section: GuestFirewall, host: HostSpec, cluster: Leve
     problems = [*reading.problems, *unknown_groups(section, cluster)]
     for index, rule in enumerate(section.rules):
         if rule.type == "forward":
-            problems.append((("rules", index, "type"), "a guest forwards nothing", "write in or out"))
+            problems.append((("rules", index, "type"), "a guest does not forward packets", "write in or out"))
         if rule.iface is not None:
-            problems.append((("rules", index, "iface"), "a guest has one card here", "leave `iface` out"))
+            problems.append((("rules", index, "iface"), "a rule of a guest takes no interface", "remove `iface`"))
     return Level("guest", host.file, vmid=name, rules=rules), problems
 
 
@@ -115,4 +115,8 @@ def unknown_groups(section: FirewallSection | GuestFirewall, cluster: Level) -> 
     for index, rule in enumerate(section.rules):
         if rule.type == "group" and rule.action not in cluster.groups:
             known = ", ".join(sorted(cluster.groups)) or "none yet"
-            yield ("rules", index, "action"), f"no group is named {rule.action}", f"groups of fleet.yaml: {known}"
+            yield (
+                ("rules", index, "action"),
+                f"no group is named {rule.action}",
+                f"name one of the groups ({known}), or add it to fleet.yaml or groups/",
+            )

@@ -42,7 +42,7 @@ class _Names:
         """A name belongs to the first file that has it."""
         first = self.first.setdefault((sort, name), file)
         if first != file:
-            yield (sort, name), f"the {_NAMED[sort]} {name} is defined in {first} already", "keep one"
+            yield (sort, name), f"the {_NAMED[sort]} {name} is already defined in {first}", "keep one of the two"
 
 
 def shared_level(section: SharedFirewallSection | None, shared: Shared) -> tuple[Level, list[Problem]]:
@@ -116,7 +116,7 @@ def _group(file: SharedFile, group: GroupFile, scope: Scope, problems: list[Prob
 def _members(reading: RuleReading, rules: Sequence[FirewallRule], path: Path) -> tuple[Rule, ...]:
     """The rules of a group, which names neither groups nor interfaces."""
     reading.problems += [
-        ((*path, index, key), "stands in a group", "name groups and interfaces where the group is used")
+        ((*path, index, key), f"a rule of a group takes no {key}", "write it in the rule that uses the group")
         for index, rule in enumerate(rules)
         for key, stands in (("type", rule.type == "group"), ("iface", rule.iface is not None))
         if stands
@@ -138,9 +138,9 @@ def _entry_problems(name: str, entries: Sequence[str], aliases: Mapping[str, Ali
         if alias is None and split_cidr(bare) is None:
             yield ("ipsets", name, index), f"no alias is named {bare}", "add it to `aliases`"
         elif cidr in seen:
-            yield ("ipsets", name, index), f"{cidr} is in the set already", "keep one"
+            yield ("ipsets", name, index), f"{cidr} is already in the set", "keep one of the two"
         elif cidr.endswith("/0"):
-            yield ("ipsets", name, index), f"{cidr} is every address", "a set holds no /0"
+            yield ("ipsets", name, index), f"{cidr} means every address", "remove it: a set cannot contain a /0 network"
         seen.add(cidr)
 
 

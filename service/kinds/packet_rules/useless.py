@@ -1,4 +1,4 @@
-"""Rules to which an earlier one leaves no packet."""
+"""Rules without an effect: an earlier rule matches all their packets."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _DIRECTIONS: tuple[Direction, ...] = ("in", "out", "forward")
 
 @dataclass(frozen=True, slots=True)
 class Useless:
-    """What is said of a rule that never decides, and of one that stands twice."""
+    """The findings for a rule without an effect, and for a rule that is there twice."""
 
     shadowed: LintRule
     duplicate: LintRule
@@ -37,7 +37,9 @@ class Useless:
             where = f" ({earlier.where})" if earlier.where.line else f" ({earlier.comment})" if earlier.comment else ""
             at = (*path, places[id(rule)])
             if (rule.text, rule.action) == (earlier.text, earlier.action):
-                yield self.duplicate.hit(at, f"stands already{where}", "keep one")
+                yield self.duplicate.hit(at, f"the same rule is already there{where}", "keep one of the two")
             else:
-                right = "remove it" if rule.action == earlier.action else "put it before that rule, or remove it"
-                yield self.shadowed.hit(at, f"never decides: {earlier.text}{where} takes all its packets", right)
+                right = "remove it" if rule.action == earlier.action else "put it in front of that rule, or remove it"
+                yield self.shadowed.hit(
+                    at, f"the rule has no effect, because {earlier.text}{where} matches all its packets first", right
+                )

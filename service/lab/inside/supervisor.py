@@ -63,7 +63,7 @@ class Supervisor:
         """Add a host and boot it; answers at once, with its address and key."""
         base = self._base(suite or self.default_suite, disk)
         if HOST_NAME.fullmatch(name) is None:
-            raise LabError(f"{name!r} is no name for a host: a letter, then letters, digits and dashes, 11 at most")
+            raise LabError(f"{name!r} is not a name for a host: a letter, then letters, digits and dashes, 11 at most")
         if name in self.machines:
             raise LabError(f"the lab has a host {name} already")
         if len(self.machines) >= addresses.MAX_HOSTS:
@@ -88,7 +88,7 @@ class Supervisor:
     def op_host_keep(self, *, fds: list[int], host: str, disk: str) -> Message:
         """Keep a copy of a host's disk under a name."""
         if DISK_NAME.fullmatch(disk) is None:
-            raise LabError(f"{disk!r} is no name for a disk: a letter, then letters, digits and dashes, 31 at most")
+            raise LabError(f"{disk!r} is not a name for a disk: a letter, then letters, digits and dashes, 31 at most")
         self._machine(host).keep_disk(disk)
         return Message({})
 
@@ -96,7 +96,7 @@ class Supervisor:
         """Declare a guest of a host."""
         machine = self._machine(host)
         if GUEST_NAME.fullmatch(name) is None:
-            raise LabError(f"{name!r} is no name for a guest: a letter, then letters, digits and dashes, 10 at most")
+            raise LabError(f"{name!r} is not a name for a guest: a letter, then letters, digits and dashes, 10 at most")
         if sort not in SORTS:
             raise LabError(f"no sort of guest {sort!r}: {', '.join(SORTS)}")
         guest = Guest(
