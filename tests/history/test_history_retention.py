@@ -196,6 +196,7 @@ def test_a_database_that_is_too_large_loses_the_oldest_before_its_time(history: 
     asyncio.run(run())
     [(size, gone)] = told
     assert size <= keep.size_bytes
+    assert gone == 4000 - sum(count(history, table) for table in ALL)
     assert 0 < gone < 4000
     assert history.queries.events(EventListing(limit=1)).items[0].at > now - timedelta(days=8)
 

@@ -177,7 +177,7 @@ class Campaign:
                 if not tests:
                     self._told(Verdict(mutant.name, "not reached"))
                     continue
-                limit_s = 30 + 10 * sum(self._tests.took_s[test] for test in tests)
+                limit_s = 30 + 3 * sum(self._tests.took_s[test] for test in tests)
                 row = {
                     "name": mutant.name,
                     "file": mutant.file,

@@ -11,6 +11,8 @@ Left out by rule, never one by one:
   here, and are changed.
 - What is written to the log (`logger.…(…)`), and how a value prints itself (`__repr__`, `__str__`).
 - The name of an encoding: in upper case it is the same one, and without it that of a UTF-8 machine.
+- What a method of a protocol is given where nobody gives it: the class that fits the protocol says it again, and that
+  is changed.
 - Types: annotations (mutmut leaves them out) and the first argument of `cast`, which does nothing when it runs.
 """
 
@@ -161,6 +163,8 @@ def _first_to_run(node: cst.CSTNode) -> cst.CSTNode | None:
 def _is_silent(node: cst.CSTNode) -> bool:
     if isinstance(node, cst.FunctionDef):
         return node.name.value in SILENT
+    if isinstance(node, cst.ClassDef):
+        return any(isinstance(each.value, cst.Name) and each.value.value == "Protocol" for each in node.bases)
     if isinstance(node, cst.Arg):
         return _is_encoding(node)
     if isinstance(node, cst.FormattedString):

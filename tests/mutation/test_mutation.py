@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 CODE = '''\
 import logging
 from functools import cache
-from typing import cast
+from typing import Protocol, cast
 
 logger = logging.getLogger(__name__)
 LIMIT = 5
@@ -47,6 +47,10 @@ def never(number: int) -> int:
 def refuse(name: str) -> str:
     logger.info("refused", name)
     return cast("str", name) + " is not known here"
+
+
+class Counts(Protocol):
+    def count(self, most: int = 500) -> int: ...
 
 
 class Thing:

@@ -210,3 +210,16 @@ async def test_a_drill_that_reboots_says_so_to_the_host(history: History) -> Non
     drill_id = history.store.open_drill("pve1", requested_by="ann", at=START)
     await drilling(history, fleet).run(SPEC, drill_id, bare_host(WAY_IN_WATCH), [], reboot=True)
     assert [asked[0] for asked in fleet.asked] == ["reboot"]
+
+
+@pytest.mark.parametrize(
+    ("held", "begins"),
+    [
+        (Held(quarantined="01A"), "the rollback of 01A failed; "),
+        (Held(quarantined="01A", why="no file"), "the rollback of 01A failed: no file; "),
+        (Held(armed="01A"), "transaction 01A is armed on the host; "),
+        (Held(armed="01A", controller="other"), "transaction 01A of other is armed on the host; "),
+    ],
+)
+def test_what_stands_on_a_host_is_said_with_what_is_known_of_it(held: Held, begins: str) -> None:
+    assert held.message(HostStatus("pve1")).startswith(begins)

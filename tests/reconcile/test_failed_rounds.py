@@ -221,7 +221,10 @@ async def test_a_status_that_the_database_does_not_take_is_shown_all_the_same(ro
     assert replace(room.status, observed_at=None, changed_at=None) == replace(before, observed_at=None, changed_at=None)
 
 
-async def test_an_unreachable_host_is_not_green_while_the_database_is_locked(room: Room) -> None:
+async def test_an_unreachable_host_is_not_green_while_the_database_is_locked(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     await green(room)
     drill = await room.control.drill("pve1", "ann")
     room.hosts.trouble = Unreachable("gone")
@@ -236,6 +239,7 @@ async def test_an_unreachable_host_is_not_green_while_the_database_is_locked(roo
     assert drilled is not None
     assert drilled.state == "Failed"  # who waited for it is told as soon as it can be written
     assert room.status.sync == "Synced"
+    assert "recording the status of pve1 ends well again after 1 failure" in caplog.text
 
 
 async def test_a_host_with_another_key_is_not_tried_again_until_a_commit_or_a_person_asks(room: Room) -> None:

@@ -145,7 +145,9 @@ class Play:
         elif name == "probe":
             host.silent = rest
         elif name == "dies":
-            host.began = self.stage.die
+            if rest not in ("", "confirmed"):
+                raise line.bad("when does it die? Fix: fault dies | fault dies confirmed")
+            setattr(host, "confirmed" if rest else "began", self.stage.die)
         elif name == "doubt":
             self.stage.lines.doubted = "new logins fail"
         elif name == "other":

@@ -58,6 +58,7 @@ class PlayedHost:
     stuck: str = ""
     silent: str = ""
     began: Callable[[], None] = lambda: None
+    confirmed: Callable[[], None] = lambda: None
     _snapshots: dict[str, HostObserved] = field(default_factory=dict)
     _documents: dict[str, Result] = field(default_factory=dict)
 
@@ -248,6 +249,7 @@ class PlayedHost:
             if step.get("on_confirm"):
                 self._do(document, journal, number, lambda _: None)
         journal["state"], self.armed = "confirmed", ""
+        self.confirmed()
         return answer(journal)
 
     def _status(self, identifier: str, *, verify: bool) -> Result:

@@ -88,7 +88,7 @@ class Stage:
     def die(self) -> None:
         """The service is killed at this moment."""
         for host in self.hosts.values():
-            host.began = lambda: None
+            host.began = host.confirmed = lambda: None
         if self.running is not None:
             self.running.cancel()
 
