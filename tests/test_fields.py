@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from service.kinds import KINDS
 from service.kinds.packet_rules.section import FirewallRule
-from service.spec.fleet import fleet_model, host_model
 from service.spec.groups import group_kind
+from service.spec.layers import HostGroupFile
+from service.spec.models import fleet_model, host_model
 from tests.documents import TOP
 
 ROW = re.compile(r"\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|")
@@ -51,6 +52,7 @@ def declared() -> dict[str, list[str]]:
     groups = group_kind(KINDS)
     assert groups is not None
     models: dict[str, Any] = {"host": host_model(KINDS), "fleet": fleet_model(KINDS), "group": groups.group_section}
+    models["hostgroup"] = HostGroupFile
     models["rule"] = FirewallRule
     return {file: sorted(set(fields(model, ""))) for file, model in models.items()}
 

@@ -24,7 +24,8 @@ from service.kinds import KINDS
 from service.model.states import Json
 from service.model.trees import BlobEntry, Tree
 from service.spec.findings import Finding, Path
-from service.spec.fleet import FLEET_FILE, read_fleet
+from service.spec.fleet import read_fleet
+from service.spec.reading import FLEET_FILE
 
 MAX_ROUNDS = 60
 STAND_IN = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43}"

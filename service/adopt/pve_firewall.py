@@ -16,7 +16,7 @@ from service.formats import pve_guests
 from service.formats.pve_guests import PveGuest
 from service.model.states import Json
 from service.model.trees import shown
-from service.spec.fleet import FLEET_FILE
+from service.spec.reading import FLEET_FILE
 from service.spec.yaml_text import flow
 
 _PLACES = {CLUSTER_FILE: CLUSTER_PATH, HOST_FILE: PVE_FIREWALL[1]}

@@ -21,8 +21,9 @@ from service.model.trees import BlobEntry, Tree
 from service.resources.desired import Desired
 from service.resources.pve_firewall import FOLDER, PveFirewallFile
 from service.spec.findings import Path
-from service.spec.fleet import FLEET_FILE, read_fleet
+from service.spec.fleet import read_fleet
 from service.spec.host import HostSpec
+from service.spec.reading import FLEET_FILE
 
 FLEET_TEXT = "passerelle: 1\n"
 CLUSTER_PATH = f"{FOLDER}/cluster.fw"

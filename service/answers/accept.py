@@ -1,6 +1,8 @@
 """What somebody changed on a host by hand, accepted into Git: the host's spec file, saying what the host has.
 
-accept(text, spec, drifts) -> Accepted          the changed text, what it takes up, and what it cannot, with the reason
+accept(text, spec, drifts, layers) -> Accepted     the changed text, what it takes up, and what it cannot, with reasons
+
+A value that the host shares with others (`layers`) is overridden in the host's own file.
 """
 
 import re
@@ -16,10 +18,13 @@ from service.model.states import Json
 from service.model.trees import BlobEntry
 from service.resources.dnsmasq_config import OWN_FILE
 from service.spec.document import load
-from service.spec.editing import GONE, Change, edited
+from service.spec.editing import GONE, Change
 from service.spec.findings import Path
-from service.spec.fleet import read_file
 from service.spec.host import HostSpec
+from service.spec.layers import Layer
+from service.spec.merging import merged
+from service.spec.overriding import overridden
+from service.spec.reading import Around, read_file
 
 LINKS = ("interfaces", "bridges")
 _FIELDS = {"mtu": "mtu", "stp": "stp", "forward_delay_s": "forward_delay", "ports": "ports"}
@@ -38,16 +43,17 @@ class Accepted:
     left: tuple[tuple[str, str], ...] = ()
 
 
-def accept(text: str, spec: HostSpec, drifts: Sequence[Difference]) -> Accepted:
+def accept(text: str, spec: HostSpec, drifts: Sequence[Difference], layers: Sequence[Layer] = ()) -> Accepted:
     """InputError where the file cannot be read, or the result would not be a good spec."""
     document = load(text.encode())
     if document.value is None or document.problems:
         raise InputError(f"{spec.file} cannot be read, so nothing can be accepted into it", hint="passerelle lint")
+    whole = merged(document, layers).document.value or {}
     wanted: dict[Path, tuple[Change, list[str]]] = {}
     left: list[tuple[str, str]] = []
     for difference in drifts:
         label = f"{difference.kind} {difference.resource} {difference.field}"
-        changes = list(_changes(difference, spec, document.value))
+        changes = list(_changes(difference, spec, whole))
         if difference.unknown or not changes:
             left.append((label, difference.unknown or "no key of the spec says it; put it back, or write it by hand"))
         for change in () if difference.unknown else changes:
@@ -60,14 +66,16 @@ def accept(text: str, spec: HostSpec, drifts: Sequence[Difference]) -> Accepted:
     good = [(change, labels) for change, labels in wanted.values() if not disputed.intersection(labels)]
     # elements of lists from the last to the first: numbers before them stay what they are
     order = sorted(good, key=lambda pair: [part if isinstance(part, int) else -1 for part in pair[0][0]], reverse=True)
-    after = edited(text, [change for change, _ in order])
-    _still_good(after, spec)
-    return Accepted(after, tuple(dict.fromkeys(label for _, labels in good for label in labels)), tuple(left))
+    made = overridden(text, [change for change, _ in order], layers)
+    stays = [(label, why) for change, why in made.left for one, labels in good if one == change for label in labels]
+    _still_good(made.text, spec, layers)
+    taken = dict.fromkeys(label for _, labels in good for label in labels if label not in dict(stays))
+    return Accepted(made.text, tuple(taken), (*left, *stays))
 
 
-def _still_good(text: str, spec: HostSpec) -> None:
-    found = read_file(BlobEntry(spec.file, "", text.encode()), KINDS, spec.shared).findings
-    wrong = next((one for one in found if one.severity == "error"), None)
+def _still_good(text: str, spec: HostSpec, layers: Sequence[Layer]) -> None:
+    read = read_file(BlobEntry(spec.file, "", text.encode()), KINDS, Around(spec.shared, tuple(layers)))
+    wrong = next((one for one in (*read.findings, *read.elsewhere) if one.severity == "error"), None)
     if wrong is not None:
         raise InputError(f"what the host has makes no good spec: {wrong}", hint="put it back on the host, or in Git")
 

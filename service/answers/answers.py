@@ -24,7 +24,8 @@ from service.model.sources import SourceStanding
 from service.model.states import Json
 from service.resources.desired import Desired
 from service.spec.editing import unified
-from service.spec.fleet import claims_of
+from service.spec.layers import Layer
+from service.spec.models import claims_of
 
 
 class Look(Protocol):
@@ -70,6 +71,10 @@ class Followed(Protocol):
 
     @property
     def trouble(self) -> str: ...
+
+    def layers_of(self, host: str) -> Sequence[Layer]:
+        """The values that a host shares with others in the revision in force, the weakest first."""
+        ...
 
     def file_of(self, host: str) -> str | None:
         """The text of a host's spec file in the revision in force; None where it cannot be read. Blocks."""
@@ -138,7 +143,8 @@ class Answers:
         if plan is None or text is None or plan.commit != wanted.commit:
             raise InputError(f"{host} was not looked at yet by what Git wants now", hint=f"passerelle drift {host}")
         spec = wanted.hosts[host]
-        made = await asyncio.to_thread(accept, text, spec, [drift.difference for drift in plan.drifts])
+        drifts = [drift.difference for drift in plan.drifts]
+        made = await asyncio.to_thread(accept, text, spec, drifts, self._source.layers_of(host))
         left: list[Json] = [{"what": what, "why": why} for what, why in made.left]
         return {
             "host": host, "commit": wanted.commit, "file": spec.file,

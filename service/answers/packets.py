@@ -25,8 +25,8 @@ from service.model.states import Json
 from service.resources.firewall import ClosedTable, FirewallTable
 from service.resources.forwards import ForwardsTable
 from service.resources.pve_firewall import PveFirewallFile
-from service.spec.fleet import claims_of
 from service.spec.host import HostSpec
+from service.spec.models import claims_of
 
 NO_FIREWALL = "the spec has no `firewall` for this host"
 

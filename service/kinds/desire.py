@@ -6,8 +6,8 @@ from service.kinds.kind import Kind
 from service.observe.at_boot import WAY_IN_WATCH
 from service.resources.desired import Desired
 from service.resources.ending import shared
-from service.spec.fleet import claims_of
 from service.spec.host import HostSpec
+from service.spec.models import claims_of
 
 
 def desire(spec: HostSpec, kinds: Sequence[Kind]) -> Desired:

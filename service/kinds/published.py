@@ -31,7 +31,7 @@ def published_of(claims: Sequence[Claim], host: HostSpec) -> tuple[Published, ..
         target = target_of(claim.to, claims)
         network = network_of(target, claims) if target else None
         if addresses and target and network:
-            where = Where(host.file, host.position((KEY, claim.number))[0])
+            where = Where(*host.where((KEY, claim.number)))
             found.append(
                 Published(
                     claim.interface, addresses, claim.proto, claim.ports, target, claim.to, network[1],

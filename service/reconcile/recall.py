@@ -26,8 +26,8 @@ from service.reconcile.standing import CONTESTED_TIMES, CONTESTED_WITHIN_S, Key,
 from service.reconcile.trouble import sentence
 from service.reconcile.watching import Wanted
 from service.resources.desired import Desired
-from service.spec.fleet import claims_of
 from service.spec.host import HostSpec
+from service.spec.models import claims_of
 
 logger = logging.getLogger(__name__)
 PAGE = 200

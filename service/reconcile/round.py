@@ -33,8 +33,8 @@ from service.reconcile.trouble import Troubles
 from service.reconcile.turn import Stop, Turn
 from service.reconcile.watching import Wanted
 from service.resources.desired import Desired
-from service.spec.fleet import claims_of
 from service.spec.host import HostSpec
+from service.spec.models import claims_of
 from service.work import Work
 
 NO_CEILINGS = Ceilings()

@@ -27,8 +27,10 @@ from service.model.states import Json
 from service.model.trees import Commit, shown
 from service.reconcile.ports import Memory, Record, Revisions
 from service.spec.findings import Finding
-from service.spec.fleet import Fleet, ParsedFile, read_fleet
+from service.spec.fleet import Fleet, read_fleet
 from service.spec.host import HostSpec
+from service.spec.layers import Layer, Members
+from service.spec.reading import ParsedFile
 from service.spec.report import finding_as_json
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class Wanted:
     introduced: frozenset[str] = frozenset()
     author: str = ""
     subject: str = ""
+    members: Members = field(default_factory=lambda: Members(()), repr=False, compare=False)
 
 
 class Watcher:
@@ -159,7 +162,7 @@ class Watcher:
     async def _in_force(self, meta: Commit, fleet: Fleet) -> Wanted:
         introduced = await asyncio.to_thread(self._introduced, meta.hash, fleet)
         author = f"{meta.author_name} <{meta.author_email}>"
-        return Wanted(meta.hash, fleet.hosts, introduced, author, meta.subject)
+        return Wanted(meta.hash, fleet.hosts, introduced, author, meta.subject, fleet.members)
 
     async def _refuse(self, meta: Commit, fleet: Fleet) -> None:
         errors = [f for f in fleet.findings if f.severity == "error"]
@@ -211,6 +214,10 @@ class Watcher:
             return frozenset()
         before = self._fleet_at(self._revisions.first_parent(commit))
         return frozenset(spec.name for spec in allowing if not had_the_key(before, spec.name))
+
+    def layers_of(self, host: str) -> Sequence[Layer]:
+        """The values that a host shares with others in the revision in force, the weakest first."""
+        return self.wanted.members.of(host)
 
     def file_of(self, host: str) -> str | None:
         """The text of a host's spec file in the revision in force; None where the source cannot be read."""

@@ -21,12 +21,12 @@ from service.spec.findings import Path, dotted
 from service.spec.yaml_text import flow, key_text
 
 
-class _Gone:
+class Gone:
     """Stands for: not there."""
 
 
-GONE: Final = _Gone()
-Change: TypeAlias = "tuple[Path, Json | _Gone]"
+GONE: Final = Gone()
+Change: TypeAlias = "tuple[Path, Json | Gone]"
 Node: TypeAlias = Any
 """PyYAML's stubs know the classes of nodes but not their attributes."""
 
@@ -39,7 +39,7 @@ def edited(text: str, changes: Iterable[Change]) -> str:
             raise InputError("the spec file cannot be read, so it cannot be changed", hint="passerelle lint")
         after = _changed(text, path, value)
         if _plain(after) != _wished(before, path, value):
-            by_hand = "remove it" if isinstance(value, _Gone) else f"write {flow(value)}"
+            by_hand = "remove it" if isinstance(value, Gone) else f"write {flow(value)}"
             raise InputError(
                 f"{dotted(path)} cannot be changed in this file without touching something else",
                 hint=f"change it by hand: {by_hand}",
@@ -62,7 +62,7 @@ def changes_between(before: Mapping[str, Json], after: Mapping[str, Json], at: P
         here, there = before.get(key, GONE), after.get(key, GONE)
         if isinstance(here, dict) and isinstance(there, dict):
             found += changes_between(here, there, (*at, key))
-        elif isinstance(here, _Gone) or isinstance(there, _Gone) or here != there:
+        elif isinstance(here, Gone) or isinstance(there, Gone) or here != there:
             found.append(((*at, key), there))
     return found
 
@@ -81,7 +81,7 @@ def _listed(value: Any) -> Any:
     return value
 
 
-def _wished(value: Any, path: Path, new: "Json | _Gone") -> Any:
+def _wished(value: Any, path: Path, new: "Json | Gone") -> Any:
     """The plain values after a change."""
     if not path:
         return _listed(new)
@@ -89,12 +89,12 @@ def _wished(value: Any, path: Path, new: "Json | _Gone") -> Any:
         items = list(value)
         if path[0] == len(items) and len(path) == 1:
             return [*items, _listed(new)]
-        if len(path) == 1 and isinstance(new, _Gone):
+        if len(path) == 1 and isinstance(new, Gone):
             return [*items[: path[0]], *items[path[0] + 1 :]]
         items[path[0]] = _wished(items[path[0]], path[1:], new)
         return items
     mapping = dict(value) if isinstance(value, dict) else {}
-    if len(path) == 1 and isinstance(new, _Gone):
+    if len(path) == 1 and isinstance(new, Gone):
         mapping.pop(str(path[0]), None)
         return mapping
     mapping[str(path[0])] = _wished(mapping.get(str(path[0])), path[1:], new)
@@ -137,18 +137,18 @@ class _Text:
         return self.end(last[1] if isinstance(last, tuple) else last)
 
 
-def _changed(text: str, path: Path, value: "Json | _Gone") -> str:
+def _changed(text: str, path: Path, value: "Json | Gone") -> str:
     whole = _Text.of(text)
     root = yaml.compose(text, Loader=yaml.CSafeLoader)
     holder, rest = root, path
     while len(rest) > 1 and (inner := _child(holder, rest[0])) is not None:
         holder, rest = inner, rest[1:]
-    if len(rest) > 1 and not isinstance(value, _Gone):
+    if len(rest) > 1 and not isinstance(value, Gone):
         for part in reversed(rest[1:]):
             value = [value] if isinstance(part, int) else {part: value}
         rest = rest[:1]
     there = _child(holder, rest[0])
-    if isinstance(value, _Gone):
+    if isinstance(value, Gone):
         return text if there is None else _without(whole, path, holder, rest[0], there)
     if there is None:
         return _with(whole, holder, rest[0], value)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.model.probes import Probe
 from service.spec import checks, grammar
 from service.spec.checks import Checks
-from service.spec.findings import WHOLE_FILE, Hit, LintRule, Path, Position
+from service.spec.findings import WHOLE_FILE, Finding, Hit, LintRule, Path, Position, finding
 from service.spec.hostkeys import HostKey
 
 Platform = Literal["debian", "proxmox"]
@@ -60,6 +60,10 @@ class SharedFile:
         """Line and column of the value at a path, or of the nearest thing around it that is written."""
         return nearest(self.places, path)
 
+    def where(self, path: Path) -> tuple[str, int]:
+        """File and line of the value at a path, or of the nearest thing around it that is written."""
+        return self.file, self.position(path)[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -75,13 +79,18 @@ class Shared:
         """Line and column of the value at a path, or of the nearest thing around it that is written."""
         return nearest(self.places, path)
 
+    def where(self, path: Path) -> tuple[str, int]:
+        """File and line of the value at a path, or of the nearest thing around it that is written."""
+        return self.file, self.position(path)[0]
+
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
     """A host's spec, valid in itself. `sections` are the kinds' validated values by kind name, only those written;
     a kind of which only fleet.yaml speaks has an empty one.
 
-    `file` is the path in the repository. `position` says where something stands in it.
+    `file` is the path in the repository. Values that it shares with other hosts come from other files: `sources` has
+    the file, and the key there, for each such path. `position` and `where` give the place of a value.
     """
 
     name: str
@@ -96,10 +105,27 @@ class HostSpec:
     cluster: str = ""
     writes_cluster: bool = True
     checks: tuple[Probe, ...] = ()
+    sources: Mapping[Path, tuple[str, Path]] = field(default_factory=dict, repr=False, compare=False)
 
     def position(self, path: Path) -> Position:
         """Line and column of the value at a path, or of the nearest thing around it that is written."""
         return nearest(self.places, path)
+
+    def where(self, path: Path) -> tuple[str, int]:
+        """File and line of the value at a path, or of the nearest thing around it that is written."""
+        return self.source(path)[0], self.position(path)[0]
+
+    def source(self, path: Path) -> tuple[str, Path]:
+        """The file of a value, and the key there below which its path begins."""
+        while path not in self.places and path:
+            path = path[:-1]
+        return self.sources.get(path, (self.file, ()))
+
+    def finding(self, hit: Hit) -> Finding:
+        """A hit with its file and position. It names the host where other hosts share that file."""
+        file, top = self.source(hit.path)
+        what = f"{hit.what} (host {self.name})" if file != self.file else hit.what
+        return finding(file, self.position(hit.path), replace(hit, path=(*top, *hit.path), what=what))
 
 
 def nearest(places: Mapping[Path, Position], path: Path) -> Position:

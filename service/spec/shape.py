@@ -89,23 +89,23 @@ class _Fitting(Generic[M]):
                 if len(path) == 1 and path[0] in self.stand_ins and isinstance(data, dict):
                     data[str(path[0])] = self.stand_ins[str(path[0])]
             try:
-                return self._fitted(self.model.model_validate(data))
+                return self.fitted(self.model.model_validate(data))
             except ValidationError as error:
                 before = len(self.removed)
-                fitted = self._fitted(None)
+                fitted = self.fitted(None)
                 for detail in error.errors(include_url=False)[:MAX_FINDINGS]:
-                    self._note(detail, fitted)
+                    self.note(detail, fitted)
                 if error.error_count() > MAX_FINDINGS:
-                    self._note_rest(error.error_count() - MAX_FINDINGS)
+                    self.note_rest(error.error_count() - MAX_FINDINGS)
                     break
                 if len(self.removed) == before or () in self.removed:
                     break
-        return self._fitted(None)
+        return self.fitted(None)
 
-    def _fitted(self, value: M | None) -> Fitted[M]:
+    def fitted(self, value: M | None) -> Fitted[M]:
         return Fitted(value, tuple(self.problems), frozenset(self.removed))
 
-    def _note(self, detail: ErrorDetails, fitted: Fitted[M]) -> None:
+    def note(self, detail: ErrorDetails, fitted: Fitted[M]) -> None:
         loc: Path = detail["loc"]
         at_key = loc[-1:] == (_KEY_MARK,)
         path = fitted.original(loc[:-1] if at_key else loc)
@@ -117,7 +117,7 @@ class _Fitting(Generic[M]):
         is_top_stand_in = len(path) == 1 and path[0] in self.stand_ins
         self.removed.add(path[:-1] if sort == "missing" and not is_top_stand_in else path)
 
-    def _note_rest(self, count: int) -> None:
+    def note_rest(self, count: int) -> None:
         hit = VALUE.hit(
             (), f"the file has {count} more findings of this kind", "correct the first ones, and run lint again"
         )
@@ -140,6 +140,21 @@ def fit(model: type[M], document: Document, stand_ins: Mapping[str, Value] | Non
     """Validate a document. `stand_ins` take the place of required top keys that are missing or wrong, so that the
     rest can still be looked at; the value is then good for nothing else."""
     return _Fitting(model, document, stand_ins or {}).run()
+
+
+def problems_of_part(model: type[BaseModel], document: Document) -> tuple[DocumentProblem, ...]:
+    """What is wrong with a part of a document of `model`: keys may be missing, but not in an element of a list."""
+    fitting = _Fitting(model, document, {})
+    try:
+        model.model_validate(_without(document.value, frozenset()))
+    except ValidationError as error:
+        fitted = fitting.fitted(None)
+        for detail in error.errors(include_url=False)[:MAX_FINDINGS]:
+            if detail["type"] != "missing" or any(isinstance(part, int) for part in detail["loc"]):
+                fitting.note(detail, fitted)
+        if error.error_count() > MAX_FINDINGS:
+            fitting.note_rest(error.error_count() - MAX_FINDINGS)
+    return tuple(fitting.problems)
 
 
 def _without(value: Value, removed: frozenset[Path], at: Path = ()) -> Value:

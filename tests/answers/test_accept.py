@@ -1,6 +1,7 @@
 """What somebody changed on a host, accepted into Git: the patch says what the host has, and changes nothing else."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,12 +13,14 @@ from service.kinds.desire import desire
 from service.model.changes import Difference
 from service.model.observed import HostObserved
 from service.model.states import Absent, Json, Observed, Seen
+from service.model.trees import BlobEntry, Tree
 from service.plan.diff import drift
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
 from service.resources.dnsmasq_config import OWN_FILE
 from service.resources.resource import compare
 from service.spec.editing import unified
+from service.spec.fleet import Fleet, read_fleet
 from tests.laws.host import after_plan, bare_host, file_fact
 from tests.laws.specs import head, spec_of
 
@@ -149,3 +152,84 @@ def test_a_host_that_makes_no_good_spec_is_not_accepted() -> None:
     desired, host = settled()
     with pytest.raises(InputError, match="makes no good spec"):
         accepted(package_removed(host), desired)
+
+
+FLEET = """\
+passerelle: 1
+defaults:
+  dnsmasq:
+    cache_size: 256
+    expand_hosts: true
+    local_ttl: 60
+    dhcp: [{interface: vmbr0, start: 10.10.10.100, end: 10.10.10.200, lease_time: 12h}]
+  packages: {dnsmasq: present}
+  services: {named: disabled}
+"""
+OWN = SPEC.partition("dnsmasq:\n")[0]
+
+
+def ttl_gone(host: HostObserved) -> HostObserved:
+    return with_text(host, OWN_FILE, "local-ttl=60\n", "")
+
+
+@pytest.mark.parametrize(
+    ("edit", "added"),
+    [
+        (cache_changed, ["+dnsmasq: {cache_size: 900}"]),
+        (switch_taken_out, ["+dnsmasq: {expand_hosts: false}"]),
+        (
+            range_changed,
+            ["+dnsmasq: {dhcp: [{interface: vmbr0, start: 10.10.10.100, end: 10.10.10.150, lease_time: 6h}]}"],
+        ),
+        (service_enabled, ["+services: {named: enabled}"]),
+        (lambda host: switch_taken_out(cache_changed(host)), ["+dnsmasq: {expand_hosts: false, cache_size: 900}"]),
+    ],
+)
+def test_a_value_that_hosts_share_is_overridden_in_the_hosts_own_file(
+    edit: Callable[[HostObserved], HostObserved], added: list[str]
+) -> None:
+    fleet = shared_fleet(OWN)
+    spec, layers = fleet.hosts["pve1"], fleet.members.of("pve1")
+    desired = desire(spec, KINDS)
+    bare = bare_host(desired.watch)
+    changed = edit(after_plan(bare, make_plan(desired, LastApplied(), bare)))
+    found = [d.difference for d in drift(desired, LastApplied(), compare(desired.resources, changed))]
+    made = accept(OWN, spec, found, layers)
+    patch = unified("hosts/pve1.yaml", OWN, made.text)
+    assert re.findall(r"^[-+](?![-+]).*$", patch, re.MULTILINE) == added
+    now = desire(shared_fleet(made.text).hosts["pve1"], KINDS)
+    assert drift(now, LastApplied(), compare(now.resources, changed)) == ()
+
+
+def test_a_key_that_only_a_shared_file_could_take_away_is_left_out_with_its_place() -> None:
+    fleet = shared_fleet(OWN)
+    spec, layers = fleet.hosts["pve1"], fleet.members.of("pve1")
+    desired = desire(spec, KINDS)
+    bare = bare_host(desired.watch)
+    changed = ttl_gone(after_plan(bare, make_plan(desired, LastApplied(), bare)))
+    found = [d.difference for d in drift(desired, LastApplied(), compare(desired.resources, changed))]
+    made = accept(OWN, spec, found, layers)
+    assert made.text == OWN
+    assert made.taken == ()
+    assert [why for _, why in made.left] == [
+        "dnsmasq.local_ttl comes from fleet.yaml:6, and a host's file cannot take a shared key away"
+    ]
+
+
+def test_a_change_of_the_defaults_is_one_that_git_made_for_every_host() -> None:
+    before, after = (shared_fleet(OWN, text) for text in (FLEET, FLEET.replace("cache_size: 256", "cache_size: 300")))
+    for name in ("pve1", "pve2"):
+        was = desire(before.hosts[name], KINDS)
+        bare = bare_host(was.watch)
+        host = after_plan(bare, make_plan(was, LastApplied(), bare))
+        plan = make_plan(desire(after.hosts[name], KINDS), LastApplied.from_json(was.as_json()), host)
+        assert {(d.difference.field, d.moved) for d in plan.drifts} == {("cache-size", "git")}
+
+
+def shared_fleet(text: str, fleet: str = FLEET) -> Fleet:
+    """Two hosts that share values."""
+    other = text.replace("pve1", "pve2").replace("198.51.100.11", "198.51.100.12")
+    files = {"fleet.yaml": fleet, "hosts/pve1.yaml": text, "hosts/pve2.yaml": other}
+    made = read_fleet(Tree({path: BlobEntry(path, body, body.encode()) for path, body in files.items()}), KINDS)
+    assert not made.has_errors, "\n".join(map(str, made.findings))
+    return made

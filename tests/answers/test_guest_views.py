@@ -13,7 +13,7 @@ from service.kinds.guests_seen import guests_seen, name_findings, pools_of
 from service.lab.waiting import grown_s
 from service.model.observed import HostObserved, Lease
 from service.model.states import Seen, Unknown
-from service.spec.fleet import claims_of
+from service.spec.models import claims_of
 from tests.laws.specs import head
 from tests.reconcile.test_control import Desk
 

@@ -8,7 +8,7 @@ from service.kinds import KINDS
 from service.kinds.kind import Kind
 from service.model.trees import BlobEntry
 from service.spec.findings import Finding
-from service.spec.fleet import read_file
+from service.spec.reading import read_file
 from service.spec.report import as_text
 from tests.golden import same_as_golden
 from tests.laws.specs import FOLDER, head

@@ -4,7 +4,8 @@ import pytest
 
 from service.kinds import KINDS
 from service.model.trees import BlobEntry, Tree
-from service.spec.fleet import Fleet, ParsedFile, read_fleet
+from service.spec.fleet import Fleet, read_fleet
+from service.spec.reading import ParsedFile
 
 FLEET = "passerelle: 1\n"
 HOST = """\

@@ -9,7 +9,8 @@ import yaml
 from service.kinds import KINDS
 from service.kinds.claims import AddressClaim, DefaultRoute, NeedsForwarding, Reservation, Serves
 from service.model.trees import Tree, TreeProblem
-from service.spec.fleet import RULES, Fleet, all_rules, claims_of, read_fleet
+from service.spec.fleet import RULES, Fleet, all_rules, read_fleet
+from service.spec.models import claims_of
 from service.spec.report import as_text
 from tests.spec.conftest import FLEET, HOST, tree_of
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from service.kinds import KINDS
 from service.model.trees import BlobEntry
-from service.spec.fleet import read_file
+from service.spec.reading import read_file
 from service.spec.report import as_text
 from tests.spec.conftest import HOST
 

@@ -9,8 +9,11 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from service.kinds import KINDS
+from service.model.trees import BlobEntry
 from service.spec import document
-from service.spec.schema import fleet_schema, host_schema
+from service.spec.findings import has_errors
+from service.spec.reading import read_file
+from service.spec.schema import fleet_schema, group_schema, host_schema
 from tests.spec.conftest import FLEET, HOST
 
 CASES = [
@@ -47,7 +50,9 @@ def properties(schema: Any, at: str = "") -> Iterator[tuple[str, Any]]:
             yield from properties(item, f"{at}.{number}")
 
 
-@pytest.mark.parametrize("schema", [host_schema(KINDS), fleet_schema(KINDS)], ids=["host", "fleet"])
+@pytest.mark.parametrize(
+    "schema", [host_schema(KINDS), fleet_schema(KINDS), group_schema(KINDS)], ids=["host", "fleet", "group"]
+)
 def test_a_schema_is_valid_and_describes_every_property(schema: dict[str, Any]) -> None:
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -90,3 +95,68 @@ def test_the_schema_refuses_what_the_models_refuse(old: str, new: str) -> None:
 
 def test_no_key_takes_null() -> None:
     assert '"null"' not in str(host_schema(KINDS)).replace("'", '"')
+
+
+DEFAULTS = """\
+  connection: {port: 2222}
+  guests: {dev: {address: 10.10.10.9}}
+  nat: [{source: 10.10.10.0/24, out: enp1s0}]
+"""
+GROUP = "group: paris\nhosts: [pve1, pve-*]\nvalues:\n" + DEFAULTS
+RULES = "group: web\nrules: [{type: in, action: accept, macro: SSH}]\n"
+SHARED = {"fleet": f"passerelle: 1\ndefaults:\n{DEFAULTS}", "group": GROUP}
+SCHEMAS = {"fleet": fleet_schema(KINDS), "group": group_schema(KINDS)}
+
+
+def taken(file: str, text: str) -> bool:
+    valid: bool = Draft202012Validator(SCHEMAS[file]).is_valid(instance(text))
+    return valid
+
+
+def read_without_errors(file: str, text: str) -> bool:
+    path = {"fleet": "fleet.yaml", "group": f"groups/{instance(text).get('group', 'x')}.yaml"}[file]
+    found = read_file(BlobEntry(path, "", text.encode()), KINDS).findings
+    return not has_errors(found)
+
+
+@pytest.mark.parametrize("file", SCHEMAS)
+def test_the_schema_of_values_that_hosts_share_is_whole(file: str) -> None:
+    Draft202012Validator.check_schema(SCHEMAS[file])
+    assert taken(file, SHARED[file])
+    assert read_without_errors(file, SHARED[file])
+
+
+@pytest.mark.parametrize("file", SCHEMAS)
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("port: 2222", "port: ssh"),
+        ("port: 2222", "prot: 22"),
+        ("port: 2222", "allow_management_change: true"),
+        ("address: 10.10.10.9", "adress: 10.10.10.9"),
+        (", out: enp1s0", ""),
+        ("  connection:", "  host: pve1\n  connection:"),
+        ("  connection:", "  web: {}\n  connection:"),
+    ],
+)
+def test_schema_and_lint_refuse_the_same_values_that_hosts_share(file: str, old: str, new: str) -> None:
+    text = SHARED[file].replace(old, new)
+    assert text != SHARED[file]
+    assert not taken(file, text)
+    assert not read_without_errors(file, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GROUP.replace("hosts: [pve1, pve-*]\n", ""),
+        GROUP + "rules: []\n",
+        RULES + "values: {}\n",
+        "group: x\nhosts: []\n",
+    ],
+)
+def test_a_file_of_groups_is_for_hosts_or_for_rules(text: str) -> None:
+    assert taken("group", RULES)
+    assert read_without_errors("group", RULES)
+    assert not taken("group", text)
+    assert not read_without_errors("group", text)

@@ -61,7 +61,7 @@ def _guests(claims: Sequence[Claim], host: HostSpec, cluster: Level) -> Iterator
         if not isinstance(claim, Filtered):
             continue
         section, path = claim.section, ("guests", claim.guest, KEY)
-        where = {name: Where(host.file, host.position((*path, name))[0]) for name in ("policy_in", "policy_out")}
+        where = {name: Where(*host.where((*path, name))) for name in ("policy_in", "policy_out")}
         yield FilteredGuest(
             name=claim.guest,
             mac=claim.mac,
@@ -102,7 +102,7 @@ def _policy(name: str, places: Sequence[tuple[FirewallSection, HostSpec | Shared
     for section, place in places:
         said = getattr(section, name)
         if said is not None:
-            return Policy(said.upper(), Where(place.file, place.position((KEY, name))[0]))
+            return Policy(said.upper(), Where(*place.where((KEY, name))))
     return Policy(_DEFAULTS[name].upper())
 
 

@@ -39,8 +39,7 @@ class RuleReading:
         return tuple(self.rule(rule, (*path, index)) for index, rule in enumerate(written))
 
     def rule(self, written: FirewallRule, path: Path) -> Rule:
-        line, _ = self.place.position((*self.top, *path))
-        where = Where(self.place.file, line)
+        where = Where(*self.place.where((*self.top, *path)))
         is_group = written.type == "group"
         asked = Rule(written.type, written.action if is_group else written.action.upper())
         if not is_group:

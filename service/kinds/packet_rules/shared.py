@@ -109,7 +109,7 @@ def _read(section: SharedFirewallSection | None, shared: Shared) -> tuple[Level,
 
 def _group(file: SharedFile, group: GroupFile, scope: Scope, problems: list[Problem]) -> SecurityGroup:
     reading = RuleReading(file, scope, top=(), problems=problems)
-    where = Where(file.file, file.position(("group",))[0])
+    where = Where(*file.where(("group",)))
     return SecurityGroup(group.group, _members(reading, group.rules or (), ("rules",)), group.comment or "", where)
 
 
