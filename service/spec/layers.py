@@ -55,8 +55,8 @@ _PATTERN = re.compile(r"[a-z0-9*?](?:[a-z0-9*?-]{0,61}[a-z0-9*?])?")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Values for the hosts that `hosts` names or matches. The values are below the key `top` of `file`, and the paths of
-    `document` begin there; `places` are those of the whole file."""
+    """Values for the hosts that `hosts` names or matches. The values are below the key `top` of `file`, where the paths
+    of `document` begin; `places` are those of the whole file."""
 
     file: str
     top: Path
