@@ -25,12 +25,16 @@ from service.model.states import Json
 from service.model.trees import BlobEntry, Tree
 from service.spec.findings import Finding, Path
 from service.spec.fleet import read_fleet
+from service.spec.layers import NO_MATCH, UNKNOWN_HOST
 from service.spec.reading import FLEET_FILE
 
 MAX_ROUNDS = 60
 STAND_IN = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43}"
 """Nobody's key, for the look at the rest of a spec whose host's key is not known."""
 NO_KEY = "# host_keys: [ssh-ed25519 AAAA...]  <- compare what ssh-keyscan says with the host's console, and put it here"
+
+OF_OTHER_HOSTS = (UNKNOWN_HOST.id, NO_MATCH.id)
+"""Rules about hosts that a group lists: only the adopted host is read here."""
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]{40,2000}={0,3}")
@@ -209,7 +213,7 @@ def lint(host: str, text: str, shared: Mapping[str, str]) -> Sequence[Finding]:
     """The findings of a spec that is the only one beside these files."""
     files = {**shared, f"hosts/{host}.yaml": text}
     tree = Tree({path: BlobEntry(path, path, body.encode()) for path, body in files.items()})
-    return read_fleet(tree, KINDS).findings
+    return [found for found in read_fleet(tree, KINDS).findings if found.rule not in OF_OTHER_HOSTS]
 
 
 def _sorted(sketch: Sketch) -> tuple[Note, ...]:

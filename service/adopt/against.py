@@ -1,6 +1,8 @@
 """What was found on a host against a spec that is there: the same file, saying what the host has.
 
-against(text, adopted) -> str          the text with its sections and host keys changed; comments and order stay
+against(text, adopted, layers) -> Overridden      the text with its sections and host keys changed; comments stay
+
+Values that the host shares with others (`layers`) count as its own. Its file overrides them where the host differs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +15,10 @@ from service.errors import InputError
 from service.kinds import KINDS
 from service.model.states import Json
 from service.spec.document import load
-from service.spec.editing import GONE, Change, changes_between, edited
+from service.spec.editing import GONE, Change, changes_between
+from service.spec.layers import Layer
+from service.spec.merging import merged
+from service.spec.overriding import Overridden, overridden
 
 FOUND = ("interfaces", "bridges", "nat", "dnsmasq", "guests", "packages", "services")
 """Sections that adopt can find on a host; of the others only a spec speaks."""
@@ -24,20 +29,21 @@ OF_GUESTS = ("address6", "port", "vmid", "firewall")
 """Keys of a guest that adopt does not always find."""
 
 
-def against(text: str, adopted: Adopted) -> str:
+def against(text: str, adopted: Adopted, layers: Sequence[Layer] = ()) -> Overridden:
     """InputError where the file cannot be read or an edit would touch something else."""
     document = load(text.encode())
     if document.value is None or document.problems:
         raise InputError(f"the spec of {adopted.host} cannot be read, so it cannot be compared", hint="passerelle lint")
+    whole = merged(document, layers).document.value or {}
     is_said = adopted.firewall.is_said_by(adopted.host, text)
-    both = [key for key in WHERE_BOTH if key in document.value and key in adopted.values and not is_said]
+    both = [key for key in WHERE_BOTH if key in whole and key in adopted.values and not is_said]
     compared = (*FOUND, *both)
-    before = {key: _plain(value) for key, value in document.value.items() if key in compared}
+    before = {key: _plain(value) for key, value in whole.items() if key in compared}
     after = {key: adopted.values[key] for key in compared if key in adopted.values}
     if "guests" in after:
         after["guests"] = _with_more(before.get("guests"), after["guests"], wins=is_said)
     kinds = {kind.name: kind for kind in KINDS}
-    changes = list(_keys(document.value.get("connection"), adopted))
+    changes = list(_keys(whole.get("connection"), adopted))
     for key in compared:
         here, there = before.get(key), after.get(key)
         if key in before and key in after and _same(kinds[key].section, here, there):
@@ -46,7 +52,7 @@ def against(text: str, adopted: Adopted) -> str:
             changes += _by_elements(changes_between(here, _in_order(here, there), (key,)), here)
         elif here != there:
             changes.append(((key,), GONE if there is None else there))
-    return edited(text, changes)
+    return overridden(text, changes, layers)
 
 
 def _keys(connection: object, adopted: Adopted) -> Iterator[Change]:

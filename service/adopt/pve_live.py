@@ -23,6 +23,7 @@ from service.resources.pve_firewall import FOLDER, PveFirewallFile
 from service.spec.findings import Path
 from service.spec.fleet import read_fleet
 from service.spec.host import HostSpec
+from service.spec.layers import UNKNOWN_HOST
 from service.spec.reading import FLEET_FILE
 
 FLEET_TEXT = "passerelle: 1\n"
@@ -162,7 +163,8 @@ def _read(host: str, text: str, shared: Mapping[str, str]) -> HostSpec:
     """The spec as it would be read. Raises _Wrong."""
     texts = {**shared, f"hosts/{host}.yaml": text}
     fleet = read_fleet(Tree({path: BlobEntry(path, path, text.encode()) for path, text in texts.items()}), KINDS)
-    wrong = next((finding for finding in fleet.findings if finding.severity == "error"), None)
+    errors = (found for found in fleet.findings if found.severity == "error" and found.rule != UNKNOWN_HOST.id)
+    wrong = next(errors, None)
     if wrong is not None:
         raise _Wrong(wrong.path, wrong.message)
     return fleet.hosts[host]

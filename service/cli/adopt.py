@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from service.adopt import Adopted, ConnectionGiven, Material
     from service.adopt.report import Report
     from service.spec.host import HostSpec
+    from service.spec.layers import Layer
+    from service.spec.overriding import Overridden
 
 UNREACHABLE = 4
 KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
@@ -178,21 +180,27 @@ def _looked_at(host: str, user: str, port: int, host_key: str, ssh_key: Path | N
 
 def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
     """Put the files there, or say why not."""
+    from service.adopt.against import against
     from service.adopt.own import HINT, without_section
     from service.cli.output import complain, printable, show_json, tell
     from service.errors import InputError
+    from service.spec.editing import unified
+    from service.spec.overriding import Overridden
 
     path, before = _existing(repo, made.host) or (made.path, "")
+    layers = _layers(repo, made.host)
     loses = "" if made.report.refusal else without_section(made.own, before)
     if made.report.refusal or (loses and not diff):
         return _refused(
             replace(made.report, refusal=loses) if loses else made.report, HINT if loses else "", as_json=as_json
         )
     try:
-        patch = _patch(made, path, before)
+        said = against(before or made.text, made, layers) if before or layers else Overridden(made.text)
+        patch = unified(path, before, said.text)
     except InputError as error:
         complain(error.what, error.hint)
         return 1
+    _tell_left(made.host, said)
     if diff:
         print(patch, end="")
         if loses:
@@ -201,7 +209,15 @@ def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
     state = "written" if not before else "differs" if patch else "same"
     shared = {} if before or (repo / "fleet.yaml").exists() else {"fleet.yaml": made.fleet_text, **made.groups}
     if as_json:
-        show_json({"file": path, "state": state, "spec": made.text, "shared": shared, **made.report.as_json()})
+        show_json(
+            {
+                "file": path,
+                "state": state,
+                "spec": said.text if state == "written" else made.text,
+                "shared": shared,
+                **made.report.as_json(),
+            }
+        )
     else:
         for line in made.report.as_text().splitlines():
             print(printable(line))
@@ -215,7 +231,7 @@ def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
         except InputError as error:
             complain(error.what, error.hint)
         return 0
-    for file, text in {**shared, path: made.text}.items():
+    for file, text in {**shared, path: said.text}.items():
         (repo / file).parent.mkdir(parents=True, exist_ok=True)
         (repo / file).write_text(text, encoding="utf-8")
         tell(f"written: {repo / file}")
@@ -247,12 +263,21 @@ def _existing(repo: Path, host: str) -> tuple[str, str] | None:
     return None
 
 
-def _patch(made: "Adopted", path: str, before: str) -> str:
-    """What makes the spec say what the host has; empty where it does."""
-    from service.adopt.against import against
-    from service.spec.editing import unified
+def _layers(repo: Path, host: str) -> "tuple[Layer, ...]":
+    """The values of fleet.yaml and groups/ that the host shares with others."""
+    from service.cli.directory import read_directory
+    from service.kinds import KINDS
+    from service.spec.fleet import read_fleet
 
-    return unified(path, before, against(before, made) if before else made.text)
+    return read_fleet(read_directory(repo), KINDS).members.of(host) if repo.is_dir() else ()
+
+
+def _tell_left(host: str, said: "Overridden") -> None:
+    """Shared values that the host does not have and its file cannot take away."""
+    from service.cli.output import tell
+
+    for _, why in said.left:
+        tell(f"{host} does not have what a shared file gives it, so its next plan is not empty: {why}")
 
 
 def _take_over(repo: Path, host: str, section: str) -> int:

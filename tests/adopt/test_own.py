@@ -55,7 +55,7 @@ def test_what_the_plan_of_a_new_spec_would_take_away_is_named_and_refused(name: 
 def test_a_spec_that_holds_the_sections_keeps_them(name: str) -> None:
     made, _ = adopted(name)
     assert without_section(made.own, text_of(name)) == ""
-    after = against(text_of(name), made)
+    after = against(text_of(name), made).text
     assert all(f"\n{thing.section}:" in after for thing in made.own)
 
 
