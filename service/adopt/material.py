@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from service.formats import ethers, nat_files, pve_guests
+from service.formats.interfaces import CONF_FILE, BootProgram, boot_program
 from service.formats.interfaces import FILES as INTERFACES_FILES
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
-from service.observe.at_boot import IFUPDOWN2
+from service.observe.at_boot import IFUPDOWN2, program_of
 from service.resources import bans, firewall, forwards, sysctls
 from service.resources.dnsmasq_config import FILES as DNSMASQ_FILES
 from service.resources.guest_names import SOURCES
@@ -32,9 +33,9 @@ PACKAGES = (
 
 WATCH = Watch(
     files=frozenset({
-        *INTERFACES_FILES, *DNSMASQ_FILES, *nat_files.NFT_FILES, nat_files.IPTABLES_FILE, ethers.PATH, *sysctls.FILES,
-        *SOURCES, NAT_FILE, firewall.FIREWALL_FILE, firewall.BRIDGE_FILE, forwards.FORWARDS_FILE, bans.JAILS_FILE,
-        HOSTNAME_FILE, HOSTS_FILE, KEY_FILE, LEFT_OVER, PVE_MEMBERS, *PVE_FIREWALL, *FAIL2BAN_FILES,
+        *INTERFACES_FILES, CONF_FILE, *DNSMASQ_FILES, *nat_files.NFT_FILES, nat_files.IPTABLES_FILE, ethers.PATH,
+        *sysctls.FILES, *SOURCES, NAT_FILE, firewall.FIREWALL_FILE, firewall.BRIDGE_FILE, forwards.FORWARDS_FILE,
+        bans.JAILS_FILE, HOSTNAME_FILE, HOSTS_FILE, KEY_FILE, LEFT_OVER, PVE_MEMBERS, *PVE_FIREWALL, *FAIL2BAN_FILES,
         *(f"{folder}/*" for folder in pve_guests.FOLDERS), "/etc/systemd/network/*", "/etc/netplan/*",
     }),
     units=frozenset(UNITS),
@@ -59,6 +60,12 @@ class Material:
     unread: Mapping[str, str] = field(default_factory=dict)
     live: HostObserved | None = None
     ifupdown2: str = ""
+
+    def boot_program(self) -> BootProgram:
+        """The program that brings the network up at boot, as far as it is known."""
+        if self.live is not None:
+            return program_of(self.live)
+        return boot_program(self.ifupdown2, self.files.get(CONF_FILE))
 
     def is_off(self, unit: str) -> bool:
         """Whether the unit is known not to start at boot."""

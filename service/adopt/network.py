@@ -1,11 +1,13 @@
 """Interfaces and bridges out of the interfaces files, with their comments."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
 from service.adopt.material import LEFT_OVER, Material
 from service.adopt.sketch import Sketch
 from service.formats.interfaces import (
+    CONF_FILE,
     FILES,
     MAIN_FILE,
     AutoLine,
@@ -24,7 +26,6 @@ from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.formats.nat_files import of_command
 from service.kinds.addressing import is_reached
 from service.model.states import Json
-from service.observe.at_boot import fails_at_broadcast
 from service.resources.stanzas import meant_fields
 from service.spec.findings import Path
 
@@ -36,10 +37,14 @@ _OURS = "bridge-ports-condone-regex"
 def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> InterfacesConfig:
     """Write what the next boot makes of the host's links into the sketch."""
     files = material.below(*FILES)
-    config = load(files, broadcast_fails=fails_at_broadcast(material.ifupdown2))
+    program = material.boot_program()
+    # what ifupdown2 ignores is told, and belongs into the spec all the same: the owner wrote it
+    config = load(files, program=replace(program, one_vlan_aware=False, stops=""))
     everything = load({path: data for path, data in material.files.items() if path.startswith("/etc/network/")})
     notes = sketch.notes
-    for problem in config.problems:
+    if program.stops:
+        notes.add("danger", "interfaces", CONF_FILE, f"{CONF_FILE} {program.stops}")
+    for problem in load(files, program=program).problems:
         notes.add("danger", "interfaces", f"{problem.path}:{problem.line}", problem.what)
     for path, why in material.unread.items():
         if path.startswith("/etc/network/"):
@@ -127,7 +132,7 @@ def _on_link(name: str, have: IfaceMeaning, value: dict[str, Json], section: str
 def _broadcast(name: str, have: IfaceMeaning, material: Material, sketch: Sketch) -> None:
     """A line at which Debian 12's ifupdown2 fails, unless a version is there that does not."""
     line, version = have.broadcast, material.ifupdown2
-    if line is None or (version and not fails_at_broadcast(version)):
+    if line is None or (version and not material.boot_program().broadcast_fails):
         return
     section = "interfaces" if have.bridge is None else "bridges"
     lost = ", ".join(line.addresses) or "no address"

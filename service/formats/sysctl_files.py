@@ -5,12 +5,21 @@
     render(pairs) -> bytes
 
 Files are read by name over all folders, a later name wins; of two files of one name only the one in the folder of
-higher rank is read (/etc, /run, /usr/local/lib, /usr/lib). Debian's /etc/sysctl.d/99-sysctl.conf is a link to
+higher rank is read (/etc, /run, /usr/local/lib, /usr/lib). Debian 12's /etc/sysctl.d/99-sysctl.conf is a link to
 /etc/sysctl.conf. A key that is set by its name beats every pattern that takes it in, wherever that stands.
+
+What systemd-sysctl 252 and 257 were seen to do, as sysctl-order.sh in findings/ shows:
+
+- a key that is given the same value again keeps its first place in the order, another value moves it to the end;
+- `net.ipv4.ip_forward` and `net.ipv4.conf.all.forwarding` are one variable under two names: neither name protects the
+  other from a pattern or a later line;
+- a new value of that variable sets `conf.default` and every interface, whatever was written there before;
+- what is said of one interface is written again when it appears (udev), so it holds; an interface that appears later
+  and of which nothing is said has what `conf.default` has.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 
@@ -25,8 +34,13 @@ HEADER = "# written by passerelle\n"
 
 MAX_LINES = 20_000
 
-_SAME = {"net/ipv4/conf/all/forwarding": "net/ipv4/ip_forward"}
-"""Two names of one kernel variable."""
+ALL_FORWARDING = {
+    "net/ipv4/ip_forward": "net/ipv4/conf",
+    "net/ipv4/conf/all/forwarding": "net/ipv4/conf",
+    "net/ipv6/conf/all/forwarding": "net/ipv6/conf",
+}
+"""Keys that turn forwarding on and off for a whole host, with the folder of its interfaces."""
+_OF_LINK = re.compile(r"(net/ipv[46]/conf)/([^/]+)/([^/]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +75,9 @@ def dotted(path: str) -> str:
 
 
 def canonical(key: str) -> str:
-    """The one name of a key, with slashes, however it is written."""
-    return _SAME.get(slashed(key), slashed(key))
+    """The one name of a variable, with slashes, however its key is written."""
+    path = slashed(key)
+    return "net/ipv4/ip_forward" if path == "net/ipv4/conf/all/forwarding" else path
 
 
 @read_once
@@ -77,7 +92,7 @@ def parse(data: bytes) -> tuple[SysctlLine, ...]:
         lenient = key.startswith("-")
         name = slashed(key.removeprefix("-").strip())
         if name and (equals or lenient):
-            found.append(SysctlLine(_SAME.get(name, name), value.strip() if equals else None, number))
+            found.append(SysctlLine(name, value.strip() if equals else None, number))
     return tuple(found)
 
 
@@ -99,17 +114,51 @@ def reading_order(files: Mapping[str, bytes]) -> Iterator[str]:
 def effective(files: Mapping[str, bytes], key: str) -> Setting | None:
     """What the next boot sets `key` (dotted or slashed) to; None where no file says anything."""
     wanted = canonical(key)
-    by_name: Setting | None = None
-    by_pattern: Setting | None = None
-    exempt = False
+    of_link = _OF_LINK.fullmatch(wanted)
+    if wanted in ALL_FORWARDING or (of_link and of_link[3] == "forwarding"):
+        return _forwarding(files, wanted, of_link[2] if of_link else "all")
+    own = _last(files, wanted)
+    if own is None and of_link and of_link[2] not in ("all", "default"):
+        return _last(files, f"{of_link[1]}/default/{of_link[3]}")
+    return own
+
+
+def _last(files: Mapping[str, bytes], path: str) -> Setting | None:
+    return next((setting for _, setting in reversed([*_writes(files, (path,))])), None)
+
+
+def _forwarding(files: Mapping[str, bytes], wanted: str, link: str) -> Setting | None:
+    """Forwarding of the host (`all`), of interfaces to come (`default`) or of one interface, write by write."""
+    folder = "net/ipv6/conf" if wanted.startswith("net/ipv6") else "net/ipv4/conf"
+    keys = {path: "all" for path, known in ALL_FORWARDING.items() if known == folder}
+    keys |= {f"{folder}/{name}/forwarding": name for name in ("default", link) if name != "all"}
+    now: dict[str, Setting] = {}
+    own: Setting | None = None
+    for path, setting in _writes(files, tuple(keys)):
+        name = keys[path]
+        if name == "all" and setting.value != (now["all"].value if "all" in now else "0"):
+            now = dict.fromkeys(keys.values(), setting)
+        now[name] = setting
+        own = setting if name == link else own
+    if link in ("all", "default"):
+        return now.get(link)
+    return own or now.get("default")
+
+
+def _writes(files: Mapping[str, bytes], keys: Sequence[str]) -> Iterator[tuple[str, Setting]]:
+    """What systemd-sysctl writes to some keys, in its order."""
+    order: dict[str, tuple[str | None, Setting]] = {}
     for path in reading_order(files):
         for line in parse(files[path]):
-            if line.key == wanted:
-                exempt = exempt or line.value is None
-                by_name = by_name if line.value is None else Setting(line.value, path, line.line)
-            elif line.value is not None and re.search(r"[*?\[]", line.key) and _matches(line.key, wanted):
-                by_pattern = Setting(line.value, path, line.line)
-    return by_name or (None if exempt else by_pattern)
+            if line.key in order and order[line.key][0] == line.value:
+                continue
+            order.pop(line.key, None)
+            order[line.key] = (line.value, Setting(line.value or "", path, line.line))
+    for pattern, (value, setting) in order.items():
+        is_pattern = re.search(r"[*?\[]", pattern) is not None
+        for key in keys if value is not None else ():
+            if key == pattern or (is_pattern and key not in order and _matches(pattern, key)):
+                yield key, setting
 
 
 def _matches(pattern: str, key: str) -> bool:
@@ -124,7 +173,7 @@ def render(pairs: Iterable[tuple[str, str]]) -> bytes:
     """Our own file: dotted keys below `net.`, in order, each once. InputError for anything else."""
     settings: dict[str, str] = {}
     for key, value in pairs:
-        if not re.fullmatch(r"net(?:\.[A-Za-z0-9_-]{1,40}){1,8}", key):
+        if not re.fullmatch(r"net(?:\.[A-Za-z0-9_/-]{1,40}){1,8}", key):
             raise InputError(f"{key[:60]!r} is not a sysctl key below net.")
         if not re.fullmatch(r"-?[0-9]{1,19}(?: [0-9]{1,19}){0,3}", value):
             raise InputError(f"{key}: {value[:60]!r} is not a number")

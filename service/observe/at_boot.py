@@ -2,15 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 
-from service.formats.interfaces import FILES, BootEffect, InterfacesConfig, boot_ports, load, up_effects
+from service.formats.interfaces import (
+    CONF_FILE,
+    FILES,
+    BootEffect,
+    BootProgram,
+    InterfacesConfig,
+    boot_ports,
+    boot_program,
+    load,
+    up_effects,
+)
 from service.model.observed import HostObserved, Watch
-from service.model.states import Seen, Unknown
+from service.model.states import Absent, Seen, Unknown
 from service.observe.derived import derived
 
 IFUPDOWN2 = "ifupdown2"
-FAILS_AT_BROADCAST = "3.0.0"
-"""The version of ifupdown2 (Debian 12) that sets no address which has a `broadcast` line; later ones do."""
-
 SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
 NETWORK_UNITS = ("networking.service", "systemd-networkd.service", "NetworkManager.service")
 """What brings the network up at boot; stopping `networking` runs ifdown on every interface (its unit file)."""
@@ -18,7 +25,7 @@ LOADERS = {"nftables.service": "/etc/nftables.conf", "netfilter-persistent.servi
 """Units that load a packet filter at boot, each with its file."""
 LOADED_SLACK_S = 1.0
 WAY_IN_WATCH = Watch(
-    files=frozenset({*FILES, *LOADERS.values()}),
+    files=frozenset({*FILES, CONF_FILE, *LOADERS.values()}),
     units=frozenset({*SSH_UNITS, *NETWORK_UNITS, *LOADERS}),
     packages=frozenset({"ifupdown", IFUPDOWN2}),
 )
@@ -46,8 +53,18 @@ def interfaces_of(observed: HostObserved, texts: Mapping[str, bytes]) -> Interfa
 
 @derived
 def _interfaces_of(observed: HostObserved, texts: tuple[tuple[str, bytes], ...]) -> InterfacesConfig:
-    version = observed.packages.get(IFUPDOWN2)
-    return load(dict(texts), broadcast_fails=isinstance(version, Seen) and fails_at_broadcast(version.value))
+    return load(dict(texts), program=program_of(observed))
+
+
+@derived
+def program_of(observed: HostObserved) -> BootProgram:
+    """The program that brings the network up at boot, as far as it is known."""
+    version, conf = observed.packages.get(IFUPDOWN2), observed.text(CONF_FILE)
+    if not isinstance(version, Seen):
+        return boot_program("", None)
+    return boot_program(
+        version.value, conf.value if isinstance(conf, Seen) else None, is_missing=isinstance(conf, Absent)
+    )
 
 
 @derived
@@ -62,11 +79,6 @@ def effects_at_boot(observed: HostObserved) -> tuple[BootEffect, ...] | Unknown:
     """What the shell lines of the interfaces files do at boot, in order."""
     config = interfaces_config(observed)
     return config if isinstance(config, Unknown) else tuple(up_effects(config.value))
-
-
-def fails_at_broadcast(version: str) -> bool:
-    """Whether this version of ifupdown2 sets no address that has a `broadcast` line. Empty: not known, so no."""
-    return version.partition("-")[0] == FAILS_AT_BROADCAST
 
 
 def texts_of(

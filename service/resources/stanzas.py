@@ -7,6 +7,7 @@ from typing import Self
 from service.errors import InputError
 from service.formats.interfaces import (
     CONDONE_REGEX,
+    CONF_FILE,
     FILES,
     AddressLine,
     Change,
@@ -87,7 +88,7 @@ class InterfaceStanza:
         return {(self.name, name, "file"): want for name, want in (self.fields() | {"stanza": "present"}).items()}
 
     def watch(self) -> Watch:
-        return Watch(files=frozenset(FILES), packages=frozenset({IFUPDOWN2}))
+        return Watch(files=frozenset({*FILES, CONF_FILE}), packages=frozenset({IFUPDOWN2}))
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         config = interfaces_config(observed)
@@ -99,6 +100,10 @@ class InterfaceStanza:
         is_port = not isinstance(ports, Unknown) and self.name in ports
         if found is None and is_port and self.is_plain and not self.gone:
             return  # the bridge brings it up
+        if not self.gone and (why := why_ignored(config.value, self.name)):
+            yield Difference(self.kind, self.name, "stanza", "boot", "missing", "present", None, cause=why)
+            if found is None:
+                return
         if self.gone or found is None:
             want: Json = None if self.gone else "present"
             yield from field_difference(self, self.name, "stanza", "file", want, Seen("present" if found else None))
@@ -109,7 +114,7 @@ class InterfaceStanza:
             lines: Json = [*nat]
             yield from field_difference(self, self.name, "nat", "file", [], Seen(lines))
         for name, wanted in self.fields().items():
-            cause = why_lost(found) if name == "addresses" and config.value.broadcast_fails else ""
+            cause = why_lost(found) if name == "addresses" and config.value.program.broadcast_fails else ""
             yield from field_difference(self, self.name, name, "file", wanted, Seen(have.get(name)), cause=cause)
 
     @property
@@ -133,6 +138,9 @@ class InterfaceStanza:
         changed = [(s, d) for s, d in compared if d]
         if isinstance(config, Unknown) or isinstance(texts, Unknown) or not changed:
             return Contribution()
+        if ignored := [why for s, _ in changed if (why := why_ignored(config.value, s.name)) and not s.gone]:
+            hint = f"Fix: {SEVERAL} on {observed.host}, or take `bridge-vlan-aware yes` out of one of the stanzas"
+            return Contribution(refusals=tuple(Refusal("not-ours", why, hint=hint) for why in ignored))
         edits = [change for stanza, _ in changed for change in stanza.edits(config.value)]
         try:
             contents = edit_files(texts, edits, lambda files: interfaces_of(observed, files))
@@ -194,6 +202,21 @@ class InterfaceStanza:
         if isinstance(effect, AddressLine):
             return effect.action == "add" and effect.dev == self.name and effect.cidr not in self.addresses
         return isinstance(effect, DefaultRouteLine) and effect.action == "add" and effect.dev in ("", self.name)
+
+
+SEVERAL = f"set multiple_vlan_aware_bridge_support=1 in {CONF_FILE}"
+
+
+def why_ignored(config: InterfacesConfig, name: str) -> str:
+    """Which stanza of an interface ifupdown2 takes for none; empty: it takes all."""
+    ignored = [one.stanza for one in config.ignored if one.stanza.covers(name)]
+    if not ignored:
+        return ""
+    where = ", ".join(f"{stanza.path}:{stanza.first_line}" for stanza in ignored)
+    return (
+        f"{config.program.label} ignores the stanza of {name} in {where} at boot: another one says `bridge-vlan-aware "
+        "yes` above it"
+    )
 
 
 def why_lost(found: IfaceMeaning) -> str:

@@ -168,7 +168,7 @@ class SettingsFile:
         return {
             sysctl_files.dotted(line.key): line.value or ""
             for line in sysctl_files.parse(content)
-            if line.key not in needed
+            if sysctl_files.canonical(line.key) not in needed
         }
 
     def at_boot_without(self, key: str, observed: HostObserved) -> Observed[Json]:

@@ -3,7 +3,9 @@
 import pytest
 
 from service.formats.interfaces import (
+    DEBIAN_12,
     MAIN_FILE,
+    BootProgram,
     BridgeMeaning,
     Forwarding,
     IfaceMeaning,
@@ -173,7 +175,7 @@ def test_an_address_with_a_broadcast_and_those_below_are_not_set_as_ifupdown2_3_
     lines: str, set_by_3_0_0: tuple[str, ...], all_of_them: tuple[str, ...]
 ) -> None:
     files = {MAIN_FILE: f"auto vmbr0\niface vmbr0 inet static\n{lines}\n".encode()}
-    here, elsewhere = (meaning(load(files, broadcast_fails=fails), "vmbr0") for fails in (True, False))
+    here, elsewhere = (meaning(load(files, program=program), "vmbr0") for program in (DEBIAN_12, BootProgram()))
     assert here is not None
     assert elsewhere is not None
     assert (here.addresses, elsewhere.addresses) == (set_by_3_0_0, all_of_them)

@@ -12,6 +12,7 @@ from service.errors import InputError
 from service.formats import interfaces
 from service.formats.interfaces import (
     MAIN_FILE,
+    BootProgram,
     RemoveLine,
     RemoveStanza,
     SetStanza,
@@ -208,7 +209,7 @@ def test_a_broadcast_that_another_ifupdown_sets_follows_its_address() -> None:
     data = b"auto a\niface a inet static\n  address 10.0.0.1/24\n  broadcast 10.0.0.255\n"
     change = SetStanza("a", WantedStanza(("10.0.1.1/24",)))
     kept = {MAIN_FILE: data.replace(b"10.0.0.", b"10.0.1.")}
-    assert edit_files({MAIN_FILE: data}, [change], lambda files: load(files, broadcast_fails=False)) == kept
+    assert edit_files({MAIN_FILE: data}, [change], lambda files: load(files, program=BootProgram())) == kept
     assert edit(data, [change]) == b"auto a\niface a inet static\n  address 10.0.1.1/24\n"
 
 

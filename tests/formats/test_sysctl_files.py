@@ -57,6 +57,60 @@ def test_a_line_is_read_as_systemd_reads_it(line: str, expected: str | None) -> 
     assert value({"/etc/sysctl.d/x.conf": line}) == expected
 
 
+CONF = "net.ipv4.conf"
+
+
+@pytest.mark.parametrize(
+    ("files", "of_all", "of_default", "of_card", "of_bridge"),
+    [
+        (["net.ipv4.ip_forward=1", f"{CONF}.*.forwarding=0"], "0", "0", "0", "0"),
+        ([f"{CONF}.*.forwarding=0", "net.ipv4.ip_forward=1"], "1", "1", "0", "0"),
+        ([f"{CONF}.card.forwarding=0\n{CONF}.br0.forwarding=0", "net.ipv4.ip_forward=1"], "1", "1", "0", "0"),
+        (["net.ipv4.ip_forward=1", f"{CONF}.card.forwarding=0"], "1", "1", "0", "1"),
+        ([f"{CONF}.default.forwarding=0", "net.ipv4.ip_forward=1"], "1", "1", "1", "1"),
+        (["net.ipv4.ip_forward=1", f"{CONF}.*.forwarding=0\n-{CONF}.all.forwarding"], "1", "0", "0", "0"),
+        (
+            [f"{CONF}.card.forwarding=1", "net.ipv4.ip_forward=1", f"{CONF}.*.forwarding=0\n-{CONF}.all.forwarding"],
+            "1", "0", "1", "0",
+        ),
+        (["net.ipv4.ip_forward=1", f"{CONF}.all.forwarding=0", "net.ipv4.ip_forward=1"], "0", "0", "0", "0"),
+        (["net.ipv4.ip_forward=0", f"{CONF}.all.forwarding=0", "net.ipv4.ip_forward=1"], "1", "1", "1", "1"),
+        (["net.ipv4.ip_for*=1"], "1", "1", "1", "1"),
+        (["-net.ipv4.ip_forward=1"], "1", "1", "1", "1"),
+        ([f"-{CONF}.card.forwarding", f"{CONF}.*.forwarding=1"], "1", "1", "1", "1"),
+        ([f"{CONF}.card.forwarding=1", f"-{CONF}.card.forwarding", f"{CONF}.*.forwarding=0"], "0", "0", None, "0"),
+        ([f"-{CONF}.card.forwarding", f"{CONF}.card.forwarding=1"], None, None, "1", None),
+        ([f"{CONF}.*.forwarding=1", f"{CONF}.c*.forwarding=0"], "1", "1", "0", "1"),
+        ([f"{CONF}.c*.forwarding=0", f"{CONF}.*.forwarding=1"], "1", "1", "1", "1"),
+        ([f"{CONF}.*.forwarding=0", f"{CONF}.c*.forwarding=1", f"{CONF}.*.forwarding=0"], "0", "0", "1", "0"),
+    ],
+)  # fmt: skip
+def test_forwarding_comes_out_as_systemd_sysctl_wrote_it_on_a_host(
+    files: list[str], of_all: str | None, of_default: str | None, of_card: str | None, of_bridge: str | None
+) -> None:
+    """`card` is there when the boot writes, `br0` comes later (findings/sysctl-order.sh). None: nothing is said of it,
+    and the host showed the kernel's 0."""
+    texts = {f"/etc/sysctl.d/{number}0.conf": text for number, text in enumerate(files, 1)}
+    assert value(texts) == of_all
+    assert value(texts, f"{CONF}.all.forwarding") == of_all
+    assert value(texts, f"{CONF}.default.forwarding") == of_default
+    assert (value(texts, f"{CONF}.card.forwarding") or "0") == (of_card or "0")
+    assert (value(texts, f"{CONF}.br0.forwarding") or "0") == (of_bridge or "0")
+
+
+def test_a_card_that_may_come_late_has_what_is_said_of_interfaces_to_come() -> None:
+    files = {"/etc/sysctl.d/1.conf": "net.ipv4.ip_forward=1", "/etc/sysctl.d/2.conf": f"{CONF}.default.forwarding=0"}
+    assert value(files, f"{CONF}.card.forwarding") == "0"
+    assert value(files) == "1"
+
+
+def test_what_is_said_of_all_interfaces_to_come_holds_for_one_of_which_nothing_is_said() -> None:
+    files = {"/etc/sysctl.d/1.conf": f"{CONF}.default.rp_filter=1"}
+    assert value(files, f"{CONF}.card.rp_filter") == "1"
+    assert value(files | {"/etc/sysctl.d/2.conf": f"{CONF}.*.rp_filter=2"}, f"{CONF}.card.rp_filter") == "2"
+    assert value(files, f"{CONF}.all.rp_filter") is None
+
+
 def test_only_files_that_end_in_conf_and_stand_in_a_known_folder_count() -> None:
     names = ["/etc/sysctl.d/x", "/etc/sysctl.d/x.conf.bak", "/etc/sysctl.d/deep/x.conf", "/tmp/sysctl.d/x.conf"]
     assert value(dict.fromkeys(names, f"{KEY}=1")) is None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from service.apply.document import by_digest, contents
 from service.formats import fail2ban
+from service.formats.interfaces import CONF_FILE
 from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath, MasqueradeInForce, Watch
 from service.model.plans import Plan
@@ -23,6 +24,7 @@ iface enp1s0 inet static
 \taddress 198.51.100.11/24
 \tgateway 198.51.100.1
 """
+IFUPDOWN2_CONF = b"template_enable=1\nmultiple_vlan_aware_bridge_support=0\n"
 WAYS = ((("1.0", ""), "present"), (("", "1.0"), "absent"))
 NOW_S = 1000.0
 RULE = re.compile(r'ip saddr (\S+) oifname "(\S+)" masquerade')
@@ -39,6 +41,7 @@ def link(**fields: Json) -> dict[str, Json]:
 def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObserved:
     """A hoster's Debian: one card with an address, BIND running, nothing of ours."""
     texts: dict[str, Observed[bytes]] = {"/etc/network/interfaces": Seen(INTERFACES), "/etc/sysctl.conf": Seen(b"")}
+    texts[CONF_FILE] = Seen(IFUPDOWN2_CONF)
     texts |= {path: Seen(content) for path, content in (files or {}).items()}
     facts: dict[str, Observed[Json]] = {
         "link:lo": Seen(link(mtu=65536)),

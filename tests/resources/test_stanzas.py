@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from service.formats.interfaces import CONF_FILE
 from service.model.states import Absent, Observed, Seen, Unknown
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
@@ -91,6 +92,47 @@ def test_a_broadcast_line_stays_where_no_ifupdown2_is_known_to_fail_at_it(versio
     desired = Desired.of("pve1", [BRIDGE])
     bare = bare_host(desired.watch, {MAIN: INTERFACES + BROADCAST})
     assert make_plan(desired, LastApplied(), replace(bare, packages={"ifupdown2": version})).is_empty
+
+
+AWARE = CLASSIC + b"\tbridge_vlan_aware yes\n"
+SECOND = AWARE.replace(b"vmbr0", b"vmbr1").replace(b"10.10.10.1", b"10.10.20.1")
+SECOND_BRIDGE = replace(BRIDGE, name="vmbr1", addresses=("10.10.20.1/24",))
+
+
+def test_a_second_vlan_aware_bridge_that_ifupdown2_ignores_is_drift_at_boot_and_refused_with_a_way_out() -> None:
+    desired = Desired.of("pve1", [BRIDGE, SECOND_BRIDGE])
+    bare = bare_host(desired.watch, {MAIN: INTERFACES + AWARE + SECOND})
+    host = replace(bare, packages={"ifupdown2": Seen("3.0.0-1.1")})
+    plan = make_plan(desired, LastApplied(), host)
+    (drift,) = plan.drifts
+    assert (drift.difference.resource, drift.difference.where, drift.difference.op) == ("vmbr1", "boot", "missing")
+    sentence = (
+        f"ifupdown2 3.0.0 ignores the stanza of vmbr1 in {MAIN}:19 at boot: another one says `bridge-vlan-aware yes` "
+        "above it"
+    )
+    assert drift.difference.cause == sentence
+    assert plan.steps == ()
+    (refusal,) = plan.refusals
+    assert (refusal.rule, refusal.what) == ("not-ours", sentence)
+    assert refusal.hint.startswith("Fix: set multiple_vlan_aware_bridge_support=1 in /etc/network/ifupdown2/")
+
+
+def test_a_second_vlan_aware_bridge_is_met_where_ifupdown2_is_told_to_take_several() -> None:
+    desired = Desired.of("pve1", [BRIDGE, SECOND_BRIDGE])
+    files = {MAIN: INTERFACES + AWARE + SECOND, CONF_FILE: b"multiple_vlan_aware_bridge_support=1\n"}
+    host = replace(bare_host(desired.watch, files), packages={"ifupdown2": Seen("3.0.0-1.1")})
+    assert make_plan(desired, LastApplied(), host).drifts == ()
+
+
+def test_without_its_configuration_file_ifupdown2_boots_nothing_and_nothing_is_written() -> None:
+    desired = Desired.of("pve1", [BRIDGE])
+    host = replace(bare_host(desired.watch), packages={"ifupdown2": Seen("3.0.0-1.1")})
+    host = replace(host, texts={**host.texts, CONF_FILE: Absent()})
+    plan = make_plan(desired, LastApplied(), host)
+    assert [step.fact for step in plan.steps if step.fact.startswith("file:")] == []
+    assert [refusal.what for refusal in plan.refusals] == [
+        f"{CONF_FILE}:1: is missing: ifupdown2 brings nothing up without it"
+    ]
 
 
 def test_a_missing_stanza_is_added_and_the_rest_stays_byte_for_byte() -> None:

@@ -2,7 +2,7 @@
 
 parse(data, path) -> InterfacesFile            one file, lossless (`.text()`), with problems by line; never raises
 load(files, root) -> InterfacesConfig          the main file and what it sources, out of {path: bytes};
-                                               `broadcast_fails=False` for another ifupdown than 3.0.0
+                                               `program` is what reads them at boot, unsaid Debian 12's ifupdown2
 meaning(config, name) -> IfaceMeaning | None   what the next boot makes of one interface
 meanings(config) -> {name: IfaceMeaning}
 up_effects(config) -> Iterator[BootEffect]     what shell lines do at the next boot: effect, interface, path, line
@@ -27,6 +27,7 @@ from service.formats.interfaces.at_boot import (
 )
 from service.formats.interfaces.editing import Change, RemoveLine, RemoveStanza, SetStanza, edit, edit_files
 from service.formats.interfaces.loading import InterfacesConfig, PlacedStanza, load
+from service.formats.interfaces.programs import CONF_FILE, DEBIAN_12, BootProgram, boot_program
 from service.formats.interfaces.stanzas import (
     FILES,
     MAIN_FILE,
@@ -63,11 +64,14 @@ from service.formats.up_lines import (
 
 __all__ = [
     "CONDONE_REGEX",
+    "CONF_FILE",
+    "DEBIAN_12",
     "FILES",
     "MAIN_FILE",
     "AddressLine",
     "AutoLine",
     "BootEffect",
+    "BootProgram",
     "BridgeMeaning",
     "BroadcastLine",
     "Change",
@@ -95,6 +99,7 @@ __all__ = [
     "WantedBridge",
     "WantedStanza",
     "boot_ports",
+    "boot_program",
     "canonical",
     "check_wanted",
     "condones",

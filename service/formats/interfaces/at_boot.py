@@ -8,7 +8,7 @@ Rules that ifupdown2 3.0.0 follows and that are easy to get wrong (its addons ad
   another stanza belongs to that address, which has its own, and the other stanza's address is a /32;
 - an address that cannot be read takes every other address of the interface with it: none is set;
 - at an address that has a `broadcast` it fails ("'str' object has no attribute 'packed'", lib/nlcache.py), at boot and
-  at ifreload: neither this address nor any below it is set, over all stanzas (`broadcast_fails` of a configuration);
+  at ifreload: neither this address nor any below it is set, over all stanzas (`broadcast_fails` of a program);
 - of an option given twice in a stanza the first counts, over several stanzas the last one applied;
 - an interface is a bridge when it has `bridge-ports` or `bridge-vlan-aware`; unsaid, STP is off, forward delay 15 s.
 """
@@ -344,7 +344,7 @@ def meaning(config: InterfacesConfig, name: str) -> IfaceMeaning | None:
         return meanings(config).get(name)
     if name not in config.meant:
         standings = config.of(name)
-        fails = config.broadcast_fails
+        fails = config.program.broadcast_fails
         config.meant[name] = _gather(name, standings, broadcast_fails=fails) if standings else None
     found: IfaceMeaning | None = config.meant[name]
     return found
@@ -353,7 +353,7 @@ def meaning(config: InterfacesConfig, name: str) -> IfaceMeaning | None:
 def meanings(config: InterfacesConfig) -> Mapping[str, IfaceMeaning]:
     """Every interface that has a stanza, by the name written there (a range is one entry)."""
     if None not in config.meant:
-        fails = config.broadcast_fails
+        fails = config.program.broadcast_fails
         config.meant[None] = {n: _gather(n, these, broadcast_fails=fails) for n, these in config.by_name.items()}
     found: Mapping[str, IfaceMeaning] = config.meant[None]
     return found

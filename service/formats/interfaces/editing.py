@@ -59,7 +59,7 @@ def edit_files(files: Mapping[str, bytes], changes: Iterable[Change], read: Read
     """The main file and what it sources, changed where the stanzas stand. Returns the files that are not as before.
 
     `read` takes the files as `load` does; a caller that reads them, too, lets each text be read once. Where its
-    `broadcast_fails` holds, `broadcast` lines that cost addresses are taken out.
+    program's `broadcast_fails` holds, `broadcast` lines that cost addresses are taken out.
     """
     todo = tuple(changes)
     now = dict(files)

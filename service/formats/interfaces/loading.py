@@ -8,6 +8,7 @@ from functools import cached_property
 from posixpath import join as join_path
 from typing import Any
 
+from service.formats.interfaces.programs import CONF_FILE, DEBIAN_12, BootProgram
 from service.formats.interfaces.stanzas import (
     MAIN_FILE,
     MAX_PROBLEMS,
@@ -38,20 +39,23 @@ class PlacedStanza:
 class InterfacesConfig:
     """The main file with all that it sources: stanzas in the order of reading, each with where it stands.
 
-    `broadcast_fails`: an address that has a `broadcast` line is not set (ifupdown2 3.0.0; neither the classic ifupdown
-    nor a later ifupdown2). `meant` keeps what service/formats/interfaces/at_boot.py made of it.
+    `program` reads it at boot. `ignored` are the stanzas that this program takes for none. `meant` keeps what
+    service/formats/interfaces/at_boot.py made of it.
     """
 
     files: Mapping[str, InterfacesFile]
     standings: tuple[PlacedStanza, ...] = ()
     problems: tuple[StanzaProblem, ...] = ()
     root: str = MAIN_FILE
-    broadcast_fails: bool = True
+    program: BootProgram = DEBIAN_12
+    ignored: tuple[PlacedStanza, ...] = ()
     meant: dict[str | None, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def fatal(self) -> StanzaProblem | None:
-        """The line at which ifupdown2 gives up and applies nothing, if there is one."""
+        """The line at which the program gives up and applies nothing, if there is one."""
+        if self.program.stops:
+            return StanzaProblem(CONF_FILE, 1, self.program.stops, fatal=True)
         return next((problem for problem in self.problems if problem.fatal), None)
 
     @property
@@ -103,6 +107,9 @@ class _Loader:
     named: dict[str, set[str | None]] = field(default_factory=dict)
     ranges: list[str] = field(default_factory=list)
     auto_all: bool = False
+    one_vlan_aware: bool = False
+    ignored: list[PlacedStanza] = field(default_factory=list)
+    has_vlan_aware: bool = False
     reads: int = 0
     follows: int = 0
 
@@ -113,11 +120,26 @@ class _Loader:
             self.problems += self.files[path].problems
         for item in self.files[path].items:
             if isinstance(item, Stanza):
-                self.standings.append(self.standing(item))
+                (self.ignored if self.is_ignored(item) else self.standings).append(self.standing(item))
             elif isinstance(item, AutoLine):
                 self.note(item)
             else:
                 self.follow(item, path, (*above, path))
+
+    def is_ignored(self, stanza: Stanza) -> bool:
+        """Whether it is one more that says `bridge-vlan-aware yes` first; no other word for yes counts here."""
+        if not self.one_vlan_aware or stanza.values("bridge-vlan-aware")[:1] != ("yes",):
+            return False
+        if not self.has_vlan_aware:
+            self.has_vlan_aware = True
+            return False
+        if len(self.problems) < MAX_PROBLEMS:
+            what = (
+                f"ifupdown2 ignores this stanza of {shown(stanza.name)}: another one says `bridge-vlan-aware yes` "
+                f"above it, and {CONF_FILE} allows one. Fix: set multiple_vlan_aware_bridge_support=1 there"
+            )
+            self.problems.append(StanzaProblem(stanza.path, stanza.first_line, what))
+        return True
 
     def note(self, line: AutoLine) -> None:
         for name in line.names:
@@ -157,9 +179,11 @@ class _Loader:
                 self.read(target, above)
 
 
-def load(files: Mapping[str, bytes], root: str = MAIN_FILE, *, broadcast_fails: bool = True) -> InterfacesConfig:
+def load(files: Mapping[str, bytes], root: str = MAIN_FILE, program: BootProgram = DEBIAN_12) -> InterfacesConfig:
     """The main file and what it sources, out of the files given (absolute path to bytes). Never raises."""
-    loader = _Loader(files)
+    loader = _Loader(files, one_vlan_aware=program.one_vlan_aware)
     if root in files:
         loader.read(root, ())
-    return InterfacesConfig(loader.files, tuple(loader.standings), tuple(loader.problems), root, broadcast_fails)
+    return InterfacesConfig(
+        loader.files, tuple(loader.standings), tuple(loader.problems), root, program, tuple(loader.ignored)
+    )

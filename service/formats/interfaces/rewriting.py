@@ -69,7 +69,7 @@ class _Rewriting:
         entries = [entry for stanza in self.stanzas for entry in address_entries(stanza)]
         if self.have.addresses == sort_addresses(self.wanted.addresses) and all(e.cidr for e in entries):
             return
-        if self.config.broadcast_fails:
+        if self.config.program.broadcast_fails:
             self.remove_broadcasts()
         kept = {entry.cidr for entry in entries if entry.cidr in self.wanted.addresses}
         missing = [address for address in self.wanted.addresses if address not in kept]
@@ -121,7 +121,7 @@ class _Rewriting:
         """`broadcast` and `network` lines that followed from the old address follow from the new one."""
         old = ip_interface(entry.cidr).network if entry.cidr else None
         new = ip_interface(cidr).network
-        broadcast = None if self.config.broadcast_fails else entry.tied.get("broadcast")
+        broadcast = None if self.config.program.broadcast_fails else entry.tied.get("broadcast")
         if broadcast and old and broadcast.value == str(old.broadcast_address) and old != new:
             self.set_value(entry.stanza, broadcast, str(new.broadcast_address))
         for option in entry.stanza.options:

@@ -1,0 +1,69 @@
+"""The program that reads the interfaces files at boot, and in what it differs from its other versions.
+
+    boot_program("3.0.0-1.1", conf) -> BootProgram      conf: the bytes of its configuration file
+    DEBIAN_12                                           ifupdown2 3.0.0 as Debian ships it
+
+ifupdown2 reads /etc/network/ifupdown2/ifupdown2.conf with Python's configparser. Seen with 3.0.0: without the file, or
+with a file that the parser refuses, nothing is brought up at all.
+"""
+
+import configparser
+from dataclasses import dataclass
+
+from service.formats.interfaces.stanzas import MAIN_FILE, shown
+from service.formats.read_once import read_once
+
+CONF_FILE = "/etc/network/ifupdown2/ifupdown2.conf"
+FAILS_AT_BROADCAST = "3.0.0"
+MAX_CONF_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class BootProgram:
+    """`broadcast_fails`: an address that has a `broadcast` line is not set (ifupdown2 3.0.0; a later one does).
+    `one_vlan_aware`: of all stanzas that say `bridge-vlan-aware yes` only the first counts (ifupdown2, unless its
+    configuration file allows several). `stops` says why it reads no interfaces file at all; empty: it does."""
+
+    version: str = ""
+    broadcast_fails: bool = False
+    one_vlan_aware: bool = False
+    stops: str = ""
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"ifupdown2 {self.version.partition('-')[0]}".strip()
+
+
+DEBIAN_12 = BootProgram("3.0.0-1.1", broadcast_fails=True, one_vlan_aware=True)
+
+
+def boot_program(ifupdown2: str, conf: bytes | None, *, is_missing: bool = False) -> BootProgram:
+    """From the version of ifupdown2, empty where it is not known, and its configuration file, None where that is not
+    known. `is_missing`: the host is known not to have the file. Proxmox ships a file of its own, so without the file
+    nothing is assumed of its builds."""
+    settings, stops = _read(conf or b"")
+    other = settings.get("default_interfaces_configfile", MAIN_FILE)
+    if is_missing:
+        stops = "is missing: ifupdown2 brings nothing up without it"
+    elif other != MAIN_FILE:
+        stops = f"names {shown(other, 200)}: the boot reads that file and not {MAIN_FILE}"
+    several = settings.get("multiple_vlan_aware_bridge_support", "0") != "0"
+    unknown = conf is None and "pmx" in ifupdown2
+    return BootProgram(
+        ifupdown2,
+        broadcast_fails=ifupdown2.partition("-")[0] == FAILS_AT_BROADCAST,
+        one_vlan_aware=not several and not unknown,
+        stops=stops,
+    )
+
+
+@read_once
+def _read(data: bytes) -> tuple[dict[str, str], str]:
+    """The settings, and what Python's parser has against them."""
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string("[ifupdown2]\n" + data[:MAX_CONF_BYTES].decode())
+    except (configparser.Error, UnicodeDecodeError) as error:
+        return {}, f"is refused by Python's configparser, so ifupdown2 brings nothing up: {shown(str(error), 120)}"
+    return dict(parser.items("ifupdown2")), ""
