@@ -38,7 +38,7 @@ def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> Interfa
     """Write what the next boot makes of the host's links into the sketch."""
     files = material.below(*FILES)
     program = material.boot_program()
-    # what ifupdown2 ignores is told, and belongs into the spec all the same: the owner wrote it
+    # the report names stanzas that ifupdown2 ignores; they belong into the spec, because the owner wrote them
     config = load(files, program=replace(program, one_vlan_aware=False, stops=""))
     everything = load({path: data for path, data in material.files.items() if path.startswith("/etc/network/")})
     notes = sketch.notes

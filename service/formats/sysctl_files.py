@@ -14,8 +14,8 @@ What systemd-sysctl 252 and 257 were seen to do, as sysctl-order.sh in findings/
 - `net.ipv4.ip_forward` and `net.ipv4.conf.all.forwarding` are one variable under two names: neither name protects the
   other from a pattern or a later line;
 - a new value of that variable sets `conf.default` and every interface, whatever was written there before;
-- what is said of one interface is written again when it appears (udev), so it holds; an interface that appears later
-  and of which nothing is said has what `conf.default` has.
+- udev writes the lines about one interface again when it appears, so they hold;
+- an interface that appears later, and that no line is about, gets the value of `conf.default`.
 """
 
 import re

@@ -88,8 +88,8 @@ CONF = "net.ipv4.conf"
 def test_forwarding_comes_out_as_systemd_sysctl_wrote_it_on_a_host(
     files: list[str], of_all: str | None, of_default: str | None, of_card: str | None, of_bridge: str | None
 ) -> None:
-    """`card` is there when the boot writes, `br0` comes later (findings/sysctl-order.sh). None: nothing is said of it,
-    and the host showed the kernel's 0."""
+    """`card` is there when the boot writes, `br0` comes later (findings/sysctl-order.sh). None: no line is about
+    it, and the host showed the kernel's 0."""
     texts = {f"/etc/sysctl.d/{number}0.conf": text for number, text in enumerate(files, 1)}
     assert value(texts) == of_all
     assert value(texts, f"{CONF}.all.forwarding") == of_all

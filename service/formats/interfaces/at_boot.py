@@ -7,8 +7,8 @@ Rules that ifupdown2 3.0.0 follows and that are easy to get wrong (its addons ad
 - positions count through all stanzas of an interface: below `address 10.0.0.1/24` in one stanza, the first netmask of
   another stanza belongs to that address, which has its own, and the other stanza's address is a /32;
 - an address that cannot be read takes every other address of the interface with it: none is set;
-- at an address that has a `broadcast` it fails ("'str' object has no attribute 'packed'", lib/nlcache.py), at boot and
-  at ifreload: neither this address nor any below it is set, over all stanzas (`broadcast_fails` of a program);
+- at an address that has a `broadcast` it fails, at boot and at ifreload (`broadcast_fails` of a program; the error is
+  "'str' object has no attribute 'packed'", lib/nlcache.py). It sets neither this address nor any below it;
 - of an option given twice in a stanza the first counts, over several stanzas the last one applied;
 - an interface is a bridge when it has `bridge-ports` or `bridge-vlan-aware`; unsaid, STP is off, forward delay 15 s.
 """
