@@ -121,4 +121,4 @@ def test_a_file_that_is_not_there_is_wrong_usage(
 def test_a_file_that_is_too_long_is_refused(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "long").write_bytes(b"#" * 2_000_000)
     assert run(["interfaces", command, str(tmp_path / "long")]) == 1
-    assert "no interfaces file" in capsys.readouterr().err
+    assert "not an interfaces file" in capsys.readouterr().err

@@ -47,12 +47,12 @@ def test_a_token_may_do_what_was_asked_for_it(state: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["token", "create", "Ann"], "no token's name"),
-        (["token", "create", "ann", "--expires", "2y"], "no time span"),
+        (["token", "create", "Ann"], "not a token's name"),
+        (["token", "create", "ann", "--expires", "2y"], "not a time span"),
         (["token", "create", "ann", "--expires", "400d"], "at most 366 days"),
         (["token", "create", "ann", "--expires", "0d"], "longer than nothing"),
         (["token", "create", "ann", "--host", "pve[1]"], "selects no host"),
-        (["receiver", "add", "a b", "--type", "github"], "no receiver's name"),
+        (["receiver", "add", "a b", "--type", "github"], "not a receiver's name"),
         (["receiver", "remove", "nobody"], "no receiver nobody"),
     ],
 )

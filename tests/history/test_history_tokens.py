@@ -80,7 +80,7 @@ def test_the_pepper_is_private_and_stays(tmp_path: Path) -> None:
         read_pepper(path)
     path.chmod(0o600)
     path.write_bytes(b"short")
-    with pytest.raises(StoreError, match="no pepper"):
+    with pytest.raises(StoreError, match="not a pepper"):
         read_pepper(path)
 
 

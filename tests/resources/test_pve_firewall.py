@@ -235,7 +235,7 @@ def test_who_is_in_the_set_management_is_let_in_by_proxmox_alone() -> None:
     texts["hosts/pve1.yaml"] = head() + "firewall: {}\n"
     made = read_fleet(Tree({p: BlobEntry(p, p + t, t.encode()) for p, t in texts.items()}), KINDS)
     said = sorted(f.message.partition(" has ")[0] for f in made.findings if f.rule == "firewall.reserved-set")
-    assert said == ["the fleet's set blacklist", "the fleet's set management"]
+    assert said == ["the name of the set blacklist", "the name of the set management"]
 
 
 def test_one_host_of_a_cluster_writes_its_file() -> None:
