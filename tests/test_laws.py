@@ -10,7 +10,7 @@ from service.model.states import Unknown
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
 from tests.laws.host import after_plan, bare_host, differing, done, kept_bytes, printed, undone
-from tests.laws.specs import desired_from, desired_of, names, without
+from tests.laws.specs import changed, desired_from, desired_of, names, without
 
 BASE = LastApplied()
 
@@ -142,3 +142,34 @@ def test_what_leaves_the_spec_leaves_the_host_or_is_named(name: str) -> None:
         assert all(thing.what and thing.hint for thing in plan.left_behind)
         again = make_plan(less, LastApplied.from_json(less.as_json()), left)
         assert (again.drifts, again.steps, again.left_behind) == ((), (), ()), f"without {gone}"
+
+
+def applied_from(host: HostObserved, desired: Desired) -> HostObserved:
+    return after_plan(host, make_plan(desired, BASE, host))
+
+
+def only_gits(name: str, most: int | None = None) -> None:
+    """Both ways: what the old spec has and the new one lacks, and the other way round."""
+    whole = desired_of(name)
+    wrong, seen = [], 0
+    for what, text in changed(name, most):
+        other = desired_from(text)
+        host = bare_host(whole.watch | other.watch)
+        for before, after in ((whole, other), (other, whole)):
+            applied = LastApplied.from_json(before.as_json())
+            plan = make_plan(after, applied, applied_from(host, before))
+            seen += len(plan.drifts)
+            wrong += [(what, drift.moved, drift.difference) for drift in plan.drifts if drift.moved != "git"]
+    assert wrong == []
+    assert seen, "no change makes a difference"
+
+
+@pytest.mark.parametrize("name", names())
+def test_where_only_git_changed_every_difference_is_gits(name: str) -> None:
+    only_gits(name, 12)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", names())
+def test_where_only_git_changed_every_difference_is_gits_whatever_it_was(name: str) -> None:
+    only_gits(name)

@@ -106,9 +106,10 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class NeedsLoader:
-    """Something has an nft table of its own that the boot loads. `cause` names it in words."""
+    """Something has an nft table of its own that the boot loads. `cause` names it; `platform` empty = on all."""
 
     cause: str
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True)

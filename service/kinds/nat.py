@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.kinds.claims import (
     AddressClaim,
     Claim,
+    Filters,
     Masquerades,
     Named,
     NeedsForwarding,
@@ -103,7 +104,10 @@ class Nat:
         host: HostSpec,
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
-        shared = any(isinstance(claim, NeedsLoader) for claim in claims)
+        loaders = [claim for claim in claims if isinstance(claim, NeedsLoader)]
+        # beside Proxmox's firewall what is masqueraded is closed to neighbours in a table of its own
+        is_closed = bool(section) and any(isinstance(claim, Filters) for claim in claims)
+        shared = is_closed or any(claim.platform in ("", host.platform) for claim in loaders)
         rules = tuple(sorted((entry.source, entry.out) for entry in section or ()))
         yield SourceNat(self.name, rules, shared, take_over=self.name in host.take_over)
         wanted: dict[tuple[str, str], set[str]] = {}

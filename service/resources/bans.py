@@ -23,6 +23,8 @@ UNIT = "fail2ban.service"
 OTHERS = (f"{FOLDER}/jail.local", f"{FOLDER}/jail.d/*")
 DISTRIBUTION = f"{FOLDER}/jail.d/defaults-debian.conf"
 ALWAYS = ("127.0.0.1/8", "::1")
+SERVICE = "the service"
+"""Stands for the service's own address, which is known only from an observation: what is wanted says it without."""
 HEARING = ("sshd",)
 """Jails of which it is asked whether they can hear their daemon at all."""
 
@@ -60,7 +62,7 @@ class Jails:
         for name, options in self.jails:
             for key, value in options:
                 wishes[(JAILS_FILE, f"{name}.{key}", "file")] = value
-            wishes[(JAILS_FILE, f"{name}.ignoreip", "file")] = [*ALWAYS, *self.spared]
+            wishes[(JAILS_FILE, f"{name}.ignoreip", "file")] = self.spared_words()
         if self.jails:
             wishes |= {(JAILS_FILE, "mode", "file"): "0644", (JAILS_FILE, "owner", "file"): "0:0"}
         wishes |= {(name, "jail", "live"): "up" for name in self.names}
@@ -84,6 +86,10 @@ class Jails:
         controller = [observed.path.controller] if observed.path else []
         spared = " ".join(dict.fromkeys([*ALWAYS, *controller, *self.spared]))
         return {name: {**dict(options), "ignoreip": spared} for name, options in self.jails}
+
+    def spared_words(self) -> list[Json]:
+        """Who is never banned, as it is compared."""
+        return [*sorted({*ALWAYS, SERVICE, *self.spared})]
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         seen, text = observed.fact(f"file:{JAILS_FILE}"), observed.text(JAILS_FILE)
@@ -114,11 +120,25 @@ class Jails:
 
     def file_differences(self, content: bytes, observed: HostObserved) -> Iterator[Difference]:
         """Where our file does not say what it should."""
-        want, have = _flat(self.sections(observed)), _flat(fail2ban.parse(content))
+        want: dict[str, Json] = {f"{name}.{key}": value for name, options in self.jails for key, value in options}
+        want |= {f"{name}.ignoreip": self.spared_words() for name, _ in self.jails}
+        have = self.found(fail2ban.parse(content), observed)
         for key in [*want, *(key for key in have if key not in want)]:
             if want.get(key) != have.get(key):
                 op = op_of(want.get(key), have.get(key))
                 yield Difference(self.kind, JAILS_FILE, key, "file", op, want.get(key), have.get(key))
+
+    def found(self, sections: Mapping[str, Mapping[str, str]], observed: HostObserved) -> dict[str, Json]:
+        """{section.key: value}; the order in `ignoreip` says nothing, and the service's address is said by its name."""
+        controller = observed.path.controller if observed.path else ""
+        flat: dict[str, Json] = {}
+        for name, keys in sections.items():
+            for key, value in keys.items():
+                spared = set(value.replace(",", " ").split())
+                if controller in spared:
+                    spared = (spared if controller in self.spared else spared - {controller}) | {SERVICE}
+                flat[f"{name}.{key}"] = [*sorted(spared)] if key == "ignoreip" else value
+        return flat
 
     def jail_differences(self, observed: HostObserved) -> Iterator[Difference]:
         """Jails that are not up. While the unit does not run, that is the unit's difference."""
@@ -191,12 +211,3 @@ class Jails:
 def _is_foreign(path: str) -> bool:
     inside = path.startswith(f"{FOLDER}/jail.d/") or path == f"{FOLDER}/jail.local"
     return inside and path not in (JAILS_FILE, DISTRIBUTION) and path.endswith((".conf", ".local"))
-
-
-def _flat(sections: Mapping[str, Mapping[str, str]]) -> dict[str, Json]:
-    """{section.key: value}; the order in `ignoreip` says nothing."""
-    return {
-        f"{name}.{key}": [*sorted(value.replace(",", " ").split())] if key == "ignoreip" else value
-        for name, keys in sections.items()
-        for key, value in keys.items()
-    }

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from service.firewall.nft.words import table_words
 from service.formats import nat_rules
 from service.model.changes import Difference, Where
 from service.model.facts import Step
@@ -128,7 +129,8 @@ class SourceNat:
         have = seen.value.get("normal") if isinstance(seen.value, dict) else None
         missing = any(live_count(rule, observed) != Seen(1) for rule in own)
         if have != want and not missing:
-            yield from field_difference(self, TABLE, "table", "live", want, Seen(have))
+            wanted, found_now = (None if table is None else table_words(table) for table in (want, have))
+            yield from field_difference(self, TABLE, "table", "live", wanted, Seen(found_now))
 
     def own_rules(self, observed: HostObserved) -> tuple[Rule, ...] | Unknown:
         """The rules that our own table has to make: all but those that a file of somebody else makes at boot."""

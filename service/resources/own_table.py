@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from service.firewall.nft.table import NftChain, Table
+from service.firewall.nft.words import chain_words, rule_words, thing_words
 from service.hostside.canonical import nft_normal
 from service.model.changes import Difference, Where
 from service.model.facts import Step
@@ -16,6 +17,7 @@ from service.resources.nat import LOADER, LOADER_FILE, loader
 from service.resources.resource import Compared, Contribution, Phase, Resource, Wishes, field_difference, part_steps
 
 MAX_SHOWN = 200
+"""Characters of a rule in a difference. The file of the table, which stands in the plan, too, has all of it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class OwnTable:
         if self.table is not None:
             wishes[(self.name, "table", "live")] = "present"
             for chain in self.table.chains:
-                wishes[(f"{self.name} {chain.name}", "hook", "live")] = chain.head()
+                wishes[(f"{self.name} {chain.name}", "hook", "live")] = _head(chain.head())
                 wishes[(f"{self.name} {chain.name}", "rules", "live")] = _words(chain)
         for part in self.parts():
             wishes |= part.wishes()
@@ -96,9 +98,8 @@ class OwnTable:
         live = _Live.of(seen.value)
         for chain in self.table.chains:
             name = f"{self.name} {chain.name}"
-            head = live.heads.get(chain.name)
-            yield from field_difference(self, name, "hook", "live", chain.head(), Seen(head))
-            yield from field_difference(self, name, "rules", "live", _words(chain), Seen(live.words(chain)))
+            yield from field_difference(self, name, "hook", "live", _head(chain.head()), live.head(chain.name))
+            yield from field_difference(self, name, "rules", "live", _words(chain), Seen(live.words(chain.name)))
         known = {chain.name for chain in self.table.chains}
         for extra in sorted(live.heads.keys() - known):
             yield from field_difference(self, f"{self.name} {extra}", "chain", "live", None, Seen("present"))
@@ -149,57 +150,50 @@ class OwnTable:
 class _Live:
     """The kernel's table in its normal form, taken apart. `others` are objects that ours never has."""
 
-    heads: Mapping[str, Json]
+    heads: Mapping[str, Mapping[str, Json]]
     rules: Mapping[str, list[Json]]
     others: list[Json]
 
     @classmethod
     def of(cls, value: Json) -> "_Live":
-        heads: dict[str, Json] = {}
+        heads: dict[str, Mapping[str, Json]] = {}
         rules: dict[str, list[Json]] = {}
         others: list[Json] = []
         listed = value.get("normal") if isinstance(value, dict) else None
         for item in listed if isinstance(listed, list) else []:
-            kind, body = next(iter(item.items())) if isinstance(item, dict) else ("", None)
+            kind, body = next(iter(item.items())) if isinstance(item, dict) and item else ("", None)
             if not isinstance(body, dict):
                 continue
             if kind == "chain":
-                heads[str(body.get("name"))] = {k: v for k, v in body.items() if k not in ("family", "table", "name")}
+                heads[str(body.get("name"))] = body
             elif kind == "rule":
                 rules.setdefault(str(body.get("chain")), []).append(body)
-            elif kind == "table":
-                if body.get("flags"):  # dormant: none of its rules holds
-                    others.append(f"flags {body['flags']}"[:MAX_SHOWN])
-            else:
-                others.append(f"{kind} {body.get('name')}"[:MAX_SHOWN])
+            elif kind != "table" or body.get("flags"):  # dormant: none of its rules holds
+                others.append(_cut(thing_words(kind, body)))
         return cls(heads, rules, others)
 
-    def words(self, chain: NftChain) -> list[Json]:
-        """The kernel's rules in the words of the wanted ones; others as nft has them."""
-        known = dict(zip(map(_key, _rules_of(chain)), _words(chain), strict=True))
-        return [known.get(_key(body), f"nft: {_shown(body)}") for body in self.rules.get(chain.name, [])]
+    def head(self, chain: str) -> Observed[Json]:
+        """What the kernel has of a chain beside its rules."""
+        return Seen(_head(self.heads[chain])) if chain in self.heads else Absent()
+
+    def words(self, chain: str) -> list[Json]:
+        """The kernel's rules, in the words of the wanted ones."""
+        return [_cut(rule_words(body)) for body in self.rules.get(chain, [])]
 
 
 def _words(chain: NftChain) -> list[Json]:
-    """Every rule as nft reads it; a long one cut, with its digest."""
-    return [
-        text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}… {digest_of(text)[:19]}"
-        for text in (line.text for line in chain.lines)
-    ]
-
-
-def _key(body: Json) -> str:
-    kept = {k: v for k, v in body.items() if k not in ("family", "table", "chain")} if isinstance(body, dict) else body
-    return digest_of(kept)
-
-
-def _shown(body: Json) -> str:
-    return str(body.get("expr") if isinstance(body, dict) else body)[:MAX_SHOWN]
-
-
-def _rules_of(chain: NftChain) -> list[Json]:
+    """Every rule in the words in which the kernel's will stand: what was wanted once reads the same for ever."""
     objects: list[dict[str, Json]] = [{"rule": {"expr": line.expr}} for line in chain.lines]
-    return [item["rule"] for item in nft_normal(objects)]
+    return [_cut(rule_words(item["rule"])) for item in nft_normal(objects)]
+
+
+def _head(body: Mapping[str, Json]) -> str:
+    return chain_words(body) or "none"
+
+
+def _cut(text: str) -> str:
+    """A long text cut, with its digest: two that differ behind the cut are not the same."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}… {digest_of(text)[:19]}"
 
 
 def _bodies(table: Table) -> list[dict[str, Json]]:

@@ -19,8 +19,9 @@ from service.firewall.trace.node_trace import NodeAnalyser
 from service.model.ceilings import Opening
 from service.model.changes import Difference
 from service.model.observed import HostObserved, ManagementPath
-from service.model.plans import Passing
+from service.model.plans import Left, Passing
 from service.model.states import Absent, Json, Observed, Seen
+from service.resources.desired import Desired, LastApplied
 from service.resources.files import OwnFile
 from service.resources.kept_out import kept_out
 from service.resources.opening import UNTOLD
@@ -74,6 +75,17 @@ class PveFirewallFile(OwnFile):
         is_absent = isinstance(observed.fact(self.id), Absent)
         if self.content is None or not is_absent or self.meaning(self.content) != self.meaning(b""):
             yield from super().differences(observed)
+
+    @classmethod
+    def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:
+        """Files that Proxmox goes on obeying: without them the node may be open, so nobody removes them unasked."""
+        for path in desired.no_longer(base, "file", "file"):
+            if path.startswith("/etc/pve/") and not isinstance(observed.fact(f"file:{path}"), Absent):
+                yield Left(
+                    f"file:{path}",
+                    f"{path} stays as the spec said, and Proxmox's firewall goes on obeying it",
+                    f"edit it in Proxmox, or remove it on {observed.host} by hand",
+                )
 
     def read(self, content: bytes) -> PveReading:
         """What Proxmox reads of a file in this place."""

@@ -17,7 +17,7 @@ from service.resources.desired import LastApplied
 from service.resources.firewall import FIREWALL_FILE
 from tests.adopt.trees import STYLES
 from tests.laws.host import after_plan, bare_host
-from tests.laws.specs import FOLDER, KEY, desired_of, head, names, spec_of
+from tests.laws.specs import FOLDER, KEY, debian_names, desired_of, head, spec_of
 
 ALONE = ("firewall", "forwards", "fail2ban")
 """Sections that only a spec can say."""
@@ -40,7 +40,7 @@ def adopted(name: str) -> tuple[Adopted, set[str]]:
     return made, {drift.difference.kind for drift in drifts}
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", debian_names())
 def test_what_the_plan_of_a_new_spec_would_take_away_is_named_and_refused(name: str) -> None:
     made, changed = adopted(name)
     lost = {thing.section for thing in made.own}
@@ -51,7 +51,7 @@ def test_what_the_plan_of_a_new_spec_would_take_away_is_named_and_refused(name: 
     assert bool(without_section(made.own, "")) == bool(lost)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", debian_names())
 def test_a_spec_that_holds_the_sections_keeps_them(name: str) -> None:
     made, _ = adopted(name)
     assert without_section(made.own, text_of(name)) == ""

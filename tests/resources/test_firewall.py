@@ -98,6 +98,23 @@ def test_what_somebody_put_into_our_table_is_seen() -> None:
     }
 
 
+def test_a_rule_added_by_hand_is_shown_in_nfts_words_and_is_the_hosts() -> None:
+    """Also one that only the last spec had: it reads as it did when it was applied."""
+    host = settled()
+    rule: dict[str, Json] = {"family": "inet", "table": "passerelle", "chain": "input"}
+    port: Json = {"payload": {"protocol": "udp", "field": "dport"}}
+    expr: list[Json] = [{"match": {"op": "==", "left": port, "right": 5353}}, {"counter": None}, {"accept": None}]
+    added = changed(host, [*normal_of(host), {"rule": {**rule, "expr": expr, "comment": "mine"}}])
+    [difference] = TABLE.differences(added)
+    assert isinstance(difference.have, list)
+    assert difference.have[-1] == 'udp dport 5353 counter accept comment "mine"'
+    assert difference.have[:-1] == difference.want
+    fewer = {"rules": SECTION["rules"][:1]}
+    less = FirewallTable("firewall", firewall_of(fewer, FLEET))
+    for difference in (one for one in less.differences(host) if one.where == "live"):
+        assert difference.have == TABLE.wishes()[difference.resource, difference.field, "live"]
+
+
 def test_a_table_that_is_switched_off_is_drift_and_loaded_again() -> None:
     host = settled()
     dormant = [

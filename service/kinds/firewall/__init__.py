@@ -115,7 +115,7 @@ class Firewall:
 
     def claims(self, section: FirewallSection) -> Iterator[Claim]:
         yield NeedsPackage("nftables", "firewall")
-        yield NeedsLoader("firewall")
+        yield NeedsLoader("firewall", "debian")
         yield Filters()
 
     def desire(self, section: FirewallSection | None, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Resource]:
