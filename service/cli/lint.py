@@ -11,6 +11,7 @@ def lint(
     directory: Annotated[Path, Parameter(show_default=False)] = Path(),
     /,
     *,
+    show_ignored: Annotated[bool, Parameter(name="--show-ignored", negative="")] = False,
     pve: Annotated[Path | None, Parameter(show_default=False)] = None,
     output: Annotated[Literal["text", "json", "sarif"], Parameter(name=["--output", "-o"])] = "text",
 ) -> int:
@@ -22,6 +23,8 @@ def lint(
     ----------
     directory
         The folder; the current one if not given.
+    show_ignored
+        Show the warnings, too, that a comment `# passerelle: ignore RULE because REASON` silences.
     pve
         Check the firewall files of a Proxmox node in this folder instead: every line that Proxmox would skip or not
         compile.
@@ -50,13 +53,15 @@ def lint(
         return USAGE
     fleet = read_fleet(tree, KINDS)
     count = sum(path.startswith("hosts/") for path in tree.files)
+    ignored = fleet.ignored if show_ignored else ()
     if output == "json":
-        print(json.dumps(report.as_json(fleet.findings, count), indent=2))
+        print(json.dumps(report.as_json(fleet.findings, count, ignored), indent=2))
     elif output == "sarif":
-        print(json.dumps(report.as_sarif(fleet.findings, all_rules(KINDS), __version__), indent=2))
+        print(json.dumps(report.as_sarif(fleet.findings, all_rules(KINDS), __version__, ignored), indent=2))
     else:
         print(report.as_text(fleet.findings), end="")
-    tell(report.summary(fleet.findings, count))
+        print(report.ignored_as_text(ignored), end="")
+    tell(report.summary(fleet.findings, count, len(fleet.ignored)))
     return 1 if fleet.has_errors else 0
 
 

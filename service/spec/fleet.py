@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.model.trees import BlobEntry, Tree
-from service.spec import document, groups, host, layers, shape
+from service.spec import document, groups, host, ignoring, layers, shape
 from service.spec.findings import WHOLE_FILE, Finding, Hit, LintRule, Path, finding, has_errors, sorted_findings
 from service.spec.host import HostSpec, Shared
+from service.spec.ignoring import Ignored
 from service.spec.layers import MAX_INHERITED, TOO_MANY, Layer, Members
 from service.spec.models import SpecKind
 from service.spec.reading import FLEET_FILE, HOSTS_FOLDER, Around, ParsedFile, host_of, read_file
@@ -34,6 +35,7 @@ RULES = (
     FLEET_MISSING,
     *groups.RULES,
     *layers.RULES,
+    *ignoring.RULES,
     DUPLICATE_HOST,
     DUPLICATE_ADDRESS,
 )
@@ -44,13 +46,14 @@ MOST_NAMED = 3
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """The hosts by name, only those without errors, and every finding. `parsed` by blob id is the next call's `known`,
-    `members` says which values a host shares with others.
+    `members` says which values a host shares with others. `ignored` are warnings that a comment silences.
 
     With any error the fleet as a whole must not replace a good revision.
     """
 
     hosts: Mapping[str, HostSpec]
     findings: tuple[Finding, ...]
+    ignored: tuple[Ignored, ...] = ()
     parsed: Mapping[str, ParsedFile] = field(default_factory=dict, repr=False, compare=False)
     members: Members = field(default_factory=lambda: Members(()), repr=False, compare=False)
 
@@ -79,8 +82,12 @@ def read_fleet(tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, Parsed
             found.append(finding(file.path, file.spec.position(("host",)), hit))
     _name_writers(hosts)
     found += _across(hosts, kinds)
-    parsed = {file.blob_id: file for file in reading.files}
-    return Fleet(dict(sorted(hosts.items())), sorted_findings(found), parsed, reading.members)
+    comments = [comment for file in reading.files for comment in file.comments]
+    silenced = ignoring.applied(sorted_findings(found), comments, all_rules(kinds))
+    return Fleet(
+        dict(sorted(hosts.items())), sorted_findings([*silenced.findings]), silenced.ignored,
+        {file.blob_id: file for file in reading.files}, reading.members,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)

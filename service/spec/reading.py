@@ -14,6 +14,7 @@ from service.spec import document, groups, host, layers, shape
 from service.spec.document import Document, DocumentProblem
 from service.spec.findings import Finding, Hit, Path, finding, has_errors, sorted_findings
 from service.spec.host import HostSpec, Shared, SharedFile, nearest
+from service.spec.ignoring import Comment, comments_of
 from service.spec.layers import Layer
 from service.spec.merging import Merged, merged
 from service.spec.models import SharedKind, SpecKind, claims_of, fleet_model, host_model
@@ -52,6 +53,7 @@ class ParsedFile:
     layer: Layer | None = None
     elsewhere: tuple[Finding, ...] = ()
     is_broken: bool = False
+    comments: tuple[Comment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,18 @@ def read_file(
 ) -> ParsedFile:
     """Read one file: of groups/, then fleet.yaml with what those say, then a host's with what is shared."""
     read = document.load(entry.data)
+    comments = comments_of(entry.path, entry.data) if read.value is not None else ()
+    return replace(_parsed_file(entry, read, kinds, around), shared_id=shared_id, comments=comments)
+
+
+def _parsed_file(entry: BlobEntry, read: Document, kinds: Sequence[SpecKind], around: Around) -> ParsedFile:
     if entry.path.startswith(groups.FOLDER):
         return _read_in_groups(entry, read, kinds)
     if entry.path == FLEET_FILE:
-        return replace(_read_fleet(entry, read, kinds, around.shared), shared_id=shared_id)
+        return _read_fleet(entry, read, kinds, around.shared)
     if read.value is None:
-        return replace(_parsed(entry, list(read.problems)), shared_id=shared_id)
-    return replace(_read_host(entry, read, kinds, around), shared_id=shared_id)
+        return _parsed(entry, list(read.problems))
+    return _read_host(entry, read, kinds, around)
 
 
 def host_of(path: str) -> str:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from service.model.states import Json
 from service.model.trees import shown
 from service.spec.findings import Finding, LintRule
+from service.spec.ignoring import Ignored
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
@@ -18,20 +19,27 @@ def as_text(findings: Iterable[Finding]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def summary(findings: Sequence[Finding], hosts: int) -> str:
+def ignored_as_text(ignored: Iterable[Ignored]) -> str:
+    """One line for each warning that a comment silences."""
+    lines = (f"{one.finding} (ignored because {one.because}) [{one.finding.rule}]" for one in ignored)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def summary(findings: Sequence[Finding], hosts: int, ignored: int = 0) -> str:
     """The count in words."""
     errors = sum(found.severity == "error" for found in findings)
     parts = (_counted(hosts, "host"), _counted(errors, "error"), _counted(len(findings) - errors, "warning"))
-    return ", ".join(parts)
+    return ", ".join([*parts, *([f"{ignored} ignored"] if ignored else [])])
 
 
-def as_json(findings: Sequence[Finding], hosts: int) -> dict[str, Json]:
-    """The findings and their counts."""
+def as_json(findings: Sequence[Finding], hosts: int, ignored: Sequence[Ignored] = ()) -> dict[str, Json]:
+    """The findings and their counts, and what comments silence."""
     return {
         "hosts": hosts,
         "errors": sum(found.severity == "error" for found in findings),
         "warnings": sum(found.severity == "warning" for found in findings),
         "findings": [finding_as_json(found) for found in findings],
+        "ignored": [{**finding_as_json(one.finding), "because": one.because} for one in ignored],
     }
 
 
@@ -49,8 +57,10 @@ def finding_as_json(found: Finding) -> dict[str, Json]:
     }
 
 
-def as_sarif(findings: Sequence[Finding], rules: Sequence[LintRule], version: str) -> dict[str, Json]:
-    """One SARIF run; `rules` are all that could have been broken."""
+def as_sarif(
+    findings: Sequence[Finding], rules: Sequence[LintRule], version: str, ignored: Sequence[Ignored] = ()
+) -> dict[str, Json]:
+    """One SARIF run; `rules` are all that could have been broken. What comments silence is suppressed (3.27.23)."""
     driver: dict[str, Json] = {
         "name": "passerelle",
         "version": version,
@@ -65,6 +75,9 @@ def as_sarif(findings: Sequence[Finding], rules: Sequence[LintRule], version: st
     }
     index = {rule.id: number for number, rule in enumerate(rules)}
     results: list[Json] = [_result(found, index) for found in findings]
+    for one in ignored:
+        why: Json = [{"kind": "inSource", "justification": one.because}]
+        results.append({**_result(one.finding, index), "suppressions": why})
     return {
         "$schema": SARIF_SCHEMA,
         "version": "2.1.0",
@@ -72,7 +85,7 @@ def as_sarif(findings: Sequence[Finding], rules: Sequence[LintRule], version: st
     }
 
 
-def _result(found: Finding, index: dict[str, int]) -> Json:
+def _result(found: Finding, index: dict[str, int]) -> dict[str, Json]:
     path = f"{found.dotted}: " if found.path else ""
     return {
         "ruleId": found.rule,

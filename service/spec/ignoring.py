@@ -1,0 +1,171 @@
+"""Comments that silence a warning of lint on one line.
+
+    comments_of(data) -> the comments of a file         `# passerelle: ignore RULE because REASON`
+    applied(findings, comments, rules) -> Silenced      what is left, what was ignored, and what is wrong with comments
+
+A comment behind a value is for its line; one on a line of its own is for the next line that is not a comment. Only
+warnings can be silenced. Errors cannot: they protect from lock-outs and from what nobody can apply.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from service.model.trees import shown
+from service.spec.findings import Finding, LintRule, Position, finding, has_errors
+
+FORM = LintRule("ignore.form", "warning", "a comment that silences a rule has its form, and the reason")
+UNKNOWN_RULE = LintRule("ignore.unknown-rule", "warning", "a comment that silences a rule names one that exists")
+OF_ERROR = LintRule("ignore.error", "warning", "only warnings are silenced, not errors")
+UNUSED = LintRule("ignore.unused", "warning", "a comment that silences a rule is needed")
+RULES = (FORM, UNKNOWN_RULE, OF_ERROR, UNUSED)
+
+MOST_COMMENTS = 200
+"""In one file."""
+MOST_COMPARED = 20
+"""Unknown rules for which a known one is looked for: each takes a millisecond."""
+_BEGINS = re.compile(r"#\s*passerelle\s*:\s*ignore\b[ \t]*([^\n]*)", re.IGNORECASE)
+_FORM = re.compile(r"(\S+)\s+because\s+(\S.*)")
+_MARK = b"passerelle"
+_RIGHT = "write `# passerelle: ignore RULE because REASON`"
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """`line` and `col` are its own, `for_line` is the line on which it silences `rule`; 0 where there is none. Without
+    the form it has no rule."""
+
+    file: str
+    line: int
+    col: int
+    for_line: int
+    rule: str = ""
+    because: str = ""
+
+    @property
+    def position(self) -> Position:
+        """Where it is."""
+        return self.line, self.col
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A finding that a comment silences, and why."""
+
+    finding: Finding
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silenced:
+    """The findings that are left, with those about the comments, and the ones that were ignored."""
+
+    findings: tuple[Finding, ...]
+    ignored: tuple[Ignored, ...]
+
+
+def comments_of(file: str, data: bytes) -> tuple[Comment, ...]:
+    """The comments of a file that can be read."""
+    if _MARK not in data:
+        return ()
+    text = data.decode("utf-8", "replace")
+    if not _BEGINS.search(text):
+        return ()
+    lines = text.split("\n")
+    held = _spans(text)
+    return tuple(_comments(file, lines, held))[:MOST_COMMENTS]
+
+
+def applied(findings: Sequence[Finding], comments: Iterable[Comment], rules: Sequence[LintRule]) -> Silenced:
+    """Silence warnings. A comment that is not needed is reported once the files have no errors: some rules are skipped
+    while they have."""
+    known = {rule.id: rule for rule in rules}
+    wanted: dict[tuple[str, int, str], Comment] = {}
+    wrong: list[Finding] = []
+    for comment in comments:
+        if hit := _wrong(comment, known, suggests=len(wrong) < MOST_COMPARED):
+            wrong.append(hit)
+        else:
+            wanted.setdefault((comment.file, comment.for_line, comment.rule), comment)
+    left: list[Finding] = []
+    ignored: list[Ignored] = []
+    used: set[tuple[str, int, str]] = set()
+    for found in findings:
+        key = (found.file, found.line, found.rule)
+        if found.severity == "warning" and key in wanted:
+            used.add(key)
+            ignored.append(Ignored(found, wanted[key].because))
+        else:
+            left.append(found)
+    if not has_errors(left):
+        wrong += [_unused(comment) for key, comment in wanted.items() if key not in used]
+    return Silenced((*left, *wrong), tuple(ignored))
+
+
+def _comments(file: str, lines: Sequence[str], held: Mapping[int, Sequence[tuple[int, int]]]) -> Iterator[Comment]:
+    for number, line in enumerate(lines, 1):
+        for match in _BEGINS.finditer(line):
+            at = match.start()
+            begins = at == 0 or line[at - 1] in " \t"
+            if begins and not any(start <= at < end for start, end in held.get(number, ())):
+                alone = not line[:at].strip()
+                form = _FORM.fullmatch(match[1].strip())
+                rule, because = (form[1], shown(form[2])) if form else ("", "")
+                yield Comment(file, number, at + 1, _next(lines, number) if alone else number, rule, because)
+                break
+
+
+def _next(lines: Sequence[str], number: int) -> int:
+    """The next line with a value; 0 where there is none."""
+    for later, line in enumerate(lines[number:], number + 1):
+        if (bare := line.strip()) and not bare.startswith("#"):
+            return later
+    return 0
+
+
+def _spans(text: str) -> dict[int, list[tuple[int, int]]]:
+    """The columns of each line that belong to a value: a `#` there begins no comment."""
+    held: dict[int, list[tuple[int, int]]] = {}
+    try:
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.ScalarEvent):
+                _hold(held, event.start_mark, event.end_mark)
+    except yaml.YAMLError:
+        return held
+    return held
+
+
+def _hold(held: dict[int, list[tuple[int, int]]], start: Any, end: Any) -> None:
+    """PyYAML's stubs know the marks but not their attributes."""
+    for line in range(start.line, end.line + 1):
+        first = start.column if line == start.line else 0
+        last = end.column if line == end.line else 1 << 20
+        held.setdefault(line + 1, []).append((first, last))
+
+
+def _wrong(comment: Comment, known: Mapping[str, LintRule], *, suggests: bool) -> Finding | None:
+    if not comment.rule:
+        return finding(comment.file, comment.position, FORM.hit((), "this comment silences nothing", _RIGHT))
+    rule = known.get(comment.rule)
+    if rule is None:
+        close = difflib.get_close_matches(comment.rule[:100], list(known), n=1, cutoff=0.6) if suggests else []
+        right = f"write `{close[0]}`, if you mean that" if close else "name a rule as lint shows it in brackets"
+        what = f"there is no rule `{shown(comment.rule, 60)}`"
+        return finding(comment.file, comment.position, UNKNOWN_RULE.hit((), what, right))
+    if rule.severity == "error":
+        what = f"{rule.id} is an error, and errors cannot be ignored"
+        return finding(
+            comment.file, comment.position, OF_ERROR.hit((), what, "correct the spec, and remove the comment")
+        )
+    return None
+
+
+def _unused(comment: Comment) -> Finding:
+    what = f"there is no warning {comment.rule} on line {comment.for_line}"
+    if not comment.for_line:
+        what = f"no line follows for which {comment.rule} could be ignored"
+    return finding(comment.file, comment.position, UNUSED.hit((), what, "remove the comment"))
