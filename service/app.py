@@ -34,7 +34,7 @@ from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.history import History, open_history
 from service.kinds import KINDS
-from service.logs import log_to
+from service.logs import log_event, log_to
 from service.model.observed import HostObserved, Watch
 from service.observe.collect import Collector
 from service.reconcile.control import Control
@@ -178,7 +178,10 @@ def run_service(settings: Settings) -> None:
     """Serve until told to stop. InputError when there is no source."""
     if not settings.source:
         raise InputError("no config repository is set", hint="passerelle serve --source PATH-OR-URL")
-    with contextlib.closing(log_to()), open_history(settings.database_path, serve=True) as history:
+    with (
+        contextlib.closing(log_to(form=settings.log)),
+        open_history(settings.database_path, serve=True, told=log_event) as history,
+    ):
         built = build(settings, history)
         where = f"{settings.listen} port {settings.port}"
         _LOG.info("the API begins at %s; `passerelle status` says how source and hosts are; ^C ends", where)

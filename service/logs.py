@@ -1,21 +1,38 @@
-"""What the service writes to its log: lines for people, on standard error.
+"""What the service writes to its log, on standard error: one line for each thing that happened, as text or JSON.
+
+    log.warning("cannot read %s", name, extra=fields(host="pve1"))     a line with its fields
+    log_event(event)                                                  what history recorded, with host and apply id
+    2026-11-29T13:40:02Z INFO passerelle.events: pve1: apply Succeeded event=apply.finished host=pve1 apply=01…
+    {"time": "2026-11-29T13:40:02.125Z", "level": "info", "logger": "passerelle.events", "message": …, "host": "pve1"}
+
+What hosts, repositories and people wrote cannot end a line or move a cursor: it is escaped.
 
 The same error again and again is written once, and after a minute once more with a count: a fault that comes back a
 thousand times a second must not fill the disk, nor hide everything else. Two errors are the same when they have the
 same logger and text, or where there is a traceback the same template, kind of error and place in the code.
 """
 
+import json
 import logging
+import os
+import re
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Any, Literal, TextIO
 
 from service.clock import SystemClock
+from service.model.events import Happened
 
+Form = Literal["text", "json"]
 EVERY_S = 60.0
 MOST_KEYS = 1_000
-FORMAT = "%(levelname)s %(name)s: %(message)s"
+MOST_CHARACTERS = 4_000
+"""Of one message. Nothing that is longer is read as a line."""
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
+"""A value that needs no quotes in a line of text: no space, quote, equals sign or backslash."""
+_EVENTS = logging.getLogger("passerelle.events")
 
 Key = tuple[object, ...]
 
@@ -28,6 +45,79 @@ class _Told:
     at_s: float
     again: int = 0
     keys: list[Key] = field(default_factory=list)
+
+
+def fields(**named: Any) -> dict[str, Any]:
+    """The `extra` of a line: what it is about, by name."""
+    return {"fields": named}
+
+
+def fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
+    """What a line is about."""
+    found = getattr(record, "fields", {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def log_event(event: Happened) -> None:
+    """Write what happened, if the log does not say it in another way."""
+    if event.weighs == "silent":
+        return
+    level = logging.WARNING if event.weighs == "trouble" else logging.INFO
+    named = {"event": event.name, **({"host": event.host} if event.host else {}), **event.detail}
+    _EVENTS.log(level, "%s", event.text, extra=fields(**named))
+
+
+def escaped(text: str) -> str:
+    """Text in one line that no terminal obeys: what is not printable as Python writes it."""
+    cut = text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+class TextLines(logging.Formatter):
+    """Lines for people: time (not where the journal has it), level, logger, message, fields. A traceback stands in."""
+
+    def __init__(self, *, with_time: bool) -> None:
+        super().__init__()
+        self._with_time = with_time
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and one for each of a traceback."""
+        at = f"{_moment(record, '%Y-%m-%dT%H:%M:%SZ')} " if self._with_time else ""
+        named = "".join(f" {name}={_value(value)}" for name, value in fields_of(record).items() if _is_one(value))
+        line = f"{at}{record.levelname} {record.name}: {escaped(record.getMessage())}{named}"
+        if record.exc_info:
+            line += "".join(f"\n    {escaped(one)}" for one in self.formatException(record.exc_info).splitlines())
+        return line
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object in one line, in ASCII: time, level, logger, message, the fields, and a traceback as one text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        said: dict[str, Any] = {
+            "time": f"{_moment(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage()[:MOST_CHARACTERS],
+        }
+        if record.exc_info:
+            said["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(said | {k: v for k, v in fields_of(record).items() if k not in said}, default=str)
+
+
+def _moment(record: logging.LogRecord, form: str) -> str:
+    return time.strftime(form, time.gmtime(record.created))
+
+
+def _is_one(value: object) -> bool:
+    """Whether a value fits into a line: lists and objects are for programs."""
+    return isinstance(value, str | int | float) and value != ""
+
+
+def _value(value: object) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else escaped(json.dumps(text, ensure_ascii=False))
 
 
 class Once(logging.Handler):
@@ -44,7 +134,7 @@ class Once(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Called by logging with the handler's lock held."""
         self._tell_due()
-        if record.levelno < logging.WARNING:
+        if record.levelno < logging.WARNING or "event" in fields_of(record):
             self._to.handle(record)
             return
         key = key_of(record)
@@ -97,7 +187,8 @@ class Once(logging.Handler):
         times = f"{told.again:,} time{'s' * (told.again > 1)}"
         text = f"{told.first.getMessage()} [the same {times} more since it was last written]"
         self._to.handle(logging.makeLogRecord({"name": told.first.name, "levelno": told.first.levelno,
-                                               "levelname": told.first.levelname, "msg": text}))  # fmt: skip
+                                               "levelname": told.first.levelname, "msg": text,
+                                               "fields": fields_of(told.first)}))  # fmt: skip
 
     def _wake(self) -> None:
         """See to it that the count is written although nothing else is logged."""
@@ -118,11 +209,12 @@ def key_of(record: logging.LogRecord) -> Key:
     return (record.name, record.levelno, str(record.msg), kind, *place)
 
 
-def log_to(stream: TextIO | None = None) -> Once:
+def log_to(stream: TextIO | None = None, *, form: Form = "text") -> Once:
     """Write the log of this process to `stream`, standard error if none is given. Close what it returns at the end."""
     plain = logging.StreamHandler(stream)
-    plain.setFormatter(logging.Formatter(FORMAT))
+    plain.setFormatter(JsonLines() if form == "json" else TextLines(with_time="JOURNAL_STREAM" not in os.environ))
     handler = Once(plain, now_s=SystemClock().monotonic_s)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    for name in ("asyncssh", "alembic.runtime.plugins"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     return handler

@@ -1,6 +1,7 @@
 """What the operator sets: environment variables `PASSERELLE_*`. Read by the CLI and app.py only."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,6 +34,7 @@ class Settings(BaseSettings):
     ssh_key: Path | None = Field(default=None, description="private key for the hosts; default: STATE_DIR/ssh_key")
     listen: str = Field(default="127.0.0.1", description="address of the API")
     port: int = Field(default=8765, ge=1, le=65535, description="port of the API")
+    log: Literal["text", "json"] = Field(default="text", description="form of the log: text | json")
     poll_s: float = Field(default=60, ge=0.2, le=86400, description="seconds between looks at the repository")
     observe_s: float = Field(default=30, ge=0.2, le=86400, description="seconds between looks at a host")
     workers: int = Field(default=8, ge=1, le=256, description="hosts worked on at once")

@@ -1,12 +1,22 @@
 """The log: the same error once, then counted."""
 
+import contextlib
 import io
+import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from service.logs import MOST_KEYS, Once
+from service.errors import InputError, StoreError
+from service.history import open_history
+from service.history.store.writing import tell
+from service.logs import MOST_CHARACTERS, MOST_KEYS, JsonLines, Once, TextLines, fields, log_event, log_to
+from service.model.events import ApplyFinished, TokenRevoked
+from service.model.listings import EventListing
+from tests.test_events import NOW, everything
 
 
 class Log:
@@ -93,3 +103,102 @@ def test_it_does_not_grow_without_end(log: Log) -> None:
     for number in range(3 * MOST_KEYS):
         log.logger.warning("warning %d", number)
     assert len(log.handler._told) <= MOST_KEYS
+
+
+HOSTILE = "\x1b[2J\nERROR fake: \u202eevil\x00"
+
+
+def record(message: str, at_level: int = logging.INFO, **named: object) -> logging.LogRecord:
+    made = logging.LogRecord("passerelle.events", at_level, __file__, 1, message, (), None)
+    made.__dict__.update(fields(**named), created=1_772_366_400.125, msecs=125.0)
+    return made
+
+
+def test_a_line_of_text_has_its_fields_and_is_one_line_whatever_a_host_says() -> None:
+    said = TextLines(with_time=True).format(
+        record(
+            f"pve1: apply Failed: {HOSTILE}", event="apply.finished", host="pve1", apply="01A", by=HOSTILE, items=["x"]
+        )
+    )
+    assert said == (
+        "2026-03-01T12:00:00Z INFO passerelle.events: pve1: apply Failed: "
+        r"\x1b[2J\nERROR fake: \u202eevil\x00 event=apply.finished host=pve1 apply=01A "
+        r'by="\u001b[2J\nERROR fake: \u202eevil\u0000"'
+    )
+    assert TextLines(with_time=False).format(record("x", host="", by='a "b"')) == (
+        r'INFO passerelle.events: x by="a \"b\""'
+    )
+
+
+def test_a_value_cannot_pass_for_another_field() -> None:
+    said = TextLines(with_time=False).format(record("x", by="ann host=pve9", path="/a=b"))
+    assert said == 'INFO passerelle.events: x by="ann host=pve9" path="/a=b"'
+
+
+def test_a_line_of_json_is_one_object() -> None:
+    said = JsonLines().format(record(HOSTILE, logging.WARNING, host="pve1", items=["x"], level="fake", time="fake"))
+    assert said.isascii()
+    assert said.isprintable()
+    assert json.loads(said) == {
+        "time": "2026-03-01T12:00:00.125Z", "level": "warning", "logger": "passerelle.events", "message": HOSTILE,
+        "host": "pve1", "items": ["x"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [TextLines(with_time=False), JsonLines()], ids=["text", "json"])
+def test_a_traceback_pretends_no_line_of_its_own(form: logging.Formatter) -> None:
+    made = record("it failed", logging.ERROR)
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError as error:
+        made.exc_info = (type(error), error, error.__traceback__)
+    first, *rest = form.format(made).split("\n")
+    assert "it failed" in first
+    assert all(line.startswith("    ") and line.isprintable() for line in rest)
+    assert "Traceback" in form.format(made)
+
+
+def test_a_long_message_is_cut() -> None:
+    for form in (TextLines(with_time=False), JsonLines()):
+        assert len(form.format(record("x" * 100_000))) < 2 * MOST_CHARACTERS
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    """What the log of this process gets, as JSON."""
+    text, root = io.StringIO(), logging.getLogger()
+    before = (root.handlers[:], root.level)
+    with contextlib.closing(log_to(text, form="json")):
+        yield text
+    root.handlers[:], root.level = before
+
+
+def lines(text: io.StringIO) -> list[dict[str, Any]]:
+    """Those of events; alembic writes some of its own."""
+    return [said for line in text.getvalue().splitlines() if "event" in (said := json.loads(line))]
+
+
+def test_two_applies_that_end_in_the_same_words_are_two_lines(written: io.StringIO) -> None:
+    for apply_id in ("01A", "01B"):
+        log_event(ApplyFinished(host="pve1", apply=apply_id, phase="RolledBack", cause="deadline", error="nobody came"))
+    assert [(one["level"], one["event"], one["apply"], one["cause"]) for one in lines(written)] == [
+        ("warning", "apply.finished", "01A", "deadline"), ("warning", "apply.finished", "01B", "deadline"),
+    ]  # fmt: skip
+
+
+def test_what_history_records_is_logged_once_it_is_on_disk(tmp_path: Path, written: io.StringIO) -> None:
+    with open_history(tmp_path / "state" / "passerelle.sqlite", told=log_event) as history:
+        everything(history)
+        said = lines(written)
+        silent = {"lease.seen", "revision.refused"}
+        told = history.queries.events(EventListing(limit=200)).items
+        assert [one["event"] for one in said] == [one.type for one in told if one.type not in silent]
+        with pytest.raises(InputError):
+            history.store.create_token("no name", scopes=("read",), by="ann", at=NOW)
+        with pytest.raises(StoreError), history.store._database.write() as connection:
+            tell(connection, TokenRevoked(token="x", by="ann"), at=NOW)
+            raise StoreError("the disk is full")
+        assert lines(written) == said
+    of_apply = [one for one in said if one["event"].startswith("apply.")]
+    assert len(of_apply) == 4
+    assert all(one["host"] == "pve1" and one["apply"] for one in of_apply)

@@ -25,6 +25,8 @@ from service.api.rate import Buckets
 from service.api.values import lacks, scope_needed
 from service.errors import StoreError
 from service.hooks.signature import may_be_signed
+from service.logs import fields
+from service.model.access import Principal
 from service.model.trees import shown
 
 PUBLIC = (re.compile(r"/livez"), re.compile(r"/readyz"), re.compile(r"/hooks/[^/]+"))
@@ -41,6 +43,10 @@ _HEADERS = {
 }
 HEADER_BYTES = 16_384
 """More than this is read of no header."""
+
+READS_TOLD_S = 3600.0
+CHANGES_TOLD_S = 60.0
+STRANGERS_TOLD = 20
 
 _CLOSE = {"Connection": "close"}
 _log = logging.getLogger("passerelle.api")
@@ -119,6 +125,9 @@ class Gate:
         limits = parts.limits
         self._failures = Buckets(parts.clock, burst=limits.failures_burst, every_s=limits.failures_every_s)
         self._requests = Buckets(parts.clock, burst=limits.requests_burst, every_s=limits.requests_every_s)
+        self._reads_told = Buckets(parts.clock, burst=1, every_s=READS_TOLD_S)
+        self._changes_told = Buckets(parts.clock, burst=1, every_s=CHANGES_TOLD_S)
+        self._strangers_told = Buckets(parts.clock, burst=STRANGERS_TOLD, every_s=CHANGES_TOLD_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or any(path.fullmatch(scope["path"]) for path in PUBLIC):
@@ -137,9 +146,11 @@ class Gate:
             principal = await run_in_threadpool(self._parts.writes.authenticate, match[1] if match else b"", at=now)
         except StoreError:
             return problem(503, "the database cannot be used now", headers={"Retry-After": "2"})
+        client = str((scope.get("client") or ("unknown", 0))[0])
         if principal is None:
+            self._tell_stranger(client, scope)
             # Only those who fail are slowed down: behind a proxy everyone comes from one address.
-            wait_s = self._failures.take((scope.get("client") or ("unknown", 0))[0])
+            wait_s = self._failures.take(client)
             if wait_s:
                 return _slower(wait_s)
             return problem(401, "a valid token is needed", headers={"WWW-Authenticate": 'Bearer realm="passerelle"'})
@@ -147,10 +158,32 @@ class Gate:
         if wait_s:
             return _slower(wait_s)
         needed = scope_needed(scope)
-        if needed is not None and not principal.may(needed):
+        is_allowed = needed is None or principal.may(needed)
+        self._tell_use(principal, client, scope, "" if is_allowed else str(needed))
+        if needed is not None and not is_allowed:
             return problem(403, lacks(needed), instance=shown(scope["path"], 300))
         scope["state"]["principal"] = principal
         return None
+
+    def _tell_use(self, principal: Principal, client: str, scope: Scope, lacking: str) -> None:
+        """Log that a token is used: to read once an hour, to change something once a minute, each by place. What it
+        changes the events say."""
+        is_read = scope["method"] in ("GET", "HEAD") and not lacking
+        told = self._reads_told if is_read else self._changes_told
+        if told.take(f"{principal.id} {client} {lacking}"):
+            return
+        what = f"lacks the scope {lacking}" if lacking else "is used to read" if is_read else "is used to change"
+        named = fields(
+            token=principal.id, by=principal.name, client=client, method=scope["method"], path=shown(scope["path"], 300)
+        )
+        _log.log(logging.WARNING if lacking else logging.INFO, "token %s %s", principal.name, what, extra=named)
+
+    def _tell_stranger(self, client: str, scope: Scope) -> None:
+        """Log that somebody came without a token that is good: so many at once from everywhere, then one a minute."""
+        if not self._strangers_told.take(""):
+            path = shown(scope["path"], 300)
+            named = fields(client=client, method=scope["method"], path=path)
+            _log.warning("a request from %s without a valid token is refused", client, extra=named)
 
 
 class Bodies:

@@ -3,6 +3,7 @@
 An unknown receiver answers as a wrong signature does.
 """
 
+import logging
 from typing import Annotated
 
 from fastapi import FastAPI, Path
@@ -15,9 +16,11 @@ from service.api.rate import Buckets
 from service.api.values import ask
 from service.errors import StoreError
 from service.hooks.signature import HEADERS, may_be_signed, verify_generic, verify_github
+from service.logs import fields
 from service.model.access import ReceiverSecret, is_name
 from service.model.secret import Secret
 
+_log = logging.getLogger("passerelle.api")
 _NOBODY = ReceiverSecret("", "generic", Secret(b"not a receiver's secret"))
 
 
@@ -42,11 +45,14 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         known = await ask(parts.reads.receiver_secret, receiver) if is_worth_it else None
         if not _is_signed(known or _NOBODY, request, await request.body()) or known is None:
             # Only what fails is counted: a flood of it never keeps the forge out, not even from the same address.
-            wait_s = failures.take(request.client.host if request.client else "unknown")
+            client = request.client.host if request.client else "unknown"
+            wait_s = failures.take(client)
             if wait_s:
                 raise RequestRefused(429, "too many deliveries", headers={"Retry-After": str(int(wait_s) + 1)})
+            _log.warning("a delivery from %s is refused: no such receiver, or not its signature", client)
             raise RequestRefused(401, "no such receiver, or not its signature")
         if await _is_new(parts, known.name, request):
+            _log.info("receiver %s: the source is fetched now", known.name, extra=fields(receiver=known.name))
             await parts.control.nudge(known.name)
         return schemas.Nudged()
 

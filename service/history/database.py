@@ -1,7 +1,7 @@
 """The two ways to use the database: `read` and `write`. How a connection is set up is `sqlite/engine.py`'s."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine
@@ -9,20 +9,31 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.errors import StoreError
+from service.model.events import Happened
+
+Told = Callable[[Happened], None]
+_TOLD = "told"
 
 
 class Database:
     """One open database file. Safe to use from many threads: readers side by side, one writer at a time."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, told: Told = lambda _: None) -> None:
+        """`told` gets every event once it is on disk."""
         self._engine = engine
+        self._told = told
         self._writes = threading.Lock()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, committed at the end, undone on any error. StoreError if the file cannot be written now."""
-        with self._writes, _in_our_words(), self._engine.connect() as connection, connection.begin():
-            yield connection
+        with self._writes, _in_our_words(), self._engine.connect() as connection:
+            told: list[Happened] = []
+            connection.info[_TOLD] = told
+            with connection.begin():
+                yield connection
+        for event in told:
+            self._told(event)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -35,6 +46,11 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+
+def tell_after(connection: Connection, event: Happened) -> None:
+    """Tell an event when the running transaction is committed, never if it is undone."""
+    connection.info[_TOLD].append(event)
 
 
 @contextmanager

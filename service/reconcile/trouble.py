@@ -14,6 +14,7 @@ from typing import Literal
 
 from service.clock import Clock
 from service.errors import PasserelleError
+from service.logs import fields
 from service.model.trees import shown
 
 logger = logging.getLogger(__name__)
@@ -54,12 +55,14 @@ class Troubles:
         if known is None or known.kind != kind:
             self._known[task, name] = _Known(kind, 1, now_s)
             trace = None if isinstance(error, PasserelleError) else error
-            logger.error("%s failed: %s", doing, what, exc_info=trace)
+            logger.error("%s failed: %s", doing, what, exc_info=trace, extra=about(task, name))
             return what
         known.times += 1
         if now_s - known.logged_s >= REMIND_S:
             known.logged_s = now_s
-            logger.error("%s failed %d times now, each time the same: %s", doing, known.times, what)
+            logger.error(
+                "%s failed %d times now, each time the same: %s", doing, known.times, what, extra=about(task, name)
+            )
         return what
 
     def well(self, task: Task, name: str) -> None:
@@ -67,12 +70,17 @@ class Troubles:
         known = self._known.pop((task, name), None)
         if known is not None:
             times = f"{known.times} failures" if known.times > 1 else "1 failure"
-            logger.info("%s ends well again after %s", DOING[task].format(name), times)
+            logger.info("%s ends well again after %s", DOING[task].format(name), times, extra=about(task, name))
 
     def is_news(self, task: Task, name: str, error: Exception) -> bool:
         """Whether this kind of failure was not the last one of this name."""
         known = self._known.get((task, name))
         return known is None or known.kind != kind_of(error)
+
+
+def about(task: Task, name: str) -> dict[str, object]:
+    """What a line of the log is about."""
+    return fields(task=task) if task == "source" else fields(task=task, host=name)
 
 
 def kind_of(error: Exception) -> str:

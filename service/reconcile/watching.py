@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from service.clock import Clock
 from service.errors import SourceError, StoreError
 from service.kinds.kind import Kind
+from service.logs import fields
 from service.model.events import SourceTrouble, SourceWell
 from service.model.listings import HostListing
 from service.model.sources import (
@@ -84,10 +85,11 @@ class Watcher:
     def _stand(self, state: SourceState, message: str = "") -> None:
         if (state, message) != (self._standing.state, self._standing.message):
             self._standing = replace(self._standing, state=state, message=message, since=self._clock.now())
+            named = fields(source=state, commit=self.wanted.commit)
             if message:
-                logger.warning("the source is %s: %s", state, shown(message, MAX_LOGGED))
+                logger.warning("the source is %s: %s", state, shown(message, MAX_LOGGED), extra=named)
             else:
-                logger.info("the source is %s", state)
+                logger.info("the source is %s", state, extra=named)
 
     async def resume(self) -> None:
         """After a start: put the last good revision in force as the mirror has it, so that there is something to

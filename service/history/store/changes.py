@@ -92,7 +92,10 @@ class ChangeWrites(Writing):
                 )
             )
             if not plan.is_empty or plan.refusals:
-                made = PlanMade(host=plan.host, plan=plan_id, steps=len(plan.steps), refusals=len(plan.refusals))
+                why = clean(plan.refusals[0].what) if plan.refusals else ""
+                made = PlanMade(
+                    host=plan.host, plan=plan_id, steps=len(plan.steps), refusals=len(plan.refusals), refused=why
+                )
                 tell(connection, made, at=at)
         return plan_id
 

@@ -51,7 +51,12 @@ class HostWrites(Writing):
             if moved:
                 tell(
                     connection,
-                    HostState(host=status.host, **{a: values[a] for a in _AXES}, was=_moved(row, values)),
+                    HostState(
+                        host=status.host,
+                        **{a: values[a] for a in _AXES},
+                        message=values["message"],
+                        was=_moved(row, values),
+                    ),
                     at=at,
                 )
         return moved

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert
 
-from service.history.database import Database
+from service.history.database import Database, tell_after
 from service.history.tables import events
 from service.history.ulid import Ulids
 from service.model.events import Happened
@@ -30,6 +30,7 @@ def tell(connection: Connection, event: Happened, *, at: datetime) -> None:
     """Add an event to the running transaction."""
     values = {"at": at, "type": event.name, "host": event.host, "text": clean(event.text), "detail": event.detail}
     connection.execute(insert(events).values(values))
+    tell_after(connection, event)
 
 
 def clean(text: str) -> str:

@@ -41,7 +41,7 @@ from service.model.events.hosts import (
     RoundFailed,
 )
 from service.model.events.source import RevisionAccepted, RevisionRefused, SourceTrouble, SourceWell
-from service.model.events.told import Happened, Part
+from service.model.events.told import Happened, Part, Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,5 +117,6 @@ __all__ = [
     "SourceWell",
     "TokenCreated",
     "TokenRevoked",
+    "Weight",
     "origin_of",
 ]

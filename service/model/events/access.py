@@ -21,7 +21,7 @@ class TokenCreated(Happened):
 
     @property
     def text(self) -> str:
-        return f"token {self.called} was made"
+        return f"{self.by} created the token {self.called} ({self.token})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class TokenRevoked(Happened):
 
     @property
     def text(self) -> str:
-        return f"token {self.token} was revoked"
+        return f"{self.by} revoked the token {self.token}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +45,22 @@ class _OfReceiver(Happened):
 
     by: str
     called: str = field(metadata=IN_WORDS)
+    done: ClassVar[str]
 
     @property
     def text(self) -> str:
-        return f"receiver {self.called}"
+        return f"{self.by} {self.done} the receiver {self.called}"
 
 
 class ReceiverAdded(_OfReceiver):
     """A forge may call from now on."""
 
     name = "receiver.added"
+    done = "added"
 
 
 class ReceiverRemoved(_OfReceiver):
     """It may not any more."""
 
     name = "receiver.removed"
+    done = "removed"

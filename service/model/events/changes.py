@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from service.model.events.told import IN_WORDS, UNATTENDED, Happened, Part
+from service.model.events.told import IN_WORDS, UNATTENDED, Happened, Part, Weight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,11 @@ class DriftFound(_OfDrift):
     name = "drift.found"
     what = "found"
 
+    @property
+    def weighs(self) -> Weight:
+        """Somebody changed the host by hand."""
+        return "trouble" if self.by != "git" else "news"
+
 
 class DriftResolved(_OfDrift):
     """It does not any more."""
@@ -51,10 +56,20 @@ class PlanMade(Happened):
     plan: str
     steps: int = field(metadata=IN_WORDS)
     refusals: int = field(metadata=IN_WORDS)
+    refused: str = field(default="", metadata=IN_WORDS)
 
     @property
     def text(self) -> str:
-        return f"{self.host}: {self.steps} steps, {self.refusals} refusals"
+        made = f"{self.host}: a plan of {self.steps} step{'s' * (self.steps != 1)}"
+        if not self.refusals:
+            return made
+        reasons = f"{self.refusals} reason{'s' * (self.refusals != 1)}"
+        return f"{made} is refused for {reasons}" + (f", the first: {self.refused}" if self.refused else "")
+
+    @property
+    def weighs(self) -> Weight:
+        """It is refused."""
+        return "trouble" if self.refusals > 0 else "news"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +85,7 @@ class ApplyRequested(Happened):
 
     @property
     def text(self) -> str:
-        return f"{self.host}: apply asked for"
+        return f"{self.host}: apply requested by {self.by}"
 
     @classmethod
     def part_of(cls, detail: Mapping[str, Any]) -> Part:
@@ -89,7 +104,7 @@ class ApplyStarted(Happened):
 
     @property
     def text(self) -> str:
-        return f"{self.host}: apply of {self.steps} steps started"
+        return f"{self.host}: apply of {self.steps} step{'s' * (self.steps != 1)} started"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +122,11 @@ class ApplyFinished(Happened):
     @property
     def text(self) -> str:
         return f"{self.host}: apply {self.phase}" + (f": {self.error}" if self.error else "")
+
+    @property
+    def weighs(self) -> Weight:
+        """It did not bring what was wanted."""
+        return "trouble" if self.phase != "Succeeded" else "news"
 
     @classmethod
     def part_of(cls, detail: Mapping[str, Any]) -> Part:
@@ -143,6 +163,8 @@ class ApplyLatched(Happened):
     @property
     def text(self) -> str:
         return f"{self.host}: {self.digest[:19]} was rolled back and is not tried again by itself"
+
+    weight = "trouble"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,3 +244,5 @@ class DrillFailed(Happened):
     @property
     def text(self) -> str:
         return f"{self.host}: the drill failed: {self.error}"
+
+    weight = "trouble"

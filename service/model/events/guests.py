@@ -24,6 +24,9 @@ class LeaseSeen(Happened):
         new = f"{self.host}: {self.count} new lease{'s' * (self.count > 1)}"
         return f"{new}: {first['ip']} {first['name'] or first['mac']}"
 
+    weight = "silent"
+    """Guests come and go all day: `passerelle leases` has them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NameMoved(Happened):
@@ -53,6 +56,8 @@ class _OfName(Happened):
     @property
     def text(self) -> str:
         return f"{self.host}: {self.what}"
+
+    weight = "trouble"
 
 
 class NameTaken(_OfName):

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from service.model.events.told import IN_WORDS, Happened, Part
+from service.model.events.told import IN_WORDS, Happened, Part, Weight
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostState(Happened):
-    """An axis of a host's status moved. `was` has the axes that moved, as they were."""
+    """An axis of a host's status changed. `was` has the axes that changed, as they were. `message` says why."""
 
     name: ClassVar[str] = "host.state"
     part: ClassVar[Part] = "service"
@@ -19,10 +19,28 @@ class HostState(Happened):
     health: str
     reachability: str
     phase: str
+    message: str = field(default="", metadata=IN_WORDS)
 
     @property
     def text(self) -> str:
-        return f"{self.host} is {self.sync}" + (f" ({self.reason})" if self.reason else "")
+        said = f"{self.host} is {self.sync}" + (f" ({self.reason})" if self.reason else "")
+        if "reachability" in self.was or self.is_away:
+            said += f", {self.reachability}"
+        if self.health == "Degraded":
+            said += ", Degraded"
+        return f"{said}: {self.message}" if self.weighs == "trouble" and self.message else said
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the service cannot log in there."""
+        return self.reachability in ("Unreachable", "AuthFailed", "HostKeyChanged")
+
+    @property
+    def weighs(self) -> Weight:
+        """Trouble where the host cannot be reached or is not well. An apply says itself how far it is."""
+        if self.was.keys() == {"phase"}:
+            return "silent"
+        return "trouble" if self.is_away or self.health == "Degraded" else "news"
 
     @classmethod
     def part_of(cls, detail: Mapping[str, Any]) -> Part:
@@ -35,6 +53,11 @@ class HostForgotten(HostState):
     @property
     def text(self) -> str:
         return f"{self.host} is no longer in Git; nothing is touched"
+
+    @property
+    def weighs(self) -> Weight:
+        """What was wrong with it is nobody's matter now."""
+        return "news"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +72,8 @@ class HostQuarantined(Happened):
     @property
     def text(self) -> str:
         return f"{self.host}: {self.why}"
+
+    weight = "trouble"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +132,8 @@ class NextBoot(Happened):
     def text(self) -> str:
         return f"{self.host}: {self.fault}"
 
+    weight = "trouble"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LeftBehind(Happened):
@@ -135,3 +162,6 @@ class RoundFailed(Happened):
     @property
     def text(self) -> str:
         return f"{self.host}: the round failed: {self.why}"
+
+    weight = "silent"
+    """The log has the error itself, with its traceback and a count."""

@@ -33,6 +33,9 @@ class RevisionRefused(_OfRevision):
     name = "revision.refused"
     state = "refused"
 
+    weight = "silent"
+    """The state of the source says it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTrouble(Happened):
@@ -47,6 +50,9 @@ class SourceTrouble(Happened):
     def text(self) -> str:
         return self.why
 
+    weight = "silent"
+    """The state of the source says it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceWell(Happened):
@@ -58,3 +64,6 @@ class SourceWell(Happened):
     @property
     def text(self) -> str:
         return "the source is followed again"
+
+    weight = "silent"
+    """The state of the source says it."""

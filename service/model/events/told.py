@@ -9,6 +9,9 @@ from service.model.states import Json
 Part = Literal["git", "host", "person", "service"]
 """Who told it: a commit, what was seen on a host, somebody who asked for something, or passerelle itself."""
 
+Weight = Literal["news", "trouble", "silent"]
+"""What the log makes of an event: a line, a warning, or nothing where the log says the same in another way."""
+
 IN_WORDS: Mapping[str, bool] = {"words": True}
 UNATTENDED = "passerelle"
 """Who asked for what nobody asked for."""
@@ -20,6 +23,7 @@ class Happened:
 
     name: ClassVar[str]
     part: ClassVar[Part]
+    weight: ClassVar[Weight] = "news"
 
     host: str = ""
     was: Mapping[str, str] = field(default_factory=dict)
@@ -28,6 +32,11 @@ class Happened:
     def text(self) -> str:
         """The sentence for people."""
         raise NotImplementedError
+
+    @property
+    def weighs(self) -> Weight:
+        """What the log makes of it."""
+        return self.weight
 
     @property
     def detail(self) -> dict[str, Json]:
