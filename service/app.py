@@ -34,7 +34,7 @@ from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.history import History, open_history
 from service.kinds import KINDS
-from service.logs import log_event, log_to
+from service.logs import fields, log_event, log_to
 from service.model.observed import HostObserved, Watch
 from service.observe.collect import Collector
 from service.reconcile.control import Control
@@ -184,7 +184,10 @@ def run_service(settings: Settings) -> None:
     ):
         built = build(settings, history)
         where = f"{settings.listen} port {settings.port}"
-        _LOG.info("the API begins at %s; `passerelle status` says how source and hosts are; ^C ends", where)
+        named = fields(listen=settings.listen, port=settings.port, source=settings.source, branch=settings.branch)
+        _LOG.info(
+            "API listening on %s. `passerelle status` shows source and hosts, ^C stops the service", where, extra=named
+        )
         try:
             serve(built.api(), settings.listen, settings.port, grace_s=GRACE_S, on_stop=built.loop.stop)
         except SystemExit:  # uvicorn ends the program with a code of its own, after it has logged why
