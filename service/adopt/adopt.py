@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from service.adopt.material import HOSTNAME_FILE, KEY_FILE, Material
-from service.adopt.names import read_names
+from service.adopt.names import read_names, shortened
 from service.adopt.nat import read_nat
 from service.adopt.network import SECTIONS, read_network
+from service.adopt.next_plan import first_plan, seen_in
 from service.adopt.own import OwnThing, read_own
 from service.adopt.pve import is_proxmox, read_guests, refusal
 from service.adopt.pve_firewall import Taken, read_pve_firewall
 from service.adopt.pve_live import FLEET_TEXT, Found
 from service.adopt.pve_sections import KEY
-from service.adopt.report import Note, Report
+from service.adopt.report import Report
 from service.adopt.runner import read_runner
+from service.adopt.sdn import read_zones
 from service.adopt.sketch import Sketch
 from service.adopt.system import read_system
 from service.adopt.writing import write
@@ -99,16 +101,20 @@ def adopt(
     networks = _networks(sketch)
     read_nat(material, config, sketch)
     read_names(material, networks, sketch)
+    read_zones(material, sketch.notes)
     guests = read_guests(material, sketch)
     read_system(material, sketch)
     head = _head(host, material, given, sketch, is_pve=is_pve)
     _without_errors(host, head, sketch)
+    shortened(sketch)
     taken = read_pve_firewall(material, host, head, sketch, shared) if is_pve else Taken({})
     own = read_own(material, sketch)
     beside = {FLEET_FILE: taken.fleet_text, **taken.groups}
-    text = _written(host, {**head, **taken.head}, sketch, shared if KEY in sketch.values and shared else beside)
+    beside = dict(shared) if KEY in sketch.values and shared else beside
+    text = _written(host, {**head, **taken.head}, sketch, beside)
+    plan = first_plan(host, text, beside, seen_in(material))
     text = text.replace(f"  host_keys: [{STAND_IN}]\n", f"  {NO_KEY}\n")
-    report = Report(host, _sorted(sketch), guests)
+    report = Report(host, sketch.notes.settled(sketch.has), guests, plan=plan)
     keys = given.host_keys or _keys_in(material)
     return Adopted(
         host, text, report, dict(sketch.values), taken.fleet_text, taken.groups, taken.found, own, keys, given.host_keys
@@ -193,8 +199,8 @@ def _without_errors(host: str, head: Mapping[str, Json], sketch: Sketch) -> None
         gone = _to_drop(wrong.path, sketch)
         if gone is None:
             raise InputError(f"the spec of {host} cannot be written: {wrong}", hint="say it by the command's options")
-        sketch.notes.add("unmanaged", str(gone[0]), "", f"{'.'.join(map(str, gone))}: {wrong.message}")
-        sketch.drop(gone)
+        if not sketch.drop(gone, wrong.message):
+            sketch.notes.add("unmanaged", str(gone[0]), "", f"{'.'.join(map(str, gone))}: {wrong.message}")
     raise InputError(f"the spec of {host} cannot be written: more than {MAX_ROUNDS} things are wrong in it")
 
 
@@ -202,7 +208,9 @@ def _to_drop(path: Path, sketch: Sketch) -> Path | None:
     """The entry that a finding is about: an interface, a rule, a range, a directive."""
     if not path or path[0] not in sketch.values:
         return None
-    depth = 3 if path[0] == "dnsmasq" and path[1:2] == ("dhcp",) and len(path) > 2 else 2
+    depth = 2
+    if path[0] == "dnsmasq" and len(path) > 2 and isinstance(path[2], int):
+        depth = 5 if path[3:4] == ("options",) else 3
     for length in range(min(depth, len(path)), 0, -1):
         if sketch.has(path[:length]):
             return path[:length]
@@ -214,12 +222,3 @@ def lint(host: str, text: str, shared: Mapping[str, str]) -> Sequence[Finding]:
     files = {**shared, f"hosts/{host}.yaml": text}
     tree = Tree({path: BlobEntry(path, path, body.encode()) for path, body in files.items()})
     return [found for found in read_fleet(tree, KINDS).findings if found.rule not in OF_OTHER_HOSTS]
-
-
-def _sorted(sketch: Sketch) -> tuple[Note, ...]:
-    return tuple(sorted(sketch.notes.made, key=lambda note: (note.section, _place(note.where), note.what)))
-
-
-def _place(where: str) -> tuple[str, int]:
-    path, _, line = where.rpartition(":")
-    return (path, int(line)) if path and line.isdecimal() else (where, 0)

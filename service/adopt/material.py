@@ -6,18 +6,23 @@ from dataclasses import dataclass, field
 from service.formats import ethers, nat_files, pve_guests
 from service.formats.interfaces import CONF_FILE, BootProgram, boot_program
 from service.formats.interfaces import FILES as INTERFACES_FILES
+from service.kinds.dnsmasq import ORDER_FILE
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
 from service.observe.at_boot import IFUPDOWN2, program_of
 from service.resources import bans, firewall, forwards, sysctls
 from service.resources.dnsmasq_config import FILES as DNSMASQ_FILES
-from service.resources.guest_names import SOURCES
+from service.resources.guests_known import SOURCES
 from service.resources.nat import NAT_FILE
 
 HOSTNAME_FILE = "/etc/hostname"
 HOSTS_FILE = "/etc/hosts"
 KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 LEFT_OVER = "/etc/network/interfaces.new"
+FIREWALL_LEFT_OVER = "/etc/pve/local/host.fw.new"
+SDN_ZONES = "/etc/pve/sdn/zones.cfg"
+LINK_FILES = ("/usr/local/lib/systemd/network/*", "/etc/systemd/network/*")
+"""Files that give network cards their names; Proxmox's own pinning writes into the first folder."""
 PVE_MEMBERS = "/etc/pve/.members"
 PVE_FIREWALL = ("/etc/pve/firewall/*", "/etc/pve/local/host.fw")
 FAIL2BAN_FILES = ("/etc/fail2ban/jail.local", "/etc/fail2ban/jail.conf", "/etc/fail2ban/jail.d/*")
@@ -35,8 +40,9 @@ WATCH = Watch(
     files=frozenset({
         *INTERFACES_FILES, CONF_FILE, *DNSMASQ_FILES, *nat_files.NFT_FILES, nat_files.IPTABLES_FILE, ethers.PATH,
         *sysctls.FILES, *SOURCES, NAT_FILE, firewall.FIREWALL_FILE, firewall.BRIDGE_FILE, forwards.FORWARDS_FILE,
-        bans.JAILS_FILE, HOSTNAME_FILE, HOSTS_FILE, KEY_FILE, LEFT_OVER, PVE_MEMBERS, *PVE_FIREWALL, *FAIL2BAN_FILES,
-        *(f"{folder}/*" for folder in pve_guests.FOLDERS), "/etc/systemd/network/*", "/etc/netplan/*",
+        bans.JAILS_FILE, HOSTNAME_FILE, HOSTS_FILE, KEY_FILE, LEFT_OVER, FIREWALL_LEFT_OVER, PVE_MEMBERS, *PVE_FIREWALL,
+        *FAIL2BAN_FILES, *(f"{folder}/*" for folder in pve_guests.FOLDERS), *LINK_FILES, "/etc/netplan/*", SDN_ZONES,
+        ORDER_FILE,
     }),
     units=frozenset(UNITS),
     packages=frozenset(PACKAGES),
@@ -49,8 +55,8 @@ WATCH = Watch(
 class Material:
     """`files` are those that are there, by absolute path; `unread` says why others could not be read.
 
-    `units` are enabled, disabled or masked, only where that is known; `packages` are installed or not, likewise;
-    `ifupdown2` is its version where it is installed and known.
+    `units` are enabled, disabled, masked or absent, only where that is known; `packages` are installed or not,
+    likewise; `ifupdown2` is its version where it is installed and known.
     `live` is what a running host showed at the same moment; None for a tree of files.
     """
 
@@ -91,6 +97,8 @@ def of_observed(observed: HostObserved) -> Material:
         seen = observed.fact(f"unit:{name}")
         if isinstance(seen, Seen) and isinstance(seen.value, dict):
             units[name] = str(seen.value.get("enabled"))
+        elif isinstance(seen, Absent):
+            units[name] = "absent"
     ifupdown2 = observed.packages.get(IFUPDOWN2)
     return Material(
         files={path: text.value for path, text in observed.texts.items() if isinstance(text, Seen)},

@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 
 from pydantic_core import PydanticCustomError
 
-from service.adopt.material import HOSTS_FILE, Material
+from service.adopt.guests import read_guests_of_dnsmasq, register_guest_files
+from service.adopt.interfaces_read import significant
+from service.adopt.material import Material
 from service.adopt.sketch import Sketch
 from service.formats import dnsmasq, lxc_guests, pve_guests
 from service.formats.dnsmasq import Directive, DnsmasqFile
+from service.kinds.dnsmasq import ORDER_FILE, ORDER_TEXT
 from service.kinds.dnsmasq.options import OPTIONS
 from service.kinds.dnsmasq.section import DnsmasqSection, check_lease_file, check_log_facility
 from service.model.states import Json
 from service.resources.dnsmasq_config import FILES
 from service.resources.guest_configs import rows_of
-from service.resources.guest_names import SOURCES, KnownGuest, known_guests
+from service.resources.guest_names import PROTECTION
 from service.spec.findings import Path
 
 SECTION = "dnsmasq"
@@ -33,6 +36,12 @@ _PLACES: Mapping[str, Callable[[str], str]] = {
     "log-facility": check_log_facility,
 }
 _TAKEN_ELSEWHERE = ("dhcp-host", "read-ethers", "dhcp-hostsdir")
+STARTS_TOO_EARLY = (
+    "with bind-interfaces dnsmasq ends at boot when one of its interfaces is not there yet, and Debian starts it "
+    "before ifupdown2 is done. Fix: write bind-dynamic instead on the host, or `bind_interfaces: true` in the spec: "
+    f"then passerelle also writes {ORDER_FILE}, which starts it later"
+)
+SERVES_ALL = "dnsmasq serves every interface. Fix: name those that it serves (`interface=`), and adopt again"
 
 
 def fits(check: Callable[[str], str], value: str) -> bool:
@@ -54,54 +63,61 @@ class _Reading:
     tags: dict[str, int] = field(default_factory=dict)
     is_authoritative: bool = False
     lease_file: str = ""
+    is_ordered: bool = False
+    last_domain: tuple[str, int] | None = None
     pending: list[tuple[str, Directive]] = field(default_factory=list)
     owners: dict[tuple[str, int], Path] = field(default_factory=dict)
 
     def unmanaged(self, path: str, directive: Directive, why: str = "") -> None:
-        text = f"{directive.key}={directive.value}" if directive.value else directive.key
-        self.sketch.notes.add("unmanaged", SECTION, f"{path}:{directive.line}", f"{text}{f' ({why})' if why else ''}")
+        text = f"{words_of(directive)}{f' ({why})' if why else ''}"
+        self.sketch.notes.add("unmanaged", SECTION, f"{path}:{directive.line}", text)
 
-    def elsewhere(self, path: str, directive: Directive) -> None:
-        """A file where no spec lets root write: it stays where it is, and the spec does not name it."""
-        self.unmanaged(path, directive, "a spec names no file there; it stays where it is")
-
-    def took(self, path: str, directive: Directive, *keys: str | int) -> None:
-        self.owners[path, directive.line] = (SECTION, *keys)
-        text = f"{directive.key}={directive.value}" if directive.value else directive.key
-        self.sketch.notes.add("understood", SECTION, f"{path}:{directive.line}", text)
+    def took(self, path: str, directive: Directive, *places: Path, owner: Path = ()) -> None:
+        """A directive that the section says at these places; comments above it go to `owner`, or the first place."""
+        self.owners[path, directive.line] = (SECTION, *(owner or places[0]))
+        for place in places:
+            self.sketch.notes.add(
+                "understood", SECTION, f"{path}:{directive.line}", words_of(directive), (SECTION, *place)
+            )
 
     def take(self, path: str, directive: Directive) -> None:
         """One directive into the section, or into the report."""
         key, value = directive.key, directive.value
         name = key.replace("-", "_")
-        if key in _FLAGS and not value:
+        if key == "bind-interfaces" and not self.is_ordered:
+            self.unmanaged(path, directive)
+            self.sketch.notes.add("danger", SECTION, f"{path}:{directive.line}", STARTS_TOO_EARLY)
+        elif key in _FLAGS and not value:
             self.value[name] = True
-            self.took(path, directive, name)
+            self.took(path, directive, (name,))
         elif key in _NUMBERS and re.fullmatch(r"[0-9]{1,6}", value) and name not in self.value:
             self.value[name] = int(value)
-            self.took(path, directive, name)
+            self.took(path, directive, (name,))
         elif key in _PLACES and not fits(_PLACES[key], value):
-            self.elsewhere(path, directive)
+            self.unmanaged(path, directive, "a spec names no file there; it stays where it is")
+        elif key == "domain" and self.last_domain not in (None, (path, directive.line)) and "," not in value:
+            self.unmanaged(path, directive, "without effect: dnsmasq takes the last domain that it is given")
         elif key in ("domain", "log-facility") and value and "," not in value and name not in self.value:
             self.value[name] = value.lower() if key == "domain" else value
-            self.took(path, directive, name)
+            self.took(path, directive, (name,))
         elif key in (*_LISTS, "server", "local") and value:
             self.list(path, directive)
         elif (key, value) == ("dhcp-ignore-names", "tag:!known"):
             self.value["names"] = "declared"
-            self.took(path, directive, "names")
+            self.took(path, directive, ("names",))
         elif key == "dhcp-authoritative":
             self.is_authoritative = True
-            self.took(path, directive, "dhcp", 0)
+            self.took(path, directive, ("dhcp",), owner=("dhcp", 0))
         elif key == "dhcp-leasefile" and value:
             self.lease_file = value
-            self.took(path, directive, "dhcp", 0)
+            self.took(path, directive, ("dhcp", 0, "lease_file"), owner=("dhcp", 0))
         elif key in ("dhcp-range", "dhcp-option"):
             self.pending.append((path, directive))
-        elif key not in _TAKEN_ELSEWHERE:
+        elif key not in _TAKEN_ELSEWHERE and (key, value) != PROTECTION:
             self.unmanaged(path, directive)
 
     def list(self, path: str, directive: Directive) -> None:
+        """A directive with values of which the section has a list."""
         key = directive.key.replace("-", "_")
         items = [item.strip() for item in directive.value.split(",")] if directive.key in _LISTS else [directive.value]
         if directive.key == "local" and (inner := re.fullmatch(r"/([^/]+)/", directive.value)):
@@ -109,15 +125,14 @@ class _Reading:
         elif directive.key == "local":
             self.unmanaged(path, directive)
             return
-        known = self.value.setdefault(key, [])
         kept = [item for item in items if item != "lo"]
-        if not kept or not isinstance(known, list):
-            self.unmanaged(path, directive)
-            if not known:
-                del self.value[key]
+        if not kept:
+            self.unmanaged(path, directive, "no spec names lo")
             return
-        known += [item for item in kept if item not in known]
-        self.took(path, directive, key)
+        known = self.value.setdefault(key, [])
+        if isinstance(known, list):
+            known += [item for item in kept if item not in known]
+            self.took(path, directive, *((key, known.index(item)) for item in kept), owner=(key,))
 
     def range(self, path: str, directive: Directive, networks: Mapping[str, Sequence[str]]) -> None:
         """A `dhcp-range` of addresses in a network of the host."""
@@ -141,7 +156,7 @@ class _Reading:
             value["lease_time"] = f"{lease}s" if lease.isdecimal() else lease.lower()
         if tags:
             self.tags[tags[0].removeprefix("set:")] = len(self.ranges)
-        self.took(path, directive, "dhcp", len(self.ranges))
+        self.took(path, directive, ("dhcp", len(self.ranges)))
         self.ranges.append(value)
 
     def option(self, path: str, directive: Directive) -> None:
@@ -162,40 +177,36 @@ class _Reading:
         if isinstance(options, dict) and str(number) not in options:
             values: list[Json] = [int(part) if _is_number(part) else part for part in parts[1:]]
             options[str(number)] = values[0] if len(values) == 1 else values
-            self.took(path, directive, "dhcp", index)
+            self.took(path, directive, ("dhcp", index, "options", str(number)), owner=("dhcp", index))
         else:
-            self.unmanaged(path, directive, "said twice")
+            self.unmanaged(path, directive, "without effect: the same option is said again further down")
 
 
 def read_names(material: Material, networks: Mapping[str, Sequence[str]], sketch: Sketch) -> None:
     """Write the section `dnsmasq` and the guests that it names. `networks` are the host's own by interface."""
     files = _files(material)
+    _register(files, material, sketch)
+    register_guest_files(material, sketch)
     used = [file for file in files if file.directives]
-    for file in files:
-        for problem in file.problems:
-            where, _, what = problem.partition(": ")
-            sketch.notes.add("danger", SECTION, where, f"dnsmasq refuses to start: {what}")
-    if not used:
+    _problems(files, sketch)
+    if not used or _is_not_in_force(material, used, sketch):
         return
-    if material.packages.get("dnsmasq") is False or material.is_off("dnsmasq.service"):
-        what = "is not in force: dnsmasq " + (
-            "is not installed" if material.packages.get("dnsmasq") is False else "does not start at boot"
-        )
-        for file in used:
-            sketch.notes.add("unmanaged", SECTION, f"{file.path}:1", what)
-        return
-    reading = _Reading(sketch)
+    domains = [(f.path, d.line) for f in used for d in f.directives if d.key == "domain" and "," not in d.value]
+    reading = _Reading(sketch, is_ordered=material.files.get(ORDER_FILE) == ORDER_TEXT)
+    reading.last_domain = domains[-1] if domains else None
     for file in used:
         for directive in file.directives:
             reading.take(file.path, directive)
     for path, directive in reading.pending:
         if directive.key == "dhcp-range":
             reading.range(path, directive, networks)
-    for path, directive in reading.pending:
+    for path, directive in reversed(reading.pending):  # of one option given twice dnsmasq sends the last
         if directive.key == "dhcp-option":
             reading.option(path, directive)
-    _finish(reading, used, sketch)
-    _guests(material, reading, sketch)
+    _finish(reading, sketch)
+    section = read_guests_of_dnsmasq(material, reading.owners, sketch) if SECTION in sketch.values else {}
+    if section:
+        _others(material, reading, section, sketch)
     for file in used:
         _comments(file.path, material.files[file.path], reading)
 
@@ -203,19 +214,69 @@ def read_names(material: Material, networks: Mapping[str, Sequence[str]], sketch
 def _files(material: Material) -> list[DnsmasqFile]:
     """dnsmasq's files in the order in which it reads them."""
     found = material.below(*FILES)
-    paths = [p for p in FILES if p in found] + list(dnsmasq.taken(p for p in found if p not in FILES))
-    return [dnsmasq.parse(found[path], path) for path in paths]
+    return [dnsmasq.parse(found[path], path) for path in dnsmasq.read_order(found)]
 
 
-def _finish(reading: _Reading, used: Sequence[DnsmasqFile], sketch: Sketch) -> None:
+def _register(files: Sequence[DnsmasqFile], material: Material, sketch: Sketch) -> None:
+    """Every line of dnsmasq's files; those that it does not read as a whole."""
+    account = sketch.notes
+    for file in files:
+        for directive in file.directives:
+            account.read(SECTION, file.path, [directive.line], words_of(directive))
+        for line in significant(material.files[file.path]):
+            account.read(SECTION, file.path, [line], "dnsmasq cannot read this line")
+    read = {file.path for file in files}
+    for path, data in material.below(*FILES).items():
+        if path not in read and (lines := significant(data)):
+            account.read(SECTION, path, lines, "Debian's dnsmasq does not read a file of this name", whole=path)
+    if ORDER_FILE in material.files:
+        lines = significant(material.files[ORDER_FILE])
+        what = "an order of passerelle's own, for `bind_interfaces`"
+        account.read(SECTION, ORDER_FILE, lines, what, whole=ORDER_FILE)
+        if material.files[ORDER_FILE] == ORDER_TEXT:
+            account.add("understood", SECTION, ORDER_FILE, what, (SECTION, "bind_interfaces"))
+
+
+def _is_not_in_force(material: Material, used: Sequence[DnsmasqFile], sketch: Sketch) -> bool:
+    """Whether no boot starts dnsmasq: then its files say nothing, and each line is told so."""
+    if material.packages.get("dnsmasq") is not False and not material.is_off("dnsmasq.service"):
+        return False
+    is_missing = material.packages.get("dnsmasq") is False
+    why = f"is not in force: dnsmasq {'is not installed' if is_missing else 'does not start at boot'}"
+    for file in used:
+        for directive in file.directives:
+            what = f"{words_of(directive)} {why}"
+            sketch.notes.add("unmanaged", SECTION, f"{file.path}:{directive.line}", what)
+    return True
+
+
+def _problems(files: Sequence[DnsmasqFile], sketch: Sketch) -> None:
+    """At what dnsmasq refuses to start: what its reader says of each file, and what two files give that counts once."""
+    for file in files:
+        for problem in file.problems:
+            where, _, what = problem.partition(": ")
+            sketch.notes.add("danger", SECTION, where, f"dnsmasq refuses to start: {what}")
+    first: dict[str, str] = {}
+    for file in files:
+        here = {d.key: f"{file.path}:{d.line}" for d in reversed(file.directives) if d.key in dnsmasq.SINGLE}
+        for key, where in here.items():
+            if key in first:
+                what = f"dnsmasq refuses to start: {key} is given twice, first at {first[key]}"
+                sketch.notes.add("danger", SECTION, where, what)
+        first |= {key: where for key, where in here.items() if key not in first}
+
+
+def words_of(directive: Directive) -> str:
+    """A directive as it stands."""
+    return f"{directive.key}={directive.value}" if directive.value else directive.key
+
+
+def _finish(reading: _Reading, sketch: Sketch) -> None:
     """The ranges into the section, or no section where what is served cannot be said."""
     value, ranges = reading.value, reading.ranges
     if not value.get("interface") and not value.get("listen_address"):
-        what = "serves every interface: name those that it serves (`interface=`), and adopt again"
-        sketch.notes.add("danger", SECTION, f"{used[0].path}:1", what)
-        for note in [n for n in sketch.notes.made if (n.sort, n.section) == ("understood", SECTION)]:
-            sketch.notes.made.remove(note)
-            sketch.notes.add("unmanaged", SECTION, note.where, note.what)
+        sketch.notes.add("danger", SECTION, "", SERVES_ALL)
+        sketch.notes.taken_out((SECTION,), "dnsmasq serves every interface, and a spec names those that it serves")
         return
     for index, entry in enumerate(ranges):
         if index == 0 and reading.lease_file:
@@ -223,41 +284,30 @@ def _finish(reading: _Reading, used: Sequence[DnsmasqFile], sketch: Sketch) -> N
         if reading.is_authoritative:
             entry["authoritative"] = True
         if "options" in entry:
-            entry["options"] = entry.pop("options")
-    if list(dict.fromkeys(entry["interface"] for entry in ranges)) == value.get("interface"):
-        del value["interface"]
+            options = entry.pop("options")
+            entry["options"] = dict(reversed(options.items())) if isinstance(options, dict) else options
     if ranges:
         value["dhcp"] = [*ranges]
-    sketch.values[SECTION] = {key: _one(item) for key, item in value.items()}
+    sketch.values[SECTION] = value
 
 
-def _one(item: Json) -> Json:
-    """A list of one text is written as the text."""
-    return item[0] if isinstance(item, list) and len(item) == 1 and isinstance(item[0], str) else item
+def shortened(sketch: Sketch) -> None:
+    """The section in its short form: no `interface` where the ranges name the same, a list of one text as that text.
 
-
-def _guests(material: Material, reading: _Reading, sketch: Sketch) -> None:
-    """Guests that dnsmasq's own files, a hosts folder or /etc/ethers name."""
-    if SECTION not in sketch.values:
+    Done when lint has taken out what it refuses: until then each value has its own place.
+    """
+    value = sketch.values.get(SECTION)
+    if not isinstance(value, dict):
         return
-    section: dict[str, Json] = {}
-    for guest in known_guests(material.below(*SOURCES, *FILES, HOSTS_FILE)).values():
-        path, _, line = guest.where.rpartition(":")
-        if not guest.name:
-            sketch.notes.add("unmanaged", "guests", guest.where, f"{guest.mac} {guest.address} has no name".strip())
-            continue
-        if guest.name in section:
-            sketch.notes.add("danger", "guests", guest.where, f"{guest.name} is named twice: {guest.mac} too")
-            continue
-        entry: dict[str, Json] = {"mac": guest.mac}
-        if guest.address:
-            entry["address"] = guest.address
-        section[guest.name] = entry
-        reading.owners[path, int(line)] = ("guests", guest.name)
-        sketch.notes.add("understood", "guests", guest.where, _guest(guest))
-    if section:
-        sketch.values["guests"] = section
-        _others(material, reading, section, sketch)
+    ranges = value.get("dhcp")
+    named = [entry.get("interface") for entry in ranges if isinstance(entry, dict)] if isinstance(ranges, list) else []
+    is_said_by_ranges = "listen_address" not in value  # beside it only those that are named are served
+    if named and is_said_by_ranges and list(dict.fromkeys(named)) == value.get("interface"):
+        del value["interface"]
+        sketch.notes.moved((SECTION, "interface"), (SECTION, "dhcp"))
+    for key, item in value.items():
+        if isinstance(item, list) and len(item) == 1 and isinstance(item[0], str):
+            value[key] = item[0]
 
 
 def _others(material: Material, reading: _Reading, section: Mapping[str, Json], sketch: Sketch) -> None:
@@ -273,10 +323,6 @@ def _others(material: Material, reading: _Reading, section: Mapping[str, Json], 
                 known["guest_configs"] = False
                 what = f"dnsmasq does not know {name} ({mac}): without `guest_configs: false` it would be named, too"
                 sketch.notes.add("unmanaged", "guests", f"{path}:1", what)
-
-
-def _guest(guest: KnownGuest) -> str:
-    return " ".join(word for word in (guest.name, guest.mac, guest.address) if word)
 
 
 def _comments(path: str, data: bytes, reading: _Reading) -> None:

@@ -1,16 +1,25 @@
 """NAT and port forwards, whoever makes them at boot: lines of the interfaces files, nft scripts, iptables' rules."""
 
+import re
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
+from service.adopt.forwarding import read_forwarding
+from service.adopt.interfaces_read import significant
 from service.adopt.material import Material
+from service.adopt.sdn import of_proxmox
 from service.adopt.sketch import Sketch
-from service.formats.interfaces import InterfacesConfig, meanings
+from service.formats.interfaces import InterfacesConfig, MasqueradeLine, UpLine, meanings
 from service.formats.nat_files import (
     IPTABLES_FILE,
+    NFT_FILES,
     NFT_MAIN,
+    FilterRule,
     ForwardRule,
     MasqueradeRule,
     NatFound,
+    iptables_rules,
+    nft_rules,
     of_command,
     of_iptables_rules,
     of_nft_script,
@@ -20,12 +29,15 @@ from service.model.observed import MasqueradeInForce
 from service.model.states import Json, Seen
 from service.resources.nat import NAT_FILE, TABLE
 from service.resources.nat_makers import IPTABLES_UNIT, NFT_UNIT
-from service.resources.sysctls import FORWARDING, Sysctl
 from service.spec.yaml_text import flow
+
+SECTION = "nat"
+_SNAT = re.compile(r"-j SNAT --to(?:-source)? (\S+)|snat(?: ip)?(?: to)? (\S+)")
 
 
 def read_nat(material: Material, config: InterfacesConfig, sketch: Sketch) -> None:
     """Write the masquerades into the sketch; tell forwards and what is not understood."""
+    _register(material, sketch)
     found = [*_from_lines(config, sketch), *_from_scripts(material, sketch), *_from_own_file(material)]
     places: dict[tuple[str, str], list[str]] = defaultdict(list)
     for rule in found:
@@ -36,28 +48,88 @@ def read_nat(material: Material, config: InterfacesConfig, sketch: Sketch) -> No
             sketch.notes.add("unmanaged", "forwards", where, f"port forward: {_words(rule)}")
             _suggest(rule, where, sketch)
         else:
-            sketch.notes.add("unmanaged", "nat", where, rule.text)
+            sketch.notes.add("unmanaged", SECTION, where, _other(rule.text))
     for (source, out), stands in places.items():
         _masquerade(source, out, stands, sketch)
+    _deletions(config, sketch)
     _live(material, places, sketch)
-    if "nat" in sketch.values and not _forwards_at_boot(material):
-        what = "NAT is made, but nothing sets net.ipv4.ip_forward at boot: the plan would"
-        sketch.notes.add("danger", "nat", "", what)
+    read_forwarding(material, config, sketch)
+
+
+def _register(material: Material, sketch: Sketch) -> None:
+    """Every rule of the scripts, by chain, and what stands around them."""
+    account = sketch.notes
+    script = nft_rules(material.files)
+    saved = iptables_rules(material.files.get(IPTABLES_FILE, b""), IPTABLES_FILE)
+    nat = (*of_nft_script(material.files), *of_iptables_rules(material.files.get(IPTABLES_FILE, b""), IPTABLES_FILE))
+    for rule in nat:
+        account.read(SECTION, rule.path, [rule.line], _text_of(rule, (*script, *saved)))
+    chains: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for filtered in (*script, *saved):
+        if not account.knows(f"{filtered.path}:{filtered.line}"):
+            chains[filtered.path, filtered.chain].append(filtered.line)
+    for (path, chain), lines in chains.items():
+        many = f"{len(lines)} rules" if len(lines) > 1 else "1 rule"
+        account.read("firewall", path, lines, f"{many} of {chain}: no section speaks of them")
+    read = {rule.path for rule in script} | {NFT_MAIN, IPTABLES_FILE}
+    for path, data in material.below(*NFT_FILES, IPTABLES_FILE).items():
+        what = "tables, chains and their policies" if path in read else "no file that the boot reads includes it"
+        account.read("firewall", path, significant(data), what)
+    if NAT_FILE in material.files:
+        data = material.files[NAT_FILE]
+        account.read(SECTION, NAT_FILE, significant(data), "passerelle's own table", whole=f"{NAT_FILE}:1")
+
+
+def _text_of(rule: NatFound, rules: Iterable[FilterRule]) -> str:
+    return next((r.text for r in rules if (r.path, r.line) == (rule.path, rule.line)), "")
+
+
+def _other(text: str) -> str:
+    """A rule of NAT that a spec does not say; source NAT to a fixed address is one."""
+    match = _SNAT.search(text)
+    if match is None:
+        return text
+    return f"source NAT to {match[1] or match[2]}, while a spec's `nat` takes the interface's address: {text}"
 
 
 def _from_lines(config: InterfacesConfig, sketch: Sketch) -> list[NatFound]:
     """What the shell lines of interfaces make that come up at boot."""
     found: list[NatFound] = []
-    for have in meanings(config).values():
-        for line in have.up_lines:
-            if not (have.at_boot and line.at_boot):
-                continue
-            made = of_command(line.text, line.path, line.line)
-            found += made
-            if made and not any(word in line.text for word in (" -C ", " --check ")):
-                what = f"adds its rule once more at every `ifreload -a`: {line.phase} {line.text}"
-                sketch.notes.add("danger", "nat", f"{line.path}:{line.line}", f"doubled NAT: {what}")
+    for line in _lines(config):
+        made = of_command(line.text, line.path, line.line)
+        found += made
+        if made and not any(word in line.text for word in (" -C ", " --check ")):
+            what = f"adds its rule once more at every `ifreload -a`: {line.phase} {line.text}"
+            sketch.notes.add("danger", SECTION, f"{line.path}:{line.line}", f"doubled NAT: {what}")
     return found
+
+
+def _lines(config: InterfacesConfig) -> Iterator[UpLine]:
+    """Shell lines that run at boot. Those of Proxmox's SDN are told with its file."""
+    foreign = of_proxmox(config).names
+    for name, have in meanings(config).items():
+        if have.at_boot and name not in foreign:
+            yield from (line for line in have.up_lines if line.at_boot)
+
+
+def _deletions(config: InterfacesConfig, sketch: Sketch) -> None:
+    """Shell lines that take a masquerade away: part of the rule that the spec says, and taken over with it."""
+    rules = sketch.values.get(SECTION)
+    known = (
+        [(rule["source"], rule["out"]) for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
+    )
+    foreign = of_proxmox(config).names
+    for name, have in meanings(config).items():
+        for line in have.up_lines if have.at_boot and name not in foreign else ():
+            effect = line.effects[0] if len(line.effects) == 1 else None
+            if not isinstance(effect, MasqueradeLine) or effect.action != "delete":
+                continue
+            where, words = f"{line.path}:{line.line}", f"{name}: {line.phase} {line.text}"
+            if (effect.source, effect.out) in known:
+                place = (SECTION, known.index((effect.source, effect.out)))
+                sketch.notes.add("understood", SECTION, where, words, place)
+            else:
+                sketch.notes.add("unmanaged", SECTION, where, words)
 
 
 def _from_scripts(material: Material, sketch: Sketch) -> list[NatFound]:
@@ -67,10 +139,10 @@ def _from_scripts(material: Material, sketch: Sketch) -> list[NatFound]:
     saved = of_iptables_rules(material.files.get(IPTABLES_FILE, b""), IPTABLES_FILE)
     for path, unit, rules in ((NFT_MAIN, NFT_UNIT, script), (IPTABLES_FILE, IPTABLES_UNIT, saved)):
         if rules and material.is_off(unit):
-            sketch.notes.add("danger", "nat", path, f"holds NAT rules, but {unit} does not start at boot")
+            sketch.notes.add("danger", SECTION, path, f"holds NAT rules, but {unit} does not start at boot")
             continue
         if rules and unit not in material.units:
-            sketch.notes.add("danger", "nat", path, f"counts only if {unit} starts at boot, which is not known here")
+            sketch.notes.add("danger", SECTION, path, f"counts only if {unit} starts at boot, which is not known here")
         found += rules
     return found
 
@@ -83,14 +155,17 @@ def _from_own_file(material: Material) -> list[NatFound]:
 def _masquerade(source: str, out: str, where: list[str], sketch: Sketch) -> None:
     if source == "0.0.0.0/0" or not out:
         what = "masquerades " + ("every address" if source == "0.0.0.0/0" else f"{source} through any interface")
-        sketch.notes.add("unmanaged", "nat", where[0], what)
+        for place in where:
+            sketch.notes.add("unmanaged", SECTION, place, what)
         return
-    value: dict[str, Json] = {"source": source, "out": out}
-    sketch.list("nat").append(value)
-    sketch.notes.add("understood", "nat", where[0], f"{source} leaves through {out} under its address")
+    rules = sketch.list(SECTION)
+    rules.append({"source": source, "out": out})
+    for place in where:
+        what = f"{source} leaves through {out} under its address"
+        sketch.notes.add("understood", SECTION, place, what, (SECTION, len(rules) - 1))
     if len(where) > 1:
         what = f"doubled NAT: {source} through {out} is made in {len(where)} places"
-        sketch.notes.add("danger", "nat", where[1], what)
+        sketch.notes.add("danger", SECTION, where[1], what)
 
 
 def _live(material: Material, places: dict[tuple[str, str], list[str]], sketch: Sketch) -> None:
@@ -101,25 +176,18 @@ def _live(material: Material, places: dict[tuple[str, str], list[str]], sketch: 
     for made in material.live.masquerades.value:
         counts[made.source, made.out] += made.count
         if (made.source, made.out) not in places and made.table != f"nft {TABLE}":
-            sketch.notes.add("danger", "nat", "", f"{_named(made)} is made now by {made.table}, and not after a reboot")
+            what = f"{_named(made)} is made now by {made.table}, and not after a reboot"
+            sketch.notes.add("danger", SECTION, "", what)
     for (source, out), where in places.items():
         count = counts[source, out]
         if count != 1:
             word = f"{count} times" if count else "not at all"
             what = f"{source} through {out} is made {word} now, and should be once"
-            sketch.notes.add("danger", "nat", where[0], what)
+            sketch.notes.add("danger", SECTION, where[0], what)
 
 
 def _named(made: MasqueradeInForce) -> str:
     return f"the masquerade of {made.source} through {made.out or 'any interface'}"
-
-
-def _forwards_at_boot(material: Material) -> bool:
-    """Whether something sets forwarding at boot; True where that cannot be known without the host."""
-    if material.live is None:
-        return True
-    at_boot = Sysctl("nat", FORWARDING, "1", "").at_boot(material.live)
-    return not isinstance(at_boot, Seen) or at_boot.value == "1"
 
 
 def _suggest(rule: ForwardRule, where: str, sketch: Sketch) -> None:

@@ -4,26 +4,33 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
-from service.adopt.material import LEFT_OVER, Material
+from service.adopt.interfaces_read import register, significant
+from service.adopt.left_overs import read_left_overs
+from service.adopt.material import Material
+from service.adopt.report import Sort
+from service.adopt.sdn import SDN_FILE, of_proxmox
 from service.adopt.sketch import Sketch
 from service.formats.interfaces import (
     CONF_FILE,
     FILES,
     MAIN_FILE,
+    AddressLine,
     AutoLine,
+    DefaultRouteLine,
+    Effect,
+    Forwarding,
     IfaceMeaning,
     InterfacesConfig,
     InterfacesFile,
-    Opaque,
+    MasqueradeLine,
     SourceLine,
     Stanza,
-    StaticRoute,
     boot_ports,
     load,
     meanings,
 )
 from service.formats.interfaces.wanted import DYNAMIC_METHODS
-from service.formats.nat_files import of_command
+from service.formats.nat_files import is_about_nat, of_command
 from service.kinds.addressing import is_reached
 from service.model.states import Json
 from service.resources.stanzas import meant_fields
@@ -42,6 +49,7 @@ def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> Interfa
     config = load(files, program=replace(program, one_vlan_aware=False, stops=""))
     everything = load({path: data for path, data in material.files.items() if path.startswith("/etc/network/")})
     notes = sketch.notes
+    register(config, files, notes)
     if program.stops:
         notes.add("danger", "interfaces", CONF_FILE, f"{CONF_FILE} {program.stops}")
     for problem in load(files, program=program).problems:
@@ -49,46 +57,77 @@ def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> Interfa
     for path, why in material.unread.items():
         if path.startswith("/etc/network/"):
             notes.add("unmanaged", "interfaces", path, f"could not be read: {why}")
-    _outside(config, everything, sketch)
-    if LEFT_OVER in material.files:
-        what = "is a change that waits: the next reboot moves it over /etc/network/interfaces; apply or discard it"
-        notes.add("danger", "interfaces", LEFT_OVER, f"{what} where it was made, and adopt again")
+    _outside(config, everything, material, sketch)
+    read_left_overs(material, config, notes)
     if config.fatal is None:
-        ports = boot_ports(config)
+        made = of_proxmox(config)
+        ports = boot_ports(config) - made.ports
         for name, have in meanings(config).items():
+            if name in made.names:
+                made.tell(name, have, notes)
+                continue
             _interface(name, have, ports, sketch, is_pve=is_pve)
             _broadcast(name, have, material, sketch)
         for name in sorted(ports - set(meanings(config))):
             sketch.mapping("interfaces")[name] = {}
-            notes.add("understood", "interfaces", MAIN_FILE, f"{name} is only the port of a bridge")
+            what = f"{name} is only the port of a bridge"
+            notes.add("understood", "interfaces", MAIN_FILE, what, ("interfaces", name))
         _order(sketch)
         for path, file in config.files.items():
-            _comments(path, file, sketch)
+            if path != SDN_FILE:
+                _comments(path, file, sketch)
     return config
 
 
-def _outside(config: InterfacesConfig, everything: InterfacesConfig, sketch: Sketch) -> None:
+def _outside(config: InterfacesConfig, everything: InterfacesConfig, material: Material, sketch: Sketch) -> None:
     """What is sourced from elsewhere: read for the report, never managed."""
     for path, file in everything.files.items():
         if path not in config.files:
             names = ", ".join(dict.fromkeys(stanza.written for stanza in file.stanzas)) or "nothing"
             what = f"is sourced from where passerelle does not look ({', '.join(FILES)}): {names}"
+            lines = significant(material.files[path])
+            sketch.notes.read("interfaces", path, lines, what, whole=f"{path}:1")
             sketch.notes.add("unmanaged", "interfaces", f"{path}:1", what)
+    for path, data in material.files.items():
+        if path.startswith("/etc/network/") and path not in everything.files and (others := significant(data)):
+            is_program = path.startswith(CONF_FILE.rpartition("/")[0])
+            what = "a file of ifupdown2's own" if is_program else "no file that the boot reads sources it"
+            sketch.notes.read("interfaces", path, others, what, whole=path)
 
 
 def _interface(name: str, have: IfaceMeaning, ports: frozenset[str], sketch: Sketch, *, is_pve: bool) -> None:
-    notes = sketch.notes
-    where = f"{have.places[0].path}:{have.places[0].first_line}"
-    if name == "lo":
-        if have.addresses:
-            notes.add("unmanaged", "interfaces", where, f"lo has addresses of its own: {', '.join(have.addresses)}")
-        _lines(name, have, sketch)
-        return
     section = "interfaces" if have.bridge is None else "bridges"
-    if not have.at_boot and name not in ports:
-        notes.add("unmanaged", section, where, f"{name} is not brought up at boot")
-        _lines(name, have, sketch)
+    why = ""
+    if name == "lo":
+        words = f" has addresses of its own: {', '.join(have.addresses)}" if have.addresses else ""
+        why = f"lo{words}: every host has it, and no section speaks of it"
+    elif not have.at_boot and name not in ports:
+        why = f"{name} is not brought up at boot"
+    if why:
+        _tell("unmanaged", section, have, why, None, sketch)
+        _lines(name, have, None, sketch)
         return
+    place: Path = (section, name)
+    value = _values(name, have, section, sketch, is_pve=is_pve)
+    sketch.mapping(section)[name] = value
+    words = f"{name} {_shown(value)}".rstrip()
+    dynamic = next((m.split()[-1] for m in have.methods if m in DYNAMIC_METHODS), "")
+    if dynamic:
+        sketch.beside[section, name] = "its address comes by DHCP and stays unmanaged"
+        words += f"; its address comes by {dynamic} and stays unmanaged"
+    _tell("understood", section, have, words, place, sketch)
+    _lines(name, have, place, sketch)
+
+
+def _tell(sort: Sort, section: str, have: IfaceMeaning, what: str, place: Path | None, sketch: Sketch) -> None:
+    """The same of each stanza of an interface."""
+    for stanza in have.places:
+        sketch.notes.add(sort, section, f"{stanza.path}:{stanza.first_line}", what, place)
+
+
+def _values(name: str, have: IfaceMeaning, section: str, sketch: Sketch, *, is_pve: bool) -> dict[str, Json]:
+    """The keys of an interface."""
+    where = f"{have.places[0].path}:{have.places[0].first_line}"
     fields = meant_fields(have)
     value: dict[str, Json] = {}
     if fields["addresses"]:
@@ -98,7 +137,8 @@ def _interface(name: str, have: IfaceMeaning, ports: frozenset[str], sketch: Ske
         g for g in gateways if ":" in str(g)
     ])):  # fmt: skip
         if len(family) > 1:
-            notes.add("danger", section, where, f"{name} has {len(family)} gateways: {', '.join(map(str, family))}")
+            what = f"{name} has {len(family)} gateways: {', '.join(map(str, family))}"
+            sketch.notes.add("danger", section, where, what)
         if family:
             value[key] = family[0]
     _on_link(name, have, value, section, sketch)
@@ -106,12 +146,7 @@ def _interface(name: str, have: IfaceMeaning, ports: frozenset[str], sketch: Ske
         value["mtu"] = have.mtu
     if have.bridge is not None:
         value |= _bridge(have, fields, is_pve=is_pve)
-    if any(method in DYNAMIC_METHODS for method in have.methods):
-        sketch.beside[section, name] = "its address comes by DHCP and stays unmanaged"
-        notes.add("unmanaged", section, where, f"{name} has its address by {have.methods[0].split()[-1]}")
-    sketch.mapping(section)[name] = value
-    notes.add("understood", section, where, f"{name} {_shown(value)}".rstrip())
-    _lines(name, have, sketch)
+    return value
 
 
 def _on_link(name: str, have: IfaceMeaning, value: dict[str, Json], section: str, sketch: Sketch) -> None:
@@ -159,16 +194,28 @@ def _shown(value: dict[str, Json]) -> str:
     return ", ".join(map(str, words)) if isinstance(words, list) else ""
 
 
-def _lines(name: str, have: IfaceMeaning, sketch: Sketch) -> None:
-    """Options and shell lines that no section speaks of. What NAT they make is told with the NAT."""
+def _lines(name: str, have: IfaceMeaning, place: Path | None, sketch: Sketch) -> None:
+    """Options and shell lines. An address or a default route that a line adds is in the spec; NAT and forwarding are
+    told with the NAT."""
     notes = sketch.notes
     section = "bridges" if have.bridge is not None else "interfaces"
     for option in have.other:
         notes.add("unmanaged", section, f"{option.path}:{option.line}", f"{name}: {option.key} {option.value}")
     for line in have.up_lines:
-        is_nat = bool(of_command(line.text, line.path, line.line)) and line.at_boot
-        if any(isinstance(effect, Opaque | StaticRoute) for effect in line.effects) and not is_nat:
-            notes.add("unmanaged", section, f"{line.path}:{line.line}", f"{name}: {line.phase} {line.text}")
+        where, words = f"{line.path}:{line.line}", f"{name}: {line.phase} {line.text}"
+        is_nat = bool(of_command(line.text, line.path, line.line)) and line.at_boot and have.at_boot
+        is_told = is_nat or all(isinstance(effect, Forwarding | MasqueradeLine) for effect in line.effects)
+        if place is not None and line.at_boot and all(_is_said(effect, name) for effect in line.effects):
+            notes.add("understood", section, where, words, place)
+        elif not (is_told and have.at_boot):
+            notes.add("unmanaged", "nat" if is_about_nat(line.text) else section, where, words)
+
+
+def _is_said(effect: Effect, name: str) -> bool:
+    """Whether an interface's keys say what a shell line does."""
+    if isinstance(effect, AddressLine):
+        return effect.action == "add" and effect.dev == name
+    return isinstance(effect, DefaultRouteLine) and effect.action == "add"
 
 
 def _order(sketch: Sketch) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from service.adopt.interfaces_read import significant
 from service.adopt.material import HOSTNAME_FILE, PVE_FIREWALL, PVE_MEMBERS, Material
 from service.adopt.pve_live import CLUSTER_PATH, FLEET_TEXT, Found, PveNode, live, nothing_live
 from service.adopt.pve_sections import KEY, rule_values
@@ -46,6 +47,7 @@ def read_pve_firewall(
     files = {name: data for name, data in files.items() if name.endswith(_ENDING)}
     if not files:
         return Taken({})
+    _register(files, sketch)
     own = {name: data for name, data in files.items() if name in _PLACES}
     folder = read_firewall(own, Node())
     firewall = folder.firewall
@@ -64,7 +66,7 @@ def read_pve_firewall(
     for (name, path), level in guests.items():
         if path not in left:
             what = f"{len(level.rules)} rules: `{KEY}` of {name}"
-            sketch.notes.add("understood", "guests", f"{path}:1", what)
+            sketch.notes.add("understood", "guests", f"{path}:1", what, ("guests", name, KEY))
     for path, reason in left.items():
         if path not in (CLUSTER_PATH, place.host_path):
             sketch.notes.add("unmanaged", KEY, f"{path}:1", f"rules of a guest, left to Proxmox: {reason}")
@@ -75,6 +77,13 @@ def read_pve_firewall(
         return Taken(named, fleet_text, {} if shared else texts, Found(found, made.shared))
     fleet_text = FLEET_TEXT + _as_comments(firewall.cluster, firewall.host, sketch)
     return Taken({}, fleet_text, found=Found(found, shared))
+
+
+def _register(files: Mapping[str, bytes], sketch: Sketch) -> None:
+    """Every file as a whole; a line of which more is known becomes a thing of its own."""
+    for name, data in files.items():
+        path = _PLACES.get(name, f"{CLUSTER_PATH.rpartition('/')[0]}/{name}")
+        sketch.notes.read(KEY, path, significant(data), "firewall of Proxmox's", whole=f"{path}:1")
 
 
 def _told(place: PveNode, left: Mapping[str, str], sketch: Sketch) -> None:
@@ -90,7 +99,7 @@ def _told(place: PveNode, left: Mapping[str, str], sketch: Sketch) -> None:
         if path in left:
             sketch.notes.add("unmanaged", KEY, where, f"{what}, left to Proxmox: {left[path]}")
         else:
-            sketch.notes.add("understood", KEY, where, what)
+            sketch.notes.add("understood", KEY, where, what, (KEY,) if path == place.host_path else None)
     if CLUSTER_PATH in left and any(f"\n{KEY}:" in f"\n{text}" for text in place.shared.values()):
         what = f"has a `{KEY}`, which holds for this host, too: the next plan makes its files say that"
         sketch.notes.add("danger", KEY, FLEET_FILE, what)

@@ -7,7 +7,6 @@ compared with the one that was found as a plan would compare them. Anything else
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 
 from service.adopt.pve_sections import KEY, FleetSketch, add_guest, add_host, fleet_of
@@ -106,7 +105,7 @@ def live(place: PveNode) -> LiveSections:
         return nothing_live(place, error.what)
     why = ""
     for derive in DERIVES:
-        sketch = deepcopy(place.sketch)
+        sketch = place.sketch.copy()
         add_host(place.node, place.found.get(place.host_path, b""), sketch)
         _add_derive(derive, sketch)
         try:
@@ -138,7 +137,7 @@ def _with_guests(place: PveNode, made: LiveSections, before: Desired) -> LiveSec
     """With those guests whose files would mean the same."""
     candidates, left = dict(place.guests), dict(made.left)
     for _ in range(MAX_ROUNDS):
-        sketch = deepcopy(made.sketch)
+        sketch = made.sketch.copy()
         for (name, path), level in candidates.items():
             add_guest(level, place.found[path], name, sketch)
         try:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from service.adopt.next_plan import FirstPlan
+from service.model.changes import Difference
 from service.model.states import Json
 from service.model.trees import shown
 
@@ -14,31 +16,39 @@ HEADINGS: Mapping[Sort, str] = {
     "unmanaged": "stays unmanaged: kept byte for byte",
     "danger": "dangerous: works, and may not tomorrow",
 }
-MAX_NOTES = 2000
+PLAN = "the first plan changes this on the host"
 _WORDS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing found: its sort, the section of the spec that it concerns, where it stands (`path:line`), in words."""
+    """One thing found: its sort, the section of the spec that it concerns, where it stands (`path:line`), in words.
+
+    `lines` are all of its lines in that file: a line that was read is in exactly one note. `in_spec` tells whether the
+    spec says it; None where it is about the host as a whole.
+    """
 
     sort: Sort
     section: str
     where: str
     what: str
+    lines: tuple[int, ...] = ()
+    in_spec: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """Everything found on one host. `guests` are those known to Proxmox, with what their own settings say.
 
-    `refusal` says why no spec could be made at all.
+    `plan` is what the first plan of the spec would change, as far as it is known; `refusal` says why no spec could be
+    made at all.
     """
 
     host: str
     notes: tuple[Note, ...] = ()
     guests: tuple[Mapping[str, Json], ...] = ()
     refusal: str = ""
+    plan: FirstPlan = field(default_factory=FirstPlan)
 
     def of(self, sort: Sort) -> Sequence[Note]:
         """The notes of one sort, in the order of their places."""
@@ -48,8 +58,23 @@ class Report:
         """For programs."""
         found: dict[str, Json] = {"host": self.host, "refusal": self.refusal}
         for sort in HEADINGS:
-            found[sort] = [{k: v for k, v in asdict(note).items() if k != "sort"} for note in self.of(sort)]
+            found[sort] = [
+                {**{k: v for k, v in asdict(note).items() if k != "sort"}, "lines": [*note.lines]}
+                for note in self.of(sort)
+            ]
         found["guests"] = [dict(guest) for guest in self.guests]
+        found["plan"] = [
+            {
+                "section": d.kind,
+                "resource": d.resource,
+                "field": d.field,
+                "where": d.where,
+                "want": d.want,
+                "have": d.have,
+            }
+            for d in self.plan.changes
+        ]
+        found["plan_refusals"] = [f"{refusal.what}. Fix: {refusal.hint}" for refusal in self.plan.refusals]
         return found
 
     def as_text(self) -> str:
@@ -60,10 +85,26 @@ class Report:
             if notes:
                 lines += ["", f"{heading} ({len(notes)})"] if lines else [f"{heading} ({len(notes)})"]
                 lines += [f"  {note.where or '-'}: {note.section}: {shown(note.what, _WORDS)}" for note in notes]
+        changes = [*map(_change, self.plan.changes), *(f"refused: {r.what}" for r in self.plan.refusals)]
+        if changes:
+            lines += ["", f"{PLAN} ({len(changes)})", *(f"  {shown(line, _WORDS)}" for line in changes)]
         if self.guests:
             lines += ["", f"guests known to Proxmox ({len(self.guests)})"]
             lines += [f"  {guest['where']}: {_guest(guest)}" for guest in self.guests]
         return "".join(f"{line}\n" for line in lines)
+
+
+def _change(difference: Difference) -> str:
+    """One line of the first plan."""
+    cause = f" ({difference.cause})" if difference.cause else ""
+    return (
+        f"{difference.kind}: {difference.resource} {difference.field} [{difference.where}]: "
+        f"{_value(difference.have)} -> {_value(difference.want)}{cause}"
+    )
+
+
+def _value(value: Json) -> str:
+    return "none" if value in (None, []) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _guest(guest: Mapping[str, Json]) -> str:
@@ -79,16 +120,3 @@ def _card(card: Json) -> str:
     if not isinstance(card, dict):
         return ""
     return " ".join(str(card[key]) for key in ("mac", "bridge", "address") if card.get(key))
-
-
-@dataclass(slots=True)
-class Notes:
-    """Notes while they are gathered."""
-
-    made: list[Note] = field(default_factory=list)
-
-    def add(self, sort: Sort, section: str, where: str, what: str) -> None:
-        """One more, if it is none that is there."""
-        note = Note(sort, section, where, shown(what, _WORDS))
-        if len(self.made) < MAX_NOTES and note not in self.made:
-            self.made.append(note)

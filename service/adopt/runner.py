@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from service.adopt.material import Material
+from service.adopt.interfaces_read import significant
+from service.adopt.material import LINK_FILES, Material
 from service.adopt.sketch import Sketch
 from service.observe.at_boot import IFUPDOWN2
 from service.observe.runner import IFUPDOWN, OTHERS, NetworkRunner, runner_of
@@ -17,6 +18,9 @@ def read_runner(material: Material, sketch: Sketch) -> None:
     """Name the danger. It is one for the interfaces, whether the spec has any or not."""
     runner = runner_of(material.live) if material.live is not None else runner_in(material)
     names = {*_names(sketch, "interfaces"), *_names(sketch, "bridges")} or {"lo"}
+    for path, data in material.below(*LINK_FILES, NETPLAN_FILES).items():
+        what = f"a file of {'netplan' if path.startswith('/etc/netplan/') else 'systemd'}'s: passerelle writes none"
+        sketch.notes.read("interfaces", path, significant(data, "#;"), what, whole=path)
     for what in runner.objections(names):
         then = " passerelle refuses to change it" if runner.is_foreign else ""
         sketch.notes.add("danger", "interfaces", "", f"{what}.{then}".rstrip("."))

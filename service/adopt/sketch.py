@@ -1,10 +1,11 @@
 """A spec while it is made: plain values by key, and the comments that go above or beside them."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from service.adopt.report import Notes
+from service.adopt.account import Account
 from service.model.states import Json
 from service.spec.findings import Path
 
@@ -20,7 +21,7 @@ class Sketch:
     above: dict[Path, list[str]] = field(default_factory=dict)
     beside: dict[Path, str] = field(default_factory=dict)
     suggestions: dict[str, list[str]] = field(default_factory=dict)
-    notes: Notes = field(default_factory=Notes)
+    notes: Account = field(default_factory=Account)
 
     def mapping(self, key: str) -> dict[str, Json]:
         """The section of a key as a mapping, made where it is not there."""
@@ -51,10 +52,19 @@ class Sketch:
             (value,) = found
         return True
 
-    def drop(self, path: Path) -> bool:
-        """Take a value out, with its comments; what is empty then goes, too. False where nothing stands there."""
+    def copy(self) -> "Sketch":
+        """Another one with the same values and comments, to try something; what is noted is noted for both."""
+        values, above, beside, suggestions = deepcopy((self.values, self.above, self.beside, self.suggestions))
+        return Sketch(values, above, beside, suggestions, self.notes)
+
+    def drop(self, path: Path, why: str = "") -> bool:
+        """Take a value out, with its comments; what is empty then goes, too. False where nothing stands there.
+
+        `why` is noted with what was read; False, too, where nothing that was read claims to be there.
+        """
         if not path or not self.has(path):
             return False
+        is_noted = self.notes.taken_out(path, why)
         holder: Json = self.values
         for part in path[:-1]:
             (holder,) = _at(holder, part) or (None,)
@@ -65,9 +75,10 @@ class Sketch:
             del holder[last]
             self.above = _closed_up(self.above, path)
             self.beside = _closed_up(self.beside, path)
-        if not holder and len(path) > 1:
-            self.drop(path[:-1])
-        return True
+            self.notes.closed_up(path)
+        if (not holder or isinstance(holder, str)) and len(path) > 1:
+            self.drop(path[:-1], why)
+        return is_noted
 
 
 def _at(value: Json, part: str | int) -> tuple[Json] | None:
@@ -76,7 +87,7 @@ def _at(value: Json, part: str | int) -> tuple[Json] | None:
         return (value[part],)
     if isinstance(value, list) and isinstance(part, int) and part < len(value):
         return (value[part],)
-    return None
+    return (value,) if isinstance(value, str) and part == 0 else None  # one text stands for a list of it
 
 
 def _closed_up(comments: dict[Path, T], gone: Path) -> dict[Path, T]:

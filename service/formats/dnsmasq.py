@@ -4,6 +4,7 @@
     canonical_value(key, value, networks) -> str                one value in the form that is compared
     meaning(files, networks) -> {key: (value, …)}               several files together
     taken(paths) -> tuple[str, …]                               the files of a conf-dir that Debian's dnsmasq reads
+    read_order(paths) -> tuple[str, …]                          all files that it reads, the main file last
     render(directives) -> bytes                                 InputError for a key or value outside the closed table
     parse_hosts(data, path) -> HostsFile(entries, problems)     a file of a dhcp-hostsdir: `mac,address,name`
     render_hosts(entries) -> bytes
@@ -34,15 +35,18 @@ __all__ = [
     "HostsFile",
     "canonical_value",
     "lease_time",
+    "mac_of",
     "meaning",
     "parse",
     "parse_hosts",
+    "read_order",
     "render",
     "render_hosts",
     "taken",
     "without_tag_names",
 ]
 
+MAIN_FILE = "/etc/dnsmasq.conf"
 HEADER = "# written by passerelle\n"
 MAX_BYTES = 1 << 20
 MAX_LINES = 20_000
@@ -172,6 +176,14 @@ def taken(paths: Iterable[str]) -> tuple[str, ...]:
         return bool(name) and not odd and not name.endswith((".dpkg-dist", ".dpkg-old", ".dpkg-new"))
 
     return tuple(sorted(path for path in paths if read(path)))
+
+
+def read_order(paths: Iterable[str]) -> tuple[str, ...]:
+    """All files that Debian's dnsmasq reads, in its order: it is started with the conf-dir as an option, and reads
+    /etc/dnsmasq.conf after its options (seen with 2.90: of a key given in both, the main file's is the second)."""
+    given = tuple(paths)
+    main = tuple(path for path in given if path == MAIN_FILE)
+    return (*taken(path for path in given if path.rpartition("/")[0] == "/etc/dnsmasq.d"), *main)
 
 
 def canonical_value(key: str, value: str, networks: Sequence[str] = ()) -> str:
@@ -370,6 +382,11 @@ def parse_hosts(data: bytes, path: str = "") -> HostsFile:
         else:
             problems.append(f"{path}:{number}: names no MAC")
     return HostsFile(tuple(entries), tuple(problems[:MAX_PROBLEMS]))
+
+
+def mac_of(part: str) -> str:
+    """The MAC address that a part of a `dhcp-host` is, in lower case; empty for anything else."""
+    return _host_part(part) if _MAC.fullmatch(part) else ""
 
 
 def _is_lease_time(part: str) -> bool:

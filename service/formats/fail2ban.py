@@ -1,6 +1,7 @@
 """fail2ban's files, jail.conf(5): sections of `key = value` lines, later ones win.
 
     render(sections) -> bytes          parse(data) -> {section: {key: value}}
+    seconds(text) -> int | None        a time as fail2ban reads it: `1w`, `1d 12h`, `1h30m`, `600`
 
 Only numbers, addresses and words from closed lists are ever rendered. A value goes on in indented lines.
 """
@@ -12,6 +13,31 @@ HEADER = "# written by passerelle\n"
 MAX_BYTES = 1 << 20
 _SECTION = re.compile(r"\[([A-Za-z0-9_.-]{1,60})\]")
 _PAIR = re.compile(r"([A-Za-z0-9_.-]{1,60})\s*[=:]\s*(.*)")
+
+
+_TIME = re.compile(r"\s*([0-9]{1,9})\s*([a-z]*)")
+_UNITS_S = {
+    1: ("", "s", "ss", "sec", "secs", "second", "seconds"),
+    60: ("m", "mm", "min", "mins", "minute", "minutes"),
+    3600: ("h", "hh", "hou", "hour", "hours"),
+    86_400: ("d", "dd", "da", "day", "days"),
+    604_800: ("w", "ww", "wee", "week", "weeks"),
+}
+"""Months and years are no whole number of days to fail2ban: they are not read here (jail.conf(5))."""
+
+
+def seconds(text: str) -> int | None:
+    """The sum of a time's parts; None for what is no such time, as -1, which bans for ever."""
+    total, position = 0, 0
+    units = {word: unit_s for unit_s, words in _UNITS_S.items() for word in words}
+    lower = text.strip().lower()
+    while position < len(lower):
+        match = _TIME.match(lower, position)
+        if match is None or match[2] not in units:
+            return None
+        total += int(match[1]) * units[match[2]]
+        position = match.end()
+    return total if lower else None
 
 
 def render(sections: Mapping[str, Mapping[str, str]]) -> bytes:

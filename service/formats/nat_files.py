@@ -3,6 +3,8 @@
     of_nft_script(files, path) -> tuple[NatFound, …]       a script and what it includes, out of {path: bytes}
     of_iptables_rules(data, path) -> tuple[NatFound, …]    a file for iptables-restore(8)
     of_command(command, path, line) -> tuple[NatFound, …]  the iptables commands of one shell line
+    is_about_nat(command) -> bool                           whether it also deletes or checks there
+    nft_rules(files, path), iptables_rules(data, path) -> tuple[FilterRule, …]     all rules of any table, by chain
 
 A rule is understood when it asks for nothing beyond what its value says: a masquerade by source and outgoing
 interface, a forward by protocol, ports and where it comes in. Everything else of a nat chain is `OtherRule`.
@@ -63,6 +65,17 @@ class OtherRule:
 
 NatFound = MasqueradeRule | ForwardRule | OtherRule
 
+
+@dataclass(frozen=True, slots=True)
+class FilterRule:
+    """A rule of any table: `chain` names table and chain, as in `inet filter input`."""
+
+    chain: str
+    text: str
+    path: str = ""
+    line: int = 0
+
+
 _TOKEN = re.compile(r'#[^\n]*|"[^"\n]*"|[{};,]|\n|[^\s{};,"#]+')
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _PORTS = re.compile(r"[0-9]{1,5}(?:[-:][0-9]{1,5})?")
@@ -83,6 +96,19 @@ def of_iptables_rules(data: bytes, path: str) -> tuple[NatFound, ...]:
     return tuple(found)
 
 
+def iptables_rules(data: bytes, path: str) -> tuple[FilterRule, ...]:
+    """Every rule of a file for iptables-restore. Never raises."""
+    found: list[FilterRule] = []
+    table = ""
+    for number, raw in enumerate(data[:MAX_BYTES].decode("utf-8", "replace").split("\n"), 1):
+        line = raw.strip()
+        if line.startswith("*"):
+            table = line[1:41]
+        elif line.startswith(("-A ", "-I ")):
+            found.append(FilterRule(f"{table} {line.split()[1][:40]}", line[:400], path, number))
+    return tuple(found)
+
+
 def of_command(command: str, path: str, line: int) -> tuple[NatFound, ...]:
     """What the iptables commands of a shell line add to table nat; nothing for any other command."""
     found: list[NatFound] = []
@@ -93,6 +119,11 @@ def of_command(command: str, path: str, line: int) -> tuple[NatFound, ...]:
             if table == "nat":
                 found += _iptables(words[1:], path, line, part.strip())
     return tuple(dict.fromkeys(found))
+
+
+def is_about_nat(command: str) -> bool:
+    """Whether a shell line adds, checks or deletes something of iptables' table nat."""
+    return re.search(r"\bip6?tables\S*\s(?:.*\s)?(?:-t|--table)\s+nat\b", command[:2000]) is not None
 
 
 def _split(line: str) -> list[str]:
@@ -259,6 +290,13 @@ def of_nft_script(files: Mapping[str, bytes], path: str = NFT_MAIN) -> tuple[Nat
             made = _nft_masquerades(words, where, line) if hook == "postrouting" else _nft_forwards(words, where, line)
             found += made or [OtherRule(_text(words)[:400], where, line)]
     return tuple(found)
+
+
+def nft_rules(files: Mapping[str, bytes], path: str = NFT_MAIN) -> tuple[FilterRule, ...]:
+    """Every rule of a script and of what it includes. Never raises."""
+    script = _Script(files)
+    script.read(path)
+    return tuple(FilterRule(" ".join(c), _text(words)[:400], where, line) for c, words, where, line in script.rules)
 
 
 def _tokens(data: bytes) -> Iterator[tuple[str, int]]:

@@ -24,7 +24,8 @@ from service.kinds.packet_rules.guest_lint import lint_firewalls
 from service.kinds.packet_rules.section import GuestFirewall
 from service.model.observed import Watch
 from service.resources.files import OwnFile
-from service.resources.guest_names import GUESTS_FILE, GuestNames
+from service.resources.guest_names import GuestNames
+from service.resources.guests_known import GUESTS_FILE
 from service.resources.resource import Phase, Resource
 from service.spec.findings import Hit, LintRule
 from service.spec.grammar import Address4, Address6, HostName, InterfaceName, Mac

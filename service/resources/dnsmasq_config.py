@@ -17,7 +17,8 @@ from service.resources.desired import Desired, LastApplied
 from service.resources.dnsmasq_elsewhere import Directive, StandingElsewhere
 from service.resources.files import file_step, mode_differences, sha256
 from service.resources.guest_configs import GuestRow
-from service.resources.guest_names import HOSTS_FOLDER, PROTECTION, SOURCES, all_guests, missing_elsewhere
+from service.resources.guest_names import PROTECTION, all_guests, lines_to_move, missing_elsewhere
+from service.resources.guests_known import HOSTS_FOLDER, SOURCES
 from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference, op_of
 
 OWN_FILE = "/etc/dnsmasq.d/passerelle.conf"
@@ -94,12 +95,13 @@ class DnsmasqConfig:
         if isinstance(texts, Unknown):
             yield from field_difference(self, OWN_FILE, "file", "file", "present", texts)
             return
-        want, foreign = self.wanted(observed), self.foreign(texts)
+        want = self.wanted(observed)
+        counting = self.counting_elsewhere(texts, want)
         own = self.grouped(directives_of(texts[OWN_FILE], OWN_FILE)) if OWN_FILE in texts else {}
         for key in [*want, *(key for key in own if key not in want)]:
-            have = merged(own.get(key, []), foreign.get(key, []))
+            have = merged(own.get(key, []), counting.get(key, []))
             wanted = want.get(key, [])
-            if wanted != have and not (wanted and all(v in have for v in wanted) and not own.get(key)):
+            if wanted != have:
                 value: Json = [*wanted] if wanted else None
                 yield Difference(
                     self.kind, OWN_FILE, key, "file", op_of(value, [*have]), value, [*have] if have else None
@@ -226,14 +228,27 @@ class DnsmasqConfig:
             fields.setdefault(standing.key, []).append(standing.value)
         return {key: [*sorted(values, key=str)] for key, values in fields.items()}
 
+    def counting_elsewhere(
+        self, texts: Mapping[str, bytes], want: Mapping[str, Sequence[Json]]
+    ) -> Mapping[str, list[Json]]:
+        """What other files say that is wanted, or stands in its way. What else they say is theirs: it is no drift."""
+        fields: dict[str, list[Json]] = {}
+        everything = elsewhere.standings(texts, self.canonical_pairs)
+        for standing in elsewhere.in_force(everything, want):
+            is_wanted = standing.value in want.get(standing.key, [])
+            if standing.path != OWN_FILE and (is_wanted or elsewhere.is_rival(standing, want)):
+                fields.setdefault(standing.key, []).append(standing.value)
+        return fields
+
     def to_move(self, texts: Mapping[str, bytes]) -> Iterator[StandingElsewhere]:
         """What stands elsewhere and is taken over."""
-        want, macs = self.wanted(), {mac.lower() for _, mac, _ in self.guests}
+        want = self.wanted()
+        guests = {line.where for line in lines_to_move(texts, self.guests)} if self.take_guests else set()
         for standing in self.standings(texts):
-            is_guest = standing.key == "dhcp-host" and standing.value.split(",")[0] in macs
+            is_guest = standing.key == "dhcp-host" and standing.where in guests
             is_ours = standing.value in want.get(standing.key, []) or elsewhere.is_rival(standing, want)
             is_ours = is_ours or (standing.key, standing.value) in self.former
-            if (self.take_guests and is_guest) or (self.take_over and is_ours):
+            if is_guest or (self.take_over and is_ours):
                 yield standing
 
     def left(self, texts: Mapping[str, bytes]) -> list[StandingElsewhere]:
@@ -251,7 +266,8 @@ class DnsmasqConfig:
     ) -> tuple[dict[str, bytes], list[Refusal]]:
         """Values that another file gives otherwise: changed there if it is the home of it all, or refused."""
         want, found = self.wanted(observed), self.standings(texts)
-        rivals = list(elsewhere.rivals(found, want, self.pairs_by_value()))
+        counting = [s for s in elsewhere.in_force(elsewhere.standings(texts, self.canonical_pairs), want) if s in found]
+        rivals = list(elsewhere.rivals(counting, want, self.pairs_by_value()))
         left = self.left(texts)
         homes = {s.path for s in found if s.key in want}
         is_home = 2 * len({(s.key, s.value) for s in found if s.value in want.get(s.key, [])}) > len(self.directives)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from service.formats import dnsmasq
 from service.model.plans import Refusal
@@ -30,14 +31,34 @@ class StandingElsewhere:
 def standings(
     texts: Mapping[str, bytes], canonical: Callable[[Sequence[Directive]], list[Directive]]
 ) -> list[StandingElsewhere]:
-    """Every directive of some files; lists (`interface=a,b`) are one each."""
-    found = [(path, d) for path in sorted(texts) for d in dnsmasq.parse(texts[path], path).directives]
+    """Every directive of some files in dnsmasq's order; lists (`interface=a,b`) are one each."""
+    found = [(path, d) for path in dnsmasq.read_order(texts) for d in dnsmasq.parse(texts[path], path).directives]
     pairs = canonical([(d.key, d.value) for _, d in found])
     return [
         StandingElsewhere(key, item, path, directive.line)
         for (path, directive), (key, value) in zip(found, pairs, strict=True)
         for item in (value.split(",") if key in dnsmasq.LISTS else [value])
     ]
+
+
+def in_force(found: Sequence[StandingElsewhere], want: Mapping[str, Sequence[Json]]) -> list[StandingElsewhere]:
+    """Without those that a later one overrules with the wanted value: of two domains, or of one option given twice,
+    dnsmasq takes the last (2.90)."""
+    last = {subject: standing for standing in found if (subject := _subject(standing))}
+    return [s for s in found if s.value in want.get(s.key, []) or not _is_overruled(s, last.get(_subject(s)), want)]
+
+
+def _is_overruled(
+    standing: StandingElsewhere, last: StandingElsewhere | None, want: Mapping[str, Sequence[Json]]
+) -> bool:
+    return last is not None and last != standing and last.value in want.get(last.key, [])
+
+
+def _subject(standing: StandingElsewhere) -> tuple[str, ...]:
+    """What only one line can say; empty where each line counts."""
+    if standing.key == "dhcp-option":
+        return (standing.key, *_option(standing.value))
+    return (standing.key,) if standing.key == "domain" and "," not in standing.value else ()
 
 
 def is_rival(standing: StandingElsewhere, want: Mapping[str, Sequence[Json]]) -> bool:
@@ -52,21 +73,39 @@ def rival_of(standing: StandingElsewhere, want: Mapping[str, Sequence[Json]]) ->
         return None
     if standing.key in dnsmasq.SINGLE or (standing.key == "domain" and "," not in standing.value):
         return wanted[0]
-    if standing.key in ("dhcp-range", "dhcp-option"):
-        subject = _subject(standing.key, standing.value)
-        return next((value for value in wanted if _subject(standing.key, value) == subject), None)
+    if standing.key == "dhcp-range":
+        return next((value for value in wanted if _is_one_range(standing.value, value)), None)
+    if standing.key == "dhcp-option":
+        subject = _option(standing.value)
+        return next((value for value in wanted if _option(value) == subject), None)
     return None
 
 
-def _subject(key: str, value: str) -> tuple[str, ...]:
-    """What a range or an option is about: the network by its first three numbers, the tags and the number."""
+def _is_one_range(have: str, want: str) -> bool:
+    """Whether two ranges are the same thing with other values: the same tags, and addresses in common."""
+    tags, span = _range(have)
+    others, wanted = _range(want)
+    if tags != others or span is None or wanted is None:
+        return False
+    return span[0] <= wanted[1] and wanted[0] <= span[1]
+
+
+def _range(value: str) -> tuple[tuple[str, ...], tuple[int, int] | None]:
+    """The tags of a range that mean something, and its first and last address; None where it gives none out."""
     parts = value.split(",")
     tags = tuple(part for part in parts if part.startswith(("tag:", "set:")) and "@" not in part)
     rest = [part for part in parts if not part.startswith(("tag:", "set:"))]
-    first = rest[0] if rest else ""
-    if key == "dhcp-range":
-        return (*tags, first.rpartition(".")[0])
-    return (*sorted(part for part in parts if part.startswith("tag:")), first)
+    try:
+        return tags, (int(IPv4Address(rest[0])), int(IPv4Address(rest[1])))
+    except (ValueError, IndexError):
+        return tags, None
+
+
+def _option(value: str) -> tuple[str, ...]:
+    """What an option is about: its tags and its number."""
+    parts = value.split(",")
+    rest = [part for part in parts if not part.startswith(("tag:", "set:"))]
+    return (*sorted(part for part in parts if part.startswith("tag:")), rest[0] if rest else "")
 
 
 def rivals(
@@ -116,8 +155,23 @@ def _is_tag(part: str) -> bool:
 
 
 def without(texts: Mapping[str, bytes], gone: Iterable[StandingElsewhere]) -> dict[str, bytes]:
-    """The files that change when some directives go."""
-    by_path: dict[str, set[int]] = {}
+    """The files that change when some directives go. Of a list (`interface=a,b`) the other values stay."""
+    by_path: dict[str, dict[int, set[str]]] = {}
     for standing in gone:
-        by_path.setdefault(standing.path, set()).add(standing.line)
-    return {path: without_lines(texts[path], lines) for path, lines in by_path.items()}
+        by_path.setdefault(standing.path, {}).setdefault(standing.line, set()).add(standing.value)
+    return {path: _without(texts[path], path, lines) for path, lines in by_path.items()}
+
+
+def _without(data: bytes, path: str, lines: Mapping[int, set[str]]) -> bytes:
+    """A file without some values of some lines."""
+    left: dict[int, list[str]] = {}
+    for directive in dnsmasq.parse(data, path).directives:
+        if directive.line in lines and directive.key in dnsmasq.LISTS:
+            items = [item.strip() for item in directive.value.split(",")]
+            left[directive.line] = [item for item in items if item not in lines[directive.line]]
+    raw = data.split(b"\n")
+    for number, items in left.items():
+        if items:
+            head, _, old = raw[number - 1].partition(b"=")
+            raw[number - 1] = head + b"=" + ",".join(items).encode() + (b"\r" if old.endswith(b"\r") else b"")
+    return without_lines(b"\n".join(raw), [number for number in lines if not left.get(number)])

@@ -1,6 +1,7 @@
 """The guests' names and addresses: what dnsmasq knows of them from any file, and our own file in a folder of ours.
 
-known_guests(texts) -> {mac: KnownGuest}     out of dnsmasq's files, hosts folders, /etc/ethers, /etc/hosts
+render_guests(rows) -> bytes                 our own file
+known_elsewhere(observed) -> {mac: GuestLine}    what dnsmasq knows from files that are not ours
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,28 +18,18 @@ from service.observe.at_boot import texts_of
 from service.observe.derived import derived
 from service.resources.files import OwnFile, file_step, sha256
 from service.resources.guest_configs import CONFIGS, GuestRow, configured_guests, without_twins
+from service.resources.guests_known import (
+    GUESTS_FILE,
+    HOSTS_FOLDER,
+    SOURCES,
+    GuestLine,
+    guest_lines,
+    known_guests,
+)
 from service.resources.resource import Compared, Contribution, Phase, Wishes, compare
 
-HOSTS_FOLDER = "/etc/passerelle/dhcp-hosts.d"
-"""dnsmasq watches it: a new line names an existing lease at once (dnsmasq(8), dhcp-hostsdir). Only host specs count."""
-
-GUESTS_FILE = f"{HOSTS_FOLDER}/guests"
 HEADER = "# written by passerelle from `guests`: MAC, address where it is fixed, name\n"
-CONFIGURATION = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
-HOSTS_FILE = "/etc/hosts"
 OWN_CONFIGURATION = "/etc/dnsmasq.d/passerelle.conf"
-SOURCES = (*CONFIGURATION, ethers.PATH, HOSTS_FILE, f"{HOSTS_FOLDER}/*")
-
-
-@dataclass(frozen=True, slots=True)
-class KnownGuest:
-    """What dnsmasq knows of a guest, and where that stands (`path:line`, the first of several places)."""
-
-    mac: str
-    name: str
-    address: str
-    where: str
-
 
 DECLARED_TAG = "passerelle-declared"
 """Set for a stranger that sends a declared name; the name is then not taken (`PROTECTION`)."""
@@ -59,64 +50,25 @@ def render_guests(guests: Iterable[GuestRow]) -> bytes:
     return (HEADER + "".join(f"{line}\n" for line in lines)).encode("ascii")
 
 
-def known_guests(texts: Mapping[str, bytes], *, own: bool = True) -> dict[str, KnownGuest]:
-    """Every guest that dnsmasq knows by its MAC. `own`: our own file counts, too, where dnsmasq is told of it."""
-    found: dict[str, KnownGuest] = {}
-    flags: set[str] = set()
-    folders: set[str] = set()
-    for path in _configuration(texts):
-        for directive in dnsmasq.parse(texts[path], path).directives:
-            flags.add(directive.key)
-            if directive.key == "dhcp-host":
-                _note(found, directive.value, f"{path}:{directive.line}")
-            elif directive.key == "dhcp-hostsdir":
-                folders.add(directive.value.rstrip("/"))
-    for path in sorted(texts):
-        if path.rpartition("/")[0] in folders and (own or path != GUESTS_FILE):
-            for number, line in enumerate(texts[path].decode("utf-8", "replace").split("\n"), 1):
-                if line.strip() and not line.lstrip().startswith("#"):
-                    _note(found, line, f"{path}:{number}")
-    if "read-ethers" in flags and ethers.PATH in texts:
-        names = {} if "no-hosts" in flags else _hosts(texts.get(HOSTS_FILE, b""))
-        for entry in ethers.parse(texts[ethers.PATH]).entries:
-            where = f"{ethers.PATH}:{entry.line}"
-            address = entry.address or next((a for a, n in names.items() if n == entry.name), "")
-            name = entry.name or names.get(entry.address, "")
-            found.setdefault(entry.mac, KnownGuest(entry.mac, name.split(".")[0], address, where))
-    return found
-
-
 @derived
-def known_elsewhere(observed: HostObserved) -> Mapping[str, KnownGuest] | Unknown:
+def known_elsewhere(observed: HostObserved) -> Mapping[str, GuestLine] | Unknown:
     """The guests that an observed host's dnsmasq knows from other files than ours."""
     texts = texts_of(observed, SOURCES)
     return texts if isinstance(texts, Unknown) else known_guests(texts, own=False)
 
 
-def _configuration(texts: Mapping[str, bytes]) -> Iterator[str]:
-    main, folder = CONFIGURATION
-    yield from (path for path in (main,) if path in texts)
-    yield from dnsmasq.taken(path for path in texts if path.rpartition("/")[0] == folder[:-2])
+def lines_to_move(texts: Mapping[str, bytes], guests: Iterable[GuestRow]) -> list[GuestLine]:
+    """The lines of other files that our own takes over: those of guests of which our own file can say all that counts.
+
+    Of several lines for one MAC only the last counts; the others go with it.
+    """
+    known = known_guests(texts, own=False)
+    macs = {mac.lower() for _, mac, _ in guests}
+    taken = {mac for mac in macs if mac in known and known[mac].may_move}
+    return [line for line in guest_lines(texts, own=False) if line.mac in taken and line.may_move]
 
 
-def _note(found: dict[str, KnownGuest], value: str, where: str) -> None:
-    """One `dhcp-host`. Tags, lease times and further MACs are left to whoever wrote them."""
-    for entry in dnsmasq.parse_hosts(value.encode("utf-8", "replace")).entries:
-        if "ignore" not in entry.other:
-            found.setdefault(entry.mac, KnownGuest(entry.mac, entry.name.split(".")[0], entry.address, where))
-
-
-def _hosts(data: bytes) -> dict[str, str]:
-    """hosts(5): the first name of each address."""
-    names: dict[str, str] = {}
-    for line in data[: 1 << 20].decode("utf-8", "replace").split("\n"):
-        words = line.partition("#")[0].split()
-        if len(words) > 1:
-            names.setdefault(words[0], words[1].lower())
-    return names
-
-
-def is_met(guest: GuestRow, known: Mapping[str, KnownGuest]) -> bool:
+def is_met(guest: GuestRow, known: Mapping[str, GuestLine]) -> bool:
     """Whether a guest is known under its name, with its address where one is fixed."""
     name, mac, address = guest
     found = known.get(mac.lower())
@@ -166,12 +118,13 @@ class GuestNames:
             return
         yield from file.differences(observed)
         for guest, known in self.elsewhere(observed):
-            if self.take_over or not is_met(guest, {known.mac: known}):
-                want: Json = None if self.take_over else f"{guest[1]},{guest[0]},{guest[2]}".rstrip(",")
+            moves = self.take_over and known.may_move
+            if moves or not is_met(guest, {known.mac: known}):
+                want: Json = None if moves else f"{guest[1]},{guest[0]},{guest[2]}".rstrip(",")
                 have = ",".join(part for part in (known.mac, known.name, known.address) if part)
                 yield Difference(self.kind, guest[0], "dhcp-host", "file", "extra", want, f"{have} at {known.where}")
 
-    def elsewhere(self, observed: HostObserved) -> Iterator[tuple[GuestRow, KnownGuest]]:
+    def elsewhere(self, observed: HostObserved) -> Iterator[tuple[GuestRow, GuestLine]]:
         """The guests that other files speak of, as these do."""
         known = known_elsewhere(observed)
         if isinstance(known, Unknown):
@@ -216,7 +169,7 @@ class GuestNames:
             if isinstance(file, Unknown):
                 continue
             total = names.with_leases(OwnFile.steps(compare([file], observed), observed), file, observed)
-            total = names.with_ethers(total, observed) if names.take_over else names.with_refusals(total, observed)
+            total = names.with_refusals(names.with_ethers(total, observed), observed)
         return total
 
     def with_leases(self, total: Contribution, file: OwnFile, observed: HostObserved) -> Contribution:
@@ -251,17 +204,28 @@ class GuestNames:
                 "not-ours",
                 f"{known.where} says {known.name or 'no name'} {known.address} of {known.mac}, "
                 f"the spec wants {guest[0]} {guest[2]}".rstrip(),
-                hint=take_over_hint("guests", observed.host, known.where.rpartition(":")[0]),
+                hint=self.way_out(known, observed),
             )
             for guest, known in self.elsewhere(observed)
-            if not is_met(guest, {known.mac: known})
+            if not is_met(guest, {known.mac: known}) and not (self.take_over and known.may_move)
         )
         return Contribution(total.steps, total.keep, total.packages, total.blobs, total.checks, refusals)
 
+    def way_out(self, known: GuestLine, observed: HostObserved) -> str:
+        """What a person can do about a line that says otherwise."""
+        if known.may_move:
+            return take_over_hint("guests", observed.host, known.path)
+        more = (
+            f"the line also says {', '.join(known.extra)}, which `guests` cannot" if known.extra else "it is not ours"
+        )
+        return f"change {known.where} on the host; {more}, so it is not taken over"
+
     def with_ethers(self, total: Contribution, observed: HostObserved) -> Contribution:
         """The lines of /etc/ethers that our own file takes over go; dnsmasq's own files are its section's to change."""
-        places = [known.where.rpartition(":") for _, known in self.elsewhere(observed)]
-        lines = {int(line) for path, _, line in places if path == ethers.PATH}
+        texts = texts_of(observed, SOURCES)
+        if not self.take_over or isinstance(texts, Unknown):
+            return total
+        lines = {line.line for line in lines_to_move(texts, self.guests) if line.path == ethers.PATH}
         text = observed.text(ethers.PATH)
         if not lines or not isinstance(text, Seen):
             return total
@@ -293,7 +257,8 @@ def missing_elsewhere(
     known = known_elsewhere(observed)
     if isinstance(known, Unknown):
         return known
-    return tuple(guest for guest in guests if not is_met(guest, {} if take_over else known))
+    staying = {mac: line for mac, line in known.items() if not (take_over and line.may_move)}
+    return tuple(guest for guest in guests if not is_met(guest, staying))
 
 
 def without_lines(data: bytes, numbers: Iterable[int]) -> bytes:

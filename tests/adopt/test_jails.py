@@ -41,10 +41,11 @@ def suggested(made: Adopted) -> Fail2banSection:
 def test_a_jails_numbers_are_suggested_as_far_as_a_section_can_say_them() -> None:
     made = adopted(jail_local=LOCAL.replace(b", office.example.net", b""))
     section = suggested(made)
-    assert (section.jails, section.maxretry, section.bantime, section.findtime) == (("sshd",), 3, "600s", None)
+    assert (section.jails, section.maxretry, section.bantime, section.findtime) == (("sshd",), 3, "600s", "36h")
     assert section.ignoreip == ("203.0.113.7",)
-    (note,) = [note for note in made.report.of("unmanaged") if note.section == "fail2ban"]
-    assert note.where == "/etc/fail2ban/jail.local:6"
+    default, note = [note for note in made.report.of("unmanaged") if note.section == "fail2ban"]
+    assert (default.where, default.lines) == ("/etc/fail2ban/jail.local:1", (1, 2, 3, 4))
+    assert (note.where, note.lines) == ("/etc/fail2ban/jail.local:6", (5, 6, 7, 8))
     assert "would spare the service" in note.what
     assert suggested(adopted(jail_local=LOCAL)).ignoreip == ()
 
@@ -58,5 +59,6 @@ def test_the_file_that_fail2ban_reads_last_has_the_word() -> None:
 
 def test_a_jail_that_no_section_has_is_told_and_not_suggested() -> None:
     made = adopted(jail_local=b"[nginx-http-auth]\nenabled = true\n")
-    assert [note.what for note in made.report.of("unmanaged")] == ["jail nginx-http-auth"]
+    notes = [note.what for note in made.report.of("unmanaged") if note.section == "fail2ban"]
+    assert notes == ["jail nginx-http-auth"]
     assert "fail2ban" not in made.text

@@ -37,7 +37,7 @@ def booted(material: Material, watch: Watch) -> HostObserved:
     for name, have in meanings(load({p: d for p, d in files.items() if _is_of(p)})).items():
         if name != "lo":
             facts |= _link(name, have)
-            gateways += [{"family": 4, "via": g, "dev": name} for g in have.gateways]
+            gateways += [{"family": 6 if ":" in g else 4, "via": g, "dev": name} for g in have.gateways]
     for name in ("enp1s0",):
         facts.setdefault(f"link:{name}", Seen(link()))
         facts.setdefault(f"addresses:{name}", Seen([]))
@@ -76,7 +76,7 @@ def _units(material: Material) -> dict[str, Observed[Json]]:
 
 def _link(name: str, have: IfaceMeaning) -> dict[str, Observed[Json]]:
     fields = meant_fields(have)
-    made: dict[str, Json] = dict(link())
+    made: dict[str, Json] = {**link(), **({"mtu": have.mtu} if have.mtu is not None else {})}
     if have.bridge is not None:
         ports: list[Json] = [{"name": port, "up": True} for port in have.bridge.ports]
         made |= {"type": "bridge", "stp": have.bridge.stp, "forward_delay_s": have.bridge.forward_delay_s}

@@ -11,7 +11,7 @@ from service.model.plans import Plan
 from service.model.states import Absent, Seen, Unknown
 from service.plan.make import make_plan
 from service.resources.desired import LastApplied
-from service.resources.guest_names import GUESTS_FILE
+from service.resources.guests_known import GUESTS_FILE
 from tests.laws.host import after_plan, bare_host
 from tests.laws.specs import head, spec_of
 

@@ -1,0 +1,112 @@
+"""The guests that dnsmasq's own files, a hosts folder or /etc/ethers name."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from service.adopt.interfaces_read import significant
+from service.adopt.material import HOSTS_FILE, Material
+from service.adopt.sketch import Sketch
+from service.formats import dnsmasq, ethers
+from service.model.states import Json
+from service.resources.dnsmasq_config import FILES
+from service.resources.guest_names import PROTECTION
+from service.resources.guests_known import GUESTS_FILE, SOURCES, GuestLine, guest_lines, known_guests
+from service.spec.findings import Path
+
+SECTION = "guests"
+
+
+def read_guests_of_dnsmasq(
+    material: Material, owners: dict[tuple[str, int], Path], sketch: Sketch
+) -> Mapping[str, Json]:
+    """Write the section; each line that names a guest is told, whether it counts or not. `owners` gets the lines whose
+    comments belong to a guest."""
+    texts = material.below(*SOURCES, *FILES, HOSTS_FILE)
+    lines, known = guest_lines(texts), known_guests(texts)
+    twice = dict(_addresses_twice(lines))
+    section: dict[str, Json] = {}
+    for line in lines:
+        why = twice.get(line.where, "")
+        if why:
+            sketch.notes.add("danger", SECTION, line.where, why)
+        last = known.get(line.mac)
+        if last != line or line.extra:
+            sketch.notes.add("unmanaged", SECTION, line.where, _left(line, last))
+        elif not line.name:
+            sketch.notes.add("unmanaged", SECTION, line.where, f"{line.mac} {line.address} has no name".strip())
+        elif line.name in section:
+            sketch.notes.add("danger", SECTION, line.where, f"{line.name} is named twice: {line.mac} too")
+        elif why:
+            sketch.notes.add("unmanaged", SECTION, line.where, _words(line))
+        else:
+            section[line.name] = {"mac": line.mac, **({"address": line.address} if line.address else {})}
+            owners[line.path, line.line] = (SECTION, line.name)
+            sketch.notes.add("understood", SECTION, line.where, _words(line), (SECTION, line.name))
+    if section:
+        sketch.values[SECTION] = section
+    _told(material, lines, sketch)
+    return section
+
+
+def register_guest_files(material: Material, sketch: Sketch) -> None:
+    """The lines of the files that only guests stand in, whether dnsmasq reads them or not."""
+    account = sketch.notes
+    said = [
+        d for path in dnsmasq.read_order(material.files) for d in dnsmasq.parse(material.files[path], path).directives
+    ]
+    folders = {d.value.rstrip("/") for d in said if d.key == "dhcp-hostsdir"}
+    for path, data in material.below(*SOURCES).items():
+        if path.rpartition("/")[0] in folders:
+            for number in significant(data):
+                text = data.decode("utf-8", "replace").split("\n")[number - 1]
+                account.read(SECTION, path, [number], text)
+        elif path == ethers.PATH:
+            is_read = any(d.key == "read-ethers" for d in said)
+            why = "dnsmasq takes nothing from this line" if is_read else "dnsmasq does not read it (no `read-ethers`)"
+            for number in significant(data) if is_read else ():
+                account.read(SECTION, path, [number], why)
+            account.read(SECTION, path, significant(data), why)
+
+
+def _told(material: Material, lines: Sequence[GuestLine], sketch: Sketch) -> None:
+    """The directives that name no guest by its MAC, or where guests are named."""
+    known = {line.where for line in lines}
+    for path in dnsmasq.read_order(material.files):
+        for directive in dnsmasq.parse(material.files[path], path).directives:
+            where = f"{path}:{directive.line}"
+            text = f"{directive.key}={directive.value}" if directive.value else directive.key
+            if directive.key == "dhcp-host" and where not in known:
+                what = f"{text}: no key of `guests` says it, they are known by their MAC"
+                sketch.notes.add("unmanaged", SECTION, where, what)
+            elif (directive.key, directive.value) == PROTECTION or directive.value.rstrip("/") == _own_folder():
+                sketch.notes.add("understood", SECTION, where, f"{text}, which `guests` needs", (SECTION,))
+            elif directive.key in ("dhcp-hostsdir", "read-ethers"):
+                sketch.notes.add("unmanaged", SECTION, where, f"{text}: it stays, and what it reads is told below it")
+    for number, line in enumerate(material.files.get(GUESTS_FILE, b"").decode("utf-8", "replace").split("\n"), 1):
+        if line.startswith("set:"):
+            name = line.partition(",")[2]
+            sketch.notes.add("understood", SECTION, f"{GUESTS_FILE}:{number}", line, (SECTION, name))
+
+
+def _own_folder() -> str:
+    return GUESTS_FILE.rpartition("/")[0]
+
+
+def _addresses_twice(lines: Sequence[GuestLine]) -> Iterator[tuple[str, str]]:
+    """(where, why) of each reservation in dnsmasq's configuration whose address an earlier line has (2.90, --test)."""
+    first: dict[str, str] = {}
+    for line in lines:
+        if line.path != ethers.PATH and not line.path.startswith(f"{_own_folder()}/") and line.address:
+            where = first.setdefault(line.address, line.where)
+            if where != line.where:
+                yield line.where, f"dnsmasq refuses to start: {line.address} is reserved at {where} already"
+
+
+def _left(line: GuestLine, last: GuestLine | None) -> str:
+    """Why a line is not in the spec."""
+    if last is not None and last.where != line.where:
+        return f"{_words(line)}: without effect, of the lines for one MAC dnsmasq takes {last.where}"
+    return f"{_words(line)}: no key of `guests` says {', '.join(line.extra)}"
+
+
+def _words(line: GuestLine) -> str:
+    return " ".join(word for word in (line.name, line.mac, line.address) if word)

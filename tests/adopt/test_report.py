@@ -1,0 +1,223 @@
+"""What adopt says of single lines that it said wrongly or not at all once, and of what waits or is not the admin's."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from service.adopt import Adopted, Material, Note, adopt
+from service.adopt.account import MAX_NOTES, Account
+from service.adopt.report import Sort
+from service.cli.host_tree import read_host_tree
+from tests.adopt.corpora import BASE, INPUTS, MAIN, RANGE
+from tests.adopt.test_styles import planned
+
+
+def given(name: str) -> Material:
+    return read_host_tree(INPUTS / name / "root")
+
+
+def told(made: Adopted, path: str) -> dict[str, tuple[Sort, str]]:
+    """{line, or lines: (part, words)} of one file."""
+    notes = [note for note in made.report.notes if note.where.rpartition(":")[0] == path]
+    return {note.where.rpartition(":")[2]: (note.sort, note.what) for note in notes}
+
+
+def of(made: Adopted, sort: Sort, word: str) -> Sequence[Note]:
+    return [note for note in made.report.of(sort) if word in note.what]
+
+
+def test_what_lint_drops_is_unmanaged_alone_and_says_why() -> None:
+    made = adopt(given("understood-but-dropped"))
+    said = told(made, MAIN)
+    assert said["5"] == ("understood", "enp1s0 198.51.100.11/24")
+    assert said["10"][0] == said["14"][0] == "unmanaged"
+    assert "overlaps 198.51.100.0/24 on enp1s0" in said["10"][1]
+    assert "is the address of the network itself" in said["14"][1]
+
+
+def test_of_two_lines_for_one_mac_the_last_counts_and_the_other_is_told() -> None:
+    path = "/etc/dnsmasq.conf"
+    made = adopt(given("same-mac-twice"))
+    assert "guests" not in made.values
+    said = told(made, path)
+    assert said["3"] == (
+        "unmanaged", "c 02:00:00:00:00:03: without effect, of the lines for one MAC dnsmasq takes /etc/dnsmasq.conf:4"
+    )  # fmt: skip
+    assert said["4"] == ("unmanaged", "02:00:00:00:00:03 10.10.10.50 has no name")
+    other = b"dhcp-host=02:00:00:00:00:03,10.10.10.50,late\n"
+    host = Material({**BASE, path: RANGE + other, "/etc/dnsmasq.d/a": b"dhcp-host=02:00:00:00:00:03,early\n"})
+    assert adopt(host).values["guests"] == {"late": {"mac": "02:00:00:00:00:03", "address": "10.10.10.50"}}
+
+
+def test_a_reservation_that_a_spec_cannot_say_stays_where_it_is() -> None:
+    made = adopt(given("dhcp-host-without-a-note"))
+    said = told(made, "/etc/dnsmasq.conf")
+    assert [said[line][0] for line in "345678"] == [*["unmanaged"] * 4, "understood", "danger"]
+    assert "dnsmasq refuses to start: 10.10.10.48 is reserved at /etc/dnsmasq.conf:7 already" in said["8"][1]
+    made = adopt(given("take-over-guests-tag-and-lease"))
+    assert "guests" not in made.values
+    said = told(made, "/etc/dnsmasq.conf")
+    words = {"4": "30m", "5": "set:voip", "6": "[fd00:10::1b]"}
+    assert all(said[line][0] == "unmanaged" and word in said[line][1] for line, word in words.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("take-over-guests-two-macs", 'laptop: {mac: "02:00:00:00:00:04", address: 10.10.10.61}',
+         "also says another MAC, 02:00:00:00:00:05"),
+        ("take-over-guests-tag-and-lease", 'db: {mac: "02:00:00:00:00:08", address: 10.10.10.72}', "also says 30m"),
+    ],
+)  # fmt: skip
+def test_a_reservation_that_says_more_is_not_taken_over_and_a_change_of_it_is_refused(
+    name: str, line: str, said: str
+) -> None:
+    host = replace(given(name), files={**given(name).files, **{k: v for k, v in BASE.items() if k != MAIN}})
+    mark = "sync: approve\ntake_over: [guests, dnsmasq]\n"
+    text = adopt(host).text.replace("sync: approve\n", mark)
+    same = line.replace("10.10.10.61", "10.10.10.60").replace("10.10.10.72", "10.10.10.71")
+    plan, _, _ = planned(f"{text}guests:\n  {same}\n", host)
+    assert plan.refusals == ()
+    assert not [step for step in plan.steps if "dhcp-hosts.d" in step.fact]
+    plan, _, _ = planned(f"{text}guests:\n  {line}\n", host)
+    (refusal,) = plan.refusals
+    assert refusal.rule == "not-ours"
+    assert said in refusal.hint
+
+
+def test_binding_before_the_bridge_is_there_is_dangerous_and_no_file_is_written() -> None:
+    host = replace(given("adopt-bind-interfaces"), files={**given("adopt-bind-interfaces").files, **BASE})
+    made = adopt(host)
+    (note,) = of(made, "danger", "with bind-interfaces dnsmasq ends at boot")
+    assert (note.where, note.in_spec) == ("/etc/dnsmasq.conf:2", False)
+    assert made.report.plan.changes == ()
+    plan, _, _ = planned(made.text, host)
+    assert (plan.drifts, plan.steps) == ((), ())
+
+
+def test_forwarding_that_nothing_sets_at_boot_is_dangerous_and_the_first_plan_is_announced() -> None:
+    rule = b"\tpost-up iptables -t nat -A POSTROUTING -s 10.10.10.0/24 -o enp1s0 -j MASQUERADE\n"
+    quiet = BASE[MAIN].replace(b"\tpost-up echo 1 > /proc/sys/net/ipv4/ip_forward\n", rule)
+    made = adopt(Material({**BASE, MAIN: quiet}))
+    (note,) = of(made, "danger", "NAT needs net.ipv4.ip_forward at boot, and no file that was read sets it")
+    assert note.what.endswith("the first plan writes it into /etc/sysctl.d/60-passerelle.conf")
+    assert [(d.resource, d.where, d.want) for d in made.report.plan.changes] == [("net.ipv4.ip_forward", "boot", "1")]
+    assert "the first plan changes this on the host (1)" in made.report.as_text()
+    off = Material({**BASE, MAIN: quiet, "/etc/sysctl.d/99-x.conf": b"net.ipv4.ip_forward=0\n"})
+    assert of(adopt(off), "danger", "/etc/sysctl.d/99-x.conf:1 sets it to 0")
+
+
+SDN = """\
+#version:12
+
+auto vnet1
+iface vnet1
+	address 10.10.20.1/24
+	post-up iptables -t nat -A POSTROUTING -s '10.10.20.0/24' -o vmbr0 -j SNAT --to-source 192.0.2.10
+	post-down iptables -t nat -D POSTROUTING -s '10.10.20.0/24' -o vmbr0 -j SNAT --to-source 192.0.2.10
+	post-up iptables -t raw -I PREROUTING -i fwbr+ -j CT --zone 1
+	bridge_ports none
+	ip-forward on
+"""
+ZONES = b"simple: intern\n\tdhcp dnsmasq\n\tipam pve\n\nvlan: other\n\tbridge vmbr0\n"
+
+
+def test_what_proxmoxs_sdn_writes_is_read_and_shown_and_kept_out_of_the_spec() -> None:
+    path = "/etc/network/interfaces.d/sdn"
+    zone = "/etc/dnsmasq.d/intern/00-default.conf"
+    host = Material(
+        {**BASE, path: SDN.encode(), "/etc/pve/sdn/zones.cfg": ZONES, zone: b"enable-ra\nbind-dynamic\n"},
+        packages={"pve-manager": True},
+    )
+    made = adopt(host)
+    assert "vnet1" not in made.text
+    assert "version:12" not in made.text
+    said = told(made, path)
+    assert {part for part, _ in said.values()} == {"unmanaged"}
+    assert all("made by Proxmox's SDN" in what for _, what in said.values())
+    assert sorted(line for n in made.report.notes if n.where.startswith(path) for line in n.lines) == [*range(3, 11)]
+    assert {n.section for n in made.report.notes if n.where in (f"{path}:6", f"{path}:7")} == {"nat"}
+    assert [n.where for n in of(made, "unmanaged", "for dnsmasq@intern")] == [zone]
+    assert of(made, "unmanaged", "dnsmasq@intern serves the zone intern")
+    assert not of(made, "unmanaged", "dnsmasq@other")
+    assert not of(made, "danger", "doubled NAT")
+
+
+PINNED = """\
+auto lo
+iface lo inet loopback
+
+iface eno1 inet manual
+iface eno2 inet manual
+
+auto vmbr0
+iface vmbr0 inet static
+	address 198.51.100.11/24
+	gateway 198.51.100.1
+	bridge-ports eno1
+	bridge-stp off
+	bridge-fd 0
+
+auto eno2.7
+iface eno2.7 inet static
+	address 10.7.0.1/24
+"""
+
+
+def test_a_pinning_that_waits_says_what_a_reboot_renames() -> None:
+    new = PINNED.replace("eno1", "nic0").replace("eno2", "nic1")
+    files = {**BASE, MAIN: PINNED.encode(), f"{MAIN}.new": new.encode()}
+    cluster = {"/etc/pve/firewall/cluster.fw": b"[RULES]\nIN ACCEPT -i eno1 -p tcp\nIN ACCEPT -i vmbr0\n"}
+    firewall = {"/etc/pve/local/host.fw.new": b"[RULES]\nIN ACCEPT -i nic0\n"}
+    made = adopt(Material({**files, **cluster, **firewall}))
+    (note,) = of(made, "danger", "a reboot renames")
+    assert note.where == f"{MAIN}.new"
+    assert "a reboot renames eno1 to nic0, eno2 to nic1, eno2.7 to nic1.7" in note.what
+    (rule,) = of(made, "danger", "names eno1, which is nic0 after the next reboot")
+    assert rule.where == "/etc/pve/firewall/cluster.fw:2"
+    (waits,) = of(made, "danger", "moves it over /etc/pve/local/host.fw")
+    assert waits.where == "/etc/pve/local/host.fw.new"
+
+
+@pytest.mark.parametrize("change", ["address 10.7.0.2/24", "address 10.7.0.1/24\n\tmtu 9000"])
+def test_a_change_that_waits_and_is_more_than_names_is_told_as_a_change(change: str) -> None:
+    new = PINNED.replace("eno1", "nic0").replace("address 10.7.0.1/24", change)
+    made = adopt(Material({**BASE, MAIN: PINNED.encode(), f"{MAIN}.new": new.encode()}))
+    assert not of(made, "danger", "a reboot renames")
+    assert of(made, "danger", "the next reboot moves it over /etc/network/interfaces")
+
+
+def test_the_numbers_of_jails_are_converted_or_told() -> None:
+    made = adopt(given("ban-for-a-week"))
+    assert "#   findtime: 36h\n#   bantime: 7d\n" in made.text
+    jails = b"[DEFAULT]\nbantime = -1\n[sshd]\nenabled = true\nfindtime = 1h30m\n"
+    made = adopt(Material({**BASE, "/etc/fail2ban/jail.local": jails}))
+    assert "#   findtime: 90m\n#   # bantime = -1: a section cannot say that\n" in made.text
+    assert of(made, "unmanaged", "bantime = -1: a section cannot say that")
+
+
+def test_an_account_says_each_line_once_whatever_is_claimed() -> None:
+    account = Account()
+    account.read("dnsmasq", "/a", [1, 2, 3], "three lines", at=2)
+    account.read("dnsmasq", "/a", [3, 4], "one line")
+    account.add("danger", "dnsmasq", "/a:3", "ends badly")
+    account.add("understood", "dnsmasq", "/a:2", "x", ("dnsmasq", "list", 1))
+    account.add("understood", "dnsmasq", "/a:4", "y", ("dnsmasq", "list", 0))
+    account.closed_up(("dnsmasq", "list", 0))
+    held = {("dnsmasq", "list", 0)}
+    notes = account.settled(lambda place: place in held)
+    assert [(n.sort, n.where, n.lines, n.what, n.in_spec) for n in notes] == [
+        ("understood", "/a:2", (1, 2), "x", True),
+        ("danger", "/a:3", (3,), "ends badly", True),
+        ("unmanaged", "/a:4", (4,), "y; the spec does not say it", False),
+    ]
+
+
+def test_more_lines_than_can_be_named_one_by_one_are_all_in_the_report() -> None:
+    many = MAX_NOTES + 500
+    lines = b"".join(b"dhcp-host=02:00:00:00:%02x:%02x,ignore\n" % divmod(n, 256) for n in range(many))
+    made = adopt(Material({**BASE, "/etc/dnsmasq.conf": RANGE + lines}))
+    found = [n for note in made.report.notes if note.where.startswith("/etc/dnsmasq.conf") for n in note.lines]
+    assert sorted(found) == [*range(1, many + 4)]
+    assert len(made.report.notes) < MAX_NOTES + 10
