@@ -13,6 +13,7 @@ from service.spec.grammar import Address4, Address6, InterfaceAddress
 from service.spec.host import HostSpec
 
 _Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Addressed(BaseModel):
@@ -94,6 +95,38 @@ def taken_rules(host: HostSpec, claims: Sequence[Claim]) -> tuple[tuple[str, str
     return tuple(sorted((claim.source, claim.out) for claim in claims if isinstance(claim, Masquerades)))
 
 
+_PRIVATE = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+    )
+)
+"""Networks that many sites have, each its own (RFC 1918, 6598, 3927, 4193, 4291)."""
+
+
+def wired_networks(host: HostSpec) -> Mapping[_Network, str]:
+    """The networks that bridges of a host share with other machines by a physical port, each with its bridge.
+
+    A private network counts only where the service reaches the host by it: elsewhere two sites may each have their own.
+    """
+    section = host.sections.get("bridges")
+    found: dict[_Network, str] = {}
+    for name, bridge in section.items() if isinstance(section, Mapping) else ():
+        for address in bridge.addresses if bridge.ports else ():
+            network = ipaddress.ip_interface(address).network
+            is_private = any(_holds(wider, network) for wider in _PRIVATE)
+            if not is_private or _is_in(host.connection.address, network):
+                found.setdefault(network, name)
+    return found
+
+
+def _is_in(address: str, network: _Network) -> bool:
+    try:
+        return ipaddress.ip_address(address) in network
+    except ValueError:  # a name
+        return False
+
+
 def gateways_of(item: Addressed) -> tuple[str, ...]:
     """The gateways of one interface, of both families."""
     return tuple(gateway for gateway in (item.gateway, item.gateway6) if gateway)
@@ -154,13 +187,13 @@ def _overlaps(networks: Sequence[AddressClaim], parsed: Sequence[_Interface]) ->
     Two subnets overlap only if one holds the other, so, sorted, each has what holds it right before it. This takes no
     longer for thousands of addresses than reading them.
     """
-    places: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, list[int]] = {}
+    places: dict[_Network, list[int]] = {}
     for number, own in enumerate(parsed):
         # Every interface has the link-local subnet.
         if not own.is_link_local:
             places.setdefault(own.network, []).append(number)
     found: dict[int, int] = {}
-    holding: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+    holding: list[_Network] = []
     for subnet in sorted(places, key=lambda s: (s.version, int(s.network_address), s.prefixlen)):
         first = places[subnet][0]
         for other in places[subnet][1:]:
@@ -176,9 +209,7 @@ def _overlaps(networks: Sequence[AddressClaim], parsed: Sequence[_Interface]) ->
     return found
 
 
-def _holds(
-    wider: ipaddress.IPv4Network | ipaddress.IPv6Network, subnet: ipaddress.IPv4Network | ipaddress.IPv6Network
-) -> bool:
+def _holds(wider: _Network, subnet: _Network) -> bool:
     return wider.version == subnet.version and subnet.network_address in wider
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.firewall.pve.cards import link_local
+from service.kinds.addressing import wired_networks
 from service.kinds.claims import (
     AddressClaim,
     Claim,
@@ -62,7 +63,8 @@ ADDRESS_OUTSIDE = LintRule(
     "guests.address-outside-networks", "error", "a guest's address lies in a network of the host", by_absence=True
 )
 NO_DHCP = LintRule("guests.no-dhcp", "warning", "something serves the guests' names and addresses", by_absence=True)
-MAC_ON_TWO_HOSTS = LintRule("guests.mac-on-two-hosts", "error", "a MAC address belongs to a guest of one host")
+MAC_ON_TWO_HOSTS = LintRule("guests.mac-on-two-hosts", "warning", "a MAC address belongs to a guest of one host")
+MAC_IN_ONE_NETWORK = LintRule("guests.mac-in-one-network", "error", "a MAC address is in a network once")
 
 
 class Guests:
@@ -78,6 +80,7 @@ class Guests:
         ADDRESS_OUTSIDE,
         NO_DHCP,
         MAC_ON_TWO_HOSTS,
+        MAC_IN_ONE_NETWORK,
         *FIREWALL_RULES,
     )
 
@@ -108,15 +111,30 @@ class Guests:
 
     def lint_fleet(self, hosts: Mapping[str, HostSpec]) -> Iterator[tuple[str, Hit]]:
         first_seen: dict[str, tuple[str, str]] = {}
+        in_network: dict[tuple[str, object], tuple[str, str, str]] = {}
         for spec in hosts.values():
             section = spec.sections.get(self.name)
-            if not isinstance(section, Mapping):
-                continue
-            for name, guest in section.items():
-                host, other = first_seen.setdefault(guest.mac, (spec.name, name))
-                if host != spec.name:
-                    what = f"{guest.mac} already belongs to {other} on {host}"
-                    yield spec.name, MAC_ON_TWO_HOSTS.hit((name, "mac"), what, "correct one of the two")
+            wired = wired_networks(spec)
+            for name, guest in section.items() if isinstance(section, Mapping) else ():
+                first = first_seen.setdefault(guest.mac, (spec.name, name))
+                shared = None
+                for network, bridge in wired.items():
+                    if _may_be_in(guest, network):
+                        found = in_network.setdefault((guest.mac, network), (spec.name, name, bridge))
+                        shared = shared or (None if found[0] == spec.name else (network, bridge, found))
+                if shared is not None:
+                    network, bridge, (host, other, its) = shared
+                    what = (
+                        f"{guest.mac} is also the MAC address of {other} on {host}, and both are in {network} "
+                        f"(by {its} of {host} and {bridge} of {spec.name})"
+                    )
+                    right = "give one of them another MAC address, or remove the guest from the host that it left"
+                    yield spec.name, MAC_IN_ONE_NETWORK.hit((name, "mac"), what, right)
+                elif first[0] != spec.name:
+                    host, other = first
+                    what = f"{guest.mac} is also the MAC address of {other} on {host}"
+                    right = "correct one of the two, unless one is a copy or the guest is moving to the other host"
+                    yield spec.name, MAC_ON_TWO_HOSTS.hit((name, "mac"), what, right)
 
     def claims(self, section: GuestsSection) -> Iterator[Claim]:
         yield NamesGuests()
@@ -147,6 +165,12 @@ class Guests:
 
     def watch(self) -> Watch:
         return Watch()
+
+
+def _may_be_in(guest: Guest, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    """Whether a guest may be in a network: one with a fixed address of its family is where that is."""
+    fixed = guest.address if network.version == 4 else guest.address6
+    return fixed is None or ipaddress.ip_address(fixed) in network
 
 
 class _Subnets:

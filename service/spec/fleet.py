@@ -23,7 +23,7 @@ EMPTY = LintRule("empty", "error", "the repository describes at least one host")
 FLEET_MISSING = LintRule("fleet.missing", "error", "fleet.yaml is there and names the format's version")
 DUPLICATE_HOST = LintRule("host.duplicate", "error", "a host is described in one file")
 DUPLICATE_ADDRESS = LintRule(
-    "connection.duplicate-address", "warning", "two hosts are not reached at one address and port"
+    "connection.duplicate-address", "error", "two hosts are not reached at one address and port"
 )
 
 RULES = (
@@ -214,7 +214,7 @@ def _across(hosts: Mapping[str, HostSpec], kinds: Sequence[SpecKind]) -> Iterato
         if first is not spec:
             path: Path = ("connection", "address")
             hit = DUPLICATE_ADDRESS.hit(
-                path, f"{first.name} ({first.file}) has the same address and port", "correct one of the two"
+                path, f"{first.name} ({first.file}) is reached at the same address and port", "correct one of the two"
             )
             yield spec.finding(hit)
     for kind in kinds:
