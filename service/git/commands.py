@@ -26,7 +26,11 @@ from service.model.trees import shown
 INCOMING = "refs/psr/incoming"
 ACCEPTED = "refs/psr/accepted"
 
+MOST_NAMED = 3
+
 _HASH = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(rb"^[0-9a-f]{64}\t", re.MULTILINE)
+_SHALLOW = re.compile(rb"^warning: rejected .* because shallow roots ", re.MULTILINE)
 _USERINFO = re.compile(r"(://)[^/@\s]*@")
 _TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-)[A-Za-z0-9_-]+|\b(?:Basic|Bearer)\s+[A-Za-z0-9+/=._-]+")
 _FROM_SERVER = re.compile(r"\s*(?:remote:|ERROR:|ERR\b)")
@@ -96,6 +100,16 @@ def is_commit_id(text: str) -> bool:
     return _HASH.fullmatch(text) is not None
 
 
+def is_sha256(answer: GitAnswer) -> bool:
+    """Whether a source that told its branches names objects by SHA-256 (git-init(1), --object-format)."""
+    return _SHA256.search(answer.stdout) is not None
+
+
+def is_cut_off(answer: GitAnswer) -> bool:
+    """Whether a fetch left a branch as it was because the source is shallow (git-fetch(1), --update-shallow)."""
+    return _SHALLOW.search(answer.stderr) is not None
+
+
 @dataclass(frozen=True)
 class Git:
     """git on one bare repository: `room` is a private folder of ours, `directory` the repository in it."""
@@ -138,6 +152,14 @@ class Git:
             if name == self.source.ref and is_commit_id(commit):
                 return commit
         return None
+
+    def branch_names(self, answer: GitAnswer) -> tuple[str, ...]:
+        """Some of the branches that `branches` told, made showable."""
+        names = [
+            shown(line.partition("\t")[2].removeprefix("refs/heads/"), 80)
+            for line in answer.stdout.decode("utf-8", "replace").splitlines()
+        ]
+        return tuple(name for name in names if name)[:MOST_NAMED]
 
     def fetch(self, addresses: tuple[str, ...] = ()) -> GitAnswer:
         """Fetch the branch, and nothing else, to `INCOMING`."""

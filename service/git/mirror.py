@@ -29,7 +29,7 @@ from service.errors import SourceError
 from service.git import tree
 from service.git.addresses import AddressRefused, NameUnknown, Resolve, check_host, resolve
 from service.git.child import GitAnswer, GitLimits
-from service.git.commands import Credentials, Git, port_of
+from service.git.commands import Credentials, Git, is_cut_off, is_sha256, port_of
 from service.model.sources import (
     Advanced,
     Empty,
@@ -45,6 +45,15 @@ from service.model.trees import Commit, Tree
 
 MAX_MIRROR_BYTES = 1 << 30
 PACKS_BEFORE_REPACK = 50
+
+SHA256 = (
+    "object format sha256 is not supported. Fix: follow a repository of the format sha1; "
+    "`git fast-export --all | git -C NEW fast-import` copies the history into one"
+)
+SHALLOW = (
+    "the repository is shallow: its history is cut off, so nothing shows whether a commit descends from the accepted "
+    "one. Fix: complete it with `git fetch --unshallow`, or clone it anew without --depth"
+)
 
 _CAUSES: dict[type[SourceError], FailCause] = {AddressRefused: "address", NameUnknown: "unreachable"}
 
@@ -174,9 +183,12 @@ class Mirror:
         if answer.ok:
             if commit := outside.commit_of(answer):
                 return commit
-            answer = outside.branches(addresses)
+            if not answer.stdout.strip():
+                answer = outside.branches(addresses)
+            if is_sha256(answer):
+                return Failed("unsupported", f"{self.source.url}: {SHA256}")
             if answer.flooded or (answer.ok and answer.stdout.strip()):
-                return Missing(self.source.branch)
+                return Missing(self.source.branch, outside.branch_names(answer))
             if answer.ok:
                 return Empty()
         return self._failed("unreachable", "does not answer", answer)
@@ -185,10 +197,11 @@ class Mirror:
         """Fetch what is new; where that fails because our own copy is damaged, copy anew."""
         if (size := self._bytes()) > MAX_MIRROR_BYTES:
             return Failed("too-big", f"the mirror has {size} bytes; it may have {MAX_MIRROR_BYTES}")
+        before = self._git.incoming()
         answer = self._git.fetch(addresses)
         if answer.ok:
             self._repack_if_many()
-            return None
+            return self._not_given(answer) if self._git.incoming() == before else None
         self._sweep()
         if not answer.timed_out and not self._git.is_sound():
             return self._start_anew(addresses)
@@ -203,9 +216,9 @@ class Mirror:
         if not made.ok:
             return Failed("mirror", f"no mirror can be made in {self._room}: {git.complaint(made)}")
         answer = git.fetch(addresses)
-        if not answer.ok:
+        if not answer.ok or git.incoming() is None:
             shutil.rmtree(fresh, ignore_errors=True)
-            return self._failed("refused", "could not be fetched", answer)
+            return self._failed("refused", "could not be fetched", answer) if not answer.ok else self._not_given(answer)
         with self._objects:
             if self._directory.exists():
                 shutil.rmtree(damaged, ignore_errors=True)
@@ -223,6 +236,12 @@ class Mirror:
         if last_accepted is None or self._git.descends(last_accepted, new):
             return Advanced(new, last_accepted)
         return Rewound(last_accepted, new)
+
+    def _not_given(self, answer: GitAnswer) -> Failed:
+        """Why a fetch went well and the branch is not here."""
+        if is_cut_off(answer):
+            return Failed("unsupported", f"{self.source.url}: {SHALLOW}")
+        return Failed("refused", f"{self.source.url} said where its branch stands and then sent no commit for it")
 
     def _failed(self, cause: FailCause, what: str, answer: GitAnswer) -> Failed:
         cause = "timeout" if answer.timed_out else cause

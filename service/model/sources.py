@@ -5,13 +5,13 @@ Fetched = Unchanged | Advanced | Rewound | Missing | Empty | Failed
 SourceStanding                  whether the source is followed now, since when, and why not
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 SourceKind = Literal["https", "ssh", "local"]
 
-FailCause = Literal["address", "unreachable", "timeout", "refused", "too-big", "mirror", "busy"]
+FailCause = Literal["address", "unreachable", "timeout", "refused", "unsupported", "too-big", "mirror", "busy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,10 @@ class Rewound:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The repository has branches, but not this one."""
+    """The repository has branches, but not this one. `others` are some that it has, made showable."""
 
     branch: str
+    others: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,9 @@ class Failed:
     """Nothing could be learned now; the last good revision stays in force.
 
     `cause` is a fixed word: address (resolves to what must not be asked), unreachable (no usable answer from
-    the source), timeout, refused (git did not take what was sent), too-big, mirror (our own copy), busy
-    (another fetch holds it). `reason` is a sentence for people, without secrets and control characters.
+    the source), timeout, refused (git did not take what was sent), unsupported (a kind of repository that is not
+    followed), too-big, mirror (our own copy), busy (another fetch holds it). `reason` is for people: a sentence, and a
+    Fix where there is one, without secrets and control characters.
     """
 
     cause: FailCause

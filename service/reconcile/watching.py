@@ -126,7 +126,7 @@ class Watcher:
                         return True
                 case _:
                     commit = ""
-                    await self._trouble(state_of(fetched), words(fetched))
+                    await self._trouble(state_of(fetched), words(fetched, accepted))
             if accepted in (None, commit) or is_in_force:
                 return False
             # After a start the last good revision is not in force yet: it is, whatever became of the source.
@@ -254,17 +254,20 @@ def had_the_key(before: Fleet | None, host: str) -> bool:
     return before.has_errors if known is None else known.connection.allow_management_change
 
 
-def words(fetched: Fetched) -> str:
-    """Why the source is not followed, for people."""
+def words(fetched: Fetched, accepted: str | None) -> str:
+    """Why the source is not followed, for people. `accepted` is the last good revision, if there was one."""
+    kept = "the last good revision stays in force" if accepted else "nothing is in force yet"
     match fetched:
         case Rewound(old=old, new=new):
             return (
                 f"history was rewritten: {new[:10]} does not descend from the accepted {old[:10]}; nothing is changed"
             )
-        case Missing(branch=branch):
-            return f"the branch {branch} does not exist any more; the last good revision stays in force"
+        case Missing(branch=branch, others=others):
+            what = f"the branch {branch} is gone" if accepted else f"the repository has no branch {branch}"
+            named = f"; there is {', '.join(others)}" if others else ""
+            return f"{what}{named}; {kept}. Fix: push the branch, or name another one in PASSERELLE_BRANCH"
         case Empty():
-            return "the repository is empty; the last good revision stays in force"
+            return f"the repository has no branch; {kept}. Fix: push one"
         case Failed(cause=cause, reason=reason):
             return f"the source cannot be fetched ({cause}): {reason}"
         case _:

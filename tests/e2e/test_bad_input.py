@@ -294,13 +294,17 @@ def test_a_deleted_branch_changes_nothing(story: Story, repository: Repository, 
     since = repository.newest_event()
     repository.git("push", "--quiet", "origin", "HEAD:other")
     repository.drop_branch()
-    source_trouble(story, repository, good, since, "the branch main does not exist any more")
+    source_trouble(
+        story, repository, good, since, "the branch main is gone; there is other; the last good revision stays in force"
+    )
 
 
 def test_an_emptied_repository_changes_nothing(story: Story, repository: Repository, good: str) -> None:
     since = repository.newest_event()
     repository.drop_branch()
-    source_trouble(story, repository, good, since, "the repository is empty")
+    source_trouble(
+        story, repository, good, since, "the repository has no branch; the last good revision stays in force"
+    )
     assert story.status()["observed_commit"] == good
 
 

@@ -30,11 +30,11 @@ Entries = Mapping[Any, Any]
 class Forge:
     """A bare repository at `path`, written to without a work tree."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *options: str) -> None:
         self.path = path
         self._blobs: dict[bytes, str] = {}
         path.mkdir(parents=True)
-        self.git("init", "--quiet", "--bare", "--initial-branch=main", "--template=")
+        self.git("init", "--quiet", "--bare", "--initial-branch=main", "--template=", *options)
 
     def git(self, *arguments: str, stdin: bytes = b"", **environment: str) -> str:
         done = subprocess.run(

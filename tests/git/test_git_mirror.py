@@ -120,6 +120,46 @@ def test_a_repository_that_was_empty_from_the_start_is_empty(forge: Forge, mirro
     assert mirror.fetch(None) == Empty()
 
 
+def test_of_a_branch_that_is_not_there_the_others_are_named(forge: Forge, mirror: Mirror) -> None:
+    for name in ("a", "b", "c", "d", "x/main"):
+        forge.push(ONE, branch=name)
+    found = mirror.fetch(None)
+    assert isinstance(found, Missing)
+    assert found.others == ("a", "b", "c")
+
+
+def test_a_repository_of_another_object_format_is_named_as_such(tmp_path: Path, room: Path) -> None:
+    path = tmp_path / "sha256.git"
+    forge = Forge(path, "--object-format=sha256")
+    mirror = Mirror(room, parse_source(str(path), "main"))
+    assert mirror.fetch(None) == Empty()  # it tells nothing of its format
+    forge.push(ONE, branch="other")
+    assert "object format sha256 is not supported. Fix: " in failed(mirror.fetch(None), "unsupported")
+    forge.push(ONE)
+    assert "object format sha256 is not supported. Fix: " in failed(mirror.fetch(None), "unsupported")
+
+
+def test_a_shallow_repository_is_named_as_such_and_never_stands_still_in_silence(
+    forge: Forge, mirror: Mirror, tmp_path: Path
+) -> None:
+    head = forge.push(ONE)
+    assert mirror.fetch(None) == Advanced(head, None)
+    shallow = forge.path
+    whole = forge.path = forge.path.rename(tmp_path / "whole.git")
+    forge.push(TWO)
+    newest = forge.push(ONE)
+    forge.git("clone", "--quiet", "--bare", "--depth=1", "--branch=main", f"file://{whole}", str(shallow))
+    told = failed(mirror.fetch(head), "unsupported")
+    assert "the repository is shallow" in told
+    assert "Fix: complete it with `git fetch --unshallow`" in told
+    fresh = Mirror(tmp_path / "fresh", mirror.source)
+    assert "the repository is shallow" in failed(fresh.fetch(None), "unsupported")
+    forge.path = shallow
+    forge.git("fetch", "--quiet", "--unshallow", f"file://{whole}", "+refs/heads/main:refs/heads/main")
+    assert mirror.fetch(head) == Advanced(newest, head)
+    assert fresh.fetch(None) == Advanced(newest, None)
+
+
 def test_a_branch_whose_name_only_ends_alike_is_not_taken(forge: Forge, mirror: Mirror) -> None:
     forge.push(ONE, branch="x/refs/heads/main")
     forge.push(ONE, branch="x/main")

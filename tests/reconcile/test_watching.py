@@ -77,10 +77,30 @@ async def test_each_change_of_the_sources_state_is_logged_once(
     for _ in range(2):
         await watcher.look()
     said = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
-    assert said[0].startswith("WARNING the source is empty: the repository is empty")
+    assert said[0].startswith(
+        "WARNING the source is empty: the repository has no branch; nothing is in force yet. Fix: "
+    )
     assert said[1] == "INFO the source is followed"
     assert said[2].startswith("WARNING the source is refused: ")
     assert len(said) == 3
+
+
+async def test_a_branch_is_called_gone_only_where_it_was_followed(forge: Forge, watch: Callable[[], Watcher]) -> None:
+    watcher = watch()
+    forge.push(files(), branch="other")
+    await watcher.look()
+    assert watcher.trouble == (
+        "the repository has no branch main; there is other; nothing is in force yet. "
+        "Fix: push the branch, or name another one in PASSERELLE_BRANCH"
+    )
+    forge.push(files())
+    await watcher.look()
+    assert watcher.trouble == ""
+    forge.git("update-ref", "-d", "refs/heads/main")
+    await watcher.look()
+    assert watcher.trouble.startswith(
+        "the branch main is gone; there is other; the last good revision stays in force. Fix: "
+    )
 
 
 async def test_a_source_that_is_not_there_is_logged_with_its_reason(
@@ -161,7 +181,7 @@ async def test_whatever_becomes_of_the_branch_the_last_good_revision_stays(
     assert not await watcher.look()
     assert (watcher.wanted.commit, list(watcher.wanted.hosts)) == (good, ["pve1"])
     (_, said) = book.lines
-    words = {"rewound": "history was rewritten", "deleted": "does not exist any more", "emptied": "repository is empty"}
+    words = {"rewound": "history was rewritten", "deleted": "the branch main is gone", "emptied": "has no branch"}
     assert said.startswith("source.trouble: ")
     assert words[what] in said
     assert words[what] in watcher.trouble
