@@ -18,8 +18,8 @@ from service.spec.findings import Path
 MAX_NOTES = 2000
 _WORDS = 400
 _LINE = 200
-_GONE = "(gone)"
-"""Stands for the place of an element that went; no key of a spec is called so."""
+_GONE: Path = ("(gone)",)
+"""Stands for the place of what went; no key of a spec is called so."""
 _NOT_SAID = "the spec does not say it"
 
 
@@ -118,26 +118,26 @@ class Account:
         """The spec does not say something after all, and why. False where nobody claimed that it does."""
         found = False
         for entry in self.entries:
-            if any(place[: len(gone)] == gone for place in entry.places):
-                found = True
-                if why and why not in entry.lost:
-                    entry.lost.append(shown(why, _WORDS))
+            for n, place in enumerate(entry.places):
+                if place[: len(gone)] == gone:
+                    found = True
+                    entry.places[n] = _GONE
+                    entry.lost += [shown(why, _WORDS)] if why and shown(why, _WORDS) not in entry.lost else []
         return found
 
     def closed_up(self, gone: Path) -> None:
-        """An element of a list went: those after it have other numbers, and what was claimed of it is nowhere."""
+        """An element of a list went: those after it have other numbers."""
         depth, index = len(gone) - 1, gone[-1]
         for entry in self.entries:
             for n, place in enumerate(entry.places):
                 part = place[depth] if place[:depth] == gone[:-1] and len(place) > depth else None
-                if isinstance(part, int) and isinstance(index, int) and part >= index:
-                    moved = (*place[:depth], part - 1, *place[depth + 1 :])
-                    entry.places[n] = moved if part > index else (*gone[:-1], _GONE)
+                if isinstance(part, int) and isinstance(index, int) and part > index:
+                    entry.places[n] = (*place[:depth], part - 1, *place[depth + 1 :])
 
     def moved(self, old: Path, new: Path) -> None:
         """What the spec said at one place, it says at another."""
         for entry in self.entries:
-            entry.places = [new if place[: len(old)] == old and _GONE not in place else place for place in entry.places]
+            entry.places = [new if place[: len(old)] == old else place for place in entry.places]
 
     def settled(self, has: Callable[[Path], bool]) -> tuple[Note, ...]:
         """All of it, in the order of the report. `has` tells whether the spec has a value at a place."""

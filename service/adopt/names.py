@@ -149,6 +149,10 @@ class _Reading:
         if home is None or (tags and not tags[0].startswith("set:")):
             self.unmanaged(path, directive, "in no network of this host" if home is None else "tied to a tag")
             return
+        served = self.value.get("interface")
+        if isinstance(served, list) and home[0] not in served:
+            self.unmanaged(path, directive, f"{home[0]} is not among the interfaces that dnsmasq serves")
+            return
         value: dict[str, Json] = {"interface": home[0], "start": rest[0], "end": rest[1]}
         if len(rest) == 3 and rest[2] != str(ipaddress.IPv4Interface(home[1]).netmask):
             value["netmask"] = rest[2]
@@ -182,7 +186,27 @@ class _Reading:
             self.unmanaged(path, directive, "without effect: the same option is said again further down")
 
 
-def read_names(material: Material, networks: Mapping[str, Sequence[str]], sketch: Sketch) -> None:
+@dataclass(frozen=True, slots=True)
+class TaggedRanges:
+    """How many IPv4 ranges dnsmasq gives out, and the first addresses of those that options of their own have."""
+
+    total: int = 0
+    starts: frozenset[str] = frozenset()
+
+    def without_lone_one(self, sketch: Sketch) -> bool:
+        """Take out a range that is the spec's only one and not the host's: without a second one the spec would say of
+        all ranges what the options say of this one. Whether one was there."""
+        section = sketch.values.get(SECTION)
+        ranges = section.get("dhcp") if isinstance(section, dict) else None
+        first = ranges[0] if isinstance(ranges, list) and len(ranges) == 1 else None
+        if self.total < 2 or not isinstance(first, dict) or first.get("start") not in self.starts:
+            return False
+        why = "its options hold for this range alone, and a spec with one range says them of all that dnsmasq has"
+        sketch.drop((SECTION, "dhcp", 0), why)
+        return True
+
+
+def read_names(material: Material, networks: Mapping[str, Sequence[str]], sketch: Sketch) -> TaggedRanges:
     """Write the section `dnsmasq` and the guests that it names. `networks` are the host's own by interface."""
     files = _files(material)
     _register(files, material, sketch)
@@ -190,7 +214,7 @@ def read_names(material: Material, networks: Mapping[str, Sequence[str]], sketch
     used = [file for file in files if file.directives]
     _problems(files, sketch)
     if not used or _is_not_in_force(material, used, sketch):
-        return
+        return TaggedRanges()
     domains = [(f.path, d.line) for f in used for d in f.directives if d.key == "domain" and "," not in d.value]
     reading = _Reading(sketch, is_ordered=material.files.get(ORDER_FILE) == ORDER_TEXT)
     reading.last_domain = domains[-1] if domains else None
@@ -209,6 +233,9 @@ def read_names(material: Material, networks: Mapping[str, Sequence[str]], sketch
         _others(material, reading, section, sketch)
     for file in used:
         _comments(file.path, material.files[file.path], reading)
+    starts = [str(reading.ranges[n].get("start")) for n in reading.tags.values() if "options" in reading.ranges[n]]
+    total = sum(d.key == "dhcp-range" and ":" not in re.sub("(set|tag|net):", "", d.value) for _, d in reading.pending)
+    return TaggedRanges(total, frozenset(starts))
 
 
 def _files(material: Material) -> list[DnsmasqFile]:

@@ -1,6 +1,6 @@
 """Interfaces and bridges out of the interfaces files, with their comments."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
@@ -8,7 +8,7 @@ from service.adopt.interfaces_read import register, significant
 from service.adopt.left_overs import read_left_overs
 from service.adopt.material import Material
 from service.adopt.report import Sort
-from service.adopt.sdn import SDN_FILE, of_proxmox
+from service.adopt.sdn import of_proxmox
 from service.adopt.sketch import Sketch
 from service.formats.interfaces import (
     CONF_FILE,
@@ -33,6 +33,7 @@ from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.formats.nat_files import is_about_nat, of_command
 from service.kinds.addressing import is_reached
 from service.model.states import Json
+from service.resources.generated import SDN_FILE
 from service.resources.stanzas import meant_fields
 from service.spec.findings import Path
 
@@ -61,14 +62,19 @@ def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> Interfa
     read_left_overs(material, config, notes)
     if config.fatal is None:
         made = of_proxmox(config)
+        altnames = material.live.altnames if material.live is not None else {}
         ports = boot_ports(config) - made.ports
         for name, have in meanings(config).items():
             if name in made.names:
                 made.tell(name, have, notes)
                 continue
+            if why := _other_name(name, have, altnames):
+                _tell("unmanaged", "interfaces" if have.bridge is None else "bridges", have, why, None, sketch)
+                _lines(name, have, None, sketch)
+                continue
             _interface(name, have, ports, sketch, is_pve=is_pve)
             _broadcast(name, have, material, sketch)
-        for name in sorted(ports - set(meanings(config))):
+        for name in sorted(ports - set(meanings(config)) - set(altnames)):
             sketch.mapping("interfaces")[name] = {}
             what = f"{name} is only the port of a bridge"
             notes.add("understood", "interfaces", MAIN_FILE, what, ("interfaces", name))
@@ -117,6 +123,18 @@ def _interface(name: str, have: IfaceMeaning, ports: frozenset[str], sketch: Ske
         words += f"; its address comes by {dynamic} and stays unmanaged"
     _tell("understood", section, have, words, place, sketch)
     _lines(name, have, place, sketch)
+
+
+def _other_name(name: str, have: IfaceMeaning, altnames: Mapping[str, str]) -> str:
+    """Why an interface is none that a spec can name: it, or a port, has another name than the kernel's."""
+    named = [name, *(have.bridge.ports if have.bridge is not None else ())]
+    other = next((each for each in named if each in altnames), "")
+    if not other:
+        return ""
+    whose = "" if other == name else f"{name}: its port "
+    kernel = altnames[other]
+    what = f"{whose}{other} is another name of {kernel} (altname), and a spec names cards as the kernel does"
+    return f"{what}. Fix: write {kernel} in this file, and adopt again"
 
 
 def _tell(sort: Sort, section: str, have: IfaceMeaning, what: str, place: Path | None, sketch: Sketch) -> None:

@@ -13,8 +13,8 @@ from service.adopt.interfaces_read import significant
 from service.adopt.material import SDN_ZONES, Material
 from service.formats.interfaces import IfaceMeaning, InterfacesConfig, boot_ports, meanings
 from service.formats.nat_files import is_about_nat
+from service.resources.generated import SDN_FILE
 
-SDN_FILE = "/etc/network/interfaces.d/sdn"
 MADE_BY = "made by Proxmox's SDN, which writes this file anew: change it in Proxmox (Datacenter, SDN)"
 _ZONE = re.compile(r"/etc/default/dnsmasq\.([A-Za-z0-9]{1,8})")
 _CONFIGURED_ZONE = re.compile(r"^simple:\s*([A-Za-z0-9]{1,8})\s*$", re.MULTILINE)

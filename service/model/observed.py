@@ -127,6 +127,7 @@ class HostObserved:
     bans: Observed[Mapping[str, tuple[str, ...]]] = field(default_factory=lambda: Unknown("not read"))
     deaf: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    altnames: Mapping[str, str] = field(default_factory=dict)
     left_overs: tuple[str, ...] = ()
     keepers: Observed[tuple[Keeper, ...]] = field(default_factory=lambda: Unknown("not read"))
     started_at_s: Mapping[str, float] = field(default_factory=dict)

@@ -5,7 +5,7 @@ The canonical forms are those of the host-side file, so that both sides compare 
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from service.observe.part import LINK_NAME, Part, Reader, Unreadable, is_deep, j
 
 MAX_LINKS = 1000
 MAX_NAME = 64
+MAX_ALTNAMES = 32
 MAX_ADDRESSES = 4000
 MAX_MASQUERADES = 2000
 MAX_NFT_OBJECTS = 50_000
@@ -54,7 +55,17 @@ def read_links(found: Mapping[str, Section], _watch: Watch) -> Part:
                 raise Unreadable(f"the bridge {link['ifname']} went away while it was read")
             link["linkinfo"] = {"info_kind": "bridge", "info_data": options}
     canonical = links_from_json(links)
-    return Part(facts={f"link:{name}": Seen(_json(v)) for name, v in canonical.items()}, unlisted={"link:": Absent()})
+    facts = {f"link:{name}": Seen(_json(v)) for name, v in canonical.items()}
+    return Part(facts=facts, unlisted={"link:": Absent()}, altnames=dict(_altnames(links)))
+
+
+def _altnames(links: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """(other name, the kernel's name) of links, as far as a file can say the other one (ip-link(8), altname)."""
+    for link in links:
+        others = link.get("altnames", [])
+        for other in others[:MAX_ALTNAMES] if isinstance(others, list) else []:
+            if isinstance(other, str) and LINK_NAME.fullmatch(other):
+                yield other, link["ifname"]
 
 
 def _check_link(link: dict[str, Any]) -> None:

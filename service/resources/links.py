@@ -10,6 +10,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Left, Refusal
 from service.model.states import Absent, Json, Observed, Seen
 from service.resources.desired import Desired, LastApplied
+from service.resources.generated import made_by_sdn
 from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference, field_of
 
 
@@ -57,7 +58,7 @@ class Link:
         seen = observed.fact(self.id)
         kind_word = "bridge" if self.bridge else "other"
         if self.gone:
-            if not isinstance(seen, Absent):
+            if not isinstance(seen, Absent) and self.name not in made_by_sdn(observed):
                 have: Observed[Json] = Seen(kind_word) if isinstance(seen, Seen) else seen
                 yield from field_difference(self, self.name, "link", "live", None, have)
             return
@@ -149,6 +150,13 @@ def no_such_interface(name: str, observed: HostObserved) -> Refusal:
         for fact, seen in observed.facts.items()
         if fact.startswith("link:") and isinstance(seen, Seen)
     )
+    if name in observed.altnames:
+        kernel = observed.altnames[name]
+        return Refusal(
+            "no-way",
+            f"{name} is another name of {kernel} on {observed.host} (ip-link(8), altname)",
+            hint=f"write {kernel} in the spec, as the kernel calls it",
+        )
     return Refusal(
         "no-way",
         f"{name} does not exist on {observed.host}; it has {', '.join(there[:12]) or 'no links'}",

@@ -33,6 +33,7 @@ from service.observe.at_boot import IFUPDOWN2, interfaces_config, interfaces_of,
 from service.resources.addresses import sorted_addresses
 from service.resources.desired import Desired, LastApplied
 from service.resources.files import file_step, sha256
+from service.resources.generated import SDN_FILE, made_by_sdn, not_ours
 from service.resources.nat import SourceNat
 from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference
 
@@ -104,6 +105,8 @@ class InterfaceStanza:
             yield Difference(self.kind, self.name, "stanza", "boot", "missing", "present", None, cause=why)
             if found is None:
                 return
+        if self.gone and self.name in made_by_sdn(observed):
+            return  # it stays, and `left_behind` names it
         if self.gone or found is None:
             want: Json = None if self.gone else "present"
             yield from field_difference(self, self.name, "stanza", "file", want, Seen("present" if found else None))
@@ -146,6 +149,8 @@ class InterfaceStanza:
             contents = edit_files(texts, edits, lambda files: interfaces_of(observed, files))
         except InputError as error:
             return Contribution(refusals=(Refusal("not-ours", error.what, hint=error.hint),))
+        if SDN_FILE in contents:
+            return Contribution(refusals=(not_ours(", ".join(stanza.name for stanza, _ in changed)),))
         why = "; ".join(f"{s.kind}: {s.name}: {', '.join(map(_named, ds))}" for s, ds in changed)
         steps = [(Phase.FILE, file_step(path, text, "0644", observed, why)) for path, text in sorted(contents.items())]
         return Contribution(steps=tuple(steps), blobs={sha256(text): text for text in contents.values()})
@@ -164,6 +169,9 @@ class InterfaceStanza:
         config = interfaces_config(observed)
         stanzas = [one.stanza for one in config.value.standings] if isinstance(config, Seen) else []
         bridges = {name for name, want in base.of_field("link", "live").items() if want == "bridge"}
+        for name in sorted(bridges & made_by_sdn(observed) - {s.name for s in desired.of_type(cls) if not s.gone}):
+            what = f"{name} stays: Proxmox's SDN makes it in {SDN_FILE}"
+            yield Left(f"file:{SDN_FILE}", what, "remove the VNet in Proxmox (Datacenter, SDN) where nothing needs it")
         for name in desired.no_longer(base, "stanza", "file"):
             for path in (
                 sorted({stanza.path for stanza in stanzas if stanza.covers(name)}) if name not in bridges else ()

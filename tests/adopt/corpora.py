@@ -50,6 +50,10 @@ DNSMASQ = {
     "the same again": RANGE + b"dhcp-option=3,10.10.10.1\ndhcp-option=3,10.10.10.2\ndomain=a.lan\ndomain=b.lan\n"
     b"bogus-priv\nbogus-priv\nlocal=/a.lan/\nlocal=/a.lan/\nserver=/a.lan/\nserver=9.9.9.9\nserver=9.9.9.9\n",
     "broken lines": RANGE + b"cache-size\nbogus-priv=1\ndhcp-host=\"02:00:00:00:00:01\nno-such-directive=1\n =5\n",
+    "one range with a tag": b"interface=vmbr0\nbind-dynamic\ndhcp-range=set:lan,10.10.10.100,10.10.10.200,12h\n"
+    b"dhcp-option=tag:lan,3,10.10.10.1\ndhcp-option=tag:lan,option:dns-server,10.10.10.1\n",
+    "a tag and a range that no spec has": b"interface=vmbr0\ndhcp-range=set:lan,10.10.10.100,10.10.10.200,12h\n"
+    b"dhcp-option=tag:lan,3,10.10.10.1\ndhcp-range=set:far,10.88.0.100,10.88.0.200\ndhcp-option=tag:far,3,10.88.0.1\n",
     "what no section has": RANGE + b"address=/x.lan/10.0.0.1\nconf-file=/etc/other\nenable-tftp\n\n"
     b"log-facility=/etc/passwd\ndhcp-script=/bin/true\nread-ethers\ndhcp-hostsdir=/etc/hostsdir\ndhcp-leasefile=/root/x\n",
     "guests of all sorts": RANGE + b"dhcp-host=02:00:00:00:00:01,10.10.10.20,a\n"

@@ -46,12 +46,13 @@ SEMICOLON = ("/etc/fail2ban/", "/etc/sysctl.", "/etc/systemd/")
 
 @cache
 def made_of(name: str) -> Adopted | None:
-    """What adopt says; None for a host that it cannot place, which it says."""
+    """What adopt says; None for a host that it cannot place, or refuses to read, which it says."""
     try:
-        return adopt(HOSTS[name])
+        made = adopt(HOSTS[name])
     except InputError as error:
         assert error.hint, error
         return None
+    return None if made.report.refusal else made
 
 
 def lines_read(given: Material) -> set[tuple[str, int]]:
@@ -201,7 +202,7 @@ def test_taking_over_keeps_every_meaning_and_is_then_done(name: str, section: st
         return
     done = after_plan(host, plan)
     left = make_plan(desired, LastApplied(), done)
-    before_it = {drift.difference for drift in seen_plan(made, host).drifts}
+    before_it = [drift.difference for drift in seen_plan(made, host).drifts]
     assert [drift for drift in left.drifts if drift.difference not in before_it] == []
     assert (left.steps, left.refusals) == ((), ())
     networks = next((config.networks for config in desired.of_type(DnsmasqConfig)), ())

@@ -5,12 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from service.adopt import Adopted, Material, Note, adopt
+from service.adopt import WATCH, Adopted, ConnectionGiven, Material, Note, adopt, of_observed
 from service.adopt.account import MAX_NOTES, Account
 from service.adopt.report import Sort
 from service.cli.host_tree import read_host_tree
+from service.kinds import KINDS
+from service.kinds.desire import desire
+from service.model.states import Absent
+from service.plan.make import make_plan
+from service.resources.desired import LastApplied
+from service.resources.routes import DefaultRoutes
 from tests.adopt.corpora import BASE, INPUTS, MAIN, RANGE
-from tests.adopt.test_styles import planned
+from tests.adopt.test_styles import planned, spec_of
+from tests.adopt.trees import booted, material
 
 
 def given(name: str) -> Material:
@@ -144,6 +151,24 @@ def test_what_proxmoxs_sdn_writes_is_read_and_shown_and_kept_out_of_the_spec() -
     assert not of(made, "danger", "doubled NAT")
 
 
+def test_a_bridge_of_the_sdn_that_a_spec_names_is_never_written_there_nor_taken_away() -> None:
+    files = {**BASE, "/etc/network/interfaces.d/sdn": SDN.encode()}
+    given = Material(files)
+    text = adopt(given).text.replace(
+        "bridges:\n", "bridges:\n  vnet1: {addresses: [10.10.20.1/24], ports: [], stp: false, keep_guests: false}\n"
+    )
+    before = desire(spec_of(text), KINDS)
+    plan, _, _ = planned(text.replace("10.10.20.1/24", "10.10.21.1/24"), given)
+    assert [refusal.rule for refusal in plan.refusals] == ["not-ours"]
+    assert "Proxmox's SDN writes /etc/network/interfaces.d/sdn anew" in plan.refusals[0].what
+    desired = desire(spec_of(adopt(given).text), KINDS)
+    plan = make_plan(desired, LastApplied.from_json(before.as_json()), booted(given, desired.watch))
+    assert (plan.steps, plan.refusals) == ((), ())
+    assert [left.what for left in plan.left_behind if "vnet1" in left.what] == [
+        "vnet1 stays: Proxmox's SDN makes it in /etc/network/interfaces.d/sdn"
+    ]
+
+
 PINNED = """\
 auto lo
 iface lo inet loopback
@@ -188,6 +213,48 @@ def test_a_change_that_waits_and_is_more_than_names_is_told_as_a_change(change: 
     assert of(made, "danger", "the next reboot moves it over /etc/network/interfaces")
 
 
+def test_a_card_named_by_its_altname_is_unmanaged_and_no_plan_is_refused_for_it() -> None:
+    text = PINNED.replace("eno1", "enp0s31f6").replace("iface eno2 inet manual\n", "")
+    host = booted(Material({**BASE, MAIN: text.encode()}), WATCH)
+    facts = {fact.replace("enp0s31f6", "eno1"): seen for fact, seen in host.facts.items()}
+    packages = {package: Absent() for package in host.packages if package.startswith("pve-")}
+    made = adopt(
+        of_observed(replace(host, facts=facts, packages=packages, altnames={"enp0s31f6": "eno1"})),
+        ConnectionGiven(address="198.51.100.11"),
+    )
+    said = told(made, MAIN)
+    assert said["4"] == (
+        "unmanaged",
+        "enp0s31f6 is another name of eno1 (altname), and a spec names cards as the kernel does. "
+        "Fix: write eno1 in this file, and adopt again",
+    )
+    assert said["7"][0] == "unmanaged"
+    assert said["7"][1].startswith("vmbr0: its port enp0s31f6 is another name of eno1 (altname)")
+    assert "enp0s31f6" not in made.text
+    assert made.report.plan.refusals == ()
+
+
+def test_a_spec_that_names_a_card_by_its_altname_is_refused_with_the_kernels_name() -> None:
+    text = adopt(material("blog")).text.replace("enp1s0", "enp0s31f6")
+    desired = desire(spec_of(text), KINDS)
+    host = replace(booted(material("blog"), desired.watch), altnames={"enp0s31f6": "enp1s0"})
+    refusals = make_plan(desired, LastApplied(), host).refusals
+    (refusal,) = [refusal for refusal in refusals if refusal.rule == "no-way"]
+    assert refusal.what == "enp0s31f6 is another name of enp1s0 on pve1 (ip-link(8), altname)"
+    assert refusal.hint == "write enp1s0 in the spec, as the kernel calls it"
+
+
+def test_a_gateway_beyond_a_single_address_is_kept_and_nat_goes_out_there() -> None:
+    host = given("gateway-on-link-pointopoint")
+    text = adopt(replace(host, files={**host.files, **{k: v for k, v in BASE.items() if k != MAIN}})).text
+    assert "enp1s0: {addresses: [198.51.100.11/32], gateway: 198.51.100.1}" in text
+    plan, _, desired = planned(f"{text}nat: [{{source: 10.10.10.0/24, out: enp1s0}}]\n", host)
+    assert plan.refusals == ()
+    assert {drift.difference.kind for drift in plan.drifts} == {"nat"}
+    (routes,) = desired.of_type(DefaultRoutes)
+    assert routes.on_link == (("198.51.100.1", "enp1s0"),)
+
+
 def test_the_numbers_of_jails_are_converted_or_told() -> None:
     made = adopt(given("ban-for-a-week"))
     assert "#   findtime: 36h\n#   bantime: 7d\n" in made.text
@@ -204,13 +271,15 @@ def test_an_account_says_each_line_once_whatever_is_claimed() -> None:
     account.add("danger", "dnsmasq", "/a:3", "ends badly")
     account.add("understood", "dnsmasq", "/a:2", "x", ("dnsmasq", "list", 1))
     account.add("understood", "dnsmasq", "/a:4", "y", ("dnsmasq", "list", 0))
+    account.taken_out(("dnsmasq", "list", 0), "it is wrong")
     account.closed_up(("dnsmasq", "list", 0))
+    account.taken_out(("dnsmasq", "other"), "nobody said that")
     held = {("dnsmasq", "list", 0)}
     notes = account.settled(lambda place: place in held)
     assert [(n.sort, n.where, n.lines, n.what, n.in_spec) for n in notes] == [
         ("understood", "/a:2", (1, 2), "x", True),
         ("danger", "/a:3", (3,), "ends badly", True),
-        ("unmanaged", "/a:4", (4,), "y; the spec does not say it", False),
+        ("unmanaged", "/a:4", (4,), "y; it is wrong", False),
     ]
 
 

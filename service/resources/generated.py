@@ -1,0 +1,28 @@
+"""What Proxmox's SDN writes and writes anew: nothing of it is ours to change or to take away."""
+
+from service.formats.interfaces import meanings
+from service.model.observed import HostObserved
+from service.model.plans import Refusal
+from service.model.states import Unknown
+from service.observe.at_boot import interfaces_config
+from service.observe.derived import derived
+
+SDN_FILE = "/etc/network/interfaces.d/sdn"
+"""Written whole at each apply of the SDN (pve-network)."""
+
+
+@derived
+def made_by_sdn(observed: HostObserved) -> frozenset[str]:
+    """The interfaces that a stanza of that file is about."""
+    config = interfaces_config(observed)
+    found = {} if isinstance(config, Unknown) else meanings(config.value)
+    return frozenset(name for name, have in found.items() if any(place.path == SDN_FILE for place in have.places))
+
+
+def not_ours(names: str) -> Refusal:
+    """A change of the file would be lost at the next apply of the SDN."""
+    return Refusal(
+        "not-ours",
+        f"Proxmox's SDN writes {SDN_FILE} anew: a change of {names} there would be lost",
+        hint="change it in Proxmox (Datacenter, SDN), and take it out of the spec",
+    )
