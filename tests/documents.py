@@ -42,6 +42,11 @@ RUNNERS = {
     "$ passerelle plan pve1": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle apply pve1 --yes": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle leases --active": (LAB, "test_the_commands_beside_the_service"),
+    "$ passerelle look pve1": (LAB, "test_the_commands_beside_the_service"),
+    "$ passerelle events pve1 --follow": (
+        "tests/cli/test_events_history.py",
+        "test_a_pipe_gets_each_event_when_it_happens",
+    ),
     "$ passerelle history": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle drill pve1 --reboot": ("tests/e2e/test_next_boot.py", 'field.run("drill", name, "--reboot"'),
     "$ passerelle drill pve1": ("tests/e2e/test_drill.py", 'field.run("drill", "pve1"'),

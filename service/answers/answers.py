@@ -8,6 +8,7 @@ answers.uncompared("pve1")                     why there is no plan of it by the
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from service.answers.accept import accept
@@ -53,6 +54,11 @@ class Looks(Protocol):
 
     def known(self, host: str) -> Look | None:
         """None before the host's first round."""
+        ...
+
+    @property
+    def tried(self) -> Mapping[str, datetime]:
+        """When the last round that has ended began, by host."""
         ...
 
     def unrecorded(self) -> Mapping[str, HostStatus]:
@@ -126,6 +132,10 @@ class Answers:
     def unrecorded(self) -> Mapping[str, HostStatus]:
         """The statuses that the database did not take, by host: they hold, not those that it has."""
         return self._looks.unrecorded()
+
+    def tried(self) -> Mapping[str, datetime]:
+        """When the last look that has ended began, by host; none of a host that was not looked at since the start."""
+        return dict(self._looks.tried)
 
     async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
         """What becomes of a packet by what Git wants of the host."""

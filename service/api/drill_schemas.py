@@ -46,6 +46,7 @@ class Drill(Answer):
     started_at: datetime | None
     ended_at: datetime | None
     error: str = Field(description="what was missing, in words")
+    reboot: bool = Field(description="the host's boot undoes the change")
     proofs: list[Proof]
 
 

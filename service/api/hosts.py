@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -21,13 +22,16 @@ from service.model.runs import HostStatus, HostView, Page
 PREFIX = "/api/v1"
 
 
-def show_host(status: HostStatus, parts: Parts) -> schemas.Host:
-    """A host's status as it is answered."""
+def show_host(status: HostStatus, parts: Parts, tried: Mapping[str, datetime]) -> schemas.Host:
+    """A host's status as it is answered. `tried` was asked for before the status: it never promises one that came
+    later."""
     seen_at = status.observed_at
     is_stale = seen_at is None or (parts.clock.now() - seen_at).total_seconds() > parts.stale_after_s
-    known = schemas.Host.model_fields.keys() - {"stale", "before_restart"}
+    known = schemas.Host.model_fields.keys() - {"stale", "before_restart", "tried_at"}
     values = {name: getattr(status, name) for name in known}
-    return schemas.Host(**values, stale=is_stale, before_restart=parts.is_before_restart(seen_at))
+    return schemas.Host(
+        **values, stale=is_stale, before_restart=parts.is_before_restart(seen_at), tried_at=tried.get(status.host)
+    )
 
 
 def with_held(page: Page[HostStatus], held: Sequence[HostStatus], asked: HostListing) -> Page[HostStatus]:
@@ -54,10 +58,11 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
     async def list_hosts(
         who: Reader, request: Request, response: Response, asked: listings.Hosts
     ) -> schemas.ListOf[schemas.Host]:
+        tried = parts.answers.tried()
         page = await ask(parts.reads.hosts, asked.seen_by(who.hosts))
         held = [one for one in parts.answers.unrecorded().values() if who.sees(one.host)]
         page = with_held(page, held, asked)
-        return page_out(page, lambda status: show_host(status, parts), request, response)
+        return page_out(page, lambda status: show_host(status, parts, tried), request, response)
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}",
@@ -68,9 +73,10 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
         responses={304: {"description": "as the ETag in If-None-Match says"}},
     )
     async def get_host(who: Reader, request: Request, host: HostPath) -> Response:
+        tried = parts.answers.tried()
         held = parts.answers.unrecorded().get(seen_by(who, host))
         status = held or there(await ask(parts.reads.host, host), f"no host {host}")
-        body = show_host(status, parts).model_dump_json().encode()
+        body = show_host(status, parts, tried).model_dump_json().encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
         if etag in known or known == ["*"]:
@@ -147,9 +153,10 @@ def _add_actions(app: FastAPI, parts: Parts) -> None:
         there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
 
         async def work() -> tuple[str, schemas.Accepted]:
+            at = parts.clock.now()
             await parts.control.reconcile(host, who.name)
             location = f"{PREFIX}/hosts/{host}"
-            return location, schemas.Accepted(host=host, location=location)
+            return location, schemas.Accepted(host=host, location=location, at=at)
 
         return await once(parts, who, key, request, work)
 

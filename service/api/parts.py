@@ -125,6 +125,10 @@ class Answers(Protocol):
         """Statuses that the database did not take, by host: they hold, not those that it has."""
         ...
 
+    def tried(self) -> Mapping[str, datetime]:
+        """When the last look that has ended began, by host, whatever came of it. Since the service started."""
+        ...
+
     async def readiness(self) -> Mapping[str, str]:
         """Check → what is missing; empty when it is fine: `source` was fetched once, `loop` runs."""
         ...

@@ -68,6 +68,9 @@ class Host(Told):
     reachability: Reachability
     phase: Phase
     observed_at: datetime | None
+    tried_at: datetime | None = Field(
+        description="when the last look that has ended began, whatever came of it; null: none since the service started"
+    )
     stale: bool
     before_restart: bool = Field(description="nobody has seen it since the service started")
     observed_commit: str = Field(description="the commit it was last compared with")
@@ -322,6 +325,9 @@ class Accepted(Answer):
 
     host: str
     location: str
+    at: datetime | None = Field(
+        default=None, description="when it was asked: a look with a later `tried_at` began after that"
+    )
 
 
 class Nudged(Answer):

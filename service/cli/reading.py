@@ -1,17 +1,14 @@
-"""Commands that ask the service what it knows: status, drift, leases, history."""
+"""Commands that ask the service what it knows: status, drift, leases."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from service.cli.output import Format, complain, show_json, show_table, tell
-from service.clock import SystemClock
+from service.cli.times import age, with_zone
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from service.cli.client import Client
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
@@ -120,15 +117,6 @@ def seen(at: str | None, *, is_stale: bool = False, before_restart: bool = False
     if before_restart and at is not None:
         return f"{age(at)}, before the service restarted"
     return f"{at or 'never'}{' (stale)' if is_stale else ''}"
-
-
-def age(at: str) -> str:
-    """How long ago a time of the API was: `3 min ago`."""
-    ago_s = max(0.0, (SystemClock().now() - datetime.fromisoformat(at)).total_seconds())
-    for unit, size_s in (("days", 86_400), ("h", 3600), ("min", 60)):
-        if ago_s >= 2 * size_s:
-            return f"{ago_s / size_s:.0f} {unit} ago"
-    return f"{ago_s:.0f} s ago"
 
 
 def tell_seen(found: Mapping[str, Any]) -> None:
@@ -242,44 +230,4 @@ def leases(
         show_json(items)
         return 0
     show_table(columns, items, empty="no such lease")
-    return 0
-
-
-def with_zone(at: str | None) -> "datetime | None":
-    """A time as the API takes it. InputError for what is none."""
-    from datetime import UTC, datetime
-
-    from service.errors import InputError
-
-    if at is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        raise InputError(f"{at!r} is not a time", hint="write it as in 2026-11-17T03:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def history(host: str | None = None, /, *, most: int = 50, output: Output = "table") -> int:
-    """Show what was applied, newest first: by whom, from which commit, how it ended.
-
-    Parameters
-    ----------
-    host
-        Only applies of this host.
-    most
-        How many at the most.
-    output
-        table for people, json for programs.
-    """
-    from service.cli.client import Client
-    from service.model.listings import ApplyListing
-
-    items = Client().items_of("applies", ApplyListing(host=host or ""), most=most)
-    if output == "json":
-        show_json(items)
-        return 0
-    columns = ["requested_at", "host", "phase", "trigger", "commit", "author", "subject", "error", "id"]
-    rows = [item | {"commit": item["commit"][:10], "author": item["author_name"]} for item in items]
-    show_table(columns, rows, empty="nothing was applied yet")
     return 0

@@ -9,7 +9,7 @@ receiver_secret(name) counts() waiting_apply(host) waiting_drill(host) release_a
 sighting(host)
 """
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -201,7 +201,7 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
         query = query.where(events.c.type == asked.type) if asked.type else query
         if "*" not in asked.visible:
             query = query.where(events.c.type.not_in([kind.name for kind in OF_PEOPLE]))
-        return self._page(query, Event, events, replace(asked, start=asked.start or (asked.after,)))
+        return self._page(query.where(events.c.id > asked.after), Event, events, asked)
 
     def newest_event_id(self) -> int:
         """The id of the newest event; 0 when there is none."""

@@ -30,5 +30,5 @@ def ordered(query: Select[Any], table: Table, asked: Listing, start: Sequence[An
     if len(start) == len(order):
         key = tuple_(*order)
         after = tuple_(*(literal(value, column.type) for value, column in zip(start, order, strict=True)))
-        query = query.where(key < after if asked.newest_first else key > after)
-    return query.order_by(*(column.desc() if asked.newest_first else column for column in order))
+        query = query.where(key < after if asked.is_newest_first else key > after)
+    return query.order_by(*(column.desc() if asked.is_newest_first else column for column in order))

@@ -46,6 +46,11 @@ class Listing:
     start: Key = ()
     visible: Sequence[str] = EVERY_HOST
 
+    @property
+    def is_newest_first(self) -> bool:
+        """Whether its order is turned round."""
+        return self.newest_first
+
     def seen_by(self, visible: Sequence[str]) -> Self:
         """The same, bounded to what somebody may see."""
         return replace(self, visible=tuple(visible))
@@ -111,11 +116,17 @@ class RevisionListing(Listing):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventListing(Listing):
-    """Events in the order in which they were told. Without a cursor, those with a higher id than `after`."""
+    """Events in the order in which they were told, or the newest first; those with a higher id than `after`."""
 
     after: int = field(default=0, metadata=_by("id", "Only events with a higher id"))
     host: str = field(default="", metadata=OF_HOST)
     type: str = field(default="", metadata=_by("text", "Only events of this type"))
+    newest: bool = field(default=False, metadata=_by("flag", "The newest first; the next page goes back in time"))
+
+    @property
+    def is_newest_first(self) -> bool:
+        """Whether somebody asked what happened last."""
+        return self.newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from service.clock import Clock
 from service.errors import HostError, HostKeyChanged, StoreError, Throttled
@@ -76,6 +77,7 @@ class Rounds:
         self.stages = self._in_order()
         self._recall = Recall(memory, hosts, kinds, clock, self._planning, spec_at)
         self.standings: dict[str, Standing] = {}
+        self.tried: dict[str, datetime] = {}
         self._before: dict[str, HostStatus] = {}
 
     def standing(self, name: str) -> Standing:
@@ -126,9 +128,10 @@ class Rounds:
     async def reconcile(self, name: str, wanted: Wanted) -> float | None:
         """One round; returns the seconds until the next. None: the host is no longer in Git, or it shows a key that its
         spec does not pin; then a commit or a person has to ask for a round."""
-        spec = wanted.hosts.get(name)
+        spec, began_at = wanted.hosts.get(name), self._clock.now()
         if spec is None:
             self.standings.pop(name, None)
+            self.tried.pop(name, None)
             self._before.pop(name, None)
             self._filled(name, ())
             await self._asked.give_up(name, "Refused", "stale", f"no revision names the host {name} any more")
@@ -161,6 +164,7 @@ class Rounds:
         except Exception as error:  # of every type: no error may leave a status behind that was true before it
             status, next_s = await self._broke(status, standing, error)
         await self._show(status, standing, is_known=is_known)
+        self.tried[name] = began_at
         return next_s
 
     async def _gave_up(self, host: str, standing: Standing, why: str, cause: str) -> float:

@@ -207,6 +207,24 @@ async def test_an_apply_that_names_no_current_plan_is_refused(world: World, body
     assert world.desk.asked == []
 
 
+async def test_a_look_that_was_asked_for_is_told_from_one_before(world: World) -> None:
+    world.desk.tried_at["pve1"] = NOW - timedelta(seconds=1)
+    asked = (await world.ask("POST", "/api/v1/hosts/pve1/reconcile")).json()
+    assert (asked["host"], asked["at"]) == ("pve1", "2026-03-01T12:00:00Z")
+    assert (await get(world, "hosts/pve1"))["tried_at"] == "2026-03-01T11:59:59Z"
+    assert [one["tried_at"] for one in (await get(world, "hosts"))["items"]] == ["2026-03-01T11:59:59Z", None]
+
+
+async def test_the_newest_events_come_first_where_that_is_asked(world: World) -> None:
+    told = [one["id"] for one in (await get(world, "events"))["items"]]
+    page = await get(world, "events?newest=true&limit=2")
+    assert [one["id"] for one in page["items"]] == told[:-3:-1]
+    rest = await get(world, f"events?newest=true&cursor={page['next_cursor']}")
+    assert [one["id"] for one in rest["items"]] == told[-3::-1]
+    assert [one["id"] for one in (await get(world, f"events?newest=true&after={told[1]}"))["items"]] == told[:1:-1]
+    assert [one["id"] for one in (await get(world, f"events?after={told[1]}&limit=2"))["items"]] == told[2:4]
+
+
 async def test_a_plan_is_named_by_the_beginning_of_its_digest(world: World) -> None:
     found = world.history.queries.current_plan("pve1")
     assert found is not None

@@ -66,6 +66,7 @@ class Desk:
     odd: str = "vmbr0"
     not_compared: dict[str, str] = field(default_factory=dict)
     held: dict[str, HostStatus] = field(default_factory=dict)
+    tried_at: dict[str, datetime] = field(default_factory=dict)
 
     def _fail(self) -> None:
         if self.trouble is not None:
@@ -163,6 +164,9 @@ class Desk:
 
     def unrecorded(self) -> Mapping[str, HostStatus]:
         return self.held
+
+    def tried(self) -> Mapping[str, datetime]:
+        return self.tried_at
 
     async def readiness(self) -> Mapping[str, str]:
         self._fail()

@@ -79,7 +79,7 @@ def test_the_commands_beside_the_service(story: Story) -> None:
     printed = run_all(story.field, "test_the_commands_beside_the_service")
     for command, text in zip(run_by("test_the_commands_beside_the_service"), printed, strict=True):
         said[command.words[0]] = said.get(command.words[0], "") + text
-    assert set(said) == {"status", "drift", "plan", "apply", "leases", "history"}
+    assert set(said) == {"status", "drift", "plan", "apply", "leases", "history", "look"}
     assert "WaitingForApproval" in said["status"]
     assert "cache-size" in said["drift"]
     assert "cache-size" in said["plan"]

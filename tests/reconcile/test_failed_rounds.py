@@ -80,6 +80,21 @@ async def test_an_unexpected_error_is_in_status_metrics_and_events_at_once(room:
     assert 'passerelle_failures_total{task="round"} 1.0' in room.numbers("passerelle_failures_total")
 
 
+async def test_when_a_look_began_is_known_whatever_came_of_it(room: Room) -> None:
+    """Who waits for a look at a host that cannot be reached, as before and in the same words, is told that it ended."""
+    assert room.rounds.tried == {}
+    await green(room)
+    for trouble in (Unreachable("no route"), Unreachable("no route"), ZeroDivisionError("x"), None):
+        room.hosts.trouble = trouble
+        room.clock.move(60)
+        began_at = room.clock.now()
+        await room.round()
+        assert room.answers.tried() == {"pve1": began_at}
+    room.watcher.wanted = replace(room.watcher.wanted, hosts={})
+    await room.rounds.reconcile("pve1", room.watcher.wanted)
+    assert room.answers.tried() == {}
+
+
 async def test_it_recovers_by_itself(room: Room) -> None:
     await green(room)
     room.hosts.trouble = ZeroDivisionError("x")

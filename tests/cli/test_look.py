@@ -1,24 +1,26 @@
-"""`passerelle reconcile` while it waits: what it follows, what it says at the end, by a clock that the test moves."""
+"""`passerelle look` while it waits: what it follows, what it says at the end, by a clock that the test moves."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from service.cli.reconcile import told_end, watch
+from service.cli.look import told_end, watch
 
+ASKED = "2026-03-01T12:00:30Z"
 BEFORE = {
-    "host": "pve1", "observed_at": "12:00", "health": "Degraded", "reachability": "Reachable", "sync": "OutOfSync",
+    "host": "pve1", "tried_at": "2026-03-01T12:00:00Z",
+    "health": "Degraded", "reachability": "Reachable", "sync": "OutOfSync",
     "reason": "PendingChange", "phase": "WaitingForApproval", "message": "the plan waits for approval",
     "drift_items": 2, "apply_id": "01A",
 }  # fmt: skip
-LOOKED = BEFORE | {"observed_at": "12:01"}
-RUNNING = LOOKED | {"health": "Progressing", "phase": "Running", "apply_id": "01B"}
-APPLIED = RUNNING | {"phase": "Succeeded"}
+LOOKED = BEFORE | {"tried_at": "2026-03-01T12:00:30.5Z"}
+RUNNING = BEFORE | {"health": "Progressing", "phase": "Running", "apply_id": "01B"}
+APPLIED = RUNNING | {"phase": "Succeeded", "tried_at": LOOKED["tried_at"]}
 SYNCED = LOOKED | {"sync": "Synced", "reason": "", "health": "Healthy", "phase": "Succeeded", "message": "",
                    "drift_items": 0, "apply_id": "01B"}  # fmt: skip
 UNDONE = LOOKED | {"reason": "RolledBackLatched", "phase": "RolledBack", "apply_id": "01B", "message": "undone"}
-AWAY = BEFORE | {"reachability": "Unreachable", "sync": "Unknown", "message": "no route"}
+AWAY = LOOKED | {"reachability": "Unreachable", "sync": "Unknown", "message": "no route"}
 
 
 def followed(*answers: dict[str, Any], timeout_s: float = 60) -> tuple[int, float]:
@@ -34,8 +36,8 @@ def followed(*answers: dict[str, Any], timeout_s: float = 60) -> tuple[int, floa
     def sleep(seconds: float) -> None:
         at_s[0] += seconds
 
-    found = watch(BEFORE, ask, timeout_s, lambda: at_s[0], sleep)
-    return told_end(BEFORE, found), at_s[0]
+    found = watch(ASKED, ask, timeout_s, lambda: at_s[0], sleep)
+    return told_end(ASKED, BEFORE, found), at_s[0]
 
 
 @pytest.mark.parametrize(
@@ -45,8 +47,13 @@ def followed(*answers: dict[str, Any], timeout_s: float = 60) -> tuple[int, floa
         ((BEFORE, LOOKED), 1, "pve1 is OutOfSync: the plan waits for approval"),
         ((RUNNING, UNDONE), 3, "pve1 is OutOfSync: undone"),
         ((BEFORE, AWAY), 4, "pve1 is Unreachable: no route"),
+        (
+            (AWAY | {"tried_at": None}, AWAY | {"tried_at": BEFORE["tried_at"]}, AWAY),
+            4,
+            "pve1 is Unreachable: no route",
+        ),
     ],
-    ids=["applied", "waits", "undone", "away"],
+    ids=["applied", "waits", "undone", "away", "still away, in the same words"],
 )
 def test_it_follows_the_look_to_its_end(
     answers: tuple[dict[str, Any], ...], code: int, said: str, capsys: pytest.CaptureFixture[str]
@@ -66,4 +73,4 @@ def test_each_move_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_does_not_come_is_waited_for_no_longer_than_asked(capsys: pytest.CaptureFixture[str]) -> None:
     assert followed(BEFORE, timeout_s=5) == (1, 5.0)
-    assert "was not looked at in time" in capsys.readouterr().err
+    assert "the look at pve1 did not end in time" in capsys.readouterr().err
