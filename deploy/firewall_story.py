@@ -94,7 +94,7 @@ def enforce(story: Told) -> None:
 
 def refuse(story: Told) -> None:
     """A common mistake: nobody opened DHCP."""
-    with story.stage("broken", "a common mistake: everything is dropped, and nobody opened DHCP"):
+    with story.stage("broken", "a common mistake: the policy is drop, and no rule accepts DHCP"):
         broken = story.spec().replace("firewall:\n  rules:", "firewall:\n  derive: false\n  rules:")
         commit = story.field.push({"hosts/pve1.yaml": broken}, "pve1: derive nothing")
         story.see("broken_firewall_refused", lambda: finding(story, commit))
@@ -128,11 +128,11 @@ def enforced(story: Told) -> dict[str, str]:
 
 
 def finding(story: Told, commit: str) -> str:
-    """The sentence that says what is wrong and what mends it."""
+    """The sentence that says what is wrong, and the fix."""
     try:
         revision = story.field.get(f"revisions/{commit}")
     except LabError:
         return ""  # not looked at yet
     errors = {found["rule"]: found for found in revision.get("findings") or () if found["severity"] == "error"}
     said = errors.get("firewall.dhcp-blocked")
-    return f"{said['what']}: {said['right']}" if said and revision.get("state") == "refused" else ""
+    return f"{said['what']}. Fix: {said['right']}" if said and revision.get("state") == "refused" else ""

@@ -1,7 +1,7 @@
-"""The demo's story: a bare host, a push, a guest with a name, a hand that meddles, a commit that would cut the line.
+"""The demo's story: a bare host, a push, a guest with a name, a change by hand, a commit that would cut the connection.
 
-Every flag of the result comes from something that was seen from outside the service: in the guests, on the host's
-console, on the wire. Talk goes to stderr, the result to stdout.
+Every flag of the result comes from an observation outside of the service: in the guests, on the host's console, on
+the wire. Progress goes to stderr, the result to stdout.
 """
 
 import argparse
@@ -61,8 +61,8 @@ packages: {{dnsmasq: present}}
 services: {{named: disabled}}
 {firewall}"""
 CONFIRM_S = 20.0
-"""Short, so that nobody waits long for the host to put a cut back, but a busy machine gets as much more as its load
-asks for: on one, 15 s ran out in the middle of the steps. Who has no show to give keeps the default of two minutes."""
+"""Short, so that the demo does not wait long for the rollback. A busy machine gets more time: on one, 15 s ran out in
+the middle of the steps. The default for real hosts is two minutes."""
 UPLINK = "198.51.100.11"
 OUTSIDE = "198.18.0.80"
 
@@ -84,7 +84,7 @@ class Story:
 
     @contextmanager
     def stage(self, name: str, text: str) -> Iterator[None]:
-        """Say what happens, show that it goes on, and keep how long it took."""
+        """Show what happens and that it continues, and measure how long it takes."""
         print(f"-- {text}", file=sys.stderr, flush=True)
         began = time.monotonic()
         stopped = threading.Event()
@@ -103,7 +103,7 @@ class Story:
             self.seconds[name] = round(time.monotonic() - began, 1)
 
     def saw(self, flag: str, what: Any) -> None:
-        """A flag is true because of what was seen, and only then."""
+        """A flag is true only if something was seen."""
         self.seen[flag] = what
         self.result[flag] = bool(what)
         print(f"   {flag}: {json.dumps(what)}", file=sys.stderr, flush=True)
@@ -117,7 +117,7 @@ class Story:
         )  # fmt: skip
 
     def status(self) -> dict[str, Any]:
-        """Where the service says the host stands; empty before it knows the host."""
+        """The host's status in the service; empty before it knows the host."""
         try:
             found: dict[str, Any] = self.field.get("hosts/pve1")
         except LabError:
@@ -125,7 +125,7 @@ class Story:
         return found
 
     def in_sync(self, commit: str) -> dict[str, Any]:
-        """Wait until this commit is applied and nothing differs; it ends at once when the host put it back."""
+        """Wait until this commit is applied and nothing differs. A rollback ends the wait at once."""
         return self.field.wait_in_force("pve1", commit, timeout_s=240)
 
     def push(self) -> None:
@@ -143,7 +143,7 @@ class Story:
 
     def guests_live(self) -> None:
         """Leases, short names, NAT, and who answers on port 53."""
-        with self.stage("guests", "two guests: one sends its name, one is silent"):
+        with self.stage("guests", "two guests get a lease: one sends its name, one does not"):
             address = self.guests["dev"].wait_for_address()
             self.result["lease"] = self.seen["lease"] = address
             self.guests["alpine"].wait_for_address()
@@ -152,7 +152,7 @@ class Story:
             self.see("bind_replaced", self.dnsmasq_has_port_53)
 
     def see(self, flag: str, look: Callable[[], Any]) -> None:
-        """Wait for something to be seen; what never comes is a false flag and goes on."""
+        """Wait for an observation. If it never comes, the flag is false, and the story continues."""
         try:
             found = self.field.wait_for(look, flag, timeout_s=30)
         except LabError as error:
@@ -180,8 +180,8 @@ class Story:
         )
 
     def drift(self) -> None:
-        """Somebody edits the host by hand."""
-        with self.stage("drift", "by hand on the host: the NAT table deleted, an address added"):
+        """Somebody changes the host by hand."""
+        with self.stage("drift", "somebody deletes the NAT table and adds an address by hand"):
             before = self.field.get("events?limit=200")["items"][-1]["id"]
             self.host.sh("nft delete table inet passerelle_nat; ip address add 10.99.0.1/24 dev vmbr0")
             self.see("drift_seen", lambda: self.drift_events(before))
@@ -198,15 +198,15 @@ class Story:
     def healed(self) -> str:
         addresses = self.host.sh("ip -o -4 address show dev vmbr0")
         table = self.host.sh("nft list table inet passerelle_nat", check=False)
-        return "address gone, masquerade back" if "10.99.0.1" not in addresses and "masquerade" in table else ""
+        return "address removed, NAT table restored" if "10.99.0.1" not in addresses and "masquerade" in table else ""
 
     def cut(self) -> None:
-        """A commit that would cut SSH: refused; insisted upon: undone by the host alone."""
+        """A commit that would cut SSH is refused. With the override, the host rolls it back without help."""
         wrong = self.spec(uplink="198.51.100.99")
-        with self.stage("refuse", "a commit that moves the uplink's address away from the service"):
+        with self.stage("refuse", "a commit that would change the address by which the service reaches the host"):
             commit = self.field.push({"hosts/pve1.yaml": wrong}, "pve1: another address")
             self.see("cut_refused", lambda: self.refusal(commit))
-        with self.stage("cut", "the same, insisted upon: it is applied, nobody confirms, the host undoes it"):
+        with self.stage("cut", "the same with an override: applied, never confirmed, rolled back by the host"):
             insisted = self.spec(uplink="198.51.100.99", extra="  allow_management_change: true\n")
             commit = self.field.push({"hosts/pve1.yaml": insisted}, "pve1: another address, really")
             self.field.wait_for(lambda: not self.host.ssh_answers(), "the change cuts new connections", timeout_s=60)
@@ -216,7 +216,7 @@ class Story:
             self.see(
                 "reachable", lambda: self.status().get("reachability") == "Reachable" and "new SSH connection answered"
             )
-        with self.stage("mend", "the good spec again"):
+        with self.stage("mend", "the previous spec again"):
             commit = self.field.push({"hosts/pve1.yaml": self.spec()}, "pve1: the address as it was")
             self.in_sync(commit)
 
@@ -227,7 +227,7 @@ class Story:
         return next((r["what"] for r in refusals if r["rule"] == "management-path"), "")
 
     def undone_by_host(self, commit: str) -> dict[str, Any]:
-        """The host's own journal says that its deadline undid it; the service's record agrees."""
+        """The host's own journal says that its deadline passed, and the service's record agrees."""
         records = [a for a in self.field.items("applies?host=pve1") if a["commit"] == commit]
         if not records or records[0]["phase"] != "RolledBack":
             return {}
@@ -238,7 +238,7 @@ class Story:
         return {"apply": records[0]["id"], "cause": journal["cause"], "state": journal["state"]}
 
     def reboot(self) -> None:
-        """After a reboot all of it is there again."""
+        """After a reboot everything works again."""
         with self.stage("reboot", "the host reboots"):
             self.host.reboot()
             self.guests["dev"].wait_for_address()
@@ -278,7 +278,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it otherwise
     try:
         print(
-            "-- the lab: a host, a provider's router, an internet (the first time its image is built)", file=sys.stderr
+            "-- the lab starts: a host, a router, an internet (the first run builds the image)",
+            file=sys.stderr,
         )
         with Lab.up(arguments.name, hosts=["pve1"], suite=arguments.suite) as lab, Field.open(lab) as field:
             story = Story(lab, field)
@@ -300,7 +301,7 @@ def main() -> int:
 
 
 def stay(name: str, field: Field, result: dict[str, Any]) -> None:
-    """Tell how to play on, and wait for ^C."""
+    """Print how to continue by hand, and wait for ^C."""
     ready = {
         "ready": True, "url": field.url, "token": field.token, "repo": str(field.repository), "host": "pve1",
         "lab": name,
@@ -308,7 +309,7 @@ def stay(name: str, field: Field, result: dict[str, Any]) -> None:
     }  # fmt: skip
     print(json.dumps(ready), flush=True)
     print(
-        f"-- it stays until ^C. Try: .venv/bin/passerelle lab exec --name {name} pve1 -- ip address\n"
+        f"-- it keeps running until ^C. Try: .venv/bin/passerelle lab exec --name {name} pve1 -- ip address\n"
         f"   PASSERELLE_URL={field.url} PASSERELLE_TOKEN={field.token} .venv/bin/passerelle status\n"
         f"   git clone {field.repository}, edit hosts/pve1.yaml, push",
         file=sys.stderr,

@@ -14,8 +14,9 @@ from service.api.metrics import Metrics
 from service.api.parts import Parts
 from service.api.server import serve
 from service.api.values import share_the_processor
-from service.apply.fleet import FleetHosts, KeptConnections, Looks
+from service.apply.fleet import FleetHosts, KeptConnections, Looks, target_of
 from service.apply.host_file import host_file
+from service.apply.retiring import Retired, retire
 from service.clock import Clock, SystemClock
 from service.errors import (
     AuthFailed,
@@ -203,6 +204,16 @@ async def observe_once(spec: HostSpec, watch: Watch, key: Path) -> HostObserved:
         return await hosts.observe(spec, watch, [spec.connection.address])
     finally:
         await connections.close()
+
+
+async def retire_once(spec: HostSpec, key: Path, gone: Path | None) -> Retired:
+    """Remove passerelle from a host without a service, with the key of the file `gone`. Raises HostError."""
+    public = "" if gone is None else " ".join(load_client_key(gone).export_public_key().decode().split()[:2])
+    host = await SshDialer(load_client_key(key)).connect(target_of(spec))
+    try:
+        return await retire(host, spec.connection.user, public)
+    finally:
+        await host.close()
 
 
 async def key_shown_by(address: str, port: int) -> ShownKey:

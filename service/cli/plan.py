@@ -72,24 +72,15 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
     import asyncio
 
     from service.app import observe_once
-    from service.cli.directory import read_directory
-    from service.errors import InputError
+    from service.cli.folder_spec import spec_in
     from service.kinds import KINDS
     from service.kinds.desire import desire
     from service.observe.runner import runner_of
     from service.plan.make import make_plan
     from service.resources.desired import LastApplied
     from service.settings import read_settings
-    from service.spec.fleet import read_fleet
 
-    fleet = read_fleet(read_directory(folder), KINDS)
-    errors = [finding for finding in fleet.findings if finding.severity == "error"]
-    if errors:
-        count = f"{len(errors)} error{'s' if len(errors) > 1 else ''}"
-        raise InputError(f"{count} in {folder}, the first: {errors[0]}", hint=f"passerelle lint {folder}")
-    spec = fleet.hosts.get(host)
-    if spec is None:
-        raise InputError(f"{folder} describes no host {host}", hint=f"it describes {', '.join(fleet.hosts) or 'none'}")
+    spec = spec_in(folder, host)
     desired = desire(spec, KINDS)
     tell(f"looking at {host} ({spec.connection.address})")
     observed = asyncio.run(observe_once(spec, desired.watch, ssh_key or read_settings().host_key_path))

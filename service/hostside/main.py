@@ -15,6 +15,7 @@ from service.hostside.host import Host
 from service.hostside.install import verb_packages
 from service.hostside.lines import emit
 from service.hostside.probes import verb_probe
+from service.hostside.retire import verb_retire
 from service.hostside.verbs import (
     verb_boot,
     verb_capture,
@@ -54,6 +55,7 @@ def dispatch(host: Host, words: list[str]) -> dict[str, Json]:
         "release": lambda: verb_release(host, first, reason),
         "probe": lambda: verb_probe(host),
         "prove": lambda: verb_prove(host, first),
+        "retire": lambda: verb_retire(host, first),
     }
     need(verb in verbs, f"no verb {verb[:40]!r}; one of {', '.join(verbs)}")
     return verbs[verb]()

@@ -1,5 +1,6 @@
 """The service's own key, made at its first start."""
 
+import ipaddress
 import os
 from pathlib import Path
 
@@ -24,3 +25,26 @@ def own_key(path: Path) -> asyncssh.SSHKey:
         except OSError as error:
             raise InputError(f"the SSH key {path} cannot be made: {error.strerror}") from None
     return load_client_key(path)
+
+
+def authorized_line(path: Path, source: str = "") -> str:
+    """The line of authorized_keys (sshd(8)) that lets this key log in and run commands, and nothing else.
+
+    `source` are the addresses or networks that may use it, with commas between them. InputError if one is neither, if
+    the key cannot be used, or if it would be made by another user than the owner of its folder.
+    """
+    places = [_place(item.strip()) for item in source.split(",")] if source else []
+    if not path.exists() and path.parent.is_dir() and path.parent.stat().st_uid != os.geteuid():
+        owner = path.parent.owner()
+        raise InputError(f"{path} does not exist yet, and {owner} owns its folder", hint=f"run the command as {owner}")
+    words = own_key(path).export_public_key().decode().split()
+    options = [*([f'from="{",".join(places)}"'] if places else []), "restrict"]
+    return f"{','.join(options)} {words[0]} {words[1]} passerelle"
+
+
+def _place(text: str) -> str:
+    """An address or a network in its canonical form."""
+    try:
+        return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
+    except ValueError:
+        raise InputError(f"{text[:60]!r} is not an address or a network", hint="write it as 192.0.2.10") from None

@@ -1,0 +1,34 @@
+"""`passerelle key`: the service's public SSH key, as a line for the hosts."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def key(
+    *,
+    source: Annotated[str, Parameter(name="--from")] = "",
+    state_dir: Annotated[Path | None, Parameter(name="--state-dir", show_default=False)] = None,
+) -> int:
+    """Print the service's public key as a line for authorized_keys. Make the key first, if there is none.
+
+    The line goes into ~/.ssh/authorized_keys of the login user on each host. `restrict` forbids terminals and
+    forwarding, which the service does not use.
+
+    Parameters
+    ----------
+    source
+        The address or network that the service connects from, as sshd sees it. sshd then accepts the key from there
+        only. Several are separated by commas.
+    state_dir
+        The service's state directory; PASSERELLE_STATE_DIR otherwise.
+    """
+    from service.cli.output import tell
+    from service.settings import read_settings
+    from service.ssh.own_key import authorized_line
+
+    settings = read_settings() if state_dir is None else read_settings(state_dir=state_dir)
+    print(authorized_line(settings.host_key_path, source))
+    tell("Add this line to ~/.ssh/authorized_keys of the login user (root, if the spec names none) on each host.")
+    return 0

@@ -1,0 +1,49 @@
+"""`passerelle retire`: what it asks for, and what it says."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from service.apply.retiring import Retired
+from service.cli import run
+from service.cli.retire import as_text
+from tests.documents import example
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "fleet.yaml").write_text("passerelle: 1\n")
+    (tmp_path / "hosts" / "pve1.yaml").write_text(example())
+    return tmp_path
+
+
+def test_without_a_terminal_it_wants_yes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert run(["retire", "pve1", "--repo", str(folder)]) == 1
+    assert "nothing was removed" in capsys.readouterr().err
+
+
+def test_a_host_that_the_folder_does_not_have_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["retire", "pve2", "--repo", str(folder), "--yes"]) == 1
+    assert "describes no host pve2" in capsys.readouterr().err
+
+
+def test_the_answer_says_what_went_what_stays_and_what_comes_next() -> None:
+    gone = Retired("", ("/etc/dnsmasq.d/passerelle.conf", "/etc/passerelle/nft.d"))
+    assert as_text("pve1", "hosts/pve1.yaml", gone) == [
+        "pve1: passerelle's state and units are removed. The network is unchanged.",
+        "The service's key is removed: the service cannot log in any more.",
+        "These files stay, because the network needs them:",
+        "  /etc/dnsmasq.d/passerelle.conf",
+        "  /etc/passerelle/nft.d",
+        "Next: remove hosts/pve1.yaml from the repository, and push.",
+    ]
+    kept = as_text("pve1", "hosts/pve1.yaml", Retired("it was to be kept", ()))
+    assert kept[1:] == [
+        "The service's key is still on the host, because it was to be kept.",
+        "Next: remove hosts/pve1.yaml from the repository, and push.",
+    ]
