@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from html import unescape
 from pathlib import Path
 from typing import get_args
 from urllib.error import URLError
@@ -34,6 +35,11 @@ from tests.state_folders import made
 
 TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES if page.parent != DECISIONS}
 ALL = "\n".join(TEXTS.values())
+TASKS = (
+    "install.md", "adopt.md", "first-push.md", "approve.md", "roll-back.md", "changes.md", "shared.md", "upgrade.md",
+    "retire.md",
+)  # fmt: skip
+"""A page for each task. They come before the reference."""
 
 
 @pytest.mark.parametrize("command", sorted(commands(), key=str), ids=str)
@@ -160,12 +166,53 @@ def test_every_fixed_word_is_explained(page: str, words: list[str]) -> None:
     assert [word for word in words if f"`{word}`" not in TEXTS[page]] == []
 
 
-def test_what_the_readme_says_of_the_demo_is_what_the_demo_says() -> None:
-    story = "".join(file.read_text(encoding="utf-8") for file in sorted((TOP / "deploy").glob("*story.py")))
-    (shown,) = re.findall(r"^```text\n(.*?)^```$", TEXTS["README.md"], re.MULTILINE | re.DOTALL)
-    for line in shown.splitlines():
-        said, _, _ = line.strip().partition(":") if line.startswith("   ") else (line.removeprefix("-- "), "", "")
-        assert f'"{said}"' in story, line
+def test_the_key_and_a_token_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PASSERELLE_STATE_DIR", str(tmp_path / "state"))
+    for command in run_by("test_the_key_and_a_token_are_printed"):
+        assert run(command.words) == 0
+    plain, limited, token = capsys.readouterr().out.splitlines()
+    assert plain.startswith("restrict ssh-ed25519 AAAA")
+    assert limited == f'from="192.0.2.10",{plain}'
+    assert token.startswith("psr_")
+
+
+def test_the_picture_shows_what_the_demo_prints() -> None:
+    """Its stages are those of the story, in the same order, and its flags are all that the demo has."""
+    picture = (TOP / "deploy" / "docs" / "demo.svg").read_text(encoding="utf-8")
+    lines = [unescape(text) for text in re.findall(r"<text[^>]*>(.*?)</text>", picture)]
+    shown = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
+    sources = [(TOP / "deploy" / name).read_text(encoding="utf-8") for name in ("story.py", "firewall_story.py")]
+    stages = [stage for source in sources for stage in re.findall(r'stage\("\w+", "(.+?)"\)', source)]
+    start = [text for text in re.findall(r'"-- (.+?)"', sources[0]) if text.startswith("the lab starts")]
+    assert sorted(shown) == sorted([*start, *stages])
+    assert shown[:2] == [*start, stages[0]]
+    (wanted,) = re.findall(r"^FLAGS = \(\n(.*?)\n\)", sources[0], re.MULTILINE | re.DOTALL)
+    flags = [line.split(":")[0].strip() for line in lines if line.startswith("   ")]
+    assert sorted(flags) == sorted(re.findall(r'"(\w+)"', wanted))
+    assert lines[0] == "# deploy/demo"
+
+
+def test_the_commands_of_the_install_pages_fit_the_unit() -> None:
+    """The shell blocks, which need a machine of their own, are good shell, and speak of the unit's user and folders."""
+    unit = (TOP / "deploy" / "systemd" / "passerelle.service").read_text(encoding="utf-8")
+    blocks = [block for name in TASKS for block in re.findall(r"^```sh\n(.*?)^```$", TEXTS[name], re.MULTILINE | re.DOTALL)]
+    for block in blocks:
+        subprocess.run(["bash", "-n"], input=block, text=True, check=True, timeout=30)
+    said = "\n".join(blocks)
+    assert "User=passerelle\n" in unit
+    assert "useradd --system --home-dir /var/lib/passerelle-service " in said
+    for path in re.findall(r"/(?:opt|etc)/passerelle/[\w./-]+", unit):
+        assert path.removesuffix("/deploy/docs/service.md") in said or path.startswith("/opt/passerelle/.venv/bin/"), path
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_each_task_begins_with_what_the_reader_can_do_after_it(name: str) -> None:
+    heading, _, rest = TEXTS[name].partition("\n\n")
+    assert heading.startswith("# ")
+    assert rest.startswith("After reading this page you ")
+    assert f"deploy/docs/{name}" in TEXTS["README.md"].partition("## A host's file")[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -176,7 +223,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_pages_are_linked_from_the_readme() -> None:
-    linked = set(re.findall(r"\]\(((?:deploy/docs/)?[A-Za-z]+\.md)\)", TEXTS["README.md"])) - {"CHANGELOG.md"}
+    linked = set(re.findall(r"\]\(((?:deploy/docs/)?[A-Za-z-]+\.md)\)", TEXTS["README.md"])) - {"CHANGELOG.md"}
     assert linked == {str(page.relative_to(TOP)) for page in PAGES[1:] if page.parent != DECISIONS}
 
 
