@@ -197,14 +197,18 @@ def test_the_picture_shows_what_the_demo_prints() -> None:
 def test_the_commands_of_the_install_pages_fit_the_unit() -> None:
     """The shell blocks, which need a machine of their own, are good shell, and speak of the unit's user and folders."""
     unit = (TOP / "deploy" / "systemd" / "passerelle.service").read_text(encoding="utf-8")
-    blocks = [block for name in TASKS for block in re.findall(r"^```sh\n(.*?)^```$", TEXTS[name], re.MULTILINE | re.DOTALL)]
+    blocks = [
+        block for name in TASKS for block in re.findall(r"^```sh\n(.*?)^```$", TEXTS[name], re.MULTILINE | re.DOTALL)
+    ]
     for block in blocks:
         subprocess.run(["bash", "-n"], input=block, text=True, check=True, timeout=30)
     said = "\n".join(blocks)
     assert "User=passerelle\n" in unit
     assert "useradd --system --home-dir /var/lib/passerelle-service " in said
     for path in re.findall(r"/(?:opt|etc)/passerelle/[\w./-]+", unit):
-        assert path.removesuffix("/deploy/docs/service.md") in said or path.startswith("/opt/passerelle/.venv/bin/"), path
+        assert path.removesuffix("/deploy/docs/service.md") in said or path.startswith("/opt/passerelle/.venv/bin/"), (
+            path
+        )
 
 
 @pytest.mark.parametrize("name", TASKS)
