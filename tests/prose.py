@@ -38,7 +38,8 @@ _WHAT = re.compile(r"(?:What|Who|Whoever|Whatever|Where|Whose) [^?]+(?<!\?)$")
 _WORD = re.compile(r"[\w'’/@.+-]*\w[\w'’/@.+-]*")
 # A sentence ends with a full stop, unless that belongs to an abbreviation, and the next one begins like one.
 _END = re.compile(
-    r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\betc\.)(?<!\bvs\.)(?<!\bcf\.)(?<=[.!?])[)\"”]*\s+(?=[A-Z0-9`\"“(*\[{])"
+    r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\betc\.)(?<!\bvs\.)(?<!\bcf\.)"
+    r"(?:(?<=[.!?])[)\"”]*\s+(?=[A-Z0-9`\"“(*\[{])|(?<=[a-z]{2}\.)\s+(?=[a-z]))"
 )
 
 

@@ -72,8 +72,8 @@ def test_every_word_of_the_list_has_a_plain_one() -> None:
 
 
 def test_sentences_end_where_people_end_them() -> None:
-    assert sentences("The host, i.e. Debian 12.1, boots. `ip` runs (slowly). Done") == [
-        "The host, i.e. Debian 12.1, boots.", "`ip` runs (slowly).", "Done",
+    assert sentences("The host, i.e. Debian 12.1, boots. `ip` runs (slowly). Done. passerelle waits") == [
+        "The host, i.e. Debian 12.1, boots.", "`ip` runs (slowly).", "Done.", "passerelle waits",
     ]  # fmt: skip
 
 
