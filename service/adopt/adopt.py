@@ -62,6 +62,7 @@ class Adopted:
     `fleet_text` is for a repository without a fleet.yaml, as are `groups`, files of groups/ by path. `firewall` is what
     was found of Proxmox's; `own` is what passerelle made before and `text` does not say: only a spec that has these
     sections may be put into force. `host_keys` are those of `text`, `given_keys` those that a person gave or confirmed.
+    `also` is what the host has, by section and key, and `text` does not say.
     """
 
     host: str
@@ -74,6 +75,7 @@ class Adopted:
     own: tuple[OwnThing, ...] = ()
     host_keys: tuple[str, ...] = ()
     given_keys: tuple[str, ...] = ()
+    also: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -108,6 +110,8 @@ def adopt(
     _without_errors(host, head, sketch)
     if tagged.without_lone_one(sketch):
         _without_errors(host, head, sketch)
+    if "dnsmasq" not in sketch.values:
+        sketch.drop(("guests",), "the spec has no `dnsmasq`, and without it nothing serves the guests")
     shortened(sketch)
     taken = read_pve_firewall(material, host, head, sketch, shared) if is_pve else Taken({})
     own = read_own(material, sketch)
@@ -119,8 +123,9 @@ def adopt(
     report = Report(host, sketch.notes.settled(sketch.has), guests, plan=plan)
     keys = given.host_keys or _keys_in(material)
     return Adopted(
-        host, text, report, dict(sketch.values), taken.fleet_text, taken.groups, taken.found, own, keys, given.host_keys
-    )
+        host, text, report, dict(sketch.values), taken.fleet_text, taken.groups, taken.found, own, keys,
+        given.host_keys, sketch.also,
+    )  # fmt: skip
 
 
 def _host_name(material: Material) -> str:

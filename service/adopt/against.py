@@ -40,6 +40,8 @@ def against(text: str, adopted: Adopted, layers: Sequence[Layer] = ()) -> Overri
     compared = (*FOUND, *both)
     before = {key: _plain(value) for key, value in whole.items() if key in compared}
     after = {key: adopted.values[key] for key in compared if key in adopted.values}
+    for key, met in adopted.also.items():
+        after |= _with_met(key, before.get(key), after.get(key), met)
     if "guests" in after:
         after["guests"] = _with_more(before.get("guests"), after["guests"], wins=is_said)
     kinds = {kind.name: kind for kind in KINDS}
@@ -53,6 +55,22 @@ def against(text: str, adopted: Adopted, layers: Sequence[Layer] = ()) -> Overri
         elif here != there:
             changes.append(((key,), GONE if there is None else there))
     return overridden(text, changes, layers)
+
+
+def _with_met(key: str, here: Json, there: Json, met: Mapping[str, Json]) -> dict[str, Json]:
+    """The section with what a spec says and the host has, though adopt would not write it."""
+    if not isinstance(here, dict) or not isinstance(there, dict | None):
+        return {}
+    kept = {name: here[name] for name, value in met.items() if name in here and _has(here[name], value)}
+    return {key: {**(there or {}), **kept}} if kept else {}
+
+
+def _has(here: Json, value: Json) -> bool:
+    """Whether a spec's value says what the host has, and maybe more."""
+    if isinstance(here, dict) and isinstance(value, dict):
+        known = {name: item for name, item in here.items() if name not in OF_GUESTS}
+        return {**known, "mac": str(known.get("mac", "")).lower()} == value
+    return here == value
 
 
 def _keys(connection: object, adopted: Adopted) -> Iterator[Change]:

@@ -31,6 +31,8 @@ def read_guests_of_dnsmasq(
         last = known.get(line.mac)
         if last != line or line.extra:
             sketch.notes.add("unmanaged", SECTION, line.where, _left(line, last))
+            if last == line and line.name:
+                sketch.also.setdefault(SECTION, {})[line.name] = _entry(line)
         elif not line.name:
             sketch.notes.add("unmanaged", SECTION, line.where, f"{line.mac} {line.address} has no name".strip())
         elif line.name in section:
@@ -38,7 +40,7 @@ def read_guests_of_dnsmasq(
         elif why:
             sketch.notes.add("unmanaged", SECTION, line.where, _words(line))
         else:
-            section[line.name] = {"mac": line.mac, **({"address": line.address} if line.address else {})}
+            section[line.name] = _entry(line)
             owners[line.path, line.line] = (SECTION, line.name)
             sketch.notes.add("understood", SECTION, line.where, _words(line), (SECTION, line.name))
     if section:
@@ -106,6 +108,11 @@ def _left(line: GuestLine, last: GuestLine | None) -> str:
     if last is not None and last.where != line.where:
         return f"{_words(line)}: without effect, of the lines for one MAC dnsmasq takes {last.where}"
     return f"{_words(line)}: no key of `guests` says {', '.join(line.extra)}"
+
+
+def _entry(line: GuestLine) -> dict[str, Json]:
+    """A guest as a spec says it."""
+    return {"mac": line.mac, **({"address": line.address} if line.address else {})}
 
 
 def _words(line: GuestLine) -> str:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -65,6 +66,7 @@ class _Reading:
     lease_file: str = ""
     is_ordered: bool = False
     last_domain: tuple[str, int] | None = None
+    tag_counts: Counter[str] = field(default_factory=Counter)
     pending: list[tuple[str, Directive]] = field(default_factory=list)
     owners: dict[tuple[str, int], Path] = field(default_factory=dict)
 
@@ -87,6 +89,7 @@ class _Reading:
         if key == "bind-interfaces" and not self.is_ordered:
             self.unmanaged(path, directive)
             self.sketch.notes.add("danger", SECTION, f"{path}:{directive.line}", STARTS_TOO_EARLY)
+            self.sketch.also.setdefault(SECTION, {})["bind_interfaces"] = True
         elif key in _FLAGS and not value:
             self.value[name] = True
             self.took(path, directive, (name,))
@@ -146,6 +149,9 @@ class _Reading:
         home = next(
             ((name, n) for name, held in networks.items() for n in held if _is_in(rest[0], n)), None
         )  # fmt: skip
+        if tags and self.tag_counts[tags[0].removeprefix("set:")] > 1:
+            self.unmanaged(path, directive, "several ranges set its tag")
+            return
         if home is None or (tags and not tags[0].startswith("set:")):
             self.unmanaged(path, directive, "in no network of this host" if home is None else "tied to a tag")
             return
@@ -221,6 +227,8 @@ def read_names(material: Material, networks: Mapping[str, Sequence[str]], sketch
     for file in used:
         for directive in file.directives:
             reading.take(file.path, directive)
+    ranges = [directive.value.split(",") for _, directive in reading.pending if directive.key == "dhcp-range"]
+    reading.tag_counts.update(part.strip()[4:] for parts in ranges for part in parts if part.strip()[:4] == "set:")
     for path, directive in reading.pending:
         if directive.key == "dhcp-range":
             reading.range(path, directive, networks)

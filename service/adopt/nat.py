@@ -18,6 +18,7 @@ from service.formats.nat_files import (
     ForwardRule,
     MasqueradeRule,
     NatFound,
+    OtherRule,
     iptables_rules,
     nft_rules,
     of_command,
@@ -97,11 +98,17 @@ def _from_lines(config: InterfacesConfig, sketch: Sketch) -> list[NatFound]:
     found: list[NatFound] = []
     for line in _lines(config):
         made = of_command(line.text, line.path, line.line)
-        found += made
+        found += (rule if _counts(rule, line) else OtherRule(line.text, line.path, line.line) for rule in made)
         if made and not any(word in line.text for word in (" -C ", " --check ")):
             what = f"adds its rule once more at every `ifreload -a`: {line.phase} {line.text}"
             sketch.notes.add("danger", SECTION, f"{line.path}:{line.line}", f"doubled NAT: {what}")
     return found
+
+
+def _counts(rule: NatFound, line: UpLine) -> bool:
+    """Whether a plan sees the masquerade of a shell line, too: only of a line that it understands as a whole."""
+    seen = {(e.source, e.out) for e in line.effects if isinstance(e, MasqueradeLine) and e.action == "add"}
+    return not isinstance(rule, MasqueradeRule) or (rule.source, rule.out) in seen
 
 
 def _lines(config: InterfacesConfig) -> Iterator[UpLine]:

@@ -34,10 +34,12 @@ def seen_in(material: Material) -> HostObserved:
     for path in WATCH.files:
         if not path.endswith("/*") and path != CONF_FILE:  # a tree without it is a part of a host
             texts.setdefault(path, Absent())
+    absent = {f"file:{path}": Absent() for path, text in texts.items() if isinstance(text, Absent)}
     folders: dict[str, Observed[Json]] = {f"file:{p[:-1]}": Absent() for p in WATCH.files if p.endswith("/*")}
     facts: dict[str, Observed[Json]] = {
         f"unit:{unit}": Seen({"enabled": state}) for unit, state in material.units.items()
     }
+    facts |= absent
     for path, data in material.files.items():
         facts[f"file:{path}"] = Seen({"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)})
     packages: dict[str, Observed[str]] = {

@@ -15,12 +15,14 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class Sketch:
     """`values` are in the order in which they are written. `suggestions` are lines for a section that are written as
-    comments, because to have them in force would be a change."""
+    comments, because to have them in force would be a change. `also` is what the host has, by section and key, and the
+    spec is not given: a spec that says it all the same is met."""
 
     values: dict[str, Json] = field(default_factory=dict)
     above: dict[Path, list[str]] = field(default_factory=dict)
     beside: dict[Path, str] = field(default_factory=dict)
     suggestions: dict[str, list[str]] = field(default_factory=dict)
+    also: dict[str, dict[str, Json]] = field(default_factory=dict)
     notes: Account = field(default_factory=Account)
 
     def mapping(self, key: str) -> dict[str, Json]:
@@ -55,7 +57,7 @@ class Sketch:
     def copy(self) -> "Sketch":
         """Another one with the same values and comments, to try something; what is noted is noted for both."""
         values, above, beside, suggestions = deepcopy((self.values, self.above, self.beside, self.suggestions))
-        return Sketch(values, above, beside, suggestions, self.notes)
+        return Sketch(values, above, beside, suggestions, self.also, self.notes)
 
     def drop(self, path: Path, why: str = "") -> bool:
         """Take a value out, with its comments; what is empty then goes, too. False where nothing stands there.

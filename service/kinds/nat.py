@@ -109,7 +109,8 @@ class Nat:
         is_closed = bool(section) and any(isinstance(claim, Filters) for claim in claims)
         shared = is_closed or any(claim.platform in ("", host.platform) for claim in loaders)
         rules = tuple(sorted((entry.source, entry.out) for entry in section or ()))
-        yield SourceNat(self.name, rules, shared, take_over=self.name in host.take_over)
+        stanzas = tuple(sorted({claim.interface for claim in claims if isinstance(claim, Named)}))
+        yield SourceNat(self.name, rules, shared, take_over=self.name in host.take_over, stanzas=stanzas)
         wanted: dict[tuple[str, str], set[str]] = {}
         for claim in claims:
             if isinstance(claim, NeedsForwarding):

@@ -62,8 +62,8 @@ class SourceNat:
     """All source NAT wanted on a host. Without `rules` our own table, file and loader go; no one else's is touched.
 
     A rule that a file of somebody else makes at boot is met there. `take_over`: our own table makes all of them, and
-    those lines go. `former` were wanted at the last apply and are not now. `loader_shared`: another table of ours is
-    loaded by the same unit, which stays.
+    those lines go, where they stand in `stanzas` of the spec. `former` were wanted at the last apply and are not now.
+    `loader_shared`: another table of ours is loaded by the same unit, which stays.
     """
 
     kind: str = field(compare=False)
@@ -71,6 +71,7 @@ class SourceNat:
     loader_shared: bool = False
     take_over: bool = False
     former: tuple[Rule, ...] = ()
+    stanzas: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def id(self) -> str:
@@ -173,6 +174,8 @@ class SourceNat:
             live = list(nat.live_steps(own, others, observed))
             left = nat.left_makers(observed)
             moved = without_makers((*others, *left), observed, f"{nat.kind}: taken over into {NAT_FILE}")
+            if stuck := tuple(nat.stuck((*others, *left))):
+                moved = Contribution(refusals=stuck)
             if not nat.take_over:
                 moved = Contribution(refusals=(*nat.not_loaded(others, observed), *nat.not_gone(left, observed)))
             loads = any(step.fact == TABLE_FACT and step.after is not None for _, step in live)
@@ -184,6 +187,17 @@ class SourceNat:
                 notes=tuple(nat.left_now(observed)) if live and nat.take_over else (),
             )
         return total
+
+    def stuck(self, made: Sequence[Maker]) -> Iterator[Refusal]:
+        """Shell lines that no stanza of the spec can let go: taken over, their rules would be there twice."""
+        for maker in made if self.take_over else ():
+            what = f"{maker.where} makes {label(maker.rule)}"
+            if maker.sort == "line" and not maker.alone:
+                hint = "write that rule on a line of its own first, or take it out there"
+                yield Refusal("not-ours", f"{what} and more, so the line is not taken over", hint=hint)
+            elif maker.sort == "line" and maker.interface not in self.stanzas:
+                what += f" in the stanza of {maker.interface}, which is not in the spec, so the line is not taken over"
+                yield Refusal("not-ours", what, hint="take the line out there; passerelle makes the rule itself then")
 
     def not_loaded(self, others: Sequence[Maker], observed: HostObserved) -> Iterator[Refusal]:
         """Rules that an nft script makes at boot and that are not there now: nothing of ours can load them."""

@@ -4,6 +4,7 @@ rules that a service loads.
     makers(observed) -> tuple[Maker, …] | Unknown        NAT_WATCH is what has to be looked at for it
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -39,12 +40,15 @@ Rule = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """One place that makes a rule at boot."""
+    """One place that makes a rule at boot. A shell line stands in the stanza of `interface`; if it is `alone`, it does
+    nothing else."""
 
     rule: Rule
     path: str
     line: int
     sort: Literal["line", "script"]
+    interface: str = ""
+    alone: bool = True
 
     @property
     def where(self) -> str:
@@ -58,8 +62,16 @@ def makers(observed: HostObserved) -> tuple[Maker, ...] | Unknown:
     lines = effects_at_boot(observed)
     if isinstance(lines, Unknown):
         return lines
+    counts = Counter((line.path, line.line) for line in lines)
     found = [
-        Maker((line.effect.source, line.effect.out), line.path, line.line, "line")
+        Maker(
+            (line.effect.source, line.effect.out),
+            line.path,
+            line.line,
+            "line",
+            line.interface,
+            alone=counts[line.path, line.line] == 1,
+        )
         for line in lines
         if isinstance(line.effect, MasqueradeLine) and line.effect.action == "add"
     ]

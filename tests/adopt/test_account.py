@@ -1,213 +1,65 @@
-"""Laws of the report, over every host that the tests have.
+"""The laws of `tests/adopt/laws.py` over every host and every file that the tests have."""
 
-- Every line that was read stands in exactly one of understood, unmanaged and dangerous.
-- What is said to be in the spec, the written spec asks for; what is said not to be, it does not.
-- The first plan is empty, or each of its differences and refusals is announced.
-- A section that is taken over keeps every meaning, and after it the plan is empty.
-"""
-
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
 import pytest
 
-from service.adopt import Adopted, Material, adopt, of_observed
-from service.errors import InputError
-from service.formats import dnsmasq
-from service.kinds import KINDS
-from service.kinds.desire import desire
-from service.model.observed import HostObserved
-from service.model.plans import Plan
-from service.model.states import Absent, Seen
-from service.plan.make import make_plan
-from service.resources.desired import Desired, LastApplied
-from service.resources.dnsmasq_config import DnsmasqConfig
-from service.resources.guest_names import GuestNames
-from service.resources.guests_known import known_guests
-from service.resources.nat import SourceNat
-from service.resources.stanzas import InterfaceStanza
+from service.adopt import Adopted
+from service.adopt.next_plan import FirstPlan
+from tests.adopt import laws
 from tests.adopt.corpora import hosts
-from tests.adopt.test_styles import shared_of, spec_in
-from tests.adopt.trees import booted
-from tests.laws.host import after_plan
 
 HOSTS = dict(hosts())
-COUNTED = (
-    "/etc/network/", "/etc/dnsmasq.", "/etc/nftables.", "/etc/iptables/", "/etc/fail2ban/jail.local",
-    "/etc/fail2ban/jail.d/", "/etc/pve/firewall/", "/etc/pve/local/", "/etc/ethers", "/etc/sysctl.", "/etc/netplan/",
-    "/etc/systemd/network/",
-)  # fmt: skip
-"""Files that a report is about. The others name the host, or are Proxmox's settings of a guest, which has a part of
-its own."""
-SEMICOLON = ("/etc/fail2ban/", "/etc/sysctl.", "/etc/systemd/")
 
 
 @cache
 def made_of(name: str) -> Adopted | None:
-    """What adopt says; None for a host that it cannot place, or refuses to read, which it says."""
-    try:
-        made = adopt(HOSTS[name])
-    except InputError as error:
-        assert error.hint, error
-        return None
-    return None if made.report.refusal else made
-
-
-def lines_read(given: Material) -> set[tuple[str, int]]:
-    found = set()
-    for path, data in given.files.items():
-        if path.startswith(COUNTED):
-            signs = (b"#", b";") if path.startswith(SEMICOLON) else (b"#",)
-            for number, line in enumerate(data.split(b"\n"), 1):
-                text = line.strip(b" \t\r\n\x0b\x0c")
-                if text and not text.startswith(signs):
-                    found.add((path, number))
-    return found
+    """What adopt says, once for all laws."""
+    return laws.made_of(HOSTS[name])
 
 
 @pytest.mark.parametrize("name", HOSTS)
-def test_every_line_that_was_read_is_in_exactly_one_part(name: str) -> None:
-    made = made_of(name)
-    if made is None:
-        return
-    counts: Counter[tuple[str, int]] = Counter()
-    for note in made.report.notes:
-        path = note.where if note.where in HOSTS[name].files else note.where.rpartition(":")[0]
-        counts.update((path, line) for line in note.lines)
-    assert {place: count for place, count in counts.items() if count > 1} == {}
-    assert lines_read(HOSTS[name]) - set(counts) == set()
-    assert all(note.what for note in made.report.notes)
-    assert all((note.sort == "understood") <= (note.in_spec is True) for note in made.report.notes)
-    assert all((note.sort == "unmanaged") <= (note.in_spec is False) for note in made.report.notes)
-
-
-def desired_of(made: Adopted) -> Desired:
-    return desire(spec_in(made.text, shared_of(made)), KINDS)
-
-
-def told(made: Adopted, path: str) -> Mapping[int, bool]:
-    """{line: whether it is in the spec} of one file."""
-    return {
-        line: note.in_spec is True
-        for note in made.report.notes
-        if note.where.rpartition(":")[0] == path
-        for line in note.lines
-    }
-
-
-def directives_wanted(desired: Desired) -> set[tuple[str, str]]:
-    return {
-        (key, value)
-        for config in desired.of_type(DnsmasqConfig)
-        for key, values in config.wanted().items()
-        for value in map(str, values)
-    }
-
-
-@pytest.mark.parametrize("name", HOSTS)
-def test_what_is_said_of_dnsmasqs_lines_is_what_the_spec_asks_for(name: str) -> None:
-    made = made_of(name)
-    if made is None:
-        return
-    desired = desired_of(made)
-    wanted = directives_wanted(desired)
-    macs = {mac for names in desired.of_type(GuestNames) for _, mac, _ in names.guests}
-    (config, *_) = [*desired.of_type(DnsmasqConfig), None]
-    for path in dnsmasq.read_order(HOSTS[name].files):
-        file = dnsmasq.parse(HOSTS[name].files[path], path)
-        pairs = [(d.key, d.value) for d in file.directives]
-        said = config.canonical_pairs(pairs) if config is not None else pairs
-        for directive, (key, value) in zip(file.directives, said, strict=True):
-            items = {(key, item) for item in (value.split(",") if key in dnsmasq.LISTS else [value])}
-            is_asked = items <= wanted if key != "dhcp-host" else any(mac in value for mac in macs)
-            where = f"{path}:{directive.line} {directive}"
-            assert told(made, path)[directive.line] <= is_asked, where
-
-
-@pytest.mark.parametrize("name", HOSTS)
-def test_what_is_said_of_interfaces_and_nat_is_what_the_spec_asks_for(name: str) -> None:
-    made = made_of(name)
-    if made is None:
-        return
-    desired = desired_of(made)
-    stanzas = {stanza.name for stanza in desired.of_type(InterfaceStanza) if not stanza.gone}
-    rules = {rule for nat in desired.of_type(SourceNat) for rule in nat.rules}
-    for note in made.report.notes:
-        if note.section in ("interfaces", "bridges") and note.lines and note.what.startswith("the stanza of"):
-            pytest.fail(f"nobody says what becomes of {note}")
-        if note.section in ("interfaces", "bridges") and note.sort == "understood":
-            assert note.what.split()[0].rstrip(":;") in stanzas, note
-        if note.section == "nat" and note.sort == "understood" and " leaves through " in note.what:
-            words = note.what.split()
-            assert (words[0], words[3]) in rules, note
-    for stanza in stanzas:
-        is_told = any(note.in_spec and note.what.split()[0].rstrip(":;") == stanza for note in made.report.notes)
-        assert is_told, stanza
-
-
-def running(name: str, made: Adopted) -> HostObserved:
-    """The host after a boot, with the packages of its sort."""
-    host = booted(HOSTS[name], desired_of(made).watch)
-    is_pve = any(path.startswith("/etc/pve/") for path in HOSTS[name].files)
-    absent = {} if is_pve else {package: Absent() for package in host.packages if package.startswith("pve-")}
-    return replace(host, packages={**host.packages, **absent})
-
-
-def seen_plan(made: Adopted, host: HostObserved) -> Plan:
-    return make_plan(desired_of(made), LastApplied(), host)
+def test_what_is_said_of_a_host_is_said_once_and_true(name: str) -> None:
+    if (made := made_of(name)) is not None:
+        laws.each_line_once(HOSTS[name], made)
+        laws.dnsmasq_as_said(HOSTS[name], made)
+        laws.links_and_nat_as_said(HOSTS[name], made)
 
 
 @pytest.mark.parametrize("name", HOSTS)
 def test_the_first_plan_is_empty_or_each_of_its_differences_is_announced(name: str) -> None:
-    made = made_of(name)
-    if made is None:
-        return
-    host = running(name, made)
-    again = adopt(of_observed(host))
-    plan = seen_plan(again, host)
-    known = {drift.difference.key for drift in plan.drifts if not drift.difference.unknown}
-    assert known <= {difference.key for difference in again.report.plan.changes}
-    if not known:
-        assert (plan.steps, plan.packages, plan.refusals) == ((), (), ())
-    in_files = {drift.difference.key for drift in seen_plan(made, host).drifts if drift.difference.where != "live"}
-    assert in_files <= {difference.key for difference in made.report.plan.changes}
+    if (made := made_of(name)) is not None:
+        laws.first_plan_announced(HOSTS[name], made)
 
 
-def meant(texts: Mapping[str, bytes], networks: tuple[str, ...]) -> set[tuple[str, str]]:
-    """What dnsmasq's files say together; guests by what counts of each, of one option given twice the last."""
-    files = [dnsmasq.parse(texts[path], path) for path in dnsmasq.read_order(texts)]
-    pairs = dnsmasq.without_tag_names([(d.key, d.value) for file in files for d in file.directives])
-    everything = dnsmasq.DnsmasqFile("", tuple(dnsmasq.Directive(key, value) for key, value in pairs))
-    found = {(key, value) for key, values in dnsmasq.meaning([everything], networks).items() for value in values}
-    options = [dnsmasq.canonical_value(k, v).split(",") for k, v in pairs if k == "dhcp-option"]
-    last = {tuple(words[: 1 + words[0].startswith("tag:")]): words for words in options}
-    dead = {("dhcp-option", ",".join(words)) for words in options if words not in last.values()}
-    guests = {("guest", f"{g.mac} {g.name} {g.address} {g.extra}") for g in known_guests(texts).values()}
-    return {pair for pair in found - dead if pair[0] not in ("dhcp-host", "dhcp-hostsdir")} | guests
-
-
-@pytest.mark.parametrize("section", ["nat", "dnsmasq", "guests"])
 @pytest.mark.parametrize("name", HOSTS)
-def test_taking_over_keeps_every_meaning_and_is_then_done(name: str, section: str) -> None:
-    made = made_of(name)
-    if made is None or section not in made.values:
-        return
-    text = made.text.replace("sync: approve\n", f"sync: approve\ntake_over: [{section}]\n")
-    desired = desire(spec_in(text, shared_of(made)), KINDS)
-    host = booted(HOSTS[name], desired.watch)
-    plan = make_plan(desired, LastApplied(), host)
-    if plan.refusals:
-        return
-    done = after_plan(host, plan)
-    left = make_plan(desired, LastApplied(), done)
-    before_it = [drift.difference for drift in seen_plan(made, host).drifts]
-    assert [drift for drift in left.drifts if drift.difference not in before_it] == []
-    assert (left.steps, left.refusals) == ((), ())
-    networks = next((config.networks for config in desired.of_type(DnsmasqConfig)), ())
-    before, after = (
-        meant({p: t.value for p, t in one.texts.items() if isinstance(t, Seen)}, networks) for one in (host, done)
+def test_taking_over_keeps_every_meaning_and_is_then_done(name: str) -> None:
+    if (made := made_of(name)) is not None:
+        for section in ("nat", "dnsmasq", "guests"):
+            laws.taken_over(HOSTS[name], made, section)
+
+
+def test_the_laws_notice_a_report_that_is_not_exact() -> None:
+    """Negative controls: a line in no part, a line in two, a line that is said to be in the spec and is not."""
+    given = HOSTS["dnsmasq: guests of all sorts"]
+    made = laws.made_of(given)
+    assert made is not None
+    notes = made.report.notes
+    unmanaged = next(note for note in notes if note.sort == "unmanaged" and note.where == "/etc/dnsmasq.conf:6")
+    wrong = (
+        tuple(note for note in notes if note != unmanaged),
+        (*notes, replace(unmanaged, what="again")),
+        tuple(replace(note, sort="understood", in_spec=True) if note == unmanaged else note for note in notes),
     )
-    assert before - after == set()
-    assert {pair for pair in after - before if pair[0] != "dhcp-ignore-names"} == set()
+    for found in wrong:
+        bad = replace(made, report=replace(made.report, notes=found))
+        with pytest.raises(AssertionError):
+            laws.each_line_once(given, bad)
+            laws.dnsmasq_as_said(given, bad)
+    loud = HOSTS["scripts enabled"]
+    said = laws.made_of(loud)
+    assert said is not None
+    assert said.report.plan.changes
+    with pytest.raises(AssertionError):
+        laws.first_plan_announced(loud, replace(said, report=replace(said.report, plan=FirstPlan())))

@@ -10,10 +10,13 @@ from dataclasses import replace
 import pytest
 
 from service.adopt import Material, adopt
+from service.adopt.material import HOSTNAME_FILE, KEY_FILE
 from service.errors import InputError
 from service.formats import dnsmasq, ethers, leases, nat_files, pve_guests, pve_interfaces
 from service.formats.interfaces import MAIN_FILE, load, meanings, up_effects
 from service.formats.pve_interfaces.checks import WriterRefuses
+from tests.adopt import laws
+from tests.adopt.corpora import hosts
 from tests.adopt.test_styles import planned, shared_of
 from tests.adopt.trees import NAMES, material
 
@@ -195,3 +198,40 @@ def test_a_whole_host_changed_at_random_gives_a_spec_or_says_what_is_missing() -
         what = f"seed {seed}, number {number}"
         (said,) = timed(lambda given=given, files=files: [whole(given, files)], what)  # type: ignore[misc]
         assert said.isprintable(), what
+
+
+def with_other_lines(data: bytes, pool: list[bytes], chance: random.Random) -> bytes:
+    """A file with lines of other files in it, lines twice, lines gone."""
+    lines = data.split(b"\n")
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(lines))
+        lines[at : at + chance.choice((0, 1))] = chance.choice(([], [chance.choice(pool)], [lines[at], lines[at]]))
+        lines = lines or [b""]
+    return b"\n".join(lines)
+
+
+@pytest.mark.timeout(1200)
+def test_the_laws_of_the_report_hold_for_hosts_changed_at_random() -> None:
+    seed = random.randrange(1 << 32)
+    chance, every = random.Random(seed), [(name, given) for name, given in hosts() if not name.startswith("firewall")]
+    pool = [line for _, given in every for path, data in given.files.items() if "/ssh/" not in path
+            for line in data.split(b"\n")]  # fmt: skip
+    for number in range(WHOLE_HOSTS):
+        name, host = chance.choice(every)
+        kept = {path: data for path, data in host.files.items() if path in (HOSTNAME_FILE, KEY_FILE)}
+        files = {
+            path: with_other_lines(d, pool, chance) if chance.random() < 0.5 else d for path, d in host.files.items()
+        }
+        given = replace(host, files={**files, **kept})
+        made = laws.made_of(given)
+        if made is None:
+            continue
+        try:
+            laws.each_line_once(given, made)
+            laws.dnsmasq_as_said(given, made)
+            laws.links_and_nat_as_said(given, made)
+            laws.first_plan_announced(given, made)
+            for section in ("nat", "dnsmasq", "guests"):
+                laws.taken_over(given, made, section)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}, number {number}, {name}: {given.files}") from error

@@ -7,6 +7,7 @@ import pytest
 
 from service.adopt import WATCH, Adopted, ConnectionGiven, Material, Note, adopt, of_observed
 from service.adopt.account import MAX_NOTES, Account
+from service.adopt.against import against
 from service.adopt.report import Sort
 from service.cli.host_tree import read_host_tree
 from service.kinds import KINDS
@@ -91,6 +92,48 @@ def test_a_reservation_that_says_more_is_not_taken_over_and_a_change_of_it_is_re
     (refusal,) = plan.refusals
     assert refusal.rule == "not-ours"
     assert said in refusal.hint
+
+
+NAT_LINE = "post-up iptables -t nat -A POSTROUTING -s 10.10.10.0/24 -o enp1s0 -j MASQUERADE"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("\tpost-up echo 1", f"\t{NAT_LINE}; echo 1 > /proc/sys/net/ipv4/ip_forward\n\tpost-up echo 1", "and more"),
+        ("iface lo inet loopback", f"iface lo inet loopback\n\t{NAT_LINE}", "of lo, which is not in the spec"),
+    ],
+    ids=["a line that does more", "a stanza that no spec names"],
+)  # fmt: skip
+def test_a_masquerade_that_cannot_be_moved_is_named_and_not_made_twice(old: str, new: str, said: str) -> None:
+    host = Material({**BASE, MAIN: BASE[MAIN].decode().replace(old, new, 1).encode()})
+    text = adopt(host).text
+    assert "{source: 10.10.10.0/24, out: enp1s0}" in text
+    plan, _, _ = planned(text.replace("sync: approve\n", "sync: approve\ntake_over: [nat]\n"), host)
+    assert [refusal.rule for refusal in plan.refusals] == ["not-ours"]
+    assert said in plan.refusals[0].what
+
+
+def test_a_masquerade_in_a_line_that_no_plan_understands_is_unmanaged() -> None:
+    line = NAT_LINE.replace("post-up ", "post-up [ -e /x ] || ").encode()
+    host = Material({**BASE, MAIN: BASE[MAIN].replace(b"\tpost-up echo", b"\t" + line + b"\n\tpost-up echo", 1)})
+    made = adopt(host)
+    assert "nat" not in made.values
+    (note,) = [note for note in made.report.notes if note.section == "nat" and "MASQUERADE" in note.what]
+    assert (note.sort, note.in_spec) == ("danger", False)
+
+
+def test_a_guest_that_a_spec_says_and_a_line_that_says_more_stay_in_a_patch() -> None:
+    given_host = given("take-over-guests-tag-and-lease")
+    host = replace(given_host, files={**given_host.files, **{k: v for k, v in BASE.items() if k != MAIN}})
+    made = adopt(host)
+    guests = 'guests:\n  db: {mac: "02:00:00:00:00:08", address: 10.10.10.71, vmid: 105}\n'
+    assert against(made.text + guests, made).text == made.text + guests
+    other = guests.replace("10.10.10.71", "10.10.10.72")
+    assert against(made.text + other, made).text == made.text
+    bound = adopt(replace(given("adopt-bind-interfaces"), files={**given("adopt-bind-interfaces").files, **BASE}))
+    text = bound.text.replace("dnsmasq: {", "dnsmasq: {bind_interfaces: true, ")
+    assert against(text, bound).text == text
 
 
 def test_binding_before_the_bridge_is_there_is_dangerous_and_no_file_is_written() -> None:
