@@ -9,7 +9,7 @@ PasserelleError
 │   ├── Unreachable     no connection, or it died; try later
 │   │   └── Throttled   its sshd refuses every login from our address for a while (PerSourcePenalties)
 │   ├── HostKeyChanged  the host shows another key than the spec pins; a person must look
-│   ├── AuthFailed      the host refuses our key
+│   ├── AuthFailed      the host refuses our key, or the user cannot become root
 │   ├── Garbled         the host answered something that is not an answer (bounds, framing)
 │   ├── TooMuch         what the host says takes too much time or memory to read or to plan
 │   └── HostRefused     the host-side file said no (conflict, fenced off, armed already, check failed)
@@ -63,7 +63,11 @@ class HostKeyChanged(HostError):  # noqa: N818
 
 
 class AuthFailed(HostError):  # noqa: N818
-    """The host does not accept the service's key."""
+    """The host does not accept the service's key, or its user cannot become root. `login` is who tried where."""
+
+    def __init__(self, what: str, *, hint: str = "", login: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.login = login
 
 
 class Garbled(HostError):  # noqa: N818

@@ -12,7 +12,7 @@ from service.apply.switch import Switch
 from service.apply.transaction import Transaction
 from service.apply.weighing import PackageQuestion, question, read_weighed
 from service.clock import Clock
-from service.errors import Garbled, HostError, HostRefused, Unreachable
+from service.errors import Garbled, HostError, HostRefused, InputError, Unreachable
 from service.model.facts import FactId
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
@@ -22,6 +22,7 @@ from service.model.states import Json, Seen, Unknown
 from service.model.telling import Ended, Fence, Told
 from service.model.weighed import Weighed
 from service.observe.connection import Dialer, Host, Target
+from service.spec.connections import Jump
 from service.spec.host import HostSpec
 
 PACKAGES_TIMEOUT_S = 900.0
@@ -263,4 +264,12 @@ class FleetHosts:
 def target_of(spec: HostSpec) -> Target:
     """Where the spec says that the host is."""
     connection = spec.connection
-    return Target(spec.name, connection.address, connection.host_keys, connection.port, connection.user)
+    if connection.jump_host and connection.jump is None:
+        raise InputError(f"{spec.name}: the way through {connection.jump_host} is not known", hint="passerelle lint")
+    jump = _jump_of(connection.jump) if connection.jump is not None else None
+    return Target(spec.name, connection.address, connection.host_keys, connection.port, connection.user, jump)
+
+
+def _jump_of(jump: Jump) -> Target:
+    before = _jump_of(jump.jump) if jump.jump is not None else None
+    return Target(jump.name, jump.address, jump.host_keys, jump.port, jump.user, before, is_jump=True)

@@ -170,7 +170,8 @@ def _looked_at(host: str, user: str, port: int, host_key: str, ssh_key: Path | N
     from service.app import observe_once
     from service.cli.output import tell
     from service.settings import read_settings
-    from service.spec.host import Connection, HostSpec
+    from service.spec.connections import Connection
+    from service.spec.host import HostSpec
 
     connection = Connection(host, (host_key,), user, port)
     spec = HostSpec(re.sub(r"[^A-Za-z0-9._-]", "-", host), "", "debian", "observe", connection, {})

@@ -15,7 +15,8 @@ def schema(
 ) -> int:
     """Print the JSON Schema of a spec file.
 
-    Editors use it when the file begins with `# yaml-language-server: $schema=PATH`.
+    Editors use it when the file begins with `# yaml-language-server: $schema=PATH`. A key that a shared file may
+    have is not required in a host's file.
 
     Parameters
     ----------

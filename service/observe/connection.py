@@ -1,6 +1,6 @@
 """What a connection to a host must offer: the two protocols that observing and applying are written against.
 
-Target(name, address, port, user, host_keys)      where a host is, and by which keys it is known
+Target(name, address, port, user, host_keys, jump)      where a host is, by which keys it is known
 Answer(exit_status, stdout, stderr)               what one command said
 Host.run(argv, stdin=, timeout_s=, on_line=)      one command in a process of its own
 Host.ask(script, timeout_s)                       one round trip on the long-lived shell
@@ -21,6 +21,8 @@ class Target:
     """Where a host is reached and what proves that it is the one meant.
 
     `address` is an IP address or a name, `host_keys` are pinned public keys as in known_hosts (`ssh-ed25519 AAAA…`).
+    `jump` is the host that forwards the connection; it resolves `address`, and its `is_jump` is set. Commands run as
+    root: where `user` is another one, through sudo(8).
     """
 
     name: str
@@ -28,6 +30,23 @@ class Target:
     host_keys: tuple[str, ...]
     port: int = 22
     user: str = "root"
+    jump: "Target | None" = None
+    is_jump: bool = False
+
+    @property
+    def needs_sudo(self) -> bool:
+        """Whether the login is not root's own."""
+        return self.user != "root"
+
+    @property
+    def login(self) -> str:
+        """Who logs in where: `ops@192.0.2.1:22`."""
+        return f"{self.user}@{self.address}:{self.port}"
+
+    @property
+    def way(self) -> "tuple[Target, ...]":
+        """The hosts that are logged in to, one after the other; this one is the last."""
+        return (*(self.jump.way if self.jump is not None else ()), self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +92,7 @@ class Dialer(Protocol):
     """Makes connections."""
 
     async def connect(self, target: Target) -> Host:
-        """A new connection: new TCP connection, new authentication, never a shared one.
+        """A new connection: new TCP connection, new authentication, never a shared one, also to each jump host.
 
         Raises Unreachable, HostKeyChanged, AuthFailed, InputError (no usable pinned key).
         """

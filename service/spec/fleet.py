@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.model.trees import BlobEntry, Tree
-from service.spec import document, groups, host, ignoring, layers, shape
+from service.spec import document, groups, host, ignoring, jumps, layers, shape
 from service.spec.findings import WHOLE_FILE, Finding, Hit, LintRule, Path, finding, has_errors, sorted_findings
 from service.spec.host import HostSpec, Shared
 from service.spec.ignoring import Ignored
@@ -35,6 +35,7 @@ RULES = (
     FLEET_MISSING,
     *groups.RULES,
     *layers.RULES,
+    *jumps.RULES,
     *ignoring.RULES,
     DUPLICATE_HOST,
     DUPLICATE_ADDRESS,
@@ -81,6 +82,7 @@ def read_fleet(tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, Parsed
             hit = DUPLICATE_HOST.hit(("host",), f"{first.file} describes the same host", "keep one of the two files")
             found.append(finding(file.path, file.spec.position(("host",)), hit))
     _name_writers(hosts)
+    found += jumps.with_jumps(hosts, {host_of(file.path) for file in reading.files})
     found += _across(hosts, kinds)
     comments = [comment for file in reading.files for comment in file.comments]
     silenced = ignoring.applied(sorted_findings(found), comments, all_rules(kinds))
@@ -208,9 +210,11 @@ def _name_writers(hosts: dict[str, HostSpec]) -> None:
 
 def _across(hosts: Mapping[str, HostSpec], kinds: Sequence[SpecKind]) -> Iterator[Finding]:
     """The hosts against each other."""
-    endpoints: dict[tuple[str, int], HostSpec] = {}
+    endpoints: dict[tuple[object, ...], HostSpec] = {}
     for spec in hosts.values():
-        first = endpoints.setdefault((spec.connection.address, spec.connection.port), spec)
+        # behind two jump hosts, two hosts may have the same private address
+        reached = (spec.connection.address, spec.connection.port, spec.connection.jump)
+        first = endpoints.setdefault(reached, spec)
         if first is not spec:
             path: Path = ("connection", "address")
             hit = DUPLICATE_ADDRESS.hit(

@@ -19,6 +19,7 @@ MAX_INTERFACE_NAME = 15
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(_LABEL)
+NAME_PATTERN = f"^{_LABEL}$"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NO_INTERFACE = ("all", "default", "none", "lo")

@@ -1,17 +1,16 @@
 """One host as the repository describes it: the head of its file, and a section for every kind that it names."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.model.probes import Probe
 from service.spec import checks, grammar
 from service.spec.checks import Checks
+from service.spec.connections import Connection, ConnectionSection
 from service.spec.findings import WHOLE_FILE, Finding, Hit, LintRule, Path, Position, finding
-from service.spec.hostkeys import HostKey
 
 Platform = Literal["debian", "proxmox"]
 Sync = Literal["observe", "approve", "auto"]
@@ -25,27 +24,6 @@ ALLOW_MANAGEMENT_CHANGE = LintRule(
     "connection.allow-management-change", "warning", "the override of the management path is removed after its commit"
 )
 RULES = (FILE_NAME, CLUSTER, NO_CONSOLE, ALLOW_MANAGEMENT_CHANGE, *checks.RULES)
-
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/?=&+,;:-]*)?(?:#[A-Za-z0-9._~/?=&:,+-]*)?")
-_IPV6_URL = re.compile(r"https?://\[[0-9a-f:]+\](?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/?=&+,;:-]*)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How the host is reached over SSH. `host_keys` are `TYPE BASE64` without comment, any of which may be shown.
-
-    `confirm_timeout_s` is how long a change waits for its confirmation before the host undoes it.
-    `allow_management_change` counts only in the commit that introduces it.
-    """
-
-    address: str
-    host_keys: tuple[str, ...]
-    user: str = "root"
-    port: int = 22
-    confirm_timeout_s: int = 120
-    console: str | None = None
-    allow_management_change: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,70 +111,6 @@ def nearest(places: Mapping[Path, Position], path: Path) -> Position:
     while path not in places and path:
         path = path[:-1]
     return places.get(path, WHOLE_FILE)
-
-
-def _check_endpoint(value: str) -> str:
-    if re.fullmatch(r"[0-9.]+", value) or ":" in value:
-        return grammar.check_address(value)
-    return grammar.check_domain(value)
-
-
-def _check_user(value: str) -> str:
-    if not _USER.fullmatch(value):
-        grammar.wrong(f"{grammar.quoted(value)} is not a user name", "write a login name of the host, such as root")
-    return value
-
-
-def _check_console(value: str) -> str:
-    if not (_URL.fullmatch(value) or _IPV6_URL.fullmatch(value)):
-        grammar.wrong(
-            f"{grammar.quoted(value)} is not a web address", "write an https:// address without user and password"
-        )
-    return value
-
-
-class ConnectionSection(BaseModel):
-    """The key `connection` of a host file."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-    address: Annotated[str, *grammar.text(_check_endpoint, {"maxLength": 253})] = Field(
-        description="Address or DNS name that the service connects to."
-    )
-    host_keys: tuple[HostKey, ...] = Field(
-        min_length=1,
-        max_length=16,
-        description="The host's SSH public keys, as in /etc/ssh/ssh_host_*_key.pub; any of them, no other.",
-    )
-    user: Annotated[str, *grammar.text(_check_user, {"pattern": f"^{_USER.pattern}$"})] = Field(
-        "root", description="Login name on the host."
-    )
-    port: int = Field(22, ge=1, le=65535, description="TCP port of the host's sshd.")
-    confirm_timeout: Annotated[
-        str, *grammar.text(grammar.check_duration(5, 3600), {"pattern": "^[1-9][0-9]*(s|m|h)$"})
-    ] = Field(
-        "120s",
-        description="How long a change waits for its confirmation before the host undoes it: 5s to 1h.",
-    )
-    console: Annotated[str, *grammar.text(_check_console, {"format": "uri"})] | None = Field(
-        None, description="Web address of the host's console, shown when all else fails."
-    )
-    allow_management_change: bool = Field(
-        default=False,
-        description="Let this commit change the service's own path; counts only in the commit that introduces it.",
-    )
-
-    def connection(self) -> Connection:
-        """As the rest of the program speaks of it."""
-        return Connection(
-            address=self.address,
-            host_keys=self.host_keys,
-            user=self.user,
-            port=self.port,
-            confirm_timeout_s=grammar.duration_s(self.confirm_timeout),
-            console=self.console,
-            allow_management_change=self.allow_management_change,
-        )
 
 
 class Head(BaseModel):

@@ -36,8 +36,16 @@ class _Schema(GenerateJsonSchema):
 
 
 def host_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
-    """The schema of hosts/**.yaml."""
-    return {"$schema": DIALECT, **host_model(kinds).model_json_schema(schema_generator=_Schema)}
+    """The schema of hosts/**.yaml. Of the keys it requires only `host`: fleet.yaml and groups/ may have the others."""
+    whole = whole_host_schema(kinds)
+    parts = _Parts(whole.pop("$defs", {}))
+    made = parts.part(whole)
+    return {"$schema": DIALECT, **made, "required": ["host"], "$defs": parts.made | parts.defs}
+
+
+def whole_host_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
+    """The schema of a host's whole spec, wherever its values come from."""
+    return host_model(kinds).model_json_schema(schema_generator=_Schema)
 
 
 def fleet_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
@@ -66,7 +74,7 @@ def group_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
 
 def _put_values(made: dict[str, Any], file: dict[str, Any], key: str, kinds: Sequence[SpecKind]) -> None:
     """Let a key of a file have the keys of a host's file; what they need of `$defs` goes into those of `made`."""
-    host = host_model(kinds).model_json_schema(schema_generator=_Schema)
+    host = whole_host_schema(kinds)
     parts = _Parts(host.pop("$defs", {}))
     values = parts.part(host)
     for path in OWN_KEYS:

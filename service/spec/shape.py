@@ -232,12 +232,14 @@ def _is_model(annotation: object) -> bool:
 
 
 def _model_in(annotation: object) -> object:
-    """The model itself, or the one in `Model | None`."""
+    """The model itself, or the one in `Model | None`, with or without annotations."""
+    if hasattr(annotation, "__metadata__"):
+        annotation = _arguments(annotation)[0]
     if _is_model(annotation):
         return annotation
     parts = [part for part in _arguments(annotation) if part is not type(None)]
     if type(None) in _arguments(annotation) and len(parts) == 1:
-        return parts[0]
+        return _model_in(parts[0]) or parts[0]
     return None
 
 

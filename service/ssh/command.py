@@ -29,7 +29,7 @@ async def run_command(
     on_line: Callable[[str], None] | None,
 ) -> Answer:
     """Run `argv` to its end. Raises Garbled when the host says too much; the caller sets the deadline."""
-    process = await connection.create_process(shlex.join(argv), encoding=None)
+    process = await connection.create_process(as_root(target, shlex.join(argv)), encoding=None)
     try:
         check_packets(process, target)
         lines = Lines(on_line) if on_line else None
@@ -47,6 +47,14 @@ async def run_command(
         lines.end()
     told = process.exit_status if process.exit_signal is None else None
     return Answer(told, stdout, stderr)
+
+
+def as_root(target: Target, command: str) -> str:
+    """A shell command as root runs it. sudo(8) never asks for a password (-n). It clears the environment, and the host
+    has to know the connection by which it is managed."""
+    if not target.needs_sudo:
+        return command
+    return f'sudo -n -- /usr/bin/env "SSH_CONNECTION=$SSH_CONNECTION" {command}'
 
 
 def check_packets(process: "asyncssh.SSHClientProcess[bytes]", target: Target) -> None:

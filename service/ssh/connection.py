@@ -21,7 +21,7 @@ from service.ssh.command import run_command
 from service.ssh.greeting import not_turned_away, reach
 from service.ssh.keys import Pinned, pinned
 from service.ssh.shell import Shell
-from service.ssh.words import Phase, trouble_connecting, trouble_running
+from service.ssh.words import Phase, no_sudo, trouble_connecting, trouble_running
 
 T = TypeVar("T")
 
@@ -37,9 +37,16 @@ DEBUGS = 200
 class SshHost:
     """An open connection. One command and one question to the shell at a time; others wait for their turn."""
 
-    def __init__(self, connection: asyncssh.SSHClientConnection, target: Target) -> None:
+    def __init__(
+        self,
+        connection: asyncssh.SSHClientConnection,
+        target: Target,
+        through: Sequence[asyncssh.SSHClientConnection] = (),
+    ) -> None:
+        """`through` are the connections to the jump hosts, the nearest first; they end with this one."""
         self.target = target
         self._connection = connection
+        self._through = through
         self._running = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._shell: Shell | None = None
@@ -99,17 +106,31 @@ class SshHost:
         await self._closed()
 
     async def _closed(self) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._connection.wait_closed()
-        except TimeoutError:
-            self._connection.abort()
+        await ended(self._connection)
+        await close_all(self._through)
 
     async def close(self) -> None:
         """See `service.observe.connection.Host.close`."""
         if not self._connection.is_closed():
             self._connection.close()
         await self._closed()
+
+
+async def close_all(connections: Sequence[asyncssh.SSHClientConnection]) -> None:
+    """End connections, the last one made first."""
+    for connection in reversed(connections):
+        if not connection.is_closed():
+            connection.close()
+        await ended(connection)
+
+
+async def ended(connection: asyncssh.SSHClientConnection) -> None:
+    """Wait until a connection that is closing is gone, at most `CLOSE_S`."""
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await connection.wait_closed()
+    except TimeoutError:
+        connection.abort()
 
 
 class _Client(asyncssh.SSHClient):
@@ -154,15 +175,33 @@ class SshDialer:
 
     async def connect(self, target: Target) -> SshHost:
         """See `service.observe.connection.Dialer.connect`."""
-        pins = pinned(target)
+        way = [(hop, pinned(hop)) for hop in target.way]
+        made: list[asyncssh.SSHClientConnection] = []
+        try:
+            for hop, pins in way:
+                made.append(await self._logged_in(hop, pins, made[-1] if made else None))
+            if target.needs_sudo:
+                await self._become_root(made[-1], target)
+        except BaseException:
+            for connection in reversed(made):
+                connection.abort()
+            await close_all(made)
+            raise
+        return SshHost(made[-1], target, made[:-1])
+
+    async def _logged_in(
+        self, target: Target, pins: Pinned, through: asyncssh.SSHClientConnection | None
+    ) -> asyncssh.SSHClientConnection:
+        """A connection of its own to one host of the way: directly, or through the one before it."""
         client = _Client()
         sock: socket.socket | None = None
         try:
             async with asyncio.timeout(self.connect_s):
-                sock = await (self.dial or reach)(target)
-                client.has_reached = True
-                await not_turned_away(sock)
-                connection = await self._handshake(target, pins, client, sock)
+                if through is None:
+                    sock = await (self.dial or reach)(target)
+                    client.has_reached = True
+                    await not_turned_away(sock)
+                return await self._handshake(target, pins, client, sock, through)
         except BaseException as error:
             if sock is not None and client.connection is None:
                 sock.close()
@@ -178,15 +217,32 @@ class SshDialer:
                 pins=pins.fingerprints,
                 key=self.key,
             ) from error
-        return SshHost(connection, target)
+
+    async def _become_root(self, connection: asyncssh.SSHClientConnection, target: Target) -> None:
+        """A login that cannot become root manages nothing: that is known at once, and before a change is confirmed."""
+        try:
+            async with asyncio.timeout(self.connect_s):
+                answer = await run_command(connection, target, ["true"], b"", None)
+        except PasserelleError:
+            raise
+        except Exception as error:
+            raise trouble_running(target, error, "`sudo -n true`", self.connect_s) from error
+        if answer.exit_status != 0:
+            raise no_sudo(target, answer)
 
     async def _handshake(
-        self, target: Target, pins: Pinned, client: _Client, sock: socket.socket
+        self,
+        target: Target,
+        pins: Pinned,
+        client: _Client,
+        sock: socket.socket | None,
+        through: asyncssh.SSHClientConnection | None,
     ) -> asyncssh.SSHClientConnection:
         return await asyncssh.connect(
             target.address,
             target.port,
             sock=sock,
+            tunnel=through or (),
             client_factory=lambda: client,
             username=target.user,
             known_hosts=pins.known_hosts,

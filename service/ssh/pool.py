@@ -56,7 +56,7 @@ class Connections:
         self._doubts: dict[str, _Doubt] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._next_s: dict[str, float] = {}
-        self._refused: dict[str, tuple[float, Target, AuthFailed]] = {}
+        self._refused: dict[str, tuple[float, AuthFailed]] = {}
         self._dialling = asyncio.Semaphore(at_once)
 
     async def host(self, target: Target) -> SshHost:
@@ -87,25 +87,29 @@ class Connections:
         return made
 
     async def fresh(self, target: Target) -> SshHost:
-        """A new connection that is nobody else's: it proves that the host can be reached now. AuthFailed, as it was
-        told, without asking again, within `AUTH_HOLD_S` of the last one."""
-        held_s, held_for, refused = self._refused.get(target.name, (0.0, target, None))
-        if refused is not None and held_for == target and self._clock.monotonic_s() < held_s:
-            raise AuthFailed(refused.what, hint=refused.hint)
-        await self._pace(target.name)
+        """A new connection that is nobody else's: it proves that the host can be reached now.
+
+        AuthFailed of the host, or of a jump host on the way, is raised again for `AUTH_HOLD_S` without another login.
+        """
+        for hop in target.way:
+            held_s, refused = self._refused.get(hop.login, (0.0, None))
+            if refused is not None and self._clock.monotonic_s() < held_s:
+                raise AuthFailed(refused.what, hint=refused.hint, login=refused.login)
+            await self._pace(hop.name)
         try:
             async with self._dialling:
                 made = await self._dialer.connect(target)
         except HostError as error:
             if isinstance(error, AuthFailed):
-                self._refused[target.name] = (self._clock.monotonic_s() + AUTH_HOLD_S, target, error)
+                self._refused[error.login] = (self._clock.monotonic_s() + AUTH_HOLD_S, error)
             known = self._doubts.get(target.name)
             self._doubts[target.name] = _Doubt(known.since if known else self._clock.now(), error)
             if kept := self._kept.get(target.name):
                 kept.renew_s = min(kept.renew_s, self._clock.monotonic_s() + RENEW_AGAIN_S)
             raise
         self._doubts.pop(target.name, None)
-        self._refused.pop(target.name, None)
+        for hop in target.way:
+            self._refused.pop(hop.login, None)
         return made
 
     async def _pace(self, name: str) -> None:

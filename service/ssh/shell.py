@@ -15,7 +15,7 @@ import asyncssh
 from service.errors import Garbled, Unreachable
 from service.model.trees import shown
 from service.observe.connection import OUTPUT_BYTES, Target
-from service.ssh.command import CHUNK_BYTES, check_packets
+from service.ssh.command import CHUNK_BYTES, as_root, check_packets
 from service.ssh.words import where
 
 
@@ -29,7 +29,9 @@ class Shell:
     @classmethod
     async def open(cls, connection: asyncssh.SSHClientConnection, target: Target) -> "Shell":
         """Start one. `exec` puts sh in the place of whatever login shell the user has."""
-        process = await connection.create_process("exec /bin/sh", encoding=None, stderr=asyncssh.DEVNULL)
+        process = await connection.create_process(
+            f"exec {as_root(target, '/bin/sh')}", encoding=None, stderr=asyncssh.DEVNULL
+        )
         try:
             check_packets(process, target)
         except BaseException:

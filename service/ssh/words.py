@@ -13,7 +13,7 @@ import asyncssh
 
 from service.errors import AuthFailed, HostError, HostKeyChanged, Throttled, Unreachable
 from service.model.trees import shown
-from service.observe.connection import Target
+from service.observe.connection import Answer, Target
 from service.ssh.greeting import TurnedAway
 
 Phase = Literal["tcp", "greeting", "login"]
@@ -40,7 +40,7 @@ _REFUSED: dict[int, tuple[str, str]] = {
 
 def where(target: Target) -> str:
     """Host, address and port as they stand in every message."""
-    return f"{target.name} ({target.address} port {target.port})"
+    return f"{'jump host ' if target.is_jump else ''}{target.name} ({target.address} port {target.port})"
 
 
 def trouble_connecting(
@@ -60,11 +60,38 @@ def trouble_connecting(
         return AuthFailed(
             f"{where(target)} does not accept the service's key {key.get_fingerprint()} for {target.user}",
             hint=f"add to ~{target.user}/.ssh/authorized_keys there: {key.export_public_key().decode().strip()}",
+            login=target.login,
         )
+    if isinstance(error, asyncssh.ChannelOpenError) and target.jump is not None:
+        return _not_forwarded(target, target.jump, error)
     if isinstance(error, TurnedAway):
         return turned_away(where(target), error)
     what, hint = _unreachable(error, phase, timeout_s)
     return Unreachable(f"{where(target)}: {what}", hint=hint)
+
+
+def no_sudo(target: Target, answer: Answer) -> AuthFailed:
+    """The login works, but root's rights do not come with it."""
+    said = shown(answer.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2], 120) or "no reason was given"
+    return AuthFailed(
+        f"{where(target)}: {target.user} logs in but cannot become root: {said}",
+        hint=f"allow it there without a password: echo '{target.user} ALL=(root) NOPASSWD: ALL' "
+        f"> /etc/sudoers.d/passerelle; test it with `sudo -n true`",
+        login=target.login,
+    )
+
+
+def _not_forwarded(target: Target, jump: Target, error: asyncssh.ChannelOpenError) -> Unreachable:
+    """The jump host was reached, and opens no connection to the host behind it (RFC 4254, 5.1 and 7.2)."""
+    if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+        return Unreachable(
+            f"{where(target)}: {where(jump)} forwards no connection to it",
+            hint="set `AllowTcpForwarding local` in its sshd_config, and check PermitOpen and the key's options",
+        )
+    return Unreachable(
+        f"{where(target)}: {where(jump)} does not reach it: {_said(error)}",
+        hint="is the host up, and is connection.address right as seen from the jump host?",
+    )
 
 
 def turned_away(where_: str, error: TurnedAway) -> Unreachable:
@@ -113,6 +140,13 @@ def trouble_running(target: Target, error: Exception, what: str, timeout_s: floa
 
 def _other_key(target: Target, seen: asyncssh.SSHKey | None, pins: Sequence[str]) -> HostKeyChanged:
     shows = f"{seen.get_algorithm()} {seen.get_fingerprint()}" if seen else "a key that cannot be read"
+    if target.is_jump:
+        hint = (
+            "compare the fingerprint on its console. If the host was reinstalled, commit the new key. Otherwise "
+            "somebody intercepts the connection. passerelle tries again after the next commit"
+        )
+        what = f"{where(target)} shows the host key {shows}; pinned: {', '.join(pins)}. Nothing was sent to it"
+        return HostKeyChanged(what, hint=hint)
     return HostKeyChanged(
         f"{where(target)} shows the host key {shows}; pinned: {', '.join(pins)}. Nothing was sent to it",
         hint="if it was reinstalled, compare the fingerprint on its console and commit the new key under "

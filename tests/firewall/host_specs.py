@@ -16,7 +16,8 @@ from service.kinds.packet_rules.checks import uncompilable
 from service.kinds.packet_rules.levels import guest_level, host_level
 from service.kinds.packet_rules.section import DeriveSection, FirewallSection, SharedFirewallSection
 from service.kinds.packet_rules.shared import shared_level
-from service.spec.host import Connection, HostSpec, Shared
+from service.spec.connections import Connection
+from service.spec.host import HostSpec, Shared
 
 Section = dict[str, Any]
 SPEC = HostSpec("pve1", "hosts/pve1.yaml", "debian", "auto", Connection("198.51.100.11", ()), {}, {}, Shared())

@@ -93,6 +93,14 @@ def test_the_schema_refuses_what_the_models_refuse(old: str, new: str) -> None:
         Draft202012Validator(host_schema(KINDS)).validate(instance(HOST.replace(old, new)))
 
 
+def test_a_hosts_file_may_leave_to_shared_files_what_they_may_have() -> None:
+    schema = Draft202012Validator(host_schema(KINDS))
+    schema.validate(instance("host: pve1\nconnection: {address: 198.51.100.11}\n"))
+    schema.validate(instance("host: pve1\nguests: {dev: {address: 10.10.10.9}}\n"))
+    for text in ("connection: {address: 198.51.100.11}\n", "host: pve1\nnat: [{source: 10.10.10.0/24}]\n"):
+        assert not schema.is_valid(instance(text))
+
+
 def test_no_key_takes_null() -> None:
     assert '"null"' not in str(host_schema(KINDS)).replace("'", '"')
 

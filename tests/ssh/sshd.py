@@ -36,6 +36,7 @@ class Sshd:
     host_key: asyncssh.SSHKey
     client_key: asyncssh.SSHKey
     pid: int
+    folder: Path
 
     def target(self, name: str = "pve1") -> Target:
         line = self.host_key.export_public_key().decode().strip()
@@ -50,7 +51,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def real_sshd(folder: Path, client_key: asyncssh.SSHKey | None = None, *, address: str = "127.0.0.1") -> Iterator[Sshd]:
+def real_sshd(
+    folder: Path, client_key: asyncssh.SSHKey | None = None, *, address: str = "127.0.0.1", more: str = ""
+) -> Iterator[Sshd]:
     """Start one, wait until it greets, and end it by its process id."""
     program = shutil.which("sshd", path="/usr/sbin:/usr/bin")
     assert program, "these tests need OpenSSH's server: apt-get install openssh-server"
@@ -63,14 +66,14 @@ def real_sshd(folder: Path, client_key: asyncssh.SSHKey | None = None, *, addres
     os.close(secret)
     (folder / "authorized_keys").write_bytes(client_key.export_public_key())
     port = free_port()
-    (folder / "sshd_config").write_text(CONFIG.format(port=port, folder=folder, address=address))
+    (folder / "sshd_config").write_text(CONFIG.format(port=port, folder=folder, address=address) + more)
     log = (folder / "log").open("wb")
     process = subprocess.Popen(
         [program, "-D", "-e", "-f", str(folder / "sshd_config")], stdin=subprocess.DEVNULL, stderr=log
     )
     try:
         _wait_for_greeting(address, port, process, folder / "log")
-        yield Sshd(port, host_key, client_key, process.pid)
+        yield Sshd(port, host_key, client_key, process.pid, folder)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
