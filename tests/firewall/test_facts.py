@@ -295,3 +295,34 @@ def test_fact_18_what_is_left_out_without_a_message() -> None:
     assert verdict(asked, "outside ct100", "tcp", 9, source="192.0.2.1") == "DROP"
     assert verdict(asked, "outside ct100", "tcp", 1, source="192.0.2.1") == "ACCEPT"
     assert verdict(asked, "outside ct100", "icmp", "echo-request") == "DROP"
+
+
+TWICE: dict[str, tuple[str, str, str, int, int]] = {
+    "a group": ("cluster.fw", "[group Web]\nIN ACCEPT\n\n[group web] # again\nIN DROP\n", "[group web]", 1, 4),
+    "a set": ("cluster.fw", "[IPSET bad]\n192.0.2.1\n[IPSET bad]\n192.0.2.2\n", "[IPSET bad]", 1, 3),
+    "a set of a guest": ("100.fw", "[IPSET own]\n192.0.2.1\n[RULES]\n[IPSET OWN]\n192.0.2.2\n", "[IPSET own]", 1, 4),
+    "an alias": ("cluster.fw", "[ALIASES]\nHome 192.0.2.1\nx 192.0.2.9\nhome 192.0.2.2\n", "Home 192.0.2.1", 2, 4),
+    "an option": ("host.fw", "[OPTIONS]\nndp: 0\n[RULES]\n[OPTIONS]\nNDP: 1\n", "ndp: 0", 2, 5),
+    "an option with the same value": ("100.fw", "[OPTIONS]\nenable: 1\nenable: 1\n", "enable: 1", 2, 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TWICE)
+def test_what_stands_twice_is_named_with_both_lines(case: str) -> None:
+    """The last one counts, and Proxmox says nothing."""
+    file, text, shown, first, second = TWICE[case]
+    files = {"cluster.fw": b"", file: text.encode()}
+    [found] = ignored_lines(files, NODE)
+    assert (str(found.where), found.text) == (
+        f"{file} (line {first})" if ":" not in str(found.where) else f"{file}:{first}",
+        shown,
+    )
+    assert found.reason == f"has no effect, because line {second} has it again: Proxmox keeps the last one"
+
+
+def test_what_stands_once_in_each_file_or_section_is_not_named() -> None:
+    files = {
+        "cluster.fw": b"[ALIASES]\nab 192.0.2.1\n[IPSET ab]\n192.0.2.1\n[group ab]\nIN ACCEPT\n[RULES]\n[RULES]\nIN DROP",
+        "100.fw": b"[ALIASES]\nab 192.0.2.1\n[IPSET ab]\n192.0.2.1\n",
+    }
+    assert [item for item in ignored_lines(files, NODE) if "has it again" in item.reason] == []

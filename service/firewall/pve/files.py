@@ -59,12 +59,14 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class PveReading:
-    """What was read of one file. `fatal` is why Proxmox keeps its old rule set, "" if it goes on."""
+    """What was read of one file. `fatal` is why Proxmox keeps its old rule set, "" if it goes on; `replaced` is what
+    stands again further down, without a word from Proxmox."""
 
     level: Level
     warnings: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     fatal: str = ""
+    replaced: tuple[Ignored, ...] = ()
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ class _Reader:
     groups: dict[str, tuple[SecurityGroup, list[Rule]]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     ignored: list[Ignored] = field(default_factory=list)
+    replaced: list[Ignored] = field(default_factory=list)
     scope: Scope = field(init=False)
     group_scope: Scope = field(init=False)
 
@@ -114,7 +117,9 @@ class _Reader:
             if not self.enter_section(line):
                 self.take(line)
         fatal = self.fatal()
-        return PveReading(self.level(exists=bool(data)), tuple(self.warnings), tuple(self.ignored), fatal)
+        return PveReading(
+            self.level(exists=bool(data)), tuple(self.warnings), tuple(self.ignored), fatal, tuple(self.replaced)
+        )
 
     def level(self, *, exists: bool) -> Level:
         return Level(
@@ -176,10 +181,12 @@ class _Reader:
         # a second section of the same name starts anew, but keeps the first one's comment
         if section == "group":
             old_group = self.groups.get(name)
+            self.replace(old_group[0].where if old_group else None, f"[group {name}]")
             comment = comment or (old_group[0].comment if old_group else "")
             self.groups[name] = SecurityGroup(name, (), comment, self.where), []
         else:
             old_set = self.sets.get(name)
+            self.replace(old_set[0].where if old_set else None, f"[IPSET {name}]")
             comment = comment or (old_set[0].comment if old_set else "")
             self.sets[name] = IPSet(name, (), comment, self.where), []
 
@@ -205,6 +212,8 @@ class _Reader:
 
     def take_option(self, line: str) -> None:
         key, value = parse_option(line, self.kind, self.now_s)
+        if key in self.options:
+            self.replace(Where(self.file, self.option_lines[key]), decoded(f"{key}: {self.options[key]}"))
         self.options[key] = value
         self.option_lines[key] = self.where.line
 
@@ -221,9 +230,17 @@ class _Reader:
         if value is None:
             raise BadLine("value does not look like a valid IP address or CIDR network")
         name = decoded(pair[1])
+        old = self.aliases.get(lower(pair[1]))
+        self.replace(old.where if old else None, f"{old.name} {old.cidr}" if old else "")
         self.aliases[lower(pair[1])] = Alias(
             name, value[0], value[1], decoded(comment) if comment != "0" else "", self.where
         )
+
+    def replace(self, where: Where | None, text: str) -> None:
+        """What stands at `where` has no effect, because it stands here again; None = it does not stand there."""
+        if where is not None:
+            reason = f"has no effect, because line {self.where.line} has it again: Proxmox keeps the last one"
+            self.replaced.append(Ignored(where, text, reason))
 
     def take_entry(self, line: str) -> None:
         rest, comment = cut_comment(line)

@@ -59,12 +59,14 @@ class NodeFirewall:
 
 @dataclass(frozen=True, slots=True)
 class PveFolder:
-    """A folder as read. `fatal` is why Proxmox would not even get as far as compiling, "" if it would."""
+    """A folder as read. `fatal` is why Proxmox would not even get as far as compiling, "" if it would; `replaced` is
+    what stands again further down in its file."""
 
     firewall: NodeFirewall
     warnings: tuple[str, ...]
     ignored: tuple[Ignored, ...]
     fatal: str
+    replaced: tuple[Ignored, ...] = ()
 
 
 def read_firewall(files: Mapping[str, bytes], node: Node) -> PveFolder:
@@ -96,4 +98,5 @@ def read_firewall(files: Mapping[str, bytes], node: Node) -> PveFolder:
         warnings=tuple(warning for reading in read for warning in reading.warnings),
         ignored=tuple(item for reading in read for item in reading.ignored),
         fatal=next((reading.fatal for reading in read if reading.fatal), ""),
+        replaced=tuple(item for reading in read for item in reading.replaced),
     )

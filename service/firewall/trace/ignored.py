@@ -1,4 +1,4 @@
-"""Every line of Proxmox's firewall files that Proxmox would skip, would not compile, or would choke on.
+"""Every line of Proxmox's firewall files without effect: skipped, not compiled, choked on, or replaced further down.
 
     ignored_lines(files, node) -> (Ignored, …)      in the order of files and lines, one a line
 
@@ -22,14 +22,14 @@ def ignored_lines(files: Mapping[str, bytes], node: Node) -> tuple[Ignored, ...]
     Raises InputError where guests.json has another form.
     """
     folder = read_firewall(files, node)
-    found = list(folder.ignored)
+    found = [*folder.ignored, *folder.replaced]
     guests = dict(folder.firewall.guests)
     for file in files:
         vmid = file.removesuffix(".fw")
         if file.endswith(".fw") and vmid.isdigit() and vmid not in guests:
             reading = read_guest(files[file], file, vmid, "vm", folder.firewall.cluster)
             guests[vmid] = reading.level
-            found += reading.ignored
+            found += (*reading.ignored, *reading.replaced)
     firewall = replace(folder.firewall, guests=guests)
     sets = build_sets(firewall)
     found += sets.refused
