@@ -36,6 +36,8 @@ MAX_BODY_BYTES = 6 << 20
 MAX_FILES = 2000
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 OS_RELEASE = "/etc/os-release"
+PENDING = ("/etc/network/interfaces.new", "/etc/pve/local/host.fw.new")
+"""What the next boot moves over the file of that name: Proxmox's interface and its tool for names of cards write it."""
 LEFT_OVER_ENDINGS = (".dpkg-new", ".dpkg-dist", ".ucf-dist")
 UNIT_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,ActiveEnterTimestampMonotonic,Job"
 
@@ -266,7 +268,7 @@ def split_watched(files: Iterable[str]) -> tuple[list[str], list[str]]:
 
 def left_over_paths(files: Iterable[str]) -> list[str]:
     """What package upgrades and the Proxmox GUI leave beside watched files: changes that wait for someone."""
-    return ["/etc/network/interfaces.new", *(f + ending for f in files for ending in LEFT_OVER_ENDINGS)]
+    return [*PENDING, *(f + ending for f in files for ending in LEFT_OVER_ENDINGS)]
 
 
 def sysctl_path(key: str) -> str:

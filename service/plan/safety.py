@@ -23,7 +23,7 @@ def refusals(
     yield from unknown(drifts)
     yield from special_files(steps, observed)
     if steps:
-        yield from left_over(observed)
+        yield from left_over(steps, observed)
         yield from too_much(steps, observed)
 
 
@@ -70,14 +70,22 @@ def names_in(desired: Desired) -> set[str]:
     return {name for _, one in having(desired, BroughtUp) for name in one.interfaces()}
 
 
-def left_over(observed: HostObserved) -> Iterator[Refusal]:
-    """A pending foreign change that the next reboot would apply over ours (pvenetcommit moves interfaces.new)."""
+def left_over(steps: Sequence[Step], observed: HostObserved) -> Iterator[Refusal]:
+    """A pending foreign change that the next reboot would apply over ours. pvenetcommit moves interfaces.new, and
+    pve-firewall-commit moves host.fw.new, which is in the way only of a new host.fw."""
+    firewall = [step.fact.removeprefix("file:") for step in steps if step.fact.endswith("/host.fw")]
     for path in observed.left_overs:
         if path.endswith("/interfaces.new"):
             yield Refusal(
                 "left-over",
                 f"{path} is a pending change that the next reboot moves over /etc/network/interfaces",
                 hint="apply or discard it where it was made (Proxmox GUI: Apply Configuration or Revert)",
+            )
+        elif path.endswith("/host.fw.new") and firewall:
+            yield Refusal(
+                "left-over",
+                f"{path} is a pending change that the next reboot moves over {firewall[0]}",
+                hint="reboot the host, or discard the change: `pve-network-interface-pinning` made it",
             )
 
 

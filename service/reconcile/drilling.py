@@ -11,6 +11,7 @@ from service.model.facts import FactId
 from service.model.observed import HostObserved
 from service.model.runs import Proof
 from service.model.states import Json, Seen
+from service.observe.script import PENDING
 from service.plan.next_boot import next_boot_faults
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.trouble import Troubles
@@ -68,7 +69,7 @@ class Drilling:
 def reboot_objection(observed: HostObserved) -> str:
     """Why a reboot would be no drill but an accident; empty where nothing is known against it."""
     faults = next_boot_faults(observed)
-    if pending := [path for path in observed.left_overs if path.endswith("/interfaces.new")]:
+    if pending := [path for path in observed.left_overs if path in PENDING]:
         faults = (*faults, f"{pending[0]} would come into force")
     return f"the host was not rebooted: {'; '.join(faults)}" if faults else ""
 

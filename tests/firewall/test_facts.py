@@ -322,7 +322,7 @@ def test_what_stands_twice_is_named_with_both_lines(case: str) -> None:
 
 def test_what_stands_once_in_each_file_or_section_is_not_named() -> None:
     files = {
-        "cluster.fw": b"[ALIASES]\nab 192.0.2.1\n[IPSET ab]\n192.0.2.1\n[group ab]\nIN ACCEPT\n[RULES]\n[RULES]\nIN DROP",
+        "cluster.fw": b"[ALIASES]\nab 192.0.2.1\n[IPSET ab]\n192.0.2.1\n[group ab]\nIN ACCEPT\n[RULES]\n[RULES]\n",
         "100.fw": b"[ALIASES]\nab 192.0.2.1\n[IPSET ab]\n192.0.2.1\n",
     }
     assert [item for item in ignored_lines(files, NODE) if "has it again" in item.reason] == []

@@ -131,6 +131,11 @@ def test_left_overs_of_upgrades_are_seen_beside_and_in_watched_places(tmp_path: 
     assert observed.left_overs == (f"{tmp_path}/conf.dpkg-dist", f"{tmp_path}/in/x.dpkg-new")
 
 
+def test_what_the_next_boot_moves_over_other_files_is_always_asked_for() -> None:
+    script = collect_script(Watch(), "0" * 16).decode()
+    assert "for file in /etc/network/interfaces.new /etc/pve/local/host.fw.new; do" in script
+
+
 def test_packages_are_told_by_version_and_a_stranger_is_absent() -> None:
     observed = observe(Watch(packages=frozenset({"dash", "no-such-package"})), network=False)
     assert isinstance(observed.packages["dash"], Seen)

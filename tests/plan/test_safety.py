@@ -14,6 +14,7 @@ from service.resources.desired import LastApplied
 from tests.laws.host import bare_host, file_fact, link
 from tests.laws.specs import desired_from
 
+HOST_FW = Step("file:/etc/pve/nodes/pve1/host.fw", None, {"sha256": "0" * 64}, "asked")
 FILE = Step("file:/etc/dnsmasq.d/passerelle.conf", None, {"sha256": "0" * 64}, "asked")
 
 
@@ -71,6 +72,13 @@ ROWS = [
         steps=(FILE,),
         left_overs=("/etc/network/interfaces.new",),
     ),
+    Row(
+        "a firewall file that waits for the next boot",
+        ("left-over: /etc/pve/local/host.fw.new is a pending change that the next reboot moves over /etc/pve/nodes/",),
+        steps=(HOST_FW,),
+        left_overs=("/etc/pve/local/host.fw.new",),
+    ),
+    Row("a firewall file that waits, beside other changes", steps=(FILE,), left_overs=("/etc/pve/local/host.fw.new",)),
     Row("a package's left-over", steps=(FILE,), left_overs=("/etc/dnsmasq.conf.dpkg-new",)),
     Row(
         "three of four bridges go",

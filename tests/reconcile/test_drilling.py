@@ -188,12 +188,13 @@ async def test_a_release_is_told_and_so_is_one_that_failed(
     ("host", "said"),
     [
         (replace(bare_host(Watch()), left_overs=("/etc/network/interfaces.new",)), "/etc/network/interfaces.new would"),
+        (replace(bare_host(Watch()), left_overs=("/etc/pve/local/host.fw.new",)), "/etc/pve/local/host.fw.new would"),
         (
             bare_host(WAY_IN_WATCH, {"/etc/network/interfaces": b"auto lo\n"}),
             "enp1s0, which carries 198.51.100.11, is not",
         ),
     ],
-    ids=["a pending change", "the files lose the uplink"],
+    ids=["a pending change", "a pending firewall", "the files lose the uplink"],
 )
 async def test_a_host_that_a_reboot_would_lose_is_not_rebooted(history: History, host: HostObserved, said: str) -> None:
     fleet = Fleet()

@@ -20,7 +20,15 @@ from tests.scenarios.stage import HOST, OBSERVE_S, OTHER, Stage
 
 FOLDER = Path(__file__).parent
 PACKET = {"from": "outside", "to": "host", "proto": "tcp", "dport": "22"}
-BYSTANDER = head("observe").replace(HOST, OTHER)
+
+
+def head_of(host: str, sync: str) -> str:
+    """The head of a host's file; each has an address of its own."""
+    whole = head(sync).replace(HOST, host)
+    return whole if host == HOST else whole.replace("  address: 198.51.100.11\n", "  address: 198.51.100.12\n")
+
+
+BYSTANDER = head_of(OTHER, "observe")
 """A fleet without any host is refused."""
 UNITS = {"s": 1, "m": 60, "h": 3600}
 TROUBLES: dict[str, Exception] = {
@@ -72,7 +80,7 @@ class Play:
             self._specs.pop(f"hosts/{HOST}.yaml", None)
         else:
             self._specs = {path: spec for path, spec in self._specs.items() if spec != BYSTANDER}
-            self._specs[f"hosts/{self.stage.at}.yaml"] = head(line.rest).replace(HOST, self.stage.at) + line.block
+            self._specs[f"hosts/{self.stage.at}.yaml"] = head_of(self.stage.at, line.rest) + line.block
         self.stage.forge.push({"fleet.yaml": "passerelle: 1\n", **self._specs})
         self.stage.loop.look_now()
 
