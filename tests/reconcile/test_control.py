@@ -232,7 +232,7 @@ async def test_the_service_is_ready_once_a_revision_is_in_force(new_desk: Callab
     desk = new_desk()
     assert await desk.answers.readiness() == {"source": "no revision was accepted yet"}
     await desk.watcher.look()
-    assert "empty" in (await desk.answers.readiness())["source"]
+    assert "has no branch" in (await desk.answers.readiness())["source"]
     await desk.says(SEED)
     assert await desk.answers.readiness() == {}
 
