@@ -125,6 +125,7 @@ def build(settings: Settings, history: History, world: Outside | None = None) ->
     mirror = Mirror(settings.git_path, source, credentials=credentials, allow_loopback=settings.allow_loopback)
     world = world or outside(settings)
     clock, metrics = world.clock, world.metrics
+    history.tell_to(metrics.told)
     hosts = FleetHosts(world.connections, world.looks, world.apply_clock, controller=settings.controller)
     watcher = Watcher(mirror, history.store, history.queries, KINDS, clock)
     troubles = Troubles(clock, metrics.failed)
@@ -181,8 +182,9 @@ def run_service(settings: Settings) -> None:
         raise InputError("no config repository is set", hint="passerelle serve --source PATH-OR-URL")
     with (
         contextlib.closing(log_to(form=settings.log)),
-        open_history(settings.database_path, serve=True, told=log_event) as history,
+        open_history(settings.database_path, serve=True) as history,
     ):
+        history.tell_to(log_event)
         built = build(settings, history)
         where = f"{settings.listen} port {settings.port}"
         named = fields(listen=settings.listen, port=settings.port, source=settings.source, branch=settings.branch)

@@ -187,7 +187,8 @@ def test_two_applies_that_end_in_the_same_words_are_two_lines(written: io.String
 
 
 def test_what_history_records_is_logged_once_it_is_on_disk(tmp_path: Path, written: io.StringIO) -> None:
-    with open_history(tmp_path / "state" / "passerelle.sqlite", told=log_event) as history:
+    with open_history(tmp_path / "state" / "passerelle.sqlite") as history:
+        history.tell_to(log_event)
         everything(history)
         said = lines(written)
         silent = {"lease.seen", "revision.refused"}

@@ -46,11 +46,11 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         responses={200: {"content": {"text/plain": {}}, "description": "the numbers"}},
     )
     async def numbers(who: Reader) -> Response:
-        counted = await ask(parts.reads.counts)
-        return Response(
-            parts.metrics.page(counted, visible=who.sees, at=parts.clock.now(), held=parts.answers.unrecorded()),
-            media_type=metrics.CONTENT_TYPE,
+        counted, source = await ask(parts.reads.counts), await parts.answers.source()
+        page = parts.metrics.page(
+            counted, visible=who.sees, at=parts.clock.now(), held=parts.answers.unrecorded(), source=source
         )
+        return Response(page, media_type=metrics.CONTENT_TYPE)
 
     @app.get("/openapi.json", operation_id="openapi", summary="This description", tags=["health"])
     async def openapi(who: Reader) -> dict[str, object]:

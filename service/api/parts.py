@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from service.api.metrics import Metrics, Numbers
+from service.api.metric_families import Numbers
+from service.api.metrics import Metrics
 from service.clock import Clock
 from service.model.access import Principal, ReceiverSecret, Token
 from service.model.guests import PoolFill

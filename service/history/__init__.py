@@ -16,7 +16,7 @@ from types import TracebackType
 
 from service.clock import SystemClock
 from service.errors import StoreError
-from service.history.database import Database, Told
+from service.history.database import Database, Listener
 from service.history.locks import FileLock, schema_lock, serve_lock
 from service.history.migrate import migrate, needs_migration
 from service.history.pepper import read_pepper
@@ -38,6 +38,10 @@ class History:
     _database: Database
     _locks: tuple[FileLock, ...]
 
+    def tell_to(self, listener: Listener) -> None:
+        """Tell a listener of every event that is written here from now on, once it is on disk. It must be quick."""
+        self._database.tell_to(listener)
+
     def close(self) -> None:
         """Close the connections, then let go of the locks."""
         self._database.close()
@@ -53,15 +57,13 @@ class History:
         self.close()
 
 
-def open_history(
-    path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT_S, told: Told = lambda _: None
-) -> History:
+def open_history(path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT_S) -> History:
     """Open the database at `path`; make it if there is none, and bring it to the newest schema.
 
     With `serve` it is held for one service: StoreError if another one runs. Without it, it is used beside a running
     service. StoreError too if the file is damaged, foreign or newer than this program. The folder is made with mode
     0700, the pepper of the tokens stands in it. `wait_s` is how long it waits for others to close a file that has to be
-    brought to a newer schema. `told` gets every event that is written here, once it is on disk.
+    brought to a newer schema.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -77,7 +79,7 @@ def open_history(
         held.append(_with_newest_schema(path, wait_s))
         _refuse_open(path)
         pepper = read_pepper(path.parent / PEPPER_FILE)
-        database = Database(make_engine(path), told)
+        database = Database(make_engine(path))
         history = History(path, Store(database, pepper), Queries(database), database, tuple(held))
         if serve:
             history.store.release_unsettled_keys()

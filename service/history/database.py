@@ -11,17 +11,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from service.errors import StoreError
 from service.model.events import Happened
 
-Told = Callable[[Happened], None]
+Listener = Callable[[Happened], None]
 _TOLD = "told"
 
 
 class Database:
     """One open database file. Safe to use from many threads: readers side by side, one writer at a time."""
 
-    def __init__(self, engine: Engine, told: Told = lambda _: None) -> None:
-        """`told` gets every event once it is on disk."""
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._told = told
+        self._listeners: list[Listener] = []
         self._writes = threading.Lock()
 
     @contextmanager
@@ -33,7 +32,12 @@ class Database:
             with connection.begin():
                 yield connection
         for event in told:
-            self._told(event)
+            for listener in self._listeners:
+                listener(event)
+
+    def tell_to(self, listener: Listener) -> None:
+        """Tell a listener of every event that is written from now on, once it is on disk, in the thread that wrote."""
+        self._listeners.append(listener)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

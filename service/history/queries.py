@@ -72,12 +72,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Numbers for the metrics: hosts by (host, sync, health, reachability), open drift by (host, kind), applies by
-    phase, active leases by host, times of the last success by host and of the last fetch."""
+    """Numbers for the metrics: hosts, open drift by (host, kind), and by host: applies that have not ended, latches
+    that hold, active leases, the time of the last success."""
 
     hosts: tuple[HostStatus, ...] = ()
     drift: dict[tuple[str, str], int] = field(default_factory=dict)
-    applies: dict[str, int] = field(default_factory=dict)
+    under_way: dict[str, int] = field(default_factory=dict)
+    latched: dict[str, int] = field(default_factory=dict)
     leases: dict[str, int] = field(default_factory=dict)
     succeeded_at: dict[str, datetime] = field(default_factory=dict)
 
@@ -256,6 +257,8 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
         """Numbers for the metrics, in one view."""
         open_ones = select(drift.c.host, drift.c.kind, func.count()).where(drift.c.resolved_at.is_(None))
         ended_well = select(applies.c.host, func.max(applies.c.ended_at)).where(applies.c.phase == "Succeeded")
+        begun = select(applies.c.host, func.count()).where(applies.c.phase.not_in(FINISHED))
+        holding = select(latches.c.host, func.count()).where(latches.c.cleared_at.is_(None))
         held = select(leases.c.host, func.count()).where(leases.c.active)
         with self._database.read() as connection:
             standing = connection.execute(select(*columns_of(hosts, HostStatus)).order_by(hosts.c.host)).mappings()
@@ -265,7 +268,8 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
                     (row[0], row[1]): row[2]
                     for row in connection.execute(open_ones.group_by(drift.c.host, drift.c.kind))
                 },
-                applies=_by_name(connection, select(applies.c.phase, func.count()).group_by(applies.c.phase)),
+                under_way=_by_name(connection, begun.group_by(applies.c.host)),
+                latched=_by_name(connection, holding.group_by(latches.c.host)),
                 leases=_by_name(connection, held.group_by(leases.c.host)),
                 succeeded_at=_by_name(connection, ended_well.group_by(applies.c.host)),
             )

@@ -372,33 +372,6 @@ async def test_livez_and_readyz_tell_no_secret(world: World) -> None:
     assert (answer.status_code, answer.json()) == (503, {"status": "not ready", "missing": ["source"]})
 
 
-async def test_metrics_count_what_the_database_knows(world: World) -> None:
-    done = world.apply_id()
-    world.history.store.finish_apply(done, "Succeeded", at=NOW)
-    world.apply_id()
-    world.parts.metrics.reconciled(0.3)
-    world.parts.metrics.fetched(NOW)
-    world.parts.metrics.ssh_failed("timeout")
-    world.parts.metrics.ssh_failed("bc:24:11:00:00:01")
-    lines = (await world.ask("GET", "/metrics")).text.splitlines()
-    for line in [
-        'passerelle_host_state{host="pve1",state="OutOfSync"} 1.0',
-        'passerelle_host_drift_items{host="pve1",kind="bridges"} 2.0',
-        'passerelle_apply_total{result="ok"} 1.0',
-        'passerelle_apply_total{result="rolled_back"} 0.0',
-        "passerelle_applies_inflight 1.0",
-        'passerelle_leases{host="pve1"} 2.0',
-        f'passerelle_host_last_success_timestamp_seconds{{host="pve1"}} {NOW.timestamp()}',
-        'passerelle_ssh_errors_total{reason="timeout"} 1.0',
-        'passerelle_ssh_errors_total{reason="other"} 1.0',
-        "passerelle_reconcile_duration_seconds_count 1.0",
-    ]:
-        name, value = line.rsplit(" ", 1)
-        [found] = [given for given in lines if given.rsplit(" ", 1)[0] == name]
-        assert float(found.rsplit(" ", 1)[1]) == float(value), line
-    assert "bc:24" not in "\n".join(lines)
-
-
 async def test_the_description_and_its_page_are_behind_the_gate(world: World) -> None:
     described = (await world.ask("GET", "/openapi.json")).json()
     page = (await world.ask("GET", "/docs")).text
@@ -438,5 +411,7 @@ async def test_a_status_that_the_database_did_not_take_is_shown_in_the_place_of_
     following = await get(world, f"hosts?limit=1&cursor={first['next_cursor']}")
     assert [host["host"] for host in following["items"]] == ["pve2"]
     text = (await world.ask("GET", "/metrics")).text
-    assert 'passerelle_host_state{host="pve1",state="Unknown"} 1.0' in text
-    assert 'host="pve1",state="Synced"' not in text
+    (state,) = [
+        line for line in text.splitlines() if line.startswith("passerelle_host_state{") and 'host="pve1"' in line
+    ]
+    assert 'sync="Unknown"' in state

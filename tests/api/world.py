@@ -191,6 +191,7 @@ class World:
             limits=limits or RequestLimits(requests_burst=10_000, failures_burst=1_000),
             hosts_allowed=hosts_allowed,
         )
+        history.tell_to(self.parts.metrics.told)
         self.app: FastAPI = create_app(self.parts)
         self._tokens: dict[tuple[object, ...], str] = {}
 

@@ -142,8 +142,8 @@ async def test_every_view_answers_at_once_with_what_was_last_seen(
         assert (shown.health, shown.reachability) == ("Unknown", "Unknown")
         assert shown.message.startswith("not looked at since the service started")
         assert (shown.sync, shown.observed_at, shown.plan_id) == (status.sync, status.observed_at, status.plan_id)
-        assert room.numbers('passerelle_host_state{host="pve1",state="Unknown"}') != []
-        assert room.numbers('passerelle_host_state{host="pve1",state="Healthy"}') == []
+        (state,) = room.numbers("passerelle_host_state")
+        assert 'health="Unknown"' in state
         await room.watcher.look()
         await room.round()
         assert await views(room) == before
