@@ -24,7 +24,7 @@ def read_guests_of_dnsmasq(
     lines, known = guest_lines(texts), known_guests(texts)
     twice = dict(_addresses_twice(lines))
     section: dict[str, Json] = {}
-    for line in lines:
+    for line in sorted(lines, key=lambda line: line.path != GUESTS_FILE):  # what is ours already goes first
         why = twice.get(line.where, "")
         if why:
             sketch.notes.add("danger", SECTION, line.where, why)

@@ -164,6 +164,9 @@ class _Reading:
             value["netmask"] = rest[2]
         if lease:
             value["lease_time"] = f"{lease}s" if lease.isdecimal() else lease.lower()
+        if value in self.ranges:  # the same line again
+            self.took(path, directive, ("dhcp", self.ranges.index(value)))
+            return
         if tags:
             self.tags[tags[0].removeprefix("set:")] = len(self.ranges)
         self.took(path, directive, ("dhcp", len(self.ranges)))

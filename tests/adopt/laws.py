@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from service.adopt import Adopted, Material, adopt, of_observed
+from service.adopt.against import against
 from service.errors import InputError
 from service.formats import dnsmasq
 from service.kinds import KINDS
@@ -192,4 +193,7 @@ def taken_over(given: Material, made: Adopted, section: str) -> None:
         meant({p: t.value for p, t in one.texts.items() if isinstance(t, Seen)}, networks) for one in (host, done)
     )
     assert before - after == set()
+    files = {path: seen.value for path, seen in done.texts.items() if isinstance(seen, Seen)}
+    again = adopt(replace(given, files={**given.files, **files}))
+    assert against(made.text, again).text == made.text
     assert {pair for pair in after - before if pair[0] != "dhcp-ignore-names"} == set()
