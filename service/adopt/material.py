@@ -9,7 +9,7 @@ from service.formats.interfaces import FILES as INTERFACES_FILES
 from service.kinds.dnsmasq import ORDER_FILE
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
-from service.observe.at_boot import IFUPDOWN2, program_of
+from service.observe.at_boot import IFUPDOWN2, LEFT_OVER, program_of
 from service.resources import bans, firewall, forwards, sysctls
 from service.resources.dnsmasq_config import FILES as DNSMASQ_FILES
 from service.resources.guests_known import SOURCES
@@ -18,7 +18,6 @@ from service.resources.nat import NAT_FILE
 HOSTNAME_FILE = "/etc/hostname"
 HOSTS_FILE = "/etc/hosts"
 KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
-LEFT_OVER = "/etc/network/interfaces.new"
 FIREWALL_LEFT_OVER = "/etc/pve/local/host.fw.new"
 SDN_ZONES = "/etc/pve/sdn/zones.cfg"
 LINK_FILES = ("/usr/local/lib/systemd/network/*", "/etc/systemd/network/*")

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from service.formats.interfaces import (
     CONF_FILE,
     FILES,
+    MAIN_FILE,
     BootEffect,
     BootProgram,
     InterfacesConfig,
     boot_ports,
     boot_program,
     load,
+    renamed,
     up_effects,
 )
 from service.model.observed import HostObserved, Watch
@@ -18,6 +20,8 @@ from service.model.states import Absent, Seen, Unknown
 from service.observe.derived import derived
 
 IFUPDOWN2 = "ifupdown2"
+LEFT_OVER = "/etc/network/interfaces.new"
+"""A change that Proxmox's interface or tools made: the next boot moves it over the interfaces file."""
 SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
 NETWORK_UNITS = ("networking.service", "systemd-networkd.service", "NetworkManager.service")
 """What brings the network up at boot; stopping `networking` runs ifdown on every interface (its unit file)."""
@@ -25,7 +29,7 @@ LOADERS = {"nftables.service": "/etc/nftables.conf", "netfilter-persistent.servi
 """Units that load a packet filter at boot, each with its file."""
 LOADED_SLACK_S = 1.0
 WAY_IN_WATCH = Watch(
-    files=frozenset({*FILES, CONF_FILE, *LOADERS.values()}),
+    files=frozenset({*FILES, CONF_FILE, LEFT_OVER, *LOADERS.values()}),
     units=frozenset({*SSH_UNITS, *NETWORK_UNITS, *LOADERS}),
     packages=frozenset({"ifupdown", IFUPDOWN2}),
 )
@@ -65,6 +69,15 @@ def program_of(observed: HostObserved) -> BootProgram:
     return boot_program(
         version.value, conf.value if isinstance(conf, Seen) else None, is_missing=isinstance(conf, Absent)
     )
+
+
+@derived
+def renamed_at_boot(observed: HostObserved) -> Mapping[str, str]:
+    """{old name: new name} of cards that the next boot only renames; empty where nothing waits, or more than that."""
+    config, text = interfaces_config(observed), observed.text(LEFT_OVER)
+    if isinstance(config, Unknown) or not isinstance(text, Seen):
+        return {}
+    return renamed(config.value, load({MAIN_FILE: text.value}, program=config.value.program))
 
 
 @derived

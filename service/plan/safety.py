@@ -7,6 +7,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved
 from service.model.plans import Refusal
 from service.model.states import Seen
+from service.observe.at_boot import LEFT_OVER, renamed_at_boot
 from service.observe.runner import FIX, runner_of
 from service.resources.desired import Desired, LastApplied
 from service.resources.traits import BroughtUp, having
@@ -75,7 +76,15 @@ def left_over(steps: Sequence[Step], observed: HostObserved) -> Iterator[Refusal
     pve-firewall-commit moves host.fw.new, which is in the way only of a new host.fw."""
     firewall = [step.fact.removeprefix("file:") for step in steps if step.fact.endswith("/host.fw")]
     for path in observed.left_overs:
-        if path.endswith("/interfaces.new"):
+        names = renamed_at_boot(observed) if path == LEFT_OVER else {}
+        if names:
+            pairs = ", ".join(f"{old} to {new}" for old, new in names.items())
+            yield Refusal(
+                "left-over",
+                f"a reboot renames {pairs}: Proxmox pins the names of network cards, and {path} waits for that reboot",
+                hint=f"reboot {observed.host}, and write the new names in the spec",
+            )
+        elif path.endswith("/interfaces.new"):
             yield Refusal(
                 "left-over",
                 f"{path} is a pending change that the next reboot moves over /etc/network/interfaces",

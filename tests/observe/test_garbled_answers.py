@@ -143,6 +143,13 @@ def test_a_link_with_a_name_for_a_browser_is_not_taken_up() -> None:
     assert [fact for fact in observed.facts if fact.startswith("link:")] == ["link:lo"]
 
 
+def test_other_names_of_a_card_are_read_as_far_as_a_file_can_say_them() -> None:
+    link = b'{"ifname": "eno1", "flags": ["UP"], "mtu": 1500, "altnames": %s}'
+    names = {b'["enp0s31f6", "a b", 7, "enx-of-more-than-15"]': {"enp0s31f6": "eno1"}, b'"enp0s31f6"': {}, b"[]": {}}
+    for said, found in names.items():
+        assert read(with_body("ip", batch(b"[" + link % said + b"]"))).altnames == found
+
+
 def test_an_address_that_is_none_makes_addresses_unknown() -> None:
     odd = b'[{"ifname": "lo", "addr_info": [{"family": "inet", "local": "no", "prefixlen": 8, "scope": "global"}]}]'
     assert isinstance(read(with_body("ip", batch(odd))).fact("addresses:lo"), Unknown)

@@ -217,6 +217,18 @@ def test_permission_overrides_nothing_but_the_management_path() -> None:
     assert [r.rule for r in plan.refusals] == ["left-over"]
 
 
+def test_a_pinning_of_card_names_that_waits_is_refused_with_the_names() -> None:
+    path = "/etc/network/interfaces.new"
+    host = bare_host(cutting().watch)
+    main = host.texts["/etc/network/interfaces"]
+    assert isinstance(main, Seen)
+    texts = {**host.texts, path: Seen(main.value.replace(b"enp1s0", b"nic0"))}
+    plan = make_plan(cutting(), LastApplied(), replace(host, texts=texts, left_overs=(path,)))
+    (refusal,) = [refusal for refusal in plan.refusals if refusal.rule == "left-over"]
+    assert refusal.what.startswith("a reboot renames enp1s0 to nic0: Proxmox pins the names of network cards")
+    assert refusal.hint == "reboot pve1, and write the new names in the spec"
+
+
 def test_the_commit_is_not_part_of_the_digest_but_every_step_is() -> None:
     desired = desired_of("seed")
     host = bare_host(desired.watch)

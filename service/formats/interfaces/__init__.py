@@ -10,6 +10,7 @@ unmet(meaning, wanted) -> {field: (wanted, there)}   empty when the interface is
 canonical(name, wanted) -> str                 a new interface's text
 edit(data, changes) -> bytes                   SetStanza, RemoveStanza, RemoveLine on one file
 edit_files(files, changes, read) -> {path: bytes}   the same over sourced files; only files that changed
+renamed(config, after) -> {old: new}           the same with other names of cards, else empty
 effects(command) -> (Effect, …)                what a shell line does
 """
 
@@ -28,6 +29,7 @@ from service.formats.interfaces.at_boot import (
 from service.formats.interfaces.editing import Change, RemoveLine, RemoveStanza, SetStanza, edit, edit_files
 from service.formats.interfaces.loading import InterfacesConfig, PlacedStanza, load
 from service.formats.interfaces.programs import CONF_FILE, DEBIAN_12, BootProgram, boot_program
+from service.formats.interfaces.renaming import renamed
 from service.formats.interfaces.stanzas import (
     FILES,
     MAIN_FILE,
@@ -111,6 +113,7 @@ __all__ = [
     "meaning",
     "meanings",
     "parse",
+    "renamed",
     "unmet",
     "up_effects",
 ]
