@@ -31,6 +31,7 @@ RUNNERS = {
     "$ .venv/bin/python -m tests.prose": ("tests/run", "python -m tests.prose"),
     "$ .venv/bin/python -m pytest": ("tests/run", "python -m pytest"),
     "$ .venv/bin/passerelle lint my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
+    "$ passerelle explain guests.NAME.address": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
     "$ passerelle show pve1 my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
     "$ .venv/bin/passerelle schema": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
     "$ .venv/bin/passerelle plan pve1 --repo my-repository": (LAB, "test_a_plan_from_a_folder_looks_at_the_host"),

@@ -15,6 +15,7 @@ app = App(
 app.command("service.cli.lint:lint", name="lint")
 app.command("service.cli.schema:schema", name="schema")
 app.command("service.cli.show:show", name="show")
+app.command("service.cli.explain:explain", name="explain")
 app.command("service.cli.plan:plan", name="plan")
 app.command("service.cli.adopt:adopt", name="adopt")
 app.command("service.cli.apply:apply", name="apply")

@@ -60,7 +60,7 @@ def check_spared(value: str) -> str:
     return str(network)
 
 
-_TIME_TYPE = Annotated[str, *text(check_time, {"pattern": "^[1-9][0-9]*[smhd]$"})]
+_TIME_TYPE = Annotated[str, *text(check_time, {"pattern": "^[1-9][0-9]*[smhd]$"}, "a time with s, m, h or d")]
 
 
 class Fail2banSection(BaseModel):
@@ -72,7 +72,7 @@ class Fail2banSection(BaseModel):
         min_length=1, max_length=8, description="sshd, and on a Proxmox host proxmox: logins to its web interface."
     )
     ignoreip: Annotated[
-        tuple[Annotated[str, *text(check_spared, {"pattern": "^[0-9A-Fa-f.:/]+$"})], ...],
+        tuple[Annotated[str, *text(check_spared, {"pattern": "^[0-9A-Fa-f.:/]+$"}, "an address or a network")], ...],
         Field(max_length=256),
         BeforeValidator(one_or_many),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),

@@ -29,7 +29,7 @@ def check_package(value: str) -> str:
     return value
 
 
-PackageName = Annotated[str, *text(check_package, {"pattern": f"^{_PACKAGE.pattern}$"})]
+PackageName = Annotated[str, *text(check_package, {"pattern": f"^{_PACKAGE.pattern}$"}, "the name of a Debian package")]
 PackagesSection: TypeAlias = Annotated[Mapping[PackageName, Literal["present", "absent"]], Field(max_length=256)]
 
 ABSENT_BUT_NEEDED = LintRule("packages.absent-but-needed", "error", "what another section needs is not wanted absent")

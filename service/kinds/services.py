@@ -37,7 +37,9 @@ def unit_of(name: str) -> str:
     return f"{ALIASES.get(stem, stem)}.service"
 
 
-ServiceName = Annotated[str, *text(check_service, {"pattern": f"^{_UNIT.pattern}$"})]
+ServiceName = Annotated[
+    str, *text(check_service, {"pattern": f"^{_UNIT.pattern}$"}, "the name of a service unit, with or without .service")
+]
 ServiceState: TypeAlias = Literal["enabled", "disabled", "masked"]
 ServicesSection: TypeAlias = Annotated[Mapping[ServiceName, ServiceState], Field(max_length=256)]
 

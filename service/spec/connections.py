@@ -66,9 +66,11 @@ def _check_console(value: str) -> str:
     return value
 
 
-Address: TypeAlias = Annotated[str, *grammar.text(_check_endpoint, {"maxLength": 253})]
+Address: TypeAlias = Annotated[str, *grammar.text(_check_endpoint, {"maxLength": 253}, "an address or a DNS name")]
 HostKeys: TypeAlias = Annotated[tuple[HostKey, ...], Field(min_length=1, max_length=16)]
-User: TypeAlias = Annotated[str, *grammar.text(_check_user, {"pattern": f"^{_USER.pattern}$"})]
+User: TypeAlias = Annotated[
+    str, *grammar.text(_check_user, {"pattern": f"^{_USER.pattern}$"}, "a login name: a-z, 0-9, _ and -, at most 32")
+]
 Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -95,7 +97,15 @@ def _name_or_section(value: object, section: ValidatorFunctionWrapHandler) -> ob
 
 
 _JUMP_SCHEMA = {
-    "anyOf": [{"type": "string", "pattern": grammar.NAME_PATTERN, "maxLength": 63}, JumpSection.model_json_schema()]
+    "anyOf": [
+        {
+            "type": "string",
+            "pattern": grammar.NAME_PATTERN,
+            "maxLength": 63,
+            "$comment": "the name of a host of the fleet",
+        },
+        JumpSection.model_json_schema(),
+    ]
 }
 JumpHost: TypeAlias = Annotated[JumpSection, WrapValidator(_name_or_section), WithJsonSchema(_JUMP_SCHEMA)]
 
@@ -114,14 +124,20 @@ class ConnectionSection(BaseModel):
     )
     port: Port = Field(22, description="TCP port of the host's sshd.")
     confirm_timeout: Annotated[
-        str, *grammar.text(grammar.check_duration(5, 3600), {"pattern": "^[1-9][0-9]*(s|m|h)$"})
+        str,
+        *grammar.text(
+            grammar.check_duration(5, 3600), {"pattern": "^[1-9][0-9]*(s|m|h)$"}, "a time with s, m or h, from 5s to 1h"
+        ),
     ] = Field(
         "120s",
         description="How long a change waits for its confirmation before the host undoes it: 5s to 1h.",
     )
-    console: Annotated[str, *grammar.text(_check_console, {"format": "uri"})] | None = Field(
-        None, description="Web address of the host's console, shown when all else fails."
-    )
+    console: (
+        Annotated[
+            str, *grammar.text(_check_console, {"format": "uri"}, "an http or https address without user and password")
+        ]
+        | None
+    ) = Field(None, description="Web address of the host's console, shown when all else fails.")
     jump: JumpHost | None = Field(
         None,
         description="The host through which the service connects: the name of a host of the fleet, or address, "

@@ -42,9 +42,11 @@ def quoted(text: str) -> str:
     return f"`{shown(text, 60)}`"
 
 
-def text(check: Callable[[str], str], schema: dict[str, Any]) -> Any:
-    """The annotations of a text type: a check that returns the canonical form, and its JSON Schema."""
-    return (AfterValidator(check), WithJsonSchema({"type": "string", **schema}))
+def text(check: Callable[[str], str], schema: dict[str, Any], words: str = "") -> Any:
+    """The annotations of a text type: a check that returns the canonical form, and its JSON Schema. `words` say what is
+    allowed, for people: in place of the pattern they are in the reference of all keys."""
+    described = {"type": "string", **schema, **({"$comment": words} if words else {})}
+    return (AfterValidator(check), WithJsonSchema(described))
 
 
 def one_or_many(value: object) -> object:
@@ -224,16 +226,40 @@ def _first(network: Network) -> str:
     return f"{network.network_address + 1}/{network.prefixlen}"
 
 
-HostName = Annotated[str, *text(check_name, {"pattern": f"^{_LABEL}$", "maxLength": 63})]
-DomainName = Annotated[str, *text(check_domain, {"pattern": f"^{_DOMAIN.pattern}$", "maxLength": 253})]
+HostName = Annotated[str, *text(check_name, {"pattern": f"^{_LABEL}$", "maxLength": 63}, "a-z, 0-9 and inner hyphens")]
+DomainName = Annotated[
+    str, *text(check_domain, {"pattern": f"^{_DOMAIN.pattern}$", "maxLength": 253}, "a DNS name in lower case")
+]
 InterfaceName = Annotated[
-    str, *text(check_interface, {"pattern": f"^{_INTERFACE.pattern}$", "maxLength": MAX_INTERFACE_NAME})
+    str,
+    *text(
+        check_interface,
+        {"pattern": f"^{_INTERFACE.pattern}$", "maxLength": MAX_INTERFACE_NAME},
+        "an interface name: a letter, then letters, digits, - or _",
+    ),
 ]
 InterfaceAddress = Annotated[
-    str, *text(check_interface_address, {"pattern": f"^{_PREFIXED.pattern}$", "examples": ["10.10.10.1/24"]})
+    str,
+    *text(
+        check_interface_address,
+        {"pattern": f"^{_PREFIXED.pattern}$", "examples": ["10.10.10.1/24"]},
+        "an IPv4 or IPv6 address with prefix length",
+    ),
 ]
-Network4 = Annotated[str, *text(check_network4, {"pattern": "^[0-9.]+/[0-9]{1,2}$", "examples": ["10.10.10.0/24"]})]
-Address = Annotated[str, *text(check_address, {"pattern": f"^{_ADDRESS.pattern}$"})]
+Network4 = Annotated[
+    str,
+    *text(
+        check_network4,
+        {"pattern": "^[0-9.]+/[0-9]{1,2}$", "examples": ["10.10.10.0/24"]},
+        "an IPv4 network such as 10.10.10.0/24",
+    ),
+]
+Address = Annotated[str, *text(check_address, {"pattern": f"^{_ADDRESS.pattern}$"}, "an IPv4 or IPv6 address")]
 Address4 = Annotated[str, *text(check_address4, {"format": "ipv4"})]
 Address6 = Annotated[str, *text(check_address6, {"format": "ipv6"})]
-Mac = Annotated[str, *text(check_mac, {"pattern": f"^{_MAC.pattern}$", "examples": ["bc:24:11:00:00:01"]})]
+Mac = Annotated[
+    str,
+    *text(
+        check_mac, {"pattern": f"^{_MAC.pattern}$", "examples": ["bc:24:11:00:00:01"]}, "a MAC address of one device"
+    ),
+]

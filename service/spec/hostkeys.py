@@ -62,5 +62,9 @@ def _wrong_fields(kind: str, fields: list[bytes]) -> str:
 
 HostKey = Annotated[
     str,
-    *text(check_host_key, {"pattern": f"^({'|'.join(_TYPES)}) +[A-Za-z0-9+/]+={{0,2}}( .*)?$"}),
+    *text(
+        check_host_key,
+        {"pattern": f"^({'|'.join(_TYPES)}) +[A-Za-z0-9+/]+={{0,2}}( .*)?$"},
+        "an SSH public key: ed25519, ECDSA, or RSA of at least 2048 bits",
+    ),
 ]

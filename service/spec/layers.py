@@ -125,7 +125,14 @@ def _check_pattern(value: str) -> str:
     return value
 
 
-HostPattern = Annotated[str, *text(_check_pattern, {"pattern": f"^{_PATTERN.pattern}$", "examples": ["pve1"]})]
+HostPattern = Annotated[
+    str,
+    *text(
+        _check_pattern,
+        {"pattern": f"^{_PATTERN.pattern}$", "examples": ["pve1"]},
+        "a host name, or a pattern with * and ?",
+    ),
+]
 
 
 class HostGroupFile(BaseModel):

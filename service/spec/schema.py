@@ -20,7 +20,11 @@ class _Schema(GenerateJsonSchema):
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
         made = super().dict_schema(schema)
-        return {**made, "additionalProperties": False} if "patternProperties" in made else made
+        if "patternProperties" not in made:
+            return made
+        keys = self.generate_inner(schema["keys_schema"]) if "keys_schema" in schema else {}
+        words = {"$comment": f"names: {keys['$comment']}"} if "$comment" in keys else {}
+        return {**made, **words, "additionalProperties": False}
 
     def field_title_should_be_set(self, schema: object) -> bool:
         return False
@@ -57,19 +61,30 @@ def fleet_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
 
 def group_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
     """The schema of groups/*.yaml: of a file that lists hosts, and of one with rules of the firewall."""
-    kind = group_kind(kinds)
-    if kind is None:
-        raise InputError("nothing reads the files of groups/")
-    rules = kind.group_section.model_json_schema(schema_generator=_Schema)
-    hosts = HostGroupFile.model_json_schema(schema_generator=_Schema)
+    rules, hosts = rules_schema(kinds), host_group_schema(kinds)
     made: dict[str, Any] = {"$defs": {**rules.pop("$defs", {}), **hosts.pop("$defs", {})}}
-    _put_values(made, hosts, VALUES, kinds)
     made["$defs"] |= {"RulesFile": rules, "HostGroupFile": hosts}
     lists_hosts = {"anyOf": [{"required": [HOSTS]}, {"required": [VALUES]}]}
     return {
         "$schema": DIALECT, "type": "object", "if": lists_hosts, "then": {"$ref": "#/$defs/HostGroupFile"},
         "else": {"$ref": "#/$defs/RulesFile"}, **made,
     }  # fmt: skip
+
+
+def rules_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
+    """The schema of a file of groups/ with rules of the firewall."""
+    kind = group_kind(kinds)
+    if kind is None:
+        raise InputError("no section uses the files of groups/")
+    made: dict[str, Any] = kind.group_section.model_json_schema(schema_generator=_Schema)
+    return made
+
+
+def host_group_schema(kinds: Sequence[SpecKind]) -> dict[str, Any]:
+    """The schema of a file of groups/ that lists hosts."""
+    made = HostGroupFile.model_json_schema(schema_generator=_Schema)
+    _put_values(made, made, VALUES, kinds)
+    return made
 
 
 def _put_values(made: dict[str, Any], file: dict[str, Any], key: str, kinds: Sequence[SpecKind]) -> None:

@@ -135,7 +135,14 @@ _VALUE_SCHEMA: dict[str, Any] = {
     ]
 }
 
-OptionKey = Annotated[str, *text(check_option, {"pattern": "^([1-9][0-9]{0,2}|[a-z][a-z0-9+_-]*)$"})]
+OptionKey = Annotated[
+    str,
+    *text(
+        check_option,
+        {"pattern": "^([1-9][0-9]{0,2}|[a-z][a-z0-9+_-]*)$"},
+        "a number from 1 to 254, or a name of dnsmasq",
+    ),
+]
 OptionValues = Annotated[
     tuple[Annotated[str, AfterValidator(check_text)], ...],
     Field(max_length=32),

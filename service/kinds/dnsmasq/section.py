@@ -101,6 +101,12 @@ def check_netmask(value: str) -> str:
     return ".".join(str(number) for number in numbers)
 
 
+_INTERFACE = {"type": "string", "maxLength": 15, "pattern": "^[A-Za-z][A-Za-z0-9_-]*$"}
+_LEASE_TIME_PATTERN = "^([1-9][0-9]*[smhdw]|infinite)$"
+_LEASE_FILE_WORDS = "a file that ends with .leases, in /var/lib/misc or a folder of dnsmasq"
+_SERVER_WORDS = "an address, with #PORT behind it or /DOMAIN/ before it where needed"
+
+
 def _many(schema: dict[str, Any]) -> Any:
     """One text or a list of them."""
     return (
@@ -110,17 +116,17 @@ def _many(schema: dict[str, Any]) -> Any:
     )
 
 
-Interfaces = Annotated[
-    tuple[InterfaceName, ...], *_many({"type": "string", "maxLength": 15, "pattern": "^[A-Za-z][A-Za-z0-9_-]*$"})
+Interfaces = Annotated[tuple[InterfaceName, ...], *_many({**_INTERFACE, "$comment": "an interface name"})]
+Addresses = Annotated[
+    tuple[Address, ...], *_many({"type": "string", "pattern": "^[0-9A-Fa-f:.]+$", "$comment": "an address"})
 ]
-Addresses = Annotated[tuple[Address, ...], *_many({"type": "string", "pattern": "^[0-9A-Fa-f:.]+$"})]
 LocalDomains = Annotated[
     tuple[Annotated[str, AfterValidator(check_local)], ...],
-    *_many({"type": "string", "pattern": "^/?[a-z0-9.-]+/?$"}),
+    *_many({"type": "string", "pattern": "^/?[a-z0-9.-]+/?$", "$comment": "a DNS name"}),
 ]
 Servers = Annotated[
     tuple[Annotated[str, AfterValidator(check_server)], ...],
-    *_many({"type": "string", "pattern": "^(/[a-z0-9.-]+/)?[0-9A-Fa-f:.]+(#[0-9]+)?$"}),
+    *_many({"type": "string", "pattern": "^(/[a-z0-9.-]+/)?[0-9A-Fa-f:.]+(#[0-9]+)?$", "$comment": _SERVER_WORDS}),
 ]
 
 
@@ -132,16 +138,16 @@ class DhcpRange(BaseModel):
     interface: InterfaceName = Field(description="The bridge that the guests are on.")
     start: Address4 = Field(description="First address of the range.")
     end: Address4 = Field(description="Last address of the range.")
-    netmask: Annotated[str, *text(check_netmask, {"format": "ipv4"})] | None = Field(
+    netmask: Annotated[str, *text(check_netmask, {"format": "ipv4"}, "a netmask such as 255.255.255.0")] | None = Field(
         None, description="The subnet's mask; that of the bridge's address when not given."
     )
-    lease_time: Annotated[str, *text(check_lease_time, {"pattern": "^([1-9][0-9]*[smhdw]|infinite)$"})] = Field(
-        "1h", description="How long a lease lasts, as in 12h, 45m or infinite."
+    lease_time: Annotated[str, *text(check_lease_time, {"pattern": _LEASE_TIME_PATTERN}, "2m or more, or infinite")] = (
+        Field("1h", description="How long a lease lasts, as in 12h, 45m or infinite.")
     )
     authoritative: bool | None = Field(
         None, description="Whether this is the only DHCP server on the network: lost leases are taken over at once."
     )
-    lease_file: Annotated[str, *text(check_lease_file, {"pattern": "^/.+"})] | None = Field(
+    lease_file: Annotated[str, *text(check_lease_file, {"pattern": "^/.+"}, _LEASE_FILE_WORDS)] | None = Field(
         None, description="Where leases are kept; /var/lib/misc/dnsmasq.leases when not given."
     )
     options: dict[OptionKey, OptionValues] = Field(
@@ -201,7 +207,12 @@ class DnsmasqSection(BaseModel):
     no_ping: bool = _flag("Do not ping an address before it is offered; leases come 3 s sooner.")
     log_queries: bool = _flag("Log every DNS query.")
     log_dhcp: bool = _flag("Log DHCP in detail.")
-    log_facility: Annotated[str, *text(check_log_facility, {"minLength": 1})] | None = Field(
+    log_facility: (
+        Annotated[
+            str, *text(check_log_facility, {"minLength": 1}, "a syslog facility, or a file in /var/log for dnsmasq")
+        ]
+        | None
+    ) = Field(
         None, description="A syslog facility, or a file as in /var/log/dnsmasq.log, which dnsmasq does not rotate."
     )
     cache_size: int | None = Field(None, ge=0, le=100_000, description="Names kept in the DNS cache.")

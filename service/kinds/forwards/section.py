@@ -89,18 +89,19 @@ class Forward(BaseModel):
 
     interface: InterfaceName = Field(alias="in", description="The interface whose IPv4 addresses are meant.")
     ports: Ports = Field(description="Ports, ranges such as 8000:8010, or {8080: 80} for another port on the guest.")
-    to: Annotated[str, *text(check_target, {"maxLength": 63})] = Field(
+    to: Annotated[str, *text(check_target, {"maxLength": 63}, "a guest of the spec, or an IPv4 address")] = Field(
         description="A guest of `guests` with a fixed address, or an IPv4 address in one of the host's networks."
     )
     to_port: int | None = Field(None, ge=1, le=65535, description="The guest's port, where it is another one.")
     proto: Annotated[tuple[Protocol, ...], *_many({"enum": ["tcp", "udp"]})] = Field(("tcp",), description="tcp, udp.")
     source: (
         Annotated[
-            tuple[Annotated[str, *text(check_source, {"pattern": "^[0-9./]+$"})], ...], *_many({"type": "string"})
+            tuple[Annotated[str, *text(check_source, {"pattern": "^[0-9./]+$"})], ...],
+            *_many({"type": "string", "$comment": "an IPv4 address or network"}),
         ]
         | None
     ) = Field(None, description="Who may: addresses and networks of clients; anybody if not given.")
-    names: Annotated[tuple[DomainName, ...], *_many({"type": "string"})] | None = Field(
+    names: Annotated[tuple[DomainName, ...], *_many({"type": "string", "$comment": "a DNS name"})] | None = Field(
         None, description="Names of what is published: guests who ask this host's DNS get the guest's own address."
     )
 

@@ -156,16 +156,21 @@ def check_name(what: str, longest: int) -> Callable[[str], str]:
     return check
 
 
+_NAME_WORDS = "a letter, then a-z, 0-9, - and _"
 _TEXT_OR_NUMBER: dict[str, Any] = {"type": ["string", "integer"]}
 
-Action = Annotated[str, *text(check_action, {"pattern": f"^{_NAME}$"})]
+Action = Annotated[str, *text(check_action, {"pattern": f"^{_NAME}$"}, "accept, drop, reject, or the name of a group")]
 Macro = Annotated[str, *text(check_macro, {"enum": list(macros())})]
-Protocol = Annotated[str, BeforeValidator(as_text), *text(check_protocol, _TEXT_OR_NUMBER)]
-Ports = Annotated[str, BeforeValidator(as_text), *text(check_ports, _TEXT_OR_NUMBER)]
-IcmpType = Annotated[str, *text(check_icmp, {"examples": ["echo-request"]})]
-Source = Annotated[str, *text(check_source, {"maxLength": MAX_LIST})]
-Cidr = Annotated[str, *text(check_cidr, {"examples": ["192.0.2.0/24"]})]
-Entry = Annotated[str, *text(check_entry, {"examples": ["192.0.2.0/24"]})]
-GroupName = Annotated[str, *text(check_name("a group", 18), {"pattern": f"^{_NAME}$", "maxLength": 18})]
-AliasName = Annotated[str, *text(check_name("an alias", 64), {"pattern": f"^{_NAME}$", "maxLength": 64})]
-SetName = Annotated[str, *text(check_name("a set", 64), {"pattern": f"^{_NAME}$", "maxLength": 64})]
+_PROTOCOL_WORDS = "a protocol of /etc/protocols, by name or number"
+Protocol = Annotated[str, BeforeValidator(as_text), *text(check_protocol, _TEXT_OR_NUMBER, _PROTOCOL_WORDS)]
+_PORT_WORDS = "ports, ranges such as 8000:8010 and names of services, with commas between them"
+Ports = Annotated[str, BeforeValidator(as_text), *text(check_ports, _TEXT_OR_NUMBER, _PORT_WORDS)]
+IcmpType = Annotated[str, *text(check_icmp, {"examples": ["echo-request"]}, "a type of ICMP or ICMPv6")]
+_SOURCE_WORDS = "addresses, networks and ranges, an alias, or + and the name of a set"
+Source = Annotated[str, *text(check_source, {"maxLength": MAX_LIST}, _SOURCE_WORDS)]
+Cidr = Annotated[str, *text(check_cidr, {"examples": ["192.0.2.0/24"]}, "an address or a network")]
+_ENTRY_WORDS = "an address, a network or an alias; with ! before it an exception"
+Entry = Annotated[str, *text(check_entry, {"examples": ["192.0.2.0/24"]}, _ENTRY_WORDS)]
+GroupName = Annotated[str, *text(check_name("a group", 18), {"pattern": f"^{_NAME}$", "maxLength": 18}, _NAME_WORDS)]
+AliasName = Annotated[str, *text(check_name("an alias", 64), {"pattern": f"^{_NAME}$", "maxLength": 64}, _NAME_WORDS)]
+SetName = Annotated[str, *text(check_name("a set", 64), {"pattern": f"^{_NAME}$", "maxLength": 64}, _NAME_WORDS)]
