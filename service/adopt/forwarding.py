@@ -8,7 +8,8 @@ from service.adopt.sketch import Sketch
 from service.formats import sysctl_files
 from service.formats.interfaces import Forwarding, InterfacesConfig, meanings
 from service.model.states import Json, Observed, Seen
-from service.resources.sysctls import FORWARDING, OWN_FILE, Sysctl
+from service.resources.kernel_at_boot import FORWARDING, OWN_FILE
+from service.resources.sysctls import Sysctl
 
 SECTION = "nat"
 
@@ -38,7 +39,7 @@ def _kernel_settings(material: Material, config: InterfacesConfig, at_boot: Obse
         if not path.startswith(("/etc/sysctl.conf", "/etc/sysctl.d/")) or path == sysctl_files.MAIN_LINK:
             continue
         for setting in sysctl_files.parse(data):
-            if setting.key == sysctl_files.canonical(FORWARDING):
+            if sysctl_files.canonical(setting.key) == sysctl_files.canonical(FORWARDING):
                 where = f"{path}:{setting.line}"
                 sketch.notes.read(SECTION, path, [setting.line], f"{FORWARDING} = {setting.value}")
                 if where == counts and SECTION in sketch.values:

@@ -10,7 +10,7 @@ from service.kinds.dnsmasq import ORDER_FILE
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
 from service.observe.at_boot import IFUPDOWN2, LEFT_OVER, program_of
-from service.resources import bans, firewall, forwards, sysctls
+from service.resources import bans, firewall, forwards, kernel_at_boot
 from service.resources.dnsmasq_config import FILES as DNSMASQ_FILES
 from service.resources.guests_known import SOURCES
 from service.resources.nat import NAT_FILE
@@ -38,14 +38,14 @@ PACKAGES = (
 WATCH = Watch(
     files=frozenset({
         *INTERFACES_FILES, CONF_FILE, *DNSMASQ_FILES, *nat_files.NFT_FILES, nat_files.IPTABLES_FILE, ethers.PATH,
-        *sysctls.FILES, *SOURCES, NAT_FILE, firewall.FIREWALL_FILE, firewall.BRIDGE_FILE, forwards.FORWARDS_FILE,
+        *kernel_at_boot.FILES, *SOURCES, NAT_FILE, firewall.FIREWALL_FILE, firewall.BRIDGE_FILE, forwards.FORWARDS_FILE,
         bans.JAILS_FILE, HOSTNAME_FILE, HOSTS_FILE, KEY_FILE, LEFT_OVER, FIREWALL_LEFT_OVER, PVE_MEMBERS, *PVE_FIREWALL,
         *FAIL2BAN_FILES, *(f"{folder}/*" for folder in pve_guests.FOLDERS), *LINK_FILES, "/etc/netplan/*", SDN_ZONES,
         ORDER_FILE,
     }),
     units=frozenset(UNITS),
     packages=frozenset(PACKAGES),
-    sysctls=frozenset({sysctls.FORWARDING}),
+    sysctls=frozenset({kernel_at_boot.FORWARDING}),
 )  # fmt: skip
 """Everything that is looked at, on a host or in a tree of files."""
 

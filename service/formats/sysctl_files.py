@@ -1,6 +1,7 @@
 """sysctl.d(5): which value the next boot gives a key, and where that is said; our own file's text.
 
     effective(files, key) -> Setting | None      files = {absolute path: bytes}
+    Settings(files).effective(key)               the same for many keys
     parse(data) -> tuple[Line, ...]
     render(pairs) -> bytes
 
@@ -19,7 +20,7 @@ What systemd-sysctl 252 and 257 were seen to do, as sysctl-order.sh in findings/
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 
@@ -40,6 +41,7 @@ ALL_FORWARDING = {
     "net/ipv6/conf/all/forwarding": "net/ipv6/conf",
 }
 """Keys that turn forwarding on and off for a whole host, with the folder of its interfaces."""
+_GLOB = re.compile(r"[*?\[]")
 _OF_LINK = re.compile(r"(net/ipv[46]/conf)/([^/]+)/([^/]+)")
 
 
@@ -52,7 +54,7 @@ class SysctlLine:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Setting:
     """A value and the line that gives it."""
 
@@ -113,52 +115,72 @@ def reading_order(files: Mapping[str, bytes]) -> Iterator[str]:
 
 def effective(files: Mapping[str, bytes], key: str) -> Setting | None:
     """What the next boot sets `key` (dotted or slashed) to; None where no file says anything."""
-    wanted = canonical(key)
-    of_link = _OF_LINK.fullmatch(wanted)
-    if wanted in ALL_FORWARDING or (of_link and of_link[3] == "forwarding"):
-        return _forwarding(files, wanted, of_link[2] if of_link else "all")
-    own = _last(files, wanted)
-    if own is None and of_link and of_link[2] not in ("all", "default"):
-        return _last(files, f"{of_link[1]}/default/{of_link[3]}")
-    return own
+    return Settings(files).effective(key)
 
 
-def _last(files: Mapping[str, bytes], path: str) -> Setting | None:
-    return next((setting for _, setting in reversed([*_writes(files, (path,))])), None)
+Write = tuple[int, str, Setting]
+"""Its place in the order, the key's path, and what is written."""
 
 
-def _forwarding(files: Mapping[str, bytes], wanted: str, link: str) -> Setting | None:
-    """Forwarding of the host (`all`), of interfaces to come (`default`) or of one interface, write by write."""
-    folder = "net/ipv6/conf" if wanted.startswith("net/ipv6") else "net/ipv4/conf"
-    keys = {path: "all" for path, known in ALL_FORWARDING.items() if known == folder}
-    keys |= {f"{folder}/{name}/forwarding": name for name in ("default", link) if name != "all"}
-    now: dict[str, Setting] = {}
-    own: Setting | None = None
-    for path, setting in _writes(files, tuple(keys)):
-        name = keys[path]
-        if name == "all" and setting.value != (now["all"].value if "all" in now else "0"):
-            now = dict.fromkeys(keys.values(), setting)
-        now[name] = setting
-        own = setting if name == link else own
-    if link in ("all", "default"):
-        return now.get(link)
-    return own or now.get("default")
+class Settings:
+    """The lines of all files in the order in which systemd-sysctl writes them: for many questions about one host."""
 
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        order: dict[str, tuple[str | None, Setting]] = {}
+        for path in reading_order(files):
+            for line in parse(files[path]):
+                if line.key in order and order[line.key][0] == line.value:
+                    continue
+                order.pop(line.key, None)
+                order[line.key] = (line.value, Setting(line.value or "", path, line.line))
+        numbered = [(number, key, value, setting) for number, (key, (value, setting)) in enumerate(order.items())]
+        self._by_name = {key: (number, value, setting) for number, key, value, setting in numbered}
+        self._patterns = [
+            (number, key, setting)
+            for number, key, value, setting in numbered
+            if value is not None and _GLOB.search(key)
+        ]
 
-def _writes(files: Mapping[str, bytes], keys: Sequence[str]) -> Iterator[tuple[str, Setting]]:
-    """What systemd-sysctl writes to some keys, in its order."""
-    order: dict[str, tuple[str | None, Setting]] = {}
-    for path in reading_order(files):
-        for line in parse(files[path]):
-            if line.key in order and order[line.key][0] == line.value:
-                continue
-            order.pop(line.key, None)
-            order[line.key] = (line.value, Setting(line.value or "", path, line.line))
-    for pattern, (value, setting) in order.items():
-        is_pattern = re.search(r"[*?\[]", pattern) is not None
-        for key in keys if value is not None else ():
-            if key == pattern or (is_pattern and key not in order and _matches(pattern, key)):
-                yield key, setting
+    def effective(self, key: str) -> Setting | None:
+        """What the next boot sets a key (dotted or slashed) to; None where no file says anything."""
+        wanted = canonical(key)
+        of_link = _OF_LINK.fullmatch(wanted)
+        if wanted in ALL_FORWARDING or (of_link and of_link[3] == "forwarding"):
+            return self._forwarding(wanted, of_link[2] if of_link else "all")
+        own = self.said(wanted)
+        if own is None and of_link and of_link[2] not in ("all", "default"):
+            return self.said(f"{of_link[1]}/default/{of_link[3]}")
+        return own
+
+    def said(self, key: str) -> Setting | None:
+        """The value that lines give a key under this name or by a pattern, without what follows from other keys."""
+        writes = self._writes(slashed(key))
+        return writes[-1][2] if writes else None
+
+    def _writes(self, path: str) -> list[Write]:
+        """What is written under one name, in order."""
+        named = self._by_name.get(path)
+        if named is not None:
+            number, value, setting = named
+            return [] if value is None else [(number, path, setting)]
+        return [(number, path, setting) for number, pattern, setting in self._patterns if _matches(pattern, path)]
+
+    def _forwarding(self, wanted: str, link: str) -> Setting | None:
+        """Forwarding of the host (`all`), of interfaces to come (`default`) or of one interface, write by write."""
+        folder = "net/ipv6/conf" if wanted.startswith("net/ipv6") else "net/ipv4/conf"
+        names = {path: "all" for path, known in ALL_FORWARDING.items() if known == folder}
+        names |= {f"{folder}/{name}/forwarding": name for name in ("default", link) if name != "all"}
+        now: dict[str, Setting] = {}
+        own: Setting | None = None
+        for _, written, setting in sorted(write for path in names for write in self._writes(path)):
+            name = names[written]
+            if name == "all" and setting.value != (now["all"].value if "all" in now else "0"):
+                now = dict.fromkeys(names.values(), setting)
+            now[name] = setting
+            own = setting if name == link else own
+        if link in ("all", "default"):
+            return now.get(link)
+        return own or now.get("default")
 
 
 def _matches(pattern: str, key: str) -> bool:

@@ -23,6 +23,11 @@ def as_bytes(value: Json) -> bytes:
 
 
 BRIDGED = "net.bridge."  # settings that come with the module br_netfilter; without it they are as 0
+ALL_FORWARDING = {
+    "net.ipv4.ip_forward": "/proc/sys/net/ipv4/conf",
+    "net.ipv4.conf.all.forwarding": "/proc/sys/net/ipv4/conf",
+    "net.ipv6.conf.all.forwarding": "/proc/sys/net/ipv6/conf",
+}  # settings of the whole host: the kernel sets every interface when one of them changes (ip-sysctl.rst)
 LINK_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,14}"
 
 

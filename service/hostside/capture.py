@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import Callable, Optional
 
 from service.hostside.canonical import (
+    ALL_FORWARDING,
     BRIDGED,
     addresses_from_json,
     default_routes_from_json,
@@ -121,11 +124,17 @@ def capture(host: Host, facts: list[str]) -> dict[str, Json]:
 def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
     """What a restore needs beyond the facts to bring back exactly what was there.
 
-    {"routes": [[family, [words of ip route]], …] every static route of table main,
-     "addresses": {name: {address: [words]}}, "mac": {bridge: address}}. A snapshot adds
-    {"changed": {path: [sha256, mtime in ns]}} of its files.
+    "routes": [[family, [words of ip route]], …], every static route of table main.
+    "addresses": {name: {address: [words]}}. "mac": {bridge: address}.
+    "forwarding": {key of the whole host: [its value, {path of an interface's own setting: value}]}.
+    A snapshot adds "changed": {path: [sha256, mtime in ns]} of its files.
     """
     detail: dict[str, Json] = {"routes": [], "addresses": {}, "mac": {}}
+    detail["forwarding"] = {
+        key: [facts[f"sysctl:{key}"], link_forwarding(host, folder)]
+        for key, folder in ALL_FORWARDING.items()
+        if f"sysctl:{key}" in facts
+    }
     if not any(fact.partition(":")[0] in ("link", "addresses", "routes") for fact in facts):
         return detail
     seen = HostLook(host)
@@ -141,6 +150,18 @@ def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
         if link.get("linkinfo", {}).get("info_kind") == "bridge":
             detail["mac"][link["ifname"]] = link.get("address")
     return detail
+
+
+def link_forwarding(host: Host, folder: str) -> dict[str, str]:
+    """The forwarding of each interface by the path of its file. The kernel sets all of them when the host's changes."""
+    names: list[str] = []
+    with contextlib.suppress(FileNotFoundError):
+        names = sorted(name for name in os.listdir(host.path(folder)) if name != "all")
+    found: dict[str, str] = {}
+    for path in [f"{folder}/{name}/forwarding" for name in names]:
+        with contextlib.suppress(FileNotFoundError), open(host.path(path), "rb") as file:
+            found[path] = file.read(16).decode("ascii", "replace").strip()
+    return found
 
 
 def route_words(route: dict[str, Json]) -> list[str]:

@@ -5,6 +5,7 @@ ifreload and ifup would detach the ports of guests and repeat post-up lines.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -188,8 +189,12 @@ class NetworkSetter:
             if os.path.exists(path):
                 raise Trouble(f"{name} is the kernel's and cannot be deleted")
             return
-        with open(path, "r+b", buffering=0) as file:
-            file.write(str(value).encode() + b"\n")
+        _write(path, str(value))
+        was, links = self.detail.get("forwarding", {}).get(name, (None, {}))
+        if value == was:  # a rollback: each interface as it was, too
+            for link_path, link_value in links.items():
+                with contextlib.suppress(FileNotFoundError):
+                    _write(self.host.path(link_path), link_value)
 
     def set_nft(self, name: str, value: Json) -> None:
         load = (value or {}).get("load", "")
@@ -207,3 +212,9 @@ class NetworkSetter:
         for _ in range(wanted - len(rules)):
             plain = ["-s", source, "-o", out, "-j", "MASQUERADE"]
             must(self.host, [program, "-w", "5", "-t", "nat", "-A", "POSTROUTING", *plain])
+
+
+def _write(path: str, value: str) -> None:
+    """A kernel setting takes its value in one write."""
+    with open(path, "r+b", buffering=0) as file:
+        file.write(value.encode() + b"\n")

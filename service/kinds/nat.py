@@ -17,10 +17,12 @@ from service.kinds.claims import (
     NeedsPackage,
     NeedsSysctl,
 )
+from service.kinds.on_the_way import settings_on_the_way
 from service.model.observed import Watch
+from service.resources.kernel_at_boot import FORWARDING
 from service.resources.nat import SourceNat
 from service.resources.resource import Resource
-from service.resources.sysctls import FORWARDING, Sysctl
+from service.resources.sysctls import Sysctl
 from service.spec.findings import Hit, LintRule
 from service.spec.grammar import InterfaceName, Network4
 from service.spec.host import HostSpec
@@ -119,6 +121,7 @@ class Nat:
                 wanted.setdefault((claim.key, claim.value), set()).add(claim.cause)
         for (key, value), causes in wanted.items():
             yield Sysctl(self.name, key, value, "; ".join(sorted(causes)))
+        yield from settings_on_the_way(self.name, claims)
 
     def watch(self) -> Watch:
         return Watch()

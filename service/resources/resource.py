@@ -43,6 +43,7 @@ class Phase:
     FILE = 10
     FORWARDING = 20
     LINK = 30
+    LINK_SETTING = 35
     ADDRESS = 40
     ROUTE = 50
     NAT = 60

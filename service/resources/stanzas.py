@@ -141,19 +141,22 @@ class InterfaceStanza:
         changed = [(s, d) for s, d in compared if d]
         if isinstance(config, Unknown) or isinstance(texts, Unknown) or not changed:
             return Contribution()
-        if ignored := [why for s, _ in changed if (why := why_ignored(config.value, s.name)) and not s.gone]:
-            hint = f"Fix: {SEVERAL} on {observed.host}, or take `bridge-vlan-aware yes` out of one of the stanzas"
-            return Contribution(refusals=tuple(Refusal("not-ours", why, hint=hint) for why in ignored))
+        ignored = [(s, why) for s, _ in changed if not s.gone and (why := why_ignored(config.value, s.name))]
+        notes = tuple(
+            f"{why}. Fix: {SEVERAL} on {observed.host}, or take `bridge-vlan-aware yes` out of one of the stanzas"
+            for _, why in ignored
+        )
+        changed = [(stanza, different) for stanza, different in changed if stanza not in [s for s, _ in ignored]]
         edits = [change for stanza, _ in changed for change in stanza.edits(config.value)]
         try:
             contents = edit_files(texts, edits, lambda files: interfaces_of(observed, files))
         except InputError as error:
-            return Contribution(refusals=(Refusal("not-ours", error.what, hint=error.hint),))
+            return Contribution(refusals=(Refusal("not-ours", error.what, hint=error.hint),), notes=notes)
         if SDN_FILE in contents:
-            return Contribution(refusals=(not_ours(", ".join(stanza.name for stanza, _ in changed)),))
+            return Contribution(refusals=(not_ours(", ".join(stanza.name for stanza, _ in changed)),), notes=notes)
         why = "; ".join(f"{s.kind}: {s.name}: {', '.join(map(_named, ds))}" for s, ds in changed)
         steps = [(Phase.FILE, file_step(path, text, "0644", observed, why)) for path, text in sorted(contents.items())]
-        return Contribution(steps=tuple(steps), blobs={sha256(text): text for text in contents.values()})
+        return Contribution(steps=tuple(steps), blobs={sha256(text): text for text in contents.values()}, notes=notes)
 
     @classmethod
     def retired(cls, wanted: Sequence[Self], base: LastApplied) -> Iterator[Self]:

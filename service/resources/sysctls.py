@@ -1,26 +1,30 @@
-"""Kernel settings: what they are now, and what the next boot makes of them wherever that is said."""
+"""Kernel settings: their values now, and their values at the next boot, wherever a file gives one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Self
 
 from service.formats import sysctl_files
-from service.formats.interfaces import FILES as INTERFACES_FILES
-from service.formats.interfaces import Forwarding
-from service.model.changes import Difference
+from service.model.changes import Difference, Where
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Left, Refusal
 from service.model.states import Absent, Json, Observed, Seen, Unknown
-from service.observe.at_boot import effects_at_boot, texts_of
-from service.observe.derived import derived
 from service.resources.desired import Desired, LastApplied
 from service.resources.files import file_step, mode_differences, sha256
+from service.resources.kernel_at_boot import (
+    FORWARDING,
+    OWN_FILE,
+    WATCH,
+    BootSetting,
+    Own,
+    boot_setting,
+    link_key,
+    link_of,
+)
 from service.resources.resource import Compared, Contribution, Phase, Resource, Wishes, field_difference
 
-OWN_FILE = "/etc/sysctl.d/60-passerelle.conf"
-FILES = ("/etc/sysctl.conf", "/etc/sysctl.d/*", "/run/sysctl.d/*", "/usr/lib/sysctl.d/*")
-FORWARDING = "net.ipv4.ip_forward"
 KERNEL_DEFAULTS = {
     FORWARDING: "0",
     "net.ipv6.conf.all.forwarding": "0",
@@ -29,6 +33,8 @@ KERNEL_DEFAULTS = {
 }
 """What the kernel has where nothing sets it (ip-sysctl.rst). The bridge's count as off: they exist only while
 br_netfilter is loaded, and nothing of ours loads it where no setting needs it."""
+LINK_DEFAULTS = {"forwarding": "0", "rp_filter": "0"}
+"""What the kernel has of one interface where no file says anything."""
 STOPS = {
     FORWARDING: "; what this host forwards for others stops",
     "net.ipv6.conf.all.forwarding": "; the IPv6 that this host forwards for others stops",
@@ -38,14 +44,24 @@ NOT_KNOWN = "nat"
 one that most specs had."""
 
 
+DEFAULT_FORWARDING = link_key("default", "forwarding")
+"""What an interface gets that appears later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sysctl:
-    """A kernel setting that something else needs; `cause` says what."""
+    """A kernel setting that something else needs. `cause` names the need.
+
+    `also` are further values that do as well. Where `raised_by` names a key, the kernel takes the larger of both values
+    (ip-sysctl.rst, rp_filter), so the larger one is compared.
+    """
 
     kind: str = field(compare=False)
     key: str
     value: str
     cause: str = field(default="", compare=False)
+    also: tuple[str, ...] = ()
+    raised_by: str = ""
 
     @property
     def id(self) -> str:
@@ -55,56 +71,71 @@ class Sysctl:
         return {(self.key, "value", "live"): self.value, (self.key, "value", "boot"): self.value}
 
     def watch(self) -> Watch:
-        return Watch(files=frozenset({OWN_FILE, *FILES, *INTERFACES_FILES}), sysctls=frozenset({self.key}))
+        keys = {self.key, *filter(None, [self.raised_by])}
+        keys |= {FORWARDING, DEFAULT_FORWARDING} if link_of(self.key, "forwarding") else set()
+        return WATCH | Watch(sysctls=frozenset(keys))
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
-        yield from field_difference(
-            self, self.key, "value", "live", self.value, observed.fact(self.id), cause=self.cause
-        )
-        yield from field_difference(
-            self, self.key, "value", "boot", self.value, self.at_boot(observed), cause=self.cause
-        )
+        both: dict[Where, Observed[Json]] = {"live": self.now(observed), "boot": self.at_boot(observed)}
+        for where, seen in both.items():
+            if not self.is_met(seen):
+                yield from field_difference(self, self.key, "value", where, self.value, seen, cause=self.cause)
 
-    def at_boot(self, observed: HostObserved) -> Observed[Json]:
-        """What the next boot makes of it: an `up` line of the interfaces file runs after sysctl.d and wins.
-        Absent where no file says anything, and the kernel's default is not known."""
-        lines = effects_at_boot(observed)
-        if isinstance(lines, Unknown):
-            return lines
-        if self.key == FORWARDING:
-            for line in reversed(lines):
-                if isinstance(line.effect, Forwarding):
-                    return Seen("1" if line.effect.on else "0", f"{line.path}:{line.line}")
-        texts = texts_of(observed, FILES, passed_over=(sysctl_files.MAIN_LINK,))
-        if isinstance(texts, Unknown):
-            return texts
-        found = sysctl_files.effective(texts, self.key)
-        if found:
-            return Seen(found.value, f"{found.path}:{found.line}")
-        return Seen(KERNEL_DEFAULTS[self.key]) if self.key in KERNEL_DEFAULTS else Absent()
+    def is_met(self, seen: Observed[Json]) -> bool:
+        """Whether a value does."""
+        return isinstance(seen, Seen) and seen.value in (self.value, *self.also)
+
+    def now(self, observed: HostObserved) -> Observed[Json]:
+        """The value that counts in the kernel."""
+        seen = observed.fact(self.id)
+        if link_of(self.key, "forwarding"):
+            host = observed.fact(f"sysctl:{FORWARDING}")
+            if isinstance(host, Unknown) or (isinstance(host, Seen) and host.value != "1"):
+                # the host's own switch differs, too, and sets every interface when it changes
+                return host if isinstance(host, Unknown) else Seen(self.value)
+            return observed.fact(f"sysctl:{DEFAULT_FORWARDING}") if isinstance(seen, Absent) else seen
+        return larger(seen, observed.fact(f"sysctl:{self.raised_by}")) if self.raised_by else seen
+
+    def at_boot(self, observed: HostObserved, own: Own = MappingProxyType({})) -> Observed[Json]:
+        """The value after the next boot. Absent where no file gives one, and the kernel's default is not known."""
+        if link_of(self.key, "forwarding"):
+            host = at_boot(observed, FORWARDING, own)
+            if not isinstance(host, Seen) or host.value != "1":
+                return host if isinstance(host, Unknown) else Seen(self.value)
+        seen = at_boot(observed, self.key, own)
+        return larger(seen, at_boot(observed, self.raised_by, own)) if self.raised_by else seen
 
     @classmethod
     def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
-        """The kernel's values; the boot's are a step of our file, and a file that overrules it is a refusal."""
-        steps = [
-            (
-                Phase.FORWARDING,
-                Step(sysctl.id, d.have, d.want, f"{sysctl.kind}: {sysctl.key} is {d.have} ({sysctl.cause})"),
-            )
-            for sysctl, different in compared
-            for d in different
-            if d.where == "live" and not d.unknown
-        ]
-        refusals = [
-            Refusal(
-                "not-ours",
-                f"{seen.where} sets {s.key} to {seen.value} after {OWN_FILE} would set it to {s.value}",
-                hint=f"remove that line on {observed.host}; passerelle does not own the file",
-            )
-            for s, _ in compared
-            if isinstance(seen := s.at_boot(observed), Seen) and seen.value != s.value and overrules_ours(seen.where)
-        ]
-        return Contribution(steps=tuple(steps), refusals=tuple(refusals))
+        """The kernel's values. Those of the boot are a step of our file; what overrules that file is a refusal."""
+        steps = []
+        for sysctl, different in compared:
+            before = observed.fact(sysctl.id)
+            for d in different:
+                if d.where == "live" and not d.unknown and not isinstance(before, Unknown):
+                    have = before.value if isinstance(before, Seen) else None
+                    why = f"{sysctl.kind}: {sysctl.key} is {d.have} ({sysctl.cause})"
+                    phase = Phase.LINK_SETTING if link_of(sysctl.key, "forwarding") else Phase.FORWARDING
+                    steps.append((phase, Step(sysctl.id, have, d.want, why)))
+        found = [(s, by) for s, _ in compared if (by := s.overruled(observed)) is not None]
+        notes = tuple(by_the_bridge(s, observed, by) for s, by in found if by.by_bridge)
+        refusals = tuple(refusal(s, observed, by) for s, by in found if not by.by_bridge)
+        return Contribution(steps=tuple(steps), refusals=refusals, notes=notes)
+
+    def overruled(self, observed: HostObserved) -> BootSetting | None:
+        """The place that gives another value although our own file gives ours; None where our file is enough."""
+        seen = self.at_boot(observed)
+        if self.is_met(seen) or isinstance(seen, Unknown):
+            return None
+        healed = {self.key: self.value}
+        if self.is_met(self.at_boot(observed, healed)):
+            return None
+        found = boot_setting(observed, self.key, healed)
+        return found if isinstance(found, BootSetting) else None
+
+    def needs_a_line(self, observed: HostObserved) -> bool:
+        """Whether the setting belongs in our own file: without a line there it would be wrong at boot."""
+        return not self.is_met(self.at_boot(observed, {self.key: None}))
 
     @classmethod
     def shared(cls, wanted: Sequence[Self]) -> Iterator[Resource]:
@@ -140,7 +171,7 @@ class SettingsFile:
         return self if self.settings else replace(self, kind=next(asked, self.kind))
 
     def watch(self) -> Watch:
-        return Watch(files=frozenset({OWN_FILE, *FILES, *INTERFACES_FILES}), sysctls=frozenset(KERNEL_DEFAULTS))
+        return WATCH | Watch(sysctls=frozenset(KERNEL_DEFAULTS))
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         seen, text = observed.fact(f"file:{OWN_FILE}"), observed.text(OWN_FILE)
@@ -173,19 +204,19 @@ class SettingsFile:
 
     def at_boot_without(self, key: str, observed: HostObserved) -> Observed[Json]:
         """What the next boot makes of a key once our file does not name it."""
-        return Sysctl(self.kind, key, "", "").at_boot(without_ours(observed))
+        return at_boot(observed, key, {key: None})
 
     @classmethod
     def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
         total: list[tuple[int, Step]] = []
         blobs: dict[str, bytes] = {}
         for file, different in compared:
-            at_boot = [(sysctl, sysctl.at_boot(observed)) for sysctl in file.settings]
-            if any(d.unknown for d in different) or any(isinstance(seen, Unknown) for _, seen in at_boot):
+            booted = [(sysctl, sysctl.at_boot(observed)) for sysctl in file.settings]
+            if any(d.unknown for d in different) or any(isinstance(seen, Unknown) for _, seen in booted):
                 continue
-            wrong = [s for s, seen in at_boot if is_wrong(s, seen) and not overruled(seen)]
+            wrong = [s for s, seen in booted if not s.is_met(seen) and s.overruled(observed) is None]
             if different or wrong:
-                lines = [(s.key, s.value) for s, seen in at_boot if needs_a_line(s, seen)]
+                lines = [(s.key, s.value) for s in file.settings if s.needs_a_line(observed)]
                 content = sysctl_files.render(lines) if file.settings else None
                 why = "; ".join(
                     [
@@ -219,7 +250,7 @@ class SettingsFile:
         content = text.value if isinstance(text, Seen) else b""
         for file in desired.of_type(cls):
             for key, value in file.unwanted(content).items():
-                if key not in KERNEL_DEFAULTS:
+                if key not in KERNEL_DEFAULTS and not link_of(key, "forwarding"):  # that one follows the host's switch
                     yield Left(
                         f"sysctl:{key}",
                         f"the kernel keeps {key} = {value} until the next boot",
@@ -232,32 +263,39 @@ def in_words(different: Sequence[Difference], op: str) -> str:
     return ", ".join(d.field for d in different if d.where == "file" and d.op == op and d.field != "file")
 
 
-def is_wrong(sysctl: Sysctl, seen: Observed[Json]) -> bool:
-    """Whether the boot makes something else of it; no file says anything where it is absent."""
-    return not isinstance(seen, Seen) or seen.value != sysctl.value
+def at_boot(observed: HostObserved, key: str, own: Own = MappingProxyType({})) -> Observed[Json]:
+    """The value of a key after the next boot."""
+    found = boot_setting(observed, key, own)
+    if isinstance(found, BootSetting):
+        return Seen(found.value, found.where)
+    if isinstance(found, Unknown):
+        return found
+    default = KERNEL_DEFAULTS.get(key) or LINK_DEFAULTS.get(key.rpartition(".")[2])
+    return Seen(default) if default else Absent()
 
 
-def needs_a_line(sysctl: Sysctl, seen: Observed[Json]) -> bool:
-    """Whether the setting belongs in our own file: it is wrong at boot, or right because of our file."""
-    return is_wrong(sysctl, seen) or (isinstance(seen, Seen) and seen.where.startswith(OWN_FILE))
+def larger(one: Observed[Json], other: Observed[Json]) -> Observed[Json]:
+    """The larger of two numbers. An interface that is not there yet has none."""
+    if isinstance(one, Unknown) or isinstance(other, Unknown):
+        return one if isinstance(one, Unknown) else other
+    numbers = [seen for seen in (one, other) if isinstance(seen, Seen) and str(seen.value).isdecimal()]
+    return max(numbers, key=lambda seen: int(str(seen.value)), default=Absent())
 
 
-def overruled(seen: Observed[Json]) -> bool:
-    """Whether another place sets the value after our own file would."""
-    return isinstance(seen, Seen) and overrules_ours(seen.where)
+def by_the_bridge(sysctl: Sysctl, observed: HostObserved, found: BootSetting) -> str:
+    """Why no file of ours can give a key its value at boot, and what to do. Nothing else has to wait for it."""
+    bridge = link_of(sysctl.key, "forwarding")
+    return (
+        f"at boot ifupdown2 sets {sysctl.key} to {found.value}: {bridge} is a bridge without "
+        f"an `address` line ({found.where}). Fix: add `post-up sysctl -w {sysctl.key}={sysctl.value}` to its stanza on "
+        f"{observed.host}"
+    )
 
 
-def overrules_ours(where: str) -> bool:
-    """Whether the place that sets a value comes after our own file: a later name, or an interfaces file's `up` line."""
-    if not where:
-        return False
-    path = where.rsplit(":", 1)[0]
-    name = path.rsplit("/", 1)[-1]
-    own = OWN_FILE.rsplit("/", 1)[-1]
-    return path.startswith("/etc/network/") or path == "/etc/sysctl.conf" or name > own
-
-
-@derived
-def without_ours(observed: HostObserved) -> HostObserved:
-    """The host as it would be seen without our file."""
-    return replace(observed, texts={**observed.texts, OWN_FILE: Absent()})
+def refusal(sysctl: Sysctl, observed: HostObserved, found: BootSetting) -> Refusal:
+    """What overrules our own file, and what to do."""
+    return Refusal(
+        "not-ours",
+        f"{found.where} sets {sysctl.key} to {found.value} after {OWN_FILE} would set it to {sysctl.value}",
+        hint=f"Fix: remove that line on {observed.host}; passerelle does not own the file",
+    )

@@ -12,7 +12,7 @@ from service.model.observed import HostObserved, MasqueradeInForce, Watch
 from service.model.states import Absent, Json, Observed, Seen
 from service.resources.nat_makers import makers
 from service.resources.stanzas import meant_fields
-from tests.laws.host import bare_host, link
+from tests.laws.host import OF_LINK, bare_host, link
 
 STYLES = Path(__file__).parent / "styles"
 NAMES = sorted(path.name for path in STYLES.iterdir())
@@ -31,6 +31,7 @@ def booted(material: Material, watch: Watch) -> HostObserved:
     facts: dict[str, Observed[Json]] = {
         fact: seen for fact, seen in host.facts.items() if not fact.startswith(("link:", "addresses:"))
     }
+    facts |= {fact: Seen("1") for fact in facts if OF_LINK.fullmatch(fact)}
     facts |= {"link:lo": Seen(link(mtu=65536)), "addresses:lo": Seen([]), "sysctl:net.ipv4.ip_forward": Seen("1")}
     facts |= _units(material)
     gateways: list[Json] = []

@@ -301,6 +301,29 @@ def test_an_address_that_ifreload_left_with_several_peers_counts_once_and_goes_w
     assert host.call("status")["journals"][0]["state"] == "applied"
 
 
+def test_each_interface_forwards_as_before_when_the_hosts_own_switch_goes_back(host: KernelHost) -> None:
+    folder = "/proc/sys/net/ipv4/conf"
+    host.run("sh", "-c", f"echo 1 >{folder}/vmbr0/forwarding")  # as ifupdown2 does to a bridge with an address
+    shown = f"cd {folder}; grep -H . */forwarding"
+    before = host.run("sh", "-c", shown)
+    assert "vmbr0/forwarding:1" in before
+    assert "up0/forwarding:0" in before
+    assert host.apply(host.step("sysctl:net.ipv4.ip_forward", "0", "1"))["state"] == "applied"
+    assert ":0" not in host.run("sh", "-c", shown)
+    assert host.call("rollback", ID)["state"] == "rolled_back"
+    assert host.run("sh", "-c", shown) == before
+
+
+def test_an_interface_that_does_not_forward_is_set_alone(host: KernelHost) -> None:
+    host.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv4/conf/vmbr0/forwarding")
+    fact = "sysctl:net.ipv4.conf.vmbr0.forwarding"
+    assert host.capture(fact) == {fact: "0"}
+    assert host.apply(host.step(fact, "0", "1"))["state"] == "applied"
+    assert host.capture(fact) == {fact: "1"}
+    assert host.call("rollback", ID)["state"] == "rolled_back"
+    assert host.capture(fact) == {fact: "0"}
+
+
 def test_an_address_that_another_machine_has_is_not_there_and_the_apply_is_rolled_back(host: KernelHost) -> None:
     host.run(*["ip", "addr", "add", "fd51::99/64", "dev", "up0far", "nodad"])
     before = host.picture()

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from service.apply.document import by_digest, contents
 from service.formats import fail2ban
 from service.formats.interfaces import CONF_FILE
+from service.formats.sysctl_files import MAIN_LINK
 from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath, MasqueradeInForce, Watch
 from service.model.plans import Plan
-from service.model.states import Absent, Json, Observed, Seen
+from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.weighed import PackageMove, Weighed
 from service.observe.read_files import as_secret, without_digest
 
@@ -27,6 +28,7 @@ iface enp1s0 inet static
 IFUPDOWN2_CONF = b"template_enable=1\nmultiple_vlan_aware_bridge_support=0\n"
 WAYS = ((("1.0", ""), "present"), (("", "1.0"), "absent"))
 NOW_S = 1000.0
+OF_LINK = re.compile(r"sysctl:net\.ipv4\.conf\..*\.forwarding")
 RULE = re.compile(r'ip saddr (\S+) oifname "(\S+)" masquerade')
 
 
@@ -57,10 +59,12 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
         "nft:inet passerelle_forwards": Absent(),
         "nft:bridge passerelle": Absent(),
     }
+    texts[MAIN_LINK] = Unknown("it is not a plain file but a symbolic link")
     for path in watch.files:
         if not path.endswith("/*"):
             texts.setdefault(path, Absent())
     facts |= {f"file:{p}": Seen(file_fact(t.value)) if isinstance(t, Seen) else Absent() for p, t in texts.items()}
+    facts[f"file:{MAIN_LINK}"] = Seen({"type": "symlink"})
     for key in watch.sysctls:
         facts[f"sysctl:{key}"] = Seen("0")
     for unit in watch.units:
@@ -152,7 +156,7 @@ def kept_bytes(host: HostObserved) -> dict[str, bytes]:
 def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, bytes]) -> HostObserved:
     """One fact, set as the host-side file sets it. An unknown type of fact is a bug of the test."""
     kind, _, name = fact.partition(":")
-    facts: dict[str, Observed[Json]] = dict(host.facts)
+    facts: dict[str, Observed[Json]] = {**host.facts, **links_along(host, fact, value)}
     texts = dict(host.texts)
     facts[fact] = Absent() if value is None else Seen(value)
     if kind == "file":
@@ -189,6 +193,13 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
     elif kind not in ("addresses", "routes", "sysctl"):
         raise AssertionError(f"no host has facts of type {kind}")
     return replace(host, facts=facts, texts=texts)
+
+
+def links_along(host: HostObserved, fact: str, value: Json) -> dict[str, Observed[Json]]:
+    """The kernel sets the forwarding of every interface when that of the host changes."""
+    if fact != "sysctl:net.ipv4.ip_forward" or host.facts.get(fact) == Seen(value):
+        return {}
+    return {name: Seen(value) for name in host.facts if OF_LINK.fullmatch(name)}
 
 
 def without_its_file(facts: Mapping[str, Observed[Json]], path: str) -> dict[str, Observed[Json]]:

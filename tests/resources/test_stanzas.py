@@ -99,7 +99,7 @@ SECOND = AWARE.replace(b"vmbr0", b"vmbr1").replace(b"10.10.10.1", b"10.10.20.1")
 SECOND_BRIDGE = replace(BRIDGE, name="vmbr1", addresses=("10.10.20.1/24",))
 
 
-def test_a_second_vlan_aware_bridge_that_ifupdown2_ignores_is_drift_at_boot_and_refused_with_a_way_out() -> None:
+def test_a_second_vlan_aware_bridge_that_ifupdown2_ignores_is_drift_at_boot_with_a_way_out() -> None:
     desired = Desired.of("pve1", [BRIDGE, SECOND_BRIDGE])
     bare = bare_host(desired.watch, {MAIN: INTERFACES + AWARE + SECOND})
     host = replace(bare, packages={"ifupdown2": Seen("3.0.0-1.1")})
@@ -111,10 +111,18 @@ def test_a_second_vlan_aware_bridge_that_ifupdown2_ignores_is_drift_at_boot_and_
         "above it"
     )
     assert drift.difference.cause == sentence
-    assert plan.steps == ()
-    (refusal,) = plan.refusals
-    assert (refusal.rule, refusal.what) == ("not-ours", sentence)
-    assert refusal.hint.startswith("Fix: set multiple_vlan_aware_bridge_support=1 in /etc/network/ifupdown2/")
+    assert (plan.steps, plan.refusals) == ((), ())
+    (note,) = plan.notes
+    assert note.startswith(f"{sentence}. Fix: set multiple_vlan_aware_bridge_support=1 in /etc/network/ifupdown2/")
+
+
+def test_what_ifupdown2_ignores_keeps_no_other_change_waiting() -> None:
+    desired = Desired.of("pve1", [replace(BRIDGE, mtu=1400), SECOND_BRIDGE])
+    bare = bare_host(desired.watch, {MAIN: INTERFACES + AWARE + SECOND})
+    plan = make_plan(desired, LastApplied(), replace(bare, packages={"ifupdown2": Seen("3.0.0-1.1")}))
+    assert [step.why for step in plan.steps] == ["bridges: vmbr0: mtu"]
+    (text,) = plan.blobs.values()
+    assert text == (INTERFACES + AWARE + SECOND).replace(b"bridge_fd 0\n", b"bridge_fd 0\n\tmtu 1400\n", 1)
 
 
 def test_a_second_vlan_aware_bridge_is_met_where_ifupdown2_is_told_to_take_several() -> None:

@@ -10,7 +10,8 @@ from service.model.states import Seen, Unknown
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
 from service.resources.ending import shared
-from service.resources.sysctls import OWN_FILE, Sysctl
+from service.resources.kernel_at_boot import OWN_FILE
+from service.resources.sysctls import Sysctl
 from tests.laws.host import INTERFACES, after_plan, bare_host
 
 FORWARD = Sysctl("nat", "net.ipv4.ip_forward", "1", "nat: 10.10.10.0/24 leaves through enp1s0")

@@ -11,6 +11,7 @@ canonical(name, wanted) -> str                 a new interface's text
 edit(data, changes) -> bytes                   SetStanza, RemoveStanza, RemoveLine on one file
 edit_files(files, changes, read) -> {path: bytes}   the same over sourced files; only files that changed
 renamed(config, after) -> {old: new}           the same with other names of cards, else empty
+forwarding_set(config, name) -> ForwardingSet | None   what the program does to its forwarding
 effects(command) -> (Effect, …)                what a shell line does
 """
 
@@ -27,6 +28,7 @@ from service.formats.interfaces.at_boot import (
     up_effects,
 )
 from service.formats.interfaces.editing import Change, RemoveLine, RemoveStanza, SetStanza, edit, edit_files
+from service.formats.interfaces.forwarding import ForwardingSet, forwarding_set
 from service.formats.interfaces.loading import InterfacesConfig, PlacedStanza, load
 from service.formats.interfaces.programs import CONF_FILE, DEBIAN_12, BootProgram, boot_program
 from service.formats.interfaces.renaming import renamed
@@ -80,6 +82,7 @@ __all__ = [
     "DefaultRouteLine",
     "Effect",
     "Forwarding",
+    "ForwardingSet",
     "IfaceMeaning",
     "InterfacesConfig",
     "InterfacesFile",
@@ -108,6 +111,7 @@ __all__ = [
     "edit",
     "edit_files",
     "effects",
+    "forwarding_set",
     "is_interface_name",
     "load",
     "meaning",
