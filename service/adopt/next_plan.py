@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from service.adopt.material import WATCH, Material
 from service.formats.interfaces import CONF_FILE
+from service.formats.sysctl_files import MAIN_LINK
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.changes import Difference
@@ -34,6 +35,7 @@ def seen_in(material: Material) -> HostObserved:
     for path in WATCH.files:
         if not path.endswith("/*") and path != CONF_FILE:  # a tree without it is a part of a host
             texts.setdefault(path, Absent())
+    texts.setdefault(MAIN_LINK, Unknown("a tree may lack links"))  # without it Debian 13 does not read /etc/sysctl.conf
     absent = {f"file:{path}": Absent() for path, text in texts.items() if isinstance(text, Absent)}
     folders: dict[str, Observed[Json]] = {f"file:{p[:-1]}": Absent() for p in WATCH.files if p.endswith("/*")}
     facts: dict[str, Observed[Json]] = {
