@@ -10,6 +10,9 @@ A rule is (source network, outgoing interface). `iptables` on Debian writes into
 `*nat` and comes from the nf_tables variant), else from nft (iptables-save says "Table `nat' is incompatible" when
 native rules are mixed in).
 Only rules that match source and outgoing interface and nothing else are masquerades here, as `-s`, `-o` and `-j` alone.
+nft's JSON lists iptables' parts (`xt`) by name and leaves out their options (seen with nft 1.0.6 and 1.1.3). The names
+are enough: `comment` matches everything, each other match narrows the rule, and what MASQUERADE may have without a
+match on ports only chooses them (iptables-extensions(8)). A part without a name says nothing: `Unsaid`.
 """
 
 import re
@@ -31,6 +34,11 @@ SRCNAT_PRIORITY = 100
 
 MAX_PRODUCTS = 64
 
+
+class Unsaid(ValueError):  # noqa: N818 (an answer: nobody knows)
+    """nft's JSON leaves out what would say whether a rule masquerades."""
+
+
 Rule = tuple[str, str]
 """(source network in CIDR form, outgoing interface)."""
 
@@ -38,7 +46,9 @@ _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 
 
 def masquerades(iptables_save: str, nft_objects: Sequence[Mapping[str, Json]]) -> tuple[MasqueradeInForce, ...]:
-    """Every masquerade of the host: `iptables-save -t nat`, and what is below "nftables" in `nft -j list ruleset`."""
+    """Every masquerade of the host: `iptables-save -t nat`, and what is below "nftables" in `nft -j list ruleset`.
+
+    Raises Unsaid."""
     listed = re.search(r"^\*nat$", iptables_save, re.MULTILINE) and "(nf_tables)" in iptables_save
     skip = {("ip", "nat")} if listed else set()
     found = from_iptables_save(iptables_save) + from_nft(nft_objects, skip)
@@ -102,6 +112,8 @@ def _nft_rules(expressions: Json) -> list[Rule]:
             if read is None:
                 return []
             sources, outs = (read[0] or sources), (read[1] or outs)
+        elif kind == "xt" and not (isinstance(body, dict) and body.get("name")):
+            raise Unsaid("nft lists a part of iptables in a nat table without saying which one")
         elif kind == "masquerade" or body == {"type": "target", "name": "MASQUERADE"}:
             made = True
         elif kind != "counter" and body != {"type": "match", "name": "comment"}:

@@ -121,7 +121,10 @@ def read_nft(found: Mapping[str, Section], _watch: Watch) -> Part:
 def read_masquerades(found: Mapping[str, Section], _watch: Watch) -> Part:
     """Every masquerade, whichever table makes it, and the facts for iptables' ones."""
     text = _iptables_text(found["iptables"], "iptables-save")
-    made = [*nat_rules.masquerades(text, _nft_objects(found["nft"]))]
+    try:
+        made = [*nat_rules.masquerades(text, _nft_objects(found["nft"]))]
+    except nat_rules.Unsaid as why:
+        raise Unreadable(str(why)) from why
     if "(nf_tables)" in text or not text:
         legacy = nat_rules.from_iptables_save(_iptables_text(found["iptables_legacy"], "iptables-legacy-save"))
         made += [replace(one, table="iptables-legacy nat") for one in legacy]

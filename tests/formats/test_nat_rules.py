@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from service.errors import InputError
 from service.formats.nat_rules import (
+    Unsaid,
     file_tokens,
     masquerades,
     parse_nat_file,
@@ -48,6 +49,24 @@ def test_a_table_that_iptables_cannot_list_is_read_from_nft() -> None:
         ("10.10.12.0/24", "enp1s0", 1),
         ("10.77.0.0/16", "enp1s0", 1),
     ]
+
+
+def test_a_part_of_iptables_counts_by_its_name_and_one_without_a_name_is_unknown() -> None:
+    """What `nft -j` 1.0.6 and 1.1.3 list for rules of iptables-nft: names without options."""
+    chain = {"chain": {"family": "ip", "table": "nat", "name": "P", "type": "nat", "hook": "postrouting"}}
+
+    def made(*parts: object) -> list[tuple[str, str]]:
+        out = {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "e1"}}
+        rule = {"rule": {"family": "ip", "table": "nat", "chain": "P", "expr": [out, {"counter": None}, *parts]}}
+        return [(m.source, m.out) for m in masquerades("", [chain, rule])]  # type: ignore[list-item]
+
+    target = {"xt": {"type": "target", "name": "MASQUERADE"}}
+    assert made(target) == made({"xt": {"type": "match", "name": "comment"}}, target) == [("0.0.0.0/0", "e1")]
+    assert made({"xt": {"type": "match", "name": "addrtype"}}, target) == []
+    assert made({"xt": {"type": "target", "name": "SNAT"}}) == []
+    for body in (None, {"type": "match"}):
+        with pytest.raises(Unsaid, match="without saying which one"):
+            made({"xt": body}, target)
 
 
 def test_rules_in_nft_count_by_meaning_and_narrower_ones_do_not() -> None:

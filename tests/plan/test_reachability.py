@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from service.cli.plan_text import headline, plan_lines
+from service.firewall.nft.reading import Known, Labels, read_program
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.observed import HostObserved
@@ -106,6 +109,49 @@ def test_a_table_of_another_form_is_no_reason_to_fail() -> None:
         made = make_plan(desired, LastApplied(), replace(host, facts={**host.facts, TABLE_FACT: Seen(value)}))
         assert made.reachability
         assert made.steps
+
+
+SOURCE: Json = {"payload": {"protocol": "ip", "field": "saddr"}}
+UNSAID: dict[str, Json] = {
+    "a named set": {"match": {"op": "==", "left": SOURCE, "right": "@s"}},
+    "a named set of what is no dimension": {"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": "@s"}},
+    "a named map": {"vmap": {"key": SOURCE, "data": "@m"}},
+    "iptables' part": {"xt": {"type": "match", "name": "addrtype"}},
+    "iptables' part without a name": {"xt": None},
+    "a program": {"queue": {"num": 0}},
+    "a word of a later nft": {"unheard": {"of": 1}},
+    "text": "unheard of",
+}
+
+
+@pytest.mark.parametrize("what", UNSAID)
+def test_what_nfts_json_does_not_carry_is_unknown_and_not_nothing(what: str) -> None:
+    desired = wanted(SSH + GUI)
+    host = host_with(SSH + GUI, desired)
+    seen = host.fact(TABLE_FACT)
+    assert isinstance(seen, Seen)
+    assert isinstance(seen.value, dict)
+    listed = seen.value["normal"]
+    assert isinstance(listed, list)
+    rule: Json = {"rule": {"family": "inet", "table": "passerelle", "chain": "input", "expr": [UNSAID[what]]}}
+    changed = replace(host, facts={**host.facts, TABLE_FACT: Seen({"normal": [*listed, rule]})})
+    made = make_plan(desired, LastApplied(), changed)
+    assert made.reachability == ("what passes now cannot be told: the kernel's table has rules of another form",)
+    assert made.summary.opens is None
+
+
+def test_long_conditions_that_differ_at_their_ends_are_two() -> None:
+    def with_mark(end: int) -> Json:
+        numbers: Json = {"set": [*range(1000, 1100), end]}
+        return {"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": numbers}}
+
+    def program(end: int) -> set[str]:
+        expr: list[Json] = [with_mark(end), {"accept": None}]
+        body: list[Json] = [{"rule": {"chain": "input", "expr": expr}}]
+        return {name for entry in read_program(body, Labels(), Known()).chains["input"] for name, _ in entry.conditions}
+
+    assert program(7000) != program(7001)
+    assert program(7000) == program(7000)
 
 
 def test_the_summary_counts_what_opens_and_closes() -> None:

@@ -3,18 +3,21 @@
     read_program(normal, labels, known) -> Program        Program.through(("prerouting", "input"))
 
 Only the first packet of a flow counts: what is about known connections is passed over, so are logs and limits. A
-condition in words that are not known here is kept as one of its own: it holds or it does not.
+condition in words that are not known here is kept as one of its own: it holds or it does not. ValueError where a rule
+decides by what its JSON does not carry: a named set or map, a program behind a queue, iptables' parts (`xt`, listed
+without their options by nft 1.0.6 to 1.1.7).
 """
 
 import ipaddress
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from service.firewall.nft.parts import icmp
+from service.firewall.nft.words import statement_words
 from service.firewall.terms.model import Family
 from service.firewall.terms.names import names
+from service.model.plans import digest_of
 from service.model.states import Json
 
 Ranges = tuple[tuple[int, int], ...]
@@ -32,6 +35,14 @@ _FAMILIES = {"ipv4": 0, "ipv6": 1}
 """Families as values of a dimension."""
 _ICMP: dict[str, tuple[Family, int]] = {"icmp": (4, 1), "icmpv6": (6, 58)}
 ENDS = ("accept", "drop", "reject")
+_ASIDE = frozenset({
+    "limit", "log", "counter", "last", "mangle", "notrack", "ct helper", "ct timeout", "ct expectation", "secmark",
+    "dup", "set", "map", "meter",
+})  # fmt: skip
+"""Statements that a packet passes: they change or count something beside it."""
+_CONDITIONS = frozenset({"quota", "ct count"})
+"""Statements after which a rule may end, as after a match."""
+MOST_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +141,18 @@ def _entries(chain: str, expressions: Json, labels: Labels) -> Iterator[Entry]:
         elif kind in ("jump", "goto") and isinstance(body, dict):
             yield Entry(chain, tuple(sorted(conditions.items())), kind, str(body.get("target")))
             return
-        elif kind not in ("limit", "log", "counter"):
-            conditions[f"nft {json.dumps(item, sort_keys=True)[:200]}"] = ((1, 1),)
+        elif kind in _CONDITIONS:
+            conditions[_own_name(statement_words(item))] = ((1, 1),)
+        elif kind not in _ASIDE:
+            raise ValueError(f"nobody knows what {statement_words(item)} does")
 
 
 def _mapped(chain: str, conditions: Mapping[str, Ranges], body: Mapping[str, Json], labels: Labels) -> Iterator[Entry]:
     data = body.get("data")
     pairs = data.get("set") if isinstance(data, dict) else None
-    for pair in pairs if isinstance(pairs, list) else []:
+    if not isinstance(pairs, list):
+        raise ValueError("a map whose elements stand elsewhere")
+    for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[1], dict):
             continue
         found = _match({"op": "==", "left": body.get("key"), "right": pair[0]}, labels)
@@ -180,19 +195,14 @@ def _match(body: Mapping[str, Json], labels: Labels) -> list[Condition] | None:
         known = _payload(str(inner.get("protocol")), str(inner.get("field")), items, str(op))
         if known is not None:
             return known
-    return [(_other(kind, inner, right, op), ((1, 1),))]
+    if any(isinstance(item, str) and item.startswith("@") for item in items):
+        raise ValueError("a set whose elements stand elsewhere")
+    return [(_own_name(statement_words({"match": dict(body)})), ((1, 1),))]
 
 
-def _other(kind: str, inner: Json, right: Json, op: Json) -> str:
-    """The name of a condition that is not a dimension: as nft writes it where that is plain, else as nft's JSON."""
-    if isinstance(inner, dict) and op in ("==", "!=") and isinstance(right, str | int):
-        sign = "!= " if op == "!=" else ""
-        if kind == "payload" and set(inner) == {"protocol", "field"}:
-            return f"{inner['protocol']} {inner['field']} {sign}{right}"[:200]
-        if kind in ("meta", "ct") and set(inner) == {"key"}:
-            return f"{kind} {inner['key']} {sign}{right}"[:200]
-    left = {kind: inner}
-    return f"nft {json.dumps({'left': left, 'op': op, 'right': right}, sort_keys=True)[:200]}"
+def _own_name(words: str) -> str:
+    """The name of a condition that is no dimension: its words. Two that differ behind the cut have two names."""
+    return words if len(words) <= MOST_SHOWN else f"{words[:MOST_SHOWN]}… {digest_of(words)[:19]}"
 
 
 def _payload(protocol: str, field: str, items: Sequence[Json], op: str) -> list[Condition] | None:

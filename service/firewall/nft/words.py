@@ -1,6 +1,6 @@
 """nft's JSON in nft's own words: what people read of a rule, whoever wrote it.
 
-    rule_words(body) -> str          `tcp dport 22 accept`
+    rule_words(body) -> str          `tcp dport 22 accept`; statement_words(item) has one part of it
     chain_words(body) -> str         `type filter hook input priority 0; policy drop`, empty without a hook
     table_words(normal) -> [str]     the whole table, a line for each thing in it
 
@@ -33,7 +33,7 @@ def rule_words(body: Json) -> str:
     if not isinstance(body, dict):
         return _json(body)
     said = body.get("expr")
-    parts = [_statement(item) for item in said] if isinstance(said, list) else [_json({"expr": said})]
+    parts = [statement_words(item) for item in said] if isinstance(said, list) else [_json({"expr": said})]
     comment = body.get("comment")
     parts += [f"comment {json.dumps(comment)}"] if isinstance(comment, str) else []
     known = {*_PLACE, "expr", *(["comment"] if isinstance(comment, str) else [])}
@@ -82,7 +82,8 @@ def _json(value: Json) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _statement(item: Json) -> str:
+def statement_words(item: Json) -> str:
+    """One statement of a rule."""
     try:
         return _said(item)
     except _NoWords:
