@@ -28,7 +28,8 @@ def fmt(file: FileOrInput, /) -> int:
 
     So two files are the same to Proxmox where this prints the same, and a change in its web interface changes nothing
     else in a file that is printed as it is. What Proxmox would lose is lost: comments before a stanza, all but the last
-    address of a stanza. Nothing looks at this machine: a name like eth0, eno1 or enp1s0 counts as a card.
+    address of a stanza. Nothing looks at this machine: a name like eth0, eno1 or enp1s0 counts as a card. If the file
+    names a card and has no stanza for it, one is printed, as Proxmox writes one for each card.
 
     Exit codes: 0 printed, 1 Proxmox would not write it (nothing is printed, the reason is on stderr), 64 wrong usage.
 
@@ -40,7 +41,7 @@ def fmt(file: FileOrInput, /) -> int:
     from service.cli.exit_codes import USAGE
     from service.cli.output import complain, tell
     from service.errors import InputError
-    from service.formats.pve_interfaces import canonical, parse
+    from service.formats.pve_interfaces import canonical, parse, with_cards
 
     try:
         data = _content(file)
@@ -48,7 +49,7 @@ def fmt(file: FileOrInput, /) -> int:
         complain(error.what)
         return USAGE
     try:
-        written = canonical(parse(data))
+        written = canonical(with_cards(parse(data)))
     except InputError as error:
         complain(f"{_where(file, error)}: {error.what}")
         return 1
@@ -74,7 +75,7 @@ def show(file: FileOrInput, /, *, output: Output = "table") -> int:
     from service.cli.exit_codes import USAGE
     from service.cli.output import complain, show_json, show_table, tell
     from service.errors import InputError
-    from service.formats.pve_interfaces import canonical, parse
+    from service.formats.pve_interfaces import canonical, parse, with_cards
 
     try:
         data = _content(file)
@@ -94,7 +95,7 @@ def show(file: FileOrInput, /, *, output: Output = "table") -> int:
     columns = ["interface", "kind", "at boot", "method", "address", "gateway", "options", "line of no interface"]
     show_table([c for c in columns if any(row.get(c) is not None for row in rows)], rows, empty="no interfaces")
     try:
-        canonical(read)
+        canonical(with_cards(read))
     except InputError as error:
         tell(f"Proxmox would not write this file: {_where(file, error)}: {error.what}")
     return 0
