@@ -16,7 +16,8 @@ from service.formats import dnsmasq, lxc_guests, pve_guests
 from service.formats.dnsmasq import Directive, DnsmasqFile
 from service.kinds.dnsmasq import ORDER_FILE, ORDER_TEXT
 from service.kinds.dnsmasq.options import OPTIONS
-from service.kinds.dnsmasq.section import DnsmasqSection, check_lease_file, check_log_facility
+from service.kinds.dnsmasq.section import DnsmasqSection
+from service.kinds.dnsmasq.values import check_lease_file, check_log_facility
 from service.model.states import Json
 from service.resources.dnsmasq_config import FILES
 from service.resources.guest_configs import rows_of

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 
 from service.errors import InputError
-from service.formats.dnsmasq_values import FLAGS, LISTS, OPTION_NUMBERS, SINGLE, VALUES
+from service.formats.dnsmasq_servers import canonical_address, read_server
+from service.formats.dnsmasq_values import FLAGS, LISTS, OPTION_NUMBERS, SINGLE, VALUES, is_ipv4, takes
 from service.formats.read_once import read_once
 
 __all__ = [
@@ -195,7 +196,11 @@ def canonical_value(key: str, value: str, networks: Sequence[str] = ()) -> str:
         return _option(parts)
     if key == "dhcp-host":
         return ",".join(_host_part(part) for part in parts)
-    if key in ("domain", "local", "server", "host-record"):
+    if key in ("local", "server"):
+        return str(read_server(value) or value.lower())
+    if key == "listen-address":
+        return ",".join(canonical_address(part) or part for part in parts)
+    if key in ("domain", "host-record"):
         return ",".join(parts).lower()
     if key in VALUES and VALUES[key].number and re.fullmatch(r"[0-9]{1,9}", value):
         return str(int(value))
@@ -207,7 +212,7 @@ def _range(parts: list[str], networks: Sequence[str]) -> str:
     tags = sorted(part for part in parts if part.startswith(("tag:", "set:", "net:")))
     rest = [part for part in parts if part not in tags]
     start = rest[0] if rest else ""
-    if not _is_ipv4(start):
+    if not is_ipv4(start):
         return ",".join(parts).lower()
     lease = str(DEFAULT_LEASE_S)
     if len(rest) > 2 and "." not in rest[-1]:
@@ -217,7 +222,7 @@ def _range(parts: list[str], networks: Sequence[str]) -> str:
         inside = [ip_interface(n).network for n in networks if ":" not in n]
         mask = next((str(n.netmask) for n in inside if IPv4Address(start) in n), "")
     broadcast = rest[3] if len(rest) > 3 else ""
-    if broadcast and _is_ipv4(mask) and _natural_broadcast(start, mask) == broadcast:
+    if broadcast and is_ipv4(mask) and _natural_broadcast(start, mask) == broadcast:
         broadcast = ""
     return ",".join(part for part in (*tags, start, *rest[1:2], mask, broadcast, *rest[4:], lease) if part)
 
@@ -247,7 +252,7 @@ def _option(parts: list[str]) -> str:
             continue
         name = lower.removeprefix("option:")
         out.append(str(OPTION_NUMBERS.get(name, name)))
-        out += [str(ip_address(value)) if _is_ipv4(value) else value for value in parts[position + 1 :]]
+        out += [str(ip_address(value)) if is_ipv4(value) else value for value in parts[position + 1 :]]
         break
     return ",".join(out)
 
@@ -255,14 +260,7 @@ def _option(parts: list[str]) -> str:
 def _host_part(part: str) -> str:
     if _MAC.fullmatch(part):
         return ":".join(byte.zfill(2) for byte in part.lower().split(":"))
-    return str(ip_address(part)) if _is_ipv4(part) else part.lower()
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        return bool(IPv4Address(text))
-    except ValueError:
-        return False
+    return str(ip_address(part)) if is_ipv4(part) else part.lower()
 
 
 def without_tag_names(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -271,7 +269,7 @@ def without_tag_names(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]
     ranges = [(_tag_of(value), value) for key, value in pairs if key == "dhcp-range"]
     tags = [tag for tag, _ in ranges if tag]
     names = {
-        tag: next((part.strip() for part in value.split(",") if _is_ipv4(part.strip())), "")
+        tag: next((part.strip() for part in value.split(",") if is_ipv4(part.strip())), "")
         for tag, value in ranges
         if tag and tags.count(tag) == 1
     }
@@ -366,11 +364,7 @@ def _check(key: str, value: str) -> None:
     grammar = VALUES.get(key)
     if grammar is None:
         raise InputError(f"dnsmasq: {key[:40]!r} is not a directive that passerelle writes")
-    if not value and not grammar.needed:
-        return
-    right = re.fullmatch(grammar.pattern, value, re.ASCII) is not None and len(value) < MAX_LINE_BYTES - 64
-    addresses = re.findall(r"(?<![\w.-])[0-9]+(?:\.[0-9]+){3}(?![\w.-])", value)
-    if not right or ".." in value or not all(_is_ipv4(text) for text in addresses):
+    if not takes(key, value):
         raise InputError(f"dnsmasq: {key} cannot be {shown!r}", hint=f"expected: {grammar.expected}")
 
 
@@ -384,7 +378,7 @@ def parse_hosts(data: bytes, path: str = "") -> HostsFile:
         for part in (_host_part(part.strip(" ")) for part in text.split(",")):
             if _MAC.fullmatch(part) and not mac:
                 mac = part
-            elif _is_ipv4(part) and not address:
+            elif is_ipv4(part) and not address:
                 address = part
             elif re.fullmatch(r"[a-z0-9_][a-z0-9_.-]{0,254}", part) and not name and not _is_lease_time(part):
                 name = part
@@ -414,9 +408,9 @@ def render_hosts(entries: Iterable[HostEntry]) -> bytes:
         mac = _host_part(entry.mac)
         if not _MAC.fullmatch(mac) or len(mac) != 17:
             raise InputError(f"{entry.mac[:40]!r} is not a MAC address such as bc:24:11:00:00:01")
-        if not _LABEL.fullmatch(entry.name) or _is_lease_time(entry.name) or _is_ipv4(entry.name):
+        if not _LABEL.fullmatch(entry.name) or _is_lease_time(entry.name) or is_ipv4(entry.name):
             raise InputError(f"{mac}: {entry.name[:80]!r} is not a host name that dnsmasq would take as one")
-        if entry.address and not _is_ipv4(entry.address):
+        if entry.address and not is_ipv4(entry.address):
             raise InputError(f"{mac}: {entry.address[:60]!r} is not an IPv4 address")
         if entry.other:
             raise InputError(f"{mac}: {entry.other[0][:40]!r} is nothing that passerelle writes")

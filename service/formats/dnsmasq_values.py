@@ -1,26 +1,84 @@
 """The directives of dnsmasq that are known here, what each takes, and the numbers of DHCP options (dnsmasq(8) 2.90)."""
 
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from service.formats.dnsmasq_servers import DOMAIN, INTERFACE, LABEL, MAX_DOMAIN, canonical_address, read_server
 
 _IPV4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
-_INTERFACE = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}"
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
-_DOMAIN = rf"{_LABEL}(?:\.{_LABEL}){{0,20}}"
+_ADDRESS = r"[0-9A-Fa-f:.]{2,45}"
 _MAC = r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}"
 _TAG = r"tag:!?[A-Za-z0-9_-]{1,40}"
 _PATH = r"/[A-Za-z0-9_][A-Za-z0-9_./-]{0,200}"
-_LEASE = r"(?:[0-9]{1,7}[smhdw]?|infinite)"
-_OPTION_VALUE = r"[A-Za-z0-9_./:+-]{1,255}"
+_LEASE = r"(?:[0-9]{1,10}[smhdw]?|infinite)"
+_OPTION_VALUE = r"[A-Za-z0-9_./:+@~-]{1,255}"
+MAX_VALUE_BYTES = 960
+"""A line of dnsmasq's has at most 1024 bytes, the key and `=` among them."""
+MAX_OPTION_BYTES = 255
+"""What fits into one DHCP option (RFC 2132): dnsmasq refuses more as "dhcp-option too long"."""
+
+
+def _fits(value: str) -> bool:
+    """What a pattern leaves open: each IPv4 address is one, and no domain is longer than DNS takes."""
+    addresses = re.findall(r"(?<![\w.-])[0-9]+(?:\.[0-9]+){3}(?![\w.-])", value)
+    words = re.split(r"[,/]", value)
+    return ".." not in value and all(map(is_ipv4, addresses)) and all(len(word) <= MAX_DOMAIN for word in words)
 
 
 @dataclass(frozen=True, slots=True)
 class ValueGrammar:
-    """What a directive takes: a pattern of the whole value, the same in words; if it must have one, if a number."""
+    """What a directive takes: a pattern of the whole value, the same in words; if it must have one, if a number.
+
+    `fits` says the rest. What `takes` refuses is never written; what dnsmasq itself takes beyond it is only read.
+    """
 
     pattern: str
     expected: str
     needed: bool = True
     number: bool = False
+    fits: Callable[[str], bool] = _fits
+
+    def takes(self, value: str) -> bool:
+        """Whether passerelle writes this value."""
+        whole = re.fullmatch(self.pattern, value, re.ASCII) is not None
+        return whole and len(value) <= MAX_VALUE_BYTES and self.fits(value)
+
+
+def takes(key: str, value: str) -> bool:
+    """Whether passerelle writes a directive: the one question that lint, the writer and adopt have in common."""
+    if key in FLAGS:
+        return not value
+    grammar = VALUES.get(key)
+    return grammar is not None and (grammar.takes(value) if value else not grammar.needed)
+
+
+def is_ipv4(text: str) -> bool:
+    """Whether it is an IPv4 address in its usual spelling, without leading zeros."""
+    try:
+        return bool(IPv4Address(text))
+    except ValueError:
+        return False
+
+
+def _is_server(value: str) -> bool:
+    return read_server(value) is not None
+
+
+def _are_addresses(value: str) -> bool:
+    return all(map(canonical_address, value.split(",")))
+
+
+def option_bytes(values: Sequence[str]) -> int:
+    """How long an option's content gets at most: an address has four bytes, a name its length and two more."""
+    return sum(4 if is_ipv4(value) else len(value) + 2 for value in values)
+
+
+def _is_option(value: str) -> bool:
+    words = [word for word in value.split(",") if not word.startswith("tag:")]
+    addresses = [word for word in words[1:] if re.fullmatch(r"[0-9]+(?:\.[0-9]+){3}", word)]
+    return all(map(is_ipv4, addresses)) and option_bytes(words[1:]) <= MAX_OPTION_BYTES
 
 
 def _many(pattern: str) -> str:
@@ -28,9 +86,11 @@ def _many(pattern: str) -> str:
 
 
 _COUNT = ValueGrammar(r"[0-9]{1,9}", "a number", number=True)
-_INTERFACES = ValueGrammar(_many(_INTERFACE), "interface names")
+_INTERFACES = ValueGrammar(_many(INTERFACE), "interface names")
 _SERVER = ValueGrammar(
-    rf"(?:/{_DOMAIN}(?:/{_DOMAIN}){{0,10}}/)?(?:{_IPV4})?", "an address, or /domain/ with or without one"
+    r"[A-Za-z0-9_.:#@/-]+",
+    "an address, as in 1.1.1.1 or 1.1.1.1#53@eth0, /domain/ with or without one",
+    fits=_is_server,
 )
 
 FLAGS = frozenset({
@@ -46,6 +106,7 @@ VALUES: dict[str, ValueGrammar] = {
     "dhcp-lease-max": _COUNT,
     "dns-forward-max": _COUNT,
     "local-ttl": _COUNT,
+    "max-cache-ttl": _COUNT,
     "max-ttl": _COUNT,
     "min-cache-ttl": _COUNT,
     "neg-ttl": _COUNT,
@@ -53,9 +114,9 @@ VALUES: dict[str, ValueGrammar] = {
     "interface": _INTERFACES,
     "except-interface": _INTERFACES,
     "no-dhcp-interface": _INTERFACES,
-    "listen-address": ValueGrammar(_many(_IPV4), "IPv4 addresses"),
+    "listen-address": ValueGrammar(_many(_ADDRESS), "addresses", fits=_are_addresses),
     "domain": ValueGrammar(
-        rf"{_DOMAIN}(?:,{_IPV4}(?:/[0-9]{{1,2}}|,{_IPV4})?(?:,local)?)?", "a domain such as example.lan"
+        rf"{DOMAIN}(?:,{_IPV4}(?:/[0-9]{{1,2}}|,{_IPV4})?(?:,local)?)?", "a domain such as example.lan"
     ),
     "local": _SERVER,
     "server": _SERVER,
@@ -68,21 +129,22 @@ VALUES: dict[str, ValueGrammar] = {
         "start,end[,netmask[,broadcast]][,lease time]",
     ),
     "dhcp-option": ValueGrammar(
-        rf"(?:{_TAG},){{0,4}}(?:option:[a-z0-9+-]{{1,40}}|[0-9]{{1,3}})(?:,{_OPTION_VALUE}){{0,16}}",
+        rf"(?:{_TAG},){{0,4}}(?:option:[a-z0-9+-]{{1,40}}|[0-9]{{1,3}})(?:,{_OPTION_VALUE}){{0,63}}",
         "option number or option:name, then its values",
+        fits=_is_option,
     ),
-    "dhcp-host": ValueGrammar(rf"{_MAC}(?:,{_IPV4})?(?:,{_LABEL})?", "mac[,address][,name]"),
+    "dhcp-host": ValueGrammar(rf"{_MAC}(?:,{_IPV4})?(?:,{LABEL})?", "mac[,address][,name]"),
     "dhcp-ignore-names": ValueGrammar(_many(_TAG), "nothing, or tags", needed=False),
     "dhcp-ignore": ValueGrammar(_many(_TAG), "tags"),
     "host-record": ValueGrammar(
-        rf"{_DOMAIN}(?:,{_DOMAIN}){{0,8}},{_IPV4}(?:,[0-9]{{1,9}})?", "name[,name…],address[,ttl]"
+        rf"{DOMAIN}(?:,{DOMAIN}){{0,8}},{_IPV4}(?:,[0-9]{{1,9}})?", "name[,name…],address[,ttl]"
     ),
 }
 """Directives with a value. What is in neither table is read and compared, but never written."""
 
 SINGLE = frozenset({
     "cache-size", "dhcp-lease-max", "dhcp-leasefile", "dns-forward-max", "local-ttl", "log-facility",
-    "max-ttl", "min-cache-ttl", "neg-ttl", "port",
+    "max-cache-ttl", "max-ttl", "min-cache-ttl", "neg-ttl", "port",
 })  # fmt: skip
 """Directives that dnsmasq takes once: given twice, it refuses to start."""
 

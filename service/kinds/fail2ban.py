@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from service.kinds.claims import Claim, NeedsPackage, NeedsUnit, PackageState
 from service.kinds.packet_rules.admins import admin_sources
@@ -14,9 +14,11 @@ from service.resources.bans import FILTER_FILE, JAILS_FILE, UNIT, Jails
 from service.resources.packages import Package
 from service.resources.resource import Resource
 from service.resources.units import Unit
+from service.spec import patterns
 from service.spec.findings import Hit, LintRule
 from service.spec.grammar import check_address, one_or_many, quoted, text, wrong
 from service.spec.host import HostSpec
+from service.spec.patterns import whole
 
 JailName: TypeAlias = Literal["sshd", "proxmox"]
 PACKAGES = ("fail2ban", "python3-systemd")
@@ -27,7 +29,7 @@ HEARS_SSHD = {
 }
 """OpenSSH 9.8 and later log failed logins as sshd-session; fail2ban 1.0.2's own filter knows sshd only."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_TIME = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_TIME = re.compile(r"([1-9][0-9]{0,7})([smhd])")
 MAX_TIME_S = 366 * 86_400
 
 
@@ -60,7 +62,19 @@ def check_spared(value: str) -> str:
     return str(network)
 
 
-_TIME_TYPE = Annotated[str, *text(check_time, {"pattern": "^[1-9][0-9]*[smhd]$"}, "a time with s, m, h or d")]
+_TIME_TYPE = Annotated[
+    str, *text(check_time, whole(patterns.durations(1, MAX_TIME_S, _SECONDS), "a time with s, m, h or d"))
+]
+
+
+_SPARED: dict[str, Any] = {
+    "type": "string",
+    **whole(
+        f"{patterns.ADDRESS}|{patterns.ANY_IPV4}/{patterns.number(0, 32)}"
+        f"|{patterns.ANY_IPV6}/{patterns.number(0, 128)}",
+        "an address or a network",
+    ),
+}
 
 
 class Fail2banSection(BaseModel):
@@ -72,10 +86,10 @@ class Fail2banSection(BaseModel):
         min_length=1, max_length=8, description="sshd, and on a Proxmox host proxmox: logins to its web interface."
     )
     ignoreip: Annotated[
-        tuple[Annotated[str, *text(check_spared, {"pattern": "^[0-9A-Fa-f.:/]+$"}, "an address or a network")], ...],
+        tuple[Annotated[str, AfterValidator(check_spared)], ...],
         Field(max_length=256),
         BeforeValidator(one_or_many),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+        WithJsonSchema({"anyOf": [_SPARED, {"type": "array", "items": _SPARED, "maxItems": 256}]}),
     ] = Field((), description="Never banned, beside the service itself and whom the firewall lets in to SSH by name.")
     maxretry: int | None = Field(
         None, ge=1, le=100, description="Failures until the ban; fail2ban's own 5 if not given."

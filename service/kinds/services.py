@@ -14,6 +14,7 @@ from service.resources.units import Unit
 from service.spec.findings import Hit, LintRule
 from service.spec.grammar import quoted, text, wrong
 from service.spec.host import HostSpec
+from service.spec.patterns import whole
 
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?:@[A-Za-z0-9_.-]{1,99})?")
 _OTHER_UNITS = (".socket", ".timer", ".target", ".path", ".mount", ".slice", ".scope", ".device", ".swap", ".automount")
@@ -37,9 +38,9 @@ def unit_of(name: str) -> str:
     return f"{ALIASES.get(stem, stem)}.service"
 
 
-ServiceName = Annotated[
-    str, *text(check_service, {"pattern": f"^{_UNIT.pattern}$"}, "the name of a service unit, with or without .service")
-]
+_WORDS = "the name of a service unit, with or without .service"
+_SERVICE_SCHEMA = whole(rf"(?!.*[.](?:{'|'.join(unit[1:] for unit in _OTHER_UNITS)})$){_UNIT.pattern}", _WORDS)
+ServiceName = Annotated[str, *text(check_service, _SERVICE_SCHEMA)]
 ServiceState: TypeAlias = Literal["enabled", "disabled", "masked"]
 ServicesSection: TypeAlias = Annotated[Mapping[ServiceName, ServiceState], Field(max_length=256)]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.model.probes import PORTS, Origin, Probe, ProbeKind
-from service.spec import grammar
+from service.spec import grammar, patterns
 from service.spec.findings import Hit, LintRule, Path
 
 FIELDS = LintRule("checks.fields", "error", "a check has the fields of its type and no others")
@@ -53,6 +53,11 @@ def check_path(value: str) -> str:
     return value
 
 
+_ASKED = patterns.whole(
+    f"{patterns.OWN_IPV4}|(?![Ff][Ee][89ABab][0-9A-Fa-f]:){patterns.OWN_IPV6}", "an IPv4 or IPv6 address"
+)
+
+
 class CheckSection(BaseModel):
     """One check: something that answers now must answer after a change, or the change is undone."""
 
@@ -62,12 +67,12 @@ class CheckSection(BaseModel):
         description="tcp: a connection is taken. http: a GET is answered well. icmp: an echo request is answered. "
         "dns: a resolver knows the name."
     )
-    address: Annotated[str, *grammar.text(check_asked_address, {"maxLength": 45}, "an IPv4 or IPv6 address")] = Field(
+    address: Annotated[str, *grammar.text(check_asked_address, _ASKED)] = Field(
         description="The address that is asked; never a name."
     )
     port: int | None = Field(None, ge=1, le=65535, description="tcp: required. http: 80. dns: 53.")
     path: (
-        Annotated[str, *grammar.text(check_path, {"pattern": "^/[!-~]*$", "maxLength": 300}, "a path from a slash on")]
+        Annotated[str, *grammar.text(check_path, patterns.whole("/[!-~]*", "a path from a slash on", maxLength=300))]
         | None
     ) = Field(None, max_length=300, description="http: the path, / if not given.")
     status: int | None = Field(None, ge=100, le=599, description="http: this status; any of 200 to 399 if not given.")
@@ -75,9 +80,9 @@ class CheckSection(BaseModel):
         None, description="dns: the name that must have an address. http: the Host header."
     )
     origin: Origin = Field("host", alias="from", description="Who asks: the host, or the service (`controller`).")
-    timeout: Annotated[
-        str, *grammar.text(grammar.check_duration(1, 10), {"pattern": "^[1-9][0-9]*s$"}, "1s to 10s")
-    ] = Field("3s", description="How long an answer may take: 1s to 10s.")
+    timeout: Annotated[str, *grammar.duration(1, 10)] = Field(
+        "3s", description="How long an answer may take: 1s to 10s."
+    )
 
     def probe(self) -> Probe:
         """As the rest of the program speaks of it."""

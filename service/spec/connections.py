@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 
-from service.spec import grammar
+from service.spec import grammar, patterns
 from service.spec.hostkeys import HostKey
 
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -66,7 +66,13 @@ def _check_console(value: str) -> str:
     return value
 
 
-Address: TypeAlias = Annotated[str, *grammar.text(_check_endpoint, {"maxLength": 253}, "an address or a DNS name")]
+_ENDPOINT = patterns.whole(
+    f"{patterns.ADDRESS}|(?![0-9.]+$){grammar.DOMAIN_PATTERN}", "an address or a DNS name", maxLength=grammar.MAX_DOMAIN
+)
+_CONSOLE = patterns.whole(
+    f"{_URL.pattern}|{_IPV6_URL.pattern}", "an http or https address without user and password", format="uri"
+)
+Address: TypeAlias = Annotated[str, *grammar.text(_check_endpoint, _ENDPOINT)]
 HostKeys: TypeAlias = Annotated[tuple[HostKey, ...], Field(min_length=1, max_length=16)]
 User: TypeAlias = Annotated[
     str, *grammar.text(_check_user, {"pattern": f"^{_USER.pattern}$"}, "a login name: a-z, 0-9, _ and -, at most 32")
@@ -96,17 +102,8 @@ def _name_or_section(value: object, section: ValidatorFunctionWrapHandler) -> ob
     return grammar.check_name(value) if isinstance(value, str) else section(value)
 
 
-_JUMP_SCHEMA = {
-    "anyOf": [
-        {
-            "type": "string",
-            "pattern": grammar.NAME_PATTERN,
-            "maxLength": 63,
-            "$comment": "the name of a host of the fleet",
-        },
-        JumpSection.model_json_schema(),
-    ]
-}
+_JUMP_NAME = patterns.whole(grammar.NAME_PATTERN, "the name of a host of the fleet", maxLength=63)
+_JUMP_SCHEMA = {"anyOf": [{"type": "string", **_JUMP_NAME}, JumpSection.model_json_schema()]}
 JumpHost: TypeAlias = Annotated[JumpSection, WrapValidator(_name_or_section), WithJsonSchema(_JUMP_SCHEMA)]
 
 
@@ -123,21 +120,13 @@ class ConnectionSection(BaseModel):
         "root", description="Login name on the host. Another one than root needs `sudo` without a password."
     )
     port: Port = Field(22, description="TCP port of the host's sshd.")
-    confirm_timeout: Annotated[
-        str,
-        *grammar.text(
-            grammar.check_duration(5, 3600), {"pattern": "^[1-9][0-9]*(s|m|h)$"}, "a time with s, m or h, from 5s to 1h"
-        ),
-    ] = Field(
+    confirm_timeout: Annotated[str, *grammar.duration(5, 3600)] = Field(
         "120s",
         description="How long a change waits for its confirmation before the host undoes it: 5s to 1h.",
     )
-    console: (
-        Annotated[
-            str, *grammar.text(_check_console, {"format": "uri"}, "an http or https address without user and password")
-        ]
-        | None
-    ) = Field(None, description="Web address of the host's console, shown when all else fails.")
+    console: Annotated[str, *grammar.text(_check_console, _CONSOLE)] | None = Field(
+        None, description="Web address of the host's console, shown when all else fails."
+    )
     jump: JumpHost | None = Field(
         None,
         description="The host through which the service connects: the name of a host of the fleet, or address, "

@@ -13,14 +13,17 @@ from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from service.model.trees import shown
+from service.spec import patterns
+from service.spec.patterns import number, whole
 
+MAX_DOMAIN = 253
 MAX_INTERFACE_NAME = 15
 """IFNAMSIZ of the Linux kernel is 16 with the final NUL."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(_LABEL)
-NAME_PATTERN = f"^{_LABEL}$"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_IPV4_LIKE = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NO_INTERFACE = ("all", "default", "none", "lo")
 _PREFIXED = re.compile(r"([0-9A-Fa-f:.]+)/([0-9]{1,3})")
@@ -78,7 +81,7 @@ def check_domain(value: str) -> str:
 
 def is_domain(value: str) -> bool:
     """Whether it is a domain as `check_domain` takes it."""
-    return len(value) <= 253 and _DOMAIN.fullmatch(value) is not None
+    return len(value) <= MAX_DOMAIN and _DOMAIN.fullmatch(value) is not None and not _IPV4_LIKE.fullmatch(value)
 
 
 def check_interface(value: str) -> str:
@@ -149,6 +152,17 @@ def check_address(value: str) -> str:
     return str(address)
 
 
+def check_own_address(value: str) -> str:
+    """An address that may be this machine's own, 127.0.0.1 and ::1 among them; canonical form."""
+    if _ADDRESS.fullmatch(value):
+        try:
+            if (address := ipaddress.ip_address(value)).is_loopback:
+                return str(address)
+        except ValueError:
+            pass
+    return check_address(value)
+
+
 def check_address4(value: str) -> str:
     """An IPv4 address."""
     address = check_address(value)
@@ -200,6 +214,12 @@ def check_duration(low_s: int, high_s: int) -> Callable[[str], str]:
     return check
 
 
+def duration(low_s: int, high_s: int) -> Any:
+    """The annotations of a duration within bounds."""
+    words = f"{shown_duration(low_s)} to {shown_duration(high_s)}"
+    return text(check_duration(low_s, high_s), whole(patterns.durations(low_s, high_s, _SECONDS), words))
+
+
 def shown_duration(seconds: int) -> str:
     """The shortest way to write it."""
     for unit, size in (("h", 3600), ("m", 60)):
@@ -209,6 +229,9 @@ def shown_duration(seconds: int) -> str:
 
 
 def _refuse_unusable(address: ipaddress.IPv4Address | ipaddress.IPv6Address, value: str) -> None:
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    if mapped is not None:
+        wrong(f"{quoted(value)} is an IPv4 address in the form of IPv6", f"write {mapped}")
     sort = ""
     if address.is_unspecified:
         sort = "the unspecified address"
@@ -226,40 +249,41 @@ def _first(network: Network) -> str:
     return f"{network.network_address + 1}/{network.prefixlen}"
 
 
-HostName = Annotated[str, *text(check_name, {"pattern": f"^{_LABEL}$", "maxLength": 63}, "a-z, 0-9 and inner hyphens")]
-DomainName = Annotated[
-    str, *text(check_domain, {"pattern": f"^{_DOMAIN.pattern}$", "maxLength": 253}, "a DNS name in lower case")
-]
-InterfaceName = Annotated[
-    str,
-    *text(
-        check_interface,
-        {"pattern": f"^{_INTERFACE.pattern}$", "maxLength": MAX_INTERFACE_NAME},
-        "an interface name: a letter, then letters, digits, - or _",
-    ),
-]
-InterfaceAddress = Annotated[
-    str,
-    *text(
-        check_interface_address,
-        {"pattern": f"^{_PREFIXED.pattern}$", "examples": ["10.10.10.1/24"]},
-        "an IPv4 or IPv6 address with prefix length",
-    ),
-]
+NAME_PATTERN = rf"(?!..--|localhost$){_LABEL}"
+DOMAIN_PATTERN = rf"(?!{_IPV4_LIKE.pattern}(?:$|/)){_DOMAIN.pattern}"
+INTERFACE_PATTERN = rf"(?!(?:{'|'.join(_NO_INTERFACE)})(?:$|@))[A-Za-z][A-Za-z0-9_-]{{0,{MAX_INTERFACE_NAME - 1}}}"
+
+NAME_SCHEMA: dict[str, Any] = whole(NAME_PATTERN, "a-z, 0-9 and inner hyphens", maxLength=63)
+DOMAIN_SCHEMA: dict[str, Any] = whole(DOMAIN_PATTERN, "a DNS name in lower case", maxLength=MAX_DOMAIN)
+INTERFACE_SCHEMA: dict[str, Any] = whole(
+    INTERFACE_PATTERN, "an interface name: a letter, then letters, digits, - or _", maxLength=MAX_INTERFACE_NAME
+)
+_OWN_SCHEMA = whole(
+    f"{patterns.IPV4}/{patterns.PREFIX4}|{patterns.IPV6}/{patterns.PREFIX6}",
+    "an IPv4 or IPv6 address with prefix length",
+    examples=["10.10.10.1/24"],
+)
+_ONE_MAC = r"(?!00(?::00){5}$)[0-9A-Fa-f][02468ACEace](?::[0-9A-Fa-f]{2}){5}"
+HostName = Annotated[str, *text(check_name, NAME_SCHEMA)]
+DomainName = Annotated[str, *text(check_domain, DOMAIN_SCHEMA)]
+InterfaceName = Annotated[str, *text(check_interface, INTERFACE_SCHEMA)]
+InterfaceAddress = Annotated[str, *text(check_interface_address, _OWN_SCHEMA)]
 Network4 = Annotated[
     str,
     *text(
         check_network4,
-        {"pattern": "^[0-9.]+/[0-9]{1,2}$", "examples": ["10.10.10.0/24"]},
-        "an IPv4 network such as 10.10.10.0/24",
+        whole(
+            f"{patterns.ANY_IPV4}/{number(1, 32)}", "an IPv4 network such as 10.10.10.0/24", examples=["10.10.10.0/24"]
+        ),
     ),
 ]
-Address = Annotated[str, *text(check_address, {"pattern": f"^{_ADDRESS.pattern}$"}, "an IPv4 or IPv6 address")]
-Address4 = Annotated[str, *text(check_address4, {"format": "ipv4"})]
-Address6 = Annotated[str, *text(check_address6, {"format": "ipv6"})]
+Address = Annotated[str, *text(check_address, whole(patterns.ADDRESS, "an IPv4 or IPv6 address"))]
+Address4 = Annotated[str, *text(check_address4, whole(patterns.IPV4, "an IPv4 address", format="ipv4"))]
+Address6 = Annotated[str, *text(check_address6, whole(patterns.IPV6, "an IPv6 address", format="ipv6"))]
 Mac = Annotated[
     str,
     *text(
-        check_mac, {"pattern": f"^{_MAC.pattern}$", "examples": ["bc:24:11:00:00:01"]}, "a MAC address of one device"
+        check_mac,
+        whole(_ONE_MAC, "a MAC address of one device", examples=["bc:24:11:00:00:01"]),
     ),
 ]

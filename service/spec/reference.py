@@ -135,7 +135,8 @@ class _Walk:
                 yield self._key(inner, (name,), is_required=name in required, inside=False)
             else:
                 yield from self._at(inner, (*path, name), is_required=name in required)
-        for inner in node.get("patternProperties", {}).values():
+        inners = [*node.get("patternProperties", {}).values()]
+        for inner in [{"anyOf": inners}] if len(inners) > 1 else inners:
             described = {"description": node.get("description", ""), **inner}
             yield from self._at(described if "$ref" not in inner else inner, (*path, NAME), is_required=False)
 
@@ -178,7 +179,7 @@ class _Walk:
         return str(node.get("description") or next((one["description"] for one in ways if "description" in one), ""))
 
     def _type(self, node: Mapping[str, Any]) -> str:
-        if "enum" in node or "const" in node:
+        if ("enum" in node and "$comment" not in node) or "const" in node:
             return "one word"
         if node.get("type") == "array":
             items = dict.fromkeys(self._type(one) for one in self._ways(node.get("items", {})))
@@ -216,20 +217,25 @@ class _Walk:
 
 
 def _of_text(node: Mapping[str, Any]) -> Iterator[str]:
-    """What one word, number or text may be."""
+    """What one word, number or text may be: in the grammar's own words where it has some."""
+    if comment := node.get("$comment"):
+        yield str(comment)
+    else:
+        yield from _of_grammar(node)
+    if "maxLength" in node:
+        yield f"at most {node['maxLength']} characters"
+
+
+def _of_grammar(node: Mapping[str, Any]) -> Iterator[str]:
     if words := node.get("enum", [node["const"]] if "const" in node else []):
         yield ", ".join(str(word) for word in words)
     low, high = node.get("minimum"), node.get("maximum")
     if low is not None and high is not None:
         yield f"always {low}" if low == high else f"{low} to {high}"
-    if comment := node.get("$comment"):
-        yield str(comment)
-    elif node.get("format") in _FORMATS:
+    if node.get("format") in _FORMATS:
         yield _FORMATS[node["format"]]
     elif pattern := node.get("pattern"):
         yield f"`{pattern}`"
-    if "maxLength" in node:
-        yield f"at most {node['maxLength']} characters"
 
 
 def _first(value: Json, path: Path) -> tuple[Json, tuple[str, ...]] | None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from service.kinds.dnsmasq.section import (
+from service.kinds.dnsmasq.values import (
     check_lease_file,
     check_lease_time,
     check_local,
@@ -69,7 +69,12 @@ TAKEN = [
     (check_lease_file, "/var/lib/misc/dnsmasq.vnet1.leases", "/var/lib/misc/dnsmasq.vnet1.leases"),
     (check_lease_file, "/var/lib/dnsmasq/leases", "/var/lib/dnsmasq/leases"),
     (check_log_facility, "/var/log/dnsmasq/dnsmasq-vmbr0.log", "/var/log/dnsmasq/dnsmasq-vmbr0.log"),
-    (check_log_facility, "DAEMON", "daemon"),
+    (check_server, "1.1.1.1#53", "1.1.1.1"),
+    (check_server, "1.1.1.1@eth0", "1.1.1.1@eth0"),
+    (check_server, "2001:DB8::53#54@eda1@2001:db8::1", "2001:db8::53#54@eda1@2001:db8::1"),
+    (check_server, "/b.lan/a.lan/127.0.0.1#5353", "/a.lan/b.lan/127.0.0.1#5353"),
+    (check_server, "/a.lan/#", "/a.lan/#"),
+    (grammar.check_own_address, "::1", "::1"),
     (check_local, "/madyanne.lan/", "madyanne.lan"),
     (check_local, "madyanne.lan", "madyanne.lan"),
     (check_server, "/example.org/192.0.2.53#5353", "/example.org/192.0.2.53#5353"),
@@ -82,6 +87,8 @@ TAKEN = [
 
 REFUSED = [
     (grammar.check_name, "PVE1 pve_1 -pve1 pve1- pvе1 pve1. a..b localhost xn--pv1-2od 10.0.0.1 .. " + "a" * 64),
+    (grammar.check_domain, "1.2.3.4 1.2.3.400"),
+    (grammar.check_address, "::ffff:192.0.2.1 0:0:0:0:0:ffff::"),
     (grammar.check_domain, "Madyanne.lan madyanne.lan. .lan a..b -a.lan a_b.lan " + "a." * 126 + "aa"),
     (grammar.check_interface, "enp1s0123456789a eth0.10 eth0:1 lo all default none 0eth -i e/h % e%n ../x"),
     (
@@ -101,10 +108,11 @@ REFUSED = [
         check_lease_file,
         "/run/nologin /var/lib/misc/x /run/systemd/x.leases /var/lib/.leases /tmp/leases/ /run/sshd.pid",
     ),
-    (check_log_facility, "/etc/cron.d/x /var/log/../x /var/log/ - local8"),
+    (check_log_facility, "DAEMON /etc/cron.d/x /var/log/../x /var/log/ - local8"),
     (check_log_facility, "/var/log/wtmp /var/log/auth.log /var/log/journal/dnsmasq.log /var/log/dnsmasq.d/x /run/dns"),
     (check_local, "/ // /a/b/ /a"),
-    (check_server, "1.1.1.1#0 1.1.1.1#65536 //1.1.1.1 /A/1.1.1.1 dns.example.org 1.1.1.1@eth0 0.0.0.0"),
+    (check_server, "1.1.1.1#0 1.1.1.1#65536 //1.1.1.1 /A/1.1.1.1 dns.example.org 1.1.1.1@lo 0.0.0.0"),
+    (check_server, "1.1.1.1@::1 /a/ fe80::1%a 1.1.1.1@eth0@eth1 /1.2.3.400/1.1.1.1 ::ffff:1.1.1.1"),
     (check_netmask, "255.0.255.0 0.0.0.0 24 255.255.255 255.255.255.256"),
     (check_package, "A a dnsmasq- dnsmasq+ -y dnsmasq=2.90 dnsmasq/stable ../x"),
     (check_service, "ssh.socket -x ../x a/b apt-daily.timer dnsmasq@"),

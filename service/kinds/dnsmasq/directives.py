@@ -27,9 +27,9 @@ def _directives(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Di
         for name in section.served_interfaces():
             yield "interface", name
     for key in LISTS:
-        for value in getattr(section, key):
+        for value in dict.fromkeys(getattr(section, key)):  # what stands twice would be a difference for ever
             yield dashed(key), str(value)
-    for domain in section.local:
+    for domain in dict.fromkeys(section.local):
         yield "local", f"/{domain}/"
     for key in SINGLE_VALUES:
         if (value := getattr(section, key)) is not None:

@@ -8,7 +8,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from service.spec.grammar import is_domain, quoted, text, wrong
+from service.formats.dnsmasq_servers import MAX_DOMAIN
+from service.formats.dnsmasq_values import MAX_OPTION_BYTES, option_bytes, takes
+from service.spec import patterns
+from service.spec.grammar import DOMAIN_PATTERN, is_domain, quoted, wrong
+from service.spec.patterns import whole
 
 Sort: TypeAlias = Literal["addresses", "domains", "text", "flag", "uint8", "uint16", "uint32", "int32"]
 
@@ -59,16 +63,32 @@ OPTIONS: dict[int, tuple[str, Sort]] = {
 
 NUMBERS = {name: number for number, (name, _) in OPTIONS.items()}
 
-_NUMBER = re.compile(r"-?[0-9]{1,10}")
-_BOUNDS = {
+_BOUNDS: dict[Sort, tuple[int, int]] = {
     "flag": (0, 1),
     "uint8": (0, 255),
     "uint16": (0, 65535),
     "uint32": (0, 2**32 - 1),
     "int32": (-(2**31), 2**31 - 1),
 }
-_ADDRESS = re.compile(r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}")
-_TEXT = re.compile(r"[A-Za-z0-9._:/@+~-]{1,200}")
+_TEXT = r"[A-Za-z0-9._:/@+~-]{1,200}"
+_PATTERNS: dict[Sort, str] = {
+    "addresses": patterns.ANY_IPV4,
+    "domains": DOMAIN_PATTERN,
+    "text": f"(?![0-9]+(?:[.][0-9]+){{3}}$){_TEXT}|{patterns.ANY_IPV4}",
+    "flag": "[01]",
+    "uint8": patterns.number(0, 255),
+    "uint16": patterns.number(0, 65535),
+    "uint32": patterns.number(0, 2**32 - 1),
+    "int32": f"{patterns.number(0, 2**31 - 1)}|-{patterns.number(1, 2**31)}",
+}
+_RIGHT: dict[Sort, tuple[str, str]] = {
+    "addresses": ("is not an IPv4 address", "write an address such as 10.10.10.1"),
+    "domains": ("is not a domain name", "write a name such as example.lan"),
+    "text": ("cannot be sent in a DHCP option", "write letters, digits and . _ : / @ + ~ -, at most 200"),
+}
+_WORDS = "what the option asks for: addresses, domain names, one number or one text"
+_SEVERAL = ("addresses", "domains")
+MAX_VALUES = 32
 
 
 def number_of(key: str) -> int:
@@ -98,10 +118,9 @@ def as_texts(value: object) -> object:
 
 def check_text(value: str) -> str:
     """What any option's value consists of."""
-    if not _TEXT.fullmatch(value):
-        wrong(
-            f"{quoted(value)} cannot be sent in a DHCP option", "write letters, digits and . _ : / @ + ~ -, at most 200"
-        )
+    if not re.fullmatch(_TEXT, value):
+        what, right = _RIGHT["text"]
+        wrong(f"{quoted(value)} {what}", right)
     return value
 
 
@@ -112,40 +131,50 @@ def misfit(key: str, values: tuple[str, ...]) -> tuple[str, str] | None:
     label = f"option {number} ({name})"
     if not values:
         return f"{label} has no value", f"write a value, or remove `{key}`"
-    if len(values) > 1 and sort not in ("addresses", "domains"):
+    if len(values) > 1 and sort not in _SEVERAL:
         return f"{label} has {len(values)} values", "write one value"
-    bounds = _BOUNDS.get(sort)
     for value in values:
-        if sort == "addresses" and not _ADDRESS.fullmatch(value):
-            return f"{label}: {quoted(value)} is not an IPv4 address", "write an address such as 10.10.10.1"
-        if sort == "domains" and not is_domain(value):
-            return f"{label}: {quoted(value)} is not a domain name", "write a name such as example.lan"
-        if bounds and not (_NUMBER.fullmatch(value) and bounds[0] <= int(value) <= bounds[1]):
-            return (
-                f"{label}: {quoted(value)} is out of range",
-                f"write a whole number from {bounds[0]} to {bounds[1]}",
-            )
+        if not re.fullmatch(_PATTERNS[sort], value) or (sort == "domains" and not is_domain(value)):
+            low, high = _BOUNDS.get(sort, (0, 0))
+            what, right = _RIGHT.get(sort, ("is out of range", f"write a whole number from {low} to {high}"))
+            return f"{label}: {quoted(value)} {what}", right
+    if option_bytes(values) > MAX_OPTION_BYTES:
+        return f"{label} has more than the {MAX_OPTION_BYTES} bytes of a DHCP option", "write fewer or shorter values"
+    if not takes("dhcp-option", ",".join((str(number), *values))):
+        return f"{label}: {quoted(','.join(values))} cannot be written into dnsmasq's file", "write another value"
     return None
 
 
-_VALUE_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        {"type": ["string", "integer"]},
-        {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
-    ]
-}
+def _schema() -> dict[str, Any]:
+    """One pattern of keys for each sort of option, so that an editor knows the values, too."""
+    by_sort: dict[Sort, list[str]] = {}
+    for number, (name, sort) in OPTIONS.items():
+        by_sort.setdefault(sort, []).append(f"{number}|{name.replace('+', '[+]').replace('-', '[_-]')}")
+    return {
+        "type": "object",
+        "patternProperties": {f"^(?:{'|'.join(keys)})$": _value_schema(sort) for sort, keys in by_sort.items()},
+        "additionalProperties": False,
+        "$comment": "names: a number from 1 to 254, or a name of dnsmasq",
+    }
 
-OptionKey = Annotated[
-    str,
-    *text(
-        check_option,
-        {"pattern": "^([1-9][0-9]{0,2}|[a-z][a-z0-9+_-]*)$"},
-        "a number from 1 to 254, or a name of dnsmasq",
-    ),
-]
+
+def _value_schema(sort: Sort) -> dict[str, Any]:
+    low, high = _BOUNDS.get(sort, (0, 0))
+    written: dict[str, Any] = {"type": "string", **whole(_PATTERNS[sort], _WORDS)}
+    counted: dict[str, Any] = {"type": "integer", "$comment": _WORDS}
+    if sort in _BOUNDS:
+        counted |= {"minimum": low, "maximum": high}
+    elif sort == "domains":
+        written, counted = {**written, "maxLength": MAX_DOMAIN}, {**counted, "minimum": 0}
+    item: list[dict[str, Any]] = [written] if sort == "addresses" else [written, counted]
+    most = MAX_VALUES if sort in _SEVERAL else 1
+    return {"anyOf": [*item, {"type": "array", "items": {"anyOf": item}, "minItems": 1, "maxItems": most}]}
+
+
+OptionKey = Annotated[str, AfterValidator(check_option)]
 OptionValues = Annotated[
     tuple[Annotated[str, AfterValidator(check_text)], ...],
-    Field(max_length=32),
+    Field(max_length=MAX_VALUES),
     BeforeValidator(as_texts),
-    WithJsonSchema(_VALUE_SCHEMA),
 ]
+Options = Annotated[dict[OptionKey, OptionValues], WithJsonSchema(_schema())]

@@ -3,131 +3,23 @@
 `dnsmasq --test` takes reversed ranges, unknown interfaces and a smuggled `dhcp-script=`; nothing is left to it.
 """
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
-from service.kinds.dnsmasq.options import OptionKey, OptionValues, number_of
-from service.spec import grammar
-from service.spec.grammar import Address, Address4, DomainName, InterfaceName, quoted, text, wrong
-
-_LEASE_TIME = re.compile(r"([1-9][0-9]{0,8})([smhdw])")
-_LEASE_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-# What dnsmasq writes as root, by a spec's word: in folders for it, under names that belong to nobody else.
-_LEASE_FILE = re.compile(
-    r"/(?:var/lib/misc|var/lib|var/tmp|tmp|run|var/run|dev/shm)(?:/dnsmasq)?/"
-    r"(?:leases|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.leases)"
+from service.kinds.dnsmasq.options import Options, number_of
+from service.kinds.dnsmasq.values import (
+    Addresses,
+    Domain,
+    Interfaces,
+    LeaseFile,
+    LeaseTime,
+    LocalDomains,
+    LogFacility,
+    Netmask,
+    Servers,
 )
-_LOG_FILE = re.compile(r"/var/log/(?:dnsmasq/)?(?:dnsmasq|dhcp|dns)(?:[_-][A-Za-z0-9_-]+)?(?:\.[A-Za-z0-9_-]+)*")
-_FACILITIES = (
-    *("auth", "authpriv", "cron", "daemon", "kern", "lpr", "mail", "news", "syslog", "user", "uucp"),
-    *(f"local{n}" for n in range(8)),
-)
-_SERVER = re.compile(r"(?:/([^/#]*)/)?([0-9A-Fa-f.:]+)(?:#([0-9]{1,5}))?")
-
-MIN_LEASE_S = 120
-"""dnsmasq raises shorter leases to two minutes."""
-
-
-def check_lease_time(value: str) -> str:
-    """How long a lease lasts: a number with s, m, h, d or w, or `infinite`."""
-    if value == "infinite":
-        return value
-    match = _LEASE_TIME.fullmatch(value)
-    if not match:
-        wrong(f"{quoted(value)} is not a lease time", "write a time such as 12h or 45m, or infinite")
-    seconds = int(match[1]) * _LEASE_UNITS[match[2]]
-    if not MIN_LEASE_S <= seconds < 2**32:
-        wrong(f"{quoted(value)} is out of range", "write 2m or more, or infinite")
-    return value
-
-
-def check_lease_file(value: str) -> str:
-    """A file that dnsmasq, as root, creates and writes: only where lease files are kept, and named as one."""
-    if not _LEASE_FILE.fullmatch(value):
-        wrong(
-            f"{quoted(value)} is not allowed as a lease file",
-            "write /var/lib/misc/dnsmasq.leases, or another name that ends with .leases in /var/lib/misc or "
-            "/var/lib/dnsmasq",
-        )
-    return value
-
-
-def check_log_facility(value: str) -> str:
-    """A syslog facility, or dnsmasq's own file in /var/log. Root appends to it, so other files are not allowed."""
-    if value.lower() in _FACILITIES:
-        return value.lower()
-    if not _LOG_FILE.fullmatch(value):
-        wrong(
-            f"{quoted(value)} is not allowed as dnsmasq's log",
-            "write /var/log/dnsmasq.log, /var/log/dnsmasq-NAME.log, or a facility such as daemon",
-        )
-    return value
-
-
-def check_local(value: str) -> str:
-    """A domain answered only from here, `/lan/` or `lan`; canonical form is without slashes."""
-    inner = value[1:-1] if len(value) > 2 and value[0] == value[-1] == "/" else value
-    return grammar.check_domain(inner)
-
-
-def check_server(value: str) -> str:
-    """An upstream DNS server: `1.1.1.1`, `1.1.1.1#5353`, or for one domain `/example.org/192.0.2.53`."""
-    match = _SERVER.fullmatch(value)
-    if not match:
-        wrong(
-            f"{quoted(value)} is not a DNS server",
-            "write a server such as 1.1.1.1, 1.1.1.1#53 or /example.org/192.0.2.53",
-        )
-    domain, address, port = match.groups()
-    if domain is not None:
-        grammar.check_domain(domain)
-    if port is not None and not 1 <= int(port) <= 65535:
-        wrong(f"{quoted(value)} has no valid port", "write a port from 1 to 65535 after #")
-    # A resolver on this host itself (127.0.0.1#5353) is a usual upstream.
-    if not re.fullmatch(r"127(?:\.[0-9]{1,3}){3}", address) and address != "::1":
-        grammar.check_address(address)
-    return value
-
-
-def check_netmask(value: str) -> str:
-    """A dotted netmask."""
-    parts = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})", value)
-    numbers = [int(part) for part in parts.groups()] if parts else [256]
-    bits = "".join(f"{number:08b}" for number in numbers)
-    if max(numbers) > 255 or "01" in bits or "1" not in bits:
-        wrong(f"{quoted(value)} is not a netmask", "write a netmask such as 255.255.255.0")
-    return ".".join(str(number) for number in numbers)
-
-
-_INTERFACE = {"type": "string", "maxLength": 15, "pattern": "^[A-Za-z][A-Za-z0-9_-]*$"}
-_LEASE_TIME_PATTERN = "^([1-9][0-9]*[smhdw]|infinite)$"
-_LEASE_FILE_WORDS = "a file that ends with .leases, in /var/lib/misc or a folder of dnsmasq"
-_SERVER_WORDS = "an address, with #PORT behind it or /DOMAIN/ before it where needed"
-
-
-def _many(schema: dict[str, Any]) -> Any:
-    """One text or a list of them."""
-    return (
-        Field(max_length=256),
-        BeforeValidator(grammar.one_or_many),
-        WithJsonSchema({"anyOf": [schema, {"type": "array", "items": schema}]}),
-    )
-
-
-Interfaces = Annotated[tuple[InterfaceName, ...], *_many({**_INTERFACE, "$comment": "an interface name"})]
-Addresses = Annotated[
-    tuple[Address, ...], *_many({"type": "string", "pattern": "^[0-9A-Fa-f:.]+$", "$comment": "an address"})
-]
-LocalDomains = Annotated[
-    tuple[Annotated[str, AfterValidator(check_local)], ...],
-    *_many({"type": "string", "pattern": "^/?[a-z0-9.-]+/?$", "$comment": "a DNS name"}),
-]
-Servers = Annotated[
-    tuple[Annotated[str, AfterValidator(check_server)], ...],
-    *_many({"type": "string", "pattern": "^(/[a-z0-9.-]+/)?[0-9A-Fa-f:.]+(#[0-9]+)?$", "$comment": _SERVER_WORDS}),
-]
+from service.spec.grammar import Address4, InterfaceName
 
 
 class DhcpRange(BaseModel):
@@ -138,19 +30,15 @@ class DhcpRange(BaseModel):
     interface: InterfaceName = Field(description="The bridge that the guests are on.")
     start: Address4 = Field(description="First address of the range.")
     end: Address4 = Field(description="Last address of the range.")
-    netmask: Annotated[str, *text(check_netmask, {"format": "ipv4"}, "a netmask such as 255.255.255.0")] | None = Field(
-        None, description="The subnet's mask; that of the bridge's address when not given."
-    )
-    lease_time: Annotated[str, *text(check_lease_time, {"pattern": _LEASE_TIME_PATTERN}, "2m or more, or infinite")] = (
-        Field("1h", description="How long a lease lasts, as in 12h, 45m or infinite.")
-    )
+    netmask: Netmask | None = Field(None, description="The subnet's mask; that of the bridge's address when not given.")
+    lease_time: LeaseTime = Field("1h", description="How long a lease lasts, as in 12h, 45m or infinite.")
     authoritative: bool | None = Field(
         None, description="Whether this is the only DHCP server on the network: lost leases are taken over at once."
     )
-    lease_file: Annotated[str, *text(check_lease_file, {"pattern": "^/.+"}, _LEASE_FILE_WORDS)] | None = Field(
+    lease_file: LeaseFile | None = Field(
         None, description="Where leases are kept; /var/lib/misc/dnsmasq.leases when not given."
     )
-    options: dict[OptionKey, OptionValues] = Field(
+    options: Options = Field(
         default_factory=dict, description="DHCP options by number or name, each with a value or a list of them."
     )
 
@@ -168,7 +56,7 @@ class DnsmasqSection(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    domain: DomainName | None = Field(None, description="The guests' domain: a lease named dev is dev.DOMAIN too.")
+    domain: Domain | None = Field(None, description="The guests' domain: a lease named dev is dev.DOMAIN too.")
     names: Literal["declared", "anyone"] = Field(
         "anyone",
         description="Whose names are taken: only those that `guests` declares, or what any guest sends. In both cases "
@@ -183,7 +71,10 @@ class DnsmasqSection(BaseModel):
         default=(),
         description="Domains never asked upstream, answered only from here; the guests' domain is one.",
     )
-    server: Servers = Field(default=(), description="Upstream DNS servers, as in 1.1.1.1 or /example.org/192.0.2.53.")
+    server: Servers = Field(
+        default=(),
+        description="Upstream DNS servers, as in 1.1.1.1, 2001:db8::53#5353, 1.1.1.1@vmbr0 or /example.org/192.0.2.53.",
+    )
     interface: Interfaces = Field(
         default=(), description="Interfaces that DNS and DHCP are served on; those of `dhcp` when not given."
     )
@@ -207,12 +98,7 @@ class DnsmasqSection(BaseModel):
     no_ping: bool = _flag("Do not ping an address before it is offered; leases come 3 s sooner.")
     log_queries: bool = _flag("Log every DNS query.")
     log_dhcp: bool = _flag("Log DHCP in detail.")
-    log_facility: (
-        Annotated[
-            str, *text(check_log_facility, {"minLength": 1}, "a syslog facility, or a file in /var/log for dnsmasq")
-        ]
-        | None
-    ) = Field(
+    log_facility: LogFacility | None = Field(
         None, description="A syslog facility, or a file as in /var/log/dnsmasq.log, which dnsmasq does not rotate."
     )
     cache_size: int | None = Field(None, ge=0, le=100_000, description="Names kept in the DNS cache.")

@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from service.kinds.claims import Publishes
+from service.spec import patterns
 from service.spec.grammar import (
+    DOMAIN_SCHEMA,
+    NAME_PATTERN,
     DomainName,
     InterfaceName,
     check_address4,
@@ -18,7 +21,9 @@ from service.spec.grammar import (
     text,
     wrong,
 )
+from service.spec.patterns import whole
 
+MAX_ITEMS = 64
 PortMap = tuple[int, int, int]
 """First port, last port, and the guest's port (0: the same)."""
 
@@ -57,17 +62,28 @@ def check_source(value: str) -> str:
     return check_network4(value) if "/" in value else check_address4(value)
 
 
-_PORT_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string"}]}
+_PORT_WORDS = "a port, or a range such as 8000:8010"
+_ONE: list[dict[str, Any]] = [
+    {"type": "integer", "minimum": 1, "maximum": 65535},
+    {"type": "string", **whole(patterns.PORT, _PORT_WORDS)},
+]
+_SEVERAL = [_ONE[0], {"type": "string", **whole(f"{patterns.PORT}(?::{patterns.PORT})?", _PORT_WORDS)}]
 _PORTS_SCHEMA: dict[str, Any] = {
     "anyOf": [
-        *_PORT_SCHEMA["anyOf"],
-        {"type": "array", "items": _PORT_SCHEMA, "minItems": 1},
-        {"type": "object", "additionalProperties": _PORT_SCHEMA, "minProperties": 1},
+        *_SEVERAL,
+        {"type": "array", "items": {"anyOf": _SEVERAL}, "minItems": 1, "maxItems": MAX_ITEMS},
+        {
+            "type": "object",
+            "propertyNames": whole(f"{patterns.PORT}(?::{patterns.PORT})?"),
+            "additionalProperties": {"anyOf": _ONE},
+            "minProperties": 1,
+            "maxProperties": MAX_ITEMS,
+        },
     ]
 }
 Ports = Annotated[
     tuple[PortMap, ...],
-    Field(min_length=1, max_length=64),
+    Field(min_length=1, max_length=MAX_ITEMS),
     BeforeValidator(read_ports),
     WithJsonSchema(_PORTS_SCHEMA),
 ]
@@ -76,10 +92,14 @@ Protocol: TypeAlias = Literal["tcp", "udp"]
 
 def _many(schema: dict[str, Any]) -> Any:
     return (
-        Field(min_length=1, max_length=64),
+        Field(min_length=1, max_length=MAX_ITEMS),
         BeforeValidator(one_or_many),
-        WithJsonSchema({"anyOf": [schema, {"type": "array", "items": schema}]}),
+        WithJsonSchema({"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_ITEMS}]}),
     )
+
+
+_TO_WORDS = "a guest of the spec, or an IPv4 address"
+_SOURCE_WORDS = "an IPv4 address or network"
 
 
 class Forward(BaseModel):
@@ -89,19 +109,24 @@ class Forward(BaseModel):
 
     interface: InterfaceName = Field(alias="in", description="The interface whose IPv4 addresses are meant.")
     ports: Ports = Field(description="Ports, ranges such as 8000:8010, or {8080: 80} for another port on the guest.")
-    to: Annotated[str, *text(check_target, {"maxLength": 63}, "a guest of the spec, or an IPv4 address")] = Field(
-        description="A guest of `guests` with a fixed address, or an IPv4 address in one of the host's networks."
-    )
+    to: Annotated[
+        str, *text(check_target, whole(f"{patterns.IPV4}|(?![0-9.]+$){NAME_PATTERN}", _TO_WORDS, maxLength=63))
+    ] = Field(description="A guest of `guests` with a fixed address, or an IPv4 address in one of the host's networks.")
     to_port: int | None = Field(None, ge=1, le=65535, description="The guest's port, where it is another one.")
     proto: Annotated[tuple[Protocol, ...], *_many({"enum": ["tcp", "udp"]})] = Field(("tcp",), description="tcp, udp.")
     source: (
         Annotated[
-            tuple[Annotated[str, *text(check_source, {"pattern": "^[0-9./]+$"})], ...],
-            *_many({"type": "string", "$comment": "an IPv4 address or network"}),
+            tuple[Annotated[str, AfterValidator(check_source)], ...],
+            *_many(
+                {
+                    "type": "string",
+                    **whole(f"{patterns.IPV4}|{patterns.ANY_IPV4}/{patterns.number(1, 32)}", _SOURCE_WORDS),
+                }
+            ),
         ]
         | None
     ) = Field(None, description="Who may: addresses and networks of clients; anybody if not given.")
-    names: Annotated[tuple[DomainName, ...], *_many({"type": "string", "$comment": "a DNS name"})] | None = Field(
+    names: Annotated[tuple[DomainName, ...], *_many({"type": "string", **DOMAIN_SCHEMA})] | None = Field(
         None, description="Names of what is published: guests who ask this host's DNS get the guest's own address."
     )
 

@@ -14,14 +14,17 @@ from pydantic import BeforeValidator
 
 from service.firewall.terms.icmp import ICMP_TYPES, ICMPV6_TYPES
 from service.firewall.terms.macros import find_macro, macros
-from service.firewall.terms.names import any_service_port, is_protocol
+from service.firewall.terms.names import any_service_port, is_protocol, names
 from service.spec.grammar import quoted, text, wrong
+from service.spec.patterns import ANY_IPV4, ANY_IPV6, CIDR4, CIDR6, PORT, whole
+from service.spec.strings import MAX_STRING
 
 RESERVED_SETS = ("management", "blacklist")
 """Sets that have a meaning of their own for Proxmox, and none elsewhere: `firewall.reserved-set` says so."""
 
 _ACTIONS = ("accept", "drop", "reject")
-MAX_LIST = 4000
+MAX_LIST = MAX_STRING
+MAX_GROUP_NAME = 18
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _SERVICE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _NAME = r"[a-z][a-z0-9_-]+"
@@ -37,7 +40,7 @@ def as_text(value: object) -> object:
 
 def check_action(value: str) -> str:
     """What a rule does, or the group that it stands for."""
-    if not re.fullmatch(_NAME, value):
+    if not re.fullmatch(_NAME, value) or len(value) > MAX_GROUP_NAME:
         right = (
             f"write {value.lower()}" if value.lower() in _ACTIONS else "write accept, drop, reject or a group's name"
         )
@@ -48,8 +51,8 @@ def check_action(value: str) -> str:
 def check_macro(value: str) -> str:
     """A macro in Proxmox's spelling."""
     found = find_macro(value)
-    if found is None:
-        close = difflib.get_close_matches(value, macros(), n=1, cutoff=0.5)
+    if found is None or found.name != value:
+        close = [found.name] if found else difflib.get_close_matches(value, macros(), n=1, cutoff=0.5)
         wrong(
             f"{quoted(value)} is not a macro",
             f"write {close[0]}, if you mean that" if close else "write one of Proxmox's macros",
@@ -157,20 +160,47 @@ def check_name(what: str, longest: int) -> Callable[[str], str]:
 
 
 _NAME_WORDS = "a letter, then a-z, 0-9, - and _"
-_TEXT_OR_NUMBER: dict[str, Any] = {"type": ["string", "integer"]}
-
-Action = Annotated[str, *text(check_action, {"pattern": f"^{_NAME}$"}, "accept, drop, reject, or the name of a group")]
-Macro = Annotated[str, *text(check_macro, {"enum": list(macros())})]
 _PROTOCOL_WORDS = "a protocol of /etc/protocols, by name or number"
-Protocol = Annotated[str, BeforeValidator(as_text), *text(check_protocol, _TEXT_OR_NUMBER, _PROTOCOL_WORDS)]
 _PORT_WORDS = "ports, ranges such as 8000:8010 and names of services, with commas between them"
-Ports = Annotated[str, BeforeValidator(as_text), *text(check_ports, _TEXT_OR_NUMBER, _PORT_WORDS)]
-IcmpType = Annotated[str, *text(check_icmp, {"examples": ["echo-request"]}, "a type of ICMP or ICMPv6")]
 _SOURCE_WORDS = "addresses, networks and ranges, an alias, or + and the name of a set"
-Source = Annotated[str, *text(check_source, {"maxLength": MAX_LIST}, _SOURCE_WORDS)]
-Cidr = Annotated[str, *text(check_cidr, {"examples": ["192.0.2.0/24"]}, "an address or a network")]
 _ENTRY_WORDS = "an address, a network or an alias; with ! before it an exception"
-Entry = Annotated[str, *text(check_entry, {"examples": ["192.0.2.0/24"]}, _ENTRY_WORDS)]
-GroupName = Annotated[str, *text(check_name("a group", 18), {"pattern": f"^{_NAME}$", "maxLength": 18}, _NAME_WORDS)]
-AliasName = Annotated[str, *text(check_name("an alias", 64), {"pattern": f"^{_NAME}$", "maxLength": 64}, _NAME_WORDS)]
-SetName = Annotated[str, *text(check_name("a set", 64), {"pattern": f"^{_NAME}$", "maxLength": 64}, _NAME_WORDS)]
+_NUMBERS = sorted({*names().protocols.values()} - {0})
+_PROTOCOLS: dict[str, Any] = {
+    "type": ["string", "integer"],
+    "enum": [*sorted({*names().protocols} - {"ip", "hopopt"}), *map(str, _NUMBERS), *_NUMBERS],
+}
+_PORT_OR_NAME = f"(?:{PORT}(?::{PORT})?|{_SERVICE.pattern})"
+_PORTS: dict[str, Any] = {
+    "type": ["string", "integer"],
+    "minimum": 1,
+    "maximum": 65535,
+    **whole(f"{_PORT_OR_NAME}(?:,{_PORT_OR_NAME})*", maxLength=MAX_LIST),
+}
+_SOURCES = (
+    rf"\+?(?:dc/)?{_NAME}|{ANY_IPV4}-{ANY_IPV4}|{ANY_IPV6}-{ANY_IPV6}"
+    rf"|{CIDR4}(?:,{CIDR4})*|{CIDR6}(?:,{CIDR6})*"
+)
+
+Action = Annotated[
+    str, *text(check_action, whole(_NAME, "accept, drop, reject, or the name of a group", maxLength=MAX_GROUP_NAME))
+]
+Macro = Annotated[str, *text(check_macro, {"enum": list(macros())})]
+Protocol = Annotated[str, BeforeValidator(as_text), *text(check_protocol, _PROTOCOLS, _PROTOCOL_WORDS)]
+Ports = Annotated[str, BeforeValidator(as_text), *text(check_ports, _PORTS, _PORT_WORDS)]
+IcmpType = Annotated[str, *text(check_icmp, {"enum": sorted({*ICMP_TYPES, *ICMPV6_TYPES})}, "a type of ICMP or ICMPv6")]
+Source = Annotated[str, *text(check_source, whole(_SOURCES, _SOURCE_WORDS, maxLength=MAX_LIST))]
+Cidr = Annotated[
+    str, *text(check_cidr, whole(f"{CIDR4}|{CIDR6}", "an address or a network", examples=["192.0.2.0/24"]))
+]
+Entry = Annotated[
+    str,
+    *text(
+        check_entry,
+        whole(f"!?(?:(?:dc/)?{_NAME}|{CIDR4}|{CIDR6})", _ENTRY_WORDS, maxLength=MAX_LIST, examples=["192.0.2.0/24"]),
+    ),
+]
+GroupName = Annotated[
+    str, *text(check_name("a group", MAX_GROUP_NAME), whole(_NAME, _NAME_WORDS, maxLength=MAX_GROUP_NAME))
+]
+AliasName = Annotated[str, *text(check_name("an alias", 64), whole(_NAME, _NAME_WORDS, maxLength=64))]
+SetName = Annotated[str, *text(check_name("a set", 64), whole(f"(?!ipfilter-){_NAME}", _NAME_WORDS, maxLength=64))]
