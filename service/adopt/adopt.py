@@ -27,6 +27,7 @@ from service.model.states import Json
 from service.model.trees import BlobEntry, Tree
 from service.spec.findings import Finding, Path
 from service.spec.fleet import read_fleet
+from service.spec.jumps import UNKNOWN as UNKNOWN_JUMP
 from service.spec.layers import NO_MATCH, UNKNOWN_HOST
 from service.spec.reading import FLEET_FILE
 
@@ -35,8 +36,8 @@ STAND_IN = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43}"
 """Nobody's key, for the look at the rest of a spec whose host's key is not known."""
 NO_KEY = "# host_keys: [ssh-ed25519 AAAA...]  <- compare what ssh-keyscan says with the host's console, and put it here"
 
-OF_OTHER_HOSTS = (UNKNOWN_HOST.id, NO_MATCH.id)
-"""Rules about hosts that a group lists: only the adopted host is read here."""
+OF_OTHER_HOSTS = (UNKNOWN_HOST.id, NO_MATCH.id, UNKNOWN_JUMP.id)
+"""Rules about other hosts: only the adopted one is read here."""
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]{40,2000}={0,3}")
@@ -53,6 +54,7 @@ class ConnectionGiven:
     user: str = "root"
     port: int = 22
     host_keys: tuple[str, ...] = ()
+    jump: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ def _head(host: str, material: Material, given: ConnectionGiven, sketch: Sketch,
         connection["user"] = given.user
     if given.port != 22:
         connection["port"] = given.port
+    if given.jump:
+        connection["jump"] = given.jump
     platform = "proxmox" if is_pve else "debian"
     return {"host": host, "platform": platform, "sync": "approve", "connection": connection}
 

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from service.adopt import Adopted, ConnectionGiven, Material
     from service.adopt.report import Report
+    from service.spec.connections import Jump
     from service.spec.host import HostSpec
     from service.spec.layers import Layer
     from service.spec.overriding import Overridden
@@ -29,6 +30,7 @@ def adopt(
     address: Annotated[str, Parameter(show_default=False)] = "",
     host_key: Annotated[str, Parameter(show_default=False)] = "",
     port: int = 22,
+    jump: Annotated[str, Parameter(show_default=False)] = "",
     ssh_key: Annotated[Path | None, Parameter(show_default=False)] = None,
     diff: Annotated[bool, Parameter(negative="")] = False,
     take_over: Annotated[Literal["nat", "dnsmasq", "guests"] | None, Parameter(show_default=False)] = None,
@@ -55,6 +57,8 @@ def adopt(
         The host's public key, `ssh-ed25519 AAAA…`; asked for where it is not given.
     port
         The port of the host's sshd.
+    jump
+        The host of --repo through which the host is reached; --host-key has to be given, too.
     ssh_key
         The private key for the host; the service's own if not given.
     diff
@@ -74,19 +78,31 @@ def adopt(
         complain("give either USER@HOST or --root DIR", "passerelle adopt --help")
         return USAGE
     try:
-        made = _read(root or target, name, address, port, host_key, ssh_key, _shared(repo))
+        if root is not None:
+            made = _from_tree(root, name, address, port, host_key, _shared(repo))
+        else:
+            made = _from_host(
+                target, name, address, port, host_key, ssh_key, _shared(repo), _jump(repo, jump, host_key)
+            )
     except Unreachable as error:
         complain(error.what, error.hint)
         return UNREACHABLE
     return _write(made, repo, diff=diff, as_json=output == "json")
 
 
-def _read(
-    given: Path | str, name: str, address: str, port: int, host_key: str, ssh_key: Path | None, shared: dict[str, str]
-) -> "Adopted":
-    if isinstance(given, Path):
-        return _from_tree(given, name, address, port, host_key, shared)
-    return _from_host(given, name, address, port, host_key, ssh_key, shared)
+def _jump(repo: Path, jump: str, host_key: str) -> "Jump | None":
+    """The host of the repository through which another one is reached, with its own way."""
+    from service.errors import InputError
+    from service.spec.jumps import jump_of
+
+    if not jump:
+        return None
+    if not host_key:
+        raise InputError(
+            f"a host behind {jump} is adopted only with its key",
+            hint=f"give the content of {KEY_FILE} on that host: --host-key 'ssh-ed25519 …'",
+        )
+    return jump_of(_spec(repo, jump))
 
 
 def _shared(repo: Path) -> dict[str, str]:
@@ -110,14 +126,22 @@ def _from_tree(root: Path, name: str, address: str, port: int, host_key: str, sh
 
 
 def _from_host(
-    target: str, name: str, address: str, port: int, host_key: str, ssh_key: Path | None, shared: dict[str, str]
+    target: str,
+    name: str,
+    address: str,
+    port: int,
+    host_key: str,
+    ssh_key: Path | None,
+    shared: dict[str, str],
+    jump: "Jump | None",
 ) -> "Adopted":
     from service.adopt import adopt as adopted
 
     user, host = _split(target)
     key = host_key or _shown_key(host, port)
-    material = _looked_at(host, user, port, key, ssh_key)
-    return adopted(material, _given(name, address or host, user, port, key), shared)
+    material = _looked_at(host, user, port, key, ssh_key, jump)
+    given = _given(name, address or host, user, port, key)
+    return adopted(material, replace(given, jump=jump.name) if jump is not None else given, shared)
 
 
 def _given(name: str, address: str, user: str, port: int, host_key: str) -> "ConnectionGiven":
@@ -162,7 +186,7 @@ def _shown_key(host: str, port: int) -> str:
     return key.line
 
 
-def _looked_at(host: str, user: str, port: int, host_key: str, ssh_key: Path | None) -> "Material":
+def _looked_at(host: str, user: str, port: int, host_key: str, ssh_key: Path | None, jump: "Jump | None") -> "Material":
     """One look at the host over SSH."""
     import asyncio
 
@@ -173,7 +197,7 @@ def _looked_at(host: str, user: str, port: int, host_key: str, ssh_key: Path | N
     from service.spec.connections import Connection
     from service.spec.host import HostSpec
 
-    connection = Connection(host, (host_key,), user, port)
+    connection = Connection(host, (host_key,), user, port, jump=jump)
     spec = HostSpec(re.sub(r"[^A-Za-z0-9._-]", "-", host), "", "debian", "observe", connection, {})
     tell(f"looking at {host}; nothing is changed there")
     return of_observed(asyncio.run(observe_once(spec, WATCH, ssh_key or read_settings().host_key_path)))

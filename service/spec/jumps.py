@@ -76,6 +76,12 @@ def _unknown(name: str, described: Collection[str]) -> Hit:
     return UNKNOWN.hit(PATH, f"no file of hosts/ describes `{name}`", right)
 
 
+def jump_of(spec: HostSpec) -> Jump:
+    """A host of the fleet as the jump host of another one."""
+    held = spec.connection
+    return Jump(spec.name, held.address, held.host_keys, held.user, held.port, held.jump)
+
+
 def _jump(way: list[HostSpec]) -> Jump:
     """The nearest jump host, with the way to it."""
     last = way[-1].connection

@@ -11,8 +11,10 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from service.cli import run
 from tests.observe.samples import NONCE, answer
 from tests.ssh.servers import CLIENT_KEY, HOST_KEY, public_line, ssh_server
+from tests.ssh.sshd import real_sshd
 
 QUESTION = "Type yes to pin it:"
 
@@ -97,3 +99,25 @@ async def test_anything_else_pins_nothing_and_the_host_is_not_looked_at(
     assert "--host-key 'ssh-ed25519 " in said
     assert host.looks == []
     assert not (tmp_path / "repo").exists()
+
+
+@pytest.mark.host
+async def test_a_host_behind_another_is_adopted_through_it(host: LookedAt, tmp_path: Path) -> None:
+    with real_sshd(tmp_path / "jump", CLIENT_KEY) as jump:
+        key = " ".join(public_line(jump.host_key).split()[:2])
+        (tmp_path / "repo/hosts").mkdir(parents=True)
+        (tmp_path / "repo/fleet.yaml").write_text("passerelle: 1\n")
+        (tmp_path / "repo/hosts/door.yaml").write_text(
+            f"host: door\nconnection: {{address: localhost, port: {jump.port}, host_keys: [{key}]}}\n"
+        )
+        (tmp_path / "key").write_bytes(CLIENT_KEY.export_private_key())
+        (tmp_path / "key").chmod(0o600)
+        words = ["adopt", "root@127.0.0.1", "--port", str(host.port), "--ssh-key", str(tmp_path / "key")]
+        words += ["--name", "pve1", "--repo", str(tmp_path / "repo"), "--jump", "door", "--address", "10.0.0.2"]
+        assert await asyncio.to_thread(run, words) == 1  # no key is given to compare
+        assert host.looks == []
+        assert await asyncio.to_thread(run, [*words, "--host-key", public_line(HOST_KEY)]) == 0
+        logins = (tmp_path / "jump/log").read_text().count("Accepted publickey")
+    text = (tmp_path / "repo/hosts/pve1.yaml").read_text()
+    assert "  jump: door\n" in text
+    assert (len(host.looks), logins) == (1, 1)
