@@ -1,5 +1,7 @@
 """What the operator sets: environment variables `PASSERELLE_*`. Read by the CLI and app.py only."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -7,10 +9,14 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InputError
+from service.formats.environment_file import read
 from service.model.ceilings import Ceilings, parse_max_open, parse_max_sync, parse_raises
 from service.model.retention import Keep
 from service.model.secret import Secret
 from service.private_files import read_private, refuse_writable
+
+SERVICE_ENV = Path("/etc/passerelle/service.env")
+"""`EnvironmentFile=` of deploy/systemd/passerelle.service."""
 
 
 class Settings(BaseSettings):
@@ -107,6 +113,35 @@ class Settings(BaseSettings):
     def host_key_path(self) -> Path:
         """The private key that opens the hosts."""
         return self.ssh_key or self.state_dir / "ssh_key"
+
+
+def environment_file() -> Path:
+    """The file with the service's settings: the one that the systemd unit reads, unless another is named."""
+    return Path(os.environ.get("PASSERELLE_ENV_FILE") or SERVICE_ENV)
+
+
+def read_environment_file(path: Path) -> Mapping[str, str]:
+    """The variables that the file sets; none where there is no such file. InputError where it cannot be read."""
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}. It has the service's settings",
+            hint="run this as root or as the service's user: sudo -u passerelle passerelle …",
+        ) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8", hint="systemd would not read it either") from None
+
+
+def settings_beside(**given: object) -> Settings:
+    """The settings of the service on this machine, for commands that work beside it: what was given by hand, what this
+    shell sets, then what the service's own environment file sets. InputError names each bad one."""
+    known = {f"PASSERELLE_{name.upper()}": name for name in Settings.model_fields}
+    of_file = read_environment_file(environment_file())
+    unset = {known[name]: text for name, text in of_file.items() if name in known and name not in os.environ}
+    return read_settings(**{**unset, **given})
 
 
 def read_settings(**given: object) -> Settings:

@@ -26,7 +26,7 @@ from service.lab.waiting import grown_s
 from service.model.access import SCOPES
 from service.model.plans import RefusalRule
 from service.model.runs import SyncMode
-from service.settings import Settings
+from service.settings import SERVICE_ENV, Settings
 from tests.cli.words import commands as cli_commands
 from tests.documents import DECISIONS, PAGES, RUNNERS, TOP, commands, example, run_by
 from tests.git.forge import Forge
@@ -262,4 +262,5 @@ def test_the_unit_runs_a_command_that_is_there_and_makes_the_state_folder() -> N
     lines = (TOP / "deploy" / "systemd" / "passerelle.service").read_text(encoding="utf-8").splitlines()
     (started,) = [line.partition("/bin/passerelle ")[2] for line in lines if line.startswith("ExecStart=")]
     assert tuple(started.split()) in set(cli_commands())
+    assert f"EnvironmentFile={SERVICE_ENV}" in lines
     assert f"StateDirectory={Settings.model_fields['state_dir'].default.relative_to('/var/lib')}" in lines

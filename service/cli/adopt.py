@@ -193,14 +193,14 @@ def _looked_at(host: str, user: str, port: int, host_key: str, ssh_key: Path | N
     from service.adopt import WATCH, of_observed
     from service.app import observe_once
     from service.cli.output import tell
-    from service.settings import read_settings
+    from service.settings import settings_beside
     from service.spec.connections import Connection
     from service.spec.host import HostSpec
 
     connection = Connection(host, (host_key,), user, port, jump=jump)
     spec = HostSpec(re.sub(r"[^A-Za-z0-9._-]", "-", host), "", "debian", "observe", connection, {})
     tell(f"looking at {host}; nothing is changed there")
-    return of_observed(asyncio.run(observe_once(spec, WATCH, ssh_key or read_settings().host_key_path)))
+    return of_observed(asyncio.run(observe_once(spec, WATCH, ssh_key or settings_beside().host_key_path)))
 
 
 def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:

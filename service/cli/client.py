@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import httpx2
 from service.errors import InputError, PasserelleError
 from service.model.listings import Listing
 from service.model.secret import Secret
-from service.private_files import read_private
+from service.private_files import read_private, refuse_writable
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 TIMEOUT_S = 30.0
@@ -22,6 +23,13 @@ HINTS = {
 """What to do next where the service does not say it, by HTTP status."""
 NO_HOST = "see `passerelle status` for those that there are; a token for some hosts sees no others"
 _NO_HOST = ("no host ", "no revision names the host ")
+
+
+NO_PEM = "no certificate was found in it"
+TRUST = (
+    "set PASSERELLE_CA_FILE to the file with your certificate authority, and PASSERELLE_URL to a name that is in the "
+    "certificate"
+)
 
 
 class ApiError(PasserelleError):
@@ -53,7 +61,9 @@ class Client:
         if not self.url.startswith(("http://", "https://")):
             raise InputError(f"PASSERELLE_URL is {self.url}, no web address", hint=f"write it as {DEFAULT_URL}")
         shown = {b"Authorization": b"Bearer " + token.reveal()}
-        self._http = httpx2.Client(base_url=self.url, headers=shown, timeout=TIMEOUT_S, trust_env=False)
+        self._http = httpx2.Client(
+            base_url=self.url, headers=shown, timeout=TIMEOUT_S, trust_env=False, verify=trusted(self.url)
+        )
 
     def get(self, path: str, **query: str | int | bool | None) -> Any:
         """One document."""
@@ -87,6 +97,10 @@ class Client:
         try:
             answer = self._http.request(method, f"/api/v1/{path.lstrip('/')}", **options)
         except httpx2.TransportError as error:
+            if (untrusted := not_trusted(error)) is not None:
+                raise PasserelleError(
+                    f"the certificate of {self.url} is not trusted: {untrusted.verify_message}", hint=TRUST
+                ) from error
             raise PasserelleError(
                 f"the service at {self.url} does not answer: {error}",
                 hint="start it with `passerelle serve`, or set PASSERELLE_URL",
@@ -105,6 +119,34 @@ class Client:
 def _named(pointer: str) -> str:
     """What a person calls the part of a request that a JSON pointer points to: /body/reason is reason."""
     return pointer.removeprefix("/").partition("/")[2] or pointer
+
+
+def trusted(url: str) -> ssl.SSLContext | bool:
+    """Whom to trust for this address: the authorities in the file that `PASSERELLE_CA_FILE` names and no others, or the
+    usual ones. InputError where that file cannot be used, or others could change it."""
+    path = os.environ.get("PASSERELLE_CA_FILE")
+    if not path or not url.startswith("https://"):
+        return True
+    refuse_writable(Path(path), "the file of certificate authorities")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        why = NO_PEM if isinstance(error, ssl.SSLError) else error.strerror
+        raise InputError(
+            f"PASSERELLE_CA_FILE {path} cannot be used: {why}",
+            hint="it holds the certificate of your authority in PEM form, as in -----BEGIN CERTIFICATE-----",
+        ) from None
+    return context
+
+
+def not_trusted(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """The reason why a connection came to nothing, if the certificate is the reason."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def token_from_environment() -> Secret | None:

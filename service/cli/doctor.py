@@ -1,7 +1,9 @@
 """`passerelle doctor`: what a host or this machine lacks for passerelle to work."""
 
+import difflib
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
@@ -11,6 +13,11 @@ if TYPE_CHECKING:
     from service.model.retention import Keep
     from service.settings import Settings
 
+Check: TypeAlias = dict[str, str | bool]
+OTHER_VARIABLES = (
+    "PASSERELLE_URL", "PASSERELLE_TOKEN", "PASSERELLE_TOKEN_FILE", "PASSERELLE_CA_FILE", "PASSERELLE_ENV_FILE",
+)  # fmt: skip
+"""What the commands read beside the settings of the service."""
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 
 
@@ -24,6 +31,8 @@ def doctor(
 ) -> int:
     """Check this machine, or one host of a folder of specs, and say what is missing and what to do about it.
 
+    The settings are the service's own: those of /etc/passerelle/service.env, which the systemd unit reads too, or of
+    the file that PASSERELLE_ENV_FILE names. A variable that this shell sets counts before the file's.
     Exit codes: 0 all is well, 1 something is missing.
 
     Parameters
@@ -47,40 +56,87 @@ def doctor(
     return 0 if all(check["ok"] for check in checks) else 1
 
 
-def check(name: str, *, ok: bool, what: str, then: str = "") -> dict[str, str | bool]:
+def check(name: str, *, ok: bool, what: str, then: str = "") -> Check:
     """One line of the report."""
     return {"check": name, "ok": ok, "what": what, "next": "" if ok else then}
 
 
-def machine_checks() -> list[dict[str, str | bool]]:
+def machine_checks() -> list[Check]:
     """What the service itself needs."""
     import shutil
 
+    from service.errors import InputError
     from service.history.sqlite.file import version_of_library
-    from service.settings import read_settings
+    from service.settings import settings_beside
 
-    settings = read_settings()
     git = shutil.which("git")
-    key = settings.host_key_path
-    return [
+    checks = [
         check("git", ok=git is not None, what=git or "not found", then="install git"),
         check("sqlite", ok=True, what=f"{version_of_library()}, journal mode {journal()}"),
-        *database_checks(settings.database_path, settings.keep),
-        check(
-            "state folder",
-            ok=settings.state_dir.is_dir(),
-            what=str(settings.state_dir),
-            then="`passerelle serve` makes it",
-        ),
-        check(
-            "ssh key", ok=key.is_file(), what=str(key), then="`passerelle serve` makes it; put its .pub on the hosts"
-        ),
-        check("ceilings", ok=True, what=ceilings(settings)),
-        check("source", ok=bool(settings.source), what=settings.source or "not set", then="set PASSERELLE_SOURCE"),
     ]
+    try:
+        settings = settings_beside()
+    except InputError as error:
+        return [*checks, check("settings", ok=False, what=error.what, then=error.hint)]
+    return [*checks, *settings_checks(), *state_checks(settings), *source_checks(settings)]
 
 
-def database_checks(path: Path, keep: "Keep") -> list[dict[str, str | bool]]:
+def settings_checks() -> list[Check]:
+    """Where the settings come from, and what in them counts for nothing."""
+    from service.settings import Settings, environment_file, read_environment_file
+
+    path = environment_file()
+    if not path.is_file():
+        return [check("settings", ok=True, what=f"from this shell; there is no {path}")]
+    of_file = read_environment_file(path)
+    ours = {name: text for name, text in of_file.items() if name.startswith("PASSERELLE_")}
+    checks = [check("settings", ok=True, what=f"{len(ours)} from {path}")]
+    known = [*(f"PASSERELLE_{name.upper()}" for name in Settings.model_fields), *OTHER_VARIABLES]
+    for name in [name for name in ours if name not in known]:
+        close = difflib.get_close_matches(name, known, n=1)
+        then = f"did you mean {close[0]}?" if close else f"remove it from {path}"
+        checks.append(check("settings", ok=False, what=f"{name} in {path} is not a setting", then=then))
+    for name in [name for name in ours if os.environ.get(name, ours[name]) != ours[name]]:
+        what = f"this shell sets {name} to another value than {path}"
+        checks.append(check("settings", ok=False, what=what, then=f"unset {name}: the service does not see this shell"))
+    return checks
+
+
+def state_checks(settings: "Settings") -> list[Check]:
+    """The state folder and what is in it."""
+    from service.cli.state import local_user
+
+    folder, key = settings.state_dir, settings.host_key_path
+    made = "`passerelle serve` makes it"
+    try:
+        return [
+            *database_checks(settings.database_path, settings.keep),
+            check("state folder", ok=folder.is_dir(), what=str(folder), then=made),
+            check("ssh key", ok=key.is_file(), what=str(key), then=f"{made}; `passerelle key` prints its public half"),
+            check("ceilings", ok=True, what=ceilings(settings)),
+        ]
+    except PermissionError as error:
+        what = f"{error.filename} cannot be read by {local_user().removeprefix('local:')}"
+        then = "run this as root or as the service's user: sudo -u passerelle passerelle doctor"
+        return [check("state folder", ok=False, what=what, then=then)]
+
+
+def source_checks(settings: "Settings") -> list[Check]:
+    """The repository, as far as its settings go: it is not asked."""
+    from service.errors import InputError
+    from service.git.source import parse_source
+
+    if not settings.source:
+        return [check("source", ok=False, what="not set", then="set PASSERELLE_SOURCE")]
+    try:
+        parse_source(settings.source, settings.branch)
+        settings.check_files()
+    except InputError as error:
+        return [check("source", ok=False, what=error.what, then=error.hint)]
+    return [check("source", ok=True, what=f"{settings.source}, branch {settings.branch}")]
+
+
+def database_checks(path: Path, keep: "Keep") -> list[Check]:
     """How large the database is, and how long what is past is kept in it."""
     from service.errors import StoreError
     from service.history.sqlite.file import looked_at
@@ -110,7 +166,7 @@ def journal() -> str:
     return journal_mode()
 
 
-def host_checks(folder: Path, host: str, ssh_key: Path | None) -> list[dict[str, str | bool]]:
+def host_checks(folder: Path, host: str, ssh_key: Path | None) -> list[Check]:
     """What a host must offer, and whether its spec could be planned."""
     from service.cli.plan import from_folder
     from service.errors import PasserelleError

@@ -22,13 +22,13 @@ def key(
         The address or network that the service connects from, as sshd sees it. sshd then accepts the key from there
         only. Several are separated by commas.
     state_dir
-        The service's state directory; PASSERELLE_STATE_DIR otherwise.
+        The service's state directory. Without it, PASSERELLE_STATE_DIR, or what the service's environment file says.
     """
     from service.cli.output import tell
-    from service.settings import read_settings
+    from service.settings import read_settings, settings_beside
     from service.ssh.own_key import authorized_line
 
-    settings = read_settings() if state_dir is None else read_settings(state_dir=state_dir)
+    settings = settings_beside() if state_dir is None else read_settings(state_dir=state_dir)
     print(authorized_line(settings.host_key_path, source))
     tell("Add this line to ~/.ssh/authorized_keys of the login user (root, if the spec names none) on each host.")
     return 0

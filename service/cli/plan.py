@@ -78,12 +78,12 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
     from service.observe.runner import runner_of
     from service.plan.make import make_plan
     from service.resources.desired import LastApplied
-    from service.settings import read_settings
+    from service.settings import settings_beside
 
     spec = spec_in(folder, host)
     desired = desire(spec, KINDS)
     tell(f"looking at {host} ({spec.connection.address})")
-    observed = asyncio.run(observe_once(spec, desired.watch, ssh_key or read_settings().host_key_path))
+    observed = asyncio.run(observe_once(spec, desired.watch, ssh_key or settings_beside().host_key_path))
     made = make_plan(desired, LastApplied(), observed)
     objections = [*runner_of(observed).objections({"lo"})]
     return {"host": host, "digest": made.digest, "body": made.as_json(), "objections": objections}

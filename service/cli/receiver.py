@@ -28,7 +28,7 @@ def add(
     type_
         github: X-Hub-Signature-256; generic: X-Signature: sha256=<hex>.
     state_dir
-        The service's state directory; PASSERELLE_STATE_DIR otherwise.
+        The service's state directory. Without it, PASSERELLE_STATE_DIR, or what the service's environment file says.
     output
         table or json.
     """
@@ -54,7 +54,7 @@ def list_receivers(*, state_dir: StateDir = None, output: Output = "table") -> i
     Parameters
     ----------
     state_dir
-        The service's state directory; PASSERELLE_STATE_DIR otherwise.
+        The service's state directory. Without it, PASSERELLE_STATE_DIR, or what the service's environment file says.
     output
         table or json.
     """
@@ -85,7 +85,7 @@ def remove(name: str, /, *, state_dir: StateDir = None) -> int:
     name
         Its name.
     state_dir
-        The service's state directory; PASSERELLE_STATE_DIR otherwise.
+        The service's state directory. Without it, PASSERELLE_STATE_DIR, or what the service's environment file says.
     """
     from service.cli.output import complain, tell
     from service.cli.state import local_user, open_state

@@ -53,7 +53,7 @@ def retire(
     from service.cli.apply import is_yes
     from service.cli.folder_spec import spec_in
     from service.errors import Unreachable
-    from service.settings import read_settings
+    from service.settings import settings_beside
 
     spec = spec_in(repo, host)
     where = f"{host} ({spec.connection.user}@{spec.connection.address})"
@@ -64,7 +64,7 @@ def retire(
         if not is_yes(f"remove passerelle from {where}? [y/N] "):
             tell(f"{host}: nothing was removed")
             return 1
-    own = read_settings().host_key_path
+    own = settings_beside().host_key_path
     tell(f"removing passerelle from {where}")
     try:
         gone = asyncio.run(retire_once(spec, ssh_key or own, None if keep_key else own))

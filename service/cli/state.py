@@ -16,11 +16,11 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def open_state(state_dir: Path | None) -> "History":
-    """The database in this directory, or in the one of PASSERELLE_STATE_DIR. InputError if it cannot be entered."""
+    """The database in this directory, or in the service's own. InputError if it cannot be entered."""
     from service.history import open_history
-    from service.settings import read_settings
+    from service.settings import read_settings, settings_beside
 
-    settings = read_settings() if state_dir is None else read_settings(state_dir=state_dir)
+    settings = settings_beside() if state_dir is None else read_settings(state_dir=state_dir)
     try:
         return open_history(settings.database_path)
     except OSError as error:

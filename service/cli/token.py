@@ -41,7 +41,7 @@ def create(
     admin
         It may do everything.
     state_dir
-        The service's state directory; PASSERELLE_STATE_DIR otherwise.
+        The service's state directory. Without it, PASSERELLE_STATE_DIR, or what the service's environment file says.
     output
         table or json.
     """
@@ -72,7 +72,7 @@ def list_tokens(*, state_dir: StateDir = None, output: Output = "table") -> int:
     Parameters
     ----------
     state_dir
-        The service's state directory; PASSERELLE_STATE_DIR otherwise.
+        The service's state directory. Without it, PASSERELLE_STATE_DIR, or what the service's environment file says.
     output
         table or json.
     """
@@ -116,7 +116,7 @@ def revoke(token_id: str, /, *, state_dir: StateDir = None) -> int:
     token_id
         Its id as `passerelle token list` shows it: the part between psr_ and the dot.
     state_dir
-        The service's state directory; PASSERELLE_STATE_DIR otherwise.
+        The service's state directory. Without it, PASSERELLE_STATE_DIR, or what the service's environment file says.
     """
     from service.cli.output import complain, tell
     from service.cli.state import local_user, open_state

@@ -1,8 +1,10 @@
 """The command line as a whole: what it loads, what its help teaches, and the exit codes of what goes wrong."""
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -155,7 +157,7 @@ def test_a_setting_that_makes_no_sense_is_named(
 ) -> None:
     monkeypatch.setenv("PASSERELLE_PORT", "ssh")
     assert run(words) == 1
-    assert "PASSERELLE_PORT: Input should be a valid integer" in capsys.readouterr().err
+    assert "PASSERELLE_PORT: Input should be a valid integer" in "".join(capsys.readouterr())
 
 
 def test_no_service_is_said_with_its_address(
@@ -188,3 +190,117 @@ def test_doctor_says_what_this_machine_lacks_and_what_to_do(
     said = capsys.readouterr().out
     assert "set PASSERELLE_SOURCE" in said
     assert "`passerelle serve` makes it" in said
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that the service's unit would read."""
+    for name in [name for name in os.environ if name.startswith("PASSERELLE_")]:
+        monkeypatch.delenv(name)
+    path = tmp_path / "service.env"
+    monkeypatch.setenv("PASSERELLE_ENV_FILE", str(path))
+    path.write_text(f"PASSERELLE_STATE_DIR={tmp_path}/its-state\nPASSERELLE_SOURCE='/srv/git/fleet.git'\n")
+    return path
+
+
+def doctored(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    run(["doctor", "-o", "json"])
+    found: list[dict[str, object]] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_doctor_reads_the_settings_that_the_service_has(
+    env_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {one["check"]: (one["ok"], one["what"]) for one in doctored(capsys)}
+    assert found["settings"] == (True, f"2 from {env_file}")
+    assert found["source"] == (True, "/srv/git/fleet.git, branch main")
+    assert found["state folder"] == (False, f"{tmp_path}/its-state")
+    env_file.unlink()
+    found = {one["check"]: (one["ok"], one["what"]) for one in doctored(capsys)}
+    assert found["settings"] == (True, f"from this shell; there is no {env_file}")
+    assert found["source"] == (False, "not set")
+
+
+def test_doctor_names_what_in_the_file_counts_for_nothing(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with env_file.open("a") as file:
+        file.write("PASSERELLE_SOUCRE=x\nPASSERELLE_PORT=8765\nOTHER=1\nPASSERELLE_URL=http://127.0.0.1:8765\n")
+    monkeypatch.setenv("PASSERELLE_PORT", "8766")
+    said = [(one["what"], one["next"]) for one in doctored(capsys) if one["check"] == "settings" and not one["ok"]]
+    assert said == [
+        (f"PASSERELLE_SOUCRE in {env_file} is not a setting", "did you mean PASSERELLE_SOURCE?"),
+        (
+            f"this shell sets PASSERELLE_PORT to another value than {env_file}",
+            "unset PASSERELLE_PORT: the service does not see this shell",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "check", "why"),
+    [
+        ("PASSERELLE_PORT=ssh", "settings", "PASSERELLE_PORT: Input should be a valid integer"),
+        ("PASSERELLE_SOURCE=ext::sh", "source", "ext"),
+        ("PASSERELLE_GIT_KEY=/nowhere/key", "source", "/nowhere/key"),
+    ],
+)
+def test_doctor_says_what_would_end_the_start_of_the_service(
+    line: str, check: str, why: str, env_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with env_file.open("a") as file:
+        file.write(f"{line}\n")
+    (found,) = [one for one in doctored(capsys) if one["check"] == check and not one["ok"]]
+    assert why in str(found["what"])
+    assert found["next"]
+
+
+def test_commands_beside_the_service_work_in_its_state_folder(
+    env_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["token", "create", "ci"]) == 0
+    assert (tmp_path / "its-state" / "passerelle.sqlite").is_file()
+    assert run(["receiver", "list"]) == 0
+    monkeypatch.setenv("PASSERELLE_STATE_DIR", str(tmp_path / "mine"))
+    assert run(["token", "list"]) == 0
+    assert (tmp_path / "mine" / "passerelle.sqlite").is_file()
+    env_file.write_bytes(b"PASSERELLE_SOURCE=\xff\n")
+    capsys.readouterr()
+    assert run(["token", "list"]) == 1
+    assert "service.env is not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.host
+def test_a_file_of_settings_that_one_may_not_read_is_said_with_what_to_do() -> None:
+    """As nobody: root reads everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        file = Path(folder) / "service.env"
+        file.write_text("PASSERELLE_SOURCE=/srv/git/fleet.git\n")
+        file.chmod(0o600)
+        argv = [sys.executable, "-m", "service", "doctor", "-o", "json"]
+        done = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *argv], capture_output=True, text=True,
+            timeout=grown_s(60), env=environment(PASSERELLE_ENV_FILE=str(file)), check=False,
+        )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    (found,) = [one for one in json.loads(done.stdout) if one["check"] == "settings"]
+    assert found["what"] == f"{file} cannot be read: Permission denied. It has the service's settings"
+    assert "sudo -u passerelle" in found["next"]
+
+
+@pytest.mark.host
+def test_a_state_folder_that_one_may_not_enter_is_said_with_what_to_do() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o700)
+        argv = [sys.executable, "-m", "service", "doctor", "-o", "json"]
+        named = environment(PASSERELLE_ENV_FILE="/nowhere/service.env", PASSERELLE_STATE_DIR=f"{folder}/state")
+        done = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *argv], capture_output=True, text=True,
+            timeout=grown_s(60), env=named, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    (found,) = [one for one in json.loads(done.stdout) if one["check"] == "state folder"]
+    assert "cannot be read by nobody" in found["what"]
+    assert "sudo -u passerelle" in found["next"]
