@@ -19,7 +19,7 @@ import firewall_story
 
 from service.errors import LabError, PasserelleError
 from service.lab import Guest, Host, Lab, apt
-from service.lab.field import Field
+from service.lab.field import Field, RolledBack
 from service.lab.waiting import grown_s
 
 SPEC = """\
@@ -81,6 +81,7 @@ class Story:
         self.firewall = ""
         self.guest = ""
         self.confirm_s = math.ceil(grown_s(CONFIRM_S))
+        self.expected_undone: set[str] | None = set()
 
     @contextmanager
     def stage(self, name: str, text: str) -> Iterator[None]:
@@ -152,13 +153,29 @@ class Story:
             self.see("bind_replaced", self.dnsmasq_has_port_53)
 
     def see(self, flag: str, look: Callable[[], Any]) -> None:
-        """Wait for an observation. If it never comes, the flag is false, and the story continues."""
+        """Wait for something to be seen. If it is not seen, the flag is false and the story goes on. A rollback that is
+        no part of the story ends it at once."""
+
+        def looked() -> Any:
+            self.refuse_undone()
+            return look()
+
         try:
-            found = self.field.wait_for(look, flag, timeout_s=30)
+            found = self.field.wait_for(looked, flag, timeout_s=30)
+        except RolledBack:
+            raise
         except LabError as error:
             print(f"   {error}", file=sys.stderr)
             found = None
         self.saw(flag, found)
+
+    def refuse_undone(self) -> None:
+        """RolledBack, with the sentence of the apply, if one was rolled back that should not have been."""
+        if self.expected_undone is None:
+            return
+        for apply_id, sentence in self.field.undone("pve1").items():
+            if apply_id not in self.expected_undone:
+                raise RolledBack(sentence)
 
     def ping_by_name(self) -> str:
         done = self.guests["alpine"].exec(["ping", "-c", "1", "-W", "2", "dev"], check=False)
@@ -206,6 +223,7 @@ class Story:
         with self.stage("refuse", "a commit that would change the address by which the service reaches the host"):
             commit = self.field.push({"hosts/pve1.yaml": wrong}, "pve1: another address")
             self.see("cut_refused", lambda: self.refusal(commit))
+        self.expected_undone = None
         with self.stage("cut", "the same with an override: applied, never confirmed, rolled back by the host"):
             insisted = self.spec(uplink="198.51.100.99", extra="  allow_management_change: true\n")
             commit = self.field.push({"hosts/pve1.yaml": insisted}, "pve1: another address, really")
@@ -216,6 +234,7 @@ class Story:
             self.see(
                 "reachable", lambda: self.status().get("reachability") == "Reachable" and "new SSH connection answered"
             )
+        self.expected_undone = set(self.field.undone("pve1"))
         with self.stage("mend", "the previous spec again"):
             commit = self.field.push({"hosts/pve1.yaml": self.spec()}, "pve1: the address as it was")
             self.in_sync(commit)

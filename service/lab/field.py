@@ -28,6 +28,12 @@ from service.lab.waiting import Patience, grown_s, pauses
 
 SERVICE_PORT = 8765
 UNDONE = ("RolledBack", "RollbackFailed")
+TRIED_AGAIN = ("controller away", "throttled")
+"""Causes that say nothing about the change."""
+
+
+class RolledBack(LabError):  # noqa: N818 (the word users see)
+    """What somebody waits for does not come: the host undid the change."""
 
 
 class Field:
@@ -198,8 +204,8 @@ class Field:
             next(pause)
 
     def wait_in_force(self, host: str, commit: str, *, timeout_s: float = 120.0) -> dict[str, Any]:
-        """Wait until a host is as a commit says and return its status. LabError at once, with the status' own sentence,
-        when that commit was undone; after the limit with the status as it is then."""
+        """Wait until a host is as a commit says and return its status. RolledBack at once, with the status' own
+        sentence, when that commit was rolled back; LabError after the limit, with the status as it is then."""
         status: dict[str, Any] = {}
 
         def there() -> bool:
@@ -208,16 +214,28 @@ class Field:
             status.clear()
             status.update(next((row for row in rows if row["host"] == host), {}))
             if commit == status.get("attempted_commit") and status.get("phase") in UNDONE:
-                raise LabError(f"{host}: {commit[:10]} was put back ({status['phase']}): {status.get('message')}")
+                raise RolledBack(f"{host}: {commit[:10]} was rolled back: {status.get('message')}")
             return status.get("sync") == "Synced" and (
                 status.get("observed_commit") == status.get("applied_commit") == commit
             )
 
         try:
             self.wait_for(there, f"{commit[:10]} in force on {host}", timeout_s=timeout_s)
+        except RolledBack:
+            raise
         except LabError as error:
             raise LabError(f"{error}\nits status: {json.dumps(status, indent=1)}") from None
         return status
+
+    def undone(self, host: str) -> dict[str, str]:
+        """The newest applies of a host that were rolled back: each id with its sentence. Not those that the service
+        tries once more by itself."""
+        newest = self.items(f"applies?host={host}&limit=20")
+        return {
+            one["id"]: f"{host}: {one['commit'][:10]} was rolled back: {one['error']}"
+            for one in newest
+            if one["phase"] in UNDONE and one["cause"] not in TRIED_AGAIN
+        }
 
     # the repository
 

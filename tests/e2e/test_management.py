@@ -78,7 +78,7 @@ def test_a_cutting_change_that_was_insisted_upon_is_undone_by_the_host_alone(sto
     assert json.loads(story.host.read(path))["cause"] == "deadline"
     assert story.host.read("/etc/network/interfaces") == interfaces
     story.wait_status(reason="RolledBackLatched")
-    with pytest.raises(LabError, match=r"was put back \(RolledBack\): nobody confirmed before the deadline"):
+    with pytest.raises(LabError, match="was rolled back: nobody confirmed before the deadline"):
         story.wait_synced(commit)  # nothing is waited for that cannot come
     record = story.field.get(f"applies/{new}")
     assert (record["phase"], record["cause"], record["commit"]) == ("RolledBack", "deadline", commit)
