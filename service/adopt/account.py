@@ -4,8 +4,8 @@
     account.add(sort, section, where, what)      what is known of the thing at `path:line`, or of the host as a whole
     account.settled(has)                         the notes: each thing that was read in exactly one of the three parts
 
-A thing that nobody claims is unmanaged, in its own words. One that was said to be in the spec is so only if the spec
-that was written still has it. One that is dangerous stands under `danger` alone, and says whether the spec has it.
+A thing that nobody claims is unmanaged, in its own words. A claim that the spec has it counts only while the written
+spec has it. A dangerous thing is under `danger` alone, and its note tells whether the spec has it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -27,9 +27,9 @@ _NOT_SAID = "the spec does not say it"
 class Entry:
     """One thing. `where` is its place (`path:line`, a path, or empty), `lines` are all of its lines in that file.
 
-    `said` are claims that the spec says it, each with the place in the spec (empty: outside of the host's own file);
-    `lost` is why the spec does not after all, `left` why it stays unmanaged, `dangers` what may go wrong with it.
-    `within` is the larger thing that a line was part of.
+    `said` are claims that the spec has it, and `places` where. `lost` is the reason why the spec does not have it after
+    all, and `left` the reason why it stays unmanaged. `dangers` are what may go wrong with it. `within` is the larger
+    thing that a line was part of.
     """
 
     section: str
@@ -54,7 +54,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Account:
-    """Everything that was read, and everything that was said of it."""
+    """Everything that was read, with all claims about it."""
 
     entries: list[Entry] = field(default_factory=list)
     by_line: dict[tuple[str, int], Entry] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Account:
     by_path: dict[str, Entry] = field(default_factory=dict)
 
     def read(self, section: str, path: str, lines: Iterable[int], text: str, *, at: int = 0, whole: str = "") -> None:
-        """Lines of a file that are one thing, those that are in no other. `text` is said where nobody claims it.
+        """Lines of a file that are one thing, those that are in no other. `text` is its note where nobody claims it.
 
         `at` is the line that it is named after, the first one if not given. `whole`: it is named after this instead
         (the path, or `path:1`), because it is all that the file says.
@@ -140,7 +140,7 @@ class Account:
             entry.places = [new if place[: len(old)] == old else place for place in entry.places]
 
     def settled(self, has: Callable[[Path], bool]) -> tuple[Note, ...]:
-        """All of it, in the order of the report. `has` tells whether the spec has a value at a place."""
+        """All of it, in the order of the report. `has` is whether the spec has a value at a place."""
         notes = [_note(entry, has) for entry in self.entries if entry.lines or not _is_only_read(entry)]
         notes.sort(key=lambda note: (note.section, _order(note.where), note.what))
         return (*notes[:MAX_NOTES], *_folded(notes[MAX_NOTES:]))
@@ -151,7 +151,7 @@ def _is_only_read(entry: Entry) -> bool:
 
 
 def _note(entry: Entry, has: Callable[[Path], bool]) -> Note:
-    """What is said of one thing: in the spec only if all that it claims is there."""
+    """The note of one thing: in the spec only if all that it claims is there."""
     is_held = _is_held(entry, has)
     words = [*entry.said, *entry.left]
     if entry.said and not is_held:

@@ -15,7 +15,7 @@ SECTION = "nat"
 
 
 def read_forwarding(material: Material, config: InterfacesConfig, sketch: Sketch) -> None:
-    """What sets forwarding at boot. NAT needs it: where nothing does, the first plan would, which is told."""
+    """What sets forwarding at boot. NAT needs it: where nothing sets it, the report announces the first plan's step."""
     at_boot = Sysctl(SECTION, FORWARDING, "1", "").at_boot(seen_in(material))
     _kernel_settings(material, config, at_boot, sketch)
     if SECTION in sketch.values and isinstance(at_boot, Seen) and at_boot.value != "1":

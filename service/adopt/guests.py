@@ -18,8 +18,8 @@ SECTION = "guests"
 def read_guests_of_dnsmasq(
     material: Material, owners: dict[tuple[str, int], Path], sketch: Sketch
 ) -> Mapping[str, Json]:
-    """Write the section; each line that names a guest is told, whether it counts or not. `owners` gets the lines whose
-    comments belong to a guest."""
+    """Write the section; the report has each line that names a guest, whether it counts or not. `owners` gets the lines
+    whose comments belong to a guest."""
     texts = material.below(*SOURCES, *FILES, HOSTS_FILE)
     lines, known = guest_lines(texts), known_guests(texts)
     twice = dict(_addresses_twice(lines))
@@ -50,7 +50,7 @@ def read_guests_of_dnsmasq(
 
 
 def register_guest_files(material: Material, sketch: Sketch) -> None:
-    """The lines of the files that only guests stand in, whether dnsmasq reads them or not."""
+    """The lines of the files that are only about guests, whether dnsmasq reads them or not."""
     account = sketch.notes
     said = [
         d for path in dnsmasq.read_order(material.files) for d in dnsmasq.parse(material.files[path], path).directives
@@ -82,7 +82,9 @@ def _told(material: Material, lines: Sequence[GuestLine], sketch: Sketch) -> Non
             elif (directive.key, directive.value) == PROTECTION or directive.value.rstrip("/") == _own_folder():
                 sketch.notes.add("understood", SECTION, where, f"{text}, which `guests` needs", (SECTION,))
             elif directive.key in ("dhcp-hostsdir", "read-ethers"):
-                sketch.notes.add("unmanaged", SECTION, where, f"{text}: it stays, and what it reads is told below it")
+                sketch.notes.add(
+                    "unmanaged", SECTION, where, f"{text}: the line stays, and the report lists the lines of its files"
+                )
     for number, line in enumerate(material.files.get(GUESTS_FILE, b"").decode("utf-8", "replace").split("\n"), 1):
         if line.startswith("set:"):
             name = line.partition(",")[2]

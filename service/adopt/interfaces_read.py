@@ -37,7 +37,7 @@ def register(config: InterfacesConfig, files: Mapping[str, bytes], account: Acco
 
 
 def _things(file: InterfacesFile, config: InterfacesConfig) -> Iterator[tuple[str, list[int], int, str]]:
-    """(section, lines, the line it is named after, text) of what stands in one file."""
+    """(section, lines, the line it is named after, text) of everything in one file."""
     auto = [item for item in file.items if isinstance(item, AutoLine)]
     stanzas: dict[str, Stanza] = {}
     for item in file.items:

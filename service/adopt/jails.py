@@ -1,5 +1,6 @@
-"""fail2ban's jails. They are never met where they stand: a section's jails spare the service, by an address that no
-file knows, and ban by nftables. So they are suggestions, with their numbers; a number that a spec cannot say is told.
+"""fail2ban's jails. A jail of somebody else is never what a section wants: a section's jails spare the service, by an
+address that no file knows, and ban by nftables. So they are suggestions, with their numbers. The report names the
+numbers that a spec cannot have.
 """
 
 import re
@@ -52,11 +53,13 @@ def read_jails(material: Material, sketch: Sketch) -> None:
 
 
 def _switched_on(said: Mapping[str, Mapping[str, str]], switched: Mapping[str, str], sketch: Sketch) -> Iterator[str]:
-    """The jails that are on and that a section can have; all that are on are told."""
+    """The jails that are on and that a section can have; the report has all that are on."""
     for name, where in switched.items():
         if name != "DEFAULT" and said[name]["enabled"].lower() in _ON:
             known = name in get_args(JailName)
-            what = f"jail {name}: left as it is; a section's jail would spare the service, too, and ban by nftables"
+            what = (
+                f"jail {name}: left as it is, because a jail of the spec also spares the service and bans by nftables"
+            )
             sketch.notes.add("unmanaged", SECTION, where, what if known else f"jail {name}")
             if known:
                 yield name

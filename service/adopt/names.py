@@ -100,7 +100,7 @@ class _Reading:
         elif key in _PLACES and not fits(_PLACES[key], value):
             self.unmanaged(path, directive, "a spec names no file there; it stays where it is")
         elif key == "domain" and self.last_domain not in (None, (path, directive.line)) and "," not in value:
-            self.unmanaged(path, directive, "without effect: dnsmasq takes the last domain that it is given")
+            self.unmanaged(path, directive, "without effect, because dnsmasq takes the last domain")
         elif key in ("domain", "log-facility") and value and "," not in value and name not in self.value:
             self.value[name] = value.lower() if key == "domain" else value
             self.took(path, directive, (name,))
@@ -151,7 +151,7 @@ class _Reading:
             ((name, n) for name, held in networks.items() for n in held if _is_in(rest[0], n)), None
         )  # fmt: skip
         if tags and self.tag_counts[tags[0].removeprefix("set:")] > 1:
-            self.unmanaged(path, directive, "several ranges set its tag")
+            self.unmanaged(path, directive, "several ranges set the same tag")
             return
         if home is None or (tags and not tags[0].startswith("set:")):
             self.unmanaged(path, directive, "in no network of this host" if home is None else "tied to a tag")
@@ -193,7 +193,7 @@ class _Reading:
             options[str(number)] = values[0] if len(values) == 1 else values
             self.took(path, directive, ("dhcp", index, "options", str(number)), owner=("dhcp", index))
         else:
-            self.unmanaged(path, directive, "without effect: the same option is said again further down")
+            self.unmanaged(path, directive, "without effect, because a later line has the same option")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +204,14 @@ class TaggedRanges:
     starts: frozenset[str] = frozenset()
 
     def without_lone_one(self, sketch: Sketch) -> bool:
-        """Take out a range that is the spec's only one and not the host's: without a second one the spec would say of
-        all ranges what the options say of this one. Whether one was there."""
+        """Take out a range that is the only one of the spec, but not of the host. A spec with one range gives its
+        options to all ranges. Returns whether there was such a range."""
         section = sketch.values.get(SECTION)
         ranges = section.get("dhcp") if isinstance(section, dict) else None
         first = ranges[0] if isinstance(ranges, list) and len(ranges) == 1 else None
         if self.total < 2 or not isinstance(first, dict) or first.get("start") not in self.starts:
             return False
-        why = "its options hold for this range alone, and a spec with one range says them of all that dnsmasq has"
+        why = "its options are for this range only, and a spec with one range gives them to every range of the host"
         sketch.drop((SECTION, "dhcp", 0), why)
         return True
 
@@ -277,7 +277,7 @@ def _register(files: Sequence[DnsmasqFile], material: Material, sketch: Sketch) 
 
 
 def _is_not_in_force(material: Material, used: Sequence[DnsmasqFile], sketch: Sketch) -> bool:
-    """Whether no boot starts dnsmasq: then its files say nothing, and each line is told so."""
+    """Whether no boot starts dnsmasq: then none of their lines is in force."""
     if material.packages.get("dnsmasq") is not False and not material.is_off("dnsmasq.service"):
         return False
     is_missing = material.packages.get("dnsmasq") is False
@@ -306,7 +306,7 @@ def _problems(files: Sequence[DnsmasqFile], sketch: Sketch) -> None:
 
 
 def words_of(directive: Directive) -> str:
-    """A directive as it stands."""
+    """A directive as it is written."""
     return f"{directive.key}={directive.value}" if directive.value else directive.key
 
 
@@ -340,7 +340,7 @@ def shortened(sketch: Sketch) -> None:
         return
     ranges = value.get("dhcp")
     named = [entry.get("interface") for entry in ranges if isinstance(entry, dict)] if isinstance(ranges, list) else []
-    is_said_by_ranges = "listen_address" not in value  # beside it only those that are named are served
+    is_said_by_ranges = "listen_address" not in value  # with it, dnsmasq serves only the interfaces in `interface`
     if named and is_said_by_ranges and list(dict.fromkeys(named)) == value.get("interface"):
         del value["interface"]
         sketch.notes.moved((SECTION, "interface"), (SECTION, "dhcp"))

@@ -58,7 +58,7 @@ def read_nat(material: Material, config: InterfacesConfig, sketch: Sketch) -> No
 
 
 def _register(material: Material, sketch: Sketch) -> None:
-    """Every rule of the scripts, by chain, and what stands around them."""
+    """Every rule of the scripts, by chain, and the lines around them."""
     account = sketch.notes
     script = nft_rules(material.files)
     saved = iptables_rules(material.files.get(IPTABLES_FILE, b""), IPTABLES_FILE)
@@ -112,7 +112,7 @@ def _counts(rule: NatFound, line: UpLine) -> bool:
 
 
 def _lines(config: InterfacesConfig) -> Iterator[UpLine]:
-    """Shell lines that run at boot. Those of Proxmox's SDN are told with its file."""
+    """Shell lines that run at boot. Those of Proxmox's SDN are reported with its file."""
     foreign = of_proxmox(config).names
     for name, have in meanings(config).items():
         if have.at_boot and name not in foreign:

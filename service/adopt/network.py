@@ -214,7 +214,7 @@ def _shown(value: dict[str, Json]) -> str:
 
 def _lines(name: str, have: IfaceMeaning, place: Path | None, sketch: Sketch) -> None:
     """Options and shell lines. An address or a default route that a line adds is in the spec; NAT and forwarding are
-    told with the NAT."""
+    reported with the NAT."""
     notes = sketch.notes
     section = "bridges" if have.bridge is not None else "interfaces"
     for option in have.other:

@@ -1,4 +1,4 @@
-"""What adopt says beside the spec: what was understood, what stays unmanaged, what is dangerous."""
+"""The report of adopt: the understood, the unmanaged and the dangerous."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,9 +12,9 @@ from service.model.trees import shown
 Sort = Literal["understood", "unmanaged", "danger"]
 
 HEADINGS: Mapping[Sort, str] = {
-    "understood": "understood: met where it stands, and in the spec",
+    "understood": "understood: in the spec, and the host already has it",
     "unmanaged": "stays unmanaged: kept byte for byte",
-    "danger": "dangerous: works, and may not tomorrow",
+    "danger": "dangerous: works now, and may fail after the next reload, reboot or upgrade",
 }
 PLAN = "the first plan changes this on the host"
 _WORDS = 400
@@ -22,10 +22,10 @@ _WORDS = 400
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing found: its sort, the section of the spec that it concerns, where it stands (`path:line`), in words.
+    """One thing found: its sort, the section of the spec that it concerns, its place (`path:line`), in words.
 
-    `lines` are all of its lines in that file: a line that was read is in exactly one note. `in_spec` tells whether the
-    spec says it; None where it is about the host as a whole.
+    `lines` are all of its lines in that file: a line that was read is in exactly one note. `in_spec`: whether the
+    spec has it; None where it is about the host as a whole.
     """
 
     sort: Sort

@@ -1,4 +1,4 @@
-"""What Proxmox's SDN writes and writes anew: read and shown, and never a part of the spec.
+"""Files that Proxmox's SDN generates: adopt reads and shows them, and the spec never has them.
 
 Files: /etc/network/interfaces.d/sdn, and of a zone with DHCP /etc/dnsmasq.d/ZONE/, /etc/default/dnsmasq.ZONE and
 dnsmasq@ZONE.service (pve-network's own sources and pvesdn(1)).
@@ -15,7 +15,7 @@ from service.formats.interfaces import IfaceMeaning, InterfacesConfig, boot_port
 from service.formats.nat_files import is_about_nat
 from service.resources.generated import SDN_FILE
 
-MADE_BY = "made by Proxmox's SDN, which writes this file anew: change it in Proxmox (Datacenter, SDN)"
+MADE_BY = "made by Proxmox's SDN, which rewrites this file. Fix: change it in Proxmox (Datacenter, SDN)"
 _ZONE = re.compile(r"/etc/default/dnsmasq\.([A-Za-z0-9]{1,8})")
 _CONFIGURED_ZONE = re.compile(r"^simple:\s*([A-Za-z0-9]{1,8})\s*$", re.MULTILINE)
 
@@ -43,7 +43,7 @@ class OfProxmox:
 
 
 def of_proxmox(config: InterfacesConfig) -> OfProxmox:
-    """What stands in Proxmox's own file, wherever else it stands, too."""
+    """The interfaces in Proxmox's own file, even if another file has them too."""
     found = meanings(config)
     names = frozenset(name for name, have in found.items() if any(p.path == SDN_FILE for p in have.places))
     theirs = {port for name in names if (bridge := found[name].bridge) is not None for port in bridge.ports}

@@ -72,7 +72,7 @@ def names_in(desired: Desired) -> set[str]:
 
 
 def left_over(steps: Sequence[Step], observed: HostObserved) -> Iterator[Refusal]:
-    """A pending foreign change that the next reboot would apply over ours. pvenetcommit moves interfaces.new, and
+    """A pending unmanaged change that the next reboot would apply over ours. pvenetcommit moves interfaces.new, and
     pve-firewall-commit moves host.fw.new, which is in the way only of a new host.fw."""
     firewall = [step.fact.removeprefix("file:") for step in steps if step.fact.endswith("/host.fw")]
     for path in observed.left_overs:

@@ -1,4 +1,4 @@
-"""What Proxmox's SDN writes and writes anew: nothing of it is ours to change or to take away."""
+"""Files that Proxmox's SDN generates. passerelle never changes them, and removes nothing that they make."""
 
 from service.formats.interfaces import meanings
 from service.model.observed import HostObserved
@@ -23,6 +23,6 @@ def not_ours(names: str) -> Refusal:
     """A change of the file would be lost at the next apply of the SDN."""
     return Refusal(
         "not-ours",
-        f"Proxmox's SDN writes {SDN_FILE} anew: a change of {names} there would be lost",
+        f"Proxmox's SDN rewrites {SDN_FILE}, so a change of {names} there would be lost",
         hint="change it in Proxmox (Datacenter, SDN), and take it out of the spec",
     )

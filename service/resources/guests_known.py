@@ -20,7 +20,7 @@ SOURCES = (*CONFIGURATION, ethers.PATH, HOSTS_FILE, f"{HOSTS_FOLDER}/*")
 
 @dataclass(frozen=True, slots=True)
 class GuestLine:
-    """What one line says of one MAC, and where it stands (`path:line`).
+    """What one line says of one MAC, and its place (`path:line`).
 
     `extra` is what no key of a spec's `guests` says: further MACs, tags, a lease time, an IPv6 address, a domain.
     """
@@ -48,7 +48,7 @@ class GuestLine:
 
 
 def guest_lines(texts: Mapping[str, bytes], *, own: bool = True) -> tuple[GuestLine, ...]:
-    """Every line that names a MAC, in dnsmasq's order. `own`: our own file counts, too, where dnsmasq is told of it."""
+    """Every line that names a MAC, in dnsmasq's order. `own`: our own file counts too, if dnsmasq reads it."""
     flags: set[str] = set()
     folders: set[str] = set()
     found: list[GuestLine] = []

@@ -62,7 +62,7 @@ class SourceNat:
     """All source NAT wanted on a host. Without `rules` our own table, file and loader go; no one else's is touched.
 
     A rule that a file of somebody else makes at boot is met there. `take_over`: our own table makes all of them, and
-    those lines go, where they stand in `stanzas` of the spec. `former` were wanted at the last apply and are not now.
+    the lines in `stanzas` of the spec go. `former` were wanted at the last apply and are not now.
     `loader_shared`: another table of ours is loaded by the same unit, which stays.
     """
 

@@ -40,7 +40,7 @@ Rule = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """One place that makes a rule at boot. A shell line stands in the stanza of `interface`; if it is `alone`, it does
+    """One place that makes a rule at boot. A shell line belongs to the stanza of `interface`; if it is `alone`, it does
     nothing else."""
 
     rule: Rule

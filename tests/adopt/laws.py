@@ -101,7 +101,7 @@ def directives_wanted(desired: Desired) -> set[tuple[str, str]]:
 
 
 def dnsmasq_as_said(given: Material, made: Adopted) -> None:
-    """What is said of dnsmasq's lines is what the spec asks for."""
+    """Lines of dnsmasq that are reported as in the spec are in it."""
     desired = desired_of(made)
     wanted = directives_wanted(desired)
     macs = {mac for names in desired.of_type(GuestNames) for _, mac, _ in names.guests}
@@ -118,7 +118,7 @@ def dnsmasq_as_said(given: Material, made: Adopted) -> None:
 
 
 def links_and_nat_as_said(_given: Material, made: Adopted) -> None:
-    """What is said of interfaces and NAT is what the spec asks for."""
+    """Interfaces and NAT that are reported as in the spec are in it, and none is missing."""
     desired = desired_of(made)
     stanzas = {stanza.name for stanza in desired.of_type(InterfaceStanza) if not stanza.gone}
     rules = {rule for nat in desired.of_type(SourceNat) for rule in nat.rules}

@@ -41,7 +41,7 @@ def test_taking_over_keeps_every_meaning_and_is_then_done(name: str) -> None:
 
 
 def test_the_laws_notice_a_report_that_is_not_exact() -> None:
-    """Negative controls: a line in no part, a line in two, a line that is said to be in the spec and is not."""
+    """Negative controls: a line in no part, a line in two, a line that is wrongly reported as in the spec."""
     given = HOSTS["dnsmasq: guests of all sorts"]
     made = laws.made_of(given)
     assert made is not None

@@ -203,7 +203,7 @@ def test_a_bridge_of_the_sdn_that_a_spec_names_is_never_written_there_nor_taken_
     before = desire(spec_of(text), KINDS)
     plan, _, _ = planned(text.replace("10.10.20.1/24", "10.10.21.1/24"), given)
     assert [refusal.rule for refusal in plan.refusals] == ["not-ours"]
-    assert "Proxmox's SDN writes /etc/network/interfaces.d/sdn anew" in plan.refusals[0].what
+    assert "Proxmox's SDN rewrites /etc/network/interfaces.d/sdn" in plan.refusals[0].what
     desired = desire(spec_of(adopt(given).text), KINDS)
     plan = make_plan(desired, LastApplied.from_json(before.as_json()), booted(given, desired.watch))
     assert (plan.steps, plan.refusals) == ((), ())

@@ -29,7 +29,7 @@ def renamed(config: InterfacesConfig, after: InterfacesConfig) -> dict[str, str]
 
 
 def _by_use(old: Mapping[str, IfaceMeaning], new: Mapping[str, IfaceMeaning]) -> Iterator[tuple[str, str]]:
-    """Names that stand at the same place in the options of an interface that keeps its own."""
+    """Names at the same place in the options of an interface that keeps its own."""
     for name, before in old.items():
         after = new.get(name)
         words = [option.value.split() for option in before.options]
