@@ -9,7 +9,7 @@ from service.adopt.material import HOSTNAME_FILE, KEY_FILE, Material
 from service.adopt.names import read_names, shortened
 from service.adopt.nat import read_nat
 from service.adopt.network import SECTIONS, read_network
-from service.adopt.next_plan import first_plan, seen_in
+from service.adopt.next_plan import first_plan, seen_in, watch_of
 from service.adopt.own import OwnThing, read_own
 from service.adopt.pve import is_proxmox, read_guests, refusal
 from service.adopt.pve_firewall import Taken, read_pve_firewall
@@ -23,6 +23,7 @@ from service.adopt.system import read_system
 from service.adopt.writing import write
 from service.errors import InputError
 from service.kinds import KINDS
+from service.model.observed import Watch
 from service.model.states import Json
 from service.model.trees import BlobEntry, Tree
 from service.spec.findings import Finding, Path
@@ -64,7 +65,7 @@ class Adopted:
     `fleet_text` is for a repository without a fleet.yaml, as are `groups`, files of groups/ by path. `firewall` is what
     was found of Proxmox's; `own` is what passerelle made before and `text` does not say: only a spec that has these
     sections may be put into force. `host_keys` are those of `text`, `given_keys` those that a person gave or confirmed.
-    `also` is what the host has, by section and key, and `text` does not say.
+    `also` is what the host has, by section and key, and `text` does not say. `watch` is what a plan of `text` needs.
     """
 
     host: str
@@ -78,6 +79,7 @@ class Adopted:
     host_keys: tuple[str, ...] = ()
     given_keys: tuple[str, ...] = ()
     also: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def path(self) -> str:
@@ -120,13 +122,13 @@ def adopt(
     beside = {FLEET_FILE: taken.fleet_text, **taken.groups}
     beside = dict(shared) if KEY in sketch.values and shared else beside
     text = _written(host, {**head, **taken.head}, sketch, beside)
-    plan = first_plan(host, text, beside, seen_in(material))
+    plan, watch = first_plan(host, text, beside, seen_in(material)), watch_of(host, text, beside)
     text = text.replace(f"  host_keys: [{STAND_IN}]\n", f"  {NO_KEY}\n")
     report = Report(host, sketch.notes.settled(sketch.has), guests, plan=plan)
     keys = given.host_keys or _keys_in(material)
     return Adopted(
         host, text, report, dict(sketch.values), taken.fleet_text, taken.groups, taken.found, own, keys,
-        given.host_keys, sketch.also,
+        given.host_keys, sketch.also, watch,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What the first plan after adopting would change: of the spec that was written, on the host that was read.
 
 seen_in(material) -> HostObserved              the host as far as it is known; a tree of files shows no kernel
+watch_of(host, text, shared) -> Watch           what has to be looked at for it
 first_plan(host, text, shared, observed) -> FirstPlan
 """
 
@@ -15,7 +16,7 @@ from service.formats.sysctl_files import MAIN_LINK
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.changes import Difference
-from service.model.observed import HostObserved
+from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import BlobEntry, Tree
@@ -24,6 +25,7 @@ from service.resources.desired import LastApplied
 from service.resources.ending import with_ends
 from service.resources.resource import Compared, Resource, compare
 from service.spec.fleet import read_fleet
+from service.spec.host import HostSpec
 
 
 def seen_in(material: Material) -> HostObserved:
@@ -63,13 +65,24 @@ class FirstPlan:
     refusals: tuple[Refusal, ...] = ()
 
 
+def watch_of(host: str, text: str, shared: Mapping[str, str]) -> Watch:
+    """What a plan of a spec looks at on its host; nothing for a text that makes no spec."""
+    spec = _spec(host, text, shared)
+    return desire(spec, KINDS).watch if spec is not None else Watch()
+
+
+def _spec(host: str, text: str, shared: Mapping[str, str]) -> HostSpec | None:
+    files = {**shared, f"hosts/{host}.yaml": text}
+    tree = Tree({path: BlobEntry(path, path, body.encode()) for path, body in files.items()})
+    return read_fleet(tree, KINDS).hosts.get(host)
+
+
 def first_plan(host: str, text: str, shared: Mapping[str, str], observed: HostObserved) -> FirstPlan:
     """Of a spec that is the only one beside these files. What is not known of a tree is not announced."""
-    files = {**shared, f"hosts/{host}.yaml": text}
-    fleet = read_fleet(Tree({path: BlobEntry(path, path, body.encode()) for path, body in files.items()}), KINDS)
-    if host not in fleet.hosts:
+    spec = _spec(host, text, shared)
+    if spec is None:
         return FirstPlan()
-    desired = with_ends(desire(fleet.hosts[host], KINDS), LastApplied())
+    desired = with_ends(desire(spec, KINDS), LastApplied())
     groups: dict[type[Resource], list[Compared[Resource]]] = {}
     for one in compare(desired.resources, observed):
         groups.setdefault(type(one[0]), []).append(one)

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from service.adopt import Adopted, ConnectionGiven, Material
     from service.adopt.report import Report
+    from service.model.observed import Watch
     from service.spec.connections import Jump
     from service.spec.host import HostSpec
     from service.spec.layers import Layer
@@ -139,9 +140,13 @@ def _from_host(
 
     user, host = _split(target)
     key = host_key or _shown_key(host, port)
-    material = _looked_at(host, user, port, key, ssh_key, jump)
     given = _given(name, address or host, user, port, key)
-    return adopted(material, replace(given, jump=jump.name) if jump is not None else given, shared)
+    given = replace(given, jump=jump.name) if jump is not None else given
+    made = adopted(_looked_at(host, user, port, key, ssh_key, jump), given, shared)
+    if made.report.refusal:
+        return made
+    # the plan depends on more than adopt looks at, and only the spec names it: the report announces the first plan
+    return adopted(_looked_at(host, user, port, key, ssh_key, jump, made.watch), given, shared)
 
 
 def _given(name: str, address: str, user: str, port: int, host_key: str) -> "ConnectionGiven":
@@ -186,8 +191,11 @@ def _shown_key(host: str, port: int) -> str:
     return key.line
 
 
-def _looked_at(host: str, user: str, port: int, host_key: str, ssh_key: Path | None, jump: "Jump | None") -> "Material":
-    """One look at the host over SSH."""
+def _looked_at(
+    host: str, user: str, port: int, host_key: str, ssh_key: Path | None, jump: "Jump | None",
+    more: "Watch | None" = None,
+) -> "Material":  # fmt: skip
+    """One look at the host over SSH; `more` is watched too."""
     import asyncio
 
     from service.adopt import WATCH, of_observed
@@ -199,8 +207,10 @@ def _looked_at(host: str, user: str, port: int, host_key: str, ssh_key: Path | N
 
     connection = Connection(host, (host_key,), user, port, jump=jump)
     spec = HostSpec(re.sub(r"[^A-Za-z0-9._-]", "-", host), "", "debian", "observe", connection, {})
-    tell(f"looking at {host}; nothing is changed there")
-    return of_observed(asyncio.run(observe_once(spec, WATCH, ssh_key or settings_beside().host_key_path)))
+    if more is None:
+        tell(f"looking at {host}; nothing is changed there")
+    watch = WATCH if more is None else replace(WATCH | more, weighed=frozenset())
+    return of_observed(asyncio.run(observe_once(spec, watch, ssh_key or settings_beside().host_key_path)))
 
 
 def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:

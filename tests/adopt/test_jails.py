@@ -46,7 +46,7 @@ def test_a_jails_numbers_are_suggested_as_far_as_a_section_can_say_them() -> Non
     default, note = [note for note in made.report.of("unmanaged") if note.section == "fail2ban"]
     assert (default.where, default.lines) == ("/etc/fail2ban/jail.local:1", (1, 2, 3, 4))
     assert (note.where, note.lines) == ("/etc/fail2ban/jail.local:6", (5, 6, 7, 8))
-    assert "would spare the service" in note.what
+    assert "also spares the service" in note.what
     assert suggested(adopted(jail_local=LOCAL)).ignoreip == ()
 
 
