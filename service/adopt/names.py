@@ -343,6 +343,7 @@ def shortened(sketch: Sketch) -> None:
     is_said_by_ranges = "listen_address" not in value  # with it, dnsmasq serves only the interfaces in `interface`
     if named and is_said_by_ranges and list(dict.fromkeys(named)) == value.get("interface"):
         del value["interface"]
+        sketch.comment((SECTION,), sketch.above.pop((SECTION, "interface"), []))
         sketch.notes.moved((SECTION, "interface"), (SECTION, "dhcp"))
     for key, item in value.items():
         if isinstance(item, list) and len(item) == 1 and isinstance(item[0], str):

@@ -160,7 +160,7 @@ ONE_LINE = {
 }  # fmt: skip
 TAKEN_OVER = {
     "iptables-legacy": "nat", "nft-file": "nat", "rules-v4": "nat", "classic": "nat", "aliases": "nat",
-    "comments": "dnsmasq", "several-dnsmasq": "dnsmasq", "ethers": "guests",
+    "comments": "dnsmasq", "several-dnsmasq": "dnsmasq", "ethers": "guests", "more-than-a-spec-says": "dnsmasq, guests",
 }  # fmt: skip
 
 
