@@ -5,7 +5,7 @@
     account.settled(has)                         the notes: each thing that was read in exactly one of the three parts
 
 A thing that nobody claims is unmanaged, in its own words. A claim that the spec has it counts only while the written
-spec has it. A dangerous thing is under `danger` alone, and its note tells whether the spec has it.
+spec has it. A dangerous thing is under `danger` alone, and its note says whether the spec has it.
 """
 
 from collections.abc import Callable, Iterable, Sequence

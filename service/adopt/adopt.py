@@ -15,6 +15,7 @@ from service.adopt.pve import is_proxmox, read_guests, refusal
 from service.adopt.pve_firewall import Taken, read_pve_firewall
 from service.adopt.pve_live import FLEET_TEXT, Found
 from service.adopt.pve_sections import KEY
+from service.adopt.refused import lint, without_errors
 from service.adopt.report import Report
 from service.adopt.runner import read_runner
 from service.adopt.sdn import read_zones
@@ -22,23 +23,13 @@ from service.adopt.sketch import Sketch
 from service.adopt.system import read_system
 from service.adopt.writing import write
 from service.errors import InputError
-from service.kinds import KINDS
 from service.model.observed import Watch
 from service.model.states import Json
-from service.model.trees import BlobEntry, Tree
-from service.spec.findings import Finding, Path
-from service.spec.fleet import read_fleet
-from service.spec.jumps import UNKNOWN as UNKNOWN_JUMP
-from service.spec.layers import NO_MATCH, UNKNOWN_HOST
 from service.spec.reading import FLEET_FILE
 
-MAX_ROUNDS = 60
 STAND_IN = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43}"
 """Nobody's key, for the look at the rest of a spec whose host's key is not known."""
 NO_KEY = "# host_keys: [ssh-ed25519 AAAA...]  <- compare what ssh-keyscan says with the host's console, and put it here"
-
-OF_OTHER_HOSTS = (UNKNOWN_HOST.id, NO_MATCH.id, UNKNOWN_JUMP.id)
-"""Rules about other hosts: only the adopted one is read here."""
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]{40,2000}={0,3}")
@@ -111,9 +102,9 @@ def adopt(
     guests = read_guests(material, sketch)
     read_system(material, sketch)
     head = _head(host, material, given, sketch, is_pve=is_pve)
-    _without_errors(host, head, sketch)
+    without_errors(host, head, sketch)
     if tagged.without_lone_one(sketch):
-        _without_errors(host, head, sketch)
+        without_errors(host, head, sketch)
     if "dnsmasq" not in sketch.values:
         sketch.drop(("guests",), "the spec has no `dnsmasq`, and without it nothing serves the guests")
     shortened(sketch)
@@ -122,7 +113,8 @@ def adopt(
     beside = {FLEET_FILE: taken.fleet_text, **taken.groups}
     beside = dict(shared) if KEY in sketch.values and shared else beside
     text = _written(host, {**head, **taken.head}, sketch, beside)
-    plan, watch = first_plan(host, text, beside, seen_in(material)), watch_of(host, text, beside)
+    around = shared or beside
+    plan, watch = first_plan(host, text, around, seen_in(material)), watch_of(host, text, around)
     text = text.replace(f"  host_keys: [{STAND_IN}]\n", f"  {NO_KEY}\n")
     report = Report(host, sketch.notes.settled(sketch.has), guests, plan=plan)
     keys = given.host_keys or _keys_in(material)
@@ -200,38 +192,3 @@ def _written(host: str, head: Mapping[str, Json], sketch: Sketch, shared: Mappin
             section = str(found.path[0]) if found.path else "host"
             sketch.notes.add("danger", section, f"{found.file}:{found.line}", found.message)
     return text
-
-
-def _without_errors(host: str, head: Mapping[str, Json], sketch: Sketch) -> None:
-    """Until lint has no error in the text: what it refuses is taken out and told as unmanaged."""
-    for _ in range(MAX_ROUNDS):
-        findings = lint(host, write(sketch, head, host), {FLEET_FILE: FLEET_TEXT})
-        wrong = next((f for f in findings if f.severity == "error"), None)
-        if wrong is None:
-            return
-        gone = _to_drop(wrong.path, sketch)
-        if gone is None:
-            raise InputError(f"the spec of {host} cannot be written: {wrong}", hint="say it by the command's options")
-        if not sketch.drop(gone, wrong.message):
-            sketch.notes.add("unmanaged", str(gone[0]), "", f"{'.'.join(map(str, gone))}: {wrong.message}")
-    raise InputError(f"the spec of {host} cannot be written: more than {MAX_ROUNDS} things are wrong in it")
-
-
-def _to_drop(path: Path, sketch: Sketch) -> Path | None:
-    """The entry that a finding is about: an interface, a rule, a range, a directive."""
-    if not path or path[0] not in sketch.values:
-        return None
-    depth = 2
-    if path[0] == "dnsmasq" and len(path) > 2 and isinstance(path[2], int):
-        depth = 5 if path[3:4] == ("options",) else 3
-    for length in range(min(depth, len(path)), 0, -1):
-        if sketch.has(path[:length]):
-            return path[:length]
-    return None
-
-
-def lint(host: str, text: str, shared: Mapping[str, str]) -> Sequence[Finding]:
-    """The findings of a spec that is the only one beside these files."""
-    files = {**shared, f"hosts/{host}.yaml": text}
-    tree = Tree({path: BlobEntry(path, path, body.encode()) for path, body in files.items()})
-    return [found for found in read_fleet(tree, KINDS).findings if found.rule not in OF_OTHER_HOSTS]

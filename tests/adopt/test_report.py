@@ -298,6 +298,20 @@ def test_a_gateway_beyond_a_single_address_is_kept_and_nat_goes_out_there() -> N
     assert routes.on_link == (("198.51.100.1", "enp1s0"),)
 
 
+def test_a_host_on_which_very_much_is_wrong_is_adopted_without_that() -> None:
+    wrong = b"".join(
+        b"auto w%d\niface w%d inet static\n\taddress 198.51.100.%d/24\n" % (n, n, n + 20) for n in range(150)
+    )
+    servers = b"".join(b"server=300.1.1.%d\n" % n for n in range(100)) + b"server=9.9.9.9\n"
+    made = adopt(Material({**BASE, MAIN: BASE[MAIN] + wrong, "/etc/dnsmasq.conf": RANGE + servers}))
+    assert made.values["interfaces"] == {"enp1s0": {"addresses": ["198.51.100.11/24"], "gateway": "198.51.100.1"}}
+    assert isinstance(made.values["dnsmasq"], dict)
+    assert made.values["dnsmasq"]["server"] == "9.9.9.9"
+    assert len(of(made, "unmanaged", "overlaps")) == 63
+    assert len(of(made, "unmanaged", "a spec has at most 64 of them")) == 87
+    assert len(of(made, "unmanaged", "server=300.1.1.")) == 100
+
+
 def test_the_numbers_of_jails_are_converted_or_told() -> None:
     made = adopt(given("ban-for-a-week"))
     assert "#   findtime: 36h\n#   bantime: 7d\n" in made.text
