@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Literal
 
+from service.formats.sysctl_files import slashed
+
 Action = Literal["add", "delete"]
 
 MAX_COMMAND = 2000
@@ -94,7 +96,7 @@ _TOKEN = re.compile(
     re.ASCII,
 )
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
-_FORWARD_KEY = re.compile(r"net[./]ipv4[./](?:ip_forward|conf[./]([A-Za-z0-9_.:-]{1,15})[./]forwarding)")
+_FORWARD_KEY = re.compile(r"net/ipv4/(?:ip_forward|conf/([A-Za-z0-9_.:-]{1,15})/forwarding)")
 
 
 def effects(command: str) -> tuple[Effect, ...]:
@@ -176,7 +178,7 @@ def _program(words: list[str]) -> str:
 
 def _forwarding_key(key: str) -> str | None:
     """The interface of a forwarding key, empty for all of them; None for any other key."""
-    match = _FORWARD_KEY.fullmatch(key)
+    match = _FORWARD_KEY.fullmatch(slashed(key))
     if match is None or match[1] == "default":
         return None
     return "" if match[1] in (None, "all") else match[1]

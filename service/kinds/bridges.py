@@ -20,7 +20,7 @@ from service.resources.links import Link
 from service.resources.resource import Resource
 from service.resources.stanzas import InterfaceStanza
 from service.spec.findings import Hit, LintRule
-from service.spec.grammar import InterfaceName
+from service.spec.grammar import BridgeName, InterfaceName
 from service.spec.host import HostSpec
 
 
@@ -28,7 +28,9 @@ class Bridge(Addressed):
     """One bridge. Guests attach themselves; `ports` are the physical interfaces in it."""
 
     ports: tuple[InterfaceName, ...] = Field(
-        default=(), max_length=64, description="Physical interfaces in the bridge; none for a bridge of guests alone."
+        default=(),
+        max_length=64,
+        description="Physical interfaces and VLANs in the bridge; none for a bridge of guests alone.",
     )
     stp: bool = Field(default=False, description="Whether the bridge speaks the spanning tree protocol.")
     forward_delay: int = Field(
@@ -40,7 +42,7 @@ class Bridge(Addressed):
     )
 
 
-BridgesSection: TypeAlias = Annotated[Mapping[InterfaceName, Bridge], Field(max_length=256)]
+BridgesSection: TypeAlias = Annotated[Mapping[BridgeName, Bridge], Field(max_length=256)]
 
 _ADDRESSING = addressing_rules("bridges")
 NAME_TAKEN = LintRule("bridges.name-taken", "error", "a bridge and a physical interface have different names")

@@ -157,6 +157,14 @@ def no_such_interface(name: str, observed: HostObserved) -> Refusal:
             f"{name} is another name of {kernel} on {observed.host} (ip-link(8), altname)",
             hint=f"write {kernel} in the spec, as the kernel calls it",
         )
+    if "." in name:
+        below, _, number = name.rpartition(".")
+        return Refusal(
+            "no-way",
+            f"{name} does not exist on {observed.host}, and passerelle does not make VLANs in a running kernel yet",
+            hint=f"Fix: run `ip link add link {below} name {name} type vlan id {number}` on {observed.host}. At boot "
+            "its stanza makes it",
+        )
     return Refusal(
         "no-way",
         f"{name} does not exist on {observed.host}; it has {', '.join(there[:12]) or 'no links'}",

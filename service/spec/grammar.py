@@ -24,7 +24,10 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(_LABEL)
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _IPV4_LIKE = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
-_INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_BRIDGE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_VLAN_ID = patterns.number(1, 4094)
+_INTERFACE = re.compile(rf"{_BRIDGE.pattern}(?:\.{_VLAN_ID})?")
+"""A VLAN's name is that of the interface below it, a dot, and a number from 1 to 4094 (IEEE 802.1Q)."""
 _NO_INTERFACE = ("all", "default", "none", "lo")
 _PREFIXED = re.compile(r"([0-9A-Fa-f:.]+)/([0-9]{1,3})")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]+")
@@ -85,7 +88,7 @@ def is_domain(value: str) -> bool:
 
 
 def check_interface(value: str) -> str:
-    """A network interface's name, as the kernel and /etc/network/interfaces both take it; no VLAN or alias notation."""
+    """A network interface's name, as the kernel and /etc/network/interfaces both take it; no alias notation."""
     if len(value) > MAX_INTERFACE_NAME:
         wrong(
             f"{quoted(value)} has {len(value)} characters",
@@ -93,11 +96,21 @@ def check_interface(value: str) -> str:
         )
     if not _INTERFACE.fullmatch(value):
         wrong(
-            f"{quoted(value)} is not an interface name", "write a letter, then letters, digits, - or _, such as enp1s0"
+            f"{quoted(value)} is not an interface name",
+            "write a letter, then letters, digits, - or _, such as enp1s0, or a VLAN from 1 to 4094, such as enp1s0.30",
         )
     if value in _NO_INTERFACE:
         wrong(f"{quoted(value)} is reserved", "name a physical interface or a bridge")
     return value
+
+
+def check_bridge(value: str) -> str:
+    """The name of a bridge. With a dot the boot would take it for a VLAN."""
+    if "." in value and _INTERFACE.fullmatch(value):
+        wrong(
+            f"{quoted(value)} is the name of a VLAN", f"name the bridge without a dot, such as {value.replace('.', '')}"
+        )
+    return check_interface(value)
 
 
 def check_interface_address(value: str) -> str:
@@ -251,12 +264,20 @@ def _first(network: Network) -> str:
 
 NAME_PATTERN = rf"(?!..--|localhost$){_LABEL}"
 DOMAIN_PATTERN = rf"(?!{_IPV4_LIKE.pattern}(?:$|/)){_DOMAIN.pattern}"
-INTERFACE_PATTERN = rf"(?!(?:{'|'.join(_NO_INTERFACE)})(?:$|@))[A-Za-z][A-Za-z0-9_-]{{0,{MAX_INTERFACE_NAME - 1}}}"
+_NO_MORE = rf"(?!(?:{'|'.join(_NO_INTERFACE)})(?:$|@))(?=[^@]{{1,{MAX_INTERFACE_NAME}}}(?:$|@))"
+INTERFACE_PATTERN = _NO_MORE + _INTERFACE.pattern
 
 NAME_SCHEMA: dict[str, Any] = whole(NAME_PATTERN, "a-z, 0-9 and inner hyphens", maxLength=63)
 DOMAIN_SCHEMA: dict[str, Any] = whole(DOMAIN_PATTERN, "a DNS name in lower case", maxLength=MAX_DOMAIN)
 INTERFACE_SCHEMA: dict[str, Any] = whole(
-    INTERFACE_PATTERN, "an interface name: a letter, then letters, digits, - or _", maxLength=MAX_INTERFACE_NAME
+    INTERFACE_PATTERN,
+    "an interface name: a letter, then letters, digits, - or _; a VLAN's ends with a dot and its number",
+    maxLength=MAX_INTERFACE_NAME,
+)
+_BRIDGE_SCHEMA: dict[str, Any] = whole(
+    _NO_MORE + _BRIDGE.pattern,
+    "a bridge's name: a letter, then letters, digits, - or _",
+    maxLength=MAX_INTERFACE_NAME,
 )
 _OWN_SCHEMA = whole(
     f"{patterns.IPV4}/{patterns.PREFIX4}|{patterns.IPV6}/{patterns.PREFIX6}",
@@ -267,6 +288,7 @@ _ONE_MAC = r"(?!00(?::00){5}$)[0-9A-Fa-f][02468ACEace](?::[0-9A-Fa-f]{2}){5}"
 HostName = Annotated[str, *text(check_name, NAME_SCHEMA)]
 DomainName = Annotated[str, *text(check_domain, DOMAIN_SCHEMA)]
 InterfaceName = Annotated[str, *text(check_interface, INTERFACE_SCHEMA)]
+BridgeName = Annotated[str, *text(check_bridge, _BRIDGE_SCHEMA)]
 InterfaceAddress = Annotated[str, *text(check_interface_address, _OWN_SCHEMA)]
 Network4 = Annotated[
     str,

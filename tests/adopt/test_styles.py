@@ -300,6 +300,30 @@ def test_a_broadcast_line_that_costs_the_address_at_boot_is_dangerous(
     assert notes == ([] if told is None else [(f"{path}:23", words + told)])
 
 
+ON_A_VLAN = b"""
+auto enp1s0.30
+iface enp1s0.30 inet manual
+
+auto vmbr30
+iface vmbr30 inet static
+\taddress 10.30.30.1/24
+\tbridge-ports enp1s0.30
+\tbridge-stp off
+\tbridge-fd 0
+"""
+
+
+def test_a_bridge_on_a_vlan_keeps_its_port_and_the_plan_after_it_is_empty() -> None:
+    given, path = material("classic"), "/etc/network/interfaces"
+    given = replace(given, files={**given.files, path: given.files[path] + ON_A_VLAN})
+    made = adopt(given)
+    assert "  enp1s0.30: {}\n" in made.text
+    assert "  vmbr30: {addresses: [10.30.30.1/24], ports: [enp1s0.30]" in made.text
+    assert not [note for note in made.report.notes if "enp1s0.30" in note.what and note.sort != "understood"]
+    plan, _, _ = planned(made.text, given)
+    assert (plan.steps, plan.drifts, plan.refusals) == ((), (), ())
+
+
 SECOND = b"""
 auto vmbr1
 iface vmbr1 inet static

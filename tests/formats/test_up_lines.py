@@ -28,6 +28,8 @@ NAT = MasqueradeLine("10.10.10.0/24", "enp1s0", "add")
         ("sysctl -w net.ipv4.ip_forward=1", Forwarding(True)),
         ("/sbin/sysctl -q -w net/ipv4/ip_forward=1 >/dev/null 2>&1", Forwarding(True)),
         ("sysctl net.ipv4.conf.vmbr0.forwarding=1 || true", LinkForwarding(True, "vmbr0")),
+        ("sysctl -w net.ipv4.conf.enp1s0/30.forwarding=0", LinkForwarding(False, "enp1s0.30")),
+        ("echo 1 > /proc/sys/net/ipv4/conf/enp1s0.30/forwarding", LinkForwarding(True, "enp1s0.30")),
         ("iptables -t nat -A POSTROUTING -s '10.10.10.0/24' -o enp1s0 -j MASQUERADE", NAT),
         ("/usr/sbin/iptables -w 5 -A POSTROUTING -o enp1s0 -t nat -s 10.10.10.1/24 -j MASQUERADE", NAT),
         ("iptables -t nat -I POSTROUTING 1 -s 10.10.10.0/255.255.255.0 -o enp1s0 --jump MASQUERADE", NAT),

@@ -184,14 +184,14 @@ connection: {address: 198.51.100.11, host_keys: [
   ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPJ0d4IQ8PmyrgdZoD3WiFkvdLBD6ZfSzLw0mZ2mJ0N]}
 interfaces:
   enp1s0: {addresses: [198.51.100.11/24], gateway: 198.51.100.1}
-  wan2: {addresses: [203.0.113.7/24]}
+  wan2.30: {addresses: [203.0.113.7/24]}
 bridges:
   vmbr0: {addresses: [10.10.10.1/24]}
   vmbr1: {addresses: [10.10.11.1/24]}
   vmbr2: {addresses: [10.20.0.1/24]}
 nat: [{source: 10.10.10.0/23, out: enp1s0}]
 guests: {web: {mac: "bc:24:11:00:00:01", address: 10.20.0.5}}
-forwards: [{in: wan2, ports: [443], to: web}]
+forwards: [{in: wan2.30, ports: [443], to: web}]
 """
 
 
@@ -201,14 +201,14 @@ def test_every_interface_on_the_packets_way_is_looked_at() -> None:
     fleet = read_fleet(tree, KINDS)
     assert not fleet.has_errors, "\n".join(map(str, fleet.findings))
     wanted = {s.key: s.cause for s in desire(fleet.hosts["pve1"], KINDS).of_type(Sysctl)}
-    nat, forward = "nat: 10.10.10.0/23 leaves through enp1s0", "forwards: wan2 to web"
-    filtered = "forwards: wan2, but the default route is through enp1s0"
+    nat, forward = "nat: 10.10.10.0/23 leaves through enp1s0", "forwards: wan2.30 to web"
+    filtered = "forwards: wan2.30, but the default route is through enp1s0"
     assert wanted == {
         "net.ipv4.ip_forward": f"{forward}; {nat}",
         "net.ipv4.conf.enp1s0.forwarding": nat,
         "net.ipv4.conf.vmbr0.forwarding": nat,
         "net.ipv4.conf.vmbr1.forwarding": nat,
         "net.ipv4.conf.vmbr2.forwarding": forward,
-        "net.ipv4.conf.wan2.forwarding": forward,
-        "net.ipv4.conf.wan2.rp_filter": filtered,
+        "net.ipv4.conf.wan2/30.forwarding": forward,
+        "net.ipv4.conf.wan2/30.rp_filter": filtered,
     }

@@ -25,6 +25,7 @@ ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPnMuRArpXCMB2oMafDHiIjr90HGUiuvw
 CHECKS: list[Callable[[str], str]] = [
     grammar.check_name,
     grammar.check_domain,
+    grammar.check_bridge,
     grammar.check_interface,
     grammar.check_interface_address,
     grammar.check_network4,
@@ -51,6 +52,9 @@ TAKEN = [
     (grammar.check_domain, "madyanne.lan", "madyanne.lan"),
     (grammar.check_interface, "enx0123456789ab", "enx0123456789ab"),
     (grammar.check_interface, "tap_1-a", "tap_1-a"),
+    (grammar.check_interface, "enp1s0.30", "enp1s0.30"),
+    (grammar.check_interface, "eth0.4094", "eth0.4094"),
+    (grammar.check_bridge, "vmbr30", "vmbr30"),
     (grammar.check_interface_address, "10.10.10.1/24", "10.10.10.1/24"),
     (grammar.check_interface_address, "10.10.10.1/31", "10.10.10.1/31"),
     (grammar.check_interface_address, "10.10.10.1/32", "10.10.10.1/32"),
@@ -90,7 +94,11 @@ REFUSED = [
     (grammar.check_domain, "1.2.3.4 1.2.3.400"),
     (grammar.check_address, "::ffff:192.0.2.1 0:0:0:0:0:ffff::"),
     (grammar.check_domain, "Madyanne.lan madyanne.lan. .lan a..b -a.lan a_b.lan " + "a." * 126 + "aa"),
-    (grammar.check_interface, "enp1s0123456789a eth0.10 eth0:1 lo all default none 0eth -i e/h % e%n ../x"),
+    (
+        grammar.check_interface,
+        "enp1s0123456789a eth0.0 eth0.4095 eth0.010 eth0.1.2 eth0. eth0:1 lo all default none 0eth -i e/h % e%n ../x",
+    ),
+    (grammar.check_bridge, "vmbr0.5 eth0.4095 lo 0a"),
     (
         grammar.check_interface_address,
         "10.10.10.1 10.10.10.1/33 10.10.10.0/24 10.10.10.255/24 10.10.10.1/255.255.255.0 256.0.0.1/8 10.0.0.01/8 "

@@ -82,7 +82,7 @@ def test_the_schema_takes_every_case_without_errors(case: Path) -> None:
         ("stp: false", "stp: off"),
         ("cache_size: 256", "cache_size: -1"),
         ("lease_time: 12h", "lease_time: 12"),
-        ("enp1s0: {addresses", "eth0.10: {addresses"),
+        ("enp1s0: {addresses", "eth0.4095: {addresses"),
         ("host: pve1\n", ""),
         ("{named: disabled}", "{named: off}"),
     ],
