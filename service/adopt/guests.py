@@ -24,11 +24,15 @@ def read_guests_of_dnsmasq(
     lines, known = guest_lines(texts), known_guests(texts)
     twice = dict(_addresses_twice(lines))
     section: dict[str, Json] = {}
+    # one MAC speaks for all of its line: one for which the line counts, where there is one
+    several = {line.where: line for line in lines} | {line.where: line for line in known.values()}
     for line in sorted(lines, key=lambda line: line.path != GUESTS_FILE):  # what is ours already goes first
         why = twice.get(line.where, "")
         if why:
             sketch.notes.add("danger", SECTION, line.where, why)
         last = known.get(line.mac)
+        if several[line.where] != line:
+            continue
         if last != line or line.extra:
             sketch.notes.add("unmanaged", SECTION, line.where, _left(line, last))
             if last == line and line.name:
@@ -77,7 +81,7 @@ def _told(material: Material, lines: Sequence[GuestLine], sketch: Sketch) -> Non
             where = f"{path}:{directive.line}"
             text = f"{directive.key}={directive.value}" if directive.value else directive.key
             if directive.key == "dhcp-host" and where not in known:
-                what = f"{text}: no key of `guests` says it, they are known by their MAC"
+                what = f"{text}: `guests` has no key for it, because guests are known by their MAC"
                 sketch.notes.add("unmanaged", SECTION, where, what)
             elif (directive.key, directive.value) == PROTECTION or directive.value.rstrip("/") == _own_folder():
                 sketch.notes.add("understood", SECTION, where, f"{text}, which `guests` needs", (SECTION,))
@@ -109,7 +113,7 @@ def _left(line: GuestLine, last: GuestLine | None) -> str:
     """Why a line is not in the spec."""
     if last is not None and last.where != line.where:
         return f"{_words(line)}: without effect, of the lines for one MAC dnsmasq takes {last.where}"
-    return f"{_words(line)}: no key of `guests` says {', '.join(line.extra)}"
+    return f"{_words(line)}: `guests` has no key for {', '.join(line.extra)}"
 
 
 def _entry(line: GuestLine) -> dict[str, Json]:
