@@ -164,10 +164,11 @@ def _label(root: Path) -> str:
 def _split(target: str) -> tuple[str, str]:
     """User and host of `root@host`."""
     from service.errors import InputError
+    from service.model.trees import quoted
 
     parts = _TARGET.fullmatch(target)
     if parts is None:
-        raise InputError(f"{target[:60]!r} is not a USER@HOST", hint="passerelle adopt root@198.51.100.11")
+        raise InputError(f"{quoted(target)} is not a USER@HOST", hint="passerelle adopt root@198.51.100.11")
     return parts[1] or "root", parts[2]
 
 

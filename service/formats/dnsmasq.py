@@ -23,6 +23,7 @@ from service.errors import InputError
 from service.formats.dnsmasq_servers import canonical_address, read_server
 from service.formats.dnsmasq_values import FLAGS, LISTS, OPTION_NUMBERS, SINGLE, VALUES, is_ipv4, takes
 from service.formats.read_once import read_once
+from service.model.trees import quoted
 
 __all__ = [
     "FLAGS",
@@ -363,7 +364,7 @@ def _check(key: str, value: str) -> None:
         return
     grammar = VALUES.get(key)
     if grammar is None:
-        raise InputError(f"dnsmasq: {key[:40]!r} is not a directive that passerelle writes")
+        raise InputError(f"dnsmasq: {quoted(key)} is not a directive that passerelle writes")
     if not takes(key, value):
         raise InputError(f"dnsmasq: {key} cannot be {shown!r}", hint=f"expected: {grammar.expected}")
 
@@ -407,13 +408,13 @@ def render_hosts(entries: Iterable[HostEntry]) -> bytes:
     for entry in entries:
         mac = _host_part(entry.mac)
         if not _MAC.fullmatch(mac) or len(mac) != 17:
-            raise InputError(f"{entry.mac[:40]!r} is not a MAC address such as bc:24:11:00:00:01")
+            raise InputError(f"{quoted(entry.mac)} is not a MAC address such as bc:24:11:00:00:01")
         if not _LABEL.fullmatch(entry.name) or _is_lease_time(entry.name) or is_ipv4(entry.name):
-            raise InputError(f"{mac}: {entry.name[:80]!r} is not a host name that dnsmasq would take as one")
+            raise InputError(f"{mac}: {quoted(entry.name)} is not a host name that dnsmasq would take as one")
         if entry.address and not is_ipv4(entry.address):
-            raise InputError(f"{mac}: {entry.address[:60]!r} is not an IPv4 address")
+            raise InputError(f"{mac}: {quoted(entry.address)} is not an IPv4 address")
         if entry.other:
-            raise InputError(f"{mac}: {entry.other[0][:40]!r} is nothing that passerelle writes")
+            raise InputError(f"{mac}: {quoted(entry.other[0])} is nothing that passerelle writes")
         for word in (mac, entry.name, entry.address):
             if mac in lines or (word and taken_by.setdefault(word, mac) != mac):
                 raise InputError(f"{mac}: {word} is given twice")

@@ -25,6 +25,7 @@ from service.errors import InputError
 from service.formats.read_once import read_once
 from service.model.observed import MasqueradeInForce
 from service.model.states import Json
+from service.model.trees import quoted
 
 TABLE = "passerelle_nat"
 FAMILY = "inet"
@@ -170,9 +171,9 @@ def check_rules(rules: Sequence[Rule]) -> list[Rule]:
         except (AddressValueError, NetmaskValueError, ValueError):
             right = False
         if not right:
-            raise InputError(f"{source[:40]!r} is not an IPv4 network such as 10.10.10.0/24")
+            raise InputError(f"{quoted(source)} is not an IPv4 network such as 10.10.10.0/24")
         if not _INTERFACE.fullmatch(out):
-            raise InputError(f"{out[:40]!r} is not an interface name")
+            raise InputError(f"{quoted(out)} is not an interface name")
     return sorted(set(rules), key=lambda rule: (IPv4Network(rule[0]), rule[1]))
 
 

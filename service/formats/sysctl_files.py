@@ -26,6 +26,7 @@ from fnmatch import translate
 
 from service.errors import InputError
 from service.formats.read_once import read_once
+from service.model.trees import quoted
 
 FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 """By rank."""
@@ -196,8 +197,8 @@ def render(pairs: Iterable[tuple[str, str]]) -> bytes:
     settings: dict[str, str] = {}
     for key, value in pairs:
         if not re.fullmatch(r"net(?:\.[A-Za-z0-9_/-]{1,40}){1,8}", key):
-            raise InputError(f"{key[:60]!r} is not a sysctl key below net.")
+            raise InputError(f"{quoted(key)} is not a sysctl key below net.")
         if not re.fullmatch(r"-?[0-9]{1,19}(?: [0-9]{1,19}){0,3}", value):
-            raise InputError(f"{key}: {value[:60]!r} is not a number")
+            raise InputError(f"{key}: {quoted(value)} is not a number")
         settings[key] = value
     return (HEADER + "".join(f"{key} = {value}\n" for key, value in sorted(settings.items()))).encode()

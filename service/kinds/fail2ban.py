@@ -10,13 +10,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from service.kinds.claims import Claim, NeedsPackage, NeedsUnit, PackageState
 from service.kinds.packet_rules.admins import admin_sources
 from service.model.observed import Watch
+from service.model.trees import quoted
 from service.resources.bans import FILTER_FILE, JAILS_FILE, UNIT, Jails
 from service.resources.packages import Package
 from service.resources.resource import Resource
 from service.resources.units import Unit
 from service.spec import patterns
 from service.spec.findings import Hit, LintRule
-from service.spec.grammar import check_address, one_or_many, quoted, text, wrong
+from service.spec.grammar import check_address, one_or_many, text, wrong
 from service.spec.host import HostSpec
 from service.spec.patterns import whole
 

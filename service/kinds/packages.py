@@ -9,10 +9,11 @@ from pydantic import Field
 from service.hostside.vital import kept_package
 from service.kinds.claims import Claim, NeedsPackage, PackageState
 from service.model.observed import Watch
+from service.model.trees import quoted
 from service.resources.packages import Package
 from service.resources.resource import Resource
 from service.spec.findings import Hit, LintRule
-from service.spec.grammar import quoted, text, wrong
+from service.spec.grammar import text, wrong
 from service.spec.host import HostSpec
 
 # Debian Policy 5.6.1; a final - or + would be an instruction to apt-get, so only the ++ of real names is taken.

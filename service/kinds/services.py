@@ -9,10 +9,11 @@ from pydantic import Field
 from service.hostside.vital import power_unit, way_in_unit
 from service.kinds.claims import Claim, NeedsUnit, Serves
 from service.model.observed import Watch
+from service.model.trees import quoted
 from service.resources.resource import Resource
 from service.resources.units import Unit
 from service.spec.findings import Hit, LintRule
-from service.spec.grammar import quoted, text, wrong
+from service.spec.grammar import text, wrong
 from service.spec.host import HostSpec
 from service.spec.patterns import whole
 

@@ -195,6 +195,11 @@ def shown(text: str, limit: int = 200) -> str:
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
+def quoted(text: str) -> str:
+    """A value as shown in a message."""
+    return f"`{shown(text, 60)}`"
+
+
 def shown_path(raw: bytes, limit: int = 400) -> str:
     """A path made showable with what is odd in it: hidden and undecodable characters as escapes."""
     text = raw[: 4 * limit].decode("utf-8", "backslashreplace")

@@ -155,6 +155,8 @@ class SettingsFile:
     kind: str = field(compare=False)
     settings: tuple[Sysctl, ...]
     mode: str = "0644"
+    askers: tuple[tuple[str, str], ...] = ()
+    """(key, the section that asked for it) at the last apply: a line that goes is a change of that section."""
 
     @property
     def id(self) -> str:
@@ -166,9 +168,10 @@ class SettingsFile:
         return {(OWN_FILE, "mode", "file"): self.mode, (OWN_FILE, "owner", "file"): "0:0"}
 
     def remembering(self, desired: Desired, base: LastApplied) -> Self:
-        """Where no setting is left, the section that asked for the last ones: its end is why the file goes."""
+        """Who asked for the settings; where none is left, the end of that section is why the file goes."""
         asked = (key[0] for key in base.wishes if key[1] == OWN_FILE)
-        return self if self.settings else replace(self, kind=next(asked, self.kind))
+        askers = sorted((key[1], key[0]) for key in base.wishes if key[2:] == ("value", "boot"))
+        return replace(self, kind=self.kind if self.settings else next(asked, self.kind), askers=tuple(askers))
 
     def watch(self) -> Watch:
         return WATCH | Watch(sysctls=frozenset(KERNEL_DEFAULTS))
@@ -180,14 +183,16 @@ class SettingsFile:
             if isinstance(unread, Unknown):
                 yield from field_difference(self, OWN_FILE, "file", "file", None, unread)
             return
+        askers = dict(self.askers)
         for key, value in self.unwanted(text.value).items():
-            yield Difference(self.kind, OWN_FILE, key, "file", "extra", None, value)
+            of = replace(self, kind=askers.get(key, self.kind))
+            yield Difference(of.kind, OWN_FILE, key, "file", "extra", None, value)
             if key in KERNEL_DEFAULTS:
                 then = self.at_boot_without(key, observed)
                 if isinstance(then, Unknown):
-                    yield from field_difference(self, key, "value", "live", None, then)
+                    yield from field_difference(of, key, "value", "live", None, then)
                 elif isinstance(then, Seen):
-                    yield from field_difference(self, key, "value", "live", then.value, observed.fact(f"sysctl:{key}"))
+                    yield from field_difference(of, key, "value", "live", then.value, observed.fact(f"sysctl:{key}"))
         if self.settings:
             yield from mode_differences(self, OWN_FILE, self.mode, seen)
         else:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.model.probes import PORTS, Origin, Probe, ProbeKind
+from service.model.trees import quoted
 from service.spec import grammar, patterns
 from service.spec.findings import Hit, LintRule, Path
 
@@ -35,21 +36,21 @@ def check_asked_address(value: str) -> str:
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
-        grammar.wrong(f"{grammar.quoted(value)} is not an address", "write an address such as 192.0.2.1 or 2001:db8::1")
+        grammar.wrong(f"{quoted(value)} is not an address", "write an address such as 192.0.2.1 or 2001:db8::1")
     if "%" in value or (address.version == 6 and (address.is_link_local or address.ipv4_mapped)):
         grammar.wrong(
-            f"{grammar.quoted(value)} cannot be checked: it has a zone or is IPv4 written as IPv6",
+            f"{quoted(value)} cannot be checked: it has a zone or is IPv4 written as IPv6",
             "write the plain address",
         )
     if address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255":
-        grammar.wrong(f"{grammar.quoted(value)} is not the address of one machine", "write the address of one machine")
+        grammar.wrong(f"{quoted(value)} is not the address of one machine", "write the address of one machine")
     return str(address)
 
 
 def check_path(value: str) -> str:
     """A path as it stands in a request: printable ASCII from a slash on, no blanks."""
     if not value.startswith("/") or not all("!" <= character <= "~" for character in value):
-        grammar.wrong(f"{grammar.quoted(value)} is not a path", "write a path such as /health")
+        grammar.wrong(f"{quoted(value)} is not a path", "write a path such as /health")
     return value
 
 

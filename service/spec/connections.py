@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 
+from service.model.trees import quoted
 from service.spec import grammar, patterns
 from service.spec.hostkeys import HostKey
 
@@ -54,15 +55,13 @@ def _check_endpoint(value: str) -> str:
 
 def _check_user(value: str) -> str:
     if not _USER.fullmatch(value):
-        grammar.wrong(f"{grammar.quoted(value)} is not a user name", "write a login name of the host, such as root")
+        grammar.wrong(f"{quoted(value)} is not a user name", "write a login name of the host, such as root")
     return value
 
 
 def _check_console(value: str) -> str:
     if not (_URL.fullmatch(value) or _IPV6_URL.fullmatch(value)):
-        grammar.wrong(
-            f"{grammar.quoted(value)} is not a web address", "write an https:// address without user and password"
-        )
+        grammar.wrong(f"{quoted(value)} is not a web address", "write an https:// address without user and password")
     return value
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from service.model.trees import shown
+from service.model.trees import quoted
 from service.spec import patterns
 from service.spec.patterns import number, whole
 
@@ -41,11 +41,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 def wrong(what: str, right: str) -> NoReturn:
     """Reject a value: what is wrong with it, and the fix as an order."""
     raise PydanticCustomError("grammar", "{what}. Fix: {right}", {"what": what, "right": right})
-
-
-def quoted(text: str) -> str:
-    """A value as shown in a message."""
-    return f"`{shown(text, 60)}`"
 
 
 def text(check: Callable[[str], str], schema: dict[str, Any], words: str = "") -> Any:

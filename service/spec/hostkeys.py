@@ -5,7 +5,8 @@ import binascii
 import re
 from typing import Annotated
 
-from service.spec.grammar import quoted, text, wrong
+from service.model.trees import quoted
+from service.spec.grammar import text, wrong
 
 _LINE = re.compile(r"([a-z0-9-]+) +([A-Za-z0-9+/]+={0,2})(?: +[ -~]*)?")
 _ED25519 = "ssh-ed25519"

@@ -18,11 +18,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.model.trees import BlobEntry
+from service.model.trees import BlobEntry, quoted
 from service.spec import shape
 from service.spec.document import Document, DocumentProblem
 from service.spec.findings import WHOLE_FILE, Finding, Hit, LintRule, Path, Position, finding
-from service.spec.grammar import HostName, quoted, text, wrong
+from service.spec.grammar import HostName, text, wrong
 from service.spec.host import nearest
 
 DEFAULTS = "defaults"

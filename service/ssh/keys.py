@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncssh
 
 from service.errors import InputError
+from service.model.trees import quoted
 from service.observe.connection import Target
 from service.private_files import read_private
 
@@ -90,7 +91,7 @@ def _key(name: str, line: str) -> asyncssh.SSHKey:
         except (asyncssh.KeyImportError, ValueError):
             pass
     raise InputError(
-        f"{name}: {line[:60]!r} is not a host key", hint="a line of ssh-keyscan without the address: ssh-ed25519 AAAA…"
+        f"{name}: {quoted(line)} is not a host key", hint="a line of ssh-keyscan without the address: ssh-ed25519 AAAA…"
     )
 
 
@@ -106,4 +107,4 @@ def _check(target: Target) -> None:
         if not ok
     ]
     if wrong:
-        raise InputError(f"{target.name[:60]!r}: the connection's {' and '.join(wrong)} cannot be used")
+        raise InputError(f"{quoted(target.name)}: the connection's {' and '.join(wrong)} cannot be used")

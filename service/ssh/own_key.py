@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncssh
 
 from service.errors import InputError
+from service.model.trees import quoted
 from service.ssh.keys import load_client_key
 
 
@@ -47,4 +48,4 @@ def _place(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
     except ValueError:
-        raise InputError(f"{text[:60]!r} is not an address or a network", hint="write it as 192.0.2.10") from None
+        raise InputError(f"{quoted(text)} is not an address or a network", hint="write it as 192.0.2.10") from None

@@ -9,7 +9,7 @@ from service.kinds.desire import desire
 from service.model.changes import Difference, Moved
 from service.model.observed import MasqueradeInForce
 from service.model.states import Absent, Json, Seen
-from service.plan.diff import drift, moved
+from service.plan.diff import Sides, drift
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
 from service.resources.resource import compare
@@ -54,20 +54,30 @@ def test_whose_move_a_difference_is(row: Row) -> None:
     want = None if row.wished == NEVER else row.wished
     found = Difference(*UP, op="changed", want=want, have=row.have, unknown=row.unknown)
     base = LastApplied({} if row.applied == NEVER else {UP: row.applied}, exists=True)
-    assert moved(found, base, {} if row.wished == NEVER else {UP: row.wished}) == row.whose
+    assert Sides(base, {} if row.wished == NEVER else {UP: row.wished}).moved(found) == row.whose
 
 
 def test_before_the_first_apply_everything_is_gits_move() -> None:
     found = Difference(*UP, op="changed", want=True, have=False)
-    assert moved(found, LastApplied(), {UP: True}) == "git"
+    assert Sides(LastApplied(), {UP: True}).moved(found) == "git"
 
 
 def test_what_no_spec_names_is_gits_move_where_its_section_changed() -> None:
     left_over = Difference("nat", "/etc/x", "file", "file", "extra", None, "present")
     base = LastApplied({("nat", "a", "masquerade", "live"): 1}, exists=True)
-    assert moved(left_over, base, {}) == "git"
-    assert moved(left_over, base, {("nat", "a", "masquerade", "live"): 1}) == "host"
-    assert moved(left_over, base, {("nat", "a", "masquerade", "live"): 1, UP: True}) == "host"
+    assert Sides(base, {}).moved(left_over) == "git"
+    assert Sides(base, {("nat", "a", "masquerade", "live"): 1}).moved(left_over) == "host"
+    assert Sides(base, {("nat", "a", "masquerade", "live"): 1, UP: True}).moved(left_over) == "host"
+
+
+def test_what_another_section_wished_for_before_was_wished_for() -> None:
+    """One file serves several sections, and the first of them names it."""
+    file = ("/etc/sysctl.d/60-passerelle.conf", "net.ipv4.ip_forward", "file")
+    base = LastApplied({("nat", *file): "1", ("sysctls", "x", "sysctl", "live"): "1"}, exists=True)
+    found = Difference("sysctls", *file, op="extra", want=None, have="1")
+    assert Sides(base, {("sysctls", "x", "sysctl", "live"): "1"}).moved(found) == "git"
+    by_hand = Difference("sysctls", *file, op="changed", want="1", have="0")
+    assert Sides(base, {("sysctls", *file): "1"}).moved(by_hand) == "host"
 
 
 @pytest.mark.parametrize("gone", ["nat", "dnsmasq", "guests", "bridges", "packages", "services"])

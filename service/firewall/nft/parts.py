@@ -16,6 +16,7 @@ from service.firewall.terms.addresses import BITS, Ranges
 from service.firewall.terms.model import Family
 from service.firewall.terms.names import PORTS_OF, names
 from service.model.states import Json
+from service.model.trees import quoted
 
 Part = tuple[str, Json]
 ACCEPT: Part = ("accept", {"accept": None})
@@ -56,7 +57,7 @@ _ICMP_TYPES: dict[Family, dict[int, str]] = {
 def interface(direction: str, name: str) -> Part:
     """`iifname` (direction in) or `oifname` (out)."""
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name[:40]!r} is not an interface name")
+        raise InputError(f"{quoted(name)} is not an interface name")
     key = "iifname" if direction == "in" else "oifname"
     return f'{key} "{name}"', _equals({"meta": {"key": key}}, name)
 
@@ -77,7 +78,7 @@ def mac(side: str, address: str, *, other: bool = False) -> Part:
 def checked_mac(address: str) -> str:
     """A MAC address as nft writes it."""
     if not _MAC.fullmatch(address):
-        raise InputError(f"{address[:40]!r} is not a MAC address in lower case")
+        raise InputError(f"{quoted(address)} is not a MAC address in lower case")
     return address
 
 
@@ -201,7 +202,7 @@ def protocols(*numbers: int) -> Part:
 def jump(chain: str) -> Part:
     """Go to another chain of the table and come back."""
     if not _CHAIN.fullmatch(chain):
-        raise InputError(f"{chain[:40]!r} is not a name of a chain")
+        raise InputError(f"{quoted(chain)} is not a name of a chain")
     return f"jump {chain}", {"jump": {"target": chain}}
 
 
@@ -214,7 +215,7 @@ def goto(chain: str) -> Part:
 def log(level: str, prefix: str) -> tuple[Part, ...]:
     """A line in the kernel's log, one a second at most, five at once. `level` as Proxmox spells it."""
     if not _PREFIX.fullmatch(prefix):
-        raise InputError(f"{prefix[:40]!r} is not a prefix of a log line")
+        raise InputError(f"{quoted(prefix)} is not a prefix of a log line")
     word = "warn" if level == "warning" else level
     said: dict[str, Json] = {"prefix": prefix}
     if word != "warn":  # the default, which nft does not list

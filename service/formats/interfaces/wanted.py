@@ -15,6 +15,7 @@ from service.formats.interfaces.at_boot import (
     sort_addresses,
 )
 from service.formats.interfaces.loading import InterfacesConfig
+from service.model.trees import quoted
 
 CONDONE_REGEX = "^(tap|veth|fwpr)"
 """Guests' ports that ifupdown2 leaves on the bridge over a reload; Debian's 3.0.0 takes them off without it."""
@@ -52,22 +53,22 @@ def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
     """The same with canonical addresses. InputError for anything that could not be written as it is meant."""
 
     def refuse(what: str) -> InputError:
-        return InputError(f"interface {name[:40]!r}: {what}")
+        return InputError(f"interface {quoted(name)}: {what}")
 
     if not is_interface_name(name):
         raise refuse("is not an interface name (1 to 15 of letters, digits, `_`, `.`, `-`)")
     for address in wanted.addresses:
         if "/" not in address or read_cidr(address) is None:
-            raise refuse(f"{address[:60]!r} is not an address in CIDR form such as 10.10.10.1/24")
+            raise refuse(f"{quoted(address)} is not an address in CIDR form such as 10.10.10.1/24")
     for gateway in wanted.gateways:
         if read_address(gateway) is None:
-            raise refuse(f"{gateway[:60]!r} is not a gateway address")
+            raise refuse(f"{quoted(gateway)} is not a gateway address")
     if wanted.mtu is not None and not 68 <= wanted.mtu <= 65535:
         raise refuse(f"mtu {wanted.mtu} is not within 68 and 65535")
     if wanted.bridge is not None:
         for port in wanted.bridge.ports:
             if not is_interface_name(port) or port in ("none", "all", "glob", "regex", "noglob", "noregex"):
-                raise refuse(f"{port[:40]!r} is not a name of a bridge port")
+                raise refuse(f"{quoted(port)} is not a name of a bridge port")
         delay = wanted.bridge.forward_delay_s
         if not 0 <= delay <= 255 or delay != int(delay):
             raise refuse(f"forward delay {delay}: ifupdown2 takes whole seconds from 0 to 255")

@@ -10,8 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from service.formats.dnsmasq_servers import MAX_DOMAIN
 from service.formats.dnsmasq_values import MAX_OPTION_BYTES, option_bytes, takes
+from service.model.trees import quoted
 from service.spec import patterns
-from service.spec.grammar import DOMAIN_PATTERN, is_domain, quoted, wrong
+from service.spec.grammar import DOMAIN_PATTERN, is_domain, wrong
 from service.spec.patterns import whole
 
 Sort: TypeAlias = Literal["addresses", "domains", "text", "flag", "uint8", "uint16", "uint32", "int32"]

@@ -12,8 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from service.formats.dnsmasq_servers import MAX_DOMAIN, MAX_DOMAINS, read_server
 from service.formats.dnsmasq_values import takes
+from service.model.trees import quoted
 from service.spec import grammar, patterns
-from service.spec.grammar import InterfaceName, quoted, text, wrong
+from service.spec.grammar import InterfaceName, text, wrong
 from service.spec.patterns import number, whole
 
 MIN_LEASE_S = 120

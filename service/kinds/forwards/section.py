@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from service.kinds.claims import Publishes
+from service.model.trees import quoted
 from service.spec import patterns
 from service.spec.grammar import (
     DOMAIN_SCHEMA,
@@ -17,7 +18,6 @@ from service.spec.grammar import (
     check_name,
     check_network4,
     one_or_many,
-    quoted,
     text,
     wrong,
 )

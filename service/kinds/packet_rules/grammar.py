@@ -15,7 +15,8 @@ from pydantic import BeforeValidator
 from service.firewall.terms.icmp import ICMP_TYPES, ICMPV6_TYPES
 from service.firewall.terms.macros import find_macro, macros
 from service.firewall.terms.names import any_service_port, is_protocol, names
-from service.spec.grammar import quoted, text, wrong
+from service.model.trees import quoted
+from service.spec.grammar import text, wrong
 from service.spec.patterns import ANY_IPV4, ANY_IPV6, CIDR4, CIDR6, PORT, whole
 from service.spec.strings import MAX_STRING
 
