@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_network
 
 from service.apply.document import by_digest, contents
 from service.formats import fail2ban
@@ -221,7 +222,7 @@ def set_table(host: HostObserved, facts: dict[str, Observed[Json]], name: str, v
         facts[f"nft:{name}"] = Seen({"normal": value["normal"]})
     if name != "inet passerelle_nat":
         return replace(host, facts=facts)
-    ours = tuple(MasqueradeInForce(s, o, "nft inet passerelle_nat") for s, o in RULE.findall(load))
+    ours = tuple(MasqueradeInForce(str(ip_network(s)), o, "nft inet passerelle_nat") for s, o in RULE.findall(load))
     others = tuple(m for m in masquerades(host) if m.table != "nft inet passerelle_nat")
     return replace(host, facts=facts, masquerades=Seen((*others, *ours)))
 
