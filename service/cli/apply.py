@@ -65,12 +65,18 @@ def apply(
         started = client.post("applies", {"host": host, "digest": given}, key=secrets.token_hex(16))
     except ApiError as error:
         complain(error.what, error.hint or f"see `passerelle plan {host}`")
-        tell(f"{host}: nothing was applied")
+        if error.status < 500:
+            tell(f"{host}: nothing was applied")
         return 5 if error.status == 409 else 1
     if not wait:
         show_json(started) if output == "json" else tell(f"asked for: {started['id']}")
         return 0
-    return ended(watch(client, str(started["id"]), timeout), as_json=output == "json")
+    try:
+        found = watch(client, str(started["id"]), timeout)
+    except KeyboardInterrupt:
+        complain(f"{host}: the apply goes on without this command", f"see `passerelle history {started['id']}`")
+        raise
+    return ended(found, as_json=output == "json")
 
 
 def ended(found: Mapping[str, Any], *, as_json: bool) -> int:
@@ -80,7 +86,7 @@ def ended(found: Mapping[str, Any], *, as_json: bool) -> int:
         show_json(found)
     see = f"see `passerelle history {found['id']}`"
     if not found["ended_at"]:
-        complain(f"{host}: the apply goes on ({phase}); nobody waits for it any more", see)
+        complain(f"{host}: the apply goes on ({phase}), and this command waits no longer", see)
         return 1
     if phase not in EXITS:
         complain(f"{host}: {phase}{f': {why}' if why else ''}", see)
@@ -107,8 +113,13 @@ def agreed(plan: Mapping[str, Any], *, yes: bool) -> int | None:
     if not sys.stdin.isatty():
         complain("no terminal to ask on; nothing was applied", "give --digest DIGEST, or --yes")
         return 1
-    if is_yes(f"apply this plan ({plan['digest'][:DIGEST_SHOWN]}) to {host}? [y/N] "):
-        return None
+    try:
+        if is_yes(f"apply this plan ({plan['digest'][:DIGEST_SHOWN]}) to {host}? [y/N] "):
+            return None
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        tell(f"{host}: nothing was applied")
+        raise
     tell(f"{host}: nothing was applied")
     return 1
 

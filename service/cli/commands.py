@@ -11,6 +11,7 @@ app = App(
     help="Keep the networks of hypervisors and their guests as Git describes them; every change undoes itself unless a "
     "new connection proves the host is still there.",
     help_epilogue=EXIT_CODES,
+    suppress_keyboard_interrupt=False,
 )
 app.command("service.cli.lint:lint", name="lint")
 app.command("service.cli.schema:schema", name="schema")

@@ -10,6 +10,7 @@ import pytest
 
 from service.cli import run
 from service.history import open_history
+from service.model.listings import ApplyListing
 from tests.api.world import World
 from tests.cli.reached import reached
 from tests.state_folders import made
@@ -83,3 +84,40 @@ def test_the_beginning_of_the_digest_is_enough_and_less_is_said(
     assert world.desk.asked == []
     assert run(["apply", "pve1", "--digest", hexes[:12], "--no-wait"]) == 0
     assert len(world.desk.asked) == 1
+
+
+class Interrupting(io.StringIO):
+    """A terminal at which somebody types ^C."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self, _size: int | None = -1) -> str:  # type: ignore[override]  # as typeshed has StringIO
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_says_what_became_of_the_apply(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Interrupting())
+    assert run(["apply", "pve1"]) == 130
+    assert capsys.readouterr().err.endswith("pve1: nothing was applied\n")
+    assert world.desk.asked == []
+
+
+def test_an_apply_that_is_waited_for_no_longer_goes_on_and_that_is_said(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["apply", "pve1", "--yes", "--timeout", "0"]) == 1
+    err = capsys.readouterr().err
+    assert "pve1: the apply goes on (Pending), and this command waits no longer" in err
+    (newest,) = world.history.queries.applies(ApplyListing()).items
+    assert f"see `passerelle history {newest.id}`" in err
+
+
+def test_a_service_that_fails_says_nothing_of_what_was_applied(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.desk.trouble = RuntimeError("a bug after the apply was opened")
+    assert run(["apply", "pve1", "--yes"]) == 1
+    assert "nothing was applied" not in capsys.readouterr().err
