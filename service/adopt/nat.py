@@ -14,17 +14,13 @@ from service.formats.nat_files import (
     IPTABLES_FILE,
     NFT_FILES,
     NFT_MAIN,
-    FilterRule,
-    ForwardRule,
-    MasqueradeRule,
-    NatFound,
-    OtherRule,
     iptables_rules,
     nft_rules,
     of_command,
     of_iptables_rules,
     of_nft_script,
 )
+from service.formats.nat_found import FilterRule, ForwardRule, MasqueradeRule, NatFound, OtherRule
 from service.formats.nat_rules import parse_nat_file
 from service.model.observed import MasqueradeInForce
 from service.model.states import Json, Seen

@@ -1,7 +1,9 @@
 """`passerelle adopt`: from a host configured by hand, or its files, to its spec; nothing is written to the host."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -39,8 +41,8 @@ def adopt(
 ) -> int:
     """Read a host into hosts/NAME.yaml, so that the next plan is empty, and report what was found.
 
-    The host is only read. A spec that is there already is never written over. Exit codes: 0 written, or already so;
-    1 error, refused, or the spec says otherwise (--diff shows where); 4 unreachable; 64 wrong usage.
+    The host is only read. An existing spec is never overwritten. Exit codes: 0 written, or already so; 1 error,
+    refused, or the spec says otherwise (--diff shows where); 4 unreachable; 64 wrong usage.
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ def adopt(
     port
         The port of the host's sshd.
     jump
-        The host of --repo through which the host is reached; --host-key has to be given, too.
+        The host of --repo through which it is reached; needs --host-key.
     ssh_key
         The private key for the host; the service's own if not given.
     diff
@@ -69,26 +71,36 @@ def adopt(
     output
         text for people, json for programs.
     """
-    from service.cli.exit_codes import USAGE
-    from service.cli.output import complain
-    from service.errors import Unreachable
-
     if take_over is not None:
         return _take_over(repo, target, take_over)
     if (root is None) == (not target):
-        complain("give either USER@HOST or --root DIR", "passerelle adopt --help")
-        return USAGE
+        return _misused()
+    write = partial(_write, repo=repo, diff=diff, as_json=output == "json")
+    shared = _shared(repo)
+    if root is not None:
+        return write(_from_tree(root, name, address, port, host_key, shared))
+    way = _jump(repo, jump, host_key)
+    return _reached(lambda: write(_from_host(target, name, address, port, host_key, ssh_key, shared, way)))
+
+
+def _reached(adopted: Callable[[], int]) -> int:
+    """The exit code; a host that is not reached is an error of its own."""
+    from service.cli.output import complain
+    from service.errors import Unreachable
+
     try:
-        if root is not None:
-            made = _from_tree(root, name, address, port, host_key, _shared(repo))
-        else:
-            made = _from_host(
-                target, name, address, port, host_key, ssh_key, _shared(repo), _jump(repo, jump, host_key)
-            )
+        return adopted()
     except Unreachable as error:
         complain(error.what, error.hint)
         return UNREACHABLE
-    return _write(made, repo, diff=diff, as_json=output == "json")
+
+
+def _misused() -> int:
+    from service.cli.exit_codes import USAGE
+    from service.cli.output import complain
+
+    complain("give either USER@HOST or --root DIR", "passerelle adopt --help")
+    return USAGE
 
 
 def _jump(repo: Path, jump: str, host_key: str) -> "Jump | None":

@@ -47,23 +47,16 @@ def retire(
         table for people, json for programs.
     """
     import asyncio
-    import sys
 
     from service.app import retire_once
-    from service.cli.apply import is_yes
     from service.cli.folder_spec import spec_in
     from service.errors import Unreachable
     from service.settings import settings_beside
 
     spec = spec_in(repo, host)
     where = f"{host} ({spec.connection.user}@{spec.connection.address})"
-    if not yes:
-        if not sys.stdin.isatty():
-            complain("no terminal to ask on, so nothing was removed", "add --yes")
-            return 1
-        if not is_yes(f"remove passerelle from {where}? [y/N] "):
-            tell(f"{host}: nothing was removed")
-            return 1
+    if not yes and not _is_agreed(host, where):
+        return 1
     own = settings_beside().host_key_path
     tell(f"removing passerelle from {where}")
     try:
@@ -76,6 +69,21 @@ def retire(
     else:
         print("\n".join(printable(line) for line in as_text(host, spec.file, gone)))
     return 0
+
+
+def _is_agreed(host: str, where: str) -> bool:
+    """Whether a person at the terminal agrees; without one, the answer is no."""
+    import sys
+
+    from service.cli.apply import is_yes
+
+    if not sys.stdin.isatty():
+        complain("no terminal to ask on, so nothing was removed", "add --yes")
+        return False
+    if is_yes(f"remove passerelle from {where}? [y/N] "):
+        return True
+    tell(f"{host}: nothing was removed")
+    return False
 
 
 def as_text(host: str, file: str, gone: "Retired") -> list[str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
 from service.formats.interfaces.loading import sourced
+from service.formats.nat_found import FilterRule, ForwardRule, MasqueradeRule, NatFound, OtherRule
 
 NFT_FILES = ("/etc/nftables.conf", "/etc/nftables.d/*")
 NFT_MAIN = NFT_FILES[0]
@@ -28,52 +29,6 @@ MAX_INCLUDES = 64
 
 Words = tuple[str, ...]
 Word = str | Words
-
-
-@dataclass(frozen=True, slots=True)
-class MasqueradeRule:
-    """Packets from `source` (CIDR) leave through `out` under its address; `out` empty: through any interface."""
-
-    source: str
-    out: str
-    path: str = ""
-    line: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardRule:
-    """Packets of `proto` to `ports` that come in through `iface` or to `address` go to `to`, to port `to_port`."""
-
-    proto: str
-    ports: tuple[str, ...]
-    to: str
-    to_port: str = ""
-    iface: str = ""
-    address: str = ""
-    path: str = ""
-    line: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class OtherRule:
-    """A rule that is not understood."""
-
-    text: str
-    path: str = ""
-    line: int = 0
-
-
-NatFound = MasqueradeRule | ForwardRule | OtherRule
-
-
-@dataclass(frozen=True, slots=True)
-class FilterRule:
-    """A rule of any table: `chain` names table and chain, as in `inet filter input`."""
-
-    chain: str
-    text: str
-    path: str = ""
-    line: int = 0
 
 
 _TOKEN = re.compile(r'#[^\n]*|"[^"\n]*"|[{};,]|\n|[^\s{};,"#]+')

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, ip_address
 from typing import Self
 
 from service.formats import dnsmasq
+from service.formats.dnsmasq_tags import without_tag_names
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Lease, Watch
@@ -215,7 +216,7 @@ class DnsmasqConfig:
 
     def canonical_pairs(self, directives: Sequence[Directive]) -> list[Directive]:
         """Each directive in the form that equal meanings share, one for one."""
-        return [(k, dnsmasq.canonical_value(k, v, self.networks)) for k, v in dnsmasq.without_tag_names(directives)]
+        return [(k, dnsmasq.canonical_value(k, v, self.networks)) for k, v in without_tag_names(directives)]
 
     def standings(self, texts: Mapping[str, bytes]) -> list[StandingElsewhere]:
         """Every directive of all files but ours, canonical, with its place."""

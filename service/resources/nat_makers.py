@@ -11,15 +11,8 @@ from typing import Literal
 
 from service.formats.interfaces import FILES as INTERFACES_FILES
 from service.formats.interfaces import MasqueradeLine
-from service.formats.nat_files import (
-    IPTABLES_FILE,
-    NFT_FILES,
-    NFT_MAIN,
-    MasqueradeRule,
-    NatFound,
-    of_iptables_rules,
-    of_nft_script,
-)
+from service.formats.nat_files import IPTABLES_FILE, NFT_FILES, NFT_MAIN, of_iptables_rules, of_nft_script
+from service.formats.nat_found import MasqueradeRule, NatFound
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Absent, Seen, Unknown

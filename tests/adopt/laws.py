@@ -16,6 +16,7 @@ from service.adopt import Adopted, Material, adopt, of_observed
 from service.adopt.against import against
 from service.errors import InputError
 from service.formats import dnsmasq
+from service.formats.dnsmasq_tags import without_tag_names
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.observed import HostObserved
@@ -163,7 +164,7 @@ def first_plan_announced(given: Material, made: Adopted) -> None:
 def meant(texts: Mapping[str, bytes], networks: tuple[str, ...]) -> set[tuple[str, str]]:
     """What dnsmasq's files say together; guests by what counts of each, of one option given twice the last."""
     files = [dnsmasq.parse(texts[path], path) for path in dnsmasq.read_order(texts)]
-    pairs = dnsmasq.without_tag_names([(d.key, d.value) for file in files for d in file.directives])
+    pairs = without_tag_names([(d.key, d.value) for file in files for d in file.directives])
     everything = dnsmasq.DnsmasqFile("", tuple(dnsmasq.Directive(key, value) for key, value in pairs))
     found = {(key, value) for key, values in dnsmasq.meaning([everything], networks).items() for value in values}
     options = [dnsmasq.canonical_value(k, v).split(",") for k, v in pairs if k == "dhcp-option"]

@@ -13,6 +13,7 @@ from service.adopt import Material, adopt
 from service.adopt.material import HOSTNAME_FILE, KEY_FILE
 from service.errors import InputError
 from service.formats import dnsmasq, ethers, leases, nat_files, pve_guests, pve_interfaces
+from service.formats.dnsmasq_tags import without_tag_names
 from service.formats.interfaces import MAIN_FILE, load, meanings, up_effects
 from service.formats.pve_interfaces.checks import WriterRefuses
 from tests.adopt import laws
@@ -58,7 +59,7 @@ def read_interfaces(data: bytes) -> list[str]:
 def read_dnsmasq(data: bytes) -> list[str]:
     file, hosts = dnsmasq.parse(data, "/etc/dnsmasq.d/x"), dnsmasq.parse_hosts(data, "/etc/dnsmasq.d/x")
     dnsmasq.meaning([file], ["10.10.10.1/24"])
-    dnsmasq.without_tag_names([(d.key, d.value) for d in file.directives])
+    without_tag_names([(d.key, d.value) for d in file.directives])
     return [*file.problems, *hosts.problems]
 
 

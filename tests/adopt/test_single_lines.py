@@ -1,0 +1,47 @@
+"""Single lines that adopt reads in a way of its own."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.adopt import adopt
+from tests.adopt.test_styles import planned
+from tests.adopt.trees import material
+
+
+def test_an_option_that_is_nothing_but_a_tag_stays_unmanaged() -> None:
+    given, path = material("blog"), "/etc/dnsmasq.d/containers"
+    made = adopt(replace(given, files={**given.files, path: given.files[path] + b"dhcp-option=tag:x\n"}))
+    assert [n.where for n in made.report.of("unmanaged") if n.section == "dnsmasq"] == [f"{path}:25"]
+
+
+def test_a_gateway_outside_the_subnets_is_kept_as_on_link_and_told_unless_pointopoint_says_so() -> None:
+    given = material("on-link")
+    main = "/etc/network/interfaces"
+    text = given.files[main].replace(b"255.255.255.255", b"255.255.255.248").replace(b"100.1\n", b"100.65\n")
+    for there, told in ((text, 0), (text.replace(b"\tpointopoint 198.51.100.65\n", b""), 1)):
+        made = adopt(replace(given, files={**given.files, main: there}))
+        assert "enp1s0: {addresses: [198.51.100.11/29], gateway: 198.51.100.65, on_link: true}" in made.text
+        notes = [note.what for note in made.report.notes if "is outside its subnets" in note.what]
+        assert len(notes) == told
+        plan, _, _ = planned(made.text, replace(given, files={**given.files, main: there}))
+        assert plan.refusals == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("dhcp-leasefile=/srv/dnsmasq/dhcp.db", "dhcp-leasefile=/srv/dnsmasq/dhcp.db"),
+        ("log-facility=/srv/log/dnsmasq", "log-facility=/srv/log/dnsmasq"),
+    ],
+)
+def test_a_file_where_no_spec_lets_root_write_is_named_and_stays_where_it_is(line: str, key: str) -> None:
+    given = material("classic")
+    path = "/etc/dnsmasq.conf"
+    bare = [x for x in given.files[path].decode().splitlines() if not x.startswith(key.partition("=")[0])]
+    given = replace(given, files={**given.files, path: "\n".join([*bare, line, ""]).encode()})
+    made = adopt(given)
+    assert "/srv/" not in made.text
+    assert f"{key} (a spec names no file there; it stays where it is)" in made.report.as_text()
+    plan, _, _ = planned(made.text, given)
+    assert (plan.drifts, plan.steps, plan.packages, plan.refusals) == ((), (), (), ())
