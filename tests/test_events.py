@@ -35,6 +35,7 @@ TOLD_BY_THE_LOOP = {
     "host.next-boot": "tests/reconcile/test_told.py",
     "host.reconcile-asked": "tests/reconcile/test_control.py",
     "host.release": "tests/scenarios/a-failed-rollback-quarantines.txt",
+    "host.without-past": "tests/scenarios/a-host-is-renamed.txt",
     "name.conflict": "tests/reconcile/test_told.py",
     "name.taken": "tests/reconcile/test_told.py",
     "name.twice": "tests/reconcile/test_told.py",
@@ -75,6 +76,9 @@ def everything(history: History) -> None:
         store.finish_drill(drill_id, proofs=(), error=error, at=at)
     store.seen_leases("pve1", [Lease("bc:24:11:00:00:01", "10.10.10.9", "dev", 0)], at=at)
     store.seen_leases("pve1", [Lease("bc:24:11:00:00:02", "10.10.10.8", "dev", 0)], at=later)
+    store.rename_host("pve1", "pve2", at=at)
+    store.orphan_host("pve2", at=at)
+    store.forget_host("pve2", by="ann", at=at)
     text = store.create_token("ci", scopes=("read",), by="ann", at=at)
     store.revoke_token(text.removeprefix("psr_").partition(".")[0], by="ann", at=at)
     store.add_receiver("forge", "github", by="ann", at=at)
@@ -160,12 +164,12 @@ def test_a_host_says_which_axes_moved_and_what_they_were(history: History) -> No
     status = HostStatus("pve1", sync="Synced", health="Healthy")
     history.store.set_host_status(status, at=NOW)
     history.store.set_host_status(replace(status, sync="OutOfSync", reason="Drifted"), at=NOW)
-    history.store.forget_host("pve1", at=NOW)
+    history.store.orphan_host("pve1", at=NOW)
     first, then, gone = history.queries.events(EventListing(limit=9)).items
     assert (first.origin, first.detail["sync"]) == (Origin("service"), "Synced")
     assert then.origin == Origin("service", {"sync": "Synced", "reason": ""})
-    assert gone.origin == Origin("git", {"sync": "OutOfSync", "reason": "Drifted"})
-    assert (gone.text, gone.detail["reason"]) == ("pve1 is no longer in Git; nothing is touched", "Orphaned")
+    assert gone.origin == Origin("git", {"sync": "OutOfSync", "reason": "Drifted", "health": "Healthy"})
+    assert (gone.text, gone.detail["reason"]) == ("pve1 is no longer in Git; nothing on it is touched", "Orphaned")
 
 
 OLD: list[tuple[str, dict[str, object], Part]] = [

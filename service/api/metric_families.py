@@ -47,7 +47,7 @@ class Numbers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page is made of. Only hosts that are `visible` are shown, ages are those `at` a time. `held` are statuses
+    """What a page is made of. Only hosts that are in Git and `visible` are shown, ages are those `at` a time. `held` are statuses
     that the database did not take: they stand in the place of those that it has."""
 
     numbers: Numbers
@@ -63,10 +63,11 @@ class Families(Collector):
     def __init__(self, shown: Shown, pools: Sequence[PoolFill], applies: Mapping[tuple[str, str], int]) -> None:
         """`applies` are those that have ended since the start, by host and result."""
         self._numbers = shown.numbers
-        self._sees = shown.visible
         self._at = shown.at
         self._source = shown.source
         known = {one.host: one for one in shown.numbers.hosts} | dict(shown.held)
+        orphans = {name for name, one in known.items() if one.reason == "Orphaned"}
+        self._sees: Callable[[str], bool] = lambda host: host not in orphans and shown.visible(host)
         self._hosts = [one for name, one in sorted(known.items()) if self._sees(name)]
         self._pools = [pool for pool in pools if self._sees(pool.host)]
         self._applies = {key: count for key, count in applies.items() if self._sees(key[0])}

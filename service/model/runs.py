@@ -47,6 +47,8 @@ DrillState = Literal["Pending", "Running", "Passed", "Failed"]
 PlanState = Literal["current", "superseded", "applied"]
 RevisionState = Literal["accepted", "refused"]
 
+LEFT_GIT = "no longer in Git; nothing on it is touched"
+"""The message of an orphaned host."""
 FINISHED: tuple[Phase, ...] = ("Succeeded", "Failed", "RolledBack", "RollbackFailed", "Refused")
 ASKED: tuple[Trigger, ...] = ("request", "retry")
 """What a person or a program asked for; the loop sets the others off by itself."""

@@ -1,6 +1,6 @@
 """The one function that makes a plan."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -79,6 +79,7 @@ def make_plan(
         derived=tuple(desired.derived()),
         overridden=tuple(allowed),
         raises=(
+            *(former(compared) if not base.exists else ()),
             *(f"allow_management_change: {refusal.what}" for refusal in allowed if permission.raises_wait),
             *(
                 f"beyond PASSERELLE_MAX_OPEN: {what}"
@@ -91,6 +92,20 @@ def make_plan(
         blobs=written,
         secrets={mark: secret for part in parts for mark, secret in part.secrets.items()},
     )
+
+
+def former(compared: Sequence[Compared[Resource]]) -> Iterator[str]:
+    """Things of ours that are on the host and that nobody wants, where nothing is known to have been applied: the host
+    was in Git at an earlier time, or another passerelle looked after it. Nobody removes them unasked."""
+    found = [
+        difference.resource
+        for resource, differences in compared
+        if not resource.wishes()
+        for difference in differences
+        if difference.op == "extra" and not difference.unknown
+    ]
+    if found:
+        yield f"it removes what passerelle made on this host at an earlier time: {', '.join(dict.fromkeys(found))}"
 
 
 def once(phased: Iterable[Phased]) -> list[Phased]:

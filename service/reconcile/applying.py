@@ -51,10 +51,11 @@ class Applying:
         clock: Clock,
         planning: Planning,
         desired_at: Callable[[str, str], Desired | None],
-        may_begin: Callable[[], bool] = lambda: True,
+        may_begin: Callable[[str], bool] = lambda _host: True,
     ) -> None:
         """`desired_at(commit, host)`: what that commit wanted of the host, None where that cannot be told any more.
-        `may_begin`: whether a transaction may still be begun; not while the service stops."""
+        `may_begin(host)`: whether a transaction may still be begun: not while the service stops, nor once the host left
+        Git."""
         self._record = record
         self._memory = memory
         self._hosts = hosts
@@ -139,6 +140,14 @@ class Applying:
         standing.end()
         return "ended"
 
+    async def abandon(self, host: str, cause: str, why: str) -> None:
+        """Nobody will look how the applies ended that were begun on this host."""
+        for apply in await asyncio.to_thread(self._memory.unfinished_applies):
+            if apply.host == host and not apply.is_waiting:
+                await asyncio.to_thread(
+                    self._record.finish_apply, apply.id, "Failed", at=self._clock.now(), cause=cause, error=why
+                )
+
     async def _verified(self, spec: HostSpec, apply_id: str, told: Ended) -> Ended:
         """A rollback at boot leaves the kernel to the boot; once it is up, the host is compared with the snapshot."""
         if told.ending != "rolled_back" or told.is_verified:
@@ -194,7 +203,7 @@ class Applying:
         record knows of an apply before the host does."""
         return (
             Stage("packages", lambda attempt: bool(coming(attempt.plan)), self._install),
-            Stage("stop", lambda _: not self._may_begin(), self._stop),
+            Stage("stop", lambda attempt: not self._may_begin(attempt.spec.name), self._stop),
             Stage("fence", always, self._fence),
             Stage("start", always, self._start),
             Stage("nothing", lambda attempt: not attempt.plan.steps, self._nothing),

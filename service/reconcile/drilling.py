@@ -57,13 +57,11 @@ class Drilling:
             self._troubles.well("drill", spec.name)
         await asyncio.to_thread(self._record.finish_drill, drill_id, proofs=proofs, error=error, at=self._clock.now())
 
-    async def settle(self, host: str) -> None:
+    async def settle(self, host: str, why: str = INTERRUPTED) -> None:
         """End the drills of a host that were begun and that nobody runs any more."""
         for drill in await asyncio.to_thread(self._memory.unfinished_drills, host):
             if drill.state != "Pending":
-                await asyncio.to_thread(
-                    self._record.finish_drill, drill.id, proofs=(), error=INTERRUPTED, at=self._clock.now()
-                )
+                await asyncio.to_thread(self._record.finish_drill, drill.id, proofs=(), error=why, at=self._clock.now())
 
 
 def reboot_objection(observed: HostObserved) -> str:

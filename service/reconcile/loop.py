@@ -101,6 +101,7 @@ class Loop:
                 if await self._watcher.look():
                     for name in known | set(self._watcher.wanted.hosts):
                         self._queue.add(name)
+                    await self._rounds.follow(self._watcher.wanted)
                 if self._watcher.last_fetch_s != answered_s:
                     self._fetched()
                 self._troubles.well("source", "")

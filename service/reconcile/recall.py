@@ -48,12 +48,12 @@ class Recall:
         self._spec_at = spec_at
 
     def statuses(self) -> list[HostStatus]:
-        """How every host stood that is in Git. Blocks."""
+        """How every host stood, also those that left Git. Blocks."""
         found: list[HostStatus] = []
         after: tuple[str | int, ...] = ()
         while True:
             page = self._memory.hosts(HostListing(limit=PAGE, start=after))
-            found += [status for status in page.items if status.reason != "Orphaned"]
+            found += page.items
             if page.next is None:
                 return found
             after = page.next

@@ -24,6 +24,7 @@ from service.reconcile.asked import Asked
 from service.reconcile.decide import decide, quarantined
 from service.reconcile.drilling import Drilling
 from service.reconcile.looking import Looking
+from service.reconcile.membership import Membership
 from service.reconcile.planning import Planning
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.quarantine import Quarantine
@@ -69,16 +70,19 @@ class Rounds:
         self._planning = Planning(work)
         self._asked = Asked(record, memory, clock)
         self._applying = Applying(
-            record, memory, hosts, clock, self._planning, self._desired_at, may_begin=lambda: not self._is_stopping
+            record, memory, hosts, clock, self._planning, self._desired_at, may_begin=self._is_let_begin
         )
         self._drilling = Drilling(record, memory, hosts, clock, self._troubles)
         quarantine = Quarantine(record, hosts, clock)
         self._looking = Looking(hosts, self._asked, self._applying, self._drilling, quarantine, self._may_begin)
         self.stages = self._in_order()
         self._recall = Recall(memory, hosts, kinds, clock, self._planning, spec_at)
+        self._membership = Membership(record, memory, hosts, clock, self._asked, self._applying, self._drilling)
         self.standings: dict[str, Standing] = {}
         self.tried: dict[str, datetime] = {}
         self._before: dict[str, HostStatus] = {}
+        self._wanted = Wanted()
+        self._under_way: set[str] = set()
 
     def standing(self, name: str) -> Standing:
         """What is remembered of a host."""
@@ -90,7 +94,11 @@ class Rounds:
 
     async def remember(self) -> None:
         """After a start: every host's status is of before it until a round of it has ended."""
-        self._before = {one.host: statuses.before_start(one) for one in await asyncio.to_thread(self._recall.statuses)}
+        self._before = {
+            one.host: statuses.before_start(one)
+            for one in await asyncio.to_thread(self._recall.statuses)
+            if one.reason != "Orphaned"
+        }
 
     async def recall(self, name: str, wanted: Wanted) -> None:
         """After a start, before the first rounds: what was seen of a host last, and what came of it."""
@@ -100,6 +108,19 @@ class Rounds:
     def unseen(self) -> set[str]:
         """The hosts of which no round has ended since the start."""
         return set(self._before)
+
+    async def follow(self, wanted: Wanted) -> None:
+        """This revision is in force: nothing is begun any more on hosts that it does not name. Until a round of those
+        that came or left has ended, they are shown as not looked at, or as orphaned. StoreError."""
+        self._wanted = wanted
+        known = self.standings.keys() | self._before.keys()
+        if known == wanted.hosts.keys():
+            return
+        recorded = await asyncio.to_thread(self._recall.statuses)
+        shown = self._membership.until_looked_at(recorded, wanted)
+        begun = self.standings.keys() - self._under_way  # a round of theirs has ended by now
+        in_git = {name: one for name, one in self._before.items() if name in wanted.hosts}
+        self._before = in_git | {name: one for name, one in shown.items() if name not in wanted.hosts.keys() & begun}
 
     def mode_of(self, spec: HostSpec, granted: SyncMode = "auto") -> SyncMode:
         """The sync mode that counts for a host: its spec's, at most the operator's; auto only where it was `granted`
@@ -128,18 +149,34 @@ class Rounds:
     async def reconcile(self, name: str, wanted: Wanted) -> float | None:
         """One round; returns the seconds until the next. None: the host is no longer in Git, or it shows a key that its
         spec does not pin; then a commit or a person has to ask for a round."""
-        spec, began_at = wanted.hosts.get(name), self._clock.now()
-        if spec is None:
-            self.standings.pop(name, None)
-            self.tried.pop(name, None)
-            self._before.pop(name, None)
-            self._filled(name, ())
-            await self._asked.give_up(name, "Refused", "stale", f"no revision names the host {name} any more")
-            await self._hosts.close(name)
+        self._wanted = wanted
+        self._under_way.add(name)
+        try:
+            spec = wanted.hosts.get(name)
+            if spec is not None:
+                return await self._reconcile(spec, wanted)
+            await self._membership.leave(name, wanted)
+            self._lose(name)
             return None
+        finally:
+            self._under_way.discard(name)
+
+    def _lose(self, name: str) -> None:
+        """Nothing is remembered of a host any more."""
+        self.standings.pop(name, None)
+        self.tried.pop(name, None)
+        self._before.pop(name, None)
+        self._filled(name, ())
+
+    async def _reconcile(self, spec: HostSpec, wanted: Wanted) -> float | None:
+        name, began_at = spec.name, self._clock.now()
+        if spec.renamed_from in self._under_way:
+            return statuses.RETRY_FIRST_S
         standing = self.standing(name)
         status, is_known = statuses.fresh(spec, standing.unrecorded), False
         try:
+            if standing.spec is not spec and await self._membership.rename(spec):
+                self._lose(spec.renamed_from)
             before = await asyncio.to_thread(self._memory.host, name)
             status, is_known = statuses.fresh(spec, before, self.mode_of(spec, granted_of(before))), True
             desired = standing.desired_of(spec)
@@ -189,7 +226,10 @@ class Rounds:
 
     async def _show(self, status: HostStatus, standing: Standing, *, is_known: bool) -> None:
         """Record the status. What the database does not take is shown from memory until it does: the one that it has
-        may be a better one that does not hold any more. Not `is_known`: what it has could not be read, so it stays."""
+        may be a better one that does not hold any more. Not `is_known`: what it has could not be read, so it stays.
+        Of a host that left Git meanwhile nothing holds; its next round says so."""
+        if status.host not in self._wanted.hosts:
+            return
         self._before.pop(status.host, None)
         try:
             if is_known:
@@ -221,8 +261,12 @@ class Rounds:
         )
 
     def _may_begin(self, host: str) -> bool:
-        """Whether a change could be confirmed: not while the service stops, nor over an old connection only."""
-        return not self._is_stopping and not self._hosts.doubt(host)
+        """Whether a change may be begun, and could be confirmed: not over an old connection only."""
+        return self._is_let_begin(host) and not self._hosts.doubt(host)
+
+    def _is_let_begin(self, host: str) -> bool:
+        """Not while the service stops, nor on a host that left Git."""
+        return not self._is_stopping and host in self._wanted.hosts
 
     async def _plan(self, turn: Turn) -> None:
         """What differs, and what would be done about it."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from service.errors import AuthFailed, HostError, HostKeyChanged, TooMuch
-from service.model.runs import Health, HostStatus, Phase, Reachability, SyncMode
+from service.model.runs import LEFT_GIT, Health, HostStatus, Phase, Reachability, SyncMode
 from service.model.telling import Ended
 from service.reconcile.decide import Decision
 from service.spec.host import HostSpec
@@ -24,6 +24,8 @@ def fresh(spec: HostSpec, before: HostStatus | None, mode: SyncMode | None = Non
     """The status with what the spec says of the host itself. `mode` is the one that counts, where it is not the
     spec's."""
     known = before or HostStatus(spec.name)
+    if known.reason == "Orphaned":  # it comes back: what was applied when it left counts no more
+        known = replace(known, reason="", message="", applied_commit="", applied_digest="", desired_digest="")
     return replace(
         known,
         address=known.address or spec.connection.address,
@@ -37,6 +39,22 @@ def before_start(status: HostStatus) -> HostStatus:
     whether it is well now, or can be reached, is not known."""
     message = f"not looked at since the service started; {status.message}".removesuffix("; ")
     return replace(status, health="Unknown", reachability="Unknown", message=message)
+
+
+def expected(spec: HostSpec, before: HostStatus | None) -> HostStatus:
+    """The host is in Git since a moment ago, and nobody has looked at it yet."""
+    return replace(
+        fresh(spec, before), sync="Unknown", reason="", health="Unknown", reachability="Unknown", phase="Idle",
+        message="not looked at yet",
+    )  # fmt: skip
+
+
+def orphaned(status: HostStatus, message: str = LEFT_GIT) -> HostStatus:
+    """The host left Git: nobody looks at it any more, so nothing is known of it now."""
+    return replace(
+        status, sync="Unknown", reason="Orphaned", health="Unknown", reachability="Unknown", phase="Idle",
+        message=message, plan_id="", applied_digest="", drift_items=0,
+    )  # fmt: skip
 
 
 def unreachable(status: HostStatus, error: HostError) -> HostStatus:

@@ -5,13 +5,13 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from service.clock import Clock
 from service.errors import SourceError, StoreError
 from service.kinds.kind import Kind
 from service.logs import fields
 from service.model.events import SourceTrouble, SourceWell
-from service.model.listings import HostListing
 from service.model.sources import (
     Advanced,
     Empty,
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 MAX_LOGGED = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wanted:
     """What Git wants now: the accepted commit and its hosts. `introduced` are hosts whose management change this very
     commit allows."""
@@ -49,6 +49,11 @@ class Wanted:
     author: str = ""
     subject: str = ""
     members: Members = field(default_factory=lambda: Members(()), repr=False, compare=False)
+
+    @cached_property
+    def renamed(self) -> Mapping[str, str]:
+        """The new name of each host that says which one it had."""
+        return {spec.renamed_from: name for name, spec in self.hosts.items() if spec.renamed_from}
 
 
 class Watcher:
@@ -156,8 +161,6 @@ class Watcher:
         now = self._clock.now()
         if is_newest:
             await asyncio.to_thread(self._record.record_revision, meta, at=now, findings=as_json(fleet.findings))
-        for gone in await asyncio.to_thread(self._known_hosts) - set(fleet.hosts):
-            await asyncio.to_thread(self._record.forget_host, gone, at=now)
         self.wanted, self._is_resumed = await self._in_force(meta, fleet), False
         return True
 
@@ -197,17 +200,6 @@ class Watcher:
     def _last_accepted(self) -> str | None:
         newest = self._memory.newest_revision("accepted")
         return newest.commit if newest else None
-
-    def _known_hosts(self) -> set[str]:
-        """Every host that history knows."""
-        names: set[str] = set()
-        after: tuple[str | int, ...] = ()
-        while True:
-            page = self._memory.hosts(HostListing(limit=200, start=after))
-            names |= {status.host for status in page.items}
-            if page.next is None:
-                return names
-            after = page.next
 
     def _introduced(self, commit: str, fleet: Fleet) -> frozenset[str]:
         """Hosts that allow a management change now and did not in the commit before: the key counts only once."""

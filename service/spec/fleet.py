@@ -22,6 +22,7 @@ TREE = LintRule("tree", "error", "every entry of hosts/ is a plain file or folde
 EMPTY = LintRule("empty", "error", "the repository describes at least one host")
 FLEET_MISSING = LintRule("fleet.missing", "error", "fleet.yaml is there and names the format's version")
 DUPLICATE_HOST = LintRule("host.duplicate", "error", "a host is described in one file")
+RENAMED_FROM = LintRule("host.renamed-from", "error", "`renamed_from` is a name that no host has now, in one file only")
 DUPLICATE_ADDRESS = LintRule(
     "connection.duplicate-address", "error", "two hosts are not reached at one address and port"
 )
@@ -38,6 +39,7 @@ RULES = (
     *jumps.RULES,
     *ignoring.RULES,
     DUPLICATE_HOST,
+    RENAMED_FROM,
     DUPLICATE_ADDRESS,
 )
 MOST_NAMED = 3
@@ -208,9 +210,29 @@ def _name_writers(hosts: dict[str, HostSpec]) -> None:
         writers.add(spec.cluster)
 
 
+def _renamed(hosts: Mapping[str, HostSpec]) -> Iterator[Finding]:
+    """Names that hosts had before."""
+    claimed: dict[str, HostSpec] = {}
+    for spec in hosts.values():
+        if not (old := spec.renamed_from):
+            continue
+        hit, path = None, ("renamed_from",)
+        if old == spec.name:
+            hit = RENAMED_FROM.hit(path, f"{old} is the name that the host has now", "remove the key")
+        elif old in hosts:
+            right = f"remove {hosts[old].file}, or remove the key"
+            hit = RENAMED_FROM.hit(path, f"{old} is still a host of this repository ({hosts[old].file})", right)
+        elif (first := claimed.setdefault(old, spec)) is not spec:
+            right = f"keep the key only in the file of the host that was called {old}"
+            hit = RENAMED_FROM.hit(path, f"{first.name} ({first.file}) says that it was called {old}, too", right)
+        if hit is not None:
+            yield spec.finding(hit)
+
+
 def _across(hosts: Mapping[str, HostSpec], kinds: Sequence[SpecKind]) -> Iterator[Finding]:
     """The hosts against each other."""
     endpoints: dict[tuple[object, ...], HostSpec] = {}
+    yield from _renamed(hosts)
     for spec in hosts.values():
         # behind two jump hosts, two hosts may have the same private address
         reached = (spec.connection.address, spec.connection.port, spec.connection.jump)

@@ -82,6 +82,7 @@ class HostSpec:
     take_over: tuple[Movable, ...] = ()
     cluster: str = ""
     writes_cluster: bool = True
+    renamed_from: str = ""
     checks: tuple[Probe, ...] = ()
     sources: Mapping[Path, tuple[str, Path]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -119,6 +120,9 @@ class Head(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     host: grammar.HostName = Field(description="The host's name; the same as the file's name without its ending.")
+    renamed_from: grammar.HostName | None = Field(
+        None, description="The name that the host had before: its history, leases and drill proof go along."
+    )
     platform: Platform = Field("debian", description="What runs on the host.")
     sync: Sync = Field(
         "approve",

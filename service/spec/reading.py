@@ -142,6 +142,7 @@ def _read_host(entry: BlobEntry, own: Document, kinds: Sequence[SpecKind], aroun
         checks=tuple(check.probe() for check in fitted.value.checks),
         take_over=fitted.value.take_over,
         cluster=fitted.value.cluster or "",
+        renamed_from=fitted.value.renamed_from or "",
         sources={path: (layer.file, layer.top) for path, layer in whole_spec.sources.items()},
     )
     silent = {rule.id for kind in kinds for rule in kind.rules if rule.by_absence and (problems or around.is_broken)}

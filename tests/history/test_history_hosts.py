@@ -52,20 +52,6 @@ def test_a_status_does_not_give_a_generation_back(history: History, now: datetim
     assert history.queries.generation("pve1") == 42
 
 
-def test_a_host_that_left_git_is_orphaned_and_keeps_its_history(history: History, now: datetime) -> None:
-    history.store.set_host_status(HostStatus("pve1", sync="Synced", applied_commit="a" * 40), at=now)
-    history.store.forget_host("pve1", at=now + SECOND)
-    history.store.forget_host("pve1", at=now + 2 * SECOND)
-    seen = history.queries.host("pve1")
-    assert seen is not None
-    assert (seen.sync, seen.reason, seen.applied_commit, seen.changed_at) == (
-        "Unknown",
-        "Orphaned",
-        "a" * 40,
-        now + SECOND,
-    )
-
-
 def test_drift_keeps_its_first_seen_until_it_is_resolved(history: History, now: datetime) -> None:
     store, queries = history.store, history.queries
     store.set_host_status(HostStatus("pve1"), at=now)

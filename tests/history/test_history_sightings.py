@@ -58,5 +58,5 @@ def test_a_damaged_row_is_an_error_and_no_observation(history: History, sighting
 def test_a_host_that_leaves_git_leaves_no_answer_behind(history: History, sighting: Sighting) -> None:
     history.store.set_host_status(HostStatus("pve1"), at=sighting.at)
     history.store.keep_sighting(sighting)
-    history.store.forget_host("pve1", at=sighting.at)
+    history.store.orphan_host("pve1", at=sighting.at)
     assert history.queries.sighting("pve1") is None

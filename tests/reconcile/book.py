@@ -46,10 +46,6 @@ class Book:
     def add_event(self, event: Happened, *, at: datetime) -> None:
         self.lines.append(f"{event.name} {event.host}: {event.text}" if event.host else f"{event.name}: {event.text}")
 
-    def forget_host(self, host: str, *, at: datetime) -> None:
-        self.known.pop(host)
-        self.lines.append(f"forgot {host}")
-
     def open_apply(
         self, host: str, *, plan_id: str, commit: str, plan_digest: str, desired_digest: str, trigger: Trigger,
         requested_by: str, at: datetime, may_raise: bool = False,

@@ -220,20 +220,6 @@ async def test_trouble_is_said_once_and_its_end_too(forge: Forge, watch: Callabl
     assert [line.partition(":")[0] for line in book.lines] == ["accepted good", "source.trouble", "source.well"]
 
 
-async def test_a_host_that_leaves_git_is_forgotten_and_the_others_are_not(
-    forge: Forge, watch: Callable[[], Watcher], book: Book
-) -> None:
-    two = {**files(), "hosts/pve2.yaml": HOST.replace("pve1", "pve2").replace("198.51.100.11", "198.51.100.12")}
-    forge.push(two, message="two")
-    watcher = watch()
-    await watcher.look()
-    book.known |= {name: HostStatus(name) for name in ("pve0", "pve1", "pve2")}
-    forge.push(files(), message="one")
-    await watcher.look()
-    assert set(book.lines[1:]) == {"accepted one", "forgot pve0", "forgot pve2"}
-    assert list(book.known) == ["pve1"]
-
-
 async def test_a_management_change_is_allowed_by_the_commit_that_introduces_the_key_and_by_no_later_one(
     forge: Forge, watch: Callable[[], Watcher]
 ) -> None:

@@ -58,7 +58,7 @@ class Play:
             name: getattr(self, f"_{name}")
             for name in (
                 "commit", "wait", "approve", "apply", "release", "retry", "drill", "look", "host", "fault", "boot",
-                "restart", "mark", "see",
+                "restart", "mark", "rename", "see",
             )
         }  # fmt: skip
 
@@ -81,6 +81,14 @@ class Play:
         else:
             self._specs = {path: spec for path, spec in self._specs.items() if spec != BYSTANDER}
             self._specs[f"hosts/{self.stage.at}.yaml"] = head_of(self.stage.at, line.rest) + line.block
+        self.stage.forge.push({"fleet.yaml": "passerelle: 1\n", **self._specs})
+        self.stage.loop.look_now()
+
+    async def _rename(self, line: Line) -> None:
+        """The file of pve1 becomes that of pve2, which is the same machine."""
+        spec = self._specs.pop(f"hosts/{HOST}.yaml").replace(f"host: {HOST}", f"host: {OTHER}\nrenamed_from: {HOST}")
+        self._specs[f"hosts/{OTHER}.yaml"] = spec
+        self.stage.hosts[OTHER] = self.stage.hosts[HOST]
         self.stage.forge.push({"fleet.yaml": "passerelle: 1\n", **self._specs})
         self.stage.loop.look_now()
 

@@ -4,8 +4,9 @@ Every public method of `Store` is one named transition and one transaction; it b
 Errors: StoreError when the file cannot be written now (locked, full, read-only), InputError for what a
 caller may not ask. Times are given by the caller, aware.
 
-hosts.py     set_host_status  forget_host  next_generation  set_base
+hosts.py     set_host_status  next_generation  set_base
              ask_release  end_release  latch  clear_latch  drop_latches
+fleet.py     orphan_host  rename_host  forget_host
 changes.py   record_revision  refuse_revision  record_plan  set_drift
 applies.py   open_apply  start_apply  move_step  move_steps  set_apply_phase  set_probes  finish_apply
 drills.py    open_drill  start_drill  finish_drill
@@ -21,6 +22,7 @@ from service.history.store.access import AccessWrites, Claim
 from service.history.store.applies import ApplyWrites
 from service.history.store.changes import ChangeWrites
 from service.history.store.drills import DrillWrites
+from service.history.store.fleet import FleetWrites
 from service.history.store.hosts import HostWrites
 from service.history.store.leases import LeaseWrites
 from service.history.store.retention import RetentionWrites
@@ -28,8 +30,9 @@ from service.history.store.sightings import SightingWrites
 
 
 class Store(
-    HostWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, SightingWrites, AccessWrites, RetentionWrites
-):
+    HostWrites, FleetWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, SightingWrites, AccessWrites,
+    RetentionWrites,
+):  # fmt: skip
     """Everything that can be written, from all of the files here."""
 
 

@@ -13,10 +13,9 @@ from sqlalchemy import delete, func, insert, select, update
 from service.errors import InputError
 from service.history.sqlite.statements import insert_or_change, insert_where_missing
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import bases, drift, hosts, latches, releases, sightings
+from service.history.tables import bases, drift, hosts, latches, releases
 from service.model.events import (
     ApplyLatched,
-    HostForgotten,
     HostQuarantined,
     HostReleased,
     HostState,
@@ -25,7 +24,7 @@ from service.model.events import (
 from service.model.runs import HostStatus
 from service.model.states import Json
 
-_AXES = ("sync", "reason", "health", "reachability", "phase")
+AXES = ("sync", "reason", "health", "reachability", "phase")
 _STATUS = tuple(f.name for f in fields(HostStatus) if f.name not in {"host", "drift_items", "proven_at", "changed_at"})
 
 
@@ -38,8 +37,8 @@ class HostWrites(Writing):
         values["message"] = clean(status.message)
         with self._database.write() as connection:
             row = connection.execute(select(hosts).where(hosts.c.host == status.host)).mappings().one_or_none()
-            old = tuple(row[axis] for axis in _AXES) if row else ()
-            new = tuple(values[axis] for axis in _AXES)
+            old = tuple(row[axis] for axis in AXES) if row else ()
+            new = tuple(values[axis] for axis in AXES)
             moved = old != new
             if moved:
                 values["changed_at"] = at
@@ -53,27 +52,13 @@ class HostWrites(Writing):
                     connection,
                     HostState(
                         host=status.host,
-                        **{a: values[a] for a in _AXES},
+                        **{a: values[a] for a in AXES},
                         message=values["message"],
-                        was=_moved(row, values),
+                        was=moved_axes(row, values),
                     ),
                     at=at,
                 )
         return moved
-
-    def forget_host(self, host: str, *, at: datetime) -> None:
-        """The host left Git: it is Orphaned, nothing of its history is removed, nothing on it is touched. What it sent
-        last is looked at by nobody any more."""
-        with self._database.write() as connection:
-            connection.execute(delete(sightings).where(sightings.c.host == host))
-            known = (hosts.c.host == host, hosts.c.reason != "Orphaned")
-            row = connection.execute(select(hosts).where(*known)).mappings().one_or_none()
-            if row is None:
-                return
-            values = {"sync": "Unknown", "reason": "Orphaned", "phase": "Idle"}
-            connection.execute(update(hosts).where(*known).values(**values, message="no longer in Git", changed_at=at))
-            axes = {axis: values.get(axis, row[axis]) for axis in _AXES}
-            tell(connection, HostForgotten(host=host, **axes, was=_moved(row, axes)), at=at)
 
     def next_generation(self, host: str, *, at_least: int = 0) -> int:
         """A number higher than every one given out for this host, and higher than `at_least`, the one that the host
@@ -151,9 +136,9 @@ class HostWrites(Writing):
         return changed.rowcount
 
 
-def _moved(before: Mapping[Any, Any] | None, now: Mapping[str, Any]) -> dict[str, str]:
+def moved_axes(before: Mapping[Any, Any] | None, now: Mapping[str, Any]) -> dict[str, str]:
     """The axes that moved, as they were."""
-    return {axis: before[axis] for axis in _AXES if before[axis] != now[axis]} if before is not None else {}
+    return {axis: before[axis] for axis in AXES if before[axis] != now[axis]} if before is not None else {}
 
 
 def _fresh_row(host: str) -> dict[str, Any]:

@@ -53,6 +53,13 @@ class LeaseWrites(Writing):
         return len(new)
 
 
+def end_leases(connection: Connection, host: str, at: datetime) -> None:
+    """Nobody looks at the host any more: nobody is known to hold a lease of it."""
+    gone = list(_active(connection, host))
+    _end_intervals(connection, host, gone, at)
+    _set_current(connection, host, {}, [], gone)
+
+
 def _active(connection: Connection, host: str) -> Rows:
     """What was in the lease file at the last look."""
     columns = (leases.c.mac, leases.c.ip, leases.c.name, leases.c.expires_at, lease_looks.c.at)

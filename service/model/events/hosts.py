@@ -47,17 +47,60 @@ class HostState(Happened):
         return "git" if detail.get("reason") == "Orphaned" else "service"
 
 
-class HostForgotten(HostState):
+class HostLeft(HostState):
     """The same, of a host that left Git."""
 
     @property
     def text(self) -> str:
-        return f"{self.host} is no longer in Git; nothing is touched"
+        return f"{self.host} is no longer in Git; nothing on it is touched"
 
     @property
     def weighs(self) -> Weight:
         """What was wrong with it is nobody's matter now."""
         return "news"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostRenamed(Happened):
+    """A host goes on under another name: its history, leases and drill proof go along."""
+
+    name: ClassVar[str] = "host.renamed"
+    part: ClassVar[Part] = "git"
+
+    old: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.host} was {self.old} before: it keeps the history, leases and drill proof of {self.old}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostWithoutPast(Happened):
+    """A new host says `renamed_from` of a name that was never known."""
+
+    name: ClassVar[str] = "host.without-past"
+    part: ClassVar[Part] = "git"
+
+    old: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.host} begins without a history: `renamed_from` names {self.old}, which is not known here"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostForgotten(Happened):
+    """A person had the records of a host that left Git removed."""
+
+    name: ClassVar[str] = "host.forgotten"
+    part: ClassVar[Part] = "person"
+
+    by: str
+    why: str = field(default="", metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"{self.by} removed all records of {self.host}" + (f": {self.why}" if self.why else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,150 @@
+"""Writes about hosts that leave the fleet, go on under another name, or are forgotten.
+
+Events: `host.state` when one leaves Git, `host.renamed`, `host.forgotten`.
+"""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, delete, select, tuple_, update
+
+from service.errors import InputError, NotFound
+from service.history.store.hosts import AXES, moved_axes
+from service.history.store.leases import end_leases
+from service.history.store.writing import Writing, clean, tell
+from service.history.tables import (
+    applies,
+    bases,
+    drift,
+    drills,
+    events,
+    hosts,
+    latches,
+    lease_intervals,
+    lease_looks,
+    leases,
+    plans,
+    releases,
+    sightings,
+    steps,
+)
+from service.model.events import HostForgotten, HostLeft, HostRenamed
+from service.model.runs import LEFT_GIT
+
+BATCH = 500
+ONE_ROW: tuple[Table, ...] = (bases, sightings, releases, lease_looks)
+"""Tables with one row a host, besides that of its status."""
+MANY_ROWS: tuple[Table, ...] = (leases, lease_intervals, drift, latches, drills, applies, plans)
+"""Tables with as many rows of a host as there was to record."""
+ORPHANED = dict(zip(AXES, ("Unknown", "Orphaned", "Unknown", "Unknown", "Idle"), strict=True))
+
+
+class FleetWrites(Writing):
+    """How hosts leave, are renamed and are forgotten."""
+
+    def orphan_host(self, host: str, *, at: datetime) -> None:
+        """The host left Git: it is Orphaned and nothing on it is touched. Nothing is known of it any more, nobody holds
+        a lease of it, and what was last applied counts no more should it come back. Its history stays. Twice is once.
+        """
+        with self._database.write() as connection:
+            for table in (sightings, bases, releases):
+                connection.execute(delete(table).where(table.c.host == host))
+            row = connection.execute(select(hosts).where(hosts.c.host == host)).mappings().one_or_none()
+            if row is None or row["reason"] == ORPHANED["reason"]:
+                return
+            _end(connection, host, at)
+            values = ORPHANED | {"message": LEFT_GIT, "plan_id": "", "applied_digest": "", "drift_items": 0}
+            connection.execute(update(hosts).where(hosts.c.host == host).values(**values, changed_at=at))
+            tell(connection, HostLeft(host=host, **ORPHANED, was=moved_axes(row, ORPHANED)), at=at)
+
+    def rename_host(self, old: str, new: str, *, at: datetime) -> bool:
+        """All that is recorded of a host is that of another name from now on. False where nothing is. Where both names
+        have a state, that of the new one holds: it was seen later."""
+        with self._database.write() as connection:
+            before = connection.execute(select(hosts).where(hosts.c.host == old)).mappings().one_or_none()
+            if before is None:
+                return False
+            now = connection.execute(select(hosts).where(hosts.c.host == new)).mappings().one_or_none()
+            if now is not None:
+                _end(connection, old, at)
+                _give_way(connection, old, new)
+                proven = max((one["proven_at"] for one in (before, now) if one["proven_at"]), default=None)
+                generation = max(before["generation"], now["generation"])
+                of_both = update(hosts).where(hosts.c.host == new).values(generation=generation, proven_at=proven)
+                connection.execute(of_both)
+            _rename_open_drift(connection, old, new)
+            for table in (hosts, *ONE_ROW, *MANY_ROWS, events):
+                connection.execute(update(table).where(table.c.host == old).values(host=new))
+            tell(connection, HostRenamed(host=new, old=old), at=at)
+        return True
+
+    def forget_host(self, host: str, *, by: str, reason: str = "", at: datetime) -> None:
+        """A person has all that is recorded of a host that left Git removed, but for its events. NotFound where nothing
+        is; InputError for one that did not leave. Others may write between the portions in which it goes; where it is
+        interrupted, the same asked again does the rest."""
+        for table in MANY_ROWS:
+            while self._forget_some(host, table):
+                pass
+        with self._database.write() as connection:
+            _is_orphan(connection, host)
+            for table in (*ONE_ROW, hosts):
+                connection.execute(delete(table).where(table.c.host == host))
+            tell(connection, HostForgotten(host=host, by=clean(by), why=clean(reason)), at=at)
+
+    def _forget_some(self, host: str, table: Table) -> int:
+        """How many rows were deleted of the table."""
+        key = list(table.primary_key.columns)
+        with self._database.write() as connection:
+            _is_orphan(connection, host)
+            rows = [tuple(row) for row in connection.execute(select(*key).where(table.c.host == host).limit(BATCH))]
+            if table is applies:
+                connection.execute(delete(steps).where(steps.c.apply_id.in_([row[0] for row in rows])))
+            connection.execute(delete(table).where(tuple_(*key).in_(rows)))
+        return len(rows)
+
+
+def _is_orphan(connection: Connection, host: str) -> None:
+    reason = connection.execute(select(hosts.c.reason).where(hosts.c.host == host)).scalar()
+    if reason is None:
+        raise NotFound(f"no host {host}")
+    if reason != ORPHANED["reason"]:
+        raise InputError(
+            f"{host} is in Git, so it cannot be forgotten", hint="remove its file from the repository, then ask again"
+        )
+
+
+def _end(connection: Connection, host: str, at: datetime) -> None:
+    """Nobody looks at the host any more: what was open or current of it is not."""
+    end_leases(connection, host, at)
+    still_open = (drift.c.host == host, drift.c.resolved_at.is_(None))
+    connection.execute(update(drift).where(*still_open).values(open_key=None, resolved_at=at, resolved_by="git"))
+    current = (plans.c.host == host, plans.c.state == "current")
+    connection.execute(update(plans).where(*current).values(state="superseded"))
+
+
+def _give_way(connection: Connection, old: str, new: str) -> None:
+    """What the old name has and the new one has, too."""
+    for table in (hosts, bases):  # the base of another time is not what was last applied under the new name
+        connection.execute(delete(table).where(table.c.host == old))
+    for table in ONE_ROW:
+        _drop_twins(connection, table, (), old, new)
+    _drop_twins(connection, leases, ("mac", "ip"), old, new)
+    _drop_twins(connection, latches, ("desired_digest", "cleared_at"), old, new)
+
+
+def _drop_twins(connection: Connection, table: Table, columns: tuple[str, ...], old: str, new: str) -> None:
+    """Delete rows of the old name where the new one has a row that agrees in these columns."""
+    other = table.alias()
+    agrees = and_(other.c.host == new, *(other.c[name].is_not_distinct_from(table.c[name]) for name in columns))
+    connection.execute(delete(table).where(table.c.host == old, select(other.c.host).where(agrees).exists()))
+
+
+def _rename_open_drift(connection: Connection, old: str, new: str) -> None:
+    """What is open goes on under the new name: the identity of a difference has the host's name in it."""
+    still_open: Any = connection.execute(
+        select(drift.c.id, drift.c.open_key).where(drift.c.host == old, drift.c.open_key.is_not(None))
+    ).all()
+    for row in still_open:
+        key = json.dumps([new, *json.loads(row.open_key)[1:]], ensure_ascii=True)
+        connection.execute(update(drift).where(drift.c.id == row.id).values(open_key=key))
