@@ -47,8 +47,8 @@ class Numbers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page is made of. Only hosts that are in Git and `visible` are shown, ages are those `at` a time. `held` are statuses
-    that the database did not take: they stand in the place of those that it has."""
+    """What a page is made of. Only hosts that are in Git and `visible` are shown, ages are those `at` a time. `held`
+    are statuses that the database did not take: they stand in the place of those that it has."""
 
     numbers: Numbers
     visible: Callable[[str], bool] = lambda _host: True

@@ -178,7 +178,7 @@ class Rounds:
             if standing.spec is not spec and await self._membership.rename(spec):
                 self._lose(spec.renamed_from)
             before = await asyncio.to_thread(self._memory.host, name)
-            status, is_known = statuses.fresh(spec, before, self.mode_of(spec, granted_of(before))), True
+            status, is_known = statuses.fresh(spec, before, self.mode_of(spec, statuses.granted(before))), True
             desired = standing.desired_of(spec)
             if desired is None:
                 desired = await asyncio.to_thread(wanted_of, spec, self._kinds)
@@ -400,8 +400,3 @@ class Rounds:
 def told(plan: Plan, standing: Standing) -> str:
     """What a person should know of a host about which nothing more urgent is said."""
     return "; ".join(plan.at_boot) or in_words(standing.disputed)
-
-
-def granted_of(before: HostStatus | None) -> SyncMode:
-    """The mode in which a host was last worked on; a new one was never let do anything by itself."""
-    return "approve" if before is None or before.reason == "Orphaned" else before.sync_mode
