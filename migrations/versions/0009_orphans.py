@@ -7,22 +7,25 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-ORPHANS = "(SELECT host FROM hosts WHERE reason = 'Orphaned')"
-
 
 def upgrade() -> None:
     """Forward."""
-    op.execute(f"DELETE FROM bases WHERE host IN {ORPHANS}")  # noqa: S608 (constants)
-    op.execute(f"UPDATE leases SET active = 0 WHERE host IN {ORPHANS}")  # noqa: S608
+    op.execute("DELETE FROM bases WHERE host IN (SELECT host FROM hosts WHERE reason = 'Orphaned')")
+    op.execute("UPDATE leases SET active = 0 WHERE host IN (SELECT host FROM hosts WHERE reason = 'Orphaned')")
     op.execute(
-        "UPDATE lease_intervals SET until_at = coalesce((SELECT changed_at FROM hosts WHERE hosts.host ="
-        f" lease_intervals.host), from_at) WHERE until_at IS NULL AND host IN {ORPHANS}"  # noqa: S608
+        "UPDATE lease_intervals SET until_at = max(from_at, coalesce((SELECT changed_at FROM hosts"
+        " WHERE hosts.host = lease_intervals.host), from_at))"
+        " WHERE until_at IS NULL AND host IN (SELECT host FROM hosts WHERE reason = 'Orphaned')"
     )
     op.execute(
-        "UPDATE drift SET open_key = NULL, resolved_by = 'git', resolved_at = coalesce((SELECT changed_at FROM hosts"
-        f" WHERE hosts.host = drift.host), last_seen) WHERE resolved_at IS NULL AND host IN {ORPHANS}"  # noqa: S608
+        "UPDATE drift SET open_key = NULL, resolved_by = 'git', resolved_at = max(last_seen, coalesce((SELECT"
+        " changed_at FROM hosts WHERE hosts.host = drift.host), last_seen))"
+        " WHERE resolved_at IS NULL AND host IN (SELECT host FROM hosts WHERE reason = 'Orphaned')"
     )
-    op.execute(f"UPDATE plans SET state = 'superseded' WHERE state = 'current' AND host IN {ORPHANS}")  # noqa: S608
+    op.execute(
+        "UPDATE plans SET state = 'superseded'"
+        " WHERE state = 'current' AND host IN (SELECT host FROM hosts WHERE reason = 'Orphaned')"
+    )
     op.execute(
         "UPDATE hosts SET health = 'Unknown', reachability = 'Unknown', plan_id = '', applied_digest = '',"
         " drift_items = 0 WHERE reason = 'Orphaned'"

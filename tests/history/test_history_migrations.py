@@ -22,6 +22,7 @@ from service.history.migrate import head, migrate, migrations_folder
 from service.history.sqlite.engine import make_engine
 from service.history.sqlite.file import schema_version
 from service.lab.waiting import grown_s
+from service.model.listings import LeaseHistoryListing, LeaseListing
 from service.model.observed import Watch
 from service.model.sightings import Sighting
 from service.model.trees import Commit
@@ -211,6 +212,40 @@ def test_what_a_former_version_knew_stays_and_what_it_did_not_keep_is_not_there(
         sighting = Sighting("pve1", now, "f", "ab", Watch(), b"sent")
         history.store.keep_sighting(sighting)
         assert history.queries.sighting("pve1") == sighting
+
+
+def test_hosts_that_left_git_before_hold_nothing_any_more(tmp_path: Path, now: datetime) -> None:
+    path = of_former_version(tmp_path, "0008")
+    later = int(now.timestamp()) * 1_000_000
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for host, reason in (("gone", "Orphaned"), ("pve1", "")):
+            states = ("approve", "Synced", reason, "", "Healthy", "Reachable", "Idle", "p")
+            texts = ("address", "console", "observed_commit", "attempted_commit", "applied_commit", "desired_digest",
+                     "applied_digest", "apply_id")  # fmt: skip
+            names = "host, sync_mode, sync, reason, message, health, reachability, phase, plan_id"
+            connection.execute(
+                f"INSERT INTO hosts ({names}, {', '.join(texts)}, drift_items, generation, changed_at)"
+                f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {', '.join(['?'] * len(texts))}, 1, 3, ?)",
+                (host, *states, *["x"] * len(texts), later),
+            )
+            connection.execute("INSERT INTO bases VALUES (?, '[]', 'd', 'c', '', 0)", (host,))
+            connection.execute("INSERT INTO leases VALUES (?, 'aa', '10.0.0.1', 'x', '', 0, 0, NULL, 1)", (host,))
+            interval = "host, mac, ip, ip_order, name, from_at, until_at, expires_at"
+            connection.execute(
+                f"INSERT INTO lease_intervals ({interval}) VALUES (?, 'aa', '10.0.0.1', 'x', '', 0, NULL, NULL)",
+                (host,),
+            )
+    with open_history(path) as history:
+        queries = history.queries
+        gone, here = queries.host("gone"), queries.host("pve1")
+        assert gone is not None
+        assert here is not None
+        assert (gone.health, gone.reachability, gone.plan_id, gone.drift_items) == ("Unknown", "Unknown", "", 0)
+        assert (here.health, here.plan_id, here.drift_items) == ("Healthy", "p", 1)
+        assert (queries.base("gone"), queries.base("pve1") is None) == (None, False)
+        assert [one.host for one in queries.leases(LeaseListing(active=True), now=now).items] == ["pve1"]
+        ends = {one.host: one.until_at for one in queries.lease_history(LeaseHistoryListing()).items}
+        assert ends == {"gone": now.replace(microsecond=0), "pve1": None}
 
 
 def test_a_newer_file_is_refused_and_left_as_it_is(old: Path, two: Path) -> None:
