@@ -4,6 +4,7 @@ PasserelleError
 ├── InputError          the person or the repository gave something that cannot be used; retrying changes nothing
 │   ├── NotFound        there is no such thing, or not for whoever asks
 │   └── Stale           what was agreed to is not what would be done now: look at the new plan
+│       └── SourceChanged  the branch is not where it was when somebody looked
 ├── SourceError         Git: not reachable, rewound, emptied; the last good revision stays in force
 ├── HostError           a host: the next round tries again, but for a changed host key
 │   ├── Unreachable     no connection, or it died; try later
@@ -40,6 +41,10 @@ class NotFound(InputError):  # noqa: N818
 
 class Stale(InputError):  # noqa: N818
     """What was agreed to (a plan, a digest) is not what would be done now."""
+
+
+class SourceChanged(Stale):
+    """The branch of the source is not where it was when somebody looked."""
 
 
 class SourceError(PasserelleError):

@@ -76,6 +76,7 @@ def everything(history: History) -> None:
         store.finish_drill(drill_id, proofs=(), error=error, at=at)
     store.seen_leases("pve1", [Lease("bc:24:11:00:00:01", "10.10.10.9", "dev", 0)], at=at)
     store.seen_leases("pve1", [Lease("bc:24:11:00:00:02", "10.10.10.8", "dev", 0)], at=later)
+    store.accept_rewrite("d" * 40, COMMIT.hash, by="ann", reason="squashed", at=at)
     store.rename_host("pve1", "pve2", at=at)
     store.orphan_host("pve2", at=at)
     store.forget_host("pve2", by="ann", at=at)

@@ -71,6 +71,15 @@ class Control(Protocol):
         """Let what was rolled back on this host be tried again. Returns how many latches were cleared."""
         ...
 
+    async def accept_rewrite(self, commit: str, reason: str, by: str) -> str:
+        """Follow a history that was rewritten, from this commit on. Returns its whole name. SourceChanged where the
+        branch is elsewhere by now."""
+        ...
+
+    async def forget(self, host: str, reason: str, by: str) -> None:
+        """Remove what is recorded of a host that left Git. InputError where it is in Git."""
+        ...
+
     async def drill(self, host: str, by: str, *, reboot: bool = False) -> str:
         """Let the host undo a change of nothing, by its timer or by a reboot. Returns the drill's id at once."""
         ...

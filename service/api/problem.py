@@ -21,6 +21,7 @@ from service.errors import (
     InputError,
     NotFound,
     PasserelleError,
+    SourceChanged,
     SourceError,
     Stale,
     StoreError,
@@ -33,6 +34,7 @@ MAX_ERRORS = 50
 
 OURS: tuple[tuple[type[PasserelleError], int, str], ...] = (
     (NotFound, 404, "not-found"),
+    (SourceChanged, 409, "source-changed"),
     (Stale, 409, "plan-stale"),
     (InputError, 422, "bad-input"),
     (StoreError, 503, "storage-unavailable"),

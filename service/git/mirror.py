@@ -1,7 +1,7 @@
 """The bare mirror of the source: a cache that may be thrown away at any time.
 
     mirror = Mirror(room, source, credentials=…, limits=…, allow_loopback=False)
-    mirror.fetch(last_accepted: str | None) -> Fetched          never raises for what a source does
+    mirror.fetch(last_accepted, in_force=None) -> Fetched       never raises for what a source does
     mirror.read_tree(commit, known={blob_id: bytes}) -> Tree
     mirror.read_file_at(commit, path) -> bytes | None
     mirror.commit(commit) -> Commit      mirror.first_parent(commit) -> str | None
@@ -82,14 +82,15 @@ class Mirror:
         self._objects = threading.Lock()
         self._suspect = False
 
-    def fetch(self, last_accepted: str | None) -> Fetched:
-        """Ask where the branch stands, bring what is new, and say how it lies to `last_accepted`."""
+    def fetch(self, last_accepted: str | None, *, in_force: str | None = None) -> Fetched:
+        """Ask where the branch stands, bring what is new, and say how it lies to `last_accepted`. `in_force` is the
+        commit that has to stay readable; the last accepted one if none is given."""
         wait_s = 4 * self._git.limits.timeout_s
         if not self._fetching.acquire(timeout=wait_s):
             return Failed("busy", f"another fetch did not end in {wait_s:g} s")
         try:
             with self._only_one():
-                return self._fetch(last_accepted, self._addresses())
+                return self._fetch(last_accepted, in_force or last_accepted, self._addresses())
         except BlockingIOError:
             return Failed("busy", f"another process is fetching into {self._room}")
         except OSError as error:
@@ -153,11 +154,11 @@ class Mirror:
             return ()
         return check_host(host, port_of(self.source), allow_loopback=self._allow_loopback, resolver=self._resolver)
 
-    def _fetch(self, last_accepted: str | None, addresses: tuple[str, ...]) -> Fetched:
+    def _fetch(self, last_accepted: str | None, in_force: str | None, addresses: tuple[str, ...]) -> Fetched:
         self._sweep()
         usable = self._usable()
-        if usable and last_accepted and self._git.has(last_accepted):
-            self._git.keep(last_accepted)
+        if usable and in_force and self._git.has(in_force):
+            self._git.keep(in_force)
         head = self._ask(addresses)
         if not isinstance(head, str):
             return head

@@ -3,9 +3,9 @@
 Every method blocks; async callers use a thread. Lists are pages, of what `service/model/listings.py` declares.
 
 hosts(…) host(name) drift(…) plan(id) current_plan(host) plan_digests(host, prefix) applies(…) apply(id)
-unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) leases(…) lease_history(…)
-events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host) base(host) tokens() receivers()
-receiver_secret(name) counts() waiting_apply(host) waiting_drill(host) release_asked(host)
+unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) rewrite(before, commit) leases(…)
+lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host) base(host)
+tokens() receivers() receiver_secret(name) counts() waiting_apply(host) waiting_drill(host) release_asked(host)
 sighting(host)
 """
 
@@ -32,6 +32,7 @@ from service.history.tables import (
     plans,
     receivers,
     revisions,
+    rewrites,
     steps,
     tokens,
 )
@@ -66,6 +67,7 @@ from service.model.runs import (
     RevisionState,
 )
 from service.model.secret import Secret
+from service.model.sources import Rewrite
 
 T = TypeVar("T")
 
@@ -185,6 +187,12 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
     def newest_revision(self, state: RevisionState | None = "accepted") -> Revision | None:
         """The one in force (`accepted`), the last that was refused, or with None the last of all."""
         return self._revision(revisions.c.state == state if state else true())
+
+    def rewrite(self, *, before: str = "", commit: str = "") -> Rewrite | None:
+        """The last rewritten history that a person accepted: the one that followed a commit, or that a commit began."""
+        query = select(*columns_of(rewrites, Rewrite))
+        query = query.where(rewrites.c.before == before if before else rewrites.c.commit == commit)
+        return self._one(query.order_by(rewrites.c.id.desc()).limit(1), Rewrite)
 
     def _revision(self, which: ColumnElement[bool]) -> Revision | None:
         query = select(*columns_of(revisions, Revision)).where(which)

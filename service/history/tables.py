@@ -30,6 +30,19 @@ class RevisionRow(SQLModel, table=True):
     findings: Any = Field(sa_type=JsonText)
 
 
+class RewriteRow(SQLModel, table=True):
+    """A person accepts `commit` although it does not descend from `before`. The newest of one `before` counts."""
+
+    __tablename__ = "rewrites"
+
+    id: int | None = Field(default=None, primary_key=True)
+    commit: str
+    before: str
+    by: str
+    reason: str
+    at: datetime = Field(sa_type=UtcTime)
+
+
 class HostRow(SQLModel, table=True):
     """The small current-state table: one row a host. `generation` only ever grows."""
 
@@ -343,6 +356,7 @@ def _table(row: type[SQLModel]) -> Table:
 
 
 revisions = _table(RevisionRow)
+rewrites = _table(RewriteRow)
 hosts = _table(HostRow)
 drift = _table(DriftRow)
 plans = _table(PlanRow)

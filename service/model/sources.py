@@ -94,14 +94,28 @@ class SourceStanding:
 
     refused: the newest commit has errors. rewound, missing, empty: the branch lost what was accepted. unreachable: the
     source gave no answer. unreadable: the commit's files cannot be read. failed: the service itself could not look, for
-    an error that nobody expected or for want of its database. `fetched_at` is when it last answered well.
+    an error that nobody expected or for want of its database. `fetched_at` is when it last answered well. `hint` is
+    what to do about it, where there is something.
     """
 
     state: SourceState = "unread"
     message: str = ""
+    hint: str = ""
     commit: str = ""
     since: datetime | None = None
     fetched_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A person accepts that the history was rewritten: `commit` is followed although it does not descend from `before`,
+    the last accepted one then."""
+
+    commit: str
+    before: str
+    by: str
+    reason: str
+    at: datetime
 
 
 def state_of(fetched: Fetched) -> SourceState:

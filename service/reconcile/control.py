@@ -118,6 +118,21 @@ class Control:
         """Look at the source soon."""
         self._look()
 
+    async def accept_rewrite(self, commit: str, reason: str, by: str) -> str:
+        """Follow a history that was rewritten, from this commit on. Returns its whole name."""
+        found = await self._watcher.accept_rewrite(commit, by=by, reason=reason)
+        self._look()
+        return found
+
+    async def forget(self, host: str, reason: str, by: str) -> None:
+        """Remove what is recorded of a host that left Git."""
+        if host in self._watcher.wanted.hosts:
+            raise InputError(
+                f"{host} is in Git, so it cannot be forgotten",
+                hint=f"remove {self._watcher.wanted.hosts[host].file} from the repository, then ask again",
+            )
+        await asyncio.to_thread(self._record.forget_host, host, by=by, reason=reason, at=self._clock.now())
+
     async def clear_latch(self, host: str, reason: str, by: str) -> int:
         """Let what was rolled back be tried again."""
         self._known(host)

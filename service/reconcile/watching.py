@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from service.clock import Clock
-from service.errors import SourceError, StoreError
+from service.errors import InputError, SourceChanged, SourceError, StoreError
 from service.kinds.kind import Kind
 from service.logs import fields
 from service.model.events import SourceTrouble, SourceWell
@@ -36,6 +36,7 @@ from service.spec.report import finding_as_json
 
 logger = logging.getLogger(__name__)
 MAX_LOGGED = 500
+LINT = "correct it and push again; `passerelle lint` shows all findings of a folder"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Watcher:
         self.last_fetch_s: float | None = None
         self._is_resumed = False
         self._standing = SourceStanding()
+        self._rewound: Rewound | None = None
 
     @property
     def standing(self) -> SourceStanding:
@@ -87,9 +89,10 @@ class Watcher:
         """Why the newest that the source has is not in force; empty when it is."""
         return self._standing.message
 
-    def _stand(self, state: SourceState, message: str = "") -> None:
+    def _stand(self, state: SourceState, message: str = "", hint: str = "") -> None:
         if (state, message) != (self._standing.state, self._standing.message):
-            self._standing = replace(self._standing, state=state, message=message, since=self._clock.now())
+            now = self._clock.now()
+            self._standing = replace(self._standing, state=state, message=message, hint=hint, since=now)
             named = fields(source=state, commit=self.wanted.commit)
             if message:
                 logger.warning("the source is %s: %s", state, shown(message, MAX_LOGGED), extra=named)
@@ -120,9 +123,11 @@ class Watcher:
             accepted: str | None = self.wanted.commit or None
             if accepted is None:
                 accepted = await asyncio.to_thread(self._last_accepted)
-            fetched = await asyncio.to_thread(self._revisions.fetch, accepted)
+            last = await asyncio.to_thread(self._followed_from, accepted)
+            fetched = await asyncio.to_thread(self._revisions.fetch, last, in_force=accepted)
+            self._rewound = fetched if isinstance(fetched, Rewound) else None
             match fetched:
-                case Unchanged() if is_in_force:
+                case Unchanged(commit=commit) if is_in_force and commit == accepted:
                     await self._quiet()
                     self._stand("followed")
                     return False
@@ -131,7 +136,7 @@ class Watcher:
                         return True
                 case _:
                     commit = ""
-                    await self._trouble(state_of(fetched), words(fetched, accepted))
+                    await self._trouble(state_of(fetched), words(fetched, accepted), way_out(fetched))
             if accepted in (None, commit) or is_in_force:
                 return False
             # After a start the last good revision is not in force yet: it is, whatever became of the source.
@@ -175,11 +180,11 @@ class Watcher:
         await asyncio.to_thread(
             self._record.refuse_revision, meta, reason=reason, at=self._clock.now(), findings=as_json(fleet.findings)
         )
-        self._stand("refused", f"{meta.hash[:10]} is refused: {reason}")
+        self._stand("refused", f"{meta.hash[:10]} is refused: {reason}", LINT)
 
-    async def _trouble(self, state: SourceState, text: str) -> None:
+    async def _trouble(self, state: SourceState, text: str, hint: str = "") -> None:
         """Say once that the source cannot be followed; the last good revision stays."""
-        self._stand(state, text)
+        self._stand(state, text, hint)
         if text != self._said:
             self._said = text
             await asyncio.to_thread(self._record.add_event, SourceTrouble(why=text), at=self._clock.now())
@@ -197,6 +202,31 @@ class Watcher:
         with contextlib.suppress(StoreError):  # the standing says it all the same
             await self._trouble("failed", f"the service could not look at it: {why}")
 
+    async def accept_rewrite(self, commit: str, *, by: str, reason: str) -> str:
+        """A person accepts that the history was rewritten: the next look follows this commit and what comes after it.
+        `commit` is the beginning of its name; returns all of it. InputError where nothing was rewritten, SourceChanged
+        where the branch is elsewhere by now."""
+        found = self._rewound
+        if found is None:
+            raise InputError(
+                f"the history was not rewritten: the source is {self._standing.state}", hint="see `passerelle status`"
+            )
+        if not found.new.startswith(commit):
+            raise SourceChanged(f"the branch is at {found.new} now, not at {commit}", hint=way_out(found))
+        accepted = await asyncio.to_thread(self._last_accepted)
+        before = self.wanted.commit or accepted or found.old
+        now = self._clock.now()
+        await asyncio.to_thread(self._record.accept_rewrite, found.new, before, by=by, reason=reason, at=now)
+        return found.new
+
+    def _followed_from(self, accepted: str | None) -> str | None:
+        """The commit that the branch has to descend from: the last accepted one, or one that a person let follow it."""
+        newest = self._memory.newest_revision("accepted")
+        if accepted is None or newest is None:
+            return accepted
+        rewrite = self._memory.rewrite(before=accepted)
+        return rewrite.commit if rewrite is not None and rewrite.at >= newest.fetched_at else accepted
+
     def _last_accepted(self) -> str | None:
         newest = self._memory.newest_revision("accepted")
         return newest.commit if newest else None
@@ -206,7 +236,8 @@ class Watcher:
         allowing = [spec for spec in fleet.hosts.values() if spec.connection.allow_management_change]
         if not allowing:
             return frozenset()
-        before = self._fleet_at(self._revisions.first_parent(commit))
+        rewrite = self._memory.rewrite(commit=commit)
+        before = self._fleet_at(rewrite.before if rewrite else self._revisions.first_parent(commit))
         return frozenset(spec.name for spec in allowing if not had_the_key(before, spec.name))
 
     def layers_of(self, host: str) -> Sequence[Layer]:
@@ -264,6 +295,16 @@ def words(fetched: Fetched, accepted: str | None) -> str:
             return f"the source cannot be fetched ({cause}): {reason}"
         case _:
             return ""
+
+
+def way_out(fetched: Fetched) -> str:
+    """What to do where the source is not followed; empty where it passes by itself."""
+    if isinstance(fetched, Rewound):
+        return (
+            f"if the new history is right, accept it: `passerelle source accept {fetched.new} --reason TEXT`; if it is "
+            f"not, push {fetched.old[:10]} to the branch again"
+        )
+    return ""
 
 
 def as_json(findings: Sequence[Finding]) -> list[Json]:

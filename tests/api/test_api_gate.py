@@ -31,6 +31,8 @@ SCOPE_OF = {
     ("POST", "/api/v1/hosts/{host}/reconcile"): "plan",
     ("POST", "/api/v1/hosts/{host}/latch/clear"): "approve",
     ("POST", "/api/v1/hosts/{host}/release"): "approve",
+    ("POST", "/api/v1/hosts/{host}/forget"): "approve",
+    ("POST", "/api/v1/source/accept"): "approve",
     ("GET", "/api/v1/drills"): "read",
     ("POST", "/api/v1/drills"): "apply",
     ("GET", "/api/v1/drills/{drill_id}"): "read",

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from service.api.create import create_app
 from service.api.parts import Parts, RequestLimits
-from service.errors import NotFound, PasserelleError, Stale
+from service.errors import NotFound, PasserelleError, SourceChanged, Stale
 from service.history import History
 from service.model.access import Scope
 from service.model.changes import Difference, Drift
@@ -104,6 +104,17 @@ class Desk:
     async def clear_latch(self, host: str, reason: str, by: str) -> int:
         self._fail()
         return self.history.store.clear_latch(host, by=by, reason=reason, at=self.clock.now())
+
+    async def accept_rewrite(self, commit: str, reason: str, by: str) -> str:
+        self._fail()
+        if not "b".startswith(commit[:1]):
+            raise SourceChanged(f"the branch is at {'b' * 40} now, not at {commit}")
+        self.asked.append(("accept", commit, reason, by))
+        return "b" * 40
+
+    async def forget(self, host: str, reason: str, by: str) -> None:
+        self._fail()
+        self.history.store.forget_host(host, by=by, reason=reason, at=self.clock.now())
 
     async def drill(self, host: str, by: str, *, reboot: bool = False) -> str:
         self._fail()

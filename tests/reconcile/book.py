@@ -7,6 +7,7 @@ from datetime import datetime
 from service.model.events import Happened
 from service.model.listings import HostListing
 from service.model.runs import Apply, Drill, HostStatus, Page, PlanRecord, Release, Revision, RevisionState, Trigger
+from service.model.sources import Rewrite
 from service.model.states import Json
 from service.model.trees import Commit
 
@@ -22,6 +23,7 @@ class Book:
     applies: list[Apply] = field(default_factory=list)
     drills: list[Drill] = field(default_factory=list)
     releases: list[Release] = field(default_factory=list)
+    rewrites: list[Rewrite] = field(default_factory=list)
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
@@ -42,6 +44,14 @@ class Book:
             reason, tuple(findings),
         )  # fmt: skip
         self.revisions.append(made)
+
+    def accept_rewrite(self, commit: str, before: str, *, by: str, reason: str, at: datetime) -> None:
+        self.rewrites.append(Rewrite(commit, before, by, reason, at))
+        self.lines.append(f"{by} accepted the rewritten history: {reason}")
+
+    def rewrite(self, *, before: str = "", commit: str = "") -> Rewrite | None:
+        fits = (one for one in reversed(self.rewrites) if before in ("", one.before) and commit in ("", one.commit))
+        return next(fits, None)
 
     def add_event(self, event: Happened, *, at: datetime) -> None:
         self.lines.append(f"{event.name} {event.host}: {event.text}" if event.host else f"{event.name}: {event.text}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import SourceError
+from service.errors import InputError, SourceChanged, SourceError
 from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.kinds import KINDS
@@ -313,3 +313,95 @@ async def test_a_commit_whose_files_cannot_be_read_is_told_and_the_last_one_stay
     assert not await watcher.look()
     assert watcher.wanted.commit == good
     assert "the source is unreadable: the mirror cannot be read: an object is missing" in caplog.text
+
+
+async def rewritten(forge: Forge, watcher: Watcher, host: str = HOST) -> str:
+    """Another past with this host, which is not followed."""
+    commit = forge.push(files(host), message="another past", orphan=True)
+    assert not await watcher.look()
+    assert watcher.standing.state == "rewound"
+    assert f"`passerelle source accept {commit} --reason TEXT`" in watcher.standing.hint
+    return commit
+
+
+async def test_a_rewritten_history_is_followed_from_the_commit_that_a_person_accepts(
+    forge: Forge, watch: Callable[[], Watcher], book: Book
+) -> None:
+    old = forge.push(files(), message="good")
+    watcher = watch()
+    await watcher.look()
+    new = await rewritten(forge, watcher)
+    for commit, error in ((old, SourceChanged), ("f" * 12, SourceChanged)):
+        with pytest.raises(error, match=f"the branch is at {new} now"):
+            await watcher.accept_rewrite(commit, by="ann", reason="squashed")
+    assert watcher.wanted.commit == old
+    assert await watcher.accept_rewrite(new[:10], by="ann", reason="squashed") == new
+    later = forge.push(files(HOST + UPLINK), message="later")
+    assert await watcher.look()
+    assert (watcher.wanted.commit, watcher.standing.state, watcher.standing.hint) == (later, "followed", "")
+    assert book.lines[-2:] == ["source.well: the source is followed again", "accepted later"]
+    with pytest.raises(InputError, match="the history was not rewritten: the source is followed"):
+        await watcher.accept_rewrite(later, by="ann", reason="again")
+
+
+async def test_a_history_that_goes_back_to_what_it_was_is_accepted_too(
+    forge: Forge, watch: Callable[[], Watcher]
+) -> None:
+    old = forge.push(files(), message="good")
+    watcher = watch()
+    await watcher.look()
+    for target in (await rewritten(forge, watcher), old):
+        forge.git("update-ref", "refs/heads/main", target)
+        await watcher.look()
+        await watcher.accept_rewrite(target, by="ann", reason="as it was")
+        assert await watcher.look()
+        assert watcher.wanted.commit == target
+        watcher._clock.move(1)  # type: ignore[attr-defined]  # it stands still by itself
+    later = forge.push(files(HOST + UPLINK), message="later")
+    assert await watcher.look()
+    assert watcher.wanted.commit == later
+
+
+async def test_an_accepted_history_with_an_error_is_mended_by_what_follows_it(
+    forge: Forge, watch: Callable[[], Watcher]
+) -> None:
+    old = forge.push(files(), message="good")
+    watcher = watch()
+    await watcher.look()
+    broken = await rewritten(forge, watcher, BROKEN)
+    await watcher.accept_rewrite(broken, by="ann", reason="squashed")
+    for one in (watcher, watch()):
+        await one.look()
+        assert (one.wanted.commit, one.standing.state) == (old, "refused")
+    again = watch()
+    mended = forge.push(files(), message="mended")
+    assert await again.look()
+    assert (again.wanted.commit, again.standing.state) == (mended, "followed")
+
+
+async def test_a_history_that_is_rewritten_twice_needs_accepting_twice(
+    forge: Forge, watch: Callable[[], Watcher], book: Book
+) -> None:
+    old = forge.push(files(), message="good")
+    watcher = watch()
+    await watcher.look()
+    await watcher.accept_rewrite(await rewritten(forge, watcher, BROKEN), by="ann", reason="once")
+    await watcher.look()
+    second = await rewritten(forge, watcher)
+    assert watcher.wanted.commit == old
+    await watcher.accept_rewrite(second, by="ann", reason="twice")
+    assert await watcher.look()
+    assert watcher.wanted.commit == second
+    assert [one.before for one in book.rewrites] == [old, old]
+
+
+@pytest.mark.parametrize(("before", "allowed"), [(HOST, ["pve1"]), (ALLOWS, [])])
+async def test_in_a_rewritten_history_a_management_change_counts_where_the_accepted_one_had_no_key(
+    forge: Forge, watch: Callable[[], Watcher], before: str, allowed: list[str]
+) -> None:
+    forge.push(files(before), message="good")
+    watcher = watch()
+    await watcher.look()
+    await watcher.accept_rewrite(await rewritten(forge, watcher, ALLOWS + UPLINK), by="ann", reason="squashed")
+    assert await watcher.look()
+    assert sorted(watcher.wanted.introduced) == allowed

@@ -58,7 +58,7 @@ class Play:
             name: getattr(self, f"_{name}")
             for name in (
                 "commit", "wait", "approve", "apply", "release", "retry", "drill", "look", "host", "fault", "boot",
-                "restart", "mark", "rename", "see",
+                "restart", "mark", "rename", "rewrite", "accept", "see",
             )
         }  # fmt: skip
 
@@ -81,8 +81,17 @@ class Play:
         else:
             self._specs = {path: spec for path, spec in self._specs.items() if spec != BYSTANDER}
             self._specs[f"hosts/{self.stage.at}.yaml"] = head_of(self.stage.at, line.rest) + line.block
-        self.stage.forge.push({"fleet.yaml": "passerelle: 1\n", **self._specs})
+        is_orphan = line.word == "rewrite"
+        self.stage.forge.push({"fleet.yaml": "passerelle: 1\n", **self._specs}, orphan=is_orphan)
         self.stage.loop.look_now()
+
+    async def _rewrite(self, line: Line) -> None:
+        """A commit that takes the place of all before it."""
+        await self._commit(line)
+
+    async def _accept(self, line: Line) -> None:
+        head = self.stage.forge.git("rev-parse", "refs/heads/main")
+        await self._asked(line, lambda: self.stage.control.accept_rewrite(head[:12], "squashed", "ann"))
 
     async def _rename(self, line: Line) -> None:
         """The file of pve1 becomes that of pve2, which is the same machine."""

@@ -7,7 +7,7 @@ caller may not ask. Times are given by the caller, aware.
 hosts.py     set_host_status  next_generation  set_base
              ask_release  end_release  latch  clear_latch  drop_latches
 fleet.py     orphan_host  rename_host  forget_host
-changes.py   record_revision  refuse_revision  record_plan  set_drift
+changes.py   record_revision  refuse_revision  accept_rewrite  record_plan  set_drift
 applies.py   open_apply  start_apply  move_step  move_steps  set_apply_phase  set_probes  finish_apply
 drills.py    open_drill  start_drill  finish_drill
 leases.py    seen_leases

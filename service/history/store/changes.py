@@ -1,6 +1,7 @@
 """Writes about what is wanted and what differs: revisions, plans, drift.
 
-Events: `revision.accepted`, `revision.refused`, `plan.made`, `drift.found`, `drift.resolved`.
+Events: `revision.accepted`, `revision.refused`, `source.rewrite-accepted`, `plan.made`, `drift.found`,
+`drift.resolved`.
 """
 
 import json
@@ -10,11 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from service.errors import InputError
 from service.history.sqlite.statements import insert_or_change
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import drift, hosts, plans, revisions
+from service.history.tables import drift, hosts, plans, revisions, rewrites
 from service.model.changes import Difference, Drift
-from service.model.events import DriftFound, DriftResolved, PlanMade, RevisionAccepted, RevisionRefused
+from service.model.events import DriftFound, DriftResolved, HistoryAccepted, PlanMade, RevisionAccepted, RevisionRefused
 from service.model.plans import Plan
 from service.model.runs import RevisionState
 from service.model.states import Json
@@ -34,6 +36,16 @@ class ChangeWrites(Writing):
     def refuse_revision(self, commit: Commit, *, reason: str, at: datetime, findings: Sequence[Json] = ()) -> None:
         """The commit was looked at and is not followed; the last accepted one stays in force."""
         self._revision(commit, "refused", clean(reason), findings, at)
+
+    def accept_rewrite(self, commit: str, before: str, *, by: str, reason: str, at: datetime) -> None:
+        """This commit follows `before`, the last accepted one, although it does not descend from it. InputError without
+        a reason."""
+        who, why = clean(by), clean(reason)
+        if not why:
+            raise InputError("a rewritten history is accepted with a reason", hint="say who rewrote it, and why")
+        with self._database.write() as connection:
+            connection.execute(insert(rewrites).values(commit=commit, before=before, by=who, reason=why, at=at))
+            tell(connection, HistoryAccepted(commit=commit, before=before, by=who, why=why), at=at)
 
     def _revision(
         self, commit: Commit, state: RevisionState, reason: str, findings: Sequence[Json], at: datetime

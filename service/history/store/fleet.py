@@ -110,7 +110,8 @@ def _is_orphan(connection: Connection, host: str) -> None:
         raise NotFound(f"no host {host}")
     if reason != ORPHANED["reason"]:
         raise InputError(
-            f"{host} is in Git, so it cannot be forgotten", hint="remove its file from the repository, then ask again"
+            f"{host} is not orphaned, so it cannot be forgotten",
+            hint="remove its file from the repository, and ask again when `passerelle status` shows it as Orphaned",
         )
 
 

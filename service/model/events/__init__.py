@@ -43,7 +43,13 @@ from service.model.events.hosts import (
     ReconcileAsked,
     RoundFailed,
 )
-from service.model.events.source import RevisionAccepted, RevisionRefused, SourceTrouble, SourceWell
+from service.model.events.source import (
+    HistoryAccepted,
+    RevisionAccepted,
+    RevisionRefused,
+    SourceTrouble,
+    SourceWell,
+)
 from service.model.events.told import Happened, Part, Weight
 
 
@@ -94,6 +100,7 @@ __all__ = [
     "DrillRequested",
     "DrillStarted",
     "Happened",
+    "HistoryAccepted",
     "HostForgotten",
     "HostLeft",
     "HostQuarantined",

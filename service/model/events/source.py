@@ -38,6 +38,23 @@ class RevisionRefused(_OfRevision):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HistoryAccepted(Happened):
+    """A person accepts that the history of the source was rewritten."""
+
+    name: ClassVar[str] = "source.rewrite-accepted"
+    part: ClassVar[Part] = "person"
+
+    commit: str
+    before: str
+    by: str
+    why: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"{self.by} accepts the rewritten history: {self.commit[:10]} follows {self.before[:10]}: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceTrouble(Happened):
     """The source cannot be followed."""
 
