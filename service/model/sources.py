@@ -100,10 +100,10 @@ class SourceStanding:
 
     state: SourceState = "unread"
     message: str = ""
-    hint: str = ""
     commit: str = ""
     since: datetime | None = None
     fetched_at: datetime | None = None
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

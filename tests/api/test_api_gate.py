@@ -31,7 +31,6 @@ SCOPE_OF = {
     ("POST", "/api/v1/hosts/{host}/reconcile"): "plan",
     ("POST", "/api/v1/hosts/{host}/latch/clear"): "approve",
     ("POST", "/api/v1/hosts/{host}/release"): "approve",
-    ("POST", "/api/v1/hosts/{host}/forget"): "approve",
     ("POST", "/api/v1/source/accept"): "approve",
     ("GET", "/api/v1/drills"): "read",
     ("POST", "/api/v1/drills"): "apply",
@@ -56,6 +55,7 @@ SCOPE_OF = {
     ("GET", "/metrics"): "read",
     ("GET", "/openapi.json"): "read",
     ("GET", "/docs"): "read",
+    ("POST", "/api/v1/hosts/{host}/forget"): "approve",
 }
 SCOPES = ("read", "plan", "apply", "approve", "tokens", "admin")
 
@@ -78,7 +78,11 @@ def body_for(world: World, path: str) -> dict[str, object] | None:
         return {"host": "pve1", "plan_id": world.plan_id()}
     if path == "/api/v1/drills":
         return {"host": "pve1"}
-    return {"reason": "the cable is back"} if path.endswith(("/latch/clear", "/release")) else None
+    if path.endswith("/forget"):
+        world.history.store.orphan_host("pve1", at=NOW)
+    given: dict[str, object] = {"commit": "b" * 10} if path.endswith("/source/accept") else {}
+    of_people = ("/latch/clear", "/release", "/forget", "/source/accept")
+    return given | {"reason": "the cable is back"} if path.endswith(of_people) else None
 
 
 def test_every_route_needs_a_token_but_three(world: World) -> None:

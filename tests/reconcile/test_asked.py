@@ -125,7 +125,7 @@ async def test_an_approval_of_another_plan_does_not_count(tmp_path: Path) -> Non
     with a_room(tmp_path, hosts, forge) as room:
         await room.watcher.look()
         await room.round()
-        assert told(room) == [("request", "Refused", "stale")]
+        assert told(room) == [("request", "Refused", "left-git")]
         assert hosts.applied == []
 
 
@@ -171,4 +171,4 @@ async def test_nothing_waits_for_a_host_that_leaves_git(tmp_path: Path) -> None:
         room.forge.push({"fleet.yaml": "passerelle: 1\n", "hosts/pve2.yaml": head().replace("pve1", "pve2")})
         await room.watcher.look()
         assert await room.round() is None
-        assert told(room) == [("request", "Refused", "stale")]
+        assert told(room) == [("request", "Refused", "left-git")]

@@ -194,7 +194,7 @@ async def lines_of_apply(name: str, swap: tuple[str, ...] = ()) -> list[str]:
     observed = bare_host(desired.watch)
     plan = situation.change(make_plan(desired, LastApplied(), observed, commit=COMMIT))
     applying = Applying(
-        told, told, told, StoppedClock(), Planning(InPlace()), lambda _c, _h: None, lambda: situation.may_begin  # type: ignore[arg-type]
+        told, told, told, StoppedClock(), Planning(InPlace()), lambda _c, _h: None, lambda _: situation.may_begin  # type: ignore[arg-type]
     )  # fmt: skip
     assert tuple(stage.name for stage in applying.stages) == OF_AN_APPLY
     applying.stages = swapped(applying.stages, swap)

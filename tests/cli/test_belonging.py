@@ -1,0 +1,43 @@
+"""`host forget` and `source accept`, against a real API on a socket of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.cli import run
+from service.history import open_history
+from service.model.sources import SourceStanding
+from tests.api.world import COMMIT, NOW, World
+from tests.cli.reached import reached
+from tests.state_folders import made
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with open_history(made(tmp_path / "state" / "passerelle.sqlite")) as history:
+        filled = World(history).fill()
+        with reached(filled.app, filled.token()):
+            yield filled
+
+
+def test_a_host_that_left_git_is_forgotten(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["host", "forget", "pve1"]) == 1
+    assert "pve1 is not orphaned" in capsys.readouterr().err
+    world.history.store.orphan_host("pve1", at=NOW)
+    assert run(["host", "forget", "pve1", "--reason", "scrapped"]) == 0
+    assert world.history.queries.host("pve1") is None
+    assert run(["host", "forget", "pve1"]) == 1
+    assert "no host pve1" in capsys.readouterr().err
+
+
+def test_status_says_how_a_rewritten_history_is_accepted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    hint = "accept it: `passerelle source accept bbbbbbbbbb --reason TEXT`"
+    world.desk.standing = SourceStanding("rewound", "history was rewritten", COMMIT, NOW, NOW, hint)
+    assert run(["status"]) == 0
+    assert hint in capsys.readouterr().err
+    assert run(["source", "accept", "bbbbbbbbbb", "--reason", "squashed"]) == 0
+    assert world.desk.asked == [("accept", "bbbbbbbbbb", "squashed", "tester")]
+    assert run(["source", "accept", "bbbbbbbbbb"]) == 64
+    assert run(["source", "accept", "aaaaaaaaaa", "--reason", "squashed"]) == 1
+    assert "the branch is at bbb" in capsys.readouterr().err
