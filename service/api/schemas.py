@@ -194,7 +194,6 @@ class Source(Told):
 
     state: SourceState
     message: str = Field(description="why it is not followed, in words; empty when it is")
-    hint: str = Field(description="what to do about it; empty where it passes by itself")
     commit: str = Field(description="the revision in force; empty before the first")
     since: datetime | None = Field(description="when it came into this state")
     fetched_at: datetime | None = Field(description="when it last answered well")

@@ -97,7 +97,7 @@ def tell_source(client: "Client") -> None:
     if source["state"] not in ("followed", "unread"):
         complain(
             f"the repository is {source['state']} since {source['since']}: {source['message']}",
-            source["hint"] or "the last good revision stays in force",
+            "`passerelle lint` shows all findings of a folder" if source["state"] == "refused" else "",
         )
 
 

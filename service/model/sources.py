@@ -94,8 +94,7 @@ class SourceStanding:
 
     refused: the newest commit has errors. rewound, missing, empty: the branch lost what was accepted. unreachable: the
     source gave no answer. unreadable: the commit's files cannot be read. failed: the service itself could not look, for
-    an error that nobody expected or for want of its database. `fetched_at` is when it last answered well. `hint` is
-    what to do about it, where there is something.
+    an error that nobody expected or for want of its database. `fetched_at` is when it last answered well.
     """
 
     state: SourceState = "unread"
@@ -103,7 +102,6 @@ class SourceStanding:
     commit: str = ""
     since: datetime | None = None
     fetched_at: datetime | None = None
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,6 @@ from service.spec.report import finding_as_json
 
 logger = logging.getLogger(__name__)
 MAX_LOGGED = 500
-LINT = "correct it and push again; `passerelle lint` shows all findings of a folder"
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,10 @@ class Watcher:
         """Why the newest that the source has is not in force; empty when it is."""
         return self._standing.message
 
-    def _stand(self, state: SourceState, message: str = "", hint: str = "") -> None:
+    def _stand(self, state: SourceState, message: str = "") -> None:
         if (state, message) != (self._standing.state, self._standing.message):
             now = self._clock.now()
-            self._standing = replace(self._standing, state=state, message=message, hint=hint, since=now)
+            self._standing = replace(self._standing, state=state, message=message, since=now)
             named = fields(source=state, commit=self.wanted.commit)
             if message:
                 logger.warning("the source is %s: %s", state, shown(message, MAX_LOGGED), extra=named)
@@ -136,7 +135,7 @@ class Watcher:
                         return True
                 case _:
                     commit = ""
-                    await self._trouble(state_of(fetched), words(fetched, accepted), way_out(fetched))
+                    await self._trouble(state_of(fetched), words(fetched, accepted))
             if accepted in (None, commit) or is_in_force:
                 return False
             # After a start the last good revision is not in force yet: it is, whatever became of the source.
@@ -180,11 +179,11 @@ class Watcher:
         await asyncio.to_thread(
             self._record.refuse_revision, meta, reason=reason, at=self._clock.now(), findings=as_json(fleet.findings)
         )
-        self._stand("refused", f"{meta.hash[:10]} is refused: {reason}", LINT)
+        self._stand("refused", f"{meta.hash[:10]} is refused: {reason}")
 
-    async def _trouble(self, state: SourceState, text: str, hint: str = "") -> None:
+    async def _trouble(self, state: SourceState, text: str) -> None:
         """Say once that the source cannot be followed; the last good revision stays."""
-        self._stand(state, text, hint)
+        self._stand(state, text)
         if text != self._said:
             self._said = text
             await asyncio.to_thread(self._record.add_event, SourceTrouble(why=text), at=self._clock.now())
@@ -212,7 +211,9 @@ class Watcher:
                 f"the history was not rewritten: the source is {self._standing.state}", hint="see `passerelle status`"
             )
         if not found.new.startswith(commit):
-            raise SourceChanged(f"the branch is at {found.new} now, not at {commit}", hint=way_out(found))
+            raise SourceChanged(
+                f"the branch is at {found.new} now, not at {commit}", hint="look at the new history, then accept it"
+            )
         accepted = await asyncio.to_thread(self._last_accepted)
         before = self.wanted.commit or accepted or found.old
         now = self._clock.now()
@@ -283,7 +284,9 @@ def words(fetched: Fetched, accepted: str | None) -> str:
     match fetched:
         case Rewound(old=old, new=new):
             return (
-                f"history was rewritten: {new[:10]} does not descend from the accepted {old[:10]}; nothing is changed"
+                f"history was rewritten: {new[:10]} does not descend from the accepted {old[:10]}; nothing is changed. "
+                f"Fix: if the new history is right, accept it with `passerelle source accept {new[:12]} --reason TEXT`; "
+                f"if it is wrong, push {old[:10]} to the branch again"
             )
         case Missing(branch=branch, others=others):
             what = f"the branch {branch} is gone" if accepted else f"the repository has no branch {branch}"
@@ -295,16 +298,6 @@ def words(fetched: Fetched, accepted: str | None) -> str:
             return f"the source cannot be fetched ({cause}): {reason}"
         case _:
             return ""
-
-
-def way_out(fetched: Fetched) -> str:
-    """What to do where the source is not followed; empty where it passes by itself."""
-    if isinstance(fetched, Rewound):
-        return (
-            f"if the new history is right, accept it: `passerelle source accept {fetched.new} --reason TEXT`; if it is "
-            f"not, push {fetched.old[:10]} to the branch again"
-        )
-    return ""
 
 
 def as_json(findings: Sequence[Finding]) -> list[Json]:

@@ -32,10 +32,12 @@ def test_a_host_that_left_git_is_forgotten(world: World, capsys: pytest.CaptureF
 
 
 def test_status_says_how_a_rewritten_history_is_accepted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    hint = "accept it: `passerelle source accept bbbbbbbbbb --reason TEXT`"
-    world.desk.standing = SourceStanding("rewound", "history was rewritten", COMMIT, NOW, NOW, hint)
+    why = "history was rewritten. Fix: accept it with `passerelle source accept bbbbbbbbbb --reason TEXT`"
+    world.desk.standing = SourceStanding("rewound", why, COMMIT, NOW, NOW)
     assert run(["status"]) == 0
-    assert hint in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert why in said
+    assert "passerelle lint" not in said
     assert run(["source", "accept", "bbbbbbbbbb", "--reason", "squashed"]) == 0
     assert world.desk.asked == [("accept", "bbbbbbbbbb", "squashed", "tester")]
     assert run(["source", "accept", "bbbbbbbbbb"]) == 64

@@ -320,7 +320,9 @@ async def rewritten(forge: Forge, watcher: Watcher, host: str = HOST) -> str:
     commit = forge.push(files(host), message="another past", orphan=True)
     assert not await watcher.look()
     assert watcher.standing.state == "rewound"
-    assert f"`passerelle source accept {commit} --reason TEXT`" in watcher.standing.hint
+    assert (
+        f"Fix: if the new history is right, accept it with `passerelle source accept {commit[:12]} " in watcher.trouble
+    )
     return commit
 
 
@@ -338,7 +340,7 @@ async def test_a_rewritten_history_is_followed_from_the_commit_that_a_person_acc
     assert await watcher.accept_rewrite(new[:10], by="ann", reason="squashed") == new
     later = forge.push(files(HOST + UPLINK), message="later")
     assert await watcher.look()
-    assert (watcher.wanted.commit, watcher.standing.state, watcher.standing.hint) == (later, "followed", "")
+    assert (watcher.wanted.commit, watcher.standing.state, watcher.trouble) == (later, "followed", "")
     assert book.lines[-2:] == ["source.well: the source is followed again", "accepted later"]
     with pytest.raises(InputError, match="the history was not rewritten: the source is followed"):
         await watcher.accept_rewrite(later, by="ann", reason="again")
