@@ -19,7 +19,7 @@ from types import MappingProxyType
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from service.api.metric_families import UNREAD, Families, Numbers, Shown
-from service.model.events import ApplyFinished, ApplyRequested, Happened, HostForgotten
+from service.model.events import ApplyFinished, ApplyRequested, Happened, HostLeft, HostRenamed
 from service.model.guests import PoolFill
 from service.model.retention import Kept
 from service.model.runs import HostStatus
@@ -79,9 +79,10 @@ class Metrics:
                     self._applies.setdefault((event.host, result), 0)
             if isinstance(event, ApplyFinished) and event.phase in RESULTS:
                 self._applies[event.host, RESULTS[event.phase]] += 1
-            if isinstance(event, HostForgotten):
+            if isinstance(event, HostLeft | HostRenamed):
+                gone = event.old if isinstance(event, HostRenamed) else event.host
                 for result in RESULTS.values():
-                    self._applies.pop((event.host, result), None)
+                    self._applies.pop((gone, result), None)
 
     def reconciled(self, seconds: float) -> None:
         """One round of one host took so long."""

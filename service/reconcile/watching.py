@@ -285,7 +285,7 @@ def words(fetched: Fetched, accepted: str | None) -> str:
         case Rewound(old=old, new=new):
             return (
                 f"history was rewritten: {new[:10]} does not descend from the accepted {old[:10]}; nothing is changed. "
-                f"Fix: if the new history is right, accept it with `passerelle source accept {new[:12]} --reason TEXT`; "
+                f"Fix: if the new history is right, accept it (`passerelle source accept {new[:12]} --reason TEXT`); "
                 f"if it is wrong, push {old[:10]} to the branch again"
             )
         case Missing(branch=branch, others=others):

@@ -78,7 +78,7 @@ async def test_applies_are_counted_by_host_from_their_request_on(world: World) -
     assert of(found, "apply_total", host="pve2", result="ok") is None
     assert world.history.store.forget(Keep(days=1, event_days=1, size_bytes=1 << 30), at=NOW + timedelta(days=900))
     assert of(await numbers(world), "apply_total", host="pve1", result="ok") == 2
-    world.history.store.forget_host("pve1", at=NOW)
+    world.history.store.orphan_host("pve1", at=NOW)
     assert of(await numbers(world), "apply_total", host="pve1", result="ok") is None
 
 

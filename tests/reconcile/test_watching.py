@@ -320,9 +320,7 @@ async def rewritten(forge: Forge, watcher: Watcher, host: str = HOST) -> str:
     commit = forge.push(files(host), message="another past", orphan=True)
     assert not await watcher.look()
     assert watcher.standing.state == "rewound"
-    assert (
-        f"Fix: if the new history is right, accept it with `passerelle source accept {commit[:12]} " in watcher.trouble
-    )
+    assert f"accept it (`passerelle source accept {commit[:12]} --reason TEXT`)" in watcher.trouble
     return commit
 
 
