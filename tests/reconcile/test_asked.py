@@ -125,7 +125,7 @@ async def test_an_approval_of_another_plan_does_not_count(tmp_path: Path) -> Non
     with a_room(tmp_path, hosts, forge) as room:
         await room.watcher.look()
         await room.round()
-        assert told(room) == [("request", "Refused", "left-git")]
+        assert told(room) == [("request", "Refused", "stale")]
         assert hosts.applied == []
 
 
