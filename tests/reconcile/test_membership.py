@@ -12,7 +12,7 @@ from tests.laws.specs import head
 from tests.reconcile.rooms import Hosts, Room, a_room
 
 BRIDGE = head() + "bridges:\n  vmbr0: {addresses: [10.10.10.1/24], ports: []}\n"
-OTHER = head().replace("pve1", "pve2")
+OTHER = head().replace("pve1", "pve2").replace("198.51.100.11", "198.51.100.12")
 
 
 @pytest.fixture
