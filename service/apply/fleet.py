@@ -181,7 +181,7 @@ class FleetHosts:
         """The confirmed apply over a connection of its own."""
         targets = [replace(target_of(spec), address=address) for address in known_addresses]
         host = await self._reach(spec, known_addresses)
-        proving = Proving(self._connections, spec.checks, self._clock, told)
+        proving = Proving(self._connections, [*spec.checks, *plan.proves], self._clock, told)
         transaction = Transaction(self._connections, targets, self._clock, told, proving=proving)
         try:
             return await transaction.run(

@@ -22,7 +22,7 @@ from service.hostside.lines import read_input
 
 PROBES_AT_MOST = 64
 PROBE_TIMEOUT_S = 10.0
-_PROBE_KINDS = ("tcp", "http", "icmp", "dns")
+_PROBE_KINDS = ("tcp", "http", "icmp", "dns", "server")
 _PROBE = {
     "kind": str,
     "name": str,
@@ -33,7 +33,8 @@ _PROBE = {
     "asked": str,
     "timeout_s": float,
 }
-_QUERY_TYPES = {"A": 1, "NS": 2, "AAAA": 28}
+_QUERY_TYPES = {"A": 1, "NS": 2, "TXT": 16, "AAAA": 28}
+_INTERNET, _CHAOS = 1, 3
 _REPLY_CODES = {1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
 _NETWORK_ERRORS = {
     errno.ECONNREFUSED: "connection refused",
@@ -46,7 +47,7 @@ Probe = dict[str, Json]
 
 def check_probes(probes: Json) -> list[Probe]:
     """BadInput unless these are probes, each with all keys: "port" is for tcp, http and dns (0: 53), "path" for http,
-    "status" too (0: 200 to 399), "asked" is the Host header of http and the name of dns."""
+    "status" too (0: 200 to 399), "asked" is the Host header of http, the name of dns and the program of server."""
     need(isinstance(probes, list) and len(probes) <= PROBES_AT_MOST, f"probes: a list of at most {PROBES_AT_MOST}")
     for number, probe in enumerate(probes):
         where = f"probes[{number}]"
@@ -187,11 +188,17 @@ def _ask_dns(probe: Probe, _host: Host) -> str:
 
 
 def _dns_query(address: str, port: int, name: str, kind: str, timeout_s: float) -> tuple[int, int]:
-    """(reply code, number of answers). Sent again after half the time."""
+    """(reply code, number of answers)."""
+    answer = _dns_exchange(address, port, name, (_QUERY_TYPES[kind], _INTERNET), timeout_s)
+    return answer[3] & 15, int(struct.unpack("!H", answer[6:8])[0])
+
+
+def _dns_exchange(address: str, port: int, name: str, kind: tuple[int, int], timeout_s: float) -> bytes:
+    """The answer to a query of a type and class. Sent again after half the time."""
     labels = [label.encode("ascii") for label in name.strip(".").split(".") if label]
     question = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
     ident = os.urandom(2)
-    query = ident + struct.pack("!HHHHH", 0x0100, 1, 0, 0, 0) + question + struct.pack("!HH", _QUERY_TYPES[kind], 1)
+    query = ident + struct.pack("!HHHHH", 0x0100, 1, 0, 0, 0) + question + struct.pack("!HH", *kind)
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         info = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
         sock.connect(info[0][4])
@@ -203,8 +210,34 @@ def _dns_query(address: str, port: int, name: str, kind: str, timeout_s: float) 
                 with contextlib.suppress(socket.timeout):
                     answer = sock.recv(4096)
                     if len(answer) >= 12 and answer[:2] == ident and answer[2] & 0x80:
-                        return answer[3] & 15, int(struct.unpack("!H", answer[6:8])[0])
+                        return answer
     raise socket.timeout()
+
+
+def _ask_server(probe: Probe, _host: Host) -> str:
+    """Which program answers: name servers say so of `version.bind` in class CHAOS (RFC 4892), dnsmasq by its name."""
+    answer = _dns_exchange(
+        probe["address"], probe["port"] or 53, "version.bind", (_QUERY_TYPES["TXT"], _CHAOS), probe["timeout_s"]
+    )
+    said = _first_text(answer)
+    if said.startswith(probe["asked"]):
+        return ""
+    return f"another name server answers: {safe_line(said, 60)}" if said else "another name server answers"
+
+
+def _first_text(answer: bytes) -> str:
+    """The text of the first record after one question; empty where there is none."""
+    code, questions, records = answer[3] & 15, answer[4:6], answer[6:8]
+    at = 12
+    while at < len(answer) and answer[at] not in (0, *range(0xC0, 0x100)):
+        at += answer[at] + 1
+    at += 1 + 4  # the end of the name, then type and class
+    if code or questions != b"\0\1" or records == b"\0\0" or at >= len(answer):
+        return ""
+    while at < len(answer) and answer[at] not in (0, *range(0xC0, 0x100)):
+        at += answer[at] + 1
+    at += (2 if answer[at : at + 1] >= b"\xc0" else 1) + 10  # a pointer or the end; type, class, lifetime, length
+    return answer[at + 1 : at + 1 + answer[at]].decode("ascii", "replace") if at < len(answer) else ""
 
 
 def _ask_gateway(probe: Probe, host: Host) -> str:
@@ -248,6 +281,7 @@ _ASKED: dict[str, Callable[[Probe, Host], str]] = {
     "http": _ask_http,
     "icmp": _ask_icmp,
     "dns": _ask_dns,
+    "server": _ask_server,
     "resolver": _ask_dns,
     "gateway": _ask_gateway,
 }

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from service.model.changes import Drift
 from service.model.facts import Step
+from service.model.probes import Probe
 from service.model.secret import Secret
 
 PACKAGES_S, PACKAGE_S = 30, 10
@@ -105,7 +106,8 @@ class Plan:
     to write, by the mark in the steps.
     `checks` are native syntax checks by name: (program, path). `at_boot` says what the next boot breaks of the way in
     already, plan or not. `raises` is what the operator does not let a commit do by itself: it needs an approval.
-    `left_behind` left the spec and stays on the host. `files` says for reviews what becomes of files.
+    `left_behind` left the spec and stays on the host. `files` says for reviews what becomes of files. `proves` is asked
+    around the apply, beside the spec's checks.
     """
 
     host: str
@@ -126,6 +128,7 @@ class Plan:
     at_boot: tuple[str, ...] = ()
     left_behind: tuple[Left, ...] = ()
     files: tuple[FileChange, ...] = ()
+    proves: tuple[Probe, ...] = ()
     blobs: dict[str, bytes] = field(default_factory=dict, repr=False)
     secrets: dict[str, Secret] = field(default_factory=dict, repr=False)
 
@@ -162,7 +165,7 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """As it is recorded and shown: fields by name, without what files hold (`blobs`, `secrets`)."""
         body = asdict(replace(self, blobs={}, secrets={}))
-        for name in ("blobs", "secrets", "passing", "cut"):
+        for name in ("blobs", "secrets", "passing", "cut", "proves"):
             del body[name]
         body["summary"] = asdict(self.summary)
         body["reachability"] = self.reachability

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 ProbeKind = Literal["tcp", "http", "icmp", "dns"]
+"""What a spec may have asked."""
+AnyProbe = Literal["tcp", "http", "icmp", "dns", "server"]
+"""And what follows from it: whether a name server is the program `asked`."""
 Origin = Literal["host", "controller"]
 
-PORTS: dict[ProbeKind, int] = {"http": 80, "dns": 53}
+PORTS: dict[AnyProbe, int] = {"http": 80, "dns": 53, "server": 53}
 """The port where none is named."""
 
 
@@ -14,11 +17,12 @@ PORTS: dict[ProbeKind, int] = {"http": 80, "dns": 53}
 class Probe:
     """One question to an address, from the host or from where the service runs.
 
-    `asked` is the name that a resolver is asked for, or the Host header of an HTTP request. `status` 0: any from 200 to
+    `asked` is the name that a resolver is asked for, the Host header of an HTTP request, or the program that a name
+    server should be. `status` 0: any from 200 to
     399 will do. `port` 0 is the usual one.
     """
 
-    kind: ProbeKind
+    kind: AnyProbe
     address: str
     origin: Origin = "host"
     port: int = 0

@@ -19,8 +19,10 @@ from service.plan.safety import names_in, not_ifupdown, refusals
 from service.resources.desired import Desired, LastApplied
 from service.resources.ending import left_behind, with_ends
 from service.resources.resource import Compared, Contribution, Phase, Resource, compare
-from service.resources.traits import Restarting, having
+from service.resources.traits import Asked, Restarting, having
 
+MOST_PROBES = 32
+"""Questions that follow from a spec by themselves; the host takes 64, with those that the spec names."""
 Phased = tuple[int, Step]
 """A step with its phase."""
 
@@ -89,6 +91,7 @@ def make_plan(
         at_boot=next_boot_faults(observed, names_in(desired)),
         left_behind=tuple(left_behind(desired_now, base, observed)),
         files=tuple(file_changes(steps, written, observed)),
+        proves=tuple(probe for _, one in having(desired, Asked) for probe in one.probes())[:MOST_PROBES],
         blobs=written,
         secrets={mark: secret for part in parts for mark, secret in part.secrets.items()},
     )

@@ -11,6 +11,7 @@ from service.model.ceilings import Opening
 from service.model.facts import Step
 from service.model.observed import HostObserved, Lease, ManagementPath
 from service.model.plans import Left, Passing
+from service.model.probes import Probe
 from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Resource
 
@@ -107,6 +108,15 @@ class BroughtUp(Protocol):
 
     def interfaces(self) -> Iterator[str]:
         """The interfaces that it is about; the first names its differences."""
+        ...
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """It answers questions from the network: what answers before a change has to answer after it."""
+
+    def probes(self) -> Iterator[Probe]:
+        """What is asked of it, by the host itself."""
         ...
 
 

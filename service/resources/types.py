@@ -1,6 +1,7 @@
 """The closed set of resource types: of what a host is made."""
 
 from service.resources.addresses import Addresses
+from service.resources.answering import AnsweredBy
 from service.resources.bans import Jails
 from service.resources.dnsmasq_config import DnsmasqConfig
 from service.resources.files import FileMode, OwnFile
@@ -33,6 +34,7 @@ TYPES: tuple[type[Resource], ...] = (
     PveFirewallFile,
     DnsmasqConfig,
     GuestNames,
+    AnsweredBy,
     Jails,
     OwnFile,
     SecretFile,

@@ -24,7 +24,8 @@ def test_a_name_that_goes_away_takes_the_change_with_it(story: Story) -> None:
     (record,) = [a for a in story.applies() if a["commit"] == tuned]
     probes = {p["name"]: p for p in story.field.get(f"applies/{record['id']}")["probes"]}
     assert {name for name, p in probes.items() if (p["before"], p["after"]) == ("ok", "ok")} == {
-        "ssh", "gateway IPv4", f"dns {OUTSIDE}", NAME, f"http {OUTSIDE}:80 from the controller",
+        "ssh", "gateway IPv4", "server 10.10.10.1:53 dnsmasq", f"dns {OUTSIDE}", NAME,
+        f"http {OUTSIDE}:80 from the controller",
         f"icmp {OUTSIDE} from the controller", f"icmp {OUTSIDE}",
     }  # fmt: skip
     assert probes["tcp 10.10.10.50:9"]["before"] == "connection refused"  # so it proves nothing, and stops nothing

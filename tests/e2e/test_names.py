@@ -205,3 +205,23 @@ def test_the_command_line_tells_who_is_who_how_full_the_pool_is_and_makes_a_leas
     assert f'mac: "{alpine.mac.lower()}", address: {alpine.address()}' in text
     (work / "lease.patch").unlink()
     story.field.git("checkout", "--", ".", at=work)
+
+
+def test_a_name_server_that_takes_a_served_address_is_drift_that_names_it(story: Story) -> None:
+    """BIND as Debian sets it up listens on every address of its own; dnsmasq runs on, and gets no query any more."""
+    story.apply(without(story.spec(), "services: {named: disabled}\n"), "nobody speaks of BIND")
+    story.apply(without(story.spec(cache_size=300), "services: {named: disabled}\n"), "dnsmasq starts anew")
+    probes = {p["name"]: p for p in story.field.get(f"applies/{story.applies()[0]['id']}")["probes"]}
+    asked = probes["server 10.10.10.1:53 dnsmasq"]
+    assert (asked["before"], asked["after"]) == ("ok", "ok")
+    story.host.sh("systemctl start named")
+    try:
+        status = story.wait_status(sync="OutOfSync", reason="Drifted", health="Degraded", phase="Idle")
+        assert "named holds udp/53 on 10.10.10.1 (vmbr0)" in status["message"]
+        assert [(one["resource"], one["want"], one["have"]) for one in story.drift()] == [
+            ("udp/53 on 10.10.10.1 (vmbr0)", "dnsmasq", "named")
+        ]
+        assert story.host.sh("systemctl is-active dnsmasq").strip() == "active"
+    finally:
+        story.host.sh("systemctl stop named")
+    story.wait_status(sync="Synced", health="Healthy")

@@ -134,6 +134,45 @@ def test_a_resolver_knows_a_name_or_says_why_not() -> None:
         assert told(*asked) == ["ok", "ok", "NXDOMAIN", "SERVFAIL", "no answer"]
 
 
+class Version(socketserver.BaseRequestHandler):
+    """Answers `version.bind` in class CHAOS with the record in `record`, whatever it is; None keeps silent."""
+
+    def handle(self) -> None:
+        query, sock = self.request
+        assert query[12:].startswith(b"\x07version\x04bind\0" + struct.pack("!HH", 16, 3))
+        code, count, record = self.server.record  # type: ignore[attr-defined]
+        sock.sendto(
+            query[:2] + struct.pack("!HHHHH", 0x8580 | code, 1, count, 0, 0) + query[12:] + record, self.client_address
+        )
+
+
+def txt(text: bytes, name: bytes = b"\xc0\x0c") -> bytes:
+    return name + struct.pack("!HHIHB", 16, 3, 0, len(text) + 1, len(text)) + text
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ((0, 1, txt(b"dnsmasq-2.90")), "ok"),
+        ((0, 1, txt(b"dnsmasq-2.90", b"\x07version\x04bind\0")), "ok"),
+        ((0, 1, txt(b"9.18.49-1~deb12u3-Debian")), "another name server answers: 9.18.49-1~deb12u3-Debian"),
+        ((0, 1, txt(b"\x1b[31m dnsmasq")), "another name server answers: ?[31m dnsmasq"),
+        ((5, 0, b""), "another name server answers"),
+        ((0, 0, b""), "another name server answers"),
+        ((0, 1, b""), "another name server answers"),
+        ((0, 1, b"\xc0"), "another name server answers"),
+        ((0, 1, b"\x3fxx"), "another name server answers"),
+        ((0, 1, txt(b"")), "another name server answers"),
+        ((0, 1, b"\xc0\x0c" + b"\0" * 9), "another name server answers"),
+    ],
+)
+def test_a_name_server_says_which_program_it_is(record: tuple[int, int, bytes], said: str) -> None:
+    server = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Version)
+    server.record = record  # type: ignore[attr-defined]
+    with serving(server) as port:
+        assert told(probe("server", port=port, asked="dnsmasq", timeout_s=1)) == [said]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

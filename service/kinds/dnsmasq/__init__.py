@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from service.kinds.claims import (
+    AddressClaim,
     Claim,
     KeepsLeases,
     NamesBySettings,
@@ -17,6 +18,7 @@ from service.kinds.dnsmasq.directives import directives, guests_of, networks_of
 from service.kinds.dnsmasq.lint import RULES, lint_dnsmasq
 from service.kinds.dnsmasq.section import DnsmasqSection
 from service.model.observed import Watch
+from service.resources.answering import DHCP, DNS, PROGRAMS, AnsweredBy
 from service.resources.dnsmasq_config import DEFAULT_LEASE_FILE, FILES, OWN_FILE, DnsmasqConfig
 from service.resources.files import OwnFile
 from service.resources.resource import Phase, Resource
@@ -72,6 +74,7 @@ class Dnsmasq:
             take_over=self.name in host.take_over, take_guests="guests" in host.take_over,
             bridges=named_by_settings(claims),
         )  # fmt: skip
+        yield from answered(section, host, claims)
         yield Unit(
             self.name, UNIT, "enabled", cause="dnsmasq", reads=(OWN_FILE,),
             reads_below=("/etc/dnsmasq.d",),
@@ -79,3 +82,27 @@ class Dnsmasq:
 
     def watch(self) -> Watch:
         return Watch(files=frozenset({*FILES, DEFAULT_LEASE_FILE}))
+
+
+def answered(section: DnsmasqSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[AnsweredBy]:
+    """dnsmasq answers on what it serves: DNS on the addresses of its interfaces, or on those that are listed alone, and
+    DHCP on the IPv4 ones."""
+    services = host.sections.get("services")
+    states = services if isinstance(services, Mapping) else {}
+    stopped = tuple(
+        PROGRAMS.get(stem := name.removesuffix(".service"), stem)
+        for name, state in states.items()
+        if state != "enabled"
+    )
+    served = section.served_interfaces() if section.interface or not section.listen_address else ()
+    dhcp = {entry.interface for entry in section.dhcp}
+    own: dict[str, list[str]] = {}
+    for claim in claims:
+        if isinstance(claim, AddressClaim):
+            own.setdefault(claim.interface, []).append(claim.address.partition("/")[0])
+    for name, addresses in own.items():
+        asked = tuple(a for a in addresses if name in served or a in section.listen_address)
+        leased = tuple(a for a in addresses if name in dhcp and ":" not in a)
+        for port, at in ((DNS, asked), (DHCP, leased)):
+            if at:
+                yield AnsweredBy("dnsmasq", "dnsmasq", port, name, at, stopped)
