@@ -176,7 +176,8 @@ class _Walk:
         return [node]
 
     def _meaning(self, node: Mapping[str, Any], ways: Sequence[Mapping[str, Any]]) -> str:
-        return str(node.get("description") or next((one["description"] for one in ways if "description" in one), ""))
+        told = node.get("description") or next((one["description"] for one in ways if "description" in one), "")
+        return " ".join(str(told).split())  # a docstring may have paragraphs, a row of a table has none
 
     def _type(self, node: Mapping[str, Any]) -> str:
         if ("enum" in node and "$comment" not in node) or "const" in node:
