@@ -14,7 +14,7 @@ firewall:
   policy_in: drop
   policy_out: accept
   rules:
-    - {type: in, action: accept, macro: Ping, source: 198.18.0.0/24, comment: the hoster's monitors}
+    - {type: in, action: accept, macro: Ping, source: 198.18.0.0/24, comment: the provider's monitors}
 """
 HOST = """\
 firewall:
