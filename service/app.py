@@ -65,13 +65,13 @@ FAILURES: dict[type[HostError], str] = {
     Garbled: "garbled",
     TooMuch: "too-much",
 }  # fmt: skip
-"""The words of the metric for what came to nothing."""
+"""The words of the metric for what failed."""
 Lifespan: TypeAlias = Callable[[Any], contextlib.AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the service stands on: time, the way to the hosts, where answers are worked on. Scenarios play it.
+    """What the service is on: time, the way to the hosts, where answers are worked on. Scenarios play it.
 
     `apply_clock` is time as somebody sees it who waits in the middle of an apply; `close` ends what was opened here.
     """
@@ -177,7 +177,7 @@ def _lifespan(loop: Loop, retention: Retention, world: Outside) -> Lifespan:
 
 
 def run_service(settings: Settings) -> None:
-    """Serve until told to stop. InputError when there is no source."""
+    """Serve until instructed to stop. InputError when there is no source."""
     if not settings.source:
         raise InputError("no config repository is set", hint="passerelle serve --source PATH-OR-URL")
     with (

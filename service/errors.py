@@ -64,7 +64,7 @@ class Throttled(Unreachable):
 
 
 class HostKeyChanged(HostError):  # noqa: N818
-    """The host's key is not one of those its spec pins. Never retried by itself: a commit or a person has to ask."""
+    """The host's key is not one of those its spec pins. Never retried on its own: a commit or a person has to ask."""
 
 
 class AuthFailed(HostError):  # noqa: N818

@@ -74,7 +74,7 @@ def escaped(text: str) -> str:
 
 
 class TextLines(logging.Formatter):
-    """Lines for people: time (not where the journal has it), level, logger, message, fields. A traceback stands in."""
+    """Lines for people: time (not where the journal has it), level, logger, message, fields. A traceback is in."""
 
     def __init__(self, *, with_time: bool) -> None:
         super().__init__()
@@ -175,10 +175,10 @@ class Once(logging.Handler):
         now_s = self._now_s()
         for key, told in list(self._told.items()):
             if now_s - told.at_s < self._every_s:
-                break  # they stand in the order of their times
+                break  # they are in the order of their times
             del self._told[key]
             self._tell_count(told)
-            if told.again:  # it goes on: the next one only counts again
+            if told.again:  # it continues: the next one only counts again
                 self._told[key] = _Told(told.first, now_s)
 
     def _tell_count(self, told: _Told) -> None:

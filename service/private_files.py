@@ -32,7 +32,7 @@ def read_private(path: Path, what: str, *, hint: str = "") -> bytes:
         if found.st_mode & OTHERS_READ and not _is_credential(path):
             raise InputError(
                 f"{what} {path} can be read by other users (mode {stat.S_IMODE(found.st_mode):04o})",
-                hint=f"chmod 600 {path}; if others may have read it, make a new one",
+                hint=f"run `chmod 600 {path}`. If others may have read it, create a new one",
             )
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:

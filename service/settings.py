@@ -70,7 +70,7 @@ class Settings(BaseSettings):
 
     @property
     def ceilings(self) -> Ceilings:
-        """What a commit may ask for by itself."""
+        """What a commit may ask for on its own."""
         return Ceilings.parse(max_sync=self.max_sync, raises=self.raises, max_open=self.max_open)
 
     @property

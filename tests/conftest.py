@@ -1,4 +1,4 @@
-"""Fixtures of all folders. The lab's stand here once: imported again elsewhere they would be another lab."""
+"""Fixtures of all folders. The lab's are here once: imported again elsewhere they would be another lab."""
 
 import gc
 import signal

@@ -1,7 +1,7 @@
 """The floor under branch coverage: `python -m tests.covered` after the unit tests, in `tests/run`.
 
 What decides and what changes hosts (`ROOMS`) is measured while its own tests, the scenarios and the laws run: a
-measured test takes twice as long. Each room by itself has to reach `FLOOR` per cent of its lines and branches, as
+measured test takes twice as long. Each room on its own has to reach `FLOOR` per cent of its lines and branches, as
 coverage.py counts them. Processes that tests start are not measured, so
 a fault put in on purpose (tests/mutants) runs no line for the tests.
 """

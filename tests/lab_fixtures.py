@@ -53,7 +53,7 @@ def fresh_host(lab: Lab, suite: str) -> FreshHost:
 
 @pytest.fixture
 def host(fresh_host: FreshHost) -> Host:
-    """pve1 as a hoster hands it over: an uplink, sshd, BIND, nothing else."""
+    """pve1 as a provider hands it over: an uplink, sshd, BIND, nothing else."""
     return fresh_host("pve1")
 
 

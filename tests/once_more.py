@@ -2,7 +2,7 @@
 
 usage: python -m tests.once_more FAILED.jsonl [pytest arguments…]
 
-Passed now: FLAKY, told by name with what it said the first time; up to ALLOWED of them do not fail the run. Failed
+Passed now: FLAKY, reported by name with what it said the first time; up to ALLOWED of them do not fail the run. Failed
 again: the run fails. What was never a test (a file that cannot be imported) or too much at once (MANY) is not tried
 again. The random numbers are those of the first time. People list flaky tests with their cause in tests/FLAKY.md.
 """

@@ -7,7 +7,7 @@ prose-known.txt, which only shrinks: a new finding is an error, and so is an ent
     python -m tests.prose                    show what is new, and which entries are not needed any more
     python -m tests.prose --list PATH…       show everything in these files, known or new
     python -m tests.prose --accept           remove the entries that are not needed any more; never adds one
-    python -m tests.prose --rebuild          write the list anew, after a rule or a word was added
+    python -m tests.prose --rebuild          write the list again, after a rule or a word was added
 """
 
 import hashlib
@@ -32,6 +32,7 @@ _FIXES = (
     "unset|use|write"
 )
 _COMMA_FIX = re.compile(rf"[,;] (?:then |please )?(?:{_FIXES}) (?![^.]*, or )", re.IGNORECASE)
+_CONDITION = re.compile(r"(?:Fix: )?(?:if|to|when|before|after|once|on|with|without|for|in) ", re.IGNORECASE)
 _IS_NO = re.compile(r"\b(?:is|are|was|were) no (?!longer\b|more\b|doubt\b)", re.IGNORECASE)
 _THERE = re.compile(r"\bthere (?:is|are|was|were) no ", re.IGNORECASE)
 _WHAT = re.compile(r"(?:What|Who|Whoever|Whatever|Where|Whose) [^?]+(?<!\?)$")
@@ -98,7 +99,7 @@ def _broken(sentence: str, sort: str, words: Sequence[tuple[str, re.Pattern[str]
         yield "is-no", "write `is not a …`"
     if sort in ("doc", "message") and len(plain) > 20 and _WHAT.fullmatch(plain) and _is_sentence(plain, sort):
         yield "what", "begin with the subject, and write `If …` in place of `Where …`"
-    if sort == "message" and _COMMA_FIX.search(plain):
+    if sort == "message" and _COMMA_FIX.search(plain) and not _CONDITION.match(plain):
         yield "comma", "end the sentence, and begin another one with `Fix: …`"
 
 

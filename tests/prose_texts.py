@@ -3,7 +3,7 @@
     texts(root) -> Iterator[Text]
 
 Code is left out: fenced blocks and inline code of pages, indented blocks of docstrings, strings of fewer than three
-words. A value in an f-string stands as `X`.
+words. A value in an f-string is as `X`.
 """
 
 import ast
@@ -27,6 +27,7 @@ SCRIPTS = ("deploy/demo", "deploy/lock", "deploy/setup", "tests/run", "tests/mut
 
 _PRAGMA = re.compile(r"^(?:noqa|type:|fmt:|pragma|ruff:|mypy:|!|-\*-)")
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+\.)\s+")
+_CODE = re.compile(r"</|\(\?P<|\\[dnst]|[{;]$")
 _COLUMNS = re.compile(r"\S {2,}\S")
 
 
@@ -88,7 +89,7 @@ def _plain(text: str) -> str:
 
 
 def of_python(name: str, source: str, *, messages: bool) -> Iterator[Text]:
-    """The docstrings and comments of a module and, where asked for, its messages."""
+    """The docstrings and comments of a module and, where requested, its messages."""
     tree = ast.parse(source)
     docstrings = _docstrings(tree)
     for node in docstrings:
@@ -164,8 +165,13 @@ def _of_string(name: str, node: ast.Constant | ast.JoinedStr) -> Iterator[Text]:
     else:
         words = str(node.value)
     for line in words.splitlines():
-        if len(re.findall(r"[A-Za-z]{2,}", line)) >= 3 and " " in line.strip() and not _COLUMNS.search(line.strip()):
+        if len(re.findall(r"[A-Za-z]{2,}", line)) >= 3 and " " in line.strip() and not _is_code(line.strip()):
             yield Text(name, node.lineno, "message", line.strip())
+
+
+def _is_code(line: str) -> bool:
+    """HTML, a regular expression, a table, a line of a script: no prose."""
+    return bool(_COLUMNS.search(line) or _CODE.search(line))
 
 
 def of_script(name: str, source: str) -> Iterator[Text]:

@@ -68,7 +68,7 @@ class Served:
             return 0, str(error)
 
     def get(self, path: str) -> Any:
-        """A resource of the API, asked for again while the service is busy."""
+        """A resource of the API, requested again while the service is busy."""
         deadline_s = time.monotonic() + 60
         while True:
             status, body = self.ask(f"/api/v1/{path}")
@@ -133,7 +133,7 @@ def prepare(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def passerelle(environment: Mapping[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
-    """One command beside the service."""
+    """One command next to the service."""
     return subprocess.run(
         [sys.executable, "-m", "service", *words], env=dict(environment), cwd=TOP, capture_output=True, text=True,
         timeout=120,

@@ -1,4 +1,4 @@
-"""The floor under coverage can fail, for each room by itself, and says where to look."""
+"""The floor under coverage can fail, for each room on its own, and says where to look."""
 
 import subprocess
 import sys

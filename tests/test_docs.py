@@ -1,4 +1,4 @@
-"""The README and the pages beside it are true: their commands run, their example is good, nothing is missing."""
+"""The README and the pages next to it are true: their commands run, their example is good, nothing is missing."""
 
 import os
 import re

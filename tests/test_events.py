@@ -28,7 +28,7 @@ COMMIT = Commit("c" * 40, "Ann", "ann@example.org", NOW, "first")
 PLAN = Plan("pve1", COMMIT.hash, "sha256:d", steps=(Step("sysctl:net.ipv4.ip_forward", "0", "1", "nat"),))
 DRIFT = Drift(Difference("bridges", "vmbr0", "up", "live", "changed", True, False), "git")
 
-# What the loop tells, and where that is seen. All else is told by the history itself, below.
+# What the loop says, and where that is seen. All else is reported by the history itself, below.
 TOLD_BY_THE_LOOP = {
     "apply.again": "tests/reconcile/test_controller_away.py",
     "host.left-behind": "tests/reconcile/test_told.py",
@@ -52,7 +52,7 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 
 def everything(history: History) -> None:
-    """Each transition that tells something, once."""
+    """Each transition that says something, once."""
     store, at = history.store, NOW
     later = NOW + timedelta(minutes=1)
     store.record_revision(COMMIT, at=at)

@@ -23,7 +23,7 @@ def fields(annotation: Any, path: str) -> Iterator[str]:
     """The fields below an annotation: `[]` is an entry of a list, `*` a name that the spec chooses, itself a field."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if annotation is FirewallRule and path:
-        yield path  # its fields have a table of their own: rules stand in many places
+        yield path  # its fields have a table of their own: rules are in many places
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         for name, declared in annotation.model_fields.items():
             yield from fields(declared.annotation, f"{path}.{declared.alias or name}".lstrip("."))

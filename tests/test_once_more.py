@@ -55,7 +55,7 @@ def python(folder: Path, plugins: dict[str, str], *words: str) -> subprocess.Com
 
 
 def stage(folder: Path, text: str, *arguments: str) -> tuple[int, str]:
-    """A stage of tests/run over one file, and what is said of it at the end: the status and the words."""
+    """A stage of tests/run over one file, and what is reported of it at the end: the status and the words."""
     (folder / "test_it.py").write_text(text)
     kept = folder / "failed.jsonl"
     kept.touch()

@@ -1,4 +1,4 @@
-"""Secrets are taken from files that only their owner can read, and every refusal says what mends it."""
+"""Secrets are taken from files that only their owner can read, and every refusal says what fixes it."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_a_secret_that_others_can_read_is_refused_with_the_command_that_mends_it
     secret.chmod(mode)
     with pytest.raises(InputError, match=f"the token file {secret} can be read by other users") as refused:
         read_private(secret, "the token file")
-    assert refused.value.hint.startswith(f"chmod 600 {secret}")
+    assert refused.value.hint.startswith(f"run `chmod 600 {secret}`")
     assert "glpat" not in str(refused.value)
 
 
@@ -54,7 +54,7 @@ def test_every_file_with_a_secret_is_looked_at(secret: Path, tmp_path: Path, mon
     for file, users in uses.items():
         for use in users:
             file.chmod(0o640)
-            with pytest.raises(PasserelleError, match=r"can be read by .*\(chmod 600 "):
+            with pytest.raises(PasserelleError, match=r"can be read by .*\(run `chmod 600 "):
                 use()
             file.chmod(0o600)
             use()

@@ -1,4 +1,4 @@
-"""A fixed word of the model is said by the service somewhere: a client does not wait for one that never comes."""
+"""A fixed word of the model is reported by the service somewhere: a client does not wait for one that never comes."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A secret is told to nobody, and few places read it."""
+"""A secret is instructed to nobody, and few places read it."""
 
 import copy
 import json

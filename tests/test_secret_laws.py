@@ -133,8 +133,8 @@ async def outputs(room: Room) -> list[tuple[str, bytes]]:
 
 
 async def lived(room: Room, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> dict[str, bytes]:
-    """A push that writes the file, a host that changes it, a round that fails, an apply that is undone, and
-    all that is said of it."""
+    """A push that writes the file, a host that changes it, a round that fails, an apply that is rolled back, and
+    all that is reported of it."""
     caplog.set_level(logging.DEBUG)
     await room.push(head() + (FOLDER / "uplink-alone.yaml").read_text())
     await room.round()

@@ -51,7 +51,7 @@ class ConnectionGiven:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The result. `values` are the sections by key as they stand in `text`; `path` is where it belongs.
+    """The result. `values` are the sections by key as they are in `text`; `path` is where it belongs.
 
     `fleet_text` is for a repository without a fleet.yaml, as are `groups`, files of groups/ by path. `firewall` is what
     was found of Proxmox's; `own` is what passerelle made before and `text` does not say: only a spec that has these
@@ -83,7 +83,7 @@ def adopt(
     given: ConnectionGiven = ConnectionGiven(),
     shared: Mapping[str, str] = MappingProxyType({}),
 ) -> Adopted:
-    """Read a host into its spec. InputError where not even its name or address can be told.
+    """Read a host into its spec. InputError where not even its name or address can be reported.
 
     `shared` are the fleet.yaml and the files of groups/ of a repository that has them, by path. Where the report has a
     refusal there is no text.
@@ -182,7 +182,7 @@ def _management_address(sketch: Sketch) -> str:
 
 
 def _written(host: str, head: Mapping[str, Json], sketch: Sketch, shared: Mapping[str, str]) -> str:
-    """The text; what lint warns of is told as dangerous."""
+    """The text; what lint warns of is reported as dangerous."""
     for last in ("packages", "services"):
         if last in sketch.values:
             sketch.values[last] = sketch.values.pop(last)

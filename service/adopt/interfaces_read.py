@@ -1,6 +1,6 @@
 """The interfaces files into the account: every line of them is part of one thing that was read.
 
-register(config, files, account)        stanzas with their `auto` lines, shell lines and options by themselves
+register(config, files, account)        stanzas with their `auto` lines, shell lines and options on their own
 significant(data) -> lines              those that are neither blank nor a comment
 """
 

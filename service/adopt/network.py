@@ -178,8 +178,8 @@ def _on_link(name: str, have: IfaceMeaning, value: dict[str, Json], section: str
         value["on_link"] = True
         if gateway not in have.peers:
             where = next((f"{o.path}:{o.line}" for o in have.lines("gateway") if o.value == gateway), "")
-            what = f"{name}: the gateway {gateway} is outside its subnets: right if the hoster's router is on the same"
-            sketch.notes.add("danger", section, where, f"{what} link, else a typing error")
+            what = f"{name}: the gateway {gateway} is outside its subnets. That is right if the provider's router is on"
+            sketch.notes.add("danger", section, where, f"{what} the same link, and otherwise a typing error")
 
 
 def _broadcast(name: str, have: IfaceMeaning, material: Material, sketch: Sketch) -> None:
@@ -237,14 +237,14 @@ def _is_said(effect: Effect, name: str) -> bool:
 
 
 def _order(sketch: Sketch) -> None:
-    """Interfaces before bridges, each as they stand in the files."""
+    """Interfaces before bridges, each as they are in the files."""
     for section in SECTIONS:
         if section in sketch.values:
             sketch.values[section] = sketch.values.pop(section)
 
 
 def _comments(path: str, file: InterfacesFile, sketch: Sketch) -> None:
-    """Every comment goes to the stanza that it stands in or above; the file's opening ones to the file's top."""
+    """Every comment goes to the stanza that it is in or above; the file's opening ones to the file's top."""
     texts = [line.decode("utf-8", "replace").strip() for line in file.lines]
     if any(_PVE_HEADER in text for text in texts[:2]):
         header = next((n for n, text in enumerate(texts) if not text), len(texts))

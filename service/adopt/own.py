@@ -33,14 +33,14 @@ TABLES = {
 
 @dataclass(frozen=True, slots=True)
 class OwnThing:
-    """Something of passerelle's own: the section of the spec that made it, and where it stands."""
+    """Something of passerelle's own: the section of the spec that made it, and where it is."""
 
     section: str
     where: str
 
 
 def read_own(material: Material, sketch: Sketch) -> tuple[OwnThing, ...]:
-    """What the sketch does not say again, each told as dangerous."""
+    """What the sketch does not say again, each reported as dangerous."""
     found = tuple(thing for thing in _made(material) if thing.section not in sketch.values)
     for thing in found:
         what = (

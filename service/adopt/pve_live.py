@@ -29,9 +29,9 @@ from service.spec.reading import FLEET_FILE
 FLEET_TEXT = "passerelle: 1\n"
 CLUSTER_PATH = f"{FOLDER}/cluster.fw"
 DERIVES: tuple[Mapping[str, Json], ...] = ({}, {"dnsmasq": False}, {"nat": "open"}, {"dnsmasq": False, "nat": "open"})
-"""What does not follow by itself, tried in this order."""
+"""What does not follow on its own, tried in this order."""
 _WHY: Mapping[str, str] = {
-    "dnsmasq": "DHCP and DNS are let in by the host's own rules",
+    "dnsmasq": "the host's own rules accept DHCP and DNS",
     "nat": "neighbours of the uplink may route into the networks behind it, as now; without `nat` they may not",
 }
 MAX_ROUNDS = 5
@@ -60,7 +60,7 @@ class PveNode:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Firewall files by the path where they are written, and what is beside the host's own spec, by path."""
+    """Firewall files by the path where they are written, and what is next to the host's own spec, by path."""
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     shared: Mapping[str, str] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class LiveSections:
-    """`sketch` has the live sections, `shared` are the files beside the host's own. `left` says why a file is left to
+    """`sketch` has the live sections, `shared` are the files next to the host's own. `left` says why a file is left to
     Proxmox, by its path; a node whose own files are left has no live section at all."""
 
     sketch: Sketch
@@ -122,7 +122,7 @@ def live(place: PveNode) -> LiveSections:
 
 def nothing_live(place: PveNode, why: str) -> LiveSections:
     """All files are left to Proxmox."""
-    behind = {path: "a guest's firewall stands behind its host's, which is left, too" for _, path in place.guests}
+    behind = {path: "a guest's firewall needs that of its host, which is left, too" for _, path in place.guests}
     shared = place.shared or {FLEET_FILE: FLEET_TEXT}
     return LiveSections(place.sketch, shared, {CLUSTER_PATH: why, place.host_path: why, **behind})
 

@@ -1,4 +1,4 @@
-"""Who brings the network up: told as a danger where it is not ifupdown, whose files are the only ones written."""
+"""Who brings the network up: reported as a danger where it is not ifupdown, whose files are the only ones written."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A spec while it is made: plain values by key, and the comments that go above or beside them."""
+"""A spec while it is made: plain values by key, and the comments that go above or next to them."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -45,7 +45,7 @@ class Sketch:
         kept += [line for line in lines if line not in kept]
 
     def has(self, path: Path) -> bool:
-        """Whether a value stands at a path."""
+        """Whether a value is at a path."""
         value: Json = self.values
         for part in path:
             found = _at(value, part)
@@ -60,7 +60,7 @@ class Sketch:
         return Sketch(values, above, beside, suggestions, self.also, self.notes)
 
     def drop(self, path: Path, why: str = "") -> bool:
-        """Take a value out, with its comments; what is empty then goes, too. False where nothing stands there.
+        """Take a value out, with its comments; what is empty then goes, too. False where nothing is there.
 
         `why` is noted with what was read; False, too, where nothing that was read claims to be there.
         """
@@ -84,7 +84,7 @@ class Sketch:
 
 
 def _at(value: Json, part: str | int) -> tuple[Json] | None:
-    """What stands below a value; None where nothing does."""
+    """What is below a value; None where nothing does."""
     if isinstance(value, dict) and isinstance(part, str) and part in value:
         return (value[part],)
     if isinstance(value, list) and isinstance(part, int) and part < len(value):

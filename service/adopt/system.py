@@ -35,7 +35,7 @@ def read_system(material: Material, sketch: Sketch) -> None:
     if material.is_on("systemd-resolved.service") and "dnsmasq" in sketch.values:
         sketch.notes.add("danger", "services", "", "systemd-resolved starts at boot and may hold port 53")
     if material.packages.get("ifupdown") is True and material.packages.get("ifupdown2") is not True:
-        what = "the classic ifupdown is installed: what it reads otherwise than ifupdown2 is told with the line"
+        what = "the classic ifupdown is installed. Lines that it reads differently from ifupdown2 are listed"
         sketch.notes.add("danger", "interfaces", "", what)
     read_jails(material, sketch)
     for path, why in material.unread.items():

@@ -55,7 +55,13 @@ def accept(text: str, spec: HostSpec, drifts: Sequence[Difference], layers: Sequ
         label = f"{difference.kind} {difference.resource} {difference.field}"
         changes = list(_changes(difference, spec, whole))
         if difference.unknown or not changes:
-            left.append((label, difference.unknown or "no key of the spec says it; put it back, or write it by hand"))
+            left.append(
+                (
+                    label,
+                    difference.unknown
+                    or "no key of the spec can describe it. Fix: restore it on the host, or write the spec by hand",
+                )
+            )
         for change in () if difference.unknown else changes:
             known = wanted.setdefault(change[0], (change, []))
             if known[0] != change:
@@ -77,7 +83,10 @@ def _still_good(text: str, spec: HostSpec, layers: Sequence[Layer]) -> None:
     read = read_file(BlobEntry(spec.file, "", text.encode()), KINDS, Around(spec.shared, tuple(layers)))
     wrong = next((one for one in (*read.findings, *read.elsewhere) if one.severity == "error"), None)
     if wrong is not None:
-        raise InputError(f"what the host has makes no good spec: {wrong}", hint="put it back on the host, or in Git")
+        raise InputError(
+            f"the state of the host is not a valid spec: {wrong}",
+            hint="restore the old value on the host, or change Git",
+        )
 
 
 def _changes(difference: Difference, spec: HostSpec, values: Mapping[str, object]) -> Iterator[Change]:

@@ -21,7 +21,7 @@ needs `Authorization: Bearer psr_<id>.<secret>`. Errors are `application/problem
 
 
 def create_app(parts: Parts, *, lifespan: Any = None) -> FastAPI:
-    """The API. Every route stands on the app itself, so that `app.routes` is all there is."""
+    """The API. Every route is on the app itself, so that `app.routes` is all there is."""
     app = FastAPI(
         title="passerelle",
         version=__version__,

@@ -10,7 +10,7 @@ from service.model.runs import DrillState
 
 
 class Latch(Answer):
-    """A desired state that was rolled back and is not tried again by itself."""
+    """A desired state that was rolled back and is not tried again on its own."""
 
     id: int
     host: str
@@ -45,8 +45,8 @@ class Drill(Answer):
     requested_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
-    error: str = Field(description="what was missing, in words")
-    reboot: bool = Field(description="the host's boot undoes the change")
+    error: str = Field(description="what was missing")
+    reboot: bool = Field(description="the host reboots, and the boot rolls the change back")
     proofs: list[Proof]
 
 

@@ -39,9 +39,10 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     @app.post(
         f"{PREFIX}/drills",
         operation_id="create_drill",
-        summary="Prove that a host can undo a change",
-        description="Arms a change of nothing on the host and lets its deadline pass: some 15 seconds. With `reboot` "
-        "the host reboots instead, which interrupts its guests: its boot undoes the change and brings the way in up.",
+        summary="Prove that a host can roll back",
+        description="Arms a harmless test change on the host and lets its deadline pass, about 15 seconds. With "
+        "`reboot` the host reboots instead, which interrupts its guests. The boot rolls the change back, and the host "
+        "has to be reachable again.",
         tags=["drills"],
         status_code=202,
         response_model=drill_schemas.Drill,
@@ -54,7 +55,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         if asked.reboot and asked.confirm != asked.host:
             raise InputError(
                 f"a reboot of {asked.host} interrupts all its guests and was not confirmed",
-                hint=f'Fix: send "confirm": "{asked.host}" beside "reboot": true',
+                hint=f'Fix: send "confirm": "{asked.host}" together with "reboot": true',
             )
 
         async def work() -> tuple[str, drill_schemas.Drill]:

@@ -117,7 +117,7 @@ class HostNames:
 
 
 class Gate:
-    """Asks who calls, before a body is read. The principal stands in `request.state.principal` afterwards."""
+    """Asks who calls, before a body is read. The principal is in `request.state.principal` afterwards."""
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app
@@ -285,7 +285,7 @@ def _not_json(headers: dict[bytes, bytes], body: bytes) -> ASGIApp | None:
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key appears twice")
     return found
 
 

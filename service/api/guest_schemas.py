@@ -11,12 +11,14 @@ from service.model.guests import GuestSource, GuestState, NameRule
 class Guest(Told):
     """One guest: declared in the spec, known by its own settings on the host, or only by its lease."""
 
-    name: str = Field(description="the declared one; of a stranger the one that it sent")
+    name: str = Field(description="the declared name, or for an unknown guest the name that it sent")
     mac: str
-    source: GuestSource = Field(description="who knows it: the spec, its own settings, or only the lease file")
+    source: GuestSource = Field(
+        description="where it is known from: the spec, its own settings, or only the lease file"
+    )
     state: GuestState = Field(
-        description="named; waiting: no lease now; unnamed, renamed: its lease has no or another name; "
-        "of strangers foreign: with a name, silent: without"
+        description="named; waiting: no lease now; unnamed: its lease has no name; renamed: it has another name. "
+        "Of unknown guests, `foreign` has a name, and `silent` has none"
     )
     address: str
     reserved: str = Field(description="the address that is kept for it")

@@ -1,4 +1,4 @@
-"""Hosts: where they stand, what is wanted and what was seen, what differs, what would be done."""
+"""Hosts: where they are, what is wanted and what was seen, what differs, what would be done."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ PREFIX = "/api/v1"
 
 
 def show_host(status: HostStatus, parts: Parts, tried: Mapping[str, datetime]) -> schemas.Host:
-    """A host's status as it is answered. `tried` was asked for before the status: it never promises one that came
+    """A host's status as it is answered. `tried` was requested before the status: it never promises one that came
     later."""
     seen_at = status.observed_at
     is_stale = seen_at is None or (parts.clock.now() - seen_at).total_seconds() > parts.stale_after_s
@@ -67,7 +67,7 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/hosts/{{host}}",
         operation_id="get_host",
-        summary="Where one host stands",
+        summary="The status of one host",
         tags=["hosts"],
         response_model=schemas.Host,
         responses={304: {"description": "as the ETag in If-None-Match says"}},
@@ -96,7 +96,7 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/hosts/{{host}}/observed",
         operation_id="get_observed",
-        summary="What was last seen on the host",
+        summary="The last observation of the host",
         response_model=schemas.View,
         tags=["hosts"],
     )
@@ -109,7 +109,7 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/hosts/{{host}}/drift/patch",
         operation_id="accept_drift",
-        summary="What differs, as a patch of the spec: for Git to want what the host has; writes nothing",
+        summary="The differences as a patch of the spec, which accepts the state of the host. Writes nothing",
         tags=["drift", "hosts"],
     )
     async def accept_drift(who: Reader, host: HostPath) -> schemas.Acceptance:
@@ -118,7 +118,7 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/hosts/{{host}}/plan",
         operation_id="get_host_plan",
-        summary="What would be done to the host, and why not",
+        summary="The steps of the next apply, and reasons against it",
         tags=["hosts", "plans"],
     )
     async def get_host_plan(who: Reader, host: HostPath) -> schemas.Plan:
@@ -132,7 +132,7 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/hosts/{{host}}/latches",
         operation_id="list_latches",
-        summary="What was rolled back and is not tried again by itself",
+        summary="States that were rolled back and are not tried again",
         tags=["hosts"],
     )
     async def list_latches(who: Reader, host: HostPath) -> drill_schemas.Latches:

@@ -44,7 +44,7 @@ def _add_history(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/leases/history",
         operation_id="list_lease_history",
-        summary="Who had which address and name from when until when, newest first",
+        summary="Past and present leases, with their times, newest first",
         tags=["leases"],
     )
     async def list_lease_history(
@@ -58,7 +58,7 @@ def _add_guests(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/hosts/{{host}}/guests",
         operation_id="list_guests",
-        summary="Who is behind a host: declared, silent, foreign; names that two want",
+        summary="The guests of a host: declared, silent, unknown, and names that two guests claim",
         tags=["leases", "hosts"],
     )
     async def list_guests(who: Reader, host: HostPath) -> guest_schemas.Guests:

@@ -32,7 +32,7 @@ FORMS: dict[Any, Any] = {
 
 
 def listing(kind: type[L], *, but: Collection[str] = ()) -> Callable[..., Awaitable[L]]:
-    """What reads the parameters of a list from a request, without those that stand elsewhere (`but`)."""
+    """What reads the parameters of a list from a request, without those that are elsewhere (`but`)."""
     filters = {one.name: one for one in filters_of(kind) if one.name not in but}
 
     async def read(**given: Any) -> L:

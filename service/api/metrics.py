@@ -1,10 +1,10 @@
-"""Numbers for Prometheus. What the database knows is read when asked for; the rest is counted here as it happens.
+"""Numbers for Prometheus. What the database knows is read when requested; the rest is counted here as it happens.
 
     metrics = Metrics()
     metrics.told(event)              what history recorded: how applies end, by host
     metrics.reconciled(seconds)      one round of one host took so long
     metrics.fetched(at)              the Git source was asked, and answered
-    metrics.ssh_failed("timeout")    a connection came to nothing, by a fixed word
+    metrics.ssh_failed("timeout")    a connection failed, by a fixed word
     metrics.failed("round")          a round, a look, a drill or a record ended in an error that nobody expected
 
 No label ever holds a MAC, an address, or anything else that a host can make up without end. What is counted begins at 0
@@ -48,10 +48,10 @@ class Metrics:
         self._fetched = Gauge(
             "passerelle_git_last_fetch_timestamp_seconds", "When the Git source last answered", registry=registry
         )
-        self._ssh = Counter("passerelle_ssh_errors", "Connections that came to nothing", ["reason"], registry=registry)
+        self._ssh = Counter("passerelle_ssh_errors", "Failed connections", ["reason"], registry=registry)
         self._troubles = Counter(
             "passerelle_failures",
-            "What did not end well for a reason that is not a host's or the source's",
+            "Tasks that failed for a reason in the service itself",
             ["task"],
             registry=registry,
         )
@@ -108,7 +108,7 @@ class Metrics:
             self._pools.pop(host, None)
 
     def ssh_failed(self, reason: str) -> None:
-        """A connection came to nothing. `reason` is one of SSH_REASONS, anything else counts as other."""
+        """A connection failed. `reason` is one of SSH_REASONS, anything else counts as other."""
         self._ssh.labels(reason if reason in SSH_REASONS else "other").inc()
 
     def failed(self, task: str) -> None:

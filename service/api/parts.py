@@ -60,11 +60,11 @@ class Control(Protocol):
         self, host: str, plan_id: str | None, digest: str | None, by: str, *, may_raise: bool = False
     ) -> str:
         """Apply this plan, or what the current plan is if it has this digest. Returns the apply's id at once.
-        `may_raise`: whoever asks may approve what the operator does not let a commit do by itself."""
+        `may_raise`: whoever asks may approve what the operator does not let a commit do on its own."""
         ...
 
     async def nudge(self, receiver: str) -> None:
-        """Look at the Git source soon; a receiver was told that it moved."""
+        """Look at the Git source soon; a receiver was informed that it moved."""
         ...
 
     async def clear_latch(self, host: str, reason: str, by: str) -> int:
@@ -96,7 +96,7 @@ class Answers(Protocol):
     """
 
     async def desired(self, host: str) -> HostView | None:
-        """What Git wants of the host, None if no revision told it yet."""
+        """What Git wants of the host, None if no revision reported it yet."""
         ...
 
     async def observed(self, host: str) -> HostView | None:

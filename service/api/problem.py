@@ -1,7 +1,7 @@
 """Every error as `application/problem+json` (RFC 9457), and the one map from our errors to HTTP.
 
 `code` is stable and made for programs, `type` is `urn:passerelle:problem:<code>`, `detail` is for people. A 500 carries
-a request id and nothing else: what went wrong stands in the service's log beside the same id.
+a request id and nothing else: what went wrong is in the service's log next to the same id.
 """
 
 import json

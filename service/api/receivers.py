@@ -32,7 +32,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     @app.post(
         "/hooks/{receiver}",
         operation_id="deliver_hook",
-        summary="The repository moved: look at it soon",
+        summary="The repository has changed: fetch it soon",
         description="`github`: X-Hub-Signature-256. `generic`: X-Signature: sha256=<hex>. HMAC-SHA256 of the raw body.",
         tags=["hooks"],
         status_code=202,

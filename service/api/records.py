@@ -24,7 +24,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
 
 
 def _add_drift(app: FastAPI, parts: Parts) -> None:
-    @app.get(f"{PREFIX}/drift", operation_id="list_drift", summary="What differs, in the whole fleet", tags=["drift"])
+    @app.get(f"{PREFIX}/drift", operation_id="list_drift", summary="The differences in the whole fleet", tags=["drift"])
     async def list_drift(
         who: Reader, request: Request, response: Response, asked: listings.Drift
     ) -> schemas.ListOf[schemas.Drift]:
@@ -34,7 +34,7 @@ def _add_drift(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/hosts/{{host}}/drift",
         operation_id="list_host_drift",
-        summary="What differs on one host",
+        summary="The differences on one host",
         tags=["drift", "hosts"],
     )
     async def list_host_drift(
@@ -72,7 +72,7 @@ def _add_revisions(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/findings",
         operation_id="get_findings",
-        summary="What lint says about the newest commit",
+        summary="Lint's findings about the newest commit",
         tags=["revisions"],
     )
     async def get_findings(who: Reader) -> schemas.Findings:
@@ -84,8 +84,8 @@ def _add_events(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/events",
         operation_id="list_events",
-        summary="What happened, in order",
-        description="Give the last `id` as `after` to go on; an empty list means that nothing happened since.",
+        summary="Events, in order",
+        description="Give the last `id` as `after` to continue. An empty list means that nothing has happened since.",
         tags=["events"],
     )
     async def list_events(

@@ -56,7 +56,7 @@ class ListOf(Answer, Generic[T]):
 
 
 class Host(Told):
-    """Where a host stands. Each axis stands alone; `stale` says that nobody saw the host lately."""
+    """Where a host stands. Each axis is alone; `stale` says that nobody saw the host lately."""
 
     host: str
     address: str
@@ -80,7 +80,7 @@ class Host(Told):
     applied_digest: str
     plan_id: str
     apply_id: str
-    console: str = Field(description="the way in when nothing else reaches the host")
+    console: str = Field(description="where to log in if SSH fails")
     drift_items: int
     quarantined: str = Field(description="the apply whose rollback failed: nothing is applied until it is released")
     proven_at: datetime | None = Field(description="when a drill last proved that the host can undo a change")
@@ -98,8 +98,10 @@ class Drift(Answer):
     op: Op
     want: Any
     have: Any
-    where: Where = Field(description="live: kernel and daemons; file: an owned file; boot: what the next boot makes")
-    moved: Moved = Field(description="who moved since the last apply: git, host or both")
+    where: Where = Field(
+        description="live: kernel and daemons; file: a managed file; boot: the state after the next boot"
+    )
+    moved: Moved = Field(description="the side that changed since the last apply: git, host or both")
     first_seen: datetime
     last_seen: datetime
     unknown: str = Field(description="why it could not be read; then `have` says nothing")
@@ -264,8 +266,8 @@ class Patch(Told):
 class EventOrigin(Answer):
     """Where an event comes from."""
 
-    part: Part = Field(description="who told it: a commit, what was seen on a host, a person, the service itself")
-    was: dict[str, str] = Field(description="of a move from one state to another, the axes that moved, as they were")
+    part: Part = Field(description="the source: a commit, an observation on a host, a person, the service itself")
+    was: dict[str, str] = Field(description="for a change of state: the previous values")
 
 
 class Event(Answer):
@@ -321,12 +323,12 @@ class Trace(Told):
 
 
 class Accepted(Answer):
-    """Work that was asked for; `location` is where to see it."""
+    """Work that was requested; `location` is where to see it."""
 
     host: str
     location: str
     at: datetime | None = Field(
-        default=None, description="when it was asked: a look with a later `tried_at` began after that"
+        default=None, description="time of the request. A look with a later `tried_at` started after it"
     )
 
 
@@ -363,7 +365,7 @@ class Live(Answer):
 
 
 class Ready(Answer):
-    """Whether the service can do its work; `missing` names what stands in the way."""
+    """Whether the service can do its work; `missing` names what is in the way."""
 
     status: Literal["ready", "not ready"]
     missing: list[str] = []

@@ -10,7 +10,7 @@ from service.model.runs import Event, Revision
 from service.model.sources import SourceStanding
 
 _FIRST = ", the first: "
-"""What stands between the number of errors of a commit and the first of them."""
+"""What is between the number of errors of a commit and the first of them."""
 
 
 def revision_seen(who: Principal, revision: Revision) -> Revision:
@@ -37,7 +37,7 @@ def tokens_seen(who: Principal, tokens: Sequence[Token]) -> list[Token]:
 
 
 def _is_of_seen(who: Principal, found: Mapping[str, Any], revision: Revision) -> bool:
-    """Whether a finding stands in a seen host's file and names no other host's."""
+    """Whether a finding is in a seen host's file and names no other host's."""
     if not who.sees(_host_of(str(found.get("file", "")))):
         return False
     others = {_host_of(str(one.get("file", ""))) for one in revision.findings if isinstance(one, dict)}

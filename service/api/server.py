@@ -1,10 +1,10 @@
 """Serving the application over HTTP/1.1: uvicorn, and the deadlines and bounds that it has not.
 
-    serve(app, "127.0.0.1", 8765)     returns when the process is told to stop
+    serve(app, "127.0.0.1", 8765)     returns when the process is instructed to stop
 
 A client has `header_s` for the whole header of a request, `body_s` for its body, `reader_s` to read an answer that does
-not fit into the socket; then the connection is closed. One that goes on sending a body after it was answered has
-`rest_s`. How many connections there may be is said in connections.py.
+not fit into the socket; then the connection is closed. One that continues sending a body after it was answered has
+`rest_s`. How many connections there may be is reported in connections.py.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class BoundedProtocol(H11Protocol):
         return self._since if self._turn and self._unheard == 0 else None
 
     def give_up(self) -> None:
-        """Close the connection, whatever stands in its buffers."""
+        """Close the connection, whatever is in its buffers."""
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -105,7 +105,7 @@ class BoundedProtocol(H11Protocol):
         self._look()
 
     def _should_upgrade(self) -> bool:
-        """No other protocol is spoken here. RFC 9110, 7.8: who does not know it goes on with HTTP, without a word."""
+        """No other protocol is spoken here. RFC 9110, 7.8: who does not know it continues with HTTP, without a word."""
         return False
 
     def send_400_response(self, msg: str) -> None:
@@ -158,7 +158,7 @@ def only_health(app: ASGIApp) -> ASGIApp:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        busy = problem(503, "the service has too many requests to answer; try again", headers={"Retry-After": "1"})
+        busy = problem(503, "the service has too many requests. Try again in a moment", headers={"Retry-After": "1"})
         await (app if scope["path"] in _HEALTH else busy)(scope, receive, _closing(send))
 
     return answer
@@ -174,7 +174,7 @@ def _closing(send: Send) -> Callable[[Message], Awaitable[None]]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server that says at once when it is told to stop: it goes on answering what is under way."""
+    """uvicorn's server that says at once when it is informed to stop: it continues answering what is under way."""
 
     def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
         super().__init__(config)

@@ -24,7 +24,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     @app.get(
         f"{PREFIX}/hosts/{{host}}/trace",
         operation_id="trace_packet",
-        summary="What becomes of a packet by what Git wants of the host, and which rule says so",
+        summary="Whether a packet passes by the spec of the host, and the rule that decides",
         tags=["hosts"],
     )
     async def trace_packet(

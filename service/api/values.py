@@ -108,7 +108,7 @@ async def known_query(request: Request) -> None:
         offered = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
         raise RequestRefused(400, f"no query parameter {shown(unknown[0], 60)}; {offered}", code="unknown-parameter")
     if twice := sorted(name for name in set(asked) if asked.count(name) > 1):
-        raise RequestRefused(400, f"the query parameter {twice[0]} stands twice", code="repeated-parameter")
+        raise RequestRefused(400, f"the query parameter {twice[0]} appears twice", code="repeated-parameter")
 
 
 class Needs:
@@ -127,7 +127,7 @@ class Needs:
 
 
 def lacks(scope: Scope) -> str:
-    """What is said to a token without this scope."""
+    """What is reported to a token without this scope."""
     return f"the token lacks the scope {scope}"
 
 

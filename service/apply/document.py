@@ -1,4 +1,4 @@
-"""A plan as the host-side file takes it, and what the host tells as the loop takes it. Pure."""
+"""A plan as the host-side file takes it, and what the host says as the loop takes it. Pure."""
 
 import base64
 import hashlib
@@ -27,14 +27,14 @@ MAX_JOURNALS = 2_000
 MAX_GENERATION = 1 << 62
 STEP_STATES = frozenset(get_args(StepState))
 CAUSES = {
-    "deadline": "nobody confirmed before the deadline, so the host put everything back",
-    "boot": "the host booted before the change was confirmed, so it put everything back",
-    "step failed": "a step failed, so the host put everything back",
-    "verify failed": "the host was not as planned after the steps, so it put everything back",
-    "confirm failed": "the confirmation could not be completed, so the host put everything back",
-    "run died": "the process that applied the change died, so the host put everything back",
-    "asked": "it was asked to put everything back",
-    "probe lost": "what answered before the change did not answer after it, so everything was put back",
+    "deadline": "nobody confirmed before the deadline, so the host rolled back",
+    "boot": "the host booted before the change was confirmed, so it rolled back",
+    "step failed": "a step failed, so the host rolled back",
+    "verify failed": "the host was not as planned after the steps, so it rolled back",
+    "confirm failed": "the confirmation could not be completed, so the host rolled back",
+    "run died": "the process that applied the change died, so the host rolled back",
+    "asked": "somebody requested the rollback",
+    "probe lost": "something that answered before the change did not answer after it, so the host rolled back",
 }
 PROBE_LOST = "probe lost: "
 """How the service's own reason to ask for a rollback begins."""
@@ -92,7 +92,7 @@ def ended(result: dict[str, Any]) -> Ended | None:
 
 
 def cause_of(result: dict[str, Any]) -> tuple[str, str]:
-    """The fixed word for why it ended so, and what whoever asked for it said."""
+    """The fixed word for why it ended so, and what whoever requested it said."""
     cause = str(result.get("cause") or result.get("reason") or "")
     if not cause.startswith("asked: "):
         return cause, ""
@@ -163,7 +163,7 @@ def fence(result: dict[str, Any]) -> Fence:
     """The answer of `status`. Raises Garbled for what no host-side file says."""
     told_of, generation = result.get("journals") or [], result.get("generation") or 0
     if not isinstance(told_of, list) or len(told_of) > MAX_JOURNALS:
-        raise Garbled(f"the host tells of journals that are not a list, or of more than {MAX_JOURNALS}")
+        raise Garbled(f"the host reports journals that are not a list, or of more than {MAX_JOURNALS}")
     if type(generation) is not int or not 0 <= generation < MAX_GENERATION:
         raise Garbled("the host's generation is not a number that one of ours can follow")
     journals = [j for j in told_of if isinstance(j, dict)]

@@ -1,7 +1,7 @@
 """A rollback that is let happen on purpose: the switch is armed, nobody confirms, and all that had to act is looked at.
 
 The change on trial is one file of the drill's own in /run; the host's addresses, links and default routes are held and
-compared as in every apply, so the drill fails where the host could not be put back as it was.
+compared as in every apply, so the drill fails where the host could not be restored as it was.
 """
 
 import base64
@@ -23,7 +23,7 @@ SETTLE_S = 20.0
 LATE_S = 3.0
 """How long after the deadline a waker may come: a timer's accuracy is 100 ms, a busy host takes its time."""
 WAKERS = {"watch": "watcher fired", "expire": "timer fired"}
-"""Those that each would have undone it, by the verb that they run: both have to come."""
+"""Those that each would have rolled it back, by the verb that they run: both have to come."""
 BETWEEN_S = 0.5
 BEGIN_S = 60.0
 CONTENT = b"A drill of passerelle: this file goes away when the host undoes what nobody confirmed.\n"
@@ -42,7 +42,7 @@ def drill_document(
     /run."""
     digest = hashlib.sha256(CONTENT).hexdigest()
     marker = {"sha256": digest, "mode": "0600", "uid": 0, "gid": 0}
-    why = "drill: a file that the rollback has to take away"
+    why = "drill: a file that the rollback has to remove"
     return {
         "format": 1,
         "id": drill_id,
@@ -86,9 +86,9 @@ class DrillRun:
         return (*armed, *judged(journal), Proof("new connection", ok=bool(journal), told=trouble or "one came in"))
 
     async def _journal(self, drill_id: str, deadline_s: float) -> tuple[dict[str, Any], str]:
-        """The journal once it has ended, asked for over new connections; empty, and why, where it never did."""
+        """The journal once it has ended, requested over new connections; empty, and why, where it never did."""
         await self._clock.sleep(max(0.0, deadline_s - self._clock.monotonic_s()))
-        trouble = "it was not asked in time"
+        trouble = "there was no time left to ask the host"
         turn = 0
         while self._clock.monotonic_s() < deadline_s + SETTLE_S:
             await self._clock.sleep(BETWEEN_S)
@@ -152,5 +152,5 @@ def _fired(name: str, journal: Mapping[str, Any], verb: str) -> Proof:
         return Proof(name, ok=False, told="the journal does not say that it came")
     late_s = at_s - deadline_s
     undone = isinstance(began, dict) and began.get("verb") == verb
-    told = f"it came {late_s:.1f} s after the deadline" + (" and undid the change" if undone else "")
+    told = f"it came {late_s:.1f} s after the deadline" + (" and rolled the change back" if undone else "")
     return Proof(name, -0.5 <= late_s <= LATE_S, told)

@@ -1,4 +1,4 @@
-"""All hosts as the loop sees them: observed, asked for their journals, given packages, changed."""
+"""All hosts as the loop sees them: observed, requested their journals, given packages, changed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -44,7 +44,7 @@ class KeptConnections(Dialer, Protocol):
         ...
 
     def doubt(self, name: str) -> str:
-        """Why nobody can log in anew while it still answers; empty where somebody can."""
+        """Why nobody can log in again while it still answers; empty where somebody can."""
         ...
 
 
@@ -137,7 +137,7 @@ class FleetHosts:
 
     async def fence(self, spec: HostSpec) -> Fence:
         """What the host's journals say. A host that never was applied to has none. What should have been undone long
-        ago is undone now: whoever took its timer away took nothing else."""
+        ago is rolled back now: whoever took its timer away took nothing else."""
         switch = Switch(await self._reach(spec, []))
         result = await switch.ask("status")
         if late := overdue(result):

@@ -1,4 +1,4 @@
-"""What of a host's telling is news. Pure.
+"""What of a host's reporting is news. Pure.
 
 A host may tell of one step as often as it likes, in any order, and of steps that no plan has. Each state of each step
 of the plan is passed on once, and a phase when it is another: what is written for an apply is bounded by its plan.
@@ -19,7 +19,7 @@ class Heard:
         self._phase = ""
 
     def __call__(self, told: Told) -> None:
-        """One thing that the host told."""
+        """One thing that the host reported."""
         if isinstance(told, StepTold):
             known = (told.position, told.state)
             if not 0 <= told.position < self._steps or known in self._known:

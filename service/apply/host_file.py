@@ -1,6 +1,6 @@
 """The file that runs on hosts: the rooms of `service.hostside` in one zip archive, which Python runs as it is.
 
-    host_file() -> HostFile(content, digest)      read once, when it is first asked for
+    host_file() -> HostFile(content, digest)      read once, when it is first requested
     archive(rooms) -> bytes                       of {file's name: text}, as `rooms()` reads them
 
 The same rooms give the same bytes: order, times and modes are fixed. Python knows an archive by its end, whatever its

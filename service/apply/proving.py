@@ -27,7 +27,7 @@ from service.observe.connection import Dialer, Host, Target
 
 ASK_S = 30.0
 PATIENCE_S = 10.0
-"""How long what is lost may take to come back: a daemon that restarts, a neighbour that is found anew."""
+"""How long what is lost may take to come back: a daemon that restarts, a neighbour that is found again."""
 UNDONE_S = 5.0
 BETWEEN_S = 0.5
 NEW_CONNECTION = "ssh"
@@ -60,7 +60,7 @@ class Proving:
         try:
             answers = await self._answers(self._switch(host))
         except HostError as error:
-            answers = [ProbeAnswer("probes", ok=False, told=f"could not be asked: {error.what}")]
+            answers = [ProbeAnswer("probes", ok=False, told=f"could not be run: {error.what}")]
         finally:
             await host.close()
         for answer in [ProbeAnswer(NEW_CONNECTION, ok=True), *answers]:

@@ -19,7 +19,7 @@ BOOT_S = 600
 """How long a host may take to come back, and the deadline of the switch: a host that does not reboot undoes it then."""
 BETWEEN_S = 1.0
 SETTLE_S = 30.0
-"""For addresses and routes to stand as before, once SSH answers."""
+"""For addresses and routes to be as before, once SSH answers."""
 ASK_S = 15.0
 REBOOT = ("systemctl", "reboot", "--no-block")
 BOOT_ID = ("cat", "/proc/sys/kernel/random/boot_id")
@@ -67,7 +67,7 @@ class RebootRun:
         try:
             answer = await host.run(self._reboot_words, timeout_s=ASK_S)
         except HostError:
-            return  # the connection may go before the answer comes: the boot id tells
+            return  # the connection may go before the answer comes: the boot id says
         if answer.exit_status not in (0, None):
             raise HostError(f"`systemctl reboot` failed: {words(answer.stderr.decode('utf-8', 'replace'))}")
 
@@ -82,7 +82,7 @@ class RebootRun:
     async def _after(self, drill_id: str, before: str) -> tuple[Proof, ...]:
         """Wait for another boot and for the end of the transaction, over new connections."""
         began_s = self._clock.monotonic_s()
-        trouble, turn = "it was not asked in time", 0
+        trouble, turn = "there was no time left to ask the host", 0
         while (spent_s := self._clock.monotonic_s() - began_s) < BOOT_S:
             await self._clock.sleep(BETWEEN_S)
             target = self._targets[turn % len(self._targets)]
@@ -102,7 +102,7 @@ class RebootRun:
         return (Proof("reboot", ok=False, told=f"the host did not come back within {BOOT_S} s: {trouble}"),)
 
     async def _compared(self, host: Host, drill_id: str) -> tuple[Proof, Proof]:
-        """Who undid it, and whether the way in is as before: asked until it is, or for `SETTLE_S`."""
+        """Who undid it, and whether the connection is as before: asked until it is, or for `SETTLE_S`."""
         began_s = self._clock.monotonic_s()
         while True:
             found = await self._switch(host).ask("status", drill_id)
@@ -120,7 +120,7 @@ def restored(journal: Mapping[str, Any]) -> Proof:
     began = journal.get("restore_began")
     verb = words(began.get("verb")) if isinstance(began, dict) else "nobody"
     is_boot = journal.get("state") == "rolled_back" and verb == "boot"
-    told = f"undone by `{verb}` before networking started" if is_boot else f"undone by {verb}"
+    told = f"rolled back by `{verb}` before networking started" if is_boot else f"rolled back by {verb}"
     if error := words(journal.get("rollback_error") or journal.get("error")):
         told += f": {error}"
     return Proof("boot restore", is_boot, told)
@@ -129,6 +129,6 @@ def restored(journal: Mapping[str, Any]) -> Proof:
 def way_in(journal: Mapping[str, Any], differs: Sequence[str]) -> Proof:
     """Whether the boot brought up what carries the service's connection as it was."""
     if journal.get("state") != "rolled_back":
-        return Proof("way in after it", ok=False, told="could not be compared: the change was not undone")
+        return Proof("connection after it", ok=False, told="could not be compared: the change was not rolled back")
     told = f"differs from before the reboot: {', '.join(differs)}" if differs else "as before the reboot"
-    return Proof("way in after it", not differs, told)
+    return Proof("connection after it", not differs, told)

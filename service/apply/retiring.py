@@ -13,8 +13,8 @@ from service.observe.connection import Host
 
 TIMEOUT_S = 120.0
 FIXES = {
-    "armed": "wait until the apply has ended, then try again",
-    "quarantined": "look at the host's console, then run `passerelle release HOST --reason TEXT`",
+    "armed": "wait until the apply has ended, and try again",
+    "quarantined": "check the host on its console, and release it: `passerelle release HOST --reason TEXT`",
     "locked": "try again in a minute",
 }
 

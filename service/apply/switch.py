@@ -40,19 +40,19 @@ then exit 0; fi
 rm -f "$new"
 exit 1"""
 WORDS = {
-    "conflict": "the host is not as it was when the plan was made",
+    "conflict": "the host has changed since the plan was made",
     "fenced": "another controller has applied to this host since",
     "armed": "another transaction is armed on this host",
-    "quarantined": "a rollback failed on this host before; a person has to look and release it",
+    "quarantined": "a rollback failed on this host before, and nobody has released it",
     "space": "the host has no room for a snapshot",
     "read-only": "nothing can be written on the host",
     "locked": "another process on the host holds passerelle's lock",
-    "arm": "the host could not promise to undo the change by itself",
+    "arm": "the automatic rollback could not be set up on the host",
     "unknown": "the host could not be read",
-    "check": "a native syntax check refused a file",
-    "vital": "the switch, the way in or the boot hang on it",
-    "packages": "packages would come or go that nobody named",
-    "no-way-in": "no new connection comes in to the host, so no change could be confirmed",
+    "check": "a native syntax check rejected a file",
+    "vital": "the rollback, the SSH connection or the boot depends on it",
+    "packages": "packages that the spec does not name would be installed or removed",
+    "no-way-in": "a new SSH connection to the host cannot be opened, so no change could be confirmed",
 }
 
 Event = dict[str, Any]
@@ -82,7 +82,9 @@ class Switch:
             await self._upload()
             answer = await self._run(verb, words, data, timeout_s, on_event)
         if answer.exit_status == NO_PROGRAM:
-            raise HostRefused("python3 is not on the host", reason="no-python", hint="apt-get install python3 there")
+            raise HostRefused(
+                "python3 is not on the host", reason="no-python", hint="run `apt-get install python3` on the host"
+            )
         return await asyncio.to_thread(checked, verb, answer)  # a host decides how long it is
 
     async def ask_unkept(self, verb: str, order: object, *, timeout_s: float) -> Event:
@@ -91,7 +93,9 @@ class Switch:
         argv = ["python3", "-I", "-S", "-c", UNKEPT, *self._options, verb, json.dumps(order)]
         answer = await self._host.run(argv, stdin=self._file.content, timeout_s=timeout_s)
         if answer.exit_status == NO_PROGRAM:
-            raise HostRefused("python3 is not on the host", reason="no-python", hint="apt-get install python3 there")
+            raise HostRefused(
+                "python3 is not on the host", reason="no-python", hint="run `apt-get install python3` on the host"
+            )
         return await asyncio.to_thread(checked, verb, answer)  # a host decides how long it is
 
     async def _run(
@@ -118,7 +122,7 @@ class Switch:
             raise HostRefused(
                 f"the host-side file cannot be written below {self._folder}: {last_words(answer)}",
                 reason="space",
-                hint="is the disk full or read-only?",
+                hint="check whether the disk is full or read-only",
             )
 
 
@@ -128,7 +132,7 @@ def checked(verb: str, answer: Answer) -> Event:
     if result.get("state") == "invalid":
         raise HostRefused(f"{verb}: {result.get('error')}", reason="input")
     if answer.exit_status != 0 or result.get("state") == "error":
-        raise HostError(f"{verb} failed on the host: {result.get('error', 'no reason was told')}")
+        raise HostError(f"{verb} failed on the host: {result.get('error', 'no reason was given')}")
     return result
 
 

@@ -27,7 +27,7 @@ BETWEEN_LOST_S = 1.0
 CHECK_S = 60.0
 SILENCE_S = 3.0
 SETTLE_S = 30.0
-"""After the deadline the host needs a moment to put everything back; then its journal is asked for."""
+"""After the deadline the host needs a moment to restore everything; then its journal is asked for."""
 IN_FORCE = ("applied", "confirming")
 ENOUGH_S = 20.0
 RENEWED_S = 30
@@ -91,7 +91,7 @@ class Transaction:
         if end.ending not in ("rolled_back", "rollback_failed"):
             return end
         lost = await self._proving.undone(self._targets)
-        return replace(end, error=f"{end.error}; now that it is undone, still {', '.join(lost)}") if lost else end
+        return replace(end, error=f"{end.error}; after the rollback, still {', '.join(lost)}") if lost else end
 
     async def _run(self, host: Host, plan: Plan, order: dict[str, Any]) -> Ended:
         """From LOCK to the confirmation."""
@@ -121,7 +121,7 @@ class Transaction:
 
     async def _told_by_the_line(self, begun: "asyncio.Future[dict[str, Any]]") -> dict[str, Any] | None:
         """What `begin` answers; None where the line fell silent after the switch was armed. A change that takes the
-        host's address away is told by nobody: waiting for the dead line would outlast the deadline."""
+        host's address away is reported by nobody: waiting for the dead line would outlast the deadline."""
         while True:
             self._is_silent = True
             await asyncio.wait({begun}, timeout=SILENCE_S)
@@ -131,7 +131,7 @@ class Transaction:
                 except HostRefused:
                     raise
                 except HostError as error:
-                    # the line was lost, perhaps by the change itself: the host goes on, new connections tell
+                    # the line was lost, perhaps by the change itself: the host continues, new connections tell
                     self._crash = str(error) if type(error) is HostError and not self._is_armed else ""
                     return {}
             if self._is_armed and self._is_silent:
@@ -156,9 +156,9 @@ class Transaction:
         return end
 
     async def _confirm(self, apply_id: str, generation: int) -> Ended:
-        """Confirm over new connections until it is done, or ask until the host has put everything back."""
+        """Confirm over new connections until it is done, or ask until the host has restored everything."""
         turn = 0
-        trouble, first = "it was not asked in time", ""
+        trouble, first = "there was no time left to ask the host", ""
         while (now_s := self._clock.monotonic_s()) < self._deadline_s + SETTLE_S:
             target = self._targets[turn % len(self._targets)]
             turn += 1
@@ -184,7 +184,7 @@ class Transaction:
                     return replace(end, error=seen_here) if first and end.cause == "deadline" else end
                 trouble, pause_s = "it had not ended there yet", BETWEEN_S
             await self._clock.sleep(self._clock.jitter(pause_s))
-        what = "the host could not be reached to confirm; it puts everything back by itself and its journal will tell"
+        what = "the host was unreachable for the confirmation. It rolls back automatically, and its journal will say so"
         return Ended("unconfirmed", "unreachable", f"{what} ({first or trouble})")
 
     async def _ask_anew(

@@ -1,9 +1,9 @@
-"""Whether new connections come in to a host, and go on coming in: what a confirmation has to rest on.
+"""Whether new connections come in to a host, and continue coming in: what a confirmation has to rest on.
 
 A filter may let some new connections through and then nobody: a limit on their rate or on their number, a quota, a
 list of addresses that fills itself. One new connection proves nothing against it, so several are made and kept open,
 one after another, and the change is confirmed over one more. nftables' and iptables' limits begin with a burst of five
-packets unless told otherwise (nft(8), iptables-extensions(8)); a change that brings such a limit has to let through
+packets unless reported otherwise (nft(8), iptables-extensions(8)); a change that brings such a limit has to let through
 more than twice as many. A program that a change starts may cut the way in a moment later (fail2ban bans whom it finds
 in the journal), so the confirming connection is made after a pause then. Where only small packets pass (MTU), a login
 may work and nothing else: what the last connection is given has to come back.
@@ -73,7 +73,7 @@ class WayIn:
             await self.close()
             if number and isinstance(error, Unreachable) and not isinstance(error, Throttled):
                 what = f"of {self._wanted + 1} new connections only the first {number} came in"
-                raise Unreachable(f"{what}: {error.what}", hint="does a filter limit them?") from None
+                raise Unreachable(f"{what}: {error.what}", hint="check whether a packet filter limits them") from None
             raise
         try:
             await echo(host, target)
@@ -96,7 +96,7 @@ async def echo(host: Host, target: Target) -> None:
     try:
         answer = await host.run(["cat"], stdin=ECHO, timeout_s=ECHO_S)
     except Unreachable:
-        what = f"{where}: one can log in, but of {size} nothing came back within {ECHO_S:g} s"
+        what = f"{where}: the login works, but {size} did not come back within {ECHO_S:g} s"
         hint = "large packets are lost on the way (MTU), or the host hangs"
         raise Unreachable(what, hint=hint) from None
     if answer.stdout != ECHO:

@@ -39,7 +39,7 @@ def adopt(
     take_over: Annotated[Literal["nat", "dnsmasq", "guests"] | None, Parameter(show_default=False)] = None,
     output: Annotated[Literal["text", "json"], Parameter(name=["--output", "-o"])] = "text",
 ) -> int:
-    """Read a host into hosts/NAME.yaml, so that the next plan is empty, and report what was found.
+    """Write the spec of an existing host, hosts/NAME.yaml, and report what was found. The next plan is then empty.
 
     The host is only read. An existing spec is never overwritten. Exit codes: 0 written, or already so; 1 error,
     refused, or the spec says otherwise (--diff shows where); 4 unreachable; 64 wrong usage.
@@ -49,23 +49,23 @@ def adopt(
     target
         USER@HOST to read over SSH; with --take-over the name of a host of --repo.
     root
-        Read this folder (a backup, a mounted disk) in place of a host.
+        Read this folder (a backup, a mounted disk) instead of a host.
     repo
         The folder of specs to write into.
     name
-        The host's name, if not what its /etc/hostname says.
+        The host's name. Default: its /etc/hostname.
     address
-        Where the service reaches the host, if not where this command does.
+        The address by which the service reaches the host. Default: the one of this command.
     host_key
-        The host's public key, `ssh-ed25519 AAAA…`; asked for where it is not given.
+        The host's public key, `ssh-ed25519 AAAA…`. Without it the command shows the key and asks.
     port
         The port of the host's sshd.
     jump
         The host of --repo through which it is reached; needs --host-key.
     ssh_key
-        The private key for the host; the service's own if not given.
+        The private key for the host. Default: the service's own key.
     diff
-        Write nothing; print the patch that makes the spec say what the host has, comments kept.
+        Write nothing. Print a patch that changes the spec to the state of the host, and keeps comments.
     take_over
         Mark a section of the host's spec: the next plan moves it into passerelle's own files.
     output
@@ -195,10 +195,10 @@ def _shown_key(host: str, port: int) -> str:
 
     key = asyncio.run(key_shown_by(host, port))
     tell(f"{host} shows the key {key.line.split()[0]} {key.fingerprint}")
-    hint = f"compare it on its console (ssh-keygen -lf {KEY_FILE}), then give it: --host-key '{key.line}'"
+    hint = f"compare it on the host's console (ssh-keygen -lf {KEY_FILE}), and add --host-key '{key.line}'"
     if not sys.stdin.isatty():
         raise InputError(f"the key of {host} is not known", hint=hint)
-    tell("Is it the same on the host's console? Only then is it the host. Type yes to pin it:")
+    tell("Compare it on the host's console. If it is the same, type yes to pin it:")
     if sys.stdin.readline().strip().lower() != "yes":
         raise InputError(f"the key of {host} was not confirmed", hint=hint)
     return key.line

@@ -24,24 +24,24 @@ def apply(
     timeout: float = 3700,
     output: Output = "table",
 ) -> int:
-    """Show the plan of one host, apply it once you agree, and watch it to its end.
+    """Show the plan of a host, ask for your approval, apply it, and wait for the end.
 
-    Without --digest and --yes the question needs a terminal. The plan is applied only if it is still the one that you
-    agreed to. Exit codes: 0 applied and confirmed, or nothing to do; 1 failed, refused or not agreed to, 3 rolled back,
-    4 host unreachable, 5 the plan is stale.
+    Without --digest and --yes the command needs a terminal to ask. It applies only the plan that you approved.
+    Exit codes: 0 applied and confirmed, or nothing to do; 1 failed, rejected or not approved; 3 rolled back;
+    4 host unreachable; 5 the plan has changed.
 
     Parameters
     ----------
     host
         The host.
     digest
-        The plan that you agreed to, as `passerelle plan` shows it: all of its digest, or the first 12 digits or more.
+        The digest of the approved plan, as `passerelle plan` shows it: all of it, or at least the first 12 digits.
     yes
-        Apply whatever the plan is now, without a question.
+        Apply the current plan without asking.
     wait
-        --no-wait: return as soon as the apply is asked for.
+        --no-wait: return at once, and do not wait for the end.
     timeout
-        Seconds to watch at the most.
+        Longest time to wait, in seconds.
     output
         table for people, json for programs.
     """
@@ -80,7 +80,7 @@ def apply(
 
 
 def ended(found: Mapping[str, Any], *, as_json: bool) -> int:
-    """The exit code of an apply as it stands; what did not go well is said with the next step."""
+    """The exit code of an apply as it stands; what did not go well is reported with the next step."""
     host, phase, why = found["host"], found["phase"], found["error"] or found["cause"]
     if as_json:
         show_json(found)

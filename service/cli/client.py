@@ -17,11 +17,11 @@ from service.private_files import read_private, refuse_writable
 DEFAULT_URL = "http://127.0.0.1:8765"
 TIMEOUT_S = 30.0
 HINTS = {
-    401: "it may have expired or been revoked; make one where the service runs: `passerelle token create NAME`",
-    403: "make a token with the scope and the hosts that it needs: `passerelle token create NAME --scope … --host …`",
+    401: "create a new one on the machine of the service: `passerelle token create NAME`",
+    403: "create a token with the scopes and hosts that it needs: `passerelle token create NAME --scope … --host …`",
 }
 """What to do next where the service does not say it, by HTTP status."""
-NO_HOST = "see `passerelle status` for those that there are; a token for some hosts sees no others"
+NO_HOST = "choose one of `passerelle status`, or use a token that may see the host"
 _NO_HOST = ("no host ", "no revision names the host ")
 
 
@@ -52,7 +52,9 @@ class Client:
         self.url = (url or os.environ.get("PASSERELLE_URL") or DEFAULT_URL).rstrip("/")
         token = token or token_from_environment() or token_from_file()
         if token is None:
-            raise InputError("no token", hint="set PASSERELLE_TOKEN; make one with `passerelle token create`")
+            raise InputError(
+                "no token", hint="create a token with `passerelle token create`, and put it into PASSERELLE_TOKEN"
+            )
         if not re.fullmatch(rb"[!-~]+", token.reveal()):
             raise InputError(
                 "the token has characters that no token has, as a blank or a line break",
@@ -150,12 +152,12 @@ def not_trusted(error: BaseException | None) -> ssl.SSLCertVerificationError | N
 
 
 def token_from_environment() -> Secret | None:
-    """The token that stands in `PASSERELLE_TOKEN` itself."""
+    """The token that is in `PASSERELLE_TOKEN` itself."""
     return Secret(os.fsencode(given)) if (given := os.environ.get("PASSERELLE_TOKEN")) else None
 
 
 def token_from_file() -> Secret | None:
-    """The token that stands in the file named by `PASSERELLE_TOKEN_FILE`."""
+    """The token that is in the file named by `PASSERELLE_TOKEN_FILE`."""
     path = os.environ.get("PASSERELLE_TOKEN_FILE")
     given = read_private(Path(path), "the token file").strip() if path else b""
     return Secret(given) if given else None

@@ -8,8 +8,8 @@ from service.cli.exit_codes import EXIT_CODES
 app = App(
     name="passerelle",
     version=__version__,
-    help="Keep the networks of hypervisors and their guests as Git describes them; every change undoes itself unless a "
-    "new connection proves the host is still there.",
+    help="Keep the networks of hypervisors and their guests as Git describes them. The host rolls a change back unless "
+    "a new connection confirms it.",
     help_epilogue=EXIT_CODES,
     suppress_keyboard_interrupt=False,
 )

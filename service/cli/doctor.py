@@ -29,7 +29,7 @@ def doctor(
     ssh_key: Path | None = None,
     output: Output = "table",
 ) -> int:
-    """Check this machine, or one host of a folder of specs, and say what is missing and what to do about it.
+    """Check this machine or a host, and list what is missing, each with a fix.
 
     The settings are the service's own: those of /etc/passerelle/service.env, which the systemd unit reads too, or of
     the file that PASSERELLE_ENV_FILE names. A variable that this shell sets counts before the file's.
@@ -38,11 +38,11 @@ def doctor(
     Parameters
     ----------
     host
-        Look at this host of --repo over SSH, too.
+        Also look at this host of --repo over SSH.
     repo
         A folder with fleet.yaml and hosts/.
     ssh_key
-        The private key for the host; the service's own if not given.
+        The private key for the host. Default: the service's own key.
     output
         table for people, json for programs.
     """
@@ -154,7 +154,7 @@ def database_checks(path: Path, keep: "Keep") -> list[Check]:
 
 
 def ceilings(settings: "Settings") -> str:
-    """What a commit may ask for by itself."""
+    """What a commit may ask for on its own."""
     set_ = settings.ceilings
     return f"sync at most {set_.max_sync}; raises need: {set_.raises}; may open: {settings.max_open}"
 
@@ -180,7 +180,7 @@ def host_checks(folder: Path, host: str, ssh_key: Path | None) -> list[Check]:
     checks = [check(host, ok=True, what="reached, and its answer was read")]
     checks += [check(host, ok=False, what=sentence, then=FIX) for sentence in foreign]
     checks += [check(host, ok=False, what=r["what"], then=r["hint"]) for r in body["refusals"]]
-    then = "mend the files on the host, or name the interface in its spec with everything that it needs at boot"
+    then = "correct the files on the host, or describe the interface in its spec with everything that it needs at boot"
     checks += [
         check(host, ok=False, what=sentence, then=then) for sentence in body["at_boot"] if sentence not in foreign
     ]

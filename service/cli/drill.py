@@ -14,11 +14,11 @@ TELL_S = 3.0
 ENDED = ("Passed", "Failed")
 PHASES = {
     "Pending": "waits for the host's turn",
-    "Running": "the host arms its switch; nobody confirms, so it undoes everything after 10 s",
+    "Running": "the host arms a test change. Nobody confirms it, so the host rolls back after 10 s",
 }
 REBOOTING = {
     **PHASES,
-    "Running": "the host arms its switch and reboots; its boot undoes everything, and a new connection has to come in",
+    "Running": "the host arms a test change and reboots. The boot rolls back, and a new connection has to come in",
 }
 REBOOT_WAIT_S = 900.0
 
@@ -33,10 +33,10 @@ def drill(
     timeout: float | None = None,
     output: Output = "table",
 ) -> int:
-    """Prove that a host can undo a change: arm one that changes nothing, confirm it not, and look at what happens.
+    """Prove that a host can roll back: start a harmless test change, do not confirm it, and check the rollback.
 
-    Proven are the timer, the unit that runs before networking at boot, the rollback with its comparison, and that a new
-    connection comes in afterwards. Takes some 15 seconds. Exit codes: 0 proven, 1 not proven or not asked for,
+    The drill proves the timer, the unit that runs before networking at boot, the rollback with its comparison, and that
+    a new connection comes in afterwards. It takes about 15 seconds. Exit codes: 0 proven, 1 not proven or rejected,
     4 host unreachable.
 
     Parameters
@@ -44,14 +44,14 @@ def drill(
     host
         The host.
     reboot
-        Reboot the host instead of waiting for the timer: its boot has to undo the change and to bring up the same
-        addresses, link and default routes. This interrupts every guest of the host.
+        Reboot the host instead of waiting for the timer. The boot has to roll back, and to bring up the same addresses,
+        link and default routes. This interrupts every guest of the host.
     yes
-        With --reboot: do not ask.
+        With --reboot: do not ask for a confirmation.
     wait
-        --no-wait: return as soon as the drill is asked for.
+        --no-wait: return as soon as the drill is requested.
     timeout
-        Seconds to watch at the most: 300, with --reboot 900, if not given.
+        Longest time to wait, in seconds. Default 300, with --reboot 900.
     output
         table for people, json for programs.
     """
@@ -65,8 +65,8 @@ def drill(
     wish: dict[str, Any] = {"host": host} | ({"reboot": True, "confirm": host} if reboot else {})
     found: dict[str, Any] = client.post("drills", wish, key=secrets.token_hex(16))
     if wait:
-        what = "it reboots, and its boot undoes the change" if reboot else "the host undoes it by itself"
-        tell(f"drill {found['id']} on {host}: nothing is changed, {what}")
+        what = "the host reboots, and the boot rolls back" if reboot else "the host rolls back automatically"
+        tell(f"drill {found['id']} on {host}: a harmless test change; {what}")
         path = f"drills/{found['id']}"
         limit_s = timeout if timeout is not None else REBOOT_WAIT_S if reboot else 300.0
         found = watch(found, lambda: client.get(path), limit_s, phases=REBOOTING if reboot else PHASES)
@@ -92,7 +92,7 @@ def agreed(host: str) -> bool:
         complain("a reboot interrupts every guest, and there is no terminal to ask on", "Fix: give --yes")
         return False
     tell(f"{host} reboots: every guest on it is interrupted")
-    if input("type the name of the host to go on: ").strip() == host:
+    if input("type the name of the host to continue: ").strip() == host:
         return True
     complain(f"{host} was not rebooted", "")
     return False
@@ -106,7 +106,7 @@ def watch(
     sleep: Callable[[float], None] = time.sleep,
     phases: Mapping[str, str] = PHASES,
 ) -> dict[str, Any]:
-    """Follow a drill to its end; tell each phase as it begins, and every few seconds that it goes on."""
+    """Follow a drill to its end; tell each phase as it begins, and every few seconds that it continues."""
     deadline_s = now_s() + timeout_s
     state, began_s, told_s = "", 0.0, 0.0
     while True:

@@ -28,18 +28,18 @@ def events(
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
     output: Output = "table",
 ) -> int:
-    """Show what happened, in order, one event a line: its time, host, type and a sentence.
+    """Show events in order, one a line: time, host, type and a sentence.
 
     Parameters
     ----------
     host
         Only events of this host.
     kind
-        Only events of this type, as in apply.finished.
+        Only events of this type, such as apply.finished.
     most
-        How many of the newest; with --follow 0 shows only what happens from now on.
+        Number of the newest events. With --follow, 0 shows only new events.
     follow
-        Go on with what happens, until ^C. With -o json each event is one line.
+        Show new events until ^C. With -o json each event is one line.
     output
         table for people, json for programs.
     """

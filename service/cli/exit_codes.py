@@ -1,8 +1,8 @@
 """What the exit code of a command says."""
 
 EXIT_CODES = """
-Exit codes: 0 fine or no change · 1 error · 2 changes (plan --detailed-exitcode) · 3 applied but rolled back ·
-4 host unreachable · 5 plan is stale · 64 wrong usage · 130 interrupted
+Exit codes: 0 fine or no change · 1 error · 2 changes (plan --detailed-exitcode) · 3 rolled back ·
+4 host unreachable · 5 the plan has changed · 64 wrong usage · 130 interrupted
 """
 USAGE = 64
 INTERRUPTED = 130

@@ -21,5 +21,5 @@ def spec_in(folder: Path, host: str) -> "HostSpec":
         raise InputError(f"{count} in {folder}, the first: {errors[0]}", hint=f"passerelle lint {folder}")
     spec = fleet.hosts.get(host)
     if spec is None:
-        raise InputError(f"{folder} describes no host {host}", hint=f"it describes {', '.join(fleet.hosts) or 'none'}")
+        raise InputError(f"{folder} describes no host {host}", hint=f"name one of: {', '.join(fleet.hosts) or 'none'}")
     return spec

@@ -11,7 +11,7 @@ Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 
 
 def guests(host: str, /, *, output: Output = "table") -> int:
-    """Show who is behind a host: declared guests, silent ones, strangers; and names that two want.
+    """Show the guests of a host: declared, silent and unknown ones, and names that two guests claim.
 
     Exit codes: 0, or 1 on an error.
 
@@ -58,7 +58,7 @@ def pools(host: str, /, *, output: Output = "table") -> int:
 
 
 def fix(host: str, address: str, /, *, output: Output = "table") -> int:
-    """Print a patch of the host's spec file, for `git apply`, that keeps a lease's address for its guest for good.
+    """Print a patch of the host's spec file, for `git apply`, that reserves a leased address for its guest.
 
     Parameters
     ----------

@@ -22,14 +22,14 @@ COLUMNS = [
 
 
 def history(of: str | None = None, /, *, most: int = 50, output: Output = "table") -> int:
-    """Show what was applied, newest first: who requested it, from which commit, how it ended. Or all about one apply.
+    """Show the applies, newest first: who requested each, its commit, its result. With an id: all about one apply.
 
     Parameters
     ----------
     of
         A host: only its applies. The id of an apply or a drill: its steps and probes, and who requested it.
     most
-        How many at the most.
+        Largest number of entries.
     output
         table for people, json for programs.
     """
@@ -87,7 +87,7 @@ def _apply(found: Mapping[str, Any]) -> Iterator[Line]:
     )
     yield from _steps(found["steps"] or ())
     if found["probes"]:
-        yield from (Line(""), Line("Probes (before, after, once undone)", "bold"))
+        yield from (Line(""), Line("Probes (before, after, after the rollback)", "bold"))
         for probe in found["probes"]:
             said = ", ".join(probe[when] or "not asked" for when in ("before", "after", "undone"))
             yield Line(f"  {probe['name']}: {said}", folded=4)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = App(
     name="interfaces",
-    help="Format and check a file of /etc/network/interfaces as Proxmox does, without a service, a host or its cards.",
+    help="Format and check an /etc/network/interfaces file as Proxmox does. Needs no service and no host.",
 )
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
@@ -24,19 +24,19 @@ FileOrInput = Annotated[Path, Parameter(allow_leading_hyphen=True)]
 
 @app.command
 def fmt(file: FileOrInput, /) -> int:
-    """Print a file in the form in which Proxmox writes it, without the comments that it always writes first.
+    """Print a file as Proxmox would write it, without the comments at its top.
 
     So two files are the same to Proxmox where this prints the same, and a change in its web interface changes nothing
     else in a file that is printed as it is. What Proxmox would lose is lost: comments before a stanza, all but the last
     address of a stanza. Nothing looks at this machine: a name like eth0, eno1 or enp1s0 counts as a card. If the file
     names a card and has no stanza for it, one is printed, as Proxmox writes one for each card.
 
-    Exit codes: 0 printed, 1 Proxmox would not write it (nothing is printed, the reason is on stderr), 64 wrong usage.
+    Exit codes: 0 printed, 1 Proxmox would not write it (the reason is on stderr), 64 wrong usage.
 
     Parameters
     ----------
     file
-        The file to read; - for standard input.
+        The file to read, or - for standard input.
     """
     from service.cli.exit_codes import USAGE
     from service.cli.output import complain, tell
@@ -61,14 +61,14 @@ def fmt(file: FileOrInput, /) -> int:
 
 @app.command
 def show(file: FileOrInput, /, *, output: Output = "table") -> int:
-    """Say what Proxmox understands of a file: kinds, addresses, options, and the lines that belong to no interface.
+    """Show what Proxmox reads in a file: kinds, addresses, options, and lines that belong to no interface.
 
     Exit codes: 0 shown, 1 no interfaces file by its size, 64 wrong usage.
 
     Parameters
     ----------
     file
-        The file to read; - for standard input.
+        The file to read, or - for standard input.
     output
         table or json: `ifaces` by name with the keys of Proxmox's own reader, `other_lines` as [place, text].
     """

@@ -11,7 +11,7 @@ def key(
     source: Annotated[str, Parameter(name="--from")] = "",
     state_dir: Annotated[Path | None, Parameter(name="--state-dir", show_default=False)] = None,
 ) -> int:
-    """Print the service's public key as a line for authorized_keys. Make the key first, if there is none.
+    """Print the service's public key as a line for authorized_keys. If there is none, create the key first.
 
     The line goes into ~/.ssh/authorized_keys of the login user on each host. `restrict` forbids terminals and
     forwarding, which the service does not use.

@@ -10,7 +10,7 @@ from service.cli.output import Format
 
 app = App(
     name="lab",
-    help="""Real Debian hosts on this machine, to try a configuration before it goes anywhere.
+    help="""Real Debian hosts on this machine, to try a configuration.
 
 Each host has systemd, sshd and ifupdown2, an uplink to a provider's router, and guests behind a bridge. Needs root
 on a Debian machine; nothing leaves the lab, and nothing of it is left when it ends. The first start builds the
@@ -38,7 +38,7 @@ def up(
     disk: int = 512,
     output: Output = "table",
 ) -> None:
-    """Start a lab and boot its hosts; it stays until `passerelle lab down`.
+    """Start a lab and boot its hosts. It runs until `passerelle lab down`.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def up(
     hosts
         Host names with commas between; the first gets 198.51.100.11. HOST=SUITE is a host of another Debian release.
     suite
-        The hosts' Debian release: bookworm (12) or trixie (13). Unless said, the one of this machine.
+        The hosts' Debian release: bookworm (12) or trixie (13). Default: the release of this machine.
     guests
         HOST/GUEST or HOST/GUEST=SORT with commas between. Sorts: named (DHCP, sends its name), silent (DHCP without a
         name), static:10.10.10.50/24. A guest starts as soon as its host has the bridge vmbr0.
@@ -73,7 +73,7 @@ def up(
         lab.down()
         raise
     show([lab.described()], output)
-    tell(f"the key that every host lets in as root: {lab.key}")
+    tell(f"the key that logs in to every host as root: {lab.key}")
     tell(f"console: passerelle lab exec -n {name} {names[0]} -- bash; end: passerelle lab down -n {name}")
 
 
@@ -134,7 +134,7 @@ def exec_(
 ) -> None:
     """Run a command at a host's console: `passerelle lab exec HOST -- COMMAND`.
 
-    Works when SSH is locked out. Input, output, terminal and exit code are the command's. Without a command: a shell.
+    This works without SSH. Input, output, terminal and exit code are those of the command. Default: a shell.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def exec_(
     command
         What to run, after `--`.
     name
-        Which lab; the one that runs, or of several the one called lab.
+        The lab. Default: the running one, or of several the one named lab.
     guest
         Run in this guest of the host instead.
     netns
@@ -172,7 +172,7 @@ def image(*, suite: str = "", output: Output = "table") -> None:
     Parameters
     ----------
     suite
-        The Debian release: bookworm (12) or trixie (13). Unless said, the one of this machine.
+        The Debian release: bookworm (12) or trixie (13). Default: the release of this machine.
     output
         table or json.
     """
@@ -202,7 +202,7 @@ def guest_of(word: str, hosts: list[str]) -> tuple[str, dict[str, Any]]:
 
 
 def show(labs: list[dict[str, Any]], output: Format) -> None:
-    """The labs with all that is in them, as `Lab.described` tells."""
+    """The labs with all that is in them, as `Lab.described` says."""
     from service.cli.output import show_json, show_table
 
     if output == "json":

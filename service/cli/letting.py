@@ -1,4 +1,4 @@
-"""Commands by which a person lets the loop go on: clear a latch, release a quarantine."""
+"""Commands by which a person lets the loop continue: clear a latch, release a quarantine."""
 
 import time
 from typing import Annotated
@@ -7,17 +7,17 @@ from cyclopts import App, Parameter
 
 from service.cli.output import complain, tell
 
-Reason = Annotated[str, Parameter(help="Why it may go on; it is kept in the history.")]
+Reason = Annotated[str, Parameter(help="Why applies can start again. The history keeps it.")]
 POLL_S = 0.5
 
-latch = App(name="latch", help="Desired states that were rolled back and are not tried again by themselves.")
+latch = App(name="latch", help="Desired states that were rolled back and are not tried again.")
 
 
 @latch.command
 def clear(host: str, /, *, reason: Reason) -> int:
-    """Let what was rolled back on a host be tried again.
+    """Allow a state that was rolled back to be tried again.
 
-    Exit codes: 0 cleared, 1 there was none or it was refused.
+    Exit codes: 0 cleared, 1 there was none, or it was rejected.
 
     Parameters
     ----------
@@ -35,16 +35,16 @@ def clear(host: str, /, *, reason: Reason) -> int:
 
 
 def release(host: str, /, *, reason: Reason, timeout: float = 90) -> int:
-    """Lift the quarantine of a host whose rollback failed. Look at the host first: nothing is put back by this.
+    """Lift the quarantine of a host whose rollback failed. Check the host first: this restores nothing.
 
-    Exit codes: 0 released, 1 it was not quarantined, or still is.
+    Exit codes: 0 released, 1 the host was not in quarantine, or still is.
 
     Parameters
     ----------
     host
         The host.
     timeout
-        Seconds to wait for it at the most.
+        Longest time to wait, in seconds.
     """
     from service.cli.client import Client
 
@@ -53,7 +53,7 @@ def release(host: str, /, *, reason: Reason, timeout: float = 90) -> int:
     deadline = time.monotonic() + timeout
     while found := client.get(f"hosts/{host}"):
         if not found["quarantined"]:
-            tell(f"{host}: released; it is compared anew")
+            tell(f"{host}: released. The service compares the host again")
             return 0
         if time.monotonic() > deadline:
             complain(f"{host} is still quarantined: {found['message']}", f"see `passerelle status {host}`")

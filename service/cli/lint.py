@@ -15,16 +15,16 @@ def lint(
     pve: Annotated[Path | None, Parameter(show_default=False)] = None,
     output: Annotated[Literal["text", "json", "sarif"], Parameter(name=["--output", "-o"])] = "text",
 ) -> int:
-    """Check a folder that holds fleet.yaml and hosts/, and say everything that is wrong with it.
+    """Check a folder with fleet.yaml and hosts/, and report everything that is wrong.
 
     Exit codes: 0 no errors (there may be warnings), 1 errors, with --pve lines without effect, 64 wrong usage.
 
     Parameters
     ----------
     directory
-        The folder; the current one if not given.
+        The folder. Default: the current one.
     show_ignored
-        Show the warnings, too, that a comment `# passerelle: ignore RULE because REASON` silences.
+        Also show warnings that a comment `# passerelle: ignore RULE because REASON` silences.
     pve
         Check the firewall files of a Proxmox node in this folder instead: every line that Proxmox would skip or not
         compile.

@@ -18,17 +18,17 @@ TOLD = ("reachability", "sync", "reason", "phase")
 def look(host: str, /, *, wait: bool = True, timeout: float = 300, output: Output = "table") -> int:
     """Have a host looked at now, compared with what Git wants, and let its `sync` mode do what it allows.
 
-    Waits until that is over, and an apply that follows from it, too. Exit codes: 0 the host is as Git wants it, or
-    --no-wait; 1 it differs, or the look did not end in time; 3 applied but rolled back; 4 the host cannot be reached.
+    Waits until that is over, and an apply that follows from it, too. Exit codes: 0 the host is in sync, or --no-wait;
+    1 it differs, or the look did not end in time; 3 rolled back; 4 the host is unreachable.
 
     Parameters
     ----------
     host
         The host.
     wait
-        --no-wait: only ask for it.
+        --no-wait: return at once, and do not wait for the end.
     timeout
-        Seconds to wait at the most.
+        Longest time to wait, in seconds.
     output
         table for people, json for programs: the host's status at the end.
     """
@@ -47,7 +47,7 @@ def look(host: str, /, *, wait: bool = True, timeout: float = 300, output: Outpu
 
 
 def told_end(asked_at: str, before: Host, found: Host) -> int:
-    """The exit code; what is not as Git wants it is said with its reason."""
+    """The exit code; what is not as Git wants it is reported with its reason."""
     host = found["host"]
     see = f"see `passerelle status {host}` and `passerelle plan {host}`"
     if not has_ended(asked_at, found):
@@ -65,7 +65,7 @@ def told_end(asked_at: str, before: Host, found: Host) -> int:
 
 
 def has_ended(asked_at: str, now: Host) -> bool:
-    """Whether a look that began after it was asked for is over, and nothing that came of it is under way."""
+    """Whether a look that began after it was requested is over, and nothing that came of it is under way."""
     if now["tried_at"] is None or datetime.fromisoformat(now["tried_at"]) < datetime.fromisoformat(asked_at):
         return False
     return bool(now["health"] != "Progressing")

@@ -19,10 +19,10 @@ def printable(value: object) -> str:
 
 
 def complain(what: str, hint: str = "") -> None:
-    """An error: what happened, and what to do next."""
+    """An error: what happened, and the fix as a sentence of its own."""
     print(f"passerelle: {printable(what)}", file=sys.stderr)
     if hint:
-        print(f"  next: {printable(hint)}", file=sys.stderr)
+        print(f"  Fix: {printable(hint.removeprefix('Fix: '))}", file=sys.stderr)
 
 
 def tell(text: str) -> None:
@@ -56,7 +56,7 @@ def show_lines(lines: Iterable[Line], stream: TextIO) -> None:
 
 
 def fold(text: str, width: int, indent: int) -> Iterator[str]:
-    """A line in parts of at most `width` characters; those after the first stand in by `indent`."""
+    """A line in parts of at most `width` characters; those after the first are in by `indent`."""
     import textwrap
 
     wide = max(width, indent + 20)
@@ -71,7 +71,7 @@ def show_json(value: object) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Mapping[str, Json]], *, empty: str) -> None:
-    """Rows under headings; `empty` is said on stderr where there are none."""
+    """Rows under headings; `empty` is reported on stderr where there are none."""
     if not rows:
         tell(empty)
         return

@@ -23,10 +23,10 @@ def plan(
     detailed_exitcode: Annotated[bool, Parameter(name="--detailed-exitcode", negative="")] = False,
     output: Output = "table",
 ) -> int:
-    """Show what would be done to a host, in order, with what speaks against it. Changes nothing.
+    """Show what the next apply would do to a host, in order, and the reasons against it. Changes nothing.
 
-    Without --repo the service's current plan is shown. With --repo the specs of that folder are compared with the host,
-    which is looked at over SSH; no service is needed. Exit codes: 0 fine, 1 error or refused, 4 unreachable; with
+    Without --repo the command shows the service's current plan. With --repo it compares the specs of that folder with
+    the host over SSH, and needs no service. Exit codes: 0 fine, 1 error or refused, 4 unreachable; with
     --detailed-exitcode 0 no changes, 1 error, 2 changes.
 
     Parameters
@@ -36,9 +36,9 @@ def plan(
     repo
         A folder with fleet.yaml and hosts/.
     ssh_key
-        The private key for the host; the service's own if not given.
+        The private key for the host. Default: the service's own key.
     detailed_exitcode
-        Tell changes by the exit code.
+        Report changes in the exit code.
     output
         table for people, json for programs.
     """

@@ -32,7 +32,7 @@ def show_plan(found: Mapping[str, Any], stream: TextIO) -> None:
 
 
 def is_empty(body: Mapping[str, Any]) -> bool:
-    """Whether nothing would be done, and nothing stands in the way of anything."""
+    """Whether nothing would be done, and nothing is in the way of anything."""
     return not any(body.get(name) for name in ("steps", "packages", "refusals"))
 
 
@@ -89,10 +89,10 @@ def _under(heading: str, lines: Sequence[Line]) -> Iterator[Line]:
 
 
 def _differences(entries: Sequence[Mapping[str, Any]], shown: Collection[str]) -> tuple[str, list[Line]]:
-    """The heading and the lines. `shown` are files whose lines stand below. Who changed it is said once where it was
+    """The heading and the lines. `shown` are files whose lines are below. Who changed it is reported once where it was
     the same side everywhere."""
     sides = {entry["moved"] for entry in entries}
-    heading = f"What differs (changed by {SIDES[sides.pop()]})" if len(sides) == 1 else "What differs"
+    heading = f"Differences (changed by {SIDES[sides.pop()]})" if len(sides) == 1 else "Differences"
     return heading, [line for entry in entries for line in _difference(entry, shown, with_side=bool(sides))]
 
 

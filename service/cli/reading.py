@@ -15,15 +15,15 @@ Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 
 
 def status(host: str | None = None, /, *, output: Output = "table") -> int:
-    """Show where every host stands, or all about one.
+    """Show the status of every host, or all about one.
 
-    The axes are never merged: sync says whether it is as Git wants, health whether that is well, reachability whether
-    it answers, phase what an apply does. Exit codes: 0, or 4 where the one host asked for is unreachable.
+    Each column is a separate fact: sync compares with Git, health says whether something is wrong, reachability whether
+    the host answers, phase what an apply does. Exit codes: 0, or 4 if the given host is unreachable.
 
     Parameters
     ----------
     host
-        One host; all if not given.
+        One host. Default: all.
     output
         table for people, json for programs.
     """
@@ -59,7 +59,7 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
 
 
 def tell_bans(client: "Client", host: str) -> None:
-    """Say whom fail2ban shuts out now."""
+    """Show whom fail2ban bans now."""
     from service.cli.client import ApiError
 
     try:
@@ -75,14 +75,13 @@ def tell_latches(host: str, latches: Sequence[Mapping[str, Any]]) -> None:
     for latch in latches:
         why = latch["error"] or latch["cause"] or "its apply is no longer known"
         complain(
-            f"{host}: {latch['desired_digest']} was rolled back and is not tried again by itself, since "
-            f"{latch['since']}: {why}",
+            f"{host}: {latch['desired_digest']} was rolled back and is not tried again, since {latch['since']}: {why}",
             f"push another state, or `passerelle latch clear {host} --reason TEXT`",
         )
 
 
 def tell_quarantine(host: Mapping[str, Any]) -> None:
-    """Say that a rollback failed on a host, and the way in that is left."""
+    """Say that a rollback failed on a host, and the connection that is left."""
     if host["quarantined"]:
         complain(
             f"{host['host']} is quarantined: {host['message']}",
@@ -128,16 +127,16 @@ def tell_seen(found: Mapping[str, Any]) -> None:
 def drift(
     host: str | None = None, /, *, patch: Annotated[bool, Parameter(negative="")] = False, output: Output = "table"
 ) -> int:
-    """Show what differs: field by field, where (live, file, boot), and who moved (git, host, both).
+    """Show the differences field by field: the place (live, file, boot) and the side that changed (git, host, both).
 
-    Exit codes: 0 nothing differs or it was shown, 1 error.
+    Exit codes: 0 shown, 1 error.
 
     Parameters
     ----------
     host
-        One host; the whole fleet if not given.
+        One host. Default: the whole fleet.
     patch
-        Print a patch of the host's spec file, for `git apply`, with which Git wants what the host has.
+        Print a patch of the host's spec file, for `git apply`, that accepts the state of the host.
     output
         table for people, json for programs.
     """
@@ -156,7 +155,7 @@ def drift(
 
 
 def show_patch(host: str | None, *, as_json: bool) -> int:
-    """The patch on stdout; what it leaves out is said."""
+    """The patch on stdout; what it leaves out is reported."""
     from service.cli.client import Client
     from service.cli.exit_codes import USAGE
     from service.cli.output import printable, tell
@@ -189,7 +188,7 @@ def leases(
     most: int = 1000,
     output: Output = "table",
 ) -> int:
-    """Show who has which address and name, sorted by address; or who had it at a past time.
+    """Show which guest has which address and name, sorted by address, now or at a past time.
 
     Parameters
     ----------
@@ -207,9 +206,9 @@ def leases(
         Those that were held at this time, as in 2026-11-17T03:00, 2026-11-17 or 2026-11-17T03:00+01:00; without a zone
         it is UTC.
     history
-        Everybody who ever had it, newest first, with from when until when.
+        All past and present leases with their times, newest first.
     most
-        How many at the most.
+        Largest number of entries.
     output
         table for people, json for programs.
     """

@@ -1,4 +1,4 @@
-"""`passerelle receiver`: webhooks by which a forge says that the repository moved. Works on the state directory."""
+"""`passerelle receiver`: webhooks by which a forge reports a push. Works on the state directory."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from service.cli.token import Output, StateDir
 from service.model.access import ReceiverType
 
-receiver = App(name="receiver", help="Make, list and remove webhook receivers, in the service's state directory.")
+receiver = App(name="receiver", help="Create, list and remove webhook receivers in the service's state folder.")
 
 
 @receiver.command(name="add")
@@ -19,7 +19,7 @@ def add(
     state_dir: StateDir = None,
     output: Output = "table",
 ) -> int:
-    """Make a receiver and print its secret, to be given to the forge. It is not shown again.
+    """Create a receiver and print its secret for the forge. It cannot be shown again.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def list_receivers(*, state_dir: StateDir = None, output: Output = "table") -> i
     show_table(
         ["name", "type", "created"],
         [{"name": r.name, "type": r.type, "created": r.created_at.isoformat(timespec="seconds")} for r in found],
-        empty="no receivers; make one with `passerelle receiver add`",
+        empty="no receivers. Create one with `passerelle receiver add`",
     )
     return 0
 

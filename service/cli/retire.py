@@ -26,8 +26,8 @@ def retire(
 ) -> int:
     """Remove passerelle from a host. The host's network stays as it is.
 
-    The command removes the state folder with its journals, the unit that restores the network at boot, what is left of
-    rollback timers, and, last of all, the line with the service's key. Files that the network needs stay, and the
+    The command removes the state folder with its journals, the unit that restores the network at boot, and left-over
+    rollback timers. Last of all it removes the line with the service's key. Files that the network needs stay, and the
     command lists them. Nothing is removed while a change waits for its confirmation. No service is needed.
     Exit codes: 0 removed, 1 error or refused, 4 unreachable.
 

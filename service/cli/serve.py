@@ -13,22 +13,22 @@ def serve(
     listen: Annotated[str | None, Parameter(show_default=False)] = None,
     port: Annotated[int | None, Parameter(show_default=False)] = None,
 ) -> int:
-    """Run the service: watch the repository, look at the hosts, apply, answer the API. Ends with ^C.
+    """Run the service: follow the repository, look at the hosts, apply, answer the API. ^C stops it.
 
-    Every setting has an environment variable PASSERELLE_*; the options here are those most often given by hand.
+    Every setting has an environment variable PASSERELLE_*. The options are the most common ones.
 
     Parameters
     ----------
     source
-        The config repository: https://…, ssh://…, or an absolute local path. PASSERELLE_SOURCE.
+        The repository with the specs: https://…, ssh://…, or an absolute local path. PASSERELLE_SOURCE.
     branch
-        The branch that is followed; main. PASSERELLE_BRANCH.
+        The branch to follow. Default: main. PASSERELLE_BRANCH.
     state_dir
         The folder of the database and the keys. PASSERELLE_STATE_DIR.
     listen
-        The address of the API; 127.0.0.1. PASSERELLE_LISTEN.
+        The address of the API. Default: 127.0.0.1. PASSERELLE_LISTEN.
     port
-        The port of the API; 8765. PASSERELLE_PORT.
+        The port of the API. Default: 8765. PASSERELLE_PORT.
     """
     from service.app import run_service
     from service.settings import read_settings

@@ -23,7 +23,7 @@ def show(
     host
         The host.
     directory
-        The folder that holds fleet.yaml and hosts/; the current one if not given.
+        The folder with fleet.yaml and hosts/. Default: the current one.
     output
         yaml for people, json for programs.
     """
@@ -43,7 +43,7 @@ def show(
         return 1
     files = {host_of(path): path for path in tree.files if path.startswith(HOSTS_FOLDER)}
     if host not in files:
-        complain(f"{directory} describes no host {host}", f"it describes {', '.join(files) or 'none'}")
+        complain(f"{directory} describes no host {host}", f"name one of: {', '.join(files) or 'none'}")
         return 1
     fleet = read_fleet(tree, KINDS)
     own, layers = document.load(tree.files[files[host]].data), fleet.members.of(host)

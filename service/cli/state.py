@@ -1,4 +1,4 @@
-"""The state directory as commands on the service's own machine use it, beside a running service."""
+"""The state directory as commands on the service's own machine use it, next to a running service."""
 
 import getpass
 import re

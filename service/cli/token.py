@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from service.cli.output import Format
 from service.model.access import Scope
 
-token = App(name="token", help="Make, list and end tokens of the API, in the service's state directory.")
+token = App(name="token", help="Create, list and revoke tokens of the API in the service's state folder.")
 
 StateDir = Annotated[Path | None, Parameter(name="--state-dir", show_default=False)]
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
@@ -26,20 +26,20 @@ def create(
     state_dir: StateDir = None,
     output: Output = "table",
 ) -> int:
-    """Make a token and print it. Nobody can read it again.
+    """Create a token and print it. It cannot be shown again.
 
     Parameters
     ----------
     name
-        Small letters, digits, . - _; says whose it is.
+        Whose token it is: small letters, digits, . - _
     scope
-        What it may do: read, plan, apply, approve, tokens. Repeat for more; read if none is given.
+        What it can do: read, plan, apply, approve, tokens. Repeat for more. Default: read.
     host
-        Hosts that it may see and touch, * and ? allowed. Repeat for more; every host if none is given.
+        Hosts that it can see and change, with * and ?. Repeat for more. Default: every host.
     expires
-        How long it lives: 90d, 12h, at most 366d.
+        How long it is valid: 90d, 12h, up to 366d.
     admin
-        It may do everything.
+        It can do everything.
     state_dir
         The service's state directory. Without it, PASSERELLE_STATE_DIR, or what the service's environment file says.
     output
@@ -61,7 +61,7 @@ def create(
         show_json({"name": name, "token": text, "scopes": scopes, "hosts": host or ["*"], "expires_at": ends})
     else:
         print(text)
-        tell(f"token {name}: {', '.join(scopes)} until {ends}; it is not shown again")
+        tell(f"token {name}: {', '.join(scopes)} until {ends}. It is not shown again")
     return 0
 
 
@@ -102,14 +102,14 @@ def list_tokens(*, state_dir: StateDir = None, output: Output = "table") -> int:
             }
             for one in found
         ],
-        empty="no tokens; make one with `passerelle token create`",
+        empty="no tokens. Create one with `passerelle token create`",
     )
     return 0
 
 
 @token.command(name="revoke")
 def revoke(token_id: str, /, *, state_dir: StateDir = None) -> int:
-    """End a token now.
+    """Revoke a token now.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def revoke(token_id: str, /, *, state_dir: StateDir = None) -> int:
     with open_state(state_dir) as history:
         is_done = history.store.revoke_token(token_id, by=local_user(), at=SystemClock().now())
     if not is_done:
-        complain(f"no token {token_id} that is still good", "see `passerelle token list`")
+        complain(f"token {token_id} does not exist or has been revoked", "see `passerelle token list`")
         return 1
-    tell(f"token {token_id} is worth nothing from now on")
+    tell(f"token {token_id} is revoked")
     return 0

@@ -40,10 +40,10 @@ class AskedPacket:
     """Port, or the type of an ICMP message."""
 
     sport: str | None = None
-    """Source port; any ephemeral one if not given."""
+    """Source port. Default: any ephemeral one."""
 
     source: str | None = None
-    """Source address; that of the host (--host-ip) or of the container if not given."""
+    """Source address. Default: the host's (--host-ip) or the container's."""
 
     dest: str | None = None
     """Destination address, likewise."""
@@ -55,7 +55,7 @@ class AskedPacket:
     """MAC of the sender, if it is not the guest's own."""
 
     flags: str | None = None
-    """TCP flags out of FSRPAU; a SYN if not given."""
+    """TCP flags out of FSRPAU. Default: a SYN."""
 
     def given(self) -> dict[str, str]:
         """What was given, by the names of packet fields."""
@@ -88,10 +88,10 @@ def trace(
     node: NodeFacts = NodeFacts(),
     output: Annotated[Literal["text", "json"], Parameter(name=["--output", "-o"])] = "text",
 ) -> int:
-    """Say what becomes of a packet: the verdict, the line that decides, and why.
+    """Show whether a packet passes: the verdict, the line that decides, and the reason.
 
-    Asked of the service about a host (--host), of a host in a config repository (--repo, --host), or of the firewall
-    files of a Proxmox node (--pve).
+    The answer comes from the service (--host), from a folder of specs (--repo, --host), or from the firewall files of a
+    Proxmox node (--pve).
 
     The packet is the first of its flow, with the addresses under which it is sent; with --pve with those that the
     filter sees: after DNAT, before SNAT.
@@ -146,12 +146,12 @@ def _wrong_usage(
         return "give --host, with or without --repo, or --pve", EXAMPLE
     missing = [f"--{name}" for name in NEEDED if name not in asked]
     if packets is None and missing:
-        return f"the packet is not told whole: {' and '.join(missing)} missing", EXAMPLE
+        return f"the packet is incomplete: {' and '.join(missing)} missing", EXAMPLE
     return None
 
 
 def _wrong_node(pve: Path | None, node: NodeFacts) -> tuple[str, str] | None:
-    """What is wrong with what was said of a node, before its files are read."""
+    """What is wrong with what was reported of a node, before its files are read."""
     from service.cli.pve_folder import node_of
     from service.errors import InputError
 

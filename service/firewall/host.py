@@ -26,7 +26,7 @@ PREROUTING = "prerouting"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What becomes of packets that no rule decides about, and where that is said (None: it is the default)."""
+    """What becomes of packets that no rule decides about, and where that is reported (None: it is the default)."""
 
     action: str
     where: Where | None = None
@@ -66,7 +66,7 @@ class FilteredGuest:
 
 @dataclass(frozen=True, slots=True)
 class HostFirewall:
-    """All that decides about packets on one host. `levels` holds datacenter and host; `derived` stand between them.
+    """All that decides about packets on one host. `levels` holds datacenter and host; `derived` are between them.
 
     `guests` have rules of their own. What stays on one of the `bridges` is theirs alone: the host's forward rules are
     about what it routes.

@@ -1,4 +1,4 @@
-"""dnsmasq's configuration: what stands in a file, what it means, and our own file's text (dnsmasq(8), 2.90).
+"""dnsmasq's configuration: what is in a file, what it means, and our own file's text (dnsmasq(8), 2.90).
 
     parse(data, path) -> DnsmasqFile(directives, problems)
     canonical_value(key, value, networks) -> str                one value in the form that is compared
@@ -355,7 +355,7 @@ def _is_lease_time(part: str) -> bool:
 
 
 def render_hosts(entries: Iterable[HostEntry]) -> bytes:
-    """A file of a `dhcp-hostsdir`, by MAC. InputError for what is not a MAC, label or IPv4 address, or stands twice."""
+    """A file of a `dhcp-hostsdir`, by MAC. InputError for what is not a MAC, label or IPv4 address, or is twice."""
     lines: dict[str, str] = {}
     taken_by: dict[str, str] = {}
     for entry in entries:

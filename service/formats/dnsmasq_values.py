@@ -149,7 +149,7 @@ SINGLE = frozenset({
 """Directives that dnsmasq takes once: given twice, it refuses to start."""
 
 LISTS = frozenset({"interface", "except-interface", "no-dhcp-interface", "listen-address"})
-"""Directives whose value is a list, which may as well stand on several lines."""
+"""Directives whose value is a list, which may as well be on several lines."""
 
 OPTION_NUMBERS = {
     "netmask": 1, "time-offset": 2, "router": 3, "dns-server": 6, "log-server": 7, "lpr-server": 9, "hostname": 12,

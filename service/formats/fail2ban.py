@@ -3,7 +3,7 @@
     render(sections) -> bytes          parse(data) -> {section: {key: value}}
     seconds(text) -> int | None        a time as fail2ban reads it: `1w`, `1d 12h`, `1h30m`, `600`
 
-Only numbers, addresses and words from closed lists are ever rendered. A value goes on in indented lines.
+Only numbers, addresses and words from closed lists are ever rendered. A value continues in indented lines.
 """
 
 import re

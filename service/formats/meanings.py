@@ -15,7 +15,7 @@ def of_dnsmasq(content: bytes) -> Mapping[str, Json]:
 
 
 def of_dhcp_hosts(content: bytes) -> Mapping[str, Json]:
-    """{mac: the rest} of a `dhcp-hostsdir` file; what only sets a tag stands below that tag: {tag: [rest, …]}."""
+    """{mac: the rest} of a `dhcp-hostsdir` file; what only sets a tag is below that tag: {tag: [rest, …]}."""
     fields: dict[str, Json] = {}
     tagged: dict[str, list[Json]] = {}
     for line in content.decode("utf-8", "replace").splitlines():

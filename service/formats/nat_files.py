@@ -284,7 +284,7 @@ def _inline(tokens: Sequence[tuple[str, int]], position: int) -> tuple[Words, in
 
 
 def _chain_of(blocks: Sequence[Sequence[Word]]) -> tuple[str, str, str] | None:
-    """(family, table, chain) of the block that a statement stands in."""
+    """(family, table, chain) of the block that a statement is in."""
     words = [str(word) for block in blocks for word in block if word not in ("add", "create")]
     match words:
         case ["table", family, table, "chain", chain] | ["chain", family, table, chain]:

@@ -2,7 +2,7 @@
 
     parse(data, path) -> PveGuest
 
-`key: value` lines; only what stands before the first section counts: `[pve:pending]` holds changes that wait for a
+`key: value` lines; only what is before the first section counts: `[pve:pending]` holds changes that wait for a
 restart, every other section is a snapshot of the past. `#` lines are the guest's description.
 """
 
@@ -26,7 +26,7 @@ _BRIDGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
 
 @dataclass(frozen=True, slots=True)
 class PveCard:
-    """One network card: `mac` in lower case; `address` in CIDR form, `dhcp`, or empty where nothing is said."""
+    """One network card: `mac` in lower case; `address` in CIDR form, `dhcp`, or empty where nothing is reported."""
 
     number: int
     mac: str

@@ -4,7 +4,7 @@
     def parse(data: bytes, path: str = "") -> File: …
 
 The reader is pure, its further arguments can be hashed, and what it returns is never changed. The last `KEPT_TEXTS`
-texts of each reader are remembered, of those up to `KEPT_BYTES`: larger ones are read anew each time, so that what is
+texts of each reader are remembered, of those up to `KEPT_BYTES`: larger ones are read again each time, so that what is
 remembered of hostile files stays small.
 """
 
@@ -36,6 +36,6 @@ def read_once(read: Callable[Concatenate[bytes, P], T]) -> Callable[Concatenate[
 
 
 def forget() -> None:
-    """Read everything anew from now on: for whoever measures what reading takes."""
+    """Read everything again from now on: for whoever measures what reading takes."""
     for clear in _memories:
         clear()

@@ -1,4 +1,4 @@
-"""sysctl.d(5): which value the next boot gives a key, and where that is said; our own file's text.
+"""sysctl.d(5): which value the next boot gives a key, and where that is reported; our own file's text.
 
     effective(files, key) -> Setting | None      files = {absolute path: bytes}
     Settings(files).effective(key)               the same for many keys

@@ -74,7 +74,7 @@ class StaticRoute:
 
 @dataclass(frozen=True, slots=True)
 class AddressLine:
-    """An address is added or deleted beside the stanza's own."""
+    """An address is added or deleted next to the stanza's own."""
 
     cidr: str
     dev: str
@@ -171,7 +171,7 @@ def _rule(line: MasqueradeLine) -> tuple[str, str]:
 
 
 def _program(words: list[str]) -> str:
-    """The command's name without the folder of the system that it stands in."""
+    """The command's name without the folder of the system that it is in."""
     match = re.fullmatch(r"(?:/usr)?(?:/s?bin/)?([\w-]+)", words[0], re.ASCII) if words else None
     return match[1] if match else ""
 

@@ -40,7 +40,7 @@ def check_host(host: str, port: int, *, allow_loopback: bool = False, resolver: 
     try:
         addresses = resolver(host, port)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a name that can be asked for"
+        reason = getattr(error, "strerror", None) or "not a name that DNS can resolve"
         raise NameUnknown(f"{host} does not resolve: {reason}", hint="check the name and the resolver") from error
     for text in addresses:
         if why := refused(text, allow_loopback=allow_loopback):

@@ -47,7 +47,7 @@ class GitAnswer:
 
     @property
     def ok(self) -> bool:
-        """It ended by itself, with exit status 0."""
+        """It ended on its own, with exit status 0."""
         return self.code == 0 and not self.timed_out and not self.flooded
 
 

@@ -5,7 +5,7 @@
       .descends(old, new)  .keep(commit)  .between(old, new, count)  .is_sound()  .repack()
 
 Nothing that a repository says reaches an option parser: a ref is the checked branch, a revision a full hash.
-The reasons of the flags and variables stand in git-config(1), git(1) "Environment Variables" and in
+The reasons of the flags and variables are in git-config(1), git(1) "Environment Variables" and in
 CVE-2022-24439, CVE-2024-32002, CVE-2024-32004, CVE-2024-50349 and CVE-2025-48384.
 """
 
@@ -101,7 +101,7 @@ def is_commit_id(text: str) -> bool:
 
 
 def is_sha256(answer: GitAnswer) -> bool:
-    """Whether a source that told its branches names objects by SHA-256 (git-init(1), --object-format)."""
+    """Whether a source that reported its branches names objects by SHA-256 (git-init(1), --object-format)."""
     return _SHA256.search(answer.stdout) is not None
 
 
@@ -146,7 +146,7 @@ class Git:
         return self._run("ls-remote", "--quiet", "--heads", "--", self.source.url, addresses=addresses)
 
     def commit_of(self, answer: GitAnswer) -> str | None:
-        """The commit that `branch_head` told, None where the branch is not there."""
+        """The commit that `branch_head` reported, None where the branch is not there."""
         for line in answer.stdout.decode("ascii", "replace").splitlines():
             commit, _, name = line.partition("\t")
             if name == self.source.ref and is_commit_id(commit):
@@ -154,7 +154,7 @@ class Git:
         return None
 
     def branch_names(self, answer: GitAnswer) -> tuple[str, ...]:
-        """Some of the branches that `branches` told, made showable."""
+        """Some of the branches that `branches` reported, made showable."""
         names = [
             shown(line.partition("\t")[2].removeprefix("refs/heads/"), 80)
             for line in answer.stdout.decode("utf-8", "replace").splitlines()
@@ -194,7 +194,7 @@ class Git:
         answer = self._run("merge-base", "--is-ancestor", _hash(old), _hash(new))
         if answer.ok or (answer.code == 1 and not answer.timed_out) or not self.has(old):
             return answer.ok
-        raise SourceError(f"whether {new} descends from {old} cannot be told: {self.complaint(answer)}")
+        raise SourceError(f"cannot decide whether {new} descends from {old}: {self.complaint(answer)}")
 
     def keep(self, commit: str) -> GitAnswer:
         """Let `ACCEPTED` name this commit, so that it stays readable whatever happens to the branch."""
@@ -219,7 +219,7 @@ class Git:
     def complaint(self, answer: GitAnswer) -> str:
         """Why a command failed, at most four lines made one, without secrets and control characters.
 
-        What a server says is left out: it is anybody's text, and would stand in the log and the API as if it were ours.
+        What a server says is left out: it is anybody's text, and would be in the log and the API as if it were ours.
         """
         if answer.timed_out:
             return f"no end after {self.limits.timeout_s:g} s"

@@ -52,7 +52,7 @@ SHA256 = (
 )
 SHALLOW = (
     "the repository is shallow: its history is cut off, so nothing shows whether a commit descends from the accepted "
-    "one. Fix: complete it with `git fetch --unshallow`, or clone it anew without --depth"
+    "one. Fix: complete it with `git fetch --unshallow`, or clone it again without --depth"
 )
 
 _CAUSES: dict[type[SourceError], FailCause] = {AddressRefused: "address", NameUnknown: "unreachable"}
@@ -195,7 +195,7 @@ class Mirror:
         return self._failed("unreachable", "does not answer", answer)
 
     def _bring(self, addresses: tuple[str, ...]) -> Failed | None:
-        """Fetch what is new; where that fails because our own copy is damaged, copy anew."""
+        """Fetch what is new; where that fails because our own copy is damaged, copy again."""
         if (size := self._bytes()) > MAX_MIRROR_BYTES:
             return Failed("too-big", f"the mirror has {size} bytes; it may have {MAX_MIRROR_BYTES}")
         before = self._git.incoming()
@@ -209,7 +209,7 @@ class Mirror:
         return self._failed("refused", "could not be fetched", answer)
 
     def _start_anew(self, addresses: tuple[str, ...]) -> Failed | None:
-        """Copy the source beside the mirror, then put the copy in its place; until then the old one stays."""
+        """Copy the source next to the mirror, then put the copy in its place; until then the old one stays."""
         fresh, damaged = self._room / "fresh.git", self._room / "damaged.git"
         shutil.rmtree(fresh, ignore_errors=True)
         git = self._git.at(fresh)
@@ -242,7 +242,7 @@ class Mirror:
         """Why a fetch went well and the branch is not here."""
         if is_cut_off(answer):
             return Failed("unsupported", f"{self.source.url}: {SHALLOW}")
-        return Failed("refused", f"{self.source.url} said where its branch stands and then sent no commit for it")
+        return Failed("refused", f"{self.source.url} named the commit of its branch, but did not send it")
 
     def _failed(self, cause: FailCause, what: str, answer: GitAnswer) -> Failed:
         cause = "timeout" if answer.timed_out else cause

@@ -72,9 +72,11 @@ def _network(
     url: str, branch: str, *, scheme: str, user: str | None, host: str, path: str, port: str | None = None
 ) -> Source:
     if user is not None and scheme == "https":
-        raise _wrong("holds credentials; give the token by PASSERELLE_GIT_TOKEN_FILE", url)
+        raise _wrong(
+            "contains credentials. Fix: put the token into a file, and name it in PASSERELLE_GIT_TOKEN_FILE", url
+        )
     if user is not None and not _USER.fullmatch(user):
-        raise _wrong("has a user that is not a plain name (a password never stands in a URL)", url)
+        raise _wrong("has a user that is not a plain name (a URL must not contain a password)", url)
     if not _host_is_valid(host):
         raise _wrong("has no valid host name", url)
     if port is not None and not 1 <= int(port) <= 65535:
@@ -120,7 +122,7 @@ def _local_path(path: str) -> str:
 
 
 def _wrong(what: str, url: str) -> InputError:
-    # The text may hold a password: what stands before an @ is never repeated.
+    # The text may hold a password: what is before an @ is never repeated.
     tail = shown(url.rsplit("@", 1)[-1], 120)
     return InputError(
         f"the Git source …{tail!r} {what}" if "@" in url else f"the Git source {tail!r} {what}", hint=_FORMS

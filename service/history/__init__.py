@@ -1,7 +1,7 @@
 """The History edge: the one room that knows SQLModel, SQLAlchemy and Alembic. All of it blocks: call it in threads.
 
     history = open_history(database, serve=True)     # the service: migrates, holds the file for itself
-    history = open_history(database)                 # a command beside it: tokens, receivers
+    history = open_history(database)                 # a command next to it: tokens, receivers
     history.store    service.history.store.Store     every write, one named transition each
     history.queries  service.history.queries.Queries every read
     history.close()
@@ -99,7 +99,7 @@ def _refuse_open(path: Path) -> None:
     if path.stat().st_mode & 0o077:
         raise StoreError(
             f"the database {path} can be read by other users; it holds the secrets of the receivers",
-            hint=f"chmod 600 {path}",
+            hint=f"run `chmod 600 {path}`",
         )
 
 

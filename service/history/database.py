@@ -53,7 +53,7 @@ class Database:
 
 
 def tell_after(connection: Connection, event: Happened) -> None:
-    """Tell an event when the running transaction is committed, never if it is undone."""
+    """Tell an event when the running transaction is committed, never if it is rolled back."""
     connection.info[_TOLD].append(event)
 
 

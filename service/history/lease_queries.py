@@ -15,7 +15,7 @@ from service.history.tables import lease_intervals
 from service.model.listings import Key, LeaseHistoryListing, LeaseListing
 from service.model.runs import LeaseInterval, LeaseRecord, Page
 
-# Plain SQL: to build these queries anew for each request would cost more than to run them.
+# Plain SQL: to build these queries again for each request would cost more than to run them.
 _LIVES = "l.active = 1 AND (l.expires_at IS NULL OR l.expires_at > :moment)"
 _NOW = f"""
 SELECT l.host, l.mac, l.ip, l.name, l.first_seen,
@@ -73,7 +73,7 @@ class LeaseQueries:
         return f"[{','.join(_as_json(row) for row in rows)}]", key
 
     def _rows(self, asked: LeaseListing, now: datetime) -> tuple[list[Any], Key | None]:
-        """The rows as the database has them, and the key to go on after."""
+        """The rows as the database has them, and the key to continue after."""
         text, values = _statement(asked, now)
         with self._database.read() as connection:
             rows = rows_of(connection, text, values)

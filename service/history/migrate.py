@@ -1,7 +1,7 @@
 """Bringing the database file to the newest schema: all of it, or nothing at all.
 
 SQLite's DDL cannot be trusted to one transaction through Alembic (`transactional_ddl` is False there): a migration that
-stops half-way would leave a schema that no later run can go on from. So it never touches the file in use:
+stops half-way would leave a schema that no later run can continue from. So it never touches the file in use:
 
     copy (online backup)  →  migrate the copy  →  integrity_check  →  fsync  →  keep the old as *.pre-<revision>
     →  rename over  →  fsync of the folder
@@ -53,7 +53,7 @@ def needs_migration(path: Path, *, folder: Path | None = None) -> bool:
 def migrate(path: Path, *, folder: Path | None = None, witness: Witness = lambda _point: None) -> bool:
     """Bring the file to the newest schema; False if it was there. The caller holds the schema lock alone.
 
-    `folder` holds the migrations, the program's own if it is not given. `witness` is told every statement and every
+    `folder` holds the migrations, the program's own if it is not given. `witness` is reported every statement and every
     step before it is done.
     """
     beside = path.with_name(path.name + ".migrating")

@@ -29,7 +29,7 @@ class Pepper:
 
     @property
     def id(self) -> str:
-        """Which pepper it is, without telling it."""
+        """Which pepper it is, without reporting it."""
         return hashlib.sha256(b"passerelle pepper id " + self.value.reveal()).hexdigest()[:16]
 
     def digest(self, secret: bytes) -> str:
@@ -49,11 +49,11 @@ def read_pepper(path: Path) -> Pepper:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     with os.fdopen(descriptor, "rb") as file:
         if os.fstat(descriptor).st_mode & 0o077:
-            raise StoreError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+            raise StoreError(f"{path} can be read by others", hint=f"run `chmod 600 {path}`")
         value = file.read(PEPPER_BYTES + 1)
     if len(value) != PEPPER_BYTES:
         raise StoreError(
-            f"{path} is not a pepper of {PEPPER_BYTES} bytes", hint="without it no token works; restore it"
+            f"{path} is not a pepper of {PEPPER_BYTES} bytes", hint="restore it, because no token works without it"
         )
     return Pepper(Secret(value))
 

@@ -151,7 +151,7 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
             return Apply(**row, steps=tuple(ApplyStep(**step) for step in done))
 
     def last_ended(self, host: str, desired_digest: str, *, before: str) -> Apply | None:
-        """The newest apply of the same to a host that ended, of those that were asked for before the apply `before`."""
+        """The newest apply of the same to a host that ended, of those that were requested before the apply `before`."""
         query = _applies().where(
             applies.c.host == host,
             applies.c.desired_digest == desired_digest,

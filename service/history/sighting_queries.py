@@ -17,7 +17,7 @@ class SightingQueries:
     _database: Database
 
     def sighting(self, host: str) -> Sighting | None:
-        """What the host sent at the last look that told anything new. None where nothing was kept, or where this
+        """What the host sent at the last look that reported anything new. None where nothing was kept, or where this
         release would ask for other things; ValueError for a row that is damaged."""
         with self._database.read() as connection:
             row = connection.execute(select(sightings).where(sightings.c.host == host)).mappings().one_or_none()

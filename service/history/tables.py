@@ -182,7 +182,7 @@ class ReleaseRow(SQLModel, table=True):
 
 
 class LeaseRow(SQLModel, table=True):
-    """The small current-state table: the last that is known of each lease. Of an active one `last_seen` stands in
+    """The small current-state table: the last that is known of each lease. Of an active one `last_seen` is in
     LeaseLookRow, so that a look that finds nothing new writes one row."""
 
     __tablename__ = "leases"
@@ -244,7 +244,7 @@ class LeaseLookRow(SQLModel, table=True):
 
 
 class SightingRow(SQLModel, table=True):
-    """What a host sent at the last look that told anything new: one row a host. When it was last seen so stands in
+    """What a host sent at the last look that reported anything new: one row a host. When it was last seen so is in
     HostRow.observed_at, so that a look that finds nothing new writes nothing here."""
 
     __tablename__ = "sightings"

@@ -18,7 +18,7 @@ class WaitingQueries:
     _database: Database
 
     def waiting_apply(self, host: str) -> Apply | None:
-        """The apply that was asked for and not begun; of several the oldest."""
+        """The apply that was requested and not begun; of several the oldest."""
         columns = [column for column in columns_of(applies, Apply) if column.name != "probes"]
         query = select(*columns).where(
             applies.c.host == host, applies.c.phase == "Pending", applies.c.trigger.in_(ASKED)
@@ -26,7 +26,7 @@ class WaitingQueries:
         return self._first(query.order_by(applies.c.id), Apply)
 
     def waiting_drill(self, host: str) -> Drill | None:
-        """The drill that was asked for and not begun; of several the oldest."""
+        """The drill that was requested and not begun; of several the oldest."""
         columns = [column for column in columns_of(drills, Drill) if column.name != "proofs"]
         query = select(*columns).where(drills.c.host == host, drills.c.state == "Pending")
         return self._first(query.order_by(drills.c.id), Drill)

@@ -22,7 +22,7 @@ def package_names(names: Json) -> list[str]:
 
 def simulate(host: Host, what: str, names: list[str]) -> list[list[str]]:
     """What `apt-get install` or `remove` of these would do: [name, new version, old version]. Trouble where it cannot
-    be told. apt takes a name that it does not know for a pattern, so whoever asks compares the names."""
+    be reported. apt takes a name that it does not know for a pattern, so whoever asks compares the names."""
     if pid := dpkg_busy(host):
         raise Trouble(f"process {pid} changes packages on the host at this moment")
     options = [
@@ -75,7 +75,7 @@ def unavailable(host: Host, names: list[str], refresh: bool) -> list[str]:
             break
         run_command(host, ["apt-get", *APT_OPTIONS, "update"], 180.0, group=True)
     if missing and not has_lists(host):
-        raise Trouble("apt has no package lists; run `apt-get update` on the host")
+        raise Trouble("apt has no package lists. Fix: run `apt-get update` on the host")
     return missing
 
 

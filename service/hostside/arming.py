@@ -52,7 +52,7 @@ def disarm(host: Host, identifier: str) -> None:
         remove(host.state("armed"))
     point(host, "disarmed")
     if host.verb in ("watch", "expire"):
-        return  # a waker that is at work has woken on time, and so does the other one: both end by themselves
+        return  # a waker that is at work has woken on time, and so does the other one: both end on their own
     with contextlib.suppress(Trouble, OSError):
         wakers = [f"passerelle-expire-{identifier}-*.timer", watch_name(identifier) + ".service"]
         run_command(host, ["systemctl", "stop", *wakers])

@@ -1,4 +1,4 @@
-"""The unit that undoes an armed change before networking starts."""
+"""The unit that rolls back an armed change before networking starts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WantedBy=sysinit.target
 
 
 def install_boot_unit(host: Host) -> None:
-    """The unit that undoes an armed change before networking starts, enabled. Writes only what differs."""
+    """The unit that rolls back an armed change before networking starts, enabled. Writes only what differs."""
     unit, link = host.path(f"{UNITS}/{RECOVER_UNIT}"), host.path(f"{UNITS}/sysinit.target.wants/{RECOVER_UNIT}")
     changed = False
     if read_file(unit)[1] != RECOVER_TEXT.encode():

@@ -1,6 +1,6 @@
 """Canonical forms of facts: what a host's programs print. Pure.
 
-The service reads a host's answers with the same functions: what both compare has one form. The facts are told in
+The service reads a host's answers with the same functions: what both compare has one form. The facts are reported in
 `service.hostside`, their types are the table in `service.hostside.facts`.
 """
 
@@ -129,7 +129,7 @@ NFT_CODES = {
 
 
 def nft_normal(objects: list[dict[str, Json]]) -> list[dict[str, Json]]:
-    """The normal form of a table: the list below "nftables" of `nft -j list table` without what changes by itself.
+    """The normal form of a table: the list below "nftables" of `nft -j list table` without what changes on its own.
 
     Left out: metainfo, handles, counters' and quotas' values, elements of sets whose elements time out. What versions
     of nft spell in several ways is spelled in one. Pure.

@@ -70,7 +70,7 @@ class HostLook:
         wanted = ["systemctl", "show", "-p", "LoadState,UnitFileState,ActiveState", "--", *names]
         blocks = show_properties(must(self.host, wanted))
         if len(blocks) != len(names):
-            raise Trouble("systemctl show answered for another number of units than asked")
+            raise Trouble("systemctl show answered for another number of units than requested")
         return {name: unit_from_show(block) for name, block in zip(names, blocks)}
 
     def unit(self, name: str) -> Json:

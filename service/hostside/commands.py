@@ -16,7 +16,7 @@ from service.hostside.host import Host
 
 COMMAND_TIMEOUT_S = 20.0
 SYSTEMD = ("systemctl", "systemd-run")
-BUS_LOST = re.compile(  # what they say when systemd executes itself anew (daemon-reexec) while they talk to it
+BUS_LOST = re.compile(  # what they say when systemd executes itself again (daemon-reexec) while they talk to it
     "disconnected from message bus|D-Bus connection terminated|Transport endpoint is not connected"
     "|Connection (reset by peer|refused|timed out)|Broken pipe"
 )
@@ -36,7 +36,7 @@ def run_command(
 ) -> Ran:
     """Run a program by name. Trouble when it is not installed or takes too long; its exit code is the caller's.
 
-    What systemd was asked while it executed itself anew is asked again. `text` is its standard input, held in memory
+    What systemd was asked while it executed itself again is asked again. `text` is its standard input, held in memory
     as a file: a reader never sees a part of it, whoever is killed when.
     `group` gives it a process group of its own (programs that start others).
     """

@@ -108,12 +108,12 @@ def _pack(source: str, target: str, is_parent: bool) -> None:
 
 
 def remove_package(host: Host, name: str) -> None:
-    """dpkg takes what it is told, by its exact name, and nothing else; apt would look for a way."""
+    """dpkg takes what it is informed, by its exact name, and nothing else; apt would look for a way."""
     must(host, ["dpkg", "--remove", "--", name], timeout_s=DPKG_TIMEOUT_S, group=True)
 
 
 def bring_back(host: Host, copies: list[str]) -> None:
-    """Install packages from copies: no network, no question, no service that starts by itself."""
+    """Install packages from copies: no network, no question, no service that starts on its own."""
     begin_packages(host)
     try:
         argv = ["dpkg", "--force-confdef", "--force-confold", "--install", *copies]

@@ -42,8 +42,8 @@ def worded(host: Host, error: BaseException) -> str:
     except OSError:
         return "the disk is full"
     if room.f_ffree == 0:
-        return "the disk has no inode left: too many files; delete some"
-    return f"the disk is full ({room.f_bavail * room.f_frsize >> 10} KiB free); free some room"
+        return "the disk has no free inode. Fix: delete files"
+    return f"the disk is full ({room.f_bavail * room.f_frsize >> 10} KiB free). Fix: delete files"
 
 
 def remove(path: str) -> None:

@@ -1,4 +1,4 @@
-"""The types of facts: one row for each, with all that a transaction asks of it. What they say is told in
+"""The types of facts: one row for each, with all that a transaction asks of it. What they say is reported in
 `service.hostside`.
 
 A row's functions for the host are given who looks (`HostLook`) or who sets (`Setter`), so that this room imports

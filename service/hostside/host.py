@@ -36,7 +36,7 @@ class Host:
         return read_text(self.path("/proc/sys/kernel/random/boot_id"))
 
     def own_flags(self) -> list[str]:
-        """What a process that we start must be told to see the same host."""
+        """What a process that we start must be instructed to see the same host."""
         flags = ["--root", self.root] if self.root else []
         return flags + (["--bin", self.bin_dir] if self.bin_dir else [])
 

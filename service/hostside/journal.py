@@ -48,7 +48,7 @@ class Transaction:
         write_atomic(os.path.join(self.folder, "journal.json"), as_bytes(self.journal))
 
     def try_save(self, **changes: Json) -> None:
-        """Save if the disk lets us: a restore goes on without."""
+        """Save if the disk lets us: a restore continues without."""
         with contextlib.suppress(OSError):
             self.save(**changes)
 

@@ -100,7 +100,9 @@ def locked(host: Host, patience_s: float = LOCK_PATIENCE_S, rescue: bool = False
                     kill_holder(host)
                     patient_s = now_s
                 if now_s - began_s > limit_s + (5 if rescue else 0):
-                    raise Refused("locked", "another passerelle process holds this host's lock; try again") from None
+                    raise Refused(
+                        "locked", "another passerelle process holds this host's lock. Fix: try again"
+                    ) from None
             time.sleep(0.02)
         with contextlib.suppress(OSError):  # a full disk must not stop a rescue
             os.ftruncate(fd, 0)

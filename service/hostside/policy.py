@@ -1,4 +1,4 @@
-"""What is installed does not start by itself: a policy while dpkg works, and what came enabled is disabled."""
+"""What is installed does not start on its own: a policy while dpkg works, and what came enabled is disabled."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ def _first_text(answer: bytes) -> str:
 
 
 def _ask_gateway(probe: Probe, host: Host) -> str:
-    """Does the gateway answer as a neighbour now (ip-neighbour(8))? What the kernel knows of before is asked anew."""
+    """Does the gateway answer as a neighbour now (ip-neighbour(8))? What the kernel knows of before is asked again."""
     via, dev = probe["address"], probe["dev"]
     where = ["to", via, "dev", dev]
     ends_s = time.monotonic() + probe["timeout_s"]

@@ -198,7 +198,7 @@ def _restore_leases(transaction: Transaction, setter: Setter) -> None:
 
 
 def _keep_foreign(transaction: Transaction, snapshot: dict[str, Json], fact: str, path: str) -> None:
-    """Someone edited a file while the change was on trial: the journal says so, their bytes are kept beside it.
+    """Someone edited a file while the change was on trial: the journal says so, their bytes are kept next to it.
 
     `path` has what is about to be deleted; null in the journal is a file that they deleted. OSError, and nothing is
     deleted, when it cannot be kept.

@@ -16,7 +16,7 @@ from service.hostside.set_units import Units
 
 class Files:
     """Brings files to values. `contents` gives the bytes of a file value by its sha256; `tag` names our temporary
-    files; `detail` is that of `capture_detail`. `taken` is told (fact, path) of each file that made way for another
+    files; `detail` is that of `capture_detail`. `taken` is reported (fact, path) of each file that made way for another
     one, while it is still there."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Files:
         """Write, replace or delete a file; with `expected`, only if it is still that (else Foreign).
 
         What has to go changes places with what comes, atomically, and is looked at before it is deleted: an edit in
-        the last moment is put back, or kept by `taken`.
+        the last moment is restored, or kept by `taken`.
         """
         path = self.host.path(name)
         temporary = self.temporary(path)
@@ -82,7 +82,7 @@ class Files:
     ) -> None:
         """Delete what made way and lies at `temporary` now, if it is what was expected; else Foreign, and it is back.
 
-        Whoever writes a third file meanwhile keeps the place: what was put back is left at `temporary` for `taken`.
+        Whoever writes a third file meanwhile keeps the place: what was restored is left at `temporary` for `taken`.
         """
         found, _ = read_file(temporary)
         if expected is Ellipsis:

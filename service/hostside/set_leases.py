@@ -26,7 +26,7 @@ class Leases:
         self.files = files
 
     def set(self, name: str, wanted: Json) -> None:
-        """Change the lease file while dnsmasq does not run, and start it again: then it reads all its files anew."""
+        """Change the lease file while dnsmasq does not run, and start it again: then it reads all its files again."""
         active = (HostLook(self.host).units([LEASES_DAEMON])[LEASES_DAEMON] or {}).get("active")
         write_atomic(self._mark("leases-paused"), b"active" if active else b"")
         if active:

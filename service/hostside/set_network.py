@@ -101,7 +101,7 @@ class NetworkSetter:
                 raise Trouble(f"there is no link {name} to give an address to")
             return
         static = [a for link in seen if link.get("ifname") == name for a in static_addresses(link)]
-        for entry in static:  # the kernel tries a duplicate again only when it is added anew
+        for entry in static:  # the kernel tries a duplicate again only when it is added again
             address = f"{entry['local']}/{entry['prefixlen']}"
             if address in wanted and address not in now:
                 self.ip("addr", "del", address, "dev", name)

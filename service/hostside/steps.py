@@ -42,7 +42,7 @@ class Steps:
             if not self._expected(number, now, first):
                 raise Foreign(f"{fact} was changed by someone else since the snapshot")
             blind = fact.startswith("nft:") and "normal" not in (step["after"] or {"normal": None})
-            blind = blind or fact.startswith("leases:")  # the daemon has to start anew in any case
+            blind = blind or fact.startswith("leases:")  # the daemon has to start again in any case
             if blind or not same(fact, step["after"], now):
                 if fact.startswith("file:"):
                     self.setter.files.set(fact[5:], step["after"], expected=self.old[fact] if first else now)
@@ -56,7 +56,7 @@ class Steps:
         except (Trouble, OSError) as error:
             entry.update(error=worded(host, error), ended_s=round(boottime_s(), 3))
             if isinstance(error, Foreign):
-                entry["state"] = "pending"  # not ours, so not to be undone either
+                entry["state"] = "pending"  # not ours, so not to be rolled back either
             raise
         entry.update(state="done", ended_s=round(boottime_s(), 3))
         self.transaction.save()
@@ -68,7 +68,7 @@ class Steps:
         kind = step["fact"].partition(":")[0]
         if same(step["fact"], step["before"], now) or same(step["fact"], step["after"], now):
             return True
-        if kind in ("unit", "leases"):  # they move by themselves, and with others
+        if kind in ("unit", "leases"):  # they move on their own, and with others
             return True
         if kind == "file" and not first:  # as the step before left it
             last = max(n for n in range(number) if self.named[n] == step["fact"])

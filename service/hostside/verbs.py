@@ -24,7 +24,7 @@ from service.hostside.wakers import start_timer, timer_name
 def verb_rollback(host: Host, identifier: str, reason: str) -> dict[str, Json]:
     transaction = find(host, identifier)
     if transaction.state in ("confirmed", "released", "refused"):
-        raise Refused(transaction.state, f"{identifier} is {transaction.state}; there is nothing to roll back")
+        raise Refused(transaction.state, f"{identifier} is {transaction.state}, so there is nothing to roll back")
     return rescue(transaction, "asked" + (": " + safe_line(reason, 200) if reason else ""))
 
 
@@ -34,9 +34,11 @@ def verb_extend(host: Host, identifier: str, seconds: str, generation: str) -> d
     with locked(host):
         transaction = find(host, identifier)
         if generation and generation != str(transaction.journal.get("generation")):
-            raise Refused("holder", f"{identifier} has another generation; only who began it moves its deadline")
+            raise Refused(
+                "holder", f"{identifier} has another generation; only the one that started it can extend its deadline"
+            )
         if transaction.state not in ("armed", "applying", "applied") or transaction.past_deadline():
-            raise Refused("ended", f"{identifier} is {transaction.state}; its deadline cannot be moved any more")
+            raise Refused("ended", f"{identifier} is {transaction.state}; its deadline cannot be extended any more")
         old = timer_name(transaction)
         transaction.journal["timers"] += 1
         deadline_s = round(boottime_s() + int(seconds), 3)

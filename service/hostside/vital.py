@@ -1,4 +1,4 @@
-"""Which packages and units stay, whatever a spec says: what the switch, the way in and the boot hang on. Pure.
+"""Which packages and units stay, whatever a spec says: what the switch, the connection and the boot depend on. Pure.
 
 The service asks the same rules when it plans, the host again before it acts.
 """
@@ -73,7 +73,7 @@ BOOT_UNITS = (
     r"|open-iscsi|iscsid|cloud-.*|pve.*|proxmox-.*|corosync|getty@.*|serial-getty@.*|console-getty|container-getty@.*"
 )
 WELL_KNOWN_UNITS = ("dnsmasq.service", "named.service", "fail2ban.service", "nftables.service")
-"""What the kinds of a spec need, or have to see off: Debian's own units, known to hang on nothing of these."""
+"""What the kinds of a spec need, or have to see off: Debian's own units, known to depend on nothing of these."""
 VITAL_UNITS = frozenset(
     "ssh.service sshd.service ssh.socket networking.service systemd-networkd.service NetworkManager.service "
     "dbus.service dbus.socket passerelle-recover.service sysinit.target basic.target local-fs.target "

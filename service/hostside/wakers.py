@@ -24,7 +24,7 @@ def start_timer(transaction: Transaction, deadline_s: float) -> None:
     """A transient timer that lets the transaction expire. systemd's own accuracy of 1 min is far too coarse.
 
     Its time is absolute: OnStartupSec counts from when systemd was started, which stays as it is. OnActiveSec would be
-    counted anew at each daemon-reload and daemon-reexec (seen with systemd 252 and 257), and the rollback would never
+    counted again at each daemon-reload and daemon-reexec (seen with systemd 252 and 257), and the rollback would never
     come on a host that reloads often. A timer elapses once: whoever kills what it started (SIGKILL, memory), systemd
     starts that again.
     """

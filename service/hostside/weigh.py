@@ -15,7 +15,7 @@ from service.hostside.vital import INSTALL_KEYS, UNIT_PROPERTIES
 
 
 def verb_weigh(host: Host, text: str) -> dict[str, Json]:
-    """What would come and go with packages, and what hangs on units: asked before a plan is made. Nothing is changed
+    """What would come and go with packages, and what depends on units: asked before a plan is made. Nothing is changed
     but apt's lists, with `refresh`, where they do not know a name."""
     try:
         order = json.loads(text)
@@ -45,7 +45,7 @@ def verb_weigh(host: Host, text: str) -> dict[str, Json]:
 
 
 def unit_ties(host: Host, name: str) -> dict[str, str]:
-    """What hangs on a unit, as `unit_objections` takes it; {} where systemd does not say."""
+    """What depends on a unit, as `unit_objections` takes it; {} where systemd does not say."""
     shown = run_command(host, ["systemctl", "show", "-p", ",".join(UNIT_PROPERTIES), "--", name])
     blocks = show_properties(shown.out) if shown.code == 0 else []
     if len(blocks) != 1:

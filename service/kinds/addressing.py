@@ -25,18 +25,19 @@ class Addressed(BaseModel):
         default=(), max_length=16, description="Own addresses with prefix length, as in 192.0.2.10/24; IPv4 and IPv6."
     )
     gateway: Address4 | None = Field(
-        None, description="Next hop of the IPv4 default route, in a subnet of ours unless it is on_link."
+        None, description="Next hop of the IPv4 default route, in a subnet of the interface, unless `on_link` is true."
     )
     gateway6: Address6 | None = Field(
-        None, description="Next hop of the IPv6 default route, in a subnet of ours, link-local, or on_link."
+        None,
+        description="Next hop of the IPv6 default route, in a subnet of the interface, link-local, or with `on_link`.",
     )
     on_link: bool = Field(
         default=False,
-        description="The gateways are on the link though outside our subnets, as some hosters ask for. "
-        "Follows by itself where all addresses of the family are single ones (/32, /128).",
+        description="The gateways are on the link, though outside of the subnets, as some providers require. "
+        "Not needed if all addresses of the family are single ones (/32, /128).",
     )
     mtu: int | None = Field(
-        None, ge=68, le=65535, description="Largest packet in bytes; the device's own if not given."
+        None, ge=68, le=65535, description="Largest packet in bytes; by default the value of the device."
     )
 
 

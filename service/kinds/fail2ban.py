@@ -91,12 +91,13 @@ class Fail2banSection(BaseModel):
         Field(max_length=256),
         BeforeValidator(one_or_many),
         WithJsonSchema({"anyOf": [_SPARED, {"type": "array", "items": _SPARED, "maxItems": 256}]}),
-    ] = Field((), description="Never banned, beside the service itself and whom the firewall lets in to SSH by name.")
-    maxretry: int | None = Field(
-        None, ge=1, le=100, description="Failures until the ban; fail2ban's own 5 if not given."
+    ] = Field(
+        (),
+        description="Addresses that are never banned, besides the service and the sources of firewall rules for SSH.",
     )
-    findtime: _TIME_TYPE | None = Field(None, description="Failures count within this time, as in 10m.")
-    bantime: _TIME_TYPE | None = Field(None, description="How long a ban lasts, as in 1h.")
+    maxretry: int | None = Field(None, ge=1, le=100, description="Failures until the ban; default 5.")
+    findtime: _TIME_TYPE | None = Field(None, description="Time in which failures count, such as 10m.")
+    bantime: _TIME_TYPE | None = Field(None, description="Length of a ban, such as 1h.")
 
 
 JAIL_TWICE = LintRule("fail2ban.jail-twice", "error", "a jail is named once")
@@ -151,7 +152,7 @@ class Fail2ban:
 
 
 def _jails(section: Fail2banSection, host: HostSpec) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
-    """sshd in any case: Debian switches it on by itself, in a form that does not start without a log file."""
+    """sshd in any case: Debian enables it automatically, in a form that does not start without a log file."""
     usual = {"backend": "systemd", "banaction": "nftables[type=multiport]"}
     if section.maxretry is not None:
         usual["maxretry"] = str(section.maxretry)

@@ -47,9 +47,11 @@ ServicesSection: TypeAlias = Annotated[Mapping[ServiceName, ServiceState], Field
 
 ALIAS = LintRule("services.alias", "warning", "a service is named by its unit file, not by an alias")
 TWICE = LintRule("services.twice", "error", "a service is named once")
-OFF_BUT_NEEDED = LintRule("services.off-but-needed", "error", "what another section needs is not switched off")
-NEVER_OFF = LintRule("services.never-off", "error", "what the way in, the boot or the switch hang on stays on")
-NOT_FREE = LintRule("services.not-free", "error", "systemd's own units and passerelle's are nobody's to switch")
+OFF_BUT_NEEDED = LintRule(
+    "services.off-but-needed", "error", "a service that another section needs is not switched off"
+)
+NEVER_OFF = LintRule("services.never-off", "error", "services that SSH, the boot or the rollback needs stay on")
+NOT_FREE = LintRule("services.not-free", "error", "a spec does not switch units of systemd and passerelle")
 PORT_53 = LintRule("services.port-53", "warning", "one server answers on port 53")
 
 

@@ -1,7 +1,7 @@
 """The lab's address plan (RFC 5737 and RFC 2544 ranges: nothing of it exists on the real internet)."""
 
 UPLINK_NETWORK = "198.51.100.0/24"
-PROVIDER = "198.51.100.1"  # the hoster's router, gateway of every host
+PROVIDER = "198.51.100.1"  # the provider's router, gateway of every host
 FIRST_HOST = 11
 MAX_HOSTS = 100
 OUTSIDE_GATEWAY = "198.18.0.1"

@@ -51,7 +51,7 @@ def run(argv: Sequence[str], *, what: str, timeout_s: float, say: Say = silent) 
 
 
 def update(say: Say, options: Sequence[str] = ()) -> None:
-    """Read package lists anew: those of the machine's sources, or those of other sources that the options name.
+    """Read package lists again: those of the machine's sources, or those of other sources that the options name.
 
     Of other sources each must be there; of the machine's own some may be out of reach that the lab does not need.
     """

@@ -1,4 +1,4 @@
-"""What can go wrong around a host, done for real: each fault is a context manager that undoes itself at the end.
+"""What can go wrong around a host, done for real: each fault is a context manager that rolls itself back at the end.
 
 Faults of the wire are nftables rules on the provider's router, which every packet between the host and the
 controller or the internet passes. Faults of the disk and of processes happen on the host itself.
@@ -29,7 +29,7 @@ sys.stdin.read()
 
 
 class Faults:
-    """The faults of one host. They can be nested; each undoes only itself."""
+    """The faults of one host. They can be nested; each rolls only itself back."""
 
     def __init__(self, host: RunningHost) -> None:
         self._host = host
@@ -37,7 +37,7 @@ class Faults:
 
     @contextlib.contextmanager
     def partition(self, direction: Direction = "both") -> Iterator[None]:
-        """Nothing gets through, or in one direction nothing. Neither side is told."""
+        """Nothing gets through, or in one direction nothing. Neither side is reported."""
         with self._rules(direction, "drop"):
             yield
 

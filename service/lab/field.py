@@ -1,4 +1,4 @@
-"""A field trial beside a lab: a config repository to push to, and the real service in the controller's network.
+"""A field trial next to a lab: a config repository to push to, and the real service in the controller's network.
 
     with Lab.up("trial", hosts=["pve1"]) as lab, Field.open(lab) as field:
         field.push({"fleet.yaml": "passerelle: 1\\n", "hosts/pve1.yaml": …}, "say pve1")     # → commit id
@@ -111,7 +111,7 @@ class Field:
         return code
 
     def run(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[bytes]":
-        """Run one `passerelle` command as its user would, beside the service."""
+        """Run one `passerelle` command as its user would, next to the service."""
         done = subprocess.run(
             self._program(*arguments), env=self._environment(), stdin=subprocess.DEVNULL, capture_output=True,
             timeout=grown_s(180), check=False,

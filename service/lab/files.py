@@ -1,4 +1,4 @@
-"""The files that make a booted image this host and no other: a bare hoster's configuration of the uplink."""
+"""The files that make a booted image this host and no other: a bare provider's configuration of the uplink."""
 
 import base64
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class Identity:
 
 
 def of_host(identity: Identity, suite: str) -> dict[str, tuple[bytes, int]]:
-    """path → (content, mode) of every file that a fresh host starts with beside its release's image."""
+    """path → (content, mode) of every file that a fresh host starts with next to its release's image."""
     interfaces = INTERFACES.format(address=identity.address, gateway=addresses.PROVIDER)
     hosts = HOSTS.format(name=identity.name, internet=addresses.INTERNET, repository=recipe.REPOSITORY_HOST)
     plain = {

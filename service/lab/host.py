@@ -49,7 +49,7 @@ class Host:
         return enter.run(wrapped, stdin=input, timeout_s=timeout_s, check=check, what=what)
 
     def sh(self, script: str, *, timeout_s: float = 30, check: bool = True) -> str:
-        """What a shell script prints at the console; LabError when it fails, unless told not to check."""
+        """What a shell script prints at the console; LabError when it fails, unless reported not to check."""
         return self.exec(["sh", "-c", script], timeout_s=timeout_s, check=check).stdout
 
     def read(self, path: str) -> bytes:
@@ -113,7 +113,7 @@ class Host:
             self._wait_for_new_boot(before, timeout_s)
 
     def power_cut(self, *, wait: bool = True, timeout_s: float = BOOT_TIMEOUT_S) -> None:
-        """Pull the plug and put it back: SIGKILL to all of the host at once, then a boot. The disk stays as it was."""
+        """Pull the plug and restore it: SIGKILL to all of the host at once, then a boot. The disk stays as it was."""
         before = cgroups.leader(self.cgroup)
         self._power("cut")
         if wait:

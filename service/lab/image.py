@@ -57,7 +57,7 @@ def cache_folder() -> Path:
 def ensure(suite: str = "") -> Image:
     """The image of a Debian release (the machine's own unless said), built if it is not there yet (about a minute).
 
-    A failed build is tried once more after reading the package lists anew, and says so; LabError when that fails.
+    A failed build is tried once more after reading the package lists again, and says so; LabError when that fails.
     """
     wanted, cache = apt.suite_of(suite), cache_folder()
     cache.mkdir(parents=True, exist_ok=True)

@@ -60,7 +60,7 @@ def missing_link_types(types: tuple[str, ...]) -> list[str]:
 
 
 def lacks(host_count: int) -> list[str]:
-    """Everything that stands in the way, one sentence each; empty = a lab with so many hosts can be started."""
+    """Everything that is in the way, one sentence each; empty = a lab with so many hosts can be started."""
     if os.geteuid() != 0:
         return ["the lab makes network namespaces and mounts: run it as root"]
     path = search_path()

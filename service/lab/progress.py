@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 Say = Callable[[str], None]
-"""What long work is given to tell where it stands; one short line a call."""
+"""What long work is given to tell where it is; one short line a call."""
 
 QUIET_S = 2.0
 EVERY_S = 5.0
@@ -19,7 +19,7 @@ class Progress:
     """Says what is being done, once it has taken longer than two seconds.
 
     On a terminal the line is rewritten in place; in a log a line appears when the stage changes, at most one
-    every five seconds for the same stage. Use as a context manager: the end is told when anything was.
+    every five seconds for the same stage. Use as a context manager: the end is reported when anything was.
     """
 
     def __init__(self, title: str) -> None:

@@ -34,7 +34,7 @@ PACKAGES = (
 INSTALLABLE = ("dnsmasq", "fail2ban", "lxc", "python3-systemd")
 """With what they need and the image lacks: the repository of the lab's internet offers these."""
 INSTALLABLE_AGAIN = ("bind9", "bind9-libs", "bind9-utils", "dns-root-data")
-"""Already in the image, offered too, so that removing them can be undone."""
+"""Already in the image, offered too, so that removing them can be rolled back."""
 
 REPOSITORY_HOST = "deb.lab.example"
 

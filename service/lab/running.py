@@ -72,7 +72,7 @@ class RunningHost(Protocol):
         """Run a command at the console. `check` raises LabError on a non-zero exit."""
 
     def sh(self, script: str, *, timeout_s: float = 30, check: bool = True) -> str:
-        """What a shell script prints at the console. Raises LabError when it fails, unless told not to check."""
+        """What a shell script prints at the console. Raises LabError when it fails, unless reported not to check."""
 
     def freeze(self) -> None:
         """Hang the host: its processes stand still."""

@@ -79,7 +79,7 @@ def wait_for(condition: Callable[[], T | None], what: str, timeout_s: float, pol
         if answer := condition():
             return answer
         if patience.is_over():
-            raise LabError(f"waited {timeout_s:g} s of an idle machine in vain for {what}")
+            raise LabError(f"waited {timeout_s:g} s of an idle machine without success for {what}")
         next(pause)
 
 
@@ -100,7 +100,7 @@ def run(
                 except subprocess.TimeoutExpired:
                     if left_s <= 0:
                         raise
-                    given = None  # it was begun to be sent, and goes on being sent
+                    given = None  # it was begun to be sent, and continues being sent
                 else:
                     return subprocess.CompletedProcess(argv, process.returncode, out, err)
         except BaseException:

@@ -47,7 +47,7 @@ class Principal:
         return "*" in self.hosts
 
     def covers(self, selectors: "tuple[str, ...]") -> bool:
-        """Whether every host that these select is selected here, too. A selector with `*` or `?` is covered by itself
+        """Whether every host that these select is selected here, too. A selector with `*` or `?` is covered on its own
         or by `*` only."""
         is_plain = {one: not set(one) & set("*?") for one in selectors}
         return self.sees_all or all(one in self.hosts or (is_plain[one] and self.sees(one)) for one in selectors)

@@ -1,9 +1,9 @@
-"""What the operator lets a commit ask for by itself: settings of the controller, never of the repository.
+"""What the operator lets a commit ask for on its own: settings of the controller, never of the repository.
 
     Ceilings.parse(max_sync="auto,pve-prod-*=approve", raises="approve", max_open="tcp/80,tcp/443,any@192.0.2.0/24")
         .sync("pve1", "auto") -> "approve"        the mode that counts
         .raises_wait("pve1") -> bool              whether what a commit raises waits for an approval
-        .may_open -> (Opening, …) | None          what a commit may open by itself; None = anything
+        .may_open -> (Opening, …) | None          what a commit may open on its own; None = anything
 
 Errors are ValueError in words for the operator.
 """
@@ -60,7 +60,7 @@ class PerHost:
             else:
                 plain.append(word)
         if len(plain) > 1:
-            raise ValueError(f"{' and '.join(plain)} both stand without a pattern; say which hosts each is for")
+            raise ValueError(f"{' and '.join(plain)} both have no pattern. Fix: say which hosts each is for")
         return cls(words, plain[0] if plain else usual, tuple(patterns))
 
     def of(self, host: str) -> str:
@@ -118,7 +118,9 @@ def _opening(text: str) -> Opening:
     match = _ENTRY.fullmatch(text)
     if match is None or match["proto"] not in (ANY, *PROTOCOLS):
         known = ", ".join([*PROTOCOLS, ANY])
-        raise ValueError(f"{text!r} is not an opening; write PROTOCOL/PORT@SOURCE, as in tcp/443; protocols: {known}")
+        raise ValueError(
+            f"{text!r} is not an opening. Fix: write PROTOCOL/PORT@SOURCE, such as tcp/443, with a protocol of {known}"
+        )
     ports = None
     if match["first"] is not None:
         ports = (int(match["first"]), int(match["last"] or match["first"]))

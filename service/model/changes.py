@@ -1,4 +1,4 @@
-"""Drift and change: where what is wanted and what is there differ, and who moved."""
+"""Drift and change: where what is wanted and what is there differ, and which side changed."""
 
 from dataclasses import dataclass
 from typing import Literal

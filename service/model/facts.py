@@ -30,7 +30,7 @@ class Step:
 
     `why` names the change or the cause in words. `restart` asks for a unit's restart even where it stays active.
     `on_confirm` steps are done only when the apply is confirmed (the own nft table's file: until then a reboot
-    is a rollback by itself).
+    is a rollback on its own).
     """
 
     fact: FactId

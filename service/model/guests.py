@@ -14,7 +14,7 @@ class GuestSeen:
 
     `name` is the declared one, of a stranger the one it sent. `state`: named = its lease has its name, waiting = no
     lease now, unnamed = its lease has no name yet, renamed = its lease has another name; of those that nobody declared
-    foreign = with a name, silent = without one. `expires` is epoch seconds, 0 = never or no lease.
+    unmanaged = with a name, silent = without one. `expires` is epoch seconds, 0 = never or no lease.
     """
 
     name: str

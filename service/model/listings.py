@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 from service.model.runs import Health, Phase, Reachability, SyncState
 
 Key = tuple[str | int, ...]
-"""Where a list goes on: the values of its order's columns in the last item."""
+"""Where a list continues: the values of its order's columns in the last item."""
 EVERY_HOST = ("*",)
 Form = Literal["host", "text", "mac", "ip", "commit", "id", "flag", "either", "time"]
 """What a filter may hold, besides one of some words: a text that is safe to store, a number of an item, yes or no (and
@@ -116,7 +116,7 @@ class RevisionListing(Listing):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventListing(Listing):
-    """Events in the order in which they were told, or the newest first; those with a higher id than `after`."""
+    """Events in the order in which they were reported, or the newest first; those with a higher id than `after`."""
 
     after: int = field(default=0, metadata=_by("id", "Only events with a higher id"))
     host: str = field(default="", metadata=OF_HOST)

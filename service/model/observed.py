@@ -103,7 +103,7 @@ class HostObserved:
     they are not among `texts`, and their facts tell nothing of them, not even a digest.
     `bans` are fail2ban's jails that are up with the addresses banned now, Absent while it does not run.
     `deaf` are the jails that would not take a failed login in the words of the host's own daemon: (what leaves it out,
-    how the daemon calls itself in the journal); a jail of which this could not be told is not among them.
+    how the daemon calls itself in the journal); a jail of which this could not be known is not among them.
     `duplicates` are the addresses of an interface that another machine of its network has: the kernel lists them and
     never uses them, so they are not among the facts.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
@@ -134,7 +134,7 @@ class HostObserved:
     changed_at_s: Mapping[str, float] = field(default_factory=dict)
     armed: str = ""
     digests: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    weighed: "Observed[Weighed]" = field(default_factory=lambda: Unknown("the host was not asked"))
+    weighed: "Observed[Weighed]" = field(default_factory=lambda: Unknown("the host has not been queried"))
     unlisted: Mapping[str, Observed[Json]] = field(default_factory=dict)
     size: int = field(default=0, compare=False)
     derived: Derived = field(default_factory=Derived, init=False, compare=False, repr=False)

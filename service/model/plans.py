@@ -85,7 +85,7 @@ class Passing:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """A plan in numbers, for the line above it. `opens` and `closes` are ways for packets, None where that cannot be
-    told for all of them. `cut` are the ports that lose their bridge: the guests behind them lose their link."""
+    reported for all of them. `cut` are the ports that lose their bridge: the guests behind them lose their link."""
 
     steps: int
     packages: int

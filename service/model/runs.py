@@ -1,12 +1,12 @@
 """What the service knows and did over time: a host's status, applies, drift, leases, revisions, events.
 
-Each status axis stands alone and is never merged with another: a host may be Synced, Degraded and Unreachable at
+Each status axis is alone and is never merged with another: a host may be Synced, Degraded and Unreachable at
 once. `observed_at` says how old the knowledge is; what was not seen lately is stale, not fine.
 
 HostStatus   where one host stands now
 Apply        one transaction on one host, with its ApplyStep list
 DriftItem    a difference from the time it was first seen until it was resolved
-Latch        a desired digest that was rolled back: not tried again by itself
+Latch        a desired digest that was rolled back: not tried again on its own
 Base         what was last applied, for the three-way comparison
 HostView     what is wanted of a host, or what was seen of it, as JSON
 Drill        a rollback that was let happen on purpose, and what it proved
@@ -51,7 +51,7 @@ LEFT_GIT = "no longer in Git; nothing on it is touched"
 """The message of an orphaned host."""
 FINISHED: tuple[Phase, ...] = ("Succeeded", "Failed", "RolledBack", "RollbackFailed", "Refused")
 ASKED: tuple[Trigger, ...] = ("request", "retry")
-"""What a person or a program asked for; the loop sets the others off by itself."""
+"""What a person or a program requested; the loop sets the others off on its own."""
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
@@ -106,7 +106,7 @@ class ApplyStep:
 @dataclass(frozen=True, slots=True)
 class ProbeRecord:
     """One thing that was asked around an apply, by name (`dns 10.0.0.1`): what it said before, after, and once the
-    change was undone. `ok`, or in words why not; empty where it was not asked."""
+    change was rolled back. `ok`, or in words why not; empty where it was not asked."""
 
     name: str
     before: str = ""
@@ -121,7 +121,7 @@ class Apply:
     `generation` fences off older controllers; 0 while the apply only waits. `cause` is a fixed word for why it ended
     badly (deadline, conflict, step-failed…), `error` the sentence for people. `author_*` and `subject` are those of
     the commit, as far as its revision is known. `may_raise`: whoever asked may approve what the operator does not let a
-    commit do by itself.
+    commit do on its own.
     """
 
     id: str
@@ -148,7 +148,7 @@ class Apply:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it was asked for and waits for its turn: nothing of it was begun."""
+        """Whether it was requested and waits for its turn: nothing of it was begun."""
         return self.phase == "Pending" and self.trigger in ASKED
 
 
@@ -165,7 +165,7 @@ class Proof:
 class Drill:
     """A rollback that was let happen on purpose. `id` is a ULID and is the transaction's id on the host too.
 
-    Passed only where every proof held; `error` says in words what was missing. `reboot`: the host's boot undoes it.
+    Passed only where every proof held; `error` says in words what was missing. `reboot`: the host's boot rolls it back.
     """
 
     id: str
@@ -327,13 +327,13 @@ class Event:
 
     @property
     def origin(self) -> Origin:
-        """Who told it, and what state it came from."""
+        """Who reported it, and what state it came from."""
         return origin_of(self.type, self.detail)
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A part of a list. `next` is the sort key to go on after, None at the end."""
+    """A part of a list. `next` is the sort key to continue after, None at the end."""
 
     items: tuple[T, ...]
     next: tuple[str | int, ...] | None = None

@@ -45,7 +45,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """The key under which secrets are told apart."""
+    """The key under which secrets are distinguished."""
 
     key: Secret
 

@@ -9,10 +9,10 @@ from service.model.states import Json
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One answer of a host, whole: read again it tells what it told then.
+    """One answer of a host, whole: read again it says what it reported then.
 
     `form` is that of the question: an answer to a question that is put otherwise now is never read. `nonce` marks the
-    frames of `answer`, `watch` is what was asked for. `weighed` is what the host said about changes of packages and
+    frames of `answer`, `watch` is what was requested. `weighed` is what the host said about changes of packages and
     units, None where it was not asked.
     """
 

@@ -30,14 +30,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The branch stands where it stood at the last accepted commit."""
+    """The branch is where it was at the last accepted commit."""
 
     commit: str
 
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """The branch stands at `commit`, a descendant of `old`, the last accepted one (None: there was none)."""
+    """The branch is at `commit`, a descendant of `old`, the last accepted one (None: there was none)."""
 
     commit: str
     old: str | None = None
@@ -47,7 +47,7 @@ class Advanced:
 class Rewound:
     """The branch's head `new` does not descend from the last accepted commit `old`: history was rewritten.
 
-    Nothing follows from it by itself. A person accepts it by making `new` the last accepted commit.
+    Nothing follows from it on its own. A person accepts it by making `new` the last accepted commit.
     """
 
     old: str

@@ -1,4 +1,4 @@
-"""What a host tells of an apply: while it runs, how it ended, and what its own journal knows."""
+"""What a host says of an apply: while it runs, how it ended, and what its own journal knows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ Told: TypeAlias = StepTold | PhaseTold | MissedTold | ProbesTold
 class Ended:
     """How an apply ended. `cause` is a fixed word (conflict, fenced, check, deadline…), `error` a sentence.
 
-    `unconfirmed`: nobody knows yet; the host decides by itself and its journal tells later.
+    `unconfirmed`: nobody knows yet; the host decides on its own and its journal says later.
     """
 
     ending: Ending

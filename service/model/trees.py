@@ -218,7 +218,7 @@ def _wrong(entry: Listed) -> str:
         return _wrong_at_top(name, entry.mode)
     if entry.mode == FOLDER:
         if entry.parts[0] == b"groups":
-            return "a folder inside groups/; the group files stand side by side"
+            return "groups/ contains a folder. Fix: put the files directly into groups/"
         return "" if _FOLDER_NAME.fullmatch(name) else "folder names are [a-z0-9][a-z0-9._-]*"
     if entry.mode != PLAIN_FILE:
         return _wrong_mode(entry.mode)

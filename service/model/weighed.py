@@ -1,4 +1,4 @@
-"""What a host says before packages or units change: what apt would do, and what hangs on them."""
+"""What a host says before packages or units change: what apt would do, and what depends on them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

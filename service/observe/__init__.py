@@ -1,1 +1,1 @@
-"""To look at a host: the question put to it, its answer cut and read, what one observation tells. Free of SSH."""
+"""To look at a host: the question put to it, its answer cut and read, what one observation says. Free of SSH."""

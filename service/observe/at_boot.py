@@ -33,7 +33,7 @@ WAY_IN_WATCH = Watch(
     units=frozenset({*SSH_UNITS, *NETWORK_UNITS, *LOADERS}),
     packages=frozenset({"ifupdown", IFUPDOWN2}),
 )
-"""What every host is asked, whatever its spec: without it nobody knows what the next boot makes of the way in."""
+"""What every host is asked, whatever its spec: without it nobody knows what the next boot makes of the connection."""
 
 
 def loaded_since(observed: HostObserved, unit: str, file: str) -> bool:

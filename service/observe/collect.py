@@ -71,7 +71,7 @@ class Collector:
         return reading.observed
 
     async def _parts(self, begun: Begun, watch: Watch) -> dict[str, Part]:
-        """Each part by itself: of one that takes too much only what it would have told is Unknown."""
+        """Each part on its own: of one that takes too much only what it would have reported is Unknown."""
         parts: dict[str, Part] = {}
         cpu_s = READ_CPU_S
         for name, to_read in begun.to_read.items():

@@ -51,7 +51,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command said. `exit_status` is None where the host told none: killed by a signal, or cut off."""
+    """What a command said. `exit_status` is None where the host reported none: killed by a signal, or cut off."""
 
     exit_status: int | None
     stdout: bytes

@@ -4,7 +4,7 @@
     def interfaces_config(observed): …      worked out at the first question about an observation, kept with it
 
 Such a function is pure, its further arguments can be hashed, and nobody changes what it returns. Another observation,
-also a copy with another field, begins anew.
+also a copy with another field, begins again.
 """
 
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 sections(answer, nonce) -> Sections
 Sections.get(name) -> Section | Unknown        beyond a limit (service/observe/limits.py) it is Unknown, unparsed
 Section(name, body, words, status)       status None = there is no such program on the host
-digest(section) -> str                   of what does not change by itself
+digest(section) -> str                   of what does not change on its own
 """
 
 import hashlib
@@ -54,7 +54,7 @@ class Sections:
 
 def sections(answer: bytes, nonce: str) -> Sections:
     """Take an answer apart. Whatever stands outside of frames (a shell's greeting) is left out."""
-    # A literal beginning, so that searching is fast; that it stands at the start of a line is looked at after.
+    # A literal beginning, so that searching is fast; that it is at the start of a line is looked at after.
     mark = re.compile(rb"@@%b (begin|words|end|done)(?: ([a-z0-9_]+))?(?: (\w+))?\n" % nonce.encode())
     whole: dict[str, Section] = {}
     broken: dict[str, str] = {}
@@ -122,7 +122,7 @@ def _without_batch(found: Sections) -> Sections:
     return Sections(whole, broken, found.complete)
 
 
-# What changes by itself and means nothing: lifetimes, counters, process numbers, queue lengths, times of printing.
+# What changes on its own and means nothing: lifetimes, counters, process numbers, queue lengths, times of printing.
 _VOLATILE: Mapping[str, Callable[[bytes], bytes]] = {
     "addresses": lambda body: re.sub(rb'"(valid|preferred)_life_time":\d+|"tentative":true,?', b"", body),
     "routes4": lambda body: re.sub(rb'"expires":\d+', b"", body),
@@ -137,7 +137,7 @@ _VOLATILE: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 def digest(section: Section) -> str:
-    """`sha256:<hex>`; equal for answers that differ only in what changes by itself."""
+    """`sha256:<hex>`; equal for answers that differ only in what changes on its own."""
     body = _VOLATILE.get(section.name, bytes)(section.body)
     status = "missing" if section.status is None else str(section.status)
     return "sha256:" + hashlib.sha256(b"\0".join((status.encode(), section.words, body))).hexdigest()

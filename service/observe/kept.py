@@ -33,14 +33,14 @@ _SECRET = re.compile(
 
 @cache
 def form() -> str:
-    """Another text as soon as anything is asked otherwise: then what was kept is not read but asked for again."""
+    """Another text as soon as anything is asked otherwise: then what was kept is not read but requested again."""
     asked = collect_script(_EVERYTHING, "0" * 32) + " ".join(field.name for field in fields(Watch)).encode()
     return "sha256:" + hashlib.sha256(asked).hexdigest()
 
 
 def as_kept(sighting: Sighting) -> Sighting:
     """The same answer, secrets crossed out in their own length: files that nobody may see, and in other files what
-    stands behind a key of a secret. Sizes go on to fit, and nothing else is another."""
+    is behind a key of a secret. Sizes continue to fit, and nothing else is another."""
     answer = _SECRET.sub(lambda found: found[1] + crossed_out(found[2]), sighting.answer)
     return replace(sighting, answer=_without_files(answer, sighting) if sighting.watch.secrets else answer)
 

@@ -95,7 +95,7 @@ def _no_number(word: str) -> Any:
 
 
 def is_deep(value: object, most: int = MAX_DEPTH) -> bool:
-    """Whether lists and objects stand in each other more than so many times."""
+    """Whether lists and objects are in each other more than so many times."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return any(most == 0 or is_deep(each, most - 1) for each in inner)
 

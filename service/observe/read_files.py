@@ -74,14 +74,14 @@ def as_secret(text: Observed[bytes]) -> Observed[Secret]:
 
 
 def without_digest(seen: Observed[Json]) -> Observed[Json]:
-    """A file's fact without what tells its bytes: who knows a digest may try what could be in there."""
+    """A file's fact without what says its bytes: who knows a digest may try what could be in there."""
     if not isinstance(seen, Seen) or not isinstance(seen.value, dict):
         return seen
     return Seen({name: value for name, value in seen.value.items() if name not in ("sha256", "size")}, seen.where)
 
 
 def _looks(section: Section) -> tuple[list[_Look], set[str], dict[str, str]]:
-    """Looks in the order given, paths that are not there, and folders with something that cannot be told."""
+    """Looks in the order given, paths that are not there, and folders with something that cannot be known."""
     looks: list[_Look] = []
     missing: set[str] = set()
     marked: dict[str, str] = {}
@@ -106,7 +106,7 @@ def _sent(looks: list[_Look]) -> Iterator[_Look]:
 
 
 def spans_of(paths: Collection[str], stat: Section, body: Section) -> list[tuple[int, int]]:
-    """Where the bytes of these files stand in `body`, (first, one after the last). Where files moved while they were
+    """Where the bytes of these files are in `body`, (first, one after the last). Where files moved while they were
     sent nobody can tell, and nobody reads them: then it is all of it."""
     spans, start = [], 0
     for look in _sent(_looks(stat)[0]):
@@ -150,7 +150,7 @@ def _fact(look: _Look, text: Observed[bytes] | None) -> Observed[Json]:
 def _rest(folder: str, looks: Mapping[str, _Look], missing: set[str], marked: Mapping[str, str]) -> Observed[Json]:
     """What holds for files of a watched folder that are not listed."""
     if folder in marked:
-        what = "a file whose name cannot be told" if marked[folder] == "odd" else "too many files"
+        what = "a file whose name cannot be read" if marked[folder] == "odd" else "too many files"
         return Unknown(f"{folder} holds {what}")
     if folder in missing or (folder in looks and looks[folder].type == "directory"):
         return Absent()

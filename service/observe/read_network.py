@@ -113,7 +113,7 @@ def read_nft(found: Mapping[str, Section], _watch: Watch) -> Part:
     facts: dict[str, Observed[Json]] = {}
     for name, objects in _own_tables(_nft_objects(found["nft"])).items():
         if is_deep(objects):
-            raise Unreadable(f"`nft` printed a table {name} in which too much stands in each other")
+            raise Unreadable(f"`nft` printed a table {name} that is nested too deeply")
         facts[f"nft:{name}"] = Seen({"normal": _json(nft_normal(objects))})
     return Part(facts=facts, unlisted={"nft:": Absent()})
 

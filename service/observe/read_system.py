@@ -67,7 +67,7 @@ def read_units(found: Mapping[str, Section], watch: Watch) -> Part:
         raise Unreadable("`systemctl` did not answer within 8 s")
     blocks = show_properties(succeeded(section, "systemctl show").text())
     if len(blocks) != len(names):
-        raise Unreadable(f"`systemctl show` answered for {len(blocks)} units, asked were {len(names)}")
+        raise Unreadable(f"`systemctl show` answered for {len(blocks)} units instead of {len(names)}")
     facts: dict[str, Observed[Json]] = {}
     entered: dict[str, float] = {}
     for name, block in zip(names, blocks, strict=True):
@@ -125,7 +125,7 @@ def read_bans(found: Mapping[str, Section], watch: Watch) -> Part:
         return Part(bans=Seen(jails))
     heard = _HEARS.fullmatch(proof)
     if not heard:
-        raise Unreadable("what was asked about fail2ban's jails got another answer")
+        raise Unreadable("fail2ban gave an unexpected answer about its jails")
     return Part(bans=Seen(jails), deaf={} if heard[2] == "yes" else {heard[1]: (heard[2], heard[3])})
 
 

@@ -18,9 +18,9 @@ NETWORKING = "networking.service"
 OTHERS = {"systemd-networkd.service": "systemd-networkd", "NetworkManager.service": "NetworkManager"}
 STARTS = ("enabled", "enabled-runtime", "static", "generated", "indirect", "alias", "linked")
 FIX = (
-    "Fix: leave `interfaces` and `bridges` out of the spec, or let ifupdown2 bring the network up: write "
-    "/etc/network/interfaces on the host, install ifupdown2, disable the other program, and reboot while somebody is "
-    "at the console"
+    "Fix: remove `interfaces` and `bridges` from the spec, or change to ifupdown2. To change, write "
+    "/etc/network/interfaces on the host and install ifupdown2. Disable the other program. Reboot while somebody is at "
+    "the console"
 )
 
 

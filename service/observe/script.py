@@ -2,7 +2,7 @@
 
     collect_script(watch, nonce) -> bytes       raises InputError for a name that must not reach a shell
     SECTIONS                                    the frames it prints, in order
-    sysctl_path(key) -> str                     where a sysctl stands below /proc/sys
+    sysctl_path(key) -> str                     where a sysctl is below /proc/sys
 
 A section is printed as
 
@@ -87,7 +87,7 @@ section iptables_legacy $legacy
 
 # What this connection's own sshd calls itself in the journal (_COMM, SYSLOG_IDENTIFIER) and in which unit it is; then
 # whether the running jail takes a failed login in these words. Every name is the host's own: since OpenSSH 9.8 it is
-# sshd-session that writes them. No line where this cannot be told. No single quotes: sh has it between them.
+# sshd-session that writes them. No line where this cannot be known. No single quotes: sh has it between them.
 _HEARS = r"""import os, re, sys
 from fail2ban.client.csocket import CSocket
 
@@ -150,7 +150,7 @@ _BANS = r"""bans() {
 section bans bans
 """
 
-# Names with other characters are counted and not told: they could not be said in one line.
+# Names with other characters are counted and not reported: they could not be said in one line.
 _FOLDER = r"""for file in FOLDER/*BELOW; do
   case $file in
     'FOLDER/*BELOW') [ -e "$file" ] && printf 'odd|FOLDER\n' ;;
@@ -272,7 +272,7 @@ def left_over_paths(files: Iterable[str]) -> list[str]:
 
 
 def sysctl_path(key: str) -> str:
-    """`net.ipv4.conf.enp1s0/100.forwarding` stands below net/ipv4/conf/enp1s0.100/ (sysctl.d(5))."""
+    """`net.ipv4.conf.enp1s0/100.forwarding` is below net/ipv4/conf/enp1s0.100/ (sysctl.d(5))."""
     if not _SYSCTL.fullmatch(key):
         raise InputError(f"cannot watch the sysctl {key!r}", hint="only keys below net. are looked at")
     return "/proc/sys/" + key.translate(str.maketrans("./", "/."))

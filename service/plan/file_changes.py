@@ -1,4 +1,4 @@
-"""What a plan does to files, as people review it: the lines that go and come, and no line beside them.
+"""What a plan does to files, as people review it: the lines that go and come, and no line next to them.
 
 A file may hold what is nobody else's matter, as the key of a wireless network in the interfaces file: lines that stay
 are not shown. Of a secret nothing is.

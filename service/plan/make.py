@@ -175,7 +175,9 @@ def blobs(parts: Sequence[Contribution]) -> dict[str, bytes]:
 def notes(drifts: Sequence[Drift]) -> tuple[str, ...]:
     """What a person should know that stops nothing: both sides moved."""
     both = [d.difference for d in drifts if d.moved == "both"]
-    return tuple(f"{d.resource} {d.field}: Git and the host both moved; Git's value will be set" for d in both)
+    return tuple(
+        f"{d.resource} {d.field}: both Git and the host have changed it. The value of Git will be set" for d in both
+    )
 
 
 __all__ = ["Permission", "Refusal", "make_plan"]

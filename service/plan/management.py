@@ -19,8 +19,8 @@ from service.resources.traits import DecidingPackets, Routing, having
 NEEDED_UNITS = (*SSH_UNITS, *NETWORK_UNITS)
 ANY_ADDRESS = frozenset({"*", "0.0.0.0", "::", "[::]"})  # noqa: S104 (compared, not bound)
 HINT = (
-    "if this is meant, put `allow_management_change: true` under `connection:` in the commit that changes this; "
-    "it counts only in the commit that introduces it, so take it away first where it stands already"
+    "if you want this change, add `allow_management_change: true` under `connection:` in the same commit. The key only "
+    "has an effect in the commit that adds it. If it is already there, remove it first"
 )
 
 
@@ -48,7 +48,7 @@ def management_refusals(
         return ()
     path = observed.path
     if path is None:
-        what = "the host did not say by which address it was reached, so the way back cannot be checked"
+        what = "the host did not say by which address it was reached, so its route to the service cannot be checked"
         return (Refusal("management-path", what, hint="see `passerelle doctor`"),)
     now = picture(observed)
     then = after(now, steps)
@@ -71,7 +71,7 @@ def cuts(
     devices = [name for name, held in then.addresses.items() if path.server in hosts_of(held)]
     if not devices:
         here = [name for name, held in now.addresses.items() if path.server in hosts_of(held)]
-        yield f"{path.server}, by which the service reaches this host, would go away from {', '.join(here) or 'it'}"
+        yield f"{path.server}, by which the service reaches this host, would be removed from {', '.join(here) or 'it'}"
         return
     device = devices[0]
     if device in then.down:
@@ -102,20 +102,20 @@ def way_back(
     if links:
         if links not in (links_now, links_confirmed):
             yield (
-                f"{path.controller} would be taken for a neighbour on {', '.join(sorted(links))}, "
-                "which cannot be proven to lead there"
+                f"{path.controller} would be addressed as a neighbour on {', '.join(sorted(links))}, "
+                "and nothing proves that this works"
             )
         return
     routes, routes_now = routes_of(path.controller, then), routes_of(path.controller, now)
     is_as_before = routes == routes_now and not links_now
     if not routes and not is_as_before:
-        yield f"no route back to {path.controller} would be left"
+        yield f"no route to {path.controller} would be left"
     elif lost := sorted(unconnected(routes, then, beyond) - unconnected(routes_now, now)):
         yield f"the gateway {lost[0][0]} to {path.controller} would be in no connected network"
     elif not is_as_before and (routes != confirmed_routes(base, path.controller) or links_confirmed):
         yield (
-            f"the way back to {path.controller} would change from {words(routes_now, links_now)} to {words(routes)}, "
-            "which cannot be proven to lead there"
+            f"the route to {path.controller} would change from {words(routes_now, links_now)} to {words(routes)}, "
+            "and nothing proves that this works"
         )
 
 

@@ -1,9 +1,9 @@
 """What the next boot makes of the files: does it bring up the way by which the service reaches the host?
 
-The switch on the host proves what is live: a change that cuts the way is undone. Nothing proves what only the next
+The switch on the host proves what is live: a change that cuts the way is rolled back. Nothing proves what only the next
 boot does, because the confirmation comes long before it. So it is judged here, and nobody can override it. Two pictures
 are compared with the live way that goes with each: the files as they are, and as the plan leaves them. What breaks only
-in the second is refused. What breaks in both is there already: it stops nothing, and is told.
+in the second is refused. What breaks in both is there already: it stops nothing, and is reported.
 """
 
 import re
@@ -44,8 +44,8 @@ from service.plan.management import (
 RULE: RefusalRule = "management-path"
 AT_BOOT = "at the next boot"
 CANNOT_TELL = "lines that are not understood"
-"""In the key of a fault that such a line might mend: nobody is told of it, but the line must not go."""
-KEEP = "Fix: keep in the spec what brings this up at boot. A reboot is not undone, so no key overrides this"
+"""In the key of a fault that such a line might fix: nobody is informed of it, but the line must not go."""
+KEEP = "Fix: keep in the spec what brings this up at boot. Nothing rolls back a reboot, so no key overrides this"
 GUEST_PORT = re.compile(r"(tap|veth|fwpr|fwln|vnet|lxc)")
 """Ports of guests: their own programs attach them after the boot."""
 _COMMENT = re.compile(r"#[^\n]*")
@@ -53,7 +53,7 @@ _NFT_STOPS = re.compile(r"\b(drop|reject|include)\b")
 _IPTABLES_STOPS = re.compile(r"^(:INPUT DROP|-[AI] INPUT .*-j (DROP|REJECT))", re.MULTILINE)
 
 Breaks = Mapping[tuple[str, ...], str]
-"""What does not come up at boot, in words. The key tells what it is: equal keys are the same fault."""
+"""What does not come up at boot, in words. The key says what it is: equal keys are the same fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def next_boot_refusals(
     if isinstance(config, Unknown):
         if not any(matters(step) for step in steps):
             return ()
-        what = f"what the next boot makes of the interfaces files cannot be told: {config.why}"
+        what = f"the effect of the interfaces files at the next boot is unknown: {config.why}"
         return (Refusal(RULE, what, hint="Fix: make the file readable on the host; see `passerelle doctor`"),)
     live = picture(observed)
     then = interfaces_of(observed, texts_after(observed, steps, blobs))
@@ -95,12 +95,12 @@ def next_boot_refusals(
 
 
 def second_writers(observed: HostObserved, steps: Sequence[Step]) -> Iterator[str]:
-    """Programs that the plan lets start at boot and that may configure the uplink beside what does it now."""
+    """Programs that the plan lets start at boot and that may configure the uplink next to what does it now."""
     for step in steps:
         unit = step.fact.removeprefix("unit:")
         wanted = step.after.get("enabled") if isinstance(step.after, dict) else None
         if unit in OTHERS and wanted in STARTS and not starts_at_boot(observed, unit):
-            yield f"{AT_BOOT} {OTHERS[unit]} starts, too, and may configure what carries the way to this host"
+            yield f"{AT_BOOT} {OTHERS[unit]} starts, too, and may configure the interface of the service's connection"
 
 
 def next_boot_faults(observed: HostObserved, interfaces: Collection[str] = ()) -> tuple[str, ...]:
@@ -112,13 +112,13 @@ def next_boot_faults(observed: HostObserved, interfaces: Collection[str] = ()) -
     if path is None or (runner_of(observed).is_foreign and isinstance(config, Unknown)):
         return foreign
     if isinstance(config, Unknown):
-        return (f"what the next boot makes of the interfaces files cannot be told: {config.why}",)
+        return (f"the effect of the interfaces files at the next boot is unknown: {config.why}",)
     found = breaks(path, picture(observed), boot_picture(config.value, observed, ()), observed)
     return (*foreign, *(what for key, what in found.items() if CANNOT_TELL not in key))
 
 
 def matters(step: Step) -> bool:
-    """Whether a step touches what the way in hangs on, now or at boot."""
+    """Whether a step touches what the connection depends on, now or at boot."""
     kind, _, name = step.fact.partition(":")
     return (
         kind in ("link", "addresses", "routes")
@@ -199,7 +199,7 @@ def routes_made(name: str, found: IfaceMeaning) -> Iterator[tuple[str, str, str]
 
 
 def stopped_at_boot(observed: HostObserved, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
-    """Units that matter and do not start at boot, and loaders of a packet filter that might stop the way in."""
+    """Units that matter and do not start at boot, and loaders of a packet filter that might stop the connection."""
     changed = {step.fact: step.after for step in steps if step.fact.startswith("unit:")}
     states: dict[str, Json] = {}
     for name in (*SSH_UNITS, *LOADERS):
@@ -264,7 +264,7 @@ def breaks(path: ManagementPath, live: Picture, boot: BootPicture, observed: Hos
 
 
 def unclear(lines: Iterable[str]) -> tuple[str, ...]:
-    """For a fault's key: the lines that might mend it."""
+    """For a fault's key: the lines that might fix it."""
     found = tuple(lines)
     return (CANNOT_TELL, *found) if found else ()
 
@@ -296,7 +296,7 @@ def ports_lost(device: str, live: Picture, boot: BootPicture) -> dict[tuple[str,
     """Ports of the bridge that carries the way which the boot does not attach. Guests attach their own."""
     ports = [port for port, bridge in live.enslaved.items() if bridge == device and not GUEST_PORT.match(port)]
     return {
-        ("port", port): f"{AT_BOOT} {port} is not a port of {device}, which carries the way to this host"
+        ("port", port): f"{AT_BOOT} {port} is not a port of {device}, which carries the service's connection"
         for port in sorted(ports)
         if boot.enslaved.get(port) != device
     }
@@ -309,10 +309,10 @@ def route_lost(path: ManagementPath, live: Picture, boot: BootPicture) -> str:
     if links and (links <= links_live or (not links_live and not routes_of(path.controller, live))):
         return ""
     if links:
-        return f"{AT_BOOT} {path.controller} is taken for a neighbour on {', '.join(sorted(links))}"
+        return f"{AT_BOOT} {path.controller} is addressed as a neighbour on {', '.join(sorted(links))}"
     ways = covering(path.controller, boot.routes)
     if not ways:
-        return f"{AT_BOOT} no route back to {path.controller} is left"
+        return f"{AT_BOOT} no route to {path.controller} is left"
     routes_live = routes_of(path.controller, live)
     if ways[0][0] != "default" or not (routes_live or links_live):
         return ""  # a route of its own, or one that nobody can compare
@@ -320,8 +320,8 @@ def route_lost(path: ManagementPath, live: Picture, boot: BootPicture) -> str:
     if not links_live and all(pair in routes_live for pair in pairs):
         return ""
     return (
-        f"{AT_BOOT} the way back to {path.controller} is {words(pairs)} instead of {words(routes_live, links_live)}, "
-        "which cannot be proven to lead there"
+        f"{AT_BOOT} the route to {path.controller} is {words(pairs)} instead of {words(routes_live, links_live)}, "
+        "and nothing proves that this works"
     )
 
 

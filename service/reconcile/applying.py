@@ -28,7 +28,7 @@ Settled = Literal["free", "ended", "armed"]
 
 @dataclass
 class Attempt:
-    """One apply, as far as it has come. `looked` is what the plan was made of; `plan` is made anew once packages have
+    """One apply, as far as it has come. `looked` is what the plan was made of; `plan` is made again once packages have
     come, `fence` is what the host's journal says before anything begins."""
 
     spec: HostSpec
@@ -234,7 +234,7 @@ class Applying:
 
     async def _stop(self, _attempt: Attempt) -> Ended:
         """It stays open: after the next start it is asked for once more."""
-        return Ended("unconfirmed", INTERRUPTED, "the service was told to stop before anything was armed there")
+        return Ended("unconfirmed", INTERRUPTED, "the service was stopped before a change was armed on the host")
 
     async def _fence(self, attempt: Attempt) -> Ended | None:
         """What the host's journal says: a rollback that failed there is a person's to look at."""
@@ -244,7 +244,7 @@ class Applying:
         return Ended(
             "refused",
             "quarantined",
-            f"a rollback failed on this host before ({fence.quarantined}); a person must look and release it",
+            f"a rollback failed on this host before ({fence.quarantined}). Fix: check the host, and release it",
         )
 
     async def _start(self, attempt: Attempt) -> None:
@@ -278,7 +278,7 @@ class Applying:
             await writer
 
     async def _write_told(self, apply_id: str, told: asyncio.Queue[Told | None]) -> None:
-        """What the host tells goes into the record as it comes."""
+        """What the host says goes into the record as it comes."""
         states: dict[int, str] = {}
         while (event := await told.get()) is not None:
             if isinstance(event, StepTold) and states.get(event.position) != event.state:
@@ -322,5 +322,5 @@ def coming(plan: Plan) -> list[str]:
 
 
 def trigger_of(plan: Plan) -> Trigger:
-    """What set an apply off that nobody asked for: Git moved, or the host did."""
+    """What set an apply off that nobody requested: Git moved, or the host did."""
     return "push" if any(d.moved in ("git", "both") for d in plan.drifts) else "drift"

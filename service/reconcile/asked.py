@@ -13,9 +13,9 @@ from service.reconcile.decide import Request
 from service.reconcile.ports import Memory, Record
 
 WITHIN = timedelta(hours=2)
-"""What a person asked for longer ago than that is not done by itself any more."""
+"""What a person requested longer ago than that is not done on its own any more."""
 LATE = "late"
-WHY_LATE = f"it was asked for more than {WITHIN.seconds // 3600} hours ago and could not begin. Fix: ask again"
+WHY_LATE = f"it was requested more than {WITHIN.seconds // 3600} hours ago and could not start. Fix: request it again"
 
 
 class Asked:
@@ -27,7 +27,7 @@ class Asked:
         self._clock = clock
 
     async def apply(self, host: str) -> Request | None:
-        """The apply that waits. One that is late is ended, and whoever asked is told."""
+        """The apply that waits. One that is late is ended, and whoever asked is informed."""
         found = await asyncio.to_thread(self._memory.waiting_apply, host)
         if found is None:
             return None
@@ -38,13 +38,13 @@ class Asked:
         return request
 
     async def end_apply(self, request: Request, phase: Phase, cause: str, why: str) -> None:
-        """What was asked for does not happen; whoever asked is told at once."""
+        """What was requested does not happen; whoever asked is informed at once."""
         await asyncio.to_thread(
             self._record.finish_apply, request.apply_id, phase, at=self._clock.now(), cause=cause, error=why
         )
 
     async def drill(self, host: str) -> Drill | None:
-        """The drill that waits. One that is late is ended, and whoever asked is told."""
+        """The drill that waits. One that is late is ended, and whoever asked is informed."""
         found = await asyncio.to_thread(self._memory.waiting_drill, host)
         if found is not None and self._is_late(found.requested_at):
             await self.end_drill(found.id, WHY_LATE)
@@ -56,7 +56,7 @@ class Asked:
         await asyncio.to_thread(self._record.finish_drill, drill_id, proofs=(), error=why, at=self._clock.now())
 
     async def take_release(self, host: str) -> Release | None:
-        """The quarantine that a person wants lifted. It is tried once: what the host says instead is told."""
+        """The quarantine that a person wants lifted. It is tried once: what the host says instead is reported."""
         found = await asyncio.to_thread(self._memory.release_asked, host)
         if found is None:
             return None
@@ -64,7 +64,7 @@ class Asked:
         return None if self._is_late(found.requested_at) else found
 
     async def give_up(self, host: str, phase: Phase, cause: str, why: str) -> None:
-        """Nothing of this host is done now: whoever waits for an apply or a drill is told."""
+        """Nothing of this host is done now: whoever waits for an apply or a drill is informed."""
         if request := await self.apply(host):
             await self.end_apply(request, phase, cause, why)
         if drill := await self.drill(host):

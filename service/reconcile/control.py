@@ -42,7 +42,7 @@ class Control:
         self, host: str, plan_id: str | None, digest: str | None, by: str, *, may_raise: bool = False
     ) -> str:
         """Apply the current plan, if it is the one that was agreed to. Returns the apply's id at once. `may_raise`:
-        whoever asks may approve what the operator does not let a commit do by itself."""
+        whoever asks may approve what the operator does not let a commit do on its own."""
         self._known(host)
         standing = self._rounds.standing(host)
         plan = standing.plan
@@ -60,7 +60,7 @@ class Control:
                 f"the plan of {host} needs an approval: {'; '.join(plan.raises[:3])}",
                 hint="name its digest, with a token of scope approve",
             )
-        async with self._asking:  # of two who ask at once, the second is told
+        async with self._asking:  # of two who ask at once, the second is informed
             if waiting := await asyncio.to_thread(self._memory.waiting_apply, host):
                 raise InputError(f"an apply of {host} waits already: {waiting.id}")
             apply_id = await asyncio.to_thread(

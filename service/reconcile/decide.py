@@ -13,7 +13,7 @@ Action = Literal["nothing", "apply", "wait", "refuse"]
 @dataclass(frozen=True, slots=True)
 class Request:
     """A person's or a program's wish to apply. `digest` is the plan they saw; empty = whatever the plan is now.
-    `may_raise`: whoever asked may approve what the operator does not let a commit do by itself."""
+    `may_raise`: whoever asked may approve what the operator does not let a commit do on its own."""
 
     apply_id: str
     by: str
@@ -48,7 +48,7 @@ def decide(
     """One decision for one host.
 
     Refusals stop everything. A request counts only for the plan that it names. `observe` never writes, whoever asks.
-    A latched digest is not tried again by itself; a person may ask for it by name. What cuts guests off waits for a
+    A latched digest is not tried again on its own; a person may ask for it by name. What cuts guests off waits for a
     person, also under `auto`. `contested`: something on the host keeps undoing what is applied, so the loop stands back
     for a while. `why_latched` is what the apply ended with. `raises` need an approval of this very plan, `capped` says
     why `mode` is not the spec's.
@@ -66,7 +66,7 @@ def decide(
             sync,
             reason,
             "Idle",
-            "; ".join(plan.notes[:3]) or "there is a difference that no step can mend",
+            "; ".join(plan.notes[:3]) or "there is a difference that no step can fix",
             request is not None,
         )
     if request is not None and request.digest and request.digest != plan.digest:
@@ -91,8 +91,7 @@ def decide(
             sync,
             "RolledBackLatched",
             "RolledBack",
-            "this desired state was rolled back and is not tried again by itself"
-            + f": {why_latched}".removesuffix(": "),
+            "this desired state was rolled back and is not tried again" + f": {why_latched}".removesuffix(": "),
         )
     if mode == "approve":
         why = "; ".join(["the plan waits for approval", *([capped] if capped else [])])
@@ -102,12 +101,18 @@ def decide(
             "wait", sync, reason, "WaitingForApproval", f"the plan is disruptive and waits for approval: {risks[0]}"
         )
     if contested:
-        return Decision("wait", sync, reason, "Pending", "something on the host keeps undoing this; the next try waits")
+        return Decision(
+            "wait",
+            sync,
+            reason,
+            "Pending",
+            "something on the host reverts this change again and again. The next try waits",
+        )
     return Decision("apply", sync, reason, "Running")
 
 
 def needs_approval(raises: Sequence[str]) -> str:
-    """What the operator does not let a commit do by itself, and what to do about it."""
+    """What the operator does not let a commit do on its own, and what to do about it."""
     more = f" (and {len(raises) - 3} more)" if len(raises) > 3 else ""
     what = "; ".join(raises[:3]) + more
     return f"this plan needs an approval, once: {what}. Fix: apply it with a token of scope approve"

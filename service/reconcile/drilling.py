@@ -18,7 +18,7 @@ from service.reconcile.trouble import Troubles
 from service.spec.host import HostSpec
 
 LINK_FIELDS = ("type", "up", "mtu")
-INTERRUPTED = "the service was stopped in the middle of it; the host undoes it by itself, nothing is proven"
+INTERRUPTED = "the service was stopped during the drill. The host rolls back automatically, and nothing is proven"
 
 
 class Drilling:

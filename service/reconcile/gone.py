@@ -29,7 +29,7 @@ WHY = {
 
 
 class Gone:
-    """Tells the two apart, and asks once more for what a person had asked for."""
+    """Says the two apart, and asks once more for what a person had requested."""
 
     def __init__(self, record: Record, memory: Memory, clock: Clock) -> None:
         self._record = record
@@ -48,7 +48,7 @@ class Gone:
         return replace(told, cause=cause, error=f"{told.error}; {why}. It is tried once more")
 
     async def again(self, apply: Apply) -> None:
-        """The same request once more, where a person or a program had asked; else the loop goes on by itself."""
+        """The same request once more, where a person or a program had asked; else the loop continues on its own."""
         asked_at, now = apply.requested_at, self._clock.now()
         is_late = asked_at is None or now - asked_at > WITHIN
         if apply.trigger not in ASKED or is_late or await self._is_second(apply, *AWAY):

@@ -1,4 +1,4 @@
-"""The loop: one watcher of the repository, some workers on hosts, until it is told to stop."""
+"""The loop: one watcher of the repository, some workers on hosts, until it is informed to stop."""
 
 import asyncio
 import logging
@@ -82,13 +82,13 @@ class Loop:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def resume(self) -> None:
-        """What is known from before, so that everybody who asks is answered while source and hosts are asked anew."""
+        """What is known from before, so that everybody who asks is answered while source and hosts are asked again."""
         try:
             await self.remember()
             await self._watcher.resume()
             for name in self._watcher.wanted.hosts:
                 await self._rounds.recall(name, self._watcher.wanted)
-        except Exception as error:  # the service starts all the same; the first look finds all of it anew
+        except Exception as error:  # the service starts all the same; the first look finds all of it again
             logger.warning("what was known before the start cannot be read: %s", sentence(error))
 
     async def _watch(self) -> None:

@@ -99,7 +99,7 @@ class Hosts(Protocol):
         ...
 
     def doubt(self, name: str) -> str:
-        """Why only an old connection says anything of the host: nobody can log in anew. Empty where that is proven."""
+        """Why only an old connection says anything of the host: nobody can log in again. Empty where that is proven."""
         ...
 
     async def close(self, name: str) -> None:

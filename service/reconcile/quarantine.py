@@ -14,7 +14,7 @@ from service.spec.host import HostSpec
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What stands on the host: the transaction that is armed, the one whose rollback failed, and what that said."""
+    """What is on the host: the transaction that is armed, the one whose rollback failed, and what that said."""
 
     armed: str = ""
     quarantined: str = ""
@@ -25,12 +25,12 @@ class Held:
         """What it is and what to do next, for a person."""
         if not self.quarantined:
             of = f" of {self.controller}" if self.controller else ""
-            return f"transaction {self.armed}{of} is armed on the host; its end is waited for"
+            return f"transaction {self.armed}{of} is armed on the host. passerelle waits for its end"
         why = f": {self.why}" if self.why else ""
-        console = f" at its console {status.console}" if status.console else ""
+        console = f" on its console {status.console}" if status.console else ""
         return (
-            f"the rollback of {self.quarantined} failed{why}; nothing is applied until a person has looked at the "
-            f"host{console} and said `passerelle release {status.host} --reason TEXT`"
+            f"the rollback of {self.quarantined} failed{why}. No apply starts on this host. Fix: check the "
+            f"host{console}, and run `passerelle release {status.host} --reason TEXT`"
         )
 
 
@@ -53,7 +53,7 @@ class Quarantine:
         return Held(armed, fence.quarantined, fence.controller, ended.error if ended else "")
 
     async def release(self, spec: HostSpec, quarantined: str, why: str) -> None:
-        """Lift the quarantine on the host. What it says instead is told as an event; it is not tried again."""
+        """Lift the quarantine on the host. What it says instead is reported as an event; it is not tried again."""
         event = HostRelease(host=spec.name, quarantined=quarantined, why=why)
         try:
             await self._hosts.release(spec, quarantined, why)

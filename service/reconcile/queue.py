@@ -10,7 +10,7 @@ class Queue:
     """Which host is due next.
 
     `add` while the name waits moves it forward, never back; `add` while it is worked on makes it due again afterwards
-    (once, however often it was asked). So a push during an apply is neither lost nor run beside it.
+    (once, however often it was asked). So a push during an apply is neither lost nor run next to it.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -2,7 +2,7 @@
 
 What a host sent last is read again as a fresh answer is, and planned again by what it was compared with then. What
 comes out has to be the plan that is on record: where it is another, or anything is missing, nothing is made up, and
-only what was seen is told.
+only what was seen is reported.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class Recall:
             after = page.next
 
     async def standing(self, name: str, wanted: Wanted, permission: Permission) -> Standing:
-        """What was known of the host after its last round. Never raises: the next look finds all of it anew."""
+        """What was known of the host after its last round. Never raises: the next look finds all of it again."""
         standing = Standing()
         try:
             status = await asyncio.to_thread(self._memory.host, name)
@@ -79,7 +79,7 @@ class Recall:
         observed = await self._hosts.recall(sighting) if sighting is not None else None
         if sighting is None or observed is None:
             return standing
-        # had anything been told anew since, it would have been kept: so it was seen until then
+        # had anything been reported again since, it would have been kept: so it was seen until then
         observed = replace(observed, observed_at=max(seen_at, sighting.at))
         return replace(standing, observed=observed, kept=(sighting.watch, observed.digests, sighting.weighed))
 
@@ -112,7 +112,7 @@ class Recall:
         return record is not None and (record.digest, record.commit) == (plan.digest, plan.commit)
 
     def _heals_s(self, name: str) -> dict[Key, deque[float]]:
-        """When each difference that the host had made was undone lately."""
+        """When each difference that the host had made was rolled back lately."""
         heals_s: dict[Key, deque[float]] = {}
         now, now_s = self._clock.now(), self._clock.monotonic_s()
         for apply in self._memory.applies(ApplyListing(limit=CONTESTED_TIMES * 2, host=name)).items[::-1]:

@@ -187,7 +187,7 @@ class Rounds:
             status = statuses.doubted(turn.status, self._hosts.doubt(name))
             standing.well()
             self._troubles.well("round", name)
-        except Throttled as error:  # whoever asked for something goes on waiting: it passes by itself
+        except Throttled as error:  # whoever requested something continues waiting: it passes on its own
             self._failed(error)
             standing.fail(str(error))
             status = statuses.unreachable(status, error)
@@ -205,7 +205,7 @@ class Rounds:
         return next_s
 
     async def _gave_up(self, host: str, standing: Standing, why: str, cause: str) -> float:
-        """Whoever waits for something of this host is told now; the seconds until the next round."""
+        """Whoever waits for something of this host is informed now; the seconds until the next round."""
         standing.fail(why)
         with contextlib.suppress(StoreError):  # what the record did not take waits still, and a later round ends it
             await self._asked.give_up(host, "Failed", cause, why)
@@ -380,7 +380,7 @@ class Rounds:
         standing.look(turn.looked, turn.spec, plan, await asyncio.to_thread(write, plan.host), kept)
 
     async def _know_guests(self, turn: Turn) -> None:
-        """How full the pools are, and names that two guests want: each is told when it is new."""
+        """How full the pools are, and names that two guests want: each is reported when it is new."""
         spec, standing, observed = turn.spec, turn.standing, turn.observed
         claims = claims_of(spec, self._kinds)
         self._filled(spec.name, await asyncio.to_thread(pools_of, spec.name, claims, observed))
@@ -398,5 +398,5 @@ class Rounds:
 
 
 def told(plan: Plan, standing: Standing) -> str:
-    """What a person should know of a host about which nothing more urgent is said."""
+    """What a person should know of a host about which nothing more urgent is reported."""
     return "; ".join(plan.at_boot) or in_words(standing.disputed)

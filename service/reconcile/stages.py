@@ -14,7 +14,7 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True)
 class Stage(Generic[T, E]):
-    """One stage of some work. `applies` says whether there is anything to do in it; `does` returns None to go on, or
+    """One stage of some work. `applies` says whether there is anything to do in it; `does` returns None to continue, or
     how the work ends here."""
 
     name: str

@@ -1,6 +1,6 @@
 """What the loop remembers of each host between rounds.
 
-What a restart may not lose is rows (service/reconcile/recall.py reads them again); what is of the moment begins anew:
+What a restart may not lose is rows (service/reconcile/recall.py reads them again); what is of the moment begins again:
 `failures`, `unsettled`, `applying`, `trouble`, `unrecorded`.
 """
 
@@ -44,7 +44,7 @@ class Looked(NamedTuple):
 
 @dataclass
 class Standing:
-    """One host's last round. `heals_s` says when each difference was undone lately; `applied_by` is the apply that
+    """One host's last round. `heals_s` says when each difference was rolled back lately; `applied_by` is the apply that
     ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
     not known here yet, the host's journal has to be asked. `disputed` are names that two guests want. `spec` is what
     `desired` was made of, `looked` what `plan` was made of. `applying` is an apply that was begun and whose end is not
@@ -92,7 +92,7 @@ class Standing:
         self.failures, self.trouble = 0, ""
 
     def fail(self, why: str) -> None:
-        """A round came to nothing."""
+        """A round failed."""
         self.failures, self.trouble = self.failures + 1, why
 
     def void(self) -> None:
@@ -109,12 +109,12 @@ class Standing:
         return self.plan if idle and self.looked is not None and self.looked.is_as(looked) else None
 
     def heals(self, plan: Plan, now_s: float) -> None:
-        """What the host did by itself is undone now."""
+        """What the host did on its own is rolled back now."""
         for key in moved_by_host(plan):
             self.heals_s.setdefault(key, deque(maxlen=CONTESTED_TIMES)).append(now_s)
 
     def is_contested(self, plan: Plan, now_s: float) -> bool:
-        """Whether one and the same difference was undone so often lately that something must be fighting back."""
+        """Whether one and the same difference was rolled back so often lately that something must be fighting back."""
         return any(
             len(times) == CONTESTED_TIMES and now_s - times[0] < CONTESTED_WITHIN_S
             for key in moved_by_host(plan)

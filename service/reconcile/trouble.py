@@ -70,7 +70,7 @@ class Troubles:
         known = self._known.pop((task, name), None)
         if known is not None:
             times = f"{known.times} failures" if known.times > 1 else "1 failure"
-            logger.info("%s ends well again after %s", DOING[task].format(name), times, extra=about(task, name))
+            logger.info("%s works again after %s", DOING[task].format(name), times, extra=about(task, name))
 
     def is_news(self, task: Task, name: str, error: Exception) -> bool:
         """Whether this kind of failure was not the last one of this name."""

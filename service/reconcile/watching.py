@@ -142,7 +142,7 @@ class Watcher:
             return await self._read(accepted, is_newest=False)
 
     async def _read(self, commit: str, *, is_newest: bool = True) -> bool:
-        """Read a commit and put it in force, or refuse it as a whole. `is_newest`: the source stands there."""
+        """Read a commit and put it in force, or refuse it as a whole. `is_newest`: the source is there."""
         try:
             tree = await asyncio.to_thread(self._revisions.read_tree, commit, self._blobs)
         except SourceError as error:

@@ -41,7 +41,7 @@ DEAF = {"journalmatch": "choice of journal entries (journalmatch)", "filter": "f
 
 @dataclass(frozen=True, slots=True)
 class Jails:
-    """The jails by name with their options, () = none of ours are wanted. `spared` are never banned, beside the host
+    """The jails by name with their options, () = none of ours are wanted. `spared` are never banned, next to the host
     itself and the service."""
 
     kind: str = field(compare=False)
@@ -158,11 +158,11 @@ class Jails:
                 )
 
     def notes(self, observed: HostObserved) -> tuple[str, ...]:
-        """What to do where a jail is up and bans nobody. No step mends that: our file says what it should."""
+        """What to do where a jail is up and bans nobody. No step fixes that: our file says what it should."""
         return tuple(
             f"fail2ban's jail {name} is up and bans nobody: its {DEAF[what]} leaves out what `{daemon}` writes to the "
-            f"journal. Fix: take out what changes it below {FOLDER}, or update fail2ban, then restart it "
-            "(`systemctl restart fail2ban`)"
+            f"journal. Fix: remove the lines below {FOLDER} that change it, or update fail2ban. Restart fail2ban "
+            "afterwards: `systemctl restart fail2ban`"
             for name in self.names
             if name in HEARING and name in observed.deaf
             for what, daemon in (observed.deaf[name],)

@@ -139,7 +139,7 @@ class LastApplied:
         return cls({(str(r[0]), str(r[1]), str(r[2]), str(r[3])): r[4] for r in rows}, exists=True)
 
     def of_field(self, field_name: str, where: str) -> dict[str, Json]:
-        """What was applied in one field of every resource, whatever section asked for it: {resource: want}."""
+        """What was applied in one field of every resource, whatever section requested it: {resource: want}."""
         return self.by_field.get((field_name, where), {})
 
     @cached_property

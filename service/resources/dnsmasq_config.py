@@ -35,11 +35,11 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class DnsmasqConfig:
-    """All directives wanted. One that another file of dnsmasq's already gives is met where it stands.
+    """All directives wanted. One that another file of dnsmasq's already gives is met where it is.
 
     `networks` are the host's own (CIDR): they give a range its mask where it names none. `guests` are to be named,
     and those on `bridges` by their own settings; a folder of ours is read for those that no other file names.
-    `take_over`: everything stands in our own file, and the lines elsewhere go; `take_guests`: so do the
+    `take_over`: everything is in our own file, and the lines elsewhere go; `take_guests`: so do the
     lines that name guests. `former` is what the last apply wanted, canonical, and nobody wants now.
     """
 
@@ -232,7 +232,7 @@ class DnsmasqConfig:
     def counting_elsewhere(
         self, texts: Mapping[str, bytes], want: Mapping[str, Sequence[Json]]
     ) -> Mapping[str, list[Json]]:
-        """What other files say that is wanted, or stands in its way. What else they say is theirs: it is no drift."""
+        """What other files say that is wanted, or is in its way. What else they say is theirs: it is no drift."""
         fields: dict[str, list[Json]] = {}
         everything = elsewhere.standings(texts, self.canonical_pairs)
         for standing in elsewhere.in_force(everything, want):
@@ -242,7 +242,7 @@ class DnsmasqConfig:
         return fields
 
     def to_move(self, texts: Mapping[str, bytes]) -> Iterator[StandingElsewhere]:
-        """What stands elsewhere and is taken over."""
+        """What is elsewhere and is taken over."""
         want = self.wanted()
         guests = {line.where for line in lines_to_move(texts, self.guests)} if self.take_guests else set()
         for standing in self.standings(texts):

@@ -1,4 +1,4 @@
-"""What files of dnsmasq's say that are not ours: where it stands, how it is changed there or moved."""
+"""What files of dnsmasq's say that are not ours: where it is, how it is changed there or moved."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,7 +111,7 @@ def _option(value: str) -> tuple[str, ...]:
 def rivals(
     found: Iterable[StandingElsewhere], want: Mapping[str, Sequence[Json]], written: Mapping[Directive, Directive]
 ) -> Iterator[tuple[StandingElsewhere, str]]:
-    """(directive, the value that it should have, as it is written) of all that stand in the way."""
+    """(directive, the value that it should have, as it is written) of all that are in the way."""
     for standing in found:
         value = rival_of(standing, want)
         if value is not None:
@@ -119,7 +119,7 @@ def rivals(
 
 
 def refusal(standing: StandingElsewhere, new: str, host: str) -> Refusal:
-    """A change that cannot be made where it stands."""
+    """A change that cannot be made where it is."""
     return Refusal(
         "not-ours",
         f"{standing.where} sets {standing.key} to {standing.value or 'on'}, the spec wants {new or 'on'}",

@@ -62,7 +62,7 @@ class FirewallTable(OwnTable):
         return filter_opens(observed, self.id, self.table, may_open)
 
     def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
-        """How its rules would keep the service from connecting anew."""
+        """How its rules would keep the service from connecting again."""
         return kept_out(self.analyser, path, devices)
 
 

@@ -24,5 +24,5 @@ def not_ours(names: str) -> Refusal:
     return Refusal(
         "not-ours",
         f"Proxmox's SDN rewrites {SDN_FILE}, so a change of {names} there would be lost",
-        hint="change it in Proxmox (Datacenter, SDN), and take it out of the spec",
+        hint="change it in Proxmox (Datacenter, SDN), and remove it from the spec",
     )

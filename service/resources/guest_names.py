@@ -77,9 +77,9 @@ def is_met(guest: GuestRow, known: Mapping[str, GuestLine]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class GuestNames:
-    """All guests that dnsmasq should know. One that another file names is met there; the others stand in our own.
+    """All guests that dnsmasq should know. One that another file names is met there; the others are in our own.
 
-    `take_over`: all of them stand in our own file, and their lines elsewhere go. `bridges` are those whose guests are
+    `take_over`: all of them are in our own file, and their lines elsewhere go. `bridges` are those whose guests are
     known by their own settings, too. `lease_file` is where dnsmasq keeps its leases. `gone`: nobody is to be named.
     """
 
@@ -173,8 +173,8 @@ class GuestNames:
         return total
 
     def with_leases(self, total: Contribution, file: OwnFile, observed: HostObserved) -> Contribution:
-        """dnsmasq takes up new lines by itself, but forgets none, and a name stays with its lease: where one goes, it
-        is taken off the lease while dnsmasq starts anew. So it does where the folder may be a new one."""
+        """dnsmasq takes up new lines on its own, but forgets none, and a name stays with its lease: where one goes, it
+        is taken off the lease while dnsmasq starts again. So it does where the folder may be a new one."""
         text = observed.text(GUESTS_FILE)
         if not total.steps or not self.lease_file or isinstance(text, Unknown):
             return total
@@ -192,7 +192,7 @@ class GuestNames:
         why = (
             f"{self.kind}: {words or 'names'} taken off the leases"
             if unnamed
-            else f"{self.kind}: dnsmasq reads all anew"
+            else f"{self.kind}: dnsmasq reads all of them again"
         )
         step = Step(f"leases:{self.lease_file}", {}, {"unnamed": [*unnamed]}, why)
         return replace(total, steps=(*total.steps, (Phase.LEASES, step)))

@@ -1,4 +1,4 @@
-"""Would a firewall keep the service from connecting anew? The first packet of SSH, by the rules as they would be."""
+"""Would a firewall keep the service from connecting again? The first packet of SSH, by the rules as they would be."""
 
 from collections.abc import Iterator, Sequence
 

@@ -16,7 +16,7 @@ from service.resources.resource import Compared, Contribution, Phase, Wishes, fi
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link as it should be now. `bridge` None = an interface that the host has by itself; `gone` = wanted removed.
+    """A link as it should be now. `bridge` None = an interface that the host has on its own; `gone` = wanted removed.
 
     `ports` are those the spec declares: a bridge's other ports are its guests and are never touched.
     """

@@ -109,7 +109,7 @@ class SourceNat:
         return tuple(rule_of(name) for name in sorted(base.of_field("masquerade", "live")) if name not in wanted)
 
     def remembering(self, desired: Desired, base: LastApplied) -> Self:
-        """Rules of the last apply: where a line elsewhere still makes one, that is told, or taken over."""
+        """Rules of the last apply: where a line elsewhere still makes one, that is reported, or taken over."""
         rules = self.former_rules(desired.of_type(SourceNat), base)
         return replace(self, former=rules) if rules else self
 
@@ -119,7 +119,7 @@ class SourceNat:
         return [] if isinstance(made, Unknown) else [maker for maker in made if maker.rule in self.former]
 
     def table_differences(self, own: Sequence[Rule], observed: HostObserved) -> Iterator[Difference]:
-        """Our own table: what stands in it beyond the wanted rules, or in another form than we load it."""
+        """Our own table: what is in it beyond the wanted rules, or in another form than we load it."""
         seen = observed.fact(TABLE_FACT)
         if isinstance(seen, Absent):
             return
@@ -219,11 +219,11 @@ class SourceNat:
             )
 
     def left_now(self, observed: HostObserved) -> Iterator[str]:
-        """Rules in tables of somebody else, which stay until these are loaded anew."""
+        """Rules in tables of somebody else, which stay until these are loaded again."""
         for rule in self.rules:
             for made in found(rule, observed):
                 if made.table not in (f"nft {TABLE}", "iptables nat"):
-                    yield f"{label(rule)} is made by {made.table}, too, until that is loaded anew or the host boots"
+                    yield f"{label(rule)} is made by {made.table}, too, until that is reloaded or the host boots"
 
     def live_steps(
         self, own: Sequence[Rule], others: Sequence[Maker], observed: HostObserved

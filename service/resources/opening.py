@@ -1,7 +1,7 @@
-"""What a resource opens beyond what the operator lets a commit open by itself.
+"""What a resource opens beyond what the operator lets a commit open on its own.
 
 Judged is the difference that it makes, over all packets: what is open now is not news, however it is written. What
-cannot be told (a Proxmox firewall file, tables that cannot be compared) counts as beyond.
+cannot be known (a Proxmox firewall file, tables that cannot be compared) counts as beyond.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ from service.resources.reach import table_change
 
 DIRECTIONS = ("in", "forward")
 MOST_SHOWN = 8
-UNTOLD = "what it opens cannot be told"
+UNTOLD = "its effect on open ports is unknown"
 
 
 def filter_opens(observed: HostObserved, fact: str, table: Table | None, may_open: Sequence[Opening]) -> Iterator[str]:

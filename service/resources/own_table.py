@@ -17,7 +17,7 @@ from service.resources.nat import LOADER, LOADER_FILE, loader
 from service.resources.resource import Compared, Contribution, Phase, Resource, Wishes, field_difference, part_steps
 
 MAX_SHOWN = 200
-"""Characters of a rule in a difference. The file of the table, which stands in the plan, too, has all of it."""
+"""Characters of a rule in a difference. The file of the table, which is in the plan, too, has all of it."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class _Live:
         return cls(heads, rules, others)
 
     def head(self, chain: str) -> Observed[Json]:
-        """What the kernel has of a chain beside its rules."""
+        """What the kernel has of a chain next to its rules."""
         return Seen(_head(self.heads[chain])) if chain in self.heads else Absent()
 
     def words(self, chain: str) -> list[Json]:

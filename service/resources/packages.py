@@ -1,7 +1,7 @@
 """Debian packages: installed before the switch is armed, removed by a step of what is confirmed.
 
 The host says first what apt would do (`HostObserved.weighed`). All that would come or go is in the plan. What would go
-or change and is not named is refused, and so is whatever the way in, the switch or the boot hang on.
+or change and is not named is refused, and so is whatever the connection, the switch or the boot depend on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -73,7 +73,7 @@ class Package:
         if not different:
             return Contribution()
         if isinstance(observed.weighed, Unknown) or not isinstance(observed.weighed, Seen):
-            why = observed.weighed.why if isinstance(observed.weighed, Unknown) else "the host was not asked"
+            why = observed.weighed.why if isinstance(observed.weighed, Unknown) else "the host has not been queried"
             return Contribution(refusals=(not_weighed([p.name for p in different], why),))
         weighed = observed.weighed.value
         install = [p.name for p in different if p.state == "present"]

@@ -29,7 +29,7 @@ from service.resources.resource import Phase
 
 FOLDER = "/etc/pve/firewall"
 _ALWAYS = ("enable", "policy_in", "policy_out")
-"""Options that are told even where they are as usual. Whether they are written makes no difference."""
+"""Options that are reported even where they are as usual. Whether they are written makes no difference."""
 MODE, WWW_DATA = "0640", 33
 ENV = "ct"
 
@@ -78,12 +78,12 @@ class PveFirewallFile(OwnFile):
 
     @classmethod
     def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:
-        """Files that Proxmox goes on obeying: without them the node may be open, so nobody removes them unasked."""
+        """Files that Proxmox continues obeying: without them the node may be open, so nobody removes them unasked."""
         for path in desired.no_longer(base, "file", "file"):
             if path.startswith("/etc/pve/") and not isinstance(observed.fact(f"file:{path}"), Absent):
                 yield Left(
                     f"file:{path}",
-                    f"{path} stays as the spec said, and Proxmox's firewall goes on obeying it",
+                    f"{path} stays as the spec described it, and Proxmox's firewall still uses it",
                     f"edit it in Proxmox, or remove it on {observed.host} by hand",
                 )
 
@@ -101,11 +101,11 @@ class PveFirewallFile(OwnFile):
         yield Passing(f"what {self.path} opens and closes is not computed", None, None)
 
     def opens_beyond(self, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
-        """Any change: what it opens cannot be told."""
+        """Any change: what it opens cannot be known."""
         yield f"changes {self.path}: {UNTOLD}"
 
     def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
-        """How the node's rules would keep the service from connecting anew."""
+        """How the node's rules would keep the service from connecting again."""
         return kept_out(self.analyser, path, devices)
 
 

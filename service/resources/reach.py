@@ -23,7 +23,7 @@ MOST_SHOWN = 40
 @dataclass(frozen=True, slots=True)
 class TableChange:
     """The packets for which a table decides otherwise than the kernel's own, by direction; None where there is too
-    much to compare. `labels` are the names that stand as numbers in them."""
+    much to compare. `labels` are the names that are as numbers in them."""
 
     by_direction: Mapping[str, tuple[Change, ...] | None]
     labels: Labels
@@ -56,7 +56,7 @@ def filter_changes(observed: HostObserved, fact: str, table: Table | None) -> It
         return
     change = table_change(observed, fact, table)
     if change is None:
-        yield Passing("what passes now cannot be told: the kernel's table has rules of another form", None, None)
+        yield Passing("the present state is unknown, because the kernel's table has rules of another form", None, None)
         return
     for direction, changes in change.by_direction.items():
         if changes is None:

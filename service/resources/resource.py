@@ -79,7 +79,7 @@ class Resource(Protocol):
         ...
 
     def wishes(self) -> Wishes:
-        """The fields asked for, as they are stored for the next three-way diff."""
+        """The fields requested, as they are stored for the next three-way diff."""
         ...
 
     def watch(self) -> Watch:
@@ -146,7 +146,7 @@ def field_of(seen: Observed[Json], name: str) -> Observed[Json]:
 def value_or_none(seen: Observed[Json]) -> Json:
     """The captured value, None where it is absent. Never call it on Unknown: that is a bug of ours."""
     if isinstance(seen, Unknown):
-        raise AssertionError(f"asked for the value of something unknown: {seen.why}")
+        raise AssertionError(f"the value of something unknown was requested: {seen.why}")
     return seen.value if isinstance(seen, Seen) else None
 
 

@@ -1,4 +1,4 @@
-"""Stanzas of the interfaces files: compared by what the next boot makes of them, changed where they stand."""
+"""Stanzas of the interfaces files: compared by what the next boot makes of them, changed where they are."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace

@@ -84,7 +84,7 @@ class DecidingPackets(Protocol):
         ...
 
     def opens_beyond(self, observed: HostObserved, may_open: Sequence[Opening]) -> Iterator[str]:
-        """What it opens beyond what a commit may open. What cannot be told counts as beyond."""
+        """What it opens beyond what a commit may open. What cannot be known counts as beyond."""
         ...
 
     def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
@@ -122,7 +122,7 @@ class Asked(Protocol):
 
 @runtime_checkable
 class ServingGuests(Protocol):
-    """Guests hang on it: their leases and their names."""
+    """Guests depend on it: their leases and their names."""
 
     @classmethod
     def impact(cls, wanted: Sequence[Self], observed: HostObserved, leases: Sequence[Lease]) -> Iterator[str]:

@@ -24,7 +24,7 @@ class Unit:
     """A unit as it should be. `reads` are the files that it reads only at its start: a later change makes it stale.
 
     `reads_below` are folders whose files it reads, too: a step that changes one of them restarts it.
-    `free`: a spec names it and no kind of ours needs it, so the host says first what hangs on it.
+    `free`: a spec names it and no kind of ours needs it, so the host says first what depends on it.
     `boot_only`: what counts is that it starts at boot; whether it is active now says nothing (a loader that ran).
     `absent`: its file is ours and goes later in the plan. What `systemctl enable` made goes first: once the file is
     gone, systemctl knows no such unit any more, and a link to nothing would stay.
@@ -128,7 +128,7 @@ class Unit:
         weighed = observed.weighed
         if not isinstance(weighed, Seen) or not weighed.value.units.get(self.name):
             why = weighed.why if isinstance(weighed, Unknown) else "systemd does not say"
-            yield Refusal("unknown", f"what hangs on {self.name} cannot be said: {why}", HINT)
+            yield Refusal("unknown", f"what depends on {self.name} is unknown: {why}", HINT)
             return
         said = unit_objections(self.name, self.state, dict(weighed.value.units[self.name]))
         if said:

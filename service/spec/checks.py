@@ -12,7 +12,7 @@ from service.spec import grammar, patterns
 from service.spec.findings import Hit, LintRule, Path
 
 FIELDS = LintRule("checks.fields", "error", "a check has the fields of its type and no others")
-TARGET = LintRule("checks.target", "error", "a check asks an address that may be asked from where it is asked")
+TARGET = LintRule("checks.target", "error", "a check's address is allowed for the place where it runs")
 TWICE = LintRule("checks.twice", "error", "a check is named once")
 RULES = (FIELDS, TARGET, TWICE)
 
@@ -48,7 +48,7 @@ def check_asked_address(value: str) -> str:
 
 
 def check_path(value: str) -> str:
-    """A path as it stands in a request: printable ASCII from a slash on, no blanks."""
+    """A path as it is in a request: printable ASCII from a slash on, no blanks."""
     if not value.startswith("/") or not all("!" <= character <= "~" for character in value):
         grammar.wrong(f"{quoted(value)} is not a path", "write a path such as /health")
     return value
@@ -60,16 +60,16 @@ _ASKED = patterns.whole(
 
 
 class CheckSection(BaseModel):
-    """One check: something that answers now must answer after a change, or the change is undone."""
+    """One check: something that answers now must answer after a change, or the change is rolled back."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     type: ProbeKind = Field(
-        description="tcp: a connection is taken. http: a GET is answered well. icmp: an echo request is answered. "
+        description="tcp: a connection is accepted. http: a GET succeeds. icmp: an echo request is answered. "
         "dns: a resolver knows the name."
     )
     address: Annotated[str, *grammar.text(check_asked_address, _ASKED)] = Field(
-        description="The address that is asked; never a name."
+        description="The address to check, never a name."
     )
     port: int | None = Field(None, ge=1, le=65535, description="tcp: required. http: 80. dns: 53.")
     path: (
@@ -80,7 +80,9 @@ class CheckSection(BaseModel):
     name: grammar.DomainName | None = Field(
         None, description="dns: the name that must have an address. http: the Host header."
     )
-    origin: Origin = Field("host", alias="from", description="Who asks: the host, or the service (`controller`).")
+    origin: Origin = Field(
+        "host", alias="from", description="The place where the check runs: the host, or the service (`controller`)."
+    )
     timeout: Annotated[str, *grammar.duration(1, 10)] = Field(
         "3s", description="How long an answer may take: 1s to 10s."
     )

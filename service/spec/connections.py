@@ -19,7 +19,7 @@ _IPV6_URL = re.compile(r"https?://\[[0-9a-f:]+\](?::[0-9]{1,5})?(?:/[A-Za-z0-9._
 class Connection:
     """How the host is reached over SSH. `host_keys` are `TYPE BASE64` without comment, any of which may be shown.
 
-    `confirm_timeout_s` is how long a change waits for its confirmation before the host undoes it.
+    `confirm_timeout_s` is how long a change waits for its confirmation before the host rolls it back.
     `allow_management_change` counts only in the commit that introduces it. `jump` is the host that forwards the
     connection; where it is one of the fleet, `jump_host` is its name.
     """
@@ -121,7 +121,7 @@ class ConnectionSection(BaseModel):
     port: Port = Field(22, description="TCP port of the host's sshd.")
     confirm_timeout: Annotated[str, *grammar.duration(5, 3600)] = Field(
         "120s",
-        description="How long a change waits for its confirmation before the host undoes it: 5s to 1h.",
+        description="How long a change waits for its confirmation before the host rolls back: 5s to 1h.",
     )
     console: Annotated[str, *grammar.text(_check_console, _CONSOLE)] | None = Field(
         None, description="Web address of the host's console, shown when all else fails."
@@ -133,7 +133,7 @@ class ConnectionSection(BaseModel):
     )
     allow_management_change: bool = Field(
         default=False,
-        description="Let this commit change the service's own path; counts only in the commit that introduces it.",
+        description="Allow a change of the service's own connection. Only has an effect in the commit that adds it.",
     )
 
     def connection(self) -> Connection:

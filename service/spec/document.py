@@ -37,7 +37,7 @@ ANCHOR = LintRule("yaml.anchor", "error", "there are no anchors and aliases")
 TAG = LintRule("yaml.tag", "error", "there are no tags")
 MERGE = LintRule("yaml.merge", "error", "there are no merge keys")
 KEY = LintRule("yaml.key", "error", "keys are text")
-DUPLICATE_KEY = LintRule("yaml.duplicate-key", "error", "a key stands once in its mapping")
+DUPLICATE_KEY = LintRule("yaml.duplicate-key", "error", "a key is unique in its mapping")
 NULL = LintRule("yaml.null", "error", "every key has a value")
 
 RULES = (
@@ -76,7 +76,7 @@ class Document:
     """What a file says. `value` is None when it could not be read at all.
 
     `places` has the position of every value (of its key, where the value is a mapping or list below a key), `keys` that
-    of every key. `spoiled` are paths whose value stands in for one that was refused, `gaps` those of mappings in
+    of every key. `spoiled` are paths whose value replaces one that was refused, `gaps` those of mappings in
     which a key was refused.
     """
 

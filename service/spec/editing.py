@@ -4,7 +4,7 @@
     unified(path, before, after) -> str       a patch that `git apply` takes; empty where nothing differs
     changes_between(before, after) -> list    the changes that make one mapping of plain values the other
 
-The result is read again and compared with what was asked for, so that no edit can do anything else: InputError.
+The result is read again and compared with what was requested, so that no edit can do anything else: InputError.
 """
 
 import difflib

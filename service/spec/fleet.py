@@ -1,4 +1,4 @@
-"""A commit's tree to its hosts: every file read, checked by itself, then the hosts against each other.
+"""A commit's tree to its hosts: every file read, checked on its own, then the hosts against each other.
 
     read_fleet(tree, kinds, known) -> Fleet
 

@@ -38,7 +38,7 @@ def group_kind(kinds: Sequence[object]) -> GroupedKind | None:
 def read_group(
     entry: BlobEntry, read: Document, kinds: Sequence[object]
 ) -> tuple[SharedFile | None, list[DocumentProblem]]:
-    """One file by itself; None where anything in it is not a value of its type."""
+    """One file on its own; None where anything in it is not a value of its type."""
     kind = group_kind(kinds)
     if kind is None:
         hit = NOT_TAKEN.hit((), "no section uses this file, so nothing enforces it", "remove the file")

@@ -15,7 +15,7 @@ from service.spec.findings import WHOLE_FILE, Finding, Hit, LintRule, Path, Posi
 Platform = Literal["debian", "proxmox"]
 Sync = Literal["observe", "approve", "auto"]
 Movable = Literal["nat", "dnsmasq", "guests"]
-"""Sections that may stand elsewhere on a host than in passerelle's own files."""
+"""Sections that may be elsewhere on a host than in passerelle's own files."""
 
 FILE_NAME = LintRule("host.file-name", "error", "`host` is the name of the file without its ending")
 CLUSTER = LintRule("host.cluster", "error", "a cluster is one of Proxmox hosts")
@@ -28,7 +28,7 @@ RULES = (FILE_NAME, CLUSTER, NO_CONSOLE, ALLOW_MANAGEMENT_CHANGE, *checks.RULES)
 
 @dataclass(frozen=True, slots=True)
 class SharedFile:
-    """A file of groups/: a kind's validated value, and where it stands."""
+    """A file of groups/: a kind's validated value, and where it is."""
 
     file: str
     section: object
@@ -126,7 +126,7 @@ class Head(BaseModel):
     platform: Platform = Field("debian", description="What runs on the host.")
     sync: Sync = Field(
         "approve",
-        description="observe: say what differs. approve: apply what a person approves. auto: apply, and heal drift.",
+        description="observe: show differences. approve: apply once approved. auto: apply, and repair changes by hand.",
     )
     cluster: grammar.HostName | None = Field(
         None, description="The Proxmox cluster that it is a node of; its first host by name writes cluster.fw."
@@ -134,10 +134,10 @@ class Head(BaseModel):
     take_over: tuple[Movable, ...] = Field(
         default=(),
         max_length=3,
-        description="Sections that are moved into passerelle's own files where they stand elsewhere on the host.",
+        description="Sections whose settings in other files of the host move into passerelle's own files.",
     )
     connection: ConnectionSection = Field(description="How the host is reached over SSH.")
-    checks: Checks = Field((), description="What has to answer before and after a change.")
+    checks: Checks = Field((), description="Checks that must succeed before and after a change.")
 
 
 def lint_head(head: Head, file: str) -> Iterator[Hit]:

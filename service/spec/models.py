@@ -34,7 +34,7 @@ class SharedKind(Protocol):
     shared_section: Any
 
     def lint_shared(self, section: Any, shared: Shared) -> Iterator[Hit]:
-        """What is wrong in fleet.yaml beside the files of groups/ (`shared`); paths start in the section."""
+        """What is wrong in fleet.yaml next to the files of groups/ (`shared`); paths start in the section."""
         ...
 
 

@@ -1,6 +1,6 @@
 """A host's whole spec with the place of each value, for people.
 
-    as_yaml(name, own_file, whole, layers) -> text      YAML that reads as the whole, `# FILE:LINE` beside each value
+    as_yaml(name, own_file, whole, layers) -> text      YAML that reads as the whole, `# FILE:LINE` next to each value
     as_rows(own_file, whole) -> [{path, value, file, line}]
 
 A short list has one place: lists are never merged, so all of it is in one file.

@@ -66,7 +66,7 @@ def check_packets(process: "asyncssh.SSHClientProcess[bytes]", target: Target) -
 
 
 async def _together(*works: Coroutine[Any, Any, bytes]) -> list[bytes]:
-    """All of them, or the first trouble of any; none goes on behind our back."""
+    """All of them, or the first trouble of any; none continues behind our back."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         return list(await asyncio.gather(*tasks))

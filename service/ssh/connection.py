@@ -97,7 +97,7 @@ class SshHost:
             await self._abort()
             raise
         except Exception as error:
-            # Of every type: bytes of a hostile peer surface from the library as ValueError and the like, too.
+            # Of every type: bytes of a hostile peer surface from the library as ValueError and similar ones, too.
             await self._abort()
             raise trouble_running(self.target, error, what, timeout_s) from error
 

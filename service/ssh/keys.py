@@ -65,7 +65,7 @@ def pinned(target: Target) -> Pinned:
     _check(target)
     if not target.host_keys:
         raise InputError(
-            f"{target.name}: no host key is pinned, so the host cannot be told from another",
+            f"{target.name}: no host key is pinned, so the host cannot be identified",
             hint=f"put the output of `ssh-keyscan -t ed25519 {target.address}`, compared on its console, "
             "under connection.host_keys",
         )

@@ -12,7 +12,7 @@ from service.ssh.keys import load_client_key
 
 
 def own_key(path: Path) -> asyncssh.SSHKey:
-    """The key to log in with; a new ed25519 key where there is none, its public half beside it in PATH.pub.
+    """The key to log in with; a new ed25519 key where there is none, its public half next to it in PATH.pub.
 
     Raises InputError when it can be neither read nor made.
     """

@@ -4,7 +4,7 @@ Connections(dialer, clock, at_once=50)
     .host(target) -> SshHost        the host's connection; made, or made again, when there is none
     .fresh(target) -> SshHost       always new TCP and new authentication; the caller closes it
     .connect = fresh                so that it serves as a Dialer
-    .doubt(name) -> str             why nobody could log in anew while the kept connection still answers; mostly empty
+    .doubt(name) -> str             why nobody could log in again while the kept connection still answers; mostly empty
     .drop(name), .close()
 
 A connection that was made long ago proves nothing about who can log in now: after `RENEW_S` another one takes its
@@ -73,7 +73,7 @@ class Connections:
             return self._keep(await self.fresh(target))
 
     async def _renewed(self, kept: _Kept, target: Target) -> SshHost:
-        """A new connection in the place of an old one, or the old one where there is no way in any more."""
+        """A new connection in the place of an old one, or the old one where there is no connection any more."""
         kept.renew_s = self._clock.monotonic_s() + RENEW_AGAIN_S
         try:
             made = await self.fresh(target)

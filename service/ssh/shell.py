@@ -3,7 +3,7 @@
     Shell.open(connection, target) -> Shell
     Shell.exchange(script) -> bytes
 
-Every question has its own secret marks around its answer. What a login shell's rc files print stands before them and
+Every question has its own secret marks around its answer. What a login shell's rc files print is before them and
 is left out.
 """
 

@@ -1,4 +1,4 @@
-"""Which key a host shows to somebody who does not know it yet: to be compared by a person, never trusted by itself.
+"""Which key a host shows to somebody who does not know it yet: to be compared by a person, never trusted on its own.
 
 shown_key(address, port, dial=None) -> ShownKey         raises Unreachable
 """
@@ -42,7 +42,7 @@ async def shown_key(address: str, port: int = 22, dial: Dial | None = None) -> S
     except TurnedAway as error:
         raise turned_away(f"{address} port {port}", error) from None
     except Exception as error:
-        # Of every type: what a hostile peer sends surfaces from the library as ValueError and the like, too.
+        # Of every type: what a hostile peer sends surfaces from the library as ValueError and similar ones, too.
         raise Unreachable(
             f"{address} port {port} shows no SSH host key: {str(error)[:120] or type(error).__name__}",
             hint="is it up, is the address right, is sshd running there?",

@@ -19,14 +19,17 @@ from service.ssh.greeting import TurnedAway
 Phase = Literal["tcp", "greeting", "login"]
 
 _TIMED_OUT: dict[Phase, tuple[str, str]] = {
-    "tcp": ("no TCP connection within {s:g} s", "is it up, is the address right, does a firewall drop the port?"),
+    "tcp": (
+        "no TCP connection within {s:g} s",
+        "check that the host is up, that the address is right, and that no firewall drops the port",
+    ),
     "greeting": (
         "TCP connects, but no SSH server greets within {s:g} s",
-        "sshd or the whole host hangs; use its console",
+        "use the console: sshd or the whole host hangs",
     ),
     "login": (
         "SSH answers, but the login did not end within {s:g} s",
-        "the host hangs, or large packets are lost on the way (MTU); try `ssh -v` by hand",
+        "try `ssh -v` by hand: the host hangs, or large packets are lost (MTU)",
     ),
 }
 
@@ -39,7 +42,7 @@ _REFUSED: dict[int, tuple[str, str]] = {
 
 
 def where(target: Target) -> str:
-    """Host, address and port as they stand in every message."""
+    """Host, address and port as they are in every message."""
     return f"{'jump host ' if target.is_jump else ''}{target.name} ({target.address} port {target.port})"
 
 
@@ -102,9 +105,9 @@ def turned_away(where_: str, error: TurnedAway) -> Unreachable:
             hint="somebody floods it with connections, or MaxStartups in its sshd_config is too low",
         )
     return Throttled(
-        f"{where_}: sshd refuses every login from {error.own} for a while (PerSourcePenalties): too many logins "
-        "from this address failed, of passerelle or of others behind it. passerelle waits and tries again",
-        hint=f"to exempt passerelle, add `PerSourcePenaltyExemptList {error.own}` to sshd_config there and reload sshd",
+        f"{where_}: sshd rejects every login from {error.own} for a while (PerSourcePenalties), because too many "
+        "logins from this address failed, of passerelle or of others. passerelle waits and tries again",
+        hint=f"exempt passerelle with `PerSourcePenaltyExemptList {error.own}` in its sshd_config, and reload sshd",
     )
 
 
@@ -149,9 +152,9 @@ def _other_key(target: Target, seen: asyncssh.SSHKey | None, pins: Sequence[str]
         return HostKeyChanged(what, hint=hint)
     return HostKeyChanged(
         f"{where(target)} shows the host key {shows}; pinned: {', '.join(pins)}. Nothing was sent to it",
-        hint="if it was reinstalled, compare the fingerprint on its console and commit the new key under "
-        "connection.host_keys; else someone stands between. passerelle does not try again by itself: it looks after "
-        f"the next commit, or when you ask (POST /api/v1/hosts/{target.name}/reconcile)",
+        hint="if the host was reinstalled, compare the fingerprint on its console, and commit the new key under "
+        "connection.host_keys. Otherwise somebody may be intercepting the connection. passerelle tries again after the "
+        f"next commit, or with `passerelle look {target.name}`",
     )
 
 

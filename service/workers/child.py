@@ -1,6 +1,6 @@
 """The process that does the work: `python -m service.workers.child`, started by service/workers/process.py only.
 
-Reads a piece of work, does it, writes what came of it; ends when its input ends. CPU time is limited anew for every
+Reads a piece of work, does it, writes what came of it; ends when its input ends. CPU time is limited again for every
 piece of work (setrlimit(2): SIGXCPU ends the process), memory for all of them.
 """
 

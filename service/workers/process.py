@@ -94,12 +94,12 @@ class Process:
                 raise Lost(None)
             if self._child is None or self._child.poll() is not None:
                 if self._child is not None:
-                    _killed(self._child)  # it has ended by itself: its pipes are closed
+                    _killed(self._child)  # it has ended on its own: its pipes are closed
                 self._child = _child()
             return self._child
 
     def _ended(self) -> int | None:
-        """Kill it; how it ended, by itself or by this."""
+        """Kill it; how it ended, on its own or by this."""
         with self._changing:
             child, self._child = self._child, None
         if child is None:
@@ -132,7 +132,7 @@ def _child() -> "subprocess.Popen[bytes]":
 
 
 def _killed(child: "subprocess.Popen[bytes]") -> int:
-    """A process that ends by itself is let: how it ended says why."""
+    """A process that ends on its own is let: how it ended says why."""
     try:
         status = child.wait(timeout=0.5)
     except subprocess.TimeoutExpired:

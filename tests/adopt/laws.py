@@ -1,7 +1,7 @@
 """Laws of the report, over every host that the tests have.
 
-- Every line that was read stands in exactly one of understood, unmanaged and dangerous.
-- What is said to be in the spec, the written spec asks for; what is said not to be, it does not.
+- Every line that was read is in exactly one of understood, unmanaged and dangerous.
+- What is reported to be in the spec, the written spec asks for; what is reported not to be, it does not.
 - The first plan is empty, or each of its differences and refusals is announced.
 - A section that is taken over keeps every meaning, and after it the plan is empty.
 """

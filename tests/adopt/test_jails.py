@@ -1,4 +1,4 @@
-"""Jails of fail2ban that somebody wrote: told, and suggested with their numbers; never a change."""
+"""Jails of fail2ban that somebody wrote: reported, and suggested with their numbers; never a change."""
 
 import re
 from dataclasses import replace

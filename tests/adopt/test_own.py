@@ -1,4 +1,4 @@
-"""Hosts that passerelle has worked on before: what adopt cannot read back is told, and never lost by a new spec."""
+"""Hosts that passerelle has worked on before: what adopt cannot read back is reported, and never lost by a new spec."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def test_a_spec_that_holds_the_sections_keeps_them(name: str) -> None:
 
 
 def ran(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    """Exit code, what was printed, what was said."""
+    """Exit code, what was printed, what was reported."""
     capsys.readouterr()
     code = run(words)
     return code, *capsys.readouterr()

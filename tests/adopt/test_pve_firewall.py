@@ -88,7 +88,7 @@ def test_what_the_spec_cannot_say_is_left_with_the_reason(path: str, old: str, n
     made = adopt(given)
     assert why in left(made)[HOST]
     assert left(made)[CLUSTER] == left(made)[HOST]
-    assert "stands behind its host's" in left(made)[GUEST]
+    assert "needs that of its host" in left(made)[GUEST]
     assert "\nfirewall:" not in made.text
     assert "\n# firewall:\n" in made.text
     assert "\ncluster:" not in made.text

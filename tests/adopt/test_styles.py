@@ -36,7 +36,7 @@ ALONE = {"fleet.yaml": "passerelle: 1\n"}
 
 
 def shared_of(made: Adopted) -> dict[str, str]:
-    """What adopt writes beside the host's file."""
+    """What adopt writes next to the host's file."""
     return {"fleet.yaml": made.fleet_text, **made.groups}
 
 
@@ -45,7 +45,7 @@ def spec_of(text: str) -> HostSpec:
 
 
 def spec_in(text: str, shared: Mapping[str, str]) -> HostSpec:
-    """The host's spec beside a fleet.yaml and groups/."""
+    """The host's spec next to a fleet.yaml and groups/."""
     files = {**shared, "hosts/pve1.yaml": text}
     fleet = read_fleet(Tree({p: BlobEntry(p, p, t.encode()) for p, t in files.items()}), KINDS)
     assert not fleet.has_errors, "\n".join(map(str, fleet.findings))

@@ -136,7 +136,9 @@ def test_a_patch_says_what_the_host_has_and_the_host_is_then_as_git_wants(name: 
 def test_what_no_key_says_is_left_out_with_the_reason() -> None:
     desired, host = settled()
     made, _ = accepted(bridge_down(host), desired)
-    assert dict(made.left) == {"bridges vmbr0 up": "no key of the spec says it; put it back, or write it by hand"}
+    assert dict(made.left) == {
+        "bridges vmbr0 up": "no key of the spec can describe it. Fix: restore it on the host, or write the spec by hand"
+    }
     assert made.taken == ()
     assert made.text == SPEC
 
@@ -150,7 +152,7 @@ def test_what_the_kernel_and_the_files_do_not_agree_on_is_left_out() -> None:
 
 def test_a_host_that_makes_no_good_spec_is_not_accepted() -> None:
     desired, host = settled()
-    with pytest.raises(InputError, match="makes no good spec"):
+    with pytest.raises(InputError, match="is not a valid spec"):
         accepted(package_removed(host), desired)
 
 

@@ -180,7 +180,7 @@ async def test_where_half_wait_for_an_answer_the_next_is_told_so_and_health_is_a
         refused = await client.ask(get("/api/v1/hosts"))
         assert refused.startswith(b"HTTP/1.1 503")
         assert b"retry-after: 1" in refused.lower()
-        assert b"too many requests to answer" in refused
+        assert b"too many requests" in refused
         assert (await client.ask(get("/livez"))).startswith(OK)
         assert (await client.ask(get("/readyz"))).startswith(OK)
         go_on.set()

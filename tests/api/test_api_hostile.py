@@ -1,4 +1,4 @@
-"""What nobody should send: a clear 4xx, never a 5xx, nothing done, nothing told."""
+"""What nobody should send: a clear 4xx, never a 5xx, nothing done, nothing reported."""
 
 import asyncio
 import json

@@ -239,7 +239,7 @@ async def test_events_go_on_after_the_last_id(world: World) -> None:
     assert (await get(world, f"events?after={newest}"))["items"] == []
     world.history.store.add_event(ReconcileAsked(host="pve1", by="ann"), at=NOW)
     [fresh] = (await get(world, f"events?after={newest}"))["items"]
-    assert (fresh["id"], fresh["text"]) == (newest + 1, "ann asked to look at pve1")
+    assert (fresh["id"], fresh["text"]) == (newest + 1, "ann requested a look at pve1")
     assert (fresh["detail"], fresh["from"]) == ({"by": "ann"}, {"part": "person", "was": {}})
     moved = HostStatus("pve1", sync="Synced", observed_at=NOW)
     world.history.store.set_host_status(moved, at=NOW)

@@ -30,7 +30,7 @@ COMMIT = "c" * 40
 
 
 class StillClock:
-    """Time that only moves when it is told to."""
+    """Time that only moves when it is informed to."""
 
     def __init__(self) -> None:
         self.at = NOW
@@ -55,7 +55,7 @@ class StillClock:
 
 @dataclass
 class Desk:
-    """Where the loop would stand: keeps what it was asked, opens applies as the loop does, fails when told to."""
+    """Where the loop would stand: keeps what it was asked, opens applies as the loop does, fails when instructed to."""
 
     history: History
     clock: StillClock
@@ -185,7 +185,7 @@ class Desk:
 
 
 class World:
-    """Everything a test needs: `ask` sends a request with a token of the given scopes (admin if none is said)."""
+    """Everything a test needs: `ask` sends a request with a token of the given scopes (admin if none is reported)."""
 
     def __init__(
         self, history: History, *, limits: RequestLimits | None = None, hosts_allowed: tuple[str, ...] = ()

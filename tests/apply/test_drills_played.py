@@ -1,4 +1,4 @@
-"""Drills that do not go as they should: what was proven is told, and the host ends as it was."""
+"""Drills that do not go as they should: what was proven is reported, and the host ends as it was."""
 
 import pytest
 
@@ -140,4 +140,4 @@ async def test_what_stays_otherwise_after_the_boot_is_named(fleet: Fleet) -> Non
     ]
     fleet.host.after["prove"] = lambda: fleet.host.instead.update(status=[*unsettled * 99])
     told = failed(await drilled(fleet, reboot=True))
-    assert told == {"way in after it": "differs from before the reboot: routes:default"}
+    assert told == {"connection after it": "differs from before the reboot: routes:default"}

@@ -1,4 +1,4 @@
-"""All hosts as the loop sees them, over a played one: looked at, weighed, asked for journals, given packages."""
+"""All hosts as the loop sees them, over a played one: looked at, weighed, requested journals, given packages."""
 
 import pytest
 
@@ -96,7 +96,7 @@ async def test_a_quarantine_is_lifted_and_what_is_none_is_refused(fleet: Fleet) 
     assert (await fleet.hosts.fence(fleet.spec)).quarantined == ""
     fleet.host.silent = fleet.host.stuck = ""
     fleet.host.journals.clear()
-    fleet.host.set(FACT, "0")  # whoever looked at it has put it back
+    fleet.host.set(FACT, "0")  # whoever looked at it has restored it
     assert (await fleet.apply(generation=2)).ending == "confirmed"
     with pytest.raises(HostRefused, match="is confirmed, not rollback_failed") as refused:
         await fleet.hosts.release(fleet.spec, ID, "ann: looked at it")

@@ -1,4 +1,4 @@
-"""However much a host tells, what is passed on is bounded by the plan; and what it tells wrongly is said so."""
+"""However much a host says, what is passed on is bounded by the plan; and what it says wrongly is reported so."""
 
 import json
 

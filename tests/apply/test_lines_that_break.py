@@ -18,7 +18,7 @@ async def test_without_a_new_way_in_nothing_is_begun(fleet: Fleet) -> None:
     fleet.shuts()
     ended = await fleet.apply()
     assert (ended.ending, ended.cause) == ("refused", "no-way-in")
-    assert "no new connection comes in to the host" in ended.error and "no route" in ended.error
+    assert "a new SSH connection to the host cannot be opened" in ended.error and "no route" in ended.error
     assert fleet.is_as_before and not fleet.host.journals
     assert fleet.ways.dropped == ["pve1"]
 
@@ -69,7 +69,7 @@ async def test_who_never_comes_back_is_unconfirmed_and_the_host_undoes_it_alone(
     fleet.host.after["begin"] = fleet.shuts
     ended = await fleet.apply()
     assert (ended.ending, ended.cause) == ("unconfirmed", "unreachable")
-    assert "puts everything back by itself" in ended.error and "(no route)" in ended.error
+    assert "rolls back automatically" in ended.error and "(no route)" in ended.error
     assert MissedTold("missed") in fleet.told
     assert fleet.host.captured(FACT) == "1"
     fleet.host.tick()
@@ -116,7 +116,7 @@ async def test_what_stays_lost_after_the_rollback_is_said(fleet: Fleet) -> None:
     fleet.host.after["rollback"] = fleet.shuts
     ended = await fleet.apply()
     assert (ended.ending, ended.cause) == ("rolled_back", "probe lost")
-    assert ended.error.endswith("now that it is undone, still ssh: no route")
+    assert ended.error.endswith("after the rollback, still ssh: no route")
 
 
 async def test_a_host_that_cannot_be_asked_around_has_nothing_to_lose(fleet: Fleet) -> None:
@@ -124,7 +124,7 @@ async def test_a_host_that_cannot_be_asked_around_has_nothing_to_lose(fleet: Fle
     assert (await fleet.apply()).ending == "confirmed"
     [first, *_] = [told for told in fleet.told if isinstance(told, ProbesTold)]
     assert {probe.name: probe.before for probe in first.probes} == {
-        "ssh": "ok", "probes": "could not be asked: probe failed on the host: no sockets",
+        "ssh": "ok", "probes": "could not be run: probe failed on the host: no sockets",
     }  # fmt: skip
 
 

@@ -169,7 +169,7 @@ async def test_without_a_way_in_for_new_connections_nothing_is_begun(careful: Ca
     before = careful.scratch.state()
     ended = await careful.change(port=1)
     assert (ended.ending, ended.cause) == ("refused", "no-way-in")
-    assert "no new connection comes in to the host" in ended.error
+    assert "a new SSH connection to the host cannot be opened" in ended.error
     assert careful.scratch.state() == before
     assert not (careful.scratch.root / "var/lib/passerelle/txn").exists()
 

@@ -1,4 +1,4 @@
-"""A drill that reboots, over a real sshd, with the real host-side file on a host in a folder that boots anew."""
+"""A drill that reboots, over a real sshd, with the real host-side file on a host in a folder that boots again."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from tests.hostside.scratch import ID, Scratch
 from tests.ssh.sshd import Sshd
 
 BOOT_ID = "proc/sys/kernel/random/boot_id"
-NAMES = ["reboot", "boot restore", "way in after it"]
+NAMES = ["reboot", "boot restore", "connection after it"]
 """Below the proofs of what is armed."""
 
 

@@ -91,7 +91,7 @@ async def test_a_host_without_python_is_told_what_to_install() -> None:
     ):
         with pytest.raises(HostRefused, match="python3 is not on the host") as refused:
             await asked
-        assert (refused.value.reason, refused.value.hint) == ("no-python", "apt-get install python3 there")
+        assert (refused.value.reason, refused.value.hint) == ("no-python", "run `apt-get install python3` on the host")
 
 
 async def test_each_line_before_the_result_is_told_as_it_comes() -> None:
@@ -112,7 +112,7 @@ def test_an_answer_without_a_result_is_garbled(stdout: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "result", "said"),
     [
-        (1, b'{"event": "result", "state": "ok"}', "status failed on the host: no reason was told"),
+        (1, b'{"event": "result", "state": "ok"}', "status failed on the host: no reason was given"),
         (None, b'{"event": "result", "state": "error", "error": "no disk"}', "status failed on the host: no disk"),
         (0, b'{"event": "result", "state": "error", "error": "no disk"}', "status failed on the host: no disk"),
     ],

@@ -11,13 +11,13 @@ from service.apply.drilling import LATE_S, judged, why_not
 @pytest.mark.parametrize(
     ("journal", "cause", "error"),
     [
-        ({"cause": "deadline"}, "deadline", "nobody confirmed before the deadline, so the host put everything back"),
-        ({"cause": "asked"}, "asked", "it was asked to put everything back"),
-        ({"cause": "asked: changed my mind"}, "asked", "it was asked to put everything back: changed my mind"),
+        ({"cause": "deadline"}, "deadline", "nobody confirmed before the deadline, so the host rolled back"),
+        ({"cause": "asked"}, "asked", "somebody requested the rollback"),
+        ({"cause": "asked: changed my mind"}, "asked", "somebody requested the rollback: changed my mind"),
         (
             {"cause": "asked: probe lost: dns 10.0.0.1: no answer; ssh: \x1b[31mno"},
             "probe lost",
-            "what answered before the change did not answer after it, so everything was put back: "
+            "something that answered before the change did not answer after it, so the host rolled back: "
             "dns 10.0.0.1: no answer; ssh:  [31mno",
         ),
         ({"cause": "made up"}, "made up", "made up"),
@@ -78,7 +78,7 @@ UNDONE = {
 @pytest.mark.parametrize(
     ("journal", "missing", "said"),
     [
-        (UNDONE, set(), "it came 0.1 s after the deadline and undid the change"),
+        (UNDONE, set(), "it came 0.1 s after the deadline and rolled the change back"),
         ({**UNDONE, "restore_began": None}, set(), "it came 0.2 s after the deadline"),
         ({**UNDONE, "woke": {"watch": 100.1}}, {"timer fired"}, "does not say that it came"),
         ({**UNDONE, "woke": {"expire": 100.1}}, {"watcher fired"}, "does not say that it came"),

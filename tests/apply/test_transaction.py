@@ -44,7 +44,7 @@ def plan_of(document: dict[str, Any]) -> Plan:
 
 @dataclass
 class Controller:
-    """The service, as far as one apply needs it; remembers what it was told and every socket it had."""
+    """The service, as far as one apply needs it; remembers what it was informed and every socket it had."""
 
     sshd: Sshd
     scratch: Scratch
@@ -219,7 +219,7 @@ async def test_a_host_that_cannot_be_reached_again_is_unconfirmed_and_restores_i
     controller.clock = QuickClock(stride=20)
     ended = await controller.apply(targets=[nowhere(sshd)])
     assert (ended.ending, ended.cause) == ("unconfirmed", "unreachable")
-    assert "puts everything back by itself" in ended.error and "refused" in ended.error
+    assert "rolls back automatically" in ended.error and "refused" in ended.error
     assert controller.scratch.expire()["state"] == "rolled_back"
     assert controller.scratch.state() == before
 

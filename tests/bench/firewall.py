@@ -1,5 +1,5 @@
 #!/usr/bin/env -S sh -c 'p=$(dirname "$0")/../..; [ -x "$p/.venv/bin/python" ] || "$p/deploy/setup" --dev --lab >&2; exec "$p/.venv/bin/python" "$0" "$@"'
-"""What a firewall of 2,000 rules costs: CPU of plan and render and of 1,000 traces, beside that of `nft -c`.
+"""What a firewall of 2,000 rules costs: CPU of plan and render and of 1,000 traces, besides that of `nft -c`.
 
     tests/bench/firewall.py [--rules 2000] [--traces 1000] [--runs 5]
 
@@ -86,7 +86,7 @@ def plan(spec: HostSpec) -> None:
 
 
 def traces(table: FirewallTable, number: int) -> None:
-    """So many different questions, the analyser made anew."""
+    """So many different questions, the analyser made again."""
     assert table.firewall is not None
     analyser = HostAnalyser(table.firewall)
     chance = random.Random(11)

@@ -3,7 +3,7 @@
 
     tests/bench/leases_api.py [--rows 100000] [--small 1000] [--requests 400]
 
-Serves the real API over a socket: with a small database and with a large one, beside them a route of the same
+Serves the real API over a socket: with a small database and with a large one, next to them a route of the same
 application that answers with the very bytes of the page. Prints one JSON object; exit 1 where a ratio is above its goal
 (2 against the constant answer, 1.5 against the small database).
 """

@@ -118,7 +118,7 @@ async def turns(done: dict[str, Any]) -> None:
 
 
 def run_service(folder: Path, port: int, *, is_planning: bool) -> None:
-    """Until it is told to stop; what it did is in `folder` then."""
+    """Until it is informed to stop; what it did is in `folder` then."""
     done: dict[str, Any] = {"plans": 0, "held_cpu_s": 0.0}
     workers = Workers()
     with a_room(folder, Drifted(), work=workers) as room:

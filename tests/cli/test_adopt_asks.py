@@ -16,7 +16,7 @@ from tests.observe.samples import NONCE, answer
 from tests.ssh.servers import CLIENT_KEY, HOST_KEY, public_line, ssh_server
 from tests.ssh.sshd import real_sshd
 
-QUESTION = "Type yes to pin it:"
+QUESTION = "type yes to pin it:"
 
 
 @dataclass
@@ -61,7 +61,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 
 async def adopted(host: LookedAt, terminal: tuple[int, int], folder: Path, typed: bytes) -> tuple[int, str]:
-    """Exit code and what was said, once `typed` was typed to the question."""
+    """Exit code and what was reported, once `typed` was typed to the question."""
     person, program = terminal
     (folder / "key").write_bytes(CLIENT_KEY.export_private_key())
     (folder / "key").chmod(0o600)

@@ -39,7 +39,7 @@ def test_a_host_that_nobody_knows_is_said_to_be_none(
     assert run(words) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("passerelle: no host nope\n  next: see `passerelle status`")
+    assert said.err.startswith("passerelle: no host nope\n  Fix: choose one of `passerelle status`")
 
 
 def test_a_host_of_which_nothing_is_known_yet_is_no_error(world: World, capsys: pytest.CaptureFixture[str]) -> None:

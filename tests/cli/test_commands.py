@@ -148,7 +148,7 @@ def test_what_cannot_be_done_ends_with_1_and_says_why_and_what_next(
     assert run(words) == 1
     shown = capsys.readouterr().err
     assert said in shown
-    assert "  next: " in shown
+    assert "  Fix: " in shown
 
 
 @pytest.mark.parametrize("words", [["doctor"], ["serve"], ["token", "list"], ["receiver", "list"]], ids=" ".join)

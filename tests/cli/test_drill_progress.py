@@ -1,4 +1,4 @@
-"""`passerelle drill` while it waits: what it tells, by a clock that the test moves."""
+"""`passerelle drill` while it waits: what it says, by a clock that the test moves."""
 
 from typing import Any
 

@@ -187,7 +187,7 @@ def test_the_history_of_one_apply_has_its_steps_and_probes(
         "  2. sysctl:a: failed, took 0.0 s: nat",
         "     no such key",
         "",
-        "Probes (before, after, once undone)",
+        "Probes (before, after, after the rollback)",
         "  dns 10.0.0.1: ok, no answer, ok",
         "  ssh: ok, ok, not asked",
     ]

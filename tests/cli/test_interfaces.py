@@ -1,4 +1,4 @@
-"""`passerelle interfaces`: what is printed, what is said, and the exit codes."""
+"""`passerelle interfaces`: what is printed, what is reported, and the exit codes."""
 
 import io
 import json

@@ -63,7 +63,7 @@ def test_the_line_above_a_plan(more: dict[str, Any], said: str) -> None:
 
 def test_of_two_lists_of_rules_only_what_goes_and_comes_is_shown() -> None:
     assert shown(drifts=[DIFFERENCE])[:5] == [
-        "", "What differs (changed by Git)", "  ~ firewall inet passerelle input rules [live]",
+        "", "Differences (changed by Git)", "  ~ firewall inet passerelle input rules [live]",
         "      - ct state invalid drop", "      + tcp dport 80 accept",
     ]  # fmt: skip
     turned = DIFFERENCE | {"want": DIFFERENCE["have"][::-1]}
@@ -75,7 +75,7 @@ def test_of_two_lists_of_rules_only_what_goes_and_comes_is_shown() -> None:
 
 def test_who_changed_it_stands_on_each_line_where_it_was_not_the_same_side() -> None:
     said = shown(drifts=[DIFFERENCE, DIFFERENCE | {"moved": "host", "cause": "nat"}])
-    assert said[1:3] == ["What differs", "  ~ firewall inet passerelle input rules [live] (changed by Git)"]
+    assert said[1:3] == ["Differences", "  ~ firewall inet passerelle input rules [live] (changed by Git)"]
     assert "  ~ firewall inet passerelle input rules [live] (nat; changed by the host)" in said
 
 
@@ -101,7 +101,7 @@ def test_a_value_is_in_one_line(more: dict[str, Any], said: str) -> None:
 def test_a_file_is_a_unified_diff_and_its_fields_are_not_said_twice() -> None:
     of_file = DIFFERENCE | {"resource": "/etc/x.conf", "field": "ruleset", "where": "file"}
     said = shown(files=[FILE], drifts=[of_file])
-    assert said[1:3] == ["What differs (changed by Git)", "  ~ firewall /etc/x.conf ruleset [file]"]
+    assert said[1:3] == ["Differences (changed by Git)", "  ~ firewall /etc/x.conf ruleset [file]"]
     assert said[-5:] == ["Files", "  --- /dev/null", "  +++ /etc/x.conf", "  @@ -0,0 +1 @@", "  +\tone"]
     gone = FILE | {"size": None, "diff": ["@@ -1 +0,0 @@", "-one"], "cut": 7}
     assert shown(files=[gone])[-5:] == [

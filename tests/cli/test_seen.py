@@ -1,4 +1,4 @@
-"""How old an answer is, as people are told."""
+"""How old an answer is, as people are reported."""
 
 from datetime import timedelta
 from typing import Any

@@ -57,7 +57,7 @@ def test_a_host_that_the_folder_does_not_describe(folder: Path, capsys: pytest.C
     assert run(["show", "pve7", str(folder)]) == 1
     assert capsys.readouterr().err.splitlines() == [
         f"passerelle: {folder} describes no host pve7",
-        "  next: it describes pve1",
+        "  Fix: name one of: pve1",
     ]
 
 

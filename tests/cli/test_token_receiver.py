@@ -1,4 +1,4 @@
-"""`passerelle token` and `passerelle receiver`, on a state directory beside nothing, or beside a running service."""
+"""`passerelle token` and `passerelle receiver`, on a state directory beside nothing, or next to a running service."""
 
 import json
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ def test_the_first_token_needs_no_token_and_opens_the_service(state: Path, capsy
     assert run(["token", "create", "ann", "--admin"]) == 0
     said = capsys.readouterr()
     [token] = said.out.splitlines()
-    assert "it is not shown again" in said.err
+    assert "It is not shown again" in said.err
     with open_history(state / "passerelle.sqlite", serve=True) as history:
         who = history.store.authenticate(token.encode(), at=datetime.now(UTC))
         assert who is not None

@@ -165,8 +165,8 @@ def test_a_packet_that_is_not_told_whole_is_asked_nobody(
     monkeypatch.setenv("PASSERELLE_URL", "http://127.0.0.1:1")
     assert run(["trace", *where, "--from", "outside"]) == 64
     said = capsys.readouterr()
-    assert said.err.startswith("passerelle: the packet is not told whole: --to and --proto missing\n")
-    assert "  next: passerelle trace --host pve1" in said.err
+    assert said.err.startswith("passerelle: the packet is incomplete: --to and --proto missing\n")
+    assert "  Fix: passerelle trace --host pve1" in said.err
 
 
 def test_another_back_end_on_the_node_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""One real host under the seed's spec, a real service beside it, for each file of tests."""
+"""One real host under the seed's spec, a real service next to it, for each file of tests."""
 
 from collections.abc import Iterator
 

@@ -80,7 +80,7 @@ class Repository:
         return next(str(r["commit"]) for r in self.field.items("revisions?limit=50") if r["state"] == "accepted")
 
     def events(self, after: int, type_: str) -> list[str]:
-        """What was told since."""
+        """What was reported since."""
         return [event["text"] for event in self.field.items(f"events?after={after}&type={type_}&limit=200")]
 
     def newest_event(self) -> int:

@@ -50,7 +50,7 @@ def repository(field: Field, story: Story) -> Repository:
 
 @pytest.fixture
 def good(story: Story, repository: Repository) -> Iterator[str]:
-    """The revision in force, with the host as it says. Whatever the test does to the repository is mended."""
+    """The revision in force, with the host as it says. Whatever the test does to the repository is fixed."""
     status = story.field.wait_for(lambda: synced(story), "pve1 is as the good revision says")
     commit = str(status["applied_commit"])
     assert repository.head == commit
@@ -64,7 +64,7 @@ def synced(story: Story) -> dict[str, Any]:
 
 
 def in_force(story: Story, commit: str) -> None:
-    """The last good revision is still what the host is kept to: what somebody changes by hand is undone."""
+    """The last good revision is still what the host is kept to: what somebody changes by hand is rolled back."""
     now = synced(story)
     assert now["observed_commit"] == now["applied_commit"] == commit
     do, undone = next(BY_HAND)
@@ -260,7 +260,7 @@ def test_a_good_commit_after_a_bad_one_is_followed(story: Story, repository: Rep
 
 
 def source_trouble(story: Story, repository: Repository, good: str, since: int, words: str) -> str:
-    """The service says that the source is in trouble, once; the good revision goes on; nothing is written."""
+    """The service says that the source is in trouble, once; the good revision continues; nothing is written."""
     before = evidence(story.host)
     said = repository.wait_for_event(since, "source.trouble", words)
     source = story.field.get("source")

@@ -1,4 +1,4 @@
-"""What somebody changes on the host by hand is seen, in the kernel alone and in the file alone, and is put back."""
+"""What somebody changes on the host by hand is seen, in the kernel alone and in the file alone, and is restored."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What answered before a change and not after it: the change is undone at once, and the record names it."""
+"""What answered before a change and not after it: the change is rolled back at once, and the record names it."""
 
 import pytest
 

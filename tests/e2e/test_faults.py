@@ -10,12 +10,12 @@ from tests.e2e.trials import Fault, Outcome, Trials
 
 pytestmark = [pytest.mark.lab(minutes=3), pytest.mark.timeout(400)]
 
-UNCONFIRMED = "nobody confirmed before the deadline, so the host put everything back"
-LATCHED = "this desired state was rolled back and is not tried again by itself: "
+UNCONFIRMED = "nobody confirmed before the deadline, so the host rolled back"
+LATCHED = "this desired state was rolled back and is not tried again: "
 BEFORE = [
     Fault("a full disk", lambda host: host.faults.full_disk(), "before", "the disk is full (0 KiB free)"),
     Fault("a read-only disk", lambda host: host.faults.read_only_disk(), "before", "the disk is read-only"),
-    Fault("no inode left", lambda host: host.faults.no_inodes(), "before", "the disk has no inode left"),
+    Fault("no inode left", lambda host: host.faults.no_inodes(), "before", "the disk has no free inode"),
 ]
 APT_LOCKED = Fault(
     "apt locked",
@@ -100,7 +100,7 @@ def test_what_goes_wrong_in_the_middle_is_undone_by_the_host_and_told(trials: Tr
     assert outcome.apply["cause"] == outcome.journal["cause"]
     error, message = outcome.apply["error"], outcome.status["message"]
     if fault.name == "a disk that fills":
-        assert error.startswith("a step failed, so the host put everything back: the disk is full")
+        assert error.startswith("a step failed, so the host rolled back: the disk is full")
     else:
         assert error.startswith(UNCONFIRMED)
     assert fault.words in error

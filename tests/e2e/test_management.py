@@ -31,7 +31,7 @@ def wait_for_refusal(story: Story, commit: str) -> str:
 def assert_refused(story: Story, commit: str, before: list[str]) -> None:
     """Said by the API and the command line, and not done, whoever asks."""
     said = wait_for_refusal(story, commit)
-    assert said.startswith("198.51.100.11, by which the service reaches this host, would go away from enp1s0")
+    assert said.startswith("198.51.100.11, by which the service reaches this host, would be removed from enp1s0")
     digest = story.field.get("hosts/pve1/plan")["digest"]
     status, problem = story.field.ask("POST", "applies", {"host": "pve1", "digest": digest})
     assert status == 422
@@ -39,7 +39,7 @@ def assert_refused(story: Story, commit: str, before: list[str]) -> None:
     assert "allow_management_change" in problem["hint"]
     told = story.field.run("apply", "pve1", "--yes", check=False)
     assert told.returncode == 1
-    assert b"would go away from enp1s0" in told.stderr
+    assert b"would be removed from enp1s0" in told.stderr
     assert evidence(story.host) == before
     assert [a for a in story.applies() if a["commit"] == commit] == []
 
@@ -87,7 +87,7 @@ def test_a_cutting_change_that_was_insisted_upon_is_undone_by_the_host_alone(sto
     now = story.status()
     assert (now["sync"], now["phase"], now["applied_commit"]) == ("OutOfSync", "RolledBack", good)
     story.wait_rounds(3)
-    assert [a["id"] for a in story.applies() if a["commit"] == commit] == [new]  # it is not tried again by itself
+    assert [a["id"] for a in story.applies() if a["commit"] == commit] == [new]  # it is not tried again on its own
     assert story.masquerades() == 1
     assert all(guest.is_plugged() for guest in story.guests.values())
     story.apply(story.spec(), "as it was")

@@ -1,4 +1,4 @@
-"""Names: a silent guest gets its own without being touched, nobody else gets it, and history tells who had what."""
+"""Names: a silent guest gets its own without being touched, nobody else gets it, and history says who had what."""
 
 import json
 import statistics
@@ -166,7 +166,7 @@ def test_a_restart_ends_no_lease_and_a_lost_file_ends_them_when_that_is_seen(sto
     story.wait_rounds()
     assert history() == before
     try:
-        story.host.sh(f"rm {LEASES}")  # dnsmasq has them in memory, and goes on
+        story.host.sh(f"rm {LEASES}")  # dnsmasq has them in memory, and continues
         story.wait_rounds()
         assert history() == before
         held_at = datetime.now(UTC)

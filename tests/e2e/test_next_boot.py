@@ -44,7 +44,7 @@ BY_NETWORKD = "/etc/systemd/network/10-uplink.network"
 
 @pytest.fixture
 def bare(lab: Lab, suite: str, field: Field) -> Story:
-    """pve1 as a hoster hands it over."""
+    """pve1 as a provider hands it over."""
     lab.host("pve1").fresh(suite=suite)
     return Story(lab.host("pve1"), field)
 
@@ -69,7 +69,7 @@ def wait_reachable(story: Story) -> None:
 def test_a_spec_without_the_gateway_is_refused_and_a_reboot_keeps_the_host(bare: Story) -> None:
     bare.apply(spec(bare, CARD), "as it is")
     before = evidence(bare.host)
-    rule = {"management-path": "at the next boot no route back to 198.18.0.10 is left"}
+    rule = {"management-path": "at the next boot no route to 198.18.0.10 is left"}
     assert refused(bare, bare.push(spec(bare, LEFT_OUT), "the gateway is left out")) == rule
     assert refused(bare, bare.push(spec(bare, LEFT_OUT, ALLOW), "insist")) == rule
     assert evidence(bare.host) == before
@@ -144,7 +144,7 @@ def test_a_drill_that_reboots_proves_that_the_host_comes_back(bare: Story) -> No
     found = json.loads(done.stdout)
     shown = f"before:\n{before}\nnow:\n{bare.host.sh(routes)}"
     assert (done.returncode, found["state"], found["error"]) == (0, "Passed", ""), shown
-    assert [proof["name"] for proof in found["proofs"]][-3:] == ["reboot", "boot restore", "way in after it"]
+    assert [proof["name"] for proof in found["proofs"]][-3:] == ["reboot", "boot restore", "connection after it"]
     assert bare.host.boot_id() != boot
     assert bare.host.sh("ls /etc/passerelle-drill-* 2>/dev/null || true") == ""
     bare.wait_synced(commit)

@@ -1,4 +1,4 @@
-"""What an operator does beside the service: a host set up by hand before, `ifreload -a`, reboots."""
+"""What an operator does next to the service: a host set up by hand before, `ifreload -a`, reboots."""
 
 import pytest
 

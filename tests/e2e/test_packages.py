@@ -1,4 +1,4 @@
-"""What a commit may do to packages and services, on a real host: nothing that the way in or the boot needs."""
+"""What a commit may do to packages and services, on a real host: nothing that the connection or the boot needs."""
 
 import pytest
 

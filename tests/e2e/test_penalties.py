@@ -1,7 +1,7 @@
 """Debian 13's sshd counts failed logins by address (PerSourcePenalties). A compressed day of all that the service does.
 
 Others behind its address fail to log in. Exempted it is never refused; where it is refused it says so, begins nothing,
-and comes back by itself.
+and comes back on its own.
 """
 
 import json

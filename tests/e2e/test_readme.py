@@ -1,4 +1,4 @@
-"""The commands of the README and the pages beside it, run as they stand there, against a real host and service."""
+"""The commands of the README and the pages next to it, run as they are there, against a real host and service."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The service is killed in the middle of an apply; after its next start it tells what the host's own journal says."""
+"""The service is killed in the middle of an apply; after its next start it says what the host's own journal says."""
 
 import json
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def state(story: Story, apply_id: str) -> str:
 
 @contextmanager
 def killed_while_armed(story: Story, spec: str, subject: str) -> Iterator[tuple[str, str]]:
-    """Push; as soon as the host is armed the service is gone; what it began goes on without it: (apply, commit)."""
+    """Push; as soon as the host is armed the service is gone; what it began continues without it: (apply, commit)."""
     story.wait_status(sync="Synced")
     done = set(transactions(story.host))
     commit = story.push(spec, subject)
@@ -113,7 +113,7 @@ def test_the_second_time_in_a_row_it_is_latched(story: Story) -> None:
 def test_told_to_stop_in_the_middle_of_a_confirmation_the_service_finishes_it(story: Story) -> None:
     story.apply(story.spec(), "as usual")
     done = set(transactions(story.host))
-    commit = story.push(story.spec(cache_size=890), "stopped in the middle")
+    commit = story.push(story.spec(cache_size=890), "stopped during the drill")
     apply_id = armed_after(story, done)
     assert story.field.stop() == 0
     assert state(story, apply_id) == "confirmed"
@@ -161,7 +161,7 @@ def test_a_rollback_that_failed_while_nobody_looked_is_told_with_the_console_and
     story.apply(story.spec(extra=CONSOLE), "with a console")
     hasty = story.spec(extra=CONSOLE, cache_size=889).replace("confirm_timeout: 15s", "confirm_timeout: 8s")
     with killed_while_armed(story, hasty, "nobody will confirm") as (apply_id, commit):
-        story.host.sh(f"rm {CONF} && mkdir {CONF}")  # somebody stands in the way of the rollback
+        story.host.sh(f"rm {CONF} && mkdir {CONF}")  # somebody is in the way of the rollback
         over = ("rollback_failed", "rolled_back")
         story.field.wait_for(lambda: journal(story, apply_id)["state"] in over, "the host has tried", timeout_s=60)
     restart(story)

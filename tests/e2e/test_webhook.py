@@ -1,6 +1,6 @@
 """A webhook only nudges: a good one makes the service look at once, a bad one does nothing. Nobody polls meanwhile.
 
-The host stands under `sync: observe`, so that the same trial shows that nothing is ever written there.
+The host is under `sync: observe`, so that the same trial shows that nothing is ever written there.
 """
 
 import json

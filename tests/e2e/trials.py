@@ -86,7 +86,7 @@ class Trials:
             try:
                 trial.lay_out()
                 self.outcomes[fault.name] = trial.run(fault)
-            except Exception as error:  # told by the test of this fault
+            except Exception as error:  # reported by the test of this fault
                 self.outcomes[fault.name] = error
 
 
@@ -197,5 +197,5 @@ class Trial:
 
 
 def with_packages_of(found: World, wanted: World) -> World:
-    """What was found, but for packages: those stand as in the other."""
+    """What was found, but for packages: those are as in the other."""
     return found._replace(network={**found.network, "packages": wanted.network["packages"]})

@@ -2,7 +2,7 @@
 
     python -m tests.firewall.nft_words PROGRAM…         ask this nft and keep what it said in nft_words.json
 
-`listed(load)` is told rules by their text; a rule that this nft does not take has None.
+`listed(load)` is reported rules by their text; a rule that this nft does not take has None.
 """
 
 import json
@@ -195,7 +195,7 @@ def program(*argv: str) -> Load:
 def kept() -> dict[str, dict[str, Json]]:
     """What was recorded: version → family: text → what it listed.
 
-    In the file the rules with a number stand as one where nft lists the number itself; what differs stands below it.
+    In the file the rules with a number are as one where nft lists the number itself; what differs is below it.
     """
     file = json.loads(FILE.read_text())
     shown: dict[str, list[str] | dict[str, str]] = file["listed"]
@@ -220,7 +220,7 @@ def _names() -> Iterator[tuple[str, str, int]]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Ask a program, and keep what it said beside the others."""
+    """Ask a program, and keep what it said next to the others."""
     said = subprocess.run([*argv, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
     versions = (kept() if FILE.exists() else {}) | {said.removeprefix("v"): listed(program(*argv), list(rules()))}
     shown: dict[str, list[str] | dict[str, str]] = {}

@@ -164,7 +164,7 @@ class Host:
         if packet["from"] != "host":
             self.far[packet["from"]].send(wire.frame(packet, number))
             return
-        # what the filter refuses is told to the sender, too: EPERM, or the ICMP error's words
+        # what the filter refuses is instructed to the sender, too: EPERM, or the ICMP error's words
         with contextlib.suppress(OSError):
             self.own[packet["family"]].sendto(wire.datagram(packet, number), (packet["dest"], 0))
 
@@ -228,7 +228,7 @@ def write(values: dict[str, str]) -> None:
 
 
 def probe(packets: list[Packet]) -> str:
-    """A table that counts, after the filter, every packet by itself."""
+    """A table that counts, after the filter, every packet on its own."""
     marks = ("ip id" if packet["family"] == 4 else "ip6 flowlabel" for packet in packets)
     lines = [f"{mark} {number} counter" for number, mark in enumerate(marks, 1)]
     rules = "\n".join(lines)

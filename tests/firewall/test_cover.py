@@ -1,4 +1,4 @@
-"""A rule that is said never to decide can be left out: every packet meets the same verdict."""
+"""A rule that is reported never to decide can be left out: every packet meets the same verdict."""
 
 import random
 

@@ -175,7 +175,7 @@ def test_a_packet_fares_otherwise_exactly_where_it_is_said(
 
 
 def packets(changes: tuple[Change, ...], dice: random.Random) -> list[dict[str, str]]:
-    """Some packets of no particular kind, and some out of the boxes that are said to differ."""
+    """Some packets of no particular kind, and some out of the boxes that are reported to differ."""
     made = []
     boxes = [{}, {}, {}, *(dict(change.box) for change in dice.sample(changes, min(len(changes), 12)))]
     for box in boxes:

@@ -76,7 +76,7 @@ def packets(chance: random.Random, published: tuple[Published, ...] = ()) -> lis
     """Twenty packets, each of a flow of its own: a second one would belong to the first one's connection.
 
     None is sent back to the guest that it comes from: a port of a bridge does not send where it received. Of protocols
-    without ports one flow leads to an address outside: behind NAT a second could not be told from it.
+    without ports one flow leads to an address outside: behind NAT a second could not be known from it.
     """
     chosen: dict[object, Packet] = {}
     while len(chosen) < 20:

@@ -122,7 +122,7 @@ WANTED = st.builds(
 
 
 def edited(data: bytes, change: SetStanza | RemoveStanza) -> bytes:
-    """The file, edited. Netmasks count over all stanzas of an interface, so one of another stanza may stand in the
+    """The file, edited. Netmasks count over all stanzas of an interface, so one of another stanza may be in the
     way, which is refused; without any there is no such reason."""
     try:
         return edit(data, [change])

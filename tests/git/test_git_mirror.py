@@ -131,7 +131,7 @@ def test_a_repository_of_another_object_format_is_named_as_such(tmp_path: Path, 
     path = tmp_path / "sha256.git"
     forge = Forge(path, "--object-format=sha256")
     mirror = Mirror(room, parse_source(str(path), "main"))
-    assert mirror.fetch(None) == Empty()  # it tells nothing of its format
+    assert mirror.fetch(None) == Empty()  # it says nothing of its format
     forge.push(ONE, branch="other")
     assert "object format sha256 is not supported. Fix: " in failed(mirror.fetch(None), "unsupported")
     forge.push(ONE)

@@ -169,7 +169,7 @@ def test_a_port_where_nobody_answers_fails_with_a_reason(room: Path) -> None:
 
 
 class Website:
-    """Files over TLS, with a certificate of its own for `localhost`; redirects what it is told to."""
+    """Files over TLS, with a certificate of its own for `localhost`; redirects what it is informed to."""
 
     def __init__(self, root: Path, keys: Path) -> None:
         self.asked: list[tuple[str, str | None]] = []

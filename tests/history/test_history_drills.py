@@ -1,4 +1,4 @@
-"""Drills, latches that end by themselves, quarantines and probes: what the history keeps of them."""
+"""Drills, latches that end on their own, quarantines and probes: what the history keeps of them."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -77,7 +77,7 @@ EVERY = 1 if os.environ.get("TESTS_FULL") else 4
 def left_after_deaths(database: Path, folder: Path) -> tuple[list[str], list[dict[str, object]]]:
     """All points of a migration, and what was left by each death: at every step, and at one in `EVERY` statements.
 
-    Which ones is chosen anew in each run; with TESTS_FULL in the environment it is at all of them.
+    Which ones is chosen again in each run; with TESTS_FULL in the environment it is at all of them.
     """
     chosen = [str(EVERY), str(random.randrange(EVERY))]
     done = subprocess.run(

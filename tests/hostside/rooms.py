@@ -32,7 +32,7 @@ Cuts = Iterable[tuple[str, str]]
 
 
 class NoFit(Exception):  # noqa: N818
-    """The host-side file has changed so that a control can no longer be made from it: the control must be mended."""
+    """The host-side file has changed so that a control can no longer be made from it: the control must be fixed."""
 
 
 @functools.cache

@@ -203,7 +203,7 @@ class Scratch:
     def start(
         self, *words: str, give: Any = None, environment: dict[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """A verb that goes on while the test looks."""
+        """A verb that continues while the test looks."""
         (self.folder / "stdin").write_text(json.dumps(give) if give is not None else "")
         with (self.folder / "stdin").open("rb") as stdin:
             return subprocess.Popen(self.command(*words), stdin=stdin, stdout=subprocess.DEVNULL, env=environment or {})

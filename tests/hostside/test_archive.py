@@ -36,7 +36,7 @@ def test_it_holds_every_room_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_no_room_imports_more_than_pythons_own_library() -> None:
-    """What it says of itself when it has run: every module is of the standard library or in the archive."""
+    """What it says on its own when it has run: every module is of the standard library or in the archive."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import service.hostside.main; "
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"

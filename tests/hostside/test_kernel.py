@@ -70,7 +70,7 @@ class KernelHost(Scratch):
         return self.begin(self.document(steps=list(steps), keep=keep or [], checks=[], blobs={}))
 
     def picture(self) -> str:
-        """The network as the kernel's own tools show it, without what differs by itself (indices, lifetimes)."""
+        """The network as the kernel's own tools show it, without what differs on its own (indices, lifetimes)."""
         links = sorted(self.run("ip", "-o", "link", "show").splitlines(), key=lambda line: line.split(": ")[1])
         shown = [line.partition(": ")[2].replace("\\", "") for line in links]
         for words in ("-o addr show scope global", "-4 route show table main", "-6 route show table main"):

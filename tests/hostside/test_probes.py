@@ -76,7 +76,7 @@ def test_a_web_server_is_asked_for_a_status_and_not_followed() -> None:
 
 
 class Rude(socketserver.BaseRequestHandler):
-    """A server that answers with whatever stands in `say`, or says nothing and hangs."""
+    """A server that answers with whatever is in `say`, or says nothing and hangs."""
 
     def handle(self) -> None:
         self.request.recv(4096)

@@ -226,7 +226,7 @@ def test_a_stopped_watcher_is_none(applied: Scratch) -> None:
 
 
 def test_what_an_earlier_version_armed_is_confirmed_or_undone_by_this_one(applied: Scratch, tmp_path: Path) -> None:
-    """Its journal has no watcher and no way in, and its timer counts from when it was started."""
+    """Its journal has no watcher and no connection, and its timer counts from when it was started."""
     stop_watcher(applied)
     path = applied.root / "var/lib/passerelle/txn" / ID / "journal.json"
     path.write_text(json.dumps({k: v for k, v in applied.journal().items() if k not in ("watched", "way_in")}))

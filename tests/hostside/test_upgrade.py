@@ -1,5 +1,5 @@
 """A new version of the file meets a transaction that an earlier one armed, and the other way round: it is confirmed,
-moved, undone or brought back by the copy that armed it, and never lost."""
+moved, rolled back or brought back by the copy that armed it, and never lost."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

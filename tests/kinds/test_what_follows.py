@@ -1,4 +1,4 @@
-"""What a section asks for beyond what stands in it, because without it the host would fail later."""
+"""What a section asks for beyond what is in it, because without it the host would fail later."""
 
 from service.kinds import KINDS
 from service.kinds.desire import desire

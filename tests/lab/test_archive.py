@@ -1,4 +1,4 @@
-"""The machine's package sources, asked for another Debian release."""
+"""The machine's package sources, requested another Debian release."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The service beside a lab lives no longer than the process that started it."""
+"""The service next to a lab lives no longer than the process that started it."""
 
 import subprocess
 import sys

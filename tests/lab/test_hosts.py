@@ -11,7 +11,7 @@ pytestmark = pytest.mark.lab
 
 
 def ssh(host: Host, *command: str, key: str = "") -> subprocess.CompletedProcess[str]:
-    """A real ssh(1) from the controller's network that trusts nothing but the key the lab told."""
+    """A real ssh(1) from the controller's network that trusts nothing but the key the lab reported."""
     known = host.lab.folder / "known_hosts"
     known.write_text(f"{host.address} {key or host.host_key}\n")
     options = ["StrictHostKeyChecking=yes", f"UserKnownHostsFile={known}", "BatchMode=yes", "ConnectTimeout=10"]

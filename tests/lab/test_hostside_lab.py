@@ -202,7 +202,7 @@ def storm(host: Host, what: str) -> Iterator[None]:
 
 
 def woke(host: Host) -> dict[str, float]:
-    """How long after the deadline each waker came, once the change is undone."""
+    """How long after the deadline each waker came, once the change is rolled back."""
     host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=60)
     left = "systemctl list-units --all --plain --no-legend 'passerelle-[aew]*'"
     wait_for(lambda: host.sh(left) == "", "the wakers end", 20)

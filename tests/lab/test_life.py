@@ -63,7 +63,7 @@ def all_namespaces(lab: Lab) -> set[str]:
 
 @pytest.fixture
 def busy_lab() -> Iterator[Lab]:
-    """A lab of the test's own with a host and a running guest, told to outlive its creator."""
+    """A lab of the test's own with a host and a running guest, instructed to outlive its creator."""
     running = Lab.up(name("busy"), hosts=["pve1"], outlive=True)
     try:
         host = running.host("pve1")

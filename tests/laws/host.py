@@ -42,7 +42,7 @@ def link(**fields: Json) -> dict[str, Json]:
 
 
 def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObserved:
-    """A hoster's Debian: one card with an address, BIND running, nothing of ours."""
+    """A provider's Debian: one card with an address, BIND running, nothing of ours."""
     texts: dict[str, Observed[bytes]] = {"/etc/network/interfaces": Seen(INTERFACES), "/etc/sysctl.conf": Seen(b"")}
     texts[CONF_FILE] = Seen(IFUPDOWN2_CONF)
     texts |= {path: Seen(content) for path, content in (files or {}).items()}
@@ -142,7 +142,7 @@ def done(host: HostObserved, steps: Iterable[Step], blobs: Mapping[str, bytes]) 
 
 def undone(host: HostObserved, steps: Iterable[Step], kept: Mapping[str, bytes]) -> HostObserved:
     """The host after all steps were undone: every fact set to what its step says was there before, in reverse, whatever
-    it is now. `kept` are the bytes that the files had, by their digest: what a host keeps beside its snapshot."""
+    it is now. `kept` are the bytes that the files had, by their digest: what a host keeps next to its snapshot."""
     for step in reversed(list(steps)):
         host = set_fact(host, step.fact, step.before, kept)
     return host

@@ -50,7 +50,7 @@ class Planted:
 
 
 def told(text: str | bytes) -> set[str]:
-    """In which ways a text tells a planted secret: as it is, in base64, in hex, by its digest."""
+    """In which ways a text says a planted secret: as it is, in base64, in hex, by its digest."""
     data = text.encode("utf-8", "replace") if isinstance(text, str) else text
     ways: dict[str, bytes] = {}
     for content in (OLD, NEW):
@@ -61,7 +61,7 @@ def told(text: str | bytes) -> set[str]:
             f"the digest of {plain!r}": hashlib.sha256(content).hexdigest().encode(),
             f"the digest of {plain!r} in base64": base64.b64encode(hashlib.sha256(content).digest())[:-2],
         }
-        for skipped in range(3):  # where it stands among other bytes
+        for skipped in range(3):  # where it is among other bytes
             whole = len(content[skipped:]) // 3 * 3
             ways[f"{plain!r} in base64, {skipped}"] = base64.b64encode(content[skipped:][:whole])
     return {way for way, needle in ways.items() if needle in data}

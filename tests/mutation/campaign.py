@@ -69,7 +69,7 @@ def copied(checkout: Path, tree: Path) -> Path:
 
 
 def reach(checkout: Path, folder: Path, package: str, words: Sequence[str], kept: Path) -> Tests:
-    """Run all tests once. Those that fail beside the probe are not judges. It is kept until code or tests change."""
+    """Run all tests once. Those that fail next to the probe are not judges. It is kept until code or tests change."""
     now = digest(checkout, [package, *words])
     if kept.exists() and (found := json.loads(kept.read_text()))["of"] == now:
         return _tests(found)

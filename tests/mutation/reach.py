@@ -3,7 +3,7 @@
     Reach(tree, package)        `begin()`, `next(test)` before each test and each shared fixture, `end() -> Reached`
     probe(tree, notes)          make the archive of a tree note each line that it runs first, in whatever process
 
-coverage.py tells the lines of this process. The file that runs on hosts is another process without any library: what is
+coverage.py says the lines of this process. The file that runs on hosts is another process without any library: what is
 put in front of its `__main__.py` in a copy of the tree notes them itself.
 """
 

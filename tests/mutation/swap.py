@@ -2,7 +2,7 @@
 
 A process with everything imported and all tests collected forks one child for each mutant, which therefore costs its
 tests alone. Functions keep their identity, so whoever holds one (`from … import`) has the changed one. What an argument
-is set to where nobody gives it is not part of a function's code: it is worked out anew where the mutant changes it.
+is set to where nobody gives it is not part of a function's code: it is worked out again where the mutant changes it.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""The run over mutants tells what is noticed from what is not, on a small service of its own."""
+"""The run over mutants says what is noticed from what is not, on a small service of its own."""
 
 import shutil
 from pathlib import Path

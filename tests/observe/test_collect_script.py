@@ -1,4 +1,4 @@
-"""The collector's script: what may stand in it, and what it finds in a network namespace of this machine."""
+"""The collector's script: what may be in it, and what it finds in a network namespace of this machine."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is shown of files that a plan writes: what changes, and nothing beside it."""
+"""What is shown of files that a plan writes: what changes, and nothing next to it."""
 
 import json
 from dataclasses import replace

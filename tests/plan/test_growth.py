@@ -1,4 +1,4 @@
-"""What a plan costs grows with the host, not with its square; what an observation tells is worked out once.
+"""What a plan costs grows with the host, not with its square; what an observation says is worked out once.
 
 Counted are calls of functions, not seconds. The yardstick is what one reading of the host's own files takes.
 """
@@ -27,7 +27,7 @@ COUNTS = (10, 20, 40, 80)
 MOST_DHCP = 60
 """What one spec may have."""
 MOST_READINGS = 10
-"""A quiet plan is worth so many readings of the interfaces files; when each question read them anew it was 380."""
+"""A quiet plan is worth so many readings of the interfaces files; when each question read them again it was 380."""
 PARSE = "formats/interfaces/stanzas.py:parse"
 
 

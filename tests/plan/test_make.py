@@ -191,7 +191,7 @@ def test_where_both_sides_moved_gits_value_is_set_and_a_note_says_so() -> None:
     host = replace(bare, facts={**bare.facts, "link:enp1s0": Seen(link(mtu=9000))})
     plan = make_plan(Desired.of("pve1", [Link("interfaces", "enp1s0", mtu=1450)]), base, host)
     assert [d.moved for d in plan.drifts] == ["both"]
-    assert plan.notes == ("enp1s0 mtu: Git and the host both moved; Git's value will be set",)
+    assert plan.notes == ("enp1s0 mtu: both Git and the host have changed it. The value of Git will be set",)
     assert [(s.before, s.after) for s in plan.steps] == [({"up": True, "mtu": 9000}, {"up": True, "mtu": 1450})]
 
 

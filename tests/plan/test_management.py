@@ -19,7 +19,7 @@ SIX = ManagementPath("2001:db8:9::1", "2001:db8::11", 22)
 GATEWAY: dict[str, Json] = {"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}
 SECOND: dict[str, Json] = {"family": 4, "via": "198.51.100.77", "dev": "enp1s0"}
 GATEWAY6: dict[str, Json] = {"family": 6, "via": "fe80::1", "dev": "enp1s0"}
-NO_PATH = "cannot be proven to lead there"
+NO_PATH = "nothing proves that this works"
 NOTHING_APPLIED = LastApplied()
 
 
@@ -64,8 +64,8 @@ ROWS = [
     Row("a bridge beside the uplink", changes(link__vmbr0=BRIDGE, addresses__vmbr0=["10.10.10.1/24"])),
     Row("one more address on the uplink", changes(addresses__enp1s0=["198.51.100.11/24", "198.51.100.12/24"])),
     Row("nothing of the network", changes(sysctl__x="1", unit__dnsmasq={"enabled": "enabled", "active": True})),
-    Row("the address goes", changes(addresses__enp1s0=[]), "would go away from enp1s0"),
-    Row("the address changes", changes(addresses__enp1s0=["198.51.100.99/24"]), "would go away from enp1s0"),
+    Row("the address goes", changes(addresses__enp1s0=[]), "would be removed from enp1s0"),
+    Row("the address changes", changes(addresses__enp1s0=["198.51.100.99/24"]), "would be removed from enp1s0"),
     Row("the uplink goes down", changes(link__enp1s0={"up": False}), "enp1s0, which carries 198.51.100.11, would go"),
     Row("the uplink goes into a bridge", changes(link__vmbr0=UPLINK_BRIDGE), "would become a port of vmbr0"),
     Row(
@@ -84,15 +84,15 @@ ROWS = [
     Row(
         "the bridge that carries the address goes",
         changes(link__vmbr0=None),
-        "would go away from vmbr0",
+        "would be removed from vmbr0",
         facts={
             "link:vmbr0": Seen(link(type="bridge")),
             "addresses:vmbr0": Seen(["198.51.100.11/24"]),
             "addresses:enp1s0": Seen([]),
         },
     ),
-    Row("the gateway goes", changes(routes__default=[]), "no route back to 198.18.0.10 would be left"),
-    Row("the gateway changes", changes(routes__default=[SECOND]), "to 198.51.100.77 on enp1s0, which cannot be proven"),
+    Row("the gateway goes", changes(routes__default=[]), "no route to 198.18.0.10 would be left"),
+    Row("the gateway changes", changes(routes__default=[SECOND]), "to 198.51.100.77 on enp1s0, and nothing proves"),
     Row(
         "the gateway changes to one outside",
         changes(routes__default=[{**GATEWAY, "via": "203.0.113.1"}]),
@@ -129,7 +129,7 @@ ROWS = [
     Row(
         "what was behind the gateway becomes a neighbour, which was never confirmed",
         changes(addresses__enp1s0=["198.51.100.11/24"]),
-        "198.51.100.50 would be taken for a neighbour on enp1s0",
+        "198.51.100.50 would be addressed as a neighbour on enp1s0",
         path=NEIGHBOUR,
         facts={"addresses:enp1s0": Seen(["198.51.100.11/28"])},
     ),
@@ -143,13 +143,13 @@ ROWS = [
     Row(
         "a bridge takes over the controller's network",
         changes(link__vmbr1=BRIDGE, addresses__vmbr1=["198.18.0.1/24"]),
-        "198.18.0.10 would be taken for a neighbour on vmbr1",
+        "198.18.0.10 would be addressed as a neighbour on vmbr1",
         base=USUAL,
     ),
     Row(
         "a bridge takes over a narrower network around a neighbour",
         changes(link__vmbr1=BRIDGE, addresses__vmbr1=["198.51.100.49/28"]),
-        "198.51.100.50 would be taken for a neighbour on vmbr1",
+        "198.51.100.50 would be addressed as a neighbour on vmbr1",
         path=NEIGHBOUR,
     ),
     Row(
@@ -186,7 +186,7 @@ ROWS = [
     Row(
         "IPv6: the gateway goes",
         changes(routes__default=[GATEWAY]),
-        "no route back to 2001:db8:9::1",
+        "no route to 2001:db8:9::1",
         path=SIX,
         facts=IPV6,
     ),

@@ -73,7 +73,7 @@ class Row:
     below: tuple[bytes, bytes | None] | None = None
 
 
-NO_ROUTE = "at the next boot no route back to 198.18.0.10 is left"
+NO_ROUTE = "at the next boot no route to 198.18.0.10 is left"
 NO_STANZA = "at the next boot enp1s0, which carries 198.51.100.11, is not brought up"
 NOT_ON = "at the next boot 198.51.100.11, by which the service reaches this host, is not on enp1s0"
 POST_UP = "post-up ip route add 198.18.0.0/16 via 198.51.100.254"
@@ -102,7 +102,7 @@ ROWS = [
         "the controller is taken for a neighbour",
         USUAL,
         USUAL + stanza("address 198.18.0.1/24", "bridge-ports none", name="vmbr1"),
-        "198.18.0.10 is taken for a neighbour on vmbr1",
+        "198.18.0.10 is addressed as a neighbour on vmbr1",
     ),
     Row("the uplink leaves its bridge", ON_BRIDGE, ON_EMPTY_BRIDGE, "enp1s0 is not a port of vmbr0", facts=BRIDGED),
     Row("guests come and go on the bridge of the uplink", ON_BRIDGE, ON_BRIDGE + b"# x\n", facts=BRIDGED),
@@ -133,7 +133,7 @@ ROWS = [
         NO_ROUTE),
     Row("a line is spoiled", USUAL, USUAL + b"iface\n", "ifupdown2 applies nothing of the interfaces files"),
     Row("IPv6: its gateway goes", SIX_FILES, SIX_FILES.replace(b"\tgateway fe80::1\n", b""),
-        "no route back to 2001:db8:9::1", path=SIX, facts=DUAL),
+        "no route to 2001:db8:9::1", path=SIX, facts=DUAL),
     Row("IPv6: the gateway of IPv4 goes", SIX_FILES, SIX_FILES.replace(b"\tgateway 198.51.100.1\n", b""), path=SIX,
         facts=DUAL),
     Row("IPv6: its stanza goes", SIX_FILES, USUAL, "2001:db8::11, by which", path=SIX, facts=DUAL),

@@ -47,7 +47,7 @@ def test_a_commit_that_opens_a_port_says_so_everywhere() -> None:
 
 
 def closed_when_opened_by_hand(*more: Json) -> tuple[str, ...]:
-    """What is said where somebody let tcp/3389 in, under more conditions."""
+    """What is reported where somebody let tcp/3389 in, under more conditions."""
     desired = wanted(SSH)
     host = host_with(SSH, desired)
     fact = host.facts[TABLE_FACT]
@@ -136,7 +136,7 @@ def test_what_nfts_json_does_not_carry_is_unknown_and_not_nothing(what: str) -> 
     rule: Json = {"rule": {"family": "inet", "table": "passerelle", "chain": "input", "expr": [UNSAID[what]]}}
     changed = replace(host, facts={**host.facts, TABLE_FACT: Seen({"normal": [*listed, rule]})})
     made = make_plan(desired, LastApplied(), changed)
-    assert made.reachability == ("what passes now cannot be told: the kernel's table has rules of another form",)
+    assert made.reachability == ("the present state is unknown, because the kernel's table has rules of another form",)
     assert made.summary.opens is None
 
 

@@ -144,6 +144,6 @@ def test_what_another_program_brings_up_is_refused_with_the_two_ways_out(
     assert [refusal.rule for refusal in found] == ["not-ifupdown"] * stopped
     assert all(refusal.what.startswith(ELSEWHERE) for refusal in found)
     assert all(
-        refusal.hint.startswith("Fix: leave `interfaces` and `bridges` out of the spec, or let ifupdown2")
+        refusal.hint.startswith("Fix: remove `interfaces` and `bridges` from the spec, or change to ifupdown2")
         for refusal in found
     )

@@ -177,13 +177,13 @@ def a_room(
     work: Work = IN_PLACE,
     kinds: Sequence[Kind] = KINDS,
 ) -> Iterator[Room]:
-    """A service; with `hosts` and `forge` of an earlier one in the same folder it is that one, started anew."""
+    """A service; with `hosts` and `forge` of an earlier one in the same folder it is that one, started again."""
     path = folder / "state" / "passerelle.sqlite"
     with open_history(made(path)):
         database = Database(make_engine(path, busy_timeout_ms=20))
         try:
             room = Room(folder, database, hosts or Hosts(), forge or Forge(folder / "fleet.git"), work, kinds)
-            room.clock.at_s = 10.0 * room.hosts.starts  # a service that is started anew is started later
+            room.clock.at_s = 10.0 * room.hosts.starts  # a service that is started again is started later
             room.hosts.starts += 1
             yield room
         finally:

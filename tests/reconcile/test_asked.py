@@ -1,4 +1,4 @@
-"""What was asked for is a row: it waits through a restart, counts for the plan that was seen, and grows old."""
+"""What was requested is a row: it waits through a restart, counts for the plan that was seen, and grows old."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What a commit may ask for by itself, and what waits for an approval; a pusher is not always who decides."""
+"""What a commit may ask for on its own, and what waits for an approval; a pusher is not always who decides."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,7 +185,7 @@ async def test_an_override_of_the_management_path_waits_where_raises_do(room: Ro
     ("variable", "text", "said"),
     [
         ("max_sync", "sometimes", "'sometimes' is none of observe, approve, auto"),
-        ("max_sync", "auto,approve", "both stand without a pattern"),
+        ("max_sync", "auto,approve", "both have no pattern"),
         ("max_sync", "auto,PVE 1=approve", "'PVE 1' is not a pattern of host names"),
         ("max_sync", "", "is none of"),
         ("raises", "never", "'never' is none of approve, commit"),

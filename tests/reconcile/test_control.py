@@ -1,4 +1,4 @@
-"""What people may ask of the loop, and what they are told instead."""
+"""What people may ask of the loop, and what they are reported instead."""
 
 import asyncio
 from collections.abc import Callable
@@ -83,7 +83,7 @@ async def desk(tmp_path: Path) -> Desk:
 async def test_a_host_is_made_due_and_who_asked_is_recorded(desk: Desk) -> None:
     await desk.control.reconcile("pve1", "ann")
     assert await desk.queue.take() == "pve1"
-    assert str(desk.book) == "host.reconcile-asked pve1: ann asked to look at pve1"
+    assert str(desk.book) == "host.reconcile-asked pve1: ann requested a look at pve1"
 
 
 async def test_a_host_that_no_revision_names_is_not_found(desk: Desk) -> None:

@@ -21,7 +21,7 @@ DEADLINE = Ended("rolled_back", "deadline", "nobody confirmed in time", is_verif
 
 
 async def killed_in_the_middle(room: Room) -> str:
-    """The service is gone as soon as the host has begun; the host undoes it by itself: the apply's id."""
+    """The service is gone as soon as the host has begun; the host rolls it back on its own: the apply's id."""
     begun = asyncio.Event()
     room.hosts.begin = begun.set
     room.hosts.hangs = True

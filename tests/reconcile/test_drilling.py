@@ -158,11 +158,11 @@ def test_what_to_do_about_it_is_said_with_the_console() -> None:
     status = HostStatus("pve1", console="https://c.example.net")
     said = Held(quarantined="01A", why="/etc/x is not a regular file").message(status)
     assert said == (
-        "the rollback of 01A failed: /etc/x is not a regular file; nothing is applied until a person has looked at the "
-        "host at its console https://c.example.net and said `passerelle release pve1 --reason TEXT`"
+        "the rollback of 01A failed: /etc/x is not a regular file. No apply starts on this host. Fix: check the "
+        "host on its console https://c.example.net, and run `passerelle release pve1 --reason TEXT`"
     )
     assert Held("01B", controller="other").message(status) == (
-        "transaction 01B of other is armed on the host; its end is waited for"
+        "transaction 01B of other is armed on the host. passerelle waits for its end"
     )
 
 

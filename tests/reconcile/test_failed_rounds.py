@@ -124,7 +124,7 @@ async def test_the_same_failure_again_is_counted_and_not_logged_each_time(room: 
     assert len(room.events("round.failed")) == 2
     room.hosts.trouble = None
     await room.round()
-    assert "ends well again after 1 failure" in errors.records[-1].getMessage()
+    assert "works again after 1 failure" in errors.records[-1].getMessage()
     assert len(errors.records) == 4
 
 
@@ -256,7 +256,7 @@ async def test_an_unreachable_host_is_not_green_while_the_database_is_locked(
     assert drilled is not None
     assert drilled.state == "Failed"  # who waited for it is told as soon as it can be written
     assert room.status.sync == "Synced"
-    assert "recording the status of pve1 ends well again after 1 failure" in caplog.text
+    assert "recording the status of pve1 works again after 1 failure" in caplog.text
 
 
 async def test_a_host_with_another_key_is_not_tried_again_until_a_commit_or_a_person_asks(room: Room) -> None:
@@ -265,7 +265,7 @@ async def test_a_host_with_another_key_is_not_tried_again_until_a_commit_or_a_pe
     room.hosts.trouble = HostKeyChanged("pve1 shows another key")
     assert await room.round() is None
     assert (room.status.sync, room.status.reachability) == ("Unknown", "HostKeyChanged")
-    assert [drill.state for drill in map(room.queries.drill, waiting) if drill] == ["Failed"]  # who asked is told
+    assert [drill.state for drill in map(room.queries.drill, waiting) if drill] == ["Failed"]  # who asked is informed
     room.hosts.trouble = None
     await room.control.reconcile("pve1", "ann")
     assert await room.round() is not None

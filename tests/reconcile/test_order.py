@@ -1,5 +1,5 @@
 """The order of a round and of an apply is code: what is asked of the host and of the history, in which order, and that
-no two stages can stand in each other's place unnoticed."""
+no two stages can be in each other's place unnoticed."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -167,7 +167,7 @@ async def test_two_stages_of_a_round_in_each_others_place_are_noticed(swap: tupl
 
 @dataclass
 class Situation:
-    """An apply is begun; the service is told to stop or not, the host is free or not, and this is changed."""
+    """An apply is begun; the service is instructed to stop or not, the host is free or not, and this is changed."""
 
     change: Callable[[Plan], Plan] = lambda plan: plan
     may_begin: bool = True

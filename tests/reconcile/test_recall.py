@@ -21,7 +21,7 @@ from tests.reconcile.rooms import Hosts, Room, a_room
 from tests.reconcile.test_controller_away import BRIDGE, killed_in_the_middle
 
 MOMENT = {"failures", "unsettled", "applying", "trouble", "unrecorded"}
-"""What is of the moment and begins anew. Everything else that the loop remembers has to come back."""
+"""What is of the moment and begins again. Everything else that the loop remembers has to come back."""
 
 
 MOVED: tuple[str, Json, dict[str, bytes]] = ("addresses:vmbr0", ["10.99.99.1/24"], {})

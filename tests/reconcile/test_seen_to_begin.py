@@ -1,4 +1,4 @@
-"""What is told of a step and of the source, where one part of it comes alone."""
+"""What is informed of a step and of the source, where one part of it comes alone."""
 
 import asyncio
 from datetime import timedelta

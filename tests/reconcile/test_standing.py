@@ -40,7 +40,7 @@ def settled() -> Looked:
 
 
 def later(observed: HostObserved) -> HostObserved:
-    """The same host, read anew a minute later: equal parts, not the same objects."""
+    """The same host, read again a minute later: equal parts, not the same objects."""
     return replace(
         observed, observed_at=observed.observed_at + timedelta(minutes=1), facts=dict(observed.facts),
         texts={path: replace(text) if isinstance(text, Seen) else text for path, text in observed.texts.items()},

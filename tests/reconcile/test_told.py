@@ -1,4 +1,4 @@
-"""What a round tells of a host, once when it is new: the next boot, what stays behind, names that two want."""
+"""What a round says of a host, once when it is new: the next boot, what stays behind, names that two want."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The same failure again is counted, said once an hour, and its end is said once."""
+"""The same failure again is counted, said once an hour, and its end is reported once."""
 
 import logging
 
@@ -56,7 +56,7 @@ def test_its_end_is_said_once(times: int, words: str, caplog: pytest.LogCaptureF
     troubles.well("round", "pve2")
     troubles.well("round", "pve1")
     troubles.well("round", "pve1")
-    assert said(caplog) == [("INFO", f"the round of pve1 ends well again after {words}", False)]
+    assert said(caplog) == [("INFO", f"the round of pve1 works again after {words}", False)]
 
 
 def test_news_is_another_kind_another_place_or_another_host(caplog: pytest.LogCaptureFixture) -> None:

@@ -69,7 +69,7 @@ async def test_a_push_plans_once_a_round_and_reads_each_text_of_a_file_once(push
 
 
 async def test_a_push_enters_few_files(tmp_path: Path) -> None:
-    """Beside the one file for each kind and resource; of the hosts' side the double stands in."""
+    """Beside the one file for each kind and resource; of the hosts' side the double is in."""
     with a_room(tmp_path) as room:
         await walked(room, SPEC)
         notice, rounds = await walked(room, SPEC.replace("10.10.10.1/24, ", "10.10.10.2/24, "))

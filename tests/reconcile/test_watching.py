@@ -1,4 +1,4 @@
-"""Following a real repository: what is accepted, what is refused, what is kept, and what is said about it."""
+"""Following a real repository: what is accepted, what is refused, what is kept, and what is reported about it."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Addresses in the kernel: which count, and what is said of those that do not."""
+"""Addresses in the kernel: which count, and what is reported of those that do not."""
 
 from dataclasses import replace
 

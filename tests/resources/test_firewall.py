@@ -1,4 +1,4 @@
-"""The firewall's table: what is changed by hand in the kernel or in the file is seen, and what is foreign is not."""
+"""The firewall's table: what is changed by hand in the kernel or in the file is seen, and what is unmanaged is not."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Files that nobody may see: compared by their bytes, told by their mark."""
+"""Files that nobody may see: compared by their bytes, reported by their mark."""
 
 from dataclasses import replace
 

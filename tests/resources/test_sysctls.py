@@ -23,7 +23,7 @@ LIVE, FILE = "sysctl:net.ipv4.ip_forward", f"file:{OWN_FILE}"
 
 @dataclass(frozen=True)
 class Row:
-    """What the kernel has, what stands in files and up lines; the facts that a plan sets, and what refuses it."""
+    """What the kernel has, what is in files and up lines; the facts that a plan sets, and what refuses it."""
 
     name: str
     now: str

@@ -1,4 +1,4 @@
-"""One bad change on a lab host: applied with every refusal overridden, cut or not, and back by itself."""
+"""One bad change on a lab host: applied with every refusal overridden, cut or not, and back on its own."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ STARTED = ("applied", "confirming", "confirmed", "rolling_back", "rolled_back", 
 
 class Outcome(NamedTuple):
     """`kind`: "" when all is well, else one of KINDS. `cut`: no new connection could be made before the deadline.
-    `state`: old, or new where the change harmed nobody's way in and was confirmed. `back_s`: after the deadline.
+    `state`: old, or new where the change harmed nobody's connection and was confirmed. `back_s`: after the deadline.
     `refused`: by the host itself, before anything was armed."""
 
     kind: str
@@ -48,7 +48,7 @@ for name in {names}; do systemctl disable $name 2>/dev/null || true; done
 
 
 def prepare(bench: Bench) -> None:
-    """A host as a hoster hands it over."""
+    """A host as a provider hands it over."""
     bench.clear()
     bench.host.fresh(timeout_s=240)
     world = read_world(bench.host)

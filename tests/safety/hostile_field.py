@@ -261,7 +261,7 @@ class Beside:
         return now.get("sync") == "Synced" and now["applied_commit"] == now["observed_commit"] == commit
 
     def is_looked_at(self, before: object) -> bool:
-        """Whether the hostile host was looked at anew, or was too much to be."""
+        """Whether the hostile host was looked at again, or was too much to be."""
         now = self.status(BAD)
         return now.get("observed_at") != before or "took more than" in now.get("message", "")
 

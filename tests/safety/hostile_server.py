@@ -2,7 +2,7 @@
 
     python -m tests.safety.hostile_server FOLDER        in the network of the host
 
-FOLDER holds `behaviour` (the name of what it does now, read anew for each connection and question), `client.pub`,
+FOLDER holds `behaviour` (the name of what it does now, read again for each connection and question), `client.pub`,
 `host_key`, `leader` (the host's PID 1); it writes `met`: a line for each time that a behaviour met the service.
 """
 

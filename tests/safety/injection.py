@@ -87,7 +87,7 @@ def points_of(host: ScratchHost, workload: Workload, situation: Situation) -> li
 
 
 def run(host: ScratchHost, workload: Workload, situation: Situation, job: Job, old: World, new: World) -> Outcome:
-    """One fault on a host in its situation, then what comes by itself, then the judgement."""
+    """One fault on a host in its situation, then what comes on its own, then the judgement."""
     trace = host.folder / "trace"
     inject = f"inject={job.point.call}:{FAULTS[job.fault]}:when={job.point.when}"
     options = strace(trace, "-e", f"trace={job.point.call}", "-e", inject)
@@ -121,7 +121,7 @@ def _judged(host: ScratchHost, old: World, new: World, booted: bool) -> Verdict:
 
 
 def _truthful(host: ScratchHost, code: int, result: dict[str, Any], said: str) -> Verdict | None:
-    """What the verb told last is what is true in the end; a crash is not an answer."""
+    """What the verb reported last is what is true in the end; a crash is not an answer."""
     if code < 0:
         return None
     if said or code not in (0, 1) or re.match(r"[A-Za-z]+(Error|Exception): ", str(result.get("error"))):

@@ -32,7 +32,7 @@ STORM, BLOWING = "/run/passerelle-storm", "/run/passerelle-blowing"
 STORM_SCRIPTS = {
     "reload": "while test -e {flag}; do systemctl daemon-reload; sleep 1; done",
     "reexec": "while test -e {flag}; do systemctl daemon-reexec; sleep 1; done",
-    # systemd counts its timers anew as it does when the clock is set (timer_timezone_change, timer_time_change)
+    # systemd counts its timers again as it does when the clock is set (timer_timezone_change, timer_time_change)
     "zone": "was=$(readlink /etc/localtime); while test -e {flag}; do for zone in Asia/Tokyo America/Lima; do "
     "ln -sfn /usr/share/zoneinfo/$zone /etc/localtime; sleep 0.4; done; done; "
     'if test -n "$was"; then ln -sfn "$was" /etc/localtime; else rm /etc/localtime; fi',
@@ -77,7 +77,7 @@ class Driver:
         self.killed = True
 
     def result(self, timeout_s: float) -> tuple[dict[str, str], str]:
-        """(what the service tells, what is wrong with the telling)."""
+        """(what the service says, what is wrong with the reporting)."""
         if self.told is None:
             self.told = ({}, "") if self.killed else self._receive(timeout_s)
         return self.told
@@ -196,7 +196,7 @@ class Bench:
 
     @contextlib.contextmanager
     def storm(self, kind: str) -> Iterator[None]:
-        """Let systemd reload, execute itself anew, or count all its timers anew, again and again."""
+        """Let systemd reload, execute itself again, or count all its timers again, again and again."""
         self.put(STORM, "")
         self.put(BLOWING, "x")
         script = STORM_SCRIPTS[kind].format(flag=STORM) + f"; rm {BLOWING}"

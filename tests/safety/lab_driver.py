@@ -2,7 +2,7 @@
 
     process, answer = start(order(host, plan, …))      # a process of its own; `answer` is the reading end of a pipe
 
-It sends how it ended, as the service tells it. `file` in the order takes another host-side file, `old_connection`
+It sends how it ended, as the service says it. `file` in the order takes another host-side file, `old_connection`
 confirms over the connection that began it, as nobody should. Each is forked from one process that has read all modules
 and done nothing else, which takes a tenth of the time of a new interpreter.
 """
@@ -109,7 +109,7 @@ def _child(given: dict[str, Any], answer: Connection) -> None:
 
 
 def start(given: dict[str, Any]) -> tuple[multiprocessing.process.BaseProcess, Connection]:
-    """Drive it in a process of its own: (that process, where it tells a dict, or a list of what it crashed with)."""
+    """Drive it in a process of its own: (that process, where it says a dict, or a list of what it crashed with)."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     reading, writing = context.Pipe(duplex=False)

@@ -1,4 +1,4 @@
-"""One run of the matrix: a transaction stopped at a point, a fault, what comes by itself, and the judgement."""
+"""One run of the matrix: a transaction stopped at a point, a fault, what comes on its own, and the judgement."""
 
 import contextlib
 import json
@@ -255,7 +255,7 @@ def wait_for_deadline(bench: Bench, driver: Driver, struck_s: float) -> None:
 def _end(
     bench: Bench, driver: Driver, whole: Whole, struck_s: float, storm: contextlib.ExitStack | None = None
 ) -> Verdict:
-    """What comes by itself, then the judgement. A storm goes on until the host is back, which has to be on time."""
+    """What comes on its own, then the judgement. A storm continues until the host is back, which has to be on time."""
     wait_for_deadline(bench, driver, struck_s)
     began_s = max(deadline_s(bench, driver, struck_s), struck_s)
     grace_s = GRACE_S if storm is None else ON_TIME_S
@@ -310,7 +310,7 @@ def _judge(bench: Bench, driver: Driver, told: dict[str, str], record: Fence | s
 
 
 def disagreement(state: str, told: dict[str, str], record: Fence, apply_id: str) -> str:
-    """Where what is told of a host differs from what it is; "" when all agree.
+    """Where what is informed of a host differs from what it is; "" when all agree.
 
     `told` is what the service's own transaction said (nothing when it was killed), `record` what a service that
     starts now reads. A transaction that the record does not know to have ended must have changed nothing.

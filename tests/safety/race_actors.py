@@ -16,7 +16,7 @@ LENGTH = 64  # of every content: an editor that keeps the inode writes all of it
 MODES = ("0600", "0640", "0644", "0755")
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 OPERATOR_SHARE = 0.35
-KILLED = (-9, 137, 255)  # by SIGKILL: here, as a shell tells it, and as ssh does
+KILLED = (-9, 137, 255)  # by SIGKILL: here, as a shell says it, and as ssh does
 RESCUES = ("rollback", "expire")
 VERBS = {"begin": 40, "confirm": 22, "rollback": 12, "expire": 12, "extend": 7, "status": 7}
 EDITS = {"edit": 35, "replace": 35, "chmod": 20, "delete": 10}
@@ -78,7 +78,7 @@ class Race:
             self.crashes.append(told)
 
     def take(self) -> bool:
-        """One more operation of the controllers: those asked for, then `patience` times as many until `met`."""
+        """One more operation of the controllers: those requested, then `patience` times as many until `met`."""
         with self.mutex:
             self.left -= 1
             return self.left >= (0 if self.met() else -self.patience * self.by_verb)
@@ -129,7 +129,7 @@ class Race:
 
 
 class Controller:
-    """One controller with two hands: what it knows of the host is what it was told."""
+    """One controller with two hands: what it knows of the host is what it was informed."""
 
     def __init__(self, race: Race, name: str) -> None:
         self.race, self.name = race, name

@@ -103,7 +103,7 @@ def _balance(path: str, seen: Answer, start: Version, edits: list[Edit], faults:
                 faults["lost"].append(f"{path}: {name} names {_told(version(found))}, but has not its bytes")
     balance[final] -= 1
     for one, count in balance.items():
-        if one is None:  # nothing is nothing, whoever made it: it cannot be told apart
+        if one is None:  # nothing is nothing, whoever made it: it cannot be distinguished
             continue
         if count > 0:
             faults["lost"].append(f"{path}: {_told(one)}, written by {wrote.get(one, 'nobody')}, is gone ({count})")

@@ -1,4 +1,4 @@
-"""Runs beside the host-side file on the raced host, of which it knows nothing: the operator's hand and the witness.
+"""Runs next to the host-side file on the raced host, of which it knows nothing: the operator's hand and the witness.
 
     python3 race_host.py ROOT edit|replace|chmod|delete PATH CONTENT MODE   prints what was there and what is now
     python3 race_host.py ROOT watch STOP PATH…                              until the file STOP exists; what it saw

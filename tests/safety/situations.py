@@ -87,7 +87,7 @@ def probe(host: ScratchHost) -> dict[str, Any]:
 
 
 def come_next(host: ScratchHost, what: str) -> bool:
-    """What comes by itself after a fault, undisturbed: the timer, the next boot, or the next begin. Was it a boot?
+    """What comes on its own after a fault, undisturbed: the timer, the next boot, or the next begin. Was it a boot?
 
     A timer comes as long as it was not stopped (its unit is started again when it is killed); the boot unit runs if
     the switch is armed. TimeoutError when one does not end.

@@ -110,7 +110,7 @@ def torn(root: Path, old: World, new: World, identifier: str) -> str:
 
 
 class Verdict(NamedTuple):
-    """`kind`: "ok", "mixed", "stuck" or "failed" (what was said is not what is); `told` says more."""
+    """`kind`: "ok", "mixed", "stuck" or "failed" (what was reported is not what is); `told` says more."""
 
     kind: str
     told: str = ""
@@ -120,7 +120,7 @@ BEFORE_THE_FIRST_STEP = ("staged", "armed", "refused")
 
 
 def judge(found: World, old: World, new: World, journal: dict[str, Any] | None, armed: bool, booted: bool) -> Verdict:
-    """How a host ended, after whatever comes by itself has come.
+    """How a host ended, after whatever comes on its own has come.
 
     `journal` is the record of the transaction (None when there is none). Ended are: confirmed and all new; or all
     old and rolled back, refused, or never begun. A switch that is still armed has not ended.

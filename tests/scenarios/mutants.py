@@ -4,7 +4,7 @@
                                           a line of JSON out: {"status": …, "said": …} as of tests.scenarios.play
 
 Importing the service takes longer than most scenarios, and bringing a database to its newest schema too: both happen
-once. In the fork the exchanged modules, and all that have imported them, are imported anew.
+once. In the fork the exchanged modules, and all that have imported them, are imported again.
 """
 
 import builtins
@@ -51,7 +51,7 @@ def written_down(importers: Importers) -> Iterator[None]:
             importers[module].add(str((given or {}).get("__name__")))
         return real(name, given, local, fromlist or (), level)
 
-    builtins.__import__ = noting  # type: ignore[assignment]  # its arguments are told by place
+    builtins.__import__ = noting  # type: ignore[assignment]  # its arguments are reported by place
     try:
         yield
     finally:
@@ -81,7 +81,7 @@ class Exchanged(MetaPathFinder):
 
 
 def forget(names: set[str]) -> None:
-    """Import these modules anew when they are asked for."""
+    """Import these modules again when they are asked for."""
     for name in names & sys.modules.keys():
         del sys.modules[name]
         parent, _, last = name.rpartition(".")

@@ -103,7 +103,7 @@ class PlayedHost:
     # ------------------------------------------------------------------------------------------------- the switch
 
     def tick(self) -> None:
-        """The host's own timer: whatever is not confirmed by its deadline is undone."""
+        """The host's own timer: whatever is not confirmed by its deadline is rolled back."""
         journal = self.journals.get(self.armed)
         if journal is None or journal["state"] in ENDED:
             return
@@ -112,7 +112,7 @@ class PlayedHost:
             self.restore(journal, "deadline", "expire")
 
     def boot(self) -> None:
-        """The host boots: what is armed is undone before networking starts."""
+        """The host boots: what is armed is rolled back before networking starts."""
         self.boots += 1
         journal = self.journals.get(self.armed)
         if journal is not None and journal["state"] not in ENDED:
@@ -229,7 +229,7 @@ class PlayedHost:
             return self.restore(journal, "deadline", "expire") if late else answer(journal)
         if name == "extend":
             if journal["state"] not in ("armed", "applying", "applied"):
-                raise refused("ended", "its deadline cannot be moved any more")
+                raise refused("ended", "its deadline cannot be extended any more")
             journal["deadline_boottime_s"] = self.clock.monotonic_s() + int(rest[1])
             return answer(journal)
         if name == "release":
@@ -336,7 +336,7 @@ class Line:
         return
 
     def meet(self) -> None:
-        """What stands in the way of every connection."""
+        """What is in the way of every connection."""
         if self.host.trouble is not None:
             raise self.host.trouble
 

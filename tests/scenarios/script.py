@@ -1,4 +1,4 @@
-"""A scenario's text as lines of words; README.md beside this file says which there are."""
+"""A scenario's text as lines of words; README.md next to this file says which there are."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -29,7 +29,7 @@ class Player:
         )
 
     def played(self, files: Mapping[str, Path], scenario: str) -> tuple[int, str]:
-        """The status, and what was said."""
+        """The status, and what was reported."""
         assert self._process.stdin and self._process.stdout
         asked = {"files": {file: str(path) for file, path in files.items()}, "scenario": scenario}
         self._process.stdin.write(json.dumps(asked) + "\n")

@@ -1,4 +1,4 @@
-"""The key `checks`: what may be asked, by whom, and what is said of the rest."""
+"""The key `checks`: what may be asked, by whom, and what is reported of the rest."""
 
 from collections.abc import Callable
 

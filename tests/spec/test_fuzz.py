@@ -1,4 +1,4 @@
-"""Whatever stands in a host file, reading it gives a spec or findings that stand in the file."""
+"""Whatever is in a host file, reading it gives a spec or findings that are in the file."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""How long reading takes at most, whatever stands in the files."""
+"""How long reading takes at most, whatever is in the files."""
 
 import time
 from collections.abc import Callable

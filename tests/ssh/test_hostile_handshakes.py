@@ -170,7 +170,7 @@ async def test_another_host_key_is_told_with_both_fingerprints_and_nothing_is_se
             await dialer(5).connect(target(port))
     assert OTHER_HOST_KEY.get_fingerprint() in error.value.what
     assert HOST_KEY.get_fingerprint() in error.value.what
-    assert "does not try again by itself" in error.value.hint
+    assert "tries again after the next commit" in error.value.hint
 
 
 async def test_another_host_key_of_another_type_is_told_as_changed() -> None:

@@ -52,7 +52,7 @@ async def turned_away(words: bytes, *, resets: bool) -> Unreachable:
 async def test_a_penalty_is_told_as_one_with_the_line_that_exempts_this_address(*, resets: bool) -> None:
     error = await turned_away(PENALTY, resets=resets)
     assert isinstance(error, Throttled)
-    assert "sshd refuses every login from 127.0.0.1 for a while (PerSourcePenalties)" in error.what
+    assert "sshd rejects every login from 127.0.0.1 for a while (PerSourcePenalties)" in error.what
     assert "`PerSourcePenaltyExemptList 127.0.0.1`" in error.hint
 
 
@@ -62,7 +62,7 @@ async def test_who_only_asks_for_the_hosts_key_is_told_the_same() -> None:
         await writer.drain()
 
     async with raw_server(talk) as port:
-        with pytest.raises(Throttled, match=f"127.0.0.1 port {port}: sshd refuses every login from 127.0.0.1"):
+        with pytest.raises(Throttled, match=f"127.0.0.1 port {port}: sshd rejects every login from 127.0.0.1"):
             await shown_key("127.0.0.1", port)
 
 

@@ -24,7 +24,7 @@ async def pool(sshd: Sshd) -> AsyncIterator[Connections]:
 
 
 async def login(host: SshHost) -> bytes:
-    """What tells two connections apart: both ends, as the host sees them."""
+    """What says two connections apart: both ends, as the host sees them."""
     return await host.ask(b'echo "$SSH_CONNECTION"', 5)
 
 

@@ -2,7 +2,7 @@
 
     render_bridge_table(firewall) -> Table | None      `bridge passerelle`: who may send under which name (stateless)
 
-The kernel's bridge family knows no connections, so everything else stands in the table of family inet, through which
+The kernel's bridge family knows no connections, so everything else is in the table of family inet, through which
 br_netfilter leads what is bridged, too.
 """
 

@@ -40,7 +40,7 @@ Tree = str | tuple[str, tuple[tuple[Ranges, "Tree"], ...]]
 """opens, closes, "" for no difference; or a dimension, and for some of its values what is below."""
 
 
-class TooManyBoxes(Exception):  # noqa: N818 (an answer: it is not told in full)
+class TooManyBoxes(Exception):  # noqa: N818 (an answer: it is not reported in full)
     """The two differ in so many ways that nobody would read them."""
 
 

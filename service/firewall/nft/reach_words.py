@@ -10,7 +10,7 @@ from service.firewall.terms.names import ICMP, ICMPV6, TCP, UDP, names
 SHOWN = 6
 _KNOWN = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMPV6: "icmpv6"}
 _OF_THE_OTHER: Mapping[Ranges, int] = {((0, 0),): ICMPV6, ((1, 1),): ICMP}
-"""By the families of a box: the protocol that no packet of it has, though as a number it could stand there."""
+"""By the families of a box: the protocol that no packet of it has, though as a number it could be there."""
 _END = {"in": "", "forward": " through the host", "out": " from the host"}
 
 

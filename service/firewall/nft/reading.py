@@ -47,7 +47,7 @@ MOST_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One rule: where it stands, its conditions, and what it does: accept, drop, return, or ("jump"|"goto", chain)."""
+    """One rule: where it is, its conditions, and what it does: accept, drop, return, or ("jump"|"goto", chain)."""
 
     chain: str
     conditions: tuple[Condition, ...]

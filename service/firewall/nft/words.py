@@ -5,7 +5,7 @@
     table_words(normal) -> [str]     the whole table, a line for each thing in it
 
 `body` is in the normal form of `nft_normal`, so a rule has the same words before and after it was loaded. Two different
-bodies never have the same words: what has no words here stands as nft's JSON, whole (nft(8), libnftables-json(5)).
+bodies never have the same words: what has no words here is as nft's JSON, whole (nft(8), libnftables-json(5)).
 """
 
 import json
@@ -24,7 +24,7 @@ _FLAGS = frozenset({"state", "status", "flags"})
 _BARE = frozenset({"accept", "drop", "return", "continue", "masquerade", "redirect", "notrack", "counter", "log"})
 
 
-class _NoWords(Exception):  # noqa: N818 (an answer: it stands as JSON then)
+class _NoWords(Exception):  # noqa: N818 (an answer: it is as JSON then)
     """There are no words here for this."""
 
 

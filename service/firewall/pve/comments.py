@@ -1,9 +1,9 @@
-"""Comment lines of a Proxmox firewall file, kept when the file is written anew.
+"""Comment lines of a Proxmox firewall file, kept when the file is written again.
 
     keep_comments(new, old) -> bytes
 
 Proxmox passes over a line that begins with `#` wherever it stands, so carrying one over changes nothing that is
-enforced. A comment stays above the line it stood above; if that line is gone, above the next one of its section that
+enforced. A comment stays above the line it was above; if that line is gone, above the next one of its section that
 is left, else at the section's end; with the section gone, at the end of the file. A blank line parts the comments at a
 section's end from those of the next head.
 """
@@ -74,7 +74,7 @@ def _woven(new: bytes, kept: dict[_Place, list[bytes]]) -> Iterator[bytes]:
 
 
 def _sectioned(lines: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """(the head of its section, the line) of each line; a head stands in its own section."""
+    """(the head of its section, the line) of each line; a head is in its own section."""
     section = _TOP
     for raw in lines:
         line = raw.strip(_BLANKS)

@@ -59,7 +59,7 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class PveReading:
-    """What was read of one file. `fatal` is why Proxmox keeps its old rule set, "" if it goes on; `replaced` is what
+    """What was read of one file. `fatal` is why Proxmox keeps its old rule set, "" if it continues; `replaced` is what
     stands again further down, without a word from Proxmox."""
 
     level: Level
@@ -178,7 +178,7 @@ class _Reader:
             self.skip(line, problem)
             return
         self.section, self.name, self.seen = section, name, set()
-        # a second section of the same name starts anew, but keeps the first one's comment
+        # a second section of the same name starts again, but keeps the first one's comment
         if section == "group":
             old_group = self.groups.get(name)
             self.replace(old_group[0].where if old_group else None, f"[group {name}]")
@@ -237,7 +237,7 @@ class _Reader:
         )
 
     def replace(self, where: Where | None, text: str) -> None:
-        """What stands at `where` has no effect, because it stands here again; None = it does not stand there."""
+        """What is at `where` has no effect, because it is here again; None = it does not are there."""
         if where is not None:
             reason = f"has no effect, because line {self.where.line} has it again: Proxmox keeps the last one"
             self.replaced.append(Ignored(where, text, reason))

@@ -1,4 +1,4 @@
-"""A firewall file of Proxmox changed where it stands: lines that say what they should stay byte for byte.
+"""A firewall file of Proxmox changed where it is: lines that say what they should stay byte for byte.
 
     in_place(new, old, read) -> bytes | None        None where the file's form allows no such change
 
@@ -68,7 +68,7 @@ def in_place(new: bytes, old: bytes, read: Callable[[bytes], Level]) -> bytes | 
 
 
 def _sections(data: bytes, level: Level) -> dict[bytes, list[_Line]] | None:
-    """The lines by section, heads first; None where a section stands twice."""
+    """The lines by section, heads first; None where a section is twice."""
     meant = dict(_meant(level))
     found: dict[bytes, list[_Line]] = {_TOP: []}
     within = _TOP

@@ -169,7 +169,7 @@ class Ruleset:
 
 
 def _within(inner: Outcome, step: ChainStep) -> Outcome:
-    """What a called chain decided is told as the caller's decision, unless the called chain knows the rule."""
+    """What a called chain decided is reported as the caller's decision, unless the called chain knows the rule."""
     if inner.step is not None and (inner.step.where is not None or not step.note):
         return inner
     detail = inner.step.note if inner.step else ""

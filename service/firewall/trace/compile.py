@@ -234,7 +234,7 @@ class _Compiler:
         self.add_conn_filters(chain, allow_invalid=False)
         self.add_neighbor_discovery(chain, self.firewall.host, "IN", RETURN)
         self.add_input_filters(chain)
-        chain.steps.append(ChainStep(RETURN, (proto(IGMP),), note="IGMP is always let in"))
+        chain.steps.append(ChainStep(RETURN, (proto(IGMP),), note="IGMP is always accepted"))
         self.add_host_rules(chain, "in")
         managed = self.sets.table["0", "management", self.family].holds
         chain.steps += [

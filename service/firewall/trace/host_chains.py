@@ -2,7 +2,7 @@
 
     chains(firewall, family) -> Ruleset      prerouting, input, output, forward, and those of guests (guest_chains.py)
 
-What the host lets out or through goes on to the guests that have rules of their own; what a guest sends to the host
+What the host lets out or through continues to the guests that have rules of their own; what a guest sends to the host
 meets the guest's rules first.
 """
 

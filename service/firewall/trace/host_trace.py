@@ -18,7 +18,7 @@ from service.firewall.trace.verdict import Verdict
 
 
 class HostAnalyser:
-    """Compiles each family when it is first asked for, answers many times."""
+    """Compiles each family when it is first requested, answers many times."""
 
     def __init__(self, firewall: HostFirewall) -> None:
         self.firewall = firewall

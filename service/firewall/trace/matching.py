@@ -150,7 +150,7 @@ class Site:
         return (lambda flow: holds(flow.source)) if key == "source" else (lambda flow: holds(flow.dest))
 
     def add_protocol(self, draft: _Draft, rule: Rule, line: MacroRule) -> None:
-        """The tests of -p and all that hangs on it."""
+        """The tests of -p and all that depends on it."""
         if not is_given(line.proto):
             return
         number = protocol_number(line.proto)

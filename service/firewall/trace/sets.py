@@ -3,7 +3,7 @@
     build_sets(firewall) -> Sets
 
 The longest prefix that holds an address decides; a `nomatch` entry is a hole. Every set exists once for IPv4 and once
-for IPv6. `management` holds the local network as well; `ipfilter-netN` what the card may use by itself.
+for IPv6. `management` holds the local network as well; `ipfilter-netN` what the card may use on its own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -112,7 +112,7 @@ def _build(
 def _line_in_the_way(
     chosen: Mapping[tuple[int, str, Family], IPSetEntry], address: int, length: str, family: Family
 ) -> IPSetEntry | None:
-    """The entry of a file for the same network as one that Proxmox adds by itself."""
+    """The entry of a file for the same network as one that Proxmox adds on its own."""
     prefix = c_number(length, BITS[family])
     mask = mask_of(prefix if prefix is not None else BITS[family], family)
     for (other, other_length, other_family), entry in chosen.items():

@@ -70,7 +70,7 @@ class Analyser:
             first = self.refused[0]
             raise InputError(
                 f"{first.where}: Proxmox would not load this rule set: {first.reason}: {first.text}",
-                hint="mend the line; until then the node keeps the rules that it had before",
+                hint="correct the line. Until then the node keeps its previous rules",
             )
 
     def trace_packet(self, fields: Mapping[str, object]) -> Verdict:

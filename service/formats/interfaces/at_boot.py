@@ -3,7 +3,7 @@
 Rules that ifupdown2 3.0.0 follows and that are easy to get wrong (its addons address.py and bridge.py):
 
 - all stanzas of one interface count together; any `auto` among them brings up all of them;
-- a `netmask` belongs to the address at its position and is lost when it stands above the first `address`;
+- a `netmask` belongs to the address at its position and is lost when it is above the first `address`;
 - positions count through all stanzas of an interface: below `address 10.0.0.1/24` in one stanza, the first netmask of
   another stanza belongs to that address, which has its own, and the other stanza's address is a /32;
 - an address that cannot be read takes every other address of the interface with it: none is set;
@@ -43,7 +43,7 @@ class BridgeMeaning:
 
 @dataclass(frozen=True, slots=True)
 class UpLine:
-    """One shell line: its phase, what it does, and where it stands. `ip-forward on` is one of phase `ip-forward`."""
+    """One shell line: its phase, what it does, and where it is. `ip-forward on` is one of phase `ip-forward`."""
 
     phase: str
     effects: tuple[Effect, ...]
@@ -59,7 +59,7 @@ class UpLine:
 
 @dataclass(frozen=True, slots=True)
 class PlacedOption:
-    """An option and where it stands; two are equal when they say the same."""
+    """An option and where it is; two are equal when they say the same."""
 
     key: str
     value: str

@@ -99,7 +99,7 @@ def _remove(files: dict[str, bytes], name: str, read: Read) -> dict[str, bytes]:
     before = read(files)
     _refuse_unreadable(before)
     if any(standing.stanza.name != name for standing in before.of(name)):
-        raise InputError(f"{shown(name)} stands in a range of names", hint="write its stanza out by hand first")
+        raise InputError(f"{shown(name)} is part of a range of names", hint="write its stanza out by hand first")
     after = dict(files)
     for path, parsed in before.files.items():
         patch = FilePatch(files[path])
@@ -118,7 +118,7 @@ def _without_line(files: Mapping[str, bytes], path: str, line: int) -> bytes:
     parsed = load({path: files.get(path, b"")}, path).files[path]
     option = next((o for s in parsed.stanzas for o in s.options if o.line <= line <= o.last_line), None)
     if option is None:
-        raise InputError(f"{basename(path)}:{line}: no option of a stanza stands there")
+        raise InputError(f"{basename(path)}:{line}: there is no option of a stanza")
     patch = FilePatch(files[path])
     patch.delete(option.line, option.last_line)
     return patch.result()
@@ -127,11 +127,11 @@ def _without_line(files: Mapping[str, bytes], path: str, line: int) -> bytes:
 def _refuse_unreadable(config: InterfacesConfig) -> None:
     """A file at which ifupdown2 gives up is not added to: nothing written into it would count."""
     if config.fatal is not None:
-        raise InputError(str(config.fatal), hint="mend this line by hand first")
+        raise InputError(str(config.fatal), hint="correct this line by hand first")
 
 
 def _prove(before: InterfacesConfig, after: InterfacesConfig, name: str, wanted: WantedStanza | None) -> None:
-    """The result read again says what was asked for, and everything else says what it said."""
+    """The result read again says what was requested, and everything else says what it said."""
     have = meaning(after, name)
     missed = {"stanza": (None, name)} if wanted is None and have else unmet(have, wanted) if wanted else {}
     old, new = meanings(before), meanings(after)
@@ -140,5 +140,5 @@ def _prove(before: InterfacesConfig, after: InterfacesConfig, name: str, wanted:
         what = f"would change {', '.join(map(shown, harmed[:5]))}" if harmed else f"would not give {', '.join(missed)}"
         raise InputError(
             f"the interfaces file cannot be edited for {shown(name)} without harm: it {what}",
-            hint="a backslash at a line's end, or a stray line near the stanza, stands in the way: mend it by hand",
+            hint="remove the backslash at the end of a line, or the stray line near the stanza, by hand",
         )

@@ -37,7 +37,7 @@ class PlacedStanza:
 
 @dataclass(frozen=True)
 class InterfacesConfig:
-    """The main file with all that it sources: stanzas in the order of reading, each with where it stands.
+    """The main file with all that it sources: stanzas in the order of reading, each with where it is.
 
     `program` reads it at boot. `ignored` are the stanzas that this program takes for none. `meant` keeps what
     service/formats/interfaces/at_boot.py made of it.

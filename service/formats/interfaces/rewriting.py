@@ -31,7 +31,7 @@ def rewrite(
     """The files with the interface's stanzas changed. `wanted` is checked and not met."""
     stanzas = [standing.stanza for standing in config.of(have.name)]
     if any(stanza.name != have.name for stanza in stanzas):
-        raise InputError(f"{shown(have.name)} stands in a range of names", hint="write its stanza out by hand first")
+        raise InputError(f"{shown(have.name)} is part of a range of names", hint="write its stanza out by hand first")
     work = _Rewriting(config, have, wanted, stanzas, {p: FilePatch(files[p]) for p in config.files})
     work.set_auto()
     work.set_addresses()
@@ -261,7 +261,7 @@ def _fits(entry: AddressEntry, address: str) -> bool:
 
 
 def _regular(stanza: Stanza) -> bool:
-    """Every netmask, broadcast, scope stands below the address that ifupdown2 ties it to: lines may go in groups."""
+    """Every netmask, broadcast, scope is below the address that ifupdown2 ties it to: lines may go in groups."""
     tied = {id(option): entry.option for entry in address_entries(stanza) for option in entry.tied.values()}
     above: Option | None = None
     for option in stanza.options:

@@ -7,7 +7,7 @@ the classic ifupdown in places that matter:
   line inside a stanza is an option, so a misspelt keyword becomes an option of the stanza above it;
 - `_` in option names is `-`; `#` starts a comment only at the start of a line; `$IFACE` is replaced in values;
 - every backslash of the file, even one in a comment, joins what stands around it;
-- `auto NAME` counts only for stanzas that stand below it; `allow-auto` is a class of its own and brings nothing up;
+- `auto NAME` counts only for stanzas that are below it; `allow-auto` is a class of its own and brings nothing up;
 - `source` takes one glob; `source-directory` and `mapping` are errors;
 - a lone `iface`, `source`, `vlan` or `allow-x` stops the reader: nothing of any file is applied.
 """
@@ -120,7 +120,7 @@ Item = Stanza | AutoLine | SourceLine
 class InterfacesFile:
     """One file: every physical line with its line end, what it says in order, and what is wrong with it.
 
-    `foreign_lines` are lines of the classic ifupdown (`mapping`, `source-directory`, …) that stand below a stanza.
+    `foreign_lines` are lines of the classic ifupdown (`mapping`, `source-directory`, …) that are below a stanza.
     """
 
     path: str
@@ -269,7 +269,7 @@ class _Reader:
 
 
 def shown(text: str, limit: int = 40) -> str:
-    """Hostile text made fit to stand in a message."""
+    """Hostile text made fit to be in a message."""
     clean = "".join(c if c.isprintable() else "?" for c in text[:limit])
     return clean + ("…" if len(text) > limit else "")
 

@@ -85,7 +85,7 @@ def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
 
 
 def is_interface_name(name: str) -> bool:
-    """A name that can stand in the file and mean one device."""
+    """A name that can be in the file and mean one device."""
     return _NAME.fullmatch(name) is not None and name not in (".", "..")
 
 

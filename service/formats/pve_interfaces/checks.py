@@ -1,6 +1,6 @@
 """What Proxmox's writer demands before it writes, and what it changes on the way: ports and slaves of others.
 
-The reasons are its own, word for word where it gives one. Where several things are wrong it tells one of them, by
+The reasons are its own, word for word where it gives one. Where several things are wrong it says one of them, by
 chance; here it is the first in the order of the file, by the order of its checks.
 """
 
@@ -115,7 +115,7 @@ def _claim_slaves(name: str, bond: PveInterface, interfaces: Interfaces, what: s
 
 
 def _check_mtu(interfaces: Interfaces, below: str, above: str) -> None:
-    """What lies above may not carry more than what lies below; 1500 where nothing is said, a bond takes any."""
+    """What lies above may not carry more than what lies below; 1500 where nothing is reported, a bond takes any."""
     wanted = interfaces[above].settings.get("mtu", "")
     if not holds(wanted):
         return

@@ -63,7 +63,7 @@ class PveInterface:
     None without a stanza of its own. `families` has one entry a stanza, None for one without family and method.
     `kind` is None where the file only needs the interface (as parent of an alias or VLAN) and never describes it.
     `settings` are the options that Proxmox knows, by its own names. `rootless` says of aliases and VLANs whether the
-    interface below is missing. Once all is read, all comments stand with IPv4.
+    interface below is missing. Once all is read, all comments are with IPv4.
     """
 
     line: int

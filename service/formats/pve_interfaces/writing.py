@@ -50,7 +50,7 @@ def canonical(read: PveInterfaces) -> Canonical:
         if interface.at_boot:
             out.append(f"auto {name}")
         if interface.kind is None:
-            reason = f"interface '{name}' has no stanza, but an alias or a VLAN stands on it"
+            reason = f"interface '{name}' has no stanza, but an alias or a VLAN of it does"
             raise WriterRefuses(reason, interface.line)
         _move_comments(interface)
         for index, family in enumerate(interface.families):
@@ -99,7 +99,7 @@ def in_written_order(interfaces: dict[str, PveInterface]) -> list[str]:
 
 
 def _rank(name: str, interfaces: dict[str, PveInterface]) -> int | None:
-    """By the kind of the interface that the name begins with: aliases and dotted VLANs stand behind their root."""
+    """By the kind of the interface that the name begins with: aliases and dotted VLANs are behind their root."""
     root, *rest = name.replace(":", ".").rstrip(".").split(".")
     found = interfaces.get(root)
     if found is None or found.kind not in KIND_RANK:

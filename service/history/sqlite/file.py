@@ -78,7 +78,7 @@ def version_of_library() -> str:
 
 
 def damaged(path: Path, why: str) -> StoreError:
-    """What is said of a file that cannot be used."""
+    """What is reported of a file that cannot be used."""
     return StoreError(
         f"{path} is damaged ({why}); nothing was changed",
         hint="put a copy of it back; what Git wants and what the hosts are is found again from them",

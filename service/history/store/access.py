@@ -108,7 +108,7 @@ class AccessWrites(Writing):
             with self._database.write() as connection:
                 connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_at=at))
         except StoreError:
-            return  # reading goes on while the disk is full; the next use writes it
+            return  # reading continues while the disk is full; the next use writes it
 
     def add_receiver(self, name: str, type_: ReceiverType, *, by: str, at: datetime) -> str:
         """Make a receiver and return its secret, to be given to the forge. InputError if the name is bad or taken."""
@@ -183,7 +183,7 @@ class AccessWrites(Writing):
             )
 
     def release_key(self, principal: str, key: str) -> None:
-        """The claimed request came to nothing: it may be tried again with the same key."""
+        """The claimed request failed: it may be tried again with the same key."""
         with self._database.write() as connection:
             connection.execute(
                 delete(idempotency_keys).where(idempotency_keys.c.principal == principal, idempotency_keys.c.key == key)

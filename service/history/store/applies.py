@@ -1,4 +1,4 @@
-"""Writes about applies, from asked for to ended, with every step.
+"""Writes about applies, from requested to ended, with every step.
 
 Events: `apply.requested`, `apply.started`, `apply.finished` (the detail's `phase` says how).
 """
@@ -88,7 +88,7 @@ class ApplyWrites(Writing):
         self.move_steps(apply_id, [(position, state, at, error)])
 
     def move_steps(self, apply_id: str, moves: Sequence[tuple[int, StepState, datetime, str]]) -> None:
-        """Several steps at once, (position, state, at, error) in order: what the host's journal tells in one go."""
+        """Several steps at once, (position, state, at, error) in order: what the host's journal says in one go."""
         begun = [_move(apply_id, m) for m in moves if m[1] in ("pending", "doing")]
         ended = [_move(apply_id, m) for m in moves if m[1] not in ("pending", "doing")]
         of_one = update(steps).where(

@@ -1,4 +1,4 @@
-"""Writes about drills, from asked for to ended.
+"""Writes about drills, from requested to ended.
 
 Events: `drill.requested`, `drill.started`, `drill.passed`, `drill.failed`.
 """

@@ -89,7 +89,7 @@ class HostWrites(Writing):
             connection.execute(delete(releases).where(releases.c.host == host))
 
     def latch(self, host: str, desired_digest: str, *, apply_id: str, at: datetime) -> None:
-        """This desired digest was rolled back on this host: it is not tried again by itself. Twice is once."""
+        """This desired digest was rolled back on this host: it is not tried again on its own. Twice is once."""
         with self._database.write() as connection:
             open_one = select(latches.c.id).where(
                 latches.c.host == host,

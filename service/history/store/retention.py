@@ -73,7 +73,7 @@ class RetentionWrites(Writing):
 
 
 def _found(connection: Connection, table: Table, old: ColumnElement[bool]) -> list[Any]:
-    """The keys of the next batch. Events stand in the order of their times, so only the first of them are looked at."""
+    """The keys of the next batch. Events are in the order of their times, so only the first of them are looked at."""
     key = list(table.primary_key.columns)
     query = select(*key).where(old)
     if table is events:

@@ -1,4 +1,4 @@
-"""Writes about what hosts sent: one row a host, only of the last that told anything new. No events."""
+"""Writes about what hosts sent: one row a host, only of the last that reported anything new. No events."""
 
 from dataclasses import fields
 

@@ -36,7 +36,7 @@ class DhcpRange(BaseModel):
         None, description="Whether this is the only DHCP server on the network: lost leases are taken over at once."
     )
     lease_file: LeaseFile | None = Field(
-        None, description="Where leases are kept; /var/lib/misc/dnsmasq.leases when not given."
+        None, description="The file of the leases. Default: /var/lib/misc/dnsmasq.leases."
     )
     options: Options = Field(
         default_factory=dict, description="DHCP options by number or name, each with a value or a list of them."
@@ -59,41 +59,39 @@ class DnsmasqSection(BaseModel):
     domain: Domain | None = Field(None, description="The guests' domain: a lease named dev is dev.DOMAIN too.")
     names: Literal["declared", "anyone"] = Field(
         "anyone",
-        description="Whose names are taken: only those that `guests` declares, or what any guest sends. In both cases "
-        "a declared name goes to its guest only.",
+        description="declared: only names from `guests`. anyone: also names that guests send. In both cases only its "
+        "guest gets a declared name.",
     )
     guest_configs: bool = Field(
         default=True,
-        description="Where the spec has `guests`: those that it does not name have the name of their own settings "
-        "on the host (/etc/pve/lxc, /etc/pve/qemu-server, /var/lib/lxc).",
+        description="With `guests` in the spec: guests that it does not name get the name in their own settings on the "
+        "host (/etc/pve/lxc, /etc/pve/qemu-server, /var/lib/lxc).",
     )
     local: LocalDomains = Field(
         default=(),
-        description="Domains never asked upstream, answered only from here; the guests' domain is one.",
+        description="Domains that only this host answers, never an upstream server, such as the domain of the guests.",
     )
     server: Servers = Field(
         default=(),
         description="Upstream DNS servers, as in 1.1.1.1, 2001:db8::53#5353, 1.1.1.1@vmbr0 or /example.org/192.0.2.53.",
     )
-    interface: Interfaces = Field(
-        default=(), description="Interfaces that DNS and DHCP are served on; those of `dhcp` when not given."
-    )
-    except_interface: Interfaces = Field(default=(), description="Interfaces that nothing is served on.")
-    no_dhcp_interface: Interfaces = Field(default=(), description="Interfaces that DNS but no DHCP is served on.")
-    listen_address: Addresses = Field(default=(), description="Own addresses that DNS is served on.")
+    interface: Interfaces = Field(default=(), description="Interfaces with DNS and DHCP; those of `dhcp` by default.")
+    except_interface: Interfaces = Field(default=(), description="Interfaces without DNS and DHCP.")
+    no_dhcp_interface: Interfaces = Field(default=(), description="Interfaces with DNS and without DHCP.")
+    listen_address: Addresses = Field(default=(), description="Own addresses that answer DNS queries.")
     bind_interfaces: bool = _flag("Bind only the served interfaces; they must exist when dnsmasq starts.")
     bind_dynamic: bool = _flag("Bind only the served interfaces, and those that come later.")
-    domain_needed: bool = _flag("Never ask upstream for names without a dot.")
-    bogus_priv: bool = _flag("Never ask upstream for names of private addresses.")
+    domain_needed: bool = _flag("Never send queries for names without a dot to upstream servers.")
+    bogus_priv: bool = _flag("Never send queries for private addresses to upstream servers.")
     no_poll: bool = _flag("Do not watch /etc/resolv.conf for changes.")
     no_hosts: bool = _flag("Do not answer from /etc/hosts.")
     no_resolv: bool = _flag("Do not read /etc/resolv.conf; upstream servers are those of `server`.")
     expand_hosts: bool = _flag("Add the domain to names without a dot.")
-    strict_order: bool = _flag("Ask the upstream servers in their order.")
-    all_servers: bool = _flag("Ask all upstream servers at once.")
-    localise_queries: bool = _flag("Answer with the address of the interface that was asked on.")
+    strict_order: bool = _flag("Use the upstream servers in their order.")
+    all_servers: bool = _flag("Send each query to all upstream servers.")
+    localise_queries: bool = _flag("Answer with the address of the interface that received the query.")
     stop_dns_rebind: bool = _flag("Refuse private addresses in upstream answers.")
-    rebind_localhost_ok: bool = _flag("Take 127.0.0.0/8 in upstream answers all the same.")
+    rebind_localhost_ok: bool = _flag("Accept 127.0.0.0/8 in upstream answers nevertheless.")
     no_negcache: bool = _flag("Do not remember that a name does not exist.")
     no_ping: bool = _flag("Do not ping an address before it is offered; leases come 3 s sooner.")
     log_queries: bool = _flag("Log every DNS query.")
@@ -106,9 +104,9 @@ class DnsmasqSection(BaseModel):
     dhcp_lease_max: int | None = Field(None, ge=1, le=100_000, description="Leases that may exist at once.")
     local_ttl: int | None = Field(None, ge=0, le=604_800, description="Seconds that local names may be cached.")
     neg_ttl: int | None = Field(None, ge=0, le=604_800, description="Seconds that a missing name is remembered.")
-    max_ttl: int | None = Field(None, ge=0, le=604_800, description="Most seconds told to clients.")
-    max_cache_ttl: int | None = Field(None, ge=0, le=604_800, description="Most seconds kept in the cache.")
-    min_cache_ttl: int | None = Field(None, ge=0, le=3600, description="Least seconds kept in the cache.")
+    max_ttl: int | None = Field(None, ge=0, le=604_800, description="Highest TTL in answers to clients, in seconds.")
+    max_cache_ttl: int | None = Field(None, ge=0, le=604_800, description="Longest time in the cache, in seconds.")
+    min_cache_ttl: int | None = Field(None, ge=0, le=3600, description="Shortest time in the cache, in seconds.")
     dhcp: tuple[DhcpRange, ...] = Field(default=(), max_length=64, description="The ranges that DHCP gives out.")
 
     def served_interfaces(self) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ class Firewall:
         yield from bridge_parts(self.name, firewall)
 
     def _desire_node(self, section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Resource]:
-        """Proxmox's own files; what it cannot say stands in a table of our own."""
+        """Proxmox's own files; what it cannot say is in a table of our own."""
         kept = deriving(claims, derives(section, shared_section(host)))
         closed = tuple(closed_of(kept, published_of(kept, host)))
         yield ClosedTable(self.name, closed)

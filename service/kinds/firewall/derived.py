@@ -25,7 +25,7 @@ _DEFAULTS = {"policy_in": "drop", "policy_out": "accept", "policy_forward": "acc
 
 
 def derives(section: FirewallSection, shared: SharedFirewallSection | None) -> DeriveSection:
-    """Whether what follows from other sections is written by itself: the host's word counts before the fleet's."""
+    """Whether what follows from other sections is written on its own: the host's word counts before the fleet's."""
     said = [s.derive for s in (section, shared) if s is not None and s.derive is not None]
     return said[0] if said else DeriveSection()
 

@@ -13,24 +13,29 @@ from service.kinds.claims import AddressClaim, Claim, Masquerades, Named, Reserv
 from service.kinds.packet_rules.grammar import RESERVED_SETS
 from service.spec.findings import Hit, LintRule
 
-RULE = LintRule("firewall.rule", "error", "a rule is one that has an effect")
-GROUP = LintRule("firewall.group", "error", "a group that is named is there, and holds plain rules")
+RULE = LintRule("firewall.rule", "error", "a rule has an effect")
+GROUP = LintRule("firewall.group", "error", "a named group exists, and has plain rules")
 DHCP_BLOCKED = LintRule(
-    "firewall.dhcp-blocked", "error", "where the host serves DHCP its firewall lets it", by_absence=True
+    "firewall.dhcp-blocked",
+    "error",
+    "the firewall accepts DHCP on interfaces where the host serves it",
+    by_absence=True,
 )
 DNS_BLOCKED = LintRule(
-    "firewall.dns-blocked", "error", "where the host answers DNS its firewall lets it", by_absence=True
+    "firewall.dns-blocked", "error", "the firewall accepts DNS on interfaces where the host serves it", by_absence=True
 )
 UNKNOWN_INTERFACE = LintRule(
-    "firewall.unknown-interface", "warning", "a rule's interface is one of the spec", by_absence=True
+    "firewall.unknown-interface", "warning", "a rule's interface is in the spec", by_absence=True
 )
 NEIGHBOURS = LintRule(
     "firewall.neighbours-reach", "error", "neighbours of the uplink do not reach a private network", by_absence=True
 )
 LEFT_OPEN = LintRule(
-    "firewall.neighbours-left-open", "warning", "a private network is open to the uplink's neighbours on purpose only"
+    "firewall.neighbours-left-open",
+    "warning",
+    "a private network is open to neighbours of the uplink only if that is intended",
 )
-RESERVED = LintRule("firewall.reserved-set", "error", "sets that only Proxmox gives a meaning are for Proxmox hosts")
+RESERVED = LintRule("firewall.reserved-set", "error", "sets with a special meaning on Proxmox are for Proxmox hosts")
 RULES = (RULE, GROUP, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS, LEFT_OPEN, UNKNOWN_INTERFACE, RESERVED)
 
 _NO_ADDRESS = "0.0.0.0"  # noqa: S104 (a client that has none yet, nothing is bound)

@@ -16,13 +16,13 @@ from service.firewall.trace.verdict import Verdict
 from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Serves
 from service.spec.findings import Hit, LintRule
 
-SHADOWED = LintRule("firewall.shadowed", "warning", "every rule decides about some packet", by_absence=True)
-DUPLICATE = LintRule("firewall.duplicate-rule", "warning", "a rule stands once", by_absence=True)
+SHADOWED = LintRule("firewall.shadowed", "warning", "every rule decides at least one packet", by_absence=True)
+DUPLICATE = LintRule("firewall.duplicate-rule", "warning", "a rule is not repeated", by_absence=True)
 OPEN_RESOLVER = LintRule(
     "firewall.open-resolver", "warning", "the host's resolver is not for everybody", by_absence=True
 )
 NEIGHBOURS_MANAGE = LintRule(
-    "firewall.neighbours-manage", "warning", "the hoster's whole network is not a source of management", by_absence=True
+    "firewall.neighbours-manage", "warning", "the provider's whole network cannot log in", by_absence=True
 )
 STALE_PORT = LintRule("firewall.stale-port", "warning", "a port that is sent on to a guest is not opened on the host")
 RULES = (SHADOWED, DUPLICATE, OPEN_RESOLVER, NEIGHBOURS_MANAGE, STALE_PORT)

@@ -111,7 +111,7 @@ class Zones:
         raise InputError(f"no network of IPv{version} leads to {guest.name}", hint="give --source or --dest")
 
     def neighbour(self, interface: str, version: int) -> str:
-        """An address beside the host's own on an interface."""
+        """An address next to the host's own on an interface."""
         for name, own in self.networks:
             if name == interface and own.version == version:
                 return str(next((a for a in _middle(own) if a != own.ip), own.ip))

@@ -29,7 +29,7 @@ PORT_IN_USE = LintRule(
 MANAGEMENT_PORT = LintRule(
     "forwards.management-port", "warning", "the port by which the host is managed is the host's own"
 )
-TWO_TO_PORTS = LintRule("forwards.two-to-ports", "error", "the guest's port is said once")
+TWO_TO_PORTS = LintRule("forwards.two-to-ports", "error", "the guest's port is set once")
 NO_DNS = LintRule("forwards.no-dns", "error", "where `names` are given dnsmasq answers for them", by_absence=True)
 NAME_OF_TWO = LintRule("forwards.name-of-two", "error", "a name leads to one guest")
 NAME_WITH_OTHER_PORT = LintRule(
@@ -44,7 +44,7 @@ PROXMOX_PORTS = {8006: "Proxmox's web interface", 3128: "Proxmox's SPICE proxy"}
 
 
 def lint_forwards(section: ForwardsSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
-    """Every entry by itself, then against those before it."""
+    """Every entry on its own, then against those before it."""
     first_named: dict[str, str] = {}
     for number, entry in enumerate(section):
         yield from _interface(number, entry, claims)

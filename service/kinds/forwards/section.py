@@ -112,7 +112,7 @@ class Forward(BaseModel):
     to: Annotated[
         str, *text(check_target, whole(f"{patterns.IPV4}|(?![0-9.]+$){NAME_PATTERN}", _TO_WORDS, maxLength=63))
     ] = Field(description="A guest of `guests` with a fixed address, or an IPv4 address in one of the host's networks.")
-    to_port: int | None = Field(None, ge=1, le=65535, description="The guest's port, where it is another one.")
+    to_port: int | None = Field(None, ge=1, le=65535, description="The guest's port, if it is another one.")
     proto: Annotated[tuple[Protocol, ...], *_many({"enum": ["tcp", "udp"]})] = Field(("tcp",), description="tcp, udp.")
     source: (
         Annotated[
@@ -125,7 +125,7 @@ class Forward(BaseModel):
             ),
         ]
         | None
-    ) = Field(None, description="Who may: addresses and networks of clients; anybody if not given.")
+    ) = Field(None, description="Addresses and networks of clients. Default: everybody.")
     names: Annotated[tuple[DomainName, ...], *_many({"type": "string", **DOMAIN_SCHEMA})] | None = Field(
         None, description="Names of what is published: guests who ask this host's DNS get the guest's own address."
     )

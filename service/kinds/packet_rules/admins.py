@@ -20,7 +20,7 @@ SMALLEST_PREFIX = {4: 24, 6: 64}
 
 def admin_sources(host: HostSpec) -> tuple[str, ...]:
     """Addresses and small networks that an accepting rule for the host's SSH port names, and those of Proxmox's set
-    `management`, which it lets in by itself, sorted."""
+    `management`, which it lets in on its own, sorted."""
     section = host.sections.get(KEY)
     if not isinstance(section, FirewallSection):
         return ()

@@ -1,6 +1,6 @@
 """The grammars of a rule's values: Proxmox's, without the spellings that its programs read in different ways.
 
-Refused beside what Proxmox refuses: numbers with a leading 0 (octal for iptables), addresses with parts left out, port
+Refused next to what Proxmox refuses: numbers with a leading 0 (octal for iptables), addresses with parts left out, port
 0 and a bare 0 (which Proxmox takes for nothing), names of ICMP types in place of ports.
 """
 

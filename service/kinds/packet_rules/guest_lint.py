@@ -13,16 +13,18 @@ from service.kinds.packet_rules.useless import Useless
 from service.spec.findings import Hit, LintRule
 from service.spec.host import HostSpec
 
-RULE = LintRule("guests.firewall-rule", "error", "a rule of a guest is one that has an effect")
+RULE = LintRule("guests.firewall-rule", "error", "a rule of a guest has an effect")
 NO_VMID = LintRule("guests.firewall-vmid", "error", "on Proxmox a guest with a firewall has its number")
-NO_HOST = LintRule("guests.firewall-alone", "error", "a guest's firewall stands behind its host's")
+NO_HOST = LintRule("guests.firewall-alone", "error", "a guest's firewall needs a firewall of its host")
 NO_ADDRESS = LintRule(
     "guests.firewall-address", "error", "a guest with rules of its own has an address", by_absence=True
 )
 NO_PORT = LintRule("guests.firewall-port", "warning", "a guest that may not send all it likes is known by its port")
 DUPLICATE_PORT = LintRule("guests.duplicate-port", "error", "a port of a bridge belongs to one guest")
-SHADOWED = LintRule("guests.firewall-shadowed", "warning", "a guest's rule decides about some packet", by_absence=True)
-DUPLICATE = LintRule("guests.firewall-duplicate-rule", "warning", "a rule of a guest stands once", by_absence=True)
+SHADOWED = LintRule(
+    "guests.firewall-shadowed", "warning", "a guest's rule decides at least one packet", by_absence=True
+)
+DUPLICATE = LintRule("guests.firewall-duplicate-rule", "warning", "a rule of a guest is not repeated", by_absence=True)
 RULES = (RULE, NO_VMID, NO_HOST, NO_ADDRESS, NO_PORT, DUPLICATE_PORT, SHADOWED, DUPLICATE)
 
 

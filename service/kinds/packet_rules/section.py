@@ -39,16 +39,16 @@ Rules: TypeAlias = Annotated[tuple[FirewallRule, ...], Field(max_length=MAX_RULE
 
 
 class DeriveSection(BaseModel):
-    """What follows by itself from other sections."""
+    """Rules derived from other sections."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    dnsmasq: bool = Field(default=True, description="DHCP and DNS where dnsmasq serves them.")
-    forwards: bool = Field(default=True, description="What is published reaches the guest.")
+    dnsmasq: bool = Field(default=True, description="Accept Accept DHCP and DNS where dnsmasq serves them.")
+    forwards: bool = Field(default=True, description="Accept published ports on their way to the guest.")
     nat: bool | Literal["open"] = Field(
         default=True,
-        description="Neighbours of the uplink do not route into the networks behind it. open: they may, and it is "
-        "only warned of.",
+        description="Neighbours of the uplink cannot route into the networks behind it. open: they can, and lint only "
+        "warns.",
     )
 
 
@@ -72,8 +72,8 @@ class FirewallSection(BaseModel):
     rules: Rules = Field((), description="Rules in order: the first that matches decides.")
     derive: Derive | None = Field(
         None,
-        description="false: what other sections need (DHCP, DNS, what is published, networks closed to neighbours) is "
-        "not written by itself, lint says what is missing. {dnsmasq: false} says so of one section.",
+        description="Rules derived from other sections: DHCP, DNS, published ports, networks closed to neighbours. "
+        "false: none, and lint reports what is missing. {dnsmasq: false}: none for one section.",
     )
 
 

@@ -98,7 +98,7 @@ class Guest:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def described(self) -> dict[str, Any]:
-        """What `status` tells about this guest."""
+        """What `status` says about this guest."""
         shown = ("name", "sort", "mac", "bridge", "autostart", "state")
         return {key: getattr(self, key) for key in shown}
 

@@ -14,7 +14,7 @@ from service.lab.inside.guest import Guest
 from service.lab.inside.topology import run
 from service.lab.waiting import wait_for
 
-REBOOT_EXIT_CODE = 133  # systemd-nspawn --keep-unit ends with it instead of booting again by itself
+REBOOT_EXIT_CODE = 133  # systemd-nspawn --keep-unit ends with it instead of booting again on its own
 GUEST_POLL_S = 0.1
 JOIN_AND_RUN = 'echo $$ > "$1"/cgroup.procs && shift && exec setsid "$@"'
 DEFAULT_DISK_MIB = 512
@@ -75,7 +75,7 @@ class Machine:
         threading.Thread(target=self._live, daemon=True).start()
 
     def power(self, to: str, files_given: dict[str, tuple[bytes, int]], base: StartingDisk) -> None:
-        """Pull the plug, put it back, or both; `fresh` also gives it a new disk. No process of the host gets a say."""
+        """Pull the plug, restore it, or both; `fresh` also gives it a new disk. No process of the host gets a say."""
         with self._changed:
             if to == "fresh":
                 self._fresh = True
@@ -102,7 +102,7 @@ class Machine:
         run("cp", "--archive", str(self.folder / "upper"), str(kept))
 
     def described(self) -> dict[str, Any]:
-        """What `status` tells about this host."""
+        """What `status` says about this host."""
         return {
             "name": self.identity.name,
             "suite": self.next_base.suite,
@@ -203,7 +203,7 @@ class Machine:
             target.chmod(mode)
 
     def _mount(self) -> None:
-        """Mount the disk anew: a root that was remounted read-only is writable again after a reboot."""
+        """Mount the disk again: a root that was remounted read-only is writable again after a reboot."""
         run("umount", str(self.folder / "root"), check=False)
         parts = {"lowerdir": self.base.root, "upperdir": self.folder / "upper", "workdir": self.folder / "work"}
         options = ",".join(f"{key}={path}" for key, path in parts.items())
@@ -216,7 +216,7 @@ class Machine:
         return pid
 
     def guest_add(self, guest: Guest) -> None:
-        """Declare a guest: it starts when its bridge is there, and again after every boot if it starts by itself."""
+        """Declare a guest: it starts when its bridge is there, and again after every boot if it starts on its own."""
         if guest.name in self.guests:
             raise LabError(f"{self.identity.name} has a guest {guest.name} already")
         self.guests[guest.name] = guest

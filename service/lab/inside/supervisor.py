@@ -44,7 +44,7 @@ class Supervisor:
         return Message({"hosts": [machine.described() for machine in self.machines.values()]})
 
     def op_suites(self, *, fds: list[int]) -> Message:
-        """The Debian releases whose images the lab has, and the one of a host of which nothing is said."""
+        """The Debian releases whose images the lab has, and the one of a host of which nothing is reported."""
         return Message({"suites": sorted(self.roots), "default": self.default_suite})
 
     def op_image_add(self, *, fds: list[int], suite: str, root: str, packages: str) -> Message:

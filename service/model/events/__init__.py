@@ -1,11 +1,11 @@
-"""Everything that is told as an event: one class for each name, with what it tells in typed fields.
+"""Everything that is reported as an event: one class for each name, with what it says in typed fields.
 
 ApplyFinished(host="pve1", apply="01…", phase="RolledBack", was={"phase": "Running"}).text     the sentence for people
 event.detail                                                                  the fields for programs, as JSON
 DECLARED["apply.finished"]                                                    the class of a name
 origin_of("apply.finished", detail) -> Origin                                 who told it, and what state it came from
 
-A field marked `IN_WORDS` stands in the sentence only. A field that ends in `_` has the name without it.
+A field marked `IN_WORDS` is in the sentence only. A field that ends in `_` has the name without it.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ from service.model.events.told import Happened, Part, Weight
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`part` told it; `was` is the state before, by axis, where the event is a move from one state to another."""
+    """`part` reported it; `was` is the state before, by axis, where the event is a move from one state to another."""
 
     part: Part
     was: Mapping[str, str] = field(default_factory=dict)
@@ -77,7 +77,7 @@ OF_PEOPLE = (TokenCreated, TokenRevoked, ReceiverAdded, ReceiverRemoved)
 
 
 def origin_of(name: str, detail: Mapping[str, Any]) -> Origin:
-    """Where an event comes from, whenever it was written: one of a name that is told no more is the service's."""
+    """Where an event comes from, whenever it was written: one of a name that is reported no more is the service's."""
     kind = DECLARED.get(name)
     was = detail.get("was")
     known = {str(axis): str(value) for axis, value in was.items()} if isinstance(was, Mapping) else {}

@@ -74,7 +74,7 @@ class PlanMade(Happened):
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyRequested(Happened):
-    """An apply waits for its turn. `by` asked for it, passerelle where nobody did."""
+    """An apply waits for its turn. `by` requested it, passerelle where nobody did."""
 
     name: ClassVar[str] = "apply.requested"
     part: ClassVar[Part] = "person"
@@ -130,13 +130,13 @@ class ApplyFinished(Happened):
 
     @classmethod
     def part_of(cls, detail: Mapping[str, Any]) -> Part:
-        """The host's journal tells how a transaction ended; what never came so far, the service does."""
+        """The host's journal says how a transaction ended; what never came so far, the service does."""
         return "host" if detail.get("phase") in ("Succeeded", "RolledBack", "RollbackFailed") else "service"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyAgain(Happened):
-    """What came to nothing because the service was away is tried once more."""
+    """What failed because the service was away is tried once more."""
 
     name: ClassVar[str] = "apply.again"
     part: ClassVar[Part] = "service"
@@ -147,12 +147,12 @@ class ApplyAgain(Happened):
     @property
     def text(self) -> str:
         ended = f"{self.host}: {self.before} ended because passerelle was away"
-        return f"{ended}; it is tried once more as {self.apply}"
+        return f"{ended}. It is tried once more as {self.apply}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyLatched(Happened):
-    """What was rolled back is not tried again by itself."""
+    """What was rolled back is not tried again on its own."""
 
     name: ClassVar[str] = "apply.latched"
     part: ClassVar[Part] = "service"
@@ -162,7 +162,7 @@ class ApplyLatched(Happened):
 
     @property
     def text(self) -> str:
-        return f"{self.host}: {self.digest[:19]} was rolled back and is not tried again by itself"
+        return f"{self.host}: {self.digest[:19]} was rolled back and is not tried again"
 
     weight = "trouble"
 
@@ -180,8 +180,8 @@ class LatchCleared(Happened):
     @property
     def text(self) -> str:
         if self.by == "git":
-            return f"{self.host}: {self.why}; what was rolled back before is past"
-        return f"{self.host}: {self.by} lets it be tried again: {self.why}"
+            return f"{self.host}: {self.why}. The earlier rollback no longer blocks applies"
+        return f"{self.host}: {self.by} cleared the latch: {self.why}"
 
     @classmethod
     def part_of(cls, detail: Mapping[str, Any]) -> Part:
@@ -200,7 +200,7 @@ class DrillRequested(Happened):
 
     @property
     def text(self) -> str:
-        return f"{self.host}: {self.by} asked for a drill"
+        return f"{self.host}: {self.by} requested a drill"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +228,7 @@ class DrillPassed(Happened):
 
     @property
     def text(self) -> str:
-        return f"{self.host}: the drill proved that it can go back"
+        return f"{self.host}: the drill proved the automatic rollback"
 
 
 @dataclass(frozen=True, kw_only=True)

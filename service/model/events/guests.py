@@ -81,4 +81,4 @@ class NameTwice(_OfName):
 DISPUTES: Mapping[NameRule, type[_OfName]] = {
     "name-taken": NameTaken, "name-conflict": NameConflict, "name-twice": NameTwice,
 }  # fmt: skip
-"""How it is told that two want a name, by the rule that found it."""
+"""How it is informed that two want a name, by the rule that found it."""

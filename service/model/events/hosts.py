@@ -1,4 +1,4 @@
-"""Events of hosts: their status, what stands in the way of them, what is asked of them."""
+"""Events of hosts: their status, what is in the way of them, what is asked of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -133,7 +133,7 @@ class HostReleased(Happened):
 
 @dataclass(frozen=True, kw_only=True)
 class HostRelease(Happened):
-    """A person asked for that. `error` is why it was not done."""
+    """A person requested that. `error` is why it was not done."""
 
     name: ClassVar[str] = "host.release"
     part: ClassVar[Part] = "person"
@@ -159,12 +159,12 @@ class ReconcileAsked(Happened):
 
     @property
     def text(self) -> str:
-        return f"{self.by} asked to look at {self.host}"
+        return f"{self.by} requested a look at {self.host}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NextBoot(Happened):
-    """The next boot breaks the way in, whatever is applied."""
+    """The next boot breaks the connection, whatever is applied."""
 
     name: ClassVar[str] = "host.next-boot"
     part: ClassVar[Part] = "host"

@@ -1,4 +1,4 @@
-"""What every event has: a name, who told it, a sentence for people, fields for programs."""
+"""What every event has: a name, who reported it, a sentence for people, fields for programs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -7,14 +7,14 @@ from typing import Any, ClassVar, Literal
 from service.model.states import Json
 
 Part = Literal["git", "host", "person", "service"]
-"""Who told it: a commit, what was seen on a host, somebody who asked for something, or passerelle itself."""
+"""Who reported it: a commit, what was seen on a host, somebody who requested something, or passerelle itself."""
 
 Weight = Literal["news", "trouble", "silent"]
 """What the log makes of an event: a line, a warning, or nothing where the log says the same in another way."""
 
 IN_WORDS: Mapping[str, bool] = {"words": True}
 UNATTENDED = "passerelle"
-"""Who asked for what nobody asked for."""
+"""Who requested what nobody requested."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Happened:
 
     @property
     def detail(self) -> dict[str, Json]:
-        """What programs read: every field but the host's name and those that stand in words only."""
+        """What programs read: every field but the host's name and those that are in words only."""
         mine = [one for one in fields(self) if one.name != "host" and not one.metadata.get("words")]
         values = {one.name.removesuffix("_"): getattr(self, one.name) for one in mine}
         found: dict[str, Json] = {name: _json(value) for name, value in values.items() if name != "was" or value}
@@ -48,7 +48,7 @@ class Happened:
 
     @classmethod
     def part_of(cls, detail: Mapping[str, Any]) -> Part:
-        """Who told an event with this detail."""
+        """Who reported an event with this detail."""
         return cls.part
 
 

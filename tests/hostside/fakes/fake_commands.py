@@ -43,7 +43,7 @@ class Call:
         self.argv = argv
         self.stdin = stdin
         self.out = ""
-        self.start: list[str] = []  # a command line to start apart, beside the caller (not by us: it may be elsewhere)
+        self.start: list[str] = []  # a command line to start apart, next to the caller (not by us: it may be elsewhere)
 
     def load(self, name: str) -> Any:
         return json.loads((self.model / name).read_text(encoding="utf-8"))
