@@ -25,7 +25,8 @@ def read_guests_of_dnsmasq(
     twice = dict(_addresses_twice(lines))
     section: dict[str, Json] = {}
     # one MAC speaks for all of its line: one for which the line counts, where there is one
-    several = {line.where: line for line in lines} | {line.where: line for line in known.values()}
+    several = {line.where: line for line in reversed(lines)}
+    several |= {line.where: line for line in reversed(list(known.values()))}
     for line in sorted(lines, key=lambda line: line.path != GUESTS_FILE):  # what is ours already goes first
         why = twice.get(line.where, "")
         if why:
