@@ -1,11 +1,15 @@
-"""Making a host's plan away from the event loop: what a host says decides how long it takes."""
+"""What a spec wants, and making a host's plan away from the event loop: what a host says decides how long it takes."""
 
 import asyncio
+from collections.abc import Sequence
 
+from service.kinds.desire import desire
+from service.kinds.kind import Kind
 from service.model.plans import Plan
 from service.plan.make import make_plan
 from service.reconcile.standing import Looked, Standing
-from service.resources.desired import LastApplied
+from service.resources.desired import Desired, LastApplied
+from service.spec.host import HostSpec
 from service.work import PLAN_CPU_S, Effort, Work
 
 
@@ -28,3 +32,10 @@ class Planning:
             effort, make_plan, desired, LastApplied.from_json(looked.base), observed,
             commit=looked.commit, permission=looked.permission,
         )  # fmt: skip
+
+
+def wanted_of(spec: HostSpec, kinds: Sequence[Kind]) -> Desired:
+    """What the spec wants, with all that is asked of it again and again: its digest, and what to look at."""
+    desired = desire(spec, kinds)
+    desired.digest, desired.watch  # noqa: B018 (both are kept)
+    return desired

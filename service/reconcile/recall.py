@@ -13,19 +13,17 @@ from dataclasses import replace
 from datetime import datetime
 
 from service.clock import Clock
-from service.kinds.desire import desire
 from service.kinds.guests_seen import name_findings
 from service.kinds.kind import Kind
 from service.model.listings import ApplyListing, HostListing
 from service.model.plans import Plan
 from service.model.runs import HostStatus
 from service.plan.make import Permission
-from service.reconcile.planning import Planning
+from service.reconcile.planning import Planning, wanted_of
 from service.reconcile.ports import Hosts, Memory
 from service.reconcile.standing import CONTESTED_TIMES, CONTESTED_WITHIN_S, Key, Looked, Standing
 from service.reconcile.trouble import sentence
 from service.reconcile.watching import Wanted
-from service.resources.desired import Desired
 from service.spec.host import HostSpec
 from service.spec.models import claims_of
 
@@ -126,10 +124,3 @@ class Recall:
                     )  # fmt: skip
                     heals_s.setdefault(key, deque(maxlen=CONTESTED_TIMES)).append(now_s - ago_s)
         return heals_s
-
-
-def wanted_of(spec: HostSpec, kinds: Sequence[Kind]) -> Desired:
-    """What the spec wants, with all that is asked of it again and again: its digest, and what to look at."""
-    desired = desire(spec, kinds)
-    desired.digest, desired.watch  # noqa: B018 (both are kept)
-    return desired

@@ -25,10 +25,10 @@ from service.reconcile.decide import decide, quarantined
 from service.reconcile.drilling import Drilling
 from service.reconcile.looking import Looking
 from service.reconcile.membership import Membership
-from service.reconcile.planning import Planning
+from service.reconcile.planning import Planning, wanted_of
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.quarantine import Quarantine
-from service.reconcile.recall import Recall, wanted_of
+from service.reconcile.recall import Recall
 from service.reconcile.stages import Stage, always, through
 from service.reconcile.standing import Looked, Standing
 from service.reconcile.trouble import Troubles
@@ -175,7 +175,7 @@ class Rounds:
         standing = self.standing(name)
         status, is_known = statuses.fresh(spec, standing.unrecorded), False
         try:
-            if standing.spec is not spec and await self._membership.rename(spec):
+            if spec.renamed_from and standing.spec is not spec and await self._membership.rename(spec):
                 self._lose(spec.renamed_from)
             before = await asyncio.to_thread(self._memory.host, name)
             status, is_known = statuses.fresh(spec, before, self.mode_of(spec, statuses.granted(before))), True

@@ -69,7 +69,7 @@ class ForwardsTable(OwnTable):
 
     def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
         """What is published in the place of the port by which the service connects."""
-        if ":" in path.controller + path.server:
+        if not self.published or ":" in path.controller + path.server:
             return
         source, dest = (int(IPv4Address(address)) for address in (path.controller, path.server))
         taken = destination(self.published, TCP, source, dest, path.port)

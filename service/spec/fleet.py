@@ -186,9 +186,9 @@ def all_rules(kinds: Sequence[SpecKind]) -> tuple[LintRule, ...]:
 
 def _in_groups(shared: Shared, kinds: Sequence[SpecKind]) -> Iterator[Finding]:
     """The files of groups/ against fleet.yaml and each other."""
-    kind = groups.group_kind(kinds)
+    kind = groups.group_kind(kinds) if shared.groups else None
     places = {group.file: group for group in shared.groups}
-    for file, hit in kind.lint_groups(shared) if kind is not None and shared.groups else ():
+    for file, hit in kind.lint_groups(shared) if kind is not None else ():
         yield finding(file, places[file].position(hit.path), hit)
 
 

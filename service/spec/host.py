@@ -167,4 +167,5 @@ def lint_head(head: Head, file: str) -> Iterator[Hit]:
             "this key only has an effect in the commit that adds it",
             "remove it after that commit is applied",
         )
-    yield from checks.lint_checks(head.checks)
+    if head.checks:
+        yield from checks.lint_checks(head.checks)
