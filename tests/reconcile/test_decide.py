@@ -178,4 +178,4 @@ def test_what_was_rolled_back_is_told_with_its_reason_as_long_as_it_holds() -> N
     made = decide(PENDING, "auto", latched=True, request=None, why_latched="the disk is full (0 KiB free)")
     assert made.message.startswith("this desired state was rolled back and is not tried again")
     assert made.message.endswith(": the disk is full (0 KiB free)")
-    assert decide(PENDING, "auto", latched=True, request=None).message.endswith("by itself")
+    assert decide(PENDING, "auto", latched=True, request=None).message.endswith("is not tried again")

@@ -216,10 +216,16 @@ async def test_a_drill_that_reboots_says_so_to_the_host(history: History) -> Non
 @pytest.mark.parametrize(
     ("held", "begins"),
     [
-        (Held(quarantined="01A"), "the rollback of 01A failed; "),
-        (Held(quarantined="01A", why="no file"), "the rollback of 01A failed: no file; "),
-        (Held(armed="01A"), "transaction 01A is armed on the host; "),
-        (Held(armed="01A", controller="other"), "transaction 01A of other is armed on the host; "),
+        (Held(quarantined="01A"), "the rollback of 01A failed. No apply starts on this host. Fix: "),
+        (
+            Held(quarantined="01A", why="no file"),
+            "the rollback of 01A failed: no file. No apply starts on this host. Fix: ",
+        ),
+        (Held(armed="01A"), "transaction 01A is armed on the host. passerelle waits for its end"),
+        (
+            Held(armed="01A", controller="other"),
+            "transaction 01A of other is armed on the host. passerelle waits for its end",
+        ),
     ],
 )
 def test_what_stands_on_a_host_is_said_with_what_is_known_of_it(held: Held, begins: str) -> None:

@@ -49,4 +49,5 @@ def test_a_name_that_cannot_have_been_the_host_s_is_an_error(
         f"hosts/{name}.yaml": called(host, name, 20 + number, was)
         for number, (name, was) in enumerate(files.items())
     }  # fmt: skip
-    assert [str(found) for found in read(texts).findings if found.severity == "error"] == [f"hosts/{said}"]
+    errors = [found for found in read(texts).findings if found.severity == "error"]
+    assert [(found.rule, str(found)) for found in errors] == [("host.renamed-from", f"hosts/{said}")]
