@@ -1,7 +1,7 @@
 """Driving one apply: packages, look again, the transaction, the record. The host's journal is the truth about it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
@@ -21,9 +21,13 @@ from service.reconcile.stages import Stage, always, through
 from service.reconcile.standing import Looked, Standing
 from service.resources.desired import Desired
 from service.spec.host import HostSpec
+from service.spec.jumps import jumps_of
 
 Settled = Literal["free", "ended", "armed"]
 """Nothing was open; what was open has ended and is recorded; something is still armed on the host."""
+
+BESIDE_S = 2.0
+"""How soon a change is tried again that waits for the change of a jump host, or of a host behind it."""
 
 
 @dataclass
@@ -71,6 +75,13 @@ class Applying:
     def is_running(self, host: str) -> bool:
         """Whether an apply of this host is under way here."""
         return host in self._running
+
+    def beside(self, spec: HostSpec, hosts: Mapping[str, HostSpec]) -> str:
+        """A host that is being changed now and through which this one is reached, or the other way round: either change
+        could cost the other one its confirmation. Empty where there is none."""
+        reached = set(jumps_of(spec))
+        others = (name for name in sorted(self._running - {spec.name}) if name in hosts)
+        return next((name for name in others if name in reached or spec.name in jumps_of(hosts[name])), "")
 
     async def run(
         self,

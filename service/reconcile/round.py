@@ -8,18 +8,17 @@ from datetime import datetime
 from service.clock import Clock
 from service.errors import HostError, HostKeyChanged, StoreError, Throttled
 from service.kinds.desire import desire
-from service.kinds.guests_seen import in_words, name_findings, pools_of
+from service.kinds.guests_seen import name_findings, pools_of
 from service.kinds.kind import Kind
 from service.model.ceilings import Ceilings
 from service.model.events import DISPUTES, LeftBehind, NextBoot, RoundFailed
 from service.model.guests import PoolFill
-from service.model.plans import Plan
 from service.model.runs import HostStatus, SyncMode
 from service.model.states import Json, Seen
 from service.observe.kept import as_kept
 from service.plan.make import Permission
 from service.reconcile import status as statuses
-from service.reconcile.applying import Applying
+from service.reconcile.applying import BESIDE_S, Applying
 from service.reconcile.asked import Asked
 from service.reconcile.decide import decide, quarantined
 from service.reconcile.drilling import Drilling
@@ -289,6 +288,9 @@ class Rounds:
         if not self._may_begin(spec.name):
             turn.show(phase="Pending")
             return self._until_next("it could not be confirmed over a new connection")
+        if other := self._applying.beside(spec, turn.wanted.hosts):
+            turn.show(phase="Pending")
+            return Stop(f"{other} is being changed, and one of the two is reached through the other", BESIDE_S)
         standing.heals(turn.plan, self._clock.monotonic_s())
         request = turn.request
         turn.status = await self._applying.run(spec, standing, turn.status, turn.looked, request)
@@ -347,7 +349,7 @@ class Rounds:
             turn.status, decision, at=turn.observed.observed_at, commit=turn.wanted.commit,
             desired_digest=turn.desired.digest, drift_items=len(plan.drifts),
         )  # fmt: skip
-        turn.show(plan_id=standing.plan_id, message=turn.status.message or told(plan, standing))
+        turn.show(plan_id=standing.plan_id, message=turn.status.message or standing.worth_knowing(plan))
 
     async def _remember(self, turn: Turn) -> None:
         """What was seen goes into the history; what did not change costs nothing there."""
@@ -395,8 +397,3 @@ class Rounds:
     async def _base(self, host: str) -> Json:
         base = await asyncio.to_thread(self._memory.base, host)
         return base.desired if base else None
-
-
-def told(plan: Plan, standing: Standing) -> str:
-    """What a person should know of a host about which nothing more urgent is reported."""
-    return "; ".join(plan.at_boot) or in_words(standing.disputed)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from service.kinds.guests_seen import in_words
 from service.model.guests import NameFinding
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
@@ -107,6 +108,10 @@ class Standing:
         """The last plan, where it had nothing to do and nothing has changed since."""
         idle = self.plan is not None and self.plan.is_empty and not self.plan.drifts
         return self.plan if idle and self.looked is not None and self.looked.is_as(looked) else None
+
+    def worth_knowing(self, plan: Plan) -> str:
+        """What a person should know of a host about which nothing more urgent is reported."""
+        return "; ".join(plan.at_boot) or in_words(self.disputed)
 
     def heals(self, plan: Plan, now_s: float) -> None:
         """What the host did on its own is rolled back now."""

@@ -76,6 +76,16 @@ def _unknown(name: str, described: Collection[str]) -> Hit:
     return UNKNOWN.hit(PATH, f"no file of hosts/ describes `{name}`", right)
 
 
+def jumps_of(spec: HostSpec) -> tuple[str, ...]:
+    """The names of the jump hosts of a host, the nearest first."""
+    names: list[str] = []
+    jump = spec.connection.jump
+    while jump is not None:
+        names.append(jump.name)
+        jump = jump.jump
+    return tuple(names)
+
+
 def jump_of(spec: HostSpec) -> Jump:
     """A host of the fleet as the jump host of another one."""
     held = spec.connection

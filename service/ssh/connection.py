@@ -66,10 +66,13 @@ class SshHost:
     ) -> Answer:
         """See `service.observe.connection.Host.run`."""
         async with self._running:
-            what = f"`{argv[0]}`"
-            return await self._bounded(
-                run_command(self._connection, self.target, argv, stdin, on_line), what, timeout_s
-            )
+            return await self._bounded(self._run(argv, stdin, on_line), f"`{argv[0]}`", timeout_s)
+
+    async def _run(self, argv: Sequence[str], stdin: bytes, on_line: Callable[[str], None] | None) -> Answer:
+        answer = await run_command(self._connection, self.target, argv, stdin, on_line)
+        if self.target.needs_sudo and answer.exit_status == 1 and answer.stderr.startswith(b"sudo: "):
+            raise no_sudo(self.target, answer)  # it could become root when this connection was made
+        return answer
 
     async def ask(self, script: bytes, timeout_s: float) -> bytes:
         """See `service.observe.connection.Host.ask`."""

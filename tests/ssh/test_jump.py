@@ -189,3 +189,20 @@ def inner_of(port: int) -> Target:
     from tests.ssh.servers import target
 
     return target(port)
+
+
+async def test_a_login_that_could_become_root_once_says_so_when_it_cannot_any_more() -> None:
+    refuses = False
+
+    async def sudo(process: "asyncssh.SSHServerProcess[bytes]") -> None:
+        if refuses:
+            process.stderr.write(b"sudo: a password is required\n")
+        process.exit(1 if refuses else 0)
+
+    async with ssh_server(sudo) as port:
+        host = await SshDialer(CLIENT_KEY).connect(replace(target(port), user="ops"))
+        await host.run(["python3"], timeout_s=5)
+        refuses = True
+        with pytest.raises(AuthFailed, match="ops logs in but cannot become root: sudo: a password is required"):
+            await host.run(["python3"], timeout_s=5)
+        assert host.is_closed  # the next look has to log in anew
