@@ -42,6 +42,8 @@ RUNNERS = {
     "$ passerelle token create": (HERE, "test_the_key_and_a_token_are_printed"),
     "$ passerelle latch clear pve1": ("tests/e2e/test_checks.py", 'field.run("latch", "clear", "pve1"'),
     "$ passerelle release pve1": ("tests/e2e/test_restart.py", 'field.run("release", "pve1"'),
+    "$ passerelle source accept ": ("tests/cli/test_belonging.py", 'run(["source", "accept", "bbbbbbbbbb"'),
+    "$ passerelle host forget pve1": ("tests/cli/test_belonging.py", 'run(["host", "forget", "pve1"'),
     "$ passerelle retire pve1 --repo": ("tests/e2e/test_retire.py", '"retire", "pve1", "--repo"'),
     "$ passerelle drift pve1 --patch": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle status": (LAB, "test_the_commands_beside_the_service"),

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from service.cli.output import Format, complain, show_json, tell
+
+if TYPE_CHECKING:
+    from service.cli.client import ApiError
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 POLL_S = 0.5
@@ -64,10 +67,7 @@ def apply(
             given = plan["digest"]
         started = client.post("applies", {"host": host, "digest": given}, key=secrets.token_hex(16))
     except ApiError as error:
-        complain(error.what, error.hint or f"see `passerelle plan {host}`")
-        if error.status < 500:
-            tell(f"{host}: nothing was applied")
-        return 5 if error.status == 409 else 1
+        return _not_started(host, error)
     if not wait:
         show_json(started) if output == "json" else tell(f"asked for: {started['id']}")
         return 0
@@ -77,6 +77,14 @@ def apply(
         complain(f"{host}: the apply goes on without this command", f"see `passerelle history {started['id']}`")
         raise
     return ended(found, as_json=output == "json")
+
+
+def _not_started(host: str, error: "ApiError") -> int:
+    """The exit code of an apply that the service did not take."""
+    complain(error.what, error.hint or f"see `passerelle plan {host}`")
+    if error.status < 500:
+        tell(f"{host}: nothing was applied")
+    return 5 if error.status == 409 else 1
 
 
 def ended(found: Mapping[str, Any], *, as_json: bool) -> int:

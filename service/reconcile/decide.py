@@ -85,6 +85,20 @@ def decide(
         return Decision("wait", sync, reason, "WaitingForApproval", why, stale_request=True)
     if request is not None:
         return Decision("apply", sync, reason, "Running")
+    return _unasked(plan, mode, sync, reason, latched, contested, why_latched, capped)
+
+
+def _unasked(
+    plan: Plan,
+    mode: SyncMode,
+    sync: SyncState,
+    reason: SyncReason,
+    latched: bool,
+    contested: bool,
+    why_latched: str,
+    capped: str,
+) -> Decision:
+    """What the service does on its own, without a request."""
     if latched:
         return Decision(
             "wait",

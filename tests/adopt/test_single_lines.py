@@ -5,8 +5,14 @@ from dataclasses import replace
 import pytest
 
 from service.adopt import adopt
-from tests.adopt.test_styles import planned
-from tests.adopt.trees import material
+from service.formats.interfaces import CONF_FILE
+from service.kinds import KINDS
+from service.kinds.desire import desire
+from service.model.states import Seen
+from service.plan.make import make_plan
+from service.resources.desired import LastApplied
+from tests.adopt.test_styles import planned, spec_of
+from tests.adopt.trees import booted, material
 
 
 def test_an_option_that_is_nothing_but_a_tag_stays_unmanaged() -> None:
@@ -45,3 +51,33 @@ def test_a_file_where_no_spec_lets_root_write_is_named_and_stays_where_it_is(lin
     assert f"{key} (a spec names no file there; it stays where it is)" in made.report.as_text()
     plan, _, _ = planned(made.text, given)
     assert (plan.drifts, plan.steps, plan.packages, plan.refusals) == ((), (), (), ())
+
+
+SECOND = b"""
+auto vmbr1
+iface vmbr1 inet static
+\taddress 10.10.20.1/24
+\tbridge-ports none
+\tbridge-vlan-aware yes
+"""
+
+
+@pytest.mark.parametrize(
+    ("conf", "told"), [(None, 1), (b"multiple_vlan_aware_bridge_support=1\n", 0)], ids=["as shipped", "several"]
+)
+def test_a_second_vlan_aware_bridge_that_the_boot_ignores_is_dangerous_and_in_the_spec(
+    conf: bytes | None, told: int
+) -> None:
+    given, path = material("classic"), "/etc/network/interfaces"
+    first = given.files[path].replace(b"\tbridge_ports", b"\tbridge_vlan_aware yes\n\tbridge_ports")
+    files = {**given.files, path: first + SECOND, **({} if conf is None else {CONF_FILE: conf})}
+    made = adopt(replace(given, files=files))
+    assert "  vmbr1: {addresses: [10.10.20.1/24]" in made.text
+    notes = [n for n in made.report.of("danger") if "ifupdown2 ignores this stanza of vmbr1" in n.what]
+    assert len(notes) == told
+    assert all("Fix: set multiple_vlan_aware_bridge_support=1 there" in n.what for n in notes)
+    desired = desire(spec_of(made.text), KINDS)
+    host = booted(replace(given, files=files), desired.watch)
+    host = replace(host, packages={**host.packages, "ifupdown2": Seen("3.0.0-1.1")})
+    found = [d.difference for d in make_plan(desired, LastApplied(), host).drifts if d.difference.where == "boot"]
+    assert [(one.resource, one.op) for one in found] == [("vmbr1", "missing")] * told

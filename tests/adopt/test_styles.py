@@ -14,7 +14,6 @@ from service.adopt.against import against
 from service.cli import run
 from service.firewall.pve.node import Node, read_firewall
 from service.firewall.pve.render import render
-from service.formats.interfaces import CONF_FILE
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.observed import HostObserved
@@ -322,36 +321,6 @@ def test_a_bridge_on_a_vlan_keeps_its_port_and_the_plan_after_it_is_empty() -> N
     assert not [note for note in made.report.notes if "enp1s0.30" in note.what and note.sort != "understood"]
     plan, _, _ = planned(made.text, given)
     assert (plan.steps, plan.drifts, plan.refusals) == ((), (), ())
-
-
-SECOND = b"""
-auto vmbr1
-iface vmbr1 inet static
-\taddress 10.10.20.1/24
-\tbridge-ports none
-\tbridge-vlan-aware yes
-"""
-
-
-@pytest.mark.parametrize(
-    ("conf", "told"), [(None, 1), (b"multiple_vlan_aware_bridge_support=1\n", 0)], ids=["as shipped", "several"]
-)
-def test_a_second_vlan_aware_bridge_that_the_boot_ignores_is_dangerous_and_in_the_spec(
-    conf: bytes | None, told: int
-) -> None:
-    given, path = material("classic"), "/etc/network/interfaces"
-    first = given.files[path].replace(b"\tbridge_ports", b"\tbridge_vlan_aware yes\n\tbridge_ports")
-    files = {**given.files, path: first + SECOND, **({} if conf is None else {CONF_FILE: conf})}
-    made = adopt(replace(given, files=files))
-    assert "  vmbr1: {addresses: [10.10.20.1/24]" in made.text
-    notes = [n for n in made.report.of("danger") if "ifupdown2 ignores this stanza of vmbr1" in n.what]
-    assert len(notes) == told
-    assert all("Fix: set multiple_vlan_aware_bridge_support=1 there" in n.what for n in notes)
-    desired = desire(spec_of(made.text), KINDS)
-    host = booted(replace(given, files=files), desired.watch)
-    host = replace(host, packages={**host.packages, "ifupdown2": Seen("3.0.0-1.1")})
-    found = [d.difference for d in make_plan(desired, LastApplied(), host).drifts if d.difference.where == "boot"]
-    assert [(one.resource, one.op) for one in found] == [("vmbr1", "missing")] * told
 
 
 def test_a_spec_is_written_once_and_never_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

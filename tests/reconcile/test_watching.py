@@ -1,16 +1,15 @@
 """Following a real repository: what is accepted, what is refused, what is kept, and what is reported about it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from service.errors import InputError, SourceChanged, SourceError
+from service.errors import InputError, SourceChanged
 from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.kinds import KINDS
 from service.model.runs import HostStatus
-from service.model.trees import Tree
 from service.reconcile.watching import Watcher
 from tests.git.forge import Forge
 from tests.laws.specs import head
@@ -293,26 +292,6 @@ async def test_what_an_older_commit_said_of_a_host_can_be_asked(forge: Forge, wa
     assert watcher.spec_at(last, "pve9") is None
     assert watcher.spec_at("0" * 40, "pve1") is None
     assert watcher.wanted.commit == last
-
-
-async def test_a_commit_whose_files_cannot_be_read_is_told_and_the_last_one_stays(
-    forge: Forge, book: Book, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Torn(Mirror):
-        """Its folder is damaged between the fetch and the reading."""
-
-        def read_tree(self, commit: str, known: Mapping[str, bytes] | None = None) -> Tree:
-            raise SourceError("the mirror cannot be read: an object is missing", hint="the next fetch checks it")
-
-    good = forge.push(files(), message="good")
-    mirror = Mirror(tmp_path / "room", parse_source(str(forge.path), "main"))
-    watcher = Watcher(mirror, book, book, KINDS, StoppedClock())  # type: ignore[arg-type]  # what a watcher uses of them
-    assert await watcher.look()
-    forge.push(files(ALLOWS), message="another")
-    mirror.__class__ = Torn
-    assert not await watcher.look()
-    assert watcher.wanted.commit == good
-    assert "the source is unreadable: the mirror cannot be read: an object is missing" in caplog.text
 
 
 async def rewritten(forge: Forge, watcher: Watcher, host: str = HOST) -> str:
