@@ -182,9 +182,9 @@ class Rounds:
             if desired is None:
                 desired = await asyncio.to_thread(wanted_of, spec, self._kinds)
             turn = Turn(spec, wanted, standing, status, desired)
-            next_s = (await through(self.stages, turn)).after_s
-            status = statuses.doubted(turn.status, self._hosts.doubt(name))
-            standing.well()
+            stop = await through(self.stages, turn)
+            next_s, status = stop.after_s, statuses.doubted(turn.status, self._hosts.doubt(name))
+            standing.end_round(is_well=stop.is_well)
             self._troubles.well("round", name)
         except Throttled as error:  # whoever requested something continues waiting: it passes on its own
             self._failed(error)
@@ -299,9 +299,8 @@ class Rounds:
             if request is not None and request.may_raise:
                 turn.show(sync_mode=self.ceilings.sync(spec.name, spec.sync))
             return Stop("an apply was confirmed", statuses.SOON_S)
-        standing.failures += 1
-        after_s = max(self._observe_s, statuses.backoff_s(standing.failures))
-        return Stop("an apply was not confirmed", self._clock.jitter(after_s))
+        after_s = max(self._observe_s, statuses.backoff_s(standing.failures + 1))
+        return Stop("an apply was not confirmed", self._clock.jitter(after_s), is_well=False)
 
     async def _rest(self, turn: Turn) -> Stop:
         """Nothing is to be done now. A host that is as wanted, whoever made it so, is the new base."""

@@ -88,9 +88,9 @@ class Standing:
         """What was begun has ended and is recorded, but for this apply."""
         self.unsettled, self.applying = bool(open_apply), open_apply
 
-    def well(self) -> None:
-        """A round has come to its end."""
-        self.failures, self.trouble = 0, ""
+    def end_round(self, *, is_well: bool) -> None:
+        """A round has come to its end. Where what it began came to nothing, the next try waits longer."""
+        self.failures, self.trouble = 0 if is_well else self.failures + 1, ""
 
     def fail(self, why: str) -> None:
         """A round failed."""

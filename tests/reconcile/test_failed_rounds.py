@@ -159,15 +159,16 @@ async def test_no_plan_of_an_old_commit_stands_for_the_new_one(room: Room) -> No
     assert room.answers.uncompared("pve1") == ""
 
 
-async def test_what_a_host_should_have_is_shown_with_the_commit_that_said_so(room: Room) -> None:
-    first = await room.push(BRIDGE)
-    await room.round()
-    room.hosts.trouble = ZeroDivisionError("x")
-    await room.push(NOTHING)
-    await room.round()
-    view = await room.answers.desired("pve1")
-    assert view is not None
-    assert view.commit == first
+async def test_what_git_wants_of_a_host_is_shown_whatever_came_of_its_rounds(room: Room) -> None:
+    commits = []
+    for spec in (BRIDGE, NOTHING):
+        commits.append(await room.push(spec))
+        view = await room.answers.desired("pve1")
+        assert view is not None
+        assert (view.commit, "vmbr0" in str(view.content)) == (commits[-1], spec == BRIDGE)
+        await room.round()
+        room.hosts.trouble = ZeroDivisionError("x")
+    assert await room.answers.desired("pve1") == view
 
 
 async def test_whoever_waits_for_an_apply_or_a_drill_is_told(room: Room) -> None:
@@ -303,3 +304,18 @@ def test_the_words_of_a_librarys_error_are_left_out_they_may_hold_what_it_was_gi
     assert "secret" not in sentence(DatabaseTroubleError("INSERT … ['secret']"))
     assert "ZeroDivisionError" in sentence(ZeroDivisionError("x"))
     assert len(sentence(ValueError("x" * 10000))) < 400
+
+
+async def test_an_apply_that_fails_again_and_again_is_tried_less_and_less_often(room: Room) -> None:
+    """Each round of it ends well but for its apply: that must not begin the waiting anew."""
+    await room.push(BRIDGE)
+    room.hosts.ends = [Ended("conflict", "conflict", "somebody else was there")]
+    waits_s = [await room.round() for _ in range(11)]
+    assert waits_s == [30, 30, 30, 30, 32, 64, 128, 256, 300, 300, 300]
+    assert len(room.hosts.applied) == 11
+    room.hosts.ends = [Ended("confirmed")]
+    assert await room.round() == 0
+    assert await room.round() == 30
+    room.hosts.ends = [Ended("conflict", "conflict", "somebody else was there")]
+    await room.push(BRIDGE.replace("10.10.10.1/24", "10.10.11.1/24").replace("10.10.10.0/24", "10.10.11.0/24"))
+    assert await room.round() == 30
