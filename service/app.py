@@ -140,9 +140,9 @@ def build(settings: Settings, history: History, world: Outside | None = None) ->
         reconciled=metrics.reconciled, fetched=lambda: metrics.fetched(clock.now()),
         troubles=troubles,
     )  # fmt: skip
-    answers = Answers(watcher, rounds, KINDS)
+    answers = Answers(watcher, rounds, KINDS, clock.now)
     control = Control(
-        watcher, rounds, queue, history.store, history.queries, clock, loop.look_now, answers.uncompared
+        watcher, rounds, queue, history.store, history.queries, clock, loop.look_now, answers.not_known
     )  # fmt: skip
     parts = Parts(
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,

@@ -3,6 +3,9 @@
 PasserelleError
 ├── InputError          the person or the repository gave something that cannot be used; retrying changes nothing
 │   ├── NotFound        there is no such thing, or not for whoever asks
+│   ├── NotKnown        the host was not compared with what Git wants now: there is nothing to answer by
+│   │   ├── NeverSeen   it was never seen at all
+│   │   └── LeftGit     it is no longer in Git
 │   └── Stale           what was agreed to is not what would be done now: look at the new plan
 │       └── SourceChanged  the branch is not where it was when somebody looked
 ├── SourceError         Git: not reachable, rewound, emptied; the last good revision stays in force
@@ -37,6 +40,18 @@ class InputError(PasserelleError):
 
 class NotFound(InputError):  # noqa: N818
     """There is no such thing, or not for whoever asks."""
+
+
+class NotKnown(InputError):  # noqa: N818
+    """The host was not compared with what Git wants now. Never answered by an empty list or by an old plan."""
+
+
+class NeverSeen(NotKnown):
+    """The host was never seen."""
+
+
+class LeftGit(NotKnown):
+    """The host is no longer in Git."""
 
 
 class Stale(InputError):  # noqa: N818

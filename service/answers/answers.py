@@ -1,21 +1,23 @@
 """What people and programs ask of the service, answered from what it remembers: nothing is asked of a host, nothing is
 changed, and nothing of the loop is touched.
 
-answers = Answers(source, hosts, kinds)
+answers = Answers(source, hosts, kinds, now)
 await answers.observed("pve1")                 what was last seen of a host, as JSON
-answers.uncompared("pve1")                     why there is no plan of it by the revision in force
+answers.not_known("pve1", status)              why nothing can be said of it by what Git wants now
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from service.answers.accept import accept
 from service.answers.guest_views import GuestViews
+from service.answers.known import compared, left_git, why_not_known
 from service.answers.tracers import Tracers, WantedRevision
 from service.answers.views import shown_with_met
-from service.errors import InputError, NotFound
+from service.errors import InputError, NotFound, NotKnown
+from service.kinds.desire import desire
 from service.kinds.kind import Kind
 from service.model.guests import PoolFill
 from service.model.observed import HostObserved
@@ -25,6 +27,7 @@ from service.model.sources import SourceStanding
 from service.model.states import Json
 from service.resources.desired import Desired
 from service.spec.editing import unified
+from service.spec.host import HostSpec
 from service.spec.layers import Layer
 from service.spec.models import claims_of
 
@@ -35,6 +38,9 @@ class Look(Protocol):
 
     @property
     def observed(self) -> HostObserved | None: ...
+
+    @property
+    def spec(self) -> HostSpec | None: ...
 
     @property
     def desired(self) -> Desired | None: ...
@@ -90,23 +96,26 @@ class Followed(Protocol):
 class Answers:
     """Every answer that is not a row of the history. NotFound for a host that no revision names."""
 
-    def __init__(self, source: Followed, looks: Looks, kinds: Sequence[Kind]) -> None:
+    def __init__(self, source: Followed, looks: Looks, kinds: Sequence[Kind], now: Callable[[], datetime]) -> None:
         self._source = source
         self._looks = looks
+        self._kinds = kinds
+        self._now = now
         self._guests = GuestViews(self._observed, lambda spec: claims_of(spec, kinds), source.file_of)
         self._tracers = Tracers(lambda: source.wanted, kinds)
 
     async def desired(self, host: str) -> HostView | None:
-        """What Git wants of the host."""
-        look = self._look(host)
-        if look is None or look.desired is None:
-            return None
+        """What Git wants of the host, whether anybody has seen it or not."""
+        look, wanted = self._look(host), self._source.wanted
+        spec = wanted.hosts[host]
+        desired = look.desired if look is not None and look.spec == spec else None
+        desired = desired if desired is not None else await asyncio.to_thread(desire, spec, self._kinds)
         rows: list[Json] = [
             dict(zip(("kind", "resource", "field", "where", "want"), row, strict=True))
-            for row in look.desired.as_json()
+            for row in desired.as_json()
             if isinstance(row, list)
         ]
-        return HostView(host, rows, commit=look.commit, digest=look.desired.digest)
+        return HostView(host, rows, commit=wanted.commit, digest=desired.digest)
 
     async def observed(self, host: str) -> HostView | None:
         """What was last seen of the host."""
@@ -117,17 +126,23 @@ class Answers:
         value = await asyncio.to_thread(shown_with_met, observed, look.desired)
         return HostView(host, value, at=observed.observed_at)
 
-    def uncompared(self, host: str) -> str:
-        """Why there is no plan of the host by the revision in force; empty where there is one."""
-        wanted, look = self._source.wanted, self._looks.known(host)
+    def not_known(self, host: str, status: HostStatus | None) -> InputError | None:
+        """Why nothing can be said of the host by what Git wants now: NotKnown, or NotFound for a host that is nowhere.
+        None where it was seen and compared. `status` is as it is shown."""
+        wanted, look, now = self._source.wanted, self._looks.known(host), self._now()
         if not wanted.commit:
-            return f"{host}: passerelle has just started and has not read the source yet"
-        plan = look.plan if look is not None else None
-        if host not in wanted.hosts or (plan is not None and plan.commit == wanted.commit):
-            return ""
-        if look is not None and look.trouble:
-            return f"{host} could not be compared with {wanted.commit[:10]}: {look.trouble}"
-        return f"{host} has not been compared with {wanted.commit[:10]} yet"
+            why = self._source.trouble or "the service has just started"
+            return NotKnown(f"the repository was not read yet, so nothing is known of {host}: {why}")
+        if host not in wanted.hosts:
+            return left_git(host, status, now)
+        if compared(look, wanted.hosts[host]):
+            return None
+        return why_not_known(host, wanted.commit, status, look.trouble if look is not None else "", now)
+
+    def uncompared(self) -> frozenset[str]:
+        """The hosts in Git that were not compared with what it wants now."""
+        hosts = self._source.wanted.hosts
+        return frozenset(name for name, spec in hosts.items() if not compared(self._looks.known(name), spec))
 
     def unrecorded(self) -> Mapping[str, HostStatus]:
         """The statuses that the database did not take, by host: they hold, not those that it has."""
@@ -147,12 +162,12 @@ class Answers:
 
     async def accept(self, host: str) -> Mapping[str, Json]:
         """The patch of the host's spec file with which Git wants what the host has. Nothing is written."""
-        look, wanted = self._look(host), self._source.wanted
+        wanted, spec = self._source.wanted, self._compared(host)
+        look = self._looks.known(host)
         plan = look.plan if look is not None else None
         text = await asyncio.to_thread(self._source.file_of, host)
-        if plan is None or text is None or plan.commit != wanted.commit:
-            raise InputError(f"{host} was not looked at yet by what Git wants now", hint=f"passerelle drift {host}")
-        spec = wanted.hosts[host]
+        if plan is None or text is None:
+            raise InputError(f"the repository cannot be read now, so there is no patch of {spec.file}")
         drifts = [drift.difference for drift in plan.drifts]
         made = await asyncio.to_thread(accept, text, spec, drifts, self._source.layers_of(host))
         left: list[Json] = [{"what": what, "why": why} for what, why in made.left]
@@ -163,19 +178,15 @@ class Answers:
 
     async def guests(self, host: str) -> Mapping[str, Json]:
         """Who is behind a host, and names that two want."""
-        self._look(host)
-        return await asyncio.to_thread(self._guests.guests, self._source.wanted.hosts[host])
+        return await asyncio.to_thread(self._guests.guests, self._compared(host))
 
     async def pools(self, host: str) -> tuple[PoolFill, ...]:
         """How full the host's ranges of addresses are."""
-        self._look(host)
-        return await asyncio.to_thread(self._guests.pools, self._source.wanted.hosts[host])
+        return await asyncio.to_thread(self._guests.pools, self._compared(host))
 
     async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
         """The patch of the host's spec file that makes a lease fixed. Nothing is written."""
-        self._look(host)
-        wanted = self._source.wanted
-        return await self._guests.fix(wanted.hosts[host], wanted.commit, ip)
+        return await self._guests.fix(self._compared(host), self._source.wanted.commit, ip)
 
     async def readiness(self) -> Mapping[str, str]:
         """What is missing before the service does its work."""
@@ -188,6 +199,14 @@ class Answers:
         if host not in self._source.wanted.hosts:
             raise NotFound(f"no revision names the host {host}")
         return self._looks.known(host)
+
+    def _compared(self, host: str) -> HostSpec:
+        """The spec of a host that was compared with it. NotKnown where it was not."""
+        look, spec = self._look(host), self._source.wanted.hosts[host]
+        if not compared(look, spec):
+            status, trouble = self._looks.unrecorded().get(host), look.trouble if look is not None else ""
+            raise why_not_known(host, self._source.wanted.commit, status, trouble, self._now())
+        return spec
 
     def _observed(self, host: str) -> HostObserved | None:
         look = self._looks.known(host)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from ipaddress import ip_address
 
-from service.errors import InputError, NotFound
+from service.errors import InputError, NeverSeen, NotFound, NotKnown
 from service.kinds.claims import Claim
 from service.kinds.guests_seen import active_leases, declared, guests_seen, name_findings, pools_of
 from service.model.guests import GuestSeen, PoolFill
 from service.model.observed import HostObserved, Lease
-from service.model.states import Json
+from service.model.states import Json, Unknown
 from service.spec.editing import Change, edited, unified
 from service.spec.grammar import check_name
 from service.spec.host import HostSpec
@@ -28,14 +28,15 @@ class GuestViews:
         self._file_of = file_of
 
     def guests(self, spec: HostSpec) -> Mapping[str, Json]:
-        """{"items": guests, "findings": disputed names}. NotFound before the host was seen."""
+        """{"items": guests, "findings": disputed names}. NeverSeen before the host was seen, NotKnown where its
+        leases could not be read."""
         claims, observed = self._claims_of(spec), self._observed(spec)
         items: list[Json] = [_guest(one) for one in guests_seen(claims, observed)]
         findings: list[Json] = [asdict(one) for one in name_findings(claims, observed)]
         return {"host": spec.name, "at": observed.observed_at.isoformat(), "items": items, "findings": findings}
 
     def pools(self, spec: HostSpec) -> tuple[PoolFill, ...]:
-        """How full each range is. NotFound before the host was seen."""
+        """How full each range is. Errors as `guests`."""
         return pools_of(spec.name, self._claims_of(spec), self._observed(spec))
 
     async def fix(self, spec: HostSpec, commit: str, ip: str) -> Mapping[str, Json]:
@@ -58,9 +59,12 @@ class GuestViews:
         }  # fmt: skip
 
     def _observed(self, spec: HostSpec) -> HostObserved:
+        """What was seen of the host, its leases too: nobody has none where they could not be read."""
         observed = self._seen(spec.name)
         if observed is None:
-            raise NotFound(f"{spec.name} was not seen yet")
+            raise NeverSeen(f"{spec.name} was never seen")
+        if isinstance(observed.leases, Unknown):
+            raise NotKnown(f"the leases of {spec.name} could not be read: {observed.leases.why}")
         return observed
 
 

@@ -7,11 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import listings, schemas
+from service.api.known import status_of
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.problem import RequestRefused
-from service.api.values import Applier, Reader, Ulid, ask, seen_by, there
+from service.api.values import Applier, Reader, Ulid, ask, there
 from service.errors import InputError
 from service.model.access import Principal
 
@@ -84,7 +85,7 @@ async def read_apply(parts: Parts, who: Principal, apply_id: str) -> schemas.App
 
 async def _check(parts: Parts, who: Principal, asked: schemas.ApplyAsked) -> None:
     """Whether this may be asked at all; whether the plan still holds is the loop's to say."""
-    there(await ask(parts.reads.host, seen_by(who, asked.host)), f"no host {asked.host}")
+    await status_of(parts, who, asked.host)
     if asked.plan_id is None and asked.digest is None:
         raise InputError("name the plan: plan_id, digest or both")
     if asked.plan_id is None:

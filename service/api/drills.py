@@ -7,10 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import drill_schemas, listings, schemas
+from service.api.known import status_of
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
-from service.api.values import Applier, Reader, Ulid, ask, seen_by, there
+from service.api.values import Applier, Reader, Ulid, ask, there
 from service.errors import InputError
 from service.model.access import Principal
 
@@ -50,7 +51,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     async def create_drill(
         who: Applier, request: Request, asked: drill_schemas.DrillAsked, key: Key = None
     ) -> Response:
-        there(await ask(parts.reads.host, seen_by(who, asked.host)), f"no host {asked.host}")
+        await status_of(parts, who, asked.host)
 
         if asked.reboot and asked.confirm != asked.host:
             raise InputError(

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import FastAPI
 from pydantic import Field, StringConstraints
 
+from service.api.known import status_of
 from service.api.parts import Parts
 from service.api.problem import RequestRefused
 from service.api.schemas import Answer, Asked
-from service.api.values import Approver, CommitId, HostName, HostPath, Reason, SafeStr, ask, seen_by, there
+from service.api.values import Approver, CommitId, HostName, HostPath, Reason, SafeStr
 
 PREFIX = "/api/v1"
 CommitStart = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{10,64}$")]
@@ -50,7 +51,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         tags=["hosts"],
     )
     async def forget_host(who: Approver, host: HostPath, asked: ForgetAsked) -> Forgotten:
-        there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
+        await status_of(parts, who, host)
         await parts.control.forget(host, asked.reason, who.name)
         return Forgotten(host=host)
 

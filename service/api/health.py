@@ -48,8 +48,9 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     async def numbers(who: Reader) -> Response:
         counted, source = await ask(parts.reads.counts), await parts.answers.source()
         page = parts.metrics.page(
-            counted, visible=who.sees, at=parts.clock.now(), held=parts.answers.unrecorded(), source=source
-        )
+            counted, visible=who.sees, at=parts.clock.now(), held=parts.answers.unrecorded(), source=source,
+            uncompared=parts.answers.uncompared(),
+        )  # fmt: skip
         return Response(page, media_type=metrics.CONTENT_TYPE)
 
     @app.get("/openapi.json", operation_id="openapi", summary="This description", tags=["health"])

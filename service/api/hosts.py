@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import drill_schemas, listings, schemas
+from service.api.known import in_git, looked_at, status_of
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.values import Approver, HostPath, Planner, Reader, ask, seen_by, there
-from service.errors import NotFound
 from service.model.listings import HostListing
 from service.model.runs import HostStatus, HostView, Page
 
@@ -74,8 +74,7 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
     )
     async def get_host(who: Reader, request: Request, host: HostPath) -> Response:
         tried = parts.answers.tried()
-        held = parts.answers.unrecorded().get(seen_by(who, host))
-        status = held or there(await ask(parts.reads.host, host), f"no host {host}")
+        status = await status_of(parts, who, host)
         body = show_host(status, parts, tried).model_dump_json().encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
@@ -91,7 +90,8 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
 
     @app.get(f"{PREFIX}/hosts/{{host}}/desired", operation_id="get_desired", summary="What Git wants", tags=["hosts"])
     async def get_desired(who: Reader, host: HostPath) -> schemas.View:
-        return view(await parts.answers.desired(seen_by(who, host)), f"no accepted revision names {host}")
+        await in_git(parts, who, host)
+        return view(await parts.answers.desired(host), f"no accepted revision names {host}")
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/observed",
@@ -101,7 +101,10 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         tags=["hosts"],
     )
     async def get_observed(who: Reader, host: HostPath) -> Response:
-        found = await parts.answers.observed(seen_by(who, host))
+        status = await in_git(parts, who, host)
+        found = await parts.answers.observed(host)
+        if found is None and (why := parts.answers.not_known(host, status)):
+            raise why
         # a host decides how much it is: not on the event loop
         text = await asyncio.to_thread(lambda: view(found, f"{host} was not seen yet").model_dump_json(by_alias=True))
         return Response(text, media_type="application/json")
@@ -113,7 +116,8 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         tags=["drift", "hosts"],
     )
     async def accept_drift(who: Reader, host: HostPath) -> schemas.Acceptance:
-        return schemas.Acceptance.model_validate(await parts.answers.accept(seen_by(who, host)))
+        await looked_at(parts, who, host)
+        return schemas.Acceptance.model_validate(await parts.answers.accept(host))
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/plan",
@@ -122,11 +126,8 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         tags=["hosts", "plans"],
     )
     async def get_host_plan(who: Reader, host: HostPath) -> schemas.Plan:
-        plan = await ask(parts.reads.current_plan, seen_by(who, host))
-        if plan is None:
-            there(await ask(parts.reads.host, host), f"no host {host}")
-        if why := parts.answers.uncompared(host):
-            raise NotFound(why, hint=f"passerelle status {host}")
+        await looked_at(parts, who, host)
+        plan = await ask(parts.reads.current_plan, host)
         return schemas.Plan.model_validate(there(plan, f"no plan for {host} yet"))
 
     @app.get(
@@ -150,7 +151,7 @@ def _add_actions(app: FastAPI, parts: Parts) -> None:
         response_model=schemas.Accepted,
     )
     async def reconcile_host(who: Planner, request: Request, host: HostPath, key: Key = None) -> Response:
-        there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
+        await status_of(parts, who, host)
 
         async def work() -> tuple[str, schemas.Accepted]:
             at = parts.clock.now()
@@ -172,7 +173,7 @@ def _add_actions(app: FastAPI, parts: Parts) -> None:
     async def release_host(
         who: Approver, request: Request, host: HostPath, asked: drill_schemas.ReleaseAsked, key: Key = None
     ) -> Response:
-        there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
+        await status_of(parts, who, host)
 
         async def work() -> tuple[str, schemas.Accepted]:
             await parts.control.release(host, asked.reason, who.name)
@@ -188,5 +189,5 @@ def _add_actions(app: FastAPI, parts: Parts) -> None:
         tags=["hosts"],
     )
     async def clear_latch(who: Approver, host: HostPath, asked: drill_schemas.LatchClearAsked) -> drill_schemas.Cleared:
-        there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
+        await status_of(parts, who, host)
         return drill_schemas.Cleared(cleared=await parts.control.clear_latch(host, asked.reason, who.name))

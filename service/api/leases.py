@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import guest_schemas, listings, schemas
+from service.api.known import looked_at, was_seen
 from service.api.pages import page_out
 from service.api.parts import Parts
-from service.api.values import HostPath, Ip, Reader, ask, seen_by, write_cursor
+from service.api.values import HostPath, Ip, Reader, ask, write_cursor
 
 PREFIX = "/api/v1"
 
@@ -36,6 +37,8 @@ def _add_list(app: FastAPI, parts: Parts) -> None:
         response_model=schemas.ListOf[schemas.Lease],
     )
     async def list_leases(who: Reader, request: Request, asked: listings.Leases) -> Response:
+        if asked.host:
+            await was_seen(parts, who, asked.host)
         items, key = await ask(parts.reads.leases_json, asked.seen_by(who.hosts), now=parts.clock.now())
         return _answer(items, key, request)
 
@@ -50,6 +53,8 @@ def _add_history(app: FastAPI, parts: Parts) -> None:
     async def list_lease_history(
         who: Reader, request: Request, response: Response, asked: listings.LeaseHistory
     ) -> schemas.ListOf[schemas.LeaseInterval]:
+        if asked.host:
+            await was_seen(parts, who, asked.host)
         page = await ask(parts.reads.lease_history, asked.seen_by(who.hosts))
         return page_out(page, schemas.LeaseInterval.model_validate, request, response)
 
@@ -62,7 +67,8 @@ def _add_guests(app: FastAPI, parts: Parts) -> None:
         tags=["leases", "hosts"],
     )
     async def list_guests(who: Reader, host: HostPath) -> guest_schemas.Guests:
-        found = await parts.answers.guests(seen_by(who, host))
+        await looked_at(parts, who, host)
+        found = await parts.answers.guests(host)
         is_before = parts.is_before_restart(datetime.fromisoformat(str(found["at"])))
         return guest_schemas.Guests.model_validate({**found, "before_restart": is_before})
 
@@ -73,9 +79,8 @@ def _add_guests(app: FastAPI, parts: Parts) -> None:
         tags=["leases", "hosts"],
     )
     async def list_pools(who: Reader, host: HostPath) -> schemas.Pools:
-        return schemas.Pools(
-            items=[schemas.Pool.model_validate(p) for p in await parts.answers.pools(seen_by(who, host))]
-        )
+        await looked_at(parts, who, host)
+        return schemas.Pools(items=[schemas.Pool.model_validate(p) for p in await parts.answers.pools(host)])
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/leases/{{ip}}/patch",
@@ -86,7 +91,8 @@ def _add_guests(app: FastAPI, parts: Parts) -> None:
     async def fix_lease(
         who: Reader, host: HostPath, ip: Annotated[Ip, Path(description="The address of a lease")]
     ) -> schemas.Patch:
-        return schemas.Patch.model_validate(await parts.answers.fix_lease(seen_by(who, host), listings.canonical(ip)))
+        await looked_at(parts, who, host)
+        return schemas.Patch.model_validate(await parts.answers.fix_lease(host, listings.canonical(ip)))
 
 
 def _answer(items: str, key: tuple[str | int, ...] | None, request: Request) -> Response:

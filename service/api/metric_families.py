@@ -48,13 +48,15 @@ class Numbers(Protocol):
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What a page is made of. Only hosts that are in Git and `visible` are shown, ages are those `at` a time. `held`
-    are statuses that the database did not take: they stand in the place of those that it has."""
+    are statuses that the database did not take: they stand in the place of those that it has. Of hosts that were not
+    compared with what Git wants now (`uncompared`) neither differences nor pools are known."""
 
     numbers: Numbers
     visible: Callable[[str], bool] = lambda _host: True
     at: datetime | None = None
     held: Mapping[str, HostStatus] = field(default_factory=lambda: MappingProxyType({}))
     source: SourceStanding = UNREAD
+    uncompared: frozenset[str] = frozenset()
 
 
 class Families(Collector):
@@ -69,7 +71,8 @@ class Families(Collector):
         orphans = {name for name, one in known.items() if one.reason == "Orphaned"}
         self._sees: Callable[[str], bool] = lambda host: host not in orphans and shown.visible(host)
         self._hosts = [one for name, one in sorted(known.items()) if self._sees(name)]
-        self._pools = [pool for pool in pools if self._sees(pool.host)]
+        self._uncompared = shown.uncompared
+        self._pools = [pool for pool in pools if self._sees(pool.host) and pool.host not in shown.uncompared]
         self._applies = {key: count for key, count in applies.items() if self._sees(key[0])}
 
     def collect(self) -> Iterator[Metric]:
@@ -92,7 +95,11 @@ class Families(Collector):
         yield _gauge("host_state", "1 for the host's current state", ["host", *AXES], states)
         seen = [((one.host,), one.observed_at.timestamp()) for one in self._hosts if one.observed_at is not None]
         yield _gauge("host_last_observed_timestamp_seconds", "When a host was last seen", ["host"], seen)
-        drift = [(key, count) for key, count in self._numbers.drift.items() if self._sees(key[0])]
+        compared = [((one.host,), int(one.host not in self._uncompared)) for one in self._hosts]
+        about = "1 for a host that was compared with the revision in force; of the others no difference is known"
+        yield _gauge("host_compared", about, ["host"], compared)
+        differing = self._numbers.drift.items()
+        drift = [(key, count) for key, count in differing if self._sees(key[0]) and key[0] not in self._uncompared]
         yield _gauge("host_drift_items", "Differences that are open", ["host", "kind"], drift)
         waiting = [((one.host,), int(one.phase == "WaitingForApproval")) for one in self._hosts]
         yield _gauge("host_waiting_for_approval", "1 for a host whose plan waits for an approval", ["host"], waiting)

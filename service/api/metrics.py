@@ -123,11 +123,12 @@ class Metrics:
         at: datetime | None = None,
         held: Mapping[str, HostStatus] = MappingProxyType({}),
         source: SourceStanding = UNREAD,
+        uncompared: frozenset[str] = frozenset(),
     ) -> bytes:
         """Everything in Prometheus' text form; the words are those of `Shown`."""
         with self._counting:
             applies = dict(self._applies)
         pools = [pool for of_host in list(self._pools.values()) for pool in of_host]
         now = CollectorRegistry()
-        now.register(Families(Shown(numbers, visible, at, held, source), pools, applies))
+        now.register(Families(Shown(numbers, visible, at, held, source, uncompared), pools, applies))
         return generate_latest(self._registry) + generate_latest(now)

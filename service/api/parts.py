@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from service.api.metric_families import Numbers
 from service.api.metrics import Metrics
 from service.clock import Clock
+from service.errors import InputError
 from service.model.access import Principal, ReceiverSecret, Token
 from service.model.guests import PoolFill
 from service.model.listings import (
@@ -127,8 +128,12 @@ class Answers(Protocol):
         """Whether the source is followed, and why not."""
         ...
 
-    def uncompared(self, host: str) -> str:
-        """Why there is no plan of the host by the revision in force; empty where there is one."""
+    def not_known(self, host: str, status: HostStatus | None) -> InputError | None:
+        """Why nothing can be said of a host by what Git wants now: NotKnown, NotFound. None where it was compared."""
+        ...
+
+    def uncompared(self) -> frozenset[str]:
+        """The hosts in Git that were not compared with what it wants now."""
         ...
 
     def unrecorded(self) -> Mapping[str, HostStatus]:

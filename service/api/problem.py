@@ -19,7 +19,10 @@ from starlette.routing import Match, Route
 from service.errors import (
     HostError,
     InputError,
+    LeftGit,
+    NeverSeen,
     NotFound,
+    NotKnown,
     PasserelleError,
     SourceChanged,
     SourceError,
@@ -34,6 +37,9 @@ MAX_ERRORS = 50
 
 OURS: tuple[tuple[type[PasserelleError], int, str], ...] = (
     (NotFound, 404, "not-found"),
+    (NeverSeen, 404, "host-never-seen"),
+    (LeftGit, 409, "host-left-git"),
+    (NotKnown, 409, "host-not-compared"),
     (SourceChanged, 409, "source-changed"),
     (Stale, 409, "plan-stale"),
     (InputError, 422, "bad-input"),

@@ -8,12 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import listings, schemas
+from service.api.known import looked_at, status_of
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.seen import event_seen, revision_seen, source_seen
-from service.api.values import CommitId, HostPath, Reader, ask, seen_by, there
+from service.api.values import CommitId, HostPath, Reader, ask, there
 
 PREFIX = "/api/v1"
+MAX_NAMED = 1000
+"""Hosts that are named beside a list that has nothing of them."""
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
@@ -27,9 +30,17 @@ def _add_drift(app: FastAPI, parts: Parts) -> None:
     @app.get(f"{PREFIX}/drift", operation_id="list_drift", summary="The differences in the whole fleet", tags=["drift"])
     async def list_drift(
         who: Reader, request: Request, response: Response, asked: listings.Drift
-    ) -> schemas.ListOf[schemas.Drift]:
+    ) -> schemas.DriftOfFleet:
+        if asked.host and not asked.resolved:
+            await looked_at(parts, who, asked.host)
         page = await ask(parts.reads.drift, asked.seen_by(who.hosts))
-        return page_out(page, schemas.Drift.model_validate, request, response)
+        hidden = frozenset[str]() if asked.resolved else parts.answers.uncompared()
+        page = replace(page, items=tuple(one for one in page.items if one.host not in hidden))
+        shown = page_out(page, schemas.Drift.model_validate, request, response)
+        return schemas.DriftOfFleet(
+            items=shown.items, next_cursor=shown.next_cursor,
+            not_compared=sorted(host for host in hidden if who.sees(host))[:MAX_NAMED],
+        )  # fmt: skip
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/drift",
@@ -40,7 +51,8 @@ def _add_drift(app: FastAPI, parts: Parts) -> None:
     async def list_host_drift(
         who: Reader, request: Request, response: Response, host: HostPath, asked: listings.DriftOfHost
     ) -> schemas.ListOf[schemas.Drift]:
-        there(await ask(parts.reads.host, seen_by(who, host)), f"no host {host}")
+        # what is past is history, whether the host is looked at now or not
+        await (status_of if asked.resolved else looked_at)(parts, who, host)
         page = await ask(parts.reads.drift, replace(asked, host=host, visible=who.hosts))
         return page_out(page, schemas.Drift.model_validate, request, response)
 

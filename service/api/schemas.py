@@ -110,6 +110,14 @@ class Drift(Answer):
     resolved_by: str
 
 
+class DriftOfFleet(ListOf[Drift]):
+    """A page of what differs, and the hosts of which nothing can be said."""
+
+    not_compared: list[str] = Field(
+        description="hosts that were not compared with what Git wants now: nothing of them is in the list; at most 1000"
+    )
+
+
 class Plan(Answer):
     """A plan: what would be done, in order, and why not."""
 

@@ -6,8 +6,9 @@ from fastapi import FastAPI, Query
 from pydantic import StringConstraints
 
 from service.api import schemas
+from service.api.known import in_git
 from service.api.parts import Parts
-from service.api.values import HostPath, Reader, seen_by
+from service.api.values import HostPath, Reader
 
 PREFIX = "/api/v1"
 
@@ -48,5 +49,6 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
             "from": source_zone, "to": dest_zone, "proto": proto, "dport": dport, "sport": sport, "source": source,
             "dest": dest, "dsttype": dsttype, "mac": mac, "flags": flags,
         }  # fmt: skip
+        await in_git(parts, who, host)
         given = {name: value for name, value in asked.items() if value is not None}
-        return schemas.Trace.model_validate(await parts.answers.trace(seen_by(who, host), given))
+        return schemas.Trace.model_validate(await parts.answers.trace(host, given))

@@ -24,7 +24,7 @@ def run(arguments: Sequence[str]) -> int:
         from service.cli.output import complain
 
         complain(error.what, error.hint)
-        return 1
+        return int(getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

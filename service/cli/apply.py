@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 POLL_S = 0.5
 DIGEST_SHOWN = len("sha256:") + 12
+STALE = 5
 EXITS = {"Succeeded": 0, "RolledBack": 3, "RollbackFailed": 3}
 
 
@@ -84,7 +85,7 @@ def _not_started(host: str, error: "ApiError") -> int:
     complain(error.what, error.hint or f"see `passerelle plan {host}`")
     if error.status < 500:
         tell(f"{host}: nothing was applied")
-    return 5 if error.status == 409 else 1
+    return STALE if error.problem.get("code") == "plan-stale" else error.exit_code
 
 
 def ended(found: Mapping[str, Any], *, as_json: bool) -> int:

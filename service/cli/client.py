@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 
+from service.cli.exit_codes import UNREACHABLE
 from service.errors import InputError, PasserelleError
 from service.model.listings import Listing
 from service.model.secret import Secret
@@ -16,6 +17,8 @@ from service.private_files import read_private, refuse_writable
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 TIMEOUT_S = 30.0
+NOT_KNOWN = ("host-never-seen", "host-not-compared", "host-left-git")
+"""Problems of a host of which nothing is known now."""
 HINTS = {
     401: "create a new one on the machine of the service: `passerelle token create NAME`",
     403: "create a token with the scopes and hosts that it needs: `passerelle token create NAME --scope … --host …`",
@@ -43,6 +46,7 @@ class ApiError(PasserelleError):
         super().__init__(title, hint=str(problem.get("hint") or hint))
         self.status = status
         self.problem = problem
+        self.exit_code = UNREACHABLE if problem.get("code") in NOT_KNOWN else 1
 
 
 class Client:

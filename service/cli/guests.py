@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from service.cli.known import doubt
 from service.cli.output import Format, complain, printable, show_json, show_table
 from service.cli.reading import tell_seen
 
@@ -13,7 +14,7 @@ Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 def guests(host: str, /, *, output: Output = "table") -> int:
     """Show the guests of a host: declared, silent and unknown ones, and names that two guests claim.
 
-    Exit codes: 0, or 1 on an error.
+    Exit codes: 0; 1 error; 4 the host is unreachable, or was not compared with what Git wants now.
 
     Parameters
     ----------
@@ -24,20 +25,24 @@ def guests(host: str, /, *, output: Output = "table") -> int:
     """
     from service.cli.client import Client
 
-    found = Client().get(f"hosts/{host}/guests")
+    client = Client()
+    found = client.get(f"hosts/{host}/guests")
+    code = doubt(client, host)
     if output == "json":
         show_json(found)
-        return 0
+        return code
     tell_seen(found)
     columns = ["name", "state", "source", "address", "reserved", "mac", "lease_name"]
     show_table(columns, found["items"], empty="nobody is behind this host")
     for finding in found["findings"]:
         complain(f"{finding['rule']}: {finding['text']}")
-    return 0
+    return code
 
 
 def pools(host: str, /, *, output: Output = "table") -> int:
     """Show how full a host's ranges of addresses are.
+
+    Exit codes: 0; 1 error; 4 the host is unreachable, or was not compared with what Git wants now.
 
     Parameters
     ----------
@@ -48,13 +53,15 @@ def pools(host: str, /, *, output: Output = "table") -> int:
     """
     from service.cli.client import Client
 
-    items = Client().get(f"hosts/{host}/pools")["items"]
+    client = Client()
+    items = client.get(f"hosts/{host}/pools")["items"]
+    code = doubt(client, host)
     if output == "json":
         show_json(items)
     else:
         columns = ["interface", "start", "end", "size", "leased", "reserved", "free"]
         show_table(columns, items, empty="this host gives out no addresses")
-    return 0
+    return code
 
 
 def fix(host: str, address: str, /, *, output: Output = "table") -> int:

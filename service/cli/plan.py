@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from service.cli.exit_codes import UNREACHABLE
 from service.cli.output import Format, complain, show_json, tell
 from service.cli.plan_text import show_plan
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 CHANGES = 2
-UNREACHABLE = 4
 
 
 def plan(
@@ -26,8 +26,8 @@ def plan(
     """Show what the next apply would do to a host, in order, and the reasons against it. Changes nothing.
 
     Without --repo the command shows the service's current plan. With --repo it compares the specs of that folder with
-    the host over SSH, and needs no service. Exit codes: 0 fine, 1 error or refused, 4 unreachable; with
-    --detailed-exitcode 0 no changes, 1 error, 2 changes.
+    the host over SSH, and needs no service. Exit codes: 0 fine, 1 error or refused, 4 the host is unreachable or was
+    not compared with what Git wants now; with --detailed-exitcode 0 compared without changes, 1 error, 2 changes.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ def plan(
     output
         table for people, json for programs.
     """
-    from service.errors import Unreachable
+    from service.errors import HostError
 
     try:
-        found = from_service(host) if repo is None else from_folder(repo, host, ssh_key)
-    except Unreachable as error:
+        found, code = from_service(host) if repo is None else (from_folder(repo, host, ssh_key), 0)
+    except HostError as error:
         complain(error.what, error.hint)
         return UNREACHABLE
     if output == "json":
@@ -54,17 +54,19 @@ def plan(
     else:
         show_plan(found, sys.stdout)
     body = found["body"]
-    if body["refusals"]:
-        return 1
+    if code or body["refusals"]:
+        return code or 1
     return CHANGES if detailed_exitcode and (body["steps"] or body["packages"]) else 0
 
 
-def from_service(host: str) -> dict[str, Any]:
-    """The plan that the service made last."""
+def from_service(host: str) -> tuple[dict[str, Any], int]:
+    """The plan that the service made last, and 0; or the exit code where nobody can say whether it holds."""
     from service.cli.client import Client
+    from service.cli.known import doubt
 
-    found: dict[str, Any] = Client().get(f"hosts/{host}/plan")
-    return found
+    client = Client()
+    found: dict[str, Any] = client.get(f"hosts/{host}/plan")
+    return found, doubt(client, host)
 
 
 def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]:

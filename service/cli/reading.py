@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from service.cli.exit_codes import UNREACHABLE
+from service.cli.known import doubt
 from service.cli.output import Format, complain, show_json, show_table, tell
 from service.cli.times import age, with_zone
 
@@ -18,7 +20,7 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
     """Show the status of every host, or all about one.
 
     Each column is a separate fact: sync compares with Git, health says whether something is wrong, reachability whether
-    the host answers, phase what an apply does. Exit codes: 0, or 4 if the given host is unreachable.
+    the host answers, phase what an apply does. Exit codes: 0, or 4 if the given host is unreachable or was never seen.
 
     Parameters
     ----------
@@ -49,7 +51,9 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
     else:
         columns = ["host", "sync", "reason", "health", "reachability", "phase", "commit", "drift", "seen", "proven"]
         columns.append("message")
-        show_table(columns, [host_row(h) for h in hosts], empty="no revision names a host yet")
+        unread = client.get("source")["state"] == "unread"
+        empty = "the service has not read the repository yet" if unread else "no revision names a host yet"
+        show_table(columns, [host_row(h) for h in hosts], empty=empty)
         for found in hosts:
             if found["reason"] == "RolledBackLatched":
                 tell_latches(found["host"], client.get(f"hosts/{found['host']}/latches")["items"])
@@ -129,7 +133,7 @@ def drift(
 ) -> int:
     """Show the differences field by field: the place (live, file, boot) and the side that changed (git, host, both).
 
-    Exit codes: 0 shown, 1 error.
+    Exit codes: 0 shown, 1 error, 4 a host is unreachable or was not compared with what Git wants now.
 
     Parameters
     ----------
@@ -145,13 +149,29 @@ def drift(
 
     if patch:
         return show_patch(host, as_json=output == "json")
-    items = Client().items("drift" if host is None else f"hosts/{host}/drift", DriftListing())
+    client = Client()
+    items = client.items("drift" if host is None else f"hosts/{host}/drift", DriftListing())
+    code = not_compared(client) if host is None else doubt(client, host)
     if output == "json":
         show_json(items)
-        return 0
+        return code
     columns = ["host", "kind", "resource", "field", "where", "op", "want", "have", "moved", "first_seen"]
-    show_table(columns, [item | {"have": item["unknown"] or item["have"]} for item in items], empty="nothing differs")
-    return 0
+    empty = "nothing else is known to differ" if code else "nothing differs"
+    show_table(columns, [item | {"have": item["unknown"] or item["have"]} for item in items], empty=empty)
+    return code
+
+
+def not_compared(client: "Client") -> int:
+    """0 where every host was compared with what Git wants now. Else the exit code, after naming the others."""
+    names = client.get("drift", limit=1)["not_compared"]
+    if not names:
+        return 0
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    complain(
+        f"not compared with what Git wants now: {', '.join(names[:10])}{more}",
+        f"`passerelle plan {names[0]}` says why",
+    )
+    return UNREACHABLE
 
 
 def show_patch(host: str | None, *, as_json: bool) -> int:

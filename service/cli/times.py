@@ -4,15 +4,12 @@ from datetime import UTC, datetime
 
 from service.clock import SystemClock
 from service.errors import InputError
+from service.model.ages import ago
 
 
 def age(at: str) -> str:
     """How long ago a time of the API was: `3 min ago`."""
-    ago_s = max(0.0, (SystemClock().now() - datetime.fromisoformat(at)).total_seconds())
-    for unit, size_s in (("days", 86_400), ("h", 3600), ("min", 60)):
-        if ago_s >= 2 * size_s:
-            return f"{ago_s / size_s:.0f} {unit} ago"
-    return f"{ago_s:.0f} s ago"
+    return ago((SystemClock().now() - datetime.fromisoformat(at)).total_seconds())
 
 
 def with_zone(at: str | None) -> datetime | None:

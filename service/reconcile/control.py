@@ -8,6 +8,7 @@ from service.errors import InputError, NotFound, Stale
 from service.model.digests import FULL
 from service.model.events import ReconcileAsked
 from service.model.plans import Plan
+from service.model.runs import HostStatus
 from service.reconcile.ports import Memory, Record
 from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
@@ -19,9 +20,9 @@ class Control:
 
     def __init__(
         self, watcher: Watcher, rounds: Rounds, queue: Queue, record: Record, memory: Memory, clock: Clock,
-        look: Callable[[], None], uncompared: Callable[[str], str],
+        look: Callable[[], None], not_known: Callable[[str, HostStatus | None], InputError | None],
     ) -> None:  # fmt: skip
-        """`look` wakes the watcher; `uncompared` says why there is no plan of a host, empty where there is one."""
+        """`look` wakes the watcher; `not_known(host, status)` is why there is no plan of a host by what Git wants."""
         self._watcher = watcher
         self._rounds = rounds
         self._queue = queue
@@ -29,7 +30,7 @@ class Control:
         self._memory = memory
         self._clock = clock
         self._look = look
-        self._uncompared = uncompared
+        self._not_known = not_known
         self._asking = asyncio.Lock()
 
     async def reconcile(self, host: str, by: str) -> None:
@@ -46,11 +47,10 @@ class Control:
         self._known(host)
         standing = self._rounds.standing(host)
         plan = standing.plan
+        if why := self._not_known(host, await self._shown(host)):
+            raise why
         if plan is None:
-            raise InputError(
-                self._uncompared(host) or f"{host} was not looked at yet",
-                hint=f"ask again after `passerelle plan {host}` shows a plan",
-            )
+            raise AssertionError("a host that was compared, and no plan of it")
         agreed = await self._agreed_digest(host, plan_id, digest)
         if agreed and not plan.digest.startswith(agreed):
             raise Stale(f"the plan of {host} is now {plan.digest}", hint=f"look at it: passerelle plan {host}")
@@ -162,6 +162,10 @@ class Control:
         quarantined, at = status.quarantined, self._clock.now()
         await asyncio.to_thread(self._record.ask_release, host, quarantined, by=by, reason=reason, at=at)
         self._queue.add(host)
+
+    async def _shown(self, host: str) -> HostStatus | None:
+        """How the host is shown."""
+        return self._rounds.unrecorded().get(host) or await asyncio.to_thread(self._memory.host, host)
 
     def _known(self, host: str) -> None:
         if host not in self._watcher.wanted.hosts:

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from service.api.create import create_app
 from service.api.parts import Parts, RequestLimits
-from service.errors import NotFound, PasserelleError, SourceChanged, Stale
+from service.errors import InputError, NotFound, PasserelleError, SourceChanged, Stale
 from service.history import History
 from service.model.access import Scope
 from service.model.changes import Difference, Drift
@@ -64,7 +64,7 @@ class Desk:
     missing: dict[str, str] = field(default_factory=dict)
     standing: SourceStanding | None = None
     odd: str = "vmbr0"
-    not_compared: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, InputError] = field(default_factory=dict)
     held: dict[str, HostStatus] = field(default_factory=dict)
     tried_at: dict[str, datetime] = field(default_factory=dict)
 
@@ -170,8 +170,11 @@ class Desk:
         self._fail()
         return self.standing or SourceStanding("rewound", "history was rewritten", COMMIT, NOW, NOW)
 
-    def uncompared(self, host: str) -> str:
-        return self.not_compared.get(host, "")
+    def not_known(self, host: str, status: HostStatus | None) -> InputError | None:
+        return self.unknown.get(host)
+
+    def uncompared(self) -> frozenset[str]:
+        return frozenset(self.unknown)
 
     def unrecorded(self) -> Mapping[str, HostStatus]:
         return self.held
@@ -232,7 +235,9 @@ class World:
         store = self.history.store
         store.record_revision(Commit(COMMIT, "Ann", "ann@example.org", NOW, "first"), at=NOW, findings=[{"rule": "r"}])
         for host in ("pve1", "pve2"):
-            store.set_host_status(HostStatus(host, sync="OutOfSync", reason="Drifted", observed_at=NOW), at=NOW)
+            store.set_host_status(
+                HostStatus(host, sync="OutOfSync", reason="Drifted", reachability="Reachable", observed_at=NOW), at=NOW
+            )
             store.set_drift(host, [drift("vmbr0"), drift("vmbr1")], at=NOW)
             store.seen_leases(
                 host, [Lease(f"bc:24:11:00:00:{n:02x}", f"10.10.10.{n}", f"g{n}", 0) for n in (9, 100)], at=NOW

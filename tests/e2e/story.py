@@ -107,7 +107,14 @@ class Story:
             self.field.wait_for(lambda before=before: self.status()["observed_at"] != before, "the host is looked at")
 
     def drift(self) -> list[dict[str, Any]]:
-        return self.field.items(f"hosts/{self.host.name}/drift?limit=200")
+        """What differs, once the host was compared with what Git wants now."""
+        path = f"hosts/{self.host.name}/drift?limit=200"
+
+        def compared() -> list[list[dict[str, Any]]]:
+            status, found = self.field.ask("GET", path)
+            return [found["items"]] if status == 200 else []
+
+        return list(self.field.wait_for(compared, f"{self.host.name} is compared")[0])
 
     def applies(self) -> list[dict[str, Any]]:
         return self.field.items(f"applies?host={self.host.name}&limit=200")

@@ -135,10 +135,10 @@ class Room:
         self.loop = Loop(
             self.watcher, self.rounds, self.queue, self.clock, poll_s=60, workers=1, troubles=self.troubles
         )
-        self.answers = Answers(self.watcher, self.rounds, kinds)
+        self.answers = Answers(self.watcher, self.rounds, kinds, self.clock.now)
         self.control = Control(
             self.watcher, self.rounds, self.queue, self.store, self.queries, self.clock, self.loop.look_now,
-            self.answers.uncompared,
+            self.answers.not_known,
         )  # fmt: skip
 
     async def push(self, spec: str, message: str = "change", **files: str) -> str:
@@ -160,6 +160,12 @@ class Room:
         found = self.answers.unrecorded().get("pve1") or self.queries.host("pve1")
         assert found is not None
         return found
+
+    @property
+    def unknown(self) -> str:
+        """Why nothing is said of the host; empty where something is."""
+        shown = self.answers.unrecorded().get("pve1") or self.queries.host("pve1")
+        return str(self.answers.not_known("pve1", shown) or "")
 
     def events(self, type_: str) -> list[str]:
         return [event.text for event in self.queries.events(EventListing(limit=200, type=type_)).items]

@@ -43,9 +43,9 @@ class Desk:
         self.watcher = Watcher(mirror, book, book, KINDS, clock)  # type: ignore[arg-type]  # what these use of them
         self.rounds = Rounds(book, book, object(), KINDS, clock, InPlace(), observe_s=30)  # type: ignore[arg-type]  # never run here
         self.queue = Queue(clock)
-        self.answers = Answers(self.watcher, self.rounds, KINDS)
+        self.answers = Answers(self.watcher, self.rounds, KINDS, clock.now)
         self.control = Control(
-            self.watcher, self.rounds, self.queue, book, book, clock, self.nudged, self.answers.uncompared,  # type: ignore[arg-type]
+            self.watcher, self.rounds, self.queue, book, book, clock, self.nudged, self.answers.not_known,  # type: ignore[arg-type]
         )  # fmt: skip
 
     def nudged(self) -> None:
@@ -63,7 +63,7 @@ class Desk:
         standing.desired = desire(spec, KINDS)
         standing.observed = bare_host(standing.desired.watch)
         standing.plan = make_plan(standing.desired, LastApplied(), standing.observed, commit=self.watcher.wanted.commit)
-        standing.plan_id, standing.commit = "plan-1", standing.plan.commit
+        standing.plan_id, standing.commit, standing.spec = "plan-1", standing.plan.commit, spec
         self.book.plans["plan-1"] = PlanRecord(
             "plan-1", "pve1", standing.plan.commit, standing.plan.digest, standing.plan.desired_digest, "current", START
         )

@@ -90,7 +90,7 @@ async def views(room: Room) -> dict[str, Any]:
     return {
         "observed": observed, "desired": desired, "guests": await room.answers.guests("pve1"),
         "pools": await room.answers.pools("pve1"), "plan": room.queries.current_plan("pve1"),
-        "uncompared": room.answers.uncompared("pve1"), "drift": room.queries.drift(DriftListing(limit=50, host="pve1")),
+        "unknown": room.unknown, "drift": room.queries.drift(DriftListing(limit=50, host="pve1")),
         "patch": await patch_of(room),
     }  # fmt: skip
 

@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from service.errors import AuthFailed, Garbled, HostKeyChanged, InputError, NotFound, Throttled, TooMuch, Unreachable
+from service.errors import AuthFailed, Garbled, HostKeyChanged, InputError, Throttled, TooMuch, Unreachable
 from service.model.listings import EventListing
 from service.model.runs import Apply, Drill, HostStatus
 from service.model.states import Seen
@@ -228,6 +228,9 @@ class Play:
         """What API and CLI answer without asking the host."""
         name, _, text = rest.partition(" ")
         answers = self.stage.answers
+        if name == "why":
+            found = str(answers.not_known(self.stage.at, self.stage.status) or "")
+            return "" if text in found and (found or not text) else found or "everything is known"
         views: dict[str, Callable[[], Awaitable[Any]]] = {
             "observed": lambda: answers.observed(self.stage.at), "desired": lambda: answers.desired(HOST),
             "guests": lambda: answers.guests(self.stage.at), "pools": lambda: answers.pools(HOST),
@@ -235,16 +238,16 @@ class Play:
             "plan": self._plan_shown,
         }  # fmt: skip
         if name not in views:
-            raise line.bad(f"no view {name!r}. Fix: one of {', '.join(views)}")
+            raise line.bad(f"no view {name!r}. Fix: one of {', '.join(views)}, why")
         try:
             found = str(await views[name]())
-        except (InputError, NotFound) as error:
+        except InputError as error:
             return str(error)
         return "" if found != "None" and text in found else found
 
     async def _plan_shown(self) -> Any:
-        if why := self.stage.answers.uncompared(self.stage.at):
-            raise NotFound(why)
+        if why := self.stage.answers.not_known(self.stage.at, self.stage.status):
+            raise why
         return self.stage.queries.current_plan(self.stage.at)
 
     def _see_age(self, _line: Line, rest: str) -> str:

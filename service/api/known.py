@@ -1,0 +1,38 @@
+"""Whether a host exists for whoever asks, and whether anything is known of it."""
+
+from service.api.parts import Parts
+from service.api.values import ask, seen_by, there
+from service.errors import NeverSeen, NotKnown
+from service.model.access import Principal
+from service.model.runs import HostStatus
+
+
+async def status_of(parts: Parts, who: Principal, host: str) -> HostStatus:
+    """How the host is shown. NotFound where there is none, or not for this principal."""
+    held = parts.answers.unrecorded().get(seen_by(who, host))
+    return held or there(await ask(parts.reads.host, host), f"no host {host}")
+
+
+async def in_git(parts: Parts, who: Principal, host: str) -> HostStatus:
+    """The same, of a host that is in Git. LeftGit where it was."""
+    status = await status_of(parts, who, host)
+    why = parts.answers.not_known(host, status)
+    if why is not None and type(why) not in (NotKnown, NeverSeen):
+        raise why
+    return status
+
+
+async def looked_at(parts: Parts, who: Principal, host: str) -> HostStatus:
+    """The same, of a host that was compared with what Git wants now. NotKnown where it was not: whoever would answer
+    with an empty list or an old plan asks this first."""
+    status = await status_of(parts, who, host)
+    if why := parts.answers.not_known(host, status):
+        raise why
+    return status
+
+
+async def was_seen(parts: Parts, who: Principal, host: str) -> None:
+    """NeverSeen where nobody has ever seen the host: a list of what was seen of it would be empty all the same."""
+    status = await status_of(parts, who, host)
+    if status.observed_at is None and (why := parts.answers.not_known(host, status)):
+        raise why

@@ -1,0 +1,92 @@
+"""What is not known of a host is a typed problem with its reason: never an empty list, never an old plan."""
+
+import pytest
+
+from service.errors import InputError, LeftGit, NeverSeen, NotKnown
+from service.model.guests import PoolFill
+from service.model.runs import HostStatus
+from tests.api.world import NOW, World, get, problem_of
+
+WHY = "pve1 was never seen: authentication failed since 11:57 UTC (3 min ago)"
+FIX = "add the service's key on the host"
+KINDS = [(NeverSeen, 404, "host-never-seen"), (NotKnown, 409, "host-not-compared"), (LeftGit, 409, "host-left-git")]
+VIEWS = (
+    "hosts/pve1/plan", "hosts/pve1/drift", "hosts/pve1/drift/patch", "hosts/pve1/guests", "hosts/pve1/pools",
+    "hosts/pve1/leases/10.10.10.9/patch", "drift?host=pve1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", VIEWS)
+@pytest.mark.parametrize(("kind", "status", "code"), KINDS, ids=[code for _, _, code in KINDS])
+async def test_what_was_not_compared_with_what_git_wants_is_a_problem_with_its_reason(
+    world: World, path: str, kind: type[InputError], status: int, code: str
+) -> None:
+    world.desk.unknown["pve1"] = kind(WHY, hint=FIX)
+    answer = await world.ask("GET", f"/api/v1/{path}")
+    problem = problem_of(answer)
+    assert (answer.status_code, problem["code"], problem["detail"], problem["hint"]) == (status, code, WHY, FIX)
+    other = path.replace("pve1", "pve2")
+    if path not in ("hosts/pve1/drift/patch", "hosts/pve1/guests", "hosts/pve1/pools", VIEWS[5]):  # pve1's alone here
+        assert (await world.ask("GET", f"/api/v1/{other}")).status_code == 200
+
+
+async def test_a_host_of_others_does_not_exist_whatever_is_known_of_it(world: World) -> None:
+    world.desk.unknown["pve1"] = NeverSeen(WHY)
+    token = world.token("read", hosts=("pve2",))
+    for path in VIEWS:
+        answer = await world.ask("GET", f"/api/v1/{path}", token=token)
+        assert (answer.status_code, problem_of(answer)["detail"]) == (404, "no host pve1"), path
+    assert (await get(world, "drift"))["not_compared"] == ["pve1"]
+    seen = (await world.ask("GET", "/api/v1/drift", token=token)).json()
+    assert (seen["not_compared"], {item["host"] for item in seen["items"]}) == ([], {"pve2"})
+
+
+async def test_the_fleets_list_names_the_hosts_that_it_says_nothing_of(world: World) -> None:
+    before = await get(world, "drift")
+    assert ({item["host"] for item in before["items"]}, before["not_compared"]) == ({"pve1", "pve2"}, [])
+    world.desk.unknown["pve1"] = NotKnown(WHY)
+    after = await get(world, "drift")
+    assert ({item["host"] for item in after["items"]}, after["not_compared"]) == ({"pve2"}, ["pve1"])
+    past = await get(world, "drift?resolved=true")
+    assert (past["items"], past["not_compared"]) == ([], [])
+    assert (await get(world, "hosts/pve1/drift?resolved=true"))["items"] == []
+
+
+async def test_who_never_was_seen_has_leases_that_nobody_knows(world: World) -> None:
+    world.history.store.set_host_status(HostStatus("pve3", reachability="AuthFailed"), at=NOW)
+    world.desk.unknown["pve3"] = NeverSeen(WHY)
+    for path in ("leases?host=pve3", "leases/history?host=pve3"):
+        answer = await world.ask("GET", f"/api/v1/{path}")
+        assert (answer.status_code, problem_of(answer)["code"]) == (404, "host-never-seen"), path
+    world.desk.unknown["pve1"] = NotKnown(WHY)
+    assert len((await get(world, "leases?host=pve1"))["items"]) == 2  # what was read of its lease file holds
+
+
+async def test_a_host_is_shown_from_the_moment_it_is_in_git(world: World) -> None:
+    world.desk.held["pve3"] = HostStatus("pve3", message="not looked at yet")
+    shown = await get(world, "hosts/pve3")
+    assert (shown["reachability"], shown["observed_at"], shown["stale"]) == ("Unknown", None, True)
+    assert (await get(world, "hosts/pve3/latches"))["items"] == []
+    asked = await world.ask("POST", "/api/v1/hosts/pve3/reconcile")
+    assert asked.status_code == 202
+
+
+async def test_numbers_of_what_was_not_compared_are_left_out(world: World) -> None:
+    world.parts.metrics.filled("pve1", [PoolFill("pve1", "vmbr0", "10.10.10.100", "10.10.10.200", 101, 2, 1)])
+    before = (await world.ask("GET", "/metrics")).text
+    assert 'passerelle_host_drift_items{host="pve1",kind="bridges"} 2.0' in before
+    assert 'passerelle_host_compared{host="pve1"} 1.0' in before
+    world.desk.unknown["pve1"] = NotKnown(WHY)
+    after = (await world.ask("GET", "/metrics")).text
+    assert 'passerelle_host_compared{host="pve1"} 0.0' in after
+    assert 'passerelle_host_compared{host="pve2"} 1.0' in after
+    assert 'passerelle_host_drift_items{host="pve1"' not in after
+    assert 'passerelle_pool_addresses{bridge="vmbr0",host="pve1"' not in after
+    assert 'passerelle_host_drift_items{host="pve2",kind="bridges"} 2.0' in after
+
+
+async def test_a_host_that_left_git_leaves_the_numbers(world: World) -> None:
+    world.history.store.orphan_host("pve1", at=NOW)
+    assert '"pve1"' not in (await world.ask("GET", "/metrics")).text
+    shown = await get(world, "hosts/pve1")
+    assert (shown["reason"], shown["health"], shown["reachability"]) == ("Orphaned", "Unknown", "Unknown")

@@ -1,0 +1,81 @@
+"""Commands about a host of which nothing is known say why and end with 4; never an empty table, never 0."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.cli import run
+from service.errors import LeftGit, NeverSeen, NotKnown
+from service.history import open_history
+from service.model.runs import HostStatus
+from tests.api.world import NOW, World
+from tests.cli.reached import reached
+from tests.state_folders import made
+
+WHY = "pve1 was never seen: authentication failed since 11:57 UTC (3 min ago)"
+FIX = "add the service's key on the host; `passerelle key` prints the line"
+ABOUT_ONE = (
+    ["plan", "pve1"], ["plan", "pve1", "--detailed-exitcode"], ["drift", "pve1"], ["drift", "pve1", "--patch"],
+    ["guests", "pve1"], ["pools", "pve1"], ["fix", "pve1", "10.10.10.9"], ["apply", "pve1", "--yes"],
+)  # fmt: skip
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with open_history(made(tmp_path / "state" / "passerelle.sqlite")) as history:
+        filled = World(history).fill()
+        with reached(filled.app, filled.token()):
+            yield filled
+
+
+@pytest.mark.parametrize("kind", [NeverSeen, NotKnown, LeftGit])
+def test_a_command_says_why_nothing_is_known_and_ends_with_4(
+    world: World, kind: type[NotKnown], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.desk.unknown["pve1"] = kind(WHY, hint=FIX)
+    for words in ABOUT_ONE:
+        assert run(words) == 4, words
+        said = capsys.readouterr()
+        assert said.out == "", words
+        assert WHY in said.err, words
+        assert FIX in said.err, words
+
+
+def test_the_fleets_drift_names_the_hosts_that_were_not_compared(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["drift"]) == 0
+    assert capsys.readouterr().err == ""
+    world.desk.unknown |= {"pve1": NotKnown(WHY), "pve2": NotKnown(WHY)}
+    assert run(["drift"]) == 4
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "not compared with what Git wants now: pve1, pve2" in said.err
+    assert "nothing differs" not in said.err
+    assert run(["drift", "-o", "json"]) == 4
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_an_answer_from_before_the_host_went_away_is_shown_with_its_age_and_ends_with_4(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["plan", "pve1"], ["drift", "pve1"], ["guests", "pve1"], ["pools", "pve1"]):
+        assert run(words) == 0, words
+        capsys.readouterr()
+    away = HostStatus("pve1", reachability="Unreachable", message="there is no route to it", observed_at=NOW)
+    world.history.store.set_host_status(away, at=NOW)
+    for words in (["plan", "pve1"], ["plan", "pve1", "--detailed-exitcode"], ["drift", "pve1"], ["pools", "pve1"]):
+        assert run(words) == 4, words
+        said = capsys.readouterr()
+        assert said.out != "", words
+        assert "pve1 was last seen" in said.err
+        assert "there is no route to it" in said.err
+
+
+def test_status_of_a_host_that_was_never_seen_ends_with_4(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.desk.held["pve3"] = HostStatus("pve3", message="not looked at yet")
+    assert run(["status", "pve3"]) == 4
+    assert "not looked at yet" in capsys.readouterr().out
+    assert run(["status", "pve1"]) == 0
