@@ -37,7 +37,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         who: TokenKeeper, token_id: Annotated[TokenId, Path(description="The part between psr_ and the dot")]
     ) -> Response:
         if not any(token.id == token_id for token in tokens_seen(who, await ask(parts.reads.tokens))):
-            there(None, f"no token {token_id} that is still good")
+            there(None, f"token {token_id} does not exist or has been revoked")
         is_done = await ask(parts.writes.revoke_token, token_id, by=who.name, at=parts.clock.now())
-        there(is_done or None, f"no token {token_id} that is still good")
+        there(is_done or None, f"token {token_id} does not exist or has been revoked")
         return Response(status_code=204)

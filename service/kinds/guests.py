@@ -62,7 +62,7 @@ ADDRESS_IS_OWN = LintRule("guests.address-is-own", "error", "a guest's address i
 ADDRESS_OUTSIDE = LintRule(
     "guests.address-outside-networks", "error", "a guest's address lies in a network of the host", by_absence=True
 )
-NO_DHCP = LintRule("guests.no-dhcp", "warning", "something serves the guests' names and addresses", by_absence=True)
+NO_DHCP = LintRule("guests.no-dhcp", "warning", "the host runs a DHCP server for the guests", by_absence=True)
 MAC_ON_TWO_HOSTS = LintRule("guests.mac-on-two-hosts", "warning", "a MAC address belongs to a guest of one host")
 MAC_IN_ONE_NETWORK = LintRule("guests.mac-in-one-network", "error", "a MAC address is in a network once")
 

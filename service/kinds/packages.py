@@ -33,8 +33,10 @@ def check_package(value: str) -> str:
 PackageName = Annotated[str, *text(check_package, {"pattern": f"^{_PACKAGE.pattern}$"}, "the name of a Debian package")]
 PackagesSection: TypeAlias = Annotated[Mapping[PackageName, Literal["present", "absent"]], Field(max_length=256)]
 
-ABSENT_BUT_NEEDED = LintRule("packages.absent-but-needed", "error", "what another section needs is not wanted absent")
-NEVER_ABSENT = LintRule("packages.never-absent", "error", "what the host is reached and changed with stays installed")
+ABSENT_BUT_NEEDED = LintRule(
+    "packages.absent-but-needed", "error", "a package that another section needs is not absent"
+)
+NEVER_ABSENT = LintRule("packages.never-absent", "error", "packages that SSH and the rollback need stay installed")
 
 
 class Packages:

@@ -8,7 +8,7 @@ from service.kinds.dnsmasq.options import misfit, number_of
 from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection
 from service.spec.findings import Hit, LintRule, Path
 
-UNKNOWN_INTERFACE = LintRule("dnsmasq.unknown-interface", "error", "interfaces are those of the spec", by_absence=True)
+UNKNOWN_INTERFACE = LintRule("dnsmasq.unknown-interface", "error", "interfaces are in the spec", by_absence=True)
 NO_ADDRESS = LintRule(
     "dnsmasq.no-address", "error", "DHCP is served on an interface with an IPv4 address", by_absence=True
 )
@@ -17,19 +17,19 @@ REVERSED = LintRule("dnsmasq.range-reversed", "error", "a range starts before it
 OWN_ADDRESS = LintRule("dnsmasq.range-over-own-address", "error", "a range leaves out the host's own addresses")
 OVERLAP = LintRule("dnsmasq.ranges-overlap", "error", "two ranges have no address in common")
 NETMASK = LintRule("dnsmasq.netmask", "error", "the netmask is that of the interface's subnet", by_absence=True)
-DISAGREE = LintRule("dnsmasq.ranges-disagree", "error", "what dnsmasq has once is the same in all ranges")
+DISAGREE = LintRule("dnsmasq.ranges-disagree", "error", "settings that dnsmasq has once are the same in all ranges")
 ROUTER_OUTSIDE = LintRule(
     "dnsmasq.router-outside-subnet", "error", "the guests' router lies in their subnet", by_absence=True
 )
-OPTION_VALUE = LintRule("dnsmasq.option-value", "error", "an option's value is what the option asks for")
+OPTION_VALUE = LintRule("dnsmasq.option-value", "error", "an option's value fits the option")
 OPTION_TWICE = LintRule("dnsmasq.option-twice", "error", "an option is set once in a range")
 NOT_SERVED = LintRule("dnsmasq.range-not-served", "error", "a range's interface is served and not excluded")
 BIND_BOTH = LintRule("dnsmasq.bind-both", "error", "bind_interfaces and bind_dynamic exclude each other")
-SERVES_ALL = LintRule("dnsmasq.serves-all", "error", "what is served is named", by_absence=True)
+SERVES_ALL = LintRule("dnsmasq.serves-all", "error", "the served interfaces are named", by_absence=True)
 SERVES_UPLINK = LintRule("dnsmasq.serves-uplink", "warning", "nothing is served towards the internet")
 LEASE_FILE_LOST = LintRule("dnsmasq.lease-file-lost", "warning", "leases survive a reboot")
 OPTION_19 = LintRule("dnsmasq.option-19", "warning", "no option makes guests forward packets")
-NO_DHCP_REDUNDANT = LintRule("dnsmasq.no-dhcp-redundant", "warning", "what is not served needs no exclusion")
+NO_DHCP_REDUNDANT = LintRule("dnsmasq.no-dhcp-redundant", "warning", "an interface without DHCP needs no exclusion")
 DOMAIN_NOT_LOCAL = LintRule("dnsmasq.domain-not-local", "warning", "the guests' domain is answered only from here")
 NAMES_OF_ANYONE = LintRule("dnsmasq.names-of-anyone", "warning", "names are those that `guests` declares")
 PACKAGE_NOT_NAMED = LintRule(

@@ -30,8 +30,8 @@ class DhcpRange(BaseModel):
     interface: InterfaceName = Field(description="The bridge that the guests are on.")
     start: Address4 = Field(description="First address of the range.")
     end: Address4 = Field(description="Last address of the range.")
-    netmask: Netmask | None = Field(None, description="The subnet's mask; that of the bridge's address when not given.")
-    lease_time: LeaseTime = Field("1h", description="How long a lease lasts, as in 12h, 45m or infinite.")
+    netmask: Netmask | None = Field(None, description="The subnet's mask. Default: that of the bridge's address.")
+    lease_time: LeaseTime = Field("1h", description="The length of a lease, such as 12h, 45m or infinite.")
     authoritative: bool | None = Field(
         None, description="Whether this is the only DHCP server on the network: lost leases are taken over at once."
     )
@@ -73,7 +73,7 @@ class DnsmasqSection(BaseModel):
     )
     server: Servers = Field(
         default=(),
-        description="Upstream DNS servers, as in 1.1.1.1, 2001:db8::53#5353, 1.1.1.1@vmbr0 or /example.org/192.0.2.53.",
+        description="Upstream DNS servers, such as 1.1.1.1, 2001:db8::53#5353, 1.1.1.1@vmbr0, /example.org/192.0.2.53.",
     )
     interface: Interfaces = Field(default=(), description="Interfaces with DNS and DHCP; those of `dhcp` by default.")
     except_interface: Interfaces = Field(default=(), description="Interfaces without DNS and DHCP.")
@@ -97,7 +97,7 @@ class DnsmasqSection(BaseModel):
     log_queries: bool = _flag("Log every DNS query.")
     log_dhcp: bool = _flag("Log DHCP in detail.")
     log_facility: LogFacility | None = Field(
-        None, description="A syslog facility, or a file as in /var/log/dnsmasq.log, which dnsmasq does not rotate."
+        None, description="A syslog facility, or a file such as /var/log/dnsmasq.log, which dnsmasq does not rotate."
     )
     cache_size: int | None = Field(None, ge=0, le=100_000, description="Names kept in the DNS cache.")
     dns_forward_max: int | None = Field(None, ge=1, le=100_000, description="DNS queries that may wait at once.")

@@ -13,9 +13,7 @@ from service.kinds.claims import Claim
 from service.kinds.published import network_of
 from service.spec.findings import Hit, LintRule
 
-FORWARD_BLOCKED = LintRule(
-    "firewall.forward-blocked", "error", "what is published is let through to the guest", by_absence=True
-)
+FORWARD_BLOCKED = LintRule("firewall.forward-blocked", "error", "the firewall accepts published ports", by_absence=True)
 _SOMEBODY = "192.0.2.1"
 """Somebody outside (RFC 5737)."""
 

@@ -33,7 +33,7 @@ TWO_TO_PORTS = LintRule("forwards.two-to-ports", "error", "the guest's port is s
 NO_DNS = LintRule("forwards.no-dns", "error", "where `names` are given dnsmasq answers for them", by_absence=True)
 NAME_OF_TWO = LintRule("forwards.name-of-two", "error", "a name leads to one guest")
 NAME_WITH_OTHER_PORT = LintRule(
-    "forwards.name-with-other-port", "error", "what has a name has the same port on the guest"
+    "forwards.name-with-other-port", "error", "a published name has the same port on the guest"
 )
 RULES = (
     UNKNOWN_INTERFACE, NO_ADDRESS, UNKNOWN_TARGET, TARGET_WITHOUT_ADDRESS, TARGET_OUTSIDE, TARGET_IS_OWN, PORT_TWICE,
