@@ -6,7 +6,7 @@ from html import escape
 from fastapi import FastAPI
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from service.api import metrics, schemas
+from service.api import metrics
 from service.api.parts import Parts
 from service.api.values import Reader, ask
 from service.errors import PasserelleError
@@ -16,16 +16,16 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     """/livez, /readyz, /metrics, /openapi.json and /docs."""
 
     @app.get("/livez", operation_id="livez", summary="Is the process alive", tags=["health"])
-    async def livez() -> schemas.Live:
-        return schemas.Live()
+    async def livez() -> health_schemas.Live:
+        return health_schemas.Live()
 
     @app.get(
         "/readyz",
         operation_id="readyz",
         summary="Can the service do its work",
         tags=["health"],
-        response_model=schemas.Ready,
-        responses={503: {"model": schemas.Ready, "description": "not yet, or not now"}},
+        response_model=health_schemas.Ready,
+        responses={503: {"model": health_schemas.Ready, "description": "not yet, or not now"}},
     )
     async def readyz() -> Response:
         missing = [name for name, why in (await parts.answers.readiness()).items() if why]
@@ -34,7 +34,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
             await asyncio.to_thread(parts.reads.newest_event_id)
         except PasserelleError:
             missing.append("database")
-        ready = schemas.Ready(status="not ready" if missing else "ready", missing=sorted(missing))
+        ready = health_schemas.Ready(status="not ready" if missing else "ready", missing=sorted(missing))
         return JSONResponse(ready.model_dump(mode="json"), status_code=503 if missing else 200)
 
     @app.get(

@@ -16,7 +16,7 @@ from service.api.values import CommitId, HostPath, Reader, ask, there
 
 PREFIX = "/api/v1"
 MAX_NAMED = 1000
-"""Hosts that are named beside a list that has nothing of them."""
+"""At most so many hosts are named next to a list that has nothing of them."""
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:

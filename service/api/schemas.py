@@ -366,19 +366,6 @@ class Tokens(Answer):
     items: list[Token]
 
 
-class Live(Answer):
-    """The process answers."""
-
-    status: Literal["ok"] = "ok"
-
-
-class Ready(Answer):
-    """Whether the service can do its work; `missing` names what is in the way."""
-
-    status: Literal["ready", "not ready"]
-    missing: list[str] = []
-
-
 class Problem(Answer):
     """RFC 9457."""
 
@@ -394,8 +381,7 @@ class Problem(Answer):
 
 
 class ApplyAsked(Asked):
-    """Which plan to apply: by its id, by its digest or the first 12 digits of it or more, or by both. What would be
-    done now must be the same."""
+    """Which plan to apply: by its id, by its digest or at least its first 12 digits, or by both."""
 
     host: HostName
     plan_id: Ulid | None = None

@@ -27,7 +27,7 @@ def plan(
 
     Without --repo the command shows the service's current plan. With --repo it compares the specs of that folder with
     the host over SSH, and needs no service. Exit codes: 0 fine, 1 error or refused, 4 the host is unreachable or was
-    not compared with what Git wants now; with --detailed-exitcode 0 compared without changes, 1 error, 2 changes.
+    not compared with what Git wants now. With --detailed-exitcode: 0 compared without changes, 1 error, 2 changes.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ class Standing:
         self.unsettled, self.applying = bool(open_apply), open_apply
 
     def end_round(self, *, is_well: bool) -> None:
-        """A round has come to its end. Where what it began came to nothing, the next try waits longer."""
+        """A round has ended. If what it began failed, the next try waits longer."""
         self.failures, self.trouble = 0 if is_well else self.failures + 1, ""
 
     def fail(self, why: str) -> None:

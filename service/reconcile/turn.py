@@ -16,8 +16,8 @@ from service.spec.host import HostSpec
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A round ends here. `why` in words; the next one is due in `after_s` seconds. Not `is_well`: what it began came to
-    nothing, and counts as a failure."""
+    """A round ends here. `why` in words; the next one is due in `after_s` seconds. Not `is_well`: what it began has
+    failed."""
 
     why: str
     after_s: float

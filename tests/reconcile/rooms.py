@@ -163,7 +163,7 @@ class Room:
 
     @property
     def unknown(self) -> str:
-        """Why nothing is said of the host; empty where something is."""
+        """Why the host has no plan and no differences; empty where it has."""
         shown = self.answers.unrecorded().get("pve1") or self.queries.host("pve1")
         return str(self.answers.not_known("pve1", shown) or "")
 

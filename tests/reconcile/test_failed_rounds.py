@@ -307,7 +307,7 @@ def test_the_words_of_a_librarys_error_are_left_out_they_may_hold_what_it_was_gi
 
 
 async def test_an_apply_that_fails_again_and_again_is_tried_less_and_less_often(room: Room) -> None:
-    """Each round of it ends well but for its apply: that must not begin the waiting anew."""
+    """Each round of it ends well but for its apply. That must not reset the waiting time."""
     await room.push(BRIDGE)
     room.hosts.ends = [Ended("conflict", "conflict", "somebody else was there")]
     waits_s = [await room.round() for _ in range(11)]

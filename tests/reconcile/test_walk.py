@@ -33,7 +33,7 @@ ONE_EACH = ("kinds/", "resources/")
 MOST_ENTERED, MOST_ONE_EACH = 87, 48
 """66 and 42 at first; 77 and 42 since stages, requests, events and the dialect have files of their own. The picture of
 the next boot, with programs and single interfaces, adds two. Beside these, each step is one or two files.
-What a spec does not use is not asked: its forwards, its checks, files of groups."""
+What a spec does not use is not entered: its forwards, its checks, files of groups."""
 
 
 async def walked(room: Room, spec: str) -> tuple[Calls, list[Calls]]:
