@@ -6,7 +6,7 @@ from html import escape
 from fastapi import FastAPI
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from service.api import metrics
+from service.api import health_schemas, metrics
 from service.api.parts import Parts
 from service.api.values import Reader, ask
 from service.errors import PasserelleError
