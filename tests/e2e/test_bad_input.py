@@ -90,9 +90,9 @@ class Bad:
 
 BAD = [
     Bad("unknown key", "stp: false", "stp: false, stpp: true", "unknown-key", "bridges.vmbr0.stpp", "unknown key"),
-    Bad("a key of later work", "packages:", "web: {}\npackages:", "unknown-key", "web", "not supported yet"),
+    Bad("a key of later work", "packages:", "web: {}\npackages:", "unknown-key", "web", "does not support `web` yet"),
     Bad("wrong type", "forward_delay: 0", "forward_delay: soon", "type", "bridges.vmbr0.forward_delay", "is `soon`"),
-    Bad("duplicate key", "packages:", "platform: debian\npackages:", "yaml.duplicate-key", "platform", "first on line"),
+    Bad("duplicate key", "packages:", "platform: debian\npackages:", "yaml.duplicate-key", "platform", "already on line"),
     Bad(
         "gateway elsewhere",
         "gateway: 198.51.100.1",
@@ -142,7 +142,7 @@ def test_an_alias_bomb_is_refused_at_once_and_nothing_is_written(
     assert revision["state"] == "refused"
     assert {f["rule"] for f in revision["findings"]} == {"yaml.anchor"}
     first = len(story.spec().splitlines()) + 1
-    assert f"{FILE}:{first}:5: a0: has an anchor" in revision["reason"]
+    assert f"{FILE}:{first}:5: a0: the value has an anchor" in revision["reason"]
     story.wait_rounds()
     assert evidence(story.host) == before
     in_force(story, good)
