@@ -205,4 +205,4 @@ async def test_a_login_that_could_become_root_once_says_so_when_it_cannot_any_mo
         refuses = True
         with pytest.raises(AuthFailed, match="ops logs in but cannot become root: sudo: a password is required"):
             await host.run(["python3"], timeout_s=5)
-        assert host.is_closed  # the next look has to log in anew
+        assert host.is_closed  # the next look has to log in again
