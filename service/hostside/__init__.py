@@ -26,8 +26,9 @@ Facts (`TYPE:NAME`; canonical JSON, None is "not there"; a wanted value may name
     masquerade:SRC>OUT  number of such rules in iptables' nat POSTROUTING
     unit:NAME           {"enabled": "enabled"|"disabled"|"masked"|…, "active": bool}
     package:NAME        {"version"}; a Debian package goes (None), and comes back from a copy that is made before
-    leases:/abs/path    dnsmasq's lease file. Captured {"named": ["MAC NAME", …]}; wanted {"from": a path that it was
-                        at until now, "unnamed": ["MAC NAME", …] that go}: it moves all the time, only these count
+    leases:/abs/path    dnsmasq's lease file. Captured {"named": ["MAC NAME", …], "nameless": ["MAC", …]}; wanted
+                        {"from": a path that it was at until now, "unnamed": ["MAC NAME", …] that go, "named" that
+                        leases without a name get}: it moves all the time, only these count
 
 Verbs (JSON lines on stdout, the last one is {"event": "result", …}; exit 0 clean answer, 2 bad input, 1 crash):
 

@@ -109,8 +109,10 @@ class HostLook:
         fact, content = read_file(self.host.path(name))
         if fact is None or "type" in fact:
             return None
-        named = [f"{words[1]} {words[3]}" for words in lease_lines(content) if len(words) == 5 and words[3] != "*"]
-        return {"named": sorted(set(named))}
+        lines = [words for words in lease_lines(content) if len(words) == 5]
+        named = {f"{words[1]} {words[3]}" for words in lines if words[3] != "*"}
+        nameless = {words[1] for words in lines if words[3] == "*" and ":" not in words[2]}
+        return {"named": sorted(named), "nameless": sorted(nameless)}
 
 
 def capture(host: Host, facts: list[str]) -> dict[str, Json]:

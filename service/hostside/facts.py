@@ -57,6 +57,13 @@ def _fields(**checks: Callable[[Json], bool]) -> Callable[[Json], bool]:
     return lambda value: isinstance(value, dict) and all(key in checks and checks[key](value[key]) for key in value)
 
 
+def _same_leases(wanted: Json, found: Json) -> bool:
+    """What is to lose its name has lost it, and no lease that is to have one is without."""
+    kept = set((wanted or {}).get("unnamed", [])) & set((found or {}).get("named", []))
+    due = {pair.split(" ")[0] for pair in (wanted or {}).get("named", [])}
+    return not kept and not due & set((found or {}).get("nameless", []))
+
+
 _is_link_name = _text(LINK_NAME)
 
 
@@ -212,8 +219,12 @@ FACTS: dict[str, FactType] = {
     ),
     "leases": FactType(
         names=_PATH,
-        fits=_fields(**{"from": lambda v: _text(_PATH)(v) and "/../" not in v, "unnamed": _each(_text(_LEASE_NAME))}),
-        same=lambda wanted, found: not set((wanted or {}).get("unnamed", [])) & set((found or {}).get("named", [])),
+        fits=_fields(
+            **{"from": lambda v: _text(_PATH)(v) and "/../" not in v},
+            unnamed=_each(_text(_LEASE_NAME)),
+            named=_each(_text(_LEASE_NAME)),
+        ),
+        same=_same_leases,
         capture=lambda seen, name: seen.leases(name),
         put=lambda setter, name, value, _: setter.leases.set(name, value or {}),
         order=None,

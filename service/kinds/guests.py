@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.firewall.nft.published import shown_ports
 from service.firewall.pve.cards import link_local
 from service.kinds.addressing import wired_networks
 from service.kinds.claims import (
@@ -16,6 +17,7 @@ from service.kinds.claims import (
     NamesGuests,
     NeedsSysctl,
     NeedsUnit,
+    Publishes,
     Reservation,
     Serves,
     named_by_settings,
@@ -161,7 +163,12 @@ class Guests:
         else:
             rows = tuple((name, guest.mac, guest.address or "") for name, guest in section.items())
             bridges, take_over = named_by_settings(claims), self.name in host.take_over
-            yield GuestNames(self.name, rows, take_over=take_over, bridges=bridges, lease_file=kept)
+            published = tuple(
+                (c.to, f"{c.proto}/{shown_ports(c.ports)} on {c.interface}") for c in claims if isinstance(c, Publishes)
+            )
+            yield GuestNames(
+                self.name, rows, take_over=take_over, bridges=bridges, lease_file=kept, published=published
+            )
 
     def watch(self) -> Watch:
         return Watch()

@@ -12,7 +12,8 @@ named is compared.
     sysctl:net.ipv4.ip_forward  "1"
     nft:inet passerelle_nat     {"normal": […]}, wanted also {"load": "<nft text>"}
     masquerade:10.10.10.0/24>enp1s0   number of such iptables rules in nat POSTROUTING
-    leases:/var/lib/misc/x      dnsmasq's lease file: {"from": where it was until now, "unnamed": ["MAC NAME", …]}
+    leases:/var/lib/misc/x      dnsmasq's lease file: {"from": where it was until now, "unnamed": ["MAC NAME", …],
+                                "named": ["MAC NAME", …]}
     package:bind9               {"version"}, None once it is gone; only goes
     unit:dnsmasq.service        {"enabled": "enabled"|"disabled"|"masked"|…, "active": bool}
 """

@@ -18,6 +18,7 @@ from service.observe.at_boot import texts_of
 from service.observe.derived import derived
 from service.resources.files import OwnFile, file_step, sha256
 from service.resources.guest_configs import CONFIGS, GuestRow, configured_guests, without_twins
+from service.resources.guest_leases import Published, active_leases, moving, to_name
 from service.resources.guests_known import (
     GUESTS_FILE,
     HOSTS_FOLDER,
@@ -81,6 +82,7 @@ class GuestNames:
 
     `take_over`: all of them are in our own file, and their lines elsewhere go. `bridges` are those whose guests are
     known by their own settings, too. `lease_file` is where dnsmasq keeps its leases. `gone`: nobody is to be named.
+    `published` is what leads to guests from outside.
     """
 
     kind: str = field(compare=False)
@@ -89,6 +91,7 @@ class GuestNames:
     bridges: tuple[str, ...] = ()
     lease_file: str = ""
     gone: bool = False
+    published: tuple[Published, ...] = field(default=(), compare=False)
 
     @property
     def id(self) -> str:
@@ -141,6 +144,10 @@ class GuestNames:
         by_mac = {lease.mac: lease for lease in leases}
         for names in wanted:
             yield from names.renamed(observed, by_mac)
+            file = names.own_file(observed)
+            if not isinstance(file, Unknown):
+                for guest in moving(changed_rows(file, observed), leases):
+                    yield guest.sentence(names.published)
 
     def renamed(self, observed: HostObserved, leases: Mapping[str, Lease]) -> Iterator[str]:
         """What becomes of the names of guests that have a lease, by MAC."""
@@ -158,8 +165,6 @@ class GuestNames:
                 yield f"the name {name} goes away: {lease.address} is {now or 'nobody'} then"
             elif new.mac != old.mac:
                 yield f"the name {name} goes from {old.mac}, which has {lease.address} now, to {new.mac}"
-            elif new.address not in ("", old.address, lease.address):
-                yield f"{name} keeps {lease.address} until it renews, and has {new.address} then"
 
     @classmethod
     def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
@@ -174,27 +179,26 @@ class GuestNames:
 
     def with_leases(self, total: Contribution, file: OwnFile, observed: HostObserved) -> Contribution:
         """dnsmasq takes up new lines on its own, but forgets none, and a name stays with its lease: where one goes, it
-        is taken off the lease while dnsmasq starts again. So it does where the folder may be a new one."""
+        is taken off the lease while dnsmasq starts again. So it does where the folder may be a new one, and where a
+        lease gets a name that dnsmasq would not give it (service/resources/guest_leases.py)."""
         text = observed.text(GUESTS_FILE)
         if not total.steps or not self.lease_file or isinstance(text, Unknown):
             return total
+        leases = active_leases(observed)
+        named, lost = to_name(moving(changed_rows(file, observed), leases), leases)
+        unnamed: list[str] = []
         if isinstance(text, Seen):
             old, new = names_of(text.value), names_of(file.content or b"")
             unnamed = sorted(f"{mac} {name}" for mac, name in old.items() if mac not in new)
-            if not set(old.values()) - set(new.values()) and not unnamed:
-                return total
+            is_read_anew = bool(set(old.values()) - set(new.values()))
         else:
             main = observed.text(OWN_CONFIGURATION)
-            if not isinstance(main, Seen) or HOSTS_FOLDER.encode() not in main.value:
-                return total
-            unnamed = []
-        words = ", ".join(pair.rpartition(" ")[2] for pair in unnamed[:6])
-        why = (
-            f"{self.kind}: {words or 'names'} taken off the leases"
-            if unnamed
-            else f"{self.kind}: dnsmasq reads all of them again"
-        )
-        step = Step(f"leases:{self.lease_file}", {}, {"unnamed": [*unnamed]}, why)
+            is_read_anew = isinstance(main, Seen) and HOSTS_FOLDER.encode() in main.value
+        if not (is_read_anew or unnamed or named):
+            return total
+        after: dict[str, Json] = {"unnamed": [*sorted({*unnamed, *lost})], **({"named": [*named]} if named else {})}
+        why = f"{self.kind}: {words_of(unnamed, named)}"
+        step = Step(f"leases:{self.lease_file}", {}, after, why)
         return replace(total, steps=(*total.steps, (Phase.LEASES, step)))
 
     def with_refusals(self, total: Contribution, observed: HostObserved) -> Contribution:
@@ -243,6 +247,21 @@ def all_guests(
     """The declared guests, and those that are on these bridges by their own settings."""
     found = configured_guests(observed, bridges) if bridges else ()
     return found if isinstance(found, Unknown) else (*guests, *without_twins(guests, found))
+
+
+def changed_rows(file: OwnFile, observed: HostObserved) -> list[GuestRow]:
+    """The guests of our own file as it should be that stand otherwise in it, or not at all."""
+    text = observed.text(GUESTS_FILE)
+    before = dnsmasq.parse_hosts(text.value).entries if isinstance(text, Seen) else ()
+    after = dnsmasq.parse_hosts(file.content or b"").entries
+    return [(one.name, one.mac, one.address) for one in after if one not in before]
+
+
+def words_of(unnamed: Sequence[str], named: Sequence[str]) -> str:
+    """What becomes of names, from `MAC NAME` pairs."""
+    gone, come = (", ".join(pair.rpartition(" ")[2] for pair in pairs[:6]) for pairs in (unnamed, named))
+    words = [f"{gone} taken off the leases" if gone else "", f"{come} given to the leases" if come else ""]
+    return "; ".join(filter(None, words)) or "dnsmasq reads all of them again"
 
 
 def names_of(content: bytes) -> dict[str, str]:

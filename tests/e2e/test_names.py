@@ -225,3 +225,19 @@ def test_a_name_server_that_takes_a_served_address_is_drift_that_names_it(story:
     finally:
         story.host.sh("systemctl stop named")
     story.wait_status(sync="Synced", health="Healthy")
+
+
+def test_a_guest_that_gets_another_address_has_its_name_at_once_and_keeps_it(story: Story, alpine: Guest) -> None:
+    before, mac = alpine.wait_for_address(), alpine.mac.lower()
+    assert lease_names(story)[mac] == "*"
+    fixed = story.spec().replace(ALPINE, f'  alpine: {{mac: "{alpine.mac}", address: 10.10.10.20}}\n')
+    try:
+        commit = story.apply(fixed, "alpine has an address for good")
+        (plan,) = [one for one in story.applies() if one["commit"] == commit]
+        notes = story.field.get(f"plans/{plan['plan_id']}")["body"]["notes"]
+        assert [n for n in notes if n.startswith(f"alpine keeps {before} until it renews its lease")], notes
+        assert (lease_names(story)[mac], address_of(story, "alpine"), alpine.address()) == ("alpine", before, before)
+        story.field.wait_for(lambda: alpine.renew() == "10.10.10.20", "the new address", timeout_s=60)
+        assert (lease_names(story)[mac], address_of(story, "alpine")) == ("alpine", "10.10.10.20")
+    finally:
+        story.apply(story.spec(), "as usual")

@@ -96,6 +96,55 @@ def test_a_name_goes_from_its_lease_and_nothing_else_changes(scratch: Scratch) -
     assert scratch.get("units.json")["dnsmasq.service"]["active"]
 
 
+SILENT = DEV.replace(" dev ", " * ")
+
+
+@pytest.mark.parametrize("how", ["asked", "deadline", "power cut"])
+def test_a_lease_gets_a_name_and_loses_it_again_in_a_rollback(scratch: Scratch, how: str) -> None:
+    put(scratch, NEW, SILENT + WEB + SIX)
+    after = {"named": ["bc:24:11:00:00:01 dev", "bc:24:11:00:00:02 other", "bc:24:11:00:00:07 gone", "1234 six"]}
+    assert begun(scratch, NEW, after)["state"] == "applied"
+    assert leases(scratch, NEW) == DEV + WEB + SIX
+    if how == "asked":
+        assert scratch.call("rollback", ID)["state"] == "rolled_back"
+    elif how == "deadline":
+        scratch.expire()
+    else:
+        scratch.power_cut()
+    assert leases(scratch, NEW) == SILENT + WEB + SIX
+    assert scratch.get("units.json")["dnsmasq.service"]["active"]
+
+
+def test_a_name_that_a_lease_got_stays_once_it_is_confirmed(scratch: Scratch) -> None:
+    put(scratch, NEW, SILENT)
+    assert begun(scratch, NEW, {"named": ["bc:24:11:00:00:01 dev"]})["state"] == "applied"
+    assert scratch.call("confirm", ID, "--console")["state"] == "confirmed"
+    assert leases(scratch, NEW) == DEV
+
+
+def test_leases_that_move_and_get_a_name_go_back_without_it(moved: Scratch) -> None:
+    put(moved, OLD, SILENT + WEB)
+    assert begun(moved, NEW, {"from": OLD, "named": ["bc:24:11:00:00:01 dev"]})["state"] == "applied"
+    assert leases(moved, NEW) == DEV + WEB
+    put(moved, NEW, DEV + WEB + LATER)
+    assert moved.call("rollback", ID)["state"] == "rolled_back"
+    assert (leases(moved, OLD), leases(moved, NEW)) == (SILENT + WEB + LATER, "no file")
+
+
+@pytest.mark.parametrize("point", ["step-0-before", "step-0-after", "verifying"])
+def test_a_run_that_is_killed_leaves_no_name_that_was_not_there(scratch: Scratch, point: str) -> None:
+    put(scratch, NEW, SILENT + WEB)
+    steps = [scratch.step(f"leases:{NEW}", {}, {"named": ["bc:24:11:00:00:01 dev"]})]
+    document = scratch.document(steps=steps, checks=[], blobs={}, keep=[])
+    begin = scratch.start("begin", give=document, environment=scratch.stop_at(point))
+    pid = scratch.stopped()
+    kill(begin.pid)
+    begin.wait()
+    kill(pid)
+    scratch.expire()
+    assert leases(scratch, NEW) == SILENT + WEB
+
+
 def test_no_leases_and_no_daemon_are_nothing_to_do(scratch: Scratch) -> None:
     scratch.put("units.json", {"named.service": {"enabled": "enabled", "active": True}})
     assert begun(scratch, NEW, {"from": OLD, "unnamed": ["bc:24:11:00:00:01 dev"]})["state"] == "applied"
@@ -105,7 +154,15 @@ def test_no_leases_and_no_daemon_are_nothing_to_do(scratch: Scratch) -> None:
 
 @pytest.mark.parametrize(
     "after",
-    [{"from": "relative"}, {"from": "/a/../b"}, {"from": 1}, {"unnamed": ["x\ny"]}, {"unnamed": "dev"}, {"other": 1}],
+    [
+        {"from": "relative"},
+        {"from": "/a/../b"},
+        {"from": 1},
+        {"unnamed": ["x\ny"]},
+        {"unnamed": "dev"},
+        {"named": ["x"]},
+        {"other": 1},
+    ],
 )
 def test_what_is_no_change_of_leases_is_refused(scratch: Scratch, after: dict[str, Any]) -> None:
     begun(scratch, NEW, after, code=2)

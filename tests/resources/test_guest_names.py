@@ -158,7 +158,8 @@ def notes(before: str, after: str) -> list[str]:
             f"the name dev goes from {DEV}, which has 10.10.10.135 now, to bc:24:11:00:00:09"
         ]),
         (ONE, ONE.replace("'}", "', address: 10.10.10.30}"), [
-            "dev keeps 10.10.10.135 until it renews, and has 10.10.10.30 then"
+            "dev keeps 10.10.10.135 until it asks for an address again, for its lease does not end, "
+            "and has 10.10.10.30 then"
         ]),
     ],
 )  # fmt: skip
@@ -199,3 +200,57 @@ def test_settings_count_only_where_the_spec_speaks_of_guests_and_does_not_say_no
     for spec in (SPEC, silent + ONE):
         desired = desire(spec_of(head() + spec), KINDS)
         assert not [path for path in desired.watch.files if path.startswith("/etc/pve")]
+
+
+ELSEWHERE = f"guests: {{dev: {{mac: '{DEV}'}}, web: {{mac: '{WEB}', address: 10.10.10.20}}}}\n"
+FORWARD = "nat: [{source: 10.10.10.0/24, out: enp1s0}]\nforwards: [{in: enp1s0, ports: [80, 443], to: web}]\n"
+
+
+def leased(host: HostObserved, *leases: Lease) -> HostObserved:
+    return replace(host, leases=Seen(leases))
+
+
+@pytest.mark.parametrize("expires", [5_000_000_000, 0])
+def test_a_fixed_address_for_a_guest_that_holds_another_lease_names_that_lease(expires: int) -> None:
+    host = leased(host_with(ONE), Lease(WEB, "10.10.10.143", "", expires), Lease(DEV, "10.10.10.110", "dev", 0))
+    plan = plan_for(ELSEWHERE + FORWARD, host)
+    assert told(plan)[LEASES] == {"unnamed": [], "named": [f"{WEB} web"]}
+    (note,) = [note for note in plan.notes if note.startswith("web ")]
+    until = "it renews its lease, at 2128-06-11 08:53 UTC at the latest" if expires else "it asks for an address again"
+    assert f"web keeps 10.10.10.143 until {until}" in note
+    assert note.endswith("and has 10.10.10.20 then. Until then tcp/80,443 on enp1s0 reaches nobody")
+
+
+@pytest.mark.parametrize(
+    ("lease", "named"),
+    [
+        (Lease(WEB, "10.10.10.20", "", 0), False),  # its own address: dnsmasq names it by itself
+        (Lease(WEB, "10.10.10.143", "web", 0), False),  # the name stays with the lease
+        (Lease(WEB, "10.10.10.143", "", 1), False),  # it has run out
+        (Lease(WEB, "fd00:10::143", "", 0), False),
+        (Lease("bc:24:11:00:00:09", "10.10.10.143", "", 0), False),
+        (Lease(WEB, "10.10.10.143", "", 0), True),
+    ],
+)
+def test_only_a_lease_that_dnsmasq_does_not_name_itself_is_named(lease: Lease, named: bool) -> None:
+    plan = plan_for(ELSEWHERE, leased(host_with(ONE), lease))
+    assert (LEASES in told(plan)) == named
+
+
+def test_a_stranger_that_has_the_name_loses_it() -> None:
+    stranger = Lease("bc:24:11:00:00:09", "10.10.10.144", "web", 0)
+    plan = plan_for(ELSEWHERE, leased(host_with(ONE), Lease(WEB, "10.10.10.143", "", 0), stranger))
+    assert told(plan)[LEASES] == {"unnamed": ["bc:24:11:00:00:09 web"], "named": [f"{WEB} web"]}
+
+
+def test_leases_that_could_not_be_read_are_left_alone() -> None:
+    plan = plan_for(ELSEWHERE, replace(host_with(ONE), leases=Unknown("garbled")))
+    assert LEASES not in told(plan)
+
+
+def test_an_address_that_the_guest_gets_later_is_said_with_what_leads_to_it() -> None:
+    only_mac = f"guests: {{dev: {{mac: '{DEV}'}}, web: {{mac: '{WEB}'}}}}\n"
+    host = leased(host_with(only_mac), Lease(WEB, "10.10.10.143", "web", 5_000_000_000))
+    plan = plan_for(ELSEWHERE + FORWARD, host)
+    assert LEASES not in told(plan)
+    assert [n for n in plan.notes if n.startswith("web keeps 10.10.10.143") and "tcp/80,443 on enp1s0" in n]

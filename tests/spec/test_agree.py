@@ -115,14 +115,20 @@ def frozen(value: Any) -> Any:
 
 
 def lint_takes(file: str, place: Place, new: Any) -> bool:
-    """Whether lint has nothing against a value by itself: its characters, type, grammar and bounds."""
+    """Whether lint has nothing against a value by itself: its characters, type, grammar and bounds. What is no
+    entry of a list may have its keys from another file."""
     written = {new: 1} if place.is_key else {"value": new}
     if document.load(json.dumps(written, ensure_ascii=False).encode()).problems:
         return False
     fitted = shape.fit(model_of(file), Document(frozen(replaced(good(file), place, new))))
+    problems = [
+        problem
+        for problem in fitted.problems
+        if problem.hit.rule != shape.MISSING_KEY.id or any(isinstance(part, int) for part in problem.hit.path)
+    ]
     section = getattr(fitted.value, "dnsmasq", None)
-    options = lint_dnsmasq(section, ()) if isinstance(section, DnsmasqSection) and not fitted.problems else ()
-    return not fitted.problems and not any(hit.rule == OPTION_VALUE.id for hit in options)
+    options = lint_dnsmasq(section, ()) if isinstance(section, DnsmasqSection) and not problems else ()
+    return not problems and not any(hit.rule == OPTION_VALUE.id for hit in options)
 
 
 def schema_takes(file: str, place: Place, new: Any) -> bool:
