@@ -92,9 +92,7 @@ BAD = [
     Bad("unknown key", "stp: false", "stp: false, stpp: true", "unknown-key", "bridges.vmbr0.stpp", "unknown key"),
     Bad("a key of later work", "packages:", "web: {}\npackages:", "unknown-key", "web", "does not support `web` yet"),
     Bad("wrong type", "forward_delay: 0", "forward_delay: soon", "type", "bridges.vmbr0.forward_delay", "is `soon`"),
-    Bad(
-        "duplicate key", "packages:", "platform: debian\npackages:", "yaml.duplicate-key", "platform", "already on"
-    ),
+    Bad("duplicate key", "packages:", "platform: debian\npackages:", "yaml.duplicate-key", "platform", "already on"),
     Bad(
         "gateway elsewhere",
         "gateway: 198.51.100.1",
