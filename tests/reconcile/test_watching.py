@@ -84,24 +84,6 @@ async def test_each_change_of_the_sources_state_is_logged_once(
     assert len(said) == 3
 
 
-async def test_a_branch_is_called_gone_only_where_it_was_followed(forge: Forge, watch: Callable[[], Watcher]) -> None:
-    watcher = watch()
-    forge.push(files(), branch="other")
-    await watcher.look()
-    assert watcher.trouble == (
-        "the repository has no branch main; there is other; nothing is in force yet. "
-        "Fix: push the branch, or name another one in PASSERELLE_BRANCH"
-    )
-    forge.push(files())
-    await watcher.look()
-    assert watcher.trouble == ""
-    forge.git("update-ref", "-d", "refs/heads/main")
-    await watcher.look()
-    assert watcher.trouble.startswith(
-        "the branch main is gone; there is other; the last good revision stays in force. Fix: "
-    )
-
-
 async def test_a_source_that_is_not_there_is_logged_with_its_reason(
     tmp_path: Path, book: Book, caplog: pytest.LogCaptureFixture
 ) -> None:
