@@ -59,7 +59,7 @@ def test_the_machine_tells_its_load() -> None:
 
 
 def test_a_wait_in_vain_ends_with_what_it_was_for() -> None:
-    with pytest.raises(LabError, match="in vain for a sign"):
+    with pytest.raises(LabError, match="without success for a sign"):
         wait_for(lambda: None, "a sign", timeout_s=0.05)
 
 
