@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from service.adopt.account import Account
 from service.formats.interfaces import AutoLine, InterfacesConfig, InterfacesFile, SourceLine, Stanza, meanings
-from service.formats.interfaces.at_boot import PHASES
+from service.formats.interfaces.meant import PHASES
 
 NOT_SOURCED = "no `source` line names this file: the next boot does not read it"
 

@@ -48,7 +48,8 @@ def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> Interfa
     program = material.boot_program()
     # the report names stanzas that ifupdown2 ignores; they belong into the spec, because the owner wrote them
     config = load(files, program=replace(program, one_vlan_aware=False, stops=""))
-    everything = load({path: data for path, data in material.files.items() if path.startswith("/etc/network/")})
+    below = {path: data for path, data in material.files.items() if path.startswith("/etc/network/")}
+    everything = load(below, program=config.program)
     notes = sketch.notes
     register(config, files, notes)
     if program.stops:

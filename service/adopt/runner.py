@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from service.adopt.interfaces_read import significant
 from service.adopt.material import LINK_FILES, Material
 from service.adopt.sketch import Sketch
-from service.observe.at_boot import IFUPDOWN2
-from service.observe.runner import IFUPDOWN, OTHERS, NetworkRunner, runner_of
+from service.observe.at_boot import IFUPDOWN, IFUPDOWN2
+from service.observe.runner import OTHERS, NetworkRunner, runner_of
 
 NETWORKD_FILES = "/etc/systemd/network/*"
 NETPLAN_FILES = "/etc/netplan/*"

@@ -34,9 +34,6 @@ def read_system(material: Material, sketch: Sketch) -> None:
             sketch.notes.add("danger", "services", "", what)
     if material.is_on("systemd-resolved.service") and "dnsmasq" in sketch.values:
         sketch.notes.add("danger", "services", "", "systemd-resolved starts at boot and may hold port 53")
-    if material.packages.get("ifupdown") is True and material.packages.get("ifupdown2") is not True:
-        what = "the classic ifupdown is installed. Lines that it reads differently from ifupdown2 are listed"
-        sketch.notes.add("danger", "interfaces", "", what)
     read_jails(material, sketch)
     for path, why in material.unread.items():
         section = next((name for prefix, name in _SECTIONS.items() if path.startswith(prefix)), "")

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from service.formats.interfaces.loading import sourced
+from service.formats.interfaces.sources import sourced
 from service.formats.nat_found import FilterRule, ForwardRule, MasqueradeRule, NatFound, OtherRule
 
 NFT_FILES = ("/etc/nftables.conf", "/etc/nftables.d/*")

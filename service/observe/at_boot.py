@@ -11,6 +11,7 @@ from service.formats.interfaces import (
     InterfacesConfig,
     boot_ports,
     boot_program,
+    classic_program,
     load,
     renamed,
     up_effects,
@@ -19,7 +20,10 @@ from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
 from service.observe.derived import derived
 
+IFUPDOWN = "ifupdown"
 IFUPDOWN2 = "ifupdown2"
+BRIDGE_UTILS = "bridge-utils"
+"""The classic ifupdown makes bridges by a script of this package."""
 LEFT_OVER = "/etc/network/interfaces.new"
 """A change that Proxmox's interface or tools made: the next boot moves it over the interfaces file."""
 SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
@@ -31,7 +35,7 @@ LOADED_SLACK_S = 1.0
 WAY_IN_WATCH = Watch(
     files=frozenset({*FILES, CONF_FILE, LEFT_OVER, *LOADERS.values()}),
     units=frozenset({*SSH_UNITS, *NETWORK_UNITS, *LOADERS}),
-    packages=frozenset({"ifupdown", IFUPDOWN2}),
+    packages=frozenset({IFUPDOWN, IFUPDOWN2, BRIDGE_UTILS}),
 )
 """What every host is asked, whatever its spec: without it nobody knows what the next boot makes of the connection."""
 
@@ -63,12 +67,26 @@ def _interfaces_of(observed: HostObserved, texts: tuple[tuple[str, bytes], ...])
 @derived
 def program_of(observed: HostObserved) -> BootProgram:
     """The program that brings the network up at boot, as far as it is known."""
-    version, conf = observed.packages.get(IFUPDOWN2), observed.text(CONF_FILE)
+    classic, version = observed.packages.get(IFUPDOWN), observed.packages.get(IFUPDOWN2)
+    if isinstance(classic, Seen) and not isinstance(version, Seen | Unknown):
+        has_script = not isinstance(observed.packages.get(BRIDGE_UTILS), Absent)
+        return classic_program(classic.value, links_at_boot(observed), makes_bridges=has_script)
     if not isinstance(version, Seen):
         return boot_program("", None)
+    conf = observed.text(CONF_FILE)
     return boot_program(
         version.value, conf.value if isinstance(conf, Seen) else None, is_missing=isinstance(conf, Absent)
     )
+
+
+def links_at_boot(observed: HostObserved) -> frozenset[str] | None:
+    """The links that nothing has to make at boot: all that are there but bridges. None if they are not known."""
+    if not isinstance(observed.unlisted.get("link:"), Absent):
+        return None
+    links = {
+        fact[5:]: seen.value for fact, seen in observed.facts.items() if fact[:5] == "link:" and isinstance(seen, Seen)
+    }
+    return frozenset(name for name, link in links.items() if isinstance(link, dict) and link.get("type") != "bridge")
 
 
 @derived

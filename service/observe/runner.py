@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 
 from service.model.observed import HostObserved
 from service.model.states import Absent, Seen
-from service.observe.at_boot import IFUPDOWN2
+from service.observe.at_boot import IFUPDOWN, IFUPDOWN2
 from service.observe.derived import derived
 
-IFUPDOWN = "ifupdown"
 NETWORKING = "networking.service"
 OTHERS = {"systemd-networkd.service": "systemd-networkd", "NetworkManager.service": "NetworkManager"}
 STARTS = ("enabled", "enabled-runtime", "static", "generated", "indirect", "alias", "linked")

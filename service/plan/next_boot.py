@@ -27,7 +27,15 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, ManagementPath
 from service.model.plans import Refusal, RefusalRule
 from service.model.states import Json, Seen, Unknown
-from service.observe.at_boot import LOADERS, SSH_UNITS, interfaces_config, interfaces_of, loaded_since, texts_of
+from service.observe.at_boot import (
+    LOADERS,
+    SSH_UNITS,
+    interfaces_config,
+    interfaces_of,
+    loaded_since,
+    program_of,
+    texts_of,
+)
 from service.observe.runner import OTHERS, STARTS, runner_of
 from service.plan.management import (
     NEEDED_UNITS,
@@ -247,7 +255,9 @@ def breaks(path: ManagementPath, live: Picture, boot: BootPicture, observed: Hos
     """
     runner = runner_of(observed)
     if boot.fatal and not runner.is_foreign:
-        return {("fatal",): f"{AT_BOOT} ifupdown2 applies nothing of the interfaces files: {boot.fatal}"}
+        return {
+            ("fatal",): f"{AT_BOOT} {program_of(observed).name} applies nothing of the interfaces files: {boot.fatal}"
+        }
     found: dict[tuple[str, ...], str] = {}
     for unit, what in boot.stopped.items():
         if unit != "ssh" or not isinstance(observed.listeners, Seen) or listens(observed.listeners.value, path):

@@ -29,7 +29,15 @@ from service.model.changes import Difference
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Left, Refusal
 from service.model.states import Json, Seen, Unknown
-from service.observe.at_boot import IFUPDOWN2, interfaces_config, interfaces_of, ports_at_boot, texts_of
+from service.observe.at_boot import (
+    BRIDGE_UTILS,
+    IFUPDOWN,
+    IFUPDOWN2,
+    interfaces_config,
+    interfaces_of,
+    ports_at_boot,
+    texts_of,
+)
 from service.resources.addresses import sorted_addresses
 from service.resources.desired import Desired, LastApplied
 from service.resources.files import file_step, sha256
@@ -89,7 +97,7 @@ class InterfaceStanza:
         return {(self.name, name, "file"): want for name, want in (self.fields() | {"stanza": "present"}).items()}
 
     def watch(self) -> Watch:
-        return Watch(files=frozenset({*FILES, CONF_FILE}), packages=frozenset({IFUPDOWN2}))
+        return Watch(files=frozenset({*FILES, CONF_FILE}), packages=frozenset({IFUPDOWN, IFUPDOWN2, BRIDGE_UTILS}))
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         config = interfaces_config(observed)
@@ -141,12 +149,11 @@ class InterfaceStanza:
         changed = [(s, d) for s, d in compared if d]
         if isinstance(config, Unknown) or isinstance(texts, Unknown) or not changed:
             return Contribution()
-        ignored = [(s, why) for s, _ in changed if not s.gone and (why := why_ignored(config.value, s.name))]
-        notes = tuple(
-            f"{why}. Fix: {SEVERAL} on {observed.host}, or take `bridge-vlan-aware yes` out of one of the stanzas"
-            for _, why in ignored
-        )
-        changed = [(stanza, different) for stanza, different in changed if stanza not in [s for s, _ in ignored]]
+        hindered = {
+            s.name: why for s, _ in changed if not s.gone and (why := hindrance(config.value, s, observed.host))
+        }
+        notes = tuple(hindered.values())
+        changed = [(stanza, different) for stanza, different in changed if stanza.name not in hindered]
         edits = [change for stanza, _ in changed for change in stanza.edits(config.value)]
         try:
             contents = edit_files(texts, edits, lambda files: interfaces_of(observed, files))
@@ -228,6 +235,18 @@ def why_ignored(config: InterfacesConfig, name: str) -> str:
         f"{config.program.label} ignores the stanza of {name} in {where} at boot: another one says `bridge-vlan-aware "
         "yes` above it"
     )
+
+
+def hindrance(config: InterfacesConfig, stanza: InterfaceStanza, host: str) -> str:
+    """Why no stanza would bring the interface up at boot, and the fix; empty: one would. Nothing else waits for it."""
+    if why := why_ignored(config, stanza.name):
+        return f"{why}. Fix: {SEVERAL} on {host}, or take `bridge-vlan-aware yes` out of one of the stanzas"
+    if stanza.bridge and not config.program.makes_bridges:
+        return (
+            f"at boot {config.program.name} makes no bridge without the package bridge-utils, so it does not make "
+            f"{stanza.name}. Fix: add `packages: {{bridge-utils: present}}` to the spec"
+        )
+    return ""
 
 
 def why_lost(found: IfaceMeaning) -> str:

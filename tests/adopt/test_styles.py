@@ -284,7 +284,7 @@ def test_a_change_that_waits_for_a_reboot_is_told() -> None:
         ("", "addresses: [10.10.10.1/24], ", ": take it out"),
         ("3.2.0-1+pmx9", "addresses: [10.10.10.1/24], ", None),
     ],
-    ids=["Debian 12's ifupdown2", "the classic one, or nobody knows", "a later one"],
+    ids=["Debian 12's ifupdown2", "nobody knows", "a later one"],
 )
 def test_a_broadcast_line_that_costs_the_address_at_boot_is_dangerous(
     version: str, addresses: str, told: str | None

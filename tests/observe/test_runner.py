@@ -12,6 +12,7 @@ from service.kinds.desire import desire
 from service.model.observed import HostObserved, Keeper
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen, Unknown
+from service.observe.at_boot import program_of
 from service.observe.runner import runner_of
 from service.plan.make import Permission, make_plan
 from service.resources.desired import LastApplied
@@ -144,3 +145,32 @@ def test_adopt_names_the_danger(host: HostObserved, said: str) -> None:
 def test_adopt_names_it_from_a_tree_of_files(material: Material, said: str) -> None:
     told = [n.what for n in adopt(material, GIVEN).report.notes if n.sort == "danger" and "not by ifupdown" in n.what]
     assert [said in what for what in told] == ([True] if said else [])
+
+
+CLASSIC = Seen("0.8.41")
+
+
+@pytest.mark.parametrize(
+    ("packages", "label", "makes_bridges"),
+    [
+        ({"ifupdown": CLASSIC, "ifupdown2": Absent(), "bridge-utils": Seen("1.7-1")}, "ifupdown 0.8.41", True),
+        ({"ifupdown": CLASSIC, "ifupdown2": Absent(), "bridge-utils": Absent()}, "ifupdown 0.8.41", False),
+        ({"ifupdown": CLASSIC, "ifupdown2": Unknown("dpkg said nothing")}, "ifupdown2", True),
+        ({"ifupdown": Absent(), "ifupdown2": Seen("3.0.0-1.1"), "bridge-utils": Absent()}, "ifupdown2 3.0.0", True),
+        ({"ifupdown": Unknown("dpkg said nothing")}, "ifupdown2", True),
+    ],
+)
+def test_the_boot_is_read_as_the_program_reads_it_that_is_installed(
+    packages: Mapping[str, Observed[str]], label: str, makes_bridges: bool
+) -> None:
+    program = program_of(replace(host_by(networking=ON, networkd=OFF), packages=packages))
+    assert (program.label, program.makes_bridges) == (label, makes_bridges)
+    assert program.is_classic == label.startswith("ifupdown ")
+
+
+def test_the_classic_ifupdown_finds_the_links_that_nothing_has_to_make() -> None:
+    bridge: Observed[Json] = Seen({"type": "bridge", "up": True, "mtu": 1500, "master": None})
+    host = host_by(networking=ON, networkd=OFF)
+    host = replace(host, packages={"ifupdown": CLASSIC}, facts={**host.facts, "link:vmbr0": bridge})
+    assert program_of(host).links == frozenset({"lo", "enp1s0"})
+    assert program_of(replace(host, unlisted={"link:": Unknown("no answer")})).links is None

@@ -1,5 +1,6 @@
 """Stanzas of the interfaces files: met in other words and other files, changed line by line, else refused."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -141,6 +142,54 @@ def test_without_its_configuration_file_ifupdown2_boots_nothing_and_nothing_is_w
     assert [refusal.what for refusal in plan.refusals] == [
         f"{CONF_FILE}:1: is missing: ifupdown2 brings nothing up without it"
     ]
+
+
+CLASSIC_HOST: Mapping[str, Observed[str]] = {
+    "ifupdown": Seen("0.8.41"), "ifupdown2": Absent(), "bridge-utils": Seen("1.7-1"),
+}  # fmt: skip
+
+
+def test_on_a_host_with_the_classic_ifupdown_each_address_has_a_stanza_and_no_line_for_reloads() -> None:
+    desired = Desired.of("pve1", [replace(BRIDGE, addresses=("10.10.10.1/24", "10.10.11.1/24"), keeps_guests=True)])
+    host = replace(bare_host(desired.watch), packages=CLASSIC_HOST)
+    plan = make_plan(desired, LastApplied(), host)
+    (text,) = plan.blobs.values()
+    assert text == INTERFACES + (
+        b"\nauto vmbr0\niface vmbr0 inet static\n\taddress 10.10.10.1/24\n\tbridge-ports none\n\tbridge-stp off\n"
+        b"\tbridge-fd 0\n\niface vmbr0 inet static\n\taddress 10.10.11.1/24\n"
+    )
+    assert make_plan(desired, LastApplied(), after_plan(host, plan)).is_empty
+
+
+@pytest.mark.parametrize(
+    ("lines", "met"),
+    [
+        (b"\taddress 10.10.10.1\n", False),
+        (b"\taddress 10.10.10.1/24\n\tnetmask 255.255.0.0\n", False),
+        (b"\taddress 10.10.10.1\n\tnetmask 255.255.255.0\n", True),
+        (b"\taddress 10.10.10.1/24\n\tbroadcast 10.10.10.255\n", True),
+    ],
+)
+def test_what_the_classic_ifupdown_makes_of_a_stanza_is_what_is_compared(lines: bytes, met: bool) -> None:
+    stanza = b"\nauto vmbr0\niface vmbr0 inet static\n" + lines + b"\tbridge_ports none\n\tbridge_fd 0\n"
+    desired = Desired.of("pve1", [BRIDGE])
+    host = replace(bare_host(desired.watch, {MAIN: INTERFACES + stanza}), packages=CLASSIC_HOST)
+    plan = make_plan(desired, LastApplied(), host)
+    assert (plan.drifts == ()) is met
+    assert plan.refusals == ()
+    assert make_plan(desired, LastApplied(), after_plan(host, plan)).drifts == ()
+
+
+def test_without_bridge_utils_the_classic_ifupdown_makes_no_bridge_which_a_note_says_and_nothing_waits_for() -> None:
+    desired = Desired.of("pve1", [BRIDGE, replace(UPLINK, mtu=1400)])
+    packages: Mapping[str, Observed[str]] = {**CLASSIC_HOST, "bridge-utils": Absent()}
+    plan = make_plan(desired, LastApplied(), replace(bare_host(desired.watch), packages=packages))
+    assert plan.notes == (
+        "at boot ifupdown makes no bridge without the package bridge-utils, so it does not make vmbr0. "
+        "Fix: add `packages: {bridge-utils: present}` to the spec",
+    )
+    assert list(plan.blobs.values()) == [INTERFACES + b"\tmtu 1400\n"]
+    assert [d.difference.resource for d in plan.drifts] == ["enp1s0", "vmbr0"]
 
 
 def test_a_missing_stanza_is_added_and_the_rest_stays_byte_for_byte() -> None:

@@ -15,22 +15,26 @@ forwarding_set(config, name) -> ForwardingSet | None   what the program does to 
 effects(command) -> (Effect, …)                what a shell line does
 """
 
-from service.formats.interfaces.at_boot import (
-    BootEffect,
+from service.formats.interfaces.at_boot import BootEffect, meaning, meanings, up_effects
+from service.formats.interfaces.editing import Change, RemoveLine, RemoveStanza, SetStanza, edit, edit_files
+from service.formats.interfaces.forwarding import ForwardingSet, forwarding_set
+from service.formats.interfaces.loading import InterfacesConfig, load
+from service.formats.interfaces.meant import (
     BridgeMeaning,
     BroadcastLine,
     IfaceMeaning,
     PlacedOption,
     StanzaPlace,
     UpLine,
-    meaning,
-    meanings,
-    up_effects,
 )
-from service.formats.interfaces.editing import Change, RemoveLine, RemoveStanza, SetStanza, edit, edit_files
-from service.formats.interfaces.forwarding import ForwardingSet, forwarding_set
-from service.formats.interfaces.loading import InterfacesConfig, PlacedStanza, load
-from service.formats.interfaces.programs import CONF_FILE, DEBIAN_12, BootProgram, boot_program
+from service.formats.interfaces.programs import (
+    CONDONE_REGEX,
+    CONF_FILE,
+    DEBIAN_12,
+    BootProgram,
+    boot_program,
+    classic_program,
+)
 from service.formats.interfaces.renaming import renamed
 from service.formats.interfaces.stanzas import (
     FILES,
@@ -38,13 +42,13 @@ from service.formats.interfaces.stanzas import (
     AutoLine,
     InterfacesFile,
     Option,
+    PlacedStanza,
     SourceLine,
     Stanza,
     StanzaProblem,
     parse,
 )
 from service.formats.interfaces.wanted import (
-    CONDONE_REGEX,
     WantedBridge,
     WantedStanza,
     boot_ports,
@@ -107,6 +111,7 @@ __all__ = [
     "boot_program",
     "canonical",
     "check_wanted",
+    "classic_program",
     "condones",
     "edit",
     "edit_files",

@@ -9,158 +9,46 @@ Rules that ifupdown2 3.0.0 follows and that are easy to get wrong (its addons ad
 - an address that cannot be read takes every other address of the interface with it: none is set;
 - at an address that has a `broadcast` it fails, at boot and at ifreload (`broadcast_fails` of a program; the error is
   "'str' object has no attribute 'packed'", lib/nlcache.py). It sets neither this address nor any below it;
+- with `pointopoint`, by its position, an address has the prefix of the other end: /32 if none is written;
+- the port of a bridge gets no addresses;
 - of an option given twice in a stanza the first counts, over several stanzas the last one applied;
 - an interface is a bridge when it has `bridge-ports` or `bridge-vlan-aware`; unsaid, STP is off, forward delay 15 s.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address, ip_interface
 
-from service.formats.interfaces.loading import InterfacesConfig, PlacedStanza
-from service.formats.interfaces.stanzas import Option, Stanza
+from service.formats.interfaces.classic_at_boot import classic_entries, gather_classic
+from service.formats.interfaces.loading import InterfacesConfig
+from service.formats.interfaces.meant import (
+    DEFAULT_FORWARD_DELAY_S,
+    PHASES,
+    TRUE_WORDS,
+    AddressEntry,
+    BridgeMeaning,
+    BroadcastLine,
+    IfaceMeaning,
+    PlacedOption,
+    StanzaPlace,
+    UpLine,
+    address_order,
+    read_address,
+    read_cidr,
+    sort_addresses,
+)
+from service.formats.interfaces.programs import BootProgram
+from service.formats.interfaces.stanzas import Option, PlacedStanza, Stanza
 from service.formats.up_lines import Effect, LinkForwarding, effects
 
-PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
-UP_PHASES = ("pre-up", "up", "post-up")
-TRUE_WORDS = ("on", "yes", "1", "fast")
-DEFAULT_FORWARD_DELAY_S = 15.0
 ADDRESS_ATTRIBUTES = ("netmask", "broadcast", "scope", "preferred-lifetime")
 """Options that ifupdown2 ties to an address by their position."""
 
-Interface = IPv4Interface | IPv6Interface
 
-
-@dataclass(frozen=True, slots=True)
-class BridgeMeaning:
-    """A bridge: its ports (sorted; `glob` and `regex` words as written), whether it speaks STP, its forward delay."""
-
-    ports: tuple[str, ...] = ()
-    stp: bool = False
-    forward_delay_s: float = DEFAULT_FORWARD_DELAY_S
-
-
-@dataclass(frozen=True, slots=True)
-class UpLine:
-    """One shell line: its phase, what it does, and where it is. `ip-forward on` is one of phase `ip-forward`."""
-
-    phase: str
-    effects: tuple[Effect, ...]
-    path: str = field(compare=False)
-    line: int = field(compare=False)
-    text: str = field(default="", compare=False)
-
-    @property
-    def at_boot(self) -> bool:
-        """Whether it runs when the interface comes up."""
-        return self.phase in (*UP_PHASES, "ip-forward")
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedOption:
-    """An option and where it is; two are equal when they say the same."""
-
-    key: str
-    value: str
-    path: str = field(compare=False)
-    line: int = field(compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class StanzaPlace:
-    """Where a stanza stands."""
-
-    path: str
-    first_line: int
-    last_line: int
-
-
-@dataclass(frozen=True, slots=True)
-class BroadcastLine:
-    """The first `broadcast` line that counts, and what ifupdown2 3.0.0 does not set for it."""
-
-    option: PlacedOption
-    addresses: tuple[str, ...]
-
-    @property
-    def where(self) -> str:
-        """`path:line`."""
-        return f"{self.option.path}:{self.option.line}"
-
-
-@dataclass(frozen=True, slots=True)
-class IfaceMeaning:
-    """One interface at the next boot. Two are equal when the boot would do the same, wherever the lines stand.
-
-    `addresses` are sorted CIDRs with host bits; `gateways` sorted addresses; `peers` the other ends of `pointopoint`
-    lines, sorted; `other` are options that are not
-    understood here (or whose value cannot be read); `options` are all lines with their places. `broadcast` is there
-    whether the host's ifupdown fails at it or not.
-    """
-
-    name: str
-    auto: bool = False
-    classes: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    addresses: tuple[str, ...] = ()
-    gateways: tuple[str, ...] = ()
-    mtu: int | None = None
-    bridge: BridgeMeaning | None = None
-    condone_regex: str | None = None
-    up_lines: tuple[UpLine, ...] = ()
-    other: tuple[PlacedOption, ...] = ()
-    peers: tuple[str, ...] = ()
-    options: tuple[PlacedOption, ...] = field(default=(), compare=False)
-    places: tuple[StanzaPlace, ...] = field(default=(), compare=False)
-    broadcast: BroadcastLine | None = field(default=None, compare=False)
-
-    @property
-    def at_boot(self) -> bool:
-        """Whether the boot brings it up: `auto`, class mgmt, or class hotplug (if the link exists by then)."""
-        return self.auto or "hotplug" in self.classes or "mgmt" in self.classes
-
-    def boot_effects(self) -> tuple[Effect, ...]:
-        """What its shell lines do when it comes up, in order."""
-        return tuple(effect for line in self.up_lines if line.at_boot for effect in line.effects)
-
-    def lines(self, key: str) -> tuple[PlacedOption, ...]:
-        """Every line of one option, by its dashed name."""
-        return tuple(option for option in self.options if option.key == key)
-
-
-@dataclass(slots=True)
-class AddressEntry:
-    """An `address` line with the options tied to it; `cidr` is None where it cannot be read."""
-
-    stanza: Stanza
-    option: Option
-    tied: dict[str, Option] = field(default_factory=dict)
-    cidr: str | None = None
-
-    @property
-    def netmask(self) -> Option | None:
-        """The netmask that counts: none where the address carries its own prefix."""
-        return None if "/" in self.option.value else self.tied.get("netmask")
-
-
-def read_cidr(address: str, netmask: str = "") -> str | None:
-    """`10.0.0.1` + `255.255.255.0` or `24`, or `10.0.0.1/24`, as canonical CIDR. A lone address is /32 or /128."""
-    text = f"{address}/{netmask}" if netmask and "/" not in address else address
-    if not re.fullmatch(r"[0-9A-Fa-f.:]{2,45}(?:/[0-9]{1,3}|/[0-9]{1,3}(?:\.[0-9]{1,3}){3})?", text):
-        return None
-    try:
-        return ip_interface(text).with_prefixlen
-    except ValueError:
-        return None
-
-
-def read_address(text: str) -> str | None:
-    """A plain address in canonical spelling."""
-    try:
-        return str(ip_address(text)) if re.fullmatch(r"[0-9A-Fa-f.:]{2,45}", text) else None
-    except ValueError:
-        return None
+def entries_of(stanza: Stanza, program: BootProgram) -> list[AddressEntry]:
+    """The addresses of one stanza with what the program ties to each."""
+    return classic_entries(stanza) if program.is_classic else address_entries(stanza)
 
 
 def address_entries(stanza: Stanza) -> list[AddressEntry]:
@@ -211,16 +99,6 @@ def _broadcast(entries: Sequence[AddressEntry]) -> tuple[int, BroadcastLine] | N
     return None
 
 
-def sort_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Each once: IPv4 before IPv6, then by number."""
-
-    def order(text: str) -> tuple[int, int, int]:
-        value = ip_interface(text)
-        return value.version, int(value.ip), value.network.prefixlen
-
-    return tuple(sorted(set(addresses), key=order))
-
-
 @dataclass(slots=True)
 class _Gathering:
     """One interface being put together, stanza by stanza."""
@@ -228,6 +106,7 @@ class _Gathering:
     entries: list[AddressEntry] = field(default_factory=list)
     gateways: list[str] = field(default_factory=list)
     peers: list[str] = field(default_factory=list)
+    ends: list[str | None] = field(default_factory=list)
     mtu: int | None = None
     is_bridge: bool = False
     ports: list[str] = field(default_factory=list)
@@ -260,9 +139,10 @@ class _Gathering:
             self.gateways += [gateway] if gateway else []
             return gateway is not None
         if key == "pointopoint":
-            peer = read_address(value)
-            self.peers += [peer] if peer else []
-            return peer is not None
+            end = read_cidr(value)
+            self.ends.append(end)
+            self.peers += [end.partition("/")[0]] if end else []
+            return end is not None
         if key == "bridge-ports":
             self.is_bridge = True
             self.ports += [port for port in value.split() if value != "none"]
@@ -310,6 +190,9 @@ def _gather(name: str, standings: Iterable[PlacedStanza], *, broadcast_fails: bo
         got.add(standing.stanza)
     for entry, netmask in zip(got.entries, over_stanzas(got.entries, "netmask"), strict=True):
         entry.cidr = read_cidr(entry.option.value, netmask.value if netmask else "")
+    for entry, end in zip(got.entries, got.ends, strict=False):
+        if entry.cidr is not None and end is not None:
+            entry.cidr = read_cidr(f"{entry.cidr.partition('/')[0]}/{end.partition('/')[2]}")
     stop = _broadcast(got.entries)
     unread = [e for e in got.entries if e.cidr is None]
     other = got.other + [PlacedOption("address", e.option.value, e.stanza.path, e.option.line) for e in unread]
@@ -320,22 +203,23 @@ def _gather(name: str, standings: Iterable[PlacedStanza], *, broadcast_fails: bo
         tuple(sorted({c for standing in stands for c in standing.classes})),
         tuple(f"{s.family} {s.method}".strip() for s in stanzas),
         got.addresses(stop[0] if stop and broadcast_fails else len(got.entries)),
-        tuple(str(ip_address(g)) for g in sorted(set(got.gateways), key=_address_order)),
+        tuple(str(ip_address(g)) for g in sorted(set(got.gateways), key=address_order)),
         got.mtu,
         BridgeMeaning(tuple(sorted(set(got.ports))), got.stp, got.forward_delay_s) if got.is_bridge else None,
         got.condone_regex,
         tuple(got.up_lines),
         tuple(sorted(other, key=lambda option: (option.key, option.value))),
-        tuple(str(ip_address(p)) for p in sorted(set(got.peers), key=_address_order)),
+        tuple(str(ip_address(p)) for p in sorted(set(got.peers), key=address_order)),
         tuple(PlacedOption(o.name, o.value, s.path, o.line) for s in stanzas for o in s.options),
         tuple(StanzaPlace(s.path, s.first_line, s.last_line) for s in stanzas),
         stop[1] if stop else None,
     )
 
 
-def _address_order(text: str) -> tuple[int, int]:
-    address = ip_address(text)
-    return address.version, int(address)
+def _made(config: InterfacesConfig, name: str, standings: Sequence[PlacedStanza]) -> IfaceMeaning:
+    if config.program.is_classic:
+        return gather_classic(name, standings, config.program)
+    return _gather(name, standings, broadcast_fails=config.program.broadcast_fails)
 
 
 def meaning(config: InterfacesConfig, name: str) -> IfaceMeaning | None:
@@ -344,8 +228,7 @@ def meaning(config: InterfacesConfig, name: str) -> IfaceMeaning | None:
         return meanings(config).get(name)
     if name not in config.meant:
         standings = config.of(name)
-        fails = config.program.broadcast_fails
-        config.meant[name] = _gather(name, standings, broadcast_fails=fails) if standings else None
+        config.meant[name] = _made(config, name, standings) if standings else None
     found: IfaceMeaning | None = config.meant[name]
     return found
 
@@ -353,10 +236,19 @@ def meaning(config: InterfacesConfig, name: str) -> IfaceMeaning | None:
 def meanings(config: InterfacesConfig) -> Mapping[str, IfaceMeaning]:
     """Every interface that has a stanza, by the name written there (a range is one entry)."""
     if None not in config.meant:
-        fails = config.program.broadcast_fails
-        config.meant[None] = {n: _gather(n, these, broadcast_fails=fails) for n, these in config.by_name.items()}
+        made = {n: _made(config, n, these) for n, these in config.by_name.items()}
+        config.meant[None] = made if config.program.is_classic else _without_addresses_of_ports(made)
     found: Mapping[str, IfaceMeaning] = config.meant[None]
     return found
+
+
+def _without_addresses_of_ports(made: Mapping[str, IfaceMeaning]) -> dict[str, IfaceMeaning]:
+    """ifupdown2 sets no address of an interface that is the port of a bridge ("enslaved", utils.py)."""
+    ports = {p for have in made.values() if have.at_boot and have.bridge is not None for p in have.bridge.ports}
+    return {
+        name: replace(have, addresses=(), gateways=()) if name in ports else have
+        for name, have in made.items()
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ the result is read again: what is wanted must be met and no other interface may 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from posixpath import basename
 
 from service.errors import InputError
@@ -66,7 +66,7 @@ def edit_files(files: Mapping[str, bytes], changes: Iterable[Change], read: Read
     removals = [change for change in todo if isinstance(change, RemoveLine)]
     for removal in sorted(removals, key=lambda change: -change.line):
         path = removal.path or MAIN_FILE
-        now[path] = _without_line(now, path, removal.line)
+        now[path] = _without_line(now, path, removal.line, read)
     for change in todo:
         if isinstance(change, SetStanza):
             now = _set(now, change, read)
@@ -79,6 +79,8 @@ def _set(files: dict[str, bytes], change: SetStanza, read: Read) -> dict[str, by
     wanted = check_wanted(change.name, change.wanted)
     before = read(files)
     _refuse_unreadable(before)
+    if before.program.is_classic:
+        wanted = replace(wanted, condone_regex="")  # nothing reloads, so no guest loses its bridge
     have = meaning(before, change.name)
     if have is not None and not unmet(have, wanted):
         return files
@@ -87,7 +89,7 @@ def _set(files: dict[str, bytes], change: SetStanza, read: Read) -> dict[str, by
         raise InputError(f"{shown(path, 200)} is not sourced: a stanza in it would never be read")
     if have is None:
         patch = FilePatch(files.get(path, b""))
-        patch.append(canonical(change.name, wanted, patch.newline))
+        patch.append(canonical(change.name, wanted, patch.newline, before.program))
         after = files | {path: patch.result()}
     else:
         after = files | rewrite(files, before, have, wanted)
@@ -107,16 +109,18 @@ def _remove(files: dict[str, bytes], name: str, read: Read) -> dict[str, bytes]:
             if stanza.name == name:
                 patch.delete(stanza.first_line, stanza.last_line, keep=parsed.foreign_lines)
         for item in parsed.items:
-            if isinstance(item, AutoLine) and name in item.names:
-                patch.drop_word(item.line, item.last_line, name)
+            if isinstance(item, AutoLine):
+                for word in (word for word in item.names if word.split(":")[0] == name):
+                    patch.drop_word(item.line, item.last_line, word)
         after[path] = patch.result(tidy=True)
     _prove(before, read(after), name, None)
     return after
 
 
-def _without_line(files: Mapping[str, bytes], path: str, line: int) -> bytes:
-    parsed = load({path: files.get(path, b"")}, path).files[path]
-    option = next((o for s in parsed.stanzas for o in s.options if o.line <= line <= o.last_line), None)
+def _without_line(files: Mapping[str, bytes], path: str, line: int, read: Read) -> bytes:
+    parsed = read(files).files.get(path)
+    stanzas = parsed.stanzas if parsed else ()
+    option = next((o for s in stanzas for o in s.options if o.line <= line <= o.last_line), None)
     if option is None:
         raise InputError(f"{basename(path)}:{line}: there is no option of a stanza")
     patch = FilePatch(files[path])
@@ -135,7 +139,9 @@ def _prove(before: InterfacesConfig, after: InterfacesConfig, name: str, wanted:
     have = meaning(after, name)
     missed = {"stanza": (None, name)} if wanted is None and have else unmet(have, wanted) if wanted else {}
     old, new = meanings(before), meanings(after)
-    harmed = sorted(n for n in old.keys() | new.keys() if n != name and old.get(n) != new.get(n))
+    ports = {port for found in (old.get(name), new.get(name)) if found and found.bridge for port in found.bridge.ports}
+    others = (old.keys() | new.keys()) - {name} - ports  # a port loses its addresses to the bridge, and gets them back
+    harmed = sorted(n for n in others if old.get(n) != new.get(n))
     if missed or harmed or after.fatal:
         what = f"would change {', '.join(map(shown, harmed[:5]))}" if harmed else f"would not give {', '.join(missed)}"
         raise InputError(

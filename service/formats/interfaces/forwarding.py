@@ -7,8 +7,9 @@ interfaces follow their `ip-forward` line. The port of a bridge is left alone.
 
 from dataclasses import dataclass
 
-from service.formats.interfaces.at_boot import TRUE_WORDS, IfaceMeaning, meaning, meanings
+from service.formats.interfaces.at_boot import meaning, meanings
 from service.formats.interfaces.loading import InterfacesConfig
+from service.formats.interfaces.meant import TRUE_WORDS, IfaceMeaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class ForwardingSet:
 def forwarding_set(config: InterfacesConfig, name: str) -> ForwardingSet | None:
     """None where the program leaves it alone."""
     have = meaning(config, name)
-    if have is None or not have.at_boot:
+    if have is None or not have.at_boot or config.program.is_classic:
         return None
     if have.bridge is not None:
         place = have.places[0]

@@ -3,17 +3,19 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import translate
 from functools import cached_property
 from posixpath import join as join_path
 from typing import Any
 
+from service.formats.interfaces.classic_loading import ClassicLoader
 from service.formats.interfaces.programs import CONF_FILE, DEBIAN_12, BootProgram
+from service.formats.interfaces.sources import MAX_SOURCED_FILES, sourced
 from service.formats.interfaces.stanzas import (
     MAIN_FILE,
     MAX_PROBLEMS,
     AutoLine,
     InterfacesFile,
+    PlacedStanza,
     SourceLine,
     Stanza,
     StanzaProblem,
@@ -22,17 +24,7 @@ from service.formats.interfaces.stanzas import (
     shown,
 )
 
-MAX_SOURCED_FILES = 256
 MAX_RANGES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedStanza:
-    """A stanza in its place: `auto` and `classes` are what the lines read before it say of it."""
-
-    stanza: Stanza
-    auto: bool
-    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,21 +73,6 @@ class InterfacesConfig:
         for standing in self.standings:
             found.setdefault(standing.stanza.name, []).append(standing)
         return {name: tuple(standings) for name, standings in found.items()}
-
-
-def sourced(pattern: str, paths: Mapping[str, bytes] | tuple[str, ...]) -> tuple[str, ...]:
-    """The paths that a `source` line takes, sorted. A name with a leading dot needs one in the pattern (glob(7))."""
-    parts = pattern.split("/")
-    matchers = [re.compile(translate(part)) for part in parts]
-
-    def takes(path: str) -> bool:
-        pieces = path.split("/")
-        return len(pieces) == len(parts) and all(
-            matcher.fullmatch(piece) is not None and (part.startswith(".") or not piece.startswith("."))
-            for part, matcher, piece in zip(parts, matchers, pieces, strict=True)
-        )
-
-    return tuple(sorted(path for path in paths if takes(path)))
 
 
 @dataclass(slots=True)
@@ -181,9 +158,18 @@ class _Loader:
 
 def load(files: Mapping[str, bytes], root: str = MAIN_FILE, program: BootProgram = DEBIAN_12) -> InterfacesConfig:
     """The main file and what it sources, out of the files given (absolute path to bytes). Never raises."""
+    if program.is_classic:
+        return _load_classic(files, root, program)
     loader = _Loader(files, one_vlan_aware=program.one_vlan_aware)
     if root in files:
         loader.read(root, ())
     return InterfacesConfig(
         loader.files, tuple(loader.standings), tuple(loader.problems), root, program, tuple(loader.ignored)
     )
+
+
+def _load_classic(files: Mapping[str, bytes], root: str, program: BootProgram) -> InterfacesConfig:
+    loader = ClassicLoader(files, program)
+    if root in files:
+        loader.read(root, is_root=True)
+    return InterfacesConfig(loader.files, tuple(loader.standings()), tuple(loader.problems), root, program)

@@ -1,6 +1,7 @@
 """The program that reads the interfaces files at boot, and in what it differs from its other versions.
 
-    boot_program("3.0.0-1.1", conf) -> BootProgram      conf: the bytes of its configuration file
+    boot_program("3.0.0-1.1", conf) -> BootProgram      ifupdown2; conf: the bytes of its configuration file
+    classic_program("0.8.41", links) -> BootProgram     the classic ifupdown; links: the names of the host's links
     DEBIAN_12                                           ifupdown2 3.0.0 as Debian ships it
 
 ifupdown2 reads /etc/network/ifupdown2/ifupdown2.conf with Python's configparser. Seen with 3.0.0: without the file, or
@@ -20,22 +21,42 @@ MAX_CONF_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class BootProgram:
-    """`broadcast_fails`: an address that has a `broadcast` line is not set (ifupdown2 3.0.0; a later one does).
-    `one_vlan_aware`: of all stanzas that say `bridge-vlan-aware yes` only the first counts (ifupdown2, unless its
-    configuration file allows several). `stops` says why it reads no interfaces file at all; empty: it does."""
+    """`is_classic`: it is the classic ifupdown, not ifupdown2. `makes_bridges`: it has bridge-utils, without which it
+    makes none. `links` are the links that it finds, None if that is not known.
+
+    Of ifupdown2 alone: `broadcast_fails`, an address that has a `broadcast` line is not set (3.0.0; a later one sets
+    it). `one_vlan_aware`: of all stanzas that say `bridge-vlan-aware yes` only the first counts, unless its
+    configuration file allows several. `stops` says why it reads no interfaces file at all; empty: it does.
+    """
 
     version: str = ""
+    is_classic: bool = False
+    makes_bridges: bool = True
+    links: frozenset[str] | None = None
     broadcast_fails: bool = False
     one_vlan_aware: bool = False
     stops: str = ""
 
     @property
+    def name(self) -> str:
+        """Its package."""
+        return "ifupdown" if self.is_classic else "ifupdown2"
+
+    @property
     def label(self) -> str:
         """For people."""
-        return f"ifupdown2 {self.version.partition('-')[0]}".strip()
+        return f"{self.name} {self.version.partition('-')[0]}".strip()
 
+
+CONDONE_REGEX = "^(tap|veth|fwpr)"
+"""Guests' ports that ifupdown2 leaves on the bridge over a reload; Debian's 3.0.0 takes them off without it."""
 
 DEBIAN_12 = BootProgram("3.0.0-1.1", broadcast_fails=True, one_vlan_aware=True)
+
+
+def classic_program(version: str, links: frozenset[str] | None = None, *, makes_bridges: bool = True) -> BootProgram:
+    """The classic ifupdown. It makes bridges by a script of the package bridge-utils."""
+    return BootProgram(version, is_classic=True, makes_bridges=makes_bridges, links=links)
 
 
 def boot_program(ifupdown2: str, conf: bytes | None, *, is_missing: bool = False) -> BootProgram:

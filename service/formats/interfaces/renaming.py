@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from service.formats.interfaces.at_boot import IfaceMeaning, meanings
+from service.formats.interfaces.at_boot import meanings
 from service.formats.interfaces.loading import InterfacesConfig
+from service.formats.interfaces.meant import IfaceMeaning
 
 MAX_NAMES = 256
 

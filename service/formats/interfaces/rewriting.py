@@ -6,17 +6,13 @@ from dataclasses import dataclass, field
 from ipaddress import ip_interface
 
 from service.errors import InputError
-from service.formats.interfaces.at_boot import (
-    AddressEntry,
-    IfaceMeaning,
-    address_entries,
-    read_address,
-    sort_addresses,
-)
+from service.formats.interfaces.at_boot import address_entries, entries_of
+from service.formats.interfaces.classic_at_boot import is_boot
 from service.formats.interfaces.loading import InterfacesConfig
+from service.formats.interfaces.meant import AddressEntry, IfaceMeaning, read_address, sort_addresses
 from service.formats.interfaces.patch import FilePatch
 from service.formats.interfaces.stanzas import AutoLine, Option, Stanza, shown
-from service.formats.interfaces.wanted import WantedStanza, condones, key_values, link_values
+from service.formats.interfaces.wanted import WantedStanza, condones, family_blocks, link_values
 
 ORDER = (
     "address", "netmask", "broadcast", "scope", "preferred-lifetime", "network", "pointopoint", "gateway",
@@ -29,7 +25,12 @@ def rewrite(
     files: Mapping[str, bytes], config: InterfacesConfig, have: IfaceMeaning, wanted: WantedStanza
 ) -> dict[str, bytes]:
     """The files with the interface's stanzas changed. `wanted` is checked and not met."""
-    stanzas = [standing.stanza for standing in config.of(have.name)]
+    standings = config.of(have.name)
+    if config.program.is_classic:
+        standings = tuple(one for one in standings if is_boot(one)) or standings
+    stanzas = [standing.stanza for standing in standings]
+    if any(stanza.heir_of for stanza in stanzas):
+        raise InputError(f"{shown(have.name)} inherits options", hint="Fix: write its stanza out by hand first")
     if any(stanza.name != have.name for stanza in stanzas):
         raise InputError(f"{shown(have.name)} is part of a range of names", hint="write its stanza out by hand first")
     work = _Rewriting(config, have, wanted, stanzas, {p: FilePatch(files[p]) for p in config.files})
@@ -52,6 +53,7 @@ class _Rewriting:
     homeless: set[str] = field(default_factory=set)
     gained: set[int] = field(default_factory=set)
     holding: set[int] = field(default_factory=set)
+    extra: list[str] = field(default_factory=list)
 
     def set_auto(self) -> None:
         if self.wanted.auto == self.have.auto:
@@ -66,7 +68,7 @@ class _Rewriting:
                     self.patches[path].drop_word(item.line, item.last_line, self.have.name)
 
     def set_addresses(self) -> None:
-        entries = [entry for stanza in self.stanzas for entry in address_entries(stanza)]
+        entries = [entry for stanza in self.stanzas for entry in entries_of(stanza, self.config.program)]
         if self.have.addresses == sort_addresses(self.wanted.addresses) and all(e.cidr for e in entries):
             return
         if self.config.program.broadcast_fails:
@@ -74,11 +76,14 @@ class _Rewriting:
         kept = {entry.cidr for entry in entries if entry.cidr in self.wanted.addresses}
         missing = [address for address in self.wanted.addresses if address not in kept]
         surplus = [entry for entry in entries if entry.cidr not in kept]
-        irregular = {id(s) for s in self.stanzas if not _regular(s)}
+        irregular = {id(s) for s in self.stanzas if not self.config.program.is_classic and not _regular(s)}
         for entry in entries:
             if id(entry.stanza) in irregular and entry not in surplus and entry.netmask and entry.cidr:
                 self.set_value(entry.stanza, entry.option, entry.cidr)
         for entry in surplus:
+            if self.is_spare(entry):
+                self.change_entry(entry, None, irregular=False)
+                continue
             match = next((m for m in missing if _fits(entry, m)), None)
             if match is not None:
                 missing.remove(match)
@@ -90,6 +95,11 @@ class _Rewriting:
                         self.patches[stanza.path].delete(option.line, option.last_line)
         for address in missing:
             self.put("address", address, "inet6" if ":" in address else "inet")
+
+    def is_spare(self, entry: AddressEntry) -> bool:
+        """Whether it is a further address line of its stanza, where the program takes one."""
+        first = next(option for option in entry.stanza.options if option.name == "address")
+        return self.config.program.is_classic and entry.option is not first
 
     def remove_broadcasts(self) -> None:
         """No `broadcast` line: with one the next boot would not set its address, and the kernel knows it anyway."""
@@ -187,11 +197,15 @@ class _Rewriting:
     def set_methods(self) -> None:
         """A stanza that gains an address is static; one whose method sets no addresses of the file cannot stay so."""
         for stanza in self.stanzas:
-            kept = any(entry.cidr in self.wanted.addresses for entry in address_entries(stanza))
+            kept = any(entry.cidr in self.wanted.addresses for entry in entries_of(stanza, self.config.program))
             static = kept or id(stanza) in self.gained | self.holding
             if stanza.family == "inet" and stanza.method in ("dhcp", "ppp", "tunnel"):
                 self.set_method(stanza, "static" if static else "manual")
-            elif id(stanza) in self.gained and stanza.family and stanza.method in ("manual", "auto", "dhcp", "dhcp6"):
+            elif (
+                stanza.family
+                and stanza.method in ("manual", "auto", "dhcp", "dhcp6")
+                and (id(stanza) in self.gained or (self.config.program.is_classic and id(stanza) in self.holding))
+            ):
                 self.set_method(stanza, "static")
 
     def set_method(self, stanza: Stanza, method: str) -> None:
@@ -207,6 +221,11 @@ class _Rewriting:
         """A new address or gateway goes into the stanza of its family, else into one without family, else a new one."""
         home = next((s for s in self.stanzas if s.family == family), None)
         home = home or next((s for s in self.stanzas if not s.family), None)
+        if self.config.program.is_classic and home is not None:
+            home = next((s for s in self.stanzas if s.family == family and self.has_room(s, key)), None)
+            if home is None and key == "address":
+                self.extra.append(value)
+                return
         if home is None:
             self.homeless.add(family)
         else:
@@ -214,15 +233,25 @@ class _Rewriting:
                 self.gained.add(id(home))
             self.insert(home, key, value)
 
+    def has_room(self, stanza: Stanza, key: str) -> bool:
+        """Whether a stanza can take one more option where the program takes one of each."""
+        holds = stanza.method == "static" or id(stanza) in self.gained | self.holding
+        return not stanza.values(key) and (holds if key == "gateway" else id(stanza) not in self.gained)
+
     def add_families(self) -> None:
         """Stanzas for families that had none, below the interface's last one."""
         last = self.stanzas[-1]
         patch = self.patches[last.path]
-        for family in sorted(self.homeless):
-            pairs = list(key_values(self.wanted, family, whole=False))
-            method = "static" if any(key == "address" for key, _ in pairs) else "manual"
-            lines = ["", f"iface {self.have.name} {family} {method}", *(f"\t{key} {value}" for key, value in pairs)]
-            patch.insert_after(last.last_line, patch.newline.join(lines), rank=len(ORDER) + 1)
+        blocks = [
+            block
+            for family in sorted(self.homeless)
+            for block in family_blocks(self.have.name, family, self.wanted, self.config.program, whole=False)
+        ]
+        for address in self.extra:
+            family = "inet6" if ":" in address else "inet"
+            blocks.append([f"iface {self.have.name} {family} static", f"\taddress {address}"])
+        for block in blocks:
+            patch.insert_after(last.last_line, patch.newline.join(["", *block]), rank=len(ORDER) + 1)
 
     def set_value(self, stanza: Stanza, option: Option, value: str) -> None:
         """The line keeps its indentation, its key as spelled and the blanks between."""

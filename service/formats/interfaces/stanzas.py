@@ -68,6 +68,7 @@ class Stanza:
     """One `iface` block. `name` is the device, `written` what the line says (`vmbr0:1`, `swp[1-4]`).
 
     `family` is inet, inet6 or empty (none given, or one that ifupdown2 refuses); `method` is empty where none is given.
+    `heir_of` is the stanza whose options come first (`inherits`, of the classic ifupdown alone).
     `last_line` is the last option's line: blank lines and comments below it are not part of the block.
     """
 
@@ -80,6 +81,7 @@ class Stanza:
     path: str
     written: str = ""
     head_last_line: int = 0
+    heir_of: str = ""
 
     def covers(self, name: str) -> bool:
         """Whether the stanza is about interface `name`; a range such as `swp[1-4]` is about each of its members."""
@@ -88,6 +90,15 @@ class Stanza:
     def values(self, name: str) -> tuple[str, ...]:
         """All values of an option by its dashed name, in order."""
         return tuple(option.value for option in self.options if option.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedStanza:
+    """A stanza in its place: `auto` and `classes` are what the lines read before it say of it."""
+
+    stanza: Stanza
+    auto: bool
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +118,11 @@ class AutoLine:
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """`source GLOB`."""
+    """`source GLOB`, or of the classic ifupdown `source-directory GLOB`."""
 
     pattern: str
     line: int
+    is_folder: bool = False
 
 
 Item = Stanza | AutoLine | SourceLine
@@ -121,6 +133,7 @@ class InterfacesFile:
     """One file: every physical line with its line end, what it says in order, and what is wrong with it.
 
     `foreign_lines` are lines of the classic ifupdown (`mapping`, `source-directory`, …) that are below a stanza.
+    If the classic ifupdown reads, `mapped` are the names and patterns of its `mapping` and `rename` lines.
     """
 
     path: str
@@ -128,6 +141,7 @@ class InterfacesFile:
     items: tuple[Item, ...] = ()
     problems: tuple[StanzaProblem, ...] = ()
     foreign_lines: frozenset[int] = frozenset()
+    mapped: tuple[str, ...] = ()
 
     def text(self) -> bytes:
         """The file's bytes, as read."""

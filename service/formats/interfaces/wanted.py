@@ -1,24 +1,16 @@
 """What a stanza should say, and the canonical text of it (the form that Proxmox's own writer gives)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
 from service.errors import InputError
-from service.formats.interfaces.at_boot import (
-    BridgeMeaning,
-    IfaceMeaning,
-    meanings,
-    read_address,
-    read_cidr,
-    sort_addresses,
-)
+from service.formats.interfaces.at_boot import meanings
 from service.formats.interfaces.loading import InterfacesConfig
+from service.formats.interfaces.meant import BridgeMeaning, IfaceMeaning, read_address, read_cidr, sort_addresses
+from service.formats.interfaces.programs import CONDONE_REGEX, DEBIAN_12, BootProgram
 from service.model.trees import quoted
-
-CONDONE_REGEX = "^(tap|veth|fwpr)"
-"""Guests' ports that ifupdown2 leaves on the bridge over a reload; Debian's 3.0.0 takes them off without it."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _CONDONE = re.compile(r"\^\(([a-z0-9]{1,15}(?:\|[a-z0-9]{1,15}){0,15})\)")
@@ -123,7 +115,7 @@ def unmet(have: IfaceMeaning | None, wanted: WantedStanza) -> dict[str, tuple[ob
     return {field: (want, got) for field, want, got in pairs if want != got}
 
 
-DYNAMIC_METHODS = ("inet dhcp", "inet ppp", "inet tunnel")
+DYNAMIC_METHODS = ("inet dhcp", "inet ppp", "inet tunnel", "inet bootp", "inet ipv4ll", "inet wvdial")
 """Methods under which ifupdown2 does not set the stanza's IPv4 addresses."""
 
 
@@ -152,19 +144,32 @@ def link_values(wanted: WantedStanza) -> Iterator[tuple[str, str]]:
         yield "bridge-ports-condone-regex", wanted.condone_regex
 
 
-def canonical(name: str, wanted: WantedStanza, newline: str = "\n") -> str:
+def canonical(name: str, wanted: WantedStanza, newline: str = "\n", program: BootProgram = DEBIAN_12) -> str:
     """The stanzas of a new interface: `auto` line, inet block, and an inet6 block where there is IPv6."""
-    blocks = [(["auto " + name] if wanted.auto else []) + _block(name, "inet", wanted)]
+    blocks = [*family_blocks(name, "inet", wanted, program, whole=True)]
+    blocks[0] = (["auto " + name] if wanted.auto else []) + blocks[0]
     if any(":" in text for text in (*wanted.addresses, *wanted.gateways)):
-        blocks.append(_block(name, "inet6", wanted))
+        blocks += family_blocks(name, "inet6", wanted, program, whole=False)
     return (newline * 2).join(newline.join(block) for block in blocks) + newline
 
 
-def _block(name: str, family: str, wanted: WantedStanza) -> list[str]:
-    pairs = list(key_values(wanted, family, whole=family == "inet"))
-    method = "static" if any(key == "address" for key, _ in pairs) else "manual"
+def family_blocks(
+    name: str, family: str, wanted: WantedStanza, program: BootProgram, *, whole: bool
+) -> Iterator[list[str]]:
+    """The stanzas of one family. The classic ifupdown takes one address of each. `whole`: with the lines that have no
+    address family."""
+    pairs = list(key_values(wanted, family, whole=whole))
+    addresses = [pair for pair in pairs if pair[0] == "address"]
+    further = addresses[1:] if program.is_classic else []
+    method = "static" if addresses else "manual"
     if name == "lo" and family == "inet":
         method = "loopback"
+    yield _block(name, family, method, [pair for pair in pairs if pair not in further])
+    for pair in further:
+        yield _block(name, family, method, [pair])
+
+
+def _block(name: str, family: str, method: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
     return [f"iface {name} {family} {method}"] + [f"\t{key} {value}" for key, value in pairs]
 
 
