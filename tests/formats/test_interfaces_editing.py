@@ -289,5 +289,5 @@ def test_an_auto_line_that_holds_back_stray_lines_is_not_removed_silently() -> N
 
 
 def test_a_line_that_is_no_option_is_not_removed() -> None:
-    with pytest.raises(InputError, match="interfaces:1: no option"):
+    with pytest.raises(InputError, match="interfaces:1: there is no option"):
         edit(b"auto a\niface a inet manual\n", [RemoveLine(1)])
