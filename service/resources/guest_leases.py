@@ -1,7 +1,7 @@
 """Guests that hold a lease of another address than the one that is kept for them.
 
 dnsmasq gives a name to an existing lease at once, but not where its line also has another address (2.90 and 2.91,
-`lease_update_from_configs`): such a guest would have no name until it renews. So the name goes onto the lease while
+`lease_update_from_configs`). Such a guest would have no name until it renews. So the name goes onto the lease while
 dnsmasq starts again, and the plan says until when the guest keeps its address.
 """
 

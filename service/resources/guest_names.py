@@ -250,7 +250,7 @@ def all_guests(
 
 
 def changed_rows(file: OwnFile, observed: HostObserved) -> list[GuestRow]:
-    """The guests of our own file as it should be that stand otherwise in it, or not at all."""
+    """The guests whose line in our own file changes or is new."""
     text = observed.text(GUESTS_FILE)
     before = dnsmasq.parse_hosts(text.value).entries if isinstance(text, Seen) else ()
     after = dnsmasq.parse_hosts(file.content or b"").entries

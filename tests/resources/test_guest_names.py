@@ -224,7 +224,7 @@ def test_a_fixed_address_for_a_guest_that_holds_another_lease_names_that_lease(e
 @pytest.mark.parametrize(
     ("lease", "named"),
     [
-        (Lease(WEB, "10.10.10.20", "", 0), False),  # its own address: dnsmasq names it by itself
+        (Lease(WEB, "10.10.10.20", "", 0), False),  # its own address: dnsmasq names it on its own
         (Lease(WEB, "10.10.10.143", "web", 0), False),  # the name stays with the lease
         (Lease(WEB, "10.10.10.143", "", 1), False),  # it has run out
         (Lease(WEB, "fd00:10::143", "", 0), False),

@@ -115,8 +115,8 @@ def frozen(value: Any) -> Any:
 
 
 def lint_takes(file: str, place: Place, new: Any) -> bool:
-    """Whether lint has nothing against a value by itself: its characters, type, grammar and bounds. What is no
-    entry of a list may have its keys from another file."""
+    """Whether lint has nothing against a value by itself: its characters, type, grammar and bounds. Keys of what is
+    outside a list may be in another file."""
     written = {new: 1} if place.is_key else {"value": new}
     if document.load(json.dumps(written, ensure_ascii=False).encode()).problems:
         return False
