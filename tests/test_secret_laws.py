@@ -32,14 +32,14 @@ from service.resources.desired import Desired, LastApplied
 from tests.cli.reached import reached
 from tests.laws.host import after_plan, bare_host, file_fact, hidden
 from tests.laws.planted import NEW, OLD, PATH, Planted, told
-from tests.laws.specs import FOLDER, head, names, spec_of
+from tests.laws.specs import FOLDER, head, names, spec_of, whole
 from tests.reconcile.rooms import Room, a_room
 
 BASE = LastApplied()
 
 
 def wanted(name: str, content: bytes | None, *, is_marked: bool = True) -> Desired:
-    spec = spec_of(head() + (FOLDER / f"{name}.yaml").read_text())
+    spec = spec_of(whole((FOLDER / f"{name}.yaml").read_text())
     return desire(spec, (*KINDS, Planted(content, is_marked)))
 
 
