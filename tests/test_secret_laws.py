@@ -39,7 +39,7 @@ BASE = LastApplied()
 
 
 def wanted(name: str, content: bytes | None, *, is_marked: bool = True) -> Desired:
-    spec = spec_of(whole((FOLDER / f"{name}.yaml").read_text())
+    spec = spec_of(whole((FOLDER / f"{name}.yaml").read_text()))
     return desire(spec, (*KINDS, Planted(content, is_marked)))
 
 

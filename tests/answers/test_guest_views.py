@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import InputError, NotFound
+from service.errors import InputError, NeverSeen, NotFound
 from service.kinds import KINDS
 from service.kinds.guests_seen import guests_seen, name_findings, pools_of
 from service.lab.waiting import grown_s
@@ -139,5 +139,5 @@ async def test_what_cannot_be_fixed_says_why(desk: Desk) -> None:
 
 async def test_nobody_is_told_before_the_host_was_seen(desk: Desk) -> None:
     await desk.says(SPEC)
-    with pytest.raises(NotFound, match="pve1 was not seen yet"):
+    with pytest.raises(NeverSeen, match="pve1 was never seen"):
         await desk.answers.guests("pve1")

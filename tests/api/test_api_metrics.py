@@ -47,7 +47,7 @@ async def test_what_the_database_knows_and_what_happened_is_counted(world: World
     world.parts.metrics.ssh_failed("timeout")
     world.parts.metrics.ssh_failed("bc:24:11:00:00:01")
     found = await numbers(world)
-    axes = {"sync": "OutOfSync", "reason": "Drifted", "health": "Unknown", "reachability": "Unknown", "phase": "Idle"}
+    axes = {"sync": "OutOfSync", "reason": "Drifted", "health": "Unknown", "reachability": "Reachable", "phase": "Idle"}
     assert of(found, "host_state", host="pve1", **axes) == 1
     assert of(found, "host_drift_items", host="pve1", kind="bridges") == 2
     assert of(found, "applies_inflight") == 1

@@ -244,7 +244,8 @@ async def test_events_go_on_after_the_last_id(world: World) -> None:
     moved = HostStatus("pve1", sync="Synced", observed_at=NOW)
     world.history.store.set_host_status(moved, at=NOW)
     [state] = (await get(world, f"events?after={newest + 1}&type=host.state"))["items"]
-    assert state["from"] == {"part": "service", "was": {"sync": "OutOfSync", "reason": "Drifted"}}
+    was = {"sync": "OutOfSync", "reason": "Drifted", "reachability": "Reachable"}
+    assert state["from"] == {"part": "service", "was": was}
     kinds = {e["type"] for e in (await get(world, "events?type=drift.found&host=pve1"))["items"]}
     assert kinds == {"drift.found"}
 
