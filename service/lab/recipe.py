@@ -25,6 +25,7 @@ PACKAGES = (
     "openssh-server",
     "procps",
     "python3",
+    "sudo",
     "systemd",
     "systemd-sysv",
     "tcpdump",
