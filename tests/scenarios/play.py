@@ -336,6 +336,12 @@ def compared(line: Line, have: HostStatus | Apply | Drill | Any, wanted: str) ->
     return ""
 
 
+def is_new(line: str, marked: str) -> bool:
+    """Whether a line of a host is the forwarding of an interface that nobody looked at when the host was marked."""
+    fact = line.partition(" ")[0]
+    return OF_LINK.fullmatch(fact) is not None and f"\n{fact} " not in f"\n{marked}"
+
+
 async def play(path: Path, folder: Path) -> None:
     """Play one scenario in a folder. Unreadable, or Otherwise."""
     lines = lines_of(path)
@@ -370,9 +376,3 @@ def main(names: list[str]) -> int:
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
-
-
-def is_new(line: str, marked: str) -> bool:
-    """Whether a line of a host is the forwarding of an interface that nobody looked at when the host was marked."""
-    fact = line.partition(" ")[0]
-    return OF_LINK.fullmatch(fact) is not None and f"\n{fact} " not in f"\n{marked}"
