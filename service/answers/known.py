@@ -68,7 +68,8 @@ def why_not_known(host: str, commit: str, status: HostStatus | None, trouble: st
         )
     if trouble:
         return kind(f"{what}: {trouble}", hint=f"see `passerelle status {host}`")
-    return kind(f"{what} yet", hint=f"wait for the next look, or run `passerelle look {host}`")
+    soon = f"{host} was not looked at yet" if kind is NeverSeen else f"{what} yet"
+    return kind(soon, hint=f"wait for the next look, or run `passerelle look {host}`")
 
 
 def _since(at: datetime | None, now: datetime) -> str:

@@ -139,5 +139,5 @@ async def test_what_cannot_be_fixed_says_why(desk: Desk) -> None:
 
 async def test_nobody_is_told_before_the_host_was_seen(desk: Desk) -> None:
     await desk.says(SPEC)
-    with pytest.raises(NeverSeen, match="pve1 was never seen"):
+    with pytest.raises(NeverSeen, match="pve1 was not looked at yet"):
         await desk.answers.guests("pve1")

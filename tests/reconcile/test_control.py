@@ -9,7 +9,7 @@ import pytest
 
 from service.answers.answers import Answers
 from service.answers.packets import HostTracer
-from service.errors import InputError, NotFound, Stale
+from service.errors import InputError, NeverSeen, NotFound, Stale
 from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.kinds import KINDS
@@ -155,7 +155,7 @@ async def test_a_plan_that_was_agreed_to_and_is_no_more_is_stale(desk: Desk) -> 
 
 
 async def test_what_cannot_be_applied_is_said_and_nothing_is_opened(desk: Desk) -> None:
-    with pytest.raises(InputError, match="has not been compared with"):
+    with pytest.raises(NeverSeen, match="pve1 was not looked at yet"):
         await desk.control.apply("pve1", None, None, "ann")
     plan = desk.looked_at()
     standing = desk.rounds.standing("pve1")
@@ -213,9 +213,10 @@ async def test_a_nudge_only_looks_at_the_source(desk: Desk) -> None:
 
 
 async def test_what_is_wanted_and_what_was_seen_are_shown_once_there_is_something(desk: Desk) -> None:
-    assert await desk.answers.desired("pve1") is None
+    before = await desk.answers.desired("pve1")  # what Git wants is known of a host that nobody has seen
     assert await desk.answers.observed("pve1") is None
     plan = desk.looked_at()
+    assert await desk.answers.desired("pve1") == before
     wanted, found = await desk.answers.desired("pve1"), await desk.answers.observed("pve1")
     assert wanted is not None
     assert found is not None
@@ -257,7 +258,7 @@ async def test_a_question_about_a_packet_is_answered_by_the_revision_in_force(de
 
 async def test_what_a_host_has_is_offered_as_a_patch_and_nothing_is_written(tmp_path: Path) -> None:
     desk = await Desk(tmp_path).says(head() + "packages: {tcpdump: present}   # for looking\n")
-    with pytest.raises(InputError, match="not looked at yet"):
+    with pytest.raises(NeverSeen, match="not looked at yet"):
         await desk.answers.accept("pve1")
     desk.looked_at()
     found = await desk.answers.accept("pve1")
