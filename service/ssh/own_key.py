@@ -28,18 +28,22 @@ def own_key(path: Path) -> asyncssh.SSHKey:
     return load_client_key(path)
 
 
-def authorized_line(path: Path, source: str = "") -> str:
+def authorized_line(path: Path, source: str = "", *, is_jump: bool = False) -> str:
     """The line of authorized_keys (sshd(8)) that lets this key log in and run commands, and nothing else.
 
-    `source` are the addresses or networks that may use it, with commas between them. InputError if one is neither, if
-    the key cannot be used, or if it would be made by another user than the owner of its folder.
+    `source` are the addresses or networks that may use it, with commas between them. A jump host (`is_jump`) also
+    forwards connections: `restrict` alone makes its sshd refuse them, whatever AllowTcpForwarding says.
+
+    InputError if a place is neither, if the key cannot be used, or if it would be made by another user than the owner
+    of its folder.
     """
     places = [_place(item.strip()) for item in source.split(",")] if source else []
     if not path.exists() and path.parent.is_dir() and path.parent.stat().st_uid != os.geteuid():
         owner = path.parent.owner()
         raise InputError(f"{path} does not exist yet, and {owner} owns its folder", hint=f"run the command as {owner}")
     words = own_key(path).export_public_key().decode().split()
-    options = [*([f'from="{",".join(places)}"'] if places else []), "restrict"]
+    options = [f'from="{",".join(places)}"'] if places else []
+    options += ["restrict", "port-forwarding"] if is_jump else ["restrict"]
     return f"{','.join(options)} {words[0]} {words[1]} passerelle"
 
 

@@ -60,9 +60,11 @@ def trouble_connecting(
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
         return _other_key(target, seen, pins)
     if isinstance(error, asyncssh.PermissionDenied):
+        options = "restrict,port-forwarding" if target.is_jump else "restrict"
         return AuthFailed(
             f"{where(target)} does not accept the service's key {key.get_fingerprint()} for {target.user}",
-            hint=f"add to ~{target.user}/.ssh/authorized_keys there: {key.export_public_key().decode().strip()}",
+            hint=f"add to ~{target.user}/.ssh/authorized_keys there: "
+            f"{options} {key.export_public_key().decode().strip()}",
             login=target.login,
         )
     if isinstance(error, asyncssh.ChannelOpenError) and target.jump is not None:
@@ -89,7 +91,8 @@ def _not_forwarded(target: Target, jump: Target, error: asyncssh.ChannelOpenErro
     if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
         return Unreachable(
             f"{where(target)}: {where(jump)} forwards no connection to it",
-            hint="set `AllowTcpForwarding local` in its sshd_config, and check PermitOpen and the key's options",
+            hint="set `AllowTcpForwarding local` in its sshd_config, check PermitOpen, and add the key there with the "
+            "line of `passerelle key --jump`: `restrict` alone forbids forwarding",
         )
     return Unreachable(
         f"{where(target)}: {where(jump)} does not reach it: {_said(error)}",

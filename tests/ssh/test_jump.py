@@ -11,6 +11,7 @@ import pytest
 from service.errors import AuthFailed, HostKeyChanged, Unreachable
 from service.observe.connection import Target
 from service.ssh.connection import SshDialer, SshHost
+from service.ssh.own_key import authorized_line
 from service.ssh.pool import AUTH_HOLD_S, Connections
 from tests.reconcile.clocks import StoppedClock
 from tests.ssh.servers import (
@@ -109,8 +110,9 @@ async def test_a_key_that_a_jump_host_refuses_is_not_shown_to_it_for_the_next_ho
     pool = Connections(SshDialer(STRANGER_KEY, dial=dials), clock)
     behind = through(inner, jump)
     for name in ("pve2", "pve3", "pve4"):
-        with pytest.raises(AuthFailed, match=r"jump host jump0 .* does not accept"):
+        with pytest.raises(AuthFailed, match=r"jump host jump0 .* does not accept") as error:
             await pool.fresh(replace(behind, name=name))
+        assert "authorized_keys there: restrict,port-forwarding ssh-ed25519 " in error.value.hint
     assert dials.count == 1
     clock.move(AUTH_HOLD_S)
     with pytest.raises(AuthFailed):
@@ -130,6 +132,33 @@ async def test_a_jump_host_that_forwards_nothing_says_what_to_set(
     with real_sshd(tmp_path, CLIENT_KEY, more="AllowTcpForwarding no\n") as closed, refused as error:
         await pool.fresh(through(inner, closed))
     assert "AllowTcpForwarding" in error.value.hint
+
+
+@pytest.mark.parametrize("permitted", ["inner", "another"])
+async def test_the_line_of_the_key_command_lets_a_jump_host_forward(
+    pool: Connections, inner: Sshd, tmp_path: Path, permitted: str
+) -> None:
+    """The plain line forbids it, whatever the sshd allows; `permitopen` beside it limits the targets, as documented."""
+    file = tmp_path / "key" / "ssh_key"
+    file.parent.mkdir()
+    file.write_bytes(CLIENT_KEY.export_private_key())
+    file.chmod(0o600)
+    with real_sshd(tmp_path / "sshd", CLIENT_KEY) as jump:
+        keys = jump.folder / "authorized_keys"
+        keys.write_text(authorized_line(file) + "\n")
+        with pytest.raises(Unreachable, match="forwards no connection to it") as error:
+            await pool.fresh(through(inner, jump))
+        assert "passerelle key --jump" in error.value.hint
+        line = authorized_line(file, is_jump=True)
+        keys.write_text(line + "\n")
+        await (await pool.fresh(through(inner, jump))).close()
+        port = inner.port if permitted == "inner" else 9
+        keys.write_text(line.replace("forwarding ", f'forwarding,permitopen="127.0.0.1:{port}" ') + "\n")
+        if permitted == "inner":
+            await (await pool.fresh(through(inner, jump))).close()
+        else:
+            with pytest.raises(Unreachable, match="forwards no connection to it"):
+                await pool.fresh(through(inner, jump))
 
 
 async def test_a_jump_host_that_goes_away_ends_the_connection_and_the_next_look_makes_another(

@@ -23,6 +23,14 @@ def test_the_line_may_name_where_the_service_comes_from(tmp_path: Path) -> None:
     assert line.startswith('from="192.0.2.10,2001:db8::/32",restrict ssh-ed25519 ')
 
 
+def test_the_line_for_a_jump_host_allows_forwarding_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = authorized_line(tmp_path / "ssh_key")
+    assert run(["key", "--state-dir", str(tmp_path), "--jump", "--from", "192.0.2.10"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f'from="192.0.2.10",{plain.replace("restrict ", "restrict,port-forwarding ")}\n'
+    assert "on each jump host." in said.err
+
+
 @pytest.mark.parametrize("source", ["controller", '192.0.2.1",command="id', "192.0.2.1/33", "192.0.2.1,,", "*"])
 def test_another_place_is_rejected_before_a_key_is_made(tmp_path: Path, source: str) -> None:
     with pytest.raises(InputError, match="is not an address or a network"):
