@@ -241,3 +241,4 @@ def test_a_guest_that_gets_another_address_has_its_name_at_once_and_keeps_it(sto
         assert (lease_names(story)[mac], address_of(story, "alpine")) == ("alpine", "10.10.10.20")
     finally:
         story.apply(story.spec(), "as usual")
+        story.field.wait_for(lambda: alpine.renew() != "10.10.10.20", "an address of the pool again", timeout_s=60)
