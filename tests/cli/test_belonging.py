@@ -23,7 +23,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_a_host_that_left_git_is_forgotten(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["host", "forget", "pve1"]) == 1
-    assert "pve1 is not orphaned" in capsys.readouterr().err
+    assert "pve1 is still in Git" in capsys.readouterr().err
     world.history.store.orphan_host("pve1", at=NOW)
     assert run(["host", "forget", "pve1", "--reason", "scrapped"]) == 0
     assert world.history.queries.host("pve1") is None

@@ -163,6 +163,6 @@ def test_a_forgotten_host_has_nothing_left_but_its_events(
 def test_a_host_in_git_is_not_forgotten(history: History, now: datetime) -> None:
     lived(history, "pve1", now)
     before = rows(history, "pve1")
-    with pytest.raises(InputError, match="pve1 is not orphaned"):
+    with pytest.raises(InputError, match="pve1 is still in Git, or its last round has not ended"):
         history.store.forget_host("pve1", by="ann", at=now)
     assert rows(history, "pve1") == before

@@ -58,7 +58,7 @@ class Play:
             name: getattr(self, f"_{name}")
             for name in (
                 "commit", "wait", "approve", "apply", "release", "retry", "drill", "look", "host", "fault", "boot",
-                "restart", "mark", "rename", "rewrite", "accept", "see",
+                "restart", "mark", "rename", "forget", "rewrite", "accept", "see",
             )
         }  # fmt: skip
 
@@ -76,8 +76,8 @@ class Play:
         if line.rest not in ("observe", "approve", "auto", "none"):
             raise line.bad("say how the host is kept in sync. Fix: commit observe | approve | auto | none")
         if line.rest == "none":
-            self._specs = {f"hosts/{OTHER}.yaml": BYSTANDER, **self._specs}
-            self._specs.pop(f"hosts/{HOST}.yaml", None)
+            left = {path: spec for path, spec in self._specs.items() if path != f"hosts/{self.stage.at}.yaml"}
+            self._specs = left or {f"hosts/{OTHER}.yaml": BYSTANDER}
         else:
             self._specs = {path: spec for path, spec in self._specs.items() if spec != BYSTANDER}
             self._specs[f"hosts/{self.stage.at}.yaml"] = head_of(self.stage.at, line.rest) + line.block
@@ -95,11 +95,16 @@ class Play:
 
     async def _rename(self, line: Line) -> None:
         """The file of pve1 becomes that of pve2, which is the same machine."""
-        spec = self._specs.pop(f"hosts/{HOST}.yaml").replace(f"host: {HOST}", f"host: {OTHER}\nrenamed_from: {HOST}")
+        before = self._specs.pop(f"hosts/{HOST}.yaml")
+        spec = (head_of(HOST, "auto") + line.block) if line.block else before
+        spec = spec.replace(f"host: {HOST}", f"host: {OTHER}\nrenamed_from: {HOST}")
         self._specs[f"hosts/{OTHER}.yaml"] = spec
         self.stage.hosts[OTHER] = self.stage.hosts[HOST]
         self.stage.forge.push({"fleet.yaml": "passerelle: 1\n", **self._specs})
         self.stage.loop.look_now()
+
+    async def _forget(self, line: Line) -> None:
+        await self._asked(line, lambda: self.stage.control.forget(self.stage.at, "scrapped", "ann"))
 
     async def _wait(self, line: Line) -> None:
         if not line.rest[:-1].isdigit() or line.rest[-1:] not in UNITS:

@@ -60,13 +60,16 @@ class FleetWrites(Writing):
 
     def rename_host(self, old: str, new: str, *, at: datetime) -> bool:
         """All that is recorded of a host is that of another name from now on. False where nothing is. Where both names
-        have a state, that of the new one holds: it was seen later."""
+        have a state, that of the new one holds: it was seen later. It does not if that host left Git: it was another
+        one, of which only the history stays."""
         with self._database.write() as connection:
             before = connection.execute(select(hosts).where(hosts.c.host == old)).mappings().one_or_none()
             if before is None:
                 return False
             now = connection.execute(select(hosts).where(hosts.c.host == new)).mappings().one_or_none()
-            if now is not None:
+            if now is not None and now["reason"] == ORPHANED["reason"]:
+                _give_way(connection, new, old)
+            elif now is not None:
                 _end(connection, old, at)
                 _give_way(connection, old, new)
                 proven = max((one["proven_at"] for one in (before, now) if one["proven_at"]), default=None)
@@ -110,8 +113,8 @@ def _is_orphan(connection: Connection, host: str) -> None:
         raise NotFound(f"no host {host}")
     if reason != ORPHANED["reason"]:
         raise InputError(
-            f"{host} is not orphaned, so it cannot be forgotten",
-            hint="remove its file from the repository, and ask again when `passerelle status` shows it as Orphaned",
+            f"{host} is still in Git, or its last round has not ended yet, so it cannot be forgotten",
+            hint="remove its file from the repository, and ask again in a minute",
         )
 
 
@@ -124,21 +127,21 @@ def _end(connection: Connection, host: str, at: datetime) -> None:
     connection.execute(update(plans).where(*current).values(state="superseded"))
 
 
-def _give_way(connection: Connection, old: str, new: str) -> None:
-    """What the old name has and the new one has, too."""
-    for table in (hosts, bases):  # the base of another time is not what was last applied under the new name
-        connection.execute(delete(table).where(table.c.host == old))
+def _give_way(connection: Connection, name: str, holds: str) -> None:
+    """Of what two names have, the state of `name` goes, and its rows that the other one has, too."""
+    for table in (hosts, bases):  # the base of another time is not what was last applied under the name that holds
+        connection.execute(delete(table).where(table.c.host == name))
     for table in ONE_ROW:
-        _drop_twins(connection, table, (), old, new)
-    _drop_twins(connection, leases, ("mac", "ip"), old, new)
-    _drop_twins(connection, latches, ("desired_digest", "cleared_at"), old, new)
+        _drop_twins(connection, table, (), name, holds)
+    _drop_twins(connection, leases, ("mac", "ip"), name, holds)
+    _drop_twins(connection, latches, ("desired_digest", "cleared_at"), name, holds)
 
 
-def _drop_twins(connection: Connection, table: Table, columns: tuple[str, ...], old: str, new: str) -> None:
-    """Delete rows of the old name where the new one has a row that agrees in these columns."""
+def _drop_twins(connection: Connection, table: Table, columns: tuple[str, ...], name: str, holds: str) -> None:
+    """Delete rows of `name` where the name that holds has a row that agrees in these columns."""
     other = table.alias()
-    agrees = and_(other.c.host == new, *(other.c[name].is_not_distinct_from(table.c[name]) for name in columns))
-    connection.execute(delete(table).where(table.c.host == old, select(other.c.host).where(agrees).exists()))
+    agrees = and_(other.c.host == holds, *(other.c[column].is_not_distinct_from(table.c[column]) for column in columns))
+    connection.execute(delete(table).where(table.c.host == name, select(other.c.host).where(agrees).exists()))
 
 
 def _rename_open_drift(connection: Connection, old: str, new: str) -> None:
