@@ -51,7 +51,7 @@ def fmt(file: FileOrInput, /) -> int:
     try:
         written = canonical(with_cards(parse(data)))
     except InputError as error:
-        complain(f"{_where(file, error)}: {error.what}")
+        complain(f"{_where(file, error)}: Proxmox would not write this file: {error.what}", error.hint)
         return 1
     for warning in written.warnings:
         tell(f"{file}: {warning}")
@@ -73,7 +73,7 @@ def show(file: FileOrInput, /, *, output: Output = "table") -> int:
         table or json: `ifaces` by name with the keys of Proxmox's own reader, `other_lines` as [place, text].
     """
     from service.cli.exit_codes import USAGE
-    from service.cli.output import complain, show_json, show_table, tell
+    from service.cli.output import complain, show_json, show_table
     from service.errors import InputError
     from service.formats.pve_interfaces import canonical, parse, with_cards
 
@@ -97,7 +97,7 @@ def show(file: FileOrInput, /, *, output: Output = "table") -> int:
     try:
         canonical(with_cards(read))
     except InputError as error:
-        tell(f"Proxmox would not write this file: {_where(file, error)}: {error.what}")
+        complain(f"{_where(file, error)}: Proxmox would not write this file: {error.what}", error.hint)
     return 0
 
 

@@ -28,6 +28,7 @@ _BRIDGE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _VLAN_ID = patterns.number(1, 4094)
 _INTERFACE = re.compile(rf"{_BRIDGE.pattern}(?:\.{_VLAN_ID})?")
 """A VLAN's name is that of the interface below it, a dot, and a number from 1 to 4094 (IEEE 802.1Q)."""
+_DIGITS = re.compile(r"[0-9]+")
 _NO_INTERFACE = ("all", "default", "none", "lo")
 _PREFIXED = re.compile(r"([0-9A-Fa-f:.]+)/([0-9]{1,3})")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]+")
@@ -90,6 +91,7 @@ def check_interface(value: str) -> str:
             f"shorten it to {MAX_INTERFACE_NAME} characters, the kernel's limit",
         )
     if not _INTERFACE.fullmatch(value):
+        _wrong_vlan(value)
         wrong(
             f"{quoted(value)} is not an interface name",
             "write a letter, then letters, digits, - or _, such as enp1s0, or a VLAN from 1 to 4094, such as enp1s0.30",
@@ -99,11 +101,25 @@ def check_interface(value: str) -> str:
     return value
 
 
+def _wrong_vlan(value: str) -> None:
+    """Reject a name that the kernel takes and that is meant as a VLAN; other names pass."""
+    base, *numbers = value.split(".")
+    if not _BRIDGE.fullmatch(base) or not numbers or not all(map(_DIGITS.fullmatch, numbers)):
+        return
+    if len(numbers) > 1:
+        wrong(
+            f"{quoted(value)} is a VLAN inside a VLAN, which passerelle does not manage",
+            "leave it and the bridges on it out of the spec; the host keeps them",
+        )
+    wrong(f"{quoted(value)} has no VLAN number from 1 to 4094", f"write the number after the dot, such as {base}.30")
+
+
 def check_bridge(value: str) -> str:
     """The name of a bridge. With a dot the boot would take it for a VLAN."""
     if "." in value and _INTERFACE.fullmatch(value):
         wrong(
-            f"{quoted(value)} is the name of a VLAN", f"name the bridge without a dot, such as {value.replace('.', '')}"
+            f"{quoted(value)} is the name of a VLAN",
+            f"name the bridge without a dot, such as {value.replace('.', '')}, or write the VLAN under `interfaces`",
         )
     return check_interface(value)
 

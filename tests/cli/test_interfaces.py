@@ -36,6 +36,27 @@ def test_where_proxmox_refuses_nothing_is_printed_but_the_reason_is_told(
     assert reason.rpartition(" ")[0] in said.err
 
 
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("iface vmbr0 inet manual\n bridge-ports tap0\n", "tap0"),
+        ("iface vmbr0 inet manual\n bridge-ports bond0.20\n\niface bond0.30 inet manual\n", "bond0"),
+        ("iface bond0 inet manual\n bond-slaves lan1 lan2\n bond-mode active-backup\n", "lan1"),
+        ("iface vlan40 inet manual\n vlan-raw-device bond7\n", "bond7"),
+    ],
+)
+@pytest.mark.parametrize("command", ["fmt", "show"])
+def test_a_name_without_a_stanza_is_named_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, missing: str, command: str
+) -> None:
+    (tmp_path / "file").write_text(text)
+    assert run(["interfaces", command, str(tmp_path / "file")]) == (1 if command == "fmt" else 0)
+    said = capsys.readouterr().err
+    assert f"passerelle: {tmp_path / 'file'}:" in said
+    assert ": Proxmox would not write this file: " in said
+    assert f"  Fix: give {missing} a stanza. " in said
+
+
 @pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
 def test_what_was_understood_is_shown_as_json(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["interfaces", "show", str(case / "input"), "-o", "json"]) == 0

@@ -1,5 +1,6 @@
 """The grammars of values, at their edges."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -125,6 +126,23 @@ REFUSED = [
     (check_package, "A a dnsmasq- dnsmasq+ -y dnsmasq=2.90 dnsmasq/stable ../x"),
     (check_service, "ssh.socket -x ../x a/b apt-daily.timer dnsmasq@"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ("enp2s0.100.200", "`enp2s0.100.200` is a VLAN inside a VLAN, which passerelle does not manage"),
+        ("bond0.30.5", "`bond0.30.5` is a VLAN inside a VLAN, which passerelle does not manage"),
+        ("enp1s0.5000", "`enp1s0.5000` has no VLAN number from 1 to 4094"),
+        ("bond0.0", "`bond0.0` has no VLAN number from 1 to 4094"),
+        ("eth0.", "`eth0.` is not an interface name"),
+        ("0eth.30", "`0eth.30` is not an interface name"),
+        ("eth0:1", "`eth0:1` is not an interface name"),
+    ],
+)
+def test_a_name_that_the_kernel_takes_is_not_called_no_name(value: str, what: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(what)):
+        grammar.check_interface(value)
 
 
 @pytest.mark.parametrize(("check", "value", "canonical"), TAKEN)

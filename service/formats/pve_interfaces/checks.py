@@ -24,8 +24,9 @@ Interfaces = dict[str, PveInterface]
 class WriterRefuses(InputError):  # noqa: N818 (what happened, not what went wrong)
     """Proxmox's writer would not write this file. `line` is where the file first names the interface it is about."""
 
-    def __init__(self, reason: str, line: int) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, line: int, missing: str = "") -> None:
+        hint = f"give {missing} a stanza. Only the name of a card needs none, such as eth0, eno1 or enp1s0"
+        super().__init__(reason, hint=hint if missing else "")
         self.line = line
 
 
@@ -87,7 +88,7 @@ def _claim_ovs_ports(name: str, bridge: PveInterface, interfaces: Interfaces) ->
     for port in _ports(bridge, "ovs_ports"):
         found = interfaces.get(port)
         if found is None:
-            raise WriterRefuses(f"OVS bridge '{name}' - unable to find port '{port}'", bridge.line)
+            raise WriterRefuses(f"OVS bridge '{name}' - unable to find port '{port}'", bridge.line, port)
         if found.kind == "eth":
             found.kind = "OVSPort"
         elif found.kind not in OVS_PORT_KINDS:
@@ -106,7 +107,7 @@ def _claim_slaves(name: str, bond: PveInterface, interfaces: Interfaces, what: s
         kind = found.kind if found is not None else None
         if found is None or kind not in allowed.split(" or "):
             wrong = f"{what} '{name}' - wrong interface type on slave '{slave}' ('{kind or ''}' != '{allowed}')"
-            raise WriterRefuses(wrong, bond.line)
+            raise WriterRefuses(wrong, bond.line, "" if kind else slave)
         found.at_boot = True
         _check_mtu(interfaces, name, slave)
     primary = bond.settings.get("bond-primary")
@@ -164,10 +165,10 @@ def _check_vlan(name: str, vlan: PveInterface, interfaces: Interfaces) -> None:
         raise WriterRefuses(f"vlan '{name}' - vlan-id {vlan_id} should be <= 4094", vlan.line)
     below = interfaces.get(parent)
     if below is None:
-        raise WriterRefuses(f"vlan '{name}' - unable to find parent '{parent}'", vlan.line)
+        raise WriterRefuses(f"vlan '{name}' - unable to find parent '{parent}'", vlan.line, parent)
     if below.kind not in ("eth", "bridge", "bond", "vlan"):
         reason = f"wrong interface type on parent '{parent}' ('{below.kind or ''}' != 'eth|bond|bridge|vlan' )"
-        raise WriterRefuses(f"vlan '{name}' - {reason}", vlan.line)
+        raise WriterRefuses(f"vlan '{name}' - {reason}", vlan.line, "" if below.kind else parent)
     _check_mtu(interfaces, parent, name)
 
 
@@ -200,7 +201,7 @@ def _check_bridges(interfaces: Interfaces) -> dict[str, PveInterface]:
                 if "mtu" in parent.settings:
                     known[port].settings["mtu"] = parent.settings["mtu"]
             if port not in known:
-                raise WriterRefuses(f"bridge '{name}' - unable to find bridge port '{port}'", bridge.line)
+                raise WriterRefuses(f"bridge '{name}' - unable to find bridge port '{port}'", bridge.line, port)
             there = known[port]
             if any(
                 part.method == "static" and part.address != unset
