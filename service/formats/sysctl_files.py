@@ -14,7 +14,8 @@ What systemd-sysctl 252 and 257 were seen to do, as sysctl-order.sh in findings/
 - a key that is given the same value again keeps its first place in the order, another value moves it to the end;
 - `net.ipv4.ip_forward` and `net.ipv4.conf.all.forwarding` are one variable under two names: neither name protects the
   other from a pattern or a later line;
-- a new value of that variable sets `conf.default` and every interface, whatever was written there before;
+- a new value of that variable sets `conf.default` and every interface, whatever was written there before; the value
+  that it has is not written, so it sets none, of IPv4 and of IPv6;
 - udev writes the lines about one interface again when it appears, so they hold;
 - an interface that appears later, and that no line is about, gets the value of `conf.default`.
 """

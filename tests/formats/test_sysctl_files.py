@@ -98,6 +98,22 @@ def test_forwarding_comes_out_as_systemd_sysctl_wrote_it_on_a_host(
     assert (value(texts, f"{CONF}.br0.forwarding") or "0") == (of_bridge or "0")
 
 
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+@pytest.mark.parametrize(("of_all", "of_default", "of_bridge"), [("0", "1", "1"), ("1", "1", "1")])
+def test_a_switch_that_has_its_value_already_sets_no_interface(
+    family: str, of_all: str, of_default: str, of_bridge: str
+) -> None:
+    """The kernel would for IPv6, but systemd-sysctl does not write the value (findings/sysctl-order.sh)."""
+    conf = f"net.{family}.conf"
+    files = {
+        "/etc/sysctl.d/1.conf": f"{conf}.default.forwarding=1",
+        "/etc/sysctl.d/2.conf": f"{conf}.all.forwarding={of_all}",
+    }
+    assert value(files, f"{conf}.all.forwarding") == of_all
+    assert value(files, f"{conf}.default.forwarding") == of_default
+    assert value(files, f"{conf}.br0.forwarding") == of_bridge
+
+
 def test_a_card_that_may_come_late_has_what_is_said_of_interfaces_to_come() -> None:
     files = {"/etc/sysctl.d/1.conf": "net.ipv4.ip_forward=1", "/etc/sysctl.d/2.conf": f"{CONF}.default.forwarding=0"}
     assert value(files, f"{CONF}.card.forwarding") == "0"
