@@ -49,7 +49,7 @@ async def test_a_drill_proves_each_piece_and_leaves_the_host_as_it_was(sshd: Ssh
     assert list(proofs) == [*armed, "watcher fired", "timer fired", "rollback", "new connection"]
     late = {proofs.pop("timer fired").told, proofs.pop("watcher fired").told}  # the test moved the deadline to now
     assert {name for name, proof in proofs.items() if not proof.ok} == set()
-    assert any("undid the change" in told for told in late)
+    assert any("rolled the change back" in told for told in late)
     assert scratch.state() == before
     assert not (scratch.root / f"run/passerelle-drill-{ID}").exists()
     assert scratch.call("status")["generation"] == 4

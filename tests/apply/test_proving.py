@@ -120,8 +120,8 @@ async def test_a_resolver_that_is_lost_undoes_the_change_and_is_named(careful: C
     careful.on_told = lose
     ended = await careful.change()
     assert (ended.ending, ended.cause) == ("rolled_back", "probe lost")
-    assert f"so everything was put back: dns {RESOLVER}: {said}" in ended.error
-    assert f"now that it is undone, still dns {RESOLVER}: {said}" in ended.error
+    assert f"so the host rolled back: dns {RESOLVER}: {said}" in ended.error
+    assert f"after the rollback, still dns {RESOLVER}: {said}" in ended.error
     assert careful.scratch.journal()["cause"] == f"asked: probe lost: dns {RESOLVER}: {said}"
     assert careful.scratch.state() == before
     assert not careful.scratch.armed()

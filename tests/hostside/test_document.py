@@ -51,7 +51,7 @@ def test_a_check_that_cannot_be_run_refuses_before_anything_is_changed(scratch: 
         ({"blobs": {"00": "AA=="}}, "blobs"),
         ({"checks": [["sh", "/etc/x"]]}, "checks"),
         ({"steps": [{"fact": "file:/etc/../x", "before": None, "after": None}]}, "file:/etc/../x"),
-        ({"steps": [{"fact": "file:/var/lib/passerelle/armed", "before": None, "after": None}]}, "no place"),
+        ({"steps": [{"fact": "file:/var/lib/passerelle/armed", "before": None, "after": None}]}, "not a place"),
         ({"steps": [{"fact": "sysctl:kernel.panic", "before": "0", "after": "1"}]}, "sysctl:kernel.panic"),
         ({"steps": [{"fact": "nft:inet filter", "before": None, "after": None}]}, "nft:inet filter"),
         ({"steps": [{"fact": "link:eth0\n", "before": None, "after": None}]}, "link:eth0"),
