@@ -1,4 +1,4 @@
-"""Guests that hold a lease of another address than the one that is kept for them.
+"""Guests that hold a lease of another address than the one that is kept for them, or whose address another guest has.
 
 dnsmasq gives a name to an existing lease at once, but not where its line also has another address (2.90 and 2.91,
 `lease_update_from_configs`). Such a guest would have no name until it renews. So the name goes onto the lease while
@@ -19,22 +19,39 @@ Published = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """A guest, the address that it gets, and the lease that it holds until it renews."""
+    """A guest and the address that it gets, which its lease does not have. `holder` is the lease of another guest that
+    has the address: dnsmasq gives it to nobody else, and takes it from the holder when that one renews (2.90 and 2.91,
+    rfc2131.c)."""
 
     name: str
     mac: str
     address: str
-    lease: Lease
+    lease: Lease | None
+    holder: Lease | None = None
 
     def sentence(self, published: Iterable[Published]) -> str:
         """For a plan: until when, and what does not reach the guest before."""
-        when = "it asks for an address again, for its lease does not end"
-        if self.lease.expires:
-            at = datetime.fromtimestamp(self.lease.expires, UTC)
-            when = f"it renews its lease, at {at:%Y-%m-%d %H:%M} UTC at the latest"
         labels = dict.fromkeys(label for to, label in published if to in (self.name, self.address))
-        lost = f". Until then {' and '.join(labels)} reaches nobody" if labels else ""
-        return f"{self.name} keeps {self.lease.address} until {when}, and has {self.address} then{lost}"
+        reached = "nobody" if self.holder is None else _known_as(self.holder)
+        lost = f". Until then {' and '.join(labels)} reaches {reached}" if labels else ""
+        keeps = f"{self.name} keeps {self.lease.address}" if self.lease else f"{self.name} gets another address"
+        if self.holder is not None:
+            return (
+                f"{_known_as(self.holder)} has {self.address} until {_until(self.holder)}. Before that {keeps}, and "
+                f"has {self.address} when it asks for an address after that{lost}"
+            )
+        return f"{keeps} until {_until(self.lease)}, and has {self.address} then{lost}"
+
+
+def _until(lease: Lease | None) -> str:
+    """How long a guest keeps an address that is meant for another one, or that is not its own any more."""
+    if lease is None or not lease.expires:
+        return "it asks for an address again, for its lease does not end"
+    return f"it renews its lease, at {datetime.fromtimestamp(lease.expires, UTC):%Y-%m-%d %H:%M} UTC at the latest"
+
+
+def _known_as(lease: Lease) -> str:
+    return f"{lease.name} ({lease.mac})" if lease.name else lease.mac
 
 
 def active_leases(observed: HostObserved) -> tuple[Lease, ...]:
@@ -48,16 +65,17 @@ def active_leases(observed: HostObserved) -> tuple[Lease, ...]:
 
 
 def moving(rows: Iterable[GuestRow], leases: Sequence[Lease]) -> Iterator[Moving]:
-    """The guests among `rows` whose lease has another address than theirs."""
+    """The guests among `rows` whose lease has another address than theirs, or whose address another guest has."""
     by_mac = {lease.mac: lease for lease in leases}
+    by_address = {lease.address: lease for lease in leases}
     for name, mac, address in rows:
-        lease = by_mac.get(mac.lower())
-        if lease is not None and address and lease.address != address:
-            yield Moving(name, mac.lower(), address, lease)
+        lease, holder = by_mac.get(mac.lower()), by_address.get(address)
+        if address and (lease or holder) and lease is not holder:
+            yield Moving(name, mac.lower(), address, lease, holder)
 
 
 def to_name(guests: Iterable[Moving], leases: Sequence[Lease]) -> tuple[list[str], list[str]]:
     """(names that leases get, names that strangers' leases lose for it), each `MAC NAME`."""
-    named = {one.name: one.mac for one in guests if not one.lease.name}
+    named = {one.name: one.mac for one in guests if one.lease is not None and not one.lease.name}
     held = [lease for lease in leases if named.get(lease.name.split(".")[0].lower(), lease.mac) != lease.mac]
     return sorted(f"{mac} {name}" for name, mac in named.items()), [f"{one.mac} {one.name}" for one in held]

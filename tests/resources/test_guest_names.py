@@ -254,3 +254,44 @@ def test_an_address_that_the_guest_gets_later_is_said_with_what_leads_to_it() ->
     plan = plan_for(ELSEWHERE + FORWARD, host)
     assert LEASES not in told(plan)
     assert [n for n in plan.notes if n.startswith("web keeps 10.10.10.143") and "tcp/80,443 on enp1s0" in n]
+
+
+HELD = Lease(DEV, "10.10.10.20", "dev", 5_000_000_000)
+AT = "at 2128-06-11 08:53 UTC at the latest"
+
+
+@pytest.mark.parametrize(
+    ("leases", "expected"),
+    [
+        ((HELD,), "Before that web gets another address, and has 10.10.10.20 when it asks for an address after that"),
+        (
+            (HELD, Lease(WEB, "10.10.10.143", "web", 5_000_000_000)),
+            "Before that web keeps 10.10.10.143, and has 10.10.10.20 when it asks for an address after that",
+        ),
+    ],
+)
+def test_an_address_that_another_guest_has_is_said_with_who_has_it(leases: tuple[Lease, ...], expected: str) -> None:
+    """dnsmasq gives it to nobody else until the other one renews, and what is forwarded reaches the other one."""
+    plan = plan_for(ELSEWHERE + FORWARD, leased(host_with(ONE), *leases))
+    (note,) = [one for one in plan.notes if "10.10.10.20" in one]
+    assert note == (
+        f"dev ({DEV}) has 10.10.10.20 until it renews its lease, {AT}. {expected}. "
+        f"Until then tcp/80,443 on enp1s0 reaches dev ({DEV})"
+    )
+
+
+def test_two_guests_that_swap_their_addresses_are_both_said() -> None:
+    swapped = f"guests: {{dev: {{mac: '{DEV}', address: 10.10.10.20}}, web: {{mac: '{WEB}', address: 10.10.10.30}}}}\n"
+    leases = Lease(DEV, "10.10.10.30", "dev", 0), Lease(WEB, "10.10.10.20", "", 0)
+    plan = plan_for(swapped, leased(host_with(ONE), *leases))
+    assert told(plan)[LEASES] == {"unnamed": [], "named": [f"{WEB} web"]}
+    assert [note.split(" until")[0] for note in plan.notes] == [
+        f"{WEB} has 10.10.10.20", f"dev ({DEV}) has 10.10.10.30",
+    ]  # fmt: skip
+
+
+def test_what_has_the_address_already_is_not_said() -> None:
+    plan = plan_for(
+        ELSEWHERE, leased(host_with(ONE), Lease(WEB, "10.10.10.20", "web", 0), Lease(DEV, "10.10.10.9", "dev", 0))
+    )
+    assert not [note for note in plan.notes if "10.10.10.20" in note]
