@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.errors import InputError
 from service.model.listings import LeaseListing
 from service.model.telling import Ended
 from tests.laws.specs import head
@@ -55,6 +56,26 @@ async def test_a_round_that_was_under_way_writes_nothing_after_orphaned(room: Ro
     assert room.queries.base("pve1") is None
     assert [apply.host for apply in room.queries.unfinished_applies()] == []
     assert "pve1" not in "".join(room.numbers("passerelle"))
+
+
+async def test_a_host_is_forgotten_only_once_its_last_round_has_ended(room: Room) -> None:
+    """Its status says Orphaned before: what is refused then says why, and what to do."""
+    await room.push(BRIDGE)
+    room.hosts.waits, begun = asyncio.Event(), asyncio.Event()
+    room.hosts.begin = begun.set
+    under_way = asyncio.create_task(room.round())
+    await begun.wait()
+    await leave(room)
+    assert axes(room) == ORPHANED
+    with pytest.raises(InputError, match="its last round has not ended yet") as refused:
+        await room.control.forget("pve1", "scrapped", "ann")
+    assert "ask again in a minute" in refused.value.hint
+    room.hosts.waits.set()
+    await under_way
+    await room.round()
+    await room.control.forget("pve1", "scrapped", "ann")
+    assert room.queries.host("pve1") is None
+    assert "pve1" not in room.answers.unrecorded()
 
 
 async def test_nothing_is_begun_on_a_host_that_left_while_it_was_looked_at(room: Room) -> None:

@@ -58,7 +58,7 @@ class Play:
             name: getattr(self, f"_{name}")
             for name in (
                 "commit", "wait", "approve", "apply", "release", "retry", "drill", "look", "host", "fault", "boot",
-                "restart", "mark", "rename", "forget", "rewrite", "accept", "see",
+                "restart", "mark", "rename", "forget", "rewrite", "rewind", "accept", "see",
             )
         }  # fmt: skip
 
@@ -88,6 +88,11 @@ class Play:
     async def _rewrite(self, line: Line) -> None:
         """A commit that takes the place of all before it."""
         await self._commit(line)
+
+    async def _rewind(self, _line: Line) -> None:
+        """Somebody pushes the commit before the last one with force."""
+        self.stage.forge.git("update-ref", "refs/heads/main", "refs/heads/main~1")
+        self.stage.loop.look_now()
 
     async def _accept(self, line: Line) -> None:
         head = self.stage.forge.git("rev-parse", "refs/heads/main")
