@@ -20,13 +20,13 @@ def read_left_overs(material: Material, config: InterfacesConfig, account: Accou
     names: dict[str, str] = {}
     if LEFT_OVER in material.files:
         data = material.files[LEFT_OVER]
-        account.read("interfaces", LEFT_OVER, significant(data), "a change that waits", whole=LEFT_OVER)
+        account.read("interfaces", LEFT_OVER, significant(data), "not applied yet", whole=LEFT_OVER)
         names = renamed(config, load({MAIN_FILE: data}))
         account.add("danger", "interfaces", LEFT_OVER, _words(names))
     if FIREWALL_LEFT_OVER in material.files:
         lines = significant(material.files[FIREWALL_LEFT_OVER])
-        account.read("firewall", FIREWALL_LEFT_OVER, lines, "a change that waits", whole=FIREWALL_LEFT_OVER)
-        what = f"is a change that waits: the next reboot moves it over {PVE_FIREWALL[1]}"
+        account.read("firewall", FIREWALL_LEFT_OVER, lines, "not applied yet", whole=FIREWALL_LEFT_OVER)
+        what = f"it is a change that waits: the next reboot moves it over {PVE_FIREWALL[1]}"
         account.add("danger", "firewall", FIREWALL_LEFT_OVER, what)
     cluster = material.files.get(_CLUSTER_FILE, b"").decode("utf-8", "replace").splitlines()
     for old, new in names.items():
@@ -38,7 +38,7 @@ def read_left_overs(material: Material, config: InterfacesConfig, account: Accou
 
 
 def _words(names: Mapping[str, str]) -> str:
-    waits = "is a change that waits: the next reboot moves it over /etc/network/interfaces"
+    waits = "it is a change that waits: the next reboot moves it over /etc/network/interfaces"
     if not names:
         return f"{waits}. Fix: apply or discard it where it was made, and adopt again"
     pairs = ", ".join(f"{old} to {new}" for old, new in names.items())

@@ -317,7 +317,7 @@ def test_what_stands_twice_is_named_with_both_lines(case: str) -> None:
         f"{file} (line {first})" if ":" not in str(found.where) else f"{file}:{first}",
         shown,
     )
-    assert found.reason == f"has no effect, because line {second} has it again: Proxmox keeps the last one"
+    assert found.reason == f"line {second} has it again, and Proxmox keeps the last one"
 
 
 def test_what_stands_once_in_each_file_or_section_is_not_named() -> None:

@@ -239,7 +239,7 @@ class _Reader:
     def replace(self, where: Where | None, text: str) -> None:
         """What is at `where` has no effect, because it is here again; None = it does not are there."""
         if where is not None:
-            reason = f"has no effect, because line {self.where.line} has it again: Proxmox keeps the last one"
+            reason = f"line {self.where.line} has it again, and Proxmox keeps the last one"
             self.replaced.append(Ignored(where, text, reason))
 
     def take_entry(self, line: str) -> None:
