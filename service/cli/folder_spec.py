@@ -1,5 +1,6 @@
 """One host of a folder of specs, for commands that need no service."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,16 @@ if TYPE_CHECKING:
 
 def spec_in(folder: Path, host: str) -> "HostSpec":
     """The host's spec. InputError if the folder has an error, or does not describe this host."""
+    from service.errors import InputError
+
+    hosts = hosts_in(folder)
+    if host not in hosts:
+        raise InputError(f"{folder} describes no host {host}", hint=f"name one of: {', '.join(hosts) or 'none'}")
+    return hosts[host]
+
+
+def hosts_in(folder: Path) -> "Mapping[str, HostSpec]":
+    """All hosts of the folder, by name. InputError if it has an error."""
     from service.cli.directory import read_directory
     from service.errors import InputError
     from service.kinds import KINDS
@@ -19,7 +30,4 @@ def spec_in(folder: Path, host: str) -> "HostSpec":
     if errors:
         count = f"{len(errors)} error{'s' if len(errors) > 1 else ''}"
         raise InputError(f"{count} in {folder}, the first: {errors[0]}", hint=f"passerelle lint {folder}")
-    spec = fleet.hosts.get(host)
-    if spec is None:
-        raise InputError(f"{folder} describes no host {host}", hint=f"name one of: {', '.join(fleet.hosts) or 'none'}")
-    return spec
+    return fleet.hosts

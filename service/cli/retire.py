@@ -49,11 +49,18 @@ def retire(
     import asyncio
 
     from service.app import retire_once
-    from service.cli.folder_spec import spec_in
+    from service.cli.folder_spec import hosts_in, spec_in
     from service.errors import Unreachable
     from service.settings import settings_beside
 
     spec = spec_in(repo, host)
+    behind = [name for name, other in hosts_in(repo).items() if other.connection.jump_host == host]
+    if behind and not keep_key:
+        complain(
+            f"{host} is the jump host of {', '.join(behind)}: without the key on {host} the service cannot reach them",
+            "give them another `connection.jump`, or add --keep-key",
+        )
+        return 1
     where = f"{host} ({spec.connection.user}@{spec.connection.address})"
     if not yes and not _is_agreed(host, where):
         return 1

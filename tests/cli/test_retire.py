@@ -32,6 +32,23 @@ def test_a_host_that_the_folder_does_not_have_is_an_error(folder: Path, capsys: 
     assert "describes no host pve2" in capsys.readouterr().err
 
 
+def test_a_jump_host_keeps_the_key_by_which_others_are_reached(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a terminal: with --keep-key it comes as far as the question."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    behind = example().replace("host: pve1", "host: pve2", 1).replace("  address: ", "  jump: pve1\n  address: ", 1)
+    (folder / "hosts" / "pve2.yaml").write_text(behind)
+    assert run(["retire", "pve1", "--repo", str(folder), "--yes"]) == 1
+    said = capsys.readouterr().err
+    assert "pve1 is the jump host of pve2: without the key on pve1 the service cannot reach them" in said
+    assert "Fix: give them another `connection.jump`, or add --keep-key" in said
+    assert run(["retire", "pve1", "--repo", str(folder), "--keep-key"]) == 1
+    assert "no terminal to ask on" in capsys.readouterr().err
+    assert run(["retire", "pve2", "--repo", str(folder)]) == 1
+    assert "no terminal to ask on" in capsys.readouterr().err
+
+
 def test_the_answer_says_what_went_what_stays_and_what_comes_next() -> None:
     gone = Retired("", ("/etc/dnsmasq.d/passerelle.conf", "/etc/passerelle/nft.d"))
     assert as_text("pve1", "hosts/pve1.yaml", gone) == [
