@@ -157,3 +157,18 @@ def test_a_question_is_answered_as_packets_are(guarded: Story) -> None:
             "--proto", "tcp", "--dport", str(port), "-o", "json",
         )  # fmt: skip
         assert json.loads(done.stdout)["verdict"] == verdict, (source, dest, port)
+
+
+def test_the_bridges_packets_pass_the_filter_again_after_somebody_switched_that_off(guarded: Story) -> None:
+    """br_netfilter shows frames of a bridge to the filter only while this is on (kernel, ip-sysctl)."""
+    key = "net.bridge.bridge-nf-call-iptables"
+    assert guarded.host.sh(f"sysctl -n {key}").strip() == "1"
+    apply(guarded, spec(guarded, "approve"), "only look", FLEET)
+    guarded.host.sh(f"sysctl -qw {key}=0")
+    items = guarded.field.wait_for(guarded.drift, f"drift after {key} = 0")
+    assert [(i["resource"], i["field"], i["where"], i["moved"]) for i in items] == [(key, "value", "live", "host")]
+    apply(guarded, spec(guarded), "put it back", FLEET)
+    assert guarded.host.sh(f"sysctl -n {key}").strip() == "1"
+    guarded.host.sh(f"sysctl -qw {key}=0")  # again, and nobody pushes anything
+    guarded.field.wait_for(lambda: guarded.host.sh(f"sysctl -n {key}").strip() == "1", "it is put back")
+    assert inside(guarded, "box", ADDRESS, 10000) == "silent"
