@@ -109,7 +109,7 @@ def ping(load: Load) -> None:
 KNOCKS = """
 import signal
 import socket
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do their children
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, as do their children
 to = [("10.10.10.1", {port}), ("198.51.100.80", {port})]
 knocks = 0
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
