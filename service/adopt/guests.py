@@ -1,6 +1,7 @@
 """The guests that dnsmasq's own files, a hosts folder or /etc/ethers name."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address, ip_interface
 
 from service.adopt.interfaces_read import significant
 from service.adopt.material import HOSTS_FILE, Material
@@ -9,20 +10,23 @@ from service.formats import dnsmasq, ethers
 from service.model.states import Json
 from service.resources.dnsmasq_config import FILES
 from service.resources.guest_names import PROTECTION
-from service.resources.guests_known import GUESTS_FILE, SOURCES, GuestLine, guest_lines, known_guests
+from service.resources.guests_known import GUESTS_FILE, SOURCES, GuestLine, counting_lines, guest_lines
 from service.spec.findings import Path
 
 SECTION = "guests"
+IN_EACH_NETWORK = "this MAC has addresses in several networks, and `guests` has one address for a MAC"
 
 
 def read_guests_of_dnsmasq(
-    material: Material, owners: dict[tuple[str, int], Path], sketch: Sketch
+    material: Material, networks: Mapping[str, Sequence[str]], owners: dict[tuple[str, int], Path], sketch: Sketch
 ) -> Mapping[str, Json]:
-    """Write the section; the report has each line that names a guest, whether it counts or not. `owners` gets the lines
-    whose comments belong to a guest."""
+    """Write the section; the report has each line that names a guest, whether it counts or not. `networks` are the
+    host's own by interface. `owners` gets the lines whose comments belong to a guest."""
     texts = material.below(*SOURCES, *FILES, HOSTS_FILE)
-    lines, known = guest_lines(texts), known_guests(texts)
+    lines = guest_lines(texts)
+    known = counting_lines(lines)
     twice = dict(_addresses_twice(lines))
+    spread = _in_several_networks(lines, networks)
     section: dict[str, Json] = {}
     # one MAC speaks for all of its line: one for which the line counts, where there is one
     several = {line.where: line for line in reversed(lines)}
@@ -34,9 +38,11 @@ def read_guests_of_dnsmasq(
         last = known.get(line.mac)
         if several[line.where] != line:
             continue
-        if last != line or line.extra:
+        if line.mac in spread:
+            sketch.notes.add("unmanaged", SECTION, line.where, f"{_words(line)}: {IN_EACH_NETWORK}")
+        elif last != line or line.extra:
             sketch.notes.add("unmanaged", SECTION, line.where, _left(line, last))
-            if last == line and line.name:
+            if last == line and line.name and "ignore" not in line.extra:
                 sketch.also.setdefault(SECTION, {})[line.name] = _entry(line)
         elif not line.name:
             sketch.notes.add("unmanaged", SECTION, line.where, f"{line.mac} {line.address} has no name".strip())
@@ -108,6 +114,26 @@ def _addresses_twice(lines: Sequence[GuestLine]) -> Iterator[tuple[str, str]]:
             where = first.setdefault(line.address, line.where)
             if where != line.where:
                 yield line.where, f"dnsmasq refuses to start: {line.address} is reserved at {where} already"
+
+
+def _in_several_networks(lines: Sequence[GuestLine], networks: Mapping[str, Sequence[str]]) -> set[str]:
+    """The MACs with addresses in several networks: dnsmasq takes the line whose address fits the client's network
+    (dnsmasq(8), `dhcp-host`), so more than one line counts."""
+    homes: dict[str, set[str]] = {}
+    for line in lines:
+        if line.address and "ignore" not in line.extra:
+            held = (address for addresses in networks.values() for address in addresses)
+            home = next((network for network in held if is_in(line.address, network)), "")
+            homes.setdefault(line.mac, set()).add(home)
+    return {mac for mac, found in homes.items() if len(found) > 1}
+
+
+def is_in(address: str, network: str) -> bool:
+    """Whether an address is in the network of an interface's address (CIDR)."""
+    try:
+        return ip_address(address) in ip_interface(network).network
+    except ValueError:
+        return False
 
 
 def _left(line: GuestLine, last: GuestLine | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pydantic_core import PydanticCustomError
 
-from service.adopt.guests import read_guests_of_dnsmasq, register_guest_files
+from service.adopt.guests import is_in, read_guests_of_dnsmasq, register_guest_files
 from service.adopt.interfaces_read import significant
 from service.adopt.material import Material
 from service.adopt.sketch import Sketch
@@ -32,6 +32,7 @@ _FLAGS = {
 }
 _NUMBERS = ("cache-size", "dns-forward-max", "dhcp-lease-max", "local-ttl", "neg-ttl", "max-ttl", "max-cache-ttl",
             "min-cache-ttl")  # fmt: skip
+_OPTIONS = ("dhcp-option", "dhcp-option-force")
 _LISTS = ("interface", "except-interface", "no-dhcp-interface", "listen-address")
 _PLACES: Mapping[str, Callable[[str], str]] = {
     "dhcp-leasefile": check_lease_file,
@@ -57,7 +58,8 @@ def fits(check: Callable[[str], str], value: str) -> bool:
 
 @dataclass(slots=True)
 class _Reading:
-    """The section while it is put together. `ranges` are by the tag that they set, where they set one."""
+    """The section while it is put together. `ranges` are by the tag that they set, where they set one. `taken_back`
+    are options of ranges (index, number) whose last line no spec can say."""
 
     sketch: Sketch
     value: dict[str, Json] = field(default_factory=dict)
@@ -68,6 +70,7 @@ class _Reading:
     is_ordered: bool = False
     last_domain: tuple[str, int] | None = None
     tag_counts: Counter[str] = field(default_factory=Counter)
+    taken_back: set[tuple[int, int]] = field(default_factory=set)
     pending: list[tuple[str, Directive]] = field(default_factory=list)
     owners: dict[tuple[str, int], Path] = field(default_factory=dict)
 
@@ -115,7 +118,7 @@ class _Reading:
         elif key == "dhcp-leasefile" and value:
             self.lease_file = value
             self.took(path, directive, ("dhcp", 0, "lease_file"), owner=("dhcp", 0))
-        elif key in ("dhcp-range", "dhcp-option"):
+        elif key in ("dhcp-range", *_OPTIONS):
             self.pending.append((path, directive))
         elif key not in _TAKEN_ELSEWHERE and (key, value) != PROTECTION:
             self.unmanaged(path, directive)
@@ -148,7 +151,7 @@ class _Reading:
             self.unmanaged(path, directive, "not a plain range of IPv4 addresses")
             return
         home = next(
-            ((name, n) for name, held in networks.items() for n in held if _is_in(rest[0], n)), None
+            ((name, n) for name, held in networks.items() for n in held if is_in(rest[0], n)), None
         )  # fmt: skip
         if tags and self.tag_counts[tags[0].removeprefix("set:")] > 1:
             self.unmanaged(path, directive, "several ranges set the same tag")
@@ -183,12 +186,17 @@ class _Reading:
         index = 0 if not tags and len(self.ranges) == 1 else None
         if len(tags) == 1:
             index = self.tags.get(tags[0].removeprefix("tag:"))
-        if index is None or number not in OPTIONS or len(parts) < 2 or len(tags) > 1:
+        is_forced = directive.key != "dhcp-option"
+        if index is None or number not in OPTIONS or len(parts) < 2 or len(tags) > 1 or is_forced:
+            if index is not None:
+                self.taken_back.add((index, number))
             why = "belongs to all ranges" if not tags and len(self.ranges) > 1 else ""
             self.unmanaged(path, directive, why)
             return
-        options = self.ranges[index].setdefault("options", {})
-        if isinstance(options, dict) and str(number) not in options:
+        options = self.ranges[index].get("options", {})
+        is_last = (index, number) not in self.taken_back
+        if is_last and isinstance(options, dict) and str(number) not in options:
+            self.ranges[index]["options"] = options
             values: list[Json] = [int(part) if _is_number(part) else part for part in parts[1:]]
             options[str(number)] = values[0] if len(values) == 1 else values
             self.took(path, directive, ("dhcp", index, "options", str(number)), owner=("dhcp", index))
@@ -237,10 +245,11 @@ def read_names(material: Material, networks: Mapping[str, Sequence[str]], sketch
         if directive.key == "dhcp-range":
             reading.range(path, directive, networks)
     for path, directive in reversed(reading.pending):  # of one option given twice dnsmasq sends the last
-        if directive.key == "dhcp-option":
+        if directive.key in _OPTIONS:
             reading.option(path, directive)
     _finish(reading, sketch)
-    section = read_guests_of_dnsmasq(material, reading.owners, sketch) if SECTION in sketch.values else {}
+    is_there = SECTION in sketch.values
+    section = read_guests_of_dnsmasq(material, networks, reading.owners, sketch) if is_there else {}
     if section:
         _others(material, reading, section, sketch)
     for file in used:
@@ -382,13 +391,6 @@ def _comments(path: str, data: bytes, reading: _Reading) -> None:
 
 def _is_address(text: str) -> bool:
     return re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", text) is not None
-
-
-def _is_in(address: str, network: str) -> bool:
-    try:
-        return ipaddress.ip_address(address) in ipaddress.ip_interface(network).network
-    except ValueError:
-        return False
 
 
 def _is_number(text: str) -> bool:

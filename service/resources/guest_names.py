@@ -219,9 +219,11 @@ class GuestNames:
         """What a person can do about a line that says otherwise."""
         if known.may_move:
             return take_over_hint("guests", observed.host, known.path)
-        more = (
-            f"the line also says {', '.join(known.extra)}, which `guests` cannot" if known.extra else "it is not ours"
-        )
+        more = "it is not ours"
+        if known.extra:
+            more = f"the line also says {', '.join(known.extra)}, which `guests` cannot"
+        elif known.hides:
+            more = f"without it {known.hides} would count, which says more of this MAC than `guests` can"
         return f"change {known.where} on the host; {more}, so it is not taken over"
 
     def with_ethers(self, total: Contribution, observed: HostObserved) -> Contribution:

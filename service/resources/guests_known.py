@@ -2,10 +2,11 @@
 
 guest_lines(texts) -> tuple[GuestLine, …]    out of dnsmasq's files, hosts folders, /etc/ethers, in its order
 known_guests(texts) -> {mac: GuestLine}      the line that counts: of several for one MAC the last
+counting_lines(lines) -> {mac: GuestLine}    the same of lines, with those that say `ignore`
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from service.formats import dnsmasq, ethers
 
@@ -23,6 +24,7 @@ class GuestLine:
     """What one line says of one MAC, and its place (`path:line`).
 
     `extra` is what no key of a spec's `guests` says: further MACs, tags, a lease time, an IPv6 address, a domain.
+    `hides` is the place of an earlier line that says more of the same MAC, and would count if this one went.
     """
 
     mac: str
@@ -30,6 +32,7 @@ class GuestLine:
     address: str
     where: str
     extra: tuple[str, ...] = ()
+    hides: str = field(default="", compare=False)
 
     @property
     def path(self) -> str:
@@ -44,7 +47,7 @@ class GuestLine:
     @property
     def may_move(self) -> bool:
         """Whether our own file can say the same, and the line may go."""
-        return not self.extra and not self.path.startswith(f"{HOSTS_FOLDER}/")
+        return not self.extra and not self.hides and not self.path.startswith(f"{HOSTS_FOLDER}/")
 
 
 def guest_lines(texts: Mapping[str, bytes], *, own: bool = True) -> tuple[GuestLine, ...]:
@@ -70,16 +73,21 @@ def guest_lines(texts: Mapping[str, bytes], *, own: bool = True) -> tuple[GuestL
 
 
 def known_guests(texts: Mapping[str, bytes], *, own: bool = True) -> dict[str, GuestLine]:
-    """What dnsmasq knows of each MAC: the last line that names it (seen with 2.90), /etc/ethers where no other does.
-
-    One that is to be ignored is not known.
-    """
-    known: dict[str, GuestLine] = {}
-    for line in guest_lines(texts, own=own):
-        if line.path == ethers.PATH and line.mac in known:
-            continue
-        known[line.mac] = line
+    """What dnsmasq knows of each MAC: the line that counts. One that is to be ignored is not known."""
+    known = counting_lines(guest_lines(texts, own=own))
     return {mac: line for mac, line in known.items() if "ignore" not in line.extra}
+
+
+def counting_lines(lines: Iterable[GuestLine]) -> dict[str, GuestLine]:
+    """Of the lines for each MAC the last (seen with 2.90), that of /etc/ethers where no other names it."""
+    known: dict[str, GuestLine] = {}
+    for line in lines:
+        before = known.get(line.mac)
+        if before is not None and line.path == ethers.PATH:
+            continue
+        stays = before is not None and not before.may_move and before.where != line.where
+        known[line.mac] = replace(line, hides=before.where) if before is not None and stays else line
+    return known
 
 
 def _of_line(value: str, where: str) -> Iterator[GuestLine]:

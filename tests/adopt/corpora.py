@@ -54,6 +54,12 @@ DNSMASQ = {
     b"dhcp-option=tag:lan,3,10.10.10.1\ndhcp-option=tag:lan,option:dns-server,10.10.10.1\n",
     "a tag and a range that no spec has": b"interface=vmbr0\ndhcp-range=set:lan,10.10.10.100,10.10.10.200,12h\n"
     b"dhcp-option=tag:lan,3,10.10.10.1\ndhcp-range=set:far,10.88.0.100,10.88.0.200\ndhcp-option=tag:far,3,10.88.0.1\n",
+    "options that a later line takes back": RANGE + b"dhcp-option=3,10.10.10.1\ndhcp-option=6,10.10.10.1\n"
+    b"dhcp-option=3\ndhcp-option-force=6,9.9.9.9\ndhcp-option=42\ndhcp-option=42,10.10.10.1\n",
+    "one MAC in several lines": RANGE + b"dhcp-host=02:00:00:00:00:01,02:00:00:00:00:02,10.10.10.20,a\n"
+    b"dhcp-host=02:00:00:00:00:02,10.10.10.21,b\ndhcp-host=02:00:00:00:00:03,10.10.10.22,c\n"
+    b"dhcp-host=02:00:00:00:00:03,ignore\ndhcp-host=02:00:00:00:00:04,ignore\ndhcp-host=02:00:00:00:00:04,10.10.10.23,d\n"
+    b"dhcp-host=02:00:00:00:00:05,10.10.10.24,e\ndhcp-host=02:00:00:00:00:05,10.99.0.24,e\n",
     "what no section has": RANGE + b"address=/x.lan/10.0.0.1\nconf-file=/etc/other\nenable-tftp\n\n"
     b"log-facility=/etc/passwd\ndhcp-script=/bin/true\nread-ethers\ndhcp-hostsdir=/etc/hostsdir\ndhcp-leasefile=/root/x\n",
     "guests of all sorts": RANGE + b"dhcp-host=02:00:00:00:00:01,10.10.10.20,a\n"

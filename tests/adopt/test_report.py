@@ -16,7 +16,7 @@ from service.model.states import Absent
 from service.plan.make import make_plan
 from service.resources.desired import LastApplied
 from service.resources.routes import DefaultRoutes
-from tests.adopt.corpora import BASE, INPUTS, MAIN, RANGE
+from tests.adopt.corpora import BASE, DNSMASQ, INPUTS, MAIN, RANGE
 from tests.adopt.test_styles import planned, spec_of
 from tests.adopt.trees import booted, material
 
@@ -56,6 +56,45 @@ def test_of_two_lines_for_one_mac_the_last_counts_and_the_other_is_told() -> Non
     other = b"dhcp-host=02:00:00:00:00:03,10.10.10.50,late\n"
     host = Material({**BASE, path: RANGE + other, "/etc/dnsmasq.d/a": b"dhcp-host=02:00:00:00:00:03,early\n"})
     assert adopt(host).values["guests"] == {"late": {"mac": "02:00:00:00:00:03", "address": "10.10.10.50"}}
+
+
+def test_of_the_lines_for_one_mac_each_is_told_for_what_it_does() -> None:
+    made = adopt(Material({**BASE, "/etc/dnsmasq.conf": DNSMASQ["one MAC in several lines"]}))
+    assert made.values["guests"] == {
+        "b": {"mac": "02:00:00:00:00:02", "address": "10.10.10.21"},
+        "d": {"mac": "02:00:00:00:00:04", "address": "10.10.10.23"},
+    }
+    said = {line: words for line, (sort, words) in told(made, "/etc/dnsmasq.conf").items() if sort == "unmanaged"}
+    takes = "without effect, of the lines for one MAC dnsmasq takes /etc/dnsmasq.conf"
+    several = "this MAC has addresses in several networks, and `guests` has one address for a MAC"
+    assert said == {
+        "4": "a 02:00:00:00:00:01 10.10.10.20: `guests` has no key for another MAC, 02:00:00:00:00:02",
+        "6": f"c 02:00:00:00:00:03 10.10.10.22: {takes}:7",
+        "7": "02:00:00:00:00:03: `guests` has no key for ignore",
+        "8": f"02:00:00:00:00:04: {takes}:9",
+        "10": f"e 02:00:00:00:00:05 10.10.10.24: {several}",
+        "11": f"e 02:00:00:00:00:05 10.99.0.24: {several}",
+    }
+
+
+def test_a_line_that_hides_one_of_which_a_spec_cannot_say_all_is_not_taken_over() -> None:
+    """Without it the hidden line would count: dnsmasq would give the MAC the other name."""
+    host = Material({**BASE, "/etc/dnsmasq.conf": DNSMASQ["one MAC in several lines"]})
+    text = adopt(host).text.replace("sync: approve\n", "sync: approve\ntake_over: [guests]\n")
+    plan, _, _ = planned(text, host)
+    assert (plan.steps, plan.refusals) == ((), ())
+    plan, _, _ = planned(text.replace("10.10.10.21", "10.10.10.31"), host)
+    (refusal,) = plan.refusals
+    assert "without it /etc/dnsmasq.conf:4 would count" in refusal.hint
+
+
+def test_an_option_that_a_later_line_takes_back_is_not_in_the_spec() -> None:
+    made = adopt(Material({**BASE, "/etc/dnsmasq.conf": DNSMASQ["options that a later line takes back"]}))
+    assert "options: {42: 10.10.10.1}" in made.text
+    said = told(made, "/etc/dnsmasq.conf")
+    for line in ("4", "5"):
+        assert said[line][0] == "unmanaged"
+        assert said[line][1].endswith("(without effect, because a later line has the same option)")
 
 
 def test_a_reservation_that_a_spec_cannot_say_stays_where_it_is() -> None:

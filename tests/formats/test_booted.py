@@ -78,7 +78,8 @@ def told(found: IfaceMeaning) -> dict[str, Any]:
 
 def compared(case: Path, config: InterfacesConfig, seen: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """(name, what we say, what was seen) of every link that both can tell of."""
-    have = {} if config.fatal else {n: f for n, f in meanings(config).items() if f.auto and is_made(f, config)}
+    known = {} if config.fatal else meanings(config)
+    have = {n: f for n, f in known.items() if (f.auto or f.is_lower) and is_made(f, config)}
     skipped = {n for n, f in meanings(config).items() if not is_made(f, config)}
     for name in sorted({*have, *seen["links"]} - {"lo"} - skipped):
         link = seen["links"].get(name, {"addresses": [], "bridge": None, "mtu": 1500})

@@ -181,3 +181,26 @@ def test_an_address_with_a_broadcast_and_those_below_are_not_set_as_ifupdown2_3_
     assert (here.addresses, elsewhere.addresses) == (set_by_3_0_0, all_of_them)
     lost = here.broadcast.addresses if here.broadcast else ()
     assert tuple(sorted((*set_by_3_0_0, *lost))) == all_of_them
+
+
+@pytest.mark.parametrize(
+    ("above", "lower"),
+    [
+        ("iface eno1.20 inet manual", "eno1"),
+        ("iface vlan20 inet manual\n\tvlan-raw-device eno1", "eno1"),
+        ("iface vx inet manual\n\tvxlan-id 10\n\tvxlan-physdev eno1", "eno1"),
+        ("iface bond0 inet manual\n\tbond-slaves eno0 eno1", "eno1"),
+        ("iface vmbr1 inet manual\n\tbridge-ports eno1", "eno1"),
+        ("iface vmbr1 inet manual\n\tbridge-ports eno1.20", "eno1"),
+        ("iface vmbr0.30 inet manual\n\niface vmbr0 inet manual\n\tbridge-ports eno1", "eno1"),
+    ],
+)
+def test_ifupdown2_brings_up_what_an_interface_stands_on(above: str, lower: str) -> None:
+    """Seen with ifupdown2 3.0.0: with no `auto eno1`, `ifup -a` sets the address of eno1 and runs its `up` line."""
+    name = above.split()[1]
+    text = f"auto {name}\n{above}\n\niface {lower} inet static\n\taddress 10.1.1.1/24\n\tup touch /run/x\n"
+    assert read(text.encode(), lower).at_boot
+    assert not read(text.replace(f"auto {name}\n", "").encode(), lower).at_boot
+    assert [found.interface for found in up_effects(load({MAIN_FILE: text.encode()}))] == [lower]
+    is_port = "bridge-ports eno1\n" in f"{above}\n"
+    assert read(text.encode(), lower).addresses == (() if is_port else ("10.1.1.1/24",))

@@ -11,6 +11,8 @@ Rules that ifupdown2 3.0.0 follows and that are easy to get wrong (its addons ad
   "'str' object has no attribute 'packed'", lib/nlcache.py). It sets neither this address nor any below it;
 - with `pointopoint`, by its position, an address has the prefix of the other end: /32 if none is written;
 - the port of a bridge gets no addresses;
+- what an interface stands on comes up with it, without an `auto` line of its own: ports of a bridge, links of a bond,
+  the link below a VLAN or a VXLAN (get_dependent_ifacenames of the addons; seen);
 - of an option given twice in a stanza the first counts, over several stanzas the last one applied;
 - an interface is a bridge when it has `bridge-ports` or `bridge-vlan-aware`; unsaid, STP is off, forward delay 15 s.
 """
@@ -44,6 +46,8 @@ from service.formats.up_lines import Effect, LinkForwarding, effects
 
 ADDRESS_ATTRIBUTES = ("netmask", "broadcast", "scope", "preferred-lifetime")
 """Options that ifupdown2 ties to an address by their position."""
+LOWER_LINK_OPTIONS = ("bond-slaves", "bond-ports", "vlan-raw-device", "vxlan-physdev")
+"""Options that name the links on which an interface stands; a bridge's ports beside."""
 
 
 def entries_of(stanza: Stanza, program: BootProgram) -> list[AddressEntry]:
@@ -237,9 +241,32 @@ def meanings(config: InterfacesConfig) -> Mapping[str, IfaceMeaning]:
     """Every interface that has a stanza, by the name written there (a range is one entry)."""
     if None not in config.meant:
         made = {n: _made(config, n, these) for n, these in config.by_name.items()}
-        config.meant[None] = made if config.program.is_classic else _without_addresses_of_ports(made)
+        if not config.program.is_classic:
+            made = _without_addresses_of_ports(_with_lower_links(made))
+        config.meant[None] = made
     found: Mapping[str, IfaceMeaning] = config.meant[None]
     return found
+
+
+def _with_lower_links(made: Mapping[str, IfaceMeaning]) -> dict[str, IfaceMeaning]:
+    """ifupdown2 brings up every link on which another one stands that it brings up."""
+    todo = [name for name, have in made.items() if have.at_boot]
+    lower: set[str] = set()
+    while todo:
+        name = todo.pop()
+        found = {*_lower_links(made.get(name, IfaceMeaning(name)))} - lower  # a VLAN may do without a stanza
+        lower |= found
+        todo += found
+    return {name: replace(have, is_lower=True) if name in lower else have for name, have in made.items()}
+
+
+def _lower_links(have: IfaceMeaning) -> Iterator[str]:
+    """The links that one interface needs, as they are written."""
+    yield from have.bridge.ports if have.bridge is not None else ()
+    for key in LOWER_LINK_OPTIONS:
+        yield from (word for option in have.lines(key)[:1] for word in option.value.split())
+    if "." in have.name and not have.lines("vlan-raw-device"):
+        yield have.name.rpartition(".")[0]
 
 
 def _without_addresses_of_ports(made: Mapping[str, IfaceMeaning]) -> dict[str, IfaceMeaning]:

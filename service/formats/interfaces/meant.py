@@ -78,7 +78,7 @@ class IfaceMeaning:
     `addresses` are sorted CIDRs with host bits; `gateways` sorted addresses; `peers` the other ends of `pointopoint`
     lines, sorted; `other` are options that are not
     understood here (or whose value cannot be read); `options` are all lines with their places. `broadcast` is there
-    whether the host's ifupdown fails at it or not.
+    whether the host's ifupdown fails at it or not. `is_lower`: another interface that the boot brings up needs it.
     """
 
     name: str
@@ -96,11 +96,13 @@ class IfaceMeaning:
     options: tuple[PlacedOption, ...] = field(default=(), compare=False)
     places: tuple[StanzaPlace, ...] = field(default=(), compare=False)
     broadcast: BroadcastLine | None = field(default=None, compare=False)
+    is_lower: bool = field(default=False, compare=False)
 
     @property
     def at_boot(self) -> bool:
-        """Whether the boot brings it up: `auto`, class mgmt, or class hotplug (if the link exists by then)."""
-        return self.auto or "hotplug" in self.classes or "mgmt" in self.classes
+        """Whether the boot brings it up: `auto`, class mgmt, class hotplug (if the link exists by then), or for another
+        one that stands on it."""
+        return self.auto or self.is_lower or "hotplug" in self.classes or "mgmt" in self.classes
 
     def boot_effects(self) -> tuple[Effect, ...]:
         """What its shell lines do when it comes up, in order."""
