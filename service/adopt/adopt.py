@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from service.adopt.forwarding import tell_missing_forwarding
 from service.adopt.material import HOSTNAME_FILE, KEY_FILE, Material
 from service.adopt.names import read_names, shortened
 from service.adopt.nat import read_nat
@@ -105,6 +106,7 @@ def adopt(
     without_errors(host, head, sketch)
     if tagged.without_lone_one(sketch):
         without_errors(host, head, sketch)
+    tell_missing_forwarding(material, sketch)
     if "dnsmasq" not in sketch.values:
         sketch.drop(("guests",), "the spec has no `dnsmasq`, and without it nothing serves the guests")
     shortened(sketch)

@@ -15,9 +15,14 @@ SECTION = "nat"
 
 
 def read_forwarding(material: Material, config: InterfacesConfig, sketch: Sketch) -> None:
-    """What sets forwarding at boot. NAT needs it: where nothing sets it, the report announces the first plan's step."""
+    """What sets forwarding at boot, which NAT needs."""
     at_boot = Sysctl(SECTION, FORWARDING, "1", "").at_boot(seen_in(material))
     _kernel_settings(material, config, at_boot, sketch)
+
+
+def tell_missing_forwarding(material: Material, sketch: Sketch) -> None:
+    """If the spec has NAT and nothing sets forwarding at boot, the first plan does. After lint has refused what it does."""
+    at_boot = Sysctl(SECTION, FORWARDING, "1", "").at_boot(seen_in(material))
     if SECTION in sketch.values and isinstance(at_boot, Seen) and at_boot.value != "1":
         said = f"{at_boot.where} sets it to {at_boot.value}" if at_boot.where else "no file that was read sets it"
         what = f"NAT needs net.ipv4.ip_forward at boot, and {said}: the first plan writes it into {OWN_FILE}"

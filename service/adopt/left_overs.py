@@ -26,23 +26,26 @@ def read_left_overs(material: Material, config: InterfacesConfig, account: Accou
     if FIREWALL_LEFT_OVER in material.files:
         lines = significant(material.files[FIREWALL_LEFT_OVER])
         account.read("firewall", FIREWALL_LEFT_OVER, lines, "not applied yet", whole=FIREWALL_LEFT_OVER)
-        what = f"it is a change that waits: the next reboot moves it over {PVE_FIREWALL[1]}"
+        what = f"the next reboot moves it over {PVE_FIREWALL[1]}"
         account.add("danger", "firewall", FIREWALL_LEFT_OVER, what)
     cluster = material.files.get(_CLUSTER_FILE, b"").decode("utf-8", "replace").splitlines()
     for old, new in names.items():
         for number, line in enumerate(cluster, 1):
             words = line.partition("#")[0].split()
             if any(word in ("-i", "-iface", "--iface") and words[n + 1] == old for n, word in enumerate(words[:-1])):
-                what = f"names {old}, which is {new} after the next reboot: Proxmox's pinning does not change this file"
+                what = (
+                    f"names {old}, which is {new} after the next reboot. Proxmox's pinning does not change this file. "
+                )
+                what += f"Fix: write {new} there when the host has rebooted"
                 account.add("danger", "firewall", f"{_CLUSTER_FILE}:{number}", what)
 
 
 def _words(names: Mapping[str, str]) -> str:
-    waits = "it is a change that waits: the next reboot moves it over /etc/network/interfaces"
+    waits = f"the next reboot moves it over {MAIN_FILE}"
     if not names:
         return f"{waits}. Fix: apply or discard it where it was made, and adopt again"
-    pairs = ", ".join(f"{old} to {new}" for old, new in names.items())
+    pairs = ", ".join(f"{old} to {new}" for old, new in sorted(names.items()))
     return (
-        f"a reboot renames {pairs}: Proxmox pins the names of network cards. {waits[0].upper()}{waits[1:]}. "
-        "Fix: reboot the host, and adopt again; the spec written now has the old names"
+        f"a reboot renames {pairs}. Proxmox pins the names of network cards, and {waits}. "
+        "Fix: reboot the host, and adopt again. Until then the spec has the old names"
     )

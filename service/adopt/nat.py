@@ -179,7 +179,9 @@ def _live(material: Material, places: dict[tuple[str, str], list[str]], sketch: 
     for made in material.live.masquerades.value:
         counts[made.source, made.out] += made.count
         if (made.source, made.out) not in places and made.table != f"nft {TABLE}":
-            what = f"{_named(made)} is made now by {made.table}, and not after a reboot"
+            what = (
+                f"{_named(made)} is made now by {made.table}, and no line that passerelle understands makes it at boot"
+            )
             sketch.notes.add("danger", SECTION, "", what)
     for (source, out), where in places.items():
         count = counts[source, out]

@@ -33,6 +33,7 @@ from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.formats.nat_files import is_about_nat, of_command
 from service.kinds.addressing import is_reached
 from service.model.states import Json
+from service.observe.at_boot import LEFT_OVER
 from service.resources.generated import SDN_FILE
 from service.resources.stanzas import meant_fields
 from service.spec.findings import Path
@@ -75,6 +76,7 @@ def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> Interfa
                 continue
             _interface(name, have, ports, sketch, is_pve=is_pve)
             _broadcast(name, have, material, sketch)
+            _lost_masks(name, have, sketch)
         for name in sorted(ports - set(meanings(config)) - set(altnames)):
             sketch.mapping("interfaces")[name] = {}
             what = f"{name} is only the port of a bridge"
@@ -96,7 +98,8 @@ def _outside(config: InterfacesConfig, everything: InterfacesConfig, material: M
             sketch.notes.read("interfaces", path, lines, what, whole=f"{path}:1")
             sketch.notes.add("unmanaged", "interfaces", f"{path}:1", what)
     for path, data in material.files.items():
-        if path.startswith("/etc/network/") and path not in everything.files and (others := significant(data)):
+        is_told = path in everything.files or path == LEFT_OVER
+        if path.startswith("/etc/network/") and not is_told and (others := significant(data)):
             is_program = path.startswith(CONF_FILE.rpartition("/")[0])
             what = "a file of ifupdown2's own" if is_program else "no file that the boot reads sources it"
             sketch.notes.read("interfaces", path, others, what, whole=path)
@@ -179,8 +182,26 @@ def _on_link(name: str, have: IfaceMeaning, value: dict[str, Json], section: str
         value["on_link"] = True
         if gateway not in have.peers:
             where = next((f"{o.path}:{o.line}" for o in have.lines("gateway") if o.value == gateway), "")
+            made = (line for line in have.up_lines if any(_is_route_by(effect, gateway) for effect in line.effects))
+            where = where or next((f"{line.path}:{line.line}" for line in made), "")
             what = f"{name}: the gateway {gateway} is outside its subnets. That is right if the provider's router is on"
             sketch.notes.add("danger", section, where, f"{what} the same link, and otherwise a typing error")
+
+
+def _is_route_by(effect: Effect, gateway: str) -> bool:
+    return isinstance(effect, DefaultRouteLine) and effect.via == gateway
+
+
+def _lost_masks(name: str, have: IfaceMeaning, sketch: Sketch) -> None:
+    """Addresses that ifupdown2 sets with another netmask than their stanza has."""
+    section = "interfaces" if have.bridge is None else "bridges"
+    for mask in have.lost_masks:
+        makes = f"sets {mask.there}" if mask.there else f"cannot read {mask.option.value} then, and sets no address"
+        what = (
+            f"{name}: ifupdown2 counts the `netmask` lines of all stanzas of {name} together, so it {makes}. "
+            f"Fix: write `address {mask.written}` without `netmask`"
+        )
+        sketch.notes.add("danger", section, f"{mask.option.path}:{mask.option.line}", what)
 
 
 def _broadcast(name: str, have: IfaceMeaning, material: Material, sketch: Sketch) -> None:
@@ -190,8 +211,8 @@ def _broadcast(name: str, have: IfaceMeaning, material: Material, sketch: Sketch
         return
     section = "interfaces" if have.bridge is None else "bridges"
     lost = ", ".join(line.addresses) or "no address"
-    what = f"{name}: ifupdown2 3.0.0 fails at this line: no boot and no ifreload sets {lost}: take it out"
-    after = ", then adopt again: the spec says what the next boot sets" if version else ""
+    what = f"{name}: ifupdown2 3.0.0 fails at this line: no boot and no ifreload sets {lost}. Fix: remove the line"
+    after = ", and adopt again. The spec has what the next boot sets" if version else ""
     sketch.notes.add("danger", section, line.where, what + after)
 
 

@@ -58,11 +58,12 @@ def read_zones(material: Material, account: Account) -> None:
     for path, data in files.items():
         if path.count("/") > 3 and (lines := significant(data)):
             zone = path.split("/")[3]
-            what = f"{len(lines)} lines for dnsmasq@{zone}: {MADE_BY}"
+            many = f"{len(lines)} lines" if len(lines) > 1 else "1 line"
+            what = f"{many} for dnsmasq@{zone}: {MADE_BY}"
             account.read("dnsmasq", path, lines, what, whole=path)
     for zone in sorted(set(_zones(material))):
         unit = f"dnsmasq@{zone}"
-        what = f"{unit} serves the zone {zone}: started and written by Proxmox's SDN, left alone"
+        what = f"{unit} serves the zone {zone}: Proxmox's SDN starts and writes it, and passerelle leaves it alone"
         account.add("unmanaged", "dnsmasq", "", what)
 
 

@@ -77,8 +77,11 @@ def of_command(command: str, path: str, line: int) -> tuple[NatFound, ...]:
 
 
 def is_about_nat(command: str) -> bool:
-    """Whether a shell line adds, checks or deletes something of iptables' table nat."""
-    return re.search(r"\bip6?tables\S*\s(?:.*\s)?(?:-t|--table)\s+nat\b", command[:2000]) is not None
+    """Whether a shell line adds, checks or deletes something of iptables' table nat, or such a rule of nft."""
+    text = command[:2000]
+    if re.search(r"\bip6?tables\S*\s(?:.*\s)?(?:-t|--table)\s+nat\b", text):
+        return True
+    return re.search(r"\bnft\s(?:.*\s)?(?:masquerade|snat|dnat|redirect)\b", text) is not None
 
 
 def _split(line: str) -> list[str]:

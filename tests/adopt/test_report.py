@@ -197,6 +197,45 @@ def test_forwarding_that_nothing_sets_at_boot_is_dangerous_and_the_first_plan_is
     assert of(adopt(off), "danger", "/etc/sysctl.d/99-x.conf:1 sets it to 0")
 
 
+def test_forwarding_is_not_announced_for_nat_that_lint_refuses() -> None:
+    rule = b"\tpost-up iptables -t nat -A POSTROUTING -s 10.10.10.0/24 -o vmbr0 -j MASQUERADE\n"
+    quiet = BASE[MAIN].replace(b"\tpost-up echo 1 > /proc/sys/net/ipv4/ip_forward\n", rule)
+    made = adopt(Material({**BASE, MAIN: quiet}))
+    assert "nat" not in made.values
+    assert not of(made, "danger", "ip_forward")
+    assert made.report.plan.changes == ()
+
+
+@pytest.mark.parametrize("verb", ["masquerade", "snat to 198.51.100.11"])
+def test_a_line_with_a_nat_rule_of_nft_is_about_nat(verb: str) -> None:
+    line = f"\tpost-up nft add rule ip nat post ip saddr 10.10.10.0/24 oifname enp1s0 {verb}\n\tpost-up echo".encode()
+    made = adopt(Material({**BASE, MAIN: BASE[MAIN].replace(b"\tpost-up echo", line, 1)}))
+    (note,) = [note for note in made.report.notes if "post-up nft" in note.what]
+    assert (note.sort, note.section) == ("unmanaged", "nat")
+
+
+@pytest.mark.parametrize(
+    ("stanza", "line", "said"),
+    [
+        ("iface enp1s0 inet6 static\n\taddress 2001:db8::5\n\tnetmask 64\n", 20, "2001:db8::5/128. Fix: write `address 2001:db8::5/64`"),
+        ("iface enp1s0:0 inet static\n\taddress 198.51.100.12\n\tnetmask 255.255.255.0\n", 20, "198.51.100.12/32. Fix: write `address 198.51.100.12/24`"),
+    ],
+)  # fmt: skip
+def test_a_netmask_that_ifupdown2_gives_to_another_address_is_dangerous(stanza: str, line: int, said: str) -> None:
+    """Seen with ifupdown2 3.0.0: the first netmask belongs to the first address, which has its own prefix."""
+    made = adopt(Material({**BASE, MAIN: BASE[MAIN] + b"\n" + stanza.encode()}))
+    (note,) = of(made, "danger", "counts the `netmask` lines")
+    assert note.where == f"{MAIN}:{line}"
+    assert f"of all stanzas of enp1s0 together, so it sets {said}" in note.what
+
+
+def test_a_gateway_of_a_shell_line_outside_the_subnets_is_told_at_its_line() -> None:
+    line = b"\tup ip route add default via 203.0.113.1 dev enp1s0 onlink\n"
+    made = adopt(Material({**BASE, MAIN: BASE[MAIN].replace(b"\tgateway 198.51.100.1\n", line)}))
+    (note,) = of(made, "danger", "the gateway 203.0.113.1 is outside its subnets")
+    assert note.where == f"{MAIN}:7"
+
+
 SDN = """\
 #version:12
 
@@ -285,6 +324,26 @@ def test_a_pinning_that_waits_says_what_a_reboot_renames() -> None:
     assert rule.where == "/etc/pve/firewall/cluster.fw:2"
     (waits,) = of(made, "danger", "moves it over /etc/pve/local/host.fw")
     assert waits.where == "/etc/pve/local/host.fw.new"
+
+
+BY_HAND = PINNED.replace("iface eno1 inet manual\n", "").replace("bridge-ports eno1", "bridge-ports eno1 eno3")
+WITH_STANZAS = "iface {} inet manual\n\niface {} inet manual\n\niface {} inet manual\n\n"
+
+
+def test_a_pinning_of_a_file_without_stanzas_for_ports_is_one() -> None:
+    """Proxmox's writer adds a plain stanza for each card of the host."""
+    new = BY_HAND.replace("eno1", "nic0").replace("eno2", "nic1").replace("eno3", "nic2")
+    added = WITH_STANZAS.format("nic0", "nic2", "nic3")
+    made = adopt(Material({**BASE, MAIN: BY_HAND.encode(), f"{MAIN}.new": (added + new).encode()}))
+    (note,) = of(made, "danger", "a reboot renames")
+    assert "a reboot renames eno1 to nic0, eno2 to nic1, eno2.7 to nic1.7, eno3 to nic2. Proxmox" in note.what
+
+
+def test_another_port_in_a_file_that_waits_is_no_pinning() -> None:
+    new = WITH_STANZAS.format("eno1", "eno3", "eno4") + BY_HAND.replace("eno1 eno3", "eno1 eno4")
+    made = adopt(Material({**BASE, MAIN: BY_HAND.encode(), f"{MAIN}.new": new.encode()}))
+    assert not of(made, "danger", "a reboot renames")
+    assert of(made, "danger", "the next reboot moves it over /etc/network/interfaces")
 
 
 @pytest.mark.parametrize("change", ["address 10.7.0.2/24", "address 10.7.0.1/24\n\tmtu 9000"])

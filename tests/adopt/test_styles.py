@@ -280,8 +280,8 @@ def test_a_change_that_waits_for_a_reboot_is_told() -> None:
 @pytest.mark.parametrize(
     ("version", "addresses", "told"),
     [
-        ("3.0.0-1.1", "", ": take it out, then adopt again: the spec says what the next boot sets"),
-        ("", "addresses: [10.10.10.1/24], ", ": take it out"),
+        ("3.0.0-1.1", "", ". Fix: remove the line, and adopt again. The spec has what the next boot sets"),
+        ("", "addresses: [10.10.10.1/24], ", ". Fix: remove the line"),
         ("3.2.0-1+pmx9", "addresses: [10.10.10.1/24], ", None),
     ],
     ids=["Debian 12's ifupdown2", "nobody knows", "a later one"],

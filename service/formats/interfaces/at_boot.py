@@ -32,6 +32,7 @@ from service.formats.interfaces.meant import (
     BridgeMeaning,
     BroadcastLine,
     IfaceMeaning,
+    LostMask,
     PlacedOption,
     StanzaPlace,
     UpLine,
@@ -192,8 +193,12 @@ def _gather(name: str, standings: Iterable[PlacedStanza], *, broadcast_fails: bo
     got = _Gathering()
     for standing in stands:
         got.add(standing.stanza)
+    lost: list[LostMask] = []
     for entry, netmask in zip(got.entries, over_stanzas(got.entries, "netmask"), strict=True):
-        entry.cidr = read_cidr(entry.option.value, netmask.value if netmask else "")
+        written, entry.cidr = entry.cidr, read_cidr(entry.option.value, netmask.value if netmask else "")
+        if written is not None and written != entry.cidr:
+            option = PlacedOption("address", entry.option.value, entry.stanza.path, entry.option.line)
+            lost.append(LostMask(option, written, entry.cidr or ""))
     for entry, end in zip(got.entries, got.ends, strict=False):
         if entry.cidr is not None and end is not None:
             entry.cidr = read_cidr(f"{entry.cidr.partition('/')[0]}/{end.partition('/')[2]}")
@@ -217,6 +222,7 @@ def _gather(name: str, standings: Iterable[PlacedStanza], *, broadcast_fails: bo
         tuple(PlacedOption(o.name, o.value, s.path, o.line) for s in stanzas for o in s.options),
         tuple(StanzaPlace(s.path, s.first_line, s.last_line) for s in stanzas),
         stop[1] if stop else None,
+        lost_masks=() if got.ends else tuple(lost),
     )
 
 

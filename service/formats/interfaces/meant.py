@@ -72,6 +72,16 @@ class BroadcastLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LostMask:
+    """An `address` line whose netmask ifupdown2 gives to another one: what its stanza says, and what the boot sets.
+    `there` is empty where the address cannot be read with the netmask that it gets."""
+
+    option: PlacedOption
+    written: str
+    there: str
+
+
+@dataclass(frozen=True, slots=True)
 class IfaceMeaning:
     """One interface at the next boot. Two are equal when the boot would do the same, wherever the lines stand.
 
@@ -97,6 +107,7 @@ class IfaceMeaning:
     places: tuple[StanzaPlace, ...] = field(default=(), compare=False)
     broadcast: BroadcastLine | None = field(default=None, compare=False)
     is_lower: bool = field(default=False, compare=False)
+    lost_masks: tuple[LostMask, ...] = field(default=(), compare=False)
 
     @property
     def at_boot(self) -> bool:

@@ -8,25 +8,46 @@ from service.formats.interfaces.loading import InterfacesConfig
 from service.formats.interfaces.meant import IfaceMeaning
 
 MAX_NAMES = 256
+PLAIN = "inet manual"
 
 
 def renamed(config: InterfacesConfig, after: InterfacesConfig) -> dict[str, str]:
-    """{old name: new name} where the new configuration is the old one with other names of cards; else empty."""
-    old, new = meanings(config), meanings(after)
+    """{old name: new name} where the new configuration is the old one with other names of cards; else empty.
+
+    Proxmox's own writer adds a plain stanza for each card of the host, so these make no difference.
+    """
+    old, new = _with_ports(meanings(config)), _with_ports(meanings(after))
     gone = [name for name in old if name not in new]
-    if not 0 < len(gone) <= MAX_NAMES or len(old) != len(new):
+    if not 0 < len(gone) <= MAX_NAMES:
         return {}
     pairs = dict(_by_use(old, new))
-    for name in gone:
+    for name in sorted(gone, key=lambda name: "." not in name):  # a VLAN's card is that of the VLAN
         if name not in pairs:
             like = [n for n in new if n not in old and n not in pairs.values() and _same(old[name], new[n], pairs)]
             pairs |= {name: like[0]} if len(like) == 1 else {}
+        card, _, vlan = name.rpartition(".")
+        other, _, same = pairs.get(name, "").rpartition(".")
+        if card in gone and other and vlan == same:
+            pairs.setdefault(card, other)
     for name in gone:
         card, dot, vlan = name.partition(".")
         if name not in pairs and dot and card in pairs:
             pairs[name] = f"{pairs[card]}.{vlan}"
-    is_whole = set(pairs) == set(gone) and len(set(pairs.values())) == len(pairs)
-    return pairs if is_whole and all(_same(old[n], new.get(pairs.get(n, n)), pairs) for n in old) else {}
+    rest = [new[name] for name in new if name not in old and name not in pairs.values()]
+    rest += [old[name] for name in gone if name not in pairs]
+    is_whole = len(set(pairs.values())) == len(pairs) and all(map(_is_plain, rest))  # an unused card is any of those
+    known = [name for name in old if name in pairs or name in new]
+    return pairs if is_whole and all(_same(old[n], new.get(pairs.get(n, n)), pairs) for n in known) else {}
+
+
+def _with_ports(made: Mapping[str, IfaceMeaning]) -> dict[str, IfaceMeaning]:
+    """The interfaces with their bridges' ports: one without a stanza is as with a plain one."""
+    ports = (port for have in made.values() if have.bridge is not None for port in have.bridge.ports)
+    return {**{port: IfaceMeaning(port, methods=(PLAIN,)) for port in ports}, **made}
+
+
+def _is_plain(have: IfaceMeaning) -> bool:
+    return have.methods == (PLAIN,) and not have.options
 
 
 def _by_use(old: Mapping[str, IfaceMeaning], new: Mapping[str, IfaceMeaning]) -> Iterator[tuple[str, str]]:
