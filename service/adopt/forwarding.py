@@ -21,7 +21,7 @@ def read_forwarding(material: Material, config: InterfacesConfig, sketch: Sketch
 
 
 def tell_missing_forwarding(material: Material, sketch: Sketch) -> None:
-    """If the spec has NAT and nothing sets forwarding at boot, the first plan does. After lint has refused what it does."""
+    """If the spec has NAT and nothing sets forwarding at boot, the first plan does. Ask it after lint."""
     at_boot = Sysctl(SECTION, FORWARDING, "1", "").at_boot(seen_in(material))
     if SECTION in sketch.values and isinstance(at_boot, Seen) and at_boot.value != "1":
         said = f"{at_boot.where} sets it to {at_boot.value}" if at_boot.where else "no file that was read sets it"
