@@ -29,7 +29,9 @@ from service.resources.nat_makers import IPTABLES_UNIT, NFT_UNIT
 from service.spec.yaml_text import flow
 
 SECTION = "nat"
-_SNAT = re.compile(r"-j SNAT --to(?:-source)? (\S+)|snat(?: ip)?(?: to)? (\S+)")
+_SNAT = re.compile(
+    r"-j SNAT --to(?:-source)? (\S+)|\bsnat(?: ip)?(?: to)? ([0-9a-fA-F.:\[\]-]+)(?=\s|$)|-j SNAT|\bsnat\b"
+)
 
 
 def read_nat(material: Material, config: InterfacesConfig, sketch: Sketch) -> None:
@@ -86,7 +88,8 @@ def _other(text: str) -> str:
     match = _SNAT.search(text)
     if match is None:
         return text
-    return f"source NAT to {match[1] or match[2]}, while a spec's `nat` takes the interface's address: {text}"
+    to = match[1] or match[2]
+    return f"source NAT{f' to {to}' if to else ''}, while a spec's `nat` takes the interface's address: {text}"
 
 
 def _from_lines(config: InterfacesConfig, sketch: Sketch) -> list[NatFound]:

@@ -35,33 +35,38 @@ _TOKEN = re.compile(r'#[^\n]*|"[^"\n]*"|[{};,]|\n|[^\s{};,"#]+')
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _PORTS = re.compile(r"[0-9]{1,5}(?:[-:][0-9]{1,5})?")
 _TO = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?::([0-9]{1,5}))?")
+_COUNTERS = re.compile(r"\[[0-9]{1,20}:[0-9]{1,20}\]\s*")
 _BLOCKS = ("table", "chain", "set", "map", "flowtable", "counter", "quota", "limit", "ct", "secmark", "synproxy")
 
 
 def of_iptables_rules(data: bytes, path: str) -> tuple[NatFound, ...]:
     """The rules of table nat. Never raises."""
     found: list[NatFound] = []
-    table = ""
-    for number, raw in enumerate(data[:MAX_BYTES].decode("utf-8", "replace").split("\n"), 1):
-        line = raw.strip()
-        if line.startswith("*"):
-            table = line[1:]
-        elif table == "nat" and line.startswith("-A "):
+    for number, table, line in _restored(data):
+        if table == "nat":
             found += _iptables(_split(line), path, number, line)
     return tuple(found)
 
 
 def iptables_rules(data: bytes, path: str) -> tuple[FilterRule, ...]:
     """Every rule of a file for iptables-restore. Never raises."""
-    found: list[FilterRule] = []
+    return tuple(
+        FilterRule(f"{table[:40]} {line.split()[1][:40]}", line[:400], path, number)
+        for number, table, line in _restored(data)
+        if len(line.split()) > 1
+    )
+
+
+def _restored(data: bytes) -> Iterator[tuple[int, str, str]]:
+    """(line number, table, rule without its counters) of a file for iptables-restore. `iptables-save -c` writes the
+    counters of a rule in front of it, and iptables-restore takes both forms (iptables-save(8))."""
     table = ""
     for number, raw in enumerate(data[:MAX_BYTES].decode("utf-8", "replace").split("\n"), 1):
-        line = raw.strip()
+        line = _COUNTERS.sub("", raw.strip(), count=1) if raw.lstrip().startswith("[") else raw.strip()
         if line.startswith("*"):
-            table = line[1:41]
-        elif line.startswith(("-A ", "-I ")):
-            found.append(FilterRule(f"{table} {line.split()[1][:40]}", line[:400], path, number))
-    return tuple(found)
+            table = line[1:]
+        elif line.startswith(("-A ", "-I ", "--append ", "--insert ")):
+            yield number, table, line
 
 
 def of_command(command: str, path: str, line: int) -> tuple[NatFound, ...]:

@@ -112,7 +112,7 @@ COMMIT
 -A PREROUTING -i enp1s0 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.10.10.20:443
 -A POSTROUTING -s 10.10.10.0/24 -o enp1s0 -j MASQUERADE
 -A POSTROUTING -s 10.30.0.0/24 -o enp1s0 -j SNAT --to-source 198.51.100.11
--A POSTROUTING -s 10.40.0.0/24 -o enp1s0 -j MASQUERADE
+[12:3456] -A POSTROUTING -s 10.40.0.0/24 -o enp1s0 -j MASQUERADE
 COMMIT
 """
 JAILS = b"""\

@@ -206,6 +206,27 @@ def test_forwarding_is_not_announced_for_nat_that_lint_refuses() -> None:
     assert made.report.plan.changes == ()
 
 
+def test_rules_that_were_saved_with_their_counters_count() -> None:
+    """`iptables-save -c` writes them in front of each rule."""
+    rules = (
+        "*nat\n:POSTROUTING ACCEPT [5:300]\n[10:600] -A POSTROUTING -s 10.10.10.0/24 -o enp1s0 -j MASQUERADE\nCOMMIT\n"
+    )
+    files = {**BASE, "/etc/iptables/rules.v4": rules.encode()}
+    host = Material(files, units={"netfilter-persistent.service": "enabled"})
+    made = adopt(host)
+    assert made.values["nat"] == [{"source": "10.10.10.0/24", "out": "enp1s0"}]
+    plan, _, _ = planned(made.text, host)
+    assert (plan.drifts, plan.steps) == ((), ())
+
+
+def test_source_nat_by_a_map_is_named_as_such() -> None:
+    rule = "ip saddr 10.0.0.0/8 snat to ip saddr map @out"
+    chain = f"table ip nat {{\n chain post {{\n  type nat hook postrouting priority 100;\n  {rule}\n }}\n}}\n"
+    host = Material({**BASE, "/etc/nftables.conf": chain.encode()}, units={"nftables.service": "enabled"})
+    (note,) = of(adopt(host), "unmanaged", "source NAT")
+    assert note.what == f"source NAT, while a spec's `nat` takes the interface's address: {rule}"
+
+
 @pytest.mark.parametrize("verb", ["masquerade", "snat to 198.51.100.11"])
 def test_a_line_with_a_nat_rule_of_nft_is_about_nat(verb: str) -> None:
     line = f"\tpost-up nft add rule ip nat post ip saddr 10.10.10.0/24 oifname enp1s0 {verb}\n\tpost-up echo".encode()
