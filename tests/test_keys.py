@@ -110,6 +110,11 @@ def short(allowed: str) -> str:
         ("defaults.connection.port", "connection.port"),
         ("values.guests.dev.mac", "guests.NAME.mac"),
         ("packages.dnsmasq", "packages.NAME"),
+        ("nat[0]", "nat"),
+        ("nat.0", "nat"),
+        ("bridges.vmbr0.addresses[]", "bridges.NAME.addresses"),
+        ("dnsmasq.dhcp[1]", "dnsmasq.dhcp"),
+        ("defaults.connection.host_keys[0]", "connection.host_keys"),
     ],
 )
 def test_a_path_is_understood_as_it_is_in_a_spec(written: str, key: str) -> None:
@@ -124,6 +129,8 @@ def test_a_path_is_understood_as_it_is_in_a_spec(written: str, key: str) -> None
         ("cache_size", "dnsmasq.cache_size"),
         ("confirm_timeout", "connection.confirm_timeout"),
         ("brigdes", "bridges"),
+        ("guests[0]", "guests"),  # names, and no list
+        ("sync[0]", "sync"),
     ],
 )
 def test_an_unknown_key_leads_to_the_nearest(written: str, nearest: str, capsys: pytest.CaptureFixture[str]) -> None:

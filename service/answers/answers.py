@@ -130,19 +130,29 @@ class Answers:
         """Why nothing can be said of the host by what Git wants now: NotKnown, or NotFound for a host that is nowhere.
         None where it was seen and compared. `status` is as it is shown."""
         wanted, look, now = self._source.wanted, self._looks.known(host), self._now()
-        if not wanted.commit:
-            why = self._source.trouble or "the service has just started"
-            return NotKnown(f"the repository was not read yet, so nothing is known of {host}: {why}")
+        if why := self.unread():
+            return why
         if host not in wanted.hosts:
             return left_git(host, status, now)
         if compared(look, wanted.hosts[host]):
             return None
         return why_not_known(host, wanted.commit, status, look.trouble if look is not None else "", now)
 
+    def unread(self) -> NotKnown | None:
+        """Why nothing can be said of any host: what Git wants is not known. None once a revision is in force."""
+        if self._source.wanted.commit:
+            return None
+        why = self._source.trouble or "the service has just started"
+        return NotKnown(f"the repository was not read yet, so no host was compared: {why}")
+
+    def is_compared(self, host: str) -> bool:
+        """Whether the host is in Git, and was compared with what it wants now."""
+        spec = self._source.wanted.hosts.get(host)
+        return spec is not None and compared(self._looks.known(host), spec)
+
     def uncompared(self) -> frozenset[str]:
         """The hosts in Git that were not compared with what it wants now."""
-        hosts = self._source.wanted.hosts
-        return frozenset(name for name, spec in hosts.items() if not compared(self._looks.known(name), spec))
+        return frozenset(name for name in self._source.wanted.hosts if not self.is_compared(name))
 
     def unrecorded(self) -> Mapping[str, HostStatus]:
         """The statuses that the database did not take, by host: they hold, not those that it has."""

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import listings, schemas
-from service.api.known import status_of
+from service.api.known import of_host, status_of
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
@@ -32,6 +32,7 @@ def _add_reads(app: FastAPI, parts: Parts) -> None:
         who: Reader, request: Request, response: Response, asked: listings.Applies
     ) -> schemas.ListOf[schemas.ListedApply]:
         page = await ask(parts.reads.applies, asked.seen_by(who.hosts))
+        await of_host(parts, who, asked.host, page)
         return page_out(page, schemas.ListedApply.model_validate, request, response)
 
     @app.get(

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import drill_schemas, listings, schemas
-from service.api.known import status_of
+from service.api.known import of_host, status_of
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
@@ -26,6 +26,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         who: Reader, request: Request, response: Response, asked: listings.Drills
     ) -> schemas.ListOf[drill_schemas.Drill]:
         page = await ask(parts.reads.drills, asked.seen_by(who.hosts))
+        await of_host(parts, who, asked.host, page)
         return page_out(page, drill_schemas.Drill.model_validate, request, response)
 
     @app.get(

@@ -49,7 +49,8 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         counted, source = await ask(parts.reads.counts), await parts.answers.source()
         page = parts.metrics.page(
             counted, visible=who.sees, at=parts.clock.now(), held=parts.answers.unrecorded(), source=source,
-            uncompared=parts.answers.uncompared(),
+            uncompared=frozenset(one.host for one in counted.hosts if not parts.answers.is_compared(one.host))
+            | parts.answers.uncompared(),
         )  # fmt: skip
         return Response(page, media_type=metrics.CONTENT_TYPE)
 

@@ -15,7 +15,7 @@ from service.api.known import in_git, looked_at, status_of
 from service.api.once import Key, once
 from service.api.pages import page_out
 from service.api.parts import Parts
-from service.api.values import Approver, HostPath, Planner, Reader, ask, seen_by, there
+from service.api.values import Approver, HostPath, Planner, Reader, ask, there
 from service.model.listings import HostListing
 from service.model.runs import HostStatus, HostView, Page
 
@@ -29,6 +29,8 @@ def show_host(status: HostStatus, parts: Parts, tried: Mapping[str, datetime]) -
     is_stale = seen_at is None or (parts.clock.now() - seen_at).total_seconds() > parts.stale_after_s
     known = schemas.Host.model_fields.keys() - {"stale", "before_restart", "tried_at"}
     values = {name: getattr(status, name) for name in known}
+    if not parts.answers.is_compared(status.host):
+        values["drift_items"] = None
     return schemas.Host(
         **values, stale=is_stale, before_restart=parts.is_before_restart(seen_at), tried_at=tried.get(status.host)
     )
@@ -137,7 +139,8 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         tags=["hosts"],
     )
     async def list_latches(who: Reader, host: HostPath) -> drill_schemas.Latches:
-        found = await ask(parts.reads.latches, seen_by(who, host))
+        await status_of(parts, who, host)
+        found = await ask(parts.reads.latches, host)
         return drill_schemas.Latches(items=[drill_schemas.Latch.model_validate(latch) for latch in found])
 
 

@@ -1,10 +1,14 @@
 """Whether a host exists for whoever asks, and whether anything is known of it."""
 
+from typing import TypeVar
+
 from service.api.parts import Parts
 from service.api.values import ask, seen_by, there
 from service.errors import NeverSeen, NotKnown
 from service.model.access import Principal
-from service.model.runs import HostStatus
+from service.model.runs import HostStatus, Page
+
+T = TypeVar("T")
 
 
 async def status_of(parts: Parts, who: Principal, host: str) -> HostStatus:
@@ -29,6 +33,12 @@ async def looked_at(parts: Parts, who: Principal, host: str) -> HostStatus:
     if why := parts.answers.not_known(host, status):
         raise why
     return status
+
+
+async def of_host(parts: Parts, who: Principal, host: str, page: Page[T]) -> None:
+    """NotFound where a list of one host is empty because there is no such host. `host` is empty for all of them."""
+    if host and not page.items:
+        await status_of(parts, who, host)
 
 
 async def was_seen(parts: Parts, who: Principal, host: str) -> None:

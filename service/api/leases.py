@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import guest_schemas, listings, schemas
-from service.api.known import looked_at, was_seen
+from service.api.known import in_git, looked_at, was_seen
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.values import HostPath, Ip, Reader, ask, write_cursor
@@ -37,6 +37,8 @@ def _add_list(app: FastAPI, parts: Parts) -> None:
         response_model=schemas.ListOf[schemas.Lease],
     )
     async def list_leases(who: Reader, request: Request, asked: listings.Leases) -> Response:
+        if asked.host and asked.at is None:  # what was is history, whether the host is in Git or not
+            await in_git(parts, who, asked.host)
         if asked.host:
             await was_seen(parts, who, asked.host)
         items, key = await ask(parts.reads.leases_json, asked.seen_by(who.hosts), now=parts.clock.now())

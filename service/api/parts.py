@@ -132,6 +132,14 @@ class Answers(Protocol):
         """Why nothing can be said of a host by what Git wants now: NotKnown, NotFound. None where it was compared."""
         ...
 
+    def unread(self) -> InputError | None:
+        """Why nothing can be said of any host, NotKnown: what Git wants is not known. None once it is."""
+        ...
+
+    def is_compared(self, host: str) -> bool:
+        """Whether a host is in Git, and was compared with what it wants now."""
+        ...
+
     def uncompared(self) -> frozenset[str]:
         """The hosts in Git that were not compared with what it wants now."""
         ...

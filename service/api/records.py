@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import listings, schemas
-from service.api.known import looked_at, status_of
+from service.api.known import looked_at, of_host, status_of
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.seen import event_seen, revision_seen, source_seen
@@ -33,9 +33,12 @@ def _add_drift(app: FastAPI, parts: Parts) -> None:
     ) -> schemas.DriftOfFleet:
         if asked.host and not asked.resolved:
             await looked_at(parts, who, asked.host)
+        if not asked.resolved and (why := parts.answers.unread()):
+            raise why
         page = await ask(parts.reads.drift, asked.seen_by(who.hosts))
         hidden = frozenset[str]() if asked.resolved else parts.answers.uncompared()
-        page = replace(page, items=tuple(one for one in page.items if one.host not in hidden))
+        is_compared = parts.answers.is_compared
+        page = replace(page, items=tuple(one for one in page.items if asked.resolved or is_compared(one.host)))
         shown = page_out(page, schemas.Drift.model_validate, request, response)
         return schemas.DriftOfFleet(
             items=shown.items, next_cursor=shown.next_cursor,
@@ -104,4 +107,6 @@ def _add_events(app: FastAPI, parts: Parts) -> None:
         who: Reader, request: Request, response: Response, asked: listings.Events
     ) -> schemas.ListOf[schemas.Event]:
         page = await ask(parts.reads.events, asked.seen_by(who.hosts))
+        if not asked.after:  # whoever follows a host goes on when it is forgotten
+            await of_host(parts, who, asked.host, page)
         return page_out(page, lambda one: schemas.Event.model_validate(event_seen(who, one)), request, response)

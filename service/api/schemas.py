@@ -81,7 +81,7 @@ class Host(Told):
     plan_id: str
     apply_id: str
     console: str = Field(description="where to log in if SSH fails")
-    drift_items: int
+    drift_items: int | None = Field(description="null: not compared with what Git wants now")
     quarantined: str = Field(description="the apply whose rollback failed: nothing is applied until it is released")
     proven_at: datetime | None = Field(description="when a drill last proved that the host can undo a change")
     changed_at: datetime | None

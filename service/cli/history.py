@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from service.cli.output import Format, Line, cell, show_json, show_lines, show_table
+from service.cli.output import Format, Line, cell, complain, show_json, show_lines, show_table
 from service.cli.times import age
 
 if TYPE_CHECKING:
@@ -37,9 +37,13 @@ def history(of: str | None = None, /, *, most: int = 50, output: Output = "table
     from service.model.listings import ApplyListing
 
     client = Client()
-    if of is not None and _ID.fullmatch(of.upper()) and (found := one(client, of.upper())) is not None:
-        show_json(found) if output == "json" else show_lines(lines_of(found), sys.stdout)
-        return 0
+    if of is not None and _ID.fullmatch(of.upper()):
+        if (found := one(client, of.upper())) is not None:
+            show_json(found) if output == "json" else show_lines(lines_of(found), sys.stdout)
+            return 0
+        if of != of.lower():  # not the name of a host, either
+            complain(f"no apply and no drill has the id {of}", "choose one of `passerelle history`")
+            return 1
     items = client.items_of("applies", ApplyListing(host=of or ""), most=most)
     if output == "json":
         show_json(items)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def doubt(client: "Client", host: str) -> int:
-    """0 where the host was reached at the last look. Else the exit code, after saying how old the answer is."""
+    """0 where the last look reached and compared the host. Else the exit code, after saying how old the answer is."""
     found = client.get(f"hosts/{host}")
-    if found["reachability"] == "Reachable":
+    if found["reachability"] == "Reachable" and found["sync"] != "Unknown":
         return 0
     seen = f"was last seen {age(found['observed_at'])}" if found["observed_at"] else "was never seen"
     why = found["message"] or found["reachability"]

@@ -85,7 +85,7 @@ def watch(
         is_over = has_ended(asked_at, found)
         number = found["drift_items"]
         line = "  ".join([str(found[name]) for name in TOLD if found[name]])
-        line += f"  {number} difference{'s' * (number != 1)}"
+        line += "" if number is None else f"  {number} difference{'s' * (number != 1)}"
         if line != told and (is_over or found["health"] == "Progressing"):
             told = line
             tell(f"  {line}")

@@ -40,11 +40,12 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
             show_json(found | {"latches": latches})
         else:
             tell_seen(found | {"at": found["observed_at"]})
-            show_table(["field", "value"], [{"field": k, "value": v} for k, v in found.items()], empty="")
+            shown = found | {"observed_at": found["observed_at"] or "never", "drift_items": drift_shown(found)}
+            show_table(["field", "value"], [{"field": k, "value": v} for k, v in shown.items()], empty="")
             tell_latches(host, latches)
             tell_quarantine(found)
             tell_bans(client, host)
-        return 0 if found["reachability"] == "Reachable" else 4
+        return 0 if found["reachability"] == "Reachable" and found["observed_at"] else UNREACHABLE
     hosts = client.items("hosts", HostListing())
     if output == "json":
         show_json(hosts)
@@ -109,10 +110,15 @@ def host_row(host: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: host[name] for name in ("host", "sync", "reason", "health", "reachability", "phase", "message")},
         "commit": host["applied_commit"][:10],
-        "drift": "unknown" if host["sync"] == host["health"] == "Unknown" else host["drift_items"],
+        "drift": drift_shown(host),
         "proven": host["proven_at"] or "never",
         "seen": seen(host["observed_at"], is_stale=host["stale"], before_restart=host["before_restart"]),
     }
+
+
+def drift_shown(host: Mapping[str, Any]) -> Any:
+    """How many differences there are; `unknown` where the host was not compared with what Git wants now."""
+    return "unknown" if host["drift_items"] is None else host["drift_items"]
 
 
 def seen(at: str | None, *, is_stale: bool = False, before_restart: bool = False) -> str:
@@ -210,6 +216,8 @@ def leases(
 ) -> int:
     """Show which guest has which address and name, sorted by address, now or at a past time.
 
+    Exit codes: 0 shown, 1 error, 4 the given host is unreachable, was never seen, or left Git.
+
     Parameters
     ----------
     host
@@ -235,18 +243,20 @@ def leases(
     from service.cli.client import Client
     from service.model.listings import LeaseHistoryListing, LeaseListing
 
+    client = Client()
     past = LeaseHistoryListing(host=host or "", name=name or "", mac=mac or "", ip=ip or "")
     if history:
-        items = Client().items_of("leases/history", past, most=most)
+        items = client.items_of("leases/history", past, most=most)
         columns = ["ip", "name", "mac", "host", "from_at", "until_at", "expires_at"]
     else:
         now = LeaseListing(
             host=past.host, name=past.name, mac=past.mac, ip=past.ip, active=active, at=with_zone(at)
         )  # fmt: skip
-        items = Client().items_of("leases", now, most=most)
+        items = client.items_of("leases", now, most=most)
         columns = ["ip", "name", "mac", "host", "active", "expires_at", "first_seen", "last_seen"]
+    code = doubt(client, host) if host and not history and at is None else 0
     if output == "json":
         show_json(items)
-        return 0
-    show_table(columns, items, empty="no such lease")
-    return 0
+    else:
+        show_table(columns, items, empty="no such lease")
+    return code

@@ -35,7 +35,7 @@ class Control:
 
     async def reconcile(self, host: str, by: str) -> None:
         """Look at the host again soon."""
-        self._known(host)
+        await self._in_git(host)
         await asyncio.to_thread(self._record.add_event, ReconcileAsked(host=host, by=by), at=self._clock.now())
         self._queue.add(host)
 
@@ -44,7 +44,7 @@ class Control:
     ) -> str:
         """Apply the current plan, if it is the one that was agreed to. Returns the apply's id at once. `may_raise`:
         whoever asks may approve what the operator does not let a commit do on its own."""
-        self._known(host)
+        await self._in_git(host)
         standing = self._rounds.standing(host)
         plan = standing.plan
         if why := self._not_known(host, await self._shown(host)):
@@ -135,14 +135,14 @@ class Control:
 
     async def clear_latch(self, host: str, reason: str, by: str) -> int:
         """Let what was rolled back be tried again."""
-        self._known(host)
+        await self._in_git(host)
         cleared = await asyncio.to_thread(self._record.clear_latch, host, by=by, reason=reason, at=self._clock.now())
         self._queue.add(host)
         return cleared
 
     async def drill(self, host: str, by: str, *, reboot: bool = False) -> str:
         """Let the host undo a change of nothing, by its timer or by a reboot. Returns the drill's id at once."""
-        self._known(host)
+        await self._in_git(host)
         self._may_write(host)
         async with self._asking:
             if waiting := await asyncio.to_thread(self._memory.waiting_drill, host):
@@ -155,7 +155,7 @@ class Control:
 
     async def release(self, host: str, reason: str, by: str) -> None:
         """Lift a quarantine soon: a person has looked at the host."""
-        self._known(host)
+        await self._in_git(host)
         status = await asyncio.to_thread(self._memory.host, host)
         if status is None or not status.quarantined:
             raise InputError(f"{host} is not quarantined")
@@ -167,6 +167,7 @@ class Control:
         """How the host is shown."""
         return self._rounds.unrecorded().get(host) or await asyncio.to_thread(self._memory.host, host)
 
-    def _known(self, host: str) -> None:
+    async def _in_git(self, host: str) -> None:
+        """LeftGit for a host that was in Git, NotFound for one that never was."""
         if host not in self._watcher.wanted.hosts:
-            raise NotFound(f"no revision names the host {host}")
+            raise self._not_known(host, await self._shown(host)) or NotFound(f"no host {host}")

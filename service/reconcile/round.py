@@ -189,11 +189,11 @@ class Rounds:
         except Throttled as error:  # whoever requested something continues waiting: it passes on its own
             self._failed(error)
             standing.fail(str(error))
-            status = statuses.unreachable(status, error)
+            status = statuses.unreachable(status, error, is_compared=standing.is_of(spec))
             next_s = self._clock.jitter(min(THROTTLED_MOST_S, statuses.backoff_s(standing.failures)))
         except HostError as error:
             self._failed(error)
-            status = statuses.unreachable(status, error)
+            status = statuses.unreachable(status, error, is_compared=standing.is_of(spec))
             next_s = await self._gave_up(name, standing, str(error), "unreachable")
             if isinstance(error, HostKeyChanged):
                 next_s = None

@@ -104,6 +104,10 @@ class Standing:
         """What the last look made of this very spec."""
         return self.desired if self.spec is spec else None
 
+    def is_of(self, spec: HostSpec) -> bool:
+        """Whether the plan is one of this spec."""
+        return self.plan is not None and self.spec == spec
+
     def still(self, looked: Looked) -> Plan | None:
         """The last plan, where it had nothing to do and nothing has changed since."""
         idle = self.plan is not None and self.plan.is_empty and not self.plan.drifts

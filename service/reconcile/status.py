@@ -62,8 +62,9 @@ def orphaned(status: HostStatus, message: str = LEFT_GIT) -> HostStatus:
     )  # fmt: skip
 
 
-def unreachable(status: HostStatus, error: HostError) -> HostStatus:
-    """The host could not be looked at: what was known of it grows stale, nothing is assumed."""
+def unreachable(status: HostStatus, error: HostError, *, is_compared: bool) -> HostStatus:
+    """The host could not be looked at: what was known of it grows stale, nothing is assumed. Not `is_compared`: its
+    spec changed since, so its plan is void and waits for nobody."""
     reachability: Reachability = "Unreachable"
     if isinstance(error, HostKeyChanged):
         reachability = "HostKeyChanged"
@@ -78,6 +79,8 @@ def unreachable(status: HostStatus, error: HostError) -> HostStatus:
         health="Unknown",
         reachability=reachability,
         message=str(error),
+        phase="Idle" if status.phase == "WaitingForApproval" and not is_compared else status.phase,
+        plan_id=status.plan_id if is_compared else "",
     )
 
 

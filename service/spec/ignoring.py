@@ -3,8 +3,9 @@
     comments_of(data) -> the comments of a file         `# passerelle: ignore RULE because REASON`
     applied(findings, comments, rules) -> Silenced      what is left, what was ignored, and what is wrong with comments
 
-A comment behind a value is for its line; one on a line of its own is for the next line that is not a comment. Only
-warnings can be silenced. Errors cannot: they protect from lock-outs and from what nobody can apply.
+A comment behind a value is for its line; one on a line of its own is for the next line that is not a comment. Several
+of them may be on one line, for several rules. Only warnings can be silenced. Errors cannot: they protect from lock-outs
+and from what nobody can apply.
 """
 
 import difflib
@@ -28,7 +29,7 @@ MOST_COMMENTS = 200
 """In one file."""
 MOST_COMPARED = 20
 """Unknown rules for which a known one is looked for: each takes a millisecond."""
-_BEGINS = re.compile(r"#\s*passerelle\s*:\s*ignore\b[ \t]*([^\n]*)", re.IGNORECASE)
+_BEGINS = re.compile(r"#[ \t]*passerelle[ \t]*:[ \t]*ignore\b[ \t]*", re.IGNORECASE)
 _FORM = re.compile(r"(\S+)\s+because\s+(\S.*)")
 _MARK = b"passerelle"
 _RIGHT = "write `# passerelle: ignore RULE because REASON`"
@@ -108,15 +109,17 @@ def applied(findings: Sequence[Finding], comments: Iterable[Comment], rules: Seq
 
 def _comments(file: str, lines: Sequence[str], held: Mapping[int, Sequence[tuple[int, int]]]) -> Iterator[Comment]:
     for number, line in enumerate(lines, 1):
-        for match in _BEGINS.finditer(line):
-            at = match.start()
-            begins = at == 0 or line[at - 1] in " \t"
-            if begins and not any(start <= at < end for start, end in held.get(number, ())):
-                alone = not line[:at].strip()
-                form = _FORM.fullmatch(match[1].strip())
-                rule, because = (form[1], shown(form[2])) if form else ("", "")
-                yield Comment(file, number, at + 1, _next(lines, number) if alone else number, rule, because)
-                break
+        begun = [match for match in _BEGINS.finditer(line) if _is_comment(line, match.start(), held.get(number, ()))]
+        alone = bool(begun) and not line[: begun[0].start()].strip()
+        for match, end in zip(begun, [*(later.start() for later in begun[1:]), len(line)], strict=False):
+            form = _FORM.fullmatch(line[match.end() : end].strip())
+            rule, because = (form[1], shown(form[2].strip())) if form else ("", "")
+            yield Comment(file, number, match.start() + 1, _next(lines, number) if alone else number, rule, because)
+
+
+def _is_comment(line: str, at: int, values: Sequence[tuple[int, int]]) -> bool:
+    """Whether the `#` at a column begins a comment, or something in one."""
+    return (at == 0 or line[at - 1] in " \t") and not any(start <= at < end for start, end in values)
 
 
 def _next(lines: Sequence[str], number: int) -> int:

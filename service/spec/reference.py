@@ -35,6 +35,8 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
 }  # fmt: skip
 _FORMATS = {"ipv4": "an IPv4 address", "ipv6": "an IPv6 address", "uri": "a web address"}
 _SIMPLE = {"boolean": "true or false", "integer": "whole number", "string": "text", "object": "keys and values"}
+_ENTRY = re.compile(r"\[?[0-9*]*\]?")
+"""An entry of a list as people write it."""
 
 Path = tuple[str, ...]
 
@@ -88,7 +90,7 @@ def keys_of(kinds: tuple[SpecKind, ...]) -> Mapping[str, tuple[Key, ...]]:
 def found(written: str, keys: Mapping[str, Sequence[Key]]) -> Found:
     """The keys that a person means: names, numbers and `*` in place of what a path leaves open."""
     parts = [part for part in re.split(r"\.|(\[[0-9*]*\])", written.strip(". ")) if part]
-    fits = tuple(key for file in keys.values() for key in file if _fits(key.path, parts))
+    fits = tuple(key for file in keys.values() for key in file if _is_meant(key, parts))
     if fits:
         return Found(fits)
     if parts[:1] and parts[0] in (DEFAULTS, VALUES):
@@ -103,14 +105,20 @@ def found(written: str, keys: Mapping[str, Sequence[Key]]) -> Found:
     return Found((), tuple(dict.fromkeys([*same_end[:5], *close, *by_end]))[:6])
 
 
+def _is_meant(key: Key, parts: Sequence[str]) -> bool:
+    """Whether a written path leads to a key, or to an entry of the list that it holds."""
+    is_entry = "list of" in key.type and len(parts) > 1 and _ENTRY.fullmatch(parts[-1]) is not None
+    return _fits(key.path, parts) or (is_entry and _fits(key.path, parts[:-1]))
+
+
 def _fits(path: Path, parts: Sequence[str]) -> bool:
     """Whether a written path leads to a key. An entry of a list may be left out, as in `dnsmasq.dhcp.start`."""
     if not path or not parts:
         return not parts and all(part == ENTRY for part in path)
     if path[0] == ENTRY:
-        is_entry = re.fullmatch(r"\[?[0-9*]*\]?", parts[0]) is not None
+        is_entry = _ENTRY.fullmatch(parts[0]) is not None
         return _fits(path[1:], parts[1:]) if is_entry else _fits(path[1:], parts)
-    if path[0] == NAME or path[0] == parts[0]:
+    if path[0] == parts[0] or (path[0] == NAME and not parts[0].startswith("[")):
         return _fits(path[1:], parts[1:])
     return False
 

@@ -90,3 +90,47 @@ async def test_a_host_that_left_git_leaves_the_numbers(world: World) -> None:
     assert '"pve1"' not in (await world.ask("GET", "/metrics")).text
     shown = await get(world, "hosts/pve1")
     assert (shown["reason"], shown["health"], shown["reachability"]) == ("Orphaned", "Unknown", "Unknown")
+
+
+async def test_no_number_of_differences_is_given_of_a_host_that_was_not_compared(world: World) -> None:
+    assert [one["drift_items"] for one in (await get(world, "hosts"))["items"]] == [2, 2]
+    world.desk.unknown["pve1"] = NotKnown(WHY)
+    assert [one["drift_items"] for one in (await get(world, "hosts"))["items"]] == [None, 2]
+    assert (await get(world, "hosts/pve1"))["drift_items"] is None
+
+
+async def test_before_the_repository_was_read_nothing_is_known_to_differ_or_not(world: World) -> None:
+    why = "the repository was not read yet, so no host was compared: it cannot be reached"
+    world.desk.unread_why = NotKnown(why)
+    answer = await world.ask("GET", "/api/v1/drift")
+    problem = problem_of(answer)
+    assert (answer.status_code, problem["code"], problem["detail"]) == (409, "host-not-compared", why)
+    assert (await world.ask("GET", "/api/v1/drift?resolved=true")).status_code == 200
+    assert [one["drift_items"] for one in (await get(world, "hosts"))["items"]] == [None, None]
+    numbers = (await world.ask("GET", "/metrics")).text
+    assert 'passerelle_host_compared{host="pve1"} 0.0' in numbers
+    assert "passerelle_host_drift_items{" not in numbers
+
+
+@pytest.mark.parametrize(
+    "path", ["applies?host=pve9", "drills?host=pve9", "events?host=pve9", "leases?host=pve9", "drift?host=pve9",
+             "leases/history?host=pve9", "hosts/pve9/drift", "hosts/pve9/latches"],
+)  # fmt: skip
+async def test_a_list_of_a_host_that_does_not_exist_is_a_problem_and_not_empty(world: World, path: str) -> None:
+    answer = await world.ask("GET", f"/api/v1/{path}")
+    assert (answer.status_code, problem_of(answer)["detail"]) == (404, "no host pve9")
+    hidden = await world.ask("GET", f"/api/v1/{path.replace('pve9', 'pve1')}", token=world.token("read", hosts=("x",)))
+    assert (hidden.status_code, problem_of(hidden)["detail"]) == (404, "no host pve1")
+    assert (await world.ask("GET", f"/api/v1/{path.replace('pve9', 'pve1')}")).status_code == 200
+
+
+async def test_who_follows_the_events_of_a_host_goes_on_when_it_is_forgotten(world: World) -> None:
+    assert (await get(world, "events?host=pve9&after=1"))["items"] == []
+
+
+async def test_a_host_that_left_git_has_past_leases_only(world: World) -> None:
+    world.desk.unknown["pve1"] = LeftGit("pve1 is no longer in Git")
+    answer = await world.ask("GET", "/api/v1/leases?host=pve1")
+    assert (answer.status_code, problem_of(answer)["code"]) == (409, "host-left-git")
+    assert len((await get(world, "leases/history?host=pve1"))["items"]) == 2
+    assert (await world.ask("GET", "/api/v1/leases?host=pve1&at=2026-03-01T12:00:00Z")).status_code == 200

@@ -65,6 +65,7 @@ class Desk:
     standing: SourceStanding | None = None
     odd: str = "vmbr0"
     unknown: dict[str, InputError] = field(default_factory=dict)
+    unread_why: InputError | None = None
     held: dict[str, HostStatus] = field(default_factory=dict)
     tried_at: dict[str, datetime] = field(default_factory=dict)
 
@@ -172,6 +173,12 @@ class Desk:
 
     def not_known(self, host: str, status: HostStatus | None) -> InputError | None:
         return self.unknown.get(host)
+
+    def unread(self) -> InputError | None:
+        return self.unread_why
+
+    def is_compared(self, host: str) -> bool:
+        return self.unread_why is None and host not in self.unknown
 
     def uncompared(self) -> frozenset[str]:
         return frozenset(self.unknown)

@@ -79,3 +79,57 @@ def test_status_of_a_host_that_was_never_seen_ends_with_4(world: World, capsys: 
     assert run(["status", "pve3"]) == 4
     assert "not looked at yet" in capsys.readouterr().out
     assert run(["status", "pve1"]) == 0
+
+
+def test_how_much_differs_is_unknown_where_nothing_was_compared(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.desk.unknown["pve1"] = NotKnown(WHY)
+    run(["status", "pve1", "-o", "json"])
+    assert json.loads(capsys.readouterr().out)["drift_items"] is None
+    run(["status", "pve1"])
+    assert ["drift_items", "unknown"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert run(["status"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert ("unknown" in rows[1], "unknown" in rows[2]) == (True, False)
+
+
+def test_before_the_repository_was_read_nothing_is_said_to_differ_or_not(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.desk.unread_why = NotKnown("the repository was not read yet, so no host was compared: it is empty")
+    for words in (["drift"], ["drift", "-o", "json"]):
+        assert run(words) == 4, words
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "the repository was not read yet" in said.err
+
+
+def test_a_host_that_answers_and_cannot_be_read_is_not_fine(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = HostStatus("pve1", sync="Unknown", reason="ComparisonError", reachability="Reachable",
+                     message="its answer takes too much memory", observed_at=NOW)  # fmt: skip
+    world.history.store.set_host_status(odd, at=NOW)
+    for words in (["plan", "pve1", "--detailed-exitcode"], ["drift", "pve1"], ["leases", "--host", "pve1"]):
+        assert run(words) == 4, words
+        assert "its answer takes too much memory" in capsys.readouterr().err
+    world.desk.held["pve3"] = HostStatus("pve3", reachability="Reachable", message="too much")
+    assert run(["status", "pve3"]) == 4
+
+
+def test_leases_of_a_host_that_is_away_are_shown_with_their_age(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["leases", "--host", "pve1"]) == 0
+    away = HostStatus("pve1", reachability="Unreachable", message="there is no route to it", observed_at=NOW)
+    world.history.store.set_host_status(away, at=NOW)
+    capsys.readouterr()
+    assert run(["leases", "--host", "pve1"]) == 4
+    said = capsys.readouterr()
+    assert "10.10.10.9" in said.out
+    assert "pve1 was last seen" in said.err
+    assert run(["leases", "--host", "pve1", "--history"]) == 0
+
+
+def test_an_id_that_nothing_has_is_said_to_be_none(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["history", "01ARZ3NDEKTSV4RRFFQ69G5FAV"]) == 1
+    assert "no apply and no drill has the id 01ARZ3NDEKTSV4RRFFQ69G5FAV" in capsys.readouterr().err

@@ -53,10 +53,20 @@ def test_a_known_host_stays_where_it_answered_last() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, HostError) else value,
 )
 def test_a_host_that_could_not_be_looked_at_is_unknown_and_never_fine(error: HostError, said: str) -> None:
-    made = statuses.unreachable(KNOWN, error)
+    made = statuses.unreachable(KNOWN, error, is_compared=True)
     assert (made.sync, made.health, made.reason, made.reachability) == ("Unknown", "Unknown", "ComparisonError", said)
     assert made.message == str(error)
     assert made.applied_commit == "a"
+
+
+def test_a_plan_of_an_older_spec_waits_for_no_approval() -> None:
+    waiting = replace(KNOWN, phase="WaitingForApproval", plan_id="01P")
+    kept = statuses.unreachable(waiting, Unreachable("no answer"), is_compared=True)
+    assert (kept.phase, kept.plan_id) == ("WaitingForApproval", "01P")
+    void = statuses.unreachable(waiting, Unreachable("no answer"), is_compared=False)
+    assert (void.phase, void.plan_id) == ("Idle", "")
+    rolled_back = statuses.unreachable(replace(KNOWN, phase="RolledBack"), Unreachable("no answer"), is_compared=False)
+    assert rolled_back.phase == "RolledBack"
 
 
 def seen(status: HostStatus, decision: Decision) -> HostStatus:

@@ -74,6 +74,20 @@ def test_a_comment_that_silences_nothing_is_reported(read: Read, text: str, line
     assert said(read({"hosts/pve1.yaml": text})) == [line]
 
 
+@pytest.mark.parametrize("place", ["connection:  {}\n", "{}\nconnection:\n"])
+def test_one_line_may_have_several_comments(read: Read, place: str) -> None:
+    other = "# passerelle: ignore dnsmasq.option-19 because of an old client"
+    fleet = read({"hosts/pve1.yaml": NO_CONSOLE.replace(LINE, place.format(f"{IGNORE} {other}"))})
+    assert [(one.finding.rule, one.because) for one in fleet.ignored] == [
+        ("connection.no-console", "it has a serial line")
+    ]
+    assert [found.rule for found in fleet.findings] == ["ignore.unused"]
+    fleet = read({"hosts/pve1.yaml": NO_CONSOLE.replace(LINE, place.format(f"{other}  {IGNORE}"))})
+    assert [one.because for one in fleet.ignored] == ["it has a serial line"]
+    fleet = read({"hosts/pve1.yaml": NO_CONSOLE.replace(LINE, place.format(f"{IGNORE} # passerelle: ignore nothing"))})
+    assert [found.rule for found in fleet.findings] == ["ignore.form"]
+
+
 def test_a_comment_on_another_line_or_for_another_rule_silences_nothing(read: Read) -> None:
     fleet = read({"hosts/pve1.yaml": f"{IGNORE}\n{NO_CONSOLE}"})
     assert {found.rule for found in fleet.findings} == {"connection.no-console", "ignore.unused"}
