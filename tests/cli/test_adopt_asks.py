@@ -120,4 +120,4 @@ async def test_a_host_behind_another_is_adopted_through_it(host: LookedAt, tmp_p
         logins = (tmp_path / "jump/log").read_text().count("Accepted publickey")
     text = (tmp_path / "repo/hosts/pve1.yaml").read_text()
     assert "  jump: door\n" in text
-    assert (len(host.looks), logins) == (1, 1)
+    assert (len(host.looks), logins) == (2, 2)  # the second one for what the spec depends on
