@@ -43,12 +43,16 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that waits: `protocol` tcp or udp, address as `ss` prints it (`*`, `0.0.0.0`, `[::]`)."""
+    """A socket that waits: `protocol` tcp or udp, address as `ss` prints it (`*`, `0.0.0.0`, `[::]`).
+
+    `instance` counts the processes of one program that wait on one port, 0 for the first: those that share no socket.
+    """
 
     protocol: str
     address: str
     port: int
     program: str = ""
+    instance: int = 0
 
 
 @dataclass(frozen=True, slots=True)

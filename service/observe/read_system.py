@@ -3,7 +3,9 @@
 import ast
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TypeAlias
 
 from service.hostside.canonical import BRIDGED, show_properties, unit_from_show
 from service.model.observed import Keeper, Listener, Watch
@@ -14,6 +16,8 @@ from service.observe.part import LINK_NAME, Part, Reader, Unreadable, succeeded
 from service.observe.script import BOOT_ID, OS_RELEASE, sysctl_path
 
 MAX_LISTENERS = 2000
+_Process: TypeAlias = tuple[str, int, str, str]
+"""Protocol, port, program and number of a process."""
 MAX_BANS_TEXT = 1 << 20
 
 _HEADER = re.compile(r"(?:\A|(?<=\n))==> (/[A-Za-z0-9._/@:+,=%-]+) <==\n")
@@ -21,6 +25,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OS_LINE = re.compile(r'PRETTY_NAME="?([^"\n]{1,100})"?')
 _SOCKET = re.compile(r"(tcp|udp)\s+\S+\s+\d+\s+\d+\s+([0-9A-Za-z.:*%\[\]@_-]{1,80}):(\d{1,5})\s+\S+\s*(.*)")
 _PROGRAM = re.compile(r'users:\(\("([^"]{1,64})"')
+_PID = re.compile(r'"[^"]{1,64}",pid=(\d{1,10}),')
 _HEARS = re.compile(r"hears\|(sshd)\|(yes|journalmatch|filter)\|(sshd[a-z-]{0,16})")
 _BANS = re.compile(r"\[[A-Za-z0-9_.:/'\[\]{}, -]*\]")
 _PACKAGE_LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*)\|([a-z])([a-z])(.?)\|([0-9A-Za-z.+:~-]{0,200})")
@@ -95,15 +100,40 @@ def read_listeners(found: Mapping[str, Section], _watch: Watch) -> Part:
     lines = [line for line in succeeded(found["listeners"], "ss").text().splitlines() if line.strip()]
     if len(lines) > MAX_LISTENERS:
         raise Unreadable(f"`ss` printed {len(lines)} sockets; at most {MAX_LISTENERS} are read")
-    listeners: set[Listener] = set()
+    sockets: list[tuple[Listener, tuple[str, ...]]] = []
     for line in lines:
         parts = _SOCKET.fullmatch(line)
         if not parts:
             raise Unreadable("`ss` printed a line that is not a socket")
         program = _PROGRAM.match(parts[4])
-        listeners.add(Listener(parts[1], parts[2], int(parts[3]), shown(program[1], 64) if program else ""))
-    ordered = sorted(listeners, key=lambda one: (one.port, one.protocol, one.address, one.program))
+        one = Listener(parts[1], parts[2], int(parts[3]), shown(program[1], 64) if program else "")
+        sockets.append((one, tuple(_PID.findall(parts[4]))))
+    ordered = sorted(by_instance(sockets), key=lambda one: (one.port, one.protocol, one.address, one.program))
     return Part(listeners=Seen(tuple(ordered)))
+
+
+def by_instance(found: Iterable[tuple[Listener, tuple[str, ...]]]) -> set[Listener]:
+    """The sockets, each with the number of its process among those of its program on its port, in the order of their
+    first sockets. Processes that share a socket, as a daemon and its children do, are one."""
+    listed = [(one, [(one.protocol, one.port, one.program, pid) for pid in pids]) for one, pids in found]
+    parents = {process: process for _, processes in listed for process in processes}
+    for _, processes in listed:
+        for process in processes[1:]:
+            parents[_first(parents, process)] = _first(parents, processes[0])
+    numbers: dict[tuple[str, int, str], dict[object, int]] = {}
+    numbered: set[Listener] = set()
+    for one, processes in listed:
+        known = numbers.setdefault((one.protocol, one.port, one.program), {})
+        number = known.setdefault(_first(parents, processes[0]), len(known)) if processes else 0
+        numbered.add(replace(one, instance=number))
+    return numbered
+
+
+def _first(parents: dict[_Process, _Process], process: _Process) -> _Process:
+    """The process that stands for all that it shares a socket with."""
+    while parents[process] != process:
+        parents[process] = process = parents[parents[process]]
+    return process
 
 
 def read_bans(found: Mapping[str, Section], watch: Watch) -> Part:

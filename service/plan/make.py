@@ -58,7 +58,7 @@ def make_plan(
     written = blobs(parts)
     stopping = [
         *chain.from_iterable(part.refusals for part in parts),
-        *refusals(drifts, steps, observed, base),
+        *refusals(drifts, steps, desired_now, observed),
         *not_ifupdown(drifts, steps, desired_now, observed),
         *next_boot_refusals(observed, steps, written),
     ]

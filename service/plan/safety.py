@@ -9,8 +9,8 @@ from service.model.plans import Refusal
 from service.model.states import Seen
 from service.observe.at_boot import LEFT_OVER, renamed_at_boot
 from service.observe.runner import FIX, runner_of
-from service.resources.desired import Desired, LastApplied
-from service.resources.traits import BroughtUp, having
+from service.resources.desired import Desired
+from service.resources.traits import BroughtUp, OnlyWatched, having
 
 TOO_MUCH = 0.5
 TOO_FEW_TO_COUNT = 4
@@ -18,10 +18,11 @@ TOO_FEW_TO_COUNT = 4
 
 
 def refusals(
-    drifts: Sequence[Drift], steps: Sequence[Step], observed: HostObserved, base: LastApplied
+    drifts: Sequence[Drift], steps: Sequence[Step], desired: Desired, observed: HostObserved
 ) -> Iterator[Refusal]:
     """Everything that stops this plan, except the management path, which has its own room."""
-    yield from unknown(drifts)
+    watched = {what for _, one in having(desired, OnlyWatched) for what in one.only_watched()}
+    yield from unknown([d for d in drifts if d.difference.resource not in watched])
     yield from special_files(steps, observed)
     if steps:
         yield from left_over(steps, observed)

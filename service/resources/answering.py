@@ -2,7 +2,8 @@
 
 A name server that the spec does not name (BIND listens on every address, as Debian sets it up) may take the guests'
 queries while dnsmasq runs: the kernel gives a datagram to the socket that is bound closest (udp(7), ip(7)). Nothing is
-done about it, for the program is not ours to stop; it is drift until it is gone.
+done about it, for the program is not ours to stop; it is drift until it is gone. Where the sockets could not be read,
+who answers is Unknown; that stops no other change, for nothing is written here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,19 +13,41 @@ from typing import Self
 from service.model.changes import Difference
 from service.model.observed import HostObserved, Listener, Watch
 from service.model.probes import Probe
-from service.model.states import Seen
+from service.model.states import Seen, Unknown
 from service.resources.resource import Compared, Contribution, Wishes
 
 DNS, DHCP = 53, 67
 _ANY = {4: ("0.0.0.0", "*"), 6: ("::", "*")}  # noqa: S104 (compared with what `ss` prints)
-PROGRAMS = {"bind9": "named"}
+PROGRAMS = {
+    "bind9": "named",
+    "isc-dhcp-server": "dhcpd",
+    "kea-dhcp4-server": "kea-dhcp4",
+    "knot": "knotd",
+    "knot-resolver": "kresd",
+    "pdns": "pdns_server",
+    "pdns-recursor": "pdns_recursor",
+}
 """Programs by the name of their service, where it is another one."""
+MAX_COMM = 15
+"""The kernel keeps this much of a program's name, and `ss` prints that: `systemd-resolve` for systemd-resolved."""
+_SERVICES = {program[:MAX_COMM]: service for service, program in PROGRAMS.items()} | {
+    "named": "named",
+    "systemd-network": "systemd-networkd",
+    "unbound": "unbound",
+}
+_STUB = "systemd-resolve"
 WORDS = {DNS: "queries for names", DHCP: "requests for addresses"}
+
+
+def program_of(service: str) -> str:
+    """How `ss` names the program of a service."""
+    stem = service.removesuffix(".service")
+    return PROGRAMS.get(stem, stem)[:MAX_COMM]
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweredBy:
-    """`program` answers on a UDP port of an interface's addresses. Where no sockets could be read, nothing is known.
+    """`program` answers on a UDP port of an interface's addresses.
 
     `stopped` are programs that the spec ends by itself.
     """
@@ -52,18 +75,43 @@ class AnsweredBy:
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         for address, holders in self.held(observed):
-            have = ", ".join(holders)
-            yield Difference(self.kind, self.subject(address), "answered by", "live", "changed", self.program, have)
+            unknown = holders.why if isinstance(holders, Unknown) else ""
+            have = None if isinstance(holders, Unknown) else ", ".join(holders)
+            yield Difference(
+                self.kind, self.subject(address), "answered by", "live", "changed", self.program, have, unknown=unknown
+            )
 
-    def held(self, observed: HostObserved) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """(address, programs) of the addresses on which others answer, or others beside `program`."""
-        if not isinstance(observed.listeners, Seen):
+    def only_watched(self) -> Iterator[str]:
+        """Nothing is ever written about who answers: it stops no change where it is Unknown."""
+        yield from (self.subject(address) for address in self.addresses)
+
+    def held(self, observed: HostObserved) -> Iterator[tuple[str, tuple[str, ...] | Unknown]]:
+        """(address, programs) of the addresses on which others answer, or others beside `program`; Unknown where the
+        host did not say who does."""
+        if isinstance(observed.listeners, Unknown):
+            yield from ((address, observed.listeners) for address in self.addresses)
             return
-        waiting = [one for one in observed.listeners.value if one.protocol == "udp" and one.port == self.port]
+        sockets = observed.listeners.value if isinstance(observed.listeners, Seen) else ()
+        waiting = [one for one in sockets if one.protocol == "udp" and one.port == self.port]
         for address in self.addresses:
-            holders = sorted({one.program for one in self.closest(waiting, address)} - {""})
+            closest = self.closest(waiting, address)
+            holders = sorted({one.program for one in closest} - {""})
+            holders += [self.second] * self.is_there_twice(closest)
             if [name for name in holders if name != self.program]:
                 yield address, tuple(holders)
+            elif any(not one.program for one in closest):
+                yield address, Unknown("`ss` names no program for a socket there")
+
+    @property
+    def second(self) -> str:
+        """How another process of the same program is called."""
+        return f"a second {self.program}"
+
+    def is_there_twice(self, closest: Sequence[Listener]) -> bool:
+        """Whether two processes of `program` have a socket there. For requests for addresses only those count that are
+        bound to the interface: the others may serve another network."""
+        own = [one for one in closest if one.program == self.program]
+        return len({one.instance for one in own if self.port != DHCP or "%" in one.address}) > 1
 
     def closest(self, waiting: Sequence[Listener], address: str) -> list[Listener]:
         """The sockets that may get what is sent to an address. Requests for addresses are broadcast: all sockets of the
@@ -94,12 +142,26 @@ class AnsweredBy:
     def notes(self, observed: HostObserved) -> Iterator[str]:
         """What a person has to know and to do."""
         for address, holders in self.held(observed):
-            others = " and ".join(name for name in holders if name not in (self.program, *self.stopped))
-            if not others:
+            if isinstance(holders, Unknown):
+                yield (
+                    f"passerelle does not know who answers {self.subject(address)}: the sockets of {observed.host} "
+                    f"could not be read ({holders.why}). Fix: run `ss -lunp` on {observed.host} as root"
+                )
                 continue
-            beside = f" beside {self.program}" if self.program in holders else ""
-            yield (
-                f"{others} holds udp/{self.port} on {address} ({self.interface}){beside}: the guests' "
-                f"{WORDS[self.port]} do not reach {self.program} alone. Fix: stop {others} on {observed.host}, "
-                f"or have passerelle do it with `services: {{NAME: disabled}}`"
-            )
+            others = [name for name in holders if name not in (self.program, *self.stopped)]
+            if others:
+                who = " and ".join(others)
+                beside = f" beside {self.program}" if self.program in holders else ""
+                yield (
+                    f"{who} holds udp/{self.port} on {address} ({self.interface}){beside}: the guests' "
+                    f"{WORDS[self.port]} do not reach {self.program} alone. Fix: {self._fix(others, observed.host)}"
+                )
+
+    def _fix(self, others: Sequence[str], host: str) -> str:
+        """What ends it. systemd-resolved is not to be stopped: the host itself may ask it for names."""
+        if _STUB in others:
+            return f"remove DNSStubListenerExtra from systemd-resolved's configuration on {host}"
+        if self.second in others:
+            return f"stop it on {host}, where `ss -lunp` shows the process"
+        services = ", ".join(f"{_SERVICES.get(name, 'NAME')}: disabled" for name in others)
+        return f"stop {' and '.join(others)} on {host}, or have passerelle do it with `services: {{{services}}}`"

@@ -121,6 +121,15 @@ class Asked(Protocol):
 
 
 @runtime_checkable
+class OnlyWatched(Protocol):
+    """Nothing is ever written about it: where it could not be read, every other change may go on."""
+
+    def only_watched(self) -> Iterator[str]:
+        """What its differences are about."""
+        ...
+
+
+@runtime_checkable
 class ServingGuests(Protocol):
     """Guests depend on it: their leases and their names."""
 

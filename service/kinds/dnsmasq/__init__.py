@@ -18,7 +18,7 @@ from service.kinds.dnsmasq.directives import directives, guests_of, networks_of
 from service.kinds.dnsmasq.lint import RULES, lint_dnsmasq
 from service.kinds.dnsmasq.section import DnsmasqSection
 from service.model.observed import Watch
-from service.resources.answering import DHCP, DNS, PROGRAMS, AnsweredBy
+from service.resources.answering import DHCP, DNS, AnsweredBy, program_of
 from service.resources.dnsmasq_config import DEFAULT_LEASE_FILE, FILES, OWN_FILE, DnsmasqConfig
 from service.resources.files import OwnFile
 from service.resources.resource import Phase, Resource
@@ -89,11 +89,7 @@ def answered(section: DnsmasqSection, host: HostSpec, claims: Sequence[Claim]) -
     DHCP on the IPv4 ones."""
     services = host.sections.get("services")
     states = services if isinstance(services, Mapping) else {}
-    stopped = tuple(
-        PROGRAMS.get(stem := name.removesuffix(".service"), stem)
-        for name, state in states.items()
-        if state != "enabled"
-    )
+    stopped = tuple(program_of(name) for name, state in states.items() if state != "enabled")
     served = section.served_interfaces() if section.interface or not section.listen_address else ()
     dhcp = {entry.interface for entry in section.dhcp}
     own: dict[str, list[str]] = {}
