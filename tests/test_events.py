@@ -36,6 +36,7 @@ TOLD_BY_THE_LOOP = {
     "host.reconcile-asked": "tests/reconcile/test_control.py",
     "host.release": "tests/scenarios/a-failed-rollback-quarantines.txt",
     "host.without-past": "tests/scenarios/a-host-is-renamed.txt",
+    "lease.shared": "tests/reconcile/test_told.py",
     "name.conflict": "tests/reconcile/test_told.py",
     "name.taken": "tests/reconcile/test_told.py",
     "name.twice": "tests/reconcile/test_told.py",

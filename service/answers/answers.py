@@ -20,7 +20,7 @@ from service.errors import InputError, NotFound, NotKnown
 from service.kinds.desire import desire
 from service.kinds.kind import Kind
 from service.model.guests import PoolFill
-from service.model.observed import HostObserved
+from service.model.observed import HostObserved, Lease
 from service.model.plans import Plan
 from service.model.runs import HostStatus, HostView
 from service.model.sources import SourceStanding
@@ -34,7 +34,7 @@ from service.spec.models import claims_of
 
 class Look(Protocol):
     """What is remembered of one host: what was seen last, what it was compared with (`commit`), what came of it.
-    `trouble` is why the last round failed."""
+    `trouble` is why the last round failed, `lost` are leases that another guest with the same client-id took."""
 
     @property
     def observed(self) -> HostObserved | None: ...
@@ -53,6 +53,9 @@ class Look(Protocol):
 
     @property
     def trouble(self) -> str: ...
+
+    @property
+    def lost(self) -> Sequence[Lease]: ...
 
 
 class Looks(Protocol):
@@ -101,7 +104,7 @@ class Answers:
         self._looks = looks
         self._kinds = kinds
         self._now = now
-        self._guests = GuestViews(self._observed, lambda spec: claims_of(spec, kinds), source.file_of)
+        self._guests = GuestViews(self._observed, lambda spec: claims_of(spec, kinds), source.file_of, self._lost)
         self._tracers = Tracers(lambda: source.wanted, kinds)
 
     async def desired(self, host: str) -> HostView | None:
@@ -221,3 +224,7 @@ class Answers:
     def _observed(self, host: str) -> HostObserved | None:
         look = self._looks.known(host)
         return look.observed if look is not None else None
+
+    def _lost(self, host: str) -> Sequence[Lease]:
+        look = self._looks.known(host)
+        return look.lost if look is not None else ()

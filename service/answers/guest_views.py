@@ -17,22 +17,24 @@ from service.spec.host import HostSpec
 
 
 class GuestViews:
-    """Answers from what was `seen` of a host last. `file_of` gives the text of a host's spec file."""
+    """Answers from what was `seen` of a host last. `file_of` gives the text of a host's spec file, `lost` the
+    leases of a host that another guest with the same client-id took."""
 
     def __init__(
         self, seen: Callable[[str], HostObserved | None], claims_of: Callable[[HostSpec], Sequence[Claim]],
-        file_of: Callable[[str], str | None],
+        file_of: Callable[[str], str | None], lost: Callable[[str], Sequence[Lease]],
     ) -> None:  # fmt: skip
         self._seen = seen
         self._claims_of = claims_of
         self._file_of = file_of
+        self._lost = lost
 
     def guests(self, spec: HostSpec) -> Mapping[str, Json]:
-        """{"items": guests, "findings": disputed names}. NeverSeen before the host was seen, NotKnown where its
-        leases could not be read."""
-        claims, observed = self._claims_of(spec), self._observed(spec)
-        items: list[Json] = [_guest(one) for one in guests_seen(claims, observed)]
-        findings: list[Json] = [asdict(one) for one in name_findings(claims, observed)]
+        """{"items": guests, "findings": disputed names, shared leases}. NeverSeen before the host was seen, NotKnown
+        where its leases could not be read."""
+        claims, observed, lost = self._claims_of(spec), self._observed(spec), self._lost(spec.name)
+        items: list[Json] = [_guest(one) for one in guests_seen(claims, observed, lost)]
+        findings: list[Json] = [asdict(one) for one in name_findings(claims, observed, lost)]
         return {"host": spec.name, "at": observed.observed_at.isoformat(), "items": items, "findings": findings}
 
     def pools(self, spec: HostSpec) -> tuple[PoolFill, ...]:

@@ -18,7 +18,8 @@ class Guest(Told):
     )
     state: GuestState = Field(
         description="named; waiting: no lease now; unnamed: its lease has no name; renamed: it has another name. "
-        "Of unknown guests, `foreign` has a name, and `silent` has none"
+        "Of unknown guests, `foreign` has a name, and `silent` has none. `shared`: another guest with the same DHCP "
+        "client-id has its lease, and `address` is the one that it had"
     )
     address: str
     reserved: str = Field(description="the address that is kept for it")
@@ -27,7 +28,7 @@ class Guest(Told):
 
 
 class NameFinding(Told):
-    """A name that two want."""
+    """A name that two want, or a lease that two share."""
 
     rule: NameRule
     name: str

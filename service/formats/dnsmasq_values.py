@@ -94,10 +94,10 @@ _SERVER = ValueGrammar(
 )
 
 FLAGS = frozenset({
-    "all-servers", "bind-dynamic", "bind-interfaces", "bogus-priv", "dhcp-authoritative", "dhcp-rapid-commit",
-    "dhcp-sequential-ip", "domain-needed", "expand-hosts", "filterwin2k", "localise-queries", "log-dhcp", "no-hosts",
-    "no-negcache", "no-ping", "no-poll", "no-resolv", "quiet-dhcp", "read-ethers", "rebind-localhost-ok",
-    "stop-dns-rebind", "strict-order",
+    "all-servers", "bind-dynamic", "bind-interfaces", "bogus-priv", "dhcp-authoritative", "dhcp-ignore-clid",
+    "dhcp-rapid-commit", "dhcp-sequential-ip", "domain-needed", "expand-hosts", "filterwin2k", "localise-queries",
+    "log-dhcp", "no-hosts", "no-negcache", "no-ping", "no-poll", "no-resolv", "quiet-dhcp", "read-ethers",
+    "rebind-localhost-ok", "stop-dns-rebind", "strict-order",
 })  # fmt: skip
 """Directives without a value."""
 

@@ -1,7 +1,7 @@
 """Who is behind a host, out of what the spec says and what was seen: guests, disputed names, how full the pools are.
 
-guests_seen(claims, observed) -> tuple[GuestSeen, …]          by address, then name
-name_findings(claims, observed) -> tuple[NameFinding, …]
+guests_seen(claims, observed, lost) -> tuple[GuestSeen, …]          by address, then name
+name_findings(claims, observed, lost) -> tuple[NameFinding, …]      `lost`: see service/kinds/shared_leases.py
 in_words(findings) -> str                                     the first of them, for a status
 pools_of(host, claims, observed) -> tuple[PoolFill, …]
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, ip_address
 
 from service.kinds.claims import Claim, Pool, Reservation, named_by_settings
+from service.kinds.shared_leases import sharing_findings
 from service.model.guests import GuestSeen, GuestSource, GuestState, NameFinding, PoolFill
 from service.model.observed import HostObserved, Lease
 from service.model.states import Seen, Unknown
@@ -39,17 +40,22 @@ def known(claims: Sequence[Claim], observed: HostObserved) -> Iterator[tuple[Gue
         yield from ((row, "settings") for row in without_twins(rows, [row for _, row in found]))
 
 
-def guests_seen(claims: Sequence[Claim], observed: HostObserved) -> tuple[GuestSeen, ...]:
-    """All guests: declared, known by their settings, and strangers with a lease."""
+def guests_seen(claims: Sequence[Claim], observed: HostObserved, lost: Sequence[Lease] = ()) -> tuple[GuestSeen, ...]:
+    """All guests: declared, known by their settings, and strangers with a lease, or with one that another took."""
     leases = {lease.mac: lease for lease in active_leases(observed) if lease.mac}
+    shared = {lease.mac: lease for lease in lost if lease.mac not in leases}
     seen: list[GuestSeen] = []
     for (name, mac, reserved), source in known(claims, observed):
         lease = leases.pop(mac, None)
         held = (lease.address, reserved, lease.name, lease.expires) if lease else ("", reserved, "", 0)
-        seen.append(GuestSeen(name, mac, source, _state(name, lease), *held))
+        if (taken := shared.pop(mac, None)) is not None:
+            seen.append(GuestSeen(name, mac, source, "shared", taken.address, reserved))
+        else:
+            seen.append(GuestSeen(name, mac, source, _state(name, lease), *held))
     for mac, lease in leases.items():
         state: GuestState = "foreign" if lease.name else "silent"
         seen.append(GuestSeen(lease.name, mac, "lease", state, lease.address, "", lease.name, lease.expires))
+    seen += (GuestSeen(one.name, mac, "lease", "shared", one.address) for mac, one in shared.items())
     return tuple(sorted(seen, key=lambda one: (_number(one.address or one.reserved), one.name, one.mac)))
 
 
@@ -68,9 +74,12 @@ def _number(address: str) -> tuple[int, int]:
     return (found.version, int(found))
 
 
-def name_findings(claims: Sequence[Claim], observed: HostObserved) -> tuple[NameFinding, ...]:
-    """Names that two want: a stranger's lease with a known name, settings that say otherwise than the spec."""
-    found: list[NameFinding] = []
+def name_findings(
+    claims: Sequence[Claim], observed: HostObserved, lost: Sequence[Lease] = ()
+) -> tuple[NameFinding, ...]:
+    """Names that two want: a stranger's lease with a known name, settings that say otherwise than the spec. And leases
+    that two share."""
+    found = [*sharing_findings(lost, observed)]
     owners = {name: (mac, source) for (name, mac, _), source in known(claims, observed)}
     for lease in active_leases(observed):
         owner, _ = owners.get(lease.name.split(".")[0].lower(), ("", ""))

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 GuestSource = Literal["spec", "settings", "lease"]
-GuestState = Literal["named", "waiting", "unnamed", "renamed", "foreign", "silent"]
-NameRule = Literal["name-taken", "name-conflict", "name-twice"]
+GuestState = Literal["named", "waiting", "unnamed", "renamed", "foreign", "silent", "shared"]
+NameRule = Literal["name-taken", "name-conflict", "name-twice", "lease-shared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,8 @@ class GuestSeen:
 
     `name` is the declared one, of a stranger the one it sent. `state`: named = its lease has its name, waiting = no
     lease now, unnamed = its lease has no name yet, renamed = its lease has another name; of those that nobody declared
-    unmanaged = with a name, silent = without one. `expires` is epoch seconds, 0 = never or no lease.
+    foreign = with a name, silent = without one. shared = another guest with the same client-id has its lease, and
+    `address` is the one that it had. `expires` is epoch seconds, 0 = never or no lease.
     """
 
     name: str
@@ -29,7 +30,7 @@ class GuestSeen:
 
 @dataclass(frozen=True, slots=True)
 class NameFinding:
-    """Something wrong with a name: a fixed word, the name, whose, and a sentence."""
+    """Something wrong with a name or a lease: a fixed word, the name, whose, and a sentence."""
 
     rule: NameRule
     name: str

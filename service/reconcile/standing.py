@@ -1,7 +1,7 @@
 """What the loop remembers of each host between rounds.
 
 What a restart may not lose is rows (service/reconcile/recall.py reads them again); what is of the moment begins again:
-`failures`, `unsettled`, `applying`, `trouble`, `unrecorded`.
+`failures`, `unsettled`, `applying`, `trouble`, `unrecorded`, `lost`.
 """
 
 from collections import deque
@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from service.kinds.guests_seen import in_words
+from service.kinds.shared_leases import lost_leases
 from service.model.guests import NameFinding
-from service.model.observed import HostObserved, Watch
+from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import Plan
 from service.model.runs import HostStatus
 from service.model.states import Json
@@ -47,10 +48,11 @@ class Looked(NamedTuple):
 class Standing:
     """One host's last round. `heals_s` says when each difference was rolled back lately; `applied_by` is the apply that
     ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
-    not known here yet, the host's journal has to be asked. `disputed` are names that two guests want. `spec` is what
-    `desired` was made of, `looked` what `plan` was made of. `applying` is an apply that was begun and whose end is not
-    recorded yet, `trouble` why the last round failed, `unrecorded` a status that the database did not take.
-    `kept` is what the history has of what the host sent: watch, digests, what it said of changes."""
+    not known here yet, the host's journal has to be asked. `disputed` are names that two guests want, `lost`
+    leases that another guest with the same client-id took. `spec` is what `desired` was made of, `looked` what `plan`
+    was made of. `applying` is an apply that was begun and whose end is not recorded yet, `trouble` why the last round
+    failed, `unrecorded` a status that the database did not take. `kept` is what the history has of what the host sent:
+    watch, digests, what it said of changes."""
 
     observed: HostObserved | None = None
     spec: HostSpec | None = None
@@ -64,6 +66,7 @@ class Standing:
     commit: str = ""
     unsettled: bool = True
     disputed: tuple[NameFinding, ...] = ()
+    lost: tuple[Lease, ...] = ()
     applying: str = ""
     trouble: str = ""
     unrecorded: HostStatus | None = None
@@ -71,6 +74,7 @@ class Standing:
 
     def look(self, looked: Looked, spec: HostSpec, plan: Plan, plan_id: str, kept: Kept | None) -> None:
         """The host was looked at and compared, and the history has it."""
+        self.lost = lost_leases(self.lost, self.observed, looked.observed)
         self.looked, self.spec, self.plan, self.plan_id = looked, spec, plan, plan_id
         self.desired, self.observed, self.commit, self.kept = looked.desired, looked.observed, looked.commit, kept
         self.applied_by = ""

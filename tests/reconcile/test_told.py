@@ -75,3 +75,16 @@ async def test_a_name_that_two_want_is_told_once(
     (event,) = [one for one in room.queries.events(EventListing(limit=200)).items if one.type.startswith("name.")]
     assert (event.type, sorted(event.detail)) == (name, ["mac", "name"])
     assert event.origin.part == "host"
+
+
+async def test_a_lease_that_two_clones_share_is_told_once_whoever_asked_last(room: Room) -> None:
+    await room.push(GUESTS.replace("sync: auto", "sync: observe"))
+    await room.round()
+    clone = Lease("bc:24:11:00:00:66", "10.10.10.100", "clone", 0, "ff:01:02")
+    first = Lease("bc:24:11:00:00:01", "10.10.10.100", "dev", 0, "ff:01:02")
+    for held in (first, clone, first, clone):
+        await seen(room, {}, (held,))
+    (event,) = [one for one in room.queries.events(EventListing(limit=200)).items if one.type == "lease.shared"]
+    assert (event.detail["mac"], event.origin.part) == (first.mac, "host")
+    (text,) = room.events("lease.shared")
+    assert "bc:24:11:00:00:66 (10.10.10.100, clone) send the same DHCP client-id" in text

@@ -94,6 +94,9 @@ class DnsmasqSection(BaseModel):
     rebind_localhost_ok: bool = _flag("Accept 127.0.0.0/8 in upstream answers nevertheless.")
     no_negcache: bool = _flag("Do not remember that a name does not exist.")
     no_ping: bool = _flag("Do not ping an address before it is offered; leases come 3 s sooner.")
+    dhcp_ignore_clid: bool = _flag(
+        "Tell guests apart by their MAC alone, for clones that share a DHCP client-id and would share one lease."
+    )
     log_queries: bool = _flag("Log every DNS query.")
     log_dhcp: bool = _flag("Log DHCP in detail.")
     log_facility: LogFacility | None = Field(

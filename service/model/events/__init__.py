@@ -28,7 +28,7 @@ from service.model.events.changes import (
     LatchCleared,
     PlanMade,
 )
-from service.model.events.guests import DISPUTES, LeaseSeen, NameConflict, NameMoved, NameTaken, NameTwice
+from service.model.events.guests import DISPUTES, LeaseSeen, LeaseShared, NameConflict, NameMoved, NameTaken, NameTwice
 from service.model.events.hosts import (
     HostForgotten,
     HostLeft,
@@ -111,6 +111,7 @@ __all__ = [
     "HostWithoutPast",
     "LatchCleared",
     "LeaseSeen",
+    "LeaseShared",
     "LeftBehind",
     "NameConflict",
     "NameMoved",

@@ -1,4 +1,4 @@
-"""Events of guests: leases, and names that two want."""
+"""Events of guests: leases, those that two share, and names that two want."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,7 +78,14 @@ class NameTwice(_OfName):
     name = "name.twice"
 
 
+class LeaseShared(_OfName):
+    """Guests send one DHCP client-id, and dnsmasq keeps one lease for them."""
+
+    name = "lease.shared"
+
+
 DISPUTES: Mapping[NameRule, type[_OfName]] = {
     "name-taken": NameTaken, "name-conflict": NameConflict, "name-twice": NameTwice,
+    "lease-shared": LeaseShared,
 }  # fmt: skip
 """How it is informed that two want a name, by the rule that found it."""
