@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Named, PackageState, Reservation
+from service.kinds.dnsmasq.lint_addresses import LISTEN_NOT_OWN, SERVER_IS_ITSELF, lint_addresses
 from service.kinds.dnsmasq.options import misfit, number_of
 from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection
 from service.spec.findings import Hit, LintRule, Path
@@ -58,6 +59,8 @@ RULES = (
     DOMAIN_NOT_LOCAL,
     NAMES_OF_ANYONE,
     PACKAGE_NOT_NAMED,
+    LISTEN_NOT_OWN,
+    SERVER_IS_ITSELF,
 )
 
 _LOST_AT_REBOOT = ("/tmp/", "/var/tmp/", "/run/", "/var/run/", "/dev/shm/")  # noqa: S108
@@ -67,6 +70,7 @@ def lint_dnsmasq(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[H
     """All hits, in the order of the section."""
     yield from _interfaces(section, claims)
     yield from _whole(section, claims)
+    yield from lint_addresses(section, claims)
     for index, entry in enumerate(section.dhcp):
         yield from _range(("dhcp", index), entry, claims)
         yield from _options(("dhcp", index), entry)
