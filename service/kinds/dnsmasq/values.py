@@ -84,8 +84,8 @@ def check_local(value: str) -> str:
 
 def check_server(value: str) -> str:
     """An upstream DNS server, for all names or for some domains, in dnsmasq's own form."""
-    if re.search(r"#(?:0*|0*[1-9][0-9]{5,}|[0-9]*[^0-9@/].*)(?=@|$)", value) and not value.endswith("/#"):
-        wrong(f"{quoted(value)} has no valid port", "write a port from 1 to 65535 after #")
+    if re.search(r"#(?:0[0-9]*|[1-9][0-9]{5,}|[0-9]*[^0-9@/].*|)(?=@|$)", value) and not value.endswith("/#"):
+        wrong(f"{quoted(value)} has no valid port", "write a port from 1 to 65535 after #, without leading zeros")
     server = read_server(value)
     if server is None or not (server.address or server.usual):
         wrong(
