@@ -153,8 +153,9 @@ class Story:
             self.see("bind_replaced", self.dnsmasq_has_port_53)
 
     def see(self, flag: str, look: Callable[[], Any]) -> None:
-        """Wait for something to be seen. If it is not seen, the flag is false and the story goes on. A rollback that is
-        no part of the story ends it at once."""
+        """Wait for something to be seen. If it is not seen, the flag is false and the story continues. A rollback that
+        is not a part of the story ends it at once.
+        """
 
         def looked() -> Any:
             self.refuse_undone()

@@ -40,4 +40,4 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def jitter(self, seconds: float) -> float:
-        return seconds * random.uniform(0.9, 1.1)  # noqa: S311 (spreads load, guards nothing)
+        return seconds * random.uniform(0.9, 1.1)  # noqa: S311 (spreads load, protects nothing)

@@ -67,7 +67,7 @@ class SourceError(PasserelleError):
 
 
 class HostError(PasserelleError):
-    """A host did not do what was asked."""
+    """A host did not do what was requested."""
 
 
 class Unreachable(HostError):  # noqa: N818 (the word users see)
@@ -111,4 +111,4 @@ class StoreError(PasserelleError):
 
 
 class LabError(PasserelleError):
-    """The lab could not do what was asked of it."""
+    """The lab could not do what was requested."""

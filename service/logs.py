@@ -7,9 +7,9 @@
 
 What hosts, repositories and people wrote cannot end a line or move a cursor: it is escaped.
 
-The same error again and again is written once, and after a minute once more with a count: a fault that comes back a
-thousand times a second must not fill the disk, nor hide everything else. Two errors are the same when they have the
-same logger and text, or where there is a traceback the same template, kind of error and place in the code.
+A repeated error is written once, and after a minute once more with a count. A fault that comes back a thousand times a
+second must not fill the disk, nor hide everything else. Two errors are the same when they have the same logger and
+text, or where there is a traceback the same template, kind of error and place in the code.
 """
 
 import json

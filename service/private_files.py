@@ -3,8 +3,8 @@
     read_private(path, "the SSH key") -> bytes        InputError with what to do
     refuse_writable(path, "the known_hosts file")     for files that decide whom we trust
 
-A file in systemd's credentials folder is taken as it is: there the service manager guards it, with an access list that
-shows as a group's right (systemd.exec(5), Credentials).
+A file in systemd's credentials folder is accepted as it is: there the service manager protects it, with an access list
+that shows as a group's right (systemd.exec(5), Credentials).
 """
 
 import os

@@ -52,7 +52,10 @@ class Settings(BaseSettings):
         default=90, ge=1, le=36500, description="days that events and plans never applied are kept"
     )
     keep_mb: int = Field(
-        default=2048, ge=16, le=1 << 20, description="MiB of the database beyond which the oldest goes before its time"
+        default=2048,
+        ge=16,
+        le=1 << 20,
+        description="MiB of the database; above that, the oldest records are deleted earlier",
     )
     controller: str = Field(
         default="passerelle", pattern=r"[a-z0-9][a-z0-9.-]{0,62}", description="this controller's name on the hosts"
@@ -136,8 +139,9 @@ def read_environment_file(path: Path) -> Mapping[str, str]:
 
 
 def settings_beside(**given: object) -> Settings:
-    """The settings of the service on this machine, for commands that work beside it: what was given by hand, what this
-    shell sets, then what the service's own environment file sets. InputError names each bad one."""
+    """The settings of the service on this machine, for commands that work without it. An option comes first, then this
+    shell's variables, then the service's own environment file. InputError names each bad one.
+    """
     known = {f"PASSERELLE_{name.upper()}": name for name in Settings.model_fields}
     of_file = read_environment_file(environment_file())
     unset = {known[name]: text for name, text in of_file.items() if name in known and name not in os.environ}

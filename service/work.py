@@ -31,7 +31,7 @@ class Effort:
 
 
 class InPlace:
-    """Does it where it is asked for, without limits: for a command that looks at one host and ends."""
+    """Works in the calling thread, without limits: for a command that looks at one host and ends."""
 
     async def run(self, effort: Effort, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See `Work.run`."""

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 TOP = Path(__file__).parent.parent
 DECISIONS = TOP / "deploy" / "docs" / "decisions"
@@ -15,7 +16,7 @@ PAGES = (
     TOP / "SECURITY.md",
     *sorted(DECISIONS.glob("*.md"), key=lambda page: (page.name != "README.md", page.name)),
 )
-BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(\$|pve1#) (.+?)(?:\s{2,}#.*)?")
 
 HERE = "tests/test_docs.py"
@@ -31,12 +32,14 @@ RUNNERS = {
     "$ .venv/bin/python -m tests.prose": ("tests/run", "python -m tests.prose"),
     "$ .venv/bin/python -m pytest": ("tests/run", "python -m pytest"),
     "$ .venv/bin/passerelle lint my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
+    "$ passerelle lint .": (HERE, "test_a_copied_host_is_checked_as_the_page_shows"),
     "$ passerelle explain guests.NAME.address": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
     "$ passerelle show pve1 my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
     "$ .venv/bin/passerelle schema": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
     "$ .venv/bin/passerelle plan pve1 --repo my-repository": (LAB, "test_a_plan_from_a_folder_looks_at_the_host"),
     "$ .venv/bin/passerelle serve --source": (HERE, "test_the_service_starts_and_ends"),
     "$ passerelle doctor pve1 --repo my-repository": (LAB, "test_doctor_looks_at_the_host"),
+    "$ passerelle --version": ("tests/cli/test_commands.py", '"--version"'),
     "$ passerelle doctor": (LAB, "test_doctor_looks_at_the_machine"),
     "$ passerelle key": (HERE, "test_the_key_and_a_token_are_printed"),
     "$ passerelle token create": (HERE, "test_the_key_and_a_token_are_printed"),
@@ -96,10 +99,15 @@ class Command:
         return next((runner for known, runner in RUNNERS.items() if str(self).startswith(known)), None)
 
 
+def blocks(page: str, language: str) -> list[str]:
+    """The code of a page in one language, also inside of list entries."""
+    return [dedent(code) for found, code in BLOCK.findall(page) if found == language]
+
+
 def commands() -> Iterator[Command]:
-    """Every command of every page. A line that is none fails."""
+    """Every command of every page. A line without a command fails."""
     for page in PAGES:
-        for block in BLOCK.findall(page.read_text(encoding="utf-8")):
+        for block in blocks(page.read_text(encoding="utf-8"), "console"):
             for line in block.splitlines():
                 parts = COMMAND.fullmatch(line)
                 assert parts, f"{page.name}: {line!r} is not a command"
@@ -115,5 +123,5 @@ def run_by(test: str) -> list[Command]:
 
 def example() -> str:
     """The host's file in the README."""
-    (text,) = re.findall(r"^```yaml\n(.*?)^```$", PAGES[0].read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return str(text)
+    (text,) = blocks(PAGES[0].read_text(encoding="utf-8"), "yaml")
+    return text

@@ -1,7 +1,7 @@
 """Plain words: `python -m tests.prose` checks docs, messages, docstrings and comments, in `tests/run` and as a hook.
 
-The rules are a word list (prose-words.txt), sentences of more than 30 words, `X is no Y`, a clause with What, Who or
-Where as a subject, and a fix that is joined to its fault by a comma. What was wrong before the check began is in
+The rules: no words of the list prose-words.txt, no sentence of more than 30 words, not `X is no Y`, no clause with
+What, Who or Where as a subject. A fix is a sentence of its own. What was wrong before the check began is in
 prose-known.txt, which only shrinks: a new finding is an error, and so is an entry that is not needed any more.
 
     python -m tests.prose                    show what is new, and which entries are not needed any more
@@ -32,6 +32,8 @@ _FIXES = (
     "unset|use|write"
 )
 _COMMA_FIX = re.compile(rf"[,;] (?:then |please )?(?:{_FIXES}) (?![^.]*, or )", re.IGNORECASE)
+# A list of fixes, such as `set X, check Y and add Z`, joins no fault.
+_FIX_FIRST = re.compile(rf"(?:Fix: )?(?:{_FIXES}) ", re.IGNORECASE)
 _CONDITION = re.compile(r"(?:Fix: )?(?:if|to|when|before|after|once|on|with|without|for|in) ", re.IGNORECASE)
 _IS_NO = re.compile(r"\b(?:is|are|was|were) no (?!longer\b|more\b|doubt\b)", re.IGNORECASE)
 _THERE = re.compile(r"\bthere (?:is|are|was|were) no ", re.IGNORECASE)
@@ -56,7 +58,7 @@ class Complaint:
 
     @property
     def key(self) -> str:
-        """The line that stands for it in prose-known.txt. It holds no file, so that code can be moved."""
+        """The line that stands for it in prose-known.txt. It holds no file name, so that code can change its place."""
         digest = hashlib.sha256(f"{self.rule}\0{self.sentence}".encode()).hexdigest()[:10]
         return f"{digest} {self.rule}: {self.sentence[:70]}".rstrip()
 
@@ -99,7 +101,7 @@ def _broken(sentence: str, sort: str, words: Sequence[tuple[str, re.Pattern[str]
         yield "is-no", "write `is not a …`"
     if sort in ("doc", "message") and len(plain) > 20 and _WHAT.fullmatch(plain) and _is_sentence(plain, sort):
         yield "what", "begin with the subject, and write `If …` in place of `Where …`"
-    if sort == "message" and _COMMA_FIX.search(plain) and not _CONDITION.match(plain):
+    if sort == "message" and _COMMA_FIX.search(plain) and not (_CONDITION.match(plain) or _FIX_FIRST.match(plain)):
         yield "comma", "end the sentence, and begin another one with `Fix: …`"
 
 

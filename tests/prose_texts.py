@@ -175,13 +175,14 @@ def _is_code(line: str) -> bool:
 
 
 def of_script(name: str, source: str) -> Iterator[Text]:
-    """The comments of a shell script."""
+    """The comments of a shell script. In its help, an indented line and one with `usage:` are texts of their own."""
     block: list[str] = []
     first = 0
     for number, line in enumerate([*source.splitlines(), ""], 1):
-        if line.startswith("#") and not line.startswith("#!"):
-            first = first if block else number
-            block.append(line.lstrip("# "))
-        elif block:
+        is_comment = line.startswith("#") and not line.startswith("#!")
+        if block and not (is_comment and not re.match(r"#(?: {2,}| usage:)", line)):
             yield Text(name, first, "comment", " ".join(block))
             block = []
+        if is_comment:
+            first = first if block else number
+            block.append(re.sub(r"^ *--?[a-z]+(?: \| -?-[a-z]+)* {2,}", "", line[1:]).strip())

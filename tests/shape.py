@@ -1,7 +1,7 @@
 """Files of at most 400 lines and functions of at most 60: `python -m tests.shape`, in `tests/run` and as a hook.
 
-What is larger is in shape-known.txt as `LINES PATH` or `LINES PATH::FUNCTION`, and may only shrink: growing beyond
-its number is an error, and so is an entry that is not needed any more.
+Larger ones are in shape-known.txt as `LINES PATH` or `LINES PATH::FUNCTION`, and may only shrink. Growing beyond the
+number is an error, and so is an entry that is not needed any more.
 """
 
 import ast

@@ -21,7 +21,7 @@ def newest() -> bytes:
 
 
 def made(path: Path) -> Path:
-    """`path`, where such a database stands from now on if none did."""
+    """`path`, which has such a database from now on if it had none."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)

@@ -18,17 +18,20 @@ import pytest
 from service import __version__
 from service.api.metrics import Metrics
 from service.apply.document import CAUSES
+from service.apply.retiring import Retired
 from service.apply.switch import WORDS
 from service.cli import run
+from service.cli.retire import as_text
 from service.history import open_history
 from service.kinds import KINDS
 from service.lab.waiting import grown_s
 from service.model.access import SCOPES
+from service.model.events.hosts import HostRenamed
 from service.model.plans import RefusalRule
 from service.model.runs import SyncMode
 from service.settings import SERVICE_ENV, Settings
 from tests.cli.words import commands as cli_commands
-from tests.documents import DECISIONS, PAGES, RUNNERS, TOP, commands, example, run_by
+from tests.documents import DECISIONS, PAGES, RUNNERS, TOP, blocks, commands, example, run_by
 from tests.git.forge import Forge
 from tests.laws.specs import spec_of
 from tests.state_folders import made
@@ -58,7 +61,7 @@ def test_nobody_waits_for_a_command_that_no_page_has() -> None:
 
 @pytest.fixture
 def my_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The README's example as the folder that its commands speak of."""
+    """The README's example as the folder in its commands."""
     folder = tmp_path / "my-repository"
     (folder / "hosts").mkdir(parents=True)
     (folder / "fleet.yaml").write_text("passerelle: 1\n")
@@ -179,6 +182,26 @@ def test_the_key_and_a_token_are_printed(
     assert token.startswith("psr_")
 
 
+def test_a_copied_host_is_checked_as_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "fleet.yaml").write_text("passerelle: 1\n")
+    (tmp_path / "hosts" / "pve1.yaml").write_text(example())
+    (tmp_path / "hosts" / "pve2.yaml").write_text(example())
+    monkeypatch.chdir(tmp_path)
+    for command in run_by("test_a_copied_host_is_checked_as_the_page_shows"):
+        assert run(command.words) == 1
+    assert capsys.readouterr().out in blocks(TEXTS["changes.md"], "text")
+
+
+def test_the_pages_quote_what_the_program_says() -> None:
+    renamed = HostRenamed(host="pve9", old="pve1").text
+    assert renamed in " ".join(TEXTS["changes.md"].split())
+    retired = Retired("", ("/etc/dnsmasq.d/passerelle.conf", "/etc/passerelle/nft.d"))
+    assert "\n".join(as_text("pve1", "hosts/pve1.yaml", retired)) + "\n" in blocks(TEXTS["retire.md"], "text")
+
+
 def test_the_picture_shows_what_the_demo_prints() -> None:
     """Its stages are those of the story, in the same order, and its flags are all that the demo has."""
     picture = (TOP / "deploy" / "docs" / "demo.svg").read_text(encoding="utf-8")
@@ -196,14 +219,12 @@ def test_the_picture_shows_what_the_demo_prints() -> None:
 
 
 def test_the_commands_of_the_install_pages_fit_the_unit() -> None:
-    """The shell blocks, which need a machine of their own, are good shell, and speak of the unit's user and folders."""
+    """The shell blocks, which need a machine of their own, are valid shell, and use the unit's user and folders."""
     unit = (TOP / "deploy" / "systemd" / "passerelle.service").read_text(encoding="utf-8")
-    blocks = [
-        block for name in TASKS for block in re.findall(r"^```sh\n(.*?)^```$", TEXTS[name], re.MULTILINE | re.DOTALL)
-    ]
-    for block in blocks:
+    shell = [block for name in TASKS for block in blocks(TEXTS[name], "sh")]
+    for block in shell:
         subprocess.run(["bash", "-n"], input=block, text=True, check=True, timeout=30)
-    said = "\n".join(blocks)
+    said = "\n".join(shell)
     assert "User=passerelle\n" in unit
     assert "useradd --system --home-dir /var/lib/passerelle-service " in said
     for path in re.findall(r"/(?:opt|etc)/passerelle/[\w./-]+", unit):
@@ -255,7 +276,7 @@ def test_the_locks_hold_what_is_needed_and_name_no_place() -> None:
         assert {"hatchling", "editables"} <= locked  # deploy/setup builds with what is locked, and installs with -e
         assert "://" not in text
     helped = subprocess.run([TOP / "deploy" / "lock", "--help"], capture_output=True, text=True, check=True)
-    assert "no index is named in what is written" in helped.stdout
+    assert "writes no index into the files" in helped.stdout
     assert "--keep" in helped.stdout
 
 

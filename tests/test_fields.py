@@ -1,4 +1,4 @@
-"""Every field of a spec has its row in deploy/docs/fields.md: where it goes on a host and what is allowed there."""
+"""Every field of a spec has its row in deploy/docs/fields.md: its place on a host, and what is allowed there."""
 
 import re
 import types

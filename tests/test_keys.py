@@ -26,7 +26,7 @@ This page is made from the models that read the specs. `passerelle explain KEY` 
 its values.
 
 `NAME` is a name that the spec chooses, `[]` an entry of a list. *required* is for the whole spec of a host, which may
-come from [several files](shared.md). What a key does on a host: [where each field goes](fields.md). All keys exist
+come from [several files](shared.md). [fields.md](fields.md) shows the place of each key on a host. All keys exist
 since 0.1.0, the first version.
 """
 

@@ -36,7 +36,7 @@ def test_after_its_plan_the_host_is_as_wanted(name: str) -> None:
 
 
 def undone_everywhere(host: HostObserved, plan: Plan) -> list[str]:
-    """Where a plan was cut and undone by its own steps' `before` and the host was not as it was: `after N steps`."""
+    """Where a plan was cut and reverted by its own steps' `before`, and the host was not as before: `after N steps`."""
     wrong = []
     for cut in range(len(plan.steps) + 1):
         half = done(host, plan.steps[:cut], plan.blobs)

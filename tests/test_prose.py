@@ -44,7 +44,45 @@ def test_what_is_not_plain_is_found(words: str, rule: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
+        "says where they differ and who moved (Git or the host)",
+        "`deploy/setup` alone makes the command: below, `passerelle` is the one of the checkout",
+        "What stands in `post-up` lines counts where it is",
+        "an nft table of its own, or where a `post-up` line already makes it so; never twice",
+        "no real Proxmox VE host was run",
+        "What a person approves is that digest; the apply is refused as stale",
+        "Where no new connection comes in, nothing is begun (`no-way-in`): it could not be confirmed",
+        "What did not answer before proves nothing and stops nothing",
+        "What else it must not reach is for the packet filter of its machine to say",
+        "what somebody took the timer of is undone when the service looks next",
+        "The switch guards in every case",
+        "What the call says is not looked at: it is a doorbell",
+        "`Idempotency-Key` makes a repeated POST the same POST",
+        "1 for what each axis of a host is",
+        "a change that cuts guests off waits for a person all the same",
+        "Without a word of direction it is about what reaches the host itself",
+        "lets `ifreload -a` take the guests off vmbr0, remove it: the stanza gets a line that keeps them",
+        "arm one that changes nothing, confirm it not, and look at what happens",
+        "nobody can be asked here",
+        "no token nope that is still good",
+        "'yesterday' is no time",
+        "the API begins at 127.0.0.1",
+        "take the line out of `packages`; whoever has a console can do it",
+        "`ip addr` printed an MTU that is none",
+        "the spec says otherwise than the host",
+    ],
+)
+def test_each_pattern_that_a_reader_stumbled_on_is_found(words: str) -> None:
+    assert rules(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
         "The host is unreachable. Fix: check its console",
+        "An apply is under way in this process",
+        "Counts begin at 0 with the process",
+        "The host stays the same after the apply",
+        "pve1 was not looked at since the service started",
         "`told` and `moved` are names of fields",
         "there is no number in it",
         "the name is no longer there",
@@ -53,6 +91,7 @@ def test_what_is_not_plain_is_found(words: str, rule: str) -> None:
         "a foreign key of the database",
         "What is the name of the host?",
         "one, two and three; four",
+        "set AllowTcpForwarding in its sshd_config, check PermitOpen, and add the key",
         THIRTY_ONE.replace("very ", "", 1),
     ],
 )
@@ -148,6 +187,20 @@ def test_a_module_is_read_by_docstrings_comments_and_messages() -> None:
 def test_the_comments_of_a_script_are_read() -> None:
     (text,) = of_script("run", "#!/bin/sh\n# one\n# two\ntrue # three\n")
     assert (text.line, text.words) == (2, "one two")
+
+
+HELP = """\
+#!/bin/sh
+# What it does.
+# usage: run [--fast]
+#   --fast   without hosts
+#            and without labs
+"""
+
+
+def test_the_help_of_a_script_is_read_line_by_line() -> None:
+    words = [text.words for text in of_script("run", HELP)]
+    assert words == ["What it does.", "usage: run [--fast]", "without hosts", "and without labs"]
 
 
 def complaint(sentence: str) -> Complaint:

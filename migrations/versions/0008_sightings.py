@@ -25,5 +25,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """There is no way back in place: the file from before is kept beside the new one."""
+    """A migration cannot be reversed. The previous file is kept next to the new one."""
     raise NotImplementedError

@@ -149,7 +149,7 @@ def _head(host: str, material: Material, given: ConnectionGiven, sketch: Sketch,
     address = given.address or _management_address(sketch)
     if not address:
         raise InputError(f"{host} has no interface with a gateway, so nobody knows where it is reached",
-                         hint="say it: --address 198.51.100.11")  # fmt: skip
+                         hint="give it: --address 198.51.100.11")  # fmt: skip
     keys = given.host_keys or _keys_in(material)
     if not keys:
         what = "no host key is among the files: the spec is not whole without `connection.host_keys`"

@@ -50,4 +50,4 @@ def _kernel_settings(material: Material, config: InterfacesConfig, at_boot: Obse
                 if where == counts and SECTION in sketch.values:
                     sketch.notes.add("understood", SECTION, where, f"{FORWARDING} = 1, which NAT needs", (SECTION,))
         lines = significant(data, "#;")
-        sketch.notes.read("sysctl", path, lines, "other kernel settings: no section speaks of them")
+        sketch.notes.read("sysctl", path, lines, "other kernel settings: no section describes them")

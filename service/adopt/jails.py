@@ -39,7 +39,7 @@ def read_jails(material: Material, sketch: Sketch) -> None:
     jails = list(_switched_on(said, switched, sketch))
     if jails:
         each = {name: {**said.get("DEFAULT", {}), **said.get(name, {})} for name in jails}
-        lines = ["  # made by hand now: without the signs in front passerelle writes the jails"]
+        lines = ["  # made by hand now. Remove the comment signs to let passerelle write the jails"]
         lines.append(f"  jails: {flow([*jails])}")
         for key in NUMBERS:
             value, problem = _setting(key, each)

@@ -342,7 +342,7 @@ def _finish(reading: _Reading, sketch: Sketch) -> None:
 def shortened(sketch: Sketch) -> None:
     """The section in its short form: no `interface` where the ranges name the same, a list of one text as that text.
 
-    Done when lint has taken out what it refuses: until then each value has its own place.
+    Done when lint has removed what it refuses: until then each value has its own place.
     """
     value = sketch.values.get(SECTION)
     if not isinstance(value, dict):
@@ -360,7 +360,7 @@ def shortened(sketch: Sketch) -> None:
 
 
 def _others(material: Material, reading: _Reading, section: Mapping[str, Json], sketch: Sketch) -> None:
-    """Guests that dnsmasq does not know are not named by adopting: whoever wants that takes the key away."""
+    """Guests that dnsmasq does not know are not named by adopting: to have them named, remove the key."""
     named = {str(entry.get("mac")) for entry in section.values() if isinstance(entry, dict)}
     bridges = [str(entry.get("interface")) for entry in reading.ranges]
     for path in sorted(material.files):

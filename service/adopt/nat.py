@@ -69,7 +69,7 @@ def _register(material: Material, sketch: Sketch) -> None:
             chains[filtered.path, filtered.chain].append(filtered.line)
     for (path, chain), lines in chains.items():
         many = f"{len(lines)} rules" if len(lines) > 1 else "1 rule"
-        account.read("firewall", path, lines, f"{many} of {chain}: no section speaks of them")
+        account.read("firewall", path, lines, f"{many} of {chain}: no section describes them")
     read = {rule.path for rule in script} | {NFT_MAIN, IPTABLES_FILE}
     for path, data in material.below(*NFT_FILES, IPTABLES_FILE).items():
         what = "tables, chains and their policies" if path in read else "no file that the boot reads includes it"
@@ -210,7 +210,8 @@ def _suggest(rule: ForwardRule, where: str, sketch: Sketch) -> None:
         value["proto"] = rule.proto
     lines = sketch.suggestions.setdefault("forwards", [])
     if not lines:
-        lines.append(f"  # made by {where} and others now: take that away on the host, and the signs in front here")
+        undo = "remove those lines on the host and the comment signs here"
+        lines.append(f"  # made by {where} and others now. To let passerelle make it, {undo}")
     lines.append(f"  - {flow(value)}")
 
 

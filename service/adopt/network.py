@@ -110,7 +110,7 @@ def _interface(name: str, have: IfaceMeaning, ports: frozenset[str], sketch: Ske
     why = ""
     if name == "lo":
         words = f" has addresses of its own: {', '.join(have.addresses)}" if have.addresses else ""
-        why = f"lo{words}: every host has it, and no section speaks of it"
+        why = f"lo{words}: every host has it, and no section describes it"
     elif not have.at_boot and name not in ports:
         why = f"{name} is not brought up at boot"
     if why:
@@ -130,7 +130,7 @@ def _interface(name: str, have: IfaceMeaning, ports: frozenset[str], sketch: Ske
 
 
 def _other_name(name: str, have: IfaceMeaning, altnames: Mapping[str, str]) -> str:
-    """Why an interface is none that a spec can name: it, or a port, has another name than the kernel's."""
+    """Why a spec cannot name an interface: it, or a port, has another name than the kernel's."""
     named = [name, *(have.bridge.ports if have.bridge is not None else ())]
     other = next((each for each in named if each in altnames), "")
     if not other:
@@ -211,7 +211,9 @@ def _broadcast(name: str, have: IfaceMeaning, material: Material, sketch: Sketch
         return
     section = "interfaces" if have.bridge is None else "bridges"
     lost = ", ".join(line.addresses) or "no address"
-    what = f"{name}: ifupdown2 3.0.0 fails at this line: no boot and no ifreload sets {lost}. Fix: remove the line"
+    what = (
+        f"{name}: ifupdown2 3.0.0 fails at this line, so neither a boot nor ifreload sets {lost}. Fix: remove the line"
+    )
     after = ", and adopt again. The spec has what the next boot sets" if version else ""
     sketch.notes.add("danger", section, line.where, what + after)
 

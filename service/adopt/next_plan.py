@@ -78,7 +78,7 @@ def _spec(host: str, text: str, shared: Mapping[str, str]) -> HostSpec | None:
 
 
 def first_plan(host: str, text: str, shared: Mapping[str, str], observed: HostObserved) -> FirstPlan:
-    """Of a spec that is the only one beside these files. What is not known of a tree is not announced."""
+    """Of a spec that is the only one with these files. What is not known of a tree is not announced."""
     spec = _spec(host, text, shared)
     if spec is None:
         return FirstPlan()

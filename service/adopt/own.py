@@ -1,7 +1,7 @@
 """What passerelle made on the host before, for sections that adopt cannot read back from it.
 
-A new spec without such a section would have its first plan take that away: adopt writes none. The spec that made it
-is in Git.
+The first plan of a new spec without such a section would remove them, so adopt writes no new spec. The spec that made
+it is in Git.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ def read_own(material: Material, sketch: Sketch) -> tuple[OwnThing, ...]:
     for thing in found:
         what = (
             f"passerelle made this from a spec's `{thing.section}`, which cannot be read back from a host: "
-            "the plan of a spec without it would take it away"
+            "the plan of a spec without it would remove it"
         )
         sketch.notes.add("danger", thing.section, thing.where, what)
     return found
@@ -70,7 +70,7 @@ def without_section(own: Sequence[OwnThing], before: str) -> str:
     places = ", ".join(thing.where for thing in lost)
     wanted = " and ".join(f"`{section}`" for section in dict.fromkeys(thing.section for thing in lost))
     is_in = "has" if before else "would have"
-    return f"passerelle itself made {places}, and the spec {is_in} no {wanted}: its plan would take that away"
+    return f"passerelle itself made {places}, and the spec {is_in} no {wanted}, so its plan would remove that"
 
 
 HINT = "the spec that made it is in Git: put that file into --repo (--diff compares it with the host), or its section"

@@ -87,5 +87,5 @@ def _suggest(guest: PveGuest, known: set[Json], taken: set[str], sketch: Sketch)
         value["address"] = card.address.partition("/")[0]
     lines = sketch.suggestions.setdefault("guests", [])
     if not lines:
-        lines.append("  # known to Proxmox, not to dnsmasq: without the sign in front they have their names")
+        lines.append("  # known to Proxmox, not to dnsmasq. Remove the comment sign to give them their names")
     lines.append(f"  {key_text(guest.name)}: {flow(value)}")

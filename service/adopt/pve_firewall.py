@@ -166,7 +166,7 @@ def _as_comments(cluster: Level, host: Level, sketch: Sketch) -> str:
     """What would take the files over: of the host's as suggestions, of the datacenter's as comments of fleet.yaml."""
     if host.exists:
         sketch.suggestions[KEY] = [
-            "  # left to Proxmox: without the signs in front these are its rules, and host.fw is written as a whole",
+            "  # left to Proxmox. Without the comment signs these are its rules, and passerelle writes all of host.fw",
             "  rules:",
             *(f"    - {flow(rule_values(rule))}" for rule in host.rules if not rule.errors),
         ]
@@ -175,7 +175,7 @@ def _as_comments(cluster: Level, host: Level, sketch: Sketch) -> str:
 
 def _cluster(level: Level) -> str:
     """The datacenter's level as comments of fleet.yaml."""
-    lines = ["firewall:  # left to Proxmox; without the signs in front cluster.fw is written as a whole"]
+    lines = ["firewall:  # left to Proxmox. Without the comment signs passerelle writes all of cluster.fw"]
     lines += [
         f"  {key}: {str(level.options[key]).lower()}" for key in ("policy_in", "policy_out") if key in level.options
     ]

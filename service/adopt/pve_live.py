@@ -2,8 +2,8 @@
 
     live(place) -> Live             nothing_live(place, why) -> Live
 
-Nothing is judged by rules of thumb: the spec is written and read, what it wants is built, and each of its files is
-compared with the one that was found as a plan would compare them. Anything else that it would want is a difference.
+Nothing is guessed. The spec is written and read, and its files are built. Each of them is compared with the existing
+file, as a plan would compare them. Anything else that it would want is a difference.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -4,7 +4,7 @@
     add_host(level, data, sketch)                the host's `firewall`
     add_guest(level, data, name, sketch)         `guests.NAME.firewall`
 
-Whether Proxmox would read the same of what they say is not asked here.
+This does not check whether Proxmox would read the same.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What lint refuses of a sketch: taken out, and noted with what was read.
+"""Entries of a sketch that lint refuses are removed, and noted as read.
 
 without_errors(host, head, sketch)          until lint has no error
 lint(host, text, shared) -> findings        of a spec that is the only one beside these files
@@ -26,7 +26,7 @@ OF_OTHER_HOSTS = (UNKNOWN_HOST.id, NO_MATCH.id, UNKNOWN_JUMP.id)
 
 
 def without_errors(host: str, head: Mapping[str, Json], sketch: Sketch) -> None:
-    """Until lint has no error in the text: an entry with an error is taken out and reported as unmanaged.
+    """Until lint has no error in the text: an entry with an error is removed and reported as unmanaged.
 
     One at a time, because without it others may be right. Where very much is wrong, all at once.
     """
@@ -85,7 +85,7 @@ def _to_drop(path: Path, sketch: Sketch) -> Path | None:
 
 
 def lint(host: str, text: str, shared: Mapping[str, str]) -> Sequence[Finding]:
-    """The findings of a spec that is the only one beside these files."""
+    """The findings of a spec that is the only one with these files."""
     files = {**shared, f"hosts/{host}.yaml": text}
     tree = Tree({path: BlobEntry(path, path, body.encode()) for path, body in files.items()})
     return [found for found in read_fleet(tree, KINDS).findings if found.rule not in OF_OTHER_HOSTS]

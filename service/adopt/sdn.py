@@ -22,7 +22,7 @@ _CONFIGURED_ZONE = re.compile(r"^simple:\s*([A-Za-z0-9]{1,8})\s*$", re.MULTILINE
 
 @dataclass(frozen=True, slots=True)
 class OfProxmox:
-    """The interfaces that Proxmox's file speaks of, and ports that only their bridges have."""
+    """The interfaces that Proxmox's file names, and ports that only their bridges have."""
 
     names: frozenset[str]
     ports: frozenset[str]

@@ -16,7 +16,7 @@ T = TypeVar("T")
 class Sketch:
     """`values` are in the order in which they are written. `suggestions` are lines for a section that are written as
     comments, because to have them in force would be a change. `also` is what the host has, by section and key, and the
-    spec is not given: a spec that says it all the same is met."""
+    spec is not given: a spec that says it nevertheless is met."""
 
     values: dict[str, Json] = field(default_factory=dict)
     above: dict[Path, list[str]] = field(default_factory=dict)

@@ -1,5 +1,5 @@
-"""What people and programs ask of the service, answered from what it remembers: nothing is asked of a host, nothing is
-changed, and nothing of the loop is touched.
+"""Answers for people and programs, from the records of the service. No host is contacted, nothing is changed, and the
+loop is not touched.
 
 answers = Answers(source, hosts, kinds, now)
 await answers.observed("pve1")                 what was last seen of a host, as JSON

@@ -46,7 +46,7 @@ class Traced:
 
 
 class HostTracer:
-    """One host, made ready once, asked many times."""
+    """One host, prepared once for many questions."""
 
     def __init__(self, spec: HostSpec, kinds: Sequence[Kind]) -> None:
         self._zones = Zones.of(claims_of(spec, kinds))
@@ -95,7 +95,7 @@ class HostTracer:
     def _changes(self, source: str, dest: str, address: str, flow: Flow, taken: Published) -> list[str]:
         """What becomes of the addresses of a packet that is sent on."""
         port = f":{taken.to_port or flow.dport}"
-        found = [f"sent on to {taken.target}{port} by {taken.where or Where('forwards', 1)}"]
+        found = [f"forwarded to {taken.target}{port} by {taken.where or Where('forwards', 1)}"]
         if source == dest and ipaddress.ip_address(address) in ipaddress.ip_network(taken.network):
             found.append(f"leaves as {self._zones.own(dest, 4)}")
         return found

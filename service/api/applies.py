@@ -85,7 +85,7 @@ async def read_apply(parts: Parts, who: Principal, apply_id: str) -> schemas.App
 
 
 async def _check(parts: Parts, who: Principal, asked: schemas.ApplyAsked) -> None:
-    """Whether this may be asked at all; whether the plan still holds is the loop's to say."""
+    """Whether this request is allowed. The loop decides whether the plan is still current."""
     await status_of(parts, who, asked.host)
     if asked.plan_id is None and asked.digest is None:
         raise InputError("name the plan: plan_id, digest or both")

@@ -167,7 +167,8 @@ class _Counted(socket.socket):
 
 class WebListener(socket.socket):
     """A listening socket whose `accept` asks the crowd. What asyncio makes of the errors: ConnectionAbortedError ends
-    this turn without a word."""
+    this turn silently.
+    """
 
     def __init__(self, family: int, crowd: Crowd, now_s: Any) -> None:
         super().__init__(family, socket.SOCK_STREAM)

@@ -57,7 +57,7 @@ class Cleared(Answer):
 
 
 class DrillAsked(Asked):
-    """Which host is to prove that it can undo a change. A reboot interrupts its guests: `confirm` names it again."""
+    """The host that has to prove that it can roll back. A reboot interrupts its guests: `confirm` names it again."""
 
     host: HostName
     reboot: bool = Field(default=False, description="reboot the host, and prove that it comes back as it was")

@@ -89,8 +89,10 @@ class Envelope:
 
 
 def _faulty(scope: Scope) -> ASGIApp | None:
-    """Why nobody should go on after this request, or None. Where a body ends must be clear, or a proxy before us could
-    take for one request what is two for us (RFC 9112, 6.1 and 6.3). h11 bounds only a header that comes in parts."""
+    """Why the connection must end after this request, or None. The end of a body must be clear (RFC 9112, 6.1 and 6.3).
+    Otherwise a proxy in front could see one request where the service sees two. h11 bounds only a header that comes in
+    parts.
+    """
     names = {name for name, _ in scope["headers"]}
     if b"transfer-encoding" in names and (b"content-length" in names or scope["http_version"] != "1.1"):
         return problem(400, "the request says in two ways where its body ends", headers=_CLOSE)

@@ -42,7 +42,7 @@ async def of_host(parts: Parts, who: Principal, host: str, page: Page[T]) -> Non
 
 
 async def was_seen(parts: Parts, who: Principal, host: str) -> None:
-    """NeverSeen where nobody has ever seen the host: a list of what was seen of it would be empty all the same."""
+    """NeverSeen where nobody has ever seen the host: a list of what was seen of it could only be empty."""
     status = await status_of(parts, who, host)
     if status.observed_at is None and (why := parts.answers.not_known(host, status)):
         raise why

@@ -48,8 +48,9 @@ class Numbers(Protocol):
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What a page is made of. Only hosts that are in Git and `visible` are shown, ages are those `at` a time. `held`
-    are statuses that the database did not take: they stand in the place of those that it has. Of hosts that were not
-    compared with what Git wants now (`uncompared`) neither differences nor pools are known."""
+    are statuses that the database did not store. They replace those in the database. Of hosts that were not compared
+    with what Git wants now (`uncompared`) neither differences nor pools are known.
+    """
 
     numbers: Numbers
     visible: Callable[[str], bool] = lambda _host: True
@@ -106,14 +107,14 @@ class Families(Collector):
 
     def _of_rollbacks(self) -> Iterator[Metric]:
         latched = [((one.host,), self._numbers.latched.get(one.host, 0)) for one in self._hosts]
-        about = "Desired states that were rolled back and are not tried again by themselves"
+        about = "Desired states that were rolled back and that passerelle does not try again"
         yield _gauge("host_latched", about, ["host"], latched)
         quarantined = [((one.host,), int(bool(one.quarantined))) for one in self._hosts]
         yield _gauge("host_quarantined", "1 for a host whose rollback failed", ["host"], quarantined)
         proven = [(one.host, one.proven_at) for one in self._hosts if one.proven_at is not None]
         yield _gauge(
             "host_last_proven_rollback_timestamp_seconds",
-            "When a drill last proved that a host can undo a change",
+            "When a drill last proved that a host can roll back",
             ["host"],
             [((host,), at.timestamp()) for host, at in proven],
         )
@@ -125,7 +126,7 @@ class Families(Collector):
         success = [((host,), at.timestamp()) for host, at in self._numbers.succeeded_at.items() if self._sees(host)]
         yield _gauge("host_last_success_timestamp_seconds", "When an apply was last confirmed", ["host"], success)
         ended = CounterMetricFamily(
-            "passerelle_apply", "Applies that ended since the service started, by how", labels=["host", "result"]
+            "passerelle_apply", "Applies that ended since the service started, by result", labels=["host", "result"]
         )
         for key, count in sorted(self._applies.items()):
             ended.add_metric(list(key), count)

@@ -112,7 +112,7 @@ class Metrics:
         self._ssh.labels(reason if reason in SSH_REASONS else "other").inc()
 
     def failed(self, task: str) -> None:
-        """Something did not end well that is no host's and no source's trouble. `task` is one of TASKS."""
+        """A task failed for a reason that is neither a host nor the source. `task` is one of TASKS."""
         self._troubles.labels(task).inc()
 
     def page(

@@ -19,7 +19,10 @@ from service.api.values import ask
 from service.model.access import Principal
 
 KeyText = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
-Key = Annotated[KeyText | None, Header(alias="Idempotency-Key", description="The same key asks for the same work once")]
+Key = Annotated[
+    KeyText | None,
+    Header(alias="Idempotency-Key", description="Send the same key when you retry: the request is carried out once"),
+]
 
 
 async def once(

@@ -1,4 +1,4 @@
-"""A page of a list on its way out: the items, the cursor, the Link header."""
+"""A page of a list as it is sent: the items, the cursor, the Link header."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -47,10 +47,10 @@ from service.model.states import Json
 
 
 class Control(Protocol):
-    """What a request may ask of the loop. `by` says who asked (a token's name).
+    """What a request may ask of the loop. `by` is the requester (a token's name).
 
-    Errors: NotFound for a host that no revision names, Stale when what was agreed to is not what would be done now,
-    InputError for what cannot be asked in the present state.
+    Errors: NotFound for a host that no revision names, Stale if the plan has changed since the approval, InputError for
+    a request that the present state does not allow.
     """
 
     async def reconcile(self, host: str, by: str) -> None:
@@ -65,7 +65,7 @@ class Control(Protocol):
         ...
 
     async def nudge(self, receiver: str) -> None:
-        """Look at the Git source soon; a receiver was informed that it moved."""
+        """Look at the Git source soon; a receiver was informed that it changed."""
         ...
 
     async def clear_latch(self, host: str, reason: str, by: str) -> int:
@@ -235,7 +235,7 @@ class Writes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """How much of what is let in. Rates are token buckets: `burst` at once, then one each `every_s` seconds.
+    """How much of it is accepted. Rates are token buckets: `burst` at once, then one each `every_s` seconds.
 
     A body is `body_bytes` long at most, that of a delivery to a receiver `hook_bytes`; all deliveries that are being
     read hold `hooks_bytes` together. The rate of `hooks` is that of deliveries from one place whose signature is wrong.

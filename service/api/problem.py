@@ -143,7 +143,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
         }
         for found in error.errors()[:MAX_ERRORS]
     ]
-    return problem(422, "the request does not fit", instance=_path(request), errors=errors)
+    return problem(422, "the request is not valid", instance=_path(request), errors=errors)
 
 
 async def _http(request: Request, error: Exception) -> Response:

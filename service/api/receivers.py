@@ -1,4 +1,4 @@
-"""Webhooks: a forge says that the repository moved. What it says is not looked at; the source itself is asked.
+"""Webhooks: a forge reports that the repository has changed. The payload is ignored. The call only triggers a fetch.
 
 An unknown receiver answers as a wrong signature does.
 """

@@ -107,6 +107,6 @@ def _add_events(app: FastAPI, parts: Parts) -> None:
         who: Reader, request: Request, response: Response, asked: listings.Events
     ) -> schemas.ListOf[schemas.Event]:
         page = await ask(parts.reads.events, asked.seen_by(who.hosts))
-        if not asked.after:  # whoever follows a host goes on when it is forgotten
+        if not asked.after:  # events of a host can still be followed after it is forgotten
             await of_host(parts, who, asked.host, page)
         return page_out(page, lambda one: schemas.Event.model_validate(event_seen(who, one)), request, response)

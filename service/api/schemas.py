@@ -56,7 +56,7 @@ class ListOf(Answer, Generic[T]):
 
 
 class Host(Told):
-    """Where a host stands. Each axis is alone; `stale` says that nobody saw the host lately."""
+    """The state of a host. Each axis is alone; `stale` says that nobody saw the host lately."""
 
     host: str
     address: str
@@ -69,12 +69,12 @@ class Host(Told):
     phase: Phase
     observed_at: datetime | None
     tried_at: datetime | None = Field(
-        description="when the last look that has ended began, whatever came of it; null: none since the service started"
+        description="start of the last look that has ended, successful or not; null: none since the service started"
     )
     stale: bool
     before_restart: bool = Field(description="nobody has seen it since the service started")
     observed_commit: str = Field(description="the commit it was last compared with")
-    attempted_commit: str = Field(description="the commit an apply was last begun for")
+    attempted_commit: str = Field(description="the commit for which the last apply started")
     applied_commit: str = Field(description="the commit whose apply was last confirmed")
     desired_digest: str
     applied_digest: str
@@ -83,7 +83,7 @@ class Host(Told):
     console: str = Field(description="where to log in if SSH fails")
     drift_items: int | None = Field(description="null: not compared with what Git wants now")
     quarantined: str = Field(description="the apply whose rollback failed: nothing is applied until it is released")
-    proven_at: datetime | None = Field(description="when a drill last proved that the host can undo a change")
+    proven_at: datetime | None = Field(description="when a drill last proved that the host can roll back")
     changed_at: datetime | None
 
 
@@ -104,8 +104,8 @@ class Drift(Answer):
     moved: Moved = Field(description="the side that changed since the last apply: git, host or both")
     first_seen: datetime
     last_seen: datetime
-    unknown: str = Field(description="why it could not be read; then `have` says nothing")
-    cause: str = Field(description="what it follows from, when nobody wrote it")
+    unknown: str = Field(description="why it could not be read; then `have` is empty")
+    cause: str = Field(description="why it is expected, if no key of the spec says it")
     resolved_at: datetime | None
     resolved_by: str
 
@@ -147,7 +147,7 @@ class Step(Answer):
 
 
 class Probe(Answer):
-    """One thing that was asked around an apply: `ok`, or why not, or empty where it was not asked."""
+    """One probe of an apply: `ok`, or why not, or empty if it did not run."""
 
     name: str
     before: str
@@ -238,9 +238,9 @@ class LeaseInterval(Answer):
     mac: str
     ip: str
     name: str
-    from_at: datetime = Field(description="when it was first seen so")
-    until_at: datetime | None = Field(description="when it was seen to be gone or otherwise; null while it is there")
-    expires_at: datetime | None = Field(description="until when it was given out; null for ever")
+    from_at: datetime = Field(description="when it was first seen")
+    until_at: datetime | None = Field(description="when it was seen to be gone or changed; null while it lasts")
+    expires_at: datetime | None = Field(description="when the lease ends; null: never")
 
 
 class Pool(Told):

@@ -2,8 +2,8 @@
 
     serve(app, "127.0.0.1", 8765)     returns when the process is instructed to stop
 
-A client has `header_s` for the whole header of a request, `body_s` for its body, `reader_s` to read an answer that does
-not fit into the socket; then the connection is closed. One that continues sending a body after it was answered has
+A client has `header_s` for the whole header of a request, `body_s` for its body, and `reader_s` to read an answer that
+does not fit into the socket. Then the connection is closed. One that continues sending a body after it was answered has
 `rest_s`. How many connections there may be is reported in connections.py.
 """
 
@@ -105,7 +105,9 @@ class BoundedProtocol(H11Protocol):
         self._look()
 
     def _should_upgrade(self) -> bool:
-        """No other protocol is spoken here. RFC 9110, 7.8: who does not know it continues with HTTP, without a word."""
+        """No other protocol is spoken here. RFC 9110, 7.8: a server that does not know it silently continues with
+        HTTP.
+        """
         return False
 
     def send_400_response(self, msg: str) -> None:
@@ -187,8 +189,9 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _ended_by(number: signal.Signals) -> Iterator[None]:
-    """To be told to stop is not a failure: uvicorn raises the signal once more when all is done, which would end the
-    process by it and not with exit code 0."""
+    """A request to stop is not a failure. When all is done, uvicorn raises the signal once more. That would end the
+    process by the signal, and not with exit code 0.
+    """
     before = signal.signal(number, lambda _number, _frame: None)
     try:
         yield
@@ -205,8 +208,10 @@ def serve(
     deadlines: Deadlines | None = None,
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
-    """Answer until the process is told to stop; then requests under way have `grace_s` seconds. `on_stop` is called at
-    once, from a signal's handler. InputError where the address cannot be used or the process may open too few files."""
+    """Answer until the process gets a signal to stop. Then requests under way have `grace_s` seconds. `on_stop` is
+    called at once, from a signal's handler. InputError where the address cannot be used or the process may open too few
+    files.
+    """
     limits = deadlines or Deadlines()
     crowd = Crowd(connection_cap(allow_descriptors()))
     # The event loop's own clock, which is this one too (asyncio.BaseEventLoop.time).

@@ -72,7 +72,7 @@ def write_cursor(key: tuple[str | int, ...] | None) -> str | None:
 
 
 def read_cursor(text: str, shape: tuple[type, ...]) -> tuple[str | int, ...]:
-    """The way back; `shape` are the types of the key's parts. 422 for what is not a cursor of this list."""
+    """The reverse; `shape` are the types of the key's parts. 422 for what is not a cursor of this list."""
     if not text:
         return ()
     try:
@@ -87,7 +87,7 @@ def read_cursor(text: str, shape: tuple[type, ...]) -> tuple[str | int, ...]:
             if isinstance(part, str):
                 _plain(part)
     except (ValueError, RecursionError):
-        raise RequestRefused(422, "this cursor belongs to no page of this list", code="bad-cursor") from None
+        raise RequestRefused(422, "this cursor is not valid for this list", code="bad-cursor") from None
     return tuple(key)
 
 

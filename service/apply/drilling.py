@@ -1,7 +1,7 @@
 """A rollback that is let happen on purpose: the switch is armed, nobody confirms, and all that had to act is looked at.
 
-The change on trial is one file of the drill's own in /run; the host's addresses, links and default routes are held and
-compared as in every apply, so the drill fails where the host could not be restored as it was.
+The test change is one file of the drill's own in /run. The host's addresses, links and default routes are kept and
+compared as in every apply. So the drill fails if the host could not be restored as it was.
 """
 
 import base64

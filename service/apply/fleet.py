@@ -75,7 +75,7 @@ class FleetHosts:
     async def observe(self, spec: HostSpec, watch: Watch, known_addresses: Sequence[str]) -> HostObserved:
         """One round trip, over the kept connection. A connection that turns out dead is made again, once.
 
-        Where a package or a free service is not as wanted, the host is asked what its change would take along."""
+        If a package or a free service differs, the host reports what else its change would affect."""
         host = await self._reach(spec, known_addresses)
         try:
             observed = await self._looks.observe(host, spec.name, watch)
@@ -103,7 +103,7 @@ class FleetHosts:
         return None if sighting is None else replace(sighting, weighed=self._said_of_weight.get(name))
 
     async def recall(self, sighting: Sighting) -> HostObserved | None:
-        """What was seen then, by the same reading as a fresh answer; None where it was asked otherwise."""
+        """What was seen then, by the same reading as a fresh answer; None if other data was requested."""
         observed = await self._looks.recall(sighting)
         if observed is None or not isinstance(sighting.weighed, dict):
             return observed
@@ -116,7 +116,7 @@ class FleetHosts:
             return replace(observed, weighed=Unknown(words(error.what)))
 
     async def _weigh(self, spec: HostSpec, host: Host, observed: HostObserved, asked: PackageQuestion) -> Weighed:
-        """The host's answer, or the one from a moment ago where nothing of it moved since."""
+        """The host's answer, or the one from a moment ago if nothing has changed since."""
         key = (asked, observed.digests.get("packages"), observed.digests.get("units"), observed.boot_id)
         last = self._weighed.get(spec.name)
         now_s = self._clock.monotonic_s()
@@ -136,8 +136,9 @@ class FleetHosts:
         return weighed
 
     async def fence(self, spec: HostSpec) -> Fence:
-        """What the host's journals say. A host that never was applied to has none. What should have been undone long
-        ago is rolled back now: whoever took its timer away took nothing else."""
+        """What the host's journals say. A host that never was applied to has none. If somebody removed the rollback
+        timer, an overdue change is rolled back now.
+        """
         switch = Switch(await self._reach(spec, []))
         result = await switch.ask("status")
         if late := overdue(result):
@@ -193,7 +194,7 @@ class FleetHosts:
                 confirm_timeout_s=max(spec.connection.confirm_timeout_s, plan.least_deadline_s),
             )
         finally:
-            self._answered.pop(spec.name, None)  # the host may have moved, or moved back
+            self._answered.pop(spec.name, None)  # the host may have changed, or changed back
             await self._connections.drop(spec.name)
 
     async def drill(

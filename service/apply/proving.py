@@ -1,11 +1,11 @@
 """What answered before a change has to answer after it, or the change is not confirmed.
 
-Every host is asked: does it take a new SSH connection, do its default gateways answer as neighbours, do its resolvers
-resolve. The spec's `checks` come on top, asked by the host, or by the service from where it runs. What did not answer
-before proves nothing and is not required. After a rollback all is asked once more, for the record.
+Each host has these probes: it accepts a new SSH connection, its default gateways answer as neighbours, its resolvers
+resolve. The spec's `checks` are added: the host runs them, or the service from its own machine. Checks that already
+failed before are ignored. After a rollback all probes run once more, for the record.
 
-The service itself asks addresses only, with one plain TCP connection, GET, echo request or DNS query, follows nothing,
-keeps nothing of the answer but whether it was one, and never asks its own machine.
+The service itself probes addresses only, with one plain TCP connection, GET, echo request or DNS query. It follows no
+redirect, keeps only whether there was an answer, and never probes its own machine.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Proving:
 
     async def before(self, targets: Sequence[Target]) -> None:
         """Ask all before anything is armed. HostRefused (no-way-in) where no new connection comes in: then nothing
-        could be confirmed. A host that cannot be asked more than that has nothing to lose."""
+        could be confirmed. A host without other probes has nothing to lose."""
         host = await self._enter(targets)
         try:
             answers = await self._answers(self._switch(host))
@@ -68,8 +68,9 @@ class Proving:
         self._tell_all()
 
     async def lost(self, switch: Switch) -> tuple[str, ...]:
-        """What answered before and does not now, in words (`dns 10.0.0.1: no answer`); asked over a new connection.
-        What there is no reason to ask any more (a gateway that is none now) is not lost. Raises HostError."""
+        """What answered before and does not now, in words (`dns 10.0.0.1: no answer`), over a new connection. A probe
+        that is no longer needed (of a former gateway) is not lost. Raises HostError.
+        """
         answers = [ProbeAnswer(NEW_CONNECTION, ok=True), *await self._answers(switch)]
         for answer in answers:
             self._note(answer, after=said(answer))

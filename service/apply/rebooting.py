@@ -1,7 +1,7 @@
 """A drill that reboots: the switch is armed, the host reboots, and what comes back is compared with what was there.
 
-It proves what no live check can: the boot unit puts back what nobody confirmed, and the files bring up the way in with
-the same addresses, link and default routes. Every guest of the host is interrupted.
+It proves two things that no live check can. The boot unit restores the state before an unconfirmed change. The files
+bring up the SSH connection with the same addresses, link and default routes. Every guest of the host is interrupted.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,9 @@ from service.model.runs import Proof
 from service.observe.connection import Dialer, Host, Target
 
 BOOT_S = 600
-"""How long a host may take to come back, and the deadline of the switch: a host that does not reboot undoes it then."""
+"""How long a host may take to come back, and the deadline of the switch: a host that does not reboot rolls back
+then.
+"""
 BETWEEN_S = 1.0
 SETTLE_S = 30.0
 """For addresses and routes to be as before, once SSH answers."""
@@ -55,7 +57,7 @@ class RebootRun:
             armed = proofs_of(await self._switch(host).ask("prove", drill_id))
             before = await self._boot_id(host)
             if not all(proof.ok for proof in armed):
-                return (*armed, Proof("reboot", ok=False, told="not begun: the switch is not whole"))
+                return (*armed, Proof("reboot", ok=False, told="not started: the automatic rollback is not complete"))
             await self._reboot(host)
         except HostError as error:
             return (Proof("armed", ok=False, told=words(error)),)
@@ -102,7 +104,7 @@ class RebootRun:
         return (Proof("reboot", ok=False, told=f"the host did not come back within {BOOT_S} s: {trouble}"),)
 
     async def _compared(self, host: Host, drill_id: str) -> tuple[Proof, Proof]:
-        """Who undid it, and whether the connection is as before: asked until it is, or for `SETTLE_S`."""
+        """Who rolled it back, and whether the connection is as before. Checked until it is, or for `SETTLE_S`."""
         began_s = self._clock.monotonic_s()
         while True:
             found = await self._switch(host).ask("status", drill_id)

@@ -1,11 +1,11 @@
-"""The host-side file on one open connection: brought there once by its content, asked by verb.
+"""The host-side file on one open connection: sent once by its content, called by verb.
 
 Switch(host, root="", bin_dir="", file=None)
     .ask(verb, *words, stdin=None, timeout_s=…, on_event=None) -> dict    the result line
     raises HostRefused (bad input, no python3, no room for the file), HostError (it crashed), Garbled, Unreachable
 
-`root` and `bin_dir` let it work on a scratch root with commands of its own instead of on the host itself;
-`file` is another archive than the one that this service ships.
+With `root` and `bin_dir` it works on a scratch root with commands of its own, not on the host itself. `file` is another
+archive than the one of this service.
 """
 
 import asyncio
@@ -88,8 +88,9 @@ class Switch:
         return await asyncio.to_thread(checked, verb, answer)  # a host decides how long it is
 
     async def ask_unkept(self, verb: str, order: object, *, timeout_s: float) -> Event:
-        """Run one verb that only looks, with its order as a word: the file goes to Python's standard input, and nothing
-        of it stays on the host: it lies in memory while it runs (memfd_create(2))."""
+        """Run one verb that only looks, with its order as a word. The file goes to Python's standard input and runs
+        from memory (memfd_create(2)). Nothing of it stays on the host.
+        """
         argv = ["python3", "-I", "-S", "-c", UNKEPT, *self._options, verb, json.dumps(order)]
         answer = await self._host.run(argv, stdin=self._file.content, timeout_s=timeout_s)
         if answer.exit_status == NO_PROGRAM:

@@ -1,7 +1,7 @@
 """The service's side of the confirmed apply: begin, close, confirm over a new connection, or learn what the host did.
 
-Nothing here decides about safety: the host does all by itself once it is armed. An old connection is not proof of life;
-the confirmation always goes over a new one, to any address where the host may be by now.
+Nothing here decides about safety: once a change is armed, the host rolls back on its own. An old connection is not
+proof of life; the confirmation always goes over a new one, to any address where the host may be by now.
 """
 
 import asyncio
@@ -27,12 +27,13 @@ BETWEEN_LOST_S = 1.0
 CHECK_S = 60.0
 SILENCE_S = 3.0
 SETTLE_S = 30.0
-"""After the deadline the host needs a moment to restore everything; then its journal is asked for."""
+"""After the deadline the host needs a moment to restore everything. Then its journal is read."""
 IN_FORCE = ("applied", "confirming")
 ENOUGH_S = 20.0
 RENEWED_S = 30
-"""A confirmation that begins later than `ENOUGH_S` before the deadline has it moved to `RENEWED_S` from then, once:
-all probes and the host's own verification take some seconds, and a busy host takes more."""
+"""If a confirmation begins less than `ENOUGH_S` before the deadline, the deadline is extended once, to `RENEWED_S` from
+then. Probes and the host's own verification take some seconds, and more on a busy host.
+"""
 
 
 class Transaction:
@@ -68,7 +69,7 @@ class Transaction:
 
     @property
     def _is_throttled(self) -> bool:
-        """Whether all that stood in the way of the confirmation was an sshd that refuses our address for a while."""
+        """Whether the confirmation failed only because sshd refuses our address for a while."""
         return bool(self._troubles) and all(isinstance(error, Throttled) for error in self._troubles)
 
     async def run(
@@ -192,7 +193,7 @@ class Transaction:
     ) -> dict[str, Any] | None:
         """Confirm, or only ask for the journal, over a connection of its own. None where the host knows no such id.
 
-        What came in before the change was in force does not count, so that is asked for first.
+        Connections from before the change was in force do not count, so that is checked first.
         """
         if confirm and not self._is_in_force:
             journal = await self._ask_over(await self._dialer.connect(target), "status", apply_id)
@@ -204,7 +205,9 @@ class Transaction:
         return await self._ask_over(await self._dialer.connect(target), "status", apply_id)
 
     async def _close_over(self, host: Host, apply_id: str, generation: int) -> dict[str, Any] | None:
-        """Confirm, if all that answered before answers. What is lost has some time to come back, then it is undone."""
+        """Confirm, if all that answered before answers. A lost answer has some time to come back. Then the change is
+        rolled back.
+        """
         try:
             await self._renew(host, apply_id, generation)
             lost = await self._proving.lost(self._switch(host)) if self._proving is not None else ()

@@ -1,11 +1,11 @@
 """Whether new connections come in to a host, and continue coming in: what a confirmation has to rest on.
 
-A filter may let some new connections through and then nobody: a limit on their rate or on their number, a quota, a
-list of addresses that fills itself. One new connection proves nothing against it, so several are made and kept open,
-one after another, and the change is confirmed over one more. nftables' and iptables' limits begin with a burst of five
-packets unless reported otherwise (nft(8), iptables-extensions(8)); a change that brings such a limit has to let through
-more than twice as many. A program that a change starts may cut the way in a moment later (fail2ban bans whom it finds
-in the journal), so the confirming connection is made after a pause then. Where only small packets pass (MTU), a login
+A filter may let some new connections through and then nobody: a limit on their rate or on their number, a quota, a list
+of addresses that fills itself. One new connection proves nothing against it, so several are made and kept open, one
+after another, and the change is confirmed over one more. The limits of nftables and iptables begin with a burst of five
+packets by default (nft(8), iptables-extensions(8)). A change with such a limit has to accept more than twice as many
+connections. A program that a change starts may block the connection a moment later: fail2ban bans addresses that it
+finds in the journal. Then the confirming connection is made after a pause. Where only small packets pass (MTU), a login
 may work and nothing else: what the last connection is given has to come back.
 """
 
@@ -34,7 +34,7 @@ def entries_of(plan: Plan) -> int:
 
 
 def pause_of(plan: Plan, confirm_timeout_s: float) -> float:
-    """How many seconds the way in has to stay open before a change is confirmed; 0 for one that starts no program."""
+    """How many seconds new connections have to work before a change is confirmed; 0 if it starts no program."""
     starts = any(
         step.fact.startswith("unit:") and _active(step.after) and not _active(step.before) for step in plan.steps
     )

@@ -1,4 +1,4 @@
-"""What is asked of a host before packages or units change, and how its answer is read. Pure.
+"""The question to a host before packages or units change, and how its answer is read. Pure.
 
 question(observed, watch) -> Question or None       what differs from the wish; None where nothing does
 read_weighed(answer, question) -> Weighed           raises Garbled
@@ -30,7 +30,7 @@ class PackageQuestion:
 
 
 def question(observed: HostObserved, watch: Watch) -> PackageQuestion | None:
-    """What is not as wanted. What could not be read is not asked about: nothing is done about it either."""
+    """What is not as wanted. Anything that could not be read is left out: it is not changed either."""
     install, remove, units = [], [], []
     for thing, state in sorted(watch.weighed):
         sort, _, name = thing.partition(":")

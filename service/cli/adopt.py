@@ -42,7 +42,7 @@ def adopt(
     """Write the spec of an existing host, hosts/NAME.yaml, and report what was found. The next plan is then empty.
 
     The host is only read. An existing spec is never overwritten. Exit codes: 0 written, or already so; 1 error,
-    refused, or the spec says otherwise (--diff shows where); 4 unreachable; 64 wrong usage.
+    refused, or the spec differs (--diff shows where); 4 unreachable; 64 wrong usage.
 
     Parameters
     ----------
@@ -270,10 +270,10 @@ def _write(made: "Adopted", repo: Path, *, diff: bool, as_json: bool) -> int:
         for line in made.report.as_text().splitlines():
             print(printable(line))
     if state == "differs":
-        complain(f"{repo / path} says otherwise than the host", "see where: the same command with --diff")
+        complain(f"{repo / path} differs from the host", "add --diff to see the differences")
         return 1
     if state == "same":
-        tell(f"{repo / path} says all of it already")
+        tell(f"{repo / path} already has all of it")
         try:
             _spec(repo, made.host)
         except InputError as error:
@@ -300,7 +300,7 @@ def _refused(report: "Report", hint: str, *, as_json: bool) -> int:
 
 
 def _existing(repo: Path, host: str) -> tuple[str, str] | None:
-    """Path and text of the host's spec in the repository, wherever below hosts/ it stands."""
+    """Path and text of the host's spec in the repository, anywhere below hosts/."""
     from service.cli.directory import read_directory
 
     if not repo.is_dir():
@@ -343,7 +343,7 @@ def _take_over(repo: Path, host: str, section: str) -> int:
     try:
         spec = _spec(repo, host)
         if section in spec.take_over:
-            tell(f"{repo / path} has the mark already")
+            tell(f"{repo / path} already has the mark")
             return 0
         after = edited(before, [(("take_over",), [*spec.take_over, section])])
     except InputError as error:

@@ -70,12 +70,12 @@ def apply(
     except ApiError as error:
         return _not_started(host, error)
     if not wait:
-        show_json(started) if output == "json" else tell(f"asked for: {started['id']}")
+        show_json(started) if output == "json" else tell(f"requested: {started['id']}")
         return 0
     try:
         found = watch(client, str(started["id"]), timeout)
     except KeyboardInterrupt:
-        complain(f"{host}: the apply goes on without this command", f"see `passerelle history {started['id']}`")
+        complain(f"{host}: the apply continues without this command", f"see `passerelle history {started['id']}`")
         raise
     return ended(found, as_json=output == "json")
 
@@ -89,13 +89,13 @@ def _not_started(host: str, error: "ApiError") -> int:
 
 
 def ended(found: Mapping[str, Any], *, as_json: bool) -> int:
-    """The exit code of an apply as it stands; what did not go well is reported with the next step."""
+    """The exit code of an apply in its present state. If it failed, that is reported with the next step."""
     host, phase, why = found["host"], found["phase"], found["error"] or found["cause"]
     if as_json:
         show_json(found)
     see = f"see `passerelle history {found['id']}`"
     if not found["ended_at"]:
-        complain(f"{host}: the apply goes on ({phase}), and this command waits no longer", see)
+        complain(f"{host}: the apply continues ({phase}), and this command stops waiting", see)
         return 1
     if phase not in EXITS:
         complain(f"{host}: {phase}{f': {why}' if why else ''}", see)

@@ -76,7 +76,7 @@ class Client:
         return self.ask("GET", path, params={k: v for k, v in query.items() if v is not None})
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, key: str = "") -> Any:
-        """Start something; `key` makes a repeated call the same call."""
+        """Start something; with the same `key`, a repeated call is carried out once."""
         headers = {"Idempotency-Key": key} if key else {}
         return self.ask("POST", path, json=body or {}, headers=headers)
 
@@ -147,7 +147,7 @@ def trusted(url: str) -> ssl.SSLContext | bool:
 
 
 def not_trusted(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
-    """The reason why a connection came to nothing, if the certificate is the reason."""
+    """Why a connection failed, if the certificate is the reason."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return error

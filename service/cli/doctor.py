@@ -17,7 +17,7 @@ Check: TypeAlias = dict[str, str | bool]
 OTHER_VARIABLES = (
     "PASSERELLE_URL", "PASSERELLE_TOKEN", "PASSERELLE_TOKEN_FILE", "PASSERELLE_CA_FILE", "PASSERELLE_ENV_FILE",
 )  # fmt: skip
-"""What the commands read beside the settings of the service."""
+"""What the commands read in addition to the settings of the service."""
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 
 
@@ -122,7 +122,7 @@ def state_checks(settings: "Settings") -> list[Check]:
 
 
 def source_checks(settings: "Settings") -> list[Check]:
-    """The repository, as far as its settings go: it is not asked."""
+    """The settings of the repository. It is not contacted."""
     from service.errors import InputError
     from service.git.source import parse_source
 

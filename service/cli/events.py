@@ -78,7 +78,9 @@ def since(asked: EventListing, after: int) -> EventListing:
 def followed(
     ask: Callable[[int], Sequence[Happened]], after: int, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Happened]:
-    """Events as they happen. A service that does not answer, as while it restarts, is asked again; it is said once."""
+    """Events as they happen. If the service does not answer, for example during a restart, the command asks again, and
+    reports this once.
+    """
     from service.cli.client import ApiError
     from service.errors import PasserelleError
 

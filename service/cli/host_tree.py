@@ -60,7 +60,7 @@ def _wanted(root: Path) -> Iterator[str]:
 
 
 def _inside(root: Path, path: str) -> Path | None:
-    """Where a path of the host stands: links are followed within the tree only."""
+    """The place of a host's path: links are followed within the tree only."""
     top = root.resolve()
     here = top
     for part in path.strip("/").split("/"):

@@ -26,10 +26,10 @@ FileOrInput = Annotated[Path, Parameter(allow_leading_hyphen=True)]
 def fmt(file: FileOrInput, /) -> int:
     """Print a file as Proxmox would write it, without the comments at its top.
 
-    So two files are the same to Proxmox where this prints the same, and a change in its web interface changes nothing
-    else in a file that is printed as it is. What Proxmox would lose is lost: comments before a stanza, all but the last
-    address of a stanza. Nothing looks at this machine: a name like eth0, eno1 or enp1s0 counts as a card. If the file
-    names a card and has no stanza for it, one is printed, as Proxmox writes one for each card.
+    So two files are the same to Proxmox if this prints the same. If a file is printed as it is, a change in Proxmox's
+    web interface changes nothing else in it. What Proxmox would lose is lost: comments before a stanza, all but the
+    last address of a stanza. Nothing looks at this machine: a name like eth0, eno1 or enp1s0 counts as a card. If the
+    file names a card and has no stanza for it, one is printed, as Proxmox writes one for each card.
 
     Exit codes: 0 printed, 1 Proxmox would not write it (the reason is on stderr), 64 wrong usage.
 

@@ -119,7 +119,7 @@ def status(*, name: Annotated[str | None, Parameter(name=["--name", "-n"])] = No
         except LabError:
             if name is not None:
                 raise
-            # it went away while we asked: it runs no more
+            # it ended during the request: it no longer runs
     show(described, output)
 
 

@@ -32,8 +32,9 @@ def tell(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a text. `style` is how a terminal paints it, in Rich's words; `folded` is how far the rest of it stands
-    in where the terminal is too narrow for it."""
+    """A line of a text. `style` is how a terminal paints it, in Rich's words. `folded` is the indent of its further
+    lines on a narrow terminal.
+    """
 
     text: str
     style: str = ""

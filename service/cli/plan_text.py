@@ -122,7 +122,7 @@ def _entries(have: Sequence[str], want: Sequence[str]) -> Iterator[Line]:
     if more := len(changed) - SHOWN_ENTRIES if len(changed) > SHOWN_ENTRIES else 0:
         yield Line(f"      … {more} more (all with -o json)")
     if not changed:
-        yield Line("      only the order is another one")
+        yield Line("      only the order differs")
 
 
 def _is_plain(value: Json) -> TypeGuard[list[str]]:
@@ -132,7 +132,7 @@ def _is_plain(value: Json) -> TypeGuard[list[str]]:
 def _package(package: Mapping[str, Any]) -> Line:
     sign = "-" if package["action"] == "remove" else "+"
     version = f" {package['version']}" if package.get("version") else ""
-    along = "" if package.get("named", True) else " (comes along with the others)"
+    along = "" if package.get("named", True) else " (the others need it)"
     return Line(f"  {sign} {package['action']} {package['name']}{version}{along}", PAINT[sign], folded=4)
 
 

@@ -161,9 +161,10 @@ def drift(
     if output == "json":
         show_json(items)
         return code
-    columns = ["host", "kind", "resource", "field", "where", "op", "want", "have", "moved", "first_seen"]
+    columns = ["host", "kind", "resource", "field", "where", "op", "want", "have", "changed by", "first_seen"]
     empty = "nothing else is known to differ" if code else "nothing differs"
-    show_table(columns, [item | {"have": item["unknown"] or item["have"]} for item in items], empty=empty)
+    rows = [item | {"have": item["unknown"] or item["have"], "changed by": item["moved"]} for item in items]
+    show_table(columns, rows, empty=empty)
     return code
 
 
@@ -196,7 +197,7 @@ def show_patch(host: str | None, *, as_json: bool) -> int:
     for line in found["patch"].splitlines():
         print(printable(line))
     if not found["patch"]:
-        tell("nothing differs that a key of the spec says: no patch")
+        tell("no patch: nothing differs that a key of the spec can describe")
     for item in found["left"]:
         tell(f"left out: {item['what']}: {item['why']}")
     return 0

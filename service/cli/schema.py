@@ -37,7 +37,7 @@ def schema(
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        complain(f"{out} cannot be written: {error.strerror}", "give a file in a folder that is there")
+        complain(f"{out} cannot be written: {error.strerror}", "name a file in a folder that exists")
         return 1
     tell(f"wrote {out}")
     return 0

@@ -139,7 +139,7 @@ def trace(
 def _wrong_usage(
     repo: Path | None, host: str | None, pve: Path | None, packets: Path | None, asked: Mapping[str, str]
 ) -> tuple[str, str] | None:
-    """What is missing or too much, and what to write; None where nobody has to be asked to know."""
+    """What is missing or too much, and what to write; None if the arguments are complete."""
     if (packets is None) == (not asked):
         return "give either --packets, or --from, --to and --proto", EXAMPLE
     if (host is None) == (pve is None) or (repo is not None and host is None):
@@ -242,9 +242,9 @@ def _question(line: bytes, place: str) -> dict[str, object]:
     try:
         packet = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise InputError(f"{place}: no UTF-8: {error.reason} at byte {error.start + 1}") from error
+        raise InputError(f"{place}: not UTF-8: {error.reason} at byte {error.start + 1}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{place}: no JSON: {error}") from error
     if not isinstance(packet, dict):
-        raise InputError(f"{place}: no JSON object")
+        raise InputError(f"{place}: not a JSON object")
     return packet

@@ -1,4 +1,4 @@
-"""A host of a config repository, ready to be asked about packets."""
+"""A host of a config repository, ready for questions about packets."""
 
 from pathlib import Path
 

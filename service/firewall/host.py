@@ -4,8 +4,9 @@ sections, and its guests.
     HostFirewall(...).rules("in")           every rule in the order in which the kernel tries it
 
 The order is Proxmox's: what holds everywhere, the host's rules, those that follow from other sections, the datacenter's
-rules, the policy. What holds everywhere: lo; packets of no connection are dropped, those of a known one pass (ICMP
-errors that belong to one are `related`); neighbour discovery, multicast listeners and IGMP (RFC 4890, 4.4.1) pass.
+rules, the policy. These rules are everywhere: lo passes. Packets of no connection are dropped, and those of a known one
+pass (ICMP errors that belong to one are `related`). Neighbour discovery, multicast listeners and IGMP (RFC 4890, 4.4.1)
+pass.
 """
 
 from collections.abc import Iterator

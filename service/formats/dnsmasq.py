@@ -180,8 +180,9 @@ def taken(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_order(paths: Iterable[str]) -> tuple[str, ...]:
-    """All files that Debian's dnsmasq reads, in its order: it is started with the conf-dir as an option, and reads
-    /etc/dnsmasq.conf after its options (seen with 2.90: of a key given in both, the main file's is the second)."""
+    """All files that Debian's dnsmasq reads, in its order. It is started with the conf-dir as an option, and reads
+    /etc/dnsmasq.conf after its options. Seen with 2.90: if a key is in both, the main file's is the second.
+    """
     given = tuple(paths)
     main = tuple(path for path in given if path == MAIN_FILE)
     return (*taken(path for path in given if path.rpartition("/")[0] == "/etc/dnsmasq.d"), *main)

@@ -9,8 +9,9 @@ from service.formats.dnsmasq_values import is_ipv4
 
 
 def without_tag_names(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """(key, value) pairs in which a tag that one range sets is named after that range's first address, and is left out
-    where no other line asks for it, or only options do and there is one range: how a tag is called means nothing."""
+    """(key, value) pairs in which a tag that one range sets is named after that range's first address, because the name
+    of a tag means nothing. It is left out if no other line uses it, or if only options do and there is one range.
+    """
     ranges = [(_tag_of(value), value) for key, value in pairs if key == "dhcp-range"]
     tags = [tag for tag, _ in ranges if tag]
     names = {

@@ -2,8 +2,8 @@
 
 read(text) -> {"PASSERELLE_SOURCE": "https://…", …}
 
-Of two lines for a name the last one counts. What is no assignment is left out. It is not a shell's file: nothing is
-expanded, and a `#` after the value is a part of it.
+Of two lines for a name the last one counts. Anything that is not an assignment is left out. It is not a shell's file:
+nothing is expanded, and a `#` after the value is a part of it.
 """
 
 import re
@@ -43,7 +43,7 @@ def _end_of_line(text: str, at: int) -> int:
 
 
 def _end_of_comment(text: str, at: int) -> int:
-    """Also a comment goes on after a backslash at the end of its line."""
+    """A comment, too, continues after a backslash at the end of its line."""
     end = _end_of_line(text, at)
     while end < len(text) and text[end - 1] == "\\":
         end = _end_of_line(text, end + 1)
@@ -77,7 +77,7 @@ def _quoted(text: str, at: int, quote: str) -> tuple[str, int]:
 
 
 def _plain(text: str, at: int) -> tuple[str, int]:
-    """To the end of the line, without the blanks there; what a backslash stands before is kept as it is."""
+    """To the end of the line, without the blanks there. A character after a backslash is kept as it is."""
     said, kept = "", 0
     while at < len(text) and text[at] != "\n":
         if text[at] == "\\" and at + 1 < len(text):

@@ -23,11 +23,11 @@ _UNITS_S = {
     86_400: ("d", "dd", "da", "day", "days"),
     604_800: ("w", "ww", "wee", "week", "weeks"),
 }
-"""Months and years are no whole number of days to fail2ban: they are not read here (jail.conf(5))."""
+"""To fail2ban, months and years do not have a whole number of days: they are not read here (jail.conf(5))."""
 
 
 def seconds(text: str) -> int | None:
-    """The sum of a time's parts; None for what is no such time, as -1, which bans for ever."""
+    """The sum of a time's parts; None for another text, such as -1, which bans permanently."""
     total, position = 0, 0
     units = {word: unit_s for unit_s, words in _UNITS_S.items() for word in words}
     lower = text.strip().lower()

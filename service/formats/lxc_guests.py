@@ -31,7 +31,7 @@ class LxcCard:
 
 @dataclass(frozen=True, slots=True)
 class LxcGuest:
-    """One container; `name` is empty where its host name is none that DNS takes."""
+    """One container; `name` is empty if its host name is not valid in DNS."""
 
     path: str
     name: str = ""

@@ -6,8 +6,8 @@
     is_about_nat(command) -> bool                           whether it also deletes or checks there
     nft_rules(files, path), iptables_rules(data, path) -> tuple[FilterRule, …]     all rules of any table, by chain
 
-A rule is understood when it asks for nothing beyond what its value says: a masquerade by source and outgoing
-interface, a forward by protocol, ports and where it comes in. Everything else of a nat chain is `OtherRule`.
+A rule is understood if its value describes all of it: a masquerade by source and outgoing interface, a forward by
+protocol, ports and incoming interface. Everything else of a nat chain is `OtherRule`.
 """
 
 import re

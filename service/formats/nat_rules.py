@@ -5,14 +5,14 @@
     render_nat_file(rules) -> bytes          parse_nat_file(data) -> tuple[Rule, ...] | None
     file_tokens(data) -> tuple[str, ...]     an nft file without comments and blanks
 
-A rule is (source network, outgoing interface). `iptables` on Debian writes into nft's own table `ip nat`, so
-`nft -j list ruleset` shows its rules too: that table is taken from iptables-save where it could list it (its text has
-`*nat` and comes from the nf_tables variant), else from nft (iptables-save says "Table `nat' is incompatible" when
-native rules are mixed in).
-Only rules that match source and outgoing interface and nothing else are masquerades here, as `-s`, `-o` and `-j` alone.
-nft's JSON lists iptables' parts (`xt`) by name and leaves out their options (seen with nft 1.0.6 and 1.1.3). The names
-are enough: `comment` matches everything, each other match narrows the rule, and what MASQUERADE may have without a
-match on ports only chooses them (iptables-extensions(8)). A part without a name says nothing: `Unsaid`.
+A rule is (source network, outgoing interface). `iptables` on Debian writes into nft's own table `ip nat`, so `nft -j
+list ruleset` shows its rules too. That table is read from iptables-save if it could list it: its text has `*nat` and
+comes from the nf_tables variant. Otherwise it is read from nft: iptables-save says "Table `nat' is incompatible" if
+native rules are mixed in. Only rules that match source and outgoing interface and nothing else are masquerades here, as
+`-s`, `-o` and `-j` alone. nft's JSON lists iptables' parts (`xt`) by name and leaves out their options (seen with nft
+1.0.6 and 1.1.3). The names are enough: `comment` matches everything, each other match narrows the rule, and what
+MASQUERADE may have without a match on ports only chooses them (iptables-extensions(8)). A part without a name says
+nothing: `Unsaid`.
 """
 
 import re

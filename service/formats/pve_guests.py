@@ -88,7 +88,7 @@ def parse(data: bytes, path: str) -> PveGuest:
     label = said.split(".")[0].lower()
     is_named = _NAME.fullmatch(label) is not None
     if said and not is_named:
-        problems.append(f"{path}:{line_of_name}: the name is none that DNS takes")
+        problems.append(f"{path}:{line_of_name}: the name is not valid in DNS")
     return PveGuest(
         vmid, sort, path, label if is_named else f"{'ct' if sort == 'lxc' else 'vm'}{vmid}", is_named, tuple(cards),
         values.get("template", ("0", 0))[0] == "1", tuple(dict.fromkeys(pending))[:MAX_CARDS],

@@ -4,8 +4,8 @@
     def parse(data: bytes, path: str = "") -> File: …
 
 The reader is pure, its further arguments can be hashed, and what it returns is never changed. The last `KEPT_TEXTS`
-texts of each reader are remembered, of those up to `KEPT_BYTES`: larger ones are read again each time, so that what is
-remembered of hostile files stays small.
+texts of each reader are remembered, if they have up to `KEPT_BYTES`. Larger ones are read again each time, so that
+hostile files do not take much memory.
 """
 
 from collections.abc import Callable

@@ -5,17 +5,17 @@
     parse(data) -> tuple[Line, ...]
     render(pairs) -> bytes
 
-Files are read by name over all folders, a later name wins; of two files of one name only the one in the folder of
+Files are read by name over all folders, and a later name wins. Of two files of one name only the one in the folder of
 higher rank is read (/etc, /run, /usr/local/lib, /usr/lib). Debian 12's /etc/sysctl.d/99-sysctl.conf is a link to
-/etc/sysctl.conf. A key that is set by its name beats every pattern that takes it in, wherever that stands.
+/etc/sysctl.conf. A key that is set by its name beats every pattern that matches it, before or after it.
 
 What systemd-sysctl 252 and 257 were seen to do, as sysctl-order.sh in findings/ shows:
 
 - a key that is given the same value again keeps its first place in the order, another value moves it to the end;
 - `net.ipv4.ip_forward` and `net.ipv4.conf.all.forwarding` are one variable under two names: neither name protects the
   other from a pattern or a later line;
-- a new value of that variable sets `conf.default` and every interface, whatever was written there before; the value
-  that it has is not written, so it sets none, of IPv4 and of IPv6;
+- a new value of that variable sets `conf.default` and every interface, of IPv4 and of IPv6, over earlier values. The
+  value that it already has is not written, and sets none;
 - udev writes the lines about one interface again when it appears, so they hold;
 - an interface that appears later, and that no line is about, gets the value of `conf.default`.
 """
@@ -86,7 +86,7 @@ def canonical(key: str) -> str:
 
 @read_once
 def parse(data: bytes) -> tuple[SysctlLine, ...]:
-    """The assignments of one file, in order. Lines that are none are left out, as systemd-sysctl does. Never raises."""
+    """The assignments of one file, in order. Other lines are left out, as systemd-sysctl does. Never raises."""
     found: list[SysctlLine] = []
     for number, raw in enumerate(data.decode("utf-8", "replace").split("\n")[:MAX_LINES], 1):
         text = raw.strip()

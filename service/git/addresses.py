@@ -22,7 +22,7 @@ _METADATA = frozenset(
 
 
 class AddressRefused(SourceError):  # noqa: N818 (what happened, as the other errors of the tree)
-    """The source's name resolves to an address that is not asked. Later it may resolve to another."""
+    """The source's name resolves to an address that is not contacted. Later it may resolve to another."""
 
 
 class NameUnknown(SourceError):  # noqa: N818
@@ -52,7 +52,7 @@ def check_host(host: str, port: int, *, allow_loopback: bool = False, resolver: 
 
 
 def refused(text: str, *, allow_loopback: bool = False) -> str:
-    """Why this address is not asked, or an empty string."""
+    """Why this address is not contacted, or an empty string."""
     try:
         address = _inner(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:

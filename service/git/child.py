@@ -2,9 +2,8 @@
 
     run(argv, environment, directory, limits) -> Answer
 
-Its own process group, killed as a whole at the deadline; resource limits set by prlimit(1), before the
-program starts and without code between fork and exec, which a process with threads must not have; both outputs
-capped.
+It has its own process group, which is killed as a whole at the deadline. prlimit(1) sets resource limits before the
+program starts, because a process with threads must not run code between fork and exec. Both outputs are capped.
 """
 
 import contextlib

@@ -138,7 +138,7 @@ class Git:
         return self._run("rev-parse", "--git-dir").ok
 
     def branch_head(self, addresses: tuple[str, ...] = ()) -> GitAnswer:
-        """Ask the source where the branch stands; `commit_of` reads the answer."""
+        """Ask the source for the commit of the branch; `commit_of` reads the answer."""
         return self._run("ls-remote", "--quiet", "--heads", "--", self.source.url, self.source.ref, addresses=addresses)
 
     def branches(self, addresses: tuple[str, ...] = ()) -> GitAnswer:
@@ -326,7 +326,7 @@ ISOLATED = {
 
 
 def port_of(source: Source) -> int:
-    """The port a network source is asked at."""
+    """The port of a network source."""
     return urlsplit(source.url).port or (443 if source.kind == "https" else 22)
 
 

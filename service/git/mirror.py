@@ -83,8 +83,9 @@ class Mirror:
         self._suspect = False
 
     def fetch(self, last_accepted: str | None, *, in_force: str | None = None) -> Fetched:
-        """Ask where the branch stands, bring what is new, and say how it lies to `last_accepted`. `in_force` is the
-        commit that has to stay readable; the last accepted one if none is given."""
+        """Ask for the commit of the branch, fetch new objects, and compare the commit with `last_accepted`. `in_force`
+        is the commit that has to stay readable; the last accepted one if none is given.
+        """
         wait_s = 4 * self._git.limits.timeout_s
         if not self._fetching.acquire(timeout=wait_s):
             return Failed("busy", f"another fetch did not end in {wait_s:g} s")
@@ -177,8 +178,8 @@ class Mirror:
         return True
 
     def _ask(self, addresses: tuple[str, ...]) -> str | Missing | Empty | Failed:
-        """The commit at which the source's branch stands, or why there is none."""
-        # Asked from outside the mirror: damage in it must not look like a source that does not answer.
+        """The commit of the source's branch, or why there is none."""
+        # git runs outside of the mirror: damage in it must not look like a source that does not answer.
         outside = self._git.at(self._room / "home")
         answer = outside.branch_head(addresses)
         if answer.ok:

@@ -213,7 +213,7 @@ def _size(repo: git.Repo, object_id: str, kind: bytes) -> int:
 
 
 def _content(repo: git.Repo, object_id: str, size: int) -> bytes:
-    """The bytes of an object whose size was asked, and found small enough, before."""
+    """The bytes of an object whose size was checked before, and is small enough."""
     data: bytes = repo.odb.stream(bytes.fromhex(object_id)).read()
     if len(data) != size:
         raise ValueError(f"{object_id} ends early")

@@ -60,10 +60,10 @@ class History:
 def open_history(path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT_S) -> History:
     """Open the database at `path`; make it if there is none, and bring it to the newest schema.
 
-    With `serve` it is held for one service: StoreError if another one runs. Without it, it is used beside a running
-    service. StoreError too if the file is damaged, foreign or newer than this program. The folder is made with mode
-    0700, the pepper of the tokens stands in it. `wait_s` is how long it waits for others to close a file that has to be
-    brought to a newer schema.
+    With `serve` it is held for one service: StoreError if another one runs. Without it, the database is used while the
+    service runs. StoreError too if the file is damaged, belongs to another program, or is newer than this program. The
+    folder is made with mode 0700, and holds the pepper of the tokens. `wait_s` is how long it waits for others to close
+    a file that has to be brought to a newer schema.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

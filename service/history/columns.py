@@ -74,7 +74,7 @@ def microseconds(at: datetime) -> int:
 
 
 def from_microseconds(value: int) -> datetime:
-    """The way back."""
+    """The reverse."""
     return _EPOCH + timedelta(microseconds=value)
 
 

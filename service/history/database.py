@@ -25,7 +25,9 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction, committed at the end, undone on any error. StoreError if the file cannot be written now."""
+        """One transaction, committed at the end, rolled back on any error. StoreError if the file cannot be written
+        now.
+        """
         with self._writes, _in_our_words(), self._engine.connect() as connection:
             told: list[Happened] = []
             connection.info[_TOLD] = told

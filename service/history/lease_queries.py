@@ -68,7 +68,7 @@ class LeaseQueries:
         return Page(tuple(_record(row) for row in rows), key)
 
     def leases_json(self, asked: LeaseListing, *, now: datetime) -> tuple[str, Key | None]:
-        """As `leases`: the items as JSON text, and the sort key to go on after. Dashboards ask for it all the time."""
+        """As `leases`: the items as JSON text, and the sort key of the last one. Dashboards ask for it all the time."""
         rows, key = self._rows(asked, now)
         return f"[{','.join(_as_json(row) for row in rows)}]", key
 

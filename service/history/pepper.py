@@ -59,7 +59,7 @@ def read_pepper(path: Path) -> Pepper:
 
 
 def _make(path: Path) -> None:
-    """Write beside and link, so that two that start at once end with the same pepper."""
+    """Write a temporary file and link it, so that two that start at once end with the same pepper."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

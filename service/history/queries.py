@@ -2,11 +2,11 @@
 
 Every method blocks; async callers use a thread. Lists are pages, of what `service/model/listings.py` declares.
 
-hosts(…) host(name) drift(…) plan(id) current_plan(host) plan_digests(host, prefix) applies(…) apply(id)
-unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) rewrite(before, commit) leases(…)
-lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host) base(host)
-tokens() receivers() receiver_secret(name) counts() waiting_apply(host) waiting_drill(host) release_asked(host)
-sighting(host)
+    hosts(…) host(name) drift(…) plan(id) current_plan(host) plan_digests(host, prefix) applies(…) apply(id)
+    unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) rewrite(before, commit) leases(…)
+    lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host)
+    base(host) tokens() receivers() receiver_secret(name) counts() waiting_apply(host) waiting_drill(host)
+    release_asked(host) sighting(host)
 """
 
 from dataclasses import dataclass, field, fields
@@ -98,7 +98,7 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
         return self._page(query, HostStatus, hosts, asked)
 
     def host(self, name: str) -> HostStatus | None:
-        """One host as it stands."""
+        """One host in its present state."""
         return self._one(select(*columns_of(hosts, HostStatus)).where(hosts.c.host == name), HostStatus)
 
     def generation(self, host: str) -> int:

@@ -316,7 +316,7 @@ class TokenRow(SQLModel, table=True):
 
 
 class ReceiverRow(SQLModel, table=True):
-    """The secret has to be readable: an HMAC cannot be checked without it. The file's mode (0600) guards it."""
+    """The secret has to be readable: an HMAC cannot be checked without it. The file's mode (0600) protects it."""
 
     __tablename__ = "receivers"
 

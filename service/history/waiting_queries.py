@@ -1,4 +1,4 @@
-"""Reads about what was asked of a host and waits for its turn. The row that waits is the request itself."""
+"""Reads about requests for a host that wait for their turn. The row that waits is the request itself."""
 
 from typing import Any, TypeVar
 

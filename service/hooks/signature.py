@@ -17,7 +17,7 @@ _HEADER = re.compile(rb"sha256=([0-9a-f]{64})")
 
 
 HEADERS = {"github": b"x-hub-signature-256", "generic": b"x-signature"}
-"""Where the signature stands, by the receiver's type."""
+"""The place of the signature, by the receiver's type."""
 
 
 def may_be_signed(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -26,7 +26,7 @@ def may_be_signed(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def verify_github(secret: bytes, body: bytes, header: str | bytes | None) -> bool:
-    """GitHub's `X-Hub-Signature-256`; its older SHA-1 header is not looked at."""
+    """GitHub's `X-Hub-Signature-256`; its older SHA-1 header is ignored."""
     return _verify(secret, body, header)
 
 

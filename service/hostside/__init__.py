@@ -6,13 +6,13 @@ All rooms ship as one zip archive, which `service.apply.host_file` makes of them
 Python >= 3.9 and its standard library only: nothing else of ours is imported. The service imports four of the rooms:
 `canonical`, `facts`, `vital` and `probes`.
 
-A transaction is a list of steps `fact: before -> after`. Apply sets every fact to `after`; rollback
-sets every fact to its snapshot, whatever state it is in now. Both can be cut anywhere and started again. Before the
-first step a journal, two wakers (a process that watches the
-boot clock, a timer of systemd's) and a unit that runs before networking are in place, so that a killed process, a cut
-connection, a passed deadline or a power cut all end in the old state, and only a confirmation over a new connection
-keeps the new one. All of that is proven when it is armed, after the steps, and again before a confirmation counts.
-Kernel facts are set with `ip` and `nft` directly: ifreload and ifup detach guests' ports and repeat post-up lines.
+A transaction is a list of steps `fact: before -> after`. Apply sets every fact to `after`; rollback sets every fact to
+its snapshot, whatever state it is in now. Both can be cut anywhere and started again. Before the first step there are a
+journal, two wakers (a process that watches the boot clock, a timer of systemd's) and a unit that runs before
+networking. So a killed process, a cut connection, a passed deadline or a power cut all end in the old state. Only a
+confirmation over a new connection keeps the new one. All of that is proven when it is armed, after the steps, and again
+before a confirmation counts. Kernel facts are set with `ip` and `nft` directly: ifreload and ifup detach guests' ports
+and repeat post-up lines.
 
 Facts (`TYPE:NAME`; canonical JSON, None is "not there"; a wanted value may name fewer fields than a captured one):
 

@@ -1,5 +1,6 @@
-"""Where Python begins when it is given the archive: all rooms are imported before anything is done, so that a new
-archive in the place of this one cannot be met half way."""
+"""Where Python begins when it is given the archive. All rooms are imported before anything is done, so that a new
+archive at the same path cannot be mixed with this one.
+"""
 
 import os
 import sys

@@ -52,7 +52,7 @@ def simulate(host: Host, what: str, names: list[str]) -> list[list[str]]:
 
 def dpkg_busy(host: Host) -> int:
     """The process that holds dpkg's or apt's lock, 0 for none. A simulation takes no lock, so it would see half of what
-    is being done. The lock is asked for and not taken (F_GETLK, fcntl(2)): taking it would disturb others."""
+    is being done. The lock is tested and not taken (F_GETLK, fcntl(2)): taking it would disturb others."""
     for name in ("lock-frontend", "lock"):
         try:
             with open(host.path("/var/lib/dpkg/" + name), "rb") as file:

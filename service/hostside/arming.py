@@ -1,4 +1,4 @@
-"""Arming the switch, and taking it away once the journal has ended."""
+"""Arming the switch, and removing it once the journal has ended."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from service.hostside.host import Host
 
 
 class HostLook:
-    """One look at the host. Each source is read once, when the first fact of it is asked for."""
+    """One look at the host. Each source is read once, when the first fact of it is needed."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -99,7 +99,7 @@ class HostLook:
         """dpkg-query(1): second letter of the state n or c is "not there"; a half one has no version."""
         shown = run_command(self.host, ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}|${Version}\\n", name])
         if shown.code not in (0, 1):
-            raise Trouble(f"dpkg-query does not tell about {name}: {safe_line(shown.err)}")
+            raise Trouble(f"dpkg-query did not report {name}: {safe_line(shown.err)}")
         state, _, version = (shown.out.splitlines() or ["un"])[0].partition("|")
         if state[1:2] in ("n", "c"):
             return None

@@ -32,7 +32,7 @@ class Carriers:
         shown = "LoadState,UnitFileState,ActiveState,NeedDaemonReload,Before,DropInPaths,NextElapseUSecMonotonic"
         rows = show_properties(must(self.host, ["systemctl", "show", "-p", shown, "--", *names]))
         if len(rows) != len(names):
-            raise Trouble("systemd does not tell about all units")
+            raise Trouble("systemd did not report all units")
         self.units = {name: rows[number] for number, name in enumerate(names)}
 
     def timer(self) -> str:
@@ -88,7 +88,7 @@ class Carriers:
         return f"{RECOVER_UNIT} is enabled and comes before networking"
 
     def sshd(self) -> dict[str, Json]:
-        """What lets people in, to be compared later: the units of sshd, and whether sshd would start."""
+        """What logins need, to be compared later: the units of sshd, and whether sshd would start."""
         units = {name: [self.units[name].get(key, "") for key in ("ActiveState", "UnitFileState")] for name in WAYS_IN}
         path = self.host.bin_dir + "/sshd" if self.host.bin_dir else "/usr/sbin/sshd"
         try:
@@ -114,7 +114,7 @@ class Carriers:
         return "sshd as before"
 
     def proofs(self) -> list[dict[str, Json]]:
-        """[{"name", "ok", "told"}] of all pieces."""
+        """[{`name`, `ok`, `told`}] of all pieces."""
         found: list[dict[str, Json]] = []
         pieces: dict[str, Callable[[], str]] = {
             "timer": self.timer,
@@ -133,7 +133,7 @@ class Carriers:
 def prove_switch(transaction: Transaction) -> None:
     """Trouble, with all that is missing, unless everything that would bring this back is in place.
 
-    Asked again for a few seconds: others may be restarting sshd or reloading systemd at this moment.
+    Checked again for a few seconds: others may be restarting sshd or reloading systemd at this moment.
     """
     lost: list[str] = []
     for pause_s in PROOF_PAUSES_S:

@@ -36,7 +36,7 @@ def run_command(
 ) -> Ran:
     """Run a program by name. Trouble when it is not installed or takes too long; its exit code is the caller's.
 
-    What systemd was asked while it executed itself again is asked again. `text` is its standard input, held in memory
+    A question to systemd while it executed itself again is repeated. `text` is its standard input, held in memory
     as a file: a reader never sees a part of it, whoever is killed when.
     `group` gives it a process group of its own (programs that start others).
     """
@@ -46,7 +46,7 @@ def run_command(
             break
         time.sleep(pause_s)
         ran = _run_once(host, argv, timeout_s, text, group)
-        if argv[0] == "systemd-run" and "already loaded" in ran.err:  # what was asked first has been done
+        if argv[0] == "systemd-run" and "already loaded" in ran.err:  # the first request has been carried out
             ran = Ran(0, "", "")
     return ran
 

@@ -43,7 +43,9 @@ def _refuse_old_connection(transaction: Transaction, console: bool) -> None:
     if began and now == began:
         raise Refused("same-connection", "confirm over a new connection: this one is as old as the change")
     if began and not now and not console:
-        raise Refused("no-connection", "not over SSH: this proves nothing; --console if you mean it")
+        raise Refused(
+            "no-connection", "this is not an SSH connection, so it proves nothing. Fix: on the console, add --console"
+        )
 
 
 def confirms(transaction: Transaction) -> int:

@@ -54,7 +54,9 @@ def keep_package(host: Host, name: str, folder: str) -> int:
     size = 1024 * int(must(host, ["dpkg-query", "-W", "-f", "${Installed-Size}", name]) or 0)
     room = os.statvfs(folder)
     if size > PACKAGE_LIMIT_BYTES or room.f_bavail * room.f_frsize < 3 * size + (64 << 20):
-        raise Refused("space", f"there is no room for a copy of {name}, {size >> 20} MiB, to bring it back from")
+        raise Refused(
+            "space", f"the disk has no space for a copy of {name} ({size >> 20} MiB), which a rollback would need"
+        )
     tree, copy = os.path.join(folder, "packing"), kept_file(folder, name)
     shutil.rmtree(tree, ignore_errors=True)
     try:

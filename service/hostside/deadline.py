@@ -14,7 +14,7 @@ from service.hostside.journal import ENDED, Transaction, armed_id, find
 from service.hostside.lock import RESCUE_PATIENCE_S, locked
 from service.hostside.restore import restore
 
-WATCH_EVERY_S = 1.0  # how often the watcher reads the journal: its deadline may have been moved, or it has ended
+WATCH_EVERY_S = 1.0  # how often the watcher reads the journal: its deadline may have been extended, or it has ended
 
 
 def rescue(transaction: Transaction, cause: str) -> dict[str, Json]:
@@ -42,8 +42,8 @@ def verb_expire(host: Host, identifier: str) -> dict[str, Json]:
 def verb_watch(host: Host, identifier: str) -> dict[str, Json]:
     """The watcher: waits for the deadline in the journal, on the boot clock, and then does what the timer does.
 
-    It asks nobody but the kernel: no reload of systemd and no step of the wall clock moves it, and a moved deadline
-    (`extend`) is read from the journal. Ends when the transaction does.
+    It uses nothing but the kernel: neither a reload of systemd nor a step of the wall clock changes it. An extended
+    deadline (`extend`) is read from the journal. Ends when the transaction does.
     """
     transaction = find(host, identifier)
     noted_s = None

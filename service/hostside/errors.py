@@ -12,7 +12,7 @@ class BadInput(Exception):  # noqa: N818
 
 
 class Trouble(Exception):  # noqa: N818
-    """The host did not do what was asked of it. The message can be shown to people."""
+    """The host did not do what was requested. The message can be shown to people."""
 
 
 class Foreign(Trouble):

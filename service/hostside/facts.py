@@ -120,7 +120,7 @@ class FactType(NamedTuple):
     names: str
     """What NAME may be, a regular expression for the whole of it."""
     fits: Callable[[Json], bool]
-    """Whether a value that is not None may be this type's: asked of a document before anything of it is used."""
+    """Whether a value that is not None may be this type's. A document is checked before anything of it is used."""
     same: Callable[[Json, Json], bool]
     """Whether what was captured (second) is what is wanted (first). Pure."""
     capture: Callable[[HostLook, str], Json]

@@ -69,8 +69,8 @@ def kill_holder(host: Host) -> None:
 def locked(host: Host, patience_s: float = LOCK_PATIENCE_S, rescue: bool = False) -> Iterator[None]:
     """Hold the host's one lock (flock(2), freed by the kernel when the holder dies).
 
-    A rescue does not wait for ever: it kills a run at once, another rescue after RESTORE_PATIENCE_S, any other holder
-    and whoever is stopped after `patience_s`; a hung or stopped process must not keep a host in a state that nobody
+    A rescue does not wait without limit. It kills a run at once, another rescue after RESTORE_PATIENCE_S, and any other
+    holder or stopped process after `patience_s`. A hung or stopped process must not keep a host in a state that nobody
     confirmed. Refused (reason=locked) otherwise.
     """
     make_folders(host.path(os.path.dirname(STATE)))

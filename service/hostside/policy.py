@@ -12,7 +12,7 @@ from service.hostside.durable import make_folders, read_file, remove, sync_folde
 from service.hostside.facts import FACTS
 from service.hostside.host import Host, read_json, start_time
 
-POLICY = "/usr/sbin/policy-rc.d"  # asked by invoke-rc.d and deb-systemd-invoke before they start a service
+POLICY = "/usr/sbin/policy-rc.d"  # called by invoke-rc.d and deb-systemd-invoke before they start a service
 POLICY_ASIDE = "/usr/sbin/policy-rc.d.before-passerelle"
 
 
@@ -40,7 +40,7 @@ def begin_packages(host: Host) -> None:
 
 
 def finish_packages(host: Host, ours: bool = False) -> list[str]:
-    """After an installation, also one that was cut: units that came enabled are disabled, the policy is taken away."""
+    """After an installation, also one that was cut: units that came enabled are disabled, the policy is removed."""
     try:
         note = read_json(host.state("packages.json"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Probes: what is asked of the network around the host."""
+"""Probes: questions to the network around the host."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ Probe = dict[str, Json]
 
 
 def check_probes(probes: Json) -> list[Probe]:
-    """BadInput unless these are probes, each with all keys: "port" is for tcp, http and dns (0: 53), "path" for http,
-    "status" too (0: 200 to 399), "asked" is the Host header of http, the name of dns and the program of server."""
+    """BadInput unless these are probes, each with all keys. `port` is for tcp, http and dns (0: 53), `path` for http,
+    `status` too (0: 200 to 399). `asked` is the Host header of http, the name of dns and the program of server.
+    """
     need(isinstance(probes, list) and len(probes) <= PROBES_AT_MOST, f"probes: a list of at most {PROBES_AT_MOST}")
     for number, probe in enumerate(probes):
         where = f"probes[{number}]"
@@ -67,8 +68,9 @@ def check_probes(probes: Json) -> list[Probe]:
 
 
 def usual_probes(host: Host) -> list[Probe]:
-    """What every host is asked: does the default gateway of each family answer as a neighbour, does each resolver of
-    /etc/resolv.conf (resolv.conf(5): the first three) answer for the root's name servers."""
+    """The probes of every host. The default gateway of each family answers as a neighbour. Each resolver of
+    /etc/resolv.conf (resolv.conf(5): the first three) answers for the root's name servers.
+    """
     probes: list[Probe] = []
     seen = HostLook(host)
     for route in default_routes_from_json(seen.routes(4), seen.routes(6)):
@@ -85,7 +87,7 @@ def usual_probes(host: Host) -> list[Probe]:
 
 
 def ask_all(probes: list[Probe], host: Host) -> list[Probe]:
-    """Ask all at once: [{"name", "ok", "told"}]. Ends with the slowest; `told` says why one is not ok."""
+    """Ask all at once: [{`name`, `ok`, `told`}]. Ends with the slowest; `told` says why one is not ok."""
     answers: list[Probe] = [{"name": probe["name"], "ok": False, "told": "no answer"} for probe in probes]
 
     def ask(number: int) -> None:
@@ -241,7 +243,9 @@ def _first_text(answer: bytes) -> str:
 
 
 def _ask_gateway(probe: Probe, host: Host) -> str:
-    """Does the gateway answer as a neighbour now (ip-neighbour(8))? What the kernel knows of before is asked again."""
+    """Does the gateway answer as a neighbour now (ip-neighbour(8))? Neighbours that the kernel already knows are
+    checked again.
+    """
     via, dev = probe["address"], probe["dev"]
     where = ["to", via, "dev", dev]
     ends_s = time.monotonic() + probe["timeout_s"]

@@ -1,4 +1,4 @@
-"""The way back: every fact to its snapshot, whatever state it is in now."""
+"""The rollback: every fact to its snapshot, whatever state it is in now."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def failed(transaction: Transaction, cause: str, error: str) -> dict[str, Json]:
 
 
 def restore(transaction: Transaction, cause: str, at_boot: bool = False) -> dict[str, Json]:
-    """Bring back the snapshot of all that this transaction may have moved, and prove that it is back.
+    """Restore the snapshot of everything that this transaction may have changed, and prove that it is restored.
 
     Can be cut and started again anywhere. At boot the kernel is fresh: files and units only. Needs no room on the disk,
     no network, no packages; one fact that resists does not keep the others from being restored.
@@ -95,7 +95,7 @@ def _to_restore(transaction: Transaction, old: dict[str, Json], at_boot: bool) -
 
 
 class _Round:
-    """One round of the way back: every fact is tried, whatever became of the others. `errors` are what went wrong;
+    """One round of the rollback: every fact is tried, also if others failed. `errors` are what went wrong;
     units of `restarts` are restarted although they are as they were."""
 
     def __init__(self, transaction: Transaction, setter: Setter, restarts: set[str]) -> None:
@@ -114,7 +114,7 @@ class _Round:
     def put_back(self, fact: str, value: Json) -> None:
         """One fact, if it is not so already."""
         setter, (kind, _, name) = self.setter, fact.partition(":")
-        if kind == "file":  # what an apply that was killed had taken away for a moment
+        if kind == "file":  # what an apply that was killed had removed for a moment
             setter.files.taken(fact, setter.files.temporary(self.host.path(name)))
         now = capture(self.host, [fact])[fact]
         if kind == "file" and now is None:

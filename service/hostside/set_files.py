@@ -34,7 +34,7 @@ class Files:
         return os.path.join(folder, f".{name[:180]}.passerelle-{self.tag}")
 
     def set(self, name: str, value: Json, expected: Json = Ellipsis) -> None:
-        """Write, replace or delete a file; with `expected`, only if it is still that (else Foreign).
+        """Write, replace or delete a file; with `expected`, only if it is still that (else `Foreign`).
 
         What has to go changes places with what comes, atomically, and is looked at before it is deleted: an edit in
         the last moment is restored, or kept by `taken`.
@@ -80,7 +80,7 @@ class Files:
     def _let_go(
         self, name: str, temporary: str, expected: Json, put_back: Callable[[], object], ours: Json = None
     ) -> None:
-        """Delete what made way and lies at `temporary` now, if it is what was expected; else Foreign, and it is back.
+        """Delete what made way and lies at `temporary` now, if it is what was expected; else `Foreign`, and it is back.
 
         Whoever writes a third file meanwhile keeps the place: what was restored is left at `temporary` for `taken`.
         """

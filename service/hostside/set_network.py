@@ -159,7 +159,7 @@ class NetworkSetter:
                 found = default_routes_from_json([route], []) if family == 4 else default_routes_from_json([], [route])
                 if found and any(hop not in goal for hop in found):
                     self.ip(f"-{family}", "route", "del", *route_words(route))
-                    if len(found) > 1:  # one route with several hops: take all, put back the wanted ones
+                    if len(found) > 1:  # one route with several hops: remove all, add the wanted ones again
                         for hop in found:
                             if hop in goal:
                                 self.ip(f"-{family}", "route", "append", *self._default_words(hop, kept))

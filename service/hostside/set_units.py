@@ -18,7 +18,7 @@ class Units:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.reload_due = False
-        self.no_block = False  # at boot: a start is asked for, not waited for
+        self.no_block = False  # at boot: a start is requested, not waited for
         self.unsure: set[str] = set()  # units whose enablement was cut half way: systemd sees less of it than there is
 
     def set(self, name: str, wanted: Json, restart: bool) -> None:

@@ -1,4 +1,4 @@
-"""Before the change: may it begin, is the host as planned for, and all that a way back needs on the disk."""
+"""Before the change: may it begin, is the host as planned for, and everything that a rollback needs on the disk."""
 
 from __future__ import annotations
 

@@ -119,6 +119,6 @@ def verb_release(host: Host, identifier: str, reason: str) -> dict[str, Json]:
 
 
 def verb_prove(host: Host, identifier: str) -> dict[str, Json]:
-    """What would bring this armed transaction back, piece by piece: [{"name", "ok", "told"}]. Nothing is changed."""
+    """What would roll this armed transaction back, piece by piece: [{`name`, `ok`, `told`}]. Nothing is changed."""
     transaction = find(host, identifier)
     return {"state": transaction.state, "proofs": Carriers(transaction).proofs()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-# Which packages stay, and why: by name. What they depend on is told by a simulation, as it takes one of these along.
+# Which packages stay, and why: by name. A simulation shows what they depend on, because it also removes one of these.
 KEPT_PACKAGES = (
     (r"openssh-(server|sftp-server|client)|dropbear(-.*)?|tinysshd", "SSH to the host needs it"),
     (

@@ -1,4 +1,4 @@
-"""What would come and go with a change: asked before a plan is made."""
+"""What would come and go with a change, before a plan is made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.hostside.vital import INSTALL_KEYS, UNIT_PROPERTIES
 
 
 def verb_weigh(host: Host, text: str) -> dict[str, Json]:
-    """What would come and go with packages, and what depends on units: asked before a plan is made. Nothing is changed
+    """What would come and go with packages, and what depends on units, before a plan is made. Nothing is changed
     but apt's lists, with `refresh`, where they do not know a name."""
     try:
         order = json.loads(text)

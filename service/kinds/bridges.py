@@ -38,7 +38,7 @@ class Bridge(Addressed):
     )
     keep_guests: bool = Field(
         default=True,
-        description="false: do not add the line without which Debian's ifupdown2 takes the guests off at a reload.",
+        description="false: leave out the line that keeps the guests connected when Debian's ifupdown2 reloads.",
     )
 
 

@@ -129,7 +129,7 @@ class KeepsLeases:
 
 @dataclass(frozen=True, slots=True)
 class NamesGuests:
-    """The spec speaks of guests."""
+    """The spec has guests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ Claim: TypeAlias = (
 
 
 def named_by_settings(claims: Sequence[Claim]) -> tuple[str, ...]:
-    """The bridges whose guests are named by their own settings: where the spec speaks of guests at all."""
+    """The bridges whose guests are named by their own settings: if the spec has guests at all."""
     if not any(isinstance(claim, NamesGuests) for claim in claims) or NamesBySettings(wanted=False) in claims:
         return ()
     served = (claim.interface for claim in claims if isinstance(claim, Serves) and claim.protocol == "dhcp")

@@ -1,4 +1,4 @@
-"""`fail2ban`: who guesses passwords is shut out for a while; who manages the host never is."""
+"""`fail2ban`: an address with too many failed logins is banned for some time, unless it manages the host."""
 
 import ipaddress
 import re
@@ -106,7 +106,7 @@ SPARES_EVERYBODY = LintRule("fail2ban.spares-everybody", "error", "not everybody
 
 
 class Fail2ban:
-    """Jails of fail2ban: who guesses passwords is shut out for a while."""
+    """Jails of fail2ban: an address with too many failed logins is banned for some time."""
 
     name = "fail2ban"
     section: Any = Fail2banSection

@@ -77,7 +77,7 @@ def _number(address: str) -> tuple[int, int]:
 def name_findings(
     claims: Sequence[Claim], observed: HostObserved, lost: Sequence[Lease] = ()
 ) -> tuple[NameFinding, ...]:
-    """Names that two want: a stranger's lease with a known name, settings that say otherwise than the spec. And leases
+    """Names that two want: a stranger's lease with a known name, settings that differ from the spec. And leases
     that two share."""
     found = [*sharing_findings(lost, observed)]
     owners = {name: (mac, source) for (name, mac, _), source in known(claims, observed)}

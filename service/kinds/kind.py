@@ -3,7 +3,7 @@
 Adding a managed thing is one file in this folder and one entry in `KINDS` (`service/kinds/__init__.py`);
 deploy/docs/code.md has a whole one as an example, which is a test.
 
-Two parts are optional. A kind has one by having its members, and is asked by the protocol next to it:
+Two parts are optional. A kind has one by having its members. The caller checks the protocol next to it:
 
     shared_section, lint_shared(section, shared)    fleet.yaml may speak of it, too (SharedKind, service/spec/fleet.py)
     group_section, lint_groups(shared)              the files of groups/ are for it; one kind only

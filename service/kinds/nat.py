@@ -107,7 +107,7 @@ class Nat:
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
         loaders = [claim for claim in claims if isinstance(claim, NeedsLoader)]
-        # beside Proxmox's firewall what is masqueraded is closed to neighbours in a table of its own
+        # with Proxmox's firewall, masqueraded networks are closed to neighbours in a table of their own
         is_closed = bool(section) and any(isinstance(claim, Filters) for claim in claims)
         shared = is_closed or any(claim.platform in ("", host.platform) for claim in loaders)
         rules = tuple(sorted((entry.source, entry.out) for entry in section or ()))

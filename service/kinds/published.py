@@ -67,10 +67,10 @@ def closed_of(claims: Sequence[Claim], published: Sequence[Published]) -> Iterat
     of the uplink could route into them."""
     found: dict[tuple[str, str], Closed] = {}
     for source, out in sorted({(claim.source, claim.out) for claim in claims if isinstance(claim, Masquerades)}):
-        cause = f"{source} leaves through {out} under its address: nobody reaches it from there"
+        cause = f"{source} leaves through {out} under the address of {out}, and nobody there may connect to it"
         found[source, out] = Closed(out, source, cause)
     for one in published:
-        cause = f"{one.name} in {one.network} is reached from {one.interface} by what is published alone"
+        cause = f"{one.name} in {one.network} can be reached from {one.interface} only by its published ports"
         found.setdefault((one.network, one.interface), Closed(one.interface, one.network, cause))
     yield from found.values()
 

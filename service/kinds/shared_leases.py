@@ -1,7 +1,7 @@
 """Guests that send one DHCP client-id, as cloned machines do: dnsmasq keeps one lease for all of them.
 
-dnsmasq knows a client by its client-id first, by its MAC only where it sends none (2.90). Whoever asks last gets the
-lease; that of the other is gone, with its name, while the other goes on using its address
+dnsmasq knows a client by its client-id first, by its MAC only where it sends none (2.90). The guest with the last
+request gets the lease. The other guest loses its lease and its name, but still uses its address
 (findings/dnsmasq-shared-client-id.sh). One lease file does not show that, two of them do.
 
     lost_leases(lost, before, now) -> tuple[Lease, …]     leases that another MAC with the same client-id took
@@ -26,8 +26,8 @@ CURE = (
 def lost_leases(lost: Sequence[Lease], before: HostObserved | None, now: HostObserved) -> tuple[Lease, ...]:
     """The leases that vanished before their end because another MAC came with the same client-id.
 
-    `lost` are those known at the look `before`. One is forgotten when its guest has a lease again, when it would have
-    run out (a guest that is still there asks long before that), or when nobody has a lease by that client-id.
+    `lost` are those known at the look `before`. One is forgotten when its guest has a lease again, or when nobody has a
+    lease by that client-id. It is also forgotten when it would have ended: an active guest asks long before that.
     """
     if not isinstance(now.leases, Seen):
         return tuple(lost)
@@ -58,12 +58,12 @@ def sharing(lost: Sequence[Lease], now: HostObserved) -> Iterator[Together]:
 
 
 def sharing_findings(lost: Sequence[Lease], now: HostObserved) -> Iterator[NameFinding]:
-    """One for each client-id, in words that stay the same whoever asked last."""
+    """One for each client-id, in words that do not depend on the last request."""
     for lease, others in sharing(lost, now):
         both = sorted((lease, *others), key=lambda one: one.mac)
         who = " and ".join(f"{one.mac} ({', '.join(filter(None, (one.address, one.name)))})" for one in both)
         text = (
             f"{who} send the same DHCP client-id: dnsmasq keeps one lease for them. The other has no lease and no "
-            f"name, and goes on using its address. Fix: {CURE}"
+            f"name, and still uses its address. Fix: {CURE}"
         )
         yield NameFinding("lease-shared", both[0].name, both[0].mac, text)

@@ -22,12 +22,12 @@
 ends; `outlive=True` makes it stay until `down()`. `lab.netns("ctl")` is a path for `nsenter --net=`.
 
 Addresses (addresses.py): hosts 198.51.100.11 and up behind the router 198.51.100.1; the controller's network `ctl`
-198.18.0.10; the internet `inet` 198.18.0.80, which has a route to the hosts and none to networks behind them. There:
-http://198.18.0.80/ answers with the client's address, a name server knows `www.inet.example`, and the hosts' apt
+198.18.0.10; the internet `inet` 198.18.0.80. The internet has a route to the hosts and none to networks behind them.
+There: http://198.18.0.80/ answers with the client's address, a name server knows `www.inet.example`, and the hosts' apt
 repository (dnsmasq, fail2ban, bind9 with what they need) is http://deb.lab.example/debian/SUITE.
 
-A host is a bare hoster's Debian 12 (bookworm) or 13 (trixie): ifupdown2 with lo and enp1s0 (static, gateway), sshd with
-key login for root, BIND running, dnsmasq not installed. Errors are LabError with what to do next.
+A host is a provider's plain Debian 12 (bookworm) or 13 (trixie): ifupdown2 with lo and enp1s0 (static, gateway), sshd
+with key login for root, BIND running, dnsmasq not installed. Errors are LabError with what to do next.
 """
 
 from service.lab.guest import Guest

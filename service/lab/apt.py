@@ -122,7 +122,7 @@ def carried_options() -> list[str]:
 
 
 def codename() -> str:
-    """The Debian release of this machine, which is the lab hosts' too unless another is asked for."""
+    """The Debian release of this machine, which the lab hosts have, too, unless another is requested."""
     release = Path("/etc/os-release").read_text()
     found = re.search(r"^VERSION_CODENAME=\"?([a-z]+)\"?$", release, re.MULTILINE)
     if found is None:

@@ -1,6 +1,6 @@
 """Debian's archive of one release, as this machine reaches it.
 
-For the machine's own release that is its apt as it stands. For another one the same sources are asked for that release
+For the machine's own release that is its apt as it is. For another one the same sources are read for that release
 instead (`bookworm-updates` becomes `trixie-updates`), with lists of their own in the image cache: the machine's apt is
 not touched. Every list is verified by apt with a key that the machine trusts. Where its keyring is older than that
 release, the newest `debian-archive-keyring` of its own release has the keys, verified by those that are there.

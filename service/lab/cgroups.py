@@ -1,7 +1,7 @@
 """The lab's own corner of the machine's cgroup2 tree: one folder per lab, in it one per host and per guest.
 
-Process ids that the kernel prints in `cgroup.procs` are those of the reader's pid namespace, so the same question
-finds a host's init from inside the lab and from the machine (cgroups(7), pid_namespaces(7)).
+The kernel prints process ids in `cgroup.procs` as those of the reader's pid namespace. So the same question finds a
+host's init from inside the lab and from the machine (cgroups(7), pid_namespaces(7)).
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The lab's control socket: one JSON line asked, one JSON line answered, open files passed along (unix(7)).
+"""The lab's control socket: one JSON line as question, one as answer, and open files passed along (unix(7)).
 
 The socket also says who the lab is: its peer credentials are those of the lab's PID 1, in the asker's own numbering.
 """

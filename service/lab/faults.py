@@ -79,7 +79,7 @@ class Faults:
 
     @contextlib.contextmanager
     def cable_down(self) -> Iterator[None]:
-        """The uplink's cable is pulled and, at the end, put back: the host sees its carrier go and come."""
+        """The uplink's cable is pulled and, at the end, plugged in again: the host sees its carrier go and come."""
         link = f"vb-{self._host.name}"
         self._lab.run_in("provider", ["ip", "link", "set", link, "down"], check=True)
         try:

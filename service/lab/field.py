@@ -229,7 +229,8 @@ class Field:
 
     def undone(self, host: str) -> dict[str, str]:
         """The newest applies of a host that were rolled back: each id with its sentence. Not those that the service
-        tries once more by itself."""
+        automatically tries once more.
+        """
         newest = self.items(f"applies?host={host}&limit=20")
         return {
             one["id"]: f"{host}: {one['commit'][:10]} was rolled back: {one['error']}"

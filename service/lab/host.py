@@ -164,8 +164,8 @@ class Host:
         return next(str(known["suite"]) for known in self.lab.status() if known["name"] == self.name)
 
     def _wait_for_new_boot(self, before: int | None, timeout_s: float) -> None:
-        # Told from outside: a command at the console while the host goes down is not a child of its init, which then
-        # waits for news of that command's end until systemd-shutdown's 90 s are over.
+        # The command comes from outside: a command at the console while the host goes down is not a child of its init.
+        # Init would wait for the end of that command until systemd-shutdown's 90 s are over.
         wait_for(lambda: cgroups.leader(self.cgroup) not in (None, before), f"{self.name} to boot again", timeout_s)
         self.wait_until_up(timeout_s)
 

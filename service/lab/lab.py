@@ -1,4 +1,4 @@
-"""A running lab as its user holds it: started, found again, asked, ended."""
+"""A running lab as its user holds it: started, found again, queried, ended."""
 
 import contextlib
 import json
@@ -111,7 +111,7 @@ class Lab:
 
     @property
     def key(self) -> Path:
-        """The private key (OpenSSH, ed25519) that every host of the lab lets in as root."""
+        """The private key (OpenSSH, ed25519) that every host of the lab accepts for root."""
         return self._folder.key
 
     def ask(self, op: str, *, timeout_s: float = 30, fds: Sequence[int] = (), **arguments: Any) -> control.Message:

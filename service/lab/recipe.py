@@ -1,6 +1,6 @@
 """What a lab host is made of: packages, files and switched-off units. Constants only; they are part of the cache key.
 
-One recipe for every Debian release: a bare hoster's host as the seed describes it, with sshd, ifupdown2, BIND running,
+One recipe for every Debian release: a provider's plain host, with sshd, ifupdown2, BIND running,
 dnsmasq not installed.
 """
 

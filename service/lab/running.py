@@ -21,7 +21,7 @@ class RunningLab(Protocol):
 
     @property
     def key(self) -> Path:
-        """The private key (OpenSSH, ed25519) that every host of the lab lets in as root."""
+        """The private key (OpenSSH, ed25519) that every host of the lab accepts for root."""
 
     def ask(self, op: str, *, timeout_s: float = 30, fds: Sequence[int] = (), **arguments: Any) -> control.Message:
         """Ask the lab's PID 1. Raises LabError."""

@@ -2,10 +2,10 @@
 
 A limit says how long something may take on a machine that has nothing else to do. Where ten processes want one core,
 the same takes ten times as long without anything being wrong. So a second of waiting counts for less on a busy machine:
-it is divided by `slowness()`, the number of processes that want a core for each core that there is (proc_loadavg(5):
-the average of the last minute, or those that run at this moment, whichever is more; those that wait for a disk are in
-the average, too). Pressure (/proc/pressure/cpu) says that somebody waits and not how many do, so it yields no factor.
-Slowness is never more than `MOST`, so what hangs ends after `MOST` times its limit at the latest.
+it is divided by `slowness()`, the number of runnable processes for each core. It is the average of the last minute or
+the present number, whichever is higher (proc_loadavg(5)). Processes that wait for a disk are in the average, too.
+Pressure (/proc/pressure/cpu) says that somebody waits and not how many do, so it yields no factor. Slowness is never
+more than `MOST`, so what hangs ends after `MOST` times its limit at the latest.
 """
 
 import os
@@ -40,7 +40,7 @@ def grown_s(limit_s: float) -> float:
 
 
 class Patience:
-    """A limit under way. It looks at the load whenever it is asked, so ask at least every few seconds."""
+    """A limit under way. It reads the load at each call, so call it at least every few seconds."""
 
     def __init__(
         self,

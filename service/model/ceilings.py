@@ -26,7 +26,7 @@ _ENTRY = re.compile(r"(?P<proto>[a-z0-9]+)(?:/(?P<first>[0-9]{1,5})(?:-(?P<last>
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Packets that a commit may let in. `proto` None = every protocol, `ports` None = all, `source` None = anybody;
+    """Packets that a commit may allow. `proto` None = every protocol, `ports` None = all, `source` None = anybody;
     `source` is first and last address as numbers, of IP version `version`."""
 
     proto: int | None = None

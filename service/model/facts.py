@@ -27,7 +27,7 @@ FactId = str
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing a transaction does: bring `fact` from `before` to `after`; undo is the way back.
+    """One thing a transaction does: bring `fact` from `before` to `after`; undo is the reverse.
 
     `why` names the change or the cause in words. `restart` asks for a unit's restart even where it stays active.
     `on_confirm` steps are done only when the apply is confirmed (the own nft table's file: until then a reboot

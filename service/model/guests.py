@@ -13,8 +13,8 @@ class GuestSeen:
     """One guest. `source` says who knows it: the spec, its own settings on the host, or only the lease file.
 
     `name` is the declared one, of a stranger the one it sent. `state`: named = its lease has its name, waiting = no
-    lease now, unnamed = its lease has no name yet, renamed = its lease has another name; of those that nobody declared
-    foreign = with a name, silent = without one. shared = another guest with the same client-id has its lease, and
+    lease now, unnamed = its lease has no name yet, renamed = its lease has another name. Of undeclared guests:
+    `foreign` = with a name, silent = without one. shared = another guest with the same client-id has its lease, and
     `address` is the one that it had. `expires` is epoch seconds, 0 = never or no lease.
     """
 

@@ -1,4 +1,4 @@
-"""What is asked of the lists of the history: one value for each list, with its filters, its order and its cursor.
+"""Questions to the lists of the history: one value for each list, with its filters, its order and its cursor.
 
 The history reads by it, the API makes its parameters of it (`service/api/listings.py`), the command line asks with it.
 
@@ -19,8 +19,9 @@ Key = tuple[str | int, ...]
 """Where a list continues: the values of its order's columns in the last item."""
 EVERY_HOST = ("*",)
 Form = Literal["host", "text", "mac", "ip", "commit", "id", "flag", "either", "time"]
-"""What a filter may hold, besides one of some words: a text that is safe to store, a number of an item, yes or no (and
-for `either`: not said), a time with its zone."""
+"""The types of a filter besides fixed words: text that is safe to store, the number of an item, yes or no (for
+`either` also nothing), a time with zone.
+"""
 
 
 def _by(form: Any, says: str = "") -> dict[str, Any]:
@@ -125,7 +126,7 @@ class EventListing(Listing):
 
     @property
     def is_newest_first(self) -> bool:
-        """Whether somebody asked what happened last."""
+        """Whether the newest are requested."""
         return self.newest
 
 

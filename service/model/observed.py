@@ -15,10 +15,10 @@ from service.model.weighed import Weighed
 class Watch:
     """What to look at on a host beyond what is always looked at.
 
-    `files` are absolute paths (a trailing `/*` takes a folder's files, not deeper; `/*/config` takes the files of that
-    name one folder deeper), `secrets` those of them whose content nobody may see, `units` unit names, `packages` Debian
-    package names, `sysctls` dotted keys, `jails` those of fail2ban. `weighed` are changes that the host is asked
-    about where it is not so yet: (`package:bind9`, `absent`), (`unit:named.service`, `disabled`).
+    `files` are absolute paths. A trailing `/*` takes a folder's files, not deeper; `/*/config` takes the files of that
+    name one folder deeper. `secrets` are those of them whose content nobody may see. `units` are unit names, `packages`
+    Debian package names, `sysctls` dotted keys, `jails` those of fail2ban. `weighed` are changes that the host has to
+    simulate if it differs: (`package:bind9`, `absent`), (`unit:named.service`, `disabled`).
     """
 
     files: frozenset[str] = frozenset()
@@ -104,12 +104,11 @@ class HostObserved:
     addresses, default routes, watched sysctls, units and files (mode, owner, digest), own nft tables. `unlisted` says
     what holds for facts that are not listed: where all links were read, `link:` is Absent; a watched folder has its own
     entry (`file:/etc/dnsmasq.d/`). `texts` holds the bytes of watched files. `secrets` holds those that nobody may see:
-    they are not among `texts`, and their facts tell nothing of them, not even a digest.
-    `bans` are fail2ban's jails that are up with the addresses banned now, Absent while it does not run.
-    `deaf` are the jails that would not take a failed login in the words of the host's own daemon: (what leaves it out,
-    how the daemon calls itself in the journal); a jail of which this could not be known is not among them.
-    `duplicates` are the addresses of an interface that another machine of its network has: the kernel lists them and
-    never uses them, so they are not among the facts.
+    they are not among `texts`, and their facts tell nothing of them, not even a digest. `bans` are fail2ban's jails
+    that are up with the addresses banned now, Absent while it does not run. `deaf` are the jails that would not
+    recognise a failed login in the words of the host's own daemon: (what leaves it out, the daemon's name in the
+    journal). A jail for which this is unknown is not among them. `duplicates` are the addresses of an interface that
+    another machine of its network has: the kernel lists them and never uses them, so they are not among the facts.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
     systemd-networkd, NetworkManager and netplan say of interfaces. `size` is how many bytes the host said: what it
     takes to work on them. `weighed` is what a change of packages or units would take along. `derived` is not part of

@@ -39,7 +39,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What the spec no longer names and stays on the host all the same: the fact, in words, and how to remove it."""
+    """What the spec no longer names and stays on the host: the fact, in words, and how to remove it."""
 
     fact: str
     what: str
@@ -102,12 +102,11 @@ class Plan:
     `notes` are things a person should know that stop nothing. `passing` says what opens and what closes, `cut` which
     ports lose their bridge. `derived` lists what follows from something else as (thing, cause). `keep` are facts that
     the steps must not disturb and may have to set again (default route after an address change). `blobs` are the
-    contents of files to write, by SHA-256; `secrets` are contents that nobody may see, those that are there and those
-    to write, by the mark in the steps.
-    `checks` are native syntax checks by name: (program, path). `at_boot` says what the next boot breaks of the way in
-    already, plan or not. `raises` is what the operator does not let a commit do by itself: it needs an approval.
-    `left_behind` left the spec and stays on the host. `files` says for reviews what becomes of files. `proves` is asked
-    around the apply, beside the spec's checks.
+    contents of files to write, by SHA-256. `secrets` are contents that nobody may see, existing ones and those to
+    write, by the mark in the steps. `checks` are native syntax checks by name: (program, path). `at_boot` says what the
+    next boot already breaks of the SSH connection, with or without the plan. `raises` is what needs an approval by the
+    operator's settings. `left_behind` left the spec and stays on the host. `files` says for reviews what becomes of
+    files. `proves` are probes of the apply, in addition to the spec's checks.
     """
 
     host: str

@@ -1,10 +1,10 @@
-"""What has to answer around a change: asked before it, and again before it is confirmed."""
+"""Probes: what has to answer before a change, and again before it is confirmed."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 ProbeKind = Literal["tcp", "http", "icmp", "dns"]
-"""What a spec may have asked."""
+"""The probes that a spec may have."""
 AnyProbe = Literal["tcp", "http", "icmp", "dns", "server"]
 """And what follows from it: whether a name server is the program `asked`."""
 Origin = Literal["host", "controller"]
@@ -17,7 +17,7 @@ PORTS: dict[AnyProbe, int] = {"http": 80, "dns": 53, "server": 53}
 class Probe:
     """One question to an address, from the host or from where the service runs.
 
-    `asked` is the name that a resolver is asked for, the Host header of an HTTP request, or the program that a name
+    `asked` is the name in the query to a resolver, the Host header of an HTTP request, or the program that a name
     server should be. `status` 0: any from 200 to
     399 will do. `port` 0 is the usual one.
     """

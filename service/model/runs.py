@@ -57,12 +57,12 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """Where a host stands.
+    """The state of a host.
 
     `observed_commit` is the commit whose desired state the host was last compared with, `attempted_commit` the one an
     apply was last begun for, `applied_commit` the last one confirmed. `message` says the reason in words. `console` is
     the address shown when nothing else reaches the host. `quarantined` is the transaction whose rollback failed, empty
-    where there is none. `proven_at` is when a drill last proved that the host can undo a change. `changed_at` is the
+    where there is none. `proven_at` is when a drill last proved that the host can roll back. `changed_at` is the
     last move of any axis; these two are set by the store.
     """
 
@@ -105,8 +105,9 @@ class ApplyStep:
 
 @dataclass(frozen=True, slots=True)
 class ProbeRecord:
-    """One thing that was asked around an apply, by name (`dns 10.0.0.1`): what it said before, after, and once the
-    change was rolled back. `ok`, or in words why not; empty where it was not asked."""
+    """One probe of an apply, by name (`dns 10.0.0.1`): its result before, after, and once the change was rolled back.
+    `ok`, or in words why not; empty if it did not run.
+    """
 
     name: str
     before: str = ""
@@ -119,8 +120,8 @@ class Apply:
     """One transaction on one host. `id` is a ULID and is the transaction's id on the host too.
 
     `generation` fences off older controllers; 0 while the apply only waits. `cause` is a fixed word for why it ended
-    badly (deadline, conflict, step-failed…), `error` the sentence for people. `author_*` and `subject` are those of
-    the commit, as far as its revision is known. `may_raise`: whoever asked may approve what the operator does not let a
+    badly (deadline, conflict, step-failed…), `error` the sentence for people. `author_*` and `subject` are those of the
+    commit, as far as its revision is known. `may_raise`: the requester may approve what the operator does not let a
     commit do on its own.
     """
 

@@ -13,7 +13,7 @@ class Sighting:
 
     `form` is that of the question: an answer to a question that is put otherwise now is never read. `nonce` marks the
     frames of `answer`, `watch` is what was requested. `weighed` is what the host said about changes of packages and
-    units, None where it was not asked.
+    units, None if it had no such question.
     """
 
     host: str

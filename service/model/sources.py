@@ -71,10 +71,9 @@ class Empty:
 class Failed:
     """Nothing could be learned now; the last good revision stays in force.
 
-    `cause` is a fixed word: address (resolves to what must not be asked), unreachable (no usable answer from
-    the source), timeout, refused (git did not take what was sent), unsupported (a kind of repository that is not
-    followed), too-big, mirror (our own copy), busy (another fetch holds it). `reason` is for people: a sentence, and a
-    Fix where there is one, without secrets and control characters.
+    `cause` is a fixed word: timeout, too-big, address (it resolves to a forbidden one), unreachable (no usable answer),
+    refused (git rejected the data), unsupported repository, mirror (our copy), busy.
+    `reason` is for people: a sentence, and a Fix where there is one, without secrets and control characters.
     """
 
     cause: FailCause

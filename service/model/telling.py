@@ -21,7 +21,7 @@ class StepTold:
 
 @dataclass(frozen=True, slots=True)
 class PhaseTold:
-    """The apply as a whole moved on."""
+    """The apply as a whole has a new phase."""
 
     phase: Phase
 
@@ -36,7 +36,7 @@ class MissedTold:
 
 @dataclass(frozen=True, slots=True)
 class ProbesTold:
-    """All that was asked around the apply so far."""
+    """All probes of the apply so far."""
 
     probes: tuple[ProbeRecord, ...]
 

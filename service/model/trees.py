@@ -1,13 +1,13 @@
 """The spec files of one commit or directory, and the rules by which a file may be one of them.
 
-Both readers, of a commit and of a plain directory, list what they find as `Listed` and let `choose` decide,
-so that the same tree passes or fails alike in both.
+The readers of a commit and of a plain directory both list what they find as `Listed`, and `choose` decides. So the same
+tree passes or fails in both.
 
     fleet.yaml
     hosts/**/*.yaml     folders up to 8 deep
     groups/*.yaml
 
-Everything else at the top (README, .github, ...) is not looked at. Inside hosts/ and groups/ every entry has
+Everything else at the top (README, .github, ...) is ignored. Inside hosts/ and groups/ every entry has
 to be a plain file (Git mode 100644) with a plain name; an empty-folder marker `.gitkeep` is passed over.
 """
 
@@ -126,7 +126,7 @@ def choose(listed: Iterable[Listed]) -> tuple[list[Listed], list[TreeProblem]]:
 def take(
     chosen: Iterable[Listed], *, size_of: Callable[[Listed], int], read: Callable[[Listed], BlobEntry]
 ) -> tuple[dict[str, BlobEntry], list[TreeProblem]]:
-    """Read the chosen entries. The size is asked first; what is over a limit is never read.
+    """Read the chosen entries. The size is checked first. A file over a limit is never read.
 
     `size_of` and `read` may raise OSError: that entry becomes a problem.
     """

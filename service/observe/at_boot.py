@@ -37,7 +37,7 @@ WAY_IN_WATCH = Watch(
     units=frozenset({*SSH_UNITS, *NETWORK_UNITS, *LOADERS}),
     packages=frozenset({IFUPDOWN, IFUPDOWN2, BRIDGE_UTILS}),
 )
-"""What every host is asked, whatever its spec: without it nobody knows what the next boot makes of the connection."""
+"""Questions to every host, whatever its spec: without them the effect of the next boot on the connection is unknown."""
 
 
 def loaded_since(observed: HostObserved, unit: str, file: str) -> bool:

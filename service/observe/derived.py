@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def derived(make: Callable[Concatenate[HostObserved, P], T]) -> Callable[Concatenate[HostObserved, P], T]:
-    """The same function, asked once for each observation and arguments."""
+    """The same function, called once for each observation and arguments."""
 
     @wraps(make)
     def once(observed: HostObserved, /, *args: P.args, **kwargs: P.kwargs) -> T:

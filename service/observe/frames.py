@@ -53,7 +53,7 @@ class Sections:
 
 
 def sections(answer: bytes, nonce: str) -> Sections:
-    """Take an answer apart. Whatever stands outside of frames (a shell's greeting) is left out."""
+    """Take an answer apart. Text outside of frames (a shell's greeting) is left out."""
     # A literal beginning, so that searching is fast; that it is at the start of a line is looked at after.
     mark = re.compile(rb"@@%b (begin|words|end|done)(?: ([a-z0-9_]+))?(?: (\w+))?\n" % nonce.encode())
     whole: dict[str, Section] = {}
@@ -67,7 +67,7 @@ def sections(answer: bytes, nonce: str) -> Sections:
             continue
         if word == b"begin":
             if began:
-                broken[began[0]] = "it was begun and not ended"
+                broken[began[0]] = "it has a beginning and no end"
             began, spoke = (name, found.end()), None
         elif word == b"words":
             spoke = found

@@ -33,7 +33,7 @@ _SECRET = re.compile(
 
 @cache
 def form() -> str:
-    """Another text as soon as anything is asked otherwise: then what was kept is not read but requested again."""
+    """The text changes with every question. Then the kept answer is not used, and the host is read again."""
     asked = collect_script(_EVERYTHING, "0" * 32) + " ".join(field.name for field in fields(Watch)).encode()
     return "sha256:" + hashlib.sha256(asked).hexdigest()
 
@@ -52,7 +52,7 @@ def _without_files(answer: bytes, sighting: Sighting) -> bytes:
     stat, body = found.get("stat"), found.get("body")
     if mark not in answer:
         return answer
-    if isinstance(stat, Unknown) or isinstance(body, Unknown):  # nobody can tell where the files stand
+    if isinstance(stat, Unknown) or isinstance(body, Unknown):  # the places of the files are unknown
         return answer[:start] + crossed_out(answer[start:])
     for first, end in spans_of(sighting.watch.secrets, stat, body):
         answer = answer[: start + first] + crossed_out(answer[start + first : start + end]) + answer[start + end :]

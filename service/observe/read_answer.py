@@ -164,7 +164,7 @@ def _session(section: Section | Unknown) -> re.Match[str] | None:
 
 
 def _booted_at_s(session: re.Match[str] | None, boot_id: str, before: Reading | None) -> float | None:
-    """When the host booted, on its wall clock as it stands now. Kept from before while it moves by less than a
+    """When the host booted, on its present wall clock. Kept from before while it moves by less than a
     second, so that reading the clock twice does not look like a daemon that was started again."""
     if not session:
         return None

@@ -1,7 +1,7 @@
 """Watched files: three sections → facts, texts and leases. Pure.
 
 `stat` is looked at before and after the bytes were read: equal looks prove that the bytes, which come as one stream,
-belong to the sizes that cut it. A file that moved in between is Unknown until the next observation.
+belong to the sizes that cut it. A file that changed in between is Unknown until the next observation.
 """
 
 import hashlib
@@ -106,8 +106,9 @@ def _sent(looks: list[_Look]) -> Iterator[_Look]:
 
 
 def spans_of(paths: Collection[str], stat: Section, body: Section) -> list[tuple[int, int]]:
-    """Where the bytes of these files are in `body`, (first, one after the last). Where files moved while they were
-    sent nobody can tell, and nobody reads them: then it is all of it."""
+    """Where the bytes of these files are in `body`, (first, one after the last). If files changed while they were sent,
+    their borders are unknown, and none of them is read.
+    """
     spans, start = [], 0
     for look in _sent(_looks(stat)[0]):
         if look.path in paths:

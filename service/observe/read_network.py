@@ -72,9 +72,9 @@ def _check_link(link: dict[str, Any]) -> None:
     """What the facts take over from a link is what it should be. A bridge's name may be one that we do not know."""
     mtu, master, flags = link.get("mtu"), link.get("master"), link.get("flags", [])
     if mtu is not None and not (type(mtu) is int and 0 <= mtu <= MAX_MTU):
-        raise Unreadable(f"`ip addr` printed an MTU of {link['ifname']} that is none")
+        raise Unreadable(f"`ip addr` printed an MTU of {link['ifname']} that is not a number")
     if not isinstance(flags, list) or not isinstance(master, str | None):
-        raise Unreadable(f"`ip addr` printed flags or a master of {link['ifname']} that are none")
+        raise Unreadable(f"`ip addr` printed flags or a master of {link['ifname']} that are not valid")
     if master is not None:
         link["master"] = shown(master, MAX_NAME)
 

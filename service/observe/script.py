@@ -15,8 +15,9 @@ A section is printed as
 and after the last one `@@NONCE done`. The nonce is fresh for every question, so that nothing a file holds can look like
 a frame. The host needs sh, coreutils, iproute2 and what is to be observed; Python is not needed.
 
-Few processes are started, as forks are most of what an observation costs a host: all files go through one `stat`, one
-`cat` and a second `stat` that proves that nothing moved in between; kernel values through one `head`.
+Few processes are started, because forks are most of the cost of an observation on a host. All files are read by one
+`stat`, one `cat` and a second `stat`, which proves that nothing changed in between. Kernel values are read by one
+`head`.
 """
 
 import re
@@ -267,7 +268,7 @@ def split_watched(files: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def left_over_paths(files: Iterable[str]) -> list[str]:
-    """What package upgrades and the Proxmox GUI leave beside watched files: changes that wait for someone."""
+    """Files that package upgrades and the Proxmox GUI leave next to watched files: pending changes."""
     return [*PENDING, *(f + ending for f in files for ending in LEFT_OVER_ENDINGS)]
 
 

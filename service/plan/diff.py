@@ -1,4 +1,4 @@
-"""The three-way diff: where the host is not as wanted, and which side moved since the last apply."""
+"""The three-way diff: where the host is not as wanted, and which side changed since the last apply."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,8 +12,9 @@ Key = tuple[str, str, str, str]
 
 
 Thing = tuple[str, str, str]
-"""What a wish is about: resource, field, where. Which section wishes for it is no part of it: where several do, the
-first of them names it, and that may be another one in the next revision."""
+"""What a wish is about: resource, field, where. The section that needs it is not a part of it. If several need it, the
+first one gives the name, and that may be another one in the next revision.
+"""
 
 
 def drift(desired: Desired, base: LastApplied, compared: Sequence[Compared[Resource]]) -> tuple[Drift, ...]:

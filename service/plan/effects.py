@@ -1,5 +1,6 @@
-"""What a plan does to others, as the resources say it: what it opens and closes for packets, and what it does to
-guests: leases that a new range strands, names that go, guests whose MAC or address changes."""
+"""What a plan does to others, according to the resources. It opens and closes paths for packets. For guests it may
+strand leases outside of a new range, remove names, and change a MAC or an address.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 

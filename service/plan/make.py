@@ -22,15 +22,16 @@ from service.resources.resource import Compared, Contribution, Phase, Resource, 
 from service.resources.traits import Asked, Restarting, having
 
 MOST_PROBES = 32
-"""Questions that follow from a spec by themselves; the host takes 64, with those that the spec names."""
+"""Probes that follow from a spec automatically; the host takes 64, with those that the spec names."""
 Phased = tuple[int, Step]
 """A step with its phase."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What this revision may do: `management_change` holds only for the commit that introduced it; `may_open` is what
-    it may open without an approval, None = anything; `raises_wait`: a change of the management path needs one, too."""
+    """What this revision may do. `management_change` counts only for the commit that introduced it. `may_open` is what
+    it may open without an approval, None = anything. `raises_wait`: a change of the management path needs one, too.
+    """
 
     management_change: bool = False
     may_open: tuple[Opening, ...] | None = None
@@ -98,8 +99,9 @@ def make_plan(
 
 
 def former(compared: Sequence[Compared[Resource]]) -> Iterator[str]:
-    """Things of ours that are on the host and that nobody wants, where nothing is known to have been applied: the host
-    was in Git at an earlier time, or another passerelle looked after it. Nobody removes them unasked."""
+    """Things of ours on the host that nobody wants, if no apply is known: the host was in Git at an earlier time, or
+    another passerelle managed it. Nobody removes them unasked.
+    """
     found = [
         difference.resource
         for resource, differences in compared
@@ -173,7 +175,7 @@ def blobs(parts: Sequence[Contribution]) -> dict[str, bytes]:
 
 
 def notes(drifts: Sequence[Drift]) -> tuple[str, ...]:
-    """What a person should know that stops nothing: both sides moved."""
+    """What a person should know that stops nothing: both sides changed."""
     both = [d.difference for d in drifts if d.moved == "both"]
     return tuple(
         f"{d.resource} {d.field}: both Git and the host have changed it. The value of Git will be set" for d in both

@@ -1,7 +1,7 @@
 """Would the plan cut the way by which it is applied? Controller's address → host's address → sshd, as it will be.
 
 The path is evaluated on a picture of the host before and after: addresses, links, bridge ports, default routes and
-listeners. What cannot be proven to stay is refused; the timer on the host guards in every case.
+listeners. What cannot be proven to stay is refused; the automatic rollback stays active in every case.
 """
 
 import ipaddress
@@ -67,7 +67,7 @@ def cuts(
     base: LastApplied,
     beyond: Collection[tuple[str, str]],
 ) -> Iterator[str]:
-    """Each way in which the path would break, in words. `beyond` are (via, dev) of on_link gateways."""
+    """Everything that would break the path, in words. `beyond` are (via, dev) of on_link gateways."""
     devices = [name for name, held in then.addresses.items() if path.server in hosts_of(held)]
     if not devices:
         here = [name for name, held in now.addresses.items() if path.server in hosts_of(held)]

@@ -313,7 +313,7 @@ def ports_lost(device: str, live: Picture, boot: BootPicture) -> dict[tuple[str,
 
 
 def route_lost(path: ManagementPath, live: Picture, boot: BootPicture) -> str:
-    """Why the boot leaves no way back to the service, or another than the live one; empty where it is the same."""
+    """Why the boot sets no route to the service, or another than the live one; empty if it is the same."""
     links_live = links_to(path.controller, live.addresses, live.silent)
     links = links_to(path.controller, boot.addresses, boot.enslaved.keys())
     if links and (links <= links_live or (not links_live and not routes_of(path.controller, live))):

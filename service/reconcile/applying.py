@@ -57,7 +57,7 @@ class Applying:
         desired_at: Callable[[str, str], Desired | None],
         may_begin: Callable[[str], bool] = lambda _host: True,
     ) -> None:
-        """`desired_at(commit, host)`: what that commit wanted of the host, None where that cannot be told any more.
+        """`desired_at(commit, host)`: what that commit wanted of the host, None if that is no longer known.
         `may_begin(host)`: whether a transaction may still be begun: not while the service stops, nor once the host left
         Git."""
         self._record = record
@@ -91,7 +91,7 @@ class Applying:
         looked: Looked,
         request: Request | None,
     ) -> HostStatus:
-        """Apply the standing plan. Everything that happens is recorded; the returned status says how it ended."""
+        """Apply the present plan. Everything that happens is recorded; the returned status says how it ended."""
         self._running.add(spec.name)
         try:
             return await self._run(spec, standing, status, looked, request)
@@ -210,8 +210,9 @@ class Applying:
         )
 
     def _in_order(self) -> tuple[Stage[Attempt, Ended], ...]:
-        """Packages come before the plan is final, the host's journal is asked before anything begins there, and the
-        record knows of an apply before the host does."""
+        """Packages come before the plan is final. The host's journal is read before anything starts there. An apply is
+        recorded before the host receives it.
+        """
         return (
             Stage("packages", lambda attempt: bool(coming(attempt.plan)), self._install),
             Stage("stop", lambda attempt: not self._may_begin(attempt.spec.name), self._stop),
@@ -237,14 +238,14 @@ class Applying:
         surprising = [step.fact for step in again.steps if (step.fact, str(step.after)) not in promised]
         if surprising:
             raise HostRefused(
-                f"after installing {', '.join(install)} more would change than was planned: {', '.join(surprising)}",
+                f"with {', '.join(install)} installed, more would change than planned: {', '.join(surprising)}",
                 reason="plan",
                 hint="look at the new plan",
             )
         attempt.plan = again
 
     async def _stop(self, _attempt: Attempt) -> Ended:
-        """It stays open: after the next start it is asked for once more."""
+        """It stays open: after the next start it is checked once more."""
         return Ended("unconfirmed", INTERRUPTED, "the service was stopped before a change was armed on the host")
 
     async def _fence(self, attempt: Attempt) -> Ended | None:
@@ -333,5 +334,5 @@ def coming(plan: Plan) -> list[str]:
 
 
 def trigger_of(plan: Plan) -> Trigger:
-    """What set an apply off that nobody requested: Git moved, or the host did."""
+    """The trigger of an apply that nobody requested: Git changed, or the host."""
     return "push" if any(d.moved in ("git", "both") for d in plan.drifts) else "drift"

@@ -1,7 +1,7 @@
-"""What people and programs asked of a host and nobody has worked off yet.
+"""Requests of people and programs for a host that are not carried out yet.
 
-A request is its row in the history and nothing else: whoever asks writes it, the round reads it when its turn has come,
-and it waits there through a restart of the service.
+A request is its row in the history and nothing else. The requester writes it, and the round reads it when its turn has
+come. So it survives a restart of the service.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class Asked:
         self._clock = clock
 
     async def apply(self, host: str) -> Request | None:
-        """The apply that waits. One that is late is ended, and whoever asked is informed."""
+        """The apply that waits. One that is late is ended, and its requester is informed."""
         found = await asyncio.to_thread(self._memory.waiting_apply, host)
         if found is None:
             return None
@@ -38,13 +38,13 @@ class Asked:
         return request
 
     async def end_apply(self, request: Request, phase: Phase, cause: str, why: str) -> None:
-        """What was requested does not happen; whoever asked is informed at once."""
+        """The request is not carried out, and the requester is informed at once."""
         await asyncio.to_thread(
             self._record.finish_apply, request.apply_id, phase, at=self._clock.now(), cause=cause, error=why
         )
 
     async def drill(self, host: str) -> Drill | None:
-        """The drill that waits. One that is late is ended, and whoever asked is informed."""
+        """The drill that waits. One that is late is ended, and its requester is informed."""
         found = await asyncio.to_thread(self._memory.waiting_drill, host)
         if found is not None and self._is_late(found.requested_at):
             await self.end_drill(found.id, WHY_LATE)

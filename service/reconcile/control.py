@@ -110,7 +110,8 @@ class Control:
         found = await asyncio.to_thread(self._memory.plan_digests, host, prefix)
         if len(found) > 1:
             raise InputError(
-                f"{prefix} begins the digests of {len(found)} plans of {host}", hint="give all of the digest"
+                f"{prefix} is the beginning of the digests of {len(found)} plans of {host}",
+                hint="give all of the digest",
             )
         return prefix
 

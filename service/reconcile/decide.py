@@ -13,7 +13,7 @@ Action = Literal["nothing", "apply", "wait", "refuse"]
 @dataclass(frozen=True, slots=True)
 class Request:
     """A person's or a program's wish to apply. `digest` is the plan they saw; empty = whatever the plan is now.
-    `may_raise`: whoever asked may approve what the operator does not let a commit do on its own."""
+    `may_raise`: the requester may approve what the operator does not let a commit do on its own."""
 
     apply_id: str
     by: str
@@ -47,11 +47,11 @@ def decide(
 ) -> Decision:
     """One decision for one host.
 
-    Refusals stop everything. A request counts only for the plan that it names. `observe` never writes, whoever asks.
-    A latched digest is not tried again on its own; a person may ask for it by name. What cuts guests off waits for a
-    person, also under `auto`. `contested`: something on the host keeps undoing what is applied, so the loop stands back
-    for a while. `why_latched` is what the apply ended with. `raises` need an approval of this very plan, `capped` says
-    why `mode` is not the spec's.
+    Refusals stop everything. A request counts only for the plan that it names. `observe` never writes, whoever asks. A
+    latched digest is not tried again on its own; a person may ask for it by name. Changes that would disconnect guests
+    always need approval, also under `auto`. `contested`: something on the host keeps reverting the applied state, so
+    the loop pauses for a while. `why_latched` is what the apply ended with. `raises` need an approval of this very
+    plan, `capped` says why `mode` is not the spec's.
     """
     if plan.is_empty and not plan.drifts:
         return Decision("nothing", "Synced", "", "Idle", stale_request=request is not None)
@@ -81,7 +81,7 @@ def decide(
             "wait", sync, reason, "WaitingForApproval", needs_approval(raises), stale_request=request is not None
         )
     if request is not None and not request.digest and any(step.fact.startswith("package:") for step in plan.steps):
-        why = "packages would go: an approval has to name the digest of the plan"
+        why = "the plan removes packages, so the approval has to name its digest"
         return Decision("wait", sync, reason, "WaitingForApproval", why, stale_request=True)
     if request is not None:
         return Decision("apply", sync, reason, "Running")

@@ -1,8 +1,8 @@
 """Applies that nobody confirmed because the service was away: no verdict on what Git wants.
 
-A host that waits in vain for its confirmation undoes the change. Where the service was there and could not get in, the
-change is to blame, and it is latched. Where the service was stopped or killed in the middle of it, nobody tried: the
-same is tried once more, and latched when that happens a second time in a row.
+A host that gets no confirmation rolls the change back. Where the service was there and could not get in, the change is
+to blame, and it is latched. If the service was stopped or killed in the middle of it, nobody tried to confirm. The same
+change is applied once more, and latched if that happens twice in a row.
 """
 
 import asyncio
@@ -37,8 +37,9 @@ class Gone:
         self._clock = clock
 
     async def judged(self, apply: Apply, told: Ended) -> Ended:
-        """What the host's journal told; with the cause `controller away` where nobody had tried to confirm, `throttled`
-        where sshd let nobody try, and that happened for the first time."""
+        """The end in the host's journal. The cause is `controller away` if nobody tried to confirm, and `throttled` if
+        sshd rejected the attempts, each only the first time.
+        """
         if told.ending != "rolled_back" or told.cause != "deadline" or apply.cause == MISSED:
             return told
         cause = THROTTLED if apply.cause == THROTTLED else CONTROLLER_AWAY
@@ -48,7 +49,7 @@ class Gone:
         return replace(told, cause=cause, error=f"{told.error}; {why}. It is tried once more")
 
     async def again(self, apply: Apply) -> None:
-        """The same request once more, where a person or a program had asked; else the loop continues on its own."""
+        """The same request once more, if a person or a program made it; else the loop continues on its own."""
         asked_at, now = apply.requested_at, self._clock.now()
         is_late = asked_at is None or now - asked_at > WITHIN
         if apply.trigger not in ASKED or is_late or await self._is_second(apply, *AWAY):

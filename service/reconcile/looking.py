@@ -28,8 +28,9 @@ class Looking:
 
     @property
     def stages(self) -> tuple[Stage[Turn, Stop], ...]:
-        """In their order: only an observation finds a host that has moved, so all else comes after it; a host is free
-        only when nothing of ours is open there; a drill needs a free host."""
+        """In this order: only an observation finds a host that has changed, so everything else comes after it. A host
+        is free only if nothing of ours is open there. A drill needs a free host.
+        """
         return (
             Stage("release", always, self._release),
             Stage("observe", always, self._observe),
@@ -54,7 +55,7 @@ class Looking:
         await self._drilling.settle(turn.spec.name)
         settled = await self._applying.settle(turn.spec, turn.standing)
         if settled == "armed":
-            return self._await(turn, "an apply is not confirmed yet; its end is waited for")
+            return self._await(turn, "an apply is not confirmed yet. passerelle waits for its end")
         if settled == "ended":  # what the host undid meanwhile is not what was seen
             turn.observed = await self._hosts.observe(turn.spec, turn.desired.watch, turn.addresses)
         return None

@@ -48,7 +48,7 @@ class Loop:
             self._remembers = True
 
     async def run(self) -> None:
-        """Watch and work; a cancellation ends all of it at once, the hosts' own timers guard what was under way."""
+        """Watch and work; a cancellation ends all of it at once, the hosts' own timers protect changes under way."""
         async with asyncio.TaskGroup() as group:
             self._tasks = {group.create_task(self._watch()): ""}
             for _ in range(self._workers):
@@ -82,14 +82,14 @@ class Loop:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def resume(self) -> None:
-        """What is known from before, so that everybody who asks is answered while source and hosts are asked again."""
+        """The records from before, so that requests are answered until the source and the hosts are read again."""
         try:
             await self.remember()
             await self._watcher.resume()
             for name in self._watcher.wanted.hosts:
                 await self._rounds.recall(name, self._watcher.wanted)
-        except Exception as error:  # the service starts all the same; the first look finds all of it again
-            logger.warning("what was known before the start cannot be read: %s", sentence(error))
+        except Exception as error:  # the service starts nevertheless; the first look finds all of it again
+            logger.warning("the records from before the start cannot be read: %s", sentence(error))
 
     async def _watch(self) -> None:
         await self.resume()
@@ -113,7 +113,7 @@ class Loop:
 
     async def _work(self) -> None:
         task = asyncio.current_task()
-        await self._looked.wait()  # nothing is applied by a revision of before the start that is none any more
+        await self._looked.wait()  # nothing is applied from an old revision that is no longer in force
         while self._stopped_s is None:
             name = await self._queue.take()
             if task is not None:

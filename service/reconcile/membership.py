@@ -1,4 +1,4 @@
-"""Which hosts are in Git: those that leave, and those that go on under another name.
+"""Which hosts are in Git: those that leave, and those that get another name.
 
 Both happen in a round of the host itself, of which the queue lets one at a time run: so nothing that an earlier round
 still writes comes after it.
@@ -51,8 +51,9 @@ class Membership:
         return shown
 
     async def leave(self, name: str, wanted: Wanted) -> None:
-        """The host is no longer in Git: whoever waits for something is told, nothing on it is touched. What is recorded
-        of a host that was renamed waits for the round of its new name."""
+        """The host is no longer in Git: waiting requesters are informed, and nothing on the host is touched. What is
+        recorded of a host that was renamed waits for the round of its new name.
+        """
         await self._hosts.close(name)
         if name in wanted.renamed:
             return
@@ -63,8 +64,9 @@ class Membership:
         await asyncio.to_thread(self._record.orphan_host, name, at=self._clock.now())
 
     async def rename(self, spec: HostSpec) -> bool:
-        """What is recorded of the host under its old name goes along to the new one. False where nothing is: it went
-        along before, or there never was anything, which is said once."""
+        """What is recorded of the host under its old name goes along to the new one. False if there is nothing to carry
+        over: it was carried over before, or there never was anything, which is reported once.
+        """
         old, name, now = spec.renamed_from, spec.name, self._clock.now()
         if not old:
             return False

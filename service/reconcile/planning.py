@@ -35,7 +35,7 @@ class Planning:
 
 
 def wanted_of(spec: HostSpec, kinds: Sequence[Kind]) -> Desired:
-    """What the spec wants, with all that is asked of it again and again: its digest, and what to look at."""
+    """The desired state of the spec, with values that are needed often: its digest, and what to look at."""
     desired = desire(spec, kinds)
     desired.digest, desired.watch  # noqa: B018 (both are kept)
     return desired

@@ -95,7 +95,7 @@ class Hosts(Protocol):
         ...
 
     async def recall(self, sighting: Sighting) -> HostObserved | None:
-        """What was seen then, read as a fresh answer is. None where the host would be asked otherwise now."""
+        """What was seen then, read as a fresh answer is. None if the host would get another question now."""
         ...
 
     def doubt(self, name: str) -> str:

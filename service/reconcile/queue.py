@@ -9,8 +9,8 @@ from service.clock import Clock
 class Queue:
     """Which host is due next.
 
-    `add` while the name waits moves it forward, never back; `add` while it is worked on makes it due again afterwards
-    (once, however often it was asked). So a push during an apply is neither lost nor run next to it.
+    `add` while the name waits makes it due earlier, never later. `add` while it is worked on makes it due again
+    afterwards, once for any number of calls. So a push during an apply is neither lost nor run next to it.
     """
 
     def __init__(self, clock: Clock) -> None:

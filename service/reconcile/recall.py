@@ -1,8 +1,8 @@
 """What the history knows of hosts, for the time before this process has looked at them.
 
-What a host sent last is read again as a fresh answer is, and planned again by what it was compared with then. What
-comes out has to be the plan that is on record: where it is another, or anything is missing, nothing is made up, and
-only what was seen is reported.
+What a host sent last is read again as a fresh answer is, and planned again by what it was compared with then. The
+result has to be the recorded plan. If it is another one, or anything is missing, nothing is invented, and only the
+observation is reported.
 """
 
 import asyncio
@@ -32,7 +32,9 @@ PAGE = 200
 
 
 class Recall:
-    """Reads the history; nothing is written, no host is asked. `spec_at(commit, host)` is what a commit said of it."""
+    """Reads the history; nothing is written, and no host is contacted. `spec_at(commit, host)` is what a commit said of
+    it.
+    """
 
     def __init__(
         self, memory: Memory, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, planning: Planning,
@@ -46,7 +48,7 @@ class Recall:
         self._spec_at = spec_at
 
     def statuses(self) -> list[HostStatus]:
-        """How every host stood, also those that left Git. Blocks."""
+        """The last state of every host, also of those that left Git. Blocks."""
         found: list[HostStatus] = []
         after: tuple[str | int, ...] = ()
         while True:
@@ -64,8 +66,8 @@ class Recall:
             if status is not None and status.observed_at is not None:
                 standing = await self._seen(status, status.observed_at)
                 standing = await self._compared(standing, status, wanted, permission)
-        except Exception as error:  # a bug of ours, or a row that is damaged: the service starts all the same
-            logger.warning("what was last known of %s cannot be read: %s", name, sentence(error))
+        except Exception as error:  # a bug of ours, or a row that is damaged: the service starts nevertheless
+            logger.warning("the last known state of %s cannot be read: %s", name, sentence(error))
         return standing
 
     async def _seen(self, status: HostStatus, seen_at: datetime) -> Standing:

@@ -135,7 +135,7 @@ class Rounds:
         allowed = self.ceilings.sync(spec.name, spec.sync)
         if allowed != spec.sync:
             return f"the spec says sync: {spec.sync}, PASSERELLE_MAX_SYNC allows {allowed}"
-        return f"sync was raised to {spec.sync}; that counts once a token of scope approve has applied a plan"
+        return f"sync was raised to {spec.sync}. It takes effect when a plan is applied with a token of scope approve"
 
     def stop(self) -> None:
         """Begin no apply and no drill any more."""
@@ -147,7 +147,8 @@ class Rounds:
 
     async def reconcile(self, name: str, wanted: Wanted) -> float | None:
         """One round; returns the seconds until the next. None: the host is no longer in Git, or it shows a key that its
-        spec does not pin; then a commit or a person has to ask for a round."""
+        spec does not pin. Then a commit or a person has to request a round.
+        """
         self._wanted = wanted
         self._under_way.add(name)
         try:
@@ -219,7 +220,7 @@ class Rounds:
         next_s = await self._gave_up(host, standing, why, "error")
         if is_news:
             event = RoundFailed(host=host, why=why)
-            with contextlib.suppress(StoreError):  # status and log say it all the same
+            with contextlib.suppress(StoreError):  # status and log report it anyway
                 await asyncio.to_thread(self._record.add_event, event, at=self._clock.now())
         return statuses.failed(status, why, apply_id=standing.applying), next_s
 
@@ -247,8 +248,9 @@ class Rounds:
         return {**self._before, **held}
 
     def _in_order(self) -> tuple[Stage[Turn, Stop], ...]:
-        """Nothing is compared before it is known how all that was begun has ended, nothing is decided about a host that
-        is not free, nothing is applied that was not recorded."""
+        """Nothing is compared until the ends of earlier applies are known. Nothing is decided about a host that is not
+        free. Nothing is applied that was not recorded.
+        """
         return (
             *self._looking.stages,
             Stage("plan", always, self._plan),

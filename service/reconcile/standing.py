@@ -48,7 +48,7 @@ class Looked(NamedTuple):
 class Standing:
     """One host's last round. `heals_s` says when each difference was rolled back lately; `applied_by` is the apply that
     ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
-    not known here yet, the host's journal has to be asked. `disputed` are names that two guests want, `lost`
+    not known here yet, the host's journal has to be read. `disputed` are names that two guests want, `lost`
     leases that another guest with the same client-id took. `spec` is what `desired` was made of, `looked` what `plan`
     was made of. `applying` is an apply that was begun and whose end is not recorded yet, `trouble` why the last round
     failed, `unrecorded` a status that the database did not take. `kept` is what the history has of what the host sent:

@@ -35,13 +35,14 @@ def fresh(spec: HostSpec, before: HostStatus | None, mode: SyncMode | None = Non
 
 
 def granted(before: HostStatus | None) -> SyncMode:
-    """The mode in which a host was last worked on; a new one was never let do anything by itself."""
+    """The mode in which a host was last worked on; a new host was never allowed to change automatically."""
     return "approve" if before is None or before.reason == "Orphaned" else before.sync_mode
 
 
 def before_start(status: HostStatus) -> HostStatus:
-    """Nobody has looked at the host since the service started: what it was found to be then is shown with its age, and
-    whether it is well now, or can be reached, is not known."""
+    """Nobody has looked at the host since the service started. Its last state is shown with its age. Its present health
+    and reachability are unknown.
+    """
     message = f"not looked at since the service started; {status.message}".removesuffix("; ")
     return replace(status, health="Unknown", reachability="Unknown", message=message)
 

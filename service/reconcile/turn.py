@@ -26,10 +26,11 @@ class Stop:
 
 @dataclass
 class Turn:
-    """What is wanted, what is known from the rounds before, and `status`, what will be shown of the host. `observed` is
-    set by the stage that looks, `held` by the one that asks whether the host is free, `looked` and `plan` by the one
-    that plans, `request` (the one that waits) and `decision` by the one that decides: whoever reads one of them before
-    that has the order wrong."""
+    """What is wanted, what is known from the rounds before, and `status`, what will be shown of the host. The stage
+    that looks sets `observed`. The one that checks whether the host is free sets `held`, the one that plans `looked`
+    and `plan`. The one that decides sets `request` (the waiting one) and `decision`. Reading one of them earlier is an
+    error in the order.
+    """
 
     spec: HostSpec
     wanted: Wanted

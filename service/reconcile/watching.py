@@ -100,7 +100,7 @@ class Watcher:
 
     async def resume(self) -> None:
         """After a start: put the last good revision in force as the mirror has it, so that there is something to
-        answer by. The source is not asked and nothing is recorded: the first look does both, and says what is wrong."""
+        answer by. The source is not contacted and nothing is recorded: the first look does both, and reports errors."""
         async with self._looking:
             commit = await asyncio.to_thread(self._last_accepted)
             if self.wanted.commit or commit is None:
@@ -196,9 +196,10 @@ class Watcher:
         self._said = ""
 
     async def failed(self, why: str) -> None:
-        """A look ended in an error that nobody expected: the last good revision stays, and it is said that nobody knows
-        whether it is the newest."""
-        with contextlib.suppress(StoreError):  # the standing says it all the same
+        """A look ended in an error that nobody expected: the last good revision stays, and the source's state says that
+        it may not be the newest.
+        """
+        with contextlib.suppress(StoreError):  # the source's state reports it anyway
             await self._trouble("failed", f"the service could not look at it: {why}")
 
     async def accept_rewrite(self, commit: str, *, by: str, reason: str) -> str:
@@ -260,7 +261,7 @@ class Watcher:
         return fleet.hosts.get(host) if fleet else None
 
     def _fleet_at(self, commit: str | None) -> Fleet | None:
-        """What an older commit said, wherever its files stood; None where it cannot be read."""
+        """What an older commit said, whatever the names of its files; None if it cannot be read."""
         if commit is None:
             return Fleet({}, ())
         try:

@@ -50,7 +50,7 @@ class Addresses:
             return ""
         return (
             f"another machine on the network of {self.interface} has {', '.join(taken)} (duplicate address detection "
-            "failed). Fix: take the address away from one of the two"
+            "failed). Fix: remove the address from one of the two"
         )
 
     @classmethod
@@ -60,7 +60,7 @@ class Addresses:
         for name in desired.no_longer(base, "addresses", "live"):
             seen = observed.fact(f"addresses:{name}")
             if name not in bridges and isinstance(seen, Seen) and seen.value:
-                remove = f"take them away on {observed.host} with `ip address del` where nothing needs them"
+                remove = f"if nothing needs them, remove them on {observed.host} with `ip address del`"
                 yield Left(f"addresses:{name}", f"{name} keeps {words(seen.value)}", remove)
 
     @classmethod

@@ -1,9 +1,9 @@
-"""Who answers on a port of an address that is served: told by who holds the socket, not by the state of a unit.
+"""Which program answers on a port of a served address: the one that holds the socket, whatever the state of a unit.
 
-A name server that the spec does not name (BIND listens on every address, as Debian sets it up) may take the guests'
-queries while dnsmasq runs: the kernel gives a datagram to the socket that is bound closest (udp(7), ip(7)). Nothing is
-done about it, for the program is not ours to stop; it is drift until it is gone. Where the sockets could not be read,
-who answers is Unknown; that stops no other change, for nothing is written here.
+A name server that the spec does not name may get the guests' queries while dnsmasq runs, such as BIND, which listens on
+every address on Debian. The kernel gives a datagram to the socket with the most specific binding (udp(7), ip(7)).
+Nothing is done about it, for the program is not ours to stop; it is drift until it is gone. Where the sockets could not
+be read, who answers is Unknown; that stops no other change, for nothing is written here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,7 +49,7 @@ def program_of(service: str) -> str:
 class AnsweredBy:
     """`program` answers on a UDP port of an interface's addresses.
 
-    `stopped` are programs that the spec ends by itself.
+    `stopped` are programs that the spec stops.
     """
 
     kind: str = field(compare=False)
@@ -86,8 +86,9 @@ class AnsweredBy:
         yield from (self.subject(address) for address in self.addresses)
 
     def held(self, observed: HostObserved) -> Iterator[tuple[str, tuple[str, ...] | Unknown]]:
-        """(address, programs) of the addresses on which others answer, or others beside `program`; Unknown where the
-        host did not say who does."""
+        """(address, programs) of the addresses on which others answer, or others in addition to `program`; Unknown
+        where the host did not say who does.
+        """
         if isinstance(observed.listeners, Unknown):
             yield from ((address, observed.listeners) for address in self.addresses)
             return

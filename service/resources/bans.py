@@ -26,7 +26,7 @@ ALWAYS = ("127.0.0.1/8", "::1")
 SERVICE = "the service"
 """Stands for the service's own address, which is known only from an observation: what is wanted says it without."""
 HEARING = ("sshd",)
-"""Jails of which it is asked whether they can hear their daemon at all."""
+"""Jails that are checked for whether they can hear their daemon at all."""
 
 FILTER = rb"""# written by passerelle
 [Definition]
@@ -129,7 +129,7 @@ class Jails:
                 yield Difference(self.kind, JAILS_FILE, key, "file", op, want.get(key), have.get(key))
 
     def found(self, sections: Mapping[str, Mapping[str, str]], observed: HostObserved) -> dict[str, Json]:
-        """{section.key: value}; the order in `ignoreip` says nothing, and the service's address is said by its name."""
+        """{section.key: value}; the order in `ignoreip` means nothing, and the service's address has its name there."""
         controller = observed.path.controller if observed.path else ""
         flat: dict[str, Json] = {}
         for name, keys in sections.items():
@@ -201,7 +201,7 @@ class Jails:
                 path for path, text in observed.texts.items() if _is_foreign(path) and not isinstance(text, Absent)
             )
             if others:
-                why = f"{self.kind}: no jails of ours any more, {others[0]} is somebody else's"
+                why = f"{self.kind}: the spec has no jails any more. fail2ban stays on for {others[0]}"
                 yield Phase.UNIT_UP, Step(f"unit:{UNIT}", before, before, why, restart=True)
             else:
                 after: Json = {"enabled": "disabled", "active": False}

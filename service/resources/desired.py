@@ -51,7 +51,7 @@ class Desired:
         for resource in resources:
             if by_id.setdefault(resource.id, resource) != resource:
                 raise WishConflictError(
-                    f"{resource.id} is wanted by {by_id[resource.id].kind} and, differently, by {resource.kind}"
+                    f"{resource.id} gets different values from {by_id[resource.id].kind} and {resource.kind}"
                 )
         return cls(host, tuple(by_id[name] for name in sorted(by_id)), watched)
 

@@ -26,7 +26,7 @@ OWN_FILE = "/etc/dnsmasq.d/passerelle.conf"
 FILES = ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*")
 MAIN = ("/etc/dnsmasq.conf",)
 DEFAULT_LEASE_FILE = "/var/lib/misc/dnsmasq.leases"
-"""Where Debian's dnsmasq keeps leases when no `dhcp-leasefile` says otherwise."""
+"""Where Debian's dnsmasq keeps leases without a `dhcp-leasefile`."""
 
 SHOWN = 6
 Range = tuple[int, int]
@@ -109,7 +109,7 @@ class DnsmasqConfig:
                 )
         moving = [*self.to_move(texts)]
         for standing in [*moving, *(s for s in self.left(texts) if s not in moving)]:
-            cause = "take_over: it belongs into the own file" if standing in moving else ""
+            cause = "take_over: it moves into passerelle's own file" if standing in moving else ""
             yield Difference(
                 self.kind, standing.where, standing.key, "file", "extra", None, standing.value, cause=cause
             )
@@ -232,7 +232,9 @@ class DnsmasqConfig:
     def counting_elsewhere(
         self, texts: Mapping[str, bytes], want: Mapping[str, Sequence[Json]]
     ) -> Mapping[str, list[Json]]:
-        """What other files say that is wanted, or is in its way. What else they say is theirs: it is no drift."""
+        """What other files say that is wanted, or is in its way. Their other settings belong to them and are not
+        drift.
+        """
         fields: dict[str, list[Json]] = {}
         everything = elsewhere.standings(texts, self.canonical_pairs)
         for standing in elsewhere.in_force(everything, want):

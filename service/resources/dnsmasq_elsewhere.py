@@ -1,4 +1,4 @@
-"""What files of dnsmasq's say that are not ours: where it is, how it is changed there or moved."""
+"""Settings in files of dnsmasq that are not ours: their places, and how they are changed there or moved to our file."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,12 +62,14 @@ def _subject(standing: StandingElsewhere) -> tuple[str, ...]:
 
 
 def is_rival(standing: StandingElsewhere, want: Mapping[str, Sequence[Json]]) -> bool:
-    """Whether it says otherwise what dnsmasq takes once, or about one thing: a range's network, an option's number."""
+    """Whether it has another value for something that dnsmasq accepts once, or once for one thing: a range's network,
+    an option's number.
+    """
     return rival_of(standing, want) is not None
 
 
 def rival_of(standing: StandingElsewhere, want: Mapping[str, Sequence[Json]]) -> str | None:
-    """The wanted value in whose way a directive stands."""
+    """The wanted value that a directive contradicts."""
     wanted = [str(value) for value in want.get(standing.key, [])]
     if not wanted or standing.value in wanted:
         return None
@@ -132,7 +134,7 @@ def not_gone(standing: StandingElsewhere, host: str) -> Refusal:
     text = f"{standing.key}={standing.value}" if standing.value else standing.key
     return Refusal(
         "not-ours",
-        f"{standing.where} says {text}, which the spec does not any more",
+        f"{standing.where} still has {text}, which the spec no longer has",
         hint=take_over_hint("dnsmasq", host, standing.path),
     )
 

@@ -1,4 +1,4 @@
-"""What leaves the spec leaves the host, or is named: asked of the resources themselves, type by type."""
+"""A setting that leaves the spec is removed from the host, or named. The resources decide, type by type."""
 
 from collections.abc import Iterator, Sequence
 

@@ -25,7 +25,7 @@ BRIDGE_FILE = "/etc/passerelle/nft.d/bridge.nft"
 MODULES_FILE = "/etc/modules-load.d/passerelle.conf"
 MODULES = b"# written by passerelle: what is bridged meets the rules, too\nbr_netfilter\n"
 PHASE = Phase.NAT + 5
-"""One table changes as a whole: after the network that it speaks of, before the daemons."""
+"""One table changes as a whole: after the network that it names, before the daemons."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class FirewallTable(OwnTable):
 
 @dataclass(frozen=True)
 class ClosedTable(OwnTable):
-    """Networks that nobody routes into, as a table of its own beside somebody else's firewall."""
+    """Networks that nobody routes into, as a table of its own next to another program's firewall."""
 
     closed: tuple[Closed, ...]
 

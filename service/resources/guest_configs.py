@@ -8,7 +8,7 @@ from service.model.states import Seen, Unknown
 from service.observe.derived import derived
 
 CONFIGS = (*(f"{folder}/*" for folder in pve_guests.FOLDERS), "/var/lib/lxc/*/config")
-"""Where guests' settings stand. `*` in the middle takes one level of folders."""
+"""The files with guests' settings. `*` in the middle takes one level of folders."""
 
 GuestRow = tuple[str, str, str]
 """(name, MAC, address or empty)"""

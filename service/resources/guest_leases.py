@@ -20,8 +20,9 @@ Published = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class Moving:
     """A guest and the address that it gets, which its lease does not have. `holder` is the lease of another guest that
-    has the address: dnsmasq gives it to nobody else, and takes it from the holder when that one renews (2.90 and 2.91,
-    rfc2131.c)."""
+    has the address. dnsmasq gives it to nobody else, and the holder loses it at its next renewal (2.90 and 2.91,
+    rfc2131.c).
+    """
 
     name: str
     mac: str

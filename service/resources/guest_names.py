@@ -41,9 +41,9 @@ PROTECTION = ("dhcp-ignore-names", f"tag:{DECLARED_TAG}")
 def render_guests(guests: Iterable[GuestRow]) -> bytes:
     """(name, mac, address or empty) of every guest, one line each, sorted by name; then each name for itself.
 
-    dnsmasq looks for an entry by MAC first. Only who has none is looked for by the name that it sends, among entries
-    without MAC, the last of equal ones first (dnsmasq 2.90, rfc2131.c): the second half marks those who claim a name
-    that is another guest's. Both halves are taken up without a restart.
+    dnsmasq looks for an entry by MAC first. A guest without an entry is looked for by the name that it sends, among
+    entries without MAC, the last of equal ones first (dnsmasq 2.90, rfc2131.c). The second half marks guests that claim
+    another guest's name. Both halves are taken up without a restart.
     """
     rows = sorted(guests)
     lines = [",".join(part for part in (mac.lower(), address, name) if part) for name, mac, address in rows]
@@ -128,7 +128,7 @@ class GuestNames:
                 yield Difference(self.kind, guest[0], "dhcp-host", "file", "extra", want, f"{have} at {known.where}")
 
     def elsewhere(self, observed: HostObserved) -> Iterator[tuple[GuestRow, GuestLine]]:
-        """The guests that other files speak of, as these do."""
+        """The guests that other files name, as these do."""
         known = known_elsewhere(observed)
         if isinstance(known, Unknown):
             return
@@ -162,7 +162,7 @@ class GuestNames:
                 continue
             if new is None:
                 now = next((entry.name for entry in after.values() if entry.mac == old.mac), "")
-                yield f"the name {name} goes away: {lease.address} is {now or 'nobody'} then"
+                yield f"the name {name} is removed: {lease.address} then has {f'the name {now}' if now else 'no name'}"
             elif new.mac != old.mac:
                 yield f"the name {name} goes from {old.mac}, which has {lease.address} now, to {new.mac}"
 
@@ -178,9 +178,10 @@ class GuestNames:
         return total
 
     def with_leases(self, total: Contribution, file: OwnFile, observed: HostObserved) -> Contribution:
-        """dnsmasq takes up new lines on its own, but forgets none, and a name stays with its lease: where one goes, it
-        is taken off the lease while dnsmasq starts again. So it does where the folder may be a new one, and where a
-        lease gets a name that dnsmasq would not give it (service/resources/guest_leases.py)."""
+        """dnsmasq reads new lines on its own, but forgets none, and a name stays with its lease. So a removed name is
+        removed from the lease while dnsmasq restarts. So it does where the folder may be a new one, and where a lease
+        gets a name that dnsmasq would not give it (service/resources/guest_leases.py).
+        """
         text = observed.text(GUESTS_FILE)
         if not total.steps or not self.lease_file or isinstance(text, Unknown):
             return total
@@ -206,7 +207,7 @@ class GuestNames:
         refusals = tuple(
             Refusal(
                 "not-ours",
-                f"{known.where} says {known.name or 'no name'} {known.address} of {known.mac}, "
+                f"{known.where} says {known.name or 'no name'} {known.address} for {known.mac}, "
                 f"the spec wants {guest[0]} {guest[2]}".rstrip(),
                 hint=self.way_out(known, observed),
             )
@@ -216,14 +217,14 @@ class GuestNames:
         return Contribution(total.steps, total.keep, total.packages, total.blobs, total.checks, refusals)
 
     def way_out(self, known: GuestLine, observed: HostObserved) -> str:
-        """What a person can do about a line that says otherwise."""
+        """What a person can do about a line that differs."""
         if known.may_move:
             return take_over_hint("guests", observed.host, known.path)
         more = "it is not ours"
         if known.extra:
-            more = f"the line also says {', '.join(known.extra)}, which `guests` cannot"
+            more = f"the line also has {', '.join(known.extra)}, which `guests` has no key for"
         elif known.hides:
-            more = f"without it {known.hides} would count, which says more of this MAC than `guests` can"
+            more = f"without it {known.hides} would count, which has more about this MAC than `guests` can express"
         return f"change {known.where} on the host; {more}, so it is not taken over"
 
     def with_ethers(self, total: Contribution, observed: HostObserved) -> Contribution:

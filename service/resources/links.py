@@ -103,7 +103,7 @@ class Link:
                 yield Left(
                     f"link:{name}",
                     f"{name} stays as it is: up, with its MTU",
-                    f"set it down on {observed.host} with `ip link set {name} down` where nothing needs it",
+                    f"if nothing needs it, set it down on {observed.host} with `ip link set {name} down`",
                 )
 
     def step(self, observed: HostObserved, fields: Sequence[str]) -> Step:

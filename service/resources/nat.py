@@ -193,11 +193,11 @@ class SourceNat:
         for maker in made if self.take_over else ():
             what = f"{maker.where} makes {label(maker.rule)}"
             if maker.sort == "line" and not maker.alone:
-                hint = "write that rule on a line of its own first, or take it out there"
+                hint = "write that rule on a line of its own first, or remove it there"
                 yield Refusal("not-ours", f"{what} and more, so the line is not taken over", hint=hint)
             elif maker.sort == "line" and maker.interface not in self.stanzas:
                 what += f" in the stanza of {maker.interface}, which is not in the spec, so the line is not taken over"
-                yield Refusal("not-ours", what, hint="take the line out there; passerelle makes the rule itself then")
+                yield Refusal("not-ours", what, hint="remove the line there. Then passerelle makes the rule itself")
 
     def not_loaded(self, others: Sequence[Maker], observed: HostObserved) -> Iterator[Refusal]:
         """Rules that an nft script makes at boot and that are not there now: nothing of ours can load them."""
@@ -326,7 +326,7 @@ def made_now(observed: HostObserved) -> Mapping[Rule, list[MasqueradeInForce]]:
 
 
 def total(rule: Rule, observed: HostObserved, *, ours: bool) -> int:
-    """How often the rule stands now in our own table, or anywhere else."""
+    """How often the rule is now in our own table, or anywhere else."""
     return sum(m.count for m in found(rule, observed) if (m.table == f"nft {TABLE}") == ours)
 
 

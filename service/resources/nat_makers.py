@@ -1,5 +1,5 @@
-"""Who makes a masquerade at the next boot, beside our own table: lines of the interfaces files, nft scripts, iptables'
-rules that a service loads.
+"""What makes a masquerade at the next boot, besides our own table: lines of the interfaces files, nft scripts,
+iptables' rules that a service loads.
 
     makers(observed) -> tuple[Maker, …] | Unknown        NAT_WATCH is what has to be looked at for it
 """
@@ -138,7 +138,7 @@ def without_makers(gone: Iterable[Maker], observed: HostObserved, why: str) -> C
 
 
 def _kept(found: Iterable[NatFound], gone: set[Rule]) -> list[NatFound]:
-    """What is made without the rules that go, wherever it stands."""
+    """The other rules that are made, in any file, without those that go."""
     left = [f for f in found if not (isinstance(f, MasqueradeRule) and (f.source, f.out) in gone)]
     return [replace(f, path="", line=0) for f in left]
 

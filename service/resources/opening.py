@@ -23,7 +23,7 @@ UNTOLD = "its effect on open ports is unknown"
 
 
 def filter_opens(observed: HostObserved, fact: str, table: Table | None, may_open: Sequence[Opening]) -> Iterator[str]:
-    """What a table would let in beyond. `fact` is its fact, `table` what is wanted."""
+    """What a table would accept beyond. `fact` is its fact, `table` what is wanted."""
     change = table_change(observed, fact, table)
     if change is None:
         yield f"changes {fact}: {UNTOLD}"
@@ -38,8 +38,9 @@ def filter_opens(observed: HostObserved, fact: str, table: Table | None, may_ope
 
 
 def is_within(box: Box, may_open: Sequence[Opening]) -> bool:
-    """Whether all packets of a box may be let in. An opening counts for the sources that it has whole; what several of
-    them give for one protocol is put together by port only."""
+    """Whether all packets of a box may be accepted. An opening counts for the sources that it has whole; what several
+    of them give for one protocol is put together by port only.
+    """
     families = box.get(FAMILY, ((0, 1),))
     versions = {4 if number == 0 else 6 for first, last in families for number in range(first, last + 1)}
     fits = [one for one in may_open if _has_sources(one, versions, box.get(SOURCE))]

@@ -182,7 +182,7 @@ class _Live:
 
 
 def _words(chain: NftChain) -> list[Json]:
-    """Every rule in the words in which the kernel's will stand: what was wanted once reads the same for ever."""
+    """Every rule in the words in which the kernel will list it: a rule that was wanted once always reads the same."""
     objects: list[dict[str, Json]] = [{"rule": {"expr": line.expr}} for line in chain.lines]
     return [_cut(rule_words(item["rule"])) for item in nft_normal(objects)]
 

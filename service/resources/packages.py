@@ -18,10 +18,10 @@ from service.model.weighed import PackageMove, Way, Weighed
 from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference
 
-RISK = "packages go, and come back without a network only from a copy on the host"
+RISK = "packages are removed. Without a network a rollback restores them only from a copy on the host"
 HINTS = {
     "beyond-named": "name every package that may go in `packages`, or do it by hand on the host",
-    "vital": "take the line out of `packages`; whoever has a console can do it by hand",
+    "vital": "remove the line from `packages`, or do it by hand on the console",
     "no-way": "look for its name with `apt-cache search` on the host",
 }
 
@@ -64,7 +64,7 @@ class Package:
                 yield Left(
                     f"package:{name}",
                     f"package {name} stays installed",
-                    f"write `{name}: absent` where nothing needs it",
+                    f"if nothing needs it, write `{name}: absent`",
                 )
 
     @classmethod
@@ -109,8 +109,10 @@ def judged(way: Way, names: Sequence[str], weighed: Weighed) -> tuple[tuple[Pack
 
 def not_weighed(names: Sequence[str], why: str) -> Refusal:
     """A refusal where nobody can say what apt would do."""
-    what = f"what apt would do with {', '.join(names)} cannot be said: {why}"
-    return Refusal("unknown", what, "nothing is installed or removed unseen; see to apt on the host")
+    what = f"nobody knows what apt would do with {', '.join(names)}: {why}"
+    return Refusal(
+        "unknown", what, "repair apt on the host. passerelle installs and removes nothing without a simulation"
+    )
 
 
 def kept_tables(remove: Sequence[str], observed: HostObserved) -> Iterator[Refusal]:

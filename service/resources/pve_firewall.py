@@ -62,7 +62,7 @@ class PveFirewallFile(OwnFile):
         return {**fields, "ignored": skipped} if skipped else fields
 
     def beside(self, there: Observed[bytes]) -> bytes | None:
-        """What says what it should stays as it stands, comments, too."""
+        """Lines that mean what they should stay as they are, comments, too."""
         if self.content is None or not isinstance(there, Seen):
             return self.content
         made = in_place(self.content, there.value, lambda data: self.read(data).level)
@@ -93,7 +93,7 @@ class PveFirewallFile(OwnFile):
 
     @cached_property
     def analyser(self) -> NodeAnalyser | None:
-        """What answers for the whole node: host.fw's file has it, so that it is asked once."""
+        """What counts for the whole node: host.fw's file has it, so that it is computed once."""
         return NodeAnalyser(self.firewall) if self.level.kind == "host" else None
 
     def reach(self, observed: HostObserved) -> Iterator[Passing]:

@@ -20,10 +20,10 @@ is the base of the next diff."""
 class Contribution:
     """What resources of one type contribute to a plan.
 
-    `steps` carry the phase they belong to; `keep` are facts that a step may take along and that must stand again after
-    it. `blobs` are file contents by SHA-256; `checks` are (program, subject) for the host's native syntax checks.
-    `secrets` are contents that nobody may see, those that are there and those to write, by their mark. `cut` are the
-    ports, by name, that lose their bridge.
+    `steps` carry the phase they belong to; `keep` are facts that a step may remove as a side effect and that must exist
+    again after it. `blobs` are file contents by SHA-256; `checks` are (program, subject) for the host's native syntax
+    checks. `secrets` are contents that nobody may see, those that are there and those to write, by their mark. `cut`
+    are the ports, by name, that lose their bridge.
     """
 
     steps: tuple[tuple[int, Step], ...] = ()
@@ -63,8 +63,8 @@ Compared = tuple[R, tuple[Difference, ...]]
 class Resource(Protocol):
     """One thing wanted on a host. A frozen value; equal wishes are equal values.
 
-    Laws (tests/test_laws.py runs them over every kind): comparing is pure and deterministic; no difference means no
-    step; after its steps there is no difference; undoing them gives the host as it was; Unknown never yields a step
+    Laws (tests/test_laws.py runs them over every kind). Comparing is pure and deterministic. No difference means no
+    step. After its steps there is no difference. The reverse steps give the host as it was. Unknown never yields a step
     that overwrites or deletes.
     """
 
@@ -87,7 +87,7 @@ class Resource(Protocol):
         ...
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
-        """Where the host is not as wanted, by meaning, wherever the meaning stands."""
+        """Where the host is not as wanted, by meaning, in any file."""
         ...
 
     @classmethod

@@ -19,7 +19,8 @@ class DefaultRoutes:
 
     `gateways` are (family, via, dev). A family without a declared gateway is not ours and is left alone. `on_link` are
     (via, dev) of those outside the subnets of their interface. The host sets every gateway with the flag `onlink`, as
-    ifupdown2 does; a kernel that has such a route without the flag has another one to the gateway, which is as good.
+    ifupdown2 does. If the kernel has such a route without the flag, it has another route to the gateway, which is
+    enough.
     """
 
     kind: str = field(compare=False)
@@ -67,7 +68,7 @@ class DefaultRoutes:
                 yield Left(
                     "routes:default",
                     f"the IPv{family} default route stays as it is",
-                    f"take it away on {observed.host} with `ip -{family} route del default` where nothing needs it",
+                    f"if nothing needs it, remove it on {observed.host} with `ip -{family} route del default`",
                 )
 
     @classmethod

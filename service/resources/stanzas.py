@@ -50,8 +50,8 @@ from service.resources.resource import Compared, Contribution, Phase, Wishes, fi
 class InterfaceStanza:
     """What the interfaces files should say of one interface. `gone`: nothing.
 
-    A stanza that says it in other words, or in another file, is left as it stands. `keeps_guests`: a bridge's stanza
-    has the line without which Debian's ifupdown2 3.0.0 takes the guests off at every `ifreload -a`, whoever runs it.
+    A stanza that says it in other words, or in another file, is left as it is. `keeps_guests`: a bridge's stanza has a
+    line that keeps its guests connected. Without it, Debian's ifupdown2 3.0.0 disconnects them at every `ifreload -a`.
     `taken` are masquerades (source, out) whose lines here go, because our own table makes them.
     """
 
@@ -181,7 +181,7 @@ class InterfaceStanza:
         bridges = {name for name, want in base.of_field("link", "live").items() if want == "bridge"}
         for name in sorted(bridges & made_by_sdn(observed) - {s.name for s in desired.of_type(cls) if not s.gone}):
             what = f"{name} stays: Proxmox's SDN makes it in {SDN_FILE}"
-            yield Left(f"file:{SDN_FILE}", what, "remove the VNet in Proxmox (Datacenter, SDN) where nothing needs it")
+            yield Left(f"file:{SDN_FILE}", what, "if nothing needs it, remove the VNet in Proxmox (Datacenter, SDN)")
         for name in desired.no_longer(base, "stanza", "file"):
             for path in (
                 sorted({stanza.path for stanza in stanzas if stanza.covers(name)}) if name not in bridges else ()
@@ -189,7 +189,7 @@ class InterfaceStanza:
                 yield Left(
                     f"file:{path}",
                     f"{path} keeps the stanza of {name}: the next boot brings it up as the spec said",
-                    f"take the stanza out on {observed.host} by hand where nothing needs it",
+                    f"if nothing needs it, remove the stanza on {observed.host} by hand",
                 )
 
     def remembering(self, desired: Desired, base: LastApplied) -> Self:
@@ -255,7 +255,7 @@ def why_lost(found: IfaceMeaning) -> str:
     if line is None:
         return ""
     lost = ", ".join(line.addresses) or "no address"
-    return f"ifupdown2 3.0.0 fails at `broadcast` in {line.where} and does not set {lost}: take the line out"
+    return f"ifupdown2 3.0.0 fails at `broadcast` in {line.where} and does not set {lost}. Fix: remove the line"
 
 
 def _named(difference: Difference) -> str:

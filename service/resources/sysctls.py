@@ -156,7 +156,7 @@ class SettingsFile:
     settings: tuple[Sysctl, ...]
     mode: str = "0644"
     askers: tuple[tuple[str, str], ...] = ()
-    """(key, the section that asked for it) at the last apply: a line that goes is a change of that section."""
+    """(key, the section that needed it) at the last apply: a line that goes is a change of that section."""
 
     @property
     def id(self) -> str:
@@ -168,7 +168,9 @@ class SettingsFile:
         return {(OWN_FILE, "mode", "file"): self.mode, (OWN_FILE, "owner", "file"): "0:0"}
 
     def remembering(self, desired: Desired, base: LastApplied) -> Self:
-        """Who asked for the settings; where none is left, the end of that section is why the file goes."""
+        """The sections that need the settings. If none is left, the end of that section is the reason why the file
+        goes.
+        """
         asked = (key[0] for key in base.wishes if key[1] == OWN_FILE)
         askers = sorted((key[1], key[0]) for key in base.wishes if key[2:] == ("value", "boot"))
         return replace(self, kind=self.kind if self.settings else next(asked, self.kind), askers=tuple(askers))

@@ -31,7 +31,7 @@ class Sharing(Protocol):
 
     @classmethod
     def shared(cls, wanted: Sequence[Self]) -> Iterator[Resource]:
-        """What they share; also asked where none is wanted, for then what is ours goes."""
+        """What they share; also called if none is wanted, because then our own parts are removed."""
         ...
 
 
@@ -88,8 +88,9 @@ class DecidingPackets(Protocol):
         ...
 
     def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
-        """How it would keep the service from connecting anew. `devices` are the interfaces that have the host's address
-        then."""
+        """How it would keep the service from connecting again. `devices` are the interfaces that have the host's
+        address then.
+        """
         ...
 
 
@@ -116,13 +117,13 @@ class Asked(Protocol):
     """It answers questions from the network: what answers before a change has to answer after it."""
 
     def probes(self) -> Iterator[Probe]:
-        """What is asked of it, by the host itself."""
+        """Probes for it, by the host itself."""
         ...
 
 
 @runtime_checkable
 class OnlyWatched(Protocol):
-    """Nothing is ever written about it: where it could not be read, every other change may go on."""
+    """Nothing is ever written about it: where it could not be read, every other change may continue."""
 
     def only_watched(self) -> Iterator[str]:
         """What its differences are about."""
@@ -135,5 +136,5 @@ class ServingGuests(Protocol):
 
     @classmethod
     def impact(cls, wanted: Sequence[Self], observed: HostObserved, leases: Sequence[Lease]) -> Iterator[str]:
-        """What a change does to guests that have a lease now; also asked where none of the type is wanted."""
+        """What a change does to guests that have a lease now; also called if none of the type is wanted."""
         ...

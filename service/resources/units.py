@@ -14,7 +14,7 @@ from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference, field_of
 
 STARTED = "after its files changed"
-HINT = "take the line out of `services`; whoever has a console can do it by hand"
+HINT = "remove the line from `services`, or do it by hand on the console"
 STALE_SLACK_S = 1.0
 """A daemon counts as started before its file changed only beyond this: the two clocks are read apart."""
 
@@ -102,7 +102,7 @@ class Unit:
                 yield Left(
                     f"unit:{name}",
                     f"{name} stays {want}",
-                    f"name it in `services` as it should be, or see to it on {observed.host} with `systemctl`",
+                    f"name it in `services` as it should be, or change it on {observed.host} with `systemctl`",
                 )
 
     @classmethod
@@ -118,8 +118,9 @@ class Unit:
         return Contribution(steps=tuple(steps), refusals=tuple(refusals))
 
     def objections(self, observed: HostObserved) -> Iterator[Refusal]:
-        """What speaks against a change of a free unit: by its name, and by what the host says hangs on it. One that is
-        not there is judged once its package brought it."""
+        """Reasons against a change of a free unit: its name, and the units that depend on it according to the host. One
+        that is not there is judged once its package brought it.
+        """
         if not self.free or isinstance(observed.fact(self.id), Absent):
             return
         if why := power_unit(self.name) or way_in_unit(self.name):

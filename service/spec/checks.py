@@ -1,4 +1,6 @@
-"""The key `checks` of a host file: what has to answer before and after a change, beyond what every host is asked."""
+"""The key `checks` of a host file: what has to answer before and after a change, in addition to the probes of every
+host.
+"""
 
 import ipaddress
 from collections.abc import Iterator, Sequence
@@ -88,7 +90,7 @@ class CheckSection(BaseModel):
     )
 
     def probe(self) -> Probe:
-        """As the rest of the program speaks of it."""
+        """In the types of the rest of the program."""
         return Probe(
             kind=self.type,
             address=self.address,

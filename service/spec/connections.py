@@ -92,7 +92,7 @@ class JumpSection(BaseModel):
     port: Port = Field(22, description="TCP port of the jump host's sshd.")
 
     def jump(self) -> Jump:
-        """As the rest of the program speaks of it."""
+        """In the types of the rest of the program."""
         return Jump(self.address.replace(":", "-"), self.address, self.host_keys, self.user, self.port)
 
 
@@ -137,7 +137,7 @@ class ConnectionSection(BaseModel):
     )
 
     def connection(self) -> Connection:
-        """As the rest of the program speaks of it."""
+        """In the types of the rest of the program."""
         named: object = self.jump
         return Connection(
             address=self.address,

@@ -6,8 +6,8 @@ One document; mappings with text keys, lists, strings, `true`/`false` and plain 
 tags, merge keys, directives, duplicate keys or empty values. Everything else is a string: `no`, `on`, `22:22`, `010`,
 `1.10`, a date, a MAC address.
 
-The events of libyaml's parser are read one by one, so depth and size are known before anything is built: composing
-200 kB of `[` with libyaml overflows the stack and ends the interpreter.
+The events of libyaml's parser are read one by one, so that depth and size are checked before anything is built. Without
+that check, deep nesting could overflow libyaml's stack.
 """
 
 import re
@@ -238,7 +238,7 @@ class _Builder:
         return bool(self._stack) and self._stack[-1].mapping is not None and self._stack[-1].key is None
 
     def _decorated(self, event: Event, position: Position) -> bool:
-        """Anchors and tags are refused wherever they stand."""
+        """Anchors and tags are refused everywhere."""
         bad = False
         if event.anchor is not None:
             self.problem(

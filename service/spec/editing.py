@@ -1,4 +1,4 @@
-"""Changing a spec file's text where a value stands; every comment and every other byte stays.
+"""Changing a spec file's text at the place of a value; every comment and every other byte stays.
 
     edited(text, changes) -> str              changes = [(path, value)], GONE takes the key or element out
     unified(path, before, after) -> str       a patch that `git apply` takes; empty where nothing differs
@@ -197,7 +197,7 @@ def _without(whole: _Text, path: Path, holder: Node, key: str | int, there: Node
     entries = holder.value
     if len(entries) == 1 and len(path) > 1:
         start = whole.at(holder.start_mark)
-        if not holder.flow_style:  # it stands right behind its key then
+        if not holder.flow_style:  # then it is directly behind its key
             start = len(text[:start].rstrip().removesuffix("-").rstrip())
             return f"{text[:start]} {_empty(holder)}{text[whole.end(holder) :]}"
         return text[:start] + _empty(holder) + text[whole.end(holder) :]

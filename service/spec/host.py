@@ -45,8 +45,9 @@ class SharedFile:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What fleet.yaml and the files of groups/ say for every host: the kinds' validated values by kind name, and where
-    they stand."""
+    """What fleet.yaml and the files of groups/ say for every host: the kinds' validated values by kind name, and their
+    places.
+    """
 
     file: str = "fleet.yaml"
     sections: Mapping[str, object] = field(default_factory=dict)
@@ -121,9 +122,9 @@ class Head(BaseModel):
 
     host: grammar.HostName = Field(description="The host's name; the same as the file's name without its ending.")
     renamed_from: grammar.HostName | None = Field(
-        None, description="The name that the host had before: its history, leases and drill proof go along."
+        None, description="The name that the host had before. Its history, leases and drill proof are kept."
     )
-    platform: Platform = Field("debian", description="What runs on the host.")
+    platform: Platform = Field("debian", description="The software of the host: plain Debian, or Proxmox VE.")
     sync: Sync = Field(
         "approve",
         description="observe: show differences. approve: apply once approved. auto: apply, and repair changes by hand.",

@@ -1,6 +1,7 @@
 """A document against its model: every finding in the file's own words, and as much of a value as can be made.
 
-What does not fit is taken out and the rest is tried again, so that rules beyond types can be checked in the same run.
+Values that do not fit are removed and the rest is tried again, so that rules beyond types can be checked in the same
+run.
 """
 
 import difflib
@@ -53,14 +54,16 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Fitted(Generic[M]):
-    """`value` is None when nothing could be made. `removed` are the paths of what was taken out to make it."""
+    """`value` is None when nothing could be made. `removed` are the paths of the values that were removed to make
+    it.
+    """
 
     value: M | None
     problems: tuple[DocumentProblem, ...] = ()
     removed: frozenset[Path] = frozenset()
 
     def original(self, path: Path) -> Path:
-        """The path in the file of a path in `value`: list elements that were taken out count again."""
+        """The path in the file of a path in `value`: list elements that were removed count again."""
         done: Path = ()
         for part in path:
             index = part
@@ -127,7 +130,7 @@ class _Fitting(Generic[M]):
         return nearest(self.document.places, path)
 
     def _is_known(self, path: Path, sort: str) -> bool:
-        """The document's own problem, or the consequence of something taken out."""
+        """The document's own problem, or the consequence of a removed value."""
         spoiled, gaps = self.document.spoiled, self.document.gaps
         if path in self.removed or (sort == "missing" and path[:-1] in gaps):
             return True

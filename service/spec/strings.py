@@ -11,10 +11,10 @@ from service.spec.findings import Position
 MAX_STRING = 2048
 """Characters in one string: an RSA host key of 8192 bits has about 1400."""
 
-# C0 and C1 but line feed and tab, DEL, the Unicode line ends, what changes the direction or the meaning of the
-# text around it, the byte order mark, what is not a character at all, and everything that is not to be seen: Unicode's
-# Default_Ignorable_Code_Point (DerivedCoreProperties.txt), with the tags U+E0000 to U+E0FFF, which carry whole texts
-# past a reader's eye. Of the variation selectors, which make an emoji of a sign, one may follow a character.
+# C0 and C1 but line feed and tab, DEL, the Unicode line ends, the byte order mark, and code points that are not
+# characters. Characters that change the direction or the meaning of the text around them. All invisible ones: Unicode's
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt), with the tags U+E0000 to U+E0FFF, which can hide whole
+# texts. Of the variation selectors, which make an emoji of a sign, one may follow a character.
 _FORBIDDEN_IN_FILE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
@@ -35,7 +35,7 @@ _NAMES = {
 
 
 def forbidden_in_file(text: str, limit: int) -> list[tuple[Position, str]]:
-    """Where characters stand that may stand nowhere in a spec file, comments included; at most `limit` of them."""
+    """The places of characters that are not allowed in a spec file, comments included; at most `limit` of them."""
     found: list[tuple[Position, str]] = []
     for match in _FORBIDDEN_IN_FILE.finditer(text):
         at = match.start()

@@ -1,1 +1,1 @@
-"""The door to the hosts: the one room that knows SSH."""
+"""Connections to the hosts: the one room that knows SSH."""

@@ -58,8 +58,9 @@ def as_root(target: Target, command: str) -> str:
 
 
 def check_packets(process: "asyncssh.SSHClientProcess[bytes]", target: Target) -> None:
-    """Garbled where the host takes only tiny packets: what is written at once becomes one packet for each of its bytes,
-    all encrypted before anything else of the service has its turn. RFC 4253, 6.1: 32,768 bytes must be taken."""
+    """Garbled if the host accepts only tiny packets. Otherwise one write would become one packet for each byte, and the
+    encryption of all of them would delay the rest of the service. RFC 4253, 6.1: 32,768 bytes must be taken.
+    """
     size = getattr(process.channel, "_send_pktsize", PACKET_BYTES)  # asyncssh has no other name for it
     if size < PACKET_BYTES:
         raise Garbled(f"{where(target)}: its sshd takes packets of {size} bytes; at least {PACKET_BYTES} are needed")

@@ -53,7 +53,7 @@ class SshHost:
 
     @property
     def is_closed(self) -> bool:
-        """The connection is gone or going; nothing can be asked on it any more."""
+        """The connection is closed or closing; no command can run on it any more."""
         return self._connection.is_closed()
 
     async def run(
@@ -149,7 +149,7 @@ class _Client(asyncssh.SSHClient):
         self.connection = conn
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        """Asked only for keys that are not pinned: the answer is always no."""
+        """Called only for keys that are not pinned: the answer is always no."""
         self.seen = key
         return False
 

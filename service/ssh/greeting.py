@@ -1,4 +1,4 @@
-"""A TCP connection to a host's sshd, and the first thing that it says, read without taking it away.
+"""A TCP connection to a host's sshd, and its first line, read without consuming it.
 
     sock = await reach(target)             raises OSError
     await not_turned_away(sock)            raises TurnedAway where the first words are a refusal

@@ -44,7 +44,7 @@ def load_client_key(path: Path) -> asyncssh.SSHKey:
     """The key to log in with. Raises InputError when the file is missing, encrypted, no private key, or can be read by
     others."""
     data = read_private(
-        path, "the SSH key", hint=f"give the key that gets in with --ssh-key, or make one: {_making(path)}"
+        path, "the SSH key", hint=f"name a key that the host accepts with --ssh-key, or create one: {_making(path)}"
     )
     try:
         return asyncssh.import_private_key(data)

@@ -32,7 +32,7 @@ def authorized_line(path: Path, source: str = "", *, is_jump: bool = False) -> s
     """The line of authorized_keys (sshd(8)) that lets this key log in and run commands, and nothing else.
 
     `source` are the addresses or networks that may use it, with commas between them. A jump host (`is_jump`) also
-    forwards connections: `restrict` alone makes its sshd refuse them, whatever AllowTcpForwarding says.
+    forwards connections: with `restrict` alone its sshd refuses them, whatever AllowTcpForwarding says.
 
     InputError if a place is neither, if the key cannot be used, or if it would be made by another user than the owner
     of its folder.

@@ -8,10 +8,10 @@ Connections(dialer, clock, at_once=50)
     .drop(name), .close()
 
 A connection that was made long ago proves nothing about who can log in now: after `RENEW_S` another one takes its
-place. Where that fails the old one goes on serving, and that is said. OpenSSH from 9.8 on counts failed logins by the
-client's address and then refuses all of them for up to ten minutes (sshd_config(5), PerSourcePenalties: 5 s for each
-failure, in force from 15 s on), so a refused key is not shown again within `AUTH_HOLD_S`, and logins to one host keep
-`PACE_S` apart.
+place. If that fails, the old one stays in use, and the status says so. OpenSSH from 9.8 on counts failed logins by the
+client's address, and then refuses all of them for up to ten minutes. See PerSourcePenalties in sshd_config(5): 5 s for
+each failure, in force from 15 s on. So a refused key is not offered again within `AUTH_HOLD_S`, and logins to one host
+are `PACE_S` apart.
 """
 
 import asyncio

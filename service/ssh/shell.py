@@ -76,7 +76,7 @@ class Shell:
             if not chunk:
                 said = shown(bytes(answer[-400:]).decode("utf-8", "replace"), 160) or "nothing"
                 raise Unreachable(
-                    f"{where(self._target)}: its shell ended in the middle of an answer; the last it said: {said}",
+                    f"{where(self._target)}: its shell ended in the middle of an answer. Its last words were: {said}",
                     hint=f"is {self._target.user}'s login shell nologin, or is there a forced command?",
                 )
             looked = max(0, len(answer) - len(mark))

@@ -33,7 +33,7 @@ KEPT_BYTES = 56 << 20
 """A process that has grown beyond this is ended after its work: what it took goes back to the machine."""
 WALL_S = 60.0
 WALL_FACTOR = 10.0
-"""On a busy machine CPU time passes slowly; this much later the process is given up all the same."""
+"""On a busy machine CPU time passes slowly; this much later the process is given up in any case."""
 
 
 class Lost(Exception):  # noqa: N818 (never leaves this room)
@@ -116,7 +116,7 @@ class Process:
 
 
 def _hint(effort: Effort) -> str:
-    return f"the host says {effort.size >> 10} KiB; look at what it has so much of; nothing is changed on it meanwhile"
+    return f"the host sent {effort.size >> 10} KiB. Find out what it has too much of. Nothing is changed until then"
 
 
 def _child() -> "subprocess.Popen[bytes]":

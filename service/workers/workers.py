@@ -3,9 +3,9 @@
     Workers().run(effort, call, *args)      see service/work.py
     Workers().close()                       ends the processes
 
-Quick work of up to `THREAD_BYTES` is done in a thread. All else is done in a process that can be killed: threads share
-one interpreter lock, so that seconds of work in one of them would slow down every answer of the service. What is
-large has a process of its own, so that hosts of an ordinary size never wait for it.
+Quick work of up to `THREAD_BYTES` is done in a thread. Everything else runs in a process that can be killed. Threads
+share one interpreter lock, so seconds of work in one of them would slow down every answer of the service. What is large
+has a process of its own, so that hosts of an ordinary size never wait for it.
 """
 
 import asyncio

@@ -107,7 +107,7 @@ READERS: dict[str, tuple[Callable[[bytes], list[str]], Callable[[], list[bytes]]
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
-    """Some bytes of it cut, doubled, moved, changed or exchanged for words that mean something."""
+    """Some bytes of it cut, doubled, changed, placed elsewhere, or exchanged for words that mean something."""
     out = bytearray(data)
     for _ in range(chance.randint(1, 6)):
         at = chance.randrange(len(out) + 1)

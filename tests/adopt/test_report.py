@@ -113,8 +113,8 @@ def test_a_reservation_that_a_spec_cannot_say_stays_where_it_is() -> None:
     ("name", "line", "said"),
     [
         ("take-over-guests-two-macs", 'laptop: {mac: "02:00:00:00:00:04", address: 10.10.10.61}',
-         "also says another MAC, 02:00:00:00:00:05"),
-        ("take-over-guests-tag-and-lease", 'db: {mac: "02:00:00:00:00:08", address: 10.10.10.72}', "also says 30m"),
+         "also has another MAC, 02:00:00:00:00:05"),
+        ("take-over-guests-tag-and-lease", 'db: {mac: "02:00:00:00:00:08", address: 10.10.10.72}', "also has 30m"),
     ],
 )  # fmt: skip
 def test_a_reservation_that_says_more_is_not_taken_over_and_a_change_of_it_is_refused(

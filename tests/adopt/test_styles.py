@@ -146,7 +146,7 @@ def test_what_stands_in_several_files_is_refused_with_the_sentence_that_converts
 def test_a_guest_that_ethers_names_otherwise_is_refused_with_the_sentence_that_converts() -> None:
     plan, _ = patched("ethers", "address: 10.10.10.21", "address: 10.10.10.22")
     (refusal,) = plan.refusals
-    assert refusal.what.startswith("/etc/ethers:2 says dev 10.10.10.21 of bc:24:11:00:00:01")
+    assert refusal.what.startswith("/etc/ethers:2 says dev 10.10.10.21 for bc:24:11:00:00:01")
     assert "`passerelle adopt --take-over guests pve1`" in refusal.hint
 
 
@@ -171,7 +171,7 @@ def test_a_line_taken_out_in_git_is_taken_out_where_it_stands() -> None:
     ("name", "old", "said"),
     [
         ("several-dnsmasq", "  bogus_priv: true\n",
-         "/etc/dnsmasq.conf:3 says bogus-priv, which the spec does not any more"),
+         "/etc/dnsmasq.conf:3 still has bogus-priv, which the spec no longer has"),
         ("nft-file", "nat:\n  - {source: 10.10.10.0/24, out: enp1s0}\n",
          "/etc/nftables.conf:11 makes 10.10.10.0/24>enp1s0, which the spec does not name any more"),
         ("iptables-legacy", "nat:\n  - {source: 10.10.10.0/24, out: enp1s0}\n",
@@ -280,8 +280,8 @@ def test_a_change_that_waits_for_a_reboot_is_told() -> None:
 @pytest.mark.parametrize(
     ("version", "addresses", "told"),
     [
-        ("3.0.0-1.1", "", ". Fix: remove the line, and adopt again. The spec has what the next boot sets"),
-        ("", "addresses: [10.10.10.1/24], ", ". Fix: remove the line"),
+        ("3.0.0-1.1", "", "Fix: remove the line, and adopt again. The spec has what the next boot sets"),
+        ("", "addresses: [10.10.10.1/24], ", "Fix: remove the line"),
         ("3.2.0-1+pmx9", "addresses: [10.10.10.1/24], ", None),
     ],
     ids=["Debian 12's ifupdown2", "nobody knows", "a later one"],
@@ -295,7 +295,7 @@ def test_a_broadcast_line_that_costs_the_address_at_boot_is_dangerous(
     made = adopt(host)
     assert f"  vmbr0: {{{addresses}ports: []" in made.text
     notes = [(n.where, n.what) for n in made.report.of("danger") if "fails at this line" in n.what]
-    words = "vmbr0: ifupdown2 3.0.0 fails at this line: no boot and no ifreload sets 10.10.10.1/24"
+    words = "vmbr0: ifupdown2 3.0.0 fails at this line, so neither a boot nor ifreload sets 10.10.10.1/24. "
     assert notes == ([] if told is None else [(f"{path}:23", words + told)])
 
 

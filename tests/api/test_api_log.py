@@ -11,7 +11,7 @@ CALLS = "passerelle.api"
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """The lines since it was asked last, with their levels."""
+    """The lines since the last call, with their levels."""
     found = [(one.levelname, one.getMessage()) for one in caplog.records if one.name == CALLS]
     caplog.clear()
     return found

@@ -109,7 +109,7 @@ async def test_a_token_for_some_hosts_sees_the_numbers_of_those(world: World) ->
 
 
 async def test_the_page_keeps_to_the_conventions_of_prometheus(world: World) -> None:
-    """Those that `promtool check metrics` knows; it is asked, too, where it is installed."""
+    """Those that `promtool check metrics` knows. If it is installed, it runs, too."""
     world.history.store.finish_apply(world.apply_id(), "Succeeded", at=NOW)
     text = await page(world)
     families = list(text_string_to_metric_families(text))

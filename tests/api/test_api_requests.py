@@ -1,4 +1,4 @@
-"""An apply is asked for once, by a plan that is current."""
+"""An apply is requested once, by a plan that is current."""
 
 import pytest
 

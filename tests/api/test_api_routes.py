@@ -159,7 +159,7 @@ async def test_an_apply_tells_its_steps_and_times(world: World) -> None:
 
 @pytest.mark.parametrize("kind", ["hosts", "applies", "drills", "revisions"])
 async def test_what_a_list_shows_of_something_is_what_it_is(world: World, kind: str) -> None:
-    """A list may leave a key out; what it shows is as where one is asked for, never empty in its place."""
+    """A list may leave a key out. The keys that it shows are as in the single item, never empty instead."""
     store, apply_id, drill_id = world.history.store, world.apply_id(), world.drill_id()
     store.start_apply(apply_id, generation=1, planned=[("sysctl:net.ipv4.ip_forward", "nat needs it")], at=NOW)
     store.set_probes(apply_id, [ProbeRecord("ssh", "ok")])

@@ -1,4 +1,4 @@
-"""A service without its loop: the real database and application, and a desk that notes what the loop is asked."""
+"""A service without its loop: the real database and application, and a desk that notes the requests to the loop."""
 
 import hashlib
 import hmac
@@ -55,7 +55,7 @@ class StillClock:
 
 @dataclass
 class Desk:
-    """Where the loop would stand: keeps what it was asked, opens applies as the loop does, fails when instructed to."""
+    """In place of the loop: keeps requests, opens applies as the loop does, fails when instructed to."""
 
     history: History
     clock: StillClock

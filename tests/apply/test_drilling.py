@@ -47,7 +47,7 @@ async def test_a_drill_proves_each_piece_and_leaves_the_host_as_it_was(sshd: Ssh
     proofs = await drilled(sshd, scratch)
     armed = ["timer", "watcher", "boot unit", "way in"]
     assert list(proofs) == [*armed, "watcher fired", "timer fired", "rollback", "new connection"]
-    late = {proofs.pop("timer fired").told, proofs.pop("watcher fired").told}  # the test moved the deadline to now
+    late = {proofs.pop("timer fired").told, proofs.pop("watcher fired").told}  # the test set the deadline to now
     assert {name for name, proof in proofs.items() if not proof.ok} == set()
     assert any("rolled the change back" in told for told in late)
     assert scratch.state() == before

@@ -72,7 +72,7 @@ async def test_a_switch_that_is_not_whole_is_not_rebooted(fleet: Fleet) -> None:
     proofs: list[Result] = [{"name": "boot unit", "ok": False, "told": "it is not enabled"}]
     fleet.host.instead["prove"] = [{"state": "applied", "proofs": [*proofs]}]
     told = failed(await drilled(fleet, reboot=True))
-    assert told == {"boot unit": "it is not enabled", "reboot": "not begun: the switch is not whole"}
+    assert told == {"boot unit": "it is not enabled", "reboot": "not started: the automatic rollback is not complete"}
     assert fleet.host.boots == 1
     fleet.host.instead["prove"] = [{"state": "applied"}]
     fleet.host.armed = ""

@@ -56,7 +56,7 @@ async def test_what_the_host_could_not_weigh_is_unknown_in_words(fleet: Fleet) -
     assert await weighed(fleet) == "weigh failed on the host: apt is locked"
     asked = {"state": "weighed", "unavailable": [], "flags": {}, "units": {}, "remove": {"moves": []}}
     fleet.host.instead["weigh"] = [{**asked, "install": {"unknown": "the lists are too old"}}] * 2
-    for _ in range(2):  # what is not known yet is asked for again
+    for _ in range(2):  # what is not known yet is requested again
         found = await weighed(fleet)
         assert isinstance(found, Weighed) and isinstance(found.install, Unknown)
         assert found.install.why == "the lists are too old"

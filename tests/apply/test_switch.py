@@ -1,4 +1,4 @@
-"""The host-side file is brought by its content and asked by verb; whatever else a host says is an error in words."""
+"""The host-side file is sent by its content and called by verb. Any other answer of a host is an error in words."""
 
 import asyncio
 import subprocess

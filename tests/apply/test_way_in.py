@@ -1,4 +1,4 @@
-"""How many new connections a change has to let in before it is confirmed."""
+"""How many new connections a host has to accept before a change is confirmed."""
 
 import pytest
 

@@ -22,9 +22,10 @@ PLAN = Plan("pve1", "c" * 40, "sha256:1", steps=(Step(FACT, "0", "1", "a test"),
 
 @dataclass
 class Wilful(PlayedHost):
-    """`instead` of what a verb does, these are its next answers, or the line breaks before the host has heard it;
-    `lost` verbs are done, and the line breaks before the answer; `after` happens once a verb is done. `says` is what
-    other commands do, by their last word."""
+    """`instead`: the next answers of a verb, which is not carried out, or the connection breaks before the host
+    receives it. `lost` verbs are carried out, and the connection breaks before the answer. `after` happens once a verb
+    is carried out. `says` is what other commands do, by their last word.
+    """
 
     instead: dict[str, list[Result | HostError]] = field(default_factory=dict)
     lost: dict[str, HostError] = field(default_factory=dict)

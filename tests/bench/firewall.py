@@ -3,9 +3,9 @@
 
     tests/bench/firewall.py [--rules 2000] [--traces 1000] [--runs 5]
 
-The spec is parsed and the process warm, as in the service. Every run renders from the parsed spec anew (nothing is kept
-from the run before) and traces with an analyser of its own. Prints one JSON object; times are CPU seconds, the median;
-exit 1 where one is above its goal.
+The spec is parsed and the process warm, as in the service. Every run renders from the parsed spec (nothing is kept from
+the run before) and traces with an analyser of its own. Prints one JSON object; times are CPU seconds, the median; exit
+1 where one is above its goal.
 """
 
 import argparse

@@ -3,9 +3,9 @@
 
     tests/bench/leases_api.py [--rows 100000] [--small 1000] [--requests 400]
 
-Serves the real API over a socket: with a small database and with a large one, next to them a route of the same
-application that answers with the very bytes of the page. Prints one JSON object; exit 1 where a ratio is above its goal
-(2 against the constant answer, 1.5 against the small database).
+Serves the real API over a socket, with a small database and with a large one. For comparison, a route of the same
+application answers with the same bytes as the page. Prints one JSON object; exit 1 where a ratio is above its goal (2
+against the constant answer, 1.5 against the small database).
 """
 
 import argparse
@@ -130,7 +130,7 @@ class Served:
 
 
 def measure(served: dict[str, Served], requests: int) -> dict[str, dict[str, float]]:
-    """Medians over rounds in which everything is asked in turn, so that a slow moment hits all alike."""
+    """Medians over rounds in which everything is requested in turn, so that a slow moment affects all of them."""
     samples: dict[tuple[str, str], list[float]] = {}
     for _ in range(ROUNDS):
         for name, query in QUERIES.items():

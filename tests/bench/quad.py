@@ -5,7 +5,7 @@
 
 The service is the real one, but for its hosts, which are values: repository, database, rounds, workers and API in a
 process of its own. Its one host differs in an address and is only looked at, so that each round makes a new plan; round
-follows round. `/livez` is asked every 20 ms over new connections, by another process. On a busy machine the wall's time
+follows round. Another process requests `/livez` every 20 ms over new connections. On a busy machine the wall's time
 says little: `held_cpu_s` is the most CPU that the whole process used between two turns of its event loop.
 
 Prints one JSON object; plans are CPU seconds, the median. Exit 1 where growth or an answer is above its goal.

@@ -27,7 +27,7 @@ class LookedAt:
     looks: list[bytes] = field(default_factory=list)
 
     async def serve(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
-        """As a shell would, as long as it is asked by the collector."""
+        """As a shell would, for the questions of the collector."""
         while script := await read_until(process, b" shut\\n'\n"):
             self.looks.append(script)
             marks, nonce = re.findall(rb"@@([0-9a-f]{32}) (?:open|shut)", script), re.search(rb"@@(\w+) done", script)

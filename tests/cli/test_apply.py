@@ -1,4 +1,4 @@
-"""`passerelle apply` up to the request: what is shown, what is asked, and what a no says."""
+"""`passerelle apply` up to the request: what it shows, its question, and the answer to a no."""
 
 import io
 import os
@@ -110,7 +110,7 @@ def test_an_apply_that_is_waited_for_no_longer_goes_on_and_that_is_said(
 ) -> None:
     assert run(["apply", "pve1", "--yes", "--timeout", "0"]) == 1
     err = capsys.readouterr().err
-    assert "pve1: the apply goes on (Pending), and this command waits no longer" in err
+    assert "pve1: the apply continues (Pending), and this command stops waiting" in err
     (newest,) = world.history.queries.applies(ApplyListing()).items
     assert f"see `passerelle history {newest.id}`" in err
 

@@ -1,4 +1,4 @@
-"""What the command line makes of the service's problems, and of settings with which no service can be asked."""
+"""What the command line makes of the service's problems, and of settings with which no service can be reached."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from service.errors import InputError
 from service.model.secret import Secret
 
 DOES_NOT_FIT = {
-    "detail": "the request does not fit",
+    "detail": "the request is not valid",
     "errors": [{"pointer": "/body/reason", "detail": "String should have at least 3 characters"}],
 }
 
 
 def test_a_request_that_does_not_fit_is_refused_with_what_is_wrong_where() -> None:
     said = ApiError(422, DOES_NOT_FIT).what
-    assert said == "the request does not fit: reason: String should have at least 3 characters"
+    assert said == "the request is not valid: reason: String should have at least 3 characters"
 
 
 def test_a_token_that_is_not_taken_any_more_comes_with_what_to_do() -> None:

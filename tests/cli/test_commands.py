@@ -121,7 +121,7 @@ def test_a_host_that_does_not_answer_ends_a_plan_with_4(folder: Path, key: Path)
 
 
 def nowhere(argv: list[str]) -> list[str]:
-    """The command in a network without any way out."""
+    """The command in a network without a route."""
     return ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--net", *argv]
 
 

@@ -67,7 +67,7 @@ def test_of_two_lists_of_rules_only_what_goes_and_comes_is_shown() -> None:
         "      - ct state invalid drop", "      + tcp dport 80 accept",
     ]  # fmt: skip
     turned = DIFFERENCE | {"want": DIFFERENCE["have"][::-1]}
-    assert "      only the order is another one" in shown(drifts=[turned])
+    assert "      only the order differs" in shown(drifts=[turned])
     many = DIFFERENCE | {"want": [f"tcp dport {n} accept" for n in range(100)]}
     assert len(shown(drifts=[many])) < 30
     assert "      … 80 more (all with -o json)" in shown(drifts=[many])

@@ -1,4 +1,6 @@
-"""A service with TLS on loopback, its certificate of a private authority: only whoever names that goes on."""
+"""A service with TLS on loopback, its certificate of a private authority: only a client that names the authority can
+connect.
+"""
 
 import datetime
 import ipaddress

@@ -1,4 +1,4 @@
-"""`passerelle token` and `passerelle receiver`, on a state directory beside nothing, or next to a running service."""
+"""`passerelle token` and `passerelle receiver`, on a state directory without a service, or next to a running one."""
 
 import json
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ def test_a_token_may_do_what_was_asked_for_it(state: Path, capsys: pytest.Captur
         (["token", "create", "Ann"], "not a token's name"),
         (["token", "create", "ann", "--expires", "2y"], "not a time span"),
         (["token", "create", "ann", "--expires", "400d"], "at most 366 days"),
-        (["token", "create", "ann", "--expires", "0d"], "longer than nothing"),
+        (["token", "create", "ann", "--expires", "0d"], "is valid for more than 0"),
         (["token", "create", "ann", "--host", "pve[1]"], "selects no host"),
         (["receiver", "add", "a b", "--type", "github"], "not a receiver's name"),
         (["receiver", "remove", "nobody"], "no receiver nobody"),

@@ -53,12 +53,12 @@ ANSWERS = [
     (
         "outside host tcp 8080",
         "ACCEPT",
-        "FORWARD ACCEPT -dest 10.10.10.20 -p tcp -dport 80; sent on to 10.10.10.20:80 by",
+        "FORWARD ACCEPT -dest 10.10.10.20 -p tcp -dport 80; forwarded to 10.10.10.20:80 by",
     ),
-    ("203.0.113.9 host udp 5000", "ACCEPT", "; sent on to 10.10.10.20:5000 by hosts/pve1.yaml:"),
+    ("203.0.113.9 host udp 5000", "ACCEPT", "; forwarded to 10.10.10.20:5000 by hosts/pve1.yaml:"),
     ("outside host udp 5000", "DROP", "policy_in: drop"),
     ("dev 198.51.100.11 tcp 8080", "ACCEPT", "; leaves as 10.10.10.1"),
-    ("host 198.51.100.11 tcp 8080", "ACCEPT", "policy_out: accept; sent on to 10.10.10.20:80 by hosts/pve1.yaml:"),
+    ("host 198.51.100.11 tcp 8080", "ACCEPT", "policy_out: accept; forwarded to 10.10.10.20:80 by hosts/pve1.yaml:"),
     ("dev host tcp 8080", "DROP", "policy_in: drop"),
     ("host host tcp 9999", "ACCEPT", "the host speaks to itself"),
     ("198.51.100.77 198.51.100.11 tcp 22", "ACCEPT", "IN SSH(ACCEPT)"),
@@ -104,7 +104,7 @@ def test_every_change_of_an_address_is_listed(folder: Path, capsys: pytest.Captu
     words = ["--from", "proxy", "--to", "198.51.100.11", "--proto", "tcp", "--dport", "8080", "-o", "json"]
     assert ask(folder, *words) == 0
     assert json.loads(capsys.readouterr().out)["nat"] == [
-        f"sent on to 10.10.10.20:80 by hosts/pve1.yaml:{line}",
+        f"forwarded to 10.10.10.20:80 by hosts/pve1.yaml:{line}",
         "leaves as 10.10.10.1",
     ]
 
@@ -117,7 +117,7 @@ def test_without_a_firewall_what_is_published_still_closes_the_network(
     assert ask(folder, "--from", "outside", "--to", "proxy", "--proto", "tcp", "--dport", "80") == 0
     assert capsys.readouterr().out.startswith("DROP - before routing: ")
     assert ask(folder, "--from", "outside", "--to", "host", "--proto", "tcp", "--dport", "8080") == 0
-    assert capsys.readouterr().out.startswith("ACCEPT - the spec has no `firewall` for this host; sent on to")
+    assert capsys.readouterr().out.startswith("ACCEPT - the spec has no `firewall` for this host; forwarded to")
 
 
 def test_on_proxmox_the_guests_network_is_closed_beside_proxmoxs_own_rules(
@@ -136,7 +136,7 @@ def test_on_proxmox_the_guests_network_is_closed_beside_proxmoxs_own_rules(
     assert ask(folder, "--from", "outside", "--to", "host", "--proto", "tcp", "--dport", "8080") == 0
     said = capsys.readouterr().out
     assert said.startswith("ACCEPT ")
-    assert "; sent on to 10.10.10.20:80 by" in said
+    assert "; forwarded to 10.10.10.20:80 by" in said
 
 
 def test_an_unknown_zone_host_or_flag_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The seed's host as a spec, and what is asked of it again and again."""
+"""The host of the stories as a spec, and questions about it that many tests need."""
 
 import json
 from typing import Any
@@ -101,7 +101,9 @@ class Story:
         return found
 
     def wait_rounds(self, number: int = 2) -> None:
-        """Wait until the host was looked at so often more: what was pushed or asked before had its chance."""
+        """Wait until the host was looked at that many more times: pushes and requests from before are handled by
+        then.
+        """
         for _ in range(number):
             before = self.status()["observed_at"]
             self.field.wait_for(lambda before=before: self.status()["observed_at"] != before, "the host is looked at")
@@ -147,7 +149,9 @@ class Story:
         return str(self.guests[guest].exec(["python3", "-c", fetch], check=False).stdout).strip()
 
     def pings(self, guest: str, name: str) -> bool:
-        """Whether a guest gets an answer by that name; a busy machine is asked up to three times, and shown then."""
+        """Whether a guest gets an answer by that name; on a busy machine up to three times, and then the state is
+        shown.
+        """
         for _ in range(3):
             done = self.guests[guest].exec(["ping", "-c1", "-W2", name], check=False)
             if done.returncode == 0:

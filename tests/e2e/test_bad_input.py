@@ -1,4 +1,6 @@
-"""Bad input in Git is told with file, line and column; the host is not touched, and the last good revision goes on."""
+"""Bad input in Git is reported with file, line and column. The host is not touched, and the last good revision stays in
+force.
+"""
 
 import json
 import re
@@ -30,8 +32,9 @@ BY_HAND = cycle(
         ("ip route add default via 198.51.100.77 metric 500", "[ $(ip route show default | wc -l) = 1 ]"),
     )
 )
-"""What somebody does by hand, and the shell's word for that it is undone. In turn: what is undone again and again by
-something else would be left alone for a while."""
+"""What somebody does by hand, and the shell test that it is reverted. They take turns: a difference that comes back
+again and again would be left alone for a while.
+"""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,6 @@
-"""Row 7 of the seed: who guesses is shut out, who manages the host never is. Real attempts against a real sshd."""
+"""fail2ban: an address that guesses passwords is banned, one that manages the host never is. Real attempts against a
+real sshd.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -61,7 +63,7 @@ def ban(story: Story) -> None:
 
 
 def drift_beside_the_unit(story: Story) -> list[dict[str, Any]]:
-    """Wait for drift that a look during a restart does not explain: what is said of a unit with a job is unknown."""
+    """Wait for drift that a look during a restart does not explain: the state of a unit with a job is unknown."""
 
     def there() -> list[dict[str, Any]]:
         items = story.drift()

@@ -21,7 +21,7 @@ APT_LOCKED = Fault(
     "apt locked",
     lambda host: host.faults.apt_locked(),
     "before",
-    "what apt would do with python3-systemd cannot be said: process ",
+    "nobody knows what apt would do with python3-systemd: process ",
     more="packages: {python3-systemd: present}\n",
 )
 # Long enough for the service to find out what the matter is; a new connection is given 10 s.

@@ -90,7 +90,7 @@ def spec(story: Story, rest: str = FORWARDS + FIREWALL, **values: str) -> str:
 
 
 def serve(story: Story) -> None:
-    """The guest box answers with the address that it is asked from."""
+    """The guest box answers with the client's address."""
     box = story.guests["box"]
     box.exec(["sh", "-c", "cat >/tmp/answer.py"], input=ANSWER, check=True)
     box.exec(["sh", "-c", "setsid python3 /tmp/answer.py >/dev/null 2>&1 </dev/null &"], check=True)

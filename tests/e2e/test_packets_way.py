@@ -1,4 +1,4 @@
-"""Forwarding of one interface, or a strict filter on it, cuts guests off although the host's own switch is on."""
+"""Forwarding of one interface, or a strict filter on it, disconnects guests although the host's own switch is on."""
 
 from dataclasses import dataclass
 
@@ -68,7 +68,7 @@ def test_a_setting_on_the_packets_way_is_seen_and_put_back(story: Story, switch:
 
 
 def test_a_file_that_switches_it_off_at_boot_is_named(story: Story) -> None:
-    """Nothing differs in the kernel: only the next boot would cut the guests off."""
+    """Nothing differs in the kernel: only the next boot would disconnect the guests."""
     story.apply(story.spec(), "all as it should be")
     story.field.wait_for(lambda: gets_out(story), "the guest gets out")
     key, file = f"{LINK}.vmbr0.forwarding", "/etc/sysctl.d/99-by-hand.conf"

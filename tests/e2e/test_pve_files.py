@@ -1,4 +1,4 @@
-"""Proxmox's firewall files on a host: written as they have to be, edits seen and put back. The host runs no Proxmox."""
+"""Proxmox's firewall files on a host: written as they have to be, edits seen and reverted. The host runs no Proxmox."""
 
 from collections.abc import Iterator
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.lab(minutes=2)
 
 @pytest.fixture
 def my_repository(story: Story, tmp_path: Path) -> Path:
-    """The host's spec as the folder that the commands speak of, and the lab's key as the key."""
+    """The host's spec as the folder in the commands, and the lab's key as the key."""
     folder = tmp_path / "my-repository"
     (folder / "hosts").mkdir(parents=True)
     (folder / "fleet.yaml").write_text("passerelle: 1\n")

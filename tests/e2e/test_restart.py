@@ -24,7 +24,7 @@ def journal(story: Story, apply_id: str) -> dict[str, Any]:
 
 
 def armed_after(story: Story, done: set[str]) -> str:
-    """Wait until the host is armed for a transaction that is none of those: its id."""
+    """Wait until the host is armed for another transaction than those: its id."""
     folder = inside_root(story.host.console_pid, "/var/lib/passerelle/txn")
 
     def armed() -> str:

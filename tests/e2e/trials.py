@@ -38,8 +38,9 @@ OLD, NEW = 10, 20
 
 @dataclass(frozen=True)
 class Fault:
-    """`when`: it is there before the push; or it comes when the steps begin, and stays for `hold_s` beyond the
-    deadline; or it is there from before the push until the apply has ended. `more` is added to the new spec."""
+    """`when`: the fault is there before the push. Or it comes when the steps begin, and stays for `hold_s` beyond the
+    deadline. Or it is there from before the push until the apply has ended. `more` is added to the new spec.
+    """
 
     name: str
     block: Callable[[Host], AbstractContextManager[None]]
@@ -51,8 +52,9 @@ class Fault:
 
 @dataclass
 class Outcome:
-    """What came of one. `told`: every message of the status, in order; `journal`: the host's own record, "" when it has
-    none of that apply; `sides`: where the host was while the fault was there, and in the end."""
+    """What came of one. `told`: every message of the status, in order. `journal`: the host's own record, "" if it has
+    none of that apply. `sides`: the host's state during the fault, and in the end.
+    """
 
     commit: str
     applies_before: set[str]

@@ -117,7 +117,7 @@ def _merged(parts: tuple[Section, Section, Section, str]) -> Section:
 
 
 def _addresses(family: int) -> st.SearchStrategy[Section]:
-    # a rule speaks of one family
+    # a rule is for one family
     pool = [*SIX, *(text for text in ANY if text.startswith("+"))] if family == 6 else [*FOUR, *ANY]
     one = st.sampled_from(pool)
     return st.fixed_dictionaries({}, optional={"source": one, "dest": one})

@@ -141,7 +141,7 @@ Load = Callable[[str], Json]
 
 
 def rules() -> Iterator[Rule]:
-    """All that is asked."""
+    """All questions."""
     for text, (family, numbers) in NUMBERED.items():
         yield from ((family, text.format(number)) for number in range(numbers))
     for place, texts in PLAIN.items():

@@ -1,10 +1,11 @@
-"""A kernel that is asked: run as a child; for each line {"load", "packets"} on stdin a line of verdicts on stdout.
+"""Questions to a kernel. Run as a child: for each line {"load", "packets"} on stdin there is a line of verdicts on
+stdout.
 
-It lives in a network namespace of its own, a small host: the uplink enp1s0, the bridge vmbr0 with a neighbour and two
-guests on it; the far ends of all cables are here, too. Packets are written into the far end where they come from, or
-sent by the host itself. One that arrives somewhere, or that a later chain of a table of the test's own counts on its
-way into the host, was accepted; one that is answered was rejected; the rest was dropped. It imports nothing of the
-program that it judges.
+It is in a network namespace of its own, a small host: the uplink enp1s0, and the bridge vmbr0 with a neighbour and two
+guests. The far ends of all cables are here, too. Packets are written into the far end where they come from, or sent by
+the host itself. A packet was accepted if it arrives somewhere, or if a later chain of the test's own table counts it on
+its way into the host. It was rejected if there is an answer. All others were dropped. It imports nothing of the program
+that it judges.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
 """A host under load while its tables are loaded again and again: run as a child, {"loads", "times"} on stdin.
 
 A client and a server depend on a bridge of the host and on its uplink, each in a network namespace of its own. All the
-while the client streams to the host and through the host to the server, and pings the host; a process of its own knocks
-at a port that is never open, as fast as it can: a window is some microseconds wide. The child prints what became of all
-that as one JSON object. It imports nothing of the program it judges.
+while the client streams to the host and through the host to the server, and pings the host. Another process tries to
+connect to a port that is never open, as fast as it can: a window is some microseconds wide. The child prints what
+became of all that as one JSON object. It imports nothing of the program it judges.
 """
 
 import contextlib

@@ -104,6 +104,6 @@ def test_every_line_that_proxmox_complains_of_is_listed(case: Case) -> None:
     silent = {place for place in listed if place not in told}
     assert told <= set(listed)
     for place in silent:
-        # what Proxmox says only when it compiles, what the kernel's tools say, or what it replaces without a word
+        # what Proxmox says only when it compiles, what the kernel's tools say, or what it replaces silently
         known = ("left out when compiled: ", "has no effect, because line ")
         assert listed[place].fatal or listed[place].reason.startswith(known)

@@ -101,7 +101,7 @@ def tables(field: str, text: str) -> Iterator[str]:
 
 
 def strange(load: str) -> list[str]:
-    """The words of a table's text that are none of nft's, no number, no address and no plain name."""
+    """The words of a table's text that are not words of nft, numbers, addresses or plain names."""
     found = []
     for line in load.split("\n"):
         plain = re.sub(r'"[^"\n]*"', lambda name: "" if NAME.fullmatch(name[0]) else name[0], line)

@@ -1,4 +1,4 @@
-"""Versions of nft spell some things differently; the normal form spells them once. Recorded, and asked again."""
+"""Versions of nft spell some things differently; the normal form spells them once. Recorded, and checked again."""
 
 import json
 from collections.abc import Iterator

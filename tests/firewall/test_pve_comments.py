@@ -1,4 +1,4 @@
-"""Comment lines of Proxmox's firewall files stay where they stood when the file is written again."""
+"""Comment lines of Proxmox's firewall files keep their places when the file is written again."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -159,7 +159,7 @@ def really(
     spoil: str = "",
     published: tuple[Published, ...] | None = None,
 ) -> list[str]:
-    """The kernel's word. `spoil` is taken out of the tables' text."""
+    """The kernel's word. `spoil` is removed from the tables' text."""
     assert driver.stdin is not None
     assert driver.stdout is not None
     bridge = render_bridge_table(firewall)

@@ -55,7 +55,9 @@ def driven(loads: list[str], times: int) -> dict[str, Any]:
 
 
 def test_reloads_lose_no_flow_and_open_no_window() -> None:
-    """Under a flood of knocks: with the policies alone as the end of the chains, 2 to 50 of 100,000 came through."""
+    """Under a flood of connection attempts: with the policies alone as the end of the chains, 2 to 50 of 100,000 came
+    through.
+    """
     more: list[Section] = [{"type": "in", "action": "drop", "source": f"192.0.2.{n}"} for n in range(200)]
     loads = [
         reload_of(firewall_of({**CLOSED, "rules": [*more[:many], *RULES]}, FLEET, (), GUESTS)) for many in (0, 200)

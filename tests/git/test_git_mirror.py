@@ -276,7 +276,7 @@ def test_many_packs_become_one_and_the_accepted_commit_survives(forge: Forge, mi
 
 
 def test_a_message_of_any_length_is_followed_and_no_damage(forge: Forge, mirror: Mirror, room: Path) -> None:
-    """The mirror became suspect, was checked whole at each fetch, and the branch stood still."""
+    """The mirror became suspect, was checked as a whole at each fetch, and the branch was not followed."""
     first = forge.push(ONE)
     mirror.fetch(None)
     long = forge.push(TWO, message="open 443\n\n" + "why " * 1_000_000)

@@ -1,8 +1,8 @@
 """Run with DATABASE FOLDER EVERY FIRST: migrates copies of DATABASE, killed at one point after the other.
 
 The points are all steps, and of the statements each EVERY-th from the FIRST on. Prints a JSON list of all points, and
-after each death one JSON line of what is left: {"point", "version", "rows", "again", "version_after"}; the last one is
-of a migration that nobody killed. One process forks for each death, so that everything is imported once only.
+after each death one JSON line with what is left: {`point`, `version`, `rows`, `again`, `version_after`}. The last line
+is about a migration that nobody killed. One process forks for each death, so that everything is imported once only.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""One room knows the database's dialect: nowhere else in the service is there a word of it."""
+"""One room knows the database's dialect: no other part of the service contains any of it."""
 
 import ast
 import re

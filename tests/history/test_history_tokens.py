@@ -93,7 +93,7 @@ def test_the_pepper_is_private_and_stays(tmp_path: Path) -> None:
         ({"hosts": ["pve[12]"]}, "selects no host"),
         ({"hosts": ["pve1\n"]}, "selects no host"),
         ({"lifetime": 367 * DAY}, "at most 366 days"),
-        ({"lifetime": 0 * DAY}, "longer than nothing"),
+        ({"lifetime": 0 * DAY}, "is valid for more than 0"),
     ],
 )
 def test_a_token_that_makes_no_sense_is_refused(

@@ -1,4 +1,4 @@
-"""Processes of a transaction that hang, die or lose who listens to them: the host ends as promised all the same."""
+"""Processes of a transaction that hang, die or lose their reader: the host ends as promised nevertheless."""
 
 import json
 import os

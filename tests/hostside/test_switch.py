@@ -231,7 +231,7 @@ def test_what_an_earlier_version_armed_is_confirmed_or_undone_by_this_one(applie
     path = applied.root / "var/lib/passerelle/txn" / ID / "journal.json"
     path.write_text(json.dumps({k: v for k, v in applied.journal().items() if k not in ("watched", "way_in")}))
     units = applied.get("units.json")
-    units[f"passerelle-expire-{ID}-0.timer"]["elapses_s"] += 100  # a reload has moved it
+    units[f"passerelle-expire-{ID}-0.timer"]["elapses_s"] += 100  # a reload has postponed it
     applied.put("units.json", units)
     other = applied.copy(tmp_path / "other")
     assert all(proof["ok"] for proof in applied.call("prove", ID)["proofs"])

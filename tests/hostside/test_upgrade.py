@@ -1,5 +1,6 @@
-"""A new version of the file meets a transaction that an earlier one armed, and the other way round: it is confirmed,
-moved, rolled back or brought back by the copy that armed it, and never lost."""
+"""A new version of the file meets a transaction that an earlier one armed, and the reverse. The transaction is
+confirmed, extended or rolled back, also by the copy that armed it, and is never lost.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ def versions(request: pytest.FixtureRequest, earlier: Path, quick: Path) -> tupl
 
 @pytest.fixture
 def upgraded(tmp_path: Path, versions: tuple[Path, Path]) -> Iterator[tuple[Scratch, Answer]]:
-    """A host with a change in force that one version armed, asked by the other from now on; its old state."""
+    """A host with a change in force that one version armed, and that the other version continues; its old state."""
     armer, asker = versions
     host = Scratch(tmp_path / "host", armer)
     before = host.state()

@@ -93,7 +93,7 @@ def test_the_guest_that_lost_its_lease_is_shown_as_shared_and_the_words_stay_who
     assert [(one.rule, one.mac) for one in first] == [("lease-shared", ONE.mac)]
     assert first[0].text == (
         "bc:24:11:00:00:01 (10.10.10.145, dev) and bc:24:11:00:00:02 (10.10.10.145, clone) send the same DHCP "
-        "client-id: dnsmasq keeps one lease for them. The other has no lease and no name, and goes on using its "
+        "client-id: dnsmasq keeps one lease for them. The other has no lease and no name, and still uses its "
         "address. "
         "Fix: give each clone its own machine-id (`systemd-machine-id-setup` after `rm /etc/machine-id`), or set "
         "`dnsmasq.dhcp_ignore_clid: true`"

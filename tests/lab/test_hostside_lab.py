@@ -230,7 +230,10 @@ def test_no_storm_of_reloads_moves_the_deadline(armed_host: Host, what: str) -> 
         (f"systemctl stop passerelle-watch-{ID}", {"expire"}),
         (f"systemctl kill -s SIGSTOP passerelle-watch-{ID}", {"expire"}),
         (f"systemctl kill -s SIGKILL passerelle-watch-{ID}", {"watch", "expire"}),  # systemd starts it again
-        ("ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime", {"watch", "expire"}),  # systemd counts all timers anew
+        (
+            "ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime",
+            {"watch", "expire"},
+        ),  # systemd starts all timers again
     ],
 )
 def test_one_waker_is_enough(armed_host: Host, blow: str, comes: set[str]) -> None:

@@ -29,7 +29,7 @@ def test_the_factor_is_what_each_core_has_to_do(loadavg: str, cores: int, factor
 
 
 def lasts_s(limit_s: float, slowness: Iterator[float], step_s: float = 0.5) -> float:
-    """How long a limit lasts when it is asked every `step_s`."""
+    """How long a limit lasts with a call every `step_s`."""
     now_s = 100.0
     patience = Patience(limit_s, lambda: now_s, lambda: next(slowness))
     while not patience.is_over():

@@ -103,7 +103,7 @@ def hidden(host: HostObserved, paths: Collection[str]) -> HostObserved:
 
 
 def weighed(watch: Watch) -> Weighed:
-    """What a host says where nothing hangs on anything: each package comes and goes alone, each unit is a plain one."""
+    """The answer of a host without dependencies: each package comes and goes alone, each unit is a plain one."""
     names = {state: sorted(t[8:] for t, s in watch.weighed if s == state and t[:8] == "package:") for _, state in WAYS}
     come, gone = (tuple(PackageMove(name, new, old) for name in names[state]) for (new, old), state in WAYS)
     units = {thing[5:] for thing, _ in watch.weighed if thing.startswith("unit:")}
@@ -141,8 +141,9 @@ def done(host: HostObserved, steps: Iterable[Step], blobs: Mapping[str, bytes]) 
 
 
 def undone(host: HostObserved, steps: Iterable[Step], kept: Mapping[str, bytes]) -> HostObserved:
-    """The host after all steps were undone: every fact set to what its step says was there before, in reverse, whatever
-    it is now. `kept` are the bytes that the files had, by their digest: what a host keeps next to its snapshot."""
+    """The host after all steps in reverse: every fact has the value that its step had recorded before, whatever it is
+    now. `kept` are the bytes that the files had, by their digest: what a host keeps next to its snapshot.
+    """
     for step in reversed(list(steps)):
         host = set_fact(host, step.fact, step.before, kept)
     return host

@@ -3,10 +3,9 @@
     mutants(tree, package) -> [Mutant]         in a fixed order
     sampled(found, size, seed) -> [Mutant]     so many of them by chance, all for None
 
-Only code in functions is changed, as mutmut does it: what stands outside of them, as
-the fields of a dataclass, is done before a test begins.
-Left out by rule, never one by one:
-- Text for people: a literal with a blank between two words, and whatever does nothing but take it away. Words are held
+Only code in functions is changed, as mutmut does it. Code outside of functions, such as the fields of a dataclass, runs
+before a test begins. Left out by rule, never one by one:
+- Text for people: a literal with a blank between two words, and code that only removes it. Words are held
   by tests/test_said_words.py and by goldens; which word it is changes nothing that is done. Commands are lists of words
   here, and are changed.
 - What is written to the log (`logger.…(…)`), and how a value prints itself (`__repr__`, `__str__`).

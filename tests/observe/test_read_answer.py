@@ -1,4 +1,4 @@
-"""Whole answers of real hosts, read; and what is the same although its bytes moved."""
+"""Whole answers of real hosts, read; and equal meanings with other bytes."""
 
 import re
 from collections.abc import Mapping

@@ -54,7 +54,7 @@ USUAL = host_by(networking=ON, networkd=OFF)
 
 def plan_of(host: HostObserved, sections: str, *, allowed: bool = False) -> Plan:
     spec = desire(spec_of(head() + sections), KINDS)
-    host = replace(host, weighed=Seen(weighed(spec.watch)))  # as it is asked for what this spec wants
+    host = replace(host, weighed=Seen(weighed(spec.watch)))  # as it is requested for this spec
     return make_plan(spec, LastApplied(), host, permission=Permission(management_change=allowed))
 
 

@@ -1,4 +1,6 @@
-"""Which side moved since the last apply, as a table; and over whole specs: what a person did, and what a commit did."""
+"""Which side changed since the last apply, as a table; and over whole specs: what a person did, and what a commit
+did.
+"""
 
 from dataclasses import dataclass, replace
 

@@ -255,7 +255,7 @@ def test_a_vlan_that_the_kernel_has_not_is_refused_with_the_command_that_makes_i
 
 
 def test_two_different_wishes_for_one_thing_are_a_bug_that_is_said() -> None:
-    with pytest.raises(WishConflictError, match="link:vmbr0 is wanted by bridges and, differently, by bridges"):
+    with pytest.raises(WishConflictError, match="link:vmbr0 gets different values from bridges and bridges"):
         Desired.of("pve1", [Link("bridges", "vmbr0", bridge=True), Link("bridges", "vmbr0", bridge=True, mtu=1400)])
 
 

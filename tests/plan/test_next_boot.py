@@ -1,4 +1,6 @@
-"""What only the next boot breaks: judged from the files, refused whoever insists, told where it is broken already."""
+"""What only the next boot breaks: judged from the files, refused with any override, reported if it is broken
+already.
+"""
 
 import hashlib
 from collections.abc import Mapping

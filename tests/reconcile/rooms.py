@@ -43,8 +43,9 @@ IN_PLACE = InPlace()
 
 @dataclass
 class Hosts:
-    """One host that does as it is told. `trouble` is raised instead of an answer; `ends` are how the next applies end,
-    the last one again and again."""
+    """One host that does what a test says. `trouble` is raised instead of an answer; `ends` are how the next applies
+    end, the last one again and again.
+    """
 
     host: HostObserved | None = None
     trouble: Exception | None = None

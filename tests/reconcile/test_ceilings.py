@@ -88,7 +88,8 @@ async def test_a_raise_to_auto_counts_after_one_approval(room: Room) -> None:
     assert room.hosts.applied == []
     assert room.status.sync_mode == "approve"
     assert (
-        "sync was raised to auto; that counts once a token of scope approve has applied a plan" in room.status.message
+        "sync was raised to auto. It takes effect when a plan is applied with a token of scope approve"
+        in room.status.message
     )
     await room.control.apply("pve1", None, plan_digest(room), "deployer")
     await room.round()

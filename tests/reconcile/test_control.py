@@ -128,7 +128,7 @@ async def test_a_beginning_that_two_plans_share_names_neither(desk: Desk) -> Non
     beginning = plan.digest[: len("sha256:") + 12]
     other = replace(desk.book.plans["plan-1"], id="plan-0", digest=beginning + "0" * 52, state="superseded")
     desk.book.plans["plan-0"] = other
-    with pytest.raises(InputError, match="begins the digests of 2 plans of pve1"):
+    with pytest.raises(InputError, match="is the beginning of the digests of 2 plans of pve1"):
         await desk.control.apply("pve1", None, beginning, "ann")
     assert str(desk.book) == ""
     await desk.control.apply("pve1", None, plan.digest[:-1], "ann")
@@ -249,7 +249,7 @@ async def test_a_question_about_a_packet_is_answered_by_the_revision_in_force(de
     answer = {key: then[key] for key in ("verdict", "rule", "why", "nat")}
     assert answer == HostTracer(spec, KINDS).trace(asked).as_json()
     assert then["commit"] != first["commit"]
-    assert str(then["nat"]).startswith("['sent on to 10.10.10.20:80 by hosts/pve1.yaml:")
+    assert str(then["nat"]).startswith("['forwarded to 10.10.10.20:80 by hosts/pve1.yaml:")
     with pytest.raises(NotFound, match="pve9"):
         await desk.answers.trace("pve9", asked)
     with pytest.raises(InputError, match="there is no zone vmbr9"):

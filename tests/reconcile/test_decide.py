@@ -31,7 +31,7 @@ UNREAD = Plan("pve1", "c", "d", drifts=differs("host", unknown="garbled"), refus
 CUTS = Plan("pve1", "c", "d", drifts=differs("git"), steps=(STEP,), refusals=(Refusal("management-path", "would cut"),))
 CUTTING = Step("link:vmbr1", {"type": "bridge"}, None, "gone", risk="whoever is behind its 2 ports loses the link")
 DISRUPTIVE = Plan("pve1", "c", "d", drifts=differs("git"), steps=(STEP, CUTTING))
-GOING = Step("package:tcpdump", {"version": "4.99"}, None, "gone", risk="packages go")
+GOING = Step("package:tcpdump", {"version": "4.99"}, None, "gone", risk="packages are removed")
 REMOVING = Plan("pve1", "c", "d", drifts=differs("git"), steps=(GOING,))
 STUCK = Plan("pve1", "c", "d", drifts=differs("host"))
 

@@ -82,7 +82,9 @@ async def test_an_unexpected_error_is_in_status_metrics_and_events_at_once(room:
 
 
 async def test_when_a_look_began_is_known_whatever_came_of_it(room: Room) -> None:
-    """Who waits for a look at a host that cannot be reached, as before and in the same words, is told that it ended."""
+    """A client that waits for a look at an unreachable host, as before and with the same message, is informed that it
+    ended.
+    """
     assert room.rounds.tried == {}
     await green(room)
     for trouble in (Unreachable("no route"), Unreachable("no route"), ZeroDivisionError("x"), None):
@@ -255,7 +257,7 @@ async def test_an_unreachable_host_is_not_green_while_the_database_is_locked(
     await room.round()
     drilled = room.queries.drill(drill)
     assert drilled is not None
-    assert drilled.state == "Failed"  # who waited for it is told as soon as it can be written
+    assert drilled.state == "Failed"  # waiting clients are informed as soon as it can be written
     assert room.status.sync == "Synced"
     assert "recording the status of pve1 works again after 1 failure" in caplog.text
 
@@ -266,7 +268,9 @@ async def test_a_host_with_another_key_is_not_tried_again_until_a_commit_or_a_pe
     room.hosts.trouble = HostKeyChanged("pve1 shows another key")
     assert await room.round() is None
     assert (room.status.sync, room.status.reachability) == ("Unknown", "HostKeyChanged")
-    assert [drill.state for drill in map(room.queries.drill, waiting) if drill] == ["Failed"]  # who asked is informed
+    assert [drill.state for drill in map(room.queries.drill, waiting) if drill] == [
+        "Failed"
+    ]  # the requester is informed
     room.hosts.trouble = None
     await room.control.reconcile("pve1", "ann")
     assert await room.round() is not None

@@ -37,7 +37,7 @@ NONCE_IN_SCRIPT = re.compile(rb"@@([0-9a-f]+) done")
 
 
 class AnswersThis:
-    """A host whose shell says `answer`, whatever it is asked."""
+    """A host whose shell says `answer` to every command."""
 
     def __init__(self, answer: bytes) -> None:
         self.answer = answer

@@ -1,5 +1,6 @@
-"""The order of a round and of an apply is code: what is asked of the host and of the history, in which order, and that
-no two stages can be in each other's place unnoticed."""
+"""The order of a round and of an apply is code. These tests hold the calls to the host and to the history in their
+order, and notice if two stages are exchanged.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ OLD = Apply("01OLD", "pve1", "", COMMIT, "", "", "push", "passerelle", "Running"
 
 @dataclass
 class Told:
-    """History and host in one: `lines` is what each was asked, in order; `answers` by name, None where nothing is."""
+    """History and host in one: `lines` are the calls to each, in order; `answers` by name, None if there is none."""
 
     lines: list[str] = field(default_factory=list)
     armed: str = ""

@@ -116,7 +116,7 @@ async def test_nothing_that_the_loop_remembers_is_lost(
         await room.resume()
         after = room.rounds.standing("pve1")
         left_out = MOMENT | {"heals_s"}
-        if situation is applied_and_not_looked_at:  # the base is another since, so who moved is told otherwise
+        if situation is applied_and_not_looked_at:  # the base has changed since, so another side has changed
             assert (after.plan and after.plan.digest) == (before.plan and before.plan.digest)
             left_out |= {"plan", "looked"}
         for name in sorted({field.name for field in fields(Standing)} - left_out):
@@ -206,7 +206,7 @@ async def test_a_row_that_is_damaged_stops_nothing(tmp_path: Path, caplog: pytes
         room.store.keep_sighting(replace(sighting, answer=b"no pickle"))
     with a_room(tmp_path, hosts, forge) as room:
         await room.resume()
-        assert "what was last known of pve1 cannot be read" in caplog.text
+        assert "the last known state of pve1 cannot be read" in caplog.text
         assert await room.answers.observed("pve1") is None
         await room.watcher.look()
         await room.round()

@@ -25,14 +25,15 @@ PUSHES = {
     "a bridge's address": ("10.10.10.1/24, ", "10.10.10.2/24, ", 1, (2, 0), 1),
     "a comment": ("bridges:", "bridges: # two", 0, (1, 0), 1),
 }
-"""What is written instead of what, how many applies follow, how often the first two rounds read the interfaces file,
-and how often dnsmasq's are read by all: once for each text that they have, before and after."""
+"""A replacement, the number of applies that follow, how often the first two rounds read the interfaces file, and how
+often dnsmasq's files are read. They are read once for each text, before and after.
+"""
 
 ONE_EACH = ("kinds/", "resources/")
 """Rooms with a file for each key of a spec and each thing on a host: a push asks all of them."""
 MOST_ENTERED, MOST_ONE_EACH = 89, 48
 """66 and 42 at first; 77 and 42 since stages, requests, events and the dialect have files of their own. The picture of
-the next boot, with programs and single interfaces, adds six. Beside these, each step is one or two files.
+the next boot, with programs and single interfaces, adds six. Besides these, each step is one or two files.
 What a spec does not use is not entered: its forwards, its checks, files of groups."""
 
 
@@ -70,7 +71,7 @@ async def test_a_push_plans_once_a_round_and_reads_each_text_of_a_file_once(push
 
 
 async def test_a_push_enters_few_files(tmp_path: Path) -> None:
-    """Beside the one file for each kind and resource; of the hosts' side the double is in."""
+    """Besides the one file for each kind and resource; on the hosts' side the double is in."""
     with a_room(tmp_path) as room:
         await walked(room, SPEC)
         notice, rounds = await walked(room, SPEC.replace("10.10.10.1/24, ", "10.10.10.2/24, "))

@@ -152,8 +152,8 @@ def notes(before: str, after: str) -> list[str]:
     [
         (TWO, TWO, []),
         (ONE, TWO.replace(", address: 10.10.10.20", ""), []),
-        (TWO, ONE, ["the name web goes away: 10.10.10.137 is nobody then"]),
-        (ONE, ONE.replace("dev", "dev2"), ["the name dev goes away: 10.10.10.135 is dev2 then"]),
+        (TWO, ONE, ["the name web is removed: 10.10.10.137 then has no name"]),
+        (ONE, ONE.replace("dev", "dev2"), ["the name dev is removed: 10.10.10.135 then has the name dev2"]),
         (ONE, ONE.replace(DEV, "bc:24:11:00:00:09"), [
             f"the name dev goes from {DEV}, which has 10.10.10.135 now, to bc:24:11:00:00:09"
         ]),

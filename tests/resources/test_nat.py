@@ -1,4 +1,4 @@
-"""Source NAT is met wherever it stands, never made twice, and only ours is removed."""
+"""Source NAT is recognised in any file, never made twice, and only ours is removed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

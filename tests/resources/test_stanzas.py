@@ -76,7 +76,7 @@ def test_a_broadcast_line_at_which_the_hosts_ifupdown2_fails_is_told_and_goes() 
     plan = make_plan(desired, LastApplied(), host)
     (drift,) = plan.drifts
     assert (drift.difference.field, drift.difference.where, drift.difference.have) == ("addresses", "file", [])
-    sentence = f"ifupdown2 3.0.0 fails at `broadcast` in {MAIN}:13 and does not set 10.10.10.1/24: take the line out"
+    sentence = f"ifupdown2 3.0.0 fails at `broadcast` in {MAIN}:13 and does not set 10.10.10.1/24. Fix: remove the line"
     assert drift.difference.cause == sentence
     (step,) = plan.steps
     assert step.why == f"bridges: vmbr0: addresses ({sentence})"

@@ -1,4 +1,4 @@
-"""Kernel settings: now and at the next boot, met wherever they stand, refused where a later file overrules ours."""
+"""Kernel settings: now and at the next boot, recognised in any file, refused if a later file overrules ours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

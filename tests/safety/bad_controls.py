@@ -1,4 +1,6 @@
-"""Bad changes on copies of the host-side file with one promise taken out: what does not catch them proves nothing."""
+"""Bad changes on copies of the host-side file without one promise: a harness that does not catch them proves
+nothing.
+"""
 
 from typing import NamedTuple
 

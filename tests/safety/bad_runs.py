@@ -176,8 +176,8 @@ def _state(bench: Bench, driver: Driver) -> str:
 def _is_cut(bench: Bench, driver: Driver) -> bool:
     """Is a new connection refused shortly before the deadline, while the change is on trial?
 
-    Asked once, so that a limit is met by the service and not used up by this harness. What the router remembers of ARP
-    is forgotten again and again: it would only put a cut off by half a minute.
+    Called once, so that the service reaches a limit, and this harness does not use it up. What the router remembers of
+    ARP is forgotten again and again: it would only put a cut off by half a minute.
     """
 
     def on_trial() -> bool:

@@ -16,7 +16,7 @@ SIGNED = "X-Signature: sha256=" + "0" * 64
 
 
 class Load:
-    """Everything continues until it is cancelled; `told` counts what came back, by who asked."""
+    """Everything continues until it is cancelled; `told` counts the answers, by client."""
 
     def __init__(self, port: int, token: str) -> None:
         self.port = port

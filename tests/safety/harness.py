@@ -18,7 +18,7 @@ FROZEN_COMMIT = "PASSERELLE_SAFETY_COMMIT"  # in the environment of a harness th
 
 
 def freeze(prefix: str, script: str, parts: tuple[str, ...]) -> Path:
-    """Go on in a copy of the code (`parts` below the checkout), so that a long run judges one version of it.
+    """Continue in a copy of the code (`parts` below the checkout), so that a long run judges one version of it.
 
     Returns, in the copy, the scratch folder: the caller removes it in the end.
     """

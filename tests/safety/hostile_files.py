@@ -1,4 +1,4 @@
-"""Odd files on a hostile host, really there: each is made at the console before, and taken away after.
+"""Odd files on a hostile host, really there: each is made at the console before, and removed after.
 
 FILES[name] = (made, gone)          two shell scripts
 """

@@ -1,9 +1,9 @@
-"""The sshd of the hostile host: runs what it is asked on the real host, and lies about what came of it.
+"""The sshd of the hostile host: runs the commands on the real host, and lies about the results.
 
     python -m tests.safety.hostile_server FOLDER        in the network of the host
 
-FOLDER holds `behaviour` (the name of what it does now, read again for each connection and question), `client.pub`,
-`host_key`, `leader` (the host's PID 1); it writes `met`: a line for each time that a behaviour met the service.
+FOLDER holds `behaviour` (its present name, read again for each connection and question), `client.pub`, `host_key`,
+`leader` (the host's PID 1). It writes `met`: a line for each time that a behaviour met the service.
 """
 
 import asyncio

@@ -58,8 +58,8 @@ def strace(trace: Path, *options: str) -> tuple[str, ...]:
 
 
 def mutating_calls(host: ScratchHost, workload: Workload, situation: Situation) -> list[tuple[str, int, str]]:
-    """(call, its number among all of that name, its line) of every mutating call to the host's files, to what a
-    command gets to read, and to standard output; from one undisturbed run.
+    """(call, its number among all of that name, its line) of every mutating call in one undisturbed run. Such calls
+    write to the host's files, to the input of a command, and to standard output.
     """
     trace = host.folder / "trace"
     options = strace(trace, "-y", "-s", "40", "-e", "trace=" + MUTATING)

@@ -1,4 +1,6 @@
-"""Copies of the host-side file with one promise taken out, on a lab host: what does not catch them proves nothing."""
+"""Copies of the host-side file without one promise, on a lab host: a harness that does not catch them proves
+nothing.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -9,8 +9,9 @@ FAULTS = ("controller", "host", "power", "link")
 STORMS = ("reload", "reexec", "zone")
 BLOWS = {"timer": "passerelle-expire-*.timer", "watcher": "passerelle-watch-*.service"}
 SWITCH_FAULTS = (*STORMS, *BLOWS)
-"""Those that strike what would undo the change: systemd reloads, executes itself anew or counts its timers anew, again
-and again until the host is back; or one waker is stopped."""
+"""Faults that hit the rollback itself. systemd reloads, executes itself again or restarts its timers, again and again
+until the host is back. Or one waker is stopped.
+"""
 STEPS, ON_CONFIRM = 14, 14
 """The change has this many steps before the confirmation, and this is the number of the one at it."""
 TRIGGERS = ("deadline", "failed")

@@ -19,8 +19,9 @@ REACH_S = 40.0  # a loaded machine takes its time to come to a point
 BOOT_S = 60.0
 DRIVER_S = 75.0
 SLOW, SLOW_S = 4.0, 50.0
-"""A machine with so many processes that want to run per processor is asked again, and a host on it has so much longer
-to come back: what has not come by then is locked out on any machine."""
+"""On a machine with that many runnable processes per processor, a run is repeated, and a host has that much longer to
+come back. A host that is not back by then would be locked out on any machine.
+"""
 KINDS = ("lockouts", "mixed", "disagreements", "late", "failed")
 ON_TIME_S = 5.0
 """How long after the deadline a host is back at the latest when the switch itself was struck."""
@@ -160,8 +161,9 @@ def run(
 
 
 def _was_taken_over(bench: Bench, case: Case) -> bool:
-    """The process stopped at the last point of a rollback, and the other waker ended it before this harness saw it: a
-    stopped holder of the lock is killed after a second. The fault strikes then what that one left."""
+    """The process stopped at the last point of a rollback, and the other waker ended it before this harness saw it. A
+    stopped holder of the lock is killed after a second. The fault strikes then what that one left.
+    """
     return case.point == "restored" and case.fault not in SWITCH_FAULTS and bench.look(REACHED) == case.point
 
 
@@ -211,7 +213,7 @@ def _strike(bench: Bench, case: Case, driver: Driver, whole: Whole, undo: contex
 
 
 def _strike_switch(bench: Bench, case: Case, driver: Driver, pid: int, storm: contextlib.ExitStack) -> None:
-    """Strike what would undo the change, and let the stopped process go on. Nobody confirms unless one is `alive`."""
+    """Hit the rollback, and let the stopped process continue. Nobody confirms unless one is `alive`."""
     if not case.alive:
         driver.kill()
     if case.fault in STORMS:

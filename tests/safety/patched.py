@@ -1,4 +1,4 @@
-"""Copies of the host-side file with one promise taken out: a harness that does not catch them proves nothing."""
+"""Copies of the host-side file without one promise: a harness that does not catch them proves nothing."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,9 +1,9 @@
 """The model: every version of a file that anybody wrote is still there, or somebody who saw it took it away.
 
-Operations of an operator name what they replaced (they change places with it, atomically). A transaction replaces
-what is in its snapshot, and the plan must have named just that (compare and swap). What a rollback finds in the place
-of its own file, it keeps and names in the journal. So for each file the books balance: a version is there once for
-each time it was written or brought back, less each time it was taken away by somebody who knew it.
+Operations of an operator name what they replaced (they change places with it, atomically). A transaction replaces what
+is in its snapshot, and the plan must have named just that (compare and swap). What a rollback finds in the place of its
+own file, it keeps and names in the journal. So for each file the numbers have to match. A version is there once for
+each time it was written or restored, minus each time that somebody who knew it removed it.
 
     confirmed transaction   takes its snapshot, gives what it wrote
     rolled back             takes what it names as found (someone's edit on trial), gives nothing: old for new for old

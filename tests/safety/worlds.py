@@ -40,7 +40,7 @@ def read_file(path: Path) -> FileState:
 
 
 def read_tree(root: Path) -> tuple[dict[str, FileState], tuple[str, ...]]:
-    """Regular files by their path below the root, and the names of all that is none."""
+    """Regular files by their path below the root, and the names of everything else."""
     files: dict[str, FileState] = {}
     others: list[str] = []
     for folder, folders, names in os.walk(root):
@@ -98,7 +98,7 @@ def _told(file: FileState | None) -> str:
 def torn(root: Path, old: World, new: World, identifier: str) -> str:
     """At any moment each file has one of its two whole states; in words what is not so.
 
-    Beside them there may only be our own temporary files, which no program reads.
+    Besides them there may only be our own temporary files, which no program reads.
     """
     files, _ = read_tree(root)
     temporary = re.compile(rf"(/[^/]+)*/\.[^/]+\.passerelle-{identifier}")

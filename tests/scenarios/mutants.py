@@ -81,7 +81,7 @@ class Exchanged(MetaPathFinder):
 
 
 def forget(names: set[str]) -> None:
-    """Import these modules again when they are asked for."""
+    """Import these modules again when they are needed."""
     for name in names & sys.modules.keys():
         del sys.modules[name]
         parent, _, last = name.rpartition(".")

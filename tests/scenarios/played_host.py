@@ -40,8 +40,10 @@ def refused(reason: str, error: str, **more: Json) -> Said:
 
 @dataclass
 class PlayedHost:
-    """One host. What a scenario breaks: `trouble` meets every connection, `locks_out` new ones while a change is in
-    force, `fails_at` the step of a fact, `stuck` any rollback, `silent` the probe of a name after the change."""
+    """One host. The faults of a scenario. `trouble` affects every connection, `locks_out` new ones while a change is in
+    force. `fails_at` is for the step of a fact, `stuck` for any rollback, `silent` for the probe of a name after the
+    change.
+    """
 
     clock: Clock
     host: HostObserved = field(default_factory=lambda: bare_host(Watch()))

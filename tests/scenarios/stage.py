@@ -42,7 +42,7 @@ async def nothing() -> None:
 
 
 class Stage:
-    """One service and its hosts; `at` is the one that is spoken of. Started with `start`, again after `stop` or after
+    """One service and its hosts; `at` is the host of the next lines. Started with `start`, again after `stop` or after
     it died."""
 
     def __init__(self, folder: Path, ceilings: Mapping[str, str]) -> None:

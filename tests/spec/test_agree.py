@@ -56,7 +56,7 @@ FIELDS_PAGE = Path(__file__).parent.parent.parent / "deploy/docs/fields.md"
 
 
 def short(field: str) -> str:
-    """The name under which a field stands in `LOOSER`: rules are the same wherever they stand."""
+    """The name of a field in `LOOSER`: rules are the same in every place."""
     return field.replace("groups.*[]", "rules[]").removeprefix("firewall.").removeprefix("guests.*.firewall.")
 
 
@@ -115,7 +115,7 @@ def frozen(value: Any) -> Any:
 
 
 def lint_takes(file: str, place: Place, new: Any) -> bool:
-    """Whether lint has nothing against a value by itself: its characters, type, grammar and bounds. Keys of what is
+    """Whether lint accepts a value on its own: its characters, type, grammar and bounds. Keys of what is
     outside a list may be in another file."""
     written = {new: 1} if place.is_key else {"value": new}
     if document.load(json.dumps(written, ensure_ascii=False).encode()).problems:

@@ -1,4 +1,4 @@
-"""The key `checks`: what may be asked, by whom, and what is reported of the rest."""
+"""The key `checks`: which probes are allowed, who runs them, and what is reported of others."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,6 @@
-"""How long reading takes at most, whatever is in the files: CPU time beside that of an ordinary file, in one run."""
+"""How long reading takes at most, whatever is in the files: CPU time compared with that of an ordinary file, in one
+run.
+"""
 
 import gc
 import time

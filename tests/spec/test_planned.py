@@ -1,4 +1,4 @@
-"""What lint accepts can be planned: no value passes here and stops the planner, whatever stands in the other keys."""
+"""What lint accepts can be planned: no value passes here and stops the planner, for any values of the other keys."""
 
 from pathlib import Path
 from typing import Any

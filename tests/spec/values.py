@@ -1,6 +1,6 @@
 """Values to put into a spec: what a schema describes, what is next to it, and what people write in its place.
 
-places(document, schema) -> every scalar and key of a document with the schema that speaks of it
+places(document, schema) -> every scalar and key of a document with its schema
 values(schema, good) -> a strategy
 """
 
@@ -54,7 +54,7 @@ POOL: list[Any] = [
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands, or a key; the schema of it; its name in the reference, as in `bridges.*.addresses[]`."""
+    """The place of a value or a key; its schema; its name in the reference, as in `bridges.*.addresses[]`."""
 
     path: Path
     schema: Schema
@@ -177,7 +177,7 @@ def key_patterns(schema: Schema) -> list[str]:
 
 
 def values(place: Place, root: Schema) -> st.SearchStrategy[Any]:
-    """What may stand in a place, and what may not."""
+    """The allowed and the forbidden values of a place."""
     if place.is_key:
         patterns = [re.compile(p.removeprefix("^").removesuffix("$"), re.ASCII) for p in key_patterns(place.schema)]
         texts = [st.sampled_from([v for v in POOL if isinstance(v, str)]), edited(str(place.good))]

@@ -30,7 +30,7 @@ PasswordAuthentication no
 
 @dataclass(frozen=True)
 class Sshd:
-    """A running server: where it is, and the key that it lets in."""
+    """A running server: its address, and the key that it accepts."""
 
     port: int
     host_key: asyncssh.SSHKey

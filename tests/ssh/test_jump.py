@@ -138,7 +138,7 @@ async def test_a_jump_host_that_forwards_nothing_says_what_to_set(
 async def test_the_line_of_the_key_command_lets_a_jump_host_forward(
     pool: Connections, inner: Sshd, tmp_path: Path, permitted: str
 ) -> None:
-    """The plain line forbids it, whatever the sshd allows; `permitopen` beside it limits the targets, as documented."""
+    """The plain line forbids it, whatever the sshd allows; `permitopen` also limits the targets, as documented."""
     file = tmp_path / "key" / "ssh_key"
     file.parent.mkdir()
     file.write_bytes(CLIENT_KEY.export_private_key())

@@ -4,9 +4,9 @@
     destination(published, …) -> Published | None   which of them takes a packet
 
 A packet is sent on by the address that it was sent to, wherever it comes from: from outside, from a guest, from the
-host itself (chain output). Clients from outside keep their address. A guest in the network of the one it asks would get
-the answer straight from its neighbour, whom it never asked: such packets leave under the host's address there. Where no
-firewall closes the guests' networks to neighbours of the uplink, the table does.
+host itself (chain output). Clients from outside keep their address. A guest in the same network would get the answer
+directly from its neighbour, with an address to which it sent nothing. So such packets leave under the host's address.
+Where no firewall closes the guests' networks to neighbours of the uplink, the table does.
 """
 
 from collections.abc import Iterator, Sequence

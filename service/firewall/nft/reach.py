@@ -2,8 +2,8 @@
 
     differences(before, after) -> (Change, …)       each with what opens or closes, in as few boxes as they make
 
-The space of packets is cut along one dimension after the other (protocol, port, interface, source, …) at the borders of
-the rules that still count; where both tables are decided alike, or only rules count that both have, nothing is cut any
+The space of packets is cut along one dimension after the other (protocol, port, interface, source, …), at the borders
+of the rules that still count. If both tables decide alike, or only rules count that both have, nothing is cut any
 further. Raises TooMuch beyond a bounded amount of work.
 """
 
@@ -125,7 +125,9 @@ def _meet(one: Box, other: Box) -> bool:
 
 
 def _mark_changed(one: _Side, other: _Side) -> bool:
-    """Mark the rules that only one of them has, or that moved. Returns whether path and policies are the same."""
+    """Mark the rules that only one of them has, or that have another place. Returns whether path and policies are the
+    same.
+    """
     for chain in {*one.places, *other.places}:
         a = [one.entries[n] for n in one.places.get(chain, [])]
         b = [other.entries[n] for n in other.places.get(chain, [])]
@@ -225,7 +227,7 @@ class _Comparison:
         return "return"
 
     def either(self, side: _Side, chain: str, left: int, active: int, undecided: int, bit: int, level: int) -> str:
-        """Where a rule may match or not: decided all the same if it does what happens without it."""
+        """Where a rule may match or not: decided nevertheless if it does what happens without it."""
         verdicts = {side.entries[bit.bit_length() - 1].verdict}
         while left and verdicts <= {"drop", "accept"} and len(verdicts) == 1:
             low = left & -left

@@ -3,9 +3,9 @@
     read_program(normal, labels, known) -> Program        Program.through(("prerouting", "input"))
 
 Only the first packet of a flow counts: what is about known connections is passed over, so are logs and limits. A
-condition in words that are not known here is kept as one of its own: it holds or it does not. ValueError where a rule
-decides by what its JSON does not carry: a named set or map, a program behind a queue, iptables' parts (`xt`, listed
-without their options by nft 1.0.6 to 1.1.7).
+condition in words that are not known here is kept as one of its own: it holds or it does not. ValueError if a rule
+decides by something that its JSON leaves out: a named set or map, a program behind a queue, iptables' parts. nft 1.0.6
+to 1.1.7 lists `xt` without its options.
 """
 
 import ipaddress
@@ -39,7 +39,7 @@ _ASIDE = frozenset({
     "limit", "log", "counter", "last", "mangle", "notrack", "ct helper", "ct timeout", "ct expectation", "secmark",
     "dup", "set", "map", "meter",
 })  # fmt: skip
-"""Statements that a packet passes: they change or count something beside it."""
+"""Statements that a packet passes: they change or count something else."""
 _CONDITIONS = frozenset({"quota", "ct count"})
 """Statements after which a rule may end, as after a match."""
 MOST_SHOWN = 200
@@ -151,7 +151,7 @@ def _mapped(chain: str, conditions: Mapping[str, Ranges], body: Mapping[str, Jso
     data = body.get("data")
     pairs = data.get("set") if isinstance(data, dict) else None
     if not isinstance(pairs, list):
-        raise ValueError("a map whose elements stand elsewhere")
+        raise ValueError("a map whose elements are listed elsewhere")
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[1], dict):
             continue
@@ -196,12 +196,12 @@ def _match(body: Mapping[str, Json], labels: Labels) -> list[Condition] | None:
         if known is not None:
             return known
     if any(isinstance(item, str) and item.startswith("@") for item in items):
-        raise ValueError("a set whose elements stand elsewhere")
+        raise ValueError("a set whose elements are listed elsewhere")
     return [(_own_name(statement_words({"match": dict(body)})), ((1, 1),))]
 
 
 def _own_name(words: str) -> str:
-    """The name of a condition that is no dimension: its words. Two that differ behind the cut have two names."""
+    """The name of a condition that is not a dimension: its words. Two that differ behind the cut have two names."""
     return words if len(words) <= MOST_SHOWN else f"{words[:MOST_SHOWN]}… {digest_of(words)[:19]}"
 
 

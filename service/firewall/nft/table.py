@@ -5,9 +5,9 @@
 One table for both families; the sets of rules are written out as ranges, longest prefix first, so that an exception is
 a hole. The chain `refuse` answers as Proxmox's PVEFW-reject does.
 
-A closed chain ends with a line that drops, and never by its policy alone: while a table takes the place of another, the
-kernel has the new chain's lines in force before its policy (measured on Linux 6.18: until the commit comes to the chain
-its policy is accept, and in 200 changes under a flood some 20 packets passed).
+A closed chain ends with a line that drops, and never by its policy alone. While a table replaces another, the kernel
+uses the new chain's lines before its policy. Measured on Linux 6.18: the policy is accept until the commit reaches the
+chain. In 200 changes under a flood some 20 packets passed.
 """
 
 from collections.abc import Iterator, Sequence

@@ -20,7 +20,7 @@ _PLACE = frozenset({"family", "table", "name", "chain"})
 _NAMES = frozenset({"iifname", "oifname", "ibrname", "obrname", "iif", "oif"})
 """Keys of `meta` that are interfaces: nft puts their names in quotes and leaves out the word meta."""
 _FLAGS = frozenset({"state", "status", "flags"})
-"""What is a set of flags: compared by `in` without a word."""
+"""A set of flags: compared by `in`, which is not written."""
 _BARE = frozenset({"accept", "drop", "return", "continue", "masquerade", "redirect", "notrack", "counter", "log"})
 
 
@@ -132,7 +132,7 @@ def _leads(kind: str, body: Json) -> str:
 
 
 def _reject(_kind: str, body: Json) -> str:
-    if body == {"type": "icmpx", "expr": "port-unreachable"}:  # what nft(8) does without a word
+    if body == {"type": "icmpx", "expr": "port-unreachable"}:  # what nft(8) does by default
         return "reject"
     if body == {"type": "tcp reset"}:
         return "reject with tcp reset"

@@ -35,7 +35,7 @@ class Card:
 
     @property
     def port(self) -> str:
-        """vm200i0: how the card is spoken of."""
+        """vm200i0: the name of the card in messages."""
         return f"{self.vmid}i{self.key[3:]}"
 
 

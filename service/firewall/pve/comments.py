@@ -2,10 +2,10 @@
 
     keep_comments(new, old) -> bytes
 
-Proxmox passes over a line that begins with `#` wherever it stands, so carrying one over changes nothing that is
-enforced. A comment stays above the line it was above; if that line is gone, above the next one of its section that
-is left, else at the section's end; with the section gone, at the end of the file. A blank line parts the comments at a
-section's end from those of the next head.
+Proxmox ignores every line that begins with `#`, so keeping one changes nothing that is enforced. A comment stays above
+the line it was above. If that line is gone, it is above the next remaining line of its section, or at the section's
+end. If the section is gone, it is at the end of the file. A blank line parts the comments at a section's end from those
+of the next head.
 """
 
 from collections import defaultdict

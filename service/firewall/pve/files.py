@@ -60,7 +60,8 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
 @dataclass(frozen=True, slots=True)
 class PveReading:
     """What was read of one file. `fatal` is why Proxmox keeps its old rule set, "" if it continues; `replaced` is what
-    stands again further down, without a word from Proxmox."""
+    is defined again further down, which Proxmox does not report.
+    """
 
     level: Level
     warnings: tuple[str, ...] = ()
@@ -223,7 +224,7 @@ class _Reader:
         rest = rest.rstrip(WHITE) if "#" in line else rest
         pair = _ALIAS_LINE.fullmatch(rest)
         if pair is None:
-            reason = "an alias is NAME, one blank, ADDRESS; Proxmox skips this line without a word"
+            reason = "an alias is NAME, one blank, ADDRESS; Proxmox skips this line silently"
             self.ignored.append(Ignored(self.where, decoded(line), reason))
             return
         value = ip_or_cidr(pair[2])

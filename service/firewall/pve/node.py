@@ -59,8 +59,9 @@ class NodeFirewall:
 
 @dataclass(frozen=True, slots=True)
 class PveFolder:
-    """A folder as read. `fatal` is why Proxmox would not even get as far as compiling, "" if it would; `replaced` is
-    what stands again further down in its file."""
+    """A folder as read. `fatal` is why Proxmox would not even compile, "" if it would; `replaced` is what is defined
+    again further down in its file.
+    """
 
     firewall: NodeFirewall
     warnings: tuple[str, ...]

@@ -11,7 +11,7 @@ from service.firewall.terms.model import LOG_LEVELS, LevelKind, Setting
 from service.firewall.terms.names import names
 
 DEAD_MAN_S = 60
-"""`enable: TIME` in cluster.fw holds until this long after the time (seconds since 1970), a way back from a lockout."""
+"""`enable: TIME` in cluster.fw holds until this long after the time (seconds since 1970), so that a lockout ends."""
 
 CONNTRACK_HELPERS = ("amanda", "ftp", "irc", "netbios-ns", "pptp", "sane", "sip", "snmp", "tftp")
 

@@ -1,7 +1,7 @@
 """Addresses as three programs read them: Proxmox's files, Perl's Net::IP (which checks rules), and iptables.
 
-They differ: host bits are an error in a rule's address but fine in an alias or a set; `192.0.2` is 192.0.2.0 for
-Net::IP and iptables; iptables takes numbers with a leading 0 as octal.
+They differ. Host bits are an error in a rule's address but fine in an alias or a set. `192.0.2` is 192.0.2.0 for
+Net::IP and iptables. iptables takes numbers with a leading 0 as octal.
 """
 
 import re

@@ -1,7 +1,7 @@
 """What Perl's Net::IP accepts as an address, a prefix or a range, with its words for what it does not accept.
 
 Proxmox checks the addresses of rules with it. Its peculiarities are part of the meaning of the files: fewer than four
-quads are filled with zeros, and a prefix length that is not a number is not looked at.
+quads are filled with zeros, and a prefix length that is not a number is ignored.
 """
 
 import re

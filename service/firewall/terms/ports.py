@@ -1,7 +1,7 @@
 """Ports of rules: what Proxmox accepts, and what iptables then makes of it.
 
-iptables reads ports in two ways (measured with 1.8.9): for tcp, sctp and lists a leading 0 is octal and a service must
-be one of the protocol; for a single port of udp or dccp numbers are decimal and a service of any protocol will do.
+iptables reads ports in two ways (measured with 1.8.9). For tcp, sctp and lists a leading 0 is octal, and a service must
+be one of the protocol. For a single port of udp or dccp numbers are decimal, and a service of any protocol is accepted.
 """
 
 import re

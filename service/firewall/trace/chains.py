@@ -2,8 +2,8 @@
 
     Ruleset.walk(chain, flow) -> Outcome
 
-A chain of thousands of rules is walked by the few steps that can match: those bound to the packet's destination port,
-to a network that holds its source or its destination, and those that are bound to nothing of the kind.
+In a chain of thousands of rules, only the few steps that can match are visited. They are for the packet's destination
+port, for a network with its source or its destination, or without such a condition.
 """
 
 from collections.abc import Callable, Iterator

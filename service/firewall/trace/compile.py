@@ -2,8 +2,8 @@
 
     compile_family(firewall, sets, family) -> Compiled
 
-The chains are Proxmox's: PVEFW-HOST-IN and -OUT, GROUP-…-IN and -OUT, one pair for each card with firewall=1 of a guest
-that is switched on, PVEFW-FWBR-IN before all of them. FORWARD rules make no chain: this back end knows none.
+The chains are Proxmox's: PVEFW-HOST-IN and -OUT, and GROUP-…-IN and -OUT. Each card with firewall=1 of a guest that is
+switched on has a pair. PVEFW-FWBR-IN comes before all of them. FORWARD rules make no chain: this back end knows none.
 """
 
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ class Compiled:
 
 
 def compile_family(firewall: NodeFirewall, sets: Sets, family: Family) -> Compiled:
-    """The chains of one family; the cluster's switch is not looked at."""
+    """The chains of one family; the cluster's switch is ignored."""
     compiler = _Compiler(firewall, sets, family, Compiled(Ruleset(family)))
     compiler.run()
     return compiler.result

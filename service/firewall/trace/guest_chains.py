@@ -7,8 +7,9 @@
     bridge-in       before everything, on the bridge: nobody sends under the name of another (stateless)
     bridge-out      to a guest only under an address that is its own (stateless)
 
-The order inside is Proxmox's: DHCP, then the rules, then the policy. A guest is told apart by its MAC address as sender
-and, on a bridge, as receiver; what is routed to it or comes from the host by its addresses, which it may not change.
+The order inside is Proxmox's: DHCP, then the rules, then the policy. A guest is identified by its MAC address as sender
+and, on a bridge, as receiver. Packets that are routed to it or come from the host are identified by its addresses,
+which it may not change.
 """
 
 from collections.abc import Callable, Iterator

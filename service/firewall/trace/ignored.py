@@ -2,7 +2,7 @@
 
     ignored_lines(files, node) -> (Ignored, …)      in the order of files and lines, one a line
 
-Switches are not looked at: a line is judged as if the firewall were on, so that nothing surprises when it is.
+Switches are ignored: a line is judged as if the firewall were on, so that nothing surprises when it is.
 """
 
 from collections.abc import Iterator, Mapping

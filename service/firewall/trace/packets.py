@@ -1,4 +1,4 @@
-"""A packet as it is asked about, and as the filter sees it: the first of its flow.
+"""A packet as in the question, and as the filter sees it: the first of its flow.
 
     parse_packet(fields) -> Question       fields: from, to, proto, source, dest, and where they are known dport, sport,
                                            dsttype, mac, flags, dest_mac, port (of a bridge); raises InputError

@@ -1,18 +1,18 @@
-"""What the files make of an interface at the next boot: by meaning, however it is spelled and wherever it stands.
+"""What the files make of an interface at the next boot: by meaning, in any spelling and any file.
 
 Rules that ifupdown2 3.0.0 follows and that are easy to get wrong (its addons address.py and bridge.py):
 
 - all stanzas of one interface count together; any `auto` among them brings up all of them;
 - a `netmask` belongs to the address at its position and is lost when it is above the first `address`;
-- positions count through all stanzas of an interface: below `address 10.0.0.1/24` in one stanza, the first netmask of
-  another stanza belongs to that address, which has its own, and the other stanza's address is a /32;
+- positions count through all stanzas of an interface. With `address 10.0.0.1/24` in one stanza, the first netmask of
+  another stanza belongs to that address, which has its own. So the other stanza's address is a /32;
 - an address that cannot be read takes every other address of the interface with it: none is set;
 - at an address that has a `broadcast` it fails, at boot and at ifreload (`broadcast_fails` of a program; the error is
   "'str' object has no attribute 'packed'", lib/nlcache.py). It sets neither this address nor any below it;
 - with `pointopoint`, by its position, an address has the prefix of the other end: /32 if none is written;
 - the port of a bridge gets no addresses;
-- what an interface stands on comes up with it, without an `auto` line of its own: ports of a bridge, links of a bond,
-  the link below a VLAN or a VXLAN (get_dependent_ifacenames of the addons; seen);
+- links that an interface needs come up with it, without an `auto` line of their own. These are ports of a bridge, links
+  of a bond, the link below a VLAN or a VXLAN (get_dependent_ifacenames; seen);
 - of an option given twice in a stanza the first counts, over several stanzas the last one applied;
 - an interface is a bridge when it has `bridge-ports` or `bridge-vlan-aware`; unsaid, STP is off, forward delay 15 s.
 """
@@ -48,7 +48,7 @@ from service.formats.up_lines import Effect, LinkForwarding, effects
 ADDRESS_ATTRIBUTES = ("netmask", "broadcast", "scope", "preferred-lifetime")
 """Options that ifupdown2 ties to an address by their position."""
 LOWER_LINK_OPTIONS = ("bond-slaves", "bond-ports", "vlan-raw-device", "vxlan-physdev")
-"""Options that name the links on which an interface stands; a bridge's ports beside."""
+"""Options that name the links that an interface needs, besides a bridge's ports."""
 
 
 def entries_of(stanza: Stanza, program: BootProgram) -> list[AddressEntry]:
@@ -255,7 +255,7 @@ def meanings(config: InterfacesConfig) -> Mapping[str, IfaceMeaning]:
 
 
 def _with_lower_links(made: Mapping[str, IfaceMeaning]) -> dict[str, IfaceMeaning]:
-    """ifupdown2 brings up every link on which another one stands that it brings up."""
+    """ifupdown2 brings up every link that another interface needs at boot."""
     todo = [name for name, have in made.items() if have.at_boot]
     lower: set[str] = set()
     while todo:
@@ -286,7 +286,7 @@ def _without_addresses_of_ports(made: Mapping[str, IfaceMeaning]) -> dict[str, I
 
 @dataclass(frozen=True, slots=True)
 class BootEffect:
-    """One thing that a shell line does when `interface` comes up at boot, and where the line stands."""
+    """One thing that a shell line does when `interface` comes up at boot, and the place of the line."""
 
     effect: Effect
     interface: str

@@ -56,10 +56,10 @@ def edit(data: bytes, changes: Iterable[Change]) -> bytes:
 
 
 def edit_files(files: Mapping[str, bytes], changes: Iterable[Change], read: Read = load) -> dict[str, bytes]:
-    """The main file and what it sources, changed where the stanzas stand. Returns the files that are not as before.
+    """The main file and what it sources, changed at the stanzas' own places. Returns the files that are not as before.
 
     `read` takes the files as `load` does; a caller that reads them, too, lets each text be read once. Where its
-    program's `broadcast_fails` holds, `broadcast` lines that cost addresses are taken out.
+    program's `broadcast_fails` holds, `broadcast` lines that cost addresses are removed.
     """
     todo = tuple(changes)
     now = dict(files)

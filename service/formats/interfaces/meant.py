@@ -51,7 +51,7 @@ class PlacedOption:
 
 @dataclass(frozen=True, slots=True)
 class StanzaPlace:
-    """Where a stanza stands."""
+    """The place of a stanza."""
 
     path: str
     first_line: int
@@ -83,12 +83,12 @@ class LostMask:
 
 @dataclass(frozen=True, slots=True)
 class IfaceMeaning:
-    """One interface at the next boot. Two are equal when the boot would do the same, wherever the lines stand.
+    """One interface at the next boot. Two are equal when the boot would do the same, whatever the order of the lines.
 
-    `addresses` are sorted CIDRs with host bits; `gateways` sorted addresses; `peers` the other ends of `pointopoint`
-    lines, sorted; `other` are options that are not
-    understood here (or whose value cannot be read); `options` are all lines with their places. `broadcast` is there
-    whether the host's ifupdown fails at it or not. `is_lower`: another interface that the boot brings up needs it.
+    `addresses` are sorted CIDRs with host bits, `gateways` sorted addresses, `peers` the other ends of `pointopoint`
+    lines, sorted. `other` are options that are not understood here, or whose value cannot be read. `options` are all
+    lines with their places. `broadcast` is there whether the host's ifupdown fails at it or not. `is_lower`: another
+    interface that the boot brings up needs it.
     """
 
     name: str
@@ -112,7 +112,8 @@ class IfaceMeaning:
     @property
     def at_boot(self) -> bool:
         """Whether the boot brings it up: `auto`, class mgmt, class hotplug (if the link exists by then), or for another
-        one that stands on it."""
+        one that needs it.
+        """
         return self.auto or self.is_lower or "hotplug" in self.classes or "mgmt" in self.classes
 
     def boot_effects(self) -> tuple[Effect, ...]:

@@ -3,10 +3,10 @@
 The rules are those of ifupdown2's own reader (`ifupdown/networkinterfaces.py`), which differs from interfaces(5) of
 the classic ifupdown in places that matter:
 
-- a stanza ends at the next keyword (`auto`, `allow-…`, `iface`, `vlan`, `source`), not at a blank line; any other
-  line inside a stanza is an option, so a misspelt keyword becomes an option of the stanza above it;
+- a stanza ends at the next keyword (`auto`, `allow-…`, `iface`, `vlan`, `source`), not at a blank line. Any other line
+  inside a stanza is an option, so a misspelt keyword becomes an option of the stanza above it;
 - `_` in option names is `-`; `#` starts a comment only at the start of a line; `$IFACE` is replaced in values;
-- every backslash of the file, even one in a comment, joins what stands around it;
+- every backslash of the file, even one in a comment, joins the text around it;
 - `auto NAME` counts only for stanzas that are below it; `allow-auto` is a class of its own and brings nothing up;
 - `source` takes one glob; `source-directory` and `mapping` are errors;
 - a lone `iface`, `source`, `vlan` or `allow-x` stops the reader: nothing of any file is applied.
@@ -19,7 +19,7 @@ from service.formats.read_once import read_once
 
 MAIN_FILE = "/etc/network/interfaces"
 FILES = (MAIN_FILE, "/etc/network/interfaces.d/*")
-"""Where Debian's interfaces stand: the main file sources the folder."""
+"""Debian's interfaces files: the main file sources the folder."""
 
 MAX_FILE_BYTES = 1 << 20
 MAX_LINES = 20_000
@@ -153,7 +153,7 @@ class InterfacesFile:
 
     @property
     def auto(self) -> frozenset[str]:
-        """Names on `auto` lines, wherever they stand."""
+        """Names on `auto` lines, anywhere in the files."""
         return frozenset(n for i in self.items if isinstance(i, AutoLine) and i.allow_class is None for n in i.names)
 
     @property

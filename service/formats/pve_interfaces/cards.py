@@ -29,7 +29,7 @@ def with_cards(read: PveInterfaces) -> PveInterfaces:
 
 
 def _named(user_name: str, user: PveInterface) -> Iterator[str]:
-    """The interfaces that one needs. A VLAN in dotted form stands on the card before the dot."""
+    """The interfaces that one needs. A VLAN in dotted form belongs to the card before the dot."""
     if alias := ALIAS_NAME.fullmatch(user_name):
         yield alias[1]
     for key in _NAMING:

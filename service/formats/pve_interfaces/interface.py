@@ -106,7 +106,7 @@ class PveInterface:
 
 
 class OtherLine(NamedTuple):
-    """A line outside stanzas, kept as it stands, and its place among stanzas and other lines."""
+    """A line outside stanzas, kept as it is, and its place among stanzas and other lines."""
 
     place: int
     text: str

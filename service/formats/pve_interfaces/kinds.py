@@ -82,7 +82,7 @@ def _ovs_kind(interface: PveInterface, expected: Kind) -> Kind:
 
 
 def _bond_kind(interface: PveInterface) -> Kind:
-    """A bond of the kernel, or of Open vSwitch: the mode of the latter stands among its options."""
+    """A bond of the kernel, or of Open vSwitch: the mode of the latter is one of its options."""
     settings = interface.settings
     ovs_type = settings.get("ovs_type")
     if ovs_type != "OVSBond":

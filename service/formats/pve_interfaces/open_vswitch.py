@@ -26,7 +26,7 @@ def take_option(settings: dict[str, str | int], key: str) -> str | None:
 
 
 def put_options(settings: dict[str, str | int], **new: str | None) -> None:
-    """Set options; one without a value is taken out."""
+    """Set options; one without a value is removed."""
     options = _options(settings)
     for key, value in new.items():
         if value in (None, "", "0"):

@@ -1,9 +1,9 @@
 """Reading: from the bytes of an interfaces file to what Proxmox keeps of them.
 
-The lines are read as Proxmox's reader does, by what it was measured to give: an empty line, a line of one word or the
-next section word ends a stanza; what is then neither a stanza nor a line of names to start at boot is a line outside
-stanzas. Texts are kept byte for byte as Latin-1, only comments are read as UTF-8: so does Proxmox, and so it writes
-other than ASCII text outside comments encoded once more.
+The lines are read as Proxmox's reader does, according to measurements. An empty line, a line of one word or the next
+section word ends a stanza. After that, a line that is neither a stanza nor a list of names to start at boot is a line
+outside stanzas. Texts are kept byte for byte as Latin-1, only comments are read as UTF-8: so does Proxmox, and so it
+writes other than ASCII text outside comments encoded once more.
 """
 
 import re

@@ -60,7 +60,7 @@ KEPT_AS_WRITTEN = frozenset(
         *PORT_OPTIONS,
     }
 )
-"""Known options whose value is kept as it stands; the last one counts."""
+"""Known options whose value is kept as it is; the last one counts."""
 
 BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
 """By the number that the kernel's bonding driver gives them."""

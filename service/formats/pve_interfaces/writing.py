@@ -67,7 +67,7 @@ def canonical(read: PveInterfaces) -> Canonical:
 
 
 def _lines_before(waiting: list[OtherLine], place: int) -> list[str]:
-    """Take the other lines that stood before this place; `waiting` has the next one last."""
+    """Take the other lines that were before this place; `waiting` has the next one last."""
     found: list[str] = []
     while waiting and waiting[-1].place < place:
         found.append(waiting.pop().text)
@@ -176,7 +176,7 @@ def _given(key: str, value: str | int) -> list[str]:
 
 
 def _separated(value: str | int) -> str:
-    """Names with one blank between, whatever stood there: white space, commas, semicolons."""
+    """Names with one blank between, in place of white space, commas and semicolons."""
     words = str(value).replace(",", " ").replace(";", " ").encode("latin-1").split()
     return b" ".join(words).decode("latin-1")
 

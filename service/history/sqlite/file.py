@@ -81,5 +81,5 @@ def damaged(path: Path, why: str) -> StoreError:
     """What is reported of a file that cannot be used."""
     return StoreError(
         f"{path} is damaged ({why}); nothing was changed",
-        hint="put a copy of it back; what Git wants and what the hosts are is found again from them",
+        hint="restore a copy of it. The service reads the repository and the hosts again",
     )

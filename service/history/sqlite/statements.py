@@ -1,4 +1,4 @@
-"""What SQL says otherwise in other databases: insert or change, selectors, parts of an index, numbers of 64 bits."""
+"""SQL that is different in other databases: insert or change, selectors, parts of an index, numbers of 64 bits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -30,8 +30,9 @@ KEY_LIFETIME = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What became of an Idempotency-Key: `new` (go on), `busy` (the first one is under way), `other` (the key was used
-    for another request), `done` (answer as before: status, location, body)."""
+    """The state of an Idempotency-Key: `new` (carry it out), `busy` (the first request is under way), `other` (used for
+    another request), `done` (answer as before: status, location, body).
+    """
 
     outcome: Literal["new", "busy", "other", "done"]
     status: int = 0
@@ -207,4 +208,4 @@ def _check_token(name: str, scopes: Sequence[Scope], hosts: Sequence[str], lifet
         what = f"{clean(odd[0])!r} selects no host" if odd else "a token needs hosts"
         raise InputError(what, hint="a host's name; * and ? stand for any characters and for one")
     if not timedelta(0) < lifetime <= LIFETIME_MAX:
-        raise InputError(f"a token lives for at most {LIFETIME_MAX.days} days, and longer than nothing")
+        raise InputError(f"a token is valid for more than 0 and at most {LIFETIME_MAX.days} days")

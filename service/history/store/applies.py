@@ -33,7 +33,7 @@ class ApplyWrites(Writing):
         at: datetime,
         may_raise: bool = False,
     ) -> str:
-        """An apply is asked for; it is Pending until it starts. Returns its id (a ULID), which is also the
+        """An apply is requested; it is Pending until it starts. Returns its id (a ULID), which is also the
         transaction's id on the host."""
         with self._database.write() as connection:
             apply_id = self._ulids.new(at)
@@ -121,7 +121,7 @@ class ApplyWrites(Writing):
             )
 
     def set_probes(self, apply_id: str, probes: Sequence[ProbeRecord]) -> None:
-        """What was asked around this apply, and what it said so far; takes the place of what was recorded of it."""
+        """The probes of this apply and their results so far. They replace the recorded ones."""
         rows = [{name: clean(str(value)) for name, value in asdict(probe).items()} for probe in probes]
         with self._database.write() as connection:
             connection.execute(update(applies).where(applies.c.id == apply_id).values(probes=rows))

@@ -120,8 +120,9 @@ class ChangeWrites(Writing):
     def set_drift(
         self, host: str, drifts: Iterable[Drift], *, at: datetime, resolved_by: str = "host"
     ) -> tuple[int, int]:
-        """What differs on the host now, all of it: new ones are opened, known ones keep their `first_seen`, those that
-        are gone are resolved by `resolved_by` (an apply's id, `host` or `git`). Returns (opened, resolved)."""
+        """All present differences of the host. New ones are opened, known ones keep their `first_seen`, and those that
+        are gone are resolved by `resolved_by` (an apply's id, `host` or `git`). Returns (opened, resolved).
+        """
         now = {_identity(host, d.difference): d for d in drifts}
         if not now and not self._has_open_drift(host):
             return 0, 0

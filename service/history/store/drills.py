@@ -21,7 +21,7 @@ class DrillWrites(Writing):
     """The transitions of drills: one transaction each."""
 
     def open_drill(self, host: str, *, requested_by: str, at: datetime, reboot: bool = False) -> str:
-        """A drill is asked for. Returns its id (a ULID), which is also the transaction's id on the host."""
+        """A drill is requested. Returns its id (a ULID), which is also the transaction's id on the host."""
         with self._database.write() as connection:
             drill_id = self._ulids.new(at)
             row = {"id": drill_id, "host": host, "requested_by": clean(requested_by), "requested_at": at}

@@ -1,4 +1,4 @@
-"""Writes about hosts that leave the fleet, go on under another name, or are forgotten.
+"""Writes about hosts that leave the fleet, get another name, or are forgotten.
 
 Events: `host.state` when one leaves Git, `host.renamed`, `host.forgotten`.
 """
@@ -84,8 +84,9 @@ class FleetWrites(Writing):
 
     def forget_host(self, host: str, *, by: str, reason: str = "", at: datetime) -> None:
         """A person has all that is recorded of a host that left Git removed, but for its events. NotFound where nothing
-        is; InputError for one that did not leave. Others may write between the portions in which it goes; where it is
-        interrupted, the same asked again does the rest."""
+        is; InputError for one that did not leave. Records are removed in portions, and others may write in between. If
+        it is interrupted, the next call does the rest.
+        """
         for table in MANY_ROWS:
             while self._forget_some(host, table):
                 pass
@@ -145,7 +146,7 @@ def _drop_twins(connection: Connection, table: Table, columns: tuple[str, ...], 
 
 
 def _rename_open_drift(connection: Connection, old: str, new: str) -> None:
-    """What is open goes on under the new name: the identity of a difference has the host's name in it."""
+    """Open differences continue under the new name: the identity of a difference has the host's name in it."""
     still_open: Any = connection.execute(
         select(drift.c.id, drift.c.open_key).where(drift.c.host == old, drift.c.open_key.is_not(None))
     ).all()

@@ -32,7 +32,7 @@ class HostWrites(Writing):
     """The transitions of hosts, their generations, bases and latches: one transaction each."""
 
     def set_host_status(self, status: HostStatus, *, at: datetime) -> bool:
-        """Record where a host stands; `drift_items` and `changed_at` are the store's own. True if an axis moved."""
+        """Record the state of a host; `drift_items` and `changed_at` are the store's own. True if an axis changed."""
         values = {name: getattr(status, name) for name in _STATUS}
         values["message"] = clean(status.message)
         with self._database.write() as connection:
@@ -78,7 +78,7 @@ class HostWrites(Writing):
             connection.execute(insert_or_change(bases, ["host"], {"host": host, **values}, values))
 
     def ask_release(self, host: str, apply_id: str, *, by: str, reason: str, at: datetime) -> None:
-        """A person wants the quarantine that `apply_id` brought lifted; what was asked before counts no more."""
+        """A person wants the quarantine that `apply_id` caused lifted. Earlier requests no longer count."""
         values = {"apply_id": apply_id, "requested_by": clean(by), "reason": clean(reason), "requested_at": at}
         with self._database.write() as connection:
             connection.execute(insert_or_change(releases, ["host"], {"host": host, **values}, values))
@@ -124,7 +124,7 @@ class HostWrites(Writing):
         """
         why = clean(reason)
         if not why:
-            raise InputError("a latch is cleared with a reason", hint="say why it will go well this time")
+            raise InputError("a latch is cleared with a reason", hint="give the reason why it should succeed this time")
         with self._database.write() as connection:
             changed = connection.execute(
                 update(latches)
@@ -137,7 +137,7 @@ class HostWrites(Writing):
 
 
 def moved_axes(before: Mapping[Any, Any] | None, now: Mapping[str, Any]) -> dict[str, str]:
-    """The axes that moved, as they were."""
+    """The axes that changed, with their previous values."""
     return {axis: before[axis] for axis in AXES if before[axis] != now[axis]} if before is not None else {}
 
 

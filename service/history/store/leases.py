@@ -119,7 +119,9 @@ def _tell_new(connection: Connection, host: str, new: list[Mapping[str, Any]], a
 
 
 def _tell_moved(connection: Connection, host: str, before: Rows, rows: Rows, fresh: list[Key], at: datetime) -> None:
-    """A name that one guest had at the last look and another one has now: a guest that moved, or one that took it."""
+    """A name that one guest had at the last look and another one has now: a guest with a new MAC, or another guest that
+    took it.
+    """
     had = {row["name"]: key for key, row in before.items() if row["name"]}
     for key in [key for key in fresh if rows[key]["name"] in had][:_TOLD]:
         name, old = rows[key]["name"], had[rows[key]["name"]]

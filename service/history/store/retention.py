@@ -1,9 +1,9 @@
 """Deleting what is old: by age, and sooner where the database is larger than it may be.
 
-What is still in force stays whatever its age: open differences, the base, the newest plan, apply, drill and observation
-of a host, applies that a latch or a quarantine names, applies under way, leases that are held, the revisions that any
-of these name, the newest revisions. What may go is looked for without the right to write; then each table loses one
-small batch in a transaction of its own: whoever else wants to write waits for some milliseconds, no more.
+Records in force stay at any age. For a host these are open differences, the base, and the newest plan, apply, drill and
+observation. Others are applies that a latch or a quarantine names, applies under way, leases that are held, the
+revisions that any of these name, and the newest revisions. Old records are looked for without the right to write. Then
+each table loses one small batch in a transaction of its own, so that other writers wait for some milliseconds only.
 """
 
 from datetime import datetime, timedelta

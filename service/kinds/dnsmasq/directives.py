@@ -27,7 +27,7 @@ def _directives(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Di
         for name in section.served_interfaces():
             yield "interface", name
     for key in LISTS:
-        for value in dict.fromkeys(getattr(section, key)):  # what stands twice would be a difference for ever
+        for value in dict.fromkeys(getattr(section, key)):  # a doubled value would always be a difference
             yield dashed(key), str(value)
     for domain in dict.fromkeys(section.local):
         yield "local", f"/{domain}/"

@@ -87,7 +87,7 @@ _RIGHT: dict[Sort, tuple[str, str]] = {
     "domains": ("is not a domain name", "write a name such as example.lan"),
     "text": ("cannot be sent in a DHCP option", "write letters, digits and . _ : / @ + ~ -, at most 200"),
 }
-_WORDS = "what the option asks for: addresses, domain names, one number or one text"
+_WORDS = "addresses, domain names, one number or one text"
 _SEVERAL = ("addresses", "domains")
 MAX_VALUES = 32
 
@@ -155,7 +155,7 @@ def _schema() -> dict[str, Any]:
         "type": "object",
         "patternProperties": {f"^(?:{'|'.join(keys)})$": _value_schema(sort) for sort, keys in by_sort.items()},
         "additionalProperties": False,
-        "$comment": "names: a number from 1 to 254, or a name of dnsmasq",
+        "$comment": "names: 1 to 254, or a name of dnsmasq",
     }
 
 

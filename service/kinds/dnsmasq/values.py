@@ -1,7 +1,8 @@
 """The values of the key `dnsmasq`: each a check, the pattern that editors have of it, and the writer's word.
 
-What a check takes the writer writes (`formats.dnsmasq_values.takes`, asked last by each of them): lint never accepts
-what a plan would stumble on. Some checks take less than the writer does: dnsmasq writes logs and leases as root.
+The writer writes every value that a check accepts: each check ends with `formats.dnsmasq_values.takes`. So lint never
+accepts a value that a plan would refuse. Some checks take less than the writer does: dnsmasq writes logs and leases as
+root.
 """
 
 import re

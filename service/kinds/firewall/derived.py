@@ -3,8 +3,8 @@
 DHCP on an interface needs udp/67 there, from any address: a client has none yet. With `policy_out` other than accept
 its answers need to leave, too: conntrack does not know them, the request went to all. DNS needs udp and tcp 53. Only
 the interfaces served are opened, never the uplink. What is published is let through to the guest. A network that leaves
-under another address, or in which something is published, is closed to neighbours of the uplink who route into it:
-forwarding is on, nothing else would stop them.
+under another address, or in which something is published, is closed to neighbours of the uplink who route into it.
+Forwarding is on, so nothing else would stop them.
 """
 
 from collections.abc import Iterator, Sequence

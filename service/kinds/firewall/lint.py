@@ -44,7 +44,7 @@ _NEIGHBOUR = "192.0.2.1"
 
 
 def reserved_sets(cluster: Level) -> Iterator[Hit]:
-    """Sets of the fleet that would let nobody in, and keep nobody out, on a host without Proxmox."""
+    """Sets of the fleet that would accept nobody, and block nobody, on a host without Proxmox."""
     for name in RESERVED_SETS:
         if name in cluster.ipsets:
             what = f"the name of the set {name} has a special meaning on Proxmox, and none on this host"

@@ -24,7 +24,7 @@ OPEN_RESOLVER = LintRule(
 NEIGHBOURS_MANAGE = LintRule(
     "firewall.neighbours-manage", "warning", "the provider's whole network cannot log in", by_absence=True
 )
-STALE_PORT = LintRule("firewall.stale-port", "warning", "a port that is sent on to a guest is not opened on the host")
+STALE_PORT = LintRule("firewall.stale-port", "warning", "a port that is forwarded to a guest is not opened on the host")
 RULES = (SHADOWED, DUPLICATE, OPEN_RESOLVER, NEIGHBOURS_MANAGE, STALE_PORT)
 
 MANAGEMENT_PORTS = (22, 8006)

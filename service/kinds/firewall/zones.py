@@ -3,7 +3,7 @@
     Zones.of(claims).packet(asked) -> (source interface, destination interface, fields of the packet)
 
 A zone is `host`, `outside` (somebody beyond the default route), an interface (a neighbour there), a guest by its name,
-or an address, which is looked up as the kernel would.
+or an address. An address is looked up as the kernel would.
 """
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""Who manages a host by its firewall's own words: the sources that its rules let in to SSH by name."""
+"""Who manages a host, according to its firewall: the sources that its rules for SSH name."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -20,7 +20,8 @@ SMALLEST_PREFIX = {4: 24, 6: 64}
 
 def admin_sources(host: HostSpec) -> tuple[str, ...]:
     """Addresses and small networks that an accepting rule for the host's SSH port names, and those of Proxmox's set
-    `management`, which it lets in on its own, sorted."""
+    `management`, which Proxmox always accepts, sorted.
+    """
     section = host.sections.get(KEY)
     if not isinstance(section, FirewallSection):
         return ()

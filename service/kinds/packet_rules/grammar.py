@@ -1,7 +1,7 @@
 """The grammars of a rule's values: Proxmox's, without the spellings that its programs read in different ways.
 
-Refused next to what Proxmox refuses: numbers with a leading 0 (octal for iptables), addresses with parts left out, port
-0 and a bare 0 (which Proxmox takes for nothing), names of ICMP types in place of ports.
+More is refused here than by Proxmox. Examples are numbers with a leading 0 (octal for iptables), addresses with missing
+parts, port 0, and ICMP types as ports. To Proxmox, a bare 0 is an empty value.
 """
 
 import difflib

@@ -43,7 +43,7 @@ class DeriveSection(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    dnsmasq: bool = Field(default=True, description="Accept Accept DHCP and DNS where dnsmasq serves them.")
+    dnsmasq: bool = Field(default=True, description="Accept DHCP and DNS where dnsmasq serves them.")
     forwards: bool = Field(default=True, description="Accept published ports on their way to the guest.")
     nat: bool | Literal["open"] = Field(
         default=True,

@@ -1,7 +1,7 @@
 """Ports of the machine's loopback that lead into a namespace of the lab.
 
-The listening socket was made by the asker in the machine's root namespace and stays there; it is held by the lab
-alone, so the port is free again the moment the lab dies.
+The caller made the listening socket in the machine's root namespace, and it stays there. Only the lab holds it, so the
+port is free again as soon as the lab dies.
 """
 
 import contextlib

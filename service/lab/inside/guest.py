@@ -138,8 +138,8 @@ class Guest:
         enter = ("nsenter", "-t", str(host_leader), "-n", "--")
         run(*enter, "ip", "link", "del", veth, check=False)
         peer = ("peer", "name", "eth0", "address", self.mac, "netns", str(holder.pid))
-        # The bridge has the lowest address of its ports: with another at each start its neighbours would be left with
-        # one that is gone, so the port's is as LXC gives it (fe:…) and stays the guest's.
+        # The bridge has the lowest address of its ports. With another address at each start, its neighbours would keep
+        # an old one. So the port's address is as LXC gives it (fe:…), and is always the same for the guest.
         run(*enter, "ip", "link", "add", veth, "address", f"fe{self.mac[2:]}", "type", "veth", *peer)
         run(*enter, "ip", "link", "set", veth, "master", self.bridge, "up")
         holder.stdin.write("go\n")

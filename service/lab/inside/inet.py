@@ -1,4 +1,4 @@
-"""The lab's internet: a web server that says who asked, the package repository, and a name server.
+"""The lab's internet: a web server that answers with the client's address, the package repository, and a name server.
 
 Run inside the namespace `inet`: `python -m service.lab.inside.inet REPOSITORY_FOLDER`; prints `ready` when all listen.
 """

@@ -1,4 +1,4 @@
-"""What the lab can be asked: one method per operation of the control socket."""
+"""The operations of the lab: one method per operation of the control socket."""
 
 import os
 import re

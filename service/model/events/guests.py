@@ -67,7 +67,7 @@ class NameTaken(_OfName):
 
 
 class NameConflict(_OfName):
-    """A guest's own settings say otherwise than the spec."""
+    """A guest's own settings differ from the spec."""
 
     name = "name.conflict"
 

@@ -1,4 +1,4 @@
-"""Events of hosts: their status, what is in the way of them, what is asked of them."""
+"""Events of hosts: their status, their problems, requests for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,7 +62,7 @@ class HostLeft(HostState):
 
 @dataclass(frozen=True, kw_only=True)
 class HostRenamed(Happened):
-    """A host goes on under another name: its history, leases and drill proof go along."""
+    """A host has another name now. Its history, leases and drill proof are kept."""
 
     name: ClassVar[str] = "host.renamed"
     part: ClassVar[Part] = "git"

@@ -1,6 +1,6 @@
 """The commands that the host-side file calls, as one small model of a host: state in files, every call recorded.
 
-A bin folder holds `call` under the names of the real programs, which asks the server (serve.py) that runs this; beside
+A bin folder holds `call` under the names of the real programs. It asks the server (serve.py) that runs this. Next to
 that folder, `model/` holds kernel.json (links, addresses, routes, nft tables, iptables rules), units.json, root (the
 scratch root's path) and calls (one JSON line a call). What it does not know it refuses with exit code 97 and says so in
 calls: a test never passes by a silent fake.

@@ -2,10 +2,10 @@
 
     python3 -I -S serve.py SOCKET
 
-Says "ready" on standard output, and ends when its standard input does. A request is a row of texts, each behind its
-length (4 bytes, big-endian): the model's folder, the program's name, its standard input, its arguments; in front of all
-stands the length of the row. An answer is the exit code (1 byte) and such a row: standard output, standard error, and
-a command line that the caller has to start.
+Says "ready" on standard output, and ends when its standard input does. A request is a row of texts, each after its
+length (4 bytes, big-endian): the model's folder, the program's name, its standard input, its arguments. The length of
+the row comes first. An answer is the exit code (1 byte) and such a row: standard output, standard error, and a command
+line that the caller has to start.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class Asked(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         request = self.rfile.read()
         if len(request) < 4 or request[:4] != struct.pack(">I", len(request) - 4):
-            return  # the caller was killed while it asked
+            return  # the caller was killed during its request
         model, name, stdin, *argv = unpack(request[4:])
         call = Call(Path(model), name, argv, stdin)
         code, out, err = answer(call)
