@@ -10,7 +10,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Json, Observed, Seen
 from service.plan.safety import not_ifupdown, refusals
-from service.resources.desired import LastApplied
+from service.resources.desired import Desired
 from tests.laws.host import bare_host, file_fact, link
 from tests.laws.specs import desired_from
 
@@ -99,7 +99,7 @@ def host_of(row: Row) -> HostObserved:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_plan_is_stopped_for_exactly_these_reasons(row: Row) -> None:
-    found = list(refusals(row.drifts, row.steps, host_of(row), LastApplied()))
+    found = list(refusals(row.drifts, row.steps, Desired("pve1", ()), host_of(row)))
     assert len(found) == len(row.said)
     for refusal, said in zip(found, row.said, strict=True):
         assert f"{refusal.rule}: {refusal.what}".startswith(said)
