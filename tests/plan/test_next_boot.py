@@ -59,6 +59,8 @@ DUAL: Mapping[str, Observed[Json]] = {
         ]
     ),
 }
+UNNAMED = stanza(ADDRESS, GATEWAY, auto=False)
+FOR_A_VLAN = LO + UNNAMED + stanza("address 10.30.0.1/24", name="enp1s0.30")
 SIX_FILES = USUAL + stanza("address 2001:db8::11/64", "gateway fe80::1", family="inet6 static", auto=False)
 
 
@@ -117,6 +119,8 @@ ROWS = [
     Row("the source line goes", SOURCING, LO, NO_STANZA, below=(stanza(ADDRESS, GATEWAY), stanza(ADDRESS, GATEWAY))),
     Row("the sourced file goes", SOURCING, SOURCING, NO_STANZA, below=(stanza(ADDRESS, GATEWAY), None)),
     Row("the stanza moves to another file", USUAL, SOURCING, below=(b"", stanza(ADDRESS, GATEWAY))),
+    Row("the uplink comes up for the VLAN on it", FOR_A_VLAN, FOR_A_VLAN + b"# x\n"),
+    Row("nothing stands on the uplink any more", FOR_A_VLAN, LO + UNNAMED, "enp1s0"),
     Row("the gateway moves to another stanza", USUAL, LO + stanza(ADDRESS) + stanza(GATEWAY, family="inet manual")),
     Row("the gateway of another stanza goes", LO + stanza(ADDRESS) + stanza(GATEWAY, family="inet manual"),
         LO + stanza(ADDRESS) + stanza(family="inet manual"), NO_ROUTE),
