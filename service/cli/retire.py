@@ -49,17 +49,12 @@ def retire(
     import asyncio
 
     from service.app import retire_once
-    from service.cli.folder_spec import hosts_in, spec_in
+    from service.cli.folder_spec import spec_in
     from service.errors import Unreachable
     from service.settings import settings_beside
 
     spec = spec_in(repo, host)
-    behind = [name for name, other in hosts_in(repo).items() if other.connection.jump_host == host]
-    if behind and not keep_key:
-        complain(
-            f"{host} is the jump host of {', '.join(behind)}: without the key on {host} the service cannot reach them",
-            "give them another `connection.jump`, or add --keep-key",
-        )
+    if not keep_key and _is_jump_host(repo, host):
         return 1
     where = f"{host} ({spec.connection.user}@{spec.connection.address})"
     if not yes and not _is_agreed(host, where):
@@ -76,6 +71,19 @@ def retire(
     else:
         print("\n".join(printable(line) for line in as_text(host, spec.file, gone)))
     return 0
+
+
+def _is_jump_host(repo: Path, host: str) -> bool:
+    """Whether other hosts of the folder are reached through this one; if so, it is reported."""
+    from service.cli.folder_spec import hosts_in
+
+    behind = [name for name, other in hosts_in(repo).items() if other.connection.jump_host == host]
+    if behind:
+        complain(
+            f"{host} is the jump host of {', '.join(behind)}: without the key on {host} the service cannot reach them",
+            "give them another `connection.jump`, or add --keep-key",
+        )
+    return bool(behind)
 
 
 def _is_agreed(host: str, where: str) -> bool:
