@@ -35,6 +35,9 @@ from service.model.trees import shown
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 50
 
+HOST_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+FORMS = {HOST_NAME: "a host's name has a-z, 0-9 and inner hyphens, at most 63 characters"}
+"""What text of a form may be, in words."""
 OURS: tuple[tuple[type[PasserelleError], int, str], ...] = (
     (NotFound, 404, "not-found"),
     (NeverSeen, 404, "host-never-seen"),
@@ -139,7 +142,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     errors = [
         {
             "pointer": "/" + "/".join(shown(str(part), 100) for part in found["loc"]),
-            "detail": shown(str(found["msg"]), 300),
+            "detail": shown(FORMS.get(found.get("ctx", {}).get("pattern", ""), str(found["msg"])), 300),
         }
         for found in error.errors()[:MAX_ERRORS]
     ]

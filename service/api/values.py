@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.routing import Match
 from starlette.types import Scope as HttpScope
 
-from service.api.problem import RequestRefused
+from service.api.problem import HOST_NAME, RequestRefused
 from service.errors import NotFound
 from service.model.access import Principal, Scope
 from service.model.digests import FULL, PATTERN, digest_prefix
@@ -45,7 +45,7 @@ def _plain(text: str) -> str:
 # Pydantic's own regex engine takes `$` for the very end, unlike Python's (which lets a newline follow).
 SafeStr = Annotated[str, StringConstraints(max_length=500), AfterValidator(_plain)]
 Reason = Annotated[str, StringConstraints(min_length=3, max_length=500), AfterValidator(_plain)]
-HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+HostName = Annotated[str, StringConstraints(pattern=HOST_NAME)]
 Ulid = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
 CommitId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Digest = Annotated[

@@ -133,3 +133,13 @@ def test_leases_of_a_host_that_is_away_are_shown_with_their_age(
 def test_an_id_that_nothing_has_is_said_to_be_none(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["history", "01ARZ3NDEKTSV4RRFFQ69G5FAV"]) == 1
     assert "no apply and no drill has the id 01ARZ3NDEKTSV4RRFFQ69G5FAV" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["plan", "PVE1"], ["history", "PVE1"], ["leases", "--host", "pve_1"]])
+def test_what_is_no_hosts_name_is_said_in_words(
+    world: World, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 1
+    said = capsys.readouterr().err
+    assert "host: a host's name has a-z, 0-9 and inner hyphens" in said
+    assert "[a-z0-9]" not in said
