@@ -179,7 +179,7 @@ def _lifespan(loop: Loop, retention: Retention, world: Outside) -> Lifespan:
 def run_service(settings: Settings) -> None:
     """Serve until instructed to stop. InputError when there is no source."""
     if not settings.source:
-        raise InputError("no config repository is set", hint="passerelle serve --source PATH-OR-URL")
+        raise InputError("no config repository is set", hint="give --source PATH-OR-URL, or set PASSERELLE_SOURCE")
     with (
         contextlib.closing(log_to(form=settings.log)),
         open_history(settings.database_path, serve=True) as history,

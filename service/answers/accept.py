@@ -65,7 +65,7 @@ def accept(text: str, spec: HostSpec, drifts: Sequence[Difference], layers: Sequ
         for change in () if difference.unknown else changes:
             known = wanted.setdefault(change[0], (change, []))
             if known[0] != change:
-                left.append((label, "the kernel and the files do not say the same"))
+                left.append((label, "the kernel and the files have different values, and both differ from the spec"))
             elif label not in known[1]:
                 known[1].append(label)
     disputed = {label for label, _ in left}

@@ -147,7 +147,9 @@ def test_what_the_kernel_and_the_files_do_not_agree_on_is_left_out() -> None:
     desired, host = settled()
     made, _ = accepted(with_fact(address_added(host), "addresses:vmbr0", ["10.10.10.1/24", "10.9.9.1/24"]), desired)
     assert made.text == SPEC
-    assert {why for _, why in made.left} == {"the kernel and the files do not say the same"}
+    assert {why for _, why in made.left} == {
+        "the kernel and the files have different values, and both differ from the spec"
+    }
 
 
 def test_a_host_that_makes_no_good_spec_is_not_accepted() -> None:

@@ -133,7 +133,7 @@ def nowhere(argv: list[str]) -> list[str]:
         (["plan", "pve1", "--repo", ".", "--ssh-key", "nowhere"], "nowhere"),
         (["plan", "pve1"], "no token"),
         (["status"], "no token"),
-        (["serve"], "no config repository is set"),
+        (["serve"], "no config repository is set\n  Fix: give --source PATH-OR-URL, or set PASSERELLE_SOURCE\n"),
         (["token", "list", "--state-dir", "fleet.yaml/state"], "fleet.yaml/state cannot be made"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,

@@ -242,7 +242,7 @@ def test_the_example_of_the_page_is_a_fleet_without_errors(read: Read) -> None:
     page = (TOP / "deploy/docs/shared.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```yaml\n# (\S+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     fleet = read({path: f"# {path}\n{text}" for path, text in blocks})
-    assert {found.rule for found in fleet.findings} == {"connection.no-console", "host-group.no-match"}
+    assert {found.rule for found in fleet.findings} == {"host-group.no-match"}
     assert dnsmasq(fleet.hosts["pve1"]).cache_size == 900
 
 
