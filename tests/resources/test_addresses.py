@@ -19,7 +19,7 @@ def test_an_address_that_another_machine_has_is_a_difference_with_its_cause_and_
     plan = make_plan(desired, LastApplied(), host)
     cause = (
         "another machine on the network of vmbr0 has fd00::1/64 (duplicate address detection failed). "
-        "Fix: take the address away from one of the two"
+        "Fix: remove the address from one of the two"
     )
     assert [drift.difference.cause for drift in plan.drifts] == [cause]
     assert [(step.fact, step.after) for step in plan.steps] == [("addresses:vmbr0", ["10.10.10.1/24", "fd00::1/64"])]
