@@ -28,7 +28,8 @@ def retire(
 
     The command removes the state folder with its journals, the unit that restores the network at boot, and left-over
     rollback timers. Last of all it removes the line with the service's key. Files that the network needs stay, and the
-    command lists them. Nothing is removed while a change waits for its confirmation. No service is needed.
+    command lists them. Nothing is removed while a change waits for its confirmation, or while the spec says `sync:
+    auto`. No service is needed.
     Exit codes: 0 removed, 1 error or refused, 4 unreachable.
 
     Parameters
@@ -54,7 +55,7 @@ def retire(
     from service.settings import settings_beside
 
     spec = spec_in(repo, host)
-    if not keep_key and _is_jump_host(repo, host):
+    if _is_repaired(host, spec.sync) or (not keep_key and _is_jump_host(repo, host)):
         return 1
     where = f"{host} ({spec.connection.user}@{spec.connection.address})"
     if not yes and not _is_agreed(host, where):
@@ -71,6 +72,17 @@ def retire(
     else:
         print("\n".join(printable(line) for line in as_text(host, spec.file, gone)))
     return 0
+
+
+def _is_repaired(host: str, sync: str) -> bool:
+    """Whether a running service may apply on its own, with a connection that it keeps; if so, it is reported."""
+    if sync == "auto":
+        complain(
+            f"nothing was removed: {host} has `sync: auto`, so the service may begin an apply and put its files on the "
+            "host again",
+            "push `sync: observe` first, wait until `passerelle status` shows that commit, and try again",
+        )
+    return sync == "auto"
 
 
 def _is_jump_host(repo: Path, host: str) -> bool:

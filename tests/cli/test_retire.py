@@ -15,8 +15,14 @@ from tests.documents import example
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "hosts").mkdir()
     (tmp_path / "fleet.yaml").write_text("passerelle: 1\n")
-    (tmp_path / "hosts" / "pve1.yaml").write_text(example())
+    (tmp_path / "hosts" / "pve1.yaml").write_text(with_sync("observe"))
     return tmp_path
+
+
+def with_sync(mode: str) -> str:
+    before = example()
+    assert "sync: auto " in before
+    return before.replace("sync: auto ", f"sync: {mode} ", 1)
 
 
 def test_without_a_terminal_it_wants_yes(
@@ -37,7 +43,11 @@ def test_a_jump_host_keeps_the_key_by_which_others_are_reached(
 ) -> None:
     """Without a terminal: with --keep-key it comes as far as the question."""
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    behind = example().replace("host: pve1", "host: pve2", 1).replace("  address: ", "  jump: pve1\n  address: ", 1)
+    behind = (
+        with_sync("observe")
+        .replace("host: pve1", "host: pve2", 1)
+        .replace("  address: ", "  jump: pve1\n  address: ", 1)
+    )
     (folder / "hosts" / "pve2.yaml").write_text(behind)
     assert run(["retire", "pve1", "--repo", str(folder), "--yes"]) == 1
     said = capsys.readouterr().err
@@ -47,6 +57,26 @@ def test_a_jump_host_keeps_the_key_by_which_others_are_reached(
     assert "no terminal to ask on" in capsys.readouterr().err
     assert run(["retire", "pve2", "--repo", str(folder)]) == 1
     assert "no terminal to ask on" in capsys.readouterr().err
+
+
+def test_a_host_that_the_service_repairs_is_not_retired(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The service keeps its connection: it saw the removed state as drift, and put its files on the host again."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    file = folder / "hosts" / "pve1.yaml"
+    file.write_text(with_sync("auto"))
+    for more in ([], ["--keep-key"]):
+        assert run(["retire", "pve1", "--repo", str(folder), "--yes", *more]) == 1
+        assert capsys.readouterr().err == (
+            "passerelle: nothing was removed: pve1 has `sync: auto`, so the service may begin an apply and put its "
+            "files on the host again\n"
+            "  Fix: push `sync: observe` first, wait until `passerelle status` shows that commit, and try again\n"
+        )
+    for mode in ("observe", "approve"):
+        file.write_text(with_sync(mode))
+        assert run(["retire", "pve1", "--repo", str(folder)]) == 1
+        assert "no terminal to ask on" in capsys.readouterr().err
 
 
 def test_the_answer_says_what_went_what_stays_and_what_comes_next() -> None:

@@ -30,11 +30,13 @@ def test_a_retired_host_keeps_its_network_and_nothing_of_the_service(story: Stor
     host = story.host
     story.apply(story.spec(), "as usual")
     story.guests["dev"].wait_for_address()
+    observed = story.spec(sync="observe")
+    story.push(observed, "nothing is applied any more")
     line = passerelle(story, tmp_path, "key").stdout
     host.write(KEYS, PERSON + line)  # the line that the docs tell people to add, restrictions included
     (tmp_path / "hosts").mkdir()
     (tmp_path / "fleet.yaml").write_text("passerelle: 1\n")
-    (tmp_path / "hosts" / "pve1.yaml").write_text(story.spec())
+    (tmp_path / "hosts" / "pve1.yaml").write_text(observed)
     assert passerelle(story, tmp_path, "plan", "pve1", "--repo", ".").returncode == 0, "the line lets the service in"
 
     look = "ip -br address; nft list ruleset; systemctl is-active dnsmasq; systemctl is-enabled passerelle-nft"
