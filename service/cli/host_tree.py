@@ -6,7 +6,7 @@ read_host_tree(root) -> Material          raises InputError where root is not a 
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from service.adopt import WATCH, Material
@@ -19,6 +19,8 @@ MAX_FILE_BYTES = 1 << 20
 MAX_FILES = 4000
 MAX_STATUS_BYTES = 64 << 20
 UNIT_FOLDER = "/etc/systemd/system"
+ESSENTIAL = "base-files"
+"""Each Debian system has it installed (`Essential: yes`, Debian Policy 3.8)."""
 WANTS = ("multi-user.target.wants", "sysinit.target.wants", "network-online.target.wants")
 
 
@@ -38,8 +40,14 @@ def read_host_tree(root: Path) -> Material:
         except OSError as error:
             unread[path] = error.strerror or "input/output error"
     versions = _versions(root)
-    packages = {} if versions is None else {name: name in versions for name in PACKAGES}
-    return Material(files, _units(root), packages, unread, ifupdown2=(versions or {}).get(IFUPDOWN2, ""))
+    return Material(files, _units(root), _packages(versions), unread, ifupdown2=versions.get(IFUPDOWN2, ""))
+
+
+def _packages(versions: Mapping[str, str]) -> dict[str, bool]:
+    """Whether each package that adopt asks about is installed. A list without an essential package is a part of one,
+    and what it leaves out is unknown."""
+    is_whole = ESSENTIAL in versions
+    return {name: name in versions for name in PACKAGES if is_whole or name in versions}
 
 
 def _wanted(root: Path) -> Iterator[str]:
@@ -105,11 +113,11 @@ def _units(root: Path) -> dict[str, str]:
     return found
 
 
-def _versions(root: Path) -> dict[str, str] | None:
-    """The installed packages in dpkg's own list with their versions; None where there is none."""
+def _versions(root: Path) -> dict[str, str]:
+    """The installed packages in dpkg's own list with their versions; none where there is no list."""
     where = _inside(root, STATUS_FILE)
     if where is None or not where.is_file() or where.stat().st_size > MAX_STATUS_BYTES:
-        return None
+        return {}
     text = where.read_text(encoding="utf-8", errors="replace")
     found: dict[str, str] = {}
     for block in text.split("\n\n"):

@@ -1,7 +1,9 @@
 """What adopt says of single lines that it said wrongly or not at all once, and of what waits or is not the admin's."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -292,6 +294,21 @@ def test_what_proxmoxs_sdn_writes_is_read_and_shown_and_kept_out_of_the_spec() -
     assert of(made, "unmanaged", "dnsmasq@intern serves the zone intern")
     assert not of(made, "unmanaged", "dnsmasq@other")
     assert not of(made, "danger", "doubled NAT")
+
+
+@pytest.mark.parametrize(
+    ("more", "knows"), [("", None), ("Package: base-files\nStatus: install ok installed\n", False)]
+)
+def test_what_a_part_of_a_package_list_leaves_out_is_not_known(more: str, knows: bool | None, tmp_path: Path) -> None:
+    """A tree often has a few lines of dpkg's list; only with the essential packages in it is it whole."""
+    shutil.copytree(INPUTS / "sdn-file/root", tmp_path / "root")
+    status = tmp_path / "root/var/lib/dpkg/status"
+    status.write_text(f"{status.read_text().strip()}\n\n{more}")
+    made = read_host_tree(tmp_path / "root")
+    assert (made.packages["pve-manager"], made.packages.get("ifupdown2")) == (True, knows)
+    assert any("a program that passerelle does not know" in note.what for note in adopt(made).report.notes) is (
+        knows is False
+    )
 
 
 def test_a_bridge_of_the_sdn_that_a_spec_names_is_never_written_there_nor_taken_away() -> None:
