@@ -20,6 +20,8 @@ DNS, DHCP = 53, 67
 _ANY = {4: ("0.0.0.0", "*"), 6: ("::", "*")}  # noqa: S104 (compared with what `ss` prints)
 PROGRAMS = {
     "bind9": "named",
+    "connman": "connmand",
+    "isc-dhcp-relay": "dhcrelay",
     "isc-dhcp-server": "dhcpd",
     "kea-dhcp4-server": "kea-dhcp4",
     "knot": "knotd",
@@ -30,10 +32,20 @@ PROGRAMS = {
 """Programs by the name of their service, where it is another one."""
 MAX_COMM = 15
 """The kernel keeps this much of a program's name, and `ss` prints that: `systemd-resolve` for systemd-resolved."""
+_NAMED_ALIKE = (
+    "AdGuardHome",
+    "coredns",
+    "dnscrypt-proxy",
+    "dnsdist",
+    "named",
+    "nsd",
+    "pihole-FTL",
+    "udhcpd",
+    "unbound",
+)
 _SERVICES = {program[:MAX_COMM]: service for service, program in PROGRAMS.items()} | {
-    "named": "named",
+    **{program: program for program in _NAMED_ALIKE},
     "systemd-network": "systemd-networkd",
-    "unbound": "unbound",
 }
 _STUB = "systemd-resolve"
 WORDS = {DNS: "queries for names", DHCP: "requests for addresses"}
@@ -164,5 +176,8 @@ class AnsweredBy:
             return f"remove DNSStubListenerExtra from systemd-resolved's configuration on {host}"
         if self.second in others:
             return f"stop it on {host}, where `ss -lunp` shows the process"
-        services = ", ".join(f"{_SERVICES.get(name, 'NAME')}: disabled" for name in others)
-        return f"stop {' and '.join(others)} on {host}, or have passerelle do it with `services: {{{services}}}`"
+        stop = f"stop {' and '.join(others)} on {host}"
+        if any(name not in _SERVICES for name in others):
+            return f"{stop}. `ss -lunp` shows the process there, and `systemctl status PID` its service"
+        services = ", ".join(f"{_SERVICES[name]}: disabled" for name in others)
+        return f"{stop}, or have passerelle do it with `services: {{{services}}}`"

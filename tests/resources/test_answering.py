@@ -148,6 +148,17 @@ def test_unknown_sockets_are_no_synced_host_and_stop_no_other_change() -> None:
             DNS,
             "stop pdns_recursor on pve1, or have passerelle do it with `services: {pdns-recursor: disabled}`",
         ),
+        ("10.10.10.1:53 nsd", DNS, "stop nsd on pve1, or have passerelle do it with `services: {nsd: disabled}`"),
+        (
+            "0.0.0.0:67 dhcrelay",
+            DHCP,
+            "stop dhcrelay on pve1, or have passerelle do it with `services: {isc-dhcp-relay: disabled}`",
+        ),
+        (
+            "10.10.10.1:53 python3",
+            DNS,
+            "stop python3 on pve1. `ss -lunp` shows the process there, and `systemctl status PID` its service",
+        ),
         (
             "10.10.10.1:53 systemd-resolve",
             DNS,
