@@ -1,15 +1,26 @@
 """The interfaces files into the account: every line of them is part of one thing that was read.
 
 register(config, files, account)        stanzas with their `auto` lines, shell lines and options on their own
+unset_lines(have) -> (line, why)        lines of addresses that the boot does not set, and a spec does not say
 significant(data) -> lines              those that are neither blank nor a comment
 """
 
 from collections.abc import Iterator, Mapping
 
 from service.adopt.account import Account
-from service.formats.interfaces import AutoLine, InterfacesConfig, InterfacesFile, SourceLine, Stanza, meanings
-from service.formats.interfaces.meant import PHASES
+from service.formats.interfaces import (
+    AutoLine,
+    IfaceMeaning,
+    InterfacesConfig,
+    InterfacesFile,
+    PlacedOption,
+    SourceLine,
+    Stanza,
+    meanings,
+)
+from service.formats.interfaces.meant import PHASES, read_address
 
+_OF_ADDRESSES = ("address", "netmask", "broadcast", "gateway", "pointopoint", "scope", "preferred-lifetime")
 NOT_SOURCED = "no `source` line names this file: the next boot does not read it"
 
 
@@ -34,6 +45,24 @@ def register(config: InterfacesConfig, files: Mapping[str, bytes], account: Acco
     for path, data in files.items():
         if path not in config.files and (unread := significant(data)):
             account.read("interfaces", path, unread, NOT_SOURCED, whole=path)
+
+
+def unset_lines(have: IfaceMeaning) -> Iterator[tuple[PlacedOption, str]]:
+    """Lines about addresses of which the next boot makes nothing, so that no spec has them, and why."""
+    if have.port_of:
+        why = (
+            f"ifupdown2 does not set it, because {have.name} is a port of {have.port_of}. "
+            f"Fix: move it to {have.port_of}, or remove the line"
+        )
+        yield from ((option, why) for option in have.options if option.key in _OF_ADDRESSES)
+        return
+    known = {(option.path, option.line) for option in have.other}
+    there = {address.partition("/")[0] for address in have.addresses} | {*have.gateways}
+    for option in have.options:
+        text = read_address(option.value.partition("/")[0])
+        is_known = (option.path, option.line) in known
+        if option.key in ("address", "gateway") and text is not None and text not in there and not is_known:
+            yield option, "the next boot does not set it"
 
 
 def _things(file: InterfacesFile, config: InterfacesConfig) -> Iterator[tuple[str, list[int], int, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
-from service.adopt.interfaces_read import register, significant
+from service.adopt.interfaces_read import register, significant, unset_lines
 from service.adopt.left_overs import read_left_overs
 from service.adopt.material import Material
 from service.adopt.report import Sort
@@ -243,6 +243,8 @@ def _lines(name: str, have: IfaceMeaning, place: Path | None, sketch: Sketch) ->
     section = "bridges" if have.bridge is not None else "interfaces"
     for option in have.other:
         notes.add("unmanaged", section, f"{option.path}:{option.line}", f"{name}: {option.key} {option.value}")
+    for option, why in unset_lines(have):
+        notes.add("unmanaged", section, f"{option.path}:{option.line}", f"{name}: {option.key} {option.value}; {why}")
     for line in have.up_lines:
         where, words = f"{line.path}:{line.line}", f"{name}: {line.phase} {line.text}"
         is_nat = bool(of_command(line.text, line.path, line.line)) and line.at_boot and have.at_boot

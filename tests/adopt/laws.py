@@ -17,6 +17,8 @@ from service.adopt.against import against
 from service.errors import InputError
 from service.formats import dnsmasq
 from service.formats.dnsmasq_tags import without_tag_names
+from service.formats.interfaces import FILES, Stanza, load
+from service.formats.interfaces.meant import read_address
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.observed import HostObserved
@@ -118,7 +120,7 @@ def dnsmasq_as_said(given: Material, made: Adopted) -> None:
             assert told(made, path)[directive.line] <= is_asked, where
 
 
-def links_and_nat_as_said(_given: Material, made: Adopted) -> None:
+def links_and_nat_as_said(given: Material, made: Adopted) -> None:
     """Interfaces and NAT that are reported as in the spec are in it, and none is missing."""
     desired = desired_of(made)
     stanzas = {stanza.name for stanza in desired.of_type(InterfaceStanza) if not stanza.gone}
@@ -131,9 +133,25 @@ def links_and_nat_as_said(_given: Material, made: Adopted) -> None:
         if note.section == "nat" and note.sort == "understood" and " leaves through " in note.what:
             words = note.what.split()
             assert (words[0], words[3]) in rules, note
+    address_lines_as_said(given, made, desired)
     for stanza in stanzas:
         is_told = any(note.in_spec and note.what.split()[0].rstrip(":;") == stanza for note in made.report.notes)
         assert is_told, stanza
+
+
+def address_lines_as_said(given: Material, made: Adopted, desired: Desired) -> None:
+    """An `address` or `gateway` line that is reported as in the spec is there, on its interface."""
+    held = {
+        s.name: {address.partition("/")[0] for address in s.addresses} | {*s.gateways}
+        for s in desired.of_type(InterfaceStanza)
+    }
+    config = load(given.below(*FILES), program=given.boot_program())
+    for path, file in config.files.items():
+        for stanza in (item for item in file.items if isinstance(item, Stanza)):
+            for option in stanza.options:
+                if option.name in ("address", "gateway") and told(made, path)[option.line]:
+                    address = read_address(option.value.partition("/")[0])
+                    assert address in held.get(stanza.name, ()), f"{path}:{option.line} {option.key} {option.value}"
 
 
 def running(given: Material, made: Adopted) -> HostObserved:

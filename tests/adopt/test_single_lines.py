@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from service.adopt import adopt
+from service.adopt import ConnectionGiven, adopt
+from service.cli.host_tree import read_host_tree
 from service.formats.interfaces import CONF_FILE
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.states import Seen
 from service.plan.make import make_plan
 from service.resources.desired import LastApplied
+from tests.adopt.corpora import INPUTS, MAIN
 from tests.adopt.test_styles import planned, spec_of
 from tests.adopt.trees import booted, material
 
@@ -83,3 +85,18 @@ def test_a_second_vlan_aware_bridge_that_the_boot_ignores_is_dangerous_and_in_th
     host = replace(host, packages={**host.packages, "ifupdown2": Seen("3.0.0-1.1")})
     found = [d.difference for d in make_plan(desired, LastApplied(), host).drifts if d.difference.where == "boot"]
     assert [(one.resource, one.op) for one in found] == [("vmbr1", "missing")] * told
+
+
+def test_an_address_of_a_port_is_unmanaged_and_names_the_bridge_or_bond() -> None:
+    made = adopt(read_host_tree(INPUTS / "ports-with-addresses" / "root"), ConnectionGiven(address="192.0.2.10"))
+    unmanaged = {note.where: note.what for note in made.report.of("unmanaged")}
+    for line, text, port, upper in (
+        (20, "address 10.40.0.1/24", "vlan40", "vmbr2"),
+        (33, "address 10.60.0.1/24", "enp5s0", "bond0"),
+        (34, "gateway 10.60.0.254", "enp5s0", "bond0"),
+        (43, "address 10.70.0.1/24", "vmbr4", "vmbr5"),
+    ):
+        why = f"ifupdown2 does not set it, because {port} is a port of {upper}"
+        assert unmanaged[f"{MAIN}:{line}"].startswith(f"{port}: {text}; {why}. Fix: ")
+    assert "a bridge cannot be a port of another" in unmanaged[f"{MAIN}:49"]
+    assert all(f"  {name}: {{}}\n" in made.text for name in ("vlan40", "enp5s0", "bond0"))

@@ -10,7 +10,7 @@ Rules that ifupdown2 3.0.0 follows and that are easy to get wrong (its addons ad
 - at an address that has a `broadcast` it fails, at boot and at ifreload (`broadcast_fails` of a program; the error is
   "'str' object has no attribute 'packed'", lib/nlcache.py). It sets neither this address nor any below it;
 - with `pointopoint`, by its position, an address has the prefix of the other end: /32 if none is written;
-- the port of a bridge gets no addresses;
+- the port of a bridge or a bond gets no addresses;
 - links that an interface needs come up with it, without an `auto` line of their own. These are ports of a bridge, links
   of a bond, the link below a VLAN or a VXLAN (get_dependent_ifacenames; seen);
 - of an option given twice in a stanza the first counts, over several stanzas the last one applied;
@@ -47,7 +47,9 @@ from service.formats.up_lines import Effect, LinkForwarding, effects
 
 ADDRESS_ATTRIBUTES = ("netmask", "broadcast", "scope", "preferred-lifetime")
 """Options that ifupdown2 ties to an address by their position."""
-LOWER_LINK_OPTIONS = ("bond-slaves", "bond-ports", "vlan-raw-device", "vxlan-physdev")
+BOND_OPTIONS = ("bond-slaves", "bond-ports")
+"""Options that name the links of a bond."""
+LOWER_LINK_OPTIONS = (*BOND_OPTIONS, "vlan-raw-device", "vxlan-physdev")
 """Options that name the links that an interface needs, besides a bridge's ports."""
 
 
@@ -276,12 +278,19 @@ def _lower_links(have: IfaceMeaning) -> Iterator[str]:
 
 
 def _without_addresses_of_ports(made: Mapping[str, IfaceMeaning]) -> dict[str, IfaceMeaning]:
-    """ifupdown2 sets no address of an interface that is the port of a bridge ("enslaved", utils.py)."""
-    ports = {p for have in made.values() if have.at_boot and have.bridge is not None for p in have.bridge.ports}
+    """ifupdown2 sets no address of an interface that is the port of a bridge or a bond ("enslaved", utils.py)."""
+    ports = {port: name for name, have in made.items() if have.at_boot for port in _ports_of(have)}
     return {
-        name: replace(have, addresses=(), gateways=()) if name in ports else have
+        name: replace(have, addresses=(), gateways=(), port_of=ports[name]) if name in ports else have
         for name, have in made.items()
     }  # fmt: skip
+
+
+def _ports_of(have: IfaceMeaning) -> Iterator[str]:
+    """The ports of a bridge, and the links of a bond."""
+    yield from have.bridge.ports if have.bridge is not None else ()
+    for key in BOND_OPTIONS:
+        yield from (word for option in have.lines(key)[:1] for word in option.value.split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class IfaceMeaning:
     `addresses` are sorted CIDRs with host bits, `gateways` sorted addresses, `peers` the other ends of `pointopoint`
     lines, sorted. `other` are options that are not understood here, or whose value cannot be read. `options` are all
     lines with their places. `broadcast` is there whether the host's ifupdown fails at it or not. `is_lower`: another
-    interface that the boot brings up needs it.
+    interface that the boot brings up needs it. `port_of`: the bridge or bond for which ifupdown2 sets no address of it.
     """
 
     name: str
@@ -108,6 +108,7 @@ class IfaceMeaning:
     broadcast: BroadcastLine | None = field(default=None, compare=False)
     is_lower: bool = field(default=False, compare=False)
     lost_masks: tuple[LostMask, ...] = field(default=(), compare=False)
+    port_of: str = field(default="", compare=False)
 
     @property
     def at_boot(self) -> bool:
