@@ -3,6 +3,7 @@
 PasserelleError
 ├── InputError          the person or the repository gave something that cannot be used; retrying changes nothing
 │   ├── NotFound        there is no such thing, or not for whoever asks
+│   │   └── NoHost      there is no such host; it may have another name now
 │   ├── NotKnown        the host was not compared with what Git wants now: there is nothing to answer by
 │   │   ├── NeverSeen   it was never seen at all
 │   │   └── LeftGit     it is no longer in Git
@@ -40,6 +41,16 @@ class InputError(PasserelleError):
 
 class NotFound(InputError):  # noqa: N818
     """There is no such thing, or not for whoever asks."""
+
+
+class NoHost(NotFound):
+    """No host has this name, or not for whoever asks. `now` is the name that the host was given since."""
+
+    def __init__(self, host: str, *, now: str = "") -> None:
+        if now:
+            super().__init__(f"{host} is now called {now}", hint=f"write {now} instead of {host}")
+        else:
+            super().__init__(f"no host {host}")
 
 
 class NotKnown(InputError):  # noqa: N818

@@ -16,7 +16,7 @@ from service.answers.guest_views import GuestViews
 from service.answers.known import compared, left_git, why_not_known
 from service.answers.tracers import Tracers, WantedRevision
 from service.answers.views import shown_with_met
-from service.errors import InputError, NotFound, NotKnown
+from service.errors import InputError, NoHost, NotKnown
 from service.kinds.desire import desire
 from service.kinds.kind import Kind
 from service.model.guests import PoolFill
@@ -97,7 +97,7 @@ class Followed(Protocol):
 
 
 class Answers:
-    """Every answer that is not a row of the history. NotFound for a host that no revision names."""
+    """Every answer that is not a row of the history. NoHost for a host that no revision names."""
 
     def __init__(self, source: Followed, looks: Looks, kinds: Sequence[Kind], now: Callable[[], datetime]) -> None:
         self._source = source
@@ -130,7 +130,7 @@ class Answers:
         return HostView(host, value, at=observed.observed_at)
 
     def not_known(self, host: str, status: HostStatus | None) -> InputError | None:
-        """Why nothing can be said of the host by what Git wants now: NotKnown, or NotFound for a host that is nowhere.
+        """Why nothing can be said of the host by what Git wants now: NotKnown, or NoHost for a host that is nowhere.
         None where it was seen and compared. `status` is as it is shown."""
         wanted, look, now = self._source.wanted, self._looks.known(host), self._now()
         if why := self.unread():
@@ -210,7 +210,7 @@ class Answers:
 
     def _look(self, host: str) -> Look | None:
         if host not in self._source.wanted.hosts:
-            raise NotFound(f"no revision names the host {host}")
+            raise NoHost(host)
         return self._looks.known(host)
 
     def _compared(self, host: str) -> HostSpec:

@@ -7,7 +7,7 @@ why_not_known(host, revision, …) -> NotKnown     why there is nothing to answe
 from datetime import datetime
 from typing import Protocol
 
-from service.errors import LeftGit, NeverSeen, NotFound, NotKnown
+from service.errors import LeftGit, NeverSeen, NoHost, NotFound, NotKnown
 from service.model.ages import ago
 from service.model.plans import Plan
 from service.model.runs import HostStatus, Reachability
@@ -48,7 +48,7 @@ def never_seen(status: HostStatus | None) -> bool:
 def left_git(host: str, status: HostStatus | None, now: datetime) -> NotFound | LeftGit:
     """Of a host that no revision names."""
     if status is None:
-        return NotFound(f"no host {host}")
+        return NoHost(host)
     since = _since(status.changed_at, now)
     return LeftGit(
         f"{host} is no longer in Git{since}, so nobody looks at it",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from service.answers.packets import HostTracer
-from service.errors import NotFound
+from service.errors import NoHost
 from service.kinds.kind import Kind
 from service.model.states import Json
 from service.spec.host import HostSpec
@@ -34,11 +34,11 @@ class Tracers:
         self._ready: dict[tuple[str, str], HostTracer] = {}
 
     async def trace(self, host: str, asked: Mapping[str, str]) -> dict[str, Json]:
-        """What becomes of a packet: commit, verdict, rule, why, nat. NotFound for a host that no revision names,
+        """What becomes of a packet: commit, verdict, rule, why, nat. NoHost for a host that no revision names,
         InputError for what is not a packet."""
         wanted = self._revision()
         if host not in wanted.hosts:
-            raise NotFound(f"no revision names the host {host}")
+            raise NoHost(host)
         key = (wanted.commit, host)
         if key not in self._ready:
             made = await asyncio.to_thread(HostTracer, wanted.hosts[host], self._kinds)

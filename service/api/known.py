@@ -3,8 +3,8 @@
 from typing import TypeVar
 
 from service.api.parts import Parts
-from service.api.values import ask, seen_by, there
-from service.errors import NeverSeen, NotKnown
+from service.api.values import ask
+from service.errors import NeverSeen, NoHost, NotKnown
 from service.model.access import Principal
 from service.model.runs import HostStatus, Page
 
@@ -12,9 +12,13 @@ T = TypeVar("T")
 
 
 async def status_of(parts: Parts, who: Principal, host: str) -> HostStatus:
-    """How the host is shown. NotFound where there is none, or not for this principal."""
-    held = parts.answers.unrecorded().get(seen_by(who, host))
-    return held or there(await ask(parts.reads.host, host), f"no host {host}")
+    """How the host is shown. NoHost where there is none, or not for this principal."""
+    if who.sees(host):
+        found = parts.answers.unrecorded().get(host) or await ask(parts.reads.host, host)
+        if found is not None:
+            return found
+    now = await ask(parts.reads.name_now, host)
+    raise NoHost(host, now=now if who.sees(now) else "")
 
 
 async def in_git(parts: Parts, who: Principal, host: str) -> HostStatus:

@@ -150,13 +150,6 @@ Approver = Annotated[Principal, Depends(Needs("approve"))]
 TokenKeeper = Annotated[Principal, Depends(Needs("tokens"))]
 
 
-def seen_by(principal: Principal, host: str) -> str:
-    """The host's name if the principal may see it. Else NotFound, as for a host that does not exist."""
-    if not principal.sees(host):
-        raise NotFound(f"no host {host}")
-    return host
-
-
 def there(value: T | None, what: str) -> T:
     """The value, NotFound if there is none."""
     if value is None:

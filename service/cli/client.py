@@ -25,7 +25,7 @@ HINTS = {
 }
 """What to do next where the service does not say it, by HTTP status."""
 NO_HOST = "choose one of `passerelle status`, or use a token that may see the host"
-_NO_HOST = ("no host ", "no revision names the host ")
+_NO_HOST = "no host "
 
 
 NO_PEM = "no certificate was found in it"

@@ -28,6 +28,7 @@ def show(
         yaml for people, json for programs.
     """
     from service.cli.directory import read_directory
+    from service.cli.folder_spec import none_there
     from service.cli.output import complain, printable, show_json
     from service.errors import InputError
     from service.kinds import KINDS
@@ -42,10 +43,11 @@ def show(
         complain(error.what, error.hint)
         return 1
     files = {host_of(path): path for path in tree.files if path.startswith(HOSTS_FOLDER)}
-    if host not in files:
-        complain(f"{directory} describes no host {host}", f"name one of: {', '.join(files) or 'none'}")
-        return 1
     fleet = read_fleet(tree, KINDS)
+    if host not in files:
+        none = none_there(directory, host, fleet.hosts, files)
+        complain(none.what, none.hint)
+        return 1
     own, layers = document.load(tree.files[files[host]].data), fleet.members.of(host)
     whole = merged(own, layers)
     if whole.document.value is not None:

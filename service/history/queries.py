@@ -2,9 +2,9 @@
 
 Every method blocks; async callers use a thread. Lists are pages, of what `service/model/listings.py` declares.
 
-    hosts(…) host(name) drift(…) plan(id) current_plan(host) plan_digests(host, prefix) applies(…) apply(id)
-    unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) rewrite(before, commit) leases(…)
-    lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host)
+    hosts(…) host(name) name_now(old) drift(…) plan(id) current_plan(host) plan_digests(host, prefix) applies(…)
+    apply(id) unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) rewrite(before, commit)
+    leases(…) lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host)
     base(host) tokens() receivers() receiver_secret(name) counts() waiting_apply(host) waiting_drill(host)
     release_asked(host) sighting(host)
 """
@@ -38,7 +38,7 @@ from service.history.tables import (
 )
 from service.history.waiting_queries import WaitingQueries
 from service.model.access import Receiver, ReceiverSecret, Token
-from service.model.events import OF_PEOPLE
+from service.model.events import OF_PEOPLE, HostRenamed
 from service.model.listings import (
     EVERY_HOST,
     ApplyListing,
@@ -100,6 +100,14 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
     def host(self, name: str) -> HostStatus | None:
         """One host in its present state."""
         return self._one(select(*columns_of(hosts, HostStatus)).where(hosts.c.host == name), HostStatus)
+
+    def name_now(self, old: str) -> str:
+        """The present name of the host that was last renamed from this one; empty where there is no such host."""
+        query = select(events.c.host, events.c.detail).join(hosts, hosts.c.host == events.c.host)
+        query = query.where(events.c.type == HostRenamed.name).order_by(events.c.id.desc())
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return next((str(name) for name, detail in found if detail.get("old") == old), "")
 
     def generation(self, host: str) -> int:
         """The last generation given out for a host; 0 before the first."""

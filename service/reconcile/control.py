@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from service.clock import Clock
-from service.errors import InputError, NotFound, Stale
+from service.errors import InputError, NoHost, NotFound, Stale
 from service.model.digests import FULL
 from service.model.events import ReconcileAsked
 from service.model.plans import Plan
@@ -169,6 +169,6 @@ class Control:
         return self._rounds.unrecorded().get(host) or await asyncio.to_thread(self._memory.host, host)
 
     async def _in_git(self, host: str) -> None:
-        """LeftGit for a host that was in Git, NotFound for one that never was."""
+        """LeftGit for a host that was in Git, NoHost for one that never was."""
         if host not in self._watcher.wanted.hosts:
-            raise self._not_known(host, await self._shown(host)) or NotFound(f"no host {host}")
+            raise self._not_known(host, await self._shown(host)) or NoHost(host)

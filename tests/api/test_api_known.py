@@ -124,6 +124,19 @@ async def test_a_list_of_a_host_that_does_not_exist_is_a_problem_and_not_empty(w
     assert (await world.ask("GET", f"/api/v1/{path.replace('pve9', 'pve1')}")).status_code == 200
 
 
+async def test_a_name_of_before_is_answered_with_the_present_one(world: World) -> None:
+    world.history.store.rename_host("pve1", "pve9", at=NOW)
+    for path in (*VIEWS, "hosts/pve1", "applies?host=pve1", "leases/history?host=pve1"):
+        problem = problem_of(await world.ask("GET", f"/api/v1/{path}"))
+        assert (problem["status"], problem["detail"]) == (404, "pve1 is now called pve9"), path
+        assert problem["hint"] == "write pve9 instead of pve1"
+    asked = await world.ask("POST", "/api/v1/hosts/pve1/reconcile")
+    assert (asked.status_code, problem_of(asked)["detail"]) == (404, "pve1 is now called pve9")
+    for sees, said in (("pve9", "pve1 is now called pve9"), ("pve1", "no host pve1"), ("pve2", "no host pve1")):
+        answer = await world.ask("GET", "/api/v1/hosts/pve1", token=world.token("read", hosts=(sees,)))
+        assert (answer.status_code, problem_of(answer)["detail"]) == (404, said), sees
+
+
 async def test_who_follows_the_events_of_a_host_goes_on_when_it_is_forgotten(world: World) -> None:
     assert (await get(world, "events?host=pve9&after=1"))["items"] == []
 

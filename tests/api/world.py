@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from service.api.create import create_app
 from service.api.parts import Parts, RequestLimits
-from service.errors import InputError, NotFound, PasserelleError, SourceChanged, Stale
+from service.errors import InputError, NoHost, NotFound, PasserelleError, SourceChanged, Stale
 from service.history import History
 from service.model.access import Scope
 from service.model.changes import Difference, Drift
@@ -137,7 +137,7 @@ class Desk:
     async def accept(self, host: str) -> Mapping[str, Json]:
         self._fail()
         if host != "pve1":
-            raise NotFound(f"no revision names the host {host}")
+            raise NoHost(host)
         patch = "--- a/hosts/pve1.yaml\n+++ b/hosts/pve1.yaml\n"
         left: list[Json] = [{"what": f"bridges {self.odd} up", "why": "no key"}]
         return {"host": host, "commit": COMMIT, "file": "hosts/pve1.yaml", "patch": patch, "taken": [], "left": left}
@@ -145,13 +145,13 @@ class Desk:
     async def guests(self, host: str) -> Mapping[str, Json]:
         self._fail()
         if host != "pve1":
-            raise NotFound(f"no revision names the host {host}")
+            raise NoHost(host)
         return {"host": host, "at": NOW.isoformat(), "items": [], "findings": []}
 
     async def pools(self, host: str) -> Sequence[PoolFill]:
         self._fail()
         if host != "pve1":
-            raise NotFound(f"no revision names the host {host}")
+            raise NoHost(host)
         return [PoolFill(host, "vmbr0", "10.10.10.100", "10.10.10.200", 101, 2, 1)]
 
     async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
@@ -163,7 +163,7 @@ class Desk:
     async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
         self._fail()
         if host != "pve1":
-            raise NotFound(f"no revision names the host {host}")
+            raise NoHost(host)
         why = " ".join(f"{key}={value}" for key, value in sorted(asked.items()))
         return {"host": host, "commit": COMMIT, "verdict": "DROP", "rule": "hosts/pve1.yaml:3", "why": why, "nat": []}
 

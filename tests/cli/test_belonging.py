@@ -31,6 +31,16 @@ def test_a_host_that_left_git_is_forgotten(world: World, capsys: pytest.CaptureF
     assert "no host pve1" in capsys.readouterr().err
 
 
+def test_a_command_with_a_name_of_before_names_the_present_one(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.history.store.rename_host("pve1", "pve9", at=NOW)
+    for words in (["status"], ["plan"], ["drift"], ["history"], ["look"], ["leases", "--host"], ["host", "forget"]):
+        assert run([*words, "pve1"]) == 1, words
+        said = "passerelle: pve1 is now called pve9\n  Fix: write pve9 instead of pve1\n"
+        assert capsys.readouterr().err == said, words
+
+
 def test_status_says_how_a_rewritten_history_is_accepted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     why = "history was rewritten. Fix: accept it with `passerelle source accept bbbbbbbbbb --reason TEXT`"
     world.desk.standing = SourceStanding("rewound", why, COMMIT, NOW, NOW)

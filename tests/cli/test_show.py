@@ -61,6 +61,21 @@ def test_a_host_that_the_folder_does_not_describe(folder: Path, capsys: pytest.C
     ]
 
 
+def test_a_host_that_the_folder_renames(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder / "hosts" / "pve1.yaml"
+    file.write_text(file.read_text() + "renamed_from: old1\n")
+    packet = ["--from", "host", "--to", "host", "--proto", "tcp"]
+    for words in (
+        ["show", "old1", str(folder)],
+        ["plan", "old1", "--repo", str(folder)],
+        ["trace", "--host", "old1", "--repo", str(folder), *packet],
+    ):
+        assert run(words) == 1, words
+        assert capsys.readouterr().err == (
+            f"passerelle: {folder} describes no host old1: it is now called pve1\n  Fix: write pve1 instead of old1\n"
+        )
+
+
 def test_a_folder_with_errors_is_shown_and_the_first_error_said(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -145,7 +145,7 @@ def test_an_unknown_zone_host_or_flag_is_said(folder: Path, capsys: pytest.Captu
     assert (
         run(["trace", "--repo", str(folder), "--host", "pve9", "--from", "host", "--to", "host", "--proto", "1"]) == 1
     )
-    assert "has no host pve9" in capsys.readouterr().err
+    assert "describes no host pve9" in capsys.readouterr().err
     assert run(["trace", "--repo", str(folder), "--from", "host", "--to", "host", "--proto", "tcp"]) == 64
 
 

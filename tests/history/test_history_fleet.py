@@ -115,6 +115,21 @@ def test_a_renamed_host_has_all_that_it_had_before(history: History, now: dateti
     assert (event.host, event.detail) == ("pve9", {"old": "pve1"})
 
 
+def test_a_name_of_before_leads_to_the_present_one(history: History, now: datetime) -> None:
+    """Also over several renames, and to nobody once the host is forgotten."""
+    lived(history, "pve1", now)
+    history.store.rename_host("pve1", "pve9", at=now)
+    history.store.rename_host("pve9", "pve7", at=now)
+    known = history.queries.name_now
+    assert (known("pve1"), known("pve9"), known("pve7"), known("pve2")) == ("pve7", "pve7", "", "")
+    lived(history, "pve1", now)
+    history.store.rename_host("pve1", "pve8", at=now)
+    assert (known("pve1"), known("pve9")) == ("pve8", "pve7")
+    history.store.orphan_host("pve8", at=now)
+    history.store.forget_host("pve8", by="ann", at=now)
+    assert (known("pve1"), known("pve9")) == ("pve7", "pve7")
+
+
 def test_what_differs_goes_on_under_the_new_name(history: History, now: datetime) -> None:
     lived(history, "pve1", now)
     history.store.rename_host("pve1", "pve9", at=now)

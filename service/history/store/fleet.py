@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, and_, delete, select, tuple_, update
 
-from service.errors import InputError, NotFound
+from service.errors import InputError, NoHost
 from service.history.store.hosts import AXES, moved_axes
 from service.history.store.leases import end_leases
 from service.history.store.writing import Writing, clean, tell
@@ -83,7 +83,7 @@ class FleetWrites(Writing):
         return True
 
     def forget_host(self, host: str, *, by: str, reason: str = "", at: datetime) -> None:
-        """A person has all that is recorded of a host that left Git removed, but for its events. NotFound where nothing
+        """A person has all that is recorded of a host that left Git removed, but for its events. NoHost where nothing
         is; InputError for one that did not leave. Records are removed in portions, and others may write in between. If
         it is interrupted, the next call does the rest.
         """
@@ -111,7 +111,7 @@ class FleetWrites(Writing):
 def _is_orphan(connection: Connection, host: str) -> None:
     reason = connection.execute(select(hosts.c.reason).where(hosts.c.host == host)).scalar()
     if reason is None:
-        raise NotFound(f"no host {host}")
+        raise NoHost(host)
     if reason != ORPHANED["reason"]:
         raise InputError(
             f"{host} is still in Git, or its last round has not ended yet, so it cannot be forgotten",
