@@ -23,7 +23,8 @@ FORM = LintRule("ignore.form", "warning", "a comment that silences a rule has it
 UNKNOWN_RULE = LintRule("ignore.unknown-rule", "warning", "a comment that silences a rule names one that exists")
 OF_ERROR = LintRule("ignore.error", "warning", "only warnings are silenced, not errors")
 UNUSED = LintRule("ignore.unused", "warning", "a comment that silences a rule is needed")
-RULES = (FORM, UNKNOWN_RULE, OF_ERROR, UNUSED)
+TOO_MANY = LintRule("ignore.too-many", "warning", "a file has at most 200 comments that silence a rule")
+RULES = (FORM, UNKNOWN_RULE, OF_ERROR, UNUSED, TOO_MANY)
 
 MOST_COMMENTS = 200
 """In one file."""
@@ -38,7 +39,7 @@ _RIGHT = "write `# passerelle: ignore RULE because REASON`"
 @dataclass(frozen=True, slots=True)
 class Comment:
     """`line` and `col` are its own, `for_line` is the line on which it silences `rule`; 0 where there is none. Without
-    the form it has no rule."""
+    the form it has no rule. `others` counts the comments that a file has too many; the first of them has it."""
 
     file: str
     line: int
@@ -46,6 +47,7 @@ class Comment:
     for_line: int
     rule: str = ""
     because: str = ""
+    others: int = 0
 
     @property
     def position(self) -> Position:
@@ -70,7 +72,7 @@ class Silenced:
 
 
 def comments_of(file: str, data: bytes) -> tuple[Comment, ...]:
-    """The comments of a file that can be read."""
+    """The comments of a file that can be read. Those beyond `MOST_COMMENTS` are one, which only counts them."""
     if _MARK not in data:
         return ()
     text = data.decode("utf-8", "replace")
@@ -78,7 +80,11 @@ def comments_of(file: str, data: bytes) -> tuple[Comment, ...]:
         return ()
     lines = text.split("\n")
     held = _spans(text)
-    return tuple(_comments(file, lines, held))[:MOST_COMMENTS]
+    begun = list(_begun(lines, held))
+    found = [_comment(file, lines, one) for one in begun[:MOST_COMMENTS]]
+    found += [Comment(file, one.line, one.start + 1, 0, others=len(begun) - MOST_COMMENTS)
+              for one in begun[MOST_COMMENTS : MOST_COMMENTS + 1]]  # fmt: skip
+    return tuple(found)
 
 
 def applied(findings: Sequence[Finding], comments: Iterable[Comment], rules: Sequence[LintRule]) -> Silenced:
@@ -107,14 +113,30 @@ def applied(findings: Sequence[Finding], comments: Iterable[Comment], rules: Seq
     return Silenced((*left, *wrong), tuple(ignored))
 
 
-def _comments(file: str, lines: Sequence[str], held: Mapping[int, Sequence[tuple[int, int]]]) -> Iterator[Comment]:
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """The columns of a comment on its line. `alone`: nothing else is on the line."""
+
+    line: int
+    start: int
+    after_mark: int
+    end: int
+    alone: bool
+
+
+def _begun(lines: Sequence[str], held: Mapping[int, Sequence[tuple[int, int]]]) -> Iterator[_Begun]:
     for number, line in enumerate(lines, 1):
         begun = [match for match in _BEGINS.finditer(line) if _is_comment(line, match.start(), held.get(number, ()))]
         alone = bool(begun) and not line[: begun[0].start()].strip()
         for match, end in zip(begun, [*(later.start() for later in begun[1:]), len(line)], strict=False):
-            form = _FORM.fullmatch(line[match.end() : end].strip())
-            rule, because = (form[1], shown(form[2].strip())) if form else ("", "")
-            yield Comment(file, number, match.start() + 1, _next(lines, number) if alone else number, rule, because)
+            yield _Begun(number, match.start(), match.end(), end, alone)
+
+
+def _comment(file: str, lines: Sequence[str], one: _Begun) -> Comment:
+    form = _FORM.fullmatch(lines[one.line - 1][one.after_mark : one.end].strip())
+    rule, because = (form[1], shown(form[2].strip())) if form else ("", "")
+    for_line = _next(lines, one.line) if one.alone else one.line
+    return Comment(file, one.line, one.start + 1, for_line, rule, because)
 
 
 def _is_comment(line: str, at: int, values: Sequence[tuple[int, int]]) -> bool:
@@ -151,6 +173,10 @@ def _hold(held: dict[int, list[tuple[int, int]]], start: Any, end: Any) -> None:
 
 
 def _wrong(comment: Comment, known: Mapping[str, LintRule], *, suggests: bool) -> Finding | None:
+    if comment.others:
+        what = f"a file has at most {MOST_COMMENTS} comments that silence a rule, so {comment.others} of this file, "
+        what += "from this one on, silence nothing"
+        return finding(comment.file, comment.position, TOO_MANY.hit((), what, "correct what lint warns of instead"))
     if not comment.rule:
         return finding(comment.file, comment.position, FORM.hit((), "this comment silences nothing", _RIGHT))
     rule = known.get(comment.rule)

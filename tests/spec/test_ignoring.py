@@ -8,7 +8,7 @@ import pytest
 
 from service.cli import run
 from service.spec.fleet import Fleet
-from service.spec.ignoring import comments_of
+from service.spec.ignoring import MOST_COMMENTS, comments_of
 from tests.laws.specs import KEY
 from tests.spec.conftest import FLEET, HOST
 
@@ -149,3 +149,19 @@ def test_lint_shows_what_is_ignored_when_asked(tmp_path: Path, capsys: pytest.Ca
     assert run(["lint", str(tmp_path), "--show-ignored", "-o", "sarif"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["runs"][0]["results"]
     assert result["suppressions"] == [{"kind": "inSource", "justification": "it has a serial line"}]
+
+
+def test_comments_beyond_the_most_of_a_file_are_named_and_counted(read: Read) -> None:
+    within = NO_CONSOLE.replace(LINE, f"{IGNORE}\n" * MOST_COMMENTS + LINE)
+    assert said(read({"hosts/pve1.yaml": within})) == []
+    late = NO_CONSOLE.replace(
+        LINE, "# passerelle: ignore nat.duplicate because x\n" * MOST_COMMENTS + f"{IGNORE}\n" * 3 + LINE
+    )
+    found = read({"hosts/pve1.yaml": late}).findings
+    assert {one.rule for one in found} == {"connection.no-console", "ignore.error", "ignore.too-many"}
+    (many,) = (one for one in found if one.rule == "ignore.too-many")
+    assert (many.line, many.col, many.severity) == (204, 1, "warning")
+    assert many.message == (
+        "a file has at most 200 comments that silence a rule, so 3 of this file, from this one on, silence nothing. "
+        "Fix: correct what lint warns of instead"
+    )
