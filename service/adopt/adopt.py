@@ -22,6 +22,7 @@ from service.adopt.runner import read_runner
 from service.adopt.sdn import read_zones
 from service.adopt.sketch import Sketch
 from service.adopt.system import read_system
+from service.adopt.unreached import why_unreached
 from service.adopt.writing import write
 from service.errors import InputError
 from service.model.observed import Watch
@@ -102,6 +103,9 @@ def adopt(
     read_zones(material, sketch.notes)
     guests = read_guests(material, sketch)
     read_system(material, sketch)
+    if not (given.address or _management_address(sketch)):
+        what = f"the files of {host} do not say by which address it is reached: {why_unreached(config, material)}"
+        raise InputError(what, hint="correct that, or give the address: --address 198.51.100.11")
     head = _head(host, material, given, sketch, is_pve=is_pve)
     without_errors(host, head, sketch)
     if tagged.without_lone_one(sketch):
@@ -147,9 +151,6 @@ def _networks(sketch: Sketch) -> dict[str, Sequence[str]]:
 def _head(host: str, material: Material, given: ConnectionGiven, sketch: Sketch, *, is_pve: bool) -> dict[str, Json]:
     """The keys that belong to no section."""
     address = given.address or _management_address(sketch)
-    if not address:
-        raise InputError(f"{host} has no interface with a gateway, so nobody knows where it is reached",
-                         hint="give it: --address 198.51.100.11")  # fmt: skip
     keys = given.host_keys or _keys_in(material)
     if not keys:
         what = "no host key is among the files: the spec is not whole without `connection.host_keys`"
