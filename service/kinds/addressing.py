@@ -65,7 +65,9 @@ class AddressingRules:
 def addressing_rules(kind: str) -> AddressingRules:
     """The rules under a section's name."""
     return AddressingRules(
-        LintRule(f"{kind}.duplicate-address", "error", "an address is on one interface once"),
+        LintRule(
+            f"{kind}.duplicate-address", "error", "an address is on one interface once, a /32 or /128 once on each"
+        ),
         LintRule(f"{kind}.overlapping-subnets", "error", "two interfaces have no subnet in common"),
         LintRule(
             f"{kind}.gateway-outside-subnet",
@@ -154,7 +156,7 @@ def _collisions(
     section: Mapping[str, Addressed], networks: Sequence[AddressClaim], rules: AddressingRules
 ) -> Iterator[Hit]:
     parsed = [ipaddress.ip_interface(claim.address) for claim in networks]
-    duplicates, overlaps = _duplicates(parsed), _overlaps(networks, parsed)
+    duplicates, overlaps = _duplicates(networks, parsed), _overlaps(networks, parsed)
     standing: dict[AddressClaim, list[int]] = {}
     for number, claim in enumerate(networks):
         standing.setdefault(claim, []).append(number)
@@ -176,10 +178,28 @@ def _collisions(
                 )
 
 
-def _duplicates(parsed: Sequence[_Interface]) -> dict[int, int]:
-    """For each address that was there before: the place of the first."""
+def _duplicates(networks: Sequence[AddressClaim], parsed: Sequence[_Interface]) -> dict[int, int]:
+    """For each address that was there before: the place of the first.
+
+    A single address (/32, /128) may be on several interfaces: Linux takes it as its own on each, and it makes no subnet
+    (ip-address(8)). Providers that route to one address have it so on the uplink and on the guests' bridge.
+    """
     first: dict[object, int] = {}
-    return {n: first[own.ip] for n, own in enumerate(parsed) if first.setdefault(own.ip, n) != n}
+    wide: dict[object, int] = {}
+    found: dict[int, int] = {}
+    for n, own in enumerate(parsed):
+        here = first.setdefault((own.ip, networks[n].interface), n)
+        anywhere = first.setdefault(own.ip, n)
+        earlier = here if here != n else wide.get(own.ip, n) if _is_single(own) else anywhere
+        if earlier != n:
+            found[n] = earlier
+        if not _is_single(own):
+            wide.setdefault(own.ip, n)
+    return found
+
+
+def _is_single(own: _Interface) -> bool:
+    return own.network.prefixlen == own.max_prefixlen
 
 
 def _overlaps(networks: Sequence[AddressClaim], parsed: Sequence[_Interface]) -> dict[int, int]:
@@ -197,15 +217,17 @@ def _overlaps(networks: Sequence[AddressClaim], parsed: Sequence[_Interface]) ->
     holding: list[_Network] = []
     for subnet in sorted(places, key=lambda s: (s.version, int(s.network_address), s.prefixlen)):
         first = places[subnet][0]
-        for other in places[subnet][1:]:
+        is_single = subnet.prefixlen == subnet.max_prefixlen
+        for other in () if is_single else places[subnet][1:]:
             if networks[other].interface != networks[first].interface:
                 found.setdefault(other, first)
         while holding and not _holds(holding[-1], subnet):
             holding.pop()
         for wider in holding:
-            earlier, later = sorted((places[wider][0], first))
-            if networks[earlier].interface != networks[later].interface:
-                found.setdefault(later, earlier)
+            for own_place in places[subnet] if is_single else (first,):
+                earlier, later = sorted((places[wider][0], own_place))
+                if networks[earlier].interface != networks[later].interface:
+                    found.setdefault(later, earlier)
         holding.append(subnet)
     return found
 
@@ -243,7 +265,7 @@ def _gateway(path: tuple[str | int, ...], item: Addressed, gateway: str, rules: 
 def is_reached(next_hop: ipaddress.IPv4Address | ipaddress.IPv6Address, own: Sequence[_Interface]) -> bool:
     """Whether a gateway needs no `on_link`: it is in a subnet of ours, or we have single addresses only, so that
     every gateway is outside. `own` are our addresses of its family."""
-    single = all(address.network.prefixlen == address.max_prefixlen for address in own)
+    single = all(map(_is_single, own))
     return single or any(_is_host_in(next_hop, address.network) for address in own)
 
 

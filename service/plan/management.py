@@ -53,7 +53,7 @@ def management_refusals(
     now = picture(observed)
     then = after(now, steps)
     beyond = {pair for _, one in having(desired, Routing) for pair in one.beyond_subnets()}
-    devices = [name for name, held in then.addresses.items() if path.server in hosts_of(held)]
+    devices = carriers(path, then)
     kept_out = [why for _, one in having(desired, DecidingPackets) for why in one.keeps_out(path, devices)]
     broken = [*cuts(path, now, then, observed, base, beyond), *kept_out]
     return tuple(Refusal("management-path", what, hint=HINT) for what in broken)
@@ -68,9 +68,8 @@ def cuts(
     beyond: Collection[tuple[str, str]],
 ) -> Iterator[str]:
     """Everything that would break the path, in words. `beyond` are (via, dev) of on_link gateways."""
-    devices = [name for name, held in then.addresses.items() if path.server in hosts_of(held)]
+    devices, here = carriers(path, then), carriers(path, now)
     if not devices:
-        here = [name for name, held in now.addresses.items() if path.server in hosts_of(held)]
         yield f"{path.server}, by which the service reaches this host, would be removed from {', '.join(here) or 'it'}"
         return
     device = devices[0]
@@ -78,6 +77,11 @@ def cuts(
         yield f"{device}, which carries {path.server}, would go down"
     if device in then.enslaved:
         yield f"{device}, which carries {path.server}, would become a port of {then.enslaved[device]}"
+    if device in here and here[0] in ways_to(path.controller, now) - {*devices}:
+        yield (
+            f"{path.server} would be removed from {here[0]}, on which the service's packets arrive. {device} keeps it, "
+            f"and nothing proves that the host still answers for it on {here[0]}"
+        )
     yield from way_back(path, now, then, base, beyond)
     for unit in NEEDED_UNITS:
         if unit in then.stopped and unit not in now.stopped:
@@ -85,6 +89,22 @@ def cuts(
             yield f"{unit} would be stopped or not start at the next boot{cut}"
     if isinstance(observed.listeners, Seen) and not listens(observed.listeners.value, path):
         yield f"nothing listens on {path.server}:{path.port} for new connections"
+
+
+def carriers(path: ManagementPath, state: Picture) -> list[str]:
+    """The interfaces that have the host's address, which a /32 or /128 may have on several.
+
+    First those on which the service's packets arrive, then those that carry packets at all. The others answer only if
+    the kernel does so for them (`arp_ignore` in ip-sysctl.rst; for IPv6 it does not).
+    """
+    held = [name for name, addresses in state.addresses.items() if path.server in hosts_of(addresses)]
+    ways = ways_to(path.controller, state)
+    return sorted(held, key=lambda name: (name in state.silent, name not in ways))
+
+
+def ways_to(controller: str, state: Picture) -> frozenset[str]:
+    """The interfaces by which the host sends to the controller."""
+    return links_to(controller, state.addresses, state.silent) or frozenset(d for _, d in routes_of(controller, state))
 
 
 def way_back(
@@ -110,7 +130,9 @@ def way_back(
     is_as_before = routes == routes_now and not links_now
     if not routes and not is_as_before:
         yield f"no route to {path.controller} would be left"
-    elif lost := sorted(unconnected(routes, then, beyond) - unconnected(routes_now, now)):
+    elif lost := sorted(
+        (unconnected(routes, then, beyond) - unconnected(routes_now, now)) | silenced(routes, now, then)
+    ):
         yield f"the gateway {lost[0][0]} to {path.controller} would be in no connected network"
     elif not is_as_before and (routes != confirmed_routes(base, path.controller) or links_confirmed):
         yield (
@@ -233,6 +255,12 @@ def unconnected(
         if dev in state.silent
         or (via and not via.startswith("fe80:") and not any(contains(a, via) for a in state.addresses.get(dev, ())))
     }
+
+
+def silenced(routes: Sequence[tuple[str, str]], now: Picture, then: Picture) -> set[tuple[str, str]]:
+    """The routes whose interface carries packets now and would not. This counts also where the gateway is outside every
+    network of ours, as with a /32."""
+    return {pair for pair in routes if pair[1] in then.silent - now.silent}
 
 
 def confirmed_addresses(base: LastApplied) -> dict[str, tuple[str, ...]]:

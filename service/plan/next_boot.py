@@ -41,6 +41,7 @@ from service.plan.management import (
     NEEDED_UNITS,
     Picture,
     after,
+    carriers,
     hosts_of,
     links_to,
     listens,
@@ -281,7 +282,7 @@ def unclear(lines: Iterable[str]) -> tuple[str, ...]:
 
 def carrier(path: ManagementPath, live: Picture) -> str:
     """The interface that carries the way: the one with the address in use, else the one of the default route."""
-    here = [name for name, held in live.addresses.items() if path.server in hosts_of(held)]
+    here = carriers(path, live)
     return here[0] if here else next((dev for _, dev in routes_of(path.controller, live)), "")
 
 

@@ -100,3 +100,17 @@ def test_an_address_of_a_port_is_unmanaged_and_names_the_bridge_or_bond() -> Non
         assert unmanaged[f"{MAIN}:{line}"].startswith(f"{port}: {text}; {why}. Fix: ")
     assert "a bridge cannot be a port of another" in unmanaged[f"{MAIN}:49"]
     assert all(f"  {name}: {{}}\n" in made.text for name in ("vlan40", "enp5s0", "bond0"))
+
+
+def test_one_address_on_the_uplink_and_on_the_bridge_is_in_the_spec_twice_and_the_plan_is_empty() -> None:
+    given = read_host_tree(INPUTS / "routed-address-on-two" / "root")
+    made = adopt(given)
+    held = ["198.51.100.11/32", "2001:db8:0:1::2/128"]
+    assert made.values["interfaces"] == {
+        "enp1s0": {"addresses": held, "gateway": "198.51.100.1", "gateway6": "fe80::1"}
+    }
+    bridges = made.values["bridges"]
+    assert isinstance(bridges, dict) and isinstance(bridges["vmbr0"], dict)
+    assert bridges["vmbr0"]["addresses"] == held
+    assert made.report.plan.changes == ()
+    assert [note.where for note in made.report.of("unmanaged")] == [f"{MAIN}:20", f"{MAIN}:2"]

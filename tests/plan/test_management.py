@@ -58,7 +58,13 @@ IPV6 = {
     "addresses:enp1s0": Seen(["198.51.100.11/24", "2001:db8::11/64"]),
     "routes:default": Seen([GATEWAY, GATEWAY6]),
 }
-SLASH_32 = {"addresses:enp1s0": Seen(["198.51.100.11/32"])}
+SINGLE: list[Json] = ["198.51.100.11/32"]
+SLASH_32: dict[str, Observed[Json]] = {"addresses:enp1s0": Seen(SINGLE)}
+TWICE: dict[str, Observed[Json]] = {  # the bridge comes first: the order of what is seen decides nothing
+    "link:vmbr0": Seen(link(type="bridge")),
+    "addresses:vmbr0": Seen(SINGLE),
+    **SLASH_32,
+}
 
 ROWS = [
     Row("a bridge beside the uplink", changes(link__vmbr0=BRIDGE, addresses__vmbr0=["10.10.10.1/24"])),
@@ -222,6 +228,41 @@ ROWS = [
         "what brings no network up here is switched off for good",
         changes(**{"unit__NetworkManager.service": {"enabled": "masked", "active": False}}),
         facts={"unit:NetworkManager.service": Seen({"enabled": "disabled", "active": False})},
+    ),
+    Row("of two interfaces with the address the bridge loses it", changes(addresses__vmbr0=[]), facts=TWICE),
+    Row("the bridge with the same address goes", changes(link__vmbr0=None), facts=TWICE),
+    Row("the bridge with the same address goes down", changes(link__vmbr0={"up": False}), facts=TWICE),
+    Row("the uplink's address comes onto a bridge, too", changes(addresses__vmbr0=SINGLE), facts=SLASH_32),
+    Row(
+        "of two interfaces with the address the uplink loses it",
+        changes(addresses__enp1s0=[]),
+        "198.51.100.11 would be removed from enp1s0, on which the service's packets arrive. vmbr0 keeps it",
+        facts=TWICE,
+    ),
+    Row(
+        "IPv6: of two interfaces with the address the uplink loses it",
+        changes(addresses__enp1s0=["198.51.100.11/32"]),
+        "2001:db8::11 would be removed from enp1s0, on which the service's packets arrive. vmbr0 keeps it",
+        path=SIX,
+        facts={**TWICE, **IPV6, "addresses:vmbr0": Seen(["2001:db8::11/128"])},
+    ),
+    Row(
+        "both interfaces lose the address",
+        changes(addresses__enp1s0=[], addresses__vmbr0=[]),
+        "198.51.100.11, by which the service reaches this host, would be removed from enp1s0, vmbr0",
+        facts=TWICE,
+    ),
+    Row(
+        "the uplink without an address goes down, and a bridge has the address",
+        changes(link__enp1s0={"up": False}),
+        "in no connected network",
+        facts={**TWICE, "addresses:enp1s0": Seen([])},
+    ),
+    Row(
+        "the uplink of two interfaces with the address goes down",
+        changes(link__enp1s0={"up": False}),
+        "in no connected network",
+        facts=TWICE,
     ),
     Row("nothing listens any more", changes(sysctl__x="1"), "nothing listens on 198.51.100.11:22", listeners=()),
     Row(

@@ -63,6 +63,16 @@ UNNAMED = stanza(ADDRESS, GATEWAY, auto=False)
 FOR_A_VLAN = LO + UNNAMED + stanza("address 10.30.0.1/24", name="enp1s0.30")
 SIX_FILES = USUAL + stanza("address 2001:db8::11/64", "gateway fe80::1", family="inet6 static", auto=False)
 
+ROUTED_STYLE = LO + stanza("address 198.51.100.11/32", "pointopoint 198.51.100.1", GATEWAY)
+ITS_BRIDGE = stanza("address 198.51.100.11/32", "bridge-ports none", name="vmbr0")
+TWO_WITH_IT = ROUTED_STYLE + ITS_BRIDGE
+LOST_ON_UPLINK = LO + stanza(GATEWAY) + ITS_BRIDGE
+TWICE: Mapping[str, Observed[Json]] = {
+    "link:vmbr0": Seen(link(type="bridge")),
+    "addresses:vmbr0": Seen(["198.51.100.11/32"]),
+    "addresses:enp1s0": Seen(["198.51.100.11/32"]),
+}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -86,6 +96,8 @@ LO_ROUTES = LO.rstrip() + f"\n\t{POST_UP}\n\n".encode()
 
 ROWS = [
     Row("another line", USUAL, USUAL + stanza("address 10.10.10.1/24", "bridge-ports none", name="vmbr0")),
+    Row("of two with the address the bridge loses it", TWO_WITH_IT, ROUTED_STYLE, facts=TWICE),
+    Row("of two with the address the uplink loses it", TWO_WITH_IT, LOST_ON_UPLINK, NOT_ON, facts=TWICE),
     Row("the gateway goes", USUAL, LO + stanza(ADDRESS), NO_ROUTE),
     Row("the gateway changes", USUAL, LO + stanza(ADDRESS, "gateway 198.51.100.7"), "instead of 198.51.100.1 on"),
     Row("the address goes", USUAL, LO + stanza(GATEWAY), NOT_ON),
