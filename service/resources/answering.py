@@ -3,7 +3,8 @@
 A name server that the spec does not name may get the guests' queries while dnsmasq runs, such as BIND, which listens on
 every address on Debian. The kernel gives a datagram to the socket with the most specific binding (udp(7), ip(7)).
 Nothing is done about it, for the program is not ours to stop; it is drift until it is gone. Where the sockets could not
-be read, who answers is Unknown; that stops no other change, for nothing is written here.
+be read, who answers is Unknown; that stops no other change, for nothing is written here. Where nobody answers at all,
+that is drift too: service/resources/unanswered.py.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,9 @@ from service.model.changes import Difference
 from service.model.observed import HostObserved, Listener, Watch
 from service.model.probes import Probe
 from service.model.states import Seen, Unknown
+from service.resources.dnsmasq_config import FILES
 from service.resources.resource import Compared, Contribution, Wishes
+from service.resources.unanswered import UNIT, Unanswered, unanswered
 
 DNS, DHCP = 53, 67
 _ANY = {4: ("0.0.0.0", "*"), 6: ("::", "*")}  # noqa: S104 (compared with what `ss` prints)
@@ -83,9 +86,11 @@ class AnsweredBy:
         return f"udp/{self.port} on {address} ({self.interface})"
 
     def watch(self) -> Watch:
-        return Watch()
+        return Watch(units=frozenset({UNIT}), files=frozenset(FILES))
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
+        for address, _ in self.silent(observed):
+            yield Difference(self.kind, self.subject(address), "answered by", "live", "missing", self.program, None)
         for address, holders in self.held(observed):
             unknown = holders.why if isinstance(holders, Unknown) else ""
             have = None if isinstance(holders, Unknown) else ", ".join(holders)
@@ -104,8 +109,7 @@ class AnsweredBy:
         if isinstance(observed.listeners, Unknown):
             yield from ((address, observed.listeners) for address in self.addresses)
             return
-        sockets = observed.listeners.value if isinstance(observed.listeners, Seen) else ()
-        waiting = [one for one in sockets if one.protocol == "udp" and one.port == self.port]
+        waiting = self.waiting(observed)
         for address in self.addresses:
             closest = self.closest(waiting, address)
             holders = sorted({one.program for one in closest} - {""})
@@ -114,6 +118,22 @@ class AnsweredBy:
                 yield address, tuple(holders)
             elif any(not one.program for one in closest):
                 yield address, Unknown("`ss` names no program for a socket there")
+
+    def waiting(self, observed: HostObserved) -> list[Listener]:
+        """The UDP sockets of its port."""
+        sockets = observed.listeners.value if isinstance(observed.listeners, Seen) else ()
+        return [one for one in sockets if one.protocol == "udp" and one.port == self.port]
+
+    def silent(self, observed: HostObserved) -> Iterator[tuple[str, Unanswered]]:
+        """The addresses on which nobody answers; an address that another program holds is not among them."""
+        if not isinstance(observed.listeners, Seen):
+            return
+        held = {address for address, _ in self.held(observed)}
+        for address in self.addresses:
+            has_socket = bool(self.closest(self.waiting(observed), address))
+            why = unanswered(observed, self.port, self.interface, address, has_socket=has_socket)
+            if why is not None and address not in held:
+                yield address, why
 
     @property
     def second(self) -> str:
@@ -150,10 +170,12 @@ class AnsweredBy:
 
     @classmethod
     def steps(cls, compared: Sequence[Compared[Self]], observed: HostObserved) -> Contribution:
-        return Contribution(notes=tuple(note for one, _ in compared for note in one.notes(observed)))
+        return Contribution(notes=tuple(note for one, found in compared if found for note in one.notes(observed)))
 
     def notes(self, observed: HostObserved) -> Iterator[str]:
         """What a person has to know and to do."""
+        for address, why in self.silent(observed):
+            yield self._silence(self.subject(address), why, observed.host)
         for address, holders in self.held(observed):
             if isinstance(holders, Unknown):
                 yield (
@@ -169,6 +191,19 @@ class AnsweredBy:
                     f"{who} holds udp/{self.port} on {address} ({self.interface}){beside}: the guests' "
                     f"{WORDS[self.port]} do not reach {self.program} alone. Fix: {self._fix(others, observed.host)}"
                 )
+
+    def _silence(self, subject: str, why: Unanswered, host: str) -> str:
+        """Nobody answers, and what ends it."""
+        restart = f"run `systemctl restart {self.program}` on {host}"
+        if why.where:
+            return (
+                f"nobody answers on {subject}: {why.where} says {why.text}, so {self.program} does not serve it. "
+                f"Fix: remove that line on {host}, then {restart}"
+            )
+        return (
+            f"nothing listens on {subject}, although {self.program} runs. Fix: {restart}. If that does not help, look "
+            f"for options in /etc/default/{self.program}"
+        )
 
     def _fix(self, others: Sequence[str], host: str) -> str:
         """What ends it. systemd-resolved is not to be stopped: the host itself may ask it for names."""

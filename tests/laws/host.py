@@ -12,11 +12,12 @@ from service.formats import fail2ban
 from service.formats.interfaces import CONF_FILE
 from service.formats.sysctl_files import MAIN_LINK
 from service.model.facts import Step
-from service.model.observed import HostObserved, Listener, ManagementPath, MasqueradeInForce, Watch
+from service.model.observed import HostObserved, ManagementPath, MasqueradeInForce, Watch
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.weighed import PackageMove, Weighed
 from service.observe.read_files import as_secret, without_digest
+from tests.laws.sockets import SSHD, binds_anew, is_running, waiting
 
 INTERFACES = b"""auto lo
 iface lo inet loopback
@@ -77,7 +78,7 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
         facts=facts,
         texts=texts,
         masquerades=Seen(()),
-        listeners=Seen((Listener("tcp", "0.0.0.0", 22, "sshd"),)),
+        listeners=Seen((SSHD,)),
         packages={name: Absent() for name in watch.packages},
         weighed=Seen(weighed(watch)),
         leases=Seen(()),
@@ -134,7 +135,10 @@ def plan_steps(plan: Plan) -> list[Step]:
 def done(host: HostObserved, steps: Iterable[Step], blobs: Mapping[str, bytes]) -> HostObserved:
     """The host after some steps."""
     for step in steps:
+        was_running = is_running(host)
         host = set_fact(host, step.fact, step.after, blobs)
+        if binds_anew(host, step, was_running=was_running):
+            host = replace(host, listeners=Seen(waiting(host)))
         if step.fact == "unit:fail2ban.service":
             host = replace(host, bans=jails_up(host))
     return host
@@ -146,7 +150,7 @@ def undone(host: HostObserved, steps: Iterable[Step], kept: Mapping[str, bytes])
     """
     for step in reversed(list(steps)):
         host = set_fact(host, step.fact, step.before, kept)
-    return host
+    return replace(host, listeners=Seen(waiting(host)))
 
 
 def kept_bytes(host: HostObserved) -> dict[str, bytes]:
