@@ -55,7 +55,8 @@ RULES = (
     NULL,
 )
 
-_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_NUMBER = re.compile(r"(0|-?[1-9][0-9]{0,18})(?:\.0{1,18})?")
+"""A whole number. `1000.0` is one to JSON Schema (2020-12, 6.1.1), so it is one here, too."""
 _TRUE_FALSE = {"true": True, "false": False}
 _NULLS = ("", "~", "null", "Null", "NULL")
 
@@ -265,8 +266,8 @@ class _Builder:
             bad = True
         elif plain and text in _TRUE_FALSE:
             value = _TRUE_FALSE[text]
-        elif plain and _NUMBER.fullmatch(text):
-            value = int(text)
+        elif plain and (number := _NUMBER.fullmatch(text)):
+            value = int(number[1])
         elif wrong := wrong_in_string(text):
             self.problem(position, CHARACTER.hit(path, f"the string {wrong}", "write one line of visible characters"))
             bad = True

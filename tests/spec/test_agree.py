@@ -118,8 +118,11 @@ def lint_takes(file: str, place: Place, new: Any) -> bool:
     """Whether lint accepts a value on its own: its characters, type, grammar and bounds. Keys of what is
     outside a list may be in another file."""
     written = {new: 1} if place.is_key else {"value": new}
-    if document.load(json.dumps(written, ensure_ascii=False).encode()).problems:
+    read = document.load(json.dumps(written, ensure_ascii=False).encode())
+    if read.problems:
         return False
+    if isinstance(new, float):
+        new = thawed((read.value or {})["value"])
     fitted = shape.fit(model_of(file), Document(frozen(replaced(good(file), place, new))))
     problems = [
         problem

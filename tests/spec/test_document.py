@@ -28,6 +28,19 @@ def test_only_true_false_and_plain_decimal_numbers_are_typed() -> None:
     assert value["c"] == ("true", "10", "plain text")
 
 
+@pytest.mark.parametrize(("text", "number"), [("1000.0", 1000), ("0.0", 0), ("-3.000", -3), ("9.0", 9)])
+def test_a_number_with_nothing_after_its_point_is_whole_as_for_json_schema(text: str, number: int) -> None:
+    value = (load(f"cache_size: {text}\n".encode()).value or {})["cache_size"]
+    assert (value, type(value)) == (number, int)
+
+
+@pytest.mark.parametrize(
+    "text", ["1.50", "00.0", "1.", ".0", "-0.0", "1.0.0", "1.0e3", "'1000.0'", "1.0000000000000000000"]
+)
+def test_what_only_looks_like_a_whole_number_is_text(text: str) -> None:
+    assert load(f"cache_size: {text}\n".encode()).value == {"cache_size": text.strip("'")}
+
+
 def test_a_number_as_a_key_is_text() -> None:
     assert load(b"options: {19: 1}").value == {"options": {"19": 1}}
 
