@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from service.cli.known import fix_of
 from service.cli.output import Format, complain, show_json, tell
 
 POLL_S = 0.5
@@ -54,7 +55,7 @@ def told_end(asked_at: str, before: Host, found: Host) -> int:
         complain(f"the look at {host} did not end in time", see)
         return 1
     if found["reachability"] != "Reachable":
-        complain(f"{host} is {found['reachability']}: {found['message']}", f"see `passerelle status {host}`")
+        complain(f"{host} is {found['reachability']}: {found['message']}", fix_of(found))
         return 4
     if found["sync"] == "Synced":
         tell(f"{host} is as Git wants it")

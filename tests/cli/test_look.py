@@ -62,6 +62,22 @@ def test_it_follows_the_look_to_its_end(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("reachability", "fix"),
+    [
+        ("AuthFailed", "add the service's key on the host; `passerelle key` prints the line"),
+        ("HostKeyChanged", "compare the fingerprint on the host's console; if it is right, commit the new key"),
+        ("Unreachable", "check that the host is up, and that its address and port in the spec are right"),
+        ("Unknown", "see `passerelle status pve1`"),
+    ],
+)
+def test_a_host_that_is_not_reached_has_the_fix_of_its_cause(
+    reachability: str, fix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told_end(ASKED, BEFORE, AWAY | {"reachability": reachability, "message": "why"}) == 4
+    assert capsys.readouterr().err == f"passerelle: pve1 is {reachability}: why\n  Fix: {fix}\n"
+
+
 def test_each_move_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     followed(BEFORE, RUNNING, RUNNING, APPLIED, SYNCED)
     assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("  ")] == [
