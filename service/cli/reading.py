@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from service.cli.exit_codes import UNREACHABLE
-from service.cli.known import doubt
+from service.cli.known import doubt, never_seen
 from service.cli.output import Format, complain, show_json, show_table, tell
 from service.cli.times import age, with_zone
 
@@ -217,7 +217,8 @@ def leases(
 ) -> int:
     """Show which guest has which address and name, sorted by address, now or at a past time.
 
-    Exit codes: 0 shown, 1 error, 4 the given host is unreachable, was never seen, or left Git.
+    Exit codes: 0 shown, 1 error, 4 the given host is unreachable, was never seen, or left Git; without --host, 4 if any
+    host was never seen.
 
     Parameters
     ----------
@@ -255,9 +256,9 @@ def leases(
         )  # fmt: skip
         items = client.items_of("leases", now, most=most)
         columns = ["ip", "name", "mac", "host", "active", "expires_at", "first_seen", "last_seen"]
-    code = doubt(client, host) if host and not history and at is None else 0
+    code = never_seen(client) if not host else doubt(client, host) if not history and at is None else 0
     if output == "json":
         show_json(items)
     else:
-        show_table(columns, items, empty="no such lease")
+        show_table(columns, items, empty="no such lease is known" if code else "no such lease")
     return code

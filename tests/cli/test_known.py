@@ -43,6 +43,26 @@ def test_a_command_says_why_nothing_is_known_and_ends_with_4(
         assert FIX in said.err, words
 
 
+def test_the_fleets_leases_name_the_hosts_that_were_never_seen(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["leases", "--name", "nobody"]) == 0
+    assert capsys.readouterr().err == "no such lease\n"
+    for host in ("pve3", "pve4"):
+        world.history.store.set_host_status(HostStatus(host, reachability="AuthFailed"), at=NOW)
+    for more in ([], ["--history"]):
+        assert run(["leases", "--name", "nobody", *more]) == 4
+        assert capsys.readouterr().err == (
+            "passerelle: never seen, so nothing is known of them: pve3, pve4\n"
+            "  Fix: `passerelle plan pve3` says why\nno such lease is known\n"
+        )
+    assert run(["leases"]) == 4
+    assert "10.10.10.9" in capsys.readouterr().out
+    for host in ("pve3", "pve4"):
+        world.history.store.orphan_host(host, at=NOW)
+    assert run(["leases"]) == 0
+
+
 def test_the_fleets_drift_names_the_hosts_that_were_not_compared(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
