@@ -21,8 +21,12 @@ def read_left_overs(material: Material, config: InterfacesConfig, account: Accou
     if LEFT_OVER in material.files:
         data = material.files[LEFT_OVER]
         account.read("interfaces", LEFT_OVER, significant(data), "not applied yet", whole=LEFT_OVER)
-        names = renamed(config, load({MAIN_FILE: data}))
-        account.add("danger", "interfaces", LEFT_OVER, _words(names))
+        if data == material.files.get(MAIN_FILE):
+            what = f"identical to {MAIN_FILE}, so no change waits. Fix: remove it before you change {MAIN_FILE}"
+            account.add("unmanaged", "interfaces", LEFT_OVER, what)
+        else:
+            names = renamed(config, load({MAIN_FILE: data}))
+            account.add("danger", "interfaces", LEFT_OVER, _words(names))
     if FIREWALL_LEFT_OVER in material.files:
         lines = significant(material.files[FIREWALL_LEFT_OVER])
         account.read("firewall", FIREWALL_LEFT_OVER, lines, "not applied yet", whole=FIREWALL_LEFT_OVER)

@@ -98,6 +98,12 @@ def renamed_at_boot(observed: HostObserved) -> Mapping[str, str]:
     return renamed(config.value, load({MAIN_FILE: text.value}, program=config.value.program))
 
 
+def is_change_pending(observed: HostObserved) -> bool:
+    """Whether the interfaces.new that waits differs from the file over which the next boot moves it, or may differ."""
+    now, new = observed.text(MAIN_FILE), observed.text(LEFT_OVER)
+    return not (isinstance(now, Seen) and isinstance(new, Seen) and now.value == new.value)
+
+
 @derived
 def ports_at_boot(observed: HostObserved) -> frozenset[str] | Unknown:
     """The ports that bridges bring up which the boot brings up."""

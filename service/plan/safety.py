@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from service.formats.interfaces import MAIN_FILE
 from service.model.changes import Drift
 from service.model.facts import Step
 from service.model.observed import HostObserved
 from service.model.plans import Refusal
 from service.model.states import Seen
-from service.observe.at_boot import LEFT_OVER, renamed_at_boot
+from service.observe.at_boot import LEFT_OVER, is_change_pending, renamed_at_boot
 from service.observe.runner import FIX, runner_of
 from service.resources.desired import Desired
 from service.resources.traits import BroughtUp, OnlyWatched, having
@@ -76,7 +77,16 @@ def left_over(steps: Sequence[Step], observed: HostObserved) -> Iterator[Refusal
     """A pending unmanaged change that the next reboot would apply over ours. pvenetcommit moves interfaces.new, and
     pve-firewall-commit moves host.fw.new, which is in the way only of a new host.fw."""
     firewall = [step.fact.removeprefix("file:") for step in steps if step.fact.endswith("/host.fw")]
+    changes_main = any(step.fact == f"file:{MAIN_FILE}" for step in steps)
     for path in observed.left_overs:
+        if path == LEFT_OVER and not is_change_pending(observed):
+            if changes_main:
+                yield Refusal(
+                    "left-over",
+                    f"{path} is identical to {MAIN_FILE} now, and the next reboot moves it over what this plan writes",
+                    hint=f"remove {path} on the host (Proxmox GUI: Revert)",
+                )
+            continue
         names = renamed_at_boot(observed) if path == LEFT_OVER else {}
         if names:
             pairs = ", ".join(f"{old} to {new}" for old, new in names.items())

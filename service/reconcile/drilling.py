@@ -11,6 +11,7 @@ from service.model.facts import FactId
 from service.model.observed import HostObserved
 from service.model.runs import Proof
 from service.model.states import Json, Seen
+from service.observe.at_boot import LEFT_OVER, is_change_pending
 from service.observe.script import PENDING
 from service.plan.next_boot import next_boot_faults
 from service.reconcile.ports import Hosts, Memory, Record
@@ -67,7 +68,8 @@ class Drilling:
 def reboot_objection(observed: HostObserved) -> str:
     """Why a reboot would be no drill but an accident; empty where nothing is known against it."""
     faults = next_boot_faults(observed)
-    if pending := [path for path in observed.left_overs if path in PENDING]:
+    waiting = (path for path in observed.left_overs if path in PENDING)
+    if pending := [path for path in waiting if path != LEFT_OVER or is_change_pending(observed)]:
         faults = (*faults, f"{pending[0]} would come into force")
     return f"the host was not rebooted: {'; '.join(faults)}" if faults else ""
 

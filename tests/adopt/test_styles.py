@@ -272,9 +272,13 @@ def test_a_cluster_without_quorum_is_refused_and_nothing_is_written(tmp_path: Pa
 
 def test_a_change_that_waits_for_a_reboot_is_told() -> None:
     given = material("pve")
-    files = {**given.files, "/etc/network/interfaces.new": given.files["/etc/network/interfaces"]}
-    notes = adopt(replace(given, files=files)).report.of("danger")
-    assert [n.where for n in notes if "the next reboot moves it over" in n.what] == ["/etc/network/interfaces.new"]
+    path, same = "/etc/network/interfaces.new", given.files["/etc/network/interfaces"]
+    report = adopt(replace(given, files={**given.files, path: same + b"\n# later\n"})).report
+    assert [n.where for n in report.of("danger") if "the next reboot moves it over" in n.what] == [path]
+    report = adopt(replace(given, files={**given.files, path: same})).report
+    assert [n.where for n in report.of("danger") if n.where == path] == []
+    (note,) = (n for n in report.of("unmanaged") if n.where == path)
+    assert note.what.startswith("identical to /etc/network/interfaces, so no change waits. Fix: ")
 
 
 @pytest.mark.parametrize(

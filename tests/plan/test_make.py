@@ -16,6 +16,7 @@ from service.model.plans import Plan
 from service.model.secret import Seal, Secret
 from service.model.states import Json, Seen, Unknown
 from service.plan.make import Permission, kept, make_plan, once, with_restarts
+from service.plan.safety import left_over
 from service.resources.desired import Desired, LastApplied, WishConflictError
 from service.resources.links import Link
 from service.resources.resource import Contribution
@@ -227,6 +228,21 @@ def test_a_pinning_of_card_names_that_waits_is_refused_with_the_names() -> None:
     (refusal,) = [refusal for refusal in plan.refusals if refusal.rule == "left-over"]
     assert refusal.what.startswith("a reboot renames enp1s0 to nic0: Proxmox pins the names of network cards")
     assert refusal.hint == "reboot pve1, and write the new names in the spec"
+
+
+def test_a_pending_file_that_says_the_same_is_in_the_way_only_of_a_new_interfaces_file() -> None:
+    path, main = "/etc/network/interfaces.new", "/etc/network/interfaces"
+    desired = desired_of("seed")
+    host = bare_host(desired.watch)
+    same = replace(host, texts={**host.texts, path: host.texts[main]}, left_overs=(path,))
+    plan = make_plan(desired, LastApplied(), same)
+    assert any(step.fact == f"file:{main}" for step in plan.steps)
+    (refusal,) = [refusal for refusal in plan.refusals if refusal.rule == "left-over"]
+    assert refusal.what.endswith("and the next reboot moves it over what this plan writes")
+    others = tuple(step for step in plan.steps if step.fact != f"file:{main}")
+    assert others
+    assert list(left_over(others, same)) == []
+    assert [r.rule for r in left_over(others, replace(same, texts=host.texts))] == ["left-over"]
 
 
 def test_the_commit_is_not_part_of_the_digest_but_every_step_is() -> None:

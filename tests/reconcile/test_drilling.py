@@ -16,7 +16,7 @@ from service.model.states import Json, Unknown
 from service.model.telling import Ended, Fence
 from service.observe.at_boot import WAY_IN_WATCH
 from service.reconcile.asked import Asked
-from service.reconcile.drilling import INTERRUPTED, Drilling, held
+from service.reconcile.drilling import INTERRUPTED, Drilling, held, reboot_objection
 from service.reconcile.quarantine import Held, Quarantine
 from service.reconcile.trouble import Troubles
 from tests.laws.host import bare_host
@@ -230,3 +230,11 @@ async def test_a_drill_that_reboots_says_so_to_the_host(history: History) -> Non
 )
 def test_what_stands_on_a_host_is_said_with_what_is_known_of_it(held: Held, begins: str) -> None:
     assert held.message(HostStatus("pve1")).startswith(begins)
+
+
+def test_a_pending_file_that_says_the_same_stops_no_reboot() -> None:
+    path, main = "/etc/network/interfaces.new", "/etc/network/interfaces"
+    host = bare_host(WAY_IN_WATCH)
+    same = replace(host, texts={**host.texts, path: host.texts[main]}, left_overs=(path,))
+    assert reboot_objection(same) == reboot_objection(host)
+    assert f"{path} would come into force" in reboot_objection(replace(same, texts=host.texts))
