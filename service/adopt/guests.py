@@ -1,6 +1,6 @@
 """The guests that dnsmasq's own files, a hosts folder or /etc/ethers name."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_interface
 
 from service.adopt.interfaces_read import significant
@@ -92,14 +92,24 @@ def _told(material: Material, lines: Sequence[GuestLine], sketch: Sketch) -> Non
                 sketch.notes.add("unmanaged", SECTION, where, what)
             elif (directive.key, directive.value) == PROTECTION or directive.value.rstrip("/") == _own_folder():
                 sketch.notes.add("understood", SECTION, where, f"{text}, which `guests` needs", (SECTION,))
-            elif directive.key in ("dhcp-hostsdir", "read-ethers"):
+            elif directive.key in ("dhcp-hostsdir", "dhcp-hostsfile", "read-ethers"):
                 sketch.notes.add(
-                    "unmanaged", SECTION, where, f"{text}: the line stays, and the report lists the lines of its files"
+                    "unmanaged", SECTION, where, f"{text}: the line stays, {_whether_read(directive, known)}"
                 )
     for number, line in enumerate(material.files.get(GUESTS_FILE, b"").decode("utf-8", "replace").split("\n"), 1):
         if line.startswith("set:"):
             name = line.partition(",")[2]
             sketch.notes.add("understood", SECTION, f"{GUESTS_FILE}:{number}", line, (SECTION, name))
+
+
+def _whether_read(directive: dnsmasq.Directive, known: Collection[str]) -> str:
+    """Whether the guests are known that a directive's files name. `known` are the places of all known ones."""
+    folder = directive.value.rstrip("/") + "/"
+    if directive.key == "read-ethers" or (
+        directive.key == "dhcp-hostsdir" and any(where.startswith(folder) for where in known)
+    ):
+        return "and the report lists the lines of its files"
+    return "and passerelle does not read the guests there. Fix: give those that you want managed `dhcp-host` lines"
 
 
 def _own_folder() -> str:
@@ -138,6 +148,9 @@ def is_in(address: str, network: str) -> bool:
 
 def _left(line: GuestLine, last: GuestLine | None) -> str:
     """Why a line is not in the spec."""
+    if line.tags and last is not None and last.where != line.where:
+        what = f"dnsmasq takes this line for requests with the tag {', '.join(line.tags)}"
+        return f"{_words(line)}: {what}, and `guests` has no key for that"
     if last is not None and last.where != line.where:
         return f"{_words(line)}: without effect, of the lines for one MAC dnsmasq takes {last.where}"
     return f"{_words(line)}: `guests` has no key for {', '.join(line.extra)}"

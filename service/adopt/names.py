@@ -38,7 +38,7 @@ _PLACES: Mapping[str, Callable[[str], str]] = {
     "dhcp-leasefile": check_lease_file,
     "log-facility": check_log_facility,
 }
-_TAKEN_ELSEWHERE = ("dhcp-host", "read-ethers", "dhcp-hostsdir")
+_TAKEN_ELSEWHERE = ("dhcp-host", "read-ethers", "dhcp-hostsdir", "dhcp-hostsfile")
 STARTS_TOO_EARLY = (
     "with bind-interfaces dnsmasq ends at boot when one of its interfaces is not there yet, and Debian starts it "
     "before ifupdown2 is done. Fix: write bind-dynamic instead on the host, or `bind_interfaces: true` in the spec: "

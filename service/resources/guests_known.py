@@ -45,6 +45,11 @@ class GuestLine:
         return int(self.where.rpartition(":")[2])
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that a request must have for this line to count; `set:` is another thing."""
+        return tuple(part[4:] for part in self.extra if part.startswith("tag:"))
+
+    @property
     def may_move(self) -> bool:
         """Whether our own file can say the same, and the line may go."""
         return not self.extra and not self.hides and not self.path.startswith(f"{HOSTS_FOLDER}/")
@@ -79,11 +84,14 @@ def known_guests(texts: Mapping[str, bytes], *, own: bool = True) -> dict[str, G
 
 
 def counting_lines(lines: Iterable[GuestLine]) -> dict[str, GuestLine]:
-    """Of the lines for each MAC the last (seen with 2.90), that of /etc/ethers where no other names it."""
+    """Of the lines for each MAC the last (seen with 2.90), that of /etc/ethers where no other names it.
+
+    A line with `tag:` is for requests with this tag, so it replaces none without (dnsmasq(8), `dhcp-host`).
+    """
     known: dict[str, GuestLine] = {}
     for line in lines:
         before = known.get(line.mac)
-        if before is not None and line.path == ethers.PATH:
+        if before is not None and (line.path == ethers.PATH or (line.tags and not before.tags)):
             continue
         stays = before is not None and not before.may_move and before.where != line.where
         known[line.mac] = replace(line, hides=before.where) if before is not None and stays else line

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.adopt import ConnectionGiven, adopt
+from service.adopt import ConnectionGiven, Material, adopt
 from service.cli.host_tree import read_host_tree
 from service.formats.interfaces import CONF_FILE
 from service.kinds import KINDS
@@ -12,7 +12,7 @@ from service.kinds.desire import desire
 from service.model.states import Seen
 from service.plan.make import make_plan
 from service.resources.desired import LastApplied
-from tests.adopt.corpora import INPUTS, MAIN
+from tests.adopt.corpora import BASE, INPUTS, MAIN, RANGE
 from tests.adopt.test_styles import planned, spec_of
 from tests.adopt.trees import booted, material
 
@@ -114,3 +114,25 @@ def test_one_address_on_the_uplink_and_on_the_bridge_is_in_the_spec_twice_and_th
     assert bridges["vmbr0"]["addresses"] == held
     assert made.report.plan.changes == ()
     assert [note.where for note in made.report.of("unmanaged")] == [f"{MAIN}:20", f"{MAIN}:2"]
+
+
+def test_a_line_for_one_tag_has_an_effect_beside_the_one_for_all() -> None:
+    path = "/etc/dnsmasq.conf"
+    tagged, plain = (
+        b"dhcp-host=tag:lab,02:00:00:00:00:02,10.10.10.21,b\n",
+        b"dhcp-host=02:00:00:00:00:02,10.10.10.22,c\n",
+    )
+    for lines, tag_at in ((tagged + plain, 4), (plain + tagged, 5)):
+        made = adopt(Material({**BASE, path: RANGE + lines}))
+        assert made.values["guests"] == {"c": {"mac": "02:00:00:00:00:02", "address": "10.10.10.22"}}
+        (note,) = [note for note in made.report.of("unmanaged") if note.where == f"{path}:{tag_at}"]
+        assert "dnsmasq takes this line for requests with the tag lab" in note.what
+
+
+def test_files_of_guests_that_are_not_read_are_named() -> None:
+    path = "/etc/dnsmasq.conf"
+    lines = b"dhcp-hostsfile=/etc/guests\ndhcp-hostsdir=/etc/hosts.d\n"
+    made = adopt(Material({**BASE, path: RANGE + lines}))
+    said = [note.what for note in made.report.of("unmanaged") if note.where in (f"{path}:4", f"{path}:5")]
+    assert len(said) == 2
+    assert all("passerelle does not read the guests there. Fix: " in what for what in said)
