@@ -29,6 +29,7 @@ from service.formats.interfaces import (
     load,
     meanings,
 )
+from service.formats.interfaces.meant import read_address
 from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.formats.nat_files import is_about_nat, of_command
 from service.kinds.addressing import is_reached
@@ -161,6 +162,11 @@ def _values(name: str, have: IfaceMeaning, section: str, sketch: Sketch, *, is_p
         if len(family) > 1:
             what = f"{name} has {len(family)} gateways: {', '.join(map(str, family))}"
             sketch.notes.add("danger", section, where, what)
+            for option in have.lines("gateway"):
+                if read_address(option.value) in family[1:]:
+                    why = f"a spec has one gateway for each family, and takes {family[0]}"
+                    at, words = f"{option.path}:{option.line}", f"{name}: gateway {option.value}; {why}"
+                    sketch.notes.add("unmanaged", section, at, words)
         if family:
             value[key] = family[0]
     _on_link(name, have, value, section, sketch)

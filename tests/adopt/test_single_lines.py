@@ -136,3 +136,12 @@ def test_files_of_guests_that_are_not_read_are_named() -> None:
     said = [note.what for note in made.report.of("unmanaged") if note.where in (f"{path}:4", f"{path}:5")]
     assert len(said) == 2
     assert all("passerelle does not read the guests there. Fix: " in what for what in said)
+
+
+def test_a_second_gateway_is_a_danger_and_its_line_is_not_in_the_spec() -> None:
+    more = BASE[MAIN].replace(b"\tgateway 198.51.100.1\n", b"\tgateway 198.51.100.1\n\tgateway 198.51.100.2\n")
+    made = adopt(Material({**BASE, MAIN: more}))
+    assert "gateway: 198.51.100.1}" in made.text
+    (note,) = [note for note in made.report.of("unmanaged") if "gateway 198.51.100.2" in note.what]
+    assert note.where == f"{MAIN}:8"
+    assert any("enp1s0 has 2 gateways" in note.what for note in made.report.of("danger"))
