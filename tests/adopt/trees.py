@@ -13,6 +13,7 @@ from service.model.states import Absent, Json, Observed, Seen
 from service.resources.nat_makers import makers
 from service.resources.stanzas import meant_fields
 from tests.laws.host import OF_LINK, bare_host, link
+from tests.laws.sockets import waiting
 
 STYLES = Path(__file__).parent / "styles"
 NAMES = sorted(path.name for path in STYLES.iterdir())
@@ -46,6 +47,7 @@ def booted(material: Material, watch: Watch) -> HostObserved:
     facts |= {fact: _of_pmxcfs(seen) for fact, seen in facts.items() if fact.startswith("file:/etc/pve/")}
     packages: dict[str, Observed[str]] = {p: Seen("1") for p in host.packages}
     made = replace(host, facts=facts, packages=packages, os="Debian")
+    made = replace(made, listeners=Seen(waiting(made)))
     rules = makers(made)
     assert isinstance(rules, tuple), rules
     counts: Mapping[tuple[str, str], int] = {maker.rule: 1 for maker in rules}
