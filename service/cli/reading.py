@@ -8,12 +8,14 @@ from cyclopts import Parameter
 from service.cli.exit_codes import UNREACHABLE
 from service.cli.known import doubt, never_seen
 from service.cli.output import Format, complain, show_json, show_table, tell
-from service.cli.times import age, with_zone
+from service.cli.times import age, dated, with_zone
 
 if TYPE_CHECKING:
     from service.cli.client import Client
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
+TIMES = ("observed_at", "tried_at", "proven_at", "changed_at")
+"""The times in a host's status."""
 
 
 def status(host: str | None = None, /, *, output: Output = "table") -> int:
@@ -40,7 +42,8 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
             show_json(found | {"latches": latches})
         else:
             tell_seen(found | {"at": found["observed_at"]})
-            shown = found | {"observed_at": found["observed_at"] or "never", "drift_items": drift_shown(found)}
+            times = {name: dated(found[name]) for name in TIMES}
+            shown = found | times | {"drift_items": drift_shown(found)}
             show_table(["field", "value"], [{"field": k, "value": v} for k, v in shown.items()], empty="")
             tell_latches(host, latches)
             tell_quarantine(found)
@@ -80,7 +83,8 @@ def tell_latches(host: str, latches: Sequence[Mapping[str, Any]]) -> None:
     for latch in latches:
         why = latch["error"] or latch["cause"] or "its apply is no longer known"
         complain(
-            f"{host}: {latch['desired_digest']} was rolled back and is not tried again, since {latch['since']}: {why}",
+            f"{host}: {latch['desired_digest']} was rolled back and is not tried again, "
+            f"since {dated(latch['since'])}: {why}",
             f"push another state, or `passerelle latch clear {host} --reason TEXT`",
         )
 
@@ -99,8 +103,9 @@ def tell_source(client: "Client") -> None:
     """Say that the repository is not followed, and why."""
     source = client.get("source")
     if source["state"] not in ("followed", "unread"):
+        since = f" since {dated(source['since'])}" if source["since"] else ""
         complain(
-            f"the repository is {source['state']} since {source['since']}: {source['message']}",
+            f"the repository is {source['state']}{since}: {source['message']}",
             "`passerelle lint` shows all findings of a folder" if source["state"] == "refused" else "",
         )
 
@@ -111,7 +116,7 @@ def host_row(host: dict[str, Any]) -> dict[str, Any]:
         **{name: host[name] for name in ("host", "sync", "reason", "health", "reachability", "phase", "message")},
         "commit": host["applied_commit"][:10],
         "drift": drift_shown(host),
-        "proven": host["proven_at"] or "never",
+        "proven": dated(host["proven_at"]),
         "seen": seen(host["observed_at"], is_stale=host["stale"], before_restart=host["before_restart"]),
     }
 
@@ -125,7 +130,7 @@ def seen(at: str | None, *, is_stale: bool = False, before_restart: bool = False
     """When a host was last seen, for people; as an age where that was before the service restarted."""
     if before_restart and at is not None:
         return f"{age(at)}, before the service restarted"
-    return f"{at or 'never'}{' (stale)' if is_stale else ''}"
+    return f"{dated(at)}{' (stale)' if is_stale else ''}"
 
 
 def tell_seen(found: Mapping[str, Any]) -> None:

@@ -12,6 +12,11 @@ def age(at: str) -> str:
     return ago((SystemClock().now() - datetime.fromisoformat(at)).total_seconds())
 
 
+def dated(at: str | None) -> str:
+    """A time of the API with its age: `2026-03-01T12:00:00Z (3 min ago)`; `never` where there is none."""
+    return f"{at} ({age(at)})" if at else "never"
+
+
 def with_zone(at: str | None) -> datetime | None:
     """A time as the API takes it. InputError for what is none."""
     if at is None:

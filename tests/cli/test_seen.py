@@ -31,11 +31,18 @@ def test_what_was_seen_before_a_restart_is_told_with_its_age(ago: timedelta, sai
     assert row["seen"] == f"{said}, before the service restarted"
 
 
-def test_what_was_seen_since_is_told_with_its_time() -> None:
-    at = "2026-03-01T12:00:00Z"
-    for is_stale, said in ((False, at), (True, f"{at} (stale)")):
+def test_what_was_seen_since_is_told_with_its_time_and_age() -> None:
+    at = (SystemClock().now() - timedelta(minutes=3)).isoformat()
+    for is_stale, said in ((False, f"{at} (3 min ago)"), (True, f"{at} (3 min ago) (stale)")):
         assert host_row({**HOST, "observed_at": at, "stale": is_stale, "before_restart": False})["seen"] == said
     assert host_row({**HOST, "observed_at": None, "stale": True, "before_restart": False})["seen"] == "never (stale)"
+
+
+def test_the_proof_of_a_drill_is_told_with_its_time_and_age() -> None:
+    at = (SystemClock().now() - timedelta(days=12)).isoformat()
+    row = {**HOST, "observed_at": None, "stale": True, "before_restart": False}
+    assert host_row({**row, "proven_at": at})["proven"] == f"{at} (12 days ago)"
+    assert host_row(row)["proven"] == "never"
 
 
 def test_only_an_old_answer_is_told_with_its_age(capsys: pytest.CaptureFixture[str]) -> None:
