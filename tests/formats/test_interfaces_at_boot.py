@@ -196,11 +196,12 @@ def test_an_address_with_a_broadcast_and_those_below_are_not_set_as_ifupdown2_3_
     ],
 )
 def test_ifupdown2_brings_up_what_an_interface_stands_on(above: str, lower: str) -> None:
-    """Seen with ifupdown2 3.0.0: with no `auto eno1`, `ifup -a` sets the address of eno1 and runs its `up` line."""
+    """Seen with ifupdown2 3.0.0 (bonds: by its source): with no `auto eno1`, `ifup -a` runs its `up` line, and sets the
+    address unless eno1 is a link of a bond or a port of a bridge (`is_addr_ip_allowed_on`)."""
     name = above.split()[1]
     text = f"auto {name}\n{above}\n\niface {lower} inet static\n\taddress 10.1.1.1/24\n\tup touch /run/x\n"
     assert read(text.encode(), lower).at_boot
     assert not read(text.replace(f"auto {name}\n", "").encode(), lower).at_boot
     assert [found.interface for found in up_effects(load({MAIN_FILE: text.encode()}))] == [lower]
-    is_port = "bridge-ports eno1\n" in f"{above}\n"
-    assert read(text.encode(), lower).addresses == (() if is_port else ("10.1.1.1/24",))
+    belongs = "bond-slaves" in above or "bridge-ports eno1\n" in f"{above}\n"  # it sets no address on these
+    assert read(text.encode(), lower).addresses == (() if belongs else ("10.1.1.1/24",))
