@@ -196,8 +196,8 @@ def test_an_address_with_a_broadcast_and_those_below_are_not_set_as_ifupdown2_3_
     ],
 )
 def test_ifupdown2_brings_up_what_an_interface_stands_on(above: str, lower: str) -> None:
-    """Seen with ifupdown2 3.0.0 (bonds: by its source): with no `auto eno1`, `ifup -a` runs its `up` line, and sets the
-    address unless eno1 is a link of a bond or a port of a bridge (`is_addr_ip_allowed_on`)."""
+    """`ifup -a` of ifupdown2 3.0.0 without `auto eno1`: it runs the `up` line of eno1 (seen). It sets the address, but
+    not on a port of a bridge (seen) or a link of a bond (`is_addr_ip_allowed_on` in its source)."""
     name = above.split()[1]
     text = f"auto {name}\n{above}\n\niface {lower} inet static\n\taddress 10.1.1.1/24\n\tup touch /run/x\n"
     assert read(text.encode(), lower).at_boot
