@@ -31,8 +31,12 @@ def suite(request: pytest.FixtureRequest) -> str:
 
 
 def in_every_suite(metafunc: pytest.Metafunc) -> None:
-    """Have a test that is marked `every_suite` run once for each release; what pytest_generate_tests calls."""
-    if metafunc.definition.get_closest_marker("every_suite") is not None:
+    """Have a test that is marked `every_suite` run once for each release; what pytest_generate_tests calls.
+
+    `every_suite(full=True)` does so only in `tests/run --full`: for what is the same code on each release.
+    """
+    mark = metafunc.definition.get_closest_marker("every_suite")
+    if mark is not None and (not mark.kwargs.get("full") or os.environ.get("TESTS_FULL")):
         metafunc.parametrize("suite", apt.SUITES, indirect=True, scope="module")
 
 

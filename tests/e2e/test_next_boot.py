@@ -44,9 +44,16 @@ BY_NETWORKD = "/etc/systemd/network/10-uplink.network"
 
 @pytest.fixture
 def bare(lab: Lab, suite: str, field: Field) -> Story:
-    """pve1 as a provider hands it over."""
-    lab.host("pve1").fresh(suite=suite)
-    return Story(lab.host("pve1"), field)
+    """pve1 as a provider hands it over. First the service wants nothing of it: it would apply the last test's spec."""
+    story = Story(lab.host("pve1"), field)
+    commit = story.push(spec(story, "").replace("sync: auto", "sync: observe"), "only look")
+    field.wait_for(lambda: (commit, "accepted") in revisions(field), "the host is only looked at")
+    story.host.fresh(suite=suite)
+    return story
+
+
+def revisions(field: Field) -> list[tuple[str, str]]:
+    return [(found["commit"], found["state"]) for found in field.items("revisions?limit=20")]
 
 
 def spec(story: Story, sections: str, extra: str = "") -> str:

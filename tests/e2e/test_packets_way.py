@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.story import Story
 
-pytestmark = [pytest.mark.lab(minutes=4), pytest.mark.every_suite]
+pytestmark = [pytest.mark.lab(minutes=4), pytest.mark.every_suite(full=True)]
 
 OUTER = "bridges:\n  vmbr9: {addresses: [203.0.113.1/24], ports: [], stp: false, forward_delay: 0}\n"
 PUBLISHED = "forwards:\n  - {in: vmbr9, ports: [8080], to: 10.10.10.50}\n"
