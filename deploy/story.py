@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import firewall_story
+import web_story
 
 from service.errors import LabError, PasserelleError
 from service.lab import Guest, Host, Lab, apt
@@ -57,14 +58,17 @@ dnsmasq:
 guests:
   dev: {{mac: "{dev}", address: 10.10.10.10{guest}}}
   alpine: {{mac: "{alpine}"}}
-packages: {{dnsmasq: present}}
+{created}packages: {{dnsmasq: present}}
 services: {{named: disabled}}
-{firewall}"""
+{firewall}{web}"""
 CONFIRM_S = 20.0
 """Short, so that the demo does not wait long for the rollback. A busy machine gets more time: on one, 15 s ran out in
 the middle of the steps. The default for real hosts is two minutes."""
+CUT_CONFIRM_S = 10.0
+"""Of the change that cuts: two steps, and then nothing but the wait for the host's own rollback."""
 UPLINK = "198.51.100.11"
 OUTSIDE = "198.18.0.80"
+DISK_MIB = 2048
 
 
 class Story:
@@ -80,6 +84,8 @@ class Story:
         self.guests: dict[str, Guest] = {}
         self.firewall = ""
         self.guest = ""
+        self.created = ""
+        self.web = ""
         self.confirm_s = math.ceil(grown_s(CONFIRM_S))
         self.expected_undone: set[str] | None = set()
 
@@ -114,7 +120,7 @@ class Story:
         macs = {name: guest.mac for name, guest in self.guests.items()}
         return SPEC.format(
             confirm_s=self.confirm_s, host_key=self.host.host_key, uplink=uplink, extra=extra,
-            firewall=self.firewall, guest=self.guest, **macs,
+            firewall=self.firewall, guest=self.guest, created=self.created, web=self.web, **macs,
         )  # fmt: skip
 
     def status(self) -> dict[str, Any]:
@@ -152,7 +158,7 @@ class Story:
             self.see("nat_masquerades", self.address_seen_outside)
             self.see("bind_replaced", self.dnsmasq_has_port_53)
 
-    def see(self, flag: str, look: Callable[[], Any]) -> None:
+    def see(self, flag: str, look: Callable[[], Any], timeout_s: float = 30) -> None:
         """Wait for something to be seen. If it is not seen, the flag is false and the story continues. A rollback that
         is not a part of the story ends it at once.
         """
@@ -162,7 +168,7 @@ class Story:
             return look()
 
         try:
-            found = self.field.wait_for(looked, flag, timeout_s=30)
+            found = self.field.wait_for(looked, flag, timeout_s=timeout_s)
         except RolledBack:
             raise
         except LabError as error:
@@ -225,6 +231,7 @@ class Story:
             commit = self.field.push({"hosts/pve1.yaml": wrong}, "pve1: another address")
             self.see("cut_refused", lambda: self.refusal(commit))
         self.expected_undone = None
+        usual_s, self.confirm_s = self.confirm_s, math.ceil(grown_s(CUT_CONFIRM_S))
         with self.stage("cut", "the same with an override: applied, never confirmed, rolled back by the host"):
             insisted = self.spec(uplink="198.51.100.99", extra="  allow_management_change: true\n")
             commit = self.field.push({"hosts/pve1.yaml": insisted}, "pve1: another address, really")
@@ -236,6 +243,7 @@ class Story:
                 "reachable", lambda: self.status().get("reachability") == "Reachable" and "new SSH connection answered"
             )
         self.expected_undone = set(self.field.undone("pve1"))
+        self.confirm_s = usual_s
         with self.stage("mend", "the previous spec again"):
             commit = self.field.push({"hosts/pve1.yaml": self.spec()}, "pve1: the address as it was")
             self.in_sync(commit)
@@ -277,12 +285,13 @@ class Story:
         self.drift()
         self.cut()
         self.reboot()
+        web_story.publish(self)
 
 
 FLAGS = (
     "applied", "short_name_resolves", "nat_masquerades", "bind_replaced", "firewall_enforced",
     "broken_firewall_refused", "drift_seen", "drift_healed", "cut_refused", "cut_rolled_back", "reachable",
-    "reboot_survives",
+    "reboot_survives", "published",
 )  # fmt: skip
 
 
@@ -301,7 +310,8 @@ def main() -> int:
             "-- the lab starts: a host, a router, an internet (the first run builds the image)",
             file=sys.stderr,
         )
-        with Lab.up(arguments.name, hosts=["pve1"], suite=arguments.suite) as lab, Field.open(lab) as field:
+        made = Lab.up(arguments.name, hosts=["pve1"], suite=arguments.suite, disk_mib=DISK_MIB)
+        with made as lab, Field.open(lab, resolvers=OUTSIDE) as field:
             story = Story(lab, field)
             story.seconds["lab"] = round(time.monotonic() - began, 1)
             story.play()

@@ -15,6 +15,7 @@ from service.api.parts import Parts
 from service.api.server import serve
 from service.api.values import share_the_processor
 from service.apply.fleet import FleetHosts, KeptConnections, Looks, target_of
+from service.apply.handover import Proxy, carry
 from service.apply.host_file import host_file
 from service.apply.retiring import Retired, retire
 from service.clock import Clock, SystemClock
@@ -34,12 +35,18 @@ from service.git.commands import Credentials
 from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.history import History, open_history
+from service.internet.resolver import parse_servers
+from service.internet.sight import Sight
 from service.kinds import KINDS
 from service.logs import fields, log_event, log_to
 from service.model.observed import HostObserved, Watch
 from service.observe.collect import Collector
+from service.observe.hints import KINDS as HINT_KINDS
+from service.observe.listening import Listening
 from service.reconcile.control import Control
+from service.reconcile.hints import Hints
 from service.reconcile.loop import Loop
+from service.reconcile.ports import Internet
 from service.reconcile.queue import Queue
 from service.reconcile.retention import Retention
 from service.reconcile.round import Rounds
@@ -60,6 +67,7 @@ GRACE_S = 3
 STOP_S = 25.0
 """How long applies that hosts wait to have confirmed are finished after SIGTERM."""
 STALE_ROUNDS = 5
+STALE_SWEEPS = 2
 FAILURES: dict[type[HostError], str] = {
     Unreachable: "unreachable", Throttled: "throttled", HostKeyChanged: "host-key", AuthFailed: "auth",
     Garbled: "garbled",
@@ -71,7 +79,8 @@ Lifespan: TypeAlias = Callable[[Any], contextlib.AbstractAsyncContextManager[Non
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the service is on: time, the way to the hosts, where answers are worked on. Scenarios play it.
+    """What the service is on: time, the connections to the hosts and the internet, where answers are worked on.
+    Scenarios play it.
 
     `apply_clock` is time as somebody sees it who waits in the middle of an apply; `close` ends what was opened here.
     """
@@ -83,6 +92,7 @@ class Outside:
     work: Work
     close: Callable[[], Awaitable[None]]
     metrics: Metrics
+    internet: Internet
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,7 @@ class Service:
     """The loop and what the API works with, wired; nothing runs yet."""
 
     loop: Loop
+    rounds: Rounds
     control: Control
     watcher: Watcher
     queue: Queue
@@ -105,12 +116,13 @@ def outside(settings: Settings) -> Outside:
     """The machine's clock, real connections, processes with limits. InputError where the key is none."""
     clock, workers = SystemClock(), Workers()
     connections = Connections(SshDialer(own_key(settings.host_key_path)), clock)
+    sight = Sight(parse_servers(settings.resolvers))
 
     async def close() -> None:
         await connections.close()
         await workers.close()
 
-    return Outside(clock, clock, connections, Collector(clock, workers), workers, close, Metrics())
+    return Outside(clock, clock, connections, Collector(clock, workers), workers, close, Metrics(), sight)
 
 
 def build(settings: Settings, history: History, world: Outside | None = None) -> Service:
@@ -126,19 +138,28 @@ def build(settings: Settings, history: History, world: Outside | None = None) ->
     world = world or outside(settings)
     clock, metrics = world.clock, world.metrics
     history.tell_to(metrics.told)
-    hosts = FleetHosts(world.connections, world.looks, world.apply_clock, controller=settings.controller)
+    queue = Queue(clock)
+    hints = Hints(
+        queue.add, clock, observe_s=settings.observe_s, counted=metrics.hinted, coalesced=metrics.coalesced,
+        is_failing=lambda name: bool((known := rounds.known(name)) and known.failures),
+    )  # fmt: skip
+    listening = Listening(clock, hints)
+    hosts = FleetHosts(
+        world.connections, world.looks, world.apply_clock, controller=settings.controller,
+        listening=listening if settings.hints else None,
+    )  # fmt: skip
     watcher = Watcher(mirror, history.store, history.queries, KINDS, clock)
     troubles = Troubles(clock, metrics.failed)
     rounds = Rounds(
-        history.store, history.queries, hosts, KINDS, clock, world.work, observe_s=settings.observe_s,
+        history.store, history.queries, hosts, world.internet, KINDS, clock, world.work, observe_s=settings.observe_s,
+        sweep_s=lambda name: settings.sweep_s if listening.kinds(name) == HINT_KINDS else 0.0,
         failed=lambda error: metrics.ssh_failed(FAILURES.get(type(error), "other")), spec_at=watcher.spec_at,
         filled=metrics.filled, troubles=troubles, ceilings=settings.ceilings,
     )  # fmt: skip
-    queue = Queue(clock)
     loop = Loop(
         watcher, rounds, queue, clock, poll_s=settings.poll_s, workers=settings.workers,
         reconciled=metrics.reconciled, fetched=lambda: metrics.fetched(clock.now()),
-        troubles=troubles,
+        troubles=troubles, began=hints.began,
     )  # fmt: skip
     answers = Answers(watcher, rounds, KINDS, clock.now)
     control = Control(
@@ -146,13 +167,14 @@ def build(settings: Settings, history: History, world: Outside | None = None) ->
     )  # fmt: skip
     parts = Parts(
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
-        stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s), started_at=clock.now(),
+        stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s, STALE_SWEEPS * settings.sweep_s * settings.hints),
+        started_at=clock.now(), hints=listening.kinds,
     )  # fmt: skip
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
-    return Service(loop, control, watcher, queue, parts, _lifespan(loop, retention, world))
+    return Service(loop, rounds, control, watcher, queue, parts, _lifespan(loop, retention, world, listening))
 
 
-def _lifespan(loop: Loop, retention: Retention, world: Outside) -> Lifespan:
+def _lifespan(loop: Loop, retention: Retention, world: Outside, listening: Listening) -> Lifespan:
     """What runs while the API does."""
 
     @contextlib.asynccontextmanager
@@ -171,6 +193,7 @@ def _lifespan(loop: Loop, retention: Retention, world: Outside) -> Lifespan:
             for task in (forgetting, running):
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+            await listening.close()
             await world.close()
 
     return lifespan
@@ -182,7 +205,7 @@ def run_service(settings: Settings) -> None:
         raise InputError("no config repository is set", hint="give --source PATH-OR-URL, or set PASSERELLE_SOURCE")
     with (
         contextlib.closing(log_to(form=settings.log)),
-        open_history(settings.database_path, serve=True) as history,
+        open_history(settings.database_path, serve=True, url=settings.database) as history,
     ):
         history.tell_to(log_event)
         built = build(settings, history)
@@ -216,6 +239,21 @@ async def retire_once(spec: HostSpec, key: Path, gone: Path | None) -> Retired:
         return await retire(host, spec.connection.user, public)
     finally:
         await host.close()
+
+
+async def carry_once(giver: HostSpec, taker: HostSpec, keys: tuple[str, str], key: Path) -> tuple[str, ...]:
+    """Carry the certificates of a proxy to that of another host, without a service. `keys` name the two guests for
+    what runs on the hosts. Raises HostError."""
+    dialer = SshDialer(load_client_key(key))
+    first = await dialer.connect(target_of(giver))
+    try:
+        second = await dialer.connect(target_of(taker))
+        try:
+            return await carry(Proxy(first, giver.name, keys[0]), Proxy(second, taker.name, keys[1]))
+        finally:
+            await second.close()
+    finally:
+        await first.close()
 
 
 async def key_shown_by(address: str, port: int) -> ShownKey:

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InputError
 from service.formats.environment_file import read
+from service.internet.resolver import parse_servers
 from service.model.ceilings import Ceilings, parse_max_open, parse_max_sync, parse_raises
 from service.model.retention import Keep
 from service.model.secret import Secret
@@ -28,6 +29,10 @@ class Settings(BaseSettings):
         default=Path("/var/lib/passerelle-service"),
         description="folder of the database, the Git mirror, the SSH key and the secrets",
     )
+    database_url: str = Field(
+        default="", repr=False,
+        description="postgresql://…: the database, where it is not the file in STATE_DIR",
+    )  # fmt: skip
     source: str = Field(default="", description="the config repository: https, ssh or an absolute local path")
     branch: str = Field(default="main", description="the branch that is followed")
     git_key: Path | None = Field(default=None, description="private key for an ssh source")
@@ -43,6 +48,11 @@ class Settings(BaseSettings):
     log: Literal["text", "json"] = Field(default="text", description="form of the log: text | json")
     poll_s: float = Field(default=60, ge=0.2, le=86400, description="seconds between looks at the repository")
     observe_s: float = Field(default=30, ge=0.2, le=86400, description="seconds between looks at a host")
+    hints: bool = Field(default=True, description="let hosts report on their own that something changed")
+    sweep_s: float = Field(
+        default=0, ge=0, le=86400,
+        description="seconds between looks at a host that reports all kinds of changes on its own; 0: observe_s",
+    )  # fmt: skip
     workers: int = Field(default=8, ge=1, le=256, description="hosts worked on at once")
     keep_days: float = Field(
         default=365, ge=1, le=36500,
@@ -56,6 +66,10 @@ class Settings(BaseSettings):
         ge=16,
         le=1 << 20,
         description="MiB of the database; above that, the oldest records are deleted earlier",
+    )
+    resolvers: str = Field(
+        default="1.1.1.1,8.8.8.8,9.9.9.9",
+        description="public name servers that are queried for the names of published sites",
     )
     controller: str = Field(
         default="passerelle", pattern=r"[a-z0-9][a-z0-9.-]{0,62}", description="this controller's name on the hosts"
@@ -71,6 +85,12 @@ class Settings(BaseSettings):
         {"max_sync": parse_max_sync, "raises": parse_raises, "max_open": parse_max_open}[str(info.field_name)](value)
         return value
 
+    @field_validator("resolvers")
+    @classmethod
+    def _is_servers(cls, value: str) -> str:
+        parse_servers(value)
+        return value
+
     @property
     def ceilings(self) -> Ceilings:
         """What a commit may ask for on its own."""
@@ -80,6 +100,11 @@ class Settings(BaseSettings):
     def database_path(self) -> Path:
         """The SQLite file."""
         return self.state_dir / "passerelle.sqlite"
+
+    @property
+    def database(self) -> Secret | None:
+        """The address of the database on a PostgreSQL server, which may have a password. None: the file is used."""
+        return Secret(self.database_url.encode()) if self.database_url else None
 
     @property
     def keep(self) -> Keep:

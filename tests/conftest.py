@@ -2,6 +2,7 @@
 
 import gc
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,15 +13,31 @@ from pytest_timeout import timeout_sigalrm
 
 from service.lab import apt
 from service.lab.waiting import Patience
+from tests import postgres
 from tests.lab_fixtures import fresh_host, host, in_every_suite, lab, shared_host, suite
+from tests.state_folders import Patterns
 
 hypothesis.settings.register_profile("passerelle", deadline=None)  # on a busy machine 200 ms say nothing about the code
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=40)  # of tests that name no number
 hypothesis.settings.load_profile("passerelle")
 
-MEASURED = ("apply", "plan", "reconcile", "scenarios")
-"""Folders of tests while which coverage is counted: tracing costs pure code as much time again as it takes."""
+SELDOM = (20_000, 20, 50)
+"""When the collector of cycles looks: gc.set_threshold. Little that tests leave is in a cycle; looking cost a tenth."""
 
 __all__ = ["fresh_host", "host", "lab", "shared_host", "suite"]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres.Cluster]:
+    """A PostgreSQL server."""
+    with postgres.cluster() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def patterns(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Patterns:
+    """State folders to copy. The server starts with the first one that needs it."""
+    return Patterns(tmp_path_factory.mktemp("patterns"), lambda: request.getfixturevalue("cluster"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -28,10 +45,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     in_every_suite(metafunc)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Nothing of what is imported and collected goes: the collector of cycles need not look."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays until the end: the collector need not go through it again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*SELDOM)
 
 
 @pytest.hookimpl(trylast=True)
@@ -51,10 +79,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return -minutes, files[item.path], str(given.get("suite", own))
 
     items.sort(key=key)
-    if items and items[0].config.pluginmanager.hasplugin("_cov"):
-        for item in items:
-            if item.nodeid.split("/")[1] not in MEASURED:
-                item.add_marker("no_cover")
 
 
 @pytest.hookimpl(tryfirst=True)

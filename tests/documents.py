@@ -22,6 +22,7 @@ COMMAND = re.compile(r"(\$|pve1#) (.+?)(?:\s{2,}#.*)?")
 HERE = "tests/test_docs.py"
 LAB = "tests/e2e/test_readme.py"
 ADOPT = "tests/adopt/test_styles.py"
+MIGRATE = "tests/cli/test_migrate.py"
 ADOPT_LAB = "tests/adopt/test_adopt_lab.py"
 RUNNERS = {
     "$ deploy/demo": ("tests/run", "deploy/demo --once"),
@@ -40,6 +41,7 @@ RUNNERS = {
     "$ .venv/bin/passerelle serve --source": (HERE, "test_the_service_starts_and_ends"),
     "$ passerelle doctor pve1 --repo my-repository": (LAB, "test_doctor_looks_at_the_host"),
     "$ passerelle --version": ("tests/cli/test_commands.py", '"--version"'),
+    "$ passerelle db copy": ("tests/history/test_copying.py", "test_the_pages_commands_copy_and_look"),
     "$ passerelle doctor": (LAB, "test_doctor_looks_at_the_machine"),
     "$ passerelle key": (HERE, "test_the_key_and_a_token_are_printed"),
     "$ passerelle token create": (HERE, "test_the_key_and_a_token_are_printed"),
@@ -47,6 +49,8 @@ RUNNERS = {
     "$ passerelle release pve1": ("tests/e2e/test_restart.py", 'field.run("release", "pve1"'),
     "$ passerelle source accept ": ("tests/cli/test_belonging.py", 'run(["source", "accept", "bbbbbbbbbb"'),
     "$ passerelle host forget pve1": ("tests/cli/test_belonging.py", 'run(["host", "forget", "pve1"'),
+    "$ passerelle migrate pve1 --to pve2 --dry-run": (MIGRATE, "test_the_order_is_printed_and_nothing_is_done"),
+    "$ passerelle migrate pve1 --to pve2": (MIGRATE, "test_it_is_carried_out_and_taken_back"),
     "$ passerelle retire pve1 --repo": ("tests/e2e/test_retire.py", '"retire", "pve1", "--repo"'),
     "$ passerelle drift pve1 --patch": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle status": (LAB, "test_the_commands_beside_the_service"),
@@ -54,6 +58,7 @@ RUNNERS = {
     "$ passerelle plan pve1": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle apply pve1 --yes": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle leases --active": (LAB, "test_the_commands_beside_the_service"),
+    "$ passerelle sites": ("tests/cli/test_sites.py", "test_each_site_is_a_line_and_trouble_has_its_fix"),
     "$ passerelle look pve1": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle events pve1 --follow": (
         "tests/cli/test_events_history.py",

@@ -33,11 +33,14 @@ def suite(request: pytest.FixtureRequest) -> str:
 def in_every_suite(metafunc: pytest.Metafunc) -> None:
     """Have a test that is marked `every_suite` run once for each release; what pytest_generate_tests calls.
 
-    `every_suite(full=True)` does so only in `tests/run --full`: for what is the same code on each release.
+    `every_suite(full=True)` does so only in `tests/run --full`: for what is the same code on each release. In a file of
+    both sorts those tests share the hosts of the others of the machine's own release.
     """
     mark = metafunc.definition.get_closest_marker("every_suite")
-    if mark is not None and (not mark.kwargs.get("full") or os.environ.get("TESTS_FULL")):
-        metafunc.parametrize("suite", apt.SUITES, indirect=True, scope="module")
+    if mark is not None:
+        in_each = not mark.kwargs.get("full") or os.environ.get("TESTS_FULL")
+        suites = apt.SUITES if in_each else (apt.suite_of(""),)
+        metafunc.parametrize("suite", suites, indirect=True, scope="module")
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ words. A value in an f-string is as `X`.
 """
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+from tests.statements import statements
 
 Sort: TypeAlias = Literal["doc", "message", "docstring", "comment"]
 
@@ -29,6 +29,12 @@ _PRAGMA = re.compile(r"^(?:noqa|type:|fmt:|pragma|ruff:|mypy:|!|-\*-)")
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+\.)\s+")
 _CODE = re.compile(r"</|\(\?P<|\\[dnst]|[{;]$")
 _COLUMNS = re.compile(r"\S {2,}\S")
+_STRING_OR_COMMENT = re.compile(
+    r'''"""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*'''
+    r"""|'''[^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*'''|'(?:[^'\\\n]|\\.)*'""",
+    re.DOTALL,
+)
+"""A comment begins outside of strings. Python's own tokens say the same, at ten times the cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ def of_python(name: str, source: str, *, messages: bool) -> Iterator[Text]:
 
 def _docstrings(tree: ast.Module) -> list[ast.Constant]:
     """Each string that is a statement: docstrings, and the notes below constants and fields."""
-    found = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+    found = [node.value for node in statements(tree) if isinstance(node, ast.Expr)]
     return [node for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
@@ -126,11 +132,13 @@ def _comments(name: str, source: str) -> Iterator[Text]:
     """Comments; those on neighbouring lines of their own are one."""
     block: list[str] = []
     first = last = 0
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.COMMENT:
+    line, counted = 1, 0
+    for found in _STRING_OR_COMMENT.finditer(source):
+        if not found[0].startswith("#"):
             continue
-        line, words = token.start[0], token.string.lstrip("#: ").rstrip()
-        own = not token.line[: token.start[1]].strip()
+        line, counted = line + source.count("\n", counted, found.start()), found.start()
+        words = found[0].lstrip("#: ").rstrip()
+        own = not source[source.rfind("\n", 0, counted) + 1 : counted].strip()
         if block and not (own and line == last + 1):
             yield Text(name, first, "comment", " ".join(block))
             block = []

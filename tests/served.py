@@ -147,7 +147,7 @@ def service(
     """The service over `folder`, as `prepare` made it; ended in the end. `limits` are prlimit(1)'s options."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     environment |= {"PASSERELLE_STATE_DIR": str(folder / "state"), "PASSERELLE_SOURCE": str(folder / "repo")}
-    environment |= {"PASSERELLE_POLL_S": "1", "PASSERELLE_OBSERVE_S": "2"}
+    environment |= {"PASSERELLE_POLL_S": "1", "PASSERELLE_OBSERVE_S": "2", "PASSERELLE_SWEEP_S": "2"}
     environment |= {f"PASSERELLE_{name.upper()}": str(value) for name, value in settings.items()}
     made = passerelle(environment, "token", "create", "tester", "--scope", "admin")
     token = next((word for word in made.stdout.split() if word.startswith("psr_")), "")

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.statements import statements
+
 TOP = Path(__file__).parent.parent
 KNOWN = Path(__file__).parent / "shape-known.txt"
 FOLDERS = ("service", "migrations", "deploy", "tests", "findings")
@@ -22,7 +24,7 @@ def too_large(root: Path) -> Iterator[tuple[str, int]]:
             text, name = file.read_text(encoding="utf-8"), file.relative_to(root).as_posix()
             if (lines := len(text.splitlines())) > MOST_FILE:
                 yield name, lines
-            for node in ast.walk(ast.parse(text)):
+            for node in statements(ast.parse(text)):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     lines = (node.end_lineno or node.lineno) - node.lineno + 1
                     if lines > MOST_FUNCTION:

@@ -40,7 +40,7 @@ TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES if page.p
 ALL = "\n".join(TEXTS.values())
 TASKS = (
     "install.md", "adopt.md", "first-push.md", "approve.md", "roll-back.md", "changes.md", "shared.md", "upgrade.md",
-    "retire.md",
+    "migrate.md", "retire.md",
 )  # fmt: skip
 """A page for each task. They come before the reference."""
 
@@ -202,12 +202,15 @@ def test_the_pages_quote_what_the_program_says() -> None:
     assert "\n".join(as_text("pve1", "hosts/pve1.yaml", retired)) + "\n" in blocks(TEXTS["retire.md"], "text")
 
 
+STORIES = ("story.py", "firewall_story.py", "web_story.py")
+
+
 def test_the_picture_shows_what_the_demo_prints() -> None:
     """Its stages are those of the story, in the same order, and its flags are all that the demo has."""
     picture = (TOP / "deploy" / "docs" / "demo.svg").read_text(encoding="utf-8")
     lines = [unescape(text) for text in re.findall(r"<text[^>]*>(.*?)</text>", picture)]
     shown = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
-    sources = [(TOP / "deploy" / name).read_text(encoding="utf-8") for name in ("story.py", "firewall_story.py")]
+    sources = [(TOP / "deploy" / name).read_text(encoding="utf-8") for name in STORIES]
     stages = [stage for source in sources for stage in re.findall(r'stage\("\w+", "(.+?)"\)', source)]
     start = [text for text in re.findall(r'"-- (.+?)"', sources[0]) if text.startswith("the lab starts")]
     assert sorted(shown) == sorted([*start, *stages])

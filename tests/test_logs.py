@@ -16,6 +16,7 @@ from service.history.store.writing import tell
 from service.logs import MOST_CHARACTERS, MOST_KEYS, JsonLines, Once, TextLines, fields, log_event, log_to
 from service.model.events import ApplyFinished, TokenRevoked
 from service.model.listings import EventListing
+from tests.state_folders import made
 from tests.test_events import NOW, everything
 
 
@@ -187,7 +188,7 @@ def test_two_applies_that_end_in_the_same_words_are_two_lines(written: io.String
 
 
 def test_what_history_records_is_logged_once_it_is_on_disk(tmp_path: Path, written: io.StringIO) -> None:
-    with open_history(tmp_path / "state" / "passerelle.sqlite") as history:
+    with open_history(made(tmp_path / "state" / "passerelle.sqlite")) as history:
         history.tell_to(log_event)
         everything(history)
         said = lines(written)

@@ -39,7 +39,7 @@ def edited(old: str, edit: str) -> str:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the tree with the recipe's files."""
-    caches = shutil.ignore_patterns("__pycache__", ".*_cache")
+    caches = shutil.ignore_patterns(".*_cache")  # what is compiled is kept: most files stay as they are
     for name in ("service", "tests", "migrations"):
         shutil.copytree(TOP / name, tmp_path / name, symlinks=True, ignore=caches)
     shutil.copy(TOP / "pyproject.toml", tmp_path)

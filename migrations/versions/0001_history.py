@@ -6,6 +6,8 @@ Times are integers, microseconds since 1970; JSON is text.
 import sqlalchemy as sa
 from alembic import op
 
+from service.history.words import WIDE, part_of
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -43,9 +45,9 @@ def _revisions() -> None:
         sa.Column("commit", sa.String(), nullable=False),
         sa.Column("author_name", sa.String(), nullable=False),
         sa.Column("author_email", sa.String(), nullable=False),
-        sa.Column("committed_at", sa.Integer(), nullable=False),
+        sa.Column("committed_at", WIDE, nullable=False),
         sa.Column("subject", sa.String(), nullable=False),
-        sa.Column("fetched_at", sa.Integer(), nullable=False),
+        sa.Column("fetched_at", WIDE, nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("findings", sa.Text(), nullable=False),
@@ -67,7 +69,7 @@ def _hosts() -> None:
         sa.Column("health", sa.String(), nullable=False),
         sa.Column("reachability", sa.String(), nullable=False),
         sa.Column("phase", sa.String(), nullable=False),
-        sa.Column("observed_at", sa.Integer(), nullable=True),
+        sa.Column("observed_at", WIDE, nullable=True),
         sa.Column("observed_commit", sa.String(), nullable=False),
         sa.Column("attempted_commit", sa.String(), nullable=False),
         sa.Column("applied_commit", sa.String(), nullable=False),
@@ -77,7 +79,7 @@ def _hosts() -> None:
         sa.Column("apply_id", sa.String(), nullable=False),
         sa.Column("console", sa.String(), nullable=False),
         sa.Column("drift_items", sa.Integer(), nullable=False),
-        sa.Column("changed_at", sa.Integer(), nullable=True),
+        sa.Column("changed_at", WIDE, nullable=True),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("host"),
     )
@@ -88,7 +90,7 @@ def _observations() -> None:
         "observations",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("host", sa.String(), nullable=False),
-        sa.Column("observed_at", sa.Integer(), nullable=False),
+        sa.Column("observed_at", WIDE, nullable=False),
         sa.Column("digests", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -111,15 +113,15 @@ def _drift() -> None:
         sa.Column("unknown", sa.String(), nullable=False),
         sa.Column("cause", sa.String(), nullable=False),
         sa.Column("moved", sa.String(), nullable=False),
-        sa.Column("first_seen", sa.Integer(), nullable=False),
-        sa.Column("last_seen", sa.Integer(), nullable=False),
-        sa.Column("resolved_at", sa.Integer(), nullable=True),
+        sa.Column("first_seen", WIDE, nullable=False),
+        sa.Column("last_seen", WIDE, nullable=False),
+        sa.Column("resolved_at", WIDE, nullable=True),
         sa.Column("resolved_by", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("open_key"),
     )
     op.create_index("ix_drift_host", "drift", ["host", "id"], unique=False)
-    op.create_index("ix_drift_open", "drift", ["host", "id"], unique=False, sqlite_where=sa.text("resolved_at IS NULL"))
+    op.create_index("ix_drift_open", "drift", ["host", "id"], unique=False, **part_of("resolved_at IS NULL"))
 
 
 def _plans() -> None:
@@ -131,7 +133,7 @@ def _plans() -> None:
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("desired_digest", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("created_at", WIDE, nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -151,9 +153,9 @@ def _applies() -> None:
         sa.Column("requested_by", sa.String(), nullable=False),
         sa.Column("phase", sa.String(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
-        sa.Column("requested_at", sa.Integer(), nullable=False),
-        sa.Column("started_at", sa.Integer(), nullable=True),
-        sa.Column("ended_at", sa.Integer(), nullable=True),
+        sa.Column("requested_at", WIDE, nullable=False),
+        sa.Column("started_at", WIDE, nullable=True),
+        sa.Column("ended_at", WIDE, nullable=True),
         sa.Column("cause", sa.String(), nullable=False),
         sa.Column("error", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -170,8 +172,8 @@ def _apply_steps() -> None:
         sa.Column("fact", sa.String(), nullable=False),
         sa.Column("why", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("started_at", sa.Integer(), nullable=True),
-        sa.Column("ended_at", sa.Integer(), nullable=True),
+        sa.Column("started_at", WIDE, nullable=True),
+        sa.Column("ended_at", WIDE, nullable=True),
         sa.Column("error", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(
             ["apply_id"],
@@ -189,9 +191,9 @@ def _leases() -> None:
         sa.Column("ip", sa.String(), nullable=False),
         sa.Column("ip_order", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
-        sa.Column("first_seen", sa.Integer(), nullable=False),
-        sa.Column("last_seen", sa.Integer(), nullable=False),
-        sa.Column("expires_at", sa.Integer(), nullable=True),
+        sa.Column("first_seen", WIDE, nullable=False),
+        sa.Column("last_seen", WIDE, nullable=False),
+        sa.Column("expires_at", WIDE, nullable=True),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("host", "mac", "ip"),
     )
@@ -207,7 +209,7 @@ def _bases() -> None:
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("commit", sa.String(), nullable=False),
         sa.Column("apply_id", sa.String(), nullable=False),
-        sa.Column("at", sa.Integer(), nullable=False),
+        sa.Column("at", WIDE, nullable=False),
         sa.PrimaryKeyConstraint("host"),
     )
 
@@ -219,8 +221,8 @@ def _latches() -> None:
         sa.Column("host", sa.String(), nullable=False),
         sa.Column("desired_digest", sa.String(), nullable=False),
         sa.Column("apply_id", sa.String(), nullable=False),
-        sa.Column("since", sa.Integer(), nullable=False),
-        sa.Column("cleared_at", sa.Integer(), nullable=True),
+        sa.Column("since", WIDE, nullable=False),
+        sa.Column("cleared_at", WIDE, nullable=True),
         sa.Column("cleared_by", sa.String(), nullable=False),
         sa.Column("clear_reason", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -230,7 +232,7 @@ def _latches() -> None:
         "latches",
         ["host", "desired_digest"],
         unique=True,
-        sqlite_where=sa.text("cleared_at IS NULL"),
+        **part_of("cleared_at IS NULL"),
     )
 
 
@@ -238,7 +240,7 @@ def _events() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("at", sa.Integer(), nullable=False),
+        sa.Column("at", WIDE, nullable=False),
         sa.Column("type", sa.String(), nullable=False),
         sa.Column("host", sa.String(), nullable=False),
         sa.Column("text", sa.String(), nullable=False),
@@ -258,11 +260,11 @@ def _tokens() -> None:
         sa.Column("pepper_id", sa.String(), nullable=False),
         sa.Column("scopes", sa.Text(), nullable=False),
         sa.Column("hosts", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("created_at", WIDE, nullable=False),
         sa.Column("created_by", sa.String(), nullable=False),
-        sa.Column("expires_at", sa.Integer(), nullable=False),
-        sa.Column("last_used_at", sa.Integer(), nullable=True),
-        sa.Column("revoked_at", sa.Integer(), nullable=True),
+        sa.Column("expires_at", WIDE, nullable=False),
+        sa.Column("last_used_at", WIDE, nullable=True),
+        sa.Column("revoked_at", WIDE, nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
 
@@ -273,7 +275,7 @@ def _receivers() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("type", sa.String(), nullable=False),
         sa.Column("secret", sa.String(), nullable=False),
-        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("created_at", WIDE, nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
 
@@ -284,7 +286,7 @@ def _deliveries() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("receiver", sa.String(), nullable=False),
         sa.Column("delivery_id", sa.String(), nullable=False),
-        sa.Column("at", sa.Integer(), nullable=False),
+        sa.Column("at", WIDE, nullable=False),
         sa.Column("outcome", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -300,6 +302,6 @@ def _idempotency_keys() -> None:
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("location", sa.String(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("at", sa.Integer(), nullable=False),
+        sa.Column("at", WIDE, nullable=False),
         sa.PrimaryKeyConstraint("principal", "key"),
     )

@@ -6,6 +6,8 @@ What was known so far becomes one interval for each lease.
 import sqlalchemy as sa
 from alembic import op
 
+from service.history.words import WIDE, part_of
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -24,9 +26,9 @@ def upgrade() -> None:
         sa.Column("ip", sa.String(), nullable=False),
         sa.Column("ip_order", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
-        sa.Column("from_at", sa.Integer(), nullable=False),
-        sa.Column("until_at", sa.Integer(), nullable=True),
-        sa.Column("expires_at", sa.Integer(), nullable=True),
+        sa.Column("from_at", WIDE, nullable=False),
+        sa.Column("until_at", WIDE, nullable=True),
+        sa.Column("expires_at", WIDE, nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     intervals = "lease_intervals"
@@ -35,17 +37,17 @@ def upgrade() -> None:
     op.create_index("ix_lease_intervals_mac", intervals, ["mac", "from_at"])
     op.create_index("ix_lease_intervals_name", intervals, ["name", "from_at"])
     op.create_index("ix_lease_intervals_from", intervals, ["from_at", "id"])
-    open_ones = sa.text("until_at IS NULL")
-    op.create_index("ix_lease_intervals_open", intervals, ["host", "mac", "ip"], unique=True, sqlite_where=open_ones)
+    open_ones = part_of("until_at IS NULL")
+    op.create_index("ix_lease_intervals_open", intervals, ["host", "mac", "ip"], unique=True, **open_ones)
     op.create_table(
         "lease_looks",
         sa.Column("host", sa.String(), nullable=False),
-        sa.Column("at", sa.Integer(), nullable=False),
+        sa.Column("at", WIDE, nullable=False),
         sa.PrimaryKeyConstraint("host"),
     )
     op.create_index("ix_leases_host", "leases", ["host", "ip_order", "mac"])
     op.create_index("ix_leases_name", "leases", ["name", "ip_order", "host", "mac"])
-    op.create_index("ix_leases_active", "leases", ["ip_order", "host", "mac"], sqlite_where=sa.text("active = 1"))
+    op.create_index("ix_leases_active", "leases", ["ip_order", "host", "mac"], **part_of("active = {yes}"))
     kept = ", ".join(KEPT)
     op.execute(
         f"INSERT INTO lease_intervals ({kept}, from_at, until_at, expires_at) "  # noqa: S608 (constants)

@@ -1,7 +1,8 @@
 """Indexes by which old rows are found, so that deleting them never looks at what stays."""
 
-import sqlalchemy as sa
 from alembic import op
+
+from service.history.words import part_of
 
 revision = "0004"
 down_revision = "0003"
@@ -11,12 +12,10 @@ depends_on = None
 
 def upgrade() -> None:
     """Forward."""
-    op.create_index("ix_drift_resolved", "drift", ["resolved_at"], sqlite_where=sa.text("resolved_at IS NOT NULL"))
-    op.create_index(
-        "ix_lease_intervals_until", "lease_intervals", ["until_at"], sqlite_where=sa.text("until_at IS NOT NULL")
-    )
+    op.create_index("ix_drift_resolved", "drift", ["resolved_at"], **part_of("resolved_at IS NOT NULL"))
+    op.create_index("ix_lease_intervals_until", "lease_intervals", ["until_at"], **part_of("until_at IS NOT NULL"))
     op.create_index("ix_observations_at", "observations", ["observed_at"])
-    op.create_index("ix_leases_gone", "leases", ["last_seen"], sqlite_where=sa.text("active = 0"))
+    op.create_index("ix_leases_gone", "leases", ["last_seen"], **part_of("active = {no}"))
 
 
 def downgrade() -> None:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from service.history.words import WIDE
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -19,7 +21,7 @@ def upgrade() -> None:
         sa.Column("apply_id", sa.String(), nullable=False),
         sa.Column("requested_by", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("requested_at", sa.Integer(), nullable=False),
+        sa.Column("requested_at", WIDE, nullable=False),
         sa.PrimaryKeyConstraint("host"),
     )
 

@@ -10,6 +10,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Forward."""
+    if op.get_bind().dialect.name != "sqlite":
+        return  # no other database is as old as these rows
     op.execute(
         "UPDATE plans SET body = json_set(body, '$.files', json('[]')) WHERE json_type(body, '$.files') = 'object'"
     )

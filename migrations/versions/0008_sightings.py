@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from service.history.words import WIDE
+
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
@@ -14,7 +16,7 @@ def upgrade() -> None:
     op.create_table(
         "sightings",
         sa.Column("host", sa.String(), nullable=False),
-        sa.Column("at", sa.Integer(), nullable=False),
+        sa.Column("at", WIDE, nullable=False),
         sa.Column("form", sa.String(), nullable=False),
         sa.Column("nonce", sa.String(), nullable=False),
         sa.Column("watch", sa.Text(), nullable=False),

@@ -10,6 +10,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Forward."""
+    if op.get_bind().dialect.name != "sqlite":
+        return  # no other database is as old as these rows
     op.execute("DELETE FROM bases WHERE host IN (SELECT host FROM hosts WHERE reason = 'Orphaned')")
     op.execute("UPDATE leases SET active = 0 WHERE host IN (SELECT host FROM hosts WHERE reason = 'Orphaned')")
     op.execute(

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from service.history.words import WIDE
+
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
@@ -18,7 +20,7 @@ def upgrade() -> None:
         sa.Column("before", sa.String(), nullable=False),
         sa.Column("by", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("at", sa.Integer(), nullable=False),
+        sa.Column("at", WIDE, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
 

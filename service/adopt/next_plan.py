@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from service.adopt.alone import read_alone
 from service.adopt.material import WATCH, Material
 from service.formats.interfaces import CONF_FILE
 from service.formats.sysctl_files import MAIN_LINK
@@ -19,12 +20,10 @@ from service.model.changes import Difference
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Refusal
 from service.model.states import Absent, Json, Observed, Seen, Unknown
-from service.model.trees import BlobEntry, Tree
 from service.observe.at_boot import IFUPDOWN2
 from service.resources.desired import LastApplied
 from service.resources.ending import with_ends
 from service.resources.resource import Compared, Resource, compare
-from service.spec.fleet import read_fleet
 from service.spec.host import HostSpec
 
 
@@ -72,9 +71,7 @@ def watch_of(host: str, text: str, shared: Mapping[str, str]) -> Watch:
 
 
 def _spec(host: str, text: str, shared: Mapping[str, str]) -> HostSpec | None:
-    files = {**shared, f"hosts/{host}.yaml": text}
-    tree = Tree({path: BlobEntry(path, path, body.encode()) for path, body in files.items()})
-    return read_fleet(tree, KINDS).hosts.get(host)
+    return read_alone(host, text, shared).hosts.get(host)
 
 
 def first_plan(host: str, text: str, shared: Mapping[str, str], observed: HostObserved) -> FirstPlan:

@@ -6,6 +6,7 @@ it is in Git.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from service.adopt.material import Material
 from service.adopt.sketch import Sketch
@@ -29,6 +30,8 @@ TABLES = {
     nat.TABLE: "nat",
 }
 """The same of the kernel's tables, where a running host was looked at."""
+ALSO = {"forwards": "web"}
+"""Sections that make the same thing as another one: what is published has one table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,27 @@ class OwnThing:
     section: str
     where: str
 
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """All sections that can have made it."""
+        return (self.section, *((ALSO[self.section],) if self.section in ALSO else ()))
+
+    @property
+    def named(self) -> str:
+        """The sections, for people."""
+        return " or ".join(f"`{section}`" for section in self.sections)
+
+    def is_said(self, spec: Mapping[str, Any]) -> bool:
+        """Whether a spec has what made it."""
+        return any(section in spec for section in self.sections)
+
 
 def read_own(material: Material, sketch: Sketch) -> tuple[OwnThing, ...]:
     """What the sketch does not say again, each reported as dangerous."""
-    found = tuple(thing for thing in _made(material) if thing.section not in sketch.values)
+    found = tuple(thing for thing in _made(material) if not thing.is_said(sketch.values))
     for thing in found:
         what = (
-            f"passerelle made this from a spec's `{thing.section}`, which cannot be read back from a host: "
+            f"passerelle made this from a spec's {thing.named}, which cannot be read back from a host: "
             "the plan of a spec without it would remove it"
         )
         sketch.notes.add("danger", thing.section, thing.where, what)
@@ -64,11 +81,11 @@ def _made(material: Material) -> Iterator[OwnThing]:
 def without_section(own: Sequence[OwnThing], before: str) -> str:
     """Why a host's spec, `before` or an empty text for none, would lose what is there; empty where it would not."""
     value = load(before.encode()).value if before else None
-    lost = [thing for thing in own if not (isinstance(value, Mapping) and thing.section in value)]
+    lost = [thing for thing in own if not (isinstance(value, Mapping) and thing.is_said(value))]
     if not lost:
         return ""
     places = ", ".join(thing.where for thing in lost)
-    wanted = " and ".join(f"`{section}`" for section in dict.fromkeys(thing.section for thing in lost))
+    wanted = " and ".join(dict.fromkeys(thing.named for thing in lost))
     is_in = "has" if before else "would have"
     return f"passerelle itself made {places}, and the spec {is_in} no {wanted}, so its plan would remove that"
 

@@ -9,6 +9,7 @@ file, as a plan would compare them. Anything else that it would want is a differ
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from service.adopt.alone import read_alone
 from service.adopt.pve_sections import KEY, FleetSketch, add_guest, add_host, fleet_of
 from service.adopt.sketch import Sketch
 from service.adopt.writing import write
@@ -16,11 +17,9 @@ from service.firewall.terms.model import Level
 from service.kinds import KINDS
 from service.kinds.desire import desire
 from service.model.states import Json
-from service.model.trees import BlobEntry, Tree
 from service.resources.desired import Desired
 from service.resources.pve_firewall import FOLDER, PveFirewallFile
 from service.spec.findings import Path
-from service.spec.fleet import read_fleet
 from service.spec.host import HostSpec
 from service.spec.jumps import UNKNOWN as UNKNOWN_JUMP
 from service.spec.layers import UNKNOWN_HOST
@@ -162,8 +161,7 @@ def _spec(place: PveNode, sketch: Sketch, shared: Mapping[str, str]) -> HostSpec
 
 def _read(host: str, text: str, shared: Mapping[str, str]) -> HostSpec:
     """The spec as it would be read. Raises _Wrong."""
-    texts = {**shared, f"hosts/{host}.yaml": text}
-    fleet = read_fleet(Tree({path: BlobEntry(path, path, text.encode()) for path, text in texts.items()}), KINDS)
+    fleet = read_alone(host, text, shared)
     errors = (found for found in fleet.findings if found.severity == "error" and found.rule not in OF_OTHERS)
     wrong = next(errors, None)
     if wrong is not None:

@@ -7,15 +7,14 @@ lint(host, text, shared) -> findings        of a spec that is the only one besid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from service.adopt.alone import read_alone
 from service.adopt.pve_live import FLEET_TEXT
 from service.adopt.sketch import Sketch
 from service.adopt.writing import write
 from service.errors import InputError
 from service.kinds import KINDS
 from service.model.states import Json
-from service.model.trees import BlobEntry, Tree
 from service.spec.findings import Finding, Path
-from service.spec.fleet import read_fleet
 from service.spec.jumps import UNKNOWN as UNKNOWN_JUMP
 from service.spec.layers import NO_MATCH, UNKNOWN_HOST
 from service.spec.reading import FLEET_FILE
@@ -86,6 +85,4 @@ def _to_drop(path: Path, sketch: Sketch) -> Path | None:
 
 def lint(host: str, text: str, shared: Mapping[str, str]) -> Sequence[Finding]:
     """The findings of a spec that is the only one with these files."""
-    files = {**shared, f"hosts/{host}.yaml": text}
-    tree = Tree({path: BlobEntry(path, path, body.encode()) for path, body in files.items()})
-    return [found for found in read_fleet(tree, KINDS).findings if found.rule not in OF_OTHER_HOSTS]
+    return [found for found in read_alone(host, text, shared).findings if found.rule not in OF_OTHER_HOSTS]

@@ -7,7 +7,20 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
 from service import __version__
-from service.api import access, applies, drills, fleet, health, hosts, leases, problem, receivers, records, traces
+from service.api import (
+    access,
+    applies,
+    drills,
+    fleet,
+    health,
+    hosts,
+    leases,
+    problem,
+    receivers,
+    records,
+    sites,
+    traces,
+)
 from service.api.envelope import PUBLIC, Bodies, Envelope, Gate, HostNames
 from service.api.parts import Parts
 from service.api.schemas import Problem
@@ -40,7 +53,7 @@ def create_app(parts: Parts, *, lifespan: Any = None) -> FastAPI:
         ],
     )
     problem.install(app)
-    for room in (hosts, fleet, traces, applies, drills, records, leases, access, receivers, health):
+    for room in (hosts, fleet, traces, applies, drills, records, leases, sites, access, receivers, health):
         room.add_routes(app, parts)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
     return app

@@ -144,8 +144,11 @@ class Gate:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
         now = self._parts.clock.now()
+        writes, presented = self._parts.writes, match[1] if match else b""
         try:
-            principal = await run_in_threadpool(self._parts.writes.authenticate, match[1] if match else b"", at=now)
+            principal = writes.recognise(presented, at=now) or await run_in_threadpool(
+                writes.authenticate, presented, at=now
+            )
         except StoreError:
             return problem(503, "the database cannot be used now", headers={"Retry-After": "2"})
         client = str((scope.get("client") or ("unknown", 0))[0])

@@ -27,13 +27,14 @@ def show_host(status: HostStatus, parts: Parts, tried: Mapping[str, datetime]) -
     later."""
     seen_at = status.observed_at
     is_stale = seen_at is None or (parts.clock.now() - seen_at).total_seconds() > parts.stale_after_s
-    known = schemas.Host.model_fields.keys() - {"stale", "before_restart", "tried_at"}
+    known = schemas.Host.model_fields.keys() - {"stale", "before_restart", "tried_at", "hints"}
     values = {name: getattr(status, name) for name in known}
     if not parts.answers.is_compared(status.host):
         values["drift_items"] = None
     return schemas.Host(
-        **values, stale=is_stale, before_restart=parts.is_before_restart(seen_at), tried_at=tried.get(status.host)
-    )
+        **values, stale=is_stale, before_restart=parts.is_before_restart(seen_at), tried_at=tried.get(status.host),
+        hints=list(parts.hints(status.host)),
+    )  # fmt: skip
 
 
 def with_held(page: Page[HostStatus], held: Sequence[HostStatus], asked: HostListing) -> Page[HostStatus]:

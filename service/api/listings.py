@@ -20,6 +20,7 @@ from service.model.listings import (
     LeaseListing,
     Listing,
     RevisionListing,
+    SiteListing,
     filters_of,
 )
 
@@ -79,3 +80,4 @@ Revisions = Annotated[RevisionListing, Depends(listing(RevisionListing))]
 Events = Annotated[EventListing, Depends(listing(EventListing))]
 Leases = Annotated[LeaseListing, Depends(listing(LeaseListing))]
 LeaseHistory = Annotated[LeaseHistoryListing, Depends(listing(LeaseHistoryListing))]
+Sites = Annotated[SiteListing, Depends(listing(SiteListing))]

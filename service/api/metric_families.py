@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from service import __version__
 from service.model.guests import PoolFill
 from service.model.runs import HostStatus
+from service.model.sites.records import SiteRecord
 from service.model.sources import SourceStanding, SourceState
 
 SOURCE_STATES: tuple[SourceState, ...] = get_args(SourceState)
@@ -43,6 +44,9 @@ class Numbers(Protocol):
 
     @property
     def succeeded_at(self) -> Mapping[str, datetime]: ...
+
+    @property
+    def sites(self) -> Sequence[SiteRecord]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Families(Collector):
         yield from self._of_rollbacks()
         yield from self._of_applies()
         yield from self._of_guests()
+        yield from of_sites([one for one in self._numbers.sites if self._sees(one.host)])
         yield _gauge("build_info", "Which version runs", ["version"], [((__version__,), 1)])
 
     def _of_source(self) -> Iterator[Metric]:
@@ -145,6 +150,43 @@ class Families(Collector):
         yield _gauge(
             "pool_addresses", "Addresses of the ranges on a bridge", ["host", "bridge", "state"], counts.items()
         )
+
+
+def of_sites(sites: Sequence[SiteRecord]) -> Iterator[Metric]:
+    """Published sites, by host and name: both are Git's words."""
+    labels = ["host", "site"]
+    states = [((one.host, one.site, one.state), 1) for one in sites]
+    yield _gauge("site_state", "1 for the state that a site is in", [*labels, "state"], states)
+    trouble = [((one.host, one.site), int(one.weight == "trouble")) for one in sites]
+    yield _gauge("site_trouble", "1 for a site about which a person has to do something", labels, trouble)
+    ends = [((one.host, one.site), at) for one in sites if (at := _seconds(one, "certificate", "not_after"))]
+    yield _gauge("site_certificate_expiry_timestamp_seconds", "When the certificate of a site ends", labels, ends)
+    windows = [((one.host, one.site), at) for one in sites if (at := _seconds(one, "window", "start"))]
+    yield _gauge("site_renewal_window_start_timestamp_seconds", "From when a site is renewed", labels, windows)
+    failed = [((one.host, one.site), _number(one.seen.get("failed_since_issue"))) for one in sites]
+    yield _gauge("site_failed_orders", "Orders that failed since the last certificate was issued", labels, failed)
+    yield _gauge("site_reachable", "1 for a site that answers", [*labels, "from"], _reached(sites))
+
+
+def _reached(sites: Sequence[SiteRecord]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for one in sites:
+        inside, outside = one.seen.get("inside"), one.seen.get("outside")
+        if isinstance(inside, dict):
+            yield (one.host, one.site, "host"), int(bool(inside.get("status")))
+        if isinstance(outside, list) and outside:
+            yield (
+                (one.host, one.site, "outside"),
+                int(all(isinstance(each, dict) and each.get("status") for each in outside)),
+            )
+
+
+def _seconds(one: SiteRecord, part: str, name: str) -> float:
+    value = one.part(part).get(name)
+    return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else 0.0
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int) else 0.0
 
 
 def _gauge(

@@ -27,6 +27,7 @@ from service.model.sources import SourceStanding
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SSH_REASONS = ("unreachable", "throttled", "timeout", "auth", "host-key", "garbled", "too-much", "other")
+HINT_KINDS = ("network", "rules", "files", "units")
 TASKS = ("round", "source", "drill", "record")
 RESULTS = {
     "Succeeded": "ok", "Failed": "failed", "RolledBack": "rolled_back", "RollbackFailed": "rollback_failed",
@@ -62,11 +63,19 @@ class Metrics:
         self._oldest = Gauge(
             "passerelle_oldest_record_timestamp_seconds", "The oldest record", ["table"], registry=registry
         )
+        self._hints = Counter(
+            "passerelle_hints", "Changes that hosts reported on their own", ["kind"], registry=registry
+        )
+        self._coalesced = Counter(
+            "passerelle_hints_coalesced", "Those that caused no look: one was due already", registry=registry
+        )
         self._pools: dict[str, tuple[PoolFill, ...]] = {}
         self._applies: dict[tuple[str, str], int] = {}
         self._counting = threading.Lock()
         for task in TASKS:
             self._troubles.labels(task)
+        for kind in HINT_KINDS:
+            self._hints.labels(kind)
         for reason in SSH_REASONS:
             self._ssh.labels(reason)
 
@@ -110,6 +119,14 @@ class Metrics:
     def ssh_failed(self, reason: str) -> None:
         """A connection failed. `reason` is one of SSH_REASONS, anything else counts as other."""
         self._ssh.labels(reason if reason in SSH_REASONS else "other").inc()
+
+    def hinted(self, kind: str) -> None:
+        """A host reported that something of a kind changed. `kind` is one of HINT_KINDS."""
+        self._hints.labels(kind).inc()
+
+    def coalesced(self) -> None:
+        """A hint caused no look."""
+        self._coalesced.inc()
 
     def failed(self, task: str) -> None:
         """A task failed for a reason that is neither a host nor the source. `task` is one of TASKS."""

@@ -6,7 +6,7 @@
 and do not wait for it. `answers` says what the service remembers of its hosts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -27,6 +27,7 @@ from service.model.listings import (
     LeaseHistoryListing,
     LeaseListing,
     RevisionListing,
+    SiteListing,
 )
 from service.model.runs import (
     Apply,
@@ -42,6 +43,7 @@ from service.model.runs import (
     Revision,
     RevisionState,
 )
+from service.model.sites.records import SiteRecord
 from service.model.sources import SourceStanding
 from service.model.states import Json
 
@@ -186,6 +188,8 @@ class Reads(Protocol):
 
     def lease_history(self, asked: LeaseHistoryListing) -> Page[LeaseInterval]: ...
 
+    def sites(self, asked: SiteListing) -> Page[SiteRecord]: ...
+
     def events(self, asked: EventListing) -> Page[Event]: ...
 
     def newest_event_id(self) -> int: ...
@@ -224,6 +228,8 @@ class Writes(Protocol):
 
     def authenticate(self, presented: bytes, *, at: datetime) -> Principal | None: ...
 
+    def recognise(self, presented: bytes, *, at: datetime) -> Principal | None: ...
+
     def revoke_token(self, token_id: str, *, by: str, at: datetime) -> bool: ...
 
     def record_delivery(self, receiver: str, delivery_id: str, *, outcome: str, at: datetime) -> bool: ...
@@ -259,7 +265,7 @@ class RequestLimits:
 class Parts:
     """Everything the API works with. `hosts_allowed` are the values of the Host header that are answered, all if empty.
     A host that was not seen for `stale_after_s` is shown as stale, what was seen before `started_at` as of before the
-    restart."""
+    restart. `hints(host)` are the kinds of changes that a host reports on its own now."""
 
     reads: Reads
     writes: Writes
@@ -271,6 +277,7 @@ class Parts:
     hosts_allowed: tuple[str, ...] = ()
     stale_after_s: float = 300.0
     started_at: datetime | None = None
+    hints: Callable[[str], tuple[str, ...]] = lambda _: ()
 
     def is_before_restart(self, seen_at: datetime | None) -> bool:
         """Whether nobody has seen it since the service started."""

@@ -72,6 +72,9 @@ class Host(Told):
         description="start of the last look that has ended, successful or not; null: none since the service started"
     )
     stale: bool
+    hints: list[str] = Field(
+        description="changes that the host reports on its own now: network, rules, files, units; the others are polled"
+    )
     before_restart: bool = Field(description="nobody has seen it since the service started")
     observed_commit: str = Field(description="the commit it was last compared with")
     attempted_commit: str = Field(description="the commit for which the last apply started")
@@ -129,7 +132,7 @@ class Plan(Answer):
     state: PlanState
     created_at: datetime
     body: dict[str, Any] = Field(
-        description="summary, drifts, packages, steps, keep, checks, refusals, notes, at_boot, left_behind, "
+        description="summary, drifts, packages, guests, steps, keep, checks, refusals, notes, at_boot, left_behind, "
         "reachability, derived, files (path, size, the lines that go and come)"
     )
 

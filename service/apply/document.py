@@ -34,7 +34,7 @@ CAUSES = {
     "confirm failed": "the confirmation could not be completed, so the host rolled back",
     "run died": "the process that applied the change died, so the host rolled back",
     "asked": "somebody requested the rollback",
-    "probe lost": "something that answered before the change did not answer after it, so the host rolled back",
+    "probe lost": "something that has to answer after the change did not, so the host rolled back",
 }
 PROBE_LOST = "probe lost: "
 """How the service's own reason to ask for a rollback begins."""

@@ -8,26 +8,33 @@ from service.apply.document import fence, overdue, words
 from service.apply.drilling import DEADLINE_S, DrillRun, drill_document
 from service.apply.proving import Proving
 from service.apply.rebooting import BOOT_S, RebootRun
-from service.apply.switch import Switch
+from service.apply.sites import order_of, read_answers
+from service.apply.switch import Event, Switch
 from service.apply.transaction import Transaction
 from service.apply.weighing import PackageQuestion, question, read_weighed
 from service.clock import Clock
 from service.errors import Garbled, HostError, HostRefused, InputError, Unreachable
 from service.model.facts import FactId
 from service.model.observed import HostObserved, Watch
-from service.model.plans import Plan
+from service.model.plans import GuestVerb, Plan
 from service.model.runs import Proof
 from service.model.sightings import Sighting
+from service.model.sites.seen import Answer
+from service.model.sites.wanted import SiteWanted
 from service.model.states import Json, Seen, Unknown
-from service.model.telling import Ended, Fence, Told
+from service.model.telling import Ended, Fence, GuestWorkTold, Told
 from service.model.weighed import Weighed
 from service.observe.connection import Dialer, Host, Target
+from service.observe.listening import Listening
 from service.spec.connections import Jump
 from service.spec.host import HostSpec
 
 PACKAGES_TIMEOUT_S = 900.0
+GUESTS_TIMEOUT_S = 1500.0
 VERIFY_TIMEOUT_S = 60.0
 WEIGH_TIMEOUT_S = 300.0
+ANSWERS_TIMEOUT_S = 40.0
+PERMIT_TIMEOUT_S = 60.0
 WEIGHED_FOR_S = 300.0
 """How long a simulation holds for plans. The host makes it again before it touches a package."""
 
@@ -63,8 +70,12 @@ class Looks(Protocol):
 class FleetHosts:
     """Implements `service.reconcile.ports.Hosts` over kept connections."""
 
-    def __init__(self, connections: KeptConnections, looks: Looks, clock: Clock, *, controller: str) -> None:
+    def __init__(
+        self, connections: KeptConnections, looks: Looks, clock: Clock, *, controller: str,
+        listening: Listening | None = None,
+    ) -> None:  # fmt: skip
         self._connections = connections
+        self._listening = listening
         self._looks = looks
         self._clock = clock
         self._controller = controller
@@ -83,6 +94,8 @@ class FleetHosts:
             await self._connections.drop(spec.name)
             host = await self._reach(spec, known_addresses)
             observed = await self._looks.observe(host, spec.name, watch)
+        if self._listening is not None:
+            self._listening.follow(host, spec.name, watch)
         asked = question(observed, watch)
         if asked is None:
             self._weighed.pop(spec.name, None)
@@ -96,6 +109,11 @@ class FleetHosts:
             self._said_of_weight.pop(spec.name, None)
             return replace(observed, weighed=Unknown(words(error.what)))
         return replace(observed, weighed=Seen(weighed))
+
+    def _deafen(self, name: str) -> None:
+        """What follows is our own work: its changes need no look. The next look listens again."""
+        if self._listening is not None:
+            self._listening.forget(name)
 
     def sighting(self, name: str) -> Sighting | None:
         """What the host sent at the last look."""
@@ -151,23 +169,53 @@ class FleetHosts:
     ) -> None:
         """Install packages. HostRefused with apt's reason for the first that failed, and where the host says by now
         that something else than `promised` (name, new version, old version) would come or go."""
+        self._deafen(spec.name)
         host = await self._reach(spec, [])
         self._weighed.pop(spec.name, None)
         order = {
             "install": list(packages), "promised": [list(move) for move in promised],
             "timeout_s": PACKAGES_TIMEOUT_S - 60,
         }  # fmt: skip
-        result = await Switch(host).ask("packages", stdin=order, timeout_s=PACKAGES_TIMEOUT_S)
+        installed(await Switch(host).ask("packages", stdin=order, timeout_s=PACKAGES_TIMEOUT_S))
+
+    async def guests(
+        self, spec: HostSpec, action: GuestVerb, orders: Sequence[Mapping[str, Json]], told: Callable[[Told], None]
+    ) -> None:
+        """Create guests or set them up, install packages in them, or start those that never ran. HostRefused with the
+        reason for the first that failed; what is done of the others stays."""
+        self._deafen(spec.name)
+        host = await self._reach(spec, [])
+        if action == "install":
+            await self._install_inside(Switch(host), orders, told)
+            return
+        order = {"action": action, "guests": [dict(each) for each in orders], "timeout_s": GUESTS_TIMEOUT_S - 60}
+
+        def heard(event: Event) -> None:
+            if event.get("event") == "guest":
+                told(GuestWorkTold(words(event.get("guest"))[:63], words(event.get("doing"))))
+
+        result = await Switch(host).ask("guests", stdin=order, timeout_s=GUESTS_TIMEOUT_S, on_event=heard)
         if result.get("state") == "refused":
             raise HostRefused(words(result.get("error")), reason=words(result.get("reason")))
-        failed = {n: r for n, r in (result.get("packages") or {}).items() if r.get("state") == "failed"}
-        if failed:
-            name, why = next(iter(failed.items()))
-            raise HostRefused(
-                f"{', '.join(failed)} could not be installed; apt says of {name}: {words(why.get('reason'))}",
-                reason="packages",
-                hint="nothing else was changed; it is tried again later",
-            )
+        for name, one in (result.get("guests") or {}).items():
+            if one.get("state") == "failed":
+                done = "created" if action == "make" else "started"
+                raise HostRefused(
+                    f"guest {words(name)} could not be {done}: {words(one.get('reason'))}",
+                    reason="guests",
+                    hint="nothing else was changed; it is tried again later",
+                )
+
+    async def _install_inside(
+        self, switch: Switch, orders: Sequence[Mapping[str, Json]], told: Callable[[Told], None]
+    ) -> None:
+        for each in orders:
+            guest, install = str(each["guest"]).partition("@")[0], each["install"]
+            names = ", ".join(map(str, install)) if isinstance(install, list) else ""
+            told(GuestWorkTold(guest, f"installing {names}"))
+            order = {**each, "timeout_s": PACKAGES_TIMEOUT_S - 60}
+            result = await switch.ask("packages", stdin=order, timeout_s=PACKAGES_TIMEOUT_S)
+            installed(result, f"in guest {guest} ")
 
     async def apply(
         self,
@@ -180,6 +228,7 @@ class FleetHosts:
         told: Callable[[Told], None],
     ) -> Ended:
         """The confirmed apply over a connection of its own."""
+        self._deafen(spec.name)
         targets = [replace(target_of(spec), address=address) for address in known_addresses]
         host = await self._reach(spec, known_addresses)
         proving = Proving(self._connections, [*spec.checks, *plan.proves], self._clock, told)
@@ -209,6 +258,7 @@ class FleetHosts:
     ) -> tuple[Proof, ...]:
         """Arm a change of nothing and let the host undo it, by its timer or by a reboot; the connection is given up for
         it as in an apply."""
+        self._deafen(spec.name)
         targets = [replace(target_of(spec), address=address) for address in known_addresses]
         host = await self._reach(spec, known_addresses)
         deadline_s, folder = (BOOT_S, "/etc") if reboot else (DEADLINE_S, "/run")
@@ -235,12 +285,26 @@ class FleetHosts:
         if result.get("state") == "refused":
             raise HostRefused(words(result.get("error")), reason=words(result.get("reason")))
 
+    async def answers(self, spec: HostSpec, sites: Sequence[SiteWanted]) -> Mapping[str, tuple[Answer, bytes]]:
+        """How sites answer at their proxy. Nothing stays on the host for it."""
+        host = await self._reach(spec, [])
+        result = await Switch(host).ask_unkept("answers", order_of(sites), timeout_s=ANSWERS_TIMEOUT_S)
+        return read_answers(result, sites)
+
+    async def permit(self, spec: HostSpec, guest_key: str, permits: Mapping[str, Json]) -> None:
+        """Hand the results of checks to the program in a guest. HostRefused where it is not there, or does not run."""
+        host = await self._reach(spec, [])
+        result = await Switch(host).ask("permit", guest_key, stdin=dict(permits), timeout_s=PERMIT_TIMEOUT_S)
+        if result.get("state") == "refused":
+            raise HostRefused(words(result.get("error")), reason=words(result.get("reason")))
+
     def doubt(self, name: str) -> str:
         """See `service.reconcile.ports.Hosts.doubt`."""
         return self._connections.doubt(name)
 
     async def close(self, name: str) -> None:
         """Nobody looks at this host any more."""
+        self._deafen(name)
         self._looks.forget(name)
         self._weighed.pop(name, None)
         self._said_of_weight.pop(name, None)
@@ -260,6 +324,20 @@ class FleetHosts:
             self._answered[spec.name] = address
             return host
         raise trouble or Unreachable(f"{spec.name} has no address")
+
+
+def installed(result: Mapping[str, Any], where: str = "") -> None:
+    """HostRefused with apt's reason where a package was not installed. `where` is in front of what apt says."""
+    if result.get("state") == "refused":
+        raise HostRefused(words(result.get("error")), reason=words(result.get("reason")))
+    failed = {n: r for n, r in (result.get("packages") or {}).items() if r.get("state") == "failed"}
+    if failed:
+        name, why = next(iter(failed.items()))
+        raise HostRefused(
+            f"{', '.join(failed)} could not be installed; apt {where}says of {name}: {words(why.get('reason'))}",
+            reason="packages",
+            hint="nothing else was changed; it is tried again later",
+        )
 
 
 def target_of(spec: HostSpec) -> Target:

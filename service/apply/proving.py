@@ -2,7 +2,8 @@
 
 Each host has these probes: it accepts a new SSH connection, its default gateways answer as neighbours, its resolvers
 resolve. The spec's `checks` are added: the host runs them, or the service from its own machine. Checks that already
-failed before are ignored. After a rollback all probes run once more, for the record.
+failed before are ignored, but for those that the change is to make answer (`Probe.is_due`). After a rollback all
+probes run once more, for the record.
 
 The service itself probes addresses only, with one plain TCP connection, GET, echo request or DNS query. It follows no
 redirect, keeps only whether there was an answer, and never probes its own machine.
@@ -10,7 +11,7 @@ redirect, keeps only whether there was an answer, and never probes its own machi
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -52,6 +53,7 @@ class Proving:
         self._there = [check for check in checks if check.origin == "host"]
         self._here = [check for check in checks if check.origin == "controller"]
         self._records: dict[str, ProbeRecord] = {}
+        self._due = {check.name for check in checks if check.is_due}
 
     async def before(self, targets: Sequence[Target]) -> None:
         """Ask all before anything is armed. HostRefused (no-way-in) where no new connection comes in: then nothing
@@ -68,14 +70,15 @@ class Proving:
         self._tell_all()
 
     async def lost(self, switch: Switch) -> tuple[str, ...]:
-        """What answered before and does not now, in words (`dns 10.0.0.1: no answer`), over a new connection. A probe
+        """What answered before or is due, and does not answer now, in words (`dns 10.0.0.1: no answer`), over a new
+        connection. A probe
         that is no longer needed (of a former gateway) is not lost. Raises HostError.
         """
         answers = [ProbeAnswer(NEW_CONNECTION, ok=True), *await self._answers(switch)]
         for answer in answers:
             self._note(answer, after=said(answer))
         self._tell_all()
-        return self._lost(answers)
+        return self._lost(answers, self._due)
 
     async def undone(self, targets: Sequence[Target]) -> tuple[str, ...]:
         """After a rollback: what answered before the change and still does not, in words."""
@@ -98,8 +101,11 @@ class Proving:
                 return lost
             await self._clock.sleep(BETWEEN_S)
 
-    def _lost(self, answers: Sequence[ProbeAnswer]) -> tuple[str, ...]:
-        passed = {name for name, record in self._records.items() if record.before == OK}
+    def _passed(self) -> set[str]:
+        return {name for name, record in self._records.items() if record.before == OK}
+
+    def _lost(self, answers: Sequence[ProbeAnswer], due: Set[str] = frozenset()) -> tuple[str, ...]:
+        passed = self._passed() | due
         return tuple(f"{a.name}: {a.told}" for a in answers if a.name in passed and not a.ok)
 
     def _note(self, answer: ProbeAnswer, **what: str) -> None:
@@ -149,7 +155,7 @@ def is_own(address: str) -> bool:
 def as_asked(probe: Probe) -> dict[str, Any]:
     """A probe as the host-side file takes it."""
     fields = asdict(probe)
-    del fields["origin"]
+    del fields["origin"], fields["is_due"]
     return fields | {"name": probe.name}
 
 

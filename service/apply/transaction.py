@@ -62,6 +62,7 @@ class Transaction:
         self._deadline_s = 0.0
         self._patient_until_s: float | None = None
         self._is_given_up = False
+        self._has_asked = False
         self._crash = ""
         self._is_renewed = False
         self._is_missed = False
@@ -201,16 +202,42 @@ class Transaction:
             if not self._is_in_force:
                 return journal
         if confirm:
-            return await self._close_over(await self._way_in.enter(target), apply_id, generation)
+            return await self._enter_and_close(target, apply_id, generation)
         return await self._ask_over(await self._dialer.connect(target), "status", apply_id)
 
-    async def _close_over(self, host: Host, apply_id: str, generation: int) -> dict[str, Any] | None:
+    async def _enter_and_close(self, target: Target, apply_id: str, generation: int) -> dict[str, Any] | None:
+        """Make the new connections, ask over the first of them while the others are made, confirm over the last one.
+        With a deadline that is near, or a program that starts, all of it is one after the other."""
+        early: asyncio.Future[tuple[str, ...]] | None = None
+        if self._proving is not None and not self._has_asked and self._has_time and self._way_in.is_quick:
+            self._has_asked = True
+            first = await self._way_in.first(target)
+            early = asyncio.ensure_future(self._proving.lost(self._switch(first)))
+        try:
+            host = await self._way_in.enter(target)
+            return await self._close_over(host, apply_id, generation, early)
+        finally:
+            if early is not None:
+                early.cancel()
+                await asyncio.gather(early, return_exceptions=True)
+
+    @property
+    def _has_time(self) -> bool:
+        """Whether the deadline is far enough away: it does not have to be extended."""
+        return self._deadline_s - self._clock.monotonic_s() >= ENOUGH_S
+
+    async def _close_over(
+        self, host: Host, apply_id: str, generation: int, early: "asyncio.Future[tuple[str, ...]] | None"
+    ) -> dict[str, Any] | None:
         """Confirm, if all that answered before answers. A lost answer has some time to come back. Then the change is
         rolled back.
         """
         try:
             await self._renew(host, apply_id, generation)
-            lost = await self._proving.lost(self._switch(host)) if self._proving is not None else ()
+            if early is not None:
+                lost = await early
+            else:
+                lost = await self._proving.lost(self._switch(host)) if self._proving is not None else ()
             now_s = self._clock.monotonic_s()
         except HostError:
             await host.close()
@@ -228,9 +255,9 @@ class Transaction:
     async def _renew(self, host: Host, apply_id: str, generation: int) -> None:
         """Move a deadline that is near, over a connection that came in after others, as only the one who began it may.
         Where the host does not let it, the old one stays."""
-        asked_s = self._clock.monotonic_s()
-        if self._proving is None or self._is_renewed or self._deadline_s - asked_s >= ENOUGH_S:
+        if self._proving is None or self._is_renewed or self._has_time:
             return
+        asked_s = self._clock.monotonic_s()
         self._is_renewed = True
         result = await self._switch(host).ask("extend", apply_id, str(RENEWED_S), str(generation))
         if result.get("state") != "refused":

@@ -63,8 +63,7 @@ class WayIn:
         """
         try:
             while len(self._came_in) < self._wanted:
-                self._came_in.append(await self._dialer.connect(target))
-                self._first_s = self._first_s if len(self._came_in) > 1 else self._clock.monotonic_s()
+                await self._one_more(target)
             if (left_s := self._first_s + self._pause_s - self._clock.monotonic_s()) > 0:
                 await self._clock.sleep(left_s)
             host = await self._dialer.connect(target)
@@ -82,6 +81,22 @@ class WayIn:
             await self.close()
             raise
         return host
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether no program has to have some time before a connection counts."""
+        return self._pause_s == 0
+
+    async def first(self, target: Target) -> Host:
+        """The first of the new connections. It stays ours: `close` closes it. HostErrors as `Dialer.connect` has
+        them."""
+        if not self._came_in:
+            await self._one_more(target)
+        return self._came_in[0]
+
+    async def _one_more(self, target: Target) -> None:
+        self._came_in.append(await self._dialer.connect(target))
+        self._first_s = self._first_s if len(self._came_in) > 1 else self._clock.monotonic_s()
 
     async def close(self) -> None:
         """Close all; none counts any more."""

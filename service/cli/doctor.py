@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from service.cli.output import Format, show_json, show_table
 
 if TYPE_CHECKING:
-    from service.model.retention import Keep
     from service.settings import Settings
 
 Check: TypeAlias = dict[str, str | bool]
@@ -110,7 +109,7 @@ def state_checks(settings: "Settings") -> list[Check]:
     made = "`passerelle serve` makes it"
     try:
         return [
-            *database_checks(settings.database_path, settings.keep),
+            *database_checks(settings),
             check("state folder", ok=folder.is_dir(), what=str(folder), then=made),
             check("ssh key", ok=key.is_file(), what=str(key), then=f"{made}; `passerelle key` prints its public half"),
             check("ceilings", ok=True, what=ceilings(settings)),
@@ -136,21 +135,36 @@ def source_checks(settings: "Settings") -> list[Check]:
     return [check("source", ok=True, what=f"{settings.source}, branch {settings.branch}")]
 
 
-def database_checks(path: Path, keep: "Keep") -> list[Check]:
+def database_checks(settings: "Settings") -> list[Check]:
     """How large the database is, and how long what is past is kept in it."""
-    from service.errors import StoreError
-    from service.history.sqlite.file import looked_at
+    from service.errors import PasserelleError
 
-    if not path.is_file():
-        return []
+    keep = settings.keep
     limit_mb = keep.size_bytes >> 20
     rule = f"{keep.days:g} days are kept, {keep.event_days:g} of events, {limit_mb} MiB at most"
     try:
-        used, since = looked_at(path)
-    except StoreError as error:
+        used, since, where = _looked_at(settings)
+    except FileNotFoundError:
+        return []
+    except PasserelleError as error:
         return [check("database", ok=False, what=error.what, then=error.hint)]
-    what = f"{used / (1 << 20):.1f} MiB, events since {since or 'now'}; {rule}"
+    what = f"{where}{used / (1 << 20):.1f} MiB, events since {since or 'now'}; {rule}"
     return [check("database", ok=used <= keep.size_bytes, what=what, then="raise PASSERELLE_KEEP_MB or keep less")]
+
+
+def _looked_at(settings: "Settings") -> tuple[int, str, str]:
+    """(bytes in use, day of the oldest event, which server)"""
+    if settings.database is None:
+        from service.history.sqlite.file import looked_at
+
+        if not settings.database_path.is_file():
+            raise FileNotFoundError(settings.database_path)
+        return *looked_at(settings.database_path), ""
+    from service.history.postgres.server import Server, looked_at_server
+
+    server = Server(settings.database)
+    used, since, version = looked_at_server(server)
+    return used, since, f"{server.words}, PostgreSQL {version}: "
 
 
 def ceilings(settings: "Settings") -> str:

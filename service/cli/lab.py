@@ -36,6 +36,7 @@ def up(
     suite: str = "",
     guests: str = "",
     disk: int = 512,
+    acme: Annotated[bool, Parameter(negative="")] = False,
     output: Output = "table",
 ) -> None:
     """Start a lab and boot its hosts. It runs until `passerelle lab down`.
@@ -53,12 +54,17 @@ def up(
         name), static:10.10.10.50/24. A guest starts as soon as its host has the bridge vmbr0.
     disk
         Size of each host's disk in MiB, held in memory as it fills.
+    acme
+        With a certificate authority and a public name server outside, and Python packages for the guests' program.
     output
         table or json.
     """
+    from importlib.resources import as_file, files
+
     from service.cli.output import tell
     from service.errors import InputError
     from service.lab import Lab
+    from service.lab.acme import Acme
 
     words = [word.strip().partition("=") for word in hosts.split(",") if word.strip()]
     if not (names := [host for host, _, _ in words]):
@@ -69,6 +75,11 @@ def up(
     try:
         for host, guest in planned:
             lab.host(host).guest_add(**guest)
+        if acme:
+            started = Acme.start(lab)
+            with as_file(files("service.guestside") / "requirements.txt") as requirements:
+                lab.offer_python(requirements)
+            tell(f"certificate authority: {started.directory}, its own CA: {started.folder / 'ca.pem'}")
     except BaseException:
         lab.down()
         raise

@@ -56,7 +56,7 @@ def plan(
     body = found["body"]
     if code or body["refusals"]:
         return code or 1
-    return CHANGES if detailed_exitcode and (body["steps"] or body["packages"]) else 0
+    return CHANGES if detailed_exitcode and (body["steps"] or body["packages"] or body["guests"]) else 0
 
 
 def from_service(host: str) -> tuple[dict[str, Any], int]:

@@ -33,7 +33,7 @@ def show_plan(found: Mapping[str, Any], stream: TextIO) -> None:
 
 def is_empty(body: Mapping[str, Any]) -> bool:
     """Whether nothing would be done, and nothing is in the way of anything."""
-    return not any(body.get(name) for name in ("steps", "packages", "refusals"))
+    return not any(body.get(name) for name in ("steps", "packages", "guests", "refusals"))
 
 
 def headline(body: Mapping[str, Any]) -> str:
@@ -42,6 +42,7 @@ def headline(body: Mapping[str, Any]) -> str:
     if is_empty(body):
         return "no changes" if not body.get("drifts") else f"{counted(len(body['drifts']), 'difference')}, no changes"
     said = [counted(steps, "step"), *([counted(packages, "package")] if packages else [])]
+    said += [counted(guests, "guest")] if (guests := len(body.get("guests", ()))) else []
     if (summary := body.get("summary")) is not None:
         said += ways(summary)
     if refusals := len(body.get("refusals", ())):
@@ -75,6 +76,7 @@ def plan_lines(body: Mapping[str, Any]) -> Iterator[Line]:
         *_differences(body.get("drifts", ()), {one["path"] for one in body.get("files", ()) if one["diff"]})
     )
     yield from _under("Packages", [_package(package) for package in body.get("packages", ())])
+    yield from _under("Guests (a rollback leaves them)", [_guest(guest) for guest in body.get("guests", ())])
     yield from _under("Steps", [*_steps(body.get("steps", ()))])
     yield from _under("Files", [line for file in body.get("files", ()) for line in _file(file)])
     yield from _under("Packets", [_passing(sentence) for sentence in body.get("reachability", ())])
@@ -134,6 +136,11 @@ def _package(package: Mapping[str, Any]) -> Line:
     version = f" {package['version']}" if package.get("version") else ""
     along = "" if package.get("named", True) else " (the others need it)"
     return Line(f"  {sign} {package['action']} {package['name']}{version}{along}", PAINT[sign], folded=4)
+
+
+def _guest(guest: Mapping[str, Any]) -> Line:
+    sign = "+" if guest["action"] == "create" else "~"
+    return Line(f"  {sign} {guest['what']}", PAINT[sign], folded=4)
 
 
 def _steps(steps: Sequence[Mapping[str, Any]]) -> Iterator[Line]:

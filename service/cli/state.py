@@ -22,7 +22,7 @@ def open_state(state_dir: Path | None) -> "History":
 
     settings = settings_beside() if state_dir is None else read_settings(state_dir=state_dir)
     try:
-        return open_history(settings.database_path)
+        return open_history(settings.database_path, url=settings.database)
     except OSError as error:
         raise InputError(
             f"{settings.state_dir} cannot be used: {error.strerror}",

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from service.clock import SystemClock
 from service.errors import InputError
-from service.model.ages import ago
+from service.model.ages import ago, ahead
 
 
 def age(at: str) -> str:
@@ -15,6 +15,11 @@ def age(at: str) -> str:
 def dated(at: str | None) -> str:
     """A time of the API with its age: `2026-03-01T12:00:00Z (3 min ago)`; `never` where there is none."""
     return f"{at} ({age(at)})" if at else "never"
+
+
+def due(at: str) -> str:
+    """The same of a time that is mostly yet to come: `2026-03-01T12:00:00Z (in 3 days)`."""
+    return f"{at} ({ahead((datetime.fromisoformat(at) - SystemClock().now()).total_seconds())})"
 
 
 def with_zone(at: str | None) -> datetime | None:

@@ -47,7 +47,8 @@ class FilteredGuest:
     """A guest with rules of its own: known by its MAC address (lower case) and by the addresses that it may use.
 
     `addresses` hold the link-local one that goes with the MAC. `port` is its link in the host, "" where nobody says.
-    `macfilter` and `ipfilter`: it sends under its own MAC, under its own addresses only.
+    `macfilter` and `ipfilter`: it sends under its own MAC, under its own addresses only. `derived` are rules that
+    follow from other sections, after its own.
     """
 
     name: str
@@ -59,6 +60,7 @@ class FilteredGuest:
     port: str = ""
     macfilter: bool = True
     ipfilter: bool = True
+    derived: tuple[Rule, ...] = ()
 
     def of_family(self, family: Family) -> tuple[str, ...]:
         """Its addresses of one family."""
@@ -95,7 +97,7 @@ class HostFirewall:
 
     def guest_rules(self, guest: FilteredGuest, direction: Direction) -> Iterator[Rule]:
         """A guest's rules of a direction as it sees it, in order."""
-        for rule in guest.level.rules:
+        for rule in (*guest.level.rules, *guest.derived):
             for single in self._written_out(rule):
                 if single.type == direction and single.works(0):
                     yield single
@@ -112,5 +114,7 @@ class HostFirewall:
         """(thing, cause) of what nobody wrote."""
         for rule in self.derived:
             yield rule.text, rule.comment
+        for guest in self.guests:
+            yield from ((f"{rule.text} (guest {guest.name})", rule.comment) for rule in guest.derived)
         for closed in self.closed:
             yield f"DROP {closed.network} from {closed.interface}", closed.cause

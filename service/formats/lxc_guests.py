@@ -48,18 +48,22 @@ def parse(data: bytes, path: str) -> LxcGuest:
     match = _PATH.fullmatch(path)
     name = match[1] if match else ""
     cards: dict[str, dict[str, str]] = {}
-    for line in data[:MAX_BYTES].decode("utf-8", "replace").split("\n"):
-        pair = _LINE.fullmatch(line.strip())
-        if pair is None:
-            continue
-        card, value = _CARD.fullmatch(pair[1]), _unquoted(pair[2])
+    for key, value in pairs(data):
+        card = _CARD.fullmatch(key)
         if card is not None and len(cards) < MAX_CARDS:
             cards.setdefault(card[1] or "0", {})[card[2].removesuffix(".address")] = value
-        elif pair[1] in ("lxc.uts.name", "lxc.utsname"):
+        elif key in ("lxc.uts.name", "lxc.utsname"):
             name = value
     label = name.split(".")[0].lower()
     found = (_card(cards[number]) for number in sorted(cards, key=int))
     return LxcGuest(path, label if _NAME.fullmatch(label) else "", tuple(card for card in found if card is not None))
+
+
+def pairs(data: bytes) -> list[tuple[str, str]]:
+    """Each setting in the order of the file, without quotes."""
+    lines = data[:MAX_BYTES].decode("utf-8", "replace").split("\n")
+    found = (_LINE.fullmatch(line.strip()) for line in lines)
+    return [(pair[1], _unquoted(pair[2])) for pair in found if pair is not None]
 
 
 def _unquoted(value: str) -> str:

@@ -1,5 +1,6 @@
 """What our own files mean to their readers, field by field: the form in which they are compared."""
 
+import hashlib
 from collections.abc import Mapping
 
 from service.formats import dnsmasq, fail2ban, nat_rules
@@ -12,6 +13,11 @@ def of_dnsmasq(content: bytes) -> Mapping[str, Json]:
     for directive in dnsmasq.parse(content, "").directives:
         fields.setdefault(directive.key, []).append(dnsmasq.canonical_value(directive.key, directive.value))
     return {key: [*sorted(values, key=str)] for key, values in fields.items()}
+
+
+def of_exact(content: bytes) -> Mapping[str, Json]:
+    """{"content": digest}: every byte counts, because a digest of the file says what a program has read."""
+    return {"content": hashlib.sha256(content).hexdigest()}
 
 
 def of_dhcp_hosts(content: bytes) -> Mapping[str, Json]:

@@ -96,6 +96,13 @@ def parse(data: bytes, path: str) -> PveGuest:
     )  # fmt: skip
 
 
+def settings(data: bytes) -> dict[str, str]:
+    """What counts now, key by key: what is before the first section."""
+    lines = data[:MAX_BYTES].decode("utf-8", "replace").split("\n[")[0].split("\n")
+    found = (_LINE.fullmatch(line.strip()) for line in lines)
+    return {pair[1]: pair[2] for pair in reversed([pair for pair in found if pair is not None])}
+
+
 def _cards(values: dict[str, tuple[str, int]], path: str, sort: str, problems: list[str]) -> list[PveCard]:
     cards: list[PveCard] = []
     for key, (value, line) in values.items():

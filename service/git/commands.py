@@ -1,8 +1,8 @@
 """The one module that runs the git program: environment from empty, flags on every call, argument lists only.
 
     Git(room, source, credentials, limits)
-      .create(directory)  .branch_head()  .branches()  .fetch(addresses)  .incoming()  .has(commit)
-      .descends(old, new)  .keep(commit)  .between(old, new, count)  .is_sound()  .repack()
+      .create(directory)  .branch_head()  .branches()  .fetch(addresses)  .named()  .incoming()
+      .has(commit)  .descends(old, new)  .keep(commit)  .between(old, new, count)  .is_sound()  .repack()
 
 Nothing that a repository says reaches an option parser: a ref is the checked branch, a revision a full hash.
 The reasons of the flags and variables are in git-config(1), git(1) "Environment Variables" and in
@@ -175,6 +175,19 @@ class Git:
             f"+{self.source.ref}:{INCOMING}",
             addresses=addresses,
         )
+
+    def named(self) -> dict[str, str]:
+        """The commits that `INCOMING` and `ACCEPTED` name, of those that are there. Empty also where git takes the
+        directory for no repository, or cannot read one of them: `opens`, `incoming` and `has` tell which.
+
+        It is one command, and all that a look needs of the mirror while nothing is new. `%(tree)` lets git read each
+        commit, not only its name.
+        """
+        answer = self._run(
+            "for-each-ref", "--format=%(objecttype) %(objectname) %(refname) %(tree)", INCOMING, ACCEPTED
+        )
+        rows = [line.split(" ") for line in answer.stdout.decode("ascii", "replace").splitlines()] if answer.ok else []
+        return {row[2]: row[1] for row in rows if row[0] == "commit" and is_commit_id(row[1])}
 
     def incoming(self) -> str | None:
         """The commit that `INCOMING` names, None where there is none or it is not readable."""

@@ -29,7 +29,7 @@ from service.errors import SourceError
 from service.git import tree
 from service.git.addresses import AddressRefused, NameUnknown, Resolve, check_host, resolve
 from service.git.child import GitAnswer, GitLimits
-from service.git.commands import Credentials, Git, is_cut_off, is_sha256, port_of
+from service.git.commands import ACCEPTED, INCOMING, Credentials, Git, is_cut_off, is_sha256, port_of
 from service.model.sources import (
     Advanced,
     Empty,
@@ -157,18 +157,18 @@ class Mirror:
 
     def _fetch(self, last_accepted: str | None, in_force: str | None, addresses: tuple[str, ...]) -> Fetched:
         self._sweep()
-        usable = self._usable()
-        if usable and in_force and self._git.has(in_force):
+        named = {} if self._suspect else self._git.named()
+        usable = bool(named) or self._usable()
+        if usable and in_force and named.get(ACCEPTED) != in_force and self._git.has(in_force):
             self._git.keep(in_force)
         head = self._ask(addresses)
         if not isinstance(head, str):
             return head
-        failed = None
-        if not usable:
-            failed = self._start_anew(addresses)
-        elif self._git.incoming() != head:
-            failed = self._bring(addresses)
-        return failed or self._judge(last_accepted)
+        before = named.get(INCOMING)
+        if usable and before == head:
+            return self._judge(last_accepted, head)
+        failed = self._bring(addresses, before) if usable else self._start_anew(addresses)
+        return failed or self._judge(last_accepted, self._git.incoming())
 
     def _usable(self) -> bool:
         """Whether the mirror is there and, if a read of it failed, whole."""
@@ -195,11 +195,11 @@ class Mirror:
                 return Empty()
         return self._failed("unreachable", "does not answer", answer)
 
-    def _bring(self, addresses: tuple[str, ...]) -> Failed | None:
-        """Fetch what is new; where that fails because our own copy is damaged, copy again."""
+    def _bring(self, addresses: tuple[str, ...], before: str | None) -> Failed | None:
+        """Fetch what is new; where that fails because our own copy is damaged, copy again. `before` is what was fetched
+        last."""
         if (size := self._bytes()) > MAX_MIRROR_BYTES:
             return Failed("too-big", f"the mirror has {size} bytes; it may have {MAX_MIRROR_BYTES}")
-        before = self._git.incoming()
         answer = self._git.fetch(addresses)
         if answer.ok:
             self._repack_if_many()
@@ -229,8 +229,7 @@ class Mirror:
             self._suspect = False
         return None
 
-    def _judge(self, last_accepted: str | None) -> Fetched:
-        new = self._git.incoming()
+    def _judge(self, last_accepted: str | None, new: str | None) -> Fetched:
         if new is None:
             return Failed("mirror", "the fetched branch names no readable commit")
         if new == last_accepted:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Dialect, LargeBinary, Text
 from sqlalchemy.types import TypeDecorator
 
-from service.history.sqlite.statements import WIDE
+from service.history.words import WIDE
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
@@ -15,17 +16,26 @@ Listener = Callable[[Happened], None]
 _TOLD = "told"
 
 
-class Database:
-    """One open database file. Safe to use from many threads: readers side by side, one writer at a time."""
+class Changing(Protocol):
+    """Who notices that anything was written to the database, by whichever process."""
 
-    def __init__(self, engine: Engine) -> None:
+    def count(self) -> int | None: ...
+
+    def close(self) -> None: ...
+
+
+class Database:
+    """One open database. Safe to use from many threads: readers side by side, one writer at a time."""
+
+    def __init__(self, engine: Engine, changes: Changing | None = None) -> None:
         self._engine = engine
+        self._changes = changes
         self._listeners: list[Listener] = []
         self._writes = threading.Lock()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction, committed at the end, rolled back on any error. StoreError if the file cannot be written
+        """One transaction, committed at the end, rolled back on any error. StoreError if the database cannot be written
         now.
         """
         with self._writes, _in_our_words(), self._engine.connect() as connection:
@@ -43,14 +53,21 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent view. StoreError if the file cannot be read now."""
+        """One consistent view. StoreError if the database cannot be read now."""
         with _in_our_words(), self._engine.connect() as plain:
             connection = plain.execution_options(reads=True)
             with connection.begin():
                 yield connection
 
+    def state(self) -> int | None:
+        """A number that is higher once anything was written to the database, by whoever; None where that is not known
+        now. Never waits."""
+        return self._changes.count() if self._changes is not None else None
+
     def close(self) -> None:
         """Close every connection."""
+        if self._changes is not None:
+            self._changes.close()
         self._engine.dispose()
 
 
@@ -70,7 +87,10 @@ def _in_our_words() -> Iterator[None]:
     except IntegrityError:
         raise
     except DatabaseError as error:
-        raise StoreError(f"the database is damaged: {error.orig}", hint="restore the copy next to it") from error
+        if error.connection_invalidated:
+            raise unavailable(error.orig) from error
+        what = f"the database is damaged, or does not take what passerelle asks for: {error.orig}"
+        raise StoreError(what, hint="restore a copy of it") from error
 
 
 def unavailable(cause: BaseException | None) -> StoreError:

@@ -9,14 +9,14 @@ from sqlalchemy import select
 
 from service.history.columns import from_microseconds, ip_order, microseconds
 from service.history.database import Database
-from service.history.reading import of_host, ordered
-from service.history.sqlite.statements import rows_of, selected_text
+from service.history.reading import is_exact, of_host, ordered
 from service.history.tables import lease_intervals
+from service.history.words import Words, words_of
 from service.model.listings import Key, LeaseHistoryListing, LeaseListing
 from service.model.runs import LeaseInterval, LeaseRecord, Page
 
 # Plain SQL: to build these queries again for each request would cost more than to run them.
-_LIVES = "l.active = 1 AND (l.expires_at IS NULL OR l.expires_at > :moment)"
+_LIVES = "l.active = {yes} AND (l.expires_at IS NULL OR l.expires_at > :moment)"
 _NOW = f"""
 SELECT l.host, l.mac, l.ip, l.name, l.first_seen,
        CASE WHEN l.active THEN coalesce(k.at, l.last_seen) ELSE l.last_seen END, l.expires_at, {_LIVES}
@@ -25,17 +25,26 @@ _HELD_THEN = (
     "l.from_at <= :moment AND (l.until_at IS NULL OR l.until_at > :moment)"
     " AND (l.expires_at IS NULL OR l.expires_at > :moment)"
 )
-_THEN = """
+_NAMED_THEN = """
 SELECT l.host, l.mac, l.ip, l.name, l.from_at, coalesce(l.until_at, k.at, l.from_at), l.expires_at, 1
 FROM lease_intervals l LEFT JOIN lease_looks k ON k.host = l.host"""
+# The intervals of one lease do not overlap: the last that began before is the only one that may hold.
+_THEN = """
+SELECT l.host, l.mac, l.ip, i.name, i.from_at, coalesce(i.until_at, k.at, i.from_at), i.expires_at, 1
+FROM leases l JOIN lease_intervals i ON i.id = (
+    SELECT n.id FROM lease_intervals n
+    WHERE n.host = l.host AND n.ip_order = l.ip_order AND n.mac = l.mac AND n.from_at <= :moment
+    ORDER BY n.from_at DESC, n.id DESC LIMIT 1)
+LEFT JOIN lease_looks k ON k.host = l.host"""
 
 
-def _statement(asked: LeaseListing, now: datetime) -> tuple[str, dict[str, str | int]]:
+def _statement(asked: LeaseListing, now: datetime, words: Words) -> tuple[str, dict[str, str | int]]:
     """The text of the query and its values."""
     values: dict[str, str | int] = {"moment": microseconds(asked.at or now), "limit": asked.limit + 1}
-    wheres = [_HELD_THEN] if asked.at is not None else []
+    held = _HELD_THEN if asked.name else _HELD_THEN.replace("l.", "i.")
+    wheres = [held] if asked.at is not None else []
     if asked.active is not None:
-        lives = _LIVES if asked.at is None else _HELD_THEN
+        lives = _LIVES if asked.at is None else held
         wheres.append(lives if asked.active else f"NOT ({lives})")
     exact = (("host", asked.host), ("name", asked.name), ("mac", asked.mac.lower()), ("ip_order", _order_of(asked.ip)))
     for column, value in exact:
@@ -44,14 +53,21 @@ def _statement(asked: LeaseListing, now: datetime) -> tuple[str, dict[str, str |
             values[column] = value
     if "*" not in asked.visible:
         globs = {f"visible{number}": selector for number, selector in enumerate(asked.visible)}
-        wheres.append(f"({' OR '.join(selected_text('l.host', key) for key in globs) or 'FALSE'})")
+        chosen = [
+            f"l.host = :{key}" if is_exact(selector) else words.selected_text("l.host", f":{key}")
+            for key, selector in globs.items()
+        ]
+        wheres.append(f"({' OR '.join(chosen) or 'FALSE'})")
         values |= globs
     if len(asked.start) == 3:
-        wheres.append("(l.ip_order, l.host, l.mac) > (:after_ip, :after_host, :after_mac)")
-        values |= dict(zip(("after_ip", "after_host", "after_mac"), asked.start, strict=True))
+        columns = ("ip_order", "host", "mac")[1 if asked.ip else 0 :]
+        keys = [f"after_{column}" for column in columns]
+        wheres.append(f"({', '.join(f'l.{column}' for column in columns)}) > ({', '.join(f':{key}' for key in keys)})")
+        values |= dict(zip(keys, asked.start[-len(keys) :], strict=True))
     where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
-    source = _NOW if asked.at is None else _THEN
-    return f"{source}{where} ORDER BY l.ip_order, l.host, l.mac LIMIT :limit", values
+    source = _NOW if asked.at is None else _NAMED_THEN if asked.name else _THEN
+    text = f"{source}{where} ORDER BY l.ip_order, l.host, l.mac LIMIT :limit"
+    return text.replace("{yes}", words.YES), values
 
 
 class LeaseQueries:
@@ -74,9 +90,10 @@ class LeaseQueries:
 
     def _rows(self, asked: LeaseListing, now: datetime) -> tuple[list[Any], Key | None]:
         """The rows as the database has them, and the key to continue after."""
-        text, values = _statement(asked, now)
         with self._database.read() as connection:
-            rows = rows_of(connection, text, values)
+            words = words_of(connection)
+            text, values = _statement(asked, now, words)
+            rows = words.rows_of(connection, text, values)
         more, rows = len(rows) > asked.limit, rows[: asked.limit]
         return rows, (ip_order(rows[-1][2]), rows[-1][0], rows[-1][1]) if more else None
 

@@ -1,4 +1,4 @@
-"""Bringing the database file to the newest schema: all of it, or nothing at all.
+"""Bringing a database to the newest schema: all of it, or nothing at all. A database on a server: `postgres/server.py`.
 
 SQLite's DDL cannot be trusted to one transaction through Alembic (`transactional_ddl` is False there): a migration that
 stops half-way would leave a schema that no later run can continue from. So it never touches the file in use:
@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import event
+from sqlalchemy import Connection, Engine, event
 
 from service.errors import StoreError
 from service.history.sqlite.engine import make_engine
@@ -84,24 +84,29 @@ def migrate(path: Path, *, folder: Path | None = None, witness: Witness = lambda
     return True
 
 
-def _upgrade(beside: Path, folder: Path, newest: str, witness: Witness) -> None:
+def upgrade(engine: Engine, then: Callable[[Connection], None], folder: Path | None = None) -> None:
+    """Every migration that is missing, and what comes after them, in one transaction."""
     # Loading Alembic takes a third of what a start takes, and all but the first start have nothing to migrate.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
+    config = Config()
+    config.set_main_option("script_location", str(folder or migrations_folder()).replace("%", "%%"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        then(connection)
+
+
+def _upgrade(beside: Path, folder: Path, newest: str, witness: Witness) -> None:
     engine = make_engine(beside)
 
     def tell(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
         witness(statement)
 
     event.listen(engine, "before_cursor_execute", tell)
-    config = Config()
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
     try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            stamp(connection, int(newest))
+        upgrade(engine, lambda connection: stamp(connection, int(newest)), folder)
     finally:
         engine.dispose()
 

@@ -6,9 +6,10 @@ Every method blocks; async callers use a thread. Lists are pages, of what `servi
     apply(id) unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) rewrite(before, commit)
     leases(…) lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host)
     base(host) tokens() receivers() receiver_secret(name) counts() waiting_apply(host) waiting_drill(host)
-    release_asked(host) sighting(host)
+    release_asked(host) sighting(host) sites(…)
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeVar
@@ -18,8 +19,9 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, sele
 from service.history.columns import from_microseconds, microseconds
 from service.history.database import Database
 from service.history.lease_queries import LeaseQueries
-from service.history.reading import columns_of, of_host, ordered, seen_by
+from service.history.reading import columns_of, of_host, ordered, rows_of_hosts, seen_by
 from service.history.sighting_queries import SightingQueries
+from service.history.site_queries import SiteQueries
 from service.history.tables import (
     applies,
     bases,
@@ -33,6 +35,7 @@ from service.history.tables import (
     receivers,
     revisions,
     rewrites,
+    sites,
     steps,
     tokens,
 )
@@ -67,15 +70,18 @@ from service.model.runs import (
     RevisionState,
 )
 from service.model.secret import Secret
+from service.model.sites.records import SiteRecord
 from service.model.sources import Rewrite
 
 T = TypeVar("T")
+_UNDER_WAY = (applies.c.ended_at.is_(None), applies.c.phase.not_in(FINISHED))
+"""The applies that have not ended. The index over them knows the first of the two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Numbers for the metrics: hosts, open drift by (host, kind), and by host: applies that have not ended, latches
-    that hold, active leases, the time of the last success."""
+    that hold, active leases, the time of the last success. `sites` are all that are published."""
 
     hosts: tuple[HostStatus, ...] = ()
     drift: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -83,9 +89,10 @@ class Counts:
     latched: dict[str, int] = field(default_factory=dict)
     leases: dict[str, int] = field(default_factory=dict)
     succeeded_at: dict[str, datetime] = field(default_factory=dict)
+    sites: tuple[SiteRecord, ...] = ()
 
 
-class Queries(LeaseQueries, WaitingQueries, SightingQueries):
+class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries):
     """Everything that can be read: each call one consistent view, frozen values out."""
 
     def __init__(self, database: Database) -> None:
@@ -133,7 +140,7 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
 
     def plan_digests(self, host: str, prefix: str) -> tuple[str, ...]:
         """The digests of a host's plans that begin so, each once; of many the first ten."""
-        is_one = plans.c.digest.startswith(prefix, autoescape=True)
+        is_one = plans.c.digest.between(prefix, f"{prefix}~") & plans.c.digest.startswith(prefix, autoescape=True)
         query = select(plans.c.digest).distinct().where(plans.c.host == host, is_one).order_by(plans.c.digest)
         with self._database.read() as connection:
             return tuple(connection.execute(query.limit(10)).scalars())
@@ -170,7 +177,7 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
 
     def unfinished_applies(self, host: str = "") -> tuple[Apply, ...]:
         """What was under way, oldest first: after a crash, the hosts' journals tell how it ended."""
-        query = _applies().where(applies.c.phase.not_in(FINISHED), of_host(applies.c.host, host, EVERY_HOST))
+        query = _applies().where(*_UNDER_WAY, of_host(applies.c.host, host, EVERY_HOST))
         query = query.order_by(applies.c.id)
         with self._database.read() as connection:
             return tuple(Apply(**row) for row in connection.execute(query).mappings())
@@ -214,7 +221,9 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
         host."""
         query = select(*columns_of(events, Event))
         query = query.where(events.c.host == asked.host) if asked.host else query
-        query = query.where(or_(events.c.host == "", seen_by(events.c.host, asked.visible)))
+        query = query.where(
+            true() if "*" in asked.visible else or_(events.c.host == "", seen_by(events.c.host, asked.visible))
+        )
         query = query.where(events.c.type == asked.type) if asked.type else query
         if "*" not in asked.visible:
             query = query.where(events.c.type.not_in([kind.name for kind in OF_PEOPLE]))
@@ -272,10 +281,16 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
     def counts(self) -> Counts:
         """Numbers for the metrics, in one view."""
         open_ones = select(drift.c.host, drift.c.kind, func.count()).where(drift.c.resolved_at.is_(None))
-        ended_well = select(applies.c.host, func.max(applies.c.ended_at)).where(applies.c.phase == "Succeeded")
-        begun = select(applies.c.host, func.count()).where(applies.c.phase.not_in(FINISHED))
+        succeeded = applies.alias()
+        newest = select(succeeded.c.id).where(succeeded.c.host == hosts.c.host, succeeded.c.phase == "Succeeded")
+        newest = newest.order_by(succeeded.c.id.desc()).limit(1)
+        ended_well = select(hosts.c.host, applies.c.ended_at).join_from(
+            hosts, applies, applies.c.id == newest.scalar_subquery()
+        )
+        begun = select(applies.c.host).where(*_UNDER_WAY)
         holding = select(latches.c.host, func.count()).where(latches.c.cleared_at.is_(None))
         held = select(leases.c.host, func.count()).where(leases.c.active)
+        published = select(*columns_of(sites, SiteRecord)).order_by(sites.c.host, sites.c.site)
         with self._database.read() as connection:
             standing = connection.execute(select(*columns_of(hosts, HostStatus)).order_by(hosts.c.host)).mappings()
             return Counts(
@@ -284,16 +299,17 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries):
                     (row[0], row[1]): row[2]
                     for row in connection.execute(open_ones.group_by(drift.c.host, drift.c.kind))
                 },
-                under_way=_by_name(connection, begun.group_by(applies.c.host)),
+                under_way=dict(Counter(connection.execute(begun).scalars())),
                 latched=_by_name(connection, holding.group_by(latches.c.host)),
                 leases=_by_name(connection, held.group_by(leases.c.host)),
-                succeeded_at=_by_name(connection, ended_well.group_by(applies.c.host)),
+                succeeded_at=_by_name(connection, ended_well),
+                sites=tuple(SiteRecord(**row) for row in connection.execute(published).mappings()),
             )
 
     def _page(self, query: Select[Any], value: type[T], table: Table, asked: Listing) -> Page[T]:
         query = ordered(query, table, asked, asked.start).limit(asked.limit + 1)
         with self._database.read() as connection:
-            rows = list(connection.execute(query).mappings())
+            rows = rows_of_hosts(connection, query, table, asked)
         more = len(rows) > asked.limit
         return Page(
             tuple(value(**row) for row in rows[: asked.limit]),

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, false, literal, or_, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, literal, or_, true, tuple_
 
-from service.history.sqlite.statements import selected
+from service.history.words import selected
 from service.model.listings import Listing
 
 
@@ -17,11 +17,33 @@ def columns_of(table: Table, value: type[Any]) -> list[Any]:
 def seen_by(column: Any, visible: Sequence[str]) -> ColumnElement[bool]:
     if "*" in visible:
         return true()
+    exact = [selector for selector in visible if is_exact(selector)]
+    if exact and len(exact) == len(visible):
+        one: ColumnElement[bool] = column == exact[0] if len(exact) == 1 else column.in_(exact)
+        return one
     return or_(false(), *(selected(column, selector) for selector in visible))
+
+
+def is_exact(selector: str) -> bool:
+    """Whether a selector chooses one host, by its name."""
+    return not {"*", "?"} & set(selector)
 
 
 def of_host(column: Any, host: str, visible: Sequence[str]) -> ColumnElement[bool]:
     return and_(column == host, seen_by(column, visible)) if host else seen_by(column, visible)
+
+
+def rows_of_hosts(connection: Connection, query: Select[Any], table: Table, asked: Listing) -> list[Any]:
+    """The rows of a page. Where hosts are chosen by their names, each has a query of its own: one query for all of
+    them would read and sort everything that is recorded of them. Rows of no host are for everybody.
+    """
+    names = [name for name in asked.visible if is_exact(name)]
+    if len(names) < len(asked.visible) or "host" in asked.asked or not names or "host" in asked.order:
+        return list(connection.execute(query).mappings())
+    columns = [name for name in asked.order if name in query.selected_columns]
+    found = [row for name in ("", *names) for row in connection.execute(query.where(table.c.host == name)).mappings()]
+    found.sort(key=lambda row: tuple(row[name] for name in columns), reverse=asked.is_newest_first)
+    return found[: asked.limit + 1]
 
 
 def ordered(query: Select[Any], table: Table, asked: Listing, start: Sequence[Any]) -> Select[Any]:

@@ -11,12 +11,16 @@ from sqlalchemy import Index, Table, false, text
 from sqlmodel import Field, SQLModel
 
 from service.history.columns import Compressed, JsonText, UtcTime
-from service.history.sqlite.statements import NEVER_AGAIN, part_index
+from service.history.lease_tables import LeaseIntervalRow, LeaseLookRow, LeaseRow
+from service.history.words import NEVER_AGAIN, part_index
 
 
 class RevisionRow(SQLModel, table=True):
     __tablename__ = "revisions"
-    __table_args__ = (Index("ix_revisions_fetched", "fetched_at", "id"),)
+    __table_args__ = (
+        Index("ix_revisions_fetched", "fetched_at", "id"),
+        Index("ix_revisions_state", "state", "fetched_at", "id"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     commit: str = Field(unique=True)
@@ -80,6 +84,9 @@ class DriftRow(SQLModel, table=True):
     __table_args__ = (
         part_index("ix_drift_open", "host", "id", where="resolved_at IS NULL"),
         Index("ix_drift_host", "host", "id"),
+        part_index("ix_drift_open_id", "id", where="resolved_at IS NULL"),
+        part_index("ix_drift_open_kind", "host", "kind", where="resolved_at IS NULL"),
+        part_index("ix_drift_past", "id", where="resolved_at IS NOT NULL"),
         part_index("ix_drift_resolved", "resolved_at", where="resolved_at IS NOT NULL"),
     )
 
@@ -104,7 +111,11 @@ class DriftRow(SQLModel, table=True):
 
 class PlanRow(SQLModel, table=True):
     __tablename__ = "plans"
-    __table_args__ = (Index("ix_plans_host", "host", "id"),)
+    __table_args__ = (
+        Index("ix_plans_host", "host", "id"),
+        Index("ix_plans_digest", "host", "digest"),
+        part_index("ix_plans_current", "host", where="state = 'current'"),
+    )
 
     id: str = Field(primary_key=True)
     host: str
@@ -118,7 +129,14 @@ class PlanRow(SQLModel, table=True):
 
 class ApplyRow(SQLModel, table=True):
     __tablename__ = "applies"
-    __table_args__ = (Index("ix_applies_host", "host", "id"), Index("ix_applies_phase", "phase"))
+    __table_args__ = (
+        Index("ix_applies_host", "host", "id"),
+        Index("ix_applies_phase", "phase", "id"),
+        Index("ix_applies_host_phase", "host", "phase", "id"),
+        Index("ix_applies_commit", "commit", "id"),
+        Index("ix_applies_desired", "host", "desired_digest", "id"),
+        part_index("ix_applies_open", "id", where="ended_at IS NULL"),
+    )
 
     id: str = Field(primary_key=True)
     host: str
@@ -154,7 +172,10 @@ class StepRow(SQLModel, table=True):
 
 class DrillRow(SQLModel, table=True):
     __tablename__ = "drills"
-    __table_args__ = (Index("ix_drills_host", "host", "id"),)
+    __table_args__ = (
+        Index("ix_drills_host", "host", "id"),
+        part_index("ix_drills_open", "host", "id", where="ended_at IS NULL"),
+    )
 
     id: str = Field(primary_key=True)
     host: str
@@ -181,66 +202,22 @@ class ReleaseRow(SQLModel, table=True):
     requested_at: datetime = Field(sa_type=UtcTime)
 
 
-class LeaseRow(SQLModel, table=True):
-    """The small current-state table: the last that is known of each lease. Of an active one `last_seen` is in
-    LeaseLookRow, so that a look that finds nothing new writes one row."""
+class SiteRow(SQLModel, table=True):
+    """The small current-state table of published sites, written where anything of a site changed. `names` are all of
+    its names, each with a blank before and after it. `since`: it has this state since then."""
 
-    __tablename__ = "leases"
-    __table_args__ = (
-        Index("ix_leases_order", "ip_order", "host", "mac"),
-        Index("ix_leases_mac", "mac"),
-        Index("ix_leases_host", "host", "ip_order", "mac"),
-        Index("ix_leases_name", "name", "ip_order", "host", "mac"),
-        part_index("ix_leases_gone", "last_seen", where="active = 0"),
-        part_index("ix_leases_active", "ip_order", "host", "mac", where="active = 1"),
-    )
+    __tablename__ = "sites"
+    __table_args__ = (Index("ix_sites_state", "state"),)
 
     host: str = Field(primary_key=True)
-    mac: str = Field(primary_key=True)
-    ip: str = Field(primary_key=True)
-    ip_order: str
-    name: str
-    first_seen: datetime = Field(sa_type=UtcTime)
-    last_seen: datetime = Field(sa_type=UtcTime)
-    expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    active: bool
-
-
-class LeaseIntervalRow(SQLModel, table=True):
-    """Who had which address under which name, from when until when; `until_at` NULL while it is in the lease file.
-
-    It was held from `from_at` until the earlier of `until_at` and `expires_at`. A new name begins a new interval.
-    """
-
-    __tablename__ = "lease_intervals"
-    __table_args__ = (
-        Index("ix_lease_intervals_order", "ip_order", "host", "mac", "from_at"),
-        Index("ix_lease_intervals_host", "host", "ip_order", "mac", "from_at"),
-        Index("ix_lease_intervals_mac", "mac", "from_at"),
-        Index("ix_lease_intervals_name", "name", "from_at"),
-        Index("ix_lease_intervals_from", "from_at", "id"),
-        part_index("ix_lease_intervals_until", "until_at", where="until_at IS NOT NULL"),
-        part_index("ix_lease_intervals_open", "host", "mac", "ip", unique=True, where="until_at IS NULL"),
-    )
-
-    id: int | None = Field(default=None, primary_key=True)
-    host: str
-    mac: str
-    ip: str
-    ip_order: str
-    name: str
-    from_at: datetime = Field(sa_type=UtcTime)
-    until_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
-
-
-class LeaseLookRow(SQLModel, table=True):
-    """When a host's lease file was last read."""
-
-    __tablename__ = "lease_looks"
-
-    host: str = Field(primary_key=True)
-    at: datetime = Field(sa_type=UtcTime)
+    site: str = Field(primary_key=True)
+    names: str
+    state: str
+    weight: str
+    message: str
+    fix: str
+    seen: Any = Field(sa_type=JsonText)
+    since: datetime = Field(sa_type=UtcTime)
 
 
 class SightingRow(SQLModel, table=True):
@@ -271,7 +248,10 @@ class BaseRow(SQLModel, table=True):
 
 class LatchRow(SQLModel, table=True):
     __tablename__ = "latches"
-    __table_args__ = (part_index("ix_latches_open", "host", "desired_digest", unique=True, where="cleared_at IS NULL"),)
+    __table_args__ = (
+        part_index("ix_latches_open", "host", "desired_digest", unique=True, where="cleared_at IS NULL"),
+        part_index("ix_latches_host", "host", "id", where="cleared_at IS NULL"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     host: str
@@ -287,7 +267,12 @@ class EventRow(SQLModel, table=True):
     """AUTOINCREMENT: an id is never used twice, so `after=` never skips or repeats."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_host", "host", "id"), {**NEVER_AGAIN})
+    __table_args__ = (
+        Index("ix_events_host", "host", "id"),
+        Index("ix_events_type", "type", "id"),
+        Index("ix_events_host_type", "host", "type", "id"),
+        {**NEVER_AGAIN},
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     at: datetime = Field(sa_type=UtcTime)
@@ -369,6 +354,7 @@ lease_intervals = _table(LeaseIntervalRow)
 lease_looks = _table(LeaseLookRow)
 bases = _table(BaseRow)
 sightings = _table(SightingRow)
+sites = _table(SiteRow)
 latches = _table(LatchRow)
 events = _table(EventRow)
 tokens = _table(TokenRow)

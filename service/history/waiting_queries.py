@@ -7,9 +7,19 @@ from sqlalchemy import Select, select
 from service.history.database import Database
 from service.history.reading import columns_of
 from service.history.tables import applies, drills, releases
-from service.model.runs import ASKED, Apply, Drill, Release
+from service.history.words import words_of
+from service.model.runs import ASKED, FINISHED, Apply, Drill, Release, Stamp
 
 T = TypeVar("T")
+_STAMP = f"""SELECT
+EXISTS (SELECT 1 FROM applies WHERE host = :host AND phase NOT IN ({", ".join(f"'{phase}'" for phase in FINISHED)}))
+OR EXISTS (SELECT 1 FROM drills WHERE host = :host AND ended_at IS NULL)
+OR EXISTS (SELECT 1 FROM releases WHERE host = :host)
+OR EXISTS (SELECT 1 FROM latches WHERE host = :host AND cleared_at IS NULL),
+h.sync, h.reason, h.message, h.health, h.reachability, h.phase, h.sync_mode, h.address, h.console, h.observed_commit,
+h.attempted_commit, h.applied_commit, h.desired_digest, h.applied_digest, h.plan_id, h.apply_id, h.quarantined,
+h.drift_items, h.generation, b.digest, b.at, b.apply_id
+FROM hosts h LEFT JOIN bases b ON b.host = h.host WHERE h.host = :host"""  # noqa: S608 (constants)
 
 
 class WaitingQueries:
@@ -28,12 +38,18 @@ class WaitingQueries:
     def waiting_drill(self, host: str) -> Drill | None:
         """The drill that was requested and not begun; of several the oldest."""
         columns = [column for column in columns_of(drills, Drill) if column.name != "proofs"]
-        query = select(*columns).where(drills.c.host == host, drills.c.state == "Pending")
+        query = select(*columns).where(drills.c.host == host, drills.c.state == "Pending", drills.c.ended_at.is_(None))
         return self._first(query.order_by(drills.c.id), Drill)
 
     def release_asked(self, host: str) -> Release | None:
         """The quarantine that a person wants lifted."""
         return self._first(select(*columns_of(releases, Release)).where(releases.c.host == host), Release)
+
+    def stamp(self, host: str) -> Stamp | None:
+        """All that a round of the host depends on. None where there is no status, a request waits, or a latch holds."""
+        with self._database.read() as connection:
+            rows = words_of(connection).rows_of(connection, _STAMP, {"host": host})
+        return tuple(rows[0])[1:] if rows and not rows[0][0] else None
 
     def _first(self, query: Select[Any], value: type[T]) -> T | None:
         with self._database.read() as connection:

@@ -3,8 +3,8 @@
     python3 -I -S FILE [--root DIR] [--bin DIR] VERB [ARGUMENT…]
 
 All rooms ship as one zip archive, which `service.apply.host_file` makes of them and Python runs as it is. Run as root;
-Python >= 3.9 and its standard library only: nothing else of ours is imported. The service imports four of the rooms:
-`canonical`, `facts`, `vital` and `probes`.
+Python >= 3.9 and its standard library only: nothing else of ours is imported. The service imports five of the rooms:
+`canonical`, `facts`, `guest_nginx`, `vital` and `probes`.
 
 A transaction is a list of steps `fact: before -> after`. Apply sets every fact to `after`; rollback sets every fact to
 its snapshot, whatever state it is in now. Both can be cut anywhere and started again. Before the first step there are a
@@ -26,6 +26,9 @@ Facts (`TYPE:NAME`; canonical JSON, None is "not there"; a wanted value may name
     masquerade:SRC>OUT  number of such rules in iptables' nat POSTROUTING
     unit:NAME           {"enabled": "enabled"|"disabled"|"masked"|…, "active": bool}
     package:NAME        {"version"}; a Debian package goes (None), and comes back from a copy that is made before
+    proxy:NAME@WHERE    nginx in a guest, found by its MAC address or its number on Proxmox: {"active", "loaded"}, the
+                        digest of the files that this nginx has loaded, "" where it does not say. Captured of a guest
+                        that is down or does not answer: {"away": why}
     leases:/abs/path    dnsmasq's lease file. Captured {"named": ["MAC NAME", …], "nameless": ["MAC", …]}; wanted
                         {"from": a path that it was at until now, "unnamed": ["MAC NAME", …] that go, "named" that
                         leases without a name get}: it moves all the time, only these count
@@ -34,7 +37,9 @@ Verbs (JSON lines on stdout, the last one is {"event": "result", …}; exit 0 cl
 
     begin <doc   run ID   confirm ID [--console]   rollback ID [REASON]   expire ID   watch ID
     extend ID SECONDS [GENERATION]   boot   status [ID] [--verify]   capture <["fact", …]
-    packages <{"install", "promised", "timeout_s"}   weigh {"install", "remove", "units", "refresh"}
+    packages <{"install", "promised", "timeout_s", "guest"}   guests <{"action", "guests", "timeout_s"}
+    weigh {"install", "remove", "units", "refresh"}
     release ID REASON   prove ID
-    probe <[{"kind", "name", "address", …}]
+    probe <[{"kind", "name", "address", …}]   answers [{"name", "address", "port", "tls"}, …]
+    permit GUEST@MAC|NUMBER <{"SITE": {"ok", "why"}, …}
 """

@@ -74,7 +74,7 @@ def unavailable(host: Host, names: list[str], refresh: bool) -> list[str]:
         if not missing or last:
             break
         run_command(host, ["apt-get", *APT_OPTIONS, "update"], 180.0, group=True)
-    if missing and not has_lists(host):
+    if missing and host.elsewhere is None and not has_lists(host):
         raise Trouble("apt has no package lists. Fix: run `apt-get update` on the host")
     return missing
 

@@ -26,6 +26,7 @@ from service.hostside.durable import read_file
 from service.hostside.errors import Json, Trouble
 from service.hostside.facts import FACTS, split_fact
 from service.hostside.host import Host
+from service.hostside.proxies import proxy_fact
 
 
 class HostLook:
@@ -104,6 +105,9 @@ class HostLook:
         if state[1:2] in ("n", "c"):
             return None
         return {"version": version if state[1:].strip() == "i" else f"{version} half installed ({state.strip()})"}
+
+    def proxy(self, name: str) -> Json:
+        return self.source(f"proxy {name}", lambda: proxy_fact(self.host, name))
 
     def leases(self, name: str) -> Json:
         fact, content = read_file(self.host.path(name))

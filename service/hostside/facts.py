@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SOURCE = r"[0-9a-fA-F.:]{2,45}/[0-9]{1,3}"
 _PATH = r"(/[A-Za-z0-9._@%+:,=~-]+)+"
+KEY = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?@(?:[0-9a-f]{2}(?::[0-9a-f]{2}){5}|[1-9][0-9]{2,8})"
+"""A guest: its name in Git, and what finds it on the host: its MAC address, or its number on Proxmox."""
 _LEASE_NAME = r"[0-9a-f:-]{1,60} [A-Za-z0-9_.-]{1,255}"
 
 
@@ -236,6 +238,14 @@ FACTS: dict[str, FactType] = {
         capture=lambda seen, name: seen.package(name),
         put=lambda setter, name, _value, _: setter.remove_package(name),
         order=None,
+    ),
+    "proxy": FactType(
+        names=KEY,
+        fits=_fields(active=_of(bool), loaded=_text("([0-9a-f]{64})?")),
+        same=_named(),
+        capture=lambda seen, name: seen.proxy(name),
+        put=lambda setter, name, value, _: setter.proxies.set(name, value),
+        order=8,
     ),
 }  # fmt: skip
 RESTORE_ORDER = tuple(

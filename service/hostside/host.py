@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Optional
+from typing import Callable, NamedTuple, Optional
 
 from service.hostside.canonical import STATE
 from service.hostside.errors import Json
@@ -13,10 +13,19 @@ from service.hostside.errors import Json
 UNITS = "/etc/systemd/system"
 
 
+class Ran(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
 class Host:
     """Where things are: everything below `root`, commands from `bin_dir` alone when it is given.
 
-    `archive` is the file that this process was started from: a transaction keeps a copy of it.
+    `archive` is the file that this process was started from: a transaction keeps a copy of it. `elsewhere` runs
+    commands (words, timeout in seconds) for a host that is not this machine: a guest. Its files are out of reach then.
     """
 
     def __init__(self, root: str = "", bin_dir: Optional[str] = None, archive: str = "") -> None:
@@ -24,6 +33,7 @@ class Host:
         self.bin_dir = bin_dir
         self.archive = archive
         self.verb = ""
+        self.elsewhere: Optional[Callable[[list[str], float], Ran]] = None
 
     def path(self, absolute: str) -> str:
         return self.root + absolute

@@ -12,10 +12,7 @@ from service.hostside.confirm import verb_confirm
 from service.hostside.deadline import verb_expire, verb_watch
 from service.hostside.errors import BadInput, Json, Refused, Trouble, need
 from service.hostside.host import Host
-from service.hostside.install import verb_packages
 from service.hostside.lines import emit
-from service.hostside.probes import verb_probe
-from service.hostside.retire import verb_retire
 from service.hostside.verbs import (
     verb_boot,
     verb_capture,
@@ -25,7 +22,6 @@ from service.hostside.verbs import (
     verb_rollback,
     verb_status,
 )
-from service.hostside.weigh import verb_weigh
 
 
 def dispatch(host: Host, words: list[str]) -> dict[str, Json]:
@@ -34,7 +30,7 @@ def dispatch(host: Host, words: list[str]) -> dict[str, Json]:
     verb, *rest = [word for word in words if word not in flags] or [""]
     first = rest[0] if rest else ""
     host.verb = verb
-    if verb not in ("capture", "status", "probe", "prove", "weigh"):
+    if verb not in ("capture", "status", "probe", "answers", "prove", "weigh"):
         with contextlib.suppress(OSError):
             os.setsid()  # a group of our own, so that whoever must end us ends our commands as well
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -50,15 +46,70 @@ def dispatch(host: Host, words: list[str]) -> dict[str, Json]:
         "boot": lambda: verb_boot(host),
         "status": lambda: verb_status(host, first, "--verify" in flags),
         "capture": lambda: verb_capture(host),
-        "packages": lambda: verb_packages(host),
-        "weigh": lambda: verb_weigh(host, first),
         "release": lambda: verb_release(host, first, reason),
-        "probe": lambda: verb_probe(host),
         "prove": lambda: verb_prove(host, first),
-        "retire": lambda: verb_retire(host, first),
+        "packages": lambda: packages(host),
+        "guests": lambda: guests(host),
+        "weigh": lambda: weigh(host, first),
+        "probe": lambda: probe(host),
+        "answers": lambda: answers(first),
+        "permit": lambda: permit(host, first),
+        "handover": lambda: handover(host, first, *rest[1:2] or [""]),
+        "retire": lambda: retire(host, first),
     }
     need(verb in verbs, f"no verb {verb[:40]!r}; one of {', '.join(verbs)}")
     return verbs[verb]()
+
+
+# What a transaction does not need is read when it is called: to read all of it takes longer than most verbs.
+
+
+def packages(host: Host) -> dict[str, Json]:
+    from service.hostside.install import verb_packages
+
+    return verb_packages(host)
+
+
+def guests(host: Host) -> dict[str, Json]:
+    from service.hostside.guests import verb_guests
+
+    return verb_guests(host)
+
+
+def weigh(host: Host, order: str) -> dict[str, Json]:
+    from service.hostside.weigh import verb_weigh
+
+    return verb_weigh(host, order)
+
+
+def probe(host: Host) -> dict[str, Json]:
+    from service.hostside.probes import verb_probe
+
+    return verb_probe(host)
+
+
+def answers(order: str) -> dict[str, Json]:
+    from service.hostside.sites import verb_answers
+
+    return verb_answers(order)
+
+
+def permit(host: Host, guest: str) -> dict[str, Json]:
+    from service.hostside.sites import verb_permit
+
+    return verb_permit(host, guest)
+
+
+def handover(host: Host, guest: str, word: str) -> dict[str, Json]:
+    from service.hostside.sites import verb_handover
+
+    return verb_handover(host, guest, word)
+
+
+def retire(host: Host, order: str) -> dict[str, Json]:
+    from service.hostside.retire import verb_retire
+
+    return verb_retire(host, order)
 
 
 def main(argv: list[str], archive: str) -> int:

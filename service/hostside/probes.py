@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -22,7 +23,7 @@ from service.hostside.lines import read_input
 
 PROBES_AT_MOST = 64
 PROBE_TIMEOUT_S = 10.0
-_PROBE_KINDS = ("tcp", "http", "icmp", "dns", "server")
+_PROBE_KINDS = ("tcp", "http", "icmp", "dns", "server", "tls")
 _PROBE = {
     "kind": str,
     "name": str,
@@ -47,7 +48,7 @@ Probe = dict[str, Json]
 
 def check_probes(probes: Json) -> list[Probe]:
     """BadInput unless these are probes, each with all keys. `port` is for tcp, http and dns (0: 53), `path` for http,
-    `status` too (0: 200 to 399). `asked` is the Host header of http, the name of dns and the program of server.
+    `status` too (0: 200 to 399). `asked` is the Host header of http, the name of dns and tls, the program of server.
     """
     need(isinstance(probes, list) and len(probes) <= PROBES_AT_MOST, f"probes: a list of at most {PROBES_AT_MOST}")
     for number, probe in enumerate(probes):
@@ -95,8 +96,7 @@ def ask_all(probes: list[Probe], host: Host) -> list[Probe]:
         try:
             told = _ASKED[probe["kind"]](probe, host)
         except OSError as error:
-            late = isinstance(error, (socket.timeout, TimeoutError))
-            told = "no answer" if late else _NETWORK_ERRORS.get(error.errno or 0, os.strerror(error.errno or 0))
+            told = in_words(error)
         except (Trouble, ValueError, struct.error) as error:
             told = safe_line(str(error), 200)
         answers[number].update(ok=not told, told=told)
@@ -107,6 +107,13 @@ def ask_all(probes: list[Probe], host: Host) -> list[Probe]:
     for thread in asking:
         thread.join(PROBE_TIMEOUT_S + 5)
     return [dict(answer) for answer in answers]
+
+
+def in_words(error: BaseException) -> str:
+    """An error of a connection."""
+    if isinstance(error, (socket.timeout, TimeoutError)) or not isinstance(error, OSError):
+        return "no answer"
+    return _NETWORK_ERRORS.get(error.errno or 0, os.strerror(error.errno or 0))
 
 
 def _left_s(ends_s: float) -> float:
@@ -142,6 +149,18 @@ def _ask_http(probe: Probe, _host: Host) -> str:
     status = int(found.group(1))
     fine = status == probe["status"] if probe["status"] else 200 <= status <= 399
     return "" if fine else f"status {status}"
+
+
+def _ask_tls(probe: Probe, _host: Host) -> str:
+    """A handshake for a server's name (RFC 6066 §3), whatever certificate it shows; nothing is requested."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((probe["address"], probe["port"]), timeout=probe["timeout_s"]) as sock:
+        try:
+            context.wrap_socket(sock, server_hostname=probe["asked"] or None).close()
+        except ssl.SSLError as error:
+            return f"no TLS for this name: {safe_line(str(error.reason or error), 80)}"
+    return ""
 
 
 def _ask_icmp(probe: Probe, _host: Host) -> str:
@@ -217,7 +236,12 @@ def _dns_exchange(address: str, port: int, name: str, kind: tuple[int, int], tim
 
 
 def _ask_server(probe: Probe, _host: Host) -> str:
-    """Which program answers: name servers say so of `version.bind` in class CHAOS (RFC 4892), dnsmasq by its name."""
+    """Which program answers: name servers say so of `version.bind` in class CHAOS (RFC 4892), dnsmasq by its name.
+
+    The address is one of the host. At one that it does not have yet nobody answers, so nothing is sent. An IPv6
+    address may be tentative (RFC 4862): it is not yet one of the host's for bind(2), so the query is sent."""
+    if ":" not in probe["address"] and not _has(probe["address"]):
+        return "the host does not have this address"
     answer = _dns_exchange(
         probe["address"], probe["port"] or 53, "version.bind", (_QUERY_TYPES["TXT"], _CHAOS), probe["timeout_s"]
     )
@@ -225,6 +249,16 @@ def _ask_server(probe: Probe, _host: Host) -> str:
     if said.startswith(probe["asked"]):
         return ""
     return f"another name server answers: {safe_line(said, 60)}" if said else "another name server answers"
+
+
+def _has(address: str) -> bool:
+    """Whether an IPv4 address is one of this machine: only such a one can be bound to (ip(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((address, 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def _first_text(answer: bytes) -> str:
@@ -286,6 +320,7 @@ _ASKED: dict[str, Callable[[Probe, Host], str]] = {
     "icmp": _ask_icmp,
     "dns": _ask_dns,
     "server": _ask_server,
+    "tls": _ask_tls,
     "resolver": _ask_dns,
     "gateway": _ask_gateway,
 }

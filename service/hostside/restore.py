@@ -18,8 +18,9 @@ from service.hostside.facts import RESTORE_ORDER, same
 from service.hostside.host import boottime_s
 from service.hostside.journal import Transaction
 from service.hostside.points import point
+from service.hostside.proxies import away
 from service.hostside.setter import Setter
-from service.hostside.verify import PAUSES_S, comparable, differences, told
+from service.hostside.verify import PAUSES_S, not_restored, told
 
 
 def failed(transaction: Transaction, cause: str, error: str) -> dict[str, Json]:
@@ -54,14 +55,15 @@ def restore(transaction: Transaction, cause: str, at_boot: bool = False) -> dict
     }
     setter.files.taken = lambda fact, path: _keep_foreign(transaction, snapshot, fact, path)
     errors: list[str] = []
+    unseen: list[str] = []
     left: list[dict[str, Json]] = []
     for attempt, pause_s in enumerate(PAUSES_S):
         time.sleep(pause_s)
-        errors = _restore_round(transaction, setter, facts, attempt == 0)
+        errors, unseen = _restore_round(transaction, setter, facts, attempt == 0)
         errors += _sweep(transaction, setter, snapshot)
         point(host, prefix + "restore-verify")
         try:
-            left = differences(host, comparable(host, facts, at_boot))
+            left = not_restored(host, facts, at_boot)
         except (Trouble, OSError) as error:
             errors.append(str(error))
             continue
@@ -71,6 +73,8 @@ def restore(transaction: Transaction, cause: str, at_boot: bool = False) -> dict
         problem = "; ".join([told(left)] * bool(left) + errors)[:1000]
         transaction.save(state="rollback_failed", verified_old=False, rollback_error=problem)
         return transaction.answer(rollback_error=problem)
+    if unseen:
+        transaction.journal["error"] = "; ".join([transaction.journal.get("error") or "", *unseen])[:1000].strip("; ")
     for entry in transaction.journal["steps"]:
         entry["state"] = "undone" if entry["state"] != "pending" else "pending"
     seen_all = not at_boot or all(fact.startswith("file:") for fact in snapshot["facts"])
@@ -96,13 +100,14 @@ def _to_restore(transaction: Transaction, old: dict[str, Json], at_boot: bool) -
 
 class _Round:
     """One round of the rollback: every fact is tried, also if others failed. `errors` are what went wrong;
-    units of `restarts` are restarted although they are as they were."""
+    units of `restarts` are restarted although they are as they were. `away` are facts of guests that cannot be set."""
 
     def __init__(self, transaction: Transaction, setter: Setter, restarts: set[str]) -> None:
         self.host = transaction.host
         self.setter = setter
         self.restarts = restarts
         self.errors: list[str] = []
+        self.away: dict[str, str] = {}
 
     def attempt(self, what: Callable[..., None], *args: Json) -> None:
         """Do it; what goes wrong is noted."""
@@ -117,6 +122,9 @@ class _Round:
         if kind == "file":  # what an apply that was killed had removed for a moment
             setter.files.taken(fact, setter.files.temporary(self.host.path(name)))
         now = capture(self.host, [fact])[fact]
+        if why := away(fact, now):
+            self.away[fact] = why
+            return
         if kind == "file" and now is None:
             setter.files.taken(fact, self.host.path(name))
         moved = kind == "unit" and (setter.units.no_block or name in setter.units.unsure)
@@ -132,8 +140,10 @@ class _Round:
             self.attempt(self.put_back, fact, value)
 
 
-def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Json], first: bool) -> list[str]:
-    """Set every fact once, in the order that lets them hold; what went wrong."""
+def _restore_round(
+    transaction: Transaction, setter: Setter, facts: dict[str, Json], first: bool
+) -> tuple[list[str], list[str]]:
+    """Set every fact once, in the order that lets them hold; what went wrong, and what nobody can see."""
     restarts = {e["fact"] for e in transaction.steps if e["restart"] and e["state"] != "pending"} if first else set()
     current, at_boot = _Round(transaction, setter, restarts), setter.units.no_block
     # a unit that was not there must go while its file still is
@@ -152,7 +162,7 @@ def _restore_round(transaction: Transaction, setter: Setter, facts: dict[str, Js
         if mine and not (at_boot and kind not in ("file", "unit")):
             point(transaction.host, ("boot-" if at_boot else "") + "restore-" + kind)
     current.attempt(setter.units.reload)
-    return current.errors
+    return current.errors, [f"what nginx has loaded is not known: {why}" for why in current.away.values()]
 
 
 def _of_kind(facts: dict[str, Json], kind: str) -> list[tuple[str, Json]]:

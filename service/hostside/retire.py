@@ -66,6 +66,7 @@ def remove_units(host: Host) -> None:
     remove(host.path(f"{UNITS}/{RECOVER_UNIT}"))
     with contextlib.suppress(Trouble):
         run_command(host, ["systemctl", "daemon-reload"], 60.0)
+        run_command(host, ["systemctl", "reset-failed", RECOVER_UNIT, *(f"{name}.service" for name in WAKERS)])
 
 
 def remove_state(host: Host) -> None:

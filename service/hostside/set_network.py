@@ -114,7 +114,9 @@ class NetworkSetter:
                 ran = run_command(self.host, ["ip", "addr", "del", address, "dev", name, *peer_words(entry)])
                 if ran.code != 0 and "Cannot assign" not in ran.err:  # gone with its primary
                     raise Trouble(f"ip addr del {address} dev {name} failed: {safe_line(ran.err)}")
-        left = addresses_from_json(HostLook(self.host).ip("addr", "show")).get(name, [])
+        seen = HostLook(self.host).ip("addr", "show")
+        # one that another machine has is there, too: the kernel may know that by now, and refuses a second one
+        left = addresses_from_json(seen).get(name, []) + duplicates_from_json(seen).get(name, [])
         lost = [address for address in wanted if address not in left]
         for address in lost:  # the kernel deletes the secondaries of a primary with it
             self._add_address(name, address)

@@ -28,6 +28,7 @@ class Units:
             if now is not None and now["active"]:
                 self.systemctl("stop", name)
             self._forget_unit(name)
+            run_command(self.host, ["systemctl", "reset-failed", name])  # it would stay in the list of failed units
             return
         if now is None:
             raise Trouble(f"there is no unit {name}")

@@ -8,6 +8,7 @@ from service.hostside.copies import remove_package
 from service.hostside.errors import Json
 from service.hostside.facts import FACTS, split_fact
 from service.hostside.host import Host
+from service.hostside.proxies import Proxies
 from service.hostside.set_files import Files
 from service.hostside.set_leases import Leases
 from service.hostside.set_network import NetworkSetter
@@ -25,6 +26,7 @@ class Setter:
         self.network: NetworkSetter = NetworkSetter(host, detail)
         self.units: Units = Units(host)
         self.files: Files = Files(host, contents, tag, detail, self.units)
+        self.proxies: Proxies = Proxies(host)
         self.leases: Leases = Leases(host, self.units, self.files)
 
     def set(self, fact: str, value: Json, restart: bool = False) -> None:

@@ -68,7 +68,7 @@ class Steps:
         kind = step["fact"].partition(":")[0]
         if same(step["fact"], step["before"], now) or same(step["fact"], step["after"], now):
             return True
-        if kind in ("unit", "leases"):  # they move on their own, and with others
+        if kind in ("unit", "leases", "proxy"):  # they move on their own, and with others
             return True
         if kind == "file" and not first:  # as the step before left it
             last = max(n for n in range(number) if self.named[n] == step["fact"])

@@ -17,7 +17,7 @@ from service.hostside.lines import read_input
 from service.hostside.lock import RESCUE_PATIENCE_S, locked
 from service.hostside.policy import finish_packages
 from service.hostside.restore import restore
-from service.hostside.verify import comparable, differences
+from service.hostside.verify import not_restored
 from service.hostside.wakers import start_timer, timer_name
 
 
@@ -73,7 +73,7 @@ def verb_status(host: Host, identifier: str, verify: bool) -> dict[str, Json]:
             transaction = find(host, identifier)
             if transaction.state == "rolled_back" and not transaction.journal.get("verified_old"):
                 facts = transaction.snapshot()["facts"]
-                left = differences(host, comparable(host, facts, at_boot=False))
+                left = not_restored(host, facts, at_boot=False)
                 transaction.save(verified_old=not left)
                 return transaction.answer(differs=[item["fact"] for item in left])
     journals: list[Json] = []

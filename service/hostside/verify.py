@@ -8,6 +8,7 @@ from service.hostside.capture import HostLook, capture
 from service.hostside.errors import Json
 from service.hostside.facts import same, split_fact
 from service.hostside.host import Host
+from service.hostside.proxies import away
 
 PAUSES_S = (0.0, 0.1, 0.4, 1.0, 1.5, 2.0)  # before each try of a verification: units and DAD need time
 
@@ -38,6 +39,12 @@ def wanted_after(document: dict[str, Json], on_confirm: bool) -> dict[str, Json]
     wanted = {step["fact"]: step["after"] for step in document["keep"]}
     wanted.update({s["fact"]: s["after"] for s in document["steps"] if on_confirm or not s["on_confirm"]})
     return wanted
+
+
+def not_restored(host: Host, facts: dict[str, Json], at_boot: bool) -> list[dict[str, Json]]:
+    """Of the restored facts those that the host does not have, as far as they can be compared."""
+    left = differences(host, comparable(host, facts, at_boot))
+    return [item for item in left if not away(item["fact"], item["found"])]
 
 
 def told(left: list[dict[str, Json]]) -> str:

@@ -14,6 +14,7 @@ from service.kinds.kind import Kind
 from service.kinds.nat import Nat
 from service.kinds.packages import Packages
 from service.kinds.services import Services
+from service.kinds.web import Web
 
 KINDS: tuple[Kind, ...] = (
     Interfaces(),
@@ -24,6 +25,7 @@ KINDS: tuple[Kind, ...] = (
     Forwards(),
     Fail2ban(),
     Guests(),
+    Web(),
     Packages(),
     Services(),
 )

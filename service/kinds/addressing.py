@@ -155,7 +155,7 @@ def lint_addressing(section: Mapping[str, Addressed], claims: Sequence[Claim], r
 def _collisions(
     section: Mapping[str, Addressed], networks: Sequence[AddressClaim], rules: AddressingRules
 ) -> Iterator[Hit]:
-    parsed = [ipaddress.ip_interface(claim.address) for claim in networks]
+    parsed = [claim.own for claim in networks]
     duplicates, overlaps = _duplicates(networks, parsed), _overlaps(networks, parsed)
     standing: dict[AddressClaim, list[int]] = {}
     for number, claim in enumerate(networks):

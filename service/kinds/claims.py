@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import Literal, TypeAlias
 
 from service.kinds.packet_rules.section import GuestFirewall
+from service.spec.findings import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,16 @@ class AddressClaim:
     interface: str
     address: str
 
+    @property
+    def own(self) -> IPv4Interface | IPv6Interface:
+        """The address and its network as values: most questions about a host ask for them, so they are read once."""
+        return _interface(self.address)
+
+
+@lru_cache(maxsize=4096)
+def _interface(address: str) -> IPv4Interface | IPv6Interface:
+    return ip_interface(address)
+
 
 @dataclass(frozen=True, slots=True)
 class DefaultRoute:
@@ -35,13 +48,15 @@ class DefaultRoute:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A guest known by its MAC: its name, its addresses where they are fixed, its link in the host."""
+    """A guest known by its MAC: its name, its addresses where they are fixed, its link in the host, its number on
+    Proxmox (0: not said)."""
 
     name: str
     mac: str
     address: str = ""
     address6: str = ""
     port: str = ""
+    vmid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,26 @@ class Filtered:
     port: str
     section: GuestFirewall
     vmid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Creates:
+    """passerelle makes this guest where it is not there, and looks into it. `bridge` is "" for the one that its address
+    or the DHCP server is in; `vmid` is its number on Proxmox, 0 elsewhere."""
+
+    guest: str
+    mac: str
+    bridge: str = ""
+    vmid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsInGuest:
+    """A guest cannot do its work without this Debian package. `cause` names what needs it in words."""
+
+    guest: str
+    package: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +121,12 @@ class Masquerades:
 class Publishes:
     """Ports of the host's addresses on `interface` lead to `to`, a guest's name or an address.
 
-    `number` is the place in the section, `ports` are closed ranges, `to_port` 0 keeps the port, `sources` () = anybody.
+    `path` is the place in the host's file that asks for it, its first part the section. `interface` "" is that of the
+    IPv4 default route: `publishes` in published.py fills it in. `ports` are closed ranges, `to_port` 0 keeps the port,
+    `sources` () = anybody.
     """
 
-    number: int
+    path: Path
     interface: str
     proto: str
     ports: tuple[tuple[int, int], ...]
@@ -97,6 +134,39 @@ class Publishes:
     to_port: int = 0
     sources: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+
+    @property
+    def section(self) -> str:
+        """The section that asks for it."""
+        return str(self.path[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Reaches:
+    """Connections from `source` to `to` have to pass the firewalls of guests, and the host's where it routes them.
+
+    Both are a guest's name or an IPv4 address; "" is anybody, HOST the host itself. `ports` are closed ranges. `cause`
+    names in words what needs it; `path` is its place in the host's file.
+    """
+
+    source: str
+    to: str
+    proto: str
+    ports: tuple[tuple[int, int], ...]
+    cause: str
+    path: Path
+
+
+HOST = "@"
+"""In `Reaches`: the host's address in the network of the other side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """A guest answers on 80 and 443 for sites: (its name, all its names) for each."""
+
+    guest: str
+    sites: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +200,13 @@ class KeepsLeases:
 @dataclass(frozen=True, slots=True)
 class NamesGuests:
     """The spec has guests."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestDomain:
+    """The guests' names are also in this domain: dev is dev.DOMAIN."""
+
+    domain: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +255,20 @@ Claim: TypeAlias = (
     | DefaultRoute
     | Reservation
     | Filtered
+    | Creates
+    | NeedsInGuest
     | NeedsSysctl
     | NeedsForwarding
     | Masquerades
     | Publishes
+    | Reaches
+    | Proxies
     | Filters
     | NeedsLoader
     | Serves
     | KeepsLeases
     | NamesGuests
+    | GuestDomain
     | NamesBySettings
     | Pool
     | NeedsPackage

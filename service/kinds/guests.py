@@ -17,14 +17,16 @@ from service.kinds.claims import (
     NamesGuests,
     NeedsSysctl,
     NeedsUnit,
-    Publishes,
     Reservation,
     Serves,
     named_by_settings,
 )
+from service.kinds.guests_made import RULES as CREATE_RULES
+from service.kinds.guests_made import Create, claims_made, desire_made, lint_made
 from service.kinds.packet_rules.guest_lint import RULES as FIREWALL_RULES
 from service.kinds.packet_rules.guest_lint import lint_firewalls
 from service.kinds.packet_rules.section import GuestFirewall
+from service.kinds.published import publishes
 from service.model.observed import Watch
 from service.resources.files import OwnFile
 from service.resources.guest_names import GuestNames
@@ -50,6 +52,7 @@ class Guest(BaseModel):
         None, ge=100, le=999_999_999, description="Its number on Proxmox, for its firewall's file."
     )
     firewall: GuestFirewall | None = Field(None, description="Rules of its own.")
+    create: Create | None = Field(None, description="passerelle creates the guest where it does not exist.")
 
 
 BRIDGED = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
@@ -84,11 +87,12 @@ class Guests:
         MAC_ON_TWO_HOSTS,
         MAC_IN_ONE_NETWORK,
         *FIREWALL_RULES,
+        *CREATE_RULES,
     )
 
     def lint(self, section: GuestsSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
-        own = [claim.address for claim in claims if isinstance(claim, AddressClaim) and ":" not in claim.address]
-        subnets = _Subnets([ipaddress.IPv4Interface(address) for address in own])
+        own = [claim.own for claim in claims if isinstance(claim, AddressClaim)]
+        subnets = _Subnets([one for one in own if isinstance(one, ipaddress.IPv4Interface)])
         by_mac: dict[str, str] = {}
         by_address: dict[str, str] = {}
         for name, guest in section.items():
@@ -108,6 +112,7 @@ class Guests:
                 )
             yield from subnets.lint((name, "address"), guest.address)
         yield from lint_firewalls(section, host, claims)
+        yield from lint_made(section, host, claims)
         if section and not any(isinstance(c, Serves) and c.protocol == "dhcp" for c in claims):
             yield NO_DHCP.hit((), "this host runs no DHCP server for these guests", "add `dnsmasq` with a `dhcp` range")
 
@@ -140,8 +145,11 @@ class Guests:
 
     def claims(self, section: GuestsSection) -> Iterator[Claim]:
         yield NamesGuests()
+        yield from claims_made(section)
         for name, guest in section.items():
-            yield Reservation(name, guest.mac, guest.address or "", guest.address6 or "", guest.port or "")
+            yield Reservation(
+                name, guest.mac, guest.address or "", guest.address6 or "", guest.port or "", guest.vmid or 0
+            )
             if guest.firewall is not None and guest.firewall.enable:
                 given = (guest.address, guest.address6, link_local(guest.mac))
                 addresses = tuple(dict.fromkeys(address for address in given if address))
@@ -155,6 +163,7 @@ class Guests:
         host: HostSpec,
         claims: Sequence[Claim],
     ) -> Iterator[Resource]:
+        yield from desire_made(self.name, section or {}, host, claims)
         kept = next((claim.path for claim in claims if isinstance(claim, KeepsLeases)), "")
         if not any(isinstance(c, NeedsUnit) and c.unit == "dnsmasq.service" for c in claims):
             yield OwnFile(self.name, GUESTS_FILE, None, "dhcp-hosts", phase=Phase.DAEMON_FILE)
@@ -163,9 +172,7 @@ class Guests:
         else:
             rows = tuple((name, guest.mac, guest.address or "") for name, guest in section.items())
             bridges, take_over = named_by_settings(claims), self.name in host.take_over
-            published = tuple(
-                (c.to, f"{c.proto}/{shown_ports(c.ports)} on {c.interface}") for c in claims if isinstance(c, Publishes)
-            )
+            published = tuple((c.to, f"{c.proto}/{shown_ports(c.ports)} on {c.interface}") for c in publishes(claims))
             yield GuestNames(
                 self.name, rows, take_over=take_over, bridges=bridges, lease_file=kept, published=published
             )

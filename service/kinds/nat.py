@@ -56,11 +56,7 @@ class Nat:
 
     def lint(self, section: NatSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         sorts = {claim.interface: claim.sort for claim in claims if isinstance(claim, Named)}
-        networks = [
-            (claim.interface, ipaddress.ip_interface(claim.address).network)
-            for claim in claims
-            if isinstance(claim, AddressClaim)
-        ]
+        networks = [(claim.interface, claim.own.network) for claim in claims if isinstance(claim, AddressClaim)]
         bridged = sorted(str(n) for name, n in networks if sorts.get(name) == "bridge" and n.version == 4)
         for index, entry in enumerate(section):
             source = ipaddress.IPv4Network(entry.source)

@@ -11,8 +11,8 @@ if the route back to its sender leads through another interface (RFC 3704, stric
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Masquerades, Publishes
-from service.kinds.published import network_of, target_of
+from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Masquerades
+from service.kinds.published import network_of, publishes, target_of
 from service.resources.kernel_at_boot import link_key
 from service.resources.sysctls import Sysctl
 
@@ -35,7 +35,7 @@ def settings_on_the_way(kind: str, claims: Sequence[Claim]) -> Iterator[Sysctl]:
 
 def _comes_in(claims: Sequence[Claim]) -> Iterator[tuple[str, str]]:
     """(interface, cause) of what packets come in on."""
-    own = [(c.interface, ipaddress.ip_interface(c.address).network) for c in claims if isinstance(c, AddressClaim)]
+    own = [(c.interface, c.own.network) for c in claims if isinstance(c, AddressClaim)]
     for claim in claims:
         if isinstance(claim, Masquerades):
             source, cause = ipaddress.IPv4Network(claim.source), f"nat: {claim.source} leaves through {claim.out}"
@@ -43,20 +43,20 @@ def _comes_in(claims: Sequence[Claim]) -> Iterator[tuple[str, str]]:
             for interface, network in own:
                 if isinstance(network, ipaddress.IPv4Network) and network.overlaps(source) and interface != claim.out:
                     yield interface, cause
-        elif isinstance(claim, Publishes):
-            cause = f"forwards: {claim.interface} to {claim.to}"
-            target = target_of(claim.to, claims)
-            behind = network_of(target, claims) if target else None
-            yield claim.interface, cause
-            if behind is not None:
-                yield behind[0], cause
+    for claim in publishes(claims):
+        cause = f"{claim.section}: {claim.interface} to {claim.to}"
+        target = target_of(claim.to, claims)
+        behind = network_of(target, claims) if target else None
+        yield claim.interface, cause
+        if behind is not None:
+            yield behind[0], cause
 
 
 def _filtered(claims: Sequence[Claim]) -> set[tuple[str, str]]:
     """(interface, cause) of what is published where the default route leads through another interface."""
     gates = {claim.interface for claim in claims if isinstance(claim, DefaultRoute) and claim.family == 4}
-    published = [claim for claim in claims if isinstance(claim, Publishes) and gates and claim.interface not in gates]
+    published = [claim for claim in publishes(claims) if gates and claim.interface not in gates]
     return {
-        (one.interface, f"forwards: {one.interface}, but the default route is through {', '.join(sorted(gates))}")
+        (one.interface, f"{one.section}: {one.interface}, but the default route is through {', '.join(sorted(gates))}")
         for one in published
     }

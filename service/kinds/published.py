@@ -1,5 +1,6 @@
 """What is published, worked out from what the sections say: for the kinds that have to do with it.
 
+publishes(claims) -> Publishes, …                        what leads to a guest, each with its interface
 published_of(claims, host) -> tuple[Published, ...]      those whose interface and target are known
 closed_of(claims, published) -> Closed, …                networks that nobody may route into from outside
 accepted(published, policy_out) -> Rule, …               what a firewall has to let through for them
@@ -13,29 +14,40 @@ from service.firewall.host import Closed
 from service.firewall.nft.published import Published, shown_ports
 from service.firewall.pve.render import rule_line
 from service.firewall.terms.model import Rule, Where
-from service.kinds.claims import AddressClaim, Claim, Masquerades, Publishes, Reservation
+from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Masquerades, Publishes, Reservation
 from service.spec.host import HostSpec
 
-KEY = "forwards"
 PORTS_IN_A_RULE = 7
 """Proxmox takes 15 numbers in a list of ports, a range counts for two."""
 
 
-def published_of(claims: Sequence[Claim], host: HostSpec) -> tuple[Published, ...]:
-    """In the order of the section. What has something wrong with it is left out: lint says so."""
-    found = []
+def publishes(claims: Sequence[Claim]) -> Iterator[Publishes]:
+    """In the order of the sections. What names no interface is on that of the default route; without one, nowhere."""
     for claim in claims:
-        if not isinstance(claim, Publishes):
-            continue
+        if isinstance(claim, Publishes):
+            interface = claim.interface or uplink_of(claims)
+            if interface:
+                yield claim if claim.interface else replace(claim, interface=interface)
+
+
+def uplink_of(claims: Sequence[Claim]) -> str:
+    """The interface of the IPv4 default route, "" where the spec has none."""
+    return next((c.interface for c in claims if isinstance(c, DefaultRoute) and c.family == 4), "")
+
+
+def published_of(claims: Sequence[Claim], host: HostSpec) -> tuple[Published, ...]:
+    """In the order of the sections. What has something wrong with it is left out: lint says so."""
+    found = []
+    for claim in publishes(claims):
         addresses = addresses_of(claim.interface, claims)
         target = target_of(claim.to, claims)
         network = network_of(target, claims) if target else None
         if addresses and target and network:
-            where = Where(*host.where((KEY, claim.number)))
+            where = Where(*host.where(claim.path))
             found.append(
                 Published(
                     claim.interface, addresses, claim.proto, claim.ports, target, claim.to, network[1],
-                    claim.to_port, claim.sources, where,
+                    claim.to_port, claim.sources, where, claim.section,
                 )
             )  # fmt: skip
     return tuple(found)
@@ -57,7 +69,7 @@ def target_of(to: str, claims: Sequence[Claim]) -> str:
 def network_of(address: str, claims: Sequence[Claim]) -> tuple[str, str] | None:
     """(interface, network) in which an address lies: the narrowest."""
     wanted = ipaddress.IPv4Address(address)
-    own = [(c.interface, ipaddress.ip_interface(c.address).network) for c in claims if isinstance(c, AddressClaim)]
+    own = ((c.interface, c.own.network) for c in claims if isinstance(c, AddressClaim))
     near = [(net.prefixlen, name, str(net)) for name, net in own if net.version == 4 and wanted in net]
     return max(near)[1:] if near else None
 
@@ -88,7 +100,7 @@ def accepted(published: Sequence[Published], policy_out: str) -> Iterator[Rule]:
 
 def _accepted(published: Sequence[Published], policy_out: str) -> Iterator[Rule]:
     for one in published:
-        cause = f"forwards: {one.label()}"
+        cause = f"{one.section}: {one.label()}"
         for start in range(0, len(one.inner_ports), PORTS_IN_A_RULE):
             ports = shown_ports(one.inner_ports[start : start + PORTS_IN_A_RULE])
             yield _rule("forward", one, ports, cause)

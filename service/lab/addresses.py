@@ -8,11 +8,14 @@ OUTSIDE_GATEWAY = "198.18.0.1"
 CONTROLLER = "198.18.0.10"
 INTERNET = "198.18.0.80"
 SSH_PORT = 22
+ZONE_PORT = 8053  # on the loopback of the internet: the name server that the certificate authority brings
 
 NAMES = {
     "www.inet.example": INTERNET,
+    "acme.lab.example": INTERNET,
     "deb.lab.example": INTERNET,
     "monitor.inet.example": INTERNET,
+    "pip.lab.example": INTERNET,
 }
 """What the internet's name server answers."""
 

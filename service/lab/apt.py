@@ -59,10 +59,15 @@ def update(say: Say, options: Sequence[str] = ()) -> None:
     run(["apt-get", *options, *strict, "update"], what="apt-get update", timeout_s=180, say=say)
 
 
-def download(package: str, folder: Path) -> None:
-    """Fetch one package from the machine's own sources, verified by its apt, and unpack it into an empty folder."""
-    script = 'cd "$1"; apt-get -o APT::Sandbox::User=root download "$2"; dpkg -x ./*.deb .'
-    run(["sh", "-ec", script, "sh", str(folder), package], what=f"fetching {package}", timeout_s=120)
+def download(package: str, folder: Path, options: Sequence[str] = ()) -> None:
+    """Fetch one package (NAME or NAME=VERSION), verified by apt, and unpack it into an empty folder.
+
+    It comes from the machine's own sources, or from those that the options name.
+    """
+    script = (
+        'cd "$1"; package="$2"; shift 2; apt-get -o APT::Sandbox::User=root "$@" download "$package"; dpkg -x ./*.deb .'
+    )
+    run(["sh", "-ec", script, "sh", str(folder), package, *options], what=f"fetching {package}", timeout_s=120)
 
 
 def lists_folder() -> Path:

@@ -22,7 +22,7 @@ def environment() -> dict[str, str]:
 def whole(leader: int, argv: Sequence[str]) -> list[str]:
     """As if typed at the console of what this PID 1 leads: all its namespaces, its root, a plain environment."""
     plain = [*HOST_ENVIRONMENT, HOST_PATH, f"TERM={os.environ.get('TERM', 'dumb')}"]
-    enter = ["nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "-r", "-w"]
+    enter = ["nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
     return [*enter, "--", "/usr/bin/env", "-i", *plain, *argv]
 
 

@@ -110,6 +110,13 @@ class Field:
         self._process = None
         return code
 
+    @property
+    def process_id(self) -> int:
+        """The running service's process. LabError where it does not run."""
+        if self._process is None:
+            raise LabError("the service does not run")
+        return self._process.pid
+
     def run(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[bytes]":
         """Run one `passerelle` command as its user would, next to the service."""
         done = subprocess.run(
@@ -133,6 +140,7 @@ class Field:
             "port": str(SERVICE_PORT),
             "poll_s": "1",
             "observe_s": "2",
+            "sweep_s": "0.2",  # as often as others are looked at
             **self._settings,
         }
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}

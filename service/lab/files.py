@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.lab import addresses, recipe
+from service.lab import addresses, python_index, recipe
 
 Content = bytes | str
 """A file's content as tests give it; text is UTF-8. One that begins with `#!` becomes executable."""
@@ -48,6 +48,7 @@ def of_host(identity: Identity, suite: str) -> dict[str, tuple[bytes, int]]:
         "/etc/hostname": f"{identity.name}\n",
         "/etc/resolv.conf": f"nameserver {addresses.INTERNET}\n",
         "/etc/machine-id": f"{identity.machine_id}\n",
+        "/etc/pip.conf": python_index.PIP_CONF,
         "/etc/apt/sources.list": f"deb [trusted=yes] http://{recipe.REPOSITORY_HOST}/debian/{suite} ./\n",
         "/etc/ssh/ssh_host_ed25519_key.pub": f"{identity.public_key}\n",
     }

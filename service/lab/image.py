@@ -61,7 +61,7 @@ def ensure(suite: str = "") -> Image:
     """
     wanted, cache = apt.suite_of(suite), cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    with Progress(f"lab image {wanted}") as say, _exclusive(cache / "building", say):
+    with Progress(f"lab image {wanted}") as say, exclusive(cache / "building", say):
         try:
             return _cached_or_built(cache, archive.of(wanted, cache, say), say)
         except LabError as failure:
@@ -133,7 +133,8 @@ def furnish(root: Path) -> None:
 
 
 @contextmanager
-def _exclusive(path: Path, say: Say) -> Iterator[None]:
+def exclusive(path: Path, say: Say) -> Iterator[None]:
+    """One build at a time: holds the lock in this file, and says when it waits for it."""
     with path.open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

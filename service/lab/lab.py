@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import service
 from service.errors import LabError
-from service.lab import apt, cgroups, control, enter, image, preflight, state
+from service.lab import apt, cgroups, control, enter, image, preflight, python_index, state
 from service.lab.files import Content, given, packed
 from service.lab.host import Host
 from service.lab.preflight import cgroup2_mount
@@ -218,6 +218,10 @@ class Lab:
             raise
         connection.settimeout(None)
         return connection
+
+    def offer_python(self, requirements: Path) -> None:
+        """Have the internet offer the Python packages of a file of locked requirements: python_index.PIP_CONF."""
+        self.ask("python_index", folder=str(python_index.ensure(requirements)))
 
     def forward(self, port: int, netns: str, target_port: int) -> int:
         """Let 127.0.0.1:port of the machine lead to 127.0.0.1:target_port in that network, for the lab's life.

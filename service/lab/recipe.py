@@ -32,10 +32,32 @@ PACKAGES = (
     "udhcpc",
 )
 
-INSTALLABLE = ("dnsmasq", "fail2ban", "lxc", "python3-systemd")
+INSTALLABLE = ("dnsmasq", "fail2ban", "lxc", "mmdebstrap", "python3-systemd", "uidmap")
 """With what they need and the image lacks: the repository of the lab's internet offers these."""
 INSTALLABLE_AGAIN = ("bind9", "bind9-libs", "bind9-utils", "dns-root-data")
 """Already in the image, offered too, so that removing them can be rolled back."""
+
+GUEST_BASE = ("?essential", "?priority(required)", "apt")
+GUEST_PACKAGES = (
+    "ca-certificates",
+    "curl",
+    "dbus",
+    "ifupdown",
+    "iproute2",
+    "iputils-ping",
+    "logrotate",
+    "netbase",
+    "nginx-light",
+    "openssl",
+    "python3",
+    "python3-venv",
+    "systemd",
+    "systemd-resolved",
+    "systemd-sysv",
+    "udhcpc",
+)
+GUEST_OTHER_WAY = ("usr-is-merged",)  # instead of usrmerge, for whoever makes the folders of the root file system
+"""What a container's template can be made of on a host: the repository has these and all that they need."""
 
 REPOSITORY_HOST = "deb.lab.example"
 
@@ -132,4 +154,5 @@ NOT_UNPACKED = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*")
 
 def text() -> str:
     """Everything above that decides the image's content, for the cache key."""
-    return repr((PACKAGES, INSTALLABLE, INSTALLABLE_AGAIN, FILES, LINKS, MASKED, REMOVED, NOT_UNPACKED))
+    guests = (GUEST_BASE, GUEST_PACKAGES, GUEST_OTHER_WAY)
+    return repr((PACKAGES, INSTALLABLE, INSTALLABLE_AGAIN, guests, FILES, LINKS, MASKED, REMOVED, NOT_UNPACKED))

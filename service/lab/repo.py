@@ -16,33 +16,30 @@ RELEASE_DATE = "Thu, 01 Jan 2026 00:00:00 UTC"  # fixed, so that one archive sta
 
 
 def build(root: Path, target: Path, source: Archive, say: Say) -> None:
-    """Fill `target` with a flat repository: exactly what the image at `root` lacks for the installable packages."""
+    """Fill `target` with a flat repository.
+
+    It has what the image at `root` lacks for the installable packages, and all of a container's packages.
+    """
     cache = target.with_name("download")
     (cache / "archives" / "partial").mkdir(parents=True)
-    common = [
-        "apt-get",
-        *source.options,
-        "--yes",
-        "--download-only",
-        "--no-install-recommends",
-        "-o",
-        f"Dir::State::status={root}/var/lib/dpkg/status",
-        "-o",
-        "Dir::State::extended_states=/dev/null",
-        "-o",
-        f"Dir::Cache={cache}",
-        "-o",
-        "APT::Sandbox::User=root",
-        "-o",
-        "Debug::NoLocking=1",
-    ]
-    what = "downloading the hosts' packages"
-    apt.run([*common, "install", *recipe.INSTALLABLE], what=what, timeout_s=300, say=say)
-    again = [*common, "--reinstall", "install", *recipe.INSTALLABLE_AGAIN]
-    apt.run(again, what=what, timeout_s=300, say=say)
+    own = ["apt-get", *source.options, "--yes", "--download-only", "--no-install-recommends"]
+    settings = {"Dir::Cache": cache, "Dir::State::extended_states": "/dev/null", "APT::Sandbox::User": "root"}
+    settings["Debug::NoLocking"] = "1"
+
+    def fetch(what: str, installed: Path, *words: str) -> None:
+        chosen = settings | {"Dir::State::status": installed}
+        options = [f"--option={name}={value}" for name, value in chosen.items()]
+        apt.run([*own, *options, *words], what=what, timeout_s=300, say=say)
+
+    hosts, nothing = root / "var/lib/dpkg/status", Path("/dev/null")
+    fetch("downloading the hosts' packages", hosts, "install", *recipe.INSTALLABLE)
+    fetch("downloading the hosts' packages", hosts, "--reinstall", "install", *recipe.INSTALLABLE_AGAIN)
+    guests = (*recipe.GUEST_BASE, *recipe.GUEST_PACKAGES)
+    fetch("downloading the guests' packages", nothing, "install", *guests)
+    fetch("downloading the guests' packages", nothing, "install", *guests, *recipe.GUEST_OTHER_WAY)
     target.mkdir()
     stanzas = [publish(deb, target) for deb in sorted((cache / "archives").glob("*.deb"))]
-    write_index(target, "\n".join(stanzas))
+    write_index(target, source.suite, "\n".join(stanzas))
     shutil.rmtree(cache)
 
 
@@ -58,13 +55,15 @@ def publish(deb: Path, target: Path) -> str:
     return f"{control.rstrip()}\nFilename: ./{name}\n{sums}"
 
 
-def write_index(target: Path, packages: str) -> None:
-    """Packages, Packages.gz and an unsigned Release; apt takes them with [trusted=yes]."""
+def write_index(target: Path, suite: str, packages: str) -> None:
+    """Packages, Packages.gz and an unsigned Release; apt takes them with [trusted=yes].
+
+    mmdebstrap chooses its packages by the suite's name in Release.
+    """
     files = {"Packages": packages.encode()}
     files["Packages.gz"] = gzip.compress(files["Packages"], mtime=0)
     sums = "".join(f" {hashlib.sha256(c).hexdigest()} {len(c)} {n}\n" for n, c in files.items())
     for name, content in files.items():
         (target / name).write_bytes(content)
-    (target / "Release").write_text(
-        f"Origin: passerelle lab\nSuite: lab\nDate: {RELEASE_DATE}\nArchitectures: amd64 arm64 all\nSHA256:\n{sums}"
-    )
+    named = f"Origin: passerelle lab\nSuite: {suite}\nCodename: {suite}\n"
+    (target / "Release").write_text(f"{named}Date: {RELEASE_DATE}\nArchitectures: amd64 arm64 all\nSHA256:\n{sums}")

@@ -90,6 +90,15 @@ class Ceilings:
         allowed = self.max_sync.of(host)
         return min(asked, next(mode for mode in MODES if mode == allowed), key=MODES.index)
 
+    def why_capped(self, host: str, asked: SyncMode, mode: SyncMode) -> str:
+        """Why a host's mode is not that of its spec; empty where it is."""
+        if mode == asked:
+            return ""
+        allowed = self.sync(host, asked)
+        if allowed != asked:
+            return f"the spec says sync: {asked}, PASSERELLE_MAX_SYNC allows {allowed}"
+        return f"sync was raised to {asked}. It takes effect when a plan is applied with a token of scope approve"
+
     def raises_wait(self, host: str) -> bool:
         """Whether what a commit raises waits for an approval."""
         return self.raises.of(host) == "approve"

@@ -15,7 +15,12 @@ named is compared.
     leases:/var/lib/misc/x      dnsmasq's lease file: {"from": where it was until now, "unnamed": ["MAC NAME", …],
                                 "named": ["MAC NAME", …]}
     package:bind9               {"version"}, None once it is gone; only goes
+    proxy:proxy@bc:24:11:00:00:02   nginx in a guest: {"active": bool, "loaded": the digest of its files}
     unit:dnsmasq.service        {"enabled": "enabled"|"disabled"|"masked"|…, "active": bool}
+
+Only observed, never set by a step (service/observe/read_guests.py has the fields):
+
+    guest:proxy                 {"kind": lxc|pct, "own", "running", "autostart", "mac", "bridge", "mounts", …}
 """
 
 from dataclasses import dataclass

@@ -55,3 +55,19 @@ class PoolFill:
     def free(self) -> int:
         """Addresses that may be given out."""
         return self.size - self.leased - self.reserved
+
+
+GUEST_FILES, GUEST_KEPT = "/etc/passerelle/guests", "/var/lib/passerelle-guests"
+"""Where a host has its guests' files, and what they keep: a folder for each guest, by its name."""
+FILES_INSIDE, KEPT_INSIDE = "/etc/passerelle", "/var/lib/passerelle-guest"
+"""Where a guest has them: files to read only, and a folder that is its own."""
+
+
+def proxy_id(guest: str, mac: str, number: int = 0) -> str:
+    """The fact about its nginx: the number on Proxmox finds it, or its MAC address in small letters."""
+    return f"proxy:{guest}@{number or mac}"
+
+
+def folders_of(guest: str) -> dict[str, str]:
+    """The folders that a guest has of its host: where it has each one, and where that lies on the host."""
+    return {FILES_INSIDE: f"{GUEST_FILES}/{guest}", KEPT_INSIDE: f"{GUEST_KEPT}/{guest}"}

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
 from service.model.runs import Health, Phase, Reachability, SyncState
+from service.model.sites.states import SiteWord, Weight
 
 Key = tuple[str | int, ...]
 """Where a list continues: the values of its order's columns in the last item."""
@@ -162,6 +163,21 @@ class LeaseHistoryListing(Listing):
     ip: str = field(default="", metadata=_by("ip", "Only this address"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteListing(Listing):
+    """Published sites by host and name."""
+
+    order = ("host", "site")
+    key = (str, str)
+
+    host: str = field(default="", metadata=OF_HOST)
+    name: str = field(default="", metadata=_by("text", "Only this site, or the one with this alias"))
+    state: SiteWord | Literal[""] = field(default="", metadata=_by(SiteWord))
+    weight: Weight | Literal[""] = field(
+        default="", metadata=_by(Weight, "trouble: a person has to act; waits: passerelle or the CA has the next move")
+    )
+
+
 def _in_words(value: Any) -> Any:
     """As a request says it."""
     if isinstance(value, datetime):
@@ -171,7 +187,7 @@ def _in_words(value: Any) -> Any:
 
 LISTINGS: tuple[type[Listing], ...] = (
     HostListing, DriftListing, ApplyListing, DrillListing, RevisionListing, EventListing, LeaseListing,
-    LeaseHistoryListing,
+    LeaseHistoryListing, SiteListing,
 )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ class Watch:
     `files` are absolute paths. A trailing `/*` takes a folder's files, not deeper; `/*/config` takes the files of that
     name one folder deeper. `secrets` are those of them whose content nobody may see. `units` are unit names, `packages`
     Debian package names, `sysctls` dotted keys, `jails` those of fail2ban. `weighed` are changes that the host has to
-    simulate if it differs: (`package:bind9`, `absent`), (`unit:named.service`, `disabled`).
+    simulate if it differs: (`package:bind9`, `absent`), (`unit:named.service`, `disabled`). `guests` are those to look
+    into: (name, MAC address in small letters, number on Proxmox or 0). `inside` are packages in them: (name, package).
     """
 
     files: frozenset[str] = frozenset()
@@ -28,6 +29,8 @@ class Watch:
     sysctls: frozenset[str] = frozenset()
     jails: frozenset[str] = frozenset()
     weighed: frozenset[tuple[str, str]] = frozenset()
+    guests: frozenset[tuple[str, str, int]] = frozenset()
+    inside: frozenset[tuple[str, str]] = frozenset()
 
     def __or__(self, other: "Watch") -> "Watch":
         return Watch(
@@ -38,6 +41,8 @@ class Watch:
             self.sysctls | other.sysctls,
             self.jails | other.jails,
             self.weighed | other.weighed,
+            self.guests | other.guests,
+            self.inside | other.inside,
         )
 
 
@@ -110,9 +115,11 @@ class HostObserved:
     journal). A jail for which this is unknown is not among them. `duplicates` are the addresses of an interface that
     another machine of its network has: the kernel lists them and never uses them, so they are not among the facts.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
-    systemd-networkd, NetworkManager and netplan say of interfaces. `size` is how many bytes the host said: what it
-    takes to work on them. `weighed` is what a change of packages or units would take along. `derived` is not part of
-    what was seen: each copy begins with none.
+    systemd-networkd, NetworkManager and netplan say of interfaces. `packages` are those of the host by name, and those
+    in guests as `GUEST/NAME`. `size` is how many bytes the host said: what it takes to work on them. `weighed` is what
+    a change of packages or units would take along. `guest_status` is the text of the status that a looked-into guest
+    keeps, as it says it: Absent where it keeps none, Unknown while it is down. `derived` is not part of what was seen:
+    each copy begins with none.
     """
 
     host: str
@@ -131,6 +138,7 @@ class HostObserved:
     deaf: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     altnames: Mapping[str, str] = field(default_factory=dict)
+    guest_status: Mapping[str, Observed[bytes]] = field(default_factory=dict)
     left_overs: tuple[str, ...] = ()
     keepers: Observed[tuple[Keeper, ...]] = field(default_factory=lambda: Unknown("not read"))
     started_at_s: Mapping[str, float] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -11,9 +11,16 @@ from service.model.changes import Drift
 from service.model.facts import Step
 from service.model.probes import Probe
 from service.model.secret import Secret
+from service.model.states import Json
 
 PACKAGES_S, PACKAGE_S = 30, 10
 """What dpkg takes at the most on a slow disk: once, and for each package that goes."""
+
+LOADING_S = 30
+"""What a guest takes at the most to make certificates for new sites, to test its files and to load them."""
+
+GuestVerb = Literal["make", "install", "start"]
+"""What the host-side file does with guests: before the switch, and after it."""
 
 RefusalRule = Literal[
     "management-path",
@@ -57,6 +64,19 @@ class PackageChange:
     action: Literal["install", "remove"]
     version: str = ""
     named: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GuestChange:
+    """What is done to a guest outside of the switch: created or set up before it, started for the first time after it.
+    A rollback leaves it. `what` is for people, `order` is the guest as the host-side file takes it."""
+
+    name: str
+    action: Literal["create", "set", "install", "start"]
+    what: str
+    order: Mapping[str, Json]
+    starts: bool = True
+    """Whether it is started once the steps are confirmed: it has never run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +126,8 @@ class Plan:
     write, by the mark in the steps. `checks` are native syntax checks by name: (program, path). `at_boot` says what the
     next boot already breaks of the SSH connection, with or without the plan. `raises` is what needs an approval by the
     operator's settings. `left_behind` left the spec and stays on the host. `files` says for reviews what becomes of
-    files. `proves` are probes of the apply, in addition to the spec's checks.
+    files. `guests` are made before the steps and started after them. `proves` are probes of the apply, in addition to
+    the spec's checks. `ailing` is what is in a bad state that no step of ours changes.
     """
 
     host: str
@@ -114,6 +135,7 @@ class Plan:
     desired_digest: str
     drifts: tuple[Drift, ...] = ()
     packages: tuple[PackageChange, ...] = ()
+    guests: tuple[GuestChange, ...] = ()
     steps: tuple[Step, ...] = ()
     keep: tuple[Step, ...] = ()
     checks: tuple[tuple[str, str], ...] = ()
@@ -128,13 +150,14 @@ class Plan:
     left_behind: tuple[Left, ...] = ()
     files: tuple[FileChange, ...] = ()
     proves: tuple[Probe, ...] = ()
+    ailing: tuple[str, ...] = ()
     blobs: dict[str, bytes] = field(default_factory=dict, repr=False)
     secrets: dict[str, Secret] = field(default_factory=dict, repr=False)
 
     @property
     def is_empty(self) -> bool:
         """Nothing to do."""
-        return not self.steps and not self.packages
+        return not self.steps and not self.packages and not self.guests
 
     @property
     def reachability(self) -> tuple[str, ...]:
@@ -151,7 +174,7 @@ class Plan:
     def least_deadline_s(self) -> int:
         """How long the host has to wait for the confirmation at the least; 0: as the spec says. A bridge with STP lets
         nothing through for twice its forward delay (IEEE 802.1D, listening and learning); it gets three times that.
-        dpkg needs its time as well."""
+        dpkg needs its time as well, and so does a guest that loads its sites."""
         delays = [
             float(step.after.get("forward_delay_s") or 0)  # type: ignore[arg-type]  # a number, by its kind
             for step in self.steps
@@ -159,7 +182,8 @@ class Plan:
         ]
         packages = sum(step.fact.startswith("package:") for step in self.steps)
         dpkg_s = PACKAGES_S + PACKAGE_S * packages if packages else 0
-        return min(3600, dpkg_s + math.ceil(6 * max(delays, default=0.0)))
+        loading_s = LOADING_S * sum(step.fact.startswith("proxy:") for step in self.steps)
+        return min(3600, dpkg_s + loading_s + math.ceil(6 * max(delays, default=0.0)))
 
     def as_json(self) -> dict[str, Any]:
         """As it is recorded and shown: fields by name, without what files hold (`blobs`, `secrets`)."""
@@ -182,6 +206,7 @@ class Plan:
                 "host": self.host,
                 "desired": self.desired_digest,
                 "packages": [asdict(p) for p in self.packages],
+                **({"guests": [asdict(g) for g in self.guests]} if self.guests else {}),
                 # their values are JSON already: copying all of a large table would be most of the work
                 "steps": [{item.name: getattr(s, item.name) for item in fields(s)} for s in self.steps],
                 "refusals": [asdict(r) for r in self.refusals],

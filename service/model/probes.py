@@ -5,11 +5,12 @@ from typing import Literal
 
 ProbeKind = Literal["tcp", "http", "icmp", "dns"]
 """The probes that a spec may have."""
-AnyProbe = Literal["tcp", "http", "icmp", "dns", "server"]
-"""And what follows from it: whether a name server is the program `asked`."""
+AnyProbe = Literal["tcp", "http", "icmp", "dns", "server", "tls"]
+"""And what follows from it: whether a name server is the program `asked`; whether TLS comes up for the name `asked`,
+with any certificate."""
 Origin = Literal["host", "controller"]
 
-PORTS: dict[AnyProbe, int] = {"http": 80, "dns": 53, "server": 53}
+PORTS: dict[AnyProbe, int] = {"http": 80, "dns": 53, "server": 53, "tls": 443}
 """The port where none is named."""
 
 
@@ -17,9 +18,9 @@ PORTS: dict[AnyProbe, int] = {"http": 80, "dns": 53, "server": 53}
 class Probe:
     """One question to an address, from the host or from where the service runs.
 
-    `asked` is the name in the query to a resolver, the Host header of an HTTP request, or the program that a name
-    server should be. `status` 0: any from 200 to
-    399 will do. `port` 0 is the usual one.
+    `asked` is the name in the query to a resolver, the Host header of an HTTP request, or the server's name in TLS. Of
+    a name server it is the program that it should be. `status` 0: any from 200 to 399 will do. `port` 0 is the usual
+    one. `is_due`: it has to answer after the change, even where it did not before.
     """
 
     kind: AnyProbe
@@ -30,6 +31,7 @@ class Probe:
     status: int = 0
     asked: str = ""
     timeout_s: float = 3.0
+    is_due: bool = False
 
     @property
     def name(self) -> str:

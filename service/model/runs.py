@@ -16,7 +16,7 @@ Revision, PlanRecord, LeaseRecord, LeaseInterval, Event, Page
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, Literal, TypeVar, get_args
+from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 
 from service.model.changes import Moved, Op, Where
 from service.model.events import Origin, origin_of
@@ -88,6 +88,10 @@ class HostStatus:
     quarantined: str = ""
     proven_at: datetime | None = None
     changed_at: datetime | None = None
+
+
+Stamp: TypeAlias = tuple[str | int | float | None, ...]
+"""All of the history that a round of one host depends on, besides when the host was seen. Equal means the same."""
 
 
 @dataclass(frozen=True, slots=True)

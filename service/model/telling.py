@@ -41,7 +41,15 @@ class ProbesTold:
     probes: tuple[ProbeRecord, ...]
 
 
-Told: TypeAlias = StepTold | PhaseTold | MissedTold | ProbesTold
+@dataclass(frozen=True, slots=True)
+class GuestWorkTold:
+    """What the host does with a guest before or after the switch, as in `making the container`."""
+
+    guest: str
+    doing: str
+
+
+Told: TypeAlias = StepTold | PhaseTold | MissedTold | ProbesTold | GuestWorkTold
 
 
 @dataclass(frozen=True, slots=True)

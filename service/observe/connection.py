@@ -4,6 +4,7 @@ Target(name, address, port, user, host_keys, jump)      where a host is, by whic
 Answer(exit_status, stdout, stderr)               what one command said
 Host.run(argv, stdin=, timeout_s=, on_line=)      one command in a process of its own
 Host.ask(script, timeout_s)                       one round trip on the long-lived shell
+Host.listen(command, order, heard)                a program that runs next to these and is heard
 Host.close()
 Dialer.connect(target) -> Host                    a new connection: new TCP, new authentication
 """
@@ -80,6 +81,14 @@ class Host(Protocol):
         """Give a POSIX sh script to the host's long-lived shell and take what it prints: one round trip.
 
         Nothing the script sets outlives it. Raises as `run` does.
+        """
+        ...
+
+    async def listen(self, command: str, order: bytes, heard: Callable[[bytes], None]) -> None:
+        """Run a shell command until it or the connection ends; `order` is the beginning of its input, which stays open
+        so long. `heard` gets its output as it comes.
+
+        Raises HostError, also what `heard` raises. The connection stays open. A cancellation ends the command.
         """
         ...
 

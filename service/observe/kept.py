@@ -22,6 +22,8 @@ _EVERYTHING = Watch(
     packages=frozenset({"one"}),
     sysctls=frozenset({"net.ipv4.ip_forward"}),
     jails=frozenset({"sshd"}),
+    guests=frozenset({("one", "bc:24:11:00:00:01", 0)}),
+    inside=frozenset({("one", "one")}),
 )
 _SECRET = re.compile(
     rb"^([ \t]*(?:cipassword|wpa-(?:psk|password|passphrase|private-key-passwd)|wireless-key[0-9]?|(?:wg-)?private-?key"

@@ -33,6 +33,7 @@ LIMITS = {
     "iptables_legacy": Limit(2 * MIB, 20_000),
     "units": Limit(512 * KIB, 8_000),
     "bans": Limit(MIB, 16),
+    "guests": Limit(4 * MIB, 1_000),  # base64 of what a few guests keep of 100 sites each
     "listeners": Limit(512 * KIB, 2_000),
     "packages": Limit(512 * KIB, 8_000),
     "stat": Limit(MIB, 6_000),  # 2,000 files in watched folders, and those watched by name

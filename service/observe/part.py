@@ -43,6 +43,7 @@ class Part:
     leases: Observed[tuple[Lease, ...]] | None = None
     bans: Observed[Mapping[str, tuple[str, ...]]] | None = None
     deaf: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    guest_status: Mapping[str, Observed[bytes]] = field(default_factory=dict)
     keepers: Observed[tuple[Keeper, ...]] | None = None
     left_overs: tuple[str, ...] = ()
     boot_id: str = ""

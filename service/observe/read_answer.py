@@ -21,11 +21,11 @@ from typing import Any
 from service.model.observed import HostObserved, ManagementPath, Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
-from service.observe import read_files, read_network, read_system
+from service.observe import read_files, read_guests, read_network, read_system
 from service.observe.frames import Section, Sections, digest, sections
 from service.observe.part import Part, Reader, Unreadable
 
-READERS: tuple[Reader, ...] = (*read_network.READERS, *read_system.READERS, *read_files.READERS)
+READERS: tuple[Reader, ...] = (*read_network.READERS, *read_system.READERS, *read_guests.READERS, *read_files.READERS)
 DIGESTED = tuple(dict.fromkeys(need for reader in READERS for need in reader.needs if need != "again"))
 
 DNSMASQ = "unit:dnsmasq.service"

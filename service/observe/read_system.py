@@ -28,7 +28,7 @@ _PROGRAM = re.compile(r'users:\(\("([^"]{1,64})"')
 _PID = re.compile(r'"[^"]{1,64}",pid=(\d{1,10}),')
 _HEARS = re.compile(r"hears\|(sshd)\|(yes|journalmatch|filter)\|(sshd[a-z-]{0,16})")
 _BANS = re.compile(r"\[[A-Za-z0-9_.:/'\[\]{}, -]*\]")
-_PACKAGE_LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*)\|([a-z])([a-z])(.?)\|([0-9A-Za-z.+:~-]{0,200})")
+PACKAGE_LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*)\|([a-z])([a-z])(.?)\|([0-9A-Za-z.+:~-]{0,200})")
 _KEEPER = re.compile(r"(systemd-networkd|NetworkManager|netplan)\|([^|]*)\|([A-Za-z0-9._@:+,=%/ -]{0,300})")
 MAX_KEEPERS = 2000
 _TRANSACTION = re.compile(r"[0-9A-Z]{26}")
@@ -172,9 +172,9 @@ def read_packages(found: Mapping[str, Section], watch: Watch) -> Part:
         raise Unreadable(f"`dpkg-query` {section.complaint()}")
     packages: dict[str, Observed[str]] = {}
     for line in section.text().splitlines():
-        parts = _PACKAGE_LINE.fullmatch(line)
+        parts = PACKAGE_LINE.fullmatch(line)
         if parts and parts[1] in watch.packages and not isinstance(packages.get(parts[1]), Seen):
-            packages[parts[1]] = _package(parts)
+            packages[parts[1]] = package_state(parts)
     words = section.words.decode("utf-8", "replace").splitlines()
     for name in watch.packages - packages.keys():
         missing = f"dpkg-query: no packages found matching {name}" in words
@@ -182,7 +182,7 @@ def read_packages(found: Mapping[str, Section], watch: Watch) -> Part:
     return Part(packages=packages)
 
 
-def _package(parts: re.Match[str]) -> Observed[str]:
+def package_state(parts: re.Match[str]) -> Observed[str]:
     """A state of dpkg-query(1): second letter n, c = not there; i = installed; anything else = on the way."""
     if parts[3] == "i" and parts[4].strip() == "":
         return Seen(parts[5])

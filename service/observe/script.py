@@ -26,10 +26,11 @@ from collections.abc import Iterable
 
 from service.errors import InputError
 from service.model.observed import Watch
+from service.observe.guest_script import guests_asked
 
 SECTIONS = (
-    "session", "values", "ip", "ip6", "nft", "iptables", "iptables_legacy", "units", "bans", "listeners", "packages",
-    "stat", "body", "again", "marks",
+    "session", "values", "ip", "ip6", "nft", "iptables", "iptables_legacy", "units", "bans", "guests", "listeners",
+    "packages", "stat", "body", "again", "marks",
 )  # fmt: skip
 
 MAX_FILE_BYTES = 1 << 20
@@ -228,6 +229,7 @@ def collect_script(watch: Watch, nonce: str) -> bytes:
         _NETWORK,
         _section("units", f"timeout 8 systemctl show -p {UNIT_PROPERTIES} --", _checked(watch.units, _UNIT, "unit")),
         bans_asked(watch.jails),
+        guests_asked(watch.guests, watch.inside),
         "section listeners ss -H -l -t -u -n -p\n",
         _section(
             "packages",

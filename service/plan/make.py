@@ -1,6 +1,6 @@
 """The one function that makes a plan."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -9,6 +9,7 @@ from service.model.changes import Drift
 from service.model.facts import Step
 from service.model.observed import HostObserved
 from service.model.plans import Plan, Refusal
+from service.model.probes import Probe
 from service.model.states import Json
 from service.plan.diff import drift
 from service.plan.effects import beyond, impact, passing
@@ -19,7 +20,7 @@ from service.plan.safety import names_in, not_ifupdown, refusals
 from service.resources.desired import Desired, LastApplied
 from service.resources.ending import left_behind, with_ends
 from service.resources.resource import Compared, Contribution, Phase, Resource, compare
-from service.resources.traits import Asked, Restarting, having
+from service.resources.traits import Ailing, Asked, Proven, Restarting, having
 
 MOST_PROBES = 32
 """Probes that follow from a spec automatically; the host takes 64, with those that the spec names."""
@@ -72,6 +73,7 @@ def make_plan(
         desired_digest=desired.digest,
         drifts=drifts,
         packages=tuple(chain.from_iterable(part.packages for part in parts)),
+        guests=tuple(chain.from_iterable(part.guests for part in parts)),
         steps=steps,
         keep=kept(parts, steps),
         checks=tuple(chain.from_iterable(part.checks for part in parts)),
@@ -92,10 +94,18 @@ def make_plan(
         at_boot=next_boot_faults(observed, names_in(desired)),
         left_behind=tuple(left_behind(desired_now, base, observed)),
         files=tuple(file_changes(steps, written, observed)),
-        proves=tuple(probe for _, one in having(desired, Asked) for probe in one.probes())[:MOST_PROBES],
+        proves=probes(desired, observed, facts),
+        ailing=tuple(said for _, one in having(desired, Ailing) for said in one.ailments(observed)),
         blobs=written,
         secrets={mark: secret for part in parts for mark, secret in part.secrets.items()},
     )
+
+
+def probes(desired: Desired, observed: HostObserved, facts: Collection[str]) -> tuple[Probe, ...]:
+    """What has to answer in the end: what a step of this plan makes answer, and what answers before."""
+    due = [probe for fact, one in having(desired, Proven) if fact in facts for probe in one.proofs(observed)]
+    asked = [probe for _, one in having(desired, Asked) for probe in one.probes()]
+    return tuple({probe.name: probe for probe in reversed((*due, *asked))}.values())[::-1][:MOST_PROBES]
 
 
 def former(compared: Sequence[Compared[Resource]]) -> Iterator[str]:
@@ -105,9 +115,8 @@ def former(compared: Sequence[Compared[Resource]]) -> Iterator[str]:
     found = [
         difference.resource
         for resource, differences in compared
-        if not resource.wishes()
         for difference in differences
-        if difference.op == "extra" and not difference.unknown
+        if difference.op == "extra" and not difference.unknown and not resource.wishes()
     ]
     if found:
         yield f"it removes what passerelle made on this host at an earlier time: {', '.join(dict.fromkeys(found))}"

@@ -1,16 +1,19 @@
-"""Driving one apply: packages, look again, the transaction, the record. The host's journal is the truth about it."""
+"""Driving one apply: packages, guests, the transaction, the record. The host's journal is the truth about it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
 from service.clock import Clock
 from service.errors import HostError, HostRefused
-from service.model.plans import Plan
+from service.model.events import GuestProgress
+from service.model.plans import GuestChange, Plan
 from service.model.runs import Apply, HostStatus, Trigger
-from service.model.telling import Ended, Fence, MissedTold, PhaseTold, ProbesTold, StepTold, Told
+from service.model.telling import Ended, Fence, GuestWorkTold, MissedTold, PhaseTold, ProbesTold, StepTold, Told
 from service.reconcile import status as statuses
 from service.reconcile.asked import Asked
 from service.reconcile.decide import Request
@@ -19,9 +22,12 @@ from service.reconcile.planning import Planning
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.stages import Stage, always, through
 from service.reconcile.standing import Looked, Standing
-from service.resources.desired import Desired
+from service.resources.desired import Desired, LastApplied
+from service.resources.ending import watch_of
 from service.spec.host import HostSpec
 from service.spec.jumps import jumps_of
+
+logger = logging.getLogger(__name__)
 
 Settled = Literal["free", "ended", "armed"]
 """Nothing was open; what was open has ended and is recorded; something is still armed on the host."""
@@ -119,6 +125,7 @@ class Applying:
         attempt = Attempt(spec, plan, looked, apply_id, status)
         try:
             result = await through(self.stages, attempt)
+            await self._start_guests(attempt, result)
             result = await self._verified(spec, apply_id, result)
         except HostRefused as error:
             result = Ended("refused", error.reason, str(error))
@@ -210,11 +217,13 @@ class Applying:
         )
 
     def _in_order(self) -> tuple[Stage[Attempt, Ended], ...]:
-        """Packages come before the plan is final. The host's journal is read before anything starts there. An apply is
-        recorded before the host receives it.
+        """Packages and guests come before the plan is final. The host's journal is read before anything starts there.
+        An apply is recorded before the host receives it.
         """
         return (
             Stage("packages", lambda attempt: bool(coming(attempt.plan)), self._install),
+            Stage("guests", lambda attempt: bool(to_make(attempt.plan)), self._make_guests),
+            Stage("inside", lambda attempt: bool(to_fill(attempt.plan)), self._fill_guests),
             Stage("stop", lambda attempt: not self._may_begin(attempt.spec.name), self._stop),
             Stage("fence", always, self._fence),
             Stage("start", always, self._start),
@@ -223,14 +232,18 @@ class Applying:
         )
 
     async def _install(self, attempt: Attempt) -> None:
-        """Install what is missing before the switch is armed, then plan against the host as it is now.
-
-        The wishes must be the approved ones: only what the packages brought may differ.
-        """
-        spec, plan, looked, install = attempt.spec, attempt.plan, attempt.looked, coming(attempt.plan)
+        """Install what is missing before the switch is armed."""
+        plan, install = attempt.plan, coming(attempt.plan)
         come = [(p.name, p.version, "") for p in plan.packages if p.action == "install"]
-        await self._hosts.install(spec, install, come)
-        observed = await self._hosts.observe(spec, looked.desired.watch, [attempt.status.address])
+        await self._hosts.install(attempt.spec, install, come)
+        await self._plan_again(attempt, install)
+
+    async def _plan_again(self, attempt: Attempt, install: Sequence[str]) -> None:
+        """Plan against the host as it is now that packages have come. The wishes must be the approved ones: only what
+        the packages brought may differ."""
+        spec, plan, looked = attempt.spec, attempt.plan, attempt.looked
+        watch = watch_of(looked.desired, LastApplied.from_json(looked.base))
+        observed = await self._hosts.observe(spec, watch, [attempt.status.address])
         again = await self._planning.anew(looked._replace(observed=observed, commit=plan.commit))
         if again.refusals:
             raise HostRefused(again.refusals[0].what, reason="plan", hint=again.refusals[0].hint)
@@ -243,6 +256,31 @@ class Applying:
                 hint="look at the new plan",
             )
         attempt.plan = again
+
+    async def _make_guests(self, attempt: Attempt) -> None:
+        """Create guests before the switch is armed: they need minutes, and a rollback leaves them."""
+        async with self._heard(attempt) as told:
+            await self._hosts.guests(attempt.spec, "make", [guest.order for guest in to_make(attempt.plan)], told)
+
+    async def _fill_guests(self, attempt: Attempt) -> None:
+        """Install what guests lack that run already."""
+        orders = [guest.order for guest in to_fill(attempt.plan)]
+        async with self._heard(attempt) as told:
+            await self._hosts.guests(attempt.spec, "install", orders, told)
+        names = [str(name) for order in orders if isinstance(order["install"], list) for name in order["install"]]
+        await self._plan_again(attempt, names)
+
+    async def _start_guests(self, attempt: Attempt, result: Ended) -> None:
+        """Those that are new, once their network is there. A change that is confirmed stays, also if one does not
+        start: the host keeps why, and an apply of its own tries again, which fails if it does."""
+        if result.ending == "confirmed" and (new := to_start(attempt.plan)):
+            try:
+                async with self._heard(attempt) as told:
+                    await self._hosts.guests(attempt.spec, "start", [guest.order for guest in new], told)
+            except HostError as error:
+                if not attempt.plan.steps:
+                    raise
+                logger.warning("%s: %s", attempt.spec.name, error)
 
     async def _stop(self, _attempt: Attempt) -> Ended:
         """It stays open: after the next start it is checked once more."""
@@ -278,18 +316,24 @@ class Applying:
         """Arm, apply, confirm."""
         spec, apply_id = attempt.spec, attempt.apply_id
         addresses = list(dict.fromkeys([spec.connection.address, attempt.status.address]))
-        told: asyncio.Queue[Told | None] = asyncio.Queue()
-        writer = asyncio.create_task(self._write_told(apply_id, told))
-        try:
+        async with self._heard(attempt) as told:
             return await self._hosts.apply(
                 spec, attempt.plan, apply_id=apply_id, generation=attempt.generation, known_addresses=addresses,
-                told=told.put_nowait,
+                told=told,
             )  # fmt: skip
+
+    @asynccontextmanager
+    async def _heard(self, attempt: Attempt) -> AsyncIterator[Callable[[Told], None]]:
+        """What takes the host's words; all of them are recorded when it ends."""
+        told: asyncio.Queue[Told | None] = asyncio.Queue()
+        writer = asyncio.create_task(self._write_told(attempt.apply_id, attempt.spec.name, told))
+        try:
+            yield told.put_nowait
         finally:
             told.put_nowait(None)
             await writer
 
-    async def _write_told(self, apply_id: str, told: asyncio.Queue[Told | None]) -> None:
+    async def _write_told(self, apply_id: str, host: str, told: asyncio.Queue[Told | None]) -> None:
         """What the host says goes into the record as it comes."""
         states: dict[int, str] = {}
         while (event := await told.get()) is not None:
@@ -309,6 +353,9 @@ class Applying:
                 await asyncio.to_thread(self._record.note_missed, apply_id, event.cause)
             elif isinstance(event, ProbesTold):
                 await asyncio.to_thread(self._record.set_probes, apply_id, event.probes)
+            elif isinstance(event, GuestWorkTold):
+                done = GuestProgress(host=host, guest=event.guest, apply=apply_id, doing=event.doing)
+                await asyncio.to_thread(self._record.add_event, done, at=self._clock.now())
 
     async def _finish(self, apply_id: str, plan: Plan, desired: Desired, result: Ended) -> None:
         if result.ending == "unconfirmed":
@@ -336,3 +383,18 @@ def coming(plan: Plan) -> list[str]:
 def trigger_of(plan: Plan) -> Trigger:
     """The trigger of an apply that nobody requested: Git changed, or the host."""
     return "push" if any(d.moved in ("git", "both") for d in plan.drifts) else "drift"
+
+
+def to_make(plan: Plan) -> list[GuestChange]:
+    """The guests that are created, or set up."""
+    return [guest for guest in plan.guests if guest.action in ("create", "set")]
+
+
+def to_fill(plan: Plan) -> list[GuestChange]:
+    """The guests that get packages."""
+    return [guest for guest in plan.guests if guest.action == "install"]
+
+
+def to_start(plan: Plan) -> list[GuestChange]:
+    """The guests that may have never run."""
+    return [guest for guest in plan.guests if guest.starts]

@@ -37,6 +37,7 @@ class Control:
         """Look at the host again soon."""
         await self._in_git(host)
         await asyncio.to_thread(self._record.add_event, ReconcileAsked(host=host, by=by), at=self._clock.now())
+        self._rounds.standing(host).sites.anew()
         self._queue.add(host)
 
     async def apply(

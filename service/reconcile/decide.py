@@ -34,6 +34,12 @@ class Decision:
     stale_request: bool = False
 
 
+def unknown_of(plan: Plan) -> tuple[str, ...]:
+    """Why a host differs although there is nothing to do: what could not be read."""
+    reasons = tuple(dict.fromkeys(d.difference.unknown for d in plan.drifts if d.difference.unknown))
+    return reasons or ("there is a difference that no step can fix",)
+
+
 def decide(
     plan: Plan,
     mode: SyncMode,
@@ -54,7 +60,7 @@ def decide(
     plan, `capped` says why `mode` is not the spec's.
     """
     if plan.is_empty and not plan.drifts:
-        return Decision("nothing", "Synced", "", "Idle", stale_request=request is not None)
+        return Decision("nothing", "Synced", "", "Idle", "; ".join(plan.ailing[:3]), request is not None)
     sync, reason = compared(plan)
     if plan.refusals:
         return Decision(
@@ -66,7 +72,7 @@ def decide(
             sync,
             reason,
             "Idle",
-            "; ".join(plan.notes[:3]) or "there is a difference that no step can fix",
+            "; ".join((plan.notes or plan.ailing or unknown_of(plan))[:3]),
             request is not None,
         )
     if request is not None and request.digest and request.digest != plan.digest:

@@ -1,7 +1,10 @@
 """The first stages of a round: how the host is, how what was begun on it has ended, and whether it is free."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 
+from service.model.observed import Watch
+from service.model.states import Json
 from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
 from service.reconcile.asked import Asked
@@ -10,14 +13,17 @@ from service.reconcile.ports import Hosts
 from service.reconcile.quarantine import Quarantine
 from service.reconcile.stages import Stage, always
 from service.reconcile.turn import Stop, Turn
+from service.resources.desired import LastApplied
+from service.resources.ending import watch_of
 
 
 class Looking:
-    """`may_begin(host)`: whether a change of the host could be confirmed now."""
+    """`may_begin(host)`: whether a change of the host could be confirmed now. `base(host)`: what was
+    applied last."""
 
     def __init__(
         self, hosts: Hosts, asked: Asked, applying: Applying, drilling: Drilling, quarantine: Quarantine,
-        may_begin: Callable[[str], bool],
+        may_begin: Callable[[str], bool], base: Callable[[str], Awaitable[Json]],
     ) -> None:  # fmt: skip
         self._hosts = hosts
         self._asked = asked
@@ -25,6 +31,7 @@ class Looking:
         self._drilling = drilling
         self._quarantine = quarantine
         self._may_begin = may_begin
+        self._base = base
 
     @property
     def stages(self) -> tuple[Stage[Turn, Stop], ...]:
@@ -33,7 +40,7 @@ class Looking:
         """
         return (
             Stage("release", always, self._release),
-            Stage("observe", always, self._observe),
+            Stage("observe", lambda turn: turn.glance is None, self._observe),
             Stage("settle", lambda turn: turn.standing.unsettled, self._settle),
             Stage("hold", always, self._hold),
             Stage("drill", lambda turn: self._may_begin(turn.spec.name), self._drill),
@@ -47,8 +54,13 @@ class Looking:
 
     async def _observe(self, turn: Turn) -> None:
         """The host is looked at, wherever it is."""
-        observed = turn.observed = await self._hosts.observe(turn.spec, turn.desired.watch, turn.addresses)
+        observed = turn.observed = await self._hosts.observe(turn.spec, await self._watch(turn), turn.addresses)
         turn.show(address=observed.path.server if observed.path else turn.status.address)
+
+    async def _watch(self, turn: Turn) -> Watch:
+        """What to look at: what is wanted, and what was applied before and nobody wants now."""
+        base = LastApplied.from_json(await self._base(turn.spec.name))
+        return await asyncio.to_thread(watch_of, turn.desired, base)
 
     async def _settle(self, turn: Turn) -> Stop | None:
         """What was begun and nobody saw the end of has ended by now, or its end is waited for."""
@@ -57,7 +69,7 @@ class Looking:
         if settled == "armed":
             return self._await(turn, "an apply is not confirmed yet. passerelle waits for its end")
         if settled == "ended":  # what the host undid meanwhile is not what was seen
-            turn.observed = await self._hosts.observe(turn.spec, turn.desired.watch, turn.addresses)
+            turn.observed = await self._hosts.observe(turn.spec, await self._watch(turn), turn.addresses)
         return None
 
     async def _hold(self, turn: Turn) -> Stop | None:

@@ -20,7 +20,7 @@ class Loop:
     def __init__(
         self, watcher: Watcher, rounds: Rounds, queue: Queue, clock: Clock, *, poll_s: float, workers: int,
         reconciled: Callable[[float], None] = lambda _: None, fetched: Callable[[], None] = lambda: None,
-        troubles: Troubles | None = None,
+        troubles: Troubles | None = None, began: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._watcher = watcher
         self._rounds = rounds
@@ -31,6 +31,7 @@ class Loop:
         self._reconciled = reconciled
         self._fetched = fetched
         self._troubles = troubles or Troubles(clock)
+        self._began = began
         self._wake = asyncio.Event()
         self._looked = asyncio.Event()
         self._remembers = False
@@ -119,6 +120,7 @@ class Loop:
             if task is not None:
                 self._tasks[task] = name
             started_s = self._clock.monotonic_s()
+            self._began(name)
             try:
                 next_s = await self._rounds.reconcile(name, self._watcher.wanted)
                 if next_s is not None:

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from service.kinds.desire import desire
 from service.kinds.kind import Kind
+from service.model.ceilings import Ceilings
 from service.model.plans import Plan
-from service.plan.make import make_plan
+from service.plan.make import Permission, make_plan
 from service.reconcile.standing import Looked, Standing
+from service.reconcile.watching import Wanted
 from service.resources.desired import Desired, LastApplied
 from service.spec.host import HostSpec
 from service.work import PLAN_CPU_S, Effort, Work
@@ -39,3 +41,12 @@ def wanted_of(spec: HostSpec, kinds: Sequence[Kind]) -> Desired:
     desired = desire(spec, kinds)
     desired.digest, desired.watch  # noqa: B018 (both are kept)
     return desired
+
+
+def permission_of(ceilings: Ceilings, host: str, wanted: Wanted) -> Permission:
+    """What a plan of this host may do by this revision."""
+    return Permission(
+        management_change=host in wanted.introduced,
+        may_open=ceilings.may_open,
+        raises_wait=ceilings.raises_wait(host),
+    )

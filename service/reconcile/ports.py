@@ -10,9 +10,9 @@ from typing import Protocol
 from service.model.changes import Drift
 from service.model.events import Happened
 from service.model.facts import FactId
-from service.model.listings import ApplyListing, HostListing
+from service.model.listings import ApplyListing, HostListing, SiteListing
 from service.model.observed import HostObserved, Lease, Watch
-from service.model.plans import Plan
+from service.model.plans import GuestVerb, Plan
 from service.model.runs import (
     Apply,
     Base,
@@ -27,10 +27,14 @@ from service.model.runs import (
     Release,
     Revision,
     RevisionState,
+    Stamp,
     StepState,
     Trigger,
 )
 from service.model.sightings import Sighting
+from service.model.sites.records import SiteRecord
+from service.model.sites.seen import Answer, CertificateServed, Preflight
+from service.model.sites.wanted import SiteWanted
 from service.model.sources import Fetched, Rewrite
 from service.model.states import Json
 from service.model.telling import Ended, Fence, Told
@@ -53,6 +57,12 @@ class Hosts(Protocol):
         self, spec: HostSpec, packages: Sequence[str], promised: Sequence[tuple[str, str, str]] = ()
     ) -> None:
         """Install packages before the switch is armed, if what comes is what was `promised`. Raises HostError."""
+        ...
+
+    async def guests(
+        self, spec: HostSpec, action: GuestVerb, orders: Sequence[Mapping[str, Json]], told: Callable[[Told], None]
+    ) -> None:
+        """Create guests or set them up before the switch is armed, or start new ones after it. Raises HostError."""
         ...
 
     async def apply(
@@ -98,6 +108,14 @@ class Hosts(Protocol):
         """What was seen then, read as a fresh answer is. None if the host would get another question now."""
         ...
 
+    async def answers(self, spec: HostSpec, sites: Sequence[SiteWanted]) -> Mapping[str, tuple[Answer, bytes]]:
+        """How sites answer at their proxy, seen from the host: each answer, and the certificate in DER. HostError."""
+        ...
+
+    async def permit(self, spec: HostSpec, guest_key: str, permits: Mapping[str, Json]) -> None:
+        """What the checks before first orders found, for the program in a guest: {site: {"ok", "why"}}. HostError."""
+        ...
+
     def doubt(self, name: str) -> str:
         """Why only an old connection says anything of the host: nobody can log in again. Empty where that is proven."""
         ...
@@ -105,6 +123,16 @@ class Hosts(Protocol):
     async def close(self, name: str) -> None:
         """Drop the connection to a host that is no longer wanted."""
         ...
+
+
+class Internet(Protocol):
+    """What is seen of sites from here: `service.internet.sight.Sight`. Nothing raises for what others do."""
+
+    async def preflight(self, site: SiteWanted, at: int) -> Preflight: ...
+
+    async def answers(self, site: SiteWanted) -> tuple[Answer, ...]: ...
+
+    def certificate(self, der: bytes) -> CertificateServed | None: ...
 
 
 class Revisions(Protocol):
@@ -192,6 +220,10 @@ class Record(Protocol):
 
     def keep_sighting(self, sighting: Sighting) -> None: ...
 
+    def seen_sites(self, host: str, seen: Sequence[SiteRecord], *, at: datetime) -> int: ...
+
+    def seen_hosts(self, times: Mapping[str, datetime | None]) -> None: ...
+
     def seen_leases(self, host: str, leases: Iterable[Lease], *, at: datetime) -> object: ...
 
 
@@ -218,6 +250,8 @@ class Memory(Protocol):
 
     def sighting(self, host: str) -> Sighting | None: ...
 
+    def sites(self, asked: SiteListing) -> Page[SiteRecord]: ...
+
     def last_ended(self, host: str, desired_digest: str, *, before: str) -> Apply | None: ...
 
     def plan(self, plan_id: str) -> PlanRecord | None: ...
@@ -225,6 +259,8 @@ class Memory(Protocol):
     def plan_digests(self, host: str, prefix: str) -> tuple[str, ...]: ...
 
     def host(self, name: str) -> HostStatus | None: ...
+
+    def stamp(self, host: str) -> Stamp | None: ...
 
     def hosts(self, asked: HostListing) -> Page[HostStatus]: ...
 

@@ -1,6 +1,8 @@
 """The queue of host names: never events. One name is worked on once at a time, many wishes for it become one."""
 
 import asyncio
+import heapq
+import math
 from contextlib import suppress
 
 from service.clock import Clock
@@ -11,19 +13,25 @@ class Queue:
 
     `add` while the name waits makes it due earlier, never later. `add` while it is worked on makes it due again
     afterwards, once for any number of calls. So a push during an apply is neither lost nor run next to it.
+
+    An operation costs the logarithm of how many names wait. `_due` is what counts. `_order` may have entries that
+    `_due` does not have any more: they are left out when they come to the top.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._due: dict[str, float] = {}
+        self._order: list[tuple[float, str]] = []
         self._running: set[str] = set()
         self._changed = asyncio.Event()
 
     def add(self, name: str, *, after_s: float = 0) -> None:
         """Make a name due, at the latest in `after_s`."""
         due = self._clock.monotonic_s() + after_s
-        self._due[name] = min(due, self._due.get(name, due))
-        self._changed.set()
+        if self._due.get(name, math.inf) > due:
+            self._due[name] = due
+            self._line_up(name)
+            self._changed.set()
 
     def drop(self, name: str) -> None:
         """Forget a name that nobody wants any more."""
@@ -34,21 +42,20 @@ class Queue:
         while True:
             self._changed.clear()
             now = self._clock.monotonic_s()
-            free = {name: due for name, due in self._due.items() if name not in self._running}
-            if free:
-                name = min(free, key=lambda n: (free[n], n))
-                if free[name] <= now:
-                    del self._due[name]
-                    self._running.add(name)
-                    return name
-                await self._wait(free[name] - now)
-            else:
-                await self._wait(None)
+            first = self._first()
+            if first is not None and first[0] <= now:
+                heapq.heappop(self._order)
+                del self._due[first[1]]
+                self._running.add(first[1])
+                return first[1]
+            await self._wait(None if first is None else first[0] - now)
 
     def done(self, name: str) -> None:
         """The name is no longer worked on."""
         self._running.discard(name)
-        self._changed.set()
+        if name in self._due:
+            self._line_up(name)
+            self._changed.set()
 
     def is_running(self, name: str) -> bool:
         """Whether somebody works on it now."""
@@ -58,6 +65,20 @@ class Queue:
     def depth(self) -> int:
         """How many names wait, due or not."""
         return len(self._due)
+
+    def _line_up(self, name: str) -> None:
+        """One that is worked on lines up when that is done."""
+        if name not in self._running:
+            heapq.heappush(self._order, (self._due[name], name))
+
+    def _first(self) -> tuple[float, str] | None:
+        """The name that is due first, of those that nobody works on."""
+        while self._order:
+            due, name = self._order[0]
+            if name not in self._running and self._due.get(name) == due:
+                return due, name
+            heapq.heappop(self._order)
+        return None
 
     async def _wait(self, seconds: float | None) -> None:
         if seconds is None:

@@ -24,9 +24,11 @@ from service.reconcile.decide import decide, quarantined
 from service.reconcile.drilling import Drilling
 from service.reconcile.looking import Looking
 from service.reconcile.membership import Membership
-from service.reconcile.planning import Planning, wanted_of
-from service.reconcile.ports import Hosts, Memory, Record
+from service.reconcile.planning import Planning, permission_of, wanted_of
+from service.reconcile.ports import Hosts, Internet, Memory, Record
+from service.reconcile.publishing import Publishing
 from service.reconcile.quarantine import Quarantine
+from service.reconcile.quiet import Quiet
 from service.reconcile.recall import Recall
 from service.reconcile.stages import Stage, always, through
 from service.reconcile.standing import Looked, Standing
@@ -39,16 +41,14 @@ from service.spec.models import claims_of
 from service.work import Work
 
 NO_CEILINGS = Ceilings()
-THROTTLED_MOST_S = 30.0
-"""An address that sshd refuses is not refused longer for another try."""
 
 
 class Rounds:
     """Reconciles hosts by name. One instance for the fleet; one round a host at a time, which the queue promises."""
 
     def __init__(
-        self, record: Record, memory: Memory, hosts: Hosts, kinds: Sequence[Kind], clock: Clock, work: Work, *,
-        observe_s: float,
+        self, record: Record, memory: Memory, hosts: Hosts, internet: Internet, kinds: Sequence[Kind], clock: Clock,
+        work: Work, *, observe_s: float, sweep_s: Callable[[str], float] = lambda _: 0.0,
         failed: Callable[[HostError], None] = lambda _: None,
         spec_at: Callable[[str, str], HostSpec | None] = lambda _commit, _host: None,
         filled: Callable[[str, Sequence[PoolFill]], None] = lambda _host, _pools: None,
@@ -60,6 +60,7 @@ class Rounds:
         self._kinds = kinds
         self._clock = clock
         self._observe_s = observe_s
+        self._sweep_s = sweep_s
         self._failed = failed
         self._spec_at = spec_at
         self._filled = filled
@@ -72,8 +73,10 @@ class Rounds:
             record, memory, hosts, clock, self._planning, self._desired_at, may_begin=self._is_let_begin
         )
         self._drilling = Drilling(record, memory, hosts, clock, self._troubles)
-        quarantine = Quarantine(record, hosts, clock)
-        self._looking = Looking(hosts, self._asked, self._applying, self._drilling, quarantine, self._may_begin)
+        looking = (hosts, self._asked, self._applying, self._drilling, Quarantine(record, hosts, clock))
+        self._looking = Looking(*looking, self._may_begin, self._base)
+        self._publishing = Publishing(record, memory, hosts, internet, clock, kinds)
+        self._quiet = Quiet(record, memory, hosts, clock, self._permission)
         self.stages = self._in_order()
         self._recall = Recall(memory, hosts, kinds, clock, self._planning, spec_at)
         self._membership = Membership(record, memory, hosts, clock, self._asked, self._applying, self._drilling)
@@ -102,7 +105,7 @@ class Rounds:
     async def recall(self, name: str, wanted: Wanted) -> None:
         """After a start, before the first rounds: what was seen of a host last, and what came of it."""
         if name not in self.standings:
-            self.standings[name] = await self._recall.standing(name, wanted, self._permission(name, wanted))
+            self.standings[name] = await self._recall.standing(name, wanted, permission_of(self.ceilings, name, wanted))
 
     def unseen(self) -> set[str]:
         """The hosts of which no round has ended since the start."""
@@ -127,15 +130,6 @@ class Rounds:
         mode = self.ceilings.sync(spec.name, spec.sync)
         is_raised = mode == "auto" != granted and self.ceilings.raises_wait(spec.name)
         return "approve" if is_raised else mode
-
-    def _why_capped(self, spec: HostSpec, mode: SyncMode) -> str:
-        """Why a host's mode is not that of its spec; empty where it is."""
-        if mode == spec.sync:
-            return ""
-        allowed = self.ceilings.sync(spec.name, spec.sync)
-        if allowed != spec.sync:
-            return f"the spec says sync: {spec.sync}, PASSERELLE_MAX_SYNC allows {allowed}"
-        return f"sync was raised to {spec.sync}. It takes effect when a plan is applied with a token of scope approve"
 
     def stop(self) -> None:
         """Begin no apply and no drill any more."""
@@ -166,6 +160,7 @@ class Rounds:
         self.standings.pop(name, None)
         self.tried.pop(name, None)
         self._before.pop(name, None)
+        self._quiet.forget(name)
         self._filled(name, ())
 
     async def _reconcile(self, spec: HostSpec, wanted: Wanted) -> float | None:
@@ -177,12 +172,20 @@ class Rounds:
         try:
             if spec.renamed_from and standing.spec is not spec and await self._membership.rename(spec):
                 self._lose(spec.renamed_from)
+            glance = None
+            if (shown := await self._quiet.shown(spec, wanted, standing)) is not None:
+                status, is_known = shown, True
+                glance = await self._quiet.look(spec, standing, shown)
+                if await self._quiet.holds(spec, standing, glance):
+                    self.tried[name] = began_at
+                    return self._every_s(name)
+            await self._quiet.begin(name)
             before = await asyncio.to_thread(self._memory.host, name)
             status, is_known = statuses.fresh(spec, before, self.mode_of(spec, statuses.granted(before))), True
             desired = standing.desired_of(spec)
             if desired is None:
                 desired = await asyncio.to_thread(wanted_of, spec, self._kinds)
-            turn = Turn(spec, wanted, standing, status, desired)
+            turn = Turn(spec, wanted, standing, status, desired, glance=glance)
             stop = await through(self.stages, turn)
             next_s, status = stop.after_s, statuses.doubted(turn.status, self._hosts.doubt(name))
             standing.end_round(is_well=stop.is_well)
@@ -191,7 +194,7 @@ class Rounds:
             self._failed(error)
             standing.fail(str(error))
             status = statuses.unreachable(status, error, is_compared=standing.is_of(spec))
-            next_s = self._clock.jitter(min(THROTTLED_MOST_S, statuses.backoff_s(standing.failures)))
+            next_s = self._clock.jitter(min(statuses.THROTTLED_MOST_S, statuses.backoff_s(standing.failures)))
         except HostError as error:
             self._failed(error)
             status = statuses.unreachable(status, error, is_compared=standing.is_of(spec))
@@ -203,6 +206,9 @@ class Rounds:
         await self._show(status, standing, is_known=is_known)
         self.tried[name] = began_at
         return next_s
+
+    def _permission(self, host: str, wanted: Wanted) -> Permission:
+        return permission_of(self.ceilings, host, wanted)
 
     async def _gave_up(self, host: str, standing: Standing, why: str, cause: str) -> float:
         """Whoever waits for something of this host is informed now; the seconds until the next round."""
@@ -240,12 +246,12 @@ class Rounds:
             return
         standing.unrecorded = None if is_known else status
         self._troubles.well("record", status.host)
+        await self._quiet.end(self._wanted.hosts[status.host], standing, status)
 
     def unrecorded(self) -> dict[str, HostStatus]:
-        """The statuses that hold in place of those that the database has, by host: it did not take them, or what it
-        has is of before the start."""
+        """The statuses that hold in place of those that the database has, by host: newer, or of after the start."""
         held = {name: one.unrecorded for name, one in self.standings.items() if one.unrecorded is not None}
-        return {**self._before, **held}
+        return {**self._quiet.unwritten, **self._before, **held}
 
     def _in_order(self) -> tuple[Stage[Turn, Stop], ...]:
         """Nothing is compared until the ends of earlier applies are known. Nothing is decided about a host that is not
@@ -258,6 +264,7 @@ class Rounds:
             Stage("guests", always, self._know_guests),
             Stage("decide", always, self._decide),
             Stage("apply", lambda turn: turn.decision.action == "apply", self._apply),
+            Stage("sites", always, self._publishing.look),
             Stage("rest", always, self._rest),
         )
 
@@ -276,20 +283,12 @@ class Rounds:
         turn.looked = Looked(turn.desired, base, turn.observed, turn.wanted.commit, permission)
         turn.plan = await self._planning.plan(turn.standing, turn.looked)
 
-    def _permission(self, host: str, wanted: Wanted) -> Permission:
-        """What a plan of this host may do by this revision."""
-        return Permission(
-            management_change=host in wanted.introduced,
-            may_open=self.ceilings.may_open,
-            raises_wait=self.ceilings.raises_wait(host),
-        )
-
     async def _apply(self, turn: Turn) -> Stop:
         """Apply what was decided, then look again at once."""
         spec, standing = turn.spec, turn.standing
         if not self._may_begin(spec.name):
             turn.show(phase="Pending")
-            return self._until_next("it could not be confirmed over a new connection")
+            return Stop("it could not be confirmed over a new connection", self._every_s(spec.name))
         if other := self._applying.beside(spec, turn.wanted.hosts):
             turn.show(phase="Pending")
             return Stop(f"{other} is being changed, and one of the two is reached through the other", BESIDE_S)
@@ -314,10 +313,11 @@ class Rounds:
                     apply_id="", at=self._clock.now(),
                 )  # fmt: skip
             turn.show(applied_digest=desired.digest, applied_commit=commit)
-        return self._until_next("nothing is to be done now")
+        return turn.sooner(Stop("nothing is to be done now", self._every_s(desired.host)))
 
-    def _until_next(self, why: str) -> Stop:
-        return Stop(why, self._clock.jitter(self._observe_s))
+    def _every_s(self, host: str) -> float:
+        """Until the next look. A host that reports its changes on its own needs fewer."""
+        return self._clock.jitter(max(self._observe_s, self._sweep_s(host)))
 
     async def _decide(self, turn: Turn) -> None:
         """What happens now, by mode, drift, latch, requests, and whether the host is free."""
@@ -335,7 +335,7 @@ class Rounds:
             plan,
             mode,
             raises=plan.raises,
-            capped=self._why_capped(spec, mode),
+            capped=self.ceilings.why_capped(spec.name, spec.sync, mode),
             latched=latched,
             why_latched="".join(ends[:1]),
             request=request,

@@ -1,7 +1,7 @@
 """What the loop remembers of each host between rounds.
 
 What a restart may not lose is rows (service/reconcile/recall.py reads them again); what is of the moment begins again:
-`failures`, `unsettled`, `applying`, `trouble`, `unrecorded`, `lost`.
+`failures`, `unsettled`, `applying`, `trouble`, `unrecorded`, `lost`, `sites`, `stamp`, `shown`.
 """
 
 from collections import deque
@@ -14,9 +14,10 @@ from service.kinds.shared_leases import lost_leases
 from service.model.guests import NameFinding
 from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import Plan
-from service.model.runs import HostStatus
+from service.model.runs import HostStatus, Stamp
 from service.model.states import Json
 from service.plan.make import Permission
+from service.reconcile.site_standing import SiteStanding
 from service.resources.desired import Desired
 from service.spec.host import HostSpec
 
@@ -39,8 +40,11 @@ class Looked(NamedTuple):
     permission: Permission
 
     def is_as(self, other: "Looked") -> bool:
-        """Whether nothing but the time is another. Quick: equal parts of two looks are mostly the same objects."""
-        then = replace(other.observed, observed_at=self.observed.observed_at)
+        """Whether nothing that a plan is made of is another. The time is not, nor is what guests say of certificates,
+        which has a time of its own each minute. Quick: equal parts of two looks are mostly the same objects.
+        """
+        seen = self.observed
+        then = replace(other.observed, observed_at=seen.observed_at, guest_status=seen.guest_status)
         return self.desired is other.desired and self._replace(desired=other.desired) == other._replace(observed=then)
 
 
@@ -52,7 +56,8 @@ class Standing:
     leases that another guest with the same client-id took. `spec` is what `desired` was made of, `looked` what `plan`
     was made of. `applying` is an apply that was begun and whose end is not recorded yet, `trouble` why the last round
     failed, `unrecorded` a status that the database did not take. `kept` is what the history has of what the host sent:
-    watch, digests, what it said of changes."""
+    watch, digests, what it said of changes. `stamp` is what the history held after a round that left nothing to do,
+    `shown` its status (service/reconcile/quiet.py). `sites` is about what is published."""
 
     observed: HostObserved | None = None
     spec: HostSpec | None = None
@@ -60,6 +65,8 @@ class Standing:
     plan: Plan | None = None
     looked: Looked | None = None
     kept: Kept | None = None
+    stamp: Stamp | None = None
+    shown: HostStatus | None = None
     plan_id: str = ""
     failures: int = 0
     applied_by: str = ""
@@ -70,6 +77,7 @@ class Standing:
     applying: str = ""
     trouble: str = ""
     unrecorded: HostStatus | None = None
+    sites: SiteStanding = field(default_factory=SiteStanding)
     heals_s: dict[Key, deque[float]] = field(default_factory=dict)
 
     def look(self, looked: Looked, spec: HostSpec, plan: Plan, plan_id: str, kept: Kept | None) -> None:
@@ -102,7 +110,7 @@ class Standing:
 
     def void(self) -> None:
         """The plan does not hold any more, whatever it was made of."""
-        self.plan, self.plan_id, self.looked = None, "", None
+        self.plan, self.plan_id, self.looked, self.stamp = None, "", None, None
 
     def desired_of(self, spec: HostSpec) -> Desired | None:
         """What the last look made of this very spec."""

@@ -11,6 +11,8 @@ from service.spec.host import HostSpec
 
 RETRY_FIRST_S = 2.0
 RETRY_MOST_S = 300.0
+THROTTLED_MOST_S = 30.0
+"""An address that sshd refuses is not refused longer for another try."""
 SOON_S = 0.0
 
 
@@ -131,7 +133,8 @@ def seen(
     phase: Phase = decision.phase
     if decision.action == "nothing" and status.phase in ("Succeeded", "RolledBack") and decision.phase == "Idle":
         phase = status.phase if decision.sync == "Synced" else "Idle"
-    health: Health = "Healthy" if decision.sync == "Synced" and phase != "RollbackFailed" else "Degraded"
+    is_well = decision.sync == "Synced" and not decision.message  # of a host that is as wanted: what ails it
+    health: Health = "Healthy" if is_well and phase != "RollbackFailed" else "Degraded"
     return replace(
         status,
         sync=decision.sync,

@@ -13,6 +13,9 @@ from service.reconcile.watching import Wanted
 from service.resources.desired import Desired
 from service.spec.host import HostSpec
 
+SITE_S = 2.0
+"""Nothing about a site makes rounds follow each other faster."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
@@ -29,7 +32,8 @@ class Turn:
     """What is wanted, what is known from the rounds before, and `status`, what will be shown of the host. The stage
     that looks sets `observed`. The one that checks whether the host is free sets `held`, the one that plans `looked`
     and `plan`. The one that decides sets `request` (the waiting one) and `decision`. Reading one of them earlier is an
-    error in the order.
+    error in the order. The one about sites sets `soon_s`, when a site is due. `glance` is what
+    was seen by a round that might have been quiet and was not.
     """
 
     spec: HostSpec
@@ -43,11 +47,22 @@ class Turn:
     plan: Plan = field(init=False)
     request: Request | None = field(init=False)
     decision: Decision = field(init=False)
+    soon_s: float | None = None
+    glance: HostObserved | None = None
+
+    def __post_init__(self) -> None:
+        if self.glance is not None:
+            self.observed = self.glance
+            self.show(address=self.glance.path.server if self.glance.path else self.status.address)
 
     @property
     def addresses(self) -> list[str]:
         """Where the host may be."""
         return known_addresses(self.spec, self.status)
+
+    def sooner(self, stop: Stop) -> Stop:
+        """The same end, with the next round when a site is due."""
+        return stop if self.soon_s is None else replace(stop, after_s=min(stop.after_s, max(SITE_S, self.soon_s)))
 
     def show(self, **values: Any) -> None:
         """Change what will be shown of the host."""

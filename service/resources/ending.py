@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from service.model.observed import HostObserved
+from service.model.observed import HostObserved, Watch
 from service.model.plans import Left
 from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Resource
@@ -26,6 +26,16 @@ def with_ends(desired: Desired, base: LastApplied) -> Desired:
     ]
     retired = [end for one in TYPES if issubclass(one, Retiring) for end in one.retired(desired.of_type(one), base)]
     return Desired.of(desired.host, [*known, *retired], desired.watched)
+
+
+def watch_of(desired: Desired, base: LastApplied) -> Watch:
+    """What must be observed: also what was applied before and nobody wants now."""
+    total = desired.watch
+    for one in TYPES:
+        if issubclass(one, Retiring):
+            for end in one.retired(desired.of_type(one), base):
+                total |= end.watch()
+    return total
 
 
 def left_behind(desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:

@@ -23,6 +23,7 @@ from service.resources.resource import (
 
 FORMATS: Mapping[str, Callable[[bytes], Mapping[str, Json]]] = {
     "dnsmasq": meanings.of_dnsmasq,
+    "exact": meanings.of_exact,
     "dhcp-hosts": meanings.of_dhcp_hosts,
     "modules": meanings.of_modules,
     "jails": meanings.of_jails,

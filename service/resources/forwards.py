@@ -47,13 +47,15 @@ class ForwardsTable(OwnTable):
     def derived(self) -> Iterator[tuple[str, str]]:
         """(thing, cause) of what nobody wrote."""
         for one in self.published:
-            cause = f"forwards: {one.label()}"
+            cause = f"{one.section}: {one.label()}"
             yield f"DNAT {', '.join(one.addresses)} {one.proto}/{shown_ports(one.ports)} to {one.goal}", cause
         for network in dict.fromkeys(one.network for one in self.published):
-            named = ", ".join(dict.fromkeys(one.name for one in self.published if one.network == network))
+            there = [one for one in self.published if one.network == network]
+            named = ", ".join(dict.fromkeys(one.name for one in there))
+            sections = ", ".join(dict.fromkeys(one.section for one in there))
             yield (
                 f"MASQUERADE {network} to {named}",
-                f"forwards: guests of {network} reach {named} by the host's address",
+                f"{sections}: guests of {network} reach {named} by the host's address",
             )
         for closed in self.closed:
             yield f"DROP {closed.network} from {closed.interface}", closed.cause

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
-from service.firewall.nft.table import NftChain, Table
+from service.firewall.nft.table import Table
 from service.firewall.nft.words import chain_words, rule_words, thing_words
 from service.hostside.canonical import nft_normal
 from service.model.changes import Difference, Where
@@ -55,6 +56,18 @@ class OwnTable:
         """The table's fact."""
         return f"nft:{self.name}"
 
+    @cached_property
+    def normal(self) -> list[Json]:
+        """The normal form of what the kernel will list."""
+        return [*nft_normal(_bodies(self.table))] if self.table is not None else []
+
+    @cached_property
+    def words(self) -> Mapping[str, list[Json]]:
+        """The rules of each chain in the words in which the kernel will list them: a rule that was wanted once always
+        reads the same."""
+        wanted = _Live.of({"normal": self.normal})
+        return {chain.name: wanted.words(chain.name) for chain in (self.table.chains if self.table is not None else ())}
+
     def wishes(self) -> Wishes:
         """As `Resource` says."""
         wishes: dict[tuple[str, str, Where], Json] = {}
@@ -62,7 +75,7 @@ class OwnTable:
             wishes[(self.name, "table", "live")] = "present"
             for chain in self.table.chains:
                 wishes[(f"{self.name} {chain.name}", "hook", "live")] = _head(chain.head())
-                wishes[(f"{self.name} {chain.name}", "rules", "live")] = _words(chain)
+                wishes[(f"{self.name} {chain.name}", "rules", "live")] = self.words[chain.name]
         for part in self.parts():
             wishes |= part.wishes()
         return wishes
@@ -99,7 +112,9 @@ class OwnTable:
         for chain in self.table.chains:
             name = f"{self.name} {chain.name}"
             yield from field_difference(self, name, "hook", "live", _head(chain.head()), live.head(chain.name))
-            yield from field_difference(self, name, "rules", "live", _words(chain), Seen(live.words(chain.name)))
+            yield from field_difference(
+                self, name, "rules", "live", self.words[chain.name], Seen(live.words(chain.name))
+            )
         known = {chain.name for chain in self.table.chains}
         for extra in sorted(live.heads.keys() - known):
             yield from field_difference(self, f"{self.name} {extra}", "chain", "live", None, Seen("present"))
@@ -140,8 +155,7 @@ class OwnTable:
         before: Json = {"normal": value["normal"]} if isinstance(value, dict) else None
         after: Json = None
         if self.table is not None:
-            normal: list[Json] = [*nft_normal(_bodies(self.table))]
-            after = {"load": self.table.load, "normal": normal}
+            after = {"load": self.table.load, "normal": self.normal}
         why = f"{self.kind}: {', '.join(f'{d.resource} {d.field}' for d in different[:6])}"
         yield self.phase, Step(self.id, before, after, why)
 
@@ -179,12 +193,6 @@ class _Live:
     def words(self, chain: str) -> list[Json]:
         """The kernel's rules, in the words of the wanted ones."""
         return [_cut(rule_words(body)) for body in self.rules.get(chain, [])]
-
-
-def _words(chain: NftChain) -> list[Json]:
-    """Every rule in the words in which the kernel will list it: a rule that was wanted once always reads the same."""
-    objects: list[dict[str, Json]] = [{"rule": {"expr": line.expr}} for line in chain.lines]
-    return [_cut(rule_words(item["rule"])) for item in nft_normal(objects)]
 
 
 def _head(body: Mapping[str, Json]) -> str:

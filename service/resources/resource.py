@@ -7,7 +7,7 @@ from typing import Protocol, Self, TypeVar
 from service.model.changes import Difference, Op, Where
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
-from service.model.plans import PackageChange, Refusal
+from service.model.plans import GuestChange, PackageChange, Refusal
 from service.model.secret import Secret
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 
@@ -35,10 +35,11 @@ class Contribution:
     notes: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
     secrets: Mapping[str, Secret] = field(default_factory=dict)
+    guests: tuple[GuestChange, ...] = ()
 
 
 class Phase:
-    """The order of a plan: files that matter at boot, then the network, open before close, then daemons."""
+    """The order of a plan: files that matter at boot, then the network, open before close, daemons, guests'."""
 
     FILE = 10
     FORWARDING = 20
@@ -51,6 +52,7 @@ class Phase:
     DAEMON_FILE = 80
     LEASES = 85
     UNIT_UP = 90
+    PROXY = 92
     PACKAGE_DOWN = 95
     ON_CONFIRM = 100
 

@@ -122,6 +122,24 @@ class Asked(Protocol):
 
 
 @runtime_checkable
+class Proven(Protocol):
+    """It answers questions from the network once its step is done, whether or not it did before."""
+
+    def proofs(self, observed: HostObserved) -> Iterator[Probe]:
+        """Probes by the host itself, each `is_due`. They count where the plan has a step of it."""
+        ...
+
+
+@runtime_checkable
+class Ailing(Protocol):
+    """It may be in a bad state although it is as the spec says: no step of ours changes that."""
+
+    def ailments(self, observed: HostObserved) -> Iterator[str]:
+        """What is wrong, and what a person does about it, as sentences."""
+        ...
+
+
+@runtime_checkable
 class OnlyWatched(Protocol):
     """Nothing is ever written about it: where it could not be read, every other change may continue."""
 

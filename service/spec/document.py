@@ -22,6 +22,8 @@ from service.spec.strings import forbidden_in_file, wrong_in_string
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+_PEM = "-----BEGIN "
+"""A block scalar that begins so is PEM (RFC 7468): its lines are one text with blanks, however it was pasted."""
 MAX_EVENTS = 200_000
 MAX_PROBLEMS = 50
 
@@ -260,6 +262,8 @@ class _Builder:
             self._key(text, position, plain=plain)
             return
         path = self._path()
+        if event.style in ("|", ">") and text.startswith(_PEM):
+            text = " ".join(text.split())
         value: Value = text
         if plain and text in _NULLS:
             self.problem(position, NULL.hit(path, "the key has no value", "write a value, or remove the key"))

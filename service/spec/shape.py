@@ -23,7 +23,7 @@ MISSING_KEY = LintRule("missing-key", "error", "required keys are there")
 UNKNOWN_KEY = LintRule("unknown-key", "error", "every key is known and enforced")
 RULES = (TYPE, VALUE, MISSING_KEY, UNKNOWN_KEY)
 
-LATER = ("rollout", "web")
+LATER = ("rollout",)
 """Keys of the format that this version does not enforce yet, and so does not take."""
 
 MAX_FINDINGS = 1000

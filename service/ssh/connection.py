@@ -1,7 +1,7 @@
 """SSH connections to hosts, by asyncssh.
 
     SshDialer(key, dial=None, connect_s=10, login_s=15).connect(target) -> SshHost   a service.observe.connection.Dialer
-    SshHost.run .ask .close .is_closed   a service.observe.connection.Host
+    SshHost.run .ask .listen .close .is_closed   a service.observe.connection.Host
 
 Nothing is read from ~/.ssh or an agent, no host is trusted that shows no pinned key, every wait has an end, and every
 answer a size. `dial` makes the TCP socket instead of the library (into another network namespace, for one).
@@ -19,6 +19,7 @@ from service.errors import PasserelleError
 from service.observe.connection import Answer, Target
 from service.ssh.command import run_command
 from service.ssh.greeting import not_turned_away, reach
+from service.ssh.hint_channel import listen
 from service.ssh.keys import Pinned, pinned
 from service.ssh.shell import Shell
 from service.ssh.words import Phase, no_sudo, trouble_connecting, trouble_running
@@ -91,6 +92,15 @@ class SshHost:
             raise
         self._shell = shell
         return answer
+
+    async def listen(self, command: str, order: bytes, heard: Callable[[bytes], None]) -> None:
+        """See `service.observe.connection.Host.listen`."""
+        try:
+            await listen(self._connection, self.target, command, order, heard)
+        except PasserelleError:
+            raise
+        except Exception as error:
+            raise trouble_running(self.target, error, "its hints", 0) from error
 
     async def _bounded(self, work: Awaitable[T], what: str, timeout_s: float) -> T:
         try:

@@ -11,7 +11,7 @@ A connection that was made long ago proves nothing about who can log in now: aft
 place. If that fails, the old one stays in use, and the status says so. OpenSSH from 9.8 on counts failed logins by the
 client's address, and then refuses all of them for up to ten minutes. See PerSourcePenalties in sshd_config(5): 5 s for
 each failure, in force from 15 s on. So a refused key is not offered again within `AUTH_HOLD_S`, and logins to one host
-are `PACE_S` apart.
+are `PACE_S` apart, unless the one before has succeeded.
 """
 
 import asyncio
@@ -110,6 +110,7 @@ class Connections:
         self._doubts.pop(target.name, None)
         for hop in target.way:
             self._refused.pop(hop.login, None)
+            self._next_s.pop(hop.name, None)  # who waits already keeps the distance
         return made
 
     async def _pace(self, name: str) -> None:

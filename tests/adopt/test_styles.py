@@ -11,6 +11,7 @@ import pytest
 
 from service.adopt import Adopted, Material, adopt
 from service.adopt.against import against
+from service.adopt.alone import read_alone
 from service.cli import run
 from service.firewall.pve.node import Node, read_firewall
 from service.firewall.pve.render import render
@@ -45,8 +46,7 @@ def spec_of(text: str) -> HostSpec:
 
 def spec_in(text: str, shared: Mapping[str, str]) -> HostSpec:
     """The host's spec next to a fleet.yaml and groups/."""
-    files = {**shared, "hosts/pve1.yaml": text}
-    fleet = read_fleet(Tree({p: BlobEntry(p, p, t.encode()) for p, t in files.items()}), KINDS)
+    fleet = read_alone("pve1", text, shared)
     assert not fleet.has_errors, "\n".join(map(str, fleet.findings))
     return fleet.hosts["pve1"]
 

@@ -218,16 +218,6 @@ async def test_a_fault_tells_a_request_id_and_nothing_else(
     assert str(body["request_id"]) in caplog.text
 
 
-async def test_a_database_that_is_away_is_503_and_the_process_lives(world: World) -> None:
-    world.history._database.close()
-    path = world.history.path
-    path.rename(path.with_name("gone"))
-    path.mkdir()
-    for method, address in (("GET", "/api/v1/hosts"), ("GET", "/metrics"), ("GET", "/readyz")):
-        assert (await world.ask(method, address, token="psr_x")).status_code == 503, address
-    assert (await world.ask("GET", "/livez", token="")).status_code == 200
-
-
 @pytest.mark.parametrize("odd", ["vmbr\ud800", "\udc80\udcff", "\udfff\ud800", "\x00\x1b[2J", "\U000e0041"])
 async def test_what_a_host_calls_its_things_is_answered_whatever_it_is(world: World, odd: str) -> None:
     """A lone surrogate in a link's name was a 500."""

@@ -20,6 +20,7 @@ from service.model.listings import (
     LeaseListing,
     Listing,
     RevisionListing,
+    SiteListing,
     filters_of,
 )
 from tests.api.world import World, get
@@ -29,6 +30,7 @@ PATHS: dict[str, type[Listing]] = {
     "/api/v1/hosts": HostListing, "/api/v1/drift": DriftListing, "/api/v1/applies": ApplyListing,
     "/api/v1/drills": DrillListing, "/api/v1/revisions": RevisionListing, "/api/v1/events": EventListing,
     "/api/v1/leases": LeaseListing, "/api/v1/leases/history": LeaseHistoryListing,
+    "/api/v1/sites": SiteListing,
 }  # fmt: skip
 
 
@@ -68,6 +70,7 @@ ONE_OF_EACH = [
     ("hosts", "sync=OutOfSync", HostListing(sync="OutOfSync")),
     ("drift", "host=pve1", DriftListing(host="pve1")),
     ("events", "type=drift.found&host=pve2", EventListing(type="drift.found", host="pve2")),
+    ("sites", "host=pve1&name=www2.www.example.org", SiteListing(host="pve1", name="www2.www.example.org")),
     ("leases", "ip=10.10.10.9", LeaseListing(ip="10.10.10.9")),
 ]
 

@@ -14,6 +14,7 @@ from service.model.retention import Keep
 from service.model.runs import HostStatus
 from service.model.sources import SourceStanding
 from tests.api.world import NOW, World
+from tests.model.sites.looks import ISSUED, WINDOW
 
 Numbers = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -95,6 +96,20 @@ async def test_what_waits_is_latched_or_refused_is_a_number(world: World) -> Non
     world.desk.standing = SourceStanding("followed")
     found = await numbers(world)
     assert (of(found, "source_refused"), of(found, "source_state", state="followed")) == (0, 1)
+
+
+async def test_sites_have_their_certificate_their_failures_and_whether_they_answer(world: World) -> None:
+    found = await numbers(world)
+    www, waits = ({"host": "pve1", "site": name} for name in ("www.example.org", "waits.example.org"))
+    assert of(found, "site_state", **www, state="upstream-off") == 1
+    assert of(found, "site_state", **waits, state="waits-for-permit") == 1
+    assert (of(found, "site_trouble", **www), of(found, "site_trouble", **waits)) == (1, 0)
+    assert of(found, "site_certificate_expiry_timestamp_seconds", **www) == ISSUED.not_after
+    assert of(found, "site_certificate_expiry_timestamp_seconds", **waits) is None
+    assert of(found, "site_renewal_window_start_timestamp_seconds", **www) == WINDOW.start
+    assert of(found, "site_failed_orders", **www) == 0
+    assert of(found, "site_reachable", **www, **{"from": "host"}) == 1
+    assert of(found, "site_reachable", **www, **{"from": "outside"}) is None
 
 
 async def test_a_token_for_some_hosts_sees_the_numbers_of_those(world: World) -> None:

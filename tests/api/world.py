@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,9 +21,14 @@ from service.model.guests import PoolFill
 from service.model.observed import Lease
 from service.model.plans import Plan
 from service.model.runs import HostStatus, HostView
+from service.model.sites.records import SiteRecord, record_of
+from service.model.sites.states import SiteLook
+from service.model.sites.told import CertificateTold
 from service.model.sources import SourceStanding
-from service.model.states import Json
+from service.model.states import Json, Seen
 from service.model.trees import Commit
+from tests.model.sites.looks import ISSUED, SITE, WINDOW, answered, probes, told
+from tests.model.sites.looks import NOW as SITE_NOW
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 COMMIT = "c" * 40
@@ -249,6 +254,7 @@ class World:
             store.seen_leases(
                 host, [Lease(f"bc:24:11:00:00:{n:02x}", f"10.10.10.{n}", f"g{n}", 0) for n in (9, 100)], at=NOW
             )
+            store.seen_sites(host, [site(host), site(host, "waits.example.org", told(waits_for="permit"))], at=NOW)
             store.record_plan(plan(host), at=NOW)
             store.latch(host, "sha256:bad", apply_id="0" * 26, at=NOW)
         return self
@@ -288,6 +294,14 @@ async def get(world: World, path: str) -> dict[str, Any]:
 def drift(resource: str) -> Drift:
     """A bridge that is down."""
     return Drift(Difference("bridges", resource, "up", "live", "changed", True, False), "host")
+
+
+def site(host: str, name: str = "www.example.org", seen: CertificateTold | None = None) -> SiteRecord:
+    """A site whose upstream is off, or what its guest says."""
+    wanted = replace(SITE, host=host, name=name, names=(name, f"www2.{name}"))
+    issued = told(held=ISSUED, window=WINDOW)
+    seen_by = None if seen else probes(answered(502))
+    return record_of(SiteLook(wanted, Seen(seen or issued), probes=seen_by), SITE_NOW)
 
 
 def plan(host: str, after: str = "1") -> Plan:

@@ -4,7 +4,8 @@ import pytest
 
 from service.errors import HostRefused, Unreachable
 from service.model.observed import Watch
-from service.model.states import Seen, Unknown
+from service.model.states import Json, Seen, Unknown
+from service.model.telling import GuestWorkTold, Told
 from service.model.weighed import Weighed
 from tests.apply.wilful import FACT, ID, Fleet
 
@@ -86,6 +87,20 @@ async def test_packages_that_are_refused_or_fail_are_told_by_name(fleet: Fleet) 
     fleet.host.instead["packages"] = [{"state": "done", "packages": done}]
     with pytest.raises(HostRefused, match=r"dnsmasq could not be installed; apt says of dnsmasq: no space"):
         await fleet.hosts.install(fleet.spec, ["dnsmasq", "nftables"])
+
+
+async def test_packages_come_into_guests_one_by_one_and_a_refusal_names_the_guest(fleet: Fleet) -> None:
+    orders: list[dict[str, Json]] = [
+        {"guest": f"{name}@bc:24:11:00:00:02", "install": ["nginx", "openssl"]} for name in ("proxy", "mail")
+    ]
+    failed = {"openssl": {"state": "failed", "reason": "no\nspace"}}
+    fleet.host.instead["packages"] = [{"state": "done"}, {"state": "failed", "packages": failed}]
+    heard: list[Told] = []
+    with pytest.raises(HostRefused, match="apt in guest mail says of openssl: no space"):
+        await fleet.hosts.guests(fleet.spec, "install", orders, heard.append)
+    assert fleet.host.verbs == ["packages", "packages"]
+    said = "installing nginx, openssl"
+    assert heard == [GuestWorkTold("proxy", said), GuestWorkTold("mail", said)]
 
 
 async def test_a_quarantine_is_lifted_and_what_is_none_is_refused(fleet: Fleet) -> None:

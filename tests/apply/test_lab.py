@@ -27,7 +27,7 @@ from service.ssh.pool import Connections
 from service.work import InPlace
 from tests.apply.clocks import QuickClock
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=1)
 
 ID = "01JD0000000000000000000000"
 PATH = "/etc/dnsmasq.d/passerelle.conf"

@@ -1,5 +1,6 @@
 """What answered before a change must answer after it: over a real sshd, with real sockets."""
 
+import os
 import socket
 import socketserver
 import threading
@@ -21,7 +22,8 @@ from tests.ssh.sshd import Sshd, free_port
 
 pytestmark = pytest.mark.host
 
-RESOLVER = "127.81.0.53"
+RESOLVER = f"127.{64 + (os.getpid() >> 16) % 64}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+"""Of this process: another one of pytest's may run another of these tests at the same time."""
 
 
 class Names(socketserver.BaseRequestHandler):
@@ -153,6 +155,32 @@ async def test_what_did_not_answer_before_proves_nothing(careful: Careful, names
     assert (await careful.change()).ending == "confirmed"
     assert careful.probes[f"tcp 127.0.0.1:{shut}"].before == "connection refused"
     assert careful.probes[f"dns {RESOLVER}"].before == "SERVFAIL"
+
+
+async def test_what_the_change_is_to_make_answer_has_to_answer_after_it(careful: Careful) -> None:
+    before, shut = careful.scratch.state(), free_port()
+    careful.checks = [Probe("tcp", "127.0.0.1", port=shut, timeout_s=1, is_due=True)]
+    ended = await careful.change()
+    assert (ended.ending, ended.cause) == ("rolled_back", "probe lost")
+    assert ended.error.endswith(f"so the host rolled back: tcp 127.0.0.1:{shut}: connection refused")
+    assert careful.scratch.state() == before
+
+
+async def test_what_answers_once_the_change_is_in_force_confirms_it(careful: Careful) -> None:
+    shut = free_port()
+    careful.checks = [Probe("tcp", "127.0.0.1", port=shut, timeout_s=1, is_due=True)]
+    servers: list[socket.socket] = []
+
+    def come(told: Told) -> None:
+        if after_the_change(told):
+            servers.append(socket.create_server(("127.0.0.1", shut)))
+
+    careful.on_told = come
+    ended = await careful.change()
+    servers[0].close()
+    assert ended.ending == "confirmed"
+    record = careful.probes[f"tcp 127.0.0.1:{shut}"]
+    assert (record.before, record.after) == ("connection refused", "ok")
 
 
 async def test_a_check_of_the_spec_that_is_lost_undoes_the_change(careful: Careful) -> None:

@@ -17,7 +17,7 @@ from service.apply.drilling import LATE_S, judged, why_not
         (
             {"cause": "asked: probe lost: dns 10.0.0.1: no answer; ssh: \x1b[31mno"},
             "probe lost",
-            "something that answered before the change did not answer after it, so the host rolled back: "
+            "something that has to answer after the change did not, so the host rolled back: "
             "dns 10.0.0.1: no answer; ssh:  [31mno",
         ),
         ({"cause": "made up"}, "made up", "made up"),

@@ -306,7 +306,6 @@ async def test_the_host_side_file_is_brought_once_and_again_when_it_was_damaged(
 
 
 async def test_a_host_without_room_for_the_file_says_so(controller: Controller, sshd: Sshd) -> None:
-    (controller.scratch.root / "var/lib").mkdir(parents=True)
     (controller.scratch.root / "var/lib/passerelle").write_bytes(b"a file where the folder should be")
     host = await controller.dialer.connect(sshd.target())
     with pytest.raises(HostRefused, match="cannot be written"):

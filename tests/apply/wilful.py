@@ -13,7 +13,8 @@ from service.observe.connection import Answer, Target
 from tests.laws.host import printed
 from tests.laws.specs import head, spec_of
 from tests.reconcile.clocks import PassingClock, StoppedClock
-from tests.scenarios.played_host import Line, Lines, Looks, PlayedHost, Result
+from tests.scenarios.played_host import PlayedHost, Result
+from tests.scenarios.played_lines import Line, Lines, Looks
 
 FACT = "sysctl:net.ipv4.ip_forward"
 ID = "01TEST"

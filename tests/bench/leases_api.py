@@ -28,15 +28,15 @@ import uvicorn
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP))
 
-from fastapi import FastAPI  # noqa: E402
-from starlette.responses import Response  # noqa: E402
+from fastapi import FastAPI
+from starlette.responses import Response
 
-from service.api.create import create_app  # noqa: E402
-from service.api.parts import Parts, RequestLimits  # noqa: E402
-from service.api.values import Reader  # noqa: E402
-from service.clock import SystemClock  # noqa: E402
-from service.history import History, open_history  # noqa: E402
-from service.model.observed import Lease  # noqa: E402
+from service.api.create import create_app
+from service.api.parts import Parts, RequestLimits
+from service.api.values import Reader
+from service.clock import SystemClock
+from service.history import History, open_history
+from service.model.observed import Lease
 
 START = datetime.now(UTC) - timedelta(days=1)
 GOALS = {"constant": 2.0, "small": 1.5}

@@ -31,21 +31,21 @@ from typing import Any
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP))
 
-from service.api.create import create_app  # noqa: E402
-from service.api.parts import Parts  # noqa: E402
-from service.api.server import serve  # noqa: E402
-from service.api.values import share_the_processor  # noqa: E402
-from service.clock import SystemClock  # noqa: E402
-from service.formats.read_once import forget  # noqa: E402
-from service.model.observed import HostObserved, Watch  # noqa: E402
-from service.model.states import Seen  # noqa: E402
-from service.plan.make import make_plan  # noqa: E402
-from service.resources.desired import LastApplied  # noqa: E402
-from service.spec.host import HostSpec  # noqa: E402
-from service.workers import Workers  # noqa: E402
-from tests.laws.specs import head  # noqa: E402
-from tests.plan.test_growth import COUNTS, quad, quad_text, settled  # noqa: E402
-from tests.reconcile.rooms import Hosts, Room, a_room  # noqa: E402
+from service.api.create import create_app
+from service.api.parts import Parts
+from service.api.server import serve
+from service.api.values import share_the_processor
+from service.clock import SystemClock
+from service.formats.read_once import forget
+from service.model.observed import HostObserved, Watch
+from service.model.states import Seen
+from service.plan.make import make_plan
+from service.resources.desired import LastApplied
+from service.spec.host import HostSpec
+from service.workers import Workers
+from tests.laws.specs import head
+from tests.plan.test_growth import COUNTS, quad, quad_text, settled
+from tests.reconcile.rooms import Hosts, Room, a_room
 
 GROWTH = 1.2
 """The most that cost may grow with the number of bridges, as an exponent."""

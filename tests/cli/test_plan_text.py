@@ -20,6 +20,7 @@ DIFFERENCE = {
 SUMMARY = {"steps": 1, "packages": 0, "refusals": 0, "opens": 2, "closes": 9, "cut": []}
 FILE = {"path": "/etc/x.conf", "size": 20, "diff": ["@@ -0,0 +1 @@", "+\tone"], "cut": 0, "is_secret": False}
 REFUSAL = {"rule": "management-path", "what": "it would cut", "hint": "mean it"}
+GUEST = {"name": "web", "action": "create", "what": "create guest web in vmbr0 and start it", "order": {}}
 
 
 def body(**more: Any) -> dict[str, Any]:
@@ -54,6 +55,8 @@ def shown(**more: Any) -> list[str]:
         ({"summary": None}, "1 step"),
         ({"refusals": [REFUSAL]}, "refused (1 reason), 1 step, opens 2, closes 9, no guest loses its link"),
         ({"steps": []}, "no changes"),
+        ({"guests": [GUEST]}, "1 step, 1 guest, opens 2, closes 9, no guest loses its link"),
+        ({"steps": [], "guests": [GUEST], "summary": None}, "0 steps, 1 guest"),
         ({"steps": [], "drifts": [DIFFERENCE]}, "1 difference, no changes"),
     ],
 )
@@ -151,3 +154,9 @@ def test_a_terminal_gets_colours_and_folded_lines(monkeypatch: pytest.MonkeyPatc
     assert "\x1b[32m" in said
     monkeypatch.setenv("NO_COLOR", "1")
     assert on_terminal([line]) == "  + ip saddr 10.10.10.0/24 tcp dport {\n    80, 443 } accept\n"
+
+
+def test_guests_are_listed_with_what_is_done_to_them() -> None:
+    said = shown(guests=[GUEST, GUEST | {"action": "set", "what": "set mounts of guest dev"}])
+    start = said.index("Guests (a rollback leaves them)")
+    assert said[start + 1 : start + 3] == ["  + create guest web in vmbr0 and start it", "  ~ set mounts of guest dev"]

@@ -16,7 +16,7 @@ sync: {sync}
 connection:
   address: {address}
   host_keys: [{host_key}]
-  confirm_timeout: 15s
+  confirm_timeout: 30s
 {extra}interfaces:
   enp1s0: {{addresses: [{uplink}/24], gateway: 198.51.100.1}}
 bridges:

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.evidence import evidence, transactions
 from tests.e2e.story import Story
 
-pytestmark = [pytest.mark.lab(minutes=4), pytest.mark.every_suite]
+pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite(full=True)]
 
 ARMED = ["timer", "watcher", "boot unit", "way in"]
 NAMES = [*ARMED, "watcher fired", "timer fired", "rollback", "new connection"]
@@ -25,6 +25,7 @@ def drill(story: Story) -> tuple[int, dict[str, Any]]:
     return done.returncode, found
 
 
+@pytest.mark.every_suite
 def test_a_drill_proves_the_switch_and_changes_nothing(story: Story) -> None:
     commit = story.apply(story.spec(), "as usual")
     story.wait_rounds()

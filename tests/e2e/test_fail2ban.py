@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.story import Story
 
-pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite]
+pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite(full=True)]
 
 GUESSER, CONTROLLER = "198.18.0.80", "198.18.0.10"
 JAILS = "fail2ban: {jails: [sshd], maxretry: 3, findtime: 10m, bantime: 1h}\n"
@@ -73,6 +73,7 @@ def drift_beside_the_unit(story: Story) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.every_suite
 def test_a_guesser_is_banned_and_the_controller_never(guarded: Story) -> None:
     guarded.host.sh("fail2ban-client unban --all")
     guarded.field.wait_for(lambda: bans(guarded) == {"sshd": []}, "the jail is seen up")
@@ -128,6 +129,7 @@ def test_a_jail_that_cannot_hear_sshd_is_told_and_never_in_sync(guarded: Story) 
     guarded.field.wait_for(lambda: guarded.status()["sync"] == "Synced", "it hears again")
 
 
+@pytest.mark.every_suite
 def test_a_guesser_is_banned_though_sshd_writes_under_its_later_name(guarded: Story) -> None:
     """As OpenSSH 9.8 and later do, which Debian 12 has from backports; fail2ban 1.0.2's own filter knows sshd only."""
     drop_in = "/etc/systemd/system/ssh.service.d/named.conf"
@@ -148,6 +150,7 @@ def test_a_guesser_is_banned_though_sshd_writes_under_its_later_name(guarded: St
         guarded.host.sh(f"rm {drop_in}; systemctl daemon-reload; systemctl restart ssh")
 
 
+@pytest.mark.every_suite
 def test_the_jail_and_its_bans_are_there_after_a_reboot(guarded: Story) -> None:
     ban(guarded)
     guarded.host.reboot()

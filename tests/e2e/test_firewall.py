@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.repository import Repository
 from tests.e2e.story import Story
 
-pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite]
+pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite(full=True)]
 
 FLEET = """\
 passerelle: 1
@@ -97,6 +97,7 @@ def assert_walled(story: Story) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.every_suite
 def test_what_is_allowed_is_reached_and_the_rest_is_not(walled: Story) -> None:
     walled.guests["dev"].wait_for_address()
     assert_walled(walled)
@@ -108,6 +109,7 @@ def test_a_set_with_an_exception_lets_some_ping(walled: Story) -> None:
     assert walled.host.lab.run_in("ctl", ping).returncode != 0
 
 
+@pytest.mark.every_suite
 def test_dhcp_and_dns_work_though_all_else_is_dropped(walled: Story) -> None:
     for name in ("dev", "alpine"):
         walled.guests[name].stop()
@@ -137,6 +139,7 @@ def test_a_neighbour_of_the_uplink_does_not_reach_a_guest(walled: Story) -> None
         lab.run_in("provider", ["ip", "route", "del", *route])
 
 
+@pytest.mark.every_suite
 def test_a_rule_deleted_in_the_kernel_is_seen_and_put_back(walled: Story) -> None:
     apply(walled, walled.spec(sync="approve") + RULES, "only look")
     rules = [item["rule"] for item in json.loads(walled.host.sh(TABLE))["nftables"] if "rule" in item]
@@ -189,6 +192,7 @@ def test_a_firewall_that_shuts_the_service_out_is_refused(walled: Story) -> None
     apply(walled, walled.spec() + RULES, "let in")
 
 
+@pytest.mark.every_suite
 def test_it_is_there_again_after_a_reboot(walled: Story) -> None:
     walled.host.reboot()
     walled.guests["dev"].wait_for_address()

@@ -9,7 +9,7 @@ from service.lab import Guest
 from tests.e2e.story import Story
 from tests.e2e.test_firewall import CONNECT, FLEET, RULES, apply, inside, outside
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=1)
 
 DEV, ADDRESS = "bc:24:11:00:00:01", "10.10.10.10"
 GUEST = """\

@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.story import NAT, Story
 
-pytestmark = [pytest.mark.lab(minutes=1), pytest.mark.every_suite]
+pytestmark = [pytest.mark.lab(minutes=1), pytest.mark.every_suite(full=True)]
 
 UNIT = "/etc/systemd/system/passerelle-nft.service"
 LINK = "/etc/systemd/system/sysinit.target.wants/passerelle-nft.service"

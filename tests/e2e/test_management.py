@@ -17,7 +17,7 @@ MOVED = "198.51.100.51"
 
 def quick(spec: str) -> str:
     """A spec whose changes do not wait long for their confirmation."""
-    return spec.replace("confirm_timeout: 15s", "confirm_timeout: 8s")
+    return spec.replace("confirm_timeout: 30s", "confirm_timeout: 8s")
 
 
 def wait_for_refusal(story: Story, commit: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from service.lab import Guest
 from tests.e2e.story import Story
 
-pytestmark = [pytest.mark.lab(minutes=4), pytest.mark.every_suite]
+pytestmark = [pytest.mark.lab(minutes=4), pytest.mark.every_suite(full=True)]
 
 ALPINE = '  alpine: {mac: "BC:24:11:00:00:02"}\n'
 GHOST = '  ghost: {mac: "BC:24:11:00:00:99"}\n'
@@ -99,6 +99,7 @@ def test_a_silent_guest_has_no_name_until_the_spec_gives_it_one(story: Story, al
     assert story.pings("dev", "alpine")
 
 
+@pytest.mark.every_suite
 def test_a_declared_name_is_given_to_no_other_guest_and_others_are_free(story: Story, alpine: Guest) -> None:
     story.apply(story.spec().replace(ALPINE, ALPINE + GHOST), "a ghost is declared, too")
     owner = address_of(story, "dev")
@@ -130,6 +131,7 @@ def test_a_guest_is_named_by_its_own_settings_on_the_host(story: Story, alpine: 
     story.field.wait_for(lambda: lease_names(story)[alpine.mac.lower()] == "*", "nobody again", timeout_s=60)
 
 
+@pytest.mark.every_suite
 def test_leases_move_with_their_file_and_history_tells_who_had_what(story: Story, alpine: Guest) -> None:
     address = alpine.address()
     story.wait_rounds()

@@ -6,7 +6,7 @@ from service.lab import Lab
 from service.lab.field import Field
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=1)
 
 BY_HAND = b"""\
     auto lo

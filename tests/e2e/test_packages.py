@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=1)
 
 NAMED = "packages: {dnsmasq: present}\nservices: {named: disabled}\n"
 

@@ -32,7 +32,7 @@ SWITCHES = [
 
 def on_the_way(story: Story, sync: str = "auto") -> str:
     """The seed's host with a second network from which a guest is reached."""
-    text = story.spec(sync=sync).replace("confirm_timeout: 15s", "confirm_timeout: 60s")
+    text = story.spec(sync=sync).replace("confirm_timeout: 30s", "confirm_timeout: 60s")
     return text.replace("bridges:\n", OUTER, 1) + PUBLISHED
 
 

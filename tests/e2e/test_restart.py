@@ -73,7 +73,7 @@ def ended(story: Story, apply_id: str) -> dict[str, Any]:
 
 def test_an_apply_whose_service_died_is_undone_by_the_host_and_tried_once_more(story: Story) -> None:
     story.apply(story.spec(), "as usual")
-    hasty = story.spec(cache_size=888).replace("confirm_timeout: 15s", "confirm_timeout: 8s")
+    hasty = story.spec(cache_size=888).replace("confirm_timeout: 30s", "confirm_timeout: 8s")
     with killed_while_armed(story, hasty, "nobody will confirm") as (apply_id, commit):
         assert b"cache-size=888" in story.host.read(CONF)
         story.field.wait_for(lambda: state(story, apply_id) == "rolled_back", "the host undid it", timeout_s=60)
@@ -91,7 +91,7 @@ def test_an_apply_whose_service_died_is_undone_by_the_host_and_tried_once_more(s
 
 def test_the_second_time_in_a_row_it_is_latched(story: Story) -> None:
     good = story.apply(story.spec(), "as usual")
-    hasty = story.spec(cache_size=889).replace("confirm_timeout: 15s", "confirm_timeout: 8s")
+    hasty = story.spec(cache_size=889).replace("confirm_timeout: 30s", "confirm_timeout: 8s")
     with killed_while_armed(story, hasty, "nobody will confirm") as (first, commit):
         story.field.wait_for(lambda: state(story, first) == "rolled_back", "the host undid it", timeout_s=60)
     done = set(transactions(story.host))
@@ -159,7 +159,7 @@ def test_what_a_confirmed_but_unrecorded_apply_made_is_still_known_as_ours(story
 
 def test_a_rollback_that_failed_while_nobody_looked_is_told_with_the_console_and_released(story: Story) -> None:
     story.apply(story.spec(extra=CONSOLE), "with a console")
-    hasty = story.spec(extra=CONSOLE, cache_size=889).replace("confirm_timeout: 15s", "confirm_timeout: 8s")
+    hasty = story.spec(extra=CONSOLE, cache_size=889).replace("confirm_timeout: 30s", "confirm_timeout: 8s")
     with killed_while_armed(story, hasty, "nobody will confirm") as (apply_id, commit):
         story.host.sh(f"rm {CONF} && mkdir {CONF}")  # somebody is in the way of the rollback
         over = ("rollback_failed", "rolled_back")
@@ -193,7 +193,7 @@ def test_a_rollback_that_failed_while_nobody_looked_is_told_with_the_console_and
 
 def test_an_apply_that_a_power_cut_ended_is_told_and_the_host_is_compared_once_it_is_up(story: Story) -> None:
     story.apply(story.spec(), "as usual")
-    slow = story.spec(cache_size=890).replace("confirm_timeout: 15s", "confirm_timeout: 5m")
+    slow = story.spec(cache_size=890).replace("confirm_timeout: 30s", "confirm_timeout: 5m")
     with killed_while_armed(story, slow, "nobody will confirm") as (apply_id, commit):
         story.host.power_cut()
     assert journal(story, apply_id)["verified_old"] is None  # at boot the daemons were not up yet

@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.story import Story
 
-pytestmark = [pytest.mark.lab(minutes=4), pytest.mark.every_suite]
+pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite]
 
 
 def test_the_uplink_has_its_address_and_the_only_default_route(story: Story) -> None:
@@ -65,6 +65,7 @@ def test_leases_are_known_to_the_api_with_the_guests_names(story: Story) -> None
     assert {(lease["ip"], lease["mac"], lease["active"]) for lease in leases} == {(address, "bc:24:11:00:00:01", True)}
 
 
+@pytest.mark.every_suite(full=True)
 def test_ten_applies_leave_one_masquerade_and_every_guest_attached(story: Story) -> None:
     for turn in range(10):
         story.apply(story.spec(cache_size=300 + turn), f"cache of {300 + turn}")
@@ -87,6 +88,7 @@ def test_what_is_there_comes_back_after_a_reboot(story: Story) -> None:
     assert story.drift() == []
 
 
+@pytest.mark.every_suite(full=True)
 def test_without_its_nat_section_the_masquerade_is_gone(story: Story) -> None:
     story.apply(story.spec(nat=""), "no NAT")
     assert story.masquerades() == 0

@@ -11,7 +11,7 @@ from service.lab.field import Field
 from tests.e2e.evidence import transactions
 from tests.e2e.story import Story
 
-pytestmark = [pytest.mark.lab(minutes=5), pytest.mark.every_suite(full=True)]
+pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite(full=True)]
 
 CONTROLLER = "198.18.0.10"
 SUDOERS = "/etc/sudoers.d/passerelle"

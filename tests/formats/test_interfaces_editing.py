@@ -126,15 +126,16 @@ WANTED = st.builds(
 
 def edited(data: bytes, change: SetStanza | RemoveStanza) -> bytes:
     """The file, edited. Netmasks count over all stanzas of an interface, so one of another stanza may be in the
-    way, which is refused. So is an address for the port of a bridge. Without either there is no such reason."""
+    way, which is refused. So is an address for the port of a bridge, and what would wake a stanza that is ignored.
+    Without any of these there is no such reason."""
     try:
         return edit(data, [change])
     except InputError:
         wanted = change.wanted if isinstance(change, SetStanza) else WantedStanza()
         own = wanted.bridge.ports if wanted.bridge else ()
-        assume(
-            b"netmask" not in data and change.name not in own and change.name not in boot_ports(load({MAIN_FILE: data}))
-        )
+        now = load({MAIN_FILE: data})
+        assume(b"netmask" not in data and change.name not in own and change.name not in boot_ports(now))
+        assume(not now.ignored)
         raise
 
 
@@ -193,6 +194,15 @@ def test_a_removed_interface_is_gone_and_no_other_means_anything_else(data: byte
     assert others(meanings(after), name, before) == others(before, name, meanings(after))
     if name in before:
         assert name not in after.files[MAIN_FILE].auto
+
+
+def test_what_would_wake_an_ignored_stanza_is_refused_and_says_which_line_to_remove() -> None:
+    """ifupdown2 of Debian 12 takes one stanza with `bridge-vlan-aware yes`, and ignores the next one."""
+    first, second = (f"iface {name} inet manual\n\tbridge-vlan-aware yes\n".encode() for name in ("vmbr0", "vmbr1"))
+    with pytest.raises(InputError, match="without harm: it would change vmbr1") as refused:
+        edit(first + second, [RemoveStanza("vmbr0")])
+    assert refused.value.hint.startswith("ifupdown2 ignores the stanza of vmbr1 now")
+    assert edit(first + second, [RemoveStanza("vmbr1")]) == first
 
 
 @pytest.mark.long

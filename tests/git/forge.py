@@ -1,6 +1,7 @@
 """A source repository that tests write to with the real git, without a work tree."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,19 @@ _CLEAN = {
 
 # Path -> content, or -> (mode, object id); paths and contents as text or bytes.
 Entries = Mapping[Any, Any]
+
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+
+
+def _plain(entries: Entries) -> dict[str, bytes]:
+    """Path and content of each file; nothing where one is odd, and so has to be written object by object."""
+    files = {}
+    for path, value in entries.items():
+        if not (isinstance(path, str) and isinstance(value, str | bytes) and _PLAIN_NAME.fullmatch(path)):
+            return {}
+        files[path] = value if isinstance(value, bytes) else value.encode()
+    return files
 
 
 class Forge:
@@ -89,7 +103,31 @@ class Forge:
         orphan: bool = False,
     ) -> str:
         """A commit with exactly these files on top of the branch."""
+        if files := _plain(entries):
+            return self._imported(files, branch, message, is_first=orphan or not self._has(branch))
         heads = self.git("for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}").split()
         commit = self.commit_tree(self.tree(entries), *([] if orphan else heads), message=message)
         self.git("update-ref", f"refs/heads/{branch}", commit)
         return commit
+
+    def _has(self, branch: str) -> bool:
+        packed = self.path / "packed-refs"
+        return (self.path / "refs" / "heads" / branch).is_file() or (
+            packed.is_file() and f" refs/heads/{branch}\n" in packed.read_text()
+        )
+
+    def _imported(self, files: Mapping[str, bytes], branch: str, message: str, *, is_first: bool) -> str:
+        """The same commit as object by object, by one process: git-fast-import(1). The branch's commit before it is
+        its parent, but for the first one."""
+        ref, who = f"refs/heads/{branch}", f"{_CLEAN['GIT_AUTHOR_NAME']} <{_CLEAN['GIT_AUTHOR_EMAIL']}>"
+        head = f"committer {who} {_CLEAN['GIT_COMMITTER_DATE']}\n".encode() + _data(message.encode())
+        lines = [b"reset refs/heads/%s\n" % branch.encode()] if is_first else []
+        lines += [f"commit {ref}\nmark :1\n".encode(), head, *([] if is_first else [f"from {ref}^0\n".encode()])]
+        lines.append(b"deleteall\n")
+        for path, content in files.items():
+            lines += [f"M 100644 inline {path}\n".encode(), _data(content)]
+        return self.git("fast-import", "--quiet", "--force", "--done", stdin=b"".join([*lines, b"get-mark :1\ndone\n"]))
+
+
+def _data(content: bytes) -> bytes:
+    return b"data %d\n%s\n" % (len(content), content)

@@ -13,6 +13,7 @@ from service.git.child import GitLimits
 from service.git.mirror import PACKS_BEFORE_REPACK, Mirror
 from service.git.source import parse_source
 from service.model.sources import Advanced, Empty, Failed, Fetched, Missing, Rewound, Unchanged
+from tests.calls import counted
 
 FLEET = {"fleet.yaml": "passerelle: 1\n"}
 ONE = FLEET | {"hosts/pve1.yaml": "host: pve1\n"}
@@ -33,6 +34,16 @@ def test_a_push_is_seen_once_and_then_unchanged(forge: Forge, mirror: Mirror) ->
     second = forge.push(TWO)
     assert mirror.fetch(first) == Advanced(second, first)
     assert mirror.fetch(second) == Unchanged(second)
+
+
+def test_a_look_at_what_is_unchanged_takes_two_commands(forge: Forge, mirror: Mirror) -> None:
+    """A service looks each minute, for ever: one command asks the mirror, and one the source."""
+    head = forge.push(ONE)
+    mirror.fetch(None)
+    mirror.fetch(head)
+    with counted() as calls:
+        assert mirror.fetch(head) == Unchanged(head)
+    assert calls["git/child.py:run"] == 2
 
 
 def test_what_was_not_accepted_comes_back_until_it_is(forge: Forge, mirror: Mirror) -> None:

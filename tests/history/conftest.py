@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from service.history import History, open_history
-from tests.state_folders import NAME, made, opened_copy
+from service.history import History
+from tests.state_folders import NAME, Patterns, in_both_kinds
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    in_both_kinds(metafunc)
 
 
 @pytest.fixture
@@ -18,15 +22,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / NAME
 
 
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state folder of a service that saw nothing yet."""
-    folder = tmp_path_factory.mktemp("history") / "empty"
-    open_history(made(folder / NAME)).close()
-    return folder
-
-
 @pytest.fixture
-def history(empty: Path, path: Path) -> Iterator[History]:
-    with opened_copy(empty, path.parent) as opened:
+def history(database: str, patterns: Patterns, tmp_path: Path) -> Iterator[History]:
+    with patterns.opened(database, tmp_path / "state") as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""One room knows the database's dialect: no other part of the service contains any of it."""
+"""A room for each database knows its dialect: no other part of the service contains any of it."""
 
 import ast
 import re
@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 SERVICE = Path(__file__).parents[2] / "service"
-ROOM = SERVICE / "history" / "sqlite"
-NAMES = re.compile(r"sqlite3|sqlite_\w+|exec_driver_sql|on_conflict_\w+|excluded|with_variant|executescript")
-TEXT = re.compile(r"\bPRAGMA\b|\bGLOB\b|\bBEGIN\b|\bON CONFLICT\b|\bjson_\w+\(|\bunixepoch\b|^sqlite:")
+ROOM, SERVER = SERVICE / "history" / "sqlite", SERVICE / "history" / "postgres"
+NAMES = re.compile(
+    r"sqlite3|sqlite_\w+|exec_driver_sql|on_conflict_\w+|with_variant|executescript|psycopg\w*|postgresql_\w+"
+)
+TEXT = re.compile(r"\bPRAGMA\b|\bGLOB\b|\bBEGIN\b|\bjson_\w+\(|\bunixepoch\b|^sqlite:|\bpg_\w+\(|\bANALYZE\b|^postgres")
 
 
-def words_of_sqlite(source: str) -> Iterator[str]:
-    """What only SQLite understands: names in the code, words in its texts; a docstring may say them."""
+def words_of_one(source: str) -> Iterator[str]:
+    """What only one database understands: names in the code, words in its texts; a docstring may say them."""
     module = ast.parse(source)
     said = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
     for node in ast.walk(module):
@@ -27,18 +29,20 @@ def words_of_sqlite(source: str) -> Iterator[str]:
             yield from (f"{node.lineno}: {found}" for found in TEXT.findall(node.value))
 
 
-def test_only_one_room_knows_sqlite() -> None:
+def test_only_its_room_knows_a_database() -> None:
     found = [
         f"{path.relative_to(SERVICE)}:{words}"
         for path in (SERVICE / "history").rglob("*.py")
-        if not path.is_relative_to(ROOM)
-        for words in words_of_sqlite(path.read_text())
+        if not path.is_relative_to(ROOM) and not path.is_relative_to(SERVER)
+        for words in words_of_one(path.read_text())
     ]
-    assert found == [], "say it in service/history/sqlite/, and call it by what it does"
+    assert found == [], "say it in service/history/sqlite/ and postgres/, and call it by what it does"
 
 
-def test_the_room_itself_would_be_noticed() -> None:
-    assert all(list(words_of_sqlite((ROOM / f"{name}.py").read_text())) for name in ("engine", "statements", "file"))
+def test_the_rooms_themselves_would_be_noticed() -> None:
+    rooms = {ROOM: ("engine", "statements", "file"), SERVER: ("engine", "statements", "server")}
+    files = [folder / f"{name}.py" for folder, names in rooms.items() for name in names]
+    assert all(list(words_of_one(file.read_text())) for file in files)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +59,8 @@ def test_the_room_itself_would_be_noticed() -> None:
     ],
 )
 def test_each_word_of_it_is_known(line: str) -> None:
-    assert list(words_of_sqlite(line))
+    assert list(words_of_one(line))
 
 
 def test_a_docstring_may_say_why() -> None:
-    assert list(words_of_sqlite('"""BEGIN IMMEDIATE: see sqlite/engine.py."""\n')) == []
+    assert list(words_of_one('"""BEGIN IMMEDIATE: see sqlite/engine.py."""\n')) == []

@@ -4,6 +4,7 @@ import pytest
 
 from service.errors import InputError
 from service.history import History
+from service.history.store.changes import MAX_FINDINGS
 from service.model.changes import Difference, Drift
 from service.model.events import SourceTrouble
 from service.model.facts import Step
@@ -11,6 +12,7 @@ from service.model.listings import EventListing, RevisionListing
 from service.model.plans import FileChange, PackageChange, Plan, Refusal
 from service.model.runs import Phase
 from service.model.secret import Secret
+from service.model.states import Json
 from service.model.trees import Commit
 
 SECOND = timedelta(seconds=1)
@@ -211,6 +213,23 @@ def test_revisions_come_newest_first_and_are_recorded_once(history: History, now
     assert refused is not None
     assert refused.reason == "rewound"
     assert len([e for e in queries.events(EventListing(limit=100)).items if e.type == "revision.accepted"]) == 5
+
+
+def test_of_many_findings_every_error_is_kept_and_what_is_left_out_is_counted(history: History, now: datetime) -> None:
+    warnings: list[Json] = [{"rule": "w", "severity": "warning", "what": f"{n}"} for n in range(MAX_FINDINGS)]
+    errors: list[Json] = [{"rule": "e", "severity": "error", "what": f"{n}"} for n in range(7)]
+    history.store.refuse_revision(commit_of(1, now), reason="7 errors", at=now, findings=[*warnings, *errors])
+    found = history.queries.revision(f"{1:040x}")
+    assert found is not None
+    assert list(found.findings[:7]) == errors
+    assert list(found.findings[7:-1]) == warnings[: MAX_FINDINGS - 8]
+    last = found.findings[-1]
+    assert isinstance(last, dict)
+    assert last["what"] == "8 more findings are not kept here"
+    history.store.refuse_revision(commit_of(2, now), reason="", at=now, findings=warnings)
+    whole = history.queries.revision(f"{2:040x}")
+    assert whole is not None
+    assert list(whole.findings) == warnings
 
 
 def test_a_refused_revision_can_be_accepted_later(history: History, now: datetime) -> None:

@@ -24,6 +24,7 @@ from service.model.observed import Lease, Watch
 from service.model.plans import Plan
 from service.model.runs import HostStatus
 from service.model.sightings import Sighting
+from service.model.sites.records import SiteRecord
 
 MINUTE = timedelta(minutes=1)
 DESIRED: list[Any] = [["bridges", "vmbr0", "up", "live", True]]
@@ -50,6 +51,7 @@ def lived(history: History, host: str, at: datetime) -> None:
     store.ask_release(host, apply_id, by="ann", reason="looked", at=at)
     store.keep_sighting(Sighting(host, at, "f", "ab", Watch(), b"sent"))
     store.seen_leases(host, [Lease("bc:24:11:00:00:01", "10.10.10.9", "dev", 0)], at=at)
+    store.seen_sites(host, [SiteRecord(host, "www.example.org", "published", "well", "issued.")], at=at)
     store.set_drift(host, [Drift(Difference("bridges", "vmbr0", "up", "live", "changed", True, False), "host")], at=at)
 
 
@@ -145,7 +147,8 @@ def test_of_two_names_with_a_state_each_the_new_one_holds(history: History, now:
     lived(history, "pve9", now)
     both = {name: count + rows(history, "pve9")[name] for name, count in rows(history, "pve1").items()}
     assert history.store.rename_host("pve1", "pve9", at=now + 2 * MINUTE)
-    one_each = dict.fromkeys(("hosts", "bases", "sightings", "releases", "lease_looks", "leases", "latches"), 1)
+    alone = ("hosts", "bases", "sightings", "releases", "lease_looks", "leases", "latches", "sites")
+    one_each = dict.fromkeys(alone, 1)
     assert rows(history, "pve9") == both | one_each | {"events": both["events"] + 1}
     assert set(rows(history, "pve1").values()) == {0}
     queries = history.queries

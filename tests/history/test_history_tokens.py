@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from service.errors import InputError, StoreError
 from service.history import History, open_history
 from service.history.pepper import parse_token, read_pepper
+from service.history.store.known_tokens import KEPT, KnownToken, KnownTokens
 from service.model.access import Principal, is_selector
 from service.model.secret import Secret
 
@@ -153,3 +154,38 @@ def test_the_seal_of_secrets_lasts_as_long_as_the_pepper_and_is_not_it(tmp_path:
     assert first.seal == read_pepper(tmp_path / "token.pepper").seal
     assert first.seal != second.seal
     assert first.seal.key != first.value
+
+
+def test_a_token_is_recognised_until_anything_is_written(path: Path, now: datetime) -> None:
+    """Also by another process: each opening of the file has connections of its own."""
+    with open_history(path, serve=True) as serving, open_history(path) as command:
+        store = serving.store
+        token = make(command, now).encode()
+        assert store.recognise(token, at=now) is None
+        assert store.authenticate(token, at=now)  # notes the use, which is a write
+        assert store.recognise(token, at=now) is None
+        who = store.authenticate(token, at=now)
+        assert who is not None
+        assert store.recognise(token, at=now) == who
+        wrong = token[:-1] + (b"0" if token[-1:] != b"0" else b"1")
+        for presented in (wrong, b"", b"\xff", token[:17]):
+            assert store.recognise(presented, at=now) is None
+        assert store.recognise(token, at=now + timedelta(seconds=60)) is None, "its use has to be noted again"
+        assert store.recognise(token, at=now) == who
+        assert command.store.revoke_token(who.id, by="bob", at=now)
+        assert store.recognise(token, at=now) is None
+        assert store.authenticate(token, at=now) is None
+        assert store.recognise(token, at=now) is None
+
+
+def test_only_so_many_tokens_are_remembered(now: datetime) -> None:
+    known = KnownTokens()
+    for number in range(KEPT + 10):
+        who = Principal(f"id{number}", "ann", frozenset(), ("*",))
+        known.keep(KnownToken(who, "digest", now, now), 1)
+    assert known.of("id9", 1) is None
+    assert known.of("id10", 1) is not None
+    known.keep(KnownToken(Principal("late", "ann", frozenset(), ("*",)), "digest", now, now), 0)
+    assert known.of("late", 1) is None, "it was read before the database changed"
+    assert known.of("id10", 2) is None
+    assert known.of("id10", None) is None

@@ -25,6 +25,8 @@ COMPILE = """\
 import importlib.util, marshal, sys, zipfile
 with zipfile.ZipFile(sys.argv[1]) as given, zipfile.ZipFile(sys.argv[2], "w") as made:
     for name in given.namelist():
+        if name.endswith("c"):
+            continue
         code = marshal.dumps(compile(given.read(name), name, "exec", dont_inherit=True))
         made.writestr(name + "c", importlib.util.MAGIC_NUMBER + bytes(12) + code)
 """

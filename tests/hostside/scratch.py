@@ -12,12 +12,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from service.lab.waiting import grown_s
+from service.lab.waiting import Patience, grown_s
 from tests.hostside.rooms import PYTHON, shipped
 
 FILE = shipped()
 FAKES = Path(__file__).parent / "fakes"
-NAMES = "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get apt-cache dpkg dpkg-deb"
+NAMES = (
+    "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get apt-cache dpkg dpkg-deb"
+    " lxc-info lxc-attach"
+)
 ID = "01JD0000000000000000000000"
 NEXT_ID = "01JD0000000000000000000001"
 OLD_CONF = b"cache-size=100\n"
@@ -29,6 +32,9 @@ CONF, NFT_FILE, ADDED = (
     "/etc/passerelle/nat.nft",
     "/etc/sysctl.d/new/50-passerelle.conf",
 )
+SITE = "/etc/passerelle/guests/proxy/nginx.conf"
+OLD_SITE, NEW_SITE = b"# the old site\n", b"# the new site\n"
+PROXY = "proxy:proxy@bc:24:11:00:00:02"
 Answer = dict[str, Any]
 
 
@@ -38,6 +44,11 @@ def fact_of(content: bytes, mode: str = "0644") -> dict[str, Any]:
 
 def nft_value(load: str) -> dict[str, Any]:
     return {"normal": [{"rule": {"text": load}}], "load": load}
+
+
+def loaded(content: bytes) -> str:
+    """The digest of what nginx loads where its one file has this content."""
+    return hashlib.sha256(f"{hashlib.sha256(content).hexdigest()}  nginx.conf\n".encode()).hexdigest()
 
 
 @functools.cache
@@ -55,9 +66,9 @@ _SERVERS: list[subprocess.Popen[bytes]] = []
 
 
 def wait_for(condition: Any, timeout_s: float = 20.0) -> Any:
-    """The first true value of the condition."""
-    ends = time.monotonic() + timeout_s
-    while time.monotonic() < ends:
+    """The first true value of the condition, within so many seconds of an idle machine."""
+    patience = Patience(timeout_s)
+    while not patience.is_over():
         value = condition()
         if value:
             return value
@@ -77,8 +88,9 @@ class Scratch:
             "proc/sys/net/ipv4",
             "etc/dnsmasq.d",
             "proc/sys/kernel/random",
-            "etc/passerelle",
+            "etc/passerelle/guests/proxy",
             "etc/sysctl.d",
+            "var/lib/lxc/web1",
             "usr/sbin",
             "usr/bin",
         ):
@@ -92,8 +104,12 @@ class Scratch:
         (self.root / CONF[1:]).write_bytes(OLD_CONF)
         (self.root / CONF[1:]).chmod(0o640)
         (self.root / NFT_FILE[1:]).write_text(NFT_OLD)
+        (self.root / SITE[1:]).write_bytes(OLD_SITE)
+        (self.root / "var/lib/lxc/web1/config").write_text(f"lxc.net.0.hwaddr = {PROXY.partition('@')[2]}\n")
         self.put("packages.json", [])
         self.put("needs.json", {})
+        for name, value in {"packages": ["openssl"], "needs": {}, "units": {}}.items():
+            self.put(f"guest-{name}.json", value)
         runs = {"enabled": "enabled", "active": True}
         self.put("units.json", {f"{name}.service": dict(runs) for name in ("dnsmasq", "named", "ssh")})
         self.fresh_boot()
@@ -130,10 +146,19 @@ class Scratch:
             "rules": ["-A POSTROUTING -s 10.10.10.0/24 -o enp1s0 -j MASQUERADE"] * 2,
         }
         self.put("kernel.json", kernel)
+        self.put("nginx.json", {"guest": "STOPPED"})
+        self.start_guests()
         units = {name: unit for name, unit in self.get("units.json").items() if unit["enabled"] != "transient"}
         self.put("units.json", units)
         (self.root / "proc/sys/net/ipv4/ip_forward").write_text("0\n")
         (self.root / "proc/sys/kernel/random/boot_id").write_text(os.urandom(8).hex())
+
+    def start_guests(self) -> None:
+        """A guest that is down starts, and its nginx loads what the host has for it."""
+        if self.get("nginx.json")["guest"] == "STOPPED":
+            found = self.root / SITE[1:]
+            digest = loaded(found.read_bytes()) if found.exists() else ""
+            self.put("nginx.json", {"guest": "RUNNING", "active": True, "loaded": digest})
 
     def document(self, identifier: str = ID, generation: int = 1, timeout_s: int = 60, **changes: Any) -> Answer:
         """A transaction that touches every type of fact."""
@@ -152,10 +177,17 @@ class Scratch:
                 "unit:named.service", {"enabled": "enabled", "active": True}, {"enabled": "disabled", "active": False}
             ),
             self.step("unit:dnsmasq.service", {"active": True}, {"enabled": "enabled", "active": True}, restart=True),
+            self.step(f"file:{SITE}", fact_of(OLD_SITE), fact_of(NEW_SITE)),
+            self.step(
+                PROXY,
+                {"active": True, "loaded": loaded(OLD_SITE)},
+                {"active": True, "loaded": loaded(NEW_SITE)},
+                restart=True,
+            ),
             self.step(f"file:{NFT_FILE}", fact_of(NFT_OLD.encode()), fact_of(NFT_NEW.encode()), on_confirm=True),
         ]
         route = [{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}]
-        contents = (b"net.ipv4.ip_forward=1\n", NEW_CONF, NFT_NEW.encode())
+        contents = (b"net.ipv4.ip_forward=1\n", NEW_CONF, NFT_NEW.encode(), NEW_SITE)
         document = {
             "format": 1,
             "id": identifier,
@@ -242,7 +274,15 @@ class Scratch:
         folders = sorted(str(p.relative_to(self.root)) for p in (self.root / "etc").rglob("*") if p.is_dir())
         folders = [name for name in folders if "systemd" not in name]
         forward = (self.root / "proc/sys/net/ipv4/ip_forward").read_text().strip()
-        return {"files": files, "units": units, "kernel": kernel, "forward": forward, "folders": folders}
+        nginx = self.get("nginx.json")
+        return {
+            "files": files,
+            "units": units,
+            "kernel": kernel,
+            "forward": forward,
+            "folders": folders,
+            "nginx": nginx,
+        }
 
     def timers(self) -> list[str]:
         return [name for name in self.get("units.json") if name.endswith(".timer")]
@@ -266,7 +306,10 @@ class Scratch:
     def power_cut(self) -> Answer:
         """Every process is gone, the kernel is fresh, the boot unit runs."""
         self.fresh_boot()
-        return self.call("boot") if self.armed() else {}
+        self.put("nginx.json", {"guest": "STOPPED"})  # guests start after us
+        answer = self.call("boot") if self.armed() else {}
+        self.start_guests()
+        return answer
 
 
 def process_state(pid: int) -> str:

@@ -13,6 +13,7 @@ from service.hostside.canonical import (
     show_properties,
     unit_from_show,
 )
+from service.hostside.capture import route_words
 from service.hostside.facts import same
 
 
@@ -68,6 +69,20 @@ def test_default_routes_are_those_that_no_router_advertised() -> None:
         {"family": 6, "via": "fd00::1", "dev": "a"},
         {"family": 6, "via": "fd00::2", "dev": "b"},
     ]
+
+
+def test_a_route_is_put_back_with_all_that_the_kernel_showed_of_it() -> None:
+    shown: dict[str, Any] = {"dst": "default", "gateway": "198.51.100.1", "dev": "enp1s0", "flags": ["onlink"]}
+    shown |= {"weight": 3} | {"protocol": "static", "scope": "global", "prefsrc": "198.51.100.11", "metric": 7}
+    words = "default via 198.51.100.1 dev enp1s0 onlink proto static scope global src 198.51.100.11 metric 7"
+    assert route_words(shown) == words.split()
+    assert route_words({"dst": "default", "via": {"family": "inet6", "host": "fe80::1"}, "metric": 0}) == [
+        *("default", "via", "inet6", "fe80::1"),
+        *("metric", "0"),
+    ]
+    hops = [{"gateway": "fd00::1", "dev": "a", "weight": 1}, {"gateway": "fd00::2", "dev": "b", "flags": ["onlink"]}]
+    words = "default nexthop via fd00::1 dev a weight 1 nexthop via fd00::2 dev b onlink proto boot"
+    assert route_words({"dst": "default", "nexthops": hops, "protocol": "boot"}) == words.split()
 
 
 def test_a_table_has_one_normal_form_whatever_it_has_counted() -> None:

@@ -6,17 +6,18 @@ import json
 import pytest
 
 from service.hostside.points import POINTS
+from service.lab.waiting import grown_s
 from tests.hostside.scratch import ID, NEXT_ID, Answer, Scratch, fact_of, kill, wait_for
 
 pytestmark = pytest.mark.host
 
 BEGIN = ("locked", "observed", "staged", "checked", "journal-armed", "armed", "proven")
-STEPS = tuple(f"step-{n}-{when}" for when in ("before", "after") for n in range(10))
+STEPS = tuple(f"step-{n}-{when}" for when in ("before", "after") for n in range(12))
 APPLY = (*STEPS, "verifying", "applied")
-CONFIRM = ("confirm-locked", "confirm-verified", "on-confirm-10", "confirmed", "disarmed")
+CONFIRM = ("confirm-locked", "confirm-verified", "on-confirm-12", "confirmed", "disarmed")
 RESTORE = (
     *("restore-begin", "restore-file", "restore-link", "restore-addresses", "restore-routes", "restore-sysctl"),
-    *("restore-nft", "restore-masquerade", "restore-unit", "restore-verify", "restored", "disarmed"),
+    *("restore-nft", "restore-masquerade", "restore-unit", "restore-proxy", "restore-verify", "restored", "disarmed"),
 )
 BOOT = ("boot-restore-begin", "boot-restore-file", "boot-restore-unit", "boot-restored")
 
@@ -43,7 +44,7 @@ def judge(scratch: Scratch, before: object, after: object = None) -> None:
 
 def test_every_named_point_is_tested_here() -> None:
     tested = {*BEGIN, *APPLY, *CONFIRM, *RESTORE, *BOOT}
-    named = {point.replace("-N", f"-{n}") for point in POINTS for n in (range(10) if "step" in point else [10])}
+    named = {point.replace("-N", f"-{n}") for point in POINTS for n in (range(12) if "step" in point else [12])}
     assert named == tested
 
 
@@ -136,7 +137,7 @@ def test_the_power_goes_again_while_the_boot_restores(applied: Scratch, before: 
 
 def test_two_confirmations_at_once_end_confirmed(applied: Scratch) -> None:
     confirms = [applied.start("confirm", ID) for _ in range(3)]
-    assert [confirm.wait(30) for confirm in confirms] == [0, 0, 0]
+    assert [confirm.wait(grown_s(30)) for confirm in confirms] == [0, 0, 0]
     assert applied.journal()["state"] == "confirmed"
     assert not applied.armed()
 
@@ -146,7 +147,7 @@ def test_a_rollback_during_the_apply_kills_it_and_restores(scratch: Scratch) -> 
     begin = scratch.start("begin", give=scratch.document(), environment=scratch.stop_at("step-5-after"))
     pid = scratch.stopped()
     assert scratch.call("rollback", ID)["state"] == "rolled_back"
-    assert begin.wait(20) == 0
+    assert begin.wait(grown_s(20)) == 0
     wait_for(lambda: scratch.state() == before)
     assert pid
 

@@ -26,6 +26,9 @@ EXAMPLES: dict[str, tuple[str, Any, Any]] = {
     "masquerade": ("10.10.10.0/24>enp1s0", 2, 1),
     "unit": ("named.service", {"enabled": "enabled", "active": True}, {"active": False}),
     "leases": ("/var/lib/misc/dnsmasq.leases", {"unnamed": ["bc:24:11:00:00:01 web"]}, None),
+    "proxy": (
+        "proxy@bc:24:11:00:00:02", {"active": True, "loaded": "0" * 64}, {"active": True, "loaded": "1" * 64}
+    ),
     "package": ("bind9", {"version": "1:9.18"}, {"version": "1:9.20"}),
 }  # fmt: skip
 """Of each type a name and two values that are not the same."""
@@ -80,10 +83,10 @@ def test_a_step_takes_along_facts_of_known_types_only(kind: str) -> None:
     assert bool(implied) == (kind in ("link", "addresses", "routes"))
 
 
-def test_a_restore_sets_files_first_units_last_and_the_network_in_between() -> None:
+def test_a_restore_sets_files_first_then_the_network_then_units_and_guests_last() -> None:
     ordered = [row.order for row in FACTS.values() if row.order is not None]
     assert len(ordered) == len(set(ordered))
-    assert (RESTORE_ORDER[0], RESTORE_ORDER[1:-1], RESTORE_ORDER[-1]) == ("file", NETWORK, "unit")
+    assert (RESTORE_ORDER[0], RESTORE_ORDER[1:-2], RESTORE_ORDER[-2:]) == ("file", NETWORK, ("unit", "proxy"))
     assert set(FACTS) - set(RESTORE_ORDER) == set(IN_WAYS_OF_THEIR_OWN)
 
 

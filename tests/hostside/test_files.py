@@ -13,6 +13,7 @@ from service.hostside.durable import read_file
 from service.hostside.errors import Trouble
 from service.hostside.host import Host
 from service.hostside.setter import Setter
+from service.lab.waiting import grown_s
 from tests.hostside.scratch import ADDED, CONF, ID, NEW_CONF, OLD_CONF, Scratch, fact_of, kill
 
 pytestmark = pytest.mark.host
@@ -86,7 +87,7 @@ def test_an_edit_between_the_snapshot_and_the_step_stops_the_apply_and_stays(scr
     pid = scratch.stopped(None if point.startswith("step") else begin)
     (scratch.root / CONF[1:]).write_bytes(b"operator=1\n")
     os.kill(pid, 18)
-    assert begin.wait(30) == 0
+    assert begin.wait(grown_s(30)) == 0
     journal = scratch.journal()
     assert (journal["state"], journal["cause"]) == ("rolled_back", "step failed")
     assert "changed by someone else" in journal["error"]
@@ -190,7 +191,7 @@ def tiny(tmp_path: Path) -> Iterator[Scratch]:
     scratch = Scratch(tmp_path)
     (scratch.root / "var/lib/passerelle").mkdir(parents=True, mode=0o700)
     target = str(scratch.root / "var/lib/passerelle")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64", "tmpfs", target], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,nr_inodes=64", "tmpfs", target], check=True)
     yield scratch
     subprocess.run(["umount", target], check=True)
 
@@ -201,7 +202,7 @@ def test_a_full_disk_refuses_before_anything_is_changed_and_leaves_no_part(tiny:
     state = tiny.root / "var/lib/passerelle"
     (state / "lock").touch()
     if full == "space":
-        (state / "ballast").write_bytes(b"x" * (800 << 10))
+        (state / "ballast").write_bytes(b"x" * (1800 << 10))
     elif full == "inodes":
         for number in range(45):
             (state / str(number)).touch()

@@ -19,14 +19,14 @@ def test_a_hung_apply_does_not_keep_the_deadline_from_acting(scratch: Scratch) -
     assert scratch.expire()["state"] == "rolled_back"
     wait_for(lambda: process_state(pid) in ("", "Z"))
     assert scratch.state() == before
-    assert begin.wait(20) == 0
+    assert begin.wait(grown_s(20)) == 0
 
 
 def test_a_hung_confirmation_does_not_keep_the_deadline_from_acting(applied: Scratch, before: Answer) -> None:
     confirm = applied.start("confirm", ID, environment=applied.stop_at("confirm-verified"))
     applied.stopped(confirm)
     assert applied.expire()["state"] == "rolled_back"
-    assert confirm.wait(20) == -9
+    assert confirm.wait(grown_s(20)) == -9
     assert applied.state() == before
 
 
@@ -35,7 +35,7 @@ def test_a_hung_holder_that_could_not_leave_its_note_is_found_by_the_kernels(app
     applied.stopped(confirm)
     (applied.root / "var/lib/passerelle/lock").write_text("4242 1 begin")
     assert applied.expire()["state"] == "rolled_back"
-    assert confirm.wait(20) == -9
+    assert confirm.wait(grown_s(20)) == -9
     assert applied.state() == before
 
 
@@ -46,7 +46,7 @@ def test_an_apply_that_dies_is_rolled_back_by_the_one_who_follows_it(scratch: Sc
     units = scratch.get("units.json")
     del units[f"passerelle-apply-{ID}.service"]
     scratch.put("units.json", units)
-    assert begin.wait(30) == 0
+    assert begin.wait(grown_s(30)) == 0
     assert scratch.journal()["cause"] == "run died"
     assert scratch.state() == before
 

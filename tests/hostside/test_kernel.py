@@ -334,6 +334,23 @@ def test_an_address_that_another_machine_has_is_not_there_and_the_apply_is_rolle
     assert host.picture() == before
 
 
+def test_an_address_that_another_machine_has_is_told_when_the_kernel_knows_it_before_the_next_look(
+    host: KernelHost,
+) -> None:
+    host.run(*["ip", "addr", "add", "fd51::99/64", "dev", "up0far", "nodad"])
+    own = host.bin / "ip"
+    real = own.readlink()
+    own.unlink()
+    known = f"while ! {real} addr show dev up0 | grep -q dadfailed; do sleep 0.1; done"
+    wait = f"case \"$*\" in 'addr add fd51::99'*) timeout 10 sh -c '{known}' ;; esac"
+    own.write_text(f'#!/bin/sh\nPATH=/usr/bin:/bin:/usr/sbin\n{real} "$@" || exit $?\n{wait}\n')
+    own.chmod(0o755)
+    wanted = ["198.51.100.11/24", "fd51::11/64", "fd51::99/64"]
+    answer = host.apply(host.step("addresses:up0", wanted[:2], wanted))
+    assert answer["state"] == "rolled_back", answer
+    assert "another machine on the network of up0 has fd51::99/64" in answer["error"]
+
+
 def test_an_address_is_tried_again_when_the_other_machine_is_gone(host: KernelHost) -> None:
     host.run(*["ip", "addr", "add", "fd51::99/64", "dev", "up0far", "nodad"])
     host.run(*["ip", "addr", "add", "fd51::99/64", "dev", "up0"])

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+from typing import Any
 
 import pytest
 
@@ -184,3 +185,42 @@ def test_what_a_rollback_brings_back_comes_after_the_way_in(scratch: Scratch) ->
     brought = next(n for n, call in enumerate(calls) if call.startswith("dpkg ") and "--install" in call)
     assert started < brought
     assert not (scratch.root / POLICY).exists()
+
+
+INSIDE: dict[str, Any] = {"guest": "proxy@bc:24:11:00:00:02", "install": ["nginx", "openssl"]}
+
+
+def test_packages_come_into_a_guest_from_its_own_sources(scratch: Scratch) -> None:
+    before = scratch.state()
+    scratch.put("guest-needs.json", {"nginx": ["nginx-common"]})
+    answer = scratch.call("packages", give=INSIDE)
+    assert answer["packages"] == {"nginx": {"state": "installed"}, "openssl": {"state": "present"}}
+    assert scratch.get("guest-packages.json") == ["openssl", "nginx"]
+    assert scratch.call("packages", give=INSIDE)["packages"]["nginx"] == {"state": "present"}
+    assert (scratch.get("packages.json"), scratch.state()) == ([], before)
+
+
+def test_what_a_guest_would_lose_by_it_is_refused(scratch: Scratch) -> None:
+    scratch.put("guest-packages.json", ["apache2"])
+    scratch.put("guest-needs.json", {"nginx": ["-apache2"]})
+    answer = scratch.call("packages", give=INSIDE)
+    assert (answer["state"], answer["reason"]) == ("refused", "packages")
+    assert "apache2" in answer["error"]
+    assert scratch.get("guest-packages.json") == ["apache2"]
+
+
+def test_what_apt_in_a_guest_says_is_told(scratch: Scratch) -> None:
+    answer = scratch.call("packages", give=INSIDE | {"install": ["broken"]})
+    assert answer["state"] == "failed"
+    assert answer["packages"]["broken"]["reason"] == "E: ?[1mUnable to fetch broken"
+    assert scratch.call("packages", give=INSIDE | {"install": ["nosuch"]})["error"] == "apt knows no package nosuch"
+
+
+@pytest.mark.parametrize("state", ["STOPPED", "nowhere"])
+def test_a_guest_that_is_down_gets_no_packages(scratch: Scratch, state: str) -> None:
+    scratch.put("nginx.json", {"guest": state})
+    if state == "nowhere":
+        (scratch.root / "var/lib/lxc/web1/config").unlink()
+    answer = scratch.call("packages", give=INSIDE)
+    assert (answer["state"], answer["reason"]) == ("refused", "guest")
+    assert answer["error"] == "guest proxy is not running, so nothing can be installed in it"

@@ -3,11 +3,14 @@
 import http.server
 import os
 import socketserver
+import ssl
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from service.hostside.host import Host
 from service.hostside.probes import ask_all
 from service.lab.waiting import grown_s
 from tests.hostside.scratch import FILE, PYTHON, Answer, Scratch
+from tests.internet.servers import certificate
 from tests.ssh.sshd import free_port
 
 pytestmark = pytest.mark.host
@@ -108,6 +112,36 @@ def test_a_port_is_open_shut_or_silent() -> None:
         assert told(*asked) == ["ok", "connection refused", "no answer"]
 
 
+def only_www(_socket: object, name: str | None, _context: object) -> int | None:
+    return None if name == "www.example.org" else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+
+
+def test_tls_comes_up_for_a_name_with_any_certificate_or_says_why_not(tmp_path: Path) -> None:
+    context = certificate(tmp_path, "other.example.org")
+    context.sni_callback = only_www
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Rude)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.say = b""  # type: ignore[attr-defined]
+    plain = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Rude)
+    plain.say = b"HTTP/1.1 400 Bad Request\r\n"  # type: ignore[attr-defined]
+    silent = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Rude)
+    silent.say, silent.daemon_threads = None, True  # type: ignore[attr-defined]
+    server.handle_error = silent.handle_error = lambda *_: None  # type: ignore[method-assign]
+    with serving(server) as port, serving(plain) as without, serving(silent) as mute:
+        asked = [
+            probe("tls", port=port, asked="www.example.org"),
+            probe("tls", port=port, asked="wiki.example.org"),
+            probe("tls", port=without, asked="www.example.org"),
+            probe("tls", port=free_port(), asked="www.example.org"),
+            probe("tls", port=mute, asked="www.example.org", timeout_s=0.3),
+        ]
+        said = told(*asked)
+    assert said[0] == "ok"
+    assert said[1] == "no TLS for this name: TLSV1_UNRECOGNIZED_NAME"
+    assert said[2] == "no TLS for this name: WRONG_VERSION_NUMBER"
+    assert said[3:] == ["connection refused", "no answer"]
+
+
 def test_an_echo_comes_back_over_both_families() -> None:
     assert told(probe("icmp"), probe("icmp", "::1")) == ["ok", "ok"]
 
@@ -171,6 +205,14 @@ def test_a_name_server_says_which_program_it_is(record: tuple[int, int, bytes], 
     server.record = record  # type: ignore[attr-defined]
     with serving(server) as port:
         assert told(probe("server", port=port, asked="dnsmasq", timeout_s=1)) == [said]
+
+
+def test_an_address_that_the_host_does_not_have_yet_is_not_waited_for() -> None:
+    """A change that brings an address is not held up by the question before it, which nobody can answer."""
+    asked = probe("server", "203.0.113.9", asked="dnsmasq", timeout_s=9)
+    began_s = time.monotonic()
+    assert told(asked) == ["the host does not have this address"]
+    assert time.monotonic() - began_s < grown_s(4), "it was asked all the same"
 
 
 @pytest.mark.parametrize(

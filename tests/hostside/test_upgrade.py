@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from service.lab.waiting import grown_s
 from tests.hostside.rooms import earlier_version, put
-from tests.hostside.scratch import ID, NEXT_ID, Answer, Scratch, kill
+from tests.hostside.scratch import ID, NEXT_ID, PROXY, Answer, Scratch, kill
 
 pytestmark = pytest.mark.host
 
@@ -25,13 +26,19 @@ def versions(request: pytest.FixtureRequest, earlier: Path, quick: Path) -> tupl
     return (earlier, quick) if request.param.startswith("old") else (quick, earlier)
 
 
+def known_to_both(host: Scratch, identifier: str = ID, generation: int = 1) -> Answer:
+    """A transaction of the types of fact that the earlier version knows."""
+    document = host.document(identifier, generation, timeout_s=3600)
+    return document | {"steps": [step for step in document["steps"] if step["fact"] != PROXY]}
+
+
 @pytest.fixture
 def upgraded(tmp_path: Path, versions: tuple[Path, Path]) -> Iterator[tuple[Scratch, Answer]]:
     """A host with a change in force that one version armed, and that the other version continues; its old state."""
     armer, asker = versions
     host = Scratch(tmp_path / "host", armer)
     before = host.state()
-    assert host.begin(host.document(timeout_s=3600))["state"] == "applied"
+    assert host.begin(known_to_both(host))["state"] == "applied"
     host.file = asker
     yield host, before
     if host.armed():
@@ -58,7 +65,7 @@ def test_another_begin_is_refused_and_the_armed_one_stays(
     upgraded: tuple[Scratch, Answer], versions: tuple[Path, Path]
 ) -> None:
     host, _ = upgraded
-    answer = host.begin(host.document(NEXT_ID, generation=2))
+    answer = host.begin(known_to_both(host, NEXT_ID, generation=2))
     assert (answer["state"], answer["reason"]) == ("refused", "armed")
     assert host.armed()
     assert (host.root / "var/lib/passerelle/boot.py").read_bytes() == versions[0].read_bytes()
@@ -129,7 +136,7 @@ def test_a_run_that_died_under_one_version_is_finished_by_the_other(
     host = Scratch(tmp_path / "host", armer)
     before = host.state()
     run = point.startswith(("step", "applied"))
-    begin = host.start("begin", give=host.document(timeout_s=3600), environment=host.stop_at(point))
+    begin = host.start("begin", give=known_to_both(host), environment=host.stop_at(point))
     stopped = host.stopped(None if run else begin)
     for pid in {begin.pid, stopped}:
         kill(pid)
@@ -154,9 +161,9 @@ def test_a_rollback_takes_the_lock_from_a_stopped_run_of_another_version(
     armer, asker = versions
     host = Scratch(tmp_path / "host", armer)
     before = host.state()
-    begin = host.start("begin", give=host.document(timeout_s=3600), environment=host.stop_at("step-3-after"))
+    begin = host.start("begin", give=known_to_both(host), environment=host.stop_at("step-3-after"))
     host.stopped()
     host.file = asker
     assert host.call("rollback", ID)["state"] == "rolled_back"
-    begin.wait(60)
+    begin.wait(grown_s(60))
     assert host.state() == before

@@ -31,7 +31,7 @@ def test_a_spec_gives_its_findings(case: Path) -> None:
 
 def fleet_rules() -> set[str]:
     """Rules between files have no case of one file: tests/spec and tests/resources have them."""
-    return {"guests.mac-on-two-hosts", "guests.mac-in-one-network", "firewall.reserved-set"}
+    return {"guests.mac-on-two-hosts", "guests.mac-in-one-network", "firewall.reserved-set", "web.name-on-two-hosts"}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -7,7 +7,7 @@ from service.errors import LabError
 from service.lab import Host, Lab
 from tests.lab_fixtures import FreshHost
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=1)
 
 
 def ssh(host: Host, *command: str, key: str = "") -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from service.lab import Host
 from service.lab.waiting import grown_s, wait_for
 from tests.hostside.rooms import earlier_version
 
-pytestmark = [pytest.mark.lab(minutes=2), pytest.mark.every_suite]
+pytestmark = [pytest.mark.lab(minutes=4), pytest.mark.every_suite]
 
 FILE = "/root/passerelle_host.py"
 INTERFACES = "/etc/network/interfaces"
@@ -117,6 +117,7 @@ def test_the_timer_brings_the_old_network_back(armed_host: Host) -> None:
     assert armed_host.sh("systemctl list-units --all --plain --no-legend 'passerelle-[aew]*'") == ""
 
 
+@pytest.mark.every_suite(full=True)
 def test_a_killed_rollback_of_the_timer_is_started_again(armed_host: Host) -> None:
     before = armed_host.sh(LOOK)
     armed_host.write("/run/passerelle-test", b"restore-file\n")
@@ -158,6 +159,7 @@ def test_a_killed_rollback_at_boot_is_finished_before_the_network_starts(armed_h
     assert armed_host.sh(LOOK) == before
 
 
+@pytest.mark.every_suite(full=True)
 def test_the_power_goes_in_the_middle_of_the_steps(armed_host: Host) -> None:
     before = armed_host.sh(LOOK)
     armed_host.write("/run/passerelle-test", b"step-7-after\n")
@@ -172,6 +174,7 @@ def test_the_power_goes_in_the_middle_of_the_steps(armed_host: Host) -> None:
     assert armed_host.sh(LOOK) == before
 
 
+@pytest.mark.every_suite(full=True)
 def test_a_confirmation_over_a_new_connection_keeps_the_new_network(armed_host: Host) -> None:
     assert call(armed_host, "begin", give=document(armed_host, 60))["state"] == "applied"
     assert call(armed_host, "confirm", ID)["reason"] == "same-connection"
@@ -215,7 +218,7 @@ def woke(host: Host) -> dict[str, float]:
 def test_no_storm_of_reloads_moves_the_deadline(armed_host: Host, what: str) -> None:
     before = armed_host.sh(LOOK)
     with storm(armed_host, what):
-        assert call(armed_host, "begin", give=document(armed_host, 20))["state"] == "applied"
+        assert call(armed_host, "begin", give=document(armed_host, 2 * soon_s()))["state"] == "applied"
         armed_host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=60)
     late_s = woke(armed_host)
     assert set(late_s) == {"watch", "expire"}
@@ -238,7 +241,7 @@ def test_no_storm_of_reloads_moves_the_deadline(armed_host: Host, what: str) -> 
 )
 def test_one_waker_is_enough(armed_host: Host, blow: str, comes: set[str]) -> None:
     assert call(armed_host, "begin", give=document(armed_host, 60))["state"] == "applied"
-    assert call(armed_host, "extend", ID, "10")["state"] == "applied", "both wakers are moved"
+    assert call(armed_host, "extend", ID, str(soon_s()))["state"] == "applied", "both wakers are moved"
     armed_host.sh(blow)
     armed_host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=60)
     armed_host.sh("systemctl kill -s SIGKILL 'passerelle-watch-*'", check=False)  # one that was stopped
@@ -247,6 +250,7 @@ def test_one_waker_is_enough(armed_host: Host, blow: str, comes: set[str]) -> No
     assert all(0 <= seconds <= 5 for seconds in late_s.values()), late_s
 
 
+@pytest.mark.every_suite(full=True)
 def test_the_boot_unit_is_nobodys_to_switch(armed_host: Host) -> None:
     """`services: {passerelle-recover: disabled}` was reported as a success once."""
     before = armed_host.sh(LOOK)
@@ -258,6 +262,7 @@ def test_the_boot_unit_is_nobodys_to_switch(armed_host: Host) -> None:
     assert armed_host.sh(LOOK) == before
 
 
+@pytest.mark.every_suite(full=True)
 def test_a_change_that_takes_the_boot_unit_along_is_undone_with_words(armed_host: Host) -> None:
     text = (
         b"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/systemctl disable passerelle-recover.service\n"
@@ -276,6 +281,7 @@ def test_a_change_that_takes_the_boot_unit_along_is_undone_with_words(armed_host
     assert again["state"] == "applied", "the next change puts the boot unit back"
 
 
+@pytest.mark.every_suite(full=True)
 @pytest.mark.parametrize("end", ["confirm", "boot"])
 def test_a_change_that_an_earlier_version_armed_is_taken_over(armed_host: Host, end: str) -> None:
     armed_host.write(FILE, earlier_version(), mode=0o700)

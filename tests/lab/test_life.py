@@ -16,7 +16,7 @@ from service.lab.cgroups import PREFIX
 from service.lab.preflight import cgroup2_mount
 from service.lab.waiting import wait_for
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=1)
 
 KINDS_OF_NAMESPACE = ("net", "mnt", "pid")
 

@@ -12,6 +12,7 @@ from service.formats import fail2ban
 from service.formats.interfaces import CONF_FILE
 from service.formats.sysctl_files import MAIN_LINK
 from service.model.facts import Step
+from service.model.guests import FILES_INSIDE, KEPT_INSIDE, proxy_id
 from service.model.observed import HostObserved, ManagementPath, MasqueradeInForce, Watch
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen, Unknown
@@ -67,6 +68,11 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
             texts.setdefault(path, Absent())
     facts |= {f"file:{p}": Seen(file_fact(t.value)) if isinstance(t, Seen) else Absent() for p, t in texts.items()}
     facts[f"file:{MAIN_LINK}"] = Seen({"type": "symlink"})
+    there = {name for name, _ in watch.inside}  # guests with packages; the others are nowhere yet
+    for name, mac, number in watch.guests:
+        known: dict[str, Json] = {"name": name, "mac": mac, "bridge": "vmbr0", "autostart": True}
+        facts[f"guest:{name}"] = Seen(guest_fact(known)) if name in there else Absent()
+        facts[proxy_id(name, mac, number)] = Seen({"active": True, "loaded": ""}) if name in there else Absent()
     for key in watch.sysctls:
         facts[f"sysctl:{key}"] = Seen("0")
     for unit in watch.units:
@@ -79,7 +85,7 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
         texts=texts,
         masquerades=Seen(()),
         listeners=Seen((SSHD,)),
-        packages={name: Absent() for name in watch.packages},
+        packages={name: Absent() for name in (*watch.packages, *("/".join(pair) for pair in watch.inside))},
         weighed=Seen(weighed(watch)),
         leases=Seen(()),
         bans=Absent(),
@@ -113,15 +119,33 @@ def weighed(watch: Watch) -> Weighed:
 
 
 def after_plan(host: HostObserved, plan: Plan) -> HostObserved:
-    """The host once everything in a plan is done, packages first."""
+    """The host once everything in a plan is done, packages and guests first."""
     units = {f"unit:{p.name}.service": Seen({"enabled": "disabled", "active": False}) for p in plan.packages}
     facts = {**host.facts, **{u: s for u, s in units.items() if isinstance(host.facts.get(u), Absent)}}
     packages: dict[str, Observed[str]] = {
         **host.packages,
         **{p.name: Seen("1.0") if p.action == "install" else Absent() for p in plan.packages},
+        **{f"{g.name}/{name}": Seen("1.0") for g in plan.guests for name in inside_of(g.order)},
     }
+    facts |= {f"guest:{g.name}": Seen(guest_fact(g.order)) for g in plan.guests if g.action != "install"}
     changed = done(replace(host, facts=facts, packages=packages), plan_steps(plan), contents(plan))
     return hidden(changed, host.secrets)
+
+
+def inside_of(order: Mapping[str, Json]) -> list[Json]:
+    """The packages that an order brings into a guest."""
+    names = order.get("install")
+    return names if isinstance(names, list) else []
+
+
+def guest_fact(order: Mapping[str, Json]) -> Json:
+    """A guest that runs, as the host reports it."""
+    inside: list[Json] = [FILES_INSIDE, KEPT_INSIDE]
+    known = {"mac": order["mac"], "bridge": order["bridge"], "autostart": order["autostart"]}
+    return {
+        "kind": "lxc", "own": order["name"], "running": True, "answers": True, "new": False, "trouble": "",
+        "mounts": inside, "mounted": inside, **known,
+    }  # fmt: skip
 
 
 def plan_steps(plan: Plan) -> list[Step]:
@@ -188,7 +212,7 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
         made = (MasqueradeInForce(source, out, "iptables nat", count),) if count else ()
         facts.pop(fact)
         return replace(host, facts=facts, masquerades=Seen((*others, *made)))
-    elif kind == "unit":
+    elif kind in ("unit", "proxy"):
         facts[fact] = Absent() if value is None else Seen({**facts_of(host, fact), **value})  # type: ignore[dict-item]
     elif kind == "leases":
         facts.pop(fact)
@@ -196,7 +220,7 @@ def set_fact(host: HostObserved, fact: str, value: Json, blobs: Mapping[str, byt
         facts.pop(fact)
         seen = Absent() if value is None else Seen(str(facts_version(value)))
         return replace(host, facts=facts, packages={**host.packages, name: seen})
-    elif kind not in ("addresses", "routes", "sysctl"):
+    elif kind not in ("addresses", "routes", "sysctl", "guest"):
         raise AssertionError(f"no host has facts of type {kind}")
     return replace(host, facts=facts, texts=texts)
 

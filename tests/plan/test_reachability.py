@@ -73,9 +73,14 @@ def test_what_was_opened_by_hand_is_closed_and_that_is_said() -> None:
 
 
 def test_a_condition_that_is_no_address_and_no_port_is_said_as_nft_writes_it() -> None:
+    mark: Json = {"match": {"op": "!=", "left": {"meta": {"key": "mark"}}, "right": 7}}
+    assert closed_when_opened_by_hand(mark) == ("closes tcp/3389 from anywhere where meta mark != 7",)
+
+
+def test_a_mac_address_is_said_in_words() -> None:
     sender: Json = {"payload": {"protocol": "ether", "field": "saddr"}}
     (said,) = closed_when_opened_by_hand({"match": {"op": "!=", "left": sender, "right": "bc:24:11:00:00:01"}})
-    assert said == "closes tcp/3389 from anywhere where ether saddr != bc:24:11:00:00:01"
+    assert said == "closes tcp/3389 from anywhere with any source MAC address but bc:24:11:00:00:01"
 
 
 def test_what_is_published_and_what_is_no_more() -> None:

@@ -1,7 +1,7 @@
 """The loop's parts over a real repository and a real database; hosts that are values, a clock that stands still."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,9 @@ from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
 from service.model.runs import HostStatus
 from service.model.sightings import Sighting
+from service.model.sites.seen import Answer
+from service.model.sites.wanted import SiteWanted
+from service.model.states import Json
 from service.model.telling import Ended, Fence, Told
 from service.reconcile.control import Control
 from service.reconcile.loop import Loop
@@ -35,6 +38,7 @@ from service.work import InPlace, Work
 from tests.git.forge import Forge
 from tests.laws.host import after_plan, bare_host
 from tests.reconcile.clocks import StoppedClock
+from tests.reconcile.internet import PlayedInternet
 from tests.reconcile.sights import digested, seen_in, sighting_of
 from tests.state_folders import made
 
@@ -57,6 +61,7 @@ class Hosts:
     hangs: bool = False
     doubted: str = ""
     starts: int = 0
+    permits: list[dict[str, Json]] = field(default_factory=list)
     waits: asyncio.Event | None = None
 
     async def observe(self, _spec: HostSpec, watch: Watch, _known: Sequence[str]) -> HostObserved:
@@ -87,6 +92,9 @@ class Hosts:
     async def install(self, _spec: HostSpec, _packages: Sequence[str], _remove: Sequence[str] = ()) -> None:
         return
 
+    async def guests(self, _spec: HostSpec, _action: str, _orders: object) -> None:
+        return
+
     async def apply(
         self, _spec: HostSpec, plan: Plan, *, apply_id: str, generation: int, known_addresses: Sequence[str],
         told: Callable[[Told], None],
@@ -107,6 +115,12 @@ class Hosts:
     async def verify(self, _spec: HostSpec, _apply_id: str) -> tuple[str, ...]:
         return ()
 
+    async def answers(self, _spec: HostSpec, sites: Sequence[SiteWanted]) -> Mapping[str, tuple[Answer, bytes]]:
+        return {one.name: (Answer(one.proxy_address, 200), b"") for one in sites}
+
+    async def permit(self, _spec: HostSpec, _guest_key: str, permits: Mapping[str, Json]) -> None:
+        self.permits.append(dict(permits))
+
     def doubt(self, _name: str) -> str:
         return self.doubted
 
@@ -123,13 +137,13 @@ class Room:
     ) -> None:  # fmt: skip
         self.path = folder / "state" / "passerelle.sqlite"
         self.forge = forge
-        self.clock, self.metrics, self.hosts = StoppedClock(), Metrics(), hosts
+        self.clock, self.metrics, self.hosts, self.internet = StoppedClock(), Metrics(), hosts, PlayedInternet()
         self.store, self.queries = Store(database, read_pepper(self.path.parent / "token.pepper")), Queries(database)
         mirror = Mirror(folder / "mirror", parse_source(str(self.forge.path), "main"))
         self.troubles = Troubles(self.clock, self.metrics.failed)
         self.watcher = Watcher(mirror, self.store, self.queries, kinds, self.clock)
         self.rounds = Rounds(
-            self.store, self.queries, hosts, kinds, self.clock, work, observe_s=30,  # type: ignore[arg-type]  # what it uses
+            self.store, self.queries, hosts, self.internet, kinds, self.clock, work, observe_s=30,  # type: ignore[arg-type]  # what it uses
             spec_at=self.watcher.spec_at, troubles=self.troubles,
         )  # fmt: skip
         self.queue = Queue(self.clock)

@@ -15,13 +15,14 @@ from tests.laws.specs import head
 from tests.reconcile.clocks import START, StoppedClock
 from tests.reconcile.rooms import Hosts, Room, a_room
 from tests.reconcile.test_controller_away import BRIDGE, told
+from tests.state_folders import made
 
 SEVERAL = 3
 
 
 @pytest.fixture
 def history(tmp_path: Path) -> Iterator[History]:
-    with open_history(tmp_path / "passerelle.sqlite") as opened:
+    with open_history(made(tmp_path / "passerelle.sqlite")) as opened:
         opened.store.set_host_status(HostStatus("pve1"), at=START)
         yield opened
 

@@ -41,7 +41,7 @@ class Desk:
         mirror = Mirror(room / "mirror", parse_source(str(self.forge.path), "main"))
         book, clock = self.book, self.clock
         self.watcher = Watcher(mirror, book, book, KINDS, clock)  # type: ignore[arg-type]  # what these use of them
-        self.rounds = Rounds(book, book, object(), KINDS, clock, InPlace(), observe_s=30)  # type: ignore[arg-type]  # never run here
+        self.rounds = Rounds(book, book, object(), object(), KINDS, clock, InPlace(), observe_s=30)  # type: ignore[arg-type]  # never run here
         self.queue = Queue(clock)
         self.answers = Answers(self.watcher, self.rounds, KINDS, clock.now)
         self.control = Control(

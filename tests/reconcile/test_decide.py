@@ -179,3 +179,15 @@ def test_what_was_rolled_back_is_told_with_its_reason_as_long_as_it_holds() -> N
     assert made.message.startswith("this desired state was rolled back and is not tried again")
     assert made.message.endswith(": the disk is full (0 KiB free)")
     assert decide(PENDING, "auto", latched=True, request=None).message.endswith("is not tried again")
+
+
+def test_where_there_is_nothing_to_do_the_message_says_why_the_host_differs() -> None:
+    def message(*, unknown: str = "", ailing: str = "", note: str = "") -> str:
+        drifts = differs("host", "host", unknown=unknown)
+        plan = Plan("pve1", "c", "d", drifts=drifts, ailing=(ailing,) * bool(ailing), notes=(note,) * bool(note))
+        return decide(plan, "auto", latched=False, request=None).message
+
+    assert message(unknown="guest proxy is silent") == "guest proxy is silent"
+    assert message(unknown="guest proxy is silent", ailing="it is down. Fix: start it") == "it is down. Fix: start it"
+    assert message(unknown="guest proxy is silent", ailing="it is down", note="a note") == "a note"
+    assert message() == "there is a difference that no step can fix"

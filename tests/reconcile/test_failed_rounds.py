@@ -12,6 +12,7 @@ import pytest
 from service.errors import HostKeyChanged, InputError, StoreError, Unreachable
 from service.model.runs import HostStatus
 from service.model.telling import Ended, Fence
+from service.reconcile.quiet import TOGETHER_S
 from service.reconcile.trouble import sentence
 from tests.laws.specs import head
 from tests.reconcile.rooms import Room, a_room
@@ -228,6 +229,7 @@ async def test_a_status_that_the_database_does_not_take_is_shown_all_the_same(ro
     with closing(sqlite3.connect(room.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for _ in range(5):
+            room.clock.move(TOGETHER_S)
             await room.round()
             assert not_green(room.status)
         assert "the database cannot be used now" in room.status.message

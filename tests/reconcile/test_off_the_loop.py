@@ -27,6 +27,7 @@ from service.workers import Workers
 from tests.laws.specs import FOLDER, head, spec_of
 from tests.observe.growth import LEASES, big, framed, leases, with_file
 from tests.observe.samples import NONCE, WATCH
+from tests.reconcile.internet import PlayedInternet
 from tests.state_folders import made
 
 P = ParamSpec("P")
@@ -49,6 +50,9 @@ class AnswersThis:
 
     async def run(self, argv: object, **_: object) -> Answer:
         return Answer(0, b'{"event": "result", "state": "status", "generation": 0}\n', b"")
+
+    async def listen(self, command: str, order: bytes, heard: object) -> None:
+        pass
 
     async def close(self) -> None:
         pass
@@ -117,7 +121,7 @@ def looked_at(answer: bytes, work: Work, folder: Path, *, times: int = 1) -> tup
         clock = SystemClock()
         hosts = FleetHosts(Kept(AnswersThis(answer)), Collector(clock, work), clock, controller="c")
         with open_history(made(folder / "state.db")) as history:
-            rounds = Rounds(history.store, history.queries, hosts, KINDS, clock, work, observe_s=30)
+            rounds = Rounds(history.store, history.queries, hosts, PlayedInternet(), KINDS, clock, work, observe_s=30)
             with calls_here(found):
                 for _ in range(times):
                     await rounds.reconcile("pve1", Wanted("c" * 40, {"pve1": spec}))

@@ -1,6 +1,9 @@
 """The queue holds names: once at a time, many wishes become one, nothing is lost."""
 
 import asyncio
+import random
+
+import pytest
 
 from service.reconcile.queue import Queue
 from tests.reconcile.clocks import StoppedClock
@@ -62,3 +65,32 @@ async def test_a_name_that_becomes_due_at_once_overtakes_its_timer() -> None:
     await settle()
     queue.add("pve1")
     assert await taken == "pve1"
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_happens_the_name_that_is_due_first_and_free_comes_next(seed: int) -> None:
+    """The same as a plain list of names with their times, in 200 steps by chance."""
+    chance, clock = random.Random(seed), StoppedClock()
+    queue, due, running = Queue(clock), dict[str, float](), set[str]()
+    for _ in range(200):
+        name, now_s = f"pve{chance.randrange(6)}", clock.monotonic_s()
+        free = sorted((at_s, one) for one, at_s in due.items() if one not in running and at_s <= now_s)
+        match chance.choice(("add", "add", "take", "done", "drop", "wait")):
+            case "add":
+                after_s = chance.choice((0, 0, 3, 7))
+                queue.add(name, after_s=after_s)
+                due[name] = min(now_s + after_s, due.get(name, now_s + after_s))
+            case "take" if free:
+                assert await queue.take() == free[0][1]
+                due.pop(free[0][1])
+                running.add(free[0][1])
+            case "done" if name in running:
+                queue.done(name)
+                running.discard(name)
+            case "drop":
+                queue.drop(name)
+                due.pop(name, None)
+            case "wait":
+                clock.move(chance.choice((1, 3)))
+        assert queue.depth == len(due)
+        assert {one for one in due.keys() | running if queue.is_running(one)} == running

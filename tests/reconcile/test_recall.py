@@ -20,7 +20,7 @@ from tests.laws.specs import head
 from tests.reconcile.rooms import Hosts, Room, a_room
 from tests.reconcile.test_controller_away import BRIDGE, killed_in_the_middle
 
-MOMENT = {"failures", "unsettled", "applying", "trouble", "unrecorded"}
+MOMENT = {"failures", "unsettled", "applying", "trouble", "unrecorded", "sites", "stamp", "shown"}
 """What is of the moment and begins again. Everything else that the loop remembers has to come back."""
 
 

@@ -15,7 +15,7 @@ from service.reconcile.standing import Looked, Standing
 from service.reconcile.status import failed
 from service.resources.desired import Desired, LastApplied
 from tests.laws.host import after_plan, bare_host, set_fact
-from tests.laws.specs import desired_of
+from tests.laws.specs import desired_of, names
 
 COMMIT = "c" * 40
 
@@ -52,6 +52,18 @@ def test_a_host_that_is_as_it_was_keeps_its_empty_plan(settled: Looked) -> None:
     assert standing.plan is not None
     assert standing.plan.is_empty
     assert standing.still(settled._replace(observed=later(settled.observed))) is standing.plan
+
+
+def test_what_a_guest_says_of_its_certificates_makes_no_new_plan(settled: Looked) -> None:
+    """The guest writes it every minute. No plan reads it: with it, and without it, the same one is made."""
+    standing = remembered(settled)
+    told = replace(settled.observed, guest_status={"proxy": Seen(b'{"written_at": 1767230383}')})
+    assert standing.still(settled._replace(observed=told)) is standing.plan
+    for name in names():
+        desired = desired_of(name)
+        host = bare_host(desired.watch)
+        heard = replace(host, guest_status=told.guest_status)
+        assert make_plan(desired, LastApplied(), host) == make_plan(desired, LastApplied(), heard)
 
 
 CHANGES: dict[str, Callable[[Looked], Looked]] = {

@@ -6,7 +6,21 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.hostside.scratch import ADDED, CONF, ID, NEW_CONF, NFT_FILE, NFT_NEW, NFT_OLD, OLD_CONF, fact_of
+from tests.hostside.scratch import (
+    ADDED,
+    CONF,
+    ID,
+    NEW_CONF,
+    NEW_SITE,
+    NFT_FILE,
+    NFT_NEW,
+    NFT_OLD,
+    OLD_CONF,
+    OLD_SITE,
+    SITE,
+    fact_of,
+    loaded,
+)
 from tests.safety.scratch_host import ScratchHost
 from tests.safety.worlds import FileState, World, difference, read_world
 
@@ -78,6 +92,7 @@ def _everything_change(units: dict[str, Any], kernel: dict[str, Any]) -> None:
     }
     kernel["addresses"].update(vmbr1=["10.10.20.1/24"], enp1s0=["198.51.100.12/24"])
     kernel["rules"] = kernel["rules"][:1]
+    kernel["nginx"]["loaded"] = loaded(NEW_SITE)
 
 
 WORKLOADS = {
@@ -89,10 +104,11 @@ WORKLOADS = {
             CONF: FileState(NEW_CONF, 0o640),
             NFT_FILE: FileState(NFT_NEW.encode(), 0o644),
             ADDED: FileState(SYSCTL, 0o644),
+            SITE: FileState(NEW_SITE, 0o644),
         },
         lambda host: host.document(timeout_s=TIMEOUT_S),
         _everything_change,
-        10,
+        12,
     ),
 }
 
@@ -108,7 +124,8 @@ def lay_out(host: ScratchHost, workload: Workload) -> World:
         for name, value in file.xattrs:
             os.setxattr(real, name, value)
     old = read_world(host.root, host.model)
-    assert old.files == workload.files_before, "the old world is laid out as written"
+    on_each = {SITE: FileState(OLD_SITE, 0o644)}  # every scratch host has a guest with nginx
+    assert old.files == {**on_each, **workload.files_before}, "the old world is laid out as written"
     return old
 
 
@@ -132,10 +149,10 @@ def prove_undisturbed(applied: ScratchHost, old: World, new: World) -> None:
     """Without a fault a confirmed change is all new, and one that expires all old. AssertionError otherwise."""
     spare = applied.copy(applied.folder.with_name(applied.folder.name + "-spare"))
     assert spare.verb("confirm", ID)[1].get("state") == "confirmed"
-    assert not difference(read_world(spare.root, spare.model), new, kernel=True)
+    assert (differs := difference(read_world(spare.root, spare.model), new, kernel=True)) == "", differs
     spare = applied.copy(spare.folder)
     spare.late_deadline()
     assert spare.verb("expire", ID)[1].get("state") == "rolled_back"
-    assert not difference(read_world(spare.root, spare.model), old, kernel=True)
+    assert (differs := difference(read_world(spare.root, spare.model), old, kernel=True)) == "", differs
     assert not spare.refused_calls(), spare.refused_calls()
     spare.remove()

@@ -65,6 +65,7 @@ def read_world(root: Path, model: Path) -> World:
     kernel = json.loads((model / "kernel.json").read_text())
     kernel["addresses"] = {name: sorted(found) for name, found in kernel["addresses"].items() if found}
     kernel["rules"] = sorted(kernel["rules"])
+    kernel["nginx"] = json.loads((model / "nginx.json").read_text())
     kernel["forward"] = (root / "proc/sys/net/ipv4/ip_forward").read_text().strip()
     own = {name: unit for name, unit in units.items() if not name.startswith("passerelle-")}
     return World(files, others, own, kernel)

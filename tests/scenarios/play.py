@@ -4,17 +4,19 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import fields
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from service.errors import AuthFailed, Garbled, HostKeyChanged, InputError, Throttled, TooMuch, Unreachable
 from service.model.listings import EventListing
-from service.model.runs import Apply, Drill, HostStatus
+from service.model.secret import Secret
 from service.model.states import Seen
+from service.observe.hints import KINDS
 from tests.laws.host import OF_LINK, printed
 from tests.laws.specs import head
+from tests.scenarios.comparing import compared, nth_compared
+from tests.scenarios.play_sites import PlaysSites
 from tests.scenarios.script import Line, lines_of
 from tests.scenarios.stage import HOST, OBSERVE_S, OTHER, Stage
 
@@ -30,6 +32,8 @@ def head_of(host: str, sync: str) -> str:
 
 BYSTANDER = head_of(OTHER, "observe")
 """A fleet without any host is refused."""
+HINTED = {"file": "files", "unit": "units", "nft": "rules", "masquerade": "rules"}
+"""The kind of a hint, by the type of a fact; the others are of the network."""
 UNITS = {"s": 1, "m": 60, "h": 3600}
 TROUBLES: dict[str, Exception] = {
     "unreachable": Unreachable("no route"),
@@ -46,7 +50,7 @@ class Otherwise(AssertionError):  # noqa: N818 (what a scenario says was not see
     """Something else was seen."""
 
 
-class Play:
+class Play(PlaysSites):
     """One scenario on its stage."""
 
     def __init__(self, stage: Stage) -> None:
@@ -58,7 +62,8 @@ class Play:
             name: getattr(self, f"_{name}")
             for name in (
                 "commit", "wait", "approve", "apply", "release", "retry", "drill", "look", "host", "fault", "boot",
-                "restart", "mark", "rename", "forget", "rewrite", "rewind", "accept", "see",
+                "restart", "mark", "rename", "forget", "rewrite", "rewind", "accept", "guest", "internet", "hints",
+                "see",
             )
         }  # fmt: skip
 
@@ -165,6 +170,18 @@ class Play:
         elif verb != "unset":
             raise line.bad("what becomes of the host? Fix: host set FACT = JSON | host unset FACT")
         self.stage.played.set(fact, value)
+        self.stage.played.hint(HINTED.get(fact.partition(":")[0], "network"))
+
+    async def _hints(self, line: Line) -> None:
+        """What the host reports on its own, a storm of it, or the end of it."""
+        first, _, rest = line.rest.partition(" ")
+        if first == "storm":
+            for _ in range(int(rest)):
+                self.stage.played.hint("network")
+        elif first == "cut":
+            self.stage.played.deafen()
+        else:
+            self.stage.played.hints = KINDS if first == "whole" else () if first == "none" else (first, *rest.split())
 
     async def _fault(self, line: Line) -> None:
         name, _, rest = line.rest.partition(" ")
@@ -212,8 +229,10 @@ class Play:
         elif line.rest == "plan" and self.stage.status is not None:
             plan = self.stage.queries.plan(self.stage.status.plan_id)
             self._agreed = plan.digest if plan else ""
+        elif line.rest == "looks":
+            self.stage.played.looks = 0
         else:
-            raise line.bad("mark what? Fix: mark host | plan")
+            raise line.bad("mark what? Fix: mark host | plan | looks")
 
     # ------------------------------------------------------------------------------------------------- what is seen
 
@@ -226,7 +245,9 @@ class Play:
             "status": self._see_status, "apply": self._see_apply, "applies": self._see_applies,
             "event": self._see_event, "events": self._see_events,
             "write": self._see_write, "drill": self._see_drill, "latches": self._see_latches, "fact": self._see_fact,
+            "site": self._see_site, "permits": self._see_permits, "checks": self._see_checks,
             "marked": self._see_marked, "source": self._see_source, "host": self._see_host, "age": self._see_age,
+            "looks": self._see_looks,
         }  # fmt: skip
         if what not in (*seers, "view"):
             raise line.bad(f"unknown thing to see {what!r}. Fix: one of {', '.join(seers)}, view")
@@ -259,6 +280,10 @@ class Play:
         if why := self.stage.answers.not_known(self.stage.at, self.stage.status):
             raise why
         return self.stage.queries.current_plan(self.stage.at)
+
+    def _see_looks(self, _line: Line, rest: str) -> str:
+        """How often the host was looked at since `mark looks`."""
+        return "" if str(self.stage.played.looks) == rest else f"{self.stage.played.looks}"
 
     def _see_age(self, _line: Line, rest: str) -> str:
         """How long ago the host was seen, by its status."""
@@ -318,48 +343,20 @@ class Play:
         return "" if self.stage.at in self.stage.watcher.wanted.hosts and self.stage.status else "nobody knows the host"
 
 
-def nth_compared(line: Line, newest_first: Sequence[Apply | Drill], rest: str) -> str:
-    """`2 FIELD=VALUE …`: of the one before the newest; without a number of the newest."""
-    number, _, more = rest.partition(" ")
-    nth, wanted = (int(number), more) if number.isdigit() else (1, rest)
-    return compared(line, next(iter(newest_first[nth - 1 :]), None), wanted)
-
-
-def compared(line: Line, have: HostStatus | Apply | Drill | Any, wanted: str) -> str:
-    """`field=value …` (`-` is empty), and `field~TEXT` as the last of them: what is otherwise, or empty."""
-    if have is None:
-        return "there is none"
-    known = {item.name for item in fields(have)}
-    left = wanted
-    while left:
-        word, _, left = left.partition(" ")
-        name, sign, value = word.partition("~") if "~" in word else word.partition("=")
-        if name not in known or not sign:
-            raise line.bad(f"{word!r} names no field. Fix: FIELD=VALUE with one of {', '.join(sorted(known))}")
-        found = str(getattr(have, name))
-        if sign == "~":
-            text, left = f"{value} {left}".strip(), ""
-            if text not in found:
-                return f"{name} is {found!r}"
-        elif found != value.replace("-", "", 1) if value == "-" else found != value:
-            return f"{name} is {found!r}; {have}"
-    return ""
-
-
 def is_new(line: str, marked: str) -> bool:
     """Whether a line of a host is the forwarding of an interface that nobody looked at when the host was marked."""
     fact = line.partition(" ")[0]
     return OF_LINK.fullmatch(fact) is not None and f"\n{fact} " not in f"\n{marked}"
 
 
-async def play(path: Path, folder: Path) -> None:
-    """Play one scenario in a folder. Unreadable, or Otherwise."""
+async def play(path: Path, folder: Path, url: Secret | None = None) -> None:
+    """Play one scenario in a folder, on the database there or at an address. Unreadable, or Otherwise."""
     lines = lines_of(path)
     ceilings = {}
     while lines and lines[0].word == "ceiling":
         name, _, value = lines.pop(0).rest.partition("=")
         ceilings[name] = value
-    stage = Stage(folder, ceilings)
+    stage = Stage(folder, ceilings, url)
     await stage.start()
     try:
         acted = Play(stage)

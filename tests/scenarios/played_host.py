@@ -4,6 +4,7 @@ It is what `service.observe.connection.Host` and `Dialer` are to the service, so
 transactions, probes and drills works on it. `test_played_host.py` gives the same steps to it and to the real file.
 """
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,18 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.clock import Clock
-from service.errors import HostError, Unreachable
+from service.errors import HostError
 from service.hostside.facts import same
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
-from service.model.sightings import Sighting
 from service.model.states import Absent, Json, Observed, Seen
-from service.observe.connection import Answer, Target
-from tests.laws.host import bare_host, done, facts_of, hidden, masquerades, set_fact
-from tests.reconcile.sights import digested, seen_in, sighting_of
+from tests.laws.host import bare_host, done, hidden, masquerades, set_fact
+from tests.scenarios.played_guests import VERSION, guests, packages
+from tests.scenarios.played_sites import of_sites, status_text
 
 ENDED = ("confirmed", "rolled_back", "rollback_failed", "released", "refused")
-VERSION = "1.0"
+
 Result = dict[str, Any]
 
 
@@ -53,12 +53,16 @@ class PlayedHost:
     controller: str = ""
     boots: int = 1
     writes: list[str] = field(default_factory=list)
-    installed: list[str] = field(default_factory=list)
     trouble: HostError | None = None
     locks_out: HostError | None = None
     fails_at: str = ""
     stuck: str = ""
     silent: str = ""
+    certificates: dict[str, Result] = field(default_factory=dict)
+    permits: list[Result] = field(default_factory=list)
+    hints: tuple[str, ...] = ()
+    looks: int = 0
+    hearers: list[tuple[Callable[[bytes], None], asyncio.Event]] = field(default_factory=list)
     began: Callable[[], None] = lambda: None
     confirmed: Callable[[], None] = lambda: None
     _snapshots: dict[str, HostObserved] = field(default_factory=dict)
@@ -68,6 +72,7 @@ class PlayedHost:
 
     def observed(self, watch: Watch) -> HostObserved:
         """What a look sees now."""
+        self.looks += 1
         self.tick()
         bare = bare_host(watch)
         known = self.host
@@ -81,6 +86,8 @@ class PlayedHost:
         seen = replace(
             self.host, armed=self.armed, boot_id=self.boot_id, observed_at=self.clock.now(), secrets=bare.secrets
         )
+        text = status_text(self.certificates, self.clock)
+        seen = replace(seen, guest_status={name: text for name, _, _ in watch.guests})
         return hidden(seen, watch.secrets)
 
     @property
@@ -101,6 +108,17 @@ class PlayedHost:
     def set(self, fact: str, value: Json, blobs: Mapping[str, bytes] | None = None) -> None:
         """Somebody at the host, or a step, sets a fact."""
         self.host = set_fact(self.host, fact, value, blobs or {})
+
+    def hint(self, kind: str) -> None:
+        """The host reports on its own that something of this kind changed."""
+        for heard, _ in self.hearers:
+            if kind in self.hints:
+                heard(f"hint {kind}\n".encode())
+
+    def deafen(self) -> None:
+        """The channels of hints end."""
+        for _, cut in self.hearers:
+            cut.set()
 
     # ------------------------------------------------------------------------------------------------- the switch
 
@@ -201,14 +219,18 @@ class PlayedHost:
         name, *rest = words
         flags = {word for word in rest if word.startswith("--")}
         rest = [word for word in rest if word not in flags] or [""]
-        given = json.loads(stdin) if stdin and name in ("begin", "packages", "probe") else None
+        given = json.loads(stdin) if stdin and name in ("begin", "packages", "guests", "probe", "permit") else None
         try:
             if name == "begin":
                 return self.begin(given, tell)
             if name == "status":
                 return self._status(rest[0], verify="--verify" in flags)
             if name == "packages":
-                return self._packages(given)
+                return packages(self, given)
+            if name == "guests":
+                return guests(self, given, tell)
+            if name in ("answers", "permit"):
+                return of_sites(name, self.permits, given if name == "permit" else json.loads(rest[0]))
             if name == "weigh":
                 return self._weighed(json.loads(rest[0]))
             if name == "probe":
@@ -268,16 +290,6 @@ class PlayedHost:
             "quarantined": self.quarantined or None, "boottime_s": self.clock.monotonic_s(), "journals": found,
         }  # fmt: skip
 
-    def _packages(self, order: Result) -> Result:
-        for name in order["install"]:
-            self.installed.append(name)
-            self.host = replace(self.host, packages={**self.host.packages, name: Seen(VERSION)})
-            unit = f"unit:{name}.service"
-            if not facts_of(self.host, unit):
-                facts = {**self.host.facts, unit: Seen({"enabled": "disabled", "active": False})}
-                self.host = replace(self.host, facts=facts)
-        return {"state": "done", "packages": {name: {"state": "installed"} for name in order["install"]}}
-
     def _weighed(self, order: Result) -> Result:
         plain = {"UnitFileState": "enabled", "WantedBy": "multi-user.target"}
         return {
@@ -296,104 +308,3 @@ class PlayedHost:
 def answer(journal: Result) -> Result:
     """What a verb says of a transaction."""
     return {**journal, "steps": [dict(step) for step in journal["steps"]]}
-
-
-class Line:
-    """A connection to the host."""
-
-    def __init__(self, host: PlayedHost) -> None:
-        self.host = host
-
-    async def run(
-        self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Answer:  # fmt: skip
-        """What the service runs on hosts."""
-        lines: list[str] = []
-
-        def tell(event: Result) -> None:
-            lines.append(json.dumps(event))
-            if on_line is not None:
-                on_line(lines[-1])
-
-        self.meet()
-        words = list(argv)
-        if words == ["cat"]:
-            return Answer(0, stdin, b"")
-        if words[:1] == ["cat"]:
-            return Answer(0, self.host.boot_id.encode(), b"")
-        if words[:2] == ["systemctl", "reboot"]:
-            self.host.boot()
-            return Answer(0, b"", b"")
-        verb = words[6:] if words[0] == "sh" else words[5:]  # sh -c RUN sh DIGEST PATH VERB, python3 -I -S -c CODE VERB
-        result = self.host.verb(verb, stdin, tell)
-        tell({"event": "result", **result})
-        code = 2 if result.get("state") == "invalid" else 0
-        return Answer(code, ("\n".join(lines) + "\n").encode(), b"")
-
-    async def ask(self, script: bytes, timeout_s: float) -> bytes:
-        raise AssertionError("a played host is looked at as a value")
-
-    async def close(self) -> None:
-        return
-
-    def meet(self) -> None:
-        """What is in the way of every connection."""
-        if self.host.trouble is not None:
-            raise self.host.trouble
-
-
-class Lines:
-    """All connections to the hosts: those that are kept, and new ones."""
-
-    def __init__(self, hosts: Mapping[str, PlayedHost]) -> None:
-        self._hosts = hosts
-        self.doubted = ""
-
-    async def host(self, target: Target) -> Line:
-        """The kept connection."""
-        line = Line(self._host(target))
-        line.meet()
-        return line
-
-    async def connect(self, target: Target) -> Line:
-        """A new one."""
-        host = self._host(target)
-        host.tick()
-        if host.locks_out is not None and host.armed:
-            raise host.locks_out
-        return await self.host(target)
-
-    def _host(self, target: Target) -> PlayedHost:
-        if target.name not in self._hosts:
-            raise Unreachable(f"{target.name}: no route")
-        return self._hosts[target.name]
-
-    async def drop(self, name: str) -> None:
-        return
-
-    def doubt(self, name: str) -> str:
-        return self.doubted
-
-
-class Looks:
-    """What the collector is to `FleetHosts`: a look at a host that is a value."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, Sighting] = {}
-
-    async def observe(self, host: Line, name: str, watch: Watch) -> HostObserved:
-        """What is there now."""
-        host.meet()
-        observed = digested(replace(host.host.observed(watch), host=name))
-        self._last[name] = sighting_of(observed)
-        return observed
-
-    def sighting(self, name: str) -> Sighting | None:
-        return self._last.get(name)
-
-    async def recall(self, sighting: Sighting) -> HostObserved:
-        return seen_in(sighting)
-
-    def forget(self, name: str) -> None:
-        self._last.pop(name, None)

@@ -11,18 +11,21 @@ from service.history import History, open_history
 from service.lab.waiting import grown_s
 from service.model.listings import ApplyListing, DrillListing
 from service.model.runs import Apply, Drill, HostStatus
+from service.model.secret import Secret
 from service.settings import Settings
 from service.work import InPlace
 from tests.git.forge import Forge
 from tests.reconcile.clocks import PassingClock, StoppedClock
-from tests.scenarios.played_host import Lines, Looks, PlayedHost
+from tests.reconcile.internet import PlayedInternet
+from tests.scenarios.played_host import PlayedHost
+from tests.scenarios.played_lines import Lines, Looks
 from tests.state_folders import made
 
 HOST, OTHER = "pve1", "pve2"
 HOPS = 30
 """Turns of the event loop in which whoever was woken has begun."""
 PATIENCE_S = 10.0
-POLL_S, OBSERVE_S = 60.0, 30.0
+POLL_S, OBSERVE_S = 300.0, 60.0
 
 
 class Counted(Metrics):
@@ -45,27 +48,29 @@ class Stage:
     """One service and its hosts; `at` is the host of the next lines. Started with `start`, again after `stop` or after
     it died."""
 
-    def __init__(self, folder: Path, ceilings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, ceilings: Mapping[str, str], url: Secret | None = None) -> None:
         self.forge = Forge(folder / "fleet.git")
         self._settings = Settings(
             state_dir=folder / "state", source=str(self.forge.path), poll_s=POLL_S, observe_s=OBSERVE_S, workers=1,
-            **ceilings,
+            database_url=url.reveal().decode() if url is not None else "", sweep_s=300, **ceilings,
         )  # fmt: skip
         self.clock = StoppedClock()
         self.hosts = {name: PlayedHost(self.clock) for name in (HOST, OTHER)}
         self.at = HOST
         self.lines = Lines(self.hosts)
+        self.internet = PlayedInternet()
         self._open = contextlib.ExitStack()
         self.running: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
         """The service begins to run, wired as it always is; outside of it there are a played host and this clock."""
-        path = made(self._settings.database_path)
-        self.history: History = self._open.enter_context(open_history(path, serve=True))
+        path, url = self._settings.database_path, self._settings.database
+        opened = open_history(made(path) if url is None else path, serve=True, url=url)
+        self.history: History = self._open.enter_context(opened)
         self.queries = self.history.queries
         world = Outside(
             clock=self.clock, apply_clock=PassingClock(self.clock), connections=self.lines, looks=Looks(),
-            work=InPlace(), close=nothing, metrics=Counted(self.clock),
+            work=InPlace(), close=nothing, metrics=Counted(self.clock), internet=self.internet,
         )  # fmt: skip
         built = build(self._settings, self.history, world)
         self.answers = built.parts.answers

@@ -81,7 +81,7 @@ def test_a_fault_put_in_on_purpose_is_noticed(patch: Path, player: Player, tmp_p
 
 @pytest.mark.parametrize("file", ["service/reconcile/round.py", "service/apply/transaction.py", "service/errors.py"])
 def test_a_file_exchanged_for_its_like_changes_nothing(file: str, player: Player) -> None:
-    assert player.played({file: TREE / file}, "a-lock-out-is-undone-and-latched.txt")[0] == 0
+    assert player.played({file: TREE / file}, "a-push-is-applied.txt")[0] == 0
 
 
 def test_what_cannot_be_imported_is_no_fault_that_was_noticed(player: Player, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from service.hostside.facts import same
 from tests.hostside.conftest import quick, scratch
-from tests.hostside.scratch import ADDED, CONF, ID, NEXT_ID, NFT_FILE, NFT_OLD, OLD_CONF, Scratch, fact_of
+from tests.hostside.scratch import ADDED, CONF, ID, NEXT_ID, NFT_FILE, NFT_OLD, OLD_CONF, OLD_SITE, Scratch, fact_of
 from tests.reconcile.clocks import StoppedClock
 from tests.scenarios.played_host import PlayedHost
 
@@ -23,7 +23,7 @@ class Both:
         self.real, self.played = scratch, PlayedHost(StoppedClock())
         document = scratch.document()
         self.facts = list(dict.fromkeys(e["fact"] for e in document["steps"] + document["keep"]))
-        kept = {fact_of(content)["sha256"]: content for content in (OLD_CONF, NFT_OLD.encode())}
+        kept = {fact_of(content)["sha256"]: content for content in (OLD_CONF, OLD_SITE, NFT_OLD.encode())}
         for fact, value in self.captured().items():
             self.played.set(fact, value, kept)
 

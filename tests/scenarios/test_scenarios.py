@@ -6,13 +6,19 @@ import pytest
 
 from tests.scenarios.play import FOLDER, Otherwise, play
 from tests.scenarios.script import Unreadable
+from tests.state_folders import Patterns, in_both_kinds
 
 NAMES = sorted(path.name for path in FOLDER.glob("*.txt"))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    in_both_kinds(metafunc)
+
+
 @pytest.mark.parametrize("name", NAMES)
-async def test_it_goes_as_the_scenario_says(name: str, tmp_path: Path) -> None:
-    await play(FOLDER / name, tmp_path)
+async def test_it_goes_as_the_scenario_says(name: str, database: str, patterns: Patterns, tmp_path: Path) -> None:
+    with patterns.database(database) as url:
+        await play(FOLDER / name, tmp_path, url)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ guests:
   proxy:  {mac: "BC:24:11:00:00:02", address: 10.10.10.20}
 packages: {dnsmasq: present}
 services: {named: disabled}
-forwards: [{in: enp1s0, ports: [80, 443], to: proxy}]
+forwards: [{in: enp1s0, ports: [25, 993], to: proxy}]
+web: {proxy: proxy, acme: {directory: letsencrypt}, sites: {}}
 fail2ban: {jails: [sshd]}
 firewall: {rules: [{type: in, action: accept, macro: SSH}]}
 """

@@ -90,6 +90,16 @@ def test_what_specs_do_not_use_is_refused_where_it_stands(text: str, expected: l
     assert refusals(text) == expected
 
 
+@pytest.mark.parametrize("style", ["|", "|-", "|+", ">", ">-"])
+def test_pem_is_one_text_however_it_is_pasted(style: str) -> None:
+    read = load(f"a: {style}\n  -----BEGIN X-----\n  AAAA\n  BBBB\n  -----END X-----\nb: 1\n".encode())
+    assert (read.problems, read.value) == ((), {"a": "-----BEGIN X----- AAAA BBBB -----END X-----", "b": 1})
+
+
+def test_what_is_not_visible_is_refused_in_pem_too() -> None:
+    assert refusals("a: |\n  -----BEGIN X-----\n  A\u200bA\n  -----END X-----\n")
+
+
 @pytest.mark.parametrize(
     "char",
     [*map(chr, range(0x20)), "\x7f", *map(chr, range(0x80, 0xA0)), *"\u200b\u200d\u200e\u2028\u2029\u202a\u2066\ufeff"],

@@ -93,9 +93,9 @@ def test_the_confirm_timeout_is_a_duration(read: Read, host: str, written: str, 
         ),
         (
             "sync: auto",
-            "web: {}",
-            "3:1: web: this version does not support `web` yet, so nothing would enforce it. Fix: remove the key "
-            "[unknown-key]",
+            "rollout: {}",
+            "3:1: rollout: this version does not support `rollout` yet, so nothing would enforce it. Fix: remove the "
+            "key [unknown-key]",
         ),
         (
             "cache_size: 256",

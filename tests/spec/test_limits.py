@@ -19,7 +19,6 @@ def cpu_s(work: Callable[[], object], runs: int = 1) -> float:
     """CPU seconds of this process, the least of some runs. The collector of cycles is off: it walks whatever the
     process holds."""
     took = []
-    gc.collect()
     gc.disable()
     try:
         for _ in range(runs):

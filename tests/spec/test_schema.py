@@ -77,7 +77,7 @@ def test_the_schema_takes_every_case_without_errors(case: Path) -> None:
     [
         ("sync: auto", "snyc: auto"),
         ("sync: auto", "sync: always"),
-        ("sync: auto", "web: {}"),
+        ("sync: auto", "rollout: {}"),
         ("stp: false", "spt: false"),
         ("stp: false", "stp: off"),
         ("cache_size: 256", "cache_size: -1"),
@@ -144,7 +144,7 @@ def test_the_schema_of_values_that_hosts_share_is_whole(file: str) -> None:
         ("address: 10.10.10.9", "adress: 10.10.10.9"),
         (", out: enp1s0", ""),
         ("  connection:", "  host: pve1\n  connection:"),
-        ("  connection:", "  web: {}\n  connection:"),
+        ("  connection:", "  rollout: {}\n  connection:"),
     ],
 )
 def test_schema_and_lint_refuse_the_same_values_that_hosts_share(file: str, old: str, new: str) -> None:

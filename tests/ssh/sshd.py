@@ -13,6 +13,7 @@ from pathlib import Path
 
 import asyncssh
 
+from service.lab.waiting import grown_s
 from service.observe.connection import Target
 
 CONFIG = """\
@@ -76,7 +77,7 @@ def real_sshd(
         yield Sshd(port, host_key, client_key, process.pid, folder)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(grown_s(10))
         log.close()
 
 

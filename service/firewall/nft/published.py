@@ -32,7 +32,8 @@ NUMBERS = {name: number for number, name in PORTS_OF.items()}
 class Published:
     """Ports of the host's `addresses` on `interface` that lead to `target`, called `name`.
 
-    `ports` are closed ranges; `to_port` 0 keeps the port. `sources` () = anybody. `network` is the target's.
+    `ports` are closed ranges; `to_port` 0 keeps the port. `sources` () = anybody. `network` is the target's. `section`
+    of the spec asks for it, at `where`.
     """
 
     interface: str
@@ -45,6 +46,7 @@ class Published:
     to_port: int = 0
     sources: tuple[str, ...] = ()
     where: Where | None = None
+    section: str = "forwards"
 
     def takes(self, proto: int, source: int, dest: int, dport: int) -> bool:
         """Whether a packet of IPv4 with these numbers is sent on."""

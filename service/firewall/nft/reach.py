@@ -4,22 +4,28 @@
 
 The space of packets is cut along one dimension after the other (protocol, port, interface, source, …), at the borders
 of the rules that still count. If both tables decide alike, or only rules count that both have, nothing is cut any
-further. Raises TooMuch beyond a bounded amount of work.
+further. Neighbours in a chain that differ only in what is cut already are one rule from there on, so that a hundred
+ports with the same rest are compared once. Raises TooManyBoxes beyond a bounded amount of work.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import cached_property
+from itertools import groupby
 
 from service.firewall.nft.reading import (
     DEST,
+    DEST_MAC,
     DPORT,
     FAMILY,
     IIF,
+    NO_MAC,
     OIF,
     PROTO,
     SOURCE,
+    SOURCE_MAC,
     SPORT,
     Condition,
     Entry,
@@ -32,7 +38,14 @@ MOST_WORK = 150_000
 MOST_CHANGED = 1_000
 """Rules that only one side has; whoever changes more reads the spec, not sentences."""
 MOST_NAMES = 1 << 16
-_ORDER = (PROTO, DPORT, IIF, FAMILY, SOURCE, DEST, OIF, SPORT)
+MOST_LEVELS = 16
+"""Jumps from chain to chain, as in the kernel (NFT_JUMP_STACK_SIZE)."""
+_ORDER = (PROTO, DPORT, IIF, FAMILY, SOURCE, DEST, OIF, SPORT, SOURCE_MAC, DEST_MAC)
+
+_TOPS = {
+    FAMILY: 1, PROTO: 255, DPORT: 65535, SPORT: 65535, IIF: MOST_NAMES - 1, OIF: MOST_NAMES - 1,
+    SOURCE_MAC: NO_MAC, DEST_MAC: NO_MAC,
+}  # fmt: skip
 
 Box = Mapping[str, Ranges]
 """Values by dimension; one that is not there is not limited."""
@@ -52,7 +65,7 @@ class Change:
     box: Box
 
 
-@dataclass(slots=True)
+@dataclass
 class _Side:
     """One program, its rules as bits: bit n of a mask is rule n, in the order of each chain."""
 
@@ -68,6 +81,29 @@ class _Side:
             self.places[chain] = numbers
             self.masks[chain] = _bits(numbers)
             self.entries.extend(entries)
+
+    @cached_property
+    def twins(self) -> Mapping[str, str]:
+        """Of each chain the first that does the same: many guests have the same rules. It is needed
+        once it is known which rules changed."""
+        found: dict[str, str] = {"": ""}
+        first: dict[tuple[object, ...], str] = {}
+
+        def twin(chain: str, level: int) -> str:
+            if level > MOST_LEVELS:
+                raise TooManyBoxes
+            if chain not in found:
+                content = [
+                    (e.conditions, e.verdict, twin(e.target, level + 1), self.changed >> place & 1)
+                    for place in self.places.get(chain, ())
+                    for e in (self.entries[place],)
+                ]
+                found[chain] = first.setdefault(tuple(content), chain)
+            return found[chain]
+
+        for entry in self.entries:
+            twin(entry.target, 0)
+        return found
 
 
 def differences(before: Program, after: Program) -> tuple[Change, ...]:
@@ -155,6 +191,14 @@ def _opcodes(a: list[Entry], b: list[Entry]) -> Iterator[tuple[str, int, int, in
         yield op, a1 + start, a2 + start, b1 + start, b2 + start
 
 
+def _as_one(mask: int, runs: Iterable[int]) -> int:
+    """A mask in which the first of each run stands for any of it."""
+    for run in runs:
+        if mask & run:
+            mask = mask & ~run | run & -run
+    return mask
+
+
 class _Comparison:
     """Cuts the space of packets until both sides are decided."""
 
@@ -179,20 +223,44 @@ class _Comparison:
                 masks[depth] = masks[depth + 1] | limited[self.dimensions[depth]]
             self.open_after.append(masks)
         self.seen: dict[tuple[int, int, int], Tree] = {}
+        self.alike_at: dict[int, tuple[tuple[int, ...], ...]] = {}
 
     def tree(self, depth: int, active: tuple[int, ...], family: tuple[int, int]) -> Tree:
         """The difference below a depth, with the rules that may still match."""
         if not self.always and not any(mask & side.changed for mask, side in zip(active, self.sides, strict=True)):
             return ""
+        if depth not in self.alike_at:
+            self.alike_at[depth] = tuple(tuple(self.alike(n, depth)) for n in (0, 1))
+        one, other = (_as_one(mask, runs) for mask, runs in zip(active, self.alike_at[depth], strict=True))
+        key = (depth, one, other)
+        if key not in self.seen:
+            self.seen[key] = self.below(depth, (one, other), family)
+        return self.seen[key]
+
+    def below(self, depth: int, active: tuple[int, int], family: tuple[int, int]) -> Tree:
+        """The same, not yet known."""
         said = [self.decided(n, active[n], self.open_after[n][depth]) for n in (0, 1)]
         if said[0] and said[1]:
             return "" if said[0] == said[1] else ("opens" if said[1] == "accept" else "closes")
         if depth == len(self.dimensions):
             raise AssertionError("every dimension is fixed and a program is undecided")
-        key = (depth, active[0], active[1])
-        if key not in self.seen:
-            self.seen[key] = self.cut(depth, active, family)
-        return self.seen[key]
+        return self.cut(depth, active, family)
+
+    def alike(self, n: int, depth: int) -> Iterator[int]:
+        """Masks of neighbours that do the same to the same packets, by what is still to be cut. An address is a number
+        only in its family, so rules of two families are not alike."""
+        side, left = self.sides[n], frozenset((*self.dimensions[depth:], FAMILY))
+
+        def rest(place: int) -> tuple[object, ...]:
+            entry = side.entries[place]
+            conditions = [one for one in entry.conditions if one[0] in left]
+            return entry.verdict, side.twins[entry.target], side.changed >> place & 1, conditions
+
+        for places in side.places.values():
+            for _, run in groupby((place for place in places if self.relevant[n] >> place & 1), rest):
+                numbers = [*run]
+                if len(numbers) > 1:
+                    yield _bits(numbers)
 
     def decided(self, n: int, active: int, undecided: int) -> str:
         """What a side does with every packet that is left, "" where it depends."""
@@ -207,7 +275,7 @@ class _Comparison:
 
     def walk(self, side: _Side, chain: str, active: int, undecided: int, level: int) -> str:
         """accept, drop, return (the end of the chain was reached), or "" where it depends."""
-        if level > 16:
+        if level > MOST_LEVELS:
             raise TooManyBoxes
         left = active & side.masks.get(chain, 0)
         while left:
@@ -293,8 +361,7 @@ def _top(dimension: str, family: int) -> int:
     """The greatest value of a dimension."""
     if dimension in (SOURCE, DEST):
         return (1 << (128 if family else 32)) - 1
-    tops = {FAMILY: 1, PROTO: 255, DPORT: 65535, SPORT: 65535, IIF: MOST_NAMES - 1, OIF: MOST_NAMES - 1}
-    return tops.get(dimension, 1)
+    return _TOPS.get(dimension, 1)
 
 
 def _borders(limits: list[list[tuple[int, Ranges]]], top: int) -> Iterator[int]:

@@ -2,15 +2,34 @@
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 
 from service.firewall.nft.reach import MOST_NAMES, Box, Change
-from service.firewall.nft.reading import DEST, DPORT, FAMILY, IIF, OIF, PROTO, SOURCE, SPORT, Labels, Ranges
+from service.firewall.nft.reading import (
+    DEST,
+    DEST_MAC,
+    DPORT,
+    FAMILY,
+    IIF,
+    NO_MAC,
+    OIF,
+    PROTO,
+    SOURCE,
+    SOURCE_MAC,
+    SPORT,
+    Labels,
+    Ranges,
+)
 from service.firewall.terms.names import ICMP, ICMPV6, TCP, UDP, names
 
 SHOWN = 6
 _KNOWN = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMPV6: "icmpv6"}
 _OF_THE_OTHER: Mapping[Ranges, int] = {((0, 0),): ICMPV6, ((1, 1),): ICMP}
 """By the families of a box: the protocol that no packet of it has, though as a number it could be there."""
+_MACS = {SOURCE_MAC: "source MAC address", DEST_MAC: "destination MAC address"}
+_SAID = (FAMILY, PROTO, DPORT, SPORT, SOURCE, DEST, IIF, OIF, *_MACS)
+"""Dimensions that have words of their own; any other is a condition as nft writes it."""
 _END = {"in": "", "forward": " through the host", "out": " from the host"}
 
 
@@ -42,7 +61,8 @@ def _sentences(change: Change, direction: str, labels: Labels) -> Iterator[str]:
     more = "".join(_interfaces(box, labels))
     if SPORT in box and box.get(PROTO) not in (((ICMP, ICMP),), ((ICMPV6, ICMPV6),)):
         more += f" by source port {_numbers(box[SPORT], 65535)}"
-    others = [name for name in box if name not in (FAMILY, PROTO, DPORT, SPORT, SOURCE, DEST, IIF, OIF)]
+    more += "".join(_mac_addresses(box))
+    others = [name for name in box if name not in _SAID]
     more += "".join(f" {'where' if box[name] == ((1, 1),) else 'unless'} {name}" for name in others)
     only = "" if source or dest or FAMILY not in box else " (IPv6)" if six else " (IPv4)"
     by_host, through = (end if direction == kind else "" for kind in ("out", "forward"))
@@ -87,7 +107,9 @@ def _numbers(spans: Ranges, top: int) -> str:
     return ",".join(words) + (f" and {len(shown) - 2 * SHOWN} more" if len(shown) > 2 * SHOWN else "")
 
 
+@lru_cache(maxsize=2048)
 def _addresses(spans: Ranges | None, *, six: bool) -> str:
+    """The same few sets are in hundreds of boxes, and to write one costs more than all else of a sentence."""
     if spans is None:
         return ""
     kind = ipaddress.IPv6Address if six else ipaddress.IPv4Address
@@ -131,3 +153,31 @@ def _interfaces(box: Box, labels: Labels) -> Iterator[str]:
             yield f" {word} every interface but {', '.join(others)}" if others else ""
         else:
             yield f" {word} {', '.join(named)}"
+
+
+def _mac_addresses(box: Box) -> Iterator[str]:
+    """`with source MAC address …`, then `unless …`. A packet without MAC addresses is only in the complement of one."""
+    said = [_mac_address(box[dimension], word) for dimension, word in _MACS.items() if dimension in box]
+    yield from sorted(said, key=lambda words: words.startswith(" unless"))
+
+
+def _mac_address(spans: Ranges, word: str) -> str:
+    top = NO_MAC - 1
+    there = tuple((first, min(last, top)) for first, last in spans if first <= top)
+    has_none = spans[-1][1] == NO_MAC
+    if not there:
+        return f" without a {word}"
+    if sum(last - first + 1 for first, last in there) <= NO_MAC >> 1:
+        return f" with {word} {_macs(there)}{' or without one' if has_none else ''}"
+    holes = tuple(_between(there, top))
+    if has_none:
+        return f" unless the {word} is {_macs(holes)}"
+    return f" with any {word} but {_macs(holes)}" if holes else f" with a {word}"
+
+
+def _macs(spans: Ranges) -> str:
+    """`bc:24:11:00:00:01, bc:24:11:00:00:02 and 3 more`."""
+    count = sum(last - first + 1 for first, last in spans)
+    shown = islice((number for first, last in spans for number in range(first, last + 1)), SHOWN)
+    words = ", ".join(number.to_bytes(6, "big").hex(":") for number in shown)
+    return f"{words} and {count - SHOWN} more" if count > SHOWN else words

@@ -9,6 +9,7 @@ to 1.1.7 lists `xt` without its options.
 """
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,11 +23,15 @@ from service.model.states import Json
 
 Ranges = tuple[tuple[int, int], ...]
 Condition = tuple[str, Ranges]
-"""(dimension, the values of it that match); names of interfaces and addresses of links are numbers of `labels`."""
+"""(dimension, the values of it that match). Names of interfaces are numbers of `labels`, MAC addresses those that they
+are. NO_MAC is the value of a packet without an Ethernet header, which neither `==` nor `!=` matches."""
 
-FAMILY, PROTO, DPORT, SPORT, SOURCE, DEST, IIF, OIF = (
-    "family", "protocol", "dport", "sport", "source", "dest", "iif", "oif",
+FAMILY, PROTO, DPORT, SPORT, SOURCE, DEST, IIF, OIF, SOURCE_MAC, DEST_MAC = (
+    "family", "protocol", "dport", "sport", "source", "dest", "iif", "oif", "source MAC", "destination MAC",
 )  # fmt: skip
+NO_MAC = 1 << 48
+_MACS = {("ether", "saddr"): SOURCE_MAC, ("ether", "daddr"): DEST_MAC}
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _PAYLOADS = {
     ("ip", "saddr"): (SOURCE, 0), ("ip", "daddr"): (DEST, 0),
     ("ip6", "saddr"): (SOURCE, 1), ("ip6", "daddr"): (DEST, 1),
@@ -54,6 +59,11 @@ class Entry:
     verdict: str
     target: str = ""
 
+    @property
+    def has_mac(self) -> bool:
+        """Whether it is about packets with certain MAC addresses."""
+        return any(dimension in (SOURCE_MAC, DEST_MAC) for dimension, _ in self.conditions)
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -64,14 +74,17 @@ class Program:
     path: tuple[str, ...] = ()
 
     def through(self, hooks: Sequence[str]) -> "Program":
-        """For packets that come by these hooks in turn: only the chains that they can meet."""
+        """For packets that come by these hooks in turn: only the chains that they can meet. What the host sends has no
+        Ethernet header yet in `output`, so nothing about MAC addresses matches there (nft_payload.c)."""
         path = tuple(name for name in hooks if name in self.policies)
+        is_sent = "output" in hooks
         met: dict[str, tuple[Entry, ...]] = {}
         waiting = [*path]
         while waiting:
             name = waiting.pop()
             if name not in met:
-                met[name] = self.chains.get(name, ())
+                entries = self.chains.get(name, ())
+                met[name] = tuple(entry for entry in entries if not entry.has_mac) if is_sent else entries
                 waiting += [entry.target for entry in met[name] if entry.target]
         return Program(met, {name: self.policies[name] for name in path}, path)
 
@@ -220,6 +233,9 @@ def _payload(protocol: str, field: str, items: Sequence[Json], op: str) -> list[
         where = DPORT if field == "type" else SPORT
         six = int(family_ == 6)
         return [(FAMILY, ((six, six),)), (PROTO, ((number, number),)), (where, spans)]
+    if (protocol, field) in _MACS and all(isinstance(item, str) and _MAC.fullmatch(item) for item in items):
+        spans = tuple(sorted((n, n) for n in (int(str(item).replace(":", ""), 16) for item in items)))
+        return [(_MACS[protocol, field], _differs(spans, NO_MAC - 1) if op == "!=" else spans)]
     if field in ("dport", "sport") and protocol in names().protocols and op == "==":
         number = names().protocols[protocol]
         return [(PROTO, ((number, number),)), (field, tuple(sorted(_span(item) for item in items)))]

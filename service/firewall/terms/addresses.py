@@ -7,6 +7,7 @@ Net::IP and iptables. iptables takes numbers with a leading 0 as octal.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from service.firewall.terms.model import Family
@@ -87,8 +88,10 @@ def _is_v6(text: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=8192)
 def iptables_network(text: str, family: Family) -> MaskedNetwork | str:
-    """What `-s TEXT` matches, or what iptables says when it refuses. Host bits are cut off."""
+    """What `-s TEXT` matches, or what iptables says when it refuses. Host bits are cut off. Each address
+    of a rule is requested several times: when the rule is compiled, traced, and compared with those before it."""
     address, slash, length = text.partition("/")
     number = iptables_address(address, family)
     if number is None:

@@ -6,6 +6,7 @@ be one of the protocol. For a single port of udp or dccp numbers are decimal, an
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from service.firewall.terms.icmp import ICMP_TYPES, ICMPV6_TYPES
 from service.firewall.terms.names import PORTS_OF, UDPLITE, any_service_port, is_service, service_port
@@ -73,6 +74,7 @@ def _check_range(first: str, last: str) -> None:
         raise BadPorts(f"backwards range '{first}:{last}' not allowed, did you mean '{last}:{first}'?")
 
 
+@lru_cache(maxsize=8192)
 def iptables_ports(text: str, protocol: int, *, several: bool) -> tuple[PortRange, ...] | str:
     """The ports that iptables takes from `--dport TEXT` or, if `several`, `--dports TEXT`; or what it says instead."""
     if protocol == UDPLITE and not several:

@@ -76,9 +76,10 @@ class _Seen:
         return next((rule for earlier, rule in near if earlier.holds(box)), None)
 
 
-def shadowed(firewall: HostFirewall, rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
-    """Of rules of one direction in the order in which they are tried."""
-    sets = build_sets(firewall.levels)
+def shadowed(firewall: HostFirewall, rules: Sequence[Rule], known: Sets | None = None) -> Iterator[tuple[Rule, Rule]]:
+    """Of rules of one direction in the order in which they are tried. `known` are the firewall's sets, where the caller
+    has built them."""
+    sets = known or build_sets(firewall.levels)
     seen = _Seen()
     for rule in rules:
         found = list(boxes(firewall, sets, rule))

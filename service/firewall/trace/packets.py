@@ -5,11 +5,14 @@
 
 Addresses are those that the filter sees: after DNAT, before SNAT. `dport` of ICMP is the type. Without `sport` an
 ephemeral port is meant.
+
+    first_packet(source, dest, proto, dport) -> Flow       the same of TCP or UDP from values, which nobody has to read
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 from service.errors import InputError
 from service.firewall.terms.addresses import address_number
@@ -75,6 +78,28 @@ def parse_packet(fields: Mapping[str, object]) -> AskedFlow:
     )
     flow.state = conn_state(flow)
     return AskedFlow(given["from"], given["to"], flow)
+
+
+def first_packet(
+    source: IPv4Address | IPv6Address,
+    dest: IPv4Address | IPv6Address,
+    proto: int,
+    dport: int,
+    sport: int = EPHEMERAL_PORT,
+) -> Flow:
+    """The first packet of a flow of TCP (6) or UDP (17) between two addresses of one family."""
+    family: Family = 6 if source.version == 6 else 4
+    number = int(dest)
+    return Flow(
+        family=family,
+        source=int(source),
+        dest=number,
+        proto=proto,
+        sport=sport,
+        dport=dport,
+        flags="S" if proto == TCP else "",
+        dsttype=_cast("", number, family),
+    )
 
 
 def _text(value: object, key: str) -> str:

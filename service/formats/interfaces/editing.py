@@ -8,7 +8,7 @@ where the stanza uses it, options that are not ours. A new interface is appended
 the result is read again: what is wanted must be met and no other interface may mean anything else, or InputError.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from posixpath import basename
 
@@ -146,5 +146,15 @@ def _prove(before: InterfacesConfig, after: InterfacesConfig, name: str, wanted:
         what = f"would change {', '.join(map(shown, harmed[:5]))}" if harmed else f"would not give {', '.join(missed)}"
         raise InputError(
             f"the interfaces file cannot be edited for {shown(name)} without harm: it {what}",
-            hint="remove the backslash at the end of a line, or the stray line near the stanza, by hand",
+            hint=_by_hand({placed.stanza.name for placed in before.ignored}.intersection(harmed)),
         )
+
+
+def _by_hand(woken: Set[str]) -> str:
+    """What a person can do. `woken`: interfaces of stanzas that are ignored until this edit."""
+    if woken:
+        return (
+            f"ifupdown2 ignores the stanza of {shown(min(woken))} now, because another one above it says "
+            "`bridge-vlan-aware yes`. Remove that line from one of the two by hand"
+        )
+    return "remove the backslash at the end of a line, or the stray line near the stanza, by hand"

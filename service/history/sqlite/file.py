@@ -55,6 +55,12 @@ def check(path: Path) -> None:
         raise damaged(path, str(found if found != "ok" else f"a row of {broken[0]} refers to nothing"))
 
 
+def last_numbers(connection: Connection) -> dict[str, int]:
+    """The last id that was given out, of each table whose ids are never used twice."""
+    found = connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")
+    return {str(name): int(number) for name, number in found}
+
+
 def looked_at(path: Path) -> tuple[int, str]:
     """(bytes in use, day of the oldest event or empty) of a file, read without the right to write; for whoever is not
     the service. StoreError where it cannot be read."""

@@ -12,7 +12,8 @@ applies.py   open_apply  start_apply  move_step  move_steps  set_apply_phase  se
 drills.py    open_drill  start_drill  finish_drill
 leases.py    seen_leases
 sightings.py keep_sighting
-access.py    create_token  revoke_token  authenticate  add_receiver  remove_receiver  record_delivery
+sites.py     seen_sites
+access.py    create_token  revoke_token  authenticate  recognise  add_receiver  remove_receiver  record_delivery
              claim_key  settle_key  release_key
 retention.py forget  kept
 writing.py   add_event
@@ -27,10 +28,12 @@ from service.history.store.hosts import HostWrites
 from service.history.store.leases import LeaseWrites
 from service.history.store.retention import RetentionWrites
 from service.history.store.sightings import SightingWrites
+from service.history.store.sites import SiteWrites
 
 
 class Store(
-    HostWrites, FleetWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, SightingWrites, AccessWrites,
+    HostWrites, FleetWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, SightingWrites, SiteWrites,
+    AccessWrites,
     RetentionWrites,
 ):  # fmt: skip
     """Everything that can be written, from all of the files here."""

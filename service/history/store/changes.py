@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, literal, select, update
 
 from service.errors import InputError
-from service.history.sqlite.statements import insert_or_change
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import drift, hosts, plans, revisions, rewrites
+from service.history.words import insert_or_change
 from service.model.changes import Difference, Drift
 from service.model.events import DriftFound, DriftResolved, HistoryAccepted, PlanMade, RevisionAccepted, RevisionRefused
 from service.model.plans import Plan
@@ -23,7 +23,22 @@ from service.model.states import Json
 from service.model.trees import Commit
 
 MAX_FINDINGS = 1000
+CURRENT = literal("current", literal_execute=True)
+"""Written out in the statement: the index over current plans is only used so."""
 _TOLD = 20
+
+
+def _kept(findings: Sequence[Json]) -> list[Json]:
+    """At most MAX_FINDINGS of a revision, the errors first where not all are kept; the last one says how many are
+    left out."""
+    if len(findings) <= MAX_FINDINGS:
+        return list(findings)
+    by_weight = sorted(findings, key=lambda one: not (isinstance(one, dict) and one.get("severity") == "error"))
+    more = len(findings) - MAX_FINDINGS + 1
+    what = f"{more} more findings are not kept here"
+    right = "`passerelle lint` shows all findings of a folder"
+    words: dict[str, Json] = {"severity": "warning", "rule": "tree", "what": what, "right": right}
+    return [*by_weight[: MAX_FINDINGS - 1], {"file": "", "line": 1, "col": 1, "path": "", **words}]
 
 
 class ChangeWrites(Writing):
@@ -59,7 +74,7 @@ class ChangeWrites(Writing):
             "fetched_at": at,
             "state": state,
             "reason": reason,
-            "findings": list(findings[:MAX_FINDINGS]),
+            "findings": _kept(findings),
         }
         with self._database.write() as connection:
             old = connection.execute(
@@ -82,7 +97,7 @@ class ChangeWrites(Writing):
             same = connection.execute(
                 select(plans.c.id).where(
                     plans.c.host == plan.host,
-                    plans.c.state == "current",
+                    plans.c.state == CURRENT,
                     plans.c.digest == digest,
                     plans.c.commit == plan.commit,
                 )
@@ -114,7 +129,7 @@ class ChangeWrites(Writing):
     @staticmethod
     def _supersede(connection: Connection, host: str) -> None:
         connection.execute(
-            update(plans).where(plans.c.host == host, plans.c.state == "current").values(state="superseded")
+            update(plans).where(plans.c.host == host, plans.c.state == CURRENT).values(state="superseded")
         )
 
     def set_drift(

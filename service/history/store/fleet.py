@@ -27,6 +27,7 @@ from service.history.tables import (
     plans,
     releases,
     sightings,
+    sites,
     steps,
 )
 from service.model.events import HostForgotten, HostLeft, HostRenamed
@@ -35,7 +36,7 @@ from service.model.runs import LEFT_GIT
 BATCH = 500
 ONE_ROW: tuple[Table, ...] = (bases, sightings, releases, lease_looks)
 """Tables with one row a host, besides that of its status."""
-MANY_ROWS: tuple[Table, ...] = (leases, lease_intervals, drift, latches, drills, applies, plans)
+MANY_ROWS: tuple[Table, ...] = (sites, leases, lease_intervals, drift, latches, drills, applies, plans)
 """Tables with as many rows of a host as there was to record."""
 ORPHANED = dict(zip(AXES, ("Unknown", "Orphaned", "Unknown", "Unknown", "Idle"), strict=True))
 
@@ -48,7 +49,7 @@ class FleetWrites(Writing):
         a lease of it, and what was last applied counts no more should it come back. Its history stays. Twice is once.
         """
         with self._database.write() as connection:
-            for table in (sightings, bases, releases):
+            for table in (sightings, bases, releases, sites):
                 connection.execute(delete(table).where(table.c.host == host))
             row = connection.execute(select(hosts).where(hosts.c.host == host)).mappings().one_or_none()
             if row is None or row["reason"] == ORPHANED["reason"]:
@@ -135,6 +136,7 @@ def _give_way(connection: Connection, name: str, holds: str) -> None:
     for table in ONE_ROW:
         _drop_twins(connection, table, (), name, holds)
     _drop_twins(connection, leases, ("mac", "ip"), name, holds)
+    _drop_twins(connection, sites, ("site",), name, holds)
     _drop_twins(connection, latches, ("desired_digest", "cleared_at"), name, holds)
 
 

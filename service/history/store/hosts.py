@@ -8,12 +8,12 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from service.errors import InputError
-from service.history.sqlite.statements import insert_or_change, insert_where_missing
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import bases, drift, hosts, latches, releases
+from service.history.tables import bases, drift, hosts, latches, lease_looks, releases
+from service.history.words import insert_or_change, insert_where_missing
 from service.model.events import (
     ApplyLatched,
     HostQuarantined,
@@ -59,6 +59,21 @@ class HostWrites(Writing):
                     at=at,
                 )
         return moved
+
+    def seen_hosts(self, times: Mapping[str, datetime | None]) -> None:
+        """Hosts were seen at these times, and nothing about them has changed. One transaction; no time goes back."""
+        rows = [{"of_host": host, "seen_at": at} for host, at in times.items()]
+        if not rows:
+            return
+        of_host, at = (
+            bindparam("of_host", type_=hosts.c.host.type),
+            bindparam("seen_at", type_=hosts.c.observed_at.type),
+        )
+        with self._database.write() as connection:
+            seen = update(hosts).where(hosts.c.host == of_host, hosts.c.observed_at < at)
+            connection.execute(seen.values(observed_at=at), rows)
+            leased = update(lease_looks).where(lease_looks.c.host == of_host, lease_looks.c.at < at)
+            connection.execute(leased.values(at=at), rows)
 
     def next_generation(self, host: str, *, at_least: int = 0) -> int:
         """A number higher than every one given out for this host, and higher than `at_least`, the one that the host

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from service.history.columns import from_microseconds, ip_order
-from service.history.sqlite.statements import insert_or_change, insert_or_replace_columns
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import lease_intervals, lease_looks, leases
+from service.history.words import insert_or_change, insert_or_replace_columns
 from service.model.events import LeaseSeen, NameMoved
 from service.model.observed import Lease
 
@@ -47,7 +47,7 @@ class LeaseWrites(Writing):
             _set_current(connection, host, rows, [*new, *changed], gone)
             _begin_intervals(connection, [rows[key] for key in [*new, *renamed]], at)
             _prolong_intervals(connection, host, rows, [key for key in changed if key not in set(renamed)])
-            connection.execute(insert_or_change(lease_looks, ["host"], {"host": host, "at": at}, {"at": at}))
+            connection.execute(insert_or_change(lease_looks, ["host"], {"host": host, "at": at}, ["at"]))
             _tell_new(connection, host, [rows[key] for key in new], at)
             _tell_moved(connection, host, before, rows, [*new, *renamed], at)
         return len(new)
@@ -131,6 +131,8 @@ def _tell_moved(connection: Connection, host: str, before: Rows, rows: Rows, fre
 
 
 def _row(host: str, lease: Lease, at: datetime) -> dict[str, Any] | None:
+    if not lease.address.isprintable():  # the name of a zone, as in fe80::1%eth0, may be anything to Python
+        return None
     try:
         ip = str(ipaddress.ip_address(lease.address))
     except ValueError:

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_, union
 
-from service.history.sqlite.statements import used_bytes
 from service.history.store.writing import Writing
 from service.history.tables import (
     applies,
@@ -28,6 +27,7 @@ from service.history.tables import (
     steps,
 )
 from service.history.ulid import first_at
+from service.history.words import words_of
 from service.model.retention import Keep, Kept
 from service.model.runs import FINISHED
 
@@ -59,7 +59,12 @@ class RetentionWrites(Writing):
     def kept(self) -> Kept:
         """How large the database is, without pages that are free, and since when it knows what."""
         with self._database.read() as connection:
-            used = used_bytes(connection)
+            words = words_of(connection)
+        if words.IS_MEASURED:
+            with self._database.write() as connection:
+                words.measure(connection, events.metadata.sorted_tables)
+        with self._database.read() as connection:
+            used = words.used_bytes(connection)
             oldest = {
                 table.name: found
                 for table, column in (
@@ -96,13 +101,20 @@ def _old_rows(long_ago: datetime, lately: datetime) -> list[tuple[Table, ColumnE
         (events, events.c.at < lately),
         (drift, drift.c.resolved_at < long_ago),
         (lease_intervals, lease_intervals.c.until_at < long_ago),
-        (leases, leases.c.active.is_(False) & (leases.c.last_seen < long_ago)),
+        (leases, _old_leases(long_ago)),
         (latches, latches.c.cleared_at < long_ago),
         (drills, _old_drills(long_ago)),
         (applies, _old_applies(long_ago)),
         (plans, _old_plans(lately)),
         (revisions, _old_revisions(long_ago)),
     ]
+
+
+def _old_leases(before: datetime) -> ColumnElement[bool]:
+    """Those of which no interval is left: who had an address at a past time is found by its lease."""
+    held = lease_intervals.c
+    same = (held.host == leases.c.host) & (held.ip_order == leases.c.ip_order) & (held.mac == leases.c.mac)
+    return leases.c.active.is_(False) & (leases.c.last_seen < before) & ~select(held.id).where(same).exists()
 
 
 def _newest(table: Table, *where: ColumnElement[bool]) -> Any:

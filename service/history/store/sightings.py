@@ -5,9 +5,9 @@ from dataclasses import fields
 from sqlalchemy import delete
 
 from service.history.columns import MAX_BYTES
-from service.history.sqlite.statements import insert_or_change
 from service.history.store.writing import Writing
 from service.history.tables import sightings
+from service.history.words import insert_or_change
 from service.model.sightings import Sighting
 
 

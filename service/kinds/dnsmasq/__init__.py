@@ -6,6 +6,7 @@ from typing import Any
 from service.kinds.claims import (
     AddressClaim,
     Claim,
+    GuestDomain,
     KeepsLeases,
     NamesBySettings,
     NeedsPackage,
@@ -56,6 +57,8 @@ class Dnsmasq:
             yield Serves("dns", name)
         for name in dict.fromkeys(entry.interface for entry in section.dhcp):
             yield Serves("dhcp", name)
+        if section.domain:
+            yield GuestDomain(section.domain)
         yield NamesBySettings(section.guest_configs)
         yield KeepsLeases(section.lease_file or DEFAULT_LEASE_FILE)
         for entry in section.dhcp:

@@ -72,7 +72,7 @@ def netmask_of(entry: DhcpRange, claims: Sequence[Claim]) -> str:
     start = ipaddress.ip_address(entry.start)
     for claim in claims:
         if isinstance(claim, AddressClaim) and claim.interface == entry.interface:
-            network = ipaddress.ip_interface(claim.address).network
+            network = claim.own.network
             if start in network:
                 return str(network.netmask)
     return ""

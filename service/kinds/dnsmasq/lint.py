@@ -139,16 +139,17 @@ def _range(path: Path, entry: DhcpRange, claims: Sequence[Claim]) -> Iterator[Hi
     start, end = ipaddress.IPv4Address(entry.start), ipaddress.IPv4Address(entry.end)
     if start > end:
         yield REVERSED.hit((*path, "start"), f"the range starts at {start}, after its end {end}", "swap start and end")
-    networks = [claim for claim in claims if isinstance(claim, AddressClaim) and ":" not in claim.address]
-    for own in networks:
-        address = ipaddress.IPv4Interface(own.address).ip
+    claimed = [(claim.interface, claim.own) for claim in claims if isinstance(claim, AddressClaim)]
+    networks = [(name, own) for name, own in claimed if isinstance(own, ipaddress.IPv4Interface)]
+    for name, own in networks:
+        address = own.ip
         if start <= address <= end:
             yield OWN_ADDRESS.hit(
                 (*path, "start"),
-                f"the range {start} to {end} contains {address}, the host's own address on {own.interface}",
+                f"the range {start} to {end} contains {address}, the host's own address on {name}",
                 "leave it out of the range",
             )
-    subnets = [ipaddress.IPv4Interface(own.address).network for own in networks if own.interface == entry.interface]
+    subnets = [own.network for name, own in networks if name == entry.interface]
     if subnets:
         yield from _in_subnet(path, entry, subnets)
     elif any(isinstance(claim, Named) and claim.interface == entry.interface for claim in claims):

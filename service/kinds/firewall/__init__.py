@@ -49,7 +49,7 @@ class Firewall:
         cluster, elsewhere = shared_level(shared, host.shared)
         level, problems = host_level(section, host, cluster)
         yield from map(_hit, problems)
-        firewall = assemble(section, host, claims, derive=derives(section, shared))
+        firewall = assemble(section, host, claims, derive=derives(section, shared), levels=(cluster, level))
         refused = list(uncompilable(firewall, level.rules))
         yield from (RULE.hit(("rules", index), words) for index, words in refused)
         yield from unknown_interfaces(level.rules, claims)

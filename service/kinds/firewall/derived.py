@@ -2,9 +2,9 @@
 
 DHCP on an interface needs udp/67 there, from any address: a client has none yet. With `policy_out` other than accept
 its answers need to leave, too: conntrack does not know them, the request went to all. DNS needs udp and tcp 53. Only
-the interfaces served are opened, never the uplink. What is published is let through to the guest. A network that leaves
-under another address, or in which something is published, is closed to neighbours of the uplink who route into it.
-Forwarding is on, so nothing else would stop them.
+the interfaces served are opened, never the uplink. What is published is let through to the guest, and a proxy to what
+it leads to. A network that leaves under another address, or in which something is published, is closed to neighbours of
+the uplink who route into it. Forwarding is on, so nothing else would stop them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,8 @@ from service.firewall.host import FilteredGuest, HostFirewall, Policy
 from service.firewall.pve.node import NodeFirewall
 from service.firewall.pve.render import rule_line
 from service.firewall.terms.model import Level, Rule, Where
-from service.kinds.claims import Claim, Filtered, Masquerades, Named, Publishes, Serves
+from service.kinds.claims import Claim, Filtered, Masquerades, Named, Publishes, Reaches, Serves
+from service.kinds.firewall.reached import from_guests, to_and_from
 from service.kinds.packet_rules.levels import KEY, guest_level, host_level
 from service.kinds.packet_rules.section import DeriveSection, FirewallSection, SharedFirewallSection
 from service.kinds.packet_rules.shared import shared_level, shared_section
@@ -34,22 +35,33 @@ def deriving(claims: Sequence[Claim], derive: DeriveSection) -> list[Claim]:
     """Without the claims of sections from which nothing is to follow."""
     off: tuple[type, ...] = (
         *(() if derive.dnsmasq else (Serves,)),
-        *(() if derive.forwards else (Publishes,)),
         *(() if derive.nat is True else (Masquerades,)),
     )
-    return [claim for claim in claims if not isinstance(claim, off)]
+    is_on = {"forwards": derive.forwards, "web": derive.web}
+    return [
+        claim
+        for claim in claims
+        if not isinstance(claim, off)
+        and (not isinstance(claim, Publishes | Reaches) or is_on.get(str(claim.path[0]), True))
+    ]
 
 
 def assemble(
-    section: FirewallSection, host: HostSpec, claims: Sequence[Claim], *, derive: DeriveSection
+    section: FirewallSection,
+    host: HostSpec,
+    claims: Sequence[Claim],
+    *,
+    derive: DeriveSection,
+    levels: tuple[Level, Level] | None = None,
 ) -> HostFirewall:
-    """The firewall of a host. Rules with something wrong in them have no effect."""
+    """The firewall of a host. Rules with something wrong in them have no effect. `levels` are those of the datacenter
+    and of the host, for a caller that has read them."""
     shared = shared_section(host)
-    cluster, _ = shared_level(shared, host.shared)
-    level, _ = host_level(section, host, cluster)
+    cluster = levels[0] if levels else shared_level(shared, host.shared)[0]
+    level = levels[1] if levels else host_level(section, host, cluster)[0]
     return replace(
         _assembled(cluster, level, section, shared, host, deriving(claims, derive)),
-        guests=tuple(_guests(claims, host, cluster)),
+        guests=tuple(_guests(deriving(claims, derive), host, cluster)),
         bridges=tuple(
             sorted(claim.interface for claim in claims if isinstance(claim, Named) and claim.sort == "bridge")
         ),
@@ -72,6 +84,7 @@ def _guests(claims: Sequence[Claim], host: HostSpec, cluster: Level) -> Iterator
             port=claim.port,
             macfilter=section.macfilter,
             ipfilter=section.ipfilter,
+            derived=tuple(to_and_from(claim.guest, section.policy_out.upper(), claims, host)),
         )
 
 
@@ -93,7 +106,11 @@ def _assembled(
         policies["policy_in"],
         policies["policy_out"],
         policies["policy_forward"],
-        (*served(claims, policies["policy_out"]), *accepted(published, policies["policy_out"].action)),
+        (
+            *served(claims, policies["policy_out"]),
+            *accepted(published, policies["policy_out"].action),
+            *from_guests(claims, host),
+        ),
         tuple(closed_of(claims, published)),
     )
 

@@ -1,13 +1,15 @@
 """What is wrong in a firewall beyond its types: rules that Proxmox would refuse, and services that it blocks."""
 
-import ipaddress
 from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from itertools import chain
 
 from service.firewall.terms.model import Level, Rule
+from service.firewall.terms.names import TCP, UDP
 from service.firewall.trace.chains import ACCEPT
 from service.firewall.trace.host_trace import HostAnalyser
 from service.firewall.trace.node_trace import NodeAnalyser
-from service.firewall.trace.packets import parse_packet
+from service.firewall.trace.packets import first_packet
 from service.firewall.trace.verdict import Verdict
 from service.kinds.claims import AddressClaim, Claim, Masquerades, Named, Reservation, Serves
 from service.kinds.packet_rules.grammar import RESERVED_SETS
@@ -38,8 +40,12 @@ LEFT_OPEN = LintRule(
 RESERVED = LintRule("firewall.reserved-set", "error", "sets with a special meaning on Proxmox are for Proxmox hosts")
 RULES = (RULE, GROUP, DHCP_BLOCKED, DNS_BLOCKED, NEIGHBOURS, LEFT_OPEN, UNKNOWN_INTERFACE, RESERVED)
 
-_NO_ADDRESS = "0.0.0.0"  # noqa: S104 (a client that has none yet, nothing is bound)
-_NEIGHBOUR = "192.0.2.1"
+_Address = IPv4Address | IPv6Address
+
+_NO_ADDRESS = IPv4Address(0)
+"""Of a client that has none yet."""
+_EVERYBODY = IPv4Address("255.255.255.255")
+_NEIGHBOUR = IPv4Address("192.0.2.1")
 """Somebody outside (RFC 5737)."""
 
 
@@ -74,14 +80,12 @@ def blocked(analyser: HostAnalyser | NodeAnalyser, claims: Sequence[Claim]) -> I
 
 
 def _dhcp(analyser: HostAnalyser | NodeAnalyser, iface: str, claims: Sequence[Claim]) -> Iterator[Hit]:
-    request = {"proto": "udp", "sport": "68", "dport": "67", "source": _NO_ADDRESS, "dest": "255.255.255.255"}
-    said = _trace(analyser, iface, "", request)
+    said = analyser.trace(iface, "", first_packet(_NO_ADDRESS, _EVERYBODY, UDP, 67, 68))
     if said.verdict != ACCEPT:
         what = f"guests on {iface} get no address, because the firewall blocks udp/67 ({_by(said)})"
         yield _hit(DHCP_BLOCKED, said, what, iface, "udp", 67)
     for own, guest in _pairs(iface, claims, 4):
-        answer = {"proto": "udp", "sport": "67", "dport": "68", "source": own, "dest": guest}
-        said = _trace(analyser, "", iface, answer)
+        said = analyser.trace("", iface, first_packet(own, guest, UDP, 68, 67))
         if said.verdict != ACCEPT:
             what = f"guests on {iface} get no address, because the firewall blocks answers to udp/68 ({_by(said)})"
             fix = f"{{type: out, action: accept, iface: {iface}, proto: udp, sport: 67, dport: 68}}"
@@ -90,20 +94,31 @@ def _dhcp(analyser: HostAnalyser | NodeAnalyser, iface: str, claims: Sequence[Cl
 
 
 def _dns(analyser: HostAnalyser | NodeAnalyser, iface: str, claims: Sequence[Claim]) -> Iterator[Hit]:
-    for proto in ("udp", "tcp"):
-        said: list[Verdict] = []
-        for own, guest in _pairs(iface, claims, 4) or _pairs(iface, claims, 6):
-            query = {"proto": proto, "dport": "53", "source": guest, "dest": own}
-            said.append(_trace(analyser, iface, "", query))
-        if said and all(verdict.verdict != ACCEPT for verdict in said):
-            what = f"guests on {iface} cannot resolve names, because the firewall blocks {proto}/53 ({_by(said[0])})"
-            yield _hit(DNS_BLOCKED, said[0], what, iface, proto, 53)
+    for proto, number in (("udp", UDP), ("tcp", TCP)):
+        said = _refused(analyser, iface, claims, number)
+        if said is not None:
+            what = f"guests on {iface} cannot resolve names, because the firewall blocks {proto}/53 ({_by(said)})"
+            yield _hit(DNS_BLOCKED, said, what, iface, proto, 53)
+
+
+def _refused(analyser: HostAnalyser | NodeAnalyser, iface: str, claims: Sequence[Claim], proto: int) -> Verdict | None:
+    """The verdict on the first guest's query, if those of all others are refused, too. The guests of a network with
+    IPv4 use that."""
+    first: Verdict | None = None
+    for family in (4, 6):
+        for own, guest in _pairs(iface, claims, family):
+            said = analyser.trace(iface, "", first_packet(guest, own, proto, 53))
+            if said.verdict == ACCEPT:
+                return None
+            first = first if first is not None else said
+        if first is not None:
+            break
+    return first
 
 
 def _neighbours(analyser: HostAnalyser | NodeAnalyser, claim: Masquerades) -> Iterator[Hit]:
-    target = str(ipaddress.ip_network(claim.source).network_address + 1)
-    packet = {"proto": "tcp", "dport": "22", "source": _NEIGHBOUR, "dest": target}
-    said = _trace(analyser, claim.out, "inside", packet)
+    target = IPv4Network(claim.source).network_address + 1
+    said = analyser.trace(claim.out, "inside", first_packet(_NEIGHBOUR, target, TCP, 22))
     if said.verdict == ACCEPT:
         what = f"a neighbour on {claim.out} that routes {claim.source} to this host reaches the guests ({_by(said)})"
         fix = f"{{type: forward, action: drop, dest: {claim.source}}}"
@@ -146,22 +161,15 @@ def _by(said: Verdict) -> str:
     return f"{said.why}{where}"
 
 
-def _trace(analyser: HostAnalyser | NodeAnalyser, source: str, dest: str, packet: dict[str, str]) -> Verdict:
-    question = parse_packet({"from": source or "host", "to": dest or "host", **packet})
-    return analyser.trace(source, dest, question.flow)
-
-
-def _pairs(iface: str, claims: Sequence[Claim], family: int) -> list[tuple[str, str]]:
+def _pairs(iface: str, claims: Sequence[Claim], family: int) -> Iterator[tuple[_Address, _Address]]:
     """(the host's address, an address that a guest may have) for some addresses of the interface's network."""
-    found = []
     for claim in claims:
         if not isinstance(claim, AddressClaim) or claim.interface != iface:
             continue
-        own = ipaddress.ip_interface(claim.address)
-        if own.version != family or own.network.num_addresses < 4:
+        own, network = claim.own.ip, claim.own.network
+        size = network.num_addresses
+        if own.version != family or size < 4:
             continue
-        size = own.network.num_addresses
-        guests = [own.network.network_address + n for n in {1, 2, size // 2, size - 2}]
-        guests += [ipaddress.ip_address(c.address) for c in claims if isinstance(c, Reservation) and c.address]
-        found += [(str(own.ip), str(guest)) for guest in guests if guest in own.network and guest != own.ip]
-    return found
+        usual = (network.network_address + n for n in {1, 2, size // 2, size - 2})
+        fixed = (ip_address(c.address) for c in claims if isinstance(c, Reservation) and c.address)
+        yield from ((own, guest) for guest in chain(usual, fixed) if guest in network and guest != own)

@@ -3,18 +3,18 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from service.firewall.nft.published import Published
+from service.firewall.nft.published import NUMBERS, Published
 from service.firewall.trace.chains import ACCEPT
 from service.firewall.trace.host_trace import HostAnalyser
 from service.firewall.trace.node_trace import NodeAnalyser
-from service.firewall.trace.packets import parse_packet
+from service.firewall.trace.packets import first_packet
 from service.firewall.trace.verdict import Verdict
 from service.kinds.claims import Claim
 from service.kinds.published import network_of
 from service.spec.findings import Hit, LintRule
 
 FORWARD_BLOCKED = LintRule("firewall.forward-blocked", "error", "the firewall accepts published ports", by_absence=True)
-_SOMEBODY = "192.0.2.1"
+_SOMEBODY = ipaddress.IPv4Address("192.0.2.1")
 """Somebody outside (RFC 5737)."""
 
 
@@ -24,11 +24,11 @@ def forwards_blocked(
     """A finding for each published port that its first client cannot reach."""
     for one in published:
         near = network_of(one.target, claims)
-        source = str(ipaddress.IPv4Network(one.sources[0]).network_address) if one.sources else _SOMEBODY
+        source = ipaddress.IPv4Network(one.sources[0]).network_address if one.sources else _SOMEBODY
         first, inner = one.ports[0][0], one.inner_ports[0][0]
-        sent = {"from": one.interface, "to": "host", "proto": one.proto, "source": source}
-        outer = parse_packet({**sent, "dest": one.addresses[0], "dport": str(first)}).flow
-        sent_on = parse_packet({**sent, "dest": one.target, "dport": str(inner)}).flow
+        proto = NUMBERS[one.proto]
+        outer = first_packet(source, ipaddress.IPv4Address(one.addresses[0]), proto, first)
+        sent_on = first_packet(source, ipaddress.IPv4Address(one.target), proto, inner)
         said = analyser.trace(one.interface, near[0] if near else "", outer, sent_on)
         if said.verdict != ACCEPT:
             where = f"{one.where}: " if one.where else ""

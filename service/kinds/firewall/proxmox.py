@@ -19,6 +19,7 @@ from service.firewall.terms.model import IPSet, IPSetEntry, Level, Setting
 from service.firewall.trace.node_trace import NodeAnalyser
 from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Filtered, Serves
 from service.kinds.firewall.derived import derives, deriving, served
+from service.kinds.firewall.reached import from_guests, to_and_from
 from service.kinds.packet_rules.levels import guest_level, host_level
 from service.kinds.packet_rules.section import FirewallSection
 from service.kinds.packet_rules.shared import shared_level, shared_section
@@ -43,9 +44,11 @@ def node_firewall(section: FirewallSection, host: HostSpec, claims: Sequence[Cla
     options: dict[str, Setting] = {"enable": 1, **{name: str(said).upper() for name, said in policies.items()}}
     cluster = replace(shared_level(shared, host.shared)[0], options=options, exists=True)
     level, _ = host_level(section, host, cluster)
-    follows = served(deriving(claims, derives(section, shared)), Policy(str(options["policy_out"])))
+    kept = deriving(claims, derives(section, shared))
+    to_itself = (rule for rule in from_guests(kept, host) if rule.type == "in")
+    follows = (*served(kept, Policy(str(options["policy_out"]))), *to_itself)
     level = replace(level, options={"enable": 1}, rules=(*(r for r in level.rules if r.type != "forward"), *follows))
-    guests, cards = _guests(claims, host, cluster)
+    guests, cards = _guests(claims, host, cluster, kept)
     return NodeFirewall(cluster, level, guests, cards, node=_node(claims))
 
 
@@ -95,7 +98,9 @@ def analyser(firewall: NodeFirewall) -> NodeAnalyser | InputError:
         return error
 
 
-def _guests(claims: Sequence[Claim], host: HostSpec, cluster: Level) -> tuple[dict[str, Level], dict[str, GuestCards]]:
+def _guests(
+    claims: Sequence[Claim], host: HostSpec, cluster: Level, kept: Sequence[Claim]
+) -> tuple[dict[str, Level], dict[str, GuestCards]]:
     bridges = sorted({c.interface for c in claims if isinstance(c, Serves) and c.protocol == "dhcp"})
     levels: dict[str, Level] = {}
     cards: dict[str, GuestCards] = {}
@@ -104,6 +109,7 @@ def _guests(claims: Sequence[Claim], host: HostSpec, cluster: Level) -> tuple[di
             continue
         vmid, section = str(claim.vmid), claim.section
         read, _ = guest_level(claim.guest, section, host, cluster)
+        rules = (*read.rules, *to_and_from(claim.guest, section.policy_out.upper(), kept, host))
         options: dict[str, Setting] = {
             "enable": 1, "policy_in": section.policy_in.upper(), "policy_out": section.policy_out.upper(),
         }  # fmt: skip
@@ -111,7 +117,7 @@ def _guests(claims: Sequence[Claim], host: HostSpec, cluster: Level) -> tuple[di
             options["macfilter"] = 0
         own = tuple(IPSetEntry(address) for address in claim.addresses)
         ipsets = {"ipfilter-net0": IPSet("ipfilter-net0", own)} if section.ipfilter else {}
-        levels[vmid] = replace(read, file=f"{vmid}.fw", vmid=vmid, options=options, ipsets=ipsets)
+        levels[vmid] = replace(read, rules=rules, file=f"{vmid}.fw", vmid=vmid, options=options, ipsets=ipsets)
         near = [
             net for net in claims if isinstance(net, AddressClaim) and any(_in(a, net.address) for a in claim.addresses)
         ]
@@ -130,6 +136,6 @@ def _node(claims: Sequence[Claim]) -> Node:
     uplinks = [claim.interface for claim in claims if isinstance(claim, DefaultRoute) and claim.family == 4]
     for claim in claims:
         if isinstance(claim, AddressClaim) and claim.interface in uplinks and ":" not in claim.address:
-            own = ipaddress.ip_interface(claim.address)
+            own = claim.own
             return Node(localnet=str(own.network), host_ip=str(own.ip))
     return Node(localnet=NO_LOCAL_NETWORK)

@@ -47,7 +47,7 @@ class Zones:
         """From what the sections of a host say."""
         return cls(
             tuple(c.interface for c in claims if isinstance(c, Named)),
-            tuple((c.interface, ipaddress.ip_interface(c.address)) for c in claims if isinstance(c, AddressClaim)),
+            tuple((c.interface, c.own) for c in claims if isinstance(c, AddressClaim)),
             {c.family: c.interface for c in claims if isinstance(c, DefaultRoute)},
             {c.name: c for c in claims if isinstance(c, Reservation)},
             tuple(c.interface for c in claims if isinstance(c, Serves) and c.protocol == "dhcp"),

@@ -5,8 +5,8 @@ from typing import Any
 
 from service.kinds.claims import Claim, Filters, NeedsForwarding, NeedsLoader, NeedsPackage
 from service.kinds.forwards.lint import RULES, lint_forwards
-from service.kinds.forwards.section import ForwardsSection
-from service.kinds.published import KEY, closed_of, published_of
+from service.kinds.forwards.section import KEY, ForwardsSection
+from service.kinds.published import closed_of, published_of
 from service.model.observed import Watch
 from service.resources.forwards import ForwardsTable
 from service.resources.resource import Resource

@@ -79,8 +79,9 @@ def _target(number: int, entry: Forward, claims: Sequence[Claim]) -> Iterator[Hi
         right = f"give {entry.to} an `address` in `guests`"
         yield TARGET_WITHOUT_ADDRESS.hit(path, f"{entry.to} has no fixed address", right)
         return
-    own = [ipaddress.ip_interface(claim.address) for claim in claims if isinstance(claim, AddressClaim)]
-    if any(str(interface.ip) == target for interface in own):
+    own = [claim.own for claim in claims if isinstance(claim, AddressClaim)]
+    wanted = ipaddress.IPv4Address(target)
+    if any(interface.ip == wanted for interface in own):
         yield TARGET_IS_OWN.hit(path, f"{target} is the host's own address", "name a guest")
         return
     near = network_of(target, claims)
@@ -152,7 +153,8 @@ def _names(number: int, entry: Forward, claims: Sequence[Claim], first_named: di
 
 def _twice(section: Sequence[Forward]) -> Iterator[Hit]:
     """A port that an entry before has for the same clients. After one for some clients, one for all is the rest."""
-    claims = [claim for number, entry in enumerate(section) for claim in entry.publishes(number)]
+    found = [(number, claim) for number, entry in enumerate(section) for claim in entry.publishes(number)]
+    claims, numbers = [claim for _, claim in found], [number for number, _ in found]
     clients = [_spans(claim.sources) for claim in claims]
     ordered = sorted((first, last, place) for place, claim in enumerate(claims) for first, last in claim.ports)
     open_now: dict[tuple[str, str], list[tuple[int, int]]] = {}
@@ -162,15 +164,15 @@ def _twice(section: Sequence[Forward]) -> Iterator[Hit]:
         before = open_now[key] = [entry for entry in open_now.get(key, ()) if entry[0] >= first]
         for _, other in before:
             earlier, later = sorted((place, other))
-            if claims[later].number not in reported and _same_clients(clients[earlier], clients[later]):
-                reported[claims[later].number] = _already(claims[earlier], claims[later], first)
+            if numbers[later] not in reported and _same_clients(clients[earlier], clients[later]):
+                reported[numbers[later]] = _already(claims[earlier], claims[later], first)
         before.append((last, place))
     for number in sorted(reported):
         yield PORT_TWICE.hit((number, "ports"), reported[number], "keep one of the two")
 
 
 def _already(earlier: Publishes, later: Publishes, port: int) -> str:
-    where = "this entry" if earlier.number == later.number else f"`forwards.{earlier.number}`"
+    where = "this entry" if earlier.path == later.path else f"`forwards.{earlier.path[1]}`"
     return f"{later.proto}/{port} of {later.interface} already leads to {earlier.to} in {where}"
 
 

@@ -23,6 +23,7 @@ from service.spec.grammar import (
 )
 from service.spec.patterns import whole
 
+KEY = "forwards"
 MAX_ITEMS = 64
 PortMap = tuple[int, int, int]
 """First port, last port, and the guest's port (0: the same)."""
@@ -140,7 +141,7 @@ class Forward(BaseModel):
                 if all(port == (to_port, to_port) for port in ranges):
                     to_port = 0  # noqa: PLW2901 (the same port is not another port)
                 yield Publishes(
-                    number, self.interface, proto, tuple(sorted(set(ranges))), self.to, to_port,
+                    (KEY, number), self.interface, proto, tuple(sorted(set(ranges))), self.to, to_port,
                     tuple(self.source or ()), tuple(self.names or ()),
                 )  # fmt: skip
 

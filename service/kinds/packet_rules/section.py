@@ -45,6 +45,7 @@ class DeriveSection(BaseModel):
 
     dnsmasq: bool = Field(default=True, description="Accept DHCP and DNS where dnsmasq serves them.")
     forwards: bool = Field(default=True, description="Accept published ports on their way to the guest.")
+    web: bool = Field(default=True, description="Accept what a proxy receives, and what it sends to its upstreams.")
     nat: bool | Literal["open"] = Field(
         default=True,
         description="Neighbours of the uplink cannot route into the networks behind it. open: they can, and lint only "
@@ -72,7 +73,7 @@ class FirewallSection(BaseModel):
     rules: Rules = Field((), description="Rules in order: the first that matches decides.")
     derive: Derive | None = Field(
         None,
-        description="Rules derived from other sections: DHCP, DNS, published ports, networks closed to neighbours. "
+        description="Rules derived from other sections: DHCP, DNS, sites, published ports, closed networks. "
         "false: none, and lint reports what is missing. {dnsmasq: false}: none for one section.",
     )
 

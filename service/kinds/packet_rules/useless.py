@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from service.firewall.host import Direction, FilteredGuest, HostFirewall
 from service.firewall.terms.model import Rule
 from service.firewall.trace.cover import shadowed
+from service.firewall.trace.sets import Sets, build_sets
 from service.spec.findings import Hit, LintRule, Path
 
 _DIRECTIONS: tuple[Direction, ...] = ("in", "out", "forward")
@@ -20,18 +21,23 @@ class Useless:
 
     def of_host(self, firewall: HostFirewall) -> Iterator[Hit]:
         """Of a host's own rules, with paths that start in its section."""
+        sets = build_sets(firewall.levels)
         for direction in _DIRECTIONS:
-            yield from self._hits(firewall, list(firewall.rules(direction)), firewall.levels.host.rules, ("rules",))
+            tried = list(firewall.rules(direction))
+            yield from self._hits(firewall, sets, tried, firewall.levels.host.rules, ("rules",))
 
     def of_guest(self, firewall: HostFirewall, guest: FilteredGuest, path: Path) -> Iterator[Hit]:
         """Of a guest's rules."""
+        sets = build_sets(firewall.levels)
         for direction in _DIRECTIONS:
             tried = list(firewall.guest_rules(guest, direction))
-            yield from self._hits(firewall, tried, guest.level.rules, (*path, "rules"))
+            yield from self._hits(firewall, sets, tried, guest.level.rules, (*path, "rules"))
 
-    def _hits(self, firewall: HostFirewall, tried: Sequence[Rule], own: Sequence[Rule], path: Path) -> Iterator[Hit]:
+    def _hits(
+        self, firewall: HostFirewall, sets: Sets, tried: Sequence[Rule], own: Sequence[Rule], path: Path
+    ) -> Iterator[Hit]:
         places = {id(rule): index for index, rule in enumerate(own)}
-        for rule, earlier in shadowed(firewall, tried):
+        for rule, earlier in shadowed(firewall, tried, sets):
             if id(rule) not in places:
                 continue
             where = f" ({earlier.where})" if earlier.where.line else f" ({earlier.comment})" if earlier.comment else ""

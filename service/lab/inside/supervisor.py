@@ -11,11 +11,13 @@ from service.lab import addresses, files
 from service.lab.control import Message
 from service.lab.inside import forward, topology
 from service.lab.inside.guest import Guest
+from service.lab.inside.internet import Internet
 from service.lab.inside.machine import Machine, Place, StartingDisk, new_identity
 
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,10}")  # vb-NAME must fit into 15 characters
 GUEST_NAME = re.compile(r"[a-z][a-z0-9-]{0,9}")  # veth-NAME too
 DISK_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+SERVER_NAME = re.compile(r"[a-z][a-z-]{0,20}")
 SORTS = ("named", "silent", "static")
 
 
@@ -30,6 +32,7 @@ class Supervisor:
         self.machines: dict[str, Machine] = {}
         self.roots: dict[str, Path] = {}
         self.default_suite = str(config["suite"])
+        self.internet = Internet(runtime)
 
     def answer(self, op: str, request: Message) -> Message:
         """Do one operation; raises LabError for what cannot be done."""
@@ -141,6 +144,20 @@ class Supervisor:
         if len(fds) != 1:
             raise LabError("a forward needs one listening socket")
         forward.start(socket.socket(fileno=fds[0]), netns, port)
+        return Message({})
+
+    def op_python_index(self, *, fds: list[int], folder: str) -> Message:
+        """Serve this folder of the machine as `/python/`."""
+        served = self.place.repository / "python"
+        served.unlink(missing_ok=True)
+        served.symlink_to(folder)
+        return Message({})
+
+    def op_serve(self, *, fds: list[int], name: str, argv: list[str]) -> Message:
+        """Run a server in the internet, in place of the one of this name; no `argv`: none. It logs to NAME.log."""
+        if SERVER_NAME.fullmatch(name) is None:
+            raise LabError(f"{name!r} is not a name for a server: small letters and dashes")
+        self.internet.serve(name, argv)
         return Message({})
 
     def _base(self, suite: str, disk: str) -> StartingDisk:

@@ -29,6 +29,22 @@ class LeaseSeen(Happened):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuestProgress(Happened):
+    """What a host does with a guest that passerelle creates."""
+
+    name: ClassVar[str] = "guest.progress"
+    part: ClassVar[Part] = "host"
+
+    guest: str
+    apply: str
+    doing: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.host}: guest {self.guest}: {self.doing}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class NameMoved(Happened):
     """A name went from one guest to another; each as (MAC, address)."""
 

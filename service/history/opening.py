@@ -1,0 +1,83 @@
+"""How a database is opened: who may, and that its schema is the newest. Locks that are taken are added to `held`."""
+
+import threading
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from service.clock import SystemClock
+from service.errors import StoreError
+from service.history.locks import FileLock, schema_lock, serve_lock
+from service.history.migrate import head, migrate, needs_migration, upgrade
+from service.history.postgres.engine import make_engine as make_server_engine
+from service.history.postgres.server import Held, Server, sort_by_bytes
+from service.history.sqlite.engine import make_engine
+
+SCHEMA_WAIT_S = 10.0
+"""How long somebody waits for others to close a database with an older schema."""
+
+
+class Lock(Protocol):
+    """What is held while a database is open."""
+
+    def release(self) -> None: ...
+
+
+def open_file(path: Path, serve: bool, wait_s: float, held: list[Lock]) -> Engine:
+    """The file at `path`. StoreError where it cannot be used now."""
+    if serve:
+        held.append(serve_lock(path))
+    held.append(_with_newest_schema(path, wait_s))
+    _refuse_open(path)
+    return make_engine(path)
+
+
+def open_on_server(server: Server, serve: bool, wait_s: float, held: list[Lock]) -> Engine:
+    """The database on a server. StoreError where it cannot be used now."""
+    locks = Held(server, serve=serve, wait_s=wait_s)
+    held.append(locks)
+    engine = make_server_engine(server.url, may_write=locks.may_write)
+    try:
+        locks.with_newest_schema(head(), lambda: upgrade(engine, sort_by_bytes))
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _refuse_open(path: Path) -> None:
+    if path.stat().st_mode & 0o077:
+        raise StoreError(
+            f"the database {path} can be read by other users; it holds the secrets of the receivers",
+            hint=f"run `chmod 600 {path}`",
+        )
+
+
+def _with_newest_schema(path: Path, wait_s: float) -> FileLock:
+    """The schema lock, held shared, over a file with the newest schema."""
+    lock = schema_lock(path)
+    try:
+        _wait_for(lock, path, wait_s, shared=True)
+        while needs_migration(path):
+            lock.release()
+            _wait_for(lock, path, wait_s, shared=False)
+            migrate(path)
+            lock.release()
+            _wait_for(lock, path, wait_s, shared=True)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _wait_for(lock: FileLock, path: Path, wait_s: float, *, shared: bool) -> None:
+    clock, pause = SystemClock(), threading.Event()
+    deadline_s = clock.monotonic_s() + wait_s
+    while not lock.take(shared=shared):
+        if clock.monotonic_s() > deadline_s:
+            raise StoreError(
+                f"{path} has to be brought to a newer schema, but is in use",
+                hint="stop the passerelle that uses it",
+            )
+        pause.wait(0.05)

@@ -1,0 +1,59 @@
+"""SQL that is different in other databases: selectors, true, the values of a query, the size of it all."""
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table
+
+DIALECT = "postgresql"
+"""Its name to SQLAlchemy."""
+
+YES, NO = "TRUE", "FALSE"
+"""How true and false are written in a condition. The indexes over some of a table's rows say them so."""
+
+IS_MEASURED = True
+"""Sizes are known only after `measure`, which writes."""
+
+_NAMED = re.compile(r"(?<!:):([a-z]\w*)")
+USED = """
+SELECT coalesce(sum(pg_total_relation_size(c.oid) * CASE
+    WHEN c.reltuples < 0 OR pg_relation_size(c.oid) = 0 THEN 1.0
+    ELSE least(1.0, c.reltuples * (coalesce(w.bytes, 0) + 28) / pg_relation_size(c.oid)) END), 0)::bigint
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN (
+    SELECT tablename, sum(avg_width)::float AS bytes FROM pg_stats
+    WHERE schemaname = current_schema() GROUP BY tablename
+) w ON w.tablename = c.relname
+WHERE n.nspname = current_schema() AND c.relkind = 'r'
+"""
+"""A deleted row leaves room in its table that later ones fill, and the files stay as large. So a table counts as far as
+its rows fill it: their number, times their width as ANALYZE found it, and the 28 bytes before each."""
+
+
+def selected_text(column: str, parameter: str) -> str:
+    """Whether a selector with `*` and `?` fits: LIKE, with the signs that it has for them. `_` is a letter of names."""
+    like = f"replace({parameter}, '_', chr(92) || '_')"
+    return f"{column} LIKE replace(replace({like}, '*', chr(37)), '?', '_')"
+
+
+@functools.lru_cache(maxsize=256)
+def _in_their_form(query: str) -> str:
+    """`:name` as psycopg names a value."""
+    return _NAMED.sub(r"%(\1)s", query.replace("%", "%%"))
+
+
+def rows_of(connection: Connection, query: str, values: Mapping[str, Any]) -> list[Any]:
+    """The rows of a query written as text, with `:name` for its values."""
+    return list(connection.exec_driver_sql(_in_their_form(query), dict(values)))
+
+
+def measure(connection: Connection, tables: Iterable[Table]) -> None:
+    """Have the rows counted, for `used_bytes`."""
+    connection.exec_driver_sql(f"ANALYZE {', '.join(table.name for table in tables)}")
+
+
+def used_bytes(connection: Connection) -> int:
+    """How large the tables and their indexes are, without room that rows left, as of the last `measure`."""
+    return int(connection.exec_driver_sql(USED).scalar_one())

@@ -1,0 +1,83 @@
+"""What a hint of a host causes: a look at that host, soon, and not more often than polling while a storm continues.
+
+Hints(add, clock, observe_s=, is_failing=)
+    .opened(name), .heard(name, kind), .lost(name)     see `service.observe.listening.Ear`
+    .began(name)                        a round of the host begins: it sees all that was said before
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.clock import Clock
+
+SETTLE_S = 0.1
+"""A change by hand is often some commands: one look sees all of them."""
+GAP_S = 1.0
+BURST = 5
+LOST_S = 2.0
+
+
+class Wake(Protocol):
+    """`service.reconcile.queue.Queue.add`."""
+
+    def __call__(self, name: str, *, after_s: float = 0) -> None: ...
+
+
+@dataclass
+class _Told:
+    """`due_s` is when the last look that hints caused was or is due. `spent` of `BURST` looks are not earned back yet,
+    as of `due_s`."""
+
+    due_s: float
+    spent: float = 0.0
+
+
+class Hints:
+    """The first hint causes a look at once. `BURST` looks may follow each other, `GAP_S` apart; then one comes in
+    `observe_s`. So a host that never stops costs as much as one that is polled."""
+
+    def __init__(
+        self, add: Wake, clock: Clock, *, observe_s: float, is_failing: Callable[[str], bool] = lambda _: False,
+        counted: Callable[[str], None] = lambda _: None, coalesced: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._add = add
+        self._clock = clock
+        self._observe_s = observe_s
+        self._is_failing = is_failing
+        self._counted = counted
+        self._coalesced = coalesced
+        self._told: dict[str, _Told] = {}
+
+    def heard(self, name: str, kind: str) -> None:
+        """Something of this kind changed on the host."""
+        self._counted(kind)
+        if self._is_failing(name):  # whatever failed is not tried again sooner: its round will see this, too
+            self._coalesced()
+            return
+        now_s = self._clock.monotonic_s()
+        told = self._told.setdefault(name, _Told(-math.inf))
+        if now_s < told.due_s:  # that look will see it
+            self._coalesced()
+            return
+        soonest_s = max(now_s + SETTLE_S, told.due_s + GAP_S)
+        earned_s = told.due_s + max(0.0, told.spent - (BURST - 1)) * self._observe_s
+        due_s = max(soonest_s, earned_s)
+        told.spent = max(0.0, told.spent - (due_s - told.due_s) / self._observe_s) + 1
+        told.due_s = due_s
+        self._add(name, after_s=due_s - now_s)
+
+    def opened(self, name: str) -> None:
+        """A change between the last look and now was not heard."""
+        self._add(name, after_s=SETTLE_S)
+
+    def began(self, name: str) -> None:
+        """A round begins. It may read something before the next hint, so that hint causes another look."""
+        told = self._told.get(name)
+        if told is not None:
+            told.due_s = min(told.due_s, self._clock.monotonic_s())
+
+    def lost(self, name: str) -> None:
+        """The host does not report its changes any more: look what is wrong, and continue by polling."""
+        self._add(name, after_s=LOST_S)

@@ -1,0 +1,84 @@
+#!/usr/bin/env -S sh -c 'p=$(dirname "$0")/../..; [ -x "$p/.venv/bin/python" ] || "$p/deploy/setup" --dev --lab >&2; exec "$p/.venv/bin/python" "$0" "$@"'
+"""What lint of one host costs: CPU of reading its file and of all rules, compared with the plainest reading there is.
+
+    tests/bench/lint.py [--guests 20] [--rules 10] [--runs 40]
+
+The floor is PyYAML's loader in C and the same pydantic models. The process is warm and the file is read again in every
+run, as after a commit that changes it. The host is the one of the laws with forwards and a firewall, with so many more
+guests and rules. Prints one JSON object; times are CPU milliseconds, the least of all runs, in turn; exit 1 where lint
+is above its goal.
+"""
+
+import argparse
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from service.kinds import KINDS
+from service.spec.models import host_model
+from tests.laws.specs import FOLDER, fleet_of, whole
+
+GOAL = 1.2
+"""Times the CPU of the floor."""
+
+
+def text_with(guests: int, rules: int) -> str:
+    """A host with so many more guests and rules."""
+    text = (FOLDER / "forwards-and-firewall.yaml").read_text()
+    more = (f'  g{n}: {{mac: "BC:24:11:00:01:{n:02x}", address: 10.10.10.{30 + n}}}\n' for n in range(guests))
+    own = (
+        f"    - {{type: in, action: accept, source: 192.0.2.{n}, proto: tcp, dport: {9000 + n}}}\n"
+        for n in range(rules)
+    )
+    return whole(text.replace("guests:\n", f"guests:\n{''.join(more)}", 1) + "".join(own))
+
+
+def plain(text: str) -> object:
+    """The floor."""
+    return host_model(KINDS).model_validate(tuples(yaml.load(text.encode(), Loader=yaml.CSafeLoader)))
+
+
+def tuples(value: Any) -> Any:
+    """Lists as the models take them."""
+    if isinstance(value, dict):
+        return {key: tuples(item) for key, item in value.items()}
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+
+def cpu_ms(work: Callable[[], object]) -> float:
+    gc.collect()
+    began = time.process_time()
+    work()
+    return (time.process_time() - began) * 1000
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--guests", type=int, default=20)
+    asked.add_argument("--rules", type=int, default=10)
+    asked.add_argument("--runs", type=int, default=40)
+    given = asked.parse_args()
+    text = text_with(given.guests, given.rules)
+    assert not fleet_of(text).has_errors
+    rows = [(cpu_ms(lambda: plain(text)), cpu_ms(lambda: fleet_of(text))) for _ in range(given.runs + 1)][1:]
+    floor, lint = (min(row[n] for row in rows) for n in (0, 1))
+    ratio = round(lint / floor, 2)
+    said = {
+        "guests": given.guests, "rules": given.rules, "runs": given.runs,
+        "cpu_ms": {"floor": round(floor, 2), "lint": round(lint, 2)}, "times_floor": ratio,
+        "goal": GOAL, "met": ratio <= GOAL,
+    }  # fmt: skip
+    print(json.dumps(said))
+    return 0 if ratio <= GOAL else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
