@@ -34,12 +34,14 @@ IN_FLAGS = 0o2004000
 MODIFY, ATTRIB, CLOSE_WRITE, FROM, TO, CREATE, DELETE = 0x2, 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
 MASK = MODIFY | ATTRIB | CLOSE_WRITE | FROM | TO | CREATE | DELETE | 0x400 | 0x800
 """inotify(7); the last two: the folder itself was deleted or renamed."""
-MOVED = 0x400 | 0x800 | 0x2000 | 0x4000 | 0x8000 | 0x40000000
+OVERFLOW = 0x4000
+MOVED = 0x400 | 0x800 | 0x2000 | OVERFLOW | 0x8000 | 0x40000000
 """What may change where watched folders are: the events of the folder itself, an overflow, or an event of a folder."""
 UNITS, ENABLED = "/run/systemd/units", "/etc/systemd/system"
 """systemd keeps `invocation:UNIT` in the first for each unit that is not stopped."""
 READS = 256
-KINDS = ("network", "rules", "files", "units")
+RESERVE = 16
+Names = Mapping[str, Sequence[str] | None]
 
 
 def netlink(protocol: int, groups: Sequence[int]) -> socket.socket:
@@ -55,12 +57,12 @@ class Network:
     """One netlink socket. Its messages are counted as one, and not read."""
 
     def __init__(self, kind: str, protocol: int, groups: Sequence[int]) -> None:
-        self.kind = kind
+        self.kinds = (kind,)
         self._socket = netlink(protocol, groups)
         self.fd = self._socket.fileno()
 
-    def changed(self) -> bool:
-        """Whether there was a message."""
+    def changed(self) -> set[str]:
+        """The kind: there was a message."""
         for _ in range(READS):
             try:
                 self._socket.recv(1)  # the kernel drops the rest of each message
@@ -68,36 +70,51 @@ class Network:
                 break
             except OSError:  # more messages than fit: ENOBUFS
                 continue
-        return True
+        return set(self.kinds)
 
 
 class Folders:
-    """Files by inotify: `names` is {folder: names that count, or None for all}."""
+    """Files and units by one inotify instance. `names` is {kind: {folder: names that count}}, `deep` is
+    {kind: [folder, name one level deeper]}: all names in that folder count.
 
-    def __init__(
-        self, kind: str, names: Mapping[str, Sequence[str] | None], deep: Sequence[Sequence[str]] = ()
-    ) -> None:
-        self.kind = kind
+    root has 128 instances (inotify(7)). systemd takes five for each host or guest, and cannot start or execute itself
+    again without them. So this takes one, and none where fewer than `RESERVE` others are left."""
+
+    def __init__(self, names: Mapping[str, Names], deep: Mapping[str, Sequence[Sequence[str]]]) -> None:
+        self.kinds = tuple(names)
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._names, self._deep = names, deep
-        self._found: dict[int, set[str] | None] = {}
-        self.fd = self._libc.inotify_init1(IN_FLAGS)
-        if self.fd < 0:
-            raise OSError(ctypes.get_errno(), "inotify_init1")
+        self._found: dict[int, dict[str, set[str] | None]] = {}
+        spare: list[int] = []
+        try:
+            for _ in range(RESERVE):
+                spare.append(self._instance())
+            self.fd = spare.pop()
+        finally:
+            for fd in spare:
+                os.close(fd)
         self._arm()
+
+    def _instance(self) -> int:
+        fd: int = self._libc.inotify_init1(IN_FLAGS)
+        if fd < 0:
+            raise OSError(ctypes.get_errno(), "inotify_init1")
+        return fd
 
     def _arm(self) -> None:
         """Watch each folder, or the nearest one above it that is there: for the next one on the way."""
         self._found = {}
-        for folder, names in self._names.items():
-            self._watch(folder, names)
-        for folder, name in self._deep:
-            self._watch(folder, None)
-            for each in listed(folder):
-                if os.path.isdir(os.path.join(folder, each)):
-                    self._watch(os.path.join(folder, each), [name] if name else None)
+        for kind, folders in self._names.items():
+            for folder, names in folders.items():
+                self._watch(kind, folder, names)
+        for kind, listings in self._deep.items():
+            for folder, name in listings:
+                self._watch(kind, folder, None)
+                for each in listed(folder):
+                    if os.path.isdir(os.path.join(folder, each)):
+                        self._watch(kind, os.path.join(folder, each), [name] if name else None)
 
-    def _watch(self, folder: str, names: Sequence[str] | None) -> None:
+    def _watch(self, kind: str, folder: str, names: Sequence[str] | None) -> None:
         while not os.path.isdir(folder) and folder != "/":
             folder, names = os.path.dirname(folder), [os.path.basename(folder)]
         number = self._libc.inotify_add_watch(self.fd, os.fsencode(folder), MASK)
@@ -106,27 +123,31 @@ class Folders:
             if error == 2:  # gone meanwhile
                 return
             raise OSError(error, "inotify_add_watch")
-        before = self._found.get(number, set())
-        self._found[number] = None if names is None or before is None else before | set(names)
+        found = self._found.setdefault(number, {})
+        before = found.get(kind, set())
+        found[kind] = None if names is None or before is None else before | set(names)
 
-    def changed(self) -> bool:
-        """Whether a watched name is among the events."""
-        is_news = is_moved = False
+    def changed(self) -> set[str]:
+        """The kinds of the watched names that are among the events."""
         try:
             said = os.read(self.fd, 1 << 16)
         except BlockingIOError:
-            return False
-        start = 0
+            return set()
+        news: set[str] = set()
+        is_moved, start = False, 0
         while start < len(said):
             number, mask, _, length = struct.unpack_from("iIII", said, start)
             name = os.fsdecode(said[start + 16 : start + 16 + length].rstrip(b"\0"))
             start += 16 + length
-            names = self._found.get(number, set())
             is_moved = is_moved or bool(mask & MOVED)
-            is_news = is_news or bool(mask & 0x4000) or names is None or name in names
+            if mask & OVERFLOW:
+                news.update(self.kinds)
+            for kind, names in self._found.get(number, {}).items():
+                if names is None or name in names:
+                    news.add(kind)
         if is_moved:
             self._arm()
-        return is_news
+        return news
 
 
 def listed(folder: str) -> list[str]:
@@ -137,11 +158,13 @@ def listed(folder: str) -> list[str]:
         return []
 
 
-def of_units(order: Mapping[str, Any]) -> Folders:
-    """Which units start and stop, and which are enabled."""
-    if not os.path.isdir(UNITS):
-        raise OSError("no systemd")
-    return Folders("units", {UNITS: ["invocation:" + name for name in order["units"]]}, [(ENABLED, "")])
+def folders_of(order: Mapping[str, Any]) -> Folders:
+    """The watched files; which units start and stop, and which are enabled."""
+    names, deep = {"files": order["folders"]}, {"files": order["deep"]}
+    if os.path.isdir(UNITS):
+        names["units"] = {UNITS: ["invocation:" + name for name in order["units"]]}
+        deep["units"] = [(ENABLED, "")]
+    return Folders(names, deep)
 
 
 def sources(order: Mapping[str, Any]) -> Iterator[Network | Folders]:
@@ -149,8 +172,7 @@ def sources(order: Mapping[str, Any]) -> Iterator[Network | Folders]:
     makers = (
         lambda: Network("network", NETLINK_ROUTE, ROUTE_GROUPS),
         lambda: Network("rules", NETLINK_NETFILTER, NFT_GROUPS),
-        lambda: Folders("files", order["folders"], order["deep"]),
-        lambda: of_units(order),
+        lambda: folders_of(order),
     )
     for make in makers:
         try:
@@ -186,8 +208,8 @@ def main() -> None:
     order = first_line()
     os.set_blocking(1, False)
     found = list(sources(order))
-    say(" ".join(["ready"] + [one.kind for one in found]))
-    rests: dict[str, float] = {}
+    say(" ".join(["ready"] + [kind for one in found for kind in one.kinds]))
+    rests: dict[int, float] = {}  # of a source's descriptor, and of 1 while nobody reads
     pending: set[str] = set()
     heard_s = time.monotonic()
     while True:
@@ -195,7 +217,7 @@ def main() -> None:
         poll = select.poll()
         poll.register(0, select.POLLIN)
         for one in found:
-            if rests.get(one.kind, 0) <= now_s:
+            if rests.get(one.fd, 0) <= now_s:
                 poll.register(one.fd, select.POLLIN)
         waits = [due_s for due_s in rests.values() if due_s > now_s] + [heard_s + order["quiet_s"]]
         ready = {fd for fd, _ in poll.poll(max(0.0, min(waits) - now_s) * 1000 + 1)}
@@ -208,14 +230,13 @@ def main() -> None:
             return
         for one in found:
             if one.fd in ready:
-                rests[one.kind] = now_s + order["gap_s"]
-                if one.changed():
-                    pending.add(one.kind)
+                rests[one.fd] = now_s + order["gap_s"]
+                pending |= one.changed()
         for kind in sorted(pending):
             if say("hint " + kind):
                 pending.discard(kind)
             else:
-                rests[kind] = now_s + order["gap_s"]
+                rests[1] = now_s + order["gap_s"]
 
 
 if __name__ == "__main__":

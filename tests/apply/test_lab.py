@@ -14,6 +14,7 @@ from service.apply.switch import Switch
 from service.apply.transaction import Transaction
 from service.clock import SystemClock
 from service.lab import Host, Lab
+from service.lab.waiting import grown_s
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Plan
@@ -139,10 +140,10 @@ async def test_a_file_is_written_and_stays_after_the_confirmation(way: Way, host
 async def test_a_host_that_nobody_can_confirm_restores_itself(way: Way) -> None:
     await way.observe()
     elsewhere = Target("pve1", "198.51.100.99", way.target.host_keys)
-    ended = await apply(way, [elsewhere], 5, lambda _told: None, QuickClock(stride=60))
+    ended = await apply(way, [elsewhere], round(grown_s(6)), lambda _told: None, QuickClock(stride=60))
     assert ended.ending == "unconfirmed"
     assert (await way.observe()).text(PATH) == Seen(CONTENT)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(grown_s(60)):
         while (await way.observe()).armed:
             continue
     assert (await way.observe()).fact(f"file:{PATH}") == Absent()

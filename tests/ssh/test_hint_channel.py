@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import re
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from service.clock import SystemClock
 from service.errors import Garbled
 from service.model.observed import Watch
-from service.observe.hints import QUIET_S, Hearing, Said, command, order_of
+from service.observe.hints import QUIET_S, Hearing, Said, command, order_of, program
 from service.observe.listening import Listening
 from service.ssh.connection import SshDialer, SshHost
 from service.ssh.hint_channel import listen
@@ -64,18 +66,25 @@ async def until(there: Callable[[], bool]) -> None:
             turn.clear()
 
 
-def watchers() -> list[int]:
-    """All processes that run the program for hints."""
+def watchers(path: Path) -> list[int]:
+    """The processes that run the program for hints and watch this path's folder: other tests run it, too."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
+                watched = [inode for fd in (entry / "fdinfo").iterdir() for inode in inodes(fd.read_text())]
             except OSError:
                 continue
-            if words[0].endswith(b"python3") and any(b"NFNLGRP_NFTABLES" in word for word in words[1:]):
+            is_program = words[0].endswith(b"python3") and any(b"NFNLGRP_NFTABLES" in word for word in words[1:])
+            if is_program and path.parent.stat().st_ino in watched:
                 found.append(int(entry.name))
     return found
+
+
+def inodes(fdinfo: str) -> list[int]:
+    """What an inotify instance watches, proc_pid_fdinfo(5)."""
+    return [int(number, 16) for number in re.findall(r"^inotify wd:\S+ ino:(\S+)", fdinfo, re.MULTILINE)]
 
 
 @pytest.fixture
@@ -105,18 +114,18 @@ async def test_a_file_that_is_written_replaced_or_removed_is_told(host: SshHost,
 
 
 async def test_the_program_ends_with_its_channel_and_with_its_connection(sshd: Sshd, tmp_path: Path) -> None:
-    watch = Watch(files=frozenset({str(tmp_path / "owned")}))
+    owned = tmp_path / "owned"
+    watch = Watch(files=frozenset({str(owned)}))
     for is_cut in (False, True):
-        before = set(watchers())
+        assert not watchers(owned)
         host = await SshDialer(sshd.client_key).connect(sshd.target())
         async with listening(host, watch) as (made, _):
-            new = set(watchers()) - before
-            assert new
+            assert watchers(owned)
             if is_cut:
                 host._connection.abort()  # the TCP connection is gone, and nobody said why
             else:
                 made.forget("pve1")
-            await until(lambda new=new: not new & set(watchers()))  # type: ignore[misc]
+            await until(lambda: not watchers(owned))
         await host.close()
 
 
@@ -131,6 +140,20 @@ async def test_the_program_ends_when_nobody_has_spoken_for_long(host: SshHost, t
     assert heard[0].startswith(b"ready ")
 
 
+@pytest.mark.parametrize(("allowed", "kinds"), [(4, "network rules"), (40, "network rules files")])
+def test_where_few_inotify_instances_are_left_it_takes_none(tmp_path: Path, allowed: int, kinds: str) -> None:
+    """systemd could not execute itself again without them. A user namespace has a limit of its own."""
+    limited = f'echo {allowed} >/proc/sys/user/max_inotify_instances && exec python3 -I -S -c "$0"'
+    ran = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", limited, program()],
+        input=order_of(Watch(files=frozenset({str(tmp_path / "owned")}))),
+        capture_output=True, timeout=20, check=True,
+    )  # fmt: skip
+    said = ran.stdout.decode().split()
+    assert said[0] == "ready"
+    assert [kind for kind in said[1:] if kind != "units"] == kinds.split()
+
+
 async def test_it_goes_on_while_somebody_listens(host: SshHost, tmp_path: Path) -> None:
     order = order_of(Watch(files=frozenset({str(tmp_path / "owned")})))
     soon = order.replace(b'"quiet_s": %.1f' % QUIET_S, b'"quiet_s": 2.0')
@@ -143,9 +166,9 @@ async def test_it_goes_on_while_somebody_listens(host: SshHost, tmp_path: Path) 
 
 
 async def test_a_killed_program_is_told_as_lost_and_the_connection_goes_on(host: SshHost, tmp_path: Path) -> None:
-    before = set(watchers())
-    async with listening(host, Watch(files=frozenset({str(tmp_path / "owned")}))) as (made, ear):
-        (pid,) = set(watchers()) - before
+    owned = tmp_path / "owned"
+    async with listening(host, Watch(files=frozenset({str(owned)}))) as (made, ear):
+        (pid,) = watchers(owned)
         os.kill(pid, 9)
         assert await ear.next() == "pve1 lost"
         assert made.kinds("pve1") == ()
