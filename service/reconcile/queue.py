@@ -7,6 +7,9 @@ from contextlib import suppress
 
 from service.clock import Clock
 
+AHEAD_S = 1e9
+"""More than anything else can be overdue."""
+
 
 class Queue:
     """Which host is due next.
@@ -15,7 +18,8 @@ class Queue:
     afterwards, once for any number of calls. So a push during an apply is neither lost nor run next to it.
 
     An operation costs the logarithm of how many names wait. `_due` is what counts. `_order` may have entries that
-    `_due` does not have any more: they are left out when they come to the top.
+    `_due` does not have any more: they are left out when they come to the top. Of those that take, one at a time waits
+    for the time and for what is added: so nobody else consumes what wakes it. The others wait for their turn.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -24,14 +28,15 @@ class Queue:
         self._order: list[tuple[float, str]] = []
         self._running: set[str] = set()
         self._changed = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     def add(self, name: str, *, after_s: float = 0) -> None:
         """Make a name due, at the latest in `after_s`."""
-        due = self._clock.monotonic_s() + after_s
-        if self._due.get(name, math.inf) > due:
-            self._due[name] = due
-            self._line_up(name)
-            self._changed.set()
+        self._want(name, self._clock.monotonic_s() + after_s)
+
+    def add_first(self, name: str) -> None:
+        """Make a name due before all that are due and were not added so."""
+        self._want(name, self._clock.monotonic_s() - AHEAD_S)
 
     def drop(self, name: str) -> None:
         """Forget a name that nobody wants any more."""
@@ -39,23 +44,23 @@ class Queue:
 
     async def take(self) -> str:
         """The next due name; it counts as running until `done`. Waits."""
-        while True:
-            self._changed.clear()
-            now = self._clock.monotonic_s()
-            first = self._first()
-            if first is not None and first[0] <= now:
-                heapq.heappop(self._order)
-                del self._due[first[1]]
-                self._running.add(first[1])
-                return first[1]
-            await self._wait(None if first is None else first[0] - now)
+        async with self._turn:
+            while True:
+                self._changed.clear()
+                now = self._clock.monotonic_s()
+                first = self._first()
+                if first is not None and first[0] <= now:
+                    heapq.heappop(self._order)
+                    del self._due[first[1]]
+                    self._running.add(first[1])
+                    return first[1]
+                await self._wait(None if first is None else first[0] - now)
 
     def done(self, name: str) -> None:
         """The name is no longer worked on."""
         self._running.discard(name)
         if name in self._due:
             self._line_up(name)
-            self._changed.set()
 
     def is_running(self, name: str) -> bool:
         """Whether somebody works on it now."""
@@ -66,10 +71,18 @@ class Queue:
         """How many names wait, due or not."""
         return len(self._due)
 
+    def _want(self, name: str, due_s: float) -> None:
+        if self._due.get(name, math.inf) > due_s:
+            self._due[name] = due_s
+            self._line_up(name)
+
     def _line_up(self, name: str) -> None:
-        """One that is worked on lines up when that is done."""
+        """One that is worked on lines up when that is done. Only a new first one is news to whoever waits."""
         if name not in self._running:
-            heapq.heappush(self._order, (self._due[name], name))
+            entry = (self._due[name], name)
+            heapq.heappush(self._order, entry)
+            if self._order[0] is entry:
+                self._changed.set()
 
     def _first(self) -> tuple[float, str] | None:
         """The name that is due first, of those that nobody works on."""

@@ -300,7 +300,7 @@ class Rounds:
             if request is not None and request.may_raise:
                 turn.show(sync_mode=self.ceilings.sync(spec.name, spec.sync))
             return Stop("an apply was confirmed", statuses.SOON_S)
-        after_s = max(self._observe_s, statuses.backoff_s(standing.failures + 1))
+        after_s = statuses.retry_s(turn.status.phase, standing.failures + 1, self._observe_s)
         return Stop("an apply was not confirmed", self._clock.jitter(after_s), is_well=False)
 
     async def _rest(self, turn: Turn) -> Stop:

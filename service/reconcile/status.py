@@ -22,6 +22,13 @@ def backoff_s(failures: int) -> float:
     return min(RETRY_MOST_S, RETRY_FIRST_S * 2.0**doublings)
 
 
+def retry_s(phase: Phase, failures: int, observe_s: float) -> float:
+    """Seconds until the next round after an apply that was not confirmed. If nobody saw how it ended, the host's
+    journal has the end soon."""
+    soon_s = backoff_s(failures)
+    return soon_s if phase == "AwaitingConfirmation" else max(observe_s, soon_s)
+
+
 def fresh(spec: HostSpec, before: HostStatus | None, mode: SyncMode | None = None) -> HostStatus:
     """The status with what the spec says of the host itself. `mode` is the one that counts, where it is not the
     spec's."""
