@@ -25,8 +25,8 @@ def forget(host: str, /, *, reason: Why = "") -> int:
     """
     from service.cli.client import Client
 
-    Client().post(f"hosts/{host}/forget", {"reason": reason})
-    tell(f"{host}: all records are removed, but for its events")
+    gone = Client().post(f"hosts/{host}/forget", {"reason": reason})["host"]
+    tell(f"{gone}: all records are removed, but for its events")
     return 0
 
 

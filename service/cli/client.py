@@ -1,5 +1,6 @@
 """The service's REST API as the command line uses it."""
 
+import json
 import os
 import re
 import ssl
@@ -24,10 +25,15 @@ HINTS = {
     403: "create a token with the scopes and hosts that it needs: `passerelle token create NAME --scope … --host …`",
 }
 """What to do next where the service does not say it, by HTTP status."""
+PROBLEM = "urn:passerelle:problem:"
+"""How the type of each of the service's problems begins."""
 NO_HOST = "choose one of `passerelle status`, or use a token that may see the host"
 _NO_HOST = "no host "
 
 
+IS_IT_OURS = (
+    "set PASSERELLE_URL to the address of the service, as `passerelle serve` shows it. Behind a proxy, see its log"
+)
 NO_PEM = "no certificate was found in it"
 TRUST = (
     "set PASSERELLE_CA_FILE to the file with your certificate authority, and PASSERELLE_URL to a name that is in the "
@@ -47,6 +53,22 @@ class ApiError(PasserelleError):
         self.status = status
         self.problem = problem
         self.exit_code = UNREACHABLE if problem.get("code") in NOT_KNOWN else 1
+
+
+class NotOurs(PasserelleError):  # noqa: N818 (what was found, as NotFound)
+    """What answers under the address is not passerelle."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(f"{url} does not answer as passerelle does: {why}", hint=IS_IT_OURS)
+
+
+class Answer(dict[str, Any]):
+    """An object of an answer. What passerelle always says and this one does not is `NotOurs`, not a KeyError."""
+
+    url = ""
+
+    def __missing__(self, key: str) -> Any:
+        raise NotOurs(self.url, f"its answer has no {key!r}")
 
 
 class Client:
@@ -86,8 +108,11 @@ class Client:
         cursor: str | None = None
         while True:
             page = self.get(path, **asked.asked, limit=min(200, most), cursor=cursor)
-            found.extend(page["items"])
-            cursor = page.get("next_cursor")
+            items = page["items"]
+            if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
+                raise NotOurs(self.url, "what should be a list is not one")
+            found.extend(items)
+            cursor = page["next_cursor"]
             if not cursor or len(found) >= most:
                 return found[:most]
 
@@ -111,15 +136,28 @@ class Client:
                 f"the service at {self.url} does not answer: {error}",
                 hint="start it with `passerelle serve`, or set PASSERELLE_URL",
             ) from error
-        try:
-            body = answer.json() if answer.content else {}
-        except ValueError as error:
-            raise PasserelleError(
-                f"{self.url} answered something that is not JSON (HTTP {answer.status_code})"
-            ) from error
-        if answer.status_code >= 400:
-            raise ApiError(answer.status_code, body if isinstance(body, dict) else {})
+        return _read(self.url, answer.status_code, answer.content)
+
+
+def _read(url: str, status: int, content: bytes) -> Answer:
+    """The object in an answer. `ApiError` for a problem of passerelle, `NotOurs` for anything else."""
+
+    def ours(found: dict[str, Any]) -> Answer:
+        one = Answer(found)
+        one.url = url
+        return one
+
+    try:
+        body = json.loads(content, object_hook=ours) if content else ours({})
+    except (ValueError, RecursionError):
+        raise NotOurs(url, f"what it says is not JSON (HTTP {status})") from None
+    if not isinstance(body, Answer):
+        raise NotOurs(url, f"what it says is not an object (HTTP {status})")
+    if status < 300:
         return body
+    if status < 400 or not str(body.get("type")).startswith(PROBLEM):
+        raise NotOurs(url, f"HTTP {status}")
+    raise ApiError(status, body)
 
 
 def _named(pointer: str) -> str:

@@ -49,7 +49,7 @@ def release(host: str, /, *, reason: Reason, timeout: float = 90) -> int:
     from service.cli.client import Client
 
     client = Client()
-    client.post(f"hosts/{host}/release", {"reason": reason})
+    host = client.post(f"hosts/{host}/release", {"reason": reason})["host"]
     deadline = time.monotonic() + timeout
     while found := client.get(f"hosts/{host}"):
         if not found["quarantined"]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import httpx2
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 
 class Kept(httpx2.Client):
@@ -23,7 +23,7 @@ class Kept(httpx2.Client):
 
 
 @contextmanager
-def reached(app: FastAPI, token: str) -> Iterator[None]:
+def reached(app: Starlette, token: str) -> Iterator[None]:
     """It listens, and the commands know where and by which token."""
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
