@@ -125,6 +125,38 @@ class Hosts(Protocol):
         ...
 
 
+class HostQueue(Protocol):
+    """Which host is due next: one that is worked on is not given out again, and many wishes for one become one.
+
+    `service.reconcile.queue.Queue` in one process, `service.jobs.queue.JobQueue` in one of several.
+    """
+
+    def add(self, name: str, *, after_s: float = 0) -> None:
+        """Make a name due, at the latest in `after_s`; while it is worked on, once more afterwards."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Forget a name that nobody wants any more."""
+        ...
+
+    async def take(self) -> str:
+        """The next due name; it counts as running until `done`. Waits."""
+        ...
+
+    def done(self, name: str) -> None:
+        """The name is no longer worked on."""
+        ...
+
+    def is_running(self, name: str) -> bool:
+        """Whether somebody works on it now."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """How many names wait, due or not."""
+        ...
+
+
 class Internet(Protocol):
     """What is seen of sites from here: `service.internet.sight.Sight`. Nothing raises for what others do."""
 
