@@ -15,7 +15,7 @@ from service.clock import Clock
 SETTLE_S = 0.1
 """A change by hand is often some commands: one look sees all of them."""
 GAP_S = 1.0
-BURST = 5
+BURST = 20
 LOST_S = 2.0
 
 

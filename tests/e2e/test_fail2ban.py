@@ -62,14 +62,15 @@ def ban(story: Story) -> None:
     story.field.wait_for(lambda: not reaches(story, "inet"), "the guesser is shut out", timeout_s=20)
 
 
-def drift_beside_the_unit(story: Story) -> list[dict[str, Any]]:
-    """Wait for drift that a look during a restart does not explain: the state of a unit with a job is unknown."""
+def drift_is(story: Story, wanted: set[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """Wait until the drift is this: (resource, field, where). A look during a restart sees what is so for a moment:
+    the unit's state is unknown, jails are not up yet."""
 
     def there() -> list[dict[str, Any]]:
         items = story.drift()
-        return [] if any(item["resource"] == "fail2ban.service" and item["unknown"] for item in items) else items
+        return items if {(i["resource"], i["field"], i["where"]) for i in items} == wanted else []
 
-    found: list[dict[str, Any]] = story.field.wait_for(there, "the drift")
+    found: list[dict[str, Any]] = story.field.wait_for(there, f"the drift is {wanted}")
     return found
 
 
@@ -108,8 +109,8 @@ def test_a_jail_stopped_by_hand_comes_back(guarded: Story) -> None:
     guarded.apply(guarded.spec() + JAILS, "no firewall")
     guarded.apply(guarded.spec(sync="approve") + JAILS, "only look")
     guarded.host.sh("fail2ban-client stop sshd")
-    items = drift_beside_the_unit(guarded)
-    assert {(i["resource"], i["field"], i["where"], i["moved"]) for i in items} == {("sshd", "jail", "live", "host")}
+    (item,) = drift_is(guarded, {("sshd", "jail", "live")})
+    assert item["moved"] == "host"
     guarded.apply(guarded.spec() + JAILS, "put it back")
     guarded.field.wait_for(lambda: "sshd" in (bans(guarded) or {}), "the jail is up")
 
@@ -119,8 +120,7 @@ def test_a_jail_that_cannot_hear_sshd_is_told_and_never_in_sync(guarded: Story) 
     guarded.host.write(later, "[sshd]\njournalmatch = _COMM=somebody-else\n")
     try:
         guarded.host.sh("systemctl restart fail2ban")
-        items = drift_beside_the_unit(guarded)
-        assert {(i["resource"], i["field"], i["where"]) for i in items} == {("sshd", "hears", "live")}
+        drift_is(guarded, {("sshd", "hears", "live")})
         guarded.field.wait_for(lambda: "bans nobody" in guarded.status()["message"], "what is wrong is said")
         assert guarded.status()["sync"] == "OutOfSync"
     finally:

@@ -176,8 +176,11 @@ class Play(PlaysSites):
         """What the host reports on its own, a storm of it, or the end of it."""
         first, _, rest = line.rest.partition(" ")
         if first == "storm":
-            for _ in range(int(rest)):
-                self.stage.played.hint("network")
+            count, *every = rest.split()  # COUNT, or COUNT every SECONDS times TIMES
+            for _ in range(int(every[3]) if every else 1):
+                for _ in range(int(count)):
+                    self.stage.played.hint("network")
+                await self.stage.wait(int(every[1]) if every else 0)
         elif first == "cut":
             self.stage.played.deafen()
         else:
