@@ -46,7 +46,7 @@ from service.observe.listening import Listening
 from service.reconcile.control import Control
 from service.reconcile.hints import Hints
 from service.reconcile.loop import Loop
-from service.reconcile.ports import Internet
+from service.reconcile.ports import HostQueue, Internet, Record
 from service.reconcile.queue import Queue
 from service.reconcile.retention import Retention
 from service.reconcile.round import Rounds
@@ -96,6 +96,20 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """What is different where several processes serve one database. `queue` is the loop's, `asks` gets the hosts of
+    requests, `record` is what the watcher writes with. `look` has every process look at the repository, `owns(host)` is
+    whether this one works on the host.
+    """
+
+    queue: HostQueue
+    asks: HostQueue
+    record: Record
+    look: Callable[[], None]
+    owns: Callable[[str], bool] = lambda _: False
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """The loop and what the API works with, wired; nothing runs yet."""
 
@@ -103,13 +117,16 @@ class Service:
     rounds: Rounds
     control: Control
     watcher: Watcher
-    queue: Queue
+    queue: HostQueue
     parts: Parts
     lifespan: Lifespan
+    hosts: FleetHosts
+    world: Outside
+    listening: Listening
 
-    def api(self) -> Any:
-        """The application; the loop runs while it does."""
-        return create_app(self.parts, lifespan=self.lifespan)
+    def api(self, lifespan: Lifespan | None = None) -> Any:
+        """The application; the loop runs while it does, or what another `lifespan` starts."""
+        return create_app(self.parts, lifespan=lifespan or self.lifespan)
 
 
 def outside(settings: Settings) -> Outside:
@@ -125,7 +142,9 @@ def outside(settings: Settings) -> Outside:
     return Outside(clock, clock, connections, Collector(clock, workers), workers, close, Metrics(), sight)
 
 
-def build(settings: Settings, history: History, world: Outside | None = None) -> Service:
+def build(
+    settings: Settings, history: History, world: Outside | None = None, *, shared: Shared | None = None
+) -> Service:
     """Everything wired, over the real world if no other is given."""
     host_file()  # read now: an upgrade may replace our files while this process runs, room by room
     settings.check_files()
@@ -138,7 +157,7 @@ def build(settings: Settings, history: History, world: Outside | None = None) ->
     world = world or outside(settings)
     clock, metrics = world.clock, world.metrics
     history.tell_to(metrics.told)
-    queue = Queue(clock)
+    queue = shared.queue if shared is not None else Queue(clock)
     hints = Hints(
         queue.add, clock, observe_s=settings.observe_s, counted=metrics.hinted, coalesced=metrics.coalesced,
         is_failing=lambda name: bool((known := rounds.known(name)) and known.failures),
@@ -148,7 +167,7 @@ def build(settings: Settings, history: History, world: Outside | None = None) ->
         world.connections, world.looks, world.apply_clock, controller=settings.controller,
         listening=listening if settings.hints else None,
     )  # fmt: skip
-    watcher = Watcher(mirror, history.store, history.queries, KINDS, clock)
+    watcher = Watcher(mirror, shared.record if shared else history.store, history.queries, KINDS, clock)
     troubles = Troubles(clock, metrics.failed)
     rounds = Rounds(
         history.store, history.queries, hosts, world.internet, KINDS, clock, world.work, observe_s=settings.observe_s,
@@ -159,11 +178,12 @@ def build(settings: Settings, history: History, world: Outside | None = None) ->
     loop = Loop(
         watcher, rounds, queue, clock, poll_s=settings.poll_s, workers=settings.workers,
         reconciled=metrics.reconciled, fetched=lambda: metrics.fetched(clock.now()),
-        troubles=troubles, began=hints.began,
+        troubles=troubles, began=hints.began, **({"owns": shared.owns} if shared else {}),
     )  # fmt: skip
     answers = Answers(watcher, rounds, KINDS, clock.now)
     control = Control(
-        watcher, rounds, queue, history.store, history.queries, clock, loop.look_now, answers.not_known
+        watcher, rounds, shared.asks if shared else queue, history.store, history.queries, clock,
+        shared.look if shared else loop.look_now, answers.not_known,
     )  # fmt: skip
     parts = Parts(
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
@@ -171,7 +191,8 @@ def build(settings: Settings, history: History, world: Outside | None = None) ->
         started_at=clock.now(), hints=listening.kinds,
     )  # fmt: skip
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
-    return Service(loop, rounds, control, watcher, queue, parts, _lifespan(loop, retention, world, listening))
+    lifespan = _lifespan(loop, retention, world, listening)
+    return Service(loop, rounds, control, watcher, queue, parts, lifespan, hosts, world, listening)
 
 
 def _lifespan(loop: Loop, retention: Retention, world: Outside, listening: Listening) -> Lifespan:

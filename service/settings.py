@@ -53,6 +53,10 @@ class Settings(BaseSettings):
         default=0, ge=0, le=86400,
         description="seconds between looks at a host that reports all kinds of changes on its own; 0: observe_s",
     )  # fmt: skip
+    role: Literal["all", "api", "worker"] = Field(
+        default="all",
+        description="all | api | worker: what this process does of the service; several need PostgreSQL",
+    )
     workers: int = Field(default=8, ge=1, le=256, description="hosts worked on at once")
     keep_days: float = Field(
         default=365, ge=1, le=36500,

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from service.errors import StoreError
+from service.errors import InputError, StoreError
 from service.history.database import Database, Listener
 from service.history.opening import SCHEMA_WAIT_S, Lock, open_file, open_on_server
 from service.history.pepper import read_pepper
+from service.history.postgres.place import Ear, Place
 from service.history.postgres.server import Server
 from service.history.queries import Queries
 from service.history.sqlite.changes import Changes
@@ -25,6 +26,7 @@ from service.history.store import Store
 from service.model.secret import Secret
 
 PEPPER_FILE = "token.pepper"
+TOGETHER = "name one in PASSERELLE_DATABASE_URL, or serve with --role all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class History:
     queries: Queries
     _database: Database
     _locks: tuple[Lock, ...]
+    place: Place | None = None
+    """What this process holds among several that serve the same database; None where it serves alone."""
 
     def tell_to(self, listener: Listener) -> None:
         """Tell a listener of every event that is written here from now on, once it is on disk. It must be quick."""
@@ -57,7 +61,7 @@ class History:
 
 
 def open_history(
-    path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT_S, url: Secret | None = None
+    path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT_S, url: Secret | None = None, together: bool = False
 ) -> History:
     """Open the database at `path`; make it if there is none, and bring it to the newest schema.
 
@@ -67,9 +71,11 @@ def open_history(
     a file that has to be brought to a newer schema.
 
     With `url` it is the database on that PostgreSQL server instead, under the same rules. StoreError too if the server
-    is away; InputError for an address that is not valid.
+    is away; InputError for an address that is not valid. With `together`, too, it is served by several processes.
     """
     server = None if url is None else Server(url)
+    if together and server is None:
+        raise InputError("several processes serve a database on a PostgreSQL server only", hint=TOGETHER)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -79,11 +85,15 @@ def open_history(
         ) from None
     held: list[Lock] = []
     try:
-        opened = open_file(path, serve, wait_s, held) if server is None else open_on_server(server, serve, wait_s, held)
+        if server is None:
+            opened = open_file(path, serve, wait_s, held)
+        else:
+            opened = open_on_server(server, serve, wait_s, held, together=together)
         pepper = read_pepper(path.parent / PEPPER_FILE)
         database = Database(opened, Changes(path) if serve and server is None else None)
-        history = History(path, Store(database, pepper), Queries(database), database, tuple(held))
-        if serve:
+        place = next((lock for lock in held if isinstance(lock, Place)), None)
+        history = History(path, Store(database, pepper), Queries(database), database, tuple(held), place)
+        if serve and not together:  # others may be at work on what is not settled
             history.store.release_unsettled_keys()
         return history
     except BaseException as error:
@@ -97,4 +107,9 @@ def open_history(
         raise
 
 
-__all__ = ["History", "Queries", "Store", "open_history"]
+def listen(url: Secret) -> Ear:
+    """What the processes that serve one database tell each other. InputError for an address that is not valid."""
+    return Ear(Server(url))
+
+
+__all__ = ["Ear", "History", "Place", "Queries", "Store", "listen", "open_history"]

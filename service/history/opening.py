@@ -11,6 +11,7 @@ from service.errors import StoreError
 from service.history.locks import FileLock, schema_lock, serve_lock
 from service.history.migrate import head, migrate, needs_migration, upgrade
 from service.history.postgres.engine import make_engine as make_server_engine
+from service.history.postgres.place import Place
 from service.history.postgres.server import Held, Server, sort_by_bytes
 from service.history.sqlite.engine import make_engine
 
@@ -33,9 +34,10 @@ def open_file(path: Path, serve: bool, wait_s: float, held: list[Lock]) -> Engin
     return make_engine(path)
 
 
-def open_on_server(server: Server, serve: bool, wait_s: float, held: list[Lock]) -> Engine:
-    """The database on a server. StoreError where it cannot be used now."""
-    locks = Held(server, serve=serve, wait_s=wait_s)
+def open_on_server(server: Server, serve: bool, wait_s: float, held: list[Lock], *, together: bool = False) -> Engine:
+    """The database on a server. `together`: as one of several processes that serve it; then what is held is a `Place`.
+    StoreError where it cannot be used now."""
+    locks = Place(server, wait_s=wait_s) if together else Held(server, serve=serve, wait_s=wait_s)
     held.append(locks)
     engine = make_server_engine(server.url, may_write=locks.may_write)
     try:

@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Select, select
 
+from service.history.columns import UtcTime
 from service.history.database import Database
 from service.history.reading import columns_of
 from service.history.tables import applies, drills, releases
@@ -20,6 +21,11 @@ h.sync, h.reason, h.message, h.health, h.reachability, h.phase, h.sync_mode, h.a
 h.attempted_commit, h.applied_commit, h.desired_digest, h.applied_digest, h.plan_id, h.apply_id, h.quarantined,
 h.drift_items, h.generation, b.digest, b.at, b.apply_id
 FROM hosts h LEFT JOIN bases b ON b.host = h.host WHERE h.host = :host"""  # noqa: S608 (constants)
+
+_STAMPS = """SELECT
+h.host, h.observed_at, h.sync, h.reason, h.message, h.health, h.reachability, h.phase, h.sync_mode, h.address,
+h.console, h.observed_commit, h.attempted_commit, h.applied_commit, h.desired_digest, h.applied_digest, h.plan_id,
+h.apply_id, h.quarantined, h.drift_items, b.digest, b.at FROM hosts h LEFT JOIN bases b ON b.host = h.host"""
 
 
 class WaitingQueries:
@@ -50,6 +56,14 @@ class WaitingQueries:
         with self._database.read() as connection:
             rows = words_of(connection).rows_of(connection, _STAMP, {"host": host})
         return tuple(rows[0])[1:] if rows and not rows[0][0] else None
+
+    def stamps(self) -> dict[str, tuple[Any, ...]]:
+        """Of every host what a process that only answers knows it by: when it was seen, and all that is recorded of
+        it but what waits."""
+        with self._database.read() as connection:
+            rows = words_of(connection).rows_of(connection, _STAMPS, {})
+            time = UtcTime().process_result_value
+            return {row[0]: (time(row[1], connection.dialect), *tuple(row)[2:]) for row in rows}
 
     def _first(self, query: Select[Any], value: type[T]) -> T | None:
         with self._database.read() as connection:

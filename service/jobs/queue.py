@@ -56,6 +56,13 @@ class JobQueue:
             self._unsent.add(name)
             self._sending.set()
 
+    def add_first(self, name: str) -> None:
+        """Make a name due before others. To another process it is a job as any other: there are few of them."""
+        if self._owns(name):
+            self._local.add_first(name)
+        else:
+            self.add(name)
+
     def drop(self, name: str) -> None:
         """Forget a name that is not worked on here any more."""
         self._local.drop(name)

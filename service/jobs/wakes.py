@@ -37,13 +37,13 @@ class Wakes:
     def __init__(self, url: Secret) -> None:
         self._url = url
         self._run: Run = _nothing
+        for talkative in ("procrastinate", "psycopg.pool"):  # they report every job, and each try to reconnect
+            logging.getLogger(talkative).setLevel(logging.CRITICAL)
         connector = PsycopgConnector(
             conninfo=schema.address(url), kwargs={"connect_timeout": 5}, min_size=1, max_size=4, timeout=5.0,
         )  # fmt: skip
         self._app = App(connector=connector)
         self._task = self._app.task(name=TASK)(self._received)
-        for talkative in ("procrastinate", "psycopg.pool"):  # they report every job, and every try to reconnect
-            logging.getLogger(talkative).setLevel(logging.ERROR)
 
     async def _received(self, host: str) -> None:
         await self._run(host)

@@ -9,8 +9,7 @@ from service.model.digests import FULL
 from service.model.events import ReconcileAsked
 from service.model.plans import Plan
 from service.model.runs import HostStatus
-from service.reconcile.ports import Memory, Record
-from service.reconcile.queue import Queue
+from service.reconcile.ports import HostQueue, Memory, Record
 from service.reconcile.round import Rounds
 from service.reconcile.watching import Watcher
 
@@ -19,7 +18,7 @@ class Control:
     """Requests become queue entries; nobody waits here for a host."""
 
     def __init__(
-        self, watcher: Watcher, rounds: Rounds, queue: Queue, record: Record, memory: Memory, clock: Clock,
+        self, watcher: Watcher, rounds: Rounds, queue: HostQueue, record: Record, memory: Memory, clock: Clock,
         look: Callable[[], None], not_known: Callable[[str, HostStatus | None], InputError | None],
     ) -> None:  # fmt: skip
         """`look` wakes the watcher; `not_known(host, status)` is why there is no plan of a host by what Git wants."""

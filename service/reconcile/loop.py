@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from service.clock import Clock
-from service.reconcile.queue import Queue
+from service.reconcile.ports import HostQueue
 from service.reconcile.round import Rounds
 from service.reconcile.trouble import Troubles, sentence
 from service.reconcile.watching import Watcher
@@ -18,9 +18,10 @@ class Loop:
     """Runs until cancelled. `look_now` wakes the watcher: a webhook, a person."""
 
     def __init__(
-        self, watcher: Watcher, rounds: Rounds, queue: Queue, clock: Clock, *, poll_s: float, workers: int,
+        self, watcher: Watcher, rounds: Rounds, queue: HostQueue, clock: Clock, *, poll_s: float, workers: int,
         reconciled: Callable[[float], None] = lambda _: None, fetched: Callable[[], None] = lambda: None,
         troubles: Troubles | None = None, began: Callable[[str], None] = lambda _: None,
+        owns: Callable[[str], bool] = lambda _: True,
     ) -> None:  # fmt: skip
         self._watcher = watcher
         self._rounds = rounds
@@ -32,6 +33,7 @@ class Loop:
         self._fetched = fetched
         self._troubles = troubles or Troubles(clock)
         self._began = began
+        self._owns = owns
         self._wake = asyncio.Event()
         self._looked = asyncio.Event()
         self._remembers = False
@@ -88,7 +90,8 @@ class Loop:
             await self.remember()
             await self._watcher.resume()
             for name in self._watcher.wanted.hosts:
-                await self._rounds.recall(name, self._watcher.wanted)
+                if self._owns(name):
+                    await self._rounds.recall(name, self._watcher.wanted)
         except Exception as error:  # the service starts nevertheless; the first look finds all of it again
             logger.warning("the records from before the start cannot be read: %s", sentence(error))
 

@@ -135,6 +135,10 @@ class HostQueue(Protocol):
         """Make a name due, at the latest in `after_s`; while it is worked on, once more afterwards."""
         ...
 
+    def add_first(self, name: str) -> None:
+        """Make a name due before all that are due and were not added so."""
+        ...
+
     def drop(self, name: str) -> None:
         """Forget a name that nobody wants any more."""
         ...

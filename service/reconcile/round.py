@@ -102,9 +102,9 @@ class Rounds:
             if one.reason != "Orphaned"
         }
 
-    async def recall(self, name: str, wanted: Wanted) -> None:
-        """After a start, before the first rounds: what was seen of a host last, and what came of it."""
-        if name not in self.standings:
+    async def recall(self, name: str, wanted: Wanted, *, anew: bool = False) -> None:
+        """What was seen of a host last, and what came of it; `anew` also where something is remembered."""
+        if anew or name not in self.standings:
             self.standings[name] = await self._recall.standing(name, wanted, permission_of(self.ceilings, name, wanted))
 
     def unseen(self) -> set[str]:
@@ -150,12 +150,12 @@ class Rounds:
             if spec is not None:
                 return await self._reconcile(spec, wanted)
             await self._membership.leave(name, wanted)
-            self._lose(name)
+            self.lose(name)
             return None
         finally:
             self._under_way.discard(name)
 
-    def _lose(self, name: str) -> None:
+    def lose(self, name: str) -> None:
         """Nothing is remembered of a host any more."""
         self.standings.pop(name, None)
         self.tried.pop(name, None)
@@ -171,7 +171,7 @@ class Rounds:
         status, is_known = statuses.fresh(spec, standing.unrecorded), False
         try:
             if spec.renamed_from and standing.spec is not spec and await self._membership.rename(spec):
-                self._lose(spec.renamed_from)
+                self.lose(spec.renamed_from)
             glance = None
             if (shown := await self._quiet.shown(spec, wanted, standing)) is not None:
                 status, is_known = shown, True

@@ -119,7 +119,7 @@ class Watcher:
         """Fetch once; True when a new revision was accepted. Never raises for what the source does."""
         async with self._looking:
             is_in_force = bool(self.wanted.commit) and not self._is_resumed
-            accepted: str | None = self.wanted.commit or None
+            accepted: str | None = self.wanted.commit if is_in_force else None
             if accepted is None:
                 accepted = await asyncio.to_thread(self._last_accepted)
             last = await asyncio.to_thread(self._followed_from, accepted)
@@ -220,6 +220,10 @@ class Watcher:
         now = self._clock.now()
         await asyncio.to_thread(self._record.accept_rewrite, found.new, before, by=by, reason=reason, at=now)
         return found.new
+
+    def again(self) -> None:
+        """The next look follows the last revision on record, reads it again, and records what it finds."""
+        self._is_resumed = True
 
     def _followed_from(self, accepted: str | None) -> str | None:
         """The commit that the branch has to descend from: the last accepted one, or one that a person let follow it."""

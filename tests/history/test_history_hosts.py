@@ -139,3 +139,15 @@ def test_text_of_hosts_is_stored_showable(history: History, now: datetime) -> No
     [item] = history.queries.drift(DriftListing(limit=1)).items
     assert item.resource == "vm[31mbr0"
     assert item.have == {"k": ["?", "\x00"]}
+
+
+def test_a_process_that_only_answers_sees_what_changed(history: History, now: datetime) -> None:
+    """The time of an observation changes alone."""
+    status = HostStatus("pve1", sync="Synced", observed_at=now, observed_commit="c")
+    history.store.set_host_status(status, at=now)
+    [(name, (seen_at, *before))] = history.queries.stamps().items()
+    assert (name, seen_at) == ("pve1", now)
+    history.store.seen_hosts({"pve1": now + timedelta(seconds=5)})
+    assert history.queries.stamps() == {"pve1": (now + timedelta(seconds=5), *before)}
+    history.store.set_host_status(replace(status, message="x"), at=now)
+    assert history.queries.stamps()["pve1"][1:] != tuple(before)

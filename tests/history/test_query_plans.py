@@ -61,6 +61,7 @@ ONE: dict[str, dict[str, Any]] = {
     "unfinished_drills": {"host": "pve1"}, "base": {"host": "pve1"}, "tokens": {}, "receivers": {},
     "receiver_secret": {"name": "forge"}, "counts": {}, "waiting_apply": {"host": "pve1"}, "stamp": {"host": "pve1"},
     "waiting_drill": {"host": "pve1"}, "release_asked": {"host": "pve1"}, "sighting": {"host": "pve1"},
+    "stamps": {},
 }  # fmt: skip
 """The reads of one thing, with words for each."""
 

@@ -64,8 +64,9 @@ class Server:
 class Held:
     """The locks of one process that has the database open; the session they belong to."""
 
-    def __init__(self, server: Server, *, serve: bool, wait_s: float) -> None:
+    def __init__(self, server: Server, *, serve: bool, wait_s: float, alone: bool = True) -> None:
         self._server, self._serve, self._wait_ms = server, serve, max(1, int(wait_s * 1000))
+        self._alone = alone
         self._session = server.connect(self._wait_ms)
         try:
             self._session.execute(_KEEPALIVES)
@@ -105,6 +106,10 @@ class Held:
             self._session.execute(_KEEPALIVES)
             self._lock("pg_advisory_lock_shared")
             self._take_serving()
+            self._again()
+
+    def _again(self) -> None:
+        """The session is another one, and holds what every session of ours holds."""
 
     def release(self) -> None:
         """Let go of both locks. The server would notice some time after the end of the session only."""
@@ -115,12 +120,13 @@ class Held:
     def _take_serving(self) -> None:
         try:
             self._session.execute(f"SET lock_timeout = {min(self._wait_ms, KILLED_MS)}")
-            self._session.execute(f"SELECT pg_advisory_lock({MARK}, {SERVES})")
+            self._session.execute(f"SELECT pg_advisory_lock{'' if self._alone else '_shared'}({MARK}, {SERVES})")
             self._session.execute(f"SET lock_timeout = {self._wait_ms}")
         except psycopg.errors.LockNotAvailable:
             raise StoreError(
                 f"another passerelle already serves {self._server.words}",
-                hint="stop it first, or give this one another database",
+                hint="stop it first, or give this one another database. Several serve one database where each has"
+                " --role api or worker",
             ) from None
 
     def _lock(self, function: str) -> None:

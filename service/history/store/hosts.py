@@ -77,8 +77,9 @@ class HostWrites(Writing):
 
     def next_generation(self, host: str, *, at_least: int = 0) -> int:
         """A number higher than every one given out for this host, and higher than `at_least`, the one that the host
-        itself was seen to hold. It is
-        on disk before it is returned: a crash may skip a number, never repeat one."""
+        itself was seen to hold. It is on disk before it is returned: a crash may skip a number, never repeat one.
+        HostRefused where nothing may be begun."""
+        self.may_begin(host)
         with self._database.write() as connection:
             connection.execute(insert_where_missing(hosts, ["host"], _fresh_row(host)))
             last = connection.execute(select(hosts.c.generation).where(hosts.c.host == host)).scalar_one()

@@ -1,5 +1,6 @@
 """What every part of the store writes with."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import Connection, insert
@@ -19,6 +20,8 @@ class Writing:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ulids = Ulids()
+        self.may_begin: Callable[[str], None] = lambda _host: None
+        """What raises HostRefused where nothing may be begun on a host, although it was planned."""
 
     def add_event(self, event: Happened, *, at: datetime) -> None:
         """Record something that no other transition records. Transitions add their own events."""

@@ -1,0 +1,135 @@
+"""A process that does not decide for all: it follows Git and the records as others write them.
+
+Unled(record, leads)         the watcher's record: what happens once for all is written by the process that leads
+Following(...).run()         a process that only answers: Git, and what is recorded of the hosts
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from service.clock import Clock
+from service.model.events import Happened
+from service.model.states import Json
+from service.model.trees import Commit
+from service.reconcile.ports import Record
+from service.reconcile.round import Rounds
+from service.reconcile.watching import Watcher
+
+EVERY_S = 1.0
+logger = logging.getLogger(__name__)
+
+
+class Unled:
+    """The four methods that the watcher writes with. `told` is informed of a revision that is in force for all."""
+
+    def __init__(self, record: Record, leads: Callable[[], bool], told: Callable[[], None] = lambda: None) -> None:
+        self._record = record
+        self._leads = leads
+        self._told = told
+
+    def record_revision(self, commit: Commit, *, at: datetime, findings: Sequence[Json] = ()) -> None:
+        """Only by the process that leads."""
+        if self._leads():
+            self._record.record_revision(commit, at=at, findings=findings)
+            self._told()
+
+    def refuse_revision(self, commit: Commit, *, reason: str, at: datetime, findings: Sequence[Json] = ()) -> None:
+        """Only by the process that leads."""
+        if self._leads():
+            self._record.refuse_revision(commit, reason=reason, at=at, findings=findings)
+
+    def add_event(self, event: Happened, *, at: datetime) -> None:
+        """Only by the process that leads."""
+        if self._leads():
+            self._record.add_event(event, at=at)
+
+    def accept_rewrite(self, commit: str, before: str, *, by: str, reason: str, at: datetime) -> None:
+        """By whichever process a person uses: all read it from the record."""
+        self._record.accept_rewrite(commit, before, by=by, reason=reason, at=at)
+
+
+class Recorded(Protocol):
+    """What is recorded of hosts: `service.history.queries.Queries`. Blocks."""
+
+    def stamps(self) -> dict[str, tuple[Any, ...]]: ...
+
+
+class Following:
+    """Keeps what is answered from: `watcher.wanted` and `rounds.standings`. No host is contacted."""
+
+    def __init__(
+        self, watcher: Watcher, rounds: Rounds, recorded: Recorded, clock: Clock, *, poll_s: float,
+        fetched: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._watcher = watcher
+        self._rounds = rounds
+        self._recorded = recorded
+        self._clock = clock
+        self._poll_s = poll_s
+        self._fetched = fetched
+        self._wake = asyncio.Event()
+        self._stamps: dict[str, tuple[Any, ...]] = {}
+
+    def look_now(self) -> None:
+        """Look at the repository soon."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            group.create_task(self._read())
+
+    async def _watch(self) -> None:
+        try:
+            await self._watcher.resume()
+        except Exception as error:  # the first look finds all of it again
+            logger.warning("the records from before the start cannot be read: %s", error)
+        while True:
+            self._wake.clear()
+            before_s = self._watcher.last_fetch_s
+            try:
+                await self._watcher.look()
+            except Exception as error:
+                await self._watcher.failed(str(error))
+            if self._watcher.last_fetch_s != before_s:
+                self._fetched()
+            waking = asyncio.ensure_future(self._wake.wait())
+            sleeping = asyncio.ensure_future(self._clock.sleep(self._clock.jitter(self._poll_s)))
+            await asyncio.wait({waking, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+            for one in (waking, sleeping):
+                one.cancel()
+
+    async def _read(self) -> None:
+        is_away = False
+        while True:
+            try:
+                await self.read()
+                is_away = False
+            except Exception as error:  # a bug of ours, too, must not end the answers about all other hosts
+                if not is_away:
+                    logger.warning("the records cannot be read: %s", error)
+                is_away = True
+            await self._clock.sleep(EVERY_S)
+
+    async def read(self) -> None:
+        """Read again what is recorded of the hosts of which anything changed. StoreError."""
+        stamps = await asyncio.to_thread(self._recorded.stamps)
+        changed = [name for name, stamp in stamps.items() if stamp != self._stamps.get(name)]
+        for name in self._stamps.keys() - stamps.keys():
+            self._rounds.lose(name)
+            del self._stamps[name]
+        for name in changed:
+            seen_at, *recorded = stamps[name]
+            standing = self._rounds.known(name)
+            if standing is None or recorded != list(self._stamps.get(name, (None,))[1:]):
+                await self._rounds.recall(name, self._watcher.wanted, anew=True)
+            elif standing.observed is not None and seen_at is not None:
+                standing.observed = replace(standing.observed, observed_at=seen_at)
+            self._stamps[name] = stamps[name]
+            if seen_at is not None:
+                self._rounds.tried[name] = seen_at

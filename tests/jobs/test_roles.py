@@ -1,0 +1,153 @@
+"""Several processes of the service: one answers, others work, and a request reaches the one that works on its host."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from service.errors import InputError, StoreError
+from service.history import open_history
+from service.lab.waiting import wait_for
+from service.model.access import SCOPES
+from service.model.secret import Secret
+from service.roles import run_role
+from service.settings import Settings
+from tests.postgres import Cluster
+from tests.safety.worker_runs import Fleet, address
+
+LONG_S = 3600.0
+
+
+@pytest_asyncio.fixture
+async def fleet(tmp_path: Path, cluster: Cluster) -> AsyncIterator[Fleet]:
+    """Hosts that are looked at again only if somebody wants it."""
+    made = Fleet(tmp_path, cluster, hosts=4, workers=2, observe_s=LONG_S, poll_s=LONG_S)
+    await made.begin()
+    try:
+        yield made
+    finally:
+        await made.end()
+        cluster.dropped(Secret(made.url.encode()))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+async def test_what_is_requested_of_one_process_is_done_by_another(fleet: Fleet) -> None:
+    with answering(fleet) as api:
+        assert await fleet.until(fleet.is_settled, 60), (fleet.folder / "log").read_text()[-4000:]
+        assert await fleet.until(lambda: all(one["sync"] == "Synced" for one in api.items("/hosts")), 30)
+        assert await fleet.until(lambda: _shown(api) == [address(1, 1)], 30)
+
+        before_s = time.monotonic()
+        api.call("POST", "/hosts/h1/reconcile", {})
+        assert await fleet.until(lambda: fleet.field.looked_s["h1"] > before_s, 30)
+        assert [name for name, at_s in fleet.field.looked_s.items() if at_s > before_s] == ["h1"]
+
+        drill = api.call("POST", "/drills", {"host": "h1"})
+        assert await fleet.until(lambda: api.call("GET", f"/drills/{drill['id']}")["state"] != "Pending", 30)
+
+        fleet.push([2])
+        fleet.rows("SELECT pg_notify('passerelle', 'source')")  # as a webhook does
+        assert await fleet.until(fleet.is_settled, 60)
+        assert await fleet.until(lambda: api.items("/applies?host=h2")[0]["commit"] == _newest(fleet), 30)
+        assert [one["commit"] for one in api.items("/revisions")][:1] == [_newest(fleet)]
+        assert not any(fleet.faults().values())
+
+
+def _newest(fleet: Fleet) -> str:
+    return fleet.forge.git("rev-parse", "refs/heads/main").strip()
+
+
+@pytest.mark.long
+async def test_one_that_does_all_and_several_exclude_each_other(cluster: Cluster, tmp_path: Path) -> None:
+    url = cluster.made()
+    with (
+        open_history(tmp_path / "a" / "x.sqlite", serve=True, url=url, together=True),
+        open_history(tmp_path / "b" / "x.sqlite", serve=True, url=url, together=True),
+        pytest.raises(StoreError, match="already serves"),
+    ):
+        open_history(tmp_path / "c" / "x.sqlite", serve=True, url=url)
+    with (
+        open_history(tmp_path / "c" / "x.sqlite", serve=True, url=url),
+        pytest.raises(StoreError, match="already serves"),
+    ):
+        open_history(tmp_path / "a" / "x.sqlite", serve=True, url=url, together=True)
+    cluster.dropped(url)
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+def test_a_file_is_served_by_one_process(tmp_path: Path, role: Any) -> None:
+    with pytest.raises(InputError, match="needs a PostgreSQL server") as refused:
+        run_role(Settings(state_dir=tmp_path, source="/srv/fleet.git", role=role))
+    assert "--role all" in (refused.value.hint or "")
+    with pytest.raises(InputError, match="PostgreSQL"):
+        open_history(tmp_path / "x.sqlite", serve=True, together=True)
+
+
+class Api:
+    """Calls of a process that answers."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._port, self._token = port, token
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self._port}/api/v1{path}", method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+        )  # fmt: skip
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def items(self, path: str) -> Any:
+        return self.call("GET", path)["items"]
+
+    def lives(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/livez", timeout=5):
+                return True
+        except OSError:
+            return False
+
+
+def _shown(api: Api) -> Any:
+    """The address that the host had when it was looked at last."""
+    return re.findall(r"10\.0\.\d+\.1/24", json.dumps(api.call("GET", "/hosts/h1/observed")))[:1]
+
+
+@contextmanager
+def answering(fleet: Fleet) -> Iterator[Api]:
+    """A process that answers."""
+    folder = fleet.folder / "api"
+    with open_history(folder / "passerelle.sqlite", url=Secret(fleet.url.encode())) as history:
+        token = history.store.create_token(
+            "ann", scopes=SCOPES, hosts=["*"], lifetime=timedelta(days=1), by="ann", at=datetime.now(UTC)
+        )  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "FIELD_SOURCE": str(fleet.forge.path), "FIELD_POLL_S": str(LONG_S)}
+    command: list[str | Path] = [
+        sys.executable, "-m", "tests.safety.worker_process", folder, fleet.url, fleet.folder / "field", "api", str(port)
+    ]  # fmt: skip
+    with (fleet.folder / "log").open("ab") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
+    try:
+        api = Api(port, str(token))
+        wait_for(api.lives, "the API", 60)
+        yield api
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
