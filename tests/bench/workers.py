@@ -1,7 +1,7 @@
 #!/usr/bin/env -S sh -c 'p=$(dirname "$0")/../..; [ -x "$p/.venv/bin/python" ] || "$p/deploy/setup" --dev --lab >&2; exec "$p/.venv/bin/python" "$0" "$@"'
 """How many looks at hosts 1, 2 and 4 worker processes do on one PostgreSQL database, each with the same latency.
 
-    tests/bench/workers.py [--hosts 200] [--latency-s 0.1] [--seconds 12]
+    tests/bench/workers.py [--hosts 60] [--latency-s 0.1] [--seconds 12]
 
 The hosts are played, and a look needs twice the latency. A worker looks at `THREADS` hosts at once, so that latency and
 not the cores bounds one worker. `workers_scaling` is looks a second of 4 workers, compared with 4 times those of one.
@@ -30,7 +30,7 @@ COUNTS = (1, 2, 4)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hosts", type=int, default=200)
+    parser.add_argument("--hosts", type=int, default=60)
     parser.add_argument("--latency-s", type=float, default=0.1)
     parser.add_argument("--seconds", type=float, default=12)
     given = parser.parse_args()
