@@ -76,7 +76,9 @@ class Host(Told):
         description="changes that the host reports on its own now: network, rules, files, units; the others are polled"
     )
     before_restart: bool = Field(description="nobody has seen it since the service started")
-    observed_commit: str = Field(description="the commit it was last compared with")
+    observed_commit: str = Field(
+        description="the commit it was last compared with, or a later one that wants the same of it"
+    )
     attempted_commit: str = Field(description="the commit for which the last apply started")
     applied_commit: str = Field(description="the commit whose apply was last confirmed")
     desired_digest: str

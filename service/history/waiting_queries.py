@@ -17,8 +17,8 @@ EXISTS (SELECT 1 FROM applies WHERE host = :host AND phase NOT IN ({", ".join(f"
 OR EXISTS (SELECT 1 FROM drills WHERE host = :host AND ended_at IS NULL)
 OR EXISTS (SELECT 1 FROM releases WHERE host = :host)
 OR EXISTS (SELECT 1 FROM latches WHERE host = :host AND cleared_at IS NULL),
-h.sync, h.reason, h.message, h.health, h.reachability, h.phase, h.sync_mode, h.address, h.console, h.observed_commit,
-h.attempted_commit, h.applied_commit, h.desired_digest, h.applied_digest, h.plan_id, h.apply_id, h.quarantined,
+h.sync, h.reason, h.message, h.health, h.reachability, h.phase, h.sync_mode, h.address, h.console,
+h.attempted_commit, h.desired_digest, h.applied_digest, h.plan_id, h.apply_id, h.quarantined,
 h.drift_items, h.generation, b.digest, b.at, b.apply_id
 FROM hosts h LEFT JOIN bases b ON b.host = h.host WHERE h.host = :host"""  # noqa: S608 (constants)
 

@@ -59,11 +59,12 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 class HostStatus:
     """The state of a host.
 
-    `observed_commit` is the commit whose desired state the host was last compared with, `attempted_commit` the one an
-    apply was last begun for, `applied_commit` the last one confirmed. `message` says the reason in words. `console` is
-    the address shown when nothing else reaches the host. `quarantined` is the transaction whose rollback failed, empty
-    where there is none. `proven_at` is when a drill last proved that the host can roll back. `changed_at` is the
-    last move of any axis; these two are set by the store.
+    `observed_commit` is the commit whose desired state the host was last compared with, or a later one that wants
+    the same of it. `attempted_commit` is the one an apply was last begun for, `applied_commit` the last one
+    confirmed. `message` says the reason in words. `console` is the address shown when nothing else reaches the
+    host. `quarantined` is the transaction whose rollback failed, empty where there is none. `proven_at` is when a
+    drill last proved that the host can roll back. `changed_at` is the last move of any axis; these two are set by
+    the store.
     """
 
     host: str
@@ -91,7 +92,8 @@ class HostStatus:
 
 
 Stamp: TypeAlias = tuple[str | int | float | None, ...]
-"""All of the history that a round of one host depends on, besides when the host was seen. Equal means the same."""
+"""All of the history that a round of one host depends on, besides when it was seen and by which commit. Equal means the
+same."""
 
 
 @dataclass(frozen=True, slots=True)

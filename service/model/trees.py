@@ -191,7 +191,9 @@ def enters(entry: Listed) -> bool:
 def shown(text: str, limit: int = 200) -> str:
     """One line of hostile text made showable: hidden characters out, white space single, cut at `limit`."""
     spaced = text[: 8 * limit].translate({0x09: " ", 0x0A: " ", 0x0D: " "})
-    clean = " ".join("".join(c for c in spaced if unicodedata.category(c) not in _HIDDEN).split())
+    if not spaced.isprintable():  # which is quick, and never true where something is hidden
+        spaced = "".join(c for c in spaced if unicodedata.category(c) not in _HIDDEN)
+    clean = " ".join(spaced.split())
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 

@@ -1,20 +1,26 @@
-"""The first stages of a round: how the host is, how what was begun on it has ended, and whether it is free."""
+"""The first stages of a round: how the host is, how what was begun on it has ended, and whether it is free. And of its
+guests."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+from service.kinds.guests_seen import name_findings, pools_of
+from service.kinds.kind import Kind
+from service.model.events import DISPUTES
+from service.model.guests import PoolFill
 from service.model.observed import Watch
 from service.model.states import Json
 from service.reconcile import status as statuses
 from service.reconcile.applying import Applying
 from service.reconcile.asked import Asked
 from service.reconcile.drilling import Drilling
-from service.reconcile.ports import Hosts
+from service.reconcile.ports import Hosts, Record
 from service.reconcile.quarantine import Quarantine
 from service.reconcile.stages import Stage, always
 from service.reconcile.turn import Stop, Turn
 from service.resources.desired import LastApplied
 from service.resources.ending import watch_of
+from service.spec.models import claims_of
 
 
 class Looking:
@@ -92,3 +98,23 @@ class Looking:
         turn.standing.begin()
         await self._drilling.run(turn.spec, drill.id, turn.observed, turn.addresses, reboot=drill.reboot)
         return Stop("a drill has ended", statuses.SOON_S)
+
+
+class GuestNews:
+    """How full the pools are, and names that two guests want. `filled(host, pools)` is called in each round."""
+
+    def __init__(
+        self, record: Record, kinds: Sequence[Kind], filled: Callable[[str, Sequence[PoolFill]], None]
+    ) -> None:
+        self._record = record
+        self._kinds = kinds
+        self._filled = filled
+
+    async def look(self, turn: Turn) -> None:
+        """Each name that two guests want is reported when it is new."""
+        spec, standing, observed = turn.spec, turn.standing, turn.observed
+        claims = claims_of(spec, self._kinds)
+        self._filled(spec.name, await asyncio.to_thread(pools_of, spec.name, claims, observed))
+        for new in standing.dispute(await asyncio.to_thread(name_findings, claims, observed, standing.lost)):
+            event = DISPUTES[new.rule](host=spec.name, name_=new.name, mac=new.mac, what=new.text)
+            await asyncio.to_thread(self._record.add_event, event, at=observed.observed_at)

@@ -100,12 +100,9 @@ class Loop:
         while True:
             self._wake.clear()
             try:
-                known, answered_s = set(self._watcher.wanted.hosts), self._watcher.last_fetch_s
-                known |= self._rounds.unseen()
+                before, answered_s = self._watcher.wanted, self._watcher.last_fetch_s
                 if await self._watcher.look():
-                    for name in known | set(self._watcher.wanted.hosts):
-                        self._queue.add(name)
-                    await self._rounds.follow(self._watcher.wanted)
+                    await self._rounds.turn_to(self._watcher.wanted, before, self._queue)
                 if self._watcher.last_fetch_s != answered_s:
                     self._fetched()
                 self._troubles.well("source", "")

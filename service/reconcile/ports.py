@@ -3,7 +3,7 @@
 Methods of `Record`, `Memory` and `Revisions` block and are called in threads; those of `Hosts` are async.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -259,6 +259,8 @@ class Record(Protocol):
     def seen_sites(self, host: str, seen: Sequence[SiteRecord], *, at: datetime) -> int: ...
 
     def seen_hosts(self, times: Mapping[str, datetime | None]) -> None: ...
+
+    def agree_hosts(self, before: str, commit: str, others: Collection[str]) -> None: ...
 
     def seen_leases(self, host: str, leases: Iterable[Lease], *, at: datetime) -> object: ...
 

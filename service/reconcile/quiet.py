@@ -13,7 +13,7 @@ whether new logins succeed. A lease that ran out is a change, too.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -24,6 +24,7 @@ from service.model.observed import HostObserved, Watch
 from service.model.runs import HostStatus, Stamp
 from service.model.states import Seen
 from service.plan.make import Permission
+from service.reconcile import status as statuses
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.standing import Standing
 from service.reconcile.turn import known_addresses
@@ -47,6 +48,7 @@ class Quiet:
         self._clock = clock
         self._permission = permission
         self._seen: dict[str, HostStatus] = {}
+        self._agreed: dict[str, str] = {}
         self._written_s = -TOGETHER_S
 
     async def shown(self, spec: HostSpec, wanted: Wanted, standing: Standing) -> HostStatus | None:
@@ -55,9 +57,11 @@ class Quiet:
         looked = standing.looked
         if standing.stamp is None or looked is None or standing.spec is not spec or self._hosts.doubt(spec.name):
             return None
-        if (looked.commit, looked.permission) != (wanted.commit, self._permission(spec.name, wanted)):
+        if (standing.commit, looked.permission) != (wanted.commit, self._permission(spec.name, wanted)):
             return None
         is_same = await asyncio.to_thread(self._memory.stamp, spec.name) == standing.stamp
+        if is_same and standing.shown is not None and standing.shown.observed_commit != standing.commit:
+            standing.shown = statuses.agreed(standing.shown, standing.commit)
         return standing.shown if is_same else None
 
     async def look(self, spec: HostSpec, standing: Standing, shown: HostStatus) -> HostObserved:
@@ -119,6 +123,7 @@ class Quiet:
     async def _seen_at(self, status: HostStatus) -> None:
         """Times that cannot be written are kept for the next try. StoreError."""
         self._seen[status.host] = status
+        self._agreed.pop(status.host, None)
         now_s = self._clock.monotonic_s()
         if now_s - self._written_s < TOGETHER_S:
             return
@@ -132,14 +137,22 @@ class Quiet:
             if self._seen.get(host) is written:
                 del self._seen[host]
 
+    def agree(self, hosts: Iterable[str], commit: str) -> None:
+        """This commit wants the same of these hosts. Quick: a whole fleet may wait to be written."""
+        self._agreed.update(dict.fromkeys(hosts, commit))
+
     def forget(self, host: str) -> None:
         """The host left Git, or is another one."""
         self._seen.pop(host, None)
+        self._agreed.pop(host, None)
 
     @property
     def unwritten(self) -> dict[str, HostStatus]:
         """The statuses with a time of observation that the history does not have yet."""
-        return dict(self._seen)
+        return {
+            host: statuses.agreed(status, self._agreed[host]) if host in self._agreed else status
+            for host, status in self._seen.items()
+        }
 
 
 def _ran_out(seen: HostObserved, now: datetime) -> bool:

@@ -8,10 +8,9 @@ from datetime import datetime
 from service.clock import Clock
 from service.errors import HostError, HostKeyChanged, StoreError, Throttled
 from service.kinds.desire import desire
-from service.kinds.guests_seen import name_findings, pools_of
 from service.kinds.kind import Kind
 from service.model.ceilings import Ceilings
-from service.model.events import DISPUTES, LeftBehind, NextBoot, RoundFailed
+from service.model.events import LeftBehind, NextBoot, RoundFailed
 from service.model.guests import PoolFill
 from service.model.runs import HostStatus, SyncMode
 from service.model.states import Json, Seen
@@ -20,9 +19,10 @@ from service.plan.make import Permission
 from service.reconcile import status as statuses
 from service.reconcile.applying import BESIDE_S, Applying
 from service.reconcile.asked import Asked
+from service.reconcile.commits import Due, NewCommits
 from service.reconcile.decide import decide, quarantined
 from service.reconcile.drilling import Drilling
-from service.reconcile.looking import Looking
+from service.reconcile.looking import GuestNews, Looking
 from service.reconcile.membership import Membership
 from service.reconcile.planning import Planning, permission_of, wanted_of
 from service.reconcile.ports import Hosts, Internet, Memory, Record
@@ -37,7 +37,6 @@ from service.reconcile.turn import Stop, Turn
 from service.reconcile.watching import Wanted
 from service.resources.desired import Desired
 from service.spec.host import HostSpec
-from service.spec.models import claims_of
 from service.work import Work
 
 NO_CEILINGS = Ceilings()
@@ -77,6 +76,7 @@ class Rounds:
         self._looking = Looking(*looking, self._may_begin, self._base)
         self._publishing = Publishing(record, memory, hosts, internet, clock, kinds)
         self._quiet = Quiet(record, memory, hosts, clock, self._permission)
+        self._guests = GuestNews(record, kinds, filled)
         self.stages = self._in_order()
         self._recall = Recall(memory, hosts, kinds, clock, self._planning, spec_at)
         self._membership = Membership(record, memory, hosts, clock, self._asked, self._applying, self._drilling)
@@ -85,6 +85,7 @@ class Rounds:
         self._before: dict[str, HostStatus] = {}
         self._wanted = Wanted()
         self._under_way: set[str] = set()
+        self._commits = NewCommits(record, self._quiet, kinds, self.standings, lambda: self._under_way | self.unseen())
 
     def standing(self, name: str) -> Standing:
         """What is remembered of a host."""
@@ -110,6 +111,12 @@ class Rounds:
     def unseen(self) -> set[str]:
         """The hosts of which no round has ended since the start."""
         return set(self._before)
+
+    async def turn_to(self, wanted: Wanted, before: Wanted, queue: Due) -> None:
+        """This revision takes the place of `before`: the hosts that it is about are queued. StoreError."""
+        self._wanted, known = wanted, before.hosts.keys() | self.unseen()
+        await self._commits.follow(known, before.commit, wanted, queue)
+        await self.follow(wanted)
 
     async def follow(self, wanted: Wanted) -> None:
         """This revision is in force: nothing is begun any more on hosts that it does not name. Until a round of those
@@ -261,7 +268,7 @@ class Rounds:
             *self._looking.stages,
             Stage("plan", always, self._plan),
             Stage("remember", always, self._remember),
-            Stage("guests", always, self._know_guests),
+            Stage("guests", always, self._guests.look),
             Stage("decide", always, self._decide),
             Stage("apply", lambda turn: turn.decision.action == "apply", self._apply),
             Stage("sites", always, self._publishing.look),
@@ -355,7 +362,7 @@ class Rounds:
     async def _remember(self, turn: Turn) -> None:
         """What was seen goes into the history; what did not change costs nothing there."""
         standing, observed, plan, before = turn.standing, turn.observed, turn.plan, turn.standing.plan
-        is_news = before is None or (before.digest, before.commit) != (plan.digest, plan.commit)
+        is_news = before is None or (before.digest, standing.commit) != (plan.digest, plan.commit)
         resolved_by = standing.applied_by or ("git" if standing.commit not in ("", plan.commit) else "host")
         news = [fault for fault in plan.at_boot if before is None or fault not in before.at_boot]
         left = [one for one in plan.left_behind if before is None or one not in before.left_behind]
@@ -381,15 +388,6 @@ class Rounds:
             return ""
 
         standing.look(turn.looked, turn.spec, plan, await asyncio.to_thread(write, plan.host), kept)
-
-    async def _know_guests(self, turn: Turn) -> None:
-        """How full the pools are, and names that two guests want: each is reported when it is new."""
-        spec, standing, observed = turn.spec, turn.standing, turn.observed
-        claims = claims_of(spec, self._kinds)
-        self._filled(spec.name, await asyncio.to_thread(pools_of, spec.name, claims, observed))
-        for new in standing.dispute(await asyncio.to_thread(name_findings, claims, observed, standing.lost)):
-            event = DISPUTES[new.rule](host=spec.name, name_=new.name, mac=new.mac, what=new.text)
-            await asyncio.to_thread(self._record.add_event, event, at=observed.observed_at)
 
     def _desired_at(self, commit: str, host: str) -> Desired | None:
         spec = self._spec_at(commit, host)

@@ -50,14 +50,15 @@ class Looked(NamedTuple):
 
 @dataclass
 class Standing:
-    """One host's last round. `heals_s` says when each difference was rolled back lately; `applied_by` is the apply that
-    ended well since the host was looked at, `commit` what it was last compared with. `unsettled`: an apply's end is
-    not known here yet, the host's journal has to be read. `disputed` are names that two guests want, `lost`
-    leases that another guest with the same client-id took. `spec` is what `desired` was made of, `looked` what `plan`
-    was made of. `applying` is an apply that was begun and whose end is not recorded yet, `trouble` why the last round
-    failed, `unrecorded` a status that the database did not take. `kept` is what the history has of what the host sent:
-    watch, digests, what it said of changes. `stamp` is what the history held after a round that left nothing to do,
-    `shown` its status (service/reconcile/quiet.py). `sites` is about what is published."""
+    """One host's last round. `heals_s` says when each difference was rolled back lately. `applied_by` is the apply
+    that ended well since the host was looked at. `commit` is what it was last compared with, or a later one that wants
+    the same. `unsettled`: an apply's end is not known here yet, the host's journal has to be read. `disputed` are
+    names that two guests want, `lost` leases that another guest with the same client-id took. `spec` is what
+    `desired` was made of, `looked` what `plan` was made of. `applying` is an apply that was begun and whose end is
+    not recorded yet, `trouble` why the last round failed, `unrecorded` a status that the database did not take.
+    `kept` is what the history has of what the host sent: watch, digests, what it said of changes. `stamp` is what the
+    history held after a round that left nothing to do, `shown` its status (service/reconcile/quiet.py). `sites` is
+    about what is published."""
 
     observed: HostObserved | None = None
     spec: HostSpec | None = None
@@ -86,6 +87,12 @@ class Standing:
         self.looked, self.spec, self.plan, self.plan_id = looked, spec, plan, plan_id
         self.desired, self.observed, self.commit, self.kept = looked.desired, looked.observed, looked.commit, kept
         self.applied_by = ""
+
+    def agree(self, spec: HostSpec, desired: Desired, commit: str) -> None:
+        """This commit wants the same of the host, as another object."""
+        if self.looked is not None:
+            self.looked = self.looked._replace(desired=desired)
+        self.spec, self.desired, self.commit = spec, desired, commit
 
     def dispute(self, found: tuple[NameFinding, ...]) -> list[NameFinding]:
         """The names that two guests want now; those that are new."""

@@ -29,6 +29,12 @@ def retry_s(phase: Phase, failures: int, observe_s: float) -> float:
     return soon_s if phase == "AwaitingConfirmation" else max(observe_s, soon_s)
 
 
+def agreed(status: HostStatus, commit: str) -> HostStatus:
+    """A newer commit wants the same of the host: what was found out by the one before holds."""
+    is_applied = status.applied_commit == status.observed_commit
+    return replace(status, observed_commit=commit, applied_commit=commit if is_applied else status.applied_commit)
+
+
 def fresh(spec: HostSpec, before: HostStatus | None, mode: SyncMode | None = None) -> HostStatus:
     """The status with what the spec says of the host itself. `mode` is the one that counts, where it is not the
     spec's."""

@@ -58,12 +58,13 @@ class Play(PlaysSites):
         self._marked = ""
         self._agreed = ""
         self._specs: dict[str, str] = {}
+        self._files = {"fleet.yaml": "passerelle: 1\n"}
         self._words: dict[str, Callable[[Line], Awaitable[None]]] = {
             name: getattr(self, f"_{name}")
             for name in (
                 "commit", "wait", "approve", "apply", "release", "retry", "drill", "look", "host", "fault", "boot",
-                "restart", "mark", "rename", "forget", "rewrite", "rewind", "accept", "guest", "internet", "hints",
-                "see",
+                "restart", "mark", "shared", "rename", "forget", "rewrite", "rewind", "accept", "guest", "internet",
+                "hints", "see",
             )
         }  # fmt: skip
 
@@ -86,9 +87,16 @@ class Play(PlaysSites):
         else:
             self._specs = {path: spec for path, spec in self._specs.items() if spec != BYSTANDER}
             self._specs[f"hosts/{self.stage.at}.yaml"] = head_of(self.stage.at, line.rest) + line.block
-        is_orphan = line.word == "rewrite"
-        self.stage.forge.push({"fleet.yaml": "passerelle: 1\n", **self._specs}, orphan=is_orphan)
+        self._push(is_orphan=line.word == "rewrite")
+
+    def _push(self, *, is_orphan: bool = False) -> None:
+        self.stage.forge.push({**self._files, **self._specs}, orphan=is_orphan)
         self.stage.loop.look_now()
+
+    async def _shared(self, line: Line) -> None:
+        """A commit of a file that hosts share."""
+        self._files[line.rest] = line.block
+        self._push()
 
     async def _rewrite(self, line: Line) -> None:
         """A commit that takes the place of all before it."""
@@ -110,8 +118,7 @@ class Play(PlaysSites):
         spec = spec.replace(f"host: {HOST}", f"host: {OTHER}\nrenamed_from: {HOST}")
         self._specs[f"hosts/{OTHER}.yaml"] = spec
         self.stage.hosts[OTHER] = self.stage.hosts[HOST]
-        self.stage.forge.push({"fleet.yaml": "passerelle: 1\n", **self._specs})
-        self.stage.loop.look_now()
+        self._push()
 
     async def _forget(self, line: Line) -> None:
         await self._asked(line, lambda: self.stage.control.forget(self.stage.at, "scrapped", "ann"))
@@ -250,7 +257,7 @@ class Play(PlaysSites):
             "write": self._see_write, "drill": self._see_drill, "latches": self._see_latches, "fact": self._see_fact,
             "site": self._see_site, "permits": self._see_permits, "checks": self._see_checks,
             "marked": self._see_marked, "source": self._see_source, "host": self._see_host, "age": self._see_age,
-            "looks": self._see_looks,
+            "looks": self._see_looks, "newest": self._see_newest,
         }  # fmt: skip
         if what not in (*seers, "view"):
             raise line.bad(f"unknown thing to see {what!r}. Fix: one of {', '.join(seers)}, view")
@@ -287,6 +294,14 @@ class Play(PlaysSites):
     def _see_looks(self, _line: Line, rest: str) -> str:
         """How often the host was looked at since `mark looks`."""
         return "" if str(self.stage.played.looks) == rest else f"{self.stage.played.looks}"
+
+    def _see_newest(self, _line: Line, _rest: str) -> str:
+        """Whether the host is in sync with the commit in force, by what is shown and by what is recorded."""
+        commit = self.stage.watcher.wanted.commit
+        for known in (self.stage.status, self.stage.queries.host(self.stage.at)):
+            if known is None or (known.sync, known.observed_commit, known.applied_commit) != ("Synced", commit, commit):
+                return f"{commit} is in force, but {known}"
+        return ""
 
     def _see_age(self, _line: Line, rest: str) -> str:
         """How long ago the host was seen, by its status."""

@@ -3,12 +3,12 @@
 Events: `host.state` when an axis moves, `host.quarantined`, `host.released`, `apply.latched`, `latch.cleared`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
 
 from service.errors import InputError
 from service.history.store.writing import Writing, clean, tell
@@ -74,6 +74,17 @@ class HostWrites(Writing):
             connection.execute(seen.values(observed_at=at), rows)
             leased = update(lease_looks).where(lease_looks.c.host == of_host, lease_looks.c.at < at)
             connection.execute(leased.values(at=at), rows)
+
+    def agree_hosts(self, before: str, commit: str, others: Collection[str]) -> None:
+        """Of all hosts but `others`, those that were as wanted by the commit `before` are so by `commit`. One
+        transaction; its cost for each host is small."""
+        agreed = update(hosts).where(hosts.c.observed_commit == before, hosts.c.sync == "Synced")
+        is_applied = hosts.c.applied_commit == before
+        applied = case((is_applied, commit), else_=hosts.c.applied_commit)
+        with self._database.write() as connection:
+            connection.execute(
+                agreed.where(hosts.c.host.not_in(others)).values(observed_commit=commit, applied_commit=applied)
+            )
 
     def next_generation(self, host: str, *, at_least: int = 0) -> int:
         """A number higher than every one given out for this host, and higher than `at_least`, the one that the host
