@@ -17,7 +17,7 @@ from service.observe.connection import Host
 from service.observe.kept import form
 from service.observe.part import Part
 from service.observe.read_answer import Begun, Reading, begin, finish, read_answer, read_part, unread_part
-from service.observe.script import collect_script
+from service.observe.script import question, with_nonce
 from service.work import READ_CPU_S, Effort, Work
 
 WHOLE_BYTES = 128 << 10
@@ -37,12 +37,16 @@ class Collector:
         self._timeout_s = timeout_s
         self._last: dict[str, Reading] = {}
         self._sightings: dict[str, Sighting] = {}
+        self._questions: dict[str, tuple[Watch, tuple[str, ...]]] = {}
 
     async def observe(self, host: Host, name: str, watch: Watch) -> HostObserved:
         """One round trip. What could not be read is Unknown in the observation; only a host that gives no answer at all
         is an error: Unreachable or Garbled."""
         nonce = secrets.token_hex(16)
-        answer = await host.ask(collect_script(watch, nonce), self._timeout_s)
+        kept = self._questions.get(name)
+        if kept is None or kept[0] is not watch:
+            kept = self._questions[name] = (watch, question(watch))
+        answer = await host.ask(with_nonce(kept[1], nonce), self._timeout_s)
         sighting = Sighting(name, self._clock.now(), form(), nonce, watch, answer)
         observed = await self._read(sighting)
         self._sightings[name] = sighting
@@ -87,3 +91,4 @@ class Collector:
         """A host that is looked at no more."""
         self._last.pop(name, None)
         self._sightings.pop(name, None)
+        self._questions.pop(name, None)

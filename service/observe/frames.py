@@ -52,18 +52,21 @@ class Sections:
         return Unknown(f"{name}: {self.broken.get(name, rest)}")
 
 
+# A literal beginning, so that searching is fast. Whose mark it is, and that it begins a line, is looked at after.
+_MARK = re.compile(rb"@@(\w{1,64}) (begin|words|end|done)(?: ([a-z0-9_]+))?(?: (\w+))?\n")
+
+
 def sections(answer: bytes, nonce: str) -> Sections:
     """Take an answer apart. Text outside of frames (a shell's greeting) is left out."""
-    # A literal beginning, so that searching is fast; that it is at the start of a line is looked at after.
-    mark = re.compile(rb"@@%b (begin|words|end|done)(?: ([a-z0-9_]+))?(?: (\w+))?\n" % nonce.encode())
+    secret = nonce.encode()
     whole: dict[str, Section] = {}
     broken: dict[str, str] = {}
     began: tuple[str, int] | None = None
     spoke: re.Match[bytes] | None = None
     complete = False
-    for found in mark.finditer(answer):
-        word, name = found[1], (found[2] or b"").decode()
-        if found.start() and answer[found.start() - 1] != ord("\n"):
+    for found in _MARK.finditer(answer):
+        word, name = found[2], (found[3] or b"").decode()
+        if found[1] != secret or (found.start() and answer[found.start() - 1] != ord("\n")):
             continue
         if word == b"begin":
             if began:
@@ -74,7 +77,7 @@ def sections(answer: bytes, nonce: str) -> Sections:
         elif word == b"end" and began and spoke and began[0] == name:
             # The newline before these two marks is the script's own.
             body, words = answer[began[1] : spoke.start() - 1], answer[spoke.end() : found.start() - 1]
-            _add(whole, broken, Section(name, body, words, _status(found[3])))
+            _add(whole, broken, Section(name, body, words, _status(found[4])))
             began = None
         elif word == b"done":
             complete = True
@@ -134,6 +137,12 @@ _VOLATILE: Mapping[str, Callable[[bytes], bytes]] = {
         sorted(re.sub(rb"^(\S+\s+\S+\s+)\d+\s+\d+|pid=\d+|fd=\d+", rb"\1", line) for line in body.split(b"\n"))
     ),
 }
+
+
+def raw_digest(section: Section) -> bytes:
+    """Of all that was sent: equal only for equal sections."""
+    words = b"%d %d\0" % (-1 if section.status is None else section.status, len(section.words))
+    return hashlib.sha256(words + section.words + section.body).digest()
 
 
 def digest(section: Section) -> str:

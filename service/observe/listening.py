@@ -46,6 +46,7 @@ class Hints(Protocol):
 @dataclass(eq=False)
 class _Kept:
     host: Hints
+    watch: Watch
     order: bytes
     kinds: tuple[str, ...] = ()
     task: asyncio.Task[None] | None = None
@@ -62,15 +63,18 @@ class Listening:
 
     def follow(self, host: Hints, name: str, watch: Watch) -> None:
         """Listen on this connection for changes of what is watched."""
-        order = order_of(watch)
         kept = self._kept.get(name)
+        if kept is not None and kept.host is host and kept.watch is watch:
+            return
+        order = order_of(watch)
         if kept is not None and kept.host is host and kept.order == order:
+            kept.watch = watch
             return
         if kept is not None:
             self._drop(name)
         elif self._clock.monotonic_s() < self._again.get(name, (0.0, 0.0))[0]:
             return
-        self._kept[name] = made = _Kept(host, order)
+        self._kept[name] = made = _Kept(host, watch, order)
         made.task = asyncio.get_running_loop().create_task(self._listen(made, name))
 
     def kinds(self, name: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ the same is not read again.
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from service.model.observed import HostObserved, ManagementPath, Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
 from service.observe import read_files, read_guests, read_network, read_system
-from service.observe.frames import Section, Sections, digest, sections
+from service.observe.frames import Section, Sections, digest, raw_digest, sections
 from service.observe.part import Part, Reader, Unreadable
 
 READERS: tuple[Reader, ...] = (*read_network.READERS, *read_system.READERS, *read_guests.READERS, *read_files.READERS)
@@ -44,12 +44,14 @@ _SESSION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An observation, with its parts by the digests of what they were read from."""
+    """An observation, with its parts by the digests of what they were read from. `digests` has each section's digest
+    behind that of all that was sent."""
 
     observed: HostObserved
     watch: Watch
     parts: Mapping[str, tuple[tuple[str, ...], Part]]
     booted_at_s: float | None = None
+    digests: Mapping[str, tuple[bytes, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Begun:
     """An answer taken apart: the parts that are known from before, and what is to be read for each of the others."""
 
     session: Section | Unknown
-    digests: Mapping[str, str]
+    digests: Mapping[str, tuple[bytes, str]]
     known: Mapping[str, tuple[tuple[str, ...], Part]]
     to_read: Mapping[str, ToRead]
     size: int
@@ -90,12 +92,12 @@ def read_answer(
 def begin(answer: bytes, nonce: str, watch: Watch, before: Reading | None) -> Begun:
     """Take the answer apart. What it costs grows with its bytes alone."""
     found = sections(answer, nonce)
-    digests = {name: digest(section) for name, section in found.whole.items()}
+    digests = _digests(found, before.digests if before else {})
     before_parts = before.parts if before and before.watch == watch else {}
     known: dict[str, tuple[tuple[str, ...], Part]] = {}
     to_read: dict[str, ToRead] = {}
     for reader in READERS:
-        key = tuple(digests.get(need, "") for need in reader.needs)
+        key = tuple(digests[need][1] if need in digests else "" for need in reader.needs)
         old = before_parts.get(reader.name)
         if old and old[0] == key and all(key):
             known[reader.name] = old
@@ -105,6 +107,16 @@ def begin(answer: bytes, nonce: str, watch: Watch, before: Reading | None) -> Be
             size = sum(len(section.body) for name, section in sections_read.items() if name != "body")
             to_read[reader.name] = ToRead(key, needed, size)
     return Begun(found.get("session"), digests, known, to_read, len(answer))
+
+
+def _digests(found: Sections, before: Mapping[str, tuple[bytes, str]]) -> dict[str, tuple[bytes, str]]:
+    """What was sent byte for byte before has the digest that it had."""
+    digests: dict[str, tuple[bytes, str]] = {}
+    for name, section in found.whole.items():
+        raw = raw_digest(section)
+        old = before.get(name)
+        digests[name] = old if old is not None and old[0] == raw else (raw, digest(section))
+    return digests
 
 
 def _needed(reader: Reader, found: Sections) -> Needed:
@@ -120,11 +132,18 @@ def _needed(reader: Reader, found: Sections) -> Needed:
 def finish(
     begun: Begun, parts: Mapping[str, Part], watch: Watch, host: str, observed_at: datetime, before: Reading | None
 ) -> Reading:
-    """The parts put together."""
+    """The parts put together; the observation of before where none of them is new."""
+    session = _session(begun.session)
+    if before is not None and not begun.to_read and before.watch == watch:
+        booted_at_s = _booted_at_s(session, before.observed.boot_id, before)
+        if booted_at_s == before.booted_at_s:
+            seen = dataclasses.replace(
+                before.observed, host=host, observed_at=observed_at, path=_path(session), size=begun.size
+            )
+            return dataclasses.replace(before, observed=seen, digests=begun.digests)
     keyed = {**begun.known} | {name: (begun.to_read[name].key, part) for name, part in parts.items()}
     parts_by_name = {reader.name: keyed[reader.name] for reader in READERS}
     fields = _fields([part for _, part in parts_by_name.values()])
-    session = _session(begun.session)
     booted_at_s = _booted_at_s(session, str(fields["boot_id"]), before)
     entered = fields.pop("entered_s")
     if isinstance(fields["leases"], Absent) and _runs(fields["facts"].get(DNSMASQ)):
@@ -134,11 +153,11 @@ def finish(
         observed_at=observed_at,
         path=_path(session),
         started_at_s={} if booted_at_s is None else {name: booted_at_s + s for name, s in entered.items()},
-        digests={name: begun.digests[name] for name in DIGESTED if name in begun.digests},
+        digests={name: begun.digests[name][1] for name in DIGESTED if name in begun.digests},
         size=begun.size,
         **fields,
     )
-    return Reading(observed, watch, parts_by_name, booted_at_s)
+    return Reading(observed, watch, parts_by_name, booted_at_s, begun.digests)
 
 
 def read_part(name: str, needed: Needed, watch: Watch) -> Part:
@@ -187,7 +206,7 @@ def _path(session: re.Match[str] | None) -> ManagementPath | None:
 def _fields(parts: list[Part]) -> dict[str, Any]:
     """The parts' fields as one: mappings merged, of single values the first that says something."""
     merged: dict[str, Any] = {}
-    for name in (field.name for field in dataclasses.fields(Part)):
+    for name in (one.name for one in dataclasses.fields(Part)):
         values = [getattr(part, name) for part in parts]
         if isinstance(values[0], Mapping):
             merged[name] = {key: value for mapping in values for key, value in mapping.items()}

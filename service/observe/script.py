@@ -1,6 +1,7 @@
 """The question put to a host: one POSIX sh text that prints everything a `Watch` asks for, in frames.
 
     collect_script(watch, nonce) -> bytes       raises InputError for a name that must not reach a shell
+    question(watch) -> its parts, with_nonce(parts, nonce) -> the same
     SECTIONS                                    the frames it prints, in order
     sysctl_path(key) -> str                     where a sysctl is below /proc/sys
 
@@ -22,7 +23,7 @@ Few processes are started, because forks are most of the cost of an observation 
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from service.errors import InputError
 from service.model.observed import Watch
@@ -218,12 +219,22 @@ printf '@@NONCE done\n'
 
 def collect_script(watch: Watch, nonce: str) -> bytes:
     """The script for one observation. `nonce` is 16 to 64 hex digits from a secure source, never used twice."""
+    return with_nonce(question(watch), nonce)
+
+
+def with_nonce(asked: Sequence[str], nonce: str) -> bytes:
+    """The script of a question. InputError for another nonce."""
     if not _NONCE.fullmatch(nonce):
         raise InputError("a nonce is 16 to 64 hex digits")
+    return "".join(asked).replace("NONCE", nonce).encode("ascii")
+
+
+def question(watch: Watch) -> tuple[str, ...]:
+    """The parts of the script, without a nonce; worth keeping as long as the watch is the same."""
     files, folders = split_watched(watch.files)
     below = {folder: "/config" if f"{folder}/*/config" in watch.files else "" for folder in folders}
     sysctls = [sysctl_path(key) for key in sorted(watch.sysctls)]
-    parts = [
+    return (
         _START,
         f"set -- {_words([BOOT_ID, OS_RELEASE, *sysctls])}\n",
         _NETWORK,
@@ -242,8 +253,7 @@ def collect_script(watch: Watch, nonce: str) -> bytes:
         .replace("MAX_FILE_BYTES", str(MAX_FILE_BYTES))
         .replace("MAX_BODY_BYTES", str(MAX_BODY_BYTES)),
         _MARKS.replace("LEFT_OVERS", _words(left_over_paths(files))),
-    ]
-    return "".join(parts).replace("NONCE", nonce).encode("ascii")
+    )
 
 
 def bans_asked(jails: frozenset[str]) -> str:

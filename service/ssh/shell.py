@@ -18,6 +18,9 @@ from service.observe.connection import OUTPUT_BYTES, Target
 from service.ssh.command import CHUNK_BYTES, as_root, check_packets
 from service.ssh.words import where
 
+TOGETHER = b"{ dd bs=128k iflag=fullblock 2>/dev/null || cat; }"
+"""A dd that does not know this (busybox may) reads nothing, and ends in an error."""
+
 
 class Shell:
     """A `sh` on the host that reads scripts from its standard input."""
@@ -49,8 +52,9 @@ class Shell:
         self._process.channel.abort()
 
     async def exchange(self, script: bytes) -> bytes:
-        """Run a script in a subshell and take what it prints. Raises Garbled when it is too much, Unreachable when the
-        shell ends first; the caller sets the deadline and gives the shell up after any error."""
+        """Run a script in a subshell and take what it prints, once it has ended. dd(1) sends it in few packets:
+        each small one would cost as much as a large one here. Raises Garbled when it is too much, Unreachable when
+        the shell ends first; the caller sets the deadline and gives the shell up after any error."""
         secret = secrets.token_hex(16).encode()
         opened, shut = b"\n@@%b open\n" % secret, b"\n@@%b shut\n" % secret
         with contextlib.suppress(OSError):  # a shell that has ended says more by what it printed
@@ -63,8 +67,8 @@ class Shell:
 
     async def _write(self, secret: bytes, script: bytes) -> None:
         self._process.stdin.write(
-            b"printf '\\n@@%b open\\n'\n(\n%b\n) </dev/null 2>/dev/null\nprintf '\\n@@%b shut\\n'\n"
-            % (secret, script, secret)
+            b"printf '\\n@@%b open\\n'\n(\n%b\n) </dev/null 2>/dev/null | %b\nprintf '\\n@@%b shut\\n'\n"
+            % (secret, script, TOGETHER, secret)
         )
         await self._process.stdin.drain()
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from service.model.observed import HostObserved
 from service.model.states import Seen, Unknown
+from service.observe.frames import Section, sections
 from service.observe.script import SECTIONS
 from tests.observe.samples import CASES, NONCE, PROBES, answer, read
 
@@ -179,3 +180,15 @@ def test_words_of_a_host_are_shown_without_control_characters() -> None:
     )
     assert isinstance(seen := read(said).masquerades, Unknown)
     assert seen.why == "`nft` ended with status 1: [2Jboom"
+
+
+def test_marks_of_another_question_are_text_like_any_other() -> None:
+    other = b"f" * len(NONCE)
+    body = b"@@%b words\n\n@@%b end one 0\n@@%b begin two\n@@@@%b done\nx@@%b done\n" % (
+        other, other, other, other, NONCE.encode(),
+    )  # fmt: skip
+    mark = b"@@" + NONCE.encode()
+    found = sections(mark + b" begin one\n" + body + b"\n" + mark + b" words\n\n" + mark + b" end one 0\n", NONCE)
+    section = found.get("one")
+    assert isinstance(section, Section) and section.body == body
+    assert not found.complete and "two" not in found.whole

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from service.model.observed import ManagementPath
 from service.model.secret import Secret
 from service.model.states import Absent, Seen, Unknown
 from service.observe.read_answer import READERS, read_answer
@@ -159,6 +161,36 @@ def test_reading_the_clock_twice_does_not_look_like_a_restart() -> None:
     later = re.sub(rb"uptime (\d+)\.(\d+)", lambda m: b"uptime %d.%02d" % (int(m[1]), 1), answer("gateway"))
     second = read_answer(later, NONCE, WATCH, "pve1", AT, before=first)
     assert second.observed.started_at_s == first.observed.started_at_s
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_answer_with_no_news_is_the_observation_of_before(case: str) -> None:
+    """Besides when it was made, how long it is and from where it came."""
+    first = read_answer(answer(case), NONCE, WATCH, "pve1", AT)
+    later = AT + timedelta(seconds=60)
+    again = answer(case)
+    for pattern, new in MOVED[:-1]:  # but not the host's clock
+        again = re.sub(pattern, new, again)
+    second = read_answer(again, NONCE, WATCH, "pve1", later, before=first)
+    assert second.observed == replace(first.observed, observed_at=later, size=len(again))
+    assert second.observed.facts is first.observed.facts
+    assert second.observed.digests is first.observed.digests
+    assert read_answer(again, NONCE, WATCH, "pve1", later).observed == second.observed
+
+
+def test_a_host_that_booted_meanwhile_has_other_times_though_nothing_else_is_news() -> None:
+    first = read_answer(answer("gateway"), NONCE, WATCH, "pve1", AT)
+    moved = re.sub(rb"now \d+\.\d+", b"now 1795450000.000000000", answer("gateway"))
+    second = read_answer(moved, NONCE, WATCH, "pve1", AT, before=first)
+    assert second.observed.started_at_s != first.observed.started_at_s
+    assert second.observed == read(moved)
+
+
+def test_another_way_in_is_seen_though_nothing_else_is_news() -> None:
+    first = read_answer(answer("gateway"), NONCE, WATCH, "pve1", AT)
+    moved = re.sub(rb"\nconnection .*\n", b"\nconnection 192.0.2.7 4242 192.0.2.8 22\n", answer("gateway"))
+    second = read_answer(moved, NONCE, WATCH, "pve1", AT, before=first)
+    assert second.observed.path == ManagementPath("192.0.2.7", "192.0.2.8", 22)
 
 
 def test_a_daemon_that_waits_its_turn_at_boot_is_unknown_and_no_drift() -> None:
