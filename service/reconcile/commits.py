@@ -10,25 +10,16 @@ held of it by the commit before holds by the new one. All such hosts get the new
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from service.errors import StoreError
 from service.kinds.kind import Kind
 from service.reconcile.planning import wanted_of
-from service.reconcile.ports import Record
+from service.reconcile.ports import HostQueue, Record
 from service.reconcile.quiet import Quiet
 from service.reconcile.standing import Standing
 from service.reconcile.watching import Wanted
 from service.resources.desired import Desired
 from service.spec.host import HostSpec
-
-
-class Due(Protocol):
-    """`service.reconcile.queue.Queue`, as far as it takes names."""
-
-    def add(self, name: str, *, after_s: float = 0) -> None: ...
-
-    def add_first(self, name: str) -> None: ...
 
 
 @dataclass
@@ -56,7 +47,7 @@ class NewCommits:
         self._standings = standings
         self._begun = begun
 
-    async def follow(self, known: Set[str], before: str, wanted: Wanted, queue: Due) -> None:
+    async def follow(self, known: Set[str], before: str, wanted: Wanted, queue: HostQueue) -> None:
         """Queue the hosts that the revision is about, those that it changes first. `known` are the hosts until now,
         `before` is the commit until now. StoreError where the rest cannot be recorded; then it is queued, too."""
         news = self._news(before, wanted)  # without waiting: a round that begins from now on is one of this revision
@@ -75,7 +66,7 @@ class NewCommits:
         if news.same:
             await self._agree(news.same, before, wanted, queue)
 
-    async def _agree(self, same: Collection[str], before: str, wanted: Wanted, queue: Due) -> None:
+    async def _agree(self, same: Collection[str], before: str, wanted: Wanted, queue: HostQueue) -> None:
         self._quiet.agree(same, wanted.commit)
         others = wanted.hosts.keys() - set(same)
         try:

@@ -19,13 +19,13 @@ from service.plan.make import Permission
 from service.reconcile import status as statuses
 from service.reconcile.applying import BESIDE_S, Applying
 from service.reconcile.asked import Asked
-from service.reconcile.commits import Due, NewCommits
+from service.reconcile.commits import NewCommits
 from service.reconcile.decide import decide, quarantined
 from service.reconcile.drilling import Drilling
 from service.reconcile.looking import GuestNews, Looking
 from service.reconcile.membership import Membership
 from service.reconcile.planning import Planning, permission_of, wanted_of
-from service.reconcile.ports import Hosts, Internet, Memory, Record
+from service.reconcile.ports import HostQueue, Hosts, Internet, Memory, Record
 from service.reconcile.publishing import Publishing
 from service.reconcile.quarantine import Quarantine
 from service.reconcile.quiet import Quiet
@@ -112,7 +112,7 @@ class Rounds:
         """The hosts of which no round has ended since the start."""
         return set(self._before)
 
-    async def turn_to(self, wanted: Wanted, before: Wanted, queue: Due) -> None:
+    async def turn_to(self, wanted: Wanted, before: Wanted, queue: HostQueue) -> None:
         """This revision takes the place of `before`: the hosts that it is about are queued. StoreError."""
         self._wanted, known = wanted, before.hosts.keys() | self.unseen()
         await self._commits.follow(known, before.commit, wanted, queue)

@@ -72,7 +72,8 @@ class Fleet(Stage):
         """Each host has an address of its own."""
         number = int(name[1:])
         return head("observe").replace("pve1", name).replace(
-            "  address: 198.51.100.11\n", f"  address: 198.18.{number // 250}.{number % 250 + 1}\n"
+            "  address: 198.51.100.11\n",
+            f"  address: 198.18.{number // 250}.{number % 250 + 1}\n  console: https://{name}.example.net/\n",
         ) + SECTIONS  # fmt: skip
 
     def push(self) -> None:

@@ -59,6 +59,14 @@ async def test_a_timer_of_the_process_that_works_is_kept(ends: Ends) -> None:
     assert ends.works.depth == 0
 
 
+async def test_a_name_that_is_to_be_first_comes_as_any_other_and_once(ends: Ends) -> None:
+    ends.asks.add_first("pve1")
+    ends.asks.add_first("pve1")
+    assert await ends.take() == "pve1"
+    ends.works.done("pve1")
+    await ends.nothing_comes()
+
+
 async def test_no_name_is_ever_worked_on_twice_at_once_and_none_is_lost(ends: Ends) -> None:
     names, rng = [f"pve{number}" for number in range(8)], random.Random(7)
     running: set[str] = set()

@@ -10,9 +10,11 @@ import pytest
 
 from service.errors import StoreError
 from service.model.runs import HostStatus
+from service.reconcile.queue import Queue
 from service.reconcile.quiet import TOGETHER_S
 from service.reconcile.watching import Wanted
 from tests.laws.specs import FOLDER, head
+from tests.reconcile.clocks import StoppedClock
 from tests.reconcile.rooms import Room, a_room
 
 SPEC = head() + (FOLDER / "two-bridges.yaml").read_text()
@@ -26,10 +28,11 @@ def room(tmp_path: Path) -> Iterator[Room]:
         yield made
 
 
-class Queued:
-    """The names in the order in which they are due."""
+class Queued(Queue):
+    """The names in the order in which they came."""
 
     def __init__(self) -> None:
+        super().__init__(StoppedClock())
         self.first: list[str] = []
         self.others: list[str] = []
 
