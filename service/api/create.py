@@ -35,6 +35,14 @@ needs `Authorization: Bearer psr_<id>.<secret>`. Errors are `application/problem
 
 def create_app(parts: Parts, *, lifespan: Any = None) -> FastAPI:
     """The API. Every route is on the app itself, so that `app.routes` is all there is."""
+    app = without_routes(parts, lifespan=lifespan)
+    add_routes(app, parts)
+    receivers.add_routes(app, parts)
+    return app
+
+
+def without_routes(parts: Parts, *, lifespan: Any = None) -> FastAPI:
+    """The application with all that stands before its routes. It answers each request that gets so far with 404."""
     app = FastAPI(
         title="passerelle",
         version=__version__,
@@ -53,10 +61,14 @@ def create_app(parts: Parts, *, lifespan: Any = None) -> FastAPI:
         ],
     )
     problem.install(app)
-    for room in (hosts, fleet, traces, applies, drills, records, leases, sites, access, receivers, health):
-        room.add_routes(app, parts)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
     return app
+
+
+def add_routes(app: FastAPI, parts: Parts) -> None:
+    """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
+    for room in (hosts, fleet, traces, applies, drills, records, leases, sites, access, health):
+        room.add_routes(app, parts)
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

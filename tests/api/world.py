@@ -10,7 +10,6 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
-from service.api.create import create_app
 from service.api.parts import Parts, RequestLimits
 from service.errors import InputError, NoHost, NotFound, PasserelleError, SourceChanged, Stale
 from service.history import History
@@ -27,6 +26,7 @@ from service.model.sites.told import CertificateTold
 from service.model.sources import SourceStanding
 from service.model.states import Json, Seen
 from service.model.trees import Commit
+from tests.api.shared_routes import app_of
 from tests.model.sites.looks import ISSUED, SITE, WINDOW, answered, probes, told
 from tests.model.sites.looks import NOW as SITE_NOW
 
@@ -218,7 +218,7 @@ class World:
             hosts_allowed=hosts_allowed,
         )
         history.tell_to(self.parts.metrics.told)
-        self.app: FastAPI = create_app(self.parts)
+        self.app: FastAPI = app_of(self.parts)
         self._tokens: dict[tuple[object, ...], str] = {}
 
     def token(self, *scopes: Scope, hosts: tuple[str, ...] = ("*",)) -> str:
