@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from service.answers.answers import Answers
@@ -14,10 +13,8 @@ from service.api.metrics import Metrics
 from service.api.parts import Parts
 from service.api.server import serve
 from service.api.values import share_the_processor
-from service.apply.fleet import FleetHosts, KeptConnections, Looks, target_of
-from service.apply.handover import Proxy, carry
+from service.apply.fleet import FleetHosts, KeptConnections, Looks
 from service.apply.host_file import host_file
-from service.apply.retiring import Retired, retire
 from service.clock import Clock, SystemClock
 from service.errors import (
     AuthFailed,
@@ -39,7 +36,6 @@ from service.internet.resolver import parse_servers
 from service.internet.sight import Sight
 from service.kinds import KINDS
 from service.logs import fields, log_event, log_to
-from service.model.observed import HostObserved, Watch
 from service.observe.collect import Collector
 from service.observe.hints import KINDS as HINT_KINDS
 from service.observe.listening import Listening
@@ -53,13 +49,10 @@ from service.reconcile.round import Rounds
 from service.reconcile.trouble import Troubles
 from service.reconcile.watching import Watcher
 from service.settings import Settings
-from service.spec.host import HostSpec
 from service.ssh.connection import SshDialer
-from service.ssh.keys import load_client_key
 from service.ssh.own_key import own_key
 from service.ssh.pool import Connections
-from service.ssh.shown_key import ShownKey, shown_key
-from service.work import InPlace, Work
+from service.work import Work
 from service.workers import Workers
 
 _LOG = logging.getLogger("passerelle")
@@ -239,44 +232,3 @@ def run_service(settings: Settings) -> None:
             serve(built.api(), settings.listen, settings.port, grace_s=GRACE_S, on_stop=built.loop.stop)
         except SystemExit:  # uvicorn ends the program with a code of its own, after it has logged why
             raise PasserelleError("the service could not start", hint="the lines above say why") from None
-
-
-async def observe_once(spec: HostSpec, watch: Watch, key: Path) -> HostObserved:
-    """Look at one host without a service. Raises HostError."""
-    clock = SystemClock()
-    connections = Connections(SshDialer(load_client_key(key)))
-    try:
-        hosts = FleetHosts(connections, Collector(clock, InPlace()), clock, controller="passerelle")
-        return await hosts.observe(spec, watch, [spec.connection.address])
-    finally:
-        await connections.close()
-
-
-async def retire_once(spec: HostSpec, key: Path, gone: Path | None) -> Retired:
-    """Remove passerelle from a host without a service, with the key of the file `gone`. Raises HostError."""
-    public = "" if gone is None else " ".join(load_client_key(gone).export_public_key().decode().split()[:2])
-    host = await SshDialer(load_client_key(key)).connect(target_of(spec))
-    try:
-        return await retire(host, spec.connection.user, public)
-    finally:
-        await host.close()
-
-
-async def carry_once(giver: HostSpec, taker: HostSpec, keys: tuple[str, str], key: Path) -> tuple[str, ...]:
-    """Carry the certificates of a proxy to that of another host, without a service. `keys` name the two guests for
-    what runs on the hosts. Raises HostError."""
-    dialer = SshDialer(load_client_key(key))
-    first = await dialer.connect(target_of(giver))
-    try:
-        second = await dialer.connect(target_of(taker))
-        try:
-            return await carry(Proxy(first, giver.name, keys[0]), Proxy(second, taker.name, keys[1]))
-        finally:
-            await second.close()
-    finally:
-        await first.close()
-
-
-async def key_shown_by(address: str, port: int) -> ShownKey:
-    """The host key that a host shows to whoever asks. Raises Unreachable."""
-    return await shown_key(address, port)

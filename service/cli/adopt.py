@@ -189,9 +189,9 @@ def _shown_key(host: str, port: int) -> str:
     import asyncio
     import sys
 
-    from service.app import key_shown_by
     from service.cli.output import tell
     from service.errors import InputError
+    from service.once import key_shown_by
 
     key = asyncio.run(key_shown_by(host, port))
     tell(f"{host} shows the key {key.line.split()[0]} {key.fingerprint}")
@@ -212,8 +212,8 @@ def _looked_at(
     import asyncio
 
     from service.adopt import WATCH, of_observed
-    from service.app import observe_once
     from service.cli.output import tell
+    from service.once import observe_once
     from service.settings import settings_beside
     from service.spec.connections import Connection
     from service.spec.host import HostSpec

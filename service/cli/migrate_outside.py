@@ -67,7 +67,7 @@ class Outside:
 
     def hand_over(self, giver: HostSpec, taker: HostSpec, sites: tuple[SiteWanted, SiteWanted]) -> None:
         """Over SSH, host by host; the service is not needed for it."""
-        from service.app import carry_once
+        from service.once import carry_once
 
         keys = (sites[0].guest_key, sites[1].guest_key)
         try:

@@ -73,11 +73,11 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
     """Compare a folder's spec with the host itself. Raises InputError for a bad spec, HostError for the host."""
     import asyncio
 
-    from service.app import observe_once
     from service.cli.folder_spec import spec_in
     from service.kinds import KINDS
     from service.kinds.desire import desire
     from service.observe.runner import runner_of
+    from service.once import observe_once
     from service.plan.make import make_plan
     from service.resources.desired import LastApplied
     from service.settings import settings_beside

@@ -49,9 +49,9 @@ def retire(
     """
     import asyncio
 
-    from service.app import retire_once
     from service.cli.folder_spec import spec_in
     from service.errors import Unreachable
+    from service.once import retire_once
     from service.settings import settings_beside
 
     spec = spec_in(repo, host)

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Self
 
 from service.model.changes import Difference
@@ -80,7 +81,12 @@ class Addresses:
 
 def sorted_addresses(addresses: Sequence[str]) -> list[Json]:
     """Canonical text, sorted as text: the order of the host-side file."""
-    return [*sorted(str(ipaddress.ip_interface(address)) for address in addresses)]
+    return [*sorted(map(_canonical, addresses))]
+
+
+@lru_cache(maxsize=4096)
+def _canonical(address: str) -> str:
+    return str(ipaddress.ip_interface(address))
 
 
 def words(addresses: Json) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from functools import cache, cached_property
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from service.model.observed import HostObserved, Watch
 from service.model.plans import digest_of
@@ -30,6 +30,12 @@ class MetElsewhere(Protocol):
     def met(self, observed: HostObserved) -> Iterator[tuple[str, str]]:
         """(thing, where as `path:line`)."""
         ...
+
+
+@cache
+def _has(resource_type: type, part: type) -> bool:
+    """Whether all of a type are such. The same question of an instance takes 50 times as long."""
+    return issubclass(resource_type, part)
 
 
 class WishConflictError(ValueError):
@@ -110,8 +116,8 @@ class Desired:
     def met(self, observed: HostObserved) -> Iterator[tuple[str, str]]:
         """(thing, where) of what is met outside our own files."""
         for resource in self.resources:
-            if isinstance(resource, MetElsewhere):
-                yield from resource.met(observed)
+            if _has(type(resource), MetElsewhere):
+                yield from cast(MetElsewhere, resource).met(observed)
 
     def derived(self) -> Iterator[tuple[str, str]]:
         """(thing, cause) of what nobody wrote."""
@@ -119,8 +125,8 @@ class Desired:
             cause = getattr(resource, "cause", "")
             if cause:
                 yield resource.id, cause
-            if isinstance(resource, Deriving):
-                yield from resource.derived()
+            if _has(type(resource), Deriving):
+                yield from cast(Deriving, resource).derived()
 
 
 @dataclass(frozen=True)

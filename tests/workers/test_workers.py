@@ -57,7 +57,8 @@ def test_all_else_is_done_in_a_process_that_is_kept(effort: Effort) -> None:
 
 def test_large_work_never_stands_before_ordinary_work() -> None:
     async def use(workers: Workers) -> None:
-        large = asyncio.ensure_future(workers.run(Effort("reading", LARGE_BYTES + 1, 2), jobs.for_ever))
+        assert await workers.run(DEEP, jobs.add, 1, other=2) == 3  # its process has begun
+        large = asyncio.ensure_future(workers.run(LARGE, jobs.for_ever))
         for _ in range(20):
             assert await workers.run(DEEP, jobs.add, 1, other=2) == 3
         assert not large.done()

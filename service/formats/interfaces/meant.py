@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address, ip_interface
 
 from service.formats.interfaces.stanzas import Option, Stanza
@@ -142,6 +143,7 @@ class AddressEntry:
         return None if self.own_prefix_counts and "/" in self.option.value else self.tied.get("netmask")
 
 
+@lru_cache(maxsize=4096)
 def read_cidr(address: str, netmask: str = "") -> str | None:
     """`10.0.0.1` + `255.255.255.0` or `24`, or `10.0.0.1/24`, as canonical CIDR. A lone address is /32 or /128."""
     text = f"{address}/{netmask}" if netmask and "/" not in address else address
@@ -153,6 +155,7 @@ def read_cidr(address: str, netmask: str = "") -> str | None:
         return None
 
 
+@lru_cache(maxsize=4096)
 def read_address(text: str) -> str | None:
     """A plain address in canonical spelling."""
     try:
@@ -163,12 +166,13 @@ def read_address(text: str) -> str | None:
 
 def sort_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
     """Each once: IPv4 before IPv6, then by number."""
+    return tuple(sorted(set(addresses), key=_order))
 
-    def order(text: str) -> tuple[int, int, int]:
-        value = ip_interface(text)
-        return value.version, int(value.ip), value.network.prefixlen
 
-    return tuple(sorted(set(addresses), key=order))
+@lru_cache(maxsize=4096)
+def _order(text: str) -> tuple[int, int, int]:
+    value = ip_interface(text)
+    return value.version, int(value.ip), value.network.prefixlen
 
 
 def address_order(text: str) -> tuple[int, int]:
