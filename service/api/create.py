@@ -42,7 +42,7 @@ def create_app(parts: Parts, *, lifespan: Any = None) -> FastAPI:
 
 
 def without_routes(parts: Parts, *, lifespan: Any = None) -> FastAPI:
-    """The application with all that stands before its routes. It answers each request that gets so far with 404."""
+    """The application with all that is before its routes. It answers each request that gets so far with 404."""
     app = FastAPI(
         title="passerelle",
         version=__version__,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, or_, select, true
 
 from service.history.columns import from_microseconds, microseconds
 from service.history.database import Database
@@ -106,7 +106,7 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries):
 
     def host(self, name: str) -> HostStatus | None:
         """One host in its present state."""
-        return self._one(select(*columns_of(hosts, HostStatus)).where(hosts.c.host == name), HostStatus)
+        return self._one(_HOST, HostStatus, of_host=name)
 
     def name_now(self, old: str) -> str:
         """The present name of the host that was last renamed from this one; empty where there is no such host."""
@@ -236,11 +236,7 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries):
 
     def latches(self, host: str) -> tuple[Latch, ...]:
         """The latches of a host that hold."""
-        why = [func.coalesce(applies.c[name], "").label(name) for name in ("cause", "error")]
-        query = select(*columns_of(latches, Latch), *why)
-        query = query.outerjoin_from(latches, applies, applies.c.id == latches.c.apply_id)
-        query = query.where(latches.c.host == host, latches.c.cleared_at.is_(None))
-        return self._all(query.order_by(latches.c.id), Latch)
+        return self._all(_LATCHES, Latch, of_host=host)
 
     def drills(self, asked: DrillListing) -> Page[Drill]:
         """Drills with their proofs."""
@@ -260,7 +256,7 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries):
 
     def base(self, host: str) -> Base | None:
         """What was last applied."""
-        return self._one(select(*columns_of(bases, Base)).where(bases.c.host == host), Base)
+        return self._one(_BASE, Base, of_host=host)
 
     def tokens(self) -> tuple[Token, ...]:
         """Every token, newest first, without anything secret."""
@@ -316,14 +312,28 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries):
             tuple(rows[asked.limit - 1][name] for name in asked.order) if more else None,
         )
 
-    def _one(self, query: Select[Any], value: type[T]) -> T | None:
+    def _one(self, query: Select[Any], value: type[T], **words: str) -> T | None:
         with self._database.read() as connection:
-            row = connection.execute(query).mappings().one_or_none()
+            row = connection.execute(query, words).mappings().one_or_none()
         return value(**row) if row is not None else None
 
-    def _all(self, query: Select[Any], value: type[T]) -> tuple[T, ...]:
+    def _all(self, query: Select[Any], value: type[T], **words: str) -> tuple[T, ...]:
         with self._database.read() as connection:
-            return tuple(value(**row) for row in connection.execute(query).mappings())
+            return tuple(value(**row) for row in connection.execute(query, words).mappings())
+
+
+def _holding() -> Select[Any]:
+    """The latches of `of_host` that hold, with why."""
+    why = [func.coalesce(applies.c[name], "").label(name) for name in ("cause", "error")]
+    query = select(*columns_of(latches, Latch), *why)
+    query = query.outerjoin_from(latches, applies, applies.c.id == latches.c.apply_id)
+    return query.where(latches.c.host == bindparam("of_host"), latches.c.cleared_at.is_(None)).order_by(latches.c.id)
+
+
+_HOST = select(*columns_of(hosts, HostStatus)).where(hosts.c.host == bindparam("of_host"))
+_BASE = select(*columns_of(bases, Base)).where(bases.c.host == bindparam("of_host"))
+_LATCHES = _holding()
+"""What each round of each host reads: made once, for that takes as long as reading."""
 
 
 def _applies() -> Select[Any]:

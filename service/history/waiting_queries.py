@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, select
 
 from service.history.columns import UtcTime
 from service.history.database import Database
@@ -28,6 +28,18 @@ h.console, h.observed_commit, h.attempted_commit, h.applied_commit, h.desired_di
 h.apply_id, h.quarantined, h.drift_items, b.digest, b.at FROM hosts h LEFT JOIN bases b ON b.host = h.host"""
 
 
+def _oldest(table: Table, value: type, but: str, *conditions: ColumnElement[bool]) -> Select[Any]:
+    """The first row of `of_host` for which the conditions hold, without the column `but`."""
+    columns = [column for column in columns_of(table, value) if column.name != but]
+    return select(*columns).where(table.c.host == bindparam("of_host"), *conditions).order_by(table.c.id).limit(1)
+
+
+_APPLY = _oldest(applies, Apply, "probes", applies.c.phase == "Pending", applies.c.trigger.in_(ASKED))
+_DRILL = _oldest(drills, Drill, "proofs", drills.c.state == "Pending", drills.c.ended_at.is_(None))
+_RELEASE = select(*columns_of(releases, Release)).where(releases.c.host == bindparam("of_host")).limit(1)
+"""Each round of each host reads them: made once, for that takes as long as reading."""
+
+
 class WaitingQueries:
     """The part of `Queries` that is about what waits."""
 
@@ -35,21 +47,15 @@ class WaitingQueries:
 
     def waiting_apply(self, host: str) -> Apply | None:
         """The apply that was requested and not begun; of several the oldest."""
-        columns = [column for column in columns_of(applies, Apply) if column.name != "probes"]
-        query = select(*columns).where(
-            applies.c.host == host, applies.c.phase == "Pending", applies.c.trigger.in_(ASKED)
-        )
-        return self._first(query.order_by(applies.c.id), Apply)
+        return self._first(_APPLY, Apply, host)
 
     def waiting_drill(self, host: str) -> Drill | None:
         """The drill that was requested and not begun; of several the oldest."""
-        columns = [column for column in columns_of(drills, Drill) if column.name != "proofs"]
-        query = select(*columns).where(drills.c.host == host, drills.c.state == "Pending", drills.c.ended_at.is_(None))
-        return self._first(query.order_by(drills.c.id), Drill)
+        return self._first(_DRILL, Drill, host)
 
     def release_asked(self, host: str) -> Release | None:
         """The quarantine that a person wants lifted."""
-        return self._first(select(*columns_of(releases, Release)).where(releases.c.host == host), Release)
+        return self._first(_RELEASE, Release, host)
 
     def stamp(self, host: str) -> Stamp | None:
         """All that a round of the host depends on. None where there is no status, a request waits, or a latch holds."""
@@ -65,7 +71,7 @@ class WaitingQueries:
             time = UtcTime().process_result_value
             return {row[0]: (time(row[1], connection.dialect), *tuple(row)[2:]) for row in rows}
 
-    def _first(self, query: Select[Any], value: type[T]) -> T | None:
+    def _first(self, query: Select[Any], value: type[T], host: str) -> T | None:
         with self._database.read() as connection:
-            row = connection.execute(query.limit(1)).mappings().one_or_none()
+            row = connection.execute(query, {"of_host": host}).mappings().one_or_none()
         return value(**row) if row is not None else None

@@ -1,7 +1,7 @@
 """Applications that share their routes: making those takes longer than most of the tests that send a request to them.
 
-The routes of `service.api.create` are made once in each process. They ask the parts of the application that the
-request came to; everything that counts or stands before them (limits, names, tokens, bodies) is each application's own.
+The routes of `service.api.create` are made once in each process. They use the parts of the application that the
+request came to. What counts, and all that is before them (limits, names, tokens, bodies), is each application's own.
 """
 
 from contextvars import ContextVar
@@ -20,7 +20,7 @@ _ASKED: ContextVar[Parts] = ContextVar("parts of the application that a request 
 
 
 class _Asked:
-    """Stands for the parts of the application that is asked. LookupError outside of a request."""
+    """The parts of the application that the request came to. LookupError outside of a request."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_ASKED.get(), name)

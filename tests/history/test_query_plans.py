@@ -33,6 +33,7 @@ from service.model.listings import (
     SiteListing,
     filters_of,
 )
+from tests.state_folders import made
 
 GROWING = (
     "events", "drift", "plans", "applies", "apply_steps", "drills", "latches", "revisions", "leases", "lease_intervals"
@@ -69,7 +70,7 @@ ONE: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def history(path: Path) -> Iterator[History]:
     """A file: the plans of PostgreSQL depend on how many rows there are, and have other words."""
-    with open_history(path) as opened:
+    with open_history(made(path)) as opened:
         yield opened
 
 

@@ -27,6 +27,10 @@ from service.model.states import Json
 AXES = ("sync", "reason", "health", "reachability", "phase")
 _STATUS = tuple(f.name for f in fields(HostStatus) if f.name not in {"host", "drift_items", "proven_at", "changed_at"})
 
+_ROW = select(hosts).where(hosts.c.host == bindparam("of_host", type_=hosts.c.host.type))
+_CHANGED = update(hosts).where(hosts.c.host == bindparam("of_host", type_=hosts.c.host.type))
+"""A statement that is made once takes half of the time: this is written in each round of each host."""
+
 
 class HostWrites(Writing):
     """The transitions of hosts, their generations, bases and latches: one transaction each."""
@@ -36,7 +40,7 @@ class HostWrites(Writing):
         values = {name: getattr(status, name) for name in _STATUS}
         values["message"] = clean(status.message)
         with self._database.write() as connection:
-            row = connection.execute(select(hosts).where(hosts.c.host == status.host)).mappings().one_or_none()
+            row = connection.execute(_ROW, {"of_host": status.host}).mappings().one_or_none()
             old = tuple(row[axis] for axis in AXES) if row else ()
             new = tuple(values[axis] for axis in AXES)
             moved = old != new
@@ -45,8 +49,10 @@ class HostWrites(Writing):
             if status.quarantined != (row["quarantined"] if row else ""):
                 held = HostQuarantined(host=status.host, why=values["message"])
                 tell(connection, held if status.quarantined else HostReleased(host=status.host), at=at)
-            fresh = _fresh_row(status.host)
-            connection.execute(insert_or_change(hosts, ["host"], fresh | values, values))
+            if row is None:
+                connection.execute(insert_or_change(hosts, ["host"], _fresh_row(status.host) | values, values))
+            else:
+                connection.execute(_CHANGED, {"of_host": status.host, **values})
             if moved:
                 tell(
                     connection,

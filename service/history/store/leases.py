@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, insert, select, update
 from service.history.columns import from_microseconds, ip_order
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import lease_intervals, lease_looks, leases
-from service.history.words import insert_or_change, insert_or_replace_columns
+from service.history.words import insert_or_replace_columns
 from service.model.events import LeaseSeen, NameMoved
 from service.model.observed import Lease
 
@@ -24,6 +24,14 @@ Key = tuple[str, str]
 """(MAC, address): what makes it the same lease at the next look."""
 
 Rows = Mapping[Key, Mapping[str, Any]]
+
+_ACTIVE = (
+    select(leases.c.mac, leases.c.ip, leases.c.name, leases.c.expires_at, lease_looks.c.at)
+    .outerjoin_from(leases, lease_looks, lease_looks.c.host == leases.c.host)
+    .where(leases.c.host == bindparam("of_host"), leases.c.active)
+)
+_LOOKED = insert_or_replace_columns(lease_looks, ["host"], ["at"])
+"""Made once: this is read and written in each round of each host."""
 
 
 class LeaseWrites(Writing):
@@ -47,7 +55,7 @@ class LeaseWrites(Writing):
             _set_current(connection, host, rows, [*new, *changed], gone)
             _begin_intervals(connection, [rows[key] for key in [*new, *renamed]], at)
             _prolong_intervals(connection, host, rows, [key for key in changed if key not in set(renamed)])
-            connection.execute(insert_or_change(lease_looks, ["host"], {"host": host, "at": at}, ["at"]))
+            connection.execute(_LOOKED, {"host": host, "at": at})
             _tell_new(connection, host, [rows[key] for key in new], at)
             _tell_moved(connection, host, before, rows, [*new, *renamed], at)
         return len(new)
@@ -62,9 +70,7 @@ def end_leases(connection: Connection, host: str, at: datetime) -> None:
 
 def _active(connection: Connection, host: str) -> Rows:
     """What was in the lease file at the last look."""
-    columns = (leases.c.mac, leases.c.ip, leases.c.name, leases.c.expires_at, lease_looks.c.at)
-    query = select(*columns).outerjoin_from(leases, lease_looks, lease_looks.c.host == leases.c.host)
-    found = connection.execute(query.where(leases.c.host == host, leases.c.active)).mappings()
+    found = connection.execute(_ACTIVE, {"of_host": host}).mappings()
     return {(row["mac"], row["ip"]): dict(row) for row in found}
 
 
