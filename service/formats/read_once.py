@@ -18,6 +18,9 @@ T = TypeVar("T")
 KEPT_TEXTS = 64
 KEPT_BYTES = 16 << 10
 
+KEPT_WORDS = 4096
+WORD_CHARS = 100
+
 _memories: list[Callable[[], None]] = []
 
 
@@ -31,6 +34,20 @@ def read_once(read: Callable[Concatenate[bytes, P], T]) -> Callable[Concatenate[
         if len(data) > KEPT_BYTES:
             return read(data, *args, **kwargs)
         return remembered(data, *args, **kwargs)  # type: ignore[arg-type]  # they can be hashed, as said above
+
+    return once
+
+
+def word_once(read: Callable[P, T]) -> Callable[P, T]:
+    """The same for a reader of words, as addresses are: the last `KEPT_WORDS` of up to `WORD_CHARS` are remembered."""
+    remembered = lru_cache(KEPT_WORDS)(read)
+    _memories.append(remembered.cache_clear)
+
+    @wraps(read)
+    def once(*words: P.args, **named: P.kwargs) -> T:
+        if named or sum(map(len, words)) > WORD_CHARS:  # type: ignore[arg-type]  # they are text, as said above
+            return read(*words, **named)
+        return remembered(*words)
 
     return once
 

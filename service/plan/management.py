@@ -7,8 +7,8 @@ listeners. What cannot be proven to stay is refused; the automatic rollback stay
 import ipaddress
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
+from service.formats.read_once import word_once
 from service.model.facts import Step
 from service.model.observed import HostObserved, Listener, ManagementPath
 from service.model.plans import Refusal
@@ -231,7 +231,7 @@ def links_to(controller: str, addresses: Mapping[str, Sequence[str]], silent: Co
     return frozenset(found)
 
 
-@lru_cache(maxsize=4096)
+@word_once
 def contains(network: str, address: str) -> bool:
     """Whether an address lies in the network of an interface address; False where either cannot be read."""
     try:

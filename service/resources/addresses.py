@@ -3,9 +3,9 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Self
 
+from service.formats.read_once import word_once
 from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
@@ -84,7 +84,7 @@ def sorted_addresses(addresses: Sequence[str]) -> list[Json]:
     return [*sorted(map(_canonical, addresses))]
 
 
-@lru_cache(maxsize=4096)
+@word_once
 def _canonical(address: str) -> str:
     return str(ipaddress.ip_interface(address))
 

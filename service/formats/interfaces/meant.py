@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from ipaddress import ip_address, ip_interface
 
 from service.formats.interfaces.stanzas import Option, Stanza
+from service.formats.read_once import word_once
 from service.formats.up_lines import Effect
 
 PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
@@ -143,7 +143,7 @@ class AddressEntry:
         return None if self.own_prefix_counts and "/" in self.option.value else self.tied.get("netmask")
 
 
-@lru_cache(maxsize=4096)
+@word_once
 def read_cidr(address: str, netmask: str = "") -> str | None:
     """`10.0.0.1` + `255.255.255.0` or `24`, or `10.0.0.1/24`, as canonical CIDR. A lone address is /32 or /128."""
     text = f"{address}/{netmask}" if netmask and "/" not in address else address
@@ -155,7 +155,7 @@ def read_cidr(address: str, netmask: str = "") -> str | None:
         return None
 
 
-@lru_cache(maxsize=4096)
+@word_once
 def read_address(text: str) -> str | None:
     """A plain address in canonical spelling."""
     try:
@@ -169,7 +169,7 @@ def sort_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(addresses), key=_order))
 
 
-@lru_cache(maxsize=4096)
+@word_once
 def _order(text: str) -> tuple[int, int, int]:
     value = ip_interface(text)
     return value.version, int(value.ip), value.network.prefixlen
