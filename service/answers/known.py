@@ -37,7 +37,7 @@ class Compared(Protocol):
 
 def compared(look: Compared | None, spec: HostSpec) -> bool:
     """Whether the host was compared with this spec, and the comparison still holds."""
-    return look is not None and look.plan is not None and look.spec == spec
+    return look is not None and look.plan is not None and (look.spec is spec or look.spec == spec)
 
 
 def never_seen(status: HostStatus | None) -> bool:

@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from service.api import health_schemas, metrics
 from service.api.parts import Parts
-from service.api.values import Reader, ask
+from service.api.values import Reader
 from service.errors import PasserelleError
 
 
@@ -46,7 +46,8 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         responses={200: {"content": {"text/plain": {}}, "description": "the numbers"}},
     )
     async def numbers(who: Reader) -> Response:
-        counted, source = await ask(parts.reads.counts), await parts.answers.source()
+        counted = await parts.remembered.read(parts.reads.state, parts.reads.counts)
+        source = await parts.answers.source()
         page = parts.metrics.page(
             counted, visible=who.sees, at=parts.clock.now(), held=parts.answers.unrecorded(), source=source,
             uncompared=frozenset(one.host for one in counted.hosts if not parts.answers.is_compared(one.host))

@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -13,28 +15,66 @@ from starlette.responses import Response
 from service.api import drill_schemas, listings, schemas
 from service.api.known import in_git, looked_at, status_of
 from service.api.once import Key, once
-from service.api.pages import page_out
+from service.api.pages import text_page
 from service.api.parts import Parts
 from service.api.values import Approver, HostPath, Planner, Reader, ask, there
 from service.model.listings import HostListing
 from service.model.runs import HostStatus, HostView, Page
 
 PREFIX = "/api/v1"
+MOST_TEXTS = 10_000
+"""So many hosts' texts are kept; of more, the one that was made longest ago goes."""
+_OF_STATUS = schemas.Host.model_fields.keys() - {"stale", "before_restart", "tried_at", "hints"}
 
 
-def show_host(status: HostStatus, parts: Parts, tried: Mapping[str, datetime]) -> schemas.Host:
-    """A host's status as it is answered. `tried` was requested before the status: it never promises one that came
-    later."""
-    seen_at = status.observed_at
-    is_stale = seen_at is None or (parts.clock.now() - seen_at).total_seconds() > parts.stale_after_s
-    known = schemas.Host.model_fields.keys() - {"stale", "before_restart", "tried_at", "hints"}
-    values = {name: getattr(status, name) for name in known}
-    if not parts.answers.is_compared(status.host):
-        values["drift_items"] = None
-    return schemas.Host(
-        **values, stale=is_stale, before_restart=parts.is_before_restart(seen_at), tried_at=tried.get(status.host),
-        hints=list(parts.hints(status.host)),
-    )  # fmt: skip
+class HostTexts:
+    """Hosts as they are answered. A text is kept with all that it is made of, and made again where that is another."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._kept: OrderedDict[str, tuple[Made, bytes]] = OrderedDict()
+
+    def text(self, status: HostStatus, tried: Mapping[str, datetime], now: datetime) -> bytes:
+        """A host's status as JSON. `tried` was requested before the status: it never promises one that came later."""
+        parts, host, seen_at = self._parts, status.host, status.observed_at
+        made = Made(
+            status,
+            is_stale=seen_at is None or (now - seen_at).total_seconds() > parts.stale_after_s,
+            is_before_restart=parts.is_before_restart(seen_at),
+            is_compared=parts.answers.is_compared(host),
+            tried_at=tried.get(host),
+            hints=parts.hints(host),
+        )
+        kept = self._kept.get(host)
+        if kept is not None and kept[0] == made:
+            return kept[1]
+        text = made.host().model_dump_json().encode()
+        self._kept[host] = made, text
+        self._kept.move_to_end(host)
+        if len(self._kept) > MOST_TEXTS:
+            self._kept.popitem(last=False)
+        return text
+
+
+class Made(NamedTuple):
+    """What the text of a host is made of."""
+
+    status: HostStatus
+    is_stale: bool
+    is_before_restart: bool
+    is_compared: bool
+    tried_at: datetime | None
+    hints: tuple[str, ...]
+
+    def host(self) -> schemas.Host:
+        """As it is answered."""
+        values = {name: getattr(self.status, name) for name in _OF_STATUS}
+        if not self.is_compared:
+            values["drift_items"] = None
+        return schemas.Host(
+            **values, stale=self.is_stale, before_restart=self.is_before_restart, tried_at=self.tried_at,
+            hints=list(self.hints),
+        )  # fmt: skip
 
 
 def with_held(page: Page[HostStatus], held: Sequence[HostStatus], asked: HostListing) -> Page[HostStatus]:
@@ -42,10 +82,12 @@ def with_held(page: Page[HostStatus], held: Sequence[HostStatus], asked: HostLis
     axes comes in where it belongs, one that does not fit any more goes."""
     if not held:
         return page
-    fits = [one for one in held if all(getattr(one, axis) == value for axis, value in asked.asked.items())]
     first, last = str(asked.start[0]) if asked.start else "", str(page.next[0]) if page.next else None
-    here = [one for one in fits if one.host > first and (last is None or one.host <= last)]
-    others = [one for one in page.items if one.host not in {status.host for status in held}]
+    axes = asked.asked
+    here = [one for one in held if one.host > first and (last is None or one.host <= last)]
+    here = [one for one in here if all(getattr(one, axis) == value for axis, value in axes.items())]
+    names = {status.host for status in held}
+    others = [one for one in page.items if one.host not in names]
     return replace(page, items=tuple(sorted([*others, *here], key=lambda one: one.host)))
 
 
@@ -57,15 +99,22 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
 
 
 def _add_lists(app: FastAPI, parts: Parts) -> None:
-    @app.get(f"{PREFIX}/hosts", operation_id="list_hosts", summary="Hosts by name", tags=["hosts"])
-    async def list_hosts(
-        who: Reader, request: Request, response: Response, asked: listings.Hosts
-    ) -> schemas.ListOf[schemas.Host]:
+    texts = HostTexts(parts)
+
+    @app.get(
+        f"{PREFIX}/hosts",
+        operation_id="list_hosts",
+        summary="Hosts by name",
+        tags=["hosts"],
+        response_model=schemas.ListOf[schemas.Host],
+    )
+    async def list_hosts(who: Reader, request: Request, asked: listings.Hosts) -> Response:
         tried = parts.answers.tried()
-        page = await ask(parts.reads.hosts, asked.seen_by(who.hosts))
+        page = await parts.remembered.read(parts.reads.state, parts.reads.hosts, asked.seen_by(who.hosts))
         held = [one for one in parts.answers.unrecorded().values() if who.sees(one.host)]
         page = with_held(page, held, asked)
-        return page_out(page, lambda status: show_host(status, parts, tried), request, response)
+        now = parts.clock.now()
+        return text_page([texts.text(one, tried, now) for one in page.items], page.next, request)
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}",
@@ -78,7 +127,7 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
     async def get_host(who: Reader, request: Request, host: HostPath) -> Response:
         tried = parts.answers.tried()
         status = await status_of(parts, who, host)
-        body = show_host(status, parts, tried).model_dump_json().encode()
+        body = texts.text(status, tried, parts.clock.now())
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
         if etag in known or known == ["*"]:

@@ -14,7 +14,9 @@ T = TypeVar("T")
 async def status_of(parts: Parts, who: Principal, host: str) -> HostStatus:
     """How the host is shown. NoHost where there is none, or not for this principal."""
     if who.sees(host):
-        found = parts.answers.unrecorded().get(host) or await ask(parts.reads.host, host)
+        found = parts.answers.unrecorded().get(host) or await parts.remembered.read(
+            parts.reads.state, parts.reads.host, host
+        )
         if found is not None:
             return found
     now = await ask(parts.reads.name_now, host)

@@ -18,7 +18,8 @@ from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
-from service.api.metric_families import UNREAD, Families, Numbers, Shown
+from service.api.metric_families import HEADS, UNREAD, Families, Numbers, Said, Shown, of_host
+from service.api.metric_text import lines_of, text_of
 from service.model.events import ApplyFinished, ApplyRequested, Happened, HostLeft, HostRenamed
 from service.model.guests import PoolFill
 from service.model.retention import Kept
@@ -72,6 +73,7 @@ class Metrics:
         self._pools: dict[str, tuple[PoolFill, ...]] = {}
         self._applies: dict[tuple[str, str], int] = {}
         self._counting = threading.Lock()
+        self._lines: dict[str, tuple[HostStatus, Said, list[str]]] = {}
         for task in TASKS:
             self._troubles.labels(task)
         for kind in HINT_KINDS:
@@ -146,6 +148,18 @@ class Metrics:
         with self._counting:
             applies = dict(self._applies)
         pools = [pool for of_host in list(self._pools.values()) for pool in of_host]
-        now = CollectorRegistry()
-        now.register(Families(Shown(numbers, visible, at, held, source, uncompared), pools, applies))
-        return generate_latest(self._registry) + generate_latest(now)
+        now = Families(Shown(numbers, visible, at, held, source, uncompared), pools, applies)
+        counted = generate_latest(self._registry)
+        return counted + text_of(now.collect()).encode() + self._of_hosts(now).encode()
+
+    def _of_hosts(self, now: Families) -> str:
+        """The lines of each host alone. They are kept until anything they are made of is another."""
+        kept, self._lines = self._lines, {}
+        for one, said in now.said():
+            made = kept.get(one.host)
+            if made is None or (made[0] is not one and made[0] != one) or made[1] != said:
+                made = one, said, [lines_of(family) for family in of_host(one, said)]
+            self._lines[one.host] = made
+        of_each = zip(*(lines for _, _, lines in self._lines.values()), strict=True)
+        columns = list(of_each) or [()] * len(HEADS)
+        return "".join(part for head, lines in zip(HEADS, columns, strict=True) for part in (head, *lines))

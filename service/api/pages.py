@@ -1,6 +1,7 @@
 """A page of a list as it is sent: the items, the cursor, the Link header."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from starlette.responses import Response
 
 from service.api.schemas import ListOf
 from service.api.values import write_cursor
+from service.model.listings import Key
 from service.model.runs import Page
 
 V = TypeVar("V")
@@ -20,6 +22,18 @@ def page_out(page: Page[V], show: Callable[[V], A], request: Request, response: 
     """The page as it is answered; `Link: …; rel="next"` (RFC 8288) says the same as `next_cursor`."""
     cursor = write_cursor(page.next)
     if cursor is not None:
-        query = [(key, value) for key, value in request.query_params.multi_items() if key not in ("cursor", "after")]
-        response.headers["Link"] = f'<{request.scope["path"]}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'
+        response.headers["Link"] = _link(cursor, request)
     return ListOf[A](items=[show(item) for item in page.items], next_cursor=cursor)
+
+
+def text_page(items: Sequence[bytes], next_key: Key | None, request: Request) -> Response:
+    """The same of items that are JSON already."""
+    cursor = write_cursor(next_key)
+    body = b'{"items":[%b],"next_cursor":%b}' % (b",".join(items), json.dumps(cursor).encode())
+    headers = {} if cursor is None else {"Link": _link(cursor, request)}
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def _link(cursor: str, request: Request) -> str:
+    query = [(key, value) for key, value in request.query_params.multi_items() if key not in ("cursor", "after")]
+    return f'<{request.scope["path"]}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'

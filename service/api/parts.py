@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from service.api.metric_families import Numbers
 from service.api.metrics import Metrics
+from service.api.remembered import Remembered
 from service.clock import Clock
 from service.errors import InputError
 from service.model.access import Principal, ReceiverSecret, Token
@@ -162,6 +163,8 @@ class Answers(Protocol):
 class Reads(Protocol):
     """The database's reader: `service.history.queries.Queries`, whose docstrings hold."""
 
+    def state(self) -> int | None: ...
+
     def hosts(self, asked: HostListing) -> Page[HostStatus]: ...
 
     def host(self, name: str) -> HostStatus | None: ...
@@ -273,6 +276,7 @@ class Parts:
     answers: Answers
     clock: Clock
     metrics: Metrics = field(default_factory=Metrics)
+    remembered: Remembered = field(default_factory=Remembered)
     limits: RequestLimits = field(default_factory=RequestLimits)
     hosts_allowed: tuple[str, ...] = ()
     stale_after_s: float = 300.0

@@ -98,6 +98,11 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries):
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def state(self) -> int | None:
+        """A number that is higher once anything was written to the database. None where it is not known now. Never
+        waits."""
+        return self._database.state()
+
     def hosts(self, asked: HostListing) -> Page[HostStatus]:
         """Hosts by name."""
         query = select(*columns_of(hosts, HostStatus)).where(seen_by(hosts.c.host, asked.visible))

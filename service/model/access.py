@@ -54,7 +54,7 @@ class Principal:
 
     def sees(self, host: str) -> bool:
         """Whether the host is one of those selected."""
-        return any(fnmatch.fnmatchcase(host, selector) for selector in self.hosts)
+        return self.sees_all or any(fnmatch.fnmatchcase(host, selector) for selector in self.hosts)
 
 
 @dataclass(frozen=True, slots=True)
