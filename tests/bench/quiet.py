@@ -24,8 +24,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -216,7 +216,8 @@ class Measured:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return used.ru_utime + used.ru_stime + self.fleet.masters_s()
 
-    async def run(self, rounds: int) -> None:
+    async def begin(self) -> None:
+        """The first rounds: every host is as wanted then."""
         await self.service.watcher.look()
         if found := [str(one) for one in self.service.watcher.findings if one.severity == "error"]:
             raise SystemExit("\n".join([*found, self.service.watcher.trouble]))
@@ -227,10 +228,18 @@ class Measured:
             status = self.history.queries.host(name)
             if status is None or status.sync != "Synced":
                 raise SystemExit(f"{name} is not as wanted: {status}; {self.service.rounds.standing(name).plan}")
+
+    def script(self) -> Path:
+        """What the service runs on the hosts."""
         script = self.fleet.folder / "script"
         sighting = self.history.queries.sighting(next(iter(self.fleet.names)))
         assert sighting is not None
         script.write_bytes(collect_script(sighting.watch, sighting.nonce))
+        return script
+
+    async def run(self, rounds: int) -> None:
+        await self.begin()
+        script = self.script()
         self.fleet.begin_masters()
         whole = f"exec /bin/sh -c {shlex.quote(script.read_text())}"
         peer = subprocess.Popen(  # noqa: ASYNC220 (nothing else runs meanwhile)
@@ -279,6 +288,25 @@ def peer_python(venv: Path) -> Path:
     return python
 
 
+@contextmanager
+def standing(hosts: int) -> Iterator[tuple[Fleet, Settings, History]]:
+    """So many hosts that run, the service's settings for them, and an open history. Ends the network of this process."""
+    account = ACCOUNT / f"passerelle-quiet-{os.getpid()}"
+    account.mkdir()
+    above, usage = os.open(ACCOUNT, os.O_RDONLY), os.open(account, os.O_RDONLY)  # they stay when /sys is another one
+    with ExitStack() as open_ones:
+        open_ones.callback(os.rmdir, account.name, dir_fd=above)
+        folder = Path(open_ones.enter_context(tempfile.TemporaryDirectory(prefix="quiet-")))
+        names = {f"pve{number}": f"198.18.1.{number}" for number in range(1, hosts + 1)}
+        own_network(folder, names.values())
+        fleet = Fleet(folder, names, Path(f"/proc/self/fd/{usage}"), open_ones)
+        settings = Settings(state_dir=folder / "state", source="")
+        settings.state_dir.mkdir(mode=0o700)
+        fleet.start(" ".join(own_key(settings.host_key_path).export_public_key().decode().split()[:2]))
+        settings = Settings(state_dir=folder / "state", source=str(fleet.specs()))
+        yield fleet, settings, open_ones.enter_context(open_history(settings.database_path, serve=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--hosts", type=int, default=50)
@@ -286,20 +314,7 @@ def main() -> None:
     parser.add_argument("--venv", type=Path, default=TOP / "build" / "parallel-ssh")
     asked = parser.parse_args()
     python = peer_python(asked.venv)
-    account = ACCOUNT / f"passerelle-quiet-{os.getpid()}"
-    account.mkdir()
-    above, usage = os.open(ACCOUNT, os.O_RDONLY), os.open(account, os.O_RDONLY)  # they stay when /sys is another one
-    with ExitStack() as open_ones:
-        open_ones.callback(os.rmdir, account.name, dir_fd=above)
-        folder = Path(open_ones.enter_context(tempfile.TemporaryDirectory(prefix="quiet-")))
-        names = {f"pve{number}": f"198.18.1.{number}" for number in range(1, asked.hosts + 1)}
-        own_network(folder, names.values())
-        fleet = Fleet(folder, names, Path(f"/proc/self/fd/{usage}"), open_ones)
-        settings = Settings(state_dir=folder / "state", source="")
-        settings.state_dir.mkdir(mode=0o700)
-        fleet.start(" ".join(own_key(settings.host_key_path).export_public_key().decode().split()[:2]))
-        settings = Settings(state_dir=folder / "state", source=str(fleet.specs()))
-        history = open_ones.enter_context(open_history(settings.database_path, serve=True))
+    with standing(asked.hosts) as (fleet, settings, history):
         world = outside(settings)
 
         async def run() -> Measured:
