@@ -48,7 +48,7 @@ class Numbers(Protocol):
 
 
 class Said(NamedTuple):
-    """What is said of one host besides its status."""
+    """What is reported of one host besides its status."""
 
     is_compared: bool
     latched: int
@@ -77,7 +77,7 @@ def gauge(name: str, about: str, labels: Sequence[str], rows: Iterable[Row]) -> 
 
 
 def of_host(one: HostStatus, said: Said) -> Iterator[Family]:
-    """What is said of one host alone: the same families for each, in this order."""
+    """What is reported of one host alone: the same families for each, in this order."""
     label, labels = (one.host,), ["host"]
 
     def at(when: datetime | None) -> list[Row]:
@@ -108,7 +108,7 @@ HEADS = tuple(head_of(family) for family in of_host(HostStatus(""), Said(False, 
 
 
 class Families:
-    """Everything that is read at the moment, but for what is said of each host alone (`of_host`)."""
+    """Everything that is read at the moment, but for what is reported of each host alone (`of_host`)."""
 
     def __init__(self, shown: Shown, pools: Sequence[PoolFill], applies: Mapping[tuple[str, str], int]) -> None:
         """`applies` are those that have ended since the start, by host and result."""

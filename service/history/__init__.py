@@ -21,8 +21,11 @@ from service.history.pepper import read_pepper
 from service.history.postgres.place import Ear, Place
 from service.history.postgres.server import Server
 from service.history.queries import Queries
+from service.history.sizes import sizes
 from service.history.sqlite.changes import Changes
+from service.history.sqlite.file import CleanEnd
 from service.history.store import Store
+from service.model.retention import Sizes
 from service.model.secret import Secret
 
 PEPPER_FILE = "token.pepper"
@@ -44,6 +47,10 @@ class History:
     def tell_to(self, listener: Listener) -> None:
         """Tell a listener of every event that is written here from now on, once it is on disk. It must be quick."""
         self._database.tell_to(listener)
+
+    def sizes(self) -> Sizes:
+        """How large each table is. Reads all of the database. StoreError."""
+        return sizes(self._database)
 
     def close(self) -> None:
         """Close the connections, then let go of the locks."""
@@ -92,7 +99,8 @@ def open_history(
         pepper = read_pepper(path.parent / PEPPER_FILE)
         database = Database(opened, Changes(path) if serve and server is None else None)
         place = next((lock for lock in held if isinstance(lock, Place)), None)
-        history = History(path, Store(database, pepper), Queries(database), database, tuple(held), place)
+        ends = [CleanEnd(path)] if serve and server is None else []
+        history = History(path, Store(database, pepper), Queries(database), database, (*ends, *held), place)
         if serve and not together:  # others may be at work on what is not settled
             history.store.release_unsettled_keys()
         return history

@@ -49,6 +49,18 @@ def serve_lock(database: Path) -> FileLock:
     return lock
 
 
+def is_served(database: Path) -> bool:
+    """Whether a service holds the file now, by proc_locks(5): who tried to take the lock could be in a service's way.
+    False where that is not known."""
+    try:
+        found = database.with_name(database.name + ".serve.lock").stat()
+        held = Path("/proc/locks").read_text()
+    except OSError:
+        return False
+    where = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    return any({"FLOCK", "WRITE", where} <= set(line.split()) for line in held.splitlines())
+
+
 def schema_lock(database: Path) -> FileLock:
     """The lock that says who has the database open; not yet taken."""
     return FileLock(database.with_name(database.name + ".schema.lock"))

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, event
 
 from service.errors import StoreError
 from service.history.sqlite.engine import make_engine
-from service.history.sqlite.file import check, copy, schema_version, stamp
+from service.history.sqlite.file import begin, check, copy, fsync, schema_version, stamp
 
 Witness = Callable[[str], None]
 
@@ -38,9 +38,10 @@ def head(folder: Path | None = None) -> str:
     return max(path.name[:4] for path in versions.glob("[0-9][0-9][0-9][0-9]_*.py"))
 
 
-def needs_migration(path: Path, *, folder: Path | None = None) -> bool:
-    """Whether the file is behind. StoreError if it is ahead: a newer passerelle wrote it."""
-    version = schema_version(path)
+def needs_migration(path: Path, *, folder: Path | None = None, is_checked: bool = True) -> bool:
+    """Whether the file is behind. StoreError if it is ahead: a newer passerelle wrote it; and where it `is_checked`, if
+    it is damaged."""
+    version = schema_version(path, is_checked=is_checked)
     newest = head(folder)
     if version > int(newest):
         raise StoreError(
@@ -67,11 +68,13 @@ def migrate(path: Path, *, folder: Path | None = None, witness: Witness = lambda
     os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     if old:
         copy(path, beside)
+    else:
+        begin(beside)
     _upgrade(beside, folder, newest, witness)
     witness("check")
     check(beside)
     witness("sync")
-    _fsync(beside)
+    fsync(beside)
     if old:
         witness("keep")
         kept = path.with_name(f"{path.name}.pre-{newest}")
@@ -80,7 +83,7 @@ def migrate(path: Path, *, folder: Path | None = None, witness: Witness = lambda
     witness("swap")
     beside.replace(path)
     witness("folder")
-    _fsync(path.parent)
+    fsync(path.parent)
     return True
 
 
@@ -109,11 +112,3 @@ def _upgrade(beside: Path, folder: Path, newest: str, witness: Witness) -> None:
         upgrade(engine, lambda connection: stamp(connection, int(newest)), folder)
     finally:
         engine.dispose()
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,12 +8,13 @@ from sqlalchemy import Engine
 
 from service.clock import SystemClock
 from service.errors import StoreError
-from service.history.locks import FileLock, schema_lock, serve_lock
+from service.history.locks import FileLock, is_served, schema_lock, serve_lock
 from service.history.migrate import head, migrate, needs_migration, upgrade
 from service.history.postgres.engine import make_engine as make_server_engine
 from service.history.postgres.place import Place
 from service.history.postgres.server import Held, Server, sort_by_bytes
 from service.history.sqlite.engine import make_engine
+from service.history.sqlite.file import CleanEnd
 
 SCHEMA_WAIT_S = 10.0
 """How long somebody waits for others to close a database with an older schema."""
@@ -26,10 +27,13 @@ class Lock(Protocol):
 
 
 def open_file(path: Path, serve: bool, wait_s: float, held: list[Lock]) -> Engine:
-    """The file at `path`. StoreError where it cannot be used now."""
+    """The file at `path`. StoreError where it cannot be used now. A file that a service has not closed in order, or
+    that somebody wrote to since, is read as a whole by who opens it next."""
     if serve:
         held.append(serve_lock(path))
-    held.append(_with_newest_schema(path, wait_s))
+    end = CleanEnd(path)
+    is_checked = not (end.take() if serve else end.holds() or is_served(path))
+    held.append(_with_newest_schema(path, wait_s, is_checked=is_checked))
     _refuse_open(path)
     return make_engine(path)
 
@@ -56,12 +60,12 @@ def _refuse_open(path: Path) -> None:
         )
 
 
-def _with_newest_schema(path: Path, wait_s: float) -> FileLock:
+def _with_newest_schema(path: Path, wait_s: float, *, is_checked: bool) -> FileLock:
     """The schema lock, held shared, over a file with the newest schema."""
     lock = schema_lock(path)
     try:
         _wait_for(lock, path, wait_s, shared=True)
-        while needs_migration(path):
+        while needs_migration(path, is_checked=is_checked):
             lock.release()
             _wait_for(lock, path, wait_s, shared=False)
             migrate(path)

@@ -16,6 +16,28 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class TableSize:
+    """`bytes` of a table with its indexes, None where the database cannot say it. `oldest`: the time of its first row,
+    None where it has none or keeps no time."""
+
+    table: str
+    rows: int
+    bytes: int | None
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The whole database, its largest table first. `free_bytes` are of the file, but hold nothing: free pages, or room
+    that deleted rows left."""
+
+    kind: str
+    file_bytes: int
+    free_bytes: int
+    tables: tuple[TableSize, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """How large the database is, and the time of the oldest row by table."""
 

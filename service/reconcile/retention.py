@@ -28,6 +28,8 @@ class Forgetting(Protocol):
 
     def forget(self, keep: Keep, *, at: datetime, pressure: int = 0) -> dict[str, int]: ...
 
+    def give_back(self) -> int: ...
+
     def kept(self) -> Kept: ...
 
 
@@ -63,7 +65,10 @@ class Retention:
                 logger.exception("deleting old records failed")
 
     async def run_once(self) -> dict[str, int]:
-        """One pass: everything that is too old, then while the database is too large the oldest. Rows by table."""
+        """One pass: everything that is too old, then while the database is too large the oldest. Rows by table.
+
+        What becomes free is given back to the disk.
+        """
         deleted: dict[str, int] = {}
         moved_s, self._offset_s = self._offset() - self._offset_s, self._offset()
         if abs(moved_s) > JUMP_S:
@@ -76,6 +81,8 @@ class Retention:
             if pressure and kept.size_bytes <= self._keep.size_bytes:
                 break
             await self._pass(pressure, deleted)
+        while await asyncio.to_thread(self._store.give_back):
+            await self._clock.sleep(PAUSE_S)
         if deleted:
             rows = ", ".join(f"{count} {table}" for table, count in sorted(deleted.items()))
             logger.info("old records deleted: %s", rows)

@@ -61,7 +61,8 @@ class Served:
     """An application on a port of its own, in a thread; the client is another process, so CPU is the server's."""
 
     def __init__(self, app: FastAPI) -> None:
-        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio: no Nagle
+        self.socket.bind(("127.0.0.1", 0))
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
         self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve(sockets=[self.socket])))
         self.thread.start()

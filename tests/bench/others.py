@@ -5,8 +5,8 @@
 
 Needs root. The hosts are those of quiet.py: sshd processes in a network namespace. The bench installs both programs at
 fixed versions, each in an environment of its own below build/. In turn with a round of the service it runs `ansible -m raw`
-with the service's own script over connections that are kept, `ansible -m setup`, and pyinfra's cheapest fact (the hostname,
-over connections of its own). CPU is that of a program, of all that it starts, and of Ansible's masters of ssh. Neither
+with the service's own script, and `ansible -m setup`, both over connections that are kept. Then it runs pyinfra's cheapest
+fact, the hostname, over connections of its own. CPU is that of a program, of all that it starts, and of Ansible's masters of ssh. Neither
 compares or stores anything. Medians of the rounds. Prints one JSON object, with how many times the service's CPU each needs;
 exit 1 below a goal: 40, 80, 10.
 """

@@ -233,6 +233,7 @@ def test_a_database_that_cannot_be_written_is_tried_again(history: History) -> N
             raise StoreError("the database cannot be used now: database is locked")
 
         kept = history.store.kept
+        give_back = history.store.give_back
 
     away, clock = Away(), StillClock()
 

@@ -31,6 +31,12 @@ WHERE n.nspname = current_schema() AND c.relkind = 'r'
 """A deleted row leaves room in its table that later ones fill, and the files stay as large. So a table counts as far as
 its rows fill it: their number, times their width as ANALYZE found it, and the 28 bytes before each."""
 
+_TABLES = """
+SELECT c.relname AS name, pg_total_relation_size(c.oid) AS bytes
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema() AND c.relkind = 'r'
+"""
+
 
 def selected_text(column: str, parameter: str) -> str:
     """Whether a selector with `*` and `?` fits: LIKE, with the signs that it has for them. `_` is a letter of names."""
@@ -57,3 +63,19 @@ def measure(connection: Connection, tables: Iterable[Table]) -> None:
 def used_bytes(connection: Connection) -> int:
     """How large the tables and their indexes are, without room that rows left, as of the last `measure`."""
     return int(connection.exec_driver_sql(USED).scalar_one())
+
+
+def file_bytes(connection: Connection) -> tuple[int, int]:
+    """(size of all tables and indexes, room in them that rows left, as of the last `measure`)"""
+    total = sum(table_bytes(connection).values())
+    return total, max(0, total - used_bytes(connection))
+
+
+def table_bytes(connection: Connection) -> Mapping[str, int]:
+    """The size of each table and its indexes."""
+    return {str(name): int(size) for name, size in connection.exec_driver_sql(_TABLES)}
+
+
+def give_back(connection: Connection) -> int:
+    """Nothing to do: the server's autovacuum frees the room of deleted rows for new ones."""
+    return 0

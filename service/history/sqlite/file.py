@@ -1,5 +1,7 @@
 """The database's file: whose it is, which schema it has, whether it is whole, and a copy of it."""
 
+import contextlib
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -7,13 +9,60 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from service.errors import StoreError
+from service.history.sqlite.statements import INCREMENTAL
 
 APPLICATION_ID = 0x50535231
 """`PSR1` in the file's header: no other program's database is ever written to."""
 
 
-def schema_version(path: Path) -> int:
-    """The number of the schema in a file; 0 for none. StoreError for a damaged file, or another program's."""
+class CleanEnd:
+    """Says which file a service closed in order: `<name>.closed` has its inode, size and time of change. Where they are
+    the same at the next start, nobody has written to it since, and it need not be read as a whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._note = path.with_name(path.name + ".closed")
+
+    def holds(self) -> bool:
+        """Whether the file is as it was closed."""
+        try:
+            return self._note.read_text() == self._seen()
+        except FileNotFoundError:
+            return False
+
+    def take(self) -> bool:
+        """The same, for whoever serves now. The note goes, and is gone from the disk, before anybody writes."""
+        if holds := self.holds():
+            self._note.unlink()
+            fsync(self._note.parent)
+        return holds
+
+    def release(self) -> None:
+        """All connections were closed in order."""
+        with contextlib.suppress(OSError):  # the next start reads the whole file, no more than that
+            descriptor = os.open(
+                self._note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
+            with os.fdopen(descriptor, "w") as file:
+                file.write(self._seen())
+
+    def _seen(self) -> str:
+        found = self._path.stat()
+        return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}\n"
+
+
+def fsync(path: Path) -> None:
+    """What was written to a file, or to the names in a folder, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def schema_version(path: Path, *, is_checked: bool = True) -> int:
+    """The number of the schema in a file; 0 for none. StoreError for another program's, and where it `is_checked` for
+    a damaged one: that reads the whole file."""
     if not path.exists() or path.stat().st_size == 0:
         return 0
     try:
@@ -22,7 +71,7 @@ def schema_version(path: Path) -> int:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if application != APPLICATION_ID:
                 raise StoreError(f"{path} is not a database of passerelle", hint="name another state directory")
-            first = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            first = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if is_checked else "ok"
     except sqlite3.DatabaseError as error:
         raise damaged(path, str(error)) from error
     if first != "ok":
@@ -37,11 +86,22 @@ def stamp(connection: Connection, version: int) -> None:
 
 
 def copy(path: Path, beside: Path) -> None:
-    """An online copy. What a WAL holds goes into the file first, so that no left-over WAL is read with the new file."""
+    """An online copy. What a WAL holds goes into the file first, so that no left-over WAL is read with the new file.
+    Free pages of the copy can be cut off (`statements.give_back`)."""
     with closing(sqlite3.connect(path, timeout=5)) as source, closing(sqlite3.connect(beside)) as target:
         source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         source.execute("PRAGMA journal_mode=DELETE")
         source.backup(target)
+        if target.execute("PRAGMA auto_vacuum").fetchone()[0] != INCREMENTAL:
+            target.execute(f"PRAGMA auto_vacuum={INCREMENTAL}")
+            target.execute("VACUUM")
+
+
+def begin(beside: Path) -> None:
+    """An empty database whose free pages can be cut off."""
+    with closing(sqlite3.connect(beside)) as target:
+        target.execute(f"PRAGMA auto_vacuum={INCREMENTAL}")
+        target.execute("VACUUM")
 
 
 def check(path: Path) -> None:

@@ -4,7 +4,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Integer, Table
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.type_api import TypeEngine
+
+INCREMENTAL = 2
+"""`PRAGMA auto_vacuum`: free pages can be cut off."""
+AT_ONCE = 500
+"""So many pages change their place in one transaction, so that others wait for some milliseconds only."""
+KEPT_FREE, KEPT_PART = 250, 20
+"""So many free pages stay: 1 MB, or a twentieth of the file."""
+_PAGES = """
+SELECT s.tbl_name, sum(d.pgsize) FROM dbstat AS d JOIN sqlite_schema AS s ON s.name = d.name
+WHERE d.aggregate = TRUE GROUP BY s.tbl_name
+"""
 
 DIALECT = "sqlite"
 """Its name to SQLAlchemy."""
@@ -40,8 +52,40 @@ def measure(connection: Connection, tables: Iterable[Table]) -> None:
 
 def used_bytes(connection: Connection) -> int:
     """How large the database is, without pages that are free."""
+    file, free = file_bytes(connection)
+    return file - free
 
-    def number(pragma: str) -> int:
-        return int(connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one())
 
-    return (number("page_count") - number("freelist_count")) * number("page_size")
+def file_bytes(connection: Connection) -> tuple[int, int]:
+    """(size of the file, of the free pages in it)"""
+    size = _number(connection, "page_size")
+    return _number(connection, "page_count") * size, _number(connection, "freelist_count") * size
+
+
+def table_bytes(connection: Connection) -> Mapping[str, int]:
+    """The pages of each table and its indexes. Empty for a library that was built without `dbstat`."""
+    try:
+        rows = connection.exec_driver_sql(_PAGES).all()
+    except OperationalError:
+        return {}
+    return {str(name): int(size) for name, size in rows}
+
+
+def give_back(connection: Connection) -> int:
+    """Cut some free pages off the end of the file, but for so many as new records need soon. How many; 0 when it is
+    done, and for a file whose pages keep their place (it was made before `auto_vacuum` was set)."""
+    free, pages = _number(connection, "freelist_count"), _number(connection, "page_count")
+    going = min(AT_ONCE, free - max(KEPT_FREE, pages // KEPT_PART))
+    if going <= 0 or _number(connection, "auto_vacuum") != INCREMENTAL:
+        return 0
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(f"PRAGMA incremental_vacuum({going})")
+        cursor.fetchall()  # each row that is read moves a page, and SQLAlchemy would read none
+    finally:
+        cursor.close()
+    return going
+
+
+def _number(connection: Connection, pragma: str) -> int:
+    return int(connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one())

@@ -56,6 +56,11 @@ class RetentionWrites(Writing):
                 deleted[table.name] = _delete(connection, table, old, keys)
         return deleted
 
+    def give_back(self) -> int:
+        """Give room that deleted rows left back to the disk, one small batch. How many pages; 0 when it is done."""
+        with self._database.write() as connection:
+            return words_of(connection).give_back(connection)
+
     def kept(self) -> Kept:
         """How large the database is, without pages that are free, and since when it knows what."""
         with self._database.read() as connection:
