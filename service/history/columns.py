@@ -43,7 +43,7 @@ class JsonText(TypeDecorator[Any]):
 
 MAX_BYTES = 16 << 20
 LEVEL = 1
-"""Of zlib: a quarter of the CPU time of its default, and a tenth more bytes. One such value is kept of each host."""
+"""Of zlib: about a third of the CPU time of its default, and a third more bytes. Each host has one such value."""
 
 
 class Compressed(TypeDecorator[bytes]):

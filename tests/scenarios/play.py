@@ -17,11 +17,11 @@ from tests.laws.host import OF_LINK, printed
 from tests.laws.specs import head
 from tests.scenarios.comparing import compared, nth_compared
 from tests.scenarios.play_sites import PlaysSites
+from tests.scenarios.play_views import SeesViews
 from tests.scenarios.script import Line, lines_of
 from tests.scenarios.stage import HOST, OBSERVE_S, OTHER, Stage
 
 FOLDER = Path(__file__).parent
-PACKET = {"from": "outside", "to": "host", "proto": "tcp", "dport": "22"}
 
 
 def head_of(host: str, sync: str) -> str:
@@ -50,7 +50,7 @@ class Otherwise(AssertionError):  # noqa: N818 (what a scenario says was not see
     """Something else was seen."""
 
 
-class Play(PlaysSites):
+class Play(PlaysSites, SeesViews):
     """One scenario on its stage."""
 
     def __init__(self, stage: Stage) -> None:
@@ -264,32 +264,6 @@ class Play(PlaysSites):
         wrong = await self._see_view(line, rest) if what == "view" else seers[what](line, rest)
         if bool(wrong) != is_not:
             raise Otherwise(f"{line.where}: {line.rest}: {wrong or 'it was seen'}")
-
-    async def _see_view(self, line: Line, rest: str) -> str:
-        """What API and CLI answer without asking the host."""
-        name, _, text = rest.partition(" ")
-        answers = self.stage.answers
-        if name == "why":
-            found = str(answers.not_known(self.stage.at, self.stage.status) or "")
-            return "" if text in found and (found or not text) else found or "everything is known"
-        views: dict[str, Callable[[], Awaitable[Any]]] = {
-            "observed": lambda: answers.observed(self.stage.at), "desired": lambda: answers.desired(HOST),
-            "guests": lambda: answers.guests(self.stage.at), "pools": lambda: answers.pools(HOST),
-            "trace": lambda: answers.trace(self.stage.at, PACKET), "patch": lambda: answers.accept(HOST),
-            "plan": self._plan_shown,
-        }  # fmt: skip
-        if name not in views:
-            raise line.bad(f"no view {name!r}. Fix: one of {', '.join(views)}, why")
-        try:
-            found = str(await views[name]())
-        except InputError as error:
-            return str(error)
-        return "" if found != "None" and text in found else found
-
-    async def _plan_shown(self) -> Any:
-        if why := self.stage.answers.not_known(self.stage.at, self.stage.status):
-            raise why
-        return self.stage.queries.current_plan(self.stage.at)
 
     def _see_looks(self, _line: Line, rest: str) -> str:
         """How often the host was looked at since `mark looks`."""
