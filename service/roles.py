@@ -203,6 +203,10 @@ class Forgetting:
         """Nothing where another process does it."""
         return self._store.forget(keep, at=at, pressure=pressure) if self._leads() else {}
 
+    def give_back(self) -> int:
+        """How many pages went back to the disk; 0 where another process does it."""
+        return self._store.give_back() if self._leads() else 0
+
     def kept(self) -> Kept:
         """What is kept."""
         return self._store.kept()
