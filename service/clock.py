@@ -1,6 +1,5 @@
 """The only place that asks what time it is or how long to wait."""
 
-import asyncio
 import random
 import time
 from datetime import UTC, datetime
@@ -37,6 +36,9 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        # whoever waits has a loop already; a command that only asks for the time does not load one
+        import asyncio  # noqa: PLC0415
+
         await asyncio.sleep(seconds)
 
     def jitter(self, seconds: float) -> float:

@@ -1,32 +1,26 @@
 """What the operator sets: environment variables `PASSERELLE_*`. Read by the CLI and app.py only."""
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from service import environment
 from service.errors import InputError
-from service.formats.environment_file import read
 from service.internet.resolver import parse_servers
 from service.model.ceilings import Ceilings, parse_max_open, parse_max_sync, parse_raises
 from service.model.retention import Keep
 from service.model.secret import Secret
 from service.private_files import read_private, refuse_writable
 
-SERVICE_ENV = Path("/etc/passerelle/service.env")
-"""`EnvironmentFile=` of deploy/systemd/passerelle.service."""
 
-
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The service's settings; every one has an environment variable `PASSERELLE_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="PASSERELLE_", frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True)
 
     state_dir: Path = Field(
-        default=Path("/var/lib/passerelle-service"),
+        default=Path(environment.STATE_DIR),
         description="folder of the database, the Git mirror, the SSH key and the secrets",
     )
     database_url: str = Field(
@@ -103,7 +97,7 @@ class Settings(BaseSettings):
     @property
     def database_path(self) -> Path:
         """The SQLite file."""
-        return self.state_dir / "passerelle.sqlite"
+        return self.state_dir / environment.DATABASE_FILE
 
     @property
     def database(self) -> Secret | None:
@@ -147,40 +141,21 @@ class Settings(BaseSettings):
         return self.ssh_key or self.state_dir / "ssh_key"
 
 
-def environment_file() -> Path:
-    """The file with the service's settings: the one that the systemd unit reads, unless another is named."""
-    return Path(os.environ.get("PASSERELLE_ENV_FILE") or SERVICE_ENV)
-
-
-def read_environment_file(path: Path) -> Mapping[str, str]:
-    """The variables that the file sets; none where there is no such file. InputError where it cannot be read."""
-    try:
-        return read(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read: {error.strerror}. It has the service's settings",
-            hint="run this as root or as the service's user: sudo -u passerelle passerelle …",
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8", hint="systemd would not read it either") from None
-
-
 def settings_beside(**given: object) -> Settings:
     """The settings of the service on this machine, for commands that work without it. An option comes first, then this
     shell's variables, then the service's own environment file. InputError names each bad one.
     """
-    known = {f"PASSERELLE_{name.upper()}": name for name in Settings.model_fields}
-    of_file = read_environment_file(environment_file())
-    unset = {known[name]: text for name, text in of_file.items() if name in known and name not in os.environ}
-    return read_settings(**{**unset, **given})
+    return _checked({**environment.variables_beside(), **given})
 
 
 def read_settings(**given: object) -> Settings:
     """The settings from the environment, overridden by what was given by hand. InputError names each bad one."""
+    return _checked({**environment.variables(), **given})
+
+
+def _checked(values: dict[str, object]) -> Settings:
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # checked by pydantic
+        return Settings.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(f"PASSERELLE_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise InputError(f"settings: {problems}", hint="see `passerelle serve --help`") from None

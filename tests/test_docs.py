@@ -22,6 +22,7 @@ from service.apply.retiring import Retired
 from service.apply.switch import WORDS
 from service.cli import run
 from service.cli.retire import as_text
+from service.environment import SERVICE_ENV
 from service.history import open_history
 from service.kinds import KINDS
 from service.lab.waiting import grown_s
@@ -29,7 +30,7 @@ from service.model.access import SCOPES
 from service.model.events.hosts import HostRenamed
 from service.model.plans import RefusalRule
 from service.model.runs import SyncMode
-from service.settings import SERVICE_ENV, Settings
+from service.settings import Settings
 from tests.cli.words import commands as cli_commands
 from tests.documents import DECISIONS, PAGES, RUNNERS, TOP, blocks, commands, example, run_by
 from tests.git.forge import Forge

@@ -12,6 +12,7 @@ import pytest
 
 from service.history import History, open_history
 from service.model import events
+from service.model.axes import SiteWord, Weight
 from service.model.changes import Difference, Drift
 from service.model.events import DECLARED, DISPUTES, Happened, Origin, Part, origin_of
 from service.model.facts import Step
@@ -21,7 +22,6 @@ from service.model.observed import Lease
 from service.model.plans import Plan
 from service.model.runs import HostStatus
 from service.model.sites.records import SiteRecord
-from service.model.sites.states import SiteWord, Weight
 from service.model.states import Json
 from service.model.trees import Commit
 from tests.state_folders import NAME, made

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from service.errors import LeftGit, NeverSeen, NoHost, NotFound, NotKnown
 from service.model.ages import ago
+from service.model.axes import Reachability
 from service.model.plans import Plan
-from service.model.runs import HostStatus, Reachability
+from service.model.runs import HostStatus
 from service.spec.host import HostSpec
 
 CAUSES: dict[Reachability, str] = {

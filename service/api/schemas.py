@@ -7,20 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from service.api.values import Digest, HostName, Ulid
 from service.model.access import Scope
+from service.model.axes import Health, Phase, Reachability, SyncState
 from service.model.changes import Moved, Op, Where
 from service.model.events import Part
-from service.model.runs import (
-    Health,
-    Phase,
-    PlanState,
-    Reachability,
-    RevisionState,
-    StepState,
-    SyncMode,
-    SyncReason,
-    SyncState,
-    Trigger,
-)
+from service.model.runs import PlanState, RevisionState, StepState, SyncMode, SyncReason, Trigger
 from service.model.sources import SourceState
 from service.model.states import well_formed
 

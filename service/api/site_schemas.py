@@ -5,9 +5,9 @@ from datetime import datetime
 from pydantic import Field
 
 from service.api.schemas import Told
+from service.model.axes import SiteWord, Weight
 from service.model.sites.records import SiteRecord
 from service.model.sites.seen import CheckName
-from service.model.sites.states import SiteWord, Weight
 from service.model.sites.told import CertificateKind, Outcome, WindowBy
 
 

@@ -9,6 +9,11 @@ from service.cli.exit_codes import INTERRUPTED, USAGE
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code and never raises for what a user can do wrong."""
+    if arguments == ["--version"]:
+        from service import __version__
+
+        print(__version__)
+        return 0
     from cyclopts import CycloptsError
 
     from service.cli.commands import app, load_all

@@ -5,10 +5,10 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
-
-import httpx2
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from service.cli.exit_codes import UNREACHABLE
 from service.errors import InputError, PasserelleError
@@ -72,7 +72,9 @@ class Answer(dict[str, Any]):
 
 
 class Client:
-    """A few verbs over one connection. The token comes from `PASSERELLE_TOKEN` or the file `PASSERELLE_TOKEN_FILE`."""
+    """A few verbs, each over a connection of its own. The token comes from `PASSERELLE_TOKEN` or the file
+    `PASSERELLE_TOKEN_FILE`. The standard library's client does: a richer one takes longer to load than the rest of a
+    command takes."""
 
     def __init__(self, url: str | None = None, token: Secret | None = None) -> None:
         self.url = (url or os.environ.get("PASSERELLE_URL") or DEFAULT_URL).rstrip("/")
@@ -86,12 +88,9 @@ class Client:
                 "the token has characters that no token has, as a blank or a line break",
                 hint="set PASSERELLE_TOKEN to what `passerelle token create` printed on its first line",
             )
-        if not self.url.startswith(("http://", "https://")):
-            raise InputError(f"PASSERELLE_URL is {self.url}, no web address", hint=f"write it as {DEFAULT_URL}")
-        shown = {b"Authorization": b"Bearer " + token.reveal()}
-        self._http = httpx2.Client(
-            base_url=self.url, headers=shown, timeout=TIMEOUT_S, trust_env=False, verify=trusted(self.url)
-        )
+        self._at = _parts(self.url)
+        self._context = trusted() if self._at.scheme == "https" else None
+        self._headers = {"Authorization": f"Bearer {token.reveal().decode()}", "Accept": "application/json"}
 
     def get(self, path: str, **query: str | int | bool | None) -> Any:
         """One document."""
@@ -100,7 +99,7 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, key: str = "") -> Any:
         """Start something; with the same `key`, a repeated call is carried out once."""
         headers = {"Idempotency-Key": key} if key else {}
-        return self.ask("POST", path, json=body or {}, headers=headers)
+        return self.ask("POST", path, body=body or {}, headers=headers)
 
     def items(self, path: str, asked: Listing, *, most: int = 1000) -> list[dict[str, Any]]:
         """A list, over its pages, up to `most`."""
@@ -123,20 +122,66 @@ class Client:
             self.get(f"hosts/{host}")
         return found
 
-    def ask(self, method: str, path: str, **options: Any) -> Any:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """One request; every problem is an `ApiError`, no answer at all a plain error."""
         try:
-            answer = self._http.request(method, f"/api/v1/{path.lstrip('/')}", **options)
-        except httpx2.TransportError as error:
+            status, content = self._answer(method, path, params or {}, body, headers or {})
+        except (OSError, HTTPException, UnicodeError) as error:
             if (untrusted := not_trusted(error)) is not None:
                 raise PasserelleError(
                     f"the certificate of {self.url} is not trusted: {untrusted.verify_message}", hint=TRUST
                 ) from error
             raise PasserelleError(
-                f"the service at {self.url} does not answer: {error}",
+                f"the service at {self.url} does not answer: {error or type(error).__name__}",
                 hint="start it with `passerelle serve`, or set PASSERELLE_URL",
             ) from error
-        return _read(self.url, answer.status_code, answer.content)
+        return _read(self.url, status, content)
+
+    def _answer(
+        self, method: str, path: str, params: Mapping[str, object], body: object, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """Status and content. OSError, HTTPException or UnicodeError (a name that cannot be one) where there is none."""
+        query = f"?{urlencode({name: _in_query(value) for name, value in params.items()})}" if params else ""
+        target = f"{self._at.path}/api/v1/{quote(path.lstrip('/'))}{query}"
+        content = None if body is None else json.dumps(body).encode()
+        of_body = {} if content is None else {"Content-Type": "application/json"}
+        connection = self._connection()
+        try:
+            connection.request(method, target, content, {**self._headers, **of_body, **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def _connection(self) -> HTTPConnection:
+        host = self._at.hostname or ""
+        if self._context is None:
+            return HTTPConnection(host, self._at.port, timeout=TIMEOUT_S)
+        return HTTPSConnection(host, self._at.port, timeout=TIMEOUT_S, context=self._context)
+
+
+def _parts(url: str) -> SplitResult:
+    """The parts of the service's address. InputError for what is none."""
+    try:
+        at = urlsplit(url)
+        is_address = at.scheme in ("http", "https") and bool(at.hostname) and at.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise InputError(f"PASSERELLE_URL is {url}, no web address", hint=f"write it as {DEFAULT_URL}")
+    return at
+
+
+def _in_query(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _read(url: str, status: int, content: bytes) -> Answer:
@@ -165,12 +210,12 @@ def _named(pointer: str) -> str:
     return pointer.removeprefix("/").partition("/")[2] or pointer
 
 
-def trusted(url: str) -> ssl.SSLContext | bool:
-    """Whom to trust for this address: the authorities in the file that `PASSERELLE_CA_FILE` names and no others, or the
-    usual ones. InputError where that file cannot be used, or others could change it."""
+def trusted() -> ssl.SSLContext:
+    """Whom to trust: the authorities in the file that `PASSERELLE_CA_FILE` names and no others, or this machine's.
+    InputError where that file cannot be used, or others could change it."""
     path = os.environ.get("PASSERELLE_CA_FILE")
-    if not path or not url.startswith("https://"):
-        return True
+    if not path:
+        return ssl.create_default_context()
     refuse_writable(Path(path), "the file of certificate authorities")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:

@@ -82,7 +82,8 @@ def machine_checks() -> list[Check]:
 
 def settings_checks() -> list[Check]:
     """Where the settings come from, and what in them counts for nothing."""
-    from service.settings import Settings, environment_file, read_environment_file
+    from service.environment import environment_file, read_environment_file
+    from service.settings import Settings
 
     path = environment_file()
     if not path.is_file():

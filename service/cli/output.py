@@ -9,8 +9,6 @@ from typing import Literal, TextIO
 from service.model.states import Json
 
 Format = Literal["table", "json"]
-PIPE_WIDTH = 10_000
-"""Characters of a table's line where nobody looks at it: more than any row has."""
 
 
 def printable(value: object) -> str:
@@ -76,16 +74,26 @@ def show_table(columns: Sequence[str], rows: Sequence[Mapping[str, Json]], *, em
     if not rows:
         tell(empty)
         return
+    cells = [[cell(row.get(column)) for column in columns] for row in rows]
+    if not sys.stdout.isatty():
+        _print_columns([list(columns), *cells])
+        return
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell(row.get(column)) for column in columns))
-    # a pipe gets lines as long as they are, one for each row; a terminal its own width
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, markup=False, highlight=False, emoji=False).print(table)
+    for row in cells:
+        table.add_row(*row)
+    Console(markup=False, highlight=False, emoji=False).print(table)
+
+
+def _print_columns(lines: Sequence[Sequence[str]]) -> None:
+    """Lines as long as they are, one for each row: what a pipe gets."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
 def cell(value: Json) -> str:

@@ -10,6 +10,7 @@ from service.errors import InputError
 
 if TYPE_CHECKING:
     from service.history import History
+    from service.model.access import Token
 
 _LIFETIME = re.compile(r"([0-9]{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -28,6 +29,20 @@ def open_state(state_dir: Path | None) -> "History":
             f"{settings.state_dir} cannot be used: {error.strerror}",
             hint="run as the service's own user, or name its directory with --state-dir",
         ) from error
+
+
+def tokens_in(state_dir: Path | None) -> "tuple[Token, ...]":
+    """Every token in this directory, or in the service's own, newest first. InputError if it cannot be entered."""
+    from service.environment import DATABASE_FILE, STATE_DIR, variables, variables_beside
+    from service.history.sqlite.tokens import tokens_at
+
+    said = variables_beside() if state_dir is None else variables()
+    if not said.get("database_url"):
+        found = tokens_at((state_dir or Path(said.get("state_dir", STATE_DIR))) / DATABASE_FILE)
+        if found is not None:
+            return found
+    with open_state(state_dir) as history:
+        return history.queries.tokens()
 
 
 def local_user() -> str:

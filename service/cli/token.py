@@ -79,11 +79,10 @@ def list_tokens(*, state_dir: StateDir = None, output: Output = "table") -> int:
     from dataclasses import asdict
 
     from service.cli.output import show_json, show_table
-    from service.cli.state import open_state
+    from service.cli.state import tokens_in
     from service.clock import SystemClock
 
-    with open_state(state_dir) as history:
-        found = history.queries.tokens()
+    found = tokens_in(state_dir)
     if output == "json":
         show_json([asdict(one) for one in found])
         return 0

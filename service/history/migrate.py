@@ -19,23 +19,9 @@ from sqlalchemy import Connection, Engine, event
 from service.errors import StoreError
 from service.history.sqlite.engine import make_engine
 from service.history.sqlite.file import begin, check, copy, fsync, schema_version, stamp
+from service.history.versions import head, migrations_folder
 
 Witness = Callable[[str], None]
-
-
-def migrations_folder() -> Path:
-    """Where the migrations are: in the installed package, or at the top of a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "_migrations", package.parent / "migrations"):
-        if (folder / "env.py").is_file():
-            return folder
-    raise StoreError("the migrations are not installed", hint="install passerelle again")
-
-
-def head(folder: Path | None = None) -> str:
-    """The newest revision this program knows. Revisions are numbered `0001`, `0002`… in one line."""
-    versions = (folder or migrations_folder()) / "versions"
-    return max(path.name[:4] for path in versions.glob("[0-9][0-9][0-9][0-9]_*.py"))
 
 
 def needs_migration(path: Path, *, folder: Path | None = None, is_checked: bool = True) -> bool:

@@ -2,19 +2,22 @@
 
 import threading
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Engine
 
 from service.clock import SystemClock
 from service.errors import StoreError
 from service.history.locks import FileLock, is_served, schema_lock, serve_lock
-from service.history.migrate import head, migrate, needs_migration, upgrade
-from service.history.postgres.engine import make_engine as make_server_engine
-from service.history.postgres.place import Place
-from service.history.postgres.server import Held, Server, sort_by_bytes
+from service.history.migrate import migrate, needs_migration, upgrade
 from service.history.sqlite.engine import make_engine
 from service.history.sqlite.file import CleanEnd
+from service.history.versions import head
+from service.model.secret import Secret
+
+if TYPE_CHECKING:
+    from service.history.postgres.place import Ear, Place
+    from service.history.postgres.server import Held, Server
 
 SCHEMA_WAIT_S = 10.0
 """How long somebody waits for others to close a database with an older schema."""
@@ -38,10 +41,32 @@ def open_file(path: Path, serve: bool, wait_s: float, held: list[Lock]) -> Engin
     return make_engine(path)
 
 
-def open_on_server(server: Server, serve: bool, wait_s: float, held: list[Lock], *, together: bool = False) -> Engine:
-    """The database on a server. `together`: as one of several processes that serve it; then what is held is a `Place`.
+def server_at(url: Secret) -> "Server":
+    """The server with this address. InputError where it is not valid."""
+    # psycopg is loaded only where it is used: most databases are a file
+    from service.history.postgres.server import Server  # noqa: PLC0415
+
+    return Server(url)
+
+
+def ear_at(url: Secret) -> "Ear":
+    """What the processes that serve one database tell each other. InputError where the address is not valid."""
+    from service.history.postgres.place import Ear  # noqa: PLC0415
+
+    return Ear(server_at(url))
+
+
+def open_on_server(
+    server: "Server", serve: bool, wait_s: float, held: list[Lock], *, together: bool = False
+) -> "tuple[Engine, Place | None]":
+    """The database on a server. `together`: as one of several processes that serve it; then it holds a `Place`.
     StoreError where it cannot be used now."""
-    locks = Place(server, wait_s=wait_s) if together else Held(server, serve=serve, wait_s=wait_s)
+    from service.history.postgres.engine import make_engine as make_server_engine  # noqa: PLC0415
+    from service.history.postgres.place import Place  # noqa: PLC0415
+    from service.history.postgres.server import Held, sort_by_bytes  # noqa: PLC0415
+
+    place = Place(server, wait_s=wait_s) if together else None
+    locks: Place | Held = place or Held(server, serve=serve, wait_s=wait_s)
     held.append(locks)
     engine = make_server_engine(server.url, may_write=locks.may_write)
     try:
@@ -49,7 +74,7 @@ def open_on_server(server: Server, serve: bool, wait_s: float, held: list[Lock],
     except BaseException:
         engine.dispose()
         raise
-    return engine
+    return engine, place
 
 
 def _refuse_open(path: Path) -> None:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
-from service.model.runs import Health, Phase, Reachability, SyncState
-from service.model.sites.states import SiteWord, Weight
+from service.model.axes import Health, Phase, Reachability, SiteWord, SyncState, Weight
 
 Key = tuple[str | int, ...]
 """Where a list continues: the values of its order's columns in the last item."""

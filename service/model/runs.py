@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 
+from service.model.axes import Health, Phase, Reachability, SyncState
 from service.model.changes import Moved, Op, Where
 from service.model.events import Origin, origin_of
 from service.model.states import Json
@@ -25,22 +26,7 @@ from service.model.states import Json
 T = TypeVar("T")
 
 SyncMode = Literal["observe", "approve", "auto"]
-SyncState = Literal["Synced", "OutOfSync", "Unknown"]
 SyncReason = Literal["", "PendingChange", "Drifted", "Diverged", "ComparisonError", "RolledBackLatched", "Orphaned"]
-Health = Literal["Healthy", "Progressing", "Degraded", "Unknown"]
-Reachability = Literal["Reachable", "Unreachable", "AuthFailed", "HostKeyChanged", "Unknown"]
-Phase = Literal[
-    "Idle",
-    "Pending",
-    "WaitingForApproval",
-    "Running",
-    "AwaitingConfirmation",
-    "Succeeded",
-    "Failed",
-    "RolledBack",
-    "RollbackFailed",
-    "Refused",
-]
 Trigger = Literal["push", "drift", "request", "retry"]
 StepState = Literal["pending", "doing", "done", "undone", "failed"]
 DrillState = Literal["Pending", "Running", "Passed", "Failed"]

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from service.model.runs import Phase, ProbeRecord, StepState
+from service.model.axes import Phase
+from service.model.runs import ProbeRecord, StepState
 
 Ending = Literal["confirmed", "rolled_back", "rollback_failed", "conflict", "refused", "unconfirmed"]
 

@@ -8,7 +8,8 @@ import asyncio
 from datetime import datetime, timedelta
 
 from service.clock import Clock
-from service.model.runs import Drill, Phase, Release
+from service.model.axes import Phase
+from service.model.runs import Drill, Release
 from service.reconcile.decide import Request
 from service.reconcile.ports import Memory, Record
 

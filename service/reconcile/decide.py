@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from service.model.axes import Phase, SyncState
 from service.model.plans import Plan
-from service.model.runs import Phase, SyncMode, SyncReason, SyncState
+from service.model.runs import SyncMode, SyncReason
 
 Action = Literal["nothing", "apply", "wait", "refuse"]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from service.model.axes import Phase
 from service.model.changes import Drift
 from service.model.events import Happened
 from service.model.facts import FactId
@@ -20,7 +21,6 @@ from service.model.runs import (
     HostStatus,
     Latch,
     Page,
-    Phase,
     PlanRecord,
     ProbeRecord,
     Proof,

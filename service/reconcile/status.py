@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from service.errors import AuthFailed, HostError, HostKeyChanged, TooMuch
-from service.model.runs import LEFT_GIT, Health, HostStatus, Phase, Reachability, SyncMode
+from service.model.axes import Health, Phase, Reachability
+from service.model.runs import LEFT_GIT, HostStatus, SyncMode
 from service.model.telling import Ended
 from service.reconcile.decide import Decision
 from service.spec.host import HostSpec

@@ -33,7 +33,7 @@ class Nothing(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         found: dict[str, object] = (
-            {"state": "followed"} if self.path.startswith("/api/v1/source") else {"items": [], "next": None}
+            {"state": "followed"} if self.path.startswith("/api/v1/source") else {"items": [], "next_cursor": None}
         )
         body = json.dumps(found).encode()
         self.send_response(200)

@@ -22,11 +22,15 @@ HEAVY = (
     "sqlmodel",
     "sqlalchemy",
     "alembic",
+    "psycopg",
     "asyncssh",
+    "asyncio",
     "git",
-    "httpx2",
     "prometheus_client",
 )
+"""What no command loads that works without a service's parts."""
+SLOW = ("pydantic", "yaml", "rich.table", "service.model.events", "service.settings")
+"""What a short command does not load either."""
 
 
 @pytest.fixture
@@ -46,19 +50,36 @@ def key(tmp_path: Path) -> Path:
     return tmp_path / "key"
 
 
-@pytest.mark.parametrize("words", [["lint", "--help"], ["--help"], ["--version"], ["lint"], ["schema"]], ids=" ".join)
-def test_what_needs_no_service_loads_none(words: list[str], folder: Path) -> None:
+def loaded_by(words: list[str], heavy: tuple[str, ...], folder: Path, **variables: str) -> tuple[int, str]:
+    """The exit code of a command line in a process of its own, and which of the modules it loaded."""
     code = f"""
 import sys
 from service.cli import run
 status = run({words!r})
-loaded = sorted(set({HEAVY!r}) & set(sys.modules))
-sys.exit(f"loaded: {{loaded}}" if loaded or status else 0)
+print("loaded:", *sorted(set({heavy!r}) & set(sys.modules)), file=sys.stderr)
+sys.exit(status)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=grown_s(60), env=environment()
-    )
-    assert done.returncode == 0, done.stderr
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=grown_s(60),
+        env=environment(**variables),
+    )  # fmt: skip
+    return done.returncode, done.stderr.rpartition("loaded:")[2].strip()
+
+
+@pytest.mark.parametrize("words", [["lint", "--help"], ["--help"], ["--version"], ["lint"], ["schema"]], ids=" ".join)
+def test_what_needs_no_service_loads_none(words: list[str], folder: Path) -> None:
+    assert loaded_by(words, HEAVY, folder) == (0, "")
+
+
+def test_a_list_of_tokens_is_read_without_the_libraries_of_the_database(tmp_path: Path) -> None:
+    state = {"PASSERELLE_STATE_DIR": str(tmp_path / "state")}
+    assert loaded_by(["token", "create", "ann"], ("psycopg", "asyncssh", "fastapi"), tmp_path, **state) == (0, "")
+    assert loaded_by(["token", "list"], (*HEAVY, *SLOW), tmp_path, **state) == (0, "")
+
+
+def test_a_question_to_the_service_loads_nothing_but_the_question(folder: Path) -> None:
+    nobody = {"PASSERELLE_URL": "http://127.0.0.1:1", "PASSERELLE_TOKEN": "psr_a"}
+    assert loaded_by(["status"], (*HEAVY, *SLOW), folder, **nobody) == (1, "")
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -21,7 +21,6 @@ from cryptography.x509.oid import NameOID
 from service.cli import run
 from service.history import open_history
 from tests.api.world import World
-from tests.cli.reached import Kept
 from tests.state_folders import made
 
 
@@ -103,7 +102,6 @@ def port(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iter
     ):
         world = World(history).fill()
         patch.setenv("PASSERELLE_TOKEN", world.token())
-        patch.setattr("httpx2.Client", Kept)
         config = uvicorn.Config(
             world.app, log_config=None, lifespan="off", ssl_certfile=certificate, ssl_keyfile=key,
         )  # fmt: skip
@@ -113,8 +111,6 @@ def port(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iter
         try:
             yield listening.getsockname()[1]
         finally:
-            while Kept.made:
-                Kept.made.pop().close()
             server.should_exit = True
             thread.join(30)
 

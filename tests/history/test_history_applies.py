@@ -5,12 +5,12 @@ import pytest
 from service.errors import InputError
 from service.history import History
 from service.history.store.changes import MAX_FINDINGS
+from service.model.axes import Phase
 from service.model.changes import Difference, Drift
 from service.model.events import SourceTrouble
 from service.model.facts import Step
 from service.model.listings import EventListing, RevisionListing
 from service.model.plans import FileChange, PackageChange, Plan, Refusal
-from service.model.runs import Phase
 from service.model.secret import Secret
 from service.model.states import Json
 from service.model.trees import Commit

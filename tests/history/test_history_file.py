@@ -15,10 +15,10 @@ from service.errors import StoreError
 from service.history import History, open_history
 from service.history.database import Database
 from service.history.locks import schema_lock
-from service.history.migrate import head
 from service.history.sqlite.engine import journal_mode, make_engine
 from service.history.sqlite.file import APPLICATION_ID
 from service.history.tables import events, hosts, receivers
+from service.history.versions import head
 from service.lab.waiting import grown_s
 from service.model.events import ReconcileAsked, SourceTrouble, SourceWell
 from service.model.listings import EventListing

@@ -18,9 +18,10 @@ from sqlmodel import SQLModel
 
 from service.errors import StoreError
 from service.history import History, open_history
-from service.history.migrate import head, migrate, migrations_folder
+from service.history.migrate import migrate
 from service.history.sqlite.engine import make_engine
 from service.history.sqlite.file import schema_version
+from service.history.versions import head, migrations_folder
 from service.lab.waiting import grown_s
 from service.model.listings import LeaseHistoryListing, LeaseListing
 from service.model.observed import Watch

@@ -1,4 +1,6 @@
 import re
+import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,9 +11,11 @@ from hypothesis import strategies as st
 from service.errors import InputError, StoreError
 from service.history import History, open_history
 from service.history.pepper import parse_token, read_pepper
+from service.history.sqlite.tokens import tokens_at
 from service.history.store.known_tokens import KEPT, KnownToken, KnownTokens
 from service.model.access import Principal, is_selector
 from service.model.secret import Secret
+from tests.state_folders import made
 
 DAY = timedelta(days=1)
 
@@ -189,3 +193,29 @@ def test_only_so_many_tokens_are_remembered(now: datetime) -> None:
     assert known.of("late", 1) is None, "it was read before the database changed"
     assert known.of("id10", 2) is None
     assert known.of("id10", None) is None
+
+
+def test_a_file_lists_its_tokens_as_the_history_does(history: History, path: Path, now: datetime) -> None:
+    used, ended = make(history, now), make(history, now + DAY, scopes=["plan", "read"], hosts=["pve*", "lab1"])
+    history.store.authenticate(used.encode(), at=now + timedelta(microseconds=1))
+    history.store.revoke_token(ended[4:16], by="bob", at=now)
+    assert tokens_at(path) == history.queries.tokens() != ()
+
+
+def test_what_has_to_be_reported_first_is_left_to_who_opens_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "passerelle.sqlite"
+    assert tokens_at(path) is None
+    made(path)
+    assert tokens_at(path) == ()
+    path.chmod(0o640)
+    assert tokens_at(path) is None
+    path.chmod(0o600)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version=3")
+    assert tokens_at(path) is None
+    other = tmp_path / "other.sqlite"
+    other.touch(mode=0o600)
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE tokens (id TEXT)")
+    with pytest.raises(StoreError, match="not a database of passerelle"):
+        tokens_at(other)

@@ -19,10 +19,11 @@ from sqlmodel import SQLModel
 from service.errors import InputError, StoreError
 from service.history import History, open_history
 from service.history.database import Database
-from service.history.migrate import head, migrations_folder, upgrade
+from service.history.migrate import upgrade
 from service.history.postgres.engine import make_engine
 from service.history.postgres.server import Held, Server, looked_at_server, sort_by_bytes
 from service.history.tables import events, hosts
+from service.history.versions import head, migrations_folder
 from service.lab.waiting import grown_s
 from service.model.access import Principal
 from service.model.events import ReconcileAsked, SourceTrouble

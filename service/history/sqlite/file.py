@@ -5,11 +5,13 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 from service.errors import StoreError
 from service.history.sqlite.statements import INCREMENTAL
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 APPLICATION_ID = 0x50535231
 """`PSR1` in the file's header: no other program's database is ever written to."""
@@ -79,7 +81,7 @@ def schema_version(path: Path, *, is_checked: bool = True) -> int:
     return version
 
 
-def stamp(connection: Connection, version: int) -> None:
+def stamp(connection: "Connection", version: int) -> None:
     """Say that the file is ours, and which schema it has."""
     connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
     connection.exec_driver_sql(f"PRAGMA user_version={version}")
@@ -115,7 +117,7 @@ def check(path: Path) -> None:
         raise damaged(path, str(found if found != "ok" else f"a row of {broken[0]} refers to nothing"))
 
 
-def last_numbers(connection: Connection) -> dict[str, int]:
+def last_numbers(connection: "Connection") -> dict[str, int]:
     """The last id that was given out, of each table whose ids are never used twice."""
     found = connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")
     return {str(name): int(number) for name, number in found}

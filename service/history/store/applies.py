@@ -13,8 +13,9 @@ from sqlalchemy import bindparam, insert, select, update
 from service.errors import InputError
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import applies, plans, steps
+from service.model.axes import Phase
 from service.model.events import ApplyFinished, ApplyRequested, ApplyStarted
-from service.model.runs import FINISHED, Phase, ProbeRecord, StepState, Trigger
+from service.model.runs import FINISHED, ProbeRecord, StepState, Trigger
 
 
 class ApplyWrites(Writing):

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import get_args
 
+from service.model.axes import SiteWord, Weight
 from service.model.sites.seen import Answer, Check, CheckName, Preflight, Probes
-from service.model.sites.states import SiteLook, SiteWord, Weight, state_of
+from service.model.sites.states import SiteLook, state_of
 from service.model.sites.told import CertificateTold
 from service.model.states import Json, Seen
 

@@ -9,19 +9,12 @@ it is another one only where something changed.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
+from service.model.axes import SiteWord, Weight
 from service.model.sites.seen import Answer, Preflight, Probes
 from service.model.sites.told import Attempt, CertificateHeld, CertificateTold
 from service.model.sites.wanted import SiteWanted
 from service.model.states import Observed, Seen, Unknown
-
-SiteWord = Literal[
-    "not-seen", "guest-down", "proxy-down", "expired", "unreachable", "other-answers", "program-failed",
-    "renewal-failed", "upstream-off", "back-off", "waits-for-permit", "self-signed", "staging", "renewing", "published",
-]  # fmt: skip
-Weight = Literal["well", "waits", "trouble", "unknown"]
-"""`waits`: passerelle or the CA has the next move. `trouble`: a person has to act. `unknown`: nobody has looked."""
 
 WEIGHTS: dict[SiteWord, Weight] = {
     "not-seen": "unknown", "guest-down": "unknown", "proxy-down": "trouble", "expired": "trouble",

@@ -5,8 +5,9 @@ from typing import get_args
 
 import pytest
 
+from service.model.axes import SiteWord
 from service.model.sites.seen import Answer, Check, Preflight
-from service.model.sites.states import WEIGHTS, SiteLook, SiteWord, state_of
+from service.model.sites.states import WEIGHTS, SiteLook, state_of
 from service.model.sites.wanted import Authority, identity_of
 from service.model.states import Absent, Unknown
 from tests.model.sites.looks import (
