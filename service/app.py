@@ -15,6 +15,7 @@ from service.api.server import serve
 from service.api.values import share_the_processor
 from service.apply.fleet import FleetHosts, KeptConnections, Looks
 from service.apply.host_file import host_file
+from service.cache import Cache
 from service.clock import Clock, SystemClock
 from service.errors import (
     AuthFailed,
@@ -160,7 +161,8 @@ def build(
         world.connections, world.looks, world.apply_clock, controller=settings.controller,
         listening=listening if settings.hints else None,
     )  # fmt: skip
-    watcher = Watcher(mirror, shared.record if shared else history.store, history.queries, KINDS, clock)
+    record = shared.record if shared else history.store
+    watcher = Watcher(mirror, record, history.queries, KINDS, clock, Cache(settings.specs_path))
     troubles = Troubles(clock, metrics.failed)
     rounds = Rounds(
         history.store, history.queries, hosts, world.internet, KINDS, clock, world.work, observe_s=settings.observe_s,

@@ -136,6 +136,11 @@ class Settings(BaseModel):
         return self.state_dir / "git"
 
     @property
+    def specs_path(self) -> Path:
+        """The folder of what was read of the specs. It can be deleted: it is made again."""
+        return self.state_dir / "specs"
+
+    @property
     def host_key_path(self) -> Path:
         """The private key that opens the hosts."""
         return self.ssh_key or self.state_dir / "ssh_key"

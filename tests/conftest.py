@@ -40,6 +40,14 @@ def patterns(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return Patterns(tmp_path_factory.mktemp("patterns"), lambda: request.getfixturevalue("cluster"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What commands keep is not kept in the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests of the lab that run once for each Debian release."""
     in_every_suite(metafunc)

@@ -148,7 +148,7 @@ class Client:
     def _answer(
         self, method: str, path: str, params: Mapping[str, object], body: object, headers: Mapping[str, str]
     ) -> tuple[int, bytes]:
-        """Status and content. OSError, HTTPException or UnicodeError (a name that cannot be one) where there is none."""
+        """Status and content. OSError or HTTPException where there is none, UnicodeError for an impossible name."""
         query = f"?{urlencode({name: _in_query(value) for name, value in params.items()})}" if params else ""
         target = f"{self._at.path}/api/v1/{quote(path.lstrip('/'))}{query}"
         content = None if body is None else json.dumps(body).encode()

@@ -41,28 +41,31 @@ def lint(
         return _lint_pve(pve, as_json=output == "json")
     from service import __version__
     from service.cli.directory import read_directory
+    from service.cli.linted import linted
     from service.errors import InputError
-    from service.kinds import KINDS
     from service.spec import report
-    from service.spec.fleet import all_rules, read_fleet
+    from service.spec.findings import has_errors
 
     try:
         tree = read_directory(directory)
     except InputError as error:
         complain(error.what, error.hint)
         return USAGE
-    fleet = read_fleet(tree, KINDS)
+    findings, silenced = linted(tree)
     count = sum(path.startswith("hosts/") for path in tree.files)
-    ignored = fleet.ignored if show_ignored else ()
+    ignored = silenced if show_ignored else ()
     if output == "json":
-        print(json.dumps(report.as_json(fleet.findings, count, ignored), indent=2))
+        print(json.dumps(report.as_json(findings, count, ignored), indent=2))
     elif output == "sarif":
-        print(json.dumps(report.as_sarif(fleet.findings, all_rules(KINDS), __version__, ignored), indent=2))
+        from service.kinds import KINDS
+        from service.spec.fleet import all_rules
+
+        print(json.dumps(report.as_sarif(findings, all_rules(KINDS), __version__, ignored), indent=2))
     else:
-        print(report.as_text(fleet.findings), end="")
+        print(report.as_text(findings), end="")
         print(report.ignored_as_text(ignored), end="")
-    tell(report.summary(fleet.findings, count, len(fleet.ignored)))
-    return 1 if fleet.has_errors else 0
+    tell(report.summary(findings, count, len(silenced)))
+    return 1 if has_errors(findings) else 0
 
 
 def _lint_pve(folder: Path, *, as_json: bool) -> int:

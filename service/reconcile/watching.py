@@ -30,6 +30,7 @@ from service.reconcile.ports import Memory, Record, Revisions
 from service.spec.findings import Finding
 from service.spec.fleet import Fleet, read_fleet
 from service.spec.host import HostSpec
+from service.spec.kept import Kept
 from service.spec.layers import Layer, Members
 from service.spec.reading import ParsedFile
 from service.spec.report import finding_as_json
@@ -60,14 +61,16 @@ class Watcher:
     """Follows one branch. `wanted` is the last good revision; it changes only by `look`."""
 
     def __init__(
-        self, revisions: Revisions, record: Record, memory: Memory, kinds: Sequence[Kind], clock: Clock
-    ) -> None:
+        self, revisions: Revisions, record: Record, memory: Memory, kinds: Sequence[Kind], clock: Clock,
+        kept: Kept | None = None,
+    ) -> None:  # fmt: skip
         self._revisions = revisions
         self._record = record
         self._memory = memory
         self.kinds = kinds
         self._clock = clock
         self._parsed: Mapping[str, ParsedFile] = {}
+        self._kept = kept
         self._blobs: Mapping[str, bytes] = {}
         self._said = ""
         self._looking = asyncio.Lock()
@@ -109,7 +112,7 @@ class Watcher:
                 tree = await asyncio.to_thread(self._revisions.read_tree, commit, self._blobs)
             except SourceError:
                 return
-            fleet = await asyncio.to_thread(read_fleet, tree, self.kinds, self._parsed)
+            fleet = await asyncio.to_thread(read_fleet, tree, self.kinds, self._parsed, self._kept)
             if fleet.has_errors or tree.commit is None:
                 return
             self._parsed, self._blobs, self._is_resumed = fleet.parsed, tree.blobs(), True
@@ -150,7 +153,7 @@ class Watcher:
             return False
         if is_newest:
             await self._quiet()
-        fleet = await asyncio.to_thread(read_fleet, tree, self.kinds, self._parsed)
+        fleet = await asyncio.to_thread(read_fleet, tree, self.kinds, self._parsed, self._kept)
         self._parsed, self._blobs = fleet.parsed, tree.blobs()
         meta = tree.commit
         if meta is None:
@@ -272,7 +275,7 @@ class Watcher:
             tree = self._revisions.read_tree(commit, self._blobs)
         except SourceError:
             return None
-        return read_fleet(tree, self.kinds, self._parsed)
+        return read_fleet(tree, self.kinds, self._parsed, self._kept)
 
 
 def had_the_key(before: Fleet | None, host: str) -> bool:

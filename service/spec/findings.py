@@ -80,6 +80,14 @@ class Finding:
         return where + shown(path + self.message, _LINE)
 
 
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A finding that a comment silences, and why."""
+
+    finding: Finding
+    because: str
+
+
 def finding(file: str, position: Position, hit: Hit) -> Finding:
     """A hit with its position."""
     line, col = position

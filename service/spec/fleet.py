@@ -1,8 +1,9 @@
 """A commit's tree to its hosts: every file read, checked on its own, then the hosts against each other.
 
-    read_fleet(tree, kinds, known) -> Fleet
+    read_fleet(tree, kinds, known, kept) -> Fleet
 
-Reading is a function of a file's path and bytes, so a file that did not change is not read again (`known`).
+Reading is a function of a file's path and bytes, so a file that did not change is not read again. What it says is
+`known` in this process, and `kept` across starts.
 """
 
 import hashlib
@@ -11,9 +12,19 @@ from dataclasses import dataclass, field, replace
 
 from service.model.trees import BlobEntry, Tree
 from service.spec import document, groups, host, ignoring, jumps, layers, shape
-from service.spec.findings import WHOLE_FILE, Finding, Hit, LintRule, Path, finding, has_errors, sorted_findings
+from service.spec.findings import (
+    WHOLE_FILE,
+    Finding,
+    Hit,
+    Ignored,
+    LintRule,
+    Path,
+    finding,
+    has_errors,
+    sorted_findings,
+)
 from service.spec.host import HostSpec, Shared
-from service.spec.ignoring import Ignored
+from service.spec.kept import Kept, read_host
 from service.spec.layers import MAX_INHERITED, TOO_MANY, Layer, Members
 from service.spec.models import SpecKind
 from service.spec.reading import FLEET_FILE, HOSTS_FOLDER, Around, ParsedFile, host_of, read_file
@@ -66,10 +77,12 @@ class Fleet:
         return has_errors(self.findings)
 
 
-def read_fleet(tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, ParsedFile] | None = None) -> Fleet:
+def read_fleet(
+    tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, ParsedFile] | None = None, kept: Kept | None = None
+) -> Fleet:
     """Read all files of a tree. Never raises for what is in them."""
     found = [Finding(problem.path, *WHOLE_FILE, (), TREE.severity, TREE.id, problem.what) for problem in tree.problems]
-    reading = _Reading(tree, kinds, known or {})
+    reading = _Reading(tree, kinds, known or {}, kept)
     reading.read_shared()
     reading.read_hosts()
     found += reading.findings()
@@ -101,6 +114,7 @@ class _Reading:
     tree: Tree
     kinds: Sequence[SpecKind]
     known: Mapping[str, ParsedFile]
+    kept: Kept | None = None
     files: list[ParsedFile] = field(default_factory=list)
     shared: Shared = field(default_factory=Shared)
     shared_id: str = ""
@@ -153,7 +167,10 @@ class _Reading:
     def _read(self, entry: BlobEntry, around: Around, needs: str) -> ParsedFile:
         file = self.known.get(entry.blob_id)
         if file is None or (file.path, file.shared_id) != (entry.path, needs):
-            file = read_file(entry, self.kinds, around, needs)
+            if self.kept is not None and entry.path.startswith(HOSTS_FOLDER):
+                file = read_host(self.kept, entry, self.kinds, around, needs)
+            else:
+                file = read_file(entry, self.kinds, around, needs)
         self.files.append(file)
         return file
 

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from service.model.trees import shown
-from service.spec.findings import Finding, LintRule, Position, finding, has_errors
+from service.spec.findings import Finding, Ignored, LintRule, Position, finding, has_errors
 
 FORM = LintRule("ignore.form", "warning", "a comment that silences a rule has its form, and the reason")
 UNKNOWN_RULE = LintRule("ignore.unknown-rule", "warning", "a comment that silences a rule names one that exists")
@@ -53,14 +53,6 @@ class Comment:
     def position(self) -> Position:
         """Where it is."""
         return self.line, self.col
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """A finding that a comment silences, and why."""
-
-    finding: Finding
-    because: str
 
 
 @dataclass(frozen=True, slots=True)

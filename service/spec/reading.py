@@ -5,14 +5,14 @@
 `around` is what was read before: the files of groups/ for fleet.yaml, both of them for a host's file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from service.model.trees import BlobEntry
 from service.spec import document, groups, host, layers, shape
 from service.spec.document import Document, DocumentProblem
-from service.spec.findings import Finding, Hit, Path, finding, has_errors, sorted_findings
+from service.spec.findings import Finding, Hit, Path, Position, finding, has_errors, sorted_findings
 from service.spec.host import HostSpec, Shared, SharedFile, nearest
 from service.spec.ignoring import Comment, comments_of
 from service.spec.layers import Layer
@@ -70,10 +70,15 @@ NOTHING_AROUND = Around()
 
 
 def read_file(
-    entry: BlobEntry, kinds: Sequence[SpecKind], around: Around = NOTHING_AROUND, shared_id: str = ""
+    entry: BlobEntry,
+    kinds: Sequence[SpecKind],
+    around: Around = NOTHING_AROUND,
+    shared_id: str = "",
+    read: Document | None = None,
 ) -> ParsedFile:
-    """Read one file: of groups/, then fleet.yaml with what those say, then a host's with what is shared."""
-    read = document.load(entry.data)
+    """Read one file: of groups/, then fleet.yaml with what those say, then a host's with what is shared. `read` is its
+    document, if there is one already."""
+    read = read or document.load(entry.data)
     comments = comments_of(entry.path, entry.data) if read.value is not None else ()
     return replace(_parsed_file(entry, read, kinds, around), shared_id=shared_id, comments=comments)
 
@@ -128,33 +133,41 @@ def _read_host(entry: BlobEntry, own: Document, kinds: Sequence[SpecKind], aroun
         problems = [problem for problem in problems if problem.hit.rule != shape.MISSING_KEY.id]
     if fitted.value is None:
         return _parsed(entry, problems, merged_spec=whole_spec)
-    sections = {kind.name: value for kind in kinds if (value := getattr(fitted.value, kind.name)) is not None}
-    sections |= {kind.name: kind.section() for kind in kinds if kind.name in shared.sections.keys() - sections.keys()}
-    spec = HostSpec(
-        name=fitted.value.host,
-        file=entry.path,
-        platform=fitted.value.platform,
-        sync=fitted.value.sync,
-        connection=fitted.value.connection.connection(),
-        sections=sections,
-        places=read.places,
-        shared=shared,
-        checks=tuple(check.probe() for check in fitted.value.checks),
-        take_over=fitted.value.take_over,
-        cluster=fitted.value.cluster or "",
-        renamed_from=fitted.value.renamed_from or "",
-        sources={path: (layer.file, layer.top) for path, layer in whole_spec.sources.items()},
-    )
+    spec = spec_of(fitted.value, entry, kinds, shared, read.places, whole_spec.sources)
     silent = {rule.id for kind in kinds for rule in kind.rules if rule.by_absence and (problems or around.is_broken)}
     if ("host",) not in fitted.removed:
         problems.extend(_place(read, fitted, host.lint_head(fitted.value, entry.path)))
     claims = claims_of(spec, kinds)
     for kind in kinds:
-        if kind.name not in sections:
+        if kind.name not in spec.sections:
             continue
-        hits = (hit for hit in kind.lint(sections[kind.name], spec, claims) if hit.rule not in silent)
+        hits = (hit for hit in kind.lint(spec.sections[kind.name], spec, claims) if hit.rule not in silent)
         problems.extend(_place(read, fitted, _below(kind.name, hits)))
     return _parsed(entry, problems, spec if not around.is_broken else None, whole_spec)
+
+
+def spec_of(
+    head: host.Head, entry: BlobEntry, kinds: Sequence[SpecKind], shared: Shared,
+    places: Mapping[Path, Position], sources: Mapping[Path, Layer],
+) -> HostSpec:  # fmt: skip
+    """A host's spec, of its validated values and their places."""
+    sections = {kind.name: value for kind in kinds if (value := getattr(head, kind.name)) is not None}
+    sections |= {kind.name: kind.section() for kind in kinds if kind.name in shared.sections.keys() - sections.keys()}
+    return HostSpec(
+        name=head.host,
+        file=entry.path,
+        platform=head.platform,
+        sync=head.sync,
+        connection=head.connection.connection(),
+        sections=sections,
+        places=places,
+        shared=shared,
+        checks=tuple(check.probe() for check in head.checks),
+        take_over=head.take_over,
+        cluster=head.cluster or "",
+        renamed_from=head.renamed_from or "",
+        sources={path: (layer.file, layer.top) for path, layer in sources.items()},
+    )
 
 
 def _below(name: str, hits: Iterator[Hit]) -> Iterator[Hit]:

@@ -5,8 +5,7 @@ from urllib.parse import quote
 
 from service.model.states import Json
 from service.model.trees import shown
-from service.spec.findings import Finding, LintRule
-from service.spec.ignoring import Ignored
+from service.spec.findings import Finding, Ignored, LintRule
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 

@@ -77,6 +77,12 @@ def test_a_list_of_tokens_is_read_without_the_libraries_of_the_database(tmp_path
     assert loaded_by(["token", "list"], (*HEAVY, *SLOW), tmp_path, **state) == (0, "")
 
 
+def test_a_folder_that_did_not_change_is_checked_without_the_kinds(folder: Path) -> None:
+    kept = {"XDG_CACHE_HOME": str(folder / "cache")}
+    assert loaded_by(["lint"], HEAVY, folder, **kept) == (0, "")
+    assert loaded_by(["lint"], (*HEAVY, *SLOW, "service.kinds"), folder, **kept) == (0, "")
+
+
 def test_a_question_to_the_service_loads_nothing_but_the_question(folder: Path) -> None:
     nobody = {"PASSERELLE_URL": "http://127.0.0.1:1", "PASSERELLE_TOKEN": "psr_a"}
     assert loaded_by(["status"], (*HEAVY, *SLOW), folder, **nobody) == (1, "")

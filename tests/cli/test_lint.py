@@ -124,3 +124,45 @@ sys.exit(f"loaded: {{sorted(heavy)}}" if heavy else 0)
         [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=grown_s(60), check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def said_of(folder: Path, capsys: pytest.CaptureFixture[str], output: Literal["text", "json", "sarif"]) -> str:
+    lint(folder, output=output, show_ignored=True)
+    said = capsys.readouterr()
+    return said.out + said.err
+
+
+@pytest.mark.parametrize("output", ["text", "json", "sarif"])
+def test_a_folder_that_did_not_change_is_not_read_again(
+    folder: Path,
+    output: Literal["text", "json", "sarif"],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    text = HOST.replace("sync: auto", "snyc: auto").replace("  local: [/madyanne.lan/]\n", "  domain: madyanne.lan\n")
+    (folder / "hosts" / "pve1.yaml").write_text(text)
+    cache = tmp_path_factory.mktemp("own")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    first = said_of(folder, capsys, output)
+    assert "unknown-key" in first
+    with monkeypatch.context() as patch:
+        patch.setattr("service.spec.fleet.read_fleet", None)
+        assert said_of(folder, capsys, output) == first
+    for path in (cache / "passerelle").iterdir():
+        path.write_bytes(b"damaged")
+    assert said_of(folder, capsys, output) == first
+    (folder / "hosts" / "pve1.yaml").write_text(HOST)
+    assert said_of(folder, capsys, output) != first
+
+
+def test_without_a_home_nothing_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(home))
+    assert lint(folder) == 0
+    assert list((home / ".cache" / "passerelle").iterdir())
+    monkeypatch.setenv("HOME", "")
+    assert lint(folder) == 0
