@@ -41,7 +41,7 @@ _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _HEADER_VALUE = re.compile(r"[!-#%-~](?:[ !-#%-~]*[!-#%-~])?")
 _EMAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+")
 _URL = re.compile(
-    rf"https://(?:[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?|\[[0-9A-Fa-f:.]{{2,45}}\])(?::{patterns.PORT})?"
+    rf"https://(?:[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?|\[(?:{patterns.ANY_IPV6})\])(?::{patterns.PORT})?"
     r"/[A-Za-z0-9._~/-]{0,200}"
 )
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
