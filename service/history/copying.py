@@ -46,7 +46,7 @@ def copy_records(path: Path, url: Secret) -> tuple[Copied, ...]:
             Database(_closed_by(opened, engine))
             for engine in (
                 open_file(path, True, SCHEMA_WAIT_S, held),
-                open_on_server(server, True, SCHEMA_WAIT_S, held),
+                open_on_server(server, True, SCHEMA_WAIT_S, held)[0],
             )
         )
         source, target = opened.enter_context(old.read()), opened.enter_context(new.write())

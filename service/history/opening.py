@@ -17,7 +17,7 @@ from service.model.secret import Secret
 
 if TYPE_CHECKING:
     from service.history.postgres.place import Ear, Place
-    from service.history.postgres.server import Held, Server
+    from service.history.postgres.server import Server
 
 SCHEMA_WAIT_S = 10.0
 """How long somebody waits for others to close a database with an older schema."""
