@@ -26,5 +26,8 @@ def __getattr__(name: str) -> Any:
     """Names of `opened.py`, loaded at their first use: what only needs the file itself loads no SQLAlchemy."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = "postgres.place" if name in ("Ear", "Place") else "opened"
-    return getattr(import_module(f"service.history.{room}"), name)
+    if name in ("Ear", "Place"):
+        from service.history.postgres import place  # noqa: PLC0415
+
+        return getattr(place, name)
+    return getattr(import_module("service.history.opened"), name)

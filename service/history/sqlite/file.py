@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.errors import StoreError
-from service.history.sqlite.statements import INCREMENTAL
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+INCREMENTAL = 2
+"""`PRAGMA auto_vacuum`: free pages can be cut off."""
 
 APPLICATION_ID = 0x50535231
 """`PSR1` in the file's header: no other program's database is ever written to."""

@@ -7,8 +7,8 @@ from sqlalchemy import BigInteger, Connection, Integer, Table
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.type_api import TypeEngine
 
-INCREMENTAL = 2
-"""`PRAGMA auto_vacuum`: free pages can be cut off."""
+from service.history.sqlite.file import INCREMENTAL
+
 AT_ONCE = 500
 """So many pages change their place in one transaction, so that others wait for some milliseconds only."""
 KEPT_FREE, KEPT_PART = 250, 20
