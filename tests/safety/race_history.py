@@ -7,6 +7,7 @@ each time it was written or restored, minus each time that somebody who knew it 
 
     confirmed transaction   takes its snapshot, gives what it wrote
     rolled back             takes what it names as found (someone's edit on trial), gives nothing: old for new for old
+    a step that gave up     takes what it names as found: it had moved that aside, and a third file has its place now
     operator                takes what was there, gives what was written
 
 In the end the balance is 1 for the version that is there and 0 for all others. Above: a lost update. Below: a version
@@ -77,6 +78,11 @@ def _balance(path: str, seen: Answer, start: Version, edits: list[Edit], faults:
     known = {start, final, *(edit.before for edit in edits)}
     for name, record in seen["transactions"].items():
         states = {step["fact"]: step["state"] for step in record["journal"]["steps"]}
+        is_kept = record["journal"]["state"] != "confirmed"
+        for found in record["journal"].get("foreign", {}).get(fact, []) if is_kept else ():
+            balance[version(found)] -= 1
+            if found is not None and not record["kept"].get(found["sha256"]):
+                faults["lost"].append(f"{path}: {name} names {_told(version(found))}, but has not its bytes")
         known |= {version(one) for one in record["journal"].get("foreign", {}).get(fact, [])}
         if states.get(fact, "pending") != "pending":
             begun.append((name, record))
@@ -97,10 +103,6 @@ def _balance(path: str, seen: Answer, start: Version, edits: list[Edit], faults:
             wrote[new] = name
             continue
         balance[new] += min(1, sum(edit.before == new for edit in edits))  # the operator replaced it while on trial
-        for found in record["journal"].get("foreign", {}).get(fact, []):
-            balance[version(found)] -= 1
-            if found is not None and not record["kept"].get(found["sha256"]):
-                faults["lost"].append(f"{path}: {name} names {_told(version(found))}, but has not its bytes")
     balance[final] -= 1
     for one, count in balance.items():
         if one is None:  # nothing is nothing, whoever made it: it cannot be distinguished

@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 
+from service.history.postgres.place import PLACES
 from service.lab.waiting import grown_s
 from service.model.runs import FINISHED
 from tests.git.forge import Forge
@@ -119,6 +120,11 @@ class Fleet:
         except psycopg.OperationalError:
             return False
 
+    def are_in(self) -> bool:
+        """Whether every worker takes part. One that starts while the server is away ends, as the log says."""
+        query = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = {PLACES} AND objsubid = 2"
+        return self.rows(query) == [(len(self.running),)]
+
     def open_applies(self) -> list[Any]:
         return [row for row in self.rows("SELECT id, phase FROM applies") if row[1] not in FINISHED]
 
@@ -186,6 +192,7 @@ async def killed(fleet: Fleet, kills: int, rng: random.Random, told: Any = lambd
 
 async def away(fleet: Fleet, seconds: float) -> None:
     """The server ends in the middle of applies, and comes back."""
+    await fleet.until(fleet.are_in, 30)
     fleet.push()
     await fleet.until(lambda: bool(fleet.field.armed), 15)
     fleet.server.stop()
