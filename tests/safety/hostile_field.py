@@ -345,6 +345,7 @@ def lifted(code: Path, into: Path) -> Path:
     for file, text, instead in (
         ("observe/limits.py", "    if len(body) > limit.size:", "    if len(body) > 1 << 30:"),
         ("observe/limits.py", "    if lines > limit.lines:", "    if lines > 1 << 30:"),
+        ("app.py", "from service.work import Work\n", "from service.work import InPlace, Work\n"),
         ("app.py", "SystemClock(), Workers()\n", "SystemClock(), InPlace()\n"),
         ("app.py", "        await workers.close()\n", ""),
     ):
