@@ -28,6 +28,8 @@ from tests.postgres import Cluster
 from tests.safety.worker_runs import Fleet, address
 
 LONG_S = 3600.0
+SPREAD_S = 6.0
+"""A worker that has come takes its hosts, and looks at them, within this time: three times `member.KEEP_S`."""
 
 
 @pytest_asyncio.fixture
@@ -49,6 +51,8 @@ async def test_what_is_requested_of_one_process_is_done_by_another(fleet: Fleet)
         assert await fleet.until(fleet.is_settled, 60), (fleet.folder / "log").read_text()[-4000:]
         assert await fleet.until(lambda: all(one["sync"] == "Synced" for one in api.items("/hosts")), 30)
         assert await fleet.until(lambda: _shown(api) == [address(1, 1)], 30)
+        assert await fleet.until(fleet.are_in, 60)
+        assert await fleet.until(lambda: max(fleet.field.looked_s.values()) < time.monotonic() - SPREAD_S, 60)
 
         before_s = time.monotonic()
         api.call("POST", "/hosts/h1/reconcile", {})
