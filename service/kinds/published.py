@@ -9,6 +9,7 @@ accepted(published, policy_out) -> Rule, …               what a firewall has t
 import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from service.firewall.host import Closed
 from service.firewall.nft.published import Published, shown_ports
@@ -68,9 +69,15 @@ def target_of(to: str, claims: Sequence[Claim]) -> str:
 
 def network_of(address: str, claims: Sequence[Claim]) -> tuple[str, str] | None:
     """(interface, network) in which an address lies: the narrowest."""
+    return _nearest(address, tuple((c.interface, c.address) for c in claims if isinstance(c, AddressClaim)))
+
+
+@lru_cache(maxsize=1024)
+def _nearest(address: str, own: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:
+    """The same of a host's (interface, address): several rules of lint look for each guest."""
     wanted = ipaddress.IPv4Address(address)
-    own = ((c.interface, c.own.network) for c in claims if isinstance(c, AddressClaim))
-    near = [(net.prefixlen, name, str(net)) for name, net in own if net.version == 4 and wanted in net]
+    networks = ((name, ipaddress.ip_interface(text).network) for name, text in own)
+    near = [(net.prefixlen, name, str(net)) for name, net in networks if net.version == 4 and wanted in net]
     return max(near)[1:] if near else None
 
 

@@ -11,7 +11,7 @@ that check, deep nesting could overflow libyaml's stack.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -59,8 +59,9 @@ RULES = (
 
 _NUMBER = re.compile(r"(0|-?[1-9][0-9]{0,18})(?:\.0{1,18})?")
 """A whole number. `1000.0` is one to JSON Schema (2020-12, 6.1.1), so it is one here, too."""
+_NUMBER_STARTS = frozenset("-0123456789")
 _TRUE_FALSE = {"true": True, "false": False}
-_NULLS = ("", "~", "null", "Null", "NULL")
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 
 # PyYAML's stubs know the event classes but not their attributes.
 Event: TypeAlias = Any
@@ -159,13 +160,14 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str]:
 class _Open:
     """A mapping or list that is being filled."""
 
-    __slots__ = ("first_seen", "items", "key", "mapping", "path")
+    __slots__ = ("at", "first_seen", "items", "key", "mapping", "path")
 
     def __init__(self, path: Path, *, mapping: bool) -> None:
         self.path = path
         self.mapping: dict[str, Value] | None = {} if mapping else None
         self.items: list[Value] = []
         self.key: str | None = None
+        self.at = path  # with `key`
         self.first_seen: dict[str, Position] = {}
 
 
@@ -195,47 +197,43 @@ class _Builder:
             raise _GivenUp
 
     def read(self, text: str) -> None:
-        events: Iterator[Event] = yaml.parse(text, Loader=yaml.CSafeLoader)
-        for count, event in enumerate(events):
-            position = _mark(event.start_mark)
+        next_event: Callable[[], Event] = yaml.CSafeLoader(text).get_event
+        take: dict[type, Callable[[Event, Position], None]] = {
+            yaml.ScalarEvent: self._scalar, yaml.AliasEvent: self._alias,
+            yaml.MappingStartEvent: self._start, yaml.SequenceStartEvent: self._start,
+            yaml.MappingEndEvent: self._end, yaml.SequenceEndEvent: self._end,
+            yaml.DocumentStartEvent: self._begin,
+        }  # fmt: skip
+        count = 0
+        while (event := next_event()) is not None:
+            mark = event.start_mark
+            position = (mark.line + 1, mark.column + 1)
             if count > MAX_EVENTS:
                 self.problem(position, SIZE.hit((), f"the file has more than {MAX_EVENTS} elements", "split the file"))
                 raise _GivenUp
+            count += 1
             if self._skipped:
                 self._skip(event)
-            else:
-                self._take(event, position)
+            elif (taken := take.get(type(event))) is not None:
+                taken(event, position)
         if not self._problems and not isinstance(self.value, dict):
             what = "the file is empty" if self._documents == 0 or self.value is None else "the file is not a mapping"
             self.problem(WHOLE_FILE, EMPTY.hit((), what, "write `key: value` lines"))
 
-    def _take(self, event: Event, position: Position) -> None:
-        if isinstance(event, yaml.ScalarEvent):
-            self._scalar(event, position)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            self._start(event, position)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self._end()
-        elif isinstance(event, yaml.AliasEvent):
-            self._alias(event, position)
-        elif isinstance(event, yaml.DocumentStartEvent):
-            self._documents += 1
-            if event.version or event.tags:
-                self.problem(position, DOCUMENTS.hit((), "the file has a % directive", "remove it"))
-            if self._documents > 1:
-                self.problem(
-                    position, DOCUMENTS.hit((), "a second document begins here", "put one document in one file")
-                )
-                raise _GivenUp
+    def _begin(self, event: Event, position: Position) -> None:
+        self._documents += 1
+        if event.version or event.tags:
+            self.problem(position, DOCUMENTS.hit((), "the file has a % directive", "remove it"))
+        if self._documents > 1:
+            self.problem(position, DOCUMENTS.hit((), "a second document begins here", "put one document in one file"))
+            raise _GivenUp
 
     def _path(self) -> Path:
         """Where the next value goes."""
         if not self._stack:
             return ()
         top = self._stack[-1]
-        if top.mapping is None:
-            return (*top.path, len(top.items))
-        return (*top.path, top.key) if top.key is not None else top.path
+        return top.at if top.mapping is not None else (*top.path, len(top.items))
 
     def _awaits_key(self) -> bool:
         return bool(self._stack) and self._stack[-1].mapping is not None and self._stack[-1].key is None
@@ -255,13 +253,15 @@ class _Builder:
         return bad
 
     def _scalar(self, event: Event, position: Position) -> None:
-        bad = self._decorated(event, position)
+        bad = (event.anchor is not None or event.tag is not None) and self._decorated(event, position)
         text: str = event.value
         plain = not event.style
-        if self._awaits_key():
-            self._key(text, position, plain=plain)
+        top = self._stack[-1] if self._stack else None
+        if top is not None and top.mapping is not None and top.key is None:
+            self._key(top, text, position, plain=plain)
             return
-        path = self._path()
+        # `_path` and `_put`, written out: most events are scalars
+        path = () if top is None else top.at if top.mapping is not None else (*top.path, len(top.items))
         if event.style in ("|", ">") and text.startswith(_PEM):
             text = " ".join(text.split())
         value: Value = text
@@ -270,7 +270,7 @@ class _Builder:
             bad = True
         elif plain and text in _TRUE_FALSE:
             value = _TRUE_FALSE[text]
-        elif plain and (number := _NUMBER.fullmatch(text)):
+        elif plain and text[0] in _NUMBER_STARTS and (number := _NUMBER.fullmatch(text)):
             value = int(number[1])
         elif wrong := wrong_in_string(text):
             self.problem(position, CHARACTER.hit(path, f"the string {wrong}", "write one line of visible characters"))
@@ -279,10 +279,15 @@ class _Builder:
             value = None
             self.spoiled.add(path)
         self.places[path] = position
-        self._put(value)
+        if top is None:
+            self.value = value
+        elif top.mapping is None:
+            top.items.append(value)
+        elif top.key is not None:
+            top.mapping[top.key] = value
+            top.key, top.at = None, top.path
 
-    def _key(self, text: str, position: Position, *, plain: bool) -> None:
-        top = self._stack[-1]
+    def _key(self, top: _Open, text: str, position: Position, *, plain: bool) -> None:
         path = top.path
         if plain and text == "<<":
             self.problem(position, MERGE.hit(path, "the mapping has a merge key (<<)", "write the keys out"))
@@ -298,8 +303,8 @@ class _Builder:
             )
         else:
             top.first_seen[text] = position
-            top.key = text
-            self.keys[(*path, text)] = position
+            top.key, top.at = text, (*path, text)
+            self.keys[top.at] = position
             return
         # The value of a refused key is passed over.
         self.gaps.add(path)
@@ -335,7 +340,7 @@ class _Builder:
         )
         raise _GivenUp
 
-    def _end(self) -> None:
+    def _end(self, event: Event, position: Position) -> None:
         done = self._stack.pop()
         value: Value = done.mapping if done.mapping is not None else tuple(done.items)
         self._put(value)
@@ -358,4 +363,4 @@ class _Builder:
             top.items.append(value)
         elif top.key is not None:
             top.mapping[top.key] = value
-            top.key = None
+            top.key, top.at = None, top.path

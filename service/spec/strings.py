@@ -20,7 +20,6 @@ _FORBIDDEN_IN_FILE = re.compile(
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]|(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]"
 )
-_PLAIN = re.compile("[ -~]*")
 _FORBIDDEN_CATEGORIES = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
 _NAMES = {
     "\n": "a line break",
@@ -50,7 +49,7 @@ def wrong_in_string(text: str) -> str:
     """What is wrong with a string of a spec, as a verb and its object; empty if nothing is."""
     if len(text) > MAX_STRING:
         return f"has {len(text)} characters, more than {MAX_STRING}"
-    if _PLAIN.fullmatch(text):
+    if text.isascii() and text.isprintable():
         return ""
     for char in text:
         category = unicodedata.category(char)

@@ -21,6 +21,11 @@ def is_given(value: str) -> bool:
     return value not in ("", "0")
 
 
+def names_nothing(text: str) -> bool:
+    """Whether a source or dest has no name of an alias or a set in it: names begin with a letter or +."""
+    return not text or (text[0] in "0123456789:" and text.isascii())
+
+
 @dataclass(frozen=True, slots=True)
 class Where:
     """A line of a file, counted from 1."""
@@ -74,6 +79,12 @@ class Rule:
     def works(self, family: int) -> bool:
         """Whether the rule is on, without errors, and meant for packets of this family (0: of any)."""
         return self.enable and not self.errors and (self.family in (0, family) or not family)
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether its addresses are written out, without names: then it means the same in every place, and what it
+        means can be remembered by its words."""
+        return names_nothing(self.source) and names_nothing(self.dest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ quads are filled with zeros, and a prefix length that is not a number is ignored
 """
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from service.firewall.terms.model import Family
@@ -19,6 +20,7 @@ class Unusable(Exception):  # noqa: N818 (an answer, not a fault)
     """The text is not an address for Net::IP; the message is Net::IP's."""
 
 
+@lru_cache(maxsize=4096)
 def check(text: str) -> Family:
     """The family of an address, prefix or range. Raises Unusable."""
     prefix = _PREFIX.fullmatch(text)

@@ -69,7 +69,10 @@ class ChainStep:
 
     def matches(self, flow: Flow) -> bool:
         """Whether every test holds."""
-        return all(test(flow) for test in self.tests)
+        for test in self.tests:  # noqa: SIM110 (this is most of what a trace does, and all() costs twice as much)
+            if not test(flow):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ class Ruleset:
     def walk(self, name: str, flow: Flow) -> Outcome:
         """Send a packet through a chain. Chains never call each other in a circle."""
         for step in self.chains[name].candidates(flow):
-            if not step.matches(flow):
+            if step.proto not in (0, flow.proto) or not step.matches(flow):
                 continue
             target = step.target
             if target in _ENDS:

@@ -9,6 +9,7 @@ what it does not say may still be so.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from service.firewall.host import HostFirewall
 from service.firewall.terms.addresses import Ranges, merged
@@ -92,6 +93,19 @@ def shadowed(firewall: HostFirewall, rules: Sequence[Rule], known: Sets | None =
 
 def boxes(firewall: HostFirewall, sets: Sets, rule: Rule) -> Iterator[Box]:
     """The boxes of a rule that is on and can be compiled."""
+    if rule.is_literal:
+        yield from _literal_boxes(rule)
+    else:
+        yield from _boxes(firewall, sets, rule)
+
+
+@lru_cache(maxsize=4096)
+def _literal_boxes(rule: Rule) -> tuple[Box, ...]:
+    """Of a rule without names: a rule is compared each time that its file is read, mostly as it was."""
+    return tuple(_boxes(None, None, rule))
+
+
+def _boxes(firewall: HostFirewall | None, sets: Sets | None, rule: Rule) -> Iterator[Box]:
     for family in FAMILIES:
         if rule.works(family):
             for line in lines_of(rule, family):
@@ -100,7 +114,7 @@ def boxes(firewall: HostFirewall, sets: Sets, rule: Rule) -> Iterator[Box]:
                     yield box
 
 
-def _box(firewall: HostFirewall, sets: Sets, rule: Rule, line: MacroRule, family: Family) -> Box | None:
+def _box(firewall: HostFirewall | None, sets: Sets | None, rule: Rule, line: MacroRule, family: Family) -> Box | None:
     ends: list[Ranges | None] = []
     for text in (rule.source, rule.dest):
         ranges = address_ranges(firewall, sets, text, family) if is_given(text) else None

@@ -6,8 +6,9 @@ Proxmox leaves out (`LeftOut`) what its compiler stumbles over. What its compile
 into `refused`: with one such line nothing at all is loaded.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from service.firewall.pve.node import NodeFirewall
 from service.firewall.pve.rules import ALIAS, IPSET
@@ -22,6 +23,8 @@ from service.firewall.trace.sets import Sets
 
 _INDEXED_PORTS = 128  # a rule for more ports is looked up by address, or tried on every packet
 MAX_INTERFACE = 15  # IFNAMSIZ without the closing NUL
+
+_NO_NAMES = NodeFirewall(Level("cluster", ""), Level("host", ""))
 
 Test = Callable[[Flow], bool]
 Targets = Mapping[str, tuple[str, bool]]
@@ -59,7 +62,7 @@ class Site:
         target, goto = targets.get(rule.action, (rule.action, False))
         refused_before = len(self.refused)
         try:
-            drafts = [self.draft(rule, line, iface) for line in lines_of(rule, self.family)]
+            drafts = self.drafts(rule, iface)
         except LeftOut:
             del self.refused[refused_before:]
             raise
@@ -79,6 +82,14 @@ class Site:
             )
             for draft in drafts
         ]
+
+    def drafts(self, rule: Rule, iface: str) -> Sequence[_Draft]:
+        """One for each line of a rule. That of a rule without names, which iptables takes, is remembered."""
+        if rule.is_literal and rule.iface not in self.firewall.node.altnames:
+            found = _literal_drafts(rule, self.family, iface)
+            if found is not None:
+                return found
+        return [self.draft(rule, line, iface) for line in lines_of(rule, self.family)]
 
     def draft(self, rule: Rule, line: MacroRule, iface: str) -> _Draft:
         """The tests of one line."""
@@ -208,6 +219,14 @@ class Site:
             self.refuse(rule, ranges)
             return ()
         return ranges
+
+
+@lru_cache(maxsize=4096)
+def _literal_drafts(rule: Rule, family: Family, iface: str) -> tuple[_Draft, ...] | None:
+    """Of a rule without names: the same in every firewall. None if iptables refuses it."""
+    site = Site(_NO_NAMES, Sets({}, ()), family, None, [])
+    drafts = tuple(site.draft(rule, line, iface) for line in lines_of(rule, family))
+    return None if site.refused else drafts
 
 
 def lines_of(rule: Rule, family: Family) -> tuple[MacroRule, ...]:

@@ -16,13 +16,14 @@ from service.firewall.terms.model import Family
 from service.firewall.trace.sets import NetSet, Sets
 
 
-def address_ranges(firewall: HostFirewall, sets: Sets, text: str, family: Family) -> Ranges:
-    """The addresses of one family that a rule's source or dest means; () for none."""
+def address_ranges(firewall: HostFirewall | None, sets: Sets | None, text: str, family: Family) -> Ranges:
+    """The addresses of one family that a rule's source or dest means; () for none. Names need the firewall and its
+    sets."""
     ipset, alias = IPSET.fullmatch(text), ALIAS.fullmatch(text)
-    if ipset:
+    if sets is not None and ipset:
         netset = sets.table.get(("0", ipset[2], family))
         return set_ranges(netset, family) if netset else ()
-    if alias:
+    if firewall is not None and alias:
         found = firewall.levels.alias(firewall.levels.host, alias[1] or "", alias[2])
         if found is None:
             raise InputError(f"there is no alias {text}")

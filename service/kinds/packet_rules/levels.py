@@ -7,11 +7,13 @@ A problem is (path in the section, what is wrong, the fix). A rule with a proble
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 from service.firewall.pve.options import BadLine
 from service.firewall.pve.render import rule_line
 from service.firewall.pve.rules import Scope, read_rule
-from service.firewall.terms.model import Level, Rule, Where
+from service.firewall.terms.model import NOWHERE, Level, Rule, Where, names_nothing
 from service.kinds.packet_rules.section import (
     FirewallRule,
     FirewallSection,
@@ -39,42 +41,75 @@ class RuleReading:
         return tuple(self.rule(rule, (*path, index)) for index, rule in enumerate(written))
 
     def rule(self, written: FirewallRule, path: Path) -> Rule:
-        where = Where(*self.place.where((*self.top, *path)))
-        is_group = written.type == "group"
-        asked = Rule(written.type, written.action if is_group else written.action.upper())
-        if not is_group:
-            asked = replace(
-                asked,
-                macro=written.macro or "",
-                source=written.source or "",
-                dest=written.dest or "",
-                proto=written.proto or "",
-                dport=written.dport or "",
-                sport=written.sport or "",
-                icmp_type=written.icmp_type or "",
-            )
-        problems = list(_own_problems(written))
-        try:
-            rule = read_rule(rule_line(asked), self.scope, where)
-        except BadLine as error:
-            rule, problems = asked, [*problems, ("source", str(error), "")]
-        known = {name for name, _, _ in problems}
-        problems += [(n, words, "") for name, words in rule.errors if (n := name.replace("-", "_")) not in known]
+        if names_nothing(written.source or "") and names_nothing(written.dest or ""):
+            rule, problems = _literal(_Words(*(getattr(written, name) for name in _Words._fields)), self.scope.env)
+        else:
+            rule, problems = _read(written, self.scope)
         self.problems += [((*path, name), words, right) for name, words, right in problems]
-        shown = rule_line(replace(asked, iface=written.iface or ""))
-        return replace(
-            rule,
-            iface=written.iface or "",
-            log=written.log or "",
-            enable=written.enable,
-            comment=written.comment or "",
-            errors=tuple((name, words) for name, words, _ in problems),
-            where=where,
-            text=shown,
+        return replace(rule, where=Where(*self.place.where((*self.top, *path))))
+
+
+class _Words(NamedTuple):
+    """A rule as it is written."""
+
+    type: str
+    action: str
+    macro: str | None
+    source: str | None
+    dest: str | None
+    proto: str | None
+    dport: str | None
+    sport: str | None
+    icmp_type: str | None
+    iface: str | None
+    log: str | None
+    enable: bool
+    comment: str | None
+
+
+@lru_cache(maxsize=4096)
+def _literal(written: _Words, env: str) -> tuple[Rule, tuple[tuple[str, str, str], ...]]:
+    """A rule that names no alias and no set: it says the same in every scope of its sort. After a commit most rules
+    are as they were."""
+    return _read(written, Scope(env, {}, {}))
+
+
+def _read(written: FirewallRule | _Words, scope: Scope) -> tuple[Rule, tuple[tuple[str, str, str], ...]]:
+    """(the rule without its place, (key, what is wrong, the fix) …)."""
+    is_group = written.type == "group"
+    asked = Rule(written.type, written.action if is_group else written.action.upper())
+    if not is_group:
+        asked = replace(
+            asked,
+            macro=written.macro or "",
+            source=written.source or "",
+            dest=written.dest or "",
+            proto=written.proto or "",
+            dport=written.dport or "",
+            sport=written.sport or "",
+            icmp_type=written.icmp_type or "",
         )
+    problems = list(_own_problems(written))
+    try:
+        rule = read_rule(rule_line(asked), scope, NOWHERE)
+    except BadLine as error:
+        rule, problems = asked, [*problems, ("source", str(error), "")]
+    known = {name for name, _, _ in problems}
+    problems += [(n, words, "") for name, words in rule.errors if (n := name.replace("-", "_")) not in known]
+    shown = rule_line(replace(asked, iface=written.iface or ""))
+    made = replace(
+        rule,
+        iface=written.iface or "",
+        log=written.log or "",
+        enable=written.enable,
+        comment=written.comment or "",
+        errors=tuple((name, words) for name, words, _ in problems),
+        text=shown,
+    )
+    return made, tuple(problems)
 
 
-def _own_problems(rule: FirewallRule) -> Iterator[tuple[str, str, str]]:
+def _own_problems(rule: FirewallRule | _Words) -> Iterator[tuple[str, str, str]]:
     """What this platform refuses beyond Proxmox."""
     if rule.type == "group":
         for name in (*_PARAMETERS, "log"):
