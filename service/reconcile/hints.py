@@ -14,7 +14,8 @@ from service.clock import Clock
 
 SETTLE_S = 0.1
 """A change by hand is often some commands: one look sees all of them."""
-GAP_S = 1.0
+GAP_STEP_S = 0.1
+GAP_MOST_S = 1.0
 BURST = 20
 LOST_S = 2.0
 
@@ -35,8 +36,10 @@ class _Told:
 
 
 class Hints:
-    """The first hint causes a look at once. `BURST` looks may follow each other, `GAP_S` apart; then one comes in
-    `observe_s`. So a host that never stops costs as much as one that is polled."""
+    """The first hint causes a look at once. Those that come until it begins cause nothing, those after that one more.
+    `BURST` looks may follow each other. Each look that is not earned back makes the gap to the next one longer by
+    `GAP_STEP_S`, up to `GAP_MOST_S`. Then one comes in `observe_s`. So a host that never stops costs as much as one that
+    is polled."""
 
     def __init__(
         self, add: Wake, clock: Clock, *, observe_s: float, is_failing: Callable[[str], bool] = lambda _: False,
@@ -61,12 +64,16 @@ class Hints:
         if now_s < told.due_s:  # that look will see it
             self._coalesced()
             return
-        soonest_s = max(now_s + SETTLE_S, told.due_s + GAP_S)
+        soonest_s = max(now_s + SETTLE_S, told.due_s + min(GAP_MOST_S, GAP_STEP_S * self._spent(told, now_s)))
         earned_s = told.due_s + max(0.0, told.spent - (BURST - 1)) * self._observe_s
         due_s = max(soonest_s, earned_s)
-        told.spent = max(0.0, told.spent - (due_s - told.due_s) / self._observe_s) + 1
+        told.spent = self._spent(told, due_s) + 1
         told.due_s = due_s
         self._add(name, after_s=due_s - now_s)
+
+    def _spent(self, told: _Told, at_s: float) -> float:
+        """How many looks are not earned back."""
+        return max(0.0, told.spent - (at_s - told.due_s) / self._observe_s)
 
     def opened(self, name: str) -> None:
         """A change between the last look and now was not heard."""

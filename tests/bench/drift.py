@@ -142,8 +142,9 @@ async def measure(settings: Settings, history: History, hosts: LightHosts, asked
     resolved = sorted(one[1] for one in seconds)
     return {
         "hosts": asked.hosts, "changes": len(seconds), "load": round(os.getloadavg()[0], 1),
-        "drift_median_s": round(statistics.median(found), 3), "drift_p99_s": p99(found), "drift_most_s": found[-1],
-        "resolved_p99_s": p99(resolved), "resolved_most_s": resolved[-1],
+        "drift_median_s": round(statistics.median(found), 3), "drift_p99_s": p99(found),
+        "drift_most_s": round(found[-1], 3), "resolved_median_s": round(statistics.median(resolved), 3),
+        "resolved_p99_s": p99(resolved), "resolved_most_s": round(resolved[-1], 3),
         "cpu_hints_s": round(hints_s, 3), "cpu_polling_s": round(polling_s, 3),
         "cpu_vs_polling": round(hints_s / polling_s, 3),
     }  # fmt: skip
