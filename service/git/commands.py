@@ -302,10 +302,10 @@ class Git:
         """
         if self.source.kind != "local":
             return "/dev/null"
-        real = Path(self.source.url).resolve()
-        owned = [path for path in (real, real / ".git") if path.is_dir()]
-        if all(path.stat().st_uid == os.geteuid() for path in owned):
+        given = Path(self.source.url)
+        if all(path.stat().st_uid == os.geteuid() for path in (given, given / ".git") if path.is_dir()):
             return "/dev/null"
+        real = given.resolve()
         if any(char in str(real) for char in '"\\*\n'):
             return "/dev/null"
         trust = self.room / "safe.gitconfig"

@@ -58,6 +58,10 @@ SHALLOW = (
 _CAUSES: dict[type[SourceError], FailCause] = {AddressRefused: "address", NameUnknown: "unreachable"}
 
 
+_File = tuple[bytes, int, int, int]
+"""Its path, inode, size, and the time of its last change in ns: no write leaves all of them alone."""
+
+
 class Mirror:
     """One source, mirrored in a private folder. Safe to use from several threads."""
 
@@ -73,7 +77,8 @@ class Mirror:
     ) -> None:
         self.source = source
         self._room = room.absolute()
-        self._directory = self._room / "mirror.git"
+        self._directory, self._home = self._room / "mirror.git", self._room / "home"
+        self._lock = self._room / "lock"
         self._git = Git(self._room, self._directory, source, credentials or Credentials(), limits or GitLimits())
         self._allow_loopback = allow_loopback
         self._resolver = resolver
@@ -81,6 +86,7 @@ class Mirror:
         # Readers hold this, and so does whoever puts another mirror in the place of the one they read.
         self._objects = threading.Lock()
         self._suspect = False
+        self._read: tuple[frozenset[_File], dict[str, str]] | None = None
 
     def fetch(self, last_accepted: str | None, *, in_force: str | None = None) -> Fetched:
         """Ask for the commit of the branch, fetch new objects, and compare the commit with `last_accepted`. `in_force`
@@ -140,9 +146,10 @@ class Mirror:
     @contextlib.contextmanager
     def _only_one(self) -> Iterator[None]:
         """Hold the folder against other processes; BlockingIOError where one has it."""
-        self._room.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self._room / "home").mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(self._room / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not self._home.is_dir():
+            self._room.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._home.mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
@@ -156,8 +163,7 @@ class Mirror:
         return check_host(host, port_of(self.source), allow_loopback=self._allow_loopback, resolver=self._resolver)
 
     def _fetch(self, last_accepted: str | None, in_force: str | None, addresses: tuple[str, ...]) -> Fetched:
-        self._sweep()
-        named = {} if self._suspect else self._git.named()
+        named = {} if self._suspect else self._named()
         usable = bool(named) or self._usable()
         if usable and in_force and named.get(ACCEPTED) != in_force and self._git.has(in_force):
             self._git.keep(in_force)
@@ -170,6 +176,16 @@ class Mirror:
         failed = self._bring(addresses, before) if usable else self._start_anew(addresses)
         return failed or self._judge(last_accepted, self._git.incoming())
 
+    def _named(self) -> dict[str, str]:
+        """What git finds in the mirror. It is only run where a file there is not as it was when it last found all well.
+        So a look without news is one command, at the source."""
+        files = _files(self._directory)
+        if self._read is None or self._read[0] != files:
+            self._sweep()
+            self._read = (_files(self._directory), named) if (named := self._git.named()) else None
+            return named
+        return self._read[1]
+
     def _usable(self) -> bool:
         """Whether the mirror is there and, if a read of it failed, whole."""
         if not self._git.opens() or (self._suspect and not self._git.is_sound()):
@@ -180,7 +196,7 @@ class Mirror:
     def _ask(self, addresses: tuple[str, ...]) -> str | Missing | Empty | Failed:
         """The commit of the source's branch, or why there is none."""
         # git runs outside of the mirror: damage in it must not look like a source that does not answer.
-        outside = self._git.at(self._room / "home")
+        outside = self._git.at(self._home)
         answer = outside.branch_head(addresses)
         if answer.ok:
             if commit := outside.commit_of(answer):
@@ -266,3 +282,18 @@ class Mirror:
             left.unlink(missing_ok=True)
         for left in (*objects.glob("tmp_objdir-*"), *objects.glob("incoming-*")):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _files(folder: Path) -> frozenset[_File]:
+    """All files under a folder; none where it cannot be read."""
+    found: list[_File] = []
+    folders = [os.fsencode(folder)]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    state = entry.stat(follow_symlinks=False)
+                    found.append((entry.path, state.st_ino, state.st_size, state.st_ctime_ns))
+    return frozenset(found)

@@ -97,3 +97,27 @@ def test_what_a_killed_git_left_behind_does_not_stop_the_next(forge: Forge, mirr
     second = forge.push(TWO)
     assert mirror.fetch(first) == Advanced(second, first)
     assert [path for path in left if path.exists()] == []
+
+
+def test_a_mirror_that_changed_between_two_looks_without_news_is_read_again(
+    forge: Forge, mirror: Mirror, room: Path
+) -> None:
+    first = forge.push(ONE)
+    mirror.fetch(None)
+    assert mirror.fetch(first) == Unchanged(first)
+    (pack,) = (room / "mirror.git" / "objects" / "pack").glob("*.pack")
+    pack.chmod(0o600)
+    pack.write_bytes(bytes(pack.stat().st_size))
+    assert mirror.fetch(first) == Unchanged(first)
+    assert mirror.read_tree(first).files
+    assert (room / "damaged.git").is_dir()
+
+
+def test_a_ref_of_the_mirror_that_somebody_removed_is_there_again(forge: Forge, mirror: Mirror, room: Path) -> None:
+    first = forge.push(ONE)
+    mirror.fetch(None)
+    assert mirror.fetch(first) == Unchanged(first)
+    accepted = room / "mirror.git" / "refs" / "psr" / "accepted"
+    accepted.unlink()
+    assert mirror.fetch(first) == Unchanged(first)
+    assert accepted.read_text().strip() == first
