@@ -38,8 +38,8 @@ class _Told:
 class Hints:
     """The first hint causes a look at once. Those that come until it begins cause nothing, those after that one more.
     `BURST` looks may follow each other. Each look that is not earned back makes the gap to the next one longer by
-    `GAP_STEP_S`, up to `GAP_MOST_S`. Then one comes in `observe_s`. So a host that never stops costs as much as one that
-    is polled."""
+    `GAP_STEP_S`, up to `GAP_MOST_S`. Then one comes in `observe_s`. So a host that never stops costs as much as one
+    that is polled."""
 
     def __init__(
         self, add: Wake, clock: Clock, *, observe_s: float, is_failing: Callable[[str], bool] = lambda _: False,
