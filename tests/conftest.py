@@ -13,7 +13,7 @@ from pytest_timeout import timeout_sigalrm
 
 from service.lab import apt
 from service.lab.waiting import Patience
-from tests import postgres
+from tests import marked, postgres
 from tests.lab_fixtures import fresh_host, host, in_every_suite, lab, shared_host, suite
 from tests.state_folders import Patterns
 
@@ -53,6 +53,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     in_every_suite(metafunc)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files without a test of the marks that this run selects by are not read: tests/marked.py."""
+    if collection_path.suffix == ".py" and collection_path.name.startswith("test_"):
+        return marked.has_none(collection_path, config.option.markexpr) or None
+    return None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Nothing of what is imported and collected goes: the collector of cycles need not look."""
@@ -76,6 +83,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Within a file the tests of one Debian release come after each other: their hosts are made once.
     """
+    if lost := marked.unnamed(items):
+        raise pytest.UsageError("the file of a test has to name its mark: " + ", ".join(lost))
     own = apt.suite_of("") if any(item.get_closest_marker("lab") for item in items) else ""
     files: dict[Path, int] = {}
     for item in items:

@@ -30,6 +30,8 @@ SERVICE_PORT = 8765
 UNDONE = ("RolledBack", "RollbackFailed")
 TRIED_AGAIN = ("controller away", "throttled")
 """Causes that say nothing about the change."""
+_NEW_STATE: dict[str, bytes] = {}
+"""Of `_make_state`: the files by name, and `token`."""
 
 
 class RolledBack(LabError):  # noqa: N818 (the word users see)
@@ -58,10 +60,10 @@ class Field:
         field = cls(lab, made, settings)
         try:
             field._make_repository()
+            field._make_state()
             field.start()
             port = lab.forward(0, "ctl", SERVICE_PORT)
             field.url = f"http://127.0.0.1:{port}"
-            field.token = field.run("token", "create", "field", "--admin").stdout.decode().strip()
             field.wait_for(field.is_up, "the service answers")
         except BaseException:
             field.close()
@@ -246,7 +248,19 @@ class Field:
             if one["phase"] in UNDONE and one["cause"] not in TRIED_AGAIN
         }
 
-    # the repository
+    # the state and the repository
+
+    def _make_state(self) -> None:
+        """A new state folder with one token, made once in each process: a command takes as long as a start to serve."""
+        if not _NEW_STATE:
+            token = self.run("token", "create", "field", "--admin").stdout.strip()
+            _NEW_STATE.update({path.name: path.read_bytes() for path in self.state_dir.iterdir()}, token=token)
+        self.state_dir.mkdir(mode=0o700, exist_ok=True)
+        for name, content in _NEW_STATE.items():
+            if name != "token":
+                (self.state_dir / name).touch(mode=0o600)
+                (self.state_dir / name).write_bytes(content)
+        self.token = _NEW_STATE["token"].decode()
 
     def _make_repository(self) -> None:
         self.room.mkdir(parents=True, exist_ok=True)

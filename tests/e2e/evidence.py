@@ -13,7 +13,8 @@ SHOWN = (
     "sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding; dpkg-query -W",
     "systemctl show ssh.service dnsmasq.service named.service networking.service nftables.service "
     "-P ActiveState -P UnitFileState -P MainPID -P ActiveEnterTimestampMonotonic -P NRestarts",
-    "systemctl list-unit-files --no-legend --plain | LC_ALL=C sort",
+    "find /run/systemd/system /run/systemd/transient /run/systemd/generator* /usr/local/lib/systemd "
+    "/usr/lib/systemd/system -printf '%p %l\\n' 2>/dev/null | LC_ALL=C sort",
     "systemctl list-units --all --no-legend --plain 'passerelle*' 'run-*.timer'",
 )
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from service.hostside.host import Host
+from service.hostside.policy import enabled_units
 from service.hostside.vital import package_objections
 from tests.hostside.scratch import Scratch
 
@@ -146,6 +148,47 @@ def test_someone_elses_policy_comes_back(scratch: Scratch) -> None:
     assert sorted(path.name for path in policy.parent.iterdir()) == ["policy-rc.d"]
 
 
+def link(scratch: Scratch, path: str, target: str, *, there: bool = True) -> None:
+    """A link in /etc/systemd/system, and the unit's file that it leads to."""
+    at, file = scratch.root / "etc/systemd/system" / path, scratch.root / target.lstrip("/")
+    for each in (at, file):
+        each.parent.mkdir(parents=True, exist_ok=True)
+    at.symlink_to(target)
+    if there and target != os.devnull:
+        file.touch()
+
+
+def test_what_is_enabled_is_read_from_the_links(scratch: Scratch) -> None:
+    files = "/lib/systemd/system/"
+    link(scratch, "multi-user.target.wants/cron.service", files + "cron.service")
+    link(scratch, "cloud.target.requires/late@one.service", files + "late@.service")
+    link(scratch, "other.service.upholds/held.socket", files + "held.socket")
+    link(scratch, "syslog.service", files + "rsyslog.service")
+    link(scratch, "multi-user.target.wants/gone.service", files + "gone.service", there=False)
+    link(scratch, "multi-user.target.wants/masked.service", files + "masked.service")
+    link(scratch, "masked.service", os.devnull)
+    link(scratch, "linked.service", "/opt/linked.service")
+    link(scratch, "ignored.d/some.conf", files + "some.service")
+    (scratch.root / "etc/systemd/system/multi-user.target.wants/copied.service").touch()
+    assert enabled_units(Host(str(scratch.root))) == [
+        "cron.service", "held.socket", "late@one.service", "rsyslog.service",
+    ]  # fmt: skip
+
+
+def test_no_unit_is_enabled_where_nobody_has_made_a_link(scratch: Scratch) -> None:
+    assert enabled_units(Host(str(scratch.root))) == []
+
+
+def test_instances_of_a_template_that_an_earlier_version_noted_stay(scratch: Scratch) -> None:
+    state = scratch.root / "var/lib/passerelle"
+    state.mkdir(parents=True)
+    link(scratch, "getty.target.wants/getty@tty1.service", "/lib/systemd/system/getty@.service")
+    note = {"pid": os.getpid(), "start": "another process", "enabled": ["getty@.service"]}
+    (state / "packages.json").write_text(json.dumps(note))
+    scratch.call("packages", give={})
+    assert [argv for argv in scratch.calls("systemctl") if "disable" in argv] == []
+
+
 @pytest.mark.parametrize("verb", ["packages", "begin", "boot"])
 def test_an_installation_that_was_cut_is_finished_by_the_next_verb(scratch: Scratch, verb: str) -> None:
     state = scratch.root / "var/lib/passerelle"
@@ -155,6 +198,7 @@ def test_an_installation_that_was_cut_is_finished_by_the_next_verb(scratch: Scra
     (scratch.root / POLICY).write_text("#!/bin/sh\n# Written by passerelle: …\nexit 101\n")
     units = scratch.get("units.json") | {"fail2ban.service": {"enabled": "enabled", "active": True}}
     scratch.put("units.json", units)
+    link(scratch, "multi-user.target.wants/fail2ban.service", "/lib/systemd/system/fail2ban.service")
     scratch.call(verb, give={"packages": {}, "begin": scratch.drill(), "boot": None}[verb])
     assert scratch.get("units.json")["fail2ban.service"]["enabled"] == "disabled"
     assert scratch.get("units.json")["dnsmasq.service"]["enabled"] == "enabled"

@@ -11,7 +11,7 @@ import pytest
 
 from service.apply.host_file import host_file
 from service.errors import LabError
-from service.lab import Host
+from service.lab import Host, Lab
 from service.lab.waiting import grown_s, wait_for
 from tests.hostside.rooms import earlier_version
 
@@ -57,14 +57,26 @@ def read_if_there(host: Host, path: str) -> bytes:
         return b""
 
 
-@pytest.fixture
-def armed_host(host: Host) -> Host:
-    """A host with the file on it, that has been through one confirmed transaction which changed nothing."""
+@pytest.fixture(scope="module")
+def armed_disk(lab: Lab, suite: str) -> str:
+    """The disk of a host with the file on it, that has been through one confirmed transaction which changed nothing."""
+    host = lab.host("pve1")
+    host.fresh(suite=suite)
     host.write(FILE, host_file().content, mode=0o700)
     drill = {**document(host, 60), "id": "01JC0000000000000000000000", "generation": 1}
     drill.update(steps=[], blobs={})
-    assert call(host, "begin", give=drill)["state"] == "applied"
+    begun = call(host, "begin", give=drill)
+    assert begun["state"] == "applied", begun
     assert call(host, "confirm", drill["id"], peer=2)["state"] == "confirmed"
+    host.keep_disk("armed")
+    return "armed"
+
+
+@pytest.fixture
+def armed_host(lab: Lab, suite: str, armed_disk: str) -> Host:
+    """A host with that disk, freshly booted."""
+    host = lab.host("pve1")
+    host.fresh(suite=suite, disk=armed_disk)
     return host
 
 

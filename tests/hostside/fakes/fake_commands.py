@@ -278,10 +278,6 @@ def systemctl(call: Call, words: list[str]) -> None:
     elif verb == "is-active":
         if not units.get(names[0], {}).get("active"):
             fail("", 3)
-    elif verb == "list-unit-files":
-        for name, unit in units.items():
-            if unit["enabled"] == "enabled":
-                call.say(f"{name} enabled enabled")
     elif verb in ("cat", "daemon-reload", "reset-failed"):
         (call.model / ("need-reload" if verb == "daemon-reload" else "never")).unlink(missing_ok=True)
     elif verb in ("start", "stop", "restart", "enable", "disable", "mask", "unmask"):
@@ -301,6 +297,7 @@ def change_unit(call: Call, units: Any, verb: str, name: str) -> None:
         unit["active"] = verb != "stop"
     else:
         unit["enabled"] = {"enable": "enabled", "mask": "masked"}.get(verb, "disabled")
+        (call.root() / "etc/systemd/system/multi-user.target.wants" / name).unlink(missing_ok=True)
     if unit["enabled"] == "transient" and verb == "stop":
         del units[name]
         if name.startswith("passerelle-watch-"):
@@ -427,6 +424,9 @@ def apt_get(call: Call, words: list[str]) -> None:
             fail("Reading package lists...\nE: \x1b[1mUnable to fetch broken", 100)
         packages.append(name)
         units[name + ".service"] = {"enabled": "enabled", "active": not forbids}
+        (wanted := call.root() / "etc/systemd/system/multi-user.target.wants").mkdir(parents=True, exist_ok=True)
+        (wanted / f"{name}.service").unlink(missing_ok=True)
+        (wanted / f"{name}.service").symlink_to("/usr/bin/python3")  # any file that is there
     call.save("packages.json", packages)
     call.save("units.json", units)
 
