@@ -7,6 +7,7 @@ PasserelleError
 │   ├── NotKnown        the host was not compared with what Git wants now: there is nothing to answer by
 │   │   ├── NeverSeen   it was never seen at all
 │   │   └── LeftGit     it is no longer in Git
+│   ├── WaitsAlready    somebody else requested the same of this host, and that waits for its turn
 │   └── Stale           what was agreed to is not what would be done now: look at the new plan
 │       └── SourceChanged  the branch is not where it was when somebody looked
 ├── SourceError         Git: not reachable, rewound, emptied; the last good revision stays in force
@@ -63,6 +64,10 @@ class NeverSeen(NotKnown):
 
 class LeftGit(NotKnown):
     """The host is no longer in Git."""
+
+
+class WaitsAlready(InputError):  # noqa: N818
+    """The same was requested of this host by somebody else, and waits for its turn. Of two at once one gets this."""
 
 
 class Stale(InputError):  # noqa: N818

@@ -58,7 +58,7 @@ def _add_create(app: FastAPI, parts: Parts) -> None:
         operation_id="create_apply",
         summary="Apply a plan to a host",
         description="Names the plan by id, or by its digest or the beginning of it. 409 `plan-stale` when something "
-        "else would be done by now.",
+        "else would be done by now, `waits-already` when another apply of the host waits for its turn.",
         tags=["applies"],
         status_code=202,
         response_model=schemas.Apply,

@@ -44,7 +44,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         summary="Prove that a host can roll back",
         description="Arms a harmless test change on the host and lets its deadline pass, about 15 seconds. With "
         "`reboot` the host reboots instead, which interrupts its guests. The boot rolls the change back, and the host "
-        "has to be reachable again.",
+        "has to be reachable again. 409 `waits-already` when another drill of the host waits for its turn.",
         tags=["drills"],
         status_code=202,
         response_model=drill_schemas.Drill,

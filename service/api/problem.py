@@ -29,6 +29,7 @@ from service.errors import (
     Stale,
     StoreError,
     Unreachable,
+    WaitsAlready,
 )
 from service.model.trees import shown
 
@@ -45,6 +46,7 @@ OURS: tuple[tuple[type[PasserelleError], int, str], ...] = (
     (NotKnown, 409, "host-not-compared"),
     (SourceChanged, 409, "source-changed"),
     (Stale, 409, "plan-stale"),
+    (WaitsAlready, 409, "waits-already"),
     (InputError, 422, "bad-input"),
     (StoreError, 503, "storage-unavailable"),
     (SourceError, 503, "source-unavailable"),

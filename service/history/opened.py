@@ -92,10 +92,7 @@ def open_history(
         pepper = read_pepper(path.parent / PEPPER_FILE)
         database = Database(opened, Changes(path) if serve and server is None else None)
         ends = [CleanEnd(path)] if serve and server is None else []
-        history = History(path, Store(database, pepper), Queries(database), database, (*ends, *held), place)
-        if serve and not together:  # others may be at work on what is not settled
-            history.store.release_unsettled_keys()
-        return history
+        return History(path, Store(database, pepper, place), Queries(database), database, (*ends, *held), place)
     except BaseException as error:
         for lock in held:
             lock.release()

@@ -30,7 +30,6 @@ class Control:
         self._clock = clock
         self._look = look
         self._not_known = not_known
-        self._asking = asyncio.Lock()
 
     async def reconcile(self, host: str, by: str) -> None:
         """Look at the host again soon."""
@@ -43,7 +42,8 @@ class Control:
         self, host: str, plan_id: str | None, digest: str | None, by: str, *, may_raise: bool = False
     ) -> str:
         """Apply the current plan, if it is the one that was agreed to. Returns the apply's id at once. `may_raise`:
-        whoever asks may approve what the operator does not let a commit do on its own."""
+        whoever asks may approve what the operator does not let a commit do on its own. WaitsAlready where another one
+        waits."""
         await self._in_git(host)
         standing = self._rounds.standing(host)
         plan = standing.plan
@@ -60,21 +60,18 @@ class Control:
                 f"the plan of {host} needs an approval: {'; '.join(plan.raises[:3])}",
                 hint="name its digest, with a token of scope approve",
             )
-        async with self._asking:  # of two who ask at once, the second is informed
-            if waiting := await asyncio.to_thread(self._memory.waiting_apply, host):
-                raise InputError(f"an apply of {host} waits already: {waiting.id}")
-            apply_id = await asyncio.to_thread(
-                self._record.open_apply,
-                host,
-                plan_id=standing.plan_id,
-                commit=plan.commit,
-                plan_digest=plan.digest,
-                desired_digest=plan.desired_digest,
-                trigger="request",
-                requested_by=by,
-                at=self._clock.now(),
-                may_raise=may_raise,
-            )
+        apply_id = await asyncio.to_thread(
+            self._record.open_apply,
+            host,
+            plan_id=standing.plan_id,
+            commit=plan.commit,
+            plan_digest=plan.digest,
+            desired_digest=plan.desired_digest,
+            trigger="request",
+            requested_by=by,
+            at=self._clock.now(),
+            may_raise=may_raise,
+        )
         self._queue.add(host)
         return apply_id
 
@@ -142,15 +139,13 @@ class Control:
         return cleared
 
     async def drill(self, host: str, by: str, *, reboot: bool = False) -> str:
-        """Let the host undo a change of nothing, by its timer or by a reboot. Returns the drill's id at once."""
+        """Let the host undo a change of nothing, by its timer or by a reboot. Returns the drill's id at once.
+        WaitsAlready where one waits."""
         await self._in_git(host)
         self._may_write(host)
-        async with self._asking:
-            if waiting := await asyncio.to_thread(self._memory.waiting_drill, host):
-                raise InputError(f"a drill of {host} waits already: {waiting.id}")
-            drill_id = await asyncio.to_thread(
-                self._record.open_drill, host, requested_by=by, at=self._clock.now(), reboot=reboot
-            )
+        drill_id = await asyncio.to_thread(
+            self._record.open_drill, host, requested_by=by, at=self._clock.now(), reboot=reboot
+        )
         self._queue.add(host)
         return drill_id
 

@@ -68,7 +68,7 @@ def routes(world: World) -> list[APIRoute]:
 
 
 def address(world: World, path: str) -> str:
-    values = {"drill_id": world.drill_id()}
+    values = {"drill_id": world.drill_id()} if "{drill_id}" in path else {}
     values |= {"host": "pve1", "apply_id": world.apply_id(), "plan_id": world.plan_id(), "commit": COMMIT}
     values["ip"] = "10.10.10.9"
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], "0" * 12), path)

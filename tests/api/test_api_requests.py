@@ -41,6 +41,7 @@ async def test_a_plan_is_named_by_the_beginning_of_its_digest(world: World) -> N
     for body in ({"digest": hexes[:12]}, {"digest": f"sha256:{hexes[:20]}", "plan_id": found.id}):
         answer = await world.ask("POST", "/api/v1/applies", json={"host": "pve1", **body})
         assert answer.status_code == 202, answer.text
+        world.history.store.finish_apply(answer.json()["id"], "Refused", at=NOW)
 
 
 async def test_an_old_plan_is_stale(world: World) -> None:
@@ -64,6 +65,7 @@ async def test_the_same_key_asks_for_the_same_apply_once(world: World) -> None:
         "POST", "/api/v1/applies", json=body | {"host": "pve2", "plan_id": world.plan_id("pve2")}, headers=key
     )
     assert (other.status_code, problem_of(other)["code"]) == (422, "idempotency-key-reused")
+    world.history.store.finish_apply(first.json()["id"], "Refused", at=NOW)
     someone_else = await world.ask(
         "POST", "/api/v1/applies", json=body, headers=key, token=world.token("apply", "read")
     )

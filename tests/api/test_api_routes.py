@@ -132,7 +132,10 @@ async def test_an_apply_is_asked_for_by_plan_or_digest_and_can_be_followed(world
         assert followed.json()["phase"] == "Pending"
         assert followed.json()["requested_by"] == "tester"
         assert followed.json()["author_name"] == "Ann"
-    assert len(world.desk.asked) == 3
+        second = await world.ask("POST", "/api/v1/applies", json={"host": "pve1"} | names)
+        assert (second.status_code, problem_of(second)["code"]) == (409, "waits-already")
+        world.history.store.finish_apply(answer.json()["id"], "Refused", at=NOW)
+    assert len(world.desk.asked) == 6
 
 
 async def test_an_apply_tells_its_steps_and_times(world: World) -> None:

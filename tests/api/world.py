@@ -266,8 +266,9 @@ class World:
         return found.id
 
     def drill_id(self, host: str = "pve1") -> str:
-        """A fresh drill's id."""
-        return self.history.store.open_drill(host, requested_by="ann", at=self.clock.now())
+        """The id of the drill that waits; there is one afterwards."""
+        waiting = self.history.queries.waiting_drill(host)
+        return waiting.id if waiting else self.history.store.open_drill(host, requested_by="ann", at=self.clock.now())
 
     def apply_id(self, host: str = "pve1") -> str:
         """A fresh apply's id."""

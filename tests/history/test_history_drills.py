@@ -56,7 +56,10 @@ def test_a_drill_that_failed_proves_nothing_and_is_told_with_its_reason(history:
 
 
 def test_drills_come_newest_first_and_by_host(history: History, now: datetime) -> None:
-    made = [history.store.open_drill(host, requested_by="ann", at=now) for host in ("pve1", "pve2", "pve1")]
+    made = []
+    for host in ("pve1", "pve2", "pve1"):
+        made.append(history.store.open_drill(host, requested_by="ann", at=now))
+        history.store.start_drill(made[-1], generation=1, at=now)
     first = history.queries.drills(DrillListing(limit=2))
     assert [drill.id for drill in first.items] == [made[2], made[1]]
     assert first.next is not None

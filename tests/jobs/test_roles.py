@@ -1,16 +1,9 @@
 """Several processes of the service: one answers, others work, and a request reaches the one that works on its host."""
 
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +12,13 @@ import pytest_asyncio
 
 from service.errors import InputError, StoreError
 from service.history import open_history
-from service.lab.waiting import wait_for
-from service.model.access import SCOPES
 from service.model.secret import Secret
 from service.roles import run_role
 from service.settings import Settings
+from tests.jobs.answering import LONG_S, Api, answering
 from tests.postgres import Cluster
 from tests.safety.worker_runs import Fleet, address
 
-LONG_S = 3600.0
 SPREAD_S = 6.0
 """A worker that has come takes its hosts, and looks at them, within this time: three times `member.KEEP_S`."""
 
@@ -100,58 +91,6 @@ def test_a_file_is_served_by_one_process(tmp_path: Path, role: Any) -> None:
         open_history(tmp_path / "x.sqlite", serve=True, together=True)
 
 
-class Api:
-    """Calls of a process that answers."""
-
-    def __init__(self, port: int, token: str) -> None:
-        self._port, self._token = port, token
-
-    def call(self, method: str, path: str, body: object = None) -> Any:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}/api/v1{path}", method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
-        )  # fmt: skip
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
-
-    def items(self, path: str) -> Any:
-        return self.call("GET", path)["items"]
-
-    def lives(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/livez", timeout=5):
-                return True
-        except OSError:
-            return False
-
-
 def _shown(api: Api) -> Any:
     """The address that the host had when it was looked at last."""
     return re.findall(r"10\.0\.\d+\.1/24", json.dumps(api.call("GET", "/hosts/h1/observed")))[:1]
-
-
-@contextmanager
-def answering(fleet: Fleet) -> Iterator[Api]:
-    """A process that answers."""
-    folder = fleet.folder / "api"
-    with open_history(folder / "passerelle.sqlite", url=Secret(fleet.url.encode())) as history:
-        token = history.store.create_token(
-            "ann", scopes=SCOPES, hosts=["*"], lifetime=timedelta(days=1), by="ann", at=datetime.now(UTC)
-        )  # fmt: skip
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "FIELD_SOURCE": str(fleet.forge.path), "FIELD_POLL_S": str(LONG_S)}
-    command: list[str | Path] = [
-        sys.executable, "-m", "tests.safety.worker_process", folder, fleet.url, fleet.folder / "field", "api", str(port)
-    ]  # fmt: skip
-    with (fleet.folder / "log").open("ab") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
-    try:
-        api = Api(port, str(token))
-        wait_for(api.lives, "the API", 60)
-        yield api
-    finally:
-        process.terminate()
-        assert process.wait(60) == 0

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from service.errors import WaitsAlready
 from service.model.events import Happened
 from service.model.listings import HostListing
 from service.model.runs import Apply, Drill, HostStatus, Page, PlanRecord, Release, Revision, RevisionState, Trigger
@@ -60,6 +61,8 @@ class Book:
         self, host: str, *, plan_id: str, commit: str, plan_digest: str, desired_digest: str, trigger: Trigger,
         requested_by: str, at: datetime, may_raise: bool = False,
     ) -> str:  # fmt: skip
+        if trigger == "request" and (waiting := self.waiting_apply(host)):
+            raise WaitsAlready(f"an apply of {host} waits already: {waiting.id}")
         self.lines.append(f"opened an apply of {host} for {requested_by} ({trigger})")
         made = Apply(
             f"apply-{len(self.lines)}", host, plan_id, commit, plan_digest, desired_digest, trigger, requested_by,
@@ -72,6 +75,8 @@ class Book:
         return next((apply for apply in self.applies if apply.host == host and apply.is_waiting), None)
 
     def open_drill(self, host: str, *, requested_by: str, at: datetime, reboot: bool = False) -> str:
+        if waiting := self.waiting_drill(host):
+            raise WaitsAlready(f"a drill of {host} waits already: {waiting.id}")
         self.lines.append(f"opened a drill of {host} for {requested_by}")
         made = Drill(f"drill-{len(self.lines)}", host, requested_by, "Pending", requested_at=at, reboot=reboot)
         self.drills.append(made)

@@ -9,7 +9,7 @@ import pytest
 from service.errors import InputError, Throttled, Unreachable
 from service.history import History, open_history
 from service.model.ceilings import Ceilings
-from service.model.runs import HostStatus
+from service.model.runs import HostStatus, Trigger
 from service.reconcile.asked import WHY_LATE, WITHIN, Asked
 from tests.laws.specs import head
 from tests.reconcile.clocks import START, StoppedClock
@@ -27,15 +27,15 @@ def history(tmp_path: Path) -> Iterator[History]:
         yield opened
 
 
-def asked_for(history: History, *, may_raise: bool = False) -> str:
+def asked_for(history: History, *, may_raise: bool = False, trigger: Trigger = "request") -> str:
     return history.store.open_apply(
-        "pve1", plan_id="P", commit="c", plan_digest="sha256:p", desired_digest="sha256:d", trigger="request",
+        "pve1", plan_id="P", commit="c", plan_digest="sha256:p", desired_digest="sha256:d", trigger=trigger,
         requested_by="ann", at=START, may_raise=may_raise,
     )  # fmt: skip
 
 
 async def test_the_oldest_request_waits_with_all_that_was_said(history: History) -> None:
-    first, _ = asked_for(history, may_raise=True), asked_for(history)
+    first, _ = asked_for(history, may_raise=True), asked_for(history, trigger="retry")
     request = await Asked(history.store, history.queries, StoppedClock()).apply("pve1")
     assert request is not None
     assert (request.apply_id, request.by, request.digest, request.plan_id, request.may_raise) == (

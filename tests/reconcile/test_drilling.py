@@ -112,8 +112,9 @@ async def test_a_host_that_cannot_be_reached_has_proven_nothing(history: History
 
 
 async def test_drills_that_nobody_runs_any_more_end_and_the_one_that_waits_does_not(history: History) -> None:
-    cut, waiting = (history.store.open_drill("pve1", requested_by="ann", at=START) for _ in range(2))
+    cut = history.store.open_drill("pve1", requested_by="ann", at=START)
     history.store.start_drill(cut, generation=1, at=START)
+    waiting = history.store.open_drill("pve1", requested_by="ann", at=START)
     await drilling(history, Fleet()).settle("pve1")
     found = history.queries.drill(cut)
     assert found is not None

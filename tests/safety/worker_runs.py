@@ -27,9 +27,9 @@ TAKEN_S = 30.0
 """How soon after a kill every host has to be looked at again."""
 
 
-def spec_of(number: int, version: int) -> str:
+def spec_of(number: int, version: int, sync: str = "auto") -> str:
     """A host whose bridge has an address of this version. What is not confirmed soon is rolled back soon."""
-    text = head("auto").replace("pve1", f"h{number}").replace("198.51.100.11", f"198.51.100.{number + 10}")
+    text = head(sync).replace("pve1", f"h{number}").replace("198.51.100.11", f"198.51.100.{number + 10}")
     text = text.replace("connection:\n", "connection:\n  confirm_timeout: 8s\n")
     return f"{text}bridges:\n  vmbr0: {{addresses: [{address(number, version)}], ports: []}}\n"
 
@@ -50,6 +50,7 @@ class Fleet:
     observe_s: float = 4.0
     poll_s: float = 0.5
     threads: int = 8
+    sync: str = "auto"
     version: int = 0
     running: "dict[int, subprocess.Popen[bytes]]" = field(default_factory=dict)
     started: int = 0
@@ -69,7 +70,8 @@ class Fleet:
         self.versions = getattr(self, "versions", {})
         for number in hosts or range(1, self.hosts + 1):
             self.versions[number] = self.version
-        files = {f"hosts/h{number}.yaml": spec_of(number, version) for number, version in self.versions.items()}
+        versions = self.versions.items()
+        files = {f"hosts/h{number}.yaml": spec_of(number, version, self.sync) for number, version in versions}
         self.forge.push({"fleet.yaml": "passerelle: 1\n", **files})
 
     def start(self, number: int) -> None:

@@ -6,12 +6,14 @@
     place.lead()                 whether this process does what is done once for all
     place.begin_round(3)         a round of a host in this share: whatever is written in it needs the share
     place.begin_change(...)      whether nobody else changes this host, or one that it is reached through
+    place.begin("a key")         whether nobody else is at work on it: `service.history.claims.Claims`
 
 All of it is held by one session of the server. Whatever ends the process ends the session, and the server lets go of
 everything. A process that does not run any more, but whose session lives, is ended by the others after `STALLED_S`.
 After a session was lost nothing is written any more in rounds that began before: others may have taken their hosts.
 """
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Iterable
@@ -24,8 +26,9 @@ from service.errors import StoreError
 from service.history.postgres.engine import MARK
 from service.history.postgres.server import Held, Server
 
-PLACES, SHARES, CHANGES, LEADS = MARK + 1, MARK + 2, MARK + 3, 4
-"""The halves of the numbers of the locks: who is there, shares of the hosts, hosts that are changed, who leads."""
+PLACES, SHARES, CHANGES, CLAIMS, LEADS = MARK + 1, MARK + 2, MARK + 3, MARK + 4, 4
+"""The halves of the numbers of the locks: who is there, shares of the hosts, hosts that are changed, what is claimed,
+who leads."""
 LEADING = -1
 """In place of a share: what is written needs that this process leads."""
 STALLED_S = 20.0
@@ -51,6 +54,7 @@ class Place(Held):
         self._shares: set[int] = set()
         self._leads = False
         self._changing: dict[str, list[tuple[str, str]]] = {}
+        self._claimed: set[str] = set()
         super().__init__(server, serve=True, wait_s=wait_s, alone=False)
 
     @property
@@ -151,6 +155,25 @@ class Place(Held):
             for kind, name in self._changing.pop(host, []):
                 self._run(f"SELECT pg_advisory_unlock{kind}({CHANGES}, hashtext(%s))", [name])
 
+    def begin(self, name: str) -> bool:
+        """Whether nobody was at work on it. Two names may share a lock; then one of them has to wait."""
+        with self._guard:
+            self._awake()
+            is_free = name not in self._claimed and self._claim(name)
+            if is_free:
+                self._claimed.add(name)
+            return is_free
+
+    def end(self, name: str) -> None:
+        """This process is not at work on it any more. Where the session is lost, the lock is, too."""
+        with self._guard:
+            self._claimed.discard(name)
+            with contextlib.suppress(StoreError):
+                self._run(f"SELECT pg_advisory_unlock({CLAIMS}, hashtext(%s))", [name])
+
+    def _claim(self, name: str) -> bool:
+        return self._run(f"SELECT pg_try_advisory_lock({CLAIMS}, hashtext(%s))", [name])[0][0] is True
+
     def tell(self, word: str) -> None:
         """Have every process that listens hear a word."""
         with self._guard:
@@ -177,6 +200,8 @@ class Place(Held):
         self._shares.clear()
         self._changing.clear()
         self._leads = self._entered = False
+        for name in self._claimed:  # this process is still at work on them
+            self._claim(name)
 
 
 class Ear:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.errors import InputError, StoreError
+from service.history.claims import Claims, OwnClaims
 from service.history.database import Database
 from service.history.pepper import Pepper, new_secret, new_token, parse_token, token_text
 from service.history.store.known_tokens import KnownToken, KnownTokens
@@ -44,8 +45,10 @@ class Claim:
 class AccessWrites(Writing):
     """The transitions of tokens, receivers, deliveries and keys of repeated requests: one transaction each."""
 
-    def __init__(self, database: Database, pepper: Pepper) -> None:
+    def __init__(self, database: Database, pepper: Pepper, claims: Claims | None = None) -> None:
+        """`claims`: who is at work on a key, in whichever process; without them, this process serves alone."""
         super().__init__(database)
+        self._claims = claims or OwnClaims()
         self._pepper = pepper
         self._known = KnownTokens()
 
@@ -169,50 +172,56 @@ class AccessWrites(Writing):
         return True
 
     def claim_key(self, principal: str, key: str, request_digest: str, *, at: datetime) -> Claim:
-        """Begin a request that must not be done twice. Keys are the principal's own and are kept for a day."""
+        """Begin a request that must not be done twice. Keys are the principal's own and are kept for a day. What was
+        claimed and never settled is `new` again once nobody is at work on it: its process ended, or could not write."""
         one = (idempotency_keys.c.principal == principal, idempotency_keys.c.key == key)
-        with self._database.write() as connection:
-            connection.execute(delete(idempotency_keys).where(idempotency_keys.c.at <= at - KEY_LIFETIME))
-            row = connection.execute(select(idempotency_keys).where(*one)).mappings().one_or_none()
-            if row is None:
-                connection.execute(
-                    insert(idempotency_keys).values(
-                        principal=principal,
-                        key=key,
-                        request_digest=request_digest,
-                        status=0,
-                        location="",
-                        body=None,
-                        at=at,
-                    )
-                )
-                return Claim("new")
-        if row["request_digest"] != request_digest:
-            return Claim("other")
-        if row["status"] == 0:
-            return Claim("busy")
-        return Claim("done", row["status"], row["location"], row["body"])
+        begun = {"request_digest": request_digest, "status": 0, "location": "", "body": None, "at": at}
+        is_free, is_new = self._claims.begin(_claimed(principal, key)), False
+        try:
+            with self._database.write() as connection:
+                connection.execute(delete(idempotency_keys).where(idempotency_keys.c.at <= at - KEY_LIFETIME))
+                row = connection.execute(select(idempotency_keys).where(*one)).mappings().one_or_none()
+                claim = _claim_of(row, request_digest, is_free=is_free)
+                if claim.outcome == "new":
+                    connection.execute(delete(idempotency_keys).where(*one))
+                    connection.execute(insert(idempotency_keys).values(principal=principal, key=key, **begun))
+            is_new = claim.outcome == "new"
+        finally:
+            if is_free and not is_new:
+                self._claims.end(_claimed(principal, key))
+        return claim
 
     def settle_key(self, principal: str, key: str, *, status: int, location: str, body: Json) -> None:
         """The claimed request was done and answered so."""
-        with self._database.write() as connection:
-            connection.execute(
-                update(idempotency_keys)
-                .where(idempotency_keys.c.principal == principal, idempotency_keys.c.key == key)
-                .values(status=status, location=location, body=body)
-            )
+        one = (idempotency_keys.c.principal == principal, idempotency_keys.c.key == key)
+        answered = {"status": status, "location": location, "body": body}
+        try:
+            with self._database.write() as connection:
+                connection.execute(update(idempotency_keys).where(*one).values(**answered))
+        finally:
+            self._claims.end(_claimed(principal, key))
 
     def release_key(self, principal: str, key: str) -> None:
         """The claimed request failed: it may be tried again with the same key."""
-        with self._database.write() as connection:
-            connection.execute(
-                delete(idempotency_keys).where(idempotency_keys.c.principal == principal, idempotency_keys.c.key == key)
-            )
+        one = (idempotency_keys.c.principal == principal, idempotency_keys.c.key == key)
+        try:
+            with self._database.write() as connection:
+                connection.execute(delete(idempotency_keys).where(*one))
+        finally:
+            self._claims.end(_claimed(principal, key))
 
-    def release_unsettled_keys(self) -> None:
-        """After a crash: nobody is at work on what was claimed and never settled."""
-        with self._database.write() as connection:
-            connection.execute(delete(idempotency_keys).where(idempotency_keys.c.status == 0))
+
+def _claimed(principal: str, key: str) -> str:
+    return f"{principal} {key}"
+
+
+def _claim_of(row: RowMapping | None, request_digest: str, *, is_free: bool) -> Claim:
+    """`is_free`: nobody else is at work on the key."""
+    if row is None or (row["status"] == 0 and is_free):
+        return Claim("new" if is_free else "busy")
+    if row["request_digest"] != request_digest:
+        return Claim("other")
+    return Claim("busy") if row["status"] == 0 else Claim("done", row["status"], row["location"], row["body"])
 
 
 def _check_token(name: str, scopes: Sequence[Scope], hosts: Sequence[str], lifetime: timedelta) -> None:

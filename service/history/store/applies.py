@@ -8,14 +8,14 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
-from service.errors import InputError
+from service.errors import InputError, WaitsAlready
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import applies, plans, steps
 from service.model.axes import Phase
 from service.model.events import ApplyFinished, ApplyRequested, ApplyStarted
-from service.model.runs import FINISHED, ProbeRecord, StepState, Trigger
+from service.model.runs import ASKED, FINISHED, ProbeRecord, StepState, Trigger
 
 
 class ApplyWrites(Writing):
@@ -35,8 +35,11 @@ class ApplyWrites(Writing):
         may_raise: bool = False,
     ) -> str:
         """An apply is requested; it is Pending until it starts. Returns its id (a ULID), which is also the
-        transaction's id on the host."""
+        transaction's id on the host. WaitsAlready where a person's other request of the host waits: of any number at
+        once, in whichever processes, one is taken."""
         with self._database.write() as connection:
+            if trigger == "request":
+                _refuse_second(connection, host)
             apply_id = self._ulids.new(at)
             connection.execute(
                 insert(applies).values(
@@ -152,6 +155,15 @@ class ApplyWrites(Writing):
             )
             tell(connection, ended, at=at)
         return True
+
+
+def _refuse_second(connection: Connection, host: str) -> None:
+    """Writing transactions come after each other, so between this and the new row there is none."""
+    waits = select(applies.c.id).where(
+        applies.c.host == host, applies.c.phase == "Pending", applies.c.trigger.in_(ASKED)
+    )
+    if waiting := connection.execute(waits.order_by(applies.c.id).limit(1)).scalar():
+        raise WaitsAlready(f"an apply of {host} waits already: {waiting}")
 
 
 def _move(apply_id: str, move: tuple[int, StepState, datetime, str]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import insert, select, update
 
-from service.errors import InputError
+from service.errors import InputError, WaitsAlready
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import drills, hosts
 from service.model.events import DrillFailed, DrillPassed, DrillRequested, DrillStarted
@@ -21,8 +21,12 @@ class DrillWrites(Writing):
     """The transitions of drills: one transaction each."""
 
     def open_drill(self, host: str, *, requested_by: str, at: datetime, reboot: bool = False) -> str:
-        """A drill is requested. Returns its id (a ULID), which is also the transaction's id on the host."""
+        """A drill is requested. Returns its id (a ULID), which is also the transaction's id on the host. WaitsAlready
+        where another one of the host waits: of any number at once, in whichever processes, one is taken."""
         with self._database.write() as connection:
+            waits = select(drills.c.id).where(drills.c.host == host, drills.c.state == "Pending")
+            if waiting := connection.execute(waits.order_by(drills.c.id).limit(1)).scalar():
+                raise WaitsAlready(f"a drill of {host} waits already: {waiting}")
             drill_id = self._ulids.new(at)
             row = {"id": drill_id, "host": host, "requested_by": clean(requested_by), "requested_at": at}
             connection.execute(
