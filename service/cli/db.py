@@ -1,11 +1,15 @@
 """`passerelle db`: the database itself. Works on the state directory."""
 
 from dataclasses import asdict
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
 from service.cli.token import Output, StateDir
+
+if TYPE_CHECKING:
+    from service.model.retention import Keep, TableSize
 
 db = App(name="db", help="Show the size of the service's database, or copy it to a PostgreSQL server.")
 
@@ -45,9 +49,10 @@ def copy(*, state_dir: StateDir = None, output: Output = "table") -> int:
 
 @db.command(name="stats")
 def stats(*, state_dir: StateDir = None, output: Output = "table") -> int:
-    """Show the size of the database: of each table the rows, the bytes with its indexes, and the oldest row.
+    """Show the size of the database, how fast it grows, and when old records are deleted.
 
-    The service may run. All records are read, so a large database takes some seconds.
+    Of each table: the rows, the bytes with its indexes, and the day of the oldest row. Then the new rows for each day
+    of the last week, and until when the oldest row is kept. The service may run. A large file takes some seconds.
 
     Parameters
     ----------
@@ -58,21 +63,56 @@ def stats(*, state_dir: StateDir = None, output: Output = "table") -> int:
     """
     from service.cli.output import show_json, show_table, tell
     from service.cli.state import open_state
-    from service.cli.times import dated
+    from service.clock import SystemClock
+    from service.settings import read_settings, settings_beside
 
+    keep = (settings_beside() if state_dir is None else read_settings(state_dir=state_dir)).keep
     with open_state(state_dir) as history:
-        found = history.sizes()
-    rows: list[dict[str, Any]] = [
-        {"table": one.table, "rows": one.rows, "bytes": one.bytes, "oldest": one.oldest and one.oldest.isoformat()}
-        for one in found.tables
-    ]
+        found = history.sizes(SystemClock().now())
+    rows = [_row(one, keep) for one in found.tables]
+    full_in_days = keep.full_in_days(found.used_bytes, found.bytes_a_day)
     if output == "json":
-        show_json({"kind": found.kind, "file_bytes": found.file_bytes, "free_bytes": found.free_bytes, "tables": rows})
+        figures = {
+            "kind": found.kind, "file_bytes": found.file_bytes, "free_bytes": found.free_bytes,
+            "bytes_a_day": round(found.bytes_a_day), "limit_bytes": keep.size_bytes,
+            "full_in_days": None if full_in_days is None else round(full_in_days, 1),
+        }  # fmt: skip
+        show_json(figures | {"tables": rows})
         return 0
-    shown = [one | {"bytes": _mb(one["bytes"]), "oldest": dated(one["oldest"])} for one in rows]
-    show_table(["table", "rows", "bytes", "oldest"], shown, empty="no table")
+    shown = [
+        one | {"bytes": _mb(one["bytes"]), "oldest": _day(one["oldest"]), "kept until": _day(one["kept_until"])}
+        for one in rows
+    ]
+    show_table(["table", "rows", "bytes", "oldest", "rows_a_day", "kept until"], shown, empty="no table")
     tell(f"{found.kind}: {_mb(found.file_bytes)}, of which {_mb(found.free_bytes)} are free for new records")
+    tell(_when(full_in_days, keep.size_bytes, found.bytes_a_day))
     return 0
+
+
+def _row(one: "TableSize", keep: "Keep") -> dict[str, Any]:
+    """A table as it is shown. Times as in the API."""
+    days = keep.days_of(one.table)
+    until = one.oldest + timedelta(days=days) if one.oldest is not None and days is not None else None
+    return {
+        "table": one.table, "rows": one.rows, "bytes": one.bytes, "oldest": one.oldest and one.oldest.isoformat(),
+        "rows_a_day": None if one.rows_a_day is None else round(one.rows_a_day, 1),
+        "kept_until": until and until.isoformat(),
+    }  # fmt: skip
+
+
+def _when(days: float | None, limit: int, a_day: float) -> str:
+    """When the limit of the size acts, in words."""
+    if days is None:
+        return f"it does not grow; the limit is {_mb(limit)} (PASSERELLE_KEEP_MB)"
+    grows = f"it grows by {_mb(a_day)} a day"
+    if days == 0:
+        return f"{grows} and is over the limit of {_mb(limit)} (PASSERELLE_KEEP_MB): each hour the oldest records go"
+    return f"{grows}; without deletion by age the limit of {_mb(limit)} (PASSERELLE_KEEP_MB) is {days:.0f} days away"
+
+
+def _day(at: str | None) -> str:
+    """The day of a time."""
+    return at[:10] if at else ""
 
 
 def _mb(size: Any) -> str:

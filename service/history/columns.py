@@ -27,6 +27,13 @@ class UtcTime(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + timedelta(microseconds=int(value))
 
 
+class WideNumber(TypeDecorator[int]):
+    """A number of 64 bits."""
+
+    impl = WIDE
+    cache_ok = True
+
+
 class JsonText(TypeDecorator[Any]):
     """Canonical JSON. None is JSON's null, not SQL's. A lone surrogate, which no UTF-8 can hold, becomes `?`."""
 

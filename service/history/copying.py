@@ -18,6 +18,7 @@ from service.errors import StoreError
 from service.history.database import Database
 from service.history.opening import SCHEMA_WAIT_S, Lock, open_file, open_on_server
 from service.history.postgres.server import Server, continue_after
+from service.history.postgres.statements import count_rows
 from service.history.sqlite.file import last_numbers
 from service.history.tables import events
 from service.model.secret import Secret
@@ -58,7 +59,10 @@ def copy_records(path: Path, url: Secret) -> tuple[Copied, ...]:
                     hint="name an empty database in PASSERELLE_DATABASE_URL",
                 )
         numbers = last_numbers(source)
-        return tuple(_copied(source, target, table, numbers.get(table.name, 0)) for table in tables)
+        count_rows(target, on=False)  # the tallies are copied, too
+        copied = tuple(_copied(source, target, table, numbers.get(table.name, 0)) for table in tables)
+        count_rows(target, on=True)
+        return copied
 
 
 def _release(held: list[Lock]) -> None:

@@ -1,6 +1,7 @@
 """An open database, and how it is opened: in a file or on a PostgreSQL server."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -40,9 +41,9 @@ class History:
         """Tell a listener of every event that is written here from now on, once it is on disk. It must be quick."""
         self._database.tell_to(listener)
 
-    def sizes(self) -> Sizes:
-        """How large each table is. Reads all of the database. StoreError."""
-        return sizes(self._database)
+    def sizes(self, at: datetime) -> Sizes:
+        """How large each table is, and how fast it grew in the week before `at`. Reads the whole file. StoreError."""
+        return sizes(self._database, at)
 
     def close(self) -> None:
         """Close the connections, then let go of the locks."""

@@ -9,17 +9,16 @@ Every method blocks; async callers use a thread. Lists are pages, of what `servi
     release_asked(host) sighting(host) sites(…)
 """
 
-from collections import Counter
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, Table, bindparam, func, or_, select, true
 
 from service.history.columns import from_microseconds, microseconds
 from service.history.database import Database
 from service.history.lease_queries import LeaseQueries
-from service.history.reading import columns_of, of_host, ordered, rows_of_hosts, seen_by
+from service.history.reading import columns_of, in_force, of_host, ordered, rows_of_hosts, seen_by
 from service.history.sighting_queries import SightingQueries
 from service.history.site_queries import SiteQueries
 from service.history.tables import (
@@ -30,7 +29,6 @@ from service.history.tables import (
     events,
     hosts,
     latches,
-    leases,
     plans,
     receivers,
     revisions,
@@ -280,30 +278,23 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries):
         return ReceiverSecret(row.name, row.type, Secret(row.secret.encode())) if row else None
 
     def counts(self) -> Counts:
-        """Numbers for the metrics, in one view."""
-        open_ones = select(drift.c.host, drift.c.kind, func.count()).where(drift.c.resolved_at.is_(None))
+        """Numbers for the metrics, in one view. Nothing is counted: there are tallies of what is in force."""
         succeeded = applies.alias()
         newest = select(succeeded.c.id).where(succeeded.c.host == hosts.c.host, succeeded.c.phase == "Succeeded")
         newest = newest.order_by(succeeded.c.id.desc()).limit(1)
         ended_well = select(hosts.c.host, applies.c.ended_at).join_from(
             hosts, applies, applies.c.id == newest.scalar_subquery()
         )
-        begun = select(applies.c.host).where(*_UNDER_WAY)
-        holding = select(latches.c.host, func.count()).where(latches.c.cleared_at.is_(None))
-        held = select(leases.c.host, func.count()).where(leases.c.active)
         published = select(*columns_of(sites, SiteRecord)).order_by(sites.c.host, sites.c.site)
         with self._database.read() as connection:
             standing = connection.execute(select(*columns_of(hosts, HostStatus)).order_by(hosts.c.host)).mappings()
             return Counts(
                 hosts=tuple(HostStatus(**row) for row in standing),
-                drift={
-                    (row[0], row[1]): row[2]
-                    for row in connection.execute(open_ones.group_by(drift.c.host, drift.c.kind))
-                },
-                under_way=dict(Counter(connection.execute(begun).scalars())),
-                latched=_by_name(connection, holding.group_by(latches.c.host)),
-                leases=_by_name(connection, held.group_by(leases.c.host)),
-                succeeded_at=_by_name(connection, ended_well),
+                drift={(row.host, row.kind): row.rows for row in in_force(connection, "open drift")},
+                under_way={row.host: row.rows for row in in_force(connection, "open applies")},
+                latched={row.host: row.rows for row in in_force(connection, "held latches")},
+                leases={row.host: row.rows for row in in_force(connection, "held leases")},
+                succeeded_at={row[0]: row[1] for row in connection.execute(ended_well) if row[1] is not None},
                 sites=tuple(SiteRecord(**row) for row in connection.execute(published).mappings()),
             )
 
@@ -350,10 +341,6 @@ def _applies() -> Select[Any]:
 
 def _drill(row: dict[str, Any]) -> Drill:
     return Drill(**row | {"proofs": tuple(Proof(**proof) for proof in row["proofs"])})
-
-
-def _by_name(connection: Connection, query: Select[Any]) -> dict[str, Any]:
-    return {row[0]: row[1] for row in connection.execute(query) if row[1] is not None}
 
 
 def _revision(row: Any) -> Revision:

@@ -1,11 +1,12 @@
 """What every query is built with: the columns of a value, hosts that may be seen, order and place in a list."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, literal, or_, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, literal, or_, select, true, tuple_
 
+from service.history.tables import tallies
 from service.history.words import selected
 from service.model.listings import Listing
 
@@ -54,3 +55,9 @@ def ordered(query: Select[Any], table: Table, asked: Listing, start: Sequence[An
         after = tuple_(*(literal(value, column.type) for value, column in zip(start, order, strict=True)))
         query = query.where(key < after if asked.is_newest_first else key > after)
     return query.order_by(*(column.desc() if asked.is_newest_first else column for column in order))
+
+
+def in_force(connection: Connection, what: str) -> Iterable[Any]:
+    """The tallies of what is in force now, by host and kind."""
+    query = select(tallies.c.host, tallies.c.kind, tallies.c.rows)
+    return connection.execute(query.where(tallies.c.what == what, tallies.c.day == 0))

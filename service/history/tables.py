@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Index, Table, false, text
 from sqlmodel import Field, SQLModel
 
-from service.history.columns import Compressed, JsonText, UtcTime
+from service.history.columns import Compressed, JsonText, UtcTime, WideNumber
 from service.history.lease_tables import LeaseIntervalRow, LeaseLookRow, LeaseRow
 from service.history.words import NEVER_AGAIN, part_index
 
@@ -282,6 +282,19 @@ class EventRow(SQLModel, table=True):
     detail: Any = Field(sa_type=JsonText)
 
 
+class TallyRow(SQLModel, table=True):
+    """How many rows there are: see `tallying.py`. `day` counts from 1970-01-01 in UTC. It is 0, and a text is empty,
+    where rows are not counted by it. The database writes them itself; none has 0 rows."""
+
+    __tablename__ = "tallies"
+
+    what: str = Field(primary_key=True)
+    day: int = Field(primary_key=True, sa_type=WideNumber)
+    host: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    rows: int = Field(sa_type=WideNumber)
+
+
 class TokenRow(SQLModel, table=True):
     """`digest` is HMAC-SHA256(pepper, secret) in hex; `pepper_id` names the pepper it was made with."""
 
@@ -357,6 +370,7 @@ sightings = _table(SightingRow)
 sites = _table(SiteRow)
 latches = _table(LatchRow)
 events = _table(EventRow)
+tallies = _table(TallyRow)
 tokens = _table(TokenRow)
 receivers = _table(ReceiverRow)
 deliveries = _table(DeliveryRow)

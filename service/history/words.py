@@ -30,6 +30,7 @@ from sqlalchemy.sql.visitors import InternalTraversal
 
 from service.history.postgres import statements as postgres
 from service.history.sqlite import statements as sqlite
+from service.history.tallying import Counter
 
 
 class Words(Protocol):
@@ -51,6 +52,7 @@ class Words(Protocol):
     def file_bytes(self, connection: Connection) -> tuple[int, int]: ...
     def table_bytes(self, connection: Connection) -> Mapping[str, int]: ...
     def give_back(self, connection: Connection) -> int: ...
+    def counting(self, one: Counter) -> list[str]: ...
 
 
 ROOMS: Mapping[str, Words] = {words.DIALECT: words for words in (sqlite, postgres)}

@@ -14,16 +14,38 @@ class Keep:
     event_days: float = 90
     size_bytes: int = 2 << 30
 
+    def days_of(self, table: str) -> float | None:
+        """How many days a table's rows are kept; None for a table that loses none by age."""
+        if table in ("events", "plans"):
+            return self.event_days
+        aged = ("applies", "apply_steps", "drift", "drills", "latches", "lease_intervals", "leases", "revisions")
+        return self.days if table in aged else None
+
+    def full_in_days(self, used_bytes: int, bytes_a_day: float) -> float | None:
+        """In how many days the size is reached; 0 where it is, None where nothing grows."""
+        left = self.size_bytes - used_bytes
+        if left <= 0:
+            return 0.0
+        return left / bytes_a_day if bytes_a_day > 0 else None
+
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """`bytes` of a table with its indexes, None where the database cannot say it. `oldest`: the time of its first row,
-    None where it has none or keeps no time."""
+    """`bytes` of a table with its indexes, None where the database cannot say it. `oldest`: the day of its first row,
+    None where it has none or keeps no time. `rows_a_day`: how many of the last week's rows there are for each day."""
 
     table: str
     rows: int
     bytes: int | None
     oldest: datetime | None
+    rows_a_day: float | None = None
+
+    @property
+    def bytes_a_day(self) -> float | None:
+        """How many bytes they take, where its rows are of about one size."""
+        if self.rows_a_day is None or self.bytes is None or not self.rows:
+            return None
+        return self.rows_a_day * self.bytes / self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +57,16 @@ class Sizes:
     file_bytes: int
     free_bytes: int
     tables: tuple[TableSize, ...]
+
+    @property
+    def used_bytes(self) -> int:
+        """What counts against the limit."""
+        return self.file_bytes - self.free_bytes
+
+    @property
+    def bytes_a_day(self) -> float:
+        """What the last week added to what is kept, for each day."""
+        return sum(one.bytes_a_day or 0 for one in self.tables)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,10 +39,6 @@ revision = "{NEXT}"
 down_revision = "{NOW}"
 
 
-def test_the_newest_revision_is_the_end_of_the_line_of_migrations() -> None:
-    assert ScriptDirectory(str(migrations_folder())).get_heads() == [head()]
-
-
 def upgrade() -> None:
     op.create_table("extras", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("text", sa.String()))
     op.create_index("ix_extras_text", "extras", ["text"])
@@ -122,6 +118,10 @@ def test_the_migrations_make_the_tables_that_the_program_uses(history: History, 
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, SQLModel.metadata) == []
     engine.dispose()
+
+
+def test_the_newest_revision_is_the_end_of_the_line_of_migrations() -> None:
+    assert ScriptDirectory(str(migrations_folder())).get_heads() == [head()]
 
 
 def test_the_revisions_are_one_line_of_numbers() -> None:

@@ -3,9 +3,12 @@
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table
+
+if TYPE_CHECKING:
+    from service.history.tallying import Counter
 
 DIALECT = "postgresql"
 """Its name to SQLAlchemy."""
@@ -35,6 +38,12 @@ _TABLES = """
 SELECT c.relname AS name, pg_total_relation_size(c.oid) AS bytes
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema() AND c.relkind = 'r'
+"""
+
+_TALLYING = """
+SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema() AND left(t.tgname, 6) = 'tally_'
 """
 
 
@@ -79,3 +88,31 @@ def table_bytes(connection: Connection) -> Mapping[str, int]:
 def give_back(connection: Connection) -> int:
     """Nothing to do: the server's autovacuum frees the room of deleted rows for new ones."""
     return 0
+
+
+def counting(one: "Counter") -> list[str]:
+    """The trigger by which a counter follows its table: it is part of whatever statement changes a row. It names no
+    columns, because a column that a trigger names cannot become one that sorts by bytes."""
+    new, old = one.key("NEW"), one.key("OLD")
+    keys = "(what, day, host, kind)"
+    up = f"INSERT INTO tallies AS t VALUES ({new}, 1) ON CONFLICT {keys} DO UPDATE SET rows = t.rows + 1"  # noqa: S608
+    where = f"WHERE {keys} = ({old})"
+    down = f"UPDATE tallies SET rows = rows - 1 {where}; DELETE FROM tallies {where} AND rows = 0;"  # noqa: S608 (ours)
+    same = " AND ".join(f"NEW.{name} IS NOT DISTINCT FROM OLD.{name}" for name in one.columns)
+    body = f"""BEGIN
+IF TG_OP = 'UPDATE' THEN IF {same} THEN RETURN NULL; END IF; END IF;
+IF TG_OP <> 'INSERT' THEN IF {one.holds("OLD")} THEN {down} END IF; END IF;
+IF TG_OP <> 'DELETE' THEN IF {one.holds("NEW")} THEN {up}; END IF; END IF;
+RETURN NULL; END"""
+    return [
+        f"CREATE FUNCTION tally_{one.name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$",
+        f"CREATE TRIGGER tally_{one.name} AFTER INSERT OR UPDATE OR DELETE ON {one.table}"
+        f" FOR EACH ROW EXECUTE FUNCTION tally_{one.name}()",
+    ]
+
+
+def count_rows(connection: Connection, *, on: bool) -> None:
+    """Have no row counted that this transaction writes, and then each again: for rows that have their tallies with
+    them."""
+    for table, trigger in connection.exec_driver_sql(_TALLYING).all():
+        connection.exec_driver_sql(f'ALTER TABLE "{table}" {"ENABLE" if on else "DISABLE"} TRIGGER "{trigger}"')

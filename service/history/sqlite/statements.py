@@ -1,13 +1,16 @@
 """SQL that is different in other databases: selectors, true, numbers of 64 bits, the size of it all."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Connection, Integer, Table
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.type_api import TypeEngine
 
 from service.history.sqlite.file import INCREMENTAL
+
+if TYPE_CHECKING:
+    from service.history.tallying import Counter
 
 AT_ONCE = 500
 """So many pages change their place in one transaction, so that others wait for some milliseconds only."""
@@ -85,6 +88,26 @@ def give_back(connection: Connection) -> int:
     finally:
         cursor.close()
     return going
+
+
+def counting(one: "Counter") -> list[str]:
+    """The triggers by which a counter follows its table: they are part of whatever statement changes a row."""
+    new, old = one.key("NEW"), one.key("OLD")
+    keys = "(what, day, host, kind)"
+    up = f"INSERT INTO tallies VALUES ({new}, 1) ON CONFLICT {keys} DO UPDATE SET rows = rows + 1"  # noqa: S608 (ours)
+    where = f"WHERE {keys} = ({old})"
+    down = f"UPDATE tallies SET rows = rows - 1 {where};\nDELETE FROM tallies {where} AND rows = 0"  # noqa: S608 (ours)
+    is_new, is_old = one.holds("NEW"), one.holds("OLD")
+    made = (
+        ("made", "INSERT", is_new, up),
+        ("gone", "DELETE", is_old, down),
+        ("left", f"UPDATE OF {', '.join(one.columns)}", f"{is_old} AND NOT ({is_new} AND ({new}) IS ({old}))", down),
+        ("came", f"UPDATE OF {', '.join(one.columns)}", f"{is_new} AND NOT ({is_old} AND ({new}) IS ({old}))", up),
+    )
+    return [
+        f"CREATE TRIGGER tally_{one.name}_{name} AFTER {what} ON {one.table} WHEN {when} BEGIN {then}; END"
+        for name, what, when, then in made
+    ]
 
 
 def _number(connection: Connection, pragma: str) -> int:
