@@ -183,7 +183,7 @@ def build(
     parts = Parts(
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
         stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s, STALE_SWEEPS * settings.sweep_s * settings.hints),
-        started_at=clock.now(), hints=listening.kinds,
+        started_at=clock.now(), hints=listening.kinds, branch=source.branch,
     )  # fmt: skip
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
     lifespan = _lifespan(loop, retention, world, listening)

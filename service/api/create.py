@@ -69,6 +69,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
     for room in (hosts, fleet, traces, applies, drills, records, leases, sites, access, health):
         room.add_routes(app, parts)
+    receivers.add_ledger(app, parts)
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def _finish(path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
     for status, response in responses.items():
-        if status.startswith("4"):
+        if status[0] in "45":
             response["content"] = _PROBLEM["content"]
     responses["default"] = _PROBLEM
     if not any(public.fullmatch(path) for public in PUBLIC):

@@ -24,7 +24,7 @@ from service.api.problem import problem
 from service.api.rate import Buckets
 from service.api.values import lacks, scope_needed
 from service.errors import StoreError
-from service.hooks.signature import may_be_signed
+from service.hooks.forges import may_be_signed
 from service.logs import fields
 from service.model.access import Principal
 from service.model.trees import shown

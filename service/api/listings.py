@@ -12,6 +12,7 @@ from service.api.problem import RequestRefused
 from service.api.values import MAX_ID, CommitId, Cursor, HostName, Ip, Limit, Mac, SafeStr, read_cursor
 from service.model.listings import (
     ApplyListing,
+    DeliveryListing,
     DriftListing,
     DrillListing,
     EventListing,
@@ -81,3 +82,4 @@ Events = Annotated[EventListing, Depends(listing(EventListing))]
 Leases = Annotated[LeaseListing, Depends(listing(LeaseListing))]
 LeaseHistory = Annotated[LeaseHistoryListing, Depends(listing(LeaseHistoryListing))]
 Sites = Annotated[SiteListing, Depends(listing(SiteListing))]
+Deliveries = Annotated[DeliveryListing, Depends(listing(DeliveryListing))]

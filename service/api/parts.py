@@ -16,10 +16,11 @@ from service.api.metrics import Metrics
 from service.api.remembered import Remembered
 from service.clock import Clock
 from service.errors import InputError
-from service.model.access import Principal, ReceiverSecret, Token
+from service.model.access import Delivery, DeliveryOutcome, Principal, Receiver, ReceiverSecret, Token
 from service.model.guests import PoolFill
 from service.model.listings import (
     ApplyListing,
+    DeliveryListing,
     DriftListing,
     DrillListing,
     EventListing,
@@ -67,8 +68,8 @@ class Control(Protocol):
         `may_raise`: whoever asks may approve what the operator does not let a commit do on its own."""
         ...
 
-    async def nudge(self, receiver: str) -> None:
-        """Look at the Git source soon; a receiver was informed that it changed."""
+    async def nudge(self, receiver: str, commit: str = "") -> None:
+        """Look at the Git source soon; a receiver was informed that it changed, and that its branch is at `commit`."""
         ...
 
     async def clear_latch(self, host: str, reason: str, by: str) -> int:
@@ -205,7 +206,11 @@ class Reads(Protocol):
 
     def tokens(self) -> tuple[Token, ...]: ...
 
+    def receivers(self) -> tuple[Receiver, ...]: ...
+
     def receiver_secret(self, name: str) -> ReceiverSecret | None: ...
+
+    def deliveries(self, asked: DeliveryListing) -> Page[Delivery]: ...
 
     def counts(self) -> Numbers: ...
 
@@ -235,7 +240,10 @@ class Writes(Protocol):
 
     def revoke_token(self, token_id: str, *, by: str, at: datetime) -> bool: ...
 
-    def record_delivery(self, receiver: str, delivery_id: str, *, outcome: str, at: datetime) -> bool: ...
+    def record_delivery(
+        self, receiver: str, delivery: str, *, outcome: DeliveryOutcome, at: datetime, event: str = "",
+        branch: str = "", commit: str = "", message: str = "",
+    ) -> bool: ...  # fmt: skip
 
     def claim_key(self, principal: str, key: str, request_digest: str, *, at: datetime) -> Claimed: ...
 
@@ -268,7 +276,7 @@ class RequestLimits:
 class Parts:
     """Everything the API works with. `hosts_allowed` are the values of the Host header that are answered, all if empty.
     A host that was not seen for `stale_after_s` is shown as stale, what was seen before `started_at` as of before the
-    restart. `hints(host)` are the kinds of changes that a host reports on its own now."""
+    restart. `hints(host)` are the kinds of changes that a host reports on its own now. `branch` is the source's."""
 
     reads: Reads
     writes: Writes
@@ -281,6 +289,7 @@ class Parts:
     hosts_allowed: tuple[str, ...] = ()
     stale_after_s: float = 300.0
     started_at: datetime | None = None
+    branch: str = ""
     hints: Callable[[str], tuple[str, ...]] = lambda _: ()
 
     def is_before_restart(self, seen_at: datetime | None) -> bool:

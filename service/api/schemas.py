@@ -335,12 +335,6 @@ class Accepted(Answer):
     )
 
 
-class Nudged(Answer):
-    """The delivery was taken; the repository is looked at soon."""
-
-    status: Literal["accepted"] = "accepted"
-
-
 class Token(Answer):
     """A token without its secret."""
 

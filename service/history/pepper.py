@@ -5,6 +5,7 @@
 The database holds HMAC-SHA256(pepper, secret). A fast digest is right for 256 random bits; slow ones are for passwords.
 """
 
+import base64
 import hashlib
 import hmac
 import os
@@ -94,6 +95,11 @@ def parse_token(text: bytes) -> tuple[str, bytes] | None:
 def new_secret() -> str:
     """A receiver's secret: 43 letters, 256 bits."""
     return _letters(43)
+
+
+def new_signing_token() -> str:
+    """A receiver's secret in the form of Standard Webhooks: `whsec_` and 32 bytes in base64. It is a password, too."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _letters(count: int) -> str:

@@ -5,7 +5,7 @@ Every method blocks; async callers use a thread. Lists are pages, of what `servi
     hosts(…) host(name) name_now(old) drift(…) plan(id) current_plan(host) plan_digests(host, prefix) applies(…)
     apply(id) unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) rewrite(before, commit)
     leases(…) lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host)
-    base(host) tokens() receivers() receiver_secret(name) counts() waiting_apply(host) waiting_drill(host)
+    base(host) tokens() receivers() receiver_secret(name) deliveries(…) counts() waiting_apply(host) waiting_drill(host)
     release_asked(host) sighting(host) sites(…)
 """
 
@@ -19,6 +19,7 @@ from service.history.columns import from_microseconds, microseconds
 from service.history.database import Database
 from service.history.lease_queries import LeaseQueries
 from service.history.reading import columns_of, in_force, of_host, ordered, rows_of_hosts, seen_by
+from service.history.receiver_queries import ReceiverQueries
 from service.history.sighting_queries import SightingQueries
 from service.history.site_queries import SiteQueries
 from service.history.tables import (
@@ -30,7 +31,6 @@ from service.history.tables import (
     hosts,
     latches,
     plans,
-    receivers,
     revisions,
     rewrites,
     sites,
@@ -38,7 +38,7 @@ from service.history.tables import (
     tokens,
 )
 from service.history.waiting_queries import WaitingQueries
-from service.model.access import Receiver, ReceiverSecret, Token
+from service.model.access import Token
 from service.model.events import OF_PEOPLE, HostRenamed
 from service.model.listings import (
     EVERY_HOST,
@@ -67,7 +67,6 @@ from service.model.runs import (
     Revision,
     RevisionState,
 )
-from service.model.secret import Secret
 from service.model.sites.records import SiteRecord
 from service.model.sources import Rewrite
 
@@ -90,7 +89,7 @@ class Counts:
     sites: tuple[SiteRecord, ...] = ()
 
 
-class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries):
+class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, ReceiverQueries):
     """Everything that can be read: each call one consistent view, frozen values out."""
 
     def __init__(self, database: Database) -> None:
@@ -265,17 +264,6 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries):
         """Every token, newest first, without anything secret."""
         rows = self._all(select(*columns_of(tokens, Token)).order_by(tokens.c.created_at.desc(), tokens.c.id), dict)
         return tuple(Token(**row | {"scopes": tuple(row["scopes"]), "hosts": tuple(row["hosts"])}) for row in rows)
-
-    def receivers(self) -> tuple[Receiver, ...]:
-        """Every receiver by name, without its secret."""
-        return self._all(select(*columns_of(receivers, Receiver)).order_by(receivers.c.name), Receiver)
-
-    def receiver_secret(self, name: str) -> ReceiverSecret | None:
-        """What a call to a receiver is checked against."""
-        query = select(receivers).where(receivers.c.name == name)
-        with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        return ReceiverSecret(row.name, row.type, Secret(row.secret.encode())) if row else None
 
     def counts(self) -> Counts:
         """Numbers for the metrics, in one view. Nothing is counted: there are tallies of what is in force."""

@@ -322,17 +322,34 @@ class ReceiverRow(SQLModel, table=True):
     type: str
     secret: str
     created_at: datetime = Field(sa_type=UtcTime)
+    old_secret: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    old_until: datetime | None = Field(default=None, sa_type=UtcTime)
+    events: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "[]"})
+    branches: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "[]"})
+    suspended: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    suspended_by: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class DeliveryRow(SQLModel, table=True):
     __tablename__ = "deliveries"
-    __table_args__ = (Index("ix_deliveries_id", "receiver", "delivery_id", unique=True),)
+    __table_args__ = (
+        Index("ix_deliveries_delivery", "receiver", "delivery", unique=True),
+        Index("ix_deliveries_receiver", "receiver", "id"),
+        Index("ix_deliveries_outcome", "outcome", "id"),
+        Index("ix_deliveries_both", "receiver", "outcome", "id"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     receiver: str
-    delivery_id: str
+    delivery: str
     at: datetime = Field(sa_type=UtcTime)
     outcome: str
+    event: str
+    branch: str
+    commit: str
+    message: str
+    repeats: int
+    last_at: datetime = Field(sa_type=UtcTime)
 
 
 class IdempotencyRow(SQLModel, table=True):

@@ -11,7 +11,9 @@ from service.model.secret import Secret
 Scope = Literal["read", "plan", "apply", "approve", "tokens", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
-ReceiverType = Literal["github", "generic"]
+ReceiverType = Literal[
+    "github", "gitlab", "gitea", "forgejo", "gogs", "bitbucket", "bitbucket-server", "generic"
+]  # fmt: skip
 RECEIVER_TYPES: tuple[ReceiverType, ...] = get_args(ReceiverType)
 
 _SELECTOR = re.compile(r"[a-z0-9*?._-]{1,64}")
@@ -74,17 +76,62 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A webhook's address and how its calls prove themselves."""
+    """A webhook's address and how its calls prove themselves.
+
+    `events` and `branches` are those that are obeyed: the pushes of its type and the source's branch where they are
+    empty. `suspended` is the reason why nothing is taken now. The secret before the last rotation is good until
+    `old_until`.
+    """
 
     name: str
     type: ReceiverType
     created_at: datetime
+    events: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
+    suspended: str = ""
+    suspended_by: str = ""
+    old_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverSecret:
-    """What a call to a receiver is checked against."""
+    """What a call to a receiver is checked against. `old` is the secret before the last rotation, until `old_until`."""
 
-    name: str
-    type: ReceiverType
+    receiver: Receiver
     secret: Secret
+    old: Secret | None = None
+
+    @property
+    def name(self) -> str:
+        """The receiver's name."""
+        return self.receiver.name
+
+    def secrets(self, now: datetime) -> tuple[Secret, ...]:
+        """Those that are good now, the newest first."""
+        until = self.receiver.old_until
+        return (self.secret, self.old) if self.old is not None and until is not None and now < until else (self.secret,)
+
+
+DeliveryOutcome = Literal["accepted", "ping", "other-event", "other-branch", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A call to a receiver and what came of it.
+
+    accepted: the source was fetched soon after. ping: the forge tries the address. other-event, other-branch: not one
+    that the receiver obeys. refused: it did not prove itself; `message` says what was missing. `repeats` is how often
+    it came again, `last_at` when it came last. `event`, `branch` and `commit` are what it said of itself.
+    """
+
+    id: int
+    receiver: str
+    delivery: str
+    at: datetime
+    outcome: DeliveryOutcome
+    event: str
+    branch: str
+    commit: str
+    message: str
+    repeats: int
+    last_at: datetime

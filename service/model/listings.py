@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
+from service.model.access import DeliveryOutcome
 from service.model.axes import Health, Phase, Reachability, SiteWord, SyncState, Weight
 
 Key = tuple[str | int, ...]
@@ -113,6 +114,18 @@ class RevisionListing(Listing):
     order = ("fetched_at", "id")
     key = (int, int)
     newest_first = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryListing(Listing):
+    """Calls to receivers, the newest first."""
+
+    newest_first = True
+
+    receiver: str = field(default="", metadata=_by("text", "Only those to this receiver"))
+    outcome: DeliveryOutcome | Literal[""] = field(
+        default="", metadata=_by(DeliveryOutcome, "Only those of which this came")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,15 @@ class Rewrite:
     at: datetime
 
 
+def head_of(fetched: Fetched) -> str:
+    """The commit at which a fetch found the branch; empty where it found none."""
+    match fetched:
+        case Unchanged(commit=commit) | Advanced(commit=commit) | Rewound(new=commit):
+            return commit
+        case _:
+            return ""
+
+
 def state_of(fetched: Fetched) -> SourceState:
     """The word for what a fetch found."""
     match fetched:

@@ -9,6 +9,7 @@ from service.model.digests import FULL
 from service.model.events import ReconcileAsked
 from service.model.plans import Plan
 from service.model.runs import HostStatus
+from service.reconcile.doorbell import Doorbell
 from service.reconcile.ports import HostQueue, Memory, Record
 from service.reconcile.round import Rounds
 from service.reconcile.watching import Watcher
@@ -29,6 +30,7 @@ class Control:
         self._memory = memory
         self._clock = clock
         self._look = look
+        self._bell = Doorbell(clock, look, lambda: watcher.head)
         self._not_known = not_known
 
     async def reconcile(self, host: str, by: str) -> None:
@@ -112,9 +114,9 @@ class Control:
             )
         return prefix
 
-    async def nudge(self, receiver: str) -> None:
-        """Look at the source soon."""
-        self._look()
+    async def nudge(self, receiver: str, commit: str = "") -> None:
+        """Look at the source soon: a receiver was informed that its branch is at `commit`, if that was said."""
+        self._bell.ring(commit)
 
     async def accept_rewrite(self, commit: str, reason: str, by: str) -> str:
         """Follow a history that was rewritten, from this commit on. Returns its whole name."""

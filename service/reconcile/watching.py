@@ -22,6 +22,7 @@ from service.model.sources import (
     SourceStanding,
     SourceState,
     Unchanged,
+    head_of,
     state_of,
 )
 from service.model.states import Json
@@ -58,7 +59,8 @@ class Wanted:
 
 
 class Watcher:
-    """Follows one branch. `wanted` is the last good revision; it changes only by `look`."""
+    """Follows one branch. `wanted` is the last good revision; it changes only by `look`. `head` is the commit at which
+    the last fetch found the branch."""
 
     def __init__(
         self, revisions: Revisions, record: Record, memory: Memory, kinds: Sequence[Kind], clock: Clock,
@@ -77,6 +79,7 @@ class Watcher:
         self.wanted = Wanted()
         self.findings: tuple[Finding, ...] = ()
         self.last_fetch_s: float | None = None
+        self.head = ""
         self._is_resumed = False
         self._standing = SourceStanding()
         self._rewound: Rewound | None = None
@@ -128,6 +131,7 @@ class Watcher:
             last = await asyncio.to_thread(self._followed_from, accepted)
             fetched = await asyncio.to_thread(self._revisions.fetch, last, in_force=accepted)
             self._rewound = fetched if isinstance(fetched, Rewound) else None
+            self.head = head_of(fetched) or self.head
             match fetched:
                 case Unchanged(commit=commit) if is_in_force and commit == accepted:
                     await self._quiet()

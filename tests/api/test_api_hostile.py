@@ -230,7 +230,8 @@ async def test_what_a_host_calls_its_things_is_answered_whatever_it_is(world: Wo
 
 
 async def hook(world: World, secret: str, body: bytes, **headers: str) -> int:
-    signed = {"X_Hub_Signature_256": signature(secret, body), "X_GitHub_Delivery": "d-1"} | headers
+    signed = {"X_Hub_Signature_256": signature(secret, body), "X_GitHub_Delivery": "d-1", "X_GitHub_Event": "push"}
+    signed |= headers
     sent = {name.replace("_", "-"): value.encode("latin-1") for name, value in signed.items() if value != "none"}
     return (await world.ask("POST", "/hooks/gh", token="", content=body, headers=sent)).status_code
 

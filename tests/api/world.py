@@ -103,9 +103,9 @@ class Desk:
             at=self.clock.now(),
         )
 
-    async def nudge(self, receiver: str) -> None:
+    async def nudge(self, receiver: str, commit: str = "") -> None:
         self._fail()
-        self.asked.append(("nudge", receiver))
+        self.asked.append(("nudge", receiver, commit) if commit else ("nudge", receiver))
 
     async def clear_latch(self, host: str, reason: str, by: str) -> int:
         self._fail()
@@ -216,6 +216,7 @@ class World:
             self.clock,
             limits=limits or RequestLimits(requests_burst=10_000, failures_burst=1_000),
             hosts_allowed=hosts_allowed,
+            branch="main",
         )
         history.tell_to(self.parts.metrics.told)
         self.app: FastAPI = app_of(self.parts)

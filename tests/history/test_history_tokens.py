@@ -121,7 +121,7 @@ def test_a_receivers_secret_is_told_once_and_never_printed(history: History, now
     secret = history.store.add_receiver("gh", "github", by="local", at=now)
     known = history.queries.receiver_secret("gh")
     assert known is not None
-    assert (known.secret, known.type) == (Secret(secret.encode()), "github")
+    assert (known.secret, known.receiver.type) == (Secret(secret.encode()), "github")
     assert secret not in repr(known)
     with pytest.raises(InputError, match="already"):
         history.store.add_receiver("gh", "generic", by="local", at=now)

@@ -13,8 +13,8 @@ drills.py    open_drill  start_drill  finish_drill
 leases.py    seen_leases
 sightings.py keep_sighting
 sites.py     seen_sites
-access.py    create_token  revoke_token  authenticate  recognise  add_receiver  remove_receiver  record_delivery
-             claim_key  settle_key  release_key
+access.py    create_token  revoke_token  authenticate  recognise  claim_key  settle_key  release_key
+receivers.py add_receiver  remove_receiver  rotate_receiver  suspend_receiver  resume_receiver  record_delivery
 retention.py forget  kept
 writing.py   add_event
 """
@@ -26,6 +26,7 @@ from service.history.store.drills import DrillWrites
 from service.history.store.fleet import FleetWrites
 from service.history.store.hosts import HostWrites
 from service.history.store.leases import LeaseWrites
+from service.history.store.receivers import ReceiverWrites
 from service.history.store.retention import RetentionWrites
 from service.history.store.sightings import SightingWrites
 from service.history.store.sites import SiteWrites
@@ -33,7 +34,7 @@ from service.history.store.sites import SiteWrites
 
 class Store(
     HostWrites, FleetWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, SightingWrites, SiteWrites,
-    AccessWrites,
+    AccessWrites, ReceiverWrites,
     RetentionWrites,
 ):  # fmt: skip
     """Everything that can be written, from all of the files here."""

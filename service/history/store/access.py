@@ -1,6 +1,6 @@
-"""Writes about who may do what: tokens, receivers, deliveries, keys of repeated requests.
+"""Writes about who may do what: tokens, keys of repeated requests.
 
-Events: `token.created`, `token.revoked`, `receiver.added`, `receiver.removed`.
+Events: `token.created`, `token.revoked`.
 """
 
 import hmac
@@ -15,18 +15,17 @@ from sqlalchemy.exc import IntegrityError
 from service.errors import InputError, StoreError
 from service.history.claims import Claims, OwnClaims
 from service.history.database import Database
-from service.history.pepper import Pepper, new_secret, new_token, parse_token, token_text
+from service.history.pepper import Pepper, new_token, parse_token, token_text
 from service.history.store.known_tokens import KnownToken, KnownTokens
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import deliveries, idempotency_keys, receivers, tokens
-from service.model.access import RECEIVER_TYPES, SCOPES, Principal, ReceiverType, Scope, is_name, is_selector
-from service.model.events import ReceiverAdded, ReceiverRemoved, TokenCreated, TokenRevoked
+from service.history.tables import idempotency_keys, tokens
+from service.model.access import SCOPES, Principal, Scope, is_name, is_selector
+from service.model.events import TokenCreated, TokenRevoked
 from service.model.states import Json
 
 LIFETIME_DEFAULT = timedelta(days=90)
 LIFETIME_MAX = timedelta(days=366)
 LAST_USED_EVERY = timedelta(minutes=1)
-KEPT_DELIVERIES = 10_000
 KEY_LIFETIME = timedelta(hours=24)
 
 
@@ -43,7 +42,7 @@ class Claim:
 
 
 class AccessWrites(Writing):
-    """The transitions of tokens, receivers, deliveries and keys of repeated requests: one transaction each."""
+    """The transitions of tokens and of keys of repeated requests: one transaction each."""
 
     def __init__(self, database: Database, pepper: Pepper, claims: Claims | None = None) -> None:
         """`claims`: who is at work on a key, in whichever process; without them, this process serves alone."""
@@ -132,44 +131,6 @@ class AccessWrites(Writing):
                 connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_at=at))
         except StoreError:
             return  # reading continues while the disk is full; the next use writes it
-
-    def add_receiver(self, name: str, type_: ReceiverType, *, by: str, at: datetime) -> str:
-        """Make a receiver and return its secret, to be given to the forge. InputError if the name is bad or taken."""
-        if not is_name(name):
-            raise InputError(f"{clean(name)!r} is not a receiver's name", hint="small letters, digits, . - _")
-        if type_ not in RECEIVER_TYPES:
-            raise InputError(f"no receiver type {clean(type_)!r}", hint=f"one of {', '.join(RECEIVER_TYPES)}")
-        secret = new_secret()
-        try:
-            with self._database.write() as connection:
-                connection.execute(insert(receivers).values(name=name, type=type_, secret=secret, created_at=at))
-                tell(connection, ReceiverAdded(by=clean(by), called=name), at=at)
-        except IntegrityError:
-            raise InputError(f"there is a receiver {name} already", hint=f"passerelle receiver remove {name}") from None
-        return secret
-
-    def remove_receiver(self, name: str, *, by: str, at: datetime) -> bool:
-        """The receiver takes no calls from now on. False if there is none of this name."""
-        with self._database.write() as connection:
-            changed = connection.execute(delete(receivers).where(receivers.c.name == name))
-            if changed.rowcount:
-                tell(connection, ReceiverRemoved(by=clean(by), called=name), at=at)
-        return changed.rowcount > 0
-
-    def record_delivery(self, receiver: str, delivery_id: str, *, outcome: str, at: datetime) -> bool:
-        """A call that proved itself. False if this delivery was seen before. The newest 10,000 are kept."""
-        with self._database.write() as connection:
-            seen = select(deliveries.c.id).where(
-                deliveries.c.receiver == receiver, deliveries.c.delivery_id == clean(delivery_id)
-            )
-            if connection.execute(seen).first() is not None:
-                return False
-            connection.execute(
-                insert(deliveries).values(receiver=receiver, delivery_id=clean(delivery_id), at=at, outcome=outcome)
-            )
-            newest = connection.execute(select(func.max(deliveries.c.id))).scalar_one()
-            connection.execute(delete(deliveries).where(deliveries.c.id <= newest - KEPT_DELIVERIES))
-        return True
 
     def claim_key(self, principal: str, key: str, request_digest: str, *, at: datetime) -> Claim:
         """Begin a request that must not be done twice. Keys are the principal's own and are kept for a day. What was

@@ -12,7 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.model.events.access import ReceiverAdded, ReceiverRemoved, TokenCreated, TokenRevoked
+from service.model.events.access import (
+    ReceiverAdded,
+    ReceiverRemoved,
+    ReceiverResumed,
+    ReceiverRotated,
+    ReceiverSuspended,
+    TokenCreated,
+    TokenRevoked,
+)
 from service.model.events.changes import (
     ApplyAgain,
     ApplyFinished,
@@ -94,7 +102,9 @@ def _declared(kind: type[Happened]) -> dict[str, type[Happened]]:
 DECLARED: Mapping[str, type[Happened]] = _declared(Happened)
 """Every event that there is, by name."""
 
-OF_PEOPLE = (TokenCreated, TokenRevoked, ReceiverAdded, ReceiverRemoved)
+OF_PEOPLE = (
+    TokenCreated, TokenRevoked, ReceiverAdded, ReceiverRemoved, ReceiverRotated, ReceiverSuspended, ReceiverResumed,
+)  # fmt: skip
 """Events about who may do what: only for who sees every host."""
 
 
@@ -152,6 +162,9 @@ __all__ = [
     "PlanMade",
     "ReceiverAdded",
     "ReceiverRemoved",
+    "ReceiverResumed",
+    "ReceiverRotated",
+    "ReceiverSuspended",
     "ReconcileAsked",
     "RevisionAccepted",
     "RevisionRefused",

@@ -64,3 +64,31 @@ class ReceiverRemoved(_OfReceiver):
 
     name = "receiver.removed"
     done = "removed"
+
+
+class ReceiverRotated(_OfReceiver):
+    """It has a new secret; the one before is good for a while."""
+
+    name = "receiver.rotated"
+    done = "rotated the secret of"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiverSuspended(_OfReceiver):
+    """Its calls are turned away for now."""
+
+    name = "receiver.suspended"
+    done = "suspended"
+
+    why: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"{self.by} suspended the receiver {self.called}: {self.why}"
+
+
+class ReceiverResumed(_OfReceiver):
+    """Its calls are taken again."""
+
+    name = "receiver.resumed"
+    done = "resumed"
