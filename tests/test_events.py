@@ -90,6 +90,9 @@ def everything(history: History) -> None:
     text = store.create_token("ci", scopes=("read",), by="ann", at=at)
     store.revoke_token(text.removeprefix("psr_").partition(".")[0], by="ann", at=at)
     store.add_receiver("forge", "github", by="ann", at=at)
+    store.rotate_receiver("forge", by="ann", at=at)
+    store.suspend_receiver("forge", "the forge moves", by="ann", at=at)
+    store.resume_receiver("forge", by="ann", at=at)
     store.remove_receiver("forge", by="ann", at=at)
 
 

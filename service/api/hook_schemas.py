@@ -31,7 +31,7 @@ class Receiver(Answer):
 
 
 class Delivery(Answer):
-    """A call to a receiver. `event`, `branch` and `commit` are what it said of itself."""
+    """A call to a receiver. `event`, `branch` and `commit` are as the forge reported them."""
 
     id: int
     receiver: str

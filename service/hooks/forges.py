@@ -4,9 +4,9 @@
     FORGES["gitea"].told(call) -> Told                         what it says; a hint, and never what is fetched
     may_be_signed(headers) -> bool                             whether it is worth while to read the body at all
 
-Sources: GitHub "Validating webhook deliveries" and "Webhook events and payloads"; GitLab "Webhooks" and its merge
-request 230944 (signing tokens); Gitea and Forgejo "Webhooks"; Gogs "Webhooks"; Bitbucket Cloud "Manage webhooks" and
-"Event payloads"; Bitbucket Data Center "Event payload". Gitea and Forgejo also send the headers of GitHub and of Gogs.
+Sources: GitHub "Validating webhook deliveries" and "Webhook events and payloads". GitLab "Webhooks" and its merge
+request 230944 (signing tokens). Gitea, Forgejo and Gogs "Webhooks". Bitbucket Cloud "Manage webhooks" and "Event
+payloads". Bitbucket Data Center "Event payload". Gitea and Forgejo also send the headers of GitHub and of Gogs.
 """
 
 import json

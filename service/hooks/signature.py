@@ -43,7 +43,7 @@ class Call:
 
 
 class Proof(Protocol):
-    """One way in which a call can prove that it knows the secret. `headers` are where it is, as people write them."""
+    """How a call can prove that it knows the secret. `headers` are where it is, as people write them."""
 
     @property
     def headers(self) -> tuple[str, ...]: ...

@@ -121,7 +121,7 @@ class Delivery:
 
     accepted: the source was fetched soon after. ping: the forge tries the address. other-event, other-branch: not one
     that the receiver obeys. refused: it did not prove itself; `message` says what was missing. `repeats` is how often
-    it came again, `last_at` when it came last. `event`, `branch` and `commit` are what it said of itself.
+    it came again, `last_at` when it came last. `event`, `branch` and `commit` are as the forge reported them.
     """
 
     id: int

@@ -115,7 +115,7 @@ class Control:
         return prefix
 
     async def nudge(self, receiver: str, commit: str = "") -> None:
-        """Look at the source soon: a receiver was informed that its branch is at `commit`, if that was said."""
+        """Look at the source soon. `commit` is where its branch is, as the forge reported; empty where it did not."""
         self._bell.ring(commit)
 
     async def accept_rewrite(self, commit: str, reason: str, by: str) -> str:

@@ -29,7 +29,7 @@ class Doorbell:
         self._commit = ""
 
     def ring(self, commit: str = "") -> None:
-        """Look soon. `commit` is where the branch is said to be; empty where nobody said it."""
+        """Look soon. `commit` is where the branch is, as the forge reported; empty where it did not."""
         self._commit = commit
         if self._resting is not None and not self._resting.done():
             self._is_rung = True

@@ -51,6 +51,8 @@ SCOPE_OF = {
     ("GET", "/api/v1/hosts/{host}/pools"): "read",
     ("GET", "/api/v1/hosts/{host}/leases/{ip}/patch"): "read",
     ("GET", "/api/v1/events"): "read",
+    ("GET", "/api/v1/receivers"): "read",
+    ("GET", "/api/v1/deliveries"): "read",
     ("GET", "/api/v1/tokens"): "tokens",
     ("DELETE", "/api/v1/tokens/{token_id}"): "tokens",
     ("GET", "/metrics"): "read",

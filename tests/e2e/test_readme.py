@@ -94,10 +94,12 @@ def test_questions_about_packets(field: Field, story: Story) -> None:
 
 
 def test_receivers_come_and_go(field: Field) -> None:
-    secret, listed, gone = run_all(field, "test_receivers_come_and_go")
+    secret, listed, calls, rotated, *rest = run_all(field, "test_receivers_come_and_go")
     assert len(secret.strip()) > 20
+    assert len(rotated.strip()) > 20
+    assert rotated != secret
     assert "forge" in listed
-    assert gone == ""
+    assert [calls, *rest] == [""] * 4
     assert "forge" not in field.run("receiver", "list", "-o", "json").stdout.decode()
 
 

@@ -94,16 +94,22 @@ def test_bad_signatures_are_turned_away_and_a_good_one_is_answered_by_a_look(
     assert deliver(field, "github", {"X-Hub-Signature-256": good}, BODY + b" ") == 401
     watched.wait_rounds()
     assert commit not in [r["commit"] for r in field.items("revisions?limit=20")]
-    assert deliver(field, "github", {"X-Hub-Signature-256": good}) == 202
+    assert deliver(field, "github", {"X-Hub-Signature-256": good, "X-GitHub-Event": "push"}) == 202
     assert repository.revision(commit)["state"] == "accepted"
     field.wait_for(lambda: watched.status()["observed_commit"] == commit, "the host is compared with it", timeout_s=20)
     assert evidence(watched.host) == before
 
 
 def test_what_a_delivery_says_is_not_believed(watched: Story, secrets: dict[str, bytes]) -> None:
-    body = json.dumps({"ref": "refs/heads/other", "after": "0" * 40, "repository": {"url": "file:///etc"}}).encode()
+    body = json.dumps({"ref": "refs/heads/main", "after": "0" * 40, "repository": {"url": "file:///etc"}}).encode()
     commit = watched.push(watched.spec(sync="observe", cache_size=301), "the truth is in the source")
-    assert deliver(watched.field, "github", {"X-Hub-Signature-256": sign(secrets["github"], body)}, body) == 202
+    headers: dict[str, str | bytes] = {"X-GitHub-Event": "push", "X-GitHub-Delivery": "one"}
+    for branch, again in (("other", "other-branch"), ("main", "accepted"), ("main", "duplicate")):
+        said = body.replace(b"main", branch.encode())
+        signed = headers | {"X-Hub-Signature-256": sign(secrets["github"], said), "X-GitHub-Delivery": branch}
+        assert deliver(watched.field, "github", signed, said) == 202
+        newest = watched.field.get("deliveries?limit=1")["items"][0]
+        assert (newest["outcome"], newest["repeats"]) == (again, 0) if again != "duplicate" else ("accepted", 1)
     assert Repository(watched.field).revision(commit)["state"] == "accepted"
 
 

@@ -22,6 +22,7 @@ from service.history.tables import events
 from service.model.listings import (
     LISTINGS,
     ApplyListing,
+    DeliveryListing,
     DriftListing,
     DrillListing,
     EventListing,
@@ -36,7 +37,8 @@ from service.model.listings import (
 from tests.state_folders import made
 
 GROWING = (
-    "events", "drift", "plans", "applies", "apply_steps", "drills", "latches", "revisions", "leases", "lease_intervals"
+    "events", "drift", "plans", "applies", "apply_steps", "drills", "latches", "revisions", "leases", "lease_intervals",
+    "deliveries",
 )  # fmt: skip
 IN_FORCE = (
     "ix_drift_open", "ix_drift_open_id", "ix_drift_open_kind", "ix_plans_current", "ix_applies_open", "ix_drills_open",
@@ -51,7 +53,7 @@ START = {int: 1, str: "x"}
 LISTS: dict[type[Listing], str] = {
     HostListing: "hosts", DriftListing: "drift", ApplyListing: "applies", DrillListing: "drills",
     RevisionListing: "revisions", EventListing: "events", LeaseListing: "leases",
-    LeaseHistoryListing: "lease_history", SiteListing: "sites",
+    LeaseHistoryListing: "lease_history", SiteListing: "sites", DeliveryListing: "deliveries",
 }  # fmt: skip
 ONE: dict[str, dict[str, Any]] = {
     "host": {"name": "pve1"}, "name_now": {"old": "pve1"}, "generation": {"host": "pve1"}, "plan": {"plan_id": "p"},
@@ -147,7 +149,7 @@ def test_no_list_looks_through_what_it_does_not_return(history: History, now: da
     more = {"now": now} if kind is LeaseListing else {}
     seen = 0
     for listing in asked(kind):
-        sees_all = "*" in listing.visible or kind in (RevisionListing, HostListing, SiteListing)
+        sees_all = "*" in listing.visible or kind in (RevisionListing, HostListing, SiteListing, DeliveryListing)
         whole = {"newest", "after", "resolved", "at"} | ({"active"} if "at" in listing.asked else set())
         is_whole = not set(listing.asked) - whole and sees_all
         for plan in plans.of(partial(read, listing, **more)):

@@ -106,12 +106,12 @@ class ReceiverWrites(Writing):
         """A call to a receiver. False if this delivery was seen before; then its repetition is counted. The newest
         10,000 are kept."""
         told = {"event": clean(event), "branch": clean(branch), "commit": clean(commit), "message": clean(message)}
-        values = {"receiver": receiver, "delivery": clean(delivery), "at": at, "outcome": outcome, "repeats": 0, "last_at": at}
+        values = {"receiver": receiver, "delivery": clean(delivery), "outcome": outcome, "repeats": 0}
         try:
             with self._database.write() as connection:
                 if _again(connection, receiver, clean(delivery), at):
                     return False
-                connection.execute(insert(deliveries).values(values | told))
+                connection.execute(insert(deliveries).values(values | told, at=at, last_at=at))
                 newest = connection.execute(select(func.max(deliveries.c.id))).scalar_one()
                 connection.execute(delete(deliveries).where(deliveries.c.id <= newest - KEPT_DELIVERIES))
         except IntegrityError:  # another process recorded it a moment ago
