@@ -58,7 +58,7 @@ def claim(store: Store, key: str, at: datetime) -> bool:
 
 
 def delivery(store: Store, number: str, at: datetime) -> bool:
-    return store.record_delivery("forge", number, outcome="nudged", at=at)
+    return store.record_delivery("forge", number, outcome="accepted", at=at)
 
 
 @pytest.mark.parametrize("ask", [apply, drill, claim, delivery])

@@ -20,7 +20,7 @@ class Host:
     def __post_init__(self) -> None:
         self.hints = Hints(self.add, self.clock, observe_s=OBSERVE_S)
 
-    def add(self, _name: str, *, after_s: float = 0) -> None:
+    def add(self, name: str, *, after_s: float = 0) -> None:
         due_s = self.clock.monotonic_s() + after_s
         self.due_s = due_s if self.due_s is None else min(self.due_s, due_s)
 
