@@ -45,6 +45,12 @@ def call(host: Host, *words: str, give: Any = None, peer: int = 1) -> dict[str, 
     return answer
 
 
+def begin(host: Host, given: dict[str, Any]) -> None:
+    """Begin a transaction that has to be applied; otherwise the whole answer is in the failure, with its cause."""
+    answer = call(host, "begin", give=given)
+    assert answer["state"] == "applied", answer
+
+
 def soon_s() -> int:
     """A deadline that comes soon, and not before the steps are done."""
     return round(grown_s(5))
@@ -65,8 +71,7 @@ def armed_disk(lab: Lab, suite: str) -> str:
     host.write(FILE, host_file().content, mode=0o700)
     drill = {**document(host, 60), "id": "01JC0000000000000000000000", "generation": 1}
     drill.update(steps=[], blobs={})
-    begun = call(host, "begin", give=drill)
-    assert begun["state"] == "applied", begun
+    begin(host, drill)
     assert call(host, "confirm", drill["id"], peer=2)["state"] == "confirmed"
     host.keep_disk("armed")
     return "armed"
@@ -120,7 +125,7 @@ def document(host: Host, timeout_s: int) -> dict[str, Any]:
 
 def test_the_timer_brings_the_old_network_back(armed_host: Host) -> None:
     before = armed_host.sh(LOOK)
-    assert call(armed_host, "begin", give=document(armed_host, soon_s()))["state"] == "applied"
+    begin(armed_host, document(armed_host, soon_s()))
     assert armed_host.sh(LOOK) != before
     armed_host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=15)
     journal = call(armed_host, "status", ID)["journals"][0]
@@ -133,7 +138,7 @@ def test_the_timer_brings_the_old_network_back(armed_host: Host) -> None:
 def test_a_killed_rollback_of_the_timer_is_started_again(armed_host: Host) -> None:
     before = armed_host.sh(LOOK)
     armed_host.write("/run/passerelle-test", b"restore-file\n")
-    assert call(armed_host, "begin", give=document(armed_host, soon_s()))["state"] == "applied"
+    begin(armed_host, document(armed_host, soon_s()))
     armed_host.sh("while ! test -e /run/passerelle-point; do sleep 0.05; done", timeout_s=20)
     armed_host.sh(
         "rm /run/passerelle-test; systemctl kill -s SIGKILL $(systemctl list-units --plain --no-legend -t service "
@@ -147,7 +152,7 @@ def test_a_killed_rollback_of_the_timer_is_started_again(armed_host: Host) -> No
 @pytest.mark.parametrize("cut", ["reboot", "power_cut"])
 def test_a_boot_brings_the_old_network_back(armed_host: Host, cut: str) -> None:
     before = armed_host.sh(LOOK)
-    assert call(armed_host, "begin", give=document(armed_host, 300))["state"] == "applied"
+    begin(armed_host, document(armed_host, 300))
     getattr(armed_host, cut)()
     armed_host.wait_until_up(60)
     verified = call(armed_host, "status", ID, "--verify")
@@ -157,7 +162,7 @@ def test_a_boot_brings_the_old_network_back(armed_host: Host, cut: str) -> None:
 
 def test_a_killed_rollback_at_boot_is_finished_before_the_network_starts(armed_host: Host) -> None:
     before = armed_host.sh(LOOK)
-    assert call(armed_host, "begin", give=document(armed_host, 300))["state"] == "applied"
+    begin(armed_host, document(armed_host, 300))
     armed_host.write("/var/lib/passerelle/test-stop-at", b"boot-restore-file\n")
     armed_host.power_cut(wait=False)
     wait_for(lambda: b"boot" in read_if_there(armed_host, "/run/passerelle-point"), "the boot's rollback", 60)
@@ -188,7 +193,7 @@ def test_the_power_goes_in_the_middle_of_the_steps(armed_host: Host) -> None:
 
 @pytest.mark.every_suite(full=True)
 def test_a_confirmation_over_a_new_connection_keeps_the_new_network(armed_host: Host) -> None:
-    assert call(armed_host, "begin", give=document(armed_host, 60))["state"] == "applied"
+    begin(armed_host, document(armed_host, 60))
     assert call(armed_host, "confirm", ID)["reason"] == "same-connection"
     assert call(armed_host, "confirm", ID, peer=2)["state"] == "confirmed"
     assert "198.51.100.99/24" in armed_host.sh("ip -br addr")
@@ -230,7 +235,7 @@ def woke(host: Host) -> dict[str, float]:
 def test_no_storm_of_reloads_moves_the_deadline(armed_host: Host, what: str) -> None:
     before = armed_host.sh(LOOK)
     with storm(armed_host, what):
-        assert call(armed_host, "begin", give=document(armed_host, 2 * soon_s()))["state"] == "applied"
+        begin(armed_host, document(armed_host, 2 * soon_s()))
         armed_host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=60)
     late_s = woke(armed_host)
     assert set(late_s) == {"watch", "expire"}
@@ -252,7 +257,7 @@ def test_no_storm_of_reloads_moves_the_deadline(armed_host: Host, what: str) -> 
     ],
 )
 def test_one_waker_is_enough(armed_host: Host, blow: str, comes: set[str]) -> None:
-    assert call(armed_host, "begin", give=document(armed_host, 60))["state"] == "applied"
+    begin(armed_host, document(armed_host, 60))
     assert call(armed_host, "extend", ID, str(soon_s()))["state"] == "applied", "both wakers are moved"
     armed_host.sh(blow)
     armed_host.sh("while test -e /var/lib/passerelle/armed; do sleep 0.1; done", timeout_s=60)
@@ -298,7 +303,7 @@ def test_a_change_that_takes_the_boot_unit_along_is_undone_with_words(armed_host
 def test_a_change_that_an_earlier_version_armed_is_taken_over(armed_host: Host, end: str) -> None:
     armed_host.write(FILE, earlier_version(), mode=0o700)
     before = armed_host.sh(LOOK)
-    assert call(armed_host, "begin", give=document(armed_host, 300))["state"] == "applied"
+    begin(armed_host, document(armed_host, 300))
     armed_host.write(FILE, host_file().content, mode=0o700)
     assert [proof["told"] for proof in call(armed_host, "prove", ID)["proofs"] if not proof["ok"]] == []
     if end == "confirm":
