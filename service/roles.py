@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, cast
 
-from service.api.server import serve
+from service.api.create import create_probes
+from service.api.server import answer_beside, serve
 from service.api.values import share_the_processor
 from service.app import GRACE_S, STOP_S, Outside, Service, Shared, build
 from service.clock import SystemClock
@@ -24,6 +25,7 @@ from service.logs import fields, log_event, log_to
 from service.model.retention import Keep, Kept
 from service.model.secret import Secret
 from service.reconcile.following import Following, Unled
+from service.reconcile.leading import Leading
 from service.reconcile.member import Member, OwnQueue, key_of
 from service.reconcile.ports import Record
 from service.reconcile.queue import Queue
@@ -126,7 +128,7 @@ class Answering(Process):
 
 
 class Worker(Process):
-    """`--role worker`: works on the hosts of the shares that it holds. It serves no API."""
+    """`--role worker`: works on the hosts of the shares that it holds. It serves no API but its health."""
 
     def __init__(self, settings: Settings, url: Secret, history: History, world: Outside | None = None) -> None:
         super().__init__(settings, url, history)
@@ -139,7 +141,9 @@ class Worker(Process):
         self._moved = asyncio.Event()
         self.member = Member(
             self.place, self.shares, self.queue, self.service.watcher, self.service.rounds, history.queries, self.clock,
-            look=self.service.loop.look_now, close=self.service.hosts.close, moved=lambda _: self._moved.set(),
+            look=self.service.loop.look_now, close=self.service.hosts.close,
+            leading=Leading(self.place, self.service.watcher, history.queries, self.clock),
+            moved=lambda _: self._moved.set(),
         )  # fmt: skip
         history.store.may_begin = self.member.refuse_old
 
@@ -158,7 +162,7 @@ class Worker(Process):
         try:
             async with running(
                 self.member.run(), self._receive(), self.jobs.take_over(), retention.run(),
-                heard(self.ear, self.service.loop.look_now), self._stopping.wait(),
+                heard(self.ear, self.service.loop.look_now), self._stopping.wait(), *self._probes(),
             ) as tasks:  # fmt: skip
                 ended, _ = await asyncio.wait({*tasks, working}, return_when=asyncio.FIRST_COMPLETED)
                 for one in ended:  # one that failed ends the process, and whoever started it starts another
@@ -170,6 +174,11 @@ class Worker(Process):
             await self.service.listening.close()
             await self.service.world.close()
             await self.wakes.close()
+
+    def _probes(self) -> list[Coroutine[Any, Any, object]]:
+        """/livez, /readyz and /metrics, where the operator wants them."""
+        address, port = self.settings.listen, self.settings.health_port
+        return [answer_beside(create_probes(self.service.parts), address, port)] if port else []
 
     def stop(self) -> None:
         """Begin nothing any more, and end once what is under way has ended."""

@@ -51,6 +51,10 @@ class Settings(BaseModel):
         default="all",
         description="all | api | worker: what this process does of the service; several need PostgreSQL",
     )
+    health_port: int = Field(
+        default=0, ge=0, le=65535,
+        description="port of a worker's /livez, /readyz and /metrics, on the address of PASSERELLE_LISTEN; 0: none",
+    )  # fmt: skip
     workers: int = Field(default=8, ge=1, le=256, description="hosts worked on at once")
     keep_days: float = Field(
         default=365, ge=1, le=36500,

@@ -41,6 +41,13 @@ def create_app(parts: Parts, *, lifespan: Any = None) -> FastAPI:
     return app
 
 
+def create_probes(parts: Parts) -> FastAPI:
+    """What a process answers that serves no API: /livez, /readyz, and /metrics with a token."""
+    app = without_routes(parts)
+    health.add_probes(app, parts)
+    return app
+
+
 def without_routes(parts: Parts, *, lifespan: Any = None) -> FastAPI:
     """The application with all that is before its routes. It answers each request that gets so far with 404."""
     app = FastAPI(

@@ -14,6 +14,12 @@ from service.errors import PasserelleError
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
     """/livez, /readyz, /metrics, /openapi.json and /docs."""
+    add_probes(app, parts)
+    _add_descriptions(app)
+
+
+def add_probes(app: FastAPI, parts: Parts) -> None:
+    """/livez, /readyz and /metrics, which a process has that serves no API, too."""
 
     @app.get("/livez", operation_id="livez", summary="Is the process alive", tags=["health"])
     async def livez() -> health_schemas.Live:
@@ -55,6 +61,8 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         )  # fmt: skip
         return Response(page, media_type=metrics.CONTENT_TYPE)
 
+
+def _add_descriptions(app: FastAPI) -> None:
     @app.get("/openapi.json", operation_id="openapi", summary="This description", tags=["health"])
     async def openapi(who: Reader) -> dict[str, object]:
         return app.openapi()

@@ -1,6 +1,7 @@
 """Serving the application over HTTP/1.1: uvicorn, and the deadlines and bounds that it has not.
 
     serve(app, "127.0.0.1", 8765)     returns when the process is instructed to stop
+    await answer_beside(app, "127.0.0.1", 8766)     until cancelled, in an event loop that runs something else
 
 A client has `header_s` for the whole header of a request, `body_s` for its body, and `reader_s` to read an answer that
 does not fit into the socket. Then the connection is closed. One that continues sending a body after it was answered has
@@ -9,6 +10,7 @@ does not fit into the socket. Then the connection is closed. One that continues 
 
 import asyncio
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -199,6 +201,28 @@ def _ended_by(number: signal.Signals) -> Iterator[None]:
         signal.signal(number, before)
 
 
+class _Beside(uvicorn.Server):
+    """uvicorn's server in a process whose signals are somebody else's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def answer_beside(app: ASGIApp, address: str, port: int) -> None:
+    """Answer until cancelled, in the event loop of a program that does something else. InputError as in `serve`."""
+    config, sockets = _bound(app, address, port, grace_s=1, limits=Deadlines(), lifespan="off")
+    server = _Beside(config)
+    serving = asyncio.ensure_future(server.serve(sockets))
+    try:
+        await asyncio.shield(serving)
+    finally:
+        server.should_exit = True
+        await asyncio.wait([serving])
+        for one in sockets:
+            one.close()
+
+
 def serve(
     app: ASGIApp,
     address: str,
@@ -212,7 +236,22 @@ def serve(
     called at once, from a signal's handler. InputError where the address cannot be used or the process may open too few
     files.
     """
-    limits = deadlines or Deadlines()
+    config, sockets = _bound(app, address, port, grace_s=grace_s, limits=deadlines or Deadlines(), lifespan="on")
+    server = _Server(config, on_stop)
+    try:
+        with _ended_by(signal.SIGTERM):
+            server.run(sockets=sockets)
+    except KeyboardInterrupt:
+        return
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _bound(
+    app: ASGIApp, address: str, port: int, *, grace_s: int, limits: Deadlines, lifespan: Literal["on", "off"]
+) -> tuple[uvicorn.Config, list[socket.socket]]:
+    """How uvicorn serves the application, and the sockets that it accepts from."""
     crowd = Crowd(connection_cap(allow_descriptors()))
     # The event loop's own clock, which is this one too (asyncio.BaseEventLoop.time).
     try:
@@ -231,7 +270,7 @@ def serve(
         http=protocol,  # type: ignore[arg-type]  # called with keywords only, as a class would be
         loop="asyncio",
         ws="none",
-        lifespan="on",
+        lifespan=lifespan,
         log_config=None,  # uvicorn's lines go where all lines go
         log_level="warning",
         access_log=False,
@@ -242,12 +281,4 @@ def serve(
         timeout_graceful_shutdown=grace_s,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
-    server = _Server(config, on_stop)
-    try:
-        with _ended_by(signal.SIGTERM):
-            server.run(sockets=sockets)
-    except KeyboardInterrupt:
-        return
-    finally:
-        for one in sockets:
-            one.close()
+    return config, sockets

@@ -13,6 +13,7 @@ from typing import Protocol
 from service.clock import Clock
 from service.errors import HostRefused, StoreError
 from service.reconcile import shares as sharing
+from service.reconcile.leading import Leading
 from service.reconcile.ports import HostQueue, Memory
 from service.reconcile.shares import Shares
 from service.reconcile.watching import Wanted
@@ -36,6 +37,8 @@ class Place(sharing.Place, Protocol):
     def end_round(self) -> None: ...
 
     def lead(self) -> bool: ...
+
+    def resign(self) -> bool: ...
 
     def begin_change(self, host: str, alone: Iterable[str], through: Iterable[str]) -> bool: ...
 
@@ -172,7 +175,7 @@ class Member:
     def __init__(
         self, place: Place, shares: Shares, queue: OwnQueue, watcher: Following, rounds: Remembered, memory: Memory,
         clock: Clock, *, look: Callable[[], None], close: Callable[[str], Awaitable[None]],
-        moved: Callable[[frozenset[int]], None] = lambda _: None,
+        leading: Leading, moved: Callable[[frozenset[int]], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._place = place
         self._shares = shares
@@ -184,6 +187,8 @@ class Member:
         self._look = look
         self._close = close
         self._moved = moved
+        self._leading = leading
+        self._is_behind = False
         self._again_s = -AGAIN_S
         self._loop: asyncio.AbstractEventLoop | None = None
         self._left: set[str] = set()
@@ -218,8 +223,8 @@ class Member:
 
     async def keep(self) -> None:
         """See who runs, and take or leave hosts. StoreError."""
-        moved = await self._shares.keep(lambda: self._queue.running)
-        if await asyncio.to_thread(self._place.lead):
+        moved = await self._shares.keep(lambda: self._queue.running, stands_back=await self._stands_back())
+        if await asyncio.to_thread(self._leading.keep, has_others=self._shares.has_others):
             await self._lead()
         if not (moved.gained or moved.lost):
             return
@@ -233,6 +238,15 @@ class Member:
             if self._shares.share_of(name) in moved.gained:
                 await self._rounds.recall(name, wanted)
                 self._queue.add(name)
+
+    async def _stands_back(self) -> bool:
+        """Whether a newer revision is in force that cannot be read from here: then nothing of it can be done here."""
+        newest = await asyncio.to_thread(self._memory.newest_revision, "accepted") if self._leading.is_blind else None
+        is_behind = newest is not None and newest.commit != self._watcher.wanted.commit
+        if is_behind and not self._is_behind:
+            logger.warning("a newer revision is in force that this process cannot read: others get its hosts")
+        self._is_behind = is_behind
+        return is_behind
 
     async def _lead(self) -> None:
         """What this process follows is in force for all. If it is not recorded as that, this process did not lead when

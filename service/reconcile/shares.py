@@ -32,6 +32,8 @@ class Place(Protocol):
 
     def enter(self) -> bool: ...
 
+    def leave(self) -> None: ...
+
     def live(self) -> frozenset[int]: ...
 
     def hold(self, shares: Iterable[int]) -> frozenset[int]: ...
@@ -84,10 +86,16 @@ class Shares:
         """Whether this process works on the host."""
         return self.share_of(host) in self.mine
 
-    async def keep(self, busy: Callable[[], Collection[str]]) -> Moved:
-        """See who runs, and hold what falls to this process. `busy()` are the hosts that it works on: their shares are
-        let go when that has ended. StoreError; then it holds what it held, as far as the server knows."""
-        await asyncio.to_thread(self._place.enter)
+    @property
+    def has_others(self) -> bool:
+        """Whether another process takes part."""
+        return bool(self._seen_s.keys() - {self._place.number})
+
+    async def keep(self, busy: Callable[[], Collection[str]], *, stands_back: bool = False) -> Moved:
+        """See who runs, and hold what falls to this process: nothing where it `stands_back` and another one takes part.
+        `busy()` are the hosts that it works on: their shares are let go when that has ended. StoreError; then it holds
+        what it held, as far as the server knows."""
+        await asyncio.to_thread(self._place.leave if stands_back and self.has_others else self._place.enter)
         live = await asyncio.to_thread(self._place.live)
         now_s, before = self._clock.monotonic_s(), self.mine
         if self._session != self._place.session:  # the others may have lost theirs, too, and be at work nevertheless
@@ -99,7 +107,7 @@ class Shares:
             lost_all = frozenset()
         self._seen_s |= dict.fromkeys(live, now_s)
         self._seen_s = {number: at_s for number, at_s in self._seen_s.items() if now_s - at_s <= GRACE_S}
-        wanted = spread(frozenset({*self._seen_s, self._place.number}))[self._place.number]
+        wanted = self._falls_here(stands_back=stands_back)
         self.mine = before & wanted
         self._leaving |= before - wanted
         await self._let_go(wanted, busy)
@@ -108,6 +116,11 @@ class Shares:
         if session == self._place.session == self._session:
             self.mine = held & wanted
         return Moved(self.mine - before, lost_all | before - self.mine)
+
+    def _falls_here(self, *, stands_back: bool) -> frozenset[int]:
+        if stands_back and self.has_others:
+            return frozenset()
+        return spread(frozenset({*self._seen_s, self._place.number}))[self._place.number]
 
     async def _let_go(self, wanted: Collection[int], busy: Callable[[], Collection[str]]) -> None:
         self._leaving -= set(wanted)

@@ -232,6 +232,10 @@ class Watcher:
         """The next look follows the last revision on record, reads it again, and records what it finds."""
         self._is_resumed = True
 
+    def follow_up(self, said: str) -> None:
+        """This process leads from now on. `said` is what is recorded as wrong with the source; empty: nothing is."""
+        self._said = said
+
     def _followed_from(self, accepted: str | None) -> str | None:
         """The commit that the branch has to descend from: the last accepted one, or one that a person let follow it."""
         newest = self._memory.newest_revision("accepted")

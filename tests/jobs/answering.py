@@ -59,6 +59,23 @@ class Api:
             return False
 
 
+def token_of(fleet: Fleet, folder: Path) -> str:
+    """A token that may do everything, with the pepper of this state folder."""
+    with open_history(folder / "passerelle.sqlite", url=Secret(fleet.url.encode())) as history:
+        return str(
+            history.store.create_token(
+                "ann", scopes=SCOPES, hosts=["*"], lifetime=timedelta(days=1), by="ann", at=datetime.now(UTC)
+            )
+        )
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def answering(fleet: Fleet, name: str = "api") -> Iterator[Api]:
     """A process that answers. All of a fleet have one pepper."""
@@ -67,14 +84,9 @@ def answering(fleet: Fleet, name: str = "api") -> Iterator[Api]:
     pepper = fleet.folder / "token.pepper"
     if pepper.exists():
         shutil.copy2(pepper, folder)
-    with open_history(folder / "passerelle.sqlite", url=Secret(fleet.url.encode())) as history:
-        token = history.store.create_token(
-            "ann", scopes=SCOPES, hosts=["*"], lifetime=timedelta(days=1), by="ann", at=datetime.now(UTC)
-        )  # fmt: skip
+    token = token_of(fleet, folder)
     shutil.copy2(folder / "token.pepper", pepper)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "FIELD_SOURCE": str(fleet.forge.path), "FIELD_POLL_S": str(LONG_S)}
     command: list[str | Path] = [
         sys.executable, "-m", "tests.safety.worker_process", folder, fleet.url, fleet.folder / "field", "api", str(port)
@@ -82,7 +94,7 @@ def answering(fleet: Fleet, name: str = "api") -> Iterator[Api]:
     with (fleet.folder / "log").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
     try:
-        api = Api(port, str(token), process)
+        api = Api(port, token, process)
         wait_for(api.lives, "the API", 60)
         yield api
     finally:

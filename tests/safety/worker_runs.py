@@ -52,6 +52,9 @@ class Fleet:
     threads: int = 8
     sync: str = "auto"
     version: int = 0
+    sources: dict[int, Path] = field(default_factory=dict)
+    """Where a worker has a repository of its own name, which a test may break."""
+    health_ports: dict[int, int] = field(default_factory=dict)
     running: "dict[int, subprocess.Popen[bytes]]" = field(default_factory=dict)
     started: int = 0
 
@@ -76,9 +79,11 @@ class Fleet:
 
     def start(self, number: int) -> None:
         self.started += 1
+        source = self.sources.get(number, self.forge.path)
         environment = {
-            **os.environ, "FIELD_SOURCE": str(self.forge.path), "FIELD_OBSERVE_S": str(self.observe_s),
+            **os.environ, "FIELD_SOURCE": str(source), "FIELD_OBSERVE_S": str(self.observe_s),
             "FIELD_POLL_S": str(self.poll_s), "FIELD_WORKERS": str(self.threads),
+            "FIELD_HEALTH_PORT": str(self.health_ports.get(number, 0)),
         }  # fmt: skip
         command = [
             sys.executable, "-m", "tests.safety.worker_process", self.folder / f"worker{number}", self.url,

@@ -3,7 +3,7 @@
     place.enter()                it takes part from now on, under a number of its own
     place.live()                 the numbers of all that take part; it also shows others that this process still runs
     place.hold({3, 7})           of these shares of the hosts, those that this process holds alone now
-    place.lead()                 whether this process does what is done once for all
+    place.lead()                 whether this process does what is done once for all; `resign` lets another one
     place.begin_round(3)         a round of a host in this share: whatever is written in it needs the share
     place.begin_change(...)      whether nobody else changes this host, or one that it is reached through
     place.begin("a key")         whether nobody else is at work on it: `service.history.claims.Claims`
@@ -84,6 +84,14 @@ class Place(Held):
                 self._entered = self._run(f"SELECT pg_try_advisory_lock({PLACES}, {self.number})")[0][0] is True
             return self._entered
 
+    def leave(self) -> None:
+        """Take part no more, until `enter`: others may have what falls to this process."""
+        with self._guard:
+            self._awake()
+            if self._entered:
+                self._entered = False
+                self._run(f"SELECT pg_advisory_unlock({PLACES}, {self.number})")
+
     def live(self) -> frozenset[int]:
         """Who takes part and runs."""
         with self._guard:
@@ -119,6 +127,15 @@ class Place(Held):
             if not self._leads:
                 self._leads = self._run(f"SELECT pg_try_advisory_lock({MARK}, {LEADS})")[0][0] is True
             return self._leads
+
+    def resign(self) -> bool:
+        """Let another process lead; whether this one did. What was begun as the leader is not written any more."""
+        with self._guard:
+            self._awake()
+            did, self._leads = self._leads, False
+            if did:
+                self._run(f"SELECT pg_advisory_unlock({MARK}, {LEADS})")
+            return did
 
     def begin_lead(self) -> bool:
         """The same, as far as it is known without a query. What this task or thread writes next needs it."""
