@@ -26,6 +26,7 @@ MIGRATE = "tests/cli/test_migrate.py"
 ADOPT_LAB = "tests/adopt/test_adopt_lab.py"
 RUNNERS = {
     "$ deploy/demo": ("tests/run", "deploy/demo --once"),
+    "$ deploy/compose/secrets": ("tests/test_compose.py", "test_the_secrets_are_made_once"),
     "$ tests/mutation/run": ("tests/run", "tests/mutation/run"),
     "$ tests/run": (".ci/run", "tests/run"),
     "$ deploy/lock": (HERE, "test_the_locks_hold_what_is_needed_and_name_no_place"),
