@@ -208,9 +208,9 @@ class Forgetting:
         self._store = store
         self._leads = leads
 
-    def forget(self, keep: Keep, *, at: datetime, pressure: int = 0) -> dict[str, int]:
+    def forget(self, keep: Keep, past: dict[str, Any], *, at: datetime, pressure: int = 0) -> dict[str, int]:
         """Nothing where another process does it."""
-        return self._store.forget(keep, at=at, pressure=pressure) if self._leads() else {}
+        return self._store.forget(keep, past, at=at, pressure=pressure) if self._leads() else {}
 
     def give_back(self) -> int:
         """How many pages went back to the disk; 0 where another process does it."""

@@ -59,6 +59,14 @@ class Database:
             with connection.begin():
                 yield connection
 
+    @contextmanager
+    def upkeep(self) -> Iterator[Connection]:
+        """A transaction that changes no record, so that nobody waits for it. StoreError if there is no database now."""
+        with _in_our_words(), self._engine.connect() as plain:
+            connection = plain.execution_options(upkeep=True)
+            with connection.begin():
+                yield connection
+
     def state(self) -> int | None:
         """A number that is higher once anything was written to the database, by whoever; None where that is not known
         now. Never waits."""

@@ -19,7 +19,7 @@ class LeaseRow(SQLModel, table=True):
         Index("ix_leases_mac", "mac", "ip_order", "host"),
         Index("ix_leases_host", "host", "ip_order", "mac"),
         Index("ix_leases_name", "name", "ip_order", "host", "mac"),
-        part_index("ix_leases_gone", "last_seen", where="active = {no}"),
+        part_index("ix_leases_gone", "last_seen", "host", "mac", "ip", where="active = {no}"),
         part_index("ix_leases_held", "host", where="active = {yes}"),
         part_index("ix_leases_active", "ip_order", "host", "mac", where="active = {yes}"),
     )

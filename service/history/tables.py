@@ -114,6 +114,7 @@ class PlanRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_plans_host", "host", "id"),
         Index("ix_plans_digest", "host", "digest"),
+        Index("ix_plans_commit", "commit"),
         part_index("ix_plans_current", "host", where="state = 'current'"),
     )
 
@@ -135,6 +136,7 @@ class ApplyRow(SQLModel, table=True):
         Index("ix_applies_host_phase", "host", "phase", "id"),
         Index("ix_applies_commit", "commit", "id"),
         Index("ix_applies_desired", "host", "desired_digest", "id"),
+        Index("ix_applies_plan", "plan_id"),
         part_index("ix_applies_open", "id", where="ended_at IS NULL"),
     )
 
@@ -174,6 +176,7 @@ class DrillRow(SQLModel, table=True):
     __tablename__ = "drills"
     __table_args__ = (
         Index("ix_drills_host", "host", "id"),
+        Index("ix_drills_host_state", "host", "state", "id"),
         part_index("ix_drills_open", "host", "id", where="ended_at IS NULL"),
     )
 
@@ -251,6 +254,9 @@ class LatchRow(SQLModel, table=True):
     __table_args__ = (
         part_index("ix_latches_open", "host", "desired_digest", unique=True, where="cleared_at IS NULL"),
         part_index("ix_latches_host", "host", "id", where="cleared_at IS NULL"),
+        Index("ix_latches_of_host", "host", "desired_digest"),
+        Index("ix_latches_apply", "apply_id"),
+        part_index("ix_latches_cleared", "cleared_at", where="cleared_at IS NOT NULL"),
     )
 
     id: int | None = Field(default=None, primary_key=True)

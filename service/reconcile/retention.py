@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from service.clock import Clock
 from service.errors import StoreError
@@ -26,7 +26,7 @@ JUMP_S = 600.0
 class Forgetting(Protocol):
     """The store's part of it; blocks."""
 
-    def forget(self, keep: Keep, *, at: datetime, pressure: int = 0) -> dict[str, int]: ...
+    def forget(self, keep: Keep, past: dict[str, Any], *, at: datetime, pressure: int = 0) -> dict[str, int]: ...
 
     def give_back(self) -> int: ...
 
@@ -90,9 +90,12 @@ class Retention:
         return deleted
 
     async def _pass(self, pressure: int, deleted: dict[str, int]) -> None:
-        while gone := await asyncio.to_thread(self._store.forget, self._keep, at=self._clock.now(), pressure=pressure):
+        past: dict[str, Any] = {}
+        at = self._clock.now()
+        while gone := await asyncio.to_thread(self._store.forget, self._keep, past, at=at, pressure=pressure):
             for table, count in gone.items():
-                deleted[table] = deleted.get(table, 0) + count
+                if count:
+                    deleted[table] = deleted.get(table, 0) + count
             await self._clock.sleep(PAUSE_S)
 
     async def _tell(self, deleted: dict[str, int]) -> None:

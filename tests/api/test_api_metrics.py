@@ -77,7 +77,7 @@ async def test_applies_are_counted_by_host_from_their_request_on(world: World) -
     found = await numbers(world)
     assert [of(found, "apply_total", host="pve1", result=one) for one in ("ok", "rolled_back", "failed")] == [2, 1, 0]
     assert of(found, "apply_total", host="pve2", result="ok") is None
-    assert world.history.store.forget(Keep(days=1, event_days=1, size_bytes=1 << 30), at=NOW + timedelta(days=900))
+    assert world.history.store.forget(Keep(days=1, event_days=1, size_bytes=1 << 30), {}, at=NOW + timedelta(days=900))
     assert of(await numbers(world), "apply_total", host="pve1", result="ok") == 2
     world.history.store.orphan_host("pve1", at=NOW)
     assert of(await numbers(world), "apply_total", host="pve1", result="ok") is None

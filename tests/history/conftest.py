@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.history import History
+from tests import explained
 from tests.state_folders import NAME, Patterns, in_both_kinds
 
 
@@ -26,3 +27,11 @@ def path(tmp_path: Path) -> Path:
 def history(database: str, patterns: Patterns, tmp_path: Path) -> Iterator[History]:
     with patterns.opened(database, tmp_path / "state") as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def no_scans() -> Iterator[None]:
+    """No statement that the service sends in a test looks through a table that grows."""
+    explained.watch()
+    yield
+    assert explained.found() == []

@@ -149,7 +149,7 @@ def test_of_two_names_with_a_state_each_the_new_one_holds(history: History, now:
     assert history.store.rename_host("pve1", "pve9", at=now + 2 * MINUTE)
     alone = ("hosts", "bases", "sightings", "releases", "lease_looks", "leases", "latches", "sites")
     one_each = dict.fromkeys(alone, 1)
-    assert rows(history, "pve9") == both | one_each | {"events": both["events"] + 1}
+    assert rows(history, "pve9") == both | one_each | {"events": both["events"] + 1, "tallies": 3}
     assert set(rows(history, "pve1").values()) == {0}
     queries = history.queries
     status = queries.host("pve9")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Table, func, insert, select
@@ -44,7 +45,8 @@ def count(history: History, table: Table) -> int:
 
 
 def forget_all(history: History, at: datetime, keep: Keep = KEEP, pressure: int = 0) -> None:
-    while history.store.forget(keep, at=at, pressure=pressure):
+    past: dict[str, Any] = {}
+    while history.store.forget(keep, past, at=at, pressure=pressure):
         pass
 
 
@@ -147,7 +149,8 @@ def test_it_goes_in_small_batches(history: History, now: datetime) -> None:
         rows = [{"at": now - timedelta(days=99), "type": "t", "host": "", "text": "x", "detail": {}}] * (3 * BATCH + 5)
         connection.execute(insert(events), rows)
     batches = []
-    while gone := history.store.forget(KEEP, at=now):
+    past: dict[str, Any] = {}
+    while gone := history.store.forget(KEEP, past, at=now):
         batches.append(gone["events"])
     assert batches == [BATCH] * 3 + [5]
 
@@ -156,7 +159,7 @@ def test_what_finds_nothing_writes_nothing(history: History, now: datetime) -> N
     """Looking for old rows takes no right to write, so it never makes anybody wait."""
     one_day(history, now, 1)
     with history.store._database.write():
-        assert history.store.forget(KEEP, at=now) == {}
+        assert history.store.forget(KEEP, {}, at=now) == {}
 
 
 def test_while_it_deletes_a_writer_waits_for_milliseconds(history: History, now: datetime) -> None:
@@ -164,9 +167,10 @@ def test_while_it_deletes_a_writer_waits_for_milliseconds(history: History, now:
         rows = [{"at": now - timedelta(days=99), "type": "t", "host": "", "text": "x" * 500, "detail": {}}] * 20_000
         connection.execute(insert(events), rows)
     worst_s = 0.0
+    past: dict[str, Any] = {}
     while True:
         began_s = time.thread_time()
-        gone = history.store.forget(KEEP, at=now)
+        gone = history.store.forget(KEEP, past, at=now)
         worst_s = max(worst_s, time.thread_time() - began_s)
         if not gone:
             break
@@ -226,7 +230,7 @@ def test_a_database_that_cannot_be_written_is_tried_again(history: History) -> N
         asked = 0
         enough: Callable[[], object]
 
-        def forget(self, keep: Keep, *, at: datetime, pressure: int = 0) -> dict[str, int]:
+        def forget(self, keep: Keep, past: dict[str, Any], *, at: datetime, pressure: int = 0) -> dict[str, int]:
             self.asked += 1
             if self.asked == 3:
                 self.enough()

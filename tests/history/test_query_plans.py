@@ -7,7 +7,6 @@ many, however long the history is.
 
 import inspect
 import itertools
-import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
@@ -34,17 +33,10 @@ from service.model.listings import (
     SiteListing,
     filters_of,
 )
+from tests import explained
+from tests.explained import faults
 from tests.state_folders import made
 
-GROWING = (
-    "events", "drift", "plans", "applies", "apply_steps", "drills", "latches", "revisions", "leases", "lease_intervals",
-    "deliveries",
-)  # fmt: skip
-IN_FORCE = (
-    "ix_drift_open", "ix_drift_open_id", "ix_drift_open_kind", "ix_plans_current", "ix_applies_open", "ix_drills_open",
-    "ix_latches_open", "ix_latches_host", "ix_leases_held", "ix_leases_active",
-)  # fmt: skip
-OF_ONE = ("(ip_order=?", "ix_lease_intervals_name (name=? AND from_at<?)")
 SAMPLES: dict[str, Any] = {
     "host": "pve1", "text": "dev", "mac": "bc:24:11:00:00:01", "ip": "10.10.10.9", "commit": "c" * 40, "id": 7,
     "flag": True, "either": True, "time": datetime.fromisoformat("2026-03-01T12:00:00+00:00"),
@@ -102,28 +94,6 @@ class Plans:
     def _hear(self, _c: object, _cursor: object, statement: str, values: Any, *_rest: object) -> None:
         if statement.startswith(("SELECT", "\nSELECT")):
             self._said.append((statement, values))
-
-
-def faults(plan: str, *, is_bounded: bool = False) -> list[str]:
-    """What is wrong with a plan. A search without any `=` is a scan with an end, but for the one row of min and max.
-
-    `is_bounded`: the list may be walked along its order, because nothing is left out. Rows of one address, and
-    the past ones of one name, may be sorted.
-    """
-    found = []
-    for line in plan.splitlines():
-        scan = re.match(r"(?:SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", line)
-        is_one = "=?" in line or (line.startswith("SEARCH") and "USING" not in line)
-        if scan and not is_one and scan[2] not in IN_FORCE and not is_bounded and _table(scan[1]) in GROWING:
-            found.append(line)
-    tables = {_table(word) for word in re.findall(r"(?:SCAN|SEARCH) (\w+)", plan)}
-    if "TEMP B-TREE" in plan and tables & set(GROWING) and not any(few in plan for few in OF_ONE):
-        found.append(plan)
-    return found
-
-
-def _table(name: str) -> str:
-    return {"l": "leases", "i": "lease_intervals", "n": "lease_intervals", "applies_1": "applies"}.get(name, name)
 
 
 def sample(metadata: Any) -> Any:
@@ -190,5 +160,8 @@ def test_without_an_index_a_list_would_be_noticed(history: History) -> None:
     with history.store._database.write() as connection:
         for index in events.indexes:
             index.drop(connection)
+    explained.forget()
     plans = Plans(history).of(lambda: history.queries.events(EventListing(type="host.state")))
     assert [found for plan in plans for found in faults(plan)]
+    assert explained.found()
+    explained.forget()

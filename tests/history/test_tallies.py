@@ -67,6 +67,7 @@ class Life:
     def __init__(self, history: History, chance: random.Random, at: datetime) -> None:
         self._history, self._chance, self._at = history, chance, at
         self._number = 0
+        self._past: dict[str, Any] = {}
 
     def step(self) -> None:
         """One of them; one in four breaks off before it is committed, as after a crash."""
@@ -119,7 +120,8 @@ class Life:
 
     def _forget(self) -> None:
         keep = Keep(days=20, event_days=5)
-        self._history.store.forget(keep, at=self._at, pressure=self._chance.randrange(3))
+        self._past = self._past if self._chance.random() < 0.5 else {}
+        self._history.store.forget(keep, self._past, at=self._at, pressure=self._chance.randrange(3))
 
     def _leave(self) -> None:
         host = self._host()

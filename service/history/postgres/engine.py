@@ -37,7 +37,8 @@ def connect(url: str, *, wait_ms: int = WAIT_MS) -> psycopg.Connection[Any]:
 
 def make_engine(url: str, *, wait_ms: int = WAIT_MS, may_write: Callable[[], None] = lambda: None) -> Engine:
     """An engine whose connections are set up as this module's first lines say. A transaction of a connection with the
-    execution option `reads` cannot write. `may_write` raises where the process lost the right to."""
+    execution option `reads` cannot write. One with `upkeep` changes no record, so it needs no right to. `may_write`
+    raises where the process lost that right."""
     engine = create_engine(
         "postgresql+psycopg://", creator=lambda: connect(url, wait_ms=wait_ms), poolclass=QueuePool,
         pool_size=8, max_overflow=8, pool_timeout=wait_ms / 1000,
@@ -51,6 +52,8 @@ def make_engine(url: str, *, wait_ms: int = WAIT_MS, may_write: Callable[[], Non
             connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return
         connection.exec_driver_sql("BEGIN")
+        if connection.get_execution_options().get("upkeep", False):
+            return
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MARK}, {WRITES})")
         may_write()
 

@@ -7,12 +7,12 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, select, tuple_, update
+from sqlalchemy import Connection, Table, and_, delete, select, update
 
 from service.errors import InputError, NoHost
 from service.history.store.hosts import AXES, moved_axes
 from service.history.store.leases import end_leases
-from service.history.store.writing import Writing, clean, tell
+from service.history.store.writing import Writing, clean, is_one_of, tell
 from service.history.tables import (
     applies,
     bases,
@@ -33,7 +33,7 @@ from service.history.tables import (
 from service.model.events import HostForgotten, HostLeft, HostRenamed
 from service.model.runs import LEFT_GIT
 
-BATCH = 500
+BATCH = 200
 ONE_ROW: tuple[Table, ...] = (bases, sightings, releases, lease_looks)
 """Tables with one row a host, besides that of its status."""
 MANY_ROWS: tuple[Table, ...] = (sites, leases, lease_intervals, drift, latches, drills, applies, plans)
@@ -105,7 +105,8 @@ class FleetWrites(Writing):
             rows = [tuple(row) for row in connection.execute(select(*key).where(table.c.host == host).limit(BATCH))]
             if table is applies:
                 connection.execute(delete(steps).where(steps.c.apply_id.in_([row[0] for row in rows])))
-            connection.execute(delete(table).where(tuple_(*key).in_(rows)))
+            if rows:
+                connection.execute(delete(table).where(is_one_of(table, rows)))
         return len(rows)
 
 

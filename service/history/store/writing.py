@@ -1,9 +1,10 @@
 """What every part of the store writes with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import ColumnElement, Connection, Table, and_, false, insert, or_
 
 from service.history.database import Database, tell_after
 from service.history.tables import events
@@ -34,6 +35,15 @@ def tell(connection: Connection, event: Happened, *, at: datetime) -> None:
     values = {"at": at, "type": event.name, "host": event.host, "text": clean(event.text), "detail": event.detail}
     connection.execute(insert(events).values(values))
     tell_after(connection, event)
+
+
+def is_one_of(table: Table, keys: Collection[tuple[Any, ...]]) -> ColumnElement[bool]:
+    """Whether a row has one of these keys. A key of several columns is written out: SQLite takes no index for a list of
+    them, and would look through the table."""
+    columns = list(table.primary_key.columns)
+    if len(columns) == 1:
+        return columns[0].in_([key for (key,) in keys])
+    return or_(false(), *(and_(*(c == value for c, value in zip(columns, key, strict=True))) for key in keys))
 
 
 def clean(text: str) -> str:
