@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, Table, bindparam, func, or_, select, true
 
+from service.history.agreements import COLUMNS as HOST_COLUMNS
 from service.history.columns import from_microseconds, microseconds
 from service.history.database import Database
 from service.history.lease_queries import LeaseQueries
@@ -102,7 +103,7 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, Receiv
 
     def hosts(self, asked: HostListing) -> Page[HostStatus]:
         """Hosts by name."""
-        query = select(*columns_of(hosts, HostStatus)).where(seen_by(hosts.c.host, asked.visible))
+        query = select(*HOST_COLUMNS).where(seen_by(hosts.c.host, asked.visible))
         query = query.where(*(hosts.c[axis] == value for axis, value in asked.asked.items()))
         return self._page(query, HostStatus, hosts, asked)
 
@@ -275,7 +276,7 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, Receiv
         )
         published = select(*columns_of(sites, SiteRecord)).order_by(sites.c.host, sites.c.site)
         with self._database.read() as connection:
-            standing = connection.execute(select(*columns_of(hosts, HostStatus)).order_by(hosts.c.host)).mappings()
+            standing = connection.execute(select(*HOST_COLUMNS).order_by(hosts.c.host)).mappings()
             return Counts(
                 hosts=tuple(HostStatus(**row) for row in standing),
                 drift={(row.host, row.kind): row.rows for row in in_force(connection, "open drift")},
@@ -314,7 +315,7 @@ def _holding() -> Select[Any]:
     return query.where(latches.c.host == bindparam("of_host"), latches.c.cleared_at.is_(None)).order_by(latches.c.id)
 
 
-_HOST = select(*columns_of(hosts, HostStatus)).where(hosts.c.host == bindparam("of_host"))
+_HOST = select(*HOST_COLUMNS).where(hosts.c.host == bindparam("of_host"))
 _BASE = select(*columns_of(bases, Base)).where(bases.c.host == bindparam("of_host"))
 _LATCHES = _holding()
 """What each round of each host reads: made once, for that takes as long as reading."""

@@ -51,6 +51,7 @@ class HostRow(SQLModel, table=True):
     """The small current-state table: one row a host. `generation` only ever grows."""
 
     __tablename__ = "hosts"
+    __table_args__ = (part_index("ix_hosts_agrees", "agrees", where="agrees <> ''"),)
 
     host: str = Field(primary_key=True)
     address: str = ""
@@ -75,6 +76,16 @@ class HostRow(SQLModel, table=True):
     generation: int = 0
     quarantined: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     proven_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    agrees: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+
+
+class AgreementRow(SQLModel, table=True):
+    """The commit that all hosts agree with whose `agrees` is this id: see `service/history/agreements.py`."""
+
+    __tablename__ = "agreements"
+
+    id: str = Field(primary_key=True)
+    agreed_commit: str
 
 
 class DriftRow(SQLModel, table=True):
@@ -379,6 +390,7 @@ def _table(row: type[SQLModel]) -> Table:
 revisions = _table(RevisionRow)
 rewrites = _table(RewriteRow)
 hosts = _table(HostRow)
+agreements = _table(AgreementRow)
 drift = _table(DriftRow)
 plans = _table(PlanRow)
 applies = _table(ApplyRow)

@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, Table, bindparam, select
 
+from service.history.agreements import APPLIED_WORDS, JOIN_WORDS, OBSERVED_WORDS
 from service.history.columns import UtcTime
 from service.history.database import Database
 from service.history.reading import columns_of
@@ -22,10 +23,11 @@ h.attempted_commit, h.desired_digest, h.applied_digest, h.plan_id, h.apply_id, h
 h.drift_items, h.generation, b.digest, b.at, b.apply_id
 FROM hosts h LEFT JOIN bases b ON b.host = h.host WHERE h.host = :host"""  # noqa: S608 (constants)
 
-_STAMPS = """SELECT
+_STAMPS = f"""SELECT
 h.host, h.observed_at, h.sync, h.reason, h.message, h.health, h.reachability, h.phase, h.sync_mode, h.address,
-h.console, h.observed_commit, h.attempted_commit, h.applied_commit, h.desired_digest, h.applied_digest, h.plan_id,
-h.apply_id, h.quarantined, h.drift_items, b.digest, b.at FROM hosts h LEFT JOIN bases b ON b.host = h.host"""
+h.console, {OBSERVED_WORDS}, h.attempted_commit, {APPLIED_WORDS}, h.desired_digest, h.applied_digest, h.plan_id,
+h.apply_id, h.quarantined, h.drift_items, b.digest, b.at
+FROM hosts h LEFT JOIN bases b ON b.host = h.host {JOIN_WORDS}"""  # noqa: S608 (constants)
 
 
 def _oldest(table: Table, value: type, but: str, *conditions: ColumnElement[bool]) -> Select[Any]:

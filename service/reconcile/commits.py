@@ -4,7 +4,7 @@
 
 A host is left alone if its last round left nothing to do (service/reconcile/quiet.py), and the revision wants the same
 of it. Its desired state has the same digest then. Its mode, the way to it and what is permitted are the same. What
-held of it by the commit before holds by the new one. All such hosts get the new commit in one write.
+held of it by the commit before holds by the new one. All such hosts get the new commit by one row.
 """
 
 import asyncio
@@ -68,9 +68,8 @@ class NewCommits:
 
     async def _agree(self, same: Collection[str], before: str, wanted: Wanted, queue: HostQueue) -> None:
         self._quiet.agree(same, wanted.commit)
-        others = wanted.hosts.keys() - set(same)
         try:
-            await asyncio.to_thread(self._record.agree_hosts, before, wanted.commit, others)
+            await asyncio.to_thread(self._record.agree_hosts, same, before, wanted.commit)
         except StoreError:
             for name in same:
                 self._standings[name].stamp = None  # the next round is an ordinary one, and records it

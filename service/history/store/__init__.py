@@ -6,6 +6,7 @@ caller may not ask. Times are given by the caller, aware.
 
 hosts.py     set_host_status  next_generation  set_base
              ask_release  end_release  latch  clear_latch  drop_latches
+agreements.py agree_hosts
 fleet.py     orphan_host  rename_host  forget_host
 changes.py   record_revision  refuse_revision  accept_rewrite  record_plan  set_drift
 applies.py   open_apply  start_apply  move_step  move_steps  set_apply_phase  set_probes  finish_apply
@@ -20,6 +21,7 @@ writing.py   add_event
 """
 
 from service.history.store.access import AccessWrites, Claim
+from service.history.store.agreements import AgreementWrites
 from service.history.store.applies import ApplyWrites
 from service.history.store.changes import ChangeWrites
 from service.history.store.drills import DrillWrites
@@ -35,7 +37,7 @@ from service.history.store.sites import SiteWrites
 class Store(
     HostWrites, FleetWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, SightingWrites, SiteWrites,
     AccessWrites, ReceiverWrites,
-    RetentionWrites,
+    RetentionWrites, AgreementWrites,
 ):  # fmt: skip
     """Everything that can be written, from all of the files here."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, and_, delete, select, update
 
 from service.errors import InputError, NoHost
+from service.history.store.agreements import leave_agreement
 from service.history.store.hosts import AXES, moved_axes
 from service.history.store.leases import end_leases
 from service.history.store.writing import Writing, clean, is_one_of, tell
@@ -55,6 +56,7 @@ class FleetWrites(Writing):
             if row is None or row["reason"] == ORPHANED["reason"]:
                 return
             _end(connection, host, at)
+            leave_agreement(connection, [host])
             values = ORPHANED | {"message": LEFT_GIT, "plan_id": "", "applied_digest": "", "drift_items": 0}
             connection.execute(update(hosts).where(hosts.c.host == host).values(**values, changed_at=at))
             tell(connection, HostLeft(host=host, **ORPHANED, was=moved_axes(row, ORPHANED)), at=at)
@@ -64,6 +66,7 @@ class FleetWrites(Writing):
         have a state, that of the new one holds: it was seen later. It does not if that host left Git: it was another
         one, of which only the history stays."""
         with self._database.write() as connection:
+            leave_agreement(connection, [old, new])
             before = connection.execute(select(hosts).where(hosts.c.host == old)).mappings().one_or_none()
             if before is None:
                 return False

@@ -3,15 +3,16 @@
 Events: `host.state` when an axis moves, `host.quarantined`, `host.released`, `apply.latched`, `latch.cleared`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from service.errors import InputError
-from service.history.store.writing import Writing, clean, tell
+from service.history.store.agreements import AgreementWrites
+from service.history.store.writing import clean, tell
 from service.history.tables import bases, drift, hosts, latches, lease_looks, releases
 from service.history.words import insert_or_change, insert_where_missing
 from service.model.events import (
@@ -32,13 +33,13 @@ _CHANGED = update(hosts).where(hosts.c.host == bindparam("of_host", type_=hosts.
 """A statement that is made once takes half of the time: this is written in each round of each host."""
 
 
-class HostWrites(Writing):
+class HostWrites(AgreementWrites):
     """The transitions of hosts, their generations, bases and latches: one transaction each."""
 
     def set_host_status(self, status: HostStatus, *, at: datetime) -> bool:
         """Record the state of a host; `drift_items` and `changed_at` are the store's own. True if an axis changed."""
         values = {name: getattr(status, name) for name in _STATUS}
-        values["message"] = clean(status.message)
+        values["message"], values["agrees"] = clean(status.message), ""
         with self._database.write() as connection:
             row = connection.execute(_ROW, {"of_host": status.host}).mappings().one_or_none()
             old = tuple(row[axis] for axis in AXES) if row else ()
@@ -64,6 +65,7 @@ class HostWrites(Writing):
                     ),
                     at=at,
                 )
+        self._members.discard(status.host)
         return moved
 
     def seen_hosts(self, times: Mapping[str, datetime | None]) -> None:
@@ -80,17 +82,6 @@ class HostWrites(Writing):
             connection.execute(seen.values(observed_at=at), rows)
             leased = update(lease_looks).where(lease_looks.c.host == of_host, lease_looks.c.at < at)
             connection.execute(leased.values(at=at), rows)
-
-    def agree_hosts(self, before: str, commit: str, others: Collection[str]) -> None:
-        """Of all hosts but `others`, those that were as wanted by the commit `before` are so by `commit`. One
-        transaction; its cost for each host is small."""
-        agreed = update(hosts).where(hosts.c.observed_commit == before, hosts.c.sync == "Synced")
-        is_applied = hosts.c.applied_commit == before
-        applied = case((is_applied, commit), else_=hosts.c.applied_commit)
-        with self._database.write() as connection:
-            connection.execute(
-                agreed.where(hosts.c.host.not_in(others)).values(observed_commit=commit, applied_commit=applied)
-            )
 
     def next_generation(self, host: str, *, at_least: int = 0) -> int:
         """A number higher than every one given out for this host, and higher than `at_least`, the one that the host

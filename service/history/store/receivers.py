@@ -107,11 +107,12 @@ class ReceiverWrites(Writing):
         10,000 are kept."""
         told = {"event": clean(event), "branch": clean(branch), "commit": clean(commit), "message": clean(message)}
         values = {"receiver": receiver, "delivery": clean(delivery), "outcome": outcome, "repeats": 0}
+        values |= told | {"at": at, "last_at": at}
         try:
             with self._database.write() as connection:
                 if _again(connection, receiver, clean(delivery), at):
                     return False
-                connection.execute(insert(deliveries).values(values | told, at=at, last_at=at))
+                connection.execute(insert(deliveries).values(values))
                 newest = connection.execute(select(func.max(deliveries.c.id))).scalar_one()
                 connection.execute(delete(deliveries).where(deliveries.c.id <= newest - KEPT_DELIVERIES))
         except IntegrityError:  # another process recorded it a moment ago

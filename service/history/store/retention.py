@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, false, fu
 
 from service.history.store.writing import Writing, is_one_of
 from service.history.tables import (
+    agreements,
     applies,
     bases,
     drift,
@@ -203,7 +204,10 @@ def _is_past_plan() -> ColumnElement[bool]:
 
 
 def _is_past_revision() -> ColumnElement[bool]:
-    of_hosts = (hosts.c.observed_commit, hosts.c.attempted_commit, hosts.c.applied_commit, bases.c.commit)
+    of_hosts = (
+        hosts.c.observed_commit, hosts.c.attempted_commit, hosts.c.applied_commit, bases.c.commit,
+        agreements.c.agreed_commit,
+    )  # fmt: skip
     named = (
         select(applies.c.id).where(applies.c.commit == revisions.c.commit),
         select(plans.c.id).where(plans.c.commit == revisions.c.commit),
