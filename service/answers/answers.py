@@ -7,7 +7,7 @@ answers.not_known("pve1", status)              why nothing can be said of it by 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -153,9 +153,11 @@ class Answers:
         spec = self._source.wanted.hosts.get(host)
         return spec is not None and compared(self._looks.known(host), spec)
 
-    def uncompared(self) -> frozenset[str]:
-        """The hosts in Git that were not compared with what it wants now."""
-        return frozenset(name for name in self._source.wanted.hosts if not self.is_compared(name))
+    def uncompared(self, names: Iterable[str] = ()) -> frozenset[str]:
+        """The hosts in Git that were not compared with what it wants now, and those of `names` that are not in Git."""
+        wanted, known = self._source.wanted.hosts, self._looks.known
+        found = {name for name, spec in wanted.items() if not compared(known(name), spec)}
+        return frozenset(found.union(name for name in names if name not in wanted))
 
     def unrecorded(self) -> Mapping[str, HostStatus]:
         """The statuses that the database did not take, by host: they hold, not those that it has."""

@@ -56,8 +56,7 @@ def add_probes(app: FastAPI, parts: Parts) -> None:
         source = await parts.answers.source()
         page = parts.metrics.page(
             counted, visible=who.sees, at=parts.clock.now(), held=parts.answers.unrecorded(), source=source,
-            uncompared=frozenset(one.host for one in counted.hosts if not parts.answers.is_compared(one.host))
-            | parts.answers.uncompared(),
+            uncompared=parts.answers.uncompared(one.host for one in counted.hosts),
         )  # fmt: skip
         return Response(page, media_type=metrics.CONTENT_TYPE)
 

@@ -116,9 +116,10 @@ class Families:
         self._source = shown.source
         self._shown = shown
         known = {one.host: one for one in shown.numbers.hosts} | dict(shown.held)
-        self._orphans = {name for name, one in known.items() if one.reason == "Orphaned"}
-        self._seen: dict[str, bool] = {}
-        self.hosts = [one for name, one in sorted(known.items()) if self._sees(name)]
+        self._seen = {
+            name: one.reason != "Orphaned" and shown.visible(name) for name, one in known.items()
+        }  # fmt: skip
+        self.hosts = [known[name] for name in sorted(known) if self._seen[name]]
         self._uncompared = shown.uncompared
         self._pools = [pool for pool in pools if self._sees(pool.host) and pool.host not in shown.uncompared]
         self._applies = {key: count for key, count in applies.items() if self._sees(key[0])}
@@ -144,7 +145,7 @@ class Families:
     def _sees(self, host: str) -> bool:
         found = self._seen.get(host)
         if found is None:
-            found = self._seen[host] = host not in self._orphans and self._shown.visible(host)
+            found = self._seen[host] = self._shown.visible(host)
         return found
 
     def _of_source(self) -> Iterator[Family]:

@@ -74,6 +74,7 @@ class Metrics:
         self._applies: dict[tuple[str, str], int] = {}
         self._counting = threading.Lock()
         self._lines: dict[str, tuple[HostStatus, Said, list[str]]] = {}
+        self._last: tuple[Numbers, list[HostStatus], frozenset[str], bytes] | None = None
         for task in TASKS:
             self._troubles.labels(task)
         for kind in HINT_KINDS:
@@ -150,7 +151,14 @@ class Metrics:
         pools = [pool for of_host in list(self._pools.values()) for pool in of_host]
         now = Families(Shown(numbers, visible, at, held, source, uncompared), pools, applies)
         counted = generate_latest(self._registry)
-        return counted + text_of(now.collect()).encode() + self._of_hosts(now).encode()
+        return counted + text_of(now.collect()).encode() + self._text_of_hosts(now, numbers, uncompared)
+
+    def _text_of_hosts(self, now: Families, numbers: Numbers, uncompared: frozenset[str]) -> bytes:
+        """The lines of all hosts. Where nothing was written since the last page, they are those of that page."""
+        last = self._last
+        if last is None or last[0] is not numbers or last[1] != now.hosts or last[2] != uncompared:
+            last = self._last = numbers, now.hosts, uncompared, self._of_hosts(now).encode()
+        return last[3]
 
     def _of_hosts(self, now: Families) -> str:
         """The lines of each host alone. They are kept until anything they are made of is another."""

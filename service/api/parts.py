@@ -6,7 +6,7 @@
 and do not wait for it. `answers` says what the service remembers of its hosts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -144,8 +144,8 @@ class Answers(Protocol):
         """Whether a host is in Git, and was compared with what it wants now."""
         ...
 
-    def uncompared(self) -> frozenset[str]:
-        """The hosts in Git that were not compared with what it wants now."""
+    def uncompared(self, names: Iterable[str] = ()) -> frozenset[str]:
+        """The hosts in Git that were not compared with what it wants now, and those of `names` that are not in Git."""
         ...
 
     def unrecorded(self) -> Mapping[str, HostStatus]:

@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -168,6 +169,21 @@ class Theirs(Collector):
                 family.add_metric(list(values), number)
             made.append(family)
         return made
+
+
+def test_a_page_after_nothing_changed_is_kept_and_one_after_a_change_is_not() -> None:
+    """Each is what a process says that has made no page before."""
+    hosts = (HostStatus("pve1", observed_at=NOW), HostStatus("pve2"))
+    counts = Counts(hosts=hosts)
+    pages = Metrics()
+    ways: list[dict[str, Any]] = [
+        {}, {}, {"held": {"pve2": HostStatus("pve2", quarantined="x")}}, {}, {"uncompared": frozenset(("pve1",))}, {},
+        {"visible": lambda name: name == "pve2"}, {}, {"held": {"pve3": HostStatus("pve3")}},
+    ]  # fmt: skip
+    for way in ways:
+        assert pages.page(counts, at=NOW, **way) == Metrics().page(counts, at=NOW, **way), way
+    for now in (Counts(hosts=hosts, latched={"pve1": 2}), Counts(hosts=hosts[:1]), counts):
+        assert pages.page(now, at=NOW) == Metrics().page(now, at=NOW)
 
 
 def test_the_text_is_that_of_prometheus_client() -> None:

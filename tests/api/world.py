@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -185,8 +185,8 @@ class Desk:
     def is_compared(self, host: str) -> bool:
         return self.unread_why is None and host not in self.unknown
 
-    def uncompared(self) -> frozenset[str]:
-        return frozenset(self.unknown)
+    def uncompared(self, names: Iterable[str] = ()) -> frozenset[str]:
+        return frozenset(names if self.unread_why is not None else ()) | frozenset(self.unknown)
 
     def unrecorded(self) -> Mapping[str, HostStatus]:
         return self.held
