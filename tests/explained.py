@@ -79,6 +79,12 @@ def watch() -> None:
         event.listen(Engine, "before_cursor_execute", _hear)
 
 
+def rest() -> None:
+    """Hear nothing more: what a test elsewhere sends is not this one's."""
+    if event.contains(Engine, "before_cursor_execute", _hear):
+        event.remove(Engine, "before_cursor_execute", _hear)
+
+
 def found() -> list[str]:
     """What was wrong since the last call."""
     said = list(_found)

@@ -57,6 +57,7 @@ def python(folder: Path, plugins: dict[str, str], *words: str) -> subprocess.Com
 def stage(folder: Path, text: str, *arguments: str) -> tuple[int, str]:
     """A stage of tests/run over one file, and what is reported of it at the end: the status and the words."""
     (folder / "test_it.py").write_text(text)
+    (folder / "pytest.ini").write_text("[pytest]\n")  # or those of a folder above would count
     kept = folder / "failed.jsonl"
     kept.touch()
     plugins = {} if arguments else FEW

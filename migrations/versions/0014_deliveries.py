@@ -13,27 +13,19 @@ depends_on = None
 
 def upgrade() -> None:
     """Forward."""
-    for name, default in (("old_secret", ""), ("suspended", ""), ("suspended_by", "")):
-        op.add_column("receivers", sa.Column(name, sa.String(), nullable=False, server_default=default))
+    for name in ("old_secret", "suspended", "suspended_by"):
+        op.add_column("receivers", sa.Column(name, sa.String(), nullable=False, server_default=sa.text("''")))
     for name in ("events", "branches"):
         op.add_column("receivers", sa.Column(name, sa.Text(), nullable=False, server_default="[]"))
     op.add_column("receivers", sa.Column("old_until", WIDE, nullable=True))
-    op.drop_table("deliveries")  # it held nothing but the ids of the last ones
-    op.create_table(
-        "deliveries",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("receiver", sa.String(), nullable=False),
-        sa.Column("delivery", sa.String(), nullable=False),
-        sa.Column("at", WIDE, nullable=False),
-        sa.Column("outcome", sa.String(), nullable=False),
-        sa.Column("event", sa.String(), nullable=False),
-        sa.Column("branch", sa.String(), nullable=False),
-        sa.Column("commit", sa.String(), nullable=False),
-        sa.Column("message", sa.String(), nullable=False),
-        sa.Column("repeats", sa.Integer(), nullable=False),
-        sa.Column("last_at", WIDE, nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
+    op.drop_index("ix_deliveries_id", "deliveries")
+    # the table stays: its rows are counted by triggers
+    op.execute("ALTER TABLE deliveries RENAME COLUMN delivery_id TO delivery")
+    for name in ("event", "branch", "commit", "message"):
+        op.add_column("deliveries", sa.Column(name, sa.String(), nullable=False, server_default=sa.text("''")))
+    op.add_column("deliveries", sa.Column("repeats", sa.Integer(), nullable=False, server_default=sa.text("0")))
+    op.add_column("deliveries", sa.Column("last_at", WIDE, nullable=False, server_default=sa.text("0")))
+    op.execute("UPDATE deliveries SET last_at = at")
     op.create_index("ix_deliveries_delivery", "deliveries", ["receiver", "delivery"], unique=True)
     op.create_index("ix_deliveries_receiver", "deliveries", ["receiver", "id"])
     op.create_index("ix_deliveries_outcome", "deliveries", ["outcome", "id"])

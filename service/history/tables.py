@@ -339,12 +339,12 @@ class ReceiverRow(SQLModel, table=True):
     type: str
     secret: str
     created_at: datetime = Field(sa_type=UtcTime)
-    old_secret: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    old_secret: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     old_until: datetime | None = Field(default=None, sa_type=UtcTime)
     events: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "[]"})
     branches: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "[]"})
-    suspended: str = Field(default="", sa_column_kwargs={"server_default": ""})
-    suspended_by: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    suspended: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    suspended_by: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 class DeliveryRow(SQLModel, table=True):
@@ -361,12 +361,12 @@ class DeliveryRow(SQLModel, table=True):
     delivery: str
     at: datetime = Field(sa_type=UtcTime)
     outcome: str
-    event: str
-    branch: str
-    commit: str
-    message: str
-    repeats: int
-    last_at: datetime = Field(sa_type=UtcTime)
+    event: str = Field(sa_column_kwargs={"server_default": text("''")})
+    branch: str = Field(sa_column_kwargs={"server_default": text("''")})
+    commit: str = Field(sa_column_kwargs={"server_default": text("''")})
+    message: str = Field(sa_column_kwargs={"server_default": text("''")})
+    repeats: int = Field(sa_column_kwargs={"server_default": text("0")})
+    last_at: datetime = Field(sa_type=UtcTime, sa_column_kwargs={"server_default": text("0")})
 
 
 class IdempotencyRow(SQLModel, table=True):

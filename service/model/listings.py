@@ -199,7 +199,7 @@ def _in_words(value: Any) -> Any:
 
 LISTINGS: tuple[type[Listing], ...] = (
     HostListing, DriftListing, ApplyListing, DrillListing, RevisionListing, EventListing, LeaseListing,
-    LeaseHistoryListing, SiteListing,
+    LeaseHistoryListing, SiteListing, DeliveryListing,
 )  # fmt: skip
 
 

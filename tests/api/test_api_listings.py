@@ -12,6 +12,7 @@ from service.api import openapi
 from service.model.listings import (
     LISTINGS,
     ApplyListing,
+    DeliveryListing,
     DriftListing,
     DrillListing,
     EventListing,
@@ -30,7 +31,7 @@ PATHS: dict[str, type[Listing]] = {
     "/api/v1/hosts": HostListing, "/api/v1/drift": DriftListing, "/api/v1/applies": ApplyListing,
     "/api/v1/drills": DrillListing, "/api/v1/revisions": RevisionListing, "/api/v1/events": EventListing,
     "/api/v1/leases": LeaseListing, "/api/v1/leases/history": LeaseHistoryListing,
-    "/api/v1/sites": SiteListing,
+    "/api/v1/sites": SiteListing, "/api/v1/deliveries": DeliveryListing,
 }  # fmt: skip
 
 

@@ -34,4 +34,5 @@ def no_scans() -> Iterator[None]:
     """No statement that the service sends in a test looks through a table that grows."""
     explained.watch()
     yield
+    explained.rest()
     assert explained.found() == []

@@ -113,11 +113,18 @@ class ReceiverWrites(Writing):
                 if _again(connection, receiver, clean(delivery), at):
                     return False
                 connection.execute(insert(deliveries).values(values))
-                newest = connection.execute(select(func.max(deliveries.c.id))).scalar_one()
-                connection.execute(delete(deliveries).where(deliveries.c.id <= newest - KEPT_DELIVERIES))
+                _drop_oldest(connection)
         except IntegrityError:  # another process recorded it a moment ago
             return False
         return True
+
+
+def _drop_oldest(connection: Connection) -> None:
+    """Each new delivery drives the oldest one out, once there are as many as are kept."""
+    newest = connection.execute(select(func.max(deliveries.c.id))).scalar_one()
+    oldest = connection.execute(select(func.min(deliveries.c.id))).scalar_one()
+    if oldest <= newest - KEPT_DELIVERIES:
+        connection.execute(delete(deliveries).where(deliveries.c.id == oldest))
 
 
 def _again(connection: Connection, receiver: str, delivery: str, at: datetime) -> bool:
