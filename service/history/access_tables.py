@@ -1,0 +1,80 @@
+"""The tables of who may do what: tokens, receivers of webhooks and their deliveries, keys of repeated requests."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from service.history.columns import JsonText, UtcTime
+
+
+class TokenRow(SQLModel, table=True):
+    """`digest` is HMAC-SHA256(pepper, secret) in hex; `pepper_id` names the pepper it was made with."""
+
+    __tablename__ = "tokens"
+
+    id: str = Field(primary_key=True)
+    name: str
+    digest: str
+    pepper_id: str
+    scopes: Any = Field(sa_type=JsonText)
+    hosts: Any = Field(sa_type=JsonText)
+    created_at: datetime = Field(sa_type=UtcTime)
+    created_by: str
+    expires_at: datetime = Field(sa_type=UtcTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class ReceiverRow(SQLModel, table=True):
+    """The secret has to be readable: an HMAC cannot be checked without it. The file's mode (0600) protects it."""
+
+    __tablename__ = "receivers"
+
+    name: str = Field(primary_key=True)
+    type: str
+    secret: str
+    created_at: datetime = Field(sa_type=UtcTime)
+    old_secret: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    old_until: datetime | None = Field(default=None, sa_type=UtcTime)
+    events: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "[]"})
+    branches: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "[]"})
+    suspended: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    suspended_by: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+
+
+class DeliveryRow(SQLModel, table=True):
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index("ix_deliveries_delivery", "receiver", "delivery", unique=True),
+        Index("ix_deliveries_receiver", "receiver", "id"),
+        Index("ix_deliveries_outcome", "outcome", "id"),
+        Index("ix_deliveries_both", "receiver", "outcome", "id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    receiver: str
+    delivery: str
+    at: datetime = Field(sa_type=UtcTime)
+    outcome: str
+    event: str = Field(sa_column_kwargs={"server_default": text("''")})
+    branch: str = Field(sa_column_kwargs={"server_default": text("''")})
+    commit: str = Field(sa_column_kwargs={"server_default": text("''")})
+    message: str = Field(sa_column_kwargs={"server_default": text("''")})
+    repeats: int = Field(sa_column_kwargs={"server_default": text("0")})
+    last_at: datetime = Field(sa_type=UtcTime, sa_column_kwargs={"server_default": text("0")})
+
+
+class IdempotencyRow(SQLModel, table=True):
+    """`status` 0 = the first request with this key is still under way."""
+
+    __tablename__ = "idempotency_keys"
+
+    principal: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    request_digest: str
+    status: int
+    location: str
+    body: Any = Field(sa_type=JsonText)
+    at: datetime = Field(sa_type=UtcTime)
