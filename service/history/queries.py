@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Table, bindparam, func, or_, select, true
+from sqlalchemy import BigInteger, ColumnElement, Select, Table, bindparam, func, literal, or_, select, true
 
 from service.history.agreements import COLUMNS as HOST_COLUMNS
 from service.history.columns import from_microseconds, microseconds
@@ -230,7 +230,7 @@ class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, Receiv
         query = query.where(events.c.type == asked.type) if asked.type else query
         if "*" not in asked.visible:
             query = query.where(events.c.type.not_in([kind.name for kind in OF_PEOPLE]))
-        return self._page(query.where(events.c.id > asked.after), Event, events, asked)
+        return self._page(query.where(events.c.id > literal(asked.after, BigInteger)), Event, events, asked)
 
     def newest_event_id(self) -> int:
         """The id of the newest event; 0 when there is none."""

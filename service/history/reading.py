@@ -4,7 +4,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, literal, or_, select, true, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    false,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 
 from service.history.tables import tallies
 from service.history.words import selected
@@ -52,7 +65,12 @@ def ordered(query: Select[Any], table: Table, asked: Listing, start: Sequence[An
     order = [table.c[name] for name in asked.order]
     if len(start) == len(order):
         key = tuple_(*order)
-        after = tuple_(*(literal(value, column.type) for value, column in zip(start, order, strict=True)))
+        after = tuple_(
+            *(
+                literal(value, BigInteger() if isinstance(value, int) else column.type)
+                for value, column in zip(start, order, strict=True)
+            )
+        )
         query = query.where(key < after if asked.is_newest_first else key > after)
     return query.order_by(*(column.desc() if asked.is_newest_first else column for column in order))
 
