@@ -72,7 +72,8 @@ class Authority:
 
     def post(self, url: str, body: Any = None) -> requests.Response:
         """POST, or POST-as-GET (RFC 8555, 6.3) without a body."""
-        return self.net.post(url, body, new_nonce_url=self.acme.directory["newNonce"])
+        answer: requests.Response = self.net.post(url, body, new_nonce_url=self.acme.directory["newNonce"])
+        return answer
 
     def enter_account(self, email: Optional[str]) -> None:
         """Make the account, or find the one that this key has."""
