@@ -1,5 +1,6 @@
 """What the operator sets: environment variables `PASSERELLE_*`. Read by the CLI and app.py only."""
 
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,9 @@ from service.model.ceilings import Ceilings, parse_max_open, parse_max_sync, par
 from service.model.retention import Keep
 from service.model.secret import Secret
 from service.private_files import read_private, refuse_writable
+
+LEAST_BYTES = 16 << 20
+"""The size that a database may have at least."""
 
 
 class Settings(BaseModel):
@@ -111,7 +115,10 @@ class Settings(BaseModel):
     @property
     def keep(self) -> Keep:
         """How long what is past is kept."""
-        return Keep(self.keep_days, self.keep_event_days, self.keep_mb << 20)
+        size = self.keep_mb << 20
+        if "keep_mb" not in self.model_fields_set and not self.database_url:
+            size = fits_on(self.state_dir, size)
+        return Keep(self.keep_days, self.keep_event_days, size)
 
     @property
     def git_token(self) -> Secret | None:
@@ -168,3 +175,10 @@ def _checked(values: dict[str, object]) -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"PASSERELLE_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise InputError(f"settings: {problems}", hint="see `passerelle serve --help`") from None
+
+
+def fits_on(folder: Path, size: int) -> int:
+    """`size` in bytes, or a quarter of the disk of a folder that may not exist yet, if that is less. A new version
+    copies the file, and there are other things on a disk."""
+    there = next((one for one in (folder, *folder.parents) if one.exists()), Path("/"))
+    return min(size, max(LEAST_BYTES, shutil.disk_usage(there).total // 4))

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -12,6 +13,8 @@ from service.cli.output import Format, show_json, show_table
 if TYPE_CHECKING:
     from service.settings import Settings
 
+LEAST_FREE_MB = 32
+"""With less than that on its disk, the service may soon record nothing any more."""
 Check: TypeAlias = dict[str, str | bool]
 OTHER_VARIABLES = (
     "PASSERELLE_URL", "PASSERELLE_TOKEN", "PASSERELLE_TOKEN_FILE", "PASSERELLE_CA_FILE", "PASSERELLE_ENV_FILE",
@@ -150,7 +153,13 @@ def database_checks(settings: "Settings") -> list[Check]:
     except PasserelleError as error:
         return [check("database", ok=False, what=error.what, then=error.hint)]
     what = f"{where}{used / (1 << 20):.1f} MiB, events since {since or 'now'}; {rule}"
-    return [check("database", ok=used <= keep.size_bytes, what=what, then="raise PASSERELLE_KEEP_MB or keep less")]
+    found = [check("database", ok=used <= keep.size_bytes, what=what, then="raise PASSERELLE_KEEP_MB or keep less")]
+    if settings.database is None:
+        free_mb = shutil.disk_usage(settings.state_dir).free >> 20
+        then = "free some room on this disk, and the service continues on its own. For later, lower PASSERELLE_KEEP_MB"
+        what = f"{free_mb} MiB are free in {settings.state_dir}, and a record needs some"
+        found.append(check("disk", ok=free_mb >= LEAST_FREE_MB, what=what, then=then))
+    return found
 
 
 def _looked_at(settings: "Settings") -> tuple[int, str, str]:

@@ -14,6 +14,7 @@ from service.model.events import Happened
 
 Listener = Callable[[Happened], None]
 _TOLD = "told"
+_FULL = "free some room on its disk, and the service continues on its own. For later, lower PASSERELLE_KEEP_MB"
 
 
 class Changing(Protocol):
@@ -103,4 +104,5 @@ def _in_our_words() -> Iterator[None]:
 
 def unavailable(cause: BaseException | None) -> StoreError:
     """The StoreError for an error that may pass: locked, disk full, read-only, input/output error."""
-    return StoreError(f"the database cannot be used now: {cause}", hint="see `passerelle doctor`")
+    full = any(words in str(cause) for words in ("disk is full", "No space left on device"))
+    return StoreError(f"the database cannot be used now: {cause}", hint=_FULL if full else "see `passerelle doctor`")

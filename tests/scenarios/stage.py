@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from service.api.metrics import Metrics
@@ -48,14 +48,16 @@ class Stage:
     """One service and its hosts; `at` is the host of the next lines. Started with `start`, again after `stop` or after
     it died."""
 
-    def __init__(self, folder: Path, ceilings: Mapping[str, str], url: Secret | None = None) -> None:
+    def __init__(
+        self, folder: Path, ceilings: Mapping[str, str], url: Secret | None = None, names: Sequence[str] = (HOST, OTHER)
+    ) -> None:
         self.forge = Forge(folder / "fleet.git")
         self._settings = Settings(
             state_dir=folder / "state", source=str(self.forge.path), poll_s=POLL_S, observe_s=OBSERVE_S, workers=1,
             database_url=url.reveal().decode() if url is not None else "", sweep_s=300, **ceilings,
         )  # fmt: skip
         self.clock = StoppedClock()
-        self.hosts = {name: PlayedHost(self.clock) for name in (HOST, OTHER)}
+        self.hosts = {name: PlayedHost(self.clock) for name in names}
         self.at = HOST
         self.lines = Lines(self.hosts)
         self.internet = PlayedInternet()
