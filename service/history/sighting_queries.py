@@ -3,12 +3,14 @@
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from service.history.database import Database
 from service.history.tables import sightings
 from service.model.observed import Watch
 from service.model.sightings import Sighting
+
+_SIGHTING = select(sightings).where(sightings.c.host == bindparam("of_host"))
 
 
 class SightingQueries:
@@ -20,7 +22,7 @@ class SightingQueries:
         """What the host sent at the last look that reported anything new. None where nothing was kept, or where this
         release would ask for other things; ValueError for a row that is damaged."""
         with self._database.read() as connection:
-            row = connection.execute(select(sightings).where(sightings.c.host == host)).mappings().one_or_none()
+            row = connection.execute(_SIGHTING, {"of_host": host}).mappings().one_or_none()
         if row is None or set(row["watch"]) != {field.name for field in fields(Watch)}:
             return None
         watch = Watch(**{name: frozenset(map(_item, items)) for name, items in row["watch"].items()})

@@ -64,7 +64,7 @@ class Listening:
     def follow(self, host: Hints, name: str, watch: Watch) -> None:
         """Listen on this connection for changes of what is watched."""
         kept = self._kept.get(name)
-        if kept is not None and kept.host is host and kept.watch is watch:
+        if kept is not None and kept.host is host and (kept.watch is watch or kept.watch == watch):
             return
         order = order_of(watch)
         if kept is not None and kept.host is host and kept.order == order:

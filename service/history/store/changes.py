@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, insert, literal, select, update
 
 from service.errors import InputError
 from service.history.store.writing import Writing, clean, tell
@@ -26,6 +26,13 @@ MAX_FINDINGS = 1000
 CURRENT = literal("current", literal_execute=True)
 """Written out in the statement: the index over current plans is only used so."""
 _TOLD = 20
+_IS_OPEN = (drift.c.host == bindparam("of_host"), drift.c.resolved_at.is_(None))
+_OPEN = select(drift).where(*_IS_OPEN)
+_ONE = select(drift.c.id).where(*_IS_OPEN).limit(1)
+_OPENED = insert(drift)
+_SEEN = update(drift).where(*_IS_OPEN).values(last_seen=bindparam("to_at"))
+_COUNTED = update(hosts).where(hosts.c.host == bindparam("of_host")).values(drift_items=bindparam("to_items"))
+"""Made once: each round of each host reads or writes them, and to make one takes longer than to carry it out."""
 
 
 def _kept(findings: Sequence[Json]) -> list[Json]:
@@ -142,32 +149,26 @@ class ChangeWrites(Writing):
         if not now and not self._has_open_drift(host):
             return 0, 0
         with self._database.write() as connection:
-            known = {
-                str(row["open_key"]): row
-                for row in connection.execute(
-                    select(drift).where(drift.c.host == host, drift.c.resolved_at.is_(None))
-                ).mappings()
-            }
+            known = {str(row["open_key"]): row for row in connection.execute(_OPEN, {"of_host": host}).mappings()}
             opened = [key for key in now if key not in known]
             gone = [key for key in known if key not in now]
             if opened:
                 connection.execute(
-                    insert(drift),
+                    _OPENED,
                     [_drift_row(host, now[key], at) | {"open_key": key, "first_seen": at} for key in opened],
                 )
             for key in now.keys() & known.keys():
                 row = _drift_row(host, now[key], at)
                 if any(known[key][name] != value for name, value in row.items() if name != "last_seen"):
                     connection.execute(update(drift).where(drift.c.open_key == key).values(row))
-            still_open = (drift.c.host == host, drift.c.resolved_at.is_(None))
             if gone:
                 connection.execute(
                     update(drift)
                     .where(drift.c.open_key.in_(gone))
                     .values(open_key=None, resolved_at=at, resolved_by=resolved_by)
                 )
-            connection.execute(update(drift).where(*still_open).values(last_seen=at))
-            connection.execute(update(hosts).where(hosts.c.host == host).values(drift_items=len(now)))
+            connection.execute(_SEEN, {"of_host": host, "to_at": at})
+            connection.execute(_COUNTED, {"of_host": host, "to_items": len(now)})
             if opened:
                 sides = {now[key].moved for key in opened}
                 by = sides.pop() if len(sides) == 1 else "both"
@@ -181,8 +182,7 @@ class ChangeWrites(Writing):
 
     def _has_open_drift(self, host: str) -> bool:
         with self._database.read() as connection:
-            one = select(drift.c.id).where(drift.c.host == host, drift.c.resolved_at.is_(None)).limit(1)
-            return connection.execute(one).first() is not None
+            return connection.execute(_ONE, {"of_host": host}).first() is not None
 
 
 def _identity(host: str, difference: Difference) -> str:

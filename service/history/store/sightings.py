@@ -2,13 +2,19 @@
 
 from dataclasses import fields
 
-from sqlalchemy import delete
+from sqlalchemy import bindparam, delete
 
 from service.history.columns import MAX_BYTES
 from service.history.store.writing import Writing
 from service.history.tables import sightings
-from service.history.words import insert_or_change
+from service.history.words import insert_or_replace_columns
 from service.model.sightings import Sighting
+
+_KEPT = insert_or_replace_columns(
+    sightings, ["host"], [column.name for column in sightings.columns if column.name != "host"]
+)
+_GONE = delete(sightings).where(sightings.c.host == bindparam("of_host"))
+"""Made once: this is written in each round that sees anything new."""
 
 
 class SightingWrites(Writing):
@@ -24,7 +30,6 @@ class SightingWrites(Writing):
         }  # fmt: skip
         with self._database.write() as connection:
             if len(sighting.answer) > MAX_BYTES:
-                connection.execute(delete(sightings).where(sightings.c.host == sighting.host))
+                connection.execute(_GONE, {"of_host": sighting.host})
                 return
-            row = {"host": sighting.host, **values}
-            connection.execute(insert_or_change(sightings, ["host"], row, values))
+            connection.execute(_KEPT, {"host": sighting.host, **values})

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from service.history.reading import columns_of
 from service.history.store.writing import Writing, clean, tell
@@ -19,6 +19,9 @@ from service.model.sites.news import news_of
 from service.model.sites.records import SiteRecord
 
 CHANGING = ("names", "state", "weight", "message", "fix", "seen", "since")
+_SITES = select(*columns_of(sites, SiteRecord)).where(sites.c.host == bindparam("of_host"))
+_CHANGED = insert_or_replace_columns(sites, ["host", "site"], CHANGING)
+"""Made once: this is read in each round of each host with sites."""
 
 
 class SiteWrites(Writing):
@@ -38,8 +41,7 @@ class SiteWrites(Writing):
                 for event in news_of(before.get(one.site), one):
                     tell(connection, event, at=at)
             if changed:
-                statement = insert_or_replace_columns(sites, ["host", "site"], CHANGING)
-                connection.execute(statement, [_row(one, before.get(one.site), at) for one in changed])
+                connection.execute(_CHANGED, [_row(one, before.get(one.site), at) for one in changed])
             for name in gone:
                 connection.execute(delete(sites).where(sites.c.host == host, sites.c.site == name))
                 tell(connection, SiteGone(host=host, site=name), at=at)
@@ -47,7 +49,7 @@ class SiteWrites(Writing):
 
 
 def _before(connection: Connection, host: str) -> dict[str, SiteRecord]:
-    found = connection.execute(select(*columns_of(sites, SiteRecord)).where(sites.c.host == host)).mappings()
+    found = connection.execute(_SITES, {"of_host": host}).mappings()
     return {row["site"]: SiteRecord(**row) for row in found}
 
 
