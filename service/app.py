@@ -32,6 +32,7 @@ from service.errors import (
 from service.git.commands import Credentials
 from service.git.mirror import Mirror
 from service.git.source import parse_source
+from service.git.trust import Trust
 from service.history import History, open_history
 from service.internet.resolver import parse_servers
 from service.internet.sight import Sight
@@ -147,7 +148,12 @@ def build(
         https_token=settings.git_token, ca_file=settings.git_ca_file, ssh_key=settings.git_key,
         known_hosts=settings.git_known_hosts,
     )  # fmt: skip
-    mirror = Mirror(settings.git_path, source, credentials=credentials, allow_loopback=settings.allow_loopback)
+    trust = None
+    if settings.require_signed and settings.signers:
+        trust = Trust(settings.require_signed, settings.signers, settings.revoked_signers)
+    mirror = Mirror(
+        settings.git_path, source, credentials=credentials, allow_loopback=settings.allow_loopback, trust=trust
+    )
     world = world or outside(settings)
     clock, metrics = world.clock, world.metrics
     history.tell_to(metrics.told)

@@ -39,6 +39,15 @@ class Settings(BaseModel):
     git_ca_file: Path | None = Field(
         default=None, description="authorities for an https source, in place of the system's"
     )
+    require_signed: Literal["ssh", "pgp"] | None = Field(
+        default=None, description="ssh | pgp: every new commit needs a signature of PASSERELLE_SIGNERS"
+    )
+    signers: Path | None = Field(
+        default=None, description="whose signatures count: allowed_signers for ssh, exported public keys for pgp"
+    )
+    revoked_signers: Path | None = Field(
+        default=None, description="for ssh: keys whose signatures do not count any more, or a key revocation list"
+    )
     allow_loopback: bool = Field(default=False, description="let https and ssh sources point to this machine itself")
     ssh_key: Path | None = Field(default=None, description="private key for the hosts; default: STATE_DIR/ssh_key")
     listen: str = Field(default="127.0.0.1", description="address of the API")
@@ -140,6 +149,14 @@ class Settings(BaseModel):
             refuse_writable(self.git_known_hosts, "the known_hosts file")
         if self.git_ca_file is not None:
             refuse_writable(self.git_ca_file, "the file of certificate authorities")
+        if self.require_signed and self.signers is None:
+            raise InputError(
+                "PASSERELLE_REQUIRE_SIGNED is set, and there are no signers",
+                hint="name their file in PASSERELLE_SIGNERS",
+            )
+        for path in (self.signers, self.revoked_signers):
+            if path is not None:
+                refuse_writable(path, "the signers' file")
 
     @property
     def git_path(self) -> Path:

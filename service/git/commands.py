@@ -13,12 +13,14 @@ import base64
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from service.errors import InputError, SourceError
 from service.git.child import GitAnswer, GitLimits, run
+from service.git.trust import AT_ONCE, CHECK, Checked, Trust, read_checks
 from service.model.secret import Secret
 from service.model.sources import Source
 from service.model.trees import shown
@@ -220,6 +222,22 @@ class Git:
         if not answer.ok:
             raise SourceError(f"the history of {new} cannot be read: {self.complaint(answer)}")
         return [line for line in answer.stdout.decode("ascii", "replace").split() if is_commit_id(line)]
+
+    def checks(self, trust: Trust, commits: Sequence[str]) -> list[Checked]:
+        """What git says of the signatures of these commits. SourceError where it says nothing of one."""
+        found: list[Checked] = []
+        with trust.keys(self.environment(), self.limits) as told:
+            for start in range(0, len(commits), AT_ONCE):
+                some = [_hash(commit) for commit in commits[start : start + AT_ONCE]]
+                asked = self.argv("log", "--no-walk=unsorted", f"--format={CHECK}", "--end-of-options", *some, "--")
+                for flag in trust.flags():
+                    asked[2:2] = ("-c", flag)
+                answer = run(asked, told, self.room, self.limits)
+                checked = read_checks(answer)
+                if not answer.ok or [one.commit for one in checked] != some:
+                    raise SourceError(f"the signatures of commits cannot be checked: {self.complaint(answer)}")
+                found += checked
+        return found
 
     def is_sound(self) -> bool:
         """Whether every object of the mirror is readable and all links lead somewhere."""

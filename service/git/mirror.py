@@ -30,6 +30,7 @@ from service.git import tree
 from service.git.addresses import AddressRefused, NameUnknown, Resolve, check_host, resolve
 from service.git.child import GitAnswer, GitLimits
 from service.git.commands import ACCEPTED, INCOMING, Credentials, Git, is_cut_off, is_sha256, port_of
+from service.git.trust import MAX_NEW, Trust
 from service.model.sources import (
     Advanced,
     Empty,
@@ -40,6 +41,7 @@ from service.model.sources import (
     Rewound,
     Source,
     Unchanged,
+    Unverified,
 )
 from service.model.trees import Commit, Tree
 
@@ -74,7 +76,9 @@ class Mirror:
         limits: GitLimits | None = None,
         allow_loopback: bool = False,
         resolver: Resolve = resolve,
+        trust: Trust | None = None,
     ) -> None:
+        """`trust`: whose signatures every new commit needs; without it none does."""
         self.source = source
         self._room = room.absolute()
         self._directory, self._home = self._room / "mirror.git", self._room / "home"
@@ -82,6 +86,8 @@ class Mirror:
         self._git = Git(self._room, self._directory, source, credentials or Credentials(), limits or GitLimits())
         self._allow_loopback = allow_loopback
         self._resolver = resolver
+        self._trust = trust
+        self._trusted: tuple[str | None, str] | None = None
         self._fetching = threading.Lock()
         # Readers hold this, and so does whoever puts another mirror in the place of the one they read.
         self._objects = threading.Lock()
@@ -97,7 +103,8 @@ class Mirror:
             return Failed("busy", f"another fetch did not end in {wait_s:g} s")
         try:
             with self._only_one():
-                return self._fetch(last_accepted, in_force or last_accepted, self._addresses())
+                in_force = in_force or last_accepted
+                return self._checked(self._fetch(last_accepted, in_force, self._addresses()), in_force)
         except BlockingIOError:
             return Failed("busy", f"another process is fetching into {self._room}")
         except OSError as error:
@@ -253,6 +260,22 @@ class Mirror:
         if last_accepted is None or self._git.descends(last_accepted, new):
             return Advanced(new, last_accepted)
         return Rewound(last_accepted, new)
+
+    def _checked(self, fetched: Fetched, in_force: str | None) -> Fetched:
+        """The same, or Unverified where one of the commits that are not in force has no signature that counts. Without
+        any in force, the newest one alone is checked: where to begin is the operator's choice."""
+        if self._trust is None or not isinstance(fetched, Unchanged | Advanced) or fetched.commit == in_force:
+            return fetched
+        if (in_force, fetched.commit) == self._trusted:
+            return fetched
+        new = self._git.between(in_force, fetched.commit, MAX_NEW + 1) if in_force else [fetched.commit]
+        if len(new) > MAX_NEW:
+            return Unverified(fetched.commit, new[-1], f"is one of more than {MAX_NEW} new commits", len(new), len(new))
+        wrong = [one for one in self._git.checks(self._trust, new) if not one.is_good]
+        if wrong:
+            return Unverified(fetched.commit, wrong[-1].commit, wrong[-1].why, len(wrong), len(new))
+        self._trusted = (in_force, fetched.commit)
+        return fetched
 
     def _not_given(self, answer: GitAnswer) -> Failed:
         """Why a fetch went well and the branch is not here."""

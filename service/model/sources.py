@@ -1,7 +1,7 @@
 """Where the specs come from, and what a fetch found.
 
 Source                          what the operator set: URL or path, branch
-Fetched = Unchanged | Advanced | Rewound | Missing | Empty | Failed
+Fetched = Unchanged | Advanced | Rewound | Unverified | Missing | Empty | Failed
 SourceStanding                  whether the source is followed now, since when, and why not
 """
 
@@ -55,6 +55,18 @@ class Rewound:
 
 
 @dataclass(frozen=True, slots=True)
+class Unverified:
+    """The branch is at `new`, and `commit`, the oldest of `wrong` commits among `count` new ones, has no signature that
+    counts. `why` says what is wrong with it: "the commit … <why>"."""
+
+    new: str
+    commit: str
+    why: str
+    wrong: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """The repository has branches, but not this one. `others` are some that it has, made showable."""
 
@@ -80,10 +92,10 @@ class Failed:
     reason: str
 
 
-Fetched: TypeAlias = Unchanged | Advanced | Rewound | Missing | Empty | Failed
+Fetched: TypeAlias = Unchanged | Advanced | Rewound | Unverified | Missing | Empty | Failed
 
 SourceState = Literal[
-    "unread", "followed", "refused", "rewound", "missing", "empty", "unreachable", "unreadable", "failed"
+    "unread", "followed", "refused", "unverified", "rewound", "missing", "empty", "unreachable", "unreadable", "failed"
 ]
 
 
@@ -91,9 +103,10 @@ SourceState = Literal[
 class SourceStanding:
     """Whether the source is followed. `commit` is the last good revision, which is in force whatever the state is.
 
-    refused: the newest commit has errors. rewound, missing, empty: the branch lost what was accepted. unreachable: the
-    source gave no answer. unreadable: the commit's files cannot be read. failed: the service itself could not look, for
-    an error that nobody expected or for want of its database. `fetched_at` is when it last answered well.
+    refused: the newest commit has errors. unverified: a new commit has no signature that counts. rewound, missing,
+    empty: the branch lost what was accepted. unreachable: the source gave no answer. unreadable: the commit's files
+    cannot be read. failed: the service itself could not look, for an error that nobody expected or for want of its
+    database. `fetched_at` is when it last answered well.
     """
 
     state: SourceState = "unread"
@@ -118,7 +131,7 @@ class Rewrite:
 def head_of(fetched: Fetched) -> str:
     """The commit at which a fetch found the branch; empty where it found none."""
     match fetched:
-        case Unchanged(commit=commit) | Advanced(commit=commit) | Rewound(new=commit):
+        case Unchanged(commit=commit) | Advanced(commit=commit) | Rewound(new=commit) | Unverified(new=commit):
             return commit
         case _:
             return ""
@@ -127,6 +140,8 @@ def head_of(fetched: Fetched) -> str:
 def state_of(fetched: Fetched) -> SourceState:
     """The word for what a fetch found."""
     match fetched:
+        case Unverified():
+            return "unverified"
         case Rewound():
             return "rewound"
         case Missing():

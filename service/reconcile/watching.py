@@ -22,6 +22,7 @@ from service.model.sources import (
     SourceStanding,
     SourceState,
     Unchanged,
+    Unverified,
     head_of,
     state_of,
 )
@@ -303,6 +304,12 @@ def words(fetched: Fetched, accepted: str | None) -> str:
                 f"history was rewritten: {new[:10]} does not descend from the accepted {old[:10]}; nothing is changed. "
                 f"Fix: if the new history is right, accept it (`passerelle source accept {new[:12]} --reason TEXT`); "
                 f"if it is wrong, push {old[:10]} to the branch again"
+            )
+        case Unverified(commit=commit, why=why, wrong=wrong, count=count):
+            several = f"; {wrong} of {count} new commits are not verified" if wrong > 1 else ""
+            return (
+                f"the commit {commit[:12]} {why}{several}; {kept}. Fix: sign it and push again, or add the "
+                "signer's key to the file in PASSERELLE_SIGNERS"
             )
         case Missing(branch=branch, others=others):
             what = f"the branch {branch} is gone" if accepted else f"the repository has no branch {branch}"

@@ -8,10 +8,12 @@ import pytest
 from service.errors import InputError, SourceChanged
 from service.git.mirror import Mirror
 from service.git.source import parse_source
+from service.git.trust import Trust
 from service.kinds import KINDS
 from service.model.runs import HostStatus
 from service.reconcile.watching import Watcher
 from tests.git.forge import Forge
+from tests.git.keys import SshKey, push_signed
 from tests.laws.specs import head
 from tests.reconcile.book import Book
 from tests.reconcile.clocks import StoppedClock
@@ -169,6 +171,31 @@ async def test_whatever_becomes_of_the_branch_the_last_good_revision_stays(
     states = {"rewound": "rewound", "deleted": "missing", "emptied": "empty"}
     standing = watcher.standing
     assert (standing.state, standing.message, standing.commit) == (states[what], watcher.trouble, good)
+
+
+async def test_a_commit_that_is_not_signed_is_named_and_the_last_good_revision_stays(
+    forge: Forge, book: Book, tmp_path: Path
+) -> None:
+    key = SshKey.made(tmp_path / "keys", "ann")
+    signers = tmp_path / "signers"
+    signers.write_text(key.allowed())
+    mirror = Mirror(tmp_path / "room", parse_source(str(forge.path), "main"), trust=Trust("ssh", signers))
+    watcher = Watcher(mirror, book, book, KINDS, StoppedClock())  # type: ignore[arg-type]  # what a watcher uses of them
+    good = push_signed(forge, files(), key.settings(), message="good")
+    assert await watcher.look()
+    bad = push_signed(forge, files(HOST + UPLINK), [], message="not signed")
+    last = push_signed(forge, files(), key.settings(), message="signed, on top")
+    for _ in range(2):
+        assert not await watcher.look()
+    assert (watcher.wanted.commit, watcher.head) == (good, last)
+    standing = watcher.standing
+    assert (standing.state, standing.commit) == ("unverified", good)
+    assert f"the commit {bad[:12]} has no signature; the last good revision stays in force" in standing.message
+    assert [line.partition(":")[0] for line in book.lines] == ["accepted good", "source.trouble"]
+    forge.git("update-ref", "refs/heads/main", good)
+    again = push_signed(forge, files(HOST + UPLINK), key.settings(), message="signed now")
+    assert await watcher.look()
+    assert (watcher.wanted.commit, watcher.standing.state) == (again, "followed")
 
 
 async def test_a_commit_without_a_single_file_takes_no_host_away(
