@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -73,14 +74,18 @@ _CODES = {
 
 
 class RequestRefused(Exception):  # noqa: N818 (an answer, not a fault)
-    """A request that is answered with this problem."""
+    """A request that is answered with this problem. `after` runs once the answer is sent."""
 
-    def __init__(self, status: int, detail: str, *, code: str = "", headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, *, code: str = "", headers: Mapping[str, str] | None = None,
+        after: BackgroundTask | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.code = code
         self.headers = headers
+        self.after = after
 
 
 def problem(
@@ -135,7 +140,9 @@ async def _ours(request: Request, error: Exception) -> Response:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)
-    return problem(error.status, error.detail, code=error.code, instance=_path(request), headers=error.headers)
+    answer = problem(error.status, error.detail, code=error.code, instance=_path(request), headers=error.headers)
+    answer.background = error.after
+    return answer
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

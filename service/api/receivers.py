@@ -8,6 +8,7 @@ import logging
 from typing import Annotated
 
 from fastapi import FastAPI, Path
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -75,7 +76,7 @@ def add_ledger(app: FastAPI, parts: Parts) -> None:
         "/api/v1/deliveries",
         operation_id="list_deliveries",
         summary="Calls to receivers, the newest first",
-        description="The newest 10,000. Of calls that did not prove themselves only some are kept.",
+        description="Of each outcome the newest 10,000, of those that were refused the newest 1,000 and not all.",
         tags=["hooks"],
     )
     async def list_deliveries(
@@ -106,7 +107,7 @@ class _Desk:
         forge, receiver = FORGES[checked.receiver.type], checked.receiver
         is_signed = forge.is_signed([one.reveal() for one in checked.secrets(now)], call, now)
         if known is None or not is_signed:
-            await self._refuse(known, forge, call, request)
+            raise self._refused(known, forge, call, request)
         if receiver.suspended:
             raise RequestRefused(503, f"the receiver is suspended: {receiver.suspended}", headers={"Retry-After": "60"})
         told = forge.told(call)
@@ -118,17 +119,21 @@ class _Desk:
             await parts.control.nudge(receiver.name, told.commit)
         return hook_schemas.Delivered(status=outcome, message=message)
 
-    async def _refuse(self, known: ReceiverSecret | None, forge: Forge, call: Call, request: Request) -> None:
-        """Only what fails is counted: a flood of it never keeps the forge out, not even from the same address."""
+    def _refused(
+        self, known: ReceiverSecret | None, forge: Forge, call: Call, request: Request
+    ) -> RequestRefused:  # fmt: skip
+        """Only what fails is counted: a flood of it never keeps the forge out, not even from the same address. The
+        ledger is written after the answer, whose time would tell which receivers exist."""
         client = request.client.host if request.client else "unknown"
         wait_s = self._failures.take(client)
         if wait_s:
-            raise RequestRefused(429, "too many deliveries", headers={"Retry-After": str(int(wait_s) + 1)})
+            return RequestRefused(429, "too many deliveries", headers={"Retry-After": str(int(wait_s) + 1)})
         _log.warning("a delivery from %s is refused: %s", client, WRONG)
+        after = None
         if known is not None and not self._kept.take(known.name):
             message = f"from {client}: {missing(forge, call)}"
-            await self._is_new(known.name, Told(), "refused", message, request)
-        raise RequestRefused(401, WRONG)
+            after = BackgroundTask(self._is_new, known.name, Told(), "refused", message, request)
+        return RequestRefused(401, WRONG, after=after)
 
     async def _is_new(
         self, receiver: str, told: Told, outcome: DeliveryOutcome, message: str, request: Request
@@ -146,17 +151,15 @@ class _Desk:
 
 
 def judged(receiver: Receiver, forge: Forge, told: Told, branch: str) -> tuple[DeliveryOutcome, str]:
-    """Whether a call is obeyed, and why not. `branch` is the source's own. One whose branches cannot be read is: the
-    fetch finds out."""
+    """Whether a call is obeyed, and why not. `branch` is the source's own. One that names no event or no branch that
+    can be read is obeyed: the fetch finds out."""
     if told.event in forge.pings:
         return "ping", "the forge tries the address: nothing is fetched"
     events = receiver.events or forge.pushes
-    if events and told.event not in events:
-        return (
-            "other-event",
-            f"the receiver obeys {', '.join(events)}, not {told.event or 'a call that names no event'}",
-        )
-    branches = receiver.branches or ((branch,) if branch else ())
+    if events and told.event and told.event not in events:
+        return "other-event", f"the receiver obeys {', '.join(events)}, not {told.event}"
+    of_source = (branch,) if branch and forge.pushes else ()  # what no forge sends may name anything as its `ref`
+    branches = receiver.branches or of_source
     if branches and told.branches is not None and not set(told.branches) & set(branches):
         return "other-branch", f"the receiver obeys the branch {', '.join(branches)}, not {', '.join(told.branches)}"
     return "accepted", "the source is fetched soon"

@@ -9,6 +9,7 @@ request 230944 (signing tokens). Gitea, Forgejo and Gogs "Webhooks". Bitbucket C
 payloads". Bitbucket Data Center "Event payload". Gitea and Forgejo also send the headers of GitHub and of Gogs.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from service.model.access import ReceiverType
 from service.model.trees import shown
 
 MAX_WORD = 200
+MAX_REFS = 50
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -118,7 +120,9 @@ def _pushed(call: Call) -> tuple[tuple[str, ...] | None, str]:
         said = json.loads(text)
     except (ValueError, KeyError, RecursionError):
         return None, ""
-    found = list(_refs(said))
+    found = list(itertools.islice(_refs(said), MAX_REFS + 1))
+    if len(found) > MAX_REFS:  # so many that not all of them were looked at
+        return None, ""
     branches = tuple(shown(ref, MAX_WORD) for ref, _ in found)
     commit = found[0][1] if len(found) == 1 and _COMMIT.fullmatch(found[0][1]) else ""
     return branches or None, commit
@@ -132,7 +136,7 @@ def _refs(said: Any) -> Iterable[tuple[str, str]]:
         return
     for key in (("push", "changes"), ("changes",)):
         changes = _at(said, *key)
-        for change in changes[:MAX_WORD] if isinstance(changes, list) else ():
+        for change in changes if isinstance(changes, list) else ():
             new = _at(change, "new") or _at(change, "old")  # a branch that was deleted has no new one
             if isinstance(name := _at(new, "name"), str):
                 prefix = "" if _at(new, "type") == "branch" else "refs/tags/"

@@ -1,6 +1,7 @@
 """Calls to receivers: which are taken, what follows of them, and what the ledger says."""
 
 import base64
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -196,6 +197,38 @@ async def test_what_a_receiver_does_not_obey_is_taken_and_fetches_nothing(
     assert len(world.desk.asked) == (outcome == "accepted")
     [one] = (await get(world, f"deliveries?outcome={outcome}"))["items"]
     assert one["message"] == answer.json()["message"]
+
+
+async def test_a_call_without_an_event_and_one_of_no_forge_with_another_ref_are_obeyed(world: World) -> None:
+    github = Forge(world, "github")
+    sent = without("x-github-event")(github.push())
+    assert (await github.send(sent)).json()["status"] == "accepted"
+    world.history.store.add_receiver("script", "generic", by="local", at=world.clock.now(), secret=KEY)
+    for number, ref in enumerate((b"HEAD", b"refs/tags/v1", b"v1")):
+        sent = call_of("generic", KEY, body=b'{"ref": "%b"}' % ref, delivery=f"g-{number}")
+        assert (await github.send(sent, to="script")).json()["status"] == "accepted"
+
+
+async def test_a_delivery_that_is_sent_again_after_the_receiver_was_mended_is_obeyed(
+    world: World, github: Forge
+) -> None:
+    sent = github.push(branch="next")
+    assert (await github.send(sent)).json()["status"] == "other-branch"
+    store, now = world.history.store, world.clock.now()
+    store.remove_receiver("forge", by="local", at=now)
+    store.add_receiver("forge", "github", by="local", at=now, secret=KEY, branches=["next"])
+    assert [(await github.send(sent)).json()["status"] for _ in range(2)] == ["accepted", "duplicate"]
+    [one] = (await get(world, "deliveries"))["items"]
+    assert (one["outcome"], one["repeats"]) == ("accepted", 2)
+
+
+async def test_a_push_of_so_many_refs_that_not_all_are_read_is_obeyed(world: World) -> None:
+    forge = Forge(world, "bitbucket")
+    new = {"type": "branch", "name": "other", "target": {"hash": COMMIT}}
+    for number, count in enumerate((50, 51)):
+        body = json.dumps({"push": {"changes": [{"new": new}] * count}}).encode()
+        answer = await forge.send(forge.push(body=body, delivery=f"d-{number}"))
+        assert answer.json()["status"] == ("other-branch" if count == 50 else "accepted")
 
 
 async def test_the_events_and_branches_of_a_receiver_are_its_own(world: World) -> None:

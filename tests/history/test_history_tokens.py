@@ -12,8 +12,10 @@ from service.errors import InputError, StoreError
 from service.history import History, open_history
 from service.history.pepper import parse_token, read_pepper
 from service.history.sqlite.tokens import tokens_at
+from service.history.store import receivers
 from service.history.store.known_tokens import KEPT, KnownToken, KnownTokens
 from service.model.access import Principal, is_selector
+from service.model.listings import DeliveryListing
 from service.model.secret import Secret
 from tests.state_folders import made
 
@@ -134,6 +136,23 @@ def test_a_delivery_counts_once(history: History, now: datetime) -> None:
     assert history.store.record_delivery("gh", "id-1", outcome="accepted", at=now)
     assert not history.store.record_delivery("gh", "id-1", outcome="accepted", at=now)
     assert history.store.record_delivery("other", "id-1", outcome="accepted", at=now)
+
+
+def test_refused_deliveries_do_not_drive_the_others_out(
+    history: History, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receivers, "KEPT_DELIVERIES", 20)
+    monkeypatch.setattr(receivers, "KEPT_REFUSED", 5)
+    for number in range(12):
+        assert history.store.record_delivery("gh", f"good-{number}", outcome="accepted", at=now)
+    for number in range(100):
+        assert history.store.record_delivery("gh", f"bad-{number}", outcome="refused", at=now)
+    found = [one.delivery for one in history.queries.deliveries(DeliveryListing(limit=100)).items]
+    assert found[:5] == [f"bad-{number}" for number in reversed(range(95, 100))]
+    assert found[5:] == [f"good-{number}" for number in reversed(range(12))]
+    for number in range(12, 50):
+        assert history.store.record_delivery("gh", f"good-{number}", outcome="accepted", at=now)
+    assert len(history.queries.deliveries(DeliveryListing(limit=100)).items) == 25
 
 
 @given(st.binary(max_size=80))

@@ -4,10 +4,11 @@ Events: `receiver.added`, `receiver.removed`, `receiver.rotated`, `receiver.susp
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.errors import InputError
@@ -18,6 +19,7 @@ from service.model.access import RECEIVER_TYPES, DeliveryOutcome, ReceiverType, 
 from service.model.events import ReceiverAdded, ReceiverRemoved, ReceiverResumed, ReceiverRotated, ReceiverSuspended
 
 KEPT_DELIVERIES = 10_000
+KEPT_REFUSED = 1_000
 OVERLAP_DEFAULT = timedelta(days=1)
 OVERLAP_MAX = timedelta(days=30)
 MAX_LISTED = 20
@@ -103,34 +105,48 @@ class ReceiverWrites(Writing):
         self, receiver: str, delivery: str, *, outcome: DeliveryOutcome, at: datetime, event: str = "",
         branch: str = "", commit: str = "", message: str = "",
     ) -> bool:  # fmt: skip
-        """A call to a receiver. False if this delivery was seen before; then its repetition is counted. The newest
-        10,000 are kept."""
+        """A call to a receiver. False if this delivery was seen before and the same came of it; then its repetition is
+        counted. Of each outcome the newest 10,000 are kept, of those that were refused the newest 1,000."""
         told = {"event": clean(event), "branch": clean(branch), "commit": clean(commit), "message": clean(message)}
         values = {"receiver": receiver, "delivery": clean(delivery), "outcome": outcome, "repeats": 0}
         values |= told | {"at": at, "last_at": at}
         try:
             with self._database.write() as connection:
-                if _again(connection, receiver, clean(delivery), at):
-                    return False
+                known = _known(connection, receiver, clean(delivery))
+                if known is not None:
+                    return _again(connection, known, values)
                 connection.execute(insert(deliveries).values(values))
-                _drop_oldest(connection)
+                _drop_oldest(connection, outcome)
         except IntegrityError:  # another process recorded it a moment ago
             return False
         return True
 
 
-def _drop_oldest(connection: Connection) -> None:
-    """Each new delivery drives the oldest one out, once there are as many as are kept."""
-    newest = connection.execute(select(func.max(deliveries.c.id))).scalar_one()
-    oldest = connection.execute(select(func.min(deliveries.c.id))).scalar_one()
-    if oldest <= newest - KEPT_DELIVERIES:
+def _drop_oldest(connection: Connection, outcome: DeliveryOutcome) -> None:
+    """Each new delivery drives out the oldest of which the same came, once there are as many as are kept. So whoever
+    has no secret cannot clear the ledger of the others."""
+    kept = KEPT_REFUSED if outcome == "refused" else KEPT_DELIVERIES
+    alike = select(deliveries.c.id).where(deliveries.c.outcome == outcome).order_by(deliveries.c.id.desc())
+    oldest = connection.execute(alike.offset(kept).limit(1)).scalar()
+    if oldest is not None:
         connection.execute(delete(deliveries).where(deliveries.c.id == oldest))
 
 
-def _again(connection: Connection, receiver: str, delivery: str, at: datetime) -> bool:
+def _known(connection: Connection, receiver: str, delivery: str) -> tuple[int, str] | None:
+    """The id and the outcome of a delivery that was seen before."""
     is_one = (deliveries.c.receiver == receiver, deliveries.c.delivery == delivery)
-    counted = update(deliveries).where(*is_one).values(repeats=deliveries.c.repeats + 1, last_at=at)
-    return connection.execute(counted).rowcount > 0
+    row = connection.execute(select(deliveries.c.id, deliveries.c.outcome).where(*is_one)).first()
+    return (row.id, row.outcome) if row is not None else None
+
+
+def _again(connection: Connection, known: tuple[int, str], values: Mapping[str, Any]) -> bool:
+    """It came once more. True if something else comes of it now, since somebody changed the receiver meanwhile."""
+    number, before = known
+    is_other = before != str(values["outcome"])
+    news = {name: values[name] for name in ("outcome", "message")} if is_other else {}
+    counted = news | {"repeats": deliveries.c.repeats + 1, "last_at": values["last_at"]}
+    connection.execute(update(deliveries).where(deliveries.c.id == number).values(counted))
+    return is_other
 
 
 def _receiver(connection: Connection, name: str) -> tuple[ReceiverType, str]:
