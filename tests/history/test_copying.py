@@ -125,7 +125,8 @@ def test_the_pages_commands_copy_and_look(
     assert run(["db", "copy"]) == 1
     assert "Fix: set PASSERELLE_DATABASE_URL" in capsys.readouterr().err
     monkeypatch.setenv("PASSERELLE_DATABASE_URL", url.reveal().decode())
-    copy, doctor = (command.words for command in commands() if command.page == "postgresql.md")
+    of_page = [one for one in commands() if one.page == "postgresql.md" and one.text.startswith("passerelle ")]
+    copy, doctor = (command.words for command in of_page)
     assert run(copy) == 0
     told = capsys.readouterr()
     assert "are the same there" in told.err
