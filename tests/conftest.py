@@ -77,14 +77,19 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(*SELDOM)
 
 
+@pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
+def pytest_refuse_unnamed(items: list[pytest.Item]) -> None:
+    """No test of the lab is lost by its file's text. First, because pytest's own `-m` leaves out the lab's tests."""
+    if lost := marked.unnamed(items):
+        raise pytest.UsageError("the file of a test has to name its mark: " + ", ".join(lost))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that say that they take minutes begin first, so that none is left alone at the end; else as shuffled.
 
     Within a file the tests of one Debian release come after each other: their hosts are made once.
     """
-    if lost := marked.unnamed(items):
-        raise pytest.UsageError("the file of a test has to name its mark: " + ", ".join(lost))
     own = apt.suite_of("") if any(item.get_closest_marker("lab") for item in items) else ""
     files: dict[Path, int] = {}
     for item in items:

@@ -32,3 +32,16 @@ def test_a_mark_that_comes_from_elsewhere_is_found(pytester: pytest.Pytester) ->
     )
     items, _ = pytester.inline_genitems("-p", "no:randomly")
     assert unnamed(items) == ["test_one.py::test_it"]
+
+
+def test_a_run_without_the_lab_ends_where_such_a_test_would_be_lost(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmarkers = lab\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makepyfile(
+        elsewhere="import pytest\nmarks = [pytest.mark.lab]\n",
+        test_one="from elsewhere import marks as pytestmark\ndef test_it(): pass\n",
+        test_two="def test_it(): pass\n",
+    )
+    pytester.makeconftest("from tests.conftest import pytest_refuse_unnamed")
+    ran = pytester.runpytest_inprocess("-p", "no:randomly", "-m", "not lab")
+    assert ran.ret == pytest.ExitCode.USAGE_ERROR
+    ran.stderr.fnmatch_lines(["ERROR: the file of a test has to name its mark: test_one.py::test_it"])

@@ -170,6 +170,8 @@ class Mirror:
         return check_host(host, port_of(self.source), allow_loopback=self._allow_loopback, resolver=self._resolver)
 
     def _fetch(self, last_accepted: str | None, in_force: str | None, addresses: tuple[str, ...]) -> Fetched:
+        if self._suspect:
+            self._sweep()
         named = {} if self._suspect else self._named()
         usable = bool(named) or self._usable()
         if usable and in_force and named.get(ACCEPTED) != in_force and self._git.has(in_force):

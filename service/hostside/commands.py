@@ -21,6 +21,11 @@ BUS_LOST = re.compile(  # what they say when systemd executes itself again (daem
 )
 BUS_PAUSES_S = (0.1, 0.2, *(0.3,) * 17)
 """Short ones: on a busy host systemd answers for a second between two such moments, and a long pause may miss it."""
+LOST_MOST_S = 25.0
+"""How long a question is repeated after the first refusal. With 20 runnable processes 8 tries took 12 s."""
+HUNG = "Connection timed out"
+HUNG_MOST_S = 6.0
+"""systemd that executes itself again refuses at once. One that hangs costs 25 s for each question."""
 
 
 def run_command(
@@ -28,15 +33,20 @@ def run_command(
 ) -> Ran:
     """Run a program by name. Trouble when it is not installed or takes too long; its exit code is the caller's.
 
-    A question to systemd while it executed itself again is repeated. `text` is its standard input, held in memory
-    as a file: a reader never sees a part of it, whoever is killed when.
+    A question to systemd while it executed itself again is repeated, for a bounded time. `text` is the program's
+    standard input, held in memory as a file: a reader never sees a part of it, whoever is killed when.
     `group` gives it a process group of its own (programs that start others).
     """
     if host.elsewhere is not None:
         return host.elsewhere(argv, timeout_s)
+    begun_s = time.monotonic()
     ran = _run_once(host, argv, timeout_s, text, group)
+    lost_s = time.monotonic()
     for pause_s in BUS_PAUSES_S if argv[0] in SYSTEMD else ():
         if ran.code == 0 or not BUS_LOST.search(ran.err):
+            break
+        now_s = time.monotonic()
+        if now_s - lost_s > LOST_MOST_S or (HUNG in ran.err and now_s - begun_s > HUNG_MOST_S):
             break
         time.sleep(pause_s)
         ran = _run_once(host, argv, timeout_s, text, group)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 
@@ -25,15 +27,13 @@ def enabled_units(host: Host) -> list[str]:
     """
     found = set()
     for entry in [*os.scandir(host.path(UNITS)), *_wanted(host)] if os.path.isdir(host.path(UNITS)) else []:
-        if not entry.is_symlink():
+        target = _leads_to(entry.path)
+        if target is None:
             continue
-        target = os.readlink(entry.path)
         top = os.path.dirname(entry.path) == host.path(UNITS)
         name = os.path.basename(target) if top else entry.name  # an alias, or a unit that another one wants
         there = os.path.exists(host.path(target) if target.startswith("/") else entry.path)
-        masked = (
-            os.path.islink(host.path(f"{UNITS}/{name}")) and os.readlink(host.path(f"{UNITS}/{name}")) == os.devnull
-        )
+        masked = _leads_to(host.path(f"{UNITS}/{name}")) == os.devnull
         if there and not masked and target != os.devnull and not (top and name == entry.name):
             found.add(name)
     return sorted(found)
@@ -42,7 +42,21 @@ def enabled_units(host: Host) -> list[str]:
 def _wanted(host: Host) -> list[os.DirEntry[str]]:
     """The links by which other units want one, in /etc."""
     folders = [entry for entry in os.scandir(host.path(UNITS)) if entry.name.endswith(WANT) and entry.is_dir()]
-    return [entry for folder in folders for entry in os.scandir(folder.path)]
+    found: list[os.DirEntry[str]] = []
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):
+            found += os.scandir(folder.path)
+    return found
+
+
+def _leads_to(path: str) -> str | None:
+    """The target of a link; None where no link is, or where one was until somebody removed or replaced it just now."""
+    try:
+        return os.readlink(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EINVAL):
+            return None
+        raise
 
 
 def _without_instance(unit: str) -> str:

@@ -28,11 +28,12 @@ class Wake(Protocol):
 
 @dataclass
 class _Told:
-    """`due_s` is when the last look that hints caused was or is due. `spent` of `BURST` looks are not earned back yet,
-    as of `due_s`."""
+    """`due_s` is when the last look that hints caused was or is due. `waits` until a round begins after that hint.
+    `spent` of `BURST` looks are not earned back yet, as of `due_s`."""
 
     due_s: float
     spent: float = 0.0
+    waits: bool = False
 
 
 class Hints:
@@ -61,7 +62,8 @@ class Hints:
             return
         now_s = self._clock.monotonic_s()
         told = self._told.setdefault(name, _Told(-math.inf))
-        if now_s < told.due_s:  # that look will see it
+        # That look will see it, also if no worker is free at `due_s`. One that never comes was dropped from the queue.
+        if now_s < told.due_s or (told.waits and now_s < told.due_s + self._observe_s):
             self._coalesced()
             return
         soonest_s = max(now_s + SETTLE_S, told.due_s + min(GAP_MOST_S, GAP_STEP_S * self._spent(told, now_s)))
@@ -69,6 +71,7 @@ class Hints:
         due_s = max(soonest_s, earned_s)
         told.spent = self._spent(told, due_s) + 1
         told.due_s = due_s
+        told.waits = True
         self._add(name, after_s=due_s - now_s)
 
     def _spent(self, told: _Told, at_s: float) -> float:
@@ -84,6 +87,7 @@ class Hints:
         told = self._told.get(name)
         if told is not None:
             told.due_s = min(told.due_s, self._clock.monotonic_s())
+            told.waits = False
 
     def lost(self, name: str) -> None:
         """The host does not report its changes any more: look what is wrong, and continue by polling."""

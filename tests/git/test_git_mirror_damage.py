@@ -99,6 +99,20 @@ def test_what_a_killed_git_left_behind_does_not_stop_the_next(forge: Forge, mirr
     assert [path for path in left if path.exists()] == []
 
 
+def test_what_a_killed_git_left_behind_does_not_stop_the_fetch_after_a_failed_read(
+    forge: Forge, mirror: Mirror, room: Path
+) -> None:
+    first = forge.push(ONE)
+    mirror.fetch(None)
+    with pytest.raises(SourceError):
+        mirror.read_tree("0" * 40)
+    left = room / "mirror.git" / "refs" / "psr" / "incoming.lock"
+    left.write_bytes(b"")
+    second = forge.push(TWO)
+    assert mirror.fetch(first) == Advanced(second, first)
+    assert not left.exists()
+
+
 def test_a_mirror_that_changed_between_two_looks_without_news_is_read_again(
     forge: Forge, mirror: Mirror, room: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """A question to systemd is repeated while systemd executes itself again, and given up in the end."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,7 +27,13 @@ def a_host(folder: Path, *, refusals: int, said: str = REFUSED) -> Host:
 
 
 def tries(folder: Path) -> int:
-    return len((folder / "tries").read_text().splitlines())
+    return len((folder / "tries").read_text().splitlines()) if (folder / "tries").exists() else 0
+
+
+def each_takes_s(monkeypatch: pytest.MonkeyPatch, folder: Path, seconds: float) -> None:
+    """A clock by which each try takes so long, and a pause nothing."""
+    clock = SimpleNamespace(monotonic=lambda: seconds * tries(folder), sleep=lambda _: None)
+    monkeypatch.setattr(commands, "time", clock)
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +51,38 @@ def test_what_is_refused_for_good_is_told_after_seconds(tmp_path: Path) -> None:
     assert (ran.code, ran.err) == (1, REFUSED + "\n")
     assert tries(tmp_path) == len(BUS_PAUSES_S) + 1
     assert sum(BUS_PAUSES_S) < 6, "a rollback may ask dozens of times, and nobody reaches the host meanwhile"
+
+
+def test_systemd_that_hangs_is_not_questioned_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    each_takes_s(monkeypatch, tmp_path, 25)
+    host = a_host(tmp_path, refusals=1000, said="Failed to start named.service: Connection timed out")
+    assert run_command(host, ["systemctl", "start", "named"], timeout_s=90).code == 1
+    assert tries(tmp_path) == 1
+
+
+def test_a_question_that_times_out_soon_is_repeated_for_6_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each_takes_s(monkeypatch, tmp_path, 2)
+    host = a_host(tmp_path, refusals=1000, said="Failed to start named.service: Connection timed out")
+    assert run_command(host, ["systemctl", "start", "named"]).code == 1
+    assert tries(tmp_path) == 4
+
+
+def test_a_busy_host_has_the_time_for_all_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    each_takes_s(monkeypatch, tmp_path, 1.2)
+    ran = run_command(a_host(tmp_path, refusals=2 * OLD_TRIES), ["systemctl", "is-active", "named"])
+    assert (ran.code, ran.out) == (0, "active\n")
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(5, 7), (30, 2)])
+def test_refusals_that_come_late_are_bounded_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, most: int
+) -> None:
+    each_takes_s(monkeypatch, tmp_path, seconds)
+    host = a_host(tmp_path, refusals=1000, said="Failed to start named.service: Connection reset by peer")
+    assert run_command(host, ["systemctl", "start", "named"], timeout_s=90).code == 1
+    assert tries(tmp_path) == most
 
 
 def test_another_failure_is_not_repeated(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,6 +174,29 @@ def test_what_is_enabled_is_read_from_the_links(scratch: Scratch) -> None:
     assert enabled_units(Host(str(scratch.root))) == [
         "cron.service", "held.socket", "late@one.service", "rsyslog.service",
     ]  # fmt: skip
+
+
+def test_what_goes_while_the_links_are_read_is_not_enabled(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    link(scratch, "multi-user.target.wants/cron.service", "/lib/systemd/system/cron.service")
+    link(scratch, "multi-user.target.wants/gone.service", "/lib/systemd/system/gone.service")
+    link(scratch, "gone.service", "/lib/systemd/system/other.service")
+    (scratch.root / "etc/systemd/system/gone.target.wants").mkdir()
+    read = os.scandir
+    listed: list[str] = []
+
+    def list_and_remove(path: str) -> list[os.DirEntry[str]]:
+        """Somebody disables units right after a folder is listed: a link the first time, a folder the second time."""
+        entries = list(read(path))
+        for entry in entries:
+            if entry.name.startswith("gone.") and entry.is_symlink():
+                Path(entry.path).unlink()
+            elif entry.name.startswith("gone.") and path in listed:
+                Path(entry.path).rmdir()
+        listed.append(path)
+        return entries
+
+    monkeypatch.setattr(os, "scandir", list_and_remove)
+    assert enabled_units(Host(str(scratch.root))) == ["cron.service"]
 
 
 def test_no_unit_is_enabled_where_nobody_has_made_a_link(scratch: Scratch) -> None:
