@@ -10,10 +10,12 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
 from service.api.create import create_probes
+from service.api.parts import Parts
 from service.api.server import answer_beside, serve
 from service.api.values import share_the_processor
 from service.app import GRACE_S, STOP_S, Outside, Service, Shared, build
@@ -178,7 +180,11 @@ class Worker(Process):
     def _probes(self) -> list[Coroutine[Any, Any, object]]:
         """/livez, /readyz and /metrics, where the operator wants them."""
         address, port = self.settings.listen, self.settings.health_port
-        return [answer_beside(create_probes(self.service.parts), address, port)] if port else []
+        return [answer_beside(create_probes(self.parts()), address, port)] if port else []
+
+    def parts(self) -> Parts:
+        """What the probes answer with: numbers of the hosts that this process works on, and no others."""
+        return replace(self.service.parts, owns=self.shares.owns, is_behind=lambda: self.member.is_behind)
 
     def stop(self) -> None:
         """Begin nothing any more, and end once what is under way has ended."""
@@ -217,8 +223,8 @@ class Forgetting:
         return self._store.give_back() if self._leads() else 0
 
     def kept(self) -> Kept:
-        """What is kept."""
-        return self._store.kept()
+        """What is kept; nothing where another process measures it, which reads every table."""
+        return self._store.kept() if self._leads() else Kept(0, {})
 
 
 def queue_name(share: int) -> str:

@@ -55,6 +55,22 @@ def test_a_container_may_do_little(name: str) -> None:
     assert volumes == (["db"] if name == "db" else [])
 
 
+def test_the_database_is_healthy_only_once_it_serves_the_others() -> None:
+    """The server that fills it at the first start listens on its socket only."""
+    check = COMPOSE["services"]["db"]["healthcheck"]["test"]
+    assert check[check.index("--host") + 1] == "127.0.0.1"
+
+
+def test_the_database_has_room_for_the_processes_that_the_page_names() -> None:
+    """One that answers and as many workers as it shows, with three connections that the server keeps for itself."""
+    page = (TOP / "deploy" / "docs" / "postgresql.md").read_text()
+    (each,) = re.findall(r"holds\s+up to (\d+) connections", page)
+    (workers,) = re.findall(r"--scale worker=(\d+)", page)
+    (most,) = re.findall(r"max_connections=(\d+)", " ".join(COMPOSE["services"]["db"]["command"]))
+    assert int(most) >= int(each) * (1 + int(workers)) + 3
+    assert f"`max_connections={most}`" in page
+
+
 def test_no_secret_is_in_the_environment() -> None:
     for service in COMPOSE["services"].values():
         for name, value in service["environment"].items():

@@ -152,7 +152,9 @@ def test_every_variable_that_is_read_is_described_and_no_other() -> None:
 
 def test_every_number_for_prometheus_is_described_and_no_other(tmp_path: Path) -> None:
     with open_history(made(tmp_path / "passerelle.sqlite")) as history:
-        page = Metrics().page(history.queries.counts()).decode()
+        metrics = Metrics()
+        metrics.kept(history.store.kept(), {})
+        page = metrics.page(history.queries.counts()).decode()
     real = {name for name in re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE) if not name.endswith("_created")}
     shown = set(re.findall(r"^\| `(passerelle_[a-z_]+)", TEXTS["service.md"], re.MULTILINE))
     assert shown == real

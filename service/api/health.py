@@ -34,12 +34,14 @@ def add_probes(app: FastAPI, parts: Parts) -> None:
         responses={503: {"model": health_schemas.Ready, "description": "not yet, or not now"}},
     )
     async def readyz() -> Response:
-        missing = [name for name, why in (await parts.answers.readiness()).items() if why]
+        missing = {name for name, why in (await parts.answers.readiness()).items() if why}
+        if parts.is_behind():
+            missing.add("source")
         try:
             # Not in the threads of the requests: it must be answered while all of these are taken.
             await asyncio.to_thread(parts.reads.newest_event_id)
         except PasserelleError:
-            missing.append("database")
+            missing.add("database")
         ready = health_schemas.Ready(status="not ready" if missing else "ready", missing=sorted(missing))
         return JSONResponse(ready.model_dump(mode="json"), status_code=503 if missing else 200)
 
@@ -55,7 +57,8 @@ def add_probes(app: FastAPI, parts: Parts) -> None:
         counted = await parts.remembered.read(parts.reads.state, parts.reads.counts)
         source = await parts.answers.source()
         page = parts.metrics.page(
-            counted, visible=who.sees, at=parts.clock.now(), held=parts.answers.unrecorded(), source=source,
+            counted, visible=lambda host: who.sees(host) and parts.owns(host), at=parts.clock.now(),
+            held=parts.answers.unrecorded(), source=source,
             uncompared=parts.answers.uncompared(one.host for one in counted.hosts),
         )  # fmt: skip
         return Response(page, media_type=metrics.CONTENT_TYPE)

@@ -60,7 +60,8 @@ class Metrics:
         self._deleted = Counter(
             "passerelle_deleted_rows", "Old records that were deleted", ["table"], registry=registry
         )
-        self._size = Gauge("passerelle_database_bytes", "Size of the database without free pages", registry=registry)
+        self._size = Gauge("passerelle_database_bytes", "Size of the database without free pages", registry=None)
+        self._is_measured = False
         self._oldest = Gauge(
             "passerelle_oldest_record_timestamp_seconds", "The oldest record", ["table"], registry=registry
         )
@@ -107,6 +108,9 @@ class Metrics:
     def kept(self, kept: Kept, deleted: Mapping[str, int]) -> None:
         """What the database holds, and what was deleted just now."""
         self._size.set(kept.size_bytes)
+        if not self._is_measured:  # a process that never measures it shows no size, instead of 0
+            self._is_measured = True
+            self._registry.register(self._size)
         for table, at in kept.oldest.items():
             self._oldest.labels(table).set(at.timestamp())
         for table, count in deleted.items():

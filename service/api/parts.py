@@ -276,7 +276,10 @@ class RequestLimits:
 class Parts:
     """Everything the API works with. `hosts_allowed` are the values of the Host header that are answered, all if empty.
     A host that was not seen for `stale_after_s` is shown as stale, what was seen before `started_at` as of before the
-    restart. `hints(host)` are the kinds of changes that a host reports on its own now. `branch` is the source's."""
+    restart. `hints(host)` are the kinds of changes that a host reports on its own now. `branch` is the source's.
+
+    Of several workers each knows the numbers of the hosts that it `owns`. `is_behind()` is whether a newer revision is
+    in force that this process cannot read."""
 
     reads: Reads
     writes: Writes
@@ -291,6 +294,8 @@ class Parts:
     started_at: datetime | None = None
     branch: str = ""
     hints: Callable[[str], tuple[str, ...]] = lambda _: ()
+    owns: Callable[[str], bool] = lambda _: True
+    is_behind: Callable[[], bool] = lambda: False
 
     def is_before_restart(self, seen_at: datetime | None) -> bool:
         """Whether nobody has seen it since the service started."""

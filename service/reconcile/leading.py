@@ -18,7 +18,7 @@ BLIND: tuple[SourceState, ...] = ("unreachable", "unreadable", "failed")
 OFFERED_S = 10.0
 """So long whoever cannot read the repository leaves it to others to lead: five times as long as each needs to try."""
 AGAIN_S = 60.0
-"""How soon it is offered again by one that nobody relieved: perhaps none of them could read the repository then."""
+"""How long one that cannot read the repository leads before it offers that again: perhaps none of them can read it."""
 logger = logging.getLogger(__name__)
 
 
@@ -66,12 +66,18 @@ class Leading:
         if self.is_blind and has_others:
             if self._is_to_offer():
                 self._offer()
-            if self._offered_s is not None and self._clock.monotonic_s() - self._offered_s < OFFERED_S:
+            if (
+                not self._leads
+                and self._offered_s is not None
+                and self._clock.monotonic_s() - self._offered_s < OFFERED_S
+            ):
                 return False
         elif not self.is_blind:
             self._offered_s = None
         leads = self._place.lead()
         if leads and not self._leads:
+            if self._offered_s is not None:  # whoever led before could not read it: the time of this one begins
+                self._offered_s = self._clock.monotonic_s()
             self._watcher.follow_up(self._said())
             logger.info("this process leads: it records revisions, and what is wrong with the source")
         self._leads = leads

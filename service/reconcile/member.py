@@ -239,12 +239,17 @@ class Member:
                 await self._rounds.recall(name, wanted)
                 self._queue.add(name)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a newer revision is in force that cannot be read from here, as of the last look."""
+        return self._is_behind
+
     async def _stands_back(self) -> bool:
         """Whether a newer revision is in force that cannot be read from here: then nothing of it can be done here."""
         newest = await asyncio.to_thread(self._memory.newest_revision, "accepted") if self._leading.is_blind else None
         is_behind = newest is not None and newest.commit != self._watcher.wanted.commit
         if is_behind and not self._is_behind:
-            logger.warning("a newer revision is in force that this process cannot read: others get its hosts")
+            logger.warning("a newer revision is in force that this process cannot read: others that can get its hosts")
         self._is_behind = is_behind
         return is_behind
 

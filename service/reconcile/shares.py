@@ -7,6 +7,12 @@
 By rendezvous hashing a process that comes or goes moves only the shares that fall to it. A share is worked on only
 while its lock is held: so two processes that disagree about who runs never work on one host. Whoever is not seen any
 more keeps its shares for `GRACE_S`: it may have lost its connection only, and be in the middle of an apply.
+
+A process that is behind (`stands_back`) takes no part, so nobody counts it and its shares fall to the others. It lets
+go of them while somebody takes part. While nobody does, those that are behind keep what they hold and take what is
+free. Then only the locks decide, and one of them may hold far more than another until somebody takes part again.
+A process that is behind and is stopped (SIGSTOP) is not among those who take part. The others end its session
+nevertheless, because it holds locks of shares (`Place.live`). Then what it held is free.
 """
 
 import asyncio
@@ -34,7 +40,7 @@ class Place(Protocol):
 
     def leave(self) -> None: ...
 
-    def live(self) -> frozenset[int]: ...
+    def live(self) -> frozenset[int]: ...  # who takes part
 
     def hold(self, shares: Iterable[int]) -> frozenset[int]: ...
 
@@ -88,14 +94,15 @@ class Shares:
 
     @property
     def has_others(self) -> bool:
-        """Whether another process takes part."""
+        """Whether another process takes part, or did a moment ago. One that is behind does not."""
         return bool(self._seen_s.keys() - {self._place.number})
 
     async def keep(self, busy: Callable[[], Collection[str]], *, stands_back: bool = False) -> Moved:
-        """See who runs, and hold what falls to this process: nothing where it `stands_back` and another one takes part.
+        """See who runs, and hold what falls to this process. Where it `stands_back`, that is nothing while another one
+        takes part, and whatever is free while none does.
         `busy()` are the hosts that it works on: their shares are let go when that has ended. StoreError; then it holds
         what it held, as far as the server knows."""
-        await asyncio.to_thread(self._place.leave if stands_back and self.has_others else self._place.enter)
+        await asyncio.to_thread(self._place.leave if stands_back else self._place.enter)
         live = await asyncio.to_thread(self._place.live)
         now_s, before = self._clock.monotonic_s(), self.mine
         if self._session != self._place.session:  # the others may have lost theirs, too, and be at work nevertheless
@@ -107,7 +114,7 @@ class Shares:
             lost_all = frozenset()
         self._seen_s |= dict.fromkeys(live, now_s)
         self._seen_s = {number: at_s for number, at_s in self._seen_s.items() if now_s - at_s <= GRACE_S}
-        wanted = self._falls_here(stands_back=stands_back)
+        wanted = self._falls_to_none(live, before) if stands_back else self._falls_here()
         self.mine = before & wanted
         self._leaving |= before - wanted
         await self._let_go(wanted, busy)
@@ -117,9 +124,13 @@ class Shares:
             self.mine = held & wanted
         return Moved(self.mine - before, lost_all | before - self.mine)
 
-    def _falls_here(self, *, stands_back: bool) -> frozenset[int]:
-        if stands_back and self.has_others:
+    def _falls_to_none(self, live: frozenset[int], held: frozenset[int]) -> frozenset[int]:
+        """What nobody who takes part needs: nothing while one does, and no more than is held while one may be back."""
+        if live - {self._place.number}:
             return frozenset()
+        return held if self.has_others else frozenset(range(SHARES))
+
+    def _falls_here(self) -> frozenset[int]:
         return spread(frozenset({*self._seen_s, self._place.number}))[self._place.number]
 
     async def _let_go(self, wanted: Collection[int], busy: Callable[[], Collection[str]]) -> None:

@@ -1,13 +1,17 @@
 """A commit that is not about most hosts: one row says so of all of them, and each has its own commits again later."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import pytest
+from sqlalchemy import Connection, select
 
+from service.errors import StoreError
 from service.history import History
 from service.history.database import Database
 from service.history.store.agreements import AgreementWrites
-from service.history.tables import agreements
+from service.history.tables import agreements, hosts
 from service.model.listings import HostListing
 from service.model.runs import HostStatus
 
@@ -94,3 +98,73 @@ def test_a_host_that_leaves_or_is_renamed_agrees_no_more(history: History, now: 
     assert history.store.rename_host("h2", "h4", at=now)
     history.store.agree_hosts(["h3"], "c2", "c3")
     assert commits(history) == {"h1": ("c2", "c2"), "h3": ("c3", "c3"), "h4": ("c2", "c2")}
+
+
+def test_a_status_that_is_recorded_while_others_agree_is_counted_once(
+    history: History, database_of: Database, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit comes in the moment in which a status was written, and the right to write is free again."""
+    other = AgreementWrites(database_of)
+    for name in NAMES:
+        well(history, now, name)
+    history.store.agree_hosts(NAMES, "c1", "c2")
+    write = database_of.write
+    then = [lambda: history.store.agree_hosts(NAMES, "c2", "c3")]
+
+    @contextmanager
+    def written() -> Iterator[Connection]:
+        with write() as connection:
+            yield connection
+        if then:
+            then.pop()()
+
+    monkeypatch.setattr(database_of, "write", written)
+    well(history, now, "h1", "c2", "c2")
+    other.agree_hosts(["h2"], "c3", "c4")
+    history.store.agree_hosts(["h3"], "c3", "c4")
+    assert commits(history) == {"h1": ("c3", "c3"), "h2": ("c4", "c4"), "h3": ("c4", "c4")}
+
+
+def test_a_status_that_is_recorded_right_after_others_agreed_is_not_forgotten(
+    history: History, database_of: Database, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in NAMES:
+        well(history, now, name)
+    history.store.agree_hosts(NAMES[:2], "c1", "c2")
+    write = database_of.write
+    then = [lambda: well(history, now, "h1", "c3", "c3")]
+
+    @contextmanager
+    def written() -> Iterator[Connection]:
+        with write() as connection:
+            yield connection
+        if then:
+            then.pop()()
+
+    monkeypatch.setattr(database_of, "write", written)
+    history.store.agree_hosts(NAMES[:2], "c2", "c3")
+    assert history.store._members == {"h2"}
+    with database_of.read() as connection:
+        assert connection.execute(select(hosts.c.host).where(hosts.c.agrees != "")).scalars().all() == ["h2"]
+
+
+def test_an_agreement_that_could_not_be_written_is_read_again(
+    history: History, database_of: Database, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in NAMES:
+        well(history, now, name, *(("c2", "c2") if name == "h3" else ()))
+    history.store.agree_hosts(["h1", "h2"], "c1", "c2")
+    write = database_of.write
+
+    @contextmanager
+    def refused() -> Iterator[Connection]:
+        with write() as connection:
+            yield connection
+            raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database_of, "write", refused)
+        with pytest.raises(StoreError):
+            history.store.agree_hosts(["h2", "h3"], "c2", "c3")
+    history.store.agree_hosts(["h2", "h3"], "c2", "c3")
+    assert commits(history) == {"h1": ("c2", "c2"), "h2": ("c3", "c3"), "h3": ("c3", "c3")}

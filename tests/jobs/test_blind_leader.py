@@ -1,6 +1,7 @@
 """A worker that cannot read the repository lets another one lead, and leaves what it cannot do to others."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,22 @@ def test_where_none_can_read_it_somebody_leads_nevertheless() -> None:
     assert led_s >= 2 * AGAIN_S
     alone = Leading(Lead().of("alone"), sources[0], Records(), clock)
     assert alone.keep(has_others=False), "nobody else could"
+
+
+def test_where_none_can_read_it_each_leads_for_a_while() -> None:
+    """Whoever was relieved long ago does not resign as soon as it leads again."""
+    clock, lead = StoppedClock(), Lead()
+    both = [Leading(lead.of(str(n)), Source("unreachable"), Records(), clock) for n in range(2)]
+    changed_s, before = [], None
+    for second in range(int(20 * AGAIN_S)):
+        for one in both:
+            one.keep(has_others=True)
+        if lead.holder is not None and lead.holder != before:
+            before = lead.holder
+            changed_s.append(second)
+        clock.move(1)
+    assert len(changed_s) > 3
+    assert min(later - one for one, later in pairwise(changed_s)) >= AGAIN_S
 
 
 @pytest.mark.long

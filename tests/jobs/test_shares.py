@@ -12,11 +12,14 @@ import pytest
 from service.errors import HostRefused, StoreError
 from service.history import History, Place, open_history
 from service.history.postgres import place as places
+from service.lab.waiting import wait_for
 from service.model.events import SourceWell
+from service.model.retention import Kept
 from service.model.secret import Secret
 from service.reconcile.member import key_of
 from service.reconcile.shares import GRACE_S, SHARES, Shares, share_of, spread
 from service.reconcile.watching import Wanted
+from service.roles import Forgetting
 from service.spec.jumps import jump_of
 from tests.laws.specs import head, spec_of
 from tests.postgres import Cluster
@@ -115,6 +118,24 @@ def test_a_process_that_does_not_run_any_more_loses_what_it_holds(some: Some, mo
 
 
 @pytest.mark.long
+def test_one_that_takes_no_part_loses_what_it_holds_once_it_does_not_run(
+    some: Some, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was behind, kept what it held, and was stopped."""
+    (_, stuck), (_, other) = some.opened(), some.opened()
+    assert stuck.enter() and other.enter()
+    stuck.leave()
+    assert stuck.hold({1}) == {1} and stuck.lead()
+    assert other.live() == {other.number} and not other.lead() and not other.hold({1})
+    monkeypatch.setattr(places, "STALLED_S", 0.0)
+    other.live()
+    monkeypatch.undo()
+    wait_for(lambda: other.hold({1}) == {1} and other.lead(), "the server has ended its session", 20)
+    assert other.session == 0, "its own lives"
+    assert stuck.hold({1}) == frozenset() and stuck.session == 1
+
+
+@pytest.mark.long
 def test_a_host_and_one_that_it_is_reached_through_are_not_changed_at_once(some: Some) -> None:
     (_, first), (_, second) = some.opened(), some.opened()
     assert first.begin_change("behind1", ["behind1"], ["jump"])
@@ -139,6 +160,21 @@ def test_a_generation_is_refused_where_nothing_may_be_begun(some: Some) -> None:
     with pytest.raises(HostRefused):
         history.store.next_generation("pve1")
     assert history.queries.host("pve1") is None
+
+
+def test_only_whoever_leads_measures_the_database(history_of_one: History) -> None:
+    """It reads every table."""
+    leads = False
+    store = Forgetting(history_of_one.store, lambda: leads)
+    assert store.kept() == Kept(0, {})
+    leads = True
+    assert store.kept().size_bytes > 0
+
+
+@pytest.fixture
+def history_of_one(tmp_path: Path) -> Iterator[History]:
+    with open_history(tmp_path / "x.sqlite", serve=True) as history:
+        yield history
 
 
 @pytest.mark.long

@@ -33,11 +33,15 @@ LEADING = -1
 """In place of a share: what is written needs that this process leads."""
 STALLED_S = 20.0
 _LIVE = f"""
-SELECT l.objid::bigint, a.pid, extract(epoch FROM clock_timestamp() - a.state_change)::float
+SELECT max(l.objid::bigint) FILTER (WHERE l.classid = {PLACES}), a.pid, a.pid = pg_backend_pid(),
+    max(extract(epoch FROM clock_timestamp() - a.state_change))::float
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.locktype = 'advisory' AND l.classid = {PLACES} AND l.objsubid = 2 AND l.granted
+WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
+AND (l.classid IN ({PLACES}, {SHARES}) OR (l.classid = {MARK} AND l.objid = {LEADS}))
 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+GROUP BY a.pid
 """  # noqa: S608 (numbers)
+"""The sessions that take part, hold shares or lead: whoever is behind takes no part, and may hold shares."""
 _ROUND: ContextVar[tuple[int, int] | None] = ContextVar("round", default=None)
 """The session and the share that what is written now needs."""
 
@@ -93,13 +97,17 @@ class Place(Held):
                 self._run(f"SELECT pg_advisory_unlock({PLACES}, {self.number})")
 
     def live(self) -> frozenset[int]:
-        """Who takes part and runs."""
+        """Who takes part and runs. The session of one that does not run any more is ended, also where it takes no part
+        and only holds shares or leads."""
         with self._guard:
             rows: list[Any] = self._run(_LIVE)
-            for number, pid, quiet_s in rows:
-                if number != self.number and quiet_s and quiet_s > STALLED_S:
+            for _, pid, is_own, quiet_s in rows:
+                if not is_own and quiet_s and quiet_s > STALLED_S:
                     self._run(f"SELECT pg_terminate_backend({int(pid)})")
-            return frozenset(int(row[0]) for row in rows if row[2] is None or row[2] <= STALLED_S)
+            return frozenset(
+                int(number) for number, _, _, quiet_s in rows
+                if number is not None and (quiet_s is None or quiet_s <= STALLED_S)
+            )  # fmt: skip
 
     def hold(self, shares: Iterable[int]) -> frozenset[int]:
         """Take what is free of these, and keep what is held; the ones that are held now."""

@@ -53,22 +53,27 @@ class AgreementWrites(Writing):
         cost is that of the hosts which were not among those of the commit before."""
         mine = self._agreement or self._ulids.new(datetime.now(UTC))
         named = set(names)
-        with self._database.write() as connection:
-            counted = connection.execute(_COUNT, {"mine": mine}).scalar_one()
-            members = self._members
-            if counted != len(members):  # somebody else recorded a status of one
-                members = set(connection.execute(_MEMBERS, {"mine": mine}).scalars())
-            leaving = members - named if self._agreed_commit == before else members
-            leave_agreement(connection, leaving)
-            members = members - leaving
-            joining = [{"of_host": name, "before": before, "mine": mine} for name in named - members]
-            joined = connection.execute(_JOIN, joining).rowcount if joining else 0
-            values = {"agreed_commit": commit}
-            connection.execute(insert_or_change(agreements, ["id"], {"id": mine, **values}, values))
-            if joined == len(joining):
-                members = members | named
-            else:
-                members = set(connection.execute(_MEMBERS, {"mine": mine}).scalars())
-            if not self._agreement:
-                connection.execute(_UNUSED, {"mine": mine})
-        self._agreement, self._agreed_commit, self._members = mine, commit, members
+        try:
+            with self._database.write() as connection:
+                counted = connection.execute(_COUNT, {"mine": mine}).scalar_one()
+                members = self._members
+                if counted != len(members):  # somebody else recorded a status of one
+                    members = set(connection.execute(_MEMBERS, {"mine": mine}).scalars())
+                leaving = members - named if self._agreed_commit == before else members
+                leave_agreement(connection, leaving)
+                members = members - leaving
+                joining = [{"of_host": name, "before": before, "mine": mine} for name in named - members]
+                joined = connection.execute(_JOIN, joining).rowcount if joining else 0
+                values = {"agreed_commit": commit}
+                connection.execute(insert_or_change(agreements, ["id"], {"id": mine, **values}, values))
+                if joined == len(joining):
+                    members = members | named
+                else:
+                    members = set(connection.execute(_MEMBERS, {"mine": mine}).scalars())
+                if not self._agreement:
+                    connection.execute(_UNUSED, {"mine": mine})
+                self._members = members  # before another thread records a status of one
+        except BaseException:
+            self._agreed_commit, self._members = "", set()  # nothing of it may be in force: it is read again
+            raise
+        self._agreement, self._agreed_commit = mine, commit

@@ -65,7 +65,7 @@ class HostWrites(AgreementWrites):
                     ),
                     at=at,
                 )
-        self._members.discard(status.host)
+            self._members.discard(status.host)
         return moved
 
     def seen_hosts(self, times: Mapping[str, datetime | None]) -> None:
