@@ -18,6 +18,8 @@ from service.settings import Settings
 from tests.documents import TOP, run_by
 from tests.git.forge import Forge
 from tests.jobs.answering import free_port
+from tests.laws.specs import FOLDER as FOLDER_OF_SPECS
+from tests.laws.specs import head
 from tests.postgres import Cluster
 
 FOLDER = TOP / "deploy" / "compose"
@@ -139,17 +141,18 @@ def test_what_is_copied_is_all_that_the_program_needs(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 def test_each_process_becomes_healthy_by_its_own_check(secret: Path, cluster: Cluster, tmp_path: Path) -> None:
     forge = Forge(tmp_path / "fleet.git")
-    forge.push({"fleet.yaml": "passerelle: 1\n"})
+    host = head("observe") + (FOLDER_OF_SPECS / "seed.yaml").read_text()
+    forge.push({"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": host})
     url = cluster.made()
     ports = {name: free_port() for name in OURS}
     with ExitStack() as started:
+        into = started.enter_context(_alone())
+        checks = {name: _check_of(name, ports) for name in OURS}
+        assert not any(_passes(into, check) for check in checks.values()), "nobody answers yet"
         for name in ("worker", "api"):
-            started.enter_context(_running(name, secret, ports, str(forge.path), url.reveal().decode(), tmp_path))
-        for name in OURS:
-            check = [word.replace(str(PORTS[name]), str(ports[name])) for word in _service(name)["healthcheck"]["test"]]
-            assert check[:2] == ["CMD", "python3"]
-            wait_for(lambda check=check: _passes(check[1:]), f"{name} is healthy", 90)  # type: ignore[misc]
-    assert not _passes(check[1:]), "nobody answers any more"
+            started.enter_context(_running(name, secret, ports, str(forge.path), url.reveal().decode(), tmp_path, into))
+        for name, check in checks.items():
+            wait_for(lambda check=check: _passes(into, check), f"{name} is healthy", 90)  # type: ignore[misc]
     cluster.dropped(url)
 
 
@@ -157,12 +160,41 @@ def _service(name: str) -> Any:
     return COMPOSE["services"][name]
 
 
-def _passes(command: list[str]) -> bool:
-    return subprocess.run([sys.executable, *command[1:]], capture_output=True, timeout=60, check=False).returncode == 0
+def _check_of(name: str, ports: dict[str, int]) -> list[str]:
+    """The health check of a container, with the port of the process that stands for it."""
+    check = [word.replace(str(PORTS[name]), str(ports[name])) for word in _service(name)["healthcheck"]["test"]]
+    assert check[:2] == ["CMD", "python3"]
+    return check[1:]
+
+
+def _passes(into: list[str], command: list[str]) -> bool:
+    words = [*into, sys.executable, *command[1:]]
+    return subprocess.run(words, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 @contextmanager
-def _running(name: str, secret: Path, ports: dict[str, int], source: str, url: str, room: Path) -> Iterator[None]:
+def _alone() -> Iterator[list[str]]:
+    """A network of its own, with nothing but loopback: no packet for the host of the repository goes anywhere. What
+    has to stand before a command, so that it runs there."""
+    held = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", "ip link set lo up && echo there && exec cat"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert held.stdin is not None
+    assert held.stdout is not None
+    try:
+        assert held.stdout.readline() == b"there\n"
+        yield ["nsenter", f"--net=/proc/{held.pid}/ns/net", "--"]
+    finally:
+        held.stdin.close()
+        held.stdout.close()
+        held.wait(30)
+
+
+@contextmanager
+def _running(
+    name: str, secret: Path, ports: dict[str, int], source: str, url: str, room: Path, into: list[str]
+) -> Iterator[None]:  # fmt: skip
     """A process with the command and the settings of its container; the secrets are this user's."""
     state = room / f"state-{name}"
     state.mkdir(mode=0o700)
@@ -179,7 +211,7 @@ def _running(name: str, secret: Path, ports: dict[str, int], source: str, url: s
     environment = {"PATH": os.environ["PATH"], "HOME": str(room), **given}
     with (room / f"log-{name}").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service", *command], env=environment, cwd=TOP, stdout=log, stderr=log
+            [*into, sys.executable, "-m", "service", *command], env=environment, cwd=TOP, stdout=log, stderr=log
         )
     try:
         yield
