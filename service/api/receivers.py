@@ -26,7 +26,8 @@ from service.model.access import DeliveryOutcome, Receiver, ReceiverSecret, is_n
 from service.model.secret import Secret
 
 _log = logging.getLogger("passerelle.api")
-_EPOCH_SECRET = Secret(b"not a receiver's secret")
+_NOBODYS = Secret(b"not a receiver's secret")
+"""What a call to nobody is checked against, so that it takes as long as one to somebody."""
 REFUSALS_KEPT, REFUSALS_EVERY_S = 5, 10.0
 """Of the calls to a receiver that prove nothing so many are put into the ledger at once, then one each 10 s."""
 WRONG = "no such receiver, or not its signature"
@@ -103,7 +104,7 @@ class _Desk:
         call = Call(tuple(request.scope["headers"]), await request.body())
         is_worth_it = is_name(name) and may_be_signed(call.headers)
         known = await ask(parts.reads.receiver_secret, name) if is_worth_it else None
-        checked = known or ReceiverSecret(Receiver(name, "generic", now), _EPOCH_SECRET)
+        checked = known or ReceiverSecret(Receiver(name, "generic", now), _NOBODYS)
         forge, receiver = FORGES[checked.receiver.type], checked.receiver
         is_signed = forge.is_signed([one.reveal() for one in checked.secrets(now)], call, now)
         if known is None or not is_signed:
