@@ -174,8 +174,8 @@ def _passes(into: list[str], command: list[str]) -> bool:
 
 @contextmanager
 def _alone() -> Iterator[list[str]]:
-    """A network of its own, with nothing but loopback: no packet for the host of the repository goes anywhere. What
-    has to stand before a command, so that it runs there."""
+    """A network of its own, with nothing but loopback: no packet for the host of the repository goes anywhere. The
+    words before a command that let it run there."""
     held = subprocess.Popen(
         ["unshare", "--net", "sh", "-c", "ip link set lo up && echo there && exec cat"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,

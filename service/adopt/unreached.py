@@ -12,10 +12,15 @@ from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.model.trees import shown
 
 _MOST = 3
+_LONGEST = 1_000
 
 
 def why_unreached(config: InterfacesConfig, material: Material) -> str:
-    """The causes, each with its file and line."""
+    """The causes, each with its file and line, made showable: names in the files are hostile text, too."""
+    return shown(_causes(config, material), _LONGEST)
+
+
+def _causes(config: InterfacesConfig, material: Material) -> str:
     if config.fatal is not None:
         return f"{config.fatal.path}:{config.fatal.line}: {config.fatal.what}"
     unread = [f"{path} could not be read: {why}" for path, why in material.unread.items() if path == MAIN_FILE]

@@ -24,7 +24,8 @@ from service.model.trees import shown
 
 MAX_WORD = 200
 MAX_REFS = 50
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_COMMIT = re.compile(r"(?!0{40})[0-9a-f]{40}")
+"""Only zeros say that the branch is gone."""
 
 
 @dataclass(frozen=True, slots=True)

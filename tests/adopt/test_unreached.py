@@ -33,6 +33,14 @@ def test_the_line_is_named_at_which_the_address_of_the_host_is_lost(text: str, c
     assert adopt(given, ConnectionGiven(address="192.0.2.30")).text
 
 
+def test_a_name_that_is_no_text_is_shown_without_what_cannot_be_printed() -> None:
+    text = (HEAD + UPLINK).encode().replace(b"auto enp1s0\n", b"").replace(b"enp1s0", b"en\x8a1s0")
+    with pytest.raises(InputError) as error:
+        adopt(Material({"/etc/hostname": b"pve1\n", MAIN: text}))
+    assert error.value.what.isprintable()
+    assert "en1s0 has a gateway, but the boot does not bring it up" in error.value.what
+
+
 def test_a_host_without_an_interfaces_file_and_one_that_cannot_be_read_are_told_apart() -> None:
     with pytest.raises(InputError, match="there is no /etc/network/interfaces"):
         adopt(Material({"/etc/hostname": b"pve1\n"}))

@@ -5,6 +5,7 @@ The host is under `sync: observe`, so that the same trial shows that nothing is 
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from service.hooks.signature import sign
 from service.lab import Lab
 from service.lab.field import Field
 from service.lab.waiting import grown_s
+from service.reconcile.doorbell import GAP_S
 from tests.e2e.evidence import evidence, transactions
 from tests.e2e.repository import Repository
 from tests.e2e.story import Story
@@ -52,6 +54,11 @@ def watched(lab: Lab, field: Field, suite: str, secrets: dict[str, bytes]) -> St
     return story
 
 
+def age_s(at: str) -> float:
+    """How long ago a time of the API was."""
+    return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
+
+
 def deliver(field: Field, receiver: str, headers: dict[str, str | bytes], body: bytes = BODY) -> int:
     """POST a delivery; header values may be any bytes."""
     address = urlsplit(field.url)
@@ -73,6 +80,8 @@ def test_bad_signatures_are_turned_away_and_a_good_one_is_answered_by_a_look(
     watched: Story, secrets: dict[str, bytes]
 ) -> None:
     field, repository = watched.field, Repository(watched.field)
+    # calls of the tests before may have a look that is due in some seconds
+    field.wait_for(lambda: age_s(field.get("source")["fetched_at"]) > GAP_S + 2, "no look is due", timeout_s=60)
     commit = watched.push(watched.spec(sync="observe", cache_size=300), "not seen yet")
     good = sign(secrets["github"], BODY)
     wrong = sign(b"another secret", BODY)

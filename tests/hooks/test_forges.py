@@ -102,6 +102,11 @@ def test_whatever_a_body_holds_is_read_or_left(
         assert (told.branches, told.commit) == (branches, "")
 
 
+def test_a_branch_that_was_deleted_is_at_no_commit() -> None:
+    body = b'{"ref":"refs/heads/x","after":"%b"}' % (b"0" * 40)
+    assert FORGES["github"].told(call(call_of("github", SECRET, body=body))) == Told("push", "d-1", ("x",), "")
+
+
 def test_several_branches_at_once_are_all_read() -> None:
     new = {"type": "branch", "name": "a", "target": {"hash": COMMIT}}
     changes = [{"new": new}, {"new": None, "old": new | {"name": "gone"}}, {"new": new | {"type": "tag", "name": "v1"}}]
