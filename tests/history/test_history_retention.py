@@ -1,7 +1,6 @@
 """What is old goes, in small batches; what is still in force stays whatever its age."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -162,19 +161,16 @@ def test_what_finds_nothing_writes_nothing(history: History, now: datetime) -> N
         assert history.store.forget(KEEP, {}, at=now) == {}
 
 
-def test_while_it_deletes_a_writer_waits_for_milliseconds(history: History, now: datetime) -> None:
+def test_while_it_deletes_a_writer_waits_for_one_portion_of_a_table(history: History, now: datetime) -> None:
     with history.store._database.write() as connection:
-        rows = [{"at": now - timedelta(days=99), "type": "t", "host": "", "text": "x" * 500, "detail": {}}] * 20_000
+        rows = [{"at": now - timedelta(days=99), "type": "t", "host": "", "text": "x" * 500, "detail": {}}] * 5_000
         connection.execute(insert(events), rows)
-    worst_s = 0.0
     past: dict[str, Any] = {}
-    while True:
-        began_s = time.thread_time()
-        gone = history.store.forget(KEEP, past, at=now)
-        worst_s = max(worst_s, time.thread_time() - began_s)
-        if not gone:
-            break
-    assert worst_s < 0.3
+    portions = []
+    while gone := history.store.forget(KEEP, past, at=now):
+        portions.append(gone["events"])
+    assert max(portions) == BATCH
+    assert sum(portions) == 5_000
 
 
 def test_a_database_that_is_too_large_loses_the_oldest_before_its_time(history: History, now: datetime) -> None:
