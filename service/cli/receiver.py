@@ -286,4 +286,4 @@ def _show_secret(name: str, type_: ReceiverType, secret: str, output: Output, *,
         print(secret)
     tell(f"POST {path} with {'the given' if is_given else 'this'} secret; it is not shown again")
     if type_ == "gitlab" and secret.startswith("whsec_"):
-        tell("in GitLab it is the signing token; where GitLab has no such field, the secret token")
+        tell("in GitLab it is the signing token; only where GitLab has no such field, the secret token")

@@ -1,6 +1,6 @@
 """The bare mirror of the source: a cache that may be thrown away at any time.
 
-    mirror = Mirror(room, source, credentials=…, limits=…, allow_loopback=False)
+    mirror = Mirror(room, source, credentials=…, limits=…, allow_loopback=False, trust=…)
     mirror.fetch(last_accepted, in_force=None) -> Fetched       never raises for what a source does
     mirror.read_tree(commit, known={blob_id: bytes}) -> Tree
     mirror.read_file_at(commit, path) -> bytes | None
@@ -10,7 +10,7 @@
 
 All methods block; callers on an event loop use threads. Which commit is the last accepted one is the caller's
 record, not the mirror's: `refs/psr/accepted` only keeps its objects from being dropped. A commit that was
-fetched and not accepted comes back as Advanced at every fetch.
+fetched and not accepted comes back as Advanced at every fetch, or as Unverified where signatures are required.
 
     <room>/mirror.git   the mirror             <room>/home          an empty HOME for git
     <room>/lock         held while fetching    <room>/damaged.git   the last mirror that was found damaged
@@ -87,7 +87,7 @@ class Mirror:
         self._allow_loopback = allow_loopback
         self._resolver = resolver
         self._trust = trust
-        self._trusted: tuple[str | None, str] | None = None
+        self._judged: tuple[object, Fetched] | None = None
         self._fetching = threading.Lock()
         # Readers hold this, and so does whoever puts another mirror in the place of the one they read.
         self._objects = threading.Lock()
@@ -268,15 +268,18 @@ class Mirror:
         any in force, the newest one alone is checked: where to begin is the operator's choice."""
         if self._trust is None or not isinstance(fetched, Unchanged | Advanced) or fetched.commit == in_force:
             return fetched
-        if (in_force, fetched.commit) == self._trusted:
-            return fetched
+        asked = (in_force, fetched, self._trust.stamp())
+        if self._judged is None or self._judged[0] != asked:  # each commit is a program of its own
+            self._judged = (asked, self._verified(self._trust, fetched, in_force))
+        return self._judged[1]
+
+    def _verified(self, trust: Trust, fetched: Unchanged | Advanced, in_force: str | None) -> Fetched:
         new = self._git.between(in_force, fetched.commit, MAX_NEW + 1) if in_force else [fetched.commit]
         if len(new) > MAX_NEW:
             return Unverified(fetched.commit, new[-1], f"is one of more than {MAX_NEW} new commits", len(new), len(new))
-        wrong = [one for one in self._git.checks(self._trust, new) if not one.is_good]
+        wrong = [one for one in self._git.checks(trust, new) if not one.is_good]
         if wrong:
             return Unverified(fetched.commit, wrong[-1].commit, wrong[-1].why, len(wrong), len(new))
-        self._trusted = (in_force, fetched.commit)
         return fetched
 
     def _not_given(self, answer: GitAnswer) -> Failed:

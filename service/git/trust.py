@@ -59,6 +59,10 @@ class Trust:
             f"gpg.program={_NOTHING}", f"gpg.x509.program={_NOTHING}",
         )  # fmt: skip
 
+    def stamp(self) -> tuple[object, ...]:
+        """What changes with the operator's files: inode, size and time of each, None for one that is not there."""
+        return tuple(_stamp(path) for path in (self.signers, self.revoked) if path is not None)
+
     @contextlib.contextmanager
     def keys(self, environment: Mapping[str, str], limits: GitLimits) -> Iterator[dict[str, str]]:
         """The environment of a check, in which gpg(1) finds the signers' keys and no others. SourceError where they
@@ -86,6 +90,14 @@ class Trust:
                     path.read_bytes()
             except OSError as error:
                 raise SourceError(f"{path} cannot be read: {error.strerror}", hint="check the file's mode") from None
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Webhook receivers: what a delivery has to prove. Pure."""
+"""Webhook receivers: what a call has to prove, and how each kind of forge says what was pushed. Pure."""

@@ -108,6 +108,21 @@ def test_a_revoked_key_does_not_count(
     assert (found.commit, found.wrong) == (bad, 1)
 
 
+def test_a_change_of_the_signers_counts_at_the_next_look(
+    forge: Forge, room: Path, tmp_path: Path, sign: Sign, ssh: dict[str, SshKey]
+) -> None:
+    signers = tmp_path / "allowed_signers"
+    signers.write_text(ssh["ann"].allowed())
+    mirror = Mirror(room, parse_source(str(forge.path), "main"), trust=Trust("ssh", signers))
+    first = sign(ssh["ann"].settings())
+    second = sign(ssh["bob"].settings())
+    assert isinstance(mirror.fetch(first), Unverified)
+    signers.write_text(ssh["ann"].allowed() + ssh["bob"].allowed())
+    assert mirror.fetch(first) == Advanced(second, first)
+    signers.write_text(ssh["ann"].allowed())
+    assert isinstance(mirror.fetch(first), Unverified)
+
+
 def test_a_changed_commit_has_a_wrong_signature(
     by_ssh: Mirror, forge: Forge, sign: Sign, ssh: dict[str, SshKey]
 ) -> None:
