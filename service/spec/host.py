@@ -11,6 +11,7 @@ from service.spec import checks, grammar
 from service.spec.checks import Checks
 from service.spec.connections import Connection, ConnectionSection
 from service.spec.findings import WHOLE_FILE, Finding, Hit, LintRule, Path, Position, finding
+from service.spec.labels import Labels
 
 Platform = Literal["debian", "proxmox"]
 Sync = Literal["observe", "approve", "auto"]
@@ -85,6 +86,7 @@ class HostSpec:
     writes_cluster: bool = True
     renamed_from: str = ""
     checks: tuple[Probe, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[Path, tuple[str, Path]] = field(default_factory=dict, repr=False, compare=False)
 
     def position(self, path: Path) -> Position:
@@ -136,6 +138,9 @@ class Head(BaseModel):
         default=(),
         max_length=3,
         description="Sections whose settings in other files of the host move into passerelle's own files.",
+    )
+    labels: Labels = Field(
+        default_factory=dict, description="Short words about the host, by which people choose several hosts at once."
     )
     connection: ConnectionSection = Field(description="How the host is reached over SSH.")
     checks: Checks = Field((), description="Checks that must succeed before and after a change.")

@@ -164,6 +164,7 @@ def spec_of(
         shared=shared,
         checks=tuple(check.probe() for check in head.checks),
         take_over=head.take_over,
+        labels=head.labels,
         cluster=head.cluster or "",
         renamed_from=head.renamed_from or "",
         sources={path: (layer.file, layer.top) for path, layer in sources.items()},
