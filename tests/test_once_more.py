@@ -43,6 +43,23 @@ def test_unclean(unclean):
 """
 
 
+SHARED = """
+import pytest
+from pathlib import Path
+
+@pytest.fixture(scope="module")
+def shared():
+    been = Path(__file__).with_suffix(".been")
+    if not been.exists() or {always}:
+        been.touch()
+        raise OSError("no host")
+
+@pytest.mark.parametrize("number", range(12))
+def test_shared(shared, number):
+    pass
+"""
+
+
 FEW = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_randomly"}
 """With all plugins a start of pytest is five times as slow; with workers all have to be there."""
 
@@ -81,6 +98,21 @@ def test_a_fixture_that_could_not_end_is_a_failure_of_its_test(tmp_path: Path) -
     assert "in its teardown" in said
 
 
+def test_a_host_that_many_tests_share_is_one_failure(tmp_path: Path) -> None:
+    status, said = stage(tmp_path, SHARED.format(always=False))
+    assert status == 0
+    assert said.count("FLAKY test_it.py::test_shared[") == 1
+    assert "and 11 more of that file" in said
+    assert "12 passed" in said
+    assert said.count("no host") == 2, "where it was raised, and what"
+
+
+def test_a_host_that_cannot_be_had_again_fails_the_run(tmp_path: Path) -> None:
+    status, said = stage(tmp_path, SHARED.format(always=True))
+    assert status == 1
+    assert "and 11 more of that file: twice" in said
+
+
 def test_what_fails_again_fails_the_run(tmp_path: Path) -> None:
     status, said = stage(tmp_path, ALWAYS.format(n=0) + ONCE.format(n=0))
     assert status == 1
@@ -102,6 +134,7 @@ def test_what_is_no_flake_is_not_tried_again(tmp_path: Path, text: str) -> None:
     status, said = stage(tmp_path, text)
     assert status == 1
     assert "not tried again" in said
+    assert "each time" in said or "nothing_of_this_name" in said
     assert "once more, alone" not in said
 
 

@@ -72,7 +72,10 @@ class Following:
         self._poll_s = poll_s
         self._fetched = fetched
         self._wake = asyncio.Event()
+        self._turned = asyncio.Event()
         self._stamps: dict[str, tuple[Any, ...]] = {}
+        self._lacking: set[str] = set()
+        self._read_by = ""
 
     def look_now(self) -> None:
         """Look at the repository soon."""
@@ -89,6 +92,8 @@ class Following:
             await self._watcher.resume()
         except Exception as error:  # the first look finds all of it again
             logger.warning("the records from before the start cannot be read: %s", error)
+        if self._watcher.wanted.commit:
+            self._turned.set()
         while True:
             self._wake.clear()
             before_s = self._watcher.last_fetch_s
@@ -96,6 +101,7 @@ class Following:
                 await self._watcher.look()
             except Exception as error:
                 await self._watcher.failed(str(error))
+            self._turned.set()
             if self._watcher.last_fetch_s != before_s:
                 self._fetched()
             waking = asyncio.ensure_future(self._wake.wait())
@@ -106,6 +112,7 @@ class Following:
 
     async def _read(self) -> None:
         is_away = False
+        await self._turned.wait()  # what hosts were compared with is in Git
         while True:
             try:
                 await self.read()
@@ -117,19 +124,33 @@ class Following:
             await self._clock.sleep(EVERY_S)
 
     async def read(self) -> None:
-        """Read again what is recorded of the hosts of which anything changed. StoreError."""
+        """Read again what is recorded of the hosts of which anything changed. A host that was compared with a commit
+        that this process had not fetched yet is read again after the next commit. StoreError."""
+        wanted = self._watcher.wanted
         stamps = await asyncio.to_thread(self._recorded.stamps)
-        changed = [name for name, stamp in stamps.items() if stamp != self._stamps.get(name)]
+        changed = {name for name, stamp in stamps.items() if stamp != self._stamps.get(name)}
+        again = self._lacking & stamps.keys() if wanted.commit != self._read_by else set()
         for name in self._stamps.keys() - stamps.keys():
             self._rounds.lose(name)
+            self._lacking.discard(name)
             del self._stamps[name]
-        for name in changed:
+        for name in sorted(changed | again):
             seen_at, *recorded = stamps[name]
             standing = self._rounds.known(name)
-            if standing is None or recorded != list(self._stamps.get(name, (None,))[1:]):
-                await self._rounds.recall(name, self._watcher.wanted, anew=True)
+            if standing is None or name in again or recorded != list(self._stamps.get(name, (None,))[1:]):
+                await self._rounds.recall(name, wanted, anew=True)
+                self._note(name, is_seen=seen_at is not None)
             elif standing.observed is not None and seen_at is not None:
                 standing.observed = replace(standing.observed, observed_at=seen_at)
             self._stamps[name] = stamps[name]
             if seen_at is not None:
                 self._rounds.tried[name] = seen_at
+        self._read_by = wanted.commit
+
+    def _note(self, name: str, *, is_seen: bool) -> None:
+        """Whether the host was seen, and what it was compared with could not be read."""
+        standing = self._rounds.known(name)
+        if is_seen and (standing is None or standing.desired is None):
+            self._lacking.add(name)
+        else:
+            self._lacking.discard(name)

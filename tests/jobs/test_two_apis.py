@@ -36,7 +36,7 @@ async def fleet(tmp_path: Path, cluster: Cluster) -> AsyncIterator[Fleet]:
 
 async def test_of_two_who_ask_two_processes_at_once_one_gets_it(fleet: Fleet) -> None:
     with answering(fleet, "one") as one, answering(fleet, "two") as two:
-        assert await fleet.until(lambda: all(_plan_of(api, "h1") for api in (one, two)), 90), _log(fleet)
+        assert await fleet.until(lambda: all(_plan_of(api, "h1") for api in (one, two)), 90), _said(fleet, one, two)
         plan = _plan_of(one, "h1")
         await _without_workers(fleet)
         asked = {"host": "h1", "digest": plan["digest"]}
@@ -58,7 +58,7 @@ async def test_of_two_who_ask_two_processes_at_once_one_gets_it(fleet: Fleet) ->
 
 async def test_the_key_of_a_process_that_was_killed_is_free_for_another_one(fleet: Fleet) -> None:
     with answering(fleet, "one") as one, answering(fleet, "two") as two:
-        assert await fleet.until(lambda: all(_plan_of(api, "h1") for api in (one, two)), 90), _log(fleet)
+        assert await fleet.until(lambda: all(_plan_of(api, "h1") for api in (one, two)), 90), _said(fleet, one, two)
         await _without_workers(fleet)
         with ThreadPoolExecutor(1) as threads:
             with _held(fleet, "LOCK TABLE drills IN ACCESS EXCLUSIVE MODE"):
@@ -111,3 +111,10 @@ def _plan_of(api: Api, host: str) -> Any:
 
 def _log(fleet: Fleet) -> str:
     return (fleet.folder / "log").read_text()[-4000:]
+
+
+def _said(fleet: Fleet, *apis: Api) -> str:
+    """What each answers about the plan, what is recorded, and the log."""
+    answers = [api.ask("GET", "/api/v1/hosts/h1/plan") for api in apis]
+    recorded = fleet.rows("SELECT host, sync, phase, observed_commit, plan_id FROM hosts")
+    return f"{answers}\n{recorded}\n{_log(fleet)}"
