@@ -124,7 +124,7 @@ async def test_a_token_for_some_hosts_sees_the_numbers_of_those(world: World) ->
 
 
 async def test_the_page_keeps_to_the_conventions_of_prometheus(world: World) -> None:
-    """Those that `promtool check metrics` knows. If it is installed, it runs, too."""
+    """Those that `promtool check metrics` knows, and `promtool` itself."""
     world.history.store.finish_apply(world.apply_id(), "Succeeded", at=NOW)
     text = await page(world)
     families = list(text_string_to_metric_families(text))
@@ -140,17 +140,11 @@ async def test_the_page_keeps_to_the_conventions_of_prometheus(world: World) -> 
 
 
 def promtool(text: str) -> str:
-    """What Prometheus' own checker says, where it is installed; it says nothing about what is good."""
+    """What Prometheus' own checker says; it says nothing about what is good."""
     found = shutil.which("promtool")
     if found is None:
-        return ""
+        pytest.fail("Prometheus is not installed. Fix: deploy/setup --lab")
     told = subprocess.run(
         [found, "check", "metrics"], input=text, capture_output=True, text=True, timeout=grown_s(60), check=False
     )
     return told.stdout + told.stderr + (f" ended with {told.returncode}" if told.returncode else "")
-
-
-@pytest.mark.parametrize("text", ['{host="pve1"', "x"])
-def test_the_parser_is_no_yes_man(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        list(text_string_to_metric_families(text))
