@@ -3,6 +3,7 @@
 import difflib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -190,6 +191,18 @@ def journal() -> str:
     return journal_mode()
 
 
+def hints_check(host: str, kinds: Sequence[str]) -> Check:
+    """Which changes by hand the service hears of at once. It finds all others at its next look, so a host that reports
+    none of them is well."""
+    from service.observe.hints import KINDS
+
+    if not kinds:
+        return check(host, ok=True, what="reports no change on its own: it is looked at every PASSERELLE_OBSERVE_S")
+    missing = [kind for kind in KINDS if kind not in kinds]
+    rest = f"; not of {', '.join(missing)}" if missing else ""
+    return check(host, ok=True, what=f"reports changes of {', '.join(kinds)} on its own{rest}")
+
+
 def host_checks(folder: Path, host: str, ssh_key: Path | None) -> list[Check]:
     """What a host must offer, and whether its spec could be planned."""
     from service.cli.plan import from_folder
@@ -197,11 +210,11 @@ def host_checks(folder: Path, host: str, ssh_key: Path | None) -> list[Check]:
     from service.observe.runner import FIX
 
     try:
-        found = from_folder(folder, host, ssh_key)
+        found = from_folder(folder, host, ssh_key, hears=True)
     except PasserelleError as error:
         return [check(host, ok=False, what=error.what, then=error.hint)]
     body, foreign = found["body"], found["objections"]
-    checks = [check(host, ok=True, what="reached, and its answer was read")]
+    checks = [check(host, ok=True, what="reached, and its answer was read"), hints_check(host, found["hints"])]
     checks += [check(host, ok=False, what=sentence, then=FIX) for sentence in foreign]
     checks += [check(host, ok=False, what=r["what"], then=r["hint"]) for r in body["refusals"]]
     then = "correct the files on the host, or describe the interface in its spec with everything that it needs at boot"

@@ -69,15 +69,16 @@ def from_service(host: str) -> tuple[dict[str, Any], int]:
     return found, doubt(client, host)
 
 
-def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]:
-    """Compare a folder's spec with the host itself. Raises InputError for a bad spec, HostError for the host."""
+def from_folder(folder: Path, host: str, ssh_key: Path | None, *, hears: bool = False) -> dict[str, Any]:
+    """Compare a folder's spec with the host itself. `hears`: find out, too, which changes the host reports on its own
+    (`hints`). Raises InputError for a bad spec, HostError for the host."""
     import asyncio
 
     from service.cli.folder_spec import spec_in
     from service.kinds import KINDS
     from service.kinds.desire import desire
     from service.observe.runner import runner_of
-    from service.once import observe_once
+    from service.once import observe_and_hear, observe_once
     from service.plan.make import make_plan
     from service.resources.desired import LastApplied
     from service.settings import settings_beside
@@ -85,7 +86,11 @@ def from_folder(folder: Path, host: str, ssh_key: Path | None) -> dict[str, Any]
     spec = spec_in(folder, host)
     desired = desire(spec, KINDS)
     tell(f"looking at {host} ({spec.connection.address})")
-    observed = asyncio.run(observe_once(spec, desired.watch, ssh_key or settings_beside().host_key_path))
+    key, more = ssh_key or settings_beside().host_key_path, dict[str, Any]()
+    if hears:
+        observed, more["hints"] = asyncio.run(observe_and_hear(spec, desired.watch, key))
+    else:
+        observed = asyncio.run(observe_once(spec, desired.watch, key))
     made = make_plan(desired, LastApplied(), observed)
     objections = [*runner_of(observed).objections({"lo"})]
-    return {"host": host, "digest": made.digest, "body": made.as_json(), "objections": objections}
+    return {"host": host, "digest": made.digest, "body": made.as_json(), "objections": objections, **more}

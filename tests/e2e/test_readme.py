@@ -59,6 +59,7 @@ def test_doctor_looks_at_the_host(story: Story, my_repository: Path) -> None:
     (command,) = run_by("test_doctor_looks_at_the_host")
     done = in_ctl(story, command.words, my_repository)
     assert "reached, and its answer was read" in done.stdout, done.stderr
+    assert "reports changes of network, rules, files, units on its own" in done.stdout
 
 
 def test_doctor_looks_at_the_machine(field: Field) -> None:
