@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from service.answers.answers import Answers
@@ -48,12 +49,14 @@ from service.reconcile.ports import HostQueue, Internet, Record
 from service.reconcile.queue import Queue
 from service.reconcile.retention import Retention
 from service.reconcile.round import Rounds
+from service.reconcile.suspending import Suspending
 from service.reconcile.trouble import Troubles
 from service.reconcile.watching import Watcher
 from service.settings import Settings
 from service.ssh.connection import SshDialer
 from service.ssh.own_key import own_key
 from service.ssh.pool import Connections
+from service.stop_file import stop_reason
 from service.work import Work
 from service.workers import Workers
 
@@ -156,6 +159,7 @@ def build(
     )
     world = world or outside(settings)
     clock, metrics = world.clock, world.metrics
+    stop = metrics.watched(partial(stop_reason, settings.state_dir))
     history.tell_to(metrics.told)
     queue = shared.queue if shared is not None else Queue(clock)
     hints = Hints(
@@ -174,12 +178,14 @@ def build(
         history.store, history.queries, hosts, world.internet, KINDS, clock, world.work, observe_s=settings.observe_s,
         sweep_s=lambda name: settings.sweep_s if listening.kinds(name) == HINT_KINDS else 0.0,
         failed=lambda error: metrics.ssh_failed(FAILURES.get(type(error), "other")), spec_at=watcher.spec_at,
-        filled=metrics.filled, troubles=troubles, ceilings=settings.ceilings,
+        filled=metrics.filled, troubles=troubles, ceilings=settings.ceilings, stop=stop,
     )  # fmt: skip
     loop = Loop(
         watcher, rounds, queue, clock, poll_s=settings.poll_s, workers=settings.workers,
         reconciled=metrics.reconciled, fetched=lambda: metrics.fetched(clock.now()),
-        troubles=troubles, began=hints.began, **({"owns": shared.owns} if shared else {}),
+        troubles=troubles, began=hints.began,
+        paused=Suspending(history.store, history.queries, clock, metrics.suspended).keep,
+        **({"owns": shared.owns} if shared else {}),
     )  # fmt: skip
     answers = Answers(watcher, rounds, KINDS, clock.now)
     control = Control(
@@ -189,7 +195,7 @@ def build(
     parts = Parts(
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
         stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s, STALE_SWEEPS * settings.sweep_s * settings.hints),
-        started_at=clock.now(), hints=listening.kinds, branch=source.branch,
+        started_at=clock.now(), hints=listening.kinds, branch=source.branch, stop=stop, labels=watcher.labels_of,
     )  # fmt: skip
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
     lifespan = _lifespan(loop, retention, world, listening)

@@ -74,6 +74,10 @@ class Stale(InputError):  # noqa: N818
     """What was agreed to (a plan, a digest) is not what would be done now."""
 
 
+class Held(InputError):  # noqa: N818
+    """No apply may begin on the host now: it is suspended, or the stop file is there."""
+
+
 class SourceChanged(Stale):
     """The branch of the source is not where it was when somebody looked."""
 

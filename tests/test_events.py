@@ -91,6 +91,8 @@ def everything(history: History) -> None:
     store.revoke_token(text.removeprefix("psr_").partition(".")[0], by="ann", at=at)
     store.add_receiver("forge", "github", by="ann", at=at)
     store.rotate_receiver("forge", by="ann", at=at)
+    held = store.suspend("label", "site=paris", "the switch is replaced", by="ann", at=at, until=None)
+    store.end_suspension(held.id, by="ann", at=at)
     store.suspend_receiver("forge", "the forge moves", by="ann", at=at)
     store.resume_receiver("forge", by="ann", at=at)
     store.remove_receiver("forge", by="ann", at=at)

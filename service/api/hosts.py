@@ -20,11 +20,12 @@ from service.api.parts import Parts
 from service.api.values import Approver, HostPath, Planner, Reader, ask, there
 from service.model.listings import HostListing
 from service.model.runs import HostStatus, HostView, Page
+from service.model.suspensions import Suspension, of_host
 
 PREFIX = "/api/v1"
 MOST_TEXTS = 10_000
 """So many hosts' texts are kept; of more, the one that was made longest ago goes."""
-_OF_STATUS = schemas.Host.model_fields.keys() - {"stale", "before_restart", "tried_at", "hints"}
+_OF_STATUS = schemas.Host.model_fields.keys() - {"stale", "before_restart", "tried_at", "hints", "suspension"}
 
 
 class HostTexts:
@@ -34,8 +35,11 @@ class HostTexts:
         self._parts = parts
         self._kept: OrderedDict[str, tuple[Made, bytes]] = OrderedDict()
 
-    def text(self, status: HostStatus, tried: Mapping[str, datetime], now: datetime) -> bytes:
-        """A host's status as JSON. `tried` was requested before the status: it never promises one that came later."""
+    def text(
+        self, status: HostStatus, tried: Mapping[str, datetime], now: datetime, suspended: tuple[Suspension, ...] = ()
+    ) -> bytes:
+        """A host's status as JSON. `tried` was requested before the status: it never promises one that came later.
+        `suspended` are the suspensions in force."""
         parts, host, seen_at = self._parts, status.host, status.observed_at
         made = Made(
             status,
@@ -44,6 +48,7 @@ class HostTexts:
             is_compared=parts.answers.is_compared(host),
             tried_at=tried.get(host),
             hints=parts.hints(host),
+            suspension=of_host(suspended, host, parts.labels(host), now, status.desired_digest),
         )
         kept = self._kept.get(host)
         if kept is not None and kept[0] == made:
@@ -65,6 +70,7 @@ class Made(NamedTuple):
     is_compared: bool
     tried_at: datetime | None
     hints: tuple[str, ...]
+    suspension: Suspension | None
 
     def host(self) -> schemas.Host:
         """As it is answered."""
@@ -73,8 +79,13 @@ class Made(NamedTuple):
             values["drift_items"] = None
         return schemas.Host(
             **values, stale=self.is_stale, before_restart=self.is_before_restart, tried_at=self.tried_at,
-            hints=list(self.hints),
+            hints=list(self.hints), suspension=held_by(self.suspension),
         )  # fmt: skip
+
+
+def held_by(one: Suspension | None) -> schemas.HostSuspension | None:
+    """A suspension as it is shown of a host."""
+    return None if one is None else schemas.HostSuspension.model_validate(one)
 
 
 def with_held(page: Page[HostStatus], held: Sequence[HostStatus], asked: HostListing) -> Page[HostStatus]:
@@ -114,7 +125,8 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
         held = [one for one in parts.answers.unrecorded().values() if who.sees(one.host)]
         page = with_held(page, held, asked)
         now = parts.clock.now()
-        return text_page([texts.text(one, tried, now) for one in page.items], page.next, request)
+        suspended = await ask(parts.reads.suspended, now)
+        return text_page([texts.text(one, tried, now, suspended) for one in page.items], page.next, request)
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}",
@@ -127,7 +139,8 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
     async def get_host(who: Reader, request: Request, host: HostPath) -> Response:
         tried = parts.answers.tried()
         status = await status_of(parts, who, host)
-        body = texts.text(status, tried, parts.clock.now())
+        now = parts.clock.now()
+        body = texts.text(status, tried, now, await ask(parts.reads.suspended, now))
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
         if etag in known or known == ["*"]:

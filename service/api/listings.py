@@ -22,6 +22,7 @@ from service.model.listings import (
     Listing,
     RevisionListing,
     SiteListing,
+    SuspensionListing,
     filters_of,
 )
 
@@ -83,3 +84,4 @@ Leases = Annotated[LeaseListing, Depends(listing(LeaseListing))]
 LeaseHistory = Annotated[LeaseHistoryListing, Depends(listing(LeaseHistoryListing))]
 Sites = Annotated[SiteListing, Depends(listing(SiteListing))]
 Deliveries = Annotated[DeliveryListing, Depends(listing(DeliveryListing))]
+Suspensions = Annotated[SuspensionListing, Depends(listing(SuspensionListing))]

@@ -57,6 +57,10 @@ class Metrics:
             ["task"],
             registry=registry,
         )
+        self._stop = Gauge(
+            "passerelle_stop_file", "1 while the stop file is there, and no apply begins", registry=registry
+        )
+        self._suspensions = Gauge("passerelle_suspensions", "Suspensions in force", registry=registry)
         self._deleted = Counter(
             "passerelle_deleted_rows", "Old records that were deleted", ["table"], registry=registry
         )
@@ -104,6 +108,15 @@ class Metrics:
     def fetched(self, at: datetime) -> None:
         """The Git source answered."""
         self._fetched.set(at.timestamp())
+
+    def watched(self, stop: Callable[[], str]) -> Callable[[], str]:
+        """Each page of numbers looks whether the stop file is there: `stop()` says so. Returns it."""
+        self._stop.set_function(lambda: float(bool(stop())))
+        return stop
+
+    def suspended(self, number: int) -> None:
+        """How many suspensions are in force."""
+        self._suspensions.set(number)
 
     def kept(self, kept: Kept, deleted: Mapping[str, int]) -> None:
         """What the database holds, and what was deleted just now."""

@@ -30,6 +30,7 @@ from service.model.listings import (
     LeaseListing,
     RevisionListing,
     SiteListing,
+    SuspensionListing,
 )
 from service.model.runs import (
     Apply,
@@ -48,6 +49,7 @@ from service.model.runs import (
 from service.model.sites.records import SiteRecord
 from service.model.sources import SourceStanding
 from service.model.states import Json
+from service.model.suspensions import Scope, Suspension
 
 
 class Control(Protocol):
@@ -87,6 +89,14 @@ class Control(Protocol):
 
     async def drill(self, host: str, by: str, *, reboot: bool = False) -> str:
         """Let the host undo a change of nothing, by its timer or by a reboot. Returns the drill's id at once."""
+        ...
+
+    async def suspend(self, scope: Scope, target: str, reason: str, until: datetime | None, by: str) -> Suspension:
+        """No apply begins on these hosts until the time `until`; None: until somebody resumes. InputError."""
+        ...
+
+    async def resume(self, number: int, by: str) -> Suspension | None:
+        """Applies may begin again. None where the suspension has ended already."""
         ...
 
     async def release(self, host: str, reason: str, by: str) -> None:
@@ -212,6 +222,12 @@ class Reads(Protocol):
 
     def deliveries(self, asked: DeliveryListing) -> Page[Delivery]: ...
 
+    def suspended(self, now: datetime) -> tuple[Suspension, ...]: ...
+
+    def suspension(self, number: int) -> Suspension | None: ...
+
+    def suspensions(self, asked: SuspensionListing, *, now: datetime) -> Page[Suspension]: ...
+
     def counts(self) -> Numbers: ...
 
 
@@ -279,7 +295,8 @@ class Parts:
     restart. `hints(host)` are the kinds of changes that a host reports on its own now. `branch` is the source's.
 
     Of several workers each knows the numbers of the hosts that it `owns`. `is_behind()` is whether a newer revision is
-    in force that this process cannot read."""
+    in force that this process cannot read. `stop()` is why no apply begins on any host,
+    `labels(host)` what Git says."""
 
     reads: Reads
     writes: Writes
@@ -296,6 +313,8 @@ class Parts:
     hints: Callable[[str], tuple[str, ...]] = lambda _: ()
     owns: Callable[[str], bool] = lambda _: True
     is_behind: Callable[[], bool] = lambda: False
+    stop: Callable[[], str] = lambda: ""
+    labels: Callable[[str], Mapping[str, str]] = lambda _: {}
 
     def is_before_restart(self, seen_at: datetime | None) -> bool:
         """Whether nobody has seen it since the service started."""

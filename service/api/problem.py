@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from service.errors import (
+    Held,
     HostError,
     InputError,
     LeftGit,
@@ -48,6 +49,7 @@ OURS: tuple[tuple[type[PasserelleError], int, str], ...] = (
     (SourceChanged, 409, "source-changed"),
     (Stale, 409, "plan-stale"),
     (WaitsAlready, 409, "waits-already"),
+    (Held, 409, "held"),
     (InputError, 422, "bad-input"),
     (StoreError, 503, "storage-unavailable"),
     (SourceError, 503, "source-unavailable"),

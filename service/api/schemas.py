@@ -13,6 +13,7 @@ from service.model.events import Part
 from service.model.runs import PlanState, RevisionState, StepState, SyncMode, SyncReason, Trigger
 from service.model.sources import SourceState
 from service.model.states import well_formed
+from service.model.suspensions import Scope as SuspensionScope
 
 T = TypeVar("T")
 
@@ -43,6 +44,17 @@ class ListOf(Answer, Generic[T]):
 
     items: list[T]
     next_cursor: str | None = Field(default=None, description="give it back as `cursor`; null at the end")
+
+
+class HostSuspension(Answer):
+    """Why no apply begins on a host: who wanted that, and until when."""
+
+    id: int
+    scope: SuspensionScope
+    by: str
+    reason: str
+    since: datetime
+    until: datetime | None = Field(description="when it ends automatically; null: when somebody resumes")
 
 
 class Host(Told):
@@ -78,6 +90,7 @@ class Host(Told):
     console: str = Field(description="where to log in if SSH fails")
     drift_items: int | None = Field(description="null: not compared with what Git wants now")
     quarantined: str = Field(description="the apply whose rollback failed: nothing is applied until it is released")
+    suspension: HostSuspension | None = Field(description="no apply begins on the host; null: it is not suspended")
     proven_at: datetime | None = Field(description="when a drill last proved that the host can roll back")
     changed_at: datetime | None
 

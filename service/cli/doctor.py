@@ -117,12 +117,22 @@ def state_checks(settings: "Settings") -> list[Check]:
             *database_checks(settings),
             check("state folder", ok=folder.is_dir(), what=str(folder), then=made),
             check("ssh key", ok=key.is_file(), what=str(key), then=f"{made}; `passerelle key` prints its public half"),
+            stop_check(settings),
             check("ceilings", ok=True, what=ceilings(settings)),
         ]
     except PermissionError as error:
         what = f"{error.filename} cannot be read by {local_user().removeprefix('local:')}"
         then = "run this as root or as the service's user: sudo -u passerelle passerelle doctor"
         return [check("state folder", ok=False, what=what, then=then)]
+
+
+def stop_check(settings: "Settings") -> Check:
+    """Whether the stop file is there."""
+    from service.stop_file import stop_reason
+
+    why = stop_reason(settings.state_dir)
+    then = "remove the file when applies may begin again"
+    return check("stop file", ok=not why, what=why or f"none in {settings.state_dir}", then=then)
 
 
 def source_checks(settings: "Settings") -> list[Check]:

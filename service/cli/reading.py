@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from service.cli.exit_codes import UNREACHABLE
 from service.cli.known import doubt, never_seen
 from service.cli.output import Format, complain, show_json, show_table, tell
+from service.cli.suspend import tell_stop, tell_suspended
 from service.cli.times import age, dated, with_zone
 
 if TYPE_CHECKING:
@@ -43,10 +44,12 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
         else:
             tell_seen(found | {"at": found["observed_at"]})
             times = {name: dated(found[name]) for name in TIMES}
-            shown = found | times | {"drift_items": drift_shown(found)}
+            shown = {k: v for k, v in found.items() if k != "suspension"} | times | {"drift_items": drift_shown(found)}
             show_table(["field", "value"], [{"field": k, "value": v} for k, v in shown.items()], empty="")
             tell_latches(host, latches)
             tell_quarantine(found)
+            tell_suspended(found)
+            tell_stop(client)
             tell_bans(client, host)
         return 0 if found["reachability"] == "Reachable" and found["observed_at"] else UNREACHABLE
     hosts = client.items("hosts", HostListing())
@@ -62,6 +65,8 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
             if found["reason"] == "RolledBackLatched":
                 tell_latches(found["host"], client.get(f"hosts/{found['host']}/latches")["items"])
             tell_quarantine(found)
+            tell_suspended(found)
+        tell_stop(client)
         tell_source(client)
     return 0
 

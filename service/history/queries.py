@@ -6,7 +6,7 @@ Every method blocks; async callers use a thread. Lists are pages, of what `servi
     apply(id) unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) rewrite(before, commit)
     leases(…) lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host)
     base(host) tokens() receivers() receiver_secret(name) deliveries(…) counts() waiting_apply(host) waiting_drill(host)
-    release_asked(host) sighting(host) sites(…)
+    release_asked(host) sighting(host) sites(…) suspended(now) suspensions(…)
 """
 
 from dataclasses import dataclass, field, fields
@@ -23,6 +23,7 @@ from service.history.reading import columns_of, in_force, of_host, ordered, rows
 from service.history.receiver_queries import ReceiverQueries
 from service.history.sighting_queries import SightingQueries
 from service.history.site_queries import SiteQueries
+from service.history.suspension_queries import SuspensionQueries
 from service.history.tables import (
     applies,
     bases,
@@ -90,7 +91,7 @@ class Counts:
     sites: tuple[SiteRecord, ...] = ()
 
 
-class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, ReceiverQueries):
+class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, ReceiverQueries, SuspensionQueries):
     """Everything that can be read: each call one consistent view, frozen values out."""
 
     def __init__(self, database: Database) -> None:

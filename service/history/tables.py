@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 from service.history.access_tables import DeliveryRow, IdempotencyRow, ReceiverRow, TokenRow
 from service.history.columns import Compressed, JsonText, UtcTime, WideNumber
 from service.history.lease_tables import LeaseIntervalRow, LeaseLookRow, LeaseRow
+from service.history.pause_tables import SuspensionRow
 from service.history.words import NEVER_AGAIN, part_index
 
 
@@ -334,6 +335,7 @@ bases = _table(BaseRow)
 sightings = _table(SightingRow)
 sites = _table(SiteRow)
 latches = _table(LatchRow)
+suspensions = _table(SuspensionRow)
 events = _table(EventRow)
 tallies = _table(TallyRow)
 tokens = _table(TokenRow)

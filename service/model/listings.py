@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from service.model.access import DeliveryOutcome
 from service.model.axes import Health, Phase, Reachability, SiteWord, SyncState, Weight
+from service.model.suspensions import Scope as SuspensionScope
 
 Key = tuple[str | int, ...]
 """Where a list continues: the values of its order's columns in the last item."""
@@ -190,6 +191,19 @@ class SiteListing(Listing):
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspensionListing(Listing):
+    """Suspensions, the newest first."""
+
+    newest_first = True
+
+    scope: SuspensionScope | Literal[""] = field(default="", metadata=_by(SuspensionScope))
+    target: str = field(default="", metadata=_by("text", "Only of this host, or of this label (KEY=VALUE)"))
+    in_force: bool | None = field(
+        default=None, metadata=_by("either", "Only those in force, or only those that have ended")
+    )
+
+
 def _in_words(value: Any) -> Any:
     """As a request says it."""
     if isinstance(value, datetime):
@@ -199,7 +213,7 @@ def _in_words(value: Any) -> Any:
 
 LISTINGS: tuple[type[Listing], ...] = (
     HostListing, DriftListing, ApplyListing, DrillListing, RevisionListing, EventListing, LeaseListing,
-    LeaseHistoryListing, SiteListing, DeliveryListing,
+    LeaseHistoryListing, SiteListing, DeliveryListing, SuspensionListing,
 )  # fmt: skip
 
 

@@ -224,3 +224,23 @@ def digest_of(value: object) -> str:
     """`sha256:<hex>` of the canonical JSON of a value made of JSON types."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def coming(plan: Plan) -> list[str]:
+    """The packages that the spec names and that are to be installed."""
+    return [package.name for package in plan.packages if package.action == "install" and package.named]
+
+
+def to_make(plan: Plan) -> list[GuestChange]:
+    """The guests that are created, or set up."""
+    return [guest for guest in plan.guests if guest.action in ("create", "set")]
+
+
+def to_fill(plan: Plan) -> list[GuestChange]:
+    """The guests that get packages."""
+    return [guest for guest in plan.guests if guest.action == "install"]
+
+
+def to_start(plan: Plan) -> list[GuestChange]:
+    """The guests that may have never run."""
+    return [guest for guest in plan.guests if guest.starts]

@@ -11,12 +11,13 @@ from typing import Literal
 from service.clock import Clock
 from service.errors import HostError, HostRefused
 from service.model.events import GuestProgress
-from service.model.plans import GuestChange, Plan
+from service.model.plans import Plan, coming, to_fill, to_make, to_start
 from service.model.runs import Apply, HostStatus, Trigger
 from service.model.telling import Ended, Fence, GuestWorkTold, MissedTold, PhaseTold, ProbesTold, StepTold, Told
 from service.reconcile import status as statuses
 from service.reconcile.asked import Asked
 from service.reconcile.decide import Request
+from service.reconcile.gate import Gate
 from service.reconcile.gone import AWAY, INTERRUPTED, Gone
 from service.reconcile.planning import Planning
 from service.reconcile.ports import Hosts, Memory, Record
@@ -62,10 +63,11 @@ class Applying:
         planning: Planning,
         desired_at: Callable[[str, str], Desired | None],
         may_begin: Callable[[str], bool] = lambda _host: True,
+        gate: Gate | None = None,
     ) -> None:
         """`desired_at(commit, host)`: what that commit wanted of the host, None if that is no longer known.
         `may_begin(host)`: whether a transaction may still be begun: not while the service stops, nor once the host left
-        Git."""
+        Git. `gate` is looked at once more before anything is armed, because packages and guests may need minutes."""
         self._record = record
         self._memory = memory
         self._hosts = hosts
@@ -74,6 +76,7 @@ class Applying:
         self._asked = Asked(record, memory, clock)
         self._desired_at = desired_at
         self._may_begin = may_begin
+        self._gate = gate or Gate(memory, clock)
         self._running: set[str] = set()
         self._gone = Gone(record, memory, clock)
         self.stages = self._in_order()
@@ -226,6 +229,7 @@ class Applying:
             Stage("inside", lambda attempt: bool(to_fill(attempt.plan)), self._fill_guests),
             Stage("stop", lambda attempt: not self._may_begin(attempt.spec.name), self._stop),
             Stage("fence", always, self._fence),
+            Stage("gate", always, self._look_at_gate),
             Stage("start", always, self._start),
             Stage("nothing", lambda attempt: not attempt.plan.steps, self._nothing),
             Stage("transaction", always, self._transaction),
@@ -296,6 +300,11 @@ class Applying:
             "quarantined",
             f"a rollback failed on this host before ({fence.quarantined}). Fix: check the host, and release it",
         )
+
+    async def _look_at_gate(self, attempt: Attempt) -> Ended | None:
+        """A person may have suspended the host since it was decided."""
+        held = await self._gate.blocked(attempt.spec, attempt.plan.desired_digest)
+        return None if held is None else Ended("refused", held.cause, held.why)
 
     async def _start(self, attempt: Attempt) -> None:
         """A generation that the host has not seen, and every step in the record."""
@@ -375,26 +384,6 @@ class Applying:
         )
 
 
-def coming(plan: Plan) -> list[str]:
-    """The packages that the spec names and that are to be installed."""
-    return [package.name for package in plan.packages if package.action == "install" and package.named]
-
-
 def trigger_of(plan: Plan) -> Trigger:
     """The trigger of an apply that nobody requested: Git changed, or the host."""
     return "push" if any(d.moved in ("git", "both") for d in plan.drifts) else "drift"
-
-
-def to_make(plan: Plan) -> list[GuestChange]:
-    """The guests that are created, or set up."""
-    return [guest for guest in plan.guests if guest.action in ("create", "set")]
-
-
-def to_fill(plan: Plan) -> list[GuestChange]:
-    """The guests that get packages."""
-    return [guest for guest in plan.guests if guest.action == "install"]
-
-
-def to_start(plan: Plan) -> list[GuestChange]:
-    """The guests that may have never run."""
-    return [guest for guest in plan.guests if guest.starts]

@@ -1,18 +1,27 @@
 """What people and programs may ask of the loop: look again, apply this plan, try again what was rolled back."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from service.clock import Clock
-from service.errors import InputError, NoHost, NotFound, Stale
+from service.errors import Held, InputError, NoHost, NotFound, Stale
 from service.model.digests import FULL
 from service.model.events import ReconcileAsked
 from service.model.plans import Plan
 from service.model.runs import HostStatus
+from service.model.suspensions import Scope, Suspension
 from service.reconcile.doorbell import Doorbell
+from service.reconcile.gate import Cause
 from service.reconcile.ports import HostQueue, Memory, Record
 from service.reconcile.round import Rounds
 from service.reconcile.watching import Watcher
+
+FIXES: Mapping[Cause, str] = {
+    "stop-file": "remove the file on the machine of the service, then ask again",
+    "suspended": "see `passerelle suspensions`; resume with `passerelle resume`, then ask again",
+}
+"""What to do where no apply may begin."""
 
 
 class Control:
@@ -57,6 +66,7 @@ class Control:
         if agreed and not plan.digest.startswith(agreed):
             raise Stale(f"the plan of {host} is now {plan.digest}", hint=f"look at it: passerelle plan {host}")
         self._may_apply(host, plan)
+        await self._let_begin(host, plan)
         if plan.raises and not (may_raise and agreed):
             raise InputError(
                 f"the plan of {host} needs an approval: {'; '.join(plan.raises[:3])}",
@@ -90,6 +100,12 @@ class Control:
                 f"{host} has `sync: observe`: nothing is ever written to it",
                 hint="set sync: approve in its spec; PASSERELLE_MAX_SYNC must allow it, too",
             )
+
+    async def _let_begin(self, host: str, plan: Plan) -> None:
+        """Held where no apply may begin on the host now. The round asks again when its turn has come."""
+        held = await self._rounds.gate.blocked(self._watcher.wanted.hosts[host], plan.desired_digest)
+        if held is not None:
+            raise Held(f"no apply begins on {host} now: {held.why}", hint=FIXES[held.cause])
 
     async def _agreed_digest(self, host: str, plan_id: str | None, digest: str | None) -> str:
         if plan_id is None:
@@ -150,6 +166,21 @@ class Control:
         )
         self._queue.add(host)
         return drill_id
+
+    async def suspend(self, scope: Scope, target: str, reason: str, until: datetime | None, by: str) -> Suspension:
+        """No apply begins on these hosts from now on, until the time `until`; None: until somebody resumes."""
+        if scope == "host":
+            await self._in_git(target)
+        at = self._clock.now()
+        return await asyncio.to_thread(self._record.suspend, scope, target, reason, by=by, at=at, until=until)
+
+    async def resume(self, number: int, by: str) -> Suspension | None:
+        """Applies may begin again, and its hosts are looked at now. None where it has ended already."""
+        ended = await asyncio.to_thread(self._record.end_suspension, number, by=by, at=self._clock.now())
+        for name, spec in self._watcher.wanted.hosts.items() if ended is not None else ():
+            if ended is not None and ended.names(name, spec.labels):
+                self._queue.add(name)
+        return ended
 
     async def release(self, host: str, reason: str, by: str) -> None:
         """Lift a quarantine soon: a person has looked at the host."""

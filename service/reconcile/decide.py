@@ -144,6 +144,11 @@ def quarantined(decision: Decision, why: str) -> Decision:
     return replace(decision, action="refuse", phase="RollbackFailed", message=why, stale_request=True)
 
 
+def blocked(decision: Decision, why: str) -> Decision:
+    """The same comparison on a host where no apply may begin now: it waits."""
+    return replace(decision, action="wait", phase="Pending", message=why)
+
+
 def compared(plan: Plan) -> tuple[SyncState, SyncReason]:
     """The sync axis: Synced only where nothing differs, Unknown where something could not be read."""
     if any(d.difference.unknown for d in plan.drifts):

@@ -1,10 +1,12 @@
 """The loop: one watcher of the repository, some workers on hosts, until it is informed to stop."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from service.clock import Clock
+from service.errors import StoreError
 from service.reconcile.ports import HostQueue
 from service.reconcile.round import Rounds
 from service.reconcile.trouble import Troubles, sentence
@@ -21,7 +23,7 @@ class Loop:
         self, watcher: Watcher, rounds: Rounds, queue: HostQueue, clock: Clock, *, poll_s: float, workers: int,
         reconciled: Callable[[float], None] = lambda _: None, fetched: Callable[[], None] = lambda: None,
         troubles: Troubles | None = None, began: Callable[[str], None] = lambda _: None,
-        owns: Callable[[str], bool] = lambda _: True,
+        owns: Callable[[str], bool] = lambda _: True, paused: Callable[[], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         self._watcher = watcher
         self._rounds = rounds
@@ -34,6 +36,7 @@ class Loop:
         self._troubles = troubles or Troubles(clock)
         self._began = began
         self._owns = owns
+        self._paused = paused
         self._wake = asyncio.Event()
         self._looked = asyncio.Event()
         self._remembers = False
@@ -110,7 +113,13 @@ class Loop:
                 # a bug of ours must not stop the fleet's drift checks; the next look may do better
                 await self._watcher.failed(self._troubles.failed("source", "", error))
             self._looked.set()
+            await self._keep_suspensions()
             await self._pause(self._clock.jitter(self._poll_s))
+
+    async def _keep_suspensions(self) -> None:
+        if self._paused is not None:
+            with contextlib.suppress(StoreError):  # the next look does it, and applies begin on time nevertheless
+                await self._paused()
 
     async def _work(self) -> None:
         task = asyncio.current_task()

@@ -37,6 +37,7 @@ from service.model.sites.seen import Answer, CertificateServed, Preflight
 from service.model.sites.wanted import SiteWanted
 from service.model.sources import Fetched, Rewrite
 from service.model.states import Json
+from service.model.suspensions import Scope, Suspension
 from service.model.telling import Ended, Fence, Told
 from service.model.trees import Commit, Tree
 from service.spec.host import HostSpec
@@ -256,6 +257,15 @@ class Record(Protocol):
 
     def keep_sighting(self, sighting: Sighting) -> None: ...
 
+    def suspend(
+        self, scope: Scope, target: str, reason: str, *, by: str, at: datetime, until: datetime | None,
+        held_digest: str = "",
+    ) -> Suspension: ...  # fmt: skip
+
+    def end_suspension(self, number: int, *, by: str, at: datetime) -> Suspension | None: ...
+
+    def end_due_suspensions(self, *, at: datetime) -> tuple[Suspension, ...]: ...
+
     def seen_sites(self, host: str, seen: Sequence[SiteRecord], *, at: datetime) -> int: ...
 
     def seen_hosts(self, times: Mapping[str, datetime | None]) -> None: ...
@@ -293,6 +303,8 @@ class Memory(Protocol):
     def last_ended(self, host: str, desired_digest: str, *, before: str) -> Apply | None: ...
 
     def plan(self, plan_id: str) -> PlanRecord | None: ...
+
+    def suspended(self, now: datetime) -> tuple[Suspension, ...]: ...
 
     def plan_digests(self, host: str, prefix: str) -> tuple[str, ...]: ...
 

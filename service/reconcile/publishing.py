@@ -66,7 +66,7 @@ class Publishing:
         await asyncio.to_thread(self._record.seen_sites, turn.spec.name, held.records, at=now)
         held.is_known = True
         is_ordering = any(one.state in ORDERING for one in held.records)
-        turn.soon_s = held.next_s(is_ordering, self._clock.monotonic_s())
+        turn.again_within(held.next_s(is_ordering, self._clock.monotonic_s()))
         turn.show(message=turn.status.message or held.attention)
 
     def _recall(self, host: str, held: SiteStanding) -> None:

@@ -20,8 +20,9 @@ from service.reconcile import status as statuses
 from service.reconcile.applying import BESIDE_S, Applying
 from service.reconcile.asked import Asked
 from service.reconcile.commits import NewCommits
-from service.reconcile.decide import decide, quarantined
+from service.reconcile.deciding import Deciding
 from service.reconcile.drilling import Drilling
+from service.reconcile.gate import Gate
 from service.reconcile.looking import GuestNews, Looking
 from service.reconcile.membership import Membership
 from service.reconcile.planning import Planning, permission_of, wanted_of
@@ -51,7 +52,7 @@ class Rounds:
         failed: Callable[[HostError], None] = lambda _: None,
         spec_at: Callable[[str, str], HostSpec | None] = lambda _commit, _host: None,
         filled: Callable[[str, Sequence[PoolFill]], None] = lambda _host, _pools: None,
-        troubles: Troubles | None = None, ceilings: Ceilings = NO_CEILINGS,
+        troubles: Troubles | None = None, ceilings: Ceilings = NO_CEILINGS, stop: Callable[[], str] = lambda: "",
     ) -> None:  # fmt: skip
         self._record = record
         self._memory = memory
@@ -68,9 +69,11 @@ class Rounds:
         self._is_stopping = False
         self._planning = Planning(work)
         self._asked = Asked(record, memory, clock)
+        self.gate = Gate(memory, clock, stop)
         self._applying = Applying(
-            record, memory, hosts, clock, self._planning, self._desired_at, may_begin=self._is_let_begin
+            record, memory, hosts, clock, self._planning, self._desired_at, self._is_let_begin, self.gate
         )
+        self._deciding = Deciding(record, memory, clock, self._asked, self.gate, lambda: self.ceilings)
         self._drilling = Drilling(record, memory, hosts, clock, self._troubles)
         looking = (hosts, self._asked, self._applying, self._drilling, Quarantine(record, hosts, clock))
         self._looking = Looking(*looking, self._may_begin, self._base)
@@ -269,7 +272,7 @@ class Rounds:
             Stage("plan", always, self._plan),
             Stage("remember", always, self._remember),
             Stage("guests", always, self._guests.look),
-            Stage("decide", always, self._decide),
+            Stage("decide", always, self._deciding.decide),
             Stage("apply", lambda turn: turn.decision.action == "apply", self._apply),
             Stage("sites", always, self._publishing.look),
             Stage("rest", always, self._rest),
@@ -325,39 +328,6 @@ class Rounds:
     def _every_s(self, host: str) -> float:
         """Until the next look. A host that reports its changes on its own needs fewer."""
         return self._clock.jitter(max(self._observe_s, self._sweep_s(host)))
-
-    async def _decide(self, turn: Turn) -> None:
-        """What happens now, by mode, drift, latch, requests, and whether the host is free."""
-        spec, plan, standing, mode = turn.spec, turn.plan, turn.standing, turn.status.sync_mode
-        held = turn.held.message(turn.status) if turn.held.quarantined else ""
-        latches = await asyncio.to_thread(self._memory.latches, spec.name)
-        ends = [latch.error for latch in latches if latch.desired_digest == plan.desired_digest]
-        latched = bool(ends)
-        if len(latches) > latched:
-            wanted, now = plan.desired_digest, self._clock.now()
-            await asyncio.to_thread(self._record.drop_latches, spec.name, wanted=wanted, at=now)
-        contested = standing.is_contested(plan, self._clock.monotonic_s())
-        request = turn.request = await self._asked.apply(spec.name)
-        decision = decide(
-            plan,
-            mode,
-            raises=plan.raises,
-            capped=self.ceilings.why_capped(spec.name, spec.sync, mode),
-            latched=latched,
-            why_latched="".join(ends[:1]),
-            request=request,
-            contested=contested,
-        )
-        decision = quarantined(decision, held) if held else decision
-        if decision.stale_request and request is not None:
-            why = decision.message or "there is nothing to apply"
-            await self._asked.end_apply(request, "Refused", "quarantined" if held else "stale", why)
-        turn.decision = decision
-        turn.status = statuses.seen(
-            turn.status, decision, at=turn.observed.observed_at, commit=turn.wanted.commit,
-            desired_digest=turn.desired.digest, drift_items=len(plan.drifts),
-        )  # fmt: skip
-        turn.show(plan_id=standing.plan_id, message=turn.status.message or standing.worth_knowing(plan))
 
     async def _remember(self, turn: Turn) -> None:
         """What was seen goes into the history; what did not change costs nothing there."""

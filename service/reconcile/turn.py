@@ -32,7 +32,7 @@ class Turn:
     """What is wanted, what is known from the rounds before, and `status`, what will be shown of the host. The stage
     that looks sets `observed`. The one that checks whether the host is free sets `held`, the one that plans `looked`
     and `plan`. The one that decides sets `request` (the waiting one) and `decision`. Reading one of them earlier is an
-    error in the order. The one about sites sets `soon_s`, when a site is due. `glance` is what
+    error in the order. `soon_s` is when a site is due, or an apply may begin again. `glance` is what
     was seen by a round that might have been quiet and was not.
     """
 
@@ -55,13 +55,18 @@ class Turn:
             self.observed = self.glance
             self.show(address=self.glance.path.server if self.glance.path else self.status.address)
 
+    def again_within(self, seconds: float | None) -> None:
+        """Something is due in so many seconds, whatever else is; None: nothing."""
+        if seconds is not None:
+            self.soon_s = seconds if self.soon_s is None else min(self.soon_s, seconds)
+
     @property
     def addresses(self) -> list[str]:
         """Where the host may be."""
         return known_addresses(self.spec, self.status)
 
     def sooner(self, stop: Stop) -> Stop:
-        """The same end, with the next round when a site is due."""
+        """The same end, with the next round when something is due."""
         return stop if self.soon_s is None else replace(stop, after_s=min(stop.after_s, max(SITE_S, self.soon_s)))
 
     def show(self, **values: Any) -> None:

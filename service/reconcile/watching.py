@@ -262,6 +262,10 @@ class Watcher:
         """The values that a host shares with others in the revision in force, the weakest first."""
         return self.wanted.members.of(host)
 
+    def labels_of(self, host: str) -> Mapping[str, str]:
+        """The labels of a host in the revision in force."""
+        return self.wanted.hosts[host].labels if host in self.wanted.hosts else {}
+
     def file_of(self, host: str) -> str | None:
         """The text of a host's spec file in the revision in force; None where the source cannot be read."""
         try:

@@ -53,6 +53,9 @@ SCOPE_OF = {
     ("GET", "/api/v1/events"): "read",
     ("GET", "/api/v1/receivers"): "read",
     ("GET", "/api/v1/deliveries"): "read",
+    ("GET", "/api/v1/suspensions"): "read",
+    ("POST", "/api/v1/suspensions"): "apply",
+    ("POST", "/api/v1/suspensions/{number}/end"): "apply",
     ("GET", "/api/v1/tokens"): "tokens",
     ("DELETE", "/api/v1/tokens/{token_id}"): "tokens",
     ("GET", "/metrics"): "read",
@@ -73,12 +76,16 @@ def address(world: World, path: str) -> str:
     values = {"drill_id": world.drill_id()} if "{drill_id}" in path else {}
     values |= {"host": "pve1", "apply_id": world.apply_id(), "plan_id": world.plan_id(), "commit": COMMIT}
     values["ip"] = "10.10.10.9"
+    if "{number}" in path:
+        values["number"] = str(world.suspension_id())
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], "0" * 12), path)
 
 
 def body_for(world: World, path: str) -> dict[str, object] | None:
     if path == "/api/v1/applies":
         return {"host": "pve1", "plan_id": world.plan_id()}
+    if path == "/api/v1/suspensions":
+        return {"host": "pve1", "reason": "the switch is replaced"}
     if path == "/api/v1/drills":
         return {"host": "pve1"}
     if path.endswith("/forget"):
@@ -119,7 +126,7 @@ async def test_a_token_opens_what_its_scope_says_and_nothing_else(world: World, 
             assert answer.status_code == 401, (method, path)
             assert answer.headers["www-authenticate"].startswith("Bearer")
         elif scope in (needed, "admin"):
-            assert answer.status_code in (200, 202, 204, 404), (method, path, answer.text)
+            assert answer.status_code in (200, 201, 202, 204, 404), (method, path, answer.text)
             assert answer.status_code != 404 or path == "/api/v1/tokens/{token_id}"
         else:
             assert answer.status_code == 403, (method, path)

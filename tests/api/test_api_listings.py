@@ -22,6 +22,7 @@ from service.model.listings import (
     Listing,
     RevisionListing,
     SiteListing,
+    SuspensionListing,
     filters_of,
 )
 from tests.api.world import World, get
@@ -32,6 +33,7 @@ PATHS: dict[str, type[Listing]] = {
     "/api/v1/drills": DrillListing, "/api/v1/revisions": RevisionListing, "/api/v1/events": EventListing,
     "/api/v1/leases": LeaseListing, "/api/v1/leases/history": LeaseHistoryListing,
     "/api/v1/sites": SiteListing, "/api/v1/deliveries": DeliveryListing,
+    "/api/v1/suspensions": SuspensionListing,
 }  # fmt: skip
 
 

@@ -25,6 +25,8 @@ from service.model.sites.states import SiteLook
 from service.model.sites.told import CertificateTold
 from service.model.sources import SourceStanding
 from service.model.states import Json, Seen
+from service.model.suspensions import Scope as SuspensionScope
+from service.model.suspensions import Suspension
 from service.model.trees import Commit
 from tests.api.shared_routes import app_of
 from tests.model.sites.looks import ISSUED, SITE, WINDOW, answered, probes, told
@@ -126,6 +128,16 @@ class Desk:
         self._fail()
         self.asked.append(("drill", host, by, "reboot") if reboot else ("drill", host, by))
         return self.history.store.open_drill(host, requested_by=by, at=self.clock.now())
+
+    async def suspend(
+        self, scope: SuspensionScope, target: str, reason: str, until: datetime | None, by: str
+    ) -> Suspension:
+        self._fail()
+        return self.history.store.suspend(scope, target, reason, by=by, at=self.clock.now(), until=until)
+
+    async def resume(self, number: int, by: str) -> Suspension | None:
+        self._fail()
+        return self.history.store.end_suspension(number, by=by, at=self.clock.now())
 
     async def release(self, host: str, reason: str, by: str) -> None:
         self._fail()
@@ -265,6 +277,12 @@ class World:
         found = self.history.queries.current_plan(host)
         assert found is not None
         return found.id
+
+    def suspension_id(self, host: str = "pve1") -> int:
+        """The number of a suspension in force; there is one afterwards."""
+        held = self.history.queries.suspended(self.clock.now())
+        made = held or (self.history.store.suspend("host", host, "why", by="ann", at=self.clock.now(), until=None),)
+        return made[0].id
 
     def drill_id(self, host: str = "pve1") -> str:
         """The id of the drill that waits; there is one afterwards."""

@@ -31,6 +31,7 @@ from service.model.listings import (
     Listing,
     RevisionListing,
     SiteListing,
+    SuspensionListing,
     filters_of,
 )
 from tests import explained
@@ -46,6 +47,7 @@ LISTS: dict[type[Listing], str] = {
     HostListing: "hosts", DriftListing: "drift", ApplyListing: "applies", DrillListing: "drills",
     RevisionListing: "revisions", EventListing: "events", LeaseListing: "leases",
     LeaseHistoryListing: "lease_history", SiteListing: "sites", DeliveryListing: "deliveries",
+    SuspensionListing: "suspensions",
 }  # fmt: skip
 ONE: dict[str, dict[str, Any]] = {
     "host": {"name": "pve1"}, "name_now": {"old": "pve1"}, "generation": {"host": "pve1"}, "plan": {"plan_id": "p"},
@@ -56,7 +58,7 @@ ONE: dict[str, dict[str, Any]] = {
     "unfinished_drills": {"host": "pve1"}, "base": {"host": "pve1"}, "tokens": {}, "receivers": {},
     "receiver_secret": {"name": "forge"}, "counts": {}, "waiting_apply": {"host": "pve1"}, "stamp": {"host": "pve1"},
     "waiting_drill": {"host": "pve1"}, "release_asked": {"host": "pve1"}, "sighting": {"host": "pve1"},
-    "stamps": {},
+    "stamps": {}, "suspended": {"now": SAMPLES["time"]}, "suspension": {"number": 7},
 }  # fmt: skip
 """The reads of one thing, with words for each."""
 
@@ -116,7 +118,7 @@ def asked(kind: type[Listing]) -> Iterator[Listing]:
 @pytest.mark.parametrize("kind", LISTINGS, ids=lambda kind: kind.__name__)
 def test_no_list_looks_through_what_it_does_not_return(history: History, now: datetime, kind: type[Listing]) -> None:
     plans, read = Plans(history), getattr(history.queries, LISTS[kind])
-    more = {"now": now} if kind is LeaseListing else {}
+    more = {"now": now} if kind in (LeaseListing, SuspensionListing) else {}
     seen = 0
     for listing in asked(kind):
         sees_all = "*" in listing.visible or kind in (RevisionListing, HostListing, SiteListing, DeliveryListing)

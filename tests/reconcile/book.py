@@ -1,7 +1,7 @@
 """What the loop would write into the history, as lines; it reads back what the loop decides by. It prints itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from service.errors import WaitsAlready
@@ -10,6 +10,7 @@ from service.model.listings import HostListing
 from service.model.runs import Apply, Drill, HostStatus, Page, PlanRecord, Release, Revision, RevisionState, Trigger
 from service.model.sources import Rewrite
 from service.model.states import Json
+from service.model.suspensions import Scope, Suspension
 from service.model.trees import Commit
 
 
@@ -25,6 +26,7 @@ class Book:
     drills: list[Drill] = field(default_factory=list)
     releases: list[Release] = field(default_factory=list)
     rewrites: list[Rewrite] = field(default_factory=list)
+    suspensions: list[Suspension] = field(default_factory=list)
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
@@ -70,6 +72,25 @@ class Book:
         )  # fmt: skip
         self.applies.append(made)
         return made.id
+
+    def suspend(
+        self, scope: Scope, target: str, reason: str, *, by: str, at: datetime, until: datetime | None,
+        held_digest: str = "",
+    ) -> Suspension:  # fmt: skip
+        made = Suspension(len(self.suspensions) + 1, scope, target, reason, by, at, until, held_digest=held_digest)
+        self.suspensions.append(made)
+        return made
+
+    def end_suspension(self, number: int, *, by: str, at: datetime) -> Suspension | None:
+        found = next((one for one in self.suspensions if one.id == number and one.ended_at is None), None)
+        if found is None:
+            return None
+        ended = replace(found, ended_at=at, ended_by=by)
+        self.suspensions[self.suspensions.index(found)] = ended
+        return ended
+
+    def suspended(self, now: datetime) -> tuple[Suspension, ...]:
+        return tuple(one for one in self.suspensions if one.is_in_force(now))
 
     def waiting_apply(self, host: str) -> Apply | None:
         return next((apply for apply in self.applies if apply.host == host and apply.is_waiting), None)

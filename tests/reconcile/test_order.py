@@ -55,7 +55,7 @@ class Told:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         answers = {
             "latches": (), "unfinished_drills": (), "unfinished_applies": (), "record_plan": "01PLAN",
-            "open_apply": "01APPLY", "next_generation": 7, **self.answers,
+            "open_apply": "01APPLY", "next_generation": 7, "suspended": (), **self.answers,
         }  # fmt: skip
 
         def asked(*_args: object, **_named: object) -> Any:
@@ -181,8 +181,9 @@ async def test_a_round_asks_in_this_order() -> None:
         "base",
         "set_drift", "seen_leases", "record_plan",
         "tell how full the pools are",
-        "latches", "waiting_apply",
-        "open_apply", "set_host_status", "ask for its journal", "next_generation", "start_apply", "change the host",
+        "latches", "waiting_apply", "suspended",
+        "open_apply", "set_host_status", "ask for its journal", "suspended", "next_generation", "start_apply",
+        "change the host",
         "set_base", "finish_apply",
         "set_host_status",
     ]  # fmt: skip
@@ -230,7 +231,7 @@ APPLIES = {
     "quarantined": Situation(fenced=Fence(quarantined="01Q")),
     "no step": Situation(lambda plan: replace(plan, steps=())),
 }
-OF_AN_APPLY = ("packages", "guests", "inside", "stop", "fence", "start", "nothing", "transaction")
+OF_AN_APPLY = ("packages", "guests", "inside", "stop", "fence", "gate", "start", "nothing", "transaction")
 
 
 async def lines_of_apply(name: str, swap: tuple[str, ...] = ()) -> list[str]:
@@ -257,7 +258,7 @@ async def test_an_apply_asks_in_this_order() -> None:
     assert await lines_of_apply("packages") == [
         "open_apply", "set_host_status",
         "install packages", "look at the host",
-        "ask for its journal",
+        "ask for its journal", "suspended",
         "next_generation", "start_apply",
         "change the host",
         "set_base", "finish_apply", "Succeeded",

@@ -16,6 +16,7 @@ from service.observe.hints import KINDS
 from tests.laws.host import OF_LINK, printed
 from tests.laws.specs import head
 from tests.scenarios.comparing import compared, nth_compared
+from tests.scenarios.play_pauses import PlaysPauses
 from tests.scenarios.play_sites import PlaysSites
 from tests.scenarios.play_views import SeesViews
 from tests.scenarios.script import Line, lines_of
@@ -50,7 +51,7 @@ class Otherwise(AssertionError):  # noqa: N818 (what a scenario says was not see
     """Something else was seen."""
 
 
-class Play(PlaysSites, SeesViews):
+class Play(PlaysSites, PlaysPauses, SeesViews):
     """One scenario on its stage."""
 
     def __init__(self, stage: Stage) -> None:
@@ -64,7 +65,7 @@ class Play(PlaysSites, SeesViews):
             for name in (
                 "commit", "wait", "approve", "apply", "release", "retry", "drill", "look", "host", "fault", "boot",
                 "restart", "mark", "shared", "rename", "forget", "rewrite", "rewind", "accept", "guest", "internet",
-                "hints", "see",
+                "hints", "suspend", "resume", "stop", "see",
             )
         }  # fmt: skip
 

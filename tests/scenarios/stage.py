@@ -64,6 +64,11 @@ class Stage:
         self._open = contextlib.ExitStack()
         self.running: asyncio.Future[None] | None = None
 
+    @property
+    def state_dir(self) -> Path:
+        """The service's state folder."""
+        return self._settings.state_dir
+
     async def start(self) -> None:
         """The service begins to run, wired as it always is; outside of it there are a played host and this clock."""
         path, url = self._settings.database_path, self._settings.database

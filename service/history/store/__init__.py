@@ -16,6 +16,7 @@ sightings.py keep_sighting
 sites.py     seen_sites
 access.py    create_token  revoke_token  authenticate  recognise  claim_key  settle_key  release_key
 receivers.py add_receiver  remove_receiver  rotate_receiver  suspend_receiver  resume_receiver  record_delivery
+suspensions.py suspend  end_suspension  end_due_suspensions
 retention.py forget  kept
 writing.py   add_event
 """
@@ -32,12 +33,13 @@ from service.history.store.receivers import ReceiverWrites
 from service.history.store.retention import RetentionWrites
 from service.history.store.sightings import SightingWrites
 from service.history.store.sites import SiteWrites
+from service.history.store.suspensions import SuspensionWrites
 
 
 class Store(
     HostWrites, FleetWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, SightingWrites, SiteWrites,
     AccessWrites, ReceiverWrites,
-    RetentionWrites, AgreementWrites,
+    RetentionWrites, AgreementWrites, SuspensionWrites,
 ):  # fmt: skip
     """Everything that can be written, from all of the files here."""
 

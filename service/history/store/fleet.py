@@ -30,6 +30,7 @@ from service.history.tables import (
     sightings,
     sites,
     steps,
+    suspensions,
 )
 from service.model.events import HostForgotten, HostLeft, HostRenamed
 from service.model.runs import LEFT_GIT
@@ -83,6 +84,8 @@ class FleetWrites(Writing):
             _rename_open_drift(connection, old, new)
             for table in (hosts, *ONE_ROW, *MANY_ROWS, events):
                 connection.execute(update(table).where(table.c.host == old).values(host=new))
+            of_old = (suspensions.c.scope == "host", suspensions.c.target == old)
+            connection.execute(update(suspensions).where(*of_old).values(target=new))
             tell(connection, HostRenamed(host=new, old=old), at=at)
         return True
 

@@ -60,6 +60,7 @@ from service.model.events.hosts import (
     ReconcileAsked,
     RoundFailed,
 )
+from service.model.events.pauses import Resumed, Suspended
 from service.model.events.sites import (
     CertificateExpired,
     CertificateIssued,
@@ -166,6 +167,7 @@ __all__ = [
     "ReceiverRotated",
     "ReceiverSuspended",
     "ReconcileAsked",
+    "Resumed",
     "RevisionAccepted",
     "RevisionRefused",
     "RoundFailed",
@@ -176,6 +178,7 @@ __all__ = [
     "SiteWaiting",
     "SourceTrouble",
     "SourceWell",
+    "Suspended",
     "TokenCreated",
     "TokenRevoked",
     "Weight",
