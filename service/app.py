@@ -57,6 +57,7 @@ from service.ssh.connection import SshDialer
 from service.ssh.own_key import own_key
 from service.ssh.pool import Connections
 from service.stop_file import stop_reason
+from service.systemd import Supervisor, supervised
 from service.work import Work
 from service.workers import Workers
 
@@ -198,11 +199,21 @@ def build(
         started_at=clock.now(), hints=listening.kinds, branch=source.branch, stop=stop, labels=watcher.labels_of,
     )  # fmt: skip
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
-    lifespan = _lifespan(loop, retention, world, listening)
+    lifespan = _lifespan(loop, retention, world, listening, lambda: status_of(watcher))
     return Service(loop, rounds, control, watcher, queue, parts, lifespan, hosts, world, listening)
 
 
-def _lifespan(loop: Loop, retention: Retention, world: Outside, listening: Listening) -> Lifespan:
+def status_of(watcher: Watcher) -> str:
+    """What `systemctl status` shows: the revision in force, for how many hosts, and what is wrong with the source."""
+    wanted, standing = watcher.wanted, watcher.standing
+    count = len(wanted.hosts)
+    at = f"{count} host{'s' * (count != 1)} at {wanted.commit[:10]}" if wanted.commit else "no revision yet"
+    return f"{at}; the source is {standing.state}"
+
+
+def _lifespan(
+    loop: Loop, retention: Retention, world: Outside, listening: Listening, status: Callable[[], str]
+) -> Lifespan:  # fmt: skip
     """What runs while the API does."""
 
     @contextlib.asynccontextmanager
@@ -213,7 +224,8 @@ def _lifespan(loop: Loop, retention: Retention, world: Outside, listening: Liste
         running = asyncio.create_task(loop.run())
         forgetting = asyncio.create_task(retention.run())
         try:
-            yield
+            async with supervised(Supervisor.of_environment(SystemClock()), lambda: loop.stuck, status):
+                yield
         finally:
             forgetting.cancel()
             await loop.finish(STOP_S)

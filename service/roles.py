@@ -18,7 +18,7 @@ from service.api.create import create_probes
 from service.api.parts import Parts
 from service.api.server import answer_beside, serve
 from service.api.values import share_the_processor
-from service.app import GRACE_S, STOP_S, Outside, Service, Shared, build
+from service.app import GRACE_S, STOP_S, Outside, Service, Shared, build, status_of
 from service.clock import SystemClock
 from service.errors import InputError, PasserelleError, StoreError
 from service.history import Ear, History, Place, Store, listen, open_history
@@ -35,6 +35,7 @@ from service.reconcile.retention import Retention
 from service.reconcile.shares import Shares
 from service.reconcile.watching import Wanted
 from service.settings import Settings
+from service.systemd import Supervisor, supervised
 
 _LOG = logging.getLogger("passerelle")
 EAR_S = 1.0
@@ -116,7 +117,10 @@ class Answering(Process):
         async def lifespan(_: Any) -> AsyncIterator[None]:
             share_the_processor()
             await self.wakes.open()
-            async with running(following.run(), jobs.send(), heard(self.ear, following.look_now)):
+            async with (
+                running(following.run(), jobs.send(), heard(self.ear, following.look_now)),
+                supervised(Supervisor.of_environment(self.clock), status=lambda: status_of(service.watcher)),
+            ):
                 yield
             await self.wakes.close()
             await service.world.close()
@@ -162,10 +166,13 @@ class Worker(Process):
         retention = Retention(store, self.settings.keep, self.clock)
         working = asyncio.ensure_future(self.service.loop.run())
         try:
+            loop_of = self.service.loop
             async with running(
                 self.member.run(), self._receive(), self.jobs.take_over(), retention.run(),
-                heard(self.ear, self.service.loop.look_now), self._stopping.wait(), *self._probes(),
-            ) as tasks:  # fmt: skip
+                heard(self.ear, loop_of.look_now), self._stopping.wait(), *self._probes(),
+            ) as tasks, supervised(
+                Supervisor.of_environment(self.clock), lambda: loop_of.stuck, lambda: status_of(self.service.watcher)
+            ):  # fmt: skip
                 ended, _ = await asyncio.wait({*tasks, working}, return_when=asyncio.FIRST_COMPLETED)
                 for one in ended:  # one that failed ends the process, and whoever started it starts another
                     await one

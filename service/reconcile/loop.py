@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from service.clock import Clock
 from service.errors import StoreError
 from service.reconcile.ports import HostQueue
+from service.reconcile.pulse import Pulse
 from service.reconcile.round import Rounds
 from service.reconcile.trouble import Troubles, sentence
 from service.reconcile.watching import Watcher
@@ -37,6 +38,7 @@ class Loop:
         self._began = began
         self._owns = owns
         self._paused = paused
+        self._pulse = Pulse(clock, workers)
         self._wake = asyncio.Event()
         self._looked = asyncio.Event()
         self._remembers = False
@@ -46,6 +48,11 @@ class Loop:
     def look_now(self) -> None:
         """Look at the repository as soon as the look under way, if any, is done."""
         self._wake.set()
+
+    @property
+    def stuck(self) -> str:
+        """Why nothing is done any more; empty while the loop works."""
+        return self._pulse.stuck
 
     async def remember(self) -> None:
         """Until a host is looked at, its status is of before the start. StoreError where that cannot be read."""
@@ -102,6 +109,7 @@ class Loop:
         await self.resume()
         while True:
             self._wake.clear()
+            self._pulse.looks()
             try:
                 before, answered_s = self._watcher.wanted, self._watcher.last_fetch_s
                 if await self._watcher.look():
@@ -112,6 +120,7 @@ class Loop:
             except Exception as error:
                 # a bug of ours must not stop the fleet's drift checks; the next look may do better
                 await self._watcher.failed(self._troubles.failed("source", "", error))
+            self._pulse.rests()
             self._looked.set()
             await self._keep_suspensions()
             await self._pause(self._clock.jitter(self._poll_s))
@@ -129,6 +138,7 @@ class Loop:
             if task is not None:
                 self._tasks[task] = name
             started_s = self._clock.monotonic_s()
+            self._pulse.works(name)
             self._began(name)
             try:
                 next_s = await self._rounds.reconcile(name, self._watcher.wanted)
@@ -141,6 +151,7 @@ class Loop:
                 self._queue.done(name)
                 if task is not None:
                     self._tasks[task] = ""
+                self._pulse.ended(name)
                 self._reconciled(self._clock.monotonic_s() - started_s)
 
     async def _pause(self, seconds: float) -> None:
