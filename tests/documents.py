@@ -43,6 +43,8 @@ RUNNERS = {
     "$ passerelle doctor pve1 --repo my-repository": (LAB, "test_doctor_looks_at_the_host"),
     "$ passerelle --version": ("tests/cli/test_commands.py", '"--version"'),
     "$ passerelle db copy": ("tests/history/test_copying.py", "test_the_pages_commands_copy_and_look"),
+    "$ passerelle backup": ("tests/cli/test_backup.py", "test_a_service_in_use_goes_on_elsewhere"),
+    "$ passerelle restore": ("tests/cli/test_backup.py", '"restore"'),
     "$ passerelle db stats": ("tests/cli/test_db_stats.py", "test_each_table_is_shown_with_its_size"),
     "$ passerelle doctor": (LAB, "test_doctor_looks_at_the_machine"),
     "$ passerelle key": (HERE, "test_the_key_and_a_token_are_printed"),
