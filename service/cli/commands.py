@@ -50,6 +50,7 @@ app.command("service.cli.backup:restore", name="restore")
 app.command("service.cli.key:key", name="key")
 app.command("service.cli.token:token", name="token")
 app.command("service.cli.receiver:receiver", name="receiver")
+app.command("service.cli.completion:completion", name="completion")
 app.command("service.cli.lab:app", name="lab")
 
 
