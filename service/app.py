@@ -48,6 +48,7 @@ from service.reconcile.loop import Loop
 from service.reconcile.ports import HostQueue, Internet, Record
 from service.reconcile.queue import Queue
 from service.reconcile.retention import Retention
+from service.reconcile.rolling import Openings, Rolling
 from service.reconcile.round import Rounds
 from service.reconcile.suspending import Suspending
 from service.reconcile.trouble import Troubles
@@ -141,12 +142,8 @@ def outside(settings: Settings) -> Outside:
     return Outside(clock, clock, connections, Collector(clock, workers), workers, close, Metrics(), sight)
 
 
-def build(
-    settings: Settings, history: History, world: Outside | None = None, *, shared: Shared | None = None
-) -> Service:
-    """Everything wired, over the real world if no other is given."""
-    host_file()  # read now: an upgrade may replace our files while this process runs, room by room
-    settings.check_files()
+def mirror_of(settings: Settings) -> Mirror:
+    """The repository that is followed, with what it is fetched and trusted by."""
     source = parse_source(settings.source, settings.branch)
     credentials = Credentials(
         https_token=settings.git_token, ca_file=settings.git_ca_file, ssh_key=settings.git_key,
@@ -155,9 +152,18 @@ def build(
     trust = None
     if settings.require_signed and settings.signers:
         trust = Trust(settings.require_signed, settings.signers, settings.revoked_signers)
-    mirror = Mirror(
+    return Mirror(
         settings.git_path, source, credentials=credentials, allow_loopback=settings.allow_loopback, trust=trust
     )
+
+
+def build(
+    settings: Settings, history: History, world: Outside | None = None, *, shared: Shared | None = None
+) -> Service:
+    """Everything wired, over the real world if no other is given."""
+    host_file()  # read now: an upgrade may replace our files while this process runs, room by room
+    settings.check_files()
+    mirror = mirror_of(settings)
     world = world or outside(settings)
     clock, metrics = world.clock, world.metrics
     stop = metrics.watched(partial(stop_reason, settings.state_dir))
@@ -173,18 +179,21 @@ def build(
         listening=listening if settings.hints else None,
     )  # fmt: skip
     record = shared.record if shared else history.store
-    watcher = Watcher(mirror, record, history.queries, KINDS, clock, Cache(settings.specs_path))
+    openings = Openings(history.queries, KINDS, settings.ceilings)
+    rolling = Rolling(history.store, history.queries, clock, queue)
+    watcher = Watcher(mirror, record, history.queries, KINDS, clock, Cache(settings.specs_path), openings.opening)
     troubles = Troubles(clock, metrics.failed)
     rounds = Rounds(
         history.store, history.queries, hosts, world.internet, KINDS, clock, world.work, observe_s=settings.observe_s,
         sweep_s=lambda name: settings.sweep_s if listening.kinds(name) == HINT_KINDS else 0.0,
         failed=lambda error: metrics.ssh_failed(FAILURES.get(type(error), "other")), spec_at=watcher.spec_at,
         filled=metrics.filled, troubles=troubles, ceilings=settings.ceilings, stop=stop,
+        rolling=rolling,
     )  # fmt: skip
     loop = Loop(
         watcher, rounds, queue, clock, poll_s=settings.poll_s, workers=settings.workers,
         reconciled=metrics.reconciled, fetched=lambda: metrics.fetched(clock.now()),
-        troubles=troubles, began=hints.began,
+        troubles=troubles, began=hints.began, rolling=rolling,
         paused=Suspending(history.store, history.queries, clock, metrics.suspended).keep,
         **({"owns": shared.owns} if shared else {}),
     )  # fmt: skip
@@ -196,7 +205,8 @@ def build(
     parts = Parts(
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
         stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s, STALE_SWEEPS * settings.sweep_s * settings.hints),
-        started_at=clock.now(), hints=listening.kinds, branch=source.branch, stop=stop, labels=watcher.labels_of,
+        started_at=clock.now(), hints=listening.kinds,
+        branch=parse_source(settings.source, settings.branch).branch, stop=stop, labels=watcher.labels_of,
     )  # fmt: skip
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
     lifespan = _lifespan(loop, retention, world, listening, lambda: status_of(watcher))

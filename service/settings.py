@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from service import environment
 from service.errors import InputError
 from service.internet.resolver import parse_servers
-from service.model.ceilings import Ceilings, parse_max_open, parse_max_sync, parse_raises
+from service.model.ceilings import Ceilings, parse_max_open, parse_max_sync, parse_percent, parse_raises
 from service.model.retention import Keep
 from service.model.secret import Secret
 from service.private_files import read_private, refuse_writable
@@ -93,11 +93,15 @@ class Settings(BaseModel):
     max_sync: str = Field(default="auto", description="the highest sync that a commit may ask for, also by host")
     raises: str = Field(default="commit", description="commit | approve: who may raise sync to auto, and override")
     max_open: str = Field(default="any", description="what a commit may open without an approval, as in tcp/443")
+    stop_hosts: str = Field(default="20%", description="a commit that changes more of the hosts waits for an approval")
+    stop_rules: str = Field(default="50%", description="a plan that removes more of the rules waits for an approval")
 
-    @field_validator("max_sync", "raises", "max_open")
+    @field_validator("max_sync", "raises", "max_open", "stop_hosts", "stop_rules")
     @classmethod
     def _is_ceiling(cls, value: str, info: ValidationInfo) -> str:
-        {"max_sync": parse_max_sync, "raises": parse_raises, "max_open": parse_max_open}[str(info.field_name)](value)
+        name = str(info.field_name)
+        of_name = {"max_sync": parse_max_sync, "raises": parse_raises, "max_open": parse_max_open}
+        of_name.get(name, parse_percent)(value)
         return value
 
     @field_validator("resolvers")
@@ -109,7 +113,10 @@ class Settings(BaseModel):
     @property
     def ceilings(self) -> Ceilings:
         """What a commit may ask for on its own."""
-        return Ceilings.parse(max_sync=self.max_sync, raises=self.raises, max_open=self.max_open)
+        return Ceilings.parse(
+            max_sync=self.max_sync, raises=self.raises, max_open=self.max_open, stop_hosts=self.stop_hosts,
+            stop_rules=self.stop_rules,
+        )  # fmt: skip
 
     @property
     def database_path(self) -> Path:

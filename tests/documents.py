@@ -59,6 +59,10 @@ RUNNERS = {
     "$ passerelle release pve1": ("tests/e2e/test_restart.py", 'field.run("release", "pve1"'),
     "$ passerelle source accept ": ("tests/cli/test_belonging.py", 'run(["source", "accept", "bbbbbbbbbb"'),
     "$ passerelle host forget pve1": ("tests/cli/test_belonging.py", 'run(["host", "forget", "pve1"'),
+    **{
+        f"$ passerelle rollout {verb}": ("tests/cli/test_rollout.py", f'run(["rollout", "{verb}"')
+        for verb in ("list", "show", "halt", "resume", "abort")
+    },
     "$ passerelle migrate pve1 --to pve2 --dry-run": (MIGRATE, "test_the_order_is_printed_and_nothing_is_done"),
     "$ passerelle migrate pve1 --to pve2": (MIGRATE, "test_it_is_carried_out_and_taken_back"),
     "$ passerelle retire pve1 --repo": ("tests/e2e/test_retire.py", '"retire", "pve1", "--repo"'),

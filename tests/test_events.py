@@ -20,6 +20,7 @@ from service.model.guests import NameRule
 from service.model.listings import EventListing
 from service.model.observed import Lease
 from service.model.plans import Plan
+from service.model.rollouts import Member, Opening, Policy
 from service.model.runs import HostStatus
 from service.model.sites.records import SiteRecord
 from service.model.states import Json
@@ -83,6 +84,7 @@ def everything(history: History) -> None:
     store.seen_leases("pve1", [Lease("bc:24:11:00:00:01", "10.10.10.9", "dev", 0)], at=at)
     store.seen_leases("pve1", [Lease("bc:24:11:00:00:02", "10.10.10.8", "dev", 0)], at=later)
     sites_of_all_kinds(history)
+    store.open_rollout(Opening(COMMIT.hash, Policy(), (Member("pve1", "sha256:d"),), stop="it is large"), at=at)
     store.accept_rewrite("d" * 40, COMMIT.hash, by="ann", reason="squashed", at=at)
     store.rename_host("pve1", "pve2", at=at)
     store.orphan_host("pve2", at=at)

@@ -18,6 +18,7 @@ from service.api import (
     problem,
     receivers,
     records,
+    rollouts,
     sites,
     suspensions,
     traces,
@@ -75,7 +76,7 @@ def without_routes(parts: Parts, *, lifespan: Any = None) -> FastAPI:
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
     """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
-    for room in (hosts, fleet, traces, applies, drills, records, leases, sites, suspensions, access, health):
+    for room in (hosts, fleet, traces, applies, drills, records, leases, sites, rollouts, suspensions, access, health):
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)
 

@@ -21,6 +21,8 @@ from service.model.listings import (
     LeaseListing,
     Listing,
     RevisionListing,
+    RolloutHostListing,
+    RolloutListing,
     SiteListing,
     SuspensionListing,
     filters_of,
@@ -78,6 +80,8 @@ Drift = Annotated[DriftListing, Depends(listing(DriftListing))]
 DriftOfHost = Annotated[DriftListing, Depends(listing(DriftListing, but=("host",)))]
 Applies = Annotated[ApplyListing, Depends(listing(ApplyListing))]
 Drills = Annotated[DrillListing, Depends(listing(DrillListing))]
+Rollouts = Annotated[RolloutListing, Depends(listing(RolloutListing))]
+RolloutHosts = Annotated[RolloutHostListing, Depends(listing(RolloutHostListing, but=("rollout_id",)))]
 Revisions = Annotated[RevisionListing, Depends(listing(RevisionListing))]
 Events = Annotated[EventListing, Depends(listing(EventListing))]
 Leases = Annotated[LeaseListing, Depends(listing(LeaseListing))]

@@ -29,9 +29,12 @@ from service.model.listings import (
     LeaseHistoryListing,
     LeaseListing,
     RevisionListing,
+    RolloutHostListing,
+    RolloutListing,
     SiteListing,
     SuspensionListing,
 )
+from service.model.rollouts import Member, Rollout
 from service.model.runs import (
     Apply,
     DriftItem,
@@ -220,6 +223,12 @@ class Reads(Protocol):
 
     def receiver_secret(self, name: str) -> ReceiverSecret | None: ...
 
+    def rollouts(self, asked: RolloutListing) -> Page[Rollout]: ...
+
+    def rollout(self, rollout_id: str) -> Rollout | None: ...
+
+    def rollout_hosts(self, asked: RolloutHostListing) -> Page[Member]: ...
+
     def deliveries(self, asked: DeliveryListing) -> Page[Delivery]: ...
 
     def suspended(self, now: datetime) -> tuple[Suspension, ...]: ...
@@ -249,6 +258,12 @@ class Claimed(Protocol):
 
 class Writes(Protocol):
     """What the API itself writes: `service.history.store.Store`, whose docstrings hold."""
+
+    def halt_rollout(self, rollout_id: str, *, by: str, reason: str, at: datetime) -> Rollout: ...
+
+    def resume_rollout(self, rollout_id: str, *, by: str, reason: str, at: datetime) -> Rollout: ...
+
+    def abort_rollout(self, rollout_id: str, *, by: str, reason: str, at: datetime) -> Rollout: ...
 
     def authenticate(self, presented: bytes, *, at: datetime) -> Principal | None: ...
 

@@ -7,6 +7,7 @@ Every method blocks; async callers use a thread. Lists are pages, of what `servi
     leases(…) lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host)
     base(host) tokens() receivers() receiver_secret(name) deliveries(…) counts() waiting_apply(host) waiting_drill(host)
     release_asked(host) sighting(host) sites(…) suspended(now) suspensions(…)
+    rollouts(…) rollout(id) newest_rollout() rollout_hosts(…)
 """
 
 from dataclasses import dataclass, field, fields
@@ -21,6 +22,7 @@ from service.history.database import Database
 from service.history.lease_queries import LeaseQueries
 from service.history.reading import columns_of, in_force, of_host, ordered, rows_of_hosts, seen_by
 from service.history.receiver_queries import ReceiverQueries
+from service.history.rollout_queries import RolloutQueries
 from service.history.sighting_queries import SightingQueries
 from service.history.site_queries import SiteQueries
 from service.history.suspension_queries import SuspensionQueries
@@ -91,7 +93,9 @@ class Counts:
     sites: tuple[SiteRecord, ...] = ()
 
 
-class Queries(LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, ReceiverQueries, SuspensionQueries):
+class Queries(
+    LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, ReceiverQueries, SuspensionQueries, RolloutQueries,
+):  # fmt: skip
     """Everything that can be read: each call one consistent view, frozen values out."""
 
     def __init__(self, database: Database) -> None:

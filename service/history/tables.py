@@ -14,6 +14,7 @@ from service.history.access_tables import DeliveryRow, IdempotencyRow, ReceiverR
 from service.history.columns import Compressed, JsonText, UtcTime, WideNumber
 from service.history.lease_tables import LeaseIntervalRow, LeaseLookRow, LeaseRow
 from service.history.pause_tables import SuspensionRow
+from service.history.rollout_tables import RolloutHostRow, RolloutRow
 from service.history.words import NEVER_AGAIN, part_index
 
 
@@ -338,6 +339,8 @@ latches = _table(LatchRow)
 suspensions = _table(SuspensionRow)
 events = _table(EventRow)
 tallies = _table(TallyRow)
+rollouts = _table(RolloutRow)
+rollout_hosts = _table(RolloutHostRow)
 tokens = _table(TokenRow)
 receivers = _table(ReceiverRow)
 deliveries = _table(DeliveryRow)

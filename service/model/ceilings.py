@@ -4,6 +4,7 @@
         .sync("pve1", "auto") -> "approve"        the mode that counts
         .raises_wait("pve1") -> bool              whether what a commit raises waits for an approval
         .may_open -> (Opening, …) | None          what a commit may open on its own; None = anything
+        .stop_hosts, .stop_rules -> per cent      what a commit may change of the hosts, and remove of one's rules
 
 Errors are ValueError in words for the operator.
 """
@@ -79,11 +80,19 @@ class Ceilings:
     max_sync: PerHost = PerHost(MODES, "auto")
     raises: PerHost = PerHost(RAISES[::-1], "commit")
     may_open: tuple[Opening, ...] | None = None
+    stop_hosts: int = 20
+    stop_rules: int = 50
 
     @classmethod
-    def parse(cls, *, max_sync: str = "auto", raises: str = "commit", max_open: str = ANY) -> "Ceilings":
+    def parse(
+        cls, *, max_sync: str = "auto", raises: str = "commit", max_open: str = ANY, stop_hosts: str = "20%",
+        stop_rules: str = "50%",
+    ) -> "Ceilings":  # fmt: skip
         """From the settings' texts."""
-        return cls(parse_max_sync(max_sync), parse_raises(raises), parse_max_open(max_open))
+        return cls(
+            parse_max_sync(max_sync), parse_raises(raises), parse_max_open(max_open), parse_percent(stop_hosts),
+            parse_percent(stop_rules),
+        )  # fmt: skip
 
     def sync(self, host: str, asked: SyncMode) -> SyncMode:
         """The mode that counts: what the spec asks for, at most what the operator allows."""
@@ -121,6 +130,13 @@ def parse_max_open(text: str) -> tuple[Opening, ...] | None:
     if text.strip() == NONE:
         return ()
     return tuple(_opening(piece.strip()) for piece in text.split(","))
+
+
+def parse_percent(text: str) -> int:
+    """`PASSERELLE_STOP_HOSTS` and `PASSERELLE_STOP_RULES`: more than so many per cent wait for an approval."""
+    if not re.fullmatch(r"[0-9]{1,2}%|100%", text.strip()):
+        raise ValueError(f"{text!r} is not a percentage. Fix: write one such as 20%; with 100% nothing waits")
+    return int(text.strip().removesuffix("%"))
 
 
 def _opening(text: str) -> Opening:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from service.model.access import DeliveryOutcome
 from service.model.axes import Health, Phase, Reachability, SiteWord, SyncState, Weight
+from service.model.rollouts import MemberState, RolloutState
 from service.model.suspensions import Scope as SuspensionScope
 
 Key = tuple[str | int, ...]
@@ -106,6 +107,29 @@ class DrillListing(Listing):
     newest_first = True
 
     host: str = field(default="", metadata=OF_HOST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutListing(Listing):
+    """Rollouts, the newest first."""
+
+    order = ("number",)
+    key = (int,)
+    newest_first = True
+
+    state: RolloutState | Literal[""] = field(default="", metadata=_by(RolloutState))
+    commit: str = field(default="", metadata=_by("commit"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutHostListing(Listing):
+    """The hosts of a rollout by name."""
+
+    order = ("host",)
+    key = (str,)
+
+    rollout_id: str = field(default="", metadata=_by("text", "Only those of this rollout"))
+    state: MemberState | Literal[""] = field(default="", metadata=_by(MemberState))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +238,7 @@ def _in_words(value: Any) -> Any:
 LISTINGS: tuple[type[Listing], ...] = (
     HostListing, DriftListing, ApplyListing, DrillListing, RevisionListing, EventListing, LeaseListing,
     LeaseHistoryListing, SiteListing, DeliveryListing, SuspensionListing,
+    RolloutListing,
 )  # fmt: skip
 
 

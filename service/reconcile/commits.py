@@ -84,7 +84,7 @@ class NewCommits:
                 news.changed.append(name)
             elif standing.stamp is None or standing.commit != before or name in begun:
                 news.due.append(name)
-            elif spec is standing.spec or _is_read_once(spec, standing.spec):
+            elif spec is standing.spec or is_read_once(spec, standing.spec):
                 standing.spec, standing.commit = spec, wanted.commit
                 news.same.append(name)
             else:
@@ -108,10 +108,10 @@ def _is_changed(spec: HostSpec, standing: Standing, may_change_management: bool)
         return True
     if may_change_management is not standing.looked.permission.management_change:
         return True
-    return spec is not standing.spec and _of_its_own(spec) != _of_its_own(standing.spec)
+    return spec is not standing.spec and of_its_own(spec) != of_its_own(standing.spec)
 
 
-def _of_its_own(spec: HostSpec) -> tuple[object, ...]:
+def of_its_own(spec: HostSpec) -> tuple[object, ...]:
     """What the host's own file says, with the values that it has from others merged in."""
     return (
         spec.sections, spec.connection, spec.sync, spec.platform, spec.take_over, spec.cluster, spec.writes_cluster,
@@ -119,6 +119,6 @@ def _of_its_own(spec: HostSpec) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _is_read_once(spec: HostSpec, other: HostSpec | None) -> bool:
+def is_read_once(spec: HostSpec, other: HostSpec | None) -> bool:
     """Whether both are made of one reading of the same files."""
     return other is not None and spec.places is other.places and spec.shared is other.shared

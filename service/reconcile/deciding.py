@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from service.clock import Clock
 from service.model.ceilings import Ceilings
+from service.plan.magnitude import too_many_rules
 from service.reconcile import status as statuses
 from service.reconcile.asked import Asked
 from service.reconcile.decide import Decision, blocked, decide, quarantined
@@ -48,7 +49,7 @@ class Deciding:
         decision = decide(
             plan,
             mode,
-            raises=plan.raises,
+            raises=(*plan.raises, *self._of_rules(turn)),
             capped=self._ceilings().why_capped(spec.name, spec.sync, mode),
             latched=latched,
             why_latched="".join(ends[:1]),
@@ -66,6 +67,12 @@ class Deciding:
             desired_digest=turn.desired.digest, drift_items=len(plan.drifts),
         )  # fmt: skip
         turn.show(plan_id=standing.plan_id, message=turn.status.message or standing.worth_knowing(plan))
+
+    def _of_rules(self, turn: Turn) -> tuple[str, ...]:
+        """A person approves what removes most rules of a firewall, where the mode lets nobody approve it otherwise."""
+        if turn.status.sync_mode != "auto":
+            return ()
+        return too_many_rules(turn.plan, turn.looked.base, turn.desired, self._ceilings().stop_rules)
 
     async def _let_begin(self, turn: Turn, decision: Decision) -> tuple[Decision, str]:
         """The same decision where an apply may begin now, else to wait; and why a request of a person ends."""

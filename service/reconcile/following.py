@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from service.clock import Clock
 from service.model.events import Happened
+from service.model.rollouts import Opening
 from service.model.states import Json
 from service.model.trees import Commit
 from service.reconcile.ports import Record
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Unled:
-    """The four methods that the watcher writes with. `told` is informed of a revision that is in force for all."""
+    """The methods that the watcher writes with. `told` is informed of a revision that is in force for all."""
 
     def __init__(self, record: Record, leads: Callable[[], bool], told: Callable[[], None] = lambda: None) -> None:
         self._record = record
@@ -41,6 +42,10 @@ class Unled:
         """Only by the process that leads."""
         if self._leads():
             self._record.refuse_revision(commit, reason=reason, at=at, findings=findings)
+
+    def open_rollout(self, opening: Opening, *, at: datetime) -> str:
+        """Only by the process that leads."""
+        return self._record.open_rollout(opening, at=at) if self._leads() else ""
 
     def add_event(self, event: Happened, *, at: datetime) -> None:
         """Only by the process that leads."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from service.clock import Clock
 from service.errors import StoreError
@@ -17,6 +18,14 @@ AFTER_BUG_S = 60.0
 logger = logging.getLogger(__name__)
 
 
+class Rolls(Protocol):
+    """Revisions that go to many hosts in portions: `service.reconcile.rolling.Rolling`."""
+
+    def look(self) -> None: ...
+
+    async def run(self) -> None: ...
+
+
 class Loop:
     """Runs until cancelled. `look_now` wakes the watcher: a webhook, a person."""
 
@@ -25,8 +34,10 @@ class Loop:
         reconciled: Callable[[float], None] = lambda _: None, fetched: Callable[[], None] = lambda: None,
         troubles: Troubles | None = None, began: Callable[[str], None] = lambda _: None,
         owns: Callable[[str], bool] = lambda _: True, paused: Callable[[], Awaitable[None]] | None = None,
+        rolling: Rolls | None = None,
     ) -> None:  # fmt: skip
         self._watcher = watcher
+        self._rolling = rolling
         self._rounds = rounds
         self._queue = queue
         self._clock = clock
@@ -64,6 +75,8 @@ class Loop:
         """Watch and work; a cancellation ends all of it at once, the hosts' own timers protect changes under way."""
         async with asyncio.TaskGroup() as group:
             self._tasks = {group.create_task(self._watch()): ""}
+            if self._rolling is not None:
+                self._tasks[group.create_task(self._rolling.run())] = ""
             for _ in range(self._workers):
                 self._tasks[group.create_task(self._work())] = ""
 
@@ -114,6 +127,8 @@ class Loop:
                 before, answered_s = self._watcher.wanted, self._watcher.last_fetch_s
                 if await self._watcher.look():
                     await self._rounds.turn_to(self._watcher.wanted, before, self._queue)
+                    if self._rolling is not None:
+                        self._rolling.look()
                 if self._watcher.last_fetch_s != answered_s:
                     self._fetched()
                 self._troubles.well("source", "")

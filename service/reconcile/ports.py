@@ -14,6 +14,7 @@ from service.model.facts import FactId
 from service.model.listings import ApplyListing, HostListing, SiteListing
 from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import GuestVerb, Plan
+from service.model.rollouts import Member, Opening, Rollout
 from service.model.runs import (
     Apply,
     Base,
@@ -182,6 +183,16 @@ class Revisions(Protocol):
     def first_parent(self, commit: str) -> str | None: ...
 
 
+class Judge(Protocol):
+    """How rollouts move on: `service.reconcile.rollout`."""
+
+    def moved_on(self, rollout: Rollout, now: datetime) -> Rollout: ...
+
+    def why_waits(
+        self, rollout: Rollout, member: Member, now: datetime, *, unavailable: int, before: tuple[str, ...]
+    ) -> str: ...
+
+
 class Record(Protocol):
     """History: the store's named transitions."""
 
@@ -272,6 +283,14 @@ class Record(Protocol):
 
     def agree_hosts(self, names: Collection[str], before: str, commit: str) -> None: ...
 
+    def open_rollout(self, opening: Opening, *, at: datetime) -> str: ...
+
+    def begin_in_rollout(
+        self, member: Member, opening: Opening, judge: Judge, *, at: datetime, by: str = ""
+    ) -> str: ...
+
+    def move_rollout(self, judge: Judge, *, at: datetime) -> Rollout | None: ...
+
     def seen_leases(self, host: str, leases: Iterable[Lease], *, at: datetime) -> object: ...
 
 
@@ -317,3 +336,11 @@ class Memory(Protocol):
     def newest_revision(self, state: RevisionState = "accepted") -> Revision | None: ...
 
     def rewrite(self, *, before: str = "", commit: str = "") -> Rewrite | None: ...
+
+    def newest_rollout(self) -> Rollout | None: ...
+
+    def rollout_candidates(self, rollout_id: str, most: int) -> tuple[str, ...]: ...
+
+    def unavailable_hosts(self) -> int: ...
+
+    def applied_digests(self) -> dict[str, str]: ...

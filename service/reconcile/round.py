@@ -10,11 +10,10 @@ from service.errors import HostError, HostKeyChanged, StoreError, Throttled
 from service.kinds.desire import desire
 from service.kinds.kind import Kind
 from service.model.ceilings import Ceilings
-from service.model.events import LeftBehind, NextBoot, RoundFailed
+from service.model.events import RoundFailed
 from service.model.guests import PoolFill
 from service.model.runs import HostStatus, SyncMode
-from service.model.states import Json, Seen
-from service.observe.kept import as_kept
+from service.model.states import Json
 from service.plan.make import Permission
 from service.reconcile import status as statuses
 from service.reconcile.applying import BESIDE_S, Applying
@@ -31,6 +30,8 @@ from service.reconcile.publishing import Publishing
 from service.reconcile.quarantine import Quarantine
 from service.reconcile.quiet import Quiet
 from service.reconcile.recall import Recall
+from service.reconcile.remembering import remember
+from service.reconcile.rolling import Rolling
 from service.reconcile.stages import Stage, always, through
 from service.reconcile.standing import Looked, Standing
 from service.reconcile.trouble import Troubles
@@ -53,6 +54,7 @@ class Rounds:
         spec_at: Callable[[str, str], HostSpec | None] = lambda _commit, _host: None,
         filled: Callable[[str, Sequence[PoolFill]], None] = lambda _host, _pools: None,
         troubles: Troubles | None = None, ceilings: Ceilings = NO_CEILINGS, stop: Callable[[], str] = lambda: "",
+        rolling: Rolling | None = None,
     ) -> None:  # fmt: skip
         self._record = record
         self._memory = memory
@@ -66,6 +68,7 @@ class Rounds:
         self._filled = filled
         self._troubles = troubles or Troubles(clock)
         self.ceilings = ceilings
+        self._rolling = rolling
         self._is_stopping = False
         self._planning = Planning(work)
         self._asked = Asked(record, memory, clock)
@@ -273,6 +276,7 @@ class Rounds:
             Stage("remember", always, self._remember),
             Stage("guests", always, self._guests.look),
             Stage("decide", always, self._deciding.decide),
+            Stage("turn", self._is_ready, self._wait_for_turn),
             Stage("apply", lambda turn: turn.decision.action == "apply", self._apply),
             Stage("sites", always, self._publishing.look),
             Stage("rest", always, self._rest),
@@ -292,6 +296,16 @@ class Rounds:
         base = await self._base(turn.spec.name)
         turn.looked = Looked(turn.desired, base, turn.observed, turn.wanted.commit, permission)
         turn.plan = await self._planning.plan(turn.standing, turn.looked)
+
+    def _is_ready(self, turn: Turn) -> bool:
+        """Whether nothing is in the way of an apply but other hosts of the same rollout."""
+        is_free = not self._applying.beside(turn.spec, turn.wanted.hosts)
+        return turn.decision.action == "apply" and is_free and self._may_begin(turn.spec.name)
+
+    async def _wait_for_turn(self, turn: Turn) -> None:
+        """A revision goes to many hosts in portions."""
+        if self._rolling is not None and (why := await self._rolling.why_waits(turn)):
+            turn.hold(why)
 
     async def _apply(self, turn: Turn) -> Stop:
         """Apply what was decided, then look again at once."""
@@ -331,33 +345,7 @@ class Rounds:
 
     async def _remember(self, turn: Turn) -> None:
         """What was seen goes into the history; what did not change costs nothing there."""
-        standing, observed, plan, before = turn.standing, turn.observed, turn.plan, turn.standing.plan
-        is_news = before is None or (before.digest, standing.commit) != (plan.digest, plan.commit)
-        resolved_by = standing.applied_by or ("git" if standing.commit not in ("", plan.commit) else "host")
-        news = [fault for fault in plan.at_boot if before is None or fault not in before.at_boot]
-        left = [one for one in plan.left_behind if before is None or one not in before.left_behind]
-        sighting = self._hosts.sighting(plan.host)
-        kept = (sighting.watch, observed.digests, sighting.weighed) if sighting is not None else None
-
-        def write(host: str) -> str:
-            """The plan's id; none where nothing differs."""
-            at = observed.observed_at
-            if sighting is not None and kept != standing.kept:
-                self._record.keep_sighting(as_kept(sighting))
-            for fault in news:
-                self._record.add_event(NextBoot(host=host, fault=fault), at=at)
-            for one in left:
-                self._record.add_event(LeftBehind(host=host, what=one.what, hint=one.hint), at=at)
-            self._record.set_drift(host, plan.drifts, at=at, resolved_by=resolved_by)
-            if isinstance(observed.leases, Seen):
-                self._record.seen_leases(host, observed.leases.value, at=at)
-            if not plan.is_empty or plan.drifts:
-                return self._record.record_plan(plan, at=at)
-            if is_news:  # an empty plan takes the place of the last one, which is done or void
-                self._record.record_plan(plan, at=at)
-            return ""
-
-        standing.look(turn.looked, turn.spec, plan, await asyncio.to_thread(write, plan.host), kept)
+        await remember(turn, self._record, self._hosts)
 
     def _desired_at(self, commit: str, host: str) -> Desired | None:
         spec = self._spec_at(commit, host)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from service.model.axes import Phase
 from service.model.observed import HostObserved
 from service.model.plans import Plan
 from service.model.runs import HostStatus
@@ -68,6 +69,12 @@ class Turn:
     def sooner(self, stop: Stop) -> Stop:
         """The same end, with the next round when something is due."""
         return stop if self.soon_s is None else replace(stop, after_s=min(stop.after_s, max(SITE_S, self.soon_s)))
+
+    def hold(self, why: str) -> None:
+        """What was decided is not done now: the host waits for others, or for a person."""
+        phase: Phase = "WaitingForApproval" if " waits for an approval" in why else "Pending"
+        self.decision = replace(self.decision, action="wait", phase=phase, message=why)
+        self.show(phase=phase, message=why, health="Degraded")
 
     def show(self, **values: Any) -> None:
         """Change what will be shown of the host."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -12,6 +12,7 @@ from service.errors import InputError, SourceChanged, SourceError, StoreError
 from service.kinds.kind import Kind
 from service.logs import fields
 from service.model.events import SourceTrouble, SourceWell
+from service.model.rollouts import Opening, Policy
 from service.model.sources import (
     Advanced,
     Empty,
@@ -36,6 +37,7 @@ from service.spec.kept import Kept
 from service.spec.layers import Layer, Members
 from service.spec.reading import ParsedFile
 from service.spec.report import finding_as_json
+from service.spec.rollout import goes_last
 
 logger = logging.getLogger(__name__)
 MAX_LOGGED = 500
@@ -52,6 +54,17 @@ class Wanted:
     author: str = ""
     subject: str = ""
     members: Members = field(default_factory=lambda: Members(()), repr=False, compare=False)
+    rollout: Policy | None = None
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether all hosts get a revision at once."""
+        return self.rollout is None and not any(spec.depends_on for spec in self.hosts.values())
+
+    @cached_property
+    def lasts(self) -> frozenset[str]:
+        """The hosts that come after all others, each alone."""
+        return frozenset() if self.is_plain else goes_last(self.rollout or Policy(), self.hosts)
 
     @cached_property
     def renamed(self) -> Mapping[str, str]:
@@ -65,7 +78,7 @@ class Watcher:
 
     def __init__(
         self, revisions: Revisions, record: Record, memory: Memory, kinds: Sequence[Kind], clock: Clock,
-        kept: Kept | None = None,
+        kept: Kept | None = None, opens: Callable[[str, Fleet], Opening] | None = None,
     ) -> None:  # fmt: skip
         self._revisions = revisions
         self._record = record
@@ -74,6 +87,7 @@ class Watcher:
         self._clock = clock
         self._parsed: Mapping[str, ParsedFile] = {}
         self._kept = kept
+        self._opens = opens
         self._blobs: Mapping[str, bytes] = {}
         self._said = ""
         self._looking = asyncio.Lock()
@@ -170,16 +184,26 @@ class Watcher:
             return False
         if is_newest:
             self._stand("followed")
-        now = self._clock.now()
         if is_newest:
-            await asyncio.to_thread(self._record.record_revision, meta, at=now, findings=as_json(fleet.findings))
+            await asyncio.to_thread(self._accept, meta, fleet)
         self.wanted, self._is_resumed = await self._in_force(meta, fleet), False
         return True
+
+    def _accept(self, meta: Commit, fleet: Fleet) -> None:
+        """The revision, and what it changes. A rollout is there before anybody follows the revision; where it changes
+        nothing, the one before ends after it."""
+        now = self._clock.now()
+        opening = self._opens(meta.hash, fleet) if self._opens is not None else None
+        if opening is not None and opening.members:
+            self._record.open_rollout(opening, at=now)
+        self._record.record_revision(meta, at=now, findings=as_json(fleet.findings))
+        if opening is not None and not opening.members:
+            self._record.open_rollout(opening, at=now)
 
     async def _in_force(self, meta: Commit, fleet: Fleet) -> Wanted:
         introduced = await asyncio.to_thread(self._introduced, meta.hash, fleet)
         author = f"{meta.author_name} <{meta.author_email}>"
-        return Wanted(meta.hash, fleet.hosts, introduced, author, meta.subject, fleet.members)
+        return Wanted(meta.hash, fleet.hosts, introduced, author, meta.subject, fleet.members, fleet.rollout)
 
     async def _refuse(self, meta: Commit, fleet: Fleet) -> None:
         errors = [f for f in fleet.findings if f.severity == "error"]

@@ -10,8 +10,9 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from service.model.rollouts import Policy
 from service.model.trees import BlobEntry, Tree
-from service.spec import document, groups, host, ignoring, jumps, layers, shape
+from service.spec import document, groups, host, ignoring, jumps, layers, rollout, shape
 from service.spec.findings import (
     WHOLE_FILE,
     Finding,
@@ -48,6 +49,7 @@ RULES = (
     *groups.RULES,
     *layers.RULES,
     *jumps.RULES,
+    *rollout.RULES,
     *ignoring.RULES,
     DUPLICATE_HOST,
     RENAMED_FROM,
@@ -60,7 +62,8 @@ MOST_NAMED = 3
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """The hosts by name, only those without errors, and every finding. `parsed` by blob id is the next call's `known`,
-    `members` says which values a host shares with others. `ignored` are warnings that a comment silences.
+    `members` says which values a host shares with others. `ignored` are warnings that a comment silences. `rollout` is
+    in which portions a revision goes to the hosts.
 
     With any error the fleet as a whole must not replace a good revision.
     """
@@ -70,6 +73,7 @@ class Fleet:
     ignored: tuple[Ignored, ...] = ()
     parsed: Mapping[str, ParsedFile] = field(default_factory=dict, repr=False, compare=False)
     members: Members = field(default_factory=lambda: Members(()), repr=False, compare=False)
+    rollout: Policy | None = None
 
     @property
     def has_errors(self) -> bool:
@@ -97,13 +101,17 @@ def read_fleet(
             hit = DUPLICATE_HOST.hit(("host",), f"{first.file} describes the same host", "keep one of the two files")
             found.append(finding(file.path, file.spec.position(("host",)), hit))
     _name_writers(hosts)
-    found += jumps.with_jumps(hosts, {host_of(file.path) for file in reading.files})
+    described = {host_of(file.path) for file in reading.files}
+    found += jumps.with_jumps(hosts, described)
+    section = next((file.rollout for file in reading.files if file.rollout is not None), None)
+    found += rollout.across(section.last if section is not None else (), reading.shared, hosts, described)
     found += _across(hosts, kinds)
     comments = [comment for file in reading.files for comment in file.comments]
     silenced = ignoring.applied(sorted_findings(found), comments, all_rules(kinds))
     return Fleet(
         dict(sorted(hosts.items())), sorted_findings([*silenced.findings]), silenced.ignored,
         {file.blob_id: file for file in reading.files}, reading.members,
+        section.policy() if section is not None else None,
     )  # fmt: skip
 
 

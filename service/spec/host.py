@@ -85,6 +85,7 @@ class HostSpec:
     cluster: str = ""
     writes_cluster: bool = True
     renamed_from: str = ""
+    depends_on: tuple[str, ...] = ()
     checks: tuple[Probe, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[Path, tuple[str, Path]] = field(default_factory=dict, repr=False, compare=False)
@@ -125,6 +126,9 @@ class Head(BaseModel):
     host: grammar.HostName = Field(description="The host's name; the same as the file's name without its ending.")
     renamed_from: grammar.HostName | None = Field(
         None, description="The name that the host had before. Its history, leases and drill proof are kept."
+    )
+    depends_on: tuple[grammar.HostName, ...] = Field(
+        (), max_length=100, description="Hosts that get a revision before this one: it waits until they have it."
     )
     platform: Platform = Field("debian", description="The software of the host: plain Debian, or Proxmox VE.")
     sync: Sync = Field(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from service.spec.findings import Hit, LintRule
 from service.spec.host import Head, HostSpec, Shared
+from service.spec.rollout import RolloutSection
 
 
 class SpecKind(Protocol):
@@ -48,6 +49,9 @@ class FleetSection(BaseModel):
         None,
         description="Keys as in a host's file, for every host. Groups that list the host, and its own file, override "
         "them.",
+    )
+    rollout: RolloutSection | None = Field(
+        None, description="In which portions a revision goes to the hosts. Without it they all get it at once."
     )
 
 

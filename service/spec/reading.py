@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from service.model.trees import BlobEntry
-from service.spec import document, groups, host, layers, shape
+from service.spec import document, groups, host, layers, rollout, shape
 from service.spec.document import Document, DocumentProblem
 from service.spec.findings import Finding, Hit, Path, Position, finding, has_errors, sorted_findings
 from service.spec.host import HostSpec, Shared, SharedFile, nearest
@@ -18,6 +18,7 @@ from service.spec.ignoring import Comment, comments_of
 from service.spec.layers import Layer
 from service.spec.merging import Merged, merged
 from service.spec.models import SharedKind, SpecKind, claims_of, fleet_model, host_model
+from service.spec.rollout import RolloutSection
 
 FLEET_FILE = "fleet.yaml"
 HOSTS_FOLDER = "hosts/"
@@ -36,8 +37,8 @@ _STAND_INS: dict[str, document.Value] = {
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
     """What one file says, from its path and bytes and those of fleet.yaml and groups/ (`shared_id`) alone. `spec` is
-    None where anything is wrong with it, and for what is shared: `shared` of fleet.yaml, `group` of a file of groups/,
-    `layer` of either.
+    None where anything is wrong with it, and for what is shared: `shared` and `rollout` of fleet.yaml, `group` of a
+    file of groups/, `layer` of either.
 
     `elsewhere` are findings about this host in a file that it shares with others. `is_broken` says of a shared file
     that it could not be read, so that values for hosts may be missing.
@@ -54,6 +55,7 @@ class ParsedFile:
     elsewhere: tuple[Finding, ...] = ()
     is_broken: bool = False
     comments: tuple[Comment, ...] = ()
+    rollout: RolloutSection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,12 @@ def _read_fleet(entry: BlobEntry, read: Document, kinds: Sequence[SpecKind], sha
         if value is not None and isinstance(kind, SharedKind):
             sections[kind.name] = value
             problems.extend(_place(read, fitted, _below(kind.name, kind.lint_shared(value, placed))))
+    section = fitted.value.rollout if fitted.value is not None else None
+    if section is not None:
+        problems.extend(_place(read, fitted, rollout.lint_section(section)))
     made = Shared(entry.path, sections, read.places, shared.groups)
     is_broken = layer is None and layers.DEFAULTS in read.value
-    return replace(_parsed(entry, problems), shared=made, layer=layer, is_broken=is_broken)
+    return replace(_parsed(entry, problems), shared=made, layer=layer, is_broken=is_broken, rollout=section)
 
 
 def _read_host(entry: BlobEntry, own: Document, kinds: Sequence[SpecKind], around: Around) -> ParsedFile:
@@ -167,6 +172,7 @@ def spec_of(
         labels=head.labels,
         cluster=head.cluster or "",
         renamed_from=head.renamed_from or "",
+        depends_on=head.depends_on,
         sources={path: (layer.file, layer.top) for path, layer in sources.items()},
     )
 

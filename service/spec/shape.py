@@ -23,9 +23,6 @@ MISSING_KEY = LintRule("missing-key", "error", "required keys are there")
 UNKNOWN_KEY = LintRule("unknown-key", "error", "every key is known and enforced")
 RULES = (TYPE, VALUE, MISSING_KEY, UNKNOWN_KEY)
 
-LATER = ("rollout",)
-"""Keys of the format that this version does not enforce yet, and so does not take."""
-
 MAX_FINDINGS = 1000
 """Findings in one file; after so many nothing more is tried."""
 
@@ -195,8 +192,6 @@ def _hit(path: Path, detail: ErrorDetails, known: tuple[str, ...]) -> Hit:
 
 def _unknown(key: str, known: tuple[str, ...]) -> tuple[str, str]:
     what = f"unknown key `{shown(key, 60)}`"
-    if key in LATER:
-        return f"this version does not support `{key}` yet, so nothing would enforce it", "remove the key"
     close = difflib.get_close_matches(key.replace("-", "_").lower(), known, n=1, cutoff=0.6)
     if close:
         return what, f"write `{close[0]}`, if you mean that"

@@ -35,6 +35,12 @@ SCOPE_OF = {
     ("GET", "/api/v1/drills"): "read",
     ("POST", "/api/v1/drills"): "apply",
     ("GET", "/api/v1/drills/{drill_id}"): "read",
+    ("GET", "/api/v1/rollouts"): "read",
+    ("GET", "/api/v1/rollouts/{rollout_id}"): "read",
+    ("GET", "/api/v1/rollouts/{rollout_id}/hosts"): "read",
+    ("POST", "/api/v1/rollouts/{rollout_id}/halt"): "apply",
+    ("POST", "/api/v1/rollouts/{rollout_id}/resume"): "approve",
+    ("POST", "/api/v1/rollouts/{rollout_id}/abort"): "approve",
     ("GET", "/api/v1/applies"): "read",
     ("POST", "/api/v1/applies"): "apply",
     ("GET", "/api/v1/applies/{apply_id}"): "read",
@@ -78,6 +84,7 @@ def address(world: World, path: str) -> str:
     values["ip"] = "10.10.10.9"
     if "{number}" in path:
         values["number"] = str(world.suspension_id())
+    values |= {"rollout_id": world.rollout_id()} if "{rollout_id}" in path else {}
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], "0" * 12), path)
 
 
@@ -91,7 +98,7 @@ def body_for(world: World, path: str) -> dict[str, object] | None:
     if path.endswith("/forget"):
         world.history.store.orphan_host("pve1", at=NOW)
     given: dict[str, object] = {"commit": "b" * 10} if path.endswith("/source/accept") else {}
-    of_people = ("/latch/clear", "/release", "/forget", "/source/accept")
+    of_people = ("/halt", "/resume", "/abort", "/latch/clear", "/release", "/forget", "/source/accept")
     return given | {"reason": "the cable is back"} if path.endswith(of_people) else None
 
 

@@ -21,6 +21,7 @@ from service.model.listings import (
     LeaseListing,
     Listing,
     RevisionListing,
+    RolloutListing,
     SiteListing,
     SuspensionListing,
     filters_of,
@@ -33,7 +34,7 @@ PATHS: dict[str, type[Listing]] = {
     "/api/v1/drills": DrillListing, "/api/v1/revisions": RevisionListing, "/api/v1/events": EventListing,
     "/api/v1/leases": LeaseListing, "/api/v1/leases/history": LeaseHistoryListing,
     "/api/v1/sites": SiteListing, "/api/v1/deliveries": DeliveryListing,
-    "/api/v1/suspensions": SuspensionListing,
+    "/api/v1/suspensions": SuspensionListing, "/api/v1/rollouts": RolloutListing,
 }  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def test_every_list_takes_what_is_declared_of_it_and_nothing_else() -> None:
         for path, operations in paths.items()
         if any(one["name"] == "cursor" for one in operations.get("get", {}).get("parameters", []))
     }
-    assert lists == {*PATHS, "/api/v1/hosts/{host}/drift"}
+    assert lists == {*PATHS, "/api/v1/hosts/{host}/drift", "/api/v1/rollouts/{rollout_id}/hosts"}
     assert set(PATHS.values()) == set(LISTINGS)
     for path, kind in PATHS.items():
         taken = [one["name"] for one in paths[path]["get"]["parameters"] if one["in"] == "query"]

@@ -19,6 +19,7 @@ from service.model.facts import Step
 from service.model.guests import PoolFill
 from service.model.observed import Lease
 from service.model.plans import Plan
+from service.model.rollouts import Member, Opening, Policy
 from service.model.runs import HostStatus, HostView
 from service.model.sites.records import SiteRecord, record_of
 from service.model.sites.states import SiteLook
@@ -288,6 +289,13 @@ class World:
         """The id of the drill that waits; there is one afterwards."""
         waiting = self.history.queries.waiting_drill(host)
         return waiting.id if waiting else self.history.store.open_drill(host, requested_by="ann", at=self.clock.now())
+
+    def rollout_id(self) -> str:
+        """The id of the newest rollout; there is one afterwards."""
+        members = tuple(Member(host, "sha256:d9") for host in ("pve1", "pve2"))
+        opening = Opening(COMMIT, Policy(), members, is_plain=False)
+        newest = self.history.queries.newest_rollout()
+        return newest.id if newest else self.history.store.open_rollout(opening, at=self.clock.now())
 
     def apply_id(self, host: str = "pve1") -> str:
         """A fresh apply's id."""

@@ -30,6 +30,8 @@ from service.model.listings import (
     LeaseListing,
     Listing,
     RevisionListing,
+    RolloutHostListing,
+    RolloutListing,
     SiteListing,
     SuspensionListing,
     filters_of,
@@ -48,6 +50,7 @@ LISTS: dict[type[Listing], str] = {
     RevisionListing: "revisions", EventListing: "events", LeaseListing: "leases",
     LeaseHistoryListing: "lease_history", SiteListing: "sites", DeliveryListing: "deliveries",
     SuspensionListing: "suspensions",
+    RolloutListing: "rollouts", RolloutHostListing: "rollout_hosts",
 }  # fmt: skip
 ONE: dict[str, dict[str, Any]] = {
     "host": {"name": "pve1"}, "name_now": {"old": "pve1"}, "generation": {"host": "pve1"}, "plan": {"plan_id": "p"},
@@ -59,6 +62,8 @@ ONE: dict[str, dict[str, Any]] = {
     "receiver_secret": {"name": "forge"}, "counts": {}, "waiting_apply": {"host": "pve1"}, "stamp": {"host": "pve1"},
     "waiting_drill": {"host": "pve1"}, "release_asked": {"host": "pve1"}, "sighting": {"host": "pve1"},
     "stamps": {}, "suspended": {"now": SAMPLES["time"]}, "suspension": {"number": 7},
+    "rollout": {"rollout_id": "r"}, "newest_rollout": {}, "applied_digests": {}, "unavailable_hosts": {},
+    "rollout_candidates": {"rollout_id": "r", "most": 5},
 }  # fmt: skip
 """The reads of one thing, with words for each."""
 
@@ -121,7 +126,13 @@ def test_no_list_looks_through_what_it_does_not_return(history: History, now: da
     more = {"now": now} if kind in (LeaseListing, SuspensionListing) else {}
     seen = 0
     for listing in asked(kind):
-        sees_all = "*" in listing.visible or kind in (RevisionListing, HostListing, SiteListing, DeliveryListing)
+        sees_all = "*" in listing.visible or kind in (
+            RevisionListing,
+            HostListing,
+            SiteListing,
+            DeliveryListing,
+            RolloutListing,
+        )
         whole = {"newest", "after", "resolved", "at"} | ({"active"} if "at" in listing.asked else set())
         is_whole = not set(listing.asked) - whole and sees_all
         for plan in plans.of(partial(read, listing, **more)):

@@ -95,6 +95,10 @@ class Told:
     def sighting(self, _name: str) -> None:
         return None
 
+    async def why_waits(self, _turn: object) -> str:
+        self.lines.append("ask for its turn")
+        return ""
+
 
 def released_and_open() -> tuple[Told, Standing]:
     """A person frees the host, an apply of before the restart has ended meanwhile, and there is something to do."""
@@ -130,7 +134,8 @@ ROUNDS: dict[str, Callable[[], tuple[Told, Standing]]] = {
     "open while armed": open_while_armed, "waits": waits,
 }  # fmt: skip
 STAGES = (
-    "release", "observe", "settle", "hold", "drill", "plan", "remember", "guests", "decide", "apply", "sites", "rest",
+    "release", "observe", "settle", "hold", "drill", "plan", "remember", "guests", "decide", "turn", "apply", "sites",
+    "rest",
 )  # fmt: skip
 
 
@@ -163,6 +168,7 @@ async def lines_of_round(name: str, swap: tuple[str, ...] = ()) -> list[str]:
     rounds = Rounds(
         told, told, told, told, KINDS, StoppedClock(), InPlace(), observe_s=30,  # type: ignore[arg-type]  # what it uses of them
         filled=lambda _host, _pools: told.lines.append("tell how full the pools are"),
+        rolling=told,  # type: ignore[arg-type]
     )  # fmt: skip
     assert tuple(stage.name for stage in rounds.stages) == STAGES
     rounds.stages = swapped(rounds.stages, swap)
@@ -182,6 +188,7 @@ async def test_a_round_asks_in_this_order() -> None:
         "set_drift", "seen_leases", "record_plan",
         "tell how full the pools are",
         "latches", "waiting_apply", "suspended",
+        "ask for its turn",
         "open_apply", "set_host_status", "ask for its journal", "suspended", "next_generation", "start_apply",
         "change the host",
         "set_base", "finish_apply",

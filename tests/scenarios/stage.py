@@ -125,7 +125,7 @@ class Stage:
 
     def _is_idle(self) -> bool:
         due = self.clock.due_s()
-        is_waiting = len(due) == 1 + bool(self.queue.depth) and due[0] > self.clock.at_s
+        is_waiting = len(due) == 2 + bool(self.queue.depth) and due[0] > self.clock.at_s
         return is_waiting and not any(map(self.queue.is_running, self.hosts))
 
     async def wait(self, seconds: float) -> None:

@@ -92,12 +92,6 @@ def test_the_confirm_timeout_is_a_duration(read: Read, host: str, written: str, 
             "13:29: nat.0.to: unknown key `to`. Fix: use one of the keys source, out [unknown-key]",
         ),
         (
-            "sync: auto",
-            "rollout: {}",
-            "3:1: rollout: this version does not support `rollout` yet, so nothing would enforce it. Fix: remove the "
-            "key [unknown-key]",
-        ),
-        (
             "cache_size: 256",
             "cache_size: many",
             "17:15: dnsmasq.cache_size: the value is `many`. Fix: write a whole number [type]",
@@ -300,9 +294,23 @@ def test_the_head_of_a_host_may_be_doubtful(read: Read, host: str) -> None:
             "fleet.yaml:1:13: passerelle: the value is the number 2. Fix: write 1 or less [value]",
         ),
         (
-            {"fleet.yaml": "passerelle: 1\nrollout: {waves: [1]}\n", "hosts/pve1.yaml": HOST},
-            "fleet.yaml:2:1: rollout: this version does not support `rollout` yet, so nothing would enforce it. "
-            "Fix: remove the key [unknown-key]",
+            {"fleet.yaml": "passerelle: 1\nrollout: {waves: [1, 0%]}\n", "hosts/pve1.yaml": HOST},
+            "fleet.yaml:2:22: rollout.waves.1: `0%` is not a number of hosts. Fix: write a number such as 1, or a "
+            "percentage such as 10% [value]",
+        ),
+        (
+            {"fleet.yaml": "passerelle: 1\nrollout: {waves: [5, 2]}\n", "hosts/pve1.yaml": HOST},
+            "fleet.yaml:2:22: rollout.waves.1: after wave 2 there would be 2 in all, after the one before it 5. Fix: "
+            "write how many hosts have the change in all [rollout.shrinking]",
+        ),
+        (
+            {"fleet.yaml": "passerelle: 1\nrollout: {last: [pve7]}\n", "hosts/pve1.yaml": HOST},
+            "fleet.yaml:2:18: rollout.last.0: no file of hosts/ describes `pve7`. Fix: correct it, or remove it "
+            "[rollout.unknown-host]",
+        ),
+        (
+            {"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": HOST + "depends_on: [pve1]\n"},
+            "hosts/pve1.yaml:29:14: depends_on.0: pve1 waits for itself. Fix: remove one of the names [rollout.loop]",
         ),
         (
             {"fleet.yaml": "# nothing\n", "hosts/pve1.yaml": HOST},

@@ -17,6 +17,7 @@ sites.py     seen_sites
 access.py    create_token  revoke_token  authenticate  recognise  claim_key  settle_key  release_key
 receivers.py add_receiver  remove_receiver  rotate_receiver  suspend_receiver  resume_receiver  record_delivery
 suspensions.py suspend  end_suspension  end_due_suspensions
+rollouts.py  open_rollout  begin_in_rollout  move_rollout  halt_rollout  resume_rollout  abort_rollout
 retention.py forget  kept
 writing.py   add_event
 """
@@ -31,6 +32,7 @@ from service.history.store.hosts import HostWrites
 from service.history.store.leases import LeaseWrites
 from service.history.store.receivers import ReceiverWrites
 from service.history.store.retention import RetentionWrites
+from service.history.store.rollouts import RolloutWrites
 from service.history.store.sightings import SightingWrites
 from service.history.store.sites import SiteWrites
 from service.history.store.suspensions import SuspensionWrites
@@ -39,7 +41,7 @@ from service.history.store.suspensions import SuspensionWrites
 class Store(
     HostWrites, FleetWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, SightingWrites, SiteWrites,
     AccessWrites, ReceiverWrites,
-    RetentionWrites, AgreementWrites, SuspensionWrites,
+    RetentionWrites, AgreementWrites, SuspensionWrites, RolloutWrites,
 ):  # fmt: skip
     """Everything that can be written, from all of the files here."""
 

@@ -11,11 +11,15 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from service.errors import InputError, WaitsAlready
+from service.history.store.rollouts import end_in_rollout
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import applies, plans, steps
 from service.model.axes import Phase
 from service.model.events import ApplyFinished, ApplyRequested, ApplyStarted
 from service.model.runs import ASKED, FINISHED, ProbeRecord, StepState, Trigger
+
+NOT_FOUND_OUT = ("controller away", "throttled", "interrupted", "unreachable", "conflict", "stale", "quarantined")
+"""Causes that say nothing about the change itself: it is tried again, or was never begun."""
 
 
 class ApplyWrites(Writing):
@@ -137,7 +141,9 @@ class ApplyWrites(Writing):
             raise InputError(f"{phase} is not a state in which an apply ends")
         with self._database.write() as connection:
             row = connection.execute(
-                select(applies.c.host, applies.c.phase, applies.c.plan_id).where(applies.c.id == apply_id)
+                select(applies.c.host, applies.c.phase, applies.c.plan_id, applies.c.desired_digest).where(
+                    applies.c.id == apply_id
+                )
             ).one_or_none()
             if row is None:
                 raise InputError(f"no apply {apply_id}")
@@ -150,6 +156,9 @@ class ApplyWrites(Writing):
             )
             if phase == "Succeeded":
                 connection.execute(update(plans).where(plans.c.id == row.plan_id).values(state="applied"))
+            is_away = cause in NOT_FOUND_OUT
+            digest = row.desired_digest
+            end_in_rollout(connection, row.host, digest, phase, at=at, is_away=is_away, error=error)
             ended = ApplyFinished(
                 host=row.host, apply=apply_id, phase=phase, cause=clean(cause), error=error, was={"phase": row.phase}
             )

@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from service.errors import InputError
 from service.history.store.agreements import AgreementWrites
+from service.history.store.rollouts import is_as_wanted
 from service.history.store.writing import clean, tell
 from service.history.tables import bases, drift, hosts, latches, lease_looks, releases
 from service.history.words import insert_or_change, insert_where_missing
@@ -100,6 +101,7 @@ class HostWrites(AgreementWrites):
         values = {"desired": desired, "digest": digest, "commit": commit, "apply_id": apply_id, "at": at}
         with self._database.write() as connection:
             connection.execute(insert_or_change(bases, ["host"], {"host": host, **values}, values))
+            is_as_wanted(connection, host, digest, at=at)
 
     def ask_release(self, host: str, apply_id: str, *, by: str, reason: str, at: datetime) -> None:
         """A person wants the quarantine that `apply_id` caused lifted. Earlier requests no longer count."""

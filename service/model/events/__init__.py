@@ -78,6 +78,7 @@ from service.model.events.source import (
     HistoryAccepted,
     RevisionAccepted,
     RevisionRefused,
+    RolloutMoved,
     SourceTrouble,
     SourceWell,
 )
@@ -170,6 +171,7 @@ __all__ = [
     "Resumed",
     "RevisionAccepted",
     "RevisionRefused",
+    "RolloutMoved",
     "RoundFailed",
     "SiteGone",
     "SitePublished",

@@ -1,5 +1,6 @@
 """Events of the source: revisions, and whether it is followed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -52,6 +53,25 @@ class HistoryAccepted(Happened):
     @property
     def text(self) -> str:
         return f"{self.by} accepts the rewritten history: {self.commit[:10]} follows {self.before[:10]}: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutMoved(Happened):
+    """A rollout began, halted, continued or ended: by Git, by what became of its hosts, or by a person (`by`)."""
+
+    name: ClassVar[str] = "rollout.state"
+    part: ClassVar[Part] = "service"
+
+    rollout: str
+    state: str
+    by: str = ""
+    why: str = field(default="", metadata=IN_WORDS)
+    was: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        who = f" by {self.by}" if self.by else ""
+        return f"rollout {self.rollout} is {self.state}{who}{f': {self.why}' if self.why else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)

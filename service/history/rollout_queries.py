@@ -1,0 +1,175 @@
+"""Reads about rollouts: how far each is, and what has become of its hosts."""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, case, func, select
+
+from service.history.database import Database
+from service.history.reading import ordered, seen_by
+from service.history.tables import applies, hosts, rollout_hosts, rollouts
+from service.model.listings import RolloutHostListing, RolloutListing
+from service.model.rollouts import Member, Policy, Rollout, Share
+from service.model.runs import ASKED, Page
+
+AWAY = ("Unreachable", "AuthFailed", "HostKeyChanged")
+"""Hosts that were not reached at the last try."""
+_of = rollout_hosts.c
+_MEMBER = ("host", "digest", "state", "is_last", "wave", "begun_at", "ended_at", "error")
+_HELD = (
+    "id",
+    "number",
+    "commit",
+    "state",
+    "wave",
+    "by",
+    "why",
+    "forgiven",
+    "is_approved",
+    "created_at",
+    "ended_at",
+    "moved_at",
+)
+
+
+class RolloutQueries:
+    """The part of `Queries` that is about rollouts."""
+
+    _database: Database
+
+    def rollouts(self, asked: RolloutListing) -> Page[Rollout]:
+        """Rollouts, the newest first, each with its numbers."""
+        query = select(rollouts).where(*(rollouts.c[name] == value for name, value in asked.asked.items()))
+        query = ordered(query, rollouts, asked, asked.start).limit(asked.limit + 1)
+        with self._database.read() as connection:
+            rows = list(connection.execute(query).mappings())
+            found = tuple(counted(connection, row) for row in rows[: asked.limit])
+        return Page(found, (found[-1].number,) if len(rows) > asked.limit else None)
+
+    def rollout(self, rollout_id: str) -> Rollout | None:
+        """One rollout with its numbers."""
+        with self._database.read() as connection:
+            row = connection.execute(select(rollouts).where(rollouts.c.id == rollout_id)).mappings().one_or_none()
+            return counted(connection, row) if row is not None else None
+
+    def newest_rollout(self) -> Rollout | None:
+        """The rollout that counts, with its numbers; it may have ended."""
+        with self._database.read() as connection:
+            return newest(connection)
+
+    def rollout_hosts(self, asked: RolloutHostListing) -> Page[Member]:
+        """The hosts of one rollout by name."""
+        query = select(rollout_hosts).where(seen_by(_of.host, asked.visible))
+        query = query.where(*(_of[name] == value for name, value in asked.asked.items()))
+        query = ordered(query, rollout_hosts, asked, asked.start).limit(asked.limit + 1)
+        with self._database.read() as connection:
+            found = [member_of(row) for row in connection.execute(query).mappings()]
+        more = len(found) > asked.limit
+        return Page(tuple(found[: asked.limit]), (found[asked.limit - 1].host,) if more else None)
+
+    def rollout_candidates(self, rollout_id: str, most: int) -> tuple[str, ...]:
+        """Hosts that could be begun next, as far as is known: they can be reached, and wait for no host and nobody."""
+        held = (*AWAY, "WaitingForApproval", "Refused")
+        query = select(_of.host, _of.needs, _of.state, hosts.c.reachability, hosts.c.phase)
+        query = query.outerjoin_from(rollout_hosts, hosts, hosts.c.host == _of.host)
+        query = query.where(_of.rollout_id == rollout_id, _of.state != "done").order_by(_of.is_last, _of.host)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        due = {row.host for row in rows}
+        free = (
+            row.host
+            for row in rows
+            if row.state == "pending"
+            and row.reachability not in held
+            and row.phase not in held
+            and not due.intersection(row.needs)
+        )
+        return tuple(islice(free, most))
+
+    def applied_digests(self) -> dict[str, str]:
+        """The desired state that each host was last seen to have or given; empty for one that never had any."""
+        with self._database.read() as connection:
+            return {row.host: row.applied_digest for row in connection.execute(_APPLIED)}
+
+    def unavailable_hosts(self) -> int:
+        """How many hosts are in a change now, or away after one of the rollout that counts."""
+        with self._database.read() as connection:
+            found = newest(connection)
+            return len(unavailable(connection, found.id if found is not None else ""))
+
+
+_APPLIED = select(hosts.c.host, hosts.c.applied_digest)
+
+
+def newest(connection: Connection) -> Rollout | None:
+    """The newest rollout with its numbers."""
+    row = connection.execute(select(rollouts).order_by(rollouts.c.number.desc()).limit(1)).mappings().one_or_none()
+    return counted(connection, row) if row is not None else None
+
+
+def _is_away() -> ColumnElement[bool]:
+    return func.coalesce(hosts.c.reachability, "").in_(AWAY)
+
+
+def _numbers() -> Select[Any]:
+    """How many hosts of one rollout are in which state, last or not, away or not."""
+    away = case((_is_away(), 1), else_=0).cast(Integer).label("away")
+    columns = (_of.state, _of.is_last, away)
+    query = select(*columns, func.count().label("hosts")).outerjoin_from(rollout_hosts, hosts, hosts.c.host == _of.host)
+    return query.group_by(*columns)
+
+
+_NUMBERS = _numbers()
+
+
+def counted(connection: Connection, row: Mapping[Any, Any]) -> Rollout:
+    """A rollout of its row, with the numbers of its hosts."""
+    numbers: dict[str, Any] = dict.fromkeys(
+        ("hosts", "pending", "applying", "done", "failed", "aborted", "away", "waiting_others", "last_applying"), 0
+    )
+    for one in connection.execute(_NUMBERS.where(_of.rollout_id == row["id"])).all():
+        state, is_last, is_away, count = one
+        numbers["hosts"] += count
+        numbers[state] += count
+        if is_away and state in ("applying", "done", "failed"):
+            numbers["away"] += count
+        if not is_last and (state == "applying" or (state == "pending" and not is_away)):
+            numbers["waiting_others"] += count
+        if is_last and state == "applying":
+            numbers["last_applying"] += count
+    return Rollout(policy=policy_of(row["policy"]), **{name: row[name] for name in _HELD}, **numbers)
+
+
+def unavailable(connection: Connection, rollout_id: str) -> set[str]:
+    """Hosts in a change now, of whatever rollout, and those that are away after a change of this one."""
+    begun = and_(applies.c.ended_at.is_(None), ~and_(applies.c.phase == "Pending", applies.c.trigger.in_(ASKED)))
+    found = set(connection.execute(select(applies.c.host).where(begun)).scalars())
+    of_it = select(_of.host).outerjoin_from(rollout_hosts, hosts, hosts.c.host == _of.host)
+    of_it = of_it.where(
+        _of.rollout_id == rollout_id,
+        (_of.state == "applying") | (_of.state.in_(("done", "failed")) & _is_away()),
+    )
+    return found | set(connection.execute(of_it).scalars())
+
+
+def member_of(row: Mapping[Any, Any]) -> Member:
+    """A host of a rollout, of its row."""
+    return Member(needs=tuple(row["needs"]), **{name: row[name] for name in _MEMBER})
+
+
+def policy_of(held: Mapping[str, Any]) -> Policy:
+    """A policy as it was kept."""
+    most = held["max_unavailable"]
+    return Policy(
+        tuple(Share.parse(wave) for wave in held["waves"]), float(held["soak_s"]), int(held["max_failures"]),
+        Share.parse(most) if most else None, tuple(held["last"]),
+    )  # fmt: skip
+
+
+def policy_json(policy: Policy) -> dict[str, Any]:
+    """A policy to be kept."""
+    return {
+        "waves": [str(wave) for wave in policy.waves], "soak_s": policy.soak_s, "max_failures": policy.max_failures,
+        "max_unavailable": str(policy.max_unavailable or ""), "last": list(policy.last),
+    }  # fmt: skip

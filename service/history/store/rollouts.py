@@ -1,0 +1,290 @@
+"""Writes about rollouts: opened with a revision, their hosts begun one after the other, halted, resumed, aborted.
+
+Event: `rollout.state`. `service/reconcile/rollout.py` says how a rollout moves on, and is passed in. It is called in
+the transaction that records the result, so that two processes never begin more hosts than may be begun.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from service.errors import InputError
+from service.history.rollout_queries import counted, member_of, newest, policy_json, unavailable
+from service.history.store.writing import Writing, clean, tell
+from service.history.tables import revisions, rollout_hosts, rollouts
+from service.model.axes import Phase
+from service.model.events import RolloutMoved
+from service.model.rollouts import OPEN, Member, Opening, Rollout
+
+KEPT = 50
+"""Rollouts that are kept with their hosts."""
+MovedOn = Callable[[Rollout, datetime], Rollout]
+_of = rollout_hosts.c
+_IN_OPEN = _of.rollout_id.in_(select(rollouts.c.id).where(rollouts.c.state.in_(OPEN)))
+
+
+class Judge(Protocol):
+    """`service.reconcile.rollout`."""
+
+    def moved_on(self, rollout: Rollout, now: datetime) -> Rollout: ...
+
+    def why_waits(
+        self, rollout: Rollout, member: Member, now: datetime, *, unavailable: int, before: tuple[str, ...]
+    ) -> str: ...
+
+
+class RolloutWrites(Writing):
+    """The transitions of rollouts: one transaction each."""
+
+    def open_rollout(self, opening: Opening, *, at: datetime) -> str:
+        """This revision takes the place of the one before, whose hosts that were not begun are not begun any more.
+        Returns the id; empty where there is nothing to keep track of. The same again changes nothing. What failed or
+        was aborted before, and is wanted as it was, is so in the new one, too. A halt that still has its cause stays.
+        """
+        with self._database.write() as connection:
+            before = newest(connection)
+            was = _members(connection, before.id) if before is not None else {}
+            is_same = before is not None and before.commit == opening.commit and before.state != "superseded"
+            if before is not None and is_same and _is_part(opening, was):
+                return before.id
+            made = _carried_on(opening, before, was)
+            if before is not None and before.state in OPEN:
+                _set(connection, before, state="superseded", why="a newer revision is in force", by="git", at=at)
+            is_approved = before is not None and before.is_approved and _is_part(made, was)
+            state, by, why = _state_of(made, before, is_approved=is_approved)
+            is_held = state != "running" or any(one.state == "aborted" for one in made.members)
+            if not made.members or (opening.is_plain and not is_held):
+                return ""
+            again = sum(one.state == "failed" for one in made.members)
+            forgiven = min(before.forgiven, again) if before is not None else 0
+            found = self._made(
+                connection, opening, at, state=state, by=by, why=why, forgiven=forgiven, is_approved=is_approved
+            )
+            connection.execute(insert(rollout_hosts), [_row(found.id, one) for one in made.members])
+            _forget(connection)
+        return found.id
+
+    def begin_in_rollout(self, member: Member, opening: Opening, judge: Judge, *, at: datetime, by: str = "") -> str:
+        """Whether a host may be begun by the rollout of its revision: why not, empty where it may be, and then it
+        counts as begun. `opening` without members is what its rollout would be where there is none yet. A person (`by`)
+        is not kept waiting."""
+        with self._database.write() as connection:
+            found = newest(connection)
+            if found is None or found.commit != opening.commit:
+                if opening.is_plain or by:
+                    return ""
+                if not _is_in_force(connection, opening.commit):
+                    return "a newer revision is in force"
+                found = self._made(connection, opening, at)
+            own = _member(connection, found.id, member.host)
+            if own is None or own.digest != member.digest:
+                if opening.is_plain and found.state not in OPEN:
+                    return ""
+                found = _join(connection, found, member, is_known=own is not None)
+                own = member
+            found = self._moved(connection, found, judge, at)
+            before = tuple(one for one in own.needs if _is_due(connection, found.id, one))
+            busy = unavailable(connection, found.id) - {member.host}
+            why = "" if by else judge.why_waits(found, own, at, unavailable=len(busy), before=before)
+            if not why:
+                is_of = (_of.rollout_id == found.id, _of.host == member.host)
+                begun = {"state": "applying", "wave": own.wave or found.wave, "begun_at": at, "ended_at": None}
+                connection.execute(update(rollout_hosts).where(*is_of).values(begun))
+                if found.state == "done":
+                    _reopen(connection, found.id)
+        return why
+
+    def move_rollout(self, judge: Judge, *, at: datetime) -> Rollout | None:
+        """The newest rollout moves on as far as it may by now. None if no rollout is open."""
+        with self._database.write() as connection:
+            found = newest(connection)
+            if found is None or found.state not in OPEN:
+                return None
+            return self._moved(connection, found, judge, at)
+
+    def halt_rollout(self, rollout_id: str, *, by: str, reason: str, at: datetime) -> Rollout:
+        """Begin no host any more, until a person resumes it. What is under way comes to its end."""
+        return self._by_person(rollout_id, "halted", ("running", "waiting"), by, reason, at)
+
+    def resume_rollout(self, rollout_id: str, *, by: str, reason: str, at: datetime) -> Rollout:
+        """Continue. One that waits for an approval is approved by it; what failed until now counts no more."""
+        return self._by_person(rollout_id, "running", ("halted", "waiting"), by, reason, at)
+
+    def abort_rollout(self, rollout_id: str, *, by: str, reason: str, at: datetime) -> Rollout:
+        """The hosts that were not begun do not get what it wants of them, until Git wants something else."""
+        return self._by_person(rollout_id, "aborted", OPEN, by, reason, at)
+
+    def _by_person(
+        self, rollout_id: str, state: Any, allowed: tuple[str, ...], by: str, reason: str, at: datetime
+    ) -> Rollout:
+        if not clean(reason):
+            raise InputError("a rollout is halted, resumed and aborted with a reason", hint="give --reason TEXT")
+        with self._database.write() as connection:
+            row = connection.execute(select(rollouts).where(rollouts.c.id == rollout_id)).mappings().one_or_none()
+            if row is None:
+                raise InputError(f"no rollout {rollout_id}", hint="see `passerelle rollout list`")
+            found = counted(connection, row)
+            if found.state == state:
+                return found
+            if found.state not in allowed:
+                raise InputError(f"the rollout is {found.state}", hint="see `passerelle rollout list`")
+            if state == "running":
+                is_approved = found.is_approved or found.state == "waiting"
+                values = {"forgiven": found.failed, "is_approved": is_approved}
+                connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(values))
+            if state == "aborted":
+                rest = (_of.rollout_id == rollout_id, _of.state == "pending")
+                connection.execute(update(rollout_hosts).where(*rest).values(state="aborted"))
+            _set(connection, found, state=state, by=clean(by), why=clean(reason), at=at)
+            row = connection.execute(select(rollouts).where(rollouts.c.id == rollout_id)).mappings().one()
+            return counted(connection, row)
+
+    def _moved(self, connection: Connection, found: Rollout, judge: Judge, at: datetime) -> Rollout:
+        moved = judge.moved_on(found, at)
+        if moved.wave != found.wave:
+            connection.execute(update(rollouts).where(rollouts.c.id == found.id).values(wave=moved.wave))
+        if moved.state != found.state:
+            _set(connection, found, state=moved.state, by=moved.by, why=moved.why, at=at)
+        return moved
+
+    def _made(self, connection: Connection, opening: Opening, at: datetime, **values: Any) -> Rollout:
+        held = {"state": "running", "by": "", "why": "", "forgiven": 0, "is_approved": False, **values}
+        held["why"] = clean(held["why"])
+        rollout_id = self._ulids.new(at)
+        last = connection.execute(select(func.coalesce(func.max(rollouts.c.number), 0))).scalar_one()
+        connection.execute(
+            insert(rollouts).values(
+                id=rollout_id,
+                number=int(last) + 1,
+                commit=opening.commit,
+                policy=policy_json(opening.policy),
+                wave=1,
+                created_at=at,
+                **held,
+            )
+        )
+        event = RolloutMoved(rollout=rollout_id, state=held["state"], by=held["by"], why=held["why"], was={})
+        tell(connection, event, at=at)
+        return Rollout(rollout_id, opening.commit, policy=opening.policy, created_at=at, **held)
+
+
+def end_in_rollout(
+    connection: Connection, host: str, digest: str, phase: Phase, *, at: datetime, is_away: bool, error: str
+) -> None:
+    """An apply of this digest to the host has ended, in the transaction that records it. `is_away`: nothing was found
+    out about the change."""
+    of_it = (_of.host == host, _of.digest == digest, _IN_OPEN)
+    if phase == "Succeeded":
+        _end(connection, *of_it, _of.state != "done", values={"state": "done", "ended_at": at, "error": ""})
+    elif is_away:
+        _end(connection, *of_it, _of.state == "applying", values={"state": "pending", "ended_at": None}, moves=False)
+    else:
+        values = {"state": "failed", "ended_at": at, "error": clean(error)}
+        _end(connection, *of_it, _of.state == "applying", values=values)
+
+
+def is_as_wanted(connection: Connection, host: str, digest: str, *, at: datetime) -> None:
+    """The host was seen to have what this digest wants, whoever made it so."""
+    of_it = (_of.host == host, _of.digest == digest, _IN_OPEN)
+    _end(connection, *of_it, _of.state != "done", values={"state": "done", "ended_at": at, "error": ""})
+
+
+def _end(connection: Connection, *where: Any, values: dict[str, Any], moves: bool = True) -> None:
+    found = list(connection.execute(select(_of.rollout_id).where(*where)).scalars())
+    if not found:
+        return
+    connection.execute(update(rollout_hosts).where(*where).values(values))
+    if moves:
+        connection.execute(update(rollouts).where(rollouts.c.id.in_(found)).values(moved_at=values["ended_at"]))
+
+
+def _members(connection: Connection, rollout_id: str) -> dict[str, Member]:
+    rows = connection.execute(select(rollout_hosts).where(_of.rollout_id == rollout_id)).mappings()
+    return {row["host"]: member_of(row) for row in rows}
+
+
+def _member(connection: Connection, rollout_id: str, host: str) -> Member | None:
+    query = select(rollout_hosts).where(_of.rollout_id == rollout_id, _of.host == host)
+    row = connection.execute(query).mappings().one_or_none()
+    return member_of(row) if row is not None else None
+
+
+def _is_due(connection: Connection, rollout_id: str, host: str) -> bool:
+    """Whether a host that others depend on does not have what the rollout wants of it yet."""
+    own = _member(connection, rollout_id, host)
+    return own is not None and own.state != "done"
+
+
+def _carried_on(opening: Opening, before: Rollout | None, was: dict[str, Member]) -> Opening:
+    """What failed or was aborted in the rollout before, where the same is wanted of the host again."""
+    if before is None:
+        return opening
+    kept = []
+    for one in opening.members:
+        old = was.get(one.host)
+        is_same = old is not None and old.digest == one.digest and old.state in ("failed", "aborted")
+        kept.append(replace(one, state=old.state, error=old.error) if old is not None and is_same else one)
+    return replace(opening, members=tuple(kept))
+
+
+def _state_of(made: Opening, before: Rollout | None, *, is_approved: bool) -> tuple[Any, str, str]:
+    """The state of a new rollout, who brought it about, and why. A halt by a person stays, and one by failures while
+    the host on which it failed should have the same."""
+    is_wrong_still = any(one.state == "failed" for one in made.members)
+    if before is not None and before.state == "halted" and (before.by or is_wrong_still):
+        return "halted", before.by, before.why
+    if before is not None and made.members and all(one.state == "aborted" for one in made.members):
+        return "aborted", before.by, before.why
+    return ("waiting", "", made.stop) if made.stop and not is_approved else ("running", "", "")
+
+
+def _is_part(made: Opening, was: dict[str, Member]) -> bool:
+    return all(one.host in was and was[one.host].digest == one.digest for one in made.members)
+
+
+def _set(connection: Connection, found: Rollout, *, state: Any, by: str, why: str, at: datetime) -> None:
+    ended = None if state in OPEN else at
+    values = {"state": state, "by": by, "why": clean(why), "ended_at": ended}
+    connection.execute(update(rollouts).where(rollouts.c.id == found.id).values(values))
+    event = RolloutMoved(rollout=found.id, state=state, by=by, why=clean(why), was={"state": found.state})
+    tell(connection, event, at=at)
+
+
+def _is_in_force(connection: Connection, commit: str) -> bool:
+    query = select(revisions.c.commit).where(revisions.c.state == "accepted")
+    newest_one = query.order_by(revisions.c.fetched_at.desc(), revisions.c.id.desc()).limit(1)
+    return bool(connection.execute(newest_one).scalar() == commit)
+
+
+def _join(connection: Connection, found: Rollout, member: Member, *, is_known: bool) -> Rollout:
+    """A host that turned out to differ takes part, and the rollout continues if it had ended."""
+    if is_known:
+        is_of = (_of.rollout_id == found.id, _of.host == member.host)
+        connection.execute(delete(rollout_hosts).where(*is_of))
+    connection.execute(insert(rollout_hosts), [_row(found.id, member)])
+    if found.state == "done":
+        _reopen(connection, found.id)
+    row = connection.execute(select(rollouts).where(rollouts.c.id == found.id)).mappings().one()
+    return counted(connection, row)
+
+
+def _reopen(connection: Connection, rollout_id: str) -> None:
+    connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(state="running", ended_at=None))
+
+
+def _row(rollout_id: str, one: Member) -> dict[str, Any]:
+    return {
+        "rollout_id": rollout_id, "host": one.host, "digest": one.digest, "state": one.state, "needs": list(one.needs),
+        "is_last": one.is_last, "wave": one.wave, "begun_at": None, "ended_at": None, "error": one.error,
+    }  # fmt: skip
+
+
+def _forget(connection: Connection) -> None:
+    """Rollouts beyond the number that is kept."""
+    old = list(connection.execute(select(rollouts.c.id).order_by(rollouts.c.number.desc()).offset(KEPT)).scalars())
+    if old:
+        connection.execute(delete(rollout_hosts).where(_of.rollout_id.in_(old)))
+        connection.execute(delete(rollouts).where(rollouts.c.id.in_(old)))
