@@ -78,6 +78,8 @@ RUNNERS = {
         "tests/cli/test_events_history.py",
         "test_a_pipe_gets_each_event_when_it_happens",
     ),
+    "$ passerelle history verify": ("tests/cli/test_audit.py", 'run(["history", "verify"])'),
+    "$ passerelle history export": ("tests/cli/test_audit.py", 'run(["history", "export"])'),
     "$ passerelle history": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle drill pve1 --reboot": ("tests/e2e/test_next_boot.py", 'field.run("drill", name, "--reboot"'),
     "$ passerelle drill pve1": ("tests/e2e/test_drill.py", 'field.run("drill", "pve1"'),

@@ -10,6 +10,7 @@ from service import __version__
 from service.api import (
     access,
     applies,
+    audit,
     drills,
     fleet,
     health,
@@ -25,6 +26,7 @@ from service.api import (
 )
 from service.api.envelope import PUBLIC, Bodies, Envelope, Gate, HostNames
 from service.api.parts import Parts
+from service.api.recorded import recording
 from service.api.schemas import Problem
 from service.api.values import known_query
 
@@ -76,7 +78,10 @@ def without_routes(parts: Parts, *, lifespan: Any = None) -> FastAPI:
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
     """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
-    for room in (hosts, fleet, traces, applies, drills, records, leases, sites, rollouts, suspensions, access, health):
+    app.router.route_class = recording(parts)
+    for room in (
+        hosts, fleet, traces, applies, drills, records, leases, sites, rollouts, suspensions, access, audit, health,
+    ):  # fmt: skip
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)
 

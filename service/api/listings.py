@@ -12,6 +12,7 @@ from service.api.problem import RequestRefused
 from service.api.values import MAX_ID, CommitId, Cursor, HostName, Ip, Limit, Mac, SafeStr, read_cursor
 from service.model.listings import (
     ApplyListing,
+    AuditListing,
     DeliveryListing,
     DriftListing,
     DrillListing,
@@ -87,5 +88,6 @@ Events = Annotated[EventListing, Depends(listing(EventListing))]
 Leases = Annotated[LeaseListing, Depends(listing(LeaseListing))]
 LeaseHistory = Annotated[LeaseHistoryListing, Depends(listing(LeaseHistoryListing))]
 Sites = Annotated[SiteListing, Depends(listing(SiteListing))]
+Audit = Annotated[AuditListing, Depends(listing(AuditListing))]
 Deliveries = Annotated[DeliveryListing, Depends(listing(DeliveryListing))]
 Suspensions = Annotated[SuspensionListing, Depends(listing(SuspensionListing))]

@@ -17,9 +17,11 @@ from service.api.remembered import Remembered
 from service.clock import Clock
 from service.errors import InputError
 from service.model.access import Delivery, DeliveryOutcome, Principal, Receiver, ReceiverSecret, Token
+from service.model.audit import Act, Entry
 from service.model.guests import PoolFill
 from service.model.listings import (
     ApplyListing,
+    AuditListing,
     DeliveryListing,
     DriftListing,
     DrillListing,
@@ -237,6 +239,8 @@ class Reads(Protocol):
 
     def suspensions(self, asked: SuspensionListing, *, now: datetime) -> Page[Suspension]: ...
 
+    def acts(self, asked: AuditListing) -> Page[Entry]: ...
+
     def counts(self) -> Numbers: ...
 
 
@@ -275,6 +279,8 @@ class Writes(Protocol):
         self, receiver: str, delivery: str, *, outcome: DeliveryOutcome, at: datetime, event: str = "",
         branch: str = "", commit: str = "", message: str = "",
     ) -> bool: ...  # fmt: skip
+
+    def record_act(self, act: Act, *, at: datetime) -> None: ...
 
     def claim_key(self, principal: str, key: str, request_digest: str, *, at: datetime) -> Claimed: ...
 

@@ -4,6 +4,7 @@ An unknown receiver answers as a wrong signature does. What a call says decides 
 the ledger shows. What is fetched, and from where, only the operator's settings say.
 """
 
+import contextlib
 import logging
 from typing import Annotated
 
@@ -17,12 +18,14 @@ from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.problem import RequestRefused
 from service.api.rate import Buckets
+from service.api.recorded import client_of
 from service.api.values import Reader, ask
 from service.errors import StoreError
 from service.hooks.forges import FORGES, Forge, Told, may_be_signed
 from service.hooks.signature import Call
 from service.logs import fields
 from service.model.access import DeliveryOutcome, Receiver, ReceiverSecret, is_name
+from service.model.audit import Act
 from service.model.secret import Secret
 
 _log = logging.getLogger("passerelle.api")
@@ -117,8 +120,19 @@ class _Desk:
             return hook_schemas.Delivered(status="duplicate", message="this delivery was taken before")
         if outcome == "accepted":
             _log.info("receiver %s: the source is fetched now", receiver.name, extra=fields(receiver=receiver.name))
+            await self._record(receiver.name, told, request)
             await parts.control.nudge(receiver.name, told.commit)
         return hook_schemas.Delivered(status=outcome, message=message)
+
+    async def _record(self, receiver: str, told: Told, request: Request) -> None:
+        """Who caused a fetch. One that cannot be recorded is obeyed, too: it changes nothing on its own."""
+        said = {"delivery": told.delivery, "event": told.event, "branch": " ".join(told.branches or ())}
+        act = Act(
+            by=receiver, how="receiver", action="fetch_source", client=client_of(request),
+            request_id=request.state.request_id, detail=said | {"commit": told.commit},
+        )  # fmt: skip
+        with contextlib.suppress(StoreError):
+            await ask(self._parts.writes.record_act, act, at=self._parts.clock.now())
 
     def _refused(
         self, known: ReceiverSecret | None, forge: Forge, call: Call, request: Request

@@ -1,4 +1,4 @@
-"""`passerelle history`: what was applied, and all about one apply or drill."""
+"""`passerelle history`: what was applied, all about one apply or drill; the chain of the audit log."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from service.cli.output import Format, Line, cell, complain, show_json, show_lines, show_table
 from service.cli.times import age
@@ -21,6 +21,12 @@ COLUMNS = [
 ]  # fmt: skip
 
 
+app = App(name="history", help="Show the applies, and verify or export the audit log.")
+app.command("service.cli.audit:verify", name="verify")
+app.command("service.cli.audit:export", name="export")
+
+
+@app.default
 def history(of: str | None = None, /, *, most: int = 50, output: Output = "table") -> int:
     """Show the applies, newest first: who requested each, its commit, its result. With an id: all about one apply.
 

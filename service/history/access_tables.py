@@ -1,4 +1,6 @@
-"""The tables of who may do what: tokens, receivers of webhooks and their deliveries, keys of repeated requests."""
+"""The tables of who may do what, and who did what: tokens, receivers of webhooks and their deliveries, keys of repeated
+requests, the audit log.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -6,7 +8,7 @@ from typing import Any
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from service.history.columns import JsonText, UtcTime
+from service.history.columns import JsonText, UtcTime, WideNumber
 
 
 class TokenRow(SQLModel, table=True):
@@ -78,3 +80,34 @@ class IdempotencyRow(SQLModel, table=True):
     location: str
     body: Any = Field(sa_type=JsonText)
     at: datetime = Field(sa_type=UtcTime)
+
+
+class AuditRow(SQLModel, table=True):
+    """Who did what, in a chain: see `service/model/audit.py`. Numbers are given by the store, without gaps."""
+
+    __tablename__ = "audit"
+    __table_args__ = tuple(Index(f"ix_audit_{name}", name, "id") for name in ("by", "action", "host", "request_id"))
+
+    id: int = Field(primary_key=True, sa_type=WideNumber, sa_column_kwargs={"autoincrement": False})
+    at: datetime = Field(sa_type=UtcTime)
+    by: str
+    token: str
+    how: str
+    client: str
+    request_id: str
+    action: str
+    host: str
+    outcome: str
+    detail: Any = Field(sa_type=JsonText)
+    previous: str
+    hash: str
+
+
+class AuditHeadRow(SQLModel, table=True):
+    """One row: the number and the hash of the newest entry, so that the end of the chain cannot go unnoticed."""
+
+    __tablename__ = "audit_head"
+
+    id: int = Field(primary_key=True, sa_type=WideNumber, sa_column_kwargs={"autoincrement": False})
+    number: int = Field(sa_type=WideNumber)
+    hash: str

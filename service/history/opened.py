@@ -93,7 +93,9 @@ def open_history(
         pepper = read_pepper(path.parent / PEPPER_FILE)
         database = Database(opened, Changes(path) if serve and server is None else None)
         ends = [CleanEnd(path)] if serve and server is None else []
-        return History(path, Store(database, pepper, place), Queries(database), database, (*ends, *held), place)
+        store = Store(database, pepper, place)
+        store.is_command = not serve
+        return History(path, store, Queries(database), database, (*ends, *held), place)
     except BaseException as error:
         for lock in held:
             lock.release()

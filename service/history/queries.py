@@ -6,7 +6,7 @@ Every method blocks; async callers use a thread. Lists are pages, of what `servi
     apply(id) unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) rewrite(before, commit)
     leases(…) lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host)
     base(host) tokens() receivers() receiver_secret(name) deliveries(…) counts() waiting_apply(host) waiting_drill(host)
-    release_asked(host) sighting(host) sites(…) suspended(now) suspensions(…)
+    release_asked(host) sighting(host) sites(…) suspended(now) suspensions(…) acts(…) acts_after(id)
     rollouts(…) rollout(id) newest_rollout() rollout_hosts(…)
 """
 
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy import BigInteger, ColumnElement, Select, Table, bindparam, func, literal, or_, select, true
 
 from service.history.agreements import COLUMNS as HOST_COLUMNS
+from service.history.audit_queries import AuditQueries
 from service.history.columns import from_microseconds, microseconds
 from service.history.database import Database
 from service.history.lease_queries import LeaseQueries
@@ -95,6 +96,7 @@ class Counts:
 
 class Queries(
     LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, ReceiverQueries, SuspensionQueries, RolloutQueries,
+    AuditQueries,
 ):  # fmt: skip
     """Everything that can be read: each call one consistent view, frozen values out."""
 

@@ -10,7 +10,14 @@ from typing import Any
 from sqlalchemy import Index, Table, false, text
 from sqlmodel import Field, SQLModel
 
-from service.history.access_tables import DeliveryRow, IdempotencyRow, ReceiverRow, TokenRow
+from service.history.access_tables import (
+    AuditHeadRow,
+    AuditRow,
+    DeliveryRow,
+    IdempotencyRow,
+    ReceiverRow,
+    TokenRow,
+)
 from service.history.columns import Compressed, JsonText, UtcTime, WideNumber
 from service.history.lease_tables import LeaseIntervalRow, LeaseLookRow, LeaseRow
 from service.history.pause_tables import SuspensionRow
@@ -345,3 +352,5 @@ tokens = _table(TokenRow)
 receivers = _table(ReceiverRow)
 deliveries = _table(DeliveryRow)
 idempotency_keys = _table(IdempotencyRow)
+audit = _table(AuditRow)
+audit_head = _table(AuditHeadRow)

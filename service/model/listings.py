@@ -154,6 +154,18 @@ class DeliveryListing(Listing):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditListing(Listing):
+    """Who did what, the newest first."""
+
+    newest_first = True
+
+    host: str = field(default="", metadata=OF_HOST)
+    by: str = field(default="", metadata=_by("text", "Only what this token's name, local user or receiver did"))
+    action: str = field(default="", metadata=_by("text", "Only this action, as create_apply"))
+    request_id: str = field(default="", metadata=_by("text", "Only this request, by its X-Request-ID"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventListing(Listing):
     """Events in the order in which they were reported, or the newest first; those with a higher id than `after`."""
 
@@ -238,7 +250,7 @@ def _in_words(value: Any) -> Any:
 LISTINGS: tuple[type[Listing], ...] = (
     HostListing, DriftListing, ApplyListing, DrillListing, RevisionListing, EventListing, LeaseListing,
     LeaseHistoryListing, SiteListing, DeliveryListing, SuspensionListing,
-    RolloutListing,
+    RolloutListing, AuditListing,
 )  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """`days`: applies, drills, differences and leases of the past, revisions. `event_days`: events, plans
-    that were never applied. `size_bytes`: where the database is larger, the oldest goes before its time."""
+    """`days`: applies, drills, differences and leases of the past, revisions, the audit log. `event_days`: events,
+    plans that were never applied. `size_bytes`: where the database is larger, the oldest goes before its time."""
 
     days: float = 365
     event_days: float = 90
@@ -18,7 +18,9 @@ class Keep:
         """How many days a table's rows are kept; None for a table that loses none by age."""
         if table in ("events", "plans"):
             return self.event_days
-        aged = ("applies", "apply_steps", "drift", "drills", "latches", "lease_intervals", "leases", "revisions")
+        aged = (
+            "applies", "apply_steps", "audit", "drift", "drills", "latches", "lease_intervals", "leases", "revisions",
+        )  # fmt: skip
         return self.days if table in aged else None
 
     def full_in_days(self, used_bytes: int, bytes_a_day: float) -> float | None:

@@ -12,6 +12,7 @@ from service.api import openapi
 from service.model.listings import (
     LISTINGS,
     ApplyListing,
+    AuditListing,
     DeliveryListing,
     DriftListing,
     DrillListing,
@@ -35,6 +36,7 @@ PATHS: dict[str, type[Listing]] = {
     "/api/v1/leases": LeaseListing, "/api/v1/leases/history": LeaseHistoryListing,
     "/api/v1/sites": SiteListing, "/api/v1/deliveries": DeliveryListing,
     "/api/v1/suspensions": SuspensionListing, "/api/v1/rollouts": RolloutListing,
+    "/api/v1/audit": AuditListing,
 }  # fmt: skip
 
 

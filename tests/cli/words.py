@@ -10,7 +10,7 @@ from service.cli.commands import app
 def commands(inside: App = app, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """("lint",), …, ("token", "create"), …: every command that does something."""
     names = [name for name in inside if not name.startswith("-")]
-    if not names:
+    if words and inside.default_command is not None:
         yield words
     for name in names:
         yield from commands(inside[name], (*words, name))

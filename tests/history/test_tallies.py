@@ -18,6 +18,7 @@ from service.history import History, open_history
 from service.history.migrate import migrate
 from service.history.sizes import since_of
 from service.history.tables import applies, drift, events, idempotency_keys, latches, leases, tallies
+from service.model.audit import Act
 from service.model.observed import Lease
 from service.model.retention import Keep
 from service.model.runs import FINISHED, HostStatus
@@ -28,8 +29,10 @@ from tests.history.test_history_retention import one_day
 HOSTS = ("pve1", "pve2", "pve3")
 COUNTED = (
     "events", "drift", "plans", "applies", "apply_steps", "drills", "latches", "revisions", "leases", "lease_intervals",
-    "deliveries", "idempotency_keys",
+    "deliveries", "idempotency_keys", "audit",
 )  # fmt: skip
+LATER = ("audit",)
+"""Tables that came after the tallies."""
 RENAMED = {"delivery_id": "delivery"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Tallies = dict[tuple[str, int, str, str], int]
@@ -75,7 +78,7 @@ class Life:
         self._at += timedelta(hours=self._chance.choice((0, 1, 30)))
         happens = self._chance.choice((
             self._day, self._drift, self._leases, self._latch, self._open, self._forget, self._leave, self._rename,
-            self._rows, self._deliver,
+            self._rows, self._deliver, self._act,
         ))  # fmt: skip
         if self._chance.random() < 0.25:
             with contextlib.suppress(ZeroDivisionError), _cut_short(self._history, self._chance.randrange(1, 6)):
@@ -86,6 +89,9 @@ class Life:
     def _try(self, happens: Callable[[], object]) -> None:
         with contextlib.suppress(PasserelleError, IntegrityError):
             happens()
+
+    def _act(self) -> None:
+        self._history.store.record_act(Act(by="ann", how="api", action="a", host=self._host()), at=self._at)
 
     def _host(self) -> str:
         return self._chance.choice(HOSTS)
@@ -219,9 +225,10 @@ def test_a_former_version_s_rows_are_counted_by_the_migration(tmp_path: Path, no
         life = Life(history, random.Random(3), now)
         for _ in range(40):
             life.step()
-        expected = kept(history)
+        expected = {key: rows for key, rows in kept(history).items() if key[0] not in LATER}
         with history.store._database.read() as connection:
-            rows = {name: connection.execute(select(SQLModel.metadata.tables[name])).all() for name in COUNTED}
+            tables = [SQLModel.metadata.tables[name] for name in COUNTED if name not in LATER]
+            rows = {table.name: connection.execute(select(table)).all() for table in tables}
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         for name, found in rows.items():

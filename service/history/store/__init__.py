@@ -18,6 +18,7 @@ access.py    create_token  revoke_token  authenticate  recognise  claim_key  set
 receivers.py add_receiver  remove_receiver  rotate_receiver  suspend_receiver  resume_receiver  record_delivery
 suspensions.py suspend  end_suspension  end_due_suspensions
 rollouts.py  open_rollout  begin_in_rollout  move_rollout  halt_rollout  resume_rollout  abort_rollout
+audit.py      record_act  trim_acts
 retention.py forget  kept
 writing.py   add_event
 """

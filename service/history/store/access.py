@@ -15,8 +15,9 @@ from service.errors import InputError, StoreError
 from service.history.claims import Claims, OwnClaims
 from service.history.database import Database
 from service.history.pepper import Pepper, new_token, parse_token, token_text
+from service.history.store.audit import Recording
 from service.history.store.known_tokens import KnownToken, KnownTokens
-from service.history.store.writing import Writing, clean, tell
+from service.history.store.writing import clean, tell
 from service.history.tables import idempotency_keys, tokens
 from service.model.access import SCOPES, Principal, Scope, is_name, is_selector
 from service.model.events import TokenCreated, TokenRevoked
@@ -40,7 +41,7 @@ class Claim:
     body: Json = None
 
 
-class AccessWrites(Writing):
+class AccessWrites(Recording):
     """The transitions of tokens and of keys of repeated requests: one transaction each."""
 
     def __init__(self, database: Database, pepper: Pepper, claims: Claims | None = None) -> None:
@@ -80,6 +81,9 @@ class AccessWrites(Writing):
             )
             made = TokenCreated(token=token_id, by=clean(by), scopes=sorted(set(scopes)), called=name)
             tell(connection, made, at=at)
+            said: dict[str, Json] = {"token_id": token_id, "name": name, "scopes": list(made.scopes), "hosts": [*hosts]}
+            ends = (at + lifetime).isoformat(timespec="seconds")
+            self._acted(connection, "create_token", by=by, at=at, expires_at=ends, **said)
         return token_text(token_id, secret)
 
     def revoke_token(self, token_id: str, *, by: str, at: datetime) -> bool:
@@ -90,6 +94,7 @@ class AccessWrites(Writing):
             )
             if changed.rowcount:
                 tell(connection, TokenRevoked(token=token_id, by=clean(by)), at=at)
+                self._acted(connection, "revoke_token", by=by, at=at, token_id=token_id)
         return changed.rowcount > 0
 
     def authenticate(self, presented: bytes, *, at: datetime) -> Principal | None:

@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 
 from service.errors import InputError
 from service.history.pepper import new_secret, new_signing_token
-from service.history.store.writing import Writing, clean, tell
+from service.history.store.audit import Recording
+from service.history.store.writing import clean, tell
 from service.history.tables import deliveries, receivers
 from service.model.access import RECEIVER_TYPES, DeliveryOutcome, ReceiverType, is_name
 from service.model.events import ReceiverAdded, ReceiverRemoved, ReceiverResumed, ReceiverRotated, ReceiverSuspended
@@ -27,7 +28,7 @@ _SECRET = re.compile(r"[!-~]{16,200}")
 _WORD = re.compile(r"[!-~](?:[ -~]{0,198}[!-~])?")
 
 
-class ReceiverWrites(Writing):
+class ReceiverWrites(Recording):
     """The transitions of receivers and deliveries: one transaction each."""
 
     def add_receiver(
@@ -49,6 +50,7 @@ class ReceiverWrites(Writing):
                 values |= {"events": list(events), "branches": list(branches)}
                 connection.execute(insert(receivers).values(values))
                 tell(connection, ReceiverAdded(by=clean(by), called=name), at=at)
+                self._acted(connection, "add_receiver", by=by, at=at, receiver=name, type=type_)
         except IntegrityError:
             raise InputError(f"there is a receiver {name} already", hint=f"passerelle receiver remove {name}") from None
         return good
@@ -59,6 +61,7 @@ class ReceiverWrites(Writing):
             changed = connection.execute(delete(receivers).where(receivers.c.name == name))
             if changed.rowcount:
                 tell(connection, ReceiverRemoved(by=clean(by), called=name), at=at)
+                self._acted(connection, "remove_receiver", by=by, at=at, receiver=name)
         return changed.rowcount > 0
 
     def rotate_receiver(
@@ -79,6 +82,8 @@ class ReceiverWrites(Writing):
                 .values(secret=good, old_secret=present, old_until=at + overlap)
             )
             tell(connection, ReceiverRotated(by=clean(by), called=name), at=at)
+            kept = (at + overlap).isoformat(timespec="seconds")
+            self._acted(connection, "rotate_receiver", by=by, at=at, receiver=name, old_until=kept)
         return good
 
     def suspend_receiver(self, name: str, reason: str, *, by: str, at: datetime) -> None:
@@ -90,6 +95,7 @@ class ReceiverWrites(Writing):
             _receiver(connection, name)
             connection.execute(update(receivers).where(receivers.c.name == name).values(values))
             tell(connection, ReceiverSuspended(by=clean(by), called=name, why=clean(reason)), at=at)
+            self._acted(connection, "suspend_receiver", by=by, at=at, receiver=name, reason=reason)
 
     def resume_receiver(self, name: str, *, by: str, at: datetime) -> bool:
         """Take its calls again. False if it was not suspended. InputError where there is none of this name."""
@@ -99,6 +105,7 @@ class ReceiverWrites(Writing):
             changed = connection.execute(update(receivers).where(*is_one).values(suspended="", suspended_by=""))
             if changed.rowcount:
                 tell(connection, ReceiverResumed(by=clean(by), called=name), at=at)
+                self._acted(connection, "resume_receiver", by=by, at=at, receiver=name)
         return changed.rowcount > 0
 
     def record_delivery(

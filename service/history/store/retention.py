@@ -4,6 +4,8 @@ Records in force stay at any age. For a host these are open differences, the bas
 Others are applies that a latch or a quarantine names, applies under way, leases that are held, the revisions that any
 of these name, and the newest revisions.
 
+Of the audit log the oldest entries go, and an entry says so (`store/audit.py`).
+
 Each table is walked once, from its oldest row to the first that is young enough, a small portion at a time. A portion
 is looked at without the right to write, and each row of it is judged by an index. Then those that may go are deleted in
 a transaction of their own, so that other writers wait for some milliseconds only, however large the database is.
@@ -16,10 +18,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, false, func, literal, or_, select, true, tuple_
 
-from service.history.store.writing import Writing, is_one_of
+from service.history.store.audit import AuditWrites
+from service.history.store.writing import is_one_of
 from service.history.tables import (
     agreements,
     applies,
+    audit,
     bases,
     drift,
     drills,
@@ -58,7 +62,7 @@ class _Walk:
     after: tuple[Table, ...] = ()
 
 
-class RetentionWrites(Writing):
+class RetentionWrites(AuditWrites):
     """What is deleted, and when: one transaction a portion."""
 
     def forget(self, keep: Keep, past: Past, *, at: datetime, pressure: int = 0) -> dict[str, int]:
@@ -71,6 +75,11 @@ class RetentionWrites(Writing):
         aged = [max(LEAST_AGE, timedelta(days=days) / 2**pressure) for days in (keep.days, keep.event_days)]
         long_ago, lately = (at - age for age in aged)
         deleted: dict[str, int] = {}
+        if past.get(audit.name) != _DONE:
+            trimmed = self.trim_acts(long_ago, at=at)
+            past[audit.name] = None if trimmed else _DONE
+            if trimmed:
+                deleted[audit.name] = trimmed
         for walk in _walks(long_ago, lately):
             name = walk.table.name
             if past.get(name) == _DONE or any(past.get(one.name) != _DONE for one in walk.after):

@@ -23,6 +23,9 @@ class Writing:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ulids = Ulids()
+        self.is_command = False
+        """Whether a command next to the service writes. Then the transitions of tokens and receivers record who did
+        it. What the service does, the API records with its request."""
         self.may_begin: Callable[[str], None] = lambda _host: None
         """What raises HostRefused where nothing may be begun on a host, although it was planned."""
 
