@@ -208,6 +208,7 @@ def build(
         started_at=clock.now(), hints=listening.kinds,
         branch=parse_source(settings.source, settings.branch).branch, stop=stop, labels=watcher.labels_of,
     )  # fmt: skip
+    history.tell_to(parts.awaited.told)
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
     lifespan = _lifespan(loop, retention, world, listening, lambda: status_of(watcher))
     return Service(loop, rounds, control, watcher, queue, parts, lifespan, hosts, world, listening)

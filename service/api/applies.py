@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import FastAPI, Path
+from fastapi import FastAPI, Path, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from service.api import listings, schemas
+from service.api.awaited import MOST_S
 from service.api.known import of_host, status_of
 from service.api.once import Key, once
 from service.api.pages import page_out
@@ -18,6 +19,7 @@ from service.model.access import Principal
 
 PREFIX = "/api/v1"
 UlidPath = Annotated[Ulid, Path(description="A ULID")]
+Wait = Annotated[int, Query(ge=0, le=MOST_S, description="Wait so many seconds for the end of the apply")]
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
@@ -41,8 +43,8 @@ def _add_reads(app: FastAPI, parts: Parts) -> None:
         summary="One apply with its commit, author, steps and times",
         tags=["applies"],
     )
-    async def get_apply(who: Reader, apply_id: UlidPath) -> schemas.Apply:
-        return await read_apply(parts, who, apply_id)
+    async def get_apply(who: Reader, apply_id: UlidPath, wait: Wait = 0) -> schemas.Apply:
+        return await read_apply(parts, who, apply_id) if not wait else await awaited(parts, who, apply_id, wait)
 
     @app.get(f"{PREFIX}/plans/{{plan_id}}", operation_id="get_plan", summary="One plan", tags=["plans"])
     async def get_plan(who: Reader, plan_id: UlidPath) -> schemas.Plan:
@@ -58,13 +60,19 @@ def _add_create(app: FastAPI, parts: Parts) -> None:
         operation_id="create_apply",
         summary="Apply a plan to a host",
         description="Names the plan by id, or by its digest or the beginning of it. 409 `plan-stale` when something "
-        "else would be done by now, `waits-already` when another apply of the host waits for its turn.",
+        "else would be done by now, `waits-already` when another apply of the host waits for its turn. With `wait`, "
+        "200 and the end of the apply if it ends in that time.",
         tags=["applies"],
         status_code=202,
         response_model=schemas.Apply,
-        responses={409: {"model": schemas.Problem, "description": "the plan is stale, or the key is in use"}},
+        responses={
+            200: {"model": schemas.Apply, "description": "it has ended while the request waited"},
+            409: {"model": schemas.Problem, "description": "the plan is stale, or the key is in use"},
+        },
     )
-    async def create_apply(who: Applier, request: Request, asked: schemas.ApplyAsked, key: Key = None) -> Response:
+    async def create_apply(
+        who: Applier, request: Request, asked: schemas.ApplyAsked, key: Key = None, wait: Wait = 0
+    ) -> Response:
         await _check(parts, who, asked)
 
         async def work() -> tuple[str, schemas.Apply]:
@@ -73,7 +81,23 @@ def _add_create(app: FastAPI, parts: Parts) -> None:
             )
             return f"{PREFIX}/applies/{apply_id}", await read_apply(parts, who, apply_id)
 
-        return await once(parts, who, key, request, work)
+        answer = await once(parts, who, key, request, work)
+        if not wait:
+            return answer
+        found = await awaited(parts, who, answer.headers["Location"].rpartition("/")[2], wait)
+        headers = {name: answer.headers[name] for name in ("Location", *([] if found.ended_at else ["Retry-After"]))}
+        body, status = found.model_dump(mode="json"), 200 if found.ended_at else 202
+        return JSONResponse(body, status_code=status, headers=headers)
+
+
+async def awaited(parts: Parts, who: Principal, apply_id: str, wait_s: int) -> schemas.Apply:
+    """An apply once it has ended, or as it is when the time is over."""
+    reads = parts.reads
+    is_alone = reads.state() is not None
+    return await parts.awaited.until(
+        apply_id, lambda: read_apply(parts, who, apply_id), lambda one: one.ended_at is not None, wait_s=wait_s,
+        clock=parts.clock, newest=None if is_alone else lambda: ask(reads.newest_event_id),
+    )  # fmt: skip
 
 
 async def read_apply(parts: Parts, who: Principal, apply_id: str) -> schemas.Apply:

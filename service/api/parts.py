@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from service.api.awaited import Awaited
 from service.api.metric_families import Numbers
 from service.api.metrics import Metrics
 from service.api.remembered import Remembered
@@ -326,6 +327,7 @@ class Parts:
     clock: Clock
     metrics: Metrics = field(default_factory=Metrics)
     remembered: Remembered = field(default_factory=Remembered)
+    awaited: Awaited = field(default_factory=Awaited)
     limits: RequestLimits = field(default_factory=RequestLimits)
     hosts_allowed: tuple[str, ...] = ()
     stale_after_s: float = 300.0

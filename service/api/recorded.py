@@ -67,7 +67,7 @@ def recorded(parts: Parts, action: str, endpoint: Callable[..., Any]) -> Callabl
 def act_of(action: str, request: Request, values: Mapping[str, Any]) -> Act:
     """What is recorded of a request: of its body only what the operation declares."""
     who = next(value for value in values.values() if isinstance(value, Principal))
-    detail: dict[str, Any] = {name: value for name, value in values.items() if _is_told(name, value)}
+    detail: dict[str, Any] = {name: value for name, value in values.items() if name in request.path_params}
     for value in values.values():
         if isinstance(value, BaseModel):
             detail |= value.model_dump(mode="json", exclude_none=True)
@@ -75,11 +75,6 @@ def act_of(action: str, request: Request, values: Mapping[str, Any]) -> Act:
         by=who.name, token=who.id, how="api", action=action, host=str(detail.pop("host", "")),
         client=client_of(request), request_id=request.state.request_id, outcome="begun", detail=detail,
     )  # fmt: skip
-
-
-def _is_told(name: str, value: Any) -> bool:
-    """Whether it is a part of the path. The key of a repeated request is not."""
-    return isinstance(value, str | int) and name != "key"
 
 
 def client_of(request: Request) -> str:

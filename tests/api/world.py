@@ -232,6 +232,7 @@ class World:
             branch="main",
         )
         history.tell_to(self.parts.metrics.told)
+        history.tell_to(self.parts.awaited.told)
         self.app: FastAPI = app_of(self.parts)
         self._tokens: dict[tuple[object, ...], str] = {}
 
