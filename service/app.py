@@ -205,7 +205,7 @@ def build(
     parts = Parts(
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
         stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s, STALE_SWEEPS * settings.sweep_s * settings.hints),
-        started_at=clock.now(), hints=listening.kinds,
+        started_at=clock.now(), hints=listening.kinds, windows=watcher.windows,
         branch=parse_source(settings.source, settings.branch).branch, stop=stop, labels=watcher.labels_of,
     )  # fmt: skip
     history.tell_to(parts.awaited.told)

@@ -75,7 +75,7 @@ class Stale(InputError):  # noqa: N818
 
 
 class Held(InputError):  # noqa: N818
-    """No apply may begin on the host now: it is suspended, or the stop file is there."""
+    """No apply may begin on the host now: it is suspended, outside of its windows, or the stop file is there."""
 
 
 class SourceChanged(Stale):

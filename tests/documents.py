@@ -52,6 +52,7 @@ RUNNERS = {
     "$ passerelle token create": (HERE, "test_the_key_and_a_token_are_printed"),
     "$ passerelle latch clear pve1": ("tests/e2e/test_checks.py", 'field.run("latch", "clear", "pve1"'),
     "$ passerelle suspend ": ("tests/cli/test_suspend.py", "test_the_pages_commands"),
+    "$ passerelle windows": ("tests/cli/test_suspend.py", "test_the_windows_of_the_page"),
     "$ passerelle suspensions": ("tests/cli/test_suspend.py", "test_the_pages_commands"),
     "$ passerelle resume ": ("tests/cli/test_suspend.py", "test_the_pages_commands"),
     '$ echo "the storage is being moved"': ("tests/cli/test_suspend.py", "test_the_stop_file_is_reported"),

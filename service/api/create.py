@@ -23,6 +23,7 @@ from service.api import (
     sites,
     suspensions,
     traces,
+    windows,
 )
 from service.api.envelope import PUBLIC, Bodies, Envelope, Gate, HostNames
 from service.api.parts import Parts
@@ -80,7 +81,8 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
     app.router.route_class = recording(parts)
     for room in (
-        hosts, fleet, traces, applies, drills, records, leases, sites, rollouts, suspensions, access, audit, health,
+        hosts, fleet, traces, applies, drills, records, leases, sites, rollouts, suspensions, windows, access, audit,
+        health,
     ):  # fmt: skip
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)

@@ -56,6 +56,7 @@ from service.model.sites.records import SiteRecord
 from service.model.sources import SourceStanding
 from service.model.states import Json
 from service.model.suspensions import Scope, Suspension
+from service.model.windows import Window
 
 
 class Control(Protocol):
@@ -318,7 +319,7 @@ class Parts:
 
     Of several workers each knows the numbers of the hosts that it `owns`. `is_behind()` is whether a newer revision is
     in force that this process cannot read. `stop()` is why no apply begins on any host,
-    `labels(host)` what Git says."""
+    `labels(host)` and `windows()` are what Git says."""
 
     reads: Reads
     writes: Writes
@@ -338,6 +339,7 @@ class Parts:
     is_behind: Callable[[], bool] = lambda: False
     stop: Callable[[], str] = lambda: ""
     labels: Callable[[str], Mapping[str, str]] = lambda _: {}
+    windows: Callable[[], tuple[Window, ...]] = lambda: ()
 
     def is_before_restart(self, seen_at: datetime | None) -> bool:
         """Whether nobody has seen it since the service started."""

@@ -106,6 +106,45 @@ def suspensions(*, past: Annotated[bool, Parameter(negative="")] = False, output
     return 0
 
 
+def windows(host: str | None = None, /, *, output: Output = "table") -> int:
+    """Show the windows of fleet.yaml, and whether an apply may begin on a host now.
+
+    Exit codes: 0, or 2 if the windows let no apply begin on the given host now.
+
+    Parameters
+    ----------
+    host
+        Only the windows of this host.
+    output
+        table for people, json for programs.
+    """
+    from service.cli.client import Client
+
+    found = Client().get("windows", host=host)
+    if output == "json":
+        show_json(found)
+    else:
+        columns = ["name", "kind", "open", "days", "from", "to", "zone", "dates", "hosts"]
+        show_table(columns, [_window_row(one) for one in found["items"]], empty="no window, so nothing is held back")
+        if found["why"]:
+            complain(f"{host}: no apply may begin now: {found['why']}")
+    return 0 if found["may_begin"] in (None, True) else 2
+
+
+def _window_row(one: dict[str, Any]) -> dict[str, Any]:
+    chosen = [*one["hosts"], *(f"{key}={value}" for key, value in one["labels"].items())]
+    dates = [one[name] or "" for name in ("first", "last")]
+    return {
+        **{name: one[name] for name in ("name", "kind", "zone")},
+        "open": "yes" if one["is_open"] else "no",
+        "days": " ".join(one["days"]) if len(one["days"]) < 7 else "every day",
+        "from": one["begins"],
+        "to": one["ends"],
+        "dates": " to ".join(dates).strip() if any(dates) else "",
+        "hosts": ", ".join(chosen) or "all",
+    }
+
+
 def tell_stop(client: "Client") -> None:
     """Say that the stop file is there."""
     if stop := client.get("suspensions", limit=1)["stop"]:

@@ -9,6 +9,7 @@ Phase = Literal[
     "Idle",
     "Pending",
     "WaitingForApproval",
+    "WaitingForWindow",
     "Running",
     "AwaitingConfirmation",
     "Succeeded",

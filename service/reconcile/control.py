@@ -19,6 +19,7 @@ from service.reconcile.watching import Watcher
 
 FIXES: Mapping[Cause, str] = {
     "stop-file": "remove the file on the machine of the service, then ask again",
+    "window": "ask again once it is open. In an emergency change `windows` in fleet.yaml",
     "suspended": "see `passerelle suspensions`; resume with `passerelle resume`, then ask again",
 }
 """What to do where no apply may begin."""

@@ -144,9 +144,9 @@ def quarantined(decision: Decision, why: str) -> Decision:
     return replace(decision, action="refuse", phase="RollbackFailed", message=why, stale_request=True)
 
 
-def blocked(decision: Decision, why: str) -> Decision:
+def blocked(decision: Decision, why: str, phase: Phase = "Pending") -> Decision:
     """The same comparison on a host where no apply may begin now: it waits."""
-    return replace(decision, action="wait", phase="Pending", message=why)
+    return replace(decision, action="wait", phase=phase, message=why)
 
 
 def compared(plan: Plan) -> tuple[SyncState, SyncReason]:

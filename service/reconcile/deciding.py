@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from service.clock import Clock
+from service.model.axes import Phase
 from service.model.ceilings import Ceilings
 from service.plan.magnitude import too_many_rules
 from service.reconcile import status as statuses
@@ -83,4 +84,5 @@ class Deciding:
             return decision, "stale"
         if held.until is not None:
             turn.again_within((held.until - self._clock.now()).total_seconds())
-        return replace(blocked(decision, held.why), stale_request=turn.request is not None), held.cause
+        phase: Phase = "WaitingForWindow" if held.cause == "window" else "Pending"
+        return replace(blocked(decision, held.why, phase), stale_request=turn.request is not None), held.cause

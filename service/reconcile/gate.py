@@ -15,10 +15,11 @@ from typing import Literal
 
 from service.clock import Clock
 from service.model.suspensions import Suspension, of_host
+from service.model.windows import Window, closed
 from service.reconcile.ports import Memory
 from service.spec.host import HostSpec
 
-Cause = Literal["stop-file", "suspended"]
+Cause = Literal["stop-file", "suspended", "window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Begin:
     wanted: str = ""
     stop: str = ""
     suspensions: tuple[Suspension, ...] = ()
+    windows: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ def may_begin(asked: Begin) -> Blocked | None:
         return Blocked("stop-file", asked.stop)
     if held := of_host(asked.suspensions, asked.host, asked.labels, asked.now, asked.wanted):
         return Blocked("suspended", held.words, held.until)
+    if shut := closed(asked.windows, asked.host, asked.labels, asked.now):
+        return Blocked("window", shut.why, shut.opens_at)
     return None
 
 
@@ -71,4 +75,4 @@ class Gate:
         if stop := self._stop():
             return may_begin(Begin(spec.name, now, spec.labels, wanted, stop))
         suspensions = self._memory.suspended(now)
-        return may_begin(Begin(spec.name, now, spec.labels, wanted, suspensions=suspensions))
+        return may_begin(Begin(spec.name, now, spec.labels, wanted, "", suspensions, spec.shared.windows))

@@ -29,6 +29,7 @@ from service.model.sources import (
 )
 from service.model.states import Json
 from service.model.trees import Commit, shown
+from service.model.windows import Window
 from service.reconcile.ports import Memory, Record, Revisions
 from service.spec.findings import Finding
 from service.spec.fleet import Fleet, read_fleet
@@ -289,6 +290,11 @@ class Watcher:
     def labels_of(self, host: str) -> Mapping[str, str]:
         """The labels of a host in the revision in force."""
         return self.wanted.hosts[host].labels if host in self.wanted.hosts else {}
+
+    def windows(self) -> tuple[Window, ...]:
+        """The windows of the revision in force."""
+        first = next(iter(self.wanted.hosts.values()), None)
+        return first.shared.windows if first is not None else ()
 
     def file_of(self, host: str) -> str | None:
         """The text of a host's spec file in the revision in force; None where the source cannot be read."""

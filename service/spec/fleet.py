@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from service.model.rollouts import Policy
 from service.model.trees import BlobEntry, Tree
-from service.spec import document, groups, host, ignoring, jumps, layers, rollout, shape
+from service.spec import document, groups, host, ignoring, jumps, layers, rollout, shape, windows
 from service.spec.findings import (
     WHOLE_FILE,
     Finding,
@@ -43,6 +43,7 @@ RULES = (
     *document.RULES,
     *shape.RULES,
     *host.RULES,
+    *windows.RULES,
     TREE,
     EMPTY,
     FLEET_MISSING,

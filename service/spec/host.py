@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.model.probes import Probe
+from service.model.windows import Window
 from service.spec import checks, grammar
 from service.spec.checks import Checks
 from service.spec.connections import Connection, ConnectionSection
@@ -47,13 +48,14 @@ class SharedFile:
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What fleet.yaml and the files of groups/ say for every host: the kinds' validated values by kind name, and their
-    places.
+    places. `windows` say when applies may begin.
     """
 
     file: str = "fleet.yaml"
     sections: Mapping[str, object] = field(default_factory=dict)
     places: Mapping[Path, Position] = field(default_factory=dict, repr=False, compare=False)
     groups: tuple[SharedFile, ...] = ()
+    windows: tuple[Window, ...] = ()
 
     def position(self, path: Path) -> Position:
         """Line and column of the value at a path, or of the nearest thing around it that is written."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from service.spec.findings import Hit, LintRule
 from service.spec.host import Head, HostSpec, Shared
 from service.spec.rollout import RolloutSection
+from service.spec.windows import Windows
 
 
 class SpecKind(Protocol):
@@ -45,6 +46,9 @@ class FleetSection(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     passerelle: int = Field(ge=1, le=1, description="Version of the format: 1.")
+    windows: Windows = Field(
+        (), description="When applies may begin, by the clock of a time zone. Without any: always."
+    )
     defaults: Mapping[str, Any] | None = Field(
         None,
         description="Keys as in a host's file, for every host. Groups that list the host, and its own file, override "

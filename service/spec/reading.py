@@ -19,6 +19,7 @@ from service.spec.layers import Layer
 from service.spec.merging import Merged, merged
 from service.spec.models import SharedKind, SpecKind, claims_of, fleet_model, host_model
 from service.spec.rollout import RolloutSection
+from service.spec.windows import lint_windows
 
 FLEET_FILE = "fleet.yaml"
 HOSTS_FOLDER = "hosts/"
@@ -124,7 +125,9 @@ def _read_fleet(entry: BlobEntry, read: Document, kinds: Sequence[SpecKind], sha
     section = fitted.value.rollout if fitted.value is not None else None
     if section is not None:
         problems.extend(_place(read, fitted, rollout.lint_section(section)))
-    made = Shared(entry.path, sections, read.places, shared.groups)
+    windows = fitted.value.windows if fitted.value is not None else ()
+    problems.extend(_place(read, fitted, _below("windows", lint_windows(windows))))
+    made = Shared(entry.path, sections, read.places, shared.groups, tuple(one.window() for one in windows))
     is_broken = layer is None and layers.DEFAULTS in read.value
     return replace(_parsed(entry, problems), shared=made, layer=layer, is_broken=is_broken, rollout=section)
 

@@ -60,6 +60,7 @@ SCOPE_OF = {
     ("GET", "/api/v1/audit"): "read",
     ("GET", "/api/v1/receivers"): "read",
     ("GET", "/api/v1/deliveries"): "read",
+    ("GET", "/api/v1/windows"): "read",
     ("GET", "/api/v1/suspensions"): "read",
     ("POST", "/api/v1/suspensions"): "apply",
     ("POST", "/api/v1/suspensions/{number}/end"): "apply",

@@ -4,7 +4,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from service.cli.doctor import stop_check
 from service.cli.suspend import ends
 from service.errors import InputError
 from service.history import open_history
+from service.model.windows import Window
 from service.settings import Settings
 from service.stop_file import NAME, stop_reason
 from tests.api.shared_routes import app_of
@@ -23,12 +24,16 @@ from tests.cli.reached import reached
 from tests.documents import run_by
 from tests.state_folders import made
 
+NEVER = (Window("past", "allow", "Europe/Paris", ("mon",), 60, 120, last=date(2020, 1, 1)),)
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     with open_history(made(tmp_path / "state" / "passerelle.sqlite")) as history:
         filled = World(history).fill()
-        parts = replace(filled.parts, stop=partial(stop_reason, tmp_path), labels=lambda _: {"site": "paris"})
+        parts = replace(
+            filled.parts, stop=partial(stop_reason, tmp_path), labels=lambda _: {"site": "paris"}, windows=lambda: NEVER
+        )
         with reached(app_of(parts), filled.token()):
             yield filled
 
@@ -59,6 +64,15 @@ def test_status_says_who_suspended_a_host_and_why(world: World, capsys: pytest.C
     assert "the fleet is not suspended" in capsys.readouterr().err
     assert run(["suspensions", "--past"]) == 0
     assert "tester" in capsys.readouterr().out
+
+
+def test_the_windows_of_the_page(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    every, of_one = run_by("test_the_windows_of_the_page")
+    assert run(every.words) == 0
+    assert "past  allow  no    mon   01:00  02:00  Europe/Paris" in capsys.readouterr().out
+    assert run(of_one.words) == 2
+    assert "pve1: no apply may begin now: outside of the windows past" in capsys.readouterr().err
+    assert run([*every.words, "-o", "json"]) == 0
 
 
 @pytest.mark.parametrize("words", [[], ["pve1", "--all"], ["--all", "--label", "a=b"]])

@@ -54,6 +54,8 @@ LOOSER: dict[str, tuple[Any, str]] = {
     "rules[].sport": ("443:22", f"names are those of /etc/services; in ranges {ORDER}"),
     "rules[].comment": ("a\u200bb", "every character shows"),
     "comment": ("a\tb", "every character shows"),
+    "windows[].comment": ("a\tb", "every character shows"),
+    "windows[].zone": ("Paris", "the machine knows the time zone"),
     "aliases.*": ("10.10.10.1/24", HOST_BITS),
     "ipsets.*[]": ("10.10.10.1/24", HOST_BITS),
 }
