@@ -19,6 +19,7 @@ from service.api import (
     problem,
     receivers,
     records,
+    rollbacks,
     rollouts,
     sites,
     suspensions,
@@ -80,10 +81,8 @@ def without_routes(parts: Parts, *, lifespan: Any = None) -> FastAPI:
 def add_routes(app: FastAPI, parts: Parts) -> None:
     """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
     app.router.route_class = recording(parts)
-    for room in (
-        hosts, fleet, traces, applies, drills, records, leases, sites, rollouts, suspensions, windows, access, audit,
-        health,
-    ):  # fmt: skip
+    of_hosts = (hosts, fleet, traces, applies, drills, rollbacks, rollouts, suspensions, windows)
+    for room in (*of_hosts, records, leases, sites, access, audit, health):
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)
 

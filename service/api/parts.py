@@ -102,6 +102,14 @@ class Control(Protocol):
         """No apply begins on these hosts until the time `until`; None: until somebody resumes. InputError."""
         ...
 
+    async def rollback(self, host: str, to: str, reason: str, by: str) -> str:
+        """Bring a host to the state of an earlier apply or commit, and hold it there. Returns the apply's id."""
+        ...
+
+    async def revert(self, host: str, to: str) -> Mapping[str, Json]:
+        """The patch that gives the host's file the text that it had then: host, commit, file, patch."""
+        ...
+
     async def resume(self, number: int, by: str) -> Suspension | None:
         """Applies may begin again. None where the suspension has ended already."""
         ...

@@ -209,6 +209,12 @@ class Queries(
         """One revision by its full commit id."""
         return self._revision(revisions.c.commit == commit)
 
+    def commits(self, prefix: str) -> tuple[str, ...]:
+        """The accepted commits whose name begins so, two at most."""
+        begins_so = (revisions.c.commit >= prefix, revisions.c.commit < prefix + "g", revisions.c.state == "accepted")
+        with self._database.read() as connection:
+            return tuple(connection.execute(select(revisions.c.commit).where(*begins_so).limit(2)).scalars())
+
     def newest_revision(self, state: RevisionState | None = "accepted") -> Revision | None:
         """The one in force (`accepted`), the last that was refused, or with None the last of all."""
         return self._revision(revisions.c.state == state if state else true())

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 SyncMode = Literal["observe", "approve", "auto"]
 SyncReason = Literal["", "PendingChange", "Drifted", "Diverged", "ComparisonError", "RolledBackLatched", "Orphaned"]
-Trigger = Literal["push", "drift", "request", "retry"]
+Trigger = Literal["push", "drift", "request", "retry", "rollback"]
 StepState = Literal["pending", "doing", "done", "undone", "failed"]
 DrillState = Literal["Pending", "Running", "Passed", "Failed"]
 PlanState = Literal["current", "superseded", "applied"]
@@ -36,7 +36,7 @@ RevisionState = Literal["accepted", "refused"]
 LEFT_GIT = "no longer in Git; nothing on it is touched"
 """The message of an orphaned host."""
 FINISHED: tuple[Phase, ...] = ("Succeeded", "Failed", "RolledBack", "RollbackFailed", "Refused")
-ASKED: tuple[Trigger, ...] = ("request", "retry")
+ASKED: tuple[Trigger, ...] = ("request", "retry", "rollback")
 """What a person or a program requested; the loop sets the others off on its own."""
 PHASES: tuple[Phase, ...] = get_args(Phase)
 

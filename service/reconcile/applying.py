@@ -40,13 +40,14 @@ BESIDE_S = 2.0
 @dataclass
 class Attempt:
     """One apply, as far as it has come. `looked` is what the plan was made of; `plan` is made again once packages have
-    come, `fence` is what the host's journal says before anything begins."""
+    come, `fence` is what the host's journal says before anything begins. `is_back`: to an earlier state."""
 
     spec: HostSpec
     plan: Plan
     looked: Looked
     apply_id: str
     status: HostStatus
+    is_back: bool = False
     fence: Fence = field(init=False)
     generation: int = field(init=False)
 
@@ -99,11 +100,13 @@ class Applying:
         status: HostStatus,
         looked: Looked,
         request: Request | None,
+        plan: Plan | None = None,
     ) -> HostStatus:
-        """Apply the present plan. Everything that happens is recorded; the returned status says how it ended."""
+        """Apply the present plan, or this one, made of what was looked at. Everything that happens is recorded; the
+        returned status says how it ended."""
         self._running.add(spec.name)
         try:
-            return await self._run(spec, standing, status, looked, request)
+            return await self._run(spec, standing, status, looked, request, plan or standing.plan)
         finally:
             self._running.discard(spec.name)
 
@@ -114,10 +117,11 @@ class Applying:
         status: HostStatus,
         looked: Looked,
         request: Request | None,
+        plan: Plan | None,
     ) -> HostStatus:
-        plan, desired = standing.plan, standing.desired
-        if plan is None or desired is None:
+        if plan is None:
             raise AssertionError("an apply without a plan")
+        desired = looked.desired
         standing.begin()
         apply_id = await self._opened(plan, standing.plan_id, request)
         standing.begin(apply_id)
@@ -125,7 +129,7 @@ class Applying:
             status, phase="Running", health="Progressing", apply_id=apply_id, message="", attempted_commit=plan.commit
         )
         await asyncio.to_thread(self._record.set_host_status, status, at=self._clock.now())
-        attempt = Attempt(spec, plan, looked, apply_id, status)
+        attempt = Attempt(spec, plan, looked, apply_id, status, request is not None and bool(request.back_to))
         try:
             result = await through(self.stages, attempt)
             await self._start_guests(attempt, result)
@@ -303,7 +307,7 @@ class Applying:
 
     async def _look_at_gate(self, attempt: Attempt) -> Ended | None:
         """A person may have suspended the host since it was decided."""
-        held = await self._gate.blocked(attempt.spec, attempt.plan.desired_digest)
+        held = await self._gate.blocked(attempt.spec, attempt.plan.desired_digest, is_back=attempt.is_back)
         return None if held is None else Ended("refused", held.cause, held.why)
 
     async def _start(self, attempt: Attempt) -> None:

@@ -32,7 +32,8 @@ class Asked:
         found = await asyncio.to_thread(self._memory.waiting_apply, host)
         if found is None:
             return None
-        request = Request(found.id, found.requested_by, found.plan_digest, found.plan_id, found.may_raise)
+        back_to = found.commit if found.trigger == "rollback" else ""
+        request = Request(found.id, found.requested_by, found.plan_digest, found.plan_id, found.may_raise, back_to)
         if self._is_late(found.requested_at):
             await self.end_apply(request, "Refused", LATE, WHY_LATE)
             return None

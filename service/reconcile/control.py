@@ -10,12 +10,14 @@ from service.model.digests import FULL
 from service.model.events import ReconcileAsked
 from service.model.plans import Plan
 from service.model.runs import HostStatus
+from service.model.states import Json
 from service.model.suspensions import Scope, Suspension
 from service.reconcile.doorbell import Doorbell
 from service.reconcile.gate import Cause
 from service.reconcile.ports import HostQueue, Memory, Record
 from service.reconcile.round import Rounds
 from service.reconcile.watching import Watcher
+from service.spec.editing import unified
 
 FIXES: Mapping[Cause, str] = {
     "stop-file": "remove the file on the machine of the service, then ask again",
@@ -174,6 +176,68 @@ class Control:
             await self._in_git(target)
         at = self._clock.now()
         return await asyncio.to_thread(self._record.suspend, scope, target, reason, by=by, at=at, until=until)
+
+    async def rollback(self, host: str, to: str, reason: str, by: str) -> str:
+        """Bring a host to the state of an earlier apply or commit `to`, and hold it there until Git wants something
+        else of it. Returns the apply's id at once. NotFound, InputError, Held, WaitsAlready."""
+        await self._in_git(host)
+        self._may_write(host)
+        if why := self._not_known(host, await self._shown(host)):
+            raise why
+        spec, plan = self._watcher.wanted.hosts[host], self._rounds.standing(host).plan
+        if plan is None:
+            raise AssertionError("a host that was compared, and no plan of it")
+        commit = await asyncio.to_thread(self._commit_of, host, to)
+        then = await asyncio.to_thread(self._rounds.desired_at, commit, host)
+        if then is None:
+            raise NotFound(f"the commit {commit[:10]} says nothing of {host}, or cannot be read any more")
+        if then.digest == plan.desired_digest:
+            raise InputError(f"Git wants of {host} what {commit[:10]} wants", hint=f"passerelle plan {host}")
+        held = await self._rounds.gate.blocked(spec, then.digest, is_back=True)
+        if held is not None:
+            raise Held(f"no apply begins on {host} now: {held.why}", hint=FIXES[held.cause])
+        return await asyncio.to_thread(self._hold, host, commit, then.digest, plan.desired_digest, reason, by)
+
+    async def revert(self, host: str, to: str) -> Mapping[str, Json]:
+        """The patch that gives the file of a host the text that it had at an earlier apply or commit. Nothing is
+        written."""
+        await self._in_git(host)
+        return await asyncio.to_thread(self._revert, host, to)
+
+    def _revert(self, host: str, to: str) -> Mapping[str, Json]:
+        commit, file = self._commit_of(host, to), self._watcher.wanted.hosts[host].file
+        now, then = self._watcher.file_of(host), self._watcher.file_at(commit, host)
+        if now is None or then is None:
+            raise NotFound(f"the commit {commit[:10]} has no file of {host}, or cannot be read any more")
+        return {"host": host, "commit": self._watcher.wanted.commit, "file": file, "patch": unified(file, now, then)}
+
+    def _hold(self, host: str, commit: str, digest: str, wanted: str, reason: str, by: str) -> str:
+        """Suspend the host at what Git wants now, and open the apply. Neither, where another one waits already."""
+        at = self._clock.now()
+        hold = self._record.suspend("host", host, reason, by=by, at=at, until=None, held_digest=wanted)
+        try:
+            apply_id = self._record.open_apply(
+                host, plan_id="", commit=commit, plan_digest="", desired_digest=digest, trigger="rollback",
+                requested_by=by, at=at, may_raise=True,
+            )  # fmt: skip
+        except BaseException:
+            self._record.end_suspension(hold.id, by=by, at=at)
+            raise
+        self._queue.add(host)
+        return apply_id
+
+    def _commit_of(self, host: str, to: str) -> str:
+        """The commit of an apply that was confirmed, or the one that begins so. NotFound, InputError."""
+        if (found := self._memory.apply(to)) is not None and found.host == host:
+            if found.phase != "Succeeded":
+                raise InputError(f"the apply {to} ended as {found.phase}: it left no state to go back to")
+            return found.commit
+        commits = self._memory.commits(to.lower())
+        if not commits:
+            raise NotFound(f"no apply of {host} and no accepted commit is called {to}")
+        if len(commits) > 1:
+            raise InputError(f"{to} is the beginning of several commits", hint="give more of it")
+        return commits[0]
 
     async def resume(self, number: int, by: str) -> Suspension | None:
         """Applies may begin again, and its hosts are looked at now. None where it has ended already."""

@@ -14,13 +14,15 @@ Action = Literal["nothing", "apply", "wait", "refuse"]
 @dataclass(frozen=True, slots=True)
 class Request:
     """A person's or a program's wish to apply. `digest` is the plan they saw; empty = whatever the plan is now.
-    `may_raise`: the requester may approve what the operator does not let a commit do on its own."""
+    `may_raise`: the requester may approve what the operator does not let a commit do on its own. `back_to` is the
+    commit to whose state the host is to go back; empty: to what Git wants."""
 
     apply_id: str
     by: str
     digest: str = ""
     plan_id: str = ""
     may_raise: bool = False
+    back_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,10 @@ class Deciding:
             wanted, now = plan.desired_digest, self._clock.now()
             await asyncio.to_thread(self._record.drop_latches, spec.name, wanted=wanted, at=now)
         contested = standing.is_contested(plan, self._clock.monotonic_s())
+        await self._end_outdated(turn)
         request = turn.request = await self._asked.apply(spec.name)
+        if request is not None and request.back_to:
+            turn.back, turn.request, request = request, None, None
         decision = decide(
             plan,
             mode,
@@ -74,6 +77,15 @@ class Deciding:
         if turn.status.sync_mode != "auto":
             return ()
         return too_many_rules(turn.plan, turn.looked.base, turn.desired, self._ceilings().stop_rules)
+
+    async def _end_outdated(self, turn: Turn) -> None:
+        """Git wants something else of the host: what held it at an earlier state is over."""
+        if turn.status.desired_digest in ("", turn.desired.digest):
+            return
+        now = self._clock.now()
+        for one in await asyncio.to_thread(self._memory.suspended, now):
+            if one.held_digest not in ("", turn.desired.digest) and one.target == turn.spec.name:
+                await asyncio.to_thread(self._record.end_suspension, one.id, by="git", at=now)
 
     async def _let_begin(self, turn: Turn, decision: Decision) -> tuple[Decision, str]:
         """The same decision where an apply may begin now, else to wait; and why a request of a person ends."""

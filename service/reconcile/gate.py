@@ -64,15 +64,16 @@ class Gate:
         self._clock = clock
         self._stop = stop
 
-    async def blocked(self, spec: HostSpec, wanted: str) -> Blocked | None:
-        """Why no apply may begin on this host, of which Git wants the digest `wanted`. StoreError where the suspensions
+    async def blocked(self, spec: HostSpec, wanted: str, *, is_back: bool = False) -> Blocked | None:
+        """Why no apply may begin on this host, of which Git wants the digest `wanted`. Windows do not count where it
+        goes back to an earlier state (`is_back`): a person requested that. StoreError where the suspensions
         cannot be read and no stop file is there."""
-        return await asyncio.to_thread(self.look, spec, wanted)
+        return await asyncio.to_thread(self.look, spec, wanted, is_back)
 
-    def look(self, spec: HostSpec, wanted: str) -> Blocked | None:
+    def look(self, spec: HostSpec, wanted: str, is_back: bool) -> Blocked | None:
         """The same. Blocks."""
         now = self._clock.now()
         if stop := self._stop():
             return may_begin(Begin(spec.name, now, spec.labels, wanted, stop))
-        suspensions = self._memory.suspended(now)
-        return may_begin(Begin(spec.name, now, spec.labels, wanted, "", suspensions, spec.shared.windows))
+        suspensions, windows = self._memory.suspended(now), () if is_back else spec.shared.windows
+        return may_begin(Begin(spec.name, now, spec.labels, wanted, "", suspensions, windows))

@@ -22,6 +22,7 @@ from service.reconcile.commits import NewCommits
 from service.reconcile.deciding import Deciding
 from service.reconcile.drilling import Drilling
 from service.reconcile.gate import Gate
+from service.reconcile.going_back import GoingBack
 from service.reconcile.looking import GuestNews, Looking
 from service.reconcile.membership import Membership
 from service.reconcile.planning import Planning, permission_of, wanted_of
@@ -74,9 +75,12 @@ class Rounds:
         self._asked = Asked(record, memory, clock)
         self.gate = Gate(memory, clock, stop)
         self._applying = Applying(
-            record, memory, hosts, clock, self._planning, self._desired_at, self._is_let_begin, self.gate
+            record, memory, hosts, clock, self._planning, self.desired_at, self._is_let_begin, self.gate
         )
         self._deciding = Deciding(record, memory, clock, self._asked, self.gate, lambda: self.ceilings)
+        self._going_back = GoingBack(
+            record, memory, hosts, clock, self._planning, self._asked, self._applying, self.desired_at, self._may_begin
+        )
         self._drilling = Drilling(record, memory, hosts, clock, self._troubles)
         looking = (hosts, self._asked, self._applying, self._drilling, Quarantine(record, hosts, clock))
         self._looking = Looking(*looking, self._may_begin, self._base)
@@ -277,6 +281,7 @@ class Rounds:
             Stage("guests", always, self._guests.look),
             Stage("decide", always, self._deciding.decide),
             Stage("turn", self._is_ready, self._wait_for_turn),
+            Stage("back", lambda turn: turn.back is not None, self._going_back.go),
             Stage("apply", lambda turn: turn.decision.action == "apply", self._apply),
             Stage("sites", always, self._publishing.look),
             Stage("rest", always, self._rest),
@@ -347,7 +352,8 @@ class Rounds:
         """What was seen goes into the history; what did not change costs nothing there."""
         await remember(turn, self._record, self._hosts)
 
-    def _desired_at(self, commit: str, host: str) -> Desired | None:
+    def desired_at(self, commit: str, host: str) -> Desired | None:
+        """What a commit wanted of a host; None if that is no longer known. Blocks."""
         spec = self._spec_at(commit, host)
         return None if spec is None else desire(spec, self._kinds)
 

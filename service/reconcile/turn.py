@@ -32,7 +32,8 @@ class Stop:
 class Turn:
     """What is wanted, what is known from the rounds before, and `status`, what will be shown of the host. The stage
     that looks sets `observed`. The one that checks whether the host is free sets `held`, the one that plans `looked`
-    and `plan`. The one that decides sets `request` (the waiting one) and `decision`. Reading one of them earlier is an
+    and `plan`. The one that decides sets `request` (the waiting one) and `decision`,
+    or `back`, a request to go back to an earlier state. Reading one of them earlier is an
     error in the order. `soon_s` is when a site is due, or an apply may begin again. `glance` is what
     was seen by a round that might have been quiet and was not.
     """
@@ -49,6 +50,7 @@ class Turn:
     request: Request | None = field(init=False)
     decision: Decision = field(init=False)
     soon_s: float | None = None
+    back: Request | None = None
     glance: HostObserved | None = None
 
     def __post_init__(self) -> None:

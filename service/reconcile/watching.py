@@ -305,6 +305,15 @@ class Watcher:
         entry = tree.files.get(self.wanted.hosts[host].file) if host in self.wanted.hosts else None
         return entry.data.decode() if entry else None
 
+    def file_at(self, commit: str, host: str) -> str | None:
+        """The text of a host's spec file in an older commit, whatever its name was; None where it cannot be read."""
+        spec = self.spec_at(commit, host)
+        try:
+            entry = self._revisions.read_tree(commit, self._blobs).files.get(spec.file) if spec is not None else None
+        except SourceError:
+            return None
+        return entry.data.decode() if entry else None
+
     def spec_at(self, commit: str, host: str) -> HostSpec | None:
         """What an older commit said of a host; None where it cannot be read."""
         fleet = self._fleet_at(commit)

@@ -60,6 +60,8 @@ SCOPE_OF = {
     ("GET", "/api/v1/audit"): "read",
     ("GET", "/api/v1/receivers"): "read",
     ("GET", "/api/v1/deliveries"): "read",
+    ("POST", "/api/v1/hosts/{host}/rollback"): "approve",
+    ("GET", "/api/v1/hosts/{host}/rollback/patch"): "read",
     ("GET", "/api/v1/windows"): "read",
     ("GET", "/api/v1/suspensions"): "read",
     ("POST", "/api/v1/suspensions"): "apply",
@@ -93,6 +95,10 @@ def address(world: World, path: str) -> str:
 def body_for(world: World, path: str) -> dict[str, object] | None:
     if path == "/api/v1/applies":
         return {"host": "pve1", "plan_id": world.plan_id()}
+    if path.endswith("/rollback"):
+        if waiting := world.history.queries.waiting_apply("pve1"):
+            world.history.store.finish_apply(waiting.id, "Refused", at=NOW)
+        return {"to": "c" * 10, "reason": "it was better"}
     if path == "/api/v1/suspensions":
         return {"host": "pve1", "reason": "the switch is replaced"}
     if path == "/api/v1/drills":
@@ -129,7 +135,13 @@ async def test_a_token_opens_what_its_scope_says_and_nothing_else(world: World, 
     token = world.token(scope) if scope else ""  # type: ignore[arg-type]
     for (method, path), needed in SCOPE_OF.items():
         body = body_for(world, path) if method == "POST" else None
-        query = "?from=outside&to=host&proto=tcp" if path.endswith("/trace") else ""
+        query = (
+            "?from=outside&to=host&proto=tcp"
+            if path.endswith("/trace")
+            else "?to=ccccccc"
+            if path.endswith("/rollback/patch")
+            else ""
+        )
         answer = await world.ask(method, address(world, path) + query, token=token, json=body)
         if scope is None:
             assert answer.status_code == 401, (method, path)

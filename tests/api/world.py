@@ -136,6 +136,20 @@ class Desk:
         self._fail()
         return self.history.store.suspend(scope, target, reason, by=by, at=self.clock.now(), until=until)
 
+    async def rollback(self, host: str, to: str, reason: str, by: str) -> str:
+        self._fail()
+        self.asked.append(("rollback", host, to, reason, by))
+        return self.history.store.open_apply(
+            host, plan_id="", commit=COMMIT, plan_digest="", desired_digest="sha256:e", trigger="rollback",
+            requested_by=by, at=self.clock.now(),
+        )  # fmt: skip
+
+    async def revert(self, host: str, to: str) -> Mapping[str, Json]:
+        self._fail()
+        if host != "pve1":
+            raise NoHost(host)
+        return {"host": host, "commit": COMMIT, "file": "hosts/pve1.yaml", "patch": f"--- a/hosts/pve1.yaml {to}\n"}
+
     async def resume(self, number: int, by: str) -> Suspension | None:
         self._fail()
         return self.history.store.end_suspension(number, by=by, at=self.clock.now())

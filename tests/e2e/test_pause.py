@@ -1,5 +1,5 @@
-"""What keeps applies from beginning, on a real host: suspension, window, stop file. The drift is shown meanwhile, and
-healed after."""
+"""What keeps applies from beginning, on a real host: suspension, window, stop file, and going back. The drift is
+shown meanwhile, and healed after."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.request import Request, urlopen
@@ -111,3 +111,27 @@ def metrics(story: Story) -> str:
     with urlopen(asked, timeout=30) as answer:
         text: str = answer.read().decode()
     return text
+
+
+def test_a_host_goes_back_and_is_held_until_git_moves(story: Story) -> None:
+    before = story.apply(story.spec(), "as it was")
+    story.apply(story.spec(cache_size=777), "not so good")
+    assert b"cache-size=777" in story.host.read(CONF)
+    name = story.host.name
+    patch = story.field.run("rollback", name, "--to", before[:12], "--patch").stdout.decode()
+    assert "-  cache_size: 777\n+  cache_size: 256\n" in patch
+    done = story.field.run("rollback", name, "--to", before[:12], "--reason", "names were slow")
+    assert f"{name}: Succeeded" in done.stderr.decode()
+    assert b"cache-size=256" in story.host.read(CONF)
+    assert story.applies()[0]["trigger"] == "rollback"
+    story.wait_status(sync="OutOfSync", reason="PendingChange", phase="Pending")
+    applies = len(story.applies())
+    spoiled(story)
+    story.wait_rounds(3)
+    assert not forwards(story)
+    assert len(story.applies()) == applies
+    commit = story.push(story.spec(cache_size=512), "better")
+    story.wait_synced(commit)
+    assert forwards(story)
+    assert b"cache-size=512" in story.host.read(CONF)
+    assert story.status()["suspension"] is None

@@ -48,6 +48,14 @@ def test_a_new_one_of_the_same_hosts_takes_the_place_of_the_old_one(history: His
     assert history.queries.suspended(now) == (second, other)
 
 
+def test_a_hold_and_a_suspension_of_one_host_stand_beside_each_other(history: History, now: datetime) -> None:
+    hold = history.store.suspend("host", "pve1", WHY, by="ann", at=now, until=None, held_digest="sha256:a")
+    other = history.store.suspend("host", "pve1", WHY, by="bob", at=now, until=None)
+    assert history.queries.suspended(now) == (hold, other)
+    again = history.store.suspend("host", "pve1", WHY, by="ann", at=now, until=None, held_digest="sha256:b")
+    assert history.queries.suspended(now) == (other, again)
+
+
 def test_the_list_is_the_newest_first_and_by_its_filters(history: History, now: datetime) -> None:
     for host in ("pve1", "pve2", "pve3"):
         history.store.suspend("host", host, WHY, by="ann", at=now, until=None)

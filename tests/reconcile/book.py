@@ -89,6 +89,9 @@ class Book:
         self.suspensions[self.suspensions.index(found)] = ended
         return ended
 
+    def commits(self, prefix: str) -> tuple[str, ...]:
+        return tuple(one.commit for one in self.revisions if one.commit.startswith(prefix))[:2]
+
     def suspended(self, now: datetime) -> tuple[Suspension, ...]:
         return tuple(one for one in self.suspensions if one.is_in_force(now))
 

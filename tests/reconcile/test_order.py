@@ -129,13 +129,19 @@ def waits() -> tuple[Told, Standing]:
     return Told(answers={"host": HostStatus("pve1", sync_mode="observe"), "seen_sites": 0}), Standing(unsettled=False)
 
 
+def goes_back() -> tuple[Told, Standing]:
+    """A person wants an earlier state, of which nothing is known any more."""
+    back = Apply("01BACK", "pve1", "", COMMIT, "", "", "rollback", "ann", "Pending", requested_at=START)
+    return Told(answers={"waiting_apply": back}), Standing(unsettled=False)
+
+
 ROUNDS: dict[str, Callable[[], tuple[Told, Standing]]] = {
     "released and open": released_and_open, "drilled": drilled, "drilled while armed": drilled_while_armed,
-    "open while armed": open_while_armed, "waits": waits,
+    "open while armed": open_while_armed, "waits": waits, "goes back": goes_back,
 }  # fmt: skip
 STAGES = (
-    "release", "observe", "settle", "hold", "drill", "plan", "remember", "guests", "decide", "turn", "apply", "sites",
-    "rest",
+    "release", "observe", "settle", "hold", "drill", "plan", "remember", "guests", "decide", "turn", "back", "apply",
+    "sites", "rest",
 )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ class Play(PlaysSites, PlaysPauses, SeesViews):
             for name in (
                 "commit", "wait", "approve", "apply", "release", "retry", "drill", "look", "host", "fault", "boot",
                 "restart", "mark", "shared", "rename", "forget", "rewrite", "rewind", "accept", "guest", "internet",
-                "hints", "suspend", "resume", "stop", "see",
+                "hints", "suspend", "resume", "stop", "rollback", "see",
             )
         }  # fmt: skip
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+from service.model.listings import ApplyListing
 from service.model.suspensions import Scope
 from service.stop_file import NAME
 from tests.scenarios.script import Line
@@ -32,6 +33,14 @@ class PlaysPauses:
         """Every suspension ends."""
         for one in self.stage.queries.suspended(self.stage.clock.now()):
             await self.stage.control.resume(one.id, "ann")
+
+    async def _rollback(self, line: Line) -> None:
+        """`rollback first`, `rollback COMMIT`: back to the first apply of the host, or to what a commit wanted."""
+        to = line.rest.partition(" ")[0]
+        if to == "first":
+            to = self.stage.queries.applies(ApplyListing(host=self.stage.at, limit=200)).items[-1].id
+        host, why = self.stage.at, "the switch is replaced"
+        await self._asked(line, lambda: self.stage.control.rollback(host, to, why, "ann"))
 
     async def _stop(self, line: Line) -> None:
         """`stop TEXT` lays the file down, `stop none` removes it."""

@@ -42,7 +42,7 @@ class ApplyWrites(Writing):
         transaction's id on the host. WaitsAlready where a person's other request of the host waits: of any number at
         once, in whichever processes, one is taken."""
         with self._database.write() as connection:
-            if trigger == "request":
+            if trigger in ("request", "rollback"):
                 _refuse_second(connection, host)
             apply_id = self._ulids.new(at)
             connection.execute(
@@ -64,6 +64,12 @@ class ApplyWrites(Writing):
             asked = ApplyRequested(host=host, apply=apply_id, plan=plan_id, by=clean(requested_by))
             tell(connection, asked, at=at)
         return apply_id
+
+    def set_apply_plan(self, apply_id: str, plan_id: str, plan_digest: str) -> None:
+        """The plan of an apply that was requested before its plan could be made."""
+        with self._database.write() as connection:
+            is_open = (applies.c.id == apply_id, applies.c.phase.not_in(FINISHED))
+            connection.execute(update(applies).where(*is_open).values(plan_id=plan_id, plan_digest=plan_digest))
 
     def start_apply(self, apply_id: str, *, generation: int, planned: Sequence[tuple[str, str]], at: datetime) -> None:
         """The apply begins. `planned` are its steps in order, (fact, why)."""

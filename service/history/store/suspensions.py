@@ -38,7 +38,8 @@ class SuspensionWrites(Writing):
             "held_digest": held_digest,
         }  # fmt: skip
         with self._database.write() as connection:
-            is_same = (suspensions.c.scope == scope, suspensions.c.target == target, IN_FORCE)
+            is_alike = (suspensions.c.held_digest != "") == bool(held_digest)
+            is_same = (suspensions.c.scope == scope, suspensions.c.target == target, is_alike, IN_FORCE)
             connection.execute(update(suspensions).where(*is_same).values(ended_at=at, ended_by=clean(by)))
             (number,) = connection.execute(insert(suspensions).values(values)).inserted_primary_key or (0,)
             made = suspension_of(connection.execute(_of(number)).mappings().one())

@@ -1,0 +1,63 @@
+"""Going back: a host is brought to an earlier state, and held there."""
+
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+from pydantic import StringConstraints
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api import schemas
+from service.api.applies import read_apply
+from service.api.known import status_of
+from service.api.once import Key, once
+from service.api.parts import Parts
+from service.api.schemas import Asked
+from service.api.values import Approver, HostPath, Reader, Reason
+
+PREFIX = "/api/v1"
+To = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{7,64}|[0-9A-HJKMNP-TV-Z]{26})$")]
+
+
+class RollbackAsked(Asked):
+    """To which state, and why: the id of an apply that was confirmed, or the beginning of a commit's name."""
+
+    to: To
+    reason: Reason
+
+
+def add_routes(app: FastAPI, parts: Parts) -> None:
+    """`/hosts/{host}/rollback`."""
+
+    @app.post(
+        f"{PREFIX}/hosts/{{host}}/rollback",
+        operation_id="rollback_host",
+        summary="Bring a host to an earlier state, and hold it there until Git wants something else of it",
+        description="The apply has the refusals, the steps and the switch of any other. The host is suspended with the "
+        "reason. Windows do not count; other suspensions and the stop file do: 409 `held`.",
+        tags=["hosts", "applies"],
+        status_code=202,
+        response_model=schemas.Apply,
+    )
+    async def rollback_host(
+        who: Approver, request: Request, host: HostPath, asked: RollbackAsked, key: Key = None
+    ) -> Response:
+        await status_of(parts, who, host)
+
+        async def work() -> tuple[str, schemas.Apply]:
+            apply_id = await parts.control.rollback(host, asked.to, asked.reason, who.name)
+            return f"{PREFIX}/applies/{apply_id}", await read_apply(parts, who, apply_id)
+
+        return await once(parts, who, key, request, work)
+
+    @app.get(
+        f"{PREFIX}/hosts/{{host}}/rollback/patch",
+        operation_id="get_rollback_patch",
+        summary="The patch that gives the host's file the text that it had then. Writes nothing",
+        tags=["hosts"],
+    )
+    async def get_rollback_patch(
+        who: Reader, host: HostPath, to: Annotated[To, Query(description="An apply's id, or a commit")]
+    ) -> schemas.Patch:
+        await status_of(parts, who, host)
+        return schemas.Patch.model_validate(await parts.control.revert(host, to))
