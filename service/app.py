@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -39,6 +39,8 @@ from service.internet.resolver import parse_servers
 from service.internet.sight import Sight
 from service.kinds import KINDS
 from service.logs import fields, log_event, log_to
+from service.notices.telling import Telling
+from service.notices.webhook import Webhook
 from service.observe.collect import Collector
 from service.observe.hints import KINDS as HINT_KINDS
 from service.observe.listening import Listening
@@ -210,8 +212,23 @@ def build(
     )  # fmt: skip
     history.tell_to(parts.awaited.told)
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
-    lifespan = _lifespan(loop, retention, world, listening, lambda: status_of(watcher))
+    beside = (retention, None if shared else telling_of(settings, history, clock, metrics))
+    lifespan = _lifespan(loop, world, listening, lambda: status_of(watcher), beside)
     return Service(loop, rounds, control, watcher, queue, parts, lifespan, hosts, world, listening)
+
+
+def telling_of(
+    settings: Settings, history: History, clock: Clock, metrics: Metrics, leads: Callable[[], bool] = lambda: True
+) -> Telling | None:  # fmt: skip
+    """What informs people, where the operator wants it. InputError for an address or a secret that cannot be used."""
+    secret = settings.notice_secret
+    if secret is None:
+        return None
+    hook = Webhook(settings.notice_url, secret)
+    return Telling(
+        "webhook", history.queries, history.store, hook.send, clock, controller=settings.controller,
+        hold_s=settings.notice_hold_s, leads=leads, counted=metrics.noticed,
+    )  # fmt: skip
 
 
 def status_of(watcher: Watcher) -> str:
@@ -223,7 +240,8 @@ def status_of(watcher: Watcher) -> str:
 
 
 def _lifespan(
-    loop: Loop, retention: Retention, world: Outside, listening: Listening, status: Callable[[], str]
+    loop: Loop, world: Outside, listening: Listening, status: Callable[[], str],
+    runs_beside: Sequence[Retention | Telling | None],
 ) -> Lifespan:  # fmt: skip
     """What runs while the API does."""
 
@@ -233,15 +251,16 @@ def _lifespan(
         with contextlib.suppress(StoreError):  # the loop tries it again, and says so
             await loop.remember()
         running = asyncio.create_task(loop.run())
-        forgetting = asyncio.create_task(retention.run())
+        beside = [asyncio.create_task(one.run()) for one in runs_beside if one is not None]
         try:
             async with supervised(Supervisor.of_environment(SystemClock()), lambda: loop.stuck, status):
                 yield
         finally:
-            forgetting.cancel()
+            for task in beside:
+                task.cancel()
             await loop.finish(STOP_S)
             running.cancel()
-            for task in (forgetting, running):
+            for task in (*beside, running):
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
             await listening.close()

@@ -18,7 +18,7 @@ from service.api.create import create_probes
 from service.api.parts import Parts
 from service.api.server import answer_beside, serve
 from service.api.values import share_the_processor
-from service.app import GRACE_S, STOP_S, Outside, Service, Shared, build, status_of
+from service.app import GRACE_S, STOP_S, Outside, Service, Shared, build, status_of, telling_of
 from service.clock import SystemClock
 from service.errors import InputError, PasserelleError, StoreError
 from service.history import Ear, History, Place, Store, listen, open_history
@@ -167,9 +167,13 @@ class Worker(Process):
         working = asyncio.ensure_future(self.service.loop.run())
         try:
             loop_of = self.service.loop
+            telling = telling_of(
+                self.settings, self.history, self.clock, self.service.parts.metrics, self.place.begin_lead
+            )
+            tells = [telling.run()] if telling is not None else []
             async with running(
                 self.member.run(), self._receive(), self.jobs.take_over(), retention.run(),
-                heard(self.ear, loop_of.look_now), self._stopping.wait(), *self._probes(),
+                heard(self.ear, loop_of.look_now), self._stopping.wait(), *self._probes(), *tells,
             ) as tasks, supervised(
                 Supervisor.of_environment(self.clock), lambda: loop_of.stuck, lambda: status_of(self.service.watcher)
             ):  # fmt: skip

@@ -90,6 +90,14 @@ class Settings(BaseModel):
         default="passerelle", pattern=r"[a-z0-9][a-z0-9.-]{0,62}", description="this controller's name on the hosts"
     )
 
+    notice_url: str = Field(default="", repr=False, description="https://…: who is informed of what happens")
+    notice_secret_file: Path | None = Field(
+        default=None, description="file with the secret that notices are signed with: whsec_ and base64"
+    )
+    notice_hold_s: float = Field(
+        default=30, ge=0, le=3600, description="seconds that a state has to last before anybody is informed of it"
+    )
+
     max_sync: str = Field(default="auto", description="the highest sync that a commit may ask for, also by host")
     raises: str = Field(default="commit", description="commit | approve: who may raise sync to auto, and override")
     max_open: str = Field(default="any", description="what a commit may open without an approval, as in tcp/443")
@@ -146,6 +154,20 @@ class Settings(BaseModel):
         if not token.isascii() or not token or not token.isprintable() or " " in token:
             raise InputError(f"{self.git_token_file} holds no token", hint="write the token alone, in one line")
         return Secret(token.encode())
+
+    @property
+    def notice_secret(self) -> Secret | None:
+        """What notices are signed with; None where nobody is informed. InputError when its file cannot be used."""
+        if not self.notice_url:
+            return None
+        if self.notice_secret_file is None:
+            raise InputError(
+                "PASSERELLE_NOTICE_URL is set, and there is no secret",
+                hint="name its file in PASSERELLE_NOTICE_SECRET_FILE",
+            )
+        return Secret(
+            read_private(self.notice_secret_file, "the secret of the notices", hint="it holds the secret alone")
+        )
 
     def check_files(self) -> None:
         """InputError where others can read a secret that Git gets by its file's name, or write what decides whom we

@@ -44,6 +44,8 @@ RUNNERS = {
     "$ passerelle doctor pve1 --repo my-repository": (LAB, "test_doctor_looks_at_the_host"),
     "$ passerelle --version": ("tests/cli/test_commands.py", '"--version"'),
     "$ passerelle db copy": ("tests/history/test_copying.py", "test_the_pages_commands_copy_and_look"),
+    "$ passerelle notices test": ("tests/notices/test_webhook.py", "test_a_notice_is_sent_as_a_test"),
+    "$ passerelle notices show": ("tests/notices/test_webhook.py", '"notices", "show"'),
     "$ passerelle backup": ("tests/cli/test_backup.py", "test_a_service_in_use_goes_on_elsewhere"),
     "$ passerelle restore": ("tests/cli/test_backup.py", '"restore"'),
     "$ passerelle db stats": ("tests/cli/test_db_stats.py", "test_each_table_is_shown_with_its_size"),

@@ -29,6 +29,7 @@ from service.model.sources import SourceStanding
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SSH_REASONS = ("unreachable", "throttled", "timeout", "auth", "host-key", "garbled", "too-much", "other")
 HINT_KINDS = ("network", "rules", "files", "units")
+NOTICE_RESULTS = ("sent", "failed", "dropped")
 TASKS = ("round", "source", "drill", "record")
 RESULTS = {
     "Succeeded": "ok", "Failed": "failed", "RolledBack": "rolled_back", "RollbackFailed": "rollback_failed",
@@ -75,6 +76,9 @@ class Metrics:
         self._coalesced = Counter(
             "passerelle_hints_coalesced", "Those that caused no look: one was due already", registry=registry
         )
+        self._notices = Counter(
+            "passerelle_notices", "Notices to people, by what became of each attempt", ["result"], registry=registry
+        )
         self._pools: dict[str, tuple[PoolFill, ...]] = {}
         self._applies: dict[tuple[str, str], int] = {}
         self._counting = threading.Lock()
@@ -82,6 +86,8 @@ class Metrics:
         self._last: tuple[Numbers, list[HostStatus], frozenset[str], bytes] | None = None
         for task in TASKS:
             self._troubles.labels(task)
+        for result in NOTICE_RESULTS:
+            self._notices.labels(result)
         for kind in HINT_KINDS:
             self._hints.labels(kind)
         for reason in SSH_REASONS:
@@ -143,6 +149,10 @@ class Metrics:
     def hinted(self, kind: str) -> None:
         """A host reported that something of a kind changed. `kind` is one of HINT_KINDS."""
         self._hints.labels(kind).inc()
+
+    def noticed(self, result: str) -> None:
+        """A notice was sent, failed or was dropped. `result` is one of NOTICE_RESULTS."""
+        self._notices.labels(result).inc()
 
     def coalesced(self) -> None:
         """A hint caused no look."""

@@ -6,7 +6,7 @@ Every method blocks; async callers use a thread. Lists are pages, of what `servi
     apply(id) unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) rewrite(before, commit)
     leases(…) lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host)
     base(host) tokens() receivers() receiver_secret(name) deliveries(…) counts() waiting_apply(host) waiting_drill(host)
-    release_asked(host) sighting(host) sites(…) suspended(now) suspensions(…) acts(…) acts_after(id)
+    release_asked(host) sighting(host) sites(…) suspended(now) suspensions(…) acts(…) acts_after(id) notices(channel)
     rollouts(…) rollout(id) newest_rollout() rollout_hosts(…)
 """
 
@@ -21,6 +21,7 @@ from service.history.audit_queries import AuditQueries
 from service.history.columns import from_microseconds, microseconds
 from service.history.database import Database
 from service.history.lease_queries import LeaseQueries
+from service.history.notice_queries import NoticeQueries
 from service.history.reading import columns_of, in_force, of_host, ordered, rows_of_hosts, seen_by
 from service.history.receiver_queries import ReceiverQueries
 from service.history.rollout_queries import RolloutQueries
@@ -96,7 +97,7 @@ class Counts:
 
 class Queries(
     LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, ReceiverQueries, SuspensionQueries, RolloutQueries,
-    AuditQueries,
+    AuditQueries, NoticeQueries,
 ):  # fmt: skip
     """Everything that can be read: each call one consistent view, frozen values out."""
 

@@ -20,6 +20,7 @@ from service.history.access_tables import (
 )
 from service.history.columns import Compressed, JsonText, UtcTime, WideNumber
 from service.history.lease_tables import LeaseIntervalRow, LeaseLookRow, LeaseRow
+from service.history.notice_tables import NoticeRow
 from service.history.pause_tables import SuspensionRow
 from service.history.rollout_tables import RolloutHostRow, RolloutRow
 from service.history.words import NEVER_AGAIN, part_index
@@ -344,6 +345,7 @@ sightings = _table(SightingRow)
 sites = _table(SiteRow)
 latches = _table(LatchRow)
 suspensions = _table(SuspensionRow)
+notices = _table(NoticeRow)
 events = _table(EventRow)
 tallies = _table(TallyRow)
 rollouts = _table(RolloutRow)

@@ -19,6 +19,7 @@ receivers.py add_receiver  remove_receiver  rotate_receiver  suspend_receiver  r
 suspensions.py suspend  end_suspension  end_due_suspensions
 rollouts.py  open_rollout  begin_in_rollout  move_rollout  halt_rollout  resume_rollout  abort_rollout
 audit.py      record_act  trim_acts
+notices.py   keep_notices
 retention.py forget  kept
 writing.py   add_event
 """
@@ -31,6 +32,7 @@ from service.history.store.drills import DrillWrites
 from service.history.store.fleet import FleetWrites
 from service.history.store.hosts import HostWrites
 from service.history.store.leases import LeaseWrites
+from service.history.store.notices import NoticeWrites
 from service.history.store.receivers import ReceiverWrites
 from service.history.store.retention import RetentionWrites
 from service.history.store.rollouts import RolloutWrites
@@ -42,7 +44,7 @@ from service.history.store.suspensions import SuspensionWrites
 class Store(
     HostWrites, FleetWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, SightingWrites, SiteWrites,
     AccessWrites, ReceiverWrites,
-    RetentionWrites, AgreementWrites, SuspensionWrites, RolloutWrites,
+    RetentionWrites, AgreementWrites, SuspensionWrites, RolloutWrites, NoticeWrites,
 ):  # fmt: skip
     """Everything that can be written, from all of the files here."""
 

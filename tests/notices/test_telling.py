@@ -1,0 +1,160 @@
+"""Notices of a real history to a real receiver: each is taken, in order, whatever happens in between."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from service.history import History
+from service.model.events import DrillFailed, SourceTrouble, SourceWell
+from service.model.notices import NoticeStanding
+from service.model.secret import Secret
+from service.notices.telling import EVERY_S, RETRY_FIRST_S, RETRY_MOST_S, Telling
+from service.notices.webhook import Webhook
+from tests.notices.receiver import SECRET, Receiver, receiver
+from tests.reconcile.clocks import START, StoppedClock
+
+HOLD_S = 30.0
+
+
+class Room:
+    """One channel over a history; `counted` are its results."""
+
+    def __init__(self, history: History, server: Receiver, clock: StoppedClock) -> None:
+        self.history, self.server, self.clock = history, server, clock
+        self.counted: list[str] = []
+        self.hook = Webhook(server.url, Secret(SECRET.encode()), timeout_s=10)
+
+    def telling(self, leads: Callable[[], bool] = lambda: True) -> Telling:
+        return Telling(
+            "webhook", self.history.queries, self.history.store, self.hook.send, self.clock, controller="c1",
+            hold_s=HOLD_S, leads=leads, counted=self.counted.append,
+        )  # fmt: skip
+
+    def failed_drill(self, number: int) -> int:
+        """A fault is recorded: the number of its event."""
+        self.history.store.add_event(DrillFailed(host="pve1", drill=f"d{number}", error="x"), at=self.clock.now())
+        return self.history.queries.newest_event_id()
+
+    @property
+    def ids(self) -> list[str]:
+        return [name for name, _ in self.server.got]
+
+    @property
+    def standing(self) -> NoticeStanding:
+        return self.history.queries.notices("webhook") or NoticeStanding()
+
+
+async def test_what_happened_before_the_first_start_is_not_reported(history: History) -> None:
+    with receiver(START) as server:
+        room = Room(history, server, StoppedClock())
+        room.failed_drill(1)
+        telling = room.telling()
+        assert await telling.once() == EVERY_S
+        event = room.failed_drill(2)
+        assert await telling.once() == 0
+        assert await telling.once() == EVERY_S
+        ((name, body),) = server.got
+        assert name == f"c1_{event}"
+        assert body == {
+            "type": "drill.failed", "timestamp": START.isoformat(),
+            "data": {"event": event, "host": "pve1", "text": "pve1: the drill failed: x"},
+        }  # fmt: skip
+        assert server.asked == ["/hook?of=passerelle"]
+        assert room.counted == ["sent"]
+
+
+async def test_a_failure_is_tried_again_less_and_less_often_and_nothing_is_lost(history: History) -> None:
+    with receiver(START) as server:
+        room = Room(history, server, StoppedClock())
+        telling = room.telling()
+        await telling.once()
+        first, second = room.failed_drill(1), room.failed_drill(2)
+        server.answers = [500, 302, 404, 429, 503, 500, 500, 500]
+        waits = [await telling.once() for _ in range(8)]
+        assert waits == [min(RETRY_MOST_S, RETRY_FIRST_S * 2**number) for number in range(8)]
+        assert room.standing.error == "127.0.0.1 answers with status 500"
+        assert [await telling.once() for _ in range(2)] == [0, 0]
+        assert room.ids == [f"c1_{first}", f"c1_{second}"]
+        assert (room.standing.sent, room.standing.failed, room.standing.error) == (2, 8, "")
+        assert set(server.asked) == {"/hook?of=passerelle"}, "the redirect was not followed"
+
+
+async def test_a_new_process_goes_on_where_the_last_one_was(history: History) -> None:
+    with receiver(START) as server:
+        room = Room(history, server, StoppedClock())
+        await room.telling().once()
+        events = [room.failed_drill(number) for number in range(3)]
+        await room.telling().once()
+        server.answers = [500]
+        await room.telling().once()
+        for _ in range(3):
+            await room.telling().once()
+        assert room.ids == [f"c1_{event}" for event in events]
+
+
+async def test_one_that_was_sent_before_the_process_died_is_sent_again_with_the_same_id(history: History) -> None:
+    with receiver(START) as server:
+        room = Room(history, server, StoppedClock())
+        await room.telling().once()
+        before = room.standing
+        event = room.failed_drill(1)
+        await room.telling().once()
+        history.store.keep_notices("webhook", before)
+        await room.telling().once()
+        assert room.ids == [f"c1_{event}"] * 2
+
+
+async def test_only_the_process_that_leads_informs_people(history: History) -> None:
+    with receiver(START) as server:
+        room = Room(history, server, StoppedClock())
+        await room.telling().once()
+        room.failed_drill(1)
+        leads = [False, True, True]
+        telling = room.telling(lambda: leads.pop(0))
+        assert await telling.once() == EVERY_S
+        assert server.got == []
+        await telling.once()
+        assert len(server.got) == 1
+
+
+async def test_a_state_is_reported_once_it_has_lasted(history: History) -> None:
+    with receiver() as server:
+        room = Room(history, server, clock := StoppedClock())
+        server.at = clock.now()
+        telling = room.telling()
+        await telling.once()
+        history.store.add_event(SourceTrouble(why="the branch is gone"), at=clock.now())
+        await telling.once()
+        assert server.got == []
+        clock.move(HOLD_S)
+        server.at = clock.now()
+        await telling.once()
+        history.store.add_event(SourceWell(), at=clock.now())
+        clock.move(HOLD_S)
+        server.at = clock.now()
+        await room.telling().once()
+        assert [(body["data"]["was"], body["data"]["now"]) for _, body in server.got] == [
+            ("well", "not-followed"), ("not-followed", "well"),
+        ]  # fmt: skip
+        assert room.standing.words == {}
+
+
+async def test_nothing_that_goes_wrong_ends_it(history: History, caplog: pytest.LogCaptureFixture) -> None:
+    with receiver(START) as server:
+        room = Room(history, server, clock := StoppedClock())
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        await room.telling().once()
+        room.failed_drill(1)
+        telling = Telling(
+            "webhook", history.queries, history.store, broken, clock, controller="c1", hold_s=HOLD_S
+        )  # fmt: skip
+        running = asyncio.create_task(telling.run())
+        await clock.napped.wait()
+        assert not running.done()
+        assert "informing people failed" in caplog.text
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
