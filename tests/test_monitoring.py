@@ -17,7 +17,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from service.api.metrics import RESULTS, Metrics
+from service.api.metrics import NOTICE_RESULTS, RESULTS, Metrics
 from service.history import open_history
 from service.lab.waiting import grown_s, wait_for
 from service.model.axes import Health, Phase, Reachability, SyncState
@@ -48,6 +48,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "reachability": get_args(Reachability),
     "phase": get_args(Phase),
     "result": tuple(RESULTS.values()),
+    "passerelle_notices_total": NOTICE_RESULTS,
     "passerelle_source_state": get_args(SourceState),
     "passerelle_pool_addresses": ("leased", "reserved", "free"),
 }
@@ -86,7 +87,7 @@ def test_every_number_that_is_named_is_one_of_the_service(tmp_path: Path) -> Non
             assert family in real, f"{name} in {expression}"
             for label, operator, value in matchers:
                 assert label in labels[family], f"{label} in {expression}"
-                allowed = WORDS.get(label) or WORDS.get(name)
+                allowed = WORDS.get(name) or WORDS.get(label)
                 if value != "$host":
                     assert allowed is not None, expression
                     assert set(value.split("|") if "~" in operator else [value]) <= set(allowed), expression
