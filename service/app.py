@@ -30,6 +30,7 @@ from service.errors import (
     TooMuch,
     Unreachable,
 )  # fmt: skip
+from service.git.aside import Aside
 from service.git.commands import Credentials
 from service.git.mirror import Mirror
 from service.git.source import parse_source
@@ -47,7 +48,9 @@ from service.observe.listening import Listening
 from service.reconcile.control import Control
 from service.reconcile.hints import Hints
 from service.reconcile.loop import Loop
+from service.reconcile.planning import Planning
 from service.reconcile.ports import HostQueue, Internet, Record
+from service.reconcile.proposing import Proposals
 from service.reconcile.queue import Queue
 from service.reconcile.retention import Retention
 from service.reconcile.rolling import Openings, Rolling
@@ -144,28 +147,13 @@ def outside(settings: Settings) -> Outside:
     return Outside(clock, clock, connections, Collector(clock, workers), workers, close, Metrics(), sight)
 
 
-def mirror_of(settings: Settings) -> Mirror:
-    """The repository that is followed, with what it is fetched and trusted by."""
-    source = parse_source(settings.source, settings.branch)
-    credentials = Credentials(
-        https_token=settings.git_token, ca_file=settings.git_ca_file, ssh_key=settings.git_key,
-        known_hosts=settings.git_known_hosts,
-    )  # fmt: skip
-    trust = None
-    if settings.require_signed and settings.signers:
-        trust = Trust(settings.require_signed, settings.signers, settings.revoked_signers)
-    return Mirror(
-        settings.git_path, source, credentials=credentials, allow_loopback=settings.allow_loopback, trust=trust
-    )
-
-
 def build(
     settings: Settings, history: History, world: Outside | None = None, *, shared: Shared | None = None
 ) -> Service:
     """Everything wired, over the real world if no other is given."""
     host_file()  # read now: an upgrade may replace our files while this process runs, room by room
     settings.check_files()
-    mirror = mirror_of(settings)
+    mirror, aside = mirrors_of(settings)
     world = world or outside(settings)
     clock, metrics = world.clock, world.metrics
     stop = metrics.watched(partial(stop_reason, settings.state_dir))
@@ -206,6 +194,7 @@ def build(
     )  # fmt: skip
     parts = Parts(
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
+        proposals=Proposals(aside, watcher, rounds, KINDS, clock, Planning(world.work)),
         stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s, STALE_SWEEPS * settings.sweep_s * settings.hints),
         started_at=clock.now(), hints=listening.kinds, windows=watcher.windows,
         branch=parse_source(settings.source, settings.branch).branch, stop=stop, labels=watcher.labels_of,
@@ -229,6 +218,23 @@ def telling_of(
         "webhook", history.queries, history.store, hook.send, clock, controller=settings.controller,
         hold_s=settings.notice_hold_s, leads=leads, counted=metrics.noticed,
     )  # fmt: skip
+
+
+def mirrors_of(settings: Settings) -> tuple[Mirror, Aside]:
+    """Of the branch that is followed, with what it is trusted by, and of the branches that are only looked at."""
+    source = parse_source(settings.source, settings.branch)
+    credentials = Credentials(
+        https_token=settings.git_token, ca_file=settings.git_ca_file, ssh_key=settings.git_key,
+        known_hosts=settings.git_known_hosts,
+    )  # fmt: skip
+    trust = None
+    if settings.require_signed and settings.signers:
+        trust = Trust(settings.require_signed, settings.signers, settings.revoked_signers)
+    mirror = Mirror(
+        settings.git_path, source, credentials=credentials, allow_loopback=settings.allow_loopback, trust=trust
+    )
+    room = settings.git_path / "branches"
+    return mirror, Aside(room, source, credentials=credentials, allow_loopback=settings.allow_loopback)
 
 
 def status_of(watcher: Watcher) -> str:

@@ -73,6 +73,8 @@ RUNNERS = {
     "$ passerelle drift pve1 --patch": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle status": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle drift": (LAB, "test_the_commands_beside_the_service"),
+    "$ passerelle plan --branch": ("tests/cli/test_proposed.py", "test_the_pages_commands_show_a_branch"),
+    "$ passerelle plan pve1 --pull": ("tests/cli/test_proposed.py", "test_the_pages_commands_show_a_branch"),
     "$ passerelle plan pve1": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle apply pve1 --yes": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle leases --active": (LAB, "test_the_commands_beside_the_service"),

@@ -104,7 +104,16 @@ async def outputs(room: Room) -> list[tuple[str, bytes]]:
     token = room.store.create_token("reader", scopes=["admin"], by="test", at=at)
     limits = RequestLimits(requests_burst=10_000)
     app = create_app(
-        Parts(room.queries, room.store, room.control, room.answers, room.clock, room.metrics, limits=limits)
+        Parts(
+            room.queries,
+            room.store,
+            room.control,
+            room.answers,
+            room.clock,
+            room.metrics,
+            limits=limits,
+            proposals=room.proposals,
+        )
     )
     applies = room.queries.applies(ApplyListing(limit=50)).items
     plans = {apply.plan_id for apply in applies}

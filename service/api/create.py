@@ -17,6 +17,7 @@ from service.api import (
     hosts,
     leases,
     problem,
+    proposals,
     receivers,
     records,
     rollbacks,
@@ -81,7 +82,7 @@ def without_routes(parts: Parts, *, lifespan: Any = None) -> FastAPI:
 def add_routes(app: FastAPI, parts: Parts) -> None:
     """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
     app.router.route_class = recording(parts)
-    of_hosts = (hosts, fleet, traces, applies, drills, rollbacks, rollouts, suspensions, windows)
+    of_hosts = (hosts, fleet, traces, applies, proposals, drills, rollbacks, rollouts, suspensions, windows)
     for room in (*of_hosts, records, leases, sites, access, audit, health):
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)

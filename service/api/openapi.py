@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from service.api.create import create_app
-from service.api.parts import Answers, Control, Parts, Reads, Writes
+from service.api.parts import Answers, Control, Parts, Proposals, Reads, Writes
 from service.clock import SystemClock
 
 
@@ -14,7 +14,8 @@ def document() -> dict[str, Any]:
     """The description. Nothing is behind it: making it asks none of the parts."""
     nothing: Any = object()
     parts = Parts(
-        cast(Reads, nothing), cast(Writes, nothing), cast(Control, nothing), cast(Answers, nothing), SystemClock()
+        cast(Reads, nothing), cast(Writes, nothing), cast(Control, nothing), cast(Answers, nothing), SystemClock(),
+        proposals=cast(Proposals, nothing),
     )  # fmt: skip
     return create_app(parts).openapi()
 

@@ -6,7 +6,7 @@
 and do not wait for it. `answers` says what the service remembers of its hosts.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -37,6 +37,7 @@ from service.model.listings import (
     SiteListing,
     SuspensionListing,
 )
+from service.model.proposals import Proposal, Proposed
 from service.model.rollouts import Member, Rollout
 from service.model.runs import (
     Apply,
@@ -184,6 +185,14 @@ class Answers(Protocol):
     async def readiness(self) -> Mapping[str, str]:
         """Check → what is missing; empty when it is fine: `source` was fetched once, `loop` runs."""
         ...
+
+
+class Proposals(Protocol):
+    """What a revision that nobody follows would do: `service.reconcile.proposing.Proposals`, whose docstrings hold."""
+
+    async def propose(
+        self, proposal: Proposal, sees: Callable[[str], bool], hosts: Collection[str] = ()
+    ) -> Proposed: ...
 
 
 class Reads(Protocol):
@@ -334,6 +343,7 @@ class Parts:
     control: Control
     answers: Answers
     clock: Clock
+    proposals: Proposals = field(kw_only=True)
     metrics: Metrics = field(default_factory=Metrics)
     remembered: Remembered = field(default_factory=Remembered)
     awaited: Awaited = field(default_factory=Awaited)

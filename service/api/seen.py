@@ -1,6 +1,6 @@
 """What a token for some hosts sees of what concerns the whole fleet: nothing of other hosts or tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from service.model.access import Principal, Token
 from service.model.runs import Event, Revision
 from service.model.sources import SourceStanding
+from service.model.states import Json
 
 _FIRST = ", the first: "
 """What is between the number of errors of a commit and the first of them."""
@@ -17,8 +18,16 @@ def revision_seen(who: Principal, revision: Revision) -> Revision:
     """The revision with the findings in the files of the hosts that are seen."""
     if who.sees_all:
         return revision
-    kept = tuple(found for found in revision.findings if isinstance(found, dict) and _is_of_seen(who, found, revision))
-    return replace(revision, findings=kept, reason=_reason(revision.reason))
+    return replace(revision, findings=findings_seen(who, revision.findings), reason=_reason(revision.reason))
+
+
+def findings_seen(who: Principal, findings: Sequence[Json]) -> tuple[Json, ...]:
+    """The findings in the files of the hosts that are seen, without those that name others."""
+    if who.sees_all:
+        return tuple(findings)
+    others = {_host_of(str(one.get("file", ""))) for one in findings if isinstance(one, dict)}
+    others = {name for name in others if name and not who.sees(name)}
+    return tuple(found for found in findings if isinstance(found, dict) and _is_of_seen(who, found, others))
 
 
 def source_seen(who: Principal, standing: SourceStanding) -> SourceStanding:
@@ -36,14 +45,12 @@ def tokens_seen(who: Principal, tokens: Sequence[Token]) -> list[Token]:
     return [token for token in tokens if who.covers(token.hosts)]
 
 
-def _is_of_seen(who: Principal, found: Mapping[str, Any], revision: Revision) -> bool:
-    """Whether a finding is in a seen host's file and names no other host's."""
+def _is_of_seen(who: Principal, found: Mapping[str, Any], others: Collection[str]) -> bool:
+    """Whether a finding is in a seen host's file and names none of the others."""
     if not who.sees(_host_of(str(found.get("file", "")))):
         return False
-    others = {_host_of(str(one.get("file", ""))) for one in revision.findings if isinstance(one, dict)}
-    others = {name for name in others if name and not who.sees(name)}
     words = {word.strip(".,:;()'\"") for word in f"{found.get('what')} {found.get('right')}".split()}
-    return not words & others and not any(_host_of(word) and not who.sees(_host_of(word)) for word in words)
+    return words.isdisjoint(others) and not any(_host_of(word) and not who.sees(_host_of(word)) for word in words)
 
 
 def _host_of(file: str) -> str:

@@ -76,7 +76,9 @@ class Client:
     `PASSERELLE_TOKEN_FILE`. The standard library's client does: a richer one takes longer to load than the rest of a
     command takes."""
 
-    def __init__(self, url: str | None = None, token: Secret | None = None) -> None:
+    def __init__(self, url: str | None = None, token: Secret | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
+        """`timeout_s`: how long the service may be silent."""
+        self._timeout_s = timeout_s
         self.url = (url or os.environ.get("PASSERELLE_URL") or DEFAULT_URL).rstrip("/")
         token = token or token_from_environment() or token_from_file()
         if token is None:
@@ -164,8 +166,8 @@ class Client:
     def _connection(self) -> HTTPConnection:
         host = self._at.hostname or ""
         if self._context is None:
-            return HTTPConnection(host, self._at.port, timeout=TIMEOUT_S)
-        return HTTPSConnection(host, self._at.port, timeout=TIMEOUT_S, context=self._context)
+            return HTTPConnection(host, self._at.port, timeout=self._timeout_s)
+        return HTTPSConnection(host, self._at.port, timeout=self._timeout_s, context=self._context)
 
 
 def _parts(url: str) -> SplitResult:

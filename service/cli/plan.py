@@ -1,25 +1,33 @@
-"""`passerelle plan`: what would be done to a host, from the service or straight from a folder of specs."""
+"""`passerelle plan`: what would be done to a host, from the service or straight from a folder of specs.
+
+With a revision it shows what that would do, which nobody follows.
+"""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from service.cli.exit_codes import UNREACHABLE
-from service.cli.output import Format, complain, show_json, tell
+from service.cli.exit_codes import UNREACHABLE, USAGE
+from service.cli.output import complain, show_json, tell
 from service.cli.plan_text import show_plan
 
-Output = Annotated[Format, Parameter(name=["--output", "-o"])]
+PlanForm = Literal["table", "json", "markdown", "junit"]
+Output = Annotated[PlanForm, Parameter(name=["--output", "-o", "--format"])]
 CHANGES = 2
+REVISIONS = ("branch", "pull", "commit")
 
 
 def plan(
-    host: str,
-    /,
-    *,
+    *hosts: str,
     repo: Path | None = None,
     ssh_key: Path | None = None,
+    branch: str | None = None,
+    pull: int | None = None,
+    revision: str | None = None,
+    all_hosts: Annotated[bool, Parameter(name="--all", negative="")] = False,
     detailed_exitcode: Annotated[bool, Parameter(name="--detailed-exitcode", negative="")] = False,
     output: Output = "table",
 ) -> int:
@@ -29,19 +37,42 @@ def plan(
     the host over SSH, and needs no service. Exit codes: 0 fine, 1 error or refused, 4 the host is unreachable or was
     not compared with what Git wants now. With --detailed-exitcode: 0 compared without changes, 1 error, 2 changes.
 
+    With --branch, --pull or --revision the service fetches that revision and shows what it would do to the hosts, as
+    far as they were seen. The revision is never applied.
+
     Parameters
     ----------
-    host
-        The host.
+    hosts
+        The host. With a revision: one or more, or --all.
     repo
         A folder with fleet.yaml and hosts/.
     ssh_key
         The private key for the host. Default: the service's own key.
+    branch
+        A branch of the repository that the service follows.
+    pull
+        The number of a pull request or merge request.
+    revision
+        A commit, with all 40 characters of its id.
+    all_hosts
+        With a revision: all hosts that the token sees.
     detailed_exitcode
         Report changes in the exit code.
     output
-        table for people, json for programs.
+        table for people, json for programs. With a revision also markdown and junit.
     """
+    asked = [(kind, str(one)) for kind, one in zip(REVISIONS, (branch, pull, revision), strict=True) if one is not None]
+    if asked:
+        return plan_revision(asked, hosts, repo, all_hosts=all_hosts, detailed=detailed_exitcode, output=output)
+    if len(hosts) != 1 or all_hosts:
+        return wrong("name one host", "several hosts can be named with --branch, --pull or --revision")
+    if output not in ("table", "json"):
+        return wrong(f"the plan of a host has no form {output}", "write -o table or -o json")
+    return plan_host(hosts[0], repo, ssh_key, detailed=detailed_exitcode, as_json=output == "json")
+
+
+def plan_host(host: str, repo: Path | None, ssh_key: Path | None, *, detailed: bool, as_json: bool) -> int:
+    """What would be done to one host by what is in force, or by a folder."""
     from service.errors import HostError
 
     try:
@@ -49,14 +80,52 @@ def plan(
     except HostError as error:
         complain(error.what, error.hint)
         return UNREACHABLE
-    if output == "json":
+    if as_json:
         show_json(found)
     else:
         show_plan(found, sys.stdout)
     body = found["body"]
     if code or body["refusals"]:
         return code or 1
-    return CHANGES if detailed_exitcode and (body["steps"] or body["packages"] or body["guests"]) else 0
+    return CHANGES if detailed and (body["steps"] or body["packages"] or body["guests"]) else 0
+
+
+def plan_revision(
+    asked: Sequence[tuple[str, str]], hosts: Sequence[str], repo: Path | None, *, all_hosts: bool, detailed: bool,
+    output: PlanForm,
+) -> int:  # fmt: skip
+    """What a revision that nobody follows would do, in the form that was chosen."""
+    if len(asked) != 1 or repo is not None:
+        return wrong("--branch, --pull, --revision and --repo exclude each other", "give one of them")
+    if bool(hosts) is all_hosts:
+        return wrong("no hosts are named, or hosts and --all", "name the hosts, or write --all")
+    from service.cli import proposed
+
+    [(kind, name)] = asked
+    found = proposed.from_service(kind, name, hosts)
+    show_proposed(found, output)
+    return proposed.exit_code(found, detailed=detailed)
+
+
+def wrong(what: str, hint: str) -> int:
+    """Wrong usage, and its exit code."""
+    complain(what, hint)
+    return USAGE
+
+
+def show_proposed(found: dict[str, Any], output: PlanForm) -> None:
+    """What a revision would do, on stdout."""
+    if output == "json":
+        show_json(found)
+        return
+    from service.cli import proposed_forms
+    from service.cli.output import show_lines
+
+    if output == "table":
+        show_lines(proposed_forms.text_lines(found), sys.stdout)
+    else:
+        form = proposed_forms.markdown if output == "markdown" else proposed_forms.junit
+        print(form(found), end="")
 
 
 def from_service(host: str) -> tuple[dict[str, Any], int]:

@@ -163,8 +163,20 @@ class Git:
         ]
         return tuple(name for name in names if name)[:MOST_NAMED]
 
+    def refs(self, names: Sequence[str], addresses: tuple[str, ...] = ()) -> GitAnswer:
+        """Ask the source for these refs. They are checked names that begin with refs/."""
+        return self._run("ls-remote", "--quiet", "--", self.source.url, *names, addresses=addresses)
+
+    def fetch_aside(self, name: str, addresses: tuple[str, ...] = ()) -> GitAnswer:
+        """Fetch one checked ref or commit id to `INCOMING`, which names nothing where that fails."""
+        self._run("update-ref", "--no-deref", "-d", INCOMING)
+        return self._fetch(name, addresses)
+
     def fetch(self, addresses: tuple[str, ...] = ()) -> GitAnswer:
         """Fetch the branch, and nothing else, to `INCOMING`."""
+        return self._fetch(self.source.ref, addresses)
+
+    def _fetch(self, name: str, addresses: tuple[str, ...]) -> GitAnswer:
         return self._run(
             "fetch",
             "--quiet",
@@ -174,7 +186,7 @@ class Git:
             "--no-auto-maintenance",
             "--",
             self.source.url,
-            f"+{self.source.ref}:{INCOMING}",
+            f"+{name}:{INCOMING}",
             addresses=addresses,
         )
 

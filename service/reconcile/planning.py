@@ -26,10 +26,10 @@ class Planning:
         plan = await asyncio.to_thread(standing.still, looked)
         return plan if plan is not None else await self.anew(looked)
 
-    async def anew(self, looked: Looked) -> Plan:
-        """A new plan."""
+    async def anew(self, looked: Looked, *, cpu_s: float = PLAN_CPU_S) -> Plan:
+        """A new plan. It may take `cpu_s` seconds of CPU time."""
         desired, observed = looked.desired, looked.observed
-        effort = Effort(f"planning {desired.host}", observed.size, PLAN_CPU_S, "deep")
+        effort = Effort(f"planning {desired.host}", observed.size, cpu_s, "deep")
         return await self._work.run(
             effort, make_plan, desired, LastApplied.from_json(looked.base), observed,
             commit=looked.commit, permission=looked.permission,

@@ -110,6 +110,11 @@ class Watcher:
         """Why the newest that the source has is not in force; empty when it is."""
         return self._standing.message
 
+    @property
+    def already_read(self) -> tuple[Mapping[str, bytes], Mapping[str, ParsedFile]]:
+        """The newest tree that was read: contents by blob id, and what they say. Files of it are not read again."""
+        return self._blobs, self._parsed
+
     def _stand(self, state: SourceState, message: str = "") -> None:
         if (state, message) != (self._standing.state, self._standing.message):
             now = self._clock.now()

@@ -45,6 +45,7 @@ SCOPE_OF = {
     ("POST", "/api/v1/applies"): "apply",
     ("GET", "/api/v1/applies/{apply_id}"): "read",
     ("GET", "/api/v1/plans/{plan_id}"): "read",
+    ("POST", "/api/v1/plans"): "plan",
     ("GET", "/api/v1/drift"): "read",
     ("GET", "/api/v1/revisions"): "read",
     ("GET", "/api/v1/revisions/{commit}"): "read",
@@ -101,6 +102,8 @@ def body_for(world: World, path: str) -> dict[str, object] | None:
         return {"to": "c" * 10, "reason": "it was better"}
     if path == "/api/v1/suspensions":
         return {"host": "pve1", "reason": "the switch is replaced"}
+    if path == "/api/v1/plans":
+        return {"branch": "new"}
     if path == "/api/v1/drills":
         return {"host": "pve1"}
     if path.endswith("/forget"):

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from service.model.facts import Step
 from service.model.guests import PoolFill
 from service.model.observed import Lease
 from service.model.plans import Plan
+from service.model.proposals import HostProposal, Proposal, Proposed
 from service.model.rollouts import Member, Opening, Policy
 from service.model.runs import HostStatus, HostView
 from service.model.sites.records import SiteRecord, record_of
@@ -72,6 +73,7 @@ class Desk:
     missing: dict[str, str] = field(default_factory=dict)
     standing: SourceStanding | None = None
     odd: str = "vmbr0"
+    proposed_body: dict[str, Any] | None = None
     unknown: dict[str, InputError] = field(default_factory=dict)
     unread_why: InputError | None = None
     held: dict[str, HostStatus] = field(default_factory=dict)
@@ -199,6 +201,24 @@ class Desk:
         why = " ".join(f"{key}={value}" for key, value in sorted(asked.items()))
         return {"host": host, "commit": COMMIT, "verdict": "DROP", "rule": "hosts/pve1.yaml:3", "why": why, "nat": []}
 
+    async def propose(self, proposal: Proposal, sees: Callable[[str], bool], hosts: Collection[str] = ()) -> Proposed:
+        self._fail()
+        names = [name for name in hosts or ("pve1", "pve2") if sees(name)]
+        of_lint: dict[str, Json] = {
+            "line": 3,
+            "col": 1,
+            "path": "",
+            "severity": "warning",
+            "rule": "r",
+            "what": self.odd,
+            "right": "",
+        }
+        found: list[Json] = [{**of_lint, "file": f"hosts/{name}.yaml"} for name in ("pve1", "pve2")]
+        body = self.proposed_body or {"steps": [self.odd]}
+        made = [HostProposal(name, "changes", digest="sha256:d", body=body) for name in names]
+        told = Commit("b" * 40, "Bob", "bob@example.org", NOW, proposal.label)
+        return Proposed(proposal, told, COMMIT, True, 0, 2, tuple(found), 0, tuple(made))
+
     async def source(self) -> SourceStanding:
         self._fail()
         return self.standing or SourceStanding("rewound", "history was rewritten", COMMIT, NOW, NOW)
@@ -244,6 +264,7 @@ class World:
             limits=limits or RequestLimits(requests_burst=10_000, failures_burst=1_000),
             hosts_allowed=hosts_allowed,
             branch="main",
+            proposals=self.desk,
         )
         history.tell_to(self.parts.metrics.told)
         history.tell_to(self.parts.awaited.told)

@@ -89,7 +89,9 @@ class Served:
         now = datetime.now(UTC)
         self.token = self.history.store.create_token("bench", scopes=["read"], by="bench", at=now)
         limits = RequestLimits(requests_burst=10**9)
-        parts = Parts(self.history.queries, self.history.store, None, None, SystemClock(), limits=limits)  # type: ignore[arg-type]  # nobody asks the loop here
+        nobody: Any = None  # nobody asks the loop here
+        reads, writes = self.history.queries, self.history.store
+        parts = Parts(reads, writes, nobody, nobody, SystemClock(), limits=limits, proposals=nobody)
         self.app = create_app(parts)
         self.constants: dict[str, bytes] = {}
         self._add_constant(self.app)

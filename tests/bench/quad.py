@@ -207,7 +207,10 @@ def run_service(folder: Path, port: int, way: str) -> None:
                     task.cancel()
                 await workers.close()
 
-        parts = Parts(room.queries, room.store, room.control, room.answers, SystemClock(), room.metrics)
+        parts = Parts(
+            room.queries, room.store, room.control, room.answers, SystemClock(), room.metrics,
+            proposals=room.proposals,
+        )  # fmt: skip
         serve(create_app(parts, lifespan=lifespan), "127.0.0.1", port, grace_s=1)
     (folder / "done.json").write_text(json.dumps(done))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from service.answers.answers import Answers
 from service.api.metrics import Metrics
+from service.git.aside import Aside
 from service.git.mirror import Mirror
 from service.git.source import parse_source
 from service.history import open_history
@@ -29,6 +30,8 @@ from service.model.states import Json
 from service.model.telling import Ended, Fence, Told
 from service.reconcile.control import Control
 from service.reconcile.loop import Loop
+from service.reconcile.planning import Planning
+from service.reconcile.proposing import Proposals
 from service.reconcile.queue import Queue
 from service.reconcile.round import Rounds
 from service.reconcile.trouble import Troubles
@@ -151,6 +154,8 @@ class Room:
             self.watcher, self.rounds, self.queue, self.clock, poll_s=60, workers=1, troubles=self.troubles
         )
         self.answers = Answers(self.watcher, self.rounds, kinds, self.clock.now)
+        aside = Aside(folder / "aside", parse_source(str(self.forge.path), "main"))
+        self.proposals = Proposals(aside, self.watcher, self.rounds, kinds, self.clock, Planning(work))
         self.control = Control(
             self.watcher, self.rounds, self.queue, self.store, self.queries, self.clock, self.loop.look_now,
             self.answers.not_known,
