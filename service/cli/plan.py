@@ -13,6 +13,8 @@ from cyclopts import Parameter
 from service.cli.exit_codes import UNREACHABLE, USAGE
 from service.cli.output import complain, show_json, tell
 from service.cli.plan_text import show_plan
+from service.cli.reporting import NOWHERE, Report, report
+from service.errors import PasserelleError
 
 PlanForm = Literal["table", "json", "markdown", "junit"]
 Output = Annotated[PlanForm, Parameter(name=["--output", "-o", "--format"])]
@@ -30,6 +32,7 @@ def plan(
     all_hosts: Annotated[bool, Parameter(name="--all", negative="")] = False,
     detailed_exitcode: Annotated[bool, Parameter(name="--detailed-exitcode", negative="")] = False,
     output: Output = "table",
+    to: Report = NOWHERE,
 ) -> int:
     """Show what the next apply would do to a host, in order, and the reasons against it. Changes nothing.
 
@@ -62,8 +65,12 @@ def plan(
         table for people, json for programs. With a revision also markdown and junit.
     """
     asked = [(kind, str(one)) for kind, one in zip(REVISIONS, (branch, pull, revision), strict=True) if one is not None]
+    if missing := to.missing:
+        return wrong(f"{missing} is missing", "a report needs all four options that begin with --report")
     if asked:
-        return plan_revision(asked, hosts, repo, all_hosts=all_hosts, detailed=detailed_exitcode, output=output)
+        return plan_revision(asked, hosts, repo, to, all_hosts=all_hosts, detailed=detailed_exitcode, output=output)
+    if to.report is not None:
+        return wrong("the plan of a host is not reported", "name a revision with --branch, --pull or --revision")
     if len(hosts) != 1 or all_hosts:
         return wrong("name one host", "several hosts can be named with --branch, --pull or --revision")
     if output not in ("table", "json"):
@@ -91,8 +98,8 @@ def plan_host(host: str, repo: Path | None, ssh_key: Path | None, *, detailed: b
 
 
 def plan_revision(
-    asked: Sequence[tuple[str, str]], hosts: Sequence[str], repo: Path | None, *, all_hosts: bool, detailed: bool,
-    output: PlanForm,
+    asked: Sequence[tuple[str, str]], hosts: Sequence[str], repo: Path | None, to: Report, *, all_hosts: bool,
+    detailed: bool, output: PlanForm,
 ) -> int:  # fmt: skip
     """What a revision that nobody follows would do, in the form that was chosen."""
     if len(asked) != 1 or repo is not None:
@@ -104,7 +111,13 @@ def plan_revision(
     [(kind, name)] = asked
     found = proposed.from_service(kind, name, hosts)
     show_proposed(found, output)
-    return proposed.exit_code(found, detailed=detailed)
+    code = proposed.exit_code(found, detailed=detailed)
+    try:
+        report(found, to)
+    except PasserelleError as error:  # the plan was shown; who reads the exit code learns that nobody else saw it
+        complain(error.what, error.hint)
+        return code or 1
+    return code
 
 
 def wrong(what: str, hint: str) -> int:

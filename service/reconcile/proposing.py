@@ -86,7 +86,8 @@ class Proposals:
     async def _propose(self, proposal: Proposal, sees: Callable[[str], bool], hosts: Collection[str]) -> Proposed:
         wanted = self._watcher.wanted
         if not wanted.commit:
-            raise NotKnown("the repository was not read yet, so there is nothing to compare a branch with")
+            why = self._watcher.trouble or "the service has just started"
+            raise NotKnown(f"no revision is in force, so there is nothing to compare a branch with: {why}")
         until_s = self._clock.monotonic_s() + TIME_S
         meta, fleet = await asyncio.to_thread(self._read, proposal)
         contains_it = await asyncio.to_thread(self._branches.contains, meta.hash, wanted.commit)
