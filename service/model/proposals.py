@@ -40,7 +40,7 @@ class HostProposal:
     nothing is done to it. renamed: it gets another name. not-known: it was not seen, or there is no plan of it.
     left-out: the time or the size of one answer did not suffice. `why` has the reason in words. `settings` are keys of
     the host's file that changed and change nothing on the host. `observed_at` is when the host was seen that it was
-    compared with.
+    compared with. `other` is the name that a renamed host has before or afterwards.
     """
 
     host: str
@@ -50,6 +50,7 @@ class HostProposal:
     observed_at: datetime | None = None
     digest: str = ""
     body: Mapping[str, Any] | None = None
+    other: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,8 @@ class Proposals:
         if fleet.has_errors:
             return made
         names = sorted(name for name in hosts or {*fleet.hosts, *wanted.hosts} if sees(name))
-        return replace(made, hosts=tuple(await self._hosts(names, fleet, wanted, meta.hash, until_s)))
+        found = await self._hosts(names, fleet, wanted, meta.hash, until_s)
+        return replace(made, hosts=tuple(nameless(one, sees) for one in found))
 
     def _read(self, proposal: Proposal) -> tuple[Commit, Fleet]:
         blobs, parsed = self._watcher.already_read
@@ -143,12 +144,15 @@ class Proposals:
         self, name: str, spec: HostSpec | None, now: HostSpec | None, renamed: Mapping[str, str]
     ) -> HostProposal | Desired:
         if spec is None and name in renamed:
-            return HostProposal(name, "renamed", f"it is called {renamed[name]} then")
+            return HostProposal(name, "renamed", f"it is called {renamed[name]} then", other=renamed[name])
         if spec is None:
             return HostProposal(name, "gone", "it leaves Git: nothing more is done to it")
         if now is None and renamed.get(spec.renamed_from) == name:
             return HostProposal(
-                name, "renamed", f"it was called {spec.renamed_from}; there is a plan once it is merged"
+                name,
+                "renamed",
+                f"it was called {spec.renamed_from}; there is a plan once it is merged",
+                other=spec.renamed_from,
             )
         if now is None:
             return HostProposal(name, "new", "no host has this name now, so it was never seen")
@@ -189,6 +193,11 @@ def outcome_of(plan: Plan, *, has_unseen: bool) -> ProposalOutcome:
         return "incomplete" if has_unseen else "changes"
     is_only_unknown = all(refusal.rule == "unknown" for refusal in plan.refusals)
     return "incomplete" if has_unseen and is_only_unknown else "refused"
+
+
+def nameless(one: HostProposal, sees: Callable[[str], bool]) -> HostProposal:
+    """The same without the other name of a renamed host where that one is not seen."""
+    return replace(one, why="", other="") if one.other and not sees(one.other) else one
 
 
 def settings_changed(spec: HostSpec, now: HostSpec) -> tuple[str, ...]:

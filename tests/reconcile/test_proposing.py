@@ -114,6 +114,10 @@ async def test_hosts_that_come_go_and_change_their_name_are_named(room: Room) ->
     room.forge.push({"fleet.yaml": "passerelle: 1\n", "hosts/pve2.yaml": moved}, branch="new")
     found = await room.proposals.propose(BRANCH, everyone)
     assert [(one.host, one.outcome) for one in found.hosts] == [("pve1", "renamed"), ("pve2", "renamed")]
+    assert all(one.other in one.why for one in found.hosts)
+    for seen, hidden in (({"pve1"}, "pve2"), ({"pve2"}, "pve1")):
+        [one] = (await room.proposals.propose(BRANCH, seen.__contains__)).hosts
+        assert (one.outcome, hidden in repr(one)) == ("renamed", False)
 
 
 async def test_the_key_of_a_branch_opens_nothing(room: Room) -> None:
