@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -31,35 +31,11 @@ from service.model.suspensions import Scope as SuspensionScope
 from service.model.suspensions import Suspension
 from service.model.trees import Commit
 from tests.api.shared_routes import app_of
+from tests.api.still_clock import NOW, StillClock
 from tests.model.sites.looks import ISSUED, SITE, WINDOW, answered, probes, told
 from tests.model.sites.looks import NOW as SITE_NOW
 
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 COMMIT = "c" * 40
-
-
-class StillClock:
-    """Time that only moves when it is informed to."""
-
-    def __init__(self) -> None:
-        self.at = NOW
-        self.monotonic = 1000.0
-
-    def pass_time(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
-        self.monotonic += seconds
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic_s(self) -> float:
-        return self.monotonic
-
-    async def sleep(self, seconds: float) -> None:
-        self.pass_time(seconds)
-
-    def jitter(self, seconds: float) -> float:
-        return seconds
 
 
 @dataclass
