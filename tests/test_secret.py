@@ -15,9 +15,8 @@ from service.model.secret import Seal, Secret
 CONTENT = b"correct horse battery staple"
 SERVICE = Path(__file__).parents[1] / "service"
 READERS = {
-    "api/receivers.py", "apply/document.py", "cli/client.py", "git/commands.py", "history/pepper.py",
-    "history/postgres/server.py", "jobs/schema.py", "model/secret.py",
-    "notices/webhook.py",
+    "api/receivers.py", "apply/document.py", "cli/client.py", "cli/forges.py", "cli/reporting.py", "git/commands.py",
+    "history/pepper.py", "history/postgres/server.py", "jobs/schema.py", "model/secret.py", "notices/webhook.py",
 }  # fmt: skip
 """Who reads a secret. A new one is a decision: say in its review where the bytes go."""
 

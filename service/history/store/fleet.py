@@ -27,6 +27,7 @@ from service.history.tables import (
     leases,
     plans,
     releases,
+    rollout_hosts,
     sightings,
     sites,
     steps,
@@ -38,7 +39,9 @@ from service.model.runs import LEFT_GIT
 BATCH = 200
 ONE_ROW: tuple[Table, ...] = (bases, sightings, releases, lease_looks)
 """Tables with one row a host, besides that of its status."""
-MANY_ROWS: tuple[Table, ...] = (sites, leases, lease_intervals, drift, latches, drills, applies, plans)
+MANY_ROWS: tuple[Table, ...] = (
+    sites, leases, lease_intervals, drift, latches, drills, applies, plans, rollout_hosts,
+)  # fmt: skip
 """Tables with as many rows of a host as there was to record."""
 ORPHANED = dict(zip(AXES, ("Unknown", "Orphaned", "Unknown", "Unknown", "Idle"), strict=True))
 
@@ -144,6 +147,7 @@ def _give_way(connection: Connection, name: str, holds: str) -> None:
         _drop_twins(connection, table, (), name, holds)
     _drop_twins(connection, leases, ("mac", "ip"), name, holds)
     _drop_twins(connection, sites, ("site",), name, holds)
+    _drop_twins(connection, rollout_hosts, ("rollout_id",), name, holds)
     _drop_twins(connection, latches, ("desired_digest", "cleared_at"), name, holds)
 
 
