@@ -1,8 +1,10 @@
 """Fixtures of all folders. The lab's are here once: imported again elsewhere they would be another lab."""
 
+import functools
 import gc
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,16 +30,23 @@ __all__ = ["fresh_host", "host", "lab", "shared_host", "suite"]
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[postgres.Cluster]:
-    """A PostgreSQL server."""
-    with postgres.cluster() as server:
-        yield server
+def started() -> Iterator[Callable[[], postgres.Cluster]]:
+    """A PostgreSQL server, which starts when it is called for the first time. It ends after all that could use it:
+    fixtures end in the order in which they began, turned round."""
+    with ExitStack() as stack:
+        yield functools.cache(lambda: stack.enter_context(postgres.cluster()))
 
 
 @pytest.fixture(scope="session")
-def patterns(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Patterns:
+def cluster(started: Callable[[], postgres.Cluster]) -> postgres.Cluster:
+    """A PostgreSQL server."""
+    return started()
+
+
+@pytest.fixture(scope="session")
+def patterns(started: Callable[[], postgres.Cluster], tmp_path_factory: pytest.TempPathFactory) -> Patterns:
     """State folders to copy. The server starts with the first one that needs it."""
-    return Patterns(tmp_path_factory.mktemp("patterns"), lambda: request.getfixturevalue("cluster"))
+    return Patterns(tmp_path_factory.mktemp("patterns"), started)
 
 
 @pytest.fixture(scope="session", autouse=True)

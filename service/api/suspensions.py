@@ -14,7 +14,7 @@ from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.problem import RequestRefused
 from service.api.schemas import Answer, Asked, ListOf
-from service.api.values import MAX_ID, Applier, HostName, Reader, Reason, SafeStr, ask, there
+from service.api.values import Applier, HostName, Reader, Reason, SafeStr, ask, there
 from service.model.access import Principal
 from service.model.labels import KEY, VALUE
 from service.model.suspensions import LONGEST_DEFAULT, Scope
@@ -22,7 +22,8 @@ from service.model.suspensions import Suspension as Made
 
 PREFIX = "/api/v1"
 Label = Annotated[str, StringConstraints(pattern=f"^{KEY}={VALUE}$")]
-Number = Annotated[int, Path(ge=1, le=MAX_ID, description="The number of a suspension")]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="The number of a suspension")]
+"""As large as the column of it in PostgreSQL."""
 
 
 class Suspension(Answer):

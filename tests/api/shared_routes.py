@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api import receivers
 from service.api.create import add_routes, without_routes
 from service.api.parts import Parts
+from service.api.recorded import recording
 
 _ASKED: ContextVar[Parts] = ContextVar("parts of the application that a request came to")
 
@@ -46,6 +47,7 @@ _SHARED: list[BaseRoute] = []
 def app_of(parts: Parts) -> FastAPI:
     """As `create_app` makes it, with the shared routes. The first one makes them."""
     app = without_routes(parts)
+    app.router.route_class = recording(parts)
     app.user_middleware.append(Middleware(_Noted, parts=parts))
     if not _SHARED:
         add_routes(app, cast(Parts, _Asked()))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.api.create import create_app
 from service.cli.audit import portions
 from service.errors import StoreError
 from service.model.audit import Entry, check
@@ -101,3 +102,12 @@ async def test_a_delivery_that_causes_a_fetch_is_recorded(world: World) -> None:
     [one] = acts(world)
     assert (one.by, one.how, one.action, one.outcome) == ("forge", "receiver", "fetch_source", "done")
     assert one.request_id == answer.headers["x-request-id"]
+
+
+async def test_an_application_as_it_is_served_takes_deliveries(world: World) -> None:
+    """Nobody with a token calls them, so nobody is looked for."""
+    world.app = create_app(world.parts)
+    forge = Forge(world, "github")
+    answer = await forge.send(forge.push())
+    assert answer.status_code == 202, answer.text
+    assert [one.action for one in acts(world)] == ["fetch_source"]
