@@ -85,7 +85,7 @@ def _add_create(app: FastAPI, parts: Parts) -> None:
         if not wait:
             return answer
         found = await awaited(parts, who, answer.headers["Location"].rpartition("/")[2], wait)
-        headers = {name: answer.headers[name] for name in ("Location", *([] if found.ended_at else ["Retry-After"]))}
+        headers = {"Location": answer.headers["Location"]} | ({} if found.ended_at else {"Retry-After": "1"})
         body, status = found.model_dump(mode="json"), 200 if found.ended_at else 202
         return JSONResponse(body, status_code=status, headers=headers)
 

@@ -99,3 +99,12 @@ async def test_nobody_waits_for_an_apply_of_a_host_that_is_not_seen(world: World
     answer = await world.ask("GET", f"/api/v1/applies/{world.apply_id()}?wait=60", token=token)
     assert answer.status_code == 404
     assert world.parts.awaited._number == 0
+
+
+async def test_a_request_that_is_sent_again_waits_too(world: World) -> None:
+    """The kept answer of the first one has no Retry-After."""
+    body, key = {"host": "pve1", "plan_id": world.plan_id()}, {"Idempotency-Key": "k1"}
+    first = await world.ask("POST", "/api/v1/applies?wait=5", json=body, headers=key)
+    again = await world.ask("POST", "/api/v1/applies?wait=5", json=body, headers=key)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert (again.headers["location"], again.headers["retry-after"]) == (first.headers["location"], "1")
