@@ -82,9 +82,10 @@ class Awaited:
             flag.set()
 
     async def _follow(self, newest: Callable[[], Awaitable[int]], clock: Clock) -> None:
-        """Have all look again when any process has recorded an event."""
-        last = -1
-        while self._waiting:
+        """Have all look again when any process has recorded an event. Ends once it is not the follower any more: who
+        comes during its last read begins another one."""
+        me, last = asyncio.current_task(), -1
+        while self._follower is me:
             try:
                 now = await newest()
             except StoreError:
@@ -93,6 +94,6 @@ class Awaited:
                 last = now
                 for apply_id in list(self._waiting):
                     self._wake(apply_id)
-            if self._waiting:
+            if self._follower is me:
                 self._pause = asyncio.ensure_future(clock.sleep(FOLLOW_S))
                 await asyncio.wait((self._pause,))

@@ -108,3 +108,37 @@ async def test_a_request_that_is_sent_again_waits_too(world: World) -> None:
     again = await world.ask("POST", "/api/v1/applies?wait=5", json=body, headers=key)
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
     assert (again.headers["location"], again.headers["retry-after"]) == (first.headers["location"], "1")
+
+
+async def test_the_last_who_leaves_does_not_wait_for_those_who_come(world: World, endless: asyncio.Event) -> None:
+    """Somebody comes while the follower of the one who leaves is still reading. It ends nevertheless."""
+    ours, reading, go_on = awaited.Awaited(), asyncio.Event(), asyncio.Event()
+    reads = 0
+
+    async def newest() -> int:
+        nonlocal reads
+        reads += 1
+        reading.set()
+        await go_on.wait()
+        return reads
+
+    async def look() -> str:
+        return "open"
+
+    def until(name: str) -> "asyncio.Task[str]":
+        waits = ours.until(name, look, lambda found: found == "ended", wait_s=60, clock=world.clock, newest=newest)
+        return asyncio.ensure_future(waits)
+
+    first = until("1")
+    await reading.wait()
+    endless.set()
+    for _ in iter(lambda: ours._number > 0, False):
+        await asyncio.sleep(0)
+    endless.clear()
+    second = until("2")
+    await asyncio.sleep(0)
+    go_on.set()
+    done, _ = await asyncio.wait((first,), timeout=5)
+    endless.set()
+    await second
+    assert done
