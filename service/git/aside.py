@@ -23,6 +23,7 @@ from service.git import tree
 from service.git.addresses import Resolve, check_host, resolve
 from service.git.child import GitAnswer, GitLimits
 from service.git.commands import Credentials, Git, is_commit_id, port_of
+from service.git.leftovers import sweep
 from service.git.source import branch_is_valid
 from service.model.proposals import Proposal
 from service.model.sources import Source
@@ -30,7 +31,8 @@ from service.model.trees import Tree, shown
 
 LIMITS = GitLimits(timeout_s=20.0, file_bytes=128 << 20)
 MAX_BYTES = 256 << 20
-"""A mirror that has more is made again."""
+MAX_PACKS = 200
+"""A mirror that has more of either is made again. Each fetch is a pack, and git reads the index of every one."""
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _PULLS = ("refs/pull/{}/head", "refs/merge-requests/{}/head", "refs/pull-requests/{}/from")
 """Where GitHub, Gitea, Forgejo and Gogs keep the commit of a pull request; GitLab; Bitbucket Data Center."""
@@ -75,7 +77,8 @@ class Aside:
             else check_host(host, port_of(self._source), allow_loopback=self._allow_loopback, resolver=self._resolver)
         )
         ref = refs[0] if proposal.kind == "commit" else self._there(proposal, refs, addresses)
-        if not self._git.opens() or self._bytes() > self._max_bytes:
+        sweep(self._directory)  # a fetch that was killed leaves up to `LIMITS.file_bytes`, and locks
+        if not self._git.opens() or self._is_full():
             self._make()
         answer = self._git.fetch_aside(ref, addresses)
         if not answer.ok and not answer.timed_out and not self._git.is_sound():
@@ -110,8 +113,9 @@ class Aside:
         if not made.ok:
             raise SourceError(f"no mirror can be made in {self._room}: {self._git.complaint(made)}")
 
-    def _bytes(self) -> int:
-        return sum(file.stat().st_size for file in (self._directory / "objects" / "pack").glob("*.pack"))
+    def _is_full(self) -> bool:
+        sizes = [file.stat().st_size for file in (self._directory / "objects" / "pack").glob("*.pack")]
+        return len(sizes) > MAX_PACKS or sum(sizes) > self._max_bytes
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -30,6 +30,7 @@ from service.git import tree
 from service.git.addresses import AddressRefused, NameUnknown, Resolve, check_host, resolve
 from service.git.child import GitAnswer, GitLimits
 from service.git.commands import ACCEPTED, INCOMING, Credentials, Git, is_cut_off, is_sha256, port_of
+from service.git.leftovers import sweep
 from service.git.trust import MAX_NEW, Trust
 from service.model.sources import (
     Advanced,
@@ -171,7 +172,7 @@ class Mirror:
 
     def _fetch(self, last_accepted: str | None, in_force: str | None, addresses: tuple[str, ...]) -> Fetched:
         if self._suspect:
-            self._sweep()
+            sweep(self._directory)
         named = {} if self._suspect else self._named()
         usable = bool(named) or self._usable()
         if usable and in_force and named.get(ACCEPTED) != in_force and self._git.has(in_force):
@@ -190,7 +191,7 @@ class Mirror:
         So a look without news is one command, at the source."""
         files = _files(self._directory)
         if self._read is None or self._read[0] != files:
-            self._sweep()
+            sweep(self._directory)
             self._read = (_files(self._directory), named) if (named := self._git.named()) else None
             return named
         return self._read[1]
@@ -229,7 +230,7 @@ class Mirror:
         if answer.ok:
             self._repack_if_many()
             return self._not_given(answer) if self._git.incoming() == before else None
-        self._sweep()
+        sweep(self._directory)
         if not answer.timed_out and not self._git.is_sound():
             return self._start_anew(addresses)
         return self._failed("refused", "could not be fetched", answer)
@@ -300,16 +301,6 @@ class Mirror:
         packs = self._directory / "objects" / "pack"
         if sum(1 for _ in packs.glob("*.pack")) > PACKS_BEFORE_REPACK:
             self._git.repack()
-
-    def _sweep(self) -> None:
-        """Remove what a killed git left behind. The lock on the folder says that nobody is using it."""
-        objects = self._directory / "objects"
-        for left in (*self._directory.glob("*.lock"), *(self._directory / "refs").rglob("*.lock")):
-            left.unlink(missing_ok=True)
-        for left in (*(objects / "pack").glob("tmp_*"), *(objects / "pack").glob(".tmp-*")):
-            left.unlink(missing_ok=True)
-        for left in (*objects.glob("tmp_objdir-*"), *objects.glob("incoming-*")):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _files(folder: Path) -> frozenset[_File]:

@@ -125,6 +125,30 @@ def test_a_mirror_that_is_damaged_or_full_is_made_again(forge: Forge, room: Path
     assert read(Aside(room / "branches", source), "branch", "main") == (newer, [*ONE])
 
 
+def test_what_a_killed_fetch_left_neither_stays_nor_stops_the_next_one(forge: Forge, aside: Aside) -> None:
+    forge.push(ONE)
+    read(aside, "branch", "main")
+    half = aside._directory / "objects" / "pack" / "tmp_pack_x1y2z3"
+    half.write_bytes(b"half of a pack")
+    lock = aside._directory / "refs" / "psr" / "incoming.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    new = forge.push(TWO)
+    assert read(aside, "branch", "main") == (new, [*TWO])
+    assert not half.exists()
+    assert not lock.exists()
+
+
+def test_a_mirror_with_many_packs_is_made_again(forge: Forge, aside: Aside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pull requests that were small: their bytes never fill it."""
+    monkeypatch.setattr("service.git.aside.MAX_PACKS", 3)
+    packs = aside._directory / "objects" / "pack"
+    for number in range(8):
+        commit = forge.push(ONE | {"hosts/pve1.yaml": f"host: pve1\n# {number}\n"})
+        assert read(aside, "branch", "main")[0] == commit
+        assert len([*packs.glob("*.pack")]) <= 4
+
+
 def test_the_names_of_refs_are_whole() -> None:
     assert refs_of(Proposal("branch", "a/b")) == ("refs/heads/a/b",)
     assert all(ref.startswith("refs/") for ref in refs_of(Proposal("pull", "12")))
