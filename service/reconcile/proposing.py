@@ -94,11 +94,12 @@ class Proposals:
         for name in hosts:
             if not sees(name) or (name not in fleet.hosts and name not in wanted.hosts and not fleet.has_errors):
                 raise NoHost(name)
-        findings = as_json(fleet.findings)
+        number = len(fleet.findings)
         errors = sum(found.severity == "error" for found in fleet.findings)
+        findings = as_json(fleet.findings[:MAX_FINDINGS])  # a branch may have a million
         made = Proposed(
-            proposal, meta, wanted.commit, contains_it, errors, len(findings) - errors,
-            tuple(findings[:MAX_FINDINGS]), max(0, len(findings) - MAX_FINDINGS),
+            proposal, meta, wanted.commit, contains_it, errors, number - errors, tuple(findings),
+            number - len(findings),
         )  # fmt: skip
         if fleet.has_errors:
             return made

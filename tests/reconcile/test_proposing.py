@@ -10,6 +10,7 @@ from service.errors import NoHost, NotFound, NotKnown, TooMuch
 from service.model.listings import EventListing
 from service.model.proposals import HostProposal, Proposal, Proposed
 from service.reconcile import proposing
+from tests.calls import counted
 from tests.laws.specs import head
 from tests.reconcile.rooms import Room, a_room
 
@@ -100,6 +101,18 @@ async def test_errors_are_the_result_with_file_and_line(room: Room) -> None:
     [finding] = [one for one in found.findings if isinstance(one, dict) and one["severity"] == "error"]
     assert (finding["file"], finding["line"]) == ("hosts/pve1.yaml", len(HOST.splitlines()) + 1)
     assert room.watcher.trouble == ""
+
+
+async def test_of_very_many_findings_only_those_that_are_shown_are_made(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done on the event loop, and a branch of 4 MiB may have half a million."""
+    await begun(room)
+    monkeypatch.setattr(proposing, "MAX_FINDINGS", 3)
+    with counted() as calls:
+        found = await proposed(room, HOST + "".join(f"unknown{number}: 1\n" for number in range(20)))
+    assert (found.errors, len(found.findings), found.more_findings) == (20, 3, 17)
+    assert calls["spec/report.py:finding_as_json"] <= 3
 
 
 async def test_hosts_that_come_go_and_change_their_name_are_named(room: Room) -> None:
