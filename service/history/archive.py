@@ -103,12 +103,9 @@ def restore(file: Path, folder: Path) -> Manifest:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=folder) as name:
         room = Path(name)
-        manifest = _unpacked(file, room)
+        manifest = _unpacked(file, room, folder.stat())
         _check(file, manifest, room)
-        owner = folder.stat()
         for each in (one for one in NAMES if one in manifest.files):
-            if os.geteuid() == 0:
-                os.chown(room / each, owner.st_uid, owner.st_gid)
             os.link(room / each, folder / each)
     fsync(folder)
     return manifest
@@ -128,8 +125,9 @@ def _write(path: Path, manifest: Manifest, streams: Mapping[str, IO[bytes]], at_
         os.fsync(out.fileno())
 
 
-def _unpacked(file: Path, room: Path) -> Manifest:
-    """Its files, in an empty folder, and its manifest. StoreError where they are not what the manifest says."""
+def _unpacked(file: Path, room: Path, owner: os.stat_result) -> Manifest:
+    """Its files, in an empty folder, and its manifest. If this is root, they belong to the owner. StoreError where they
+    are not what the manifest says."""
     try:
         with tarfile.open(file, mode="r:") as archive:
             first = archive.next()
@@ -141,7 +139,7 @@ def _unpacked(file: Path, room: Path) -> Manifest:
                 wanted = left.pop(member.name, None)
                 if wanted is None or not member.isreg():
                     raise ValueError(f"{member.name!r} is not in its manifest")
-                if _copied(_stream(archive, member), room / member.name) != wanted:
+                if _copied(_stream(archive, member), room / member.name, owner) != wanted:
                     raise ValueError(f"{member.name} is not what was backed up")
             if left:
                 raise ValueError(f"{' and '.join(left)} is missing")
@@ -170,10 +168,13 @@ def _stream(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     return stream
 
 
-def _copied(stream: IO[bytes], path: Path) -> str:
-    """The digest of what was copied."""
+def _copied(stream: IO[bytes], path: Path, owner: os.stat_result) -> str:
+    """The digest of what was copied. The new file itself gets its owner, never what its path names a moment later: the
+    folder belongs to the service, which could put something else there."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w+b") as out:
+        if os.geteuid() == 0:
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
         shutil.copyfileobj(stream, out, CHUNK_BYTES)
         out.flush()
         os.fsync(descriptor)

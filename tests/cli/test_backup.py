@@ -114,6 +114,22 @@ def test_what_is_restored_is_what_was_there(archive: Path, folder: Path, tmp_pat
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_root_gives_the_files_to_the_owner_of_the_folder_and_nothing_else(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner of a folder can put a link where root made a file: root follows no path to change an owner."""
+    new = tmp_path / "new"
+    new.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(new, 12345, 12346)
+    owner = new.stat()
+    paths: list[Any] = []
+    monkeypatch.setattr(os, "chown", lambda path, *_, **__: paths.append(path))
+    assert run(["restore", str(archive), "--state-dir", str(new)]) == 0
+    assert {(one.stat().st_uid, one.stat().st_gid) for one in new.iterdir()} == {(owner.st_uid, owner.st_gid)}
+    assert (paths, sorted(one.name for one in new.iterdir())) == ([], sorted(NAMES))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_restored_over_what_is_there(
     name: str, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
