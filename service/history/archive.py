@@ -7,6 +7,7 @@ It is a tar file, and its first member is `manifest.json`: the digest of each fi
 as the manifest says is not restored. The mirror of the repository is not in it, because it is fetched again.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -35,6 +36,9 @@ NAMES = (PEPPER, KEY, DATABASE)
 MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 20
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What link(2) says on a file system without hard links: FAT, and many that are mounted over a network."""
+_ROOM = "is there room on the disk, and may this user write there?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,15 @@ class Manifest:
 
 def make(file: Path, sources: Mapping[str, Path], *, at: datetime) -> Manifest:
     """Write an archive of these files, by their name in it. The service may run. InputError where the file exists
-    already, or where one of the secrets cannot be read. StoreError where the database cannot be copied."""
+    already, or where one of the secrets cannot be read. StoreError where the database cannot be copied, or the archive
+    cannot be written."""
+    try:
+        return _made(file, sources, at)
+    except OSError as error:
+        raise StoreError(f"{file} cannot be written: {error.strerror}", hint=_ROOM) from None
+
+
+def _made(file: Path, sources: Mapping[str, Path], at: datetime) -> Manifest:
     if file.exists():
         raise InputError(f"{file} exists already; nothing was written", hint="name another file")
     if not file.parent.is_dir():
@@ -85,7 +97,7 @@ def make(file: Path, sources: Mapping[str, Path], *, at: datetime) -> Manifest:
         manifest = Manifest(at.isoformat(), __version__, schema, digests, tables)
         _write(room / "archive", manifest, streams, int(at.timestamp()))
         try:
-            os.link(room / "archive", file)  # whole, or not at all; and never in place of another one
+            _put(room / "archive", file)
         except FileExistsError:
             raise InputError(f"{file} exists already; nothing was written", hint="name another file") from None
     fsync(file.parent)
@@ -94,7 +106,15 @@ def make(file: Path, sources: Mapping[str, Path], *, at: datetime) -> Manifest:
 
 def restore(file: Path, folder: Path) -> Manifest:
     """Put what an archive has into a folder, which is made where there is none. All of it is checked before. InputError
-    where the folder has one of the files already. StoreError where the archive is not whole, or of a newer version."""
+    where the folder has one of the files already. StoreError where the archive is not whole, or of a newer version, or
+    where the folder cannot be written to."""
+    try:
+        return _restored(file, folder)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written to: {error.strerror}", hint=_ROOM) from None
+
+
+def _restored(file: Path, folder: Path) -> Manifest:
     if there := [name for name in (*NAMES, f"{DATABASE}-wal") if (folder / name).exists()]:
         raise InputError(
             f"{folder} has {' and '.join(there)} already; nothing was changed",
@@ -109,6 +129,17 @@ def restore(file: Path, folder: Path) -> Manifest:
             os.link(room / each, folder / each)
     fsync(folder)
     return manifest
+
+
+def _put(made: Path, file: Path) -> None:
+    """Give it its name: whole, or not at all, and never in place of another one, which is a FileExistsError."""
+    try:
+        os.link(made, file)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # the name is ours now
+        made.replace(file)
 
 
 def _write(path: Path, manifest: Manifest, streams: Mapping[str, IO[bytes]], at_s: int) -> None:

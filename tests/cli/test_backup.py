@@ -1,5 +1,6 @@
 """`passerelle backup` and `restore`: while the service runs, elsewhere, and what is not restored."""
 
+import errno
 import json
 import os
 import sqlite3
@@ -147,6 +148,28 @@ def test_nothing_is_written_over_what_is_there(archive: Path, folder: Path, caps
     assert run(["backup", str(archive), "--state-dir", str(folder)]) != 0
     assert "exists already; nothing was written" in capsys.readouterr().err
     assert archive.read_bytes() == before
+
+
+def test_a_backup_is_written_where_no_hard_links_are(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def link(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    file = tmp_path / "backup.tar"
+    assert run(["backup", str(file), "--state-dir", str(folder)]) == 0
+    monkeypatch.undo()
+    assert (mode(file), sorted(one.name for one in tmp_path.iterdir())) == (0o600, ["backup.tar", "state"])
+    assert run(["restore", str(file), "--state-dir", str(tmp_path / "new")]) == 0
+
+
+def test_a_folder_that_takes_no_file_is_named(folder: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No user can make a folder in /proc."""
+    assert run(["backup", "/proc/backup.tar", "--state-dir", str(folder)]) == 1
+    assert "/proc/backup.tar cannot be written: " in capsys.readouterr().err
+    assert run(["restore", str(archive), "--state-dir", "/proc/passerelle"]) == 1
+    assert "/proc/passerelle cannot be written to: " in capsys.readouterr().err
 
 
 def changed(archive: Path, change: Callable[[dict[str, bytes]], object]) -> None:
