@@ -86,6 +86,7 @@ class Expected:
         self._number, self._digest = number, digest
         self._found = ""
         self._first = 0
+        self._before_first = ""
 
     @classmethod
     def of(cls, text: str) -> "Expected":
@@ -99,18 +100,23 @@ class Expected:
         """The same portions; the entry is noted when it comes by."""
         for portion in portions:
             for entry in portion.entries:
-                self._first = self._first or entry.id
+                if not self._first:
+                    self._first, self._before_first = entry.id, entry.previous
                 if entry.id == self._number:
                     self._found = entry.hash
             yield portion
 
     def judge(self, found: Checked) -> Checked:
-        """The result of the check, or that the expected entry is another one. One that passerelle deleted by its age
-        is not missed."""
-        if not self._number or self._found == self._digest or (self._number < self._first and found.entries):
+        """The result of the check, or that the expected entry is another one. Of one that was deleted by its age only
+        the newest deleted one can be compared. Whoever made a whole new chain could have it begin after any other."""
+        here = self._before_first if self._number == self._first - 1 else self._found
+        if not self._number or here == self._digest:
             return found
         why = f"entry {self._number} has another hash than expected: the chain is not the one of then"
-        if not self._found:
+        if not here and self._number < self._first:
+            newer = f"expect entry {self._first - 1} or a newer one"
+            why = f"entry {self._number} was deleted, and it is not known whether by its age only: {newer}"
+        elif not here:
             why = f"entry {self._number} is expected, and the last one is {found.last}"
         return replace(found, broken=self._number, why=why)
 

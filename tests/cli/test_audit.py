@@ -3,11 +3,15 @@
 import io
 import json
 import sqlite3
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from service.cli import run
+from service.cli.audit import line_of
+from service.model.audit import TRIM, Act, Entry, hash_of
 
 
 @pytest.fixture
@@ -44,6 +48,30 @@ def test_the_chain_is_verified_with_what_an_earlier_check_said(state: Path, caps
     assert "entry 9 is expected, and the last one is 5" in capsys.readouterr().err
     assert run(["history", "verify", "--expect", "4"]) == 1
     assert "is not NUMBER:HASH" in capsys.readouterr().err
+
+
+def test_a_new_chain_that_begins_after_what_is_expected_is_found(
+    state: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It says that all before it was deleted by its age, with hashes of its own."""
+    assert run(["history", "verify"]) == 0
+    kept = capsys.readouterr().out.strip()
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    for gone in (4, 9):
+        made, previous = list[str](), "a" * 64
+        trim = Act(by="passerelle", how="service", action=TRIM, detail={"through": gone, "hash": previous})
+        for number, one in enumerate((Act(by="bob", how="cli", action="create_token"), trim), gone + 1):
+            digest = hash_of(previous, number, at, one)
+            made.append(line_of(Entry(**asdict(one), id=number, at=at, previous=previous, hash=digest)))
+            previous = digest
+        file = tmp_path / "audit.jsonl"
+        file.write_text("\n".join(made))
+        assert run(["history", "verify", "--file", str(file)]) == 0
+        capsys.readouterr()
+        assert run(["history", "verify", "--file", str(file), "--expect", kept]) == 1
+        said = capsys.readouterr().err
+        assert ("the chain is not the one of then" if gone == 4 else "it is not known whether by its age only") in said
+        assert run(["history", "verify", "--file", str(file), "--expect", f"{gone}:{'a' * 64}"]) == 0
 
 
 def test_the_first_broken_entry_is_named(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
