@@ -1,7 +1,10 @@
 """Reads of who did what."""
 
-from sqlalchemy import BigInteger, literal, select
+from typing import Any
 
+from sqlalchemy import BigInteger, Dialect, literal, select, type_coerce
+
+from service.history.columns import JsonText
 from service.history.database import Database
 from service.history.reading import columns_of, of_host, ordered, rows_of_hosts
 from service.history.tables import audit, audit_head
@@ -10,6 +13,18 @@ from service.model.listings import AuditListing
 from service.model.runs import Page
 
 PORTION = 1_000
+
+
+class _AsItIs(JsonText):
+    """As JSON, or as the text that somebody wrote in place of it: a check names that entry."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:
+        try:
+            return super().process_result_value(value, dialect)
+        except (ValueError, RecursionError):
+            return value
 
 
 class AuditQueries:
@@ -33,7 +48,9 @@ class AuditQueries:
     def acts_after(self, last: int) -> Portion:
         """The entries after this one in their order, at most so many; and the number and hash of the newest, which are
         kept apart from it. Both are of one instant."""
-        query = select(*columns_of(audit, Entry)).where(audit.c.id > literal(last, BigInteger))
+        known = [one for one in columns_of(audit, Entry) if one.name != "detail"]
+        detail = type_coerce(audit.c.detail, _AsItIs()).label("detail")
+        query = select(*known, detail).where(audit.c.id > literal(last, BigInteger))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(audit.c.id).limit(PORTION)).mappings()
             found = tuple(Entry(**row) for row in rows)

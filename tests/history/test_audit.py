@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from service.cli.audit import portions
 from service.history import History, open_history
@@ -69,6 +69,14 @@ def changed(connection: Connection) -> None:
     connection.execute(update(audit).where(audit.c.id == 4).values(by="bob"))
 
 
+def with_no_json(connection: Connection) -> None:
+    connection.execute(text("UPDATE audit SET detail = '{' WHERE id = 4"))
+
+
+def with_a_number_that_json_has_not(connection: Connection) -> None:
+    connection.execute(text("""UPDATE audit SET detail = '{"x": NaN}' WHERE id = 4"""))
+
+
 def removed(connection: Connection) -> None:
     connection.execute(delete(audit).where(audit.c.id == 4))
 
@@ -113,6 +121,8 @@ def moved(connection: Connection) -> None:
 
 FORGED: list[tuple[Callable[[Connection], None], int, str]] = [
     (changed, 4, "entry 4 was changed after it was recorded"),
+    (with_no_json, 4, "entry 4 was changed after it was recorded"),
+    (with_a_number_that_json_has_not, 4, "entry 4 was changed after it was recorded"),
     (removed, 4, "entry 4 is gone"),
     (closed_up, 4, "entry 4 was not recorded after entry 3"),
     (removed_at_the_end, 7, "entry 7 is gone, and all after it"),
