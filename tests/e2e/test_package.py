@@ -52,6 +52,31 @@ def test_the_package_is_installed_and_removed(installed: Host) -> None:
     assert installed.sh("stat -c '%U %G %a' /etc/passerelle").strip() == "root passerelle 750"
 
 
+def test_several_processes_get_the_new_version_together_and_end_with_the_package(installed: Host) -> None:
+    """Programs that only wait stand for them."""
+    units = ["passerelle-api.service", "passerelle-worker@1.service", "passerelle-worker@2.service"]
+    for unit in ("passerelle-api", "passerelle-worker@"):
+        stands_in = (
+            "[Service]\nType=simple\nWatchdogSec=0\nEnvironmentFile=\nExecStart=\nExecStart=/bin/sleep infinity\n"
+        )
+        installed.sh(f"mkdir -p /etc/systemd/system/{unit}.service.d")
+        installed.write(f"/etc/systemd/system/{unit}.service.d/stand-in.conf", stands_in.encode())
+    installed.sh(f"systemctl daemon-reload; systemctl enable --now {' '.join(units)}")
+
+    def running() -> list[str]:
+        return [installed.sh(f"systemctl show --value --property=MainPID {unit}").strip() for unit in units]
+
+    before = running()
+    assert "0" not in before
+    installed.sh(f"dpkg --install --ignore-depends={NOT_THERE} /root/passerelle.deb", timeout_s=120)
+    after = running()
+    assert "0" not in after
+    assert not {*before} & {*after}
+    installed.sh("dpkg --remove passerelle", timeout_s=120)
+    assert running() == ["0"] * len(units)
+    assert installed.sh("find /etc/systemd/system -name 'passerelle*' -type l").strip() == ""
+
+
 def test_the_service_of_the_package_runs_by_itself(package: Path, tmp_path: Path) -> None:
     """With Debian's Python, and nothing of this checkout."""
     subprocess.run(["dpkg-deb", "--extract", package, tmp_path / "root"], check=True)
