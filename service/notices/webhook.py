@@ -9,12 +9,15 @@ it would send the call to a place that the operator did not set. Blocks for two 
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import http.client
 import json
+import socket
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -65,9 +68,9 @@ class Webhook:
         }  # fmt: skip
         connection = self._connection()
         try:
-            connection.request("POST", self._target, data, headers)
-            answer = connection.getresponse()
-            status = answer.status
+            with _ended_after(connection, 2 * self._timeout_s):
+                connection.request("POST", self._target, data, headers)
+                status = connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
             raise NoticeError(f"{self.host} does not take notices: {_why(error)}") from None
         finally:
@@ -82,6 +85,23 @@ class Webhook:
             return http.client.HTTPConnection(self.host, self._port, timeout=self._timeout_s)
         context = ssl.create_default_context()
         return http.client.HTTPSConnection(self.host, self._port, timeout=self._timeout_s, context=context)
+
+
+@contextlib.contextmanager
+def _ended_after(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """The socket's own limit is for each part that is received: a byte now and then would be waited for without end."""
+
+    def end() -> None:
+        with contextlib.suppress(OSError, AttributeError):  # there is no socket yet, or no more
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def signed(key: Secret, notice_id: str, at_s: int, body: bytes) -> dict[str, str]:

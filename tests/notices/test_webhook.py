@@ -1,7 +1,9 @@
 """One signed call: what is signed, what is refused before it is sent, what counts as not taken."""
 
+import contextlib
 import socket
 import stat
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,6 +61,29 @@ def test_nobody_there_is_a_failure_that_says_so() -> None:
 def test_one_that_does_not_answer_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(NoticeError, match="does not take notices"):
         Webhook(f"http://127.0.0.1:{silent.getsockname()[1]}/", KEY, timeout_s=0.2).send("x_1", NOW, {})
+
+
+def test_one_that_answers_a_byte_at_a_time_is_given_up() -> None:
+    ended = threading.Event()
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            for _ in range(400):
+                connection.sendall(b"H")
+                if ended.wait(0.05):
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        answers = threading.Thread(target=answer, args=(slow,))
+        answers.start()
+        try:
+            with pytest.raises(NoticeError, match="does not take notices"):
+                Webhook(f"http://127.0.0.1:{slow.getsockname()[1]}/", KEY, timeout_s=0.3).send("x_1", NOW, {})
+            assert answers.is_alive()
+        finally:
+            ended.set()
+            answers.join()
 
 
 def test_one_that_speaks_no_tls_is_a_failure() -> None:
