@@ -65,6 +65,15 @@ def test_odd_text_is_stored_as_it_is_hashed(history: History, now: datetime) -> 
     assert checked(history).why == ""
 
 
+def test_what_is_left_out_of_an_entry_is_counted(history: History, now: datetime) -> None:
+    names = [f"pve{number}" for number in range(60)]
+    history.store.record_act(act(1, detail={"hosts": names, "few": names[:50], "of": dict.fromkeys(names, 1)}), at=now)
+    [one] = history.queries.acts(AuditListing()).items
+    assert (one.detail["hosts"], one.detail["few"]) == ([*names[:50], "… 10 more"], names[:50])
+    assert (len(one.detail["of"]), one.detail["of"]["…"]) == (51, 10)
+    assert checked(history).why == ""
+
+
 def changed(connection: Connection) -> None:
     connection.execute(update(audit).where(audit.c.id == 4).values(by="bob"))
 

@@ -18,7 +18,8 @@ from service.model.states import Json
 TRIMMED = 200
 """At most so many entries are deleted in one transaction."""
 MAX_ITEMS = 50
-"""Of a list or a mapping in `detail` so many items are kept."""
+"""Of a list or a mapping in `detail` so many items are kept, and how many were left out."""
+LEFT_OUT = "…"
 
 
 class Recording(Writing):
@@ -82,14 +83,17 @@ def append(connection: Connection, act: Act, *, at: datetime) -> None:
 
 def _cleaned(act: Act) -> Act:
     """With text that every database gives back as it was."""
-    detail: dict[str, Any] = {clean(name): _plain(value) for name, value in [*act.detail.items()][:MAX_ITEMS]}
+    detail: Any = _plain(act.detail)
     texts = {name: clean(getattr(act, name)) for name in ("by", "token", "client", "request_id", "action", "host")}
     return Act(**texts, how=act.how, outcome=act.outcome, detail=detail)
 
 
 def _plain(value: Any) -> Json:
+    """What is left out is counted. A grant to the 51st host is a grant, too."""
     if isinstance(value, Mapping):
-        return {clean(str(name)): _plain(one) for name, one in [*value.items()][:MAX_ITEMS]}
+        kept = {clean(str(name)): _plain(one) for name, one in [*value.items()][:MAX_ITEMS]}
+        return kept | ({LEFT_OUT: len(value) - MAX_ITEMS} if len(value) > MAX_ITEMS else {})
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value[:MAX_ITEMS]]
+        more = len(value) - MAX_ITEMS
+        return [*(_plain(one) for one in value[:MAX_ITEMS]), *([f"{LEFT_OUT} {more} more"] if more > 0 else [])]
     return value if value is None or isinstance(value, bool | int) else clean(str(value))
