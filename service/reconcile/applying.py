@@ -224,10 +224,12 @@ class Applying:
         )
 
     def _in_order(self) -> tuple[Stage[Attempt, Ended], ...]:
-        """Packages and guests come before the plan is final. The host's journal is read before anything starts there.
-        An apply is recorded before the host receives it.
+        """Nothing is put on the host, packages neither, where no apply may begin. Packages and guests come before the
+        plan is final. The host's journal is read before anything starts there. An apply is recorded before the host
+        receives it.
         """
         return (
+            Stage("begin", comes_first, self._look_at_gate),
             Stage("packages", lambda attempt: bool(coming(attempt.plan)), self._install),
             Stage("guests", lambda attempt: bool(to_make(attempt.plan)), self._make_guests),
             Stage("inside", lambda attempt: bool(to_fill(attempt.plan)), self._fill_guests),
@@ -306,7 +308,7 @@ class Applying:
         )
 
     async def _look_at_gate(self, attempt: Attempt) -> Ended | None:
-        """A person may have suspended the host since it was decided."""
+        """A person may have suspended the host since it was decided, or requested to go back to an earlier state."""
         held = await self._gate.blocked(attempt.spec, attempt.plan.desired_digest, is_back=attempt.is_back)
         return None if held is None else Ended("refused", held.cause, held.why)
 
@@ -386,6 +388,11 @@ class Applying:
         await asyncio.to_thread(
             self._record.finish_apply, apply_id, phase, at=now, cause=result.cause, error=result.error
         )
+
+
+def comes_first(attempt: Attempt) -> bool:
+    """Whether packages or guests come before the switch is armed."""
+    return bool(coming(attempt.plan) or to_make(attempt.plan) or to_fill(attempt.plan))
 
 
 def trigger_of(plan: Plan) -> Trigger:

@@ -244,7 +244,7 @@ APPLIES = {
     "quarantined": Situation(fenced=Fence(quarantined="01Q")),
     "no step": Situation(lambda plan: replace(plan, steps=())),
 }
-OF_AN_APPLY = ("packages", "guests", "inside", "stop", "fence", "gate", "start", "nothing", "transaction")
+OF_AN_APPLY = ("begin", "packages", "guests", "inside", "stop", "fence", "gate", "start", "nothing", "transaction")
 
 
 async def lines_of_apply(name: str, swap: tuple[str, ...] = ()) -> list[str]:
@@ -269,7 +269,7 @@ async def lines_of_apply(name: str, swap: tuple[str, ...] = ()) -> list[str]:
 
 async def test_an_apply_asks_in_this_order() -> None:
     assert await lines_of_apply("packages") == [
-        "open_apply", "set_host_status",
+        "open_apply", "set_host_status", "suspended",
         "install packages", "look at the host",
         "ask for its journal", "suspended",
         "next_generation", "start_apply",

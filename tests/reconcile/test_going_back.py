@@ -1,0 +1,55 @@
+"""Going back: what comes between the request and the round, and a service that ends in the middle of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from service.model.listings import ApplyListing
+from service.model.observed import HostObserved, Watch
+from service.spec.host import HostSpec
+from tests.laws.host import bare_host
+from tests.laws.specs import head
+from tests.reconcile.rooms import Hosts, Room, a_room
+from tests.reconcile.sights import digested
+from tests.reconcile.test_controller_away import BRIDGE
+
+WHY = "names are slow"
+OTHER = BRIDGE.replace("10.10.10.1/24]", "10.10.10.1/24, 10.10.30.1/24]")
+
+
+@dataclass
+class Packaged(Hosts):
+    """Records what is installed on the host, where apt would install all that it has to."""
+
+    installed: list[str] = field(default_factory=list)
+
+    async def observe(self, spec: HostSpec, watch: Watch, known: Sequence[str]) -> HostObserved:
+        seen = await super().observe(spec, watch, known)
+        self.host = digested(replace(seen, weighed=bare_host(watch).weighed))
+        return self.host
+
+    async def install(self, _spec: HostSpec, packages: Sequence[str], _come: Sequence[object] = ()) -> None:
+        self.installed.extend(packages)
+
+
+async def at_other(room: Room, then: str = BRIDGE) -> str:
+    """The host has `OTHER` by an apply; the commit before it wanted `then`, and was never applied."""
+    commit = await room.push(head("observe") + then)
+    await room.push(head("auto") + OTHER)
+    for _ in range(2):
+        await room.round()
+    assert room.status.sync == "Synced"
+    return commit
+
+
+async def test_no_package_comes_for_it_on_a_host_that_was_suspended_meanwhile(tmp_path: Path) -> None:
+    hosts = Packaged()
+    with a_room(tmp_path, hosts) as room:
+        commit = await at_other(room, BRIDGE + "packages: {tcpdump: present}\n")
+        await room.control.rollback("pve1", commit, WHY, "ann")
+        room.store.suspend("all", "", "the storage is moved", by="bob", at=room.clock.now(), until=None)
+        before = len(hosts.applied)
+        await room.round()
+        assert (hosts.installed, len(hosts.applied)) == ([], before)
+        (ended,) = room.queries.applies(ApplyListing(host="pve1", limit=1)).items
+        assert (ended.trigger, ended.phase, ended.cause) == ("rollback", "Refused", "suspended")
