@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import get_args
 
 import pytest
 
@@ -14,6 +15,7 @@ from service.model.rollouts import Member, Opening, Policy, Share
 from service.model.runs import HostStatus
 from service.model.trees import Commit
 from service.reconcile import rollout as judge
+from service.reconcile.gate import Cause
 
 WAVES = Policy((Share(1), Share(50, is_percent=True)), soak_s=60, max_failures=1)
 HOSTS = [f"pve{number}" for number in range(8)]
@@ -67,6 +69,16 @@ def test_waves_by_what_the_applies_came_to(history: History, now: datetime) -> N
     found = history.queries.rollout(rollout_id)
     assert found is not None
     assert (found.state, found.wave, found.done, found.failed, found.applying) == ("halted", 2, 1, 1, 2)
+
+
+@pytest.mark.parametrize("cause", get_args(Cause))
+def test_a_host_on_which_it_was_not_begun_after_all_has_not_failed(history: History, now: datetime, cause: str) -> None:
+    """It was suspended, a window closed, or the stop file came, while its packages did."""
+    history.store.open_rollout(opening("a"), at=now)
+    assert begin(history, "pve0", now) == ""
+    end(history, "pve0", "Refused", now, cause=cause)
+    assert states(history) == {}
+    assert begin(history, "pve1", now) == ""
 
 
 def test_of_many_that_ask_at_once_only_so_many_begin(history: History, now: datetime) -> None:

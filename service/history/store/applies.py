@@ -18,7 +18,10 @@ from service.model.axes import Phase
 from service.model.events import ApplyFinished, ApplyRequested, ApplyStarted
 from service.model.runs import ASKED, FINISHED, ProbeRecord, StepState, Trigger
 
-NOT_FOUND_OUT = ("controller away", "throttled", "interrupted", "unreachable", "conflict", "stale", "quarantined")
+NOT_FOUND_OUT = (
+    "controller away", "throttled", "interrupted", "unreachable", "conflict", "stale", "quarantined",
+    "stop-file", "suspended", "window",
+)  # fmt: skip
 """Causes that say nothing about the change itself: it is tried again, or was never begun."""
 
 
