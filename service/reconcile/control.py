@@ -196,7 +196,12 @@ class Control:
         held = await self._rounds.gate.blocked(spec, then.digest, is_back=True)
         if held is not None:
             raise Held(f"no apply begins on {host} now: {held.why}", hint=FIXES[held.cause])
-        return await asyncio.to_thread(self._hold, host, commit, then.digest, plan.desired_digest, reason, by)
+        apply_id = await asyncio.to_thread(
+            self._record.open_rollback, host, commit=commit, desired_digest=then.digest,
+            held_digest=plan.desired_digest, reason=reason, by=by, at=self._clock.now(),
+        )  # fmt: skip
+        self._queue.add(host)
+        return apply_id
 
     async def revert(self, host: str, to: str) -> Mapping[str, Json]:
         """The patch that gives the file of a host the text that it had at an earlier apply or commit. Nothing is
@@ -210,21 +215,6 @@ class Control:
         if now is None or then is None:
             raise NotFound(f"the commit {commit[:10]} has no file of {host}, or cannot be read any more")
         return {"host": host, "commit": self._watcher.wanted.commit, "file": file, "patch": unified(file, now, then)}
-
-    def _hold(self, host: str, commit: str, digest: str, wanted: str, reason: str, by: str) -> str:
-        """Suspend the host at what Git wants now, and open the apply. Neither, where another one waits already."""
-        at = self._clock.now()
-        hold = self._record.suspend("host", host, reason, by=by, at=at, until=None, held_digest=wanted)
-        try:
-            apply_id = self._record.open_apply(
-                host, plan_id="", commit=commit, plan_digest="", desired_digest=digest, trigger="rollback",
-                requested_by=by, at=at, may_raise=True,
-            )  # fmt: skip
-        except BaseException:
-            self._record.end_suspension(hold.id, by=by, at=at)
-            raise
-        self._queue.add(host)
-        return apply_id
 
     def _commit_of(self, host: str, to: str) -> str:
         """The commit of an apply that was confirmed, or the one that begins so. NotFound, InputError."""

@@ -232,6 +232,10 @@ class Record(Protocol):
         may_raise: bool = False,
     ) -> str: ...
 
+    def open_rollback(
+        self, host: str, *, commit: str, desired_digest: str, held_digest: str, reason: str, by: str, at: datetime
+    ) -> str: ...
+
     def set_apply_plan(self, apply_id: str, plan_id: str, plan_digest: str) -> None: ...
 
     def start_apply(

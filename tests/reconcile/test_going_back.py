@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
+
+from service.errors import WaitsAlready
 from service.model.listings import ApplyListing
 from service.model.observed import HostObserved, Watch
 from service.spec.host import HostSpec
@@ -11,7 +14,7 @@ from tests.laws.host import bare_host
 from tests.laws.specs import head
 from tests.reconcile.rooms import Hosts, Room, a_room
 from tests.reconcile.sights import digested
-from tests.reconcile.test_controller_away import BRIDGE
+from tests.reconcile.test_controller_away import BRIDGE, told
 
 WHY = "names are slow"
 OTHER = BRIDGE.replace("10.10.10.1/24]", "10.10.10.1/24, 10.10.30.1/24]")
@@ -53,3 +56,17 @@ async def test_no_package_comes_for_it_on_a_host_that_was_suspended_meanwhile(tm
         assert (hosts.installed, len(hosts.applied)) == ([], before)
         (ended,) = room.queries.applies(ApplyListing(host="pve1", limit=1)).items
         assert (ended.trigger, ended.phase, ended.cause) == ("rollback", "Refused", "suspended")
+
+
+async def test_a_second_request_that_is_refused_leaves_the_hold_of_the_first(tmp_path: Path) -> None:
+    with a_room(tmp_path) as room:
+        commit = await at_other(room)
+        await room.control.rollback("pve1", commit, WHY, "ann")
+        before = room.queries.suspended(room.clock.now())
+        with pytest.raises(WaitsAlready):
+            await room.control.rollback("pve1", commit, "twice", "bob")
+        assert room.queries.suspended(room.clock.now()) == before
+        for _ in range(3):
+            await room.round()
+        assert told(room)[-1] == ("rollback", "Succeeded", "")
+        assert "suspended by ann" in room.status.message

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from service.errors import InputError, WaitsAlready
 from service.history.store.rollouts import end_in_rollout
+from service.history.store.suspensions import suspend_in
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import applies, plans, steps
 from service.model.axes import Phase
@@ -45,27 +46,34 @@ class ApplyWrites(Writing):
         transaction's id on the host. WaitsAlready where a person's other request of the host waits: of any number at
         once, in whichever processes, one is taken."""
         with self._database.write() as connection:
-            if trigger in ("request", "rollback"):
-                _refuse_second(connection, host)
-            apply_id = self._ulids.new(at)
-            connection.execute(
-                insert(applies).values(
-                    id=apply_id,
-                    host=host,
-                    plan_id=plan_id,
-                    commit=commit,
-                    plan_digest=plan_digest,
-                    desired_digest=desired_digest,
-                    trigger=trigger,
-                    requested_by=clean(requested_by),
-                    phase="Pending",
-                    requested_at=at,
-                    may_raise=may_raise,
-                    probes=[],
-                )
-            )
-            asked = ApplyRequested(host=host, apply=apply_id, plan=plan_id, by=clean(requested_by))
-            tell(connection, asked, at=at)
+            return self._opened(
+                connection, host, at=at, plan_id=plan_id, commit=commit, plan_digest=plan_digest,
+                desired_digest=desired_digest, trigger=trigger, requested_by=clean(requested_by), may_raise=may_raise,
+            )  # fmt: skip
+
+    def open_rollback(
+        self, host: str, *, commit: str, desired_digest: str, held_digest: str, reason: str, by: str, at: datetime
+    ) -> str:
+        """A person wants a host back at what `commit` wanted of it, and held there while Git wants `held_digest`: the
+        suspension and the apply, or neither. Returns the apply's id. InputError without a reason; WaitsAlready where
+        another request of the host waits, whose own hold stays."""
+        with self._database.write() as connection:
+            apply_id = self._opened(
+                connection, host, at=at, plan_id="", commit=commit, plan_digest="", desired_digest=desired_digest,
+                trigger="rollback", requested_by=clean(by), may_raise=True,
+            )  # fmt: skip
+            suspend_in(connection, "host", host, reason, by=by, at=at, until=None, held_digest=held_digest)
+        return apply_id
+
+    def _opened(self, connection: Connection, host: str, *, at: datetime, **values: Any) -> str:
+        if values["trigger"] in ("request", "rollback"):
+            _refuse_second(connection, host)
+        apply_id = self._ulids.new(at)
+        connection.execute(
+            insert(applies).values(id=apply_id, host=host, phase="Pending", requested_at=at, probes=[], **values)
+        )
+        asked = ApplyRequested(host=host, apply=apply_id, plan=values["plan_id"], by=values["requested_by"])
+        tell(connection, asked, at=at)
         return apply_id
 
     def set_apply_plan(self, apply_id: str, plan_id: str, plan_digest: str) -> None:

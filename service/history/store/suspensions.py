@@ -29,23 +29,8 @@ class SuspensionWrites(Writing):
     ) -> Suspension:  # fmt: skip
         """No apply begins on these hosts from now on. One of the same hosts that is in force ends: the new one takes
         its place. InputError without a reason, or where `until` is over."""
-        if not clean(reason).strip():
-            raise InputError("a suspension needs a reason", hint="--reason TEXT")
-        if until is not None and until <= at:
-            raise InputError(f"{until.isoformat()} is over", hint="give a time in the future, or a duration such as 2h")
-        values = {
-            "scope": scope, "target": target, "reason": clean(reason), "by": clean(by), "since": at, "until_at": until,
-            "held_digest": held_digest,
-        }  # fmt: skip
         with self._database.write() as connection:
-            is_alike = (suspensions.c.held_digest != "") == bool(held_digest)
-            is_same = (suspensions.c.scope == scope, suspensions.c.target == target, is_alike, IN_FORCE)
-            connection.execute(update(suspensions).where(*is_same).values(ended_at=at, ended_by=clean(by)))
-            (number,) = connection.execute(insert(suspensions).values(values)).inserted_primary_key or (0,)
-            made = suspension_of(connection.execute(_of(number)).mappings().one())
-            tell(connection, Suspended.of(made), at=at)
-            _drop_oldest(connection)
-        return made
+            return suspend_in(connection, scope, target, reason, by=by, at=at, until=until, held_digest=held_digest)
 
     def end_suspension(self, number: int, *, by: str, at: datetime) -> Suspension | None:
         """It holds no host any more. None where there is no such one, or it has ended."""
@@ -64,6 +49,29 @@ class SuspensionWrites(Writing):
             numbers = reading.execute(due).scalars().all()
         found = (self.end_suspension(number, by="passerelle", at=at) for number in numbers)
         return tuple(one for one in found if one is not None)
+
+
+def suspend_in(
+    connection: Connection, scope: Scope, target: str, reason: str, *, by: str, at: datetime, until: datetime | None,
+    held_digest: str = "",
+) -> Suspension:  # fmt: skip
+    """The same, in a transaction that does more."""
+    if not clean(reason).strip():
+        raise InputError("a suspension needs a reason", hint="--reason TEXT")
+    if until is not None and until <= at:
+        raise InputError(f"{until.isoformat()} is over", hint="give a time in the future, or a duration such as 2h")
+    values = {
+        "scope": scope, "target": target, "reason": clean(reason), "by": clean(by), "since": at, "until_at": until,
+        "held_digest": held_digest,
+    }  # fmt: skip
+    is_alike = (suspensions.c.held_digest != "") == bool(held_digest)
+    is_same = (suspensions.c.scope == scope, suspensions.c.target == target, is_alike, IN_FORCE)
+    connection.execute(update(suspensions).where(*is_same).values(ended_at=at, ended_by=clean(by)))
+    (number,) = connection.execute(insert(suspensions).values(values)).inserted_primary_key or (0,)
+    made = suspension_of(connection.execute(_of(number)).mappings().one())
+    tell(connection, Suspended.of(made), at=at)
+    _drop_oldest(connection)
+    return made
 
 
 def _of(number: int) -> Select[Any]:
