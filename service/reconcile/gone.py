@@ -9,8 +9,9 @@ import asyncio
 from dataclasses import replace
 
 from service.clock import Clock
+from service.errors import WaitsAlready
 from service.model.events import ApplyAgain
-from service.model.runs import ASKED, Apply
+from service.model.runs import ASKED, Apply, Trigger
 from service.model.telling import Ended
 from service.reconcile.asked import WITHIN
 from service.reconcile.ports import Memory, Record
@@ -49,23 +50,29 @@ class Gone:
         return replace(told, cause=cause, error=f"{told.error}; {why}. It is tried once more")
 
     async def again(self, apply: Apply) -> None:
-        """The same request once more, if a person or a program made it; else the loop continues on its own."""
+        """The same request once more, if a person or a program made it; else the loop continues on its own. One to go
+        back stays one."""
         asked_at, now = apply.requested_at, self._clock.now()
         is_late = asked_at is None or now - asked_at > WITHIN
         if apply.trigger not in ASKED or is_late or await self._is_second(apply, *AWAY):
             return
-        again = await asyncio.to_thread(
-            self._record.open_apply,
-            apply.host,
-            plan_id=apply.plan_id,
-            commit=apply.commit,
-            plan_digest=apply.plan_digest,
-            desired_digest=apply.desired_digest,
-            trigger="retry",
-            requested_by=apply.requested_by,
-            at=now,
-            may_raise=apply.may_raise,
-        )
+        is_back = apply.trigger == "rollback"  # its plan is made anew when its turn comes
+        trigger: Trigger = "rollback" if is_back else "retry"
+        try:
+            again = await asyncio.to_thread(
+                self._record.open_apply,
+                apply.host,
+                plan_id="" if is_back else apply.plan_id,
+                commit=apply.commit,
+                plan_digest="" if is_back else apply.plan_digest,
+                desired_digest=apply.desired_digest,
+                trigger=trigger,
+                requested_by=apply.requested_by,
+                at=now,
+                may_raise=apply.may_raise,
+            )
+        except WaitsAlready:  # a person has requested something else meanwhile
+            return
         event = ApplyAgain(host=apply.host, apply=again, before=apply.id)
         await asyncio.to_thread(self._record.add_event, event, at=now)
 

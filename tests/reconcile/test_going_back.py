@@ -14,7 +14,7 @@ from tests.laws.host import bare_host
 from tests.laws.specs import head
 from tests.reconcile.rooms import Hosts, Room, a_room
 from tests.reconcile.sights import digested
-from tests.reconcile.test_controller_away import BRIDGE, told
+from tests.reconcile.test_controller_away import BRIDGE, killed_in_the_middle, told
 
 WHY = "names are slow"
 OTHER = BRIDGE.replace("10.10.10.1/24]", "10.10.10.1/24, 10.10.30.1/24]")
@@ -69,4 +69,19 @@ async def test_a_second_request_that_is_refused_leaves_the_hold_of_the_first(tmp
         for _ in range(3):
             await room.round()
         assert told(room)[-1] == ("rollback", "Succeeded", "")
+        assert "suspended by ann" in room.status.message
+
+
+async def test_one_that_was_interrupted_is_tried_once_more_and_still_goes_back(tmp_path: Path) -> None:
+    hosts = Packaged()
+    with a_room(tmp_path, hosts) as room:
+        forge = room.forge
+        commit = await at_other(room)
+        await room.control.rollback("pve1", commit, WHY, "ann")
+        await killed_in_the_middle(room)
+    with a_room(tmp_path, hosts, forge) as room:
+        await room.watcher.look()
+        for _ in range(3):
+            await room.round()
+        assert told(room)[1:] == [("rollback", "RolledBack", "controller away"), ("rollback", "Succeeded", "")]
         assert "suspended by ann" in room.status.message
