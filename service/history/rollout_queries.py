@@ -1,7 +1,6 @@
 """Reads about rollouts: how far each is, and what has become of its hosts."""
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, case, func, select
@@ -15,6 +14,7 @@ from service.model.runs import ASKED, Page
 
 AWAY = ("Unreachable", "AuthFailed", "HostKeyChanged")
 """Hosts that were not reached at the last try."""
+_HELD_UP = ("WaitingForApproval", "Refused")
 _of = rollout_hosts.c
 _MEMBER = ("host", "digest", "state", "is_last", "wave", "begun_at", "ended_at", "error")
 _HELD = (
@@ -68,24 +68,21 @@ class RolloutQueries:
         more = len(found) > asked.limit
         return Page(tuple(found[: asked.limit]), (found[asked.limit - 1].host,) if more else None)
 
-    def rollout_candidates(self, rollout_id: str, most: int) -> tuple[str, ...]:
-        """Hosts that could be begun next, as far as is known: they can be reached, and wait for no host and nobody."""
-        held = (*AWAY, "WaitingForApproval", "Refused")
+    def rollout_candidates(self, rollout_id: str) -> tuple[str, ...]:
+        """Hosts that could be begun next, as far as is known: they can be reached, and wait for no host. Those that
+        waited for a person when they were looked at last, or were refused, come after the others."""
         query = select(_of.host, _of.needs, _of.state, hosts.c.reachability, hosts.c.phase)
         query = query.outerjoin_from(rollout_hosts, hosts, hosts.c.host == _of.host)
         query = query.where(_of.rollout_id == rollout_id, _of.state != "done").order_by(_of.is_last, _of.host)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         due = {row.host for row in rows}
-        free = (
-            row.host
+        free = [
+            row
             for row in rows
-            if row.state == "pending"
-            and row.reachability not in held
-            and row.phase not in held
-            and not due.intersection(row.needs)
-        )
-        return tuple(islice(free, most))
+            if row.state == "pending" and row.reachability not in AWAY and not due.intersection(row.needs)
+        ]
+        return tuple(row.host for row in sorted(free, key=lambda row: row.phase in _HELD_UP))
 
     def applied_digests(self) -> dict[str, str]:
         """The desired state that each host was last seen to have or given; empty for one that never had any."""

@@ -10,6 +10,7 @@ continues, or when one of them is killed.
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 
 from service.clock import Clock
@@ -31,6 +32,8 @@ REST_S = 3600.0
 """While no rollout is open nothing is read; a new revision ends the rest."""
 AGAIN_S = 30.0
 """A host that was woken and not begun is woken again after so long."""
+BEGINS_S = 5.0
+"""A host that was woken has begun by then, or others are woken for its place."""
 FEW = 4
 """So many hosts may always be changed by one revision without an approval."""
 PLAIN = Policy()
@@ -146,12 +149,20 @@ class Rolling:
         return True
 
     async def _wake_hosts(self, found: Rollout, places: int) -> None:
+        """Whoever was woken longest ago comes first: a host that does not begin, because it is suspended or waits for a
+        person, keeps no other one from its place."""
         now_s, state = self._clock.monotonic_s(), (found.id, found.wave, found.done, found.failed, found.forgiven)
-        for name in await asyncio.to_thread(self._memory.rollout_candidates, found.id, places):
-            known = self._woken.get(name)
-            if known is None or known[0] != state or now_s - known[1] >= AGAIN_S:
+        free = await asyncio.to_thread(self._memory.rollout_candidates, found.id)
+        for name in sorted(free, key=lambda one: self._woken[one][1] if one in self._woken else -math.inf):
+            known_state, woken_s = self._woken.get(name, (None, -math.inf))
+            if known_state != state or now_s - woken_s >= AGAIN_S:
                 self._woken[name] = state, now_s
                 self._queue.add_first(name)
+            elif now_s - woken_s >= BEGINS_S:
+                continue
+            places -= 1
+            if places <= 0:
+                break
 
     async def _pause(self, seconds: float) -> None:
         waits = [asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(self._clock.sleep(seconds))]

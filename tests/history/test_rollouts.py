@@ -124,7 +124,7 @@ def test_a_large_revision_waits_for_a_person_once(history: History, now: datetim
     rollout_id = history.store.open_rollout(plain, at=now)
     accept(history, "a", now)
     assert "waits for an approval: it changes 8 of 8 hosts" in begin(history, "pve1", now)
-    assert history.queries.rollout_candidates(rollout_id, 9) == tuple(HOSTS)
+    assert history.queries.rollout_candidates(rollout_id) == tuple(HOSTS)
     history.store.resume_rollout(rollout_id, by="ann", reason="I know", at=now)
     assert {begin(history, host, now) for host in HOSTS[:3]} == {""}
     same = replace(plain, commit="b" * 40, members=plain.members[3:])
@@ -155,7 +155,7 @@ def test_hosts_that_are_away_are_left_out_and_those_of_the_wave_wait_for(history
     for host in HOSTS[:4]:
         store.set_host_status(HostStatus(host, reachability="Unreachable"), at=now)
     rollout_id = store.open_rollout(opening("a"), at=now)
-    assert history.queries.rollout_candidates(rollout_id, 2) == ("pve4", "pve5")
+    assert history.queries.rollout_candidates(rollout_id)[:2] == ("pve4", "pve5")
     assert begin(history, "pve4", now) == ""
     end(history, "pve4", "Succeeded", now)
     store.set_host_status(HostStatus("pve4", reachability="Unreachable"), at=now)
