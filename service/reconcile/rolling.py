@@ -14,7 +14,6 @@ import math
 from collections.abc import Sequence
 
 from service.clock import Clock
-from service.errors import StoreError
 from service.kinds.kind import Kind
 from service.model.ceilings import Ceilings
 from service.model.rollouts import OPEN, Member, Opening, Policy, Rollout
@@ -22,6 +21,7 @@ from service.reconcile import rollout as judge
 from service.reconcile.commits import is_read_once, of_its_own
 from service.reconcile.planning import wanted_of
 from service.reconcile.ports import HostQueue, Memory, Record
+from service.reconcile.trouble import sentence
 from service.reconcile.turn import Turn
 from service.spec.fleet import Fleet
 from service.spec.host import HostSpec
@@ -113,8 +113,7 @@ class Rolling:
         member = Member(turn.spec.name, digest, needs=turn.spec.depends_on, is_last=turn.spec.name in wanted.lasts)
         opening = Opening(wanted.commit, wanted.rollout or PLAIN, (), is_plain=wanted.is_plain)
         why = await asyncio.to_thread(self._begin, member, opening, by)
-        if why:
-            self.look()
+        self.look()
         return why
 
     def _begin(self, member: Member, opening: Opening, by: str) -> str:
@@ -126,13 +125,18 @@ class Rolling:
 
     async def run(self) -> None:
         """Until cancelled."""
+        said = ""
         while True:
             self._wake.clear()
             is_open = True
             try:
                 is_open = await self.move()
-            except StoreError as error:  # the rounds say it, too
-                logger.warning("the rollout cannot continue now: %s", error)
+            except Exception as error:  # a bug of ours, too, must not end the loop of the fleet
+                if str(error) != said:
+                    logger.warning("the rollout cannot continue now: %s", sentence(error))
+                said = str(error)
+            else:
+                said = ""
             await self._pause(TICK_S if is_open else REST_S)
 
     async def move(self) -> bool:

@@ -1,6 +1,9 @@
 """Who is woken by a rollout: a host that does not begin keeps no other one from its place."""
 
+import asyncio
 from datetime import datetime
+
+import pytest
 
 from service.history import History
 from service.model.rollouts import Member, Opening, Policy, Share
@@ -11,6 +14,17 @@ from tests.reconcile.clocks import StoppedClock
 
 NAMES = ("pve0", "pve1", "pve2")
 ONE = Policy((Share(1),), soak_s=60, max_failures=1)
+
+
+class Broken:
+    """A history in which there is a bug of ours."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def move_rollout(self, _judge: object, *, at: datetime) -> None:
+        self.asked += 1
+        raise KeyError("waves")
 
 
 class Woken(Queue):
@@ -55,3 +69,22 @@ async def test_hosts_that_waited_for_the_approval_of_their_rollout_are_woken_by_
     history.store.resume_rollout(rollout_id, by="ann", reason="I know", at=now)
     await rolling.move()
     assert queue.names == ["pve0"]
+
+
+async def test_a_bug_in_it_does_not_end_the_loop_and_is_said_once(
+    history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, clock = Broken(), StoppedClock()
+    rolling = Rolling(broken, history.queries, clock, Queue(clock))  # type: ignore[arg-type]
+    running = asyncio.ensure_future(rolling.run())
+    for _ in range(3):
+        clock.napped.clear()
+        await asyncio.wait(
+            {running, napped := asyncio.ensure_future(clock.napped.wait())}, return_when="FIRST_COMPLETED"
+        )
+        napped.cancel()
+        clock.move(1)
+    assert not running.done()
+    running.cancel()
+    assert broken.asked == 3
+    assert len(caplog.records) == 1
