@@ -54,7 +54,7 @@ class Openings:
         anything: a new host changes nothing that works. StoreError."""
         is_plain = fleet.rollout is None and not any(spec.depends_on for spec in fleet.hosts.values())
         policy = fleet.rollout or PLAIN
-        if is_plain and len(fleet.hosts) <= FEW:
+        if is_plain and len(fleet.hosts) <= FEW and not self._is_held():
             return Opening(commit, policy, ())
         applied, lasts = self._memory.applied_digests(), goes_last(policy, fleet.hosts)
         members: list[Member] = []
@@ -68,6 +68,11 @@ class Openings:
                 changed += bool(had)
         self._digests = {name: held for name, held in self._digests.items() if name in fleet.hosts}
         return Opening(commit, policy, tuple(members), self._why_stopped(changed, len(fleet.hosts)), is_plain)
+
+    def _is_held(self) -> bool:
+        """Whether a person or a failure keeps hosts from what was wanted before: that holds for the next one, too."""
+        newest = self._memory.newest_rollout()
+        return newest is not None and newest.state in ("halted", "aborted")
 
     def _digest(self, spec: HostSpec) -> str:
         known = self._digests.get(spec.name)

@@ -10,12 +10,17 @@ import pytest
 
 from service.errors import InputError
 from service.history import History
+from service.kinds import KINDS
+from service.model.ceilings import Ceilings
 from service.model.listings import RolloutHostListing, RolloutListing
 from service.model.rollouts import Member, Opening, Policy, Share
 from service.model.runs import HostStatus
 from service.model.trees import Commit
 from service.reconcile import rollout as judge
 from service.reconcile.gate import Cause
+from service.reconcile.rolling import Openings
+from service.spec.fleet import Fleet
+from tests.laws.specs import head, spec_of
 
 WAVES = Policy((Share(1), Share(50, is_percent=True)), soak_s=60, max_failures=1)
 HOSTS = [f"pve{number}" for number in range(8)]
@@ -117,6 +122,36 @@ def test_the_next_revision_carries_on_what_failed_and_what_a_person_did(history:
     with pytest.raises(InputError, match="the rollout is aborted"):
         store.resume_rollout(fourth, by="ann", reason="again", at=now)
     assert [one.state for one in history.queries.rollouts(RolloutListing(commit="c" * 40)).items] == ["superseded"]
+
+
+def test_a_halt_by_a_person_outlives_a_revision_that_changes_nothing(history: History, now: datetime) -> None:
+    store = history.store
+    store.halt_rollout(store.open_rollout(opening("a"), at=now), by="ann", reason="lunch", at=now)
+    store.open_rollout(opening("b", hosts=()), at=now)
+    third = store.open_rollout(opening("c", "d2"), at=now)
+    accept(history, "c", now)
+    assert "is halted: lunch" in begin(history, "pve0", now, "c", "d2")
+    store.resume_rollout(third, by="ann", reason="back", at=now)
+    assert store.open_rollout(opening("d", hosts=()), at=now) == ""
+    found = history.queries.newest_rollout()
+    assert found is not None
+    assert found.state == "superseded"
+
+
+def test_a_commit_that_removes_the_waves_of_a_small_fleet_does_not_remove_its_halt(
+    history: History, now: datetime
+) -> None:
+    first = history.store.open_rollout(opening("a", hosts=("pve1",)), at=now)
+    fleet = Fleet({"pve1": spec_of(head("auto"))}, ())
+    openings = Openings(history.queries, KINDS, Ceilings())
+    assert openings.opening("b" * 40, fleet).members == ()
+    history.store.halt_rollout(first, by="ann", reason="lunch", at=now)
+    made = openings.opening("b" * 40, fleet)
+    assert [one.host for one in made.members] == ["pve1"]
+    history.store.open_rollout(made, at=now)
+    found = history.queries.newest_rollout()
+    assert found is not None
+    assert (found.commit, found.state, found.why) == ("b" * 40, "halted", "lunch")
 
 
 def test_a_large_revision_waits_for_a_person_once(history: History, now: datetime) -> None:

@@ -42,7 +42,8 @@ class RolloutWrites(Writing):
     def open_rollout(self, opening: Opening, *, at: datetime) -> str:
         """This revision takes the place of the one before, whose hosts that were not begun are not begun any more.
         Returns the id; empty where there is nothing to keep track of. The same again changes nothing. What failed or
-        was aborted before, and is wanted as it was, is so in the new one, too. A halt that still has its cause stays.
+        was aborted before, and is wanted as it was, is so in the new one, too. A halt that still has its cause stays,
+        and one by a person also where this revision changes nothing.
         """
         with self._database.write() as connection:
             before = newest(connection)
@@ -56,14 +57,15 @@ class RolloutWrites(Writing):
             is_approved = before is not None and before.is_approved and _is_part(made, was)
             state, by, why = _state_of(made, before, is_approved=is_approved)
             is_held = state != "running" or any(one.state == "aborted" for one in made.members)
-            if not made.members or (opening.is_plain and not is_held):
+            if (not made.members and state != "halted") or (opening.is_plain and not is_held):
                 return ""
             again = sum(one.state == "failed" for one in made.members)
             forgiven = min(before.forgiven, again) if before is not None else 0
             found = self._made(
                 connection, opening, at, state=state, by=by, why=why, forgiven=forgiven, is_approved=is_approved
             )
-            connection.execute(insert(rollout_hosts), [_row(found.id, one) for one in made.members])
+            if made.members:
+                connection.execute(insert(rollout_hosts), [_row(found.id, one) for one in made.members])
             _forget(connection)
         return found.id
 
