@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -9,6 +10,7 @@ from service.model.access import Principal, Token
 from service.model.runs import Event, Revision
 from service.model.sources import SourceStanding
 from service.model.states import Json
+from service.model.windows import Window
 
 _FIRST = ", the first: "
 """What is between the number of errors of a commit and the first of them."""
@@ -43,6 +45,19 @@ def event_seen(who: Principal, event: Event) -> Event:
 def tokens_seen(who: Principal, tokens: Sequence[Token]) -> list[Token]:
     """The tokens that reach no further than this one: for hosts that it sees, too."""
     return [token for token in tokens if who.covers(token.hosts)]
+
+
+def windows_seen(who: Principal, windows: Sequence[Window], host: str = "") -> list[Window]:
+    """The windows of hosts that are seen, without the names and patterns of others. `host`: only what chooses it."""
+    if who.sees_all:
+        return list(windows)
+    names = (host,) if host else who.hosts
+    seen: list[Window] = []
+    for window in windows:
+        hosts = [one for one in window.hosts if who.covers((one,)) or any(fnmatchcase(name, one) for name in names)]
+        if hosts or not window.hosts:
+            seen.append(replace(window, hosts=tuple(hosts)))
+    return seen
 
 
 def _is_of_seen(who: Principal, found: Mapping[str, Any], others: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Field
 from service.api.known import in_git
 from service.api.parts import Parts
 from service.api.schemas import Answer
+from service.api.seen import windows_seen
 from service.api.values import HostName, Reader, ask
 from service.model.windows import Day, WindowKind, closed, shown
 from service.model.windows import Window as Known
@@ -49,6 +50,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         f"{PREFIX}/windows",
         operation_id="list_windows",
         summary="When applies may begin, by the windows of fleet.yaml",
+        description="A token for some hosts sees those of its hosts, without the names and patterns of others.",
         tags=["windows"],
     )
     async def list_windows(
@@ -56,13 +58,14 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     ) -> Windows:
         now, found = parts.clock.now(), parts.windows()
         if host is None:
-            items = [as_answer(one, now) for one in found]
+            items = [as_answer(one, now) for one in windows_seen(who, found)]
             return Windows(at=now, items=items, may_begin=None, why="", opens_at=None)
         await in_git(parts, who, host)
         labels = parts.labels(host)
         shut = await ask(closed, found, host, labels, now)
+        mine = windows_seen(who, [one for one in found if one.chooses(host, labels)], host)
         return Windows(
-            at=now, items=[as_answer(one, now) for one in found if one.chooses(host, labels)], may_begin=shut is None,
+            at=now, items=[as_answer(one, now) for one in mine], may_begin=shut is None,
             why=shut.why if shut else "", opens_at=shut.opens_at if shut else None,
         )  # fmt: skip
 

@@ -42,3 +42,14 @@ async def test_of_a_host_it_is_said_when_it_opens(windowed: World) -> None:
 async def test_without_windows_it_may_always_begin(world: World) -> None:
     found = (await world.ask("GET", f"{URL}?host=pve1")).json()
     assert (found["items"], found["may_begin"]) == ([], True)
+
+
+async def test_a_token_for_some_hosts_sees_no_names_of_others(windowed: World) -> None:
+    named = Window("named", "deny", "UTC", hosts=("secret-gate", "pve?", "pve1"))
+    windowed.app = app_of(replace(windowed.parts, windows=lambda: (NIGHTS, OTHERS, named), labels=lambda _: {}))
+    some = windowed.token("read", hosts=("pve1",))
+    for url in (URL, f"{URL}?host=pve1"):
+        items = (await windowed.ask("GET", url, token=some)).json()["items"]
+        assert [one["hosts"] for one in items if one["hosts"]] == [["pve?", "pve1"]]
+        assert "others" not in {one["name"] for one in items}
+    assert len((await windowed.ask("GET", URL)).json()["items"]) == 3
