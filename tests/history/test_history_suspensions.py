@@ -94,6 +94,16 @@ def test_a_renamed_host_is_still_suspended(history: History, now: datetime) -> N
     assert [one.target for one in history.queries.suspended(now)] == ["pve9"]
 
 
+def test_those_of_a_host_that_is_forgotten_end_with_it(history: History, now: datetime) -> None:
+    history.store.set_host_status(HostStatus("pve1"), at=now)
+    history.store.suspend("host", "pve1", WHY, by="ann", at=now, until=None)
+    other = history.store.suspend("host", "pve2", WHY, by="ann", at=now, until=None)
+    history.store.orphan_host("pve1", at=now)
+    assert len(history.queries.suspended(now)) == 2
+    history.store.forget_host("pve1", by="bob", at=now)
+    assert history.queries.suspended(now) == (other,)
+
+
 def test_of_those_that_have_ended_the_newest_are_kept(
     history: History, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

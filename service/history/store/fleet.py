@@ -13,6 +13,7 @@ from service.errors import InputError, NoHost
 from service.history.store.agreements import leave_agreement
 from service.history.store.hosts import AXES, moved_axes
 from service.history.store.leases import end_leases
+from service.history.store.suspensions import end_of_host
 from service.history.store.writing import Writing, clean, is_one_of, tell
 from service.history.tables import (
     applies,
@@ -94,8 +95,8 @@ class FleetWrites(Writing):
 
     def forget_host(self, host: str, *, by: str, reason: str = "", at: datetime) -> None:
         """A person has all that is recorded of a host that left Git removed, but for its events. NoHost where nothing
-        is; InputError for one that did not leave. Records are removed in portions, and others may write in between. If
-        it is interrupted, the next call does the rest.
+        is; InputError for one that did not leave. Its suspensions end. Records are removed in portions, and others may
+        write in between. If it is interrupted, the next call does the rest.
         """
         for table in MANY_ROWS:
             while self._forget_some(host, table):
@@ -104,6 +105,7 @@ class FleetWrites(Writing):
             _is_orphan(connection, host)
             for table in (*ONE_ROW, hosts):
                 connection.execute(delete(table).where(table.c.host == host))
+            end_of_host(connection, host, by=by, at=at)
             tell(connection, HostForgotten(host=host, by=clean(by), why=clean(reason)), at=at)
 
     def _forget_some(self, host: str, table: Table) -> int:

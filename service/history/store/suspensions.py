@@ -35,12 +35,7 @@ class SuspensionWrites(Writing):
     def end_suspension(self, number: int, *, by: str, at: datetime) -> Suspension | None:
         """It holds no host any more. None where there is no such one, or it has ended."""
         with self._database.write() as connection:
-            ended = update(suspensions).where(suspensions.c.id == number, IN_FORCE)
-            if not connection.execute(ended.values(ended_at=at, ended_by=clean(by))).rowcount:
-                return None
-            made = suspension_of(connection.execute(_of(number)).mappings().one())
-            tell(connection, Resumed.of(made), at=at)
-        return made
+            return _end(connection, number, by, at)
 
     def end_due_suspensions(self, *, at: datetime) -> tuple[Suspension, ...]:
         """End those that have run out; each is reported once, also by several processes."""
@@ -71,6 +66,22 @@ def suspend_in(
     made = suspension_of(connection.execute(_of(number)).mappings().one())
     tell(connection, Suspended.of(made), at=at)
     _drop_oldest(connection)
+    return made
+
+
+def end_of_host(connection: Connection, host: str, *, by: str, at: datetime) -> None:
+    """End those of a host of which nothing is recorded any more: nobody could name it to end them."""
+    of_it = (suspensions.c.scope == "host", suspensions.c.target == host, IN_FORCE)
+    for number in connection.execute(select(suspensions.c.id).where(*of_it)).scalars().all():
+        _end(connection, number, by, at)
+
+
+def _end(connection: Connection, number: int, by: str, at: datetime) -> Suspension | None:
+    ended = update(suspensions).where(suspensions.c.id == number, IN_FORCE)
+    if not connection.execute(ended.values(ended_at=at, ended_by=clean(by))).rowcount:
+        return None
+    made = suspension_of(connection.execute(_of(number)).mappings().one())
+    tell(connection, Resumed.of(made), at=at)
     return made
 
 
