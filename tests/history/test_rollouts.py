@@ -124,6 +124,15 @@ def test_the_next_revision_carries_on_what_failed_and_what_a_person_did(history:
     assert [one.state for one in history.queries.rollouts(RolloutListing(commit="c" * 40)).items] == ["superseded"]
 
 
+def test_a_clock_that_is_set_back_does_not_make_the_pause_longer(history: History, now: datetime) -> None:
+    history.store.open_rollout(opening("a"), at=now)
+    assert begin(history, "pve0", now) == ""
+    end(history, "pve0", "Succeeded", now + timedelta(days=1))
+    assert "waits for wave 2" in begin(history, "pve1", now)
+    assert "waits for wave 2" in begin(history, "pve1", now + timedelta(seconds=59))
+    assert begin(history, "pve1", now + timedelta(seconds=60)) == ""
+
+
 def test_a_halt_by_a_person_outlives_a_revision_that_changes_nothing(history: History, now: datetime) -> None:
     store = history.store
     store.halt_rollout(store.open_rollout(opening("a"), at=now), by="ann", reason="lunch", at=now)

@@ -145,6 +145,9 @@ class RolloutWrites(Writing):
             return counted(connection, row)
 
     def _moved(self, connection: Connection, found: Rollout, judge: Judge, at: datetime) -> Rollout:
+        if found.moved_at is not None and found.moved_at > at:  # the clock was set back: the pause begins now
+            connection.execute(update(rollouts).where(rollouts.c.id == found.id).values(moved_at=at))
+            found = replace(found, moved_at=at)
         moved = judge.moved_on(found, at)
         if moved.wave != found.wave:
             connection.execute(update(rollouts).where(rollouts.c.id == found.id).values(wave=moved.wave))
