@@ -124,6 +124,25 @@ def test_the_next_revision_carries_on_what_failed_and_what_a_person_did(history:
     assert [one.state for one in history.queries.rollouts(RolloutListing(commit="c" * 40)).items] == ["superseded"]
 
 
+def test_a_host_that_was_let_begin_and_has_no_apply_keeps_no_other_one_waiting(history: History, now: datetime) -> None:
+    """The service was killed in between, and the host is suspended since then."""
+    history.store.open_rollout(opening("a"), at=now)
+    accept(history, "a", now)
+    assert begin(history, "pve0", now) == ""
+    assert begin(history, "pve1", now, by="ann") == ""
+    apply_id = history.store.open_apply(
+        "pve1", plan_id="p", commit="a" * 40, plan_digest="x", desired_digest="d1", trigger="request",
+        requested_by="ann", at=now,
+    )  # fmt: skip
+    assert history.store.move_rollout(judge, at=now + timedelta(seconds=59)) is not None
+    assert states(history) == {"pve0": "applying", "pve1": "applying"}
+    assert history.store.move_rollout(judge, at=now + timedelta(seconds=60)) is not None
+    assert states(history) == {"pve1": "applying"}
+    later = now + timedelta(minutes=3)
+    history.store.finish_apply(apply_id, "Succeeded", at=now + timedelta(minutes=2))
+    assert begin(history, "pve2", later) == ""
+
+
 def test_a_clock_that_is_set_back_does_not_make_the_pause_longer(history: History, now: datetime) -> None:
     history.store.open_rollout(opening("a"), at=now)
     assert begin(history, "pve0", now) == ""

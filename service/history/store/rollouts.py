@@ -6,7 +6,7 @@ the transaction that records the result, so that two processes never begin more 
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -14,13 +14,15 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from service.errors import InputError
 from service.history.rollout_queries import counted, member_of, newest, policy_json, unavailable
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import revisions, rollout_hosts, rollouts
+from service.history.tables import applies, revisions, rollout_hosts, rollouts
 from service.model.axes import Phase
 from service.model.events import RolloutMoved
 from service.model.rollouts import OPEN, Member, Opening, Rollout
 
 KEPT = 50
 """Rollouts that are kept with their hosts."""
+BEGINS = timedelta(minutes=1)
+"""The apply of a host that was let begin is recorded by then."""
 MovedOn = Callable[[Rollout, datetime], Rollout]
 _of = rollout_hosts.c
 _IN_OPEN = _of.rollout_id.in_(select(rollouts.c.id).where(rollouts.c.state.in_(OPEN)))
@@ -105,6 +107,8 @@ class RolloutWrites(Writing):
             found = newest(connection)
             if found is None or found.state not in OPEN:
                 return None
+            if found.applying and _give_back(connection, found.id, at):
+                found = newest(connection) or found
             return self._moved(connection, found, judge, at)
 
     def halt_rollout(self, rollout_id: str, *, by: str, reason: str, at: datetime) -> Rollout:
@@ -274,6 +278,15 @@ def _join(connection: Connection, found: Rollout, member: Member, *, is_known: b
         _reopen(connection, found.id)
     row = connection.execute(select(rollouts).where(rollouts.c.id == found.id)).mappings().one()
     return counted(connection, row)
+
+
+def _give_back(connection: Connection, rollout_id: str, at: datetime) -> bool:
+    """A host that was let begin and has no apply, because the service ended in between or the host was suspended just
+    then, has not begun: else the next wave would wait for it, and all hosts for one that is changed alone."""
+    is_open = select(applies.c.host).where(applies.c.ended_at.is_(None))
+    is_late = (_of.begun_at <= at - BEGINS, _of.host.not_in(is_open))
+    late = update(rollout_hosts).where(_of.rollout_id == rollout_id, _of.state == "applying", *is_late)
+    return bool(connection.execute(late.values(state="pending", begun_at=None)).rowcount)
 
 
 def _reopen(connection: Connection, rollout_id: str) -> None:
