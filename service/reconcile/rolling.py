@@ -124,7 +124,7 @@ class Rolling:
     def _begin(self, member: Member, opening: Opening, by: str) -> str:
         if opening.is_plain:
             found = self._memory.newest_rollout()
-            if found is None or found.state not in (*OPEN, "aborted") or found.commit != opening.commit:
+            if found is None or (found.state == "done" and found.commit == opening.commit):
                 return ""
         return self._record.begin_in_rollout(member, opening, judge, at=self._clock.now(), by=by)
 

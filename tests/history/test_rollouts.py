@@ -18,9 +18,11 @@ from service.model.runs import HostStatus
 from service.model.trees import Commit
 from service.reconcile import rollout as judge
 from service.reconcile.gate import Cause
-from service.reconcile.rolling import Openings
+from service.reconcile.queue import Queue
+from service.reconcile.rolling import Openings, Rolling
 from service.spec.fleet import Fleet
 from tests.laws.specs import head, spec_of
+from tests.reconcile.clocks import StoppedClock
 
 WAVES = Policy((Share(1), Share(50, is_percent=True)), soak_s=60, max_failures=1)
 HOSTS = [f"pve{number}" for number in range(8)]
@@ -143,6 +145,42 @@ def test_a_host_that_was_let_begin_and_has_no_apply_keeps_no_other_one_waiting(h
     assert begin(history, "pve2", later) == ""
 
 
+@pytest.mark.parametrize("is_plain", [True, False])
+@pytest.mark.parametrize("changes", [True, False])
+def test_a_round_of_a_revision_that_was_never_approved_begins_nothing_once_a_newer_one_comes(
+    history: History, now: datetime, *, is_plain: bool, changes: bool
+) -> None:
+    """The round began before. A newer revision is opened, then recorded; one that changes nothing the other way
+    round."""
+    store, policy = history.store, Policy() if is_plain else WAVES
+    rolling = Rolling(store, history.queries, StoppedClock(), Queue(StoppedClock()))
+    shell = replace(opening("a", hosts=(), policy=policy), is_plain=is_plain)
+    first = replace(opening("a", policy=policy), stop="it changes 8 of 8 hosts", is_plain=is_plain)
+    newer = replace(
+        opening("b", "d2", HOSTS if changes else (), policy), stop="so does it" if changes else "", is_plain=is_plain
+    )
+
+    def begins() -> str:
+        return rolling._begin(Member("pve1", "d1"), shell, "")
+
+    store.open_rollout(first, at=now)
+    accept(history, "a", now)
+    assert "waits for an approval" in begins()
+    if changes:
+        store.open_rollout(newer, at=now)
+    else:
+        accept(history, "b", now + timedelta(seconds=1))
+    assert begins()
+    if changes:
+        accept(history, "b", now + timedelta(seconds=1))
+    else:
+        store.open_rollout(newer, at=now)
+    assert begins() == "a newer revision is in force"
+    found = history.queries.newest_rollout()
+    assert found is not None
+    assert (found.commit[0], found.state) == (("b", "waiting") if changes else ("a", "superseded"))
+
+
 def test_a_clock_that_is_set_back_does_not_make_the_pause_longer(history: History, now: datetime) -> None:
     history.store.open_rollout(opening("a"), at=now)
     assert begin(history, "pve0", now) == ""
@@ -209,6 +247,7 @@ def test_a_host_that_turns_out_to_differ_takes_part_and_an_older_revision_begins
     assert begin(history, "pve5", now, digest="d9").startswith("rollout ")
     assert begin(history, "pve5", now + timedelta(minutes=1), digest="d9") == ""
     accept(history, "b", now)
+    history.store.open_rollout(opening("b", hosts=()), at=now)  # as the watcher does with one that changes nothing
     assert begin(history, "pve6", now, "c") == "a newer revision is in force"
     assert begin(history, "pve6", now, "b") == ""
 

@@ -21,6 +21,7 @@ from service.model.rollouts import OPEN, Member, Opening, Rollout
 
 KEPT = 50
 """Rollouts that are kept with their hosts."""
+NEWER = "a newer revision is in force"
 BEGINS = timedelta(minutes=1)
 """The apply of a host that was let begin is recorded by then."""
 MovedOn = Callable[[Rollout, datetime], Rollout]
@@ -55,7 +56,7 @@ class RolloutWrites(Writing):
                 return before.id
             made = _carried_on(opening, before, was)
             if before is not None and before.state in OPEN:
-                _set(connection, before, state="superseded", why="a newer revision is in force", by="git", at=at)
+                _set(connection, before, state="superseded", why=NEWER, by="git", at=at)
             is_approved = before is not None and before.is_approved and _is_part(made, was)
             state, by, why = _state_of(made, before, is_approved=is_approved)
             is_held = state != "running" or any(one.state == "aborted" for one in made.members)
@@ -78,11 +79,16 @@ class RolloutWrites(Writing):
         with self._database.write() as connection:
             found = newest(connection)
             if found is None or found.commit != opening.commit:
-                if opening.is_plain or by:
+                if by or (found is None and opening.is_plain):
                     return ""
-                if not _is_in_force(connection, opening.commit):
-                    return "a newer revision is in force"
+                is_older = found is not None and found.state in OPEN  # the newer one is opened before it is recorded
+                if is_older or not _is_in_force(connection, opening.commit):
+                    return NEWER
+                if opening.is_plain:
+                    return ""
                 found = self._made(connection, opening, at)
+            elif opening.is_plain and found.state == "superseded" and not by:
+                return "" if _is_in_force(connection, opening.commit) else NEWER
             own = _member(connection, found.id, member.host)
             if own is None or own.digest != member.digest:
                 if opening.is_plain and found.state not in OPEN:
