@@ -56,7 +56,7 @@ class Gone:
         is_late = asked_at is None or now - asked_at > WITHIN
         if apply.trigger not in ASKED or is_late or await self._is_second(apply, *AWAY):
             return
-        is_back = apply.trigger == "rollback"  # its plan is made anew when its turn comes
+        is_back = apply.trigger == "rollback"  # a new plan is made when its turn comes
         trigger: Trigger = "rollback" if is_back else "retry"
         try:
             again = await asyncio.to_thread(

@@ -158,8 +158,8 @@ class Rolling:
         return True
 
     async def _wake_hosts(self, found: Rollout, places: int) -> None:
-        """Whoever was woken longest ago comes first: a host that does not begin, because it is suspended or waits for a
-        person, keeps no other one from its place."""
+        """Whoever was woken longest ago comes first: a host that does not begin, because it is suspended or needs an
+        approval, keeps no other one from its place."""
         now_s, state = self._clock.monotonic_s(), (found.id, found.wave, found.done, found.failed, found.forgiven)
         free = await asyncio.to_thread(self._memory.rollout_candidates, found.id)
         for name in sorted(free, key=lambda one: self._woken[one][1] if one in self._woken else -math.inf):

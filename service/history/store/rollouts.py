@@ -287,8 +287,8 @@ def _join(connection: Connection, found: Rollout, member: Member, *, is_known: b
 
 
 def _give_back(connection: Connection, rollout_id: str, at: datetime) -> bool:
-    """A host that was let begin and has no apply, because the service ended in between or the host was suspended just
-    then, has not begun: else the next wave would wait for it, and all hosts for one that is changed alone."""
+    """A host that was let begin and has no apply has not begun: the service ended in between, or the host was suspended
+    just then. The next wave does not wait for it, nor do others for one that is changed alone."""
     is_open = select(applies.c.host).where(applies.c.ended_at.is_(None))
     is_late = (_of.begun_at <= at - BEGINS, _of.host.not_in(is_open))
     late = update(rollout_hosts).where(_of.rollout_id == rollout_id, _of.state == "applying", *is_late)
