@@ -181,6 +181,21 @@ def test_a_round_of_a_revision_that_was_never_approved_begins_nothing_once_a_new
     assert (found.commit[0], found.state) == (("b", "waiting") if changes else ("a", "superseded"))
 
 
+def test_a_change_that_is_confirmed_while_a_revision_is_read_is_no_part_of_its_rollout(
+    history: History, now: datetime
+) -> None:
+    read = opening("a", hosts=("pve1", "pve2"))
+    history.store.set_base("pve1", [], digest="d1", commit="c" * 40, apply_id="", at=now)
+    history.store.open_rollout(read, at=now)
+    accept(history, "a", now)
+    assert begin(history, "pve2", now) == ""
+    end(history, "pve2", "Succeeded", now)
+    assert history.store.move_rollout(judge, at=now + timedelta(minutes=5)) is not None
+    found = history.queries.newest_rollout()
+    assert found is not None
+    assert found.state == "done"
+
+
 def test_a_clock_that_is_set_back_does_not_make_the_pause_longer(history: History, now: datetime) -> None:
     history.store.open_rollout(opening("a"), at=now)
     assert begin(history, "pve0", now) == ""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from service.errors import InputError
 from service.history.rollout_queries import counted, member_of, newest, policy_json, unavailable
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import applies, revisions, rollout_hosts, rollouts
+from service.history.tables import applies, bases, revisions, rollout_hosts, rollouts
 from service.model.axes import Phase
 from service.model.events import RolloutMoved
 from service.model.rollouts import OPEN, Member, Opening, Rollout
@@ -49,6 +49,7 @@ class RolloutWrites(Writing):
         and one by a person also where this revision changes nothing.
         """
         with self._database.write() as connection:
+            opening = _without_those_that_have_it(connection, opening)
             before = newest(connection)
             was = _members(connection, before.id) if before is not None else {}
             is_same = before is not None and before.commit == opening.commit and before.state != "superseded"
@@ -231,6 +232,15 @@ def _is_due(connection: Connection, rollout_id: str, host: str) -> bool:
     """Whether a host that others depend on does not have what the rollout wants of it yet."""
     own = _member(connection, rollout_id, host)
     return own is not None and own.state != "done"
+
+
+def _without_those_that_have_it(connection: Connection, opening: Opening) -> Opening:
+    """The change of a host may have been confirmed since it was read what the host has. Nothing would say it again, and
+    the rollout would never end."""
+    if not opening.members:
+        return opening
+    has = {row.host: row.digest for row in connection.execute(select(bases.c.host, bases.c.digest))}
+    return replace(opening, members=tuple(one for one in opening.members if has.get(one.host) != one.digest))
 
 
 def _carried_on(opening: Opening, before: Rollout | None, was: dict[str, Member]) -> Opening:
