@@ -74,7 +74,8 @@ class Turn:
 
     def hold(self, why: str) -> None:
         """What was decided is not done now: the host waits for others, or for a person."""
-        phase: Phase = "WaitingForApproval" if " waits for an approval" in why else "Pending"
+        what, _, _ = why.partition(":")  # the rest may be the words of a person
+        phase: Phase = "WaitingForApproval" if what.endswith(" waits for an approval") else "Pending"
         self.decision = replace(self.decision, action="wait", phase=phase, message=why)
         self.show(phase=phase, message=why, health="Degraded")
 
