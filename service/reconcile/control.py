@@ -69,7 +69,7 @@ class Control:
         if agreed and not plan.digest.startswith(agreed):
             raise Stale(f"the plan of {host} is now {plan.digest}", hint=f"look at it: passerelle plan {host}")
         self._may_apply(host, plan)
-        await self._let_begin(host, plan)
+        await self._let_begin(host, "apply", plan.desired_digest)
         if plan.raises and not (may_raise and agreed):
             raise InputError(
                 f"the plan of {host} needs an approval: {'; '.join(plan.raises[:3])}",
@@ -104,11 +104,12 @@ class Control:
                 hint="set sync: approve in its spec; PASSERELLE_MAX_SYNC must allow it, too",
             )
 
-    async def _let_begin(self, host: str, plan: Plan) -> None:
-        """Held where no apply may begin on the host now. The round asks again when its turn has come."""
-        held = await self._rounds.gate.blocked(self._watcher.wanted.hosts[host], plan.desired_digest)
+    async def _let_begin(self, host: str, what: str, wanted: str) -> None:
+        """Held where no apply may begin on the host now, of which Git wants the digest `wanted`. The round asks again
+        when its turn has come."""
+        held = await self._rounds.gate.blocked(self._watcher.wanted.hosts[host], wanted)
         if held is not None:
-            raise Held(f"no apply begins on {host} now: {held.why}", hint=FIXES[held.cause])
+            raise Held(f"no {what} begins on {host} now: {held.why}", hint=FIXES[held.cause])
 
     async def _agreed_digest(self, host: str, plan_id: str | None, digest: str | None) -> str:
         if plan_id is None:
@@ -161,9 +162,11 @@ class Control:
 
     async def drill(self, host: str, by: str, *, reboot: bool = False) -> str:
         """Let the host undo a change of nothing, by its timer or by a reboot. Returns the drill's id at once.
-        WaitsAlready where one waits."""
+        WaitsAlready where one waits; Held where no apply may begin: a drill is a change, too."""
         await self._in_git(host)
         self._may_write(host)
+        known = self._rounds.known(host)
+        await self._let_begin(host, "drill", known.desired.digest if known and known.desired else "")
         drill_id = await asyncio.to_thread(
             self._record.open_drill, host, requested_by=by, at=self._clock.now(), reboot=reboot
         )

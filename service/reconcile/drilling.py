@@ -14,6 +14,7 @@ from service.model.states import Json, Seen
 from service.observe.at_boot import LEFT_OVER, is_change_pending
 from service.observe.script import PENDING
 from service.plan.next_boot import next_boot_faults
+from service.reconcile.gate import Gate
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.trouble import Troubles
 from service.spec.host import HostSpec
@@ -25,20 +26,27 @@ INTERRUPTED = "the service was stopped during the drill. The host rolls back aut
 class Drilling:
     """Runs drills and ends those that a stop of the service cut off."""
 
-    def __init__(self, record: Record, memory: Memory, hosts: Hosts, clock: Clock, troubles: Troubles) -> None:
+    def __init__(
+        self, record: Record, memory: Memory, hosts: Hosts, clock: Clock, troubles: Troubles, gate: Gate | None = None
+    ) -> None:  # fmt: skip
         self._record = record
         self._memory = memory
         self._hosts = hosts
         self._clock = clock
         self._troubles = troubles
+        self._gate = gate or Gate(memory, clock)
 
     async def run(
-        self, spec: HostSpec, drill_id: str, observed: HostObserved, known_addresses: list[str], *, reboot: bool = False
-    ) -> None:
+        self, spec: HostSpec, drill_id: str, observed: HostObserved, known_addresses: list[str], *,
+        reboot: bool = False, wanted: str = "",
+    ) -> None:  # fmt: skip
         """One drill, from a generation of its own to its record. An error is its end, too, whatever it is: only what
-        the database does not take is raised, and ended by `settle`."""
+        the database does not take is raised, and ended by `settle`. Where no apply may begin on a host of which Git
+        wants the digest `wanted`, no drill does: it is a change, too."""
         proofs: tuple[Proof, ...] = ()
         try:
+            if (blocked := await self._gate.blocked(spec, wanted)) is not None:
+                raise HostRefused(f"no drill begins on {spec.name} now: {blocked.why}", reason="held")
             if reboot and (lost := reboot_objection(observed)):
                 raise HostRefused(lost, reason="next-boot")
             fence = await self._hosts.fence(spec)

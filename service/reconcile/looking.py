@@ -96,7 +96,10 @@ class Looking:
         if drill is None:
             return None
         turn.standing.begin()
-        await self._drilling.run(turn.spec, drill.id, turn.observed, turn.addresses, reboot=drill.reboot)
+        digest = turn.desired.digest
+        await self._drilling.run(
+            turn.spec, drill.id, turn.observed, turn.addresses, reboot=drill.reboot, wanted=digest
+        )  # fmt: skip
         return Stop("a drill has ended", statuses.SOON_S)
 
 

@@ -81,7 +81,7 @@ class Rounds:
         self._going_back = GoingBack(
             record, memory, hosts, clock, self._planning, self._asked, self._applying, self.desired_at, self._may_begin
         )
-        self._drilling = Drilling(record, memory, hosts, clock, self._troubles)
+        self._drilling = Drilling(record, memory, hosts, clock, self._troubles, self.gate)
         looking = (hosts, self._asked, self._applying, self._drilling, Quarantine(record, hosts, clock))
         self._looking = Looking(*looking, self._may_begin, self._base)
         self._publishing = Publishing(record, memory, hosts, internet, clock, kinds)

@@ -105,6 +105,17 @@ async def test_one_proof_that_is_missing_makes_a_drill_fail(
     assert status.proven_at is None
 
 
+async def test_no_drill_begins_where_no_apply_may(history: History) -> None:
+    history.store.suspend("host", "pve1", "the disks are being replaced", by="ann", at=START, until=None)
+    fleet = Fleet()
+    found = history.queries.drill(await drilled(history, fleet))
+    assert found is not None
+    assert found.state == "Failed"
+    assert "no drill begins on pve1 now: " in found.error
+    assert "the disks are being replaced" in found.error
+    assert fleet.asked == []
+
+
 async def test_a_host_that_cannot_be_reached_has_proven_nothing(history: History) -> None:
     found = history.queries.drill(await drilled(history, Fleet(trouble=Unreachable("pve1: no route"))))
     assert found is not None
