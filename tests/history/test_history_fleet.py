@@ -50,7 +50,7 @@ def lived(history: History, host: str, at: datetime) -> None:
     drill_id = store.open_drill(host, requested_by="ann", at=at)
     store.start_drill(drill_id, generation=2, at=at)
     store.finish_drill(drill_id, proofs=(), error="", at=at)
-    store.open_rollout(Opening("c" * 40, Policy(), (Member(host, "sha256:d"),), is_plain=False), at=at)
+    store.open_rollout(Opening("c" * 40, Policy(), (Member(host, "sha256:e"),), is_plain=False), at=at)
     store.ask_release(host, apply_id, by="ann", reason="looked", at=at)
     store.keep_sighting(Sighting(host, at, "f", "ab", Watch(), b"sent"))
     store.seen_leases(host, [Lease("bc:24:11:00:00:01", "10.10.10.9", "dev", 0)], at=at)
