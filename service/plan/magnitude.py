@@ -8,6 +8,8 @@ from service.resources.desired import Desired, LastApplied
 
 FEW = 4
 """So many rules may always go."""
+NO_FIREWALL = frozenset({"forwards", "nat"})
+"""Kinds whose rules let through what a line of a spec publishes. They go with the line, and that opens nothing."""
 
 
 def too_many_rules(plan: Plan, base: Json, desired: Desired, most: int) -> tuple[str, ...]:
@@ -28,7 +30,9 @@ def _is_firewall(fact: str) -> bool:
 def _rules(applied: LastApplied) -> Counter[tuple[str, str]]:
     """The rules by where they are: the chain of an nft table, or a part of a file of Proxmox."""
     found: Counter[tuple[str, str]] = Counter()
-    for (_, name, field_name, _), want in applied.wishes.items():
+    for (kind, name, field_name, _), want in applied.wishes.items():
+        if kind in NO_FIREWALL:
+            continue
         if isinstance(want, list) and (field_name == "rules" or field_name.startswith("group ")):
             found.update((f"{name} {field_name}", str(rule)) for rule in want)
     return found

@@ -93,9 +93,7 @@ class Bad:
 
 BAD = [
     Bad("unknown key", "stp: false", "stp: false, stpp: true", "unknown-key", "bridges.vmbr0.stpp", "unknown key"),
-    Bad(
-        "a key of later work", "packages:", "rollout: {}\npackages:", "unknown-key", "rollout", "not support `rollout`"
-    ),
+    Bad("a key of fleet.yaml", "packages:", "rollout: {}\npackages:", "unknown-key", "rollout", "unknown key"),
     Bad("wrong type", "forward_delay: 0", "forward_delay: soon", "type", "bridges.vmbr0.forward_delay", "is `soon`"),
     Bad("duplicate key", "packages:", "platform: debian\npackages:", "yaml.duplicate-key", "platform", "already on"),
     Bad(
