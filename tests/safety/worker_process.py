@@ -25,6 +25,7 @@ def main() -> None:
         observe_s=float(os.environ.get("FIELD_OBSERVE_S", "5")), poll_s=float(os.environ.get("FIELD_POLL_S", "1")),
         workers=int(os.environ.get("FIELD_WORKERS", "8")), port=int(sys.argv[5]) if role == "api" else 8765,
         health_port=int(os.environ.get("FIELD_HEALTH_PORT", "0")),
+        stop_hosts="100%",  # what is pushed here changes all hosts, and nobody is there to approve it
     )  # fmt: skip
     log = log_to(form="text")
     with open_history(settings.database_path, serve=True, url=url, together=True) as history:

@@ -39,7 +39,7 @@ class ManyHosts:
         self.sync = sync
         self.forge = Forge(folder / "fleet.git")
         self.push(1)
-        settings = Settings(state_dir=folder / "state", source=str(self.forge.path))
+        settings = Settings(state_dir=folder / "state", source=str(self.forge.path), stop_hosts="100%")
         self.history = open_history(made(settings.database_path), serve=True)
         world = Outside(
             clock=self.clock, apply_clock=self.clock, connections=Lines(self.hosts), looks=Looks(), work=InPlace(),
