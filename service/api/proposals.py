@@ -27,7 +27,7 @@ class ProposalAsked(schemas.Asked):
     seen."""
 
     branch: BranchName | None = Field(default=None, description="its short name")
-    pull: Annotated[int, Field(strict=True, ge=1, le=999_999_999)] | None = Field(default=None, description="its number")
+    pull: Annotated[int, Field(strict=True, ge=1, le=10**9 - 1)] | None = Field(default=None, description="its number")
     commit: CommitId | None = Field(default=None, description="the full commit id")
     hosts: list[HostName] = Field(default=[], max_length=MAX_HOSTS)
 
