@@ -31,6 +31,9 @@ Dial = Callable[[Target], Awaitable[socket.socket]]
 KEY_EXCHANGES = ("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org")
 CIPHERS = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com")
 CLOSE_S = 2.0
+KEEPALIVE_S, KEEPALIVE_MISSED = 8, 2
+"""A host that ends silently is noticed in 24 s. Where hosts report their changes, these questions are most of what a
+quiet fleet costs: `tests/bench/drift.py`."""
 DEBUGS = 200
 """Debug messages (RFC 4253, 11.3) of one connection; OpenSSH sends a few at the login."""
 
@@ -285,8 +288,8 @@ class SshDialer:
             request_pty=False,
             connect_timeout=self.connect_s,
             login_timeout=self.login_s,
-            keepalive_interval=5,
-            keepalive_count_max=3,
+            keepalive_interval=KEEPALIVE_S,
+            keepalive_count_max=KEEPALIVE_MISSED,
             utf8_decode_errors="replace",
             encoding=None,
         )
