@@ -7,6 +7,7 @@ accepts a blank, a quote, `%` or a control character, so no value can end the li
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any, NoReturn
 
 from pydantic import AfterValidator, WithJsonSchema
@@ -16,6 +17,8 @@ from service.model.trees import quoted
 from service.spec import patterns
 from service.spec.patterns import number, whole
 
+SEEN = 4096
+"""So many good values of a grammar are remembered: the hosts of a fleet use the same private addresses."""
 MAX_DOMAIN = 253
 MAX_INTERFACE_NAME = 15
 """IFNAMSIZ of the Linux kernel is 16 with the final NUL."""
@@ -124,6 +127,7 @@ def check_bridge(value: str) -> str:
     return check_interface(value)
 
 
+@lru_cache(SEEN)
 def check_interface_address(value: str) -> str:
     """An own address with its prefix length, as in 10.10.10.1/24: usable by a host, canonical form."""
     match = _PREFIXED.fullmatch(value)
@@ -148,6 +152,7 @@ def check_interface_address(value: str) -> str:
     return str(address)
 
 
+@lru_cache(SEEN)
 def check_network4(value: str) -> str:
     """An IPv4 network with host bits zero, as in 10.10.10.0/24."""
     match = _PREFIXED.fullmatch(value)
@@ -164,6 +169,7 @@ def check_network4(value: str) -> str:
     return value
 
 
+@lru_cache(SEEN)
 def check_address(value: str) -> str:
     """An IPv4 or IPv6 address without zone, usable by a host; canonical form."""
     if not _ADDRESS.fullmatch(value):

@@ -9,7 +9,8 @@ guests and rules. Prints one JSON object; times are CPU milliseconds, the least 
 ratio is above its goal.
 
 `cached` is about a repository of many such hosts that did not change. `lint` is `passerelle lint` of it, `serve` the
-reading at the start of `serve`. Both know nothing but what was kept, and are compared with `cold`, where nothing was.
+reading at the start of `serve`. Both know nothing but what was kept, and are compared with `cold`, where nothing was. `serve` is compared with the reading at a start of commit 19008db3, too, which
+kept nothing: `THEN`.
 """
 
 import argparse
@@ -38,7 +39,10 @@ from tests.laws.specs import FOLDER, fleet_of, whole
 GOAL = 1.2
 """Times the CPU of the floor."""
 GOAL_CACHED, GOAL_START = 0.05, 0.1
-"""Times the CPU of the same without what is kept: `passerelle lint`, and the start of `serve`."""
+"""`passerelle lint`, times the CPU of the same without what is kept. The start of `serve`, times that of `THEN`."""
+THEN = 11.0
+"""What commit 19008db3 needed to read such a host, times the CPU of PyYAML's loader in C for its file: 10.4 and 0.94 ms,
+both measured in one process on 30 November 2026."""
 
 
 def text_with(guests: int, rules: int) -> str:
@@ -78,7 +82,7 @@ def cached(text: str, hosts: int, runs: int, folder: Path) -> dict[str, float]:
     for n in range(hosts):
         name, address = f"pve{n + 1}", f"198.51.{100 + n // 200}.{n % 200 + 11}"
         named = text.replace("host: pve1\n", f"host: {name}\n").replace("address: 198.51.100.11", f"address: {address}")
-        (folder / "hosts" / f"{name}.yaml").write_text(named)
+        (folder / "hosts" / f"{name}.yaml").write_text(named.replace("BC:24:11:00:", f"BC:24:11:{n:02X}:"))
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     kept = folder / "specs"
     read_fleet(read_directory(folder), KINDS, kept=Cache(kept))
@@ -107,12 +111,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         least = cached(text, given.hosts, max(1, given.runs // 10), Path(folder))
     times = {name: round(least[name] / least["cold"], 3) for name in ("lint", "serve")}
-    met = ratio <= GOAL and times["lint"] <= GOAL_CACHED and times["serve"] <= GOAL_START
+    loads = min(cpu_ms(lambda: yaml.load(text.encode(), Loader=yaml.CSafeLoader)) for _ in range(given.runs))
+    start = round(least["serve"] / loads / THEN, 3)
+    met = ratio <= GOAL and times["lint"] <= GOAL_CACHED and start <= GOAL_START
     said = {
         "guests": given.guests, "rules": given.rules, "runs": given.runs,
         "cpu_ms": {"floor": round(floor, 2), "lint": round(lint, 2)}, "times_floor": ratio,
         "goal": GOAL, "hosts": given.hosts, "cached_cpu_ms": {name: round(value, 3) for name, value in least.items()},
-        "times_cold": times, "goals_cached": {"lint": GOAL_CACHED, "serve": GOAL_START}, "met": met,
+        "times_cold": times, "serve_times_then": start, "goals_cached": {"lint": GOAL_CACHED, "serve": GOAL_START}, "met": met,
     }  # fmt: skip
     print(json.dumps(said))
     return 0 if met else 1

@@ -8,6 +8,7 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -16,7 +17,7 @@ from service.firewall.terms.icmp import ICMP_TYPES, ICMPV6_TYPES
 from service.firewall.terms.macros import find_macro, macros
 from service.firewall.terms.names import any_service_port, is_protocol, names
 from service.model.trees import quoted
-from service.spec.grammar import text, wrong
+from service.spec.grammar import SEEN, text, wrong
 from service.spec.patterns import ANY_IPV4, ANY_IPV6, CIDR4, CIDR6, PORT, whole
 from service.spec.strings import MAX_STRING
 
@@ -120,6 +121,7 @@ def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
         wrong(f"{quoted(value)} is not an address", _ADDRESS_RIGHT)
 
 
+@lru_cache(SEEN)
 def check_cidr(value: str) -> str:
     """An address, or a network without host bits."""
     if not _CIDR.fullmatch(value):
