@@ -81,7 +81,7 @@ class Fleet(Stage):
 
     def _is_idle(self) -> bool:
         due = self.clock.due_s()
-        is_waiting = len(due) == 2 and due[0] > self.clock.at_s
+        is_waiting = len(due) == 3 and due[0] > self.clock.at_s
         return is_waiting and self.queue.depth == len(self.hosts)
 
     def measured(self, look: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
