@@ -30,6 +30,7 @@ from service.errors import (
     TooMuch,
     Unreachable,
 )  # fmt: skip
+from service.garbage import collect_rarely
 from service.git.aside import Aside
 from service.git.commands import Credentials
 from service.git.mirror import Mirror
@@ -285,6 +286,7 @@ def run_service(settings: Settings) -> None:
     ):
         history.tell_to(log_event)
         built = build(settings, history)
+        collect_rarely()
         where = f"{settings.listen} port {settings.port}"
         named = fields(listen=settings.listen, port=settings.port, source=settings.source, branch=settings.branch)
         _LOG.info(

@@ -21,6 +21,7 @@ from service.api.values import share_the_processor
 from service.app import GRACE_S, STOP_S, Outside, Service, Shared, build, status_of, telling_of
 from service.clock import SystemClock
 from service.errors import InputError, PasserelleError, StoreError
+from service.garbage import collect_rarely
 from service.history import Ear, History, Place, Store, listen, open_history
 from service.jobs import JobQueue, Wakes
 from service.logs import fields, log_event, log_to
@@ -59,6 +60,7 @@ def run_role(settings: Settings) -> None:
         open_history(settings.database_path, serve=True, url=url, together=True) as history,
     ):
         history.tell_to(log_event)
+        collect_rarely()
         if settings.role == "worker":
             asyncio.run(Worker(settings, url, history).run())
         else:

@@ -28,6 +28,7 @@ from typing import Any
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP))
 
+from service.garbage import collect_rarely
 from service.reconcile.queue import Queue
 from tests.laws.specs import head
 from tests.reconcile.clocks import StoppedClock
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, nargs="+", default=[100, 3000])
     parser.add_argument("--runs", type=int, default=5)
     asked = parser.parse_args()
+    collect_rarely()  # as in `serve`
     one = asyncio.run(spent_by(1, asked.runs))
     own_s, own_look_s = statistics.median(one.rest_s[1:]), statistics.median(one.look_s[1:])
     found: dict[str, Any] = {"load": round(os.getloadavg()[0], 1), "own_ms": round(own_s * 1000, 2), "fleets": {}}
