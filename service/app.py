@@ -130,6 +130,11 @@ class Service:
     world: Outside
     listening: Listening
 
+    def stop(self) -> None:
+        """Begin nothing any more, and end what would have no end. Safe in a signal's handler."""
+        self.loop.stop()
+        self.parts.live.stop()
+
     def api(self, lifespan: Lifespan | None = None) -> Any:
         """The application; the loop runs while it does, or what another `lifespan` starts."""
         return create_app(self.parts, lifespan=lifespan or self.lifespan)
@@ -201,6 +206,7 @@ def build(
         branch=parse_source(settings.source, settings.branch).branch, stop=stop, labels=watcher.labels_of,
     )  # fmt: skip
     history.tell_to(parts.awaited.told)
+    history.tell_to(parts.live.told)
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
     beside = (retention, None if shared else telling_of(settings, history, clock, metrics))
     lifespan = _lifespan(loop, world, listening, lambda: status_of(watcher), beside)
@@ -293,6 +299,6 @@ def run_service(settings: Settings) -> None:
             "API listening on %s. `passerelle status` shows source and hosts, ^C stops the service", where, extra=named
         )
         try:
-            serve(built.api(), settings.listen, settings.port, grace_s=GRACE_S, on_stop=built.loop.stop)
+            serve(built.api(), settings.listen, settings.port, grace_s=GRACE_S, on_stop=built.stop)
         except SystemExit:  # uvicorn ends the program with a code of its own, after it has logged why
             raise PasserelleError("the service could not start", hint="the lines above say why") from None

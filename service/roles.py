@@ -130,7 +130,8 @@ class Answering(Process):
         where = f"{self.settings.listen} port {self.settings.port}"
         _LOG.info("API listening on %s, as one of several processes", where, extra=_named(self.settings))
         try:
-            serve(service.api(lifespan), self.settings.listen, self.settings.port, grace_s=GRACE_S)
+            stop = service.parts.live.stop
+            serve(service.api(lifespan), self.settings.listen, self.settings.port, grace_s=GRACE_S, on_stop=stop)
         except SystemExit:  # uvicorn ends the program with a code of its own, after it has logged why
             raise PasserelleError("the service could not start", hint="the lines above say why") from None
 

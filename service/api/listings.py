@@ -37,18 +37,19 @@ FORMS: dict[Any, Any] = {
 """How a request may say each form of a filter; where None is taken, that is not to say it."""
 
 
-def listing(kind: type[L], *, but: Collection[str] = ()) -> Callable[..., Awaitable[L]]:
-    """What reads the parameters of a list from a request, without those that are elsewhere (`but`)."""
+def listing(kind: type[L], *, but: Collection[str] = (), is_page: bool = True) -> Callable[..., Awaitable[L]]:
+    """What reads the parameters of a list from a request, without those that are elsewhere (`but`). `is_page`: with
+    `limit` and `cursor`."""
     filters = {one.name: one for one in filters_of(kind) if one.name not in but}
 
     async def read(**given: Any) -> L:
-        start = read_cursor(given["cursor"], kind.key)
+        page = {"limit": given["limit"], "start": read_cursor(given["cursor"], kind.key)} if is_page else {}
         said = {name: given[name] for name in filters if given[name] is not None}
         if "ip" in said:
             said["ip"] = canonical(said["ip"])
-        return kind(limit=given["limit"], start=start, **said)
+        return kind(**page, **said)
 
-    made = [_parameter("limit", Limit, 50), _parameter("cursor", Cursor, "")]
+    made = [_parameter("limit", Limit, 50), _parameter("cursor", Cursor, "")] if is_page else []
     made += [_parameter(name, *_said(one.metadata, one.default)) for name, one in filters.items()]
     read.__signature__ = Signature(made, return_annotation=kind)  # type: ignore[attr-defined]
     return read
@@ -85,6 +86,8 @@ Rollouts = Annotated[RolloutListing, Depends(listing(RolloutListing))]
 RolloutHosts = Annotated[RolloutHostListing, Depends(listing(RolloutHostListing, but=("rollout_id",)))]
 Revisions = Annotated[RevisionListing, Depends(listing(RevisionListing))]
 Events = Annotated[EventListing, Depends(listing(EventListing))]
+Followed = Annotated[EventListing, Depends(listing(EventListing, but=("after", "newest"), is_page=False))]
+"""Those of a stream, which has a beginning of its own."""
 Leases = Annotated[LeaseListing, Depends(listing(LeaseListing))]
 LeaseHistory = Annotated[LeaseHistoryListing, Depends(listing(LeaseHistoryListing))]
 Sites = Annotated[SiteListing, Depends(listing(SiteListing))]

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from service.api.awaited import Awaited
+from service.api.live import Live
 from service.api.metric_families import Numbers
 from service.api.metrics import Metrics
 from service.api.remembered import Remembered
@@ -232,6 +233,8 @@ class Reads(Protocol):
 
     def newest_event_id(self) -> int: ...
 
+    def event_edges(self) -> tuple[int, int]: ...
+
     def latches(self, host: str) -> tuple[Latch, ...]: ...
 
     def drills(self, asked: DrillListing) -> Page[Drill]: ...
@@ -347,6 +350,7 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
     remembered: Remembered = field(default_factory=Remembered)
     awaited: Awaited = field(default_factory=Awaited)
+    live: Live = field(default_factory=Live)
     limits: RequestLimits = field(default_factory=RequestLimits)
     hosts_allowed: tuple[str, ...] = ()
     stale_after_s: float = 300.0

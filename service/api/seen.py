@@ -7,6 +7,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from service.model.access import Principal, Token
+from service.model.events import OF_PEOPLE
+from service.model.listings import EventListing
 from service.model.runs import Event, Revision
 from service.model.sources import SourceStanding
 from service.model.states import Json
@@ -14,6 +16,9 @@ from service.model.windows import Window
 
 _FIRST = ", the first: "
 """What is between the number of errors of a commit and the first of them."""
+
+
+_OF_PEOPLE = frozenset(kind.name for kind in OF_PEOPLE)
 
 
 def revision_seen(who: Principal, revision: Revision) -> Revision:
@@ -40,6 +45,13 @@ def source_seen(who: Principal, standing: SourceStanding) -> SourceStanding:
 def event_seen(who: Principal, event: Event) -> Event:
     """An event; of a refused commit only how many errors it has."""
     return event if who.sees_all or event.host else replace(event, text=_reason(event.text))
+
+
+def is_seen(who: Principal, event: Event, asked: EventListing) -> bool:
+    """Whether the list of events, with these filters, has it for whoever asks: as `Queries.events` chooses."""
+    if (asked.host and event.host != asked.host) or (asked.type and event.type != asked.type):
+        return False
+    return who.sees_all or (event.type not in _OF_PEOPLE and (not event.host or who.sees(event.host)))
 
 
 def tokens_seen(who: Principal, tokens: Sequence[Token]) -> list[Token]:

@@ -4,13 +4,14 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from service.cli.exit_codes import UNREACHABLE
+from service.cli.streamed import SILENT_S, Message, messages
 from service.errors import InputError, PasserelleError
 from service.model.listings import Listing
 from service.model.secret import Secret
@@ -137,15 +138,39 @@ class Client:
         try:
             status, content = self._answer(method, path, params or {}, body, headers or {})
         except (OSError, HTTPException, UnicodeError) as error:
-            if (untrusted := not_trusted(error)) is not None:
-                raise PasserelleError(
-                    f"the certificate of {self.url} is not trusted: {untrusted.verify_message}", hint=TRUST
-                ) from error
-            raise PasserelleError(
-                f"the service at {self.url} does not answer: {error or type(error).__name__}",
-                hint="start it with `passerelle serve`, or set PASSERELLE_URL",
-            ) from error
+            raise self._away(error) from error
         return _read(self.url, status, content)
+
+    def stream(self, asked: Listing, after: int | None, *, silent_s: float = SILENT_S) -> Iterator[Message]:
+        """The messages of the stream of events, until it ends. Errors as those of `ask`, also after its beginning;
+        a service that is silent for `silent_s` is away."""
+        query = urlencode({name: _in_query(value) for name, value in asked.asked.items()})
+        last = {} if after is None else {"Last-Event-ID": str(after)}
+        connection = self._connection(silent_s)
+        try:
+            headers = {**self._headers, "Accept": "text/event-stream", **last}
+            connection.request("GET", f"{self._at.path}/api/v1/stream?{query}", headers=headers)
+            answer = connection.getresponse()
+            if answer.status != 200:
+                _read(self.url, answer.status, answer.read())
+            if answer.headers.get_content_type() != "text/event-stream":
+                raise NotOurs(self.url, "its answer is not a stream of events")
+            yield from messages(answer)
+        except (OSError, HTTPException, UnicodeError) as error:
+            raise self._away(error) from error
+        finally:
+            connection.close()
+
+    def _away(self, error: Exception) -> PasserelleError:
+        """What is reported where no answer came."""
+        if (untrusted := not_trusted(error)) is not None:
+            return PasserelleError(
+                f"the certificate of {self.url} is not trusted: {untrusted.verify_message}", hint=TRUST
+            )
+        return PasserelleError(
+            f"the service at {self.url} does not answer: {error or type(error).__name__}",
+            hint="start it with `passerelle serve`, or set PASSERELLE_URL",
+        )
 
     def _answer(
         self, method: str, path: str, params: Mapping[str, object], body: object, headers: Mapping[str, str]
@@ -163,11 +188,11 @@ class Client:
         finally:
             connection.close()
 
-    def _connection(self) -> HTTPConnection:
-        host = self._at.hostname or ""
+    def _connection(self, timeout_s: float | None = None) -> HTTPConnection:
+        host, timeout_s = self._at.hostname or "", timeout_s or self._timeout_s
         if self._context is None:
-            return HTTPConnection(host, self._at.port, timeout=self._timeout_s)
-        return HTTPSConnection(host, self._at.port, timeout=self._timeout_s, context=self._context)
+            return HTTPConnection(host, self._at.port, timeout=timeout_s)
+        return HTTPSConnection(host, self._at.port, timeout=timeout_s, context=self._context)
 
 
 def _parts(url: str) -> SplitResult:

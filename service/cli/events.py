@@ -2,12 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from service.cli.output import Format, complain, printable, show_json, tell
+from service.cli.output import Format, printable, show_json, tell
+from service.cli.streamed import followed
 from service.model.listings import EventListing
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 Happened = Mapping[str, Any]
-POLL_S = 1.0
-PAGE = 200
 
 
 def events(
@@ -52,7 +51,7 @@ def events(
         past = latest(client, asked, most)
         show(past, as_lines=True, as_json=output == "json")
         after = max((int(one["id"]) for one in (*newest, *past)), default=0)
-        for happened in followed(lambda last: client.items("events", since(asked, last), most=PAGE), after):
+        for happened in followed(lambda last: client.stream(asked, last), after, time.sleep):
             show([happened], as_lines=True, as_json=output == "json")
     found = latest(client, asked, most)
     if not found and host is not None:
@@ -66,50 +65,6 @@ def latest(client: "Client", asked: EventListing, most: int) -> list[dict[str, A
     from dataclasses import replace
 
     return client.items("events", replace(asked, newest=True), most=most)[::-1] if most > 0 else []
-
-
-def since(asked: EventListing, after: int) -> EventListing:
-    """The same, after an event."""
-    from dataclasses import replace
-
-    return replace(asked, after=after)
-
-
-def followed(
-    ask: Callable[[int], Sequence[Happened]], after: int, sleep: Callable[[float], None] = time.sleep
-) -> Iterator[Happened]:
-    """Events as they happen. If the service does not answer, for example during a restart, the command asks again, and
-    reports this once.
-    """
-    from service.cli.client import ApiError
-    from service.errors import PasserelleError
-
-    is_away = False
-    while True:
-        try:
-            found = ask(after)
-        except ApiError as error:
-            if error.status < 500 and error.status != 429:
-                raise
-            found, is_away = (), told_away(error, is_away=is_away)
-        except PasserelleError as error:
-            found, is_away = (), told_away(error, is_away=is_away)
-        else:
-            if is_away:
-                tell("the service answers again")
-            is_away = False
-        for happened in found:
-            after = int(happened["id"])
-            yield happened
-        if len(found) < PAGE:
-            sleep(POLL_S)
-
-
-def told_away(error: Any, *, is_away: bool) -> bool:
-    """Say once that nobody answers."""
-    if not is_away:
-        complain(error.what, "passerelle asks again every second; ^C ends")
-    return True
 
 
 def show(found: Sequence[Happened], *, as_lines: bool, as_json: bool) -> None:

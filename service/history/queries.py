@@ -4,7 +4,8 @@ Every method blocks; async callers use a thread. Lists are pages, of what `servi
 
     hosts(…) host(name) name_now(old) drift(…) plan(id) current_plan(host) plan_digests(host, prefix) applies(…)
     apply(id) unfinished_applies(host) revisions(…) revision(commit) newest_revision(state) rewrite(before, commit)
-    leases(…) lease_history(…) events(…) newest_event_id() latches(host) drills(…) drill(id) unfinished_drills(host)
+    leases(…) lease_history(…) events(…) newest_event_id() event_edges() latches(host) drills(…) drill(id)
+    unfinished_drills(host)
     base(host) tokens() receivers() receiver_secret(name) deliveries(…) counts() waiting_apply(host) waiting_drill(host)
     release_asked(host) sighting(host) sites(…) suspended(now) suspensions(…) acts(…) acts_after(id) notices(channel)
     rollouts(…) rollout(id) newest_rollout() rollout_hosts(…)
@@ -250,6 +251,13 @@ class Queries(
         """The id of the newest event; 0 when there is none."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.coalesce(func.max(events.c.id), 0))).scalar_one())
+
+    def event_edges(self) -> tuple[int, int]:
+        """The ids of the oldest and of the newest event; 0 where there is none."""
+        ends = [select(func.coalesce(edge(events.c.id), 0)).scalar_subquery() for edge in (func.min, func.max)]
+        with self._database.read() as connection:
+            oldest, newest = connection.execute(select(*ends)).one()
+        return int(oldest), int(newest)
 
     def latches(self, host: str) -> tuple[Latch, ...]:
         """The latches of a host that hold."""

@@ -58,6 +58,7 @@ SCOPE_OF = {
     ("GET", "/api/v1/hosts/{host}/pools"): "read",
     ("GET", "/api/v1/hosts/{host}/leases/{ip}/patch"): "read",
     ("GET", "/api/v1/events"): "read",
+    ("GET", "/api/v1/stream"): "read",
     ("GET", "/api/v1/audit"): "read",
     ("GET", "/api/v1/receivers"): "read",
     ("GET", "/api/v1/deliveries"): "read",

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
+from service.api.live import Live
 from service.api.parts import Parts, RequestLimits
 from service.errors import InputError, NoHost, NotFound, PasserelleError, SourceChanged, Stale
 from service.history import History
@@ -226,8 +227,10 @@ class World:
     """Everything a test needs: `ask` sends a request with a token of the given scopes (admin if none is reported)."""
 
     def __init__(
-        self, history: History, *, limits: RequestLimits | None = None, hosts_allowed: tuple[str, ...] = ()
-    ) -> None:
+        self, history: History, *, limits: RequestLimits | None = None, hosts_allowed: tuple[str, ...] = (),
+        live: Live | None = None,
+    ) -> None:  # fmt: skip
+        # a stream ends once it has sent what there is: who sends a request here gets the whole answer at once
         self.history = history
         self.clock = StillClock()
         self.desk = Desk(history, self.clock)
@@ -241,9 +244,11 @@ class World:
             hosts_allowed=hosts_allowed,
             branch="main",
             proposals=self.desk,
+            live=live or Live(life_s=0),
         )
         history.tell_to(self.parts.metrics.told)
         history.tell_to(self.parts.awaited.told)
+        history.tell_to(self.parts.live.told)
         self.app: FastAPI = app_of(self.parts)
         self._tokens: dict[tuple[object, ...], str] = {}
 

@@ -1,19 +1,21 @@
 """`passerelle events` and `passerelle history`, against the real API on a socket of its own."""
 
+import asyncio
 import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from service.api.live import Live
 from service.cli import run
 from service.cli.client import ApiError
-from service.cli.events import Happened, followed
+from service.cli.streamed import AGAIN_S, Message, followed, messages
 from service.errors import PasserelleError
 from service.history import open_history
 from service.lab.waiting import grown_s
@@ -38,10 +40,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def busy(tmp_path: Path) -> Iterator[World]:
     """Another one, in which things happen."""
+    live = Live()
     with open_history(made(tmp_path / "passerelle.sqlite")) as history:
-        filled = World(history).fill()
+        filled = World(history, live=live).fill()
+        filled.clock.sleep = asyncio.sleep  # type: ignore[method-assign, assignment]
         with reached(filled.app, filled.token()):
             yield filled
+            live.stop()
 
 
 @pytest.fixture(scope="module")
@@ -89,34 +94,43 @@ def test_events_of_one_host_and_type_are_chosen_and_cut_to_the_newest(
     assert "no host nope" in capsys.readouterr().err
 
 
-def happened(number: int) -> Happened:
-    return {"id": number}
+def said(*numbers: int) -> list[Message]:
+    return [Message("", number, json.dumps({"id": number})) for number in numbers]
 
 
 def test_what_is_followed_goes_on_after_the_last_and_over_a_restart(capsys: pytest.CaptureFixture[str]) -> None:
-    answers: list[Sequence[Happened] | Exception] = [
-        [happened(8), happened(9)], [], PasserelleError("no answer"), ApiError(503, {"detail": "busy"}), [happened(12)],
+    """One that ends, that breaks, or that is refused for now is opened again a little later."""
+    answers: list[list[Message] | Exception] = [
+        [Message("", 7, ""), *said(8, 9)], PasserelleError("no answer"), ApiError(503, {"detail": "busy"}),
+        [Message("gap", 11, '{"reason": "removed", "asked": 9, "after": 11}'), *said(12), Message("", 15, "")],
         ApiError(401, {"detail": "revoked"}),
     ]  # fmt: skip
-    asked: list[int] = []
+    asked: list[int | None] = []
 
-    def ask(after: int) -> Sequence[Happened]:
+    def connect(after: int | None) -> Iterator[Message]:
         asked.append(after)
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        yield from answer
 
     found: list[int] = []
     pauses: list[float] = []
     with pytest.raises(ApiError, match="revoked"):
-        for one in followed(ask, 7, pauses.append):
+        for one in followed(connect, 7, pauses.append):
             found.append(one["id"])
-    assert (found, asked) == ([8, 9, 12], [7, 9, 9, 9, 9, 12])
-    assert len(pauses) == 5
+    assert (found, asked) == ([8, 9, 12], [7, 9, 9, 9, 15])
+    assert pauses == [AGAIN_S] * 4
     err = capsys.readouterr().err
     assert err.count("no answer") == 1
     assert err.count("the service answers again") == 1
+    assert "the events after 9 are not in the history any more. It continues after 11" in err
+
+
+def test_messages_are_read_as_the_standard_says() -> None:
+    lines = b"retry: 5\nid: 3\n\n: alive\nid:4\r\n\r\n\n\nevent: gap\nid: 5\ndata: a\ndata:b\n\ndata: cut off\n"
+    found = list(messages(lines.splitlines(keepends=True)))
+    assert found == [Message("", 3, ""), Message("", 4, ""), Message("gap", 5, "a\nb")]
 
 
 @pytest.mark.parametrize("form", ["table", "json"])

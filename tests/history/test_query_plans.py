@@ -59,7 +59,7 @@ ONE: dict[str, dict[str, Any]] = {
     "current_plan": {"host": "pve1"}, "plan_digests": {"host": "pve1", "prefix": "sha256:ab"},
     "apply": {"apply_id": "a"}, "last_ended": {"host": "pve1", "desired_digest": "d", "before": "z"},
     "unfinished_applies": {}, "revision": {"commit": "c" * 40}, "newest_revision": {}, "rewrite": {"commit": "c" * 40},
-    "newest_event_id": {}, "state": {}, "latches": {"host": "pve1"}, "drill": {"drill_id": "d"},
+    "newest_event_id": {}, "event_edges": {}, "state": {}, "latches": {"host": "pve1"}, "drill": {"drill_id": "d"},
     "unfinished_drills": {"host": "pve1"}, "base": {"host": "pve1"}, "tokens": {}, "receivers": {},
     "receiver_secret": {"name": "forge"}, "counts": {}, "waiting_apply": {"host": "pve1"}, "stamp": {"host": "pve1"},
     "waiting_drill": {"host": "pve1"}, "release_asked": {"host": "pve1"}, "sighting": {"host": "pve1"},

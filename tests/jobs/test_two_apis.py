@@ -1,6 +1,9 @@
 """Two processes that answer for one fleet: what is requested of both at once is done once, and a killed one leaves
 nothing behind."""
 
+import asyncio
+import json
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -71,6 +74,30 @@ async def test_the_key_of_a_process_that_was_killed_is_free_for_another_one(flee
         assert status == 202, drill
         assert two.ask("POST", "/api/v1/drills", {"host": "h1"}, key="k1") == (202, drill)
         assert [row["id"] for row in two.items("/drills?host=h1")] == [drill["id"]]
+
+
+async def test_a_stream_has_what_other_processes_record_and_ends_with_its_own(fleet: Fleet) -> None:
+    """SIGTERM ends it at once: the end of the answer comes with all of it, and the process exits with 0."""
+    with answering(fleet) as api:
+        assert await fleet.until(lambda: _plan_of(api, "h1"), 90), _log(fleet)
+        with _stream(api) as stream, ThreadPoolExecutor(1) as threads:
+            assert stream.readline() == b"retry: 2000\n"
+            told = threads.submit(lambda: next(line for line in stream if line.startswith(b"data: ")))
+            asked = {"host": "h1", "digest": _plan_of(api, "h1")["digest"]}
+            apply_id = api.call("POST", "/applies", asked)["id"]
+            event = json.loads((await asyncio.to_thread(told.result, 90)).removeprefix(b"data: "))
+            assert (event["host"], event["detail"]["apply"]) == ("h1", apply_id)
+            api.process.terminate()
+            stream.read()
+            assert api.process.wait(30) == 0
+    assert "graceful shutdown exceeded" not in _log(fleet)
+    assert not any(fleet.faults().values())
+
+
+def _stream(api: Api) -> Any:
+    """The answer of a stream, under way."""
+    address = f"{api.url}/api/v1/stream?type=apply.finished"
+    return urllib.request.urlopen(urllib.request.Request(address, headers={"Authorization": f"Bearer {api.token}"}))
 
 
 def _at_once(fleet: Fleet, apis: tuple[Api, Api], path: str, body: object) -> list[tuple[int, Any]]:
