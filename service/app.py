@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from service.answers.answers import Answers
+from service.api.awaited import Awaited
 from service.api.create import create_app
 from service.api.metrics import Metrics
 from service.api.parts import Parts
@@ -179,12 +180,13 @@ def build(
     rolling = Rolling(history.store, history.queries, clock, queue)
     watcher = Watcher(mirror, record, history.queries, KINDS, clock, Cache(settings.specs_path), openings.opening)
     troubles = Troubles(clock, metrics.failed)
+    awaited = Awaited()
     rounds = Rounds(
         history.store, history.queries, hosts, world.internet, KINDS, clock, world.work, observe_s=settings.observe_s,
         sweep_s=lambda name: settings.sweep_s if listening.kinds(name) == HINT_KINDS else 0.0,
         failed=lambda error: metrics.ssh_failed(FAILURES.get(type(error), "other")), spec_at=watcher.spec_at,
         filled=metrics.filled, troubles=troubles, ceilings=settings.ceilings, stop=stop,
-        rolling=rolling,
+        rolling=rolling, ended=awaited.looked,
     )  # fmt: skip
     loop = Loop(
         watcher, rounds, queue, clock, poll_s=settings.poll_s, workers=settings.workers,
@@ -204,6 +206,7 @@ def build(
         stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s, STALE_SWEEPS * settings.sweep_s * settings.hints),
         started_at=clock.now(), hints=listening.kinds, windows=watcher.windows,
         branch=parse_source(settings.source, settings.branch).branch, stop=stop, labels=watcher.labels_of,
+        awaited=awaited,
     )  # fmt: skip
     history.tell_to(parts.awaited.told)
     history.tell_to(parts.live.told)

@@ -79,6 +79,7 @@ RUNNERS = {
     "$ passerelle apply pve1 --yes": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle leases --active": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle sites": ("tests/cli/test_sites.py", "test_each_site_is_a_line_and_trouble_has_its_fix"),
+    "$ passerelle wait --all": ("tests/cli/test_waiting.py", "test_the_pages_command_waits_for_a_revision"),
     "$ passerelle look pve1": (LAB, "test_the_commands_beside_the_service"),
     "$ passerelle events pve1 --follow": (
         "tests/cli/test_events_history.py",

@@ -1,4 +1,5 @@
-"""Requests that wait for the end of an apply (`?wait=`): each is woken by the event of that end.
+"""Requests that wait (`?wait=`) for the end of an apply, or for news of a host. Each is woken by the event of that end,
+by any event of the host, and by the end of a look at it.
 
 Nobody who waits reads the database meanwhile. Several processes may serve one database, and the event may be of another
 one. Then one task looks for new events for all who wait here, and ends with the last of them.
@@ -21,7 +22,7 @@ FOLLOW_S = 1.0
 
 
 class Awaited:
-    """Who waits for which apply in this process. Used in the event loop, but for `told`."""
+    """Who waits for which apply or host in this process. Used in the event loop, but for `told`."""
 
     def __init__(self) -> None:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
@@ -33,20 +34,28 @@ class Awaited:
     def told(self, event: Happened) -> None:
         """An event was recorded by this process. Called in the thread that wrote it."""
         loop = self._loop
-        if isinstance(event, ApplyFinished) and loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._wake, event.apply)
+        if not self._number or loop is None or loop.is_closed():
+            return
+        for name in (event.host, event.apply if isinstance(event, ApplyFinished) else ""):
+            if name in self._waiting:
+                loop.call_soon_threadsafe(self._wake, name)
+
+    def looked(self, host: str) -> None:
+        """A look at the host has ended, or something else is recorded of it now. Called in the event loop."""
+        self._wake(host)
 
     async def until(
-        self, apply_id: str, look: Callable[[], Awaitable[T]], has_ended: Callable[[T], bool], *, wait_s: float,
+        self, name: str, look: Callable[[], Awaitable[T]], has_ended: Callable[[T], bool], *, wait_s: float,
         clock: Clock, newest: Callable[[], Awaitable[int]] | None = None,
     ) -> T:  # fmt: skip
-        """What `look` finds once the apply has ended, or when the time is over. `newest` is the number of the newest
+        """What `look` finds once it is what is waited for (`has_ended`), or when the time is over. `name` is an apply's
+        id or a host. `newest` is the number of the newest
         event of all processes; None where this one is alone."""
         if self._number >= MOST:
             return await look()
         self._loop = asyncio.get_running_loop()
         flag = asyncio.Event()
-        self._waiting[apply_id].add(flag)  # before the look: an end after it is not missed
+        self._waiting[name].add(flag)  # before the look: an end after it is not missed
         self._number += 1
         time = asyncio.ensure_future(clock.sleep(wait_s))
         if newest is not None and self._follower is None:
@@ -64,21 +73,21 @@ class Awaited:
                     woken.cancel()
         finally:
             time.cancel()
-            await self._leave(apply_id, flag)
+            await self._leave(name, flag)
 
-    async def _leave(self, apply_id: str, flag: asyncio.Event) -> None:
+    async def _leave(self, name: str, flag: asyncio.Event) -> None:
         self._number -= 1
-        self._waiting[apply_id].discard(flag)
-        if not self._waiting[apply_id]:
-            del self._waiting[apply_id]
+        self._waiting[name].discard(flag)
+        if not self._waiting[name]:
+            del self._waiting[name]
         if not self._waiting and self._follower is not None:
             follower, self._follower = self._follower, None
             if self._pause is not None:
                 self._pause.cancel()
             await follower  # at most the read that is under way
 
-    def _wake(self, apply_id: str) -> None:
-        for flag in self._waiting.get(apply_id, ()):
+    def _wake(self, name: str) -> None:
+        for flag in self._waiting.get(name, ()):
             flag.set()
 
     async def _follow(self, newest: Callable[[], Awaitable[int]], clock: Clock) -> None:
@@ -92,8 +101,8 @@ class Awaited:
                 now = last
             if now != last:
                 last = now
-                for apply_id in list(self._waiting):
-                    self._wake(apply_id)
+                for name in list(self._waiting):
+                    self._wake(name)
             if self._follower is me:
                 self._pause = asyncio.ensure_future(clock.sleep(FOLLOW_S))
                 await asyncio.wait((self._pause,))

@@ -1,28 +1,35 @@
 """Hosts: where they are, what is wanted and what was seen, what differs, what would be done."""
 
 import asyncio
-import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import drill_schemas, listings, schemas
+from service.api.awaited import MOST_S
+from service.api.conditional import UNCHANGED, etag_of, is_known, unless_known
 from service.api.known import in_git, looked_at, status_of
 from service.api.once import Key, once
 from service.api.pages import text_page
 from service.api.parts import Parts
 from service.api.values import Approver, HostPath, Planner, Reader, ask, there
+from service.model.access import Principal
 from service.model.listings import HostListing
 from service.model.runs import HostStatus, HostView, Page
 from service.model.suspensions import Suspension, of_host
 
 PREFIX = "/api/v1"
+LookWait = Annotated[int, Query(ge=0, le=MOST_S, description="Wait so many seconds for the end of the look")]
+NewsWait = Annotated[
+    int, Query(ge=0, le=MOST_S, description="Wait so many seconds for what If-None-Match does not name")
+]
 MOST_TEXTS = 10_000
 """So many hosts' texts are kept; of more, the one that was made longest ago goes."""
 _OF_STATUS = schemas.Host.model_fields.keys() - {"stale", "before_restart", "tried_at", "hints", "suspension"}
@@ -59,6 +66,13 @@ class HostTexts:
         if len(self._kept) > MOST_TEXTS:
             self._kept.popitem(last=False)
         return text
+
+    async def read(self, who: Principal, host: str) -> tuple[Mapping[str, datetime], bytes, HostStatus]:
+        """A host as it is answered now, with when it was tried before that was read, and its status."""
+        tried = self._parts.answers.tried()
+        status = await status_of(self._parts, who, host)
+        now = self._parts.clock.now()
+        return tried, self.text(status, tried, now, await ask(self._parts.reads.suspended, now)), status
 
 
 class Made(NamedTuple):
@@ -104,14 +118,14 @@ def with_held(page: Page[HostStatus], held: Sequence[HostStatus], asked: HostLis
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
     """The routes below /hosts."""
-    _add_lists(app, parts)
+    texts = HostTexts(parts)
+    _add_lists(app, parts, texts)
     _add_views(app, parts)
+    _add_reconcile(app, parts, texts)
     _add_actions(app, parts)
 
 
-def _add_lists(app: FastAPI, parts: Parts) -> None:
-    texts = HostTexts(parts)
-
+def _add_lists(app: FastAPI, parts: Parts, texts: HostTexts) -> None:
     @app.get(
         f"{PREFIX}/hosts",
         operation_id="list_hosts",
@@ -134,18 +148,20 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
         summary="The status of one host",
         tags=["hosts"],
         response_model=schemas.Host,
-        responses={304: {"description": "as the ETag in If-None-Match says"}},
+        description="With `If-None-Match` and `wait` the answer comes once it is another one, or 304 at the end.",
+        responses=UNCHANGED,
     )
-    async def get_host(who: Reader, request: Request, host: HostPath) -> Response:
-        tried = parts.answers.tried()
-        status = await status_of(parts, who, host)
-        now = parts.clock.now()
-        body = texts.text(status, tried, now, await ask(parts.reads.suspended, now))
-        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-        if etag in known or known == ["*"]:
-            return Response(status_code=304, headers={"ETag": etag})
-        return Response(body, media_type="application/json", headers={"ETag": etag})
+    async def get_host(who: Reader, request: Request, host: HostPath, wait: NewsWait = 0) -> Response:
+        async def look() -> bytes:
+            return (await texts.read(who, host))[1]
+
+        def is_news(body: bytes) -> bool:
+            return not is_known(request, etag_of(body))
+
+        body = await look()
+        if wait and not is_news(body):
+            body = await parts.awaited.until(host, look, is_news, wait_s=wait, clock=parts.clock)
+        return unless_known(request, body)
 
 
 def _add_views(app: FastAPI, parts: Parts) -> None:
@@ -207,16 +223,20 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         return drill_schemas.Latches(items=[drill_schemas.Latch.model_validate(latch) for latch in found])
 
 
-def _add_actions(app: FastAPI, parts: Parts) -> None:
+def _add_reconcile(app: FastAPI, parts: Parts, texts: HostTexts) -> None:
     @app.post(
         f"{PREFIX}/hosts/{{host}}/reconcile",
         operation_id="reconcile_host",
         summary="Look at the host again now, and do what its sync mode allows",
+        description="With `wait`, 200 and the host if the look, and an apply that follows from it, end in that time.",
         tags=["hosts"],
         status_code=202,
         response_model=schemas.Accepted,
+        responses={200: {"model": schemas.Host, "description": "it has ended while the request waited"}},
     )
-    async def reconcile_host(who: Planner, request: Request, host: HostPath, key: Key = None) -> Response:
+    async def reconcile_host(
+        who: Planner, request: Request, host: HostPath, key: Key = None, wait: LookWait = 0
+    ) -> Response:
         await status_of(parts, who, host)
 
         async def work() -> tuple[str, schemas.Accepted]:
@@ -225,7 +245,25 @@ def _add_actions(app: FastAPI, parts: Parts) -> None:
             location = f"{PREFIX}/hosts/{host}"
             return location, schemas.Accepted(host=host, location=location, at=at)
 
-        return await once(parts, who, key, request, work)
+        answer = await once(parts, who, key, request, work)
+        if not wait:
+            return answer
+        asked = datetime.fromisoformat(json.loads(bytes(answer.body))["at"])
+
+        def has_ended(found: tuple[Mapping[str, datetime], bytes, HostStatus]) -> bool:
+            tried, _, status = found
+            return host in tried and tried[host] >= asked and status.health != "Progressing"
+
+        found = await parts.awaited.until(
+            host, lambda: texts.read(who, host), has_ended, wait_s=wait, clock=parts.clock
+        )
+        location = {"Location": answer.headers["Location"]}
+        if has_ended(found):
+            return Response(found[1], media_type="application/json", headers=location)
+        return Response(answer.body, 202, {**location, "Retry-After": "1"}, "application/json")
+
+
+def _add_actions(app: FastAPI, parts: Parts) -> None:
 
     @app.post(
         f"{PREFIX}/hosts/{{host}}/release",

@@ -1,9 +1,11 @@
 """The service's REST API as the command line uses it."""
 
 import json
+import math
 import os
 import re
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
@@ -19,6 +21,9 @@ from service.private_files import read_private, refuse_writable
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 TIMEOUT_S = 30.0
+NEWS_S = 20
+FEW_S = 0.5
+"""The service answers after so long, news or not: sooner than this client gives up."""
 NOT_KNOWN = ("host-never-seen", "host-not-compared", "host-left-git")
 """Problems of a host of which nothing is known now."""
 HINTS = {
@@ -136,10 +141,26 @@ class Client:
     ) -> Any:
         """One request; every problem is an `ApiError`, no answer at all a plain error."""
         try:
-            status, content = self._answer(method, path, params or {}, body, headers or {})
+            status, content, _ = self._answer(method, path, params or {}, body, headers or {})
         except (OSError, HTTPException, UnicodeError) as error:
             raise self._away(error) from error
         return _read(self.url, status, content)
+
+    def news(self, path: str, tag: str, wait_s: float, *, known: Any = None) -> tuple[Any, str]:
+        """A document and its ETag, once that is another one than `tag`. When `wait_s` or `NEWS_S` is over, `known` and
+        the same ETag. Errors as those of `ask`."""
+        seconds = max(0, min(NEWS_S, math.ceil(wait_s)))
+        params, headers = ({"wait": seconds}, {"If-None-Match": tag}) if tag else ({}, {})
+        began_s = time.monotonic()
+        try:
+            status, content, now = self._answer("GET", path, params, None, headers)
+        except (OSError, HTTPException, UnicodeError) as error:
+            raise self._away(error) from error
+        if status != 304:
+            return _read(self.url, status, content), now
+        if seconds and time.monotonic() - began_s < FEW_S:  # too many wait: the service answered at once
+            time.sleep(FEW_S)
+        return known, tag
 
     def stream(self, asked: Listing, after: int | None, *, silent_s: float = SILENT_S) -> Iterator[Message]:
         """The messages of the stream of events, until it ends. Errors as those of `ask`, also after its beginning;
@@ -174,8 +195,8 @@ class Client:
 
     def _answer(
         self, method: str, path: str, params: Mapping[str, object], body: object, headers: Mapping[str, str]
-    ) -> tuple[int, bytes]:
-        """Status and content. OSError or HTTPException where there is none, UnicodeError for an impossible name."""
+    ) -> tuple[int, bytes, str]:
+        """Status, content, ETag. OSError or HTTPException where there is none, UnicodeError for an impossible name."""
         query = f"?{urlencode({name: _in_query(value) for name, value in params.items()})}" if params else ""
         target = f"{self._at.path}/api/v1/{quote(path.lstrip('/'))}{query}"
         content = None if body is None else json.dumps(body).encode()
@@ -184,7 +205,7 @@ class Client:
         try:
             connection.request(method, target, content, {**self._headers, **of_body, **headers})
             answer = connection.getresponse()
-            return answer.status, answer.read()
+            return answer.status, answer.read(), answer.headers.get("ETag", "")
         finally:
             connection.close()
 

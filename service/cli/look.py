@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from service.cli.known import fix_of
 from service.cli.output import Format, complain, show_json, tell
 
-POLL_S = 0.5
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 Host = Mapping[str, Any]
 TOLD = ("reachability", "sync", "reason", "phase")
@@ -41,7 +40,16 @@ def look(host: str, /, *, wait: bool = True, timeout: float = 300, output: Outpu
     if not wait:
         show_json(asked) if output == "json" else tell(f"{host} is looked at now; see `passerelle status {host}`")
         return 0
-    found = watch(asked["at"], lambda: client.get(f"hosts/{host}"), timeout)
+    news: tuple[str, Host] = ("", before)
+
+    def ask(wait_s: float) -> Host:
+        nonlocal news
+        tag, last = news
+        found, tag = client.news(f"hosts/{host}", tag, wait_s, known=last)
+        news = (tag, found)
+        return dict(found)
+
+    found = watch(asked["at"], ask, timeout)
     if output == "json":
         show_json(found)
     return told_end(asked["at"], before, found)
@@ -74,15 +82,15 @@ def has_ended(asked_at: str, now: Host) -> bool:
 
 def watch(
     asked_at: str,
-    ask: Callable[[], Host],
+    ask: Callable[[float], Host],
     timeout_s: float,
     now_s: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Host:
-    """Follow a host until the look has ended; tell what changes."""
+    """Follow a host until the look has ended; tell what changes. `ask` answers when the status is another one, or after
+    so many seconds."""
     deadline_s, told = now_s() + timeout_s, ""
     while True:
-        found = ask()
+        found = ask(max(0.0, deadline_s - now_s()))
         is_over = has_ended(asked_at, found)
         number = found["drift_items"]
         line = "  ".join([str(found[name]) for name in TOLD if found[name]])
@@ -92,4 +100,3 @@ def watch(
             tell(f"  {line}")
         if is_over or now_s() >= deadline_s:
             return found
-        sleep(POLL_S)

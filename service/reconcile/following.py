@@ -149,7 +149,7 @@ class Following:
                 standing.observed = replace(standing.observed, observed_at=seen_at)
             self._stamps[name] = stamps[name]
             if seen_at is not None:
-                self._rounds.tried[name] = seen_at
+                self._rounds.looked(name, seen_at)
         self._read_by = wanted.commit
 
     def _note(self, name: str, *, is_seen: bool) -> None:

@@ -55,7 +55,7 @@ class Rounds:
         spec_at: Callable[[str, str], HostSpec | None] = lambda _commit, _host: None,
         filled: Callable[[str, Sequence[PoolFill]], None] = lambda _host, _pools: None,
         troubles: Troubles | None = None, ceilings: Ceilings = NO_CEILINGS, stop: Callable[[], str] = lambda: "",
-        rolling: Rolling | None = None,
+        rolling: Rolling | None = None, ended: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._record = record
         self._memory = memory
@@ -70,6 +70,7 @@ class Rounds:
         self._troubles = troubles or Troubles(clock)
         self.ceilings = ceilings
         self._rolling = rolling
+        self._ended = ended
         self._is_stopping = False
         self._planning = Planning(work)
         self._asked = Asked(record, memory, clock)
@@ -172,6 +173,11 @@ class Rounds:
         finally:
             self._under_way.discard(name)
 
+    def looked(self, name: str, began_at: datetime) -> None:
+        """A look that began then has ended, or something else is recorded of the host now."""
+        self.tried[name] = began_at
+        self._ended(name)
+
     def lose(self, name: str) -> None:
         """Nothing is remembered of a host any more."""
         self.standings.pop(name, None)
@@ -194,7 +200,7 @@ class Rounds:
                 status, is_known = shown, True
                 glance = await self._quiet.look(spec, standing, shown)
                 if await self._quiet.holds(spec, standing, glance):
-                    self.tried[name] = began_at
+                    self.looked(name, began_at)
                     return self._every_s(name)
             await self._quiet.begin(name)
             before = await asyncio.to_thread(self._memory.host, name)
@@ -221,7 +227,7 @@ class Rounds:
         except Exception as error:  # of every type: no error may leave a status behind that was true before it
             status, next_s = await self._broke(status, standing, error)
         await self._show(status, standing, is_known=is_known)
-        self.tried[name] = began_at
+        self.looked(name, began_at)
         return next_s
 
     def _permission(self, host: str, wanted: Wanted) -> Permission:

@@ -1,6 +1,7 @@
 """`?wait=`: an answer when the apply has ended, or when the time is over."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx2
@@ -142,3 +143,50 @@ async def test_the_last_who_leaves_does_not_wait_for_those_who_come(world: World
     endless.set()
     await second
     assert done
+
+
+async def test_a_reconcile_is_waited_for_until_its_look_has_ended(world: World, endless: asyncio.Event) -> None:
+    """A look that began before, or that left an apply under way, is not its end."""
+    request = asyncio.ensure_future(world.ask("POST", "/api/v1/hosts/pve1/reconcile?wait=60"))
+    await begun(world, 1)
+    status = world.history.queries.host("pve1")
+    assert status is not None
+    for seconds, health in ((-1, "Healthy"), (1, "Progressing"), (1, "Healthy")):
+        assert not request.done()
+        world.history.store.set_host_status(replace(status, health=health), at=NOW)  # type: ignore[arg-type]
+        world.desk.tried_at["pve1"] = NOW + timedelta(seconds=seconds)
+        world.parts.awaited.looked("pve1")
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+    answer = await request
+    assert (answer.status_code, answer.json()["host"], answer.json()["health"]) == (200, "pve1", "Healthy")
+    assert answer.headers["location"] == "/api/v1/hosts/pve1"
+    assert world.desk.asked == [("reconcile", "pve1", "tester")]
+
+
+async def test_a_reconcile_that_does_not_end_in_time_is_accepted(world: World) -> None:
+    key = {"Idempotency-Key": "k1"}
+    first = await world.ask("POST", "/api/v1/hosts/pve1/reconcile?wait=5", headers=key)
+    again = await world.ask("POST", "/api/v1/hosts/pve1/reconcile?wait=5", headers=key)
+    assert (first.status_code, first.headers["retry-after"]) == (202, "1")
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert world.desk.asked == [("reconcile", "pve1", "tester")]
+
+
+async def test_a_host_is_answered_again_once_it_is_another_one(world: World, endless: asyncio.Event) -> None:
+    tag = (await world.ask("GET", "/api/v1/hosts/pve1")).headers["etag"]
+    request = asyncio.ensure_future(world.ask("GET", "/api/v1/hosts/pve1?wait=60", headers={"If-None-Match": tag}))
+    await begun(world, 1)
+    status = world.history.queries.host("pve1")
+    assert status is not None
+    await asyncio.to_thread(world.history.store.set_host_status, replace(status, sync="Synced", reason=""), at=NOW)
+    answer = await request
+    assert (answer.status_code, answer.json()["sync"]) == (200, "Synced")
+    assert answer.headers["etag"] != tag
+    over = asyncio.ensure_future(
+        world.ask("GET", "/api/v1/hosts/pve1?wait=60", headers={"If-None-Match": answer.headers["etag"]})
+    )
+    await begun(world, 1)
+    endless.set()
+    world.parts.awaited.looked("pve1")
+    assert (await over).status_code == 304

@@ -29,14 +29,12 @@ def followed(*answers: dict[str, Any], timeout_s: float = 60) -> tuple[int, floa
     given: Iterator[dict[str, Any]] = iter(answers)
     last = [BEFORE]
 
-    def ask() -> dict[str, Any]:
+    def ask(wait_s: float) -> dict[str, Any]:
+        at_s[0] += min(wait_s, 0.5)
         last[0] = next(given, last[0])
         return last[0]
 
-    def sleep(seconds: float) -> None:
-        at_s[0] += seconds
-
-    found = watch(ASKED, ask, timeout_s, lambda: at_s[0], sleep)
+    found = watch(ASKED, ask, timeout_s, lambda: at_s[0])
     return told_end(ASKED, BEFORE, found), at_s[0]
 
 
@@ -58,7 +56,7 @@ def followed(*answers: dict[str, Any], timeout_s: float = 60) -> tuple[int, floa
 def test_it_follows_the_look_to_its_end(
     answers: tuple[dict[str, Any], ...], code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert followed(*answers) == (code, 0.5 * (len(answers) - 1))
+    assert followed(*answers) == (code, 0.5 * len(answers))
     assert said in capsys.readouterr().err
 
 

@@ -144,10 +144,11 @@ class Room:
         self.store, self.queries = Store(database, read_pepper(self.path.parent / "token.pepper")), Queries(database)
         mirror = Mirror(folder / "mirror", parse_source(str(self.forge.path), "main"))
         self.troubles = Troubles(self.clock, self.metrics.failed)
+        self.ended: list[str] = []
         self.watcher = Watcher(mirror, self.store, self.queries, kinds, self.clock)
         self.rounds = Rounds(
             self.store, self.queries, hosts, self.internet, kinds, self.clock, work, observe_s=30,  # type: ignore[arg-type]  # what it uses
-            spec_at=self.watcher.spec_at, troubles=self.troubles,
+            spec_at=self.watcher.spec_at, troubles=self.troubles, ended=self.ended.append,
         )  # fmt: skip
         self.queue = Queue(self.clock)
         self.loop = Loop(

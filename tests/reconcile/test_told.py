@@ -88,3 +88,11 @@ async def test_a_lease_that_two_clones_share_is_told_once_whoever_asked_last(roo
     assert (event.detail["mac"], event.origin.part) == (first.mac, "host")
     (text,) = room.events("lease.shared")
     assert "bc:24:11:00:00:66 (10.10.10.100, clone) send the same DHCP client-id" in text
+
+
+async def test_each_round_says_that_it_has_ended_once_its_result_is_shown(room: Room) -> None:
+    """Whoever waits for a look is woken, also where nothing was different and there is no event of it."""
+    await room.push(head("observe"))
+    for number in range(1, 4):
+        await room.round()
+        assert (room.ended, room.rounds.tried["pve1"]) == (["pve1"] * number, room.clock.now())
