@@ -28,6 +28,8 @@ from service.api import (
     traces,
     windows,
 )
+from service.api.conditional import ENDLESS, UNCHANGED
+from service.api.conditional import PREFIX as CONDITIONAL
 from service.api.envelope import PUBLIC, Bodies, Envelope, Gate, HostNames
 from service.api.parts import Parts
 from service.api.recorded import recording
@@ -100,8 +102,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, operations in document["paths"].items():
-            for operation in operations.values():
-                _finish(path, operation)
+            for method, operation in operations.items():
+                _finish(path, method, operation)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -113,10 +115,12 @@ _PROBLEM = {
 }
 
 
-def _finish(path: str, operation: dict[str, Any]) -> None:
-    """Errors as they really look, and the token where one is needed."""
+def _finish(path: str, method: str, operation: dict[str, Any]) -> None:
+    """Errors as they really look, what is not sent again, and the token where one is needed."""
     responses = operation["responses"]
     responses.pop("422", None)
+    if method == "get" and path.startswith(CONDITIONAL) and ENDLESS not in responses["200"].get("content", ()):
+        responses["304"] = UNCHANGED
     for status, response in responses.items():
         if status[0] in "45":
             response["content"] = _PROBLEM["content"]

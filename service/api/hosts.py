@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from service.api import drill_schemas, listings, schemas
 from service.api.awaited import MOST_S
-from service.api.conditional import UNCHANGED, etag_of, is_known, unless_known
+from service.api.conditional import etag_of, is_known
 from service.api.known import in_git, looked_at, status_of
 from service.api.once import Key, once
 from service.api.pages import text_page
@@ -149,7 +149,6 @@ def _add_lists(app: FastAPI, parts: Parts, texts: HostTexts) -> None:
         tags=["hosts"],
         response_model=schemas.Host,
         description="With `If-None-Match` and `wait` the answer comes once it is another one, or 304 at the end.",
-        responses=UNCHANGED,
     )
     async def get_host(who: Reader, request: Request, host: HostPath, wait: NewsWait = 0) -> Response:
         async def look() -> bytes:
@@ -161,7 +160,7 @@ def _add_lists(app: FastAPI, parts: Parts, texts: HostTexts) -> None:
         body = await look()
         if wait and not is_news(body):
             body = await parts.awaited.until(host, look, is_news, wait_s=wait, clock=parts.clock)
-        return unless_known(request, body)
+        return Response(body, media_type="application/json")
 
 
 def _add_views(app: FastAPI, parts: Parts) -> None:

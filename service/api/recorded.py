@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
 
+from service.api.conditional import ConditionalRoute
 from service.api.parts import Parts
 from service.api.problem import RequestRefused
 from service.api.values import ask
@@ -32,7 +33,7 @@ _log = logging.getLogger("passerelle.api")
 def recording(parts: Parts) -> type[APIRoute]:
     """The class of the routes of an application with these parts."""
 
-    class RecordedRoute(APIRoute):
+    class RecordedRoute(ConditionalRoute):
         """A route whose requests are recorded where they may change something."""
 
         def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
