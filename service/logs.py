@@ -2,6 +2,7 @@
 
     log.warning("cannot read %s", name, extra=fields(host="pve1"))     a line with its fields
     log_event(event)                                                  what history recorded, with host and apply id
+    with about(request="4f2a91c0de"): …                               all lines from here on have this field, too
     2026-11-29T13:40:02Z INFO passerelle.events: pve1: apply Succeeded event=apply.finished host=pve1 apply=01…
     {"time": "2026-11-29T13:40:02.125Z", "level": "info", "logger": "passerelle.events", "message": …, "host": "pve1"}
 
@@ -18,8 +19,11 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, TextIO
 
 from service.clock import SystemClock
@@ -33,6 +37,7 @@ MOST_CHARACTERS = 4_000
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
 """A value that needs no quotes in a line of text: no space, quote, equals sign or backslash."""
 _EVENTS = logging.getLogger("passerelle.events")
+_ABOUT: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingProxyType({}))
 
 Key = tuple[object, ...]
 
@@ -50,6 +55,26 @@ class _Told:
 def fields(**named: Any) -> dict[str, Any]:
     """The `extra` of a line: what it is about, by name."""
     return {"fields": named}
+
+
+@contextmanager
+def about(**named: Any) -> Iterator[None]:
+    """All that this task or thread logs until the end has these fields, too; also threads and tasks that it begins."""
+    before = _ABOUT.set({**_ABOUT.get(), **named})
+    try:
+        yield
+    finally:
+        _ABOUT.reset(before)
+
+
+def note(**named: Any) -> None:
+    """The same from now on, until the end of the `about` around it."""
+    _ABOUT.set({**_ABOUT.get(), **named})
+
+
+def noted(name: str) -> str:
+    """What this task or thread is about; empty where that was not noted."""
+    return str(_ABOUT.get().get(name, ""))
 
 
 def fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
@@ -132,8 +157,11 @@ class Once(logging.Handler):
         self._timer: threading.Timer | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called by logging with the handler's lock held."""
+        """Called by logging with the handler's lock held, in the thread that logs."""
         self._tell_due()
+        if around := _ABOUT.get():
+            own = fields_of(record)
+            record.__dict__["fields"] = {**own, **{name: value for name, value in around.items() if name not in own}}
         if record.levelno < logging.WARNING or "event" in fields_of(record):
             self._to.handle(record)
             return

@@ -25,7 +25,7 @@ from service.api.rate import Buckets
 from service.api.values import lacks, scope_needed
 from service.errors import StoreError
 from service.hooks.forges import may_be_signed
-from service.logs import fields
+from service.logs import about, fields
 from service.model.access import Principal
 from service.model.trees import shown
 
@@ -79,13 +79,14 @@ class Envelope:
                 headers["X-Request-ID"] = request_id
             await send(message)
 
-        try:
-            await (_faulty(scope) or self._app)(scope, receive, with_headers)
-        except Exception:
-            _log.exception("request %s failed", request_id)
-            if started:
-                raise
-            await problem(500, request_id=request_id)(scope, receive, with_headers)
+        with about(request=request_id):
+            try:
+                await (_faulty(scope) or self._app)(scope, receive, with_headers)
+            except Exception:
+                _log.exception("request %s failed", request_id)
+                if started:
+                    raise
+                await problem(500)(scope, receive, with_headers)
 
 
 def _faulty(scope: Scope) -> ASGIApp | None:

@@ -17,6 +17,7 @@ import logging
 import resource
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import NamedTuple, Protocol
 
 from service.api.connections import connection_cap
@@ -105,7 +106,8 @@ class Live:
             self._kept.clear()
             self._bytes = 0
             self._turn, self._asked, self.behind = asyncio.Event(), asyncio.Event(), asyncio.Semaphore(BEHIND_AT_ONCE)
-            self._reader = asyncio.ensure_future(self._follow(reads, clock, written))
+            # not in the context of the request that happens to be the first: its lines would have that id
+            self._reader = asyncio.create_task(self._follow(reads, clock, written), context=Context())
 
     async def leave(self, token: str) -> None:
         """A stream has ended. The last one leaves nothing behind that reads."""

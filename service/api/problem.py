@@ -33,6 +33,7 @@ from service.errors import (
     Unreachable,
     WaitsAlready,
 )
+from service.logs import noted
 from service.model.trees import shown
 
 MEDIA_TYPE = "application/problem+json"
@@ -98,10 +99,9 @@ def problem(
     instance: str = "",
     errors: Sequence[Mapping[str, Any]] = (),
     headers: Mapping[str, str] | None = None,
-    request_id: str = "",
     hint: str = "",
 ) -> Response:
-    """A response of this form. Members without a value are left out."""
+    """A response of this form, with the id of the request. Members without a value are left out."""
     code = code or _CODES.get(status, "error")
     body: dict[str, Any] = {
         "type": f"urn:passerelle:problem:{code}",
@@ -109,7 +109,8 @@ def problem(
         "status": status,
         "code": code,
     }
-    optional = {"detail": detail, "hint": hint, "instance": instance, "errors": list(errors), "request_id": request_id}
+    optional = {"detail": detail, "hint": hint, "instance": instance, "errors": list(errors)}
+    optional["request_id"] = noted("request")
     body |= {key: value for key, value in optional.items() if value}
     return Response(json.dumps(body), status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from service.clock import Clock
 from service.errors import HostError, HostRefused
+from service.logs import about, note
 from service.model.events import GuestProgress
 from service.model.plans import Plan, coming, to_fill, to_make, to_start
 from service.model.runs import Apply, HostStatus, Trigger
@@ -94,19 +95,15 @@ class Applying:
         return next((name for name in others if name in reached or spec.name in jumps_of(hosts[name])), "")
 
     async def run(
-        self,
-        spec: HostSpec,
-        standing: Standing,
-        status: HostStatus,
-        looked: Looked,
-        request: Request | None,
+        self, spec: HostSpec, standing: Standing, status: HostStatus, looked: Looked, request: Request | None,
         plan: Plan | None = None,
-    ) -> HostStatus:
+    ) -> HostStatus:  # fmt: skip
         """Apply the present plan, or this one, made of what was looked at. Everything that happens is recorded; the
         returned status says how it ended."""
         self._running.add(spec.name)
         try:
-            return await self._run(spec, standing, status, looked, request, plan or standing.plan)
+            with about():
+                return await self._run(spec, standing, status, looked, request, plan or standing.plan)
         finally:
             self._running.discard(spec.name)
 
@@ -123,7 +120,7 @@ class Applying:
             raise AssertionError("an apply without a plan")
         desired = looked.desired
         standing.begin()
-        apply_id = await self._opened(plan, standing.plan_id, request)
+        note(apply=(apply_id := await self._opened(plan, standing.plan_id, request)))
         standing.begin(apply_id)
         status = replace(
             status, phase="Running", health="Progressing", apply_id=apply_id, message="", attempted_commit=plan.commit
@@ -158,8 +155,9 @@ class Applying:
             told = fence.journals.get(apply.id) or Ended(
                 "conflict", INTERRUPTED, "the service stopped before anything was armed on the host"
             )
-            told = await self._gone.judged(apply, await self._verified(spec, apply.id, told))
-            await self._settled(apply, told)
+            with about(apply=apply.id):
+                told = await self._gone.judged(apply, await self._verified(spec, apply.id, told))
+                await self._settled(apply, told)
             if told.cause in AWAY and await self._asked.apply(spec.name) is None:
                 await self._gone.again(apply)
         standing.end()

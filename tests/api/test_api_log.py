@@ -1,11 +1,15 @@
 """What the log says of who calls: tokens in use, and callers without one."""
 
+import io
+import json
 import logging
+import re
+from collections.abc import Iterator
 
 import pytest
 
-from service.logs import fields_of
-from tests.api.world import World
+from service.logs import JsonLines, Once, TextLines, fields_of, log_event
+from tests.api.world import World, problem_of
 
 CALLS = "passerelle.api"
 
@@ -70,3 +74,56 @@ async def test_a_delivery_with_a_wrong_signature_is_a_warning(world: World, capl
     answer = await world.ask("POST", "/hooks/forge", content=b"{}", headers={"X-Signature": "sha256=" + "0" * 64})
     assert answer.status_code == 401
     assert said(caplog) == [("WARNING", "a delivery from 192.0.2.1 is refused: no such receiver, or not its signature")]
+
+
+@pytest.fixture(params=["text", "json"])
+def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
+    """What the service writes, in both forms."""
+    text = io.StringIO()
+    plain = logging.StreamHandler(text)
+    plain.setFormatter(JsonLines() if request.param == "json" else TextLines(with_time=True))
+    handler, logger = Once(plain, now_s=lambda: 100.0), logging.getLogger("passerelle")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield text
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+    handler.close()
+
+
+def ids_in(lines: io.StringIO) -> list[str]:
+    """The request id of each line since the last call; empty for a line without one."""
+    found = [line for line in lines.getvalue().splitlines() if not line.startswith("    ")]
+    lines.truncate(0)
+    lines.seek(0)
+    if found and found[0].startswith("{"):
+        return [json.loads(line).get("request", "") for line in found]
+    return ["".join(re.findall(r" request=([0-9a-f]{16})(?: |$)", line)) for line in found]
+
+
+REQUESTS = {
+    "a stranger": ("GET", "/api/v1/hosts", "psr_x.y", 401), "no scope": ("POST", "/api/v1/applies", "read", 403),
+    "a change with an event": ("POST", "/api/v1/suspensions", None, 201), "a read": ("GET", "/api/v1/drift", None, 200),
+    "a fault": ("POST", "/api/v1/hosts/pve1/reconcile", None, 500),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_each_line_of_a_request_and_its_problem_have_its_id(world: World, lines: io.StringIO, kind: str) -> None:
+    """Also what another thread writes for it, and the line of an event."""
+    method, path, token, status = REQUESTS[kind]
+    world.history.tell_to(log_event)
+    given = world.token("read") if token == "read" else token or world.token()
+    ids_in(lines)
+    if kind == "a fault":
+        world.desk.trouble = RuntimeError("a bug")
+    body = {"host": "pve1", "reason": "the switch is replaced"} if path.endswith("suspensions") else None
+    answer = await world.ask(method, path, token=given, json=body)
+    assert answer.status_code == status, answer.text
+    request_id = answer.headers["x-request-id"]
+    assert set(ids_in(lines)) == {request_id}
+    if status >= 400:
+        assert problem_of(answer)["request_id"] == request_id
+    logging.getLogger("passerelle").info("something else")
+    assert ids_in(lines) == [""]

@@ -138,6 +138,7 @@ class Room:
         self, folder: Path, database: Database, hosts: Hosts, forge: Forge, work: Work = IN_PLACE,
         kinds: Sequence[Kind] = KINDS,
     ) -> None:  # fmt: skip
+        self.database = database
         self.path = folder / "state" / "passerelle.sqlite"
         self.forge = forge
         self.clock, self.metrics, self.hosts, self.internet = StoppedClock(), Metrics(), hosts, PlayedInternet()

@@ -1,12 +1,16 @@
 """What a round says of a host, once when it is new: the next boot, what stays behind, names that two want."""
 
+import io
+import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from service.model.listings import EventListing
+from service.logs import JsonLines, Once, fields
+from service.model.listings import ApplyListing, EventListing
 from service.model.observed import Lease
 from service.model.states import Seen
 from tests.answers.test_guest_views import LEASES, SETTINGS
@@ -96,3 +100,25 @@ async def test_each_round_says_that_it_has_ended_once_its_result_is_shown(room: 
     for number in range(1, 4):
         await room.round()
         assert (room.ended, room.rounds.tried["pve1"]) == (["pve1"] * number, room.clock.now())
+
+
+async def test_each_line_of_an_apply_has_its_id(room: Room) -> None:
+    """Also of events that do not name it, and what another thread writes."""
+    text = io.StringIO()
+    plain = logging.StreamHandler(text)
+    plain.setFormatter(JsonLines())
+    handler, logger = Once(plain, now_s=lambda: 100.0), logging.getLogger()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    room.database.tell_to(lambda event: logger.info("%s", event.text, extra=fields(event=event.name)))
+    await room.push(head("auto") + "services: {named: disabled}\n")
+    await room.round()
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+    (apply,) = room.queries.applies(ApplyListing()).items
+    said = [json.loads(line) for line in text.getvalue().splitlines()]
+    names = [one.get("event") for one in said]
+    first, last = names.index("apply.started"), names.index("apply.finished")
+    assert {one.get("apply") for one in said[first : last + 1]} == {apply.id}
+    assert "apply" not in said[0], "the commit is not of the apply"
