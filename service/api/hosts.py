@@ -107,13 +107,18 @@ def with_held(page: Page[HostStatus], held: Sequence[HostStatus], asked: HostLis
     axes comes in where it belongs, one that does not fit any more goes."""
     if not held:
         return page
-    first, last = str(asked.start[0]) if asked.start else "", str(page.next[0]) if page.next else None
+    is_turned = asked.is_newest_first
+    bounds = [str(key[0]) if key else None for key in (asked.start, page.next)]
+    low, high = reversed(bounds) if is_turned else bounds
     axes = asked.asked
-    here = [one for one in held if one.host > first and (last is None or one.host <= last)]
+    if is_turned:
+        here = [one for one in held if (low is None or one.host >= low) and (high is None or one.host < high)]
+    else:
+        here = [one for one in held if (low is None or one.host > low) and (high is None or one.host <= high)]
     here = [one for one in here if all(getattr(one, axis) == value for axis, value in axes.items())]
     names = {status.host for status in held}
     others = [one for one in page.items if one.host not in names]
-    return replace(page, items=tuple(sorted([*others, *here], key=lambda one: one.host)))
+    return replace(page, items=tuple(sorted([*others, *here], key=lambda one: one.host, reverse=is_turned)))
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:

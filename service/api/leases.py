@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from service.api import guest_schemas, listings, schemas
 from service.api.known import in_git, looked_at, was_seen
-from service.api.pages import page_out
+from service.api.pages import page_out, sort_of
 from service.api.parts import Parts
 from service.api.values import HostPath, Ip, Reader, ask, write_cursor
 
@@ -99,7 +99,7 @@ def _add_guests(app: FastAPI, parts: Parts) -> None:
 
 def _answer(items: str, key: tuple[str | int, ...] | None, request: Request) -> Response:
     """As `schemas.ListOf[schemas.Lease]` would be written."""
-    cursor = write_cursor(key)
+    cursor = write_cursor(key, sort_of(request))
     headers = {}
     if cursor is not None:
         query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]

@@ -1,9 +1,9 @@
 """The query parameters of a list, made of what the list is declared to take (`service/model/listings.py`)."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from inspect import Parameter, Signature
 from ipaddress import ip_address
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import AwareDatetime
@@ -43,16 +43,28 @@ def listing(kind: type[L], *, but: Collection[str] = (), is_page: bool = True) -
     filters = {one.name: one for one in filters_of(kind) if one.name not in but}
 
     async def read(**given: Any) -> L:
-        page = {"limit": given["limit"], "start": read_cursor(given["cursor"], kind.key)} if is_page else {}
+        page: dict[str, Any] = {}
+        if is_page:
+            sort = given["sort"] or ""
+            page = {"limit": given["limit"], "start": read_cursor(given["cursor"], kind.key, sort), "sort": sort}
         said = {name: given[name] for name in filters if given[name] is not None}
         if "ip" in said:
             said["ip"] = canonical(said["ip"])
         return kind(**page, **said)
 
-    made = [_parameter("limit", Limit, 50), _parameter("cursor", Cursor, "")] if is_page else []
+    made = [*_of_page(kind)] if is_page else []
     made += [_parameter(name, *_said(one.metadata, one.default)) for name, one in filters.items()]
     read.__signature__ = Signature(made, return_annotation=kind)  # type: ignore[attr-defined]
     return read
+
+
+def _of_page(kind: type[Listing]) -> Iterator[Parameter]:
+    """What every list takes."""
+    yield _parameter("limit", Limit, 50)
+    yield _parameter("cursor", Cursor, "")
+    ways, own = (kind.sorts_by, f"-{kind.sorts_by}"), f"{'-' * kind.newest_first}{kind.sorts_by}"
+    about = Query(description=f"The order, with - the other way round. Without it: {own}")
+    yield _parameter("sort", Annotated[Literal[ways] | None, about], None)
 
 
 def _said(metadata: Any, default: Any) -> tuple[Any, Any]:

@@ -20,7 +20,7 @@ A = TypeVar("A", bound=BaseModel)
 
 def page_out(page: Page[V], show: Callable[[V], A], request: Request, response: Response) -> ListOf[A]:
     """The page as it is answered; `Link: …; rel="next"` (RFC 8288) says the same as `next_cursor`."""
-    cursor = write_cursor(page.next)
+    cursor = write_cursor(page.next, sort_of(request))
     if cursor is not None:
         response.headers["Link"] = _link(cursor, request)
     return ListOf[A](items=[show(item) for item in page.items], next_cursor=cursor)
@@ -28,10 +28,15 @@ def page_out(page: Page[V], show: Callable[[V], A], request: Request, response: 
 
 def text_page(items: Sequence[bytes], next_key: Key | None, request: Request) -> Response:
     """The same of items that are JSON already."""
-    cursor = write_cursor(next_key)
+    cursor = write_cursor(next_key, sort_of(request))
     body = b'{"items":[%b],"next_cursor":%b}' % (b",".join(items), json.dumps(cursor).encode())
     headers = {} if cursor is None else {"Link": _link(cursor, request)}
     return Response(body, media_type="application/json", headers=headers)
+
+
+def sort_of(request: Request) -> str:
+    """The order that was requested; empty for the list's own."""
+    return request.query_params.get("sort", "")
 
 
 def _link(cursor: str, request: Request) -> str:

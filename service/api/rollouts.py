@@ -1,6 +1,7 @@
 """Rollouts: how far a revision is on its way to the hosts; halt it, let it continue, abort it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -17,7 +18,6 @@ from service.api.schemas import Answer, Asked
 from service.api.values import Applier, Approver, Reader, Reason, Ulid, ask, there
 from service.model import rollouts as model
 from service.model.access import Principal
-from service.model.listings import RolloutHostListing
 from service.model.rollouts import MemberState, RolloutState
 
 PREFIX = "/api/v1"
@@ -114,10 +114,7 @@ def add_reads(app: FastAPI, parts: Parts) -> None:
         who: Reader, request: Request, response: Response, rollout_id: RolloutId, asked: listings.RolloutHosts
     ) -> schemas.ListOf[RolloutHost]:
         there(await ask(parts.reads.rollout, rollout_id), f"no rollout {rollout_id}")
-        of_it = RolloutHostListing(
-            rollout_id=rollout_id, state=asked.state, limit=asked.limit, start=asked.start, visible=who.hosts
-        )
-        page = await ask(parts.reads.rollout_hosts, of_it)
+        page = await ask(parts.reads.rollout_hosts, replace(asked, rollout_id=rollout_id, visible=who.hosts))
         return page_out(page, RolloutHost.model_validate, request, response)
 
 

@@ -64,17 +64,19 @@ Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
 Cursor = Annotated[str, Query(max_length=800, description="`next_cursor` of the page before")]
 
 
-def write_cursor(key: tuple[str | int, ...] | None) -> str | None:
-    """A sort key as callers see it: opaque."""
+def write_cursor(key: tuple[str | int, ...] | None, sort: str = "") -> str | None:
+    """A sort key as callers see it: opaque. With `sort` it is good for that order only."""
     if key is None:
         return None
+    key = (sort, *key) if sort else key
     return base64.urlsafe_b64encode(json.dumps(list(key)).encode()).decode().rstrip("=")
 
 
-def read_cursor(text: str, shape: tuple[type, ...]) -> tuple[str | int, ...]:
-    """The reverse; `shape` are the types of the key's parts. 422 for what is not a cursor of this list."""
+def read_cursor(text: str, shape: tuple[type, ...], sort: str = "") -> tuple[str | int, ...]:
+    """The reverse; `shape` are the types of the key's parts. 422 for what is not a cursor of this list and order."""
     if not text:
         return ()
+    shape = (str, *shape) if sort else shape
     try:
         if not _CURSOR.fullmatch(text):
             raise ValueError("characters")
@@ -86,6 +88,8 @@ def read_cursor(text: str, shape: tuple[type, ...]) -> tuple[str | int, ...]:
                 raise ValueError("range")
             if isinstance(part, str):
                 _plain(part)
+        if sort and key.pop(0) != sort:
+            raise ValueError("another order")
     except (ValueError, RecursionError):
         raise RequestRefused(422, "this cursor is not valid for this list", code="bad-cursor") from None
     return tuple(key)

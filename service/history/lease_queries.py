@@ -62,11 +62,13 @@ def _statement(asked: LeaseListing, now: datetime, words: Words) -> tuple[str, d
     if len(asked.start) == 3:
         columns = ("ip_order", "host", "mac")[1 if asked.ip else 0 :]
         keys = [f"after_{column}" for column in columns]
-        wheres.append(f"({', '.join(f'l.{column}' for column in columns)}) > ({', '.join(f':{key}' for key in keys)})")
+        after = "<" if asked.is_newest_first else ">"
+        wheres.append(f"({', '.join(f'l.{one}' for one in columns)}) {after} ({', '.join(f':{key}' for key in keys)})")
         values |= dict(zip(keys, asked.start[-len(keys) :], strict=True))
     where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
     source = _NOW if asked.at is None else _NAMED_THEN if asked.name else _THEN
-    text = f"{source}{where} ORDER BY l.ip_order, l.host, l.mac LIMIT :limit"
+    way = " DESC" if asked.is_newest_first else ""
+    text = f"{source}{where} ORDER BY l.ip_order{way}, l.host{way}, l.mac{way} LIMIT :limit"
     return text.replace("{yes}", words.YES), values
 
 

@@ -39,21 +39,25 @@ OF_HOST = _by("host", "Only this host")
 class Listing:
     """A page of a list: `limit` items after the key `start`, of hosts that the selectors `visible` (`*`, `?`) choose.
 
-    `order` are the columns that it is sorted by, `key` their types in a cursor.
+    `order` are the columns that it is sorted by, `key` their types in a cursor. `sorts_by` is the field of its items
+    that says so: `sort` is that name, with `-` the other way round; empty for the list's own way. No two items have the
+    same key, so the order is one order, and the same index gives both ways.
     """
 
     order: ClassVar[tuple[str, ...]] = ("id",)
     key: ClassVar[tuple[type, ...]] = (int,)
     newest_first: ClassVar[bool] = False
+    sorts_by: ClassVar[str] = "id"
 
     limit: int = 50
     start: Key = ()
     visible: Sequence[str] = EVERY_HOST
+    sort: str = ""
 
     @property
     def is_newest_first(self) -> bool:
         """Whether its order is turned round."""
-        return self.newest_first
+        return self.sort.startswith("-") if self.sort else self.newest_first
 
     def seen_by(self, visible: Sequence[str]) -> Self:
         """The same, bounded to what somebody may see."""
@@ -71,6 +75,7 @@ class HostListing(Listing):
     """Hosts by name, by the axes of their status."""
 
     order = ("host",)
+    sorts_by = "host"
     key = (str,)
 
     sync: SyncState | Literal[""] = field(default="", metadata=_by(SyncState))
@@ -114,6 +119,7 @@ class RolloutListing(Listing):
     """Rollouts, the newest first."""
 
     order = ("number",)
+    sorts_by = "created_at"
     key = (int,)
     newest_first = True
 
@@ -126,6 +132,7 @@ class RolloutHostListing(Listing):
     """The hosts of a rollout by name."""
 
     order = ("host",)
+    sorts_by = "host"
     key = (str,)
 
     rollout_id: str = field(default="", metadata=_by("text", "Only those of this rollout"))
@@ -137,6 +144,7 @@ class RevisionListing(Listing):
     """Commits that were looked at, the newest first by when they were fetched."""
 
     order = ("fetched_at", "id")
+    sorts_by = "fetched_at"
     key = (int, int)
     newest_first = True
 
@@ -177,7 +185,7 @@ class EventListing(Listing):
     @property
     def is_newest_first(self) -> bool:
         """Whether the newest are requested."""
-        return self.newest
+        return self.sort.startswith("-") if self.sort else self.newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +193,7 @@ class LeaseListing(Listing):
     """Leases by address, as numbers: as they are now, or as they were `at` a time."""
 
     order = ("ip_order", "host", "mac")
+    sorts_by = "ip"
     key = (str, str, str)
 
     host: str = field(default="", metadata=OF_HOST)
@@ -203,6 +212,7 @@ class LeaseHistoryListing(Listing):
     """Who had which address and name from when until when, the newest first."""
 
     order = ("from_at", "id")
+    sorts_by = "from_at"
     key = (int, int)
     newest_first = True
 
@@ -217,6 +227,7 @@ class SiteListing(Listing):
     """Published sites by host and name."""
 
     order = ("host", "site")
+    sorts_by = "host"
     key = (str, str)
 
     host: str = field(default="", metadata=OF_HOST)

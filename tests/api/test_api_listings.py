@@ -51,15 +51,17 @@ def test_every_list_takes_what_is_declared_of_it_and_nothing_else() -> None:
     assert set(PATHS.values()) == set(LISTINGS)
     for path, kind in PATHS.items():
         taken = [one["name"] for one in paths[path]["get"]["parameters"] if one["in"] == "query"]
-        assert taken == ["limit", "cursor", *(one.name for one in filters_of(kind))]
+        assert taken == ["limit", "cursor", "sort", *(one.name for one in filters_of(kind))]
     of_host = [one["name"] for one in paths["/api/v1/hosts/{host}/drift"]["get"]["parameters"] if one["in"] == "query"]
-    assert of_host == ["limit", "cursor", "resolved"]
+    assert of_host == ["limit", "cursor", "sort", "resolved"]
 
 
 @pytest.mark.parametrize("kind", LISTINGS)
 def test_a_list_is_declared_whole(kind: type[Listing]) -> None:
     assert len(kind.order) == len(kind.key)
-    assert {one.name for one in fields(kind)} == {"limit", "start", "visible"} | {one.name for one in filters_of(kind)}
+    assert {one.name for one in fields(kind)} == {"limit", "start", "visible", "sort"} | {
+        one.name for one in filters_of(kind)
+    }
     assert kind().asked == {}
     assert kind().seen_by(["pve*"]) == replace(kind(), visible=("pve*",))
 

@@ -8,8 +8,8 @@ from tests.api.world import World, problem_of
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("hosts?phse=Idle", "no query parameter phse; it takes cursor, health, limit, phase, reachability, sync"),
-        ("hosts/pve1?limit=1", "no query parameter limit; it takes none"),
+        ("hosts?phse=Idle", "no query parameter phse; it takes cursor, health, limit, phase, reachability, sort, sync"),
+        ("hosts/pve1/plan?limit=1", "no query parameter limit; it takes none"),
         ("events?type_=x", "no query parameter type_"),
         ("applies?host=pve1&a%0ab=1", "no query parameter a"),
         ("drift?", ""),

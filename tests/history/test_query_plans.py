@@ -116,7 +116,8 @@ def asked(kind: type[Listing]) -> Iterator[Listing]:
     """A list with each pair of its filters, its first page and a later one, for who sees all and who sees one host."""
     names = [(one.name, sample(one.metadata)) for one in filters_of(kind)]
     pairs = [()] + [(one,) for one in names] + list(itertools.combinations(names, 2))
-    newest = [{"newest": True}] if kind is EventListing else []
+    newest: list[dict[str, Any]] = [{"newest": True}] if kind is EventListing else []
+    newest += [{"sort": kind.sorts_by}, {"sort": f"-{kind.sorts_by}"}]
     for pair in pairs:
         for start in ((), tuple(START[one] for one in kind.key)):
             for more in ({}, *newest):
