@@ -17,6 +17,7 @@ from service.api import (
     hosts,
     leases,
     problem,
+    problem_pages,
     proposals,
     receivers,
     records,
@@ -37,9 +38,11 @@ from service.api.schemas import Problem
 from service.api.values import known_query
 
 DESCRIPTION = """\
-GitOps for the networks of hypervisors and their guests. Everything but `/livez`, `/readyz` and `/hooks/{receiver}`
-needs `Authorization: Bearer psr_<id>.<secret>`. Errors are `application/problem+json` (RFC 9457). Lists are pages:
-`limit`, `cursor`, `next_cursor`. A query parameter that the operation does not have, or twice the same, is 400.
+GitOps for the networks of hypervisors and their guests. Everything but `/livez`, `/readyz`,
+`/problems/{code}` and `/hooks/{receiver}` needs `Authorization: Bearer psr_<id>.<secret>`. Errors are
+`application/problem+json` (RFC 9457): `code` is stable, and `type` is the address of the page that explains it. Lists
+are pages: `limit`, `cursor`, `next_cursor`. A query parameter that the operation does not have, or
+twice the same, is 400.
 """
 
 
@@ -52,9 +55,10 @@ def create_app(parts: Parts, *, lifespan: Any = None) -> FastAPI:
 
 
 def create_probes(parts: Parts) -> FastAPI:
-    """What a process answers that serves no API: /livez, /readyz, and /metrics with a token."""
+    """What a process answers that serves no API: /livez, /readyz, /problems/{code}, and /metrics with a token."""
     app = without_routes(parts)
     health.add_probes(app, parts)
+    problem_pages.add_routes(app)
     return app
 
 
@@ -89,6 +93,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     for room in (*of_hosts, records, stream, leases, sites, access, audit, health):
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)
+    problem_pages.add_routes(app)
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

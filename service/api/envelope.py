@@ -29,7 +29,7 @@ from service.logs import about, fields
 from service.model.access import Principal
 from service.model.trees import shown
 
-PUBLIC = (re.compile(r"/livez"), re.compile(r"/readyz"), re.compile(r"/hooks/[^/]+"))
+PUBLIC = tuple(map(re.compile, (r"/livez", r"/readyz", r"/hooks/[^/]+", r"/problems/[^/]+")))
 """Everything else needs a token."""
 
 _BEARER = re.compile(rb"[Bb]earer +([!-~]{1,200})")
@@ -141,7 +141,11 @@ class Gate:
 
     async def _refusal(self, scope: Scope) -> ASGIApp | None:
         if b"psr_" in scope.get("query_string", b""):
-            return problem(400, "a token does not belong in an address: send it as Authorization: Bearer <token>")
+            return problem(
+                400,
+                "a token does not belong in an address: send it as Authorization: Bearer <token>",
+                code="token-in-address",
+            )
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
         now = self._parts.clock.now()
@@ -151,7 +155,9 @@ class Gate:
                 writes.authenticate, presented, at=now
             )
         except StoreError:
-            return problem(503, "the database cannot be used now", headers={"Retry-After": "2"})
+            return problem(
+                503, "the database cannot be used now", code="storage-unavailable", headers={"Retry-After": "2"}
+            )
         client = str((scope.get("client") or ("unknown", 0))[0])
         if principal is None:
             self._tell_stranger(client, scope)

@@ -1,7 +1,7 @@
 """Every error as `application/problem+json` (RFC 9457), and the one map from our errors to HTTP.
 
-`code` is stable and made for programs, `type` is `urn:passerelle:problem:<code>`, `detail` is for people. A 500 carries
-a request id and nothing else: what went wrong is in the service's log next to the same id.
+`code` is stable and made for programs, `type` is the address of its page (problem_pages.py), `detail` is for people. A
+500 carries a request id and nothing else: what went wrong is in the service's log next to the same id.
 """
 
 import json
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
+from service.api.problem_pages import PREFIX, Code
 from service.errors import (
     Held,
     HostError,
@@ -42,7 +43,7 @@ MAX_ERRORS = 50
 HOST_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 FORMS = {HOST_NAME: "a host's name has a-z, 0-9 and inner hyphens, at most 63 characters"}
 """What text of a form may be, in words."""
-OURS: tuple[tuple[type[PasserelleError], int, str], ...] = (
+OURS: tuple[tuple[type[PasserelleError], int, Code], ...] = (
     (NotFound, 404, "not-found"),
     (NeverSeen, 404, "host-never-seen"),
     (LeftGit, 409, "host-left-git"),
@@ -57,14 +58,13 @@ OURS: tuple[tuple[type[PasserelleError], int, str], ...] = (
     (Unreachable, 503, "host-unreachable"),
     (HostError, 502, "host-error"),
 )
-_CODES = {
+_CODES: Mapping[int, Code] = {
     400: "bad-request",
     401: "unauthorized",
     403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
     408: "request-timeout",
-    409: "conflict",
     413: "body-too-large",
     415: "unsupported-media-type",
     421: "misdirected-request",
@@ -80,7 +80,7 @@ class RequestRefused(Exception):  # noqa: N818 (an answer, not a fault)
     """A request that is answered with this problem. `after` runs once the answer is sent."""
 
     def __init__(
-        self, status: int, detail: str, *, code: str = "", headers: Mapping[str, str] | None = None,
+        self, status: int, detail: str, *, code: Code | None = None, headers: Mapping[str, str] | None = None,
         after: BackgroundTask | None = None,
     ) -> None:  # fmt: skip
         super().__init__(detail)
@@ -95,16 +95,16 @@ def problem(
     status: int,
     detail: str = "",
     *,
-    code: str = "",
+    code: Code | None = None,
     instance: str = "",
     errors: Sequence[Mapping[str, Any]] = (),
     headers: Mapping[str, str] | None = None,
     hint: str = "",
 ) -> Response:
     """A response of this form, with the id of the request. Members without a value are left out."""
-    code = code or _CODES.get(status, "error")
+    code = code or _CODES.get(status) or ("bad-request" if status < 500 else "internal-error")
     body: dict[str, Any] = {
-        "type": f"urn:passerelle:problem:{code}",
+        "type": f"{PREFIX}{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "code": code,

@@ -113,7 +113,12 @@ class _Desk:
         if known is None or not is_signed:
             raise self._refused(known, forge, call, request)
         if receiver.suspended:
-            raise RequestRefused(503, f"the receiver is suspended: {receiver.suspended}", headers={"Retry-After": "60"})
+            raise RequestRefused(
+                503,
+                f"the receiver is suspended: {receiver.suspended}",
+                code="receiver-suspended",
+                headers={"Retry-After": "60"},
+            )
         told = forge.told(call)
         outcome, message = judged(receiver, forge, told, parts.branch)
         if not await self._is_new(receiver.name, told, outcome, message, request):

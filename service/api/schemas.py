@@ -5,6 +5,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from service.api.problem_pages import Code
 from service.api.values import Digest, HostName, Ulid
 from service.model.access import Scope
 from service.model.axes import Health, Phase, Reachability, SyncState
@@ -371,10 +372,10 @@ class Tokens(Answer):
 class Problem(Answer):
     """RFC 9457."""
 
-    type: str
+    type: str = Field(description="the address of the page of the code")
     title: str
     status: int
-    code: str
+    code: Code
     detail: str = ""
     hint: str = Field(default="", description="what to do next")
     instance: str = ""

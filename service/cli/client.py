@@ -31,7 +31,7 @@ HINTS = {
     403: "create a token with the scopes and hosts that it needs: `passerelle token create NAME --scope … --host …`",
 }
 """What to do next where the service does not say it, by HTTP status."""
-PROBLEM = "urn:passerelle:problem:"
+PROBLEM = "/problems/"
 """How the type of each of the service's problems begins."""
 NO_HOST = "choose one of `passerelle status`, or use a token that may see the host"
 _NO_HOST = "no host "

@@ -364,7 +364,7 @@ def problem_of(answer: httpx2.Response) -> dict[str, object]:
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, object] = answer.json()
     assert body["status"] == answer.status_code
-    assert body["type"] == f"urn:passerelle:problem:{body['code']}"
+    assert body["type"] == f"/problems/{body['code']}"
     assert body["title"]
     return body
 
