@@ -1,5 +1,6 @@
 """Making the application out of its parts."""
 
+import copy
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -32,6 +33,7 @@ from service.api import (
 from service.api.conditional import ENDLESS, UNCHANGED
 from service.api.conditional import PREFIX as CONDITIONAL
 from service.api.envelope import PUBLIC, Bodies, Envelope, Gate, HostNames
+from service.api.examples import put_examples
 from service.api.parts import Parts
 from service.api.recorded import recording
 from service.api.schemas import Problem
@@ -109,6 +111,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 _finish(path, method, operation)
+        put_examples(document, problem.MEDIA_TYPE)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -125,10 +128,10 @@ def _finish(path: str, method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
     if method == "get" and path.startswith(CONDITIONAL) and ENDLESS not in responses["200"].get("content", ()):
-        responses["304"] = UNCHANGED
+        responses["304"] = copy.deepcopy(UNCHANGED)
     for status, response in responses.items():
         if status[0] in "45":
-            response["content"] = _PROBLEM["content"]
-    responses["default"] = _PROBLEM
+            response["content"] = copy.deepcopy(_PROBLEM["content"])
+    responses["default"] = copy.deepcopy(_PROBLEM)
     if not any(public.fullmatch(path) for public in PUBLIC):
         operation["security"] = [{"token": []}]

@@ -1,6 +1,7 @@
 """What the routes answer."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -288,7 +289,8 @@ async def test_the_description_and_its_page_are_behind_the_gate(world: World) ->
     page = (await world.ask("GET", "/docs")).text
     assert all(path in page for path in described["paths"])
     assert "<script" not in page
-    assert json.dumps(described).count("http://") + json.dumps(described).count("https://") == 0
+    addresses = re.findall(r"https?://([^\s\"\\]+)", json.dumps(described))
+    assert set(addresses) == {"dev:8080"}  # in the examples, a guest of a host: nothing leads out
 
 
 async def test_drift_is_answered_as_a_patch_with_what_it_leaves_out(world: World) -> None:
