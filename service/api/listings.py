@@ -6,10 +6,9 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime
 
 from service.api.problem import RequestRefused
-from service.api.values import MAX_ID, CommitId, Cursor, HostName, Ip, Limit, Mac, SafeStr, read_cursor
+from service.api.values import MAX_ID, CommitId, Cursor, HostName, Ip, Limit, Mac, SafeStr, Time, read_cursor
 from service.model.listings import (
     ApplyListing,
     AuditListing,
@@ -32,7 +31,7 @@ from service.model.listings import (
 L = TypeVar("L", bound=Listing)
 FORMS: dict[Any, Any] = {
     "host": HostName | None, "text": SafeStr, "mac": Mac | None, "ip": Ip | None, "commit": CommitId | None,
-    "id": int, "flag": bool, "either": bool | None, "time": AwareDatetime | None,
+    "id": int, "flag": bool, "either": bool | None, "time": Time | None,
 }  # fmt: skip
 """How a request may say each form of a filter; where None is taken, that is not to say it."""
 

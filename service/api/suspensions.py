@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Path
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,7 +14,7 @@ from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.problem import RequestRefused
 from service.api.schemas import Answer, Asked, ListOf
-from service.api.values import Applier, HostName, Reader, Reason, SafeStr, ask, there
+from service.api.values import Applier, HostName, Reader, Reason, SafeStr, Time, ask, there
 from service.model.access import Principal
 from service.model.labels import KEY, VALUE
 from service.model.suspensions import LONGEST_DEFAULT, Scope
@@ -54,7 +54,7 @@ class SuspendAsked(Asked):
     label: Label | None = Field(default=None, description="hosts with this label, as KEY=VALUE")
     every_host: bool = False
     reason: Reason
-    until: AwareDatetime | Literal["never"] | None = Field(
+    until: Time | Literal["never"] | None = Field(
         default=None, description="when it ends automatically; `never`: when somebody resumes; left out: in 24 hours"
     )
 

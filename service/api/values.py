@@ -11,7 +11,7 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, Path, Query
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.routing import Match
@@ -32,6 +32,7 @@ THREADS = 4
 with many of them everything waits, health and the hosts' confirmations too."""
 
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{2,800}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 _HIDDEN = ("Cc", "Cs", "Co", "Cn")
 
 
@@ -40,6 +41,13 @@ def _plain(text: str) -> str:
     if any(unicodedata.category(character) in _HIDDEN for character in text):
         raise ValueError("control characters and lone surrogates are not allowed")
     return text
+
+
+def _written(value: object) -> object:
+    """A time as RFC 3339 writes it. Pydantic alone would take a number as the seconds since 1970."""
+    if (isinstance(value, str) and not _DATE.match(value)) or isinstance(value, int | float):
+        raise ValueError("a time is written as in 2026-11-29T13:40:00Z")
+    return value
 
 
 # Pydantic's own regex engine takes `$` for the very end, unlike Python's (which lets a newline follow).
@@ -56,6 +64,7 @@ Digest = Annotated[
 ]
 """All of a plan's digest, or its beginning."""
 TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{12}$")]
+Time = Annotated[AwareDatetime, BeforeValidator(_written)]
 Mac = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$")]
 Ip = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f.:]{2,45}$")]
 

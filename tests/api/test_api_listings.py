@@ -105,3 +105,13 @@ def test_no_query_is_declared_twice() -> None:
             if isinstance(node, ast.FunctionDef):
                 names = {one.arg for one in [*node.args.args, *node.args.kwonlyargs]}
                 assert not names & {"limit", "after", "visible"}, f"{path.name}: {node.name}"
+
+
+@pytest.mark.parametrize("at", ["0.5", "1772366400", "2026-03-01", "1e9", "2026-03-01T12:00:00"])
+async def test_a_time_is_written_as_one_and_a_number_is_none(world: World, at: str) -> None:
+    assert (await world.ask("GET", f"/api/v1/leases?at={at}")).status_code == 422
+    body = {"host": "pve1", "reason": "the switch is replaced", "until": at}
+    for until in (at, 1772366400, 0.5):
+        assert (await world.ask("POST", "/api/v1/suspensions", json=body | {"until": until})).status_code == 422
+    body["until"] = "2026-03-02T12:00:00Z"
+    assert (await world.ask("POST", "/api/v1/suspensions", json=body)).status_code == 201
