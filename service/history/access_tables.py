@@ -30,7 +30,7 @@ class TokenRow(SQLModel, table=True):
 
 
 class ReceiverRow(SQLModel, table=True):
-    """The secret has to be readable: an HMAC cannot be checked without it. The file's mode (0600) protects it."""
+    """The secrets are encrypted (pepper.py): an HMAC cannot be checked without them, and the pepper is elsewhere."""
 
     __tablename__ = "receivers"
 

@@ -95,7 +95,9 @@ def open_history(
         ends = [CleanEnd(path)] if serve and server is None else []
         store = Store(database, pepper, place)
         store.is_command = not serve
-        return History(path, store, Queries(database), database, (*ends, *held), place)
+        if serve:
+            store.close_secrets()
+        return History(path, store, Queries(database, pepper), database, (*ends, *held), place)
     except BaseException as error:
         for lock in held:
             lock.release()

@@ -3,6 +3,10 @@
     psr_<id>.<secret>     id: 12 characters, secret: 32 random bytes, both in [0-9A-Za-z]
 
 The database holds HMAC-SHA256(pepper, secret). A fast digest is right for 256 random bits; slow ones are for passwords.
+
+A receiver's secret has to be readable, because it checks signatures. The database holds it encrypted with a key that is
+made of the pepper. HMAC-SHA256 is the pseudorandom function of counter mode (NIST SP 800-38A 6.5). A second HMAC covers
+the nonce and the text (encrypt-then-MAC, RFC 7366). Each text has a random nonce and the name of whom it belongs to.
 """
 
 import base64
@@ -20,6 +24,9 @@ from service.model.secret import Seal, Secret
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TOKEN = re.compile(rb"psr_([0-9A-Za-z]{12})\.([0-9A-Za-z]{43})")
 PEPPER_BYTES = 32
+NONCE_BYTES, PROOF_BYTES = 16, 32
+CLOSED = "closed 1 "
+"""How an encrypted secret begins. No secret of a receiver has a blank in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,34 @@ class Pepper:
     def digest(self, secret: bytes) -> str:
         """What the database keeps of a secret."""
         return hmac.new(self.value.reveal(), secret, hashlib.sha256).hexdigest()
+
+    def closed(self, secret: Secret, about: str) -> str:
+        """A secret as the database keeps it. `about` is whom it belongs to: it cannot be opened for anybody else."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        text = self._crossed(secret.reveal(), nonce)
+        return CLOSED + base64.b64encode(nonce + text + self._proof(nonce + text, about)).decode()
+
+    def opened(self, kept: str, about: str) -> Secret:
+        """The reverse. What was closed with another pepper, or for somebody else, is empty: it proves nothing. A text
+        of an earlier version is the secret itself."""
+        if not kept.startswith(CLOSED):
+            return Secret(kept.encode())
+        found = base64.b64decode(kept.removeprefix(CLOSED))
+        text, proof = found[:-PROOF_BYTES], found[-PROOF_BYTES:]
+        if not hmac.compare_digest(self._proof(text, about), proof):
+            return Secret(b"")
+        return Secret(self._crossed(text[NONCE_BYTES:], text[:NONCE_BYTES]))
+
+    def _crossed(self, text: bytes, nonce: bytes) -> bytes:
+        """A text and the stream of its nonce, exclusive or: it is its own reverse."""
+        key = hmac.new(self.value.reveal(), b"passerelle closed secrets 1", hashlib.sha256).digest()
+        counts = range(-(-len(text) // PROOF_BYTES))
+        stream = b"".join(hmac.new(key, nonce + count.to_bytes(4), hashlib.sha256).digest() for count in counts)
+        return bytes(one ^ other for one, other in zip(text, stream, strict=False))
+
+    def _proof(self, text: bytes, about: str) -> bytes:
+        key = hmac.new(self.value.reveal(), b"passerelle proof of closed secrets 1", hashlib.sha256).digest()
+        return hmac.new(key, len(text).to_bytes(4) + text + about.encode(), hashlib.sha256).digest()
 
     @property
     def seal(self) -> Seal:

@@ -23,6 +23,7 @@ from service.history.columns import from_microseconds, microseconds
 from service.history.database import Database
 from service.history.lease_queries import LeaseQueries
 from service.history.notice_queries import NoticeQueries
+from service.history.pepper import Pepper
 from service.history.reading import columns_of, in_force, of_host, ordered, rows_of_hosts, seen_by
 from service.history.receiver_queries import ReceiverQueries
 from service.history.rollout_queries import RolloutQueries
@@ -102,8 +103,9 @@ class Queries(
 ):  # fmt: skip
     """Everything that can be read: each call one consistent view, frozen values out."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, pepper: Pepper) -> None:
         self._database = database
+        self._pepper = pepper
 
     def state(self) -> int | None:
         """A number that is higher once anything was written to the database. None where it is not known now. Never

@@ -6,18 +6,19 @@ from typing import Any
 from sqlalchemy import select
 
 from service.history.database import Database
+from service.history.pepper import Pepper
 from service.history.reading import columns_of, ordered
 from service.history.tables import deliveries, receivers
 from service.model.access import Delivery, Receiver, ReceiverSecret
 from service.model.listings import DeliveryListing
 from service.model.runs import Page
-from service.model.secret import Secret
 
 
 class ReceiverQueries:
     """The part of `Queries` that is about webhooks."""
 
     _database: Database
+    _pepper: Pepper
 
     def receivers(self) -> tuple[Receiver, ...]:
         """Every receiver by name, without its secrets."""
@@ -32,8 +33,8 @@ class ReceiverQueries:
             row = connection.execute(query).mappings().one_or_none()
         if row is None:
             return None
-        old = Secret(row["old_secret"].encode()) if row["old_secret"] else None
-        return ReceiverSecret(_receiver(row), Secret(row["secret"].encode()), old)
+        old = self._pepper.opened(row["old_secret"], name) if row["old_secret"] else None
+        return ReceiverSecret(_receiver(row), self._pepper.opened(row["secret"], name), old)
 
     def deliveries(self, asked: DeliveryListing) -> Page[Delivery]:
         """Calls to receivers, the newest first."""

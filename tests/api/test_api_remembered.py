@@ -74,7 +74,7 @@ async def test_what_is_kept_is_not_read_again(path: Path) -> None:
                 reads.append(name)
                 return super().host(name)
 
-        counted = Counted(history.queries._database)
+        counted = Counted(history.queries._database, history.queries._pepper)
         app = create_app(replace(world.parts, reads=counted, remembered=Remembered()))
         world.app = app
         for _ in range(3):

@@ -142,7 +142,8 @@ class Room:
         self.path = folder / "state" / "passerelle.sqlite"
         self.forge = forge
         self.clock, self.metrics, self.hosts, self.internet = StoppedClock(), Metrics(), hosts, PlayedInternet()
-        self.store, self.queries = Store(database, read_pepper(self.path.parent / "token.pepper")), Queries(database)
+        pepper = read_pepper(self.path.parent / "token.pepper")
+        self.store, self.queries = Store(database, pepper), Queries(database, pepper)
         mirror = Mirror(folder / "mirror", parse_source(str(self.forge.path), "main"))
         self.troubles = Troubles(self.clock, self.metrics.failed)
         self.ended: list[str] = []

@@ -8,28 +8,47 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, not_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.errors import InputError
-from service.history.pepper import new_secret, new_signing_token
+from service.history.pepper import CLOSED, Pepper, new_secret, new_signing_token
 from service.history.store.audit import Recording
 from service.history.store.writing import clean, tell
 from service.history.tables import deliveries, receivers
 from service.model.access import RECEIVER_TYPES, DeliveryOutcome, ReceiverType, is_name
 from service.model.events import ReceiverAdded, ReceiverRemoved, ReceiverResumed, ReceiverRotated, ReceiverSuspended
+from service.model.secret import Secret
 
 KEPT_DELIVERIES = 10_000
 KEPT_REFUSED = 1_000
 OVERLAP_DEFAULT = timedelta(days=1)
 OVERLAP_MAX = timedelta(days=30)
 MAX_LISTED = 20
+SECRETS = (receivers.c.secret, receivers.c.old_secret)
 _SECRET = re.compile(r"[!-~]{16,200}")
 _WORD = re.compile(r"[!-~](?:[ -~]{0,198}[!-~])?")
 
 
 class ReceiverWrites(Recording):
     """The transitions of receivers and deliveries: one transaction each."""
+
+    _pepper: Pepper
+
+    def close_secrets(self) -> None:
+        """Encrypt the secrets that an earlier version kept as they are."""
+        plain = not_(receivers.c.secret.startswith(CLOSED))
+        with self._database.read() as connection:
+            found = connection.execute(select(receivers.c.name).where(plain)).scalars().all()
+        for name in found:
+            with self._database.write() as connection:
+                row = connection.execute(select(receivers).where(receivers.c.name == name)).mappings().one_or_none()
+                kept = {one.name: self._closed(row[one.name], name) for one in SECRETS} if row else {}
+                if kept:
+                    connection.execute(update(receivers).where(receivers.c.name == name).values(kept))
+
+    def _closed(self, text: str, name: str) -> str:
+        return text if not text or text.startswith(CLOSED) else self._pepper.closed(Secret(text.encode()), name)
 
     def add_receiver(
         self, name: str, type_: ReceiverType, *, by: str, at: datetime, secret: str | None = None,
@@ -44,7 +63,7 @@ class ReceiverWrites(Recording):
         _check_words("event", events)
         _check_words("branch", branches)
         good = _new_secret(type_, secret)
-        values = {"name": name, "type": type_, "secret": good, "created_at": at}
+        values = {"name": name, "type": type_, "secret": self._closed(good, name), "created_at": at}
         try:
             with self._database.write() as connection:
                 values |= {"events": list(events), "branches": list(branches)}
@@ -74,12 +93,12 @@ class ReceiverWrites(Recording):
         with self._database.write() as connection:
             type_, present = _receiver(connection, name)
             good = _new_secret(type_, secret)
-            if good == present:
+            if Secret(good.encode()) == self._pepper.opened(present, name):
                 raise InputError(f"the receiver {name} has this secret already", hint="give another one")
             connection.execute(
                 update(receivers)
                 .where(receivers.c.name == name)
-                .values(secret=good, old_secret=present, old_until=at + overlap)
+                .values(secret=self._closed(good, name), old_secret=self._closed(present, name), old_until=at + overlap)
             )
             tell(connection, ReceiverRotated(by=clean(by), called=name), at=at)
             kept = (at + overlap).isoformat(timespec="seconds")
