@@ -54,6 +54,7 @@ class Rollout(Answer):
     failed: int
     aborted: int
     away: int = Field(description="hosts that were begun and cannot be reached now")
+    aside: int = Field(description="pending hosts on which nothing can begin until a person acts")
     policy: RolloutPolicy
 
 
@@ -68,6 +69,7 @@ class RolloutHost(Answer):
     begun_at: datetime | None
     ended_at: datetime | None
     error: str
+    aside: str = Field(description="why nothing can begin on it until a person acts; empty: it is not set aside")
 
 
 class RolloutMove(Asked):

@@ -8,7 +8,7 @@ from service.cli.output import Format, show_json, show_table, tell
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 Why = Annotated[str, Parameter(help="Why; it is kept in the history.")]
-COLUMNS = ["id", "commit", "state", "wave", "hosts", "done", "failed", "pending", "why"]
+COLUMNS = ["id", "commit", "state", "wave", "hosts", "done", "failed", "pending", "aside", "why"]
 
 rollout = App(name="rollout", help="Revisions on their way to many hosts, in waves.")
 
@@ -61,7 +61,7 @@ def show(rollout_id: str, /, *, output: Output = "table") -> int:
         show_json({**found, "members": hosts})
     else:
         show_table(COLUMNS, [_row(found)], empty="")
-        show_table(["host", "state", "wave", "ended_at", "error"], hosts, empty="it has no host")
+        show_table(["host", "state", "wave", "ended_at", "aside", "error"], hosts, empty="it has no host")
     return 0 if found["state"] in ("running", "done") else 1
 
 

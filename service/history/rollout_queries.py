@@ -1,22 +1,22 @@
 """Reads about rollouts: how far each is, and what has become of its hosts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, case, func, select
 
 from service.history.database import Database
 from service.history.reading import ordered, seen_by
+from service.history.rollout_aside import AWAY, QUARANTINED, Aside, set_aside, suspended_by_name
 from service.history.tables import applies, hosts, rollout_hosts, rollouts
 from service.model.listings import RolloutHostListing, RolloutListing
-from service.model.rollouts import Member, Policy, Rollout, Share
+from service.model.rollouts import OPEN, Member, Policy, Rollout, Share
 from service.model.runs import ASKED, Page
 
-AWAY = ("Unreachable", "AuthFailed", "HostKeyChanged")
-"""Hosts that were not reached at the last try."""
 _HELD_UP = ("WaitingForApproval", "Refused")
 _of = rollout_hosts.c
-_MEMBER = ("host", "digest", "state", "is_last", "wave", "begun_at", "ended_at", "error")
+_MEMBER = ("host", "digest", "state", "is_last", "wave", "begun_at", "ended_at", "error", "labels")
 _HELD = (
     "id",
     "number",
@@ -65,22 +65,28 @@ class RolloutQueries:
         query = ordered(query, rollout_hosts, asked, asked.start).limit(asked.limit + 1)
         with self._database.read() as connection:
             found = [member_of(row) for row in connection.execute(query).mappings()]
+            aside = _aside_now(connection, asked.rollout_id).why
+        found = [replace(one, aside=aside.get(one.host, "")) for one in found]
         more = len(found) > asked.limit
         return Page(tuple(found[: asked.limit]), (found[asked.limit - 1].host,) if more else None)
 
     def rollout_candidates(self, rollout_id: str) -> tuple[str, ...]:
-        """Hosts that could be begun next, as far as is known: they can be reached, and wait for no host. Those that
-        waited for a person when they were looked at last, or were refused, come after the others."""
+        """Hosts that could be begun next, as far as is known: they can be reached, are not set aside, and wait for no
+        host. Those that waited for a person when they were looked at last, or were refused, come after the others."""
         query = select(_of.host, _of.needs, _of.state, hosts.c.reachability, hosts.c.phase)
         query = query.outerjoin_from(rollout_hosts, hosts, hosts.c.host == _of.host)
         query = query.where(_of.rollout_id == rollout_id, _of.state != "done").order_by(_of.is_last, _of.host)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
+            aside = _aside_now(connection, rollout_id).why
         due = {row.host for row in rows}
         free = [
             row
             for row in rows
-            if row.state == "pending" and row.reachability not in AWAY and not due.intersection(row.needs)
+            if row.state == "pending"
+            and row.reachability not in AWAY
+            and row.host not in aside
+            and not due.intersection(row.needs)
         ]
         return tuple(row.host for row in sorted(free, key=lambda row: row.phase in _HELD_UP))
 
@@ -110,9 +116,10 @@ def _is_away() -> ColumnElement[bool]:
 
 
 def _numbers() -> Select[Any]:
-    """How many hosts of one rollout are in which state, last or not, away or not."""
+    """How many hosts of one rollout are in which state, last or not, away or not, quarantined or not."""
     away = case((_is_away(), 1), else_=0).cast(Integer).label("away")
-    columns = (_of.state, _of.is_last, away)
+    held = case((QUARANTINED != "", 1), else_=0).cast(Integer).label("held")
+    columns = (_of.state, _of.is_last, away, held)
     query = select(*columns, func.count().label("hosts")).outerjoin_from(rollout_hosts, hosts, hosts.c.host == _of.host)
     return query.group_by(*columns)
 
@@ -125,8 +132,9 @@ def counted(connection: Connection, row: Mapping[Any, Any]) -> Rollout:
     numbers: dict[str, Any] = dict.fromkeys(
         ("hosts", "pending", "applying", "done", "failed", "aborted", "away", "waiting_others", "last_applying"), 0
     )
+    has_quarantined = False
     for one in connection.execute(_NUMBERS.where(_of.rollout_id == row["id"])).all():
-        state, is_last, is_away, count = one
+        state, is_last, is_away, is_quarantined, count = one
         numbers["hosts"] += count
         numbers[state] += count
         if is_away and state in ("applying", "done", "failed"):
@@ -135,7 +143,21 @@ def counted(connection: Connection, row: Mapping[Any, Any]) -> Rollout:
             numbers["waiting_others"] += count
         if is_last and state == "applying":
             numbers["last_applying"] += count
-    return Rollout(policy=policy_of(row["policy"]), **{name: row[name] for name in _HELD}, **numbers)
+        has_quarantined |= bool(is_quarantined) and state in ("pending", "failed")
+    aside = Aside()
+    if row["state"] in (*OPEN, "done") and (numbers["pending"] or has_quarantined):
+        suspended = suspended_by_name(connection)
+        if suspended or has_quarantined or numbers["failed"] or numbers["aborted"]:
+            aside = set_aside(connection, row["id"], suspended)
+    numbers["waiting_others"] -= aside.others
+    held = {name: row[name] for name in _HELD}
+    policy = policy_of(row["policy"])
+    return Rollout(policy=policy, **held, **numbers, set_aside=tuple(sorted(aside.why)), out=aside.out)
+
+
+def _aside_now(connection: Connection, rollout_id: str) -> Aside:
+    state = connection.execute(select(rollouts.c.state).where(rollouts.c.id == rollout_id)).scalar()
+    return set_aside(connection, rollout_id, suspended_by_name(connection)) if state in (*OPEN, "done") else Aside()
 
 
 def unavailable(connection: Connection, rollout_id: str) -> set[str]:

@@ -51,3 +51,4 @@ class RolloutHostRow(SQLModel, table=True):
     begun_at: datetime | None = Field(default=None, sa_type=UtcTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcTime)
     error: str = ""
+    labels: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "{}"})

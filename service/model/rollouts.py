@@ -6,7 +6,8 @@ Member       one of its hosts
 Opening      what a revision would change, before any of it is begun
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -60,7 +61,8 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Member:
     """One host of a rollout. `digest` is its desired state there. `needs` are hosts that come before it. `is_last`: it
-    comes after all others, alone. `wave` is the one in which it was begun, counted from 1; 0 before."""
+    comes after all others, alone. `wave` is the one in which it was begun, counted from 1; 0 before. `aside` says why
+    it is set aside: nothing can begin on it until a person acts."""
 
     host: str
     digest: str
@@ -71,6 +73,8 @@ class Member:
     begun_at: datetime | None = None
     ended_at: datetime | None = None
     error: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,10 @@ class Opening:
 @dataclass(frozen=True, slots=True)
 class Rollout:
     """One revision on its way. `wave` counts from 1. `hosts` are all of its hosts; the other numbers are those in each
-    state, of which `away` of the begun ones cannot be reached. `by` and `why` say who halted, resumed, or aborted it
-    last, or what did. `forgiven` failures do not count, since a person resumed it after them."""
+    state, of which `away` of the begun ones cannot be reached. `set_aside` are the pending ones on which nothing can
+    begin until a person acts, `out` are suspended or quarantined ones that do not have it. `by` and `why` say who
+    halted, resumed, or aborted it last, or what did. `forgiven` failures do not count, since a person resumed it after
+    them."""
 
     id: str
     commit: str
@@ -114,6 +120,13 @@ class Rollout:
     waiting_others: int = 0
     last_applying: int = 0
     moved_at: datetime | None = None
+    set_aside: tuple[str, ...] = ()
+    out: frozenset[str] = frozenset()
+
+    @property
+    def aside(self) -> int:
+        """How many hosts are set aside."""
+        return len(self.set_aside)
 
     @property
     def begun(self) -> int:

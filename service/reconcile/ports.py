@@ -189,7 +189,7 @@ class Judge(Protocol):
     def moved_on(self, rollout: Rollout, now: datetime) -> Rollout: ...
 
     def why_waits(
-        self, rollout: Rollout, member: Member, now: datetime, *, unavailable: int, before: tuple[str, ...]
+        self, rollout: Rollout, member: Member, now: datetime, *, unavailable: int, before: tuple[str, ...], out: int
     ) -> str: ...
 
 

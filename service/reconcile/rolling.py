@@ -64,7 +64,7 @@ class Openings:
                 continue
             had, digest = applied.get(spec.renamed_from or name, applied.get(name, "")), self._digest(spec)
             if had != digest:
-                members.append(Member(name, digest, needs=spec.depends_on, is_last=name in lasts))
+                members.append(Member(name, digest, needs=spec.depends_on, is_last=name in lasts, labels=spec.labels))
                 changed += bool(had)
         self._digests = {name: held for name, held in self._digests.items() if name in fleet.hosts}
         return Opening(commit, policy, tuple(members), self._why_stopped(changed, len(fleet.hosts)), is_plain)
@@ -115,7 +115,9 @@ class Rolling:
         if turn.status.applied_digest == digest:
             return ""
         by = turn.request.by if turn.request is not None else ""
-        member = Member(turn.spec.name, digest, needs=turn.spec.depends_on, is_last=turn.spec.name in wanted.lasts)
+        spec = turn.spec
+        is_last = spec.name in wanted.lasts
+        member = Member(spec.name, digest, needs=spec.depends_on, is_last=is_last, labels=spec.labels)
         opening = Opening(wanted.commit, wanted.rollout or PLAIN, (), is_plain=wanted.is_plain)
         why = await asyncio.to_thread(self._begin, member, opening, by)
         self.look()

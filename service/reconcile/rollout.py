@@ -11,10 +11,13 @@ from datetime import datetime, timedelta
 
 from service.model.rollouts import Member, Rollout
 
+MOST_NAMED = 5
+
 
 def moved_on(rollout: Rollout, now: datetime) -> Rollout:
     """A rollout halts once too many of its hosts failed, or all of the first. The next wave begins once every host of
-    those before has ended, can be reached, and `soak` has passed."""
+    those before has ended, can be reached, and `soak` has passed. It ends once no host is left but those that are set
+    aside."""
     if rollout.state != "running":
         return rollout
     failures = rollout.failed - rollout.forgiven
@@ -23,9 +26,16 @@ def moved_on(rollout: Rollout, now: datetime) -> Rollout:
         return replace(rollout, state="halted", by="", why=f"{failures} {what} failed in wave {rollout.wave}")
     if not (rollout.pending or rollout.applying):
         return replace(rollout, state="done", ended_at=now)
+    if rollout.pending == rollout.aside and not rollout.applying:
+        return replace(rollout, state="done", ended_at=now, by="", why=f"set aside: {_few(rollout.set_aside)}")
     while rollout.wave < rollout.waves and _is_passed(rollout) and is_soaked(rollout, now):
         rollout = replace(rollout, wave=rollout.wave + 1)
     return rollout
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_passed(rollout: Rollout) -> bool:
@@ -40,9 +50,13 @@ def is_soaked(rollout: Rollout, now: datetime) -> bool:
     return rollout.moved_at is None or now >= rollout.moved_at + timedelta(seconds=rollout.policy.soak_s)
 
 
-def why_waits(rollout: Rollout, member: Member, now: datetime, *, unavailable: int, before: Sequence[str] = ()) -> str:
+def why_waits(
+    rollout: Rollout, member: Member, now: datetime, *, unavailable: int, before: Sequence[str] = (), out: int = 0
+) -> str:
     """Why `member` is not begun now, for people; empty where it may be. `unavailable` are hosts in a change now, or
-    away after one, whatever rollout it was of. `before` are hosts that it depends on and that have not ended well."""
+    away after one, whatever rollout it was of. `out` are other hosts of this one that are suspended or quarantined:
+    they count for `max_unavailable`, and the last ones do not wait for them. `before` are hosts
+    that it depends on and that have not ended well."""
     name = f"rollout {rollout.id}"
     if rollout.state == "waiting":
         return f"{name} waits for an approval: {rollout.why}. Fix: `passerelle rollout resume {rollout.id}`"
@@ -63,9 +77,12 @@ def why_waits(rollout: Rollout, member: Member, now: datetime, *, unavailable: i
     if member.state == "pending" and _room(rollout) <= 0:
         return f"{name}: the host waits for wave {min(rollout.wave + 1, rollout.waves)} of {rollout.waves}"
     most = rollout.policy.max_unavailable
-    if most is not None and unavailable >= most.of(rollout.hosts):
-        return f"{name}: {unavailable} hosts are in a change, or away after it; `max_unavailable` is {most}"
-    return ""
+    if most is None or unavailable + out < most.of(rollout.hosts):
+        return ""
+    if out:
+        why = f"{unavailable + out} hosts are in a change, away after it, suspended or quarantined"
+        return f"{name}: {why}; `max_unavailable` is {most}"
+    return f"{name}: {unavailable} hosts are in a change, or away after it; `max_unavailable` is {most}"
 
 
 def _why_last_waits(rollout: Rollout, now: datetime, unavailable: int) -> str:
@@ -86,4 +103,4 @@ def free_places(rollout: Rollout, unavailable: int) -> int:
     if rollout.state != "running" or rollout.last_applying:
         return 0
     room, most = _room(rollout), rollout.policy.max_unavailable
-    return max(0, room if most is None else min(room, most.of(rollout.hosts) - unavailable))
+    return max(0, room if most is None else min(room, most.of(rollout.hosts) - unavailable - len(rollout.out)))

@@ -35,7 +35,7 @@ class Judge(Protocol):
     def moved_on(self, rollout: Rollout, now: datetime) -> Rollout: ...
 
     def why_waits(
-        self, rollout: Rollout, member: Member, now: datetime, *, unavailable: int, before: tuple[str, ...]
+        self, rollout: Rollout, member: Member, now: datetime, *, unavailable: int, before: tuple[str, ...], out: int
     ) -> str: ...
 
 
@@ -96,20 +96,29 @@ class RolloutWrites(Writing):
                     return ""
                 found = _join(connection, found, member, is_known=own is not None)
                 own = member
+            if found.state == "done":  # this host was set aside, or has something else now
+                _reopen(connection, found.id)
+                found = replace(found, state="running", why="", ended_at=None)
             found = self._moved(connection, found, judge, at)
             before = tuple(one for one in own.needs if _is_due(connection, found.id, one))
             busy = unavailable(connection, found.id) - {member.host}
-            why = "" if by else judge.why_waits(found, own, at, unavailable=len(busy), before=before)
+            out = len(found.out - {member.host})
+            why = "" if by else judge.why_waits(found, own, at, unavailable=len(busy), before=before, out=out)
             if not why:
                 is_of = (_of.rollout_id == found.id, _of.host == member.host)
                 begun = {"state": "applying", "wave": own.wave or found.wave, "begun_at": at, "ended_at": None}
                 connection.execute(update(rollout_hosts).where(*is_of).values(begun))
-                if found.state == "done":
-                    _reopen(connection, found.id)
         return why
 
     def move_rollout(self, judge: Judge, *, at: datetime) -> Rollout | None:
-        """The newest rollout moves on as far as it may by now. None if no rollout is open."""
+        """The newest rollout moves on as far as it may by now. None if no rollout is open. Nothing is written where
+        nothing is to be changed: this is looked at each second by each process."""
+        with self._database.read() as reading:
+            found = newest(reading)
+            if found is None or found.state not in OPEN:
+                return None
+            if not (_is_moving(found, judge, at) or (found.applying and _is_late(reading, found.id, at))):
+                return found
         with self._database.write() as connection:
             found = newest(connection)
             if found is None or found.state not in OPEN:
@@ -299,20 +308,39 @@ def _join(connection: Connection, found: Rollout, member: Member, *, is_known: b
 def _give_back(connection: Connection, rollout_id: str, at: datetime) -> bool:
     """A host that was let begin and has no apply has not begun: the service ended in between, or the host was suspended
     just then. The next wave does not wait for it, nor do others for one that is changed alone."""
-    is_open = select(applies.c.host).where(applies.c.ended_at.is_(None))
-    is_late = (_of.begun_at <= at - BEGINS, _of.host.not_in(is_open))
-    late = update(rollout_hosts).where(_of.rollout_id == rollout_id, _of.state == "applying", *is_late)
+    late = update(rollout_hosts).where(*_late(rollout_id, at))
     return bool(connection.execute(late.values(state="pending", begun_at=None)).rowcount)
 
 
+def _is_late(connection: Connection, rollout_id: str, at: datetime) -> bool:
+    return connection.execute(select(_of.host).where(*_late(rollout_id, at)).limit(1)).first() is not None
+
+
+def _late(rollout_id: str, at: datetime) -> tuple[Any, ...]:
+    is_open = select(applies.c.host).where(applies.c.ended_at.is_(None))
+    return (
+        _of.rollout_id == rollout_id,
+        _of.state == "applying",
+        _of.begun_at <= at - BEGINS,
+        _of.host.not_in(is_open),
+    )
+
+
+def _is_moving(found: Rollout, judge: Judge, at: datetime) -> bool:
+    return (found.moved_at is not None and found.moved_at > at) or judge.moved_on(found, at) != found
+
+
 def _reopen(connection: Connection, rollout_id: str) -> None:
-    connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(state="running", ended_at=None))
+    connection.execute(
+        update(rollouts).where(rollouts.c.id == rollout_id).values(state="running", why="", ended_at=None)
+    )
 
 
 def _row(rollout_id: str, one: Member) -> dict[str, Any]:
     return {
         "rollout_id": rollout_id, "host": one.host, "digest": one.digest, "state": one.state, "needs": list(one.needs),
         "is_last": one.is_last, "wave": one.wave, "begun_at": None, "ended_at": None, "error": one.error,
+        "labels": dict(one.labels),
     }  # fmt: skip
 
 
