@@ -3,13 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
 from typing import Any
 
 from service.model.access import Principal, Token
 from service.model.events import OF_PEOPLE
 from service.model.listings import EventListing
 from service.model.runs import Event, Revision
+from service.model.seen_files import host_of_file, is_of_seen
 from service.model.sources import SourceStanding
 from service.model.states import Json
 from service.model.windows import Window
@@ -32,7 +32,7 @@ def findings_seen(who: Principal, findings: Sequence[Json]) -> tuple[Json, ...]:
     """The findings in the files of the hosts that are seen, without those that name others."""
     if who.sees_all:
         return tuple(findings)
-    others = {_host_of(str(one.get("file", ""))) for one in findings if isinstance(one, dict)}
+    others = {host_of_file(str(one.get("file", ""))) for one in findings if isinstance(one, dict)}
     others = {name for name in others if name and not who.sees(name)}
     return tuple(found for found in findings if isinstance(found, dict) and _is_of_seen(who, found, others))
 
@@ -74,15 +74,7 @@ def windows_seen(who: Principal, windows: Sequence[Window], host: str = "") -> l
 
 def _is_of_seen(who: Principal, found: Mapping[str, Any], others: Collection[str]) -> bool:
     """Whether a finding is in a seen host's file and names none of the others."""
-    if not who.sees(_host_of(str(found.get("file", "")))):
-        return False
-    words = {word.strip(".,:;()'\"") for word in f"{found.get('what')} {found.get('right')}".split()}
-    return words.isdisjoint(others) and not any(_host_of(word) and not who.sees(_host_of(word)) for word in words)
-
-
-def _host_of(file: str) -> str:
-    path = PurePosixPath(file.partition(":")[0])
-    return path.stem if path.parts[:1] == ("hosts",) else ""
+    return is_of_seen(str(found.get("file", "")), f"{found.get('what')} {found.get('right')}", who.sees, others)
 
 
 def _reason(text: str) -> str:

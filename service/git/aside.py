@@ -81,7 +81,8 @@ class Aside:
         if not self._git.opens() or self._is_full():
             self._make()
         answer = self._git.fetch_aside(ref, addresses)
-        if not answer.ok and not answer.timed_out and not self._git.is_sound():
+        is_ours = not answer.ok and not answer.timed_out and not self._git.is_refused(answer)
+        if is_ours and not self._git.is_sound():  # looks at every object: only where that may be the reason
             self._make()
             answer = self._git.fetch_aside(ref, addresses)
         if not answer.ok and proposal.kind == "commit" and not answer.timed_out:

@@ -37,6 +37,8 @@ _USERINFO = re.compile(r"(://)[^/@\s]*@")
 _TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-)[A-Za-z0-9_-]+|\b(?:Basic|Bearer)\s+[A-Za-z0-9+/=._-]+")
 _FROM_SERVER = re.compile(r"\s*(?:remote:|ERROR:|ERR\b)")
 _REMOTE_ERROR = re.compile(r"^((?:fatal|error): remote error)\b.*")
+_NOT_THERE = ("not our ref", "unadvertised object", "couldn't find remote ref")
+"""How git says that a source does not have, or does not give, a commit or a ref."""
 _PROTOCOLS = {"https": "https", "ssh": "ssh", "local": "file"}
 _FLAGS = (
     "core.hooksPath=/dev/null",
@@ -254,6 +256,11 @@ class Git:
     def is_sound(self) -> bool:
         """Whether every object of the mirror is readable and all links lead somewhere."""
         return self._run("fsck", "--full", "--no-dangling", "--no-progress").ok
+
+    def is_refused(self, answer: GitAnswer) -> bool:
+        """Whether the source said that it does not have, or does not give, what a fetch wanted. The mirror is well
+        then."""
+        return any(words in self._scrub(answer.stderr) for words in _NOT_THERE)
 
     def repack(self) -> GitAnswer:
         """Bring all packs to one and drop what no ref of ours reaches."""

@@ -6,11 +6,13 @@ Nothing is recorded, queued or applied, and no host is contacted: each is compar
 of which the revision wants what is wanted now is not planned.
 
 Anybody may have written the revision. So its `allow_management_change` does not count, nothing is looked at on a host
-because of it, and it gets `TIME_S` in all and `PLAN_S` for each plan, one after another.
+because of it. It gets `TIME_S` in all, `READ_CPU_S` of CPU time for reading its files, and `PLAN_S` for each plan, one
+after another.
 """
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -21,6 +23,7 @@ from service.kinds.kind import Kind
 from service.model.observed import Watch
 from service.model.plans import Plan
 from service.model.proposals import HostProposal, Proposal, ProposalOutcome, Proposed
+from service.model.seen_files import host_of_file, is_of_seen
 from service.model.trees import Commit, Tree
 from service.plan.make import Permission
 from service.reconcile.commits import is_read_once, of_its_own
@@ -28,11 +31,13 @@ from service.reconcile.planning import Planning, wanted_of
 from service.reconcile.round import Rounds
 from service.reconcile.watching import Wanted, Watcher, as_json
 from service.resources.desired import Desired
+from service.spec.findings import Finding
 from service.spec.fleet import Fleet, read_fleet
 from service.spec.host import HostSpec
 
 TIME_S = 25.0
 PLAN_S = 3.0
+READ_CPU_S = 10.0
 MAX_NEW_BYTES = 4 << 20
 MAX_WAITING = 4
 MAX_PLANS = 200
@@ -59,14 +64,16 @@ class Proposals:
 
     def __init__(
         self, branches: Branches, watcher: Watcher, rounds: Rounds, kinds: Sequence[Kind], clock: Clock,
-        planning: Planning,
+        planning: Planning, cpu_s: Callable[[], float] = time.thread_time,
     ) -> None:  # fmt: skip
+        """`cpu_s()` is the CPU time that the calling thread has taken."""
         self._branches = branches
         self._watcher = watcher
         self._rounds = rounds
         self._kinds = kinds
         self._clock = clock
         self._planning = planning
+        self._cpu_s = cpu_s
         self._turn = asyncio.Lock()
         self._waiting = 0
 
@@ -96,15 +103,16 @@ class Proposals:
                 raise NoHost(name)
         number = len(fleet.findings)
         errors = sum(found.severity == "error" for found in fleet.findings)
-        findings = as_json(fleet.findings[:MAX_FINDINGS])  # a branch may have a million
+        seen = await asyncio.to_thread(_findings_of, fleet, wanted, sees)
+        findings = as_json(seen[:MAX_FINDINGS])  # a branch may have a million
         made = Proposed(
             proposal, meta, wanted.commit, contains_it, errors, number - errors, tuple(findings),
-            number - len(findings),
+            len(seen) - len(findings),
         )  # fmt: skip
         if fleet.has_errors:
             return made
         names = sorted(name for name in hosts or {*fleet.hosts, *wanted.hosts} if sees(name))
-        found = await self._hosts(names, fleet, wanted, meta.hash, until_s)
+        found = await self._hosts(names, fleet, wanted, meta.hash, until_s, proposal)
         return replace(made, hosts=tuple(nameless(one, sees) for one in found))
 
     def _read(self, proposal: Proposal) -> tuple[Commit, Fleet]:
@@ -115,12 +123,25 @@ class Proposals:
             raise InputError(f"the {proposal.label} changes files of {new} bytes; {MAX_NEW_BYTES} are looked at")
         if tree.commit is None:
             raise AssertionError("a tree read from a commit has no commit")
-        return tree.commit, read_fleet(tree, self._kinds, parsed)
+        return tree.commit, read_fleet(tree, self._kinds, parsed, between=self._budget(proposal))
+
+    def _budget(self, proposal: Proposal) -> Callable[[], None]:
+        """Called now and then by a thread that works on it: InputError once this took too much of its CPU time."""
+        until_s = self._cpu_s() + READ_CPU_S
+
+        def spend() -> None:
+            if self._cpu_s() > until_s:
+                raise InputError(
+                    f"reading the {proposal.label} takes more than {READ_CPU_S:g} s of CPU time",
+                    hint="propose fewer or shorter files at once",
+                )
+
+        return spend
 
     async def _hosts(
-        self, names: Sequence[str], fleet: Fleet, wanted: Wanted, commit: str, until_s: float
+        self, names: Sequence[str], fleet: Fleet, wanted: Wanted, commit: str, until_s: float, proposal: Proposal
     ) -> list[HostProposal]:
-        desired = await asyncio.to_thread(self._changed, names, fleet, wanted)
+        desired = await asyncio.to_thread(self._changed, names, fleet, wanted, proposal)
         found: list[HostProposal] = []
         plans, size = 0, 0
         for name in names:
@@ -136,10 +157,16 @@ class Proposals:
                 found.append(made)
         return found
 
-    def _changed(self, names: Sequence[str], fleet: Fleet, wanted: Wanted) -> dict[str, HostProposal | Desired]:
+    def _changed(
+        self, names: Sequence[str], fleet: Fleet, wanted: Wanted, proposal: Proposal
+    ) -> dict[str, HostProposal | Desired]:
         """For each host what is known without a plan, or the new desired state."""
+        spend, found = self._budget(proposal), {}
         renamed = {spec.renamed_from: name for name, spec in fleet.hosts.items() if spec.renamed_from in wanted.hosts}
-        return {name: self._one(name, fleet.hosts.get(name), wanted.hosts.get(name), renamed) for name in names}
+        for name in names:
+            spend()
+            found[name] = self._one(name, fleet.hosts.get(name), wanted.hosts.get(name), renamed)
+        return found
 
     def _one(
         self, name: str, spec: HostSpec | None, now: HostSpec | None, renamed: Mapping[str, str]
@@ -186,6 +213,15 @@ class Proposals:
         outcome = outcome_of(plan, has_unseen=bool(unseen))
         body = await asyncio.to_thread(plan.as_json)
         return HostProposal(name, outcome, "; ".join(said), settings, seen_at, plan.digest, body)
+
+
+def _findings_of(fleet: Fleet, wanted: Wanted, sees: Callable[[str], bool]) -> Sequence[Finding]:
+    """Those that concern hosts that are seen; all of them for who sees every host."""
+    if sees(""):
+        return fleet.findings
+    named = {host_of_file(found.file) for found in fleet.findings} | fleet.hosts.keys() | wanted.hosts.keys()
+    others = {name for name in named if name and not sees(name)}
+    return [one for one in fleet.findings if is_of_seen(one.file, f"{one.what} {one.right}", sees, others)]
 
 
 def outcome_of(plan: Plan, *, has_unseen: bool) -> ProposalOutcome:

@@ -7,7 +7,7 @@ Reading is a function of a file's path and bytes, so a file that did not change 
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.model.rollouts import Policy
@@ -83,14 +83,17 @@ class Fleet:
 
 
 def read_fleet(
-    tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, ParsedFile] | None = None, kept: Kept | None = None
-) -> Fleet:
-    """Read all files of a tree. Never raises for what is in them."""
+    tree: Tree, kinds: Sequence[SpecKind], known: Mapping[str, ParsedFile] | None = None, kept: Kept | None = None,
+    between: Callable[[], None] = lambda: None,
+) -> Fleet:  # fmt: skip
+    """Read all files of a tree. Never raises for what is in them. `between()` is called between files and between other
+    steps that may take long; what it raises ends the reading."""
     found = [Finding(problem.path, *WHOLE_FILE, (), TREE.severity, TREE.id, problem.what) for problem in tree.problems]
-    reading = _Reading(tree, kinds, known or {}, kept)
+    reading = _Reading(tree, kinds, known or {}, kept, between)
     reading.read_shared()
     reading.read_hosts()
     found += reading.findings()
+    between()
     found += _in_groups(reading.shared, kinds)
     found += _whole_fleet(tree)
     hosts: dict[str, HostSpec] = {}
@@ -106,7 +109,7 @@ def read_fleet(
     found += jumps.with_jumps(hosts, described)
     section = next((file.rollout for file in reading.files if file.rollout is not None), None)
     found += rollout.across(section.last if section is not None else (), reading.shared, hosts, described)
-    found += _across(hosts, kinds)
+    found += _across(hosts, kinds, between)
     comments = [comment for file in reading.files for comment in file.comments]
     silenced = ignoring.applied(sorted_findings(found), comments, all_rules(kinds))
     return Fleet(
@@ -124,6 +127,7 @@ class _Reading:
     kinds: Sequence[SpecKind]
     known: Mapping[str, ParsedFile]
     kept: Kept | None = None
+    between: Callable[[], None] = lambda: None
     files: list[ParsedFile] = field(default_factory=list)
     shared: Shared = field(default_factory=Shared)
     shared_id: str = ""
@@ -174,6 +178,7 @@ class _Reading:
         return [self.tree.files[path] for path in sorted(self.tree.files) if path.startswith(start)]
 
     def _read(self, entry: BlobEntry, around: Around, needs: str) -> ParsedFile:
+        self.between()
         file = self.known.get(entry.blob_id)
         if file is None or (file.path, file.shared_id) != (entry.path, needs):
             if self.kept is not None and entry.path.startswith(HOSTS_FOLDER):
@@ -255,7 +260,7 @@ def _renamed(hosts: Mapping[str, HostSpec]) -> Iterator[Finding]:
             yield spec.finding(hit)
 
 
-def _across(hosts: Mapping[str, HostSpec], kinds: Sequence[SpecKind]) -> Iterator[Finding]:
+def _across(hosts: Mapping[str, HostSpec], kinds: Sequence[SpecKind], between: Callable[[], None]) -> Iterator[Finding]:
     """The hosts against each other."""
     endpoints: dict[tuple[object, ...], HostSpec] = {}
     yield from _renamed(hosts)
@@ -270,6 +275,7 @@ def _across(hosts: Mapping[str, HostSpec], kinds: Sequence[SpecKind]) -> Iterato
             )
             yield spec.finding(hit)
     for kind in kinds:
+        between()
         for name, hit in kind.lint_fleet(hosts):
             spec = hosts[name]
             path = (kind.name, *hit.path)

@@ -59,6 +59,15 @@ def test_what_the_source_does_not_have_is_not_found(forge: Forge, aside: Aside) 
             read(aside, kind, name)  # type: ignore[arg-type]  # one of the kinds
 
 
+def test_a_commit_that_does_not_exist_does_not_cost_a_look_at_every_object(forge: Forge, aside: Aside) -> None:
+    forge.push(ONE)
+    read(aside, "branch", "main")
+    with counted() as calls, pytest.raises(NotFound):
+        read(aside, "commit", "b" * 40)
+    assert calls["git/commands.py:fetch_aside"] == 1
+    assert calls["git/commands.py:is_sound"] == 0
+
+
 def test_nothing_is_left_of_the_branch_before(forge: Forge, aside: Aside) -> None:
     """A fetch that fails must not be answered with what another one brought."""
     forge.push(ONE)

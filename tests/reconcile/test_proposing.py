@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.errors import NoHost, NotFound, NotKnown, TooMuch
+from service.errors import InputError, NoHost, NotFound, NotKnown, TooMuch
 from service.model.listings import EventListing
 from service.model.proposals import HostProposal, Proposal, Proposed
 from service.reconcile import proposing
@@ -113,6 +113,32 @@ async def test_of_very_many_findings_only_those_that_are_shown_are_made(
         found = await proposed(room, HOST + "".join(f"unknown{number}: 1\n" for number in range(20)))
     assert (found.errors, len(found.findings), found.more_findings) == (20, 3, 17)
     assert calls["spec/report.py:finding_as_json"] <= 3
+
+
+async def test_a_token_for_some_hosts_gets_findings_of_these_however_many_others_have(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await begun(room)
+    monkeypatch.setattr(proposing, "MAX_FINDINGS", 3)
+    other = HOST.replace("pve1", "a0").replace("198.51.100.11", "198.51.100.12") + "".join(
+        f"no{n}: 1\n" for n in range(9)
+    )
+    wrong = HOST + "".join(f"unknown{number}: 1\n" for number in range(5))
+    everything = await proposed(room, wrong, {"hosts/a0.yaml": other})
+    assert {one["file"] for one in everything.findings if isinstance(one, dict)} == {"hosts/a0.yaml"}
+    found = await room.proposals.propose(BRANCH, lambda host: host == "pve1")
+    assert {one["file"] for one in found.findings if isinstance(one, dict)} == {"hosts/pve1.yaml"}
+    assert (found.errors, len(found.findings), found.more_findings) == (14, 3, 2)
+
+
+@pytest.mark.parametrize("ticks", [2, 8, 14])
+async def test_reading_a_branch_ends_when_its_time_is_spent(room: Room, ticks: int) -> None:
+    """It is looked at before each file and each step, here until it jumps."""
+    await begun(room)
+    looks = iter(range(1, 1000))
+    room.proposals._cpu_s = lambda: 1000.0 if next(looks) >= ticks else 0.0
+    with pytest.raises(InputError, match="reading the branch new takes more than 10 s of CPU time"):
+        await proposed(room, HOST + BRIDGE, {"hosts/pve2.yaml": HOST.replace("pve1", "pve2").replace(".11", ".12")})
 
 
 async def test_hosts_that_come_go_and_change_their_name_are_named(room: Room) -> None:
