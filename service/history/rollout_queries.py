@@ -72,8 +72,9 @@ class RolloutQueries:
 
     def rollout_candidates(self, rollout_id: str) -> tuple[str, ...]:
         """Hosts that could be begun next, as far as is known: they can be reached, are not set aside, and wait for no
-        host. Those that waited for a person when they were looked at last, or were refused, come after the others."""
-        query = select(_of.host, _of.needs, _of.state, hosts.c.reachability, hosts.c.phase)
+        host. Those whose change was interrupted come first. Those that waited for a person when they were looked at
+        last, or were refused, come after the others."""
+        query = select(_of.host, _of.needs, _of.state, _of.wave, hosts.c.reachability, hosts.c.phase)
         query = query.outerjoin_from(rollout_hosts, hosts, hosts.c.host == _of.host)
         query = query.where(_of.rollout_id == rollout_id, _of.state != "done").order_by(_of.is_last, _of.host)
         with self._database.read() as connection:
@@ -88,7 +89,7 @@ class RolloutQueries:
             and row.host not in aside
             and not due.intersection(row.needs)
         ]
-        return tuple(row.host for row in sorted(free, key=lambda row: row.phase in _HELD_UP))
+        return tuple(row.host for row in sorted(free, key=lambda row: (row.phase in _HELD_UP, row.wave == 0)))
 
     def applied_digests(self) -> dict[str, str]:
         """The desired state that each host was last seen to have or given; empty for one that never had any."""
@@ -116,10 +117,12 @@ def _is_away() -> ColumnElement[bool]:
 
 
 def _numbers() -> Select[Any]:
-    """How many hosts of one rollout are in which state, last or not, away or not, quarantined or not."""
+    """How many hosts of one rollout are in which state, last or not, away or not, quarantined or not, in a wave or
+    not."""
     away = case((_is_away(), 1), else_=0).cast(Integer).label("away")
     held = case((QUARANTINED != "", 1), else_=0).cast(Integer).label("held")
-    columns = (_of.state, _of.is_last, away, held)
+    begun = case((_of.wave > 0, 1), else_=0).cast(Integer).label("begun")
+    columns = (_of.state, _of.is_last, away, held, begun)
     query = select(*columns, func.count().label("hosts")).outerjoin_from(rollout_hosts, hosts, hosts.c.host == _of.host)
     return query.group_by(*columns)
 
@@ -132,9 +135,9 @@ def counted(connection: Connection, row: Mapping[Any, Any]) -> Rollout:
     numbers: dict[str, Any] = dict.fromkeys(
         ("hosts", "pending", "applying", "done", "failed", "aborted", "away", "waiting_others", "last_applying"), 0
     )
-    has_quarantined = False
+    has_quarantined = has_interrupted = False
     for one in connection.execute(_NUMBERS.where(_of.rollout_id == row["id"])).all():
-        state, is_last, is_away, is_quarantined, count = one
+        state, is_last, is_away, is_quarantined, is_in_wave, count = one
         numbers["hosts"] += count
         numbers[state] += count
         if is_away and state in ("applying", "done", "failed"):
@@ -144,6 +147,7 @@ def counted(connection: Connection, row: Mapping[Any, Any]) -> Rollout:
         if is_last and state == "applying":
             numbers["last_applying"] += count
         has_quarantined |= bool(is_quarantined) and state in ("pending", "failed")
+        has_interrupted |= bool(is_in_wave) and state == "pending" and not is_away
     aside = Aside()
     if row["state"] in (*OPEN, "done") and (numbers["pending"] or has_quarantined):
         suspended = suspended_by_name(connection)
@@ -152,7 +156,14 @@ def counted(connection: Connection, row: Mapping[Any, Any]) -> Rollout:
     numbers["waiting_others"] -= aside.others
     held = {name: row[name] for name in _HELD}
     policy = policy_of(row["policy"])
-    return Rollout(policy=policy, **held, **numbers, set_aside=tuple(sorted(aside.why)), out=aside.out)
+    kept = _interrupted(connection, row["id"]) - aside.why.keys() if has_interrupted else frozenset()
+    return Rollout(policy=policy, **held, **numbers, set_aside=tuple(sorted(aside.why)), out=aside.out, held=kept)
+
+
+def _interrupted(connection: Connection, rollout_id: str) -> frozenset[str]:
+    is_of = (_of.rollout_id == rollout_id, _of.state == "pending", _of.wave > 0, ~_is_away())
+    query = select(_of.host).outerjoin_from(rollout_hosts, hosts, hosts.c.host == _of.host).where(*is_of)
+    return frozenset(connection.execute(query).scalars())
 
 
 def _aside_now(connection: Connection, rollout_id: str) -> Aside:

@@ -94,9 +94,10 @@ class Opening:
 class Rollout:
     """One revision on its way. `wave` counts from 1. `hosts` are all of its hosts; the other numbers are those in each
     state, of which `away` of the begun ones cannot be reached. `set_aside` are the pending ones on which nothing can
-    begin until a person acts, `out` are suspended or quarantined ones that do not have it. `by` and `why` say who
-    halted, resumed, or aborted it last, or what did. `forgiven` failures do not count, since a person resumed it after
-    them."""
+    begin until a person acts, `out` are suspended or quarantined ones that do not have it. `held` are pending ones
+    whose change was interrupted: they keep their place, so that no other host is touched in their stead. `by` and `why`
+    say who halted, resumed, or aborted it last, or what did. `forgiven` failures do not count, since a person resumed
+    it after them."""
 
     id: str
     commit: str
@@ -122,6 +123,7 @@ class Rollout:
     moved_at: datetime | None = None
     set_aside: tuple[str, ...] = ()
     out: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
 
     @property
     def aside(self) -> int:

@@ -74,7 +74,7 @@ def why_waits(
         return f"{name}: a host is changed alone now"
     if member.is_last:
         return _why_last_waits(rollout, now, unavailable)
-    if member.state == "pending" and _room(rollout) <= 0:
+    if member.state == "pending" and _room(rollout, member.host) <= 0:
         return f"{name}: the host waits for wave {min(rollout.wave + 1, rollout.waves)} of {rollout.waves}"
     most = rollout.policy.max_unavailable
     if most is None or unavailable + out < most.of(rollout.hosts):
@@ -94,13 +94,15 @@ def _why_last_waits(rollout: Rollout, now: datetime, unavailable: int) -> str:
     return ""
 
 
-def _room(rollout: Rollout) -> int:
-    return rollout.policy.hosts_until(rollout.wave - 1, rollout.hosts) - rollout.begun
+def _room(rollout: Rollout, host: str = "") -> int:
+    """How many places are left for `host` and others that keep none."""
+    kept = len(rollout.held - {host})
+    return rollout.policy.hosts_until(rollout.wave - 1, rollout.hosts) - rollout.begun - kept
 
 
 def free_places(rollout: Rollout, unavailable: int) -> int:
     """How many hosts could be begun now, besides those that come last."""
     if rollout.state != "running" or rollout.last_applying:
         return 0
-    room, most = _room(rollout), rollout.policy.max_unavailable
+    room, most = _room(rollout) + len(rollout.held), rollout.policy.max_unavailable
     return max(0, room if most is None else min(room, most.of(rollout.hosts) - unavailable - len(rollout.out)))

@@ -78,6 +78,27 @@ def test_waves_by_what_the_applies_came_to(history: History, now: datetime) -> N
     assert (found.state, found.wave, found.done, found.failed, found.applying) == ("halted", 2, 1, 1, 2)
 
 
+@pytest.mark.parametrize("cause", ["controller away", "interrupted"])
+def test_a_host_whose_change_was_interrupted_keeps_its_place_in_the_wave(
+    history: History, now: datetime, cause: str
+) -> None:
+    """Else each kill of the service would let one more host be touched by a revision of which nothing is known yet."""
+    rollout_id = history.store.open_rollout(opening("a"), at=now)
+    assert begin(history, "pve3", now) == ""
+    end(history, "pve3", "RolledBack", now, cause=cause)
+    assert "waits for wave 2 of 3" in begin(history, "pve0", now)
+    assert history.queries.rollout_candidates(rollout_id)[0] == "pve3"
+    found = history.queries.newest_rollout()
+    assert found is not None
+    assert (judge.free_places(found, 0), found.held, found.pending) == (1, frozenset({"pve3"}), 8)
+    history.store.set_host_status(HostStatus("pve3", reachability="Unreachable"), at=now)
+    assert begin(history, "pve0", now) == ""  # nobody waits for a host that is away
+    history.store.set_host_status(HostStatus("pve3"), at=now)
+    assert "waits for wave 2 of 3" in begin(history, "pve3", now)
+    end(history, "pve0", "Succeeded", now)
+    assert begin(history, "pve3", now + timedelta(seconds=60)) == ""
+
+
 @pytest.mark.parametrize("cause", get_args(Cause))
 def test_a_host_on_which_it_was_not_begun_after_all_has_not_failed(history: History, now: datetime, cause: str) -> None:
     """It was suspended, a window closed, or the stop file came, while its packages did."""

@@ -59,13 +59,21 @@ class Fleet:
     started: int = 0
 
     async def begin(self) -> None:
-        self.field = Field([f"h{number}" for number in range(1, self.hosts + 1)], self.latency_s)
+        self.field = self.made_field([f"h{number}" for number in range(1, self.hosts + 1)])
         await self.field.serve(self.folder / "field")
         self.url = self.server.made(f"fleet_{os.getpid()}_{time.monotonic_ns()}").reveal().decode()
         self.forge = Forge(self.folder / "fleet.git")
         self.push()
         for number in range(self.workers):
             self.start(number)
+
+    def made_field(self, names: list[str]) -> Field:
+        """The hosts."""
+        return Field(names, self.latency_s)
+
+    def address(self, number: int, version: int) -> str:
+        """What the bridge of a host should have."""
+        return address(number, version)
 
     def push(self, hosts: list[int] | None = None) -> None:
         """A new version for these hosts; for all of them where none is named."""
@@ -116,7 +124,7 @@ class Fleet:
     def is_settled(self) -> bool:
         """Whether every host is as wanted, by the host itself and by the records."""
         for number, version in self.versions.items():
-            if self.field.hosts[f"h{number}"].captured("addresses:vmbr0") != [address(number, version)]:
+            if self.field.hosts[f"h{number}"].captured("addresses:vmbr0") != [self.address(number, version)]:
                 return False
         return not self.field.armed and self._is_recorded()
 

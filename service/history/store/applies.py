@@ -24,6 +24,8 @@ NOT_FOUND_OUT = (
     "stop-file", "suspended", "window",
 )  # fmt: skip
 """Causes that say nothing about the change itself: it is tried again, or was never begun."""
+INTERRUPTED = ("controller away", "interrupted")
+"""Those of a change that was begun. It is tried once more, and a second time counts as a failure."""
 
 
 class ApplyWrites(Writing):
@@ -175,7 +177,10 @@ class ApplyWrites(Writing):
                 connection.execute(update(plans).where(plans.c.id == row.plan_id).values(state="applied"))
             is_away = cause in NOT_FOUND_OUT
             digest = row.desired_digest
-            end_in_rollout(connection, row.host, digest, phase, at=at, is_away=is_away, error=error)
+            end_in_rollout(
+                connection, row.host, digest, phase, at=at, is_away=is_away, error=error,
+                is_interrupted=cause in INTERRUPTED,
+            )  # fmt: skip
             ended = ApplyFinished(
                 host=row.host, apply=apply_id, phase=phase, cause=clean(cause), error=error, was={"phase": row.phase}
             )

@@ -197,15 +197,18 @@ class RolloutWrites(Writing):
 
 
 def end_in_rollout(
-    connection: Connection, host: str, digest: str, phase: Phase, *, at: datetime, is_away: bool, error: str
-) -> None:
+    connection: Connection, host: str, digest: str, phase: Phase, *, at: datetime, is_away: bool, error: str,
+    is_interrupted: bool = False,
+) -> None:  # fmt: skip
     """An apply of this digest to the host has ended, in the transaction that records it. `is_away`: nothing was found
-    out about the change."""
+    out about the change. `is_interrupted`: that is because this service ended. The host keeps its place in the wave
+    then, so that no other one is touched in its stead; it is tried once more."""
     of_it = (_of.host == host, _of.digest == digest, _IN_OPEN)
     if phase == "Succeeded":
         _end(connection, *of_it, _of.state != "done", values={"state": "done", "ended_at": at, "error": ""})
     elif is_away:
-        _end(connection, *of_it, _of.state == "applying", values={"state": "pending", "ended_at": None}, moves=False)
+        values: dict[str, Any] = {"state": "pending", "ended_at": None, **({} if is_interrupted else {"wave": 0})}
+        _end(connection, *of_it, _of.state == "applying", values=values, moves=False)
     else:
         values = {"state": "failed", "ended_at": at, "error": clean(error)}
         _end(connection, *of_it, _of.state == "applying", values=values)
@@ -309,7 +312,7 @@ def _give_back(connection: Connection, rollout_id: str, at: datetime) -> bool:
     """A host that was let begin and has no apply has not begun: the service ended in between, or the host was suspended
     just then. The next wave does not wait for it, nor do others for one that is changed alone."""
     late = update(rollout_hosts).where(*_late(rollout_id, at))
-    return bool(connection.execute(late.values(state="pending", begun_at=None)).rowcount)
+    return bool(connection.execute(late.values(state="pending", begun_at=None, wave=0)).rowcount)
 
 
 def _is_late(connection: Connection, rollout_id: str, at: datetime) -> bool:
