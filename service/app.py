@@ -42,8 +42,9 @@ from service.internet.resolver import parse_servers
 from service.internet.sight import Sight
 from service.kinds import KINDS
 from service.logs import fields, log_event, log_to
+from service.notices.channel import Channel
+from service.notices.channels import channels_of
 from service.notices.telling import Telling
-from service.notices.webhook import Webhook
 from service.observe.collect import Collector
 from service.observe.hints import KINDS as HINT_KINDS
 from service.observe.listening import Listening
@@ -200,34 +201,36 @@ def build(
         watcher, rounds, shared.asks if shared else queue, history.store, history.queries, clock,
         shared.look if shared else loop.look_now, answers.not_known,
     )  # fmt: skip
+    channels = channels_of(settings.notices)
     parts = Parts(
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
         proposals=Proposals(aside, watcher, rounds, KINDS, clock, Planning(world.work)),
         stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s, STALE_SWEEPS * settings.sweep_s * settings.hints),
         started_at=clock.now(), hints=listening.kinds, windows=watcher.windows,
+        channels={one.name: one.where for one in channels}, notice_hold_s=settings.notice_hold_s,
         branch=parse_source(settings.source, settings.branch).branch, stop=stop, labels=watcher.labels_of,
         awaited=awaited,
     )  # fmt: skip
     history.tell_to(parts.awaited.told)
     history.tell_to(parts.live.told)
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
-    beside = (retention, None if shared else telling_of(settings, history, clock, metrics))
-    lifespan = _lifespan(loop, world, listening, lambda: status_of(watcher), beside)
+    tells = [] if shared else telling_of(channels, settings, history, clock, metrics)
+    lifespan = _lifespan(loop, world, listening, lambda: status_of(watcher), [retention, *tells])
     return Service(loop, rounds, control, watcher, queue, parts, lifespan, hosts, world, listening)
 
 
 def telling_of(
-    settings: Settings, history: History, clock: Clock, metrics: Metrics, leads: Callable[[], bool] = lambda: True
-) -> Telling | None:  # fmt: skip
-    """What informs people, where the operator wants it. InputError for an address or a secret that cannot be used."""
-    secret = settings.notice_secret
-    if secret is None:
-        return None
-    hook = Webhook(settings.notice_url, secret)
-    return Telling(
-        "webhook", history.queries, history.store, hook.send, clock, controller=settings.controller,
-        hold_s=settings.notice_hold_s, leads=leads, counted=metrics.noticed,
-    )  # fmt: skip
+    channels: Sequence[Channel], settings: Settings, history: History, clock: Clock, metrics: Metrics,
+    leads: Callable[[], bool] = lambda: True,
+) -> list[Telling]:  # fmt: skip
+    """What informs people, one for each way."""
+    return [
+        Telling(
+            channel, history.queries, history.store, clock, controller=settings.controller,
+            hold_s=settings.notice_hold_s, numbers=metrics.noticed(channel.name), leads=leads,
+        )
+        for channel in channels
+    ]  # fmt: skip
 
 
 def mirrors_of(settings: Settings) -> tuple[Mirror, Aside]:
@@ -257,7 +260,7 @@ def status_of(watcher: Watcher) -> str:
 
 def _lifespan(
     loop: Loop, world: Outside, listening: Listening, status: Callable[[], str],
-    runs_beside: Sequence[Retention | Telling | None],
+    runs_beside: Sequence[Retention | Telling],
 ) -> Lifespan:  # fmt: skip
     """What runs while the API does."""
 
@@ -267,7 +270,7 @@ def _lifespan(
         with contextlib.suppress(StoreError):  # the loop tries it again, and says so
             await loop.remember()
         running = asyncio.create_task(loop.run())
-        beside = [asyncio.create_task(one.run()) for one in runs_beside if one is not None]
+        beside = [asyncio.create_task(one.run()) for one in runs_beside]
         try:
             async with supervised(Supervisor.of_environment(SystemClock()), lambda: loop.stuck, status):
                 yield

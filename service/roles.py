@@ -27,6 +27,7 @@ from service.jobs import JobQueue, Wakes
 from service.logs import fields, log_event, log_to
 from service.model.retention import Keep, Kept
 from service.model.secret import Secret
+from service.notices.channels import channels_of
 from service.reconcile.following import Following, Unled
 from service.reconcile.leading import Leading
 from service.reconcile.member import Member, OwnQueue, key_of
@@ -171,9 +172,14 @@ class Worker(Process):
         try:
             loop_of = self.service.loop
             telling = telling_of(
-                self.settings, self.history, self.clock, self.service.parts.metrics, self.place.begin_lead
+                channels_of(self.settings.notices),
+                self.settings,
+                self.history,
+                self.clock,
+                self.service.parts.metrics,
+                self.place.begin_lead,
             )
-            tells = [telling.run()] if telling is not None else []
+            tells = [one.run() for one in telling]
             async with running(
                 self.member.run(), self._receive(), self.jobs.take_over(), retention.run(),
                 heard(self.ear, loop_of.look_now), self._stopping.wait(), *self._probes(), *tells,

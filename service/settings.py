@@ -12,6 +12,9 @@ from service.internet.resolver import parse_servers
 from service.model.ceilings import Ceilings, parse_max_open, parse_max_sync, parse_percent, parse_raises
 from service.model.retention import Keep
 from service.model.secret import Secret
+from service.notices.apprise_urls import urls_of
+from service.notices.channels import Wanted
+from service.notices.mail import login_of
 from service.private_files import read_private, refuse_writable
 
 LEAST_BYTES = 16 << 20
@@ -94,6 +97,19 @@ class Settings(BaseModel):
     notice_secret_file: Path | None = Field(
         default=None, description="file with the secret that notices are signed with: whsec_ and base64"
     )
+    notice_smtp: str = Field(
+        default="",
+        description="smtp:// (STARTTLS), smtps:// or smtp+plain://: the mail server that notices are sent by",
+    )
+    notice_smtp_login_file: Path | None = Field(
+        default=None, description="file with the user and the password of the mail server, each on a line"
+    )
+    notice_from: str = Field(default="", description="the address of mail that notices come from")
+    notice_to: str = Field(default="", description="the addresses of mail that notices go to, with commas between")
+    notice_apprise_file: Path | None = Field(
+        default=None, description="file with addresses for Apprise, one on a line; needs the extra apprise"
+    )
+    notice_plain: bool = Field(default=False, description="let notices go to other machines without encryption")
     notice_hold_s: float = Field(
         default=30, ge=0, le=3600, description="seconds that a state has to last before anybody is informed of it"
     )
@@ -168,6 +184,17 @@ class Settings(BaseModel):
         return Secret(
             read_private(self.notice_secret_file, "the secret of the notices", hint="it holds the secret alone")
         )
+
+    @property
+    def notices(self) -> Wanted:
+        """By which ways people are informed. InputError when a file cannot be used."""
+        login, urls = self.notice_smtp_login_file, self.notice_apprise_file
+        user = login_of(read_private(login, "the login of the mail server")) if self.notice_smtp and login else None
+        return Wanted(
+            controller=self.controller, url=self.notice_url, secret=self.notice_secret, smtp=self.notice_smtp,
+            login=user, sender=self.notice_from, to=self.notice_to, is_plain=self.notice_plain,
+            apprise=urls_of(read_private(urls, "the file of the addresses for Apprise")) if urls else (),
+        )  # fmt: skip
 
     def check_files(self) -> None:
         """InputError where others can read a secret that Git gets by its file's name, or write what decides whom we

@@ -17,7 +17,8 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from service.api.metrics import NOTICE_RESULTS, RESULTS, Metrics
+from service.api.metrics import RESULTS, Metrics
+from service.api.notice_numbers import NOTICE_RESULTS
 from service.history import open_history
 from service.lab.waiting import grown_s, wait_for
 from service.model.axes import Health, Phase, Reachability, SyncState

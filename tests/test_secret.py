@@ -16,7 +16,8 @@ CONTENT = b"correct horse battery staple"
 SERVICE = Path(__file__).parents[1] / "service"
 READERS = {
     "api/receivers.py", "apply/document.py", "cli/client.py", "cli/forges.py", "cli/reporting.py", "git/commands.py",
-    "history/pepper.py", "history/postgres/server.py", "jobs/schema.py", "model/secret.py", "notices/webhook.py",
+    "history/pepper.py", "history/postgres/server.py", "jobs/schema.py", "model/secret.py", "notices/apprise_urls.py",
+    "notices/mail.py", "notices/webhook.py",
 }  # fmt: skip
 """Who reads a secret. A new one is a decision: say in its review where the bytes go."""
 

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from service.api.metric_families import HEADS, UNREAD, Families, Numbers, Said, Shown, of_host
 from service.api.metric_text import lines_of, text_of
+from service.api.notice_numbers import ChannelNumbers, NoticeNumbers
 from service.model.events import ApplyFinished, ApplyRequested, Happened, HostLeft, HostRenamed
 from service.model.guests import PoolFill
 from service.model.retention import Kept
@@ -29,7 +30,6 @@ from service.model.sources import SourceStanding
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SSH_REASONS = ("unreachable", "throttled", "timeout", "auth", "host-key", "garbled", "too-much", "other")
 HINT_KINDS = ("network", "rules", "files", "units")
-NOTICE_RESULTS = ("sent", "failed", "dropped")
 TASKS = ("round", "source", "drill", "record")
 RESULTS = {
     "Succeeded": "ok", "Failed": "failed", "RolledBack": "rolled_back", "RollbackFailed": "rollback_failed",
@@ -76,9 +76,7 @@ class Metrics:
         self._coalesced = Counter(
             "passerelle_hints_coalesced", "Those that caused no look: one was due already", registry=registry
         )
-        self._notices = Counter(
-            "passerelle_notices", "Notices to people, by what became of each attempt", ["result"], registry=registry
-        )
+        self._notices = NoticeNumbers(registry)
         self._pools: dict[str, tuple[PoolFill, ...]] = {}
         self._applies: dict[tuple[str, str], int] = {}
         self._counting = threading.Lock()
@@ -86,8 +84,6 @@ class Metrics:
         self._last: tuple[Numbers, list[HostStatus], frozenset[str], bytes] | None = None
         for task in TASKS:
             self._troubles.labels(task)
-        for result in NOTICE_RESULTS:
-            self._notices.labels(result)
         for kind in HINT_KINDS:
             self._hints.labels(kind)
         for reason in SSH_REASONS:
@@ -150,9 +146,9 @@ class Metrics:
         """A host reported that something of a kind changed. `kind` is one of HINT_KINDS."""
         self._hints.labels(kind).inc()
 
-    def noticed(self, result: str) -> None:
-        """A notice was sent, failed or was dropped. `result` is one of NOTICE_RESULTS."""
-        self._notices.labels(result).inc()
+    def noticed(self, channel: str) -> ChannelNumbers:
+        """The numbers of one way by which people are informed."""
+        return self._notices.of(channel)
 
     def coalesced(self) -> None:
         """A hint caused no look."""

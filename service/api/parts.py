@@ -38,6 +38,7 @@ from service.model.listings import (
     SiteListing,
     SuspensionListing,
 )
+from service.model.notices import NoticeStanding
 from service.model.proposals import Proposal, Proposed
 from service.model.rollouts import Member, Rollout
 from service.model.runs import (
@@ -263,6 +264,8 @@ class Reads(Protocol):
 
     def acts(self, asked: AuditListing) -> Page[Entry]: ...
 
+    def notice_state(self, channel: str, now: datetime, *, hold_s: float) -> tuple[NoticeStanding, int] | None: ...
+
     def counts(self) -> Numbers: ...
 
 
@@ -339,7 +342,8 @@ class Parts:
 
     Of several workers each knows the numbers of the hosts that it `owns`. `is_behind()` is whether a newer revision is
     in force that this process cannot read. `stop()` is why no apply begins on any host,
-    `labels(host)` and `windows()` are what Git says."""
+    `labels(host)` and `windows()` are what Git says. `channels` are the ways by which people are informed, each with
+    its address in words."""
 
     reads: Reads
     writes: Writes
@@ -362,6 +366,8 @@ class Parts:
     stop: Callable[[], str] = lambda: ""
     labels: Callable[[str], Mapping[str, str]] = lambda _: {}
     windows: Callable[[], tuple[Window, ...]] = lambda: ()
+    channels: Mapping[str, str] = field(default_factory=dict)
+    notice_hold_s: float = 30
 
     def is_before_restart(self, seen_at: datetime | None) -> bool:
         """Whether nobody has seen it since the service started."""

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
@@ -115,6 +115,7 @@ def state_checks(settings: "Settings") -> list[Check]:
     try:
         return [
             *database_checks(settings),
+            *notice_checks(settings),
             check("state folder", ok=folder.is_dir(), what=str(folder), then=made),
             check("ssh key", ok=key.is_file(), what=str(key), then=f"{made}; `passerelle key` prints its public half"),
             stop_check(settings),
@@ -133,6 +134,31 @@ def stop_check(settings: "Settings") -> Check:
     why = stop_reason(settings.state_dir)
     then = "remove the file when applies may begin again"
     return check("stop file", ok=not why, what=why or f"none in {settings.state_dir}", then=then)
+
+
+def notice_checks(settings: "Settings") -> list[Check]:
+    """Whether people are informed, for each way that is set."""
+    from service.cli.notices import rows_of
+    from service.errors import PasserelleError
+    from service.history import open_history
+    from service.notices.channels import channels_of
+
+    try:
+        channels = channels_of(settings.notices)
+        is_there = settings.database is not None or settings.database_path.is_file()
+        if not channels or not is_there:
+            return []
+        with open_history(settings.database_path, url=settings.database) as history:
+            rows = rows_of(settings, channels, history)
+    except PasserelleError as error:
+        return [check("notices", ok=False, what=error.what, then=error.hint)]
+    then = "`passerelle notices test` sends one now"
+    return [check(f"notices by {row['channel']}", ok=not row["error"], what=_noticed(row), then=then) for row in rows]
+
+
+def _noticed(row: dict[str, Any]) -> str:
+    failed = f", last failed {row['last failed']}: {row['error']}" if row["error"] else ""
+    return f"{row['where']}: {row['sent']} sent, last {row['last sent']}; {row['waiting']} wait{failed}"
 
 
 def source_checks(settings: "Settings") -> list[Check]:

@@ -1,24 +1,26 @@
 """`passerelle notices`: who is informed of what happens. On the service's own machine."""
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
 from service.cli.token import Output, StateDir
 
 if TYPE_CHECKING:
+    from service.history import History
     from service.model.states import Json
+    from service.notices.channel import Channel
     from service.settings import Settings
 
 notices = App(name="notices", help="Send a notice as a test, and show whether notices are taken.")
+COLUMNS = ("channel", "waiting", "sent", "last sent", "failed", "last failed", "dropped", "error")
 
 
 @notices.command(name="test")
 def test(*, state_dir: StateDir = None) -> int:
-    """Send one notice to PASSERELLE_NOTICE_URL now, signed as all are. It says that it is a test.
+    """Send one notice now by each way that is set. It says that it is a test.
 
-    Exit codes: 0 it was taken, 1 it was not.
+    Exit codes: 0 all were taken, 1 one was not.
 
     Parameters
     ----------
@@ -27,32 +29,38 @@ def test(*, state_dir: StateDir = None) -> int:
     """
     import secrets
 
-    from service.cli.output import tell
+    from service.cli.output import complain, tell
     from service.clock import SystemClock
     from service.errors import InputError
-    from service.notices.webhook import Webhook
+    from service.notices.channel import NoticeError
+    from service.notices.channels import channels_of
 
     settings = _settings(state_dir)
-    secret = settings.notice_secret
-    if secret is None:
-        raise InputError(
-            "nobody is informed of events", hint="set PASSERELLE_NOTICE_URL and PASSERELLE_NOTICE_SECRET_FILE"
-        )
     at = SystemClock().now()
-    hook = Webhook(settings.notice_url, secret)
-    body: dict[str, Json] = {
-        "type": "test",
-        "timestamp": at.isoformat(),
-        "data": {"text": "a test of the notices of passerelle"},
-    }
-    hook.send(f"{settings.controller}_test_{secrets.token_hex(8)}", at, body)
-    tell(f"{hook.host} has taken the notice")
-    return 0
+    text = "a test of the notices of passerelle"
+    body: dict[str, Json] = {"type": "test", "timestamp": at.isoformat(), "data": {"text": text}}
+    channels = channels_of(settings.notices)
+    if not channels:
+        raise InputError("nobody is informed of events", hint="set PASSERELLE_NOTICE_URL or PASSERELLE_NOTICE_SMTP")
+    is_well = True
+    for channel in channels:
+        try:
+            remark = channel.send(f"{settings.controller}_test_{secrets.token_hex(8)}", at, body)
+        except NoticeError as error:
+            remark = error.what
+        else:
+            tell(f"{channel.where} has taken the notice")
+        if remark:
+            is_well = False
+            complain(remark)
+    return 0 if is_well else 1
 
 
 @notices.command(name="show")
 def show(*, state_dir: StateDir = None, output: Output = "table") -> int:
-    """Show how many notices were sent, how many attempts failed, and why the last one did.
+    """Show for each way how many notices were sent and wait, when, and what was wrong with the last attempt.
+
+    Exit codes: 0 nothing was wrong, 1 something was.
 
     Parameters
     ----------
@@ -63,19 +71,37 @@ def show(*, state_dir: StateDir = None, output: Output = "table") -> int:
     """
     from service.cli.output import show_json, show_table
     from service.cli.state import open_state
+    from service.notices.channels import channels_of
 
+    settings = _settings(state_dir)
     with open_state(state_dir) as history:
-        found = history.queries.notices("webhook")
-        waiting = 0 if found is None else history.queries.newest_event_id() - found.after
-    if found is None:
-        show_table([], [], empty="no notice was ever due: PASSERELLE_NOTICE_URL is not set, or the service did not run")
-        return 0
-    row = {**asdict(found), "later events": waiting}
+        rows = rows_of(settings, channels_of(settings.notices), history)
     if output == "json":
-        show_json(row)
+        show_json(rows)
     else:
-        show_table(["sent", "failed", "dropped", "later events", "error"], [row], empty="")
-    return 1 if found.error else 0
+        empty = "nobody is informed of events: neither PASSERELLE_NOTICE_URL nor PASSERELLE_NOTICE_SMTP is set"
+        show_table(COLUMNS, rows, empty=empty)
+    return 1 if any(row["error"] for row in rows) else 0
+
+
+def rows_of(settings: "Settings", channels: "list[Channel]", history: "History") -> list[dict[str, Any]]:
+    """One row for each way that is set."""
+    from service.clock import SystemClock
+    from service.model.notices import NoticeStanding
+
+    rows = []
+    for channel in channels:
+        now = SystemClock().now()
+        found = history.queries.notice_state(channel.name, now, hold_s=settings.notice_hold_s)
+        standing, due = found or (NoticeStanding(), 0)
+        rows.append(
+            {
+                "channel": channel.name, "where": channel.where, "waiting": due, "sent": standing.sent,
+                "last sent": standing.sent_at or "never", "failed": standing.failed,
+                "last failed": standing.failed_at or "never", "dropped": standing.dropped, "error": standing.error,
+            }
+        )  # fmt: skip
+    return rows
 
 
 def _settings(state_dir: StateDir) -> "Settings":

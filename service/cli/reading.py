@@ -68,6 +68,7 @@ def status(host: str | None = None, /, *, output: Output = "table") -> int:
             tell_suspended(found)
         tell_stop(client)
         tell_source(client)
+        tell_notices(client)
     return 0
 
 
@@ -113,6 +114,17 @@ def tell_source(client: "Client") -> None:
             f"the repository is {source['state']}{since}: {source['message']}",
             "`passerelle lint` shows all findings of a folder" if source["state"] == "refused" else "",
         )
+
+
+def tell_notices(client: "Client") -> None:
+    """Say that notices to people are not taken, since when and why."""
+    for one in client.get("notices")["items"]:
+        if one["error"]:
+            since = f", the last one was at {dated(one['sent_at'])}" if one["sent_at"] else ""
+            complain(
+                f"notices by {one['channel']}: {one['error']}. {one['waiting']} wait{since}",
+                "`passerelle notices test` on the service's machine tries it",
+            )
 
 
 def host_row(host: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from service.model.events import DECLARED, ApplyFinished, ApplyLatched, HostState, SourceTrouble, SourceWell
 from service.model.runs import Event
 
+AT_ONCE = 200
+"""So many events are gone through at once."""
 WELL = "well"
 AWAY = ("Unreachable", "AuthFailed", "HostKeyChanged")
 SOURCE = "source"
@@ -48,8 +50,9 @@ class Notice:
 @dataclass(frozen=True, slots=True)
 class NoticeStanding:
     """How far a channel is. `after` is the last event that needs nothing any more. `words` are the states that were
-    reported, of those that are not well; `unsettled` since when a state keeps changing. The rest is counted since the
-    first start.
+    reported, of those that are not well; `unsettled` since when a state keeps changing. The numbers are counted since
+    the first start. `error` is why the last attempt failed, or what was not right with it; empty once all is well.
+    `sent_at` and `failed_at` are when the last notice was taken and was not.
     """
 
     after: int = 0
@@ -59,6 +62,8 @@ class NoticeStanding:
     failed: int = 0
     dropped: int = 0
     error: str = ""
+    sent_at: str = ""
+    failed_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,17 @@ def judge(events: Sequence[Event], standing: NoticeStanding, now: datetime, *, h
             return Judged(here, notice, replace(then, sent=then.sent + 1, error=""))
         standing = then
     return Judged(standing)
+
+
+def waiting(events: Sequence[Event], standing: NoticeStanding, now: datetime, *, hold_s: float) -> int:
+    """How many notices are due, and were not sent. `events` are those after `standing.after`."""
+    count = 0
+    judged = judge(events, standing, now, hold_s=hold_s)
+    while judged.notice is not None:
+        count += 1
+        events = [event for event in events if event.id > judged.then.after]
+        judged = judge(events, judged.then, now, hold_s=hold_s)
+    return count
 
 
 def _followers(later: Sequence[Event], event: Event, subject: str, hold_s: float) -> Iterator[Event]:

@@ -9,22 +9,20 @@ it would send the call to a place that the operator did not set. Blocks for two 
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import hmac
 import http.client
 import json
-import socket
 import ssl
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from service import __version__
-from service.errors import InputError, PasserelleError
+from service.errors import InputError
 from service.model.secret import Secret
 from service.model.states import Json
+from service.notices.channel import NoticeError, ended_after, is_this_machine
 
 TIMEOUT_S = 10.0
 PREFIX = b"whsec_"
@@ -32,14 +30,11 @@ LEAST_KEY_BYTES, MOST_KEY_BYTES = 24, 64
 """Of the specification."""
 
 
-class NoticeError(PasserelleError):
-    """A notice was not taken. It is sent again later."""
-
-
 class Webhook:
     """One receiver. InputError for an address or a secret that cannot be used."""
 
-    def __init__(self, url: str, secret: Secret, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, secret: Secret, *, is_plain: bool = False, timeout_s: float = TIMEOUT_S) -> None:
+        """`is_plain`: notices may go to another machine without encryption."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -53,13 +48,18 @@ class Webhook:
                 hint="the signature says who sends them, no password is needed",
             )
         self._is_safe = parts.scheme == "https"
+        if not self._is_safe and not is_plain and not is_this_machine(parts.hostname):
+            raise InputError(
+                f"notices would go to {parts.hostname} without encryption",
+                hint="use https://…, or set PASSERELLE_NOTICE_PLAIN=true where the way to it is safe",
+            )
         self.host = parts.hostname
         self._port = port
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._key = key_of(secret)
         self._timeout_s = timeout_s
 
-    def send(self, notice_id: str, at: datetime, body: Mapping[str, Json]) -> None:
+    def send(self, notice_id: str, at: datetime, body: Mapping[str, Json]) -> str:
         """Send it once. NoticeError says why it was not taken."""
         data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         headers = {
@@ -68,7 +68,7 @@ class Webhook:
         }  # fmt: skip
         connection = self._connection()
         try:
-            with _ended_after(connection, 2 * self._timeout_s):
+            with ended_after(2 * self._timeout_s, lambda: connection.sock):
                 connection.request("POST", self._target, data, headers)
                 status = connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
@@ -79,29 +79,13 @@ class Webhook:
             raise NoticeError(f"{self.host} answers with a redirect ({status}), which is not followed")
         if not 200 <= status < 300:
             raise NoticeError(f"{self.host} answers with status {status}")
+        return ""
 
     def _connection(self) -> http.client.HTTPConnection:
         if not self._is_safe:
             return http.client.HTTPConnection(self.host, self._port, timeout=self._timeout_s)
         context = ssl.create_default_context()
         return http.client.HTTPSConnection(self.host, self._port, timeout=self._timeout_s, context=context)
-
-
-@contextlib.contextmanager
-def _ended_after(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
-    """The socket's own limit is for each part that is received: a byte now and then would be waited for without end."""
-
-    def end() -> None:
-        with contextlib.suppress(OSError, AttributeError):  # there is no socket yet, or no more
-            connection.sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def signed(key: Secret, notice_id: str, at_s: int, body: bytes) -> dict[str, str]:

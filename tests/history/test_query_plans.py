@@ -54,7 +54,7 @@ LISTS: dict[type[Listing], str] = {
     RolloutListing: "rollouts", RolloutHostListing: "rollout_hosts",
 }  # fmt: skip
 ONE: dict[str, dict[str, Any]] = {
-    "notices": {"channel": "webhook"},
+    "notices": {"channel": "webhook"}, "notice_state": {"channel": "webhook", "now": SAMPLES["time"], "hold_s": 30},
     "host": {"name": "pve1"}, "name_now": {"old": "pve1"}, "generation": {"host": "pve1"}, "plan": {"plan_id": "p"},
     "current_plan": {"host": "pve1"}, "plan_digests": {"host": "pve1", "prefix": "sha256:ab"},
     "apply": {"apply_id": "a"}, "last_ended": {"host": "pve1", "desired_digest": "d", "before": "z"},

@@ -9,6 +9,7 @@ from service.history import History
 from service.model.events import DrillFailed, SourceTrouble, SourceWell
 from service.model.notices import NoticeStanding
 from service.model.secret import Secret
+from service.notices.channel import Channel
 from service.notices.telling import EVERY_S, RETRY_FIRST_S, RETRY_MOST_S, Telling
 from service.notices.webhook import Webhook
 from tests.notices.receiver import SECRET, Receiver, receiver
@@ -17,18 +18,32 @@ from tests.reconcile.clocks import START, StoppedClock
 HOLD_S = 30.0
 
 
+class Kept:
+    """What was counted, and what was last said of the channel."""
+
+    def __init__(self) -> None:
+        self.results: list[str] = []
+        self.said: tuple[NoticeStanding, int] = (NoticeStanding(), 0)
+
+    def counted(self, result: str) -> None:
+        self.results.append(result)
+
+    def stands(self, standing: NoticeStanding, waiting: int) -> None:
+        self.said = (standing, waiting)
+
+
 class Room:
-    """One channel over a history; `counted` are its results."""
+    """One channel over a history."""
 
     def __init__(self, history: History, server: Receiver, clock: StoppedClock) -> None:
         self.history, self.server, self.clock = history, server, clock
-        self.counted: list[str] = []
+        self.numbers = Kept()
         self.hook = Webhook(server.url, Secret(SECRET.encode()), timeout_s=10)
 
     def telling(self, leads: Callable[[], bool] = lambda: True) -> Telling:
         return Telling(
-            "webhook", self.history.queries, self.history.store, self.hook.send, self.clock, controller="c1",
-            hold_s=HOLD_S, leads=leads, counted=self.counted.append,
+            Channel("webhook", self.hook.host, self.hook.send), self.history.queries, self.history.store, self.clock,
+            controller="c1", hold_s=HOLD_S, numbers=self.numbers, leads=leads,
         )  # fmt: skip
 
     def failed_drill(self, number: int) -> int:
@@ -61,7 +76,7 @@ async def test_what_happened_before_the_first_start_is_not_reported(history: His
             "data": {"event": event, "host": "pve1", "text": "pve1: the drill failed: x"},
         }  # fmt: skip
         assert server.asked == ["/hook?of=passerelle"]
-        assert room.counted == ["sent"]
+        assert room.numbers.results == ["sent"]
 
 
 async def test_a_failure_is_tried_again_less_and_less_often_and_nothing_is_lost(history: History) -> None:
@@ -74,9 +89,13 @@ async def test_a_failure_is_tried_again_less_and_less_often_and_nothing_is_lost(
         waits = [await telling.once() for _ in range(8)]
         assert waits == [min(RETRY_MOST_S, RETRY_FIRST_S * 2**number) for number in range(8)]
         assert room.standing.error == "127.0.0.1 answers with status 500"
+        assert room.standing.failed_at == START.isoformat()
+        assert room.numbers.said == (room.standing, 2)
+        assert history.queries.notice_state("webhook", room.clock.now(), hold_s=HOLD_S) == room.numbers.said
         assert [await telling.once() for _ in range(2)] == [0, 0]
         assert room.ids == [f"c1_{first}", f"c1_{second}"]
         assert (room.standing.sent, room.standing.failed, room.standing.error) == (2, 8, "")
+        assert (room.standing.sent_at, room.numbers.said) == (START.isoformat(), (room.standing, 0))
         assert set(server.asked) == {"/hook?of=passerelle"}, "the redirect was not followed"
 
 
@@ -144,13 +163,14 @@ async def test_nothing_that_goes_wrong_ends_it(history: History, caplog: pytest.
     with receiver(START) as server:
         room = Room(history, server, clock := StoppedClock())
 
-        def broken(*_: object) -> None:
+        def broken(*_: object) -> str:
             raise RuntimeError("a bug")
 
         await room.telling().once()
         room.failed_drill(1)
         telling = Telling(
-            "webhook", history.queries, history.store, broken, clock, controller="c1", hold_s=HOLD_S
+            Channel("webhook", "x", broken), history.queries, history.store, clock, controller="c1", hold_s=HOLD_S,
+            numbers=room.numbers,
         )  # fmt: skip
         running = asyncio.create_task(telling.run())
         await clock.napped.wait()

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from service.cli import run
+from service.cli.doctor import notice_checks
 from service.errors import InputError
 from service.history import open_history
 from service.history.archive import DATABASE
 from service.model.notices import NoticeStanding
 from service.model.secret import Secret
-from service.notices.webhook import NoticeError, Webhook, key_of, signed
+from service.notices.channel import NoticeError
+from service.notices.webhook import Webhook, key_of, signed
+from service.settings import read_settings
 from tests.documents import run_by
 from tests.notices.receiver import SECRET, receiver
 from tests.state_folders import made
@@ -49,6 +52,19 @@ def test_a_secret_that_is_none_is_refused_and_not_shown(secret: bytes) -> None:
     with pytest.raises(InputError) as error:
         Webhook("https://example.org/", Secret(secret))
     assert not secret.removeprefix(b"whsec_") or secret.decode() not in str(error.value)
+
+
+@pytest.mark.parametrize("host", ["example.org", "192.0.2.1", "[2001:db8::1]", "localhost.example.org", "127.0.0.1.x"])
+def test_an_address_without_encryption_is_refused_unless_the_operator_wants_it(host: str) -> None:
+    with pytest.raises(InputError, match="without encryption"):
+        Webhook(f"http://{host}/", KEY)
+    Webhook(f"http://{host}/", KEY, is_plain=True)
+    Webhook(f"https://{host}/", KEY)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "[::1]", "localhost"])
+def test_to_this_machine_no_encryption_is_needed(host: str) -> None:
+    Webhook(f"http://{host}/", KEY)
 
 
 def test_nobody_there_is_a_failure_that_says_so() -> None:
@@ -121,11 +137,18 @@ def test_a_notice_is_sent_as_a_test(
     assert stat.S_IMODE(secret_file.stat().st_mode) == 0o644
 
 
-def test_how_far_it_is_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_how_far_it_is_is_shown(
+    secret_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     state = tmp_path / "state"
     with open_history(made(state / DATABASE)) as history:
         assert run(["notices", "show", "--state-dir", str(state)]) == 0
-        assert "no notice was ever due" in capsys.readouterr().err
+        assert "nobody is informed of events" in capsys.readouterr().err
+        monkeypatch.setenv("PASSERELLE_NOTICE_URL", "https://example.org/hook")
         history.store.keep_notices("webhook", NoticeStanding(0, sent=3, failed=2, error="it answers with status 500"))
     assert run(["notices", "show", "--state-dir", str(state)]) == 1
     assert "it answers with status 500" in capsys.readouterr().out
+    monkeypatch.setenv("PASSERELLE_STATE_DIR", str(state))
+    (found,) = notice_checks(read_settings())
+    assert (found["check"], found["ok"]) == ("notices by webhook", False)
+    assert "example.org: 3 sent" in str(found["what"])
