@@ -42,12 +42,14 @@ from service.internet.resolver import parse_servers
 from service.internet.sight import Sight
 from service.kinds import KINDS
 from service.logs import fields, log_event, log_to
+from service.model.people import parse_grants
 from service.notices.channel import Channel
 from service.notices.channels import channels_of
 from service.notices.telling import Telling
 from service.observe.collect import Collector
 from service.observe.hints import KINDS as HINT_KINDS
 from service.observe.listening import Listening
+from service.people.people import People, people_at
 from service.reconcile.control import Control
 from service.reconcile.hints import Hints
 from service.reconcile.loop import Loop
@@ -206,7 +208,7 @@ def build(
         reads=history.queries, writes=history.store, control=control, answers=answers, clock=clock, metrics=metrics,
         proposals=Proposals(aside, watcher, rounds, KINDS, clock, Planning(world.work)),
         stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s, STALE_SWEEPS * settings.sweep_s * settings.hints),
-        started_at=clock.now(), hints=listening.kinds, windows=watcher.windows,
+        started_at=clock.now(), hints=listening.kinds, windows=watcher.windows, people=people_of(settings, clock),
         channels={one.name: one.where for one in channels}, notice_hold_s=settings.notice_hold_s,
         branch=parse_source(settings.source, settings.branch).branch, stop=stop, labels=watcher.labels_of,
         awaited=awaited,
@@ -217,6 +219,12 @@ def build(
     tells = [] if shared else telling_of(channels, settings, history, clock, metrics)
     lifespan = _lifespan(loop, world, listening, lambda: status_of(watcher), [retention, *tells])
     return Service(loop, rounds, control, watcher, queue, parts, lifespan, hosts, world, listening)
+
+
+def people_of(settings: Settings, clock: Clock) -> People | None:
+    """Those who sign in, where the operator set an issuer. InputError for what cannot be used."""
+    grants = parse_grants(settings.oidc_grants)
+    return people_at(settings.oidc_issuer, settings.oidc_audience, grants, settings.oidc_groups_claim, clock)
 
 
 def telling_of(

@@ -10,6 +10,7 @@ from service import environment
 from service.errors import InputError
 from service.internet.resolver import parse_servers
 from service.model.ceilings import Ceilings, parse_max_open, parse_max_sync, parse_percent, parse_raises
+from service.model.people import parse_grants
 from service.model.retention import Keep
 from service.model.secret import Secret
 from service.notices.apprise_urls import urls_of
@@ -114,6 +115,16 @@ class Settings(BaseModel):
         default=30, ge=0, le=3600, description="seconds that a state has to last before anybody is informed of it"
     )
 
+    oidc_issuer: str = Field(default="", description="https://…: whose tokens of people count; needs the extra oidc")
+    oidc_audience: str = Field(
+        default="", description="whom these tokens have to be for: the client's id at the issuer"
+    )
+    oidc_groups_claim: str = Field(default="groups", description="the claim that holds the groups of a person")
+    oidc_grants: str = Field(
+        default="",
+        description="what groups may do: GROUP=SCOPE,SCOPE@HOST,HOST with ; between; the group * is everyone",
+    )
+
     max_sync: str = Field(default="auto", description="the highest sync that a commit may ask for, also by host")
     raises: str = Field(default="commit", description="commit | approve: who may raise sync to auto, and override")
     max_open: str = Field(default="any", description="what a commit may open without an approval, as in tcp/443")
@@ -126,6 +137,12 @@ class Settings(BaseModel):
         name = str(info.field_name)
         of_name = {"max_sync": parse_max_sync, "raises": parse_raises, "max_open": parse_max_open}
         of_name.get(name, parse_percent)(value)
+        return value
+
+    @field_validator("oidc_grants")
+    @classmethod
+    def _is_grants(cls, value: str) -> str:
+        parse_grants(value)
         return value
 
     @field_validator("resolvers")

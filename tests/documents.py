@@ -46,6 +46,7 @@ RUNNERS = {
     "$ passerelle db copy": ("tests/history/test_copying.py", "test_the_pages_commands_copy_and_look"),
     "$ passerelle notices test": ("tests/notices/test_webhook.py", "test_a_notice_is_sent_as_a_test"),
     "$ passerelle notices show": ("tests/notices/test_webhook.py", '"notices", "show"'),
+    "$ passerelle whoami": ("tests/people/test_whoami.py", 'run(["whoami"])'),
     "$ passerelle backup": ("tests/cli/test_backup.py", "test_a_service_in_use_goes_on_elsewhere"),
     "$ passerelle restore": ("tests/cli/test_backup.py", '"restore"'),
     "$ passerelle db stats": ("tests/cli/test_db_stats.py", "test_each_table_is_shown_with_its_size"),

@@ -29,6 +29,7 @@ from service.api import (
     stream,
     suspensions,
     traces,
+    whoami,
     windows,
 )
 from service.api.conditional import ENDLESS, UNCHANGED
@@ -42,10 +43,10 @@ from service.api.values import known_query
 
 DESCRIPTION = """\
 GitOps for the networks of hypervisors and their guests. Everything but `/livez`, `/readyz`,
-`/problems/{code}` and `/hooks/{receiver}` needs `Authorization: Bearer psr_<id>.<secret>`. Errors are
-`application/problem+json` (RFC 9457): `code` is stable, and `type` is the address of the page that explains it. Lists
-are pages: `limit`, `cursor`, `next_cursor`. A query parameter that the operation does not have, or
-twice the same, is 400.
+`/problems/{code}` and `/hooks/{receiver}` needs `Authorization: Bearer psr_<id>.<secret>`, or the token of a person who
+signed in at the operator's issuer. Errors are `application/problem+json` (RFC 9457): `code` is stable, and `type` is
+the address of the page that explains it. Lists are pages: `limit`, `cursor`, `next_cursor`. A query parameter that the
+operation does not have, or twice the same, is 400.
 """
 
 
@@ -93,7 +94,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
     app.router.route_class = recording(parts)
     of_hosts = (hosts, fleet, traces, applies, proposals, drills, rollbacks, rollouts, suspensions, windows)
-    for room in (*of_hosts, records, stream, leases, sites, access, audit, notices, health):
+    for room in (*of_hosts, records, stream, leases, sites, access, audit, notices, whoami, health):
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)
     problem_pages.add_routes(app)

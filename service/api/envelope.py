@@ -27,12 +27,13 @@ from service.errors import StoreError
 from service.hooks.forges import may_be_signed
 from service.logs import about, fields
 from service.model.access import Principal
+from service.model.people import IssuerAway, TokenRefused
 from service.model.trees import shown
 
 PUBLIC = tuple(map(re.compile, (r"/livez", r"/readyz", r"/hooks/[^/]+", r"/problems/[^/]+")))
 """Everything else needs a token."""
 
-_BEARER = re.compile(rb"[Bb]earer +([!-~]{1,200})")
+_BEARER = re.compile(rb"[Bb]earer +([!-~]{1,8192})")
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -148,16 +149,17 @@ class Gate:
             )
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
-        now = self._parts.clock.now()
-        writes, presented = self._parts.writes, match[1] if match else b""
+        why = "a valid token is needed"
         try:
-            principal = writes.recognise(presented, at=now) or await run_in_threadpool(
-                writes.authenticate, presented, at=now
-            )
+            principal = await self._who(match[1] if match else b"", scope)
         except StoreError:
             return problem(
                 503, "the database cannot be used now", code="storage-unavailable", headers={"Retry-After": "2"}
             )
+        except IssuerAway as error:
+            return problem(503, error.what, code="issuer-unavailable", headers={"Retry-After": "30"})
+        except TokenRefused as error:
+            principal, why = None, f"the token of the issuer is not accepted: {error.what}"
         client = str((scope.get("client") or ("unknown", 0))[0])
         if principal is None:
             self._tell_stranger(client, scope)
@@ -165,7 +167,7 @@ class Gate:
             wait_s = self._failures.take(client)
             if wait_s:
                 return _slower(wait_s)
-            return problem(401, "a valid token is needed", headers={"WWW-Authenticate": 'Bearer realm="passerelle"'})
+            return problem(401, why, headers={"WWW-Authenticate": 'Bearer realm="passerelle"'})
         wait_s = self._requests.take(principal.id)
         if wait_s:
             return _slower(wait_s)
@@ -176,6 +178,14 @@ class Gate:
             return problem(403, lacks(needed), instance=shown(scope["path"], 300))
         scope["state"]["principal"] = principal
         return None
+
+    async def _who(self, presented: bytes, scope: Scope) -> Principal | None:
+        """Whose token this is: one of ours, or one of the issuer. None where it is nobody's."""
+        parts, now = self._parts, self._parts.clock.now()
+        if parts.people is not None and presented.count(b".") == 2 and not presented.startswith(b"psr_"):
+            return await run_in_threadpool(parts.people.who, presented, scope_needed(scope) or "read", now)
+        known = parts.writes.recognise(presented, at=now)
+        return known or await run_in_threadpool(parts.writes.authenticate, presented, at=now)
 
     def _tell_use(self, principal: Principal, client: str, scope: Scope, lacking: str) -> None:
         """Log that a token is used: to read once an hour, to change something once a minute, each by place. What it

@@ -19,6 +19,7 @@ from service.api.remembered import Remembered
 from service.clock import Clock
 from service.errors import InputError
 from service.model.access import Delivery, DeliveryOutcome, Principal, Receiver, ReceiverSecret, Token
+from service.model.access import Scope as TokenScope
 from service.model.audit import Act, Entry
 from service.model.guests import PoolFill
 from service.model.listings import (
@@ -197,6 +198,12 @@ class Proposals(Protocol):
     ) -> Proposed: ...
 
 
+class People(Protocol):
+    """Those who sign in at an issuer: `service.people.people.People`, whose docstrings hold. Blocks."""
+
+    def who(self, presented: bytes, needed: TokenScope, at: datetime) -> Principal: ...
+
+
 class Reads(Protocol):
     """The database's reader: `service.history.queries.Queries`, whose docstrings hold."""
 
@@ -368,6 +375,7 @@ class Parts:
     windows: Callable[[], tuple[Window, ...]] = lambda: ()
     channels: Mapping[str, str] = field(default_factory=dict)
     notice_hold_s: float = 30
+    people: People | None = None
 
     def is_before_restart(self, seen_at: datetime | None) -> bool:
         """Whether nobody has seen it since the service started."""

@@ -30,6 +30,7 @@ Code = Literal[
     "idempotency-key-reused",
     "in-flight",
     "internal-error",
+    "issuer-unavailable",
     "method-not-allowed",
     "misdirected-request",
     "not-found",
@@ -156,6 +157,13 @@ PAGES: Mapping[Code, ProblemPage] = {
         "The service failed in a way that nobody foresaw.",
         "This is a fault of passerelle. The log has the cause with the same `request_id` as the answer.",
         "Search the log for the `request_id`, and report what is there. Sending the request again is safe for reads.",
+    ),
+    "issuer-unavailable": ProblemPage(
+        503,
+        "Whose token this is was not found out, so nothing was done.",
+        "The token is of the operator's issuer. Its keys are not known yet, and it does not answer.",
+        "Try again after the time in `Retry-After`. If it lasts, look at the issuer. Tokens of passerelle itself remain "
+        "good.",
     ),
     "method-not-allowed": ProblemPage(
         405,

@@ -32,12 +32,17 @@ def is_name(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a token's id and name, its scopes, and the hosts it may see and touch. `admin` includes every scope."""
+    """Who asks: a token's id and name, its scopes, and the hosts it may see and touch. `admin` includes every scope.
+
+    Of a person who signed in, `scopes` and `hosts` are those that count for this request, and `grants` are all: scopes,
+    each with hosts. A token has none.
+    """
 
     id: str
     name: str
     scopes: frozenset[Scope]
     hosts: tuple[str, ...] = ("*",)
+    grants: tuple[tuple[tuple[Scope, ...], tuple[str, ...]], ...] = ()
 
     def may(self, scope: Scope) -> bool:
         """Whether the scope is given. No scope but admin includes another."""

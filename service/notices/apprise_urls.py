@@ -17,7 +17,8 @@ from service.errors import InputError
 from service.model.secret import Secret
 from service.model.states import Json
 from service.model.trees import shown
-from service.notices.channel import Channel, NoticeError, is_this_machine
+from service.notices.channel import Channel, NoticeError
+from service.wire import is_this_machine
 
 MOST = 16
 TIMEOUT_S = 60.0

@@ -23,7 +23,8 @@ from service.errors import InputError
 from service.model.secret import Secret
 from service.model.states import Json
 from service.model.trees import shown
-from service.notices.channel import NoticeError, ended_after, is_this_machine
+from service.notices.channel import NoticeError
+from service.wire import ended_after, is_this_machine
 
 TIMEOUT_S = 10.0
 MOST_ADDRESSES = 20

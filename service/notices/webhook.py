@@ -22,7 +22,8 @@ from service import __version__
 from service.errors import InputError
 from service.model.secret import Secret
 from service.model.states import Json
-from service.notices.channel import NoticeError, ended_after, is_this_machine
+from service.notices.channel import NoticeError
+from service.wire import ended_after, is_this_machine
 
 TIMEOUT_S = 10.0
 PREFIX = b"whsec_"

@@ -61,6 +61,7 @@ SCOPE_OF = {
     ("GET", "/api/v1/stream"): "read",
     ("GET", "/api/v1/audit"): "read",
     ("GET", "/api/v1/notices"): "read",
+    ("GET", "/api/v1/whoami"): "read",
     ("GET", "/api/v1/receivers"): "read",
     ("GET", "/api/v1/deliveries"): "read",
     ("POST", "/api/v1/hosts/{host}/rollback"): "approve",

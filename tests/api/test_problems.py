@@ -154,6 +154,11 @@ async def _busy(world: World) -> httpx2.Response:
     return await world.ask("GET", "/api/v1/hosts")
 
 
+async def _issuer_away(world: World) -> httpx2.Response:
+    world.parts.people = people_at("http://127.0.0.1:9", "passerelle", parse_grants("*=read"), "groups", world.clock)
+    return await world.ask("GET", LIST, token=jwt({"alg": "RS256", "kid": "1"}, {"sub": "ann"}))
+
+
 LIST = "/api/v1/hosts"
 ANSWERED: dict[Code, Ask] = {
     "bad-cursor": get(f"{LIST}?cursor=abc"),
@@ -171,6 +176,7 @@ ANSWERED: dict[Code, Ask] = {
     "idempotency-key-reused": _key_twice,
     "in-flight": _key_busy,
     "internal-error": failing(RuntimeError("a secret that nobody sees")),
+    "issuer-unavailable": _issuer_away,
     "method-not-allowed": lambda world: world.ask("PUT", LIST),
     "misdirected-request": get(LIST, headers={"Host": "evil.test"}),
     "not-found": get(f"{LIST}/nobody"),
