@@ -1,7 +1,8 @@
 """Who did what."""
 
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from pydantic import Field
@@ -12,6 +13,7 @@ from service.api import listings, schemas
 from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.values import Reader, ask
+from service.model.audit import Entry as Known
 from service.model.audit import How, Outcome
 
 
@@ -29,6 +31,7 @@ class Entry(schemas.Answer):
     host: str = Field(description="Empty where it concerns no one host")
     outcome: Outcome
     detail: dict[str, Any]
+    broken: str = Field(description="Why the stored entry cannot be shown whole; empty if it can")
     previous: str = Field(description="The hash of the entry before")
     hash: str
 
@@ -48,4 +51,19 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         who: Reader, request: Request, response: Response, asked: listings.Audit
     ) -> schemas.ListOf[Entry]:
         page = await ask(parts.reads.acts, asked.seen_by(who.hosts))
-        return page_out(page, Entry.model_validate, request, response)
+        return page_out(page, as_answer, request, response)
+
+
+def as_answer(entry: Known) -> Entry:
+    """An entry as callers see it, also one that somebody wrote to without passerelle: it names what cannot be read."""
+    said: dict[str, Any] = asdict(entry)
+    broken = []
+    if not isinstance(said["detail"], dict):
+        broken.append("its detail is not a JSON object")
+        said["detail"] = {}
+    for name, words, known in (("how", get_args(How), "service"), ("outcome", get_args(Outcome), "done")):
+        if said[name] not in words:
+            broken.append(f"{name} is not one of {', '.join(words)}")
+            said[name] = known
+    what = f"{'; '.join(broken)}. Fix: `passerelle history verify` names the first entry that was changed"
+    return Entry(**said, broken=what if broken else "")

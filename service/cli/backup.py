@@ -8,6 +8,8 @@ from service.cli.token import Output, StateDir
 
 if TYPE_CHECKING:
     from service.history.archive import Manifest
+    from service.model.secret import Secret
+    from service.settings import Settings
 
 
 def backup(file: Path, /, *, state_dir: StateDir = None, output: Output = "table") -> int:
@@ -41,7 +43,9 @@ def backup(file: Path, /, *, state_dir: StateDir = None, output: Output = "table
             f"there is no {' and no '.join(missing)}",
             hint="run as the service's own user, or name its directory with --state-dir",
         )
-    _show(file, make(file, sources, at=SystemClock().now()), output)
+    manifest = make(file, sources, at=SystemClock().now())
+    _show(file, manifest, output)
+    _enter_if_possible("backup", settings, file, manifest)
     return 0
 
 
@@ -59,12 +63,43 @@ def restore(file: Path, /, *, state_dir: StateDir = None, output: Output = "tabl
     output
         table or json.
     """
+    from service.history.archive import DATABASE
     from service.history.archive import restore as restored
     from service.settings import read_settings, settings_beside
 
     settings = settings_beside() if state_dir is None else read_settings(state_dir=state_dir)
-    _show(settings.state_dir, restored(file, settings.state_dir), output)
+
+    def entered(database: Path, manifest: "Manifest") -> None:
+        _enter("restore", database, None, file, manifest)
+
+    manifest = restored(file, settings.state_dir, entered)
+    _show(settings.state_dir, manifest, output)
+    if DATABASE not in manifest.files and settings.database is not None:
+        _enter_if_possible("restore", settings, file, manifest)
     return 0
+
+
+def _enter_if_possible(action: str, settings: "Settings", file: Path, manifest: "Manifest") -> None:
+    from service.cli.output import complain
+    from service.errors import PasserelleError
+
+    try:
+        _enter(action, settings.database_path, settings.database, file, manifest)
+    except PasserelleError as error:
+        complain(f"it was done, and the audit log has no entry of it: {error.what}", error.hint)
+
+
+def _enter(action: str, database: Path, url: "Secret | None", file: Path, manifest: "Manifest") -> None:
+    """Add an entry to the audit log. A backup holds every secret of the service."""
+    from service.cli.state import local_user
+    from service.clock import SystemClock
+    from service.history import open_history
+    from service.model.audit import Act
+
+    detail = {"file": str(file.absolute()), "files": sorted(manifest.files), "made_at": manifest.made_at}
+    act = Act(by=local_user(), how="cli", action=action, detail=detail)
+    with open_history(database, url=url) as history:
+        history.store.record_act(act, at=SystemClock().now())
 
 
 def _show(where: Path, manifest: "Manifest", output: str) -> None:

@@ -15,7 +15,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -104,17 +104,18 @@ def _made(file: Path, sources: Mapping[str, Path], at: datetime) -> Manifest:
     return manifest
 
 
-def restore(file: Path, folder: Path) -> Manifest:
+def restore(file: Path, folder: Path, entered: Callable[[Path, Manifest], None] = lambda *_: None) -> Manifest:
     """Put what an archive has into a folder, which is made where there is none. All of it is checked before. InputError
     where the folder has one of the files already. StoreError where the archive is not whole, or of a newer version, or
-    where the folder cannot be written to."""
+    where the folder cannot be written to. `entered` may write to the database, if there is one, before it has its name:
+    in a folder that nobody else can enter."""
     try:
-        return _restored(file, folder)
+        return _restored(file, folder, entered)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written to: {error.strerror}", hint=_ROOM) from None
 
 
-def _restored(file: Path, folder: Path) -> Manifest:
+def _restored(file: Path, folder: Path, entered: Callable[[Path, Manifest], None]) -> Manifest:
     if there := [name for name in (*NAMES, f"{DATABASE}-wal") if (folder / name).exists()]:
         raise InputError(
             f"{folder} has {' and '.join(there)} already; nothing was changed",
@@ -125,6 +126,9 @@ def _restored(file: Path, folder: Path) -> Manifest:
         room = Path(name)
         manifest = _unpacked(file, room, folder.stat())
         _check(file, manifest, room)
+        if DATABASE in manifest.files:
+            entered(room / DATABASE, manifest)
+            _own(room / DATABASE, folder.stat())
         for each in (one for one in NAMES if one in manifest.files):
             os.link(room / each, folder / each)
     fsync(folder)
@@ -211,6 +215,17 @@ def _copied(stream: IO[bytes], path: Path, owner: os.stat_result) -> str:
         os.fsync(descriptor)
         out.seek(0)
         return _digest(out)
+
+
+def _own(path: Path, owner: os.stat_result) -> None:
+    """Give a file to the owner, if this is root, and see that it is on the disk."""
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.geteuid() == 0:
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _digest(stream: Any) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, literal, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Dialect, literal, select, type_coerce
 
 from service.history.columns import JsonText
 from service.history.database import Database
@@ -27,14 +27,21 @@ class _AsItIs(JsonText):
             return value
 
 
+def _columns() -> list[ColumnElement[Any]]:
+    """Those of an entry, of which nobody knows who wrote them."""
+    known = [one for one in columns_of(audit, Entry) if one.name != "detail"]
+    return [*known, type_coerce(audit.c.detail, _AsItIs()).label("detail")]
+
+
 class AuditQueries:
     """The part of `Queries` that is about who did what."""
 
     _database: Database
 
     def acts(self, asked: AuditListing) -> Page[Entry]:
-        """Entries, the newest first. Who sees some hosts only sees what was done to these."""
-        query = select(*columns_of(audit, Entry)).where(of_host(audit.c.host, asked.host, asked.visible))
+        """Entries, the newest first. Who sees some hosts only sees what was done to these. A broken `detail`
+        is the text that is there."""
+        query = select(*_columns()).where(of_host(audit.c.host, asked.host, asked.visible))
         texts = {name: value for name, value in asked.asked.items() if name != "host"}
         query = query.where(*(audit.c[name] == value for name, value in texts.items()))
         if "*" not in asked.visible:
@@ -48,9 +55,7 @@ class AuditQueries:
     def acts_after(self, last: int) -> Portion:
         """The entries after this one in their order, at most so many; and the number and hash of the newest, which are
         kept apart from it. Both are of one instant."""
-        known = [one for one in columns_of(audit, Entry) if one.name != "detail"]
-        detail = type_coerce(audit.c.detail, _AsItIs()).label("detail")
-        query = select(*known, detail).where(audit.c.id > literal(last, BigInteger))
+        query = select(*_columns()).where(audit.c.id > literal(last, BigInteger))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(audit.c.id).limit(PORTION)).mappings()
             found = tuple(Entry(**row) for row in rows)

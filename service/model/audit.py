@@ -106,6 +106,10 @@ class Expected:
                     self._found = entry.hash
             yield portion
 
+    def begin_again(self) -> None:
+        """The entries come once more."""
+        self._found, self._first, self._before_first = "", 0, ""
+
     def judge(self, found: Checked) -> Checked:
         """The result of the check, or that the expected entry is another one. Of one that was deleted by its age only
         the newest deleted one can be compared. Whoever made a whole new chain could have it begin after any other."""

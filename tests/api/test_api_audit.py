@@ -1,6 +1,7 @@
 """Who did what: each request that may change something is in the audit log, before it is carried out."""
 
 import pytest
+from sqlalchemy import text
 
 from service.api.create import create_app
 from service.cli.audit import portions
@@ -84,6 +85,29 @@ async def test_a_list_says_who_did_what(world: World) -> None:
     assert (one["action"], one["host"], one["by"], one["outcome"]) == ("reconcile_host", "pve1", "tester", "begun")
     assert len((await get(world, "audit?limit=1"))["items"]) == 1
     assert (await get(world, "audit?by=nobody"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("detail", "{not json", "its detail is not a JSON object"),
+        ("detail", "[1]", "its detail is not a JSON object"),
+        ("detail", "[" * 9000, "its detail is not a JSON object"), ("how", "magic", "how is not one of"),
+        ("outcome", "", "outcome is not one of"),
+    ],
+)  # fmt: skip
+async def test_an_entry_that_somebody_broke_is_listed_and_said_to_be(
+    world: World, column: str, value: str, why: str
+) -> None:
+    await world.ask("POST", "/api/v1/hosts/pve1/reconcile", token=world.token("admin"))
+    last = acts(world)[-1].id
+    with world.history.store._database.write() as connection:
+        statement = text(f"UPDATE audit SET {column} = :value WHERE id = :id")
+        connection.execute(statement, {"value": value, "id": last})
+    found = (await get(world, "audit"))["items"]
+    (broken,) = [one for one in found if one["broken"]]
+    assert (broken["id"], why in broken["broken"]) == (last, True)
+    assert len(found) == last
 
 
 @pytest.mark.parametrize(("hosts", "number"), [("*", 3), ("pve*", 1), ("pve1", 1), ("pve2", 0), ("**", 1)])

@@ -111,8 +111,26 @@ def test_a_service_in_use_goes_on_elsewhere(folder: Path, tmp_path: Path, capsys
 def test_what_is_restored_is_what_was_there(archive: Path, folder: Path, tmp_path: Path) -> None:
     before = rows(folder / DATABASE)
     assert run(["restore", str(archive), "--state-dir", str(tmp_path / "new")]) == 0
-    assert rows(tmp_path / "new" / DATABASE) == before
+    after = rows(tmp_path / "new" / DATABASE)
+    for table in ("audit", "audit_head"):
+        del before[table], after[table]
+    assert after == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_audit_log_says_who_made_a_backup_and_who_restored_it(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "backup.tar"
+    assert run(["backup", str(file), "--state-dir", str(folder)]) == 0
+    assert run(["backup", str(file), "--state-dir", str(folder)]) != 0
+    assert run(["restore", str(file), "--state-dir", str(tmp_path / "new")]) == 0
+    for state, action in ((folder, "backup"), (tmp_path / "new", "restore")):
+        with open_history(state / DATABASE) as history:
+            entries = [one for one in history.queries.acts_after(0).entries if one.action in ("backup", "restore")]
+        ((one),) = entries
+        assert (one.action, one.how, one.outcome, one.by[:5]) == (action, "cli", "done", "local")
+        assert one.detail["file"] == str(file)
+        assert one.detail["files"] == sorted([DATABASE, PEPPER, KEY])
+        assert run(["history", "verify", "--state-dir", str(state)]) == 0
 
 
 def test_root_gives_the_files_to_the_owner_of_the_folder_and_nothing_else(
@@ -241,7 +259,9 @@ def test_records_on_a_server_are_left_to_its_own_tools(
 ) -> None:
     monkeypatch.setenv("PASSERELLE_DATABASE_URL", "postgresql://passerelle@/passerelle")
     assert run(["backup", str(tmp_path / "file"), "--state-dir", str(folder)]) == 0
-    assert "back them up by pg_dump" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "back them up by pg_dump" in told
+    assert "the audit log has no entry of it" in told
     with tarfile.open(tmp_path / "file") as archive:
         assert archive.getnames() == [MANIFEST, PEPPER, KEY]
     assert run(["restore", str(tmp_path / "file"), "--state-dir", str(tmp_path / "new")]) == 0

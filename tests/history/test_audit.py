@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, delete, insert, select, text, update
 
+from service.cli.audit import checked as checked_while_used
 from service.cli.audit import portions
 from service.history import History, open_history
-from service.history.store.audit import TRIMMED
+from service.history.audit_queries import PORTION
+from service.history.queries import Queries
+from service.history.store.audit import TRIMMED, append
 from service.history.tables import audit, audit_head
 from service.lab.waiting import grown_s
-from service.model.audit import TRIM, Act, Checked, check
+from service.model.audit import TRIM, Act, Checked, Expected, Portion, check
 from service.model.listings import AuditListing
 from service.model.retention import Keep
 from tests.state_folders import NAME, Patterns
@@ -172,6 +175,51 @@ def test_retention_leaves_a_chain_that_checks(history: History, now: datetime) -
     with history.store._database.write() as connection:
         connection.execute(delete(audit).where(audit.c.id == TRIMMED + 31))
     assert checked(history).broken == TRIMMED + 31
+
+
+@pytest.mark.parametrize("ahead", [1, TRIMMED + 1, 3 * TRIMMED])
+def test_entries_of_the_future_go_with_those_around_them(history: History, now: datetime, ahead: int) -> None:
+    """Somebody's clock was wrong for a while. Entries that are young stay, and those of the future before these."""
+    long_ago, never = now - timedelta(days=400), now + timedelta(days=3650)
+    filled(history, long_ago, 2)
+    with history.store._database.write() as connection:
+        for number in range(ahead):
+            append(connection, act(number), at=never)
+    filled(history, long_ago, 2)
+    history.store.record_act(act(0), at=never)
+    filled(history, now - timedelta(days=1), 2)
+    gone = 0
+    while trimmed := history.store.trim_acts(now - timedelta(days=365), at=now):
+        assert trimmed <= TRIMMED
+        gone += trimmed
+    assert gone == 2 + ahead + 2
+    assert checked(history).why == ""
+
+
+def test_a_check_while_old_entries_go_is_no_alarm(history: History, now: datetime) -> None:
+    with history.store._database.write() as connection:
+        for number in range(PORTION + 10):
+            append(connection, act(number), at=now - timedelta(days=400))
+    filled(history, now, 3)
+
+    class Trimming(Queries):
+        """Entries go between two reads of the first check."""
+
+        reads = 0
+
+        def acts_after(self, last: int) -> Portion:
+            self.reads += 1
+            if self.reads == 2:
+                while history.store.trim_acts(now - timedelta(days=365), at=now):
+                    pass
+            return super().acts_after(last)
+
+    queries = Trimming(history.store._database)
+    found = checked_while_used(queries, Expected.of(""))
+    assert (found.why, queries.reads) == ("", 5)
+    with history.store._database.write() as connection:
+        connection.execute(delete(audit).where(audit.c.id == found.last - 1))
+    assert checked_while_used(history.queries, Expected.of("")).broken == found.last - 1
 
 
 def test_the_newest_entry_stays_at_any_age(history: History, now: datetime) -> None:

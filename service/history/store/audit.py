@@ -17,6 +17,8 @@ from service.model.states import Json
 
 TRIMMED = 200
 """At most so many entries are deleted in one transaction."""
+LOOKED_THROUGH = 50
+"""So many times as many are looked through for one that is not of the future."""
 MAX_ITEMS = 50
 """Of a list or a mapping in `detail` so many items are kept, and how many were left out."""
 LEFT_OUT = "…"
@@ -43,10 +45,10 @@ class AuditWrites(Writing):
         """Delete the oldest entries, those from before a time, and record which was the last of them. How many went;
         the newest entry always stays. Where none may go, nothing is written."""
         with self._database.read() as connection:
-            if not _going(connection, before):
+            if not _going(connection, before, at):
                 return 0
         with self._database.write() as connection:
-            if not (going := _going(connection, before)):
+            if not (going := _going(connection, before, at)):
                 return 0
             last = going[-1]
             act = Act(by="passerelle", how="service", action=TRIM, detail={"through": last.id, "hash": last.hash})
@@ -55,12 +57,28 @@ class AuditWrites(Writing):
         return len(going)
 
 
-def _going(connection: Connection, before: datetime) -> Sequence[Any]:
-    """The oldest entries that may go: in their order, up to the first that is young enough."""
-    oldest = select(audit.c.id, audit.c.at, audit.c.hash).order_by(audit.c.id).limit(TRIMMED + 1)
-    rows = connection.execute(oldest).all()
-    young = next((number for number, row in enumerate(rows) if row.at >= before), len(rows))
-    return rows[: max(0, min(young, len(rows) - 1))]
+def _going(connection: Connection, before: datetime, now: datetime) -> Sequence[Any]:
+    """The oldest entries that may go: in their order, up to the first that is young enough.
+
+    An entry of the future has a time that is not right. It was recorded before the entry after it, so it goes where an
+    entry after it goes.
+    """
+    rows: list[Any] = []
+    going = 0
+    for _ in range(LOOKED_THROUGH):
+        query = select(audit.c.id, audit.c.at, audit.c.hash).where(audit.c.id > (rows[-1].id if rows else 0))
+        page = connection.execute(query.order_by(audit.c.id).limit(TRIMMED + 1)).all()
+        for row in page:
+            rows.append(row)
+            if row.at < before:
+                going = len(rows)
+            elif row.at <= now:
+                return rows[: min(going, TRIMMED)]
+        if len(page) <= TRIMMED:
+            return rows[: max(0, min(going, TRIMMED, len(rows) - 1))]
+        if going:
+            break
+    return rows[: min(going, TRIMMED)]
 
 
 def append(connection: Connection, act: Act, *, at: datetime) -> None:
