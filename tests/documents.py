@@ -46,6 +46,8 @@ RUNNERS = {
     "$ passerelle db copy": ("tests/history/test_copying.py", "test_the_pages_commands_copy_and_look"),
     "$ passerelle notices test": ("tests/notices/test_webhook.py", "test_a_notice_is_sent_as_a_test"),
     "$ passerelle notices show": ("tests/notices/test_webhook.py", '"notices", "show"'),
+    "$ passerelle login": ("tests/people/test_login.py", "test_the_pages_commands_sign_in"),
+    "$ passerelle logout": ("tests/people/test_login.py", 'run(["logout"])'),
     "$ passerelle whoami": ("tests/people/test_whoami.py", 'run(["whoami"])'),
     "$ passerelle backup": ("tests/cli/test_backup.py", "test_a_service_in_use_goes_on_elsewhere"),
     "$ passerelle restore": ("tests/cli/test_backup.py", '"restore"'),

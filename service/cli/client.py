@@ -86,10 +86,11 @@ class Client:
         """`timeout_s`: how long the service may be silent."""
         self._timeout_s = timeout_s
         self.url = (url or os.environ.get("PASSERELLE_URL") or DEFAULT_URL).rstrip("/")
-        token = token or token_from_environment() or token_from_file()
+        token = token or token_from_environment() or token_from_file() or token_from_login(self.url)
         if token is None:
             raise InputError(
-                "no token", hint="create a token with `passerelle token create`, and put it into PASSERELLE_TOKEN"
+                "no token",
+                hint="create a token with `passerelle token create`, and put it into PASSERELLE_TOKEN, or sign in",
             )
         if not re.fullmatch(rb"[!-~]+", token.reveal()):
             raise InputError(
@@ -284,6 +285,14 @@ def not_trusted(error: BaseException | None) -> ssl.SSLCertVerificationError | N
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def token_from_login(url: str) -> Secret | None:
+    """The token of the person who signed in for this service. SignInFailed where that has ended."""
+    from service.cli.login import token_of_login
+
+    found = token_of_login(url)
+    return Secret(found) if found else None
 
 
 def token_from_environment() -> Secret | None:
