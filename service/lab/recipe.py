@@ -32,7 +32,7 @@ PACKAGES = (
     "udhcpc",
 )
 
-INSTALLABLE = ("dnsmasq", "fail2ban", "lxc", "mmdebstrap", "python3-systemd", "uidmap")
+INSTALLABLE = ("dnsmasq", "fail2ban", "git", "lxc", "mmdebstrap", "python3-systemd", "uidmap")
 """With what they need and the image lacks: the repository of the lab's internet offers these."""
 INSTALLABLE_AGAIN = ("bind9", "bind9-libs", "bind9-utils", "dns-root-data")
 """Already in the image, offered too, so that removing them can be rolled back."""
