@@ -32,6 +32,7 @@ RUNNERS = {
     "$ deploy/lock": (HERE, "test_the_locks_hold_what_is_needed_and_name_no_place"),
     "$ deploy/setup": ("tests/run", "deploy/setup"),
     "$ deploy/package/deb": ("tests/e2e/test_package.py", '"deploy" / "package" / "deb"'),
+    "$ deploy/package/image": ("tests/test_image.py", '"deploy" / "package" / "image"'),
     "$ .venv/bin/python -m tests.prose": ("tests/run", "python -m tests.prose"),
     "$ .venv/bin/python -m pytest": ("tests/run", "python -m pytest"),
     "$ .venv/bin/passerelle lint my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import compose_spec
 import pytest
 import yaml
 
@@ -55,6 +56,25 @@ def test_a_container_may_do_little(name: str) -> None:
     assert all(where.startswith("127.0.0.1:") for where in service.get("ports", ()))
     volumes = [volume.split(":")[0] for volume in service.get("volumes", ())]
     assert volumes == (["db"] if name == "db" else [])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("restart: unless-stopped", "restart: sometimes"),
+        ("mem_limit: 4g", "mem_limit: lots"),
+        ("source: token_pepper", "source: peppermint"),
+        ("networks: [inside]", "networks: [within]"),
+    ],
+)
+def test_it_is_what_the_compose_specification_says(right: str, wrong: str) -> None:
+    """By another implementation of it, which also finds what is wrong on purpose."""
+    text = re.sub(r"\$\{\w+:?[-?]([^}]*)\}", "word", (FOLDER / "compose.yaml").read_text())
+    options = compose_spec.PyOptions()
+    options.apply_merge = True
+    options.from_yaml(text).validate()
+    with pytest.raises(ValueError, match=re.sub(r"\W", "", wrong.partition(": ")[2])):
+        options.from_yaml(text.replace(right, wrong, 1)).validate()
 
 
 def test_the_database_is_healthy_only_once_it_serves_the_others() -> None:

@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,15 +97,21 @@ def _build(image: Image, source: Archive, say: Say) -> None:
     image.lock.write_text(f"{image.suite}\n")
 
 
-def bootstrap(root: Path, tool: Path, source: Archive, say: Say) -> None:
-    """Unpack and configure the packages with mmdebstrap, itself taken from the machine's sources if not installed."""
+def bootstrap(
+    root: Path, tool: Path, source: Archive, say: Say, packages: Sequence[str] = recipe.PACKAGES, keep: str = ""
+) -> None:
+    """Unpack and configure the packages with mmdebstrap, itself taken from the machine's sources if not installed.
+
+    `keep` is a pattern of files that are unpacked although `recipe.NOT_UNPACKED` names them.
+    """
     say("fetching mmdebstrap")
     apt.download("mmdebstrap", tool)
     argv = ["env", f"PATH={tool}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SOURCE_DATE_EPOCH=1767225600"]
     argv += ["perl", str(tool / "usr/bin/mmdebstrap"), "--mode=root", "--variant=apt", "--format=directory"]
-    argv += [f"--include={','.join(recipe.PACKAGES)}"]
+    argv += [f"--include={','.join(packages)}"]
     argv += [f"--aptopt={option}" for option in [*apt.carried_options(), 'Acquire::Languages "none";']]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.NOT_UNPACKED]
+    argv += [f"--dpkgopt=path-include={keep}"] if keep else []
     argv += [source.suite, str(root), *map(str, source.sources)]
     apt.run(argv, what="building the root file system", timeout_s=900, say=say)
 
