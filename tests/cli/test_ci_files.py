@@ -68,7 +68,10 @@ class Job:
             "vars.PASSERELLE_URL": self.given["url"], "secrets.PASSERELLE_TOKEN": self.given["token"],
             "github.event.pull_request.number": "7",
         }  # fmt: skip
-        [step] = file["jobs"]["plan"]["steps"]
+        job = file["jobs"]["plan"]
+        assert job["if"] == "github.event.pull_request.head.repo.full_name == github.repository", "no fork's"
+        assert "secrets" not in str({**job, "steps": []}), "only the step that needs them has the secrets"
+        [step] = job["steps"]
         assert "uses" not in step, "nothing of a pull request is checked out, and no action of others is run"
         assert "${{" not in step["run"], "what a pull request says never becomes a part of a command"
         for name, value in step["env"].items():
@@ -78,7 +81,10 @@ class Job:
     def gitlab(self, file: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
         """GitLab's documentation, "Predefined CI/CD variables"."""
         [(_, job)] = file.items()
-        assert job["rules"] == [{"if": '$CI_PIPELINE_SOURCE == "merge_request_event"'}]
+        [rule] = job["rules"]
+        merge_request, not_of_a_fork = rule["if"].split(" && ")
+        assert merge_request == '$CI_PIPELINE_SOURCE == "merge_request_event"'
+        assert not_of_a_fork == "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_MERGE_REQUEST_PROJECT_ID"
         assert job["artifacts"]["reports"] == {"junit": "passerelle-plan.xml"}
         variables = {
             "PASSERELLE_URL": self.given["url"], "PASSERELLE_TOKEN": self.given["token"],
@@ -99,7 +105,7 @@ class Job:
         variables |= {"PASSERELLE_URL": self.given["url"], "CI_COMMIT_PULL_REQUEST": "7", "CI_REPO": REPO}
         variables |= {"CI_FORGE_URL": self.forge.api.removesuffix("/api/v1")}
         self.shell = ["sh", "-e", "-c"]
-        return variables, [one.replace("/tmp/", f"{self.folder}/") for one in step["commands"]]
+        return variables, step["commands"]
 
     def run(self) -> "subprocess.CompletedProcess[str]":
         """All commands, in a shell as the CI system starts it, where `passerelle` is this one."""
@@ -108,7 +114,8 @@ class Job:
         program = programs / "passerelle"
         program.write_text(f'#!/bin/sh\nPYTHONPATH={TOP} exec {sys.executable} -m service "$@"\n')
         program.chmod(0o755)
-        environment = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(self.folder), **self.variables}
+        rooms = {"HOME": str(self.folder), "TMPDIR": str(self.folder)}
+        environment = {"PATH": f"{programs}:/usr/bin:/bin", **rooms, **self.variables}
         return subprocess.run(
             [*self.shell, "\n".join(self.commands)], env=environment, cwd=self.folder, capture_output=True, text=True,
             timeout=grown_s(120), check=False,
@@ -170,6 +177,9 @@ def test_the_job_plans_a_pull_request_and_reports_it(name: str, served: Room, tm
         said = done.stdout + done.stderr + refused.stdout + refused.stderr + "".join(forge.comments.values())
         assert TOKEN not in said
         assert job.given["token"] not in said
+    if kind != "github":  # which empties its folder itself, after each job
+        left = [file for file in tmp_path.rglob("*") if file.is_file() and TOKEN.encode() in file.read_bytes()]
+        assert left == []
     assert before == (served.watcher.wanted.commit, served.queries.current_plan("pve1"), [*served.hosts.applied])
     if kind == "gitlab":
         suites = ElementTree.parse(tmp_path / "passerelle-plan.xml").getroot()
