@@ -48,6 +48,13 @@ def test_a_unit_exposes_little_and_is_watched(unit: Path) -> None:
     assert {"Type=notify", "NotifyAccess=main", "WatchdogSec=2min", "Restart=on-failure"} <= set(lines)
 
 
+def test_a_worker_has_settings_of_its_own() -> None:
+    """Two workers of one machine cannot have the same port."""
+    unit = next(unit for unit in UNITS if "@" in unit.name)
+    read = [line for line in unit.read_text().splitlines() if "File=" in line]
+    assert read == ["EnvironmentFile=/etc/passerelle/service.env", "EnvironmentFile=-/etc/passerelle/worker-%i.env"]
+
+
 @pytest.mark.parametrize("where", ["a file", "an abstract name"])
 async def test_the_manager_hears_that_it_is_ready_lives_and_stops(where: str, tmp_path: Path) -> None:
     address = str(tmp_path / "notify") if where == "a file" else f"@passerelle-{os.getpid()}"

@@ -59,6 +59,24 @@ async def test_of_two_who_ask_two_processes_at_once_one_gets_it(fleet: Fleet) ->
         assert not any(fleet.faults().values())
 
 
+async def test_the_same_plan_requested_of_another_process_meanwhile_is_applied_once(fleet: Fleet) -> None:
+    """The second one is refused when its turn comes, because nothing is left of the plan."""
+    with answering(fleet, "one") as one, answering(fleet, "two") as two:
+        assert await fleet.until(lambda: all(_plan_of(api, "h1") for api in (one, two)), 90), _said(fleet, one, two)
+        asked = {"host": "h1", "digest": _plan_of(one, "h1")["digest"]}
+        fleet.field.takes_changes.clear()
+        first = one.call("POST", "/applies", asked)["id"]
+        begun = "SELECT phase FROM applies WHERE phase <> 'Pending'"
+        assert await fleet.until(lambda: fleet.rows(begun), 60), _said(fleet, one, two)
+        second = two.call("POST", "/applies", asked)["id"]
+        fleet.field.takes_changes.set()
+        assert await fleet.until(lambda: not fleet.open_applies(), 90), _said(fleet, one, two)
+        ends = {row["id"]: (row["phase"], row["cause"]) for row in one.items("/applies?host=h1")}
+        assert ends == {first: ("Succeeded", ""), second: ("Refused", "stale")}
+        assert [name for name, _, _ in fleet.field.begun] == ["h1"]
+        assert not any(fleet.faults().values())
+
+
 async def test_the_key_of_a_process_that_was_killed_is_free_for_another_one(fleet: Fleet) -> None:
     with answering(fleet, "one") as one, answering(fleet, "two") as two:
         assert await fleet.until(lambda: all(_plan_of(api, "h1") for api in (one, two)), 90), _said(fleet, one, two)

@@ -33,7 +33,7 @@ HEAD = 8
 
 class Field:
     """The hosts. `begun` is (host, transaction, generation) of every change that a host took, `refused` why one was
-    not. `looked_s` is when each host was last looked at."""
+    not. `looked_s` is when each host was last looked at. No change begins while `takes_changes` is not set."""
 
     def __init__(self, names: Sequence[str], latency_s: float) -> None:
         self.clock = SystemClock()
@@ -43,6 +43,8 @@ class Field:
         self.begun: list[tuple[str, str, int]] = []
         self.refused: list[tuple[str, str]] = []
         self.looked_s: dict[str, float] = {}
+        self.takes_changes = asyncio.Event()
+        self.takes_changes.set()
         self._server: asyncio.Server | None = None
 
     async def serve(self, path: Path) -> None:
@@ -83,8 +85,10 @@ class Field:
             self.looked_s[name] = time.monotonic()
             return host.observed(given)
         if verb == "run":
-            before = set(host.journals)
             argv, stdin = given
+            if "begin" in argv:
+                await self.takes_changes.wait()
+            before = set(host.journals)
             answer = await Line(host).run(argv, stdin=stdin, timeout_s=60)
             self.begun += [(name, new, host.journals[new]["generation"]) for new in host.journals.keys() - before]
             for reason in ("armed", "fenced", "known", "conflict"):
