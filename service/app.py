@@ -167,7 +167,6 @@ def build(
     world = world or outside(settings)
     clock, metrics = world.clock, world.metrics
     stop = metrics.watched(partial(stop_reason, settings.state_dir))
-    history.tell_to(metrics.told)
     queue = shared.queue if shared is not None else Queue(clock)
     hints = Hints(
         queue.add, clock, observe_s=settings.observe_s, counted=metrics.hinted, coalesced=metrics.coalesced,
@@ -209,12 +208,11 @@ def build(
         proposals=Proposals(aside, watcher, rounds, KINDS, clock, Planning(world.work)),
         stale_after_s=max(300.0, STALE_ROUNDS * settings.observe_s, STALE_SWEEPS * settings.sweep_s * settings.hints),
         started_at=clock.now(), hints=listening.kinds, windows=watcher.windows, people=people_of(settings, clock),
-        channels={one.name: one.where for one in channels}, notice_hold_s=settings.notice_hold_s,
+        channels={one.name: one.where for one in channels}, notice_hold_s=settings.notice_hold_s, awaited=awaited,
         branch=parse_source(settings.source, settings.branch).branch, stop=stop, labels=watcher.labels_of,
-        awaited=awaited,
     )  # fmt: skip
-    history.tell_to(parts.awaited.told)
-    history.tell_to(parts.live.told)
+    for told in (metrics.told, awaited.told, parts.live.told):
+        history.tell_to(told)
     retention = Retention(history.store, settings.keep, clock, metrics.kept)
     tells = [] if shared else telling_of(channels, settings, history, clock, metrics)
     lifespan = _lifespan(loop, world, listening, lambda: status_of(watcher), [retention, *tells])

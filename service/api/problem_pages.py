@@ -160,10 +160,10 @@ PAGES: Mapping[Code, ProblemPage] = {
     ),
     "issuer-unavailable": ProblemPage(
         503,
-        "Whose token this is was not found out, so nothing was done.",
+        "The token could not be checked, so nothing was done.",
         "The token is of the operator's issuer. Its keys are not known yet, and it does not answer.",
-        "Try again after the time in `Retry-After`. If it lasts, look at the issuer. Tokens of passerelle itself remain "
-        "good.",
+        "Try again after the time in `Retry-After`. If it lasts, look at the issuer. Tokens that passerelle itself "
+        "gave remain good.",
     ),
     "method-not-allowed": ProblemPage(
         405,

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from joserfc import jws
+from joserfc.jwk import RSAKey
 
 from service import errors
 from service.api import problem
@@ -20,6 +22,7 @@ from service.history import History
 from tests.api.test_receivers import Forge
 from tests.api.world import World, problem_of
 from tests.golden import same_as_golden
+from tests.people.test_people_tokens import signing_in
 
 TOP = Path(__file__).parents[2]
 DOCS = TOP / "deploy" / "docs" / "problems.md"
@@ -155,8 +158,8 @@ async def _busy(world: World) -> httpx2.Response:
 
 
 async def _issuer_away(world: World) -> httpx2.Response:
-    world.parts.people = people_at("http://127.0.0.1:9", "passerelle", parse_grants("*=read"), "groups", world.clock)
-    return await world.ask("GET", LIST, token=jwt({"alg": "RS256", "kid": "1"}, {"sub": "ann"}))
+    token = jws.serialize_compact({"alg": "RS256", "kid": "1"}, b"{}", RSAKey.generate_key(2048), algorithms=["RS256"])
+    return await signing_in(world, "http://127.0.0.1:9").ask("GET", LIST, token=token)
 
 
 LIST = "/api/v1/hosts"

@@ -214,7 +214,7 @@ def test_a_check_while_old_entries_go_is_no_alarm(history: History, now: datetim
                     pass
             return super().acts_after(last)
 
-    queries = Trimming(history.store._database)
+    queries = Trimming(history.store._database, history.queries._pepper)
     found = checked_while_used(queries, Expected.of(""))
     assert (found.why, queries.reads) == ("", 5)
     with history.store._database.write() as connection:
