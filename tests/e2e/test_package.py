@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 
 from service import __version__
+from service.errors import LabError
 from service.lab import Host, Lab
 from service.lab.enter import inside_root
 from service.lab.waiting import grown_s, wait_for
@@ -73,10 +74,12 @@ def installed(with_file: Host) -> Host:
 @pytest.fixture
 def applying(lab: Lab, installed: Host, tmp_path: Path) -> Iterator["Running"]:
     """The service of the package as systemd has started it, with another host to look after."""
-    with suppress(Exception):
-        lab.add_host("pve2", suite=installed.suite)
-    other = lab.host("pve2")
-    other.fresh(suite=installed.suite)
+    try:
+        other = lab.host("pve2")
+    except LabError:
+        other = lab.add_host("pve2", suite=installed.suite)
+    else:
+        other.fresh(suite=installed.suite)
     running = Running(installed, other, tmp_path)
     running.push("10.10.10.1")
     installed.write("/etc/passerelle/git_key", lab.key.read_bytes())
