@@ -85,6 +85,8 @@ class Wakes:
                 )  # fmt: skip
             except ConnectorException as error:
                 logger.warning("jobs cannot be received: %s", error.__cause__ or error)
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise asyncio.CancelledError from error  # which procrastinate's last words to the server replaced
             await asyncio.sleep(POLL_S)  # procrastinate gives up where the server is away
 
     async def take_over(self) -> int:

@@ -84,6 +84,25 @@ async def test_what_is_wanted_while_the_server_is_away_is_sent_later() -> None:
             assert await asyncio.wait_for(works.take(), grown_s(40)) == "pve1"
 
 
+async def test_who_ends_it_while_the_server_is_away_is_heard() -> None:
+    """procrastinate speaks to the server once more when it is cancelled, and what fails there takes its place."""
+    with cluster() as server:
+        url = server.made("jobs")
+        received = Wakes(url)
+        await received.open()
+        receiving = asyncio.ensure_future(received.receive(["hosts"], _nothing))
+        await _until(url, _LISTENS, 1)
+        server.stop()
+        receiving.cancel()
+        await asyncio.wait({receiving}, timeout=grown_s(30))
+        assert receiving.cancelled()
+        await received.close()
+
+
+async def _nothing(_host: str) -> None:
+    """No job comes."""
+
+
 async def test_a_server_that_is_away_is_said_so() -> None:
     nowhere = Secret(b"postgresql://postgres@/none?host=/nonexistent")
     with pytest.raises(StoreError, match="tables of the jobs"):
