@@ -22,6 +22,7 @@ from service.api.notice_numbers import NOTICE_RESULTS
 from service.history import open_history
 from service.lab.waiting import grown_s, wait_for
 from service.model.axes import Health, Phase, Reachability, SyncState
+from service.model.rollouts import RolloutState, Stand
 from service.model.sources import SourceState
 from tests.api.test_api_metrics import promtool
 from tests.cli.words import commands
@@ -51,6 +52,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "result": tuple(RESULTS.values()),
     "passerelle_notices_total": NOTICE_RESULTS,
     "passerelle_source_state": get_args(SourceState),
+    "passerelle_rollout_state": get_args(RolloutState),
+    "passerelle_rollout_hosts": get_args(Stand),
     "passerelle_pool_addresses": ("leased", "reserved", "free"),
 }
 """What a label may be, by its name; of the label `state` by its number."""

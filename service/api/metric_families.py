@@ -13,11 +13,14 @@ from typing import NamedTuple, Protocol, get_args
 from service import __version__
 from service.api.metric_text import Family, Row, head_of
 from service.model.guests import PoolFill
+from service.model.rollouts import RolloutState, Stand
 from service.model.runs import HostStatus
 from service.model.sites.records import SiteRecord
 from service.model.sources import SourceStanding, SourceState
 
 SOURCE_STATES: tuple[SourceState, ...] = get_args(SourceState)
+ROLLOUT_STATES: tuple[RolloutState, ...] = get_args(RolloutState)
+STANDS: tuple[Stand, ...] = get_args(Stand)
 UNREAD = SourceStanding()
 AXES = ("sync", "reason", "health", "reachability", "phase")
 
@@ -45,6 +48,12 @@ class Numbers(Protocol):
 
     @property
     def sites(self) -> Sequence[SiteRecord]: ...
+
+    @property
+    def rollout(self) -> str: ...
+
+    @property
+    def rollout_hosts(self) -> Mapping[str, Stand]: ...
 
 
 class Said(NamedTuple):
@@ -130,6 +139,7 @@ class Families:
         yield from self._of_drift()
         yield from self._of_ages()
         yield from self._of_applies()
+        yield from self._of_rollout()
         yield from self._of_guests()
         yield from of_sites([one for one in self._numbers.sites if self._sees(one.host)])
         yield gauge("build_info", "Which version runs", ["version"], [((__version__,), 1)])
@@ -170,6 +180,13 @@ class Families:
         yield Family("passerelle_apply_total", about, ["host", "result"], sorted(self._applies.items()), "counter")
         begun = sum(count for host, count in self._numbers.under_way.items() if self._sees(host))
         yield gauge("applies_inflight", "Applies that have not ended", [], [((), begun)])
+
+    def _of_rollout(self) -> Iterator[Family]:
+        states = [((state,), int(self._numbers.rollout == state)) for state in ROLLOUT_STATES]
+        yield gauge("rollout_state", "1 for the state of the newest rollout, 0 for the others", ["state"], states)
+        stands = [stand for host, stand in self._numbers.rollout_hosts.items() if self._sees(host)]
+        counts = [((stand,), stands.count(stand)) for stand in STANDS]
+        yield gauge("rollout_hosts", "Hosts of the newest rollout, by where they are", ["state"], counts)
 
     def _of_guests(self) -> Iterator[Family]:
         counts: dict[tuple[str, ...], float] = {}

@@ -26,7 +26,7 @@ from service.history.notice_queries import NoticeQueries
 from service.history.pepper import Pepper
 from service.history.reading import columns_of, in_force, of_host, ordered, rows_of_hosts, seen_by
 from service.history.receiver_queries import ReceiverQueries
-from service.history.rollout_queries import RolloutQueries
+from service.history.rollout_queries import RolloutQueries, standing_of_hosts
 from service.history.sighting_queries import SightingQueries
 from service.history.site_queries import SiteQueries
 from service.history.suspension_queries import SuspensionQueries
@@ -58,6 +58,7 @@ from service.model.listings import (
     Listing,
     RevisionListing,
 )
+from service.model.rollouts import Stand
 from service.model.runs import (
     FINISHED,
     Apply,
@@ -86,7 +87,8 @@ _UNDER_WAY = (applies.c.ended_at.is_(None), applies.c.phase.not_in(FINISHED))
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Numbers for the metrics: hosts, open drift by (host, kind), and by host: applies that have not ended, latches
-    that hold, active leases, the time of the last success. `sites` are all that are published."""
+    that hold, active leases, the time of the last success. `sites` are all that are published. `rollout` is the state
+    of the newest one, empty where there is none, `rollout_hosts` where each of its hosts is."""
 
     hosts: tuple[HostStatus, ...] = ()
     drift: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -95,6 +97,8 @@ class Counts:
     leases: dict[str, int] = field(default_factory=dict)
     succeeded_at: dict[str, datetime] = field(default_factory=dict)
     sites: tuple[SiteRecord, ...] = ()
+    rollout: str = ""
+    rollout_hosts: dict[str, Stand] = field(default_factory=dict)
 
 
 class Queries(
@@ -301,6 +305,7 @@ class Queries(
         published = select(*columns_of(sites, SiteRecord)).order_by(sites.c.host, sites.c.site)
         with self._database.read() as connection:
             standing = connection.execute(select(*HOST_COLUMNS).order_by(hosts.c.host)).mappings()
+            rollout, rollout_hosts = standing_of_hosts(connection)
             return Counts(
                 hosts=tuple(HostStatus(**row) for row in standing),
                 drift={(row.host, row.kind): row.rows for row in in_force(connection, "open drift")},
@@ -309,6 +314,8 @@ class Queries(
                 leases={row.host: row.rows for row in in_force(connection, "held leases")},
                 succeeded_at={row[0]: row[1] for row in connection.execute(ended_well) if row[1] is not None},
                 sites=tuple(SiteRecord(**row) for row in connection.execute(published).mappings()),
+                rollout=rollout,
+                rollout_hosts=rollout_hosts,
             )
 
     def _page(self, query: Select[Any], value: type[T], table: Table, asked: Listing) -> Page[T]:

@@ -11,7 +11,7 @@ from service.history.reading import ordered, seen_by
 from service.history.rollout_aside import AWAY, QUARANTINED, Aside, set_aside, suspended_by_name
 from service.history.tables import applies, hosts, rollout_hosts, rollouts
 from service.model.listings import RolloutHostListing, RolloutListing
-from service.model.rollouts import OPEN, Member, Policy, Rollout, Share
+from service.model.rollouts import OPEN, Member, Policy, Rollout, Share, Stand
 from service.model.runs import ASKED, Page
 
 _HELD_UP = ("WaitingForApproval", "Refused")
@@ -101,6 +101,17 @@ class RolloutQueries:
         with self._database.read() as connection:
             found = newest(connection)
             return len(unavailable(connection, found.id if found is not None else ""))
+
+
+def standing_of_hosts(connection: Connection) -> tuple[str, dict[str, Stand]]:
+    """The state of the newest rollout, and where each of its hosts is; nothing where there is none."""
+    query = select(rollouts.c.id, rollouts.c.state).order_by(rollouts.c.number.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return "", {}
+    members = connection.execute(select(_of.host, _of.state).where(_of.rollout_id == row.id)).all()
+    aside = _aside_now(connection, row.id).why if any(one.state == "pending" for one in members) else {}
+    return row.state, {one.host: "aside" if one.host in aside else one.state for one in members}
 
 
 _APPLIED = select(hosts.c.host, hosts.c.applied_digest)

@@ -14,6 +14,8 @@ from typing import Literal
 RolloutState = Literal["running", "waiting", "halted", "aborted", "done", "superseded"]
 """`waiting`: it is so large that a person has to approve it. `halted`: it continues once a person resumes it."""
 MemberState = Literal["pending", "applying", "done", "failed", "aborted"]
+Stand = Literal["pending", "aside", "applying", "done", "failed", "aborted"]
+"""Where a host is. Pending hosts that are set aside are `aside`."""
 OPEN: tuple[RolloutState, ...] = ("running", "waiting", "halted")
 
 

@@ -112,6 +112,20 @@ async def test_sites_have_their_certificate_their_failures_and_whether_they_answ
     assert of(found, "site_reachable", **www, **{"from": "outside"}) is None
 
 
+async def test_the_newest_rollout_has_its_state_and_where_its_hosts_are(world: World) -> None:
+    found = await numbers(world)
+    assert of(found, "rollout_state", state="running") == of(found, "rollout_hosts", state="pending") == 0
+    rollout_id = world.rollout_id()
+    world.history.store.suspend("host", "pve2", "work", by="ann", at=NOW, until=None)
+    found = await numbers(world)
+    assert [of(found, "rollout_hosts", state=state) for state in ("pending", "aside", "done")] == [1, 1, 0]
+    assert (of(found, "rollout_state", state="running"), of(found, "rollout_state", state="halted")) == (1, 0)
+    world.history.store.halt_rollout(rollout_id, by="ann", reason="lunch", at=NOW)
+    found = await numbers(world, hosts=("pve2",))
+    assert [of(found, "rollout_hosts", state=state) for state in ("pending", "aside")] == [0, 1]
+    assert (of(found, "rollout_state", state="running"), of(found, "rollout_state", state="halted")) == (0, 1)
+
+
 async def test_a_token_for_some_hosts_sees_the_numbers_of_those(world: World) -> None:
     for host in ("pve1", "pve2"):
         world.history.store.finish_apply(world.apply_id(host), "Succeeded", at=NOW)
