@@ -16,6 +16,7 @@ import pytest
 from service.adopt.material import of_observed
 from service.answers.views import shown_with_met
 from service.api.create import create_app
+from service.api.live import Live
 from service.api.parts import Parts, RequestLimits
 from service.apply.document import document
 from service.cli import run
@@ -113,6 +114,7 @@ async def outputs(room: Room) -> list[tuple[str, bytes]]:
             room.metrics,
             limits=limits,
             proposals=room.proposals,
+            live=Live(life_s=0),  # a stream ends once it has sent what there is
         )
     )
     applies = room.queries.applies(ApplyListing(limit=50)).items
@@ -130,8 +132,9 @@ async def outputs(room: Room) -> list[tuple[str, bytes]]:
             key = path.partition("{")[2].partition("}")[0]
             for value in ids.get(key, [""]) if "get" in ways and (not key or key in ids) else []:
                 answer = await http.get(
-                    path.replace(f"{{{key}}}", value), params={"limit": 200} if "events" in path else {}
-                )
+                    path.replace(f"{{{key}}}", value), params={"limit": 200} if path.endswith("/events") else {},
+                    headers={"Last-Event-ID": "0"},  # all of a stream, from the beginning
+                )  # fmt: skip
                 found.append((f"GET {path}", answer.content))
                 assert answer.status_code in (200, 404, 422, 503), (path, answer.text)
     with reached(app, token):

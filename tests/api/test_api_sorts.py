@@ -20,6 +20,7 @@ WHOLE = {
     "/api/v1/hosts/{host}/guests": "as many as one host has guests",
     "/api/v1/hosts/{host}/latches": "those of one host that hold",
     "/api/v1/hosts/{host}/pools": "one for each range in a host's spec",
+    "/api/v1/notices": "the ways that the operator set",
     "/api/v1/receivers": "those that a person made with a command",
     "/api/v1/tokens": "those that a person made with a command",
     "/api/v1/windows": "those in fleet.yaml",
