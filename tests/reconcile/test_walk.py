@@ -36,8 +36,8 @@ MOST_ENTERED, MOST_ONE_EACH = 102, 58
 the next boot, with programs and single interfaces, adds six. Leases that clones
 share, and addresses that dnsmasq cannot use, have a file each. Guests that are made add three, sites four.
 Rounds in which nothing changed add one, whether an apply may begin adds five,
-and five what a rollout keeps and what is removed of a firewall. The log adds one: its lines of an apply have the apply's
-id. Besides these, each step is one or two files.
+and five what a rollout keeps and what is removed of a firewall. The log adds one, for the id of an apply in its lines.
+Besides these, each step is one or two files.
 What a spec does not use is not entered: its forwards, its checks, files of groups."""
 
 
