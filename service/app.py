@@ -303,6 +303,7 @@ def run_service(settings: Settings) -> None:
         open_history(settings.database_path, serve=True, url=settings.database) as history,
     ):
         history.tell_to(log_event)
+        history.store.close_secrets()
         built = build(settings, history)
         collect_rarely()
         where = f"{settings.listen} port {settings.port}"

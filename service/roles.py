@@ -65,6 +65,7 @@ def run_role(settings: Settings) -> None:
         if settings.role == "worker":
             asyncio.run(Worker(settings, url, history).run())
         else:
+            history.store.close_secrets()  # not by a worker: the pepper of its folder is its own
             Answering(settings, url, history).run()
 
 

@@ -151,7 +151,8 @@ class _Desk:
         _log.warning("a delivery from %s is refused: %s", client, WRONG)
         after = None
         if known is not None and not self._kept.take(known.name):
-            message = f"from {client}: {missing(forge, call)}"
+            is_readable = any(one.reveal() for one in known.secrets(self._parts.clock.now()))
+            message = f"from {client}: {missing(forge, call) if is_readable else UNREADABLE}"
             after = BackgroundTask(self._is_new, known.name, Told(), "refused", message, request)
         return RequestRefused(401, WRONG, after=after)
 
@@ -183,6 +184,9 @@ def judged(receiver: Receiver, forge: Forge, told: Told, branch: str) -> tuple[D
     if branches and told.branches is not None and not set(told.branches) & set(branches):
         return "other-branch", f"the receiver obeys the branch {', '.join(branches)}, not {', '.join(told.branches)}"
     return "accepted", "the source is fetched soon"
+
+
+UNREADABLE = "the receiver's secret was encrypted with another token.pepper: restore that file, or run `passerelle receiver rotate`"
 
 
 def missing(forge: Forge, call: Call) -> str:

@@ -95,8 +95,6 @@ def open_history(
         ends = [CleanEnd(path)] if serve and server is None else []
         store = Store(database, pepper, place)
         store.is_command = not serve
-        if serve:
-            store.close_secrets()
         return History(path, store, Queries(database, pepper), database, (*ends, *held), place)
     except BaseException as error:
         for lock in held:

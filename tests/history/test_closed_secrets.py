@@ -64,6 +64,23 @@ def test_secrets_of_an_earlier_version_are_encrypted_at_the_next_start(
             found = history.queries.receiver_secret("forge")
             assert found is not None and found.secret == Secret(NEW.encode())
         with open_history(path, serve=True, url=url) as history:
+            history.store.close_secrets()
             assert all(text.startswith(CLOSED) for text in kept_of(history))
             found = history.queries.receiver_secret("forge")
             assert found is not None and (found.secret, found.old) == (Secret(NEW.encode()), Secret(OLD.encode()))
+
+
+def test_a_process_whose_pepper_is_not_that_of_the_tokens_encrypts_nothing(
+    database: str, patterns: Patterns, tmp_path: Path, now: datetime
+) -> None:
+    with patterns.database(database) as url:
+        path = tmp_path / "state" / NAME
+        with open_history(path, serve=True, url=url) as history:
+            history.store.create_token("ann", scopes=["read"], by="test", at=now)
+            history.store.add_receiver("forge", "github", by="ann", at=now, secret=NEW)
+            with history.store._database.write() as connection:
+                connection.execute(update(receivers).values(secret=NEW))
+        path.with_name("token.pepper").unlink()
+        with open_history(path, serve=True, url=url) as history:
+            history.store.close_secrets()
+            assert kept_of(history)[0] == NEW

@@ -15,7 +15,7 @@ from service.errors import InputError
 from service.history.pepper import CLOSED, Pepper, new_secret, new_signing_token
 from service.history.store.audit import Recording
 from service.history.store.writing import clean, tell
-from service.history.tables import deliveries, receivers
+from service.history.tables import deliveries, receivers, tokens
 from service.model.access import RECEIVER_TYPES, DeliveryOutcome, ReceiverType, is_name
 from service.model.events import ReceiverAdded, ReceiverRemoved, ReceiverResumed, ReceiverRotated, ReceiverSuspended
 from service.model.secret import Secret
@@ -36,9 +36,13 @@ class ReceiverWrites(Recording):
     _pepper: Pepper
 
     def close_secrets(self) -> None:
-        """Encrypt the secrets that an earlier version kept as they are."""
+        """Encrypt the secrets that an earlier version kept as they are. Where all tokens are of another pepper, this
+        may be the wrong one. What it encrypts nobody could read with the right one, so nothing is done."""
         plain = not_(receivers.c.secret.startswith(CLOSED))
         with self._database.read() as connection:
+            peppers = set(connection.execute(select(tokens.c.pepper_id).distinct()).scalars())
+            if peppers and self._pepper.id not in peppers:
+                return
             found = connection.execute(select(receivers.c.name).where(plain)).scalars().all()
         for name in found:
             with self._database.write() as connection:
