@@ -186,7 +186,7 @@ def judged(receiver: Receiver, forge: Forge, told: Told, branch: str) -> tuple[D
     return "accepted", "the source is fetched soon"
 
 
-UNREADABLE = "the receiver's secret was encrypted with another token.pepper: restore that file, or run `passerelle receiver rotate`"
+UNREADABLE = "its secret was encrypted with another token.pepper: restore that file, or `passerelle receiver rotate`"
 
 
 def missing(forge: Forge, call: Call) -> str:

@@ -98,7 +98,8 @@ def _enter(action: str, database: Path, url: "Secret | None", file: Path, manife
 
     detail = {"file": str(file.absolute()), "files": sorted(manifest.files), "made_at": manifest.made_at}
     act = Act(by=local_user(), how="cli", action=action, detail=detail)
-    with open_history(database, url=url) as history:
+    # who makes a backup before an upgrade has not upgraded yet
+    with open_history(database, url=url, migrates=action == "restore") as history:
         history.store.record_act(act, at=SystemClock().now())
 
 

@@ -61,8 +61,9 @@ class History:
 
 
 def open_history(
-    path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT_S, url: Secret | None = None, together: bool = False
-) -> History:
+    path: Path, *, serve: bool = False, wait_s: float = SCHEMA_WAIT_S, url: Secret | None = None,
+    together: bool = False, migrates: bool = True,
+) -> History:  # fmt: skip
     """Open the database at `path`; make it if there is none, and bring it to the newest schema.
 
     With `serve` it is held for one service: StoreError if another one runs. Without it, the database is used while the
@@ -72,6 +73,7 @@ def open_history(
 
     With `url` it is the database on that PostgreSQL server instead, under the same rules. StoreError too if the server
     is away; InputError for an address that is not valid. With `together`, too, it is served by several processes.
+    Without `migrates`, one of an earlier version is left as it is: StoreError.
     """
     server = None if url is None else server_at(url)
     if together and server is None:
@@ -87,9 +89,9 @@ def open_history(
     try:
         place: Place | None = None
         if server is None:
-            opened = open_file(path, serve, wait_s, held)
+            opened = open_file(path, serve, wait_s, held, migrates=migrates)
         else:
-            opened, place = open_on_server(server, serve, wait_s, held, together=together)
+            opened, place = open_on_server(server, serve, wait_s, held, together=together, migrates=migrates)
         pepper = read_pepper(path.parent / PEPPER_FILE)
         database = Database(opened, Changes(path) if serve and server is None else None)
         ends = [CleanEnd(path)] if serve and server is None else []

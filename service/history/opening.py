@@ -29,14 +29,18 @@ class Lock(Protocol):
     def release(self) -> None: ...
 
 
-def open_file(path: Path, serve: bool, wait_s: float, held: list[Lock]) -> Engine:
-    """The file at `path`. StoreError where it cannot be used now. A file that a service has not closed in order, or
-    that somebody wrote to since, is read as a whole by who opens it next."""
+OLDER = "is of an earlier version, and was left as it is"
+OLDER_FIX = "the service brings it to this version when it starts"
+
+
+def open_file(path: Path, serve: bool, wait_s: float, held: list[Lock], *, migrates: bool = True) -> Engine:
+    """The file at `path`. StoreError where it cannot be used now, or is older and `migrates` is not set. A file that a
+    service has not closed in order, or that somebody wrote to since, is read as a whole by who opens it next."""
     if serve:
         held.append(serve_lock(path))
     end = CleanEnd(path)
     is_checked = not (end.take() if serve else end.holds() or is_served(path))
-    held.append(_with_newest_schema(path, wait_s, is_checked=is_checked))
+    held.append(_with_newest_schema(path, wait_s, is_checked=is_checked, migrates=migrates))
     _refuse_open(path)
     return make_engine(path)
 
@@ -57,10 +61,10 @@ def ear_at(url: Secret) -> "Ear":
 
 
 def open_on_server(
-    server: "Server", serve: bool, wait_s: float, held: list[Lock], *, together: bool = False
+    server: "Server", serve: bool, wait_s: float, held: list[Lock], *, together: bool = False, migrates: bool = True
 ) -> "tuple[Engine, Place | None]":
     """The database on a server. `together`: as one of several processes that serve it; then it holds a `Place`.
-    StoreError where it cannot be used now."""
+    StoreError where it cannot be used now, or is older and `migrates` is not set."""
     from service.history.postgres.engine import make_engine as make_server_engine  # noqa: PLC0415
     from service.history.postgres.place import Place  # noqa: PLC0415
     from service.history.postgres.server import Held, sort_by_bytes  # noqa: PLC0415
@@ -69,8 +73,14 @@ def open_on_server(
     locks: Place | Held = place or Held(server, serve=serve, wait_s=wait_s)
     held.append(locks)
     engine = make_server_engine(server.url, may_write=locks.may_write)
+
+    def upgraded() -> None:
+        if not migrates:
+            raise StoreError(f"{server.words} {OLDER}", hint=OLDER_FIX)
+        upgrade(engine, sort_by_bytes)
+
     try:
-        locks.with_newest_schema(head(), lambda: upgrade(engine, sort_by_bytes))
+        locks.with_newest_schema(head(), upgraded)
     except BaseException:
         engine.dispose()
         raise
@@ -85,12 +95,14 @@ def _refuse_open(path: Path) -> None:
         )
 
 
-def _with_newest_schema(path: Path, wait_s: float, *, is_checked: bool) -> FileLock:
+def _with_newest_schema(path: Path, wait_s: float, *, is_checked: bool, migrates: bool) -> FileLock:
     """The schema lock, held shared, over a file with the newest schema."""
     lock = schema_lock(path)
     try:
         _wait_for(lock, path, wait_s, shared=True)
         while needs_migration(path, is_checked=is_checked):
+            if not migrates:
+                raise StoreError(f"{path} {OLDER}", hint=OLDER_FIX)
             lock.release()
             _wait_for(lock, path, wait_s, shared=False)
             migrate(path)

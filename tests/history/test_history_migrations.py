@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
 
+from service.cli import run
 from service.errors import StoreError
 from service.history import History, open_history
 from service.history.migrate import migrate
@@ -172,6 +173,18 @@ def of_former_version(tmp_path: Path, version: str) -> Path:
             connection.execute(statement)
         connection.commit()
     return path
+
+
+def test_a_backup_of_a_former_version_leaves_it_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = of_former_version(tmp_path, "0020")
+    with pytest.raises(StoreError, match="is of an earlier version, and was left as it is"):
+        open_history(path, migrates=False)
+    for name in ("token.pepper", "ssh_key"):
+        (path.parent / name).write_bytes(b"x" * 32)
+        (path.parent / name).chmod(0o600)
+    assert run(["backup", str(tmp_path / "backup.tar"), "--state-dir", str(path.parent)]) == 0
+    assert "the audit log has no entry of it" in capsys.readouterr().err
+    assert schema_version(path) == 20
 
 
 def test_what_was_asked_of_a_former_version_waits_in_this_one(tmp_path: Path) -> None:
