@@ -182,10 +182,16 @@ def _aside_now(connection: Connection, rollout_id: str) -> Aside:
     return set_aside(connection, rollout_id, suspended_by_name(connection)) if state in (*OPEN, "done") else Aside()
 
 
+def in_change(connection: Connection, host: str = "") -> set[str]:
+    """Hosts with a change whose end is not known, or only whether this one is. Requests that wait are none."""
+    begun = and_(applies.c.ended_at.is_(None), ~and_(applies.c.phase == "Pending", applies.c.trigger.in_(ASKED)))
+    of_one = (applies.c.host == host,) if host else ()
+    return set(connection.execute(select(applies.c.host).where(begun, *of_one)).scalars())
+
+
 def unavailable(connection: Connection, rollout_id: str) -> set[str]:
     """Hosts in a change now, of whatever rollout, and those that are away after a change of this one."""
-    begun = and_(applies.c.ended_at.is_(None), ~and_(applies.c.phase == "Pending", applies.c.trigger.in_(ASKED)))
-    found = set(connection.execute(select(applies.c.host).where(begun)).scalars())
+    found = in_change(connection)
     of_it = select(_of.host).outerjoin_from(rollout_hosts, hosts, hosts.c.host == _of.host)
     of_it = of_it.where(
         _of.rollout_id == rollout_id,

@@ -14,7 +14,7 @@ from service.kinds import KINDS
 from service.model.ceilings import Ceilings
 from service.model.listings import RolloutHostListing, RolloutListing
 from service.model.rollouts import Member, Opening, Policy, Share
-from service.model.runs import HostStatus
+from service.model.runs import HostStatus, Trigger
 from service.model.trees import Commit
 from service.reconcile import rollout as judge
 from service.reconcile.gate import Cause
@@ -42,11 +42,15 @@ def begin(history: History, host: str, at: datetime, commit: str = "a", digest: 
     return history.store.begin_in_rollout(Member(host, digest), shell, judge, at=at, by=by)
 
 
-def end(history: History, host: str, phase: str, at: datetime, digest: str = "d1", cause: str = "") -> None:
-    apply_id = history.store.open_apply(
-        host, plan_id="p", commit="a" * 40, plan_digest="x", desired_digest=digest, trigger="push", requested_by="-",
+def request(history: History, host: str, at: datetime, digest: str = "d1", *, trigger: Trigger) -> str:
+    return history.store.open_apply(
+        host, plan_id="p", commit="a" * 40, plan_digest="x", desired_digest=digest, trigger=trigger, requested_by="-",
         at=at,
     )  # fmt: skip
+
+
+def end(history: History, host: str, phase: str, at: datetime, digest: str = "d1", cause: str = "") -> None:
+    apply_id = request(history, host, at, digest, trigger="push")
     history.store.finish_apply(apply_id, phase, at=at, cause=cause, error="it failed")  # type: ignore[arg-type]
 
 
@@ -78,7 +82,7 @@ def test_waves_by_what_the_applies_came_to(history: History, now: datetime) -> N
     assert (found.state, found.wave, found.done, found.failed, found.applying) == ("halted", 2, 1, 1, 2)
 
 
-@pytest.mark.parametrize("cause", ["controller away", "interrupted"])
+@pytest.mark.parametrize("cause", ["controller away", "throttled", "interrupted"])
 def test_a_host_whose_change_was_interrupted_keeps_its_place_in_the_wave(
     history: History, now: datetime, cause: str
 ) -> None:
@@ -97,6 +101,28 @@ def test_a_host_whose_change_was_interrupted_keeps_its_place_in_the_wave(
     assert "waits for wave 2 of 3" in begin(history, "pve3", now)
     end(history, "pve0", "Succeeded", now)
     assert begin(history, "pve3", now + timedelta(seconds=60)) == ""
+
+
+@pytest.mark.parametrize("cause", ["unreachable", "error", "late", "window"])
+def test_a_request_that_never_began_says_nothing_about_a_change_that_nobody_confirmed_yet(
+    history: History, now: datetime, cause: str
+) -> None:
+    """Else a person who applies the plan of a host that the change cut off would let the next host be touched."""
+    rollout_id = history.store.open_rollout(opening("a"), at=now)
+    assert begin(history, "pve3", now) == ""
+    armed = request(history, "pve3", now, trigger="push")
+    history.store.start_apply(armed, generation=1, planned=[], at=now)
+    history.store.set_apply_phase(armed, "AwaitingConfirmation")
+    history.store.set_host_status(HostStatus("pve3", reachability="Unreachable"), at=now)
+    asked = request(history, "pve3", now, trigger="request")
+    history.store.finish_apply(asked, "Failed", at=now, cause=cause, error="it cannot be reached")
+    assert states(history) == {"pve3": "applying"}
+    assert "waits for wave 2 of 3" in begin(history, "pve0", now)
+    found = history.queries.rollout(rollout_id)
+    assert found is not None
+    assert judge.free_places(found, 1) == 0
+    history.store.finish_apply(armed, "RolledBack", at=now, cause="deadline", error="nobody confirmed")
+    assert states(history) == {"pve3": "failed"}
 
 
 @pytest.mark.parametrize("cause", get_args(Cause))

@@ -24,7 +24,7 @@ NOT_FOUND_OUT = (
     "stop-file", "suspended", "window",
 )  # fmt: skip
 """Causes that say nothing about the change itself: it is tried again, or was never begun."""
-INTERRUPTED = ("controller away", "interrupted")
+INTERRUPTED = ("controller away", "throttled", "interrupted")
 """Those of a change that was begun. It is tried once more, and a second time counts as a failure."""
 
 
@@ -160,9 +160,9 @@ class ApplyWrites(Writing):
             raise InputError(f"{phase} is not a state in which an apply ends")
         with self._database.write() as connection:
             row = connection.execute(
-                select(applies.c.host, applies.c.phase, applies.c.plan_id, applies.c.desired_digest).where(
-                    applies.c.id == apply_id
-                )
+                select(
+                    applies.c.host, applies.c.phase, applies.c.plan_id, applies.c.desired_digest, applies.c.trigger
+                ).where(applies.c.id == apply_id)
             ).one_or_none()
             if row is None:
                 raise InputError(f"no apply {apply_id}")
@@ -176,10 +176,10 @@ class ApplyWrites(Writing):
             if phase == "Succeeded":
                 connection.execute(update(plans).where(plans.c.id == row.plan_id).values(state="applied"))
             is_away = cause in NOT_FOUND_OUT
-            digest = row.desired_digest
+            digest, has_waited = row.desired_digest, row.phase == "Pending" and row.trigger in ASKED
             end_in_rollout(
                 connection, row.host, digest, phase, at=at, is_away=is_away, error=error,
-                is_interrupted=cause in INTERRUPTED,
+                is_interrupted=cause in INTERRUPTED, has_waited=has_waited,
             )  # fmt: skip
             ended = ApplyFinished(
                 host=row.host, apply=apply_id, phase=phase, cause=clean(cause), error=error, was={"phase": row.phase}

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from service.errors import InputError
-from service.history.rollout_queries import counted, member_of, newest, policy_json, unavailable
+from service.history.rollout_queries import counted, in_change, member_of, newest, policy_json, unavailable
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import applies, bases, revisions, rollout_hosts, rollouts
 from service.model.axes import Phase
@@ -198,11 +198,14 @@ class RolloutWrites(Writing):
 
 def end_in_rollout(
     connection: Connection, host: str, digest: str, phase: Phase, *, at: datetime, is_away: bool, error: str,
-    is_interrupted: bool = False,
+    is_interrupted: bool = False, has_waited: bool = False,
 ) -> None:  # fmt: skip
     """An apply of this digest to the host has ended, in the transaction that records it. `is_away`: nothing was found
-    out about the change. `is_interrupted`: that is because this service ended. The host keeps its place in the wave
-    then, so that no other one is touched in its stead; it is tried once more."""
+    out about the change. `is_interrupted`: it was begun, and nobody could confirm it. The host keeps its
+    place in the wave then, so that no other one is touched in its stead; it is tried once more. `has_waited`: it was a
+    request that never began. It says nothing about a change of the host whose end is not known yet."""
+    if has_waited and phase != "Succeeded" and host in in_change(connection, host):
+        return
     of_it = (_of.host == host, _of.digest == digest, _IN_OPEN)
     if phase == "Succeeded":
         _end(connection, *of_it, _of.state != "done", values={"state": "done", "ended_at": at, "error": ""})
