@@ -1,23 +1,28 @@
 """The stage of a round that decides what happens now, with all that a decision depends on."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from service.clock import Clock
+from service.kinds.kind import Kind
+from service.kinds.packet_rules.written import written_of
 from service.model.axes import Phase
 from service.model.ceilings import Ceilings
-from service.plan.magnitude import too_many_rules
+from service.plan.magnitude import too_many_rules, touches_rules, unknown_rules
 from service.reconcile import status as statuses
 from service.reconcile.asked import Asked
 from service.reconcile.decide import Decision, blocked, decide, quarantined
 from service.reconcile.gate import Gate
 from service.reconcile.ports import Memory, Record
 from service.reconcile.turn import Turn
+from service.spec.host import HostSpec
+from service.spec.models import claims_of
 
 
 class Deciding:
-    """One instance for the fleet. `gate` says whether an apply may begin on a host now."""
+    """One instance for the fleet. `gate` says whether an apply may begin on a host now. `spec_at(commit, host)`: what
+    that commit said of the host, None if that is no longer known."""
 
     def __init__(
         self,
@@ -27,6 +32,8 @@ class Deciding:
         asked: Asked,
         gate: Gate,
         ceilings: Callable[[], Ceilings],
+        kinds: Sequence[Kind],
+        spec_at: Callable[[str, str], HostSpec | None],
     ) -> None:
         self._record = record
         self._memory = memory
@@ -34,6 +41,8 @@ class Deciding:
         self._asked = asked
         self._gate = gate
         self._ceilings = ceilings
+        self._kinds = kinds
+        self._spec_at = spec_at
 
     async def decide(self, turn: Turn) -> None:
         """What happens now, by mode, drift, latch, requests, and whether the host is free."""
@@ -53,7 +62,7 @@ class Deciding:
         decision = decide(
             plan,
             mode,
-            raises=(*plan.raises, *self._of_rules(turn)),
+            raises=(*plan.raises, *await self._of_rules(turn)),
             capped=self._ceilings().why_capped(spec.name, spec.sync, mode),
             latched=latched,
             why_latched="".join(ends[:1]),
@@ -72,11 +81,31 @@ class Deciding:
         )  # fmt: skip
         turn.show(plan_id=standing.plan_id, message=turn.status.message or standing.worth_knowing(plan))
 
-    def _of_rules(self, turn: Turn) -> tuple[str, ...]:
+    async def _of_rules(self, turn: Turn) -> tuple[str, ...]:
         """A person approves what removes most rules of a firewall, where the mode lets nobody approve it otherwise."""
-        if turn.status.sync_mode != "auto":
+        if turn.status.sync_mode != "auto" or turn.looked.base is None or not touches_rules(turn.plan):
             return ()
-        return too_many_rules(turn.plan, turn.looked.base, turn.desired, self._ceilings().stop_rules)
+        return await asyncio.to_thread(self._removed, turn)
+
+    def _removed(self, turn: Turn) -> tuple[str, ...]:
+        """A host that gets the same again loses nothing. What waits for an approval is compared once. Blocks."""
+        spec, most, base = turn.spec, self._ceilings().stop_rules, self._memory.base(turn.spec.name)
+        if base is None or base.digest == turn.desired.digest or most >= 100:
+            return ()
+        of, standing = (base.commit, base.digest, turn.desired.digest, str(most)), turn.standing
+        if standing.removed[0] == of:
+            return standing.removed[1]
+        before = self._spec_before(spec, base.commit)
+        if before is None:
+            return unknown_rules(base.desired, turn.desired, most)
+        then, now = (written_of(one, claims_of(one, self._kinds)) for one in (before, spec))
+        standing.removed = (of, too_many_rules(then, now, most))
+        return standing.removed[1]
+
+    def _spec_before(self, spec: HostSpec, commit: str) -> HostSpec | None:
+        """What an earlier commit said of the host, under the name that it has now or had before."""
+        names = [spec.name, *([spec.renamed_from] if spec.renamed_from else [])]
+        return next((found for name in names if (found := self._spec_at(commit, name))), None)
 
     async def _end_outdated(self, turn: Turn) -> None:
         """Git wants something else of the host: what held it at an earlier state is over."""

@@ -78,7 +78,7 @@ class Rounds:
         self._applying = Applying(
             record, memory, hosts, clock, self._planning, self.desired_at, self._is_let_begin, self.gate
         )
-        self._deciding = Deciding(record, memory, clock, self._asked, self.gate, lambda: self.ceilings)
+        self._deciding = Deciding(record, memory, clock, self._asked, self.gate, lambda: self.ceilings, kinds, spec_at)
         self._going_back = GoingBack(
             record, memory, hosts, clock, self._planning, self._asked, self._applying, self.desired_at, self._may_begin
         )

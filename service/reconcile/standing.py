@@ -1,7 +1,7 @@
 """What the loop remembers of each host between rounds.
 
 What a restart may not lose is rows (service/reconcile/recall.py reads them again); what is of the moment begins again:
-`failures`, `unsettled`, `applying`, `trouble`, `unrecorded`, `lost`, `sites`, `stamp`, `shown`.
+`failures`, `unsettled`, `applying`, `trouble`, `unrecorded`, `lost`, `sites`, `stamp`, `shown`, `removed`.
 """
 
 from collections import deque
@@ -58,7 +58,8 @@ class Standing:
     not recorded yet, `trouble` why the last round failed, `unrecorded` a status that the database did not take.
     `kept` is what the history has of what the host sent: watch, digests, what it said of changes. `stamp` is what the
     history held after a round that left nothing to do, `shown` its status (service/reconcile/quiet.py). `sites` is
-    about what is published."""
+    about what is published. `removed` is how much of the firewall the plan removes, after what that was computed
+    from."""
 
     observed: HostObserved | None = None
     spec: HostSpec | None = None
@@ -79,6 +80,7 @@ class Standing:
     trouble: str = ""
     unrecorded: HostStatus | None = None
     sites: SiteStanding = field(default_factory=SiteStanding)
+    removed: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     heals_s: dict[Key, deque[float]] = field(default_factory=dict)
 
     def look(self, looked: Looked, spec: HostSpec, plan: Plan, plan_id: str, kept: Kept | None) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -92,6 +93,8 @@ class Watcher:
         self._blobs: Mapping[str, bytes] = {}
         self._said = ""
         self._looking = asyncio.Lock()
+        self._then: tuple[str, Fleet] | None = None
+        self._reading_then = threading.Lock()
         self.wanted = Wanted()
         self.findings: tuple[Finding, ...] = ()
         self.last_fetch_s: float | None = None
@@ -145,6 +148,7 @@ class Watcher:
     async def look(self) -> bool:
         """Fetch once; True when a new revision was accepted. Never raises for what the source does."""
         async with self._looking:
+            self._then = None
             is_in_force = bool(self.wanted.commit) and not self._is_resumed
             accepted: str | None = self.wanted.commit if is_in_force else None
             if accepted is None:
@@ -325,14 +329,20 @@ class Watcher:
         return fleet.hosts.get(host) if fleet else None
 
     def _fleet_at(self, commit: str | None) -> Fleet | None:
-        """What an older commit said, whatever the names of its files; None if it cannot be read."""
+        """What an older commit said, whatever the names of its files; None if it cannot be read. Many hosts have the
+        same one in common, so the last that was read is remembered until the source is looked at again."""
         if commit is None:
             return Fleet({}, ())
-        try:
-            tree = self._revisions.read_tree(commit, self._blobs)
-        except SourceError:
-            return None
-        return read_fleet(tree, self.kinds, self._parsed, self._kept)
+        with self._reading_then:
+            if (then := self._then) is not None and then[0] == commit:
+                return then[1]
+            try:
+                tree = self._revisions.read_tree(commit, self._blobs)
+            except SourceError:
+                return None
+            fleet = read_fleet(tree, self.kinds, self._parsed, self._kept)
+            self._then = (commit, fleet)
+            return fleet
 
 
 def had_the_key(before: Fleet | None, host: str) -> bool:

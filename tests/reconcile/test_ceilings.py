@@ -210,3 +210,58 @@ def test_of_several_patterns_the_strictest_counts() -> None:
         "auto", "approve", "approve", "auto", "observe",
     ]  # fmt: skip
     assert made.sync("web", "observe") == "observe"
+
+
+def firewall(rules: int, sync: str = "auto", more: str = "") -> str:
+    """A host with so many rules besides the one for SSH."""
+    lines = (f"    - {{type: in, action: accept, proto: tcp, dport: {1000 + n}}}\n" for n in range(rules))
+    return head(sync) + FIREWALL + "".join(lines) + more
+
+
+async def test_a_commit_that_removes_most_rules_waits_for_an_approval(room: Room) -> None:
+    """Not at the first apply, nor while the kernel has lost what Git wants as before."""
+    await room.push(firewall(9))
+    for _ in range(3):
+        await room.round()
+    assert (len(room.hosts.applied), room.status.sync) == (1, "Synced")
+    await room.push(firewall(3))
+    await room.round()
+    await room.round()
+    assert (len(room.hosts.applied), room.status.phase) == (1, "WaitingForApproval")
+    assert "it removes 6 of 10 firewall rules, more than 50 % (PASSERELLE_STOP_RULES)" in room.status.message
+    await room.control.apply("pve1", None, plan_digest(room), "ann", may_raise=True)
+    await room.round()
+    await room.round()
+    assert (len(room.hosts.applied), room.status.sync) == (2, "Synced")
+    await room.push(firewall(0))
+    await room.round()
+    assert len(room.hosts.applied) == 3  # three of four may go
+
+
+async def test_a_limit_that_changes_counts_at_once(room: Room) -> None:
+    await room.push(firewall(9))
+    await room.round()
+    await room.push(firewall(3))
+    await room.round()
+    assert (len(room.hosts.applied), room.status.phase) == (1, "WaitingForApproval")
+    ceilings(room, stop_rules="60%")
+    await room.round()
+    assert len(room.hosts.applied) == 2
+
+
+@pytest.mark.parametrize(("rules", "is_stopped"), [(8, False), (3, True)])
+async def test_where_the_last_commit_is_lost_more_than_four_rules_wait(
+    room: Room, rules: int, is_stopped: bool
+) -> None:
+    await room.push(firewall(9))
+    for _ in range(2):
+        await room.round()
+    base = room.queries.base("pve1")
+    assert base is not None
+    room.store.set_base(
+        "pve1", base.desired, digest=base.digest, commit="0" * 40, apply_id=base.apply_id, at=room.clock.now()
+    )
+    await room.push(firewall(rules))
+    await room.round()
+    assert len(room.hosts.applied) == (1 if is_stopped else 2)
+    assert ("the commit of the last apply cannot be read" in room.status.message) == is_stopped

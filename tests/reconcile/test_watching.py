@@ -297,6 +297,7 @@ async def test_what_an_older_commit_said_of_a_host_can_be_asked(forge: Forge, wa
     assert await watcher.look()
     said = watcher.spec_at(first, "pve1")
     assert said is not None and "interfaces" in said.sections
+    assert watcher.spec_at(first, "pve1") is said  # read once for all hosts
     assert watcher.spec_at(broken, "pve1") is None
     assert watcher.spec_at(last, "pve9") is None
     assert watcher.spec_at("0" * 40, "pve1") is None
