@@ -1,14 +1,16 @@
-"""The hosts of a rollout on which nothing can begin until a person acts: they are set aside, and block no other one.
+"""The hosts of a rollout on which nothing can begin until a person acts: they are set aside.
 
     set_aside(connection, rollout_id) -> Aside
 
-A host is out of service while it is suspended or quarantined. A host that depends on one that is set aside, or on which
-the change failed or was aborted, is set aside, too. A suspension of all hosts is a pause of the rollout, and sets none
-aside.
+Neither the next wave, nor the last hosts, nor the end of the rollout wait for them. A host is out of service while it
+is suspended or quarantined. It counts for `max_unavailable`: with `max_unavailable: 1` it blocks all others. A host
+that depends on one that is set aside, or on which the change failed or was aborted, is set aside, too. A suspension of
+all hosts is a pause of the rollout, and sets none aside.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -41,9 +43,10 @@ class Aside:
     others: int = 0
 
 
-def suspended_by_name(connection: Connection) -> tuple[Suspension, ...]:
-    """The suspensions of some hosts that nobody has ended."""
-    return tuple(suspension_of(row) for row in connection.execute(_SOME).mappings())
+def suspended_by_name(connection: Connection, now: datetime | None) -> tuple[Suspension, ...]:
+    """The suspensions of some hosts that are in force `now`; None: that nobody has ended."""
+    found = [suspension_of(row) for row in connection.execute(_SOME).mappings()]
+    return tuple(one for one in found if now is None or one.is_in_force(now))
 
 
 def set_aside(connection: Connection, rollout_id: str, suspended: Sequence[Suspension]) -> Aside:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, case, func, or_, select
 
 from service.history.database import Database
 from service.history.reading import ordered, seen_by
@@ -15,6 +16,12 @@ from service.model.rollouts import OPEN, Member, Policy, Rollout, Share, Stand
 from service.model.runs import ASKED, Page
 
 _HELD_UP = ("WaitingForApproval", "Refused")
+_STUCK = or_(
+    hosts.c.phase.in_((*_HELD_UP, "WaitingForWindow", "RollbackFailed")),
+    hosts.c.reason == "RolledBackLatched",
+    and_(hosts.c.phase == "Idle", hosts.c.reason == "ComparisonError", hosts.c.reachability == "Reachable"),
+)
+"""Hosts on which passerelle does not try again on its own for now, or cannot see what to do."""
 _of = rollout_hosts.c
 _MEMBER = ("host", "digest", "state", "is_last", "wave", "begun_at", "ended_at", "error", "labels")
 _HELD = (
@@ -70,7 +77,7 @@ class RolloutQueries:
         more = len(found) > asked.limit
         return Page(tuple(found[: asked.limit]), (found[asked.limit - 1].host,) if more else None)
 
-    def rollout_candidates(self, rollout_id: str) -> tuple[str, ...]:
+    def rollout_candidates(self, rollout_id: str, now: datetime | None = None) -> tuple[str, ...]:
         """Hosts that could be begun next, as far as is known: they can be reached, are not set aside, and wait for no
         host. Those whose change was interrupted come first. Those that waited for a person when they were looked at
         last, or were refused, come after the others."""
@@ -79,7 +86,7 @@ class RolloutQueries:
         query = query.where(_of.rollout_id == rollout_id, _of.state != "done").order_by(_of.is_last, _of.host)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-            aside = _aside_now(connection, rollout_id).why
+            aside = _aside_now(connection, rollout_id, now).why
         due = {row.host for row in rows}
         free = [
             row
@@ -96,11 +103,12 @@ class RolloutQueries:
         with self._database.read() as connection:
             return {row.host: row.applied_digest for row in connection.execute(_APPLIED)}
 
-    def unavailable_hosts(self) -> int:
-        """How many hosts are in a change now, or away after one of the rollout that counts."""
+    def unavailable_hosts(self, now: datetime | None = None) -> int:
+        """How many hosts count for `max_unavailable`: those in a change now, those that are away after one of the
+        rollout that counts, and its suspended and quarantined ones."""
         with self._database.read() as connection:
-            found = newest(connection)
-            return len(unavailable(connection, found.id if found is not None else ""))
+            found = newest(connection, now)
+            return len(unavailable(connection, found.id) | found.out if found else unavailable(connection, ""))
 
 
 def standing_of_hosts(connection: Connection) -> tuple[str, dict[str, Stand]]:
@@ -117,10 +125,10 @@ def standing_of_hosts(connection: Connection) -> tuple[str, dict[str, Stand]]:
 _APPLIED = select(hosts.c.host, hosts.c.applied_digest)
 
 
-def newest(connection: Connection) -> Rollout | None:
-    """The newest rollout with its numbers."""
+def newest(connection: Connection, now: datetime | None = None) -> Rollout | None:
+    """The newest rollout with its numbers, by the suspensions that are in force `now`."""
     row = connection.execute(select(rollouts).order_by(rollouts.c.number.desc()).limit(1)).mappings().one_or_none()
-    return counted(connection, row) if row is not None else None
+    return counted(connection, row, now) if row is not None else None
 
 
 def _is_away() -> ColumnElement[bool]:
@@ -141,8 +149,9 @@ def _numbers() -> Select[Any]:
 _NUMBERS = _numbers()
 
 
-def counted(connection: Connection, row: Mapping[Any, Any]) -> Rollout:
-    """A rollout of its row, with the numbers of its hosts."""
+def counted(connection: Connection, row: Mapping[Any, Any], now: datetime | None = None) -> Rollout:
+    """A rollout of its row, with the numbers of its hosts. Without `now` a suspension that has run out counts until its
+    end is recorded: for people, not for what begins."""
     numbers: dict[str, Any] = dict.fromkeys(
         ("hosts", "pending", "applying", "done", "failed", "aborted", "away", "waiting_others", "last_applying"), 0
     )
@@ -161,7 +170,7 @@ def counted(connection: Connection, row: Mapping[Any, Any]) -> Rollout:
         has_interrupted |= bool(is_in_wave) and state == "pending" and not is_away
     aside = Aside()
     if row["state"] in (*OPEN, "done") and (numbers["pending"] or has_quarantined):
-        suspended = suspended_by_name(connection)
+        suspended = suspended_by_name(connection, now)
         if suspended or has_quarantined or numbers["failed"] or numbers["aborted"]:
             aside = set_aside(connection, row["id"], suspended)
     numbers["waiting_others"] -= aside.others
@@ -172,14 +181,16 @@ def counted(connection: Connection, row: Mapping[Any, Any]) -> Rollout:
 
 
 def _interrupted(connection: Connection, rollout_id: str) -> frozenset[str]:
-    is_of = (_of.rollout_id == rollout_id, _of.state == "pending", _of.wave > 0, ~_is_away())
+    is_tried = ~func.coalesce(_STUCK, False)  # also a host of which nothing is known yet
+    is_of = (_of.rollout_id == rollout_id, _of.state == "pending", _of.wave > 0, ~_is_away(), is_tried)
     query = select(_of.host).outerjoin_from(rollout_hosts, hosts, hosts.c.host == _of.host).where(*is_of)
     return frozenset(connection.execute(query).scalars())
 
 
-def _aside_now(connection: Connection, rollout_id: str) -> Aside:
+def _aside_now(connection: Connection, rollout_id: str, now: datetime | None = None) -> Aside:
     state = connection.execute(select(rollouts.c.state).where(rollouts.c.id == rollout_id)).scalar()
-    return set_aside(connection, rollout_id, suspended_by_name(connection)) if state in (*OPEN, "done") else Aside()
+    suspended = suspended_by_name(connection, now)
+    return set_aside(connection, rollout_id, suspended) if state in (*OPEN, "done") else Aside()
 
 
 def in_change(connection: Connection, host: str = "") -> set[str]:

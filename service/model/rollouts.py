@@ -97,7 +97,8 @@ class Rollout:
     """One revision on its way. `wave` counts from 1. `hosts` are all of its hosts; the other numbers are those in each
     state, of which `away` of the begun ones cannot be reached. `set_aside` are the pending ones on which nothing can
     begin until a person acts, `out` are suspended or quarantined ones that do not have it. `held` are pending ones
-    whose change was interrupted: they keep their place, so that no other host is touched in their stead. `by` and `why`
+    whose change was interrupted and is tried again. They keep their place, so that no other host is touched in their
+    stead. It is free once the plan is refused, latched, or waits for an approval or a window. `by` and `why`
     say who halted, resumed, or aborted it last, or what did. `forgiven` failures do not count, since a person resumed
     it after them."""
 

@@ -148,13 +148,14 @@ class Rolling:
 
     async def move(self) -> bool:
         """Move it on as far as it may by now, and queue hosts that may be begun. Whether one is open. StoreError."""
-        found = await asyncio.to_thread(self._record.move_rollout, judge, at=self._clock.now())
+        now = self._clock.now()
+        found = await asyncio.to_thread(self._record.move_rollout, judge, at=now)
         if found is None or found.state not in OPEN:
             self._woken.clear()
             return False
         places = 0
         if found.state == "running":
-            places = judge.free_places(found, await asyncio.to_thread(self._memory.unavailable_hosts))
+            places = judge.free_places(found, await asyncio.to_thread(self._memory.unavailable_hosts, now))
         if places or (found.state == "running" and not found.waiting_others):
             await self._wake_hosts(found, max(places, 1))
         return True
@@ -163,7 +164,7 @@ class Rolling:
         """Whoever was woken longest ago comes first: a host that does not begin, because it is suspended or needs an
         approval, keeps no other one from its place."""
         now_s, state = self._clock.monotonic_s(), (found.id, found.wave, found.done, found.failed, found.forgiven)
-        free = await asyncio.to_thread(self._memory.rollout_candidates, found.id)
+        free = await asyncio.to_thread(self._memory.rollout_candidates, found.id, self._clock.now())
         for name in sorted(free, key=lambda one: self._woken[one][1] if one in self._woken else -math.inf):
             known_state, woken_s = self._woken.get(name, (None, -math.inf))
             if known_state != state or now_s - woken_s >= AGAIN_S:

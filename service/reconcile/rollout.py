@@ -75,7 +75,9 @@ def why_waits(
     if member.is_last:
         return _why_last_waits(rollout, now, unavailable)
     if member.state == "pending" and _room(rollout, member.host) <= 0:
-        return f"{name}: the host waits for wave {min(rollout.wave + 1, rollout.waves)} of {rollout.waves}"
+        kept = sorted(rollout.held - {member.host})
+        again = f". The change of {_few(kept)} was interrupted and is tried again first" if kept else ""
+        return f"{name}: the host waits for wave {min(rollout.wave + 1, rollout.waves)} of {rollout.waves}{again}"
     most = rollout.policy.max_unavailable
     if most is None or unavailable + out < most.of(rollout.hosts):
         return ""
@@ -101,8 +103,9 @@ def _room(rollout: Rollout, host: str = "") -> int:
 
 
 def free_places(rollout: Rollout, unavailable: int) -> int:
-    """How many hosts could be begun now, besides those that come last."""
+    """How many hosts could be begun now, besides those that come last. So many `unavailable` ones count for
+    `max_unavailable`."""
     if rollout.state != "running" or rollout.last_applying:
         return 0
     room, most = _room(rollout) + len(rollout.held), rollout.policy.max_unavailable
-    return max(0, room if most is None else min(room, most.of(rollout.hosts) - unavailable - len(rollout.out)))
+    return max(0, room if most is None else min(room, most.of(rollout.hosts) - unavailable))

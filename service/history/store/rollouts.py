@@ -1,5 +1,8 @@
 """Writes about rollouts: opened with a revision, their hosts begun one after the other, halted, resumed, aborted.
 
+A rollout that is `done` may have pending hosts, all set aside. It is `running` again in the transaction that begins a
+host of it, or once one of them is free: no host is begun in one that is done. While neither holds it stays as it is.
+
 Event: `rollout.state`. `service/reconcile/rollout.py` says how a rollout moves on, and is passed in. It is called in
 the transaction that records the result, so that two processes never begin more hosts than may be begun.
 """
@@ -9,12 +12,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from service.errors import InputError
 from service.history.rollout_queries import counted, in_change, member_of, newest, policy_json, unavailable
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import applies, bases, revisions, rollout_hosts, rollouts
+from service.history.tables import applies, bases, hosts, revisions, rollout_hosts, rollouts
 from service.model.axes import Phase
 from service.model.events import RolloutMoved
 from service.model.rollouts import OPEN, Member, Opening, Rollout
@@ -26,7 +29,10 @@ BEGINS = timedelta(minutes=1)
 """The apply of a host that was let begin is recorded by then."""
 MovedOn = Callable[[Rollout, datetime], Rollout]
 _of = rollout_hosts.c
-_IN_OPEN = _of.rollout_id.in_(select(rollouts.c.id).where(rollouts.c.state.in_(OPEN)))
+_LAST = select(func.max(rollouts.c.number)).scalar_subquery()
+_COUNTS = _of.rollout_id.in_(select(rollouts.c.id).where(rollouts.c.number == _LAST, rollouts.c.state != "superseded"))
+"""What becomes of a host is recorded in the newest rollout, also after its end: others may be set aside behind it."""
+_IS_ABORTED = _of.rollout_id.in_(select(rollouts.c.id).where(rollouts.c.state == "aborted"))
 
 
 class Judge(Protocol):
@@ -78,7 +84,7 @@ class RolloutWrites(Writing):
         counts as begun. `opening` without members is what its rollout would be where there is none yet. A person (`by`)
         is not kept waiting."""
         with self._database.write() as connection:
-            found = newest(connection)
+            found = newest(connection, at)
             if found is None or found.commit != opening.commit:
                 if by or (found is None and opening.is_plain):
                     return ""
@@ -94,19 +100,24 @@ class RolloutWrites(Writing):
             if own is None or own.digest != member.digest:
                 if opening.is_plain and found.state not in OPEN:
                     return ""
-                found = _join(connection, found, member, is_known=own is not None)
+                found = _join(connection, found, member, is_known=own is not None, at=at)
                 own = member
-            if found.state == "done":  # this host was set aside, or has something else now
-                _reopen(connection, found.id)
-                found = replace(found, state="running", why="", ended_at=None)
-            found = self._moved(connection, found, judge, at)
+            if found.pending and _catch_up(connection, found.id, at, but=member.host):
+                found = newest(connection, at) or found
+            found = _in_time(connection, found, at)
+            now = found if found.state != "done" else replace(found, state="running", why="", ended_at=None)
+            moved = judge.moved_on(now, at)
+            is_over = moved.state == "done"
+            moved = now if is_over else moved  # while a host of it asks it does not end
             before = tuple(one for one in own.needs if _is_due(connection, found.id, one))
             busy = unavailable(connection, found.id) - {member.host}
-            out = len(found.out - {member.host})
-            why = "" if by else judge.why_waits(found, own, at, unavailable=len(busy), before=before, out=out)
+            out = len(found.out - busy - {member.host})
+            why = "" if by else judge.why_waits(moved, own, at, unavailable=len(busy), before=before, out=out)
+            if not (why and is_over):
+                self._keep(connection, found, moved, at)
             if not why:
                 is_of = (_of.rollout_id == found.id, _of.host == member.host)
-                begun = {"state": "applying", "wave": own.wave or found.wave, "begun_at": at, "ended_at": None}
+                begun = {"state": "applying", "wave": own.wave or moved.wave, "begun_at": at, "ended_at": None}
                 connection.execute(update(rollout_hosts).where(*is_of).values(begun))
         return why
 
@@ -114,17 +125,19 @@ class RolloutWrites(Writing):
         """The newest rollout moves on as far as it may by now. None if no rollout is open. Nothing is written where
         nothing is to be changed: this is looked at each second by each process."""
         with self._database.read() as reading:
-            found = newest(reading)
+            found = newest(reading, at)
             if found is None or found.state not in OPEN:
                 return None
-            if not (_is_moving(found, judge, at) or (found.applying and _is_late(reading, found.id, at))):
+            is_late = found.applying and _is_late(reading, found.id, at)
+            if not (is_late or _is_moving(found, judge, at) or (found.pending and _has_it(reading, found.id))):
                 return found
         with self._database.write() as connection:
-            found = newest(connection)
+            found = newest(connection, at)
             if found is None or found.state not in OPEN:
                 return None
-            if found.applying and _give_back(connection, found.id, at):
-                found = newest(connection) or found
+            given_back = found.applying and _give_back(connection, found.id, at)
+            if (found.pending and _catch_up(connection, found.id, at)) or given_back:
+                found = newest(connection, at) or found
             return self._moved(connection, found, judge, at)
 
     def halt_rollout(self, rollout_id: str, *, by: str, reason: str, at: datetime) -> Rollout:
@@ -165,15 +178,16 @@ class RolloutWrites(Writing):
             return counted(connection, row)
 
     def _moved(self, connection: Connection, found: Rollout, judge: Judge, at: datetime) -> Rollout:
-        if found.moved_at is not None and found.moved_at > at:  # the clock was set back: the pause begins now
-            connection.execute(update(rollouts).where(rollouts.c.id == found.id).values(moved_at=at))
-            found = replace(found, moved_at=at)
+        found = _in_time(connection, found, at)
         moved = judge.moved_on(found, at)
+        self._keep(connection, found, moved, at)
+        return moved
+
+    def _keep(self, connection: Connection, found: Rollout, moved: Rollout, at: datetime) -> None:
         if moved.wave != found.wave:
             connection.execute(update(rollouts).where(rollouts.c.id == found.id).values(wave=moved.wave))
         if moved.state != found.state:
             _set(connection, found, state=moved.state, by=moved.by, why=moved.why, at=at)
-        return moved
 
     def _made(self, connection: Connection, opening: Opening, at: datetime, **values: Any) -> Rollout:
         held = {"state": "running", "by": "", "why": "", "forgiven": 0, "is_approved": False, **values}
@@ -206,11 +220,12 @@ def end_in_rollout(
     request that never began. It says nothing about a change of the host whose end is not known yet."""
     if has_waited and phase != "Succeeded" and host in in_change(connection, host):
         return
-    of_it = (_of.host == host, _of.digest == digest, _IN_OPEN)
+    of_it = (_of.host == host, _of.digest == digest, _COUNTS)
     if phase == "Succeeded":
         _end(connection, *of_it, _of.state != "done", values={"state": "done", "ended_at": at, "error": ""})
     elif is_away:
-        values: dict[str, Any] = {"state": "pending", "ended_at": None, **({} if is_interrupted else {"wave": 0})}
+        state = case((_IS_ABORTED, "aborted"), else_="pending")
+        values: dict[str, Any] = {"state": state, "ended_at": None, **({} if is_interrupted else {"wave": 0})}
         _end(connection, *of_it, _of.state == "applying", values=values, moves=False)
     else:
         values = {"state": "failed", "ended_at": at, "error": clean(error)}
@@ -219,7 +234,7 @@ def end_in_rollout(
 
 def is_as_wanted(connection: Connection, host: str, digest: str, *, at: datetime) -> None:
     """The host was seen to have what this digest wants, whoever made it so."""
-    of_it = (_of.host == host, _of.digest == digest, _IN_OPEN)
+    of_it = (_of.host == host, _of.digest == digest, _COUNTS)
     _end(connection, *of_it, _of.state != "done", values={"state": "done", "ended_at": at, "error": ""})
 
 
@@ -299,16 +314,31 @@ def _is_in_force(connection: Connection, commit: str) -> bool:
     return bool(connection.execute(newest_one).scalar() == commit)
 
 
-def _join(connection: Connection, found: Rollout, member: Member, *, is_known: bool) -> Rollout:
-    """A host that turned out to differ takes part, and the rollout continues if it had ended."""
+def _join(connection: Connection, found: Rollout, member: Member, *, is_known: bool, at: datetime) -> Rollout:
+    """A host that turned out to differ takes part."""
     if is_known:
         is_of = (_of.rollout_id == found.id, _of.host == member.host)
         connection.execute(delete(rollout_hosts).where(*is_of))
     connection.execute(insert(rollout_hosts), [_row(found.id, member)])
-    if found.state == "done":
-        _reopen(connection, found.id)
-    row = connection.execute(select(rollouts).where(rollouts.c.id == found.id)).mappings().one()
-    return counted(connection, row)
+    return newest(connection, at) or found
+
+
+def _has_it(connection: Connection, rollout_id: str) -> tuple[str, ...]:
+    """Pending hosts that were seen to have what the rollout wants of them. No round of theirs says so once more."""
+    query = select(_of.host).join_from(rollout_hosts, hosts, hosts.c.host == _of.host)
+    query = query.join(bases, bases.c.host == _of.host)
+    is_same = (hosts.c.applied_digest == _of.digest, bases.c.digest == _of.digest)
+    found = connection.execute(query.where(_of.rollout_id == rollout_id, _of.state == "pending", *is_same))
+    return tuple(found.scalars())
+
+
+def _catch_up(connection: Connection, rollout_id: str, at: datetime, *, but: str = "") -> bool:
+    """Those count as done."""
+    names = [name for name in _has_it(connection, rollout_id) if name != but]
+    if names:
+        of_it = (_of.rollout_id == rollout_id, _of.host.in_(names))
+        _end(connection, *of_it, values={"state": "done", "ended_at": at, "error": ""})
+    return bool(names)
 
 
 def _give_back(connection: Connection, rollout_id: str, at: datetime) -> bool:
@@ -336,10 +366,12 @@ def _is_moving(found: Rollout, judge: Judge, at: datetime) -> bool:
     return (found.moved_at is not None and found.moved_at > at) or judge.moved_on(found, at) != found
 
 
-def _reopen(connection: Connection, rollout_id: str) -> None:
-    connection.execute(
-        update(rollouts).where(rollouts.c.id == rollout_id).values(state="running", why="", ended_at=None)
-    )
+def _in_time(connection: Connection, found: Rollout, at: datetime) -> Rollout:
+    """If the clock was set back, the pause begins now."""
+    if found.moved_at is None or found.moved_at <= at:
+        return found
+    connection.execute(update(rollouts).where(rollouts.c.id == found.id).values(moved_at=at))
+    return replace(found, moved_at=at)
 
 
 def _row(rollout_id: str, one: Member) -> dict[str, Any]:
