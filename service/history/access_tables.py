@@ -30,7 +30,7 @@ class TokenRow(SQLModel, table=True):
 
 
 class ReceiverRow(SQLModel, table=True):
-    """The secrets are encrypted (pepper.py): an HMAC cannot be checked without them. The pepper is in a file of its own."""
+    """The secrets are encrypted (pepper.py): an HMAC needs them. The pepper is in a file of its own."""
 
     __tablename__ = "receivers"
 
