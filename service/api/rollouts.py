@@ -15,6 +15,7 @@ from service.api.pages import page_out
 from service.api.parts import Parts
 from service.api.problem import RequestRefused
 from service.api.schemas import Answer, Asked
+from service.api.seen import member_seen
 from service.api.values import Applier, Approver, Reader, Reason, Ulid, ask, there
 from service.model import rollouts as model
 from service.model.access import Principal
@@ -117,7 +118,7 @@ def add_reads(app: FastAPI, parts: Parts) -> None:
     ) -> schemas.ListOf[RolloutHost]:
         there(await ask(parts.reads.rollout, rollout_id), f"no rollout {rollout_id}")
         page = await ask(parts.reads.rollout_hosts, replace(asked, rollout_id=rollout_id, visible=who.hosts))
-        return page_out(page, RolloutHost.model_validate, request, response)
+        return page_out(page, lambda one: RolloutHost.model_validate(member_seen(who, one)), request, response)
 
 
 def add_moves(app: FastAPI, parts: Parts) -> None:

@@ -6,8 +6,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from service.model.access import Principal, Token
-from service.model.events import OF_PEOPLE
+from service.model.events import OF_PEOPLE, RolloutMoved
 from service.model.listings import EventListing
+from service.model.rollouts import Member
 from service.model.runs import Event, Revision
 from service.model.seen_files import host_of_file, is_of_seen
 from service.model.sources import SourceStanding
@@ -17,6 +18,8 @@ from service.model.windows import Window
 _FIRST = ", the first: "
 """What is between the number of errors of a commit and the first of them."""
 
+_NEEDED = "a host that it depends on does not get it for now"
+"""Why a host is set aside, where the other one is not seen."""
 
 _OF_PEOPLE = frozenset(kind.name for kind in OF_PEOPLE)
 
@@ -43,8 +46,22 @@ def source_seen(who: Principal, standing: SourceStanding) -> SourceStanding:
 
 
 def event_seen(who: Principal, event: Event) -> Event:
-    """An event; of a refused commit only how many errors it has."""
-    return event if who.sees_all or event.host else replace(event, text=_reason(event.text))
+    """An event; of a refused commit only how many errors it has, of a rollout only its state."""
+    if who.sees_all or event.host:
+        return event
+    return replace(event, text=_of_rollout(event) if event.type == RolloutMoved.name else _reason(event.text))
+
+
+def member_seen(who: Principal, member: Member) -> Member:
+    """A host of a rollout without the names of the hosts that it needs and that are not seen."""
+    others = {name for name in member.needs if not who.sees(name)}
+    if not others:
+        return member
+    return replace(
+        member, needs=tuple(name for name in member.needs if name not in others),
+        aside=_NEEDED if _names(member.aside, others) else member.aside,
+        error="" if _names(member.error, others) else member.error,
+    )  # fmt: skip
 
 
 def is_seen(who: Principal, event: Event, asked: EventListing) -> bool:
@@ -75,6 +92,17 @@ def windows_seen(who: Principal, windows: Sequence[Window], host: str = "") -> l
 def _is_of_seen(who: Principal, found: Mapping[str, Any], others: Collection[str]) -> bool:
     """Whether a finding is in a seen host's file and names none of the others."""
     return is_of_seen(str(found.get("file", "")), f"{found.get('what')} {found.get('right')}", who.sees, others)
+
+
+def _names(text: str, hosts: Collection[str]) -> bool:
+    """Whether a text names one of the hosts."""
+    return any(word.strip(".,:;()'\"`") in hosts for word in text.split())
+
+
+def _of_rollout(event: Event) -> str:
+    """What became of it, without who did it and why: the reason may name any host."""
+    what, state, _ = event.text.partition(f" is {event.detail.get('state')}")
+    return what + state if state else "a rollout is in another state"
 
 
 def _reason(text: str) -> str:
