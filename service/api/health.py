@@ -60,6 +60,7 @@ def add_probes(app: FastAPI, parts: Parts) -> None:
             counted, visible=lambda host: who.sees(host) and parts.owns(host), at=parts.clock.now(),
             held=parts.answers.unrecorded(), source=source,
             uncompared=parts.answers.uncompared(one.host for one in counted.hosts),
+            sees_all=who.sees_all,
         )  # fmt: skip
         return Response(page, media_type=metrics.CONTENT_TYPE)
 

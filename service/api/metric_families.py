@@ -69,7 +69,8 @@ class Said(NamedTuple):
 class Shown:
     """What a page is made of. Only hosts that are in Git and `visible` are shown, ages are those `at` a time. `held`
     are statuses that the database did not store. They replace those in the database. Of hosts that were not compared
-    with what Git wants now (`uncompared`) neither differences nor pools are known.
+    with what Git wants now (`uncompared`) neither differences nor pools are known. Rollouts concern every host: only
+    who `sees_all` gets their numbers.
     """
 
     numbers: Numbers
@@ -78,6 +79,7 @@ class Shown:
     held: Mapping[str, HostStatus] = field(default_factory=lambda: MappingProxyType({}))
     source: SourceStanding = UNREAD
     uncompared: frozenset[str] = frozenset()
+    sees_all: bool = True
 
 
 def gauge(name: str, about: str, labels: Sequence[str], rows: Iterable[Row]) -> Family:
@@ -139,7 +141,8 @@ class Families:
         yield from self._of_drift()
         yield from self._of_ages()
         yield from self._of_applies()
-        yield from self._of_rollout()
+        if self._shown.sees_all:
+            yield from self._of_rollout()
         yield from self._of_guests()
         yield from of_sites([one for one in self._numbers.sites if self._sees(one.host)])
         yield gauge("build_info", "Which version runs", ["version"], [((__version__,), 1)])

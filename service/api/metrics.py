@@ -167,12 +167,13 @@ class Metrics:
         held: Mapping[str, HostStatus] = MappingProxyType({}),
         source: SourceStanding = UNREAD,
         uncompared: frozenset[str] = frozenset(),
+        sees_all: bool = True,
     ) -> bytes:
         """Everything in Prometheus' text form; the words are those of `Shown`."""
         with self._counting:
             applies = dict(self._applies)
         pools = [pool for of_host in list(self._pools.values()) for pool in of_host]
-        now = Families(Shown(numbers, visible, at, held, source, uncompared), pools, applies)
+        now = Families(Shown(numbers, visible, at, held, source, uncompared, sees_all), pools, applies)
         counted = generate_latest(self._registry)
         return counted + text_of(now.collect()).encode() + self._text_of_hosts(now, numbers, uncompared)
 
