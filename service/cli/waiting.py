@@ -1,7 +1,7 @@
 """`passerelle wait`: until hosts are in a state, as scripts and pipelines need it."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -23,6 +23,8 @@ Host = Mapping[str, Any]
 AXES = ("sync", "health", "reachability", "phase")
 UNDONE = ("RolledBack", "RollbackFailed")
 MOST = 100_000
+NEWEST = 1000
+"""So many revisions are read each time."""
 
 
 def wait(
@@ -69,7 +71,8 @@ def wait(
     wanted = Wanted(client, tuple(words or ("Synced",)), revision)
     deadline_s = time.monotonic() + timeout
     found: dict[str, Host] = {}
-    for found in statuses(client, host, deadline_s):
+    for found in statuses(client, host, deadline_s, wanted.revised):
+        wanted.look(found)
         wanted.progress(found)
         if wanted.is_over(found):
             break
@@ -87,7 +90,22 @@ class Wanted:
         self._revision = revision
         self._later: set[str] = set()
         self._earlier: set[str] = set()
+        self._unknown: set[str] = set()
+        self._is_walked = False
         self._told = ""
+
+    def look(self, found: Mapping[str, Host]) -> None:
+        """Read the revisions, if a host was compared with one that may be any. At most once for all hosts."""
+        if self._revision is None:
+            return
+        observed = {str(one["observed_commit"]) for one in found.values() if one["observed_commit"]}
+        if observed - self._later - self._earlier - self._unknown:
+            self._read_revisions(self._revision)
+            self._unknown = observed - self._later - self._earlier
+
+    def revised(self) -> None:
+        """There is a new revision: what was not known may be known now."""
+        self._unknown.clear()
 
     def holds(self, host: Host) -> bool:
         """Whether a host is as wanted."""
@@ -95,8 +113,8 @@ class Wanted:
         return all(word in here for word in self._words) and self._is_at(host)
 
     def is_over(self, found: Mapping[str, Host]) -> bool:
-        """Whether there is nothing to wait for any more."""
-        return all(self.holds(one) or self._is_undone(one) for one in found.values())
+        """Whether there is nothing to wait for any more. Where there is no host, one may come."""
+        return bool(found) and all(self.holds(one) or self._is_undone(one) for one in found.values())
 
     def progress(self, found: Mapping[str, Host]) -> None:
         """Tell how many are as wanted, when that is another number."""
@@ -108,6 +126,9 @@ class Wanted:
 
     def ended(self, found: Mapping[str, Host]) -> int:
         """The exit code; the hosts that are not as wanted are named."""
+        if not found:
+            complain("no host is in Git", "commit one, or use a token that may see the hosts")
+            return 1
         missing = [one for one in found.values() if not self.holds(one)]
         for one in missing[:MOST_NAMED]:
             state = ", ".join(str(one[axis]) for axis in AXES)
@@ -131,24 +152,37 @@ class Wanted:
 
     def _is_at(self, host: Host) -> bool:
         """Whether the host was compared with the revision, or with a later one."""
-        if self._revision is None:
-            return True
-        commit = host["observed_commit"]
-        if commit and commit not in self._later | self._earlier:
-            self._read_revisions()
-        return commit in self._later
+        return self._revision is None or host["observed_commit"] in self._later
 
-    def _read_revisions(self) -> None:
-        from service.model.listings import RevisionListing
-
-        known = [one["commit"] for one in self._client.items("revisions", RevisionListing())]
-        place = next((n for n, one in enumerate(known) if one.startswith(str(self._revision))), None)
+    def _read_revisions(self, revision: str) -> None:
+        """Sort the revisions into those from this one on and those before. The newest ones, and once all of them."""
+        known = self._commits(NEWEST)
+        place = _place(revision, known)
+        if place is None and self._later:  # it is older than all of these
+            self._later |= set(known) - self._earlier
+            return
+        if place is None and len(known) == NEWEST and not self._is_walked:
+            self._is_walked = True
+            known = self._commits(MOST)
+            place = _place(revision, known)
         if place is not None:  # the service knows it by now
             self._later, self._earlier = set(known[: place + 1]), set(known[place + 1 :])
 
+    def _commits(self, most: int) -> list[str]:
+        from service.model.listings import RevisionListing
 
-def statuses(client: "Client", host: str | None, deadline_s: float) -> Iterator[dict[str, Host]]:
-    """The hosts by name, each time when anything may be different, until the time is over."""
+        return [str(one["commit"]) for one in self._client.items("revisions", RevisionListing(), most=most)]
+
+
+def _place(revision: str, known: Sequence[str]) -> int | None:
+    return next((number for number, one in enumerate(known) if one.startswith(revision)), None)
+
+
+def statuses(
+    client: "Client", host: str | None, deadline_s: float, revised: Callable[[], None]
+) -> Iterator[dict[str, Host]]:
+    """The hosts by name, each time when anything may be different, until the time is over. Calls `revised` when there
+    may be a new revision."""
     from service.cli.client import ApiError
     from service.model.listings import EventListing, HostListing
 
@@ -159,13 +193,17 @@ def statuses(client: "Client", host: str | None, deadline_s: float) -> Iterator[
         return {one["host"]: one for one in found if one["reason"] != "Orphaned"}
 
     if host is not None:
-        yield from one_host(client, host, deadline_s)
+        for found in one_host(client, host, deadline_s):
+            revised()
+            yield found
         return
     found = read()
     yield found
     for message in _messages(client, EventListing(), deadline_s):
         try:
-            name = _host_of(message.data)
+            name, kind = _about(message.data)
+            if not kind or kind.startswith("revision."):
+                revised()
             found = {**found, name: client.get(f"hosts/{name}")} if name in found else read()
         except ApiError as error:
             if error.status != 404:
@@ -213,8 +251,9 @@ def _again(error: PasserelleError, deadline_s: float) -> None:
     time.sleep(max(0.0, min(AGAIN_S, deadline_s - time.monotonic())))
 
 
-def _host_of(data: str) -> str:
-    """The host of an event; empty where it is of none, or where there is no event."""
+def _about(data: str) -> tuple[str, str]:
+    """The host and the type of an event; empty where it is of none, or where there is no event."""
     import json
 
-    return str(json.loads(data).get("host", "")) if data else ""
+    said = json.loads(data) if data else {}
+    return str(said.get("host", "")), str(said.get("type", ""))

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from service.api.live import Live
-from service.cli import run
+from service.cli import run, waiting
 from service.history import open_history
 from service.lab.waiting import wait_for
+from service.model.listings import RevisionListing
+from service.model.runs import Page, Revision
 from service.model.trees import Commit
 from tests.api.world import COMMIT, NOW, World
 from tests.cli.reached import reached
@@ -97,6 +99,57 @@ def test_a_revision_is_reached_by_itself_or_by_a_later_one(world: World) -> None
     becomes(world, "pve1", observed_commit=LATER)
     assert run(["wait", "pve1", "--revision", COMMIT, "--timeout", "5"]) == 0
     assert run(["wait", "pve1", "--revision", LATER, "--timeout", "5"]) == 0
+
+
+@pytest.fixture
+def reads(world: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many revisions were requested, each time a page of them was read."""
+    revisions, asked_for = world.history.queries.revisions, list[int]()
+
+    def counted(asked: RevisionListing) -> Page[Revision]:
+        asked_for.append(asked.limit)
+        return revisions(asked)
+
+    monkeypatch.setattr(world.history.queries, "revisions", counted)
+    return asked_for
+
+
+def test_revisions_are_read_once_for_all_hosts_while_the_one_is_not_known(world: World, reads: list[int]) -> None:
+    for host in ("pve1", "pve2"):
+        becomes(world, host, observed_commit=COMMIT)
+    words = ["wait", "--all", "--revision", LATER, "--timeout", "30"]
+
+    def pushes() -> None:
+        becomes(world, "pve1", message="another word")
+        world.history.store.record_revision(Commit(LATER, "Ann", "a@example.org", NOW, "s"), at=NOW + timedelta(days=1))
+        for host in ("pve1", "pve2"):
+            becomes(world, host, sync="Synced", reason="", observed_commit=LATER)
+
+    assert run([*words[:-1], "0"]) == 1
+    assert len(reads) == 1
+    with later(lambda: world.parts.live.is_followed, pushes):
+        assert run(words) == 0
+
+
+@pytest.mark.parametrize("digits", [7, 40])
+def test_a_revision_older_than_the_newest_thousand_is_found(
+    world: World, reads: list[int], monkeypatch: pytest.MonkeyPatch, digits: int
+) -> None:
+    monkeypatch.setattr(waiting, "NEWEST", 2)
+    for number in range(4):
+        commit = Commit(f"{number}" * 40, "Ann", "a@example.org", NOW, "s")
+        world.history.store.record_revision(commit, at=NOW + timedelta(seconds=number + 1))
+    becomes(world, "pve1", sync="Synced", reason="", observed_commit="1" * 40)
+    assert run(["wait", "pve1", "--revision", COMMIT[:digits], "--timeout", "0"]) == 0
+    assert len(reads) == 2
+    assert run(["wait", "pve1", "--revision", ("2" * 40)[:digits], "--timeout", "0"]) == 1
+
+
+def test_all_of_no_host_is_not_reached(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    for host in ("pve1", "pve2"):
+        becomes(world, host, reason="Orphaned")
+    assert run(["wait", "--all", "--timeout", "0"]) == 1
+    assert "no host is in Git" in capsys.readouterr().err
 
 
 def test_a_revision_that_was_rolled_back_is_not_waited_for(world: World, capsys: pytest.CaptureFixture[str]) -> None:
