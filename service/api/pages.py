@@ -40,5 +40,6 @@ def sort_of(request: Request) -> str:
 
 
 def _link(cursor: str, request: Request) -> str:
-    query = [(key, value) for key, value in request.query_params.multi_items() if key not in ("cursor", "after")]
+    """The address of the next page. Every filter stays, `after` too: where the newest come first, it is the end."""
+    query = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor"]
     return f'<{request.scope["path"]}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'

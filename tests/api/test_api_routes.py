@@ -207,6 +207,17 @@ async def test_the_newest_events_come_first_where_that_is_asked(world: World) ->
     assert [one["id"] for one in (await get(world, f"events?after={told[1]}&limit=2"))["items"]] == told[2:4]
 
 
+@pytest.mark.parametrize("way", ["sort=-id", "newest=true", "sort=id"])
+async def test_the_link_keeps_where_the_events_begin(world: World, way: str) -> None:
+    told = [one["id"] for one in (await get(world, "events"))["items"]]
+    path, found = f"/api/v1/events?{way}&after={told[1]}&limit=2", list[int]()
+    while path:
+        answer = await world.ask("GET", path)
+        found += [one["id"] for one in answer.json()["items"]]
+        path = answer.headers.get("link", "").partition(">")[0].strip("<")
+    assert sorted(found) == told[2:]
+
+
 async def test_a_reconcile_is_asked_of_the_loop(world: World) -> None:
     answer = await world.ask("POST", "/api/v1/hosts/pve1/reconcile")
     assert (answer.status_code, answer.headers["location"]) == (202, "/api/v1/hosts/pve1")
