@@ -18,6 +18,7 @@ import resource
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from itertools import takewhile
 from typing import NamedTuple, Protocol
 
 from service.api.connections import connection_cap
@@ -138,7 +139,9 @@ class Live:
             return None
         if place >= self.last:
             return []
-        return [one for one in self._kept if one.event.id > place]
+        found = list(takewhile(lambda one: one.event.id > place, reversed(self._kept)))
+        found.reverse()
+        return found
 
     def _from_outside(self, what: Callable[[], None]) -> None:
         loop = self._loop
@@ -168,7 +171,7 @@ class Live:
             await first_of(self._asked.wait(), clock.sleep(FOLLOW_S))
 
     async def _read(self, reads: Reads, written: Callable[[Event], bytes]) -> bool:
-        """Read what is new. False where the database is away."""
+        """Read what is new. False where that is not all: the database is away, or nobody follows any more."""
         is_more = True
         while is_more and self._tokens:
             self._reading = asyncio.ensure_future(self._portion(reads, written))
@@ -178,7 +181,7 @@ class Live:
                 return False
             finally:
                 self._reading = None
-        return True
+        return not is_more
 
     async def _portion(self, reads: Reads, written: Callable[[Event], bytes]) -> bool:
         """Read the next ones. Whether there are more."""

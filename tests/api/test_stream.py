@@ -2,21 +2,26 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from service.api import live
 from service.api.live import Live
 from service.api.seen import is_seen
+from service.api.stream import written
 from service.errors import StoreError
 from service.history import History
 from service.model.access import Principal
 from service.model.events import ApplyAgain, HostQuarantined
 from service.model.listings import EventListing
 from service.model.retention import Keep
+from service.model.runs import Event, Page
 from tests.api.followed import following
+from tests.api.still_clock import StillClock
 from tests.api.world import NOW, World
 
 
@@ -265,6 +270,66 @@ async def test_the_streams_go_on_when_the_database_comes_back(streams: World, mo
         await asyncio.wait_for(failed.wait(), 20)
         is_away = False
         assert [one["id"] for one in await stream.events(1)] == ids
+
+
+async def test_who_comes_while_the_last_one_leaves_gets_what_was_not_read_yet() -> None:
+    loop, begun, goes_on, clock = asyncio.get_running_loop(), asyncio.Event(), threading.Event(), StillClock()
+
+    class Pages:
+        """Two pages of one event. The first is read only once the test says so."""
+
+        def state(self) -> int:
+            return 7
+
+        def events(self, asked: EventListing) -> Page[Event]:
+            if asked.after == 0:
+                loop.call_soon_threadsafe(begun.set)
+                assert goes_on.wait(20)
+            number = asked.after + 1
+            items = (Event(number, NOW, "drift.found", "pve1", "x"),) if number <= 2 else ()
+            return Page(items, (number,) if number == 1 else None)
+
+    async def sleep(_seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    clock.sleep = sleep  # type: ignore[method-assign]
+    streams, reads = Live(), Pages()
+    streams.enter("one", 0, reads, clock, written)
+    await begun.wait()
+
+    async def change() -> None:
+        await streams.leave("one")
+        streams.enter("other", 2, reads, clock, written)
+
+    changing = asyncio.create_task(change())
+    await asyncio.sleep(0)  # it waits for the read that is under way
+    goes_on.set()
+    await changing
+    async with asyncio.timeout(20):
+        while streams.last < 2:
+            await streams.turn().wait()
+    await streams.leave("other")
+
+
+def test_what_is_new_is_found_from_the_newest_on() -> None:
+    looks = 0
+
+    class Numbered(Event):
+        """An event that counts who looks at its number."""
+
+        def __getattribute__(self, name: str) -> Any:
+            nonlocal looks
+            looks += name == "id"
+            return super().__getattribute__(name)
+
+    streams = Live()
+    for number in range(1, 1001):
+        streams._kept.append(live.Kept(Numbered(number, NOW, "drift.found", "pve1", "x"), b""))
+    streams.last = 1000
+    found = streams.after(997)
+    assert looks == 4
+    assert found is not None
+    assert [one.event.id for one in found] == [998, 999, 1000]
 
 
 @pytest.mark.parametrize("wrong", ["?after=-1", "?after=x", "?limit=3", "?newest=true", "?cursor=x", "?host=a/b"])
