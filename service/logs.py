@@ -47,6 +47,8 @@ class _Told:
     """An error that was written, and how often it came again since."""
 
     first: logging.LogRecord
+    own: Mapping[str, Any]
+    """Its fields without those that were around it: the later ones were of other requests."""
     at_s: float
     again: int = 0
     keys: list[Key] = field(default_factory=list)
@@ -159,8 +161,8 @@ class Once(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Called by logging with the handler's lock held, in the thread that logs."""
         self._tell_due()
+        own = fields_of(record)
         if around := _ABOUT.get():
-            own = fields_of(record)
             record.__dict__["fields"] = {**own, **{name: value for name, value in around.items() if name not in own}}
         if record.levelno < logging.WARNING or "event" in fields_of(record):
             self._to.handle(record)
@@ -173,7 +175,7 @@ class Once(logging.Handler):
             return
         if len(self._told) >= MOST_KEYS:
             self._told.pop(next(iter(self._told)))
-        self._told[key] = _Told(record, self._now_s())
+        self._told[key] = _Told(record, own, self._now_s())
         self._to.handle(record)
 
     def flush(self) -> None:
@@ -207,7 +209,7 @@ class Once(logging.Handler):
             del self._told[key]
             self._tell_count(told)
             if told.again:  # it continues: the next one only counts again
-                self._told[key] = _Told(told.first, now_s)
+                self._told[key] = _Told(told.first, told.own, now_s)
 
     def _tell_count(self, told: _Told) -> None:
         if not told.again:
@@ -216,7 +218,7 @@ class Once(logging.Handler):
         text = f"{told.first.getMessage()} [the same {times} more since it was last written]"
         self._to.handle(logging.makeLogRecord({"name": told.first.name, "levelno": told.first.levelno,
                                                "levelname": told.first.levelname, "msg": text,
-                                               "fields": fields_of(told.first)}))  # fmt: skip
+                                               "fields": told.own}))  # fmt: skip
 
     def _wake(self) -> None:
         """See to it that the count is written although nothing else is logged."""

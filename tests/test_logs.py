@@ -13,7 +13,7 @@ import pytest
 from service.errors import InputError, StoreError
 from service.history import open_history
 from service.history.store.writing import tell
-from service.logs import MOST_CHARACTERS, MOST_KEYS, JsonLines, Once, TextLines, fields, log_event, log_to
+from service.logs import MOST_CHARACTERS, MOST_KEYS, JsonLines, Once, TextLines, about, fields, log_event, log_to
 from service.model.events import ApplyFinished, TokenRevoked
 from service.model.listings import EventListing
 from tests.state_folders import made
@@ -98,6 +98,23 @@ def test_what_was_counted_is_written_at_the_end(log: Log) -> None:
         log.logger.warning("again")
     log.handler.close()
     assert log.lines == ["again", "again [the same 2 times more since it was last written]"]
+
+
+def test_the_count_has_no_fields_of_the_first_request() -> None:
+    """The others were of other requests."""
+    text = io.StringIO()
+    plain = logging.StreamHandler(text)
+    plain.setFormatter(TextLines(with_time=False))
+    logger = logging.Logger("test")
+    logger.addHandler(handler := Once(plain, now_s=lambda: 0.0))
+    for number in range(3):
+        with about(request=f"r{number}"):
+            logger.warning("again", extra=fields(host="pve1"))
+    handler.close()
+    assert text.getvalue().splitlines() == [
+        "WARNING test: again host=pve1 request=r0",
+        "WARNING test: again [the same 2 times more since it was last written] host=pve1",
+    ]
 
 
 def test_it_does_not_grow_without_end(log: Log) -> None:
