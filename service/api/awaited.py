@@ -8,6 +8,7 @@ one. Then one task looks for new events for all who wait here, and ends with the
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import TypeVar
 
 from service.clock import Clock
@@ -59,7 +60,8 @@ class Awaited:
         self._number += 1
         time = asyncio.ensure_future(clock.sleep(wait_s))
         if newest is not None and self._follower is None:
-            self._follower = asyncio.ensure_future(self._follow(newest, clock))
+            # not in the context of the request that happens to be the first: its lines would have that id
+            self._follower = asyncio.create_task(self._follow(newest, clock), context=Context())
         try:
             while True:
                 flag.clear()

@@ -9,6 +9,7 @@ Listening(clock, ear)
 import asyncio
 import contextlib
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,7 +76,8 @@ class Listening:
         elif self._clock.monotonic_s() < self._again.get(name, (0.0, 0.0))[0]:
             return
         self._kept[name] = made = _Kept(host, watch, order)
-        made.task = asyncio.get_running_loop().create_task(self._listen(made, name))
+        # not in the context of the apply or look that happens to be first: its lines would have that id
+        made.task = asyncio.get_running_loop().create_task(self._listen(made, name), context=Context())
 
     def kinds(self, name: str) -> tuple[str, ...]:
         """Empty where nothing is pushed."""

@@ -9,6 +9,7 @@ the call named, it is looked at again, some times.
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 
 from service.clock import Clock
 
@@ -35,7 +36,8 @@ class Doorbell:
             self._is_rung = True
             return
         self._look()
-        self._resting = asyncio.get_running_loop().create_task(self._rest())
+        # not in the context of the request that rang: what follows later would have its id
+        self._resting = asyncio.get_running_loop().create_task(self._rest(), context=Context())
 
     async def _rest(self) -> None:
         """After a look: wait, then look once more if there is a reason to."""
