@@ -22,8 +22,8 @@ from service.private_files import read_private, refuse_writable
 DEFAULT_URL = "http://127.0.0.1:8765"
 TIMEOUT_S = 30.0
 NEWS_S = 20
-FEW_S = 0.5
 """The service answers after so long, news or not: sooner than this client gives up."""
+FEW_S = 0.5
 NOT_KNOWN = ("host-never-seen", "host-not-compared", "host-left-git")
 """Problems of a host of which nothing is known now."""
 HINTS = {
