@@ -19,6 +19,7 @@ from service.api.known import in_git, looked_at, status_of
 from service.api.once import Key, once
 from service.api.pages import text_page
 from service.api.parts import Parts
+from service.api.seen import status_seen
 from service.api.values import Approver, HostPath, Planner, Reader, ask, there
 from service.model.access import Principal
 from service.model.listings import HostListing
@@ -70,7 +71,7 @@ class HostTexts:
     async def read(self, who: Principal, host: str) -> tuple[Mapping[str, datetime], bytes, HostStatus]:
         """A host as it is answered now, with when it was tried before that was read, and its status."""
         tried = self._parts.answers.tried()
-        status = await status_of(self._parts, who, host)
+        status = status_seen(who, await status_of(self._parts, who, host))
         now = self._parts.clock.now()
         return tried, self.text(status, tried, now, await ask(self._parts.reads.suspended, now)), status
 
@@ -143,9 +144,10 @@ def _add_lists(app: FastAPI, parts: Parts, texts: HostTexts) -> None:
         page = await parts.remembered.read(parts.reads.state, parts.reads.hosts, asked.seen_by(who.hosts))
         held = [one for one in parts.answers.unrecorded().values() if who.sees(one.host)]
         page = with_held(page, held, asked)
+        shown = [status_seen(who, one) for one in page.items]
         now = parts.clock.now()
         suspended = await ask(parts.reads.suspended, now)
-        return text_page([texts.text(one, tried, now, suspended) for one in page.items], page.next, request)
+        return text_page([texts.text(one, tried, now, suspended) for one in shown], page.next, request)
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}",

@@ -1,5 +1,6 @@
 """What a token for some hosts sees of what concerns the whole fleet: nothing of other hosts or tokens."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -9,7 +10,7 @@ from service.model.access import Principal, Token
 from service.model.events import OF_PEOPLE, RolloutMoved
 from service.model.listings import EventListing
 from service.model.rollouts import Member
-from service.model.runs import Event, Revision
+from service.model.runs import Event, HostStatus, Revision
 from service.model.seen_files import host_of_file, is_of_seen
 from service.model.sources import SourceStanding
 from service.model.states import Json
@@ -20,6 +21,8 @@ _FIRST = ", the first: "
 
 _NEEDED = "a host that it depends on does not get it for now"
 """Why a host is set aside, where the other one is not seen."""
+_WAITS_FOR = re.compile(r": the host waits for (\S+), which it depends on$")
+"""How a status names the host that has to come first: as `why_waits` of `service.reconcile.rollout` says it."""
 
 _OF_PEOPLE = frozenset(kind.name for kind in OF_PEOPLE)
 
@@ -47,9 +50,18 @@ def source_seen(who: Principal, standing: SourceStanding) -> SourceStanding:
 
 def event_seen(who: Principal, event: Event) -> Event:
     """An event; of a refused commit only how many errors it has, of a rollout only its state."""
-    if who.sees_all or event.host:
+    if who.sees_all:
         return event
+    if event.host:
+        text = _waits(who, event.text)
+        return event if text is event.text else replace(event, text=text)
     return replace(event, text=_of_rollout(event) if event.type == RolloutMoved.name else _reason(event.text))
+
+
+def status_seen(who: Principal, status: HostStatus) -> HostStatus:
+    """How a host is shown, without the name of an unseen host that it waits for in a rollout."""
+    message = _waits(who, status.message)
+    return status if message is status.message else replace(status, message=message)
 
 
 def member_seen(who: Principal, member: Member) -> Member:
@@ -92,6 +104,12 @@ def windows_seen(who: Principal, windows: Sequence[Window], host: str = "") -> l
 def _is_of_seen(who: Principal, found: Mapping[str, Any], others: Collection[str]) -> bool:
     """Whether a finding is in a seen host's file and names none of the others."""
     return is_of_seen(str(found.get("file", "")), f"{found.get('what')} {found.get('right')}", who.sees, others)
+
+
+def _waits(who: Principal, text: str) -> str:
+    """The text without the name of an unseen host that another one waits for."""
+    found = None if who.sees_all else _WAITS_FOR.search(text)
+    return text if found is None or who.sees(found[1]) else f"{text[: found.start(1)]}a host{text[found.end(1) :]}"
 
 
 def _names(text: str, hosts: Collection[str]) -> bool:

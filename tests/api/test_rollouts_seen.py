@@ -1,5 +1,7 @@
 """What a token for some hosts sees of a rollout: nothing of other hosts."""
 
+from dataclasses import replace
+
 import pytest
 
 from service.model.rollouts import Member, Opening, Policy
@@ -29,6 +31,26 @@ async def test_an_event_of_a_rollout_names_no_other_host(behind: tuple[World, st
         assert f"rollout {rollout_id} is done" in answer.text
         assert "pve2" not in answer.text
         assert "set aside" not in answer.text
+
+
+async def test_a_host_that_waits_names_no_other_host(behind: tuple[World, str]) -> None:
+    """The words are those of `why_waits`."""
+    world, rollout_id = behind
+    rollout, status = world.history.queries.rollout(rollout_id), world.history.queries.host("pve1")
+    assert rollout is not None
+    assert status is not None
+    running = replace(rollout, state="running")
+    why = judge.why_waits(running, Member("pve1", "sha256:d9"), NOW, unavailable=0, before=("pve2",))
+    held = replace(status, message=why, health="Degraded", phase="Pending")
+    world.history.store.set_host_status(held, at=NOW)
+    limited = world.token("read", hosts=("pve1",))
+    for path in ("/api/v1/hosts/pve1", "/api/v1/hosts", "/api/v1/events?host=pve1&limit=200"):
+        assert "waits for pve2, which it depends on" in (await world.ask("GET", path)).text
+        answer = await world.ask("GET", path, token=limited)
+        assert "waits for a host, which it depends on" in answer.text
+        assert "pve2" not in answer.text
+        answer = await world.ask("GET", path, token=world.token("read", hosts=("pve?",)))
+        assert "waits for pve2, which it depends on" in answer.text
 
 
 async def test_a_host_of_a_rollout_names_no_other_host(behind: tuple[World, str]) -> None:
