@@ -289,7 +289,7 @@ async def test_who_comes_while_the_last_one_leaves_gets_what_was_not_read_yet() 
             items = (Event(number, NOW, "drift.found", "pve1", "x"),) if number <= 2 else ()
             return Page(items, (number,) if number == 1 else None)
 
-    async def sleep(_seconds: float) -> None:
+    async def sleep(seconds: float) -> None:
         await asyncio.sleep(0)
 
     clock.sleep = sleep  # type: ignore[method-assign]
