@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import secrets
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -27,6 +28,7 @@ from service.errors import StoreError
 from service.hooks.forges import may_be_signed
 from service.logs import about, fields
 from service.model.access import Principal
+from service.model.access import Scope as TokenScope
 from service.model.people import IssuerAway, TokenRefused
 from service.model.trees import shown
 
@@ -121,7 +123,8 @@ class HostNames:
 
 
 class Gate:
-    """Asks who calls, before a body is read. The principal is in `request.state.principal` afterwards."""
+    """Asks who calls, before a body is read. The principal is in `request.state.principal` afterwards, and in
+    `request.state.still_good` whether its token is good a while later, for an answer that lasts."""
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app
@@ -149,9 +152,10 @@ class Gate:
             )
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+        presented, needed = match[1] if match else b"", scope_needed(scope)
         why = "a valid token is needed"
         try:
-            principal = await self._who(match[1] if match else b"", scope)
+            principal = await self._who(presented, needed)
         except StoreError:
             return problem(
                 503, "the database cannot be used now", code="storage-unavailable", headers={"Retry-After": "2"}
@@ -171,19 +175,29 @@ class Gate:
         wait_s = self._requests.take(principal.id)
         if wait_s:
             return _slower(wait_s)
-        needed = scope_needed(scope)
         is_allowed = needed is None or principal.may(needed)
         self._tell_use(principal, client, scope, "" if is_allowed else str(needed))
         if needed is not None and not is_allowed:
             return problem(403, lacks(needed), instance=shown(scope["path"], 300))
         scope["state"]["principal"] = principal
+        scope["state"]["still_good"] = partial(self._is_still_good, presented, needed)
         return None
 
-    async def _who(self, presented: bytes, scope: Scope) -> Principal | None:
+    async def _is_still_good(self, presented: bytes, needed: TokenScope | None) -> bool:
+        """Whether the token opens the same request now. While that cannot be found out, it does."""
+        try:
+            found = await self._who(presented, needed)
+        except (StoreError, IssuerAway):
+            return True
+        except TokenRefused:
+            return False
+        return found is not None and (needed is None or found.may(needed))
+
+    async def _who(self, presented: bytes, needed: TokenScope | None) -> Principal | None:
         """Whose token this is: one of ours, or one of the issuer. None where it is nobody's."""
         parts, now = self._parts, self._parts.clock.now()
         if parts.people is not None and presented.count(b".") == 2 and not presented.startswith(b"psr_"):
-            return await run_in_threadpool(parts.people.who, presented, scope_needed(scope) or "read", now)
+            return await run_in_threadpool(parts.people.who, presented, needed or "read", now)
         known = parts.writes.recognise(presented, at=now)
         return known or await run_in_threadpool(parts.writes.authenticate, presented, at=now)
 

@@ -18,7 +18,7 @@ A client that was away sends the last id as `Last-Event-ID`, and gets what it mi
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -87,8 +87,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         edges = await ask(parts.reads.event_edges)
         if why := parts.live.refusal(who.id):
             raise RequestRefused(503, why, headers={"Retry-After": "10"})
-        presented = request.headers["authorization"].encode().partition(b" ")[2].strip()
-        return EventStream(parts, who, presented, asked.seen_by(who.hosts), place, edges)
+        return EventStream(parts, who, request.state.still_good, asked.seen_by(who.hosts), place, edges)
 
 
 def written(event: Event) -> bytes:
@@ -113,18 +112,19 @@ def beginning(place: int | None, edges: tuple[int, int]) -> tuple[int, bytes]:
 
 
 class EventStream(Response):
-    """The answer: it ends with its client, its token, the service, or after `live.life_s`."""
+    """The answer: it ends with its client, its token, the service, or after `live.life_s`. `still_good` says whether
+    the token is valid, with each beat."""
 
     def __init__(
-        self, parts: Parts, who: Principal, presented: bytes, asked: EventListing, place: int | None,
-        edges: tuple[int, int],
+        self, parts: Parts, who: Principal, still_good: Callable[[], Awaitable[bool]], asked: EventListing,
+        place: int | None, edges: tuple[int, int],
     ) -> None:  # fmt: skip
         super().__init__(media_type=MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._parts = parts
         self._live = parts.live
         self._who = who
-        self._presented = presented
+        self._still_good = still_good
         self._asked = asked
         self._newest = edges[1]
         self._place, self._first = beginning(place, edges)
@@ -158,7 +158,7 @@ class EventStream(Response):
             turn = live.turn()  # before the look: what comes after it is not missed
             if checked != live.beat:
                 checked = live.beat
-                if not await self._is_allowed():
+                if not await self._still_good():
                     return
             if chunk := await self._next():
                 beat = live.beat
@@ -200,12 +200,3 @@ class EventStream(Response):
                 return b""
         self._place = page.items[-1].id if page.next else max([until, *(one.id for one in page.items[-1:])])
         return b"".join(written(event_seen(self._who, one)) for one in page.items)
-
-    async def _is_allowed(self) -> bool:
-        """Whether the token is valid. While the database cannot say it, nothing new is sent anyway."""
-        now, writes = self._parts.clock.now(), self._parts.writes
-        try:
-            found = writes.recognise(self._presented, at=now) or await ask(writes.authenticate, self._presented, at=now)
-        except StoreError:
-            return True
-        return found is not None and found.may("read")
