@@ -20,6 +20,7 @@ from service.model.notices import AT_ONCE, Judged, Notice, NoticeStanding, judge
 from service.model.runs import Event, Page
 from service.model.states import Json
 from service.notices.channel import Channel
+from service.notices.own_thread import in_own_thread
 
 EVERY_S = 2.0
 AWAY_S = 10.0
@@ -93,7 +94,7 @@ class Telling:
         notice = judged.notice
         at = self._clock.now()
         try:
-            remark = await asyncio.to_thread(self._send, self._id(notice), at, body_of(notice))
+            remark = await in_own_thread(f"notice-{self._channel}", self._send, self._id(notice), at, body_of(notice))
         except PasserelleError as error:
             self._failures += 1
             self._numbers.counted("failed")

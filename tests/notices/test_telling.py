@@ -1,7 +1,10 @@
 """Notices of a real history to a real receiver: each is taken, in order, whatever happens in between."""
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -178,3 +181,58 @@ async def test_nothing_that_goes_wrong_ends_it(history: History, caplog: pytest.
         assert "informing people failed" in caplog.text
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+@contextmanager
+def silent() -> Iterator[tuple[Channel, threading.Event]]:
+    """A channel whose receiver does not answer, and what is set once it was called."""
+    called, may_end = threading.Event(), threading.Event()
+
+    def send(*_: object) -> str:
+        called.set()
+        may_end.wait(60)
+        return ""
+
+    try:
+        yield Channel("webhook", "x", send), called
+    finally:
+        may_end.set()
+
+
+def telling_by(channel: Channel, history: History) -> Telling:
+    return Telling(
+        channel, history.queries, history.store, StoppedClock(), controller="c1", hold_s=HOLD_S, numbers=Kept()
+    )  # fmt: skip
+
+
+async def test_a_receiver_that_does_not_answer_keeps_no_thread_of_others(history: History) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    with silent() as (channel, called):
+        telling = telling_by(channel, history)
+        await telling.once()
+        await asyncio.to_thread(history.store.add_event, DrillFailed(host="pve1", drill="d1", error="x"), at=START)
+        sending = asyncio.create_task(telling.once())
+        async with asyncio.timeout(20):
+            while not called.is_set():
+                await asyncio.to_thread(history.queries.newest_event_id)
+            assert await asyncio.to_thread(history.queries.newest_event_id) == 1
+        assert not sending.done()
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+def test_a_receiver_that_does_not_answer_does_not_keep_the_service_from_stopping(history: History) -> None:
+    async def served(telling: Telling, called: threading.Event) -> None:
+        await telling.once()
+        history.store.add_event(DrillFailed(host="pve1", drill="d1", error="x"), at=START)
+        sending = asyncio.create_task(telling.once())
+        await asyncio.to_thread(called.wait, 20)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+    with silent() as (channel, called):
+        telling = telling_by(channel, history)
+        process = threading.Thread(target=lambda: asyncio.run(served(telling, called)), daemon=True)
+        process.start()
+        process.join(20)
+        assert not process.is_alive()
