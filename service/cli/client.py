@@ -7,7 +7,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
@@ -86,7 +86,15 @@ class Client:
         """`timeout_s`: how long the service may be silent."""
         self._timeout_s = timeout_s
         self.url = (url or os.environ.get("PASSERELLE_URL") or DEFAULT_URL).rstrip("/")
-        token = token or token_from_environment() or token_from_file() or token_from_login(self.url)
+        self._given = token or token_from_environment() or token_from_file()
+        self._token()
+        self._at = _parts(self.url)
+        self._context = trusted() if self._at.scheme == "https" else None
+
+    def _token(self, refused: Secret | None = None) -> Secret:
+        """What the next request is sent with. The token of a sign-in is renewed before it ends, and where it is the one
+        that the service `refused`."""
+        token = self._given or token_from_login(self.url, refused)
         if token is None:
             raise InputError(
                 "no token",
@@ -97,9 +105,29 @@ class Client:
                 "the token has characters that no token has, as a blank or a line break",
                 hint="set PASSERELLE_TOKEN to what `passerelle token create` printed on its first line",
             )
-        self._at = _parts(self.url)
-        self._context = trusted() if self._at.scheme == "https" else None
-        self._headers = {"Authorization": f"Bearer {token.reveal().decode()}", "Accept": "application/json"}
+        return token
+
+    def _sent(
+        self, connection: HTTPConnection, method: str, target: str, content: bytes | None, headers: Mapping[str, str]
+    ) -> HTTPResponse:
+        """The answer to a request. After a 401 a person's token is renewed, and the request sent once more."""
+
+        def asked(token: Secret) -> HTTPResponse:
+            by = {"Authorization": f"Bearer {token.reveal().decode()}", "Accept": "application/json"}
+            connection.request(method, target, content, {**by, **headers})
+            return connection.getresponse()
+
+        token = self._token()
+        answer = asked(token)
+        if answer.status != 401 or self._given is not None:
+            return answer
+        try:
+            new = self._token(refused=token)
+        except PasserelleError:  # what the service says of the token says more
+            return answer
+        answer.close()
+        connection.close()
+        return asked(new)
 
     def get(self, path: str, **query: str | int | bool | None) -> Any:
         """One document."""
@@ -170,9 +198,8 @@ class Client:
         last = {} if after is None else {"Last-Event-ID": str(after)}
         connection = self._connection(silent_s)
         try:
-            headers = {**self._headers, "Accept": "text/event-stream", **last}
-            connection.request("GET", f"{self._at.path}/api/v1/stream?{query}", headers=headers)
-            answer = connection.getresponse()
+            headers = {"Accept": "text/event-stream", **last}
+            answer = self._sent(connection, "GET", f"{self._at.path}/api/v1/stream?{query}", None, headers)
             if answer.status != 200:
                 _read(self.url, answer.status, answer.read())
             if answer.headers.get_content_type() != "text/event-stream":
@@ -204,8 +231,7 @@ class Client:
         of_body = {} if content is None else {"Content-Type": "application/json"}
         connection = self._connection()
         try:
-            connection.request(method, target, content, {**self._headers, **of_body, **headers})
-            answer = connection.getresponse()
+            answer = self._sent(connection, method, target, content, {**of_body, **headers})
             return answer.status, answer.read(), answer.headers.get("ETag", "")
         finally:
             connection.close()
@@ -287,11 +313,12 @@ def not_trusted(error: BaseException | None) -> ssl.SSLCertVerificationError | N
     return None
 
 
-def token_from_login(url: str) -> Secret | None:
-    """The token of the person who signed in for this service. SignInFailed where that has ended."""
+def token_from_login(url: str, refused: Secret | None = None) -> Secret | None:
+    """The token of the person who signed in for this service, another one than what was `refused`. SignInFailed where
+    that has ended."""
     from service.cli.login import token_of_login
 
-    found = token_of_login(url)
+    found = token_of_login(url, refused.reveal() if refused else None)
     return Secret(found) if found else None
 
 

@@ -1,9 +1,12 @@
 """`passerelle login` and `logout`: a person signs in at the issuer, and the commands use that."""
 
+import contextlib
+import fcntl
 import json
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +38,18 @@ def login(*, issuer: str = "", client: str = "", scope: str = "openid profile em
     from service.errors import InputError
     from service.people.signing_in import begun, waited
 
-    before = _read(login_file())
+    before: dict[str, Any] = {}
+    with contextlib.suppress(InputError):  # the old file is replaced
+        before = _read(login_file())
     issuer = issuer or os.environ.get("PASSERELLE_OIDC_ISSUER", "") or str(before.get("issuer", ""))
     client = client or os.environ.get("PASSERELLE_OIDC_AUDIENCE", "") or str(before.get("client", ""))
     if not issuer or not client:
         raise InputError("the issuer or the client is not known", hint="passerelle login --issuer URL --client ID")
     device = begun(issuer, client, scope)
     tell(f"Open {device.where} and confirm the code {device.code}")
-    keep(waited(device, sleep=time.sleep), service_url())
+    signed = waited(device, sleep=time.sleep)
+    with _alone():
+        keep(signed, service_url())
     tell(f"signed in for {service_url()}. `passerelle whoami` shows as whom")
     return 0
 
@@ -51,7 +58,9 @@ def logout() -> int:
     """Forget the sign-in of this user. The token stays good until it expires."""
     from service.cli.output import tell
 
-    login_file().unlink(missing_ok=True)
+    if login_file().exists():
+        with _alone():
+            login_file().unlink(missing_ok=True)
     tell("the sign-in is forgotten on this machine")
     return 0
 
@@ -81,26 +90,61 @@ def keep(signed: "SignedIn", url: str) -> None:
     Path(name).replace(path)
 
 
-def token_of_login(url: str) -> bytes | None:
-    """The token of the person who signed in for this service, renewed where it ends soon. None where nobody did.
-    SignInFailed where the person has to sign in again."""
-    path = login_file()
-    if not path.exists():
-        return None
-    from service.people.signing_in import SignedIn, refreshed
+def token_of_login(url: str, refused: bytes | None = None) -> bytes | None:
+    """The token of the person who signed in for this service, renewed where it ends soon or is the one that was
+    `refused`. None where nobody did. SignInFailed where the person has to sign in again.
 
-    said = _read(path)
-    if said.pop("url", None) != url:
+    One command renews it, and the others use what that one got: an issuer may end a sign-in whose refresh token comes
+    twice (RFC 9700, 4.14.2)."""
+
+    def is_good(one: "SignedIn") -> bool:
+        return time.time() < one.ends_s - RENEW_S and one.token.encode() != refused
+
+    if (signed := _signed_in(url)) is None or is_good(signed):
+        return signed.token.encode() if signed else None
+    from service.model.people import IssuerAway
+    from service.people.signing_in import refreshed
+
+    with _alone():
+        if (signed := _signed_in(url)) is not None and not is_good(signed):
+            try:
+                signed = refreshed(signed)
+            except IssuerAway:
+                if time.time() >= signed.ends_s or signed.token.encode() == refused:
+                    raise
+            else:
+                keep(signed, url)
+    return signed.token.encode() if signed else None
+
+
+def _signed_in(url: str) -> "SignedIn | None":
+    """Who signed in for this service, as the file says it."""
+    said = _read(login_file())
+    if not said or said.pop("url", None) != url:
+        return None
+    from service.people.signing_in import SignedIn
+
+    words = {name: value for name, value in said.items() if name != "ends_s" and isinstance(value, str)}
+    ends_s = said.get("ends_s")
+    if isinstance(ends_s, bool) or not isinstance(ends_s, int | float):
         return None
     try:
-        signed = SignedIn(**said)
-        is_good = time.time() < signed.ends_s - RENEW_S
+        return SignedIn(**words, ends_s=ends_s)
     except TypeError:
         return None
-    if not is_good:
-        signed = refreshed(signed)
-        keep(signed, url)
-    return signed.token.encode()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """While no other command changes the file."""
+    path = login_file().with_suffix(".lock")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> dict[str, Any]:

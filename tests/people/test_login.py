@@ -4,15 +4,20 @@ import json
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.cli import run
-from service.cli.login import keep, login_file, token_of_login
+from service.cli.client import ApiError, Client
+from service.cli.login import keep, login_file, service_url, token_of_login
 from service.errors import InputError, PasserelleError
 from service.history import open_history
+from service.model.listings import EventListing
+from service.model.people import IssuerAway
 from service.people.signing_in import SignedIn, SignInFailed, begun, refreshed, waited
 from tests.api.world import World
 from tests.cli.reached import reached
@@ -122,7 +127,10 @@ def test_a_file_that_others_can_read_is_refused() -> None:
         token_of_login(SERVICE)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"url": "http://127.0.0.1:8765"}', "x" * 100])
+NO_TEXT = json.dumps({"url": SERVICE, "issuer": "i", "client": "c", "token": 7, "ends_s": 4e9, "refresh": ""})
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"url": "http://127.0.0.1:8765"}', "x" * 100, NO_TEXT])
 def test_a_file_that_was_cut_off_is_nobody(content: str) -> None:
     keep(SignedIn("https://l.example", CLIENT, "t", 0), SERVICE)
     login_file().write_text(content)
@@ -138,3 +146,61 @@ def test_an_issuer_that_is_away_or_not_encrypted_is_said(capsys: pytest.CaptureF
         begun("http://login.example.org", CLIENT, "openid")
     assert run(["login"]) != 0
     assert "passerelle login --issuer URL --client ID" in capsys.readouterr().err
+
+
+@contextmanager
+def serving(issuer: LocalIssuer, folder: Path) -> Iterator[None]:
+    """A service whose people are those of the issuer; the commands have no other token."""
+    with open_history(made(folder / "state" / "passerelle.sqlite")) as history:
+        world = World(history).fill()
+        world.clock.pass_time(time.time() - world.clock.now().timestamp())
+        with reached(signing_in(world, issuer.url).app, ""), pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.delenv("PASSERELLE_TOKEN")
+            yield
+
+
+def test_a_command_that_runs_long_renews_the_sign_in(issuer: LocalIssuer, tmp_path: Path) -> None:
+    with serving(issuer, tmp_path):
+        keep(SignedIn(issuer.url, CLIENT, issuer.token(time.time()), time.time() + 300, "refresh-1"), service_url())
+        client = Client()
+        assert client.get("whoami")["how"] == "sign-in"
+        assert not [path for path in issuer.calls if path.endswith("/token")]
+        keep(SignedIn(issuer.url, CLIENT, issuer.token(0), time.time() - 1, issuer.good_refresh), service_url())
+        assert client.get("whoami")["how"] == "sign-in"
+        assert len([path for path in issuer.calls if path.endswith("/token")]) == 1
+
+
+def test_a_token_that_the_service_refuses_is_renewed_once(issuer: LocalIssuer, tmp_path: Path) -> None:
+    with serving(issuer, tmp_path):
+        keep(SignedIn(issuer.url, CLIENT, issuer.token(0), time.time() + 300, "refresh-1"), service_url())
+        client = Client()
+        assert next(iter(client.stream(EventListing(), None))) is not None
+        issuer.claims = {"now_s": 0}
+        keep(SignedIn(issuer.url, CLIENT, issuer.token(0), time.time() + 300, issuer.good_refresh), service_url())
+        with pytest.raises(ApiError, match="it has expired"):
+            client.get("whoami")
+        assert len([path for path in issuer.calls if path.endswith("/token")]) == 2
+
+
+def test_two_commands_renew_it_once(issuer: LocalIssuer) -> None:
+    keep(SignedIn(issuer.url, CLIENT, "old", time.time() - 1, "refresh-1"), SERVICE)
+    with ThreadPoolExecutor(8) as threads:
+        found = set(threads.map(token_of_login, [SERVICE] * 8))
+    assert len(found) == 1
+    assert len([path for path in issuer.calls if path.endswith("/token")]) == 1
+    assert stat.S_IMODE(login_file().with_suffix(".lock").stat().st_mode) == 0o600
+
+
+def test_a_token_is_used_to_its_end_while_the_issuer_is_away(issuer: LocalIssuer) -> None:
+    keep(SignedIn(issuer.url, CLIENT, "t", time.time() + 20, "refresh-1"), SERVICE)
+    issuer.is_broken = True
+    assert token_of_login(SERVICE) == b"t"
+    with pytest.raises(IssuerAway):
+        token_of_login(SERVICE, refused=b"t")
+
+
+def test_a_sign_in_replaces_a_file_that_others_can_read(issuer: LocalIssuer) -> None:
+    keep(SignedIn("https://l.example", CLIENT, "t", time.time() + 300), SERVICE)
+    login_file().chmod(0o644)
+    assert run(["login", "--issuer", issuer.url, "--client", CLIENT]) == 0
+    assert stat.S_IMODE(login_file().stat().st_mode) == 0o600
