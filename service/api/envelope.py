@@ -16,6 +16,7 @@ import secrets
 from functools import partial
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,7 +30,7 @@ from service.hooks.forges import may_be_signed
 from service.logs import about, fields
 from service.model.access import Principal
 from service.model.access import Scope as TokenScope
-from service.model.people import IssuerAway, TokenRefused
+from service.model.people import IssuerAway, KeysDue, TokenRefused
 from service.model.trees import shown
 
 PUBLIC = tuple(map(re.compile, (r"/livez", r"/readyz", r"/hooks/[^/]+", r"/problems/[^/]+")))
@@ -50,6 +51,10 @@ HEADER_BYTES = 16_384
 READS_TOLD_S = 3600.0
 CHANGES_TOLD_S = 60.0
 STRANGERS_TOLD = 20
+
+AWAY = "the issuer does not answer, so the sign-in token cannot be checked"
+READERS = 4
+"""So many wait for the keys of an issuer, in threads that answer nothing else. The others wait for these."""
 
 _CLOSE = {"Connection": "close"}
 _log = logging.getLogger("passerelle.api")
@@ -132,6 +137,7 @@ class Gate:
         limits = parts.limits
         self._failures = Buckets(parts.clock, burst=limits.failures_burst, every_s=limits.failures_every_s)
         self._requests = Buckets(parts.clock, burst=limits.requests_burst, every_s=limits.requests_every_s)
+        self._readers = CapacityLimiter(READERS)
         self._reads_told = Buckets(parts.clock, burst=1, every_s=READS_TOLD_S)
         self._changes_told = Buckets(parts.clock, burst=1, every_s=CHANGES_TOLD_S)
         self._strangers_told = Buckets(parts.clock, burst=STRANGERS_TOLD, every_s=CHANGES_TOLD_S)
@@ -160,10 +166,10 @@ class Gate:
             return problem(
                 503, "the database cannot be used now", code="storage-unavailable", headers={"Retry-After": "2"}
             )
-        except IssuerAway as error:
-            return problem(503, error.what, code="issuer-unavailable", headers={"Retry-After": "30"})
+        except IssuerAway:  # why is in the log: who comes without a good token has no need to know
+            principal, why = None, AWAY
         except TokenRefused as error:
-            principal, why = None, f"the token of the issuer is not accepted: {error.what}"
+            principal, why = None, f"the sign-in token is not accepted: {error.what}"
         client = str((scope.get("client") or ("unknown", 0))[0])
         if principal is None:
             self._tell_stranger(client, scope)
@@ -171,6 +177,8 @@ class Gate:
             wait_s = self._failures.take(client)
             if wait_s:
                 return _slower(wait_s)
+            if why is AWAY:
+                return problem(503, why, code="issuer-unavailable", headers={"Retry-After": "30"})
             return problem(401, why, headers={"WWW-Authenticate": 'Bearer realm="passerelle"'})
         wait_s = self._requests.take(principal.id)
         if wait_s:
@@ -197,7 +205,11 @@ class Gate:
         """Whose token this is: one of ours, or one of the issuer. None where it is nobody's."""
         parts, now = self._parts, self._parts.clock.now()
         if parts.people is not None and presented.count(b".") == 2 and not presented.startswith(b"psr_"):
-            return await run_in_threadpool(parts.people.who, presented, needed or "read", now)
+            asks = partial(parts.people.who, presented, needed or "read", now)
+            try:
+                return await run_in_threadpool(asks, may_read=False)
+            except KeysDue:
+                return await to_thread.run_sync(asks, limiter=self._readers)
         known = parts.writes.recognise(presented, at=now)
         return known or await run_in_threadpool(parts.writes.authenticate, presented, at=now)
 

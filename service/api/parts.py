@@ -201,7 +201,7 @@ class Proposals(Protocol):
 class People(Protocol):
     """Those who sign in at an issuer: `service.people.people.People`, whose docstrings hold. Blocks."""
 
-    def who(self, presented: bytes, needed: TokenScope, at: datetime) -> Principal: ...
+    def who(self, presented: bytes, needed: TokenScope, at: datetime, *, may_read: bool = True) -> Principal: ...
 
 
 class Reads(Protocol):

@@ -92,7 +92,8 @@ PAGES: Mapping[Code, ProblemPage] = {
         403,
         "The token is good, but not for this.",
         "It lacks the scope that `detail` names, or it is for some hosts and the request concerns others, too.",
-        "Use a token that has the scope: `passerelle token create NAME --scope SCOPE`.",
+        "Use a token that has the scope: `passerelle token create NAME --scope SCOPE`. A person who signed in needs a "
+        "group that `PASSERELLE_OIDC_GRANTS` names with the scope.",
     ),
     "header-too-large": ProblemPage(
         431,
@@ -245,8 +246,9 @@ PAGES: Mapping[Code, ProblemPage] = {
         "Nothing was done and nothing was shown.",
         "There was no token, or it is unknown, expired or revoked. For a webhook: no receiver has this name, or the "
         "signature is not by one of its secrets. The answer is the same for all of these.",
-        "Send `Authorization: Bearer TOKEN` with a token of `passerelle token create`. For a webhook, compare name, "
-        "type and secret of the receiver: `passerelle receiver deliveries` has the reason.",
+        "Send `Authorization: Bearer TOKEN` with a token of `passerelle token create`. A person runs `passerelle "
+        "login` again. For a webhook, compare name, type and secret of the receiver: `passerelle receiver deliveries` "
+        "has the reason.",
     ),
     "unavailable": ProblemPage(
         503,

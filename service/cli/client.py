@@ -27,8 +27,9 @@ FEW_S = 0.5
 NOT_KNOWN = ("host-never-seen", "host-not-compared", "host-left-git")
 """Problems of a host of which nothing is known now."""
 HINTS = {
-    401: "create a new one on the machine of the service: `passerelle token create NAME`",
-    403: "create a token with the scopes and hosts that it needs: `passerelle token create NAME --scope … --host …`",
+    401: "sign in: `passerelle login`, or create a token on the machine of the service: `passerelle token create NAME`",
+    403: "create a token with the scopes and hosts that it needs: `passerelle token create NAME --scope … --host …`. A "
+    "person needs a group that PASSERELLE_OIDC_GRANTS names",
 }
 """What to do next where the service does not say it, by HTTP status."""
 PROBLEM = "/problems/"

@@ -24,6 +24,10 @@ class IssuerAway(PasserelleError):  # noqa: N818 (a state, not a fault of ours)
     """The issuer could not be reached, or its answer could not be read."""
 
 
+class KeysDue(PasserelleError):  # noqa: N818 (a state, not a fault of ours)
+    """The keys of the issuer have to be read first, which may take long: call again where that disturbs nobody."""
+
+
 EVERYONE = "*"
 """The group of all whom the issuer knows."""
 MOST_GROUPS = 500
@@ -71,6 +75,8 @@ def parse_grants(text: str) -> tuple[Grant, ...]:
         hosts = tuple(host.strip() for host in of_hosts.split(",")) if "@" in rest else ("*",)
         if not equals or not group.strip():
             raise InputError(f"{quoted(part)} grants nothing", hint="write GROUP=SCOPE,SCOPE@HOST,HOST")
+        if not said.strip():
+            raise InputError(f"{quoted(part)} grants no scope", hint="write GROUP=SCOPE,SCOPE@HOST,HOST")
         if unknown := sorted(scopes - set(SCOPES)):
             raise InputError(f"{quoted(unknown[0])} is not a scope", hint=f"one of {', '.join(SCOPES)}")
         for host in hosts:

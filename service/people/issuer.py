@@ -29,12 +29,13 @@ class Issuer:
         self._keys = keys
         self._groups_claim = groups_claim
 
-    def person_of(self, token: bytes, *, at: datetime) -> Person:
-        """The person, where everything of the token is good. Blocks where the keys have to be read."""
-        claims = self._claims(token)
+    def person_of(self, token: bytes, *, at: datetime, may_read: bool = True) -> Person:
+        """The person, where everything of the token is good. Blocks where the keys have to be read, or raises KeysDue
+        where it may not."""
+        claims = self._claims(token, may_read=may_read)
         now_s = at.timestamp()
         if claims.get("iss") != self.issuer:
-            raise TokenRefused("it is of another issuer")
+            raise TokenRefused("its issuer is not PASSERELLE_OIDC_ISSUER")
         audience = claims.get("aud")
         if self._audience not in (audience if isinstance(audience, list) else [audience]):
             raise TokenRefused("it is for another audience")
@@ -49,7 +50,7 @@ class Issuer:
         name = next((claims[name] for name in NAMES if isinstance(claims.get(name), str) and claims[name]), subject)
         return Person(self.issuer, subject, name, groups_of(claims, self._groups_claim))
 
-    def _claims(self, token: bytes) -> dict[str, Any]:
+    def _claims(self, token: bytes, *, may_read: bool) -> dict[str, Any]:
         """What a key of the issuer has signed."""
         from joserfc import jws  # noqa: PLC0415  # an extra; that it is there was found out with the keys
         from joserfc.errors import JoseError  # noqa: PLC0415
@@ -65,17 +66,29 @@ class Issuer:
             raise TokenRefused("its algorithm is not accepted")
         if "crit" in header or not isinstance(kid, str) or not isinstance(kind, str) or kind.lower() not in TYPES:
             raise TokenRefused("its header is not one of a token for people")
-        key = self._keys.of(kid)
+        key = self._keys.of(kid, may_read=may_read)
         if key is None:
             raise TokenRefused("the issuer does not publish the key that signed it")
-        try:
-            signed = jws.deserialize_compact(token, key, algorithms=[str(algorithm)])
-            claims = json.loads(signed.payload)
-        except (JoseError, ValueError, TypeError, RecursionError):
-            raise TokenRefused("its signature is not good") from None
+        claims = _signed(token, key, str(algorithm))
+        if claims is None:  # a new key may have the name of the old one, or none
+            newer = self._keys.of(kid, may_read=may_read, wrong=key)
+            claims = None if newer is None or newer is key else _signed(token, newer, str(algorithm))
+        if claims is None:
+            raise TokenRefused("its signature is not good")
         if not isinstance(claims, dict):
             raise TokenRefused("it has no claims")
         return claims
+
+
+def _signed(token: bytes, key: Any, algorithm: str) -> Any | None:
+    """What the key has signed, None where it has not signed this."""
+    from joserfc import jws  # noqa: PLC0415  # an extra
+    from joserfc.errors import JoseError  # noqa: PLC0415
+
+    try:
+        return json.loads(jws.deserialize_compact(token, key, algorithms=[algorithm]).payload)
+    except (JoseError, ValueError, TypeError, RecursionError):
+        return None
 
 
 def _time(claims: dict[str, Any], name: str) -> float:

@@ -3,8 +3,9 @@
     keys = IssuerKeys("https://login.example.org", clock)
     keys.of("2026-03")         the key, or None. IssuerAway where no keys are known
 
-They are read at first use, again after an hour, and when a token names a key that is not among them, at most every 30
-seconds. While the issuer does not answer, the keys that are known stay good for a day.
+They are read at first use and again after an hour. They are read, too, when a token names a key that is not among them,
+or its signature is not by the key that it names: at most every 30 seconds. Whoever cannot continue without the new keys waits for
+them. While the issuer does not answer, the keys that are known stay good for a day.
 """
 
 import logging
@@ -14,7 +15,7 @@ from typing import Any
 
 from service.clock import Clock
 from service.errors import InputError, PasserelleError
-from service.model.people import IssuerAway
+from service.model.people import IssuerAway, KeysDue
 from service.people.fetching import checked_url, fetched
 
 FRESH_S = 3600.0
@@ -26,7 +27,7 @@ _log = logging.getLogger("passerelle.api")
 
 
 class IssuerKeys:
-    """Of one issuer. Its methods block; one caller reads, the others continue with what is known."""
+    """Of one issuer. Its methods may block."""
 
     def __init__(self, issuer: str, clock: Clock) -> None:
         """InputError where the extra is not installed, or the address cannot be used."""
@@ -40,32 +41,51 @@ class IssuerKeys:
         self._tried_s: float | None = None
         self._why = "its keys were not read yet"
 
-    def of(self, kid: str) -> Any | None:
-        """The key of this name; of an empty one the only key, if there is one alone."""
-        self._read_if_due(kid)
-        if self._read_s is None or self._clock.monotonic_s() - self._read_s >= GOOD_S:
+    def of(self, kid: str, *, may_read: bool, wrong: Any | None = None) -> Any | None:
+        """The key of this name; of an empty one the only key, if there is one alone. `wrong` is a key of this name that
+        has not signed the token. KeysDue where the keys have to be read, and this call may not."""
+        key = self._known(kid)
+        is_needed = key is None or key is wrong
+        if self._is_due(is_needed=is_needed):
+            if not may_read:
+                raise KeysDue("the keys of the issuer have to be read first")
+            self._read(waits=is_needed)
+            key = self._known(kid)
+        if not self._is_good():
             raise IssuerAway(f"the keys of the issuer are not known: {self._why}")
+        return key
+
+    def _known(self, kid: str) -> Any | None:
+        if not self._is_good():
+            return None
         if not kid:
             return next(iter(self._keys.values())) if len(self._keys) == 1 else None
         return self._keys.get(kid)
 
-    def _read_if_due(self, kid: str) -> None:
-        now_s = self._clock.monotonic_s()
-        is_fresh = self._read_s is not None and now_s - self._read_s < FRESH_S
-        if is_fresh and (not kid or kid in self._keys):
-            return
-        if self._tried_s is not None and now_s - self._tried_s < AGAIN_S:
-            return
-        if not self._reading.acquire(blocking=self._read_s is None):
+    def _is_good(self) -> bool:
+        return self._read_s is not None and self._clock.monotonic_s() - self._read_s < GOOD_S
+
+    def _is_due(self, *, is_needed: bool) -> bool:
+        if self._was_tried():
+            return False
+        is_old = self._read_s is None or self._clock.monotonic_s() - self._read_s >= FRESH_S
+        return is_needed or (is_old and not self._reading.locked())
+
+    def _was_tried(self) -> bool:
+        return self._tried_s is not None and self._clock.monotonic_s() - self._tried_s < AGAIN_S
+
+    def _read(self, *, waits: bool) -> None:
+        """Read them, or wait for who does; without `waits` only if nobody does."""
+        if not self._reading.acquire(blocking=waits):
             return
         try:
-            if self._tried_s is None or now_s >= self._tried_s + AGAIN_S:  # nobody did while this one waited
-                self._tried_s = now_s
-                self._keys, self._read_s = self._published(), now_s
+            if not self._was_tried():  # nobody did while this one waited
+                self._keys, self._read_s = self._published(), self._clock.monotonic_s()
         except PasserelleError as error:
             self._why = error.what
             _log.warning("the keys of the issuer cannot be read: %s", error.what)
         finally:
+            self._tried_s = self._clock.monotonic_s()
             self._reading.release()
 
     def _published(self) -> dict[str, Any]:

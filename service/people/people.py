@@ -18,9 +18,10 @@ class People:
         self._issuer = issuer
         self._grants = tuple(grants)
 
-    def who(self, presented: bytes, needed: Scope, at: datetime) -> Principal:
-        """Who asks, for a request that needs this scope. TokenRefused, IssuerAway."""
-        return principal_of(self._issuer.person_of(presented, at=at), self._grants, needed)
+    def who(self, presented: bytes, needed: Scope, at: datetime, *, may_read: bool = True) -> Principal:
+        """Who asks, for a request that needs this scope. TokenRefused, IssuerAway. Blocks where the issuer's keys have
+        to be read, or raises KeysDue where it may not read them."""
+        return principal_of(self._issuer.person_of(presented, at=at, may_read=may_read), self._grants, needed)
 
 
 def people_at(issuer: str, audience: str, grants: Sequence[Grant], groups_claim: str, clock: Clock) -> People | None:

@@ -1,5 +1,6 @@
 """Tokens of an issuer at the API: which are accepted, which are not and why, and what the groups of a person allow."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -14,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import RSAKey
 
+from service.api.envelope import AWAY
+from service.api.parts import RequestLimits
 from service.errors import InputError
 from service.history import History, open_history
 from service.model.access import SCOPES
@@ -25,6 +28,7 @@ from tests.api.world import NOW, World, problem_of
 from tests.people.issuer import CLIENT, CURVE, KEYS, WEAK, LocalIssuer, issuing
 from tests.state_folders import made
 
+NOT_OURS = "its issuer is not PASSERELLE_OIDC_ISSUER"
 GRANTS = parse_grants("ops=read,plan; deployers=apply@pve1; admins=admin")
 NOW_S = NOW.timestamp()
 FOREIGN = RSAKey.generate_key(2048, {"kid": "key-1"})
@@ -123,8 +127,8 @@ BAD: dict[str, tuple[Callable[[LocalIssuer], str], str]] = {
     "another audience": (lambda one: one.token(NOW_S, aud="grafana"), "it is for another audience"),
     "other audiences": (lambda one: one.token(NOW_S, aud=["grafana", "x"]), "it is for another audience"),
     "no audience": (lambda one: one.token(NOW_S, aud=None), "it is for another audience"),
-    "another issuer": (lambda one: one.token(NOW_S, iss="https://evil.example.org"), "it is of another issuer"),
-    "no issuer": (lambda one: one.token(NOW_S, iss=None), "it is of another issuer"),
+    "another issuer": (lambda one: one.token(NOW_S, iss="https://evil.example.org"), NOT_OURS),
+    "no issuer": (lambda one: one.token(NOW_S, iss=None), NOT_OURS),
     "nobody": (lambda one: one.token(NOW_S, sub=None), "it does not say whom it is about"),
     "a number": (lambda one: one.token(NOW_S, sub=7), "it does not say whom it is about"),
     "an unknown key": (lambda one: one.token(NOW_S, key=KEYS[2]), "does not publish the key"),
@@ -176,7 +180,52 @@ async def test_a_new_key_is_found_and_the_issuer_is_not_asked_without_end(world:
     assert len(issuer.calls) == 4
 
 
-async def test_an_issuer_that_is_away_at_the_start_is_said_and_asked_again(history: History) -> None:
+async def test_requests_at_the_same_time_wait_for_the_first_keys(world: World, issuer: LocalIssuer) -> None:
+    token = issuer.token(NOW_S)
+    answers = await asyncio.gather(*(status(world, token) for _ in range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert len(issuer.calls) == 2
+
+
+async def test_requests_at_the_same_time_wait_for_a_new_key(world: World, issuer: LocalIssuer) -> None:
+    assert (await status(world, issuer.token(NOW_S))).status_code == 200
+    issuer.published = [KEYS[2]]
+    world.clock.pass_time(AGAIN_S)
+    answers = await asyncio.gather(*(status(world, issuer.token(NOW_S, key=KEYS[2])) for _ in range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert len(issuer.calls) == 4
+
+
+@pytest.mark.parametrize("kid", [None, "same"])
+async def test_a_new_key_without_a_name_of_its_own_is_found(world: World, issuer: LocalIssuer, kid: str | None) -> None:
+    named: dict[str, Any] = {} if kid is None else {"kid": kid}
+    first, second = ({"kty": "RSA", "n": key.as_dict()["n"], "e": key.as_dict()["e"], **named} for key in KEYS.values())
+    issuer.raw_keys = [first]
+    assert (await status(world, issuer.token(NOW_S, header={"kid": kid}))).status_code == 200
+    issuer.raw_keys = [second]
+    new = issuer.token(NOW_S, key=KEYS[2], header={"kid": kid})
+    assert (await status(world, new)).status_code == 401, "not so soon after the last time"
+    world.clock.pass_time(AGAIN_S)
+    assert (await status(world, new)).status_code == 200
+    assert (await status(world, issuer.token(NOW_S, header={"kid": kid}))).status_code == 401
+    assert len(issuer.calls) == 4
+
+
+async def test_who_comes_while_the_issuer_is_away_is_slowed_down_and_logged(
+    history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    with issuing() as gone:
+        url = gone.url
+        token = gone.token(NOW_S)
+    limits = RequestLimits(failures_burst=2)
+    world = signing_in(World(history, limits=limits).fill(), url)
+    assert [(await status(world, token)).status_code for _ in range(3)] == [503, 503, 429]
+    assert "without a valid token is refused" in caplog.text
+
+
+async def test_an_issuer_that_is_away_at_the_start_is_said_and_asked_again(
+    history: History, caplog: pytest.LogCaptureFixture
+) -> None:
     with issuing() as gone:
         port, url = gone.server_address[1], gone.url
     world = signing_in(World(history).fill(), url)
@@ -184,7 +233,8 @@ async def test_an_issuer_that_is_away_at_the_start_is_said_and_asked_again(histo
         token = other.token(NOW_S, iss=url)
     answer = await status(world, token)
     assert answer.status_code == 503
-    assert "the keys of the issuer are not known: 127.0.0.1 does not answer: Connection refused" in answer.text
+    assert problem_of(answer)["detail"] == AWAY, "a stranger learns nothing of the network"
+    assert "the keys of the issuer cannot be read: 127.0.0.1 does not answer: Connection refused" in caplog.text
     assert answer.headers["retry-after"] == "30"
     assert (await status(world, world.token("read"))).status_code == 200, "tokens of the service work"
     with issuing(port):
@@ -193,7 +243,9 @@ async def test_an_issuer_that_is_away_at_the_start_is_said_and_asked_again(histo
         assert (await status(world, token)).status_code == 200
 
 
-async def test_keys_that_are_known_stay_good_for_a_day_without_the_issuer(world: World, issuer: LocalIssuer) -> None:
+async def test_keys_that_are_known_stay_good_for_a_day_without_the_issuer(
+    world: World, issuer: LocalIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
     assert (await status(world, issuer.token(NOW_S))).status_code == 200
     issuer.is_broken = True
     for passed_s in (FRESH_S, GOOD_S - 1):
@@ -201,23 +253,27 @@ async def test_keys_that_are_known_stay_good_for_a_day_without_the_issuer(world:
         assert (await status(world, issuer.token(NOW_S + passed_s))).status_code == 200
     world.clock.pass_time(AGAIN_S)
     answer = await status(world, issuer.token(NOW_S + GOOD_S + AGAIN_S))
-    assert (answer.status_code, "answers with status 500" in answer.text) == (503, True)
+    assert (answer.status_code, "answers with status 500" in caplog.text) == (503, True)
     issuer.is_broken = False
     world.clock.pass_time(AGAIN_S)
     assert (await status(world, issuer.token(NOW_S + GOOD_S + 2 * AGAIN_S))).status_code == 200
 
 
 @pytest.mark.parametrize("keys", [[], {}, "x", [7], [{"kty": "oct", "k": "AAAA", "kid": "key-1"}], [{"kty": "RSA"}]])
-async def test_what_is_published_and_is_no_public_key_is_left_out(world: World, issuer: LocalIssuer, keys: Any) -> None:
+async def test_what_is_published_and_is_no_public_key_is_left_out(
+    world: World, issuer: LocalIssuer, keys: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     issuer.raw_keys = keys
     answer = await status(world, issuer.token(NOW_S))
-    assert (answer.status_code, "publishes no key that can be used" in answer.text) == (503, True)
+    assert (answer.status_code, "publishes no key that can be used" in caplog.text) == (503, True)
 
 
-async def test_an_issuer_that_names_another_one_is_not_believed(world: World, issuer: LocalIssuer) -> None:
+async def test_an_issuer_that_names_another_one_is_not_believed(
+    world: World, issuer: LocalIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
     issuer.says = "https://evil.example.org"
     answer = await status(world, issuer.token(NOW_S))
-    assert (answer.status_code, "says that it is another issuer" in answer.text) == (503, True)
+    assert (answer.status_code, "says that it is another issuer" in caplog.text) == (503, True)
 
 
 async def test_without_an_issuer_no_such_token_is_good(history: History, issuer: LocalIssuer) -> None:
@@ -243,6 +299,8 @@ def test_grants_are_read_and_what_is_none_is_named() -> None:
     for text in ("x", "=read", "x=", "x=write", "x=read@", "x=read@a b", "x=read@A"):
         with pytest.raises(InputError):
             parse_grants(text)
+    with pytest.raises(InputError, match="`a=` grants no scope"):
+        parse_grants("a=")
 
 
 @pytest.mark.parametrize(
