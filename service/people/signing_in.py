@@ -46,13 +46,15 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """What a command sends, until when it is good (seconds since 1970), and what it can be renewed with."""
+    """What a command sends, until when it is good (seconds since 1970), and what it can be renewed with. `kind` is the
+    name that the token has in the issuer's answer."""
 
     issuer: str
     client: str
     token: str
     ends_s: float
     refresh: str = ""
+    kind: str = "id_token"
 
 
 def begun(issuer: str, client: str, scope: str) -> Device:
@@ -73,20 +75,29 @@ def begun(issuer: str, client: str, scope: str) -> Device:
 
 
 def waited(device: Device, *, sleep: Callable[[float], object]) -> SignedIn:
-    """Ask until the person has confirmed it. SignInFailed where that is refused, or takes too long."""
+    """Ask until the person has confirmed it. SignInFailed where that is refused, or takes too long. To an issuer
+    that does not answer it is sent again, each time after twice the time (RFC 8628, 3.5). IssuerAway where it never
+    answers."""
     form = {"grant_type": DEVICE, "device_code": device.secret, "client_id": device.client}
     waited_s, interval_s = 0.0, max(LEAST_S, min(MOST_S, device.interval_s))
+    away: IssuerAway | None = None
     while waited_s <= device.lasts_s:
-        status, said = posted(device.token_url, form)
-        if status == 200:
-            return _signed(device.issuer, device.client, said, "")
-        if said.get("error") == "slow_down":
+        try:
+            status, said = posted(device.token_url, form)
+            away = IssuerAway(f"{device.issuer} answers with status {status}") if status >= 500 else None
+        except IssuerAway as error:
+            status, said, away = 0, {}, error
+        if away is not None:
+            interval_s = min(MOST_S, 2 * interval_s)
+        elif status == 200:
+            return _signed(device.issuer, device.client, said, "", "id_token" if "id_token" in said else "access_token")
+        elif said.get("error") == "slow_down":
             interval_s += SLOWER_S
         elif said.get("error") != "authorization_pending":
             raise _failed(said)
         sleep(interval_s)
         waited_s += interval_s
-    raise _failed({"error": "expired_token"})
+    raise away or _failed({"error": "expired_token"})
 
 
 def refreshed(old: SignedIn) -> SignedIn:
@@ -97,7 +108,10 @@ def refreshed(old: SignedIn) -> SignedIn:
     status, said = posted(str(_about(old.issuer)["token_endpoint"]), form)
     if status != 200:
         raise _failed(said)
-    return _signed(old.issuer, old.client, said, old.refresh)
+    if not isinstance(said.get(old.kind), str):  # another kind of token may have another audience and no groups
+        what = old.kind.replace("_", " ").replace("id", "ID")
+        raise SignInFailed(f"the issuer gives no new {what} when a sign-in is renewed", hint="run `passerelle login`")
+    return _signed(old.issuer, old.client, said, old.refresh, old.kind)
 
 
 def _about(issuer: str) -> dict[str, Any]:
@@ -110,16 +124,16 @@ def _about(issuer: str) -> dict[str, Any]:
     return about
 
 
-def _signed(issuer: str, client: str, said: Mapping[str, Any], refresh: str) -> SignedIn:
-    """The ID token where there is one: its audience is the client. Otherwise the access token."""
-    token = said.get("id_token") or said.get("access_token")
+def _signed(issuer: str, client: str, said: Mapping[str, Any], refresh: str, kind: str) -> SignedIn:
+    """The token of this kind. An ID token's audience is the client."""
+    token = said.get(kind)
     try:
         payload = str(token).split(".")[1]
         ends_s = float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         raise SignInFailed("the issuer gives no token that says when it ends", hint="add openid to --scope") from None
     new = said.get("refresh_token")
-    return SignedIn(issuer, client, str(token), ends_s, new if isinstance(new, str) else refresh)
+    return SignedIn(issuer, client, str(token), ends_s, new if isinstance(new, str) else refresh, kind)
 
 
 def _failed(said: Mapping[str, Any]) -> SignInFailed:

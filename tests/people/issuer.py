@@ -26,7 +26,8 @@ with warnings.catch_warnings():  # joserfc warns of it, and takes it
 class LocalIssuer(ThreadingHTTPServer):
     """`published` are its keys now, `calls` the paths that were called, `refused` what no document describes.
 
-    `answers` are the next replies to one who polls for a token; then `grants` are given, one for each refresh token.
+    `answers` are the next replies to one who polls for a token, after so many polls that are `lost`; then `kinds` of
+    tokens are given, once for each refresh token.
     """
 
     daemon_threads = True
@@ -42,6 +43,8 @@ class LocalIssuer(ThreadingHTTPServer):
         self.answers: list[str] = []
         self.good_refresh = "refresh-1"
         self.claims: dict[str, Any] = {}
+        self.kinds = ["id_token"]
+        self.lost = 0
 
     @property
     def url(self) -> str:
@@ -92,7 +95,11 @@ class _Handler(BaseHTTPRequestHandler):
                 "expires_in": 600, "interval": 5,
             })  # fmt: skip
         elif self.path == "/realms/ops/token" and said.get("grant_type") == DEVICE and said.keys() == {"client_id", "grant_type", "device_code"} and said["device_code"] == "device-1":  # fmt: skip # noqa: E501
-            self._answer(400, {"error": one.answers.pop(0)}) if one.answers else self._grant()
+            if one.lost:
+                one.lost -= 1
+                self.close_connection = True
+            else:
+                self._answer(400, {"error": one.answers.pop(0)}) if one.answers else self._grant()
         elif self.path == "/realms/ops/token" and said.get("grant_type") == "refresh_token" and said.keys() == {"client_id", "grant_type", "refresh_token"}:  # fmt: skip # noqa: E501
             is_good = said["refresh_token"] == one.good_refresh
             self._grant() if is_good else self._answer(400, {"error": "invalid_grant"})
@@ -105,8 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
         one.good_refresh = f"refresh-{len(one.calls)}"
         token = one.token(**one.claims)
         self._answer(200, {
-            "access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": token,
-            "refresh_token": one.good_refresh,
+            "access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "refresh_token": one.good_refresh,
+            **dict.fromkeys(one.kinds, token),
         })  # fmt: skip
 
     def _answer(self, status: int, body: Any) -> None:

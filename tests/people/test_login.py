@@ -204,3 +204,29 @@ def test_a_sign_in_replaces_a_file_that_others_can_read(issuer: LocalIssuer) -> 
     login_file().chmod(0o644)
     assert run(["login", "--issuer", issuer.url, "--client", CLIENT]) == 0
     assert stat.S_IMODE(login_file().stat().st_mode) == 0o600
+
+
+def test_polls_that_are_lost_are_repeated_more_slowly(issuer: LocalIssuer) -> None:
+    issuer.lost = 2
+    slept: list[float] = []
+    waited(begun(issuer.url, CLIENT, "openid"), sleep=slept.append)
+    assert slept == [10, 20]
+    issuer.lost = 500
+    slept.clear()
+    with pytest.raises(IssuerAway):
+        waited(begun(issuer.url, CLIENT, "openid"), sleep=slept.append)
+    assert sum(slept) <= 660
+
+
+@pytest.mark.parametrize("kind", ["id_token", "access_token"])
+def test_a_renewed_token_is_of_the_same_kind(issuer: LocalIssuer, kind: str) -> None:
+    issuer.kinds = [kind]
+    signed = waited(begun(issuer.url, CLIENT, "openid"), sleep=lambda _: None)
+    assert signed.kind == kind
+    issuer.kinds = ["id_token", "access_token"]
+    signed = refreshed(signed)
+    assert signed.kind == kind
+    issuer.kinds = ["access_token"]
+    if kind == "id_token":
+        with pytest.raises(SignInFailed, match="gives no new ID token"):
+            refreshed(signed)
