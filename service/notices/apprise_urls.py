@@ -23,6 +23,8 @@ from service.wire import is_this_machine
 MOST = 16
 TIMEOUT_S = 60.0
 TITLE, TEXT = 150, 2000
+LOCAL = ("syslog", "dbus", "qt", "kde", "glib", "gio", "gnome", "macosx", "windows", "blink1")
+"""Services of Apprise that reach this machine alone."""
 
 
 def urls_of(content: bytes) -> tuple[Secret, ...]:
@@ -49,25 +51,39 @@ def _channel(number: int, url: Secret, is_plain: bool, timeout_s: float) -> Chan
         scheme, host = (parts := urlsplit(text)).scheme.lower(), parts.hostname or ""
     except ValueError:
         scheme, host = "", ""
-    service: Any = _library().Apprise.instantiate(text, suppress_exceptions=True)
+    library = _library()
+    asset = library.AppriseAsset(http_redirects=False)
+    service: Any = library.Apprise.instantiate(text, asset=asset, suppress_exceptions=True)
     if service is None:
         raise InputError(
             f"Apprise does not know address {number} ({shown(scheme, 20)})",
             hint="see the list of services in Apprise's pages",
         )
-    if _is_unencrypted(service, scheme) and not is_plain and not is_this_machine(host):
+    service.redirects = False  # whatever `redirect=` says: a receiver would choose where in this network a call goes
+    is_safe = is_plain or scheme in LOCAL or is_this_machine(host)
+    if _is_unencrypted(service, scheme) and not is_safe:
         raise InputError(
             f"notices to address {number} for Apprise ({scheme}) would go without encryption",
-            hint=f"use {scheme}s://…, or set PASSERELLE_NOTICE_PLAIN=true where the way to it is safe",
+            hint="use a service with encryption (as jsons://… for json://…), or set PASSERELLE_NOTICE_PLAIN=true where "
+            "the way to it is safe",
+        )
+    if not service.verify_certificate and not is_safe:
+        raise InputError(
+            f"notices to address {number} for Apprise ({scheme}) would go to whoever answers: `verify=no` checks no "
+            "certificate",
+            hint="remove `verify=no`, or set PASSERELLE_NOTICE_PLAIN=true where the way to it is safe",
         )
     one = _One(number, scheme, service, timeout_s)
     return Channel(f"apprise-{number}", one.where, one.send)
 
 
 def _is_unencrypted(service: Any, scheme: str) -> bool:
-    """Whether the service has two words, one with encryption and one without, and this is the second."""
+    """Whether this is the word of the service for calls without encryption. A service that has one word alone, and an
+    address of its own, is encrypted where that address is."""
+    if not service.secure_protocol and str(getattr(service, "notify_url", "")).startswith("https://"):
+        return False
     plain = service.protocol or ()
-    return bool(service.secure_protocol) and scheme in ((plain,) if isinstance(plain, str) else plain)
+    return scheme in ((plain,) if isinstance(plain, str) else plain)
 
 
 def _library() -> Any:

@@ -34,6 +34,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.got: list[tuple[str, dict[str, Any]]] = []
         self.status = 200
+        self.location = ""
         self.may_answer = threading.Event()
         self.may_answer.set()
 
@@ -51,6 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.got.append((self.path, body))
         self.send_response(self.server.status)
         self.send_header("content-length", "0")
+        if self.server.location:
+            self.send_header("location", self.server.location)
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (its name there)
@@ -88,6 +91,18 @@ def test_each_address_gets_the_notice_on_its_own(caplog: pytest.LogCaptureFixtur
     assert not [line for line in caplog.records if line.name.startswith("apprise")]
 
 
+@pytest.mark.parametrize("query", ["", "?redirect=yes"])
+def test_a_redirect_is_not_followed(query: str) -> None:
+    with server() as one, server() as other:
+        one.status = 307
+        one.location = f"http://127.0.0.1:{other.server_address[1]}/"
+        (channel,) = channels([Secret(one.url.reveal() + query.encode())])
+        with pytest.raises(NoticeError, match="did not take the notice"):
+            channel.send("passerelle_41", NOW, BODY)
+        assert len(one.got) == 1
+        assert other.got == []
+
+
 def test_one_that_does_not_answer_is_left_alone_and_not_called_twice() -> None:
     with server() as one:
         (channel,) = channels([one.url], timeout_s=0.2)
@@ -109,6 +124,11 @@ def test_without_encryption_only_this_machine_is_reached() -> None:
         channels(plain)
     assert TOKEN not in str(error.value)
     channels(plain, is_plain=True)
+    for url in (b"rsyslog://198.51.100.7", b"jsons://example.org/x?verify=no"):
+        with pytest.raises(InputError, match="address 1 for Apprise"):
+            channels([Secret(url)])
+        channels([Secret(url)], is_plain=True)
+    channels([Secret(b"rsyslog://127.0.0.1"), Secret(b"syslog://"), Secret(b"jsons://localhost/?verify=no")])
     channels([Secret(b"jsons://example.org/x"), Secret(b"slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops")])
 
 
