@@ -50,7 +50,7 @@ class Server:
 
 def server_of(url: str, login: tuple[str, Secret] | None = None, *, is_plain: bool = False) -> Server:
     """Read an address such as `smtp://mail.example.org:587`. InputError for one that cannot be used, and for one that
-    is not encrypted, unless it is this machine or `is_plain`."""
+    is not encrypted, unless it is this machine or `is_plain`. A login goes to another machine with encryption only."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -72,6 +72,11 @@ def server_of(url: str, login: tuple[str, Secret] | None = None, *, is_plain: bo
         raise InputError(
             f"notices would go to {host} without encryption",
             hint="use smtp:// or smtps://, or set PASSERELLE_NOTICE_PLAIN=true where the way to it is safe",
+        )
+    if protection == "smtp+plain" and login is not None and not is_this_machine(host):
+        raise InputError(
+            f"the password would go to {host} without encryption",
+            hint="use smtp:// or smtps://, or unset PASSERELLE_NOTICE_SMTP_LOGIN_FILE",
         )
     return Server(protection, host, port or PORTS[protection], login)
 

@@ -251,6 +251,10 @@ def test_without_encryption_only_this_machine_is_reached() -> None:
     with pytest.raises(InputError, match="without encryption"):
         server_of("smtp+plain://mail.example.org")
     assert server_of("smtp+plain://mail.example.org", is_plain=True).host == "mail.example.org"
+    login = ("ann", Secret(b"x"))
+    with pytest.raises(InputError, match="the password would go to mail"):
+        server_of("smtp+plain://mail.example.org", login, is_plain=True)
+    assert server_of("smtp+plain://localhost", login).login == server_of("smtps://mail.example.org", login).login
 
 
 @pytest.mark.parametrize(
