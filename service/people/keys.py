@@ -3,8 +3,8 @@
     keys = IssuerKeys("https://login.example.org", clock)
     keys.of("2026-03")         the key, or None. IssuerAway where no keys are known
 
-They are read at first use and again after an hour. At most every 30 seconds they are read, too, when a token names a
-key that is not among them, or when its signature is not by the key that it names. While the issuer does not answer, the
+They are read at first use and again after an hour. A token may name a key that is not among them, or have a signature
+that is not by the key that it names. Then they are read, too, at most every 30 seconds. While the issuer does not answer, the
 keys that are known stay good for a day.
 """
 
