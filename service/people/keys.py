@@ -1,11 +1,11 @@
 """The keys that an issuer signs with, as it publishes them (RFC 7517). Kept, and read again when it is time.
 
     keys = IssuerKeys("https://login.example.org", clock)
-    keys.of("2026-03")         the key, or None. IssuerAway where no keys are known
+    keys.of("2026-03", may_read=True)      the key, or None. IssuerAway where no keys are known
 
-They are read at first use and again after an hour. A token may name a key that is not among them, or have a signature
-that is not by the key that it names. Then they are read, too, at most every 30 seconds. While the issuer does not answer, the
-keys that are known stay good for a day.
+They are read at first use and again after an hour. They are read, too, when a token names a key that is not among them,
+or is not signed by the key that it names. Between two reads are 30 seconds at least. Whoever cannot continue without
+the new keys waits for them. While the issuer does not answer, the keys that are known stay good for a day.
 """
 
 import logging
