@@ -1,6 +1,5 @@
 """`passerelle events` and `passerelle history`, against the real API on a socket of its own."""
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from service.api.live import Live
 from service.cli import run
 from service.cli.client import ApiError
 from service.cli.streamed import AGAIN_S, Message, followed, messages
@@ -22,7 +20,7 @@ from service.lab.waiting import grown_s
 from service.model.events import HostQuarantined
 from service.model.runs import ProbeRecord, Proof
 from tests.api.world import NOW, World
-from tests.cli.reached import reached
+from tests.cli.reached import living, reached
 from tests.documents import TOP
 from tests.state_folders import made
 
@@ -40,13 +38,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def busy(tmp_path: Path) -> Iterator[World]:
     """Another one, in which things happen."""
-    live = Live()
-    with open_history(made(tmp_path / "passerelle.sqlite")) as history:
-        filled = World(history, live=live).fill()
-        filled.clock.sleep = asyncio.sleep  # type: ignore[method-assign, assignment]
-        with reached(filled.app, filled.token()):
-            yield filled
-            live.stop()
+    with living(tmp_path) as filled:
+        yield filled
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """`passerelle wait`, against the real API on a socket of its own."""
 
-import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -12,30 +11,22 @@ from typing import Any
 
 import pytest
 
-from service.api.live import Live
 from service.cli import run, waiting
-from service.history import open_history
 from service.lab.waiting import wait_for
 from service.model.listings import RevisionListing
 from service.model.runs import Page, Revision
 from service.model.trees import Commit
 from tests.api.world import COMMIT, NOW, World
-from tests.cli.reached import reached
+from tests.cli.reached import living
 from tests.documents import run_by
-from tests.state_folders import made
 
 LATER = "d" * 40
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    live = Live()
-    with open_history(made(tmp_path / "passerelle.sqlite")) as history:
-        world = World(history, live=live).fill()
-        world.clock.sleep = asyncio.sleep  # type: ignore[method-assign, assignment]
-        with reached(world.app, world.token()):
-            yield world
-            live.stop()
+    with living(tmp_path) as world:
+        yield world
 
 
 def becomes(world: World, host: str, **values: Any) -> None:

@@ -1,7 +1,6 @@
 """A receiver of notices on loopback: strict about what the Standard Webhooks specification says."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from service.hooks.signature import Call, Standard
+from tests.threaded import in_thread
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -56,11 +56,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def receiver(at: datetime | None = None) -> Iterator[Receiver]:
     """One that runs; `at` is its time, the machine's own where none is given."""
-    with Receiver(at) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with Receiver(at) as server, in_thread(server):
+        yield server

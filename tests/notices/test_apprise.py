@@ -20,6 +20,7 @@ from service.model.states import Json
 from service.notices.apprise_urls import MOST, channels, urls_of
 from service.notices.channel import NoticeError
 from tests.documents import run_by
+from tests.threaded import in_thread
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BODY: dict[str, Json] = {"type": "host.state", "data": {"host": "pve1", "text": "pve1 is\r\nUnreachable"}}
@@ -62,15 +63,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def server() -> Iterator[Server]:
-    with Server() as one:
-        thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with Server() as one, in_thread(one):
         try:
             yield one
         finally:
             one.may_answer.set()
-            one.shutdown()
-            thread.join()
 
 
 def test_each_address_gets_the_notice_on_its_own(caplog: pytest.LogCaptureFixture) -> None:

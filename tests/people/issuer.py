@@ -3,7 +3,6 @@ what OpenID Connect Discovery 1.0, RFC 6749 and RFC 8628 have, and nothing else.
 """
 
 import json
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from urllib.parse import parse_qs
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
+
+from tests.threaded import in_thread
 
 CLIENT = "passerelle"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -131,11 +132,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def issuing(port: int = 0) -> Iterator[LocalIssuer]:
     """One that runs."""
-    with LocalIssuer(port) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with LocalIssuer(port) as server, in_thread(server):
+        yield server

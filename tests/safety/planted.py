@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tests.threaded import in_thread
+
 
 def forms(secret: bytes) -> tuple[bytes, ...]:
     """A secret as it would be written: itself, in hex, in an address, in base64 wherever it begins there."""
@@ -134,11 +136,5 @@ def git_server(root: Path, token: str, folder: Path) -> Iterator[tuple[GitServer
         check=True, capture_output=True,
     )  # fmt: skip
     both.write_bytes(both.read_bytes() + alone.read_bytes())
-    with GitServer(root, token, both) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server, alone
-        finally:
-            server.shutdown()
-            thread.join()
+    with GitServer(root, token, both) as server, in_thread(server):
+        yield server, alone
