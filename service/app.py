@@ -69,6 +69,7 @@ from service.ssh.own_key import own_key
 from service.ssh.pool import Connections
 from service.stop_file import stop_reason
 from service.systemd import Supervisor, supervised
+from service.web.site import create_site
 from service.work import Work
 from service.workers import Workers
 
@@ -140,8 +141,8 @@ class Service:
         self.parts.live.stop()
 
     def api(self, lifespan: Lifespan | None = None) -> Any:
-        """The application; the loop runs while it does, or what another `lifespan` starts."""
-        return create_app(self.parts, lifespan=lifespan or self.lifespan)
+        """The application, API and pages; the loop runs while it does, or what another `lifespan` starts."""
+        return create_site(self.parts, create_app(self.parts, lifespan=lifespan or self.lifespan))
 
 
 def outside(settings: Settings) -> Outside:

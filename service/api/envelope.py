@@ -53,6 +53,9 @@ CHANGES_TOLD_S = 60.0
 STRANGERS_TOLD = 20
 
 AWAY = "the issuer does not answer, so the sign-in token cannot be checked"
+SESSION = "passerelle_session"
+"""The key of an ASGI scope that holds the principal of a session. No request from a network has it: uvicorn makes the
+scope, and only what is in the process can add to it."""
 READERS = 4
 """So many wait for the keys of an issuer, in threads that answer nothing else. The others wait for these."""
 
@@ -83,7 +86,7 @@ class Envelope:
                 started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
                 headers["X-Request-ID"] = request_id
             await send(message)
 
@@ -161,7 +164,7 @@ class Gate:
         presented, needed = match[1] if match else b"", scope_needed(scope)
         why = "a valid token is needed"
         try:
-            principal = await self._who(presented, needed)
+            principal = _of_page(scope) or await self._who(presented, needed)
         except StoreError:
             return problem(
                 503, "the database cannot be used now", code="storage-unavailable", headers={"Retry-After": "2"}
@@ -180,7 +183,7 @@ class Gate:
             if why is AWAY:
                 return problem(503, why, code="issuer-unavailable", headers={"Retry-After": "30"})
             return problem(401, why, headers={"WWW-Authenticate": 'Bearer realm="passerelle"'})
-        wait_s = self._requests.take(principal.id)
+        wait_s = 0.0 if SESSION in scope else self._requests.take(principal.id)  # pages count their own requests
         if wait_s:
             return _slower(wait_s)
         is_allowed = needed is None or principal.may(needed)
@@ -232,6 +235,12 @@ class Gate:
             path = shown(scope["path"], 300)
             named = fields(client=client, method=scope["method"], path=path)
             _log.warning("a request from %s without a valid token is refused", client, extra=named)
+
+
+def _of_page(scope: Scope) -> Principal | None:
+    """Whose session it is, where a page asks."""
+    found = scope.get(SESSION)
+    return found if isinstance(found, Principal) else None
 
 
 class Bodies:

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import drill_schemas, listings, schemas
+from service.api import drill_schemas, host_schemas, listings, schemas
 from service.api.awaited import MOST_S
 from service.api.conditional import etag_of, is_known
 from service.api.known import in_git, looked_at, status_of
@@ -22,6 +22,7 @@ from service.api.parts import Parts
 from service.api.seen import status_seen
 from service.api.values import Approver, HostPath, Planner, Reader, ask, there
 from service.model.access import Principal
+from service.model.attention import attention_of
 from service.model.listings import HostListing
 from service.model.runs import HostStatus, HostView, Page
 from service.model.suspensions import Suspension, of_host
@@ -33,7 +34,14 @@ NewsWait = Annotated[
 ]
 MOST_TEXTS = 10_000
 """So many hosts' texts are kept; of more, the one that was made longest ago goes."""
-_OF_STATUS = schemas.Host.model_fields.keys() - {"stale", "before_restart", "tried_at", "hints", "suspension"}
+_OF_STATUS = host_schemas.Host.model_fields.keys() - {
+    "stale",
+    "before_restart",
+    "tried_at",
+    "hints",
+    "suspension",
+    "attention",
+}
 
 
 class HostTexts:
@@ -87,20 +95,22 @@ class Made(NamedTuple):
     hints: tuple[str, ...]
     suspension: Suspension | None
 
-    def host(self) -> schemas.Host:
+    def host(self) -> host_schemas.Host:
         """As it is answered."""
         values = {name: getattr(self.status, name) for name in _OF_STATUS}
         if not self.is_compared:
             values["drift_items"] = None
-        return schemas.Host(
+        why = attention_of(self.status, is_stale=self.is_stale, is_suspended=self.suspension is not None)
+        return host_schemas.Host(
             **values, stale=self.is_stale, before_restart=self.is_before_restart, tried_at=self.tried_at,
             hints=list(self.hints), suspension=held_by(self.suspension),
+            attention=None if why is None else host_schemas.Attention.model_validate(why),
         )  # fmt: skip
 
 
-def held_by(one: Suspension | None) -> schemas.HostSuspension | None:
+def held_by(one: Suspension | None) -> host_schemas.HostSuspension | None:
     """A suspension as it is shown of a host."""
-    return None if one is None else schemas.HostSuspension.model_validate(one)
+    return None if one is None else host_schemas.HostSuspension.model_validate(one)
 
 
 def with_held(page: Page[HostStatus], held: Sequence[HostStatus], asked: HostListing) -> Page[HostStatus]:
@@ -137,7 +147,7 @@ def _add_lists(app: FastAPI, parts: Parts, texts: HostTexts) -> None:
         operation_id="list_hosts",
         summary="Hosts by name",
         tags=["hosts"],
-        response_model=schemas.ListOf[schemas.Host],
+        response_model=schemas.ListOf[host_schemas.Host],
     )
     async def list_hosts(who: Reader, request: Request, asked: listings.Hosts) -> Response:
         tried = parts.answers.tried()
@@ -154,7 +164,7 @@ def _add_lists(app: FastAPI, parts: Parts, texts: HostTexts) -> None:
         operation_id="get_host",
         summary="The status of one host",
         tags=["hosts"],
-        response_model=schemas.Host,
+        response_model=host_schemas.Host,
         description="With `If-None-Match` and `wait` the answer comes once it is another one, or 304 at the end.",
     )
     async def get_host(who: Reader, request: Request, host: HostPath, wait: NewsWait = 0) -> Response:
@@ -238,7 +248,7 @@ def _add_reconcile(app: FastAPI, parts: Parts, texts: HostTexts) -> None:
         tags=["hosts"],
         status_code=202,
         response_model=schemas.Accepted,
-        responses={200: {"model": schemas.Host, "description": "it has ended while the request waited"}},
+        responses={200: {"model": host_schemas.Host, "description": "it has ended while the request waited"}},
     )
     async def reconcile_host(
         who: Planner, request: Request, host: HostPath, key: Key = None, wait: LookWait = 0

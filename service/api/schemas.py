@@ -8,13 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from service.api.problem_pages import Code
 from service.api.values import Digest, HostName, Ulid
 from service.model.access import Scope
-from service.model.axes import Health, Phase, Reachability, SyncState
+from service.model.axes import Phase
 from service.model.changes import Moved, Op, Where
 from service.model.events import Part
-from service.model.runs import PlanState, RevisionState, StepState, SyncMode, SyncReason, Trigger
+from service.model.runs import PlanState, RevisionState, StepState, Trigger
 from service.model.sources import SourceState
 from service.model.states import well_formed
-from service.model.suspensions import Scope as SuspensionScope
 
 T = TypeVar("T")
 
@@ -45,55 +44,6 @@ class ListOf(Answer, Generic[T]):
 
     items: list[T]
     next_cursor: str | None = Field(default=None, description="give it back as `cursor`; null at the end")
-
-
-class HostSuspension(Answer):
-    """Why no apply begins on a host: who wanted that, and until when."""
-
-    id: int
-    scope: SuspensionScope
-    by: str
-    reason: str
-    since: datetime
-    until: datetime | None = Field(description="when it ends automatically; null: when somebody resumes")
-
-
-class Host(Told):
-    """The state of a host. Each axis is alone; `stale` says that nobody saw the host lately."""
-
-    host: str
-    address: str
-    sync_mode: SyncMode
-    sync: SyncState
-    reason: SyncReason
-    message: str = Field(description="the reason in words")
-    health: Health
-    reachability: Reachability
-    phase: Phase
-    observed_at: datetime | None
-    tried_at: datetime | None = Field(
-        description="start of the last look that has ended, successful or not; null: none since the service started"
-    )
-    stale: bool
-    hints: list[str] = Field(
-        description="changes that the host reports on its own now: network, rules, files, units; the others are polled"
-    )
-    before_restart: bool = Field(description="nobody has seen it since the service started")
-    observed_commit: str = Field(
-        description="the commit it was last compared with, or a later one that wants the same of it"
-    )
-    attempted_commit: str = Field(description="the commit for which the last apply started")
-    applied_commit: str = Field(description="the commit whose apply was last confirmed")
-    desired_digest: str
-    applied_digest: str
-    plan_id: str
-    apply_id: str
-    console: str = Field(description="where to log in if SSH fails")
-    drift_items: int | None = Field(description="null: not compared with what Git wants now")
-    quarantined: str = Field(description="the apply whose rollback failed: nothing is applied until it is released")
-    suspension: HostSuspension | None = Field(description="no apply begins on the host; null: it is not suspended")
-    proven_at: datetime | None = Field(description="when a drill last proved that the host can roll back")
-    changed_at: datetime | None
 
 
 class Drift(Answer):
