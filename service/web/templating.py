@@ -47,7 +47,7 @@ def moment(context: Context, value: str | datetime | None) -> Markup:
     if value is None:
         return Markup('<span class="none">never</span>')
     at, now = as_time(value).astimezone(UTC), context["now"]
-    return Markup('<time datetime="{}">{}</time> <span class="ago">{}</span>').format(
+    return Markup('<time datetime="{}">{}</time> <span class="ago">({})</span>').format(
         at.isoformat(timespec="seconds"), f"{at:%Y-%m-%d %H:%M:%S} UTC", ago(at, now)
     )
 
@@ -63,6 +63,11 @@ def state(word: str) -> Markup:
     return Markup('<span class="pill {}"><span class="shape" aria-hidden="true">{}</span> {}</span>').format(
         tone, shape, visible(text)
     )
+
+
+def tone(word: str) -> str:
+    """The tone of a state alone: a class of the style sheet."""
+    return STATES.get(word, ("plain",))[0]
 
 
 def commit(value: str) -> Markup:
@@ -97,7 +102,7 @@ def environment() -> Environment:
     )  # fmt: skip
     made.filters |= {
         "clock": clock, "commit": commit, "moment": moment, "segment": segment, "state": state,
-        "tojson_plain": tojson_plain, "visible": visible,
+        "tojson_plain": tojson_plain, "tone": tone, "visible": visible,
     }  # fmt: skip
     made.globals |= {
         "HOST_PAGES": HOST_PAGES, "NAVIGATION": NAVIGATION, "static": address_of, "version": __version__,
