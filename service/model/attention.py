@@ -60,7 +60,7 @@ def _of_work(status: HostStatus, *, is_suspended: bool) -> Attention | None:
     if status.phase == "WaitingForApproval":
         return Attention("waits-for-approval", status.message or "A plan waits for an approval.", "plan")
     if status.reason == "RolledBackLatched" or status.phase == "RolledBack":
-        return Attention("rolled-back", status.message or "The last change was undone by the host.", "clear-latch")
+        return Attention("rolled-back", status.message or "The host rolled the last change back.", "clear-latch")
     if status.phase == "Refused":
         return Attention("refused", status.message or "The plan is refused.", "plan")
     if status.phase == "Failed":

@@ -51,7 +51,7 @@ class Asked:
         return answer
 
     async def get(self, path: str, **query: Any) -> Any:
-        """What the API answers to GET, read. A name that is a word of Python is given with `_` behind it."""
+        """What the API answers to GET, read. A keyword of Python has a `_` behind it."""
         named = {name.rstrip("_"): value for name, value in query.items()}
         return (await self.answer(path, **named)).json()
 

@@ -25,7 +25,7 @@ class Answer:
     body: bytes
 
     def json(self) -> Any:
-        """The body, read. ValueError where it is no JSON."""
+        """The body, read. ValueError for something else than JSON."""
         return json.loads(self.body)
 
 

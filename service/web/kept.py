@@ -1,7 +1,7 @@
 """Pages that were made, for as long as what they show is the same.
 
-A page is given again only in the very state of the database in which it was made, to a session that sees the same, and
-for `LIFE_S` seconds: what follows from the clock alone (how long ago, what is stale) is so much late at most.
+A page is given again only in the very state of the database in which it was made, and to a session that sees the same.
+After `LIFE_S` seconds it is made again: what follows from the clock alone, as what is stale, is so much late at most.
 """
 
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 LIFE_S = 5.0
 MOST_BYTES = 16 << 20
-"""So much all kept pages hold; of more, the one that was asked for longest ago goes."""
+"""So much all kept pages hold; of more, the one that was used longest ago goes."""
 
 
 class Key(NamedTuple):

@@ -22,7 +22,7 @@ class Session:
 
 
 async def session_of(scope: Scope, parts: Parts) -> Session | None:
-    """The session of a request, None where there is none that is good."""
+    """The session of a request, None where it has no valid one."""
     cookies: SimpleCookie = SimpleCookie()
     for name, value in scope["headers"]:
         if name == b"cookie":

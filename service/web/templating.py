@@ -1,7 +1,7 @@
 """Templates, and what a page does to every text that comes from a host or a repository.
 
-Each text is escaped, and what is hidden in it (control characters, escape sequences, marks that turn the direction of
-writing) is written as `\\u202e`, so that a person sees what is there.
+Each text is escaped. What is hidden in it is written as `\\u202e`, so that a person sees it: control characters, escape
+sequences, marks that turn the direction of writing.
 """
 
 import json
@@ -43,7 +43,7 @@ def as_time(value: str | datetime) -> datetime:
 
 @pass_context
 def moment(context: Context, value: str | datetime | None) -> Markup:
-    """A time: absolute, and beside it how long ago."""
+    """A time: absolute, and how long ago."""
     if value is None:
         return Markup('<span class="none">never</span>')
     at, now = as_time(value).astimezone(UTC), context["now"]
@@ -71,7 +71,7 @@ def tone(word: str) -> str:
 
 
 def commit(value: str) -> Markup:
-    """A commit's name, short, with the whole beside it for who asks."""
+    """A commit's name, short, with the whole name in a tooltip."""
     if not value:
         return Markup('<span class="none">none</span>')
     return Markup('<code class="commit" title="{}">{}</code>').format(visible(value), visible(value[:10]))

@@ -10,7 +10,7 @@ from service.web.asked import Asked, Route, see_other
 
 
 class Question(NamedTuple):
-    """What is asked, and the address of the API that does it. `path` is the end of both addresses."""
+    """The words of the page, and the address of the API that does it. `path` is the end of both addresses."""
 
     path: str
     api: str
@@ -29,8 +29,8 @@ QUESTIONS = (
     ),
     Question(
         "latch", "latch/clear", "Let {host} try it again",
-        "The host undid the last change, because nobody could reach it after that or because a check failed. The same "
-        "change is not tried again by itself. After this, it is.",
+        "The host rolled the last change back, because nobody could reach it after that or because a check failed. The same "
+        "change is not tried again automatically. After this, it is.",
         "Try it again", "approve",
     ),
     Question(
