@@ -28,7 +28,8 @@ class Refused(Exception):  # noqa: N818 (an answer, not a fault)
 @dataclass(slots=True)
 class Asked:
     """A request for a page by somebody who is signed in. `path` has the parts of the address by name, `query` and
-    `form` what was sent, each name once. `now` is the service's clock."""
+    `form` what was sent, each name once. `now` is the service's clock,
+    `theme` is light or dark where the person chose one."""
 
     inside: Inside
     session: Session
@@ -37,6 +38,7 @@ class Asked:
     query: Mapping[str, str]
     form: Mapping[str, str]
     now: datetime
+    theme: str = ""
     banner: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
     def may(self, scope: Scope) -> bool:

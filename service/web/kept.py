@@ -16,11 +16,12 @@ MOST_BYTES = 16 << 20
 
 
 class Key(NamedTuple):
-    """All that a page depends on but the data: the address, who looks, and the form token of the session."""
+    """All that a page depends on but the data: the address, who looks, the form token of the session, light or dark."""
 
     address: str
     principal: object
     csrf: str
+    theme: str
 
 
 @dataclass(frozen=True, slots=True)

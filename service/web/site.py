@@ -18,7 +18,7 @@ from service.web.asked import Asked, Refused, Route
 from service.web.banner import banner_of
 from service.web.inside import Inside
 from service.web.kept import KeptPages, Key
-from service.web.pages import ROUTES, errors, sign_in
+from service.web.pages import ROUTES, errors, helping, sign_in
 from service.web.session import Session, session_of
 
 OF_THE_API = ("/api/", "/hooks/", "/problems/", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json")
@@ -88,7 +88,8 @@ class Pages:
 
     async def _read(self, request: Request, session: Session, route: Route, named: Mapping[str, str]) -> Response:
         address = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}"
-        key, clock = Key(address, session.principal, session.csrf), self._parts.clock
+        theme = helping.theme_of(request.cookies)
+        key, clock = Key(address, session.principal, session.csrf, theme), self._parts.clock
         state, now_s = self._parts.reads.state(), clock.monotonic_s()
         if kept := self._kept.find(key, state, now_s):
             return kept
@@ -102,7 +103,7 @@ class Pages:
         asked = Asked(
             inside=Inside(self._api, session.principal, request.scope), session=session,
             address=request.scope["path"], path=named, query=_query(request.scope), form=form,
-            now=self._parts.clock.now(),
+            now=self._parts.clock.now(), theme=helping.theme_of(request.cookies),
         )  # fmt: skip
         try:
             asked.banner = await banner_of(asked)

@@ -29,8 +29,8 @@ QUESTIONS = (
     ),
     Question(
         "latch", "latch/clear", "Let {host} try it again",
-        "The host rolled the last change back, because nobody could reach it after that or because a check failed. The same "
-        "change is not tried again automatically. After this, it is.",
+        "The host rolled the last change back, because nobody could reach it after that or because a check failed. The "
+        "same change is not tried again automatically. After this, it is.",
         "Try it again", "approve",
     ),
     Question(
