@@ -78,7 +78,7 @@ class Settings(BaseModel):
         description="days that applies, drills, differences and leases of the past and revisions are kept",
     )  # fmt: skip
     keep_event_days: float = Field(
-        default=90, ge=1, le=36500, description="days that events and plans never applied are kept"
+        default=90, ge=1, le=36500, description="days that events, plans never applied and sessions that ended are kept"
     )
     keep_mb: int = Field(
         default=2048,

@@ -25,6 +25,7 @@ from service.model.runs import HostStatus
 from service.model.sites.records import SiteRecord
 from service.model.states import Json
 from service.model.trees import Commit
+from service.model.web_sessions import SessionLimits, Visit
 from tests.state_folders import NAME, made
 
 SERVICE = Path(__file__).parents[1] / "service"
@@ -90,6 +91,9 @@ def everything(history: History) -> None:
     store.orphan_host("pve2", at=at)
     store.forget_host("pve2", by="ann", at=at)
     text = store.create_token("ci", scopes=("read",), by="ann", at=at)
+    for _ in range(2):
+        store.begin_session(text.encode(), limits=SessionLimits(), visit=Visit(), at=at)
+    store.end_sessions_of(text.removeprefix("psr_").partition(".")[0], visit=Visit(), at=at)
     store.revoke_token(text.removeprefix("psr_").partition(".")[0], by="ann", at=at)
     store.add_receiver("forge", "github", by="ann", at=at)
     store.rotate_receiver("forge", by="ann", at=at)

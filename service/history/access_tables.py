@@ -1,5 +1,5 @@
-"""The tables of who may do what, and who did what: tokens, receivers of webhooks and their deliveries, keys of repeated
-requests, the audit log.
+"""The tables of who may do what, and who did what: tokens, sessions in the browser, receivers of webhooks and their
+deliveries, keys of repeated requests, the audit log.
 """
 
 from datetime import datetime
@@ -27,6 +27,23 @@ class TokenRow(SQLModel, table=True):
     expires_at: datetime = Field(sa_type=UtcTime)
     last_used_at: datetime | None = Field(default=None, sa_type=UtcTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class WebSessionRow(SQLModel, table=True):
+    """`digest` is that of the session's secret, made as a token's. One that was ended has its end as `ends_at`."""
+
+    __tablename__ = "web_sessions"
+    __table_args__ = (
+        Index("ix_web_sessions_token", "token_id", "ends_at"),
+        Index("ix_web_sessions_ends", "ends_at", "id"),
+    )
+
+    id: str = Field(primary_key=True)
+    digest: str
+    token_id: str
+    created_at: datetime = Field(sa_type=UtcTime)
+    used_at: datetime = Field(sa_type=UtcTime)
+    ends_at: datetime = Field(sa_type=UtcTime)
 
 
 class ReceiverRow(SQLModel, table=True):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TOKEN = re.compile(rb"psr_([0-9A-Za-z]{12})\.([0-9A-Za-z]{43})")
+_SESSION = re.compile(rb"([0-9A-Za-z]{12})\.([0-9A-Za-z]{43})")
 PEPPER_BYTES = 32
 NONCE_BYTES = 12
 CLOSED = "closed 1 "
@@ -47,6 +48,10 @@ class Pepper:
     def digest(self, secret: bytes) -> str:
         """What the database keeps of a secret."""
         return hmac.new(self.value.reveal(), secret, hashlib.sha256).hexdigest()
+
+    def session_digest(self, secret: bytes) -> str:
+        """What the database keeps of the secret of a session. Nothing has the same digest as a session and a token."""
+        return self.digest(b"passerelle session 1 " + secret)
 
     def closed(self, secret: Secret, about: str) -> str:
         """A secret as the database keeps it. `about` is whom it belongs to: it cannot be opened for anybody else."""
@@ -124,6 +129,17 @@ def token_text(token_id: str, secret: bytes) -> str:
 def parse_token(text: bytes) -> tuple[str, bytes] | None:
     """Id and secret of what was presented as a token, None if it does not look like one."""
     match = _TOKEN.fullmatch(text)
+    return (match[1].decode(), match[2]) if match else None
+
+
+def new_session() -> tuple[str, bytes]:
+    """The id of a session in the browser, and its secret: as those of a token."""
+    return new_token()
+
+
+def parse_session(text: bytes) -> tuple[str, bytes] | None:
+    """Id and secret of what a cookie holds, None if it does not look like a session."""
+    match = _SESSION.fullmatch(text)
     return (match[1].decode(), match[2]) if match else None
 
 

@@ -17,6 +17,7 @@ from service.history.access_tables import (
     IdempotencyRow,
     ReceiverRow,
     TokenRow,
+    WebSessionRow,
 )
 from service.history.columns import Compressed, JsonText, UtcTime, WideNumber
 from service.history.lease_tables import LeaseIntervalRow, LeaseLookRow, LeaseRow
@@ -351,6 +352,7 @@ tallies = _table(TallyRow)
 rollouts = _table(RolloutRow)
 rollout_hosts = _table(RolloutHostRow)
 tokens = _table(TokenRow)
+web_sessions = _table(WebSessionRow)
 receivers = _table(ReceiverRow)
 deliveries = _table(DeliveryRow)
 idempotency_keys = _table(IdempotencyRow)

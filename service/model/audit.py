@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from service.errors import InputError
 
-How = Literal["api", "cli", "receiver", "service"]
+How = Literal["api", "web", "cli", "receiver", "service"]
 Outcome = Literal["begun", "refused", "done"]
 
 FIRST = "0" * 64

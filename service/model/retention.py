@@ -8,7 +8,8 @@ from datetime import datetime
 @dataclass(frozen=True, slots=True)
 class Keep:
     """`days`: applies, drills, differences and leases of the past, revisions, the audit log. `event_days`: events,
-    plans that were never applied. `size_bytes`: where the database is larger, the oldest goes before its time."""
+    plans that were never applied, sessions that ended. `size_bytes`: where the database is larger, the oldest goes
+    before its time."""
 
     days: float = 365
     event_days: float = 90
@@ -16,7 +17,7 @@ class Keep:
 
     def days_of(self, table: str) -> float | None:
         """How many days a table's rows are kept; None for a table that loses none by age."""
-        if table in ("events", "plans"):
+        if table in ("events", "plans", "web_sessions"):
             return self.event_days
         aged = (
             "applies", "apply_steps", "audit", "drift", "drills", "latches", "lease_intervals", "leases", "revisions",

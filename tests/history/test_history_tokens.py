@@ -202,7 +202,7 @@ def test_a_token_is_recognised_until_anything_is_written(path: Path, now: dateti
 
 
 def test_only_so_many_tokens_are_remembered(now: datetime) -> None:
-    known = KnownTokens()
+    known: KnownTokens[KnownToken] = KnownTokens()
     for number in range(KEPT + 10):
         who = Principal(f"id{number}", "ann", frozenset(), ("*",))
         known.keep(KnownToken(who, "digest", now, now), 1)

@@ -29,9 +29,9 @@ from tests.history.test_history_retention import one_day
 HOSTS = ("pve1", "pve2", "pve3")
 COUNTED = (
     "events", "drift", "plans", "applies", "apply_steps", "drills", "latches", "revisions", "leases", "lease_intervals",
-    "deliveries", "idempotency_keys", "audit",
+    "deliveries", "idempotency_keys", "audit", "web_sessions",
 )  # fmt: skip
-LATER = ("audit",)
+LATER = ("audit", "web_sessions")
 """Tables that came after the tallies."""
 RENAMED = {"delivery_id": "delivery"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -16,6 +16,7 @@ leases.py    seen_leases
 sightings.py keep_sighting
 sites.py     seen_sites
 access.py    create_token  revoke_token  authenticate  recognise  claim_key  settle_key  release_key
+sessions.py  begin_session  session_of  recognise_session  end_session  end_sessions_of
 receivers.py add_receiver  remove_receiver  rotate_receiver  suspend_receiver  resume_receiver  record_delivery
 suspensions.py suspend  end_suspension  end_due_suspensions
 rollouts.py  open_rollout  begin_in_rollout  move_rollout  halt_rollout  resume_rollout  abort_rollout
@@ -25,7 +26,7 @@ retention.py forget  kept
 writing.py   add_event
 """
 
-from service.history.store.access import AccessWrites, Claim
+from service.history.store.access import Claim
 from service.history.store.agreements import AgreementWrites
 from service.history.store.applies import ApplyWrites
 from service.history.store.changes import ChangeWrites
@@ -37,6 +38,7 @@ from service.history.store.notices import NoticeWrites
 from service.history.store.receivers import ReceiverWrites
 from service.history.store.retention import RetentionWrites
 from service.history.store.rollouts import RolloutWrites
+from service.history.store.sessions import SessionWrites
 from service.history.store.sightings import SightingWrites
 from service.history.store.sites import SiteWrites
 from service.history.store.suspensions import SuspensionWrites
@@ -44,7 +46,7 @@ from service.history.store.suspensions import SuspensionWrites
 
 class Store(
     HostWrites, FleetWrites, ChangeWrites, ApplyWrites, DrillWrites, LeaseWrites, SightingWrites, SiteWrites,
-    AccessWrites, ReceiverWrites,
+    SessionWrites, ReceiverWrites,
     RetentionWrites, AgreementWrites, SuspensionWrites, RolloutWrites, NoticeWrites,
 ):  # fmt: skip
     """Everything that can be written, from all of the files here."""

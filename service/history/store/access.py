@@ -49,7 +49,7 @@ class AccessWrites(Recording):
         super().__init__(database)
         self._claims = claims or OwnClaims()
         self._pepper = pepper
-        self._known = KnownTokens()
+        self._known: KnownTokens[KnownToken] = KnownTokens()
 
     def create_token(
         self,

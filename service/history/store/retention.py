@@ -35,6 +35,7 @@ from service.history.tables import (
     plans,
     revisions,
     steps,
+    web_sessions,
 )
 from service.history.ulid import first_at
 from service.history.words import words_of
@@ -155,6 +156,7 @@ def _walks(long_ago: datetime, lately: datetime) -> list[_Walk]:
     unheld = and_(leases.c.active == false(), leases.c.last_seen < long_ago)
     return [
         _Walk(events, (events.c.id,), events.c.at < lately, true()),
+        _Walk(web_sessions, (web_sessions.c.ends_at, web_sessions.c.id), web_sessions.c.ends_at < lately, true()),
         _Walk(drift, (drift.c.resolved_at, drift.c.id), drift.c.resolved_at < long_ago, true()),
         _Walk(
             lease_intervals, (lease_intervals.c.until_at, lease_intervals.c.id),

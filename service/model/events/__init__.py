@@ -18,6 +18,8 @@ from service.model.events.access import (
     ReceiverResumed,
     ReceiverRotated,
     ReceiverSuspended,
+    SessionBegan,
+    SessionEnded,
     TokenCreated,
     TokenRevoked,
 )
@@ -105,7 +107,8 @@ DECLARED: Mapping[str, type[Happened]] = _declared(Happened)
 """Every event that there is, by name."""
 
 OF_PEOPLE = (
-    TokenCreated, TokenRevoked, ReceiverAdded, ReceiverRemoved, ReceiverRotated, ReceiverSuspended, ReceiverResumed,
+    TokenCreated, TokenRevoked, SessionBegan, SessionEnded,
+    ReceiverAdded, ReceiverRemoved, ReceiverRotated, ReceiverSuspended, ReceiverResumed,
 )  # fmt: skip
 """Events about who may do what: only for who sees every host."""
 
@@ -173,6 +176,8 @@ __all__ = [
     "RevisionRefused",
     "RolloutMoved",
     "RoundFailed",
+    "SessionBegan",
+    "SessionEnded",
     "SiteGone",
     "SitePublished",
     "SiteUnreachable",

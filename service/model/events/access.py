@@ -1,4 +1,4 @@
-"""Events of access: tokens, and the receivers of webhooks."""
+"""Events of access: tokens, sessions in the browser, and the receivers of webhooks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,6 +37,38 @@ class TokenRevoked(Happened):
     @property
     def text(self) -> str:
         return f"{self.by} revoked the token {self.token}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionBegan(Happened):
+    """Somebody signed in with a token, in a browser."""
+
+    name: ClassVar[str] = "session.began"
+    part: ClassVar[Part] = "person"
+
+    session: str
+    token: str
+    called: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"somebody signed in with the token {self.called} ({self.token})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionEnded(Happened):
+    """Somebody signed out. A session that ends by its time or with its token has no event."""
+
+    name: ClassVar[str] = "session.ended"
+    part: ClassVar[Part] = "person"
+
+    session: str
+    token: str
+    called: str = field(metadata=IN_WORDS)
+
+    @property
+    def text(self) -> str:
+        return f"somebody signed out of the session {self.session} of the token {self.called} ({self.token})"
 
 
 @dataclass(frozen=True, kw_only=True)
