@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import secrets
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -30,11 +31,18 @@ from service.hooks.forges import may_be_signed
 from service.logs import about, fields
 from service.model.access import Principal
 from service.model.access import Scope as TokenScope
+from service.model.audit import How
 from service.model.people import IssuerAway, KeysDue, TokenRefused
 from service.model.trees import shown
 
 PUBLIC = tuple(map(re.compile, (r"/livez", r"/readyz", r"/hooks/[^/]+", r"/problems/[^/]+")))
 """Everything else needs a token."""
+
+SESSION = "passerelle_session"
+"""The key of an ASGI scope with the principal of a session in the browser: the pages hand it over inside the process.
+A server makes a scope of what comes from the network, and no name in it is the client's. So no request sets this."""
+SESSION_LASTS = "passerelle_session_lasts"
+"""With it: an async function that says whether that session is in force. Without it, an answer that lasts ends."""
 
 _BEARER = re.compile(rb"[Bb]earer +([!-~]{1,8192})")
 _HEADERS = {
@@ -53,12 +61,10 @@ CHANGES_TOLD_S = 60.0
 STRANGERS_TOLD = 20
 
 AWAY = "the issuer does not answer, so the sign-in token cannot be checked"
-SESSION = "passerelle_session"
-"""The key of an ASGI scope that holds the principal of a session. No request from a network has it: uvicorn makes the
-scope, and only what is in the process can add to it."""
 READERS = 4
 """So many wait for the keys of an issuer, in threads that answer nothing else. The others wait for these."""
 
+StillGood = Callable[[], Awaitable[bool]]
 _CLOSE = {"Connection": "close"}
 _log = logging.getLogger("passerelle.api")
 
@@ -132,7 +138,10 @@ class HostNames:
 
 class Gate:
     """Asks who calls, before a body is read. The principal is in `request.state.principal` afterwards, and in
-    `request.state.still_good` whether its token is good a while later, for an answer that lasts."""
+    `request.state.still_good` whether its token is good a while later, for an answer that lasts.
+
+    It reads no cookie: a browser would send it with a request that another site made up. The pages read theirs, and
+    hand over whose it is (`SESSION`); `request.state.how` is `web` then."""
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app
@@ -159,12 +168,14 @@ class Gate:
                 "a token does not belong in an address: send it as Authorization: Bearer <token>",
                 code="token-in-address",
             )
+        if isinstance(handed_over := scope.get(SESSION), Principal):
+            return self._admitted(scope, handed_over, scope_needed(scope), scope.get(SESSION_LASTS, _is_over), "web")
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
         presented, needed = match[1] if match else b"", scope_needed(scope)
         why = "a valid token is needed"
         try:
-            principal = _of_page(scope) or await self._who(presented, needed)
+            principal = await self._who(presented, needed)
         except StoreError:
             return problem(
                 503, "the database cannot be used now", code="storage-unavailable", headers={"Retry-After": "2"}
@@ -183,15 +194,21 @@ class Gate:
             if why is AWAY:
                 return problem(503, why, code="issuer-unavailable", headers={"Retry-After": "30"})
             return problem(401, why, headers={"WWW-Authenticate": 'Bearer realm="passerelle"'})
-        wait_s = 0.0 if SESSION in scope else self._requests.take(principal.id)  # pages count their own requests
+        return self._admitted(scope, principal, needed, partial(self._is_still_good, presented, needed), "api")
+
+    def _admitted(
+        self, scope: Scope, principal: Principal, needed: TokenScope | None, still_good: StillGood, how: How
+    ) -> ASGIApp | None:
+        """Let this principal in, or say why not."""
+        wait_s = self._requests.take(principal.id) if how == "api" else 0.0  # the pages count their own requests
         if wait_s:
             return _slower(wait_s)
+        client = str((scope.get("client") or ("unknown", 0))[0])
         is_allowed = needed is None or principal.may(needed)
         self._tell_use(principal, client, scope, "" if is_allowed else str(needed))
         if needed is not None and not is_allowed:
             return problem(403, lacks(needed), instance=shown(scope["path"], 300))
-        scope["state"]["principal"] = principal
-        scope["state"]["still_good"] = partial(self._is_still_good, presented, needed)
+        scope["state"] |= {"principal": principal, "still_good": still_good, "how": how}
         return None
 
     async def _is_still_good(self, presented: bytes, needed: TokenScope | None) -> bool:
@@ -237,10 +254,8 @@ class Gate:
             _log.warning("a request from %s without a valid token is refused", client, extra=named)
 
 
-def _of_page(scope: Scope) -> Principal | None:
-    """Whose session it is, where a page asks."""
-    found = scope.get(SESSION)
-    return found if isinstance(found, Principal) else None
+async def _is_over() -> bool:
+    return False
 
 
 class Bodies:

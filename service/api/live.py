@@ -25,7 +25,7 @@ from service.api.connections import connection_cap
 from service.api.values import ask
 from service.clock import Clock
 from service.errors import StoreError
-from service.model.events import Happened, TokenRevoked
+from service.model.events import Happened, SessionEnded, TokenRevoked
 from service.model.listings import EventListing
 from service.model.runs import Event, Page
 
@@ -41,6 +41,7 @@ FOLLOW_S = 1.0
 PAGE = 50
 KEPT_BYTES = 1 << 20
 BEHIND_AT_ONCE = 2
+_ENDS = (TokenRevoked.name, SessionEnded.name)
 _log = logging.getLogger("passerelle.api")
 
 
@@ -190,8 +191,8 @@ class Live:
             self._kept.append(Kept(event, sent := written(event)))
             self._bytes += len(sent)
             self.last = event.id
-            if event.type == TokenRevoked.name:
-                self.beat += 1  # with each beat a stream looks whether its token is valid
+            if event.type in _ENDS:
+                self.beat += 1  # with each beat a stream looks whether its token or session is valid
         while self._bytes > KEPT_BYTES:
             gone = self._kept.popleft()
             self._base = gone.event.id

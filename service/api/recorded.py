@@ -75,7 +75,7 @@ def act_of(action: str, request: Request, values: Mapping[str, Any]) -> Act:
         if isinstance(value, BaseModel):
             detail |= value.model_dump(mode="json", exclude_none=True)
     return Act(
-        by=who.name, token=who.id, how="api", action=action, host=str(detail.pop("host", "")),
+        by=who.name, token=who.id, how=request.state.how, action=action, host=str(detail.pop("host", "")),
         client=client_of(request), request_id=request.state.request_id, outcome="begun", detail=detail,
     )  # fmt: skip
 
