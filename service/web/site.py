@@ -74,7 +74,7 @@ class Pages:
     async def _of_session(self, request: Request, session: Session) -> Response:
         route, named = self._route(request.scope)
         if route is None:
-            return errors.of_status(404 if not named else 405, session, self._parts.clock.now())
+            return errors.of_status(404 if not named else 405, self._asked(request, session, {}, {}))
         if route.method in _READS:
             return await self._read(request, session, route, named)
         form = await sign_in.form_of(request, session)
@@ -100,16 +100,21 @@ class Pages:
     async def _made(
         self, request: Request, session: Session, route: Route, named: Mapping[str, str], form: Mapping[str, str]
     ) -> Response:
-        asked = Asked(
-            inside=Inside(self._api, session.principal, request.scope), session=session,
-            address=request.scope["path"], path=named, query=_query(request.scope), form=form,
-            now=self._parts.clock.now(), theme=helping.theme_of(request.cookies),
-        )  # fmt: skip
+        asked = self._asked(request, session, named, form)
         try:
             asked.banner = await banner_of(asked)
             return await route.answer(asked)
         except Refused as error:
             return errors.of_problem(asked, error)
+
+    def _asked(
+        self, request: Request, session: Session, named: Mapping[str, str], form: Mapping[str, str]
+    ) -> Asked:  # fmt: skip
+        return Asked(
+            inside=Inside(self._api, session.principal, request.scope), session=session,
+            address=request.scope["path"], path=named, query=_query(request.scope), form=form,
+            now=self._parts.clock.now(), theme=helping.theme_of(request.cookies),
+        )  # fmt: skip
 
     def _route(self, scope: Scope) -> tuple[Route | None, Mapping[str, str]]:
         """The route of a request and the parts of its address; None, and something, where only the method is wrong."""

@@ -1,12 +1,8 @@
 """Pages that say why there is no page."""
 
-from datetime import datetime
-
 from starlette.responses import PlainTextResponse, Response
 
 from service.web.asked import Asked, Refused
-from service.web.session import Session
-from service.web.templating import render
 
 _WORDS = {
     403: "This session may not do that",
@@ -27,12 +23,9 @@ def too_many(wait_s: float) -> Response:
     return PlainTextResponse(f"too many requests: try again in {again_s} s\n", 429, {"Retry-After": str(again_s)})
 
 
-def of_status(status: int, session: Session, now: datetime) -> Response:
+def of_status(status: int, asked: Asked) -> Response:
     """Where no page has this address."""
-    text = render(
-        "error.html", asked=None, session=session, title=_WORDS[status], now=now, status=status, problem={},
-    )  # fmt: skip
-    return Response(text.encode(), status_code=status, media_type="text/html")
+    return asked.page("error.html", title=_WORDS[status], status=status, problem={}, session=asked.session)
 
 
 def of_problem(asked: Asked, error: Refused) -> Response:
