@@ -173,8 +173,8 @@ class Page:
 
     @cached_property
     def states(self) -> list[str]:
-        """The words of all state pills."""
-        return [element.text for element in self.root.inside() if "state" in element.classes]
+        """The words of all state pills, without their shapes."""
+        return [_words(element) for element in self.root.inside() if "pill" in element.classes]
 
     def by_id(self, name: str) -> Element:
         """The element of this id; LookupError where there is none."""
@@ -192,6 +192,12 @@ class Page:
 def read(html: str) -> Page:
     """ValueError where an element has no end, or an end tag ends nothing."""
     return Page(*parse(html))
+
+
+def _words(pill: Element) -> str:
+    """What is read aloud."""
+    shown = (child for child in pill.children if isinstance(child, str) or child["aria-hidden"] != "true")
+    return " ".join(" ".join(child if isinstance(child, str) else child.text for child in shown).split())
 
 
 def _own_cells(row: Element) -> list[Element]:

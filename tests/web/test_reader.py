@@ -17,7 +17,8 @@ PAGE = """<!doctype html>
 </form>
 <table class="cards"><caption>Leases of pve1</caption>
 <thead><tr><th scope="col">Address<th scope="col">State</tr></thead>
-<tbody><tr><th scope="row">10.0.0.7</th><td data-label="State"><span class="state ok">in use</span></td></tr>
+<tbody><tr><th scope="row">10.0.0.7</th>
+<td data-label="State"><span class="pill good"><span class="shape" aria-hidden="true">x</span> in use</span></td></tr>
 <tr><th scope="row">10.0.0.9<td data-label="State">gone &lt;b&gt;</tbody></table>
 <form method="post" action="/hosts/pve1/suspend?x=1"><input type="hidden" name="csrf" value="t">
 <label>Why <textarea name="reason"></textarea></label><button>Suspend</button></form>
@@ -34,7 +35,7 @@ def test_a_page_is_read_as_people_read_it() -> None:
     assert page.faults == []
     table = page.table("Leases")
     assert table.columns == ("Address", "State")
-    assert table.rows == [{"Address": "10.0.0.7", "State": "in use"}, {"Address": "10.0.0.9", "State": "gone <b>"}]
+    assert table.rows == [{"Address": "10.0.0.7", "State": "x in use"}, {"Address": "10.0.0.9", "State": "gone <b>"}]
     assert table.row(Address="10.0.0.9")["State"] == "gone <b>"
     assert page.form("/leases").fields == {"bridge": "vmbr1", "q": "web"}
     assert page.form("/leases").options("bridge") == ["", "vmbr1"]

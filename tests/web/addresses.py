@@ -1,0 +1,55 @@
+"""The addresses of all pages, from the routes themselves: no page is forgotten.
+
+A route whose part of an address is not known here fails the test, which says so.
+"""
+
+from collections.abc import Callable
+
+from service.web.pages import ROUTES
+from tests.api.world import COMMIT, World
+
+PARTS: dict[str, Callable[[World], str]] = {
+    "/hosts/{host}": lambda _world: "pve1",
+    "/applies/{apply}": World.apply_id,
+    "/plans/{plan}": World.plan_id,
+    "/rollouts/{rollout}": World.rollout_id,
+    "/drills/{drill}": World.drill_id,
+    "/suspensions/{number}": lambda world: str(world.suspension_id()),
+    "/revisions/{commit}": lambda _world: COMMIT,
+}
+"""The beginning of a route with its first part, and something of a world that is so addressed. Names of parts do not
+count: `{apply}` and `{id}` are the same."""
+
+MORE = {
+    "only those in sync": "/?show=in-sync",
+    "a group without a host": "/?show=away",
+    "found": "/search?q=pve",
+    "not found": "/search?q=nothing",
+}
+"""States of pages that their addresses make, besides the address alone."""
+
+ERRORS = {"no such page": "/nowhere", "no such host": "/hosts/pve9", "no such apply": "/applies/" + "0" * 26}
+
+
+def addresses(world: World) -> dict[str, str]:
+    """Each page that is read, by its route; and more of their states. AssertionError for a part that is not known."""
+    return {route.path: _filled(route.path, world) for route in ROUTES if route.method == "GET"} | MORE
+
+
+def templates() -> set[str]:
+    """The routes of all pages that are read."""
+    return {route.path for route in ROUTES if route.method == "GET"}
+
+
+def _filled(path: str, world: World) -> str:
+    if "{" not in path:
+        return path
+    kind = path.split("/")[1]
+    for known, value in PARTS.items():
+        if known.split("/")[1] == kind:
+            words = path.split("/")
+            words[2] = value(world)
+            found = "/".join(words)
+            assert "{" not in found, f"tests/web/addresses.py: no example for the second part of {path}"
+            return found
+    raise AssertionError(f"tests/web/addresses.py: no example for {path}")
