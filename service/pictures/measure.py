@@ -29,6 +29,19 @@ def cut(text: str, room: float, size: float, *, is_mono: bool = False, is_bold: 
     return "".join(held).rstrip() + "…"
 
 
+def folded(text: str, room: float, size: float, *, most: int = 4) -> list[str]:
+    """The text in lines of at most `room` pixels, broken between words; of more than `most` lines the rest is in the
+    last one, which may be too long."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and len(lines) < most and width_of(longer, size) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def _em(one: str, *, is_mono: bool) -> float:
     if unicodedata.east_asian_width(one) in "WF":
         return 1.25

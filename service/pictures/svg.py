@@ -109,10 +109,10 @@ def shape(tag: str, ink: str, attributes: Mapping[str, Value], *inside: Element 
 
 
 def box(
-    x: float, y: float, width: float, height: float, ink: str = "box", *, is_dashed: bool = False, said: str = ""
+    x: float, y: float, width: float, height: float, ink: str = "box", *, dashes: str = "", said: str = ""
 ) -> Element:
     """A rectangle with round corners. `said` is shown when the pointer rests on it."""
-    marks: dict[str, Value] = {"stroke-dasharray": "5 3", "stroke-width": 1.6} if is_dashed else {}
+    marks: dict[str, Value] = {"stroke-dasharray": dashes, "stroke-width": 1.6} if dashes else {}
     inside = (Element("title", {}, (said,)),) if said else ()
     return shape("rect", ink, {"x": x, "y": y, "width": width, "height": height, "rx": 4, **marks}, *inside)
 
