@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event
 
 GROWING = (
     "events", "drift", "plans", "applies", "apply_steps", "drills", "latches", "revisions", "leases", "lease_intervals",
-    "deliveries", "audit", "web_sessions",
+    "deliveries", "audit", "web_sessions", "host_days", "pool_days",
 )  # fmt: skip
 IN_FORCE = (
     "ix_drift_open", "ix_drift_open_id", "ix_drift_open_kind", "ix_plans_current", "ix_applies_open", "ix_drills_open",

@@ -29,6 +29,7 @@ from service.api import (
     stream,
     suspensions,
     traces,
+    trends,
     whoami,
     windows,
 )
@@ -94,7 +95,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
     app.router.route_class = recording(parts)
     of_hosts = (hosts, fleet, traces, applies, proposals, drills, rollbacks, rollouts, suspensions, windows)
-    for room in (*of_hosts, records, stream, leases, sites, access, audit, notices, whoami, health):
+    for room in (*of_hosts, records, stream, leases, sites, trends, access, audit, notices, whoami, health):
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)
     problem_pages.add_routes(app)

@@ -60,6 +60,7 @@ from service.model.sites.records import SiteRecord
 from service.model.sources import SourceStanding
 from service.model.states import Json
 from service.model.suspensions import Scope, Suspension
+from service.model.trends import Trends
 from service.model.windows import Window
 
 
@@ -268,6 +269,8 @@ class Reads(Protocol):
     def suspension(self, number: int) -> Suspension | None: ...
 
     def suspensions(self, asked: SuspensionListing, *, now: datetime) -> Page[Suspension]: ...
+
+    def trends(self, days: int, *, now: datetime, host: str, visible: Sequence[str]) -> Trends: ...
 
     def acts(self, asked: AuditListing) -> Page[Entry]: ...
 

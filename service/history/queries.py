@@ -8,7 +8,7 @@ Every method blocks; async callers use a thread. Lists are pages, of what `servi
     unfinished_drills(host)
     base(host) tokens() receivers() receiver_secret(name) deliveries(…) counts() waiting_apply(host) waiting_drill(host)
     release_asked(host) sighting(host) sites(…) suspended(now) suspensions(…) acts(…) acts_after(id) notices(channel)
-    rollouts(…) rollout(id) newest_rollout() rollout_hosts(…)
+    rollouts(…) rollout(id) newest_rollout() rollout_hosts(…) trends(days)
 """
 
 from dataclasses import dataclass, field, fields
@@ -45,6 +45,7 @@ from service.history.tables import (
     steps,
     tokens,
 )
+from service.history.trend_queries import TrendQueries
 from service.history.waiting_queries import WaitingQueries
 from service.model.access import Token
 from service.model.events import OF_PEOPLE, HostRenamed
@@ -103,7 +104,7 @@ class Counts:
 
 class Queries(
     LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, ReceiverQueries, SuspensionQueries, RolloutQueries,
-    AuditQueries, NoticeQueries,
+    AuditQueries, NoticeQueries, TrendQueries,
 ):  # fmt: skip
     """Everything that can be read: each call one consistent view, frozen values out."""
 

@@ -11,7 +11,7 @@ from service.history.tables import hosts, tallies
 from service.history.words import words_of
 from service.model.retention import Sizes, TableSize
 
-_SINCE = ("at", "requested_at", "created_at", "fetched_at", "first_seen", "from_at", "since", "received_at")
+_SINCE = ("at", "requested_at", "created_at", "fetched_at", "first_seen", "from_at", "since", "received_at", "day")
 """The columns that say when a row came to be, of which a table has one at most."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WEEK = 7

@@ -20,6 +20,7 @@ from service.history.access_tables import (
     WebSessionRow,
 )
 from service.history.columns import Compressed, JsonText, UtcTime, WideNumber
+from service.history.day_tables import HostDayRow, PoolDayRow
 from service.history.lease_tables import LeaseIntervalRow, LeaseLookRow, LeaseRow
 from service.history.notice_tables import NoticeRow
 from service.history.pause_tables import SuspensionRow
@@ -180,6 +181,7 @@ class ApplyRow(SQLModel, table=True):
     error: str = ""
     probes: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "[]"})
     may_raise: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    waited: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 class StepRow(SQLModel, table=True):
@@ -345,6 +347,8 @@ bases = _table(BaseRow)
 sightings = _table(SightingRow)
 sites = _table(SiteRow)
 latches = _table(LatchRow)
+host_days = _table(HostDayRow)
+pool_days = _table(PoolDayRow)
 suspensions = _table(SuspensionRow)
 notices = _table(NoticeRow)
 events = _table(EventRow)

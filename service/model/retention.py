@@ -20,7 +20,8 @@ class Keep:
         if table in ("events", "plans", "web_sessions"):
             return self.event_days
         aged = (
-            "applies", "apply_steps", "audit", "drift", "drills", "latches", "lease_intervals", "leases", "revisions",
+            "applies", "apply_steps", "audit", "drift", "drills", "host_days", "latches", "lease_intervals", "leases",
+            "pool_days", "revisions",
         )  # fmt: skip
         return self.days if table in aged else None
 

@@ -117,7 +117,10 @@ class GuestNews:
         """Each name that two guests want is reported when it is new."""
         spec, standing, observed = turn.spec, turn.standing, turn.observed
         claims = claims_of(spec, self._kinds)
-        self._filled(spec.name, await asyncio.to_thread(pools_of, spec.name, claims, observed))
+        pools = await asyncio.to_thread(pools_of, spec.name, claims, observed)
+        self._filled(spec.name, pools)
+        if pools:
+            await asyncio.to_thread(self._record.seen_pools, spec.name, pools, at=observed.observed_at)
         for new in standing.dispute(await asyncio.to_thread(name_findings, claims, observed, standing.lost)):
             event = DISPUTES[new.rule](host=spec.name, name_=new.name, mac=new.mac, what=new.text)
             await asyncio.to_thread(self._record.add_event, event, at=observed.observed_at)

@@ -11,6 +11,7 @@ from service.model.axes import Phase
 from service.model.changes import Drift
 from service.model.events import Happened
 from service.model.facts import FactId
+from service.model.guests import PoolFill
 from service.model.listings import ApplyListing, HostListing, SiteListing
 from service.model.observed import HostObserved, Lease, Watch
 from service.model.plans import GuestVerb, Plan
@@ -284,6 +285,8 @@ class Record(Protocol):
     def end_due_suspensions(self, *, at: datetime) -> tuple[Suspension, ...]: ...
 
     def seen_sites(self, host: str, seen: Sequence[SiteRecord], *, at: datetime) -> int: ...
+
+    def seen_pools(self, host: str, fills: Sequence[PoolFill], *, at: datetime) -> None: ...
 
     def seen_hosts(self, times: Mapping[str, datetime | None]) -> None: ...
 

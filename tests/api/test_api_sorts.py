@@ -23,6 +23,7 @@ WHOLE = {
     "/api/v1/notices": "the ways that the operator set",
     "/api/v1/receivers": "those that a person made with a command",
     "/api/v1/tokens": "those that a person made with a command",
+    "/api/v1/trends": "as many days as are asked for",
     "/api/v1/windows": "those in fleet.yaml",
 }
 """Lists that are answered whole, and why they are short."""

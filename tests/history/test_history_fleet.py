@@ -12,6 +12,7 @@ from service.history import History
 from service.history.store import fleet
 from service.model.changes import Difference, Drift
 from service.model.facts import Step
+from service.model.guests import PoolFill
 from service.model.listings import (
     ApplyListing,
     DriftListing,
@@ -36,7 +37,9 @@ OF_A_HOST = [table for table in SQLModel.metadata.sorted_tables if "host" in tab
 def lived(history: History, host: str, at: datetime) -> None:
     """A host with a row in every table that knows hosts."""
     store = history.store
-    status = HostStatus(host, sync="Synced", health="Healthy", reachability="Reachable", applied_digest="sha256:d")
+    status = HostStatus(
+        host, sync="Synced", health="Healthy", reachability="Reachable", applied_digest="sha256:d", observed_at=at
+    )
     store.set_host_status(status, at=at)
     store.set_base(host, DESIRED, digest="sha256:d", commit="c" * 40, apply_id="", at=at)
     plan = Plan(host, "c" * 40, "sha256:d", steps=(Step("sysctl:net.ipv4.ip_forward", "0", "1", "nat"),))
@@ -54,6 +57,7 @@ def lived(history: History, host: str, at: datetime) -> None:
     store.ask_release(host, apply_id, by="ann", reason="looked", at=at)
     store.keep_sighting(Sighting(host, at, "f", "ab", Watch(), b"sent"))
     store.seen_leases(host, [Lease("bc:24:11:00:00:01", "10.10.10.9", "dev", 0)], at=at)
+    store.seen_pools(host, [PoolFill(host, "vmbr1", "10.10.10.9", "10.10.10.19", 11, 1, 0)], at=at)
     store.seen_sites(host, [SiteRecord(host, "www.example.org", "published", "well", "issued.")], at=at)
     store.set_drift(host, [Drift(Difference("bridges", "vmbr0", "up", "live", "changed", True, False), "host")], at=at)
 
@@ -150,9 +154,12 @@ def test_of_two_names_with_a_state_each_the_new_one_holds(history: History, now:
     lived(history, "pve9", now)
     both = {name: count + rows(history, "pve9")[name] for name, count in rows(history, "pve1").items()}
     assert history.store.rename_host("pve1", "pve9", at=now + 2 * MINUTE)
-    alone = ("hosts", "bases", "sightings", "releases", "lease_looks", "leases", "latches", "sites")
+    alone = (
+        "hosts", "bases", "sightings", "releases", "lease_looks", "leases", "latches", "sites", "host_days",
+        "pool_days",
+    )  # fmt: skip
     one_each = dict.fromkeys(alone, 1)
-    assert rows(history, "pve9") == both | one_each | {"events": both["events"] + 1, "tallies": 3}
+    assert rows(history, "pve9") == both | one_each | {"events": both["events"] + 1, "tallies": 6}
     assert set(rows(history, "pve1").values()) == {0}
     queries = history.queries
     status = queries.host("pve9")

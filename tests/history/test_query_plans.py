@@ -65,6 +65,7 @@ ONE: dict[str, dict[str, Any]] = {
     "waiting_drill": {"host": "pve1"}, "release_asked": {"host": "pve1"}, "sighting": {"host": "pve1"},
     "stamps": {}, "suspended": {"now": SAMPLES["time"]}, "suspension": {"number": 7}, "acts_after": {"last": 5},
     "rollout": {"rollout_id": "r"}, "newest_rollout": {}, "applied_digests": {}, "unavailable_hosts": {},
+    "trends": {"days": 30, "now": SAMPLES["time"], "host": "pve1"},
     "rollout_candidates": {"rollout_id": "r"}, "commits": {"prefix": "abcdef0"},
 }  # fmt: skip
 """The reads of one thing, with words for each."""

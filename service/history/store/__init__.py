@@ -13,6 +13,7 @@ applies.py   open_apply  open_rollback  set_apply_plan  start_apply  move_step  
              set_probes  finish_apply
 drills.py    open_drill  start_drill  finish_drill
 leases.py    seen_leases
+days.py      seen_pools
 sightings.py keep_sighting
 sites.py     seen_sites
 access.py    create_token  revoke_token  authenticate  recognise  claim_key  settle_key  release_key

@@ -14,10 +14,11 @@ from service.errors import InputError, WaitsAlready
 from service.history.store.rollouts import end_in_rollout
 from service.history.store.suspensions import suspend_in
 from service.history.store.writing import Writing, clean, tell
-from service.history.tables import applies, plans, steps
+from service.history.tables import applies, bases, plans, revisions, steps
 from service.model.axes import Phase
 from service.model.events import ApplyFinished, ApplyRequested, ApplyStarted
 from service.model.runs import ASKED, FINISHED, ProbeRecord, StepState, Trigger
+from service.model.trends import rounded_s
 
 NOT_FOUND_OUT = (
     "controller away", "throttled", "interrupted", "unreachable", "conflict", "stale", "quarantined",
@@ -26,6 +27,9 @@ NOT_FOUND_OUT = (
 """Causes that say nothing about the change itself: it is tried again, or was never begun."""
 INTERRUPTED = ("controller away", "throttled", "interrupted")
 """Those of a change that was begun. It is tried once more, and a second time counts as a failure."""
+
+_ENDS = [applies.c[name] for name in ("host", "phase", "plan_id", "commit", "desired_digest", "trigger")]
+"""What is read of an apply that ends."""
 
 
 class ApplyWrites(Writing):
@@ -159,19 +163,16 @@ class ApplyWrites(Writing):
         if phase not in FINISHED:
             raise InputError(f"{phase} is not a state in which an apply ends")
         with self._database.write() as connection:
-            row = connection.execute(
-                select(
-                    applies.c.host, applies.c.phase, applies.c.plan_id, applies.c.desired_digest, applies.c.trigger
-                ).where(applies.c.id == apply_id)
-            ).one_or_none()
+            row = connection.execute(select(*_ENDS).where(applies.c.id == apply_id)).one_or_none()
             if row is None:
                 raise InputError(f"no apply {apply_id}")
             if row.phase in (phase, "Succeeded"):
                 return False
+            waited = _waited(connection, row, at) if phase == "Succeeded" else ""
             connection.execute(
                 update(applies)
                 .where(applies.c.id == apply_id)
-                .values(phase=phase, ended_at=at, cause=clean(cause), error=clean(error))
+                .values(phase=phase, ended_at=at, cause=clean(cause), error=clean(error), waited=waited)
             )
             if phase == "Succeeded":
                 connection.execute(update(plans).where(plans.c.id == row.plan_id).values(state="applied"))
@@ -186,6 +187,18 @@ class ApplyWrites(Writing):
             )
             tell(connection, ended, at=at)
         return True
+
+
+def _waited(connection: Connection, row: Any, at: datetime) -> str:
+    """How long a commit waited until it was on the host, in seconds with two digits that count. Empty for an apply that
+    restored something, and where it is not known when the commit came."""
+    if row.trigger in ("drift", "rollback"):
+        return ""
+    fetched_at = connection.execute(select(revisions.c.fetched_at).where(revisions.c.commit == row.commit)).scalar()
+    base = connection.execute(select(bases.c.digest).where(bases.c.host == row.host)).scalar()
+    if fetched_at is None or base == row.desired_digest:
+        return ""
+    return rounded_s((at - fetched_at).total_seconds())
 
 
 def _refuse_second(connection: Connection, host: str) -> None:

@@ -11,22 +11,25 @@ from sqlalchemy import Connection, Table, and_, delete, select, update
 
 from service.errors import InputError, NoHost
 from service.history.store.agreements import leave_agreement
+from service.history.store.days import DayWrites
 from service.history.store.hosts import AXES, moved_axes
 from service.history.store.leases import end_leases
 from service.history.store.suspensions import end_of_host
-from service.history.store.writing import Writing, clean, is_one_of, tell
+from service.history.store.writing import clean, is_one_of, tell
 from service.history.tables import (
     applies,
     bases,
     drift,
     drills,
     events,
+    host_days,
     hosts,
     latches,
     lease_intervals,
     lease_looks,
     leases,
     plans,
+    pool_days,
     releases,
     rollout_hosts,
     sightings,
@@ -41,13 +44,13 @@ BATCH = 200
 ONE_ROW: tuple[Table, ...] = (bases, sightings, releases, lease_looks)
 """Tables with one row a host, besides that of its status."""
 MANY_ROWS: tuple[Table, ...] = (
-    sites, leases, lease_intervals, drift, latches, drills, applies, plans, rollout_hosts,
+    sites, leases, lease_intervals, drift, latches, drills, applies, plans, rollout_hosts, host_days, pool_days,
 )  # fmt: skip
 """Tables with as many rows of a host as there was to record."""
 ORPHANED = dict(zip(AXES, ("Unknown", "Orphaned", "Unknown", "Unknown", "Idle"), strict=True))
 
 
-class FleetWrites(Writing):
+class FleetWrites(DayWrites):
     """How hosts leave, are renamed and are forgotten."""
 
     def orphan_host(self, host: str, *, at: datetime) -> None:
@@ -65,6 +68,7 @@ class FleetWrites(Writing):
             values = ORPHANED | {"message": LEFT_GIT, "plan_id": "", "applied_digest": "", "drift_items": 0}
             connection.execute(update(hosts).where(hosts.c.host == host).values(**values, changed_at=at))
             tell(connection, HostLeft(host=host, **ORPHANED, was=moved_axes(row, ORPHANED)), at=at)
+        self._forget_days((host,))
 
     def rename_host(self, old: str, new: str, *, at: datetime) -> bool:
         """All that is recorded of a host is that of another name from now on. False where nothing is. Where both names
@@ -91,6 +95,7 @@ class FleetWrites(Writing):
             of_old = (suspensions.c.scope == "host", suspensions.c.target == old)
             connection.execute(update(suspensions).where(*of_old).values(target=new))
             tell(connection, HostRenamed(host=new, old=old), at=at)
+        self._forget_days((old, new))
         return True
 
     def forget_host(self, host: str, *, by: str, reason: str = "", at: datetime) -> None:
@@ -107,6 +112,7 @@ class FleetWrites(Writing):
                 connection.execute(delete(table).where(table.c.host == host))
             end_of_host(connection, host, by=by, at=at)
             tell(connection, HostForgotten(host=host, by=clean(by), why=clean(reason)), at=at)
+        self._forget_days((host,))
 
     def _forget_some(self, host: str, table: Table) -> int:
         """How many rows were deleted of the table."""
@@ -150,6 +156,8 @@ def _give_way(connection: Connection, name: str, holds: str) -> None:
     _drop_twins(connection, leases, ("mac", "ip"), name, holds)
     _drop_twins(connection, sites, ("site",), name, holds)
     _drop_twins(connection, rollout_hosts, ("rollout_id",), name, holds)
+    _drop_twins(connection, host_days, ("day",), name, holds)
+    _drop_twins(connection, pool_days, ("day", "interface", "start"), name, holds)
     _drop_twins(connection, latches, ("desired_digest", "cleared_at"), name, holds)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from service.errors import InputError
 from service.history.store.agreements import AgreementWrites
+from service.history.store.days import DayWrites
 from service.history.store.rollouts import is_as_wanted
 from service.history.store.writing import clean, tell
 from service.history.tables import bases, drift, hosts, latches, lease_looks, releases
@@ -34,13 +35,14 @@ _CHANGED = update(hosts).where(hosts.c.host == bindparam("of_host", type_=hosts.
 """A statement that is made once takes half of the time: this is written in each round of each host."""
 
 
-class HostWrites(AgreementWrites):
+class HostWrites(AgreementWrites, DayWrites):
     """The transitions of hosts, their generations, bases and latches: one transaction each."""
 
     def set_host_status(self, status: HostStatus, *, at: datetime) -> bool:
         """Record the state of a host; `drift_items` and `changed_at` are the store's own. True if an axis changed."""
         values = {name: getattr(status, name) for name in _STATUS}
         values["message"], values["agrees"] = clean(status.message), ""
+        days = self._unseen({status.host: status.observed_at}, at)
         with self._database.write() as connection:
             row = connection.execute(_ROW, {"of_host": status.host}).mappings().one_or_none()
             old = tuple(row[axis] for axis in AXES) if row else ()
@@ -67,6 +69,8 @@ class HostWrites(AgreementWrites):
                     at=at,
                 )
             self._members.discard(status.host)
+            fills = self._see_days(connection, days)
+        self._saw_days(days, fills)
         return moved
 
     def seen_hosts(self, times: Mapping[str, datetime | None]) -> None:
@@ -78,11 +82,14 @@ class HostWrites(AgreementWrites):
             bindparam("of_host", type_=hosts.c.host.type),
             bindparam("seen_at", type_=hosts.c.observed_at.type),
         )
+        days = self._unseen(times)
         with self._database.write() as connection:
             seen = update(hosts).where(hosts.c.host == of_host, hosts.c.observed_at < at)
             connection.execute(seen.values(observed_at=at), rows)
             leased = update(lease_looks).where(lease_looks.c.host == of_host, lease_looks.c.at < at)
             connection.execute(leased.values(at=at), rows)
+            fills = self._see_days(connection, days)
+        self._saw_days(days, fills)
 
     def next_generation(self, host: str, *, at_least: int = 0) -> int:
         """A number higher than every one given out for this host, and higher than `at_least`, the one that the host

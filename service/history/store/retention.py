@@ -4,6 +4,8 @@ Records in force stay at any age. For a host these are open differences, the bas
 Others are applies that a latch or a quarantine names, applies under way, leases that are held, the revisions that any
 of these name, and the newest revisions.
 
+Days are deleted before what was counted of them: of a day that is there, every row is still there that was counted.
+
 Of the audit log the oldest entries go, and an entry says so (`store/audit.py`).
 
 Each table is walked once, from its oldest row to the first that is young enough, a small portion at a time. A portion
@@ -28,11 +30,13 @@ from service.history.tables import (
     drift,
     drills,
     events,
+    host_days,
     hosts,
     latches,
     lease_intervals,
     leases,
     plans,
+    pool_days,
     revisions,
     steps,
     web_sessions,
@@ -157,7 +161,11 @@ def _walks(long_ago: datetime, lately: datetime) -> list[_Walk]:
     return [
         _Walk(events, (events.c.id,), events.c.at < lately, true()),
         _Walk(web_sessions, (web_sessions.c.ends_at, web_sessions.c.id), web_sessions.c.ends_at < lately, true()),
-        _Walk(drift, (drift.c.resolved_at, drift.c.id), drift.c.resolved_at < long_ago, true()),
+        _Walk(host_days, (host_days.c.day, host_days.c.host), host_days.c.day < long_ago, true()),
+        _Walk(pool_days, tuple(pool_days.primary_key.columns), pool_days.c.day < long_ago, true()),
+        _Walk(
+            drift, (drift.c.resolved_at, drift.c.id), drift.c.resolved_at < long_ago, true(), (host_days,),
+        ),
         _Walk(
             lease_intervals, (lease_intervals.c.until_at, lease_intervals.c.id),
             lease_intervals.c.until_at < long_ago, true(),
@@ -165,7 +173,7 @@ def _walks(long_ago: datetime, lately: datetime) -> list[_Walk]:
         _Walk(latches, (latches.c.cleared_at, latches.c.id), latches.c.cleared_at < long_ago, true()),
         _Walk(drills, (drills.c.id,), drills.c.id < before, _is_past_drill(long_ago)),
         _Walk(leases, lost, unheld, _has_no_interval(), (lease_intervals,)),
-        _Walk(applies, (applies.c.id,), applies.c.id < before, ended & _is_past_apply(), (latches,)),
+        _Walk(applies, (applies.c.id,), applies.c.id < before, ended & _is_past_apply(), (latches, host_days)),
         _Walk(plans, (plans.c.id,), plans.c.id < first_at(lately), _is_past_plan(), (applies,)),
         _Walk(revisions, fetched, revisions.c.fetched_at < long_ago, _is_past_revision(), (applies, plans)),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from service.history.database import Database, tell_after
 from service.history.tables import events
 from service.history.ulid import Ulids
 from service.model.events import Happened
+from service.model.guests import PoolFill
 from service.model.trees import shown
 
 TEXT_LIMIT = 2_000
@@ -23,6 +24,9 @@ class Writing:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ulids = Ulids()
+        self._days: dict[str, datetime] = {}
+        self._fills: dict[str, tuple[PoolFill, ...]] = {}
+        self._fullest: dict[tuple[str, str, str], tuple[datetime, int]] = {}
         self.is_command = False
         """Whether a command next to the service writes. Then the transitions of tokens and receivers record who did
         it. What the service does, the API records with its request."""
