@@ -167,7 +167,7 @@ def build(
     mirror, aside = mirrors_of(settings)
     world = world or outside(settings)
     clock, metrics = world.clock, world.metrics
-    stop = metrics.watched(partial(stop_reason, settings.state_dir))
+    stop, awaited = metrics.watched(partial(stop_reason, settings.state_dir)), Awaited()
     queue = shared.queue if shared is not None else Queue(clock)
     hints = Hints(
         queue.add, clock, observe_s=settings.observe_s, counted=metrics.hinted, coalesced=metrics.coalesced,
@@ -183,7 +183,6 @@ def build(
     rolling = Rolling(history.store, history.queries, clock, queue)
     watcher = Watcher(mirror, record, history.queries, KINDS, clock, Cache(settings.specs_path), openings.opening)
     troubles = Troubles(clock, metrics.failed)
-    awaited = Awaited()
     rounds = Rounds(
         history.store, history.queries, hosts, world.internet, KINDS, clock, world.work, observe_s=settings.observe_s,
         sweep_s=lambda name: settings.sweep_s if listening.kinds(name) == HINT_KINDS else 0.0,
@@ -211,12 +210,13 @@ def build(
         started_at=clock.now(), hints=listening.kinds, windows=watcher.windows, people=people_of(settings, clock),
         channels={one.name: one.where for one in channels}, notice_hold_s=settings.notice_hold_s, awaited=awaited,
         branch=parse_source(settings.source, settings.branch).branch, stop=stop, labels=watcher.labels_of,
+        sessions=settings.sessions, web_url=settings.web_url,
     )  # fmt: skip
     for told in (metrics.told, awaited.told, parts.live.told):
         history.tell_to(told)
-    retention = Retention(history.store, settings.keep, clock, metrics.kept)
     tells = [] if shared else telling_of(channels, settings, history, clock, metrics)
-    lifespan = _lifespan(loop, world, listening, lambda: status_of(watcher), [retention, *tells])
+    runs_beside: list[Retention | Telling] = [Retention(history.store, settings.keep, clock, metrics.kept), *tells]
+    lifespan = _lifespan(loop, world, listening, lambda: status_of(watcher), runs_beside)
     return Service(loop, rounds, control, watcher, queue, parts, lifespan, hosts, world, listening)
 
 

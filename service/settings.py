@@ -1,6 +1,8 @@
 """What the operator sets: environment variables `PASSERELLE_*`. Read by the CLI and app.py only."""
 
+import re
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -13,11 +15,13 @@ from service.model.ceilings import Ceilings, parse_max_open, parse_max_sync, par
 from service.model.people import parse_grants
 from service.model.retention import Keep
 from service.model.secret import Secret
+from service.model.web_sessions import SessionLimits
 from service.notices.apprise_urls import urls_of
 from service.notices.channels import Wanted
 from service.notices.mail import login_of
 from service.private_files import read_private, refuse_writable
 
+_ORIGIN = re.compile(r"https?://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 LEAST_BYTES = 16 << 20
 """The size that a database may have at least."""
 
@@ -125,6 +129,16 @@ class Settings(BaseModel):
         description="what groups may do: GROUP=SCOPE,SCOPE@HOST,HOST with ; between; the group * is everyone",
     )
 
+    web_url: str = Field(
+        default="", description="https://…: the address of the pages, where a proxy with TLS is in front of the service"
+    )
+    session_idle_hours: float = Field(
+        default=8, ge=0.1, le=720, description="hours without a click after which a person is signed out"
+    )
+    session_days: float = Field(
+        default=7, ge=0.01, le=366, description="days after which a person has to sign in again in any case"
+    )
+
     max_sync: str = Field(default="auto", description="the highest sync that a commit may ask for, also by host")
     raises: str = Field(default="commit", description="commit | approve: who may raise sync to auto, and override")
     max_open: str = Field(default="any", description="what a commit may open without an approval, as in tcp/443")
@@ -145,6 +159,13 @@ class Settings(BaseModel):
         parse_grants(value)
         return value
 
+    @field_validator("web_url")
+    @classmethod
+    def _is_origin(cls, value: str) -> str:
+        if value and not _ORIGIN.fullmatch(value):
+            raise ValueError("write https://NAME, or https://NAME:PORT, in small letters and without a path")
+        return re.sub(r"^(https):(.*):443$|^(http):(.*):80$", r"\1\3:\2\4", value)
+
     @field_validator("resolvers")
     @classmethod
     def _is_servers(cls, value: str) -> str:
@@ -158,6 +179,11 @@ class Settings(BaseModel):
             max_sync=self.max_sync, raises=self.raises, max_open=self.max_open, stop_hosts=self.stop_hosts,
             stop_rules=self.stop_rules,
         )  # fmt: skip
+
+    @property
+    def sessions(self) -> SessionLimits:
+        """How long people stay signed in."""
+        return SessionLimits(timedelta(hours=self.session_idle_hours), timedelta(days=self.session_days))
 
     @property
     def database_path(self) -> Path:

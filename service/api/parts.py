@@ -16,6 +16,7 @@ from service.api.live import Live
 from service.api.metric_families import Numbers
 from service.api.metrics import Metrics
 from service.api.remembered import Remembered
+from service.api.session_parts import SessionWrites
 from service.clock import Clock
 from service.errors import InputError
 from service.model.access import Delivery, DeliveryOutcome, Principal, Receiver, ReceiverSecret, Token
@@ -61,6 +62,7 @@ from service.model.sources import SourceStanding
 from service.model.states import Json
 from service.model.suspensions import Scope, Suspension
 from service.model.trends import Trends
+from service.model.web_sessions import SessionLimits
 from service.model.windows import Window
 
 
@@ -295,7 +297,7 @@ class Claimed(Protocol):
     def body(self) -> Json: ...
 
 
-class Writes(Protocol):
+class Writes(SessionWrites, Protocol):
     """What the API itself writes: `service.history.store.Store`, whose docstrings hold."""
 
     def halt_rollout(self, rollout_id: str, *, by: str, reason: str, at: datetime) -> Rollout: ...
@@ -353,7 +355,8 @@ class Parts:
     Of several workers each knows the numbers of the hosts that it `owns`. `is_behind()` is whether a newer revision is
     in force that this process cannot read. `stop()` is why no apply begins on any host,
     `labels(host)` and `windows()` are what Git says. `channels` are the ways by which people are informed, each with
-    its address in words."""
+    its address in words. `sessions` says how long people stay signed in, and `web_url` by which address their browsers
+    reach the pages, empty where that is the service's own."""
 
     reads: Reads
     writes: Writes
@@ -379,6 +382,8 @@ class Parts:
     channels: Mapping[str, str] = field(default_factory=dict)
     notice_hold_s: float = 30
     people: People | None = None
+    sessions: SessionLimits = field(default_factory=SessionLimits)
+    web_url: str = ""
 
     def is_before_restart(self, seen_at: datetime | None) -> bool:
         """Whether nobody has seen it since the service started."""

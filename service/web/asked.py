@@ -43,7 +43,7 @@ class Asked:
 
     def may(self, scope: Scope) -> bool:
         """Whether the session has this scope."""
-        return self.inside.principal.may(scope)
+        return self.session.principal.may(scope)
 
     async def answer(self, path: str, **query: Any) -> Answer:
         """What the API answers to GET, as it is. Refused for every status but 200."""

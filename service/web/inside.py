@@ -31,10 +31,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """The API as one session sees it. `outer` is the scope of the request to the page: its host name and client."""
+    """The API as one session sees it. `outer` is the scope of the request to the page: its host name and client.
+    Without a `principal` nobody is signed in yet, and the API asks who calls."""
 
     api: ASGIApp
-    principal: Principal
+    principal: Principal | None
     outer: Scope
 
     async def ask(

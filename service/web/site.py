@@ -13,9 +13,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api.envelope import Envelope, HostNames
 from service.api.parts import Parts
 from service.api.rate import Buckets
+from service.errors import StoreError
 from service.web import files
 from service.web.asked import Asked, Refused, Route
 from service.web.banner import banner_of
+from service.web.forms import FormRefused, form_of
 from service.web.inside import Inside
 from service.web.kept import KeptPages, Key
 from service.web.pages import ROUTES, errors, helping, sign_in
@@ -27,7 +29,12 @@ CSP = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-SIGN_IN = "/sign-in"
+_HEADERS = {
+    "Content-Security-Policy": CSP,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+}
+"""`no-referrer`, as of the API, would make browsers send `Origin: null` with our own forms."""
 _READS = ("GET", "HEAD")
 
 
@@ -55,16 +62,22 @@ class Pages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = await self._answer(Request(scope, receive))
-        answer.headers.setdefault("Content-Security-Policy", CSP)
+        for name, value in _HEADERS.items():
+            answer.headers.setdefault(name, value)
         await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         path = request.scope["path"]
         if path.startswith(files.PREFIX):
             return files.answer_file(path) or errors.not_found()
-        if path in (SIGN_IN, "/sign-out"):
-            return await sign_in.answer(request, self._parts)
-        session = await session_of(request.scope, self._parts)
+        if b"psr_" in request.scope["query_string"]:
+            return errors.plain(400, "A token does not belong in an address.", self._parts)
+        try:
+            session = await session_of(request.scope, self._parts)
+            if path in sign_in.PATHS:
+                return await sign_in.answer(request, self._parts, self._api, session)
+        except StoreError:
+            return errors.plain(503, "The database cannot be used now. Try again in a moment.", self._parts)
         if session is None:
             return _to_sign_in(request)
         if wait_s := self._requests.take(session.principal.id):
@@ -77,9 +90,10 @@ class Pages:
             return errors.of_status(404 if not named else 405, self._asked(request, session, {}, {}))
         if route.method in _READS:
             return await self._read(request, session, route, named)
-        form = await sign_in.form_of(request, session)
-        if isinstance(form, Response):
-            return form
+        try:
+            form = await form_of(request, self._parts, token=session.csrf)
+        except FormRefused as error:
+            return errors.of_form(self._asked(request, session, {}, {}), error)
         self._kept.clear()
         try:
             return await self._made(request, session, route, named, form)
@@ -140,4 +154,4 @@ def _to_sign_in(request: Request) -> Response:
     """To the page where people sign in, and back to where they were going."""
     to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     back = f"?to={quote(to, safe='')}" if request.method in _READS and to != "/" else ""
-    return RedirectResponse(SIGN_IN + back, status_code=303)
+    return RedirectResponse(sign_in.SIGN_IN + back, status_code=303)

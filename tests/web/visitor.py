@@ -5,12 +5,21 @@ from dataclasses import dataclass, field
 import httpx2
 
 from service.model.access import Scope
+from service.model.web_sessions import Visit
 from service.web.session import COOKIE
 from service.web.site import create_site
 from tests.api.world import World
 from tests.web.reader import Page, read
 
 ORIGIN = "http://passerelle.test"
+
+
+def signed_in(world: World, *scopes: Scope, hosts: tuple[str, ...] = ("*",)) -> str:
+    """What the cookie of a new session holds, of a token with these scopes."""
+    token = world.token(*scopes, hosts=hosts).encode()
+    begun = world.history.store.begin_session(token, limits=world.parts.sessions, visit=Visit(), at=world.clock.now())
+    assert begun is not None
+    return begun[0]
 
 
 @dataclass
@@ -24,7 +33,7 @@ class Visitor:
 
     def __post_init__(self) -> None:
         self._site = create_site(self.world.parts, self.world.app)
-        self.cookies = {COOKIE: self.world.token(*self.scopes, hosts=self.hosts)}
+        self.cookies = {COOKIE: signed_in(self.world, *self.scopes, hosts=self.hosts)}
 
     async def send(self, method: str, path: str, form: dict[str, str] | None = None) -> httpx2.Response:
         """One request, no redirect followed."""

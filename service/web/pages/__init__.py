@@ -1,7 +1,14 @@
 """The pages, one module each. A page is a function that reads the API and gives values to its template."""
 
 from service.web.asked import Route
-from service.web.pages import asking, fleet, helping, host, search
+from service.web.pages import asking, fleet, helping, host, search, session
 
-ROUTES: tuple[Route, ...] = (*fleet.ROUTES, *host.ROUTES, *asking.ROUTES, *helping.ROUTES, *search.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *fleet.ROUTES,
+    *host.ROUTES,
+    *asking.ROUTES,
+    *helping.ROUTES,
+    *search.ROUTES,
+    *session.ROUTES,
+)
 """All addresses of pages, the first that fits answers."""

@@ -2,7 +2,10 @@
 
 from starlette.responses import PlainTextResponse, Response
 
+from service.api.parts import Parts
 from service.web.asked import Asked, Refused
+from service.web.forms import FormRefused
+from service.web.templating import render
 
 _WORDS = {
     403: "This session may not do that",
@@ -21,6 +24,21 @@ def too_many(wait_s: float) -> Response:
     """For a session that asks too often."""
     again_s = int(wait_s) + 1
     return PlainTextResponse(f"too many requests: try again in {again_s} s\n", 429, {"Retry-After": str(again_s)})
+
+
+def plain(status: int, why: str, parts: Parts) -> Response:
+    """Where nobody is signed in, or nobody knows whether somebody is."""
+    text = render(
+        "error.html", asked=None, title=_WORDS.get(status, "That is not possible now"), now=parts.clock.now(),
+        status=status, problem={"detail": why},
+    )  # fmt: skip
+    return Response(text.encode(), status_code=status, media_type="text/html")
+
+
+def of_form(asked: Asked, error: FormRefused) -> Response:
+    """A form that is not taken. Nothing was done."""
+    problem = {"detail": f"{error.why} Nothing was done.", "hint": error.hint}
+    return asked.page("error.html", title="This form is not taken", status=error.status, problem=problem)
 
 
 def of_status(status: int, asked: Asked) -> Response:
