@@ -9,7 +9,7 @@ pass (ICMP errors that belong to one are `related`). Neighbour discovery, multic
 pass.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -67,6 +67,22 @@ class FilteredGuest:
         return tuple(address for address in self.addresses if (":" in address) == (family == 6))
 
 
+Origin = Literal["host", "derived", "datacenter", "guest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A rule in the order in which it is tried. `name` is its own on the host, the same in the list of the rules and in
+    answers about packets: direction, origin, place there counted from 1 (`in:host:3`, `guest:web:in:2`). The rules
+    of a group that is used there have a further number. `group` is the name of that group, "" for none.
+    """
+
+    name: str
+    origin: Origin
+    rule: Rule
+    group: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class HostFirewall:
     """All that decides about packets on one host. `levels` holds datacenter and host; `derived` are between them.
@@ -90,25 +106,37 @@ class HostFirewall:
 
     def rules(self, direction: Direction) -> Iterator[Rule]:
         """The rules of a direction that are on and without errors, groups written out, in order."""
-        for rule in (*self.levels.host.rules, *self.derived, *self.levels.cluster.rules):
-            for single in self._written_out(rule):
-                if single.type == direction and single.works(0):
-                    yield single
+        return (placed.rule for placed in self.placed(direction) if placed.rule.works(0))
+
+    def placed(self, direction: Direction) -> Iterator[Placed]:
+        """The same with their names, and with those that are off or have errors."""
+        yield from self._placed(direction, direction, "host", self.levels.host.rules)
+        yield from self._placed(direction, direction, "derived", self.derived)
+        yield from self._placed(direction, direction, "datacenter", self.levels.cluster.rules)
 
     def guest_rules(self, guest: FilteredGuest, direction: Direction) -> Iterator[Rule]:
         """A guest's rules of a direction as it sees it, in order."""
-        for rule in (*guest.level.rules, *guest.derived):
-            for single in self._written_out(rule):
-                if single.type == direction and single.works(0):
-                    yield single
+        return (placed.rule for placed in self.guest_placed(guest, direction) if placed.rule.works(0))
 
-    def _written_out(self, rule: Rule) -> Iterator[Rule]:
-        if rule.type != "group":
-            yield rule
-            return
-        group = self.levels.cluster.groups.get(rule.action)
-        for member in group.rules if group and rule.enable else ():
-            yield replace(member, iface=rule.iface or member.iface)
+    def guest_placed(self, guest: FilteredGuest, direction: Direction) -> Iterator[Placed]:
+        """The same with their names, and with those that are off or have errors."""
+        table = guest_table(guest.name, direction)
+        yield from self._placed(table, direction, "guest", guest.level.rules)
+        yield from self._placed(table, direction, "derived", guest.derived)
+
+    def _placed(self, table: str, direction: Direction, origin: Origin, rules: Iterable[Rule]) -> Iterator[Placed]:
+        top = table if origin == "guest" else f"{table}:{origin}"
+        for number, rule in enumerate(rules, 1):
+            if rule.type != "group":
+                if rule.type == direction:
+                    yield Placed(f"{top}:{number}", origin, rule)
+                continue
+            group = self.levels.cluster.groups.get(rule.action)
+            for inner, member in enumerate(group.rules if group else (), 1):
+                if member.type == direction:
+                    is_on = rule.enable and member.enable
+                    used = replace(member, iface=rule.iface or member.iface, enable=is_on)
+                    yield Placed(f"{top}:{number}:{inner}", origin, used, rule.action)
 
     def causes(self) -> Iterator[tuple[str, str]]:
         """(thing, cause) of what nobody wrote."""
@@ -118,3 +146,8 @@ class HostFirewall:
             yield from ((f"{rule.text} (guest {guest.name})", rule.comment) for rule in guest.derived)
         for closed in self.closed:
             yield f"DROP {closed.network} from {closed.interface}", closed.cause
+
+
+def guest_table(guest: str, direction: str) -> str:
+    """The name of what a guest's rules of a direction are listed under."""
+    return f"guest:{guest}:{direction}"

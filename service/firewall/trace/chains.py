@@ -51,6 +51,8 @@ class Flow:
 class ChainStep:
     """One rule of the kernel: if all tests hold, the target. `where` and `note` tell people what it stands for.
 
+    `name` is that of the rule in the list of all of the host's (`Placed`), "" for a step that decides nothing itself.
+
     `group` is set on the steps of a security group and on the check of the accept mark after it. `ports` (protocol,
     destination port), `sources` and `dests` say the same as tests do, for the index; () means not bound. `proto` is
     the protocol, 0 where it is not bound or not known here.
@@ -66,6 +68,7 @@ class ChainStep:
     sources: tuple[MaskedNetwork, ...] = ()
     dests: tuple[MaskedNetwork, ...] = ()
     proto: int = 0
+    name: str = ""
 
     def matches(self, flow: Flow) -> bool:
         """Whether every test holds."""

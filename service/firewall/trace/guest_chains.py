@@ -14,7 +14,7 @@ which it may not change.
 
 from collections.abc import Callable, Iterator
 
-from service.firewall.host import DISCOVERY, FilteredGuest, HostFirewall, Policy
+from service.firewall.host import DISCOVERY, FilteredGuest, HostFirewall, Policy, guest_table
 from service.firewall.terms.addresses import BITS, MaskedNetwork, address_number, mask_of
 from service.firewall.terms.model import Family, Ignored
 from service.firewall.terms.names import ICMPV6, UDP
@@ -27,6 +27,7 @@ GUESTS, TO_GUESTS, BRIDGE_IN, BRIDGE_OUT = "guests", "to_guests", "bridge-in", "
 DHCP_PORTS: dict[Family, tuple[int, int]] = {4: (68, 67), 6: (546, 547)}
 """Ports of client and server (RFC 2131, RFC 8415)."""
 ADVERTISEMENT = 134
+DISCOVERED, UNFILTERED = "neighbour discovery", "no guest's firewall is in the way"
 UNSPECIFIED: dict[Family, str] = {4: "0.0.0.0", 6: "::"}  # noqa: S104 (compared, not bound)
 
 _OUT: Targets = {"ACCEPT": (MARK, True), "REJECT": (REJECT_CHAIN, False)}
@@ -66,24 +67,27 @@ def is_discovery(flow: Flow) -> bool:
 
 def _guest(firewall: HostFirewall, guest: FilteredGuest, direction: str, site: Site) -> Iterator[ChainStep]:
     outgoing = direction == "out"
+    table = guest_table(guest.name, direction)
     client, server = DHCP_PORTS[site.family]
     ports = (client, server) if outgoing else (server, client)
-    yield ChainStep(RETURN if outgoing else ACCEPT, (_udp(*ports),), note=f"DHCP of guest {guest.name}")
-    for rule in firewall.guest_rules(guest, "out" if outgoing else "in"):
-        if rule.works(site.family):
-            yield from site.steps(rule, _OUT if outgoing else _IN)
+    note = f"DHCP of guest {guest.name}"
+    yield ChainStep(RETURN if outgoing else ACCEPT, (_udp(*ports),), note=note, name=f"{table}:always:1")
+    for placed in firewall.guest_placed(guest, "out" if outgoing else "in"):
+        if placed.rule.works(site.family):
+            yield from site.steps(placed.rule, _OUT if outgoing else _IN, name=placed.name)
     policy = guest.policy_out if outgoing else guest.policy_in
-    yield _policy(policy, f"policy_{direction} of guest {guest.name}: {policy.action.lower()}", outgoing=outgoing)
+    note = f"policy_{direction} of guest {guest.name}: {policy.action.lower()}"
+    yield _policy(policy, note, f"{table}:policy", outgoing=outgoing)
 
 
-def _policy(policy: Policy, note: str, *, outgoing: bool) -> ChainStep:
+def _policy(policy: Policy, note: str, name: str, *, outgoing: bool) -> ChainStep:
     if policy.action == "ACCEPT":
-        return ChainStep(RETURN if outgoing else ACCEPT, where=policy.where, note=note)
-    return ChainStep(REJECT_CHAIN if policy.action == "REJECT" else DROP, where=policy.where, note=note)
+        return ChainStep(RETURN if outgoing else ACCEPT, where=policy.where, note=note, name=name)
+    return ChainStep(REJECT_CHAIN if policy.action == "REJECT" else DROP, where=policy.where, note=note, name=name)
 
 
 def _forwarded(firewall: HostFirewall) -> Iterator[ChainStep]:
-    yield ChainStep(ACCEPT, (is_discovery,), note="neighbour discovery")
+    yield ChainStep(ACCEPT, (is_discovery,), note=DISCOVERED, name=f"{GUESTS}:always:1")
     yield from from_guests(firewall)
     yield ChainStep(TO_GUESTS, goto=True)
 
@@ -96,31 +100,39 @@ def _received(firewall: HostFirewall, family: Family) -> Iterator[ChainStep]:
             number = address_number(address)[0]
             network = MaskedNetwork(number, mask_of(BITS[family], family))
             yield ChainStep(f"in_{guest.name}", (_sent_to(number),), goto=True, dests=(network,))
-    yield ChainStep(ACCEPT, note="no guest's firewall is in the way")
+    yield ChainStep(ACCEPT, note=UNFILTERED, name=f"{GUESTS}:always:2")
 
 
 def _bridge_in(firewall: HostFirewall, family: Family) -> Iterator[ChainStep]:
     for guest in firewall.guests:
         if guest.port and guest.macfilter:
             note = f"guest {guest.name} and its MAC address belong to port {guest.port} (macfilter)"
-            yield ChainStep(DROP, (_forged(guest),), note=note)
+            yield ChainStep(DROP, (_forged(guest),), note=note, name=bridge_name(guest, "port"))
     for guest in firewall.guests:
         if family == 6:
-            yield ChainStep(DROP, (_from(guest), _is_advertisement), note=f"guest {guest.name} is not a router")
+            note = f"guest {guest.name} is not a router"
+            tests = (_from(guest), _is_advertisement)
+            yield ChainStep(DROP, tests, note=note, name=bridge_name(guest, "router"))
         if guest.ipfilter:
             note = f"the source is not an address of guest {guest.name} (ipfilter)"
-            yield ChainStep(DROP, (_from(guest), _foreign_source(guest, family)), note=note)
+            tests = (_from(guest), _foreign_source(guest, family))
+            yield ChainStep(DROP, tests, note=note, name=bridge_name(guest, "source"))
     for guest in firewall.guests:
         if guest.macfilter:
             note = f"the source is the address of guest {guest.name}, the MAC address is not (macfilter)"
-            yield ChainStep(DROP, (_borrowed(guest, family),), note=note)
+            yield ChainStep(DROP, (_borrowed(guest, family),), note=note, name=bridge_name(guest, "borrowed"))
 
 
 def _bridge_out(firewall: HostFirewall, family: Family) -> Iterator[ChainStep]:
     for guest in firewall.guests:
         if guest.ipfilter:
             note = f"the destination is not an address of guest {guest.name} (ipfilter)"
-            yield ChainStep(DROP, (_foreign_dest(guest, family),), note=note)
+            yield ChainStep(DROP, (_foreign_dest(guest, family),), note=note, name=bridge_name(guest, "dest"))
+
+
+def bridge_name(guest: FilteredGuest, what: str) -> str:
+    """The name of what is checked of a guest on its bridge."""
+    return f"bridge:{guest.name}:{what}"
 
 
 def _from(guest: FilteredGuest) -> Callable[[Flow], bool]:

@@ -7,6 +7,7 @@ meets the guest's rules first.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from service.firewall.host import CHAIN_OF, IGMP, PREROUTING, Closed, Direction, HostFirewall, Policy
 from service.firewall.terms.addresses import MaskedNetwork, iptables_network
@@ -29,7 +30,9 @@ def chains(firewall: HostFirewall, family: Family, sets: Sets | None = None) -> 
         ruleset.chains[name].steps.extend(steps)
     first = ruleset.chains.setdefault(PREROUTING, Chain())
     first.steps.extend(
-        _closed(closed, family) for closed in firewall.closed if (":" in closed.network) == (family == 6)
+        _closed(closed, family, number)
+        for number, closed in enumerate(firewall.closed, 1)
+        if (":" in closed.network) == (family == 6)
     )
     if firewall.guests:
         add_guest_chains(firewall, ruleset, sets)
@@ -51,7 +54,7 @@ def accepted(firewall: HostFirewall, direction: Direction) -> str:
 
 
 def _host(firewall: HostFirewall, direction: Direction, site: Site) -> Iterator[ChainStep]:
-    yield from _everywhere(direction)
+    yield from everywhere(direction)
     if firewall.guests and direction == "in":
         yield from from_guests(firewall)
     if firewall.guests and direction == "forward":
@@ -61,9 +64,10 @@ def _host(firewall: HostFirewall, direction: Direction, site: Site) -> Iterator[
         "ACCEPT": (further, True) if further else (ACCEPT, False),
         "REJECT": (REJECT_CHAIN, False),
     }
-    for rule in firewall.rules(direction):
-        if rule.works(site.family):
-            yield from site.steps(rule, targets, iface="out" if direction == "out" else "in")
+    for placed in firewall.placed(direction):
+        if placed.rule.works(site.family):
+            side = "out" if direction == "out" else "in"
+            yield from site.steps(placed.rule, targets, iface=side, name=placed.name)
     yield _policy(direction, firewall.policy(direction), further)
 
 
@@ -71,12 +75,23 @@ def _within(bridge: str) -> Test:
     return lambda flow: flow.iif == bridge == flow.oif
 
 
-def _closed(closed: Closed, family: Family) -> ChainStep:
+def _closed(closed: Closed, family: Family, number: int) -> ChainStep:
     network = iptables_network(closed.network, family)
     if not isinstance(network, MaskedNetwork):
         raise AssertionError(f"{closed.network} came from an address that was checked: {network}")
     tests = (lambda flow: flow.iif == closed.interface, lambda flow: network.holds(flow.dest))
-    return ChainStep(DROP, tests, note=closed.cause)
+    return ChainStep(DROP, tests, note=closed.cause, name=closed_name(number))
+
+
+def closed_name(number: int) -> str:
+    """The name of a closed network, counted from 1."""
+    return f"{PREROUTING}:{number}"
+
+
+def everywhere(direction: Direction) -> Iterator[ChainStep]:
+    """What every firewall tries first."""
+    for number, step in enumerate(_everywhere(direction), 1):
+        yield replace(step, name=f"{direction}:always:{number}")
 
 
 def _everywhere(direction: Direction) -> Iterator[ChainStep]:
@@ -94,6 +109,11 @@ def _everywhere(direction: Direction) -> Iterator[ChainStep]:
 def _policy(direction: Direction, policy: Policy, further: str) -> ChainStep:
     note = f"policy_{direction}: {policy.action.lower()}"
     if policy.action == "ACCEPT" and further:
-        return ChainStep(further, goto=True, where=policy.where, note=note)
+        return ChainStep(further, goto=True, where=policy.where, note=note, name=policy_name(direction))
     target = REJECT_CHAIN if policy.action == "REJECT" else policy.action
-    return ChainStep(target, where=policy.where, note=note)
+    return ChainStep(target, where=policy.where, note=note, name=policy_name(direction))
+
+
+def policy_name(table: str) -> str:
+    """The name of the policy at the end of a table."""
+    return f"{table}:policy"

@@ -83,7 +83,7 @@ def _verdict(last: Outcome, place: str) -> Verdict:
     detail = f" [{last.detail}]" if last.detail else ""
     action = last.action if last.action in (DROP, REJECT) else ACCEPT
     where = step.where if step.where is not None and step.where.line else None  # a derived rule is in no file
-    return Verdict(action, where, f"{place}: {step.note}{detail}")
+    return Verdict(action, where, f"{place}: {step.note}{detail}", step.name)
 
 
 _PLACES: Mapping[str, str] = {

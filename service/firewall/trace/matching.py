@@ -57,8 +57,11 @@ class Site:
     refused: list[Ignored]
     logs: bool = False
 
-    def steps(self, rule: Rule, targets: Targets, *, iface: str = "", group: str = "") -> list[ChainStep]:
-        """The steps of a rule: several for a macro, all or nothing. `iface` is in or out where -i is to be tested."""
+    def steps(
+        self, rule: Rule, targets: Targets, *, iface: str = "", group: str = "", name: str = ""
+    ) -> list[ChainStep]:
+        """The steps of a rule: several for a macro, all or nothing. `iface` is in or out where -i is to be tested,
+        `name` what they are called."""
         target, goto = targets.get(rule.action, (rule.action, False))
         refused_before = len(self.refused)
         try:
@@ -79,6 +82,7 @@ class Site:
                 sources=draft.sources,
                 dests=draft.dests,
                 proto=draft.proto,
+                name=name,
             )
             for draft in drafts
         ]

@@ -25,11 +25,15 @@ _OUTSIDE, _UNFILTERED = ("vmbr0", "eth0"), ("vmbr0", "tapXYZ")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """ACCEPT, DROP or REJECT; the line that decides, None where no line of a file does; and why, for people."""
+    """ACCEPT, DROP or REJECT; the line that decides, None where no line of a file does; and why, for people.
+
+    `name` is that of the rule that decides in the list of all of the host's (`Placed`), "" where none does.
+    """
 
     verdict: str
     rule: Where | None
     why: str
+    name: str = ""
 
     def as_json(self) -> dict[str, str | None]:
         """For one line of output."""
