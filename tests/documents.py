@@ -106,6 +106,7 @@ RUNNERS = {
     "$ passerelle adopt root@": (ADOPT_LAB, "test_the_pages_commands_work_on_a_host"),
     "$ passerelle trace --host pve1": (LAB, "test_questions_about_packets"),
     "$ passerelle trace --repo my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
+    "$ passerelle firewall pve1 --repo my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
     "$ curl ": (LAB, "test_the_api_answers_curl"),
     "$ printf '%s namespaces": ("tests/git/test_git_trust.py", "test_the_pages_command_makes_a_signer"),
     "$ passerelle lab ": (LAB, "test_a_lab_from_up_to_down"),

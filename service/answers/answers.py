@@ -8,10 +8,12 @@ answers.not_known("pve1", status)              why nothing can be said of it by 
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
 from service.answers.accept import accept
+from service.answers.firewalls import differing
 from service.answers.guest_views import GuestViews
 from service.answers.known import compared, left_git, why_not_known
 from service.answers.tracers import Tracers, WantedRevision
@@ -22,7 +24,7 @@ from service.kinds.kind import Kind
 from service.model.guests import PoolFill
 from service.model.observed import HostObserved, Lease
 from service.model.plans import Plan
-from service.model.runs import HostStatus, HostView
+from service.model.runs import FirewallView, HostStatus, HostView
 from service.model.sources import SourceStanding
 from service.model.states import Json
 from service.resources.desired import Desired
@@ -170,6 +172,13 @@ class Answers:
     async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
         """What becomes of a packet by what Git wants of the host."""
         return await self._tracers.trace(host, asked)
+
+    async def firewall(self, host: str) -> FirewallView:
+        """Every rule of the host in the order in which it is tried, and where the host differs."""
+        view, look = await self._tracers.firewall(host), self._look(host)
+        if look is None or look.plan is None or not compared(look, self._source.wanted.hosts[host]):
+            return view
+        return replace(view, differs=differing(look.plan.drifts))
 
     async def source(self) -> SourceStanding:
         """Whether the source is followed."""

@@ -13,6 +13,7 @@ from service.api import (
     applies,
     audit,
     drills,
+    firewalls,
     fleet,
     health,
     hosts,
@@ -94,7 +95,7 @@ def without_routes(parts: Parts, *, lifespan: Any = None) -> FastAPI:
 def add_routes(app: FastAPI, parts: Parts) -> None:
     """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
     app.router.route_class = recording(parts)
-    of_hosts = (hosts, fleet, traces, applies, proposals, drills, rollbacks, rollouts, suspensions, windows)
+    of_hosts = (hosts, fleet, traces, firewalls, applies, proposals, drills, rollbacks, rollouts, suspensions, windows)
     for room in (*of_hosts, records, stream, leases, sites, trends, access, audit, notices, whoami, health):
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)

@@ -48,6 +48,7 @@ from service.model.runs import (
     DriftItem,
     Drill,
     Event,
+    FirewallView,
     HostStatus,
     HostView,
     Latch,
@@ -157,7 +158,11 @@ class Answers(Protocol):
         ...
 
     async def trace(self, host: str, asked: Mapping[str, str]) -> Mapping[str, Json]:
-        """What becomes of a packet by what Git wants of the host: host, commit, verdict, rule, why, nat."""
+        """What becomes of a packet by what Git wants of the host: host, commit, verdict, rule, id, why, nat."""
+        ...
+
+    async def firewall(self, host: str) -> FirewallView:
+        """Every rule of the host in the order in which it is tried, and where the host differs."""
         ...
 
     async def source(self) -> SourceStanding:

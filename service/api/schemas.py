@@ -279,12 +279,13 @@ class Acceptance(Told):
 
 
 class Trace(Told):
-    """What becomes of a packet by what Git wants of a host. `rule` is the line that decides, as file:line."""
+    """What becomes of a packet by what Git wants of a host."""
 
     host: str
     commit: str
     verdict: Literal["ACCEPT", "DROP", "REJECT"]
-    rule: str | None
+    rule: str | None = Field(description="file:line of the rule that decides; null: no line of a file does")
+    id: str | None = Field(description="the rule that decides, as in the list of the host's firewall")
     why: str
     nat: list[str] = Field(description="How its addresses change on the way")
 

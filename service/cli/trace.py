@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from service.firewall.pve.node import NodeFirewall
 
 Answer = Mapping[str, object]
-"""verdict, rule, why; for a host of a repository or of the service also nat."""
+"""verdict, rule, why; for a host of a repository or of the service also id and nat."""
 Tracer = Callable[[Mapping[str, object]], Answer]
 
 QUERY = ("from", "to", "proto", "dport", "sport", "source", "dest", "dsttype", "mac", "flags")
@@ -172,7 +172,7 @@ def _of_service(host: str) -> Tracer:
     def trace_packet(packet: Mapping[str, object]) -> Answer:
         given = {name: str(value) for name, value in packet.items() if name in QUERY and value not in (None, "")}
         found: dict[str, object] = client.get(f"hosts/{host}/trace", **given)
-        return {name: found[name] for name in ("verdict", "rule", "why", "nat")}
+        return {name: found[name] for name in ("verdict", "rule", "id", "why", "nat")}
 
     return trace_packet
 

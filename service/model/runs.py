@@ -14,6 +14,7 @@ Release      a quarantine that a person wants lifted
 Revision, PlanRecord, LeaseRecord, LeaseInterval, Event, Page
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Literal, TypeAlias, TypeVar, get_args
@@ -278,6 +279,17 @@ class HostView:
     digest: str = ""
     at: datetime | None = None
     before_restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallView:
+    """Every rule of a host in the order in which it is tried. `tables` is the same object as long as Git wants the
+    same. `differs` says where the host is not as wanted; None where it was not compared."""
+
+    host: str
+    commit: str
+    tables: Mapping[str, Json]
+    differs: list[Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)

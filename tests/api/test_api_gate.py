@@ -28,6 +28,7 @@ SCOPE_OF = {
     ("GET", "/api/v1/hosts/{host}/plan"): "read",
     ("GET", "/api/v1/hosts/{host}/latches"): "read",
     ("GET", "/api/v1/hosts/{host}/trace"): "read",
+    ("GET", "/api/v1/hosts/{host}/firewall"): "read",
     ("POST", "/api/v1/hosts/{host}/reconcile"): "plan",
     ("POST", "/api/v1/hosts/{host}/latch/clear"): "approve",
     ("POST", "/api/v1/hosts/{host}/release"): "approve",

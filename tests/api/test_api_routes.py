@@ -48,7 +48,7 @@ async def test_what_was_seen_before_the_service_started_is_told_as_such(
 async def test_a_question_about_a_packet_reaches_whoever_answers_it(world: World) -> None:
     said = await get(world, "hosts/pve1/trace?from=outside&to=10.10.10.20&proto=tcp&dport=80&flags=SA")
     assert said == {
-        "host": "pve1", "commit": COMMIT, "verdict": "DROP", "rule": "hosts/pve1.yaml:3", "nat": [],
+        "host": "pve1", "commit": COMMIT, "verdict": "DROP", "rule": "hosts/pve1.yaml:3", "id": "in:host:1", "nat": [],
         "why": "dport=80 flags=SA from=outside proto=tcp to=10.10.10.20",
     }  # fmt: skip
     for query, status in [

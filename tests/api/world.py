@@ -22,7 +22,7 @@ from service.model.observed import Lease
 from service.model.plans import Plan
 from service.model.proposals import HostProposal, Proposal, Proposed
 from service.model.rollouts import Member, Opening, Policy
-from service.model.runs import HostStatus, HostView
+from service.model.runs import FirewallView, HostStatus, HostView
 from service.model.sites.records import SiteRecord, record_of
 from service.model.sites.states import SiteLook
 from service.model.sites.told import CertificateTold
@@ -31,6 +31,7 @@ from service.model.states import Json, Seen
 from service.model.suspensions import Scope as SuspensionScope
 from service.model.suspensions import Suspension
 from service.model.trees import Commit
+from tests.api.one_firewall import firewall_view
 from tests.api.shared_routes import app_of
 from tests.api.still_clock import NOW, StillClock
 from tests.model.sites.looks import ISSUED, SITE, WINDOW, answered, probes, told
@@ -176,7 +177,21 @@ class Desk:
         if host != "pve1":
             raise NoHost(host)
         why = " ".join(f"{key}={value}" for key, value in sorted(asked.items()))
-        return {"host": host, "commit": COMMIT, "verdict": "DROP", "rule": "hosts/pve1.yaml:3", "why": why, "nat": []}
+        return {
+            "host": host,
+            "commit": COMMIT,
+            "verdict": "DROP",
+            "rule": "hosts/pve1.yaml:3",
+            "id": "in:host:1",
+            "why": why,
+            "nat": [],
+        }
+
+    async def firewall(self, host: str) -> FirewallView:
+        self._fail()
+        if host != "pve1":
+            raise NoHost(host)
+        return firewall_view(host, COMMIT, self.odd)
 
     async def propose(self, proposal: Proposal, sees: Callable[[str], bool], hosts: Collection[str] = ()) -> Proposed:
         self._fail()

@@ -71,9 +71,9 @@ def decided_by(firewall: HostFirewall, sets: Sets, tables: Sequence[Tried], pack
     for entry in table.entries:
         if entry.level == "policy":
             return entry
-        if entry.rule is not None and entry.rule.works(0):
-            if any(_in(box, flow, interface) for box in boxes(firewall, sets, entry.rule)):
-                return entry
+        rule = entry.rule if entry.rule is not None and entry.rule.works(0) else None
+        if rule is not None and any(_in(box, flow, interface) for box in boxes(firewall, sets, rule)):
+            return entry
     raise AssertionError("a table ends with its policy")
 
 
@@ -154,7 +154,9 @@ def _ignores(side: str) -> Listing:
         for table, before in zip(blind, listed(firewall), strict=True):
             entries = judge(firewall, sets, table.entries, {})
             found.append(
-                replace(table, entries=tuple(map(lambda one, own: replace(one, rule=own.rule), entries, before.entries)))
+                replace(
+                    table, entries=tuple(map(lambda one, own: replace(one, rule=own.rule), entries, before.entries))
+                )
             )
         return found
 

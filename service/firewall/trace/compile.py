@@ -47,11 +47,14 @@ _MARKING: Targets = {"ACCEPT": (MARK, True), "REJECT": (REJECT_CHAIN, False)}
 class Compiled:
     """The chains of one family. `plugged` are the (card, IN or OUT) whose chains packets reach.
 
+    `first_rule` says at which step of a chain the rules of its level begin.
+
     `left_out`: what Proxmox's compiler passes over; `refused`: what keeps everything from being loaded.
     """
 
     ruleset: Ruleset
     plugged: set[tuple[str, str]] = field(default_factory=set)
+    first_rule: dict[str, int] = field(default_factory=dict)
     left_out: list[Ignored] = field(default_factory=list)
     refused: list[Ignored] = field(default_factory=list)
 
@@ -235,6 +238,7 @@ class _Compiler:
         self.add_neighbor_discovery(chain, self.firewall.host, "IN", RETURN)
         self.add_input_filters(chain)
         chain.steps.append(ChainStep(RETURN, (proto(IGMP),), note="IGMP is always accepted"))
+        self.result.first_rule[HOST_IN] = len(chain.steps)
         self.add_host_rules(chain, "in")
         managed = self.sets.table["0", "management", self.family].holds
         chain.steps += [
@@ -250,6 +254,7 @@ class _Compiler:
         self.add_conn_filters(chain, allow_invalid=False)
         self.add_neighbor_discovery(chain, self.firewall.host, "OUT", RETURN)
         chain.steps.append(ChainStep(RETURN, (proto(IGMP),), note="IGMP is always let out"))
+        self.result.first_rule[HOST_OUT] = len(chain.steps)
         self.add_host_rules(chain, "out")
         self.add_local_network(chain)
         self.add_corosync(chain, incoming=False)
@@ -292,6 +297,7 @@ class _Compiler:
         for direction in ("IN", "OUT"):
             chain = self.create(f"{card.port}-{direction}")
             self.add_card_filters(chain, card, level, direction)
+            self.result.first_rule[f"{card.port}-{direction}"] = len(chain.steps)
             self.add_card_rules(chain, card, level, direction)
             if direction == "IN":
                 self.add_policy(chain, level, "in", DROP, ACCEPT)

@@ -111,12 +111,11 @@ def _bridge_in(firewall: HostFirewall, family: Family) -> Iterator[ChainStep]:
     for guest in firewall.guests:
         if family == 6:
             note = f"guest {guest.name} is not a router"
-            tests = (_from(guest), _is_advertisement)
-            yield ChainStep(DROP, tests, note=note, name=bridge_name(guest, "router"))
+            yield ChainStep(DROP, (_from(guest), _is_advertisement), note=note, name=bridge_name(guest, "router"))
         if guest.ipfilter:
             note = f"the source is not an address of guest {guest.name} (ipfilter)"
-            tests = (_from(guest), _foreign_source(guest, family))
-            yield ChainStep(DROP, tests, note=note, name=bridge_name(guest, "source"))
+            foreign = _foreign_source(guest, family)
+            yield ChainStep(DROP, (_from(guest), foreign), note=note, name=bridge_name(guest, "source"))
     for guest in firewall.guests:
         if guest.macfilter:
             note = f"the source is the address of guest {guest.name}, the MAC address is not (macfilter)"

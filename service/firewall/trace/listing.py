@@ -10,8 +10,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from service.firewall.host import CHAIN_OF, DISCOVERY, IGMP, PREROUTING, Direction, FilteredGuest, HostFirewall
-from service.firewall.host import Placed, Policy, guest_table
+from service.firewall.host import (
+    CHAIN_OF,
+    DISCOVERY,
+    IGMP,
+    PREROUTING,
+    Closed,
+    Direction,
+    FilteredGuest,
+    HostFirewall,
+    Placed,
+    Policy,
+    guest_table,
+)
 from service.firewall.terms.icmp import IcmpType
 from service.firewall.terms.model import FAMILIES, Rule, Where
 from service.firewall.terms.names import ICMPV6, UDP
@@ -62,13 +73,10 @@ def listed(firewall: HostFirewall) -> tuple[Tried, ...]:
 
 
 def _tables(firewall: HostFirewall, sets: Sets) -> Iterator[Tried]:
-    yield Tried(PREROUTING, PREROUTING, "", closed_entries(firewall))
+    yield Tried(PREROUTING, PREROUTING, "", closed_entries(firewall.closed))
     for direction in CHAIN_OF:
         rules = [
-            *(
-                Entry(step.name, "always", step.target, step.note, where=step.where)
-                for step in everywhere(direction)
-            ),
+            *(Entry(step.name, "always", step.target, step.note, where=step.where) for step in everywhere(direction)),
             *(entry_of(placed) for placed in firewall.placed(direction)),
             policy_entry(direction, firewall.policy(direction), f"policy_{direction}"),
         ]
@@ -87,11 +95,11 @@ def _tables(firewall: HostFirewall, sets: Sets) -> Iterator[Tried]:
         yield guest_in(firewall, sets, guest)
 
 
-def closed_entries(firewall: HostFirewall) -> tuple[Entry, ...]:
+def closed_entries(closed: Sequence[Closed]) -> tuple[Entry, ...]:
     """Networks into which nobody may route."""
     return tuple(
         Entry(closed_name(number), "derived", "DROP", f"DROP -i {one.interface} -dest {one.network}", cause=one.cause)
-        for number, one in enumerate(firewall.closed, 1)
+        for number, one in enumerate(closed, 1)
     )
 
 
@@ -150,13 +158,15 @@ def policy_entry(table: str, policy: Policy, text: str) -> Entry:
     return Entry(policy_name(table), "policy", policy.action, f"{text}: {policy.action.lower()}", where=policy.where)
 
 
+_SETTLED = ("off", "not judged")
+
 Known = dict[str, list[Box]]
 """The packets of entries that are not rules, by name: a part of them where not all are known."""
 
 
 def judge(firewall: HostFirewall, sets: Sets, entries: Sequence[Entry], known: Known) -> tuple[Entry, ...]:
     """The same entries with what is known of each."""
-    tried = [entry for entry in entries if entry.level != "policy" and entry.decides != "off"]
+    tried = [entry for entry in entries if entry.level != "policy" and entry.decides not in _SETTLED]
     found = [_boxes(firewall, sets, entry, known) for entry in tried]
     names = sorted({box.iface for some in found for box in some} - {""})
     interfaces = {name: number for number, name in enumerate(names, 1)}
@@ -170,7 +180,7 @@ def _boxes(firewall: HostFirewall, sets: Sets, entry: Entry, known: Known) -> li
 
 
 def _with(entry: Entry, after: dict[str, Judged], tried: Sequence[Entry], known: Known) -> Entry:
-    if entry.decides == "off" or (entry.rule is None and entry.level != "policy" and entry.name not in known):
+    if entry.decides in _SETTLED or (entry.rule is None and entry.level != "policy" and entry.name not in known):
         return entry
     found = after["" if entry.level == "policy" else entry.name]
     return replace(entry, decides=found.decides, earlier=tuple(tried[place].name for place in found.earlier))

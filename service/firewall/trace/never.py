@@ -9,7 +9,6 @@ about a rule that matches what its boxes say (service/firewall/trace/cover.py). 
 more is not judged.
 """
 
-import random
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,7 +86,7 @@ def _icmp(kind: IcmpType | None) -> Ranges:
 
 def judged(rules: Sequence[tuple[Cell, ...]], most: int = MOST_WORK) -> Iterator[Judged]:
     """Of rules in the order in which they are tried. `most` limits the ranges that are compared."""
-    earlier, chance = _Earlier(), random.Random(0)  # noqa: S311 (which points are tried first)
+    earlier, draws = _Earlier(), _Draws()
     left = most
     for place, cells in enumerate(rules):
         if left <= 0:
@@ -95,11 +94,28 @@ def judged(rules: Sequence[tuple[Cell, ...]], most: int = MOST_WORK) -> Iterator
             continue
         work = _Work(min(left, MOST_FOR_ONE))
         try:
-            yield _judged(cells, earlier, work, chance)
+            yield _judged(cells, earlier, work, draws)
         except _TooMuch:
             yield Judged("not judged")
         left -= work.done
         left -= sum(earlier.add(cell, place) for cell in cells)
+
+
+@dataclass(slots=True)
+class _Draws:
+    """Numbers that look random and are the same each time (Knuth's MMIX generator): which points are tried."""
+
+    state: int = 1
+
+    def of(self, side: Ranges) -> int:
+        """One of the numbers of a side."""
+        first, last = side[self.bits() % len(side)]
+        return first + (self.bits() << 64 | self.bits()) % (last - first + 1)
+
+    def bits(self) -> int:
+        """32 bits and more."""
+        self.state = (self.state * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+        return self.state >> 16
 
 
 class _TooMuch(Exception):  # noqa: N818 (an answer: this rule is not judged)
@@ -119,17 +135,17 @@ class _Work:
             raise _TooMuch
 
 
-def _judged(cells: tuple[Cell, ...], earlier: "_Earlier", work: _Work, chance: random.Random) -> Judged:
+def _judged(cells: tuple[Cell, ...], earlier: "_Earlier", work: _Work, draws: "_Draws") -> Judged:
     taken: set[int] = set()
     for cell in cells:
-        found = _takers(cell, earlier, work, chance)
+        found = _takers(cell, earlier, work, draws)
         if found is None:
             return Judged("some")
         taken |= found
     return Judged("never", tuple(sorted(taken)))
 
 
-def _takers(cell: Cell, earlier: "_Earlier", work: _Work, chance: random.Random) -> set[int] | None:
+def _takers(cell: Cell, earlier: "_Earlier", work: _Work, draws: "_Draws") -> set[int] | None:
     """The places of the earlier rules that together hold all of a cell: the first that does so alone, else those that
     take a part. None where something remains."""
     near = earlier.near(cell, work)
@@ -137,7 +153,7 @@ def _takers(cell: Cell, earlier: "_Earlier", work: _Work, chance: random.Random)
         work.add(1)
         if all(map(_holds, other.sides, cell.sides)):
             return {place}
-    for point in _points(cell, chance):
+    for point in _points(cell, draws):
         work.add(len(near) if len(near) < _FEW else 0)
         if not any(
             all(map(_holds, other.sides, point.sides))
@@ -157,12 +173,12 @@ def _fewer(cell: Cell, near: "Found", work: _Work) -> set[int]:
     return {place for place, _ in near}
 
 
-def _points(cell: Cell, chance: random.Random) -> Iterator[Cell]:
+def _points(cell: Cell, draws: "_Draws") -> Iterator[Cell]:
     """Points of a cell: its first one, its last one, then any."""
     for place, end in ((0, 0), (-1, 1)):
         yield Cell(cell.family, tuple(((side[place][end],) * 2,) for side in cell.sides))
     for _ in range(_TRIES):
-        values = [chance.randint(*chance.choice(side)) for side in cell.sides]
+        values = [draws.of(side) for side in cell.sides]
         yield Cell(cell.family, tuple(((value, value),) for value in values))
 
 
@@ -248,8 +264,8 @@ Found = list[tuple[int, Cell]]
 
 @dataclass(slots=True)
 class _Earlier:
-    """Cells of earlier rules, found by what a later one must have in common with them: on each of five levels its key
-    is one of few ports, of few upper bits of addresses, or of few addresses; None where it has many."""
+    """Cells of earlier rules, found by what a later one must have in common with them. A cell has a key on each of five
+    levels: a port, the upper bits of an address, or an address. Where it has many of them, the key is None."""
 
     top: dict[Any, Any] = field(default_factory=dict)
 

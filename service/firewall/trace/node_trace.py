@@ -18,14 +18,14 @@ class NodeAnalyser:
     """Compiles once, answers many times. Raises InputError where Proxmox would not load the rule set."""
 
     def __init__(self, firewall: NodeFirewall) -> None:
-        self._node = Analyser(firewall)
-        self._node.check()
+        self.node = Analyser(firewall)
+        self.node.check()
         self._cards = [card for guest in firewall.cards.values() for card in guest.cards.values()]
 
     def trace(self, source: str, dest: str, flow: Flow, sent_on: Flow | None = None) -> Verdict:
         """The verdict; `source` and `dest` are interfaces, "" for the node itself. The filter sees `sent_on`."""
         asked = sent_on or flow
-        return self._node.trace(
+        return self.node.trace(
             AskedFlow(self._zone(source, flow.mac, asked.source), self._zone(dest, asked.dest_mac, asked.dest), asked)
         )
 

@@ -14,7 +14,7 @@ from service.errors import InputError
 from service.firewall.pve.cards import Card
 from service.firewall.pve.node import NodeFirewall
 from service.firewall.terms.model import FAMILIES, Ignored, Where
-from service.firewall.trace.chains import ACCEPT, DROP, REJECT, RETURN, Flow, Outcome
+from service.firewall.trace.chains import ACCEPT, DROP, REJECT, RETURN, ChainStep, Flow, Outcome
 from service.firewall.trace.compile import BRIDGE_IN, FORWARD, HOST_IN, HOST_OUT, Compiled, compile_family
 from service.firewall.trace.packets import AskedFlow, parse_packet
 from service.firewall.trace.sets import build_sets
@@ -37,7 +37,8 @@ class Verdict:
 
     def as_json(self) -> dict[str, str | None]:
         """For one line of output."""
-        return {"verdict": self.verdict, "rule": str(self.rule) if self.rule else None, "why": self.why}
+        rule = str(self.rule) if self.rule and self.rule.line else None  # a derived rule is in no file
+        return {"verdict": self.verdict, "rule": rule, "why": self.why}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,14 @@ class Analyser:
     def __init__(self, firewall: NodeFirewall) -> None:
         self.firewall = firewall
         self.on = firewall.cluster.on("enable", default=False)
-        self._compiled: dict[int, Compiled] = {}
+        self.compiled: dict[int, Compiled] = {}
+        self.names: dict[tuple[str, Where | None, str], str] = {}
+        """Names of rules by chain, line and note, for callers that list them (node_listing.py)."""
         self.refused: tuple[Ignored, ...] = ()
         if self.on:
             sets = build_sets(firewall)
-            self._compiled = {family: compile_family(firewall, sets, family) for family in FAMILIES}
-            refused = [*sets.refused, *(item for family in FAMILIES for item in self._compiled[family].refused)]
+            self.compiled = {family: compile_family(firewall, sets, family) for family in FAMILIES}
+            refused = [*sets.refused, *(item for family in FAMILIES for item in self.compiled[family].refused)]
             self.refused = tuple(dict.fromkeys(refused))
 
     def check(self) -> None:
@@ -90,31 +93,36 @@ class Analyser:
         flow = question.flow
         if not flow.mac:
             flow.mac = source.card.mac if source.card else ""
-        compiled = self._compiled[flow.family]
+        compiled = self.compiled[flow.family]
         passed: list[str] = []
-        decided: Where | None = None
-        for place, outcome in self._places(compiled, flow, source, dest):
-            if outcome.action in (DROP, REJECT):
-                return Verdict(outcome.action, _where(outcome), "; ".join([*passed, f"{place}: {_why(outcome)}"]))
+        decided: tuple[Where | None, str] = (None, "")
+        for place, chain, outcome in self._places(compiled, flow, source, dest):
             if outcome.step is not None:
                 passed.append(f"{place}: {_why(outcome)}")
-                decided = _where(outcome)
-        return Verdict(ACCEPT, decided, "; ".join(passed) or "nothing on its way filters it")
+                decided = _where(outcome), self._name(chain, outcome)
+            if outcome.action in (DROP, REJECT):
+                return Verdict(outcome.action, decided[0], "; ".join(passed), decided[1])
+        return Verdict(ACCEPT, decided[0], "; ".join(passed) or "nothing on its way filters it", decided[1])
 
-    def _places(self, compiled: Compiled, flow: Flow, source: Zone, dest: Zone) -> Iterator[tuple[str, Outcome]]:
+    def _name(self, chain: str, outcome: Outcome) -> str:
+        step = _deciding(outcome)
+        return self.names.get((chain, step.where, step.note), "") if step is not None else ""
+
+    def _places(self, compiled: Compiled, flow: Flow, source: Zone, dest: Zone) -> Iterator[tuple[str, str, Outcome]]:
         if source.card and source.card.firewall:
-            yield f"from {source.name}", self._bridge(compiled, flow, source.card, "OUT")
+            chain = f"{source.card.port}-OUT"
+            yield f"from {source.name}", chain, self._bridge(compiled, flow, source.card, "OUT")
         flow.iif = source.interface or "lo"
         flow.oif = dest.interface or "lo"
         if not source.interface:
-            yield "out of the host", compiled.walk(HOST_OUT, flow)
+            yield "out of the host", HOST_OUT, compiled.walk(HOST_OUT, flow)
         if not dest.interface:
             flow.iif = source.interface or "lo"
-            yield "into the host", compiled.walk(HOST_IN, flow)
+            yield "into the host", HOST_IN, compiled.walk(HOST_IN, flow)
         if source.interface and dest.interface:
-            yield "through the host", compiled.walk(FORWARD, flow)
+            yield "through the host", FORWARD, compiled.walk(FORWARD, flow)
         if dest.card and dest.card.firewall:
-            yield f"to {dest.name}", self._bridge(compiled, flow, dest.card, "IN")
+            yield f"to {dest.name}", f"{dest.card.port}-IN", self._bridge(compiled, flow, dest.card, "IN")
 
     def _bridge(self, compiled: Compiled, flow: Flow, card: Card, direction: str) -> Outcome:
         """The firewall bridge of a card."""
@@ -150,13 +158,16 @@ class Analyser:
 
 
 def _where(outcome: Outcome) -> Where | None:
-    step = outcome.step
-    if step is None:
-        return None
-    marked = outcome.marked_by
-    if step.group and marked is not None and marked.group == step.group and marked.where is not None:
-        return marked.where
-    return step.where
+    step = _deciding(outcome)
+    return step.where if step is not None else None
+
+
+def _deciding(outcome: Outcome) -> ChainStep | None:
+    """The step that stands for the rule: that of a group which set the accept mark, else the one that looks at it."""
+    step, marked = outcome.step, outcome.marked_by
+    if step is not None and step.group and marked is not None and marked.group == step.group and marked.where:
+        return marked
+    return step
 
 
 def _why(outcome: Outcome) -> str:
