@@ -2,12 +2,16 @@
 
 import ast
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from service.model.guest_lines import LineSort
+
 SERVICE = Path(__file__).parent.parent / "service"
 EDGES = ("cli", "lab")  # they read words, they make none
-ASKED = {"admin"}  # a scope that stands for all others: people give it, nothing asks for it by name
+ASKED = {"admin", *get_args(LineSort)}
+"""Words of people only: a scope that stands for all others, and the orders of a table."""
 
 
 def literals() -> dict[str, list[str]]:

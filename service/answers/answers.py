@@ -14,6 +14,7 @@ from typing import Protocol
 
 from service.answers.accept import accept
 from service.answers.firewalls import differing
+from service.answers.guest_lines import GuestLines, LookedAt
 from service.answers.guest_views import GuestViews
 from service.answers.known import compared, left_git, why_not_known
 from service.answers.tracers import Tracers, WantedRevision
@@ -21,6 +22,7 @@ from service.answers.views import shown_with_met
 from service.errors import InputError, NoHost, NotKnown
 from service.kinds.desire import desire
 from service.kinds.kind import Kind
+from service.model.guest_lines import GuestLine, LeaseFact
 from service.model.guests import PoolFill
 from service.model.observed import HostObserved, Lease
 from service.model.plans import Plan
@@ -107,6 +109,7 @@ class Answers:
         self._kinds = kinds
         self._now = now
         self._guests = GuestViews(self._observed, lambda spec: claims_of(spec, kinds), source.file_of, self._lost)
+        self._lines = GuestLines(lambda spec: claims_of(spec, kinds))
         self._tracers = Tracers(lambda: source.wanted, kinds)
 
     async def desired(self, host: str) -> HostView | None:
@@ -204,6 +207,14 @@ class Answers:
         """Who is behind a host, and names that two want."""
         return await asyncio.to_thread(self._guests.guests, self._compared(host))
 
+    async def guest_lines(self, facts: Sequence[LeaseFact], *, is_past: bool) -> Sequence[GuestLine]:
+        """Everybody behind every host: those with these leases, and guests without one. `is_past`: the leases are those
+        of a past time, next to what is known of their holders today. The very same value while nothing is another."""
+        looks = {host: self._looked_at(host, spec) for host, spec in self._source.wanted.hosts.items()}
+        if is_past:
+            return await asyncio.to_thread(self._lines.then, facts, looks)
+        return await asyncio.to_thread(self._lines.now, facts, looks, self._now())
+
     async def pools(self, host: str) -> tuple[PoolFill, ...]:
         """How full the host's ranges of addresses are."""
         return await asyncio.to_thread(self._guests.pools, self._compared(host))
@@ -231,6 +242,13 @@ class Answers:
             status, trouble = self._looks.unrecorded().get(host), look.trouble if look is not None else ""
             raise why_not_known(host, self._source.wanted.commit, status, trouble, self._now())
         return spec
+
+    def _looked_at(self, host: str, spec: HostSpec) -> LookedAt | None:
+        """The last look at a host that was compared with this spec."""
+        look = self._looks.known(host)
+        if look is None or look.observed is None or not compared(look, spec):
+            return None
+        return LookedAt(spec, look.observed, look.lost)
 
     def _observed(self, host: str) -> HostObserved | None:
         look = self._looks.known(host)

@@ -15,6 +15,7 @@ from service.api import (
     drills,
     firewalls,
     fleet,
+    guest_table,
     health,
     hosts,
     leases,
@@ -96,7 +97,8 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
     app.router.route_class = recording(parts)
     of_hosts = (hosts, fleet, traces, firewalls, applies, proposals, drills, rollbacks, rollouts, suspensions, windows)
-    for room in (*of_hosts, records, stream, leases, sites, trends, access, audit, notices, whoami, health):
+    of_guests = (leases, guest_table, sites)
+    for room in (*of_hosts, records, stream, *of_guests, trends, access, audit, notices, whoami, health):
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)
     problem_pages.add_routes(app)

@@ -22,6 +22,7 @@ from service.errors import InputError
 from service.model.access import Delivery, DeliveryOutcome, Principal, Receiver, ReceiverSecret, Token
 from service.model.access import Scope as TokenScope
 from service.model.audit import Act, Entry
+from service.model.guest_lines import GuestLine, LeaseFact
 from service.model.guests import PoolFill
 from service.model.listings import (
     ApplyListing,
@@ -149,6 +150,11 @@ class Answers(Protocol):
         """Who is behind a host: host, at, items, findings. NotFound before it was seen."""
         ...
 
+    async def guest_lines(self, facts: Sequence[LeaseFact], *, is_past: bool) -> Sequence[GuestLine]:
+        """Everybody behind every host, by these leases and by what is known of the hosts. The very same value while
+        nothing is another."""
+        ...
+
     async def pools(self, host: str) -> Sequence[PoolFill]:
         """How full the host's ranges of addresses are. NotFound before it was seen."""
         ...
@@ -240,6 +246,8 @@ class Reads(Protocol):
     def newest_revision(self, state: RevisionState | None = None) -> Revision | None: ...
 
     def leases_json(self, asked: LeaseListing, *, now: datetime) -> tuple[str, Key | None]: ...
+
+    def lease_facts(self, at: datetime | None = None) -> Sequence[LeaseFact]: ...
 
     def lease_history(self, asked: LeaseHistoryListing) -> Page[LeaseInterval]: ...
 

@@ -9,6 +9,7 @@ from typing import Literal, TextIO
 from service.model.states import Json
 
 Format = Literal["table", "json"]
+TableFormat = Literal["table", "json", "csv"]
 
 
 def printable(value: object) -> str:
@@ -87,6 +88,14 @@ def show_table(columns: Sequence[str], rows: Sequence[Mapping[str, Json]], *, em
     for row in cells:
         table.add_row(*row)
     Console(markup=False, highlight=False, emoji=False).print(table)
+
+
+def show_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Json]]) -> None:
+    """Rows as CSV that a spreadsheet opens without running anything in it."""
+    from service.formats.csv_cells import written
+
+    cells = ([None if row.get(name) is None else cell(row[name]) for name in columns] for row in rows)
+    print(written(columns, cells), end="")
 
 
 def _print_columns(lines: Sequence[Sequence[str]]) -> None:

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from service.cli.exit_codes import UNREACHABLE
 from service.cli.known import doubt, never_seen
-from service.cli.output import Format, complain, show_json, show_table, tell
+from service.cli.output import Format, TableFormat, complain, show_csv, show_json, show_table, tell
 from service.cli.suspend import tell_stop, tell_suspended
 from service.cli.times import age, dated, with_zone
 
@@ -235,7 +235,7 @@ def leases(
     at: str | None = None,
     history: bool = False,
     most: int = 1000,
-    output: Output = "table",
+    output: Annotated[TableFormat, Parameter(name=["--output", "-o"])] = "table",
 ) -> int:
     """Show which guest has which address and name, sorted by address, now or at a past time.
 
@@ -255,14 +255,13 @@ def leases(
     active
         --active: only leases in force; --no-active: only those that are not.
     at
-        Those that were held at this time, as in 2026-11-17T03:00, 2026-11-17 or 2026-11-17T03:00+01:00; without a zone
-        it is UTC.
+        Those that were held at this time: 2026-11-17T03:00, 2026-11-17, 2026-11-17T03:00+01:00. UTC without a zone.
     history
         All past and present leases with their times, newest first.
     most
         Largest number of entries.
     output
-        table for people, json for programs.
+        table for people, json for programs, csv for a spreadsheet.
     """
     from service.cli.client import Client
     from service.model.listings import LeaseHistoryListing, LeaseListing
@@ -281,6 +280,8 @@ def leases(
     code = never_seen(client) if not host else doubt(client, host) if not history and at is None else 0
     if output == "json":
         show_json(items)
+    elif output == "csv":
+        show_csv(columns, items)
     else:
         show_table(columns, items, empty="no such lease is known" if code else "no such lease")
     return code

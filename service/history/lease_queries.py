@@ -1,6 +1,7 @@
 """Reads about leases: who has which address and name, who had them at a past time, and in which order."""
 
 import functools
+from collections.abc import Sequence
 from datetime import datetime
 from json.encoder import encode_basestring as _quoted
 from typing import Any
@@ -12,6 +13,7 @@ from service.history.database import Database
 from service.history.reading import is_exact, of_host, ordered
 from service.history.tables import lease_intervals
 from service.history.words import Words, words_of
+from service.model.guest_lines import MOST_FACTS, LeaseFact
 from service.model.listings import Key, LeaseHistoryListing, LeaseListing
 from service.model.runs import LeaseInterval, LeaseRecord, Page
 
@@ -28,6 +30,11 @@ _HELD_THEN = (
 _NAMED_THEN = """
 SELECT l.host, l.mac, l.ip, l.name, l.from_at, coalesce(l.until_at, k.at, l.from_at), l.expires_at, 1
 FROM lease_intervals l LEFT JOIN lease_looks k ON k.host = l.host"""
+_FACTS = """
+SELECT l.host, l.mac, l.ip, l.ip_order, l.name, l.first_seen,
+       CASE WHEN l.active THEN coalesce(k.at, l.last_seen) ELSE l.last_seen END, l.expires_at, l.active
+FROM leases l LEFT JOIN lease_looks k ON k.host = l.host"""
+_ORDER = " ORDER BY l.ip_order, l.host, l.mac LIMIT :limit"
 # The intervals of one lease do not overlap: the last that began before is the only one that may hold.
 _THEN = """
 SELECT l.host, l.mac, l.ip, i.name, i.from_at, coalesce(i.until_at, k.at, i.from_at), i.expires_at, 1
@@ -36,6 +43,7 @@ FROM leases l JOIN lease_intervals i ON i.id = (
     WHERE n.host = l.host AND n.ip_order = l.ip_order AND n.mac = l.mac AND n.from_at <= :moment
     ORDER BY n.from_at DESC, n.id DESC LIMIT 1)
 LEFT JOIN lease_looks k ON k.host = l.host"""
+_FACTS_THEN = _THEN.replace("l.ip, i.name", "l.ip, l.ip_order, i.name")
 
 
 def _statement(asked: LeaseListing, now: datetime, words: Words) -> tuple[str, dict[str, str | int]]:
@@ -89,6 +97,19 @@ class LeaseQueries:
         """As `leases`: the items as JSON text, and the sort key of the last one. Dashboards ask for it all the time."""
         rows, key = self._rows(asked, now)
         return f"[{','.join(_as_json(row) for row in rows)}]", key
+
+    def lease_facts(self, at: datetime | None = None) -> Sequence[LeaseFact]:
+        """The whole fleet's leases by address: `MOST_FACTS` that are in the lease files, and as many of the past. With
+        `at` those that were held then."""
+        if at is None:
+            asked = [f"{_FACTS} WHERE l.active = {way}{_ORDER}" for way in ("{yes}", "{no}")]
+        else:
+            asked = [f"{_FACTS_THEN} WHERE {_HELD_THEN.replace('l.', 'i.')}{_ORDER}"]
+        values = {"limit": MOST_FACTS} | ({} if at is None else {"moment": microseconds(at)})
+        with self._database.read() as connection:
+            words = words_of(connection)
+            texts = (text.replace("{yes}", words.YES).replace("{no}", words.NO) for text in asked)
+            return [fact for text in texts for fact in words.rows_of(connection, text, values)]
 
     def _rows(self, asked: LeaseListing, now: datetime) -> tuple[list[Any], Key | None]:
         """The rows as the database has them, and the key to continue after."""

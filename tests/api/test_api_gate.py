@@ -53,6 +53,7 @@ SCOPE_OF = {
     ("GET", "/api/v1/findings"): "read",
     ("GET", "/api/v1/source"): "read",
     ("GET", "/api/v1/leases"): "read",
+    ("GET", "/api/v1/guests"): "read",
     ("GET", "/api/v1/sites"): "read",
     ("GET", "/api/v1/leases/history"): "read",
     ("GET", "/api/v1/hosts/{host}/guests"): "read",

@@ -17,6 +17,7 @@ from tests.api.world import NOW, World, drift, get, problem_of
 KINDS: dict[str, type[Listing]] = {**PATHS, "/api/v1/hosts/{host}/drift": PATHS["/api/v1/drift"],
          "/api/v1/rollouts/{rollout_id}/hosts": RolloutHostListing}  # fmt: skip
 WHOLE = {
+    "/api/v1/guests": "a table of 10,000 lines at most, which counts those that it leaves out",
     "/api/v1/hosts/{host}/guests": "as many as one host has guests",
     "/api/v1/hosts/{host}/latches": "those of one host that hold",
     "/api/v1/hosts/{host}/pools": "one for each range in a host's spec",

@@ -10,13 +10,16 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
+from service.answers.guest_lines import GuestLines, LookedAt
 from service.api.live import Live
 from service.api.parts import Parts, RequestLimits
 from service.errors import InputError, NoHost, NotFound, PasserelleError, SourceChanged, Stale
 from service.history import History
+from service.kinds import KINDS
 from service.model.access import Scope
 from service.model.changes import Difference, Drift
 from service.model.facts import Step
+from service.model.guest_lines import GuestLine, LeaseFact
 from service.model.guests import PoolFill
 from service.model.observed import Lease
 from service.model.plans import Plan
@@ -31,6 +34,7 @@ from service.model.states import Json, Seen
 from service.model.suspensions import Scope as SuspensionScope
 from service.model.suspensions import Suspension
 from service.model.trees import Commit
+from service.spec.models import claims_of
 from tests.api.one_firewall import firewall_view
 from tests.api.shared_routes import app_of
 from tests.api.still_clock import NOW, StillClock
@@ -56,6 +60,8 @@ class Desk:
     unread_why: InputError | None = None
     held: dict[str, HostStatus] = field(default_factory=dict)
     tried_at: dict[str, datetime] = field(default_factory=dict)
+    looks: dict[str, LookedAt | None] = field(default_factory=dict)
+    lines: GuestLines = field(default_factory=lambda: GuestLines(lambda spec: claims_of(spec, KINDS)))
 
     def _fail(self) -> None:
         if self.trouble is not None:
@@ -159,6 +165,10 @@ class Desk:
         if host != "pve1":
             raise NoHost(host)
         return {"host": host, "at": NOW.isoformat(), "items": [], "findings": []}
+
+    async def guest_lines(self, facts: Sequence[LeaseFact], *, is_past: bool) -> Sequence[GuestLine]:
+        self._fail()
+        return self.lines.then(facts, self.looks) if is_past else self.lines.now(facts, self.looks, self.clock.now())
 
     async def pools(self, host: str) -> Sequence[PoolFill]:
         self._fail()

@@ -66,10 +66,10 @@ ONE: dict[str, dict[str, Any]] = {
     "stamps": {}, "suspended": {"now": SAMPLES["time"]}, "suspension": {"number": 7}, "acts_after": {"last": 5},
     "rollout": {"rollout_id": "r"}, "newest_rollout": {}, "applied_digests": {}, "unavailable_hosts": {},
     "trends": {"days": 30, "now": SAMPLES["time"], "host": "pve1"},
-    "rollout_candidates": {"rollout_id": "r"}, "commits": {"prefix": "abcdef0"},
+    "rollout_candidates": {"rollout_id": "r"}, "commits": {"prefix": "abcdef0"}, "lease_facts": {},
 }  # fmt: skip
 """The reads of one thing, with words for each."""
-PORTIONS = ("acts_after",)
+PORTIONS = ("acts_after", "lease_facts")
 """Reads that walk along the key from a place, and end at their limit."""
 
 
