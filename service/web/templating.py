@@ -16,6 +16,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from service import __version__
+from service.pictures.svg import Drawing
 from service.web.files import address_of
 from service.web.words import HOST_PAGES, NAVIGATION, STATES, ago
 
@@ -77,6 +78,11 @@ def commit(value: str) -> Markup:
     return Markup('<code class="commit" title="{}">{}</code>').format(visible(value), visible(value[:10]))
 
 
+def drawn(picture: Drawing) -> Markup:
+    """A picture in a page. service/pictures has escaped each text in it."""
+    return Markup(picture.inline())  # noqa: S704
+
+
 def with_query(path: str, **query: Any) -> str:
     """An address with these parameters; those without a value are left out."""
     pairs = [(name.rstrip("_"), str(value)) for name, value in query.items() if value not in (None, "")]
@@ -101,7 +107,7 @@ def environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True, auto_reload=False,
     )  # fmt: skip
     made.filters |= {
-        "clock": clock, "commit": commit, "moment": moment, "segment": segment, "state": state,
+        "clock": clock, "commit": commit, "drawn": drawn, "moment": moment, "segment": segment, "state": state,
         "tojson_plain": tojson_plain, "tone": tone, "visible": visible,
     }  # fmt: skip
     made.globals |= {

@@ -1,14 +1,23 @@
 """The pages, one module each. A page is a function that reads the API and gives values to its template."""
 
 from service.web.asked import Route
-from service.web.pages import asking, fleet, helping, host, search, session
+from service.web.pages import (
+    asking,
+    fleet,
+    helping,
+    host,
+    search,
+    session,
+    trends,
+)
 
 ROUTES: tuple[Route, ...] = (
     *fleet.ROUTES,
     *host.ROUTES,
     *asking.ROUTES,
+    *trends.ROUTES,
+    *session.ROUTES,
     *helping.ROUTES,
     *search.ROUTES,
-    *session.ROUTES,
 )
 """All addresses of pages, the first that fits answers."""
