@@ -9,10 +9,11 @@ from tests.web.visitor import Visitor
 DAY = timedelta(days=1)
 
 
-async def test_each_day_is_a_row_and_a_day_without_a_look_is_not_zero(visitor: Visitor, world: World) -> None:
+async def test_each_day_is_a_row_and_a_day_without_a_look_is_not_zero(world: World) -> None:
     world.history.store.finish_apply(world.apply_id(), "RolledBack", at=NOW)
     world.clock.pass_time(2 * 86_400)
     world.history.store.seen_hosts({"pve1": NOW + 2 * DAY})
+    visitor = Visitor(world)  # whose session of two days ago would be over
     page = await visitor.look("/trends?days=7")
     assert page.faults == []
     table = page.table("7 days, the newest first; 2 of them are known").element
