@@ -17,6 +17,7 @@ from service.answers.firewalls import differing
 from service.answers.guest_lines import GuestLines, LookedAt
 from service.answers.guest_views import GuestViews
 from service.answers.known import compared, left_git, why_not_known
+from service.answers.topology import Looked, topology_of
 from service.answers.tracers import Tracers, WantedRevision
 from service.answers.views import shown_with_met
 from service.errors import InputError, NoHost, NotKnown
@@ -29,6 +30,7 @@ from service.model.plans import Plan
 from service.model.runs import FirewallView, HostStatus, HostView
 from service.model.sources import SourceStanding
 from service.model.states import Json
+from service.model.topology import Topology
 from service.resources.desired import Desired
 from service.spec.editing import unified
 from service.spec.host import HostSpec
@@ -218,6 +220,17 @@ class Answers:
     async def pools(self, host: str) -> tuple[PoolFill, ...]:
         """How full the host's ranges of addresses are."""
         return await asyncio.to_thread(self._guests.pools, self._compared(host))
+
+    async def topology(self, host: str, status: HostStatus | None) -> Topology:
+        """What is on a host and behind it, also where it was never seen. `status` is as it is shown."""
+        look, spec = self._look(host), self._source.wanted.hosts[host]
+        plan = look.plan if look is not None and compared(look, spec) else None
+        why = self.not_known(host, status)
+        looked = Looked(
+            self._source.wanted.commit, self._observed(host), [one.difference for one in plan.drifts] if plan else (),
+            self._lost(host), str(why or ""),
+        )  # fmt: skip
+        return await asyncio.to_thread(topology_of, spec, claims_of(spec, self._kinds), looked)
 
     async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
         """The patch of the host's spec file that makes a lease fixed. Nothing is written."""

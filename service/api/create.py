@@ -30,6 +30,7 @@ from service.api import (
     sites,
     stream,
     suspensions,
+    topology,
     traces,
     trends,
     whoami,
@@ -97,7 +98,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     """All routes but that of the receivers, which counts. They ask the parts for nothing before a request comes."""
     app.router.route_class = recording(parts)
     of_hosts = (hosts, fleet, traces, firewalls, applies, proposals, drills, rollbacks, rollouts, suspensions, windows)
-    of_guests = (leases, guest_table, sites)
+    of_guests = (leases, guest_table, sites, topology)
     for room in (*of_hosts, records, stream, *of_guests, trends, access, audit, notices, whoami, health):
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)

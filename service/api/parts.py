@@ -63,6 +63,7 @@ from service.model.sites.records import SiteRecord
 from service.model.sources import SourceStanding
 from service.model.states import Json
 from service.model.suspensions import Scope, Suspension
+from service.model.topology import Topology
 from service.model.trends import Trends
 from service.model.web_sessions import SessionLimits
 from service.model.windows import Window
@@ -157,6 +158,10 @@ class Answers(Protocol):
 
     async def pools(self, host: str) -> Sequence[PoolFill]:
         """How full the host's ranges of addresses are. NotFound before it was seen."""
+        ...
+
+    async def topology(self, host: str, status: HostStatus | None) -> Topology:
+        """What is on a host and behind it, also where it was never seen. `status` is as it is shown."""
         ...
 
     async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:

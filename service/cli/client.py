@@ -134,6 +134,18 @@ class Client:
         """One document."""
         return self.ask("GET", path, params={k: v for k, v in query.items() if v is not None})
 
+    def picture(self, path: str, **query: int | None) -> str:
+        """An SVG. Errors as those of `ask`, NotOurs where it is anything else."""
+        params = {name: value for name, value in query.items() if value is not None}
+        try:
+            status, content, _ = self._answer("GET", path, params, None, {"Accept": "image/svg+xml"})
+            if status == 200 and content.startswith(b"<svg "):
+                return content.decode()
+        except (OSError, HTTPException, UnicodeError) as error:
+            raise self._away(error) from error
+        _read(self.url, status, content)
+        raise NotOurs(self.url, "what it says is not a picture")
+
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, key: str = "") -> Any:
         """Start something; with the same `key`, a repeated call is carried out once."""
         headers = {"Idempotency-Key": key} if key else {}

@@ -1,10 +1,12 @@
 """What is on a host as data, from what Git wants and what was seen. What is not known is unknown, never absent."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from service.answers.topology import Looked, topology_of
+from service.errors import NoHost
 from service.kinds import KINDS
 from service.model.changes import Difference
 from service.model.states import Absent, Json, Observed, Seen, Unknown
@@ -12,6 +14,7 @@ from service.spec.models import claims_of
 from tests.laws import specs
 from tests.laws.host import link
 from tests.pictures.hosts import COMMIT, as_found, as_wanted, drawn_of, plan_of, spec_named
+from tests.reconcile.test_control import SEED, Desk
 
 
 def test_a_host_as_git_wants_it_has_nothing_drifted() -> None:
@@ -114,6 +117,27 @@ def test_on_proxmox_a_guest_runs_where_a_link_has_its_number() -> None:
         facts[f"link:{name}"] = Seen(link())
         found = drawn_of(spec, replace(seen, facts=facts, unlisted={"link:": Absent()}))
         assert {one.name: one.running for one in found.guests}["proxy"] is running
+
+
+async def test_the_service_answers_with_what_it_remembers(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    with pytest.raises(NoHost):
+        await desk.answers.topology("pve1", None)
+    await desk.says(SEED)
+    before = await desk.answers.topology("pve1", None)
+    assert before.at is None
+    assert before.unknown.startswith("pve1 was not looked at yet")
+    assert {one.standing for one in before.bridges} == {"unknown"}
+    desk.looked_at()
+    after = await desk.answers.topology("pve1", None)
+    assert after.unknown == ""
+    assert after.at is not None
+    assert {one.standing for one in after.bridges} == {"missing"}
+    assert after.elsewhere
+    await desk.says(SEED.replace("disabled", "masked"))
+    later = await desk.answers.topology("pve1", None)
+    assert later.unknown  # the words are those of `not_known`
+    assert (later.elsewhere, later.at) == ((), after.at)
 
 
 def test_what_differs_is_at_its_object() -> None:

@@ -33,11 +33,13 @@ from service.model.sources import SourceStanding
 from service.model.states import Json, Seen
 from service.model.suspensions import Scope as SuspensionScope
 from service.model.suspensions import Suspension
+from service.model.topology import Topology
 from service.model.trees import Commit
 from service.spec.models import claims_of
 from tests.api.one_firewall import firewall_view
 from tests.api.shared_routes import app_of
 from tests.api.still_clock import NOW, StillClock
+from tests.api.topologies import topology_named
 from tests.model.sites.looks import ISSUED, SITE, WINDOW, answered, probes, told
 from tests.model.sites.looks import NOW as SITE_NOW
 
@@ -175,6 +177,13 @@ class Desk:
         if host != "pve1":
             raise NoHost(host)
         return [PoolFill(host, "vmbr0", "10.10.10.100", "10.10.10.200", 101, 2, 1)]
+
+    async def topology(self, host: str, status: HostStatus | None) -> Topology:
+        self._fail()
+        if host != "pve1":
+            raise NoHost(host)
+        why = str(self.unknown.get(host, ""))
+        return replace(topology_named(self.odd), unknown=why, at=None if why else NOW)
 
     async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
         self._fail()

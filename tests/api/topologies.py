@@ -1,0 +1,17 @@
+"""A small host, for answers about topologies."""
+
+from service.model.topology import BridgeNode, ForwardNode, GuestNode, PoolRange, SiteNode, Topology, Uplink
+
+
+def topology_named(bridge: str) -> Topology:
+    """One of each object; the name of its bridge may be an odd one."""
+    pool = PoolRange("10.10.10.100", "10.10.10.200", 101, 2, 1)
+    return Topology(
+        "pve1", "c" * 40, None, "",
+        (Uplink("enp1s0", ("198.51.100.11/24",), ("198.51.100.1",), "seen"),),
+        (BridgeNode(bridge, ("10.10.10.1/24",), (), (), ("enp1s0",), (pool,), "seen", ("mtu",)),),
+        (GuestNode("web", "bc:24:11:00:00:02", "10.10.10.20", bridge, True, "spec", "named"),),
+        (ForwardNode("enp1s0", "tcp", "443", "web", 0, "10.10.10.20", bridge, "forwards", (), "seen"),),
+        (SiteNode("www.example.org", ("www.example.org",), "web", "http://web:80", bridge),),
+        ("dnsmasq (2)",),
+    )  # fmt: skip
