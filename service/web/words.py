@@ -46,6 +46,13 @@ STATES: Mapping[str, tuple[str, str, str]] = {
     "git": ("busy", "⎇", "Git moved"),
     "host": ("warn", "⌂", "Host moved"),
     "both": ("warn", "≠", "Both moved"),
+    "ACCEPT": ("good", "✓", "Accept"),
+    "DROP": ("bad", "✕", "Drop"),
+    "REJECT": ("bad", "↩", "Reject"),
+    "decides": ("busy", "→", "decides"),
+    "never decides": ("warn", "∅", "never decides"),
+    "off": ("plain", "○", "off"),
+    "not judged": ("plain", "?", "not judged"),
 }
 """State → tone (a class of the style sheet), shape, word."""
 

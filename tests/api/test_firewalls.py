@@ -14,7 +14,7 @@ async def test_the_rules_of_a_host(world: World) -> None:
     assert (found.host, found.commit, found.is_filtered) == ("pve1", COMMIT, True)
     [table] = found.tables
     assert [(rule.id, rule.position, rule.level) for rule in table.rules] == [
-        ("in:host:1", 1, "host"), ("in:policy", 2, "policy"),
+        ("in:host:1", 1, "host"), ("in:host:2", 2, "host"), ("in:policy", 3, "policy"),
     ]  # fmt: skip
     assert table.rules[0].where == "hosts/pve1.yaml:3"
     assert found.differs is not None

@@ -25,6 +25,7 @@ MORE = {
     "a group without a host": "/?show=away",
     "found": "/search?q=pve",
     "not found": "/search?q=nothing",
+    "who reaches what": "/hosts/pve1/firewall?from=outside&to=host&proto=tcp&dport=22",
 }
 """States of pages that their addresses make, besides the address alone."""
 

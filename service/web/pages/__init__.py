@@ -3,6 +3,7 @@
 from service.web.asked import Route
 from service.web.pages import (
     asking,
+    firewall,
     fleet,
     helping,
     host,
@@ -14,8 +15,9 @@ from service.web.pages import (
 ROUTES: tuple[Route, ...] = (
     *fleet.ROUTES,
     *host.ROUTES,
-    *asking.ROUTES,
+    *firewall.ROUTES,
     *trends.ROUTES,
+    *asking.ROUTES,
     *session.ROUTES,
     *helping.ROUTES,
     *search.ROUTES,
