@@ -75,6 +75,9 @@ def everything(history: History) -> None:
         trigger="request", requested_by="ann", at=at,
     )  # fmt: skip
     store.start_apply(apply_id, generation=1, planned=[("sysctl:a", "nat")], at=at)
+    store.reach(apply_id, "armed", at=at, reverts_at=later)
+    moved = events.ApplyStepped(host="pve1", apply=apply_id, position=0, state="done", done=1, steps=1)
+    store.move_steps(apply_id, [(0, "done", at, "")], moved)
     store.finish_apply(apply_id, "RolledBack", at=at, cause="deadline", error="nobody came")
     store.latch("pve1", "sha256:d", apply_id=apply_id, at=at)
     store.clear_latch("pve1", by="ann", reason="mended", at=at)
@@ -184,6 +187,8 @@ def told(history: History, name: str) -> Origin:
         ("apply.requested", Origin("person")),
         ("apply.started", Origin("service", {"phase": "Pending"})),
         ("apply.finished", Origin("host", {"phase": "Running"})),
+        ("apply.reached", Origin("host")),
+        ("apply.step", Origin("host")),
         ("drill.failed", Origin("host", {"state": "Running"})),
         ("latch.cleared", Origin("person")),
         ("lease.seen", Origin("host")),

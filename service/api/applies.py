@@ -1,12 +1,13 @@
 """Applies and plans: ask for one, follow it, look back."""
 
+import math
 from typing import Annotated
 
 from fastapi import FastAPI, Path, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.api import listings, schemas
+from service.api import apply_schemas, listings, schemas
 from service.api.awaited import MOST_S
 from service.api.known import of_host, status_of
 from service.api.once import Key, once
@@ -32,10 +33,10 @@ def _add_reads(app: FastAPI, parts: Parts) -> None:
     @app.get(f"{PREFIX}/applies", operation_id="list_applies", summary="Applies, newest first", tags=["applies"])
     async def list_applies(
         who: Reader, request: Request, response: Response, asked: listings.Applies
-    ) -> schemas.ListOf[schemas.ListedApply]:
+    ) -> schemas.ListOf[apply_schemas.ListedApply]:
         page = await ask(parts.reads.applies, asked.seen_by(who.hosts))
         await of_host(parts, who, asked.host, page)
-        return page_out(page, schemas.ListedApply.model_validate, request, response)
+        return page_out(page, apply_schemas.ListedApply.model_validate, request, response)
 
     @app.get(
         f"{PREFIX}/applies/{{apply_id}}",
@@ -43,15 +44,15 @@ def _add_reads(app: FastAPI, parts: Parts) -> None:
         summary="One apply with its commit, author, steps and times",
         tags=["applies"],
     )
-    async def get_apply(who: Reader, apply_id: UlidPath, wait: Wait = 0) -> schemas.Apply:
+    async def get_apply(who: Reader, apply_id: UlidPath, wait: Wait = 0) -> apply_schemas.Apply:
         return await read_apply(parts, who, apply_id) if not wait else await awaited(parts, who, apply_id, wait)
 
     @app.get(f"{PREFIX}/plans/{{plan_id}}", operation_id="get_plan", summary="One plan", tags=["plans"])
-    async def get_plan(who: Reader, plan_id: UlidPath) -> schemas.Plan:
+    async def get_plan(who: Reader, plan_id: UlidPath) -> apply_schemas.Plan:
         plan = there(await ask(parts.reads.plan, plan_id), f"no plan {plan_id}")
         if not who.sees(plan.host):
             there(None, f"no plan {plan_id}")
-        return schemas.Plan.model_validate(plan)
+        return apply_schemas.Plan.model_validate(plan)
 
 
 def _add_create(app: FastAPI, parts: Parts) -> None:
@@ -64,18 +65,18 @@ def _add_create(app: FastAPI, parts: Parts) -> None:
         "200 and the end of the apply if it ends in that time.",
         tags=["applies"],
         status_code=202,
-        response_model=schemas.Apply,
+        response_model=apply_schemas.Apply,
         responses={
-            200: {"model": schemas.Apply, "description": "it has ended while the request waited"},
+            200: {"model": apply_schemas.Apply, "description": "it has ended while the request waited"},
             409: {"model": schemas.Problem, "description": "the plan is stale, or the key is in use"},
         },
     )
     async def create_apply(
-        who: Applier, request: Request, asked: schemas.ApplyAsked, key: Key = None, wait: Wait = 0
+        who: Applier, request: Request, asked: apply_schemas.ApplyAsked, key: Key = None, wait: Wait = 0
     ) -> Response:
         await _check(parts, who, asked)
 
-        async def work() -> tuple[str, schemas.Apply]:
+        async def work() -> tuple[str, apply_schemas.Apply]:
             apply_id = await parts.control.apply(
                 asked.host, asked.plan_id, asked.digest, who.name, may_raise=who.may("approve")
             )
@@ -90,7 +91,7 @@ def _add_create(app: FastAPI, parts: Parts) -> None:
         return JSONResponse(body, status_code=status, headers=headers)
 
 
-async def awaited(parts: Parts, who: Principal, apply_id: str, wait_s: int) -> schemas.Apply:
+async def awaited(parts: Parts, who: Principal, apply_id: str, wait_s: int) -> apply_schemas.Apply:
     """An apply once it has ended, or as it is when the time is over."""
     reads = parts.reads
     is_alone = reads.state() is not None
@@ -100,15 +101,19 @@ async def awaited(parts: Parts, who: Principal, apply_id: str, wait_s: int) -> s
     )  # fmt: skip
 
 
-async def read_apply(parts: Parts, who: Principal, apply_id: str) -> schemas.Apply:
+async def read_apply(parts: Parts, who: Principal, apply_id: str) -> apply_schemas.Apply:
     """An apply of a host that the principal sees."""
     found = there(await ask(parts.reads.apply, apply_id), f"no apply {apply_id}")
     if not who.sees(found.host):
         there(None, f"no apply {apply_id}")
-    return schemas.Apply.model_validate(found)
+    answer = apply_schemas.Apply.model_validate(found)
+    if found.ended_at is not None or found.reverts_at is None:
+        return answer
+    left_s = (found.reverts_at - parts.clock.now()).total_seconds()
+    return answer.model_copy(update={"reverts_in_s": max(0, math.ceil(left_s))})
 
 
-async def _check(parts: Parts, who: Principal, asked: schemas.ApplyAsked) -> None:
+async def _check(parts: Parts, who: Principal, asked: apply_schemas.ApplyAsked) -> None:
     """Whether this request is allowed. The loop decides whether the plan is still current."""
     await status_of(parts, who, asked.host)
     if asked.plan_id is None and asked.digest is None:

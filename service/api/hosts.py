@@ -12,7 +12,7 @@ from fastapi import FastAPI, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import drill_schemas, host_schemas, listings, schemas
+from service.api import apply_schemas, drill_schemas, host_schemas, listings, schemas
 from service.api.awaited import MOST_S
 from service.api.conditional import etag_of, is_known
 from service.api.known import in_git, looked_at, status_of
@@ -222,10 +222,10 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
         summary="The steps of the next apply, and reasons against it",
         tags=["hosts", "plans"],
     )
-    async def get_host_plan(who: Reader, host: HostPath) -> schemas.Plan:
+    async def get_host_plan(who: Reader, host: HostPath) -> apply_schemas.Plan:
         await looked_at(parts, who, host)
         plan = await ask(parts.reads.current_plan, host)
-        return schemas.Plan.model_validate(there(plan, f"no plan for {host} yet"))
+        return apply_schemas.Plan.model_validate(there(plan, f"no plan for {host} yet"))
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/latches",

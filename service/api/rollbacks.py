@@ -7,7 +7,7 @@ from pydantic import StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import schemas
+from service.api import apply_schemas, schemas
 from service.api.applies import read_apply
 from service.api.known import status_of
 from service.api.once import Key, once
@@ -37,14 +37,14 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         "reason. Windows do not count; other suspensions and the stop file do: 409 `held`.",
         tags=["hosts", "applies"],
         status_code=202,
-        response_model=schemas.Apply,
+        response_model=apply_schemas.Apply,
     )
     async def rollback_host(
         who: Approver, request: Request, host: HostPath, asked: RollbackAsked, key: Key = None
     ) -> Response:
         await status_of(parts, who, host)
 
-        async def work() -> tuple[str, schemas.Apply]:
+        async def work() -> tuple[str, apply_schemas.Apply]:
             apply_id = await parts.control.rollback(host, asked.to, asked.reason, who.name)
             return f"{PREFIX}/applies/{apply_id}", await read_apply(parts, who, apply_id)
 

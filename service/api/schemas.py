@@ -6,12 +6,10 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from service.api.problem_pages import Code
-from service.api.values import Digest, HostName, Ulid
 from service.model.access import Scope
-from service.model.axes import Phase
 from service.model.changes import Moved, Op, Where
 from service.model.events import Part
-from service.model.runs import PlanState, RevisionState, StepState, Trigger
+from service.model.runs import RevisionState
 from service.model.sources import SourceState
 from service.model.states import well_formed
 
@@ -75,73 +73,6 @@ class DriftOfFleet(ListOf[Drift]):
     not_compared: list[str] = Field(
         description="hosts that were not compared with what Git wants now: nothing of them is in the list; at most 1000"
     )
-
-
-class Plan(Answer):
-    """A plan: what would be done, in order, and why not."""
-
-    id: str
-    host: str
-    commit: str
-    digest: str
-    desired_digest: str
-    state: PlanState
-    created_at: datetime
-    body: dict[str, Any] = Field(
-        description="summary, drifts, packages, guests, steps, keep, checks, refusals, notes, at_boot, left_behind, "
-        "reachability, derived, files (path, size, the lines that go and come)"
-    )
-
-
-class Step(Answer):
-    """One step of an apply."""
-
-    position: int
-    fact: str
-    why: str
-    state: StepState
-    started_at: datetime | None
-    ended_at: datetime | None
-    error: str
-
-
-class Probe(Answer):
-    """One probe of an apply: `ok`, or why not, or empty if it did not run."""
-
-    name: str
-    before: str
-    after: str = Field(description="before the confirmation")
-    undone: str = Field(description="after a rollback")
-
-
-class ListedApply(Answer):
-    """One transaction on one host, as a list shows it. Its steps and probes are in `GET /applies/{apply_id}`."""
-
-    id: str
-    host: str
-    plan_id: str
-    commit: str
-    author_name: str
-    author_email: str
-    subject: str
-    plan_digest: str
-    desired_digest: str
-    generation: int
-    trigger: Trigger
-    requested_by: str
-    phase: Phase
-    requested_at: datetime | None
-    started_at: datetime | None
-    ended_at: datetime | None
-    cause: str
-    error: str
-
-
-class Apply(ListedApply):
-    """One transaction on one host, with everything that is known of it."""
-
-    probes: list[Probe]
-    steps: list[Step]
 
 
 class Revision(Answer):
@@ -332,11 +263,3 @@ class Problem(Answer):
     instance: str = ""
     request_id: str = ""
     errors: list[dict[str, str]] = []
-
-
-class ApplyAsked(Asked):
-    """Which plan to apply: by its id, by its digest or at least its first 12 digits, or by both."""
-
-    host: HostName
-    plan_id: Ulid | None = None
-    digest: Digest | None = None

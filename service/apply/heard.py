@@ -1,12 +1,13 @@
 """What of a host's reporting is news. Pure.
 
 A host may tell of one step as often as it likes, in any order, and of steps that no plan has. Each state of each step
-of the plan is passed on once, and a phase when it is another: what is written for an apply is bounded by its plan.
+of the plan is passed on once, each moment once, and a phase when it is another. So what is written for an apply is
+bounded by its plan.
 """
 
 from collections.abc import Callable
 
-from service.model.telling import PhaseTold, StepTold, Told
+from service.model.telling import PhaseTold, ReachedTold, StepTold, Told
 
 
 class Heard:
@@ -17,6 +18,7 @@ class Heard:
         self._steps = steps
         self._known: set[tuple[int, str]] = set()
         self._phase = ""
+        self._reached: set[str] = set()
 
     def __call__(self, told: Told) -> None:
         """One thing that the host reported."""
@@ -29,4 +31,8 @@ class Heard:
             if told.phase == self._phase:
                 return
             self._phase = told.phase
+        elif isinstance(told, ReachedTold):
+            if told.moment in self._reached:
+                return
+            self._reached.add(told.moment)
         self._tell(told)

@@ -5,7 +5,7 @@ proof of life; the confirmation always goes over a new one, to any address where
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,8 @@ from service.apply.way_in import WayIn, entries_of, pause_of
 from service.clock import Clock
 from service.errors import HostError, HostRefused, Throttled
 from service.model.plans import Plan
-from service.model.telling import Ended, MissedTold, PhaseTold, Told
+from service.model.runs import MomentName
+from service.model.telling import Ended, MissedTold, PhaseTold, ReachedTold, Told
 from service.observe.connection import Dialer, Host, Target
 
 CONFIRM_TIMEOUT_S = 40.0
@@ -28,6 +29,8 @@ CHECK_S = 60.0
 SILENCE_S = 3.0
 SETTLE_S = 30.0
 """After the deadline the host needs a moment to restore everything. Then its journal is read."""
+BEFORE_ARMED: Mapping[str, MomentName] = {"locked": "locked", "snapshot": "snapshot"}
+"""What the host reports before the switch is armed."""
 IN_FORCE = ("applied", "confirming")
 ENOUGH_S = 20.0
 RENEWED_S = 30
@@ -60,6 +63,7 @@ class Transaction:
         self._way_in = WayIn(dialer, clock, 0, 0.0)
         self._proving = proving
         self._deadline_s = 0.0
+        self._armed_for_s = 0
         self._patient_until_s: float | None = None
         self._is_given_up = False
         self._has_asked = False
@@ -99,6 +103,7 @@ class Transaction:
         """From LOCK to the confirmation."""
         apply_id, generation, confirm_timeout_s = order["id"], order["generation"], order["confirm_timeout_s"]
         self._deadline_s = self._clock.monotonic_s() + confirm_timeout_s
+        self._armed_for_s = confirm_timeout_s
         pause_s = pause_of(plan, confirm_timeout_s)
         self._way_in = WayIn(self._dialer, self._clock, entries_of(plan), pause_s)
         begun = asyncio.ensure_future(
@@ -112,6 +117,7 @@ class Transaction:
                     return end
                 self._is_in_force = result.get("state") in IN_FORCE
             self._tell(PhaseTold("AwaitingConfirmation"))
+            self._tell(ReachedTold("confirming"))
             return await self._confirm(apply_id, generation)
         except HostRefused as error:
             return Ended("refused", error.reason, error.what)
@@ -145,6 +151,9 @@ class Transaction:
         if event.get("event") == "state":
             self._is_armed = True
             self._tell(PhaseTold("Running"))
+            self._tell(ReachedTold("armed", self._armed_for_s))
+        elif event.get("event") == "reached" and (moment := BEFORE_ARMED.get(str(event.get("moment")))):
+            self._tell(ReachedTold(moment))
         elif event.get("event") == "step" and isinstance(number := event.get("number"), int):
             self._tell(told(number, event))
 
@@ -249,6 +258,7 @@ class Transaction:
         if now_s < self._patient_until_s:
             await host.close()
             return {}
+        self._tell(ReachedTold("withdrawn"))
         self._is_given_up = True  # from here on it is never confirmed, whatever becomes of this line
         return await self._ask_over(host, "rollback", apply_id, PROBE_LOST + "; ".join(lost))
 
@@ -262,6 +272,7 @@ class Transaction:
         result = await self._switch(host).ask("extend", apply_id, str(RENEWED_S), str(generation))
         if result.get("state") != "refused":
             self._deadline_s = asked_s + RENEWED_S
+            self._tell(ReachedTold("extended", RENEWED_S))
 
     async def _ask_over(self, host: Host, verb: str, apply_id: str, *words: str) -> dict[str, Any] | None:
         """The transaction as the host has it: its journal, or what the verb made of it. Closes `host`."""

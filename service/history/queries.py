@@ -70,6 +70,7 @@ from service.model.runs import (
     Event,
     HostStatus,
     Latch,
+    Moment,
     Page,
     PlanRecord,
     ProbeRecord,
@@ -174,11 +175,15 @@ class Queries(
     def apply(self, apply_id: str) -> Apply | None:
         """An apply with its steps."""
         with self._database.read() as connection:
-            query = _applies().add_columns(applies.c.probes).where(applies.c.id == apply_id)
+            query = _applies().add_columns(applies.c.probes, applies.c.moments).where(applies.c.id == apply_id)
             found = connection.execute(query).mappings().one_or_none()
             if found is None:
                 return None
-            row = {**found, "probes": tuple(ProbeRecord(**probe) for probe in found["probes"])}
+            row = {
+                **found,
+                "probes": tuple(ProbeRecord(**probe) for probe in found["probes"]),
+                "moments": tuple(Moment(one["name"], datetime.fromisoformat(one["at"])) for one in found["moments"]),
+            }
             done = connection.execute(
                 select(*columns_of(steps, ApplyStep)).where(steps.c.apply_id == apply_id).order_by(steps.c.position)
             ).mappings()
@@ -356,7 +361,7 @@ _LATCHES = _holding()
 def _applies() -> Select[Any]:
     """Applies with the author of their commit, as far as the commit is known."""
     author = [func.coalesce(revisions.c[name], "").label(name) for name in ("author_name", "author_email", "subject")]
-    columns = [column for column in columns_of(applies, Apply) if column.name != "probes"]
+    columns = [column for column in columns_of(applies, Apply) if column.name not in ("probes", "moments")]
     return select(*columns, *author).outerjoin_from(applies, revisions, revisions.c.commit == applies.c.commit)
 
 

@@ -182,6 +182,8 @@ class ApplyRow(SQLModel, table=True):
     probes: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "[]"})
     may_raise: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     waited: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    reverts_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    moments: Any = Field(sa_type=JsonText, sa_column_kwargs={"server_default": "[]"})
 
 
 class StepRow(SQLModel, table=True):

@@ -31,10 +31,12 @@ def verb_begin(host: Host) -> dict[str, Json]:
     with locked(host):
         tidy(host)
         gate(host, document)
+        emit(event="reached", moment="locked")
         point(host, "locked")
         found = observe(host, document)
         point(host, "observed")
         transaction = stage(host, document, blobs, found)
+        emit(event="reached", moment="snapshot")
         point(host, "staged")
         try:
             check(transaction, document)

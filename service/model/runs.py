@@ -4,7 +4,7 @@ Each status axis is alone and is never merged with another: a host may be Synced
 once. `observed_at` says how old the knowledge is; what was not seen lately is stale, not fine.
 
 HostStatus   where one host stands now
-Apply        one transaction on one host, with its ApplyStep list
+Apply        one transaction on one host, with its ApplyStep list and the Moments that it came to
 DriftItem    a difference from the time it was first seen until it was resolved
 Latch        a desired digest that was rolled back: not tried again on its own
 Base         what was last applied, for the three-way comparison
@@ -29,6 +29,13 @@ T = TypeVar("T")
 SyncMode = Literal["observe", "approve", "auto"]
 SyncReason = Literal["", "PendingChange", "Drifted", "Diverged", "ComparisonError", "RolledBackLatched", "Orphaned"]
 Trigger = Literal["push", "drift", "request", "retry", "rollback"]
+MomentName = Literal[
+    "packages", "guests", "locked", "snapshot", "armed", "confirming", "extended", "withdrawn", "missed"
+]
+"""What an apply comes through, in this order. `armed`: the host rolls back at the deadline unless the change is
+confirmed. `confirming`: the change is in force, new connections are tried. `extended`: the deadline is a later one.
+`withdrawn`: what answered before answers no more, so the service itself asks for the rollback. `missed`: the deadline
+has passed."""
 StepState = Literal["pending", "doing", "done", "undone", "failed"]
 DrillState = Literal["Pending", "Running", "Passed", "Failed"]
 PlanState = Literal["current", "superseded", "applied"]
@@ -97,6 +104,14 @@ class ApplyStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """Something an apply came to, and when, by the clock of the service."""
+
+    name: MomentName
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeRecord:
     """One probe of an apply, by name (`dns 10.0.0.1`): its result before, after, and once the change was rolled back.
     `ok`, or in words why not; empty if it did not run.
@@ -115,7 +130,8 @@ class Apply:
     `generation` fences off older controllers; 0 while the apply only waits. `cause` is a fixed word for why it ended
     badly (deadline, conflict, step-failed…), `error` the sentence for people. `author_*` and `subject` are those of the
     commit, as far as its revision is known. `may_raise`: the requester may approve what the operator does not let a
-    commit do on its own.
+    commit do on its own. `reverts_at` is when the host rolls back on its own unless the change is confirmed before,
+    None before anything is armed; it stays once the apply has ended.
     """
 
     id: str
@@ -137,6 +153,8 @@ class Apply:
     author_email: str = ""
     subject: str = ""
     may_raise: bool = False
+    reverts_at: datetime | None = None
+    moments: tuple[Moment, ...] = ()
     probes: tuple[ProbeRecord, ...] = ()
     steps: tuple[ApplyStep, ...] = ()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from service.model.axes import Phase
-from service.model.runs import ProbeRecord, StepState
+from service.model.runs import MomentName, ProbeRecord, StepState
 
 Ending = Literal["confirmed", "rolled_back", "rollback_failed", "conflict", "refused", "unconfirmed"]
 
@@ -25,6 +25,15 @@ class PhaseTold:
     """The apply as a whole has a new phase."""
 
     phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedTold:
+    """The apply has come so far. `left_s`: the host rolls back in so many seconds unless the change is confirmed; None
+    where that is as it was."""
+
+    moment: MomentName
+    left_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class GuestWorkTold:
     doing: str
 
 
-Told: TypeAlias = StepTold | PhaseTold | MissedTold | ProbesTold | GuestWorkTold
+Told: TypeAlias = StepTold | PhaseTold | ReachedTold | MissedTold | ProbesTold | GuestWorkTold
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Literal
 
 from service.clock import Clock
 from service.errors import HostError, HostRefused
 from service.logs import about, note
-from service.model.events import GuestProgress
 from service.model.plans import Plan, coming, to_fill, to_make, to_start
 from service.model.runs import Apply, HostStatus, Trigger
-from service.model.telling import Ended, Fence, GuestWorkTold, MissedTold, PhaseTold, ProbesTold, StepTold, Told
+from service.model.telling import Ended, Fence
 from service.reconcile import status as statuses
 from service.reconcile.asked import Asked
 from service.reconcile.decide import Request
 from service.reconcile.gate import Gate
 from service.reconcile.gone import AWAY, INTERRUPTED, Gone
+from service.reconcile.noting import Noting
 from service.reconcile.planning import Planning
 from service.reconcile.ports import Hosts, Memory, Record
 from service.reconcile.stages import Stage, always, through
@@ -81,6 +79,7 @@ class Applying:
         self._gate = gate or Gate(memory, clock)
         self._running: set[str] = set()
         self._gone = Gone(record, memory, clock)
+        self._noting = Noting(record, clock)
         self.stages = self._in_order()
 
     def is_running(self, host: str) -> bool:
@@ -242,6 +241,7 @@ class Applying:
     async def _install(self, attempt: Attempt) -> None:
         """Install what is missing before the switch is armed."""
         plan, install = attempt.plan, coming(attempt.plan)
+        await self._noting.reached(attempt.apply_id, "packages")
         come = [(p.name, p.version, "") for p in plan.packages if p.action == "install"]
         await self._hosts.install(attempt.spec, install, come)
         await self._plan_again(attempt, install)
@@ -267,13 +267,15 @@ class Applying:
 
     async def _make_guests(self, attempt: Attempt) -> None:
         """Create guests before the switch is armed: they need minutes, and a rollback leaves them."""
-        async with self._heard(attempt) as told:
+        await self._noting.reached(attempt.apply_id, "guests")
+        async with self._noting.of(attempt.apply_id, attempt.spec.name, steps=len(attempt.plan.steps)) as told:
             await self._hosts.guests(attempt.spec, "make", [guest.order for guest in to_make(attempt.plan)], told)
 
     async def _fill_guests(self, attempt: Attempt) -> None:
         """Install what guests lack that run already."""
+        await self._noting.reached(attempt.apply_id, "packages")
         orders = [guest.order for guest in to_fill(attempt.plan)]
-        async with self._heard(attempt) as told:
+        async with self._noting.of(attempt.apply_id, attempt.spec.name, steps=len(attempt.plan.steps)) as told:
             await self._hosts.guests(attempt.spec, "install", orders, told)
         names = [str(name) for order in orders if isinstance(order["install"], list) for name in order["install"]]
         await self._plan_again(attempt, names)
@@ -283,7 +285,7 @@ class Applying:
         start: the host keeps why, and an apply of its own tries again, which fails if it does."""
         if result.ending == "confirmed" and (new := to_start(attempt.plan)):
             try:
-                async with self._heard(attempt) as told:
+                async with self._noting.of(attempt.apply_id, attempt.spec.name, steps=len(attempt.plan.steps)) as told:
                     await self._hosts.guests(attempt.spec, "start", [guest.order for guest in new], told)
             except HostError as error:
                 if not attempt.plan.steps:
@@ -329,46 +331,11 @@ class Applying:
         """Arm, apply, confirm."""
         spec, apply_id = attempt.spec, attempt.apply_id
         addresses = list(dict.fromkeys([spec.connection.address, attempt.status.address]))
-        async with self._heard(attempt) as told:
+        async with self._noting.of(attempt.apply_id, attempt.spec.name, steps=len(attempt.plan.steps)) as told:
             return await self._hosts.apply(
                 spec, attempt.plan, apply_id=apply_id, generation=attempt.generation, known_addresses=addresses,
                 told=told,
             )  # fmt: skip
-
-    @asynccontextmanager
-    async def _heard(self, attempt: Attempt) -> AsyncIterator[Callable[[Told], None]]:
-        """What takes the host's words; all of them are recorded when it ends."""
-        told: asyncio.Queue[Told | None] = asyncio.Queue()
-        writer = asyncio.create_task(self._write_told(attempt.apply_id, attempt.spec.name, told))
-        try:
-            yield told.put_nowait
-        finally:
-            told.put_nowait(None)
-            await writer
-
-    async def _write_told(self, apply_id: str, host: str, told: asyncio.Queue[Told | None]) -> None:
-        """What the host says goes into the record as it comes."""
-        states: dict[int, str] = {}
-        while (event := await told.get()) is not None:
-            if isinstance(event, StepTold) and states.get(event.position) != event.state:
-                now = self._clock.now()
-                if event.state in ("done", "failed") and event.position not in states:
-                    # it was over before it was seen to begin
-                    began = now - timedelta(seconds=event.took_s)
-                    await asyncio.to_thread(self._record.move_step, apply_id, event.position, "doing", at=began)
-                states[event.position] = event.state
-                await asyncio.to_thread(
-                    self._record.move_step, apply_id, event.position, event.state, at=now, error=event.error
-                )
-            elif isinstance(event, PhaseTold):
-                await asyncio.to_thread(self._record.set_apply_phase, apply_id, event.phase)
-            elif isinstance(event, MissedTold):
-                await asyncio.to_thread(self._record.note_missed, apply_id, event.cause)
-            elif isinstance(event, ProbesTold):
-                await asyncio.to_thread(self._record.set_probes, apply_id, event.probes)
-            elif isinstance(event, GuestWorkTold):
-                done = GuestProgress(host=host, guest=event.guest, apply=apply_id, doing=event.doing)
-                await asyncio.to_thread(self._record.add_event, done, at=self._clock.now())
 
     async def _finish(self, apply_id: str, plan: Plan, desired: Desired, result: Ended) -> None:
         if result.ending == "unconfirmed":

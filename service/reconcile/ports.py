@@ -9,7 +9,7 @@ from typing import Protocol
 
 from service.model.axes import Phase
 from service.model.changes import Drift
-from service.model.events import Happened
+from service.model.events import ApplyStepped, Happened
 from service.model.facts import FactId
 from service.model.guests import PoolFill
 from service.model.listings import ApplyListing, HostListing, SiteListing
@@ -22,6 +22,7 @@ from service.model.runs import (
     Drill,
     HostStatus,
     Latch,
+    MomentName,
     Page,
     PlanRecord,
     ProbeRecord,
@@ -244,6 +245,12 @@ class Record(Protocol):
     ) -> None: ...
 
     def move_step(self, apply_id: str, position: int, state: StepState, *, at: datetime, error: str = "") -> None: ...
+
+    def move_steps(
+        self, apply_id: str, moves: Sequence[tuple[int, StepState, datetime, str]], told: ApplyStepped | None = None
+    ) -> None: ...
+
+    def reach(self, apply_id: str, moment: MomentName, *, at: datetime, reverts_at: datetime | None = None) -> None: ...
 
     def set_apply_phase(self, apply_id: str, phase: Phase) -> None: ...
 

@@ -161,19 +161,40 @@ async def test_an_apply_tells_its_steps_and_times(world: World) -> None:
     assert (found["commit"], found["subject"], found["ended_at"]) == (COMMIT, "first", "2026-03-01T12:00:01Z")
 
 
+async def test_an_apply_says_what_it_came_to_and_when_its_host_rolls_back(world: World) -> None:
+    store, apply_id = world.history.store, world.apply_id()
+    store.start_apply(apply_id, generation=1, planned=[], at=NOW)
+    store.reach(apply_id, "locked", at=NOW)
+    found = await get(world, f"applies/{apply_id}")
+    assert (found["reverts_at"], found["reverts_in_s"]) == (None, None)
+    store.reach(apply_id, "armed", at=NOW, reverts_at=NOW + timedelta(seconds=60.5))
+    found = await get(world, f"applies/{apply_id}")
+    assert (found["reverts_at"], found["reverts_in_s"]) == ("2026-03-01T12:01:00.500000Z", 61)
+    assert [one["name"] for one in found["moments"]] == ["locked", "armed"]
+    assert found["moments"][0]["at"] == "2026-03-01T12:00:00Z"
+    (listed,) = (await get(world, "applies"))["items"]
+    assert listed["reverts_at"] == found["reverts_at"]
+    store.finish_apply(apply_id, "RolledBack", at=NOW + timedelta(seconds=61), cause="deadline")
+    found = await get(world, f"applies/{apply_id}")
+    assert (found["reverts_at"], found["reverts_in_s"]) == ("2026-03-01T12:01:00.500000Z", None)
+
+
 @pytest.mark.parametrize("kind", ["hosts", "applies", "drills", "revisions"])
 async def test_what_a_list_shows_of_something_is_what_it_is(world: World, kind: str) -> None:
     """A list may leave a key out. The keys that it shows are as in the single item, never empty instead."""
     store, apply_id, drill_id = world.history.store, world.apply_id(), world.drill_id()
     store.start_apply(apply_id, generation=1, planned=[("sysctl:net.ipv4.ip_forward", "nat needs it")], at=NOW)
     store.set_probes(apply_id, [ProbeRecord("ssh", "ok")])
+    store.reach(apply_id, "armed", at=NOW, reverts_at=NOW + timedelta(seconds=60))
     store.start_drill(drill_id, generation=1, at=NOW)
     store.finish_drill(drill_id, proofs=[Proof("armed", ok=True, told="it is")], error="", at=NOW)
     names = {"hosts": "pve1", "applies": apply_id, "drills": drill_id, "revisions": COMMIT}
     one = await get(world, f"{kind}/{names[kind]}")
     (listed,) = [item for item in (await get(world, kind))["items"] if names[kind] in item.values()]
     assert listed == {key: one[key] for key in listed}
-    assert one.keys() - listed.keys() == ({"steps", "probes"} if kind == "applies" else set())
+    assert one.keys() - listed.keys() == (
+        {"steps", "probes", "moments", "reverts_in_s"} if kind == "applies" else set()
+    )
     assert not any(one[key] in ([], {}) for key in one.keys() - listed.keys())
 
 

@@ -8,7 +8,7 @@ from service.apply.document import MAX_JOURNALS, fence, steps_of
 from service.apply.heard import Heard
 from service.apply.switch import result_of
 from service.errors import Garbled
-from service.model.telling import PhaseTold, StepTold, Told
+from service.model.telling import PhaseTold, ReachedTold, StepTold, Told
 from service.observe.connection import Answer
 
 
@@ -18,7 +18,8 @@ def test_each_state_of_each_step_of_the_plan_is_told_once() -> None:
     for turn in range(10_000):
         heard(StepTold(turn % 5 - 1, ("doing", "done")[turn % 2]))
         heard(PhaseTold("Running"))
-    assert len(told) == 5
+        heard(ReachedTold("armed", 60))
+    assert len(told) == 6
     assert {(one.position, one.state) for one in told if isinstance(one, StepTold)} == {
         (0, "doing"), (0, "done"), (1, "doing"), (1, "done")
     }  # fmt: skip

@@ -16,7 +16,7 @@ from service.apply.way_in import ENTRIES
 from service.errors import Garbled, HostRefused
 from service.model.facts import Step
 from service.model.plans import Plan
-from service.model.telling import Ended, MissedTold, PhaseTold, StepTold, Told
+from service.model.telling import Ended, MissedTold, PhaseTold, ReachedTold, StepTold, Told
 from service.observe.connection import Host, Target
 from service.ssh.connection import SshDialer
 from tests.apply.clocks import QuickClock
@@ -120,6 +120,8 @@ async def test_a_plan_is_applied_told_step_by_step_and_confirmed_over_a_new_conn
     assert (ended.ending, ended.error) == ("confirmed", "")
     assert {step.state for step in ended.steps} == {"done"}
     assert controller.phases == ["Running", "AwaitingConfirmation"]
+    reached = [(told.moment, told.left_s) for told in controller.told if isinstance(told, ReachedTold)]
+    assert reached == [("locked", None), ("snapshot", None), ("armed", TIMEOUT_S), ("confirming", None)]
     done = [told.position for told in controller.told if isinstance(told, StepTold) and told.state == "done"]
     assert list(dict.fromkeys(done)) == [step.position for step in ended.steps] and len(ended.steps) >= 5
     assert len(controller.sockets) == 1 + ENTRIES + 1

@@ -4,10 +4,11 @@ import pytest
 
 from service.errors import InputError
 from service.history import History
+from service.history.store.applies import MOST_MOMENTS
 from service.history.store.changes import MAX_FINDINGS
 from service.model.axes import Phase
 from service.model.changes import Difference, Drift
-from service.model.events import SourceTrouble
+from service.model.events import ApplyReached, SourceTrouble
 from service.model.facts import Step
 from service.model.listings import EventListing, RevisionListing
 from service.model.plans import FileChange, PackageChange, Plan, Refusal
@@ -125,6 +126,36 @@ def test_an_apply_tells_commit_author_steps_and_times(history: History, now: dat
         (0, "file:/a", "done", now + 2 * SECOND, now + 3 * SECOND, ""),
         (1, "unit:b", "failed", now + 3 * SECOND, now + 4 * SECOND, "no such unit"),
     ]
+
+
+def test_an_apply_says_what_it_came_to_and_a_later_deadline_is_the_one_that_counts(
+    history: History, now: datetime
+) -> None:
+    apply_id = asked(history, now)
+    history.store.reach(apply_id, "locked", at=now)
+    history.store.reach(apply_id, "armed", at=now + SECOND, reverts_at=now + 60 * SECOND)
+    history.store.reach(apply_id, "confirming", at=now + 2 * SECOND)
+    history.store.reach(apply_id, "extended", at=now + 3 * SECOND, reverts_at=now + 90 * SECOND)
+    history.store.finish_apply(apply_id, "Succeeded", at=now + 4 * SECOND)
+    history.store.reach(apply_id, "missed", at=now + 5 * SECOND)
+    found = history.queries.apply(apply_id)
+    assert found is not None
+    assert found.reverts_at == now + 90 * SECOND
+    assert [(one.name, one.at) for one in found.moments] == [
+        ("locked", now), ("armed", now + SECOND), ("confirming", now + 2 * SECOND), ("extended", now + 3 * SECOND)
+    ]  # fmt: skip
+    told = [one for one in history.queries.events(EventListing(limit=99)).items if one.type == ApplyReached.name]
+    assert [one.detail["moment"] for one in told] == ["locked", "armed", "confirming", "extended"]
+    assert str(told[1].detail["reverts_at"]).endswith("+00:00")
+
+
+def test_the_moments_of_an_apply_are_bounded(history: History, now: datetime) -> None:
+    apply_id = asked(history, now)
+    for _ in range(2 * MOST_MOMENTS):
+        history.store.reach(apply_id, "locked", at=now)
+    found = history.queries.apply(apply_id)
+    assert found is not None
+    assert len(found.moments) == MOST_MOMENTS
 
 
 def test_an_apply_of_an_unknown_commit_has_no_author(history: History, now: datetime) -> None:

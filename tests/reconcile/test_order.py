@@ -270,7 +270,7 @@ async def lines_of_apply(name: str, swap: tuple[str, ...] = ()) -> list[str]:
 async def test_an_apply_asks_in_this_order() -> None:
     assert await lines_of_apply("packages") == [
         "open_apply", "set_host_status", "suspended",
-        "install packages", "look at the host",
+        "reach", "install packages", "look at the host",
         "ask for its journal", "suspended",
         "next_generation", "start_apply",
         "change the host",

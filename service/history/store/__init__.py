@@ -9,7 +9,7 @@ hosts.py     set_host_status  next_generation  set_base
 agreements.py agree_hosts
 fleet.py     orphan_host  rename_host  forget_host
 changes.py   record_revision  refuse_revision  accept_rewrite  record_plan  set_drift
-applies.py   open_apply  open_rollback  set_apply_plan  start_apply  move_step  move_steps  set_apply_phase
+applies.py   open_apply  open_rollback  set_apply_plan  start_apply  move_step  move_steps  reach  set_apply_phase
              set_probes  finish_apply
 drills.py    open_drill  start_drill  finish_drill
 leases.py    seen_leases

@@ -1,6 +1,7 @@
 """Writes about applies, from requested to ended, with every step.
 
-Events: `apply.requested`, `apply.started`, `apply.finished` (the detail's `phase` says how).
+Events: `apply.requested`, `apply.started`, `apply.reached`, `apply.step`, `apply.finished` (the detail's `phase` says
+how).
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ from service.history.store.suspensions import suspend_in
 from service.history.store.writing import Writing, clean, tell
 from service.history.tables import applies, bases, plans, revisions, steps
 from service.model.axes import Phase
-from service.model.events import ApplyFinished, ApplyRequested, ApplyStarted
-from service.model.runs import ASKED, FINISHED, ProbeRecord, StepState, Trigger
+from service.model.events import ApplyFinished, ApplyReached, ApplyRequested, ApplyStarted, ApplyStepped
+from service.model.runs import ASKED, FINISHED, MomentName, ProbeRecord, StepState, Trigger
 from service.model.trends import rounded_s
 
 NOT_FOUND_OUT = (
@@ -30,6 +31,10 @@ INTERRUPTED = ("controller away", "throttled", "interrupted")
 
 _ENDS = [applies.c[name] for name in ("host", "phase", "plan_id", "commit", "desired_digest", "trigger")]
 """What is read of an apply that ends."""
+
+
+MOST_MOMENTS = 32
+"""So many are kept of one apply. What comes once may come again after a restart of the service."""
 
 
 class ApplyWrites(Writing):
@@ -76,7 +81,9 @@ class ApplyWrites(Writing):
             _refuse_second(connection, host)
         apply_id = self._ulids.new(at)
         connection.execute(
-            insert(applies).values(id=apply_id, host=host, phase="Pending", requested_at=at, probes=[], **values)
+            insert(applies).values(
+                id=apply_id, host=host, phase="Pending", requested_at=at, probes=[], moments=[], **values
+            )
         )
         asked = ApplyRequested(host=host, apply=apply_id, plan=values["plan_id"], by=values["requested_by"])
         tell(connection, asked, at=at)
@@ -118,8 +125,11 @@ class ApplyWrites(Writing):
         """One step came as far as `state`. `doing` sets its start, every later state its end."""
         self.move_steps(apply_id, [(position, state, at, error)])
 
-    def move_steps(self, apply_id: str, moves: Sequence[tuple[int, StepState, datetime, str]]) -> None:
-        """Several steps at once, (position, state, at, error) in order: what the host's journal says in one go."""
+    def move_steps(
+        self, apply_id: str, moves: Sequence[tuple[int, StepState, datetime, str]], told: ApplyStepped | None = None
+    ) -> None:
+        """Several steps at once, (position, state, at, error) in order: what the host's journal says in one go. `told`
+        is the event of it, where it is worth one."""
         begun = [_move(apply_id, m) for m in moves if m[1] in ("pending", "doing")]
         ended = [_move(apply_id, m) for m in moves if m[1] not in ("pending", "doing")]
         of_one = update(steps).where(
@@ -131,6 +141,22 @@ class ApplyWrites(Writing):
                 connection.execute(of_one.values(values | {"started_at": bindparam("to_at")}), begun)
             if ended:
                 connection.execute(of_one.values(values | {"ended_at": bindparam("to_at")}), ended)
+            if told is not None:
+                tell(connection, told, at=moves[-1][2])
+
+    def reach(self, apply_id: str, moment: MomentName, *, at: datetime, reverts_at: datetime | None = None) -> None:
+        """An apply that has not ended has come so far. `reverts_at` is the new deadline of the host, None where there
+        is no new one."""
+        with self._database.write() as connection:
+            is_open = (applies.c.id == apply_id, applies.c.phase.not_in(FINISHED))
+            found = connection.execute(select(applies.c.host, applies.c.moments).where(*is_open)).one_or_none()
+            if found is None or len(found.moments) >= MOST_MOMENTS:
+                return
+            values: dict[str, Any] = {"moments": [*found.moments, {"name": moment, "at": at.isoformat()}]}
+            values |= {} if reverts_at is None else {"reverts_at": reverts_at}
+            connection.execute(update(applies).where(*is_open).values(values))
+            until = "" if reverts_at is None else reverts_at.isoformat(timespec="seconds")
+            tell(connection, ApplyReached(host=found.host, apply=apply_id, moment=moment, reverts_at=until), at=at)
 
     def set_apply_phase(self, apply_id: str, phase: Phase) -> None:
         """How far a running apply is: WaitingForApproval, Running, AwaitingConfirmation."""

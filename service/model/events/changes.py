@@ -108,6 +108,46 @@ class ApplyStarted(Happened):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ApplyReached(Happened):
+    """It has come so far. `reverts_at`: the host rolls back then unless the change is confirmed (RFC 3339), empty where
+    nothing is armed."""
+
+    name: ClassVar[str] = "apply.reached"
+    part: ClassVar[Part] = "host"
+    weight: ClassVar[Weight] = "silent"
+    """The begin and the end have a line each."""
+
+    apply: str
+    moment: str
+    reverts_at: str = ""
+
+    @property
+    def text(self) -> str:
+        until = f", the host rolls back at {self.reverts_at} unless it is confirmed" if self.reverts_at else ""
+        return f"{self.host}: apply {self.moment}{until}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyStepped(Happened):
+    """A step has a new state. `position` counts from 0, `done` of `steps` are over. Of many steps some are reported."""
+
+    name: ClassVar[str] = "apply.step"
+    part: ClassVar[Part] = "host"
+    weight: ClassVar[Weight] = "silent"
+    """The begin and the end of the apply have a line each."""
+
+    apply: str
+    position: int
+    state: str
+    done: int
+    steps: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.host}: step {self.position + 1} of {self.steps} is {self.state}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApplyFinished(Happened):
     """It ended; `phase` says how, `cause` in one fixed word why it did not succeed."""
 
