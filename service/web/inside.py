@@ -28,6 +28,11 @@ class Answer:
         """The body, read. ValueError for something else than JSON."""
         return json.loads(self.body)
 
+    def lines(self) -> tuple[list[bytes], Any]:
+        """The items of a list that has each on a line of its own, as JSON still; and the rest of the answer, read."""
+        first, *items, last = self.body.split(b"\n")
+        return [line.removesuffix(b",") for line in items if line], json.loads(first + last)
+
 
 @dataclass(frozen=True, slots=True)
 class Inside:

@@ -53,6 +53,14 @@ STATES: Mapping[str, tuple[str, str, str]] = {
     "never decides": ("warn", "∅", "never decides"),
     "off": ("plain", "○", "off"),
     "not judged": ("plain", "?", "not judged"),
+    "fixed": ("good", "■", "Fixed"),
+    "dynamic": ("good", "○", "Dynamic"),
+    "foreign": ("warn", "?", "Foreign"),
+    "waiting": ("plain", "◌", "No lease now"),
+    "expired": ("plain", "–", "Expired"),
+    "unknown": ("plain", "?", "Unknown"),
+    "conflict": ("bad", "✕", "Conflict"),
+    "past": ("busy", "◷", "Past"),
 }
 """State → tone (a class of the style sheet), shape, word."""
 

@@ -14,6 +14,7 @@ PARTS: dict[str, Callable[[World], str]] = {
     "/plans/{plan}": World.plan_id,
     "/rollouts/{rollout}": World.rollout_id,
     "/drills/{drill}": World.drill_id,
+    "/leases/{ip}": lambda _world: "10.10.10.9",
     "/suspensions/{number}": lambda world: str(world.suspension_id()),
     "/revisions/{commit}": lambda _world: COMMIT,
 }
@@ -26,6 +27,9 @@ MORE = {
     "found": "/search?q=pve",
     "not found": "/search?q=nothing",
     "who reaches what": "/hosts/pve1/firewall?from=outside&to=host&proto=tcp&dport=22",
+    "leases of a past time": "/leases?at=2026-11-17T03:00&q=pve",
+    "no lease": "/leases?q=nothing",
+    "an address that nobody has": "/leases/10.99.99.99",
 }
 """States of pages that their addresses make, besides the address alone."""
 
@@ -50,7 +54,7 @@ def _filled(path: str, world: World) -> str:
         if known.split("/")[1] == kind:
             words = path.split("/")
             words[2] = value(world)
-            found = "/".join(words)
+            found = "/".join(words).replace("{ip}", "10.10.10.9")
             assert "{" not in found, f"tests/web/addresses.py: no example for the second part of {path}"
             return found
     raise AssertionError(f"tests/web/addresses.py: no example for {path}")
