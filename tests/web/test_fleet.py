@@ -56,3 +56,13 @@ async def test_an_unknown_host_is_a_page_that_says_so(visitor: Visitor) -> None:
     page = await visitor.look("/hosts/pve9", status=404)
     assert page.faults == []
     assert page.h1 == "There is no such page"
+
+
+async def test_a_host_that_nobody_reaches_is_never_said_to_be_as_git_wants(visitor: Visitor, world: World) -> None:
+    gone = HostStatus("pve3", sync="Unknown", reachability="Unreachable", observed_at=NOW)
+    world.history.store.set_host_status(gone, at=NOW)
+    hosts = (await visitor.look("/")).table("3 of 3 hosts")
+    assert hosts.row(Host="pve3")["Drift"] == "unknown"
+    page = await visitor.look("/hosts/pve3")
+    assert "Nobody knows now whether the host differs from Git." in page.text
+    assert "Nothing differs" not in page.text
