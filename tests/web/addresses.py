@@ -33,17 +33,20 @@ MORE = {
 }
 """States of pages that their addresses make, besides the address alone."""
 
+FILES = (".svg", ".csv", ".json")
+"""How addresses end that are no pages."""
+
 ERRORS = {"no such page": "/nowhere", "no such host": "/hosts/pve9", "no such apply": "/applies/" + "0" * 26}
 
 
 def addresses(world: World) -> dict[str, str]:
     """Each page that is read, by its route; and more of their states. AssertionError for a part that is not known."""
-    return {route.path: _filled(route.path, world) for route in ROUTES if route.method == "GET"} | MORE
+    return {path: _filled(path, world) for path in templates()} | MORE
 
 
 def templates() -> set[str]:
     """The routes of all pages that are read."""
-    return {route.path for route in ROUTES if route.method == "GET"}
+    return {route.path for route in ROUTES if route.method == "GET" and not route.path.endswith(FILES)}
 
 
 def _filled(path: str, world: World) -> str:

@@ -10,6 +10,7 @@ from service.web.pages import (
     leases,
     search,
     session,
+    topology,
     trends,
 )
 
@@ -17,6 +18,7 @@ ROUTES: tuple[Route, ...] = (
     *fleet.ROUTES,
     *host.ROUTES,
     *firewall.ROUTES,
+    *topology.ROUTES,
     *leases.ROUTES,
     *trends.ROUTES,
     *asking.ROUTES,
