@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
 from starlette.responses import RedirectResponse, Response
 
@@ -40,6 +41,11 @@ class Asked:
     now: datetime
     theme: str = ""
     banner: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+    @property
+    def here(self) -> str:
+        """The address of this very page."""
+        return quote(self.address) + (f"?{urlencode(self.query)}" if self.query else "")
 
     def may(self, scope: Scope) -> bool:
         """Whether the session has this scope."""

@@ -49,12 +49,19 @@ class Inside:
     ) -> Answer:  # fmt: skip
         """One request and its whole answer. `path` is not quoted yet."""
         sent = b"" if body is None else json.dumps(body).encode()
-        given = {name.lower(): value for name, value in (headers or {}).items()}
+        given = dict(headers or {})
         if body is not None:
             given |= {"content-type": "application/json", "content-length": str(len(sent))}
+        return await _answer(self.api, self.scope(method, path, query, given), sent)
+
+    def scope(
+        self, method: str, path: str, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Scope:
+        """One request, as ASGI has it."""
         host = [(name, value) for name, value in self.outer["headers"] if name == b"host"]
+        given = [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
         pairs = [(name, str(value)) for name, value in (query or {}).items() if value not in (None, "")]
-        scope: Scope = {
+        return {
             "type": "http",
             "asgi": self.outer["asgi"],
             "http_version": "1.1",
@@ -64,13 +71,12 @@ class Inside:
             "raw_path": quote(path).encode(),
             "query_string": urlencode(pairs).encode(),
             "root_path": "",
-            "headers": [*host, *((name.encode(), value.encode()) for name, value in given.items())],
+            "headers": [*host, *given],
             "client": self.outer.get("client"),
             "server": self.outer.get("server"),
             "state": {},
             SESSION: self.principal,
         }
-        return await _answer(self.api, scope, sent)
 
 
 async def _answer(api: ASGIApp, scope: Scope, sent: bytes) -> Answer:

@@ -73,12 +73,13 @@ def form_token(secret: bytes, what: str) -> str:
     return hmac.new(secret, f"passerelle form {what} 1".encode(), hashlib.sha256).hexdigest()
 
 
-async def session_of(scope: Scope, parts: Parts) -> Session | None:
-    """The session of a request, None where it has no valid one. StoreError where the database cannot be read now."""
+async def session_of(scope: Scope, parts: Parts, *, is_click: bool = True) -> Session | None:
+    """The session of a request, None where it has no valid one. `is_click`: it may count as one, unless the page made
+    it on its own. StoreError where the database cannot be read now."""
     presented = cookie_of(scope, COOKIE, parts)
     if not presented:
         return None
-    is_use = not any(name == BY_ITSELF for name, _ in scope["headers"])
+    is_use = is_click and not any(name == BY_ITSELF for name, _ in scope["headers"])
     found = await _known(presented, parts, is_use=is_use)
     if found is None:
         return None

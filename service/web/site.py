@@ -14,7 +14,7 @@ from service.api.envelope import Envelope, HostNames
 from service.api.parts import Parts
 from service.api.rate import Buckets
 from service.errors import StoreError
-from service.web import files
+from service.web import files, live
 from service.web.asked import Asked, Refused, Route
 from service.web.banner import banner_of
 from service.web.forms import FormRefused, form_of
@@ -73,15 +73,19 @@ class Pages:
         if b"psr_" in request.scope["query_string"]:
             return errors.plain(400, "A token does not belong in an address.", self._parts)
         try:
-            session = await session_of(request.scope, self._parts)
+            session = await session_of(request.scope, self._parts, is_click=path != live.PATH)
             if path in sign_in.PATHS:
                 return await sign_in.answer(request, self._parts, self._api, session)
         except StoreError:
             return errors.plain(503, "The database cannot be used now. Try again in a moment.", self._parts)
+        if session is None and path == live.PATH:
+            return Response(status_code=401)
         if session is None:
             return _to_sign_in(request)
         if wait_s := self._requests.take(session.principal.id):
             return errors.too_many(wait_s)
+        if path == live.PATH and request.method == "GET":
+            return live.News(Inside(self._api, session.principal, request.scope), session)
         return await self._of_session(request, session)
 
     async def _of_session(self, request: Request, session: Session) -> Response:
