@@ -9,9 +9,10 @@ and do not wait for it. `answers` says what the service remembers of its hosts.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 from service.api.awaited import Awaited
+from service.api.claimed import Claimed
 from service.api.live import Live
 from service.api.metric_families import Numbers
 from service.api.metrics import Metrics
@@ -297,22 +298,6 @@ class Reads(Protocol):
     def notice_state(self, channel: str, now: datetime, *, hold_s: float) -> tuple[NoticeStanding, int] | None: ...
 
     def counts(self) -> Numbers: ...
-
-
-class Claimed(Protocol):
-    """What became of an Idempotency-Key: see `service.history.store.access.Claim`."""
-
-    @property
-    def outcome(self) -> Literal["new", "busy", "other", "done"]: ...
-
-    @property
-    def status(self) -> int: ...
-
-    @property
-    def location(self) -> str: ...
-
-    @property
-    def body(self) -> Json: ...
 
 
 class Writes(SessionWrites, Protocol):
