@@ -14,7 +14,7 @@ from functools import lru_cache
 from service.firewall.host import Closed
 from service.firewall.nft.published import Published, shown_ports
 from service.firewall.pve.render import rule_line
-from service.firewall.terms.model import Rule, Where
+from service.firewall.terms.model import NOWHERE, Rule, Where
 from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Masquerades, Publishes, Reservation
 from service.spec.host import HostSpec
 
@@ -120,5 +120,5 @@ def _rule(direction: str, one: Published, ports: str, cause: str) -> Rule:
     bare = Rule(direction, "ACCEPT", source=source, dest=one.target, proto=one.proto, dport=ports, family=4)
     return Rule(
         direction, "ACCEPT", source=source, dest=one.target, proto=one.proto, dport=ports, family=4,
-        comment=cause, text=rule_line(bare),
+        comment=cause, text=rule_line(bare), follows=one.where or NOWHERE,
     )  # fmt: skip

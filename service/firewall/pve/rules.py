@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from service.firewall.pve.options import BadLine
 from service.firewall.terms.icmp import ICMP_TYPES, ICMPV6_TYPES
 from service.firewall.terms.macros import find_macro
-from service.firewall.terms.model import LOG_LEVELS, Alias, Rule, Where, is_given
+from service.firewall.terms.model import LOG_LEVELS, NOWHERE, Alias, Rule, Where, is_given
 from service.firewall.terms.names import has_ports, is_protocol
 from service.firewall.terms.net_ip import Unusable, check
 from service.firewall.terms.ports import BadPorts, check_ports
@@ -310,6 +310,7 @@ def read_rule(line: str, scope: Scope, where: Where) -> Rule:
         family=checked.family,
         errors=errors,
         where=where,
+        follows=NOWHERE,
         text=decoded(line),
     )
 

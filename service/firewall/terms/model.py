@@ -55,7 +55,8 @@ class Rule:
     """One rule. A rule with `errors` (parameter, message) is kept and shown but never has an effect.
 
     `type` is in, out, forward or group; `action` ACCEPT, DROP, REJECT or, for a group, the name of the group.
-    `family` is 4 or 6 where protocol or addresses leave only that one, else 0.
+    `family` is 4 or 6 where protocol or addresses leave only that one, else 0. `follows` is the line from which a rule
+    follows that nobody wrote.
     """
 
     type: str
@@ -75,6 +76,7 @@ class Rule:
     errors: tuple[tuple[str, str], ...] = ()
     where: Where = field(default=NOWHERE, compare=False)
     text: str = field(default="", compare=False)
+    follows: Where = field(default=NOWHERE, compare=False)
 
     def works(self, family: int) -> bool:
         """Whether the rule is on, without errors, and meant for packets of this family (0: of any)."""

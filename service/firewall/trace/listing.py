@@ -148,7 +148,8 @@ def entry_of(placed: Placed) -> Entry:
     is_derived = placed.origin == "derived"
     return Entry(
         placed.name, placed.origin, rule.action, rule.text, rule,
-        rule.where if rule.where.line else None, rule.comment if is_derived else "", placed.group,
+        next((place for place in (rule.where, rule.follows) if place.line), None),
+        rule.comment if is_derived else "", placed.group,
         "some" if rule.works(0) else "off",
     )  # fmt: skip
 

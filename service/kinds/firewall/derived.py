@@ -107,7 +107,7 @@ def _assembled(
         policies["policy_out"],
         policies["policy_forward"],
         (
-            *served(claims, policies["policy_out"]),
+            *served(claims, policies["policy_out"], host),
             *accepted(published, policies["policy_out"].action),
             *from_guests(claims, host),
         ),
@@ -123,8 +123,14 @@ def _policy(name: str, places: Sequence[tuple[FirewallSection, HostSpec | Shared
     return Policy(_DEFAULTS[name].upper())
 
 
-def served(claims: Sequence[Claim], policy_out: Policy) -> Iterator[Rule]:
+def served(claims: Sequence[Claim], policy_out: Policy, host: HostSpec) -> Iterator[Rule]:
     """What DHCP and DNS need."""
+    for rule in _served(claims, policy_out):
+        is_dhcp = "67" in (rule.dport, rule.sport)
+        yield replace(rule, follows=Where(*host.where(("dnsmasq", "dhcp") if is_dhcp else ("dnsmasq",))))
+
+
+def _served(claims: Sequence[Claim], policy_out: Policy) -> Iterator[Rule]:
     for claim in claims:
         if not isinstance(claim, Serves):
             continue

@@ -46,7 +46,7 @@ def node_firewall(section: FirewallSection, host: HostSpec, claims: Sequence[Cla
     level, _ = host_level(section, host, cluster)
     kept = deriving(claims, derives(section, shared))
     to_itself = (rule for rule in from_guests(kept, host) if rule.type == "in")
-    follows = (*served(kept, Policy(str(options["policy_out"]))), *to_itself)
+    follows = (*served(kept, Policy(str(options["policy_out"])), host), *to_itself)
     level = replace(level, options={"enable": 1}, rules=(*(r for r in level.rules if r.type != "forward"), *follows))
     guests, cards = _guests(claims, host, cluster, kept)
     return NodeFirewall(cluster, level, guests, cards, node=_node(claims))
