@@ -97,7 +97,8 @@ Rollouts = Annotated[RolloutListing, Depends(listing(RolloutListing))]
 RolloutHosts = Annotated[RolloutHostListing, Depends(listing(RolloutHostListing, but=("rollout_id",)))]
 Revisions = Annotated[RevisionListing, Depends(listing(RevisionListing))]
 Events = Annotated[EventListing, Depends(listing(EventListing))]
-Followed = Annotated[EventListing, Depends(listing(EventListing, but=("after", "newest"), is_page=False))]
+_OF_PAGES = ("after", "newest", "since", "until")
+Followed = Annotated[EventListing, Depends(listing(EventListing, but=_OF_PAGES, is_page=False))]
 """Those of a stream, which has a beginning of its own."""
 Leases = Annotated[LeaseListing, Depends(listing(LeaseListing))]
 LeaseHistory = Annotated[LeaseHistoryListing, Depends(listing(LeaseHistoryListing))]

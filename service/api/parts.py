@@ -65,7 +65,7 @@ from service.model.sources import SourceStanding
 from service.model.states import Json
 from service.model.suspensions import Scope, Suspension
 from service.model.topology import Topology
-from service.model.trends import Trends
+from service.model.trends import LastDays, Trends
 from service.model.web_sessions import SessionLimits
 from service.model.windows import Window
 
@@ -291,7 +291,7 @@ class Reads(Protocol):
 
     def suspensions(self, asked: SuspensionListing, *, now: datetime) -> Page[Suspension]: ...
 
-    def trends(self, days: int, *, now: datetime, host: str, visible: Sequence[str]) -> Trends: ...
+    def trends(self, asked: LastDays, *, now: datetime) -> Trends: ...
 
     def acts(self, asked: AuditListing) -> Page[Entry]: ...
 

@@ -11,7 +11,7 @@ from service.api.parts import Parts
 from service.api.schemas import Answer, Told
 from service.api.values import HostName, Reader, ask
 from service.model.axes import Phase
-from service.model.trends import MAX_DAYS
+from service.model.trends import MAX_DAYS, LastDays
 
 PREFIX = "/api/v1"
 
@@ -84,7 +84,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     ) -> Trends:
         if host is not None:
             await status_of(parts, who, host)
-        found = await ask(parts.reads.trends, days, now=parts.clock.now(), host=host or "", visible=who.hosts)
+        found = await ask(parts.reads.trends, LastDays(days, host or "", who.hosts), now=parts.clock.now())
         return Trends(
             items=[DayTrend.model_validate(one) for one in found.days],
             pools=[PoolDay.model_validate(one) for one in found.pools],

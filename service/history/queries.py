@@ -24,7 +24,7 @@ from service.history.database import Database
 from service.history.lease_queries import LeaseQueries
 from service.history.notice_queries import NoticeQueries
 from service.history.pepper import Pepper
-from service.history.reading import columns_of, in_force, of_host, ordered, rows_of_hosts, seen_by
+from service.history.reading import columns_of, first_since, in_force, of_host, ordered, rows_of_hosts, seen_by
 from service.history.receiver_queries import ReceiverQueries
 from service.history.rollout_queries import RolloutQueries, standing_of_hosts
 from service.history.sighting_queries import SightingQueries
@@ -257,6 +257,11 @@ class Queries(
         query = query.where(events.c.type == asked.type) if asked.type else query
         if "*" not in asked.visible:
             query = query.where(events.c.type.not_in([kind.name for kind in OF_PEOPLE]))
+        with self._database.read() as connection:
+            if asked.since is not None:
+                query = query.where(events.c.id >= literal(first_since(connection, events, asked.since), BigInteger))
+            if asked.until is not None:
+                query = query.where(events.c.id < literal(first_since(connection, events, asked.until), BigInteger))
         return self._page(query.where(events.c.id > literal(asked.after, BigInteger)), Event, events, asked)
 
     def newest_event_id(self) -> int:

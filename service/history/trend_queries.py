@@ -5,7 +5,7 @@ later, and with those cleared later. What retention deletes was found and cleare
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -14,8 +14,7 @@ from sqlalchemy import Connection, func, select
 from service.history.database import Database
 from service.history.reading import of_host
 from service.history.tables import host_days, pool_days, tallies
-from service.model.listings import EVERY_HOST
-from service.model.trends import DayTrend, PoolDay, Trends, waited_of
+from service.model.trends import DayTrend, LastDays, PoolDay, Trends, waited_of
 
 _EPOCH = date(1970, 1, 1)
 Sums = dict[tuple[date, str], int]
@@ -27,23 +26,23 @@ class TrendQueries:
 
     _database: Database
 
-    def trends(self, days: int, *, now: datetime, host: str = "", visible: Sequence[str] = EVERY_HOST) -> Trends:
-        """The last so many days, today the last of them, of one host or of all that `visible` chooses."""
+    def trends(self, asked: LastDays, *, now: datetime) -> Trends:
+        """The numbers of these days."""
         today = now.astimezone(UTC).date()
-        asked = [today - timedelta(days=back) for back in reversed(range(days))]
+        days = [today - timedelta(days=back) for back in reversed(range(asked.days))]
         with self._database.read() as connection:
-            seen = _seen(connection, asked, host, visible)
+            seen = _seen(connection, days, asked)
             found, cleared, ended, waited = (
-                _sums(connection, what, asked, host, visible)
+                _sums(connection, what, days, asked)
                 for what in ("found drift", "cleared drift", "ended applies", "waited applies")
             )
-            is_mine = of_host(tallies.c.host, host, visible)
+            is_mine = of_host(tallies.c.host, asked.host, asked.visible)
             count = select(func.sum(tallies.c.rows)).where(tallies.c.what == "open drift", tallies.c.day == 0, is_mine)
             still_open = int(connection.execute(count).scalar() or 0)
-            fills = _fills(connection, asked, host, visible)
-            pools = _pools(connection, asked, host, visible) if host else ()
+            fills = _fills(connection, days, asked)
+            pools = _pools(connection, days, asked) if asked.host else ()
         items = []
-        for day in reversed(asked):
+        for day in reversed(days):
             came, went = found.get((day, ""), 0), cleared.get((day, ""), 0)
             if seen[day]:
                 items.append(DayTrend(
@@ -62,30 +61,31 @@ def _starts(days: Iterable[date]) -> list[datetime]:
     return [datetime.combine(day, time(), UTC) for day in days]
 
 
-def _seen(connection: Connection, days: list[date], host: str, visible: Sequence[str]) -> Counter[date]:
+def _seen(connection: Connection, days: list[date], asked: LastDays) -> Counter[date]:
     """How many hosts were seen on each day."""
-    if not host and "*" in visible:
+    if not asked.host and "*" in asked.visible:
         numbers = {(day - _EPOCH).days: day for day in days}
         query = select(tallies.c.day, tallies.c.rows).where(tallies.c.what == host_days.name)
         query = query.where(tallies.c.day.in_(numbers), tallies.c.host == "", tallies.c.kind == "")
         return Counter({numbers[row.day]: row.rows for row in connection.execute(query)})
-    query = select(host_days.c.day).where(host_days.c.day.in_(_starts(days)), of_host(host_days.c.host, host, visible))
+    query = select(host_days.c.day).where(of_host(host_days.c.host, asked.host, asked.visible))
+    query = query.where(host_days.c.day.in_(_starts(days)))
     return Counter(at.date() for at in connection.execute(query).scalars())
 
 
-def _sums(connection: Connection, what: str, days: list[date], host: str, visible: Sequence[str]) -> Sums:
+def _sums(connection: Connection, what: str, days: list[date], asked: LastDays) -> Sums:
     numbers = {(day - _EPOCH).days: day for day in days}
     query = select(tallies.c.day, tallies.c.kind, func.sum(tallies.c.rows)).where(
-        tallies.c.what == what, tallies.c.day.in_(numbers), of_host(tallies.c.host, host, visible)
+        tallies.c.what == what, tallies.c.day.in_(numbers), of_host(tallies.c.host, asked.host, asked.visible)
     )
     rows = connection.execute(query.group_by(tallies.c.day, tallies.c.kind))
     return {(numbers[day], kind): int(number) for day, kind, number in rows}
 
 
-def _fills(connection: Connection, days: list[date], host: str, visible: Sequence[str]) -> dict[date, float]:
+def _fills(connection: Connection, days: list[date], asked: LastDays) -> dict[date, float]:
     """The part of the fullest pool that was in use. One query a day: each reads along the key of that day."""
     used: Any = (pool_days.c.leased + pool_days.c.reserved) * 1.0 / pool_days.c.size
-    most = select(func.max(used)).where(of_host(pool_days.c.host, host, visible))
+    most = select(func.max(used)).where(of_host(pool_days.c.host, asked.host, asked.visible))
     found = {}
     for day, start in zip(days, _starts(days), strict=True):
         fill = connection.execute(most.where(pool_days.c.day == start)).scalar()
@@ -94,9 +94,9 @@ def _fills(connection: Connection, days: list[date], host: str, visible: Sequenc
     return found
 
 
-def _pools(connection: Connection, days: list[date], host: str, visible: Sequence[str]) -> tuple[PoolDay, ...]:
+def _pools(connection: Connection, days: list[date], asked: LastDays) -> tuple[PoolDay, ...]:
     columns = [pool_days.c[name] for name in ("interface", "start", "end", "size", "leased", "reserved")]
-    query = select(pool_days.c.day, *columns).where(of_host(pool_days.c.host, host, visible))
+    query = select(pool_days.c.day, *columns).where(of_host(pool_days.c.host, asked.host, asked.visible))
     rows = connection.execute(query.where(pool_days.c.day.in_(_starts(days)))).all()
     return tuple(sorted(
         (PoolDay(row[0].date(), *row[1:]) for row in rows), key=lambda one: (one.interface, one.start, one.day)

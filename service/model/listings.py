@@ -181,6 +181,8 @@ class EventListing(Listing):
     host: str = field(default="", metadata=OF_HOST)
     type: str = field(default="", metadata=_by("text", "Only events of this type"))
     newest: bool = field(default=False, metadata=_by("flag", "The newest first; the next page goes back in time"))
+    since: datetime | None = field(default=None, metadata=_by("time", "Only events of this time and later"))
+    until: datetime | None = field(default=None, metadata=_by("time", "Only events of before this time"))
 
     @property
     def is_newest_first(self) -> bool:

@@ -8,6 +8,15 @@ MAX_DAYS = 366
 
 
 @dataclass(frozen=True, slots=True)
+class LastDays:
+    """A question: the last so many days, today the last of them, of one host or of all that `visible` chooses."""
+
+    days: int = 30
+    host: str = ""
+    visible: Sequence[str] = ("*",)
+
+
+@dataclass(frozen=True, slots=True)
 class Waited:
     """From when a commit was there until it was on a host, in seconds, each rounded to two digits that count. Of
     `count` applies half waited at most `median_s`, and nine of ten at most `p90_s`."""

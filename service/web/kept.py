@@ -8,7 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 LIFE_S = 5.0
 MOST_BYTES = 16 << 20
@@ -49,6 +49,8 @@ class KeptPages:
 
     def keep(self, key: Key, state: int | None, now_s: float, answer: Response) -> None:
         """Keep a page that was made in this state: the state of before the first read for it."""
+        if isinstance(answer, StreamingResponse):
+            return
         size = len(answer.body)
         if state is None or answer.status_code != 200 or size > self._most_bytes:
             return

@@ -15,7 +15,7 @@ from service.model.observed import Lease
 from service.model.retention import Keep
 from service.model.runs import FINISHED, HostStatus
 from service.model.trees import Commit
-from service.model.trends import DayTrend, PoolDay, Trends, Waited, rounded_s, waited_of
+from service.model.trends import DayTrend, LastDays, PoolDay, Trends, Waited, rounded_s, waited_of
 from tests.api.world import drift as difference
 
 HOSTS = ("pve1", "pve2", "lab1")
@@ -140,11 +140,11 @@ def test_the_numbers_of_each_day_are_those_of_the_model(history: History, now: d
             since, deleted = (model.at - timedelta(days=KEEP.days, microseconds=1)).date() + timedelta(days=1), True
         read = history.queries.trends
         days = model.expected(30, HOSTS, since)
-        assert list(read(30, now=model.at).days) == days
+        assert list(read(LastDays(30), now=model.at).days) == days
         waited |= {one.waited is not None for one in days if one.hosts_seen}
-        assert list(read(9, now=model.at, host="pve2").days) == model.expected(9, ("pve2",), since)
+        assert list(read(LastDays(9, "pve2"), now=model.at).days) == model.expected(9, ("pve2",), since)
         for visible in (("pve*",), ("pve1", "pve2")):
-            assert list(read(9, now=model.at, visible=visible).days) == model.expected(9, HOSTS[:2], since)
+            assert list(read(LastDays(9, visible=visible), now=model.at).days) == model.expected(9, HOSTS[:2], since)
     assert deleted
     assert waited == {one.hosts_seen > 0 for one in days} == {True, False}
 
@@ -153,7 +153,7 @@ def test_a_day_without_a_look_has_no_numbers_and_not_zero(history: History, now:
     history.store.set_host_status(HostStatus("pve1", observed_at=now - timedelta(days=4)), at=now - timedelta(days=4))
     history.store.set_drift("pve1", [difference("vmbr0")], at=now - timedelta(days=4))
     history.store.seen_hosts({"pve1": now})
-    first, *gap, last = history.queries.trends(5, now=now).days
+    first, *gap, last = history.queries.trends(LastDays(5), now=now).days
     assert (first.drift_open, last.drift_open, last.applies) == (1, 1, {})
     assert gap == [DayTrend((now - timedelta(days=back)).date(), is_over=True) for back in (3, 2, 1)]
     assert not last.is_over
@@ -164,7 +164,7 @@ def test_a_day_begins_and_ends_in_utc(history: History) -> None:
     there = late.astimezone(tz=datetime.fromisoformat("2026-03-01T23:30:00-01:00").tzinfo)
     assert day_of(there) == datetime(2026, 3, 2, tzinfo=UTC)
     history.store.set_host_status(HostStatus("pve1", observed_at=there), at=there)
-    assert [one.hosts_seen for one in history.queries.trends(2, now=there).days] == [0, 1]
+    assert [one.hosts_seen for one in history.queries.trends(LastDays(2), now=there).days] == [0, 1]
 
 
 def test_what_was_applied_already_did_not_wait(history: History, now: datetime) -> None:
@@ -184,7 +184,7 @@ def test_what_was_applied_already_did_not_wait(history: History, now: datetime) 
         requested_by="git", at=now,
     )  # fmt: skip
     store.finish_apply(unknown, "Succeeded", at=now)
-    (today,) = history.queries.trends(1, now=now).days
+    (today,) = history.queries.trends(LastDays(1), now=now).days
     assert (today.applies, today.waited) == ({"Succeeded": 3}, Waited(1, 260_000.0, 260_000.0))
 
 
@@ -201,14 +201,14 @@ def test_a_pool_keeps_its_fullest_hour_over_a_restart(path: Any, now: datetime) 
         history.store.seen_pools("pve1", [fill(4)], at=noon + 2 * HOUR)
         history.store.seen_pools("pve1", [fill(2)], at=noon + 24 * HOUR)
         history.store.seen_hosts({"pve1": noon + 48 * HOUR})
-        found = history.queries.trends(3, now=noon + 48 * HOUR, host="pve1")
+        found = history.queries.trends(LastDays(3, "pve1"), now=noon + 48 * HOUR)
         assert [(one.day, one.interface, one.leased, one.free) for one in found.pools] == [
             (noon.date() + timedelta(days=0), "vmbr1", 7, 2),
             (noon.date() + timedelta(days=1), "vmbr1", 2, 7),
             (noon.date() + timedelta(days=2), "vmbr1", 2, 7),
             (noon.date() + timedelta(days=0), "vmbr2", 1, 8),
         ]
-        assert history.queries.trends(3, now=noon + 48 * HOUR).pools == ()
+        assert history.queries.trends(LastDays(3), now=noon + 48 * HOUR).pools == ()
 
 
 def test_a_pool_that_is_read_no_more_is_not_written_for_a_later_day(history: History, now: datetime) -> None:
@@ -217,15 +217,15 @@ def test_a_pool_that_is_read_no_more_is_not_written_for_a_later_day(history: His
     history.store.seen_pools("pve1", [fill], at=now)
     history.store.orphan_host("pve1", at=now)
     history.store.set_host_status(HostStatus("pve1", observed_at=now + 24 * HOUR), at=now + 24 * HOUR)
-    days = history.queries.trends(2, now=now + 24 * HOUR, host="pve1")
+    days = history.queries.trends(LastDays(2, "pve1"), now=now + 24 * HOUR)
     assert [one.day for one in days.pools] == [now.date()]
     assert isinstance(days.pools[0], PoolDay)
 
 
 def test_leases_alone_are_no_look_at_a_host(history: History, now: datetime) -> None:
-    assert history.queries.trends(1, now=now) == Trends((DayTrend(now.date(), is_over=False),))
+    assert history.queries.trends(LastDays(1), now=now) == Trends((DayTrend(now.date(), is_over=False),))
     history.store.seen_leases("pve1", [Lease("bc:24:11:00:00:01", "10.10.10.9", "g", 0)], at=now)
-    assert history.queries.trends(1, now=now).days[0].hosts_seen == 0
+    assert history.queries.trends(LastDays(1), now=now).days[0].hosts_seen == 0
 
 
 def test_parts_of_nothing_and_of_one() -> None:
