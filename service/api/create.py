@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 
 from service import __version__
 from service.api import (
+    about,
     access,
     applies,
     audit,
@@ -99,7 +100,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     app.router.route_class = recording(parts)
     of_hosts = (hosts, fleet, traces, firewalls, applies, proposals, drills, rollbacks, rollouts, suspensions, windows)
     of_guests = (leases, guest_table, sites, topology)
-    for room in (*of_hosts, records, stream, *of_guests, trends, access, audit, notices, whoami, health):
+    for room in (*of_hosts, records, stream, *of_guests, trends, access, audit, notices, whoami, about, health):
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)
     problem_pages.add_routes(app)

@@ -72,6 +72,7 @@ SCOPE_OF = {
     ("GET", "/api/v1/hosts/{host}/rollback/patch"): "read",
     ("GET", "/api/v1/windows"): "read",
     ("GET", "/api/v1/trends"): "read",
+    ("GET", "/api/v1/about"): "read",
     ("GET", "/api/v1/suspensions"): "read",
     ("POST", "/api/v1/suspensions"): "apply",
     ("POST", "/api/v1/suspensions/{number}/end"): "apply",

@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[World], str]] = {
     "/drills/{drill}": World.drill_id,
     "/leases/{ip}": lambda _world: "10.10.10.9",
     "/suspensions/{number}": lambda world: str(world.suspension_id()),
+    "/tokens/{token}": lambda world: world.token("read")[4:16],
     "/revisions/{commit}": lambda _world: COMMIT,
 }
 """The beginning of a route with its first part, and something of a world that is so addressed. Names of parts do not

@@ -11,6 +11,7 @@ from service.web.pages import (
     leases,
     search,
     session,
+    settings,
     topology,
     trends,
 )
@@ -25,6 +26,7 @@ ROUTES: tuple[Route, ...] = (
     *history.ROUTES,
     *asking.ROUTES,
     *session.ROUTES,
+    *settings.ROUTES,
     *helping.ROUTES,
     *search.ROUTES,
 )
