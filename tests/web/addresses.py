@@ -35,7 +35,7 @@ MORE = {
 """States of pages that their addresses make, besides the address alone."""
 
 FILES = (".svg", ".csv", ".json")
-"""How addresses end that are no pages."""
+"""The ends of addresses that belong to a file and not to a page."""
 
 ERRORS = {"no such page": "/nowhere", "no such host": "/hosts/pve9", "no such apply": "/applies/" + "0" * 26}
 

@@ -25,7 +25,7 @@ async def test_each_day_is_a_row_and_a_day_without_a_look_is_not_zero(world: Wor
     pictures = page.main.all("svg")
     assert [one["aria-label"] for one in pictures] == [
         "Differences open at the end of each day", "Applies that ended", "From a commit to the host",
-        "Addresses in use when the fewest were free",
+        "Addresses in use at most",
     ]  # fmt: skip
     assert "5 not known" in pictures[0].first("desc").text
 

@@ -53,7 +53,7 @@ def _fill_plot(days: Days, pools: Days, labels: Sequence[str]) -> Drawing:
         ranges.setdefault(name, {})[pool["day"]] = 100 * (pool["leased"] + pool["reserved"]) / pool["size"]
     shown = [Series(name, [fills.get(day) for day in labels]) for name, fills in list(ranges.items())[:MOST_RANGES]]
     fullest = [None if fill is None else 100 * fill for fill in _of(days, "pool_fill")]
-    title = "Addresses in use when the fewest were free"
+    title = "Addresses in use at most"
     return line_plot(title, shown or [Series("fullest range", fullest)], "%", labels)
 
 
