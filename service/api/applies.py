@@ -52,7 +52,7 @@ def _add_reads(app: FastAPI, parts: Parts) -> None:
         plan = there(await ask(parts.reads.plan, plan_id), f"no plan {plan_id}")
         if not who.sees(plan.host):
             there(None, f"no plan {plan_id}")
-        return apply_schemas.Plan.model_validate(plan)
+        return apply_schemas.plan_out(plan)
 
 
 def _add_create(app: FastAPI, parts: Parts) -> None:

@@ -8,7 +8,18 @@ from pydantic import Field
 from service.api.schemas import Answer, Asked
 from service.api.values import Digest, HostName, Ulid
 from service.model.axes import Phase
-from service.model.runs import MomentName, PlanState, StepState, Trigger
+from service.model.risks import risk_of
+from service.model.runs import MomentName, PlanRecord, PlanState, StepState, Trigger
+
+
+class Risk(Answer):
+    """What a plan puts at risk, in sentences; all empty where nothing is."""
+
+    management_path: list[str] = Field(description="how it changes the way by which the service reaches the host")
+    links: list[str] = Field(description="who loses the link while it is applied")
+    cut: list[str] = Field(description="ports that lose their bridge")
+    removed: list[str] = Field(description="packages that go")
+    approvals: list[str] = Field(description="why an apply of it needs the scope approve")
 
 
 class Plan(Answer):
@@ -21,10 +32,17 @@ class Plan(Answer):
     desired_digest: str
     state: PlanState
     created_at: datetime
+    risk: Risk
     body: dict[str, Any] = Field(
         description="summary, drifts, packages, guests, steps, keep, checks, refusals, notes, at_boot, left_behind, "
         "reachability, derived, files (path, size, the lines that go and come)"
     )
+
+
+def plan_out(found: PlanRecord) -> Plan:
+    """A recorded plan as it is answered."""
+    named = {name: getattr(found, name) for name in Plan.model_fields.keys() - {"risk"}}
+    return Plan(**named, risk=Risk.model_validate(risk_of(found.body)))
 
 
 class Step(Answer):

@@ -225,7 +225,7 @@ def _add_views(app: FastAPI, parts: Parts) -> None:
     async def get_host_plan(who: Reader, host: HostPath) -> apply_schemas.Plan:
         await looked_at(parts, who, host)
         plan = await ask(parts.reads.current_plan, host)
-        return apply_schemas.Plan.model_validate(there(plan, f"no plan for {host} yet"))
+        return apply_schemas.plan_out(there(plan, f"no plan for {host} yet"))
 
     @app.get(
         f"{PREFIX}/hosts/{{host}}/latches",
