@@ -2,6 +2,7 @@
 
 from service.web.asked import Route
 from service.web.pages import (
+    applies,
     asking,
     firewall,
     fleet,
@@ -9,6 +10,8 @@ from service.web.pages import (
     history,
     host,
     leases,
+    plan,
+    rollouts,
     search,
     session,
     settings,
@@ -19,14 +22,17 @@ from service.web.pages import (
 ROUTES: tuple[Route, ...] = (
     *fleet.ROUTES,
     *host.ROUTES,
+    *plan.ROUTES,
+    *applies.ROUTES,
+    *rollouts.ROUTES,
     *firewall.ROUTES,
     *topology.ROUTES,
     *leases.ROUTES,
-    *trends.ROUTES,
     *history.ROUTES,
+    *trends.ROUTES,
+    *settings.ROUTES,
     *asking.ROUTES,
     *session.ROUTES,
-    *settings.ROUTES,
     *helping.ROUTES,
     *search.ROUTES,
 )
