@@ -14,6 +14,7 @@ from typing import Protocol
 
 from service.answers.accept import accept
 from service.answers.firewalls import differing
+from service.answers.fleet_topology import fleet_of
 from service.answers.guest_lines import GuestLines, LookedAt
 from service.answers.guest_views import GuestViews
 from service.answers.known import compared, left_git, why_not_known
@@ -23,6 +24,7 @@ from service.answers.views import shown_with_met
 from service.errors import InputError, NoHost, NotKnown
 from service.kinds.desire import desire
 from service.kinds.kind import Kind
+from service.model.fleet_topology import FleetTopology
 from service.model.guest_lines import GuestLine, LeaseFact
 from service.model.guests import PoolFill
 from service.model.observed import HostObserved, Lease
@@ -231,6 +233,16 @@ class Answers:
             self._lost(host), str(why or ""),
         )  # fmt: skip
         return await asyncio.to_thread(topology_of, spec, claims_of(spec, self._kinds), looked)
+
+    async def fleet_topology(self, sees: Callable[[str], bool]) -> FleetTopology:
+        """What connects the hosts in Git that `sees` lets through."""
+        wanted, plans = self._source.wanted, dict[str, Plan | None]()
+        specs = {name: spec for name, spec in wanted.hosts.items() if sees(name)}
+        for name, spec in specs.items():
+            look = self._looks.known(name)
+            plans[name] = look.plan if look is not None and compared(look, spec) else None
+        counts = {name: len(plan.drifts) if plan is not None else None for name, plan in plans.items()}
+        return await asyncio.to_thread(fleet_of, specs, counts, wanted.commit)
 
     async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
         """The patch of the host's spec file that makes a lease fixed. Nothing is written."""

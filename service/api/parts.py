@@ -23,6 +23,7 @@ from service.errors import InputError
 from service.model.access import Delivery, DeliveryOutcome, Principal, Receiver, ReceiverSecret, Token
 from service.model.access import Scope as TokenScope
 from service.model.audit import Act, Entry
+from service.model.fleet_topology import FleetTopology
 from service.model.guest_lines import GuestLine, LeaseFact
 from service.model.guests import PoolFill
 from service.model.listings import (
@@ -163,6 +164,10 @@ class Answers(Protocol):
 
     async def topology(self, host: str, status: HostStatus | None) -> Topology:
         """What is on a host and behind it, also where it was never seen. `status` is as it is shown."""
+        ...
+
+    async def fleet_topology(self, sees: Callable[[str], bool]) -> FleetTopology:
+        """What connects the hosts in Git that `sees` lets through."""
         ...
 
     async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:

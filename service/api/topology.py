@@ -7,12 +7,15 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query
 from starlette.responses import Response
 
+from service.api import topology_schemas
 from service.api.known import in_git
 from service.api.parts import Parts
 from service.api.topology_schemas import Topology
 from service.api.values import HostPath, Reader
 from service.model.access import Principal
+from service.model.fleet_topology import FleetTopology
 from service.model.topology import Topology as Told
+from service.pictures.fleet_topology import draw_fleet, fleet_outline
 from service.pictures.svg import MEDIA_TYPE, POLICY, Drawing
 from service.pictures.topology import LEAST, MOST, WIDE, draw
 from service.pictures.topology_words import outline
@@ -25,7 +28,9 @@ PICTURE: dict[int | str, dict[str, Any]] = {
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
-    """The topology of a host."""
+    """The topology of a host, and of the fleet."""
+
+    _add_fleet(app, parts)
 
     async def found(who: Principal, host: str) -> Told:
         status = await in_git(parts, who, host)
@@ -57,6 +62,36 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     async def draw_topology(who: Reader, host: HostPath, width: Width = WIDE) -> Response:
         told = await found(who, host)
         return await asyncio.to_thread(lambda: picture(draw(told, width)))
+
+
+def _add_fleet(app: FastAPI, parts: Parts) -> None:
+    async def found(who: Principal) -> FleetTopology:
+        if why := parts.answers.unread():
+            raise why
+        return await parts.answers.fleet_topology(who.sees)
+
+    @app.get(
+        f"{PREFIX}/topology",
+        operation_id="get_fleet_topology",
+        summary="The hosts and what connects them: jump hosts, dependencies, clusters",
+        tags=["hosts"],
+    )
+    async def get_fleet_topology(who: Reader) -> topology_schemas.FleetTopology:
+        told = await found(who)
+        words = asdict(fleet_outline(told))
+        return topology_schemas.FleetTopology.model_validate({**asdict(told), "outline": words})
+
+    @app.get(
+        f"{PREFIX}/topology.svg",
+        operation_id="draw_fleet_topology",
+        summary="The hosts and what connects them, as a picture",
+        tags=["hosts"],
+        response_class=Response,
+        responses=PICTURE,
+    )
+    async def draw_fleet_topology(who: Reader, width: Width = WIDE) -> Response:
+        told = await found(who)
+        return await asyncio.to_thread(lambda: picture(draw_fleet(told, width)))
 
 
 def picture(drawing: Drawing) -> Response:

@@ -95,6 +95,26 @@ class OutlineItem(Told):
     items: list["OutlineItem"]
 
 
+class FleetHost(Told):
+    """A host, and the hosts that it has to do with."""
+
+    host: str
+    address: str = Field(description="for SSH")
+    through: str = Field(description="the host of the fleet that forwards the connection; empty: none")
+    after: list[str] = Field(description="hosts for which it waits with a new revision")
+    cluster: str = Field(description="its Proxmox cluster; empty: none")
+    peers: list[str] = Field(description="the other hosts of its cluster")
+    differences: int | None = Field(description="how much differs from Git; null: it was not compared")
+
+
+class FleetTopology(Told):
+    """The hosts in Git that the token sees, and what connects them."""
+
+    commit: str
+    hosts: list[FleetHost]
+    outline: OutlineItem = Field(description="the same in words")
+
+
 class Topology(Told):
     """A host with all that is on it and behind it. What is not known is `unknown` or null, and never left out."""
 

@@ -128,7 +128,11 @@ async def test_the_service_answers_with_what_it_remembers(tmp_path: Path) -> Non
     assert before.at is None
     assert before.unknown.startswith("pve1 was not looked at yet")
     assert {one.standing for one in before.bridges} == {"unknown"}
-    desk.looked_at()
+    assert [one.differences for one in (await desk.answers.fleet_topology(lambda _: True)).hosts] == [None]
+    assert (await desk.answers.fleet_topology(lambda _: False)).hosts == ()
+    plan = desk.looked_at()
+    (known,) = (await desk.answers.fleet_topology(lambda _: True)).hosts
+    assert (known.host, known.differences) == ("pve1", len(plan.drifts))
     after = await desk.answers.topology("pve1", None)
     assert after.unknown == ""
     assert after.at is not None

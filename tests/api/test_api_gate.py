@@ -58,6 +58,8 @@ SCOPE_OF = {
     ("GET", "/api/v1/leases/history"): "read",
     ("GET", "/api/v1/hosts/{host}/guests"): "read",
     ("GET", "/api/v1/hosts/{host}/pools"): "read",
+    ("GET", "/api/v1/topology"): "read",
+    ("GET", "/api/v1/topology.svg"): "read",
     ("GET", "/api/v1/hosts/{host}/topology"): "read",
     ("GET", "/api/v1/hosts/{host}/topology.svg"): "read",
     ("GET", "/api/v1/hosts/{host}/leases/{ip}/patch"): "read",

@@ -40,3 +40,18 @@ async def test_a_host_that_was_never_seen_is_drawn_and_one_that_left_git_is_not(
     world.desk.unread_why = NotKnown("the repository was not read yet")
     for path in (AT, f"{AT}.svg"):
         assert "the repository was not read yet" in str(problem_of(await world.ask("GET", f"/api/v1/{path}"))["detail"])
+
+
+async def test_the_fleet_as_data_and_as_a_picture(world: World) -> None:
+    found = await get(world, "topology")
+    assert [(one["host"], one["through"]) for one in found["hosts"]] == [("pve1", ""), ("pve2", "pve1")]
+    assert "pve2, 198.51.100.12, through pve1, not compared" in [one["text"] for one in found["outline"]["items"]]
+    answer = await world.ask("GET", "/api/v1/topology.svg?width=340")
+    assert answer.headers["content-security-policy"] == POLICY
+    assert ET.fromstring(answer.text).attrib["width"] == "340"
+
+
+async def test_who_sees_one_host_gets_no_name_of_another(world: World) -> None:
+    token = world.token("read", hosts=("pve2",))
+    for path in ("topology", "topology.svg"):
+        assert "pve1" not in (await world.ask("GET", f"/api/v1/{path}", token=token)).text

@@ -1,5 +1,8 @@
 """A small host, for answers about topologies."""
 
+from collections.abc import Callable
+
+from service.model.fleet_topology import FleetHost, FleetTopology
 from service.model.topology import BridgeNode, ForwardNode, GuestNode, PoolRange, SiteNode, Topology, Uplink
 
 
@@ -15,3 +18,13 @@ def topology_named(bridge: str) -> Topology:
         (SiteNode("www.example.org", ("www.example.org",), "web", "http://web:80", bridge),),
         ("dnsmasq (2)",),
     )  # fmt: skip
+
+
+def fleet_seen_by(sees: Callable[[str], bool]) -> FleetTopology:
+    """Two hosts, one behind the other. Who sees one alone gets no name of the other."""
+    through = "pve1" if sees("pve1") else ""
+    both = (
+        FleetHost("pve1", "198.51.100.11", "", (), "", (), 0),
+        FleetHost("pve2", "198.51.100.12", through, (), "", (), None),
+    )
+    return FleetTopology("c" * 40, tuple(one for one in both if sees(one.host)))

@@ -19,6 +19,7 @@ from service.kinds import KINDS
 from service.model.access import Scope
 from service.model.changes import Difference, Drift
 from service.model.facts import Step
+from service.model.fleet_topology import FleetTopology
 from service.model.guest_lines import GuestLine, LeaseFact
 from service.model.guests import PoolFill
 from service.model.observed import Lease
@@ -39,7 +40,7 @@ from service.spec.models import claims_of
 from tests.api.one_firewall import firewall_view
 from tests.api.shared_routes import app_of
 from tests.api.still_clock import NOW, StillClock
-from tests.api.topologies import topology_named
+from tests.api.topologies import fleet_seen_by, topology_named
 from tests.model.sites.looks import ISSUED, SITE, WINDOW, answered, probes, told
 from tests.model.sites.looks import NOW as SITE_NOW
 
@@ -184,6 +185,10 @@ class Desk:
             raise NoHost(host)
         why = str(self.unknown.get(host, ""))
         return replace(topology_named(self.odd), unknown=why, at=None if why else NOW)
+
+    async def fleet_topology(self, sees: Callable[[str], bool]) -> FleetTopology:
+        self._fail()
+        return fleet_seen_by(sees)
 
     async def fix_lease(self, host: str, ip: str) -> Mapping[str, Json]:
         self._fail()

@@ -52,3 +52,13 @@ async def test_a_host_that_was_never_seen_says_so(visitor: Visitor, world: World
 def test_the_style_sheet_has_the_colours_of_pictures() -> None:
     sheet = Path(files.__file__).with_name("static") / "style.css"
     assert web_rules() in sheet.read_text()
+
+
+async def test_the_fleet_leads_to_the_picture_of_each_host(visitor: Visitor) -> None:
+    page = await visitor.look("/topology")
+    assert page.faults == []
+    assert page.h1 == "Topology"
+    links = {one.attributes["href"]: one.text for one in page.root.all("a")}
+    assert links["/hosts/pve2/topology"] == "pve2, 198.51.100.12, through pve1, not compared"
+    answer = await visitor.send("GET", "/topology.svg?width=340")
+    assert answer.headers["content-security-policy"] == POLICY

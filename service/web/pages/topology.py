@@ -1,4 +1,4 @@
-"""One host: what is on it and behind it, as a picture and in words."""
+"""One host, or the fleet: what is there and what connects it, as a picture and in words."""
 
 from starlette.responses import Response
 
@@ -24,16 +24,31 @@ async def topology(asked: Asked) -> Response:
     )  # fmt: skip
 
 
+async def fleet(asked: Asked) -> Response:
+    """The hosts and what connects them; each leads to its own picture."""
+    found = await asked.get("/api/v1/topology")
+    return asked.page("fleet_topology.html", title="Topology", fleet=found, narrow=NARROW, wide=WIDE)
+
+
+async def picture_of_fleet(asked: Asked) -> Response:
+    """The picture of the fleet alone."""
+    return await _picture(asked, "/api/v1/topology.svg")
+
+
 async def picture(asked: Asked) -> Response:
     """The picture alone, with the policy that the API gives it."""
-    found = await asked.answer(
-        f"/api/v1/hosts/{asked.path['host']}/topology.svg", width=asked.query.get("width", str(WIDE))
-    )
+    return await _picture(asked, f"/api/v1/hosts/{asked.path['host']}/topology.svg")
+
+
+async def _picture(asked: Asked, path: str) -> Response:
+    found = await asked.answer(path, width=asked.query.get("width", str(WIDE)))
     headers = {"Content-Security-Policy": found.headers[POLICY]}
     return Response(found.body, media_type=found.headers["content-type"], headers=headers)
 
 
 ROUTES = (
+    Route("GET", "/topology", fleet),
+    Route("GET", "/topology.svg", picture_of_fleet),
     Route("GET", "/hosts/{host}/topology", topology),
     Route("GET", "/hosts/{host}/topology.svg", picture),
 )
