@@ -31,7 +31,7 @@ often dnsmasq's files are read. They are read once for each text, before and aft
 
 ONE_EACH = ("kinds/", "resources/")
 """Rooms with a file for each key of a spec and each thing on a host: a push asks all of them."""
-MOST_ENTERED, MOST_ONE_EACH = 103, 58
+MOST_ENTERED, MOST_ONE_EACH = 105, 58
 """66 and 42 at first; 77 and 42 since stages, requests, events and the dialect have files of their own. The picture of
 the next boot, with programs and single interfaces, adds six. Leases that clones
 share, and addresses that dnsmasq cannot use, have a file each. Guests that are made add three, sites four.

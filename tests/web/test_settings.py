@@ -11,7 +11,7 @@ async def test_what_is_set_up_is_shown(visitor: Visitor, world: World) -> None:
     assert [text for level, text in page.headings if level == 2] == [
         "Git", "Receivers of webhooks", "Tokens", "Notices", "Windows", "Version and licences",
     ]  # fmt: skip
-    (row,) = page.table("The last 1 deliveries").rows
+    (row,) = page.table("The last deliveries: 1").rows
     assert (row["Outcome"], row["Message"]) == ("refused", "<b>no</b> key")
     licences = {row["Package"]: row["Licence"] for row in page.table("Packages of Python").rows}
     assert licences["starlette"].startswith("BSD")
