@@ -2,14 +2,16 @@
 
 import asyncio
 import subprocess
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from service.apply.host_file import host_file
 from service.apply.proving import answers_of, ask_from_here
-from service.apply.switch import Event, Switch, checked
+from service.apply.switch import SMALL_BYTES, Event, Switch, checked
 from service.errors import Garbled, HostError, HostRefused
 from service.model.probes import Probe
 from service.observe.connection import Answer
@@ -99,6 +101,22 @@ async def test_each_line_before_the_result_is_told_as_it_comes() -> None:
     events: list[Event] = []
     result = await Switch(Saying(0, lines)).ask("begin", stdin={}, on_event=events.append)
     assert (events, result["state"]) == ([{"event": "state", "state": "armed"}], "ok")
+
+
+async def test_a_short_answer_waits_for_no_thread_and_a_long_one_is_read_in_one() -> None:
+    short = b'{"event": "result", "state": "ok"}\n'
+    released, loop = threading.Event(), asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as threads:
+        loop.set_default_executor(threads)  # as if a database that hangs had taken them all
+        threads.submit(released.wait)
+        try:
+            assert (await Switch(Saying(0, short)).ask("confirm"))["state"] == "ok"
+            long = asyncio.create_task(Switch(Saying(0, b"x" * SMALL_BYTES + b"\n" + short)).ask("look"))
+            await asyncio.sleep(0)
+            assert not long.done()
+        finally:
+            released.set()
+        assert (await long)["state"] == "ok"
 
 
 @pytest.mark.parametrize(
