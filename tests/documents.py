@@ -58,7 +58,7 @@ RUNNERS = {
     "$ passerelle token create": (HERE, "test_the_key_and_a_token_are_printed"),
     "$ passerelle latch clear pve1": ("tests/e2e/test_checks.py", 'field.run("latch", "clear", "pve1"'),
     "$ passerelle rollback pve1": ("tests/cli/test_rollback.py", "test_the_pages_commands_go_back"),
-    "$ passerelle topology pve1": ("tests/cli/test_topology.py", "test_the_pages_commands"),
+    "$ passerelle topology pve1": ("tests/cli/test_topology.py", "test_the_pages_commands_draw_a_host"),
     "$ passerelle suspend ": ("tests/cli/test_suspend.py", "test_the_pages_commands"),
     "$ passerelle windows": ("tests/cli/test_suspend.py", "test_the_windows_of_the_page"),
     "$ passerelle suspensions": ("tests/cli/test_suspend.py", "test_the_pages_commands"),

@@ -12,6 +12,7 @@ from service.errors import NeverSeen
 from service.history import open_history
 from tests.api.world import World
 from tests.cli.reached import reached
+from tests.documents import run_by
 from tests.state_folders import made
 
 
@@ -23,7 +24,11 @@ def world(tmp_path: Path) -> Iterator[World]:
             yield filled
 
 
-def test_the_pages_commands(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pages_commands_draw_a_host(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in run_by("test_the_pages_commands_draw_a_host"):
+        words = command.words
+        assert run(words[: words.index(">")] if ">" in words else words) == 0, command
+    capsys.readouterr()
     run(["topology", "pve1"])
     assert capsys.readouterr().out.splitlines() == [
         f"pve1: as seen {world.clock.now():%Y-%m-%d %H:%M} UTC, Git at cccccccccc",

@@ -246,7 +246,7 @@ async def test_a_question_about_a_packet_is_answered_by_the_revision_in_force(de
     await desk.says(SEED + published + "  rules: [{type: in, action: accept, macro: SSH}]\n")
     then = await desk.answers.trace("pve1", asked)
     spec = desk.watcher.wanted.hosts["pve1"]
-    answer = {key: then[key] for key in ("verdict", "rule", "why", "nat")}
+    answer = {key: then[key] for key in ("verdict", "rule", "id", "why", "nat")}
     assert answer == HostTracer(spec, KINDS).trace(asked).as_json()
     assert then["commit"] != first["commit"]
     assert str(then["nat"]).startswith("['forwarded to 10.10.10.20:80 by hosts/pve1.yaml:")
