@@ -90,6 +90,12 @@ class Window:
         self.page.goto(path)
         return self.page
 
+    def kind(self, path: str) -> str:
+        """The type of what an address answers; empty for a file to keep, which opens nothing."""
+        headers = self.page.request.get(path).headers
+        is_kept = headers.get("content-disposition", "").startswith("attachment")
+        return "" if is_kept else headers["content-type"].partition(";")[0]
+
     def sign_in(self, token: str) -> None:
         """As people do: by the form."""
         self.page.goto("/sign-in")

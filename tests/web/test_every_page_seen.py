@@ -27,11 +27,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, st
         yield made
 
 
-def _is_html(window: Window, address: str) -> bool:
-    answer = window.page.request.get(address)
-    return answer.headers["content-type"].startswith("text/html")
-
-
 def _all(world: World) -> dict[str, str]:
     return addresses(world) | ERRORS
 
@@ -45,7 +40,7 @@ def test_nobody_is_kept_out_of_a_page(browser: Browser, served: tuple[World, str
     found = {"/sign-in": violations(window.page)}
     window.sign_in(world.token())
     for name, address in _all(world).items():
-        if _is_html(window, address):
+        if window.kind(address) == "text/html":
             found[f"{name} {address}"] = violations(window.open(address))
     assert {name: broken for name, broken in found.items() if broken} == {}
     window.close()
@@ -57,7 +52,7 @@ def test_no_page_is_wider_than_the_narrowest_window(browser: Browser, served: tu
     window.sign_in(world.token())
     wider = {}
     for name, address in _all(world).items():
-        if _is_html(window, address):
+        if window.kind(address) == "text/html":
             window.open(address)
             if window.overflow_px > 0:
                 wider[name] = window.overflow_px
