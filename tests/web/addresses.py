@@ -50,6 +50,17 @@ def templates() -> set[str]:
     return {route.path for route in ROUTES if route.method == "GET" and not route.path.endswith(FILES)}
 
 
+def file_addresses(world: World) -> dict[str, str]:
+    """Each file that is read by a page's route: pictures and tables."""
+    paths = (route.path for route in ROUTES if route.method == "GET" and route.path.endswith(FILES))
+    return {path: _filled(path, world) for path in paths}
+
+
+def file_templates() -> list[str]:
+    """The routes of all files."""
+    return sorted(route.path for route in ROUTES if route.method == "GET" and route.path.endswith(FILES))
+
+
 def _filled(path: str, world: World) -> str:
     if "{" not in path:
         return path

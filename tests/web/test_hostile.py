@@ -1,11 +1,13 @@
 """Hostile texts in commits, hosts' answers, guests' names and reasons are texts on every page, by its HTML alone."""
 
+import csv
 import unicodedata
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.api.world import World
-from tests.web.addresses import addresses, templates
+from tests.web.addresses import addresses, file_addresses, file_templates, templates
 from tests.web.hostile import HIDDEN, TEXTS, plant
 from tests.web.reader import read
 from tests.web.visitor import Visitor
@@ -36,6 +38,22 @@ async def test_a_hostile_text_is_a_text(visitor: Visitor, world: World, template
         if template in SHOWN_ON:
             assert sum(f"hostile{number:02} " in page.text for number in range(len(TEXTS))) == SHOWN_ON[template]
         assert "49" not in page.text.partition("hostile38 ")[2][:40]  # no template made anything of it
+
+
+@pytest.mark.parametrize("template", file_templates())
+async def test_a_hostile_text_is_a_text_in_a_file(visitor: Visitor, world: World, template: str) -> None:
+    plant(world)
+    answer = await visitor.send("GET", file_addresses(world)[template])
+    assert answer.status_code == 200, answer.text
+    text = answer.content.decode()
+    if template.endswith(".svg"):
+        assert HIDDEN & set(text) == set()
+        for element in ElementTree.fromstring(text).iter():
+            assert element.tag.rpartition("}")[2] not in ("script", "foreignObject", "image", "x-hostile")
+            assert [name for name in element.attrib if name.startswith("on")] == []
+    if template.endswith(".csv"):
+        cells = [cell for row in csv.reader(text.splitlines(keepends=True)) for cell in row]
+        assert [cell for cell in cells if cell.startswith(("=", "+", "@", "\t", "\r"))] == []
 
 
 async def test_a_hostile_search_is_a_text(visitor: Visitor) -> None:
