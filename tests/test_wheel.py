@@ -28,7 +28,8 @@ def test_the_wheel_holds_the_package_and_the_command_only(tmp_path: Path) -> Non
     assert {name.split("/")[0] for name in names if ".dist-info/" in name} == {entries.split("/")[0]}
     assert commands == ["[console_scripts]", "passerelle", "=", "service.__main__:main"]
     packed = {name for name in names if name.startswith("service/")}
-    files = {str(file.relative_to(TOP)) for form in ("*.py", "*.html", "*.css") for file in (TOP / "service").rglob(form)}
+    forms = ("*.py", "*.html", "*.css", "*.js")
+    files = {str(file.relative_to(TOP)) for form in forms for file in (TOP / "service").rglob(form)}
     assert files <= packed
     assert [name for name in packed if name.endswith(".pyc") or "/tests/" in name] == []
     assert "service/_migrations/env.py" in packed
