@@ -16,15 +16,16 @@ from starlette.types import Scope
 
 from service.api.parts import Parts
 from service.api.values import ask
+from service.errors import StoreError
 from service.model.access import Principal
 from service.model.web_sessions import WebSession
 
 COOKIE = "passerelle_session"
 SIGN_IN_COOKIE = "passerelle_sign_in"
 """Holds what proves that the form of the sign-in page was given to this browser."""
-BY_ITSELF = b"passerelle-live"
-"""The header of a request that a page makes on its own. It does not count as a click: else an open page would keep its
-session for as long as nobody is there."""
+BY_ITSELF = (b"passerelle-live", b"hx-request")
+"""The headers of requests that a page makes on its own; htmx sends the second. They do not count as a click: else an
+open page would keep its session for as long as nobody is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,16 @@ async def session_of(scope: Scope, parts: Parts, *, is_click: bool = True) -> Se
     presented = cookie_of(scope, COOKIE, parts)
     if not presented:
         return None
-    is_use = is_click and not any(name == BY_ITSELF for name, _ in scope["headers"])
+    is_use = is_click and not any(name in BY_ITSELF for name, _ in scope["headers"])
     found = await _known(presented, parts, is_use=is_use)
     if found is None:
         return None
 
     async def lasts() -> bool:
-        return await _known(presented, parts, is_use=False) is not None
+        try:
+            return await _known(presented, parts, is_use=False) is not None
+        except StoreError:  # as of a token: while it cannot be found out, it does
+            return True
 
     limits = parts.sessions
     return Session(
