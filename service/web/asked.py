@@ -44,8 +44,8 @@ class Asked:
 
     @property
     def here(self) -> str:
-        """The address of this very page."""
-        return quote(self.address) + (f"?{urlencode(self.query)}" if self.query else "")
+        """The address of this very page: never that of another site, as `//name` is."""
+        return "/" + quote(self.address.lstrip("/")) + (f"?{urlencode(self.query)}" if self.query else "")
 
     def may(self, scope: Scope) -> bool:
         """Whether the session has this scope."""

@@ -1,5 +1,6 @@
 """The application that a browser talks to: pages, their files, and everything else to the API."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -14,7 +15,7 @@ from service.api.envelope import Envelope, HostNames
 from service.api.parts import Parts
 from service.api.rate import Buckets
 from service.errors import StoreError
-from service.web import files, live
+from service.web import described, files, live
 from service.web.asked import Asked, Refused, Route
 from service.web.banner import banner_of
 from service.web.forms import FormRefused, form_of
@@ -36,6 +37,9 @@ _HEADERS = {
 }
 """`no-referrer`, as of the API, would make browsers send `Origin: null` with our own forms."""
 _READS = ("GET", "HEAD")
+_log = logging.getLogger("passerelle.web")
+FIELDS = 100
+"""So many fields has an address at most."""
 
 
 def create_site(parts: Parts, api: ASGIApp) -> ASGIApp:
@@ -43,7 +47,8 @@ def create_site(parts: Parts, api: ASGIApp) -> ASGIApp:
     pages = Envelope(HostNames(Pages(parts, api), parts.hosts_allowed))
 
     async def site(scope: Scope, receive: Receive, send: Send) -> None:
-        is_page = scope["type"] == "http" and not scope["path"].startswith(OF_THE_API)
+        is_http = scope["type"] == "http"
+        is_page = is_http and (not scope["path"].startswith(OF_THE_API) or described.is_asked(scope))
         await (pages if is_page else api)(scope, receive, send)
 
     return site
@@ -72,6 +77,8 @@ class Pages:
             return files.answer_file(path) or errors.not_found()
         if b"psr_" in request.scope["query_string"]:
             return errors.plain(400, "A token does not belong in an address.", self._parts)
+        if request.scope["query_string"].count(b"&") >= FIELDS:
+            return errors.plain(400, f"An address has at most {FIELDS} fields.", self._parts)
         try:
             session = await session_of(request.scope, self._parts, is_click=path != live.PATH)
             if path in sign_in.PATHS:
@@ -86,12 +93,15 @@ class Pages:
             return errors.too_many(wait_s)
         if path == live.PATH and request.method == "GET":
             return live.News(Inside(self._api, session.principal, request.scope), session)
+        if path in described.PATHS:
+            return await described.answer(Inside(self._api, session.principal, request.scope), request.method, path)
         return await self._of_session(request, session)
 
     async def _of_session(self, request: Request, session: Session) -> Response:
         route, named = self._route(request.scope)
         if route is None:
-            return errors.of_status(404 if not named else 405, self._asked(request, session, {}, {}))
+            asked = self._asked(request, session, {}, {})
+            return errors.not_so(asked, named) if named else errors.of_status(404, asked)
         if route.method in _READS:
             return await self._read(request, session, route, named)
         try:
@@ -124,6 +134,11 @@ class Pages:
             return await route.answer(asked)
         except Refused as error:
             return errors.of_problem(asked, error)
+        except Exception:
+            request_id = request.scope["state"]["request_id"]
+            _log.exception("the page of request %s failed", request_id)
+            why = f"The service has a fault here. Its log has the request {request_id}."
+            return errors.plain(500, why, self._parts)
 
     def _asked(
         self, request: Request, session: Session, named: Mapping[str, str], form: Mapping[str, str]
@@ -135,14 +150,16 @@ class Pages:
         )  # fmt: skip
 
     def _route(self, scope: Scope) -> tuple[Route | None, Mapping[str, str]]:
-        """The route of a request and the parts of its address; None, and something, where only the method is wrong."""
-        is_other_method = False
+        """The route of a request and the parts of its address; None, and the methods that the address has, where only
+        the method is wrong."""
+        methods: dict[str, str] = {}
         for route, path in self._routes:
             match, found = path.matches(scope)
             if match is Match.FULL:
                 return route, found["path_params"]
-            is_other_method |= match is Match.PARTIAL
-        return None, {"method": scope["method"]} if is_other_method else {}
+            if match is Match.PARTIAL:
+                methods |= dict.fromkeys(_READS if route.method in _READS else (route.method,), "")
+        return None, methods
 
 
 async def _never(_: Any) -> Response:
@@ -151,7 +168,7 @@ async def _never(_: Any) -> Response:
 
 def _query(scope: Scope) -> Mapping[str, str]:
     """What the address asks: of a name that is there twice, the last."""
-    return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=100))
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=FIELDS))
 
 
 def _to_sign_in(request: Request) -> Response:

@@ -1,5 +1,7 @@
 """Pages that say why there is no page."""
 
+from collections.abc import Iterable
+
 from starlette.responses import PlainTextResponse, Response
 
 from service.api.parts import Parts
@@ -44,6 +46,13 @@ def of_form(asked: Asked, error: FormRefused) -> Response:
 def of_status(status: int, asked: Asked) -> Response:
     """Where no page has this address."""
     return asked.page("error.html", title=_WORDS[status], status=status, problem={}, session=asked.session)
+
+
+def not_so(asked: Asked, methods: Iterable[str]) -> Response:
+    """Where the address has other methods: RFC 9110, 15.5.6 wants their names."""
+    answer = of_status(405, asked)
+    answer.headers["Allow"] = ", ".join(methods)
+    return answer
 
 
 def of_problem(asked: Asked, error: Refused) -> Response:
