@@ -98,8 +98,7 @@ class Control(Protocol):
         ...
 
     async def accept_rewrite(self, commit: str, reason: str, by: str) -> str:
-        """Follow a history that was rewritten, from this commit on. Returns its whole name. SourceChanged where the
-        branch is elsewhere by now."""
+        """Follow a rewritten history from this commit on. Returns its whole name. SourceChanged: it is elsewhere."""
         ...
 
     async def forget(self, host: str, reason: str, by: str) -> None:
@@ -120,6 +119,10 @@ class Control(Protocol):
 
     async def revert(self, host: str, to: str) -> Mapping[str, Json]:
         """The patch that gives the host's file the text that it had then: host, commit, file, patch."""
+        ...
+
+    async def difference(self, host: str, before: str | datetime, after: str | datetime | None) -> Mapping[str, Json]:
+        """What Git wanted of the host at two points, and the applies in between. `after` None: what is in force."""
         ...
 
     async def resume(self, number: int, by: str) -> Suspension | None:
@@ -361,10 +364,9 @@ class Parts:
     restart. `hints(host)` are the kinds of changes that a host reports on its own now. `branch` is the source's.
 
     Of several workers each knows the numbers of the hosts that it `owns`. `is_behind()` is whether a newer revision is
-    in force that this process cannot read. `stop()` is why no apply begins on any host,
-    `labels(host)` and `windows()` are what Git says. `channels` are the ways by which people are informed, each with
-    its address in words. `sessions` says how long people stay signed in, and `web_url` by which address their browsers
-    reach the pages, empty where that is the service's own."""
+    in force that this process cannot read. `stop()` is why no apply begins on any host, `labels(host)` and `windows()`
+    are what Git says. `channels` are the ways by which people are informed, each with its address in words. `sessions`
+    says how long people stay signed in. `web_url` is where browsers reach the pages, empty for the service's own."""
 
     reads: Reads
     writes: Writes

@@ -1,4 +1,4 @@
-"""Going back: a host is brought to an earlier state, and held there."""
+"""Going back: a host is brought to an earlier state, and held there. And what is different between two states."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from service.api.known import status_of
 from service.api.once import Key, once
 from service.api.parts import Parts
 from service.api.schemas import Asked
-from service.api.values import Approver, HostPath, Reader, Reason
+from service.api.values import Approver, HostPath, Reader, Reason, Time
 
 PREFIX = "/api/v1"
 To = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{7,64}|[0-9A-HJKMNP-TV-Z]{26})$")]
@@ -61,3 +61,19 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     ) -> schemas.Patch:
         await status_of(parts, who, host)
         return schemas.Patch.model_validate(await parts.control.revert(host, to))
+
+    @app.get(
+        f"{PREFIX}/hosts/{{host}}/difference",
+        operation_id="get_difference",
+        summary="Compare what Git wanted of a host at two points, with the applies in between",
+        description="A point is a commit, an apply's id or a time. A time is the commit that was in force then. The "
+        "applies are those that were requested in between; a commit's own time is when the service accepted it.",
+        tags=["hosts"],
+    )
+    async def get_difference(
+        who: Reader, host: HostPath,
+        from_: Annotated[To | Time, Query(alias="from", description="The first point")],
+        to: Annotated[To | Time | None, Query(description="The second point. Without it: what is in force now")] = None,
+    ) -> schemas.Difference:  # fmt: skip
+        await status_of(parts, who, host)
+        return schemas.Difference.model_validate(await parts.control.difference(host, from_, to))

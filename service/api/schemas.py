@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from service.api.problem_pages import Code
 from service.model.access import Scope
+from service.model.axes import Phase
 from service.model.changes import Moved, Op, Where
 from service.model.events import Part
 from service.model.runs import RevisionState
@@ -159,6 +160,38 @@ class Patch(Told):
     commit: str
     file: str
     patch: str
+
+
+class Point(Told):
+    """A commit that was compared."""
+
+    commit: str
+    subject: str | None = Field(description="null: the commit is not recorded")
+    author_name: str | None
+    committed_at: datetime | None
+    at: datetime = Field(description="when it was accepted, or the apply was requested, or the time that was given")
+    file: str | None = Field(description="the host's file in it; null: there is none, or it cannot be read")
+    is_readable: bool
+
+
+class ApplyBetween(Answer):
+    """An apply between two points."""
+
+    id: str
+    phase: Phase
+    ended_at: datetime | None
+
+
+class Difference(Told):
+    """What Git wanted of a host at two points."""
+
+    host: str
+    from_: Point = Field(validation_alias="before", serialization_alias="from")
+    to: Point = Field(validation_alias="after", serialization_alias="to")
+    patch: str | None = Field(description="a unified diff, empty where nothing differs; null: a side cannot be read")
+    notes: list[str] = Field(description="what cannot be read, is not there, or was elsewhere")
+    applies: list[ApplyBetween] = Field(description="the newest first, 200 at most")
+    has_more_applies: bool
 
 
 class EventOrigin(Answer):

@@ -12,7 +12,7 @@ Every method blocks; async callers use a thread. Lists are pages, of what `servi
 """
 
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, Select, Table, bindparam, func, literal, or_, select, true
@@ -46,6 +46,7 @@ from service.history.tables import (
     tokens,
 )
 from service.history.trend_queries import TrendQueries
+from service.history.ulid import first_at
 from service.history.waiting_queries import WaitingQueries
 from service.model.access import Token
 from service.model.events import OF_PEOPLE, HostRenamed
@@ -199,6 +200,13 @@ class Queries(
         )
         return self._one(query.order_by(applies.c.id.desc()).limit(1), Apply)
 
+    def applies_between(self, host: str, after: datetime, until: datetime, most: int) -> tuple[Apply, ...]:
+        """Those of a host that were requested from one time to the other, the newest first, `most` at most."""
+        ids = (applies.c.id >= first_at(after), applies.c.id < first_at(until + timedelta(milliseconds=1)))
+        query = _applies().where(applies.c.host == host, *ids).order_by(applies.c.id.desc()).limit(most)
+        with self._database.read() as connection:
+            return tuple(Apply(**row) for row in connection.execute(query).mappings())
+
     def unfinished_applies(self, host: str = "") -> tuple[Apply, ...]:
         """What was under way, oldest first: after a crash, the hosts' journals tell how it ended."""
         query = _applies().where(*_UNDER_WAY, of_host(applies.c.host, host, EVERY_HOST))
@@ -222,6 +230,10 @@ class Queries(
     def revision(self, commit: str) -> Revision | None:
         """One revision by its full commit id."""
         return self._revision(revisions.c.commit == commit)
+
+    def accepted_by(self, at: datetime) -> Revision | None:
+        """The one that was in force at this time."""
+        return self._revision((revisions.c.state == "accepted") & (revisions.c.fetched_at <= at))
 
     def commits(self, prefix: str) -> tuple[str, ...]:
         """The accepted commits whose name begins so, two at most."""

@@ -12,6 +12,7 @@ from service.model.plans import Plan
 from service.model.runs import HostStatus
 from service.model.states import Json
 from service.model.suspensions import Scope, Suspension
+from service.reconcile.comparing import Comparing, named_commit
 from service.reconcile.doorbell import Doorbell
 from service.reconcile.gate import Cause
 from service.reconcile.ports import HostQueue, Memory, Record
@@ -44,6 +45,7 @@ class Control:
         self._look = look
         self._bell = Doorbell(clock, look, lambda: watcher.head)
         self._not_known = not_known
+        self._comparing = Comparing(watcher, memory, clock)
 
     async def reconcile(self, host: str, by: str) -> None:
         """Look at the host again soon."""
@@ -212,6 +214,11 @@ class Control:
         await self._in_git(host)
         return await asyncio.to_thread(self._revert, host, to)
 
+    async def difference(self, host: str, before: str | datetime, after: str | datetime | None) -> Mapping[str, Json]:
+        """What Git wanted of a host at two points, and the applies in between (service/reconcile/comparing.py)."""
+        await self._in_git(host)
+        return await asyncio.to_thread(self._comparing.difference, host, before, after)
+
     def _revert(self, host: str, to: str) -> Mapping[str, Json]:
         commit, file = self._commit_of(host, to), self._watcher.wanted.hosts[host].file
         now, then = self._watcher.file_of(host), self._watcher.file_at(commit, host)
@@ -225,12 +232,7 @@ class Control:
             if found.phase != "Succeeded":
                 raise InputError(f"the apply {to} ended as {found.phase}: it left no state to go back to")
             return found.commit
-        commits = self._memory.commits(to.lower())
-        if not commits:
-            raise NotFound(f"no apply of {host} and no accepted commit is called {to}")
-        if len(commits) > 1:
-            raise InputError(f"{to} is the beginning of several commits", hint="give more of it")
-        return commits[0]
+        return named_commit(self._memory, host, to)
 
     async def resume(self, number: int, by: str) -> Suspension | None:
         """Applies may begin again, and its hosts are looked at now. None where it has ended already."""

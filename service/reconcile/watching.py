@@ -323,6 +323,10 @@ class Watcher:
             return None
         return entry.data.decode() if entry else None
 
+    def is_readable(self, commit: str) -> bool:
+        """Whether an older commit can be read."""
+        return self._fleet_at(commit) is not None
+
     def spec_at(self, commit: str, host: str) -> HostSpec | None:
         """What an older commit said of a host; None where it cannot be read."""
         fleet = self._fleet_at(commit)

@@ -120,6 +120,23 @@ class Desk:
             raise NoHost(host)
         return {"host": host, "commit": COMMIT, "file": "hosts/pve1.yaml", "patch": f"--- a/hosts/pve1.yaml {to}\n"}
 
+    async def difference(self, host: str, before: str | datetime, after: str | datetime | None) -> Mapping[str, Json]:
+        self._fail()
+        if host != "pve1":
+            raise NoHost(host)
+        if str(before).startswith("0000"):
+            raise NotFound(f"no apply of {host} and no accepted commit is called {before}")
+        point: dict[str, Json] = {
+            "commit": COMMIT, "subject": f"{self.odd} is wider", "author_name": "Ann", "committed_at": NOW.isoformat(),
+            "at": NOW.isoformat(), "file": "hosts/pve1.yaml", "is_readable": True,
+        }  # fmt: skip
+        applies: list[Json] = [{"id": "0" * 26, "phase": "Succeeded", "ended_at": NOW.isoformat()}]
+        patch = f"--- a/hosts/pve1.yaml\n+++ b/hosts/pve1.yaml\n@@ -1 +1 @@\n-mtu: 1500\n+mtu: 9000 # {self.odd}\n"
+        return {
+            "host": host, "before": point, "after": {**point, "commit": "d" * 40}, "patch": patch,
+            "notes": [f"from {before} to {after or 'now'}"], "applies": applies, "has_more_applies": False,
+        }  # fmt: skip
+
     async def resume(self, number: int, by: str) -> Suspension | None:
         self._fail()
         return self.history.store.end_suspension(number, by=by, at=self.clock.now())

@@ -72,6 +72,7 @@ SCOPE_OF = {
     ("GET", "/api/v1/deliveries"): "read",
     ("POST", "/api/v1/hosts/{host}/rollback"): "approve",
     ("GET", "/api/v1/hosts/{host}/rollback/patch"): "read",
+    ("GET", "/api/v1/hosts/{host}/difference"): "read",
     ("GET", "/api/v1/windows"): "read",
     ("GET", "/api/v1/trends"): "read",
     ("GET", "/api/v1/about"): "read",
@@ -154,6 +155,8 @@ async def test_a_token_opens_what_its_scope_says_and_nothing_else(world: World, 
             if path.endswith("/trace")
             else "?to=ccccccc"
             if path.endswith("/rollback/patch")
+            else "?from=ccccccc"
+            if path.endswith("/difference")
             else ""
         )
         answer = await world.ask(method, address(world, path) + query, token=token, json=body)

@@ -23,6 +23,7 @@ LOOKS = ("/api/v1/plans",)
 ASKS = {
     "/api/v1/hosts/{host}/trace": "?from=outside&to=host&proto=tcp",
     "/api/v1/hosts/{host}/rollback/patch": "?to=cccccccc",
+    "/api/v1/hosts/{host}/difference": "?from=cccccccc&to=2026-03-01T12:00:00Z",
 }
 """What a route needs in its query."""
 

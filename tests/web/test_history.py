@@ -91,3 +91,24 @@ async def test_who_requested_what_is_the_audit_log(visitor: Visitor, world: Worl
     assert (row["Who"], row["Host"], row["Action"]) == ("tester", "pve1", "create_suspension")
     other = await Visitor(world, ("read",), ("pve2",)).look("/history/actions")
     assert "pve1" not in other.text
+
+
+async def test_two_points_of_a_host_are_compared_and_are_in_the_address(visitor: Visitor) -> None:
+    page = await visitor.look("/hosts/pve1/history?from=cccccccc&to=2026-03-01T12:00")
+    assert page.faults == []
+    form = page.form("/hosts/pve1/history")
+    assert (form.fields["from"], form.fields["to"]) == ("cccccccc", "2026-03-01T12:00")
+    assert "from cccccccc to 2026-03-01 12:00:00+00:00" in page.text
+    assert "removed: -mtu: 1500" in page.text
+    assert "added: +mtu: 9000" in page.text
+    assert "added: +++" not in page.text
+    assert page.links["0" * 26] == "/applies/" + "0" * 26
+    assert "to now" in (await visitor.look("/hosts/pve1/history?from=cccccccc")).text
+    assert "Compare" not in (await visitor.look("/history")).text
+
+
+async def test_a_point_that_names_nothing_is_said_on_the_page(visitor: Visitor) -> None:
+    page = await visitor.look("/hosts/pve1/history?from=yesterday")
+    assert page.faults == []
+    assert "A point is a commit, the id of an apply, or a time" in page.text
+    assert "no accepted commit is called 0000000" in (await visitor.look("/hosts/pve1/history?from=0000000")).text

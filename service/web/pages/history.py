@@ -8,17 +8,19 @@ import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 
 from service.model.events import DECLARED
-from service.web.asked import LIST_LIMIT, Asked, Route
+from service.web.asked import LIST_LIMIT, Asked, Refused, Route
 from service.web.rows import Rows
 from service.web.templating import visible
 
 PAGE = 100
 """So many rows a page has."""
 FILTERS = ("host", "type", "since", "until")
+POINTS = ("from", "to")
 OF_ACTIONS = ("host", "by", "action")
 COLUMNS = ("id", "at", "type", "host", "text", "detail")
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
@@ -33,11 +35,27 @@ async def history(asked: Asked) -> Response:
     page = await asked.get(
         "/api/v1/events", newest="true", limit=PAGE, cursor=asked.query.get("cursor"), **_times(chosen)
     )
-    host = chosen["host"] if "host" in asked.path else ""
+    host = asked.path.get("host", "")
+    points = _chosen(asked, POINTS)
+    compared, refusal = await _compared(asked, host, points) if host and points["from"] else (None, "")
     return asked.page(
-        "history.html", title=f"History of {host}" if host else "History", rows=_EVENTS.of(page["items"]),
+        "history.html", title=f"History of {host}" if host else "History", rows=_EVENTS.of(page["items"]), host=host,
+        points=points, compared=compared, refusal=refusal,
         chosen=chosen, kinds=sorted(DECLARED), next_cursor=page["next_cursor"], cursor=asked.query.get("cursor", ""),
     )  # fmt: skip
+
+
+async def _compared(asked: Asked, host: str, points: Mapping[str, str]) -> tuple[Any, str]:
+    """What was different between the two points, or why there is no answer."""
+    sent = {f"{name}_": _in_utc(text) or None for name, text in points.items()}
+    try:
+        return await asked.get(f"/api/v1/hosts/{quote(host, safe='')}/difference", **sent), ""
+    except Refused as error:
+        if error.status == 422:
+            return None, "A point is a commit, the id of an apply, or a time as in 2026-03-01T12:00."
+        if error.status not in (400, 404, 409):
+            raise
+        return None, str(error)
 
 
 async def actions(asked: Asked) -> Response:
@@ -69,12 +87,15 @@ def _chosen(asked: Asked, names: tuple[str, ...]) -> dict[str, str]:
 
 def _times(chosen: Mapping[str, str]) -> dict[str, str]:
     """The filters as the API takes them. A time without a zone is one in UTC, as a form sends it."""
-    sent = dict(chosen)
-    for name in ("since", "until"):
-        text = sent.get(name, "")
-        if text and len(text) <= len("2026-03-01T12:00:00") and not text.endswith("Z"):
-            sent[name] = f"{text if 'T' in text else text + 'T00:00'}Z"
-    return sent
+    return {name: _in_utc(text) if name in ("since", "until") else text for name, text in chosen.items()}
+
+
+def _in_utc(text: str) -> str:
+    """A time without a zone is one in UTC. Everything else stays as it is."""
+    is_named = text.isalnum()  # a commit or an apply
+    if not text or is_named or len(text) > len("2026-03-01T12:00:00") or text.endswith("Z"):
+        return text
+    return f"{text if 'T' in text else text + 'T00:00'}Z"
 
 
 async def _older(asked: Asked, cursor: str | None) -> Any:
