@@ -43,7 +43,7 @@ def story(lab: Lab) -> Iterator[Story]:
 
 
 class Watching:
-    """Somebody in front of a page that changes by itself, or who reloads it because JavaScript is off."""
+    """Somebody in front of a page that changes on its own, or who reloads it because JavaScript is off."""
 
     def __init__(self, browser: Browser, story: Story, *, is_live: bool) -> None:
         self.window = Window(browser, story.field.url, javascript=is_live)
