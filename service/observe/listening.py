@@ -33,8 +33,9 @@ class Ear(Protocol):
         """Something of this kind changed on the host."""
         ...
 
-    def lost(self, name: str) -> None:
-        """The host reported its changes on its own, and does not any more."""
+    def lost(self, name: str, again_s: float) -> None:
+        """The host reported its changes on its own, and does not any more. A look after `again_s` seconds listens
+        again; one before that does not."""
         ...
 
 
@@ -120,12 +121,14 @@ class Listening:
         if self._kept.get(name) is not kept:
             return
         del self._kept[name]
-        self._pause(name, was_told=was_told, lasted_s=self._clock.monotonic_s() - began_s)
+        pause_s = self._pause(name, was_told=was_told, lasted_s=self._clock.monotonic_s() - began_s)
         if was_told:
-            self._ear.lost(name)
+            self._ear.lost(name, pause_s)
 
-    def _pause(self, name: str, *, was_told: bool, lasted_s: float) -> None:
-        """When it may be opened again. A host that lacks what it needs gets it seldom."""
+    def _pause(self, name: str, *, was_told: bool, lasted_s: float) -> float:
+        """When it may be opened again, and in how many seconds that is. A host that lacks what it needs gets it
+        seldom."""
         before_s = 0.0 if lasted_s > AGAIN_MOST_S else self._again.get(name, (0.0, 0.0))[1]
         pause_s = min(AGAIN_MOST_S, max(AGAIN_FIRST_S, 2 * before_s)) if was_told else AGAIN_MOST_S
         self._again[name] = (self._clock.monotonic_s() + pause_s, pause_s)
+        return pause_s

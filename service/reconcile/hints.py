@@ -18,6 +18,8 @@ GAP_STEP_S = 0.1
 GAP_MOST_S = 1.0
 BURST = 20
 LOST_S = 2.0
+SOON_S = 35.0
+"""Longer than that nobody waits with a look at a host whose program ends again and again: it is polled."""
 
 
 class Wake(Protocol):
@@ -89,6 +91,8 @@ class Hints:
             told.due_s = min(told.due_s, self._clock.monotonic_s())
             told.waits = False
 
-    def lost(self, name: str) -> None:
-        """The host does not report its changes any more: look what is wrong, and continue by polling."""
-        self._add(name, after_s=LOST_S)
+    def lost(self, name: str, again_s: float) -> None:
+        """The host does not report its changes any more: look what is wrong, and continue by polling. The look comes
+        once the host can be listened to again, where that is soon: otherwise the hints stayed away until the next
+        poll, although the program runs again."""
+        self._add(name, after_s=max(LOST_S, again_s + SETTLE_S) if again_s <= SOON_S else LOST_S)

@@ -143,3 +143,11 @@ def test_a_quiet_time_earns_the_short_gaps_back() -> None:
         host.change()
         host.pass_s(0.3)
     assert len(host.looks) == 2
+
+
+@pytest.mark.parametrize(("again_s", "first_look_s"), [(1.0, 2.0), (2.0, 2.1), (8.0, 8.1), (600.0, 2.0)])
+def test_after_a_loss_the_look_comes_when_it_may_listen_again_or_soon(again_s: float, first_look_s: float) -> None:
+    host = Host()
+    host.hints.lost("pve1", again_s)
+    host.pass_s(20)
+    assert host.looks == [pytest.approx(first_look_s, abs=0.02)]

@@ -37,7 +37,7 @@ class Ear:
     def heard(self, name: str, kind: str) -> None:
         self.told.put_nowait(f"{name} {kind}")
 
-    def lost(self, name: str) -> None:
+    def lost(self, name: str, again_s: float) -> None:
         self.told.put_nowait(f"{name} lost")
 
     async def next(self) -> str:
