@@ -16,7 +16,7 @@ class Leaking(LongDay):
     kept: list[list[int]]
 
     def _read(self) -> None:
-        self.kept = [*getattr(self, "kept", []), *([number] for number in range(3_000))]
+        self.kept = [*getattr(self, "kept", []), *([number] for number in range(20_000))]
         super()._read()
 
 
