@@ -30,4 +30,5 @@ async def test_for_hours_nothing_grows(tmp_path: Path) -> None:
 
 async def test_what_grows_is_noticed(tmp_path: Path) -> None:
     readings = await Leaking(tmp_path, 1, 1).run(HOURS)
-    assert [fault.partition(":")[0] for fault in readings.faults()] == ["objects"]
+    grown = {fault.partition(":")[0] for fault in readings.faults()}
+    assert {"objects"} <= grown <= {"objects", "memory_mb"}  # so many objects may be seen in the memory, too
