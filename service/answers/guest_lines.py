@@ -7,14 +7,14 @@ lines.then(leases, looks)          the leases that were held at a past time, wit
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import IPv4Address, ip_address
 from typing import NamedTuple
 
 from service.kinds.claims import AddressClaim, Claim, Pool, named_by_settings
 from service.kinds.guests_seen import known, name_findings
-from service.model.guest_lines import Conflict, GuestLine, LeaseFact, LineKind
+from service.model.guest_lines import Conflict, GuestLine, LeaseFact, LineKind, is_cut
 from service.model.guests import GuestSource
 from service.model.observed import HostObserved, Lease
 from service.model.states import Unknown
@@ -69,6 +69,7 @@ class _Kept(NamedTuple):
     facts: Sequence[LeaseFact]
     until_us: int
     lines: Sequence[GuestLine]
+    has_more: bool
 
 
 _NEVER_US = 2**63
@@ -81,27 +82,32 @@ class GuestLines:
 
     def __init__(self, claims_of: Callable[[HostSpec], Sequence[Claim]]) -> None:
         self._claims_of = claims_of
-        self._kept: Mapping[str, _Kept] = {}
-        self._all: tuple[GuestLine, ...] = ()
+        self._kept: tuple[Mapping[str, _Kept], tuple[GuestLine, ...]] = ({}, ())  # in one: several threads read it
 
     def now(
-        self, facts: Iterable[LeaseFact], looks: Mapping[str, LookedAt | None], now: datetime
+        self, facts: Sequence[LeaseFact], looks: Mapping[str, LookedAt | None], now: datetime
     ) -> tuple[GuestLine, ...]:
         """All lines; the very same tuple while nothing is another. `looks` has every host in Git, None for one that was
-        not compared with it."""
-        now_us, before, whole = int(now.timestamp() * 1_000_000), self._kept, self._all
+        not compared with it. Where not all leases were read, nobody is known to have none."""
+        now_us, has_more = int(now.timestamp() * 1_000_000), is_cut(facts, held=True)
+        before, whole = self._kept
         kept: dict[str, _Kept] = {}
         by_host = _by_host(facts)
         for host in {**looks, **by_host}:
             mine, seen, old = by_host.get(host, []), looks.get(host), before.get(host)
-            if old is None or not _same(old.seen, seen) or old.facts != mine or old.until_us <= now_us:
+            is_kept = old is not None and _same(old.seen, seen) and old.facts == mine and old.has_more is has_more
+            if old is None or not is_kept or old.until_us <= now_us:
                 ends = (end for *_, end, is_active in mine if is_active and end is not None and end > now_us)
-                old = _Kept(seen, mine, min(ends, default=_NEVER_US), tuple(self._present(host, mine, seen, now_us)))
+                behind = self._behind(seen)
+                behind = replace(behind, has_leases=behind.has_leases and not has_more)
+                lines = tuple(_present(host, mine, behind, now_us))
+                old = _Kept(seen, mine, min(ends, default=_NEVER_US), lines, has_more)
             kept[host] = old
         if len(kept) == len(before) and all(before.get(host) is one for host, one in kept.items()):
             return whole
-        self._kept, self._all = kept, tuple(line for one in kept.values() for line in one.lines)
-        return self._all
+        lines = tuple(line for one in kept.values() for line in one.lines)
+        self._kept = kept, lines
+        return lines
 
     def then(self, facts: Iterable[LeaseFact], looks: Mapping[str, LookedAt | None]) -> tuple[GuestLine, ...]:
         """The leases that were held at a past time. Who was to have one then is not known, so nobody waits."""
@@ -110,29 +116,6 @@ class GuestLines:
             behind = self._behind(looks.get(host))
             found += (_line(fact, behind, _kind(fact, behind)) for fact in mine)
         return tuple(found)
-
-    def _present(
-        self, host: str, facts: Sequence[LeaseFact], seen: LookedAt | None, now_us: int
-    ) -> Iterator[GuestLine]:
-        behind = self._behind(seen)
-        held: dict[str, set[str]] = defaultdict(set)
-        last_seen: dict[str, int] = {}
-        waiting = dict(behind.guests)
-        for _, mac, ip, _, _, _, last, end, is_active in facts:
-            last_seen[mac] = max(last, last_seen.get(mac, 0))
-            if is_active and (end is None or end > now_us):
-                held[ip].add(mac)
-                waiting.pop(mac, None)
-        for fact in facts:
-            _, mac, ip, *_, end, is_active = fact
-            if not is_active or (end is not None and end <= now_us):
-                yield _line(fact, behind, "expired")
-                continue
-            line = _line(fact, behind, _kind(fact, behind))
-            conflict, text = _conflict(mac, ip, held[ip], behind)
-            yield line._replace(conflict=conflict, text=text) if conflict else line
-        for guest in waiting.values():
-            yield _without(host, guest, behind, held, last_seen.get(guest.mac))
 
     def _behind(self, seen: LookedAt | None) -> _Behind:
         if seen is None:
@@ -161,6 +144,27 @@ class GuestLines:
             {one.mac: (one.rule, one.text) for one in reversed(name_findings(claims, observed, lost))},
             is_whole=not isinstance(settings, Unknown), has_leases=not isinstance(observed.leases, Unknown),
         )  # fmt: skip
+
+
+def _present(host: str, facts: Sequence[LeaseFact], behind: _Behind, now_us: int) -> Iterator[GuestLine]:
+    held: dict[str, set[str]] = defaultdict(set)
+    last_seen: dict[str, int] = {}
+    waiting = dict(behind.guests)
+    for _, mac, ip, _, _, _, last, end, is_active in facts:
+        last_seen[mac] = max(last, last_seen.get(mac, 0))
+        if is_active and (end is None or end > now_us):
+            held[ip].add(mac)
+            waiting.pop(mac, None)
+    for fact in facts:
+        _, mac, ip, *_, end, is_active = fact
+        if not is_active or (end is not None and end <= now_us):
+            yield _line(fact, behind, "expired")
+            continue
+        line = _line(fact, behind, _kind(fact, behind))
+        conflict, text = _conflict(mac, ip, held[ip], behind)
+        yield line._replace(conflict=conflict, text=text) if conflict else line
+    for guest in waiting.values():
+        yield _without(host, guest, behind, held, last_seen.get(guest.mac))
 
 
 def _same(old: LookedAt | None, new: LookedAt | None) -> bool:

@@ -35,6 +35,7 @@ from service.model.guest_lines import (
     LineSort,
     Offered,
     chosen,
+    is_cut,
     offered,
 )
 from service.model.states import well_formed
@@ -89,17 +90,17 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         if asked.host:
             await status_of(parts, who, asked.host)
         is_csv = format == "csv" or (format is None and "text/csv" in request.headers.get("accept", ""))
-        body, is_cut = await table.answer(who, asked, at, is_csv=is_csv)
+        body, has_more = await table.answer(who, asked, at, is_csv=is_csv)
         if not is_csv:
             return Response(body, media_type="application/json", headers={"Vary": "Accept"})
         name = f"guests{f'-{at:%Y%m%dT%H%M}' if at else ''}.csv"
         headers = {"Vary": "Accept", "Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(body, media_type="text/csv; header=present", headers=headers | _cut(is_cut=is_cut))
+        return Response(body, media_type="text/csv; header=present", headers=headers | _cut(has_more=has_more))
 
 
-def _cut(*, is_cut: bool) -> dict[str, str]:
+def _cut(*, has_more: bool) -> dict[str, str]:
     """CSV has no place for it, so the header says that lines were left out."""
-    return {"Passerelle-Cut": "1"} if is_cut else {}
+    return {"Passerelle-Cut": "1"} if has_more else {}
 
 
 class _Table:
@@ -120,8 +121,8 @@ class _Table:
         key = (who.hosts, asked, at, is_csv, tuple(not_known))
         kept = self._kept.get(key)
         if kept is None or kept[0] is not lines:
-            body, is_cut = await run_in_threadpool(_body, facts, lines, who, asked, at, not_known, is_csv=is_csv)
-            kept = lines, body, is_cut
+            body, has_more = await run_in_threadpool(_body, facts, lines, who, asked, at, not_known, is_csv=is_csv)
+            kept = lines, body, has_more
             self._kept[key] = kept
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
@@ -146,11 +147,11 @@ def _body(
         seen = {host for host in {one.host for one in lines} if who.sees(host)}
         lines = [one for one in lines if one.host in seen]
     found = chosen(lines, asked)
-    is_cut = len(facts) >= MOST_FACTS
+    has_more = any(is_cut(facts, held=held) for held in (True, False))
     if is_csv:
         text = csv_cells.written(COLUMNS, map(_cells, found.lines))
-        return text.encode(), is_cut or found.total > len(found.lines)
-    return _json(found, offered(lines), at, not_known, is_cut=is_cut).encode("utf-8"), is_cut
+        return text.encode(), has_more or found.total > len(found.lines)
+    return _json(found, offered(lines), at, not_known, is_cut=has_more).encode("utf-8"), has_more
 
 
 def _json(found: Chosen, offers: Offered, at: datetime | None, not_known: Sequence[str], *, is_cut: bool) -> str:

@@ -34,6 +34,11 @@ LeaseFact = tuple[str, str, str, str, str, int, int, int | None, bool]
 seen, expiry (microseconds since 1970; None = never), and whether it is in the lease file."""
 
 
+def is_cut(facts: Sequence[LeaseFact], *, held: bool) -> bool:
+    """Whether there may be more leases that are in the lease files, or of the past, than were read."""
+    return len(facts) >= MOST_FACTS and sum(bool(fact[-1]) is held for fact in facts) >= MOST_FACTS
+
+
 class GuestLine(NamedTuple):
     """One line. Times are microseconds since 1970, `expires_at` None = never. `ip` is "" for a guest that has neither a
     lease nor a fixed address. `file` and `line` are where it is declared: a file of the repository, or with line 0 one

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from service.answers.guest_lines import GuestLines
 from service.history.columns import ip_order, microseconds
-from service.model.guest_lines import GuestLine, LeaseFact, LinesAsked, LineSort, chosen, offered
+from service.model.guest_lines import (
+    MOST_FACTS,
+    GuestLine,
+    LeaseFact,
+    LinesAsked,
+    LineSort,
+    chosen,
+    is_cut,
+    offered,
+)
 from service.model.states import Unknown
 from tests.answers.test_guest_views import LEASES, LXC, SPEC, looked_at
 from tests.reconcile.test_control import Desk
@@ -92,6 +101,24 @@ async def test_unknown_is_never_foreign_and_never_waiting(desk: Desk) -> None:
     of_others = [fact("bc:24:11:00:00:77", "10.10.10.9", host="elsewhere"), fact("", "fd00::9", "six")]
     lines = await desk.answers.guest_lines(of_others, is_past=False)
     assert {one.kind for one in lines if one.name in ("", "six")} == {"unknown"}
+
+
+async def test_where_not_all_leases_were_read_nobody_is_known_to_have_none(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await looked_at(desk)
+    lines = await desk.answers.guest_lines(FACTS, is_past=False)
+    assert [one.kind for one in lines if one.name == "web"] == ["waiting"]
+    monkeypatch.setattr("service.model.guest_lines.MOST_FACTS", sum(fact[-1] for fact in FACTS))
+    assert is_cut(FACTS, held=True) and not is_cut(FACTS, held=False)
+    lines = await desk.answers.guest_lines(FACTS, is_past=False)
+    assert [one.kind for one in lines if one.name == "web"] == ["unknown"]
+
+
+def test_leases_of_the_past_and_of_now_are_limited_each_for_itself() -> None:
+    many = [fact("", "10.0.0.1", held=held) for held in (True, False)] * (MOST_FACTS // 2)
+    assert not any(is_cut(many, held=held) for held in (True, False))
+    assert is_cut([*many, *many], held=True)
 
 
 async def test_a_past_time_has_who_held_a_lease_and_nobody_who_waits(desk: Desk) -> None:
