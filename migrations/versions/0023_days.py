@@ -24,8 +24,13 @@ COUNTERS = (
         where="{row}.ended_at IS NOT NULL AND {row}.waited <> ''",
     ),
 )  # fmt: skip
-LOOKED = "'host.state', 'drift.found', 'drift.resolved', 'lease.seen', 'apply.finished'"
+LOOKED = "'drift.found', 'drift.resolved', 'lease.seen'"
 """Events that nobody writes without a look at the host: those of the past say on which days there was one."""
+REACHED = """type = 'host.state' AND (
+    detail LIKE '%"reachability":"Reachable"%"was":%'
+    OR (detail LIKE '%"reachability":"Reachable"%' AND detail NOT LIKE '%"was":%'))"""
+"""A state is also written of a host that cannot be reached. The detail is JSON by the order of its keys, and `was` is
+the last of them: it has what was so before."""
 
 
 def upgrade() -> None:
@@ -57,7 +62,7 @@ def upgrade() -> None:
             op.execute(statement)
     op.execute(
         f"INSERT INTO host_days SELECT DISTINCT at / {DAY_US} * {DAY_US}, host FROM events"  # noqa: S608 (ours)
-        f" WHERE type IN ({LOOKED}) AND host IN (SELECT host FROM hosts)"
+        f" WHERE (type IN ({LOOKED}) OR {REACHED}) AND host IN (SELECT host FROM hosts)"
     )
 
 

@@ -1,14 +1,20 @@
 """Laws: over any history, the numbers of a day are those of a model that counts on its own. Days without a look have
 none."""
 
+import json
 import random
+import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.history import History, open_history
+from service.history.migrate import migrate
 from service.history.store.days import day_of
 from service.model.guests import PoolFill
 from service.model.observed import Lease
@@ -17,6 +23,7 @@ from service.model.runs import FINISHED, HostStatus
 from service.model.trees import Commit
 from service.model.trends import DayTrend, LastDays, PoolDay, Trends, Waited, rounded_s, waited_of
 from tests.api.world import drift as difference
+from tests.history.test_history_migrations import of_former_version
 
 HOSTS = ("pve1", "pve2", "lab1")
 KEEP = Keep(days=15, event_days=5)
@@ -233,3 +240,55 @@ def test_parts_of_nothing_and_of_one() -> None:
     assert waited_of([(5.0, 1)]) == Waited(1, 5.0, 5.0)
     assert waited_of([(1.0, 9), (100.0, 1)]) == Waited(10, 1.0, 1.0)
     assert waited_of([(1.0, 8), (100.0, 2)]) == Waited(10, 1.0, 100.0)
+
+
+class Meanwhile(set[str]):
+    """Hosts. While somebody looks for one in here, another thread writes."""
+
+    def __init__(self, hosts: tuple[str, ...], write: Callable[[], None]) -> None:
+        super().__init__(hosts)
+        self._write = write
+
+    def __contains__(self, host: object) -> bool:
+        self._write()
+        return super().__contains__(host)
+
+
+def test_a_host_is_forgotten_while_pools_of_others_are_written(history: History) -> None:
+    at, numbers = datetime(2026, 3, 1, tzinfo=UTC), iter(range(100))
+    store = history.store
+
+    def write() -> None:
+        host = f"other{next(numbers)}"
+        store.seen_pools(host, [PoolFill(host, "vmbr0", "10.0.0.1", "10.0.0.9", 9, 1, 0)], at=at)
+
+    for _ in range(3):
+        write()
+    store._forget_days(Meanwhile(("other0",), write))
+    assert sorted(host for host, *_ in store._fullest) == [f"other{number}" for number in range(1, 6)]
+
+
+def test_a_former_version_s_events_say_on_which_days_a_host_was_reached(tmp_path: Path) -> None:
+    """Not those of a host that could not be reached, whatever it was before, and not the end of an apply that nobody
+    looks at any more."""
+    path = of_former_version(tmp_path, "0022")
+    before = {"health": "Healthy", "phase": "Idle", "reachability": "Reachable", "reason": ""}
+    away = {**before, "reachability": "Unreachable", "reason": "ComparisonError", "sync": "Unknown"}
+    here = {**before, "sync": "Synced"}
+    found: tuple[tuple[str, Any], ...] = (
+        ("host.state", {**away, "was": before}), ("host.state", {**here, "was": {"reachability": "Unreachable"}}),
+        ("host.state", away), ("host.state", here), ("apply.finished", {"phase": "Failed", "cause": "left git"}),
+        ("drift.found", {}),
+    )  # fmt: skip
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for day, (kind, detail) in enumerate(found):
+            text = json.dumps(detail, sort_keys=True, separators=(",", ":"))
+            row = (day * 86_400_000_000 + 5, kind, "pve1", "", text)
+            connection.execute("INSERT INTO events (at, type, host, text, detail) VALUES (?, ?, ?, ?, ?)", row)
+        names = [row[1] for row in connection.execute("PRAGMA table_info(hosts)")]
+        values = ["pve1" if name == "host" else 0 for name in names]
+        connection.execute(f"INSERT INTO hosts VALUES ({', '.join('?' * len(names))})", values)
+    assert migrate(path)
+    with open_history(path) as history:
+        days = history.queries.trends(LastDays(6), now=datetime(1970, 1, 6, 12, tzinfo=UTC)).days
+    assert [one.hosts_seen for one in days] == [0, 1, 0, 1, 0, 1]

@@ -74,8 +74,9 @@ class DayWrites(Writing):
         for host in hosts:
             self._days.pop(host, None)
             self._fills.pop(host, None)
-        for key in [key for key in self._fullest if key[0] in hosts]:
-            del self._fullest[key]
+        for key in tuple(self._fullest):  # a copy in one step: other threads write here
+            if key[0] in hosts:
+                self._fullest.pop(key, None)
 
     def _is_news(self, day: datetime, one: PoolFill) -> bool:
         written_day, free = self._fullest.get((one.host, one.interface, one.start), (None, 0))
