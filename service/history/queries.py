@@ -200,9 +200,9 @@ class Queries(
         )
         return self._one(query.order_by(applies.c.id.desc()).limit(1), Apply)
 
-    def applies_between(self, host: str, after: datetime, until: datetime, most: int) -> tuple[Apply, ...]:
+    def applies_between(self, host: str, since: datetime, until: datetime, most: int) -> tuple[Apply, ...]:
         """Those of a host that were requested from one time to the other, the newest first, `most` at most."""
-        ids = (applies.c.id >= first_at(after), applies.c.id < first_at(until + timedelta(milliseconds=1)))
+        ids = (applies.c.id >= first_at(since), applies.c.id < first_at(until + timedelta(milliseconds=1)))
         query = _applies().where(applies.c.host == host, *ids).order_by(applies.c.id.desc()).limit(most)
         with self._database.read() as connection:
             return tuple(Apply(**row) for row in connection.execute(query).mappings())

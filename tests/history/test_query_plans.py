@@ -65,6 +65,8 @@ ONE: dict[str, dict[str, Any]] = {
     "receiver_secret": {"name": "forge"}, "counts": {}, "waiting_apply": {"host": "pve1"}, "stamp": {"host": "pve1"},
     "waiting_drill": {"host": "pve1"}, "release_asked": {"host": "pve1"}, "sighting": {"host": "pve1"},
     "stamps": {}, "suspended": {"now": SAMPLES["time"]}, "suspension": {"number": 7}, "acts_after": {"last": 5},
+    "applies_between": {"host": "pve1", "since": SAMPLES["time"], "until": SAMPLES["time"], "most": 5},
+    "accepted_by": {"at": SAMPLES["time"]},
     "rollout": {"rollout_id": "r"}, "newest_rollout": {}, "applied_digests": {}, "unavailable_hosts": {},
     "trends": {"asked": LastDays(30, "pve1"), "now": SAMPLES["time"]},
     "rollout_candidates": {"rollout_id": "r"}, "commits": {"prefix": "abcdef0"}, "lease_facts": {},
