@@ -179,6 +179,8 @@ def _types(schemas: list[Json]) -> set[str]:
 
 
 def _alike(schema: Json, others: list[Json]) -> Json | None:
-    """The schema that one became: the one of its name, or the first of its type."""
+    """The schema that one became: the very same, the one of its name, or the first of its type."""
+    if schema in others:
+        return schema
     same = [one for one in others if _types([one]) & _types([schema])]
     return next((one for one in same if one.get("title") == schema.get("title")), same[0] if same else None)
