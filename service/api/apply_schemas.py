@@ -15,7 +15,10 @@ from service.model.runs import MomentName, PlanRecord, PlanState, StepState, Tri
 class Risk(Answer):
     """What a plan puts at risk, in sentences; all empty where nothing is."""
 
-    management_path: list[str] = Field(description="how it changes the way by which the service reaches the host")
+    management_path: list[str] = Field(
+        description="how it changes the way by which the service reaches the host; empty where that way is proven to"
+        " stay, also if a step touches its link"
+    )
     links: list[str] = Field(description="who loses the link while it is applied")
     cut: list[str] = Field(description="ports that lose their bridge")
     removed: list[str] = Field(description="packages that go")

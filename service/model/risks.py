@@ -11,7 +11,8 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class Risk:
     """What may go wrong, each in sentences. `management_path`: the plan changes the way by which the service reaches
-    the host. `links`: who loses the link while it is applied. `cut`: ports that lose their bridge for good. `removed`:
+    the host. Empty where that way is proven to stay (`service/plan/management.py`), also if a step touches its link.
+    `links`: who loses the link while it is applied. `cut`: ports that lose their bridge for good. `removed`:
     packages that go. `approvals`: why a token needs the scope approve."""
 
     management_path: tuple[str, ...] = ()

@@ -29,7 +29,7 @@ async def test_a_plan_says_its_risk_its_commit_and_each_line_that_changes(visito
     for path in (f"/plans/{plan_id}", "/hosts/pve1/plan"):
         page = await visitor.look(path)
         assert page.faults == []
-        assert "It does not touch the way by which the service reaches the host." in page.text
+        assert "Checked: the way by which the service reaches the host stays." in page.text
         assert "vmbr0: whoever is behind its 2 ports loses the link" in page.text
         assert "tap100i0 loses its bridge." in page.text
         assert "removed: -old line" in page.text and "added: +new line" in page.text
