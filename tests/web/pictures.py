@@ -16,7 +16,7 @@ TEMPLATES = {
     "fleet": ("fleet.html", "fleet_row.html", "step.html"),
     "host": ("host.html", "host_tabs.html", "step.html"),
     "topology": ("topology.html", "host_tabs.html"),
-    "plan": ("plan.html", "host_tabs.html"),
+    "plan": ("plan.html", "plan_risk.html", "host_tabs.html"),
 }
 """Each picture, and the templates that only its page uses."""
 SHARED = ("layout.html", "parts.html")
