@@ -209,7 +209,12 @@ class Witness:
         enough = already + VISITS_AFTER
         self.pair.field.wait_for(lambda: len(self.visits()) >= enough, "the visitor comes by", timeout_s=60)
         visits = self.visits()
-        assert [visit for visit in visits if visit[2] != "200"] == []
+        unanswered = [
+            f"{at - visits[0][0]:.1f} s after the first: {address} {said}"
+            for at, address, said in visits
+            if said != "200"
+        ]
+        assert not unanswered, unanswered
         assert self.longest_gap_s() <= LONGEST_GAP_S
         assert self.pair.acme.orders() == self.orders, "a certificate was ordered"
 
