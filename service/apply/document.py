@@ -30,6 +30,7 @@ CAUSES = {
     "deadline": "nobody confirmed before the deadline, so the host rolled back",
     "boot": "the host booted before the change was confirmed, so it rolled back",
     "step failed": "a step failed, so the host rolled back",
+    "changed meanwhile": "someone else changed the host during the apply, so it rolled back",
     "verify failed": "the host was not as planned after the steps, so it rolled back",
     "confirm failed": "the confirmation could not be completed, so the host rolled back",
     "run died": "the process that applied the change died, so the host rolled back",

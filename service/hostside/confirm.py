@@ -9,13 +9,13 @@ from service.hostside.arming import disarm
 from service.hostside.carriers import prove_switch
 from service.hostside.copies import forget_copies
 from service.hostside.durable import worded
-from service.hostside.errors import Json, Refused, Trouble
+from service.hostside.errors import Foreign, Json, Refused, Trouble
 from service.hostside.host import Host
 from service.hostside.journal import ENDED, Transaction, armed_id, find
 from service.hostside.lock import locked
 from service.hostside.points import point
 from service.hostside.restore import failed, restore
-from service.hostside.steps import Steps
+from service.hostside.steps import MEANWHILE, Steps
 from service.hostside.verify import told, wait_until, wanted_after
 
 
@@ -83,6 +83,8 @@ def _confirm(transaction: Transaction) -> dict[str, Json]:
         if lost:
             return failed(transaction, "switch lost", lost)
         transaction.save(state="confirmed")
+    except Foreign as error:
+        return failed(transaction, MEANWHILE, worded(host, error))
     except (Trouble, OSError, ValueError, KeyError) as error:
         return failed(transaction, "confirm failed", worded(host, error))
     point(host, "confirmed")

@@ -15,6 +15,10 @@ from service.hostside.restore import failed
 from service.hostside.verify import differences, told, wait_until, wanted_after
 
 
+MEANWHILE = "changed meanwhile"
+"""The cause of a rollback that says nothing about the change: someone else changed the same thing during the apply."""
+
+
 class Steps:
     """Does the steps of a transaction, each written into the journal before and after."""
 
@@ -110,6 +114,8 @@ def apply_steps(transaction: Transaction) -> dict[str, Json]:
             if not step["on_confirm"]:
                 steps.do(number)
         steps.setter.units.reload()
+    except Foreign as error:
+        return failed(transaction, MEANWHILE, worded(host, error))
     except (Trouble, BadInput, OSError, ValueError, KeyError, TypeError) as error:
         return failed(transaction, "step failed", worded(host, error))
     try:

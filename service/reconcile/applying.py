@@ -134,9 +134,11 @@ class Applying:
             result = Ended("refused", error.reason, str(error))
         except HostError as error:
             result = Ended("conflict", "unreachable", str(error))
-        await self._finish(apply_id, attempt.plan, desired, result)
+        is_latched = await self._finish(apply_id, attempt.plan, desired, result)
         standing.end(apply_id if result.ending == "unconfirmed" else "")
-        return statuses.ended(status, result, apply_id=apply_id, commit=plan.commit, desired_digest=desired.digest)
+        return statuses.ended(
+            status, result, apply_id=apply_id, commit=plan.commit, desired_digest=desired.digest, is_latched=is_latched
+        )
 
     async def settle(self, spec: HostSpec, standing: Standing) -> Settled:
         """Find out how earlier applies of this host ended, from its own journal."""
@@ -192,7 +194,7 @@ class Applying:
         await asyncio.to_thread(self._record.finish_apply, apply.id, phase, at=now, cause=told.cause, error=told.error)
         if phase == "Succeeded":
             await asyncio.to_thread(self._set_base, apply)
-        if phase in ("RolledBack", "RollbackFailed") and told.cause not in AWAY:
+        if await self._is_verdict(told, apply.host, apply.desired_digest, apply.id):
             await asyncio.to_thread(self._record.latch, apply.host, apply.desired_digest, apply_id=apply.id, at=now)
 
     def _set_base(self, apply: Apply) -> None:
@@ -337,10 +339,16 @@ class Applying:
                 told=told,
             )  # fmt: skip
 
-    async def _finish(self, apply_id: str, plan: Plan, desired: Desired, result: Ended) -> None:
+    async def _is_verdict(self, told: Ended, host: str, desired_digest: str, apply_id: str) -> bool:
+        if statuses.phase_of(told) not in ("RolledBack", "RollbackFailed"):
+            return False
+        return await self._gone.is_verdict(told, host=host, desired_digest=desired_digest, apply_id=apply_id)
+
+    async def _finish(self, apply_id: str, plan: Plan, desired: Desired, result: Ended) -> bool:
+        """Record the end. Returns whether this desired state is latched now."""
         if result.ending == "unconfirmed":
             await asyncio.to_thread(self._record.set_apply_phase, apply_id, "AwaitingConfirmation")
-            return
+            return False
         now = self._clock.now()
         phase = statuses.phase_of(result)
         if phase == "Succeeded":
@@ -348,11 +356,13 @@ class Applying:
                 self._record.set_base, plan.host, desired.as_json(), digest=desired.digest, commit=plan.commit,
                 apply_id=apply_id, at=now,
             )  # fmt: skip
-        elif phase in ("RolledBack", "RollbackFailed"):
+        is_latched = await self._is_verdict(result, plan.host, desired.digest, apply_id)
+        if is_latched:
             await asyncio.to_thread(self._record.latch, plan.host, desired.digest, apply_id=apply_id, at=now)
         await asyncio.to_thread(
             self._record.finish_apply, apply_id, phase, at=now, cause=result.cause, error=result.error
         )
+        return is_latched
 
 
 def comes_first(attempt: Attempt) -> bool:

@@ -1,8 +1,9 @@
-"""Applies that nobody confirmed because the service was away: no verdict on what Git wants.
+"""Applies whose rollback says nothing about what Git wants: the service was away, or somebody else changed the host
+during the apply.
 
 A host that gets no confirmation rolls the change back. Where the service was there and could not get in, the change is
 to blame, and it is latched. If the service was stopped or killed in the middle of it, nobody tried to confirm. The same
-change is applied once more, and latched if that happens twice in a row.
+change is applied once more, and latched if that happens twice in a row. So is one that met a change by somebody else.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ CONTROLLER_AWAY = "controller away"
 THROTTLED = "throttled"
 INTERRUPTED = "interrupted"
 AWAY = (CONTROLLER_AWAY, THROTTLED, INTERRUPTED)
+MEANWHILE = "changed meanwhile"
 MISSED = "missed"
 """The cause of a record that has not ended: the deadline passed while the service tried to confirm."""
 WHY = {
@@ -48,6 +50,12 @@ class Gone:
         if await self._is_second(apply, CONTROLLER_AWAY, THROTTLED):
             return replace(told, error=f"{told.error}; {why}, for the second time")
         return replace(told, cause=cause, error=f"{told.error}; {why}. It is tried once more")
+
+    async def is_verdict(self, told: Ended, *, host: str, desired_digest: str, apply_id: str) -> bool:
+        """Whether what was rolled back is latched. A change by somebody else counts the second time in a row."""
+        if told.cause != MEANWHILE or told.ending == "rollback_failed":
+            return told.cause not in AWAY
+        return await self._ended_before(host, desired_digest, apply_id, MEANWHILE)
 
     async def again(self, apply: Apply) -> None:
         """The same request once more, if a person or a program made it; else the loop continues on its own. One to go
@@ -78,5 +86,8 @@ class Gone:
 
     async def _is_second(self, apply: Apply, *causes: str) -> bool:
         """Whether the last apply of the same to the host ended so, too."""
-        last = await asyncio.to_thread(self._memory.last_ended, apply.host, apply.desired_digest, before=apply.id)
+        return await self._ended_before(apply.host, apply.desired_digest, apply.id, *causes)
+
+    async def _ended_before(self, host: str, desired_digest: str, apply_id: str, *causes: str) -> bool:
+        last = await asyncio.to_thread(self._memory.last_ended, host, desired_digest, before=apply_id)
         return last is not None and last.cause in causes

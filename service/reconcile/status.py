@@ -164,8 +164,10 @@ def seen(
     )
 
 
-def ended(status: HostStatus, result: Ended, *, apply_id: str, commit: str, desired_digest: str) -> HostStatus:
-    """An apply came to its end."""
+def ended(
+    status: HostStatus, result: Ended, *, apply_id: str, commit: str, desired_digest: str, is_latched: bool
+) -> HostStatus:
+    """An apply came to its end. `is_latched`: what it wanted is not tried again."""
     phase = phase_of(result)
     changed = replace(status, phase=phase, apply_id=apply_id, attempted_commit=commit, message=result.error)
     if phase == "Succeeded":
@@ -173,7 +175,7 @@ def ended(status: HostStatus, result: Ended, *, apply_id: str, commit: str, desi
     if phase == "RollbackFailed":
         console = f"; console: {status.console}" if status.console else ""
         return replace(changed, health="Degraded", message=f"{result.error}{console}")
-    if phase == "RolledBack":
+    if is_latched and phase == "RolledBack":
         return replace(changed, reason="RolledBackLatched", health="Degraded")
     return replace(changed, health="Degraded")
 

@@ -89,7 +89,7 @@ def test_an_edit_between_the_snapshot_and_the_step_stops_the_apply_and_stays(scr
     os.kill(pid, 18)
     assert begin.wait(grown_s(30)) == 0
     journal = scratch.journal()
-    assert (journal["state"], journal["cause"]) == ("rolled_back", "step failed")
+    assert (journal["state"], journal["cause"]) == ("rolled_back", "changed meanwhile")
     assert "changed by someone else" in journal["error"]
     assert (scratch.root / CONF[1:]).read_bytes() == b"operator=1\n"
     assert {**scratch.state()["files"], CONF[1:]: before[CONF[1:]]} == before

@@ -27,6 +27,12 @@ def seen(decision: Decision, before: HostStatus = WELL, drift_items: int = 2) ->
     )  # fmt: skip
 
 
+def ended(before: HostStatus, ending: Ending, *, is_latched: bool = False) -> HostStatus:
+    return statuses.ended(
+        before, Ended(ending), apply_id="a", commit="c", desired_digest="d", is_latched=is_latched
+    )  # fmt: skip
+
+
 def out(
     phase: Phase, message: str = "", reason: SyncReason = "PendingChange", sync: SyncState = "OutOfSync"
 ) -> HostStatus:
@@ -54,11 +60,11 @@ def test_what_continues_automatically_needs_nobody(reason: SyncReason) -> None:
     assert [kind(one) for one in (shut, turn, running, seen(apply))] == ["", "", "", ""]
     assert kind(held, is_suspended=True) == ""
     assert kind(statuses.awaited(WELL, "an apply is not confirmed yet")) == ""
-    assert kind(statuses.ended(running, Ended("unconfirmed"), apply_id="a", commit="c", desired_digest="d")) == ""
+    assert kind(ended(running, "unconfirmed")) == ""
 
 
 def test_a_rollback_that_git_has_followed_is_over() -> None:
-    undone = statuses.ended(WELL, Ended("rolled_back"), apply_id="a", commit="c", desired_digest="d")
+    undone = ended(WELL, "rolled_back", is_latched=True)
     assert kind(undone) == "rolled-back"
     assert kind(out("RolledBack", "this desired state was rolled back", "RolledBackLatched")) == "rolled-back"
     assert kind(seen(Decision("nothing", "Synced", "", "Idle"), before=undone, drift_items=0)) == ""
@@ -108,7 +114,7 @@ def test_a_host_that_is_away_is_named_suspended_or_not(error: HostError, expecte
     [("rollback_failed", "rollback-failed"), ("refused", "refused"), ("conflict", "failed")],
 )
 def test_an_apply_that_ended_badly_is_named(ending: Ending, expected: str) -> None:
-    assert kind(statuses.ended(WELL, Ended(ending), apply_id="a", commit="c", desired_digest="d")) == expected
+    assert kind(ended(WELL, ending)) == expected
 
 
 def test_a_quarantine_and_a_login_that_fails_are_named_while_suspended() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
@@ -92,19 +93,25 @@ def test_the_end_of_an_apply_stays_shown_while_nothing_else_happens() -> None:
     assert seen(done, Decision("nothing", "OutOfSync", "Drifted", "Idle", "stuck")).phase == "Idle"
 
 
+def ended(ending: Ending, *, is_latched: bool, known: HostStatus = KNOWN) -> HostStatus:
+    told = Ended(ending, "x", "why")
+    return statuses.ended(known, told, apply_id="i", commit="c", desired_digest="d", is_latched=is_latched)
+
+
 @pytest.mark.parametrize(
     ("ending", "phase", "reason", "health"),
     [
         ("confirmed", "Succeeded", "", "Progressing"),
-        ("rolled_back", "RolledBack", "RolledBackLatched", "Degraded"),
+        ("latched", "RolledBack", "RolledBackLatched", "Degraded"),
+        ("rolled_back", "RolledBack", "", "Degraded"),
         ("rollback_failed", "RollbackFailed", "", "Degraded"),
         ("unconfirmed", "AwaitingConfirmation", "", "Degraded"),
         ("refused", "Refused", "", "Degraded"),
         ("conflict", "Failed", "", "Degraded"),
     ],
 )
-def test_how_an_apply_ended_is_shown(ending: Ending, phase: str, reason: str, health: str) -> None:
-    made = statuses.ended(KNOWN, Ended(ending, "x", "why"), apply_id="i", commit="c", desired_digest="d")
+def test_how_an_apply_ended_is_shown(ending: str, phase: str, reason: str, health: str) -> None:
+    made = ended(cast(Ending, "rolled_back" if ending == "latched" else ending), is_latched=ending == "latched")
     assert (made.phase, made.reason, made.health) == (phase, reason, health)
     assert (made.apply_id, made.attempted_commit) == ("i", "c")
     assert made.applied_commit == ("c" if ending == "confirmed" else "a")
@@ -112,11 +119,9 @@ def test_how_an_apply_ended_is_shown(ending: Ending, phase: str, reason: str, he
 
 
 def test_when_the_rollback_failed_the_console_is_named() -> None:
-    made = statuses.ended(KNOWN, Ended("rollback_failed", "x", "why"), apply_id="i", commit="c", desired_digest="d")
+    made = ended("rollback_failed", is_latched=True)
     assert made.message == "why; console: x"
-    bare = statuses.ended(
-        replace(KNOWN, console=""), Ended("rollback_failed", "x", "why"), apply_id="i", commit="", desired_digest=""
-    )
+    bare = ended("rollback_failed", is_latched=True, known=replace(KNOWN, console=""))
     assert bare.message == "why"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from service.errors import AuthFailed, Garbled, HostKeyChanged, InputError, Throttled, TooMuch, Unreachable
 from service.model.listings import EventListing
 from service.model.secret import Secret
-from service.model.states import Seen
+from service.model.states import Json, Seen
 from service.observe.hints import KINDS
 from tests.laws.host import OF_LINK, printed
 from tests.laws.specs import head
@@ -36,6 +36,8 @@ BYSTANDER = head_of(OTHER, "observe")
 HINTED = {"file": "files", "unit": "units", "nft": "rules", "masquerade": "rules"}
 """The kind of a hint, by the type of a fact; the others are of the network."""
 UNITS = {"s": 1, "m": 60, "h": 3600}
+NAMED = {"step": "fails_at", "probe": "silent"}
+"""Faults that have a name of something, and where the host keeps it."""
 TROUBLES: dict[str, Exception] = {
     "unreachable": Unreachable("no route"),
     "auth": AuthFailed("the key is refused"),
@@ -170,11 +172,7 @@ class Play(PlaysSites, PlaysPauses, SeesViews):
         verb, _, rest = line.rest.partition(" ")
         fact, value = rest, None
         if verb == "set":
-            fact, _, text = rest.rpartition(" = ")
-            try:
-                value = json.loads(text)
-            except ValueError:
-                raise line.bad("no JSON. Fix: host set FACT = JSON") from None
+            fact, value = _fact_of(line, rest, "host set")
         elif verb != "unset":
             raise line.bad("what becomes of the host? Fix: host set FACT = JSON | host unset FACT")
         self.stage.played.set(fact, value)
@@ -201,12 +199,12 @@ class Play(PlaysSites, PlaysPauses, SeesViews):
             host.trouble = TROUBLES[name]  # type: ignore[assignment]  # one of them is a bug
         elif name == "locks-out":
             host.locks_out = TROUBLES[rest or "unreachable"]  # type: ignore[assignment]
-        elif name == "step":
-            host.fails_at = rest
+        elif name in NAMED:
+            setattr(host, NAMED[name], rest)
+        elif name == "meanwhile":
+            host.edited |= [_fact_of(line, rest, "fault meanwhile")]
         elif name == "rollback":
             host.stuck = rest or "no regular file"
-        elif name == "probe":
-            host.silent = rest
         elif name == "dies":
             if rest not in ("", "confirmed"):
                 raise line.bad("when does it die? Fix: fault dies | fault dies confirmed")
@@ -334,6 +332,15 @@ class Play(PlaysSites, PlaysPauses, SeesViews):
 
     def _see_host(self, _line: Line, _rest: str) -> str:
         return "" if self.stage.at in self.stage.watcher.wanted.hosts and self.stage.status else "nobody knows the host"
+
+
+def _fact_of(line: Line, text: str, verb: str) -> tuple[str, Json]:
+    """FACT = JSON."""
+    fact, _, value = text.rpartition(" = ")
+    try:
+        return fact, json.loads(value)
+    except ValueError:
+        raise line.bad(f"no JSON. Fix: {verb} FACT = JSON") from None
 
 
 def is_new(line: str, marked: str) -> bool:

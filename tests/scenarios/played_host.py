@@ -42,7 +42,7 @@ def refused(reason: str, error: str, **more: Json) -> Said:
 class PlayedHost:
     """One host. The faults of a scenario. `trouble` affects every connection, `locks_out` new ones while a change is in
     force. `fails_at` is for the step of a fact, `stuck` for any rollback, `silent` for the probe of a name after the
-    change.
+    change. `edited` is what somebody else sets during the next apply that has a step for it.
     """
 
     clock: Clock
@@ -58,6 +58,7 @@ class PlayedHost:
     fails_at: str = ""
     stuck: str = ""
     silent: str = ""
+    edited: dict[str, Json] = field(default_factory=dict)
     certificates: dict[str, Result] = field(default_factory=dict)
     permits: list[Result] = field(default_factory=list)
     hints: tuple[str, ...] = ()
@@ -188,10 +189,21 @@ class PlayedHost:
                 if step["fact"] == self.fails_at:
                     journal["steps"][number].update(state="doing", error="it did not work")
                     return self.restore(journal, "step failed", "run", "it did not work")
+                if step["fact"] in self.edited:
+                    return self._meets_an_edit(journal, step["fact"])
                 self._do(document, journal, number, tell)
         journal["state"] = "applied"
         self.began()
         return answer(journal)
+
+    def _meets_an_edit(self, journal: Result, fact: str) -> Result:
+        """Someone else has changed it since the snapshot: theirs stays, everything else goes back."""
+        value = self.edited.pop(fact)
+        told = self.restore(
+            journal, "changed meanwhile", "run", f"{fact} was changed by someone else since the snapshot"
+        )
+        self.set(fact, value)
+        return told
 
     def _gate(self, document: Result) -> None:
         if bad := self.quarantined:
