@@ -14,7 +14,6 @@ from service.hostside.points import point
 from service.hostside.restore import failed
 from service.hostside.verify import differences, told, wait_until, wanted_after
 
-
 MEANWHILE = "changed meanwhile"
 """The cause of a rollback that says nothing about the change: someone else changed the same thing during the apply."""
 
