@@ -113,7 +113,7 @@ class Control(Protocol):
         """No apply begins on these hosts until the time `until`; None: until somebody resumes. InputError."""
         ...
 
-    async def rollback(self, host: str, to: str, reason: str, by: str) -> str:
+    async def rollback(self, host: str, to: str, reason: str, by: str, *, digest: str = "") -> str:
         """Bring a host to the state of an earlier apply or commit, and hold it there. Returns the apply's id."""
         ...
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import FastAPI, Query
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,17 +13,21 @@ from service.api.known import status_of
 from service.api.once import Key, once
 from service.api.parts import Parts
 from service.api.schemas import Asked
-from service.api.values import Approver, HostPath, Reader, Reason, Time
+from service.api.values import Approver, Digest, HostPath, Reader, Reason, Time
 
 PREFIX = "/api/v1"
 To = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{7,64}|[0-9A-HJKMNP-TV-Z]{26})$")]
 
 
 class RollbackAsked(Asked):
-    """To which state, and why: the id of an apply that was confirmed, or the beginning of a commit's name."""
+    """To which state, and why: the id of an apply that was confirmed, or the beginning of a commit's name. With
+    `digest` the host goes back only by that plan."""
 
     to: To
     reason: Reason
+    digest: Digest | None = Field(
+        default=None, description="of the plan to that state, as `POST /plans` has it; at least its first 12 digits"
+    )
 
 
 def add_routes(app: FastAPI, parts: Parts) -> None:
@@ -34,7 +38,8 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         operation_id="rollback_host",
         summary="Bring a host to an earlier state, and hold it there until Git wants something else of it",
         description="The apply has the refusals, the steps and the switch of any other. The host is suspended with the "
-        "reason. Windows do not count; other suspensions and the stop file do: 409 `held`.",
+        "reason. Windows do not count; other suspensions and the stop file do: 409 `held`. The plan is made when the "
+        "request has its turn. One of another digest than given is not carried out: cause `stale`.",
         tags=["hosts", "applies"],
         status_code=202,
         response_model=apply_schemas.Apply,
@@ -45,7 +50,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
         await status_of(parts, who, host)
 
         async def work() -> tuple[str, apply_schemas.Apply]:
-            apply_id = await parts.control.rollback(host, asked.to, asked.reason, who.name)
+            apply_id = await parts.control.rollback(host, asked.to, asked.reason, who.name, digest=asked.digest or "")
             return f"{PREFIX}/applies/{apply_id}", await read_apply(parts, who, apply_id)
 
         return await once(parts, who, key, request, work)

@@ -182,9 +182,10 @@ class Control:
         at = self._clock.now()
         return await asyncio.to_thread(self._record.suspend, scope, target, reason, by=by, at=at, until=until)
 
-    async def rollback(self, host: str, to: str, reason: str, by: str) -> str:
+    async def rollback(self, host: str, to: str, reason: str, by: str, *, digest: str = "") -> str:
         """Bring a host to the state of an earlier apply or commit `to`, and hold it there until Git wants something
-        else of it. Returns the apply's id at once. NotFound, InputError, Held, WaitsAlready."""
+        else of it. With `digest` only by the plan of this digest, or of one that begins so. Returns the apply's id at
+        once. NotFound, InputError, Held, WaitsAlready."""
         await self._in_git(host)
         self._may_write(host)
         if why := self._not_known(host, await self._shown(host)):
@@ -202,7 +203,7 @@ class Control:
         if held is not None:
             raise Held(f"no apply begins on {host} now: {held.why}", hint=FIXES[held.cause])
         apply_id = await asyncio.to_thread(
-            self._record.open_rollback, host, commit=commit, desired_digest=then.digest,
+            self._record.open_rollback, host, commit=commit, plan_digest=digest, desired_digest=then.digest,
             held_digest=plan.desired_digest, reason=reason, by=by, at=self._clock.now(),
         )  # fmt: skip
         self._queue.add(host)

@@ -20,6 +20,7 @@ from service.resources.desired import Desired, LastApplied
 from service.resources.ending import watch_of
 
 STALE = "stale"
+OTHER_PLAN = "the plan to that state is not the approved one any more. Look at it again; its digest is now"
 MOVED = "Git wants something else of the host since then, or the host was resumed"
 
 
@@ -51,9 +52,7 @@ class GoingBack:
         if turn.status.sync_mode == "observe":
             return await self._refused(request, STALE, "sync: observe never writes")
         if not await self._is_held(turn):
-            return await self._refused(
-                request, STALE, "Git wants something else of the host since then, or it was resumed"
-            )
+            return await self._refused(request, STALE, MOVED)
         desired = await asyncio.to_thread(self._desired_at, request.back_to, name)
         if desired is None:
             return await self._refused(request, STALE, f"{request.back_to[:10]} cannot be read any more")
@@ -71,6 +70,8 @@ class GoingBack:
         plan = await self._planning.anew(looked)
         if why := why_not(plan):
             return await self._refused(request, "plan", why)
+        if not plan.digest.startswith(request.digest):
+            return await self._refused(request, STALE, f"{OTHER_PLAN} {plan.digest}")
         plan_id = await asyncio.to_thread(self._record.record_plan, plan, at=self._clock.now())
         await asyncio.to_thread(self._record.set_apply_plan, request.apply_id, plan_id, plan.digest)
         turn.status = await self._applying.run(turn.spec, turn.standing, turn.status, looked, request, plan)

@@ -64,7 +64,7 @@ class Gone:
         is_late = asked_at is None or now - asked_at > WITHIN
         if apply.trigger not in ASKED or is_late or await self._is_second(apply, *AWAY):
             return
-        is_back = apply.trigger == "rollback"  # a new plan is made when its turn comes
+        is_back = apply.trigger == "rollback"  # its plan is made again when its turn comes, and has to be the same
         trigger: Trigger = "rollback" if is_back else "retry"
         try:
             again = await asyncio.to_thread(
@@ -72,7 +72,7 @@ class Gone:
                 apply.host,
                 plan_id="" if is_back else apply.plan_id,
                 commit=apply.commit,
-                plan_digest="" if is_back else apply.plan_digest,
+                plan_digest=apply.plan_digest,
                 desired_digest=apply.desired_digest,
                 trigger=trigger,
                 requested_by=apply.requested_by,

@@ -235,7 +235,16 @@ class Record(Protocol):
     ) -> str: ...
 
     def open_rollback(
-        self, host: str, *, commit: str, desired_digest: str, held_digest: str, reason: str, by: str, at: datetime
+        self,
+        host: str,
+        *,
+        commit: str,
+        plan_digest: str,
+        desired_digest: str,
+        held_digest: str,
+        reason: str,
+        by: str,
+        at: datetime,
     ) -> str: ...
 
     def set_apply_plan(self, apply_id: str, plan_id: str, plan_digest: str) -> None: ...

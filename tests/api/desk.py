@@ -106,9 +106,9 @@ class Desk:
         self._fail()
         return self.history.store.suspend(scope, target, reason, by=by, at=self.clock.now(), until=until)
 
-    async def rollback(self, host: str, to: str, reason: str, by: str) -> str:
+    async def rollback(self, host: str, to: str, reason: str, by: str, *, digest: str = "") -> str:
         self._fail()
-        self.asked.append(("rollback", host, to, reason, by))
+        self.asked.append(("rollback", host, to, reason, by, *([digest] if digest else [])))
         return self.history.store.open_apply(
             host, plan_id="", commit=COMMIT, plan_digest="", desired_digest="sha256:e", trigger="rollback",
             requested_by=by, at=self.clock.now(),

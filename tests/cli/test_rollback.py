@@ -45,3 +45,11 @@ def test_a_reason_is_needed(world: World, capsys: pytest.CaptureFixture[str]) ->
     assert run(["rollback", "pve1", "--to", "3f9c1d2"]) == 1
     assert "a rollback needs a reason" in capsys.readouterr().err
     assert run(["rollback", "pve1", "--to", "../x", "--reason", "because"]) == 1
+
+
+def test_the_plan_that_was_seen_can_be_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["rollback", "pve1", "--to", "3f9c1d2", "--reason", "it was better", "--no-wait"]
+    assert run([*words, "--digest", "0123"]) == 1
+    assert "the digest is too short" in capsys.readouterr().err
+    assert run([*words, "--digest", "0123456789ab"]) == 0
+    assert world.desk.asked[-1][-1] == "sha256:0123456789ab"

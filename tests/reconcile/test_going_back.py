@@ -85,3 +85,19 @@ async def test_one_that_was_interrupted_is_tried_once_more_and_still_goes_back(t
             await room.round()
         assert told(room)[1:] == [("rollback", "RolledBack", "controller away"), ("rollback", "Succeeded", "")]
         assert "suspended by ann" in room.status.message
+
+
+async def test_of_two_plans_it_goes_back_by_the_approved_one_only(tmp_path: Path) -> None:
+    with a_room(tmp_path) as room:
+        commit = await at_other(room)
+        before = len(room.hosts.applied)
+        await room.control.rollback("pve1", commit, WHY, "ann", digest="sha256:" + 12 * "0")
+        await room.round()
+        (ended,) = room.queries.applies(ApplyListing(host="pve1", limit=1)).items
+        assert (ended.phase, ended.cause, len(room.hosts.applied)) == ("Refused", "stale", before)
+        digest = ended.error.rpartition(" ")[2]
+        await room.control.rollback("pve1", commit, WHY, "ann", digest=digest[:19])
+        for _ in range(2):
+            await room.round()
+        (ended,) = room.queries.applies(ApplyListing(host="pve1", limit=1)).items
+        assert (ended.phase, ended.plan_digest) == ("Succeeded", digest)

@@ -63,15 +63,17 @@ class ApplyWrites(Writing):
             )  # fmt: skip
 
     def open_rollback(
-        self, host: str, *, commit: str, desired_digest: str, held_digest: str, reason: str, by: str, at: datetime
-    ) -> str:
+        self, host: str, *, commit: str, plan_digest: str = "", desired_digest: str, held_digest: str, reason: str,
+        by: str, at: datetime,
+    ) -> str:  # fmt: skip
         """A person wants a host back at what `commit` wanted of it, and held there while Git wants `held_digest`: the
         suspension and the apply, or neither. Returns the apply's id. InputError without a reason; WaitsAlready where
-        another request of the host waits, whose own hold stays."""
+        another request of the host waits, whose own hold stays. `plan_digest` is that of the plan that was
+        seen."""
         with self._database.write() as connection:
             apply_id = self._opened(
-                connection, host, at=at, plan_id="", commit=commit, plan_digest="", desired_digest=desired_digest,
-                trigger="rollback", requested_by=clean(by), may_raise=True,
+                connection, host, at=at, plan_id="", commit=commit, plan_digest=plan_digest,
+                desired_digest=desired_digest, trigger="rollback", requested_by=clean(by), may_raise=True,
             )  # fmt: skip
             suspend_in(connection, "host", host, reason, by=by, at=at, until=None, held_digest=held_digest)
         return apply_id
