@@ -28,6 +28,7 @@ from service.api import (
     records,
     rollbacks,
     rollouts,
+    sessions,
     sites,
     stream,
     suspensions,
@@ -100,7 +101,8 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     app.router.route_class = recording(parts)
     of_hosts = (hosts, fleet, traces, firewalls, applies, proposals, drills, rollbacks, rollouts, suspensions, windows)
     of_guests = (leases, guest_table, sites, topology)
-    for room in (*of_hosts, records, stream, *of_guests, trends, access, audit, notices, whoami, about, health):
+    of_people = (access, sessions, audit, whoami)
+    for room in (*of_hosts, records, stream, *of_guests, trends, *of_people, notices, about, health):
         room.add_routes(app, parts)
     receivers.add_ledger(app, parts)
     problem_pages.add_routes(app)

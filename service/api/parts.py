@@ -17,7 +17,7 @@ from service.api.live import Live
 from service.api.metric_families import Numbers
 from service.api.metrics import Metrics
 from service.api.remembered import Remembered
-from service.api.session_parts import SessionWrites
+from service.api.session_parts import SessionReads, SessionWrites
 from service.clock import Clock
 from service.errors import InputError
 from service.model.access import Delivery, DeliveryOutcome, Principal, Receiver, ReceiverSecret, Token
@@ -232,7 +232,7 @@ class People(Protocol):
     def who(self, presented: bytes, needed: TokenScope, at: datetime, *, may_read: bool = True) -> Principal: ...
 
 
-class Reads(Protocol):
+class Reads(SessionReads, Protocol):
     """The database's reader: `service.history.queries.Queries`, whose docstrings hold."""
 
     def state(self) -> int | None: ...

@@ -1,9 +1,16 @@
-"""What the pages need of the store for people who sign in: `service.history.store.sessions`, whose docstrings hold."""
+"""What the pages need of the store for people who sign in: `service.history.session_queries` and
+`service.history.store.sessions`, whose docstrings hold."""
 
 from datetime import datetime
 from typing import Protocol
 
 from service.model.web_sessions import SessionLimits, Visit, WebSession
+
+
+class SessionReads(Protocol):
+    """Blocks."""
+
+    def sessions(self, limits: SessionLimits, *, now: datetime) -> tuple[WebSession, ...]: ...
 
 
 class SessionWrites(Protocol):
@@ -22,5 +29,7 @@ class SessionWrites(Protocol):
     ) -> WebSession | None: ...
 
     def end_session(self, session_id: str, *, visit: Visit, at: datetime) -> bool: ...
+
+    def close_session(self, session_id: str, *, at: datetime) -> bool: ...
 
     def end_sessions_of(self, token_id: str, *, visit: Visit, at: datetime) -> int: ...

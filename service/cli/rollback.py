@@ -70,7 +70,7 @@ def rollback(
 
 
 def _asked(to: str, reason: str, digest: str | None) -> dict[str, str] | None:
-    """The request; None where it is incomplete or wrong, which is said."""
+    """The request; None if it is incomplete or wrong: then a message says why."""
     from service.model.digests import digest_prefix
 
     if not reason:

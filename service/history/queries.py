@@ -9,6 +9,7 @@ Every method blocks; async callers use a thread. Lists are pages, of what `servi
     base(host) tokens() receivers() receiver_secret(name) deliveries(…) counts() waiting_apply(host) waiting_drill(host)
     release_asked(host) sighting(host) sites(…) suspended(now) suspensions(…) acts(…) acts_after(id) notices(channel)
     rollouts(…) rollout(id) newest_rollout() rollout_hosts(…) trends(days)
+    sessions(limits)
 """
 
 from dataclasses import dataclass, field, fields
@@ -27,6 +28,7 @@ from service.history.pepper import Pepper
 from service.history.reading import columns_of, first_since, in_force, of_host, ordered, rows_of_hosts, seen_by
 from service.history.receiver_queries import ReceiverQueries
 from service.history.rollout_queries import RolloutQueries, standing_of_hosts
+from service.history.session_queries import SessionQueries
 from service.history.sighting_queries import SightingQueries
 from service.history.site_queries import SiteQueries
 from service.history.suspension_queries import SuspensionQueries
@@ -106,7 +108,7 @@ class Counts:
 
 class Queries(
     LeaseQueries, WaitingQueries, SightingQueries, SiteQueries, ReceiverQueries, SuspensionQueries, RolloutQueries,
-    AuditQueries, NoticeQueries, TrendQueries,
+    AuditQueries, NoticeQueries, TrendQueries, SessionQueries,
 ):  # fmt: skip
     """Everything that can be read: each call one consistent view, frozen values out."""
 

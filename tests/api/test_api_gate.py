@@ -81,6 +81,8 @@ SCOPE_OF = {
     ("POST", "/api/v1/suspensions/{number}/end"): "apply",
     ("GET", "/api/v1/tokens"): "tokens",
     ("DELETE", "/api/v1/tokens/{token_id}"): "tokens",
+    ("GET", "/api/v1/sessions"): "read",
+    ("DELETE", "/api/v1/sessions/{session_id}"): "tokens",
     ("GET", "/metrics"): "read",
     ("GET", "/openapi.json"): "read",
     ("GET", "/docs"): "read",
@@ -165,7 +167,7 @@ async def test_a_token_opens_what_its_scope_says_and_nothing_else(world: World, 
             assert answer.headers["www-authenticate"].startswith("Bearer")
         elif scope in (needed, "admin"):
             assert answer.status_code in (200, 201, 202, 204, 404), (method, path, answer.text)
-            assert answer.status_code != 404 or path == "/api/v1/tokens/{token_id}"
+            assert answer.status_code != 404 or path in ("/api/v1/tokens/{token_id}", "/api/v1/sessions/{session_id}")
         else:
             assert answer.status_code == 403, (method, path)
             assert needed in str(problem_of(answer)["detail"])

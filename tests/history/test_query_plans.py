@@ -38,6 +38,7 @@ from service.model.listings import (
     filters_of,
 )
 from service.model.trends import LastDays
+from service.model.web_sessions import SessionLimits
 from tests import explained
 from tests.explained import faults
 from tests.state_folders import made
@@ -70,6 +71,7 @@ ONE: dict[str, dict[str, Any]] = {
     "rollout": {"rollout_id": "r"}, "newest_rollout": {}, "applied_digests": {}, "unavailable_hosts": {},
     "trends": {"asked": LastDays(30, "pve1"), "now": SAMPLES["time"]},
     "rollout_candidates": {"rollout_id": "r"}, "commits": {"prefix": "abcdef0"}, "lease_facts": {},
+    "sessions": {"limits": SessionLimits(), "now": SAMPLES["time"]},
 }  # fmt: skip
 """The reads of one thing, with words for each."""
 HALVES = "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"

@@ -6,6 +6,7 @@ import pytest
 
 from tests.safety.rollout_runs import RUNS
 
+pytestmark = pytest.mark.long
 HOSTS = 12
 
 

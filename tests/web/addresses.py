@@ -5,8 +5,18 @@ A route whose part of an address is not known here fails the test, which says so
 
 from collections.abc import Callable
 
+from service.model.web_sessions import SessionLimits, Visit
 from service.web.pages import ROUTES
-from tests.api.world import COMMIT, World
+from tests.api.world import COMMIT, NOW, World
+
+
+def session_of(world: World) -> str:
+    """The id of a session that somebody has begun."""
+    token = world.token("read").encode()
+    begun = world.history.store.begin_session(token, limits=SessionLimits(), visit=Visit(), at=NOW)
+    assert begun is not None
+    return begun[1].id
+
 
 PARTS: dict[str, Callable[[World], str]] = {
     "/hosts/{host}": lambda _world: "pve1",
@@ -17,6 +27,7 @@ PARTS: dict[str, Callable[[World], str]] = {
     "/leases/{ip}": lambda _world: "10.10.10.9",
     "/suspensions/{number}": lambda world: str(world.suspension_id()),
     "/tokens/{token}": lambda world: world.token("read")[4:16],
+    "/sessions/{session}": session_of,
     "/revisions/{commit}": lambda _world: COMMIT,
 }
 """The beginning of a route with its first part, and something of a world that is so addressed. Names of parts do not

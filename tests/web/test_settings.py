@@ -9,7 +9,8 @@ async def test_what_is_set_up_is_shown(visitor: Visitor, world: World) -> None:
     page = await visitor.look("/settings")
     assert page.faults == []
     assert [text for level, text in page.headings if level == 2] == [
-        "Git", "Receivers of webhooks", "Tokens", "Notices", "Windows", "Version and licences",
+        "Git", "Receivers of webhooks", "Tokens", "Sessions on these pages", "Notices", "Windows",
+        "Version and licences",
     ]  # fmt: skip
     (row,) = page.table("The last deliveries: 1").rows
     assert (row["Outcome"], row["Message"]) == ("refused", "<b>no</b> key")
@@ -42,3 +43,20 @@ async def test_a_session_for_some_hosts_sees_the_page(world: World) -> None:
     page = await Visitor(world, ("read",), ("pve2",)).look("/settings")
     assert page.faults == []
     assert "pve1" not in page.text
+
+
+async def test_somebody_else_is_signed_out_after_a_question(visitor: Visitor, world: World) -> None:
+    other = Visitor(world, ("read",))
+    await other.look("/")
+    page = await visitor.look("/settings")
+    rows = page.table("Sessions: 2").rows
+    assert sum(row["Action"] == "this session" for row in rows) == 1
+    (at,) = [link.href for link in page.all_links if link.href.startswith("/sessions/")]
+    assert "The token stays valid" in (await visitor.look(at)).text
+    assert await visitor.press(at, on=at) == "/settings"
+    assert (await other.send("GET", "/")).headers["location"].startswith("/sign-in")
+    assert (await visitor.look(at, status=404)).faults == []
+
+
+async def test_a_session_shows_those_of_its_token(visitor: Visitor) -> None:
+    assert [row["Where"] for row in (await visitor.look("/session")).table("Sessions: 1").rows] == ["this browser"]

@@ -17,7 +17,8 @@ days.py      seen_pools
 sightings.py keep_sighting
 sites.py     seen_sites
 access.py    create_token  revoke_token  authenticate  recognise  claim_key  settle_key  release_key
-sessions.py  begin_session  session_of  recognise_session  end_session  end_sessions_of
+sessions.py  begin_session  session_of  recognise_session  end_session  close_session
+             end_sessions_of
 receivers.py add_receiver  remove_receiver  rotate_receiver  suspend_receiver  resume_receiver  record_delivery
 suspensions.py suspend  end_suspension  end_due_suspensions
 rollouts.py  open_rollout  begin_in_rollout  move_rollout  halt_rollout  resume_rollout  abort_rollout

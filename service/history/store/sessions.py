@@ -125,6 +125,11 @@ class SessionWrites(AccessWrites):
                 append(connection, said, at=at)
         return bool(ended)
 
+    def close_session(self, session_id: str, *, at: datetime) -> bool:
+        """End somebody else's session: who did it has an entry of its own. False where it had ended already."""
+        with self._database.write() as connection:
+            return bool(self._end(connection, web_sessions.c.id == session_id, at))
+
     def end_sessions_of(self, token_id: str, *, visit: Visit, at: datetime) -> int:
         """Sign out of every session of a token. How many there were."""
         with self._database.write() as connection:

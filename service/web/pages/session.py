@@ -7,7 +7,9 @@ from service.web.asked import Asked, Route
 
 async def session(asked: Asked) -> Response:
     """The session of who looks."""
-    return asked.page("session.html", title="Session", who=await asked.get("/api/v1/whoami"))
+    who = await asked.get("/api/v1/whoami")
+    found = await asked.get("/api/v1/sessions", token_id=who["id"])
+    return asked.page("session.html", title="Session", who=who, sessions=found["items"])
 
 
 ROUTES = (Route("GET", "/session", session),)
