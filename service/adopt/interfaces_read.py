@@ -33,7 +33,7 @@ def significant(data: bytes, comments: str = "#") -> tuple[int, ...]:
 def register(config: InterfacesConfig, files: Mapping[str, bytes], account: Account) -> None:
     """Every line of the files that were given, whether the boot reads them or not."""
     for have in meanings(config).values():
-        section = "bridges" if have.bridge is not None else "interfaces"
+        section = section_of(have)
         for option in have.other:
             account.read(section, option.path, [option.line], f"{have.name}: {option.key} {option.value}")
     for path, file in config.files.items():
@@ -45,6 +45,13 @@ def register(config: InterfacesConfig, files: Mapping[str, bytes], account: Acco
     for path, data in files.items():
         if path not in config.files and (unread := significant(data)):
             account.read("interfaces", path, unread, NOT_SOURCED, whole=path)
+
+
+def section_of(have: IfaceMeaning) -> str:
+    """The section that an interface belongs to."""
+    if have.bridge is not None:
+        return "bridges"
+    return "vlans" if have.vlan is not None and "." not in have.vlan.parent else "interfaces"
 
 
 def unset_lines(have: IfaceMeaning) -> Iterator[tuple[PlacedOption, str]]:
@@ -101,7 +108,7 @@ def _first(line: AutoLine, stanzas: Mapping[str, Stanza]) -> Stanza | None:
 
 def _section(name: str, config: InterfacesConfig) -> str:
     have = meanings(config).get(name)
-    return "bridges" if have is not None and have.bridge is not None else "interfaces"
+    return section_of(have) if have is not None else "interfaces"
 
 
 def _lines_of(file: InterfacesFile) -> Iterator[int]:

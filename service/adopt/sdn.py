@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.adopt.account import Account
-from service.adopt.interfaces_read import significant
+from service.adopt.interfaces_read import section_of, significant
 from service.adopt.material import SDN_ZONES, Material
 from service.formats.interfaces import IfaceMeaning, InterfacesConfig, boot_ports, meanings
 from service.formats.nat_files import is_about_nat
@@ -29,7 +29,7 @@ class OfProxmox:
 
     def tell(self, name: str, have: IfaceMeaning, account: Account) -> None:
         """Every line of one of these interfaces, under what it makes."""
-        section = "bridges" if have.bridge is not None else "interfaces"
+        section = section_of(have)
         words = ", ".join(have.addresses)
         for place in have.places:
             what = f"{name} {words}".rstrip()
@@ -42,13 +42,19 @@ class OfProxmox:
             account.add("unmanaged", sort, f"{line.path}:{line.line}", f"{name}: {line.phase} {line.text}: {MADE_BY}")
 
 
+def _needed(have: IfaceMeaning) -> tuple[str, ...]:
+    """The ports of a bridge, the link below a VLAN."""
+    if have.bridge is not None:
+        return have.bridge.ports
+    return (have.vlan.parent,) if have.vlan is not None else ()
+
+
 def of_proxmox(config: InterfacesConfig) -> OfProxmox:
     """The interfaces in Proxmox's own file, even if another file has them too."""
     found = meanings(config)
     names = frozenset(name for name, have in found.items() if any(p.path == SDN_FILE for p in have.places))
-    theirs = {port for name in names if (bridge := found[name].bridge) is not None for port in bridge.ports}
-    others = (have.bridge for name, have in found.items() if name not in names)
-    ours = {port for bridge in others if bridge is not None for port in bridge.ports}
+    theirs = {link for name in names for link in _needed(found[name])}
+    ours = {link for name, have in found.items() if name not in names for link in _needed(have)}
     return OfProxmox(names, frozenset(theirs - ours) & boot_ports(config))
 
 

@@ -26,7 +26,7 @@ from service.spec.merging import merged
 from service.spec.overriding import overridden
 from service.spec.reading import Around, read_file
 
-LINKS = ("interfaces", "bridges")
+LINKS = ("interfaces", "vlans", "bridges")
 _FIELDS = {"mtu": "mtu", "stp": "stp", "forward_delay_s": "forward_delay", "ports": "ports"}
 _NUMBERS = ("cache-size", "dns-forward-max", "dhcp-lease-max", "local-ttl", "neg-ttl", "max-ttl", "max-cache-ttl",
             "min-cache-ttl")  # fmt: skip

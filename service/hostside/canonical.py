@@ -47,6 +47,8 @@ def links_from_json(links: list[dict[str, Json]]) -> dict[str, dict[str, Json]]:
         bridge = details.get("info_kind") == "bridge"
         up = "UP" in link.get("flags", [])
         fact = {"type": "bridge" if bridge else "other", "up": up, "mtu": link.get("mtu"), "master": link.get("master")}
+        if details.get("info_kind") == "vlan":
+            fact.update(type="vlan", parent=link.get("link"), id=details.get("info_data", {}).get("id"))
         if bridge:
             kernel = details.get("info_data", {})
             delay_s = kernel.get("forward_delay", 0) / 100

@@ -131,7 +131,7 @@ def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
     """What a restore needs beyond the facts to bring back exactly what was there.
 
     "routes": [[family, [words of ip route]], …], every static route of table main.
-    "addresses": {name: {address: [words]}}. "mac": {bridge: address}.
+    "addresses": {name: {address: [words]}}. "mac": {bridge or VLAN: address}.
     "forwarding": {key of the whole host: [its value, {path of an interface's own setting: value}]}.
     A snapshot adds "changed": {path: [sha256, mtime in ns]} of its files.
     """
@@ -153,7 +153,7 @@ def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
         words = {f"{a['local']}/{a['prefixlen']}": _address_words(a) for a in static_addresses(link)}
         detail["addresses"][link.get("ifname", "")] = words
     for link in seen.ip("-d", "link", "show"):
-        if link.get("linkinfo", {}).get("info_kind") == "bridge":
+        if link.get("linkinfo", {}).get("info_kind") in ("bridge", "vlan"):
             detail["mac"][link["ifname"]] = link.get("address")
     return detail
 

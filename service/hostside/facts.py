@@ -152,8 +152,9 @@ FACTS: dict[str, FactType] = {
     "link": FactType(
         names=LINK_NAME,
         fits=_fields(
-            type=lambda v: v in ("bridge", "other"), up=_of(bool), mtu=_whole(68, 65535),
+            type=lambda v: v in ("bridge", "vlan", "other"), up=_of(bool), mtu=_whole(68, 65535),
             master=lambda v: v is None or _is_link_name(v), stp=_of(bool),
+            parent=lambda v: v is None or _is_link_name(v), id=_whole(0, 4095),
             forward_delay_s=lambda v: not isinstance(v, bool) and isinstance(v, (int, float)) and 0 <= v <= 30,
             ports=_each(_is_port),
         ),

@@ -166,11 +166,12 @@ def _restore_round(
 
 
 def _of_kind(facts: dict[str, Json], kind: str) -> list[tuple[str, Json]]:
-    """The facts of one kind; of links bridges first, for others to be put into, and what was not there last: it is
-    deleted."""
+    """The facts of one kind. Of links bridges come first, for others to be put into, and VLANs after what they are on;
+    what was not there comes last: it is deleted."""
     mine = [(fact, value) for fact, value in facts.items() if fact.partition(":")[0] == kind]
     if kind == "link":
-        mine.sort(key=lambda item: (item[1] is None, (item[1] or {}).get("type") != "bridge"))
+        places = ("bridge", "other", "vlan")
+        mine.sort(key=lambda item: (item[1] is None, places.index(item[1].get("type", "other")) if item[1] else 0))
     return mine
 
 

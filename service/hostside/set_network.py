@@ -47,12 +47,15 @@ class NetworkSetter:
         if wanted is None:
             if now is None:
                 return
-            if now["type"] != "bridge":
-                raise Trouble(f"{name} is not a bridge: not ours to delete")
-            self.ip("link", "del", "dev", name, "type", "bridge")
+            if now["type"] not in ("bridge", "vlan"):
+                raise Trouble(f"{name} is neither a bridge nor a VLAN: not ours to delete")
+            self.ip("link", "del", "dev", name, "type", now["type"])
             return
+        if now is not None and is_another_vlan(wanted, now):  # the kernel changes neither the link below nor the number
+            self.ip("link", "del", "dev", name, "type", "vlan")
+            now = None
         if now is None:
-            now = self._add_bridge(name, wanted)
+            now = self._add_vlan(name, wanted) if wanted.get("type") == "vlan" else self._add_bridge(name, wanted)
         if wanted.get("type", now["type"]) != now["type"]:
             raise Trouble(f"{name} is of type {now['type']}, not {wanted['type']}")
         self._set_bridge_options(name, wanted, now)
@@ -71,6 +74,15 @@ class NetworkSetter:
         mac = self.detail["mac"].get(name)
         self.ip("link", "add", "name", name, *(["address", mac] if mac else []), "type", "bridge")
         return {"type": "bridge", "up": False, "mtu": 1500, "master": None, "ports": []}
+
+    def _add_vlan(self, name: str, wanted: Json) -> Json:
+        """Add a VLAN; what the kernel then has."""
+        if wanted.get("parent") is None or wanted.get("id") is None:
+            raise Trouble(f"the VLAN {name} cannot be made: its number, or the link below it, is not known")
+        mac = self.detail["mac"].get(name)
+        words = ["link", "add", "link", wanted["parent"], "name", name, *(["address", mac] if mac else [])]
+        self.ip(*words, "type", "vlan", "id", str(wanted["id"]))
+        return HostLook(self.host).links()[name]
 
     def _set_ports(self, name: str, wanted: Json, now: Json, links: dict[str, dict[str, Json]]) -> None:
         there = {port["name"] for port in now.get("ports", [])}
@@ -214,6 +226,12 @@ class NetworkSetter:
         for _ in range(wanted - len(rules)):
             plain = ["-s", source, "-o", out, "-j", "MASQUERADE"]
             must(self.host, [program, "-w", "5", "-t", "nat", "-A", "POSTROUTING", *plain])
+
+
+def is_another_vlan(wanted: Json, now: Json) -> bool:
+    """Whether a VLAN is there under the name, and is not the wanted one."""
+    same = all(now.get(key) == wanted.get(key, now.get(key)) for key in ("parent", "id"))
+    return wanted.get("type") == now["type"] == "vlan" and not same
 
 
 def _write(path: str, value: str) -> None:

@@ -14,11 +14,13 @@ from service.kinds.kind import Kind
 from service.kinds.nat import Nat
 from service.kinds.packages import Packages
 from service.kinds.services import Services
+from service.kinds.vlans import Vlans
 from service.kinds.web import Web
 
 KINDS: tuple[Kind, ...] = (
     Interfaces(),
     Bridges(),
+    Vlans(),
     Nat(),
     Dnsmasq(),
     Firewall(),

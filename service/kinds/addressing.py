@@ -79,7 +79,9 @@ def addressing_rules(kind: str) -> AddressingRules:
     )
 
 
-def addressing_claims(section: Mapping[str, Addressed], sort: Literal["interface", "bridge"]) -> Iterator[Claim]:
+def addressing_claims(
+    section: Mapping[str, Addressed], sort: Literal["interface", "bridge", "vlan"]
+) -> Iterator[Claim]:
     """What interfaces of one sort tell the other kinds."""
     for name, item in section.items():
         yield Named(name, sort)

@@ -1,6 +1,6 @@
 """`bridges`: the bridges that guests are attached to."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
@@ -72,11 +72,11 @@ class Bridges:
 
     def lint(self, section: BridgesSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         yield from lint_addressing(section, claims, _ADDRESSING)
-        physical = {c.interface for c in claims if isinstance(c, Named) and c.sort == "interface"}
+        named = {c.interface: c.sort for c in claims if isinstance(c, Named) and c.sort != "bridge"}
         addressed = {c.interface for c in claims if isinstance(c, AddressClaim)}
         taken: dict[str, str] = {}
         for name, bridge in section.items():
-            if name in physical:
+            if named.get(name) == "interface":
                 yield NAME_TAKEN.hit(
                     (name,),
                     f"{name} is the name of a physical interface of this host",
@@ -92,7 +92,7 @@ class Bridges:
                 what = f"with `keep_guests: false`, `ifreload -a` disconnects the guests of {name}"
                 yield GUESTS_LOST.hit((name, "keep_guests"), what, "remove the key")
             for index, port in enumerate(bridge.ports):
-                yield from _port((name, "ports", index), port, section, physical, addressed)
+                yield from _port((name, "ports", index), port, section, named, addressed)
                 first = taken.setdefault(port, name)
                 if bridge.ports.index(port) != index or first != name:
                     yield PORT_TWICE.hit(
@@ -130,13 +130,13 @@ class Bridges:
 
 
 def _port(
-    path: tuple[str | int, ...], port: str, section: BridgesSection, physical: set[str], addressed: set[str]
+    path: tuple[str | int, ...], port: str, section: BridgesSection, named: Collection[str], addressed: set[str]
 ) -> Iterator[Hit]:
     if port in section:
         yield LOOP.hit(
             path, f"{port} is a bridge, and a bridge cannot be a port of another", "name a physical interface"
         )
-    elif port not in physical:
+    elif port not in named:
         yield UNKNOWN_PORT.hit(path, f"the spec has no interface {port}", f"add `{port}: {{}}` to `interfaces`")
     elif port in addressed:
         yield PORT_WITH_ADDRESS.hit(path, f"{port} is a port of a bridge and has addresses", "move them to the bridge")

@@ -1,4 +1,4 @@
-"""`interfaces`: the physical interfaces and VLANs, their addresses and the default route."""
+"""`interfaces`: the physical interfaces, their addresses and the default route."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
@@ -28,9 +28,9 @@ from service.spec.host import HostSpec
 
 
 class Interface(Addressed):
-    """One physical interface or VLAN. Without addresses it is only brought up, as a bridge's port needs it.
+    """One physical interface. Without addresses it is only brought up, as a bridge's port needs it.
 
-    The boot makes a VLAN from its stanza. passerelle makes none in a running kernel.
+    A VLAN belongs under `vlans`. One that is here, such as enp1s0.30, is made by the boot alone.
     """
 
 

@@ -17,13 +17,15 @@ from service.formats.interfaces import (
     up_effects,
 )
 from service.model.observed import HostObserved, Watch
-from service.model.states import Absent, Seen, Unknown
+from service.model.states import Absent, Json, Seen, Unknown
 from service.observe.derived import derived
 
 IFUPDOWN = "ifupdown"
 IFUPDOWN2 = "ifupdown2"
 BRIDGE_UTILS = "bridge-utils"
 """The classic ifupdown makes bridges by a script of this package."""
+VLAN_SCRIPT = "vlan"
+"""The classic ifupdown makes VLANs named as `vlan20` by a script of this package."""
 LEFT_OVER = "/etc/network/interfaces.new"
 """A change that Proxmox's interface or tools made: the next boot moves it over the interfaces file."""
 SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
@@ -70,7 +72,9 @@ def program_of(observed: HostObserved) -> BootProgram:
     classic, version = observed.packages.get(IFUPDOWN), observed.packages.get(IFUPDOWN2)
     if isinstance(classic, Seen) and not isinstance(version, Seen | Unknown):
         has_script = not isinstance(observed.packages.get(BRIDGE_UTILS), Absent)
-        return classic_program(classic.value, links_at_boot(observed), makes_bridges=has_script)
+        has_vlan = not isinstance(observed.packages.get(VLAN_SCRIPT), Absent)
+        links = links_at_boot(observed)
+        return classic_program(classic.value, links, makes_bridges=has_script, makes_vlans=has_vlan)
     if not isinstance(version, Seen):
         return boot_program("", None)
     conf = observed.text(CONF_FILE)
@@ -80,13 +84,17 @@ def program_of(observed: HostObserved) -> BootProgram:
 
 
 def links_at_boot(observed: HostObserved) -> frozenset[str] | None:
-    """The links that nothing has to make at boot: all that are there but bridges. None if they are not known."""
+    """The links that nothing has to make at boot: all that are there but bridges and VLANs. None: not known."""
     if not isinstance(observed.unlisted.get("link:"), Absent):
         return None
     links = {
         fact[5:]: seen.value for fact, seen in observed.facts.items() if fact[:5] == "link:" and isinstance(seen, Seen)
     }
-    return frozenset(name for name, link in links.items() if isinstance(link, dict) and link.get("type") != "bridge")
+    return frozenset(name for name, link in links.items() if _is_card(link))
+
+
+def _is_card(link: Json) -> bool:
+    return isinstance(link, dict) and link.get("type") not in ("bridge", "vlan")
 
 
 @derived
@@ -106,7 +114,7 @@ def is_change_pending(observed: HostObserved) -> bool:
 
 @derived
 def ports_at_boot(observed: HostObserved) -> frozenset[str] | Unknown:
-    """The ports that bridges bring up which the boot brings up."""
+    """The ports and the links below VLANs that come up with what the boot brings up."""
     config = interfaces_config(observed)
     return config if isinstance(config, Unknown) else boot_ports(config.value)
 

@@ -23,7 +23,7 @@ class Limit:
 
 LIMITS = {
     "session": Limit(4 * KIB, 16),
-    "values": Limit(512 * KIB, 12_000),  # 1,000 bridges, 3 lines for each of two values
+    "values": Limit(512 * KIB, 14_000),  # 1,000 bridges, 3 lines for each of two values, 1,000 VLANs
     "ip": Limit(4 * MIB, 8),
     "addresses": Limit(2 * MIB, 1),
     "routes4": Limit(256 * KIB, 1),

@@ -24,6 +24,7 @@ from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
 from service.observe.frames import Section
 from service.observe.part import LINK_NAME, Part, Reader, Unreadable, is_deep, json_list, json_of, succeeded
+from service.observe.script import VLANS
 
 MAX_LINKS = 1000
 MAX_NAME = 64
@@ -34,21 +35,27 @@ MAX_NFT_OBJECTS = 50_000
 MAX_OWN_TABLES = 32
 MAX_MTU = 1 << 31
 
+_VLAN_LINE = re.compile(r"^([^\s|]{1,15}) *\| (\d{1,4}) *\| ([^\s|]{1,15})$", re.MULTILINE)
 _BRIDGE_VALUE = re.compile(r"==> /sys/class/net/([^/\n]+)/bridge/(stp_state|forward_delay) <==\n(\d{1,9})\n")
 
 
 def read_links(found: Mapping[str, Section], _watch: Watch) -> Part:
-    """link facts from `ip -j addr show` and the bridges' values in /sys."""
+    """link facts from `ip -j addr show`, the bridges' values in /sys and the kernel's table of VLANs."""
     values = found["values"]
     if values.status not in (0, 1):
         raise Unreadable(f"`head` {values.complaint()}")
     bridges: dict[str, dict[str, int]] = {}
     for name, option, value in _BRIDGE_VALUE.findall(values.text()):
         bridges.setdefault(name, {})[option] = int(value)
+    vlans = {name: (int(number), below) for name, number, below in _VLAN_LINE.findall(_vlan_lines(values.text()))}
     links = [dict(link) for link in _links(found["addresses"])]
     for link in links:
         link.pop("linkinfo", None)
         _check_link(link)
+        if link["ifname"] in vlans:
+            number, below = vlans[link["ifname"]]
+            parent = None if "link_netnsid" in link else below
+            link |= {"link": parent, "linkinfo": {"info_kind": "vlan", "info_data": {"id": number}}}
         options = bridges.get(link["ifname"])
         if options:
             if set(options) != {"stp_state", "forward_delay"}:
@@ -57,6 +64,11 @@ def read_links(found: Mapping[str, Section], _watch: Watch) -> Part:
     canonical = links_from_json(links)
     facts = {f"link:{name}": Seen(_json(v)) for name, v in canonical.items()}
     return Part(facts=facts, unlisted={"link:": Absent()}, altnames=dict(_altnames(links)))
+
+
+def _vlan_lines(values: str) -> str:
+    """The kernel's table of its VLANs: name, number, link below. It has none as long as nobody made a VLAN."""
+    return values.partition(f"==> {VLANS} <==\n")[2].partition("\n==> ")[0]
 
 
 def _altnames(links: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:

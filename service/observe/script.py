@@ -39,6 +39,8 @@ MAX_BODY_BYTES = 6 << 20
 MAX_FILES = 2000
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 OS_RELEASE = "/etc/os-release"
+VLANS = "/proc/net/vlan/config"
+"""The kernel's table of its VLANs. The module 8021q makes it with the first VLAN."""
 PENDING = ("/etc/network/interfaces.new", "/etc/pve/local/host.fw.new")
 """What the next boot moves over the file of that name: Proxmox's interface and its tool for names of cards write it."""
 LEFT_OVER_ENDINGS = (".dpkg-new", ".dpkg-dist", ".ucf-dist")
@@ -73,7 +75,8 @@ section session session
 _NETWORK = r"""for bridge in /sys/class/net/*/bridge; do
   [ -d "$bridge" ] && set -- "$@" "$bridge/stp_state" "$bridge/forward_delay"
 done
-section values head -v -c 4096 -- "$@"
+[ -e /proc/net/vlan/config ] && set -- "$@" /proc/net/vlan/config
+section values head -v -c 65536 -- "$@"
 section ip ip -j -batch - <<END
 addr show
 route show default

@@ -6,7 +6,7 @@ listeners. What cannot be proven to stay is refused; the automatic rollback stay
 
 import ipaddress
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from service.formats.read_once import word_once
 from service.model.facts import Step
@@ -27,18 +27,20 @@ HINT = (
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The part of a host's state that a connection depends on. `routes` are default routes as captured."""
+    """The part of a host's state that a connection depends on. `routes` are default routes as captured; `below` has the
+    link below each VLAN."""
 
     addresses: Mapping[str, tuple[str, ...]]
     down: frozenset[str]
     enslaved: Mapping[str, str]
     routes: tuple[tuple[str, str], ...]
     stopped: frozenset[str]
+    below: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def silent(self) -> frozenset[str]:
-        """Interfaces that carry no packets of the host's own: down, or a port of a bridge."""
-        return self.down | self.enslaved.keys()
+        """Interfaces that carry no packets of the host's own: down, on a link that is down, or a port of a bridge."""
+        return self.down | self.enslaved.keys() | {name for name, link in self.below.items() if link in self.down}
 
 
 def management_refusals(
@@ -76,6 +78,8 @@ def cuts(
     device = devices[0]
     if device in then.down:
         yield f"{device}, which carries {path.server}, would go down"
+    if (below := then.below.get(device)) in then.down:
+        yield f"{below} would go down, and {device} on it carries {path.server}"
     if device in then.enslaved:
         yield f"{device}, which carries {path.server}, would become a port of {then.enslaved[device]}"
     if device in here and here[0] in ways_to(path.controller, now) - {*devices}:
@@ -147,6 +151,7 @@ def picture(observed: HostObserved) -> Picture:
     addresses: dict[str, tuple[str, ...]] = {}
     down: set[str] = set()
     enslaved: dict[str, str] = {}
+    below: dict[str, str] = {}
     stopped: set[str] = set()
     for fact, seen in observed.facts.items():
         if not isinstance(seen, Seen):
@@ -159,16 +164,18 @@ def picture(observed: HostObserved) -> Picture:
                 down.add(name)
             if isinstance(master := seen.value.get("master"), str) and master:
                 enslaved[name] = master
+            if isinstance(parent := seen.value.get("parent"), str):
+                below[name] = parent
         elif kind == "unit" and name in NEEDED_UNITS and isinstance(seen.value, dict) and not works(seen.value):
             stopped.add(name)
     routes = observed.facts.get("routes:default")
     found = route_pairs(routes.value) if isinstance(routes, Seen) else ()
-    return Picture(addresses, frozenset(down), enslaved, found, frozenset(stopped))
+    return Picture(addresses, frozenset(down), enslaved, found, frozenset(stopped), below)
 
 
 def after(now: Picture, steps: Sequence[Step]) -> Picture:
     """The host as the steps would make it."""
-    addresses, down, enslaved = dict(now.addresses), set(now.down), dict(now.enslaved)
+    addresses, down, enslaved, below = dict(now.addresses), set(now.down), dict(now.enslaved), dict(now.below)
     stopped, routes = set(now.stopped), now.routes
     for step in steps:
         kind, _, name = step.fact.partition(":")
@@ -182,13 +189,15 @@ def after(now: Picture, steps: Sequence[Step]) -> Picture:
         elif kind == "link" and isinstance(step.after, dict):
             up = step.after.get("up")
             down = (down - {name}) if up else (down | {name} if up is False else down)
+            below |= {name: parent} if isinstance(parent := step.after.get("parent"), str) else {}
             for port in names_of(step.after.get("ports")):
                 enslaved[port] = name
         elif kind == "unit" and name in NEEDED_UNITS and isinstance(step.after, dict):
             stopped = stopped - {name} if works(step.after) else stopped | {name}
     return replace(
-        now, addresses=addresses, down=frozenset(down), enslaved=enslaved, routes=routes, stopped=frozenset(stopped)
-    )
+        now, addresses=addresses, down=frozenset(down), enslaved=enslaved, routes=routes, stopped=frozenset(stopped),
+        below=below,
+    )  # fmt: skip
 
 
 def works(unit: Mapping[str, Json]) -> bool:

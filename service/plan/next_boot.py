@@ -8,7 +8,7 @@ in the second is refused. What breaks in both is there already: it stops nothing
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from service.formats.interfaces import (
@@ -70,7 +70,7 @@ class BootPicture:
     """What a boot makes of the files and units. `routes` are (network, via, dev), network `default` for all.
 
     `dynamic` are interfaces that get their address from elsewhere; `opaque` are (interface, line) of shell lines that
-    may do anything.
+    may do anything. `vlans` have the link below each VLAN, and its number.
     """
 
     addresses: Mapping[str, tuple[str, ...]]
@@ -80,6 +80,7 @@ class BootPicture:
     dynamic: frozenset[str] = frozenset()
     opaque: tuple[tuple[str, str], ...] = ()
     fatal: str = ""
+    vlans: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 def next_boot_refusals(
@@ -167,6 +168,7 @@ def boot_picture(config: InterfacesConfig, observed: HostObserved, steps: Sequen
         dynamic=frozenset(name for name, found in have.items() if is_dynamic(found)),
         opaque=tuple(sorted({(n, e.text) for n, f in have.items() for e in f.boot_effects() if isinstance(e, Opaque)})),
         fatal=f"{fatal.path}:{fatal.line}: {fatal.what}" if fatal is not None else "",
+        vlans={name: (found.vlan.parent, found.vlan.id) for name, found in have.items() if found.vlan is not None},
     )
 
 
@@ -268,7 +270,9 @@ def breaks(path: ManagementPath, live: Picture, boot: BootPicture, observed: Hos
         return found
     if lost := address_lost(path, device, live, boot):
         return {**found, ("address", *unclear(text for name, text in boot.opaque if name == device)): lost}
-    found |= ports_lost(device, live, boot)
+    if lost := vlan_lost(device, observed, boot):
+        found["vlan", device] = lost
+    found |= ports_lost(live.below.get(device, device), live, boot)
     if lost := route_lost(path, live, boot):
         found["route", *unclear(text for _, text in boot.opaque)] = lost
     return found
@@ -301,6 +305,17 @@ def address_lost(path: ManagementPath, device: str, live: Picture, boot: BootPic
         why = "no interfaces file has a stanza with `auto` for it"
         return f"{AT_BOOT} {device}, which carries {', '.join(lost)}, is not brought up: {why}"
     return f"{AT_BOOT} {', '.join(lost)}, by which the service reaches this host, is not on {device}: no file sets it"
+
+
+def vlan_lost(device: str, observed: HostObserved, boot: BootPicture) -> str:
+    """Why the boot does not make the VLAN that carries the way as it is now; empty where it does, or there is none."""
+    seen = observed.fact(f"link:{device}")
+    link = seen.value if isinstance(seen, Seen) and isinstance(seen.value, dict) else {}
+    then = boot.vlans.get(device)
+    if link.get("type") != "vlan" or then == (link.get("parent"), link.get("id")):
+        return ""
+    says = f"VLAN {then[1]} of {then[0]}" if then is not None else "no VLAN"
+    return f"{AT_BOOT} {device}, which carries the way, is {says}; now it is VLAN {link['id']} of {link['parent']}"
 
 
 def ports_lost(device: str, live: Picture, boot: BootPicture) -> dict[tuple[str, ...], str]:

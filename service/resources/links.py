@@ -1,6 +1,6 @@
-"""Links in the kernel: bridges are made and removed, other interfaces are only brought up and tuned."""
+"""Links in the kernel: bridges and VLANs are made and removed, other interfaces are only brought up and tuned."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -16,9 +16,11 @@ from service.resources.resource import Compared, Contribution, Phase, Wishes, fi
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link as it should be now. `bridge` None = an interface that the host has on its own; `gone` = wanted removed.
+    """A link as it should be now. Neither `bridge` nor `vlan` = an interface that the host has on its own; `gone` =
+    wanted removed.
 
-    `ports` are those the spec declares: a bridge's other ports are its guests and are never touched.
+    `ports` are those the spec declares: a bridge's other ports are its guests and are never touched. `vlan` is the link
+    below and the VLAN's number; `on_bridge`: that link is a bridge of the spec.
     """
 
     kind: str = field(compare=False)
@@ -28,11 +30,28 @@ class Link:
     stp: bool = False
     forward_delay_s: float = 0
     ports: tuple[str, ...] = ()
+    vlan: tuple[str, int] | None = None
+    on_bridge: bool = field(default=False, compare=False)
     gone: bool = False
 
     @property
     def id(self) -> str:
         return f"link:{self.name}"
+
+    @property
+    def sort(self) -> str:
+        """The word for it in what was applied: `other` is one that passerelle never makes."""
+        return "bridge" if self.bridge else "vlan" if self.vlan is not None else "other"
+
+    @property
+    def phase(self) -> int:
+        """Its place in a plan: what is below another link comes before it. Of two VLANs with one number on one link the
+        kernel takes the second only after the first went."""
+        if self.gone:
+            return Phase.LINK_DOWN if self.vlan is not None else Phase.BRIDGE
+        if self.vlan is not None:
+            return Phase.VLAN_ON_BRIDGE if self.on_bridge else Phase.VLAN
+        return Phase.BRIDGE if self.bridge else Phase.LINK
 
     def fields(self) -> dict[str, Json]:
         """The wanted fields in the fact's own words."""
@@ -41,12 +60,14 @@ class Link:
             wanted["mtu"] = self.mtu
         if self.bridge:
             wanted |= {"type": "bridge", "stp": self.stp, "forward_delay_s": self.forward_delay_s}
+        if self.vlan is not None:
+            wanted |= {"type": "vlan", "parent": self.vlan[0], "id": self.vlan[1]}
         return wanted
 
     def wishes(self) -> Wishes:
         if self.gone:
             return {}
-        fields = self.fields() | {"link": "bridge" if self.bridge else "other"}
+        fields = self.fields() | {"link": self.sort}
         if self.bridge:
             fields["ports"] = [*self.ports]
         return {(self.name, name, "live"): want for name, want in fields.items()}
@@ -56,7 +77,7 @@ class Link:
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         seen = observed.fact(self.id)
-        kind_word = "bridge" if self.bridge else "other"
+        kind_word = self.sort
         if self.gone:
             if not isinstance(seen, Absent) and self.name not in made_by_sdn(observed):
                 have: Observed[Json] = Seen(kind_word) if isinstance(seen, Seen) else seen
@@ -66,7 +87,9 @@ class Link:
             yield from field_difference(self, self.name, "link", "live", kind_word, seen)
             return
         for name, want in self.fields().items():
-            yield from field_difference(self, self.name, name, "live", want, field_of(seen, name))
+            is_missing = name in ("parent", "id") and field_of(seen, "type") != Seen("vlan")
+            have = Seen(None) if is_missing else field_of(seen, name)
+            yield from field_difference(self, self.name, name, "live", want, have)
         if self.bridge:
             attached = attached_ports(field_of(seen, "ports"), self.ports)
             yield from field_difference(self, self.name, "ports", "live", list(self.ports), attached)
@@ -80,20 +103,23 @@ class Link:
             if not different or any(d.unknown for d in different):
                 continue
             seen = observed.fact(link.id)
-            if isinstance(seen, Absent) and not link.bridge:
+            if isinstance(seen, Absent) and link.sort == "other":
                 refusals.append(no_such_interface(link.name, observed))
                 continue
-            steps.append((Phase.LINK, link.step(observed, [d.field for d in different])))
+            if why := link.another(observed, {other.name for other, _ in compared if other.gone}):
+                refusals.append(why)
+                continue
+            steps.append((link.phase, link.step(observed, [d.field for d in different])))
             cut += port_names(field_of(seen, "ports")) if link.gone else []
         return Contribution(steps=tuple(steps), refusals=tuple(refusals), cut=tuple(cut))
 
     @classmethod
     def retired(cls, wanted: Sequence[Self], base: LastApplied) -> Iterator[Self]:
-        """Bridges of the last apply that nobody wants now: passerelle made them, or took them over as bridges."""
+        """Bridges and VLANs of the last apply that nobody wants now: passerelle made them, or took them over."""
         names = {link.name for link in wanted}
         for (kind, name, field_name, _), want in sorted(base.wishes.items(), key=lambda item: item[0]):
-            if (field_name, want) == ("link", "bridge") and name not in names:
-                yield cls(kind, name, bridge=True, gone=True)
+            if field_name == "link" and want in ("bridge", "vlan") and name not in names:
+                yield cls(kind, name, bridge=want == "bridge", vlan=("", 0) if want == "vlan" else None, gone=True)
 
     @classmethod
     def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:
@@ -106,6 +132,31 @@ class Link:
                     f"if nothing needs it, set it down on {observed.host} with `ip link set {name} down`",
                 )
 
+    def another(self, observed: HostObserved, leaving: Collection[str]) -> Refusal | None:
+        """What is in the way under this name, or on top of it; None where nothing is. `leaving` are links that go."""
+        seen = observed.fact(self.id)
+        have = seen.value if isinstance(seen, Seen) and isinstance(seen.value, dict) else {}
+        if self.gone:
+            above = sorted({*vlans_on(self.name, observed)} - {*leaving})
+            if have.get("type") != "bridge" or not above:
+                return None
+            return Refusal(
+                "no-way",
+                f"the VLAN{'s' * (len(above) > 1)} {', '.join(above)} on {observed.host} would go with {self.name}",
+                hint=f"remove it there with `ip link del {above[0]}`, or keep {self.name} in the spec",
+            )
+        if self.vlan is None or not have:
+            return None
+        there = f"VLAN {have.get('id')} of {have.get('parent')}" if have.get("type") == "vlan" else "not a VLAN"
+        if have.get("type") == "vlan" and (have.get("parent"), have.get("id")) == self.vlan:
+            return None
+        return Refusal(
+            "no-way",
+            f"{self.name} on {observed.host} is {there}, and the spec wants VLAN {self.vlan[1]} of {self.vlan[0]}. "
+            "The kernel cannot change that",
+            hint=f"give the VLAN another name in the spec: then the new one is made, and {self.name} goes",
+        )
+
     def step(self, observed: HostObserved, fields: Sequence[str]) -> Step:
         """The step that makes this link as wanted."""
         seen = observed.fact(self.id)
@@ -113,7 +164,7 @@ class Link:
             number = len(port_names(field_of(seen, "ports")))
             return Step(
                 self.id,
-                {"type": "bridge"},
+                {"type": self.sort},
                 None,
                 f"{self.kind}: {self.name} is no longer in the spec",
                 risk=f"whoever is behind its {number} port{'s' * (number > 1)} loses the link" if number else "",
@@ -135,6 +186,14 @@ def attached_ports(seen: Observed[Json], declared: Sequence[str]) -> Observed[Js
     names = port_names(seen)
     attached: list[Json] = [port for port in declared if port in names]
     return Seen(attached)
+
+
+def vlans_on(name: str, observed: HostObserved) -> Iterator[str]:
+    """The VLANs that a host has on a link."""
+    for fact, seen in observed.facts.items():
+        link = seen.value if fact.startswith("link:") and isinstance(seen, Seen) else None
+        if isinstance(link, dict) and link.get("parent") == name:
+            yield fact.removeprefix("link:")
 
 
 def port_names(seen: Observed[Json]) -> list[str]:
@@ -161,9 +220,8 @@ def no_such_interface(name: str, observed: HostObserved) -> Refusal:
         below, _, number = name.rpartition(".")
         return Refusal(
             "no-way",
-            f"{name} does not exist on {observed.host}, and passerelle does not make VLANs in a running kernel yet",
-            hint=f"Fix: run `ip link add link {below} name {name} type vlan id {number}` on {observed.host}. At boot "
-            "its stanza makes it",
+            f"{name} does not exist on {observed.host}, and passerelle makes no VLAN that is under `interfaces`",
+            hint=f"move {name} to `vlans`: then it is made (VLAN {number} of {below})",
         )
     return Refusal(
         "no-way",

@@ -43,7 +43,11 @@ class Phase:
 
     FILE = 10
     FORWARDING = 20
+    LINK_DOWN = 29
     LINK = 30
+    VLAN = 31
+    BRIDGE = 32
+    VLAN_ON_BRIDGE = 33
     LINK_SETTING = 35
     ADDRESS = 40
     ROUTE = 50

@@ -21,6 +21,7 @@ from service.formats.interfaces import (
     UpLine,
     WantedBridge,
     WantedStanza,
+    WantedVlan,
     condones,
     edit_files,
     meaning,
@@ -33,6 +34,7 @@ from service.observe.at_boot import (
     BRIDGE_UTILS,
     IFUPDOWN,
     IFUPDOWN2,
+    VLAN_SCRIPT,
     interfaces_config,
     interfaces_of,
     ports_at_boot,
@@ -52,7 +54,8 @@ class InterfaceStanza:
 
     A stanza that says it in other words, or in another file, is left as it is. `keeps_guests`: a bridge's stanza has a
     line that keeps its guests connected. Without it, Debian's ifupdown2 3.0.0 disconnects them at every `ifreload -a`.
-    `taken` are masquerades (source, out) whose lines here go, because our own table makes them.
+    `vlan` is the link below a VLAN and its number. `taken` are masquerades (source, out) whose lines here go, because
+    our own table makes them.
     """
 
     kind: str = field(compare=False)
@@ -66,6 +69,7 @@ class InterfaceStanza:
     forward_delay_s: float = 0
     keeps_guests: bool = False
     taken: tuple[tuple[str, str], ...] = ()
+    vlan: tuple[str, int] | None = None
     gone: bool = False
 
     @property
@@ -85,6 +89,8 @@ class InterfaceStanza:
         }
         if self.mtu is not None:
             wanted["mtu"] = self.mtu
+        if self.vlan is not None:
+            wanted |= {"parent": self.vlan[0], "id": self.vlan[1]}
         if self.bridge:
             wanted |= {"ports": [*sorted(self.ports)], "stp": self.stp, "forward_delay_s": float(self.forward_delay_s)}
             if self.keeps_guests:
@@ -97,7 +103,9 @@ class InterfaceStanza:
         return {(self.name, name, "file"): want for name, want in (self.fields() | {"stanza": "present"}).items()}
 
     def watch(self) -> Watch:
-        return Watch(files=frozenset({*FILES, CONF_FILE}), packages=frozenset({IFUPDOWN, IFUPDOWN2, BRIDGE_UTILS}))
+        scripts = {VLAN_SCRIPT} if self.vlan is not None else set()
+        packages = frozenset({IFUPDOWN, IFUPDOWN2, BRIDGE_UTILS, *scripts})
+        return Watch(files=frozenset({*FILES, CONF_FILE}), packages=packages)
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         config = interfaces_config(observed)
@@ -131,7 +139,7 @@ class InterfaceStanza:
     @property
     def is_plain(self) -> bool:
         """Whether it is only brought up, as a bridge's port is."""
-        return not (self.addresses or self.gateways or self.mtu or self.bridge)
+        return not (self.addresses or self.gateways or self.mtu or self.bridge or self.vlan)
 
     def nat_lines(self, found: IfaceMeaning) -> list[UpLine]:
         """The shell lines that make or remove a masquerade which our own table makes, and nothing else."""
@@ -212,7 +220,8 @@ class InterfaceStanza:
         bridge = WantedBridge(tuple(sorted(self.ports)), self.stp, self.forward_delay_s) if self.bridge else None
         addresses = tuple(str(a) for a in sorted_addresses(self.addresses))
         regex = CONDONE_REGEX if self.keeps_guests else ""
-        wanted = WantedStanza(addresses, tuple(sorted(self.gateways)), bridge, self.mtu, condone_regex=regex)
+        vlan = WantedVlan(self.name, *self.vlan) if self.vlan is not None else None
+        wanted = WantedStanza(addresses, tuple(sorted(self.gateways)), bridge, self.mtu, condone_regex=regex, vlan=vlan)
         yield SetStanza(self.name, wanted)
 
     def is_extra(self, effect: object) -> bool:
@@ -246,6 +255,12 @@ def hindrance(config: InterfacesConfig, stanza: InterfaceStanza, host: str) -> s
             f"at boot {config.program.name} makes no bridge without the package bridge-utils, so it does not make "
             f"{stanza.name}. Fix: add `packages: {{bridge-utils: present}}` to the spec"
         )
+    if stanza.vlan is not None and config.program.is_classic and stanza.name != f"{stanza.vlan[0]}.{stanza.vlan[1]}":
+        by_script = stanza.name == f"vlan{stanza.vlan[1]}"
+        if not by_script or not config.program.makes_vlans:
+            fix = f"name it {stanza.vlan[0]}.{stanza.vlan[1]}"
+            more = ", or add `packages: {vlan: present}` to the spec" if by_script else ""
+            return f"at boot {config.program.name} does not make the VLAN {stanza.name} on {host}. Fix: {fix}{more}"
     return ""
 
 
@@ -273,6 +288,8 @@ def meant_fields(found: IfaceMeaning) -> dict[str, Json]:
         "gateways": [*sorted({*found.gateways, *gateways})],
         "mtu": found.mtu,
     }
+    if found.vlan is not None:
+        fields |= {"parent": found.vlan.parent, "id": found.vlan.id}
     if found.bridge is not None:
         ports: list[Json] = [*sorted(found.bridge.ports)]
         fields |= {"ports": ports, "stp": found.bridge.stp, "forward_delay_s": float(found.bridge.forward_delay_s)}

@@ -99,7 +99,8 @@ def test_an_address_of_a_port_is_unmanaged_and_names_the_bridge_or_bond() -> Non
         why = f"ifupdown2 does not set it, because {port} is a port of {upper}"
         assert unmanaged[f"{MAIN}:{line}"].startswith(f"{port}: {text}; {why}. Fix: ")
     assert "a bridge cannot be a port of another" in unmanaged[f"{MAIN}:49"]
-    assert all(f"  {name}: {{}}\n" in made.text for name in ("vlan40", "enp5s0", "bond0"))
+    assert all(f"  {name}: {{}}\n" in made.text for name in ("enp5s0", "bond0"))
+    assert "  vlan40: {parent: enp2s0}\n" in made.text
 
 
 def test_one_address_on_the_uplink_and_on_the_bridge_is_in_the_spec_twice_and_the_plan_is_empty() -> None:

@@ -36,11 +36,13 @@ def booted(material: Material, watch: Watch) -> HostObserved:
     facts |= {"link:lo": Seen(link(mtu=65536)), "addresses:lo": Seen([]), "sysctl:net.ipv4.ip_forward": Seen("1")}
     facts |= _units(material)
     gateways: list[Json] = []
+    cards = {"enp1s0"}
     for name, have in meanings(load({p: d for p, d in files.items() if _is_of(p)})).items():
+        cards |= {have.vlan.parent} if have.vlan is not None else set()
         if name != "lo":
             facts |= _link(name, have)
             gateways += [{"family": 6 if ":" in g else 4, "via": g, "dev": name} for g in have.gateways]
-    for name in ("enp1s0",):
+    for name in cards:
         facts.setdefault(f"link:{name}", Seen(link()))
         facts.setdefault(f"addresses:{name}", Seen([]))
     facts["routes:default"] = Seen(gateways)
@@ -84,6 +86,8 @@ def _link(name: str, have: IfaceMeaning) -> dict[str, Observed[Json]]:
         ports: list[Json] = [{"name": port, "up": True} for port in have.bridge.ports]
         made |= {"type": "bridge", "stp": have.bridge.stp, "forward_delay_s": have.bridge.forward_delay_s}
         made["ports"] = ports
+    if have.vlan is not None:
+        made |= {"type": "vlan", "parent": have.vlan.parent, "id": have.vlan.id}
     addresses = fields["addresses"] if isinstance(fields["addresses"], list) else []
     held: list[Json] = [*sorted(str(ip_interface(str(address))) for address in addresses)]
     return {f"link:{name}": Seen(made), f"addresses:{name}": Seen(held)}

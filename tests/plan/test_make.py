@@ -261,13 +261,11 @@ def test_a_card_that_the_host_has_not_is_refused_with_those_it_has() -> None:
     assert [(r.rule, r.what) for r in plan.refusals] == [("no-way", "eth7 does not exist on pve1; it has enp1s0, lo")]
 
 
-def test_a_vlan_that_the_kernel_has_not_is_refused_with_the_command_that_makes_it() -> None:
+def test_a_vlan_under_interfaces_that_the_kernel_has_not_is_refused_with_the_section_that_makes_it() -> None:
     desired = Desired.of("pve1", [Link("interfaces", "enp1s0.30")])
     (refusal,) = make_plan(desired, LastApplied(), bare_host(desired.watch)).refusals
-    assert refusal.what == (
-        "enp1s0.30 does not exist on pve1, and passerelle does not make VLANs in a running kernel yet"
-    )
-    assert "`ip link add link enp1s0 name enp1s0.30 type vlan id 30` on pve1" in refusal.hint
+    assert refusal.what == ("enp1s0.30 does not exist on pve1, and passerelle makes no VLAN that is under `interfaces`")
+    assert refusal.hint == "move enp1s0.30 to `vlans`: then it is made (VLAN 30 of enp1s0)"
 
 
 def test_two_different_wishes_for_one_thing_are_a_bug_that_is_said() -> None:

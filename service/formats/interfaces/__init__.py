@@ -26,6 +26,7 @@ from service.formats.interfaces.meant import (
     PlacedOption,
     StanzaPlace,
     UpLine,
+    VlanMeaning,
 )
 from service.formats.interfaces.programs import (
     CONDONE_REGEX,
@@ -48,6 +49,7 @@ from service.formats.interfaces.stanzas import (
     StanzaProblem,
     parse,
 )
+from service.formats.interfaces.vlans import WantedVlan
 from service.formats.interfaces.wanted import (
     WantedBridge,
     WantedStanza,
@@ -105,8 +107,10 @@ __all__ = [
     "StanzaProblem",
     "StaticRoute",
     "UpLine",
+    "VlanMeaning",
     "WantedBridge",
     "WantedStanza",
+    "WantedVlan",
     "boot_ports",
     "boot_program",
     "canonical",

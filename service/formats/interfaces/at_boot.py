@@ -43,6 +43,7 @@ from service.formats.interfaces.meant import (
 )
 from service.formats.interfaces.programs import BootProgram
 from service.formats.interfaces.stanzas import Option, PlacedStanza, Stanza
+from service.formats.interfaces.vlans import with_vlan
 from service.formats.up_lines import Effect, LinkForwarding, effects
 
 ADDRESS_ATTRIBUTES = ("netmask", "broadcast", "scope", "preferred-lifetime")
@@ -229,9 +230,10 @@ def _gather(name: str, standings: Iterable[PlacedStanza], *, broadcast_fails: bo
 
 
 def _made(config: InterfacesConfig, name: str, standings: Sequence[PlacedStanza]) -> IfaceMeaning:
-    if config.program.is_classic:
-        return gather_classic(name, standings, config.program)
-    return _gather(name, standings, broadcast_fails=config.program.broadcast_fails)
+    program = config.program
+    if program.is_classic:
+        return with_vlan(gather_classic(name, standings, program), program)
+    return with_vlan(_gather(name, standings, broadcast_fails=program.broadcast_fails), program)
 
 
 def meaning(config: InterfacesConfig, name: str) -> IfaceMeaning | None:

@@ -25,6 +25,14 @@ class BridgeMeaning:
 
 
 @dataclass(frozen=True, slots=True)
+class VlanMeaning:
+    """A VLAN: its number on the link below it."""
+
+    parent: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class UpLine:
     """One shell line: its phase, what it does, and where it is. `ip-forward on` is one of phase `ip-forward`."""
 
@@ -89,7 +97,8 @@ class IfaceMeaning:
     `addresses` are sorted CIDRs with host bits, `gateways` sorted addresses, `peers` the other ends of `pointopoint`
     lines, sorted. `other` are options that are not understood here, or whose value cannot be read. `options` are all
     lines with their places. `broadcast` is there whether the host's ifupdown fails at it or not. `is_lower`: another
-    interface that the boot brings up needs it. `port_of`: the bridge or bond for which ifupdown2 sets no address of it.
+    interface that the boot brings up needs it. `vlan`: it is one that the boot makes. `port_of`: the bridge or bond for
+    which ifupdown2 sets no address of it.
     """
 
     name: str
@@ -110,6 +119,7 @@ class IfaceMeaning:
     is_lower: bool = field(default=False, compare=False)
     lost_masks: tuple[LostMask, ...] = field(default=(), compare=False)
     port_of: str = field(default="", compare=False)
+    vlan: VlanMeaning | None = None
 
     @property
     def at_boot(self) -> bool:

@@ -22,7 +22,8 @@ MAX_CONF_BYTES = 64 << 10
 @dataclass(frozen=True, slots=True)
 class BootProgram:
     """`is_classic`: it is the classic ifupdown, not ifupdown2. `makes_bridges`: it has bridge-utils, without which it
-    makes none. `links` are the links that it finds, None if that is not known.
+    makes none. `makes_vlans`: it has the package vlan, without which it makes only those named as `eno1.20`. `links`
+    are the links that it finds, None if that is not known.
 
     Of ifupdown2 alone: `broadcast_fails`, an address that has a `broadcast` line is not set (3.0.0; a later one sets
     it). `one_vlan_aware`: of all stanzas that say `bridge-vlan-aware yes` only the first counts, unless its
@@ -32,6 +33,7 @@ class BootProgram:
     version: str = ""
     is_classic: bool = False
     makes_bridges: bool = True
+    makes_vlans: bool = True
     links: frozenset[str] | None = None
     broadcast_fails: bool = False
     one_vlan_aware: bool = False
@@ -54,9 +56,11 @@ CONDONE_REGEX = "^(tap|veth|fwpr)"
 DEBIAN_12 = BootProgram("3.0.0-1.1", broadcast_fails=True, one_vlan_aware=True)
 
 
-def classic_program(version: str, links: frozenset[str] | None = None, *, makes_bridges: bool = True) -> BootProgram:
-    """The classic ifupdown. It makes bridges by a script of the package bridge-utils."""
-    return BootProgram(version, is_classic=True, makes_bridges=makes_bridges, links=links)
+def classic_program(
+    version: str, links: frozenset[str] | None = None, *, makes_bridges: bool = True, makes_vlans: bool = True
+) -> BootProgram:
+    """The classic ifupdown. It makes bridges by a script of the package bridge-utils, some VLANs by one of vlan."""
+    return BootProgram(version, is_classic=True, makes_bridges=makes_bridges, makes_vlans=makes_vlans, links=links)
 
 
 def boot_program(ifupdown2: str, conf: bytes | None, *, is_missing: bool = False) -> BootProgram:

@@ -16,7 +16,7 @@ from service.formats.interfaces.wanted import WantedStanza, condones, family_blo
 
 ORDER = (
     "address", "netmask", "broadcast", "scope", "preferred-lifetime", "network", "pointopoint", "gateway",
-    "bridge-ports", "bridge-stp", "bridge-fd", "mtu", "bridge-ports-condone-regex",
+    "bridge-ports", "bridge-stp", "bridge-fd", "vlan-raw-device", "vlan-id", "mtu", "bridge-ports-condone-regex",
 )  # fmt: skip
 """Known options in the order in which a new line is put among those that are there."""
 
@@ -166,6 +166,8 @@ class _Rewriting:
     def set_link_options(self) -> None:
         have = self.have
         met: dict[str, bool] = {"mtu": have.mtu == self.wanted.mtu}
+        if self.wanted.vlan is not None:
+            met |= dict.fromkeys(("vlan-raw-device", "vlan-id"), have.vlan == self.wanted.vlan.meaning)
         if self.wanted.bridge is not None:
             want, bridge = self.wanted.bridge, have.bridge
             met |= {

@@ -10,6 +10,7 @@ from service.formats.interfaces.at_boot import meanings
 from service.formats.interfaces.loading import InterfacesConfig
 from service.formats.interfaces.meant import BridgeMeaning, IfaceMeaning, read_address, read_cidr, sort_addresses
 from service.formats.interfaces.programs import CONDONE_REGEX, DEBIAN_12, BootProgram
+from service.formats.interfaces.vlans import MAX_ID, WantedVlan
 from service.model.trees import quoted
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
@@ -29,8 +30,8 @@ class WantedBridge:
 class WantedStanza:
     """What an interface should be at the next boot. `addresses` (CIDR) and `gateways` are exact.
 
-    `bridge` and `mtu` None are left as they are. `condone_regex` is written for bridges only, as `^(a|b|c)`; a line
-    that condones more is fine; empty: the line is left as it is.
+    `bridge`, `vlan` and `mtu` None are left as they are. `condone_regex` is written for bridges only, as `^(a|b|c)`; a
+    line that condones more is fine; empty: the line is left as it is.
     """
 
     addresses: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class WantedStanza:
     mtu: int | None = None
     auto: bool = True
     condone_regex: str = CONDONE_REGEX
+    vlan: WantedVlan | None = None
 
 
 def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
@@ -58,14 +60,15 @@ def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
     if wanted.mtu is not None and not 68 <= wanted.mtu <= 65535:
         raise refuse(f"mtu {wanted.mtu} is not within 68 and 65535")
     if wanted.bridge is not None:
-        for port in wanted.bridge.ports:
-            if not is_interface_name(port) or port in ("none", "all", "glob", "regex", "noglob", "noregex"):
-                raise refuse(f"{quoted(port)} is not a name of a bridge port")
+        if other := next((port for port in wanted.bridge.ports if not _is_port(port)), None):
+            raise refuse(f"{quoted(other)} is not a name of a bridge port")
         delay = wanted.bridge.forward_delay_s
         if not 0 <= delay <= 255 or delay != int(delay):
             raise refuse(f"forward delay {delay}: ifupdown2 takes whole seconds from 0 to 255")
         if wanted.condone_regex and not _CONDONE.fullmatch(wanted.condone_regex):
             raise refuse("the condone regex must have the form ^(tap|veth|fwpr)")
+    if wanted.vlan is not None and not _is_vlan(wanted.vlan):
+        raise refuse(f"{wanted.vlan.id} of {quoted(wanted.vlan.parent)} is not a VLAN")
     return WantedStanza(
         tuple(dict.fromkeys(read_cidr(address) or "" for address in wanted.addresses)),
         tuple(dict.fromkeys(read_address(gateway) or "" for gateway in wanted.gateways)),
@@ -73,12 +76,21 @@ def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
         wanted.mtu,
         wanted.auto,
         wanted.condone_regex,
+        wanted.vlan,
     )
+
+
+def _is_vlan(vlan: WantedVlan) -> bool:
+    return is_interface_name(vlan.parent) and 1 <= vlan.id <= MAX_ID
 
 
 def is_interface_name(name: str) -> bool:
     """A name that can be in the file and mean one device."""
     return _NAME.fullmatch(name) is not None and name not in (".", "..")
+
+
+def _is_port(name: str) -> bool:
+    return is_interface_name(name) and name not in ("none", "all", "glob", "regex", "noglob", "noregex")
 
 
 def condones(have: str | None, wanted: str) -> bool:
@@ -101,6 +113,8 @@ def unmet(have: IfaceMeaning | None, wanted: WantedStanza) -> dict[str, tuple[ob
         pairs.append(("mtu", wanted.mtu, here.mtu))
     if any(method in DYNAMIC_METHODS for method in here.methods):
         pairs.append(("method", "static", ", ".join(here.methods)))
+    if wanted.vlan is not None:
+        pairs.append(("vlan", wanted.vlan.meaning, here.vlan))
     if wanted.bridge is not None:
         bridge = here.bridge or BridgeMeaning(("",))
         pairs += [
@@ -138,6 +152,7 @@ def link_values(wanted: WantedStanza) -> Iterator[tuple[str, str]]:
         yield "bridge-ports", " ".join(wanted.bridge.ports) or "none"
         yield "bridge-stp", "on" if wanted.bridge.stp else "off"
         yield "bridge-fd", str(int(wanted.bridge.forward_delay_s))
+    yield from wanted.vlan.lines if wanted.vlan is not None else ()
     if wanted.mtu is not None:
         yield "mtu", str(wanted.mtu)
     if wanted.bridge is not None and wanted.condone_regex:
@@ -174,11 +189,11 @@ def _block(name: str, family: str, method: str, pairs: Sequence[tuple[str, str]]
 
 
 def boot_ports(config: InterfacesConfig) -> frozenset[str]:
-    """The ports that bridges bring up which the boot brings up."""
+    """The ports that bridges bring up which the boot brings up, and the links below the VLANs that it makes."""
     return frozenset(
         port
         for have in meanings(config).values()
-        if have.at_boot and have.bridge is not None
-        for port in have.bridge.ports
-        if is_interface_name(port) and port not in ("none", "all", "glob", "regex", "noglob", "noregex")
+        if have.at_boot
+        for port in (have.bridge.ports if have.bridge else (have.vlan.parent,) if have.vlan else ())
+        if _is_port(port)
     )
