@@ -63,6 +63,18 @@ def links_from_json(links: list[dict[str, Json]]) -> dict[str, dict[str, Json]]:
     return facts
 
 
+def self_vids_from_json(links: list[dict[str, Json]], vlans: list[dict[str, Json]]) -> dict[str, list[int]]:
+    """The VLANs that each VLAN-aware bridge takes part in itself, from `ip -d -j link show` and `bridge -j vlan show`.
+    Of other VLANs no packet reaches the host through the bridge. Pure."""
+    details = {link["ifname"]: link.get("linkinfo", {}) for link in named(links)}
+    aware = {n for n, d in details.items() if d.get("info_data", {}).get("vlan_filtering")}
+    found: dict[str, list[int]] = {name: [] for name in aware}
+    for entry in vlans:
+        for vlan in entry.get("vlans", []) if entry.get("ifname") in aware else []:
+            found[entry["ifname"]] += range(vlan["vlan"], vlan.get("vlanEnd", vlan["vlan"]) + 1)
+    return found
+
+
 def static_addresses(link: dict[str, Json]) -> list[dict[str, Json]]:
     found = [a for a in link.get("addr_info", []) if a.get("scope") == "global" and not a.get("dynamic")]
     return [a for a in found if a.get("family") in ("inet", "inet6") and "local" in a]

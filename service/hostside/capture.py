@@ -16,6 +16,7 @@ from service.hostside.canonical import (
     masquerade_counts,
     masquerade_name,
     nft_normal,
+    self_vids_from_json,
     show_properties,
     static_addresses,
     sysctl_path,
@@ -47,6 +48,13 @@ class HostLook:
 
     def links(self) -> dict[str, dict[str, Json]]:
         return links_from_json(self.ip("-d", "link", "show"))
+
+    def self_vids(self) -> dict[str, list[int]]:
+        links = self.ip("-d", "link", "show")
+        if not self_vids_from_json(links, []):
+            return {}
+        vlans = self.source("bridge", lambda: json_output(self.host, ["bridge", "-j", "vlan", "show"]))
+        return self_vids_from_json(links, vlans)
 
     def addresses(self) -> dict[str, list[str]]:
         return addresses_from_json(self.ip("addr", "show"))
@@ -132,10 +140,11 @@ def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
 
     "routes": [[family, [words of ip route]], …], every static route of table main.
     "addresses": {name: {address: [words]}}. "mac": {bridge or VLAN: address}.
+    "self_vids": {VLAN-aware bridge: [the VLANs that it takes part in itself]}.
     "forwarding": {key of the whole host: [its value, {path of an interface's own setting: value}]}.
     A snapshot adds "changed": {path: [sha256, mtime in ns]} of its files.
     """
-    detail: dict[str, Json] = {"routes": [], "addresses": {}, "mac": {}}
+    detail: dict[str, Json] = {"routes": [], "addresses": {}, "mac": {}, "self_vids": {}}
     detail["forwarding"] = {
         key: [facts[f"sysctl:{key}"], link_forwarding(host, folder)]
         for key, folder in ALL_FORWARDING.items()
@@ -152,6 +161,7 @@ def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
     for link in seen.ip("addr", "show"):
         words = {f"{a['local']}/{a['prefixlen']}": _address_words(a) for a in static_addresses(link)}
         detail["addresses"][link.get("ifname", "")] = words
+    detail["self_vids"] = seen.self_vids()
     for link in seen.ip("-d", "link", "show"):
         if link.get("linkinfo", {}).get("info_kind") in ("bridge", "vlan"):
             detail["mac"][link["ifname"]] = link.get("address")

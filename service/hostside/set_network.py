@@ -49,10 +49,10 @@ class NetworkSetter:
                 return
             if now["type"] not in ("bridge", "vlan"):
                 raise Trouble(f"{name} is neither a bridge nor a VLAN: not ours to delete")
-            self.ip("link", "del", "dev", name, "type", now["type"])
+            self._delete(name, now)
             return
         if now is not None and is_another_vlan(wanted, now):  # the kernel changes neither the link below nor the number
-            self.ip("link", "del", "dev", name, "type", "vlan")
+            self._delete(name, now)
             now = None
         if now is None:
             now = self._add_vlan(name, wanted) if wanted.get("type") == "vlan" else self._add_bridge(name, wanted)
@@ -82,7 +82,22 @@ class NetworkSetter:
         mac = self.detail["mac"].get(name)
         words = ["link", "add", "link", wanted["parent"], "name", name, *(["address", mac] if mac else [])]
         self.ip(*words, "type", "vlan", "id", str(wanted["id"]))
-        return HostLook(self.host).links()[name]
+        seen = HostLook(self.host)
+        if wanted["id"] not in seen.self_vids().get(wanted["parent"], [wanted["id"]]):  # as ifupdown2's addon vlan does
+            self._self_vid("add", wanted["parent"], wanted["id"])
+        return seen.links()[name]
+
+    def _delete(self, name: str, now: Json) -> None:
+        """Delete a bridge or a VLAN. What the VLAN needed of a VLAN-aware bridge goes, unless it was there before."""
+        self.ip("link", "del", "dev", name, "type", now["type"])
+        if now["type"] != "vlan":
+            return
+        before = self.detail.get("self_vids", {}).get(now["parent"], [now["id"]])
+        if now["id"] in HostLook(self.host).self_vids().get(now["parent"], []) and now["id"] not in before:
+            self._self_vid("del", now["parent"], now["id"])
+
+    def _self_vid(self, verb: str, bridge: str, number: int) -> None:
+        must(self.host, ["bridge", "vlan", verb, "dev", bridge, "vid", str(number), "self"])
 
     def _set_ports(self, name: str, wanted: Json, now: Json, links: dict[str, dict[str, Json]]) -> None:
         there = {port["name"] for port in now.get("ports", [])}

@@ -19,7 +19,7 @@ FILE = shipped()
 FAKES = Path(__file__).parent / "fakes"
 NAMES = (
     "ip nft iptables iptables-save systemctl systemd-run dnsmasq sshd dpkg-query apt-get apt-cache dpkg dpkg-deb"
-    " lxc-info lxc-attach"
+    " lxc-info lxc-attach bridge"
 )
 ID = "01JD0000000000000000000000"
 NEXT_ID = "01JD0000000000000000000001"

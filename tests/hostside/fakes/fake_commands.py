@@ -71,8 +71,10 @@ def show_links(kernel: Any) -> list[Any]:
         if link["master"]:
             item["master"] = link["master"]
         if link["type"] == "bridge":
-            options = {"forward_delay": link["delay"], "stp_state": link["stp"]}
+            options = {"forward_delay": link["delay"], "stp_state": link["stp"], "vlan_filtering": int("vids" in link)}
             item["linkinfo"] = {"info_kind": "bridge", "info_data": options}
+        if link["type"] == "vlan":
+            item |= {"link": link["parent"], "linkinfo": {"info_kind": "vlan", "info_data": {"id": link["id"]}}}
         shown.append(item)
     return shown
 
@@ -106,7 +108,17 @@ def change_link(kernel: Any, words: list[str]) -> None:
         links[words[2]] = {
             "type": "bridge", "up": False, "mtu": 1500, "master": None, "delay": 1500, "stp": 0, "mac": mac
         }  # fmt: skip
-    elif words[0] == "del" and words[1] == "dev" and words[3:] == ["type", "bridge"]:
+    elif words[:2] == ["add", "link"] and words[3] == "name" and words[-4:-1] == ["type", "vlan", "id"]:
+        if words[2] not in links:
+            fail(f'Cannot find device "{words[2]}"', 1)
+        below = {"parent": words[2], "id": int(words[-1])}
+        if words[4] in links or any(below.items() <= link.items() for link in links.values()):
+            fail("RTNETLINK answers: File exists", 2)
+        mac = words[6] if words[5] == "address" else links[words[2]]["mac"]
+        links[words[4]] = {"type": "vlan", "up": False, "mtu": 1500, "master": None, "mac": mac, **below}
+    elif words[:2] == ["del", "dev"] and words[3:] in (["type", "bridge"], ["type", "vlan"]):
+        if links[words[2]]["type"] != words[4]:
+            fail("RTNETLINK answers: Operation not supported", 2)
         del links[words[2]]
         kernel["addresses"].pop(words[2], None)
         kernel["routes"] = [route for route in kernel["routes"] if route[2] != words[2]]
@@ -192,6 +204,19 @@ def ip(call: Call, words: list[str]) -> None:
         else:
             raise UnknownCall
         call.save("kernel.json", kernel)
+
+
+def bridge(call: Call, words: list[str]) -> None:
+    kernel = call.load("kernel.json")
+    aware = {name: link for name, link in kernel["links"].items() if "vids" in link}
+    if words == ["-j", "vlan", "show"]:
+        call.say(json.dumps([{"ifname": n, "vlans": [{"vlan": v} for v in link["vids"]]} for n, link in aware.items()]))
+    elif words[0] == "vlan" and words[2] == "dev" and words[4] == "vid" and words[6:] == ["self"]:
+        vids = aware[words[3]]["vids"]
+        {"add": vids.append, "del": vids.remove}[words[1]](int(words[5]))
+        call.save("kernel.json", kernel)
+    else:
+        raise UnknownCall
 
 
 def nft(call: Call, words: list[str]) -> None:
@@ -432,6 +457,7 @@ def apt_get(call: Call, words: list[str]) -> None:
 
 
 COMMANDS = {
+    "bridge": bridge,
     "ip": ip,
     "nft": nft,
     "iptables": iptables,
