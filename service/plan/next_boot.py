@@ -7,7 +7,7 @@ in the second is refused. What breaks in both is there already: it stops nothing
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
@@ -19,6 +19,7 @@ from service.formats.interfaces import (
     InterfacesConfig,
     Opaque,
     StaticRoute,
+    carried,
     meaning,
     meanings,
 )
@@ -61,6 +62,7 @@ _COMMENT = re.compile(r"#[^\n]*")
 _NFT_STOPS = re.compile(r"\b(drop|reject|include)\b")
 _IPTABLES_STOPS = re.compile(r"^(:INPUT DROP|-[AI] INPUT .*-j (DROP|REJECT))", re.MULTILINE)
 
+MAX_VLAN = 4094
 Breaks = Mapping[tuple[str, ...], str]
 """What does not come up at boot, in words. The key says what it is: equal keys are the same fault."""
 
@@ -70,7 +72,8 @@ class BootPicture:
     """What a boot makes of the files and units. `routes` are (network, via, dev), network `default` for all.
 
     `dynamic` are interfaces that get their address from elsewhere; `opaque` are (interface, line) of shell lines that
-    may do anything. `vlans` have the link below each VLAN, and its number.
+    may do anything. `vlans` have the link below each VLAN, and its number; `closed`
+    are those that no port of their bridge takes.
     """
 
     addresses: Mapping[str, tuple[str, ...]]
@@ -81,6 +84,7 @@ class BootPicture:
     opaque: tuple[tuple[str, str], ...] = ()
     fatal: str = ""
     vlans: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    closed: frozenset[str] = frozenset()
 
 
 def next_boot_refusals(
@@ -155,11 +159,13 @@ def texts_after(observed: HostObserved, steps: Sequence[Step], blobs: Mapping[st
 
 def boot_picture(config: InterfacesConfig, observed: HostObserved, steps: Sequence[Step]) -> BootPicture:
     """Files and units as the steps leave them, as a boot takes them."""
-    have = {name: found for name, found in stanzas_of(config, observed) if found.at_boot and name != "lo"}
+    every = dict(stanzas_of(config, observed))
+    have = {name: found for name, found in every.items() if found.at_boot and name != "lo"}
     fatal = config.fatal
     if fatal is not None:
         have = {}
     enslaved = {port: name for name, found in have.items() if found.bridge for port in found.bridge.ports}
+    vlans = {name: (found.vlan.parent, found.vlan.id) for name, found in have.items() if found.vlan is not None}
     return BootPicture(
         addresses={name: addresses_of(name, found) for name, found in have.items()},
         enslaved=enslaved,
@@ -168,8 +174,15 @@ def boot_picture(config: InterfacesConfig, observed: HostObserved, steps: Sequen
         dynamic=frozenset(name for name, found in have.items() if is_dynamic(found)),
         opaque=tuple(sorted({(n, e.text) for n, f in have.items() for e in f.boot_effects() if isinstance(e, Opaque)})),
         fatal=f"{fatal.path}:{fatal.line}: {fatal.what}" if fatal is not None else "",
-        vlans={name: (found.vlan.parent, found.vlan.id) for name, found in have.items() if found.vlan is not None},
+        closed=frozenset(name for name, vlan in vlans.items() if vlan[1] not in open_to(vlan[0], config, every)),
+        vlans=vlans,
     )
+
+
+def open_to(bridge: str, config: InterfacesConfig, made: Mapping[str, IfaceMeaning]) -> Container[int]:
+    """The VLANs that can pass a bridge's ports; all where it is not VLAN-aware, as under the classic ifupdown."""
+    found = None if config.program.is_classic else carried(bridge, made)
+    return range(MAX_VLAN + 1) if found is None else found
 
 
 def stanzas_of(config: InterfacesConfig, observed: HostObserved) -> Iterator[tuple[str, IfaceMeaning]]:
@@ -312,6 +325,11 @@ def vlan_lost(device: str, observed: HostObserved, boot: BootPicture) -> str:
     seen = observed.fact(f"link:{device}")
     link = seen.value if isinstance(seen, Seen) and isinstance(seen.value, dict) else {}
     then = boot.vlans.get(device)
+    if link.get("type") == "vlan" and then is not None and device in boot.closed:
+        return (
+            f"{AT_BOOT} no port of {then[0]} takes VLAN {then[1]}, and {device} on it carries the service's "
+            f"connection. Fix: add {then[1]} to `bridge-vids`"
+        )
     if link.get("type") != "vlan" or then == (link.get("parent"), link.get("id")):
         return ""
     says = f"VLAN {then[1]} of {then[0]}" if then is not None else "no VLAN"

@@ -55,6 +55,52 @@ def test_a_removed_vlan_takes_the_way_along() -> None:
     assert any("would be removed from enp1s0.20" in what for what in refused(gone))
 
 
+def on_bridge(*more: str, port: str = "") -> str:
+    lines = "".join(f"\t{line}\n" for line in ("bridge-ports enp1s0", "bridge-stp off", "bridge-fd 0", *more))
+    card = f"iface enp1s0 inet manual\n{port}\n"
+    return f"{LO}{card}auto vmbr0\niface vmbr0 inet manual\n{lines}\nauto vmbr0.20\niface vmbr0.20 inet static\n{LINES}"
+
+
+def over_bridge(files: str) -> HostObserved:
+    """The same over VLAN 20 of a bridge with the card."""
+    made = host(files, "vmbr0.20")
+    facts: dict[str, Observed[Json]] = {
+        "link:vmbr0": Seen(link(type="bridge", ports=[{"name": "enp1s0", "up": True}])),
+        "link:vmbr0.20": Seen(link(type="vlan", parent="vmbr0", id=20)),
+        "link:enp1s0": Seen(link(master="vmbr0")),
+        "addresses:vmbr0": Seen([]),
+    }
+    return replace(made, facts={**made.facts, **facts})
+
+
+AWARE = "bridge-vlan-aware yes"
+
+
+@pytest.mark.parametrize(
+    ("files", "is_open"),
+    [
+        (on_bridge(), True),
+        (on_bridge(AWARE), False),
+        (on_bridge(AWARE, "bridge-vids 2-4094"), True),
+        (on_bridge(AWARE, "bridge-vids 10,20 30"), True),
+        (on_bridge(AWARE, "bridge-vids 10 30-40"), False),
+        (on_bridge(AWARE, "bridge-pvid 20"), True),
+        (on_bridge(AWARE, "bridge-vids 2-4094", port="\tbridge-vids 10\n"), False),
+        (on_bridge(AWARE, "bridge-vids 10", port="\tbridge-vids 20\n"), True),
+        (on_bridge("bridge-vlan-aware no", "bridge-vids 10"), True),
+    ],
+)
+def test_the_next_boot_takes_the_vlan_of_the_way_through_the_bridge(files: str, is_open: bool) -> None:
+    faults = next_boot_faults(over_bridge(files))
+    what = "no port of vmbr0 takes VLAN 20, and vmbr0.20 on it carries the service's connection"
+    assert any(what in fault for fault in faults) is not is_open
+
+
+def test_the_bridge_keeps_its_card_at_the_next_boot() -> None:
+    files = on_bridge().replace("bridge-ports enp1s0", "bridge-ports none")
+    assert any("enp1s0 is not a port of vmbr0" in what for what in next_boot_faults(over_bridge(files)))
+
+
 @pytest.mark.parametrize(
     ("files", "name", "said"),
     [

@@ -49,7 +49,7 @@ from service.formats.interfaces.stanzas import (
     StanzaProblem,
     parse,
 )
-from service.formats.interfaces.vlans import WantedVlan
+from service.formats.interfaces.vlans import WantedVlan, carried
 from service.formats.interfaces.wanted import (
     WantedBridge,
     WantedStanza,
@@ -114,6 +114,7 @@ __all__ = [
     "boot_ports",
     "boot_program",
     "canonical",
+    "carried",
     "check_wanted",
     "classic_program",
     "condones",

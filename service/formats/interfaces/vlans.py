@@ -7,10 +7,10 @@ ifupdown makes `eno1.20` without any script, but not where the stanza has `bridg
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from service.formats.interfaces.meant import IfaceMeaning, VlanMeaning
+from service.formats.interfaces.meant import TRUE_WORDS, IfaceMeaning, VlanMeaning
 from service.formats.interfaces.programs import BootProgram
 
 OPTIONS = ("vlan-raw-device", "vlan-id", "vlan-protocol")
@@ -63,6 +63,31 @@ def _vlan_of(have: IfaceMeaning, program: BootProgram) -> VlanMeaning | None:
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_ID or len(parent.split()) != 1:
         return None
     return VlanMeaning(parent, int(text))
+
+
+def carried(bridge: str, made: Mapping[str, IfaceMeaning]) -> frozenset[int] | None:
+    """The VLANs that the ports of a VLAN-aware bridge take under ifupdown2: a port's `bridge-vids`, else its bridge's,
+    and its `bridge-pvid` (bridge.py, `_apply_bridge_vlan_aware_port_settings_all`). None: no such bridge, or it has no
+    port."""
+    have = made.get(bridge)
+    ports = have.bridge.ports if have is not None and have.bridge is not None else ()
+    if have is None or not ports or _first(o.value for o in have.lines("bridge-vlan-aware")) not in TRUE_WORDS:
+        return None
+    found: set[int] = set()
+    for port in ports:
+        own = made.get(port, IfaceMeaning(port))
+        vids, pvid = (
+            _first(o.value for one in (own, have) for o in one.lines(key)) for key in ("bridge-vids", "bridge-pvid")
+        )
+        found |= {number for word in re.split(r"[\s,]+", f"{vids} {pvid or 1}") for number in _range(word)}
+    return frozenset(found)
+
+
+def _range(word: str) -> range:
+    first, _, last = word.partition("-")
+    if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4})?", word):
+        return range(0)
+    return range(int(first), min(int(last or first), MAX_ID) + 1)
 
 
 def _first(values: Iterable[str]) -> str:
