@@ -24,6 +24,7 @@ LAB = "tests/e2e/test_readme.py"
 ADOPT = "tests/adopt/test_styles.py"
 MIGRATE = "tests/cli/test_migrate.py"
 ADOPT_LAB = "tests/adopt/test_adopt_lab.py"
+KERNEL = "tests/lab/test_second_kernel.py"
 RUNNERS = {
     "$ deploy/demo": ("tests/run", "deploy/demo --once"),
     "$ deploy/compose/secrets": ("tests/test_compose.py", "test_the_secrets_are_made_once"),
@@ -110,6 +111,9 @@ RUNNERS = {
     "$ passerelle firewall pve1 --repo my-repository": (HERE, "test_a_folder_is_checked_and_its_schema_written"),
     "$ curl ": (LAB, "test_the_api_answers_curl"),
     "$ printf '%s namespaces": ("tests/git/test_git_trust.py", "test_the_pages_command_makes_a_signer"),
+    "$ passerelle lab up -n virtual": (KERNEL, "test_a_host_with_debians_kernel_from_up_to_down"),
+    "$ passerelle lab exec -n virtual": (KERNEL, "test_a_host_with_debians_kernel_from_up_to_down"),
+    "$ passerelle lab down -n virtual": (KERNEL, "test_a_host_with_debians_kernel_from_up_to_down"),
     "$ passerelle lab ": (LAB, "test_a_lab_from_up_to_down"),
     "pve1# python3 -I -S /var/lib/passerelle/boot.py status": (LAB, "test_the_journal_at_the_console"),
 }

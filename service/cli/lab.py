@@ -2,11 +2,16 @@
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from service.cli.output import Format
+
+if TYPE_CHECKING:
+    from service.lab import Lab, VirtualHost
+
+LONGEST_COMMAND_S = 3600.0
 
 app = App(
     name="lab",
@@ -34,6 +39,7 @@ def up(
     name: Name = "lab",
     hosts: str = "pve1",
     suite: str = "",
+    kernel: str = "machine",
     guests: str = "",
     disk: int = 512,
     acme: Annotated[bool, Parameter(negative="")] = False,
@@ -49,6 +55,9 @@ def up(
         Host names with commas between; the first gets 198.51.100.11. HOST=SUITE is a host of another Debian release.
     suite
         The hosts' Debian release: bookworm (12) or trixie (13). Default: the release of this machine.
+    kernel
+        machine: the hosts are containers on this machine's kernel. debian: QEMU boots them with Debian's own kernel,
+        which knows VLANs, VLAN filtering, bonds and WireGuard. A boot takes some 20 s of a processor without KVM.
     guests
         HOST/GUEST or HOST/GUEST=SORT with commas between. Sorts: named (DHCP, sends its name), silent (DHCP without a
         name), static:10.10.10.50/24. A guest starts as soon as its host has the bridge vmbr0.
@@ -59,33 +68,42 @@ def up(
     output
         table or json.
     """
-    from importlib.resources import as_file, files
-
     from service.cli.output import tell
     from service.errors import InputError
     from service.lab import Lab
-    from service.lab.acme import Acme
 
     words = [word.strip().partition("=") for word in hosts.split(",") if word.strip()]
     if not (names := [host for host, _, _ in words]):
         raise InputError("a lab needs a host", hint="--hosts pve1")
     suites = {host: of_host for host, _, of_host in words if of_host}
     planned = [guest_of(word.strip(), names) for word in guests.split(",") if word.strip()]
-    lab = Lab.up(name, hosts=names, suite=suite, suites=suites, disk_mib=disk, outlive=True)
+    if planned and kernel != "machine":
+        raise InputError("the lab's guests live in this machine's kernel", hint="leave out --guests or --kernel")
+    lab = Lab.up(name, hosts=names, suite=suite, suites=suites, kernel=kernel, disk_mib=disk, outlive=True)
     try:
         for host, guest in planned:
             lab.host(host).guest_add(**guest)
         if acme:
-            started = Acme.start(lab)
-            with as_file(files("service.guestside") / "requirements.txt") as requirements:
-                lab.offer_python(requirements)
-            tell(f"certificate authority: {started.directory}, its own CA: {started.folder / 'ca.pem'}")
+            start_acme(lab)
     except BaseException:
         lab.down()
         raise
     show([lab.described()], output)
     tell(f"the key that logs in to every host as root: {lab.key}")
     tell(f"console: passerelle lab exec -n {name} {names[0]} -- bash; end: passerelle lab down -n {name}")
+
+
+def start_acme(lab: "Lab") -> None:
+    """Start the authority and the index of Python packages, and say where they are."""
+    from importlib.resources import as_file, files
+
+    from service.cli.output import tell
+    from service.lab.acme import Acme
+
+    started = Acme.start(lab)
+    with as_file(files("service.guestside") / "requirements.txt") as requirements:
+        lab.offer_python(requirements)
+    tell(f"certificate authority: {started.directory}, its own CA: {started.folder / 'ca.pem'}")
 
 
 @app.command
@@ -146,6 +164,7 @@ def exec_(
     """Run a command at a host's console: `passerelle lab exec HOST -- COMMAND`.
 
     This works without SSH. Input, output, terminal and exit code are those of the command. Default: a shell.
+    The console of a host that QEMU boots has no terminal: input is read to its end, then the command runs.
 
     Parameters
     ----------
@@ -161,7 +180,7 @@ def exec_(
         Run a program of this machine in a network of the lab instead: ctl (where the controller is), inet (outside),
         provider (the router between).
     """
-    from service.lab import Lab, enter, state
+    from service.lab import Lab, VirtualHost, enter, state
 
     running = state.running() if name is None else []
     lab = Lab.attach(name or (running[0] if len(running) == 1 else "lab"))
@@ -169,6 +188,8 @@ def exec_(
         argv = enter.network(lab.netns(netns), (host, *command))
     else:
         place = lab.host(host)
+        if isinstance(place, VirtualHost):
+            sys.exit(run_without_terminal(place, command))
         leader = place.console_pid if guest is None else place.guest(guest).pid
         argv = enter.whole(leader, command or ("/bin/bash", "-l"))
     sys.stdout.flush()
@@ -176,23 +197,41 @@ def exec_(
     os.execvpe(argv[0], argv, enter.environment())  # noqa: S606 (an argument list, no shell)
 
 
+def run_without_terminal(host: "VirtualHost", command: tuple[str, ...]) -> int:
+    """Run a command with the whole input, print what it printed, and return its exit code."""
+    from service.errors import InputError
+
+    if not command:
+        raise InputError(f"the console of {host.name} has no terminal for a shell", hint="name a command after --")
+    given = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+    done = host.exec(command, input=given, timeout_s=LONGEST_COMMAND_S)
+    sys.stdout.write(done.stdout)
+    sys.stderr.write(done.stderr)
+    return done.returncode
+
+
 @app.command
-def image(*, suite: str = "", output: Output = "table") -> None:
+def image(*, suite: str = "", kernel: str = "machine", output: Output = "table") -> None:
     """Build the hosts' image now, if it is not in the cache; `PASSERELLE_LAB_CACHE` says where that is.
 
     Parameters
     ----------
     suite
         The Debian release: bookworm (12) or trixie (13). Default: the release of this machine.
+    kernel
+        debian: also what `lab up --kernel debian` needs.
     output
         table or json.
     """
     from service.cli.output import show_json, show_table
     from service.lab import image as images
-    from service.lab import preflight
+    from service.lab import preflight, second_kernel
 
     preflight.require()
+    wanted = second_kernel.known(kernel)
     built = images.ensure(suite)
+    if wanted == "debian":
+        second_kernel.ensure(built)
     row = {"suite": built.suite, "key": built.key, "root": str(built.root)}
     if output == "json":
         show_json(row)

@@ -14,6 +14,8 @@
         dev = host.guest_add("dev")                             # starts once vmbr0 exists, and after each boot
         host.guest_add("alpine", sort="silent"); host.guest_add("box", sort="static", address="10.10.10.50/24")
         dev.wait_for_address(); dev.renew(); dev.exec(["ping", "-c1", "box"]); dev.is_plugged(); dev.mac; dev.veth
+        vm = lab.add_host("pve4", kernel="debian", cards=2)     # QEMU, Debian's kernel: VLANs, bonds
+        with vm.unplugged(2): …                                 # enp2s0 loses its carrier
         with host.faults.partition(): …                         # faults.py: each is a context manager
         lab.run_in("ctl", ["curl", "http://198.18.0.80/"])      # this machine's programs in the controller's network
         port = lab.forward(0, "ctl", 8080)                      # 127.0.0.1:port here → 127.0.0.1:8080 in ctl
@@ -33,5 +35,6 @@ with key login for root, BIND running, dnsmasq not installed. Errors are LabErro
 from service.lab.guest import Guest
 from service.lab.host import Host
 from service.lab.lab import Lab
+from service.lab.virtual_host import VirtualHost
 
-__all__ = ["Guest", "Host", "Lab"]
+__all__ = ["Guest", "Host", "Lab", "VirtualHost"]

@@ -107,14 +107,14 @@ class Host:
 
     def reboot(self, *, wait: bool = True, timeout_s: float = BOOT_TIMEOUT_S) -> None:
         """Reboot as an operator does (`systemctl reboot`)."""
-        before = cgroups.leader(self.cgroup)
+        before = self._boot()
         self.exec(["systemctl", "reboot", "--no-block"], check=True)
         if wait:
             self._wait_for_new_boot(before, timeout_s)
 
     def power_cut(self, *, wait: bool = True, timeout_s: float = BOOT_TIMEOUT_S) -> None:
         """Pull the plug and restore it: SIGKILL to all of the host at once, then a boot. The disk stays as it was."""
-        before = cgroups.leader(self.cgroup)
+        before = self._boot()
         self._power("cut")
         if wait:
             self._wait_for_new_boot(before, timeout_s)
@@ -145,7 +145,7 @@ class Host:
         the host's present one unless said.
         """
         self.lab.use_suite(suite)
-        before = cgroups.leader(self.cgroup)
+        before = self._boot()
         self._power("fresh", files, disk, suite)
         if wait:
             self._wait_for_new_boot(before, timeout_s)
@@ -166,8 +166,12 @@ class Host:
     def _wait_for_new_boot(self, before: int | None, timeout_s: float) -> None:
         # The command comes from outside: a command at the console while the host goes down is not a child of its init.
         # Init would wait for the end of that command until systemd-shutdown's 90 s are over.
-        wait_for(lambda: cgroups.leader(self.cgroup) not in (None, before), f"{self.name} to boot again", timeout_s)
+        wait_for(lambda: self._boot() not in (None, before), f"{self.name} to boot again", timeout_s)
         self.wait_until_up(timeout_s)
+
+    def _boot(self) -> int | None:
+        """A process that this boot has and no other; None while the host is off."""
+        return cgroups.leader(self.cgroup)
 
     def freeze(self) -> None:
         """Hang the host: connections are accepted by its kernel, nothing answers."""

@@ -14,11 +14,12 @@ from typing import Any, Self
 
 import service
 from service.errors import LabError
-from service.lab import apt, cgroups, control, enter, image, preflight, python_index, state
+from service.lab import apt, cgroups, control, enter, image, preflight, python_index, second_kernel, state
 from service.lab.files import Content, given, packed
 from service.lab.host import Host
 from service.lab.preflight import cgroup2_mount
 from service.lab.progress import Progress
+from service.lab.virtual_host import VirtualHost
 from service.lab.waiting import grown_s, wait_for
 
 START_TIMEOUT_S = 60.0
@@ -48,6 +49,7 @@ class Lab:
         hosts: Iterable[str] = ("pve1",),
         suite: str = "",
         suites: Mapping[str, str] | None = None,
+        kernel: str = "",
         files: Mapping[str, Content] | None = None,
         disk_mib: int = 512,
         outlive: bool = False,
@@ -56,11 +58,13 @@ class Lab:
         """Start a lab and boot its hosts; returns when SSH answers on all of them and they are done booting.
 
         `suite` is the hosts' Debian release (the machine's own unless said), `suites` that of single ones by name.
-        `files` are put on every host before its first boot. The lab ends with this process, however that
+        `kernel` is the machine's or, under QEMU, Debian's own: second_kernel.KERNELS. `files` are put on every host
+        before its first boot. The lab ends with this process, however that
         ends, unless it is to `outlive` it. LabError says what the machine lacks, or why a host did not boot.
         """
         names = list(hosts)
         preflight.require(len(names))
+        second_kernel.known(kernel)
         by_host = {host: apt.suite_of((suites or {}).get(host, suite)) for host in names}
         images = [image.ensure(each) for each in sorted(set(by_host.values()))]
         lab = _launch(state.LabFolder(name), apt.suite_of(suite), outlive=outlive)
@@ -69,7 +73,7 @@ class Lab:
                 lab._take(built)
             with Progress(f"lab {name}") as say:
                 for host in names:
-                    lab.add_host(host, suite=by_host[host], files=files, disk_mib=disk_mib, wait=False)
+                    lab.add_host(host, suite=by_host[host], kernel=kernel, files=files, disk_mib=disk_mib, wait=False)
                 for host in names if wait else ():
                     say(f"booting {host}")
                     lab.host(host).wait_until_up(BOOT_TIMEOUT_S)
@@ -152,6 +156,8 @@ class Lab:
         name: str,
         *,
         suite: str = "",
+        kernel: str = "",
+        cards: int = 1,
         files: Mapping[str, Content] | None = None,
         disk_mib: int = 512,
         disk: str = "",
@@ -159,12 +165,19 @@ class Lab:
     ) -> Host:
         """Boot one more host; it gets the next address. Its disk is the image's, or a copy of the kept `disk`.
 
-        `suite` is its Debian release, the lab's unless said.
+        `suite` is its Debian release, the lab's unless said. With the `kernel` "debian" it is a VirtualHost, which
+        may have more network `cards`: enp1s0, enp2s0, …, all at the provider's switch.
         """
-        self.use_suite(suite or str(self.ask("suites").body["default"]))
+        kernel = second_kernel.known(kernel)
+        suite = suite or str(self.ask("suites").body["default"])
+        self.use_suite(suite)
+        if kernel == "debian":
+            self._use_kernel(suite)
         contents = packed(given(files or {}))
-        body = self.ask("host_add", name=name, suite=suite, disk_mib=disk_mib, given=contents, disk=disk).body
-        host = self._hosts[name] = Host(self, str(body["name"]), str(body["address"]), str(body["host_key"]))
+        body = self.ask(
+            "host_add", name=name, suite=suite, disk_mib=disk_mib, given=contents, disk=disk, kernel=kernel, cards=cards
+        ).body
+        host = self._hosts[name] = self._host(body)
         if wait:
             host.wait_until_up(BOOT_TIMEOUT_S)
         return host
@@ -179,7 +192,15 @@ class Lab:
 
     def hosts(self) -> list[Host]:
         """All hosts, in the order of their addresses."""
-        return [Host(self, str(h["name"]), str(h["address"]), str(h["host_key"])) for h in self.status()]
+        return [self._host(described) for described in self.status()]
+
+    def _host(self, described: Mapping[str, Any]) -> Host:
+        sort = VirtualHost if described.get("kernel") == "debian" else Host  # an older lab says none
+        return sort(self, str(described["name"]), str(described["address"]), str(described["host_key"]))
+
+    def _use_kernel(self, suite: str) -> None:
+        built = second_kernel.ensure(image.ensure(suite))
+        self.ask("kernel_add", suite=suite, folder=str(built.folder), accelerator=built.accelerator)
 
     def netns(self, name: str) -> Path:
         """A path that setns(2) and `nsenter --net=` take: `ctl` the controller, `inet` outside, `provider` between."""

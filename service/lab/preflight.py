@@ -25,6 +25,8 @@ PROGRAMS = {  # program → the Debian package that has it
     "systemd-nspawn": "systemd-container",
     "unshare": "util-linux",
 }
+QEMU_PROGRAMS = {"mke2fs": "e2fsprogs", "qemu-system-x86_64": "qemu-system-x86"}
+"""Needed for hosts with a kernel of their own only."""
 INOTIFY_PER_HOST = 6  # systemd 3, dbus 1, logind 1, hints 1; a host without them stops with "Too many open files"
 INOTIFY_SPARE = 20  # for a guest or two, and for what else starts
 LINK_TYPES = ("bridge", "veth")
@@ -89,6 +91,17 @@ def lacks(host_count: int) -> list[str]:
             f"has {free} left: sysctl fs.inotify.max_user_instances={max(1024, host_count * 16)}"
         )
     return found
+
+
+def lacks_for_qemu() -> list[str]:
+    """What is in the way of a host with a kernel of its own, one sentence each; empty = nothing."""
+    if os.uname().machine != "x86_64":
+        return ["the lab has Debian's kernel for amd64 only"]
+    return [
+        f"{program} is missing: apt-get install {package}"
+        for program, package in QEMU_PROGRAMS.items()
+        if shutil.which(program, path=search_path()) is None
+    ] + ([] if Path("/dev/net/tun").exists() else ["there is no /dev/net/tun"])
 
 
 def free_inotify_instances(most: int) -> int:

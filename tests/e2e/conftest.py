@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.lab import Lab
+from service.lab import Lab, VirtualHost
 from service.lab.field import Field
 from tests.e2e.story import Story
 
@@ -25,3 +25,13 @@ def story(lab: Lab, field: Field, suite: str) -> Story:
     made.add_guests()
     made.apply(made.spec(), "say pve1")
     return made
+
+
+@pytest.fixture(scope="module")
+def second_kernel_host(lab: Lab) -> Iterator[VirtualHost]:
+    """A bare host with Debian's own kernel and two cards, enp1s0 and enp2s0, for each file: some 20 s of a core."""
+    name = f"virtual{len(lab.hosts())}"
+    host = lab.add_host(name, kernel="debian", cards=2)
+    assert isinstance(host, VirtualHost)
+    yield host
+    host.power_off()

@@ -59,6 +59,7 @@ class Machine:
     guests: dict[str, Guest] = field(default_factory=dict)
     state: str = "starting"
     boots: int = 0
+    kernel = "machine"
 
     def __post_init__(self) -> None:
         self.folder = self.place.scratch / "hosts" / self.identity.name
@@ -96,16 +97,20 @@ class Machine:
         """Copy the disk, as it is now, for new disks to begin as. LabError unless the host is off."""
         if cgroups.populated(self.cgroup):
             raise LabError(f"{self.identity.name} runs: its disk is copied only while it is off")
+        self._keep(self.folder / "upper", name)
+
+    def _keep(self, upper: Path, name: str) -> None:
         kept = self.place.kept(name, self.base.suite)
         shutil.rmtree(kept, ignore_errors=True)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        run("cp", "--archive", str(self.folder / "upper"), str(kept))
+        run("cp", "--archive", str(upper), str(kept))
 
     def described(self) -> dict[str, Any]:
         """What `status` says about this host."""
         return {
             "name": self.identity.name,
             "suite": self.next_base.suite,
+            "kernel": self.kernel,
             "address": self.identity.address,
             "host_key": self.identity.public_key,
             "state": self.state,
@@ -130,7 +135,7 @@ class Machine:
                 self.state = "rebooting" if self._on else "off" if asked_off or code == 0 else "failed"
 
     def _boot_once(self) -> int:
-        """Run the host until it ends; the exit code of systemd-nspawn."""
+        """Run the host until it ends; REBOOT_EXIT_CODE when it wants to boot again, 0 when it switched itself off."""
         wait_for(lambda: not cgroups.populated(self.cgroup), f"the end of {self.identity.name}", timeout_s=20)
         cgroups.remove(self.cgroup)
         with self._changed:
@@ -138,21 +143,32 @@ class Machine:
         if fresh:
             self._new_disk()
         self._mount()
-        run("ip", "link", "del", f"vb-{self.identity.name}", check=False)
+        self._plug_in()
         self.cgroup.mkdir(parents=True, exist_ok=True)
         with self._changed, self.console.open("ab") as log:
             if self._cut or not self._on:
                 return 0
-            process = subprocess.Popen(
-                ["sh", "-c", JOIN_AND_RUN, "sh", str(self.cgroup), *self._nspawn()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            process = self._start(log)
             # From here on a power cut finds the host in its cgroup.
-            wait_for(lambda: cgroups.populated(self.cgroup) or process.poll() is not None, "systemd-nspawn", 10)
+            wait_for(lambda: cgroups.populated(self.cgroup) or process.poll() is not None, "the host to start", 10)
         self.boots += 1
         self.state = "running"
+        return self._lived(process)
+
+    def _plug_in(self) -> None:
+        """Make room for the host's cable; systemd-nspawn puts it in."""
+        run("ip", "link", "del", f"vb-{self.identity.name}", check=False)
+
+    def _start(self, log: Any) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            ["sh", "-c", JOIN_AND_RUN, "sh", str(self.cgroup), *self._nspawn()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def _lived(self, process: "subprocess.Popen[bytes]") -> int:
+        """Wait for the end of this boot; its exit code as systemd-nspawn's."""
         ended = threading.Event()
         minder = threading.Thread(target=self._mind_guests, args=(ended,), daemon=True)
         minder.start()

@@ -13,6 +13,7 @@ from service.lab.inside import forward, topology
 from service.lab.inside.guest import Guest
 from service.lab.inside.internet import Internet
 from service.lab.inside.machine import Machine, Place, StartingDisk, new_identity
+from service.lab.inside.virtual import MOST_CARDS, KernelFiles, VirtualMachine
 
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,10}")  # vb-NAME must fit into 15 characters
 GUEST_NAME = re.compile(r"[a-z][a-z0-9-]{0,9}")  # veth-NAME too
@@ -31,6 +32,7 @@ class Supervisor:
         self.authorized_key = (runtime / "id_ed25519.pub").read_text().strip()
         self.machines: dict[str, Machine] = {}
         self.roots: dict[str, Path] = {}
+        self.kernels: dict[str, KernelFiles] = {}
         self.default_suite = str(config["suite"])
         self.internet = Internet(runtime)
 
@@ -60,20 +62,32 @@ class Supervisor:
         self.roots[suite] = Path(root)
         return Message({})
 
+    def op_kernel_add(self, *, fds: list[int], suite: str, folder: str, accelerator: str) -> Message:
+        """Take Debian's kernel into use for hosts of this release, whose image the lab has already."""
+        self.kernels[suite] = KernelFiles(Path(folder), accelerator)
+        return Message({})
+
     def op_host_add(
-        self, *, fds: list[int], name: str, disk_mib: int, given: dict[str, Any], disk: str, suite: str
-    ) -> Message:
+        self, *, fds: list[int], name: str, disk_mib: int, given: dict[str, Any], disk: str, suite: str,
+        kernel: str = "machine", cards: int = 1,
+    ) -> Message:  # fmt: skip
         """Add a host and boot it; answers at once, with its address and key."""
         base = self._base(suite or self.default_suite, disk)
         if HOST_NAME.fullmatch(name) is None:
             raise LabError(f"{name!r} is not a name for a host: a letter, then letters, digits and dashes, 11 at most")
         if name in self.machines:
             raise LabError(f"the lab has a host {name} already")
+        if not 1 <= cards <= (MOST_CARDS if kernel == "debian" else 1):
+            raise LabError(f"a host with the kernel `{kernel}` has no {cards} cards")
         if len(self.machines) >= addresses.MAX_HOSTS:
             raise LabError(f"the lab has {addresses.MAX_HOSTS} hosts, more addresses are not planned")
         address = addresses.host_address(len(self.machines))
         identity = new_identity(name, address, self.place.scratch, self.authorized_key)
-        machine = Machine(identity, self.place, disk_mib, files.unpacked(given), base)
+        starting = (identity, self.place, disk_mib, files.unpacked(given), base)
+        if kernel == "debian":
+            machine: Machine = VirtualMachine(*starting, kernels=self.kernels, cards=cards)
+        else:
+            machine = Machine(*starting)
         self.machines[name] = machine
         machine.start()
         return Message(machine.described())
@@ -85,8 +99,20 @@ class Supervisor:
         machine = self._machine(host)
         if to not in ("on", "off", "cut", "fresh"):
             raise LabError(f"no power state {to!r}")
-        machine.power(to, files.unpacked(given), self._base(suite or machine.next_base.suite, disk))
+        base = self._base(suite or machine.next_base.suite, disk)
+        if isinstance(machine, VirtualMachine) and base.suite not in self.kernels:
+            raise LabError(f"the lab has no kernel of {base.suite}")
+        machine.power(to, files.unpacked(given), base)
         return Message(machine.described())
+
+    def op_host_exec(self, *, fds: list[int], host: str, argv: list[str], stdin: str, patience_s: float) -> Message:
+        """Run a command at the console of a host with a kernel of its own; input and output are base64."""
+        return Message(self._virtual(host).run(argv, stdin, patience_s))
+
+    def op_host_plug(self, *, fds: list[int], host: str, card: int, plugged: bool) -> Message:
+        """Put the cable of a card of such a host in, or pull it out."""
+        self._virtual(host).plug(card, plugged=plugged)
+        return Message({})
 
     def op_host_keep(self, *, fds: list[int], host: str, disk: str) -> Message:
         """Keep a copy of a host's disk under a name."""
@@ -166,6 +192,12 @@ class Supervisor:
         if disk and (DISK_NAME.fullmatch(disk) is None or not self.place.kept(disk, suite).is_dir()):
             raise LabError(f"the lab keeps no disk {disk!r} of {suite}")
         return StartingDisk(suite, root, disk)
+
+    def _virtual(self, name: str) -> VirtualMachine:
+        machine = self._machine(name)
+        if not isinstance(machine, VirtualMachine):
+            raise LabError(f"{name} has the machine's kernel: its console is nsenter(1)")
+        return machine
 
     def _machine(self, name: str) -> Machine:
         if (machine := self.machines.get(name)) is None:
