@@ -4,6 +4,7 @@ It is built once for each image, into the folder of that image, and is removed w
 `root.ext4` (the image's files with the kernel's modules).
 """
 
+import fcntl
 import hashlib
 import re
 import shutil
@@ -51,6 +52,7 @@ def ensure(built: Image) -> SecondKernel:
             partial.mkdir()
             _build(built, partial, say)
             partial.rename(folder)
+            _prune(built, folder)
         return SecondKernel(folder, _accelerator(folder, cache, say))
 
 
@@ -88,6 +90,18 @@ def _furnish(parts: Path) -> None:
         path = Path(f"{parts / 'files'}{name}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(target)
+
+
+def _prune(built: Image, newest: Path) -> None:
+    """Remove what older recipes made for this image, unless a running lab holds the image."""
+    with built.lock.open() as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        for folder in built.folder.glob("kernel-*"):
+            if folder != newest:
+                shutil.rmtree(folder)
 
 
 def _accelerator(folder: Path, cache: Path, say: Say) -> str:
