@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
+from service.adopt.from_elsewhere import from_elsewhere, is_given
 from service.adopt.interfaces_read import register, section_of, significant, unset_lines
 from service.adopt.left_overs import read_left_overs
 from service.adopt.material import Material
@@ -29,7 +30,7 @@ from service.formats.interfaces import (
     load,
     meanings,
 )
-from service.formats.interfaces.meant import read_address
+from service.formats.interfaces.meant import FROM_ELSEWHERE, read_address
 from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.formats.nat_files import is_about_nat, of_command
 from service.kinds.addressing import is_reached
@@ -124,9 +125,9 @@ def _interface(name: str, have: IfaceMeaning, ports: frozenset[str], sketch: Ske
     value = _values(name, have, section, sketch, is_pve=is_pve)
     sketch.mapping(section)[name] = value
     words = f"{name} {_shown(value)}".rstrip()
-    dynamic = next((m.split()[-1] for m in have.methods if m in DYNAMIC_METHODS), "")
+    dynamic = next((m.split()[-1] for m in have.methods if m in DYNAMIC_METHODS and m not in FROM_ELSEWHERE), "")
     if dynamic:
-        sketch.beside[section, name] = "its address comes by DHCP and stays unmanaged"
+        sketch.beside[section, name] = f"its address comes by {dynamic} and stays unmanaged"
         words += f"; its address comes by {dynamic} and stays unmanaged"
     _tell("understood", section, have, words, place, sketch)
     _lines(name, have, place, sketch)
@@ -154,10 +155,13 @@ def _values(name: str, have: IfaceMeaning, section: str, sketch: Sketch, *, is_p
     """The keys of an interface."""
     where = f"{have.places[0].path}:{have.places[0].first_line}"
     fields = meant_fields(have)
-    value: dict[str, Json] = {}
-    if fields["addresses"]:
-        value["addresses"] = fields["addresses"]
+    value = from_elsewhere(have)
+    held = fields["addresses"] if isinstance(fields["addresses"], list) else []
+    held = [address for address in held if not is_given(str(address), value)]
+    if held:
+        value["addresses"] = held
     gateways = fields["gateways"] if isinstance(fields["gateways"], list) else []
+    gateways = [gateway for gateway in gateways if not is_given(str(gateway), value)]
     for key, family in (("gateway", [g for g in gateways if ":" not in str(g)]), ("gateway6", [
         g for g in gateways if ":" in str(g)
     ])):  # fmt: skip

@@ -12,6 +12,7 @@ from service.apply.sites import order_of, read_answers
 from service.apply.switch import Event, Switch
 from service.apply.transaction import Transaction
 from service.apply.weighing import PackageQuestion, question, read_weighed
+from service.apply.whereabouts import first_that_is, reported
 from service.clock import Clock
 from service.errors import Garbled, HostError, HostRefused, InputError, Unreachable
 from service.model.facts import FactId
@@ -80,6 +81,7 @@ class FleetHosts:
         self._clock = clock
         self._controller = controller
         self._answered: dict[str, str] = {}
+        self._reported: dict[str, tuple[str, ...]] = {}
         self._weighed: dict[str, tuple[object, float, Weighed]] = {}
         self._said_of_weight: dict[str, dict[str, Any]] = {}
 
@@ -94,6 +96,7 @@ class FleetHosts:
             await self._connections.drop(spec.name)
             host = await self._reach(spec, known_addresses)
             observed = await self._looks.observe(host, spec.name, watch)
+        self._reported[spec.name] = reported(observed)
         if self._listening is not None:
             self._listening.follow(host, spec.name, watch)
         asked = question(observed, watch)
@@ -229,7 +232,7 @@ class FleetHosts:
     ) -> Ended:
         """The confirmed apply over a connection of its own."""
         self._deafen(spec.name)
-        targets = [replace(target_of(spec), address=address) for address in known_addresses]
+        targets = [replace(target_of(spec), address=a) for a in self._may_be_at(spec.name, known_addresses)]
         host = await self._reach(spec, known_addresses)
         proving = Proving(self._connections, [*spec.checks, *plan.proves], self._clock, told)
         transaction = Transaction(self._connections, targets, self._clock, told, proving=proving)
@@ -307,23 +310,26 @@ class FleetHosts:
         self._deafen(name)
         self._looks.forget(name)
         self._weighed.pop(name, None)
+        self._reported.pop(name, None)
         self._said_of_weight.pop(name, None)
         await self._connections.drop(name)
 
     async def _reach(self, spec: HostSpec, known_addresses: Sequence[str]) -> Host:
         """The kept connection, at the first address that answers; the one that answered last is tried first."""
         last = self._answered.get(spec.name)
-        addresses = list(dict.fromkeys([*([last] if last else []), spec.connection.address, *known_addresses]))
-        trouble: Unreachable | None = None
-        for address in addresses:
-            try:
-                host = await self._connections.host(replace(target_of(spec), address=address))
-            except Unreachable as error:
-                trouble = trouble or error
-                continue
-            self._answered[spec.name] = address
-            return host
-        raise trouble or Unreachable(f"{spec.name} has no address")
+        first = [last] if last else []
+        addresses = dict.fromkeys([*first, spec.connection.address, *self._may_be_at(spec.name, known_addresses)])
+        found = await first_that_is(
+            addresses, lambda address: self._connections.host(replace(target_of(spec), address=address))
+        )
+        if found is None:
+            raise Unreachable(f"{spec.name} has no address")
+        self._answered[spec.name], host = found
+        return host
+
+    def _may_be_at(self, name: str, known_addresses: Sequence[str]) -> list[str]:
+        """Where a host was, and what it reported itself at the last look."""
+        return list(dict.fromkeys([*known_addresses, *self._reported.get(name, ())]))
 
 
 def installed(result: Mapping[str, Any], where: str = "") -> None:

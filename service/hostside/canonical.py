@@ -106,6 +106,21 @@ def duplicates_from_json(links: list[dict[str, Json]]) -> dict[str, list[str]]:
     }
 
 
+def dynamic_from_json(links: list[dict[str, Json]]) -> dict[str, list[str]]:
+    """The addresses by link name that have an end: a DHCP server or a router gave them. Pure."""
+    found = {
+        link["ifname"]: sorted(
+            {
+                f"{a['local']}/{a['prefixlen']}"
+                for a in link.get("addr_info", [])
+                if a.get("scope") == "global" and a.get("dynamic") and "local" in a and not is_duplicate(a)
+            }
+        )
+        for link in named(links)
+    }
+    return {name: addresses for name, addresses in found.items() if addresses}
+
+
 def named(links: list[dict[str, Json]]) -> list[dict[str, Json]]:
     return [link for link in links if "ifname" in link]
 

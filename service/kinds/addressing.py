@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Masquerades, Named
+from service.kinds.from_elsewhere import claims_from_elsewhere, lint_from_elsewhere
 from service.spec.findings import Hit, LintRule
 from service.spec.grammar import Address4, Address6, InterfaceAddress
 from service.spec.host import HostSpec
@@ -36,6 +37,16 @@ class Addressed(BaseModel):
         description="The gateways are on the link, though outside of the subnets, as some providers require. "
         "Not needed if all addresses of the family are single ones (/32, /128).",
     )
+    dhcp: bool = Field(
+        default=False,
+        description="The IPv4 address and the default route come from a DHCP server. They are what the host has, and "
+        "no drift.",
+    )
+    ipv6: Literal["auto", "dhcp"] | None = Field(
+        None,
+        description="IPv6 addresses from elsewhere. auto: by router advertisements (SLAAC). dhcp: by DHCPv6. The "
+        "default route is the router's.",
+    )
     mtu: int | None = Field(
         None, ge=68, le=65535, description="Largest packet in bytes; by default the value of the device."
     )
@@ -50,6 +61,7 @@ class AddressingRules:
     gateway_outside_subnet: LintRule
     second_default_route: LintRule
     on_link_alone: LintRule
+    from_elsewhere: LintRule
 
     def all(self) -> tuple[LintRule, ...]:
         """As a table."""
@@ -59,6 +71,7 @@ class AddressingRules:
             self.gateway_outside_subnet,
             self.second_default_route,
             self.on_link_alone,
+            self.from_elsewhere,
         )
 
 
@@ -76,6 +89,9 @@ def addressing_rules(kind: str) -> AddressingRules:
         ),
         LintRule(f"{kind}.second-default-route", "error", "there is one default route for each family"),
         LintRule(f"{kind}.on-link-without-gateway", "error", "on_link says something of a gateway"),
+        LintRule(
+            f"{kind}.static-beside-dhcp", "error", "where a family's addresses come from elsewhere, the spec has none"
+        ),
     )
 
 
@@ -91,6 +107,7 @@ def addressing_claims(
         for family, gateway in ((4, item.gateway), (6, item.gateway6)):
             if gateway:
                 yield DefaultRoute(name, family, gateway, on_link=gateway in beyond)
+        yield from claims_from_elsewhere(name, dhcp=item.dhcp, is_routed=item.gateway is not None)
 
 
 def taken_rules(host: HostSpec, claims: Sequence[Claim]) -> tuple[tuple[str, str], ...]:
@@ -146,6 +163,9 @@ def lint_addressing(section: Mapping[str, Addressed], claims: Sequence[Claim], r
             if gateway:
                 yield from _gateway((name, key), item, gateway, rules)
                 yield from _second(name, key, routes, family, rules)
+        if item.dhcp:
+            yield from _second(name, "dhcp", routes, 4, rules)
+        yield from lint_from_elsewhere(name, item, rules.from_elsewhere)
         if item.on_link and not (item.gateway or item.gateway6):
             yield rules.on_link_alone.hit(
                 (name, "on_link"),
@@ -297,6 +317,7 @@ def _second(name: str, key: str, routes: list[DefaultRoute], family: int, rules:
     if first.interface != name:
         yield rules.second_default_route.hit(
             (name, key),
-            f"this is a second IPv{family} default route. The first one uses {first.gateway} on {first.interface}",
+            f"this is a second IPv{family} default route. The first one uses {first.gateway or 'DHCP'} on "
+            f"{first.interface}",
             "keep one of the two",
         )

@@ -13,7 +13,8 @@ from service.kinds.addressing import (
     lint_addressing,
     taken_rules,
 )
-from service.kinds.claims import AddressClaim, Claim, Named
+from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Named
+from service.kinds.from_elsewhere import families_of, methods_of
 from service.model.observed import Watch
 from service.resources.addresses import Addresses
 from service.resources.links import Link
@@ -74,6 +75,7 @@ class Bridges:
         yield from lint_addressing(section, claims, _ADDRESSING)
         named = {c.interface: c.sort for c in claims if isinstance(c, Named) and c.sort != "bridge"}
         addressed = {c.interface for c in claims if isinstance(c, AddressClaim)}
+        addressed |= {c.interface for c in claims if isinstance(c, DefaultRoute) and not c.gateway}
         taken: dict[str, str] = {}
         for name, bridge in section.items():
             if named.get(name) == "interface":
@@ -116,13 +118,13 @@ class Bridges:
                 self.name, name, mtu=bridge.mtu, bridge=True, stp=bridge.stp,
                 forward_delay_s=bridge.forward_delay, ports=tuple(bridge.ports),
             )  # fmt: skip
-            yield Addresses(self.name, name, tuple(bridge.addresses))
+            yield Addresses(self.name, name, tuple(bridge.addresses), families_of(bridge))
             yield InterfaceStanza(
                 self.name, name, tuple(bridge.addresses), gateways_of(bridge), bridge.mtu, bridge=True,
                 ports=tuple(bridge.ports), stp=bridge.stp, forward_delay_s=bridge.forward_delay,
                 # Proxmox's own ifupdown2 keeps them without a line
                 keeps_guests=bridge.keep_guests and host.platform != "proxmox",
-                taken=taken_rules(host, claims),
+                taken=taken_rules(host, claims), dynamic=methods_of(bridge),
             )  # fmt: skip
 
     def watch(self) -> Watch:

@@ -38,7 +38,10 @@ def _interface(address: str) -> IPv4Interface | IPv6Interface:
 
 @dataclass(frozen=True, slots=True)
 class DefaultRoute:
-    """The default route of a family (4 or 6) goes through `gateway` on `interface`; `on_link`: outside its subnets."""
+    """The default route of a family (4 or 6) goes through `gateway` on `interface`; `on_link`: outside its subnets.
+
+    `gateway` "": a DHCP server gives the address and the route, and the spec says neither.
+    """
 
     interface: str
     family: int

@@ -15,6 +15,7 @@ from service.kinds.addressing import (
     taken_rules,
 )
 from service.kinds.claims import Claim, DefaultRoute, Named
+from service.kinds.from_elsewhere import families_of, methods_of
 from service.model.observed import Watch
 from service.resources.addresses import Addresses
 from service.resources.files import FileMode
@@ -63,12 +64,12 @@ class Interfaces:
     ) -> Iterator[Resource]:
         for name, interface in (section or {}).items():
             yield Link(self.name, name, mtu=interface.mtu)
-            yield Addresses(self.name, name, tuple(interface.addresses))
+            yield Addresses(self.name, name, tuple(interface.addresses), families_of(interface))
             yield InterfaceStanza(
                 self.name, name, tuple(interface.addresses), gateways_of(interface), interface.mtu,
-                taken=taken_rules(host, claims),
+                taken=taken_rules(host, claims), dynamic=methods_of(interface),
             )  # fmt: skip
-        defaults = [claim for claim in claims if isinstance(claim, DefaultRoute)]
+        defaults = [claim for claim in claims if isinstance(claim, DefaultRoute) and claim.gateway]
         if defaults:
             routes = tuple((c.family, c.gateway, c.interface) for c in defaults)
             on_link = tuple((c.gateway, c.interface) for c in defaults if c.on_link)

@@ -60,6 +60,11 @@ def addresses_of(interface: str, claims: Sequence[Claim]) -> tuple[str, ...]:
     return tuple(address.partition("/")[0] for address in own if ":" not in address)
 
 
+def is_by_dhcp(interface: str, claims: Sequence[Claim]) -> bool:
+    """Whether a DHCP server gives the IPv4 address of an interface."""
+    return any(isinstance(c, DefaultRoute) and c.interface == interface and not c.gateway for c in claims)
+
+
 def target_of(to: str, claims: Sequence[Claim]) -> str:
     """The address of a guest, or the one that is written; "" where there is none."""
     if to[:1].isdigit() and to.count(".") == 3:

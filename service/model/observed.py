@@ -114,6 +114,8 @@ class HostObserved:
     recognise a failed login in the words of the host's own daemon: (what leaves it out, the daemon's name in the
     journal). A jail for which this is unknown is not among them. `duplicates` are the addresses of an interface that
     another machine of its network has: the kernel lists them and never uses them, so they are not among the facts.
+    `dynamic` are the addresses of an interface that a DHCP server or a router gave for a time, in CIDR form: nobody
+    compares them, and they carry connections.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
     systemd-networkd, NetworkManager and netplan say of interfaces. `packages` are those of the host by name, and those
     in guests as `GUEST/NAME`. `size` is how many bytes the host said: what it takes to work on them. `weighed` is what
@@ -137,6 +139,7 @@ class HostObserved:
     bans: Observed[Mapping[str, tuple[str, ...]]] = field(default_factory=lambda: Unknown("not read"))
     deaf: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dynamic: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     altnames: Mapping[str, str] = field(default_factory=dict)
     guest_status: Mapping[str, Observed[bytes]] = field(default_factory=dict)
     left_overs: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """What the interfaces files say about the next boot, from an observation, and what has to be watched for it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from service.formats.interfaces import (
     CONF_FILE,
@@ -12,6 +13,7 @@ from service.formats.interfaces import (
     boot_ports,
     boot_program,
     classic_program,
+    dhcp_clients,
     load,
     renamed,
     up_effects,
@@ -37,7 +39,7 @@ LOADED_SLACK_S = 1.0
 WAY_IN_WATCH = Watch(
     files=frozenset({*FILES, CONF_FILE, LEFT_OVER, *LOADERS.values()}),
     units=frozenset({*SSH_UNITS, *NETWORK_UNITS, *LOADERS}),
-    packages=frozenset({IFUPDOWN, IFUPDOWN2, BRIDGE_UTILS}),
+    packages=frozenset({IFUPDOWN, IFUPDOWN2, BRIDGE_UTILS, *dhcp_clients(is_classic=True)}),
 )
 """Questions to every host, whatever its spec: without them the effect of the next boot on the connection is unknown."""
 
@@ -69,6 +71,12 @@ def _interfaces_of(observed: HostObserved, texts: tuple[tuple[str, bytes], ...])
 @derived
 def program_of(observed: HostObserved) -> BootProgram:
     """The program that brings the network up at boot, as far as it is known."""
+    program = _program_of(observed)
+    clients = (observed.packages.get(name) for name in dhcp_clients(is_classic=program.is_classic))
+    return replace(program, has_dhcp=not all(isinstance(one, Absent) for one in clients))
+
+
+def _program_of(observed: HostObserved) -> BootProgram:
     classic, version = observed.packages.get(IFUPDOWN), observed.packages.get(IFUPDOWN2)
     if isinstance(classic, Seen) and not isinstance(version, Seen | Unknown):
         has_script = not isinstance(observed.packages.get(BRIDGE_UTILS), Absent)

@@ -38,6 +38,7 @@ class Part:
     changed_at_s: Mapping[str, float] = field(default_factory=dict)
     masquerades: Observed[tuple[MasqueradeInForce, ...]] | None = None
     duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dynamic: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     altnames: Mapping[str, str] = field(default_factory=dict)
     listeners: Observed[tuple[Listener, ...]] | None = None
     leases: Observed[tuple[Lease, ...]] | None = None

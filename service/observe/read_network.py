@@ -14,6 +14,7 @@ from service.hostside.canonical import (
     addresses_from_json,
     default_routes_from_json,
     duplicates_from_json,
+    dynamic_from_json,
     links_from_json,
     masquerade_counts,
     nft_normal,
@@ -94,8 +95,9 @@ def _check_link(link: dict[str, Any]) -> None:
 def read_addresses(found: Mapping[str, Section], _watch: Watch) -> Part:
     """addresses facts; a link that is there and has none is Seen([])."""
     links = _links(found["addresses"])
-    canonical, duplicates = addresses_from_json(links), duplicates_from_json(links)
-    every = [address for addresses in (*canonical.values(), *duplicates.values()) for address in addresses]
+    canonical, duplicates, dynamic = addresses_from_json(links), duplicates_from_json(links), dynamic_from_json(links)
+    found_all = (*canonical.values(), *duplicates.values(), *dynamic.values())
+    every = [address for addresses in found_all for address in addresses]
     if len(every) > MAX_ADDRESSES:
         raise Unreadable(f"more than {MAX_ADDRESSES} addresses")
     for address in every:
@@ -104,6 +106,7 @@ def read_addresses(found: Mapping[str, Section], _watch: Watch) -> Part:
         facts={f"addresses:{name}": Seen(_json(v)) for name, v in canonical.items()},
         unlisted={"addresses:": Absent()},
         duplicates={name: tuple(addresses) for name, addresses in duplicates.items()},
+        dynamic={name: tuple(addresses) for name, addresses in dynamic.items()},
     )
 
 

@@ -27,8 +27,9 @@ HINT = (
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The part of a host's state that a connection depends on. `routes` are default routes as captured; `below` has the
-    link below each VLAN."""
+    """The part of a host's state that a connection depends on. `routes` are default routes as captured. `below` has the
+    link below each VLAN. `dynamic` are those of the addresses that a DHCP server or a router gave: no step changes them,
+    but for the end of their link."""
 
     addresses: Mapping[str, tuple[str, ...]]
     down: frozenset[str]
@@ -36,6 +37,7 @@ class Picture:
     routes: tuple[tuple[str, str], ...]
     stopped: frozenset[str]
     below: Mapping[str, str] = field(default_factory=dict)
+    dynamic: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def silent(self) -> frozenset[str]:
@@ -168,9 +170,11 @@ def picture(observed: HostObserved) -> Picture:
                 below[name] = parent
         elif kind == "unit" and name in NEEDED_UNITS and isinstance(seen.value, dict) and not works(seen.value):
             stopped.add(name)
+    for name, given in observed.dynamic.items():
+        addresses[name] = (*addresses.get(name, ()), *(a for a in given if a not in addresses.get(name, ())))
     routes = observed.facts.get("routes:default")
     found = route_pairs(routes.value) if isinstance(routes, Seen) else ()
-    return Picture(addresses, frozenset(down), enslaved, found, frozenset(stopped), below)
+    return Picture(addresses, frozenset(down), enslaved, found, frozenset(stopped), below, observed.dynamic)
 
 
 def after(now: Picture, steps: Sequence[Step]) -> Picture:
@@ -180,7 +184,8 @@ def after(now: Picture, steps: Sequence[Step]) -> Picture:
     for step in steps:
         kind, _, name = step.fact.partition(":")
         if kind == "addresses":
-            addresses[name] = tuple(str(a) for a in step.after) if isinstance(step.after, list) else ()
+            static = tuple(str(a) for a in step.after) if isinstance(step.after, list) else ()
+            addresses[name] = (*static, *(a for a in now.dynamic.get(name, ()) if a not in static))
         elif kind == "routes":
             routes = route_pairs(step.after)
         elif kind == "link" and step.after is None:

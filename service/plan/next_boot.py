@@ -102,10 +102,23 @@ def next_boot_refusals(
         return (Refusal(RULE, what, hint="Fix: make the file readable on the host; see `passerelle doctor`"),)
     live = picture(observed)
     then = interfaces_of(observed, texts_after(observed, steps, blobs))
-    now_breaks = breaks(path, live, boot_picture(config.value, observed, ()), observed)
-    then_breaks = breaks(path, after(live, steps), boot_picture(then, observed, steps), observed)
+    now_boot, then_boot = boot_picture(config.value, observed, ()), boot_picture(then, observed, steps)
+    now_breaks = breaks(path, live, now_boot, observed)
+    then_breaks = breaks(path, after(live, steps), then_boot, observed)
     worse = [what for key, what in then_breaks.items() if key not in now_breaks]
+    worse += becomes_dynamic(path, live, now_boot, then_boot)
     return tuple(Refusal(RULE, what, hint=KEEP) for what in (*worse, *second_writers(observed, steps)))
+
+
+def becomes_dynamic(path: ManagementPath, live: Picture, now: BootPicture, then: BootPicture) -> Iterator[str]:
+    """An address that a person set would come from a server at the next boot: nobody knows which one that gives."""
+    device = carrier(path, live)
+    if device in then.dynamic - now.dynamic and path.server not in hosts_of(live.dynamic.get(device, ())):
+        yield (
+            f"{AT_BOOT} {device} has an address that a server gives instead of {path.server}, by which the service "
+            f"reaches this host, and nothing proves which one that is. Fix: change the stanza on the host's console "
+            f"(`ifdown {device}`, edit, `ifup {device}`). Once the service reaches the host there, the spec may say so"
+        )
 
 
 def second_writers(observed: HostObserved, steps: Sequence[Step]) -> Iterator[str]:
@@ -171,7 +184,7 @@ def boot_picture(config: InterfacesConfig, observed: HostObserved, steps: Sequen
         enslaved=enslaved,
         routes=tuple(route for name, found in have.items() for route in routes_made(name, found)),
         stopped=dict(stopped_at_boot(observed, steps)),
-        dynamic=frozenset(name for name, found in have.items() if is_dynamic(found)),
+        dynamic=frozenset(n for n, found in have.items() if is_dynamic(found, observed.path, config.program.has_dhcp)),
         opaque=tuple(sorted({(n, e.text) for n, f in have.items() for e in f.boot_effects() if isinstance(e, Opaque)})),
         fatal=f"{fatal.path}:{fatal.line}: {fatal.what}" if fatal is not None else "",
         closed=frozenset(name for name, vlan in vlans.items() if vlan[1] not in open_to(vlan[0], config, every)),
@@ -200,9 +213,12 @@ def stanzas_of(config: InterfacesConfig, observed: HostObserved) -> Iterator[tup
             yield name, wide
 
 
-def is_dynamic(found: IfaceMeaning) -> bool:
-    """Whether its addresses come from elsewhere: DHCP, PPP, router advertisements."""
-    return any(method in (*DYNAMIC_METHODS, "inet6 auto", "inet6 dhcp") for method in found.methods)
+def is_dynamic(found: IfaceMeaning, path: ManagementPath | None, has_dhcp: bool) -> bool:
+    """Whether its addresses of the family in use come from elsewhere: DHCP, if there is a client, PPP, router
+    advertisements."""
+    methods = ("inet6 auto", "inet6 dhcp") if path is not None and ":" in path.server else DYNAMIC_METHODS
+    usable = [method for method in found.methods if has_dhcp or not method.endswith(" dhcp")]
+    return any(method in methods for method in usable)
 
 
 def addresses_of(name: str, found: IfaceMeaning) -> tuple[str, ...]:

@@ -94,7 +94,8 @@ def held(observed: HostObserved) -> dict[FactId, Json]:
             facts[fact] = seen.value
         if kind != "addresses" or not isinstance(seen.value, list):
             continue
-        if server and server in {str(address).partition("/")[0] for address in seen.value}:
+        there = (*seen.value, *observed.dynamic.get(name, ()))
+        if server and server in {str(address).partition("/")[0] for address in there}:
             facts[fact] = seen.value
             link = observed.facts.get(f"link:{name}")
             if isinstance(link, Seen) and isinstance(link.value, dict):

@@ -10,18 +10,22 @@ from service.model.changes import Difference
 from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Left
-from service.model.states import Absent, Json, Seen
+from service.model.states import Absent, Json, Observed, Seen
 from service.resources.desired import Desired, LastApplied
 from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The addresses that an interface should have now, in CIDR form with host bits."""
+    """The addresses that an interface should have now, in CIDR form with host bits.
+
+    `free` are the families (4, 6) whose addresses come from elsewhere: those that the host has are right.
+    """
 
     kind: str = field(compare=False)
     interface: str
     addresses: tuple[str, ...]
+    free: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:
@@ -41,8 +45,27 @@ class Addresses:
         seen = observed.fact(self.id)
         if isinstance(observed.fact(f"link:{self.interface}"), Absent):
             seen = Seen([])
+        elif isinstance(seen, Seen):
+            there: list[Json] = [*sorted({*map(str, self.counting(seen.value)), *self.given(observed)})]
+            seen = Seen(there)
         cause = self.why_lost(observed)
         yield from field_difference(self, self.interface, "addresses", "live", self.wanted(), seen, cause=cause)
+
+    def counting(self, addresses: Json) -> list[Json]:
+        """Those of captured addresses that are compared."""
+        found = addresses if isinstance(addresses, list) else []
+        return [address for address in found if (6 if ":" in str(address) else 4) not in self.free]
+
+    def given(self, observed: HostObserved) -> set[str]:
+        """Wanted addresses that the host has from a DHCP server or a router. They are there, and stay as they are: made
+        static now, a rollback would remove them from under the client."""
+        return {*map(str, self.wanted())} & {*observed.dynamic.get(self.interface, ())}
+
+    def after(self, seen: Observed[Json], given: set[str]) -> list[Json]:
+        """All static addresses of the interface as the step leaves them, in the fact's order."""
+        found = seen.value if isinstance(seen, Seen) and isinstance(seen.value, list) else []
+        kept = [address for address in found if address not in self.counting(found)]
+        return [*sorted(({*map(str, self.wanted())} - given) | {*map(str, kept)})]
 
     def why_lost(self, observed: HostObserved) -> str:
         """Which wanted addresses the kernel does not use because another machine has them; empty: none."""
@@ -72,10 +95,14 @@ class Addresses:
                 continue
             have = different[0].have
             # None: the link does not exist yet, so the host has no such fact before the link's own step
+            seen = observed.fact(resource.id)
+            have = seen.value if isinstance(seen, Seen) else have
             before = None if isinstance(observed.fact(f"link:{resource.interface}"), Absent) else have
             why = f"{resource.kind}: {resource.interface} has {words(have)} and should have {words(different[0].want)}"
             why += f" ({different[0].cause})" if different[0].cause else ""
-            steps.append((Phase.ADDRESS, Step(resource.id, before, resource.wanted(), why)))
+            steps.append(
+                (Phase.ADDRESS, Step(resource.id, before, resource.after(seen, resource.given(observed)), why))
+            )
         return Contribution(steps=tuple(steps))
 
 

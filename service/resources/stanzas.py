@@ -23,6 +23,7 @@ from service.formats.interfaces import (
     WantedStanza,
     WantedVlan,
     condones,
+    dhcp_clients,
     edit_files,
     meaning,
 )
@@ -55,7 +56,8 @@ class InterfaceStanza:
     A stanza that says it in other words, or in another file, is left as it is. `keeps_guests`: a bridge's stanza has a
     line that keeps its guests connected. Without it, Debian's ifupdown2 3.0.0 disconnects them at every `ifreload -a`.
     `vlan` is the link below a VLAN and its number. `taken` are masquerades (source, out) whose lines here go, because
-    our own table makes them.
+    our own table makes them. `dynamic` are the methods by which addresses come from elsewhere, as in `inet dhcp`;
+    `is_static6`: no longer by IPv6.
     """
 
     kind: str = field(compare=False)
@@ -71,6 +73,8 @@ class InterfaceStanza:
     taken: tuple[tuple[str, str], ...] = ()
     vlan: tuple[str, int] | None = None
     gone: bool = False
+    dynamic: tuple[str, ...] = ()
+    is_static6: bool = False
 
     @property
     def id(self) -> str:
@@ -87,6 +91,8 @@ class InterfaceStanza:
             "addresses": sorted_addresses(self.addresses),
             "gateways": [*sorted(self.gateways)],
         }
+        if self.dynamic:
+            wanted["dynamic"] = [*sorted(self.dynamic)]
         if self.mtu is not None:
             wanted["mtu"] = self.mtu
         if self.vlan is not None:
@@ -132,14 +138,16 @@ class InterfaceStanza:
         if nat := [f"{line.path}:{line.line}" for line in self.nat_lines(found)]:
             lines: Json = [*nat]
             yield from field_difference(self, self.name, "nat", "file", [], Seen(lines))
-        for name, wanted in self.fields().items():
+        have["dynamic"] = [*self.wanted_stanza().counting(found.dynamic)]
+        compared = self.fields() if self.dynamic or not have["dynamic"] else self.fields() | {"dynamic": []}
+        for name, wanted in compared.items():
             cause = why_lost(found) if name == "addresses" and config.value.program.broadcast_fails else ""
             yield from field_difference(self, self.name, name, "file", wanted, Seen(have.get(name)), cause=cause)
 
     @property
     def is_plain(self) -> bool:
         """Whether it is only brought up, as a bridge's port is."""
-        return not (self.addresses or self.gateways or self.mtu or self.bridge or self.vlan)
+        return not (self.addresses or self.gateways or self.mtu or self.bridge or self.vlan or self.dynamic)
 
     def nat_lines(self, found: IfaceMeaning) -> list[UpLine]:
         """The shell lines that make or remove a masquerade which our own table makes, and nothing else."""
@@ -160,8 +168,8 @@ class InterfaceStanza:
         hindered = {
             s.name: why for s, _ in changed if not s.gone and (why := hindrance(config.value, s, observed.host))
         }
-        notes = tuple(hindered.values())
         changed = [(stanza, different) for stanza, different in changed if stanza.name not in hindered]
+        notes = (*hindered.values(), *(note for stanza, _ in changed for note in stanza.until_boot(config.value)))
         edits = [change for stanza, _ in changed for change in stanza.edits(config.value)]
         try:
             contents = edit_files(texts, edits, lambda files: interfaces_of(observed, files))
@@ -201,7 +209,12 @@ class InterfaceStanza:
                 )
 
     def remembering(self, desired: Desired, base: LastApplied) -> Self:
-        """Masquerades that our own table took over and that nobody wants now: their lines here go, too."""
+        """Masquerades that our own table took over and that nobody wants now: their lines here go, too. IPv6 addresses
+        from elsewhere that nobody wants now are wanted no more."""
+        before = base.wishes.get((self.kind, self.name, "dynamic", "file"))
+        had6 = isinstance(before, list) and any(str(method).startswith("inet6 ") for method in before)
+        if had6 and not self.is_static6 and not any(method.startswith("inet6 ") for method in self.dynamic):
+            return replace(self, is_static6=True).remembering(desired, base)
         nats = desired.of_type(SourceNat)
         moved = SourceNat.former_rules(nats, base) if any(nat.take_over for nat in nats) else ()
         return replace(self, taken=(*self.taken, *moved)) if moved else self
@@ -217,12 +230,36 @@ class InterfaceStanza:
                 yield RemoveLine(line.line, path=line.path)
         for line in self.nat_lines(found) if found else ():
             yield RemoveLine(line.line, path=line.path)
+        yield SetStanza(self.name, self.wanted_stanza())
+
+    def wanted_stanza(self) -> WantedStanza:
+        """What the files should say."""
         bridge = WantedBridge(tuple(sorted(self.ports)), self.stp, self.forward_delay_s) if self.bridge else None
         addresses = tuple(str(a) for a in sorted_addresses(self.addresses))
         regex = CONDONE_REGEX if self.keeps_guests else ""
         vlan = WantedVlan(self.name, *self.vlan) if self.vlan is not None else None
-        wanted = WantedStanza(addresses, tuple(sorted(self.gateways)), bridge, self.mtu, condone_regex=regex, vlan=vlan)
-        yield SetStanza(self.name, wanted)
+        return WantedStanza(
+            addresses, tuple(sorted(self.gateways)), bridge, self.mtu, condone_regex=regex, vlan=vlan,
+            dynamic=tuple(sorted(self.dynamic)), is_static6=self.is_static6,
+        )  # fmt: skip
+
+    def until_boot(self, config: InterfacesConfig) -> Iterator[str]:
+        """What of a change from or to DHCP waits for the next boot: nothing starts or stops a client before it."""
+        found = meaning(config, self.name)
+        before = {m.partition(" ")[0] for m in self.wanted_stanza().counting(found.dynamic)} if found else set()
+        then = {method.partition(" ")[0] for method in self.dynamic}
+        for family in sorted(then - before if found else ()):
+            number = 6 if family == "inet6" else 4
+            yield (
+                f"{self.name} keeps the IPv{number} addresses that it has until the next boot, or until somebody runs "
+                f"`ifdown {self.name}; ifup {self.name}` on the host: only then its addresses come from elsewhere"
+            )
+        for family in sorted(before - then):
+            number = 6 if family == "inet6" else 4
+            yield (
+                f"what gives {self.name} its IPv{number} addresses now stays until the next boot: "
+                "passerelle stops no DHCP client"
+            )
 
     def is_extra(self, effect: object) -> bool:
         """Whether a shell line's effect adds an address or a default route that the spec does not know."""
@@ -250,6 +287,12 @@ def hindrance(config: InterfacesConfig, stanza: InterfaceStanza, host: str) -> s
     """Why no stanza would bring the interface up at boot, and the fix; empty: one would. Nothing else waits for it."""
     if why := why_ignored(config, stanza.name):
         return f"{why}. Fix: {SEVERAL} on {host}, or take `bridge-vlan-aware yes` out of one of the stanzas"
+    if any(method.endswith(" dhcp") for method in stanza.dynamic) and not config.program.has_dhcp:
+        known = dhcp_clients(is_classic=config.program.is_classic)
+        return (
+            f"{config.program.name} finds no DHCP client that it can start for {stanza.name} ({', '.join(known)}). "
+            "Fix: add `packages: {isc-dhcp-client: present}` to the spec"
+        )
     if stanza.bridge and not config.program.makes_bridges:
         return (
             f"at boot {config.program.name} makes no bridge without the package bridge-utils, so it does not make "
@@ -277,6 +320,11 @@ def _named(difference: Difference) -> str:
     return f"{difference.field} ({difference.cause})" if difference.cause else difference.field
 
 
+def given(found: IfaceMeaning, address: str) -> bool:
+    """Whether a DHCP server gives the addresses of this one's family: the boot sets no such line."""
+    return ("inet6 dhcp" if ":" in address else "inet dhcp") in found.dynamic
+
+
 def meant_fields(found: IfaceMeaning) -> dict[str, Json]:
     """What the files make of an interface, in a stanza's fields: options and shell lines together."""
     effects = found.boot_effects()
@@ -284,7 +332,7 @@ def meant_fields(found: IfaceMeaning) -> dict[str, Json]:
     gateways = [e.via or e.dev for e in effects if isinstance(e, DefaultRouteLine) and e.action == "add"]
     fields: dict[str, Json] = {
         "auto": found.at_boot,
-        "addresses": sorted_addresses(tuple({*found.addresses, *added})),
+        "addresses": sorted_addresses(tuple({*(a for a in found.addresses if not given(found, a)), *added})),
         "gateways": [*sorted({*found.gateways, *gateways})],
         "mtu": found.mtu,
     }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ def change(entry: dict[str, Any]) -> interfaces.Change:
         None if bridge is None else WantedBridge(**(bridge | {"ports": tuple(bridge.get("ports", ()))})),
         entry.get("mtu"),
         entry.get("auto", True),
+        dynamic=tuple(entry.get("dynamic", ())),
+        is_static6=entry.get("is_static6", False),
     )
     return SetStanza(entry["set"], wanted)
 
@@ -109,7 +112,7 @@ def files(draw: st.DrawFn) -> bytes:
     return end.join([*lines, *draw(st.sampled_from([[], [""]]))]).encode()
 
 
-WANTED = st.builds(
+STATIC = st.builds(
     WantedStanza,
     addresses=st.lists(ADDRESSES, max_size=3).map(tuple),
     gateways=st.lists(GATEWAYS, max_size=2).map(tuple),
@@ -121,7 +124,23 @@ WANTED = st.builds(
         forward_delay_s=st.integers(0, 30).map(float),
     ),
     mtu=st.none() | st.integers(1280, 9000),
+    is_static6=st.booleans(),
 )
+FROM_ELSEWHERE = st.builds(
+    lambda wanted, methods: replace(
+        wanted,
+        addresses=tuple(a for a in wanted.addresses if _family(a) not in {m.partition(" ")[0] for m in methods}),
+        gateways=tuple(g for g in wanted.gateways if _family(g) not in {m.partition(" ")[0] for m in methods}),
+        dynamic=methods,
+    ),
+    STATIC,
+    st.sampled_from([("inet dhcp",), ("inet6 auto",), ("inet6 dhcp",), ("inet dhcp", "inet6 auto")]),
+)
+WANTED = STATIC | FROM_ELSEWHERE
+
+
+def _family(text: str) -> str:
+    return "inet6" if ":" in text else "inet"
 
 
 def edited(data: bytes, change: SetStanza | RemoveStanza) -> bytes:

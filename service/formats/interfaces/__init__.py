@@ -35,6 +35,7 @@ from service.formats.interfaces.programs import (
     BootProgram,
     boot_program,
     classic_program,
+    dhcp_clients,
 )
 from service.formats.interfaces.renaming import renamed
 from service.formats.interfaces.stanzas import (
@@ -118,6 +119,7 @@ __all__ = [
     "check_wanted",
     "classic_program",
     "condones",
+    "dhcp_clients",
     "edit",
     "edit_files",
     "effects",

@@ -13,6 +13,8 @@ PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
 UP_PHASES = ("pre-up", "up", "post-up")
 TRUE_WORDS = ("on", "yes", "1", "fast")
 DEFAULT_FORWARD_DELAY_S = 15.0
+FROM_ELSEWHERE = ("inet dhcp", "inet6 auto", "inet6 dhcp")
+"""Families and methods by which a DHCP server or a router gives the addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,11 @@ class IfaceMeaning:
         one that needs it.
         """
         return self.auto or self.is_lower or "hotplug" in self.classes or "mgmt" in self.classes
+
+    @property
+    def dynamic(self) -> tuple[str, ...]:
+        """Its methods by which addresses come from a DHCP server or a router, sorted."""
+        return tuple(sorted({method for method in self.methods if method in FROM_ELSEWHERE}))
 
     def boot_effects(self) -> tuple[Effect, ...]:
         """What its shell lines do when it comes up, in order."""

@@ -22,8 +22,8 @@ MAX_CONF_BYTES = 64 << 10
 @dataclass(frozen=True, slots=True)
 class BootProgram:
     """`is_classic`: it is the classic ifupdown, not ifupdown2. `makes_bridges`: it has bridge-utils, without which it
-    makes none. `makes_vlans`: it has the package vlan, without which it makes only those named as `eno1.20`. `links`
-    are the links that it finds, None if that is not known.
+    makes none. `makes_vlans`: it has the package vlan, without which it makes only those named as `eno1.20`.
+    `has_dhcp`: a DHCP client that it starts is installed. `links` are the links that it finds, None if that is not known.
 
     Of ifupdown2 alone: `broadcast_fails`, an address that has a `broadcast` line is not set (3.0.0; a later one sets
     it). `one_vlan_aware`: of all stanzas that say `bridge-vlan-aware yes` only the first counts, unless its
@@ -34,6 +34,7 @@ class BootProgram:
     is_classic: bool = False
     makes_bridges: bool = True
     makes_vlans: bool = True
+    has_dhcp: bool = True
     links: frozenset[str] | None = None
     broadcast_fails: bool = False
     one_vlan_aware: bool = False
@@ -61,6 +62,12 @@ def classic_program(
 ) -> BootProgram:
     """The classic ifupdown. It makes bridges by a script of the package bridge-utils, some VLANs by one of vlan."""
     return BootProgram(version, is_classic=True, makes_bridges=makes_bridges, makes_vlans=makes_vlans, links=links)
+
+
+def dhcp_clients(*, is_classic: bool) -> tuple[str, ...]:
+    """The packages of DHCP clients that the program knows. ifupdown2 3.0.0 starts dhclient alone (addons/dhcp.py);
+    the classic one takes the first that is there (inet.defn of its source)."""
+    return ("isc-dhcp-client", "dhcpcd-base", "udhcpc") if is_classic else ("isc-dhcp-client",)
 
 
 def boot_program(ifupdown2: str, conf: bytes | None, *, is_missing: bool = False) -> BootProgram:

@@ -9,10 +9,10 @@ from service.errors import InputError
 from service.formats.interfaces.at_boot import address_entries, entries_of
 from service.formats.interfaces.classic_at_boot import is_boot
 from service.formats.interfaces.loading import InterfacesConfig
-from service.formats.interfaces.meant import AddressEntry, IfaceMeaning, read_address, sort_addresses
+from service.formats.interfaces.meant import FROM_ELSEWHERE, AddressEntry, IfaceMeaning, read_address, sort_addresses
 from service.formats.interfaces.patch import FilePatch
 from service.formats.interfaces.stanzas import AutoLine, Option, Stanza, shown
-from service.formats.interfaces.wanted import WantedStanza, condones, family_blocks, link_values
+from service.formats.interfaces.wanted import WantedStanza, condones, family_blocks, link_values, method_of
 
 ORDER = (
     "address", "netmask", "broadcast", "scope", "preferred-lifetime", "network", "pointopoint", "gateway",
@@ -197,11 +197,21 @@ class _Rewriting:
         self.set_value(stanza, options[0], value)
 
     def set_methods(self) -> None:
-        """A stanza that gains an address is static; one whose method sets no addresses of the file cannot stay so."""
+        """A stanza that gains an address is static; one whose method sets no addresses of the file cannot stay so. The
+        first stanza of a family whose addresses come from elsewhere says so."""
+        told: set[str] = set()
         for stanza in self.stanzas:
+            if method := method_of(self.wanted.dynamic, stanza.family):
+                wanted = "manual" if stanza.family in told else method
+                told.add(stanza.family)
+                if stanza.method != wanted:
+                    self.set_method(stanza, wanted)
+                continue
             kept = any(entry.cidr in self.wanted.addresses for entry in entries_of(stanza, self.config.program))
             static = kept or id(stanza) in self.gained | self.holding
-            if stanza.family == "inet" and stanza.method in ("dhcp", "ppp", "tunnel"):
+            method = f"{stanza.family} {stanza.method}"
+            is_dynamic = method in FROM_ELSEWHERE and self.wanted.counting([method])
+            if is_dynamic or (stanza.family == "inet" and stanza.method in ("ppp", "tunnel")):
                 self.set_method(stanza, "static" if static else "manual")
             elif (
                 stanza.family
@@ -244,6 +254,8 @@ class _Rewriting:
         """Stanzas for families that had none, below the interface's last one."""
         last = self.stanzas[-1]
         patch = self.patches[last.path]
+        there = {stanza.family for stanza in self.stanzas}
+        self.homeless |= {m.partition(" ")[0] for m in self.wanted.dynamic} - there
         blocks = [
             block
             for family in sorted(self.homeless)

@@ -1,14 +1,21 @@
 """What a stanza should say, and the canonical text of it (the form that Proxmox's own writer gives)."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
 from service.errors import InputError
 from service.formats.interfaces.at_boot import meanings
 from service.formats.interfaces.loading import InterfacesConfig
-from service.formats.interfaces.meant import BridgeMeaning, IfaceMeaning, read_address, read_cidr, sort_addresses
+from service.formats.interfaces.meant import (
+    FROM_ELSEWHERE,
+    BridgeMeaning,
+    IfaceMeaning,
+    read_address,
+    read_cidr,
+    sort_addresses,
+)
 from service.formats.interfaces.programs import CONDONE_REGEX, DEBIAN_12, BootProgram
 from service.formats.interfaces.vlans import MAX_ID, WantedVlan
 from service.model.trees import quoted
@@ -31,7 +38,9 @@ class WantedStanza:
     """What an interface should be at the next boot. `addresses` (CIDR) and `gateways` are exact.
 
     `bridge`, `vlan` and `mtu` None are left as they are. `condone_regex` is written for bridges only, as `^(a|b|c)`; a
-    line that condones more is fine; empty: the line is left as it is.
+    line that condones more is fine; empty: the line is left as it is. `dynamic` are the methods by which addresses come
+    from elsewhere, one of each family, as in `inet dhcp`. Those of IPv6 that are there and not wanted stay, unless
+    `is_static6`.
     """
 
     addresses: tuple[str, ...] = ()
@@ -41,6 +50,19 @@ class WantedStanza:
     auto: bool = True
     condone_regex: str = CONDONE_REGEX
     vlan: WantedVlan | None = None
+    dynamic: tuple[str, ...] = ()
+    is_static6: bool = False
+
+    def counting(self, methods: Sequence[str]) -> tuple[str, ...]:
+        """Those of the methods of an interface about which something is wanted."""
+        six = self.is_static6 or method_of(self.dynamic, "inet6")
+        return tuple(method for method in methods if six or not method.startswith("inet6 "))
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families that the stanzas have to be of, besides `inet`."""
+        texts = (*self.addresses, *self.gateways)
+        return ("inet6",) if any(":" in text for text in texts) or method_of(self.dynamic, "inet6") else ()
 
 
 def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
@@ -57,14 +79,12 @@ def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
     for gateway in wanted.gateways:
         if read_address(gateway) is None:
             raise refuse(f"{quoted(gateway)} is not a gateway address")
+    if doubtful := next((method for method in wanted.dynamic if not _is_alone(method, wanted)), ""):
+        raise refuse(f"{doubtful} with addresses or gateways of the same family")
     if wanted.mtu is not None and not 68 <= wanted.mtu <= 65535:
         raise refuse(f"mtu {wanted.mtu} is not within 68 and 65535")
     if wanted.bridge is not None:
-        if other := next((port for port in wanted.bridge.ports if not _is_port(port)), None):
-            raise refuse(f"{quoted(other)} is not a name of a bridge port")
-        delay = wanted.bridge.forward_delay_s
-        if not 0 <= delay <= 255 or delay != int(delay):
-            raise refuse(f"forward delay {delay}: ifupdown2 takes whole seconds from 0 to 255")
+        check_bridge(wanted.bridge, refuse)
         if wanted.condone_regex and not _CONDONE.fullmatch(wanted.condone_regex):
             raise refuse("the condone regex must have the form ^(tap|veth|fwpr)")
     if wanted.vlan is not None and not _is_vlan(wanted.vlan):
@@ -77,11 +97,28 @@ def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
         wanted.auto,
         wanted.condone_regex,
         wanted.vlan,
+        tuple(sorted(wanted.dynamic)),
+        wanted.is_static6,
     )
 
 
 def _is_vlan(vlan: WantedVlan) -> bool:
     return is_interface_name(vlan.parent) and 1 <= vlan.id <= MAX_ID
+
+
+def _is_alone(method: str, wanted: WantedStanza) -> bool:
+    """Whether it is a known method and nothing else is wanted of its family."""
+    six = method.startswith("inet6 ")
+    return method in FROM_ELSEWHERE and all((":" in t) != six for t in (*wanted.addresses, *wanted.gateways))
+
+
+def check_bridge(bridge: WantedBridge, refuse: Callable[[str], InputError]) -> None:
+    """InputError for ports or a forward delay that could not be written as they are meant."""
+    if other := next((port for port in bridge.ports if not _is_port(port)), None):
+        raise refuse(f"{quoted(other)} is not a name of a bridge port")
+    delay = bridge.forward_delay_s
+    if not 0 <= delay <= 255 or delay != int(delay):
+        raise refuse(f"forward delay {delay}: ifupdown2 takes whole seconds from 0 to 255")
 
 
 def is_interface_name(name: str) -> bool:
@@ -111,7 +148,8 @@ def unmet(have: IfaceMeaning | None, wanted: WantedStanza) -> dict[str, tuple[ob
     ]
     if wanted.mtu is not None:
         pairs.append(("mtu", wanted.mtu, here.mtu))
-    if any(method in DYNAMIC_METHODS for method in here.methods):
+    pairs.append(("method", tuple(sorted(wanted.dynamic)), wanted.counting(here.dynamic)))
+    if any(method in DYNAMIC_METHODS and method not in FROM_ELSEWHERE for method in here.methods):
         pairs.append(("method", "static", ", ".join(here.methods)))
     if wanted.vlan is not None:
         pairs.append(("vlan", wanted.vlan.meaning, here.vlan))
@@ -131,6 +169,11 @@ def unmet(have: IfaceMeaning | None, wanted: WantedStanza) -> dict[str, tuple[ob
 
 DYNAMIC_METHODS = ("inet dhcp", "inet ppp", "inet tunnel", "inet bootp", "inet ipv4ll", "inet wvdial")
 """Methods under which ifupdown2 does not set the stanza's IPv4 addresses."""
+
+
+def method_of(methods: Sequence[str], family: str) -> str:
+    """The method of a family among such as `inet dhcp`; empty: none."""
+    return next((m.partition(" ")[2] for m in methods if m.partition(" ")[0] == family), "")
 
 
 def key_values(wanted: WantedStanza, family: str, *, whole: bool) -> Iterator[tuple[str, str]]:
@@ -163,8 +206,8 @@ def canonical(name: str, wanted: WantedStanza, newline: str = "\n", program: Boo
     """The stanzas of a new interface: `auto` line, inet block, and an inet6 block where there is IPv6."""
     blocks = [*family_blocks(name, "inet", wanted, program, whole=True)]
     blocks[0] = (["auto " + name] if wanted.auto else []) + blocks[0]
-    if any(":" in text for text in (*wanted.addresses, *wanted.gateways)):
-        blocks += family_blocks(name, "inet6", wanted, program, whole=False)
+    for family in wanted.families:
+        blocks += family_blocks(name, family, wanted, program, whole=False)
     return (newline * 2).join(newline.join(block) for block in blocks) + newline
 
 
@@ -176,7 +219,7 @@ def family_blocks(
     pairs = list(key_values(wanted, family, whole=whole))
     addresses = [pair for pair in pairs if pair[0] == "address"]
     further = addresses[1:] if program.is_classic else []
-    method = "static" if addresses else "manual"
+    method = "static" if addresses else method_of(wanted.dynamic, family) or "manual"
     if name == "lo" and family == "inet":
         method = "loopback"
     yield _block(name, family, method, [pair for pair in pairs if pair not in further])
