@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from service.firewall.host import PREROUTING, Closed
-from service.firewall.nft.published import Published, destination
+from service.firewall.nft.published import Published, destination, with_port
 from service.firewall.terms.model import Where
 from service.firewall.trace.chains import ACCEPT, DROP, Flow
 from service.firewall.trace.host_chains import closed_name
@@ -98,15 +98,13 @@ class HostTracer:
             return Traced(verdict, (f"leaves as {address}",) if address and verdict.verdict == ACCEPT else ())
         end = self._zones.holder(ipaddress.ip_address(taken.target))
         sent_on = replace(
-            flow, dest=int(ipaddress.IPv4Address(taken.target)), dport=taken.to_port or flow.dport, dest_mac=""
+            flow, dest=int(ipaddress.ip_address(taken.target)), dport=taken.to_port or flow.dport, dest_mac=""
         )
         verdict = self._verdict(source, end.interface, flow, sent_on)
         return Traced(verdict, tuple(self._changes(source, end.interface, fields["source"], flow, taken)))
 
     def _taken(self, flow: Flow) -> Published | None:
-        if flow.family != 4:
-            return None
-        return destination(self._published, flow.proto, flow.source, flow.dest, flow.dport)
+        return destination(self._published, flow.family, flow.proto, flow.source, flow.dest, flow.dport)
 
     def _verdict(self, source: str, dest: str, flow: Flow, sent_on: Flow | None) -> Verdict:
         for number, closed in enumerate(self._closed, 1):
@@ -119,9 +117,9 @@ class HostTracer:
     def _changes(self, source: str, dest: str, address: str, flow: Flow, taken: Published) -> list[str]:
         """What becomes of the addresses of a packet that is sent on."""
         port = f":{taken.to_port or flow.dport}"
-        found = [f"forwarded to {taken.target}{port} by {taken.where or Where('forwards', 1)}"]
+        found = [f"forwarded to {with_port(taken.target)}{port} by {taken.where or Where('forwards', 1)}"]
         if source == dest and ipaddress.ip_address(address) in ipaddress.ip_network(taken.network):
-            found.append(f"leaves as {self._zones.own(dest, 4)}")
+            found.append(f"leaves as {self._zones.own(dest, flow.family)}")
         return found
 
 

@@ -70,6 +70,11 @@ def _are_addresses(value: str) -> bool:
     return all(map(canonical_address, value.split(",")))
 
 
+def _is_record(value: str) -> bool:
+    """An address of IPv6 has colons; how that of IPv4 is written is in the pattern."""
+    return all(map(canonical_address, (part for part in value.split(",") if ":" in part)))
+
+
 def option_bytes(values: Sequence[str]) -> int:
     """How long an option's content gets at most: an address has four bytes, a name its length and two more."""
     return sum(4 if is_ipv4(value) else len(value) + 2 for value in values)
@@ -137,7 +142,9 @@ VALUES: dict[str, ValueGrammar] = {
     "dhcp-ignore-names": ValueGrammar(_many(_TAG), "nothing, or tags", needed=False),
     "dhcp-ignore": ValueGrammar(_many(_TAG), "tags"),
     "host-record": ValueGrammar(
-        rf"{DOMAIN}(?:,{DOMAIN}){{0,8}},{_IPV4}(?:,[0-9]{{1,9}})?", "name[,name…],address[,ttl]"
+        rf"{DOMAIN}(?:,{DOMAIN}){{0,8}},(?:{_IPV4}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?:,[0-9]{{1,9}})?",
+        "name[,name…],address[,ttl]",
+        fits=_is_record,
     ),
 }
 """Directives with a value. What is in neither table is read and compared, but never written."""

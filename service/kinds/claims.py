@@ -107,9 +107,11 @@ class NeedsSysctl:
 
 @dataclass(frozen=True, slots=True)
 class NeedsForwarding:
-    """Something wants IPv4 packets forwarded. `cause` names it in words."""
+    """Something wants IPv4 packets forwarded. `cause` names it in words; `to` is the guest or the address that they
+    lead to, "" where that is not one. One without IPv4 needs nothing. IPv6: service/kinds/on_the_way6.py."""
 
     cause: str
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from service.kinds.claims import (
     NeedsPackage,
     NeedsSysctl,
 )
-from service.kinds.on_the_way import settings_on_the_way
+from service.kinds.on_the_way import is_only_v6, settings_on_the_way
+from service.kinds.on_the_way6 import settings6
 from service.model.observed import Watch
 from service.resources.kernel_at_boot import FORWARDING
 from service.resources.nat import SourceNat
@@ -111,13 +112,14 @@ class Nat:
         yield SourceNat(self.name, rules, shared, take_over=self.name in host.take_over, stanzas=stanzas)
         wanted: dict[tuple[str, str], set[str]] = {}
         for claim in claims:
-            if isinstance(claim, NeedsForwarding):
+            if isinstance(claim, NeedsForwarding) and not is_only_v6(claim.to, claims):
                 wanted.setdefault((FORWARDING, "1"), set()).add(claim.cause)
             elif isinstance(claim, NeedsSysctl) and claim.platform in ("", host.platform):
                 wanted.setdefault((claim.key, claim.value), set()).add(claim.cause)
         for (key, value), causes in wanted.items():
             yield Sysctl(self.name, key, value, "; ".join(sorted(causes)))
         yield from settings_on_the_way(self.name, claims)
+        yield from settings6(self.name, claims, host)
 
     def watch(self) -> Watch:
         return Watch()

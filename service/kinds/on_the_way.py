@@ -33,6 +33,11 @@ def settings_on_the_way(kind: str, claims: Sequence[Claim]) -> Iterator[Sysctl]:
         )  # fmt: skip
 
 
+def is_only_v6(to: str, claims: Sequence[Claim]) -> bool:
+    """Whether what something leads to has an address of IPv6 and none of IPv4."""
+    return bool(to) and not target_of(to, claims) and bool(target_of(to, claims, 6))
+
+
 def _comes_in(claims: Sequence[Claim]) -> Iterator[tuple[str, str]]:
     """(interface, cause) of what packets come in on."""
     own = [(c.interface, c.own.network) for c in claims if isinstance(c, AddressClaim)]
@@ -44,6 +49,8 @@ def _comes_in(claims: Sequence[Claim]) -> Iterator[tuple[str, str]]:
                 if isinstance(network, ipaddress.IPv4Network) and network.overlaps(source) and interface != claim.out:
                     yield interface, cause
     for claim in publishes(claims):
+        if is_only_v6(claim.to, claims):
+            continue
         cause = f"{claim.section}: {claim.interface} to {claim.to}"
         target = target_of(claim.to, claims)
         behind = network_of(target, claims) if target else None
@@ -56,6 +63,7 @@ def _filtered(claims: Sequence[Claim]) -> set[tuple[str, str]]:
     """(interface, cause) of what is published where the default route leads through another interface."""
     gates = {claim.interface for claim in claims if isinstance(claim, DefaultRoute) and claim.family == 4}
     published = [claim for claim in publishes(claims) if gates and claim.interface not in gates]
+    published = [claim for claim in published if not is_only_v6(claim.to, claims)]
     return {
         (one.interface, f"{one.section}: {one.interface}, but the default route is through {', '.join(sorted(gates))}")
         for one in published

@@ -1,7 +1,7 @@
 """What is published, worked out from what the sections say: for the kinds that have to do with it.
 
 publishes(claims) -> Publishes, …                        what leads to a guest, each with its interface
-published_of(claims, host) -> tuple[Published, ...]      those whose interface and target are known
+published_of(claims, host) -> tuple[Published, ...]      those whose interface and target are known, one per family
 closed_of(claims, published) -> Closed, …                networks that nobody may route into from outside
 accepted(published, policy_out) -> Rule, …               what a firewall has to let through for them
 """
@@ -14,7 +14,7 @@ from functools import lru_cache
 from service.firewall.host import Closed
 from service.firewall.nft.published import Published, shown_ports
 from service.firewall.pve.render import rule_line
-from service.firewall.terms.model import NOWHERE, Rule, Where
+from service.firewall.terms.model import FAMILIES, NOWHERE, Family, Rule, Where
 from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Masquerades, Publishes, Reservation
 from service.spec.host import HostSpec
 
@@ -37,27 +37,30 @@ def uplink_of(claims: Sequence[Claim]) -> str:
 
 
 def published_of(claims: Sequence[Claim], host: HostSpec) -> tuple[Published, ...]:
-    """In the order of the sections. What has something wrong with it is left out: lint says so."""
+    """In the order of the sections, each in both families where both ends have an address. What has something wrong
+    with it is left out: lint says so."""
     found = []
     for claim in publishes(claims):
-        addresses = addresses_of(claim.interface, claims)
-        target = target_of(claim.to, claims)
-        network = network_of(target, claims) if target else None
-        if addresses and target and network:
-            where = Where(*host.where(claim.path))
-            found.append(
-                Published(
-                    claim.interface, addresses, claim.proto, claim.ports, target, claim.to, network[1],
-                    claim.to_port, claim.sources, where, claim.section,
-                )
-            )  # fmt: skip
+        for family in FAMILIES:
+            target = target_of(claim.to, claims, family)
+            addresses = addresses_of(claim.interface, claims, family)
+            network = network_of(target, claims) if target else None
+            sources = sources_of(claim, family)
+            if addresses and network and network[0] != claim.interface and sources is not None:
+                where = Where(*host.where(claim.path))
+                found.append(
+                    Published(
+                        claim.interface, addresses, claim.proto, claim.ports, target, claim.to, network[1],
+                        claim.to_port, sources, where, claim.section,
+                    )
+                )  # fmt: skip
     return tuple(found)
 
 
-def addresses_of(interface: str, claims: Sequence[Claim]) -> tuple[str, ...]:
-    """The host's own IPv4 addresses on an interface."""
-    own = (c.address for c in claims if isinstance(c, AddressClaim) and c.interface == interface)
-    return tuple(address.partition("/")[0] for address in own if ":" not in address)
+def sources_of(claim: Publishes, family: Family) -> tuple[str, ...] | None:
+    """The clients of a family: () is anybody, None nobody, where only clients of the other are named."""
+    own = tuple(source for source in claim.sources if (":" in source) == (family == 6))
+    return own if own or not claim.sources else None
 
 
 def is_by_dhcp(interface: str, claims: Sequence[Claim]) -> bool:
@@ -65,11 +68,18 @@ def is_by_dhcp(interface: str, claims: Sequence[Claim]) -> bool:
     return any(isinstance(c, DefaultRoute) and c.interface == interface and not c.gateway for c in claims)
 
 
-def target_of(to: str, claims: Sequence[Claim]) -> str:
-    """The address of a guest, or the one that is written; "" where there is none."""
-    if to[:1].isdigit() and to.count(".") == 3:
-        return to
-    return next((c.address for c in claims if isinstance(c, Reservation) and c.name == to), "")
+def addresses_of(interface: str, claims: Sequence[Claim], family: Family = 4) -> tuple[str, ...]:
+    """The host's own addresses on an interface. Clients from elsewhere cannot use a link-local one."""
+    own = (c.own for c in claims if isinstance(c, AddressClaim) and c.interface == interface)
+    return tuple(str(one.ip) for one in own if one.version == family and not (family == 6 and one.ip.is_link_local))
+
+
+def target_of(to: str, claims: Sequence[Claim], family: Family = 4) -> str:
+    """The address of a guest, or the one that is written; "" where there is none of that family."""
+    if ":" in to or (to[:1].isdigit() and to.count(".") == 3):
+        return to if (":" in to) == (family == 6) else ""
+    guest = next((c for c in claims if isinstance(c, Reservation) and c.name == to), None)
+    return "" if guest is None else guest.address6 if family == 6 else guest.address
 
 
 def network_of(address: str, claims: Sequence[Claim]) -> tuple[str, str] | None:
@@ -80,20 +90,28 @@ def network_of(address: str, claims: Sequence[Claim]) -> tuple[str, str] | None:
 @lru_cache(maxsize=1024)
 def _nearest(address: str, own: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:
     """The same of a host's (interface, address): several rules of lint look for each guest."""
-    wanted = ipaddress.IPv4Address(address)
+    wanted = ipaddress.ip_address(address)
     networks = ((name, ipaddress.ip_interface(text).network) for name, text in own)
-    near = [(net.prefixlen, name, str(net)) for name, net in networks if net.version == 4 and wanted in net]
+    near = [
+        (net.prefixlen, name, str(net)) for name, net in networks if net.version == wanted.version and wanted in net
+    ]
     return max(near)[1:] if near else None
 
 
 def closed_of(claims: Sequence[Claim], published: Sequence[Published]) -> Iterator[Closed]:
     """Networks that leave under another address or hold what is published: forwarding is on for them, so neighbours
-    of the uplink could route into them."""
+    of the uplink could route into them.
+
+    A network of IPv6 that leaves under its own addresses stays open: answers from the internet come to these addresses,
+    and to drop them would cut off its guests. The firewall says who may connect there.
+    """
     found: dict[tuple[str, str], Closed] = {}
     for source, out in sorted({(claim.source, claim.out) for claim in claims if isinstance(claim, Masquerades)}):
         cause = f"{source} leaves through {out} under the address of {out}, and nobody there may connect to it"
         found[source, out] = Closed(out, source, cause)
     for one in published:
+        if one.family == 6:
+            continue
         cause = f"{one.name} in {one.network} can be reached from {one.interface} only by its published ports"
         found.setdefault((one.network, one.interface), Closed(one.interface, one.network, cause))
     yield from found.values()
@@ -122,8 +140,8 @@ def _accepted(published: Sequence[Published], policy_out: str) -> Iterator[Rule]
 
 def _rule(direction: str, one: Published, ports: str, cause: str) -> Rule:
     source = ",".join(one.sources)
-    bare = Rule(direction, "ACCEPT", source=source, dest=one.target, proto=one.proto, dport=ports, family=4)
+    bare = Rule(direction, "ACCEPT", source=source, dest=one.target, proto=one.proto, dport=ports, family=one.family)
     return Rule(
-        direction, "ACCEPT", source=source, dest=one.target, proto=one.proto, dport=ports, family=4,
+        direction, "ACCEPT", source=source, dest=one.target, proto=one.proto, dport=ports, family=one.family,
         comment=cause, text=rule_line(bare), follows=one.where or NOWHERE,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from service.formats.certificate_status import read_status
 from service.kinds.claims import Claim, Reservation
 from service.kinds.guests import Guest
-from service.kinds.published import addresses_of, target_of, uplink_of
+from service.kinds.published import addresses_of, published_of, target_of, uplink_of
 from service.kinds.web.derived import identity_in
 from service.kinds.web.section import KEY, Acme, Site, WebSection
 from service.kinds.web.values import LETSENCRYPT, STAGING, pem_of
@@ -33,7 +33,11 @@ def sites_of(spec: HostSpec, claims: Sequence[Claim]) -> tuple[SiteWanted, ...]:
     guests = spec.sections.get("guests")
     guest = guests.get(section.proxy) if isinstance(guests, Mapping) else None
     authority = authority_of(section.acme)
-    addresses = addresses_of(section.interface or uplink_of(claims), claims)
+    six = (one for one in published_of(claims, spec) if one.section == KEY and one.family == 6)
+    addresses = (
+        *addresses_of(section.interface or uplink_of(claims), claims),
+        *dict.fromkeys(address for one in six for address in one.addresses),
+    )
     return tuple(
         SiteWanted(
             host=spec.name, name=own, names=site.names(own), proxy=section.proxy, mac=proxy.mac,

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import Self
 
 from service.firewall.host import Closed
-from service.firewall.nft.published import NAME, Published, destination, forwards_table, shown_ports
+from service.firewall.nft.published import NAME, Published, destination, forwards_table, shown_ports, with_port
 from service.firewall.nft.table import Table
 from service.firewall.terms.names import TCP
 from service.model.ceilings import Opening
@@ -71,15 +71,15 @@ class ForwardsTable(OwnTable):
 
     def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
         """What is published in the place of the port by which the service connects."""
-        if not self.published or ":" in path.controller + path.server:
+        if not self.published or (":" in path.controller) != (":" in path.server):
             return
-        source, dest = (int(IPv4Address(address)) for address in (path.controller, path.server))
-        taken = destination(self.published, TCP, source, dest, path.port)
+        source, dest = (int(ip_address(address.partition("%")[0])) for address in (path.controller, path.server))
+        taken = destination(self.published, 6 if ":" in path.server else 4, TCP, source, dest, path.port)
         if taken is not None:
             where = f", {taken.where}" if taken.where else ""
             yield (
-                f"{path.server}:{path.port}, by which the service reaches this host from {path.controller}, would be "
-                f"taken by a forward: {taken.label()}{where}"
+                f"{with_port(path.server)}:{path.port}, by which the service reaches this host from {path.controller}, "
+                f"would be taken by a forward: {taken.label()}{where}"
             )
 
     @classmethod

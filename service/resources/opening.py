@@ -13,6 +13,7 @@ from service.firewall.nft.reach import Box, Change
 from service.firewall.nft.reach_words import in_words
 from service.firewall.nft.reading import DPORT, FAMILY, PROTO, SOURCE, Ranges
 from service.firewall.nft.table import Table
+from service.firewall.terms.model import FAMILIES
 from service.model.ceilings import Opening
 from service.model.observed import HostObserved
 from service.resources.reach import table_change
@@ -79,10 +80,11 @@ def _has_ports(fits: Sequence[Opening], asked: Ranges | None) -> bool:
 
 def is_published_within(one: Published, may_open: Sequence[Opening]) -> bool:
     """Whether a port may be published."""
-    networks = [ipaddress.IPv4Network(source, strict=False) for source in one.sources]
+    networks = [ipaddress.ip_network(source, strict=False) for source in one.sources]
     sources = tuple((int(network[0]), int(network[-1])) for network in networks)
     number = NUMBERS[one.proto]
-    box: dict[str, Ranges] = {FAMILY: ((0, 0),), PROTO: ((number, number),), DPORT: one.ports}
+    family = FAMILIES.index(one.family)
+    box: dict[str, Ranges] = {FAMILY: ((family, family),), PROTO: ((number, number),), DPORT: one.ports}
     if sources:
         box[SOURCE] = sources
     return is_within(box, may_open)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.firewall.nft.published import PUBLISHED, Published, shown_ports
+from service.firewall.nft.published import PUBLISHED, Published, shown_ports, with_port
 from service.firewall.nft.reach import Change, TooManyBoxes, differences
 from service.firewall.nft.reach_words import told
 from service.firewall.nft.reading import Known, Labels, read_program
@@ -138,7 +138,7 @@ def _short(expressions: Json) -> str:
             case {"match": {"left": {"payload": {"field": "saddr"}}, "right": right}}:
                 words.append(f"from {_values(right)}")
             case {"dnat": {"addr": addr, **rest}}:
-                words.append(f"to {addr}:{rest['port']}" if "port" in rest else f"to {addr}")
+                words.append(f"to {with_port(str(addr))}:{rest['port']}" if "port" in rest else f"to {addr}")
             case _:
                 words.append("by another rule")
     return " ".join(words)

@@ -1,5 +1,6 @@
 """Kernel settings: their values now, and their values at the next boot, wherever a file gives one."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -25,19 +26,21 @@ from service.resources.kernel_at_boot import (
 )
 from service.resources.resource import Compared, Contribution, Phase, Resource, Wishes, field_difference
 
+FORWARDING6 = "net.ipv6.conf.all.forwarding"
+ACCEPT_RA = re.compile(r"net\.ipv6\.conf\.([A-Za-z0-9_/-]{1,15})\.accept_ra")
 KERNEL_DEFAULTS = {
     FORWARDING: "0",
-    "net.ipv6.conf.all.forwarding": "0",
+    FORWARDING6: "0",
     "net.bridge.bridge-nf-call-iptables": "0",
     "net.bridge.bridge-nf-call-ip6tables": "0",
 }
 """What the kernel has where nothing sets it (ip-sysctl.rst). The bridge's count as off: they exist only while
 br_netfilter is loaded, and nothing of ours loads it where no setting needs it."""
-LINK_DEFAULTS = {"forwarding": "0", "rp_filter": "0"}
+LINK_DEFAULTS = {"forwarding": "0", "rp_filter": "0", "accept_ra": "1"}
 """What the kernel has of one interface where no file says anything."""
 STOPS = {
     FORWARDING: "; what this host forwards for others stops",
-    "net.ipv6.conf.all.forwarding": "; the IPv6 that this host forwards for others stops",
+    FORWARDING6: "; the IPv6 that this host forwards for others stops",
 }
 NOT_KNOWN = "nat"
 """The section that is named for a file of which no setting is left where no apply is known that wrote it: `nat` is the
@@ -53,7 +56,8 @@ class Sysctl:
     """A kernel setting that something else needs. `cause` names the need.
 
     `also` are further values that do as well. Where `raised_by` names a key, the kernel takes the larger of both values
-    (ip-sysctl.rst, rp_filter), so the larger one is compared.
+    (ip-sysctl.rst, rp_filter), so the larger one is compared. `kept` are the interfaces whose IPv6 default route stays
+    when forwarding of IPv6 begins: it was set, or its interface still learns it.
     """
 
     kind: str = field(compare=False)
@@ -62,6 +66,7 @@ class Sysctl:
     cause: str = field(default="", compare=False)
     also: tuple[str, ...] = ()
     raised_by: str = ""
+    kept: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def id(self) -> str:
@@ -115,12 +120,21 @@ class Sysctl:
                 if d.where == "live" and not d.unknown and not isinstance(before, Unknown):
                     have = before.value if isinstance(before, Seen) else None
                     why = f"{sysctl.kind}: {sysctl.key} is {d.have} ({sysctl.cause})"
-                    phase = Phase.LINK_SETTING if link_of(sysctl.key, "forwarding") else Phase.FORWARDING
-                    steps.append((phase, Step(sysctl.id, have, d.want, why)))
+                    steps.append((sysctl.phase, Step(sysctl.id, have, d.want, why)))
         found = [(s, by) for s, _ in compared if (by := s.overruled(observed)) is not None]
         notes = tuple(by_the_bridge(s, observed, by) for s, by in found if by.by_bridge)
         refusals = tuple(refusal(s, observed, by) for s, by in found if not by.by_bridge)
+        begins = {step.fact for _, step in steps}
+        lost = (r for s, _ in compared if s.id in begins for r in routes_lost(s, observed))
+        refusals = (*refusals, *lost)
         return Contribution(steps=tuple(steps), refusals=refusals, notes=notes)
+
+    @property
+    def phase(self) -> int:
+        """An interface is set to keep its route before forwarding would end it."""
+        if ACCEPT_RA.fullmatch(self.key):
+            return Phase.FORWARDING - 1
+        return Phase.LINK_SETTING if link_of(self.key, "forwarding") else Phase.FORWARDING
 
     def overruled(self, observed: HostObserved) -> BootSetting | None:
         """The place that gives another value although our own file gives ours; None where our file is enough."""
@@ -297,6 +311,24 @@ def by_the_bridge(sysctl: Sysctl, observed: HostObserved, found: BootSetting) ->
         f"an `address` line ({found.where}). Fix: add `post-up sysctl -w {sysctl.key}={sysctl.value}` to its stanza on "
         f"{observed.host}"
     )
+
+
+def accept_ra_key(interface: str) -> str:
+    """The key by which an interface learns its default route from routers; a dot of its name is a slash in it."""
+    return f"net.ipv6.conf.{interface.replace('.', '/')}.accept_ra"
+
+
+def routes_lost(sysctl: Sysctl, observed: HostObserved) -> Iterator[Refusal]:
+    """IPv6 default routes that may be learned, on interfaces that nothing keeps learning once the host forwards."""
+    seen = observed.fact("routes:default")
+    routes = seen.value if isinstance(seen, Seen) and isinstance(seen.value, list) else []
+    devices = {str(one.get("dev")) for one in routes if isinstance(one, dict) and one.get("family") == 6}
+    for device in sorted(devices.difference(sysctl.kept)) if sysctl.key == FORWARDING6 else ():
+        yield Refusal(
+            "management-path",
+            f"the IPv6 default route goes through {device}, and forwarding of IPv6 would end it if it is learned",
+            hint="write it into the spec as `gateway6` of that interface",
+        )
 
 
 def refusal(sysctl: Sysctl, observed: HostObserved, found: BootSetting) -> Refusal:

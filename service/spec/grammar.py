@@ -170,6 +170,26 @@ def check_network4(value: str) -> str:
 
 
 @lru_cache(SEEN)
+def check_network6(value: str) -> str:
+    """An IPv6 network in CIDR form, in its shortest spelling."""
+    right = "write a network such as fd00:10::/64"
+    try:
+        network = ipaddress.IPv6Network(value if "/" in value and "%" not in value else "", strict=False)
+    except ValueError:
+        wrong(f"{quoted(value)} is not an IPv6 network", right)
+    if not value.rpartition("/")[2].isdecimal() or network.prefixlen == 0:
+        wrong(f"{quoted(value)} is not one network", right)
+    if ipaddress.IPv6Address(value.partition("/")[0]) != network.network_address:
+        wrong(f"{quoted(value)} has host bits set", f"write {network}")
+    return str(network)
+
+
+def check_network(value: str) -> str:
+    """A network of IPv4 or IPv6."""
+    return check_network6(value) if ":" in value else check_network4(value)
+
+
+@lru_cache(SEEN)
 def check_address(value: str) -> str:
     """An IPv4 or IPv6 address without zone, usable by a host; canonical form."""
     if not _ADDRESS.fullmatch(value):
@@ -307,6 +327,7 @@ DomainName = Annotated[str, *text(check_domain, DOMAIN_SCHEMA)]
 InterfaceName = Annotated[str, *text(check_interface, INTERFACE_SCHEMA)]
 BridgeName = Annotated[str, *text(check_bridge, _BRIDGE_SCHEMA)]
 InterfaceAddress = Annotated[str, *text(check_interface_address, _OWN_SCHEMA)]
+NETWORK_PATTERN = f"{patterns.ANY_IPV4}/{number(1, 32)}|{patterns.ANY_IPV6}/{number(1, 128)}"
 Network4 = Annotated[
     str,
     *text(

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 import pytest
 
@@ -20,12 +20,17 @@ OFFICE = Published(
 )
 REST = Published("enp1s0", OWN[:1], "tcp", ((2222, 2222),), "10.20.0.9", "10.20.0.9", "10.20.0.0/16", 22)
 GAMES = Published("enp1s0", OWN, "udp", ((8000, 8010), (8011, 8011), (9000, 9000)), "10.20.0.9", "box", "10.20.0.0/16")
-ALL = (WEB, OFFICE, REST, GAMES)
+OWN6, NETWORK6 = ("2001:db8::11", "2001:db8::12"), "fd00:10::/64"
+WEB6 = Published("enp1s0", OWN6, "tcp", ((80, 80), (443, 443)), "fd00:10::20", "proxy", NETWORK6)
+OFFICE6 = Published(
+    "enp1s0", OWN6[:1], "tcp", ((2222, 2222),), "fd00:10::50", "dev", NETWORK6, 22, ("2001:db8:5::7", "2001:db8:6::/48")
+)
+ALL = (WEB, WEB6, OFFICE, OFFICE6, REST, GAMES)
 CLOSED = (Closed("enp1s0", NETWORK, "nobody routes in"), Closed("enp1s0", "10.20.0.0/16", "nobody routes in"))
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("published", [ALL, (OFFICE,), (GAMES, WEB)], ids=["all", "one", "two"])
+@pytest.mark.parametrize("published", [ALL, (OFFICE,), (OFFICE6,), (GAMES, WEB)], ids=["all", "one", "one6", "two"])
 def test_nft_lists_the_table_as_it_was_meant(published: tuple[Published, ...]) -> None:
     table = forwards_table(published, CLOSED if len(published) > 1 else ())
     script = "nft -f - && nft -s -j list table inet passerelle_forwards"
@@ -44,7 +49,7 @@ def test_nft_lists_the_table_as_it_was_meant(published: tuple[Published, ...]) -
 
 
 def taken_by(proto: int, source: str, dest: str, port: int) -> str:
-    found = destination(ALL, proto, int(IPv4Address(source)), int(IPv4Address(dest)), port)
+    found = destination(ALL, 6 if ":" in dest else 4, proto, int(ip_address(source)), int(ip_address(dest)), port)
     return found.goal if found else ""
 
 
@@ -61,6 +66,10 @@ def taken_by(proto: int, source: str, dest: str, port: int) -> str:
         (TCP, "203.0.113.1", OWN[1], 2222, ""),
         (UDP, "192.0.2.1", OWN[0], 8011, "10.20.0.9"),
         (UDP, "192.0.2.1", OWN[0], 8012, ""),
+        (TCP, "2001:db8:9::1", OWN6[1], 443, "fd00:10::20"),
+        (TCP, "2001:db8:6:1::1", OWN6[0], 2222, "[fd00:10::50]:22"),
+        (TCP, "2001:db8:7::1", OWN6[0], 2222, ""),
+        (TCP, "2001:db8:9::1", "::c633:640b", 80, ""),  # the number of 198.51.100.11
     ],
 )
 def test_the_first_that_fits_takes_a_packet(proto: int, source: str, dest: str, port: int, goal: str) -> None:
@@ -72,6 +81,7 @@ def test_only_neighbours_of_a_target_get_another_address() -> None:
     assert [line.text for line in chain.lines] == [
         "ip saddr 10.10.10.0/24 ip daddr { 10.10.10.20, 10.10.10.50 } ct status dnat masquerade",
         "ip saddr 10.20.0.0/16 ip daddr 10.20.0.9 ct status dnat masquerade",
+        "ip6 saddr fd00:10::/64 ip6 daddr { fd00:10::20, fd00:10::50 } ct status dnat masquerade",
     ]
 
 
@@ -82,7 +92,12 @@ def test_the_host_itself_and_everybody_else_are_sent_on_alike() -> None:
         'iifname "enp1s0" ip daddr 10.10.10.0/24 drop',
         'iifname "enp1s0" ip daddr 10.20.0.0/16 drop',
     ]
-    assert chains["published"] == [
+    assert [line for line in chains["published"] if "ip6" in line] == [
+        "ip6 daddr 2001:db8::11-2001:db8::12 tcp dport { 80, 443 } dnat ip6 to fd00:10::20",
+        "ip6 saddr { 2001:db8:5::7, 2001:db8:6::/48 } ip6 daddr 2001:db8::11 tcp dport 2222 "
+        "dnat ip6 to [fd00:10::50]:22",
+    ]
+    assert [line for line in chains["published"] if "ip6" not in line] == [
         "ip daddr 198.51.100.11-198.51.100.12 tcp dport { 80, 443 } dnat ip to 10.10.10.20",
         "ip saddr { 192.0.2.7, 203.0.113.0/24 } ip daddr 198.51.100.11 tcp dport 2222 dnat ip to 10.10.10.50:22",
         "ip daddr 198.51.100.11 tcp dport 2222 dnat ip to 10.20.0.9:22",

@@ -162,6 +162,7 @@ GOOD = [
     ("dhcp-ignore-names", "tag:!known"),
     ("dhcp-ignore-names", ""),
     ("host-record", "www.example.org,10.0.0.20,300"),
+    ("host-record", "www.example.org,fd00:10::20"),
     ("log-queries", ""),
     ("log-queries", "extra"),
     ("log-facility", "daemon"),

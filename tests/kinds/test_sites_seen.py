@@ -36,6 +36,14 @@ def test_a_site_is_wanted_with_all_that_a_check_needs() -> None:
     )  # fmt: skip
 
 
+def test_a_site_is_published_in_ipv6_where_its_proxy_has_an_address_of_it() -> None:
+    text = WEB.replace("[198.51.100.11/24]", '[198.51.100.11/24, "2001:db8:51::11/64"]')
+    text = text.replace("[10.10.10.1/24]", '[10.10.10.1/24, "fd00:10::1/64"]')
+    assert {site.addresses for site in sites(text)} == {("198.51.100.11",)}
+    both = sites(text.replace("address: 10.10.10.20\n", 'address: 10.10.10.20\n    address6: "fd00:10::20"\n'))
+    assert {site.addresses for site in both} == {("198.51.100.11", "2001:db8:51::11")}
+
+
 def test_another_ca_says_its_name_itself_and_staging_is_known() -> None:
     own = sites(WEB.replace("directory: letsencrypt,", "directory: https://ca.example.net/dir,"))[0].authority
     assert own == Authority("https://ca.example.net/dir")

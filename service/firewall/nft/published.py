@@ -4,20 +4,21 @@
     destination(published, …) -> Published | None   which of them takes a packet
 
 A packet is sent on by the address that it was sent to, wherever it comes from: from outside, from a guest, from the
-host itself (chain output). Clients from outside keep their address. A guest in the same network would get the answer
-directly from its neighbour, with an address to which it sent nothing. So such packets leave under the host's address.
-Where no firewall closes the guests' networks to neighbours of the uplink, the table does.
+host itself (chain output). Each `Published` is of one family. Clients from outside keep their address. A guest in the
+same network would get the answer directly from its neighbour, with an address to which it sent nothing. So such packets
+leave under the host's address. Where no firewall closes the guests' networks to neighbours of the uplink, the table
+does.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 
 from service.firewall.host import Closed
 from service.firewall.nft import parts as nft
 from service.firewall.nft.table import NftChain, NftLine, Table
 from service.firewall.terms.addresses import merged
-from service.firewall.terms.model import Where
+from service.firewall.terms.model import Family, Where
 from service.firewall.terms.names import PORTS_OF
 from service.model.states import Json
 
@@ -30,7 +31,7 @@ NUMBERS = {name: number for number, name in PORTS_OF.items()}
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Ports of the host's `addresses` on `interface` that lead to `target`, called `name`.
+    """Ports of the host's `addresses` on `interface` that lead to `target`, called `name`; all of one family.
 
     `ports` are closed ranges; `to_port` 0 keeps the port. `sources` () = anybody. `network` is the target's. `section`
     of the spec asks for it, at `where`.
@@ -48,19 +49,25 @@ class Published:
     where: Where | None = None
     section: str = "forwards"
 
-    def takes(self, proto: int, source: int, dest: int, dport: int) -> bool:
-        """Whether a packet of IPv4 with these numbers is sent on."""
+    @property
+    def family(self) -> Family:
+        """That of all its addresses."""
+        return 6 if ":" in self.target else 4
+
+    def takes(self, family: Family, proto: int, source: int, dest: int, dport: int) -> bool:
+        """Whether a packet with these numbers is sent on."""
         return (
-            proto == NUMBERS[self.proto]
-            and any(dest == int(IPv4Address(address)) for address in self.addresses)
+            family == self.family
+            and proto == NUMBERS[self.proto]
+            and any(dest == int(ip_address(address)) for address in self.addresses)
             and any(first <= dport <= last for first, last in self.ports)
-            and (not self.sources or any(IPv4Address(source) in IPv4Network(network) for network in self.sources))
+            and (not self.sources or any(_holds(network, source) for network in self.sources))
         )
 
     @property
     def goal(self) -> str:
-        """Where it leads: `10.10.10.20`, or with another port `10.10.10.20:8080`."""
-        return f"{self.target}:{self.to_port}" if self.to_port else self.target
+        """Where it leads: `10.10.10.20`, or with another port `10.10.10.20:8080`, `[fd00::20]:8080`."""
+        return f"{with_port(self.target)}:{self.to_port}" if self.to_port else self.target
 
     @property
     def inner_ports(self) -> tuple[tuple[int, int], ...]:
@@ -79,9 +86,21 @@ def shown_ports(ports: Sequence[tuple[int, int]]) -> str:
     return ",".join(str(first) if first == last else f"{first}:{last}" for first, last in ports)
 
 
-def destination(published: Sequence[Published], proto: int, source: int, dest: int, dport: int) -> Published | None:
+def with_port(address: str) -> str:
+    """An address as it is written before a port: that of IPv6 in brackets (RFC 3986)."""
+    return f"[{address}]" if ":" in address else address
+
+
+def destination(
+    published: Sequence[Published], family: Family, proto: int, source: int, dest: int, dport: int
+) -> Published | None:
     """Which forward takes a packet: the first that fits."""
-    return next((one for one in published if one.takes(proto, source, dest, dport)), None)
+    return next((one for one in published if one.takes(family, proto, source, dest, dport)), None)
+
+
+def _holds(network: str, address: int) -> bool:
+    net = ip_network(network)
+    return int(net.network_address) <= address <= int(net.broadcast_address)
 
 
 def forwards_table(published: Sequence[Published], closed: Sequence[Closed]) -> Table:
@@ -110,8 +129,8 @@ def _line(one: Published) -> NftLine:
 
 
 def _hairpins(published: Sequence[Published]) -> Iterator[NftLine]:
-    for network in sorted({one.network for one in published}, key=IPv4Network):
-        targets = sorted({one.target for one in published if one.network == network}, key=IPv4Address)
+    for network in sorted({one.network for one in published}, key=_order):
+        targets = sorted({one.target for one in published if one.network == network}, key=_order)
         parts = (_within("saddr", (network,)), _within("daddr", targets), _WAS_SENT_ON, _MASQUERADE)
         yield NftLine(parts, f"guests of {network} reach what is published there under the host's address")
 
@@ -124,13 +143,22 @@ _MASQUERADE: nft.Part = ("masquerade", {"masquerade": None})
 
 
 def _dnat(target: str, port: int) -> nft.Part:
-    address = str(IPv4Address(target))
-    body: dict[str, Json] = {"family": "ip", "addr": address}
+    address = ip_address(target)
+    family = "ip6" if address.version == 6 else "ip"
+    body: dict[str, Json] = {"family": family, "addr": str(address)}
     if port:
         body["port"] = int(port)
-    return f"dnat ip to {address}" + (f":{int(port)}" if port else ""), {"dnat": body}
+    to = f"{with_port(str(address))}:{int(port)}" if port else str(address)
+    return f"dnat {family} to {to}", {"dnat": body}
+
+
+def _order(network: str) -> tuple[int, int, int]:
+    """By family, then by address."""
+    net = ip_network(network)
+    return net.version, int(net.network_address), net.prefixlen
 
 
 def _within(field: str, networks: Sequence[str]) -> nft.Part:
-    nets = [IPv4Network(network) for network in networks]
-    return nft.addresses(4, field, merged((int(n.network_address), int(n.broadcast_address)) for n in nets))
+    nets = [ip_network(network) for network in networks]
+    family: Family = 6 if nets[0].version == 6 else 4
+    return nft.addresses(family, field, merged((int(n.network_address), int(n.broadcast_address)) for n in nets))

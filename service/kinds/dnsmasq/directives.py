@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
+from service.firewall.terms.model import FAMILIES
 from service.kinds.claims import AddressClaim, Claim, Publishes, Reservation
 from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection, flags_of
 from service.kinds.published import target_of
@@ -63,7 +64,13 @@ def _range(entry: DhcpRange, tag: str, claims: Sequence[Claim]) -> Iterator[Dire
 
 def split_names(claims: Sequence[Claim]) -> list[tuple[str, str]]:
     """(name, address) of what is published under a name: to guests it is where it really is."""
-    found = {(name, target_of(c.to, claims)) for c in claims if isinstance(c, Publishes) for name in c.names}
+    found = {
+        (name, target_of(c.to, claims, family))
+        for c in claims
+        if isinstance(c, Publishes)
+        for name in c.names
+        for family in FAMILIES
+    }
     return sorted(pair for pair in found if pair[1])
 
 

@@ -19,6 +19,7 @@ from service.kinds.firewall.lint import (
     reserved_sets,
     unknown_interfaces,
 )
+from service.kinds.firewall.lint_families import OPEN_IN_IPV6, open_in_ipv6
 from service.kinds.firewall.lint_forwards import FORWARD_BLOCKED, forwards_blocked
 from service.kinds.firewall.lint_rules import DUPLICATE, SHADOWED, stale_ports, too_open
 from service.kinds.firewall.lint_rules import RULES as OF_RULES
@@ -42,7 +43,7 @@ class Firewall:
     section: Any = FirewallSection
     shared_section: Any = SharedFirewallSection
     group_section: Any = GroupFile
-    rules: tuple[LintRule, ...] = (*RULES, FORWARD_BLOCKED, *OF_RULES, *proxmox.RULES)
+    rules: tuple[LintRule, ...] = (*RULES, FORWARD_BLOCKED, OPEN_IN_IPV6, *OF_RULES, *proxmox.RULES)
 
     def lint(self, section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         shared = shared_section(host)
@@ -63,7 +64,10 @@ class Firewall:
         published = published_of(claims, host)
         yield from stale_ports(firewall, published, level.rules)
         if host.platform == "proxmox":
+            node = proxmox.analyser(proxmox.node_firewall(section, host, claims))
             yield from self._lint_node(section, host, claims)
+            if not isinstance(node, InputError):
+                yield from open_in_ipv6(node, firewall, level.rules, published, claims)
         else:
             analyser = HostAnalyser(firewall)
             is_open = derives(section, shared).nat == "open"
@@ -71,6 +75,7 @@ class Firewall:
             yield from blocked(analyser, _without_masquerades(claims) if is_open else claims)
             yield from forwards_blocked(analyser, published, claims)
             yield from too_open(analyser, claims)
+            yield from open_in_ipv6(analyser, firewall, level.rules, published, claims)
 
     def _lint_node(self, section: FirewallSection, host: HostSpec, claims: Sequence[Claim]) -> Iterator[Hit]:
         """What is wrong with what Proxmox itself would make of it."""

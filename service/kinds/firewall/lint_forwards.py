@@ -14,8 +14,8 @@ from service.kinds.published import network_of
 from service.spec.findings import Hit, LintRule
 
 FORWARD_BLOCKED = LintRule("firewall.forward-blocked", "error", "the firewall accepts published ports", by_absence=True)
-_SOMEBODY = ipaddress.IPv4Address("192.0.2.1")
-"""Somebody outside (RFC 5737)."""
+_SOMEBODY = {4: ipaddress.ip_address("192.0.2.1"), 6: ipaddress.ip_address("2001:db8::1")}
+"""Somebody outside (RFC 5737, RFC 3849)."""
 
 
 def forwards_blocked(
@@ -24,11 +24,11 @@ def forwards_blocked(
     """A finding for each published port that its first client cannot reach."""
     for one in published:
         near = network_of(one.target, claims)
-        source = ipaddress.IPv4Network(one.sources[0]).network_address if one.sources else _SOMEBODY
+        source = ipaddress.ip_network(one.sources[0]).network_address if one.sources else _SOMEBODY[one.family]
         first, inner = one.ports[0][0], one.inner_ports[0][0]
         proto = NUMBERS[one.proto]
-        outer = first_packet(source, ipaddress.IPv4Address(one.addresses[0]), proto, first)
-        sent_on = first_packet(source, ipaddress.IPv4Address(one.target), proto, inner)
+        outer = first_packet(source, ipaddress.ip_address(one.addresses[0]), proto, first)
+        sent_on = first_packet(source, ipaddress.ip_address(one.target), proto, inner)
         said = analyser.trace(one.interface, near[0] if near else "", outer, sent_on)
         if said.verdict != ACCEPT:
             where = f"{one.where}: " if one.where else ""

@@ -30,7 +30,7 @@ class Forwards:
     def claims(self, section: ForwardsSection) -> Iterator[Claim]:
         for number, entry in enumerate(section):
             yield from entry.publishes(number)
-            yield NeedsForwarding(f"forwards: {entry.interface} to {entry.to}")
+            yield NeedsForwarding(f"forwards: {entry.interface} to {entry.to}", entry.to)
         if section:
             yield NeedsPackage("nftables", "forwards")
             yield NeedsLoader("forwards")

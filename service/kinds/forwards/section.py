@@ -12,11 +12,12 @@ from service.spec import patterns
 from service.spec.grammar import (
     DOMAIN_SCHEMA,
     NAME_PATTERN,
+    NETWORK_PATTERN,
     DomainName,
     InterfaceName,
-    check_address4,
+    check_address,
     check_name,
-    check_network4,
+    check_network,
     one_or_many,
     text,
     wrong,
@@ -54,13 +55,18 @@ def _range(value: object, *, single: bool = False) -> tuple[int, int]:
 
 
 def check_target(value: str) -> str:
-    """A guest's name, or an IPv4 address."""
-    return check_address4(value) if re.fullmatch(r"[0-9.]+|[0-9A-Fa-f]*:.*", value) else check_name(value)
+    """A guest's name, or an address that the kernel can send to without naming an interface."""
+    if _LINK_LOCAL.match(value):
+        wrong(f"{quoted(value)} is a link-local address", "write an address in one of the host's networks")
+    return check_address(value) if re.fullmatch(r"[0-9.]+|[0-9A-Fa-f]*:.*", value) else check_name(value)
+
+
+_LINK_LOCAL = re.compile(r"[Ff][Ee][89ABab][0-9A-Fa-f]:")
 
 
 def check_source(value: str) -> str:
-    """An IPv4 address or network."""
-    return check_network4(value) if "/" in value else check_address4(value)
+    """An address or a network."""
+    return check_network(value) if "/" in value else check_address(value)
 
 
 _PORT_WORDS = "a port, or a range such as 8000:8010"
@@ -99,8 +105,9 @@ def _many(schema: dict[str, Any]) -> Any:
     )
 
 
-_TO_WORDS = "a guest of the spec, or an IPv4 address"
-_SOURCE_WORDS = "an IPv4 address or network"
+_TO_PATTERN = f"(?!{_LINK_LOCAL.pattern}){patterns.ADDRESS}|(?![0-9.]+$){NAME_PATTERN}"
+_TO_WORDS = "a guest of the spec, or an address"
+_SOURCE_WORDS = "an address or a network"
 
 
 class Forward(BaseModel):
@@ -108,11 +115,20 @@ class Forward(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    interface: InterfaceName = Field(alias="in", description="The interface whose IPv4 addresses are meant.")
+    interface: InterfaceName = Field(
+        alias="in", description="The interface whose addresses are meant, those of IPv4 and of IPv6."
+    )
     ports: Ports = Field(description="Ports, ranges such as 8000:8010, or {8080: 80} for another port on the guest.")
     to: Annotated[
-        str, *text(check_target, whole(f"{patterns.IPV4}|(?![0-9.]+$){NAME_PATTERN}", _TO_WORDS, maxLength=63))
-    ] = Field(description="A guest of `guests` with a fixed address, or an IPv4 address in one of the host's networks.")
+        str,
+        *text(
+            check_target,
+            whole(f"(?!{_LINK_LOCAL.pattern}){patterns.ADDRESS}|(?![0-9.]+$){NAME_PATTERN}", _TO_WORDS, maxLength=63),
+        ),
+    ] = Field(
+        description="A guest of `guests` with a fixed address, or an address in one of the host's networks. A guest "
+        "with `address` and `address6` is published in both families."
+    )
     to_port: int | None = Field(None, ge=1, le=65535, description="The guest's port, if it is another one.")
     proto: Annotated[tuple[Protocol, ...], *_many({"enum": ["tcp", "udp"]})] = Field(("tcp",), description="tcp, udp.")
     source: (
@@ -121,12 +137,12 @@ class Forward(BaseModel):
             *_many(
                 {
                     "type": "string",
-                    **whole(f"{patterns.IPV4}|{patterns.ANY_IPV4}/{patterns.number(1, 32)}", _SOURCE_WORDS),
+                    **whole(f"{patterns.ADDRESS}|{NETWORK_PATTERN}", _SOURCE_WORDS),
                 }
             ),
         ]
         | None
-    ) = Field(None, description="Addresses and networks of clients. Default: everybody.")
+    ) = Field(None, description="Addresses and networks of clients, of one family or of both. Default: everybody.")
     names: Annotated[tuple[DomainName, ...], *_many({"type": "string", **DOMAIN_SCHEMA})] | None = Field(
         None, description="Names of what is published: guests who ask this host's DNS get the guest's own address."
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from service.guestside.shipped import files as program_files
 from service.kinds.claims import Claim, Creates, NeedsInGuest, Reservation
+from service.kinds.published import target_of
 from service.kinds.web.derived import CA_FILE, ca_file, certificates_file, identity_in, upstream_of, web_claims
 from service.kinds.web.lint import RULES, lint_web
 from service.kinds.web.lint_names import lint_names_of_fleet
@@ -58,7 +59,8 @@ class Web:
 
 def files_of(host: str, section: WebSection, claims: Sequence[Claim]) -> dict[str, bytes]:
     """{name in the folder of the proxy: content} of all files that the sites need."""
-    files = {MAIN_FILE: main_file(), CERTIFICATES_FILE: certificates_file(section)}
+    ipv6 = bool(target_of(section.proxy, claims, 6))
+    files = {MAIN_FILE: main_file(ipv6=ipv6), CERTIFICATES_FILE: certificates_file(section)}
     roots, identity = ca_file(section.acme), identity_in(host, section.proxy, claims)
     if roots is not None:
         files[CA_FILE] = roots
@@ -66,5 +68,5 @@ def files_of(host: str, section: WebSection, claims: Sequence[Claim]) -> dict[st
     for own, site in sorted(section.sites.items()):
         target = upstream_of(site.to, site.port, section.proxy, claims)
         if target is not None:
-            files[f"sites/{own}.conf"] = site_file(own, site, target, identity)
+            files[f"sites/{own}.conf"] = site_file(own, site, target, identity, ipv6=ipv6)
     return files

@@ -52,19 +52,19 @@ class Target:
     resolver: str = ""
 
 
-def main_file() -> bytes:
-    """What holds for all sites. It is the same on every host."""
+def main_file(*, ipv6: bool = False) -> bytes:
+    """What holds for all sites. `ipv6`: the guest has an address of IPv6, and answers there, too."""
     lines = (
         Comment("written by passerelle: what holds for all sites; each has its own file in sites/"),
         block("map", ("$http_upgrade", "$passerelle_connection"), (on("default", "upgrade"), on("", "close"))),
         block("server", (), (
             Comment("names that nobody has: no answer"),
-            on("listen", str(HTTP)),
+            *_listen(HTTP, ipv6=ipv6),
             on("return", "444"),
         )),
         block("server", (), (
             Comment("HTTP/2 counts for the port, so for every site; 1.26 warns of it, 1.22 has no other notation"),
-            on("listen", str(HTTPS), "ssl", "http2"),
+            *_listen(HTTPS, "ssl", "http2", ipv6=ipv6),
             *_TLS,
             on("ssl_reject_handshake", "on"),
             on("return", "421"),
@@ -74,10 +74,16 @@ def main_file() -> bytes:
     return text_of(lines).encode("ascii")
 
 
-def site_file(own: str, site: Site, target: Target, identity: str) -> bytes:
-    """One site. `identity` is what the proxy answers at IDENTITY_PATH."""
+def _listen(port: int, *how: str, ipv6: bool) -> tuple[Directive, ...]:
+    """The port of a server. nginx's [::] is for IPv6 alone (`ipv6only=on`, its default)."""
+    four = on("listen", str(port), *how)
+    return (four, on("listen", f"[::]:{port}", *how)) if ipv6 else (four,)
+
+
+def site_file(own: str, site: Site, target: Target, identity: str, *, ipv6: bool = False) -> bytes:
+    """One site. `identity` is what the proxy answers at IDENTITY_PATH; `ipv6` as for the main file."""
     names = on("server_name", *(server_name(name) for name in site.names(own)))
-    plain, secure = on("listen", str(HTTP)), on("listen", str(HTTPS), "ssl")
+    plain, secure = _listen(HTTP, ipv6=ipv6), _listen(HTTPS, "ssl", ipv6=ipv6)
     known = (_challenges(), _identity(identity))
     pages = (
         on("client_max_body_size", site.max_body_size),
@@ -86,13 +92,13 @@ def site_file(own: str, site: Site, target: Target, identity: str) -> bytes:
     lines: list[Directive | Comment] = [Comment("written by passerelle, from `web` in the spec of the host")]
     lines += _zones(own, site.limits or Limits())
     if not site.https:
-        lines.append(block("server", (), (plain, names, *known, *pages)))
+        lines.append(block("server", (), (*plain, names, *known, *pages)))
     elif site.redirect_https:
         away = block("location", ("/",), (on("return", "301", "https://$host$request_uri"),))
-        lines.append(block("server", (), (plain, names, *known, away)))
-        lines.append(block("server", (), (secure, names, *_certificate(own), *pages)))
+        lines.append(block("server", (), (*plain, names, *known, away)))
+        lines.append(block("server", (), (*secure, names, *_certificate(own), *pages)))
     else:
-        lines.append(block("server", (), (plain, secure, names, *_certificate(own), *known, *pages)))
+        lines.append(block("server", (), (*plain, *secure, names, *_certificate(own), *known, *pages)))
     return text_of(lines).encode("ascii")
 
 

@@ -58,7 +58,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Placed:
-    """Sites below `folder`, on two ports of 127.0.0.1."""
+    """Sites below `folder`, on two ports of 127.0.0.1 and ::1."""
 
     folder: Path
     program: Sequence[str]
@@ -93,6 +93,8 @@ class Placed:
         )
         text = re.sub(r"\blisten 80;", f"listen 127.0.0.1:{self.http};", text)
         text = re.sub(r"\blisten 443 ", f"listen 127.0.0.1:{self.https} ", text)
+        text = text.replace("listen [::]:80;", f"listen [::1]:{self.http};")
+        text = text.replace("listen [::]:443 ", f"listen [::1]:{self.https} ")
         (self.folder / name).write_text(text)
 
     def certificate(self, name: str) -> None:

@@ -91,10 +91,12 @@ def files(port: int) -> dict[str, bytes]:
         "gone.example.org": Target("gone.lan", 80, "127.0.0.1"),
     }
     made = {
-        f"sites/{name}.conf": site_file(name, site, targets.get(name, Target("127.0.0.1", port)), "passerelle proxy")
+        f"sites/{name}.conf": site_file(
+            name, site, targets.get(name, Target("127.0.0.1", port)), "passerelle proxy", ipv6=True
+        )
         for name, site in section(SITES).sites.items()
     }
-    return {"nginx.conf": main_file(), **made}
+    return {"nginx.conf": main_file(ipv6=True), **made}
 
 
 @pytest.fixture(scope="module", params=SUITES)
@@ -115,7 +117,9 @@ def ask(
 ) -> tuple[int, dict[str, str], str]:  # fmt: skip
     """(status, headers, body). `tls`: the name in the handshake, "" for plain HTTP."""
     port = placed.https if tls else placed.http
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(source, 0))
+    connection = http.client.HTTPConnection(
+        "::1" if ":" in source else "127.0.0.1", port, timeout=30, source_address=(source, 0)
+    )
     try:
         connection.connect()
         if tls:
@@ -134,7 +138,13 @@ def test_it_accepts_the_files_and_warns_of_http2_alone(placed: Placed) -> None:
     assert said.returncode == 0, said.stderr
     warnings = [line for line in said.stderr.splitlines() if "[warn]" in line]
     assert all('"listen ... http2" directive is deprecated' in line for line in warnings)
-    assert len(warnings) == ("trixie" in str(placed.folder))
+    assert len(warnings) == 2 * ("trixie" in str(placed.folder))  # one for each family
+
+
+@pytest.mark.parametrize("tls", ["", "www.example.org"])
+def test_it_answers_over_ipv6_as_over_ipv4(placed: Placed, tls: str) -> None:
+    four, six = (ask(placed, "www.example.org", tls=tls, source=source) for source in ("127.0.0.1", "::1"))
+    assert (six[0], six[2].replace("::1", "127.0.0.1")) == (four[0], four[2])
 
 
 @pytest.mark.parametrize("name", ["www.example.org", "example.org", "a.example.net", LONG, f"x.{LONG}", "plain.lan"])
