@@ -74,11 +74,13 @@ def _lint_pve(folder: Path, *, as_json: bool) -> int:
     from service.cli.output import complain, printable, show_json, tell
     from service.cli.pve_folder import node_of, read_pve_folder
     from service.errors import InputError
-    from service.firewall.trace.ignored import ignored_lines
+    from service.firewall.pve.node import read_firewall
+    from service.firewall.trace.ignored import ignored_lines, unfiltered_lines
 
     try:
         files = read_pve_folder(folder)
-        found = ignored_lines(files, node_of(None, None, []))
+        node = node_of(None, None, [])
+        found = (*ignored_lines(files, node), *unfiltered_lines(read_firewall(files, node).firewall))
     except InputError as error:
         complain(error.what, error.hint)
         return USAGE

@@ -1,6 +1,7 @@
 """Reading a folder of Proxmox's firewall files for the commands that answer without a host.
 
-    read_pve_folder(root) -> {name: bytes}      cluster.fw, host.fw, VMID.fw, guests.json, corosync.conf; nothing else
+    read_pve_folder(root) -> {name: bytes}      cluster.fw, host.fw, VMID.fw, guests.json, corosync.conf, and below sdn/
+                                                its configuration and firewall/VNET.fw; nothing else
     node_of(localnet, host_ip, altnames) -> Node
 
 Both raise InputError.
@@ -14,12 +15,22 @@ from pathlib import Path
 
 from service.errors import InputError
 from service.firewall.pve.files import MAX_BYTES
-from service.firewall.pve.node import CLUSTER_FILE, COROSYNC_FILE, GUESTS_FILE, HOST_FILE, NO_LOCAL_NETWORK, Node
+from service.firewall.pve.node import (
+    CLUSTER_FILE,
+    COROSYNC_FILE,
+    GUESTS_FILE,
+    HOST_FILE,
+    NO_LOCAL_NETWORK,
+    SDN_FILES,
+    VNET_FILES,
+    Node,
+)
 from service.firewall.terms.addresses import iptables_network, split_cidr
 
 MAX_FILES = 10_000
 _FIXED = (CLUSTER_FILE, HOST_FILE, GUESTS_FILE, COROSYNC_FILE)
 _GUEST = re.compile(r"[1-9][0-9]{0,8}\.fw")
+_VNET = re.compile(r"[A-Za-z][A-Za-z0-9]{0,7}\.fw")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -29,6 +40,10 @@ def read_pve_folder(root: Path) -> dict[str, bytes]:
         raise InputError(f"{root} is not a directory", hint=f"give the folder that holds {CLUSTER_FILE}")
     try:
         names = sorted(entry.name for entry in root.iterdir() if entry.name in _FIXED or _GUEST.fullmatch(entry.name))
+        names += [name for name in SDN_FILES if (root / name).exists()]
+        rules = root / VNET_FILES
+        if rules.is_dir():
+            names += sorted(f"{VNET_FILES}{entry.name}" for entry in rules.iterdir() if _VNET.fullmatch(entry.name))
         if len(names) > MAX_FILES:
             raise InputError(f"{root} holds more than {MAX_FILES} firewall files")
         return {name: _read(root / name) for name in names}

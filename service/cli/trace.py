@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from service.firewall.pve.node import NodeFirewall
 
 Answer = Mapping[str, object]
-"""verdict, rule, why; for a host of a repository or of the service also id and nat."""
+"""verdict, rule, why; for a host of a repository or of the service also id and nat, for a folder backend."""
 Tracer = Callable[[Mapping[str, object]], Answer]
 
 QUERY = ("from", "to", "proto", "dport", "sport", "source", "dest", "dsttype", "mac", "flags")
@@ -77,6 +77,9 @@ class NodeFacts:
     altname: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
     """NIC=NAME, once for each alternative name of a network card."""
 
+    backend: Annotated[Literal["iptables", "nftables"] | None, Parameter(show_default=False)] = None
+    """iptables (pve-firewall) or nftables (proxmox-firewall). Default: as `nftables` in host.fw says."""
+
 
 def trace(
     *,
@@ -103,7 +106,8 @@ def trace(
     host
         Name of the host.
     pve
-        Folder with cluster.fw, host.fw, VMID.fw, guests.json and, in a cluster, corosync.conf.
+        Folder with cluster.fw, host.fw, VMID.fw, guests.json and, in a cluster, corosync.conf. With an SDN also
+        sdn/ as in /etc/pve: zones.cfg, vnets.cfg, subnets.cfg, firewall/VNET.fw.
     packets
         Many questions at once: JSON lines with from, to, proto, source, dest and dport, sport, dsttype, mac, flags
         as far as they are known; - for standard input. One JSON object a line comes out, in the same order.
@@ -182,17 +186,25 @@ def _of_proxmox(pve: Path, node: NodeFacts, asked: dict[str, str]) -> tuple[Trac
     from service.cli.output import tell
     from service.cli.pve_folder import node_of, read_pve_folder
     from service.errors import InputError
-    from service.firewall.pve.node import read_firewall
+    from service.firewall.pve.node import NFTABLES, PROXMOX_FIREWALL, PVE_FIREWALL, read_firewall
+    from service.firewall.trace.nft_verdict import NftNode, analyser_of
     from service.firewall.trace.verdict import Analyser
 
     folder = read_firewall(read_pve_folder(pve), node_of(node.localnet, node.host_ip, node.altname))
     if folder.fatal:
         raise InputError(f"Proxmox would not load this rule set: {folder.fatal}")
-    analyser = Analyser(folder.firewall)
+    said: dict[str, type[Analyser]] = {"iptables": Analyser, "nftables": NftNode}
+    analyser = said[node.backend](folder.firewall) if node.backend else analyser_of(folder.firewall)
     analyser.check()
-    if folder.firewall.host.on("nftables", default=False):
-        tell(f"{folder.firewall.host.option_where('nftables')}: nftables is on: answered as by the iptables back end")
-    return lambda packet: analyser.trace_packet(packet).as_json(), _with_addresses(asked, folder.firewall)
+    program = PROXMOX_FIREWALL if isinstance(analyser, NftNode) else PVE_FIREWALL
+    where = folder.firewall.host.option_where(NFTABLES)
+    if asked and (node.backend or program == PROXMOX_FIREWALL):
+        tell(f"answered as {program} decides ({'--backend' if node.backend else where or 'no `nftables` in host.fw'})")
+
+    def trace_packet(packet: Mapping[str, object]) -> Answer:
+        return {**analyser.trace_packet(packet).as_json(), "backend": program}
+
+    return trace_packet, _with_addresses(asked, folder.firewall)
 
 
 def _with_addresses(asked: dict[str, str], firewall: "NodeFirewall") -> dict[str, str]:

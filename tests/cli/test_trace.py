@@ -59,7 +59,7 @@ def test_many_packets_are_answered_line_by_line(
         ("DROP", None),
         ("DROP", None),
     ]
-    assert all(set(line) == {"verdict", "rule", "why"} for line in said)
+    assert all(set(line) == {"verdict", "rule", "why", "backend"} for line in said)
 
 
 def test_one_question_is_answered_for_people_and_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,10 +174,13 @@ def test_another_back_end_on_the_node_is_told(folder: Path, capsys: pytest.Captu
     (folder / "host.fw").write_text("[OPTIONS]\n\nnftables: 1\n")
     assert _trace(folder, *asked) == 0
     said = capsys.readouterr()
-    assert said.err == "host.fw:3: nftables is on: answered as by the iptables back end\n"
+    assert said.err == "answered as proxmox-firewall (nftables) decides (host.fw:3)\n"
     (folder / "host.fw").write_text("[OPTIONS]\nnftables: 0\n")
     assert _trace(folder, *asked) == 0
-    assert capsys.readouterr() == (said.out, "")
+    by_iptables = capsys.readouterr()
+    assert (by_iptables.err, by_iptables.out.split()[0]) == ("", "DROP")
+    assert _trace(folder, *asked, "--backend", "nftables") == 0
+    assert capsys.readouterr() == (said.out, "answered as proxmox-firewall (nftables) decides (--backend)\n")
 
 
 def test_alternative_names_are_given_as_nic_and_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,11 @@
-"""Proxmox's firewall files as Proxmox reads them: cluster.fw, host.fw and VMID.fw (pve-firewall of early 2026).
+"""Proxmox's firewall files as Proxmox reads them: cluster.fw, host.fw, VMID.fw, VNET.fw (pve-firewall of early 2026).
 
     read_cluster(data, file, now_s) -> Reading
     read_host(data, file, cluster) -> Reading
     read_guest(data, file, vmid, env, cluster) -> Reading          env: vm or ct
+    read_vnet(data, file, cluster) -> Reading
+
+All but the last take `sdn`, the names of the sets that the SDN makes; None where nobody could look.
 
 Reading never raises. What Proxmox skips is in `ignored`, what it says about it in `warnings` (its own words, the lines
 of one rule sorted). Lines are handled as bytes; sections and names are found by the letter, as Proxmox finds them: a
@@ -10,7 +13,7 @@ carriage return or a comment behind `[RULES]` makes it no section.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from service.firewall.pve.options import BadLine, parse_option, parse_ratelimit
@@ -54,6 +57,7 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     "cluster": ("options", "aliases", "ipset", "rules", "group"),
     "host": ("options", "rules"),
     "guest": ("options", "aliases", "ipset", "rules"),
+    "vnet": ("options", "rules"),
 }
 
 
@@ -78,6 +82,7 @@ class _Reader:
     vmid: str = ""
     now_s: int = 0
     cluster: Level | None = None
+    sdn: Collection[str] | None = None
     section: str = ""
     name: str = ""
     where: Where = field(default_factory=lambda: Where("", 0))
@@ -99,11 +104,11 @@ class _Reader:
         self.allowed = set(_SECTIONS[self.kind])
         if self.cluster is None:
             known_aliases: Mapping[str, Alias] = self.aliases
-            self.scope = Scope(self.env, known_aliases, self.sets, self.aliases, self.sets)
+            self.scope = Scope(self.env, known_aliases, self.sets, self.aliases, self.sets, self.sdn)
         else:
             known_aliases = self.cluster.aliases
-            self.scope = Scope(self.env, known_aliases, self.cluster.ipsets, self.aliases, self.sets)
-        self.group_scope = Scope("group", self.aliases, self.sets)
+            self.scope = Scope(self.env, known_aliases, self.cluster.ipsets, self.aliases, self.sets, self.sdn)
+        self.group_scope = Scope("group", self.aliases, self.sets, sdn=self.sdn)
 
     def read(self, data: bytes) -> PveReading:
         text = data[:MAX_BYTES].decode("latin-1")
@@ -288,16 +293,25 @@ class _Reader:
         self.ignored.append(Ignored(self.where, text, reason))
 
 
-def read_cluster(data: bytes, file: str = "cluster.fw", now_s: int = 0) -> PveReading:
+def read_cluster(
+    data: bytes, file: str = "cluster.fw", now_s: int = 0, sdn: Collection[str] | None = None
+) -> PveReading:
     """The datacenter's file. `now_s` (seconds since 1970) decides whether a time given as `enable` is over."""
-    return _Reader("cluster", file, "cluster", now_s=now_s).read(data)
+    return _Reader("cluster", file, "cluster", now_s=now_s, sdn=sdn).read(data)
 
 
-def read_host(data: bytes, file: str, cluster: Level) -> PveReading:
+def read_host(data: bytes, file: str, cluster: Level, sdn: Collection[str] | None = None) -> PveReading:
     """A node's file; `cluster` is what the datacenter's file defines."""
-    return _Reader("host", file, "host", cluster=cluster).read(data)
+    return _Reader("host", file, "host", cluster=cluster, sdn=sdn).read(data)
 
 
-def read_guest(data: bytes, file: str, vmid: str, env: str, cluster: Level) -> PveReading:
+def read_guest(
+    data: bytes, file: str, vmid: str, env: str, cluster: Level, sdn: Collection[str] | None = None
+) -> PveReading:
     """A guest's file; `env` is vm or ct."""
-    return _Reader("guest", file, env, vmid, cluster=cluster).read(data)
+    return _Reader("guest", file, env, vmid, cluster=cluster, sdn=sdn).read(data)
+
+
+def read_vnet(data: bytes, file: str, cluster: Level, sdn: Collection[str] | None = None) -> PveReading:
+    """A VNet's file: rules for what passes through its bridge. Only proxmox-firewall (nftables) obeys them."""
+    return _Reader("vnet", file, "vnet", cluster=cluster, sdn=sdn).read(data)

@@ -8,12 +8,20 @@ from dataclasses import dataclass, field
 
 from service.firewall.pve.cards import GuestCards, parse_guests
 from service.firewall.pve.corosync import Corosync, parse_corosync
-from service.firewall.pve.files import PveReading, read_cluster, read_guest, read_host
+from service.firewall.pve.files import PveReading, read_cluster, read_guest, read_host, read_vnet
+from service.firewall.pve.sdn import sdn_sets
 from service.firewall.terms.addresses import ip_or_cidr
-from service.firewall.terms.model import Alias, Ignored, Level
+from service.firewall.terms.model import Alias, Ignored, IPSet, Level
+from service.formats import pve_sdn
 
 CLUSTER_FILE, HOST_FILE, GUESTS_FILE, COROSYNC_FILE = "cluster.fw", "host.fw", "guests.json", "corosync.conf"
 NO_LOCAL_NETWORK = "127.0.0.0/8"
+SDN_FILES = {f"sdn/{path.rpartition('/')[2]}": path for path in pve_sdn.FILES}
+"""Files of the SDN in a folder, each with its path on a node."""
+VNET_FILES = "sdn/firewall/"
+NFTABLES = "nftables"
+"""The option of host.fw that hands the rules over to proxmox-firewall."""
+PVE_FIREWALL, PROXMOX_FIREWALL = "pve-firewall (iptables)", "proxmox-firewall (nftables)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class NodeFirewall:
-    """The levels in force on a node. `guests` are the levels of guests by number, `cards` their network cards."""
+    """The levels in force on a node. `guests` are the levels of guests by number, `cards` their network cards, `vnets`
+    the levels of VNets. `sdn` are the sets that the SDN makes; None where nobody could look.
+    """
 
     cluster: Level
     host: Level
@@ -39,6 +49,13 @@ class NodeFirewall:
     cards: Mapping[str, GuestCards] = field(default_factory=dict)
     corosync: Corosync = field(default_factory=Corosync)
     node: Node = field(default_factory=Node)
+    vnets: Mapping[str, Level] = field(default_factory=dict)
+    sdn: Mapping[str, IPSet] | None = field(default_factory=dict)
+
+    @property
+    def backend(self) -> str:
+        """The program that makes the node's rules of these files (pve-firewall(8))."""
+        return PROXMOX_FIREWALL if self.host.on(NFTABLES, default=False) else PVE_FIREWALL
 
     def local_network(self) -> str:
         """The alias local_network of cluster.fw, else the network that Proxmox guesses."""
@@ -71,21 +88,29 @@ class PveFolder:
 
 
 def read_firewall(files: Mapping[str, bytes], node: Node) -> PveFolder:
-    """Read cluster.fw, host.fw, guests.json, corosync.conf and the VMID.fw of every guest of guests.json.
+    """Read cluster.fw, host.fw, guests.json, corosync.conf, the VMID.fw of every guest of guests.json, and below sdn/
+    the SDN's own configuration and the rules of VNets.
 
     Raises InputError where guests.json has another form; the rest is read as Proxmox reads it.
     """
     guests = parse_guests(files.get(GUESTS_FILE, b"{}"))
-    cluster = read_cluster(files.get(CLUSTER_FILE, b""), CLUSTER_FILE, node.now_s)
-    host = read_host(files.get(HOST_FILE, b""), HOST_FILE, cluster.level)
+    sdn = sdn_sets(pve_sdn.read_sdn({path: files[name] for name, path in SDN_FILES.items() if name in files}))
+    cluster = read_cluster(files.get(CLUSTER_FILE, b""), CLUSTER_FILE, node.now_s, sdn)
+    host = read_host(files.get(HOST_FILE, b""), HOST_FILE, cluster.level, sdn)
     read: list[PveReading] = [cluster, host]
     levels: dict[str, Level] = {}
     for vmid, guest in guests.items():
         file = f"{vmid}.fw"
         if file in files:
-            reading = read_guest(files[file], file, vmid, guest.env, cluster.level)
+            reading = read_guest(files[file], file, vmid, guest.env, cluster.level, sdn)
             read.append(reading)
             levels[vmid] = reading.level
+    rules = {file: data for file, data in files.items() if file.startswith(VNET_FILES) and file.endswith(".fw")}
+    vnets = {
+        file.removeprefix(VNET_FILES).removesuffix(".fw"): read_vnet(data, file, cluster.level, sdn)
+        for file, data in sorted(rules.items())
+    }
+    read += vnets.values()
     firewall = NodeFirewall(
         cluster=cluster.level,
         host=host.level,
@@ -93,6 +118,8 @@ def read_firewall(files: Mapping[str, bytes], node: Node) -> PveFolder:
         cards=guests,
         corosync=parse_corosync(files.get(COROSYNC_FILE, b"")),
         node=node,
+        vnets={name: reading.level for name, reading in vnets.items()},
+        sdn=sdn,
     )
     return PveFolder(
         firewall=firewall,

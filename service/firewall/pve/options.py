@@ -79,6 +79,11 @@ _OPTIONS: dict[LevelKind, dict[str, _Option]] = {
         "ips_queues": _option(r"[0-9]+(?::[0-9]+)?", str),
         "layer2_protocols": _WORDS,
     },
+    "vnet": {
+        "enable": _SWITCH,
+        "log_level_forward": _LEVEL,
+        "policy_forward": _option("ACCEPT|DROP", str.upper),
+    },
 }
 
 
@@ -93,6 +98,7 @@ DEFAULTS: dict[LevelKind, dict[str, Setting]] = {
         "enable": 0, "policy_in": "DROP", "policy_out": "ACCEPT", "macfilter": 1, "ipfilter": 0, "dhcp": 1, "ndp": 1,
         "radv": 0, "log_level_in": "nolog", "log_level_out": "nolog",
     },
+    "vnet": {"enable": 0, "policy_forward": "ACCEPT", "log_level_forward": "nolog"},
 }  # fmt: skip
 """What holds where an option is not written. `dhcp` is as Proxmox's programs have it; its manual says 0."""
 

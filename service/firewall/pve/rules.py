@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from service.firewall.pve.options import BadLine
+from service.firewall.pve.sdn import SDN_SET
 from service.firewall.terms.icmp import ICMP_TYPES, ICMPV6_TYPES
 from service.firewall.terms.macros import find_macro
 from service.firewall.terms.model import LOG_LEVELS, NOWHERE, Alias, Rule, Where, is_given
@@ -47,6 +48,7 @@ _TYPES = {
     "cluster": ("in", "out", "forward", "group"),
     "host": ("in", "out", "forward", "group"),
     "group": ("in", "out", "forward"),
+    "vnet": ("forward", "group"),
     "vm": ("in", "out", "group"),
     "ct": ("in", "out", "group"),
 }
@@ -58,7 +60,8 @@ class Scope:
     """What a rule may refer to when it is read. `env` is cluster, host, group, vm or ct.
 
     `own_*` are of the file itself (None for groups). Looking for a name in a host's file makes Proxmox take the
-    sections [ALIASES] and [IPSET …] there from then on: `asked` collects what was looked for.
+    sections [ALIASES] and [IPSET …] there from then on: `asked` collects what was looked for. `sdn` are the sets that
+    Proxmox's SDN makes; None where nobody could look: then every name of their form may be one.
     """
 
     env: str
@@ -66,6 +69,7 @@ class Scope:
     ipsets: Collection[str]
     own_aliases: Mapping[str, Alias] | None = None
     own_ipsets: Collection[str] | None = None
+    sdn: Collection[str] | None = None
     asked: set[str] = field(default_factory=set)
 
     def alias(self, prefix: str, name: str) -> Alias | None:
@@ -87,8 +91,10 @@ class Scope:
         self.asked.add("aliases")
         return name.lower() in self.own_aliases
 
-    def knows_ipset(self, name: str) -> bool:
-        """Whether any file in reach defines the set."""
+    def knows_ipset(self, prefix: str, name: str) -> bool:
+        """Whether any file in reach defines the set, or the SDN makes it."""
+        if prefix == "sdn/":
+            return bool(SDN_SET.fullmatch(name)) if self.sdn is None else name in self.sdn
         if name in self.ipsets:
             return True
         if self.own_ipsets is None:
@@ -231,7 +237,7 @@ class _Check:
             ipset = IPSET.fullmatch(address)
             if not ipset:
                 self.error(name, f"invalid ipset name '{address}'")
-            elif not self.scope.knows_ipset(ipset[2]):
+            elif not self.scope.knows_ipset(ipset[1] or "", ipset[2]):
                 self.error(name, f"no such ipset '{ipset[2]}'")
             return
         reference = ALIAS.fullmatch(address)

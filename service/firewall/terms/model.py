@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-LevelKind = Literal["cluster", "host", "guest"]
+LevelKind = Literal["cluster", "host", "guest", "vnet"]
 Family = Literal[4, 6]
 Setting = int | str
 
@@ -136,7 +136,7 @@ class IPSet:
 class Level:
     """Everything of one level. Aliases are keyed by their lower-case name, sets and groups by their name.
 
-    `exists` is false where there is no file, or an empty one. `vmid` is the guest's number, "" for cluster and host.
+    `exists` is false where there is no file, or an empty one. `vmid` is the guest's number, "" for the others.
     """
 
     kind: LevelKind

@@ -1,6 +1,7 @@
 """Every line of Proxmox's firewall files without effect: skipped, not compiled, choked on, or replaced further down.
 
     ignored_lines(files, node) -> (Ignored, …)      in the order of files and lines, one a line
+    unfiltered_lines(firewall) -> Ignored …         rules for what pve-firewall (iptables) never filters
 
 Switches are ignored: a line is judged as if the firewall were on, so that nothing surprises when it is.
 """
@@ -9,11 +10,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from service.firewall.pve.files import read_guest
-from service.firewall.pve.node import CLUSTER_FILE, HOST_FILE, Node, NodeFirewall, read_firewall
+from service.firewall.pve.node import (
+    CLUSTER_FILE,
+    HOST_FILE,
+    PROXMOX_FIREWALL,
+    PVE_FIREWALL,
+    Node,
+    NodeFirewall,
+    read_firewall,
+)
 from service.firewall.terms.model import FAMILIES, Ignored, Level, Rule, Where
 from service.firewall.trace.compile import MAX_CHAIN_NAME, compile_family
 from service.firewall.trace.matching import LeftOut, Site
+from service.firewall.trace.nft_compile import compile_nft
 from service.firewall.trace.sets import Sets, build_sets
+
+NOT_FILTERED = (
+    "pve-firewall (iptables) does not filter routed packets and VNets. Fix: write a rule of the guest, or set "
+    "`nftables: 1` in host.fw, where proxmox-firewall obeys it"
+)
 
 
 def ignored_lines(files: Mapping[str, bytes], node: Node) -> tuple[Ignored, ...]:
@@ -34,7 +49,13 @@ def ignored_lines(files: Mapping[str, bytes], node: Node) -> tuple[Ignored, ...]
     sets = build_sets(firewall)
     found += sets.refused
     found += _rules(firewall, sets)
-    if not folder.fatal:
+    if firewall.backend == PROXMOX_FIREWALL:
+        for netset in sets.table.values():
+            netset.holes_win = True
+        for family in FAMILIES:
+            compiled = compile_nft(firewall, sets, family)
+            found += (*compiled.left_out, *compiled.refused)
+    elif not folder.fatal:
         # the node's own lines (local network, log rate) show up only when everything is compiled
         found += (item for family in FAMILIES for item in compile_family(firewall, sets, family).refused)
     chosen: dict[Where, Ignored] = {}
@@ -48,6 +69,22 @@ def _rank(file: str) -> tuple[int, int, str]:
     if number.isdigit():
         return 2, int(number[:18]), file
     return (CLUSTER_FILE, HOST_FILE).index(file) if file in (CLUSTER_FILE, HOST_FILE) else 3, 0, file
+
+
+def unfiltered_lines(firewall: NodeFirewall) -> Iterator[Ignored]:
+    """What pve-firewall ignores silently (pve-firewall(8), "Directions & Zones"); none where proxmox-firewall
+    has the rules."""
+    if firewall.backend != PVE_FIREWALL:
+        return
+    rules = [rule for rule, _ in _sites(firewall) if rule.type == "forward"]
+    rules += [rule for level in firewall.vnets.values() for rule in level.rules]
+    for rule in rules:
+        if rule.works(0):
+            yield Ignored(rule.where, rule.text, NOT_FILTERED)
+    for level in (firewall.cluster, *firewall.vnets.values()):
+        where = level.option_where("policy_forward")
+        if where is not None:
+            yield Ignored(where, f"policy_forward: {level.options['policy_forward']}", NOT_FILTERED)
 
 
 def _rules(firewall: NodeFirewall, sets: Sets) -> Iterator[Ignored]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from service.firewall.pve.node import NodeFirewall
 from service.firewall.pve.rules import ALIAS, IPSET
+from service.firewall.pve.sdn import SDN_SET
 from service.firewall.terms.addresses import MaskedNetwork, Span, iptables_network, iptables_span
 from service.firewall.terms.icmp import icmp_names, icmp_type
 from service.firewall.terms.macros import MacroRule, find_macro
@@ -19,7 +20,7 @@ from service.firewall.terms.model import Family, Ignored, Level, Rule, is_given
 from service.firewall.terms.names import has_ports, protocol_number
 from service.firewall.terms.ports import PortRange, iptables_ports
 from service.firewall.trace.chains import ChainStep, Flow
-from service.firewall.trace.sets import Sets
+from service.firewall.trace.sets import SDN, Sets
 
 _INDEXED_PORTS = 128  # a rule for more ports is looked up by address, or tried on every packet
 MAX_INTERFACE = 15  # IFNAMSIZ without the closing NUL
@@ -152,7 +153,12 @@ class Site:
 
     def set_test(self, rule: Rule, key: str, prefix: str, name: str) -> Test:
         """The test on a set; which one is decided as Proxmox does: the own file first."""
-        if prefix not in ("dc/", "sdn/") and self.own is not None and name in self.own.ipsets:
+        if prefix == "sdn/" and self.firewall.sdn is None and SDN_SET.fullmatch(name):
+            # its addresses are not known: an accept is not relied on, and a drop may hit anybody
+            return lambda flow: rule.action != "ACCEPT"
+        if prefix == "sdn/" and name in (self.firewall.sdn or {}):
+            scope = SDN
+        elif prefix not in ("dc/", "sdn/") and self.own is not None and name in self.own.ipsets:
             scope = self.own.scope_id()
         elif prefix not in ("guest/", "sdn/") and (name in self.firewall.cluster.ipsets or name == "management"):
             scope = "0"

@@ -4,7 +4,7 @@
 
 `firewall` has the rules as the spec has them, with what follows from other sections; the analyser has the chains that
 Proxmox makes of the same. What is in the chains and in no spec is an entry, too. A rule about the node's own network,
-as Proxmox guesses it, is not judged: its addresses are not known here.
+as Proxmox guesses it, or about a set of the SDN is not judged: the addresses are not known here.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from service.firewall.trace.listing import Entry, Tried, entry_of, judge
 from service.firewall.trace.node_trace import NodeAnalyser
 from service.firewall.trace.sets import Sets, build_sets
 
-_GUESSED = ("local_network", "management")
+_GUESSED = ("local_network", "management", "+sdn/")
 _ACTIONS = {ACCEPT: ACCEPT, RETURN: ACCEPT, MARK: ACCEPT, DROP: DROP, REJECT: REJECT}
 
 Key = tuple[Where | None, str]

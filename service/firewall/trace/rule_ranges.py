@@ -13,7 +13,7 @@ from service.firewall.terms.addresses import (
     merged,
 )
 from service.firewall.terms.model import Family
-from service.firewall.trace.sets import NetSet, Sets
+from service.firewall.trace.sets import SDN, NetSet, Sets
 
 
 def address_ranges(firewall: HostFirewall | None, sets: Sets | None, text: str, family: Family) -> Ranges:
@@ -21,7 +21,7 @@ def address_ranges(firewall: HostFirewall | None, sets: Sets | None, text: str, 
     sets."""
     ipset, alias = IPSET.fullmatch(text), ALIAS.fullmatch(text)
     if sets is not None and ipset:
-        netset = sets.table.get(("0", ipset[2], family))
+        netset = sets.table.get((SDN if ipset[1] == "sdn/" else "0", ipset[2], family))
         return set_ranges(netset, family) if netset else ()
     if firewall is not None and alias:
         found = firewall.levels.alias(firewall.levels.host, alias[1] or "", alias[2])

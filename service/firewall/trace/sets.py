@@ -17,13 +17,16 @@ from service.firewall.terms.model import FAMILIES, NOWHERE, Family, Ignored, IPS
 from service.firewall.terms.numbers import c_number
 
 SetKey = tuple[str, str, Family]
-"""Number of the guest ("0": cluster and host), name, family."""
+"""Number of the guest ("0": cluster and host; "sdn": what the SDN makes), name, family."""
+SDN = "sdn"
 
 
 @dataclass(slots=True)
 class NetSet:
-    """One set: for each prefix mask, longest first, the networks and whether they are holes."""
+    """One set: for each prefix mask, longest first, the networks and whether they are holes. `holes_win`: a hole counts
+    however wide it is, as in nft, where holes are a set of their own."""
 
+    holes_win: bool = False
     tables: dict[int, dict[int, bool]] = field(default_factory=dict)
     _masks: list[int] = field(default_factory=list)
 
@@ -40,6 +43,8 @@ class NetSet:
 
     def holds(self, address: int) -> bool:
         """Whether the set matches the address."""
+        if self.holes_win and any(self.tables[mask].get(address & mask) for mask in self._masks):
+            return False
         for mask in self._masks:
             nomatch = self.tables[mask].get(address & mask)
             if nomatch is not None:
@@ -66,6 +71,10 @@ def build_sets(firewall: NodeFirewall) -> Sets:
     cluster.setdefault("management", []).append(local)
     for name, entries in cluster.items():
         _build(table, refused, firewall, firewall.cluster, name, entries)
+    made_by_sdn = Level("cluster", "the SDN")
+    for name, made in (firewall.sdn or {}).items():
+        keys: list[SetKey] = [(SDN, name, family) for family in FAMILIES]
+        _build_as(keys, table, refused, firewall, made_by_sdn, made.entries)
     for vmid, level in firewall.guests.items():
         if not level.exists:
             continue
@@ -96,7 +105,18 @@ def _build(
     name: str,
     entries: Iterable[IPSetEntry],
 ) -> None:
-    keys = {family: (level.scope_id(), name, family) for family in FAMILIES}
+    _build_as([(level.scope_id(), name, family) for family in FAMILIES], table, refused, firewall, level, entries)
+
+
+def _build_as(
+    as_keys: Iterable[SetKey],
+    table: dict[SetKey, NetSet],
+    refused: list[Ignored],
+    firewall: NodeFirewall,
+    level: Level,
+    entries: Iterable[IPSetEntry],
+) -> None:
+    keys = {key[2]: key for key in as_keys}
     for key in keys.values():
         table[key] = NetSet()
     # the same text twice is one entry, the last one counts

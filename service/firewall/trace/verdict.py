@@ -1,4 +1,4 @@
-"""What becomes of a packet on a Proxmox node, which rule decides, and why.
+"""What becomes of a packet on a Proxmox node with pve-firewall (iptables), which rule decides, and why.
 
     Analyser(firewall).trace(question) -> Verdict
 
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from service.errors import InputError
 from service.firewall.pve.cards import Card
 from service.firewall.pve.node import NodeFirewall
-from service.firewall.terms.model import FAMILIES, Ignored, Where
+from service.firewall.terms.model import FAMILIES, Family, Ignored, Where
 from service.firewall.trace.chains import ACCEPT, DROP, REJECT, RETURN, ChainStep, Flow, Outcome
 from service.firewall.trace.compile import BRIDGE_IN, FORWARD, HOST_IN, HOST_OUT, Compiled, compile_family
 from service.firewall.trace.packets import AskedFlow, parse_packet
-from service.firewall.trace.sets import build_sets
+from service.firewall.trace.sets import Sets, build_sets
 
 _CARD = re.compile(r"(?:ct|vm)([1-9][0-9]*)(?:i([0-9]+))?")
 _OUTSIDE, _UNFILTERED = ("vmbr0", "eth0"), ("vmbr0", "tapXYZ")
@@ -67,9 +67,15 @@ class Analyser:
         self.refused: tuple[Ignored, ...] = ()
         if self.on:
             sets = build_sets(firewall)
-            self.compiled = {family: compile_family(firewall, sets, family) for family in FAMILIES}
-            refused = [*sets.refused, *(item for family in FAMILIES for item in self.compiled[family].refused)]
+            self.compiled = {family: self._compile(sets, family) for family in FAMILIES}
+            refused = [*self._refused(sets), *(item for family in FAMILIES for item in self.compiled[family].refused)]
             self.refused = tuple(dict.fromkeys(refused))
+
+    def _compile(self, sets: Sets, family: Family) -> Compiled:
+        return compile_family(self.firewall, sets, family)
+
+    def _refused(self, sets: Sets) -> tuple[Ignored, ...]:
+        return sets.refused
 
     def check(self) -> None:
         """Raise InputError if the rule set would be refused as a whole."""

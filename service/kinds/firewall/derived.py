@@ -102,7 +102,7 @@ def _assembled(
     policies = {name: _policy(name, places) for name in _DEFAULTS}
     published = published_of(claims, host)
     return HostFirewall(
-        NodeFirewall(cluster, level),
+        NodeFirewall(cluster, level, sdn=None if host.platform == "proxmox" else {}),
         policies["policy_in"],
         policies["policy_out"],
         policies["policy_forward"],

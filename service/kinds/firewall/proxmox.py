@@ -49,7 +49,7 @@ def node_firewall(section: FirewallSection, host: HostSpec, claims: Sequence[Cla
     follows = (*served(kept, Policy(str(options["policy_out"])), host), *to_itself)
     level = replace(level, options={"enable": 1}, rules=(*(r for r in level.rules if r.type != "forward"), *follows))
     guests, cards = _guests(claims, host, cluster, kept)
-    return NodeFirewall(cluster, level, guests, cards, node=_node(claims))
+    return NodeFirewall(cluster, level, guests, cards, node=_node(claims), sdn=None)
 
 
 def files(kind: str, firewall: NodeFirewall, host: HostSpec) -> Iterator[PveFirewallFile]:

@@ -125,16 +125,21 @@ def _own_problems(rule: FirewallRule | _Words) -> Iterator[tuple[str, str, str]]
         yield "dport", "ICMP has no ports", "write `icmp_type` instead"
 
 
+def _scope(host: HostSpec, cluster: Level) -> Scope:
+    """The datacenter's names. Where there may be an SDN, its sets are known by their form."""
+    return Scope("cluster", cluster.aliases, cluster.ipsets, sdn=None if host.platform == "proxmox" else ())
+
+
 def host_level(section: FirewallSection, host: HostSpec, cluster: Level) -> tuple[Level, list[Problem]]:
     """The level of a host, whose rules use the datacenter's names."""
-    reading = RuleReading(host, Scope("cluster", cluster.aliases, cluster.ipsets))
+    reading = RuleReading(host, _scope(host, cluster))
     rules = reading.rules(section.rules, ("rules",))
     return Level("host", host.file, rules=rules), [*reading.problems, *unknown_groups(section, cluster)]
 
 
 def guest_level(name: str, section: GuestFirewall, host: HostSpec, cluster: Level) -> tuple[Level, list[Problem]]:
     """The level of a guest, whose rules use the datacenter's names. Paths of problems start in its `firewall`."""
-    reading = RuleReading(host, Scope("cluster", cluster.aliases, cluster.ipsets), ("guests", name, KEY))
+    reading = RuleReading(host, _scope(host, cluster), ("guests", name, KEY))
     rules = reading.rules(section.rules, ("rules",))
     problems = [*reading.problems, *unknown_groups(section, cluster)]
     for index, rule in enumerate(section.rules):

@@ -89,7 +89,7 @@ def _read(section: SharedFirewallSection | None, shared: Shared) -> tuple[Level,
         found += names.take(file.file, group.aliases, group.ipsets)
         if group.rules is not None:
             found += ((("group",), words, right) for _, words, right in names.claim(file.file, "groups", group.group))
-    scope = Scope("group", names.aliases, names.ipsets)
+    scope = Scope("group", names.aliases, names.ipsets, sdn=())
     problems[shared.file] += _set_problems(fleet.ipsets, names.aliases)
     reading = RuleReading(shared, scope, problems=problems[shared.file])
     groups = {
@@ -100,7 +100,7 @@ def _read(section: SharedFirewallSection | None, shared: Shared) -> tuple[Level,
         if group.rules is not None:
             made = _group(file, group, scope, problems[file.file])
             groups.setdefault(made.name, made)
-    reading.scope = Scope("cluster", names.aliases, names.ipsets)
+    reading.scope = Scope("cluster", names.aliases, names.ipsets, sdn=())
     rules = reading.rules(fleet.rules, ("rules",))
     level = Level("cluster", shared.file, aliases=names.aliases, ipsets=names.ipsets, rules=rules, groups=groups)
     problems[shared.file] += unknown_groups(fleet, level)

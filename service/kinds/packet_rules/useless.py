@@ -37,7 +37,8 @@ class Useless:
         self, firewall: HostFirewall, sets: Sets, tried: Sequence[Rule], own: Sequence[Rule], path: Path
     ) -> Iterator[Hit]:
         places = {id(rule): index for index, rule in enumerate(own)}
-        for rule, earlier in shadowed(firewall, tried, sets):
+        known = [rule for rule in tried if "+sdn/" not in (rule.source[:5], rule.dest[:5])]
+        for rule, earlier in shadowed(firewall, known, sets):
             if id(rule) not in places:
                 continue
             where = f" ({earlier.where})" if earlier.where.line else f" ({earlier.comment})" if earlier.comment else ""

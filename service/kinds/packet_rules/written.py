@@ -66,7 +66,7 @@ def _in_effect(rules: Sequence[Rule], cluster: Level) -> Iterator[Rule]:
 
 def _sets_of(rule: Rule) -> Iterator[str]:
     for text in (rule.source, rule.dest):
-        if found := IPSET.fullmatch(text):
+        if (found := IPSET.fullmatch(text)) and found[1] != "sdn/":
             yield found[2]
 
 
