@@ -2,6 +2,7 @@
 
 Below /etc/pve everything belongs to root and www-data with mode 0640 (pmxcfs(8)); Proxmox's daemon reads the files
 every 10 s and needs no reload. A line that Proxmox would skip is a difference, too: nobody would see it otherwise.
+Which of Proxmox's two programs obeys the files (`nftables` in host.fw) is the host's own choice, and stays.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from functools import cached_property
 from service.firewall.pve.comments import keep_comments
 from service.firewall.pve.files import PveReading, read_cluster, read_guest, read_host
 from service.firewall.pve.in_place import in_place
-from service.firewall.pve.node import CLUSTER_FILE, HOST_FILE, NodeFirewall
+from service.firewall.pve.node import CLUSTER_FILE, HOST_FILE, NFTABLES, PROXMOX_FIREWALL, NodeFirewall
 from service.firewall.pve.options import DEFAULTS
 from service.firewall.pve.render import render, rule_line
 from service.firewall.terms.model import Level, Rule
@@ -50,7 +51,7 @@ class PveFirewallFile(OwnFile):
         fields: dict[str, Json] = {
             f"option {name}": value
             for name, value in sorted({**switches, **level.options}.items())
-            if name in _ALWAYS or value != usual.get(name)
+            if name in _ALWAYS or (value != usual.get(name) and name != NFTABLES)
         }
         fields |= {f"alias {alias.name}": alias.cidr for alias in level.aliases.values()}
         for ipset in level.ipsets.values():
@@ -65,10 +66,22 @@ class PveFirewallFile(OwnFile):
         """Lines that mean what they should stay as they are, comments, too."""
         if self.content is None or not isinstance(there, Seen):
             return self.content
-        made = in_place(self.content, there.value, lambda data: self.read(data).level)
-        if made is not None and self.meaning(made) == self.meaning(self.content):
+        content = self.with_backend(self.content, self.read(there.value).level)
+        made = in_place(content, there.value, lambda data: self.read(data).level)
+        if made is not None and self.meaning(made) == self.meaning(content) and self.keeps_backend(made, content):
             return made
-        return keep_comments(self.content, there.value)
+        return keep_comments(content, there.value)
+
+    def with_backend(self, content: bytes, there: Level) -> bytes:
+        """The same, with the program that the host has chosen."""
+        if self.level.kind != "host" or NFTABLES not in there.options:
+            return content
+        options = {**self.level.options, NFTABLES: there.options[NFTABLES]}
+        return written(replace(self.level, options=options), self.firewall.cluster)
+
+    def keeps_backend(self, made: bytes, content: bytes) -> bool:
+        """Whether both files choose the same program."""
+        return self.read(made).level.on(NFTABLES, default=False) == self.read(content).level.on(NFTABLES, default=False)
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
         """A file that is not there means the same as one that says nothing but the usual."""
@@ -105,8 +118,12 @@ class PveFirewallFile(OwnFile):
         yield f"changes {self.path}: {UNTOLD}"
 
     def keeps_out(self, path: ManagementPath, devices: Sequence[str]) -> Iterator[str]:
-        """How the node's rules would keep the service from connecting again."""
-        return kept_out(self.analyser, path, devices)
+        """How the node's rules would keep the service from connecting again, with either program."""
+        found = list(kept_out(self.analyser, path, devices))
+        yield from found
+        if self.analyser is not None and not found:
+            for why in kept_out(NodeAnalyser(self.firewall, by_nft=True), path, devices):
+                yield f"with {PROXMOX_FIREWALL}, {why}"
 
 
 def pve_file(kind: str, level: Level, firewall: NodeFirewall, node: str) -> PveFirewallFile:

@@ -292,3 +292,29 @@ def test_what_stands_in_a_file_by_hand_stays_where_another_line_changes(desired:
     assert b"\n  out   ACCEPT\n" in made
     assert b"enable" not in made
     assert file.meaning(made) == file.meaning(file.content or b"")
+
+
+def test_the_hosts_choice_of_back_end_is_no_drift_and_stays(desired: Desired) -> None:
+    host = edited(settled(desired)[0], HOST_FW, b"enable: 1\n", b"enable: 1\nnftables: 1\n")
+    base = LastApplied.from_json(desired.as_json())
+    assert make_plan(desired, base, host).drifts == ()
+    changed = edited(host, HOST_FW, b"OUT ACCEPT\n", b"")
+    file = pve_files(desired)[HOST_FW]
+    made = file.beside(changed.texts[HOST_FW])
+    assert made is not None
+    assert read_host(made, "host.fw", read_cluster(b"").level).level.on("nftables", default=False)
+    assert b"OUT ACCEPT\n" in made
+    assert file.meaning(made) == file.meaning(file.content or b"")
+
+
+def test_a_hole_that_would_keep_the_service_out_with_nftables_is_refused() -> None:
+    sets = 'ipsets: {friends: [198.18.0.10, "!198.18.0.0/16"]}'
+    fleet = FLEET.replace('ipsets: {friends: [office, "!203.0.113.66", 2001:db8::/32]}', sets)
+    text = host_text().replace("source: 198.18.0.10}", "source: +friends}")
+    texts = {"fleet.yaml": fleet, "groups/web.yaml": WEB, "hosts/pve1.yaml": text}
+    made = read_fleet(Tree({p: BlobEntry(p, p + t, t.encode()) for p, t in texts.items()}), KINDS)
+    assert not made.has_errors, made.findings
+    wanted = desire(made.hosts["pve1"], KINDS)
+    plan = make_plan(wanted, LastApplied(), bare_host(wanted.watch))
+    assert [refusal.rule for refusal in plan.refusals] == ["management-path"]
+    assert plan.refusals[0].what.startswith("with proxmox-firewall (nftables), the firewall would keep 198.18.0.10")

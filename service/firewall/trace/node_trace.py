@@ -10,15 +10,16 @@ from ipaddress import ip_address
 from service.firewall.pve.cards import Card
 from service.firewall.pve.node import NodeFirewall
 from service.firewall.trace.chains import Flow
+from service.firewall.trace.nft_verdict import NftNode
 from service.firewall.trace.packets import AskedFlow
 from service.firewall.trace.verdict import Analyser, Verdict
 
 
 class NodeAnalyser:
-    """Compiles once, answers many times. Raises InputError where Proxmox would not load the rule set."""
+    """Compiles once, answers many times; `by_nft`: as proxmox-firewall (nftables) would. Raises InputError where Proxmox would not load the rule set."""
 
-    def __init__(self, firewall: NodeFirewall) -> None:
-        self.node = Analyser(firewall)
+    def __init__(self, firewall: NodeFirewall, *, by_nft: bool = False) -> None:
+        self.node = NftNode(firewall) if by_nft else Analyser(firewall)
         self.node.check()
         self._cards = [card for guest in firewall.cards.values() for card in guest.cards.values()]
 
