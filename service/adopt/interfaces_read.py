@@ -68,8 +68,8 @@ def unset_lines(have: IfaceMeaning) -> Iterator[tuple[PlacedOption, str]]:
     for option in have.options:
         text = read_address(option.value.partition("/")[0])
         is_known = (option.path, option.line) in known
-        if option.key in ("address", "gateway") and text is not None and text not in there and not is_known:
-            yield option, "the next boot does not set it"
+        if option.key in ("address", "gateway") and text not in there and not is_known:
+            yield option, "the next boot does not set it" if text is not None else "it is not an address"
 
 
 def _things(file: InterfacesFile, config: InterfacesConfig) -> Iterator[tuple[str, list[int], int, str]]:

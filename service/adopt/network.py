@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
+from service.adopt.account import Account
 from service.adopt.from_elsewhere import from_elsewhere, is_given
 from service.adopt.interfaces_read import register, section_of, significant, unset_lines
 from service.adopt.left_overs import read_left_overs
@@ -65,7 +66,9 @@ def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> Interfa
             notes.add("unmanaged", "interfaces", path, f"could not be read: {why}")
     _outside(config, everything, material, sketch)
     read_left_overs(material, config, notes)
-    if config.fatal is None:
+    if config.fatal is not None:
+        _unread(config, notes)
+    else:
         made = of_proxmox(config)
         altnames = material.live.altnames if material.live is not None else {}
         ports = boot_ports(config) - made.ports
@@ -90,6 +93,13 @@ def read_network(material: Material, sketch: Sketch, *, is_pve: bool) -> Interfa
             if path != SDN_FILE:
                 _comments(path, file, sketch)
     return config
+
+
+def _unread(config: InterfacesConfig, notes: Account) -> None:
+    """The stanzas of files that the boot does not apply at all."""
+    why = f"nothing of the interfaces files is applied at boot, because of {config.fatal}"
+    for stanza in (stanza for file in config.files.values() for stanza in file.stanzas):
+        notes.add("unmanaged", "interfaces", f"{stanza.path}:{stanza.first_line}", f"{stanza.written}: {why}")
 
 
 def _outside(config: InterfacesConfig, everything: InterfacesConfig, material: Material, sketch: Sketch) -> None:
@@ -275,7 +285,7 @@ def _is_said(effect: Effect, name: str) -> bool:
     """Whether an interface's keys say what a shell line does."""
     if isinstance(effect, AddressLine):
         return effect.action == "add" and effect.dev == name
-    return isinstance(effect, DefaultRouteLine) and effect.action == "add"
+    return isinstance(effect, DefaultRouteLine) and effect.action == "add" and effect.dev in ("", name)
 
 
 def _order(sketch: Sketch) -> None:

@@ -329,7 +329,10 @@ def meant_fields(found: IfaceMeaning) -> dict[str, Json]:
     """What the files make of an interface, in a stanza's fields: options and shell lines together."""
     effects = found.boot_effects()
     added = [e.cidr for e in effects if isinstance(e, AddressLine) and e.action == "add" and e.dev == found.name]
-    gateways = [e.via or e.dev for e in effects if isinstance(e, DefaultRouteLine) and e.action == "add"]
+    here = ("", found.name)  # a line may set the route of another interface
+    gateways = [
+        e.via or e.dev for e in effects if isinstance(e, DefaultRouteLine) and e.action == "add" and e.dev in here
+    ]
     fields: dict[str, Json] = {
         "auto": found.at_boot,
         "addresses": sorted_addresses(tuple({*(a for a in found.addresses if not given(found, a)), *added})),

@@ -37,7 +37,8 @@ def booted(material: Material, watch: Watch) -> HostObserved:
     facts |= _units(material)
     gateways: list[Json] = []
     cards = {"enp1s0"}
-    for name, have in meanings(load({p: d for p, d in files.items() if _is_of(p)})).items():
+    of_boot = load({p: d for p, d in files.items() if _is_of(p)}, program=material.boot_program())
+    for name, have in meanings(of_boot).items():
         cards |= {have.vlan.parent} if have.vlan is not None else set()
         if name != "lo":
             facts |= _link(name, have)
