@@ -28,8 +28,8 @@ HINT = (
 @dataclass(frozen=True, slots=True)
 class Picture:
     """The part of a host's state that a connection depends on. `routes` are default routes as captured. `below` has the
-    link below each VLAN. `dynamic` are those of the addresses that a DHCP server or a router gave: no step changes them,
-    but for the end of their link."""
+    link below each VLAN. `dynamic` are those of the addresses that a DHCP server or a router gave: no step changes
+    them, but for the end of their link."""
 
     addresses: Mapping[str, tuple[str, ...]]
     down: frozenset[str]

@@ -16,7 +16,10 @@ from service.firewall.trace.verdict import Analyser, Verdict
 
 
 class NodeAnalyser:
-    """Compiles once, answers many times; `by_nft`: as proxmox-firewall (nftables) would. Raises InputError where Proxmox would not load the rule set."""
+    """Compiles once, answers many times; `by_nft`: as proxmox-firewall (nftables) would.
+
+    Raises InputError where Proxmox would not load the rule set.
+    """
 
     def __init__(self, firewall: NodeFirewall, *, by_nft: bool = False) -> None:
         self.node = NftNode(firewall) if by_nft else Analyser(firewall)

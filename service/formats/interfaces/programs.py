@@ -23,7 +23,8 @@ MAX_CONF_BYTES = 64 << 10
 class BootProgram:
     """`is_classic`: it is the classic ifupdown, not ifupdown2. `makes_bridges`: it has bridge-utils, without which it
     makes none. `makes_vlans`: it has the package vlan, without which it makes only those named as `eno1.20`.
-    `has_dhcp`: a DHCP client that it starts is installed. `links` are the links that it finds, None if that is not known.
+    `has_dhcp`: a DHCP client that it starts is installed. `links` are the links that it finds, None if that is not
+    known.
 
     Of ifupdown2 alone: `broadcast_fails`, an address that has a `broadcast` line is not set (3.0.0; a later one sets
     it). `one_vlan_aware`: of all stanzas that say `bridge-vlan-aware yes` only the first counts, unless its
