@@ -5,10 +5,11 @@
 Forwarding makes a host a router, and a router ignores the advertisements of others. With accept_ra = 1 the kernel drops
 the default route that it learned from them when forwarding begins. It learns no new one (ip-sysctl.rst, accept_ra;
 rt6_purge_dflt_routers). With accept_ra = 2 it keeps both. So where the spec names no IPv6
-gateway, the outer interfaces get 2 before forwarding begins. 0 is left: such a host learns nothing from others.
+gateway, the outer interfaces get 2 before forwarding begins, and so does every interface with `ipv6`, whose addresses
+would expire. 0 is left: such a host learns nothing from others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from service.kinds.claims import Claim, DefaultRoute
 from service.kinds.published import published_of, uplink_of
@@ -26,12 +27,22 @@ def settings6(kind: str, claims: Sequence[Claim], host: HostSpec) -> Iterator[Sy
     if not causes:
         return
     gates = tuple(sorted({c.interface for c in claims if isinstance(c, DefaultRoute) and c.family == 6}))
-    learning = () if gates else tuple(sorted({*causes, *filter(None, [uplink_of(claims)])}))
+    outer = () if gates else (*causes, *filter(None, [uplink_of(claims)]))
+    learning = tuple(sorted({*outer, *_from_elsewhere(host)}))
     for interface in learning:
-        why = f"{interface} learns the IPv6 default route, and the kernel forwards"
+        why = f"{interface} learns from routers, and the kernel forwards"
         yield Sysctl(kind, accept_ra_key(interface), LEARN, why, also=(OFF,))
     said = "; ".join(sorted({cause for found in causes.values() for cause in found}))
-    yield Sysctl(kind, FORWARDING6, "1", said, kept=gates or learning)
+    yield Sysctl(kind, FORWARDING6, "1", said, kept=(*gates, *learning))
+
+
+def _from_elsewhere(host: HostSpec) -> Iterator[str]:
+    """Interfaces of any sort whose IPv6 addresses come from routers or by DHCPv6 (`ipv6`)."""
+    for key in ("interfaces", "bridges", "vlans", "bonds"):
+        section = host.sections.get(key)
+        for name, item in section.items() if isinstance(section, Mapping) else ():
+            if getattr(item, "ipv6", None):
+                yield name
 
 
 def _outer(claims: Sequence[Claim], host: HostSpec) -> Iterator[tuple[str, str]]:

@@ -37,6 +37,12 @@ def test_a_host_without_one_is_set_to_learn_it_before_it_forwards() -> None:
     assert learning.phase < forwarding.phase
 
 
+def test_addresses_from_a_router_are_kept_beside_a_gateway_of_another_interface() -> None:
+    text = BOTH.replace("bridges:", "  enp2s0: {ipv6: auto}\nbridges:", 1)
+    learning, forwarding = settings6(text)
+    assert (learning.key, forwarding.kept) == (accept_ra_key("enp2s0"), ("enp1s0", "enp2s0"))
+
+
 @pytest.mark.parametrize(
     "text",
     [
