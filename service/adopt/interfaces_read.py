@@ -51,7 +51,7 @@ def section_of(have: IfaceMeaning) -> str:
     """The section that an interface belongs to."""
     if have.bridge is not None:
         return "bridges"
-    return "vlans" if have.vlan is not None and "." not in have.vlan.parent else "interfaces"
+    return "vlans" if have.vlan is not None else "interfaces"
 
 
 def unset_lines(have: IfaceMeaning) -> Iterator[tuple[PlacedOption, str]]:
