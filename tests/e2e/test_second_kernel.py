@@ -20,7 +20,27 @@ connection:
   host_keys: [{host_key}]
 interfaces:
   enp1s0: {{addresses: [{addresses}], gateway: 198.51.100.1}}
+{vlans}"""
+VLANS = """\
+vlans:
+  enp1s0.20: {addresses: [10.20.0.1/24]}
+  other30: {parent: enp1s0, id: 30, addresses: [10.30.0.1/24]}
 """
+PEER = """
+set -e
+ip netns add peer
+ip link set enp2s0 netns peer
+ip -n peer link set enp2s0 up
+for id in 20 30; do
+    ip -n peer link add link enp2s0 name at$id type vlan id $id
+    ip -n peer address add 10.$id.0.2/24 dev at$id
+    ip -n peer link set at$id up
+    ping -c 3 -W 5 10.$id.0.2 >&2
+done
+for id in 20 30; do ip netns exec peer cat /sys/class/net/at$id/statistics/rx_packets; done
+ip netns del peer
+"""
+"""The second card is at the provider's switch, too. In a namespace of its own it is another host on the same trunk."""
 SECOND = "198.51.100.201/24"
 LINKS = """
 set -e
@@ -62,22 +82,33 @@ def test_a_pulled_cable_takes_the_carrier_and_the_console_stays(second_kernel_ho
     second_kernel_host.wait_for_ssh()
 
 
-def test_an_applied_address_is_there_after_a_reboot_and_after_a_power_cut(
+def assert_both_vlans_talk(host: VirtualHost) -> None:
+    """Tagged packets pass the switch in both VLANs, and each arrives in its own."""
+    in_20, in_30 = host.sh(PEER, timeout_s=60).split()
+    assert int(in_20) > 0
+    assert int(in_30) > 0
+    host.sh("until [ -e /sys/class/net/enp2s0 ]; do sleep 0.1; done", timeout_s=20)
+
+
+def test_applied_addresses_and_vlans_are_there_after_a_reboot_and_after_a_power_cut(
     second_kernel_host: VirtualHost, field_of_it: Field
 ) -> None:
     host = second_kernel_host
     story = Story(host, field_of_it)
     own = f"{host.address}/24"
     values = {"name": host.name, "address": host.address, "host_key": host.host_key}
-    story.apply(SPEC.format(**values, addresses=own), f"say {host.name}")
-    commit = story.apply(SPEC.format(**values, addresses=f"{own}, {SECOND}"), "a second address")
+    story.apply(SPEC.format(**values, addresses=own, vlans=""), f"say {host.name}")
+    commit = story.apply(SPEC.format(**values, addresses=f"{own}, {SECOND}", vlans=VLANS), "an address and two VLANs")
     assert story.status()["applied_commit"] == commit
     assert story.addresses("enp1s0") == [own, SECOND]
+    assert_both_vlans_talk(host)
     first = host.boot_id()
     host.reboot()
     assert story.addresses("enp1s0") == [own, SECOND]
+    assert_both_vlans_talk(host)
     second = host.boot_id()
     host.power_cut()
     assert story.addresses("enp1s0") == [own, SECOND]
+    assert_both_vlans_talk(host)
     assert len({first, second, host.boot_id()}) == 3
     story.wait_synced(commit)
