@@ -85,10 +85,18 @@ class Field:
 
     # the service
 
+    @property
+    def names(self) -> Path:
+        """The file of names that the service has in place of /etc/hosts, if it is there when the service starts."""
+        return self.room / "names"
+
     def start(self) -> None:
         """Start `passerelle serve` in the controller's network."""
         # It ends with this process, however that ends: the lab does, too.
         within = ["setpriv", "--pdeathsig", "TERM", "nsenter", f"--net={self.lab.netns('ctl')}", "--"]
+        if self.names.exists():
+            bind = 'mount --bind "$0" /etc/hosts && exec "$@"'
+            within += ["unshare", "--mount", "--propagation", "private", "sh", "-c", bind, str(self.names)]
         command = [*within, *self._program("serve")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
