@@ -46,12 +46,14 @@ def published_of(claims: Sequence[Claim], host: HostSpec) -> tuple[Published, ..
             addresses = addresses_of(claim.interface, claims, family)
             network = network_of(target, claims) if target else None
             sources = sources_of(claim, family)
-            if addresses and network and network[0] != claim.interface and sources is not None:
+            is_there = is_reached_at(claim.interface, claims, family)
+            if is_there and network and network[0] != claim.interface and sources is not None:
                 where = Where(*host.where(claim.path))
+                others = () if addresses else others_of(claims)
                 found.append(
                     Published(
                         claim.interface, addresses, claim.proto, claim.ports, target, claim.to, network[1],
-                        claim.to_port, sources, where, claim.section,
+                        claim.to_port, sources, where, claim.section, others,
                     )
                 )  # fmt: skip
     return tuple(found)
@@ -63,9 +65,20 @@ def sources_of(claim: Publishes, family: Family) -> tuple[str, ...] | None:
     return own if own or not claim.sources else None
 
 
+def others_of(claims: Sequence[Claim]) -> tuple[str, ...]:
+    """The networks of the host's IPv4 addresses that no DHCP server gives, each alone, and those of its loopback."""
+    own = {claim.own.ip for claim in claims if isinstance(claim, AddressClaim)}
+    return ("127.0.0.0/8", *(f"{ip}/32" for ip in sorted(own, key=str) if ip.version == 4))
+
+
 def is_by_dhcp(interface: str, claims: Sequence[Claim]) -> bool:
     """Whether a DHCP server gives the IPv4 address of an interface."""
     return any(isinstance(c, DefaultRoute) and c.interface == interface and not c.gateway for c in claims)
+
+
+def is_reached_at(interface: str, claims: Sequence[Claim], family: Family) -> bool:
+    """Whether clients of a family reach the host on an interface: by its own address, or by one of DHCP."""
+    return bool(addresses_of(interface, claims, family)) or (family == 4 and is_by_dhcp(interface, claims))
 
 
 def addresses_of(interface: str, claims: Sequence[Claim], family: Family = 4) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class ForwardsTable(OwnTable):
         """(thing, cause) of what nobody wrote."""
         for one in self.published:
             cause = f"{one.section}: {one.label()}"
-            yield f"DNAT {', '.join(one.addresses)} {one.proto}/{shown_ports(one.ports)} to {one.goal}", cause
+            yield f"DNAT {one.at} {one.proto}/{shown_ports(one.ports)} to {one.goal}", cause
         for network in dict.fromkeys(one.network for one in self.published):
             there = [one for one in self.published if one.network == network]
             named = ", ".join(dict.fromkeys(one.name for one in there))

@@ -109,10 +109,7 @@ def newly_published(
 
 def _opens(one: Published) -> str:
     who = ", ".join(one.sources) or "anywhere"
-    return (
-        f"opens {one.proto}/{shown_ports(one.ports)} on {', '.join(one.addresses)} from {who}, "
-        f"which leads to {one.goal}"
-    )
+    return f"opens {one.proto}/{shown_ports(one.ports)} on {one.at} from {who}, which leads to {one.goal}"
 
 
 def _rules(normal: Json) -> dict[str, str]:

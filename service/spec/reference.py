@@ -30,8 +30,8 @@ FILES: Mapping[str, str] = {
     "rules": "groups/NAME.yaml without hosts",
 }  # fmt: skip
 _EXAMPLES: Mapping[str, Sequence[str]] = {
-    "host": ("hosts/pve1.yaml", "hosts/pve2.yaml", "hosts/pve3.yaml"), "fleet": ("fleet.yaml",),
-    "group": ("groups/paris.yaml",), "rules": ("groups/web.yaml",),
+    "host": ("hosts/pve1.yaml", "hosts/pve2.yaml", "hosts/pve3.yaml", "hosts/pve4.yaml"),
+    "fleet": ("fleet.yaml",), "group": ("groups/paris.yaml",), "rules": ("groups/web.yaml",),
 }  # fmt: skip
 _FORMATS = {"ipv4": "an IPv4 address", "ipv6": "an IPv6 address", "uri": "a web address"}
 _SIMPLE = {"boolean": "true or false", "integer": "whole number", "string": "text", "object": "keys and values"}

@@ -34,7 +34,8 @@ class Published:
     """Ports of the host's `addresses` on `interface` that lead to `target`, called `name`; all of one family.
 
     `ports` are closed ranges; `to_port` 0 keeps the port. `sources` () = anybody. `network` is the target's. `section`
-    of the spec asks for it, at `where`.
+    of the spec asks for it, at `where`. `addresses` () = those of IPv4 that a DHCP server gives: every address of the
+    host that is in none of the networks `others`.
     """
 
     interface: str
@@ -48,6 +49,7 @@ class Published:
     sources: tuple[str, ...] = ()
     where: Where | None = None
     section: str = "forwards"
+    others: tuple[str, ...] = ()
 
     @property
     def family(self) -> Family:
@@ -59,10 +61,21 @@ class Published:
         return (
             family == self.family
             and proto == NUMBERS[self.proto]
-            and any(dest == int(ip_address(address)) for address in self.addresses)
+            and self._is_at(dest)
             and any(first <= dport <= last for first, last in self.ports)
             and (not self.sources or any(_holds(network, source) for network in self.sources))
         )
+
+    def _is_at(self, dest: int) -> bool:
+        """Whether an address of the host is one of those that are published."""
+        if self.addresses:
+            return any(dest == int(ip_address(address)) for address in self.addresses)
+        return not any(_holds(network, dest) for network in self.others)
+
+    @property
+    def at(self) -> str:
+        """The addresses for people."""
+        return ", ".join(self.addresses) or f"the address of {self.interface}"
 
     @property
     def goal(self) -> str:
@@ -125,7 +138,14 @@ def _chains(published: Sequence[Published], closed: Sequence[Closed]) -> Iterato
 def _line(one: Published) -> NftLine:
     sources = (_within("saddr", one.sources),) if one.sources else ()
     ports = nft.ports(NUMBERS[one.proto], "dport", merged(one.ports))
-    return NftLine((*sources, _within("daddr", one.addresses), ports, _dnat(one.target, one.to_port)), one.label())
+    return NftLine((*sources, *_published_at(one), ports, _dnat(one.target, one.to_port)), one.label())
+
+
+def _published_at(one: Published) -> tuple[nft.Part, ...]:
+    """The match of the addresses. Those of DHCP are known to the kernel alone: its own that are nobody else's."""
+    if one.addresses:
+        return (_within("daddr", one.addresses),)
+    return (_OWN, _within("daddr", one.others, other=True))
 
 
 def _hairpins(published: Sequence[Published]) -> Iterator[NftLine]:
@@ -138,6 +158,10 @@ def _hairpins(published: Sequence[Published]) -> Iterator[NftLine]:
 _WAS_SENT_ON: nft.Part = (
     "ct status dnat",
     {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}},
+)
+_OWN: nft.Part = (
+    "fib daddr type local",
+    {"match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["daddr"]}}, "right": "local"}},
 )
 _MASQUERADE: nft.Part = ("masquerade", {"masquerade": None})
 
@@ -158,7 +182,8 @@ def _order(network: str) -> tuple[int, int, int]:
     return net.version, int(net.network_address), net.prefixlen
 
 
-def _within(field: str, networks: Sequence[str]) -> nft.Part:
+def _within(field: str, networks: Sequence[str], *, other: bool = False) -> nft.Part:
     nets = [ip_network(network) for network in networks]
     family: Family = 6 if nets[0].version == 6 else 4
-    return nft.addresses(family, field, merged((int(n.network_address), int(n.broadcast_address)) for n in nets))
+    ranges = merged((int(n.network_address), int(n.broadcast_address)) for n in nets)
+    return nft.addresses(family, field, ranges, other=other)

@@ -16,6 +16,8 @@ from service.spec.findings import Hit, LintRule
 FORWARD_BLOCKED = LintRule("firewall.forward-blocked", "error", "the firewall accepts published ports", by_absence=True)
 _SOMEBODY = {4: ipaddress.ip_address("192.0.2.1"), 6: ipaddress.ip_address("2001:db8::1")}
 """Somebody outside (RFC 5737, RFC 3849)."""
+_BY_DHCP = "192.0.2.2"
+"""In place of an address that a DHCP server gives (RFC 5737)."""
 
 
 def forwards_blocked(
@@ -27,7 +29,7 @@ def forwards_blocked(
         source = ipaddress.ip_network(one.sources[0]).network_address if one.sources else _SOMEBODY[one.family]
         first, inner = one.ports[0][0], one.inner_ports[0][0]
         proto = NUMBERS[one.proto]
-        outer = first_packet(source, ipaddress.ip_address(one.addresses[0]), proto, first)
+        outer = first_packet(source, ipaddress.ip_address(next(iter(one.addresses), _BY_DHCP)), proto, first)
         sent_on = first_packet(source, ipaddress.ip_address(one.target), proto, inner)
         said = analyser.trace(one.interface, near[0] if near else "", outer, sent_on)
         if said.verdict != ACCEPT:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from service.firewall.terms.model import FAMILIES, Family
 from service.kinds.claims import AddressClaim, Claim, Named, NeedsUnit, Publishes, Reservation, Serves
 from service.kinds.forwards.section import Forward, ForwardsSection
-from service.kinds.published import addresses_of, network_of, target_of
+from service.kinds.published import addresses_of, is_by_dhcp, is_reached_at, network_of, target_of
 from service.spec.findings import Hit, LintRule, Path
 from service.spec.host import HostSpec
 
@@ -65,12 +65,12 @@ def _interface(number: int, entry: Forward, claims: Sequence[Claim]) -> Iterator
         yield UNKNOWN_INTERFACE.hit((number, "in"), f"the spec has no interface or bridge {entry.interface}", right)
         return
     targets = [family for family in FAMILIES if target_of(entry.to, claims, family)]
-    if not any(addresses_of(entry.interface, claims, family) for family in targets or FAMILIES):
+    if not any(is_reached_at(entry.interface, claims, family) for family in targets or FAMILIES):
         sort = " or ".join(f"IPv{family}" for family in targets or FAMILIES)
         what = f"{entry.interface} has no {sort} address in the spec"
         yield NO_ADDRESS.hit((number, "in"), what, "name the interface that has one")
         return
-    legs = [family for family in targets if addresses_of(entry.interface, claims, family)]
+    legs = [family for family in targets if is_reached_at(entry.interface, claims, family)]
     clients = {6 if ":" in source else 4 for source in entry.source or ()}
     for family in sorted(clients.difference(legs) if legs else ()):
         what = f"clients of IPv{family} are named, but {entry.to} is not published in IPv{family}"
@@ -132,7 +132,9 @@ def _ports(number: int, entry: Forward, host: HostSpec, claims: Sequence[Claim])
                 yield PORT_IN_USE.hit(
                     (number, "ports"), f"{who} answers on {proto}/{port} of {entry.interface}", "choose another port"
                 )
-    is_there = any(host.connection.address in addresses_of(entry.interface, claims, family) for family in FAMILIES)
+    is_there = is_by_dhcp(entry.interface, claims) or any(
+        host.connection.address in addresses_of(entry.interface, claims, family) for family in FAMILIES
+    )
     if "tcp" in entry.proto and _holds(entry, host.connection.port) and is_there:
         who = ", ".join(entry.source) if entry.source else "everybody"
         yield MANAGEMENT_PORT.hit(
