@@ -15,6 +15,7 @@ from service.kinds.addressing import (
     taken_rules,
 )
 from service.kinds.claims import Claim, Named
+from service.kinds.from_elsewhere import families_of, methods_of
 from service.model.observed import Watch
 from service.resources.addresses import Addresses
 from service.resources.links import Link
@@ -113,10 +114,10 @@ class Vlans:
             if not parent or not number:
                 continue  # lint stops it
             yield Link(self.name, name, mtu=vlan.mtu, vlan=(parent, number), on_bridge=parent in bridges)
-            yield Addresses(self.name, name, tuple(vlan.addresses))
+            yield Addresses(self.name, name, tuple(vlan.addresses), families_of(vlan))
             yield InterfaceStanza(
                 self.name, name, tuple(vlan.addresses), gateways_of(vlan), vlan.mtu, vlan=(parent, number),
-                taken=taken_rules(host, claims),
+                taken=taken_rules(host, claims), dynamic=methods_of(vlan),
             )  # fmt: skip
 
     def watch(self) -> Watch:
