@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from service.answers.accept import accept
-from service.answers.firewalls import differing
+from service.answers.firewalls import backend_as_json, differing
 from service.answers.fleet_topology import fleet_of
 from service.answers.guest_lines import GuestLines, LookedAt
 from service.answers.guest_views import GuestViews
@@ -183,6 +183,7 @@ class Answers:
     async def firewall(self, host: str) -> FirewallView:
         """Every rule of the host in the order in which it is tried, and where the host differs."""
         view, look = await self._tracers.firewall(host), self._look(host)
+        view = replace(view, backend=backend_as_json(self._source.wanted.hosts[host], self._observed(host)))
         if look is None or look.plan is None or not compared(look, self._source.wanted.hosts[host]):
             return view
         return replace(view, differs=differing(look.plan.drifts))

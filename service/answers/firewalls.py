@@ -9,7 +9,10 @@ from service.firewall.trace.guest_chains import GUESTS
 from service.firewall.trace.listing import BRIDGE, Entry, Tried
 from service.kinds.packet_rules.levels import KEY
 from service.model.changes import Drift
+from service.model.observed import HostObserved
 from service.model.states import Json
+from service.observe.pve_node import backend_of
+from service.spec.host import HostSpec
 
 _TITLES = {
     PREROUTING: "Before routing", "in": "To the host", "out": "From the host", "forward": "Through the host",
@@ -43,6 +46,14 @@ def _rule(entry: Entry, position: int) -> dict[str, Json]:
         "where": str(where) if where is not None else None, "cause": entry.cause, "decides": entry.decides,
         "earlier": [*entry.earlier],
     }  # fmt: skip
+
+
+def backend_as_json(spec: HostSpec, observed: HostObserved | None) -> dict[str, Json] | None:
+    """Which of Proxmox's programs has the rules; None on another host, or where it was never seen."""
+    if spec.platform != "proxmox" or observed is None:
+        return None
+    found = backend_of(observed)
+    return {"program": found.program, "why": found.why, "trouble": found.trouble}
 
 
 def differing(drifts: Sequence[Drift]) -> list[Json]:

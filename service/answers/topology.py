@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
 from service.answers.topology_guests import guest_nodes
+from service.answers.topology_sdn import sdn_nodes
 from service.firewall.nft.published import Published, shown_ports
 from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Masquerades, Named, Pool, Publishes
 from service.kinds.guests_seen import pools_of
@@ -69,7 +70,7 @@ def topology_of(spec: HostSpec, claims: Sequence[Claim], looked: Looked) -> Topo
     )
     return Topology(
         spec.name, looked.commit, observed.observed_at if observed else None, looked.unknown,
-        uplinks, bridges, guests, forwards, sites, _elsewhere(drift.left),
+        uplinks, bridges, guests, forwards, sites, _elsewhere(drift.left), sdn_nodes(claims, observed),
     )  # fmt: skip
 
 

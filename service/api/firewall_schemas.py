@@ -66,6 +66,14 @@ class Differing(Told):
     unknown: str = Field(description="why the host's side could not be read")
 
 
+class Backend(Told):
+    """Proxmox's program that has the rules."""
+
+    program: str = Field(description="pve-firewall (iptables) or proxmox-firewall (nftables); empty: not known")
+    why: str = Field(description="what chooses it, or why it is not known")
+    trouble: str = Field(description="what does not fit it, as a service that does not run; empty: nothing")
+
+
 class Tables(Told):
     """The rules alone."""
 
@@ -82,6 +90,7 @@ class Firewall(Tables):
     differs: list[Differing] | None = Field(
         description="where the host is not as wanted; null: it was not compared with what Git wants now"
     )
+    backend: Backend | None = Field(description="as it was seen on a Proxmox node; null: another host, or never seen")
 
 
 class Standing(Answer):
@@ -90,3 +99,4 @@ class Standing(Answer):
     host: str
     commit: str
     differs: list[Differing] | None
+    backend: Backend | None = Field(description="as it was seen on a Proxmox node; null: another host, or never seen")

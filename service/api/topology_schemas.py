@@ -86,6 +86,25 @@ class SiteNode(Told):
     bridge: str = Field(description="the bridge of `proxy`; empty where it is not known")
 
 
+class SdnNetwork(Told):
+    """A subnet of a VNet."""
+
+    cidr: str
+    gateway: str = Field(description="the node's own address in it; empty: none")
+    snat: bool = Field(description="its packets leave under the node's address")
+    dhcp: bool = Field(description="a dnsmasq of Proxmox serves it")
+
+
+class SdnNode(Told):
+    """A VNet of Proxmox's SDN. passerelle shows it and never changes it."""
+
+    name: str = Field(description="also the name of its bridge")
+    zone: str
+    kind: str = Field(description="of its zone: simple, vlan, qinq, vxlan or evpn; empty where it is not known")
+    networks: list[SdnNetwork]
+    clashes: list[str] = Field(description="what the spec wants of it, too, each with its fix")
+
+
 class OutlineItem(Told):
     """A line of the topology as nested lists, and the lines below it."""
 
@@ -128,4 +147,5 @@ class Topology(Told):
     forwards: list[ForwardNode]
     sites: list[SiteNode]
     elsewhere: list[str] = Field(description="differences of what is not drawn: section and number")
+    sdn: list[SdnNode] = Field(description="VNets of Proxmox's SDN, as they were seen")
     outline: OutlineItem = Field(description="the same in words")

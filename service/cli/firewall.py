@@ -56,6 +56,8 @@ def firewall(
     if output == "json":
         show_json(_only_never(found) if never else found)
         return code
+    if backend := found.get("backend"):
+        tell("; ".join(filter(None, [backend["program"] or "backend not known", backend["why"], backend["trouble"]])))
     if found["why"]:
         tell(f"{host}: {found['why']}")
     rows = [row for row in _rows(found) if not never or row["decides"].startswith("never")]

@@ -28,6 +28,7 @@ RefusalRule = Literal[
     "not-ours",
     "too-much-change",
     "left-over",
+    "sdn-clash",
     "no-way",
     "not-ifupdown",
     "vital",

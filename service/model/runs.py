@@ -302,12 +302,14 @@ class HostView:
 @dataclass(frozen=True, slots=True)
 class FirewallView:
     """Every rule of a host in the order in which it is tried. `tables` is the same object as long as Git wants the
-    same. `differs` says where the host is not as wanted; None where it was not compared."""
+    same. `differs` says where the host is not as wanted; None where it was not compared. `backend` is the program that
+    was seen to have the rules on a Proxmox node; None on another host, or where it was never seen."""
 
     host: str
     commit: str
     tables: Mapping[str, Json]
     differs: list[Json] | None = None
+    backend: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,28 @@ class SiteNode:
 
 
 @dataclass(frozen=True, slots=True)
+class SdnNetwork:
+    """A subnet of a VNet. `gateway` is the node's own address, or "". `snat`: its packets leave under the node's
+    address. `dhcp`: a dnsmasq of Proxmox serves it."""
+
+    cidr: str
+    gateway: str
+    snat: bool
+    dhcp: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SdnNode:
+    """A VNet of Proxmox's SDN, which passerelle shows and never changes. `clashes` are what the spec wants, too."""
+
+    name: str
+    zone: str
+    kind: str
+    networks: tuple[SdnNetwork, ...]
+    clashes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OutlineItem:
     """One line of the text, and those below it. `sort` and `name` say which object it is about."""
 
@@ -119,6 +141,7 @@ class Topology:
     forwards: tuple[ForwardNode, ...]
     sites: tuple[SiteNode, ...]
     elsewhere: tuple[str, ...] = ()
+    sdn: tuple[SdnNode, ...] = ()
 
     @property
     def unplaced(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ from service.model.topology import (
     GuestNode,
     OutlineItem,
     PoolRange,
+    SdnNode,
     SiteNode,
     Standing,
     Topology,
@@ -80,6 +81,8 @@ def outline(topology: Topology) -> OutlineItem:
     ]
     if lost := tuple(_behind("", topology, topology.unplaced)):
         groups.append(OutlineItem(NOWHERE, "group", items=lost))
+    if topology.sdn:
+        groups.append(OutlineItem("Proxmox's SDN, shown only", "group", items=tuple(map(_vnet, topology.sdn))))
     if topology.elsewhere:
         items = tuple(OutlineItem(one, "other", one.partition(" ")[0]) for one in topology.elsewhere)
         groups.append(OutlineItem("Drifted elsewhere", "group", items=items))
@@ -91,6 +94,22 @@ def outline(topology: Topology) -> OutlineItem:
 
 def _line(*parts: str) -> str:
     return ", ".join(filter(None, parts))
+
+
+def _vnet(one: SdnNode) -> OutlineItem:
+    zone = f"zone {one.zone} ({one.kind})" if one.kind else f"zone {one.zone}"
+    items = [
+        OutlineItem(
+            _line(
+                net.cidr, f"gateway {net.gateway}" if net.gateway else "", "DHCP by Proxmox" if net.dhcp else "",
+                "SNAT" if net.snat else "",
+            ),
+            "other", one.name,
+        )
+        for net in one.networks
+    ]  # fmt: skip
+    items += (OutlineItem(f"Clash: {clash}", "other", one.name) for clash in one.clashes)
+    return OutlineItem(f"{one.name}, {zone}", "other", one.name, tuple(items))
 
 
 def _uplink(one: Uplink) -> OutlineItem:

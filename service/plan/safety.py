@@ -10,6 +10,7 @@ from service.model.plans import Refusal
 from service.model.states import Seen
 from service.observe.at_boot import LEFT_OVER, is_change_pending, renamed_at_boot
 from service.observe.runner import FIX, runner_of
+from service.plan.sdn import sdn_clashes
 from service.resources.desired import Desired
 from service.resources.traits import BroughtUp, OnlyWatched, having
 
@@ -27,6 +28,7 @@ def refusals(
     yield from special_files(steps, observed)
     if steps:
         yield from left_over(steps, observed)
+        yield from sdn_clashes(steps, observed)
         yield from too_much(steps, observed)
 
 

@@ -17,7 +17,9 @@ VERDICTS = {
 }  # fmt: skip
 MOST_NEVER = 100
 """So many rules that never decide are named at the top; each is marked in its table."""
-SERVICES = ("dnsmasq", "nftables", "passerelle-nft", "networking", "pve-firewall", "fail2ban", "nginx")
+SERVICES = (
+    "dnsmasq", "nftables", "passerelle-nft", "networking", "pve-firewall", "proxmox-firewall", "fail2ban", "nginx",
+)  # fmt: skip
 _ROWS = Rows("firewall_row.html", "rule")
 
 
