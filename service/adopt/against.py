@@ -20,7 +20,7 @@ from service.spec.layers import Layer
 from service.spec.merging import merged
 from service.spec.overriding import Overridden, overridden
 
-FOUND = ("interfaces", "vlans", "bridges", "nat", "dnsmasq", "guests", "packages", "services")
+FOUND = ("interfaces", "bonds", "vlans", "bridges", "nat", "dnsmasq", "guests", "packages", "services")
 """Sections that adopt can find on a host; of the others only a spec speaks."""
 WHERE_BOTH = ("firewall",)
 """Sections that are compared where both sides have one: on a host a firewall may be, too, what no spec says."""

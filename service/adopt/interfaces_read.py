@@ -51,6 +51,8 @@ def section_of(have: IfaceMeaning) -> str:
     """The section that an interface belongs to."""
     if have.bridge is not None:
         return "bridges"
+    if have.bond is not None:
+        return "bonds"
     return "vlans" if have.vlan is not None else "interfaces"
 
 

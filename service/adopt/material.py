@@ -9,7 +9,7 @@ from service.formats.interfaces import FILES as INTERFACES_FILES
 from service.kinds.dnsmasq import ORDER_FILE
 from service.model.observed import HostObserved, Watch
 from service.model.states import Absent, Seen, Unknown
-from service.observe.at_boot import BRIDGE_UTILS, IFUPDOWN, IFUPDOWN2, LEFT_OVER, program_of
+from service.observe.at_boot import BRIDGE_UTILS, IFENSLAVE, IFUPDOWN, IFUPDOWN2, LEFT_OVER, program_of
 from service.resources import bans, firewall, forwards, kernel_at_boot
 from service.resources.dnsmasq_config import FILES as DNSMASQ_FILES
 from service.resources.guests_known import SOURCES
@@ -31,8 +31,8 @@ UNITS = (
     "NetworkManager.service",
 )  # fmt: skip
 PACKAGES = (
-    "bind9", "bridge-utils", "dnsmasq", "fail2ban", "ifupdown", "ifupdown2", "iptables-persistent", "nftables",
-    "openssh-server", "pve-cluster", "pve-manager",
+    "bind9", "bridge-utils", "dnsmasq", "fail2ban", "ifenslave", "ifupdown", "ifupdown2", "iptables-persistent",
+    "nftables", "openssh-server", "pve-cluster", "pve-manager",
 )  # fmt: skip
 
 WATCH = Watch(
@@ -71,7 +71,8 @@ class Material:
         if self.live is not None:
             return program_of(self.live)
         if self.packages.get(IFUPDOWN) is True and self.packages.get(IFUPDOWN2) is not True:
-            return classic_program("", makes_bridges=self.packages.get(BRIDGE_UTILS) is not False)
+            there = {name: self.packages.get(name) is not False for name in (BRIDGE_UTILS, IFENSLAVE)}
+            return classic_program("", makes_bridges=there[BRIDGE_UTILS], makes_bonds=there[IFENSLAVE])
         return boot_program(self.ifupdown2, self.files.get(CONF_FILE))
 
     def is_off(self, unit: str) -> bool:

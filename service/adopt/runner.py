@@ -17,7 +17,8 @@ _NAME = re.compile(r"^\s*Name\s*=\s*([A-Za-z0-9_.:-]{1,15})\s*$", re.MULTILINE)
 def read_runner(material: Material, sketch: Sketch) -> None:
     """Name the danger. It is one for the interfaces, whether the spec has any or not."""
     runner = runner_of(material.live) if material.live is not None else runner_in(material)
-    names = {name for section in ("interfaces", "vlans", "bridges") for name in _names(sketch, section)} or {"lo"}
+    sections = ("interfaces", "bonds", "vlans", "bridges")
+    names = {name for section in sections for name in _names(sketch, section)} or {"lo"}
     for path, data in material.below(*LINK_FILES, NETPLAN_FILES).items():
         what = f"a file of {'netplan' if path.startswith('/etc/netplan/') else 'systemd'}'s: passerelle writes none"
         sketch.notes.read("interfaces", path, significant(data, "#;"), what, whole=path)

@@ -26,8 +26,11 @@ from service.spec.merging import merged
 from service.spec.overriding import overridden
 from service.spec.reading import Around, read_file
 
-LINKS = ("interfaces", "vlans", "bridges")
-_FIELDS = {"mtu": "mtu", "stp": "stp", "forward_delay_s": "forward_delay", "ports": "ports"}
+LINKS = ("interfaces", "bonds", "vlans", "bridges")
+_FIELDS = {
+    "forward_delay_s": "forward_delay",
+    **{key: key for key in ("mtu", "mac", "stp", "ports", "mode", "miimon", "hash_policy", "lacp_rate", "primary")},
+}
 _NUMBERS = ("cache-size", "dns-forward-max", "dhcp-lease-max", "local-ttl", "neg-ttl", "max-ttl", "max-cache-ttl",
             "min-cache-ttl")  # fmt: skip
 _TEXTS = ("domain", "log-facility")

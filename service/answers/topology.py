@@ -100,9 +100,12 @@ def _named(sort: str, claims: Sequence[Claim]) -> list[str]:
 
 def _uplinks(claims: Sequence[Claim], observed: HostObserved | None, drift: _Drift) -> tuple[Uplink, ...]:
     found = []
-    for name in _named("interface", claims):
+    for kind, name in (
+        *(("interfaces", n) for n in _named("interface", claims)),
+        *(("bonds", n) for n in _named("bond", claims)),
+    ):
         gateways = _gateways(name, claims)
-        differs = drift.take(("interfaces", name), *([("interfaces", "default")] if gateways else []))
+        differs = drift.take((kind, name), *([("interfaces", "default")] if gateways else []))
         found.append(Uplink(name, _addresses(name, claims), gateways, _standing(f"link:{name}", observed), differs))
     return tuple(found)
 

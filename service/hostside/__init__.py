@@ -17,9 +17,11 @@ and repeat post-up lines.
 Facts (`TYPE:NAME`; canonical JSON, None is "not there"; a wanted value may name fewer fields than a captured one):
 
     file:/abs/path      {"sha256", "mode": "0644", "uid", "gid"}; captured also "size", "xattrs": {name: base64}
-    link:NAME           {"type": "bridge"|"vlan"|"other", "up", "mtu", "master"}, bridges also "stp",
+    link:NAME           {"type": "bridge"|"bond"|"vlan"|"other", "up", "mtu", "master"}, bridges also "stp",
                         "forward_delay_s", "ports": [{"name", "up"}]: each wanted port is there (ports that came are
-                        guests'); a VLAN also "parent" (a link's name, None if it is elsewhere) and "id"
+                        guests'); a VLAN also "parent" (a link's name, None if it is elsewhere) and "id"; a bond also
+                        "mode", "miimon", what its mode has of "hash_policy", "lacp_rate" and "primary", and "ports":
+                        these and no other
     addresses:NAME      ["10.10.10.1/24", …] sorted, scope global, without dynamic ones
     routes:default      [{"family": 4|6, "via": "198.51.100.1"|null, "dev"}] sorted, table main, without proto ra
     sysctl:KEY          "1" (net.* only; net.bridge.* are "0" without the module br_netfilter)

@@ -44,9 +44,13 @@ def links_from_json(links: list[dict[str, Json]]) -> dict[str, dict[str, Json]]:
         if "ifname" not in link:  # some versions of ip print empty objects
             continue
         details = link.get("linkinfo", {})
-        bridge = details.get("info_kind") == "bridge"
+        bridge, bond = (details.get("info_kind") == kind for kind in ("bridge", "bond"))
         up = "UP" in link.get("flags", [])
-        fact = {"type": "bridge" if bridge else "other", "up": up, "mtu": link.get("mtu"), "master": link.get("master")}
+        sort = "bridge" if bridge else "bond" if bond else "other"
+        fact = {"type": sort, "up": up, "mtu": link.get("mtu"), "master": link.get("master")}
+        if bond:
+            fact.update(_bond(details.get("info_data", {})))
+            fact["ports"] = ports.setdefault(link["ifname"], [])
         if details.get("info_kind") == "vlan":
             fact.update(type="vlan", parent=link.get("link"), id=details.get("info_data", {}).get("id"))
         if bridge:
@@ -73,6 +77,23 @@ def self_vids_from_json(links: list[dict[str, Json]], vlans: list[dict[str, Json
         for vlan in entry.get("vlans", []) if entry.get("ifname") in aware else []:
             found[entry["ifname"]] += range(vlan["vlan"], vlan.get("vlanEnd", vlan["vlan"]) + 1)
     return found
+
+
+BOND_WORDS = {"miimon": "miimon", "hash_policy": "xmit_hash_policy", "lacp_rate": "lacp_rate", "primary": "primary"}
+"""Settings of a bond: our name, and the word of ip-link(8)."""
+
+
+def _bond(kernel: dict[str, Json]) -> dict[str, Json]:
+    """The settings that count in a bond's mode (bonding.rst)."""
+    mode = kernel.get("mode", "")
+    fact: dict[str, Json] = {"mode": mode, "miimon": kernel.get("miimon", 0)}
+    if mode in ("balance-xor", "802.3ad", "balance-tlb"):
+        fact["hash_policy"] = kernel.get("xmit_hash_policy", "layer2")
+    if mode == "802.3ad":
+        fact["lacp_rate"] = kernel.get("ad_lacp_rate", "slow")
+    if mode in ("active-backup", "balance-tlb", "balance-alb"):
+        fact["primary"] = kernel.get("primary") or ""
+    return fact
 
 
 def static_addresses(link: dict[str, Json]) -> list[dict[str, Json]]:

@@ -163,7 +163,7 @@ def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
         detail["addresses"][link.get("ifname", "")] = words
     detail["self_vids"] = seen.self_vids()
     for link in seen.ip("-d", "link", "show"):
-        if link.get("linkinfo", {}).get("info_kind") in ("bridge", "vlan"):
+        if link.get("linkinfo", {}).get("info_kind") in ("bridge", "bond", "vlan"):
             detail["mac"][link["ifname"]] = link.get("address")
     return detail
 

@@ -67,6 +67,7 @@ def _same_leases(wanted: Json, found: Json) -> bool:
 
 
 _is_link_name = _text(LINK_NAME)
+BOND_MODE = "balance-(rr|xor|tlb|alb)|active-backup|broadcast|802[.]3ad"
 
 
 def _is_port(value: Json) -> bool:
@@ -100,6 +101,8 @@ def _same_link(wanted: Json, found: Json) -> bool:
     ports = {port["name"]: port["up"] for port in found.get("ports", [])}
     if any(p["name"] not in ports or (p.get("up") and not ports[p["name"]]) for p in wanted.get("ports", [])):
         return False
+    if wanted.get("type") == "bond" and "ports" in wanted and set(ports) != {port["name"] for port in wanted["ports"]}:
+        return False  # who else is in it shares its traffic
     return _named("ports")(wanted, found)
 
 
@@ -152,7 +155,9 @@ FACTS: dict[str, FactType] = {
     "link": FactType(
         names=LINK_NAME,
         fits=_fields(
-            type=lambda v: v in ("bridge", "vlan", "other"), up=_of(bool), mtu=_whole(68, 65535),
+            type=lambda v: v in ("bridge", "bond", "vlan", "other"), mode=_text(BOND_MODE), miimon=_whole(0, 65535),
+            hash_policy=_text("[a-z0-9+]{1,16}"), lacp_rate=_text("slow|fast"),
+            primary=lambda v: v == "" or _is_link_name(v), up=_of(bool), mtu=_whole(68, 65535),
             master=lambda v: v is None or _is_link_name(v), stp=_of(bool),
             parent=lambda v: v is None or _is_link_name(v), id=_whole(0, 4095),
             forward_delay_s=lambda v: not isinstance(v, bool) and isinstance(v, (int, float)) and 0 <= v <= 30,

@@ -165,12 +165,15 @@ def _restore_round(
     return current.errors, [f"what nginx has loaded is not known: {why}" for why in current.away.values()]
 
 
+RANK = {"bridge": 0, "bond": 1}  # a bridge is there before a bond is put into it, a bond before a card
+
+
 def _of_kind(facts: dict[str, Json], kind: str) -> list[tuple[str, Json]]:
     """The facts of one kind. Of links bridges come first, for others to be put into, and VLANs after what they are on;
     what was not there comes last: it is deleted."""
     mine = [(fact, value) for fact, value in facts.items() if fact.partition(":")[0] == kind]
     if kind == "link":
-        places = ("bridge", "other", "vlan")
+        places = ("bridge", "bond", "other", "vlan")
         mine.sort(key=lambda item: (item[1] is None, places.index(item[1].get("type", "other")) if item[1] else 0))
     return mine
 

@@ -25,6 +25,7 @@ from service.hostside.capture import HostLook, peer_words, route_words
 from service.hostside.commands import must, run_command, safe_line
 from service.hostside.errors import Json, Trouble
 from service.hostside.host import Host
+from service.hostside.set_bonds import BondSetter
 
 DETECTION_S = 3.0  # the kernel waits up to 1 s before it asks (RFC 4862, 5.4.2), and 1 s for an answer
 DETECTION_PAUSE_S = 0.2
@@ -47,31 +48,46 @@ class NetworkSetter:
         if wanted is None:
             if now is None:
                 return
-            if now["type"] not in ("bridge", "vlan"):
-                raise Trouble(f"{name} is neither a bridge nor a VLAN: not ours to delete")
-            self._delete(name, now)
+            self._remove_link(name, now)
             return
         if now is not None and is_another_vlan(wanted, now):  # the kernel changes neither the link below nor the number
             self._delete(name, now)
             now = None
         if now is None:
-            now = self._add_vlan(name, wanted) if wanted.get("type") == "vlan" else self._add_bridge(name, wanted)
+            now = self._add_link(name, wanted)
         if wanted.get("type", now["type"]) != now["type"]:
             raise Trouble(f"{name} is of type {now['type']}, not {wanted['type']}")
-        self._set_bridge_options(name, wanted, now)
+        if now["type"] == "bond":
+            BondSetter(self.host, self.ip).set(name, wanted, now)
+        else:
+            self._set_bridge_options(name, wanted, now)
         if "master" in wanted and wanted["master"] != now["master"]:
             self.ip("link", "set", "dev", name, *(["master", wanted["master"]] if wanted["master"] else ["nomaster"]))
-        self._set_ports(name, wanted, now, links)
+            now = HostLook(self.host).links()[name]  # out of a bond it comes down
+        if now["type"] != "bond":
+            self._set_ports(name, wanted, now, links)
         if "mtu" in wanted:  # last but one: the kernel moves a bridge's MTU when ports come
             self.ip("link", "set", "dev", name, "mtu", str(wanted["mtu"]))
         if "up" in wanted and wanted["up"] != now["up"]:
             self.ip("link", "set", "dev", name, "up" if wanted["up"] else "down")
 
-    def _add_bridge(self, name: str, wanted: Json) -> Json:
-        """Add a bridge; what the kernel then has."""
+    def _remove_link(self, name: str, now: Json) -> None:
+        if now["type"] not in ("bridge", "bond", "vlan"):
+            raise Trouble(f"{name} is neither a bridge nor a bond nor a VLAN: not ours to delete")
+        self._delete(name, now)
+        if now["type"] == "bond":  # the kernel sets its ports down
+            for port in now["ports"]:
+                self.ip("link", "set", "dev", port["name"], "up" if port["up"] else "down")
+
+    def _add_link(self, name: str, wanted: Json) -> Json:
+        """Add a bridge, a bond or a VLAN; what the kernel then has."""
+        mac = self.detail["mac"].get(name)
+        if wanted.get("type") == "bond":
+            return BondSetter(self.host, self.ip).add(name, wanted, mac or "")
+        if wanted.get("type") == "vlan":
+            return self._add_vlan(name, wanted)
         if wanted.get("type") != "bridge":
             raise Trouble(f"there is no link {name}")
-        mac = self.detail["mac"].get(name)
         self.ip("link", "add", "name", name, *(["address", mac] if mac else []), "type", "bridge")
         return {"type": "bridge", "up": False, "mtu": 1500, "master": None, "ports": []}
 
@@ -106,6 +122,7 @@ class NetworkSetter:
                 continue
             if port["name"] not in there:
                 self.ip("link", "set", "dev", port["name"], "master", name)
+                links = HostLook(self.host).links()
             if port.get("up") and not links[port["name"]]["up"]:
                 self.ip("link", "set", "dev", port["name"], "up")
 

@@ -61,6 +61,6 @@ def comparable(host: Host, facts: dict[str, Json], at_boot: bool) -> dict[str, J
             continue
         if kind != "link" or value is None:
             wanted[fact] = value
-        elif value["type"] == "bridge" or name in there:
+        elif value["type"] in ("bridge", "bond") or name in there:
             wanted[fact] = {**value, "ports": [p for p in value.get("ports", []) if p["name"] in there]}
     return wanted

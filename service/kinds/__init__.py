@@ -3,6 +3,7 @@
 The tuple is explicit. Its order decides only which of two things that collide a finding names: the later one.
 """
 
+from service.kinds.bonds import Bonds
 from service.kinds.bridges import Bridges
 from service.kinds.dnsmasq import Dnsmasq
 from service.kinds.fail2ban import Fail2ban
@@ -19,6 +20,7 @@ from service.kinds.web import Web
 
 KINDS: tuple[Kind, ...] = (
     Interfaces(),
+    Bonds(),
     Bridges(),
     Vlans(),
     Nat(),

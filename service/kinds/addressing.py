@@ -96,7 +96,7 @@ def addressing_rules(kind: str) -> AddressingRules:
 
 
 def addressing_claims(
-    section: Mapping[str, Addressed], sort: Literal["interface", "bridge", "vlan"]
+    section: Mapping[str, Addressed], sort: Literal["interface", "bridge", "vlan", "bond"]
 ) -> Iterator[Claim]:
     """What interfaces of one sort tell the other kinds."""
     for name, item in section.items():

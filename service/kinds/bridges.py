@@ -31,7 +31,7 @@ class Bridge(Addressed):
     ports: tuple[InterfaceName, ...] = Field(
         default=(),
         max_length=64,
-        description="Physical interfaces and VLANs in the bridge; none for a bridge of guests alone.",
+        description="Physical interfaces, bonds and VLANs in the bridge; none for a bridge of guests alone.",
     )
     stp: bool = Field(default=False, description="Whether the bridge speaks the spanning tree protocol.")
     forward_delay: int = Field(
@@ -46,7 +46,7 @@ class Bridge(Addressed):
 BridgesSection: TypeAlias = Annotated[Mapping[BridgeName, Bridge], Field(max_length=256)]
 
 _ADDRESSING = addressing_rules("bridges")
-NAME_TAKEN = LintRule("bridges.name-taken", "error", "a bridge and a physical interface have different names")
+NAME_TAKEN = LintRule("bridges.name-taken", "error", "a bridge and a physical interface or a bond have different names")
 UNKNOWN_PORT = LintRule("bridges.unknown-port", "error", "a port is an interface of the spec", by_absence=True)
 LOOP = LintRule("bridges.loop", "error", "a bridge is not a port of a bridge")
 PORT_TWICE = LintRule("bridges.port-twice", "error", "an interface is the port of one bridge, once")
@@ -81,7 +81,7 @@ class Bridges:
             if named.get(name) == "interface":
                 yield NAME_TAKEN.hit(
                     (name,),
-                    f"{name} is the name of a physical interface of this host",
+                    f"{name} is the name of a physical interface or a bond of this host",
                     "give the bridge another name, such as vmbr0",
                 )
             if bridge.stp and bridge.forward_delay < 2:
@@ -139,6 +139,6 @@ def _port(
             path, f"{port} is a bridge, and a bridge cannot be a port of another", "name a physical interface"
         )
     elif port not in named:
-        yield UNKNOWN_PORT.hit(path, f"the spec has no interface {port}", f"add `{port}: {{}}` to `interfaces`")
+        yield UNKNOWN_PORT.hit(path, f"the spec has no interface or bond {port}", f"add `{port}: {{}}` to `interfaces`")
     elif port in addressed:
         yield PORT_WITH_ADDRESS.hit(path, f"{port} is a port of a bridge and has addresses", "move them to the bridge")

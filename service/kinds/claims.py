@@ -15,7 +15,7 @@ class Named:
     """The spec names this interface; `sort` says as what."""
 
     interface: str
-    sort: Literal["interface", "bridge", "vlan"]
+    sort: Literal["interface", "bridge", "vlan", "bond"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,21 @@ class Lease:
     client_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the kernel says of a link beyond its facts: it changes on its own, and nobody sets it.
+
+    `mac` is the address in use, `own_mac` the one that the device was made with: the port of a bond has the bond's in
+    use. Both are "" where the device has none. `carrier` says whether something is at the other end; None while
+    the link is down, because then nobody knows. `below` is the link that a VLAN is on, else "".
+    """
+
+    mac: str = ""
+    own_mac: str = ""
+    carrier: bool | None = None
+    below: str = ""
+
+
 class Derived(dict[Any, Any]):
     """What was made of one observation (service/observe/derived.py). It goes to no other process."""
 
@@ -116,6 +131,7 @@ class HostObserved:
     another machine of its network has: the kernel lists them and never uses them, so they are not among the facts.
     `dynamic` are the addresses of an interface that a DHCP server or a router gave for a time, in CIDR form: nobody
     compares them, and they carry connections.
+    `cards` are all links by name, with what no fact says.
     `masquerades` are (source, out) pairs that any nft table or iptables makes now, with a count. `keepers` are what
     systemd-networkd, NetworkManager and netplan say of interfaces. `packages` are those of the host by name, and those
     in guests as `GUEST/NAME`. `size` is how many bytes the host said: what it takes to work on them. `weighed` is what
@@ -141,6 +157,7 @@ class HostObserved:
     duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dynamic: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     altnames: Mapping[str, str] = field(default_factory=dict)
+    cards: Mapping[str, Card] = field(default_factory=dict)
     guest_status: Mapping[str, Observed[bytes]] = field(default_factory=dict)
     left_overs: tuple[str, ...] = ()
     keepers: Observed[tuple[Keeper, ...]] = field(default_factory=lambda: Unknown("not read"))
@@ -189,6 +206,7 @@ class MasqueradeInForce:
 
 __all__ = [
     "Absent",
+    "Card",
     "HostObserved",
     "Keeper",
     "Lease",

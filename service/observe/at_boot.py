@@ -25,7 +25,8 @@ from service.observe.derived import derived
 IFUPDOWN = "ifupdown"
 IFUPDOWN2 = "ifupdown2"
 BRIDGE_UTILS = "bridge-utils"
-"""The classic ifupdown makes bridges by a script of this package."""
+IFENSLAVE = "ifenslave"
+"""The classic ifupdown makes bridges by a script of the first package, and bonds by one of the second."""
 VLAN_SCRIPT = "vlan"
 """The classic ifupdown makes VLANs named as `vlan20` by a script of this package."""
 LEFT_OVER = "/etc/network/interfaces.new"
@@ -39,7 +40,7 @@ LOADED_SLACK_S = 1.0
 WAY_IN_WATCH = Watch(
     files=frozenset({*FILES, CONF_FILE, LEFT_OVER, *LOADERS.values()}),
     units=frozenset({*SSH_UNITS, *NETWORK_UNITS, *LOADERS}),
-    packages=frozenset({IFUPDOWN, IFUPDOWN2, BRIDGE_UTILS, *dhcp_clients(is_classic=True)}),
+    packages=frozenset({IFUPDOWN, IFUPDOWN2, BRIDGE_UTILS, IFENSLAVE, *dhcp_clients(is_classic=True)}),
 )
 """Questions to every host, whatever its spec: without them the effect of the next boot on the connection is unknown."""
 
@@ -80,9 +81,11 @@ def _program_of(observed: HostObserved) -> BootProgram:
     classic, version = observed.packages.get(IFUPDOWN), observed.packages.get(IFUPDOWN2)
     if isinstance(classic, Seen) and not isinstance(version, Seen | Unknown):
         has_script = not isinstance(observed.packages.get(BRIDGE_UTILS), Absent)
-        has_vlan = not isinstance(observed.packages.get(VLAN_SCRIPT), Absent)
-        links = links_at_boot(observed)
-        return classic_program(classic.value, links, makes_bridges=has_script, makes_vlans=has_vlan)
+        there = {n: not isinstance(observed.packages.get(n), Absent) for n in (VLAN_SCRIPT, IFENSLAVE)}
+        return classic_program(
+            classic.value, links_at_boot(observed), makes_bridges=has_script, makes_vlans=there[VLAN_SCRIPT],
+            makes_bonds=there[IFENSLAVE],
+        )  # fmt: skip
     if not isinstance(version, Seen):
         return boot_program("", None)
     conf = observed.text(CONF_FILE)
@@ -92,7 +95,7 @@ def _program_of(observed: HostObserved) -> BootProgram:
 
 
 def links_at_boot(observed: HostObserved) -> frozenset[str] | None:
-    """The links that nothing has to make at boot: all that are there but bridges and VLANs. None: not known."""
+    """The links that nothing has to make at boot: all that are there but bridges, bonds and VLANs. None: not known."""
     if not isinstance(observed.unlisted.get("link:"), Absent):
         return None
     links = {
@@ -102,7 +105,7 @@ def links_at_boot(observed: HostObserved) -> frozenset[str] | None:
 
 
 def _is_card(link: Json) -> bool:
-    return isinstance(link, dict) and link.get("type") not in ("bridge", "vlan")
+    return isinstance(link, dict) and link.get("type") not in ("bridge", "bond", "vlan")
 
 
 @derived

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.model.facts import FactId
-from service.model.observed import Keeper, Lease, Listener, MasqueradeInForce, Watch
+from service.model.observed import Card, Keeper, Lease, Listener, MasqueradeInForce, Watch
 from service.model.secret import Secret
 from service.model.states import Json, Observed
 from service.observe.frames import Section
@@ -40,6 +40,7 @@ class Part:
     duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dynamic: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     altnames: Mapping[str, str] = field(default_factory=dict)
+    cards: Mapping[str, Card] = field(default_factory=dict)
     listeners: Observed[tuple[Listener, ...]] | None = None
     leases: Observed[tuple[Lease, ...]] | None = None
     bans: Observed[Mapping[str, tuple[str, ...]]] | None = None

@@ -20,9 +20,10 @@ from service.hostside.canonical import (
     nft_normal,
 )
 from service.hostside.facts import FACTS
-from service.model.observed import Watch
+from service.model.observed import Card, Watch
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.trees import shown
+from service.observe.bonds import bonds_of
 from service.observe.frames import Section
 from service.observe.part import LINK_NAME, Part, Reader, Unreadable, is_deep, json_list, json_of, succeeded
 from service.observe.script import VLANS
@@ -37,6 +38,7 @@ MAX_OWN_TABLES = 32
 MAX_MTU = 1 << 31
 
 _VLAN_LINE = re.compile(r"^([^\s|]{1,15}) *\| (\d{1,4}) *\| ([^\s|]{1,15})$", re.MULTILINE)
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _BRIDGE_VALUE = re.compile(r"==> /sys/class/net/([^/\n]+)/bridge/(stp_state|forward_delay) <==\n(\d{1,9})\n")
 
 
@@ -49,6 +51,7 @@ def read_links(found: Mapping[str, Section], _watch: Watch) -> Part:
     for name, option, value in _BRIDGE_VALUE.findall(values.text()):
         bridges.setdefault(name, {})[option] = int(value)
     vlans = {name: (int(number), below) for name, number, below in _VLAN_LINE.findall(_vlan_lines(values.text()))}
+    bonds = bonds_of(values.text())
     links = [dict(link) for link in _links(found["addresses"])]
     for link in links:
         link.pop("linkinfo", None)
@@ -62,9 +65,26 @@ def read_links(found: Mapping[str, Section], _watch: Watch) -> Part:
             if set(options) != {"stp_state", "forward_delay"}:
                 raise Unreadable(f"the bridge {link['ifname']} went away while it was read")
             link["linkinfo"] = {"info_kind": "bridge", "info_data": options}
+        if link["ifname"] in bonds:
+            link["linkinfo"] = {"info_kind": "bond", "info_data": bonds[link["ifname"]]}
     canonical = links_from_json(links)
     facts = {f"link:{name}": Seen(_json(v)) for name, v in canonical.items()}
-    return Part(facts=facts, unlisted={"link:": Absent()}, altnames=dict(_altnames(links)))
+    return Part(facts=facts, unlisted={"link:": Absent()}, altnames=dict(_altnames(links)), cards=dict(_cards(links)))
+
+
+def _cards(links: list[dict[str, Any]]) -> Iterator[tuple[str, Card]]:
+    """(name, what changes on its own) of each link. One in another network namespace has no link below it here."""
+    for link in links:
+        flags, mac = link.get("flags", []), _mac(link.get("address"))
+        carrier = "LOWER_UP" in flags if "UP" in flags else None
+        below = link.get("link")
+        if not isinstance(below, str) or "link_netnsid" in link or not LINK_NAME.fullmatch(below):
+            below = ""
+        yield link["ifname"], Card(mac, _mac(link.get("permaddr")) or mac, carrier, below)
+
+
+def _mac(text: object) -> str:
+    return text if isinstance(text, str) and _MAC.fullmatch(text) else ""
 
 
 def _vlan_lines(values: str) -> str:

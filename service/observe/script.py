@@ -75,6 +75,9 @@ section session session
 _NETWORK = r"""for bridge in /sys/class/net/*/bridge; do
   [ -d "$bridge" ] && set -- "$@" "$bridge/stp_state" "$bridge/forward_delay"
 done
+for bond in /sys/class/net/*/bonding; do
+  [ -d "$bond" ] && set -- "$@" "$bond/mode" "$bond/miimon" "$bond/xmit_hash_policy" "$bond/lacp_rate" "$bond/primary"
+done
 [ -e /proc/net/vlan/config ] && set -- "$@" /proc/net/vlan/config
 section values head -v -c 65536 -- "$@"
 section ip ip -j -batch - <<END

@@ -17,6 +17,7 @@ from service.plan.file_changes import file_changes
 from service.plan.management import management_refusals
 from service.plan.next_boot import next_boot_faults, next_boot_refusals
 from service.plan.safety import names_in, not_ifupdown, refusals
+from service.plan.way_links import link_refusals
 from service.resources.desired import Desired, LastApplied
 from service.resources.ending import left_behind, with_ends
 from service.resources.resource import Compared, Contribution, Phase, Resource, compare
@@ -65,7 +66,7 @@ def make_plan(
         *next_boot_refusals(observed, steps, written),
     ]
     facts = {step.fact for step in steps}
-    management = management_refusals(desired, base, observed, steps)
+    management = (*management_refusals(desired, base, observed, steps), *link_refusals(observed, steps))
     allowed = management if permission.management_change else ()
     return Plan(
         host=desired.host,

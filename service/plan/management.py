@@ -190,11 +190,13 @@ def after(now: Picture, steps: Sequence[Step]) -> Picture:
             routes = route_pairs(step.after)
         elif kind == "link" and step.after is None:
             addresses.pop(name, None)
-            enslaved = {port: master for port, master in enslaved.items() if master != name}
+            enslaved = {port: master for port, master in enslaved.items() if name not in (port, master)}
         elif kind == "link" and isinstance(step.after, dict):
             up = step.after.get("up")
             down = (down - {name}) if up else (down | {name} if up is False else down)
             below |= {name: parent} if isinstance(parent := step.after.get("parent"), str) else {}
+            if step.after.get("type") == "bond":  # its ports are these and no other
+                enslaved = {port: master for port, master in enslaved.items() if master != name}
             for port in names_of(step.after.get("ports")):
                 enslaved[port] = name
         elif kind == "unit" and name in NEEDED_UNITS and isinstance(step.after, dict):

@@ -22,6 +22,7 @@ from service.formats.interfaces import (
     carried,
     meaning,
     meanings,
+    ports_of,
 )
 from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.model.facts import Step
@@ -37,6 +38,7 @@ from service.observe.at_boot import (
     program_of,
     texts_of,
 )
+from service.observe.cards import Pinned, pinned_at_boot, pinned_for_files, present_name
 from service.observe.runner import OTHERS, STARTS, runner_of
 from service.plan.management import (
     NEEDED_UNITS,
@@ -73,7 +75,8 @@ class BootPicture:
 
     `dynamic` are interfaces that get their address from elsewhere; `opaque` are (interface, line) of shell lines that
     may do anything. `vlans` have the link below each VLAN, and its number; `closed`
-    are those that no port of their bridge takes.
+    are those that no port of their bridge takes. `pinned` are cards that are renamed then; all other fields have their
+    present names.
     """
 
     addresses: Mapping[str, tuple[str, ...]]
@@ -85,6 +88,8 @@ class BootPicture:
     fatal: str = ""
     vlans: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     closed: frozenset[str] = frozenset()
+    pinned: Mapping[str, Pinned] = field(default_factory=dict)
+    bonds: frozenset[str] = frozenset()
 
 
 def next_boot_refusals(
@@ -141,7 +146,13 @@ def next_boot_faults(observed: HostObserved, interfaces: Collection[str] = ()) -
     if isinstance(config, Unknown):
         return (f"the effect of the interfaces files at the next boot is unknown: {config.why}",)
     found = breaks(path, picture(observed), boot_picture(config.value, observed, ()), observed)
-    return (*foreign, *(what for key, what in found.items() if CANNOT_TELL not in key))
+    renamed = (
+        f"{AT_BOOT} {now} is renamed to {then.name} ({then.path}). Fix: reboot {observed.host}, and write {then.name} "
+        "in the spec"
+        for now, then in sorted(pinned_at_boot(observed).items())
+        if now in interfaces
+    )
+    return (*foreign, *renamed, *(what for key, what in found.items() if CANNOT_TELL not in key))
 
 
 def matters(step: Step) -> bool:
@@ -174,21 +185,36 @@ def boot_picture(config: InterfacesConfig, observed: HostObserved, steps: Sequen
     """Files and units as the steps leave them, as a boot takes them."""
     every = dict(stanzas_of(config, observed))
     have = {name: found for name, found in every.items() if found.at_boot and name != "lo"}
-    fatal = config.fatal
+    fatal, pinned = config.fatal, pinned_for_files(observed)
     if fatal is not None:
         have = {}
-    enslaved = {port: name for name, found in have.items() if found.bridge for port in found.bridge.ports}
-    vlans = {name: (found.vlan.parent, found.vlan.id) for name, found in have.items() if found.vlan is not None}
+    names = {name: present_name(name, pinned) for name in have}
+    enslaved = {present_name(port, pinned): names[name] for name, found in have.items() for port in ports_of(found)}
+    vlans = {
+        names[name]: (present_name(found.vlan.parent, pinned), found.vlan.id)
+        for name, found in have.items()
+        if found.vlan is not None
+    }
     return BootPicture(
-        addresses={name: addresses_of(name, found) for name, found in have.items()},
+        addresses={names[name]: addresses_of(name, found) for name, found in have.items()},
         enslaved=enslaved,
-        routes=tuple(route for name, found in have.items() for route in routes_made(name, found)),
+        routes=tuple(
+            (network, via, present_name(dev, pinned))
+            for name, found in have.items()
+            for network, via, dev in routes_made(name, found)
+        ),
         stopped=dict(stopped_at_boot(observed, steps)),
-        dynamic=frozenset(n for n, found in have.items() if is_dynamic(found, observed.path, config.program.has_dhcp)),
-        opaque=tuple(sorted({(n, e.text) for n, f in have.items() for e in f.boot_effects() if isinstance(e, Opaque)})),
+        dynamic=frozenset(
+            names[n] for n, found in have.items() if is_dynamic(found, observed.path, config.program.has_dhcp)
+        ),
+        opaque=tuple(
+            sorted({(names[n], e.text) for n, f in have.items() for e in f.boot_effects() if isinstance(e, Opaque)})
+        ),
         fatal=f"{fatal.path}:{fatal.line}: {fatal.what}" if fatal is not None else "",
         closed=frozenset(name for name, vlan in vlans.items() if vlan[1] not in open_to(vlan[0], config, every)),
         vlans=vlans,
+        pinned=pinned,
+        bonds=frozenset(names[name] for name, found in have.items() if found.bond is not None),
     )
 
 
@@ -332,6 +358,9 @@ def address_lost(path: ManagementPath, device: str, live: Picture, boot: BootPic
         return ""
     if device not in boot.addresses:
         why = "no interfaces file has a stanza with `auto` for it"
+        if device in boot.pinned:
+            then = boot.pinned[device]
+            why = f"{then.path} renames it to {then.name}, and no interfaces file has a stanza with `auto` for that"
         return f"{AT_BOOT} {device}, which carries {', '.join(lost)}, is not brought up: {why}"
     return f"{AT_BOOT} {', '.join(lost)}, by which the service reaches this host, is not on {device}: no file sets it"
 
@@ -353,13 +382,18 @@ def vlan_lost(device: str, observed: HostObserved, boot: BootPicture) -> str:
 
 
 def ports_lost(device: str, live: Picture, boot: BootPicture) -> dict[tuple[str, ...], str]:
-    """Ports of the bridge that carries the way which the boot does not attach. Guests attach their own."""
-    ports = [port for port, bridge in live.enslaved.items() if bridge == device and not GUEST_PORT.match(port)]
-    return {
+    """Ports of the bridge or bond that carries the way which the boot does not attach, and those of a bond in it.
+    Guests attach their own. Of a bond one port is enough: it carries the way alone."""
+    ports = sorted(port for port, bridge in live.enslaved.items() if bridge == device and not GUEST_PORT.match(port))
+    there = [port for port in ports if boot.enslaved.get(port) == device]
+    lost = [] if device in boot.bonds and there else [port for port in ports if port not in there]
+    found: dict[tuple[str, ...], str] = {
         ("port", port): f"{AT_BOOT} {port} is not a port of {device}, which carries the service's connection"
-        for port in sorted(ports)
-        if boot.enslaved.get(port) != device
+        for port in lost
     }
+    for port in there:
+        found |= ports_lost(port, live, boot)
+    return found
 
 
 def route_lost(path: ManagementPath, live: Picture, boot: BootPicture) -> str:

@@ -63,7 +63,8 @@ def not_ifupdown(
     """What ifupdown does not bring up is not written for it: the next boot would undo it, or do it twice."""
     if not steps:
         return
-    differ = {d.difference.resource for d in drifts if d.difference.kind in ("interfaces", "vlans", "bridges")}
+    kinds = ("interfaces", "bonds", "vlans", "bridges")
+    differ = {d.difference.resource for d in drifts if d.difference.kind in kinds}
     groups = [tuple(one.interfaces()) for _, one in having(desired, BroughtUp)]
     names = {name for group in groups if group[0] in differ for name in group}
     for what in runner_of(observed).objections(names):

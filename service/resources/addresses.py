@@ -80,7 +80,7 @@ class Addresses:
     @classmethod
     def left_behind(cls, desired: Desired, base: LastApplied, observed: HostObserved) -> Iterator[Left]:
         """Addresses of interfaces that the spec names no more and that stay: the host may be reached by them."""
-        bridges = {name for name, want in base.of_field("link", "live").items() if want == "bridge"}
+        bridges = {name for name, want in base.of_field("link", "live").items() if want in ("bridge", "bond")}
         for name in desired.no_longer(base, "addresses", "live"):
             seen = observed.fact(f"addresses:{name}")
             if name not in bridges and isinstance(seen, Seen) and seen.value:

@@ -9,6 +9,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, Watch
 from service.model.plans import Left, Refusal
 from service.model.states import Absent, Json, Observed, Seen
+from service.observe.cards import pinned_at_boot, pinned_from
 from service.resources.desired import Desired, LastApplied
 from service.resources.generated import made_by_sdn
 from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference, field_of
@@ -215,6 +216,13 @@ def no_such_interface(name: str, observed: HostObserved) -> Refusal:
             "no-way",
             f"{name} is another name of {kernel} on {observed.host} (ip-link(8), altname)",
             hint=f"write {kernel} in the spec, as the kernel calls it",
+        )
+    if now := pinned_from(observed, name):
+        return Refusal(
+            "no-way",
+            f"{name} does not exist on {observed.host} yet: the next boot renames {now} to {name} "
+            f"({pinned_at_boot(observed)[now].path})",
+            hint=f"reboot {observed.host}",
         )
     if "." in name:
         below, _, number = name.rpartition(".")

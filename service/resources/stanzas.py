@@ -10,6 +10,7 @@ from service.formats.interfaces import (
     CONF_FILE,
     FILES,
     AddressLine,
+    BondMeaning,
     Change,
     DefaultRouteLine,
     IfaceMeaning,
@@ -22,6 +23,7 @@ from service.formats.interfaces import (
     WantedBridge,
     WantedStanza,
     WantedVlan,
+    bond_fields,
     condones,
     dhcp_clients,
     edit_files,
@@ -33,6 +35,7 @@ from service.model.plans import Left, Refusal
 from service.model.states import Json, Seen, Unknown
 from service.observe.at_boot import (
     BRIDGE_UTILS,
+    IFENSLAVE,
     IFUPDOWN,
     IFUPDOWN2,
     VLAN_SCRIPT,
@@ -42,6 +45,7 @@ from service.observe.at_boot import (
     texts_of,
 )
 from service.resources.addresses import sorted_addresses
+from service.resources.bonds import MADE
 from service.resources.desired import Desired, LastApplied
 from service.resources.files import file_step, sha256
 from service.resources.generated import SDN_FILE, made_by_sdn, not_ours
@@ -70,6 +74,7 @@ class InterfaceStanza:
     stp: bool = False
     forward_delay_s: float = 0
     keeps_guests: bool = False
+    bond: BondMeaning | None = None
     taken: tuple[tuple[str, str], ...] = ()
     vlan: tuple[str, int] | None = None
     gone: bool = False
@@ -81,8 +86,8 @@ class InterfaceStanza:
         return f"stanza:{self.name}"
 
     def interfaces(self) -> Iterator[str]:
-        """Itself, and a bridge's ports."""
-        yield from (self.name, *self.ports)
+        """Itself, and the ports of a bridge or a bond."""
+        yield from (self.name, *self.ports, *(self.bond.ports if self.bond is not None else ()))
 
     def fields(self) -> dict[str, Json]:
         """What is wanted, field by field."""
@@ -101,6 +106,8 @@ class InterfaceStanza:
             wanted |= {"ports": [*sorted(self.ports)], "stp": self.stp, "forward_delay_s": float(self.forward_delay_s)}
             if self.keeps_guests:
                 wanted["keeps_guests"] = True
+        if self.bond is not None:
+            wanted |= bond_wishes(self.bond)
         return wanted
 
     def wishes(self) -> Wishes:
@@ -110,7 +117,7 @@ class InterfaceStanza:
 
     def watch(self) -> Watch:
         scripts = {VLAN_SCRIPT} if self.vlan is not None else set()
-        packages = frozenset({IFUPDOWN, IFUPDOWN2, BRIDGE_UTILS, *scripts})
+        packages = frozenset({IFUPDOWN, IFUPDOWN2, BRIDGE_UTILS, IFENSLAVE, *scripts})
         return Watch(files=frozenset({*FILES, CONF_FILE}), packages=packages)
 
     def differences(self, observed: HostObserved) -> Iterator[Difference]:
@@ -147,7 +154,8 @@ class InterfaceStanza:
     @property
     def is_plain(self) -> bool:
         """Whether it is only brought up, as a bridge's port is."""
-        return not (self.addresses or self.gateways or self.mtu or self.bridge or self.vlan or self.dynamic)
+        made = self.bridge or self.bond or self.vlan
+        return not (self.addresses or self.gateways or self.mtu or made or self.dynamic)
 
     def nat_lines(self, found: IfaceMeaning) -> list[UpLine]:
         """The shell lines that make or remove a masquerade which our own table makes, and nothing else."""
@@ -183,10 +191,10 @@ class InterfaceStanza:
 
     @classmethod
     def retired(cls, wanted: Sequence[Self], base: LastApplied) -> Iterator[Self]:
-        """Stanzas of bridges that go."""
+        """Stanzas of bridges and bonds that go."""
         names = {stanza.name for stanza in wanted}
         for (kind, name, field_name, _), want in sorted(base.wishes.items(), key=lambda item: item[0]):
-            if (field_name, want) == ("link", "bridge") and name not in names:
+            if field_name == "link" and want in MADE and name not in names:
                 yield cls(kind, name, gone=True)
 
     @classmethod
@@ -194,7 +202,7 @@ class InterfaceStanza:
         """Stanzas of the host's own cards: without them its next boot may bring up no network."""
         config = interfaces_config(observed)
         stanzas = [one.stanza for one in config.value.standings] if isinstance(config, Seen) else []
-        bridges = {name for name, want in base.of_field("link", "live").items() if want == "bridge"}
+        bridges = {name for name, want in base.of_field("link", "live").items() if want in MADE}
         for name in sorted(bridges & made_by_sdn(observed) - {s.name for s in desired.of_type(cls) if not s.gone}):
             what = f"{name} stays: Proxmox's SDN makes it in {SDN_FILE}"
             yield Left(f"file:{SDN_FILE}", what, "if nothing needs it, remove the VNet in Proxmox (Datacenter, SDN)")
@@ -240,7 +248,7 @@ class InterfaceStanza:
         vlan = WantedVlan(self.name, *self.vlan) if self.vlan is not None else None
         return WantedStanza(
             addresses, tuple(sorted(self.gateways)), bridge, self.mtu, condone_regex=regex, vlan=vlan,
-            dynamic=tuple(sorted(self.dynamic)), is_static6=self.is_static6,
+            dynamic=tuple(sorted(self.dynamic)), is_static6=self.is_static6, bond=self.bond,
         )  # fmt: skip
 
     def until_boot(self, config: InterfacesConfig) -> Iterator[str]:
@@ -304,6 +312,11 @@ def hindrance(config: InterfacesConfig, stanza: InterfaceStanza, host: str) -> s
             fix = f"name it {stanza.vlan[0]}.{stanza.vlan[1]}"
             more = ", or add `packages: {vlan: present}` to the spec" if by_script else ""
             return f"at boot {config.program.name} does not make the VLAN {stanza.name} on {host}. Fix: {fix}{more}"
+    if stanza.bond is not None and not config.program.makes_bonds:
+        return (
+            f"at boot {config.program.name} makes no bond without the package ifenslave, so it does not make "
+            f"{stanza.name}. Fix: add `packages: {{ifenslave: present}}` to the spec"
+        )
     return ""
 
 
@@ -345,4 +358,11 @@ def meant_fields(found: IfaceMeaning) -> dict[str, Json]:
         ports: list[Json] = [*sorted(found.bridge.ports)]
         fields |= {"ports": ports, "stp": found.bridge.stp, "forward_delay_s": float(found.bridge.forward_delay_s)}
         fields["keeps_guests"] = condones(found.condone_regex, CONDONE_REGEX)
+    if found.bond is not None:
+        fields |= bond_wishes(found.bond)
     return fields
+
+
+def bond_wishes(bond: BondMeaning) -> dict[str, Json]:
+    """The settings of a bond that count in its mode, in a stanza's fields."""
+    return {name: [*want] if isinstance(want, tuple) else want for name, want in bond_fields(bond).items()}

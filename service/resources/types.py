@@ -3,6 +3,8 @@
 from service.resources.addresses import Addresses
 from service.resources.answering import AnsweredBy
 from service.resources.bans import Jails
+from service.resources.bonds import BondLink
+from service.resources.cards import NamedCard
 from service.resources.containers import Container
 from service.resources.dnsmasq_config import DnsmasqConfig
 from service.resources.files import FileMode, OwnFile
@@ -24,7 +26,9 @@ from service.resources.sysctls import SettingsFile, Sysctl
 from service.resources.units import Unit
 
 TYPES: tuple[type[Resource], ...] = (
+    NamedCard,
     Link,
+    BondLink,
     InterfaceStanza,
     Addresses,
     DefaultRoutes,

@@ -216,6 +216,8 @@ class _Walk:
         for document in self.documents:
             if (shown := _first(document, path)) is not None:
                 return shown
+        if path[:1] == ("bonds",) and (shown := self._shown(("bridges", *path[1:])))[0] is not None:
+            return shown[0], ("bond0",)  # one default route for each family: the examples have it on a bridge
         rule = next((at for at in range(len(path) - 1) if path[at : at + 2] == ("rules", ENTRY)), None)
         if self.file != "host" or (rule is not None and path[:2] != ("firewall", "rules")):
             tail = path[-1:] if rule is None else path[rule + 2 :]

@@ -11,7 +11,7 @@ from service.formats.interfaces import FILES, IfaceMeaning, load, meanings
 from service.model.observed import HostObserved, MasqueradeInForce, Watch
 from service.model.states import Absent, Json, Observed, Seen
 from service.resources.nat_makers import makers
-from service.resources.stanzas import meant_fields
+from service.resources.stanzas import bond_wishes, meant_fields
 from tests.laws.host import OF_LINK, bare_host, link
 from tests.laws.sockets import waiting
 
@@ -40,6 +40,7 @@ def booted(material: Material, watch: Watch) -> HostObserved:
     of_boot = load({p: d for p, d in files.items() if _is_of(p)}, program=material.boot_program())
     for name, have in meanings(of_boot).items():
         cards |= {have.vlan.parent} if have.vlan is not None else set()
+        cards |= {*have.bond.ports} if have.bond is not None else set()
         if name != "lo":
             facts |= _link(name, have)
             gateways += [{"family": 6 if ":" in g else 4, "via": g, "dev": name} for g in have.gateways]
@@ -89,6 +90,9 @@ def _link(name: str, have: IfaceMeaning) -> dict[str, Observed[Json]]:
         made["ports"] = ports
     if have.vlan is not None:
         made |= {"type": "vlan", "parent": have.vlan.parent, "id": have.vlan.id}
+    if have.bond is not None:
+        made |= {name: want for name, want in bond_wishes(have.bond).items() if name != "ports"} | {"type": "bond"}
+        made["ports"] = [{"name": port, "up": True} for port in have.bond.ports]
     addresses = fields["addresses"] if isinstance(fields["addresses"], list) else []
     held: list[Json] = [*sorted(str(ip_interface(str(address))) for address in addresses)]
     return {f"link:{name}": Seen(made), f"addresses:{name}": Seen(held)}

@@ -36,7 +36,7 @@ def test_every_difference_is_at_its_object_or_elsewhere(name: str) -> None:
     spec = spec_named(name)
     seen = as_found(spec)
     found = drawn_of(spec, seen)
-    drifted = {("interfaces", one.name) for one in found.uplinks if one.drift}
+    drifted = {(kind, one.name) for kind in ("interfaces", "bonds") for one in found.uplinks if one.drift}
     drifted |= {("bridges", one.name) for one in found.bridges if one.drift}
     drifted |= {("guests", one.name) for one in found.guests if one.drift}
     routes = [*(one.drift for one in found.uplinks), *(one.drift for one in found.bridges)]

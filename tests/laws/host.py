@@ -13,7 +13,7 @@ from service.formats.interfaces import CONF_FILE
 from service.formats.sysctl_files import MAIN_LINK
 from service.model.facts import Step
 from service.model.guests import FILES_INSIDE, KEPT_INSIDE, proxy_id
-from service.model.observed import HostObserved, ManagementPath, MasqueradeInForce, Watch
+from service.model.observed import Card, HostObserved, ManagementPath, MasqueradeInForce, Watch
 from service.model.plans import Plan
 from service.model.states import Absent, Json, Observed, Seen, Unknown
 from service.model.weighed import PackageMove, Weighed
@@ -29,6 +29,8 @@ iface enp1s0 inet static
 \tgateway 198.51.100.1
 """
 IFUPDOWN2_CONF = b"template_enable=1\nmultiple_vlan_aware_bridge_support=0\n"
+SPARE = ("enp2s0", "enp3s0", "enp4s0")
+"""Cards without an address."""
 WAYS = ((("1.0", ""), "present"), (("", "1.0"), "absent"))
 NOW_S = 1000.0
 OF_LINK = re.compile(r"sysctl:net\.ipv4\.conf\..*\.forwarding")
@@ -51,7 +53,9 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
     facts: dict[str, Observed[Json]] = {
         "link:lo": Seen(link(mtu=65536)),
         "link:enp1s0": Seen(link()),
+        **{f"link:{name}": Seen(link()) for name in SPARE},
         "addresses:lo": Seen([]),
+        **{f"addresses:{name}": Seen([]) for name in SPARE},
         "addresses:enp1s0": Seen(["198.51.100.11/24"]),
         "routes:default": Seen([{"family": 4, "via": "198.51.100.1", "dev": "enp1s0"}]),
         "unit:named.service": Seen({"enabled": "enabled", "active": True}),
@@ -91,6 +95,7 @@ def bare_host(watch: Watch, files: Mapping[str, bytes] | None = None) -> HostObs
         },
         weighed=Seen(weighed(watch)),
         leases=Seen(()),
+        cards={"enp1s0": Card("bc:24:11:0a:00:01", "bc:24:11:0a:00:01", carrier=True)},
         bans=Absent(),
         unlisted={
             "link:": Absent(),

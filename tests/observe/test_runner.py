@@ -16,7 +16,7 @@ from service.observe.at_boot import program_of
 from service.observe.runner import runner_of
 from service.plan.make import Permission, make_plan
 from service.resources.desired import LastApplied
-from tests.laws.host import INTERFACES, bare_host, weighed
+from tests.laws.host import INTERFACES, SPARE, bare_host, weighed
 from tests.laws.specs import head, spec_of
 
 ON: Json = {"enabled": "enabled", "active": True}
@@ -172,5 +172,5 @@ def test_the_classic_ifupdown_finds_the_links_that_nothing_has_to_make() -> None
     bridge: Observed[Json] = Seen({"type": "bridge", "up": True, "mtu": 1500, "master": None})
     host = host_by(networking=ON, networkd=OFF)
     host = replace(host, packages={"ifupdown": CLASSIC}, facts={**host.facts, "link:vmbr0": bridge})
-    assert program_of(host).links == frozenset({"lo", "enp1s0"})
+    assert program_of(host).links == frozenset({"lo", "enp1s0", *SPARE})
     assert program_of(replace(host, unlisted={"link:": Unknown("no answer")})).links is None

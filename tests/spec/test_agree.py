@@ -32,6 +32,7 @@ LOOSER: dict[str, tuple[Any, str]] = {
     "connection.host_keys[]": ("ssh-ed25519 AAAA", "a key's bytes are those of its type"),
     "connection.jump.host_keys[]": ("ssh-ed25519 AAAA", "a key's bytes are those of its type"),
     "interfaces.*.addresses[]": ("10.10.10.0/24", "it is neither the network's own nor its broadcast address"),
+    "bonds.*.addresses[]": ("10.10.10.255/24", "it is neither the network's own nor its broadcast address"),
     "bridges.*.addresses[]": ("10.10.10.255/24", "it is neither the network's own nor its broadcast address"),
     "nat[].source": ("10.10.10.1/24", HOST_BITS),
     "dnsmasq.dhcp[].options.*": ([".".join(["a" * 60] * 4)] * 2, "a DHCP option has at most 255 bytes"),

@@ -16,6 +16,8 @@ effects(command) -> (Effect, …)                what a shell line does
 """
 
 from service.formats.interfaces.at_boot import BootEffect, meaning, meanings, up_effects
+from service.formats.interfaces.bonding import BondMeaning, bond_fields
+from service.formats.interfaces.bonds_at_boot import ports_of
 from service.formats.interfaces.editing import Change, RemoveLine, RemoveStanza, SetStanza, edit, edit_files
 from service.formats.interfaces.forwarding import ForwardingSet, forwarding_set
 from service.formats.interfaces.loading import InterfacesConfig, load
@@ -81,6 +83,7 @@ __all__ = [
     "MAIN_FILE",
     "AddressLine",
     "AutoLine",
+    "BondMeaning",
     "BootEffect",
     "BootProgram",
     "BridgeMeaning",
@@ -112,6 +115,7 @@ __all__ = [
     "WantedBridge",
     "WantedStanza",
     "WantedVlan",
+    "bond_fields",
     "boot_ports",
     "boot_program",
     "canonical",
@@ -129,6 +133,7 @@ __all__ = [
     "meaning",
     "meanings",
     "parse",
+    "ports_of",
     "renamed",
     "unmet",
     "up_effects",

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_interface
 
+from service.formats.interfaces.bonds_at_boot import with_bond
 from service.formats.interfaces.classic_at_boot import classic_entries, gather_classic
 from service.formats.interfaces.loading import InterfacesConfig
 from service.formats.interfaces.meant import (
@@ -222,9 +223,9 @@ def _gather(name: str, standings: Iterable[PlacedStanza], *, broadcast_fails: bo
         tuple(got.up_lines),
         tuple(sorted(other, key=lambda option: (option.key, option.value))),
         tuple(str(ip_address(p)) for p in sorted(set(got.peers), key=address_order)),
-        tuple(PlacedOption(o.name, o.value, s.path, o.line) for s in stanzas for o in s.options),
-        tuple(StanzaPlace(s.path, s.first_line, s.last_line) for s in stanzas),
-        stop[1] if stop else None,
+        options=tuple(PlacedOption(o.name, o.value, s.path, o.line) for s in stanzas for o in s.options),
+        places=tuple(StanzaPlace(s.path, s.first_line, s.last_line) for s in stanzas),
+        broadcast=stop[1] if stop else None,
         lost_masks=() if got.ends else tuple(lost),
     )
 
@@ -232,8 +233,9 @@ def _gather(name: str, standings: Iterable[PlacedStanza], *, broadcast_fails: bo
 def _made(config: InterfacesConfig, name: str, standings: Sequence[PlacedStanza]) -> IfaceMeaning:
     program = config.program
     if program.is_classic:
-        return with_vlan(gather_classic(name, standings, program), program)
-    return with_vlan(_gather(name, standings, broadcast_fails=program.broadcast_fails), program)
+        return with_bond(with_vlan(gather_classic(name, standings, program), program), program)
+    found = _gather(name, standings, broadcast_fails=program.broadcast_fails)
+    return with_bond(with_vlan(found, program), program)
 
 
 def meaning(config: InterfacesConfig, name: str) -> IfaceMeaning | None:

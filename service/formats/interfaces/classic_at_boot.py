@@ -226,8 +226,8 @@ def gather_classic(name: str, standings: Sequence[PlacedStanza], program: BootPr
         tuple(boot.up_lines),
         tuple(sorted(_other(stanzas), key=lambda option: (option.key, option.value))),
         tuple(str(ip_address(p)) for p in sorted(set(boot.peers), key=address_order)),
-        tuple(PlacedOption(o.name, o.value, s.path, o.line) for s in stanzas for o in s.options),
-        tuple(StanzaPlace(s.path, s.first_line, s.last_line) for s in stanzas),
+        options=tuple(PlacedOption(o.name, o.value, s.path, o.line) for s in stanzas for o in s.options),
+        places=tuple(StanzaPlace(s.path, s.first_line, s.last_line) for s in stanzas),
     )
 
 

@@ -14,6 +14,7 @@ from posixpath import basename
 
 from service.errors import InputError
 from service.formats.interfaces.at_boot import meaning, meanings
+from service.formats.interfaces.bonds_at_boot import ports_of
 from service.formats.interfaces.loading import InterfacesConfig, load
 from service.formats.interfaces.patch import FilePatch
 from service.formats.interfaces.rewriting import rewrite
@@ -139,7 +140,7 @@ def _prove(before: InterfacesConfig, after: InterfacesConfig, name: str, wanted:
     have = meaning(after, name)
     missed = {"stanza": (None, name)} if wanted is None and have else unmet(have, wanted) if wanted else {}
     old, new = meanings(before), meanings(after)
-    ports = {port for found in (old.get(name), new.get(name)) if found and found.bridge for port in found.bridge.ports}
+    ports = {port for found in (old.get(name), new.get(name)) if found for port in ports_of(found)}
     others = (old.keys() | new.keys()) - {name} - ports  # a port loses its addresses to the bridge, and gets them back
     harmed = sorted(n for n in others if old.get(n) != new.get(n))
     if missed or harmed or after.fatal:

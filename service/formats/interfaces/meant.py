@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 
+from service.formats.interfaces.bonding import BondMeaning
 from service.formats.interfaces.stanzas import Option, Stanza
 from service.formats.read_once import word_once
 from service.formats.up_lines import Effect
@@ -115,6 +116,7 @@ class IfaceMeaning:
     up_lines: tuple[UpLine, ...] = ()
     other: tuple[PlacedOption, ...] = ()
     peers: tuple[str, ...] = ()
+    bond: BondMeaning | None = None
     options: tuple[PlacedOption, ...] = field(default=(), compare=False)
     places: tuple[StanzaPlace, ...] = field(default=(), compare=False)
     broadcast: BroadcastLine | None = field(default=None, compare=False)

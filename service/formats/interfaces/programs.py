@@ -23,6 +23,7 @@ MAX_CONF_BYTES = 64 << 10
 class BootProgram:
     """`is_classic`: it is the classic ifupdown, not ifupdown2. `makes_bridges`: it has bridge-utils, without which it
     makes none. `makes_vlans`: it has the package vlan, without which it makes only those named as `eno1.20`.
+    `makes_bonds`: it has ifenslave.
     `has_dhcp`: a DHCP client that it starts is installed. `links` are the links that it finds, None if that is not
     known.
 
@@ -36,6 +37,7 @@ class BootProgram:
     makes_bridges: bool = True
     makes_vlans: bool = True
     has_dhcp: bool = True
+    makes_bonds: bool = True
     links: frozenset[str] | None = None
     broadcast_fails: bool = False
     one_vlan_aware: bool = False
@@ -59,10 +61,23 @@ DEBIAN_12 = BootProgram("3.0.0-1.1", broadcast_fails=True, one_vlan_aware=True)
 
 
 def classic_program(
-    version: str, links: frozenset[str] | None = None, *, makes_bridges: bool = True, makes_vlans: bool = True
+    version: str,
+    links: frozenset[str] | None = None,
+    *,
+    makes_bridges: bool = True,
+    makes_vlans: bool = True,
+    makes_bonds: bool = True,
 ) -> BootProgram:
-    """The classic ifupdown. It makes bridges by a script of the package bridge-utils, some VLANs by one of vlan."""
-    return BootProgram(version, is_classic=True, makes_bridges=makes_bridges, makes_vlans=makes_vlans, links=links)
+    """The classic ifupdown. It makes bridges by a script of the package bridge-utils, bonds by one of ifenslave, some
+    VLANs by one of vlan."""
+    return BootProgram(
+        version,
+        is_classic=True,
+        makes_bridges=makes_bridges,
+        makes_vlans=makes_vlans,
+        makes_bonds=makes_bonds,
+        links=links,
+    )
 
 
 def dhcp_clients(*, is_classic: bool) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from service.formats.interfaces.at_boot import meanings
+from service.formats.interfaces.bonds_at_boot import ports_of
 from service.formats.interfaces.loading import InterfacesConfig
 from service.formats.interfaces.meant import IfaceMeaning
 
@@ -41,8 +42,8 @@ def renamed(config: InterfacesConfig, after: InterfacesConfig) -> dict[str, str]
 
 
 def _with_ports(made: Mapping[str, IfaceMeaning]) -> dict[str, IfaceMeaning]:
-    """The interfaces with their bridges' ports: one without a stanza is as with a plain one."""
-    ports = (port for have in made.values() if have.bridge is not None for port in have.bridge.ports)
+    """The interfaces with the ports of bridges and bonds: one without a stanza is as with a plain one."""
+    ports = (port for have in made.values() for port in ports_of(have))
     return {**{port: IfaceMeaning(port, methods=(PLAIN,)) for port in ports}, **made}
 
 
@@ -68,10 +69,14 @@ def _same(before: IfaceMeaning, after: IfaceMeaning | None, pairs: Mapping[str, 
     bridge = before.bridge
     if bridge is not None:
         bridge = replace(bridge, ports=tuple(sorted(pairs.get(port, port) for port in bridge.ports)))
+    bond = before.bond
+    if bond is not None:
+        ports = tuple(sorted(pairs.get(port, port) for port in bond.ports))
+        bond = replace(bond, ports=ports, primary=pairs.get(bond.primary, bond.primary))
     texts = sorted(" ".join(pairs.get(word, word) for word in line.text.split()) for line in before.up_lines)
     other = sorted((o.key, " ".join(pairs.get(word, word) for word in o.value.split())) for o in before.other)
     return (
-        (before.addresses, before.gateways, before.mtu, bridge, before.methods, texts, other)
-        == (after.addresses, after.gateways, after.mtu, after.bridge, after.methods,
+        (before.addresses, before.gateways, before.mtu, bridge, bond, before.methods, texts, other)
+        == (after.addresses, after.gateways, after.mtu, after.bridge, after.bond, after.methods,
             sorted(line.text for line in after.up_lines), sorted((o.key, o.value) for o in after.other))
     )  # fmt: skip

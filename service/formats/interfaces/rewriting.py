@@ -1,12 +1,13 @@
 """Changing the stanzas that an interface has: only options whose meaning differs, in the style that is there."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 
 from service.errors import InputError
 from service.formats.interfaces.at_boot import address_entries, entries_of
+from service.formats.interfaces.bonding import FIELD_OF, KEYS, PORT_KEYS, bond_fields
 from service.formats.interfaces.classic_at_boot import is_boot
 from service.formats.interfaces.loading import InterfacesConfig
 from service.formats.interfaces.meant import FROM_ELSEWHERE, AddressEntry, IfaceMeaning, read_address, sort_addresses
@@ -16,9 +17,12 @@ from service.formats.interfaces.wanted import WantedStanza, condones, family_blo
 
 ORDER = (
     "address", "netmask", "broadcast", "scope", "preferred-lifetime", "network", "pointopoint", "gateway",
-    "bridge-ports", "bridge-stp", "bridge-fd", "vlan-raw-device", "vlan-id", "mtu", "bridge-ports-condone-regex",
+    "bridge-ports", "bridge-stp", "bridge-fd", *FIELD_OF, "vlan-raw-device", "vlan-id", "mtu",
+    "bridge-ports-condone-regex",
 )  # fmt: skip
 """Known options in the order in which a new line is put among those that are there."""
+HOMES = ("bridge-ports", *PORT_KEYS)
+"""Options whose stanza is the one of the link's other lines."""
 
 
 def rewrite(
@@ -176,16 +180,30 @@ class _Rewriting:
                 "bridge-fd": bridge is not None and bridge.forward_delay_s == want.forward_delay_s,
                 "bridge-ports-condone-regex": condones(have.condone_regex, self.wanted.condone_regex),
             }
-        for key, value in link_values(self.wanted):
+        values = dict(link_values(self.wanted))
+        if self.wanted.bond is not None:
+            there = bond_fields(have.bond) if have.bond is not None else {}
+            want_bond = bond_fields(self.wanted.bond)
+            met |= {key: want_bond.get(name) == there.get(name) for key, name in FIELD_OF.items()}
+            self.remove_lines({key for key in KEYS if key not in values} - {"bond-ports"})
+        for key, value in values.items():
             if not met[key]:
                 self.set_single(key, value)
 
+    def remove_lines(self, keys: Set[str]) -> None:
+        """Settings of a bond that its mode does not have: the kernel refuses them."""
+        for stanza in self.stanzas:
+            for option in stanza.options:
+                if option.name in keys:
+                    self.patches[stanza.path].delete(option.line, option.last_line)
+
     def set_single(self, key: str, value: str) -> None:
         """An option that counts once: the line that is in force says `value`; other lines of ports go."""
-        lines = [(s, [o for o in s.options if o.name == key]) for s in self.stanzas]
+        names = PORT_KEYS if key in PORT_KEYS else (key,)
+        lines = [(s, [o for o in s.options if o.name in names]) for s in self.stanzas]
         lines = [(stanza, options) for stanza, options in lines if options]
         if not lines:
-            home = next((s for s in self.stanzas if s.values("bridge-ports")), self.stanzas[0])
+            home = next((s for s in self.stanzas if any(map(s.values, HOMES))), self.stanzas[0])
             self.insert(home, key, value)
             return
         stanza, options = lines[-1]

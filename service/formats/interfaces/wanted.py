@@ -7,6 +7,8 @@ from ipaddress import ip_interface
 
 from service.errors import InputError
 from service.formats.interfaces.at_boot import meanings
+from service.formats.interfaces.bonding import BondMeaning, bond_fields, bond_lines
+from service.formats.interfaces.bonds_at_boot import ports_of
 from service.formats.interfaces.loading import InterfacesConfig
 from service.formats.interfaces.meant import (
     FROM_ELSEWHERE,
@@ -21,6 +23,8 @@ from service.formats.interfaces.vlans import MAX_ID, WantedVlan
 from service.model.trees import quoted
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+NO_NAMES = frozenset({"none", "all", "glob", "regex", "noglob", "noregex"})
+"""Words that ifupdown2 takes in place of ports."""
 _CONDONE = re.compile(r"\^\(([a-z0-9]{1,15}(?:\|[a-z0-9]{1,15}){0,15})\)")
 
 
@@ -37,10 +41,10 @@ class WantedBridge:
 class WantedStanza:
     """What an interface should be at the next boot. `addresses` (CIDR) and `gateways` are exact.
 
-    `bridge`, `vlan` and `mtu` None are left as they are. `condone_regex` is written for bridges only, as `^(a|b|c)`; a
-    line that condones more is fine; empty: the line is left as it is. `dynamic` are the methods by which addresses come
-    from elsewhere, one of each family, as in `inet dhcp`. Those of IPv6 that are there and not wanted stay, unless
-    `is_static6`.
+    `bridge`, `vlan`, `bond` and `mtu` None are left as they are. `condone_regex` is written for bridges only, as
+    `^(a|b|c)`; a line that condones more is fine; empty: the line is left as it is. `dynamic` are the methods by
+    which addresses come from elsewhere, one of each family, as in `inet dhcp`. Those of IPv6 that are there and not
+    wanted stay, unless `is_static6`.
     """
 
     addresses: tuple[str, ...] = ()
@@ -52,6 +56,7 @@ class WantedStanza:
     vlan: WantedVlan | None = None
     dynamic: tuple[str, ...] = ()
     is_static6: bool = False
+    bond: BondMeaning | None = None
 
     def counting(self, methods: Sequence[str]) -> tuple[str, ...]:
         """Those of the methods of an interface about which something is wanted."""
@@ -83,6 +88,7 @@ def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
         raise refuse(f"{doubtful} with addresses or gateways of the same family")
     if wanted.mtu is not None and not 68 <= wanted.mtu <= 65535:
         raise refuse(f"mtu {wanted.mtu} is not within 68 and 65535")
+    check_bond(wanted.bond, refuse)
     if wanted.bridge is not None:
         check_bridge(wanted.bridge, refuse)
         if wanted.condone_regex and not _CONDONE.fullmatch(wanted.condone_regex):
@@ -99,6 +105,7 @@ def check_wanted(name: str, wanted: WantedStanza) -> WantedStanza:
         wanted.vlan,
         tuple(sorted(wanted.dynamic)),
         wanted.is_static6,
+        wanted.bond,
     )
 
 
@@ -119,6 +126,13 @@ def check_bridge(bridge: WantedBridge, refuse: Callable[[str], InputError]) -> N
     delay = bridge.forward_delay_s
     if not 0 <= delay <= 255 or delay != int(delay):
         raise refuse(f"forward delay {delay}: ifupdown2 takes whole seconds from 0 to 255")
+
+
+def check_bond(bond: BondMeaning | None, refuse: Callable[[str], InputError]) -> None:
+    """InputError for ports that could not be written as they are meant."""
+    for port in bond.ports if bond is not None else ():
+        if not _is_port(port):
+            raise refuse(f"{quoted(port)} is not a name of a bond port")
 
 
 def is_interface_name(name: str) -> bool:
@@ -162,6 +176,9 @@ def unmet(have: IfaceMeaning | None, wanted: WantedStanza) -> dict[str, tuple[ob
         ]
         if wanted.condone_regex and not condones(here.condone_regex, wanted.condone_regex):
             pairs.append(("condone_regex", wanted.condone_regex, here.condone_regex))
+    if wanted.bond is not None:
+        there = bond_fields(here.bond) if here.bond is not None else {}
+        pairs += [(name, want, there.get(name)) for name, want in bond_fields(wanted.bond).items()]
     if have is None:
         return {field: (want, None) for field, want, _ in pairs}
     return {field: (want, got) for field, want, got in pairs if want != got}
@@ -196,6 +213,8 @@ def link_values(wanted: WantedStanza) -> Iterator[tuple[str, str]]:
         yield "bridge-stp", "on" if wanted.bridge.stp else "off"
         yield "bridge-fd", str(int(wanted.bridge.forward_delay_s))
     yield from wanted.vlan.lines if wanted.vlan is not None else ()
+    if wanted.bond is not None:
+        yield from bond_lines(wanted.bond)
     if wanted.mtu is not None:
         yield "mtu", str(wanted.mtu)
     if wanted.bridge is not None and wanted.condone_regex:
@@ -232,11 +251,11 @@ def _block(name: str, family: str, method: str, pairs: Sequence[tuple[str, str]]
 
 
 def boot_ports(config: InterfacesConfig) -> frozenset[str]:
-    """The ports that bridges bring up which the boot brings up, and the links below the VLANs that it makes."""
+    """The ports that bridges and bonds bring up which the boot brings up, and the links below its VLANs."""
     return frozenset(
         port
         for have in meanings(config).values()
         if have.at_boot
-        for port in (have.bridge.ports if have.bridge else (have.vlan.parent,) if have.vlan else ())
+        for port in ((have.vlan.parent,) if have.vlan else ports_of(have))
         if _is_port(port)
     )
