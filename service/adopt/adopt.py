@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from service.adopt.forwarding import tell_missing_forwarding
 from service.adopt.material import HOSTNAME_FILE, KEY_FILE, Material
-from service.adopt.names import read_names, shortened
+from service.adopt.names import read_names
+from service.adopt.names_shortened import shortened
 from service.adopt.nat import read_nat
 from service.adopt.network import SECTIONS, read_network
 from service.adopt.next_plan import first_plan, seen_in, watch_of

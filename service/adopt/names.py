@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from service.adopt.guests import is_in, read_guests_of_dnsmasq, register_guest_files
 from service.adopt.interfaces_read import significant
 from service.adopt.material import Material
+from service.adopt.ranges6 import take_range6
 from service.adopt.sketch import Sketch
 from service.formats import dnsmasq, lxc_guests, pve_guests
 from service.formats.dnsmasq import Directive, DnsmasqFile
@@ -143,6 +144,10 @@ class _Reading:
 
     def range(self, path: str, directive: Directive, networks: Mapping[str, Sequence[str]]) -> None:
         """A `dhcp-range` of addresses in a network of the host."""
+        if "constructor:" in directive.value:
+            index, why = take_range6(directive.value, self.value, self.sketch.values)
+            self.unmanaged(path, directive, why) if why else self.took(path, directive, ("dhcp6", index))
+            return
         parts = [part.strip() for part in directive.value.split(",")]
         tags = [part for part in parts if part.startswith(("tag:", "set:", "net:"))]
         rest = [part for part in parts if part not in tags]
@@ -337,26 +342,6 @@ def _finish(reading: _Reading, sketch: Sketch) -> None:
     if ranges:
         value["dhcp"] = [*ranges]
     sketch.values[SECTION] = value
-
-
-def shortened(sketch: Sketch) -> None:
-    """The section in its short form: no `interface` where the ranges name the same, a list of one text as that text.
-
-    Done when lint has removed what it refuses: until then each value has its own place.
-    """
-    value = sketch.values.get(SECTION)
-    if not isinstance(value, dict):
-        return
-    ranges = value.get("dhcp")
-    named = [entry.get("interface") for entry in ranges if isinstance(entry, dict)] if isinstance(ranges, list) else []
-    is_said_by_ranges = "listen_address" not in value  # with it, dnsmasq serves only the interfaces in `interface`
-    if named and is_said_by_ranges and list(dict.fromkeys(named)) == value.get("interface"):
-        del value["interface"]
-        sketch.comment((SECTION,), sketch.above.pop((SECTION, "interface"), []))
-        sketch.notes.moved((SECTION, "interface"), (SECTION, "dhcp"))
-    for key, item in value.items():
-        if isinstance(item, list) and len(item) == 1 and isinstance(item[0], str):
-            value[key] = item[0]
 
 
 def _others(material: Material, reading: _Reading, section: Mapping[str, Json], sketch: Sketch) -> None:

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.errors import InputError
+from service.formats.dnsmasq_range6 import read_range6
 from service.formats.dnsmasq_values import FLAGS
 from service.kinds import KINDS
+from service.kinds.dnsmasq.range6 import said_of
 from service.kinds.services import unit_of
 from service.model.changes import Difference
 from service.model.states import Json
@@ -167,8 +169,13 @@ def _dnsmasq(difference: Difference, values: Mapping[str, object]) -> Iterator[C
             if index == 0 or (isinstance(entry, dict) and name in entry):
                 value: Json = (have[0] if have else None) if name == "lease_file" else bool(have)
                 yield ("dnsmasq", "dhcp", index, name), GONE if value is None else value
-    elif key == "dhcp-range" and len(ranges) == 1 and len(have) == 1:
-        yield from _range(have[0])
+    elif key == "dhcp-range":
+        fours, sixes = ([v for v in have if ("constructor:" in v) == is_six] for is_six in (False, True))
+        if len(ranges) == len(fours) == 1:
+            yield from _range(fours[0])
+        found = [read_range6(value) for value in sixes]
+        if all(found) and (found or _list(section.get("dhcp6") if isinstance(section, dict) else None)):
+            yield ("dnsmasq", "dhcp6"), [said_of(one) for one in found if one] if found else GONE
     elif key in FLAGS:
         yield path, True if have else GONE
     elif key in _NUMBERS and len(have) < 2:

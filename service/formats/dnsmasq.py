@@ -16,10 +16,11 @@ hide it; the whole file is refused for one bad line. A newline in a value would 
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 
 from service.errors import InputError
+from service.formats.dnsmasq_range6 import read_range6
 from service.formats.dnsmasq_servers import canonical_address, read_server
 from service.formats.dnsmasq_values import FLAGS, LISTS, OPTION_NUMBERS, SINGLE, VALUES, is_ipv4, takes
 from service.formats.read_once import read_once
@@ -214,7 +215,8 @@ def _range(parts: list[str], networks: Sequence[str]) -> str:
     rest = [part for part in parts if part not in tags]
     start = rest[0] if rest else ""
     if not is_ipv4(start):
-        return ",".join(parts).lower()
+        found = read_range6(",".join(parts))
+        return str(replace(found, lease=lease_time(found.lease))) if found else ",".join(parts).lower()
     lease = str(DEFAULT_LEASE_S)
     if len(rest) > 2 and "." not in rest[-1]:
         lease = lease_time(rest.pop())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from service.formats.dnsmasq_range6 import HOST_PART, MODES
 from service.formats.dnsmasq_servers import DOMAIN, INTERFACE, LABEL, MAX_DOMAIN, canonical_address, read_server
 
 _IPV4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
@@ -100,9 +101,9 @@ _SERVER = ValueGrammar(
 
 FLAGS = frozenset({
     "all-servers", "bind-dynamic", "bind-interfaces", "bogus-priv", "dhcp-authoritative", "dhcp-ignore-clid",
-    "dhcp-rapid-commit", "dhcp-sequential-ip", "domain-needed", "expand-hosts", "filterwin2k", "localise-queries",
-    "log-dhcp", "no-hosts", "no-negcache", "no-ping", "no-poll", "no-resolv", "quiet-dhcp", "read-ethers",
-    "rebind-localhost-ok", "stop-dns-rebind", "strict-order",
+    "dhcp-rapid-commit", "dhcp-sequential-ip", "domain-needed", "enable-ra", "expand-hosts", "filterwin2k",
+    "localise-queries", "log-dhcp", "no-hosts", "no-negcache", "no-ping", "no-poll", "no-resolv", "quiet-dhcp",
+    "read-ethers", "rebind-localhost-ok", "stop-dns-rebind", "strict-order",
 })  # fmt: skip
 """Directives without a value."""
 
@@ -130,8 +131,9 @@ VALUES: dict[str, ValueGrammar] = {
     "log-facility": ValueGrammar(rf"{_PATH}|-|[a-z0-9]{{1,20}}", "an absolute path, a syslog facility or -"),
     "log-queries": ValueGrammar("extra|proto", "nothing, extra or proto", needed=False),
     "dhcp-range": ValueGrammar(
-        rf"(?:{_TAG},|set:[A-Za-z0-9_-]{{1,40}},){{0,4}}{_IPV4},(?:{_IPV4}|static|proxy)(?:,{_IPV4}){{0,2}}(?:,{_LEASE})?",
-        "start,end[,netmask[,broadcast]][,lease time]",
+        rf"(?:{_TAG},|set:[A-Za-z0-9_-]{{1,40}},){{0,4}}{_IPV4},(?:{_IPV4}|static|proxy)(?:,{_IPV4}){{0,2}}(?:,{_LEASE})?"
+        rf"|{HOST_PART}(?:,{HOST_PART})?,constructor:{INTERFACE}(?:,(?:{'|'.join(sorted(MODES))})){{0,2}},64,{_LEASE}",
+        "start,end[,netmask[,broadcast]][,lease time], or ::start,::end,constructor:interface[,modes],64,lease time",
     ),
     "dhcp-option": ValueGrammar(
         rf"(?:{_TAG},){{0,4}}(?:option:[a-z0-9+-]{{1,40}}|[0-9]{{1,3}})(?:,{_OPTION_VALUE}){{0,63}}",

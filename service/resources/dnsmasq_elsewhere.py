@@ -1,5 +1,6 @@
 """Settings in files of dnsmasq that are not ours: their places, and how they are changed there or moved to our file."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -85,6 +86,9 @@ def rival_of(standing: StandingElsewhere, want: Mapping[str, Sequence[Json]]) ->
 
 def _is_one_range(have: str, want: str) -> bool:
     """Whether two ranges are the same thing with other values: the same tags, and addresses in common."""
+    home = re.search(r"constructor:[^,]+", have)
+    if home:  # of one interface
+        return home[0] in want.split(",")
     tags, span = _range(have)
     others, wanted = _range(want)
     if tags != others or span is None or wanted is None:

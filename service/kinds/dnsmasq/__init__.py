@@ -57,6 +57,8 @@ class Dnsmasq:
             yield Serves("dns", name)
         for name in dict.fromkeys(entry.interface for entry in section.dhcp):
             yield Serves("dhcp", name)
+        for name in dict.fromkeys(entry.interface for entry in section.dhcp6):
+            yield Serves("dhcp6", name)
         if section.domain:
             yield GuestDomain(section.domain)
         yield NamesBySettings(section.guest_configs)

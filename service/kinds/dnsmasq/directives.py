@@ -38,6 +38,8 @@ def _directives(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[Di
     yield from _dhcp(section)
     for index, entry in enumerate(section.dhcp):
         yield from _range(entry, f"range{index}" if len(section.dhcp) > 1 else "", claims)
+    for entry6 in section.dhcp6:
+        yield "dhcp-range", str(entry6.range6())
     for name, address in split_names(claims):
         yield "host-record", f"{name},{address}"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from service.kinds.claims import AddressClaim, Claim, DefaultRoute, Named, PackageState, Reservation
 from service.kinds.dnsmasq.lint_addresses import LISTEN_NOT_OWN, SERVER_IS_ITSELF, lint_addresses
 from service.kinds.dnsmasq.options import misfit, number_of
+from service.kinds.dnsmasq.range6 import RULES6, lint_ranges6
 from service.kinds.dnsmasq.section import DhcpRange, DnsmasqSection
 from service.spec.findings import Hit, LintRule, Path
 
@@ -61,6 +62,7 @@ RULES = (
     PACKAGE_NOT_NAMED,
     LISTEN_NOT_OWN,
     SERVER_IS_ITSELF,
+    *RULES6,
 )
 
 _LOST_AT_REBOOT = ("/tmp/", "/var/tmp/", "/run/", "/var/run/", "/dev/shm/")  # noqa: S108
@@ -71,6 +73,7 @@ def lint_dnsmasq(section: DnsmasqSection, claims: Sequence[Claim]) -> Iterator[H
     yield from _interfaces(section, claims)
     yield from _whole(section, claims)
     yield from lint_addresses(section, claims)
+    yield from lint_ranges6(section, claims)
     for index, entry in enumerate(section.dhcp):
         yield from _range(("dhcp", index), entry, claims)
         yield from _options(("dhcp", index), entry)

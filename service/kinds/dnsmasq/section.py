@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.kinds.dnsmasq.options import Options, number_of
+from service.kinds.dnsmasq.range6 import Dhcp6Range
 from service.kinds.dnsmasq.values import (
     Addresses,
     Domain,
@@ -75,7 +76,9 @@ class DnsmasqSection(BaseModel):
         default=(),
         description="Upstream DNS servers, such as 1.1.1.1, 2001:db8::53#5353, 1.1.1.1@vmbr0, /example.org/192.0.2.53.",
     )
-    interface: Interfaces = Field(default=(), description="Interfaces with DNS and DHCP; those of `dhcp` by default.")
+    interface: Interfaces = Field(
+        default=(), description="Interfaces with DNS and DHCP; those of `dhcp` and `dhcp6` by default."
+    )
     except_interface: Interfaces = Field(default=(), description="Interfaces without DNS and DHCP.")
     no_dhcp_interface: Interfaces = Field(default=(), description="Interfaces with DNS and without DHCP.")
     listen_address: Addresses = Field(default=(), description="Own addresses that answer DNS queries.")
@@ -97,6 +100,7 @@ class DnsmasqSection(BaseModel):
     dhcp_ignore_clid: bool = _flag(
         "Tell guests apart by their MAC alone, for clones that share a DHCP client-id and would share one lease."
     )
+    enable_ra: bool = _flag("Send IPv6 router advertisements wherever there is an IPv6 range.")
     log_queries: bool = _flag("Log every DNS query.")
     log_dhcp: bool = _flag("Log DHCP in detail.")
     log_facility: LogFacility | None = Field(
@@ -111,10 +115,14 @@ class DnsmasqSection(BaseModel):
     max_cache_ttl: int | None = Field(None, ge=0, le=604_800, description="Longest time in the cache, in seconds.")
     min_cache_ttl: int | None = Field(None, ge=0, le=3600, description="Shortest time in the cache, in seconds.")
     dhcp: tuple[DhcpRange, ...] = Field(default=(), max_length=64, description="The ranges that DHCP gives out.")
+    dhcp6: tuple[Dhcp6Range, ...] = Field(
+        default=(), max_length=64, description="IPv6 for the guests: router advertisements, SLAAC and DHCPv6."
+    )
 
     def served_interfaces(self) -> tuple[str, ...]:
         """The interfaces that DNS and DHCP are served on, without repeats."""
-        named = self.interface or tuple(entry.interface for entry in self.dhcp)
+        ranges = (*(entry.interface for entry in self.dhcp), *(entry.interface for entry in self.dhcp6))
+        named = self.interface or ranges
         return tuple(dict.fromkeys(name for name in named if name not in self.except_interface))
 
     @property

@@ -1,7 +1,8 @@
 """What the other sections need of the firewall, and the whole as one value.
 
 DHCP on an interface needs udp/67 there, from any address: a client has none yet. With `policy_out` other than accept
-its answers need to leave, too: conntrack does not know them, the request went to all. DNS needs udp and tcp 53. Only
+its answers need to leave, too: conntrack does not know them, the request went to all. DHCPv6 needs udp/547 in the same
+way; router advertisements pass as neighbour discovery does. DNS needs udp and tcp 53. Only
 the interfaces served are opened, never the uplink. What is published is let through to the guest, and a proxy to what
 it leads to. A network that leaves under another address, or in which something is published, is closed to neighbours of
 the uplink who route into it. Forwarding is on, so nothing else would stop them.
@@ -126,8 +127,8 @@ def _policy(name: str, places: Sequence[tuple[FirewallSection, HostSpec | Shared
 def served(claims: Sequence[Claim], policy_out: Policy, host: HostSpec) -> Iterator[Rule]:
     """What DHCP and DNS need."""
     for rule in _served(claims, policy_out):
-        is_dhcp = "67" in (rule.dport, rule.sport)
-        yield replace(rule, follows=Where(*host.where(("dnsmasq", "dhcp") if is_dhcp else ("dnsmasq",))))
+        key = {"67": ("dhcp",), "547": ("dhcp6",)}.get(rule.sport or rule.dport, ())
+        yield replace(rule, follows=Where(*host.where(("dnsmasq", *key))))
 
 
 def _served(claims: Sequence[Claim], policy_out: Policy) -> Iterator[Rule]:
@@ -139,6 +140,11 @@ def _served(claims: Sequence[Claim], policy_out: Policy) -> Iterator[Rule]:
             yield _rule("in", claim.interface, "udp", dport="67", cause=cause)
             if policy_out.action != "ACCEPT":
                 yield _rule("out", claim.interface, "udp", sport="67", dport="68", cause=cause)
+        elif claim.protocol == "dhcp6":
+            cause = f"dnsmasq serves DHCPv6 on {claim.interface}"
+            yield _rule("in", claim.interface, "udp", dport="547", cause=cause)
+            if policy_out.action != "ACCEPT":
+                yield _rule("out", claim.interface, "udp", sport="547", dport="546", cause=cause)
         elif claim.protocol == "dns":
             for proto in ("udp", "tcp"):
                 cause = f"dnsmasq answers DNS on {claim.interface}"
